@@ -1,0 +1,37 @@
+# make            build the four programs into bin/
+# make demo       the whole story on this machine; ARGS='--for 60s --headless'
+# make test       every test
+# make bench      benchmarks of the sample's path
+# make generate   the JSON Schema and the console's bundle, after a change to their sources
+# make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+
+.PHONY: build demo test bench generate sizes clean
+build:
+	$(GOBUILD) -o bin/ ./cmd/...
+
+demo: build
+	@bin/busbar demo $(ARGS)
+
+test: build
+	go test ./...
+
+bench:
+	go test -run '^$$' -bench . -benchtime 1s ./...
+
+generate:
+	go generate ./...
+
+sizes:
+	@for arch in amd64 arm64 arm; do \
+	  for program in busbar busbar-gateway busbar-cloud busbar-sim; do \
+	    GOOS=linux GOARCH=$$arch GOARM=6 $(GOBUILD) -o bin/sizes/$$arch/$$program ./cmd/$$program || exit 1; \
+	    printf '%-6s %-15s %5.1f MB\n' $$arch $$program $$(stat -c %s bin/sizes/$$arch/$$program | awk '{print $$1/1e6}'); \
+	  done; \
+	done
+
+clean:
+	rm -rf bin

@@ -1,0 +1,24 @@
+package record
+
+// Topics are the log's topics under one prefix.
+type Topics struct{ prefix string }
+
+// TopicsOf names the topics under prefix; "" means "busbar".
+func TopicsOf(prefix string) Topics {
+	if prefix == "" {
+		prefix = "busbar"
+	}
+	return Topics{prefix}
+}
+
+func (t Topics) Telemetry() string { return t.prefix + ".telemetry" } // keyed by gateway
+func (t Topics) Events() string    { return t.prefix + ".events" }    // keyed by gateway
+func (t Topics) Births() string    { return t.prefix + ".births" }    // compacted; keyed by Birth.Key
+
+// Of is the topic that carries a stream.
+func (t Topics) Of(s Stream) string {
+	if s == Events {
+		return t.Events()
+	}
+	return t.Telemetry()
+}
