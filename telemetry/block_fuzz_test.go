@@ -1,0 +1,114 @@
+package telemetry
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"testing"
+)
+
+func FuzzDecodeBlock(f *testing.F) {
+	for _, v := range vectors() {
+		b := v.encode(f)
+		f.Add(b)
+		if !v.column {
+			f.Add(b[len(blockMagic) : len(b)-crcBytes])
+		}
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		var d Decoder
+		d.Block(src, nil)
+		// With magic and CRC put right, to reach what they protect.
+		table, out, err := d.Block(seal(append(slices.Clone(blockMagic[:]), src...), 0), nil)
+		if err != nil {
+			return
+		}
+		block, err := new(Encoder).AppendBlock(nil, table, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, back, err := d.Block(block, nil)
+		if err != nil || again != table {
+			t.Fatal(again, err)
+		}
+		checkSamples(t, back, out)
+	})
+}
+
+func FuzzDecodeColumn(f *testing.F) {
+	for _, v := range vectors() {
+		if b := v.encode(f); v.column {
+			f.Add(b)
+			f.Add(b[len(columnMagic) : len(b)-crcBytes])
+		}
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		var d Decoder
+		d.Column(src, nil)
+		out, err := d.Column(seal(append(slices.Clone(columnMagic[:]), src...), 0), nil)
+		if err == nil {
+			checkColumn(t, new(Encoder), &d, out)
+		}
+	})
+}
+
+func FuzzRoundTrip(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{0x08, 230, 0x48, 231, 0x88, 0, 0xc9, 1, 2, 3, 4, 5, 6, 7, 8, 0x2d, 3, 'a', 'b', 'c'})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		samples := samplesFrom(data)
+		var e Encoder
+		var d Decoder
+		checkBlock(t, &e, &d, samples)
+		for i := range samples {
+			samples[i].Signal = 3
+		}
+		checkColumn(t, &e, &d, samples)
+	})
+}
+
+// samplesFrom makes samples of any bytes: a byte that says which signal, kind
+// and size of number, then the number.
+func samplesFrom(data []byte) (samples []Sample) {
+	var at Micros
+	take := func(n int) uint64 {
+		var b [8]byte
+		n = copy(b[:n], data)
+		data = data[n:]
+		return binary.LittleEndian.Uint64(b[:])
+	}
+	for len(data) > 0 {
+		op := take(1)
+		s := Sample{Signal: SignalID(op & 3)}
+		size := int([]uint64{1, 2, 8, 0}[op>>6])
+		switch kind := ValueKind(op >> 3 & 7); kind {
+		case None:
+			s.Quality = Quality(take(2))
+		case Float64:
+			s.Value = ValueFromBits(kind, take(size))
+			if size < 8 {
+				s.Value = FloatValue(float64(s.Value.bits) / 10)
+			}
+		case Int64, Uint64:
+			s.Value = ValueFromBits(kind, take(size))
+		case Bool:
+			s.Value = BoolValue(op>>6 == 1)
+		case Text:
+			n := min(len(data), int(take(1)))
+			n = min(n, len(data))
+			s.Value = TextValue(string(data[:n]))
+			data = data[n:]
+		case 6:
+			at += Micros(take(size))
+			continue
+		case 7:
+			s.Value = FloatValue(float64(math.Float32frombits(uint32(take(4)))))
+		}
+		if op&4 != 0 {
+			at++
+		}
+		s.Time = at
+		samples = append(samples, s)
+	}
+	return samples
+}
