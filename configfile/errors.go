@@ -1,0 +1,77 @@
+package configfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Error is one problem at one place of a file.
+type Error struct {
+	File    string
+	Line    int    // from 1
+	Column  int    // in characters, from 1
+	Path    string // devices[2].signals[0].type; "" for the file as a whole
+	Message string // what is wrong, what was expected
+	Source  string // the line that Line names
+}
+
+// Error is file:line:column: path: message, then the offending line and a caret
+// below the column.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
+	if e.Path != "" {
+		b.WriteString(e.Path + ": ")
+	}
+	b.WriteString(e.Message)
+	if line, caret := excerpt(e.Source, e.Column); line != "" {
+		b.WriteString("\n    " + line + "\n    " + caret)
+	}
+	return b.String()
+}
+
+// Errors is every problem of a file, in the order of their places.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e Errors) sort() {
+	slices.SortStableFunc(e, func(a, b *Error) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+}
+
+const maxExcerpt = 120
+
+// excerpt is the part of a source line around a column, fit to print, and a
+// line that points at the column.
+func excerpt(source string, column int) (line, caret string) {
+	runes := []rune(source)
+	at := min(max(column-1, 0), len(runes))
+	start := 0
+	if at > maxExcerpt*2/3 {
+		start = at - maxExcerpt/2
+	}
+	end := min(len(runes), start+maxExcerpt)
+	for i, r := range runes[start:end] {
+		if !unicode.IsPrint(r) {
+			runes[start+i] = ' '
+		}
+	}
+	line = strings.TrimRight(string(runes[start:end]), " ")
+	if line == "" {
+		return "", ""
+	}
+	return line, strings.Repeat(" ", at-start) + "^"
+}

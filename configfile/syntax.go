@@ -1,0 +1,187 @@
+package configfile
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Bounds on what is read. The parser recurses once for every level and for
+// every key of a block mapping, and shifts all later tokens at every value that
+// is left out, so these bound its stack and its time.
+const (
+	maxBytes  = 4 << 20
+	maxDepth  = 64
+	maxKeys   = 1000
+	maxAbsent = 1000
+)
+
+// parse builds the tree of a file, or adds what keeps it from being read.
+func (f *File) parse(src []byte) {
+	whole := func(at position, format string, args ...any) { f.breakAt(at, "", format, args...) }
+	if len(src) > maxBytes {
+		whole(position{}, "the file has %d bytes, expected at most %d", len(src), maxBytes)
+		return
+	}
+	text := strings.TrimPrefix(string(src), "\ufeff")
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+	f.lines = strings.Split(text, "\n")
+	for i, line := range f.lines {
+		for at, r := range line {
+			if r == utf8.RuneError && !strings.HasPrefix(line[at:], "\ufffd") {
+				whole(position{i + 1, utf8.RuneCountInString(line[:at]) + 1}, "this is not UTF-8 text")
+				return
+			}
+		}
+	}
+
+	tokens := joinAddresses(lexer.Tokenize(text))
+	if !f.acceptable(tokens) {
+		return
+	}
+	tree, err := parseTokens(tokens)
+	if err != nil {
+		at := position{}
+		message := err.Error()
+		var located yaml.Error
+		if errors.As(err, &located) {
+			message = located.GetMessage()
+			if t := located.GetToken(); t != nil {
+				at = place(t)
+			}
+		}
+		whole(at, "this is not YAML: %s", plainSpeech(message))
+		return
+	}
+	for _, doc := range tree.Docs {
+		if doc.Body != nil {
+			f.root = f.convert(doc.Body, "")
+			return
+		}
+	}
+}
+
+// parseTokens guards against the parser's own faults: a file must not stop the
+// program that reads it.
+func parseTokens(tokens token.Tokens) (tree *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			tree, err = nil, errors.New("its structure can't be understood")
+		}
+	}()
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+func place(t *token.Token) position { return position{t.Position.Line, t.Position.Column} }
+
+// plainSpeech replaces the parser's messages that name its inner state.
+func plainSpeech(message string) string {
+	for _, m := range [...]struct{ theirs, ours string }{
+		{"found character '\t'", "a tab can't indent, expected spaces"},
+		{"tab character cannot", "a tab can't stand here, expected spaces"},
+		{"non-map value is specified", `expected "key: value"`},
+		{"mapping value is not allowed", `a second ": " in one value; put the text in quotes`},
+		{"value is not allowed in this context", "a value isn't expected here; check the indentation"},
+		{"block sequence entries are not allowed", `a list entry begins on its key's line; put "- " on the next`},
+		{"sequence end token ']' not found", `the list that begins here isn't closed, expected "]"`},
+		{"could not find flow mapping end token", `the mapping that begins here isn't closed, expected "}"`},
+		{"',' or ']' must be specified", `the list isn't closed here, expected "," or "]"`},
+		{"',' or '}' must be specified", `the mapping isn't closed here, expected "," or "}"`},
+		{"could not find '[' character", `"]" without "["`},
+		{"could not find '{' character", `"}" without "{"`},
+		{"could not find flow map content", `expected "key: value" or "}"`},
+		{"expected sequence element", "a comma without a value before it"},
+		{"could not find end character of", "the quotes that begin here aren't closed"},
+		{"found an invalid key for this map", "a key is expected before the colon"},
+		{"unexpected key name", "a key must stand on one line"},
+		{"map key definition includes an implicit line break", "a key must stand on one line"},
+		{"cannot take map-key node", "this can't be a key"},
+	} {
+		if strings.Contains(message, m.theirs) {
+			return m.ours
+		}
+	}
+	return message
+}
+
+// acceptable adds an error for each token that this package doesn't read, and
+// for nesting that would exhaust the parser.
+func (f *File) acceptable(tokens token.Tokens) bool {
+	reject := func(t *token.Token, format string, args ...any) {
+		f.breakAt(place(t), "", format, args...)
+	}
+	type level struct{ column, keys int }
+	var block []level
+	flow, absent, lastLine := 0, 0, 0
+	glued := func(i int) bool { return flow > 0 && i > 0 && plain(tokens[i-1]) && follows(tokens, i) }
+	for i, t := range tokens {
+		if t.Type == token.CommentType {
+			continue
+		}
+		switch t.Type {
+		case token.TagType:
+			reject(t, `"!" begins a YAML tag, which is not supported; if it begins text, put the text in quotes`)
+		case token.AnchorType, token.AliasType:
+			reject(t, `%q begins a YAML anchor or alias, which is not supported; write the value out, or put text in quotes`, t.Value)
+		case token.MergeKeyType:
+			reject(t, `"<<" is a YAML merge key, which is not supported; write the keys out`)
+		case token.MappingKeyType:
+			reject(t, `"?" begins a YAML complex key, which is not supported; write "key: value"`)
+		case token.DirectiveType:
+			reject(t, `"%%" begins a YAML directive, which is not supported; leave it out`)
+		case token.DocumentHeaderType:
+			if i > 0 && len(block) > 0 {
+				reject(t, "a second document begins here, expected one document in a file")
+			}
+		case token.DocumentEndType:
+			if i < len(tokens)-1 {
+				reject(t, "the document ends here and more follows, expected one document in a file")
+			}
+		case token.MappingValueType:
+			if glued(i) {
+				reject(t, `":" needs a space behind it to end a key; if it is part of a text, put the text in quotes`)
+			}
+		case token.MappingStartType, token.SequenceStartType:
+			flow++
+		case token.MappingEndType, token.SequenceEndType:
+			flow = max(flow-1, 0)
+		}
+
+		first := t.Position.Line != lastLine
+		lastLine = t.Position.Line
+		if flow == 0 && (first || t.Type == token.SequenceEntryType || len(block) > 0 && tokens[i-1].Type == token.SequenceEntryType) {
+			column := t.Position.Column
+			for len(block) > 0 && block[len(block)-1].column > column {
+				block = block[:len(block)-1]
+			}
+			if len(block) == 0 || block[len(block)-1].column < column {
+				block = append(block, level{column: column})
+			}
+		}
+		opensValue := t.Type == token.MappingValueType || t.Type == token.SequenceEntryType
+		if opensValue && (i+1 == len(tokens) || tokens[i+1].Position.Line != t.Position.Line && tokens[i+1].Position.Column <= t.Position.Column) {
+			absent++
+		}
+		if t.Type == token.MappingValueType && flow == 0 && len(block) > 0 {
+			block[len(block)-1].keys++
+		}
+		switch {
+		case flow+len(block) > maxDepth:
+			reject(t, "values are nested deeper than %d levels", maxDepth)
+			return false
+		case absent > maxAbsent:
+			reject(t, "more than %d keys and list entries have no value", maxAbsent)
+			return false
+		case len(block) > 0 && block[len(block)-1].keys > maxKeys:
+			reject(t, "more than %d keys in one mapping", maxKeys)
+			return false
+		}
+	}
+	return len(f.errs) == 0
+}
