@@ -1,0 +1,66 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// transition raises the instance's alarm, or clears it, at the time its
+// condition began. No alarm is cleared before it was raised, whatever clocks say.
+func (e *Engine) transition(i *instance, decided time.Time, emit func(telemetry.Event)) {
+	kind, began := telemetry.AlarmCleared, max(i.hold.since, i.raised)
+	if !i.firing {
+		kind, began = telemetry.AlarmRaised, i.hold.since
+		i.id, i.raised = alarmID(e.gateway, i.rule, i.target, began), began
+	}
+	summary, err := i.summary.render(&e.in)
+	if err != nil {
+		summary = i.rule
+	}
+	event := telemetry.Event{
+		Kind:    kind,
+		Time:    began,
+		Decided: telemetry.MicrosOf(decided),
+		Alarm: &telemetry.AlarmChange{
+			ID: i.id, Rule: i.rule, Asset: i.target.asset, Device: i.target.device,
+			Priority: i.priority, Summary: summary, Inputs: e.in.inputsOf(i.slots),
+		},
+	}
+	i.firing, i.hold = !i.firing, hold{}
+	e.changed = true
+	emit(event)
+}
+
+// alarmID is the same for the same occurrence, whoever computes it.
+func alarmID(gateway, rule string, t target, raised telemetry.Micros) string {
+	h := sha256.New()
+	for _, part := range []string{gateway, rule, t.asset, t.device} {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(raised)))
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// clearOrphans closes the alarms of rules that no longer apply: nothing else
+// ever would.
+func (e *Engine) clearOrphans(now time.Time, emit func(telemetry.Event)) {
+	orphans := e.orphans
+	e.orphans = nil
+	for _, o := range orphans {
+		e.changed = true
+		emit(telemetry.Event{
+			Kind:    telemetry.AlarmCleared,
+			Time:    telemetry.MicrosOf(now),
+			Decided: telemetry.MicrosOf(now),
+			Alarm: &telemetry.AlarmChange{
+				ID: o.ID, Rule: o.Rule, Asset: o.Asset, Device: o.Device, Priority: o.Priority,
+				Summary: "closed because the configuration no longer applies rule " + o.Rule + " to " + target{o.Asset, o.Device}.String(),
+			},
+		})
+	}
+}

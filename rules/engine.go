@@ -1,0 +1,213 @@
+package rules
+
+import (
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Engine evaluates compiled rules. One goroutine owns it; its methods and the
+// emit functions passed to them run there. emit must not call the Engine.
+//
+// After Compile, Restore may take up the state of an earlier Engine, before any
+// other method is called. Then Update takes every batch of samples, and Tick is
+// called when NextDeadline has come.
+type Engine struct {
+	gateway   string
+	in        inputs
+	slotOf    map[telemetry.SignalID]int32
+	instances []instance
+	orphans   []savedAlarm
+	next      time.Time // no later than the earliest hold.due; zero if there is none
+	changed   bool
+
+	// The samples of one exchange with one device that share a time, and the
+	// instances that read them.
+	run       []reached
+	runTime   telemetry.Micros
+	runDevice int32
+	runJumped bool // the device's clock has been set back
+	runs      uint64
+	touched   []int32
+}
+
+type reached struct{ sample, slot int32 }
+
+// instance is one rule on one target.
+type instance struct {
+	rule        string
+	target      target
+	priority    telemetry.Priority
+	when, clear condition
+	delay, keep telemetry.Micros
+	slots       []int32
+	summary     sentence
+	patience    telemetry.Micros
+	run         uint64           // that touched it last
+	at          telemetry.Micros // of the latest sample that it has read
+
+	firing bool
+	id     string
+	raised telemetry.Micros
+	hold   hold // of when, or of clear while firing
+}
+
+func newEngine(gateway string, w *network, instances []instance) *Engine {
+	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, instances: instances}
+	for n := range e.instances {
+		i := &e.instances[n]
+		for _, slot := range i.slots {
+			s := &e.in.slots[slot]
+			s.readers = append(s.readers, int32(n))
+			i.patience = max(i.patience, stalePeriods*s.poll)
+		}
+	}
+	return e
+}
+
+// Update takes samples in the order in which they were received, and emits the
+// alarms that they raise and clear. It evaluates the rules that read any of
+// them, once for all consecutive samples of one device with one time. A sample
+// older than the last of its signal is passed over, unless it is flagged
+// telemetry.ClockJumped; a time later than received is taken as received. It
+// allocates nothing when nothing is raised or cleared.
+func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit func(telemetry.Event)) {
+	now := telemetry.MicrosOf(received)
+	for i := range samples {
+		slot, ok := e.slotOf[samples[i].Signal]
+		if !ok {
+			continue
+		}
+		t, s := min(samples[i].Time, now), &e.in.slots[slot]
+		if len(e.run) > 0 && (t != e.runTime || s.device != e.runDevice) {
+			e.finishRun(received, samples, emit)
+		}
+		if t < s.time {
+			if !samples[i].Quality.Has(telemetry.ClockJumped) {
+				continue
+			}
+			e.runJumped = true
+		}
+		e.run = append(e.run, reached{int32(i), slot})
+		e.runTime, e.runDevice = t, s.device
+	}
+	e.finishRun(received, samples, emit)
+}
+
+func (e *Engine) finishRun(received time.Time, samples []telemetry.Sample, emit func(telemetry.Event)) {
+	e.runs++
+	e.touched = e.touched[:0]
+	for _, r := range e.run {
+		for _, n := range e.in.slots[r.slot].readers {
+			if i := &e.instances[n]; i.run != e.runs {
+				i.run = e.runs
+				e.touched = append(e.touched, n)
+			}
+		}
+	}
+	for _, n := range e.touched {
+		e.settle(&e.instances[n], received, emit)
+	}
+	for _, r := range e.run {
+		s := &samples[r.sample]
+		e.in.slots[r.slot].set(s.Value, s.Quality, e.runTime)
+	}
+	for _, n := range e.touched {
+		e.evaluate(&e.instances[n], received, emit)
+	}
+	e.run, e.runJumped = e.run[:0], false
+}
+
+// condition is what the instance waits for, and for how long.
+func (i *instance) condition() (condition, telemetry.Micros) {
+	if i.firing {
+		return i.clear, i.keep
+	}
+	return i.when, i.delay
+}
+
+// settle moves the instance to the run's time, with its values from before the
+// run: it does what the clock would have done until then, and notes when values
+// have gone stale. Time stands still for a sample that took longer to arrive
+// than another device's later one.
+func (e *Engine) settle(i *instance, received time.Time, emit func(telemetry.Event)) {
+	i.at = max(i.at, e.runTime)
+	if e.runJumped {
+		i.at, i.hold, e.changed = e.runTime, hold{}, true
+	}
+	if !i.hold.begun {
+		return
+	}
+	c, delay := i.condition()
+	if i.hold.complete(delay) <= i.at && e.completed(i) {
+		e.transition(i, received, emit)
+		return
+	}
+	e.in.at = i.at
+	if c(&e.in) != yes {
+		i.hold.gap = true
+	}
+}
+
+func (e *Engine) evaluate(i *instance, received time.Time, emit func(telemetry.Event)) {
+	c, delay := i.condition()
+	e.in.at = i.at
+	v := c(&e.in)
+	e.changed = e.changed || i.hold.begun || v == yes
+	if i.hold.observe(v, i.at, delay, i.patience) {
+		e.transition(i, received, emit)
+	} else if v == yes {
+		rest := i.hold.complete(delay) - i.hold.last
+		i.hold.due = received.Add(time.Duration(rest) * time.Microsecond)
+		e.wake(i.hold.due)
+	}
+}
+
+// completed reports whether the hold is complete without another sample: its
+// condition still holds then, and none of the values is about to be read anew.
+func (e *Engine) completed(i *instance) bool {
+	if i.hold.gap {
+		return false
+	}
+	c, delay := i.condition()
+	e.in.at = i.hold.complete(delay)
+	for _, n := range i.slots {
+		if s := &e.in.slots[n]; s.poll > 0 && s.usable(e.in.at) && 2*(e.in.at-s.time) >= s.poll {
+			return false
+		}
+	}
+	return c(&e.in) == yes
+}
+
+func (e *Engine) wake(at time.Time) {
+	if e.next.IsZero() || at.Before(e.next) {
+		e.next = at
+	}
+}
+
+// NextDeadline is when Tick has something to do, which may turn out to be
+// nothing; zero if it has not.
+func (e *Engine) NextDeadline() time.Time { return e.next }
+
+// Tick emits the alarms that time alone raises and clears, and clears those
+// whose rule is gone.
+func (e *Engine) Tick(now time.Time, emit func(telemetry.Event)) {
+	if e.next.IsZero() || now.Before(e.next) {
+		return
+	}
+	e.next = time.Time{}
+	e.clearOrphans(now, emit)
+	for n := range e.instances {
+		i := &e.instances[n]
+		switch due := i.hold.due; {
+		case due.IsZero():
+		case now.Before(due):
+			e.wake(due)
+		default:
+			i.hold.due = time.Time{}
+			if e.completed(i) {
+				e.transition(i, now, emit)
+			}
+		}
+	}
+}

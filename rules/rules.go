@@ -1,0 +1,88 @@
+// Package rules recognises conditions in a stream of samples and turns them
+// into alarms. Rules are written in YAML, compiled once against the assets,
+// devices and signals that they are about, and evaluated by an Engine.
+//
+// # Conditions
+//
+// An expression compares signals of one asset or device: names such as
+// PhV.phsA or TotW, numbers, + - * /, < <= > >= == !=, and, or, not,
+// parentheses, min, max and abs. A comparison of different units is an error.
+// Further names and functions:
+//
+//   - the names under with;
+//   - nominal_voltage (V) and rated_current (A) of the asset;
+//   - every_phase(c) and any_phase(c): c for all or for any of the phases that
+//     are measured, in which PhV stands for PhV.phsA, PhV.phsB and so on;
+//   - unknown(c): whether c can't be decided;
+//   - self_powered: the device is fed by the voltage it measures;
+//   - supply_below(v): the voltage of the device's supply, as other devices on
+//     it measure it, is below v. True if every one that can tell says so, false
+//     if none does; unknown if none can tell or they contradict each other.
+//
+// A value counts if it is a finite number, neither bad nor stale nor a test,
+// and not older than three poll periods of its device. Without it a comparison
+// is unknown, and unknown spreads by Kleene's logic: false and unknown is false,
+// true or unknown is true. An unknown condition neither raises nor clears.
+//
+// # Time
+//
+// A condition's time is counted in source time, between samples on which it is
+// true; one on which it is false starts it anew. Time in which it is unknown
+// isn't counted, and more than three poll periods of that start it anew. The
+// alarm is raised, or cleared, by the sample that completes the time, or by the
+// clock if no sample is expected: when each of the values was read less than
+// half its device's poll period before, or comes by change only. A device that
+// falls silent confirms nothing.
+package rules
+
+import (
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Rule is one entry of the configuration's rules: a rule of its own, or with
+// use the rules of one file of the standard library.
+type Rule struct {
+	// Use takes the rules of this name from the standard library: en50160,
+	// supervision. Name, when, clear_when and summary are then the library's;
+	// the other keys, where given, replace the library's.
+	Use string `yaml:"use"`
+	// With gives values to the library's parameters, each with its unit, or
+	// names to numbers for a rule's own expressions.
+	With map[string]configfile.Quantity `yaml:"with"`
+	// Name is the rule's name in its alarms: lower-case letters, digits and
+	// hyphens.
+	Name string `yaml:"name"`
+	// On selects the assets or devices that the rule applies to, each on its
+	// own. Each must have the signals that the rule names. Without it, the rule
+	// applies to every asset that has them.
+	On Target `yaml:"on"`
+	// When is the condition that raises the alarm.
+	When string `yaml:"when"`
+	// ClearWhen is the condition that clears it; the default is that when is
+	// false. A distance between the two is the hysteresis.
+	ClearWhen string `yaml:"clear_when"`
+	// For is how long when holds before the alarm is raised. Default 0s.
+	For *configfile.Duration `yaml:"for"`
+	// KeepFiringFor is how long the condition to clear holds before the alarm is
+	// cleared. Default 0s.
+	KeepFiringFor *configfile.Duration `yaml:"keep_firing_for"`
+	// Priority is low, medium, high or critical, after ISA-18.2. Default medium.
+	Priority telemetry.Priority `yaml:"priority"`
+	// Summary is the sentence that an operator reads, a Go template in which
+	// .asset, .device and .rule are names and a signal's name is its value:
+	// "Top oil of {{ .asset }} is {{ .TopOilTmp }} °C". printf formats values.
+	Summary string `yaml:"summary"`
+}
+
+// Target selects assets, or devices if device is given. Its keys narrow each
+// other.
+type Target struct {
+	// Asset is the id of one asset.
+	Asset string `yaml:"asset"`
+	// Kind is the kind of the assets.
+	Kind string `yaml:"kind"`
+	// Device is the id of one device, or "*" for every device on its own. The
+	// rule then reads signals of this device only.
+	Device string `yaml:"device"`
+}

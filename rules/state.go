@@ -1,0 +1,140 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// savedState is the form of State. A change that an older program can't read
+// has a new version.
+type savedState struct {
+	Version int          `json:"version"`
+	Alarms  []savedAlarm `json:"alarms"`
+}
+
+const stateVersion = 1
+
+// savedAlarm is the state of an instance that is firing or holding.
+type savedAlarm struct {
+	Rule     string             `json:"rule"`
+	Asset    string             `json:"asset"`
+	Device   string             `json:"device,omitempty"`
+	Priority telemetry.Priority `json:"priority"`
+	ID       string             `json:"id,omitempty"` // "" if not firing
+	Raised   telemetry.Micros   `json:"raised_us,omitempty"`
+	Hold     *savedHold         `json:"hold,omitempty"`
+}
+
+type savedHold struct {
+	Since  telemetry.Micros `json:"since_us"`
+	Last   telemetry.Micros `json:"last_us"`
+	Held   telemetry.Micros `json:"held_us"`
+	Gap    bool             `json:"gap,omitempty"`
+	Inputs []savedInput     `json:"inputs"`
+}
+
+type savedInput struct {
+	Signal  telemetry.SignalID `json:"signal"`
+	Time    telemetry.Micros   `json:"time_us"`
+	Value   *float64           `json:"value"`
+	Quality telemetry.Quality  `json:"quality"`
+}
+
+// Changed reports whether State differs from what it last returned. State
+// belongs into the transaction that commits the events of the same call.
+func (e *Engine) Changed() bool { return e.changed }
+
+// State is what an Engine needs to go on after a restart: the alarms that are
+// active and the conditions that are holding, with the samples they hold on.
+// Rules that are idle start from the samples that follow.
+func (e *Engine) State() []byte {
+	e.changed = false
+	state := savedState{Version: stateVersion, Alarms: append([]savedAlarm{}, e.orphans...)}
+	for n := range e.instances {
+		i := &e.instances[n]
+		if !i.firing && !i.hold.begun {
+			continue
+		}
+		a := savedAlarm{Rule: i.rule, Asset: i.target.asset, Device: i.target.device, Priority: i.priority}
+		if i.firing {
+			a.ID, a.Raised = i.id, i.raised
+		}
+		if h := i.hold; h.begun {
+			a.Hold = &savedHold{Since: h.since, Last: h.last, Held: h.held, Gap: h.gap, Inputs: e.in.save(i.slots)}
+		}
+		state.Alarms = append(state.Alarms, a)
+	}
+	out, err := json.Marshal(state)
+	if err != nil {
+		panic(err) // every number in it is finite
+	}
+	return out
+}
+
+func (in *inputs) save(slots []int32) []savedInput {
+	out := make([]savedInput, 0, len(slots))
+	for _, n := range slots {
+		s := &in.slots[n]
+		if s.time == never {
+			continue
+		}
+		saved := savedInput{Signal: in.signals[n].ID, Time: s.time, Quality: s.quality}
+		if s.known {
+			saved.Value = &s.number
+		}
+		out = append(out, saved)
+	}
+	return out
+}
+
+// Restore takes up what State returned. An active alarm keeps its id and is
+// cleared later. One whose rule no longer applies to its asset or device is
+// cleared by the first Tick, which NextDeadline then asks for at once. On an
+// error, of a state that is damaged or of another version, the Engine is as it
+// was: an alarm that is still true will be raised again under another id.
+func (e *Engine) Restore(state []byte) error {
+	var saved savedState
+	if err := json.Unmarshal(state, &saved); err != nil {
+		return fmt.Errorf("restore the state of the rules: %w", err)
+	}
+	if saved.Version != stateVersion {
+		return fmt.Errorf("restore the state of the rules: it is of version %d, expected %d", saved.Version, stateVersion)
+	}
+	known := map[claim]*instance{}
+	for n := range e.instances {
+		i := &e.instances[n]
+		known[claim{i.rule, i.target}] = i
+	}
+	for _, a := range saved.Alarms {
+		i, ok := known[claim{a.Rule, target{a.Asset, a.Device}}]
+		if !ok {
+			if a.ID != "" {
+				e.orphans = append(e.orphans, a)
+				e.next = time.Unix(0, 0)
+			}
+			continue
+		}
+		i.firing, i.id, i.raised = a.ID != "", a.ID, a.Raised
+		if h := a.Hold; h != nil {
+			i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}
+			i.at = h.Last
+			e.in.restore(h.Inputs, e.slotOf)
+		}
+	}
+	return nil
+}
+
+func (in *inputs) restore(saved []savedInput, slotOf map[telemetry.SignalID]int32) {
+	for _, s := range saved {
+		if n, ok := slotOf[s.Signal]; ok {
+			value := telemetry.Value{}
+			if s.Value != nil {
+				value = telemetry.FloatValue(*s.Value)
+			}
+			in.slots[n].set(value, s.Quality, s.Time)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// restart replaces the rig's engine by a new one with its state, for a
+// configuration with the given rules.
+func (r *rig) restart(entries ...Rule) {
+	r.t.Helper()
+	next := newRig(r.t, r.model, entries...)
+	if err := next.engine.Restore(r.engine.State()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.engine = next.engine
+}
+
+func TestAnActiveAlarmSurvivesARestart(t *testing.T) {
+	rule := Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95"}
+	r := hot(t, byPoll, 0, 0)
+	r.restart(rule)
+	r.oil(0, 99)
+	id := r.events[0].Alarm.ID
+	r.want("0 raised hot")
+	r.restart(rule)
+	r.oil(3600, 99)
+	r.tick(3601)
+	r.want()
+	r.restart(rule)
+	r.oil(7200, 50)
+	if len(r.events) != 1 || r.events[0].Alarm.ID != id {
+		t.Errorf("events %+v, expected %s to clear", r.events, id)
+	}
+	r.want("7200 cleared hot")
+}
+
+func TestAPendingAlarmSurvivesARestart(t *testing.T) {
+	rule := Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95", For: lasting(2 * time.Second)}
+	r := hot(t, byPoll, 2*time.Second, 0)
+	r.oil(0, 99)
+	r.oil(1, 99)
+	r.restart(rule)
+	r.tick(100) // what was true before the restart confirms nothing by itself
+	r.want()
+	r.oil(2, 99)
+	r.want("0 raised hot")
+}
+
+func TestTheAlarmOfARemovedRuleIsCleared(t *testing.T) {
+	r := hot(t, byPoll, 0, 0)
+	r.oil(0, 99)
+	id := r.events[0].Alarm.ID
+	r.want("0 raised hot")
+	r.restart(Rule{Name: "cold", On: Target{Asset: "T1"}, When: "TopOilTmp < -30"})
+	if !strings.Contains(string(r.engine.State()), id) {
+		t.Error("the state has lost the alarm before it was cleared")
+	}
+	if next := r.engine.NextDeadline(); next.IsZero() || next.After(at(0).Time()) {
+		t.Errorf("the deadline is %s, expected the past", next)
+	}
+	r.tick(5)
+	a := r.events[0].Alarm
+	if a.ID != id || a.Asset != "T1" || a.Priority != telemetry.Medium || !strings.Contains(a.Summary, "no longer applies rule hot to asset T1") {
+		t.Errorf("%+v", a)
+	}
+	r.want("5 cleared hot")
+	if !r.engine.Changed() || strings.Contains(string(r.engine.State()), id) {
+		t.Error("the state still has the alarm")
+	}
+}
+
+func TestChanged(t *testing.T) {
+	r := hot(t, byPoll, time.Second, 0)
+	changed := func(want bool, after string) {
+		t.Helper()
+		if r.engine.Changed() != want {
+			t.Errorf("after %s Changed is %v", after, !want)
+		}
+		r.engine.State()
+	}
+	changed(false, "the start")
+	r.oil(0, 20)
+	changed(false, "a sample that means nothing")
+	r.oil(1, 99)
+	changed(true, "a condition that begins")
+	r.oil(2, 99)
+	changed(true, "an alarm raised")
+	r.oil(3, 99)
+	changed(false, "a sample while it is active")
+	r.oil(4, 50)
+	changed(true, "an alarm cleared")
+}
+
+func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
+	for state, want := range map[string]string{
+		"":                          "restore the state of the rules: unexpected end of JSON input",
+		`{"version":2,"alarms":[]}`: "restore the state of the rules: it is of version 2, expected 1",
+	} {
+		if err := hot(t, byPoll, 0, 0).engine.Restore([]byte(state)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, expected %s", state, err, want)
+		}
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	r := hot(f, byPoll, 2*time.Second, 0)
+	r.oil(0, 99)
+	f.Add(r.engine.State())
+	r.oil(1, 99)
+	r.oil(2, 99)
+	r.oil(3, silent{})
+	f.Add(r.engine.State())
+	f.Fuzz(func(t *testing.T, state []byte) {
+		r := hot(t, byPoll, 2*time.Second, time.Second)
+		if r.engine.Restore(state) != nil {
+			return
+		}
+		r.engine.State()
+		for s, v := range []any{50, 99, silent{}, 99, 99, 99, 80, 80, 80} {
+			r.oil(float64(s), v)
+			r.tick(float64(s) + 0.1)
+		}
+		r.engine.State()
+	})
+}
