@@ -14,7 +14,7 @@ type decoder struct {
 	reverseWords bool
 	swapBytes    bool
 
-	scaled                        bool
+	scaled                      bool
 	multiplier, addend, divisor float64
 }
 

@@ -72,7 +72,7 @@ func (t Table) registers() bool { return t == Input || t == Holding }
 type Type string
 
 const (
-	Bool    Type = "bool" // of tables coil and discrete, and nothing else is
+	Bool    Type = "bool" // the only type of tables coil and discrete
 	Int16   Type = "int16"
 	Uint16  Type = "uint16"
 	Int32   Type = "int32"

@@ -1,0 +1,139 @@
+// Package modbus reads devices over Modbus TCP: one connection to an endpoint,
+// shared by its units; neighbouring points read together; each sample stamped
+// with the middle between request and answer; a wrong or late answer never
+// taken for a value.
+package modbus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/telemetry"
+)
+
+var _ adapters.Adapter = (*Adapter)(nil)
+
+type Config struct {
+	Devices []Device
+	Logger  *slog.Logger // nil: slog.Default
+}
+
+// Adapter is the adapters.Adapter for Modbus TCP. Run is called once at a time;
+// ReadOnce and Stats are safe at any time.
+type Adapter struct {
+	log       *slog.Logger
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	endpoints []*endpoint
+	units     []*unit // as configured
+}
+
+// New checks the whole configuration; the error joins everything that is wrong
+// with it.
+func New(c Config) (*Adapter, error) {
+	a := &Adapter{log: cmp.Or(c.Logger, slog.Default()), dial: (&net.Dialer{}).DialContext}
+	if err := check(c.Devices); err != nil {
+		return nil, err
+	}
+	byAddress := map[string]*endpoint{}
+	for _, d := range c.Devices {
+		address, _ := ParseEndpoint(d.Endpoint)
+		e := byAddress[address]
+		if e == nil {
+			e = &endpoint{address: address}
+			byAddress[address] = e
+			a.endpoints = append(a.endpoints, e)
+		}
+		u := newUnit(newMeter(d, address), a.log)
+		e.units = append(e.units, u)
+		a.units = append(a.units, u)
+	}
+	return a, nil
+}
+
+func check(devices []Device) error {
+	var errs []error
+	ids, signals := map[string]bool{}, map[telemetry.SignalID]string{}
+	claim := func(id telemetry.SignalID, owner string) {
+		if other, taken := signals[id]; taken {
+			errs = append(errs, fmt.Errorf("modbus: %s: signal %d is also that of %s", owner, id, other))
+		}
+		signals[id] = owner
+	}
+	for _, d := range devices {
+		device := fmt.Sprintf("device %q", d.ID)
+		if ids[d.ID] {
+			errs = append(errs, fmt.Errorf("modbus: %s: configured twice", device))
+		}
+		ids[d.ID] = true
+		for _, err := range d.Check() {
+			errs = append(errs, fmt.Errorf("modbus: %s: %w", device, err))
+		}
+		claim(d.Live, device)
+		for _, p := range d.Points {
+			point := fmt.Sprintf("%s: point %q", device, p.Name)
+			for _, err := range p.Check() {
+				errs = append(errs, fmt.Errorf("modbus: %s: %w", point, err))
+			}
+			claim(p.Signal, point)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// startSpread bounds how long the first poll of a device with a long period is
+// put off to spread the load.
+const startSpread = 10 * time.Second
+
+// Run polls every device on its own fixed grid until ctx ends. Endpoints are
+// independent of one another; the units of one are read in turn, the most
+// overdue first.
+func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
+	start := time.Now()
+	var running sync.WaitGroup
+	for i, e := range a.endpoints {
+		for j, u := range e.units {
+			n := len(e.units)
+			place, places := time.Duration(i*n+j), time.Duration(len(a.endpoints)*n)
+			u.due = start.Add(min(u.PollEvery, startSpread) * place / places)
+		}
+		running.Go(func() { e.run(ctx, newLink(e.address, a.dial, &e.connects), sink) })
+	}
+	running.Wait()
+	<-ctx.Done()
+	return nil
+}
+
+// ReadOnce reads one device over a connection of its own. Requests that the
+// device refused, or that broke off, are logged; their points are bad in the
+// samples, which have the configured order.
+func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Sample, error) {
+	for _, u := range a.units {
+		if u.ID != device {
+			continue
+		}
+		var connects counter
+		l := newLink(u.address, a.dial, &connects)
+		defer l.close()
+		r := u.newReading()
+		if err := u.poll(ctx, l, &r); err != nil {
+			return nil, u.wrap(u.requests[0], err)
+		}
+		if !r.answered {
+			return nil, u.wrap(u.requests[0], r.errs[0])
+		}
+		for i, err := range r.errs {
+			if err != nil {
+				a.log.Warn("request failed", "device", u.ID, "request", u.requests[i].String(), "error", err)
+			}
+		}
+		return r.samples, nil
+	}
+	return nil, fmt.Errorf("modbus: no device %q", device)
+}

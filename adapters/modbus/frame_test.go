@@ -1,0 +1,117 @@
+package modbus
+
+import (
+	"bytes"
+	"testing"
+
+	goburrow "github.com/goburrow/modbus"
+)
+
+// The request and answer of the standard's example of function 3: registers
+// 108 to 110 (Modbus Application Protocol V1.1b3, 6.3), as transaction 0x1501
+// of unit 0xFF.
+var (
+	exampleRequest = []byte{0x15, 0x01, 0, 0, 0, 6, 0xFF, 3, 0, 0x6B, 0, 3}
+	exampleReply   = []byte{0x15, 0x01, 0, 0, 0, 9, 0xFF, 3, 6, 0x02, 0x2B, 0, 0, 0, 0x64}
+	exampleRefusal = []byte{0x15, 0x01, 0, 0, 0, 3, 0xFF, 0x83, 2}
+)
+
+func TestReplyLength(t *testing.T) {
+	with := func(at int, b byte) []byte {
+		out := bytes.Clone(exampleReply)
+		out[at] = b
+		return out
+	}
+	cases := []struct {
+		name string
+		in   []byte
+		want int // -1: an error
+	}{
+		{"whole", exampleReply, 15},
+		{"whole and more", append(bytes.Clone(exampleReply), 0), 15},
+		{"refusal", exampleRefusal, 9},
+		{"transaction", with(1, 2), -1},
+		{"protocol", with(3, 1), -1},
+		{"length too long", with(5, 10), -1},
+		{"length too short", with(5, 8), -1},
+		{"length huge", with(4, 0xFF), -1},
+		{"unit", with(6, 1), -1},
+		{"function", with(7, 4), -1},
+		{"exception to another function", with(7, 0x84), -1},
+		{"byte count short", with(8, 4), -1},
+		{"byte count long", with(8, 8), -1},
+		{"refusal with a length for data", append(bytes.Clone(exampleReply[:7]), 0x83, 6, 0, 0, 0, 0, 0, 0), -1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			n, err := replyLength(exampleRequest, 6, c.in)
+			if err != nil {
+				n = -1
+			}
+			if n != c.want {
+				t.Errorf("%d, %v, expected %d", n, err, c.want)
+			}
+		})
+	}
+	for n := range exampleReply {
+		if got, err := replyLength(exampleRequest, 6, exampleReply[:n]); got != 0 || err != nil {
+			t.Errorf("the first %d bytes: %d, %v", n, got, err)
+		}
+	}
+}
+
+// FuzzReply holds replyLength to its purpose: what it lets through can't be
+// taken for another answer, nor upset the library that unpacks it.
+func FuzzReply(f *testing.F) {
+	f.Add(uint8(3), uint16(3), []byte{})
+	f.Add(uint8(3), uint16(3), exampleReply)
+	f.Add(uint8(3), uint16(3), exampleRefusal)
+	f.Add(uint8(1), uint16(19), []byte{0x15, 0x01, 0, 0, 0, 6, 0xFF, 1, 3, 0xCD, 0x6B, 0x05})
+	f.Add(uint8(2), uint16(2000), []byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	f.Add(uint8(4), uint16(125), []byte{0x15, 0x01, 0, 0, 0xFF, 0xFF, 0xFF, 4, 250})
+	f.Fuzz(func(t *testing.T, function uint8, count uint16, in []byte) {
+		r := request{table: []Table{Coil, Discrete, Holding, Input}[function%4], count: count}
+		if limit := uint16(maxRegisters); r.table.registers() {
+			r.count = count%limit + 1
+		} else {
+			r.count = count%maxBits + 1
+		}
+		sent := bytes.Clone(exampleRequest)
+		sent[headerSize] = r.function()
+		n, err := replyLength(sent, r.bytes(), in)
+		if err != nil || n == 0 {
+			if n != 0 {
+				t.Fatalf("length %d and %v", n, err)
+			}
+			return
+		}
+		if n > len(in) || n > maxFrame {
+			t.Fatalf("length %d of %d bytes", n, len(in))
+		}
+		packager := goburrow.NewTCPClientHandler("")
+		if err := packager.Verify(sent, in[:n]); err != nil {
+			t.Fatal(err)
+		}
+		pdu, err := packager.Decode(in[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch pdu.FunctionCode {
+		case r.function():
+			if len(pdu.Data) != 1+r.bytes() || int(pdu.Data[0]) != r.bytes() {
+				t.Fatalf("% x for %v", pdu.Data, r)
+			}
+		case r.function() | 0x80:
+			if len(pdu.Data) != 1 {
+				t.Fatalf("exception % x", pdu.Data)
+			}
+		default:
+			t.Fatalf("function %d for %d", pdu.FunctionCode, r.function())
+		}
+		for cut := range n {
+			if m, err := replyLength(sent, r.bytes(), in[:cut]); m != 0 || err != nil {
+				t.Fatalf("whole at %d, but %d, %v at %d", n, m, err, cut)
+			}
+		}
+	})
+}

@@ -1,0 +1,123 @@
+package modbus
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+
+	goburrow "github.com/goburrow/modbus"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// fastPeer answers every read of the given number of registers with the same
+// 230.1 V, as fast as a socket allows.
+func fastPeer(b *testing.B, registers int) (address string) {
+	b.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				reply := make([]byte, 9+2*registers)
+				binary.BigEndian.PutUint16(reply[4:], uint16(3+2*registers))
+				reply[8] = byte(2 * registers)
+				for i := 9; i < len(reply); i += 4 {
+					copy(reply[i:], []byte{0x43, 0x66, 0x19, 0x9A})
+				}
+				var request [12]byte
+				for {
+					if _, err := io.ReadFull(c, request[:]); err != nil {
+						return
+					}
+					copy(reply, request[:4])
+					copy(reply[6:8], request[6:8])
+					if _, err := c.Write(reply); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func perValue(b *testing.B, values int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*values), "ns/value")
+}
+
+// BenchmarkRead reads 100 registers an exchange through this package's
+// transporter and through the library's own.
+func BenchmarkRead(b *testing.B) {
+	const registers = 100
+	b.Run("busbar", func(b *testing.B) {
+		var connects counter
+		l := newLink(fastPeer(b, registers), (&net.Dialer{}).DialContext, &connects)
+		defer l.close()
+		r := request{table: Holding, count: registers}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := l.read(b.Context(), 1, DefaultTimeout, r); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perValue(b, registers)
+	})
+	b.Run("goburrow", func(b *testing.B) {
+		handler := goburrow.NewTCPClientHandler(fastPeer(b, registers))
+		handler.SlaveId = 1
+		defer handler.Close()
+		client := goburrow.NewClient(handler)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := client.ReadHoldingRegisters(0, registers); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perValue(b, registers)
+	})
+}
+
+// BenchmarkPoll polls a device of 50 float32 up to its samples.
+func BenchmarkPoll(b *testing.B) {
+	const points = 50
+	d := Device{ID: "d", Live: 1000}
+	for i := range points {
+		d.Points = append(d.Points, Point{Signal: telemetry.SignalID(i), Table: Input, Address: uint16(2 * i), Type: Float32})
+	}
+	m := newMeter(d, fastPeer(b, 2*points))
+	var connects counter
+	l := newLink(m.address, (&net.Dialer{}).DialContext, &connects)
+	defer l.close()
+	r := m.newReading()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.poll(b.Context(), l, &r); err != nil || r.good != points {
+			b.Fatal(err, r.errs)
+		}
+	}
+	perValue(b, points)
+}
+
+// BenchmarkDecode turns the registers of 50 float32 into values.
+func BenchmarkDecode(b *testing.B) {
+	const points = 50
+	d := newDecoder(Point{Type: Float32})
+	data := make([]byte, 4*points)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range points {
+			d.value(data, 2*i)
+		}
+	}
+	perValue(b, points)
+}

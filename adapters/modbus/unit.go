@@ -1,0 +1,138 @@
+package modbus
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/telemetry"
+)
+
+const (
+	// DeadAfter is how many polls in a row must bring no answer before a device
+	// that has answered is reported as not living. The first poll ever decides
+	// alone: there is nothing yet that it could contradict.
+	DeadAfter = 2
+
+	// LiveEvery is how often the live signal is repeated when it doesn't
+	// change, or at the next poll after that.
+	LiveEvery = time.Minute
+
+	// MaxBackOff bounds the doubling of a device's period while it doesn't
+	// answer. The first attempt after it fell silent keeps the period.
+	MaxBackOff = 30 * time.Second
+)
+
+// unit is a meter that is being polled. Only its endpoint's goroutine touches
+// it, the statistics apart.
+type unit struct {
+	*meter
+	log   *slog.Logger
+	stats deviceCounters
+	last  reading
+
+	due    time.Time // on a grid of PollEvery
+	silent int       // polls in a row without an answer
+
+	live     bool
+	liveSent time.Time // zero before the first poll
+	failing  []bool    // one a request, as last logged
+}
+
+func newUnit(m *meter, log *slog.Logger) *unit {
+	return &unit{
+		meter:   m,
+		log:     log.With("device", m.ID, "endpoint", m.address, "unit", m.Unit),
+		last:    m.newReading(),
+		failing: make([]bool, len(m.requests)),
+	}
+}
+
+// skipMissed passes over the slots whose time is up: values late by a period
+// or more help nobody and would only push the next ones back.
+func (u *unit) skipMissed(now time.Time) {
+	if missed := now.Sub(u.due) / u.PollEvery; missed > 0 {
+		u.due = u.due.Add(missed * u.PollEvery)
+		u.stats.missed.Add(uint64(missed))
+	}
+}
+
+// read polls the meter in its slot and sets the next. It fails only when ctx
+// ends.
+func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
+	if err := u.poll(ctx, l, &u.last); err != nil {
+		return adapters.Batch{}, err
+	}
+	u.stats.polls.Add(1)
+	u.stats.values.Add(uint64(u.last.good))
+	if u.last.answered {
+		u.silent = 0
+		u.stats.lastAnswer.Store(u.last.ended.UnixMicro())
+	} else {
+		u.silent++
+		u.stats.failed.Add(1)
+	}
+	u.due = u.due.Add(u.PollEvery * u.stride())
+	samples := u.last.samples
+	if u.observe() {
+		samples = append(samples, telemetry.Sample{
+			Time: telemetry.MicrosOf(u.last.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
+		})
+	}
+	return adapters.Batch{Device: u.ID, Samples: samples, Received: u.last.ended}, nil
+}
+
+// stride is how many slots ahead the next poll is: more for a silent device,
+// whose every attempt costs its neighbours a timeout.
+func (u *unit) stride() time.Duration {
+	limit := max(1, MaxBackOff/u.PollEvery)
+	stride := time.Duration(1)
+	for range u.silent - 1 {
+		if stride *= 2; stride >= limit {
+			return limit
+		}
+	}
+	return stride
+}
+
+// observe takes what the last poll says about the device's life and logs what
+// changed. It reports whether the live signal is to be sent.
+func (u *unit) observe() bool {
+	first := u.liveSent.IsZero()
+	was := u.live
+	switch {
+	case u.last.answered:
+		u.live = true
+	case first || u.silent >= DeadAfter:
+		u.live = false
+	}
+	changed := first || u.live != was
+	if changed && u.live {
+		u.log.Info("device answers")
+	} else if changed {
+		u.log.Warn("device doesn't answer", "error", u.last.errs[0])
+	}
+	if u.last.answered {
+		u.logRequests()
+	}
+	if !changed && u.last.ended.Sub(u.liveSent) < LiveEvery {
+		return false
+	}
+	u.liveSent = u.last.ended
+	return true
+}
+
+func (u *unit) logRequests() {
+	for i, err := range u.last.errs {
+		if u.failing[i] == (err != nil) {
+			continue
+		}
+		u.failing[i] = err != nil
+		if err != nil {
+			u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
+		} else {
+			u.log.Info("request succeeds again", "request", u.requests[i].String())
+		}
+	}
+}
