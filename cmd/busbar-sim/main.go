@@ -1,0 +1,60 @@
+// The simulator: meters that speak Modbus TCP, and the faults of their feeders.
+package main
+
+import (
+	"context"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/sim"
+)
+
+var version = "unknown"
+
+type commands struct {
+	program.Logging
+	Version kong.VersionFlag `help:"Print the version and exit."`
+	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT or SIGTERM."`
+}
+
+type run struct {
+	Config string `arg:"" help:"The configuration file, such as sim.yaml." placeholder:"FILE" type:"path"`
+}
+
+func (run) Help() string {
+	return `An example of sim.yaml:
+
+  sim: {seed: 1, speed: 60, truth_log: truth.jsonl}
+  devices:
+    - {id: head, feeder: feeder-1, listen: "127.0.0.1:15021", unit: 1,
+       powered_by: auxiliary, profile: H0-A, rated_power: 60 kW}
+    - {id: end, feeder: feeder-1, listen: "127.0.0.1:15022", unit: 1,
+       powered_by: measured, profile: H0-B, rated_power: 12 kW}
+  faults:
+    - {at: 20s, feeder: feeder-1, kind: outage, for: 20s}
+    - {at: 60s, device: end, kind: slow, delay: 800ms, for: 10s}`
+}
+
+func (r run) Run(ctx context.Context, logging *program.Logging) error {
+	config, err := sim.LoadConfig(r.Config)
+	if err != nil {
+		return err
+	}
+	simulator, err := sim.New(config, logging.Logger())
+	if err != nil {
+		return err
+	}
+	return simulator.Run(ctx)
+}
+
+func main() {
+	var c commands
+	program.Main(program.Info{
+		Name: "busbar-sim", Version: version,
+		Description: `Busbar's simulator: meters that speak Modbus TCP, and the faults of their feeders.
+
+Example:
+  busbar-sim run sim.yaml`,
+	}, &c, &c.Logging)
+}

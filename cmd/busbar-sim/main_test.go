@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/sim"
+)
+
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "busbar-sim")
+	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version=v1.2.3", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return binary
+}
+
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+func TestCommand(t *testing.T) {
+	binary := build(t)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	bad := write("bad.yaml", "sim: {speed: -1}\ndevices:\n  - {id: a, feeder: f, listen: nowhere, profile: H0-A, rated_power: 1 kW}\n")
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"help", []string{"run", "--help"}, 0, []string{"sim.yaml", `kind: outage, for: 20s`}},
+		{"version", []string{"--version"}, 0, []string{"v1.2.3"}},
+		{"no file named", []string{"run"}, 2, []string{"--help"}},
+		{"unknown flag", []string{"run", "--fast", "x"}, 2, []string{"--fast"}},
+		{"no file", []string{"run", filepath.Join(dir, "none.yaml")}, 1, []string{"none.yaml"}},
+		{"wrong configuration", []string{"run", bad}, 2, []string{bad + ":1:14: sim.speed", bad + ":3:32: devices[0].listen"}},
+		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+devices)}, 1, []string{"truth log"}},
+	} {
+		out, err := exec.Command(binary, c.args...).CombinedOutput()
+		if code := exitCode(err); code != c.code {
+			t.Errorf("%s: exit code %d, want %d", c.name, code, c.code)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%s: no %s in\n%s", c.name, want, out)
+			}
+		}
+	}
+}
+
+const devices = `devices:
+  - {id: a, feeder: f, listen: "127.0.0.1:0", profile: H0-A, rated_power: 1 kW}
+`
+
+func TestRunStopsCleanlyOnSignals(t *testing.T) {
+	binary := build(t)
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "sim.yaml"), []byte("sim: {truth_log: truth.jsonl}\n"+devices), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		command := exec.Command(binary, "run", filepath.Join(dir, "sim.yaml"))
+		command.Stdout, command.Stderr = &out, &out
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		truth := func() string {
+			text, _ := os.ReadFile(filepath.Join(dir, "truth.jsonl"))
+			return string(text)
+		}
+		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(truth(), `"what":"start"`); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not started within 20 s: %s", out.String())
+			}
+		}
+		if err := command.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Wait(); err != nil {
+			t.Errorf("%v: %v: %s", signal, err, out.String())
+		}
+		if !strings.HasSuffix(truth(), "\"what\":\"stop\"}\n") {
+			t.Errorf("%v: the truth log ends with %s", signal, truth())
+		}
+	}
+}
+
+func TestHelpShowsAConfigurationThatWorks(t *testing.T) {
+	_, example, _ := strings.Cut(run{}.Help(), "\n\n")
+	c, err := sim.ParseConfig("help", []byte(strings.ReplaceAll(example, "\n  ", "\n")[2:]))
+	if err != nil || len(c.Devices) != 2 || len(c.Faults) != 2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

@@ -1,0 +1,99 @@
+// Package program is what Busbar's programs have in common at their outermost:
+// flags, logging, signals and exit codes.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/busbar/busbar/configfile"
+)
+
+// Exit codes beside 0.
+const (
+	ExitFailure = 1 // it was tried and failed
+	ExitConfig  = 2 // the command line or a configuration file is wrong
+)
+
+// Info describes a program to its user.
+type Info struct {
+	Name, Version, Description string
+}
+
+// Logging is embedded by a program's command line.
+type Logging struct {
+	LogFormat string     `help:"Format of the log on standard error: text or json." enum:"text,json" default:"text"`
+	LogLevel  slog.Level `help:"Least level that is logged: debug, info, warn or error." default:"info"`
+}
+
+// Logger writes to standard error.
+func (l Logging) Logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.LogLevel}
+	if l.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// Main parses the command line into commands, runs the chosen one's Run method
+// and exits. Run may take a context, which ends at the first SIGINT or SIGTERM;
+// a second one kills the process. bindings are further arguments for Run.
+func Main(info Info, commands any, bindings ...any) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	parser, err := kong.New(commands,
+		kong.Name(info.Name),
+		kong.Description(info.Description),
+		kong.Vars{"version": info.Version},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(info),
+		kong.Bind(bindings...),
+	)
+	if err != nil {
+		panic(err)
+	}
+	if len(os.Args) == 1 {
+		os.Args = append(os.Args, "--help")
+	}
+	chosen, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\nTry %s --help.\n", info.Name, err, info.Name)
+		os.Exit(ExitConfig)
+	}
+	os.Exit(Report(info, chosen.Run()))
+}
+
+// Report prints err, if there is one, and returns the exit code for it.
+func Report(info Info, err error) int {
+	var wrong configfile.Errors
+	var silent Silent
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+		return 0
+	case errors.As(err, &silent):
+		return int(silent)
+	case errors.As(err, &wrong):
+		fmt.Fprintln(os.Stderr, wrong)
+		plural := "s"
+		if len(wrong) == 1 {
+			plural = ""
+		}
+		fmt.Fprintf(os.Stderr, "%d error%s\n", len(wrong), plural)
+		return ExitConfig
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", info.Name, err)
+	return ExitFailure
+}
+
+// Silent is an exit code for a failure that the program has already explained.
+type Silent int
+
+func (s Silent) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
