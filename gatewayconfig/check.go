@@ -1,0 +1,148 @@
+package gatewayconfig
+
+import (
+	"cmp"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/busbar/busbar/configfile"
+)
+
+var (
+	fleetName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+)
+
+const (
+	fleetNameExpected = "expected 1 to 63 lower-case letters, digits and hyphens, the first no hyphen"
+	plainNameExpected = "expected 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit"
+)
+
+// checker adds to the file what is wrong with the meaning of its values.
+type checker struct {
+	*configfile.File
+	config *Config
+	assets map[string]bool
+}
+
+func newChecker(f *configfile.File, c *Config) checker {
+	return checker{File: f, config: c, assets: map[string]bool{}}
+}
+
+func (k checker) check() {
+	c := k.config
+	k.fleetName("gateway.id", c.Gateway.ID)
+	k.name("gateway.site", c.Gateway.Site)
+	k.name("gateway.zone", c.Gateway.Zone)
+	c.Forward.Kafka.Validate(k.File, "forward.kafka")
+	if k.Has("buffer.path") && c.Buffer.Path == "" {
+		k.Errorf("buffer.path", "empty, expected a directory")
+	}
+	within(k, "buffer.max_size", c.Buffer.MaxSize, 16*configfile.MiB, 1024*configfile.GiB)
+	within(k, "buffer.commit_every", c.Buffer.CommitEvery, millis(10), millis(60_000))
+	k.listen("status.listen", c.Status.Listen)
+	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)
+	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
+	k.checkAssets()
+	k.checkDevices()
+}
+
+const (
+	shortestPoll    = configfile.Duration(time.Millisecond)
+	longestPoll     = configfile.Duration(24 * time.Hour)
+	shortestTimeout = configfile.Duration(time.Millisecond)
+	longestTimeout  = configfile.Duration(time.Minute)
+)
+
+func millis(n int64) configfile.Duration {
+	return configfile.Duration(n) * configfile.Duration(time.Millisecond)
+}
+
+// within checks a value that the file gives against its bounds.
+func within[T interface {
+	cmp.Ordered
+	String() string
+}](k checker, path string, v, least, most T) {
+	if k.Has(path) && (v < least || v > most) {
+		k.Errorf(path, "%s is out of range, expected %s to %s", v, least, most)
+	}
+}
+
+func (k checker) fleetName(path, name string) {
+	if k.Has(path) && !fleetName.MatchString(name) {
+		k.Errorf(path, "%q, %s", name, fleetNameExpected)
+	}
+}
+
+func (k checker) name(path, name string) {
+	if k.Has(path) && !plainName.MatchString(name) {
+		k.Errorf(path, "%q, %s", name, plainNameExpected)
+	}
+}
+
+func (k checker) listen(path, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
+		k.Errorf(path, "%q, expected host:port such as 127.0.0.1:9464", address)
+	}
+}
+
+func (k checker) checkAssets() {
+	first := map[string]int{}
+	parents := map[string]string{}
+	for i, a := range k.config.Assets {
+		path := configfile.Item("assets", i)
+		k.name(path+".id", a.ID)
+		k.name(path+".kind", a.Kind)
+		if j, twice := first[a.ID]; twice && a.ID != "" {
+			k.Errorf(path+".id", "%q is assets[%d] already, expected an id of its own", a.ID, j)
+			continue
+		}
+		first[a.ID] = i
+		parents[a.ID] = a.Parent
+		k.assets[a.ID] = true
+		k.quantity(path+".nominal_voltage", a.NominalVoltage, "V", "400 V or 20 kV")
+		k.quantity(path+".rated_current", a.RatedCurrent, "A", "250 A or 1.2 kA")
+	}
+	for i, a := range k.config.Assets {
+		path := configfile.Item("assets", i) + ".parent"
+		if a.Parent == "" {
+			k.name(path, a.Parent)
+			continue
+		}
+		k.assetExists(path, a.Parent)
+		for up, steps := a.Parent, 0; up != "" && steps <= len(parents); up, steps = parents[up], steps+1 {
+			if up == a.ID {
+				k.Errorf(path, "%q is below %q itself, expected an asset that feeds or contains it", a.Parent, a.ID)
+				break
+			}
+		}
+	}
+}
+
+// assetExists checks a reference to an asset. Without a list of assets, every
+// name will do.
+func (k checker) assetExists(path, id string) {
+	if !k.Has("assets") {
+		k.name(path, id)
+		return
+	}
+	if k.assets[id] || k.Broken("assets") {
+		return
+	}
+	if nearest := configfile.Nearest(id, slices.Sorted(maps.Keys(k.assets))); nearest != "" {
+		k.Errorf(path, "there is no asset %q in assets, did you mean %q?", id, nearest)
+		return
+	}
+	k.Errorf(path, "there is no asset %q in assets, expected one that is listed", id)
+}
+
+func (k checker) quantity(path string, q *configfile.Quantity, unit, example string) {
+	if q != nil && (q.Value <= 0 || q.Unit != unit && q.Unit != "k"+unit) {
+		k.Errorf(path, "%q, expected a number above 0 in %s or k%s, like %s", q, unit, unit, example)
+	}
+}

@@ -1,0 +1,168 @@
+// Package gatewayconfig is the configuration file of a gateway, gateway.yaml.
+// The comments of its structs are the reference documentation of the file and
+// the descriptions in its JSON Schema.
+package gatewayconfig
+
+import (
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/rules"
+)
+
+// Config is a gateway's whole configuration. Durations are written as 250ms, 1s
+// or 1h30m, sizes as 512KiB, 64MiB or 4GiB, numbers in decimal or as 0x hex.
+// File names are relative to the directory of the configuration.
+type Config struct {
+	// Which gateway this is.
+	Gateway Gateway `yaml:"gateway,required"`
+
+	// Where measurements and events are sent.
+	Forward Forward `yaml:"forward,required"`
+
+	// Where they are kept until they have arrived there.
+	Buffer Buffer `yaml:"buffer,required"`
+
+	// The gateway's own status page and metrics.
+	Status Status `yaml:"status"`
+
+	// What devices use that don't say otherwise.
+	Defaults Defaults `yaml:"defaults"`
+
+	// The equipment that is measured. If the list is given, every asset that a
+	// device or another asset names must be in it; without it, naming an asset
+	// is enough.
+	Assets []Asset `yaml:"assets"`
+
+	// The devices that are read; at least one.
+	Devices []Device `yaml:"devices,required"`
+
+	// The alarms that are decided here, on this gateway.
+	Rules []rules.Rule `yaml:"rules"`
+}
+
+// Gateway says which gateway this is.
+type Gateway struct {
+	// The gateway's name, unique in the fleet: a letter or digit, then up to 62
+	// lower-case letters, digits and hyphens. It must not change while data is
+	// in the buffer. Example: north-gw1.
+	ID string `yaml:"id,required"`
+
+	// The place it stands in. Example: north-substation.
+	Site string `yaml:"site"`
+
+	// The part of the network it belongs to, which decides who may see it in
+	// the cloud. Example: region-1.
+	Zone string `yaml:"zone"`
+}
+
+// Forward says where measurements and events are sent.
+type Forward struct {
+	// The Kafka cluster that receives them.
+	Kafka kafkaconn.Config `yaml:"kafka,required"`
+}
+
+// Buffer is the store on this machine's disk.
+type Buffer struct {
+	// The directory of its files, which belongs to the gateway alone.
+	// Example: /var/lib/busbar.
+	Path configfile.Path `yaml:"path,required"`
+
+	// How much of the disk it may take. When it is full, the oldest telemetry
+	// is given up, which is recorded. At least 16MiB. Default: 1GiB.
+	MaxSize configfile.Size `yaml:"max_size"`
+
+	// How often samples are written to the disk, and thus how much a power
+	// failure can cost; from 10ms to 1m. Alarms are written at once.
+	// Default: 1s.
+	CommitEvery configfile.Duration `yaml:"commit_every"`
+}
+
+// Status is the gateway's own HTTP server.
+type Status struct {
+	// Where it listens, as host:port. It asks for no password, so it belongs on
+	// an address that only this machine reaches. Default: 127.0.0.1:9464.
+	Listen string `yaml:"listen"`
+}
+
+// Defaults are what devices use that don't say otherwise.
+type Defaults struct {
+	// How often a device is read; from 1ms to 24h. Default: 1s.
+	PollEvery configfile.Duration `yaml:"poll_every"`
+
+	// How long a device may take for a connection, or for an answer; from 1ms
+	// to 1m. Default: 1s.
+	Timeout configfile.Duration `yaml:"timeout"`
+}
+
+// Asset is a piece of equipment: a transformer, bay, feeder or service point.
+type Asset struct {
+	// The asset's name, unique in this file. Example: feeder-1.
+	ID string `yaml:"id,required"`
+
+	// What it is. Example: feeder.
+	Kind string `yaml:"kind"`
+
+	// The asset that feeds or contains it. Example: T1.
+	Parent string `yaml:"parent"`
+
+	// The voltage it is built for, between phases, in V or kV.
+	// Example: 400 V.
+	NominalVoltage *configfile.Quantity `yaml:"nominal_voltage"`
+
+	// The current it may carry for ever, in A or kA. Example: 250 A.
+	RatedCurrent *configfile.Quantity `yaml:"rated_current"`
+}
+
+// Device is one meter, relay or controller, and how it is read.
+type Device struct {
+	// The device's name, unique on this gateway: a letter or digit, then up to
+	// 62 lower-case letters, digits and hyphens. Example: feeder-1-meter.
+	ID string `yaml:"id,required"`
+
+	// The asset that it measures. Default: the device's own id.
+	// Example: feeder-1.
+	Asset string `yaml:"asset"`
+
+	// Where the device takes its own power from: measured, the voltage that it
+	// measures, so that its silence may be an interruption; auxiliary, a supply
+	// of its own; or unknown. Default: unknown.
+	PoweredBy PoweredBy `yaml:"powered_by"`
+
+	// The supply that it shares with other devices which fail together with it.
+	// Example: battery-1.
+	Supply string `yaml:"supply"`
+
+	// How it is reached by Modbus.
+	Modbus *Modbus `yaml:"modbus"`
+
+	// How often it is read; from 1ms to 24h. Default: that of defaults.
+	PollEvery configfile.Duration `yaml:"poll_every"`
+
+	// How long it may take for a connection, or for an answer; from 1ms to 1m.
+	// Default: that of defaults.
+	Timeout configfile.Duration `yaml:"timeout"`
+
+	// What is read from it; at least one signal.
+	Signals []Signal `yaml:"signals"`
+}
+
+// PoweredBy is where a device takes its own power from.
+type PoweredBy string
+
+const (
+	Measured  PoweredBy = "measured"
+	Auxiliary PoweredBy = "auxiliary"
+	Unknown   PoweredBy = "unknown"
+)
+
+// Modbus is a unit at a Modbus TCP endpoint.
+type Modbus struct {
+	// The endpoint, as tcp://host:port; the port is 502 if it is left out.
+	// Devices with the same endpoint share one connection.
+	// Example: tcp://10.0.0.11:502.
+	Endpoint string `yaml:"endpoint,required"`
+
+	// The unit identifier, from 0 to 255: which of the devices behind the
+	// endpoint is meant. Default: 1.
+	Unit uint8 `yaml:"unit"`
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"github.com/invopop/jsonschema"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/telemetry"
+)
+
+const (
+	fleetName = `^[a-z0-9][a-z0-9-]{0,62}$`
+	plainName = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
+)
+
+// constrain adds what the types don't say.
+func constrain(defs jsonschema.Definitions) {
+	pattern := func(def, key, pattern string) { property(defs, def, key).Pattern = pattern }
+	pattern("Gateway", "id", fleetName)
+	pattern("Gateway", "site", plainName)
+	pattern("Gateway", "zone", plainName)
+	pattern("Asset", "id", plainName)
+	pattern("Asset", "kind", plainName)
+	pattern("Device", "id", fleetName)
+	pattern("Device", "asset", plainName)
+	pattern("Device", "supply", plainName)
+	pattern("Modbus", "endpoint", `^tcp://[^/?#@\s]+$`)
+	pattern("Signal", "unit", `^[!-~]{1,32}$`)
+	pattern("Status", "listen", `^.*:[0-9]+$`)
+	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
+	property(defs, "Kafka", "brokers").Items.Pattern = `^.+:[0-9]+$`
+
+	pattern("Asset", "parent", plainName)
+	quantity := func(key, unit string) {
+		p := property(defs, "Asset", key)
+		p.OneOf, p.Type = nil, "string"
+		p.Pattern = `^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)? +k?` + unit + `$`
+	}
+	quantity("nominal_voltage", "V")
+	quantity("rated_current", "A")
+
+	one := uint64(1)
+	property(defs, "Config", "devices").MinItems = &one
+	property(defs, "Device", "signals").MinItems = &one
+	property(defs, "Kafka", "brokers").MinItems = &one
+
+	defs["Device"].Required = append(defs["Device"].Required, "modbus", "signals")
+	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
+	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
+	constrainSignal(defs)
+}
+
+func constrainSignal(defs jsonschema.Definitions) {
+	name := property(defs, "Signal", "name")
+	name.Pattern = `^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*$`
+	name.Not = &jsonschema.Schema{Const: telemetry.ChannelLive}
+	longest := uint64(64)
+	name.MaxLength = &longest
+	property(defs, "Signal", "scale").Not = &jsonschema.Schema{Const: 0}
+
+	signal := defs["Signal"]
+	bit := jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Required: []string{"coil"}}, {Required: []string{"discrete"}}}}
+	signal.OneOf = []*jsonschema.Schema{
+		{Required: []string{"input"}}, {Required: []string{"holding"}}, {Required: []string{"coil"}}, {Required: []string{"discrete"}},
+	}
+	signal.AllOf = []*jsonschema.Schema{
+		{
+			If:   &bit,
+			Then: only("type", &jsonschema.Schema{Const: string(modbus.Bool)}),
+			Else: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
+		},
+		{AnyOf: []*jsonschema.Schema{
+			{Required: []string{"unit"}},
+			with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),
+			{AllOf: []*jsonschema.Schema{&bit, {Not: &jsonschema.Schema{Required: []string{"kind"}}}}},
+		}},
+	}
+}
+
+func property(defs jsonschema.Definitions, def, key string) *jsonschema.Schema {
+	p, ok := defs[def].Properties.Get(key)
+	if !ok {
+		panic("no property " + key + " in " + def)
+	}
+	return p
+}
+
+// only constrains a key if it is given.
+func only(key string, s *jsonschema.Schema) *jsonschema.Schema {
+	properties := jsonschema.NewProperties()
+	properties.Set(key, s)
+	return &jsonschema.Schema{Properties: properties}
+}
+
+// with constrains a key and requires it, and more keys.
+func with(key string, s *jsonschema.Schema, more ...string) *jsonschema.Schema {
+	out := only(key, s)
+	out.Required = append([]string{key}, more...)
+	return out
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	firmware "github.com/busbar/busbar/firmware-config"
+	"github.com/busbar/busbar/gatewayconfig"
+)
+
+func TestSchemaIsGenerated(t *testing.T) {
+	got, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, firmware.Schema) {
+		t.Error("firmware-config/gateway.schema.json is not what the structs say; run go generate ./gatewayconfig/...")
+	}
+}
+
+// Every key is described, for the schema is the reference.
+func TestEveryKeyIsDescribed(t *testing.T) {
+	var schema struct {
+		Defs map[string]struct {
+			Properties           map[string]struct{ Description string }
+			AdditionalProperties *bool
+		} `yaml:"$defs"`
+	}
+	if err := yaml.Unmarshal(firmware.Schema, &schema); err != nil {
+		t.Fatal(err)
+	}
+	if len(schema.Defs) < 10 {
+		t.Fatalf("%d definitions", len(schema.Defs))
+	}
+	for name, def := range schema.Defs {
+		if def.AdditionalProperties == nil || *def.AdditionalProperties {
+			t.Errorf("%s takes unknown keys", name)
+		}
+		for key, property := range def.Properties {
+			if property.Description == "" {
+				t.Errorf("%s.%s has no description", name, key)
+			}
+		}
+	}
+}
+
+func validator(t *testing.T) func(src string) error {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(firmware.Schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	if err := compiler.AddResource("gateway.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("gateway.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(src string) error {
+		var value any
+		if err := yaml.Unmarshal([]byte(src), &value); err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(value)
+	}
+}
+
+const base = `gateway: {id: gw, site: here, zone: z}
+forward: {kafka: {brokers: ["localhost:9092"]}}
+buffer: {path: data, max_size: 64MiB, commit_every: 1s}
+status: {listen: "127.0.0.1:9464"}
+defaults: {poll_every: 1s, timeout: 1s}
+assets: [{id: T1, kind: k, nominal_voltage: 400 V}]
+devices:
+  - id: meter
+    asset: T1
+    powered_by: measured
+    modbus: {endpoint: "tcp://10.0.0.11", unit: 1}
+    signals:
+      - {name: TotW, input: 0x34, type: float32, unit: W}
+rules: [{name: high, when: TotW > 5, for: 1s, priority: high}]
+`
+
+// The schema and the program agree about each change of a good file.
+func TestSchemaAgreesWithParse(t *testing.T) {
+	validate := validator(t)
+	const totW = "{name: TotW, input: 0x34, type: float32, unit: W}"
+	cases := []struct {
+		old, new string
+		valid    bool
+	}{
+		{"", "", true},
+		{"id: gw,", "id: GW,", false},
+		{"id: gw,", "id: 12,", false},
+		{"id: gw,", "", false},
+		{"id: gw,", "id: " + strings.Repeat("g", 63) + ",", true},
+		{"id: gw,", "id: " + strings.Repeat("g", 64) + ",", false},
+		{"site: here", "site: a b", false},
+		{"zone: z", "zome: z", false},
+		{"gateway:", "gatewy:", false},
+		{`["localhost:9092"]`, "[]", false},
+		{`["localhost:9092"]`, `["localhost"]`, false},
+		{`["localhost:9092"]`, `["a.example:1"], tls: {}`, true},
+		{`["localhost:9092"]`, `["a.example:1"], tls: {ca: ca.crt, cert: gw.crt, key: gw.key}`, true},
+		{`["localhost:9092"]`, `["a.example:1"], tls: {cert: gw.crt}`, false},
+		{`["localhost:9092"]`, `["a.example:1"], insecure: true`, true},
+		{`["localhost:9092"]`, `["a.example:1"], insecure: yes`, false},
+		{`["localhost:9092"]`, `["a.example:1"], insecure: true, tls: {}`, false},
+		{`["localhost:9092"]`, `["localhost:1"], sasl: {mechanism: PLAIN, username: u, password_file: f}`, true},
+		{`["localhost:9092"]`, `["localhost:1"], sasl: {mechanism: PLAIN, username: u, password: p}`, false},
+		{`["localhost:9092"]`, `["localhost:1"], sasl: {mechanism: plain, username: u, password_file: f}`, false},
+		{`["localhost:9092"]`, `["localhost:1"], topic_prefix: "a b"`, false},
+		{"path: data, ", "", false},
+		{"64MiB", "64MB", false},
+		{"64MiB", "1.5 GiB", true},
+		{"64MiB", "1073741824", false},
+		{"commit_every: 1s", "commit_every: 1500ms", true},
+		{"commit_every: 1s", "commit_every: 1", false},
+		{"commit_every: 1s", "commit_every: -1s", false},
+		{"127.0.0.1:9464", "127.0.0.1", false},
+		{"kind: k", "kin: k", false},
+		{"400 V", "20 kV", true},
+		{"400 V", "400", false},
+		{"400 V", "400 A", false},
+		{"rules: [", "time: {}\nrules: [", false},
+		{"id: meter", "id: meter_1", false},
+		{"asset: T1", "asset: {id: T1}", false},
+		{"powered_by: measured", "powered_by: battery", false},
+		{"tcp://10.0.0.11", "rtu:///dev/ttyUSB0", false},
+		{"tcp://10.0.0.11", "tcp://10.0.0.11:1502", true},
+		{"unit: 1}", "unit: 255}", true},
+		{"unit: 1}", "unit: 256}", false},
+		{"unit: 1}", "unit: 1.5}", false},
+		{"unit: 1}", "unit: -1}", false},
+		{"    modbus: {", "    opcua: {", false},
+		{"      - " + totW, "      []", false},
+		{totW, "{name: TotW, holding: 0, type: uint64, order: CDAB, scale: 0.1, offset: -5, unit: W}", true},
+		{totW, "{name: TotW, input: 0x34, holding: 1, type: float32, unit: W}", false},
+		{totW, "{name: TotW, type: float32, unit: W}", false},
+		{totW, "{name: TotW, input: 0x34, unit: W}", false},
+		{totW, "{name: TotW, input: 0x34, type: bool, unit: W}", false},
+		{totW, "{name: TotW, input: 0x34, type: float16, unit: W}", false},
+		{totW, "{name: TotW, input: 65536, type: uint16, unit: W}", false},
+		{totW, "{name: TotW, input: 1, type: float32}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, kind: state}", true},
+		{totW, "{name: TotW, input: 1, type: uint16, kind: counter}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, kind: level, unit: W}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, unit: W, order: ACBD}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, unit: W, scale: 0}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, unit: W h}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, unit: 1}", false},
+		{totW, "{name: TotW, input: 1, type: uint16, unit: W, deadband: 1}", false},
+		{totW, "{name: TotW, coil: 1}", true},
+		{totW, "{name: TotW, coil: 1, type: bool}", true},
+		{totW, "{name: TotW, discrete: 1, kind: gauge}", false},
+		{totW, `{name: TotW, discrete: 1, kind: gauge, unit: "1"}`, true},
+		{totW, "{name: TotW, coil: 1, type: uint16}", false},
+		{"name: TotW", "name: ChLiv", false},
+		{"name: TotW", "name: 1TotW", false},
+		{"priority: high", "priority: urgent", false},
+		{"for: 1s", "for: 1", false},
+		{"for: 1s", "fro: 1s", false},
+	}
+	for _, c := range cases {
+		src := strings.Replace(base, c.old, c.new, 1)
+		if c.old != "" && src == base {
+			t.Fatalf("%q is not in the good file", c.old)
+		}
+		_, parseErr := gatewayconfig.Parse("gateway.yaml", []byte(src))
+		schemaErr := validate(src)
+		if (parseErr == nil) != c.valid {
+			t.Errorf("%q for %q: Parse says %v", c.new, c.old, parseErr)
+		}
+		if (schemaErr == nil) != c.valid {
+			t.Errorf("%q for %q: the schema says %v", c.new, c.old, schemaErr)
+		}
+	}
+}
+
+func TestSchemaAcceptsTheExamples(t *testing.T) {
+	validate := validator(t)
+	for name, src := range map[string][]byte{"gateway.yaml": firmware.Example, "first-meter.yaml": firmware.FirstMeter} {
+		if err := validate(string(src)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

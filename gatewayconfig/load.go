@@ -1,0 +1,102 @@
+package gatewayconfig
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Load reads the configuration in the file at path. The error is
+// configfile.Errors, with everything that is wrong, unless the file itself
+// can't be read.
+func Load(path string) (Config, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	return Parse(path, src)
+}
+
+// Parse is Load of a file whose bytes are src; path is where they come from.
+func Parse(path string, src []byte) (Config, error) {
+	c := defaults()
+	f, _ := configfile.Decode(path, src, &c)
+	k := newChecker(f, &c)
+	k.check()
+	c.fill()
+	k.checkRules()
+	if err := f.Err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+func defaults() Config {
+	var c Config
+	c.Forward.Kafka.TopicPrefix = "busbar"
+	c.Buffer.MaxSize = configfile.GiB
+	c.Buffer.CommitEvery = configfile.Duration(time.Second)
+	c.Status.Listen = "127.0.0.1:9464"
+	c.Defaults.PollEvery = configfile.Duration(time.Second)
+	c.Defaults.Timeout = configfile.Duration(time.Second)
+	return c
+}
+
+// SetDefaults is called before a device is read.
+func (d *Device) SetDefaults() { d.PoweredBy = Unknown }
+
+// SetDefaults is called before a device's Modbus address is read.
+func (m *Modbus) SetDefaults() { m.Unit = 1 }
+
+// SetDefaults is called before a signal is read.
+func (s *Signal) SetDefaults() { s.Scale = 1 }
+
+// fill sets what depends on other values.
+func (c *Config) fill() {
+	for i := range c.Devices {
+		d := &c.Devices[i]
+		if d.Asset == "" {
+			d.Asset = d.ID
+		}
+		if d.PollEvery == 0 {
+			d.PollEvery = c.Defaults.PollEvery
+		}
+		if d.Timeout == 0 {
+			d.Timeout = c.Defaults.Timeout
+		}
+		for j := range d.Signals {
+			d.Signals[j].fill()
+		}
+	}
+}
+
+func (s *Signal) fill() {
+	s.Type = s.impliedType()
+	s.Kind = s.impliedKind()
+	if s.Unit == "" {
+		s.Unit = "1"
+	}
+}
+
+func (s Signal) bit() bool { return s.Coil != nil || s.Discrete != nil }
+
+func (s Signal) impliedType() modbus.Type {
+	if s.Type == "" && s.bit() {
+		return modbus.Bool
+	}
+	return s.Type
+}
+
+func (s Signal) impliedKind() telemetry.Kind {
+	switch {
+	case s.Kind != "":
+		return s.Kind
+	case s.bit():
+		return telemetry.State
+	}
+	return telemetry.Gauge
+}

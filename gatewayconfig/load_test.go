@@ -1,0 +1,107 @@
+package gatewayconfig
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/configfile"
+	firmware "github.com/busbar/busbar/firmware-config"
+	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// minimal is the least that a gateway needs; tests add to it or replace parts.
+const minimal = `gateway: {id: gw}
+forward: {kafka: {brokers: [localhost:9092]}}
+buffer: {path: data}
+devices:
+  - id: meter
+    modbus: {endpoint: tcp://10.0.0.11}
+    signals:
+      - {name: TotW, input: 0x34, type: float32, unit: W}
+      - {name: Pos, coil: 7}
+`
+
+func TestDefaults(t *testing.T) {
+	got, err := Parse("gateway.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := configfile.Duration(time.Second)
+	register, coil := uint16(52), uint16(7)
+	want := Config{
+		Gateway:  Gateway{ID: "gw"},
+		Forward:  Forward{kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
+		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, CommitEvery: second},
+		Status:   Status{Listen: "127.0.0.1:9464"},
+		Defaults: Defaults{PollEvery: second, Timeout: second},
+		Devices: []Device{{
+			ID: "meter", Asset: "meter", PoweredBy: Unknown, PollEvery: second, Timeout: second,
+			Modbus: &Modbus{Endpoint: "tcp://10.0.0.11", Unit: 1},
+			Signals: []Signal{
+				{Name: "TotW", Input: &register, Type: modbus.Float32, Scale: 1, Unit: "W", Kind: telemetry.Gauge},
+				{Name: "Pos", Coil: &coil, Type: modbus.Bool, Scale: 1, Unit: "1", Kind: telemetry.State},
+			},
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if table, at := got.Devices[0].Signals[1].Register(); table != modbus.Coil || at != 7 {
+		t.Errorf("Pos is %s %d", table, at)
+	}
+}
+
+func TestDevicesOverrideDefaults(t *testing.T) {
+	src := strings.Replace(minimal, "    signals:", "    poll_every: 10s\n    asset: feeder-1\n    signals:", 1) + "defaults: {poll_every: 5s, timeout: 300ms}\n"
+	c, err := Parse("gateway.yaml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := c.Devices[0]
+	if d.PollEvery != configfile.Duration(10*time.Second) || d.Timeout != configfile.Duration(300*time.Millisecond) || d.Asset != "feeder-1" {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestExamples(t *testing.T) {
+	c, err := Parse("gateway.yaml", firmware.Example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.Devices[0].Signals) + len(c.Devices[1].Signals); len(c.Devices) != 2 || n != 13 || len(c.Rules) != 3 || c.Devices[1].Modbus.Unit != 17 {
+		t.Errorf("%+v", c)
+	}
+	m := c.Model()
+	if len(m.Signals) != 15 || m.Assets[0].NominalVoltage != 20_000 || m.Assets[1].RatedCurrent != 250 {
+		t.Errorf("%+v", m)
+	}
+	if s := m.Signals[8]; s != (telemetry.Signal{ID: 9, Device: "feeder-1-meter", Name: "ChLiv", Unit: "1", Asset: "feeder-1", Kind: telemetry.State}) {
+		t.Errorf("%+v", s)
+	}
+	if d := m.Devices[1]; d != (rules.Device{ID: "transformer-monitor", Asset: "T1", PoweredBy: rules.PoweredByAuxiliary, Supply: "busbar-a", PollEvery: time.Second}) {
+		t.Errorf("%+v", d)
+	}
+	if _, err := Parse("first-meter.yaml", firmware.FirstMeter); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	if _, err := Load(path); err == nil || !strings.HasPrefix(err.Error(), "read the configuration: open "+path) {
+		t.Errorf("missing file: %v", err)
+	}
+	if err := os.WriteFile(path, []byte(minimal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(path); err != nil || c.Gateway.ID != "gw" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

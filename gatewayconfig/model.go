@@ -1,0 +1,50 @@
+package gatewayconfig
+
+import (
+	"time"
+
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Model is what the configuration's rules are about. The signals come device by
+// device in the order of the configuration, each device's own followed by its
+// telemetry.ChannelLive; a signal's ID is its index here plus 1, until the
+// caller replaces it.
+func (c Config) Model() rules.Model {
+	m := rules.Model{Gateway: c.Gateway.ID}
+	for _, a := range c.Assets {
+		m.Assets = append(m.Assets, rules.Asset{
+			ID: a.ID, Kind: a.Kind, Parent: a.Parent,
+			NominalVoltage: base(a.NominalVoltage), RatedCurrent: base(a.RatedCurrent),
+		})
+	}
+	for _, d := range c.Devices {
+		m.Devices = append(m.Devices, rules.Device{
+			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply,
+			PollEvery: time.Duration(d.PollEvery),
+		})
+		signal := func(name, unit string, kind telemetry.Kind) {
+			m.Signals = append(m.Signals, telemetry.Signal{
+				ID: telemetry.SignalID(len(m.Signals) + 1), Device: d.ID, Name: name, Unit: unit, Asset: d.Asset, Kind: kind,
+			})
+		}
+		for _, s := range d.Signals {
+			signal(s.Name, s.Unit, s.Kind)
+		}
+		signal(telemetry.ChannelLive, "1", telemetry.State)
+	}
+	return m
+}
+
+// base is a voltage in V or a current in A, 0 if there is none.
+func base(q *configfile.Quantity) float64 {
+	switch {
+	case q == nil:
+		return 0
+	case q.Unit == "kV" || q.Unit == "kA":
+		return q.Value * 1000
+	}
+	return q.Value
+}

@@ -1,0 +1,31 @@
+package gatewayconfig
+
+// What the format has and this version hasn't: the key is refused, because a
+// key that is accepted and does nothing would be believed.
+const notYet = "not supported by this version, expected the key to be left out"
+
+const modbusOnly = "this version reads devices by modbus only"
+
+var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
+
+var unsupported = struct{ config, gateway, buffer, device, signal map[string]string }{
+	config:  map[string]string{"time": notYet, "serve": notYet, "network": notYet},
+	gateway: map[string]string{"control": notYet},
+	buffer:  map[string]string{"reserve_for_events": notYet},
+	device: map[string]string{
+		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,
+		"iec104": modbusOnly, "gpio": modbusOnly, "nut": modbusOnly,
+		"profile": "device profiles are not supported by this version, expected the signals themselves under signals",
+		"control": notYet,
+	},
+	signal: map[string]string{
+		"ioa": modbusOnly, "node": modbusOnly, "topic": modbusOnly, "json": modbusOnly,
+		"deadband": notYet,
+	},
+}
+
+func (Config) ExplainKey(key string) string  { return unsupported.config[key] }
+func (Gateway) ExplainKey(key string) string { return unsupported.gateway[key] }
+func (Buffer) ExplainKey(key string) string  { return unsupported.buffer[key] }
+func (Device) ExplainKey(key string) string  { return unsupported.device[key] }
+func (Signal) ExplainKey(key string) string  { return unsupported.signal[key] }
