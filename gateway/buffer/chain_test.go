@@ -1,0 +1,375 @@
+package buffer
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func open(t tester, dir string, segmentSize int64) *Buffer {
+	t.Helper()
+	b, err := Open(Options{Dir: dir, Gateway: "gw", SegmentSize: segmentSize, Log: quiet})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return b
+}
+
+func item(n uint64) Item {
+	return Item{Format: record.FormatBlock, Payload: binary.BigEndian.AppendUint64(make([]byte, 200), n), Count: n%3 + 1}
+}
+
+func commit(t tester, c *Chain, numbers ...uint64) {
+	t.Helper()
+	var items []Item
+	for _, n := range numbers {
+		items = append(items, item(n))
+	}
+	if err := c.Commit(items, nil); err != nil {
+		t.Fatalf("commit: %v", err)
+	}
+}
+
+func readAll(t tester, c *Chain, after Position) []Entry {
+	t.Helper()
+	var all []Entry
+	for {
+		entries, err := c.Read(after, 1000)
+		if err != nil {
+			t.Fatalf("read: %v", err)
+		}
+		if len(entries) == 0 {
+			return all
+		}
+		all = append(all, entries...)
+		after = entries[len(entries)-1].Position
+	}
+}
+
+func numbers(entries []Entry) []uint64 {
+	var out []uint64
+	for _, e := range entries {
+		out = append(out, binary.BigEndian.Uint64(e.Record.Payload[200:]))
+	}
+	return out
+}
+
+func TestSequenceNumbersHaveNoHoles(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 0)
+	commit(t, b.Telemetry, 1, 2)
+	commit(t, b.Telemetry, 3)
+	first := b.Epoch()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	b = open(t, dir, 0)
+	defer b.Close()
+	if b.Epoch() == first {
+		t.Fatal("a restart kept the epoch")
+	}
+	if b.Starts() != 2 {
+		t.Errorf("starts = %d, want 2", b.Starts())
+	}
+	want := []telemetry.Committed{{Epoch: first.String(), Stream: "telemetry", Count: 2 + 3 + 1}}
+	if got := b.Earlier(); !slices.Equal(got, want) {
+		t.Errorf("earlier = %v, want %v", got, want)
+	}
+	commit(t, b.Telemetry, 4)
+	var got []string
+	for _, e := range readAll(t, b.Telemetry, 0) {
+		epoch := "first"
+		if e.Record.Epoch == b.Epoch() {
+			epoch = "second"
+		}
+		got = append(got, fmt.Sprintf("%d: %s %d-%d", e.Position, epoch, e.Record.First, e.Record.Last))
+	}
+	wantRecords := []string{"1: first 0-1", "2: first 2-4", "3: first 5-5", "4: second 0-1"}
+	if !slices.Equal(got, wantRecords) {
+		t.Errorf("records\n got %q\nwant %q", got, wantRecords)
+	}
+}
+
+// The chain against a plain list: any sequence of commits, releases and
+// restarts keeps exactly what was committed and not released, in order.
+func TestChainKeepsWhatWasNotReleased(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "chain")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		b := open(t, dir, 64<<10)
+		defer func() { b.Close() }()
+		var model []uint64 // model[i] is at position i+1
+		released := 0
+		next := uint64(1)
+		t.Repeat(map[string]func(*rapid.T){
+			"commit": func(t *rapid.T) {
+				var batch []uint64
+				for range rapid.IntRange(1, 40).Draw(t, "records") {
+					batch = append(batch, next)
+					next++
+				}
+				commit(t, b.Telemetry, batch...)
+				model = append(model, batch...)
+			},
+			"release": func(t *rapid.T) {
+				released = rapid.IntRange(released, len(model)).Draw(t, "up to")
+				if err := b.Telemetry.Release(Position(released)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"restart": func(t *rapid.T) {
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+				b = open(t, dir, 64<<10)
+				if got := b.Telemetry.Released(); got != Position(released) {
+					t.Fatalf("released = %d after a restart, want %d", got, released)
+				}
+			},
+			"": func(t *rapid.T) {
+				got := numbers(readAll(t, b.Telemetry, Position(released)))
+				if !slices.Equal(got, model[released:]) {
+					t.Fatalf("released %d: read %v, want %v", released, got, model[released:])
+				}
+			},
+		})
+	})
+}
+
+func TestReleaseUnlinksCompleteSegments(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 64<<10)
+	defer b.Close()
+	var n uint64
+	for b.Telemetry.Stats().Segments < 5 {
+		n++
+		commit(t, b.Telemetry, n)
+	}
+	before := b.Telemetry.Stats()
+	if err := b.Telemetry.Release(Position(n)); err != nil {
+		t.Fatal(err)
+	}
+	after := b.Telemetry.Stats()
+	if after.Segments != 1 || after.Waiting != 0 || after.Bytes >= before.Bytes {
+		t.Errorf("after releasing everything: %+v, before: %+v", after, before)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "telemetry", "*.db"))
+	if len(files) != 1 {
+		t.Errorf("files left: %v", files)
+	}
+}
+
+func TestStateIsCommittedWithRecordsAndOutlivesSegments(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 64<<10)
+	state := bytes.Repeat([]byte("s"), 100)
+	if err := b.Events.Commit([]Item{item(1)}, state); err != nil {
+		t.Fatal(err)
+	}
+	var n uint64 = 1
+	for b.Events.Stats().Segments < 3 {
+		n++
+		commit(t, b.Events, n)
+	}
+	if err := b.Events.Release(Position(n)); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	b = open(t, dir, 64<<10)
+	defer b.Close()
+	if got, err := b.Events.State(); err != nil || !bytes.Equal(got, state) {
+		t.Errorf("state = %q, %v", got, err)
+	}
+}
+
+func TestDamagedSegmentIsSetAsideAndTheRestStays(t *testing.T) {
+	damage := map[string]func(t *testing.T, path string){
+		"overwritten": func(t *testing.T, path string) { overwrite(t, path, 0, 0) },
+		"data pages overwritten": func(t *testing.T, path string) {
+			overwrite(t, path, 4*4096, 0)
+		},
+		"cut": func(t *testing.T, path string) {
+			if err := os.Truncate(path, 9000); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"empty": func(t *testing.T, path string) {
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, spoil := range damage {
+		for _, when := range []string{"before opening", "while open"} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				dir := t.TempDir()
+				b := open(t, dir, 64<<10)
+				defer func() { b.Close() }()
+				var n uint64
+				for b.Telemetry.Stats().Segments < 4 {
+					n++
+					commit(t, b.Telemetry, n)
+				}
+				hurt := b.Telemetry.segments[1]
+				if when == "before opening" {
+					b.Close()
+					spoil(t, hurt.path)
+					b = open(t, dir, 64<<10)
+				} else {
+					spoil(t, hurt.path)
+				}
+				got := numbers(readAll(t, b.Telemetry, 0))
+				for i := uint64(1); i <= n; i++ {
+					inHurt := Position(i) >= hurt.first && Position(i) <= hurt.last
+					if found := slices.Contains(got, i); !found && !inHurt {
+						t.Errorf("record %d, outside the damaged segment %d-%d, is gone", i, hurt.first, hurt.last)
+					}
+				}
+				if !slices.IsSorted(got) {
+					t.Errorf("order was lost: %v", got)
+				}
+				if _, err := os.Stat(hurt.path + brokenSuffix); err != nil {
+					t.Errorf("the damaged file was not kept: %v", err)
+				}
+				commit(t, b.Telemetry, n+1)
+				if b.Telemetry.Stats().Broken != 1 {
+					t.Errorf("stats = %+v, want one broken segment", b.Telemetry.Stats())
+				}
+			})
+		}
+	}
+}
+
+func overwrite(t *testing.T, path string, from int64, with byte) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(bytes.Repeat([]byte{with}, int(info.Size()-from)), from); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewerFormatIsRefusedAndKept(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 0)
+	path := b.Telemetry.segments[0].path
+	b.Close()
+	db, err := openDB(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setVersion(t, db, formatVersion+1)
+	db.Close()
+	b = open(t, dir, 0)
+	defer b.Close()
+	if _, err := os.Stat(path + brokenSuffix); err != nil {
+		t.Errorf("the newer file was not kept: %v", err)
+	}
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 0)
+	defer b.Close()
+	_, err := Open(Options{Dir: dir, Gateway: "gw", Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("second open: %v", err)
+	}
+}
+
+func TestFullBufferGivesUpTheOldestAndSaysWhat(t *testing.T) {
+	const segmentSize = 64 << 10
+	b, err := Open(Options{Dir: t.TempDir(), Gateway: "gw", MaxSize: 1 << 20, SegmentSize: segmentSize, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	lost := map[uint64]bool{}
+	var seq uint64
+	for n := uint64(0); n < 8000; n++ {
+		losses, err := b.MakeRoom()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range losses {
+			if l.Reason != "buffer-full" || l.Epoch != b.Epoch().String() || l.Stream != "telemetry" {
+				t.Fatalf("loss %+v", l)
+			}
+			for s := l.SeqFirst; s <= l.SeqLast; s++ {
+				if lost[s] {
+					t.Fatalf("sequence number %d was lost twice", s)
+				}
+				lost[s] = true
+			}
+		}
+		commit(t, b.Telemetry, n)
+		seq += item(n).Count
+		if size := b.Telemetry.Stats().Bytes; size > 1<<20 {
+			t.Fatalf("%d bytes on disk, at most %d were allowed", size, 1<<20)
+		}
+	}
+	if len(lost) == 0 {
+		t.Fatal("nothing was lost: the test doesn't reach the limit")
+	}
+	for _, e := range readAll(t, b.Telemetry, 0) {
+		for s := e.Record.First; s <= e.Record.Last; s++ {
+			if lost[s] {
+				t.Fatalf("sequence number %d is declared lost and still there", s)
+			}
+			lost[s] = true
+		}
+	}
+	if uint64(len(lost)) != seq {
+		t.Errorf("%d sequence numbers are accounted for, of %d", len(lost), seq)
+	}
+}
+
+func TestWaitReturnsAtTheCommit(t *testing.T) {
+	b := open(t, t.TempDir(), 0)
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- b.Telemetry.Wait(ctx, 0) }()
+	commit(t, b.Telemetry, 1)
+	if err := <-done; err != nil {
+		t.Errorf("wait: %v", err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := b.Telemetry.Wait(short, 1); err == nil {
+		t.Error("wait returned without a commit")
+	}
+}

@@ -1,0 +1,105 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Definition is what a signal id stands for. If any of it changes, the signal
+// gets a new id.
+type Definition struct {
+	telemetry.Signal
+	Encoding string `json:"encoding"` // type and scaling at the source
+}
+
+// Table gives signals their ids. It only grows, so every block that was ever
+// written under it stays readable.
+type Table struct {
+	ref     telemetry.TableRef
+	signals []telemetry.Signal // every one ever defined, by id
+	ids     map[Definition]telemetry.SignalID
+	db      *bolt.DB
+}
+
+func openTable(db *bolt.DB) (*Table, error) {
+	t := &Table{ids: map[Definition]telemetry.SignalID{}, db: db}
+	err := db.Update(func(tx *bolt.Tx) error {
+		m := tx.Bucket(bucketMeta)
+		if v := m.Get(keyTable); len(v) == 8 {
+			t.ref.Table = binary.BigEndian.Uint64(v)
+		} else {
+			t.ref.Table = random64()
+			if err := m.Put(keyTable, binary.BigEndian.AppendUint64(nil, t.ref.Table)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketSignals).ForEach(func(k, v []byte) error {
+			var d Definition
+			if err := json.Unmarshal(v, &d); err != nil {
+				return fmt.Errorf("signal %x: %w", k, err)
+			}
+			t.add(d, telemetry.SignalID(binary.BigEndian.Uint32(k)))
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("buffer: signal table in %s: %w", db.Path(), err)
+	}
+	return t, nil
+}
+
+func (t *Table) add(d Definition, id telemetry.SignalID) {
+	d.ID = 0
+	t.ids[d] = id
+	d.ID = id
+	t.signals = append(t.signals, d.Signal)
+	t.ref.Version = uint32(len(t.signals))
+}
+
+// Define returns the ids of the given signals, in their order, and commits
+// those that are new. The definitions' own ID is ignored.
+func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
+	ids := make([]telemetry.SignalID, len(definitions))
+	var fresh []Definition
+	for i, d := range definitions {
+		d.ID = 0
+		id, known := t.ids[d]
+		if !known {
+			id = telemetry.SignalID(len(t.signals) + 1)
+			t.add(d, id)
+			d.ID = id
+			fresh = append(fresh, d)
+		}
+		ids[i] = id
+	}
+	if len(fresh) == 0 {
+		return ids, nil
+	}
+	err := t.db.Update(func(tx *bolt.Tx) error {
+		for _, d := range fresh {
+			value, err := json.Marshal(d)
+			if err != nil {
+				return err
+			}
+			if err := tx.Bucket(bucketSignals).Put(binary.BigEndian.AppendUint32(nil, uint32(d.ID)), value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("buffer: write signal table: %w", err)
+	}
+	return ids, nil
+}
+
+// Ref names the table and its version, which is the number of its signals.
+func (t *Table) Ref() telemetry.TableRef { return t.ref }
+
+// Signals are all signals ever defined, retired ones included, by id.
+func (t *Table) Signals() []telemetry.Signal { return t.signals }

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// devices is the configuration as the adapter, the rules and the signal table
+// see it. Signals have the order of gatewayconfig.Config.Model everywhere.
+type devices struct {
+	model       rules.Model
+	definitions []buffer.Definition
+	modbus      []modbus.Device
+}
+
+func newDevices(config gatewayconfig.Config) devices {
+	d := devices{model: config.Model()}
+	encodings := make([]string, 0, len(d.model.Signals))
+	for _, c := range config.Devices {
+		device := modbus.Device{
+			ID: c.ID, Endpoint: c.Modbus.Endpoint, Unit: c.Modbus.Unit,
+			PollEvery: time.Duration(c.PollEvery), Timeout: time.Duration(c.Timeout),
+		}
+		for _, s := range c.Signals {
+			table, address := s.Register()
+			device.Points = append(device.Points, modbus.Point{
+				Name: s.Name, Table: table, Address: address, Type: s.Type, Order: s.Order, Scale: s.Scale, Offset: s.Offset,
+			})
+			encodings = append(encodings, fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset))
+		}
+		encodings = append(encodings, "live")
+		d.modbus = append(d.modbus, device)
+	}
+	for i, s := range d.model.Signals {
+		d.definitions = append(d.definitions, buffer.Definition{Signal: s, Encoding: encodings[i]})
+	}
+	ids := make([]telemetry.SignalID, len(d.model.Signals))
+	for i, s := range d.model.Signals {
+		ids[i] = s.ID
+	}
+	d.assign(ids)
+	return d
+}
+
+// assign gives every signal its id.
+func (d *devices) assign(ids []telemetry.SignalID) {
+	for i := range ids {
+		d.model.Signals[i].ID = ids[i]
+	}
+	for i := range d.modbus {
+		device := &d.modbus[i]
+		for j := range device.Points {
+			device.Points[j].Signal = ids[j]
+		}
+		device.Live = ids[len(device.Points)]
+		ids = ids[len(device.Points)+1:]
+	}
+}
+
+// Reading is one signal of a device and what was read of it.
+type Reading struct {
+	Signal telemetry.Signal
+	telemetry.Sample
+}
+
+// Good reports whether the reading has a value that can be trusted.
+func (r Reading) Good() bool { return r.Quality.Validity() == telemetry.Good }
+
+// ReadDevice reads one device of the configuration once, without the rest of a
+// gateway.
+func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string) ([]Reading, error) {
+	known := make([]string, len(config.Devices))
+	for i, d := range config.Devices {
+		known[i] = d.ID
+	}
+	if !slices.Contains(known, device) {
+		return nil, fmt.Errorf("there is no device %q in the configuration, only %q", device, known)
+	}
+	d := newDevices(config)
+	adapter, err := modbus.New(modbus.Config{Devices: d.modbus})
+	if err != nil {
+		return nil, err
+	}
+	samples, err := adapter.ReadOnce(ctx, device)
+	if err != nil {
+		return nil, err
+	}
+	readings := make([]Reading, len(samples))
+	for i, s := range samples {
+		readings[i] = Reading{Sample: s}
+		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
+		readings[i].Signal = d.model.Signals[at]
+	}
+	return readings, nil
+}

@@ -1,0 +1,239 @@
+// Package gateway is the edge runtime: it reads devices, evaluates rules, keeps
+// what it read on disk, and forwards it to the log.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/forward"
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Options are what a gateway needs beside its configuration.
+type Options struct {
+	Version string
+	Dir     string // that the configuration's file names are relative to
+	Log     *slog.Logger
+}
+
+// Gateway is a configured gateway that holds its buffer open.
+type Gateway struct {
+	config  gatewayconfig.Config
+	options Options
+	log     *slog.Logger
+
+	buffer   *buffer.Buffer
+	adapter  *modbus.Adapter
+	pipeline *pipeline
+	events   *forward.Sender
+	samples  *forward.Sender
+	births   *kgo.Client
+}
+
+// drainTime is how long a stopping gateway waits for the log to acknowledge
+// the last records. What isn't acknowledged by then stays in the buffer.
+const drainTime = 5 * time.Second
+
+// New opens the buffer and prepares everything that can fail because of the
+// configuration.
+func New(config gatewayconfig.Config, o Options) (g *Gateway, err error) {
+	g = &Gateway{config: config, options: o, log: o.Log.With("gateway", config.Gateway.ID)}
+	g.buffer, err = buffer.Open(buffer.Options{
+		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
+		MaxSize: int64(config.Buffer.MaxSize), Log: g.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+
+	devices := newDevices(config)
+	ids, err := g.buffer.Table().Define(devices.definitions)
+	if err != nil {
+		return nil, err
+	}
+	devices.assign(ids)
+	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
+		return nil, err
+	}
+	engine, problems := rules.Compile(config.Rules, devices.model)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("gateway: rules: %w", problems[0])
+	}
+	if err := g.restore(engine); err != nil {
+		return nil, err
+	}
+	writer := g.buffer.NewWriter(time.Duration(config.Buffer.CommitEvery), g.declareLost)
+	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
+
+	topics := record.TopicsOf(config.Forward.Kafka.TopicPrefix)
+	var clients [3]*kgo.Client
+	for i := range clients {
+		if clients[i], err = g.client(); err != nil {
+			return nil, err
+		}
+	}
+	g.births = clients[0]
+	g.events = forward.NewSender(clients[1], g.buffer.Events, topics.Events(), g.log)
+	g.samples = forward.NewSender(clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
+	return g, nil
+}
+
+// restore continues the alarms that were active when the last process ended.
+func (g *Gateway) restore(engine *rules.Engine) error {
+	state, err := g.buffer.Events.State()
+	if err != nil {
+		return err
+	}
+	if len(state) == 0 {
+		return nil
+	}
+	if err := engine.Restore(state); err != nil {
+		return fmt.Errorf("gateway: state of the rules: %w", err)
+	}
+	return nil
+}
+
+func (g *Gateway) client() (*kgo.Client, error) {
+	options, err := g.config.Forward.Kafka.Options(g.options.Dir)
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID))
+	client, err := kgo.NewClient(append(options, forward.ClientOptions()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// declareLost enters into the ledger what the buffer gave up.
+func (g *Gateway) declareLost(losses []telemetry.Loss) {
+	now := telemetry.MicrosOf(time.Now())
+	for i := range losses {
+		if err := g.commit(telemetry.Event{Kind: telemetry.SamplesLost, Time: now, Decided: now, Loss: &losses[i]}); err != nil {
+			g.log.Error("a loss can't be entered into the ledger", "epoch", losses[i].Epoch,
+				"seq_first", losses[i].SeqFirst, "seq_last", losses[i].SeqLast, "error", err)
+		}
+	}
+}
+
+func (g *Gateway) commit(e telemetry.Event) error {
+	item, err := eventItem(e)
+	if err != nil {
+		return err
+	}
+	return g.buffer.Events.Commit([]buffer.Item{item}, nil)
+}
+
+// Run reads and forwards until ctx ends, then stops in the order of a sample's
+// path, so that nothing that was read is left behind. It closes the buffer.
+func (g *Gateway) Run(ctx context.Context) error {
+	defer g.close()
+	started := time.Now()
+	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
+		return err
+	}
+	listener, err := status.Listen(g.config.Status.Listen)
+	if err != nil {
+		return err
+	}
+	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices),
+		"status", "http://"+listener.Addr().String())
+
+	// Each stage outlives the one before it.
+	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopForwarding()
+	writing, stopWriting := context.WithCancel(forwarding)
+	evaluating, stopEvaluating := context.WithCancel(writing)
+	reading, stopReading := context.WithCancel(evaluating)
+
+	var forwarders, writer, evaluator, reader sync.WaitGroup
+	forwarders.Go(func() { g.events.Run(forwarding) })
+	forwarders.Go(func() {
+		if g.sendBirth(forwarding) == nil {
+			g.samples.Run(forwarding)
+		}
+	})
+	forwarders.Go(func() { status.Serve(forwarding, listener, source{g, started}, g.log) })
+	writer.Go(func() { g.pipeline.writer.Run(writing) })
+	evaluator.Go(func() { g.pipeline.run(evaluating) })
+	reader.Go(func() {
+		if err := g.adapter.Run(reading, g.pipeline); err != nil {
+			g.log.Error("reading devices ended", "error", err)
+		}
+	})
+
+	<-ctx.Done()
+	g.log.Info("gateway stopping")
+	stopReading()
+	reader.Wait()
+	stopEvaluating()
+	evaluator.Wait()
+	stopWriting()
+	writer.Wait()
+	if err := g.lifecycle(telemetry.GatewayStopped, g.committedWithStop()); err != nil {
+		g.log.Error("the stop can't be recorded", "error", err)
+	}
+	draining, cancel := context.WithTimeout(forwarding, drainTime)
+	defer cancel()
+	drained := g.samples.Drained(draining) && g.events.Drained(draining)
+	stopForwarding()
+	forwarders.Wait()
+	g.log.Info("gateway stopped", "drained", drained,
+		"waiting", g.buffer.Telemetry.Stats().Waiting+g.buffer.Events.Stats().Waiting)
+	return nil
+}
+
+// sendBirth returns when the log has acknowledged the signal table.
+func (g *Gateway) sendBirth(ctx context.Context) error {
+	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
+	ref := g.buffer.Table().Ref()
+	return forward.Births(ctx, g.births, topics.Births(), record.Birth{
+		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
+		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
+	}, g.log)
+}
+
+// committedWithStop counts the stop event that is about to be committed.
+func (g *Gateway) committedWithStop() []telemetry.Committed {
+	committed := g.buffer.Committed()
+	for i := range committed {
+		if committed[i].Stream == string(record.Events) {
+			committed[i].Count++
+		}
+	}
+	return committed
+}
+
+func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
+	now := telemetry.MicrosOf(time.Now())
+	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: &telemetry.Lifecycle{
+		Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed,
+	}})
+}
+
+func (g *Gateway) close() {
+	if g.births != nil {
+		g.births.Close()
+	}
+	if err := g.buffer.Close(); err != nil {
+		g.log.Error("closing the buffer", "error", err)
+	}
+}

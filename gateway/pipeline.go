@@ -1,0 +1,189 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// pipeline takes batches from the adapters through the rules into the buffer.
+// One goroutine, run's, owns the rules' state: events are committed together
+// with it, before the samples that caused them.
+type pipeline struct {
+	engine *rules.Engine
+	events *buffer.Chain
+	writer *buffer.Writer
+	log    *slog.Logger
+
+	wake chan struct{}
+	room chan struct{} // closed and replaced when the queue has been taken
+
+	mu    sync.Mutex
+	queue queue
+
+	unsaved []buffer.Item // events whose commit failed
+	failing atomic.Bool
+
+	good, bad, raised, cleared atomic.Uint64
+}
+
+// queue holds batches with their samples side by side.
+type queue struct {
+	batches []queued
+	samples []telemetry.Sample
+}
+
+type queued struct {
+	received time.Time
+	samples  int
+}
+
+// maxQueued bounds the samples that wait for the rules.
+const maxQueued = 100_000
+
+func newPipeline(engine *rules.Engine, events *buffer.Chain, writer *buffer.Writer, log *slog.Logger) *pipeline {
+	return &pipeline{
+		engine: engine, events: events, writer: writer, log: log,
+		wake: make(chan struct{}, 1), room: make(chan struct{}),
+	}
+}
+
+// Deliver implements adapters.Sink.
+func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
+	for {
+		p.mu.Lock()
+		if len(p.queue.samples) < maxQueued {
+			break
+		}
+		room := p.room
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-room:
+		}
+	}
+	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples)})
+	p.queue.samples = append(p.queue.samples, b.Samples...)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// run evaluates until ctx ends and the queue is empty.
+func (p *pipeline) run(ctx context.Context) {
+	var taken queue
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(p.untilDue())
+		ended := false
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-p.wake:
+		case now := <-timer.C:
+			p.engine.Tick(now, p.emit)
+		}
+		taken = p.take(taken)
+		samples := taken.samples
+		for _, b := range taken.batches {
+			p.engine.Update(b.received, samples[:b.samples], p.emit)
+			samples = samples[b.samples:]
+		}
+		p.commitEvents()
+		p.count(taken.samples)
+		p.writer.Add(taken.samples)
+		if ended {
+			return
+		}
+	}
+}
+
+func (p *pipeline) take(empty queue) queue {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.queue
+	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0]}
+	if len(taken.samples) >= maxQueued {
+		close(p.room)
+		p.room = make(chan struct{})
+	}
+	return taken
+}
+
+// untilDue is how long the rules, or events whose commit failed, can wait.
+func (p *pipeline) untilDue() time.Duration {
+	due := time.Hour
+	if at := p.engine.NextDeadline(); !at.IsZero() {
+		due = min(due, max(0, time.Until(at)))
+	}
+	if len(p.unsaved) > 0 {
+		due = min(due, time.Second)
+	}
+	return due
+}
+
+func (p *pipeline) count(samples []telemetry.Sample) {
+	var bad uint64
+	for i := range samples {
+		if samples[i].Quality.Validity() == telemetry.Bad {
+			bad++
+		}
+	}
+	p.bad.Add(bad)
+	p.good.Add(uint64(len(samples)) - bad)
+}
+
+func (p *pipeline) emit(e telemetry.Event) {
+	switch e.Kind {
+	case telemetry.AlarmRaised:
+		p.raised.Add(1)
+		p.log.Warn("alarm raised", "rule", e.Alarm.Rule, "asset", e.Alarm.Asset, "device", e.Alarm.Device, "summary", e.Alarm.Summary)
+	case telemetry.AlarmCleared:
+		p.cleared.Add(1)
+		p.log.Info("alarm cleared", "rule", e.Alarm.Rule, "asset", e.Alarm.Asset, "device", e.Alarm.Device)
+	}
+	item, err := eventItem(e)
+	if err != nil {
+		p.log.Error("event can't be written", "kind", e.Kind, "error", err)
+		return
+	}
+	p.unsaved = append(p.unsaved, item)
+}
+
+func eventItem(e telemetry.Event) (buffer.Item, error) {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return buffer.Item{}, fmt.Errorf("encode event: %w", err)
+	}
+	return buffer.Item{Format: record.FormatEvent, Payload: payload, Count: 1}, nil
+}
+
+// commitEvents commits what emit gathered, with the rules' state. What can't be
+// committed is kept and tried again.
+func (p *pipeline) commitEvents() {
+	if len(p.unsaved) == 0 {
+		return
+	}
+	err := p.events.Commit(p.unsaved, p.engine.State())
+	if err == nil {
+		p.unsaved = nil
+	}
+	if failing := err != nil; p.failing.Swap(failing) != failing && failing {
+		p.log.Error("events can't be committed; they are kept in memory and tried again", "error", err)
+	}
+}

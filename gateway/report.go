@@ -1,0 +1,51 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/forward"
+	"github.com/busbar/busbar/gateway/status"
+)
+
+// source makes the reports of a running gateway.
+type source struct {
+	*Gateway
+	started time.Time
+}
+
+// Report implements status.Source.
+func (g source) Report() status.Report {
+	r := status.Report{
+		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Version: g.options.Version, Started: g.started,
+		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), Discarded: g.pipeline.writer.Discarded(),
+		AlarmsRaised: g.pipeline.raised.Load(), AlarmsEnd: g.pipeline.cleared.Load(),
+	}
+	for _, s := range []struct {
+		name   string
+		chain  *buffer.Chain
+		sender *forward.Sender
+	}{{"events", g.buffer.Events, g.events}, {"telemetry", g.buffer.Telemetry, g.samples}} {
+		kept, sent := s.chain.Stats(), s.sender.Stats()
+		r.Streams = append(r.Streams, status.Stream{
+			Name: s.name, Waiting: kept.Waiting, Bytes: kept.Bytes, Committed: kept.Committed,
+			Sent: sent.Records, SentBytes: sent.Bytes, Linked: sent.Linked,
+		})
+		if !sent.Linked {
+			r.Problems = append(r.Problems, fmt.Sprintf("the log doesn't acknowledge %s; %d records wait on disk", s.name, kept.Waiting))
+		}
+		if kept.Broken > 0 {
+			r.Problems = append(r.Problems, fmt.Sprintf("%d files of %s in the buffer were unreadable and set aside", kept.Broken, s.name))
+		}
+	}
+	if g.pipeline.failing.Load() || g.pipeline.writer.Failing() {
+		r.Problems = append(r.Problems, "the buffer can't be written; samples and events are kept in memory only")
+	}
+	for _, d := range g.adapter.Stats().Devices {
+		r.Devices = append(r.Devices, status.Device{
+			ID: d.Device, Polls: d.Polls, Failed: d.Failed, Missed: d.Missed, LastAnswer: d.LastAnswer,
+		})
+	}
+	return r
+}

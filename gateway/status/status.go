@@ -1,0 +1,127 @@
+// Package status serves what a gateway says about itself: /healthz, /metrics
+// and a page for the person who stands in front of it.
+package status
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Report is a gateway's state at one moment.
+type Report struct {
+	Gateway, Site, Version string
+	Started                time.Time
+
+	Good, Bad               uint64 // samples read
+	Discarded               uint64 // samples that memory and disk couldn't take
+	AlarmsRaised, AlarmsEnd uint64
+
+	Streams []Stream
+	Devices []Device
+	// Problems are what a person should do something about, empty when the
+	// gateway is healthy.
+	Problems []string
+}
+
+// Stream is one stream's way to the log.
+type Stream struct {
+	Name      string
+	Waiting   uint64 // records on disk that the log hasn't acknowledged
+	Bytes     int64  // on disk
+	Committed uint64 // sequence numbers in this epoch
+	Sent      uint64 // records acknowledged since the start
+	SentBytes uint64
+	Linked    bool
+}
+
+// Device is what reading one device has come to.
+type Device struct {
+	ID                    string
+	Polls, Failed, Missed uint64
+	LastAnswer            time.Time // zero: never
+}
+
+// Source makes reports; it is called on every request.
+type Source interface{ Report() Report }
+
+// Listen opens the status address. It is refused unless it is loopback: the
+// page has no sign-in.
+func Listen(address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("status.listen: %w", err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("status.listen: %s is not a loopback address, and the status page has no sign-in", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("status.listen: %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers on l until ctx ends.
+func Serve(ctx context.Context, l net.Listener, source Source, log *slog.Logger) {
+	server := http.Server{Handler: handler(source), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		log.Error("status page ended", "error", err)
+	}
+}
+
+//go:embed page.html
+var pageSource string
+
+var page = template.Must(template.New("status").Funcs(template.FuncMap{
+	"age": func(t time.Time) string {
+		if t.IsZero() {
+			return "never"
+		}
+		return time.Since(t).Round(time.Second).String() + " ago"
+	},
+	"mib": func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
+}).Parse(pageSource))
+
+func handler(source Source) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector{source}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		problems := source.Report().Problems
+		if len(problems) == 0 {
+			fmt.Fprintln(w, "ok")
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		for _, p := range problems {
+			fmt.Fprintln(w, p)
+		}
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		var body bytes.Buffer
+		if err := page.Execute(&body, source.Report()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		w.Write(body.Bytes())
+	})
+	return mux
+}
