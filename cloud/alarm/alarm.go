@@ -1,0 +1,137 @@
+// Package alarm keeps the alarms that gateways raise: whether each is active,
+// whether someone has acknowledged it, and who did what when. The two are
+// separate, as in ISA-18.2: an alarm that has cleared stays open until it has
+// been acknowledged.
+package alarm
+
+import (
+	"errors"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Alarm is one occurrence of a condition, from raise to clear.
+type Alarm struct {
+	ID       string             `json:"id"`
+	Gateway  string             `json:"gateway"`
+	Site     string             `json:"site"`
+	Rule     string             `json:"rule"`
+	Asset    string             `json:"asset"`
+	Device   string             `json:"device"`
+	Priority telemetry.Priority `json:"priority"`
+	Summary  string             `json:"summary"`
+
+	Active         bool              `json:"active"`
+	Acknowledged   bool              `json:"acknowledged"`
+	Raised         telemetry.Micros  `json:"raised_us"`
+	Cleared        *telemetry.Micros `json:"cleared_us"`
+	Decided        telemetry.Micros  `json:"decided_us"` // when the gateway raised it; 0 if only its clearing is known
+	AcknowledgedAt *telemetry.Micros `json:"acknowledged_us"`
+	AcknowledgedBy string            `json:"acknowledged_by"`
+	Comment        string            `json:"comment"`
+
+	Inputs []Input `json:"inputs"` // the values that raised it
+}
+
+// Input is one of the values that a rule decided by.
+type Input struct {
+	Series  telemetry.SignalID `json:"series"` // 0 until births have named it
+	Name    string             `json:"name"`
+	Device  string             `json:"device"`
+	Unit    string             `json:"unit"`
+	Value   *float64           `json:"value"` // nil: no value, or none that is a number
+	Quality string             `json:"quality"`
+	Time    telemetry.Micros   `json:"time_us"`
+}
+
+// Open reports whether the alarm still asks for someone's attention.
+func (a Alarm) Open() bool { return a.Active || !a.Acknowledged }
+
+// Action is what happened to an alarm.
+type Action string
+
+const (
+	Raised       Action = "raised"
+	Cleared      Action = "cleared"
+	Acknowledged Action = "acknowledged"
+)
+
+// Change is a request to move an alarm on. Alarm is set for Raised and Cleared,
+// By and Comment for Acknowledged.
+type Change struct {
+	Action  Action
+	At      telemetry.Micros // for Raised and Cleared when it began in the field
+	Decided telemetry.Micros
+	Gateway string
+	Alarm   telemetry.AlarmChange
+	By      string
+	Comment string
+}
+
+var (
+	ErrNotFound            = errors.New("no such alarm")
+	ErrAlreadyAcknowledged = errors.New("the alarm has been acknowledged already")
+	ErrOtherGateway        = errors.New("the alarm belongs to another gateway")
+)
+
+// Apply returns the alarm after the change, and whether that is a transition:
+// what has happened already changes nothing. The zero Alarm is one that nothing
+// is known of yet. An alarm whose clearing comes first is kept as cleared, to be
+// acknowledged like any other, and its raise then only completes it.
+func (a Alarm) Apply(c Change) (Alarm, bool, error) {
+	known := a.ID != ""
+	if known && c.Action != Acknowledged && a.Gateway != c.Gateway {
+		return a, false, ErrOtherGateway
+	}
+	switch c.Action {
+	case Raised:
+		if a.Decided != 0 {
+			return a, false, nil
+		}
+		after := a.describe(c)
+		after.Active = !known
+		after.Raised, after.Decided = c.At, c.Decided
+		after.Inputs = inputs(c.Alarm.Inputs)
+		return after, true, nil
+	case Cleared:
+		if a.Cleared != nil {
+			return a, false, nil
+		}
+		after := a
+		if !known {
+			after = a.describe(c)
+			after.Raised = c.At
+			after.Inputs = []Input{}
+		}
+		after.Active = false
+		after.Cleared = &c.At
+		return after, true, nil
+	case Acknowledged:
+		switch {
+		case !known:
+			return a, false, ErrNotFound
+		case a.Acknowledged:
+			return a, false, ErrAlreadyAcknowledged
+		}
+		after := a
+		after.Acknowledged, after.AcknowledgedAt = true, &c.At
+		after.AcknowledgedBy, after.Comment = c.By, c.Comment
+		return after, true, nil
+	}
+	return a, false, errors.New("unknown action " + string(c.Action))
+}
+
+func (a Alarm) describe(c Change) Alarm {
+	a.ID, a.Gateway = c.Alarm.ID, c.Gateway
+	a.Rule, a.Asset, a.Device = c.Alarm.Rule, c.Alarm.Asset, c.Alarm.Device
+	a.Priority, a.Summary = c.Alarm.Priority, c.Alarm.Summary
+	return a
+}
+
+func inputs(of []telemetry.Input) []Input {
+	out := make([]Input, len(of))
+	for i, in := range of {
+		out[i] = Input{Name: in.Name, Device: in.Device, Unit: in.Unit, Value: in.Value, Quality: in.Quality, Time: in.Time}
+	}
+	return out
+}

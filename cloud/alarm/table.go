@@ -1,0 +1,191 @@
+package alarm
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// FactKind is the kind of the facts that hold an Alarm after each transition.
+const FactKind = "alarm"
+
+// Entry is one transition of an alarm.
+type Entry struct {
+	Seq     int64            `json:"seq"` // of the fact that holds the alarm after it
+	At      telemetry.Micros `json:"at_us"`
+	Action  Action           `json:"action"`
+	By      string           `json:"by"` // "gateway <id>", or the operator's name
+	Comment string           `json:"comment"`
+}
+
+const selectAlarm = `SELECT a.id, a.gateway, g.site, a.rule, a.asset, a.device, a.priority, a.summary, a.active, a.acknowledged,
+	a.raised, a.decided, a.cleared, a.acknowledged_at, a.acknowledged_by, a.comment FROM alarm a JOIN gateway g ON g.id = a.gateway `
+
+// List is the newest limit alarms by the time they were raised, and the number
+// of the last fact that they include. With open it is every alarm that is active
+// or not acknowledged, however old.
+func List(ctx context.Context, s *store.Store, open bool, limit int) (seq int64, alarms []Alarm, err error) {
+	query, args := selectAlarm+`ORDER BY a.raised DESC, a.id LIMIT ?`, []any{limit}
+	if open {
+		query, args = selectAlarm+`WHERE a.active OR NOT a.acknowledged ORDER BY a.raised DESC, a.id`, nil
+	}
+	err = s.Read(ctx, func(t *store.Tx) error {
+		if seq, err = t.LastFact(); err != nil {
+			return err
+		}
+		alarms, err = read(t, query, args...)
+		return err
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("alarm: list: %w", err)
+	}
+	return seq, alarms, nil
+}
+
+// Get is one alarm and its history, oldest first; ErrNotFound if there is none.
+func Get(ctx context.Context, s *store.Store, id string) (a Alarm, history []Entry, err error) {
+	err = s.Read(ctx, func(t *store.Tx) error {
+		if a, err = find(t, id); err != nil {
+			return err
+		}
+		if a.ID == "" {
+			return ErrNotFound
+		}
+		history, err = entries(t, id)
+		return err
+	})
+	if err != nil {
+		return Alarm{}, nil, fmt.Errorf("alarm %s: %w", id, err)
+	}
+	return a, history, nil
+}
+
+// Acknowledge keeps that an operator has taken note of an alarm, active or not.
+// ErrNotFound and ErrAlreadyAcknowledged leave everything as it was.
+func Acknowledge(ctx context.Context, s *store.Store, id, by, comment string, at telemetry.Micros) (a Alarm, err error) {
+	err = s.Write(ctx, func(t *store.Tx) error {
+		a, err = change(t, id, Change{Action: Acknowledged, At: at, By: by, Comment: comment})
+		return err
+	})
+	if err != nil {
+		return Alarm{}, fmt.Errorf("alarm %s: acknowledge: %w", id, err)
+	}
+	return a, nil
+}
+
+// change applies c to the stored alarm and keeps the transition, if it is one.
+func change(t *store.Tx, id string, c Change) (Alarm, error) {
+	before, err := find(t, id)
+	if err != nil {
+		return Alarm{}, err
+	}
+	after, changed, err := before.Apply(c)
+	if err != nil || !changed {
+		return after, err
+	}
+	if err := save(t, after, before.Decided == 0 && after.Decided != 0); err != nil {
+		return Alarm{}, err
+	}
+	// Read again for what the gateway's births add: site and series.
+	if after, err = find(t, id); err != nil {
+		return Alarm{}, err
+	}
+	seq, err := t.AddFact(FactKind, c.At, after)
+	if err != nil {
+		return Alarm{}, err
+	}
+	by := c.By
+	if c.Action != Acknowledged {
+		by = "gateway " + c.Gateway
+	}
+	_, err = t.Exec(`INSERT INTO alarm_event (fact, alarm, at, action, actor, comment) VALUES (?, ?, ?, ?, ?, ?)`,
+		seq, id, int64(c.At), string(c.Action), by, c.Comment)
+	return after, err
+}
+
+func save(t *store.Tx, a Alarm, withInputs bool) error {
+	_, err := t.Exec(`INSERT INTO alarm (id, gateway, rule, asset, device, priority, summary, active, acknowledged,
+			raised, decided, cleared, acknowledged_at, acknowledged_by, comment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET rule = excluded.rule, asset = excluded.asset, device = excluded.device,
+			priority = excluded.priority, summary = excluded.summary, active = excluded.active, acknowledged = excluded.acknowledged,
+			raised = excluded.raised, decided = excluded.decided, cleared = excluded.cleared, acknowledged_at = excluded.acknowledged_at,
+			acknowledged_by = excluded.acknowledged_by, comment = excluded.comment`,
+		a.ID, a.Gateway, a.Rule, a.Asset, a.Device, string(a.Priority), a.Summary, a.Active, a.Acknowledged,
+		int64(a.Raised), int64(a.Decided), nullable(a.Cleared), nullable(a.AcknowledgedAt), a.AcknowledgedBy, a.Comment)
+	if err != nil || !withInputs {
+		return err
+	}
+	for i, in := range a.Inputs {
+		if _, err := t.Exec(`INSERT INTO alarm_input (alarm, position, device, name, unit, value, quality, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			a.ID, i, in.Device, in.Name, in.Unit, in.Value, in.Quality, int64(in.Time)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func nullable(m *telemetry.Micros) any {
+	if m == nil {
+		return nil
+	}
+	return int64(*m)
+}
+
+// find reads an alarm; the zero Alarm if there is none.
+func find(t *store.Tx, id string) (Alarm, error) {
+	list, err := read(t, selectAlarm+`WHERE a.id = ?`, id)
+	if err != nil || len(list) == 0 {
+		return Alarm{}, err
+	}
+	return list[0], nil
+}
+
+func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
+	list := []Alarm{}
+	err := t.Each(func(r *sql.Rows) error {
+		var a Alarm
+		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
+			&a.Raised, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment)
+		list = append(list, a)
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Inputs, err = inputsOf(t, list[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// inputsOf finds the series of the inputs by (gateway, device, name): signal ids
+// are the gateway's own.
+func inputsOf(t *store.Tx, id string) ([]Input, error) {
+	list := []Input{}
+	err := t.Each(func(r *sql.Rows) error {
+		var in Input
+		err := r.Scan(&in.Series, &in.Device, &in.Name, &in.Unit, &in.Value, &in.Quality, &in.Time)
+		list = append(list, in)
+		return err
+	}, `SELECT COALESCE(s.id, 0), i.device, i.name, i.unit, i.value, i.quality, i.time
+		FROM alarm_input i JOIN alarm a ON a.id = i.alarm
+		LEFT JOIN series s ON s.gateway = a.gateway AND s.device = i.device AND s.name = i.name
+		WHERE i.alarm = ? ORDER BY i.position`, id)
+	return list, err
+}
+
+func entries(t *store.Tx, id string) ([]Entry, error) {
+	list := []Entry{}
+	err := t.Each(func(r *sql.Rows) error {
+		var e Entry
+		err := r.Scan(&e.Seq, &e.At, &e.Action, &e.By, &e.Comment)
+		list = append(list, e)
+		return err
+	}, `SELECT fact, at, action, actor, comment FROM alarm_event WHERE alarm = ? ORDER BY fact`, id)
+	return list, err
+}

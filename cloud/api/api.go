@@ -1,0 +1,71 @@
+// Package api is the cloud's HTTP interface: REST described by OpenAPI 3.1, and
+// a stream of server-sent events.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/busbar/busbar/cloud/store"
+)
+
+// Options are what the API serves from.
+type Options struct {
+	Version string
+	Store   *store.Store
+	Live    *Live
+	Log     *slog.Logger
+}
+
+// New makes the handler of everything below /api, /openapi and /docs.
+func New(o Options) http.Handler {
+	mux := http.NewServeMux()
+	describe(mux, o)
+	return guard(mux)
+}
+
+// describe registers every operation on mux and returns their description.
+func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
+	config := huma.DefaultConfig("Busbar", o.Version)
+	config.DocsPath = "" // the documentation page would load scripts from elsewhere
+	config.SchemasPath = ""
+	config.CreateHooks = nil // no $schema links in answers
+	config.Info.Description = "Alarms, signals and the completeness of what gateways sent. Times are µs since 1970-01-01 UTC."
+	api := humago.New(mux, config)
+	registerAlarms(api, o)
+	registerSeries(api, o)
+	registerGateways(api, o)
+	registerStream(mux, api, o)
+	return api.OpenAPI()
+}
+
+// guard refuses what another web site could make a browser on this machine
+// send: requests that cross origins, and host names that were pointed at it.
+func guard(next http.Handler) http.Handler {
+	var crossOrigin http.CrossOriginProtection
+	return crossOrigin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "this server answers to localhost and loopback addresses only", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
+// fault turns a failure inside into an answer that doesn't show it.
+func (o Options) fault(ctx context.Context, what string, err error) error {
+	if ctx.Err() == nil {
+		o.Log.Error("request failed", "what", what, "error", err)
+	}
+	return huma.Error500InternalServerError("could not " + what)
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Sample is one value of a series.
+type Sample struct {
+	T    telemetry.Micros `json:"t" doc:"When it was measured, µs UTC"`
+	V    *float64         `json:"v" doc:"null: no value, or text, or not a finite number"`
+	Q    string           `json:"q" doc:"Quality: good, uncertain or bad, and why" example:"bad (timeout)"`
+	Text string           `json:"text,omitempty" doc:"The value of a series of text"`
+}
+
+func sampleOf(s telemetry.Sample) Sample {
+	out := Sample{T: s.Time, Q: s.Quality.String(), Text: s.Value.Text()}
+	if v, ok := s.Value.Float(); ok && v-v == 0 {
+		out.V = &v
+	}
+	return out
+}
+
+// Series is one signal of one device, and its newest sample.
+type Series struct {
+	ID      telemetry.SignalID `json:"id"`
+	Gateway string             `json:"gateway"`
+	Device  string             `json:"device"`
+	Name    string             `json:"name" doc:"After IEC 61850 where it has a name" example:"PhV.phsA"`
+	Unit    string             `json:"unit" doc:"UCUM, and var and varh"`
+	Asset   string             `json:"asset"`
+	Kind    telemetry.Kind     `json:"kind" enum:"gauge,counter,state"`
+	Latest  *Sample            `json:"latest" doc:"null: none has been stored yet"`
+}
+
+func seriesOf(s store.Series) Series {
+	out := Series{ID: s.ID, Gateway: s.Gateway, Device: s.Device, Name: s.Name, Unit: s.Unit, Asset: s.Asset, Kind: s.Kind}
+	if s.Latest != nil {
+		latest := sampleOf(*s.Latest)
+		out.Latest = &latest
+	}
+	return out
+}
+
+type seriesList struct {
+	Body struct {
+		Series []Series `json:"series"`
+	}
+}
+
+type samplesQuery struct {
+	ID   telemetry.SignalID `path:"id"`
+	From int64              `query:"from_us" required:"true" doc:"First instant, µs UTC"`
+	To   int64              `query:"to_us" required:"true" doc:"Last instant, µs UTC; at most a day after the first"`
+}
+
+const longestQuery = 24 * time.Hour
+
+type samplesAnswer struct {
+	Body struct {
+		Series  Series   `json:"series"`
+		Samples []Sample `json:"samples" doc:"By time"`
+	}
+}
+
+func registerSeries(api huma.API, o Options) {
+	huma.Register(api, huma.Operation{
+		OperationID: "list-series", Method: http.MethodGet, Path: "/api/v1/series",
+		Summary: "Every series with its newest sample", Tags: []string{"Signals"},
+	}, func(ctx context.Context, _ *struct{}) (*seriesList, error) {
+		list, err := o.Store.Series(ctx)
+		if err != nil {
+			return nil, o.fault(ctx, "list the series", err)
+		}
+		answer := &seriesList{}
+		answer.Body.Series = make([]Series, len(list))
+		for i, s := range list {
+			answer.Body.Series[i] = seriesOf(s)
+		}
+		return answer, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "list-samples", Method: http.MethodGet, Path: "/api/v1/series/{id}/samples",
+		Summary: "The samples of one series", Tags: []string{"Signals"},
+		Errors: []int{http.StatusNotFound},
+	}, func(ctx context.Context, q *samplesQuery) (*samplesAnswer, error) {
+		from, to := telemetry.Micros(q.From), telemetry.Micros(q.To)
+		if to < from || to.Sub(from) > longestQuery {
+			return nil, huma.Error422UnprocessableEntity("to_us must be at or after from_us, and at most a day after it")
+		}
+		series, samples, err := o.Store.Samples(ctx, q.ID, from, to)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, huma.Error404NotFound("there is no such series")
+		}
+		if err != nil {
+			return nil, o.fault(ctx, "read the samples", err)
+		}
+		answer := &samplesAnswer{}
+		answer.Body.Series = seriesOf(series)
+		answer.Body.Samples = make([]Sample, len(samples))
+		for i, s := range samples {
+			answer.Body.Samples[i] = sampleOf(s)
+		}
+		return answer, nil
+	})
+}

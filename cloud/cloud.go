@@ -1,0 +1,183 @@
+// Package cloud is the cloud's runtime: it takes gateways' records from the log
+// into the store, keeps the alarms, and serves operators.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/api"
+	"github.com/busbar/busbar/cloud/ingest"
+	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/web"
+	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Options are what the cloud needs beside its configuration.
+type Options struct {
+	Version string
+	Dir     string // that the configuration's file names are relative to
+	Log     *slog.Logger
+}
+
+// Cloud is a configured cloud that holds its store, its listener and, if it has
+// one, its embedded log open.
+type Cloud struct {
+	config  Config
+	options Options
+	log     *slog.Logger
+
+	kafka    []kgo.Opt
+	topics   []log.Topic
+	embedded *log.Embedded
+	store    *store.Store
+	listener net.Listener
+	ingest   *ingest.Runner
+	alarms   *alarm.Runner
+	live     *api.Live
+}
+
+// New opens the store, the console's address and the embedded log. A Kafka
+// cluster need not be reachable yet.
+func New(ctx context.Context, config Config, o Options) (c *Cloud, err error) {
+	c = &Cloud{config: config, options: o, log: o.Log, live: api.NewLive()}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
+		return nil, fmt.Errorf("cloud: console: %w", err)
+	}
+	if c.store, err = store.Open(ctx, store.Config{Path: config.Store.Path.In(o.Dir)}); err != nil {
+		return nil, err
+	}
+	names := record.TopicsOf("")
+	if k := config.Log.Kafka; k != nil {
+		names = record.TopicsOf(k.TopicPrefix)
+		if c.kafka, err = k.Options(o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	c.topics = log.Topics(names, config.Log.Partitions, 0, 0)
+	if e := config.Log.Embedded; e != nil {
+		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{
+			Listen: e.Listen, Dir: e.Path.In(o.Dir), Topics: c.topics, Logger: c.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.log.Warn("using the embedded log: one node, no replication, not for production", "listen", c.embedded.Addr())
+		c.kafka = []kgo.Opt{kgo.SeedBrokers(c.embedded.Addr())}
+	}
+	c.kafka = append(c.kafka, kgo.ClientID("busbar-cloud"))
+	c.ingest = ingest.New(ingest.Config{
+		Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
+		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
+	})
+	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log})
+	return c, nil
+}
+
+// Run works until ctx ends and closes everything that New opened.
+func (c *Cloud) Run(ctx context.Context) error {
+	defer c.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if c.prepareTopics(ctx) == nil {
+			running.Go(func() { c.ingest.Run(ctx) })
+			running.Go(func() { c.alarms.Run(ctx) })
+		}
+	})
+	server := http.Server{
+		Handler: c.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		// Streams end with ctx, not when their clients go.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	running.Go(func() {
+		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+			cancel(fmt.Errorf("cloud: console: %w", err))
+		}
+	})
+	c.log.Info("cloud started", "version", c.options.Version, "console", "http://"+c.listener.Addr().String())
+	<-ctx.Done()
+	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	if err := server.Shutdown(ending); err != nil {
+		server.Close()
+	}
+	running.Wait()
+	c.log.Info("cloud stopped")
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// prepareTopics creates missing topics, as soon as the brokers can be reached.
+func (c *Cloud) prepareTopics(ctx context.Context) error {
+	client, err := kgo.NewClient(c.kafka...)
+	if err != nil {
+		return fmt.Errorf("cloud: Kafka client: %w", err)
+	}
+	defer client.Close()
+	const every = 2 * time.Second
+	for failed := false; ; failed = true {
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := kafkaconn.Check(attempt, client)
+		if err == nil {
+			err = log.EnsureTopics(attempt, client, c.topics)
+		}
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !failed {
+			c.log.Error("the log can't be used; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(every):
+		}
+	}
+}
+
+func (c *Cloud) handler() http.Handler {
+	mux := http.NewServeMux()
+	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Log: c.log})
+	mux.Handle("/api/", calls)
+	mux.Handle("/openapi.json", calls)
+	mux.Handle("/openapi.yaml", calls)
+	mux.Handle("GET /metrics", c.metrics())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("/", web.Handler())
+	return mux
+}
+
+func (c *Cloud) close() {
+	if c.embedded != nil {
+		c.embedded.Close()
+	}
+	if c.store != nil {
+		if err := c.store.Close(); err != nil {
+			c.log.Error("closing the store", "error", err)
+		}
+	}
+	if c.listener != nil {
+		c.listener.Close()
+	}
+}

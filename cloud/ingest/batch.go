@@ -1,0 +1,140 @@
+package ingest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// batch is what the next transaction stores.
+type batch struct {
+	next        map[string]map[int32]int64 // offsets after what the batch holds
+	chunks      map[chunkKey]*[]telemetry.Sample
+	spare       []*[]telemetry.Sample
+	newest      map[int64]bool // bundles whose newest samples have changed
+	births      []record.Birth
+	parked      []store.Parked
+	unparked    []int64
+	quarantined []store.Quarantined
+	stats       Stats
+}
+
+type chunkKey struct{ bundle, minute int64 }
+
+func newBatch() *batch {
+	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}}
+}
+
+func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 }
+
+// reset empties the batch and keeps its memory.
+func (b *batch) reset() {
+	for _, samples := range b.chunks {
+		*samples = (*samples)[:0]
+		b.spare = append(b.spare, samples)
+	}
+	clear(b.chunks)
+	clear(b.next)
+	clear(b.newest)
+	b.births, b.parked, b.unparked, b.quarantined, b.stats = nil, nil, nil, nil, Stats{}
+}
+
+func (b *batch) read(topic string, partition int32, offset int64) {
+	if b.next[topic] == nil {
+		b.next[topic] = map[int32]int64{}
+	}
+	b.next[topic][partition] = offset + 1
+}
+
+func (b *batch) chunk(key chunkKey) *[]telemetry.Sample {
+	samples := b.chunks[key]
+	if samples == nil {
+		if n := len(b.spare); n > 0 {
+			samples, b.spare = b.spare[n-1], b.spare[:n-1]
+		} else {
+			samples = new([]telemetry.Sample)
+		}
+		b.chunks[key] = samples
+	}
+	return samples
+}
+
+// encoded is a batch's samples as the store keeps them.
+type encoded struct {
+	chunks []store.Chunk
+	latest map[int64][]byte
+}
+
+func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples) (encoded, error) {
+	out := encoded{latest: make(map[int64][]byte, len(b.newest))}
+	keys := make([]chunkKey, 0, len(b.chunks))
+	for key := range b.chunks {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(x, y chunkKey) int {
+		return cmp.Or(cmp.Compare(x.minute, y.minute), cmp.Compare(x.bundle, y.bundle))
+	})
+	for _, key := range keys {
+		samples := *b.chunks[key]
+		for len(samples) > 0 {
+			n := min(len(samples), telemetry.MaxBlockSamples)
+			c := store.Chunk{Bundle: key.bundle, Minute: key.minute, First: samples[0].Time, Last: samples[0].Time, Samples: n}
+			for _, s := range samples[:n] {
+				c.First, c.Last = min(c.First, s.Time), max(c.Last, s.Time)
+			}
+			var err error
+			if c.Block, err = enc.AppendBlock(nil, telemetry.TableRef{}, samples[:n]); err != nil {
+				return encoded{}, fmt.Errorf("ingest: encode a chunk of bundle %d: %w", key.bundle, err)
+			}
+			out.chunks = append(out.chunks, c)
+			samples = samples[n:]
+		}
+	}
+	for bundle := range b.newest {
+		block, err := enc.AppendBlock(nil, telemetry.TableRef{}, newest[bundle].samples)
+		if err != nil {
+			return encoded{}, fmt.Errorf("ingest: encode the newest samples of bundle %d: %w", bundle, err)
+		}
+		out.latest[bundle] = block
+	}
+	return out, nil
+}
+
+// newestSamples is the newest sample of each series, by bundle.
+type newestSamples map[int64]*newestOfBundle
+
+type newestOfBundle struct {
+	samples []telemetry.Sample // by series
+	changed []bool             // since the last commit
+}
+
+// update takes s if it isn't older than what is known of its series. A known
+// sample from the future doesn't stand in the way: its clock was wrong.
+func (n *newestOfBundle) update(s telemetry.Sample, now telemetry.Micros) bool {
+	at, found := slices.BinarySearchFunc(n.samples, s.Signal, func(k telemetry.Sample, id telemetry.SignalID) int { return cmp.Compare(k.Signal, id) })
+	if !found {
+		n.samples = slices.Insert(n.samples, at, s)
+		n.changed = slices.Insert(n.changed, at, true)
+		return true
+	}
+	if known := n.samples[at].Time; s.Time < known && known <= now {
+		return false
+	}
+	n.samples[at], n.changed[at] = s, true
+	return true
+}
+
+// take returns the samples that have changed since it was called last.
+func (n *newestOfBundle) take(to []telemetry.Sample) []telemetry.Sample {
+	for i, changed := range n.changed {
+		if changed {
+			to = append(to, n.samples[i])
+			n.changed[i] = false
+		}
+	}
+	return to
+}

@@ -1,0 +1,119 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+)
+
+// flush commits the batch. When it fails nothing of the batch is stored and the
+// session is over.
+func (s *session) flush(ctx context.Context) error {
+	if s.batch.empty() {
+		return nil
+	}
+	data, err := s.batch.encode(&s.encoder, s.newest)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	if err := s.cfg.Store.Write(ctx, func(t *store.Tx) error { return s.write(t, data) }); err != nil {
+		return err
+	}
+	took := time.Since(started)
+	s.ledger.Confirm()
+	for topic, partitions := range s.batch.next {
+		if s.offsets[topic] == nil {
+			s.offsets[topic] = map[int32]int64{}
+		}
+		for p, next := range partitions {
+			s.offsets[topic][p] = next
+		}
+	}
+	s.report(took)
+	s.announce()
+	s.batch.reset()
+	return nil
+}
+
+func (s *session) write(t *store.Tx, data encoded) error {
+	for topic, partitions := range s.batch.next {
+		for p, next := range partitions {
+			from, ok := s.offsets[topic][p]
+			if !ok {
+				from = store.NoOffset
+			}
+			if err := t.Advance(consumer, topic, p, from, next); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range s.batch.births {
+		if err := t.SaveBirth(b); err != nil {
+			return err
+		}
+	}
+	if err := t.SaveLedger(s.ledger); err != nil {
+		return err
+	}
+	for _, c := range data.chunks {
+		if err := t.AddChunk(c); err != nil {
+			return err
+		}
+	}
+	for bundle, block := range data.latest {
+		if err := t.SaveLatest(bundle, block); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.batch.parked {
+		if err := t.Park(p); err != nil {
+			return err
+		}
+	}
+	for _, id := range s.batch.unparked {
+		if err := t.Unpark(id); err != nil {
+			return err
+		}
+	}
+	for _, q := range s.batch.quarantined {
+		if err := t.Quarantine(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) report(took time.Duration) {
+	b := s.batch
+	s.stats.update(func(st *Stats) {
+		st.Records += b.stats.Records
+		st.Births += b.stats.Births
+		st.Samples += b.stats.Samples
+		st.Duplicates += b.stats.Duplicates
+		st.Parked += b.stats.Parked
+		st.Unparked += b.stats.Unparked
+		for _, q := range b.quarantined {
+			st.Quarantined[q.Reason]++
+		}
+		st.Flushes++
+		st.FlushTime += took
+		st.LongestTime = max(st.LongestTime, took)
+	})
+	if n := len(b.quarantined); n > 0 {
+		q := b.quarantined[0]
+		s.cfg.Logger.Warn("records quarantined", "count", n, "topic", q.Topic, "partition", q.Partition, "offset", q.Offset,
+			"reason", string(q.Reason), "detail", q.Detail)
+	}
+}
+
+func (s *session) announce() {
+	s.changed = s.changed[:0]
+	for bundle := range s.batch.newest {
+		s.changed = s.newest[bundle].take(s.changed)
+	}
+	if s.cfg.OnLatest != nil && len(s.changed) > 0 {
+		s.cfg.OnLatest(s.changed)
+	}
+}

@@ -1,0 +1,307 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// session is what one run of the consumer knows. All of it follows from the
+// database at the session's offsets, so it is dropped when a transaction fails.
+type session struct {
+	*Runner
+	offsets map[string]map[int32]int64 // committed
+	ledger  *store.Ledger
+	tables  map[tableKey]map[telemetry.SignalID]store.Place
+	newest  newestSamples
+	batch   *batch
+
+	decoder telemetry.Decoder
+	encoder telemetry.Encoder
+	samples []telemetry.Sample // of the record in hand
+	changed []telemetry.Sample // of the batch just committed
+}
+
+type tableKey struct {
+	gateway string
+	table   uint64
+}
+
+func newSession(r *Runner, offsets map[string]map[int32]int64) *session {
+	return &session{Runner: r, offsets: offsets, ledger: r.cfg.Store.NewLedger(), batch: newBatch(),
+		tables: map[tableKey]map[telemetry.SignalID]store.Place{}, newest: newestSamples{}}
+}
+
+// take adds records to the batch. Births come first and in a transaction of
+// their own, so that the blocks beside them find their series.
+func (s *session) take(ctx context.Context, records []*kgo.Record) error {
+	var births []*kgo.Record
+	for _, r := range records {
+		if r.Topic == s.cfg.Topics.Births() {
+			births = append(births, r)
+		}
+	}
+	if len(births) > 0 {
+		if err := s.takeBirths(ctx, births); err != nil {
+			return err
+		}
+	}
+	for _, r := range records {
+		if r.Topic == s.cfg.Topics.Births() {
+			continue
+		}
+		s.batch.stats.Records++
+		if err := s.takeBlock(ctx, r); err != nil {
+			return err
+		}
+		s.batch.read(r.Topic, r.Partition, r.Offset)
+	}
+	return nil
+}
+
+func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
+	headers := make([]record.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = record.Header(h)
+	}
+	rec, err := record.ParseHeaders(headers, r.Value)
+	if err == nil && (rec.Stream != record.Telemetry || rec.Format != record.FormatBlock || rec.Last > math.MaxInt64) {
+		err = fmt.Errorf("record %s of format %q is no telemetry", rec.Identity, rec.Format)
+	}
+	if err != nil {
+		s.quarantine(r, store.BadHeaders, err)
+		return nil
+	}
+	sum := rec.Checksum()
+	verdict, err := s.ledger.Judge(ctx, rec.Identity, sum)
+	if err != nil {
+		return err
+	}
+	now := telemetry.MicrosOf(time.Now())
+	switch verdict {
+	case store.Duplicate:
+		s.batch.stats.Duplicates++
+	case store.Conflict:
+		s.quarantine(r, store.IdentityConflict, fmt.Errorf("record %s contradicts what was received before", rec.Identity))
+	case store.New:
+		table, samples, err := s.decoder.Block(rec.Payload, s.samples)
+		if err != nil {
+			s.quarantine(r, store.CorruptBlock, err)
+			return nil
+		}
+		s.samples = samples
+		if uint64(len(samples)) != rec.Count() {
+			s.quarantine(r, store.WrongCount, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
+			return nil
+		}
+		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, now)
+		if err != nil {
+			return err
+		}
+		if !added {
+			s.batch.parked = append(s.batch.parked, store.Parked{Record: rec, Table: table.Table, At: now})
+			s.batch.stats.Parked++
+		}
+	}
+	s.ledger.Note(rec.Identity, sum, verdict, telemetry.MicrosOf(r.Timestamp), now)
+	return nil
+}
+
+// addSamples puts samples, grouped by signal, into their bundles' chunks. It
+// adds none and reports false if births haven't named all of their signals.
+func (s *session) addSamples(ctx context.Context, key tableKey, samples []telemetry.Sample, now telemetry.Micros) (bool, error) {
+	table, err := s.table(ctx, key, samples)
+	if table == nil || err != nil {
+		return false, err
+	}
+	var place store.Place
+	var at chunkKey
+	var chunk *[]telemetry.Sample
+	var newest *newestOfBundle
+	for i, sample := range samples {
+		if i == 0 || sample.Signal != samples[i-1].Signal {
+			place = table[sample.Signal]
+		}
+		sample.Signal = place.Series
+		if key := (chunkKey{place.Bundle, store.MinuteOf(sample.Time)}); chunk == nil || key != at {
+			if newest == nil || key.bundle != at.bundle {
+				if newest, err = s.newestOf(ctx, key.bundle); err != nil {
+					return false, err
+				}
+			}
+			at, chunk = key, s.batch.chunk(key)
+		}
+		*chunk = append(*chunk, sample)
+		if newest.update(sample, now) {
+			s.batch.newest[at.bundle] = true
+		}
+	}
+	s.batch.stats.Samples += uint64(len(samples))
+	return true, nil
+}
+
+// table finds where the samples' signals are stored; nil if births haven't
+// named all of them.
+func (s *session) table(ctx context.Context, key tableKey, samples []telemetry.Sample) (map[telemetry.SignalID]store.Place, error) {
+	if table := s.tables[key]; names(table, samples) {
+		return table, nil
+	}
+	table, err := s.cfg.Store.SignalTable(ctx, key.gateway, key.table)
+	if err != nil {
+		return nil, err
+	}
+	s.tables[key] = table
+	if !names(table, samples) {
+		return nil, nil
+	}
+	return table, nil
+}
+
+func names(table map[telemetry.SignalID]store.Place, samples []telemetry.Sample) bool {
+	for i, sample := range samples {
+		if i > 0 && sample.Signal == samples[i-1].Signal {
+			continue
+		}
+		if _, ok := table[sample.Signal]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *session) newestOf(ctx context.Context, bundle int64) (*newestOfBundle, error) {
+	if n := s.newest[bundle]; n != nil {
+		return n, nil
+	}
+	samples, err := s.cfg.Store.Latest(ctx, bundle)
+	if err != nil {
+		return nil, err
+	}
+	n := &newestOfBundle{samples: samples, changed: make([]bool, len(samples))}
+	s.newest[bundle] = n
+	return n, nil
+}
+
+func (s *session) quarantine(r *kgo.Record, reason store.Reason, cause error) {
+	s.batch.quarantined = append(s.batch.quarantined, quarantined(r, reason, cause))
+}
+
+func quarantined(r *kgo.Record, reason store.Reason, cause error) store.Quarantined {
+	return store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: reason,
+		Detail: cause.Error(), Payload: r.Value, At: telemetry.MicrosOf(time.Now())}
+}
+
+// takeBirths commits signal tables and adds the records that were parked for them.
+func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	named := map[tableKey]bool{}
+	var births []record.Birth
+	for _, r := range records {
+		if r.Value != nil {
+			b, key, err := parseBirth(r.Value)
+			if err != nil {
+				s.quarantine(r, store.CorruptBirth, err)
+			} else {
+				births, named[key] = append(births, b), true
+			}
+		}
+		s.batch.read(r.Topic, r.Partition, r.Offset)
+	}
+	s.batch.births = births
+	s.batch.stats.Births = uint64(len(births))
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	for key := range named {
+		if err := s.unpark(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseBirth(value []byte) (record.Birth, tableKey, error) {
+	var b record.Birth
+	if err := json.Unmarshal(value, &b); err != nil {
+		return b, tableKey{}, err
+	}
+	table, err := record.ParseEpoch(b.Table)
+	switch {
+	case err != nil:
+		return b, tableKey{}, fmt.Errorf("table %q: want 16 hexadecimal digits", b.Table)
+	case b.Gateway == "":
+		return b, tableKey{}, fmt.Errorf("the birth names no gateway")
+	}
+	for _, signal := range b.Signals {
+		if signal.Device == "" || signal.Name == "" {
+			return b, tableKey{}, fmt.Errorf("signal %d has no device or no name", signal.ID)
+		}
+	}
+	return b, tableKey{b.Gateway, uint64(table)}, nil
+}
+
+// unpark adds the records parked for a table whose signals are all known now.
+// The batch is empty when it is called.
+func (s *session) unpark(ctx context.Context, key tableKey) error {
+	const step = 16 // a record holds at most about 1 MB
+	for after := int64(0); ; {
+		parked, err := s.cfg.Store.Parked(ctx, key.gateway, key.table, after, step)
+		if err != nil || len(parked) == 0 {
+			return err
+		}
+		for _, p := range parked {
+			after = p.ID
+			_, samples, err := s.decoder.Block(p.Record.Payload, s.samples)
+			if err != nil {
+				s.cfg.Logger.Error("a parked record can't be read any more", "gateway", key.gateway, "record", p.Record.Identity.String(), "error", err)
+				continue
+			}
+			s.samples = samples
+			added, err := s.addSamples(ctx, key, samples, telemetry.MicrosOf(time.Now()))
+			if err != nil {
+				return err
+			}
+			if added {
+				s.batch.unparked = append(s.batch.unparked, p.ID)
+				s.batch.stats.Unparked++
+			}
+		}
+		if s.batch.stats.Samples >= uint64(s.cfg.MaxSamples) {
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// keepHouse does what isn't urgent: records may have been parked by a process
+// that died before it read their births' parked records, or beside one.
+func (s *session) keepHouse(ctx context.Context) error {
+	tables, err := s.cfg.Store.ParkedTables(ctx)
+	if err != nil {
+		return err
+	}
+	for gateway, ids := range tables {
+		for _, id := range ids {
+			if err := s.unpark(ctx, tableKey{gateway, id}); err != nil {
+				return err
+			}
+		}
+	}
+	before := telemetry.MicrosOf(time.Now()) - store.IdentitiesKept
+	for {
+		n, err := s.cfg.Store.ForgetIdentities(ctx, before, forgetStep)
+		if n < forgetStep || err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package ingest
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+)
+
+// Stats counts since the Runner was made. It counts what has been committed,
+// except for Lag.
+type Stats struct {
+	Records     uint64 // blocks read from the log, whatever became of them
+	Births      uint64 // parts of signal tables
+	Samples     uint64 // stored
+	Duplicates  uint64 // records that came again
+	Parked      uint64 // records whose births hadn't come
+	Unparked    uint64 // parked records that were stored since
+	Quarantined map[store.Reason]uint64
+	Flushes     uint64
+	FlushTime   time.Duration // spent in transactions, in total
+	LongestTime time.Duration // the longest of them
+	Lag         int64         // records in the log that haven't been read
+}
+
+type counters struct {
+	mu sync.Mutex
+	Stats
+}
+
+func (c *counters) update(f func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.Stats)
+}
+
+func (c *counters) snapshot() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.Stats
+	s.Quarantined = maps.Clone(s.Quarantined)
+	return s
+}

@@ -1,0 +1,178 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Offsets is the next offset to read, by topic and partition.
+type Offsets map[string]map[int32]int64
+
+// TruncatedError says that the log doesn't hold the next record to read: it was
+// deleted by retention, or the log lost its end. The caller records the gap and
+// opens a new Reader at Resume. Records may then come again that were read
+// before, so it must know duplicates by their identity.
+type TruncatedError struct {
+	Topic     string
+	Partition int32
+	Next      int64 // the offset that was wanted
+	Resume    int64 // where the log can be read again
+}
+
+func (e *TruncatedError) Error() string {
+	return fmt.Sprintf("log: %s/%d: offset %d is not in the log, which can be read from %d", e.Topic, e.Partition, e.Next, e.Resume)
+}
+
+// discoverEvery is how often a Reader looks for partitions that were added.
+const discoverEvery = 30 * time.Second
+
+// Reader reads every partition of its topics. It belongs to no consumer group:
+// the offsets live beside the results in the consumer's database and are
+// committed with them. A Reader belongs to one goroutine; Lag may be called
+// from any.
+type Reader struct {
+	client     *kgo.Client
+	topics     []string
+	start      Offsets
+	assigned   map[string]map[int32]bool
+	discovered time.Time
+
+	mu       sync.Mutex
+	position Offsets // next offset to hand out
+	end      Offsets // high watermarks as last seen
+}
+
+// OpenReader connects with opts and reads from the offsets in next; a partition
+// without one is read from its start. It fails if a topic doesn't exist.
+func OpenReader(ctx context.Context, opts []kgo.Opt, topics []string, next Offsets) (*Reader, error) {
+	// With no reset allowed, an offset that isn't in the log is an error here
+	// and not a silent jump.
+	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)],
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxWait(500*time.Millisecond))...)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	r := &Reader{client: client, topics: topics, start: next, assigned: map[string]map[int32]bool{}, position: Offsets{}, end: Offsets{}}
+	if err := r.discover(ctx); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Reader) Close() { r.client.Close() }
+
+func (r *Reader) discover(ctx context.Context) error {
+	r.discovered = time.Now()
+	topics, err := kadm.NewClient(r.client).ListTopics(ctx, r.topics...)
+	if err != nil {
+		return fmt.Errorf("log: list partitions: %w", err)
+	}
+	added := map[string]map[int32]kgo.Offset{}
+	for _, topic := range r.topics {
+		detail := topics[topic]
+		if detail.Err != nil {
+			return fmt.Errorf("log: topic %s: %w", topic, detail.Err)
+		}
+		for p := range detail.Partitions {
+			if r.assigned[topic][p] {
+				continue
+			}
+			from := kgo.NewOffset().AtStart()
+			if next, ok := r.start[topic][p]; ok {
+				from = kgo.NewOffset().At(next)
+				r.note(r.position, topic, p, next)
+			}
+			put(added, topic, p, from)
+			put(r.assigned, topic, p, true)
+		}
+	}
+	if len(added) > 0 {
+		r.client.AddConsumePartitions(added)
+	}
+	return nil
+}
+
+// Poll waits for records and returns at most limit of them, in order within
+// each partition; none when ctx ends first. After an error the Reader is of no
+// more use; *TruncatedError is one of them.
+func (r *Reader) Poll(ctx context.Context, limit int) ([]*kgo.Record, error) {
+	if time.Since(r.discovered) >= discoverEvery {
+		if err := r.discover(ctx); err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+	}
+	fetches := r.client.PollRecords(ctx, limit)
+	for _, f := range fetches.Errors() {
+		if errors.Is(f.Err, context.DeadlineExceeded) || errors.Is(f.Err, context.Canceled) {
+			continue
+		}
+		return nil, r.explain(f)
+	}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		r.note(r.end, p.Topic, p.Partition, p.HighWatermark)
+		if n := len(p.Records); n > 0 {
+			r.note(r.position, p.Topic, p.Partition, p.Records[n-1].Offset+1)
+		}
+	})
+	return fetches.Records(), nil
+}
+
+func (r *Reader) explain(f kgo.FetchError) error {
+	var loss *kgo.ErrDataLoss
+	if errors.As(f.Err, &loss) {
+		return &TruncatedError{Topic: f.Topic, Partition: f.Partition, Next: loss.ConsumedTo, Resume: loss.ResetTo}
+	}
+	if !errors.Is(f.Err, kerr.OffsetOutOfRange) {
+		return fmt.Errorf("log: read %s/%d: %w", f.Topic, f.Partition, f.Err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	starts, err := kadm.NewClient(r.client).ListStartOffsets(ctx, f.Topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("log: find the start of %s/%d: %w", f.Topic, f.Partition, err)
+	}
+	first, _ := starts.Lookup(f.Topic, f.Partition)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &TruncatedError{Topic: f.Topic, Partition: f.Partition, Next: r.position[f.Topic][f.Partition], Resume: first.Offset}
+}
+
+// Lag is how many records the log holds beyond those that Poll returned, as far
+// as the brokers have said.
+func (r *Reader) Lag() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lag int64
+	for topic, partitions := range r.end {
+		for p, end := range partitions {
+			lag += max(0, end-r.position[topic][p])
+		}
+	}
+	return lag
+}
+
+func (r *Reader) note(o Offsets, topic string, partition int32, offset int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	put(o, topic, partition, offset)
+}
+
+func put[V any](m map[string]map[int32]V, topic string, partition int32, v V) {
+	if m[topic] == nil {
+		m[topic] = map[int32]V{}
+	}
+	m[topic][partition] = v
+}

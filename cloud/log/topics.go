@@ -1,0 +1,85 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Topic is a topic that Busbar needs. A zero Partitions, Replicas, MinInSync or
+// Retention leaves that to the broker's defaults.
+type Topic struct {
+	Name       string
+	Partitions int32
+	Replicas   int16
+	MinInSync  int
+	Retention  time.Duration
+	Compacted  bool
+}
+
+// Topics are the topics under names. Telemetry gets the given number of
+// partitions, which later can't be raised without moving gateways between
+// partitions; events and births are few and get one each.
+func Topics(names record.Topics, partitions int32, replicas int16, minInSync int) []Topic {
+	return []Topic{
+		{Name: names.Telemetry(), Partitions: partitions, Replicas: replicas, MinInSync: minInSync, Retention: 7 * 24 * time.Hour},
+		{Name: names.Events(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Retention: 30 * 24 * time.Hour},
+		{Name: names.Births(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Compacted: true},
+	}
+}
+
+// EnsureTopics creates the topics that are missing. It never alters one that
+// exists, whatever its settings.
+func EnsureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error {
+	admin := kadm.NewClient(client)
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = t.Name
+	}
+	existing, err := admin.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("log: list topics: %w", err)
+	}
+	for _, t := range topics {
+		detail := existing[t.Name]
+		if detail.Err == nil {
+			continue
+		}
+		if !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("log: look up topic %s: %w", t.Name, detail.Err)
+		}
+		_, err := admin.CreateTopic(ctx, orDefault(t.Partitions), orDefault(t.Replicas), t.configs(), t.Name)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("log: create topic %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func orDefault[N int16 | int32](n N) N {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func (t Topic) configs() map[string]*string {
+	c := map[string]*string{}
+	if t.MinInSync > 0 {
+		c["min.insync.replicas"] = kadm.StringPtr(strconv.Itoa(t.MinInSync))
+	}
+	if t.Retention > 0 {
+		c["retention.ms"] = kadm.StringPtr(strconv.FormatInt(t.Retention.Milliseconds(), 10))
+	}
+	if t.Compacted {
+		c["cleanup.policy"] = kadm.StringPtr("compact")
+	}
+	return c
+}

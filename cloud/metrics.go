@@ -1,0 +1,52 @@
+package cloud
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("busbar_cloud_"+name, help, labels, nil)
+}
+
+var (
+	descRecords     = describe("ingest_records_total", "Telemetry records read from the log, whatever became of them.")
+	descSamples     = describe("ingest_samples_total", "Samples stored.")
+	descDuplicates  = describe("ingest_duplicates_total", "Records that came again and were filtered out.")
+	descParked      = describe("ingest_parked_total", "Records that had to wait for their signal table.")
+	descQuarantined = describe("ingest_quarantined_total", "Records that were set aside, by reason.", "reason")
+	descFlushes     = describe("ingest_flushes_total", "Transactions of samples.")
+	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
+	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read.")
+)
+
+func (c *Cloud) metrics() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector{c}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+type collector struct{ cloud *Cloud }
+
+// Describe sends nothing: an unchecked collector, reasons come as they occur.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	s := c.cloud.ingest.Stats()
+	counter(descRecords, float64(s.Records))
+	counter(descSamples, float64(s.Samples))
+	counter(descDuplicates, float64(s.Duplicates))
+	counter(descParked, float64(s.Parked))
+	counter(descFlushes, float64(s.Flushes))
+	counter(descFlushTime, s.FlushTime.Seconds())
+	for reason, n := range s.Quarantined {
+		counter(descQuarantined, float64(n), string(reason))
+	}
+	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag))
+}

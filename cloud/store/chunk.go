@@ -1,0 +1,150 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+const minute = 60_000_000 // µs
+
+// MinuteOf is the chunk's minute that an instant falls into, counted from
+// 1970-01-01 UTC.
+func MinuteOf(at telemetry.Micros) int64 {
+	if at < 0 {
+		return int64(at+1)/minute - 1
+	}
+	return int64(at) / minute
+}
+
+// Chunk is the samples of one bundle within one minute, encoded as a block
+// whose signal ids are series ids.
+type Chunk struct {
+	Bundle, Minute int64
+	First, Last    telemetry.Micros
+	Samples        int
+	Block          []byte
+}
+
+// AddChunk adds a chunk. A bundle may have several in a minute.
+func (t *Tx) AddChunk(c Chunk) error {
+	if _, err := t.Exec(`INSERT INTO chunk (bundle, minute, first_time, last_time, samples, block) VALUES (?, ?, ?, ?, ?, ?)`,
+		c.Bundle, c.Minute, int64(c.First), int64(c.Last), c.Samples, c.Block); err != nil {
+		return fmt.Errorf("store: add a chunk of bundle %d: %w", c.Bundle, err)
+	}
+	return nil
+}
+
+// Samples is the samples of one series from from up to and without to, in the
+// order of their times; those of equal time as they arrived. ErrNotFound if
+// there is no such series.
+func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros) (Series, []telemetry.Sample, error) {
+	var series Series
+	var samples []telemetry.Sample
+	err := s.Read(ctx, func(t *Tx) error {
+		found, err := t.series(selectSeries+`WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return ErrNotFound
+		}
+		series = found[0]
+		if from >= to {
+			return nil
+		}
+		samples, err = t.samples(series, from, to)
+		return err
+	})
+	if err != nil {
+		return Series{}, nil, fmt.Errorf("store: read series %d: %w", id, err)
+	}
+	slices.SortStableFunc(samples, func(a, b telemetry.Sample) int { return cmp.Compare(a.Time, b.Time) })
+	return series, samples, nil
+}
+
+func (t *Tx) samples(series Series, from, to telemetry.Micros) ([]telemetry.Sample, error) {
+	first, last, err := t.minutes(from, to)
+	if err != nil {
+		return nil, err
+	}
+	var out, block []telemetry.Sample
+	var decoder telemetry.Decoder
+	err = t.Each(func(r *sql.Rows) error {
+		var data sql.RawBytes
+		err := r.Scan(&data)
+		if err == nil {
+			_, block, err = decoder.Block(data, block)
+		}
+		if err != nil {
+			return err
+		}
+		at, _ := slices.BinarySearchFunc(block, series.ID, func(s telemetry.Sample, id telemetry.SignalID) int { return cmp.Compare(s.Signal, id) })
+		for ; at < len(block) && block[at].Signal == series.ID; at++ {
+			if s := block[at]; s.Time >= from && s.Time < to {
+				out = append(out, s)
+			}
+		}
+		return nil
+		// One look-up a minute: the index is by minute, and a scan of it would
+		// pass every other bundle.
+	}, `WITH RECURSIVE m (minute) AS (SELECT CAST(? AS BIGINT) UNION ALL SELECT minute + 1 FROM m WHERE minute < ?)
+		SELECT c.block FROM m CROSS JOIN chunk c WHERE c.minute = m.minute AND c.bundle = ? AND c.last_time >= ? AND c.first_time < ?
+		ORDER BY c.minute, c.id`, first, last, series.bundle, int64(from), int64(to))
+	return out, err
+}
+
+// minutes bounds [from, to) by what is stored, so that an open range costs no
+// more than the data there is.
+func (t *Tx) minutes(from, to telemetry.Micros) (first, last int64, err error) {
+	var oldest, newest sql.NullInt64
+	err = t.QueryRow(`SELECT (SELECT MIN(minute) FROM chunk), (SELECT MAX(minute) FROM chunk)`, nil, &oldest, &newest)
+	if err != nil {
+		return 0, 0, err
+	}
+	if !newest.Valid {
+		return math.MaxInt64, math.MaxInt64, nil
+	}
+	return max(MinuteOf(from), oldest.Int64), min(MinuteOf(to-1), newest.Int64), nil
+}
+
+// SaveLatest keeps the newest sample of each series of a bundle, as one block.
+func (t *Tx) SaveLatest(bundle int64, block []byte) error {
+	if _, err := t.Exec(`INSERT INTO latest (bundle, block) VALUES (?, ?) ON CONFLICT (bundle) DO UPDATE SET block = excluded.block`,
+		bundle, block); err != nil {
+		return fmt.Errorf("store: save the latest of bundle %d: %w", bundle, err)
+	}
+	return nil
+}
+
+// Latest is the newest sample of each series of a bundle that has one, by id.
+func (s *Store) Latest(ctx context.Context, bundle int64) (samples []telemetry.Sample, err error) {
+	err = s.Read(ctx, func(t *Tx) (err error) {
+		samples, err = t.latest(bundle)
+		return err
+	})
+	return samples, err
+}
+
+func (t *Tx) latest(bundle int64) ([]telemetry.Sample, error) {
+	var block []byte
+	err := t.QueryRow(`SELECT block FROM latest WHERE bundle = ?`, []any{bundle}, &block)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	var samples []telemetry.Sample
+	if err == nil {
+		var decoder telemetry.Decoder
+		_, samples, err = decoder.Block(block, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: read the latest of bundle %d: %w", bundle, err)
+	}
+	return samples, nil
+}

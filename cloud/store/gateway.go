@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Expect keeps how many sequence numbers a gateway says it has committed of one
+// of its epochs. A number that was said later counts if it is larger.
+func (t *Tx) Expect(gateway string, c telemetry.Committed) error {
+	epoch, err := record.ParseEpoch(c.Epoch)
+	if err == nil && c.Count > math.MaxInt64 {
+		err = fmt.Errorf("count %d is too large", c.Count)
+	}
+	var id int64
+	if err == nil {
+		id, err = t.sequenceOf(gateway, epoch, c.Stream)
+	}
+	if err == nil {
+		_, err = t.Exec(`UPDATE sequence SET expected = ? WHERE id = ? AND (expected IS NULL OR expected < ?)`, c.Count, id, c.Count)
+	}
+	if err != nil {
+		return fmt.Errorf("store: expect %d of %s/%s/%s: %w", c.Count, gateway, c.Epoch, c.Stream, err)
+	}
+	return nil
+}
+
+// DeclareLoss keeps that a gateway gave up sequence numbers, and why.
+func (t *Tx) DeclareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) error {
+	epoch, err := record.ParseEpoch(l.Epoch)
+	if err == nil && (l.SeqFirst > l.SeqLast || l.SeqLast > math.MaxInt64) {
+		err = fmt.Errorf("no range")
+	}
+	var id int64
+	if err == nil {
+		id, err = t.sequenceOf(gateway, epoch, l.Stream)
+	}
+	if err == nil {
+		_, err = t.Exec(`INSERT INTO declared_loss (sequence, seq_first, seq_last, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			id, l.SeqFirst, l.SeqLast, l.Reason, int64(at))
+	}
+	if err != nil {
+		return fmt.Errorf("store: keep the loss of %s/%s/%s/%d-%d: %w", gateway, l.Epoch, l.Stream, l.SeqFirst, l.SeqLast, err)
+	}
+	return nil
+}
+
+func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int64, error) {
+	if err := t.touchGateway(gateway, 0); err != nil {
+		return 0, err
+	}
+	return t.sequence(sequence{gateway, epoch, record.Stream(stream)}, 0, 0)
+}
+
+// Gateway is a gateway and the completeness of what it sent.
+type Gateway struct {
+	ID, Site, Zone string
+	LastRecord     telemetry.Micros // when its newest record was written, 0 if it has sent none
+	Sequences      []Completeness   // those begun last come first
+}
+
+// Completeness compares what a gateway says it committed of one stream of one
+// epoch with what is in the store.
+type Completeness struct {
+	Epoch    record.Epoch
+	Stream   record.Stream
+	Expected *uint64 // nil: the epoch is running, or its end isn't known
+	Received uint64
+	// Lost is the numbers that the gateway declared lost or, once Expected is
+	// known, that haven't been received: a backlog still to come is in it.
+	Lost       uint64
+	Duplicates uint64 // records that came again, and were not stored again
+	Conflicts  uint64 // records that contradicted others, see IdentityConflict
+}
+
+// Gateways lists every gateway by its id.
+func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
+	var list []Gateway
+	err := s.Read(ctx, func(t *Tx) error {
+		received, err := t.intervals(`SELECT sequence, seq_first, seq_last FROM received_interval`)
+		if err != nil {
+			return err
+		}
+		declared, err := t.intervals(`SELECT sequence, seq_first, seq_last FROM declared_loss`)
+		if err != nil {
+			return err
+		}
+		at := map[string]int{}
+		err = t.Each(func(r *sql.Rows) error {
+			var g Gateway
+			err := r.Scan(&g.ID, &g.Site, &g.Zone, &g.LastRecord)
+			at[g.ID] = len(list)
+			list = append(list, g)
+			return err
+		}, `SELECT id, site, zone, last_record FROM gateway ORDER BY id`)
+		if err != nil {
+			return err
+		}
+		return t.Each(func(r *sql.Rows) error {
+			var id int64
+			var gateway, epoch string
+			var c Completeness
+			err := r.Scan(&id, &gateway, &epoch, &c.Stream, &c.Expected, &c.Duplicates, &c.Conflicts)
+			if err != nil {
+				return err
+			}
+			if c.Epoch, err = record.ParseEpoch(epoch); err != nil {
+				return err
+			}
+			c.Received = received[id].Count()
+			c.Lost = lost(received[id], declared[id], c.Expected)
+			g := &list[at[gateway]]
+			g.Sequences = append(g.Sequences, c)
+			return nil
+		}, `SELECT id, gateway, epoch, stream, expected, duplicates, conflicts FROM sequence ORDER BY id DESC`)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list gateways: %w", err)
+	}
+	return list, nil
+}
+
+// intervals reads rows of sequence, first and last into sets.
+func (t *Tx) intervals(query string) (map[int64]Intervals, error) {
+	sets := map[int64]Intervals{}
+	err := t.Each(func(r *sql.Rows) error {
+		var id int64
+		var i Interval
+		err := r.Scan(&id, &i.First, &i.Last)
+		sets[id] = sets[id].Add(i)
+		return err
+	}, query)
+	return sets, err
+}
+
+func lost(received, declared Intervals, expected *uint64) uint64 {
+	if expected != nil {
+		return *expected - received.Below(*expected)
+	}
+	all := declared
+	for _, i := range received {
+		all = all.Add(i)
+	}
+	return all.Count() - received.Count()
+}

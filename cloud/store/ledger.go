@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Verdict is what a record's identity says about it.
+type Verdict int
+
+const (
+	New       Verdict = iota
+	Duplicate         // received before, with the same contents
+	Conflict          // its numbers were received before, under another identity or with other contents
+)
+
+// Ledger tells the records of one consumer apart by the intervals of sequence
+// numbers received so far. What it learns is saved in the transaction that
+// stores the records' contents, and confirmed after it. What it remembers of
+// the database is valid as long as the consumer isn't fenced: after any failed
+// transaction begin a new Ledger. It belongs to one goroutine.
+type Ledger struct {
+	store     *Store
+	sequences map[sequence]*received
+	// What was noted since the last Confirm.
+	changed  map[sequence]*received
+	records  map[record.Identity]receipt
+	gateways map[string]telemetry.Micros
+}
+
+type sequence struct {
+	gateway string
+	epoch   record.Epoch
+	stream  record.Stream
+}
+
+type received struct {
+	now, saved            Intervals
+	duplicates, conflicts int64 // since the last Confirm
+}
+
+type receipt struct {
+	checksum uint32
+	at       telemetry.Micros
+}
+
+// NewLedger begins from what the database holds.
+func (s *Store) NewLedger() *Ledger {
+	return &Ledger{store: s, sequences: map[sequence]*received{}, changed: map[sequence]*received{},
+		records: map[record.Identity]receipt{}, gateways: map[string]telemetry.Micros{}}
+}
+
+func sequenceOf(id record.Identity) sequence { return sequence{id.Gateway, id.Epoch, id.Stream} }
+
+func (l *Ledger) load(ctx context.Context, q sequence) (*received, error) {
+	if r := l.sequences[q]; r != nil {
+		return r, nil
+	}
+	r := &received{}
+	err := l.store.Read(ctx, func(t *Tx) error {
+		return t.Each(func(rows *sql.Rows) error {
+			var i Interval
+			err := rows.Scan(&i.First, &i.Last)
+			r.saved = append(r.saved, i)
+			return err
+		}, `SELECT i.seq_first, i.seq_last FROM received_interval i JOIN sequence q ON q.id = i.sequence
+			WHERE q.gateway = ? AND q.epoch = ? AND q.stream = ? ORDER BY i.seq_first`, q.gateway, q.epoch.String(), string(q.stream))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: read what was received of %s/%s/%s: %w", q.gateway, q.epoch, q.stream, err)
+	}
+	r.now = slices.Clone(r.saved)
+	l.sequences[q] = r
+	return r, nil
+}
+
+// Judge says whether a record with this identity and checksum is new. It
+// remembers nothing.
+func (l *Ledger) Judge(ctx context.Context, id record.Identity, checksum uint32) (Verdict, error) {
+	r, err := l.load(ctx, sequenceOf(id))
+	if err != nil {
+		return New, err
+	}
+	if !r.now.Overlaps(Interval{id.First, id.Last}) {
+		return New, nil
+	}
+	known, pending := l.records[id]
+	if !pending {
+		err = l.store.Read(ctx, func(t *Tx) error {
+			return t.QueryRow(`SELECT r.checksum FROM received_record r JOIN sequence q ON q.id = r.sequence
+				WHERE q.gateway = ? AND q.epoch = ? AND q.stream = ? AND r.seq_first = ? AND r.seq_last = ?`,
+				[]any{id.Gateway, id.Epoch.String(), string(id.Stream), id.First, id.Last}, &known.checksum)
+		})
+		if errors.Is(err, sql.ErrNoRows) {
+			return Conflict, nil
+		}
+		if err != nil {
+			return New, fmt.Errorf("store: look up record %s: %w", id, err)
+		}
+	}
+	if known.checksum != checksum {
+		return Conflict, nil
+	}
+	return Duplicate, nil
+}
+
+// Note remembers a record that Judge was asked about last: a New one as
+// received, the others in their counts. Written is when the log got it, now is
+// when it was read.
+func (l *Ledger) Note(id record.Identity, checksum uint32, v Verdict, written, now telemetry.Micros) {
+	q := sequenceOf(id)
+	r := l.sequences[q]
+	l.changed[q] = r
+	switch v {
+	case New:
+		r.now = r.now.Add(Interval{id.First, id.Last})
+		l.records[id] = receipt{checksum, now}
+	case Duplicate:
+		r.duplicates++
+	case Conflict:
+		r.conflicts++
+	}
+	l.gateways[id.Gateway] = max(l.gateways[id.Gateway], min(written, now))
+}
+
+// SaveLedger writes what the ledger has noted since the last Confirm.
+func (t *Tx) SaveLedger(l *Ledger) error {
+	if err := t.saveLedger(l); err != nil {
+		return fmt.Errorf("store: save the ledger: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) saveLedger(l *Ledger) error {
+	for id, at := range l.gateways {
+		if err := t.touchGateway(id, at); err != nil {
+			return err
+		}
+	}
+	ids := map[sequence]int64{}
+	for q, r := range l.changed {
+		id, err := t.sequence(q, r.duplicates, r.conflicts)
+		if err != nil {
+			return err
+		}
+		ids[q] = id
+		if err := t.saveIntervals(id, r); err != nil {
+			return err
+		}
+	}
+	for id, r := range l.records {
+		if _, err := t.Exec(`INSERT INTO received_record (sequence, seq_first, seq_last, checksum, at) VALUES (?, ?, ?, ?, ?)`,
+			ids[sequenceOf(id)], id.First, id.Last, r.checksum, int64(r.at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tx) touchGateway(id string, at telemetry.Micros) error {
+	_, err := t.Exec(`INSERT INTO gateway (id, last_record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE
+		SET last_record = CASE WHEN excluded.last_record > gateway.last_record THEN excluded.last_record ELSE gateway.last_record END`, id, int64(at))
+	return err
+}
+
+// sequence finds or makes the row of q and adds to its counts. The gateway's
+// row exists.
+func (t *Tx) sequence(q sequence, duplicates, conflicts int64) (id int64, err error) {
+	err = t.QueryRow(`INSERT INTO sequence (gateway, epoch, stream, duplicates, conflicts) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (gateway, epoch, stream) DO UPDATE
+		SET duplicates = sequence.duplicates + excluded.duplicates, conflicts = sequence.conflicts + excluded.conflicts RETURNING id`,
+		[]any{q.gateway, q.epoch.String(), string(q.stream), duplicates, conflicts}, &id)
+	return id, err
+}
+
+// saveIntervals writes the intervals that differ from those saved: rows are by
+// their first number, so one that has grown replaces itself.
+func (t *Tx) saveIntervals(id int64, r *received) error {
+	last := make(map[uint64]uint64, len(r.saved))
+	for _, i := range r.saved {
+		last[i.First] = i.Last
+	}
+	for _, i := range r.now {
+		saved, ok := last[i.First]
+		delete(last, i.First)
+		if ok && saved == i.Last {
+			continue
+		}
+		if _, err := t.Exec(`INSERT INTO received_interval (sequence, seq_first, seq_last) VALUES (?, ?, ?)
+			ON CONFLICT (sequence, seq_first) DO UPDATE SET seq_last = excluded.seq_last`, id, i.First, i.Last); err != nil {
+			return err
+		}
+	}
+	for first := range last {
+		if _, err := t.Exec(`DELETE FROM received_interval WHERE sequence = ? AND seq_first = ?`, id, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Confirm says that the transaction of the last SaveLedger was committed.
+func (l *Ledger) Confirm() {
+	for _, r := range l.changed {
+		r.duplicates, r.conflicts = 0, 0
+		r.saved = append(r.saved[:0], r.now...)
+	}
+	clear(l.changed)
+	clear(l.records)
+	clear(l.gateways)
+}
+
+// IdentitiesKept is how long the checksum of a received record is kept, in µs.
+// A record that comes again later is a Conflict.
+const IdentitiesKept = 7 * 24 * 3600 * 1_000_000
+
+// ForgetIdentities deletes at most limit checksums of records received before
+// the given instant and says how many.
+func (s *Store) ForgetIdentities(ctx context.Context, before telemetry.Micros, limit int) (n int64, err error) {
+	err = s.Write(ctx, func(t *Tx) error {
+		res, err := t.Exec(`DELETE FROM received_record WHERE (sequence, seq_first) IN
+			(SELECT sequence, seq_first FROM received_record WHERE at < ? ORDER BY at LIMIT ?)`, int64(before), limit)
+		if err == nil {
+			n, err = res.RowsAffected()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store: forget identities: %w", err)
+	}
+	return n, nil
+}

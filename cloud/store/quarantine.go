@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Reason is why a record was not taken into the store.
+type Reason string
+
+const (
+	BadHeaders       Reason = "bad-headers"       // no identity, or not one that belongs in the topic
+	CorruptBlock     Reason = "corrupt-block"     // the block fails its CRC or can't be decoded
+	WrongCount       Reason = "wrong-count"       // a block with fewer or more samples than its sequence numbers
+	CorruptEvent     Reason = "corrupt-event"     // no event, or one without what its kind needs
+	CorruptBirth     Reason = "corrupt-birth"     // no part of a signal table
+	IdentityConflict Reason = "identity-conflict" // sequence numbers that were received before, with other contents
+	LogTruncated     Reason = "log-truncated"     // the log lost records before they were read
+)
+
+// MaxQuarantinedBytes bounds what is kept of one record. The whole record stays
+// in the log for as long as its topic keeps records.
+const MaxQuarantinedBytes = 64 << 10
+
+// Quarantined is a record that was set aside.
+type Quarantined struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Reason    Reason
+	Detail    string
+	Payload   []byte // its first MaxQuarantinedBytes
+	At        telemetry.Micros
+}
+
+// Quarantine sets a record aside.
+func (t *Tx) Quarantine(q Quarantined) error {
+	payload := q.Payload[:min(len(q.Payload), MaxQuarantinedBytes)]
+	if _, err := t.Exec(`INSERT INTO quarantine (topic, partition, log_offset, reason, detail, payload, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		q.Topic, q.Partition, q.Offset, string(q.Reason), q.Detail, payload, int64(q.At)); err != nil {
+		return fmt.Errorf("store: quarantine %s/%d@%d: %w", q.Topic, q.Partition, q.Offset, err)
+	}
+	return nil
+}
+
+// Quarantined lists the records set aside last, newest first.
+func (s *Store) Quarantined(ctx context.Context, limit int) ([]Quarantined, error) {
+	var list []Quarantined
+	err := s.Read(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var q Quarantined
+			err := r.Scan(&q.Topic, &q.Partition, &q.Offset, &q.Reason, &q.Detail, &q.Payload, &q.At)
+			list = append(list, q)
+			return err
+		}, `SELECT topic, partition, log_offset, reason, detail, payload, at FROM quarantine ORDER BY id DESC LIMIT ?`, limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list the quarantine: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// A series is one signal as the cloud knows it, by (gateway, device, name), over
+// every signal table that named it. Its unit, asset and kind are those of the
+// newest birth. Stored samples carry the series' id in their Signal.
+
+// SeriesPerBundle bounds the series of one device that are stored together.
+// They are polled together, so a block of them holds each time once.
+const SeriesPerBundle = 64
+
+// Place is where the samples of a signal are stored.
+type Place struct {
+	Series telemetry.SignalID
+	Bundle int64
+}
+
+// SaveBirth keeps one part of a gateway's signal table.
+func (t *Tx) SaveBirth(b record.Birth) error {
+	if err := t.saveBirth(b); err != nil {
+		return fmt.Errorf("store: save birth %s: %w", b.Key(), err)
+	}
+	return nil
+}
+
+func (t *Tx) saveBirth(b record.Birth) error {
+	if _, err := t.Exec(`INSERT INTO gateway (id, site, zone) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET site = excluded.site, zone = excluded.zone`, b.Gateway, b.Site, b.Zone); err != nil {
+		return err
+	}
+	for _, s := range b.Signals {
+		id, err := t.saveSeries(b.Gateway, s)
+		if err != nil {
+			return fmt.Errorf("series %s %s: %w", s.Device, s.Name, err)
+		}
+		if _, err := t.Exec(`INSERT INTO table_signal (gateway, signal_table, signal, series) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			b.Gateway, b.Table, s.ID, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tx) saveSeries(gateway string, s telemetry.Signal) (id int64, err error) {
+	err = t.QueryRow(`UPDATE series SET unit = ?, asset = ?, kind = ? WHERE gateway = ? AND device = ? AND name = ? RETURNING id`,
+		[]any{s.Unit, s.Asset, string(s.Kind), gateway, s.Device, s.Name}, &id)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return id, err
+	}
+	var bundle, members int64
+	err = t.QueryRow(`SELECT bundle, COUNT(*) FROM series WHERE gateway = ? AND device = ? GROUP BY bundle ORDER BY bundle DESC LIMIT 1`,
+		[]any{gateway, s.Device}, &bundle, &members)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	err = t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		[]any{gateway, s.Device, s.Name, s.Unit, s.Asset, string(s.Kind), bundle}, &id)
+	if err == nil && (members == 0 || members >= SeriesPerBundle) {
+		_, err = t.Exec(`UPDATE series SET bundle = id WHERE id = ?`, id)
+	}
+	return id, err
+}
+
+// SignalTable is where the signals of one of a gateway's tables are stored, as
+// far as births have named them.
+func (s *Store) SignalTable(ctx context.Context, gateway string, table uint64) (map[telemetry.SignalID]Place, error) {
+	signals := map[telemetry.SignalID]Place{}
+	err := s.Read(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var signal telemetry.SignalID
+			var p Place
+			err := r.Scan(&signal, &p.Series, &p.Bundle)
+			signals[signal] = p
+			return err
+		}, `SELECT g.signal, s.id, s.bundle FROM table_signal g JOIN series s ON s.id = g.series
+			WHERE g.gateway = ? AND g.signal_table = ?`, gateway, tableName(table))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: read table %016x of %s: %w", table, gateway, err)
+	}
+	return signals, nil
+}
+
+func tableName(table uint64) string { return fmt.Sprintf("%016x", table) }
+
+// Series is one series and its newest sample.
+type Series struct {
+	ID           telemetry.SignalID
+	Gateway      string
+	Device, Name string
+	Unit, Asset  string
+	Kind         telemetry.Kind
+	Latest       *telemetry.Sample // nil: it has none yet
+	bundle       int64
+}
+
+// ErrNotFound says that no series has the id.
+var ErrNotFound = errors.New("no such series")
+
+const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundle FROM series `
+
+// Series lists every series, by gateway, device and name.
+func (s *Store) Series(ctx context.Context) ([]Series, error) {
+	var list []Series
+	err := s.Read(ctx, func(t *Tx) (err error) {
+		list, err = t.series(selectSeries + `ORDER BY gateway, device, name`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list series: %w", err)
+	}
+	return list, nil
+}
+
+func (t *Tx) series(query string, args ...any) ([]Series, error) {
+	var list []Series
+	err := t.Each(func(r *sql.Rows) error {
+		var s Series
+		err := r.Scan(&s.ID, &s.Gateway, &s.Device, &s.Name, &s.Unit, &s.Asset, &s.Kind, &s.bundle)
+		list = append(list, s)
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	latest := map[telemetry.SignalID]telemetry.Sample{}
+	read := map[int64]bool{}
+	for _, s := range list {
+		if read[s.bundle] {
+			continue
+		}
+		read[s.bundle] = true
+		samples, err := t.latest(s.bundle)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range samples {
+			latest[l.Signal] = l
+		}
+	}
+	for i := range list {
+		l, ok := latest[list[i].ID]
+		if ok {
+			list[i].Latest = &l
+		}
+	}
+	return list, nil
+}

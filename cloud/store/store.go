@@ -1,0 +1,200 @@
+// Package store is the cloud's database: what was received and from where, the
+// samples, and the stream of facts. Whatever a consumer of the log concludes is
+// committed together with its offset, so nothing is stored twice or skipped.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Config says where the database is.
+type Config struct {
+	Path string // of the SQLite file; it and its directory are created if missing
+}
+
+// Store is safe for concurrent use. Writers take turns, in the order in which
+// they came; readers don't wait for them.
+type Store struct {
+	writer *sql.DB // one connection: SQLite has one writer, and waiting here is fair
+	reader *sql.DB
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next commit that adds facts
+}
+
+const readers = 4
+
+// Open opens the database and brings its schema up to date.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if err := os.MkdirAll(filepath.Dir(c.Path), 0o755); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	writer, err := open(c.Path, url.Values{"_txlock": {"immediate"}, "_pragma": {
+		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}})
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	if err := migrate(ctx, writer); err != nil {
+		writer.Close()
+		return nil, fmt.Errorf("store: %s: %w", c.Path, err)
+	}
+	reader, err := open(c.Path, url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}})
+	if err != nil {
+		writer.Close()
+		return nil, err
+	}
+	reader.SetMaxOpenConns(readers)
+	reader.SetMaxIdleConns(readers)
+	return &Store{writer: writer, reader: reader, changed: make(chan struct{})}, nil
+}
+
+func open(path string, options url.Values) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: options.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("store: open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	dir, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	if err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// Close waits for the transactions that are under way.
+func (s *Store) Close() error {
+	readErr := s.reader.Close()
+	if err := s.writer.Close(); err != nil {
+		return fmt.Errorf("store: close: %w", err)
+	}
+	if readErr != nil {
+		return fmt.Errorf("store: close: %w", readErr)
+	}
+	return nil
+}
+
+// Tx is one transaction. It belongs to the function it was given to.
+type Tx struct {
+	ctx   context.Context
+	tx    *sql.Tx
+	stmts map[string]*sql.Stmt
+	facts bool
+}
+
+// Write runs do in a transaction that is on disk when Write returns nil, and
+// that never was when it returns an error. Do must not call the Store.
+func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
+	t, err := run(ctx, s.writer, do)
+	if err == nil && t.facts {
+		s.mu.Lock()
+		close(s.changed)
+		s.changed = make(chan struct{})
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// Read runs do on one snapshot of the database.
+func (s *Store) Read(ctx context.Context, do func(*Tx) error) error {
+	_, err := run(ctx, s.reader, do)
+	return err
+}
+
+func run(ctx context.Context, db *sql.DB, do func(*Tx) error) (*Tx, error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("store: begin: %w", err)
+	}
+	defer tx.Rollback()
+	t := &Tx{ctx: ctx, tx: tx, stmts: map[string]*sql.Stmt{}}
+	if err := do(t); err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, fmt.Errorf("store: commit: %w", err)
+	}
+	return t, nil
+}
+
+// Exec, Query and QueryRow prepare a query once in a transaction. Queries keep
+// to what SQLite and PostgreSQL share, with ? for parameters.
+func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
+	stmt, err := t.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(t.ctx, args...)
+}
+
+func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	stmt, err := t.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(t.ctx, args...)
+}
+
+// QueryRow scans the one row of a query into dest; sql.ErrNoRows if there is none.
+func (t *Tx) QueryRow(query string, args []any, dest ...any) error {
+	stmt, err := t.prepare(query)
+	if err != nil {
+		return err
+	}
+	return stmt.QueryRowContext(t.ctx, args...).Scan(dest...)
+}
+
+func (t *Tx) prepare(query string) (*sql.Stmt, error) {
+	if stmt := t.stmts[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := t.tx.PrepareContext(t.ctx, query)
+	if err == nil {
+		t.stmts[query] = stmt
+	}
+	return stmt, err
+}
+
+// Each calls scan for every row of a query.
+func (t *Tx) Each(scan func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := t.Query(query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

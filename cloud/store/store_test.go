@@ -1,0 +1,411 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+func openAt(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func opened(t *testing.T) *Store {
+	return openAt(t, filepath.Join(t.TempDir(), "dir with ?", "busbar.db"))
+}
+
+func write(t *testing.T, s *Store, do func(*Tx) error) {
+	t.Helper()
+	if err := s.Write(t.Context(), do); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenSetsUpTheDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "busbar.db")
+	openAt(t, path).Close()
+	s := openAt(t, path)
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000"} {
+		var got string
+		if err := s.writer.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q (%v)", pragma, got, want, err)
+		}
+	}
+	err := s.Read(t.Context(), func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO gateway (id) VALUES ('x')`)
+		return err
+	})
+	if err == nil {
+		t.Error("a reader can write")
+	}
+}
+
+func TestAdvanceFencesTheOther(t *testing.T) {
+	s := opened(t)
+	advance := func(from, next int64) error {
+		return s.Write(t.Context(), func(tx *Tx) error {
+			if _, err := tx.Exec(`INSERT INTO gateway (id, last_record) VALUES ('g', ?) ON CONFLICT (id) DO UPDATE SET last_record = excluded.last_record`, next); err != nil {
+				return err
+			}
+			return tx.Advance("c", "t", 1, from, next)
+		})
+	}
+	for _, step := range []struct {
+		from, next int64
+		fenced     bool
+	}{{5, 6, true}, {NoOffset, 10, false}, {NoOffset, 11, true}, {9, 12, true}, {10, 20, false}, {10, 30, true}} {
+		if err := advance(step.from, step.next); errors.Is(err, ErrFenced) != step.fenced || err != nil && !step.fenced {
+			t.Errorf("from %d to %d: %v", step.from, step.next, err)
+		}
+	}
+	offsets, err := s.Offsets(t.Context(), "c")
+	if err != nil || !reflect.DeepEqual(offsets, map[string]map[int32]int64{"t": {1: 20}}) {
+		t.Errorf("offsets %v, %v", offsets, err)
+	}
+	if other, _ := s.Offsets(t.Context(), "d"); len(other) != 0 {
+		t.Errorf("another consumer has %v", other)
+	}
+	gateways, err := s.Gateways(t.Context())
+	if err != nil || len(gateways) != 1 || gateways[0].LastRecord != 20 {
+		t.Errorf("what was fenced is stored: %+v, %v", gateways, err)
+	}
+}
+
+func TestSkipKeepsTheGap(t *testing.T) {
+	s := opened(t)
+	write(t, s, func(tx *Tx) error { return tx.Advance("c", "t", 0, NoOffset, 7) })
+	gap := Quarantined{Topic: "t", Partition: 0, Offset: 7, Reason: LogTruncated, Detail: "gone", At: 1}
+	if err := s.Skip(t.Context(), "c", gap, 30); err != nil {
+		t.Fatal(err)
+	}
+	offsets, _ := s.Offsets(t.Context(), "c")
+	list, err := s.Quarantined(t.Context(), 10)
+	if offsets["t"][0] != 30 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], gap) {
+		t.Errorf("offsets %v, quarantine %+v, %v", offsets, list, err)
+	}
+}
+
+func TestQuarantineIsBounded(t *testing.T) {
+	s := opened(t)
+	write(t, s, func(tx *Tx) error { return tx.Quarantine(Quarantined{Payload: make([]byte, MaxQuarantinedBytes+1)}) })
+	list, _ := s.Quarantined(t.Context(), 1)
+	if len(list) != 1 || len(list[0].Payload) != MaxQuarantinedBytes {
+		t.Errorf("%d entries", len(list))
+	}
+}
+
+func TestFactsAreInOrderAndAnnounced(t *testing.T) {
+	s := opened(t)
+	changed := s.FactsChanged()
+	write(t, s, func(tx *Tx) error { return tx.Quarantine(Quarantined{}) })
+	failed := errors.New("failed")
+	if err := s.Write(t.Context(), func(tx *Tx) error { tx.AddFact("k", 1, 1); return failed }); !errors.Is(err, failed) {
+		t.Fatal(err)
+	}
+	select {
+	case <-changed:
+		t.Error("announced without a fact")
+	default:
+	}
+	for i := range 3 {
+		write(t, s, func(tx *Tx) error { _, err := tx.AddFact("k", telemetry.Micros(i), map[string]int{"i": i}); return err })
+	}
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("not announced")
+	}
+	facts, err := s.Facts(t.Context(), 0, 10)
+	if err != nil || len(facts) != 3 {
+		t.Fatalf("%+v, %v", facts, err)
+	}
+	for i, f := range facts {
+		if i > 0 && f.Seq <= facts[i-1].Seq || string(f.Data) != `{"i":`+string(rune('0'+i))+`}` || f.At != telemetry.Micros(i) {
+			t.Errorf("fact %d: %+v", i, f)
+		}
+	}
+	if rest, _ := s.Facts(t.Context(), facts[0].Seq, 1); len(rest) != 1 || rest[0].Seq != facts[1].Seq {
+		t.Errorf("after the first: %+v", rest)
+	}
+	s.Read(t.Context(), func(tx *Tx) error {
+		if last, err := tx.LastFact(); last != facts[2].Seq || err != nil {
+			t.Errorf("last fact %d, %v", last, err)
+		}
+		return nil
+	})
+}
+
+func id(epoch record.Epoch, first, last uint64) record.Identity {
+	return record.Identity{Gateway: "g", Epoch: epoch, Stream: record.Telemetry, First: first, Last: last}
+}
+
+func TestLedgerJudges(t *testing.T) {
+	s := opened(t)
+	l := s.NewLedger()
+	judge := func(id record.Identity, sum uint32, want Verdict) {
+		t.Helper()
+		v, err := l.Judge(t.Context(), id, sum)
+		if err != nil || v != want {
+			t.Fatalf("%s with %d: verdict %v, want %v (%v)", id, sum, v, want, err)
+		}
+		l.Note(id, sum, v, 50, 100)
+	}
+	rounds := func() {
+		judge(id(1, 0, 9), 1, Duplicate)
+		judge(id(1, 0, 9), 2, Conflict)
+		judge(id(1, 0, 4), 1, Conflict)
+		judge(id(1, 5, 14), 1, Conflict)
+		judge(id(2, 20, 29), 3, Duplicate)
+	}
+	judge(id(1, 0, 9), 1, New)
+	judge(id(2, 20, 29), 3, New)
+	rounds()
+	write(t, s, func(tx *Tx) error { return tx.SaveLedger(l) })
+	l.Confirm()
+	rounds()
+	judge(id(1, 10, 19), 4, New)
+	judge(id(2, 0, 9), 4, New)
+	judge(id(2, 10, 19), 4, New)
+	write(t, s, func(tx *Tx) error { return tx.SaveLedger(l) })
+	l.Confirm()
+	l = s.NewLedger()
+	rounds()
+	judge(id(1, 10, 19), 4, Duplicate)
+	write(t, s, func(tx *Tx) error { return tx.SaveLedger(l) })
+
+	gateways, err := s.Gateways(t.Context())
+	want := []Completeness{
+		{Epoch: 2, Stream: record.Telemetry, Received: 30, Duplicates: 3},
+		{Epoch: 1, Stream: record.Telemetry, Received: 20, Duplicates: 4, Conflicts: 9},
+	}
+	if err != nil || len(gateways) != 1 || gateways[0].LastRecord != 50 {
+		t.Fatalf("%+v, %v", gateways, err)
+	}
+	got := gateways[0].Sequences
+	if len(got) == 2 && got[0].Epoch == 1 {
+		got[0], got[1] = got[1], got[0]
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n%+v, want\n%+v", got, want)
+	}
+	var rows int
+	s.reader.QueryRow(`SELECT COUNT(*) FROM received_interval`).Scan(&rows)
+	if rows != 2 {
+		t.Errorf("%d intervals stored, want them merged into 2", rows)
+	}
+
+	if n, err := s.ForgetIdentities(t.Context(), 100, 10); n != 0 || err != nil {
+		t.Errorf("forgot %d too early, %v", n, err)
+	}
+	if n, err := s.ForgetIdentities(t.Context(), 101, 3); n != 3 || err != nil {
+		t.Errorf("forgot %d, %v", n, err)
+	}
+	s.ForgetIdentities(t.Context(), 101, 3)
+	l = s.NewLedger()
+	judge(id(1, 0, 9), 1, Conflict)
+}
+
+func TestLossIsDeclaredOrAHole(t *testing.T) {
+	s := opened(t)
+	l := s.NewLedger()
+	for _, r := range []record.Identity{id(1, 0, 9), id(1, 20, 29), id(2, 0, 4)} {
+		v, err := l.Judge(t.Context(), r, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Note(r, 0, v, 1, 1)
+	}
+	epoch1, epoch2 := record.Epoch(1).String(), record.Epoch(2).String()
+	loss := telemetry.Loss{Epoch: epoch2, Stream: "telemetry", SeqFirst: 3, SeqLast: 8, Reason: "full"}
+	write(t, s, func(tx *Tx) error {
+		if err := tx.SaveLedger(l); err != nil {
+			return err
+		}
+		for _, n := range []uint64{35, 40, 38} {
+			if err := tx.Expect("g", telemetry.Committed{Epoch: epoch1, Stream: "telemetry", Count: n}); err != nil {
+				return err
+			}
+		}
+		tx.Expect("other", telemetry.Committed{Epoch: epoch1, Stream: "events", Count: 7})
+		tx.DeclareLoss("g", loss, 5)
+		return tx.DeclareLoss("g", loss, 6)
+	})
+	gateways, err := s.Gateways(t.Context())
+	if err != nil || len(gateways) != 2 {
+		t.Fatalf("%+v, %v", gateways, err)
+	}
+	got := map[string][3]uint64{}
+	for _, g := range gateways {
+		for _, c := range g.Sequences {
+			var expected uint64
+			if c.Expected != nil {
+				expected = *c.Expected
+			}
+			got[g.ID+c.Epoch.String()+string(c.Stream)] = [3]uint64{expected, c.Received, c.Lost}
+		}
+	}
+	want := map[string][3]uint64{
+		"g" + epoch1 + "telemetry":  {40, 20, 20},
+		"g" + epoch2 + "telemetry":  {0, 5, 4}, // 3 and 4 were received before they were given up
+		"other" + epoch1 + "events": {7, 0, 7},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func birth(gateway, table string, signals ...telemetry.Signal) record.Birth {
+	return record.Birth{Gateway: gateway, Site: "north", Zone: "z", Table: table, Version: 1, Parts: 1, Signals: signals}
+}
+
+func TestSeriesOutliveSignalTables(t *testing.T) {
+	s := opened(t)
+	v := telemetry.Signal{ID: 1, Device: "m1", Name: "PhV.phsA", Unit: "V", Asset: "f1", Kind: telemetry.Gauge}
+	kV := telemetry.Signal{ID: 9, Device: "m1", Name: "PhV.phsA", Unit: "kV", Asset: "f2", Kind: telemetry.Gauge}
+	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", "000000000000000a", v)) })
+	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("h", "000000000000000a", v)) })
+	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", "000000000000000b", kV)) })
+	list, err := s.Series(t.Context())
+	if err != nil || len(list) != 2 || list[0].Unit != "kV" || list[0].Asset != "f2" || list[1].Gateway != "h" || list[1].Unit != "V" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	old, _ := s.SignalTable(t.Context(), "g", 0xa)
+	fresh, _ := s.SignalTable(t.Context(), "g", 0xb)
+	if old[1].Series != list[0].ID || fresh[9] != old[1] || len(old) != 1 || len(fresh) != 1 {
+		t.Errorf("tables %v and %v", old, fresh)
+	}
+}
+
+func TestBundlesHoldOneDeviceAndAreBounded(t *testing.T) {
+	s := opened(t)
+	var signals []telemetry.Signal
+	for i := range 2*SeriesPerBundle + 1 {
+		signals = append(signals, telemetry.Signal{ID: telemetry.SignalID(i), Device: "big", Name: string(rune('a'+i%26)) + string(rune('a'+i/26))})
+	}
+	signals = append(signals, telemetry.Signal{ID: 999, Device: "small", Name: "x"})
+	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", "000000000000000a", signals...)) })
+	table, err := s.SignalTable(t.Context(), "g", 0xa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := map[int64]int{}
+	for _, p := range table {
+		members[p.Bundle]++
+	}
+	if len(members) != 4 || members[table[999].Bundle] != 1 || members[table[0].Bundle] != SeriesPerBundle {
+		t.Errorf("bundles %v", members)
+	}
+}
+
+func block(t *testing.T, samples ...telemetry.Sample) []byte {
+	t.Helper()
+	var enc telemetry.Encoder
+	b, err := enc.AppendBlock(nil, telemetry.TableRef{}, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSamplesOfARange(t *testing.T) {
+	s := opened(t)
+	write(t, s, func(tx *Tx) error {
+		return tx.SaveBirth(birth("g", "000000000000000a", telemetry.Signal{ID: 1, Device: "m", Name: "a"}, telemetry.Signal{ID: 2, Device: "m", Name: "b"}))
+	})
+	table, _ := s.SignalTable(t.Context(), "g", 0xa)
+	a, b := table[1], table[2]
+	sample := func(p Place, at telemetry.Micros, v float64) telemetry.Sample {
+		return telemetry.Sample{Signal: p.Series, Time: at, Value: telemetry.FloatValue(v)}
+	}
+	add := func(samples ...telemetry.Sample) {
+		c := Chunk{Bundle: a.Bundle, Minute: MinuteOf(samples[0].Time), First: samples[0].Time, Last: samples[0].Time, Samples: len(samples), Block: block(t, samples...)}
+		for _, s := range samples {
+			c.First, c.Last = min(c.First, s.Time), max(c.Last, s.Time)
+		}
+		write(t, s, func(tx *Tx) error { return tx.AddChunk(c) })
+	}
+	const m = minute
+	add(sample(a, 3*m+5, 1), sample(b, 3*m+5, 2), sample(a, 3*m+1, 3))
+	add(sample(a, 3*m+3, 4), sample(a, 3*m+5, 5))
+	add(sample(b, 4*m, 6))
+	add(sample(a, 5*m, 7))
+	add(sample(a, -1, 8))
+	for _, c := range []struct {
+		from, to telemetry.Micros
+		want     []float64
+	}{
+		{3*m + 1, 5 * m, []float64{3, 4, 1, 5}},
+		{3*m + 2, 3*m + 5, []float64{4}},
+		{-1 << 60, 1 << 60, []float64{8, 3, 4, 1, 5, 7}},
+		{5 * m, 5*m + 1, []float64{7}},
+		{5 * m, 5 * m, nil},
+		{-1, 0, []float64{8}},
+	} {
+		series, samples, err := s.Samples(t.Context(), a.Series, c.from, c.to)
+		var got []float64
+		for _, s := range samples {
+			v, _ := s.Value.Float()
+			got = append(got, v)
+		}
+		if err != nil || series.Name != "a" || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("[%d, %d): %v, want %v (%v)", c.from, c.to, got, c.want, err)
+		}
+	}
+	if _, _, err := s.Samples(t.Context(), 999, 0, 1); !errors.Is(err, ErrNotFound) {
+		t.Errorf("unknown series: %v", err)
+	}
+	write(t, s, func(tx *Tx) error { return tx.SaveLatest(a.Bundle, block(t, sample(b, 4*m, 6))) })
+	list, err := s.Series(t.Context())
+	if err != nil || list[0].Latest != nil || list[1].Latest == nil || *list[1].Latest != sample(b, 4*m, 6) {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestUnparkIsOnce(t *testing.T) {
+	s := opened(t)
+	rec := record.Record{Identity: id(3, 5, 6), Format: record.FormatBlock, Payload: []byte("payload")}
+	write(t, s, func(tx *Tx) error { return tx.Park(Parked{Record: rec, Table: 0xa, At: 7}) })
+	if tables, _ := s.ParkedTables(t.Context()); len(tables) != 0 {
+		t.Errorf("tables %v without births", tables)
+	}
+	write(t, s, func(tx *Tx) error {
+		return tx.SaveBirth(birth("g", "000000000000000a", telemetry.Signal{ID: 1, Device: "m", Name: "a"}))
+	})
+	if tables, err := s.ParkedTables(t.Context()); !reflect.DeepEqual(tables, map[string][]uint64{"g": {0xa}}) {
+		t.Errorf("tables %v, %v", tables, err)
+	}
+	list, err := s.Parked(t.Context(), "g", 0xa, 0, 10)
+	if err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], Parked{ID: list[0].ID, Record: rec, Table: 0xa, At: 7}) {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if rest, _ := s.Parked(t.Context(), "g", 0xa, list[0].ID, 10); len(rest) != 0 {
+		t.Errorf("after the last: %v", rest)
+	}
+	write(t, s, func(tx *Tx) error { return tx.Unpark(list[0].ID) })
+	if err := s.Write(t.Context(), func(tx *Tx) error { return tx.Unpark(list[0].ID) }); !errors.Is(err, ErrFenced) {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func TestForeignKeysHold(t *testing.T) {
+	s := opened(t)
+	err := s.Write(t.Context(), func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO sequence (gateway, epoch, stream) VALUES ('nobody', '', '')`)
+		return err
+	})
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("a sequence without a gateway: %v", err)
+	}
+}

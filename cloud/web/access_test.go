@@ -1,0 +1,80 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// TestAccessible runs axe-core over every page in both themes, wide and on a
+// phone, and looks for sideways scrolling. With BUSBAR_SHOTS=DIR it leaves a
+// picture of each there.
+func TestAccessible(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	b := open(t, f, "/")
+	axe, err := os.ReadFile("testdata/axe/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	screens := []struct{ name, path, ready, act string }{
+		{"alarms", "/", `document.querySelector("[data-testid=alarm-row]")`, ""},
+		{"acknowledge", "/", `document.querySelector("[data-testid=ack]")`, `document.querySelector("[data-testid=ack]").click()`},
+		{"detail", "/alarms/a1", `document.querySelector("[data-testid=plot]")?.dataset.points > 300`, ""},
+		{"signals", "/signals", `document.querySelector("[data-testid=signal-row]")`, ""},
+		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 500`, ""},
+	}
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 390} {
+			b.do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			for _, s := range screens {
+				name := fmt.Sprintf("%s-%s-%d", s.name, theme, width)
+				b.visit(f, s.path)
+				b.await(s.ready)
+				if s.act != "" {
+					b.do(chromedp.Evaluate[chromedp.Void](s.act))
+				}
+				if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+					t.Errorf("%s: %d px wider than the screen", name, over)
+				}
+				b.do(chromedp.Evaluate[chromedp.Void](string(axe)))
+				for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
+					r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
+					t.Errorf("%s: %s", name, v)
+				}
+				b.shoot(name)
+			}
+		}
+	}
+}
+
+func prefer(feature, value string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
+		})
+		return err
+	})
+}
+
+// shoot leaves a picture where BUSBAR_SHOTS says.
+func (b *tab) shoot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("BUSBAR_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}

@@ -1,0 +1,473 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fake serves the HTTP API with data that a test changes, and the console
+// beside it. It can be stopped and started again on the same address.
+type fake struct {
+	t    *testing.T
+	addr string
+
+	mu          sync.Mutex
+	server      *http.Server
+	seq         int64
+	alarms      []*alarm
+	events      []event
+	resumed     []int64
+	series      []series
+	samples     map[int64][]sample
+	gateways    []gateway
+	subscribers map[chan message]bool
+}
+
+type event struct {
+	seq   int64
+	alarm alarm
+}
+
+type message struct {
+	name string
+	id   int64
+	data any
+}
+
+type input struct {
+	Series  int64    `json:"series"`
+	Name    string   `json:"name"`
+	Device  string   `json:"device"`
+	Unit    string   `json:"unit"`
+	Value   *float64 `json:"value"`
+	Quality string   `json:"quality"`
+	Time    int64    `json:"time_us"`
+}
+
+type transition struct {
+	Seq     int64  `json:"seq"`
+	At      int64  `json:"at_us"`
+	Action  string `json:"action"`
+	By      string `json:"by"`
+	Comment string `json:"comment"`
+}
+
+type alarm struct {
+	ID             string  `json:"id"`
+	Gateway        string  `json:"gateway"`
+	Site           string  `json:"site"`
+	Rule           string  `json:"rule"`
+	Asset          string  `json:"asset"`
+	Device         string  `json:"device"`
+	Priority       string  `json:"priority"`
+	Summary        string  `json:"summary"`
+	Active         bool    `json:"active"`
+	Acknowledged   bool    `json:"acknowledged"`
+	Raised         int64   `json:"raised_us"`
+	Cleared        *int64  `json:"cleared_us"`
+	Decided        int64   `json:"decided_us"`
+	AcknowledgedAt *int64  `json:"acknowledged_us"`
+	By             string  `json:"acknowledged_by"`
+	Comment        string  `json:"comment"`
+	Inputs         []input `json:"inputs"`
+
+	history []transition
+}
+
+type sample struct {
+	Time    int64    `json:"t"`
+	Value   *float64 `json:"v"`
+	Quality string   `json:"q"`
+	Text    string   `json:"text,omitempty"`
+}
+
+type latest struct {
+	Series int64 `json:"series"`
+	sample
+}
+
+type series struct {
+	ID      int64   `json:"id"`
+	Gateway string  `json:"gateway"`
+	Device  string  `json:"device"`
+	Name    string  `json:"name"`
+	Unit    string  `json:"unit"`
+	Asset   string  `json:"asset"`
+	Kind    string  `json:"kind"`
+	Latest  *sample `json:"latest"`
+}
+
+type epoch struct {
+	Epoch      string `json:"epoch"`
+	Stream     string `json:"stream"`
+	Expected   *int64 `json:"expected"`
+	Received   int64  `json:"received"`
+	Lost       int64  `json:"lost"`
+	Duplicates int64  `json:"duplicates"`
+}
+
+type gateway struct {
+	ID     string  `json:"id"`
+	Site   string  `json:"site"`
+	Zone   string  `json:"zone"`
+	Last   int64   `json:"last_record_us"`
+	Epochs []epoch `json:"epochs"`
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := &fake{t: t, addr: "127.0.0.1:0", samples: map[int64][]sample{}, subscribers: map[chan message]bool{}}
+	f.start()
+	t.Cleanup(f.stop)
+	return f
+}
+
+func (f *fake) url() string { return "http://" + f.addr }
+
+func (f *fake) start() {
+	f.t.Helper()
+	listener, err := net.Listen("tcp", f.addr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.addr = listener.Addr().String()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/alarms", f.getAlarms)
+	mux.HandleFunc("GET /api/v1/alarms/{id}", f.getAlarm)
+	mux.HandleFunc("POST /api/v1/alarms/{id}/acknowledge", f.postAcknowledge)
+	mux.HandleFunc("GET /api/v1/series", f.getSeries)
+	mux.HandleFunc("GET /api/v1/series/{id}/samples", f.getSamples)
+	mux.HandleFunc("GET /api/v1/gateways", f.getGateways)
+	mux.HandleFunc("GET /api/v1/stream", f.getStream)
+	mux.Handle("/", Handler())
+	f.server = &http.Server{Handler: mux}
+	go f.server.Serve(listener)
+}
+
+func (f *fake) stop() { f.server.Close() }
+
+func nowUs() int64 { return time.Now().UnixMicro() }
+
+// raise adds an alarm; what a leaves empty is filled in.
+func (f *fake) raise(a alarm) {
+	f.change(func() *alarm {
+		if a.Raised == 0 {
+			a.Raised = nowUs()
+		}
+		a.Decided = a.Raised + 800_000
+		a.Active = true
+		a.Gateway, a.Site = "north-gw1", "North substation"
+		a.step("raised", a.Raised, "gateway north-gw1", "")
+		added := a
+		f.alarms = append(f.alarms, &added)
+		return &added
+	})
+}
+
+func (f *fake) clear(id string) {
+	f.change(func() *alarm {
+		a := f.find(id)
+		a.Active, a.Cleared = false, new(nowUs())
+		a.step("cleared", *a.Cleared, "gateway north-gw1", "")
+		return a
+	})
+}
+
+func (f *fake) acknowledge(id, by, comment string) {
+	f.change(func() *alarm {
+		a := f.find(id)
+		a.Acknowledged, a.AcknowledgedAt, a.By, a.Comment = true, new(nowUs()), by, comment
+		a.step("acknowledged", *a.AcknowledgedAt, by, comment)
+		return a
+	})
+}
+
+func (a *alarm) step(action string, at int64, by, comment string) {
+	a.history = append(a.history, transition{Seq: int64(len(a.history) + 1), At: at, Action: action, By: by, Comment: comment})
+}
+
+func (f *fake) change(do func() *alarm) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := do()
+	f.seq++
+	f.events = append(f.events, event{f.seq, *a})
+	f.broadcast(message{"alarm", f.seq, *a})
+}
+
+// store adds samples to a series and makes the last one its latest value.
+func (f *fake) store(id int64, samples ...sample) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.samples[id] = append(f.samples[id], samples...)
+	last := f.samples[id][len(f.samples[id])-1]
+	for i := range f.series {
+		if f.series[i].ID == id {
+			f.series[i].Latest = &last
+		}
+	}
+	f.broadcast(message{"latest", 0, []latest{{id, last}}})
+}
+
+func (f *fake) resync() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broadcast(message{"resync", 0, struct{}{}})
+}
+
+// broadcast needs f.mu.
+func (f *fake) broadcast(m message) {
+	for s := range f.subscribers {
+		s <- m
+	}
+}
+
+// subscribed tells how many streams are open.
+func (f *fake) subscribed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.subscribers)
+}
+
+// positions tells from where each stream so far was resumed.
+func (f *fake) positions() []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.resumed)
+}
+
+// find needs f.mu.
+func (f *fake) find(id string) *alarm {
+	for _, a := range f.alarms {
+		if a.ID == id {
+			return a
+		}
+	}
+	return nil
+}
+
+func (f *fake) getAlarms(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := []alarm{}
+	for _, a := range slices.Backward(f.alarms) {
+		if r.FormValue("state") == "all" || a.Active || !a.Acknowledged {
+			found = append(found, *a)
+		}
+	}
+	answer(w, http.StatusOK, map[string]any{"seq": f.seq, "alarms": found})
+}
+
+func (f *fake) getAlarm(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.find(r.PathValue("id"))
+	if a == nil {
+		refuse(w, http.StatusNotFound, "no such alarm")
+		return
+	}
+	answer(w, http.StatusOK, struct {
+		alarm
+		History []transition `json:"history"`
+	}{*a, a.history})
+}
+
+func (f *fake) postAcknowledge(w http.ResponseWriter, r *http.Request) {
+	var body struct{ By, Comment string }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	f.mu.Lock()
+	a := f.find(r.PathValue("id"))
+	known, done := a != nil, a != nil && a.Acknowledged
+	f.mu.Unlock()
+	switch {
+	case !known:
+		refuse(w, http.StatusNotFound, "no such alarm")
+	case done:
+		refuse(w, http.StatusConflict, "already acknowledged")
+	case body.By == "nobody":
+		refuse(w, http.StatusUnprocessableEntity, "validation failed")
+	default:
+		f.acknowledge(r.PathValue("id"), body.By, body.Comment)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		answer(w, http.StatusOK, *a)
+	}
+}
+
+func (f *fake) getSeries(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	answer(w, http.StatusOK, map[string]any{"series": f.series})
+}
+
+func (f *fake) getSamples(w http.ResponseWriter, r *http.Request) {
+	id, err1 := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	from, err2 := strconv.ParseInt(r.FormValue("from_us"), 10, 64)
+	to, err3 := strconv.ParseInt(r.FormValue("to_us"), 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil {
+		refuse(w, http.StatusUnprocessableEntity, fmt.Sprint(err1, err2, err3))
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.series, func(s series) bool { return s.ID == id })
+	if i < 0 {
+		refuse(w, http.StatusNotFound, "no such series")
+		return
+	}
+	found := []sample{}
+	for _, s := range f.samples[id] {
+		if s.Time >= from && s.Time <= to {
+			found = append(found, s)
+		}
+	}
+	answer(w, http.StatusOK, map[string]any{"series": f.series[i], "samples": found})
+}
+
+func (f *fake) getGateways(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	answer(w, http.StatusOK, map[string]any{"gateways": f.gateways})
+}
+
+func (f *fake) getStream(w http.ResponseWriter, r *http.Request) {
+	position := r.Header.Get("Last-Event-ID")
+	if position == "" {
+		position = r.FormValue("after")
+	}
+	after, err := strconv.ParseInt(position, 10, 64)
+	if err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	messages := make(chan message, 100_000)
+	f.mu.Lock()
+	f.resumed = append(f.resumed, after)
+	for _, e := range f.events {
+		if e.seq > after {
+			messages <- message{"alarm", e.seq, e.alarm}
+		}
+	}
+	f.subscribers[messages] = true
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		delete(f.subscribers, messages)
+		f.mu.Unlock()
+	}()
+	flusher := w.(http.Flusher)
+	flusher.Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case m := <-messages:
+			data, err := json.Marshal(m.data)
+			if err != nil {
+				return
+			}
+			if m.id > 0 {
+				fmt.Fprintf(w, "id: %d\n", m.id)
+			}
+			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", m.name, data)
+			flusher.Flush()
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body)
+}
+
+func refuse(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+// voltages are one sample a second around 230 V from a time on, with bad
+// ones where bad says so.
+func voltages(from int64, n int, bad func(i int) bool) []sample {
+	all := make([]sample, n)
+	for i := range all {
+		all[i] = sample{Time: from + int64(i)*1_000_000, Quality: "good"}
+		if bad(i) {
+			all[i].Quality = "bad (timeout)"
+		} else {
+			all[i].Value = new(math.Round(2300+20*math.Sin(float64(i)/9)) / 10)
+		}
+	}
+	return all
+}
+
+// substation fills the fake with a day at work: alarms in every state, series
+// of every kind, a gateway that lost something.
+func (f *fake) substation() {
+	now := nowUs()
+	f.series = []series{
+		{ID: 1, Gateway: "north-gw1", Device: "feeder-2-head", Name: "PhV.phsA", Unit: "V", Asset: "feeder-2", Kind: "gauge"},
+		{ID: 2, Gateway: "north-gw1", Device: "feeder-2-head", Name: "PhV.phsB", Unit: "V", Asset: "feeder-2", Kind: "gauge"},
+		{ID: 3, Gateway: "north-gw1", Device: "feeder-2-head", Name: "TotW", Unit: "kW", Asset: "feeder-2", Kind: "gauge"},
+		{ID: 4, Gateway: "north-gw1", Device: "feeder-2-head", Name: "DmdWh", Unit: "kW.h", Asset: "feeder-2", Kind: "counter"},
+		{ID: 5, Gateway: "north-gw1", Device: "breaker-q1", Name: "Pos", Unit: "1", Asset: "feeder-2", Kind: "state"},
+		{ID: 6, Gateway: "north-gw1", Device: "transformer-t1", Name: "HotSpotTmp", Unit: "Cel", Asset: "transformer-1", Kind: "gauge"},
+		{ID: 7, Gateway: "north-gw1", Device: "transformer-t1", Name: "CoolingMode", Unit: "1", Asset: "transformer-1", Kind: "state"},
+		{ID: 8, Gateway: "north-gw1", Device: "transformer-t1", Name: "OilLevel", Unit: "%", Asset: "transformer-1", Kind: "gauge"},
+	}
+	start := now - 660_000_000
+	f.store(1, voltages(start, 660, func(i int) bool { return i > 500 && i < 545 })...)
+	f.store(2, voltages(start+400_000, 660, func(int) bool { return false })...)
+	for i := range f.samples[2] {
+		if i > 505 {
+			f.samples[2][i].Value = new(0.2)
+		}
+	}
+	f.store(3, voltages(start, 655, func(int) bool { return false })...)
+	f.store(4, sample{Time: now - 4_000_000, Value: new(1834127.25), Quality: "good"})
+	f.store(5, sample{Time: start, Value: new(1.0), Quality: "good"}, sample{Time: now - 90_000_000, Value: new(0.0), Quality: "good"})
+	f.store(6, sample{Time: now - 75_000_000, Quality: "bad (not connected)"})
+	f.store(7, sample{Time: now - 4_000_000, Quality: "good", Text: "ONAF"})
+
+	f.raise(alarm{ID: "a1", Rule: "feeder-dead", Asset: "feeder-2", Device: "feeder-2-head", Priority: "critical",
+		Summary: "Feeder 2 is dead: no voltage on any phase, breaker open", Raised: now - 154_000_000,
+		Inputs: []input{
+			{Series: 1, Name: "PhV.phsA", Device: "feeder-2-head", Unit: "V", Quality: "bad (timeout)", Time: now - 154_000_000},
+			{Series: 2, Name: "PhV.phsB", Device: "feeder-2-head", Unit: "V", Value: new(0.2), Quality: "good", Time: now - 154_000_000},
+			{Series: 5, Name: "Pos", Device: "breaker-q1", Unit: "1", Value: new(0.0), Quality: "good", Time: now - 155_000_000},
+		}})
+	f.raise(alarm{ID: "a2", Rule: "over-temperature", Asset: "transformer-1", Device: "transformer-t1", Priority: "high",
+		Summary: "Hot spot above 118 °C", Raised: now - 3_900_000_000})
+	f.raise(alarm{ID: "a3", Rule: "unbalance", Asset: "feeder-7", Device: "feeder-7-head", Priority: "medium",
+		Summary: "Voltage unbalance above 2 % for 10 min", Raised: now - 700_000_000})
+	f.raise(alarm{ID: "a4", Rule: "door", Asset: "station-4", Device: "door-contact-4", Priority: "low",
+		Summary: "Station door open", Raised: now - 300_000_000})
+	f.raise(alarm{ID: "a5", Rule: "feeder-dead", Asset: "feeder-9", Device: "feeder-9-head", Priority: "critical",
+		Summary: "Feeder 9 is dead: no voltage on any phase", Raised: now - 90_000_000_000})
+	f.raise(alarm{ID: "a6", Rule: "bus-silent", Asset: "station-4", Device: "bus-1", Priority: "medium",
+		Summary: "No answer on the station bus", Raised: now - 7_200_000_000})
+	f.clear("a3")
+	f.acknowledge("a5", "Ana", "crew 3 is on the way, expected 04:10")
+	f.clear("a6")
+	f.acknowledge("a6", "Ben", "")
+
+	f.gateways = []gateway{
+		{ID: "north-gw1", Site: "North substation", Zone: "north", Last: now - 2_000_000,
+			Epochs: []epoch{{"9a", "telemetry", new(int64(128_400)), 128_397, 3, 41}, {"9a", "events", new(int64(61)), 61, 0, 0}}},
+		{ID: "south-gw1", Site: "South substation", Zone: "south", Last: now - 1_000_000,
+			Epochs: []epoch{{"4c", "telemetry", nil, 90_112, 0, 0}}},
+	}
+}

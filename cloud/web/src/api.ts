@@ -1,0 +1,63 @@
+import { serverSays } from "./clock";
+import { t } from "./messages";
+import type { Alarm, AlarmDetail, Gateway, Sample, Series } from "./model";
+
+const timeoutMs = 10_000;
+
+/** An answer that isn't a success; message is what the server says about it. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Why a call failed, for a person. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Refusal ? error.message : t("link.unreachable");
+}
+
+interface Problem {
+  title?: string;
+  detail?: string;
+  errors?: { message?: string; location?: string }[];
+}
+
+async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
+  const response = await fetch(`/api/v1${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+  serverSays(response.headers.get("Date"));
+  if (!response.ok) {
+    throw new Refusal(response.status, await reason(response));
+  }
+  return (await response.json()) as T;
+}
+
+async function reason(response: Response): Promise<string> {
+  const fallback = `${response.status} ${response.statusText}`.trim();
+  try {
+    const problem = (await response.json()) as Problem;
+    const fields = (problem.errors ?? []).map((e) => [e.location, e.message].filter(Boolean).join(": "));
+    return [problem.detail ?? problem.title ?? fallback, ...fields].join("; ");
+  } catch {
+    return fallback;
+  }
+}
+
+export const api = {
+  alarms: (state: "open" | "all") => call<{ seq: number; alarms: Alarm[] | null }>(`/alarms?state=${state}`),
+  alarm: (id: string) => call<AlarmDetail>(`/alarms/${encodeURIComponent(id)}`),
+  acknowledge: (id: string, by: string, comment: string) =>
+    call<Alarm>(`/alarms/${encodeURIComponent(id)}/acknowledge`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ by, comment }),
+    }),
+  series: () => call<{ series: Series[] | null }>("/series"),
+  samples: (id: number, fromUs: number, toUs: number) =>
+    call<{ series: Series; samples: Sample[] | null }>(
+      `/series/${id}/samples?from_us=${Math.floor(fromUs)}&to_us=${Math.ceil(toUs)}`,
+    ),
+  gateways: () => call<{ gateways: Gateway[] | null }>("/gateways"),
+};

@@ -1,0 +1,67 @@
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import * as alarms from "./data/alarms";
+import { watchGateways } from "./data/gateways";
+import * as series from "./data/series";
+import { t } from "./messages";
+import { AlarmPage } from "./pages/AlarmPage";
+import { AlarmsPage } from "./pages/AlarmsPage";
+import { SignalsPage } from "./pages/SignalsPage";
+import { AckDialog } from "./parts/AckDialog";
+import { Footer } from "./parts/Footer";
+import { Header, titleOf } from "./parts/Header";
+import { place, route } from "./router";
+import { follow } from "./stream";
+
+function pageName(): string {
+  return t(place.value.pathname === "/signals" ? "nav.signals" : "nav.alarms");
+}
+
+function Page() {
+  const path = place.value.pathname;
+  const alarm = /^\/alarms\/([\w-]+)$/.exec(path)?.[1];
+  if (alarm !== undefined) {
+    return <AlarmPage key={alarm} id={alarm} />;
+  }
+  switch (path) {
+    case "/":
+      return <AlarmsPage />;
+    case "/signals":
+      return <SignalsPage />;
+  }
+  return <h1 tabIndex={-1}>{t("page.missing")}</h1>;
+}
+
+function App() {
+  const content = useRef<HTMLElement>(null);
+  const arrived = useRef(false);
+  // A reader of the screen hears where a link has led.
+  useEffect(() => {
+    if (arrived.current) {
+      content.current?.querySelector("h1")?.focus({ preventScroll: true });
+    }
+    arrived.current = true;
+  }, [place.value.pathname]);
+  return (
+    <>
+      <Header />
+      <main id="content" tabIndex={-1} ref={content}>
+        <Page />
+      </main>
+      <Footer />
+      <AckDialog />
+    </>
+  );
+}
+
+route();
+effect(() => {
+  document.title = titleOf(pageName());
+});
+watchGateways();
+follow({ snapshot: alarms.snapshot, alarm: alarms.apply, latest: series.apply });
+const root = document.getElementById("app");
+if (root) {
+  render(<App />, root);
+}

@@ -1,0 +1,123 @@
+import { computed, signal } from "@preact/signals";
+import { api } from "../api";
+import { priorities, stateOf, type Alarm, type Priority } from "../model";
+
+const keepClosed = 5000;
+
+const known = new Map<string, Alarm>();
+const version = signal(0);
+let changing: ReturnType<typeof setTimeout> | undefined;
+
+/** Which alarms the list shows. */
+export const scope = signal<"open" | "all">("open");
+
+export const loaded = signal(false);
+
+/** The newest alarm that was raised while this page was open. */
+export const newest = signal<Alarm | undefined>(undefined);
+
+export function alarmOf(id: string): Alarm | undefined {
+  version.value;
+  return known.get(id);
+}
+
+const rank = Object.fromEntries(priorities.map((p, i) => [p, i])) as Record<Priority, number>;
+
+function urgency(a: Alarm, b: Alarm): number {
+  return (
+    Number(a.acknowledged) - Number(b.acknowledged) ||
+    rank[a.priority] - rank[b.priority] ||
+    b.raised_us - a.raised_us ||
+    (a.id < b.id ? -1 : 1)
+  );
+}
+
+export function isOpen(a: Alarm): boolean {
+  return stateOf(a) !== "normal";
+}
+
+const open = computed(() => {
+  version.value;
+  return [...known.values()].filter(isOpen).sort(urgency);
+});
+
+/** What the list shows now: open by urgency, or all by time, newest first. */
+export const listed = computed(() => {
+  version.value;
+  return scope.value === "open" ? open.value : [...known.values()].sort((a, b) => b.raised_us - a.raised_us || urgency(a, b));
+});
+
+export const unacknowledged = computed(() => {
+  const counts: Record<Priority, number> = { critical: 0, high: 0, medium: 0, low: 0 };
+  for (const a of open.value) {
+    if (!a.acknowledged) {
+      counts[a.priority]++;
+    }
+  }
+  return counts;
+});
+
+export function highest(alarms: Iterable<Alarm>): Priority | undefined {
+  let best: Priority | undefined;
+  for (const a of alarms) {
+    if (best === undefined || rank[a.priority] < rank[best]) {
+      best = a.priority;
+    }
+  }
+  return best;
+}
+
+/** Replaces everything by the server's state; returns its stream position. */
+export async function snapshot(): Promise<number> {
+  const [now, all] = await Promise.all([api.alarms("open"), scope.value === "all" ? api.alarms("all") : undefined]);
+  known.clear();
+  for (const a of [...(all?.alarms ?? []), ...(now.alarms ?? [])]) {
+    known.set(a.id, a);
+  }
+  loaded.value = true;
+  version.value++;
+  return Math.min(now.seq, all?.seq ?? now.seq);
+}
+
+/** Takes in a transition from the stream. A burst is shown as one change. */
+export function apply(a: Alarm): void {
+  if (!known.has(a.id) && stateOf(a) === "unacknowledged") {
+    newest.value = a;
+  }
+  known.set(a.id, a);
+  if (known.size > keepClosed && scope.value === "open") {
+    for (const [id, old] of known) {
+      if (!isOpen(old)) {
+        known.delete(id);
+      }
+    }
+  }
+  changing ??= setTimeout(() => {
+    changing = undefined;
+    version.value++;
+  }, 30);
+}
+
+export async function showAll(): Promise<void> {
+  scope.value = "all";
+  const { alarms } = await api.alarms("all");
+  for (const a of alarms ?? []) {
+    // What is known already is as new as the stream, so newer than this answer.
+    if (!known.has(a.id)) {
+      known.set(a.id, a);
+    }
+  }
+  version.value++;
+}
+
+/**
+ * Acknowledges on the server. The answer is shown at once unless the stream
+ * has brought something newer meanwhile.
+ */
+export async function acknowledge(id: string, by: string, comment: string): Promise<void> {
+  const before = known.get(id);
+  const after = await api.acknowledge(id, by, comment);
+  if (known.get(id) === before) {
+    apply(after);
+  }
+}

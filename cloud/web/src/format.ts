@@ -1,0 +1,65 @@
+// Numbers, units and times as a person reads them.
+const locale = navigator.language;
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const year = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric" });
+const decimal = new Intl.NumberFormat(locale, { maximumFractionDigits: 3 });
+const small = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
+
+// UCUM codes that aren't what a person writes.
+const units: Record<string, string> = { Cel: "°C", deg: "°", "kW.h": "kWh", "W.h": "Wh", "1": "" };
+
+export function unitText(ucum: string): string {
+  return units[ucum] ?? ucum;
+}
+
+export function numberText(v: number): string {
+  return v !== 0 && Math.abs(v) < 0.001 ? small.format(v) : decimal.format(v);
+}
+
+/** A value with its unit, or a dash. */
+export function valueText(v: number | null, unit: string, text?: string): string {
+  if (v === null) {
+    return text || "–";
+  }
+  const u = unitText(unit);
+  return u === "" ? numberText(v) : `${numberText(v)}\u00a0${u}`;
+}
+
+export function clockText(us: number): string {
+  return clock.format(us / 1000);
+}
+
+/** Local time; with the day, and the year, where they aren't the present ones. */
+export function timeText(us: number, nowUs: number): string {
+  const at = new Date(us / 1000);
+  const today = new Date(nowUs / 1000);
+  if (at.toDateString() === today.toDateString()) {
+    return clock.format(at);
+  }
+  return `${(at.getFullYear() === today.getFullYear() ? day : year).format(at)} ${clock.format(at)}`;
+}
+
+export function utcText(us: number): string {
+  return new Date(us / 1000).toISOString().replace("T", " ").replace("Z", " UTC");
+}
+
+const parts = (["day", "hour", "minute", "second"] as const).map(
+  (unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "narrow" }),
+);
+const lengths = [86_400, 3600, 60, 1];
+
+/** A duration by its two largest units, as in "3h 12m". Never negative. */
+export function durationText(us: number): string {
+  let rest = Math.max(0, Math.floor(us / 1_000_000));
+  const words: string[] = [];
+  lengths.forEach((length, i) => {
+    const n = Math.floor(rest / length);
+    rest -= n * length;
+    const smallest = i === lengths.length - 1;
+    if (words.length < 2 && (n > 0 || words.length > 0 || smallest)) {
+      words.push(parts[i]?.format(n) ?? "");
+    }
+  });
+  return words.join(" ");
+}

@@ -1,0 +1,232 @@
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { api, reasonOf, Refusal } from "../api";
+import { now } from "../clock";
+import { alarmOf } from "../data/alarms";
+import { timeText, unitText, valueText } from "../format";
+import { t } from "../messages";
+import { stateOf, type AlarmDetail, type Input, type Transition } from "../model";
+import { PriorityLabel } from "../parts/Priority";
+import { Quality } from "../parts/Quality";
+import { Age, Moment } from "../parts/Times";
+import { insert } from "../plot/line";
+import type { Mark } from "../plot/paint";
+import { Plot } from "../plot/Plot";
+import { useTraces } from "../plot/traces";
+import { generation, link } from "../stream";
+import { AckButton } from "./AlarmsPage";
+
+export function AlarmPage({ id }: { id: string }) {
+  const [detail, failure] = useDetail(id);
+  if (!detail) {
+    return (
+      <>
+        <h1 tabIndex={-1}>{t("alarms.title")}</h1>
+        <p role="status">{failure || t("page.loading")}</p>
+        <p>
+          <a href="/">{t("alarm.back")}</a>
+        </p>
+      </>
+    );
+  }
+  return <Detail alarm={detail} failure={failure} />;
+}
+
+/** The alarm with its history, loaded again whenever the alarm changes. */
+function useDetail(id: string): [AlarmDetail | undefined, string] {
+  const [loaded] = useState(() => signal<AlarmDetail | undefined>(undefined));
+  const [failure, setFailure] = useState("");
+  const live = alarmOf(id);
+  useEffect(() => {
+    let current = true;
+    api.alarm(id).then(
+      (detail) => {
+        if (current) {
+          loaded.value = detail;
+          setFailure("");
+        }
+      },
+      (error: unknown) => {
+        if (current) {
+          setFailure(error instanceof Refusal && error.status === 404 ? t("alarm.missing", { id }) : t("page.failed", { reason: reasonOf(error) }));
+        }
+      },
+    );
+    return () => {
+      current = false;
+    };
+  }, [id, live, generation.value]);
+  return [loaded.value?.id === id ? loaded.value : undefined, failure];
+}
+
+function Detail({ alarm, failure }: { alarm: AlarmDetail; failure: string }) {
+  const state = stateOf(alarm);
+  return (
+    <article
+      class={`detail alarm ${alarm.priority} ${state}${link.value.state === "reconnecting" ? " stale" : ""}`}
+      data-testid="alarm-detail"
+      data-alarm-id={alarm.id}
+      data-state={state}
+    >
+      <p>
+        <a href="/">{t("alarm.back")}</a>
+      </p>
+      <div class="detail-head">
+        <PriorityLabel priority={alarm.priority} quiet={alarm.acknowledged} />
+        <h1 tabIndex={-1} data-focus>
+          {alarm.summary}
+        </h1>
+        <p class="state" data-testid="alarm-state">
+          {t(`state.${state}`)}
+        </p>
+        <AckButton alarm={alarm} />
+      </div>
+      {failure && (
+        <p class="failure" role="alert">
+          {failure}
+        </p>
+      )}
+      <div class="panels">
+        <section class="panel">
+          <Facts alarm={alarm} />
+        </section>
+        <section class="panel" aria-labelledby="history">
+          <h2 id="history">{t("alarm.history")}</h2>
+          <History steps={alarm.history ?? []} />
+        </section>
+        <section class="panel" aria-labelledby="inputs">
+          <h2 id="inputs">{t("alarm.inputs")}</h2>
+          <Inputs inputs={alarm.inputs ?? []} />
+        </section>
+        <section class="panel wide" aria-labelledby="plots">
+          <h2 id="plots">{t("alarm.plot")}</h2>
+          <Plots alarm={alarm} />
+        </section>
+      </div>
+    </article>
+  );
+}
+
+function Facts({ alarm }: { alarm: AlarmDetail }) {
+  return (
+    <dl class="facts">
+      <dt>{t("alarms.asset")}</dt>
+      <dd>{alarm.asset}</dd>
+      <dt>{t("alarms.device")}</dt>
+      <dd>{alarm.device}</dd>
+      <dt>{t("alarm.place")}</dt>
+      <dd>{[alarm.site, alarm.gateway].filter(Boolean).join(" · ")}</dd>
+      <dt>{t("alarm.rule")}</dt>
+      <dd>{alarm.rule}</dd>
+      <dt>{t("alarm.raised")}</dt>
+      <dd>
+        <Moment us={alarm.raised_us} />
+      </dd>
+      <dt>{t("alarm.cleared")}</dt>
+      <dd>{alarm.cleared_us === null ? t("alarm.notCleared") : <Moment us={alarm.cleared_us} />}</dd>
+      <dt>{t("alarm.decided")}</dt>
+      <dd>
+        <Moment us={alarm.decided_us} />
+      </dd>
+      <dt>{t("alarms.age")}</dt>
+      <dd>
+        <Age us={alarm.raised_us} />
+      </dd>
+    </dl>
+  );
+}
+
+function History({ steps }: { steps: readonly Transition[] }) {
+  return (
+    <ol class="history">
+      {steps.map((step) => (
+        <li key={step.seq} data-testid="history-item" data-action={step.action}>
+          <Moment us={step.at_us} />
+          <strong>{t(`action.${step.action}`)}</strong>
+          <span>{t("action.by", { by: step.by })}</span>
+          {step.comment && <q>{step.comment}</q>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Inputs({ inputs }: { inputs: readonly Input[] }) {
+  if (inputs.length === 0) {
+    return <p>{t("alarm.noInputs")}</p>;
+  }
+  return (
+    <ul class="inputs">
+      {inputs.map((input) => (
+        <li key={input.series} data-testid="input-row" data-series={input.series}>
+          <span class="input-name">
+            {input.device} <strong>{input.name}</strong>
+          </span>
+          <span class="input-value">{valueText(input.value, input.unit)}</span>
+          <Quality quality={input.quality} />
+          <Moment us={input.time_us} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+const minuteUs = 60_000_000;
+const hourUs = 60 * minuteUs;
+
+/** One plot a unit, from a minute before the alarm to a minute after it. */
+function Plots({ alarm }: { alarm: AlarmDetail }) {
+  const inputs = alarm.inputs ?? [];
+  const fromUs = alarm.raised_us - minuteUs;
+  const lastUs = Math.min(
+    alarm.active || alarm.cleared_us === null ? Infinity : alarm.cleared_us + minuteUs,
+    alarm.raised_us + hourUs,
+  );
+  const traces = useTraces(
+    inputs.map((i) => i.series),
+    fromUs,
+    lastUs,
+  );
+  const toUs = Math.min(Math.max(now.value, alarm.raised_us + minuteUs), lastUs);
+  const marks: Mark[] = [{ atUs: alarm.raised_us, label: `${t("plot.raised")} ${timeText(alarm.raised_us, now.value)}` }];
+  if (alarm.cleared_us !== null) {
+    marks.push({ atUs: alarm.cleared_us, label: `${t("plot.cleared")} ${timeText(alarm.cleared_us, now.value)}` });
+  }
+  const failures = inputs.flatMap((i) => {
+    const reason = traces.get(i.series)?.failure;
+    return reason ? [t("plot.failed", { name: i.name, reason })] : [];
+  });
+  return (
+    <>
+      {failures.map((failure) => (
+        <p key={failure} class="failure" role="alert">
+          {failure}
+        </p>
+      ))}
+      {[...byUnit(inputs)].map(([unit, group]) => (
+        <Plot
+          key={unit}
+          fromUs={fromUs}
+          toUs={toUs}
+          marks={marks}
+          lines={group.map((i) => ({
+            name: `${i.device} ${i.name}`,
+            unit: i.unit,
+            stepped: traces.get(i.series)?.series?.kind === "state",
+            samples: insert(traces.get(i.series)?.samples ?? [], { t: i.time_us, v: i.value, q: i.quality }),
+          }))}
+        />
+      ))}
+      {toUs === alarm.raised_us + hourUs && <p>{t("alarm.firstHour")}</p>}
+    </>
+  );
+}
+
+function byUnit(inputs: readonly Input[]): Map<string, Input[]> {
+  const groups = new Map<string, Input[]>();
+  for (const i of inputs) {
+    const unit = unitText(i.unit);
+    groups.set(unit, [...(groups.get(unit) ?? []), i]);
+  }
+  return groups;
+}

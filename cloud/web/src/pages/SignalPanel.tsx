@@ -1,0 +1,49 @@
+import { useEffect, useRef } from "preact/hooks";
+import { now } from "../clock";
+import { t } from "../messages";
+import type { Series } from "../model";
+import { Plot } from "../plot/Plot";
+import { useTraces } from "../plot/traces";
+
+const spanUs = 600_000_000;
+
+/** The last ten minutes of one series, live. */
+export function SignalPanel({ series, close }: { series: Series; close: () => void }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const toUs = now.value;
+  const fromUs = toUs - spanUs;
+  const trace = useTraces([series.id], fromUs, Infinity).get(series.id);
+
+  useEffect(() => heading.current?.focus({ preventScroll: true }), []);
+
+  return (
+    <aside class="signal-panel panel" data-testid="signal-panel" aria-labelledby="signal-panel-title" onKeyDown={(e) => e.key === "Escape" && close()}>
+      <div class="panel-head">
+        <h2 id="signal-panel-title" tabIndex={-1} ref={heading}>
+          {t("signals.plotOf", { name: series.name })}
+        </h2>
+        <button onClick={close} data-testid="signal-close">
+          {t("signals.close")}
+        </button>
+      </div>
+      <p class="muted">{[series.asset, series.device, series.gateway].filter(Boolean).join(" · ")}</p>
+      {trace?.failure && (
+        <p class="failure" role="alert">
+          {t("plot.failed", { name: series.name, reason: trace.failure })}
+        </p>
+      )}
+      <Plot
+        fromUs={fromUs}
+        toUs={toUs}
+        lines={[
+          {
+            name: series.name,
+            unit: series.unit,
+            stepped: series.kind === "state",
+            samples: (trace?.samples ?? []).filter((s) => s.t >= fromUs),
+          },
+        ]}
+      />
+    </aside>
+  );
+}

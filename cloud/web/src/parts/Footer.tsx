@@ -1,0 +1,56 @@
+import { gateways } from "../data/gateways";
+import { t } from "../messages";
+import type { Gateway } from "../model";
+import { Age } from "./Times";
+
+export function Footer() {
+  const all = gateways.value;
+  return (
+    <footer>
+      <h2>{t("gateways.label")}</h2>
+      {all?.length === 0 ? (
+        <p>{t("gateways.none")}</p>
+      ) : (
+        <ul>
+          {all?.map((g) => (
+            <Completeness key={g.id} gateway={g} />
+          ))}
+        </ul>
+      )}
+    </footer>
+  );
+}
+
+function Completeness({ gateway }: { gateway: Gateway }) {
+  const sum = { received: 0, lost: 0, duplicates: 0, unknown: false };
+  for (const e of gateway.epochs ?? []) {
+    sum.received += e.received;
+    sum.lost += e.lost;
+    sum.duplicates += e.duplicates;
+    sum.unknown ||= e.expected === null;
+  }
+  return (
+    <li data-testid="gateway" data-gateway={gateway.id}>
+      <strong>{gateway.id}</strong>
+      <span>{[gateway.site, gateway.zone].filter(Boolean).join(" · ")}</span>
+      <span data-testid="gateway-received">{t("gateways.received", { n: sum.received })}</span>
+      <span class={sum.lost > 0 ? "abnormal" : ""} data-testid="gateway-lost">
+        {t("gateways.lost", { n: sum.lost })}
+      </span>
+      <span data-testid="gateway-duplicates">{t("gateways.duplicates", { n: sum.duplicates })}</span>
+      {sum.unknown && <span>{t("gateways.unknown")}</span>}
+      {gateway.last_record_us ? <LastRecord us={gateway.last_record_us} /> : null}
+    </li>
+  );
+}
+
+function LastRecord({ us }: { us: number }) {
+  const [before, after] = t("gateways.last").split("{age}");
+  return (
+    <span>
+      {before}
+      <Age us={us} />
+      {after}
+    </span>
+  );
+}

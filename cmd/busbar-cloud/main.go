@@ -1,0 +1,50 @@
+// The cloud's program: takes gateways' records from the log into the store and
+// serves the operators' console.
+package main
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/busbar/busbar/cloud"
+	"github.com/busbar/busbar/cmd/internal/program"
+)
+
+var version = "unknown"
+
+type commands struct {
+	program.Logging
+	Version kong.VersionFlag `help:"Print the version and exit."`
+	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT or SIGTERM."`
+}
+
+type run struct {
+	Config string `help:"The configuration file." default:"/etc/busbar/cloud.yaml" placeholder:"FILE" type:"path"`
+}
+
+func (r run) Run(ctx context.Context, info program.Info, logging *program.Logging) error {
+	config, err := cloud.LoadConfig(r.Config)
+	if err != nil {
+		return err
+	}
+	c, err := cloud.New(ctx, config, cloud.Options{
+		Version: info.Version, Dir: filepath.Dir(r.Config), Log: logging.Logger(),
+	})
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+func main() {
+	var c commands
+	program.Main(program.Info{
+		Name: "busbar-cloud", Version: version,
+		Description: `Busbar's cloud: stores what gateways send, once, and shows operators their alarms.
+
+Example:
+  busbar-cloud run --config cloud.yaml`,
+	}, &c, &c.Logging)
+}
