@@ -1,6 +1,8 @@
 # make            build the four programs into bin/
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
+# make race       the tests of what runs concurrently, under the race detector
+# make peers      a Python environment with the programs that tests run against
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
@@ -9,7 +11,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 
-.PHONY: build demo test bench generate sizes clean
+# The tests' independent peers, where `make peers` has installed them.
+ifneq ($(wildcard .venv/bin/python),)
+export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
+endif
+
+.PHONY: build demo test race peers bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -18,6 +25,13 @@ demo: build
 
 test: build
 	go test ./...
+
+race:
+	go test -race ./telemetry/... ./adapters/... ./rules/... ./gateway/... ./kafkaconn/... ./sim/... ./cloud/...
+
+peers:
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s ./...

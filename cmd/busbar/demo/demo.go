@@ -1,0 +1,140 @@
+// Package demo runs the whole of Busbar on one machine: simulated meters, a
+// gateway, an embedded log, the cloud and its console, and a feeder that fails.
+// Each part is its own process, the real program with a configuration file, and
+// any of them may be killed: it is started again.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// Options are the demo's command line.
+type Options struct {
+	For      time.Duration // 0: until ctx ends
+	Headless bool          // nobody watches: acknowledge the alarm for the operator
+	Console  string        // host:port of the console
+	Dir      string        // keep everything here; "" uses a directory that is removed
+	Programs string        // directory of busbar-sim, busbar-gateway and busbar-cloud
+	Out      io.Writer
+}
+
+// MinFor is the shortest story: a feeder needs time to fail and to come back.
+const MinFor = 30 * time.Second
+
+const (
+	faultAfter = 20 * time.Second
+	faultFor   = 20 * time.Second
+	faultEvery = 90 * time.Second // while nobody has said how long
+)
+
+// Run tells the story and returns its summary. The error says why it couldn't
+// be told; how it came out is in the summary.
+func Run(ctx context.Context, o Options) (Summary, error) {
+	if o.For != 0 && o.For < MinFor {
+		return Summary{}, fmt.Errorf("--for %v is too short for a feeder to fail and come back; give it %v or more", o.For, MinFor)
+	}
+	dir := o.Dir
+	if dir == "" {
+		temporary, err := os.MkdirTemp("", "busbar-demo-")
+		if err != nil {
+			return Summary{}, err
+		}
+		defer os.RemoveAll(temporary)
+		dir = temporary
+	}
+	if err := checkFree(o.Console); err != nil {
+		return Summary{}, err
+	}
+	setup, err := prepare(dir, o)
+	if err != nil {
+		return Summary{}, err
+	}
+
+	s := newStory(o, setup)
+	s.say("two feeders, six meters, one gateway, an embedded single-node log, and the cloud")
+	running, err := s.start()
+	if err != nil {
+		return Summary{}, err
+	}
+	defer running.stopAll()
+
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer stopWatching()
+	if err := s.awaitConsole(ctx, running); err != nil {
+		return Summary{}, err
+	}
+	fmt.Fprintf(o.Out, "\n  console   http://%s\n  gateway   http://%s\n  files     %s\n\n", o.Console, setup.Status, dir)
+	if o.For == 0 {
+		fmt.Fprintf(o.Out, "  A feeder fails after about %v. Ctrl-C stops everything.\n\n", faultAfter)
+	}
+	go s.watchAlarms(watching)
+	go s.watchFaults(watching)
+
+	told := s.pass(ctx)
+	return s.finish(running, told), nil
+}
+
+// pass lets the time of the story go by; false if it was interrupted.
+func (s *story) pass(ctx context.Context) bool {
+	var end <-chan time.Time
+	if s.options.For > 0 {
+		timer := time.NewTimer(s.options.For - time.Since(s.began))
+		defer timer.Stop()
+		end = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		s.say("stopping")
+		return false
+	case <-end:
+		s.say("the story is over; stopping")
+		return true
+	}
+}
+
+// prepare writes the configuration files.
+func prepare(dir string, o Options) (setup, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return setup{}, err
+	}
+	s := setup{Dir: dir, Console: o.Console, FaultAfter: faultAfter, FaultFor: faultFor, Faults: 40, FaultEvery: faultEvery}
+	if o.For > 0 {
+		s.Faults = 1
+		s.FaultAfter = min(faultAfter, o.For/3)
+		s.FaultFor = min(faultFor, o.For/3)
+	}
+	addresses, err := freeAddresses(2 + meters)
+	if err != nil {
+		return setup{}, err
+	}
+	s.Kafka, s.Status, s.Meters = addresses[0], addresses[1], addresses[2:]
+	return s, s.write(dir)
+}
+
+func checkFree(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("the console can't listen on %s: %w; choose another address with --console", address, errors.Unwrap(err))
+	}
+	return l.Close()
+}
+
+// freeAddresses finds loopback ports that nobody listens on.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
+}

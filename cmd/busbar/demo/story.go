@@ -1,0 +1,155 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// story tells what happens and keeps what the summary needs.
+type story struct {
+	options Options
+	setup   setup
+	cloud   client
+	began   time.Time
+
+	mu           sync.Mutex
+	alarms       map[string]alarm
+	raised       int
+	cleared      int
+	acknowledged int
+	latencies    []time.Duration // from the gateway's decision to the arrival at a subscriber
+}
+
+func newStory(o Options, s setup) *story {
+	return &story{
+		options: o, setup: s, began: time.Now(),
+		cloud:  newClient("http://" + o.Console),
+		alarms: map[string]alarm{},
+	}
+}
+
+func (s *story) say(format string, args ...any) {
+	since := time.Since(s.began)
+	fmt.Fprintf(s.options.Out, "%02d:%02d  %s\n", int(since.Minutes()), int(since.Seconds())%60, fmt.Sprintf(format, args...))
+}
+
+const startTime = 30 * time.Second
+
+// awaitConsole returns when the console answers and shows the first samples.
+func (s *story) awaitConsole(ctx context.Context, running *processes) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if l, err := s.cloud.ledger(ctx); err == nil && l.Stored > 0 {
+			s.say("six meters are read; their first samples are stored")
+			return nil
+		}
+		for _, p := range running.all() {
+			select {
+			case <-p.ended:
+				return fmt.Errorf("busbar-%s ended; see %s", p.name, p.log)
+			default:
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no sample reached the cloud within %v; see the .log files in %s", startTime, s.setup.Dir)
+		case <-ticker.C:
+		}
+	}
+}
+
+// watchAlarms follows the console's stream as a browser would.
+func (s *story) watchAlarms(ctx context.Context) {
+	s.cloud.follow(ctx, func(a alarm) {
+		received := time.Now()
+		s.mu.Lock()
+		before, known := s.alarms[a.ID]
+		s.alarms[a.ID] = a
+		latency := received.Sub(time.UnixMicro(a.DecidedUS))
+		changed := !known || before.Active != a.Active
+		if changed {
+			if a.Active {
+				s.raised++
+				s.latencies = append(s.latencies, latency)
+			} else {
+				s.cleared++
+			}
+		}
+		acknowledged := a.Acknowledged && (!known || !before.Acknowledged)
+		if acknowledged {
+			s.acknowledged++
+		}
+		s.mu.Unlock()
+
+		switch {
+		case changed && a.Active:
+			s.say("ALARM    %-8s %s (on screen after %v)", a.Priority, a.Summary, latency.Round(time.Millisecond))
+			if s.options.Headless {
+				go s.acknowledge(ctx, a)
+			}
+		case changed:
+			s.say("cleared  %-8s %s", a.Priority, a.Summary)
+		case acknowledged:
+			s.say("acknowledged by %s: %s", a.AcknowledgedBy, a.Summary)
+		}
+	})
+}
+
+func (s *story) acknowledge(ctx context.Context, a alarm) {
+	if err := s.cloud.acknowledge(ctx, a.ID); err != nil && ctx.Err() == nil {
+		s.say("the alarm could not be acknowledged: %v", err)
+	}
+}
+
+// watchFaults tells what the simulator does to the feeders.
+func (s *story) watchFaults(ctx context.Context) {
+	f, err := os.Open(filepath.Join(s.setup.Dir, "truth.jsonl"))
+	if err != nil {
+		s.say("no truth log: %v", err)
+		return
+	}
+	defer f.Close()
+	lines := bufio.NewReader(f)
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	var line []byte
+	for {
+		part, err := lines.ReadBytes('\n')
+		line = append(line, part...)
+		if err == nil {
+			s.tellFault(line)
+			line = line[:0]
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *story) tellFault(line []byte) {
+	var truth struct {
+		What   string `json:"what"`
+		Feeder string `json:"feeder"`
+	}
+	if json.Unmarshal(line, &truth) != nil {
+		return
+	}
+	switch truth.What {
+	case "fault-begin":
+		s.say("%s fails: its head meter will read 0 V, the meters along it fall silent", truth.Feeder)
+	case "fault-end":
+		s.say("%s is energised again", truth.Feeder)
+	}
+}

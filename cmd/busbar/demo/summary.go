@@ -1,0 +1,133 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Summary is how the story came out.
+type Summary struct {
+	SamplesRead       int64 `json:"samples_read"`       // committed by the gateway
+	SamplesStored     int64 `json:"samples_stored"`     // in the cloud's store
+	SamplesLost       int64 `json:"samples_lost"`       // committed and not in the store
+	SamplesDuplicated int64 `json:"samples_duplicated"` // in the store more than once
+	DuplicatesOnWire  int64 `json:"duplicates_on_wire"` // sent again and filtered out
+
+	AlarmsRaised       int     `json:"alarms_raised"`
+	AlarmsCleared      int     `json:"alarms_cleared"`
+	AlarmsAcknowledged int     `json:"alarms_acknowledged"`
+	AlarmLatencyP50    float64 `json:"alarm_latency_ms_p50"` // from the gateway's decision to a subscriber's screen
+	AlarmLatencyP99    float64 `json:"alarm_latency_ms_p99"`
+
+	Restarts int      `json:"restarts"`
+	Seconds  float64  `json:"seconds"`
+	Problems []string `json:"problems"` // why the story didn't come out as it should
+}
+
+// catchUpTime is how long the cloud may take to store what a stopped gateway
+// has sent.
+const catchUpTime = 20 * time.Second
+
+// finish stops the gateway, waits for the cloud to have stored everything, and
+// counts. told says that the story was not broken off.
+func (s *story) finish(running *processes, told bool) Summary {
+	stopped := running.gateway.stop()
+	l, err := s.settle()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := Summary{
+		SamplesRead: l.Expected, SamplesStored: l.Stored,
+		SamplesLost:       max(0, l.Expected-l.Received),
+		SamplesDuplicated: max(0, l.Stored-l.Received),
+		DuplicatesOnWire:  l.Duplicates,
+		AlarmsRaised:      s.raised, AlarmsCleared: s.cleared, AlarmsAcknowledged: s.acknowledged,
+		AlarmLatencyP50: quantile(s.latencies, 0.50),
+		AlarmLatencyP99: quantile(s.latencies, 0.99),
+		Restarts:        running.restarts(),
+		Seconds:         time.Since(s.began).Round(100 * time.Millisecond).Seconds(),
+		Problems:        []string{},
+	}
+	if !stopped {
+		sum.fail("the gateway did not stop by itself")
+	}
+	if err != nil {
+		sum.fail("the ledger could not be read: %v", err)
+	} else if !l.Complete {
+		sum.fail("the cloud did not receive everything within %v", catchUpTime)
+	}
+	if sum.SamplesLost > 0 || sum.SamplesDuplicated > 0 {
+		sum.fail("%d samples were lost and %d duplicated", sum.SamplesLost, sum.SamplesDuplicated)
+	} else if sum.SamplesRead == 0 || sum.SamplesStored != sum.SamplesRead {
+		sum.fail("%d samples were read and %d stored", sum.SamplesRead, sum.SamplesStored)
+	}
+	switch {
+	case told:
+		s.judgeAlarms(&sum)
+	case s.options.For > 0 || s.options.Headless:
+		sum.fail("the story was broken off")
+	}
+	return sum
+}
+
+// judgeAlarms checks that the feeder's failure was seen as what it was: the
+// head meter's interruption, the two silent meters suspected, and an end to all.
+func (s *story) judgeAlarms(sum *Summary) {
+	seen := map[string]int{}
+	for _, a := range s.alarms {
+		seen[a.Rule]++
+		if a.Active {
+			sum.fail("an alarm is still active: %s", a.Summary)
+		}
+		if s.options.Headless && !a.Acknowledged {
+			sum.fail("an alarm was not acknowledged: %s", a.Summary)
+		}
+	}
+	for rule, want := range map[string]int{"voltage-interruption": 1, "supply-suspect": 2} {
+		if seen[rule] < want {
+			sum.fail("%d alarms of %s were raised, at least %d were expected", seen[rule], rule, want)
+		}
+	}
+	if sum.AlarmsCleared != sum.AlarmsRaised {
+		sum.fail("%d alarms were raised and %d cleared", sum.AlarmsRaised, sum.AlarmsCleared)
+	}
+}
+
+// settle waits until the store holds what the gateway says it has committed.
+func (s *story) settle() (l ledger, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpTime)
+	defer cancel()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		latest, askErr := s.cloud.ledger(ctx)
+		if askErr == nil {
+			l, err = latest, nil
+			if l.Complete {
+				return l, nil
+			}
+		} else if ctx.Err() == nil {
+			err = askErr
+		}
+		select {
+		case <-ctx.Done():
+			return l, err
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Summary) fail(format string, args ...any) {
+	s.Problems = append(s.Problems, fmt.Sprintf(format, args...))
+}
+
+// quantile is in milliseconds, by nearest rank; 0 of nothing.
+func quantile(of []time.Duration, q float64) float64 {
+	if len(of) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(of))
+	rank := min(len(sorted)-1, int(q*float64(len(sorted))))
+	return float64(sorted[rank].Microseconds()) / 1000
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/gateway"
+	"github.com/busbar/busbar/gatewayconfig"
+)
+
+type deviceCommand struct {
+	Read readCommand `cmd:"" help:"Read one device once, and print its values with their units and quality. The exit code is 1 if it didn't give a single good value."`
+}
+
+type readCommand struct {
+	Config string `help:"The configuration that describes the device." required:"" placeholder:"FILE" type:"path"`
+	Device string `help:"The device's id in it." required:"" placeholder:"ID"`
+}
+
+func (c readCommand) Run(ctx context.Context) error {
+	config, err := gatewayconfig.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	readings, err := gateway.ReadDevice(ctx, config, c.Device)
+	if err != nil {
+		return err
+	}
+	good := 0
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, r := range readings {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Signal.Name, r.Value, r.Signal.Unit, r.Quality)
+		if r.Good() {
+			good++
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if good == 0 {
+		return program.Silent(program.ExitFailure)
+	}
+	return nil
+}

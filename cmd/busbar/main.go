@@ -1,0 +1,33 @@
+// The operator's and engineer's tool: demonstrates Busbar, checks
+// configurations and tries devices.
+package main
+
+import (
+	"github.com/alecthomas/kong"
+
+	"github.com/busbar/busbar/cmd/internal/program"
+)
+
+var version = "unknown"
+
+type commands struct {
+	program.Logging
+	Version kong.VersionFlag `help:"Print the version and exit."`
+	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
+	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
+	Device  deviceCommand    `cmd:"" help:"Try a device."`
+}
+
+func main() {
+	var c commands
+	program.Main(program.Info{
+		Name: "busbar", Version: version,
+		Description: `Busbar's tool for operators and engineers.
+
+Examples:
+  busbar demo
+  busbar demo --for 60s --headless
+  busbar config validate gateway.yaml
+  busbar device read --config gateway.yaml --device feeder-1-meter`,
+	}, &c, &c.Logging)
+}
