@@ -27,6 +27,7 @@ func TestAccessible(t *testing.T) {
 		{"alarms", "/", `document.querySelector("[data-testid=alarm-row]")`, ""},
 		{"acknowledge", "/", `document.querySelector("[data-testid=ack]")`, `document.querySelector("[data-testid=ack]").click()`},
 		{"detail", "/alarms/a1", `document.querySelector("[data-testid=plot]")?.dataset.points > 300`, ""},
+		{"returned", "/alarms/a3", `document.querySelector("[data-testid=plot]")?.dataset.points > 10`, ""},
 		{"signals", "/signals", `document.querySelector("[data-testid=signal-row]")`, ""},
 		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 500`, ""},
 	}

@@ -146,7 +146,7 @@ func get[T any](b *tab, expression string) T {
 // builds a function from a string, which the page's policy forbids.)
 func (b *tab) await(condition string) {
 	b.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(4 * time.Second)
 	for !get[bool](b, "!!("+condition+")") {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("waited in vain for %s; the page says:\n%s", condition, get[string](b, "document.body.innerText"))

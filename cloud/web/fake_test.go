@@ -3,7 +3,6 @@ package web
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -40,86 +39,6 @@ type message struct {
 	name string
 	id   int64
 	data any
-}
-
-type input struct {
-	Series  int64    `json:"series"`
-	Name    string   `json:"name"`
-	Device  string   `json:"device"`
-	Unit    string   `json:"unit"`
-	Value   *float64 `json:"value"`
-	Quality string   `json:"quality"`
-	Time    int64    `json:"time_us"`
-}
-
-type transition struct {
-	Seq     int64  `json:"seq"`
-	At      int64  `json:"at_us"`
-	Action  string `json:"action"`
-	By      string `json:"by"`
-	Comment string `json:"comment"`
-}
-
-type alarm struct {
-	ID             string  `json:"id"`
-	Gateway        string  `json:"gateway"`
-	Site           string  `json:"site"`
-	Rule           string  `json:"rule"`
-	Asset          string  `json:"asset"`
-	Device         string  `json:"device"`
-	Priority       string  `json:"priority"`
-	Summary        string  `json:"summary"`
-	Active         bool    `json:"active"`
-	Acknowledged   bool    `json:"acknowledged"`
-	Raised         int64   `json:"raised_us"`
-	Cleared        *int64  `json:"cleared_us"`
-	Decided        int64   `json:"decided_us"`
-	AcknowledgedAt *int64  `json:"acknowledged_us"`
-	By             string  `json:"acknowledged_by"`
-	Comment        string  `json:"comment"`
-	Inputs         []input `json:"inputs"`
-
-	history []transition
-}
-
-type sample struct {
-	Time    int64    `json:"t"`
-	Value   *float64 `json:"v"`
-	Quality string   `json:"q"`
-	Text    string   `json:"text,omitempty"`
-}
-
-type latest struct {
-	Series int64 `json:"series"`
-	sample
-}
-
-type series struct {
-	ID      int64   `json:"id"`
-	Gateway string  `json:"gateway"`
-	Device  string  `json:"device"`
-	Name    string  `json:"name"`
-	Unit    string  `json:"unit"`
-	Asset   string  `json:"asset"`
-	Kind    string  `json:"kind"`
-	Latest  *sample `json:"latest"`
-}
-
-type epoch struct {
-	Epoch      string `json:"epoch"`
-	Stream     string `json:"stream"`
-	Expected   *int64 `json:"expected"`
-	Received   int64  `json:"received"`
-	Lost       int64  `json:"lost"`
-	Duplicates int64  `json:"duplicates"`
-}
-
-type gateway struct {
-	ID     string  `json:"id"`
-	Site   string  `json:"site"`
-	Zone   string  `json:"zone"`
-	Last   int64   `json:"last_record_us"`
-	Epochs []epoch `json:"epochs"`
 }
 
 func newFake(t *testing.T) *fake {
@@ -397,77 +316,4 @@ func refuse(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
-}
-
-// voltages are one sample a second around 230 V from a time on, with bad
-// ones where bad says so.
-func voltages(from int64, n int, bad func(i int) bool) []sample {
-	all := make([]sample, n)
-	for i := range all {
-		all[i] = sample{Time: from + int64(i)*1_000_000, Quality: "good"}
-		if bad(i) {
-			all[i].Quality = "bad (timeout)"
-		} else {
-			all[i].Value = new(math.Round(2300+20*math.Sin(float64(i)/9)) / 10)
-		}
-	}
-	return all
-}
-
-// substation fills the fake with a day at work: alarms in every state, series
-// of every kind, a gateway that lost something.
-func (f *fake) substation() {
-	now := nowUs()
-	f.series = []series{
-		{ID: 1, Gateway: "north-gw1", Device: "feeder-2-head", Name: "PhV.phsA", Unit: "V", Asset: "feeder-2", Kind: "gauge"},
-		{ID: 2, Gateway: "north-gw1", Device: "feeder-2-head", Name: "PhV.phsB", Unit: "V", Asset: "feeder-2", Kind: "gauge"},
-		{ID: 3, Gateway: "north-gw1", Device: "feeder-2-head", Name: "TotW", Unit: "kW", Asset: "feeder-2", Kind: "gauge"},
-		{ID: 4, Gateway: "north-gw1", Device: "feeder-2-head", Name: "DmdWh", Unit: "kW.h", Asset: "feeder-2", Kind: "counter"},
-		{ID: 5, Gateway: "north-gw1", Device: "breaker-q1", Name: "Pos", Unit: "1", Asset: "feeder-2", Kind: "state"},
-		{ID: 6, Gateway: "north-gw1", Device: "transformer-t1", Name: "HotSpotTmp", Unit: "Cel", Asset: "transformer-1", Kind: "gauge"},
-		{ID: 7, Gateway: "north-gw1", Device: "transformer-t1", Name: "CoolingMode", Unit: "1", Asset: "transformer-1", Kind: "state"},
-		{ID: 8, Gateway: "north-gw1", Device: "transformer-t1", Name: "OilLevel", Unit: "%", Asset: "transformer-1", Kind: "gauge"},
-	}
-	start := now - 660_000_000
-	f.store(1, voltages(start, 660, func(i int) bool { return i > 500 && i < 545 })...)
-	f.store(2, voltages(start+400_000, 660, func(int) bool { return false })...)
-	for i := range f.samples[2] {
-		if i > 505 {
-			f.samples[2][i].Value = new(0.2)
-		}
-	}
-	f.store(3, voltages(start, 655, func(int) bool { return false })...)
-	f.store(4, sample{Time: now - 4_000_000, Value: new(1834127.25), Quality: "good"})
-	f.store(5, sample{Time: start, Value: new(1.0), Quality: "good"}, sample{Time: now - 90_000_000, Value: new(0.0), Quality: "good"})
-	f.store(6, sample{Time: now - 75_000_000, Quality: "bad (not connected)"})
-	f.store(7, sample{Time: now - 4_000_000, Quality: "good", Text: "ONAF"})
-
-	f.raise(alarm{ID: "a1", Rule: "feeder-dead", Asset: "feeder-2", Device: "feeder-2-head", Priority: "critical",
-		Summary: "Feeder 2 is dead: no voltage on any phase, breaker open", Raised: now - 154_000_000,
-		Inputs: []input{
-			{Series: 1, Name: "PhV.phsA", Device: "feeder-2-head", Unit: "V", Quality: "bad (timeout)", Time: now - 154_000_000},
-			{Series: 2, Name: "PhV.phsB", Device: "feeder-2-head", Unit: "V", Value: new(0.2), Quality: "good", Time: now - 154_000_000},
-			{Series: 5, Name: "Pos", Device: "breaker-q1", Unit: "1", Value: new(0.0), Quality: "good", Time: now - 155_000_000},
-		}})
-	f.raise(alarm{ID: "a2", Rule: "over-temperature", Asset: "transformer-1", Device: "transformer-t1", Priority: "high",
-		Summary: "Hot spot above 118 °C", Raised: now - 3_900_000_000})
-	f.raise(alarm{ID: "a3", Rule: "unbalance", Asset: "feeder-7", Device: "feeder-7-head", Priority: "medium",
-		Summary: "Voltage unbalance above 2 % for 10 min", Raised: now - 700_000_000})
-	f.raise(alarm{ID: "a4", Rule: "door", Asset: "station-4", Device: "door-contact-4", Priority: "low",
-		Summary: "Station door open", Raised: now - 300_000_000})
-	f.raise(alarm{ID: "a5", Rule: "feeder-dead", Asset: "feeder-9", Device: "feeder-9-head", Priority: "critical",
-		Summary: "Feeder 9 is dead: no voltage on any phase", Raised: now - 90_000_000_000})
-	f.raise(alarm{ID: "a6", Rule: "bus-silent", Asset: "station-4", Device: "bus-1", Priority: "medium",
-		Summary: "No answer on the station bus", Raised: now - 7_200_000_000})
-	f.clear("a3")
-	f.acknowledge("a5", "Ana", "crew 3 is on the way, expected 04:10")
-	f.clear("a6")
-	f.acknowledge("a6", "Ben", "")
-
-	f.gateways = []gateway{
-		{ID: "north-gw1", Site: "North substation", Zone: "north", Last: now - 2_000_000,
-			Epochs: []epoch{{"9a", "telemetry", new(int64(128_400)), 128_397, 3, 41}, {"9a", "events", new(int64(61)), 61, 0, 0}}},
-		{ID: "south-gw1", Site: "South substation", Zone: "south", Last: now - 1_000_000,
-			Epochs: []epoch{{"4c", "telemetry", nil, 90_112, 0, 0}}},
-	}
 }

@@ -20,6 +20,12 @@ export function AlarmsPage() {
   const fresh = held ? unlisted(alarms) : [];
   const worst = highest(fresh);
 
+  const showFresh = () => {
+    release();
+    // The bar that has the focus goes away.
+    document.querySelector("h1")?.focus({ preventScroll: true });
+  };
+
   const show = (all: boolean) => {
     setFailure("");
     release();
@@ -50,7 +56,7 @@ export function AlarmsPage() {
         </p>
       )}
       {worst && (
-        <button class="fresh" onClick={release} data-testid="new-alarms">
+        <button class="fresh" onClick={showFresh} data-testid="new-alarms">
           {t("alarms.new", { n: fresh.length, priority: t(`priority.${worst}`).toLowerCase() })}
         </button>
       )}

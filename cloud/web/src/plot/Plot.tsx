@@ -5,7 +5,7 @@ import { nowUs } from "../clock";
 import { isUsable } from "../model";
 import { repaint } from "../theme";
 import { describe, gaps, type Line } from "./line";
-import { dashes, hatch, mark, palette, type Mark } from "./paint";
+import { dashes, hatch, mark, markRow, palette, type Mark } from "./paint";
 
 interface Props {
   /** Series of one unit. */
@@ -27,7 +27,7 @@ export function Plot({ lines, fromUs, toUs, marks = [] }: Props) {
   const shown = useRef({ lines, marks, toUs });
   const [cursor, setCursor] = useState<number | undefined>(undefined);
   shown.current = { lines, marks, toUs };
-  const structure = lines.map((l) => `${l.name} ${l.unit} ${l.stepped}`).join();
+  const structure = `${marks.length} ${lines.map((l) => `${l.name} ${l.unit} ${l.stepped}`).join()}`;
 
   useEffect(() => {
     const parent = box.current;
@@ -111,7 +111,7 @@ function options(lines: readonly Line[], width: number, shown: Shown, setCursor:
   return {
     width,
     height: heightPx,
-    padding: [20, 12, 0, 0],
+    padding: [6 + markRow * shown.current.marks.length, 28, 0, 0],
     legend: { show: false },
     select: { show: false, left: 0, top: 0, width: 0, height: 0 },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
@@ -147,7 +147,7 @@ function options(lines: readonly Line[], width: number, shown: Shown, setCursor:
           });
         },
       ],
-      draw: [(u) => shown.current.marks.forEach((m) => mark(u, m, colours))],
+      draw: [(u) => shown.current.marks.forEach((m, row) => mark(u, m, row, colours))],
       setCursor: [
         (u) => {
           const left = u.cursor.left ?? -1;

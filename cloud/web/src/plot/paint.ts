@@ -65,8 +65,11 @@ export function hatch(u: uPlot, gap: Gap, colour: string, index: number): void {
   ctx.restore();
 }
 
-/** A line across the plot with its name at the top. */
-export function mark(u: uPlot, m: Mark, colours: Palette): void {
+/** Height in CSS pixels of a mark's name above the plot. */
+export const markRow = 14;
+
+/** A line across the plot with its name above, in a row of its own. */
+export function mark(u: uPlot, m: Mark, row: number, colours: Palette): void {
   const { ctx, bbox } = u;
   const x = Math.round(u.valToPos(m.atUs / 1e6, "x", true));
   if (x < bbox.left || x > bbox.left + bbox.width) {
@@ -90,6 +93,8 @@ export function mark(u: uPlot, m: Mark, colours: Palette): void {
   ctx.font = `${12 * px}px system-ui, sans-serif`;
   ctx.textBaseline = "bottom";
   ctx.textAlign = "center";
-  ctx.fillText(m.label, x, bbox.top - 3 * px);
+  const half = ctx.measureText(m.label).width / 2;
+  const middle = Math.min(Math.max(x, bbox.left + half), bbox.left + bbox.width - half);
+  ctx.fillText(m.label, middle, bbox.top - (3 + row * markRow) * px);
   ctx.restore();
 }
