@@ -20,15 +20,15 @@ import (
 
 var _ adapters.Adapter = (*Adapter)(nil)
 
+// Config is what New needs; it isn't used afterwards.
 type Config struct {
 	Devices []Device
 	Logger  *slog.Logger // nil: slog.Default
 }
 
-// Adapter is the adapters.Adapter for Modbus TCP. Run is called once at a time;
-// ReadOnce and Stats are safe at any time.
+// Adapter is the adapters.Adapter for Modbus TCP. Run is called once; ReadOnce
+// and Stats are safe at any time.
 type Adapter struct {
-	log       *slog.Logger
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	endpoints []*endpoint
 	units     []*unit // as configured
@@ -37,10 +37,11 @@ type Adapter struct {
 // New checks the whole configuration; the error joins everything that is wrong
 // with it.
 func New(c Config) (*Adapter, error) {
-	a := &Adapter{log: cmp.Or(c.Logger, slog.Default()), dial: (&net.Dialer{}).DialContext}
 	if err := check(c.Devices); err != nil {
 		return nil, err
 	}
+	a := &Adapter{dial: (&net.Dialer{}).DialContext}
+	log := cmp.Or(c.Logger, slog.Default())
 	byAddress := map[string]*endpoint{}
 	for _, d := range c.Devices {
 		address, _ := ParseEndpoint(d.Endpoint)
@@ -50,7 +51,7 @@ func New(c Config) (*Adapter, error) {
 			byAddress[address] = e
 			a.endpoints = append(a.endpoints, e)
 		}
-		u := newUnit(newMeter(d, address), a.log)
+		u := newUnit(newMeter(d, address), log)
 		e.units = append(e.units, u)
 		a.units = append(a.units, u)
 	}
@@ -100,6 +101,7 @@ func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
 	for i, e := range a.endpoints {
 		for j, u := range e.units {
 			n := len(e.units)
+			u.alone = n == 1
 			place, places := time.Duration(i*n+j), time.Duration(len(a.endpoints)*n)
 			u.due = start.Add(min(u.PollEvery, startSpread) * place / places)
 		}
@@ -110,16 +112,16 @@ func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
 	return nil
 }
 
-// ReadOnce reads one device over a connection of its own. Requests that the
-// device refused, or that broke off, are logged; their points are bad in the
-// samples, which have the configured order.
+// ReadOnce reads one device over a connection of its own, which a device that
+// takes one client refuses while Run has it. The samples have the configured
+// order, without the live signal. A request that fails beside others that don't
+// is logged, and its points are bad.
 func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Sample, error) {
 	for _, u := range a.units {
 		if u.ID != device {
 			continue
 		}
-		var connects counter
-		l := newLink(u.address, a.dial, &connects)
+		l := newLink(u.address, a.dial, new(counter))
 		defer l.close()
 		r := u.newReading()
 		if err := u.poll(ctx, l, &r); err != nil {
@@ -130,7 +132,7 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 		}
 		for i, err := range r.errs {
 			if err != nil {
-				a.log.Warn("request failed", "device", u.ID, "request", u.requests[i].String(), "error", err)
+				u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
 			}
 		}
 		return r.samples, nil

@@ -86,8 +86,8 @@ func unhex(t *testing.T, s string) []byte {
 	return b
 }
 
-// Coils 27 to 38 of the standard's example of function 1: CD 6B 05 for 20 to 38
-// (Modbus Application Protocol V1.1b3, 6.1).
+// The standard's example of function 1: CD 6B 05 for coils 20 to 38 (Modbus
+// Application Protocol V1.1b3, 6.1).
 func TestDecodeBits(t *testing.T) {
 	d := newDecoder(Point{Table: Coil, Type: Bool})
 	data := []byte{0xCD, 0x6B, 0x05}

@@ -159,7 +159,7 @@ func (l *link) close() {
 
 const (
 	firstDialPause = 500 * time.Millisecond
-	maxDialPause   = 30 * time.Second
+	maxDialPause   = 5 * time.Second
 )
 
 // dialPause is none after the first failure, then doubles. The jitter only

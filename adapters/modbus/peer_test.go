@@ -24,7 +24,6 @@ type peer struct {
 	fault    fault
 	accepted int
 	open     map[net.Conn]bool
-	asked    map[byte]int // requests by unit
 }
 
 // fault answers one request, or doesn't. The connection is closed if it fails.
@@ -36,7 +35,7 @@ func startPeer(t testing.TB) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{listener: listener, open: map[net.Conn]bool{}, asked: map[byte]int{}}
+	p := &peer{listener: listener, open: map[net.Conn]bool{}}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -97,7 +96,6 @@ func (p *peer) serve(c net.Conn) {
 		}
 		p.mu.Lock()
 		answer := p.fault
-		p.asked[request[6]]++
 		p.mu.Unlock()
 		if answer == nil {
 			answer = func(c net.Conn, request []byte) error { return write(c, answerTo(request)) }

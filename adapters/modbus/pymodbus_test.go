@@ -146,9 +146,8 @@ func TestAgainstPymodbus(t *testing.T) {
 			t.Errorf("a missing address: %v", b.Samples[refused].Quality)
 		}
 	}
-	good := func(device string, from int) bool {
-		b := sink.from(device, from)
-		return slices.ContainsFunc(b, func(b adapters.Batch) bool { return b.Samples[0].Quality == 0 })
+	back := func(device string, from int) bool {
+		return slices.ContainsFunc(sink.from(device, from), func(b adapters.Batch) bool { return b.Samples[0].Quality == 0 })
 	}
 	sink.await(t, "values", func() bool { return sink.count("d") >= 3 && sink.count("e") >= 3 })
 	for _, b := range append(sink.from("d", 0), sink.from("e", 0)...) {
@@ -175,7 +174,7 @@ func TestAgainstPymodbus(t *testing.T) {
 
 	startMeter(t, python, address)
 	n, m := sink.count("d"), sink.count("e")
-	sink.await(t, "the meter's return", func() bool { return good("d", n) && good("e", m) })
+	sink.await(t, "the meter's return", func() bool { return back("d", n) && back("e", m) })
 	for _, b := range append(sink.from("d", n), sink.from("e", m)...) {
 		if b.Samples[0].Quality == 0 {
 			check(b)

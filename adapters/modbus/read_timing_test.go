@@ -60,8 +60,7 @@ func perValue(b *testing.B, values int) {
 func BenchmarkRead(b *testing.B) {
 	const registers = 100
 	b.Run("busbar", func(b *testing.B) {
-		var connects counter
-		l := newLink(fastPeer(b, registers), (&net.Dialer{}).DialContext, &connects)
+		l := newLink(fastPeer(b, registers), (&net.Dialer{}).DialContext, new(counter))
 		defer l.close()
 		r := request{table: Holding, count: registers}
 		b.ReportAllocs()
@@ -95,8 +94,7 @@ func BenchmarkPoll(b *testing.B) {
 		d.Points = append(d.Points, Point{Signal: telemetry.SignalID(i), Table: Input, Address: uint16(2 * i), Type: Float32})
 	}
 	m := newMeter(d, fastPeer(b, 2*points))
-	var connects counter
-	l := newLink(m.address, (&net.Dialer{}).DialContext, &connects)
+	l := newLink(m.address, (&net.Dialer{}).DialContext, new(counter))
 	defer l.close()
 	r := m.newReading()
 	b.ReportAllocs()

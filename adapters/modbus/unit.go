@@ -12,7 +12,7 @@ import (
 const (
 	// DeadAfter is how many polls in a row must bring no answer before a device
 	// that has answered is reported as not living. The first poll ever decides
-	// alone: there is nothing yet that it could contradict.
+	// alone.
 	DeadAfter = 2
 
 	// LiveEvery is how often the live signal is repeated when it doesn't
@@ -20,7 +20,9 @@ const (
 	LiveEvery = time.Minute
 
 	// MaxBackOff bounds the doubling of a device's period while it doesn't
-	// answer. The first attempt after it fell silent keeps the period.
+	// answer and others share its endpoint: each attempt costs them a timeout.
+	// The first attempt after it fell silent keeps the period, and so do all of
+	// a device that is alone, so that its return is seen at once.
 	MaxBackOff = 30 * time.Second
 )
 
@@ -34,6 +36,7 @@ type unit struct {
 
 	due    time.Time // on a grid of PollEvery
 	silent int       // polls in a row without an answer
+	alone  bool      // no other unit shares the endpoint
 
 	live     bool
 	liveSent time.Time // zero before the first poll
@@ -83,9 +86,11 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	return adapters.Batch{Device: u.ID, Samples: samples, Received: u.last.ended}, nil
 }
 
-// stride is how many slots ahead the next poll is: more for a silent device,
-// whose every attempt costs its neighbours a timeout.
+// stride is how many slots ahead the next poll is.
 func (u *unit) stride() time.Duration {
+	if u.alone {
+		return 1
+	}
 	limit := max(1, MaxBackOff/u.PollEvery)
 	stride := time.Duration(1)
 	for range u.silent - 1 {
@@ -104,7 +109,7 @@ func (u *unit) observe() bool {
 	switch {
 	case u.last.answered:
 		u.live = true
-	case first || u.silent >= DeadAfter:
+	case u.silent >= DeadAfter:
 		u.live = false
 	}
 	changed := first || u.live != was
