@@ -76,9 +76,7 @@ func New(config gatewayconfig.Config, o Options) (g *Gateway, err error) {
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("gateway: rules: %w", problems[0])
 	}
-	if err := g.restore(engine); err != nil {
-		return nil, err
-	}
+	g.restore(engine)
 	writer := g.buffer.NewWriter(time.Duration(config.Buffer.CommitEvery), g.declareLost)
 	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
 
@@ -95,19 +93,16 @@ func New(config gatewayconfig.Config, o Options) (g *Gateway, err error) {
 	return g, nil
 }
 
-// restore continues the alarms that were active when the last process ended.
-func (g *Gateway) restore(engine *rules.Engine) error {
+// restore continues the alarms that were active when the last process ended. A
+// gateway that can't still watches its feeders.
+func (g *Gateway) restore(engine *rules.Engine) {
 	state, err := g.buffer.Events.State()
+	if err == nil && len(state) > 0 {
+		err = engine.Restore(state)
+	}
 	if err != nil {
-		return err
+		g.log.Error("the state of the rules can't be restored; alarms that are active stay so until an operator ends them", "error", err)
 	}
-	if len(state) == 0 {
-		return nil
-	}
-	if err := engine.Restore(state); err != nil {
-		return fmt.Errorf("gateway: state of the rules: %w", err)
-	}
-	return nil
 }
 
 func (g *Gateway) client() (*kgo.Client, error) {

@@ -31,7 +31,8 @@ type pipeline struct {
 	mu    sync.Mutex
 	queue queue
 
-	unsaved []buffer.Item // events whose commit failed
+	unsaved []buffer.Item // events that are to be committed
+	saved   time.Time     // when the rules' state was last committed
 	failing atomic.Bool
 
 	good, bad, raised, cleared atomic.Uint64
@@ -104,7 +105,7 @@ func (p *pipeline) run(ctx context.Context) {
 			p.engine.Update(b.received, samples[:b.samples], p.emit)
 			samples = samples[b.samples:]
 		}
-		p.commitEvents()
+		p.commit()
 		p.count(taken.samples)
 		p.writer.Add(taken.samples)
 		if ended {
@@ -125,16 +126,23 @@ func (p *pipeline) take(empty queue) queue {
 	return taken
 }
 
-// untilDue is how long the rules, or events whose commit failed, can wait.
+// saveEvery bounds how often the rules' state is committed when no event is: it
+// costs a write to flash, and losing it costs the time that a condition has held.
+const saveEvery = 10 * time.Second
+
+// untilDue is how long the rules, their state, and events whose commit failed
+// can wait.
 func (p *pipeline) untilDue() time.Duration {
 	due := time.Hour
 	if at := p.engine.NextDeadline(); !at.IsZero() {
-		due = min(due, max(0, time.Until(at)))
+		due = min(due, time.Until(at))
 	}
 	if len(p.unsaved) > 0 {
 		due = min(due, time.Second)
+	} else if p.engine.Changed() {
+		due = min(due, saveEvery-time.Since(p.saved))
 	}
-	return due
+	return max(0, due)
 }
 
 func (p *pipeline) count(samples []telemetry.Sample) {
@@ -173,15 +181,17 @@ func eventItem(e telemetry.Event) (buffer.Item, error) {
 	return buffer.Item{Format: record.FormatEvent, Payload: payload, Count: 1}, nil
 }
 
-// commitEvents commits what emit gathered, with the rules' state. What can't be
-// committed is kept and tried again.
-func (p *pipeline) commitEvents() {
-	if len(p.unsaved) == 0 {
+// commit commits the events that emit gathered together with the rules' state,
+// or the state alone if it is time. What can't be committed is kept and tried
+// again.
+func (p *pipeline) commit() {
+	if len(p.unsaved) == 0 && (!p.engine.Changed() || time.Since(p.saved) < saveEvery) {
 		return
 	}
 	err := p.events.Commit(p.unsaved, p.engine.State())
 	if err == nil {
 		p.unsaved = nil
+		p.saved = time.Now()
 	}
 	if failing := err != nil; p.failing.Swap(failing) != failing && failing {
 		p.log.Error("events can't be committed; they are kept in memory and tried again", "error", err)

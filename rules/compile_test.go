@@ -91,6 +91,8 @@ func TestProblems(t *testing.T) {
 		{Rule{Name: "x", On: t1, When: "Pos", Summary: "{{ range .Pos }}{{ end }}"}, `rules[0].summary: {{range .Pos}}{{end}} isn't supported in a summary, expected {{ .name }} or {{ printf … }}`},
 		{Rule{Name: "x", On: t1, When: "Pos", Summary: "{{ . }}"}, `rules[0].summary: . isn't supported in a summary, expected {{ .name }} or {{ printf … }}`},
 		{Rule{Name: "x", On: t1, When: "Pos", Summary: "{{ printf .Pos }}"}, `rules[0].summary: template: summary:1:10: executing "summary" at <.Pos>: wrong type for value; expected string; got rules.reading`},
+		{Rule{Name: "x", On: t1, When: "Pos", Summary: strings.Repeat("x", 501)}, `rules[0].summary: it is 501 bytes long, expected at most 500`},
+		{Rule{Name: "x", On: t1, When: "Pos", Summary: `{{ printf "%600.1f" .TopOilTmp }}`}, `rules[0].summary: it prints 600 bytes, expected at most 500`},
 
 		// The library.
 		{Rule{Use: "en50610"}, `rules[0].use: the standard library has no "en50610", did you mean en50160?`},
@@ -125,6 +127,19 @@ func TestEveryProblemIsReported(t *testing.T) {
 	}
 	if got, want := problems[5].Error(), "rules[2].name: rule ok applies to asset T1 already, by rules[0]"; got != want {
 		t.Errorf("%s, expected %s", got, want)
+	}
+}
+
+func TestUnitsThatAgree(t *testing.T) {
+	for _, when := range []string{
+		"PhV.phsA < 5", "5 + PhV.phsA < PhV.phsB * 2", "2 * PhV.phsA < limit", "PhV.phsA * A.phsA > 100",
+		"ChLiv / PhV.phsA < A.phsA", "ChLiv * PhV.phsA < limit", "PhV.phsA / PhV.phsB > 0.9", "abs(-limit) > min(PhV.phsA, 5)",
+	} {
+		_, problems := Compile([]Rule{{Name: "x", On: Target{Device: "m1"}, When: when + " or PhV.phsA < limit",
+			With: map[string]configfile.Quantity{"limit": {Value: 5, Unit: "V"}}}}, twoFeeders())
+		if len(problems) > 0 {
+			t.Error(problems)
+		}
 	}
 }
 

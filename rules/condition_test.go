@@ -73,6 +73,8 @@ func TestConditions(t *testing.T) {
 		{"PhV.phsA / PhV.phsB > 1", 1, 0, 0, unknown},
 		{"1 / (1 / PhV.phsB) == 0", 1, 0, 0, unknown},
 		{"1 / (PhV.phsA * 1e308 * 10) == 0", 1, 0, 0, unknown},
+		{"PhV.phsA * 1e308 + PhV.phsB * 1e308 > 0", 1, 1, 0, unknown},
+		{"-PhV.phsA * 1e308 - PhV.phsB * 1e308 < 0", 1, 1, 0, unknown},
 
 		// Kleene's and, or.
 		{"PhV.phsA < 5 and PhV.phsB < 5", silent{}, 9, 0, no},

@@ -134,6 +134,14 @@ func TestASilentDeviceConfirmsNothing(t *testing.T) {
 	r.want("51 cleared hot")
 }
 
+func TestTheClockConfirmsNothingThatHasGoneStale(t *testing.T) {
+	r := hot(t, byPoll, 10*time.Second, 0)
+	r.oil(0, 99)
+	r.tick(20)
+	r.oil(21, 80)
+	r.want()
+}
+
 func TestAShortUnknownStretchIsNotCounted(t *testing.T) {
 	r := hot(t, byPoll, 3*time.Second, 0)
 	r.oil(0, 99)
@@ -221,12 +229,52 @@ func TestASampleFromTheFutureDoesNotHideLaterOnes(t *testing.T) {
 func TestOneExchangeIsEvaluatedOnce(t *testing.T) {
 	m := Model{}
 	meter(&m, Device{ID: "monitor", Asset: "T1", PollEvery: byPoll}, "TopOilTmp", "AmbTmp")
-	r := newRig(t, m, Rule{Name: "rise", On: Target{Asset: "T1"}, When: "TopOilTmp - AmbTmp > 60"})
+	r := newRig(t, m, Rule{Name: "rise", On: Target{Asset: "T1"}, When: "TopOilTmp - AmbTmp > 60", ClearWhen: "TopOilTmp > 0 and AmbTmp > 0"})
 	r.read(0, "monitor", "TopOilTmp", 60, "AmbTmp", 10)
 	r.read(1, "monitor", "TopOilTmp", 75, "AmbTmp", 25)
 	r.want()
 	r.read(2, "monitor", "TopOilTmp", 90, "AmbTmp", 25)
 	r.want("2 raised rise")
+}
+
+func TestEachDeviceIsEvaluatedOnItsOwn(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		m := Model{}
+		meter(&m, Device{ID: "oil", Asset: "T1", PollEvery: byPoll}, "TopOilTmp")
+		meter(&m, Device{ID: "air", Asset: "T1", PollEvery: byPoll}, "AmbTmp")
+		r := newRig(t, m, Rule{Name: "rise", When: "TopOilTmp - AmbTmp > 60"})
+		r.read(0, "air", "AmbTmp", 10)
+		oil, air := r.sample(1, "oil", "TopOilTmp", 75), r.sample(1, "air", "AmbTmp", 25)
+		if together {
+			r.engine.Update(at(1).Time(), []telemetry.Sample{oil, air}, r.emit)
+		} else {
+			r.engine.Update(at(1).Time(), []telemetry.Sample{oil}, r.emit)
+			r.engine.Update(at(1).Time(), []telemetry.Sample{air}, r.emit)
+		}
+		r.want("1 raised rise", "1 cleared rise")
+	}
+}
+
+func TestTheClockDoesNotCountUnknownTime(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		m := Model{}
+		meter(&m, Device{ID: "oil", Asset: "T1", PollEvery: time.Second}, "TopOilTmp")
+		meter(&m, Device{ID: "air", Asset: "T1", PollEvery: 10 * time.Second}, "AmbTmp")
+		rule := Rule{Name: "x", When: "unknown(TopOilTmp > 0) or AmbTmp > 40", For: lasting(9 * time.Second)}
+		r := newRig(t, m, rule)
+		r.read(0, "oil", "TopOilTmp", 50)
+		r.read(0, "air", "AmbTmp", 50)
+		r.read(5, "oil", "TopOilTmp", 50)
+		r.read(5, "air", "AmbTmp", silent{}) // unknown until the oil's value goes stale after 8 s
+		if restarted {
+			r.restart(rule)
+		}
+		r.tick(9.005)
+		r.read(12, "air", "AmbTmp", silent{})
+		r.want()
+		r.read(16, "air", "AmbTmp", silent{})
+		r.want("0 raised x")
+	}
 }
 
 func TestEventsSayWhatDecided(t *testing.T) {

@@ -6,8 +6,8 @@
 //
 // An expression compares signals of one asset or device: names such as
 // PhV.phsA or TotW, numbers, + - * /, < <= > >= == !=, and, or, not,
-// parentheses, min, max and abs. A comparison of different units is an error.
-// Further names and functions:
+// parentheses, min, max and abs. To compare or add different units is an error; a
+// number without a unit agrees with every one. Further names and functions:
 //
 //   - the names under with;
 //   - nominal_voltage (V) and rated_current (A) of the asset;
@@ -72,6 +72,7 @@ type Rule struct {
 	// Summary is the sentence that an operator reads, a Go template in which
 	// .asset, .device and .rule are names and a signal's name is its value:
 	// "Top oil of {{ .asset }} is {{ .TopOilTmp }} °C". printf formats values.
+	// Default "{{ .rule }} at {{ .asset }}".
 	Summary string `yaml:"summary"`
 }
 

@@ -120,7 +120,6 @@ func (e *Engine) Restore(state []byte) error {
 		i.firing, i.id, i.raised = a.ID != "", a.ID, a.Raised
 		if h := a.Hold; h != nil {
 			i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}
-			i.at = h.Last
 			e.in.restore(h.Inputs, e.slotOf)
 		}
 	}

@@ -73,6 +73,15 @@ func TestTheAlarmOfARemovedRuleIsCleared(t *testing.T) {
 	}
 }
 
+func TestNoAlarmIsClearedBeforeItWasRaised(t *testing.T) {
+	r := hot(t, byPoll, 0, 0)
+	r.oil(100, 99)
+	r.want("100 raised hot")
+	r.restart(Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95"})
+	r.oil(50, 20) // the clock was set back while the gateway was down
+	r.want("100 cleared hot")
+}
+
 func TestChanged(t *testing.T) {
 	r := hot(t, byPoll, time.Second, 0)
 	changed := func(want bool, after string) {

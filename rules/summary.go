@@ -10,6 +10,9 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
+// maxSummary bounds a summary in bytes, as written and as printed.
+const maxSummary = 500
+
 // summary is a rule's sentence for the operator. Of Go's templates it takes
 // fields and printf: a sentence needs no more, and every name can be checked.
 type summary struct {
@@ -18,6 +21,9 @@ type summary struct {
 }
 
 func parseSummary(text string) (*summary, error) {
+	if len(text) > maxSummary {
+		return nil, fmt.Errorf("it is %d bytes long, expected at most %d", len(text), maxSummary)
+	}
 	t, err := template.New("summary").Option("missingkey=error").Parse(text)
 	if err != nil {
 		return nil, err
@@ -91,8 +97,12 @@ func (s *scope) bindSummary(text *summary, rule string) (sentence, *fault) {
 		}
 		out.fields = append(out.fields, field{path, s.slot(found[0])})
 	}
-	if _, err := out.render(&s.inputs); err != nil {
+	printed, err := out.render(&s.inputs)
+	if err != nil {
 		return out, &fault{message: err.Error()}
+	}
+	if len(printed) > maxSummary {
+		return out, &fault{message: fmt.Sprintf("it prints %d bytes, expected at most %d", len(printed), maxSummary)}
 	}
 	return out, nil
 }

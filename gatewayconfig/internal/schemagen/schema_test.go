@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -28,9 +29,9 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 		Defs map[string]struct {
 			Properties           map[string]struct{ Description string }
 			AdditionalProperties *bool
-		} `yaml:"$defs"`
+		} `json:"$defs"`
 	}
-	if err := yaml.Unmarshal(firmware.Schema, &schema); err != nil {
+	if err := json.Unmarshal(firmware.Schema, &schema); err != nil {
 		t.Fatal(err)
 	}
 	if len(schema.Defs) < 10 {
