@@ -1,9 +1,11 @@
 package telemetry
 
 import (
+	"encoding/binary"
 	"encoding/csv"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -12,8 +14,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// fleet is 100 devices of 50 points, polled every second in one exchange each,
-// a millisecond or so late.
 const (
 	fleetDevices = 100
 	fleetPoints  = 50
@@ -26,11 +26,13 @@ type source struct {
 	value func(rng *rand.Rand, device, point, poll int) Value
 }
 
-func fleet(src source, polls int) []Sample {
+// fleet is what devices of 50 points say, each polled in one exchange that is
+// some 200 µs late.
+func fleet(src source, devices, polls int) []Sample {
 	rng := rand.New(rand.NewPCG(1, 2))
-	samples := make([]Sample, 0, fleetDevices*fleetPoints*polls)
+	samples := make([]Sample, 0, devices*fleetPoints*polls)
 	for poll := range polls {
-		for device := range fleetDevices {
+		for device := range devices {
 			at := Micros(1_790_000_000_000_000) + Micros(poll)*src.every + Micros(device)*10_000 + Micros(rng.ExpFloat64()*200)
 			for point := range fleetPoints {
 				samples = append(samples, Sample{Time: at, Signal: SignalID(1 + device*fleetPoints + point),
@@ -46,24 +48,34 @@ func rounded(v, places float64) float64 {
 	return math.Round(v*p) / p
 }
 
-func sources(tb testing.TB) []source {
-	volts := func(rng *rand.Rand) float64 { return 230 + rng.NormFloat64()*0.2 }
+const second = 1_000_000
+
+// voltage is 230 V with noise.
+func voltage(rng *rand.Rand) float64 { return 230 + rng.NormFloat64()*0.2 }
+
+var (
+	volts = source{"volts", second, func(rng *rand.Rand, _, _, _ int) Value { return FloatValue(rounded(voltage(rng), 1)) }}
+	// volts32 is volts as a float32 register gives them.
+	volts32 = source{"volts32", second, func(rng *rand.Rand, _, _, _ int) Value {
+		return FloatValue(float64(float32(rounded(voltage(rng), 1))))
+	}}
+	meters  = source{"meters", second, meterPoint}
+	noisy32 = source{"float32", second, func(rng *rand.Rand, _, _, _ int) Value { return FloatValue(float64(float32(voltage(rng)))) }}
+	noisy64 = source{"float64", second, func(rng *rand.Rand, _, _, _ int) Value { return FloatValue(voltage(rng)) }}
+)
+
+// simbench is the load of SimBench's profiles, in W to 0.1 W.
+func simbench(tb testing.TB) source {
 	load := loadProfiles(tb)
-	const second = 1_000_000
-	return []source{
-		{"simbench", 900 * second, func(_ *rand.Rand, device, point, poll int) Value {
-			profile := load[point%len(load)]
-			rated := 2000 + 100*float64(device)
-			return FloatValue(rounded(rated*profile[(device*37+point*11+poll)%len(profile)], 1))
-		}},
-		{"volts", second, func(rng *rand.Rand, _, _, _ int) Value { return FloatValue(rounded(volts(rng), 1)) }},
-		{"volts32", second, func(rng *rand.Rand, _, _, _ int) Value {
-			return FloatValue(float64(float32(rounded(volts(rng), 1))))
-		}},
-		{"meter", second, meterPoint},
-		{"float32", second, func(rng *rand.Rand, _, _, _ int) Value { return FloatValue(float64(float32(volts(rng)))) }},
-		{"float64", second, func(rng *rand.Rand, _, _, _ int) Value { return FloatValue(volts(rng)) }},
-	}
+	return source{"simbench", 900 * second, func(_ *rand.Rand, device, point, poll int) Value {
+		profile := load[point%len(load)]
+		rated := 2000 + 100*float64(device)
+		return FloatValue(rounded(rated*profile[(device*37+point*11+poll)%len(profile)], 1))
+	}}
+}
+
+func sources(tb testing.TB) []source {
+	return []source{simbench(tb), volts, volts32, meters, noisy32, noisy64}
 }
 
 // meterPoint is a meter whose points are of every sort: 12 voltages, 9 currents,
@@ -128,7 +140,7 @@ func eachFleet(b *testing.B, f func(b *testing.B, samples []Sample)) {
 		for _, src := range sources(b) {
 			b.Run(fmt.Sprintf("%s/polls=%d", src.name, polls), func(b *testing.B) {
 				b.ReportAllocs()
-				f(b, fleet(src, polls))
+				f(b, fleet(src, fleetDevices, polls))
 			})
 		}
 	}
@@ -137,10 +149,7 @@ func eachFleet(b *testing.B, f func(b *testing.B, samples []Sample)) {
 func BenchmarkEncodeBlock(b *testing.B) {
 	eachFleet(b, func(b *testing.B, samples []Sample) {
 		var e Encoder
-		block, err := e.AppendBlock(nil, TableRef{}, samples)
-		if err != nil {
-			b.Fatal(err)
-		}
+		var block []byte
 		for b.Loop() {
 			block, _ = e.AppendBlock(block[:0], TableRef{}, samples)
 		}
@@ -150,19 +159,113 @@ func BenchmarkEncodeBlock(b *testing.B) {
 
 func BenchmarkDecodeBlock(b *testing.B) {
 	eachFleet(b, func(b *testing.B, samples []Sample) {
-		var e Encoder
+		block, err := new(Encoder).AppendBlock(nil, TableRef{}, samples)
+		if err != nil {
+			b.Fatal(err)
+		}
 		var d Decoder
-		block, err := e.AppendBlock(nil, TableRef{}, samples)
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, out, err := d.Block(block, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
+		out := make([]Sample, 0, len(samples))
 		for b.Loop() {
 			_, out, _ = d.Block(block, out)
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(out)), "ns/sample")
+		reportSize(b, block, len(samples))
 	})
+}
+
+// BenchmarkEncodeColumns writes every signal as a column of its own, as a store
+// of one series' minutes does.
+func BenchmarkEncodeColumns(b *testing.B) {
+	eachFleet(b, func(b *testing.B, samples []Sample) {
+		samples = bySignal(samples)
+		polls := len(samples) / fleetDevices / fleetPoints
+		var e Encoder
+		var columns []byte
+		for b.Loop() {
+			columns = columns[:0]
+			for i := 0; i < len(samples); i += polls {
+				columns, _ = e.AppendColumn(columns, samples[i:i+polls])
+			}
+		}
+		reportSize(b, columns, len(samples))
+	})
+}
+
+// BenchmarkEncodeRows is the plain alternative: signal, time, value and quality
+// in 22 bytes.
+func BenchmarkEncodeRows(b *testing.B) {
+	eachFleet(b, func(b *testing.B, samples []Sample) {
+		var rows []byte
+		for b.Loop() {
+			rows = rows[:0]
+			for _, s := range samples {
+				rows = binary.LittleEndian.AppendUint32(rows, uint32(s.Signal))
+				rows = binary.LittleEndian.AppendUint64(rows, uint64(s.Time))
+				rows = binary.LittleEndian.AppendUint64(rows, s.Value.bits)
+				rows = binary.LittleEndian.AppendUint16(rows, uint16(s.Quality))
+			}
+		}
+		reportSize(b, rows, len(samples))
+	})
+}
+
+// BenchmarkEncodeGorilla is the usual alternative for floats, after Pelkonen et
+// al., Gorilla (VLDB 2015): times as differences of differences, values as XOR,
+// a stream for each signal, and no quality.
+func BenchmarkEncodeGorilla(b *testing.B) {
+	eachFleet(b, func(b *testing.B, samples []Sample) {
+		samples = bySignal(samples)
+		var w bitWriter
+		for b.Loop() {
+			w.dst = w.dst[:0]
+			for i := 0; i < len(samples); {
+				first := i
+				for i < len(samples) && samples[i].Signal == samples[first].Signal {
+					i++
+				}
+				w.gorilla(samples[first:i])
+				w.dst = w.bytes()
+			}
+		}
+		reportSize(b, w.dst, len(samples))
+	})
+}
+
+func (w *bitWriter) gorilla(samples []Sample) {
+	w.bits(uint64(samples[0].Time), 64)
+	w.bits(samples[0].Value.bits, 64)
+	var delta uint64
+	leading, trailing := 64, 0
+	for i := 1; i < len(samples); i++ {
+		d := uint64(samples[i].Time - samples[i-1].Time)
+		switch dod := zigzag(d - delta); {
+		case dod == 0:
+			w.bits(0, 1)
+		case dod < 1<<7:
+			w.bits(1, 2)
+			w.bits(dod, 7)
+		case dod < 1<<12:
+			w.bits(3, 3)
+			w.bits(dod, 12)
+		default:
+			w.bits(7, 3)
+			w.bits(dod, 64)
+		}
+		delta = d
+
+		xor := samples[i].Value.bits ^ samples[i-1].Value.bits
+		if xor == 0 {
+			w.bits(0, 1)
+			continue
+		}
+		l, t := min(bits.LeadingZeros64(xor), 31), bits.TrailingZeros64(xor)
+		if l >= leading && t >= trailing {
+			w.bits(1, 2)
+		} else {
+			leading, trailing = l, t
+			w.bits(3, 2)
+			w.bits(uint64(l), 5)
+			w.bits(uint64(63-l-t), 6)
+		}
+		w.bits(xor>>trailing, uint(64-leading-trailing))
+	}
 }

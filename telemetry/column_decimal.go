@@ -63,7 +63,7 @@ func (r precision) integers(out, floats []uint64, hint uint8) (k uint8, ok bool)
 		n, ok := r.integer(floats[i], pow10[k], r.limit)
 		if !ok {
 			least, ok := r.exponent(floats[i])
-			if !ok || least <= k && k != hint || least == k {
+			if !ok || least <= k && k != hint {
 				return 0, false
 			}
 			// From here on k only grows.

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-var errShort = errors.New("cut short")
+var errShort = errors.New("cut short, or a number of more than 64 bits")
 
 // columnReader reads what a columnWriter wrote. Its memory is reused.
 type columnReader struct {
@@ -81,7 +81,7 @@ func (r *columnReader) column(out []Sample, signal SignalID, total int) ([]Sampl
 func (r *columnReader) readTimes(limit, total int) ([]Micros, error) {
 	if r.bits.bit() {
 		if r.current < 0 {
-			return nil, fmt.Errorf("the first column has no times")
+			return nil, errors.New("the first column has no times")
 		}
 		return r.limited(limit)
 	}

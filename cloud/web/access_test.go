@@ -33,18 +33,18 @@ func TestAccessible(t *testing.T) {
 	}
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
 			for _, s := range screens {
 				name := fmt.Sprintf("%s-%s-%d", s.name, theme, width)
 				b.visit(f, s.path)
 				b.await(s.ready)
 				if s.act != "" {
-					b.do(chromedp.Evaluate[chromedp.Void](s.act))
+					b.Do(chromedp.Evaluate[chromedp.Void](s.act))
 				}
 				if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 					t.Errorf("%s: %d px wider than the screen", name, over)
 				}
-				b.do(chromedp.Evaluate[chromedp.Void](string(axe)))
+				b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
 				for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
 					r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
 					t.Errorf("%s: %s", name, v)
@@ -66,16 +66,16 @@ func prefer(feature, value string) chromedp.Action[chromedp.Void] {
 
 // shoot leaves a picture where BUSBAR_SHOTS says.
 func (b *tab) shoot(name string) {
-	b.t.Helper()
+	b.T.Helper()
 	dir := os.Getenv("BUSBAR_SHOTS")
 	if dir == "" {
 		return
 	}
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(b.Ctx, chromedp.FullScreenshot(100))
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 }

@@ -54,8 +54,8 @@ func TestAcknowledge(t *testing.T) {
 	b.click("[data-alarm-id=a1] [data-testid=ack]")
 	b.click("[data-testid=ack-submit]")
 	b.await(`document.querySelector("[data-testid=ack-error]").innerText.includes("Enter your name")`)
-	b.do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "Ana"))
-	b.do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-comment]"), "crew called"))
+	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "Ana"))
+	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-comment]"), "crew called"))
 	b.click("[data-testid=ack-submit]")
 	b.await(`!document.querySelector("[data-testid=ack-dialog]")`)
 	b.await(`document.querySelector("[data-alarm-id=a1]")?.dataset.state === "acknowledged"`)
@@ -77,7 +77,7 @@ func TestAcknowledgeRefused(t *testing.T) {
 	b := open(t, f, "/")
 
 	b.click("[data-alarm-id=a2] [data-testid=ack]")
-	b.do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "nobody"))
+	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "nobody"))
 	b.click("[data-testid=ack-submit]")
 	b.await(`document.querySelector("[data-testid=ack-error]").innerText.includes("validation failed")`)
 
@@ -87,7 +87,7 @@ func TestAcknowledgeRefused(t *testing.T) {
 	b.click("[data-testid=ack-cancel]")
 	b.await(`!document.querySelector("[data-testid=ack-dialog]")`)
 	b.await(`document.querySelector("[data-alarm-id=a2]")?.dataset.state === "acknowledged"`)
-	b.forgive("status of 422", "status of 409")
+	b.Forgive("status of 422", "status of 409")
 }
 
 func TestKeyboardOnly(t *testing.T) {
@@ -99,17 +99,17 @@ func TestKeyboardOnly(t *testing.T) {
 		if i == 20 {
 			t.Fatal("20 tabs don't reach the Acknowledge button")
 		}
-		b.do(chromedp.KeyEvent(kb.Tab))
+		b.Do(chromedp.KeyEvent(kb.Tab))
 	}
 	if outline := get[string](b, `getComputedStyle(document.activeElement).outlineStyle`); outline != "solid" {
 		t.Errorf("the focused button's outline is %q", outline)
 	}
-	b.do(chromedp.KeyEvent(kb.Enter))
+	b.Do(chromedp.KeyEvent(kb.Enter))
 	b.await(`document.activeElement?.dataset.testid === "ack-name"`)
-	b.do(chromedp.KeyEvent("Ana"), chromedp.KeyEvent(kb.Enter))
+	b.Do(chromedp.KeyEvent("Ana"), chromedp.KeyEvent(kb.Enter))
 	b.await(`document.querySelector("[data-alarm-id=x]")?.dataset.state === "acknowledged"`)
 	b.await(`document.activeElement?.dataset.testid === "alarm-link"`)
-	b.do(chromedp.KeyEvent(kb.Enter))
+	b.Do(chromedp.KeyEvent(kb.Enter))
 	b.await(`document.querySelector("[data-testid=alarm-detail]")`)
 }
 
@@ -119,7 +119,7 @@ func TestRowsStayUnderThePointer(t *testing.T) {
 	b := open(t, f, "/")
 	b.await(fmt.Sprintf(rowsAre, "low"))
 	at := get[[]float64](b, `(r => [r.x + 20, r.y + 20])(document.querySelector("[data-alarm-id=low]").getBoundingClientRect())`)
-	b.do(chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
+	b.Do(chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 
 	f.raise(alarm{ID: "new", Priority: "critical", Asset: "a", Device: "d", Summary: "Dead"})
 	b.await(`document.querySelector("[data-testid=new-alarms]")?.innerText.startsWith("1 new alarm, highest priority critical")`)
@@ -151,7 +151,7 @@ func TestReconnectResumes(t *testing.T) {
 	}
 	b.shoot("reconnecting")
 	b.click("[data-alarm-id=before] [data-testid=ack]")
-	b.do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "Ana"))
+	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "Ana"))
 	b.click("[data-testid=ack-submit]")
 	b.await(`document.querySelector("[data-testid=ack-error]").innerText.includes("not acknowledged")`)
 	b.click("[data-testid=ack-cancel]")
@@ -167,7 +167,7 @@ func TestReconnectResumes(t *testing.T) {
 	}
 	f.raise(alarm{ID: "after", Priority: "low", Asset: "a", Device: "d", Summary: "After"})
 	b.await(fmt.Sprintf(rowsAre, "during after"))
-	b.forgive("net::ERR_")
+	b.Forgive("net::ERR_")
 }
 
 func TestResyncReloads(t *testing.T) {
@@ -235,7 +235,7 @@ func TestAlarmDetail(t *testing.T) {
 	f.clear("a1")
 	b.await(`document.querySelector("[data-testid=history-item][data-action=cleared]")`)
 
-	b.do(chromedp.Navigate(f.url() + "/alarms/none"))
+	b.Do(chromedp.Navigate(f.url() + "/alarms/none"))
 	b.await(`document.body.innerText.includes("There is no alarm none.")`)
-	b.forgive("status of 404")
+	b.Forgive("status of 404")
 }

@@ -24,7 +24,7 @@ func TestSignalsAreLive(t *testing.T) {
 	b.click("[data-series='1'] button")
 	b.await(`document.querySelector("[data-testid=signal-panel] [data-testid=plot]")?.dataset.points > 500`)
 	b.await(`location.search === "?series=1"`)
-	b.do(chromedp.KeyEvent(kb.Escape))
+	b.Do(chromedp.KeyEvent(kb.Escape))
 	b.await(`!document.querySelector("[data-testid=signal-panel]")`)
 	b.await(`document.activeElement?.closest("[data-series]")?.dataset.series === "1"`)
 
@@ -48,12 +48,12 @@ func TestTenThousandSignals(t *testing.T) {
 	if n := drawn(); n == 0 || n > 80 {
 		t.Errorf("%d rows drawn at the top", n)
 	}
-	b.do(chromedp.Evaluate[chromedp.Void](`window.scrollTo(0, document.querySelector("[data-testid=signal-list]").offsetHeight / 2)`))
+	b.Do(chromedp.Evaluate[chromedp.Void](`window.scrollTo(0, document.querySelector("[data-testid=signal-list]").offsetHeight / 2)`))
 	b.await(`(r => r.top > 0 && r.bottom < innerHeight)([...document.querySelectorAll("[data-testid=signal-row]")].at(-20).getBoundingClientRect())`)
 	if n := drawn(); n == 0 || n > 80 {
 		t.Errorf("%d rows drawn in the middle", n)
 	}
-	b.do(chromedp.Evaluate[chromedp.Void](`window.scrollTo(0, 0)`))
+	b.Do(chromedp.Evaluate[chromedp.Void](`window.scrollTo(0, 0)`))
 	ms := get[float64](b, `new Promise(done => {
 		const from = performance.now();
 		const input = document.querySelector("[data-testid=signal-filter]");

@@ -50,7 +50,7 @@ func run(dir string) error {
 	return nil
 }
 
-// vendored maps what the sources import to the copy under vendor.
+// vendored maps what the sources import to the copy under third_party.
 var vendored = map[string]string{
 	"preact":               "preact/dist/preact.mjs",
 	"preact/hooks":         "preact/hooks/dist/hooks.mjs",
@@ -70,7 +70,7 @@ func build(dir string) (map[string][]byte, error) {
 	}
 	alias := map[string]string{}
 	for name, file := range vendored {
-		alias[name] = filepath.Join(root, "vendor", filepath.FromSlash(file))
+		alias[name] = filepath.Join(root, "third_party", filepath.FromSlash(file))
 	}
 	result := api.Build(api.BuildOptions{
 		AbsWorkingDir:     root,
@@ -115,20 +115,20 @@ func build(dir string) (map[string][]byte, error) {
 		return nil, fmt.Errorf("src/index.html names a file that the build doesn't make: %.30s", page[i:])
 	}
 	files["index.html"] = page
-	files["assets/licenses.txt"], err = licenses(filepath.Join(root, "vendor"))
+	files["assets/licenses.txt"], err = licenses(filepath.Join(root, "third_party"))
 	return files, err
 }
 
 // licenses joins the licence texts of everything vendored.
-func licenses(vendor string) ([]byte, error) {
-	found, err := fs.Glob(os.DirFS(vendor), "*/LICENSE")
+func licenses(dir string) ([]byte, error) {
+	found, err := fs.Glob(os.DirFS(dir), "*/LICENSE")
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(found)
 	var all bytes.Buffer
 	for _, name := range found {
-		text, err := os.ReadFile(filepath.Join(vendor, filepath.FromSlash(name)))
+		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,145 @@
+// Package browser drives a real Chromium in tests.
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+var chromium = sync.OnceValue(func() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			return found
+		}
+	}
+	return ""
+})
+
+// Tab is one tab of a browser that ends with the test.
+type Tab struct {
+	T   testing.TB
+	Ctx context.Context
+
+	mu       sync.Mutex
+	messages []string
+}
+
+// New starts a browser. Without Chromium the test fails under CI and is skipped
+// elsewhere.
+func New(t testing.TB) *Tab {
+	t.Helper()
+	if chromium() == "" {
+		const missing = "no Chromium found: apt-get install chromium"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium()), chromedp.NoSandbox,
+		chromedp.Flag("lang", "en-GB"), chromedp.WindowSize(1280, 800))
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &Tab{T: t, Ctx: ctx}
+	b.Do(chromedp.EmulateViewport(1280, 800))
+	if err := chromedp.Listen(ctx, b.listen); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *Tab) listen(ev any) {
+	var text string
+	switch ev := ev.(type) {
+	case *runtime.EventExceptionThrown:
+		text = fmt.Sprintf("%s %v", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception)
+	case *runtime.EventConsoleAPICalled:
+		text = string(ev.Type)
+		for _, arg := range ev.Args {
+			text += " " + string(arg.Value)
+		}
+	case *cdplog.EventEntryAdded:
+		text = fmt.Sprintf("%s: %s %s", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL)
+	default:
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages = append(b.messages, text)
+}
+
+// Forgive drops what the browser logged and that contains any of these.
+func (b *Tab) Forgive(expected ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var rest []string
+	for _, m := range b.messages {
+		known := false
+		for _, e := range expected {
+			known = known || strings.Contains(m, e)
+		}
+		if !known {
+			rest = append(rest, m)
+		}
+	}
+	b.messages = rest
+}
+
+// Do takes steps, for at most half a minute.
+func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
+	b.T.Helper()
+	ctx, cancel := context.WithTimeout(b.Ctx, 30*time.Second)
+	if chromedp.FromContext(b.Ctx).Browser == nil {
+		cancel()
+		ctx, cancel = b.Ctx, func() {}
+	}
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.T.Fatal(err)
+	}
+}
+
+// Get evaluates a JavaScript expression.
+func Get[T any](b *Tab, expression string) T {
+	b.T.Helper()
+	ctx, cancel := context.WithTimeout(b.Ctx, 30*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.T.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// Await waits until a JavaScript expression is true. (chromedp's own Poll
+// builds a function from a string, which the page's policy forbids.)
+func (b *Tab) Await(within time.Duration, condition string) {
+	b.T.Helper()
+	deadline := time.Now().Add(within)
+	for !Get[bool](b, "!!("+condition+")") {
+		if time.Now().After(deadline) {
+			b.T.Fatalf("waited in vain for %s; the page says:\n%s", condition, Get[string](b, "document.body.innerText"))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// Messages is what the page wrote to the browser's log so far, errors and
+// violations of its content security policy among it.
+func (b *Tab) Messages() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.messages)
+}
