@@ -9,17 +9,19 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/busbar/busbar/cloud/client"
 )
 
 // story tells what happens and keeps what the summary needs.
 type story struct {
 	options Options
 	setup   setup
-	cloud   client
+	cloud   client.Client
 	began   time.Time
 
 	mu           sync.Mutex
-	alarms       map[string]alarm
+	alarms       map[string]client.Alarm
 	raised       int
 	cleared      int
 	acknowledged int
@@ -29,8 +31,8 @@ type story struct {
 func newStory(o Options, s setup) *story {
 	return &story{
 		options: o, setup: s, began: time.Now(),
-		cloud:  newClient("http://" + o.Console),
-		alarms: map[string]alarm{},
+		cloud:  client.New("http://" + o.Console),
+		alarms: map[string]client.Alarm{},
 	}
 }
 
@@ -48,7 +50,7 @@ func (s *story) awaitConsole(ctx context.Context, running *processes) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if l, err := s.cloud.ledger(ctx); err == nil && l.Stored > 0 {
+		if l, err := s.cloud.Ledger(ctx); err == nil && l.Stored > 0 {
 			s.say("six meters are read; their first samples are stored")
 			return nil
 		}
@@ -69,12 +71,12 @@ func (s *story) awaitConsole(ctx context.Context, running *processes) error {
 
 // watchAlarms follows the console's stream as a browser would.
 func (s *story) watchAlarms(ctx context.Context) {
-	s.cloud.follow(ctx, func(a alarm) {
+	s.cloud.Follow(ctx, func(a client.Alarm) {
 		received := time.Now()
 		s.mu.Lock()
 		before, known := s.alarms[a.ID]
 		s.alarms[a.ID] = a
-		latency := received.Sub(time.UnixMicro(a.DecidedUS))
+		latency := received.Sub(time.UnixMicro(a.Decided))
 		changed := !known || before.Active != a.Active
 		if changed {
 			if a.Active {
@@ -104,8 +106,8 @@ func (s *story) watchAlarms(ctx context.Context) {
 	})
 }
 
-func (s *story) acknowledge(ctx context.Context, a alarm) {
-	if err := s.cloud.acknowledge(ctx, a.ID); err != nil && ctx.Err() == nil {
+func (s *story) acknowledge(ctx context.Context, a client.Alarm) {
+	if err := s.cloud.Acknowledge(ctx, a.ID, "demo operator", "acknowledged by the demo"); err != nil && ctx.Err() == nil {
 		s.say("the alarm could not be acknowledged: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/busbar/busbar/cloud/client"
 )
 
 // Summary is how the story came out.
@@ -95,13 +97,13 @@ func (s *story) judgeAlarms(sum *Summary) {
 }
 
 // settle waits until the store holds what the gateway says it has committed.
-func (s *story) settle() (l ledger, err error) {
+func (s *story) settle() (l client.Ledger, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpTime)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		latest, askErr := s.cloud.ledger(ctx)
+		latest, askErr := s.cloud.Ledger(ctx)
 		if askErr == nil {
 			l, err = latest, nil
 			if l.Complete {

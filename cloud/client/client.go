@@ -1,4 +1,5 @@
-package demo
+// Package client talks to the cloud's API as a program.
+package client
 
 import (
 	"bufio"
@@ -12,15 +13,16 @@ import (
 	"time"
 )
 
-// client is the little of the cloud's API that the story needs.
-type client struct {
+// Client is safe for concurrent use.
+type Client struct {
 	base string
-	http *http.Client
 }
 
-func newClient(base string) client { return client{base, &http.Client{}} }
+// New makes a client of the cloud at base, such as http://127.0.0.1:8080.
+func New(base string) Client { return Client{base} }
 
-type alarm struct {
+// Alarm is one occurrence of a condition, after its last transition.
+type Alarm struct {
 	ID             string `json:"id"`
 	Rule           string `json:"rule"`
 	Asset          string `json:"asset"`
@@ -29,16 +31,18 @@ type alarm struct {
 	Active         bool   `json:"active"`
 	Acknowledged   bool   `json:"acknowledged"`
 	AcknowledgedBy string `json:"acknowledged_by"`
-	DecidedUS      int64  `json:"decided_us"`
+	// Decided is when the gateway raised it, µs UTC.
+	Decided int64 `json:"decided_us"`
 }
 
-// ledger adds up the gateways' telemetry.
-type ledger struct {
-	Expected, Received, Lost, Duplicates, Stored int64
-	Complete                                     bool // every epoch's expectation is known, and met or explained
+// Ledger adds up the samples of all gateways.
+type Ledger struct {
+	Expected, Received, Lost, Stored int64
+	Duplicates                       int64 // records that came again and were filtered out
+	Complete                         bool  // every epoch has ended, and all it committed was received
 }
 
-func (c client) get(ctx context.Context, path string, into any) error {
+func (c Client) get(ctx context.Context, path string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return err
@@ -46,8 +50,8 @@ func (c client) get(ctx context.Context, path string, into any) error {
 	return c.do(request, into)
 }
 
-func (c client) do(request *http.Request, into any) error {
-	response, err := c.http.Do(request)
+func (c Client) do(request *http.Request, into any) error {
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
@@ -62,7 +66,8 @@ func (c client) do(request *http.Request, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-func (c client) ledger(ctx context.Context) (ledger, error) {
+// Ledger asks for the completeness of everything, and has the store count.
+func (c Client) Ledger(ctx context.Context) (Ledger, error) {
 	var answer struct {
 		Gateways []struct {
 			Stored int64 `json:"stored"`
@@ -76,9 +81,9 @@ func (c client) ledger(ctx context.Context) (ledger, error) {
 		} `json:"gateways"`
 	}
 	if err := c.get(ctx, "/api/v1/gateways?stored=true", &answer); err != nil {
-		return ledger{}, err
+		return Ledger{}, err
 	}
-	l := ledger{Complete: true}
+	l := Ledger{Complete: true}
 	for _, g := range answer.Gateways {
 		l.Stored += g.Stored
 		for _, e := range g.Epochs {
@@ -99,8 +104,9 @@ func (c client) ledger(ctx context.Context) (ledger, error) {
 	return l, nil
 }
 
-func (c client) acknowledge(ctx context.Context, id string) error {
-	body, err := json.Marshal(map[string]string{"by": "demo operator", "comment": "acknowledged by the demo"})
+// Acknowledge takes notice of an alarm in the name of by.
+func (c Client) Acknowledge(ctx context.Context, id, by, comment string) error {
+	body, err := json.Marshal(map[string]string{"by": by, "comment": comment})
 	if err != nil {
 		return err
 	}
@@ -109,12 +115,12 @@ func (c client) acknowledge(ctx context.Context, id string) error {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	return c.do(request, &alarm{})
+	return c.do(request, &Alarm{})
 }
 
-// follow calls f for each alarm transition until ctx ends, and takes up the
-// stream where it was when the cloud has been away.
-func (c client) follow(ctx context.Context, f func(alarm)) {
+// Follow calls f for each transition of an alarm, from the first ever, until ctx
+// ends. It takes up the stream where it was when the cloud has been away.
+func (c Client) Follow(ctx context.Context, f func(Alarm)) {
 	last := "0"
 	for ctx.Err() == nil {
 		c.followOnce(ctx, &last, f)
@@ -125,13 +131,13 @@ func (c client) follow(ctx context.Context, f func(alarm)) {
 	}
 }
 
-func (c client) followOnce(ctx context.Context, last *string, f func(alarm)) {
+func (c Client) followOnce(ctx context.Context, last *string, f func(Alarm)) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/v1/stream", nil)
 	if err != nil {
 		return
 	}
 	request.Header.Set("Last-Event-ID", *last)
-	response, err := c.http.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return
 	}
@@ -153,7 +159,7 @@ func (c client) followOnce(ctx context.Context, last *string, f func(alarm)) {
 			if lines.Text() != "" {
 				continue // a comment
 			}
-			var a alarm
+			var a Alarm
 			if event == "alarm" && json.Unmarshal([]byte(data), &a) == nil {
 				f(a)
 			}
