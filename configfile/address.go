@@ -49,6 +49,10 @@ func plain(t *token.Token) bool {
 	return false
 }
 
+func quoted(t *token.Token) bool {
+	return t.Type == token.DoubleQuoteType || t.Type == token.SingleQuoteType
+}
+
 // follows reports whether a plain scalar begins right behind token i.
 func follows(tokens token.Tokens, i int) bool {
 	if i+1 >= len(tokens) || !plain(tokens[i+1]) {

@@ -239,6 +239,9 @@ s.yaml:4:7: "*" begins a YAML anchor or alias, which is not supported; write the
 s.yaml:6:11: "!" begins a YAML tag, which is not supported; if it begins text, put the text in quotes
       - name: !on
               ^`},
+		"a tag at the end": {"id: a\nkey: !", `s.yaml:2:6: "!" begins a YAML tag, which is not supported; if it begins text, put the text in quotes
+    key: !
+         ^`},
 		"tab": {"id: a\npoints:\n\t- name: b\n", `s.yaml:3:1: this is not YAML: a tab can't indent, expected spaces
      - name: b
     ^`},
@@ -278,13 +281,19 @@ s.yaml:3:15: ":" needs a space behind it to end a key; if it is part of a text, 
 func TestBounds(t *testing.T) {
 	many := func(s string, n int) string { return strings.Repeat(s, n) }
 	for name, c := range map[string]struct{ src, want string }{
-		"bytes":    {many("#", maxBytes+1), "bytes, expected at most"},
-		"brackets": {"key: " + many("[", 1<<16), "nested deeper than 64 levels"},
-		"braces":   {"key: " + many("{a: ", 1<<16), "nested deeper than 64 levels"},
-		"dashes":   {many("- ", 1<<16), "nested deeper than 64 levels"},
-		"keys":     {many("a: 1\n", 1<<14), "more than 1000 keys in one mapping"},
-		"absent":   {many("- a:\n", 1<<14), "more than 1000 keys and list entries have no value"},
-		"tags":     {"key: " + many("! ", 1<<16), "YAML tag"},
+		"bytes":                 {many("#", maxBytes+1), "bytes, expected at most"},
+		"brackets":              {"key: " + many("[", 1<<16), "nested deeper than 64 levels"},
+		"braces":                {"key: " + many("{a: ", 1<<16), "nested deeper than 64 levels"},
+		"dashes":                {many("- ", 1<<16), "nested deeper than 64 levels"},
+		"keys":                  {many("a: 1\n", 1<<14), "more than 1000 keys in one mapping"},
+		"absent":                {many("- a:\n", 1<<14), "more than 1000 keys and list entries have no value"},
+		"closing":               {many("]", 1<<16), `"]" closes nothing`},
+		"bare keys":             {"with: {" + many("a, ", 1<<14) + "}", "more than 1000 keys and list entries have no value"},
+		"absent in braces":      {"with: {" + many("a: , ", 1<<14) + "}", "more than 1000 keys and list entries have no value"},
+		"absent in many braces": {"points: [" + many("{a: }, ", 1<<14) + "]", "more than 1000 keys and list entries have no value"},
+		"quoted bare keys":      {"with: {" + many("'a', ", 1<<14) + "}", "more than 1000 keys and list entries have no value"},
+		"a mistake before much": {"with: {" + many("[], ", 1<<15) + "}", "this is not YAML"},
+		"tags":                  {"key: " + many("! ", 1<<16), "YAML tag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s station
@@ -293,6 +302,18 @@ func TestBounds(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestLongLists(t *testing.T) {
+	var got struct {
+		Plain  []uint16 `yaml:"plain"`
+		Quoted []string `yaml:"quoted"`
+		Block  []uint16 `yaml:"block"`
+	}
+	src := "plain: [" + strings.Repeat("1, ", 5000) + "1]\nquoted: [" + strings.Repeat("'a', ", 5000) + "]\nblock:\n" + strings.Repeat("- 1\n", 5000)
+	if _, err := Decode("s.yaml", []byte(src), &got); err != nil || len(got.Plain) != 5001 || len(got.Quoted) != 5000 || len(got.Block) != 5000 {
+		t.Errorf("%v, %d, %d, %d", err, len(got.Plain), len(got.Quoted), len(got.Block))
 	}
 }
 

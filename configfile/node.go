@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/token"
 )
 
 type kind uint8
@@ -96,7 +95,7 @@ func (f *File) convert(from ast.Node, path string) *node {
 	case ast.ScalarNode:
 		t := v.GetToken()
 		n.kind, n.text = scalar, t.Value
-		n.quoted = t.Type == token.DoubleQuoteType || t.Type == token.SingleQuoteType
+		n.quoted = quoted(t)
 	default:
 		f.breakAt(n.position, path, "this form of YAML is not supported (%s)", from.Type())
 	}

@@ -41,20 +41,22 @@ func (f *File) parse(src []byte) {
 		}
 	}
 
-	tokens := joinAddresses(lexer.Tokenize(text))
+	// The lexer drops a tag that ends with the file.
+	tokens := joinAddresses(lexer.Tokenize(text + "\n"))
 	if !f.acceptable(tokens) {
 		return
 	}
 	tree, err := parseTokens(tokens)
 	if err != nil {
-		at := position{}
-		message := err.Error()
-		var located yaml.Error
-		if errors.As(err, &located) {
+		at, message := position{}, ""
+		// Only the message: Error would draw the file, in quadratic time.
+		if located, ok := errors.AsType[yaml.Error](err); ok {
 			message = located.GetMessage()
 			if t := located.GetToken(); t != nil {
 				at = place(t)
 			}
+		} else {
+			message = err.Error()
 		}
 		whole(at, "this is not YAML: %s", plainSpeech(message))
 		return
@@ -118,8 +120,9 @@ func (f *File) acceptable(tokens token.Tokens) bool {
 	}
 	type level struct{ column, keys int }
 	var block []level
-	flow, absent, lastLine := 0, 0, 0
-	glued := func(i int) bool { return flow > 0 && i > 0 && plain(tokens[i-1]) && follows(tokens, i) }
+	var flow []token.Type // the brackets and braces that are open
+	absent, lastLine := 0, 0
+	glued := func(i int) bool { return len(flow) > 0 && i > 0 && plain(tokens[i-1]) && follows(tokens, i) }
 	for i, t := range tokens {
 		if t.Type == token.CommentType {
 			continue
@@ -148,14 +151,18 @@ func (f *File) acceptable(tokens token.Tokens) bool {
 				reject(t, `":" needs a space behind it to end a key; if it is part of a text, put the text in quotes`)
 			}
 		case token.MappingStartType, token.SequenceStartType:
-			flow++
+			flow = append(flow, t.Type)
 		case token.MappingEndType, token.SequenceEndType:
-			flow = max(flow-1, 0)
+			if len(flow) == 0 {
+				reject(t, "%q closes nothing", t.Value)
+				return false
+			}
+			flow = flow[:len(flow)-1]
 		}
 
 		first := t.Position.Line != lastLine
 		lastLine = t.Position.Line
-		if flow == 0 && (first || t.Type == token.SequenceEntryType || len(block) > 0 && tokens[i-1].Type == token.SequenceEntryType) {
+		if len(flow) == 0 && (first || t.Type == token.SequenceEntryType || len(block) > 0 && tokens[i-1].Type == token.SequenceEntryType) {
 			column := t.Position.Column
 			for len(block) > 0 && block[len(block)-1].column > column {
 				block = block[:len(block)-1]
@@ -164,15 +171,15 @@ func (f *File) acceptable(tokens token.Tokens) bool {
 				block = append(block, level{column: column})
 			}
 		}
-		opensValue := t.Type == token.MappingValueType || t.Type == token.SequenceEntryType
-		if opensValue && (i+1 == len(tokens) || tokens[i+1].Position.Line != t.Position.Line && tokens[i+1].Position.Column <= t.Position.Column) {
+		inBraces := len(flow) > 0 && flow[len(flow)-1] == token.MappingStartType
+		if leavesOut(tokens, i, inBraces) {
 			absent++
 		}
-		if t.Type == token.MappingValueType && flow == 0 && len(block) > 0 {
+		if t.Type == token.MappingValueType && len(flow) == 0 && len(block) > 0 {
 			block[len(block)-1].keys++
 		}
 		switch {
-		case flow+len(block) > maxDepth:
+		case len(flow)+len(block) > maxDepth:
 			reject(t, "values are nested deeper than %d levels", maxDepth)
 			return false
 		case absent > maxAbsent:
@@ -184,4 +191,20 @@ func (f *File) acceptable(tokens token.Tokens) bool {
 		}
 	}
 	return len(f.errs) == 0
+}
+
+// leavesOut reports whether token i is followed by nothing where YAML has a
+// value.
+func leavesOut(tokens token.Tokens, i int, inBraces bool) bool {
+	t := tokens[i]
+	opens := t.Type == token.MappingValueType || t.Type == token.SequenceEntryType
+	if i+1 == len(tokens) {
+		return opens
+	}
+	next := tokens[i+1]
+	switch next.Type {
+	case token.CollectEntryType, token.MappingEndType, token.SequenceEndType:
+		return opens || inBraces && i > 0 && (plain(t) || quoted(t)) && tokens[i-1].Type != token.MappingValueType
+	}
+	return opens && next.Position.Line != t.Position.Line && next.Position.Column <= t.Position.Column
 }

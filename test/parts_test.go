@@ -199,16 +199,10 @@ func TestGatewayWaitsForTheLogAcrossItsOwnRestart(t *testing.T) {
 func (s site) awaitWaiting(t *testing.T, records int) {
 	t.Helper()
 	await(t, "records wait in the buffer", 20*time.Second, func() bool {
-		response, err := http.Get("http://" + s.status + "/metrics")
-		if err != nil {
+		if !reachable(s.status) {
 			return false
 		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			return false
-		}
-		for line := range strings.Lines(string(body)) {
+		for line := range strings.Lines(get(t, "http://"+s.status+"/metrics")) {
 			var n int
 			if _, err := fmt.Sscanf(line, `busbar_gateway_buffer_waiting_records{stream="telemetry"} %d`, &n); err == nil {
 				return n >= records

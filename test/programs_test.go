@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,10 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(readerAddresses); spec != "" {
+		readOnly(spec)
+		return
+	}
 	dir, err := os.MkdirTemp("", "busbar-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -96,6 +102,45 @@ func (p *program) stop() {
 func (p *program) kill() {
 	p.cmd.Process.Kill()
 	<-p.done
+}
+
+// startReader starts this test binary as the process that TestMain turns into
+// readOnly, until the test ends.
+func startReader(t testing.TB) (pid int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+// get fetches a page.
+func get(t testing.TB, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// reachable reports whether something listens at the address.
+func reachable(address string) bool {
+	conn, err := net.Dial("tcp", address)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
 }
 
 // call runs a program to its end.

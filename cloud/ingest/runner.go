@@ -81,9 +81,7 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	s := newSession(r, offsets)
 	var kept time.Time
 	for due := time.Now(); ; {
-		pollCtx, cancel := context.WithDeadline(ctx, due)
-		records, err := reader.Poll(pollCtx, pollLimit)
-		cancel()
+		records, err := reader.Poll(ctx, time.Until(due), pollLimit)
 		var truncated *log.TruncatedError
 		switch {
 		case ctx.Err() != nil:
@@ -99,12 +97,14 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		if s.batch.stats.Samples < uint64(r.cfg.MaxSamples) && time.Now().Before(due) {
 			continue
 		}
-		if err := s.flush(ctx); err != nil {
-			return err
+		if !s.batch.empty() {
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+			ok()
 		}
 		due = time.Now().Add(r.cfg.FlushEvery)
 		r.stats.update(func(st *Stats) { st.Lag = reader.Lag() })
-		ok()
 		if time.Since(kept) < keepHouse {
 			continue
 		}

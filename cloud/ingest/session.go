@@ -204,22 +204,23 @@ func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
 		return err
 	}
 	named := map[tableKey]bool{}
-	var births []record.Birth
 	for _, r := range records {
 		if r.Value != nil {
 			b, key, err := parseBirth(r.Value)
 			if err != nil {
 				s.quarantine(r, store.CorruptBirth, err)
 			} else {
-				births, named[key] = append(births, b), true
+				s.batch.births = append(s.batch.births, b)
+				s.batch.stats.Births++
+				named[key] = true
 			}
 		}
 		s.batch.read(r.Topic, r.Partition, r.Offset)
-	}
-	s.batch.births = births
-	s.batch.stats.Births = uint64(len(births))
-	if err := s.flush(ctx); err != nil {
-		return err
+		// One part a transaction: writing thousands of series takes as long as
+		// others may wait.
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
 	}
 	for key := range named {
 		if err := s.unpark(ctx, key); err != nil {

@@ -13,7 +13,7 @@ import (
 // EmbeddedOptions say where the embedded broker listens and keeps its log.
 type EmbeddedOptions struct {
 	Listen string // an address of this machine and a port; clients are told this address
-	Dir    string // created if missing
+	Dir    string // created if missing; one process at a time may use it
 	Topics []Topic
 	Logger *slog.Logger // nil: slog.Default
 }

@@ -120,7 +120,7 @@ func TestEmbeddedKeepsWhatItAcknowledged(t *testing.T) {
 	}
 	defer r.Close()
 	for next := 0; next < sent; {
-		records, err := r.Poll(ctx, 1000)
+		records, err := r.Poll(ctx, time.Minute, 1000)
 		if err != nil || ctx.Err() != nil {
 			t.Fatalf("after %d of %d records: %v", next, sent, err)
 		}

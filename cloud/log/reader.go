@@ -30,8 +30,10 @@ func (e *TruncatedError) Error() string {
 	return fmt.Sprintf("log: %s/%d: offset %d is not in the log, which can be read from %d", e.Topic, e.Partition, e.Next, e.Resume)
 }
 
-// discoverEvery is how often a Reader looks for partitions that were added.
-const discoverEvery = 30 * time.Second
+const (
+	discoverEvery = 30 * time.Second // to look for partitions that were added
+	askTimeout    = 10 * time.Second // for what the brokers are asked beside fetching
+)
 
 // Reader reads every partition of its topics. It belongs to no consumer group:
 // the offsets live beside the results in the consumer's database and are
@@ -102,16 +104,23 @@ func (r *Reader) discover(ctx context.Context) error {
 	return nil
 }
 
-// Poll waits for records and returns at most limit of them, in order within
-// each partition; none when ctx ends first. After an error the Reader is of no
-// more use; *TruncatedError is one of them.
-func (r *Reader) Poll(ctx context.Context, limit int) ([]*kgo.Record, error) {
+// Poll waits for records, at most as long as wait, and returns at most limit of
+// them, in order within each partition. It returns none when ctx ends first.
+// After an error the Reader is of no more use; *TruncatedError is one of them.
+func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kgo.Record, error) {
 	if time.Since(r.discovered) >= discoverEvery {
-		if err := r.discover(ctx); err != nil && ctx.Err() == nil {
+		// This is also what notices that no broker answers: fetching waits for
+		// one in silence.
+		discoverCtx, cancel := context.WithTimeout(ctx, askTimeout)
+		err := r.discover(discoverCtx)
+		cancel()
+		if err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 	}
-	fetches := r.client.PollRecords(ctx, limit)
+	pollCtx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	fetches := r.client.PollRecords(pollCtx, limit)
 	for _, f := range fetches.Errors() {
 		if errors.Is(f.Err, context.DeadlineExceeded) || errors.Is(f.Err, context.Canceled) {
 			continue
@@ -135,7 +144,7 @@ func (r *Reader) explain(f kgo.FetchError) error {
 	if !errors.Is(f.Err, kerr.OffsetOutOfRange) {
 		return fmt.Errorf("log: read %s/%d: %w", f.Topic, f.Partition, f.Err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	starts, err := kadm.NewClient(r.client).ListStartOffsets(ctx, f.Topic)
 	if err == nil {

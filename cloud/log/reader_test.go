@@ -61,7 +61,7 @@ func read(t *testing.T, r *Reader, n int) map[string]string {
 	defer cancel()
 	got := map[string]string{}
 	for len(got) < n {
-		records, err := r.Poll(ctx, 2)
+		records, err := r.Poll(ctx, time.Second, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,9 +92,7 @@ func TestReaderBeginsWhereItIsTold(t *testing.T) {
 	if lag := r.Lag(); lag != 0 {
 		t.Errorf("lag %d at the end", lag)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if records, err := r.Poll(ctx, 2); len(records) != 0 || err != nil {
+	if records, err := r.Poll(t.Context(), 50*time.Millisecond, 2); len(records) != 0 || err != nil {
 		t.Errorf("with nothing to read: %v, %v", records, err)
 	}
 }
@@ -131,7 +129,7 @@ func TestReaderReportsATruncatedLog(t *testing.T) {
 			r := open(t, opts, Offsets{"a": {0: c.next}}, "a")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			_, err := r.Poll(ctx, 10)
+			_, err := r.Poll(ctx, 10*time.Second, 10)
 			var truncated *TruncatedError
 			if !errors.As(err, &truncated) {
 				t.Fatalf("error %v", err)
@@ -140,6 +138,23 @@ func TestReaderReportsATruncatedLog(t *testing.T) {
 				t.Errorf("%+v, want %+v", *truncated, want)
 			}
 		})
+	}
+}
+
+func TestReaderNoticesThatNoBrokerAnswers(t *testing.T) {
+	k, opts := cluster(t, 1, "a")
+	r := open(t, append(opts, kgo.MetadataMinAge(10*time.Millisecond), kgo.RequestRetries(0)), nil, "a")
+	produce(t, opts, "a", 0, "x")
+	read(t, r, 1)
+	k.Close()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		r.discovered = time.Time{}
+		if _, err := r.Poll(t.Context(), 10*time.Millisecond, 1); err != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no error")
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/busbar/busbar/telemetry"
@@ -55,6 +54,9 @@ func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to tel
 		if len(found) == 0 {
 			return ErrNotFound
 		}
+		if err := t.addLatest(found); err != nil {
+			return err
+		}
 		series = found[0]
 		if from >= to {
 			return nil
@@ -70,13 +72,9 @@ func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to tel
 }
 
 func (t *Tx) samples(series Series, from, to telemetry.Micros) ([]telemetry.Sample, error) {
-	first, last, err := t.minutes(from, to)
-	if err != nil {
-		return nil, err
-	}
 	var out, block []telemetry.Sample
 	var decoder telemetry.Decoder
-	err = t.Each(func(r *sql.Rows) error {
+	err := t.Each(func(r *sql.Rows) error {
 		var data sql.RawBytes
 		err := r.Scan(&data)
 		if err == nil {
@@ -92,26 +90,13 @@ func (t *Tx) samples(series Series, from, to telemetry.Micros) ([]telemetry.Samp
 			}
 		}
 		return nil
-		// One look-up a minute: the index is by minute, and a scan of it would
-		// pass every other bundle.
-	}, `WITH RECURSIVE m (minute) AS (SELECT CAST(? AS BIGINT) UNION ALL SELECT minute + 1 FROM m WHERE minute < ?)
+		// One look-up for each minute that has chunks: the index is by minute, and
+		// a scan of it would pass every other bundle.
+	}, `WITH RECURSIVE m (minute) AS (SELECT MIN(minute) FROM chunk WHERE minute >= ?
+			UNION ALL SELECT (SELECT MIN(minute) FROM chunk WHERE minute > m.minute) FROM m WHERE m.minute < ?)
 		SELECT c.block FROM m CROSS JOIN chunk c WHERE c.minute = m.minute AND c.bundle = ? AND c.last_time >= ? AND c.first_time < ?
-		ORDER BY c.minute, c.id`, first, last, series.bundle, int64(from), int64(to))
+		ORDER BY c.minute, c.id`, MinuteOf(from), MinuteOf(to-1), series.bundle, int64(from), int64(to))
 	return out, err
-}
-
-// minutes bounds [from, to) by what is stored, so that an open range costs no
-// more than the data there is.
-func (t *Tx) minutes(from, to telemetry.Micros) (first, last int64, err error) {
-	var oldest, newest sql.NullInt64
-	err = t.QueryRow(`SELECT (SELECT MIN(minute) FROM chunk), (SELECT MAX(minute) FROM chunk)`, nil, &oldest, &newest)
-	if err != nil {
-		return 0, 0, err
-	}
-	if !newest.Valid {
-		return math.MaxInt64, math.MaxInt64, nil
-	}
-	return max(MinuteOf(from), oldest.Int64), min(MinuteOf(to-1), newest.Int64), nil
 }
 
 // SaveLatest keeps the newest sample of each series of a bundle, as one block.

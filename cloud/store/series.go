@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -37,37 +39,65 @@ func (t *Tx) saveBirth(b record.Birth) error {
 		ON CONFLICT (id) DO UPDATE SET site = excluded.site, zone = excluded.zone`, b.Gateway, b.Site, b.Zone); err != nil {
 		return err
 	}
+	devices := map[string][]telemetry.Signal{}
 	for _, s := range b.Signals {
-		id, err := t.saveSeries(b.Gateway, s)
+		devices[s.Device] = append(devices[s.Device], s)
+	}
+	for _, device := range slices.Sorted(maps.Keys(devices)) {
+		ids, err := t.saveDevice(b.Gateway, device, devices[device])
 		if err != nil {
-			return fmt.Errorf("series %s %s: %w", s.Device, s.Name, err)
+			return fmt.Errorf("device %s: %w", device, err)
 		}
-		if _, err := t.Exec(`INSERT INTO table_signal (gateway, signal_table, signal, series) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			b.Gateway, b.Table, s.ID, id); err != nil {
-			return err
+		for i, s := range devices[device] {
+			if _, err := t.Exec(`INSERT INTO table_signal (gateway, signal_table, signal, series) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				b.Gateway, b.Table, s.ID, ids[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (t *Tx) saveSeries(gateway string, s telemetry.Signal) (id int64, err error) {
-	err = t.QueryRow(`UPDATE series SET unit = ?, asset = ?, kind = ? WHERE gateway = ? AND device = ? AND name = ? RETURNING id`,
-		[]any{s.Unit, s.Asset, string(s.Kind), gateway, s.Device, s.Name}, &id)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return id, err
+// saveDevice finds or makes the series of a device's signals. The bundle made
+// last is filled before the next one is begun.
+func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids []telemetry.SignalID, err error) {
+	list, err := t.series(selectSeries+`WHERE gateway = ? AND device = ?`, gateway, device)
+	if err != nil {
+		return nil, err
 	}
-	var bundle, members int64
-	err = t.QueryRow(`SELECT bundle, COUNT(*) FROM series WHERE gateway = ? AND device = ? GROUP BY bundle ORDER BY bundle DESC LIMIT 1`,
-		[]any{gateway, s.Device}, &bundle, &members)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+	known := map[string]Series{}
+	members := map[int64]int{}
+	var bundle int64
+	for _, s := range list {
+		known[s.Name] = s
+		members[s.bundle]++
+		bundle = max(bundle, s.bundle)
 	}
-	err = t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-		[]any{gateway, s.Device, s.Name, s.Unit, s.Asset, string(s.Kind), bundle}, &id)
-	if err == nil && (members == 0 || members >= SeriesPerBundle) {
-		_, err = t.Exec(`UPDATE series SET bundle = id WHERE id = ?`, id)
+	for _, signal := range signals {
+		s, ok := known[signal.Name]
+		if !ok {
+			begin := members[bundle] == 0 || members[bundle] >= SeriesPerBundle
+			if err := t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+				[]any{gateway, device, signal.Name, signal.Unit, signal.Asset, string(signal.Kind), bundle}, &s.ID); err != nil {
+				return nil, err
+			}
+			if begin {
+				bundle = int64(s.ID)
+				if _, err := t.Exec(`UPDATE series SET bundle = id WHERE id = ?`, s.ID); err != nil {
+					return nil, err
+				}
+			}
+			members[bundle]++
+		} else if s.Unit != signal.Unit || s.Asset != signal.Asset || s.Kind != signal.Kind {
+			if _, err := t.Exec(`UPDATE series SET unit = ?, asset = ?, kind = ? WHERE id = ?`, signal.Unit, signal.Asset, string(signal.Kind), s.ID); err != nil {
+				return nil, err
+			}
+		}
+		s.Unit, s.Asset, s.Kind = signal.Unit, signal.Asset, signal.Kind
+		known[signal.Name] = s
+		ids = append(ids, s.ID)
 	}
-	return id, err
+	return ids, nil
 }
 
 // SignalTable is where the signals of one of a gateway's tables are stored, as
@@ -112,8 +142,10 @@ const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundl
 func (s *Store) Series(ctx context.Context) ([]Series, error) {
 	var list []Series
 	err := s.Read(ctx, func(t *Tx) (err error) {
-		list, err = t.series(selectSeries + `ORDER BY gateway, device, name`)
-		return err
+		if list, err = t.series(selectSeries + `ORDER BY gateway, device, name`); err != nil {
+			return err
+		}
+		return t.addLatest(list)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list series: %w", err)
@@ -129,9 +161,11 @@ func (t *Tx) series(query string, args ...any) ([]Series, error) {
 		list = append(list, s)
 		return err
 	}, query, args...)
-	if err != nil {
-		return nil, err
-	}
+	return list, err
+}
+
+// addLatest sets the newest sample of each series of list.
+func (t *Tx) addLatest(list []Series) error {
 	latest := map[telemetry.SignalID]telemetry.Sample{}
 	read := map[int64]bool{}
 	for _, s := range list {
@@ -141,7 +175,7 @@ func (t *Tx) series(query string, args ...any) ([]Series, error) {
 		read[s.bundle] = true
 		samples, err := t.latest(s.bundle)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, l := range samples {
 			latest[l.Signal] = l
@@ -153,5 +187,5 @@ func (t *Tx) series(query string, args ...any) ([]Series, error) {
 			list[i].Latest = &l
 		}
 	}
-	return list, nil
+	return nil
 }

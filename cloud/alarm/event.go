@@ -1,0 +1,76 @@
+package alarm
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// parse reads an event and checks that it has what its kind needs.
+func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) {
+	headers := make([]record.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = record.Header(h)
+	}
+	rec, err := record.ParseHeaders(headers, r.Value)
+	if err == nil && (rec.Stream != record.Events || rec.Format != record.FormatEvent || rec.Count() != 1 || rec.Last > math.MaxInt64) {
+		err = fmt.Errorf("record %s of format %q is no event", rec.Identity, rec.Format)
+	}
+	if err != nil {
+		return rec, telemetry.Event{}, store.BadHeaders, err
+	}
+	var e telemetry.Event
+	if err := json.Unmarshal(r.Value, &e); err != nil {
+		return rec, e, store.CorruptEvent, err
+	}
+	return rec, e, store.CorruptEvent, check(e)
+}
+
+func check(e telemetry.Event) error {
+	switch e.Kind {
+	case telemetry.AlarmRaised, telemetry.AlarmCleared:
+		if e.Alarm == nil || e.Alarm.ID == "" {
+			return fmt.Errorf("%s names no alarm", e.Kind)
+		}
+		if e.Decided <= 0 {
+			return fmt.Errorf("%s says not when it was decided", e.Kind)
+		}
+	case telemetry.GatewayStarted, telemetry.GatewayStopped:
+		if e.Lifecycle == nil {
+			return fmt.Errorf("%s says nothing of what was committed", e.Kind)
+		}
+		for _, c := range e.Lifecycle.Committed {
+			if err := checkSequence(c.Epoch, c.Stream, c.Count); err != nil {
+				return fmt.Errorf("%s: %w", e.Kind, err)
+			}
+		}
+	case telemetry.SamplesLost:
+		if e.Loss == nil || e.Loss.SeqFirst > e.Loss.SeqLast {
+			return fmt.Errorf("%s names no sequence numbers", e.Kind)
+		}
+		if err := checkSequence(e.Loss.Epoch, e.Loss.Stream, e.Loss.SeqLast); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	default:
+		return fmt.Errorf("unknown kind %q", e.Kind)
+	}
+	return nil
+}
+
+func checkSequence(epoch, stream string, number uint64) error {
+	if _, err := record.ParseEpoch(epoch); err != nil {
+		return err
+	}
+	if s := record.Stream(stream); s != record.Events && s != record.Telemetry {
+		return fmt.Errorf("unknown stream %q", stream)
+	}
+	if number > math.MaxInt64 {
+		return fmt.Errorf("sequence number %d is too large", number)
+	}
+	return nil
+}

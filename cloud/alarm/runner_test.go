@@ -1,0 +1,383 @@
+package alarm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var topics = record.TopicsOf("")
+
+// world is a broker, a producer that plays gateways, and a database.
+type world struct {
+	testing.TB
+	broker   *kfake.Cluster
+	opts     []kgo.Opt
+	producer *kgo.Client
+	store    *store.Store
+	path     string
+	next     map[string]uint64
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topics.Events()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), next: map[string]uint64{}}
+	if w.producer, err = kgo.NewClient(append(w.opts, kgo.ProducerLinger(0))...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.producer.Close)
+	if w.store, err = store.Open(context.Background(), store.Config{Path: w.path}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.store.Close() })
+	return w
+}
+
+func (w *world) config() Config { return Config{Log: w.opts, Topics: topics, Store: w.store} }
+
+func (w *world) start() (r *Runner, stop func()) {
+	r = New(w.config())
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { r.Run(ctx); close(done) }()
+	stop = func() { cancel(); <-done }
+	w.Cleanup(stop)
+	return r, stop
+}
+
+func (w *world) await(what string, condition func() bool) {
+	w.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+// send writes a gateway's next event and returns the record as it was sent.
+func (w *world) send(gateway string, e telemetry.Event) *kgo.Record {
+	w.Helper()
+	payload, err := json.Marshal(e)
+	if err != nil {
+		w.Fatal(err)
+	}
+	seq := w.next[gateway]
+	w.next[gateway]++
+	r := logRecord(gateway, seq, payload)
+	w.resend(r)
+	return r
+}
+
+func logRecord(gateway string, seq uint64, payload []byte) *kgo.Record {
+	rec := record.Record{Identity: record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: seq, Last: seq}, Format: record.FormatEvent, Payload: payload}
+	k := &kgo.Record{Topic: topics.Events(), Key: []byte(gateway), Value: payload}
+	for _, h := range rec.Headers() {
+		k.Headers = append(k.Headers, kgo.RecordHeader(h))
+	}
+	return k
+}
+
+func (w *world) resend(r *kgo.Record) {
+	w.Helper()
+	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
+	if err := w.producer.ProduceSync(context.Background(), again).FirstErr(); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func raised(id string, at telemetry.Micros) telemetry.Event {
+	v := 0.2
+	return telemetry.Event{Kind: telemetry.AlarmRaised, Time: at, Decided: at + 10, Alarm: &telemetry.AlarmChange{ID: id, Rule: "interruption", Asset: "feeder-2",
+		Device: "feeder-2-head", Priority: telemetry.Critical, Summary: "Feeder 2 is dead", Inputs: []telemetry.Input{
+			{Signal: 3, Name: "PhV.phsA", Device: "feeder-2-head", Unit: "V", Value: &v, Quality: "good", Time: at},
+			{Signal: 4, Name: "ChLiv", Device: "feeder-2-head", Unit: "1", Quality: "bad (timeout)", Time: at - 1}}}}
+}
+
+func cleared(id string, at telemetry.Micros) telemetry.Event {
+	e := raised(id, at)
+	e.Kind = telemetry.AlarmCleared
+	return e
+}
+
+func (w *world) list(open bool) (int64, []Alarm) {
+	w.Helper()
+	seq, alarms, err := List(context.Background(), w.store, open, 100)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return seq, alarms
+}
+
+func TestAlarmFromRaiseToAcknowledged(t *testing.T) {
+	w := newWorld(t)
+	r, stop := w.start()
+	first := w.send("north-gw1", raised("a1", 1000))
+	w.send("north-gw1", raised("a2", 2000))
+	w.resend(first)
+	w.send("north-gw1", cleared("a1", 3000))
+	w.await("four events", func() bool { return r.Stats().Events == 4 })
+	seq, open := w.list(true)
+	if len(open) != 2 || open[0].ID != "a2" || !open[0].Active || open[1].Active || *open[1].Cleared != 3000 {
+		t.Fatalf("open: %+v", open)
+	}
+	if st := r.Stats(); st.Duplicates != 1 || len(st.Quarantined) != 0 {
+		t.Errorf("%+v", st)
+	}
+
+	// Births name the series and the site afterwards.
+	if err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.SaveBirth(record.Birth{Gateway: "north-gw1", Site: "north", Table: "000000000000000a",
+			Signals: []telemetry.Signal{{ID: 9, Device: "feeder-2-head", Name: "PhV.phsA", Unit: "V"}}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := Acknowledge(t.Context(), w.store, "a1", "Ana", "crew called", 4000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Site != "north" || !a.Acknowledged || *a.AcknowledgedAt != 4000 || a.AcknowledgedBy != "Ana" || a.Comment != "crew called" || a.Open() {
+		t.Errorf("%+v", a)
+	}
+	if len(a.Inputs) != 2 || a.Inputs[0].Series == 0 || *a.Inputs[0].Value != 0.2 || a.Inputs[1].Series != 0 || a.Inputs[1].Value != nil || a.Inputs[1].Quality != "bad (timeout)" {
+		t.Errorf("inputs %+v", a.Inputs)
+	}
+	if _, err := Acknowledge(t.Context(), w.store, "a1", "Ben", "", 5000); !errors.Is(err, ErrAlreadyAcknowledged) {
+		t.Errorf("again: %v", err)
+	}
+	if _, err := Acknowledge(t.Context(), w.store, "none", "Ben", "", 5000); !errors.Is(err, ErrNotFound) {
+		t.Errorf("unknown: %v", err)
+	}
+	if _, _, err := Get(t.Context(), w.store, "none"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("unknown: %v", err)
+	}
+	stop()
+
+	after, open := w.list(true)
+	if len(open) != 1 || open[0].ID != "a2" || after <= seq {
+		t.Errorf("open after: %+v", open)
+	}
+	if _, all := w.list(false); len(all) != 2 {
+		t.Errorf("all: %+v", all)
+	}
+	got, history, err := Get(t.Context(), w.store, "a1")
+	if err != nil || !reflect.DeepEqual(got, a) || len(history) != 3 {
+		t.Fatalf("%+v %+v, %v", got, history, err)
+	}
+	want := []Entry{{0, 1000, Raised, "gateway north-gw1", ""}, {0, 3000, Cleared, "gateway north-gw1", ""}, {0, 4000, Acknowledged, "Ana", "crew called"}}
+	facts, err := w.store.Facts(t.Context(), 0, 10)
+	if err != nil || len(facts) != 4 || facts[3].Seq != after {
+		t.Fatalf("facts %+v, %v", facts, err)
+	}
+	for i, e := range history {
+		want[i].Seq = e.Seq
+		if e != want[i] {
+			t.Errorf("entry %d: %+v, want %+v", i, e, want[i])
+		}
+		at := slices.IndexFunc(facts, func(f store.Fact) bool { return f.Seq == e.Seq })
+		if at < 0 || facts[at].Kind != FactKind {
+			t.Fatalf("entry %d has no fact", i)
+		}
+		var fact Alarm
+		if err := json.Unmarshal(facts[at].Data, &fact); err != nil || fact.ID != "a1" || fact.Acknowledged != (i == 2) {
+			t.Errorf("fact of entry %d: %+v, %v", i, fact, err)
+		}
+	}
+}
+
+func TestRestartTakesNothingTwice(t *testing.T) {
+	w := newWorld(t)
+	r, stop := w.start()
+	first := w.send("gw", raised("a1", 1000))
+	w.await("the raise", func() bool { return r.Stats().Events == 1 })
+	stop()
+	w.send("gw", cleared("a1", 2000))
+	w.resend(first)
+	r, _ = w.start()
+	w.await("the clear", func() bool { return r.Stats().Events == 2 })
+	if facts, err := w.store.Facts(t.Context(), 0, 10); len(facts) != 2 || err != nil {
+		t.Errorf("%d facts, %v", len(facts), err)
+	}
+	if r.Stats().Duplicates != 1 {
+		t.Errorf("%+v", r.Stats())
+	}
+}
+
+func TestOneOfTwoRunnersIsFenced(t *testing.T) {
+	w := newWorld(t)
+	rec := w.send("gw", raised("a1", 1000))
+	var errs [2]error
+	for i := range errs {
+		s := &session{Runner: New(w.config()), topic: topics.Events(), offsets: map[int32]int64{}, ledger: w.store.NewLedger()}
+		errs[i] = s.take(t.Context(), []*kgo.Record{rec}, 0)
+	}
+	if errs[0] != nil || !errors.Is(errs[1], store.ErrFenced) {
+		t.Errorf("%v", errs)
+	}
+	if facts, _ := w.store.Facts(t.Context(), 0, 10); len(facts) != 1 {
+		t.Errorf("%d facts", len(facts))
+	}
+}
+
+func TestLifecycleAndLossReachTheLedger(t *testing.T) {
+	w := newWorld(t)
+	r, _ := w.start()
+	epoch := record.Epoch(3).String()
+	w.send("gw", telemetry.Event{Kind: telemetry.GatewayStopped, Lifecycle: &telemetry.Lifecycle{Committed: []telemetry.Committed{{Epoch: epoch, Stream: "telemetry", Count: 100}}}})
+	w.send("gw", telemetry.Event{Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{Committed: []telemetry.Committed{{Epoch: epoch, Stream: "telemetry", Count: 120}, {Epoch: epoch, Stream: "events", Count: 0}}}})
+	w.send("gw", telemetry.Event{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: record.Epoch(4).String(), Stream: "telemetry", SeqFirst: 10, SeqLast: 19, Reason: "full"}})
+	w.await("three events", func() bool { return r.Stats().Events == 3 })
+	list, err := w.store.Gateways(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	got := map[string]string{}
+	for _, c := range list[0].Sequences {
+		expected := "unknown"
+		if c.Expected != nil {
+			expected = fmt.Sprint(*c.Expected)
+		}
+		got[fmt.Sprint(uint64(c.Epoch), " ", c.Stream)] = fmt.Sprint(expected, " ", c.Received, " ", c.Lost)
+	}
+	want := map[string]string{"3 telemetry": "120 0 120", "3 events": "0 0 0", "4 telemetry": "unknown 0 10", "7 events": "unknown 3 0"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestSetsAsideWhatIsNoEvent(t *testing.T) {
+	type M = map[string]any
+	alarm := M{"id": "a1"}
+	cases := map[string]struct {
+		payload any
+		reason  store.Reason
+	}{
+		"no JSON":            {nil, store.CorruptEvent},
+		"unknown kind":       {M{"kind": "party"}, store.CorruptEvent},
+		"no alarm":           {M{"kind": "alarm-raised", "decided_us": 1}, store.CorruptEvent},
+		"no id":              {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{}}, store.CorruptEvent},
+		"not decided":        {M{"kind": "alarm-cleared", "alarm": alarm}, store.CorruptEvent},
+		"no lifecycle":       {M{"kind": "gateway-started"}, store.CorruptEvent},
+		"bad epoch":          {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "x", "stream": "events"}}}}, store.CorruptEvent},
+		"bad stream":         {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "x"}}}}, store.CorruptEvent},
+		"too many":           {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "events", "count": uint64(1 << 63)}}}}, store.CorruptEvent},
+		"no loss":            {M{"kind": "samples-lost"}, store.CorruptEvent},
+		"backwards":          {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "events", "seq_first": 2, "seq_last": 1}}, store.CorruptEvent},
+		"of another gateway": {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.send("gw", raised("a0", 1))
+			payload := []byte("{")
+			if c.payload != nil {
+				payload, _ = json.Marshal(c.payload)
+			}
+			w.resend(logRecord("bad", 0, payload))
+			w.send("gw", cleared("a0", 2))
+			r, _ := w.start()
+			w.await("three events", func() bool { return r.Stats().Events == 3 })
+			list, err := w.store.Quarantined(t.Context(), 10)
+			if err != nil || len(list) != 1 || list[0].Reason != c.reason || list[0].Offset != 1 || r.Stats().Quarantined[c.reason] != 1 {
+				t.Errorf("%+v, %v", list, err)
+			}
+			if _, alarms := w.list(false); len(alarms) != 1 || alarms[0].Active {
+				t.Errorf("%+v", alarms)
+			}
+		})
+	}
+	t.Run("telemetry", func(t *testing.T) {
+		w := newWorld(t)
+		bad := logRecord("bad", 0, nil)
+		bad.Headers[2].Value = []byte("telemetry")
+		w.resend(bad)
+		w.send("gw", raised("a0", 1))
+		r, _ := w.start()
+		w.await("two events", func() bool { return r.Stats().Events == 2 })
+		if r.Stats().Quarantined[store.BadHeaders] != 1 {
+			t.Errorf("%+v", r.Stats())
+		}
+	})
+}
+
+func TestGoesOnWhereTheLogBegins(t *testing.T) {
+	w := newWorld(t)
+	r, stop := w.start()
+	w.send("gw", raised("a1", 1))
+	w.await("one", func() bool { return r.Stats().Events == 1 })
+	stop()
+	for i := range 3 {
+		w.send("gw", raised(fmt.Sprint("b", i), 1))
+	}
+	if err := w.broker.DeleteRecords(topics.Events(), 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	r, _ = w.start()
+	w.await("the last", func() bool { return r.Stats().Events == 1 })
+	if _, alarms := w.list(false); len(alarms) != 2 || r.Stats().Quarantined[store.LogTruncated] != 1 {
+		t.Errorf("%+v, %+v", alarms, r.Stats())
+	}
+}
+
+func FuzzEvent(f *testing.F) {
+	for _, e := range []telemetry.Event{raised("a", 1), cleared("a", 1), {Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{}},
+		{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: "0000000000000001", Stream: "events", Reason: "full"}}} {
+		payload, _ := json.Marshal(e)
+		f.Add(payload)
+	}
+	w := newWorld(f)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		_, e, _, err := parse(logRecord("gw", 0, payload))
+		if err != nil {
+			return
+		}
+		// What passes the check can be applied: anything else would stop the consumer.
+		err = w.store.Write(t.Context(), func(tx *store.Tx) error {
+			if err := tx.SaveBirth(record.Birth{Gateway: "gw"}); err != nil {
+				return err
+			}
+			return apply(tx, event{e, "gw", nil})
+		})
+		if err != nil {
+			t.Errorf("%s: %v", payload, err)
+		}
+	})
+}
+
+// From the log's acknowledgement to the commit, one event at a time.
+func BenchmarkEventToCommit(b *testing.B) {
+	w := newWorld(b)
+	w.start()
+	w.send("gw", raised("warm", 1))
+	w.await("the first", func() bool { _, alarms := w.list(false); return len(alarms) == 1 })
+	var took []time.Duration
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		changed := w.store.FactsChanged()
+		n++
+		w.send("gw", raised(fmt.Sprint("a", n), 1))
+		sent := time.Now()
+		<-changed
+		took = append(took, time.Since(sent))
+	}
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
+	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
+}

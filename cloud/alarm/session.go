@@ -1,0 +1,133 @@
+package alarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// session is what one run of the consumer knows, all of it from the database.
+type session struct {
+	*Runner
+	topic   string
+	offsets map[int32]int64
+	ledger  *store.Ledger
+}
+
+// event is a new event of the records in hand, and where it was.
+type event struct {
+	telemetry.Event
+	gateway string
+	record  *kgo.Record
+}
+
+func (s *session) take(ctx context.Context, records []*kgo.Record, lag int64) error {
+	next := map[int32]int64{}
+	var events []event
+	var quarantined []store.Quarantined
+	var duplicates uint64
+	refuse := func(r *kgo.Record, reason store.Reason, cause error) {
+		quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
+			Reason: reason, Detail: cause.Error(), Payload: r.Value, At: telemetry.MicrosOf(time.Now())})
+	}
+	for _, r := range records {
+		next[r.Partition] = r.Offset + 1
+		rec, e, reason, err := parse(r)
+		if err != nil {
+			refuse(r, reason, err)
+			continue
+		}
+		sum := rec.Checksum()
+		verdict, err := s.ledger.Judge(ctx, rec.Identity, sum)
+		if err != nil {
+			return err
+		}
+		switch verdict {
+		case store.New:
+			events = append(events, event{e, rec.Gateway, r})
+		case store.Duplicate:
+			duplicates++
+		case store.Conflict:
+			refuse(r, store.IdentityConflict, fmt.Errorf("record %s contradicts what was received before", rec.Identity))
+		}
+		s.ledger.Note(rec.Identity, sum, verdict, telemetry.MicrosOf(r.Timestamp), telemetry.MicrosOf(time.Now()))
+	}
+	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
+		for p, n := range next {
+			from, ok := s.offsets[p]
+			if !ok {
+				from = store.NoOffset
+			}
+			if err := t.Advance(consumer, s.topic, p, from, n); err != nil {
+				return err
+			}
+		}
+		if err := t.SaveLedger(s.ledger); err != nil {
+			return err
+		}
+		for _, e := range events {
+			err := apply(t, e)
+			if errors.Is(err, ErrOtherGateway) {
+				refuse(e.record, store.IdentityConflict, fmt.Errorf("alarm %s: %w", e.Alarm.ID, err))
+			} else if err != nil {
+				return err
+			}
+		}
+		for _, q := range quarantined {
+			if err := t.Quarantine(q); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.ledger.Confirm()
+	maps.Copy(s.offsets, next)
+	s.report(uint64(len(records)), duplicates, quarantined, lag)
+	return nil
+}
+
+func (s *session) report(events, duplicates uint64, quarantined []store.Quarantined, lag int64) {
+	s.mu.Lock()
+	s.stats.Events += events
+	s.stats.Duplicates += duplicates
+	for _, q := range quarantined {
+		s.stats.Quarantined[q.Reason]++
+	}
+	s.stats.Lag = lag
+	s.mu.Unlock()
+	if n := len(quarantined); n > 0 {
+		q := quarantined[0]
+		s.cfg.Logger.Warn("events quarantined", "count", n, "topic", q.Topic, "partition", q.Partition, "offset", q.Offset,
+			"reason", string(q.Reason), "detail", q.Detail)
+	}
+}
+
+func apply(t *store.Tx, e event) error {
+	switch e.Kind {
+	case telemetry.AlarmRaised, telemetry.AlarmCleared:
+		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.gateway, Alarm: *e.Alarm}
+		if e.Kind == telemetry.AlarmCleared {
+			c.Action = Cleared
+		}
+		_, err := change(t, e.Alarm.ID, c)
+		return err
+	case telemetry.GatewayStarted, telemetry.GatewayStopped:
+		for _, c := range e.Lifecycle.Committed {
+			if err := t.Expect(e.gateway, c); err != nil {
+				return err
+			}
+		}
+	case telemetry.SamplesLost:
+		return t.DeclareLoss(e.gateway, *e.Loss, e.Decided)
+	}
+	return nil
+}
