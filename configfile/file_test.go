@@ -88,6 +88,12 @@ func TestNoError(t *testing.T) {
 	}
 }
 
+func TestAPanicOfTheLibraryIsAnError(t *testing.T) {
+	if _, err := guarded(func() (int, error) { panic("nil pointer") }); err == nil {
+		t.Error("no error")
+	}
+}
+
 func TestParent(t *testing.T) {
 	for path, want := range map[string]string{
 		"": "", "a": "", "a.b": "a", "a[3]": "a", "a[3].b": "a[3]", `a["b.c"]`: "a", `a["b[\"]"].c`: `a["b[\"]"]`, `["x"]`: "",

@@ -1,7 +1,6 @@
 package configfile
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
@@ -118,5 +117,3 @@ func (f *File) convertMapping(n *node, values []*ast.MappingValueNode, path stri
 		n.entries = append(n.entries, entry{key: t.Value, at: at, value: value})
 	}
 }
-
-var _ fmt.Stringer = (*node)(nil)

@@ -42,11 +42,15 @@ func (f *File) parse(src []byte) {
 	}
 
 	// The lexer drops a tag that ends with the file.
-	tokens := joinAddresses(lexer.Tokenize(text + "\n"))
-	if !f.acceptable(tokens) {
-		return
+	tokens, err := guarded(func() (token.Tokens, error) { return lexer.Tokenize(text + "\n"), nil })
+	var tree *ast.File
+	if err == nil {
+		tokens = joinAddresses(tokens)
+		if !f.acceptable(tokens) {
+			return
+		}
+		tree, err = guarded(func() (*ast.File, error) { return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) })
 	}
-	tree, err := parseTokens(tokens)
 	if err != nil {
 		at, message := position{}, ""
 		// Only the message: Error would draw the file, in quadratic time.
@@ -69,15 +73,15 @@ func (f *File) parse(src []byte) {
 	}
 }
 
-// parseTokens guards against the parser's own faults: a file must not stop the
-// program that reads it.
-func parseTokens(tokens token.Tokens) (tree *ast.File, err error) {
+// guarded calls the YAML library: should it panic, the file is at fault, and the
+// program that reads it goes on.
+func guarded[T any](call func() (T, error)) (out T, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			tree, err = nil, errors.New("its structure can't be understood")
+		if recover() != nil {
+			err = errors.New("its structure can't be understood")
 		}
 	}()
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	return call()
 }
 
 func place(t *token.Token) position { return position{t.Position.Line, t.Position.Column} }
@@ -95,8 +99,6 @@ func plainSpeech(message string) string {
 		{"could not find flow mapping end token", `the mapping that begins here isn't closed, expected "}"`},
 		{"',' or ']' must be specified", `the list isn't closed here, expected "," or "]"`},
 		{"',' or '}' must be specified", `the mapping isn't closed here, expected "," or "}"`},
-		{"could not find '[' character", `"]" without "["`},
-		{"could not find '{' character", `"}" without "{"`},
 		{"could not find flow map content", `expected "key: value" or "}"`},
 		{"expected sequence element", "a comma without a value before it"},
 		{"could not find end character of", "the quotes that begin here aren't closed"},

@@ -1,0 +1,262 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gatewayconfig"
+	simulated "github.com/busbar/busbar/sim/devices"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// volts is a meter that reads the same voltage on every phase.
+type volts struct{ atomic.Uint32 }
+
+func (v *volts) set(u float32) { v.Store(math.Float32bits(u)) }
+
+func (v *volts) Read(_ simulated.Table, _, quantity int, dst []byte) simulated.Exception {
+	for i := 0; i+1 < quantity; i += 2 {
+		binary.BigEndian.PutUint32(dst[2*i:], v.Load())
+	}
+	return 0
+}
+
+type bench struct {
+	t       *testing.T
+	meter   *volts
+	cluster *kfake.Cluster
+	config  gatewayconfig.Config
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, meter: &volts{}}
+	b.meter.set(230)
+	server, err := simulated.Listen("127.0.0.1:0", map[byte]simulated.Unit{1: b.meter}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan struct{})
+	go func() {
+		server.Serve(ctx)
+		close(served)
+	}()
+	t.Cleanup(func() { cancel(); <-served })
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.cluster.Close)
+	b.config, err = gatewayconfig.Parse("gateway.yaml", fmt.Appendf(nil, `
+gateway: {id: gw, site: north}
+forward: {kafka: {brokers: [%q]}}
+buffer: {path: %q, commit_every: 20ms}
+status: {listen: "127.0.0.1:0"}
+defaults: {poll_every: 10ms, timeout: 1s}
+devices:
+  - id: meter
+    asset: feeder-1
+    modbus: {endpoint: "tcp://%s"}
+    signals:
+      - {name: PhV.phsA, input: 0, type: float32, unit: V}
+      - {name: PhV.phsB, input: 2, type: float32, unit: V}
+      - {name: PhV.phsC, input: 4, type: float32, unit: V}
+rules:
+  - {use: en50160, for: 30ms, keep_firing_for: 30ms}
+`, b.cluster.ListenAddrs()[0], t.TempDir(), server.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run runs a gateway until stop is called, which returns what it had committed.
+func (b *bench) run() (stop func() []telemetry.Committed) {
+	b.t.Helper()
+	g, err := New(b.config, Options{Version: "test", Log: quiet})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	return func() []telemetry.Committed {
+		b.t.Helper()
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				b.t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			b.t.Fatal("the gateway doesn't stop")
+		}
+		return g.buffer.Committed()
+	}
+}
+
+// log is what a gateway has written to the log.
+type log struct {
+	samples uint64
+	events  []telemetry.Event
+	births  []record.Birth
+}
+
+// read reads the log from its start until done says that it has seen enough.
+func (b *bench) read(done func(log) bool) log {
+	b.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...),
+		kgo.ConsumeTopics("busbar.telemetry", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	var l log
+	for !done(l) {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			b.t.Fatalf("not in the log within 20 s; it has %d samples, events %+v", l.samples, l.events)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if r.Topic == "busbar.births" {
+				var birth record.Birth
+				if err := json.Unmarshal(r.Value, &birth); err != nil || string(r.Key) != birth.Key() {
+					b.t.Errorf("birth %s: %v", r.Key, err)
+				}
+				l.births = append(l.births, birth)
+				return
+			}
+			var headers []record.Header
+			for _, h := range r.Headers {
+				headers = append(headers, record.Header(h))
+			}
+			rec, err := record.ParseHeaders(headers, r.Value)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			if rec.Stream == record.Telemetry {
+				l.samples += rec.Count()
+				return
+			}
+			var e telemetry.Event
+			if err := json.Unmarshal(r.Value, &e); err != nil {
+				b.t.Fatal(err)
+			}
+			l.events = append(l.events, e)
+		})
+	}
+	return l
+}
+
+func (l log) of(kind telemetry.EventKind) (events []telemetry.Event) {
+	for _, e := range l.events {
+		if e.Kind == kind {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func TestStoppingLeavesNothingBehind(t *testing.T) {
+	b := newBench(t)
+	stop := b.run()
+	b.read(func(l log) bool { return l.samples > 30 })
+	committed := stop()
+	l := b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 })
+	want := map[string]uint64{"telemetry": l.samples, "events": uint64(len(l.events))}
+	for _, c := range append(committed, l.of(telemetry.GatewayStopped)[0].Lifecycle.Committed...) {
+		if c.Count != want[c.Stream] {
+			t.Errorf("%s: %d committed, %d in the log", c.Stream, c.Count, want[c.Stream])
+		}
+	}
+	if len(l.births) != 1 || len(l.births[0].Signals) != 4 || l.births[0].Site != "north" || l.births[0].Signals[3].Name != telemetry.ChannelLive {
+		t.Errorf("births %+v", l.births)
+	}
+
+	// The next start says what the last one had committed, and keeps the ids.
+	stop = b.run()
+	b.read(func(l log) bool { return len(l.of(telemetry.GatewayStarted)) == 2 && len(l.births) == 2 })
+	stop()
+	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 2 && len(l.births) == 2 })
+	second := l.of(telemetry.GatewayStarted)[1].Lifecycle
+	if second.Start != 2 || len(second.Committed) != 2 {
+		t.Fatalf("second start %+v", second)
+	}
+	for _, c := range second.Committed {
+		if c.Count != want[c.Stream] {
+			t.Errorf("the second start says %d of %s were committed, it were %d", c.Count, c.Stream, want[c.Stream])
+		}
+	}
+	if fmt.Sprint(l.births[0]) != fmt.Sprint(l.births[1]) {
+		t.Errorf("the same configuration has another table:\n%+v\n%+v", l.births[0], l.births[1])
+	}
+}
+
+func TestActiveAlarmOutlivesARestart(t *testing.T) {
+	b := newBench(t)
+	stop := b.run()
+	b.read(func(l log) bool { return l.samples > 0 })
+	b.meter.set(0)
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) == 1 })
+	stop()
+	stop = b.run()
+	b.read(func(l log) bool { return len(l.of(telemetry.GatewayStarted)) == 2 })
+	b.meter.set(230)
+	l := b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
+	stop()
+	raised, cleared := l.of(telemetry.AlarmRaised), l.of(telemetry.AlarmCleared)
+	if len(raised) != 1 || raised[0].Alarm.ID != cleared[0].Alarm.ID || raised[0].Alarm.Asset != "feeder-1" {
+		t.Errorf("raised %+v, cleared %+v", raised, cleared)
+	}
+	if raised[0].Decided < raised[0].Time || cleared[0].Time < raised[0].Decided {
+		t.Errorf("times: raised %d, decided %d, cleared %d", raised[0].Time, raised[0].Decided, cleared[0].Time)
+	}
+}
+
+func TestStopsWhileTheLogIsAway(t *testing.T) {
+	b := newBench(t)
+	b.cluster.Close()
+	stop := b.run()
+	committed := stop()
+	if len(committed) != 2 {
+		t.Errorf("%+v", committed)
+	}
+}
+
+func TestDeliverWaitsForRoom(t *testing.T) {
+	p := newPipeline(nil, nil, nil, quiet)
+	batch := adapters.Batch{Samples: make([]telemetry.Sample, maxQueued)}
+	if err := p.Deliver(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	full, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Deliver(full, batch); err == nil {
+		t.Error("more was queued than there is room for")
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- p.Deliver(t.Context(), batch) }()
+	if taken := p.take(queue{}); len(taken.samples) != maxQueued {
+		t.Errorf("%d samples taken", len(taken.samples))
+	}
+	if err := <-waiting; err != nil {
+		t.Error(err)
+	}
+}
