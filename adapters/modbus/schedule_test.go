@@ -159,7 +159,7 @@ func TestStartsAreSpread(t *testing.T) {
 	inBubble(t, n, func(*Adapter, *recorder) {
 		pass(10 * time.Second)
 		for i := range 100 {
-			phase := time.Duration(i) * 10 * time.Millisecond
+			phase := time.Duration(i/25) * 250 * time.Millisecond
 			expect(t, fmt.Sprint("d", i), n.requests(fmt.Sprintf("m%d:502/1", i))[:2], []time.Duration{phase, time.Second + phase})
 		}
 		if len(n.requests("m99:502/2")) != 1 {

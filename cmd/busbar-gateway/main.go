@@ -3,7 +3,9 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 
@@ -39,6 +41,11 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 }
 
 func main() {
+	// A gateway shares a small machine: collecting garbage twice as often costs
+	// it nothing that can be measured and a fifth of its memory less.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-gateway", Version: version,

@@ -199,7 +199,7 @@ func (c *Chain) Commit(items []Item, state []byte) error {
 			}
 			position++
 			seq += item.Count
-			if err := records.Put(keyOf(position), value); err != nil {
+			if err := put(records, keyOf(position), value); err != nil {
 				return err
 			}
 		}

@@ -36,8 +36,17 @@ func open(t tester, dir string, segmentSize int64) *Buffer {
 	return b
 }
 
+// item carries its number; every fifth is large enough for a bucket of its own.
 func item(n uint64) Item {
-	return Item{Format: record.FormatBlock, Payload: binary.BigEndian.AppendUint64(make([]byte, 200), n), Count: n%3 + 1}
+	size := 200
+	if n%5 == 0 {
+		size = largeRecord + 200
+	}
+	return Item{Format: record.FormatBlock, Payload: binary.BigEndian.AppendUint64(make([]byte, size), n), Count: n%3 + 1}
+}
+
+func numberOf(e Entry) uint64 {
+	return binary.BigEndian.Uint64(e.Record.Payload[len(e.Record.Payload)-8:])
 }
 
 func commit(t tester, c *Chain, numbers ...uint64) {
@@ -70,7 +79,7 @@ func readAll(t tester, c *Chain, after Position) []Entry {
 func numbers(entries []Entry) []uint64 {
 	var out []uint64
 	for _, e := range entries {
-		out = append(out, binary.BigEndian.Uint64(e.Record.Payload[200:]))
+		out = append(out, numberOf(e))
 	}
 	return out
 }
@@ -318,7 +327,7 @@ func TestFullBufferGivesUpTheOldestAndSaysWhat(t *testing.T) {
 	defer b.Close()
 	lost := map[uint64]bool{}
 	var seq uint64
-	for n := uint64(0); n < 8000; n++ {
+	for n := uint64(0); n < 1500; n++ {
 		losses, err := b.MakeRoom()
 		if err != nil {
 			t.Fatal(err)

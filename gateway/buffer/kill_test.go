@@ -2,7 +2,6 @@ package buffer
 
 import (
 	"bufio"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -90,7 +89,7 @@ func TestKilledProcessLosesNothingCommitted(t *testing.T) {
 		b.Close()
 		present := map[uint64]bool{}
 		for _, e := range entries {
-			n := binary.BigEndian.Uint64(e.Record.Payload[200:])
+			n := numberOf(e)
 			if Position(n) != e.Position {
 				t.Fatalf("round %d: record %d is at position %d", round, n, e.Position)
 			}

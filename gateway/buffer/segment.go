@@ -20,10 +20,11 @@ const formatVersion = 1
 
 var (
 	bucketFormat  = []byte("format")
-	bucketRecords = []byte("records") // position, 8 bytes big-endian → record
+	bucketRecords = []byte("records") // position, 8 bytes big-endian → record, or a bucket with it
 	bucketState   = []byte("state")   // what was committed together with records
 	keyVersion    = []byte("version")
 	keyState      = []byte("rules")
+	keyRecord     = []byte("record")
 )
 
 // segment is one file of a chain: consecutive records from position first on.
@@ -146,6 +147,9 @@ func scan(db *bolt.DB, after Position, f func(Entry) bool) error {
 			c := records.Cursor()
 			for k, v := c.Seek(keyOf(after + 1)); k != nil; k, v = c.Next() {
 				e := Entry{Position: positionOf(k)}
+				if v == nil {
+					v = records.Bucket(k).Get(keyRecord)
+				}
 				if err := e.Record.UnmarshalBinary(v); err != nil {
 					return fmt.Errorf("position %d: %w", e.Position, err)
 				}
@@ -157,6 +161,21 @@ func scan(db *bolt.DB, after Position, f func(Entry) bool) error {
 			return nil
 		})
 	})
+}
+
+// largeRecord is the size from which a record gets a bucket of its own. Beside
+// others in one page, the next commits would write it again.
+const largeRecord = 4 << 10
+
+func put(records *bolt.Bucket, key, value []byte) error {
+	if len(value) < largeRecord {
+		return records.Put(key, value)
+	}
+	own, err := records.CreateBucket(key)
+	if err != nil {
+		return err
+	}
+	return own.Put(keyRecord, value)
 }
 
 func keyOf(p Position) []byte        { return binary.BigEndian.AppendUint64(nil, uint64(p)) }

@@ -1,0 +1,97 @@
+package status
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+type fixed Report
+
+func (f fixed) Report() Report { return Report(f) }
+
+func get(t *testing.T, r Report, path string) (int, string) {
+	t.Helper()
+	server := httptest.NewServer(handler(fixed(r)))
+	defer server.Close()
+	response, err := http.Get(server.URL + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+var report = Report{
+	Gateway: "north-gw1", Site: "north", Version: "v1", Started: time.Now(), Good: 10, Bad: 2, AlarmsRaised: 3, AlarmsEnd: 1,
+	Streams: []Stream{{Name: "telemetry", Waiting: 7, Bytes: 4096, Committed: 12, Sent: 4, SentBytes: 99, Linked: true}, {Name: "events"}},
+	Devices: []Device{{ID: "meter-1", Polls: 9, Failed: 2, Missed: 1, LastAnswer: time.UnixMilli(1500)}, {ID: "<script>"}},
+}
+
+func TestHealthNamesTheProblems(t *testing.T) {
+	if code, body := get(t, report, "/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("%d %q", code, body)
+	}
+	sick := report
+	sick.Problems = []string{"the disk is full"}
+	if code, body := get(t, sick, "/healthz"); code != 503 || body != "the disk is full\n" {
+		t.Errorf("%d %q", code, body)
+	}
+	if _, page := get(t, sick, "/"); !strings.Contains(page, "the disk is full") {
+		t.Error("the page doesn't show the problem")
+	}
+}
+
+func TestMetricsOfOneMoment(t *testing.T) {
+	_, body := get(t, report, "/metrics")
+	for _, line := range []string{
+		`busbar_gateway_samples_total{validity="good"} 10`,
+		`busbar_gateway_samples_total{validity="bad"} 2`,
+		`busbar_gateway_alarms_total{change="raised"} 3`,
+		`busbar_gateway_buffer_waiting_records{stream="telemetry"} 7`,
+		`busbar_gateway_buffer_bytes{stream="telemetry"} 4096`,
+		`busbar_gateway_linked{stream="telemetry"} 1`,
+		`busbar_gateway_linked{stream="events"} 0`,
+		`busbar_gateway_device_polls_total{device="meter-1",result="answered"} 7`,
+		`busbar_gateway_device_polls_total{device="meter-1",result="failed"} 2`,
+		`busbar_gateway_device_last_answer_timestamp_seconds{device="meter-1"} 1.5`,
+	} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("%s is missing", line)
+		}
+	}
+	if strings.Contains(body, `last_answer_timestamp_seconds{device="<script>"}`) {
+		t.Error("a device that never answered has a time of its last answer")
+	}
+}
+
+func TestPageEscapesNames(t *testing.T) {
+	_, page := get(t, report, "/")
+	if strings.Contains(page, "<script>") || !strings.Contains(page, "&lt;script&gt;") {
+		t.Error("a device's name is put into the page as it is")
+	}
+}
+
+func TestOnlyLoopback(t *testing.T) {
+	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.com:0", "nonsense"} {
+		if l, err := Listen(address); err == nil {
+			l.Close()
+			t.Errorf("%s was accepted", address)
+		}
+	}
+	for _, address := range []string{"127.0.0.1:0", "localhost:0"} {
+		l, err := Listen(address)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		l.Close()
+	}
+}
