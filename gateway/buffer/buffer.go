@@ -47,26 +47,35 @@ type Buffer struct {
 	maxSize int64
 	log     *slog.Logger
 	meta    *bolt.DB
+	broken  int // files of bookkeeping that were set aside
 
-	mu        sync.Mutex
-	persisted map[record.Stream]Position
-	saved     time.Time
+	mu    sync.Mutex
+	saved map[record.Stream]mark
+	next  time.Time // when the marks may be saved again
+}
+
+// mark is how far a stream has come, as meta.db knows it.
+type mark struct {
+	released  Position
+	epoch     record.Epoch
+	committed uint64
 }
 
 var (
-	bucketMeta     = []byte("meta")
-	bucketReleased = []byte("released") // stream → position
-	bucketSignals  = []byte("signals")  // id → definition
-	keyStarts      = []byte("starts")
-	keyTable       = []byte("table")
+	bucketMeta    = []byte("meta")
+	bucketMarks   = []byte("marks")   // stream → released position, epoch, committed, 8 bytes each
+	bucketSignals = []byte("signals") // id → definition
+	keyStarts     = []byte("starts")
+	keyTable      = []byte("table")
 )
 
-// saveEvery bounds how often the released positions are written: they cost a
-// write to flash, and losing them costs only a repeated transfer.
+// saveEvery bounds how often the marks are written: they cost a write to flash,
+// and losing them costs a repeated transfer.
 const saveEvery = 30 * time.Second
 
 // Open opens or creates the buffer in o.Dir and begins a new epoch. It fails if
-// another process holds the directory.
+// another process holds the directory, if the directory can't be used, or if a
+// newer version of the program wrote it; damaged files don't make it fail.
 func Open(o Options) (*Buffer, error) {
 	if o.MaxSize == 0 {
 		o.MaxSize = 1 << 30
@@ -81,15 +90,15 @@ func Open(o Options) (*Buffer, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
-	meta, err := createDB(filepath.Join(o.Dir, "meta.db"), bucketMeta, bucketReleased, bucketSignals)
-	if err != nil {
-		return nil, err
-	}
 	b := &Buffer{
-		epoch: record.Epoch(random64()), maxSize: o.MaxSize, log: o.Log, meta: meta,
-		persisted: map[record.Stream]Position{}, saved: time.Now(),
+		epoch: record.Epoch(random64()), maxSize: o.MaxSize, log: o.Log,
+		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery),
 	}
-	if err := b.open(o); err != nil {
+	err := b.openMeta(filepath.Join(o.Dir, "meta.db"))
+	if err == nil {
+		err = b.openChains(o)
+	}
+	if err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -102,28 +111,67 @@ func random64() uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-func (b *Buffer) open(o Options) error {
-	err := b.meta.Update(func(tx *bolt.Tx) error {
-		m := tx.Bucket(bucketMeta)
-		if v := m.Get(keyStarts); len(v) == 8 {
-			b.starts = binary.BigEndian.Uint64(v)
-		}
-		b.starts++
-		for _, stream := range []record.Stream{record.Events, record.Telemetry} {
-			if v := tx.Bucket(bucketReleased).Get([]byte(stream)); len(v) == 8 {
-				b.persisted[stream] = positionOf(v)
-			}
-		}
-		return m.Put(keyStarts, binary.BigEndian.AppendUint64(nil, b.starts))
-	})
-	if err != nil {
-		return fmt.Errorf("buffer: %s: %w", b.meta.Path(), err)
-	}
-	if b.table, err = openTable(b.meta); err != nil {
+// openMeta opens the bookkeeping. If it is damaged, it is set aside and begun
+// anew: everything that is still on disk is then sent once more, and signals
+// get ids of a new table.
+func (b *Buffer) openMeta(path string) error {
+	err := b.readMeta(path)
+	if !errors.Is(err, errDamaged) {
 		return err
 	}
+	b.meta = nil
+	aside := fmt.Sprintf("%s%s-%d", path, brokenSuffix, time.Now().UnixNano())
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("buffer: set aside %s: %w", path, err)
+	}
+	b.broken++
+	b.log.Error("the buffer's bookkeeping was unreadable and was set aside; what is on disk is sent again", "path", aside, "error", err)
+	return b.readMeta(path)
+}
+
+func (b *Buffer) readMeta(path string) (err error) {
+	_, err = os.Stat(path)
+	if fresh := errors.Is(err, os.ErrNotExist); fresh {
+		db, err := createDB(path)
+		if err != nil {
+			return err
+		}
+		b.meta = db
+	} else if b.meta, err = openDB(path, false); err != nil {
+		return err
+	}
+	if err := prepare(b.meta, bucketMeta, bucketMarks, bucketSignals); err != nil {
+		return fmt.Errorf("buffer: %s: %w", path, err)
+	}
+	err = guard(func() error {
+		return b.meta.Update(func(tx *bolt.Tx) error {
+			m := tx.Bucket(bucketMeta)
+			if v := m.Get(keyStarts); len(v) == 8 {
+				b.starts = binary.BigEndian.Uint64(v)
+			}
+			b.starts++
+			for _, stream := range []record.Stream{record.Events, record.Telemetry} {
+				if v := tx.Bucket(bucketMarks).Get([]byte(stream)); len(v) == 24 {
+					b.saved[stream] = mark{
+						positionOf(v), record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:]),
+					}
+				}
+			}
+			return m.Put(keyStarts, binary.BigEndian.AppendUint64(nil, b.starts))
+		})
+	})
+	if err == nil {
+		b.table, err = openTable(b.meta)
+	}
+	if err != nil {
+		return fmt.Errorf("buffer: %s: %w", path, err)
+	}
+	return nil
+}
+
+func (b *Buffer) openChains(o Options) (err error) {
 	chain := func(s record.Stream) (*Chain, error) {
-		return openChain(filepath.Join(o.Dir, string(s)), o.Gateway, b.epoch, s, b.persisted[s], o.SegmentSize, o.Log)
+		return openChain(filepath.Join(o.Dir, string(s)), o.Gateway, b.epoch, s, b.saved[s].released, o.SegmentSize, o.Log)
 	}
 	if b.Events, err = chain(record.Events); err != nil {
 		return err
@@ -132,13 +180,25 @@ func (b *Buffer) open(o Options) error {
 		return err
 	}
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		if id, ok := c.newest(); ok {
-			b.earlier = append(b.earlier, telemetry.Committed{
-				Epoch: id.Epoch.String(), Stream: string(id.Stream), Count: id.Last + 1,
-			})
-		}
+		b.earlier = append(b.earlier, earlier(c, b.saved[c.stream])...)
 	}
 	return nil
+}
+
+// earlier is how far the newest earlier epochs of a stream had come: as its
+// newest record shows, or as the bookkeeping knows where that record is gone.
+func earlier(c *Chain, m mark) (list []telemetry.Committed) {
+	counts := map[record.Epoch]uint64{}
+	if m.committed > 0 {
+		counts[m.epoch] = m.committed
+	}
+	if c.newest.Gateway != "" {
+		counts[c.newest.Epoch] = max(counts[c.newest.Epoch], c.newest.Last+1)
+	}
+	for epoch, count := range counts {
+		list = append(list, telemetry.Committed{Epoch: epoch.String(), Stream: string(c.stream), Count: count})
+	}
+	return list
 }
 
 // Epoch is the random number of this opening; sequence numbers count within it.
@@ -165,64 +225,74 @@ func (b *Buffer) Committed() []telemetry.Committed {
 // Table is the signal table that the telemetry chain's blocks refer to.
 func (b *Buffer) Table() *Table { return b.table }
 
+// Broken counts the files that were set aside as unreadable.
+func (b *Buffer) Broken() int {
+	return b.broken + b.Events.Stats().Broken + b.Telemetry.Stats().Broken
+}
+
 // MakeRoom gives up the oldest telemetry until the buffer is within its size
-// again, and returns what was lost by it: usually nothing.
-func (b *Buffer) MakeRoom() ([]telemetry.Loss, error) {
-	var losses []telemetry.Loss
+// again, which it usually is. declare records what is lost before it is gone; if
+// it can't, nothing is given up.
+func (b *Buffer) MakeRoom(declare func([]telemetry.Loss) error) error {
 	for b.Events.Stats().Bytes+b.Telemetry.Stats().Bytes+b.Telemetry.segmentSize/4 > b.maxSize {
-		lost, err := b.Telemetry.dropOldest()
-		losses = append(losses, lost...)
-		if err != nil {
-			return losses, err
-		}
 		if b.Telemetry.Stats().Waiting == 0 {
 			break
 		}
+		if err := b.Telemetry.dropOldest(declare); err != nil {
+			return err
+		}
+		b.log.Warn("the buffer is full; the oldest samples were given up", "max_size", b.maxSize)
 	}
-	if len(losses) > 0 {
-		b.log.Warn("the buffer is full; the oldest samples were given up", "max_size", b.maxSize, "ranges", len(losses))
-	}
-	return losses, nil
+	return nil
 }
 
-// Save writes the released positions if they have changed and the last time
-// was long enough ago.
+// Save writes how far the streams have come, if the last time was long enough
+// ago.
 func (b *Buffer) Save() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if time.Since(b.saved) < saveEvery {
+	if time.Now().Before(b.next) {
 		return nil
 	}
 	return b.save()
 }
 
 func (b *Buffer) save() error {
-	b.saved = time.Now()
-	now := map[record.Stream]Position{}
+	b.next = time.Now().Add(saveEvery)
+	marks := map[record.Stream]mark{}
 	changed := false
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		now[c.stream] = c.Released()
-		changed = changed || now[c.stream] != b.persisted[c.stream]
+		m := mark{c.Released(), b.epoch, c.Stats().Committed}
+		if m.committed == 0 {
+			m.epoch, m.committed = b.saved[c.stream].epoch, b.saved[c.stream].committed
+		}
+		marks[c.stream] = m
+		changed = changed || m != b.saved[c.stream]
 	}
 	if !changed {
 		return nil
 	}
-	err := b.meta.Update(func(tx *bolt.Tx) error {
-		for stream, p := range now {
-			if err := tx.Bucket(bucketReleased).Put([]byte(stream), keyOf(p)); err != nil {
-				return err
+	err := guard(func() error {
+		return b.meta.Update(func(tx *bolt.Tx) error {
+			for stream, m := range marks {
+				value := keyOf(m.released)
+				value = binary.BigEndian.AppendUint64(value, uint64(m.epoch))
+				value = binary.BigEndian.AppendUint64(value, m.committed)
+				if err := tx.Bucket(bucketMarks).Put([]byte(stream), value); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
-		return fmt.Errorf("buffer: save released positions: %w", err)
+		return fmt.Errorf("buffer: save how far the streams have come: %w", err)
 	}
-	b.persisted = now
+	b.saved = marks
 	return nil
 }
 
-// Close saves the released positions and closes every file.
+// Close saves how far the streams have come and closes every file.
 func (b *Buffer) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -235,5 +305,8 @@ func (b *Buffer) Close() error {
 			errs = append(errs, c.close())
 		}
 	}
-	return errors.Join(append(errs, b.meta.Close())...)
+	if b.meta != nil {
+		errs = append(errs, b.meta.Close())
+	}
+	return errors.Join(errs...)
 }

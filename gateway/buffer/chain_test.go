@@ -211,100 +211,8 @@ func TestStateIsCommittedWithRecordsAndOutlivesSegments(t *testing.T) {
 	b.Close()
 	b = open(t, dir, 64<<10)
 	defer b.Close()
-	if got, err := b.Events.State(); err != nil || !bytes.Equal(got, state) {
-		t.Errorf("state = %q, %v", got, err)
-	}
-}
-
-func TestDamagedSegmentIsSetAsideAndTheRestStays(t *testing.T) {
-	damage := map[string]func(t *testing.T, path string){
-		"overwritten": func(t *testing.T, path string) { overwrite(t, path, 0, 0) },
-		"data pages overwritten": func(t *testing.T, path string) {
-			overwrite(t, path, 4*4096, 0)
-		},
-		"cut": func(t *testing.T, path string) {
-			if err := os.Truncate(path, 9000); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"empty": func(t *testing.T, path string) {
-			if err := os.Truncate(path, 0); err != nil {
-				t.Fatal(err)
-			}
-		},
-	}
-	for name, spoil := range damage {
-		for _, when := range []string{"before opening", "while open"} {
-			t.Run(name+" "+when, func(t *testing.T) {
-				dir := t.TempDir()
-				b := open(t, dir, 64<<10)
-				defer func() { b.Close() }()
-				var n uint64
-				for b.Telemetry.Stats().Segments < 4 {
-					n++
-					commit(t, b.Telemetry, n)
-				}
-				hurt := b.Telemetry.segments[1]
-				if when == "before opening" {
-					b.Close()
-					spoil(t, hurt.path)
-					b = open(t, dir, 64<<10)
-				} else {
-					spoil(t, hurt.path)
-				}
-				got := numbers(readAll(t, b.Telemetry, 0))
-				for i := uint64(1); i <= n; i++ {
-					inHurt := Position(i) >= hurt.first && Position(i) <= hurt.last
-					if found := slices.Contains(got, i); !found && !inHurt {
-						t.Errorf("record %d, outside the damaged segment %d-%d, is gone", i, hurt.first, hurt.last)
-					}
-				}
-				if !slices.IsSorted(got) {
-					t.Errorf("order was lost: %v", got)
-				}
-				if _, err := os.Stat(hurt.path + brokenSuffix); err != nil {
-					t.Errorf("the damaged file was not kept: %v", err)
-				}
-				commit(t, b.Telemetry, n+1)
-				if b.Telemetry.Stats().Broken != 1 {
-					t.Errorf("stats = %+v, want one broken segment", b.Telemetry.Stats())
-				}
-			})
-		}
-	}
-}
-
-func overwrite(t *testing.T, path string, from int64, with byte) {
-	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(bytes.Repeat([]byte{with}, int(info.Size()-from)), from); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestNewerFormatIsRefusedAndKept(t *testing.T) {
-	dir := t.TempDir()
-	b := open(t, dir, 0)
-	path := b.Telemetry.segments[0].path
-	b.Close()
-	db, err := openDB(path, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	setVersion(t, db, formatVersion+1)
-	db.Close()
-	b = open(t, dir, 0)
-	defer b.Close()
-	if _, err := os.Stat(path + brokenSuffix); err != nil {
-		t.Errorf("the newer file was not kept: %v", err)
+	if got := b.Events.State(); !bytes.Equal(got, state) {
+		t.Errorf("state = %q", got)
 	}
 }
 
@@ -328,20 +236,22 @@ func TestFullBufferGivesUpTheOldestAndSaysWhat(t *testing.T) {
 	lost := map[uint64]bool{}
 	var seq uint64
 	for n := uint64(0); n < 1500; n++ {
-		losses, err := b.MakeRoom()
+		err := b.MakeRoom(func(losses []telemetry.Loss) error {
+			for _, l := range losses {
+				if l.Reason != "buffer-full" || l.Epoch != b.Epoch().String() || l.Stream != "telemetry" {
+					t.Fatalf("loss %+v", l)
+				}
+				for s := l.SeqFirst; s <= l.SeqLast; s++ {
+					if lost[s] {
+						t.Fatalf("sequence number %d was lost twice", s)
+					}
+					lost[s] = true
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
-		}
-		for _, l := range losses {
-			if l.Reason != "buffer-full" || l.Epoch != b.Epoch().String() || l.Stream != "telemetry" {
-				t.Fatalf("loss %+v", l)
-			}
-			for s := l.SeqFirst; s <= l.SeqLast; s++ {
-				if lost[s] {
-					t.Fatalf("sequence number %d was lost twice", s)
-				}
-				lost[s] = true
-			}
 		}
 		commit(t, b.Telemetry, n)
 		seq += item(n).Count

@@ -9,17 +9,7 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
-
-func setVersion(t *testing.T, db *bolt.DB, v byte) {
-	t.Helper()
-	err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketFormat).Put(keyVersion, []byte{v}) })
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 const childDir = "BUSBAR_BUFFER_CHILD_DIR"
 
@@ -36,7 +26,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for next := uint64(b.Telemetry.lastLocked()) + 1; ; next++ {
+	for next := uint64(b.Telemetry.current().last) + 1; ; next++ {
 		if err := b.Telemetry.Commit([]Item{item(next)}, nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -28,29 +28,31 @@ type Table struct {
 
 func openTable(db *bolt.DB) (*Table, error) {
 	t := &Table{ids: map[Definition]telemetry.SignalID{}, db: db}
-	err := db.Update(func(tx *bolt.Tx) error {
-		m := tx.Bucket(bucketMeta)
-		if v := m.Get(keyTable); len(v) == 8 {
-			t.ref.Table = binary.BigEndian.Uint64(v)
-		} else {
-			t.ref.Table = random64()
-			if err := m.Put(keyTable, binary.BigEndian.AppendUint64(nil, t.ref.Table)); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketSignals).ForEach(func(k, v []byte) error {
-			var d Definition
-			if err := json.Unmarshal(v, &d); err != nil {
-				return fmt.Errorf("signal %x: %w", k, err)
-			}
-			t.add(d, telemetry.SignalID(binary.BigEndian.Uint32(k)))
-			return nil
-		})
-	})
+	err := guard(func() error { return db.Update(t.load) })
 	if err != nil {
-		return nil, fmt.Errorf("buffer: signal table in %s: %w", db.Path(), err)
+		return nil, fmt.Errorf("signal table: %w", err)
 	}
 	return t, nil
+}
+
+func (t *Table) load(tx *bolt.Tx) error {
+	m := tx.Bucket(bucketMeta)
+	if v := m.Get(keyTable); len(v) == 8 {
+		t.ref.Table = binary.BigEndian.Uint64(v)
+	} else {
+		t.ref.Table = random64()
+		if err := m.Put(keyTable, binary.BigEndian.AppendUint64(nil, t.ref.Table)); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketSignals).ForEach(func(k, v []byte) error {
+		var d Definition
+		if err := json.Unmarshal(v, &d); err != nil || len(k) != 4 || int(binary.BigEndian.Uint32(k)) != len(t.signals)+1 {
+			return fmt.Errorf("%w: signal %x", errDamaged, k)
+		}
+		t.add(d, telemetry.SignalID(binary.BigEndian.Uint32(k)))
+		return nil
+	})
 }
 
 func (t *Table) add(d Definition, id telemetry.SignalID) {

@@ -2,8 +2,10 @@ package buffer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
@@ -22,8 +24,7 @@ type Writer struct {
 	buffer   *Buffer
 	interval time.Duration
 	log      *slog.Logger
-	// onLoss is told what was given up to make room.
-	onLoss func([]telemetry.Loss)
+	declare  func([]telemetry.Loss) error
 
 	wake chan struct{}
 
@@ -33,10 +34,11 @@ type Writer struct {
 	failing   bool
 }
 
-// NewWriter makes a writer that commits at least every interval. onLoss is
+// NewWriter makes a writer that commits at least every interval. declare enters
+// into the ledger what was given up to make room, or found unreadable; it is
 // called on Run's goroutine.
-func (b *Buffer) NewWriter(interval time.Duration, onLoss func([]telemetry.Loss)) *Writer {
-	return &Writer{buffer: b, interval: interval, onLoss: onLoss, log: b.log, wake: make(chan struct{}, 1)}
+func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error) *Writer {
+	return &Writer{buffer: b, interval: interval, declare: declare, log: b.log, wake: make(chan struct{}, 1)}
 }
 
 // Add copies samples. It never blocks on the disk: when more than half a
@@ -100,9 +102,20 @@ func (w *Writer) Run(ctx context.Context) {
 			ended = len(w.pending) == 0
 			w.mu.Unlock()
 		}
-		if err := w.buffer.Save(); err != nil {
-			w.log.Warn("buffer", "error", err)
+		w.keepBooks()
+	}
+}
+
+func (w *Writer) keepBooks() {
+	for _, c := range []*Chain{w.buffer.Events, w.buffer.Telemetry} {
+		if gaps := c.Gaps(); len(gaps) > 0 {
+			if err := w.declare(gaps); err != nil {
+				w.log.Error("a loss can't be entered into the ledger", "losses", gaps, "error", err)
+			}
 		}
+	}
+	if err := w.buffer.Save(); err != nil {
+		w.log.Warn("buffer", "error", err)
 	}
 }
 
@@ -123,18 +136,28 @@ func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 	if len(samples) == 0 {
 		return nil
 	}
-	losses, err := w.buffer.MakeRoom()
-	if len(losses) > 0 {
-		w.onLoss(losses)
-	}
-	if err != nil {
+	if err := w.buffer.MakeRoom(w.declare); err != nil {
 		return err
 	}
 	items, err := w.encode(encoder, nil, samples)
 	if err != nil {
 		return err
 	}
-	return w.buffer.Telemetry.Commit(items, nil)
+	err = w.buffer.Telemetry.Commit(items, nil)
+	if !errors.Is(err, syscall.ENOSPC) || w.buffer.Telemetry.Stats().Waiting == 0 {
+		return err
+	}
+	// The disk is smaller than max_size. Its room is needed to record the loss.
+	var losses []telemetry.Loss
+	drop := w.buffer.Telemetry.dropOldest(func(l []telemetry.Loss) error {
+		losses = l
+		return nil
+	})
+	if drop == nil && len(losses) > 0 {
+		w.log.Warn("the disk is full; the oldest samples were given up")
+		drop = w.declare(losses)
+	}
+	return errors.Join(err, drop)
 }
 
 // maxBlockBytes keeps a block well below a log's usual 1 MB record limit.
