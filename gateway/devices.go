@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -76,16 +77,9 @@ func (r Reading) Good() bool { return r.Quality.Validity() == telemetry.Good }
 
 // ReadDevice reads one device of the configuration once, without the rest of a
 // gateway.
-func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string) ([]Reading, error) {
-	known := make([]string, len(config.Devices))
-	for i, d := range config.Devices {
-		known[i] = d.ID
-	}
-	if !slices.Contains(known, device) {
-		return nil, fmt.Errorf("there is no device %q in the configuration, only %q", device, known)
-	}
+func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger) ([]Reading, error) {
 	d := newDevices(config)
-	adapter, err := modbus.New(modbus.Config{Devices: d.modbus})
+	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
 	if err != nil {
 		return nil, err
 	}

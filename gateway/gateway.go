@@ -39,7 +39,7 @@ type Gateway struct {
 	pipeline *pipeline
 	events   *forward.Sender
 	samples  *forward.Sender
-	births   *kgo.Client
+	clients  []*kgo.Client // for births, events and samples
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
@@ -81,26 +81,26 @@ func New(config gatewayconfig.Config, o Options) (g *Gateway, err error) {
 	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
 
 	topics := record.TopicsOf(config.Forward.Kafka.TopicPrefix)
-	var clients [3]*kgo.Client
-	for i := range clients {
-		if clients[i], err = g.client(); err != nil {
+	for range 3 {
+		client, err := g.client()
+		if err != nil {
 			return nil, err
 		}
+		g.clients = append(g.clients, client)
 	}
-	g.births = clients[0]
-	g.events = forward.NewSender(clients[1], g.buffer.Events, topics.Events(), g.log)
-	g.samples = forward.NewSender(clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
+	g.events = forward.NewSender(g.clients[1], g.buffer.Events, topics.Events(), g.log)
+	g.samples = forward.NewSender(g.clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
 	return g, nil
 }
 
 // restore continues the alarms that were active when the last process ended. A
 // gateway that can't still watches its feeders.
 func (g *Gateway) restore(engine *rules.Engine) {
-	state, err := g.buffer.Events.State()
-	if err == nil && len(state) > 0 {
-		err = engine.Restore(state)
+	state := g.buffer.Events.State()
+	if len(state) == 0 {
+		return
 	}
-	if err != nil {
+	if err := engine.Restore(state, time.Now()); err != nil {
 		g.log.Error("the state of the rules can't be restored; alarms that are active stay so until an operator ends them", "error", err)
 	}
 }
@@ -119,14 +119,14 @@ func (g *Gateway) client() (*kgo.Client, error) {
 }
 
 // declareLost enters into the ledger what the buffer gave up.
-func (g *Gateway) declareLost(losses []telemetry.Loss) {
+func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 	now := telemetry.MicrosOf(time.Now())
 	for i := range losses {
 		if err := g.commit(telemetry.Event{Kind: telemetry.SamplesLost, Time: now, Decided: now, Loss: &losses[i]}); err != nil {
-			g.log.Error("a loss can't be entered into the ledger", "epoch", losses[i].Epoch,
-				"seq_first", losses[i].SeqFirst, "seq_last", losses[i].SeqLast, "error", err)
+			return err
 		}
 	}
+	return nil
 }
 
 func (g *Gateway) commit(e telemetry.Event) error {
@@ -145,12 +145,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
 		return err
 	}
-	listener, err := status.Listen(g.config.Status.Listen)
-	if err != nil {
-		return err
-	}
-	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices),
-		"status", "http://"+listener.Addr().String())
+	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices))
 
 	// Each stage outlives the one before it.
 	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
@@ -160,13 +155,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(evaluating)
 
 	var forwarders, writer, evaluator, reader sync.WaitGroup
-	forwarders.Go(func() { g.events.Run(forwarding) })
-	forwarders.Go(func() {
-		if g.sendBirth(forwarding) == nil {
-			g.samples.Run(forwarding)
-		}
-	})
-	forwarders.Go(func() { status.Serve(forwarding, listener, source{g, started}, g.log) })
+	forwarders.Go(func() { g.events.Run(forwarding, func(context.Context) error { return nil }) })
+	forwarders.Go(func() { g.samples.Run(forwarding, g.sendBirth) })
+	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
@@ -196,11 +187,23 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
+// serveStatus goes without the status page if its address is taken: reading
+// meters matters more.
+func (g *Gateway) serveStatus(ctx context.Context, s source) {
+	listener, err := status.Listen(g.config.Status.Listen)
+	if err != nil {
+		g.log.Error("there is no status page", "error", err)
+		return
+	}
+	g.log.Info("status page", "address", "http://"+listener.Addr().String())
+	status.Serve(ctx, listener, s, g.log)
+}
+
 // sendBirth returns when the log has acknowledged the signal table.
 func (g *Gateway) sendBirth(ctx context.Context) error {
 	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	ref := g.buffer.Table().Ref()
-	return forward.Births(ctx, g.births, topics.Births(), record.Birth{
+	return forward.Births(ctx, g.clients[0], topics.Births(), record.Birth{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
 		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
 	}, g.log)
@@ -225,8 +228,8 @@ func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Comm
 }
 
 func (g *Gateway) close() {
-	if g.births != nil {
-		g.births.Close()
+	for _, c := range g.clients {
+		c.Close()
 	}
 	if err := g.buffer.Close(); err != nil {
 		g.log.Error("closing the buffer", "error", err)

@@ -33,6 +33,7 @@ type pipeline struct {
 
 	unsaved []buffer.Item // events that are to be committed
 	saved   time.Time     // when the rules' state was last committed
+	dirty   bool          // a commit of the state failed
 	failing atomic.Bool
 
 	good, bad, raised, cleared atomic.Uint64
@@ -105,7 +106,7 @@ func (p *pipeline) run(ctx context.Context) {
 			p.engine.Update(b.received, samples[:b.samples], p.emit)
 			samples = samples[b.samples:]
 		}
-		p.commit()
+		p.commit(ended)
 		p.count(taken.samples)
 		p.writer.Add(taken.samples)
 		if ended {
@@ -139,7 +140,7 @@ func (p *pipeline) untilDue() time.Duration {
 	}
 	if len(p.unsaved) > 0 {
 		due = min(due, time.Second)
-	} else if p.engine.Changed() {
+	} else if p.engine.Changed() || p.dirty {
 		due = min(due, saveEvery-time.Since(p.saved))
 	}
 	return max(0, due)
@@ -182,17 +183,17 @@ func eventItem(e telemetry.Event) (buffer.Item, error) {
 }
 
 // commit commits the events that emit gathered together with the rules' state,
-// or the state alone if it is time. What can't be committed is kept and tried
-// again.
-func (p *pipeline) commit() {
-	if len(p.unsaved) == 0 && (!p.engine.Changed() || time.Since(p.saved) < saveEvery) {
+// or the state alone if it is time or the end. What can't be committed is kept
+// and tried again.
+func (p *pipeline) commit(ending bool) {
+	if len(p.unsaved) == 0 && (!p.engine.Changed() && !p.dirty || !ending && time.Since(p.saved) < saveEvery) {
 		return
 	}
 	err := p.events.Commit(p.unsaved, p.engine.State())
 	if err == nil {
 		p.unsaved = nil
-		p.saved = time.Now()
 	}
+	p.saved, p.dirty = time.Now(), err != nil
 	if failing := err != nil; p.failing.Swap(failing) != failing && failing {
 		p.log.Error("events can't be committed; they are kept in memory and tried again", "error", err)
 	}

@@ -35,9 +35,9 @@ func (g source) Report() status.Report {
 		if !sent.Linked {
 			r.Problems = append(r.Problems, fmt.Sprintf("the log doesn't acknowledge %s; %d records wait on disk", s.name, kept.Waiting))
 		}
-		if kept.Broken > 0 {
-			r.Problems = append(r.Problems, fmt.Sprintf("%d files of %s in the buffer were unreadable and set aside", kept.Broken, s.name))
-		}
+	}
+	if broken := g.buffer.Broken(); broken > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("%d files of the buffer are unreadable; they are kept beside it, named .unreadable", broken))
 	}
 	if g.pipeline.failing.Load() || g.pipeline.writer.Failing() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples and events are kept in memory only")

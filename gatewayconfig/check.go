@@ -85,9 +85,13 @@ func (k checker) name(path, name string) {
 }
 
 func (k checker) listen(path, address string) {
-	_, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
 		k.Errorf(path, "%q, expected host:port such as 127.0.0.1:9464", address)
+		return
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		k.Errorf(path, "%q is reachable from other machines and would ask nobody for a password, expected a loopback address such as 127.0.0.1:9464", address)
 	}
 }
 

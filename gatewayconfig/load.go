@@ -1,8 +1,6 @@
 package gatewayconfig
 
 import (
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -11,12 +9,12 @@ import (
 )
 
 // Load reads the configuration in the file at path. The error is
-// configfile.Errors, with everything that is wrong, unless the file itself
-// can't be read.
+// configfile.Errors, with everything that is wrong, or configfile.ReadError if
+// the file itself can't be read.
 func Load(path string) (Config, error) {
-	src, err := os.ReadFile(path)
+	src, err := configfile.Read(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w", err)
+		return Config{}, err
 	}
 	return Parse(path, src)
 }

@@ -50,6 +50,13 @@ func TestOperatorSeesAcknowledgesAndSeesTheAlarmClear(t *testing.T) {
 	if actions != "acknowledged cleared raised" {
 		t.Errorf("history: %s", actions)
 	}
+
+	tab.Do(
+		chromedp.Click(chromedp.CSS("nav a[href='/signals']")),
+		chromedp.WaitVisible(chromedp.CSS("[data-testid=signal-row] button")),
+		chromedp.Click(chromedp.CSS("[data-testid=signal-row] button")),
+	)
+	tab.Await(10*time.Second, `Number(document.querySelector("[data-testid=signal-panel] [data-testid=plot]")?.dataset.points) > 0`)
 	for _, m := range tab.Messages() {
 		t.Errorf("browser log: %s", m)
 	}

@@ -33,10 +33,12 @@ type summary struct {
 	Problems   []string `json:"problems"`
 }
 
+const storyTime = 45 * time.Second
+
 // demo runs the story; meanwhile does what the test wants to do to it.
 func demo(t *testing.T, dir string, meanwhile func(running *exec.Cmd)) (summary, int) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--for", "45s", "--headless", "--dir", dir, "--console", freeAddress(t))
+	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--for", storyTime.String(), "--headless", "--dir", dir, "--console", freeAddress(t))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -91,7 +93,8 @@ func TestDemoSurvivesKills(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const kills = 8
-	gatewayKills := 0
+	gatewayKills := 1
+	began := time.Now()
 	s, code := demo(t, dir, func(running *exec.Cmd) {
 		time.Sleep(5 * time.Second)
 		for i := range kills {
@@ -105,16 +108,54 @@ func TestDemoSurvivesKills(t *testing.T) {
 			}
 			time.Sleep(time.Duration(1500+rand.IntN(2000)) * time.Millisecond)
 		}
+		// The story ends before the gateway is started again.
+		time.Sleep(time.Until(began.Add(storyTime - 200*time.Millisecond)))
+		if err := syscall.Kill(child(t, running.Process.Pid, "gateway"), syscall.SIGKILL); err != nil {
+			t.Errorf("kill the gateway: %v", err)
+		}
 	})
 	s.check(t, code)
-	if s.Restarts < kills {
-		t.Errorf("%d restarts, at least %d were expected", s.Restarts, kills)
+	if s.Restarts < kills+1 {
+		t.Errorf("%d restarts, at least %d were expected", s.Restarts, kills+1)
 	}
 	missing, answers := compareWithMeters(t, dir)
 	// A killed gateway takes with it what it had read and not committed: at most
 	// a second of polls, one in flight, for each of the two meters.
 	if most := gatewayKills * 3 * 2; missing > most {
 		t.Errorf("%d of %d answers are missing after %d kills of the gateway, at most %d may be", missing, answers, gatewayKills, most)
+	}
+}
+
+// Whoever has started the demo in a terminal and closes it, or has read enough of
+// what it prints, leaves nothing behind.
+func TestDemoCleansUpWhenNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	temporary := t.TempDir()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--console", freeAddress(t))
+	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+	cmd.Stdout = write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	write.Close()
+	if _, err := read.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	child(t, cmd.Process.Pid, "gateway")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }
 

@@ -342,7 +342,7 @@ func TestDeviceReadPrintsValuesWithUnitAndQuality(t *testing.T) {
 	if len(line) != 4 || line[0] != "PhV.phsA" || !strings.HasPrefix(line[1], "2") || line[2] != "V" || line[3] != "good" {
 		t.Errorf("first line %q", line)
 	}
-	if _, errs, code := read("feeder-9-head"); code != 1 || !strings.Contains(errs, "feeder-1-head") {
+	if _, errs, code := read("feeder-9-head"); code != 2 || !strings.Contains(errs, "feeder-1-head") {
 		t.Errorf("unknown device: exit code %d: %s", code, errs)
 	}
 	write(t, s.dir, "gateway.yaml", fmt.Sprintf(gatewayYAML, s.broker, s.status, "127.0.0.1:9", s.meters[1]))

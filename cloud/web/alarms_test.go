@@ -90,6 +90,26 @@ func TestAcknowledgeRefused(t *testing.T) {
 	b.Forgive("status of 422", "status of 409")
 }
 
+func TestAcknowledgeTakesNoMoreThanTheAPI(t *testing.T) {
+	f := newFake(t)
+	f.raise(alarm{ID: "x", Priority: "low", Asset: "a", Summary: "Door open"})
+	b := open(t, f, "/")
+	b.click("[data-alarm-id=x] [data-testid=ack]")
+	if got := b.text(".ack-alarm"); strings.HasSuffix(got, "·") {
+		t.Errorf("the dialog leaves room for a device that isn't: %q", got)
+	}
+	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), strings.Repeat("n", 90)))
+	b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-testid=ack-comment]").value = "c".repeat(995)`))
+	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-comment]"), strings.Repeat("d", 10)))
+	b.click("[data-testid=ack-submit]")
+	b.await(`!document.querySelector("[data-testid=ack-dialog]")`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if a := f.find("x"); len(a.By) != 80 || len(a.Comment) != 1000 {
+		t.Errorf("name of %d and comment of %d characters, want 80 and 1000", len(a.By), len(a.Comment))
+	}
+}
+
 func TestKeyboardOnly(t *testing.T) {
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "high", Asset: "feeder-2", Device: "head", Summary: "Feeder 2 is dead"})

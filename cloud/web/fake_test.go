@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // fake serves the HTTP API with data that a test changes, and the console
@@ -24,6 +25,7 @@ type fake struct {
 	alarms      []*alarm
 	events      []event
 	resumed     []int64
+	asked       []int64
 	series      []series
 	samples     map[int64][]sample
 	gateways    []gateway
@@ -163,6 +165,18 @@ func (f *fake) positions() []int64 {
 	return slices.Clone(f.resumed)
 }
 
+// asks counts the questions for samples of a series.
+func (f *fake) asks(id int64) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, asked := range f.asked {
+		if asked == id {
+			n++
+		}
+	}
+	return n
+}
+
 // find needs f.mu.
 func (f *fake) find(id string) *alarm {
 	for _, a := range f.alarms {
@@ -214,7 +228,7 @@ func (f *fake) postAcknowledge(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "no such alarm")
 	case done:
 		refuse(w, http.StatusConflict, "already acknowledged")
-	case body.By == "nobody":
+	case body.By == "nobody", utf8.RuneCountInString(body.By) > 80, utf8.RuneCountInString(body.Comment) > 1000:
 		refuse(w, http.StatusUnprocessableEntity, "validation failed")
 	default:
 		f.acknowledge(r.PathValue("id"), body.By, body.Comment)
@@ -245,6 +259,11 @@ func (f *fake) getSamples(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "no such series")
 		return
 	}
+	if to < from || to-from > 24*time.Hour.Microseconds() {
+		refuse(w, http.StatusUnprocessableEntity, "to_us must be at or after from_us, and at most a day after it")
+		return
+	}
+	f.asked = append(f.asked, id)
 	found := []sample{}
 	for _, s := range f.samples[id] {
 		if s.Time >= from && s.Time <= to {

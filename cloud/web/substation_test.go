@@ -71,6 +71,8 @@ type epoch struct {
 	Expected   *int64 `json:"expected"`
 	Received   int64  `json:"received"`
 	Lost       int64  `json:"lost"`
+	Missing    int64  `json:"missing,omitempty"`
+	Parked     int64  `json:"parked,omitempty"`
 	Duplicates int64  `json:"duplicates"`
 }
 
@@ -149,8 +151,14 @@ func (f *fake) substation() {
 
 	f.gateways = []gateway{
 		{ID: "north-gw1", Site: "North substation", Zone: "north", Last: now - 2_000_000,
-			Epochs: []epoch{{"9a", "telemetry", new(int64(128_400)), 128_397, 3, 41}, {"9a", "events", new(int64(61)), 61, 0, 0}}},
+			Epochs: []epoch{
+				{Epoch: "9a", Stream: "telemetry", Expected: new(int64(128_400)), Received: 128_397, Lost: 3, Duplicates: 41},
+				{Epoch: "9a", Stream: "events", Expected: new(int64(61)), Received: 61},
+			}},
 		{ID: "south-gw1", Site: "South substation", Zone: "south", Last: now - 1_000_000,
-			Epochs: []epoch{{"4c", "telemetry", nil, 90_112, 0, 0}}},
+			Epochs: []epoch{
+				{Epoch: "4c", Stream: "telemetry", Received: 90_112, Missing: 9, Parked: 5},
+				{Epoch: "4b", Stream: "telemetry", Expected: new(int64(11_000)), Received: 10_997, Missing: 3},
+			}},
 	}
 }

@@ -43,8 +43,7 @@ type Sender struct {
 	log    *slog.Logger
 
 	sent, bytes, failures atomic.Uint64
-	inFlight              atomic.Int64
-	progress              atomic.Int64 // Unix ns of the last acknowledgement, or of the first record after a pause
+	progress              atomic.Int64 // Unix ns of the last moment at which nothing waited or something was acknowledged
 	unlinked              atomic.Bool
 }
 
@@ -59,7 +58,7 @@ type Stats struct {
 	Records  uint64 // acknowledged
 	Bytes    uint64 // of their payloads
 	Failures uint64
-	Linked   bool // no record has waited longer than stalledAfter for its acknowledgement
+	Linked   bool // records are acknowledged, or none has waited longer than 5 s for it
 }
 
 func (s *Sender) Stats() Stats {
@@ -76,26 +75,31 @@ const (
 )
 
 // Run sends until ctx ends; what was not acknowledged by then stays in the
-// chain.
-func (s *Sender) Run(ctx context.Context) {
+// chain. before is called first, and sending begins when it has succeeded.
+func (s *Sender) Run(ctx context.Context, before func(context.Context) error) {
 	// Closing the client fails what is under way, so that run can return.
 	stop := context.AfterFunc(ctx, s.client.Close)
 	defer stop()
+	s.progress.Store(time.Now().UnixNano())
 	var watching sync.WaitGroup
 	watching.Go(func() { s.watch(ctx) })
 	defer watching.Wait()
-
-	wait := retryFirst
+	if before(ctx) != nil {
+		return
+	}
+	wait, refusal := retryFirst, ""
 	for {
 		progressed, err := s.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if progressed {
-			wait = retryFirst
+			wait, refusal = retryFirst, ""
 		}
-		if s.failures.Add(1); wait == retryFirst {
-			s.log.Warn("a record was refused; it stays in the buffer", "error", err, "retry_in", wait)
+		s.failures.Add(1)
+		if text := err.Error(); text != refusal {
+			refusal = text
+			s.log.Warn("a record was refused; it stays in the buffer and is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -106,7 +110,8 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// watch reports when the log stops acknowledging, why, and when it does again.
+// watch reports when records wait longer for their acknowledgement than they
+// should, why, and when that is over.
 func (s *Sender) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -116,18 +121,22 @@ func (s *Sender) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		stalled := s.inFlight.Load() > 0 && time.Since(time.Unix(0, s.progress.Load())) > stalledAfter
+		waiting := s.chain.Stats().Waiting
+		if waiting == 0 {
+			s.progress.Store(time.Now().UnixNano())
+		}
+		stalled := time.Since(time.Unix(0, s.progress.Load())) > stalledAfter
 		if s.unlinked.Swap(stalled) == stalled {
 			continue
 		}
 		if !stalled {
-			s.log.Info("the log acknowledges again", "waiting", s.chain.Stats().Waiting)
+			s.log.Info("the log acknowledges again", "waiting", waiting)
 			continue
 		}
 		check, cancel := context.WithTimeout(ctx, stalledAfter)
 		err := kafkaconn.Check(check, s.client)
 		cancel()
-		s.log.Warn("the log doesn't acknowledge; records stay in the buffer", "error", err, "waiting", s.chain.Stats().Waiting)
+		s.log.Warn("the log doesn't acknowledge; records stay in the buffer", "error", err, "waiting", waiting)
 	}
 }
 
@@ -204,14 +213,10 @@ func (s *Sender) produce(w *window, e buffer.Entry) {
 	for _, h := range e.Record.Headers() {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	if s.inFlight.Add(1) == 1 {
-		s.progress.Store(time.Now().UnixNano())
-	}
 	// A record is never cancelled: it may have been written all the same, and
 	// the client can't go on in order behind it.
 	s.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
 		defer w.wg.Done()
-		s.inFlight.Add(-1)
 		if !w.done(err) {
 			return
 		}

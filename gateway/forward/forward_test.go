@@ -72,7 +72,7 @@ func (b bench) run(t *testing.T) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		b.sender.Run(ctx)
+		b.sender.Run(ctx, func(context.Context) error { return nil })
 	}()
 	stop = func() {
 		cancel()
@@ -203,18 +203,48 @@ func TestStopsWithoutABrokerAndKeepsEverything(t *testing.T) {
 	b.cluster.Close()
 	b.commit(t, 0, 5)
 	stop := b.run(t)
-	deadline := time.After(5 * time.Second)
-	for b.sender.inFlight.Load() == 0 {
-		select {
-		case <-deadline:
-			t.Fatal("nothing was sent")
-		case <-time.After(time.Millisecond):
-		}
-	}
+	b.awaitLink(t, false)
 	stop()
 	if waiting := b.buffer.Telemetry.Stats().Waiting; waiting != 5 {
 		t.Errorf("%d records wait, want all 5", waiting)
 	}
+}
+
+func (b bench) awaitLink(t *testing.T, linked bool) {
+	t.Helper()
+	deadline := time.After(stalledAfter + 15*time.Second)
+	for b.sender.Stats().Linked != linked {
+		select {
+		case <-deadline:
+			t.Fatalf("linked is still %v", !linked)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// A broker that answers and refuses is no link either, and neither is a signal
+// table that nobody acknowledges.
+func TestRefusalsAreReportedAsNoLink(t *testing.T) {
+	t.Run("records", func(t *testing.T) {
+		b := newBench(t)
+		b.sender.topic = "busbar.absent"
+		b.commit(t, 0, 1)
+		b.run(t)
+		b.awaitLink(t, false)
+	})
+	t.Run("before sending", func(t *testing.T) {
+		b := newBench(t)
+		b.commit(t, 0, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			b.sender.Run(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			close(ended)
+		}()
+		b.awaitLink(t, false)
+		cancel()
+		<-ended
+	})
 }
 
 func TestBirthsAreSplitAndKeyed(t *testing.T) {

@@ -1,8 +1,13 @@
-import { serverSays } from "./clock";
+import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
 import type { Alarm, AlarmDetail, Gateway, Sample, Series } from "./model";
 
 const timeoutMs = 10_000;
+
+// The API answers for a day of samples at most. The newest may be stamped by a
+// clock that is a little ahead.
+const longestUs = 86_400_000_000;
+const aheadUs = 60_000_000;
 
 /** An answer that isn't a success; message is what the server says about it. */
 export class Refusal extends Error {
@@ -55,9 +60,11 @@ export const api = {
       body: JSON.stringify({ by, comment }),
     }),
   series: () => call<{ series: Series[] | null }>("/series"),
-  samples: (id: number, fromUs: number, toUs: number) =>
-    call<{ series: Series; samples: Sample[] | null }>(
-      `/series/${id}/samples?from_us=${Math.floor(fromUs)}&to_us=${Math.ceil(toUs)}`,
-    ),
+  /** The samples in a span of time that may reach into the future, of the last day of it. */
+  samples: (id: number, fromUs: number, toUs: number) => {
+    const to = Math.ceil(Math.min(toUs, nowUs() + aheadUs));
+    const from = Math.floor(Math.min(Math.max(fromUs, to - longestUs), to));
+    return call<{ series: Series; samples: Sample[] | null }>(`/series/${id}/samples?from_us=${from}&to_us=${to}`);
+  },
   gateways: () => call<{ gateways: Gateway[] | null }>("/gateways"),
 };

@@ -75,6 +75,8 @@ export interface Epoch {
   expected: number | null;
   received: number;
   lost: number;
+  missing?: number;
+  parked?: number;
   duplicates: number;
 }
 

@@ -1,8 +1,15 @@
-// The tab's one live connection. Every connect, first or repeated, takes a
-// snapshot and then streams from the position which that snapshot includes, so
-// no transition can fall between the two, whatever happened in between.
+// What this tab hears of the browser's one live connection. All tabs share it:
+// HTTP/1.1 has six connections for all of them together. One tab leads, holds
+// the stream and passes on what it brings; the others follow.
+//
+// Each tab shows a snapshot of its own. The leader streams from the position
+// which its snapshot includes. A follower takes its snapshot while it listens
+// to a stream that is open already, and applies what lies after the snapshot's
+// position. So no transition can fall between the two.
 import { signal } from "@preact/signals";
+import { canLead, lead } from "./leader";
 import type { Alarm, Latest } from "./model";
+import { hold, type News } from "./source";
 
 export type Link = { state: "connecting" | "live" } | { state: "reconnecting"; sinceMs: number };
 
@@ -11,103 +18,212 @@ export const link = signal<Link>({ state: "connecting" });
 /** Counts connects: what was loaded under an older one has to be loaded again. */
 export const generation = signal(0);
 
+/** The server's state at a position in the stream. */
+export interface Snapshot {
+  seq: number;
+  show(): void;
+}
+
 export interface Follower {
-  /** Loads the snapshot and returns the position in the stream it includes. */
-  snapshot(): Promise<number>;
+  snapshot(): Promise<Snapshot>;
   alarm(alarm: Alarm): void;
   latest(values: Latest[]): void;
 }
 
-// A stream without a value or alarm for this long may be a dead connection:
-// the server's comment lines don't reach a script.
-const silenceMs = 30_000;
-const openWithinMs = 10_000;
-const backoffMs = [200, 1000, 2000, 5000, 10_000];
+// Of the channel and the lock; another number for other messages.
+const name = "busbar.stream.1";
 
-export function follow(follower: Follower): void {
-  let source: EventSource | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+// A leader tells of its stream at least every 30 s, and answers at once. One
+// that does neither is a tab that the browser has suspended.
+const patienceMs = 40_000;
+const answerMs = 2000;
+const retryMs = 2000;
+
+type Message = { kind: "hello" } | News;
+
+export function follow(page: Follower): void {
+  const channel = canLead() ? new BroadcastChannel(name) : undefined;
+  let candidacy = new AbortController();
+  let leading = false;
+  let told: News | undefined;
+
+  let stream = "";
+  let position: number | undefined;
+  let early: (News & { kind: "alarm" })[] = [];
+  let loads = 0;
   let heardMs = Date.now();
-  let attempt = 0;
-  let failures = 0;
+  let asked = false;
+  let patience: ReturnType<typeof setTimeout> | undefined;
+  let retry: ReturnType<typeof setTimeout> | undefined;
 
-  function after(ms: number, next: () => void): void {
-    clearTimeout(timer);
-    timer = setTimeout(next, ms);
-  }
-
-  function heard(): void {
-    heardMs = Date.now();
-    after(silenceMs, connect);
-  }
-
-  function lost(): void {
-    source?.close();
-    if (link.value.state !== "reconnecting") {
-      link.value = { state: "reconnecting", sinceMs: heardMs };
+  /** Shows a snapshot, unless a newer one has been asked for meanwhile. */
+  async function load(): Promise<{ seq: number; current: boolean }> {
+    const mine = ++loads;
+    position = undefined;
+    early = [];
+    const { seq, show } = await page.snapshot();
+    const current = mine === loads;
+    if (current) {
+      show();
+      position = seq;
     }
-    const wait = backoffMs[Math.min(failures++, backoffMs.length - 1)] ?? 0;
-    after(wait * (0.5 + Math.random() / 2), connect);
+    return { seq, current };
   }
 
-  async function connect(): Promise<void> {
-    const mine = ++attempt;
-    clearTimeout(timer);
-    source?.close();
-    let position: number;
+  function live(): void {
+    link.value = { state: "live" };
+    generation.value++;
+  }
+
+  function lost(sinceMs: number): void {
+    if (link.value.state !== "reconnecting") {
+      link.value = { state: "reconnecting", sinceMs };
+    }
+  }
+
+  async function join(id: string): Promise<void> {
+    clearTimeout(retry);
+    stream = id;
     try {
-      position = await follower.snapshot();
+      const { current } = await load();
+      if (current) {
+        early.splice(0).forEach(alarm);
+        live();
+      }
     } catch {
-      if (mine === attempt) {
-        lost();
+      if (stream === id) {
+        lost(heardMs);
+        retry = setTimeout(() => void join(id), retryMs * (0.5 + Math.random() / 2));
+      }
+    }
+  }
+
+  function alarm(news: News & { kind: "alarm" }): void {
+    if (position === undefined) {
+      early.push(news);
+    } else if (news.seq > position) {
+      position = news.seq;
+      page.alarm(news.alarm);
+    }
+  }
+
+  /** Takes in what this tab's own stream brought, and tells the others. */
+  function tell(news: News): void {
+    channel?.postMessage(news satisfies Message);
+    switch (news.kind) {
+      case "live":
+        live();
+        break;
+      case "lost":
+        lost(news.sinceMs);
+        break;
+      case "alarm":
+        alarm(news);
+        return;
+      case "latest":
+        page.latest(news.values);
+        return;
+    }
+    told = news;
+  }
+
+  function hear(message: Message): void {
+    if (message.kind === "hello") {
+      if (leading) {
+        channel?.postMessage((told ?? { kind: "connecting" }) satisfies Message);
       }
       return;
     }
-    if (mine === attempt) {
-      open(position);
+    if (leading) {
+      return;
+    }
+    if ("stream" in message && message.kind !== "live" && message.stream !== stream) {
+      if (!asked) {
+        ask();
+      }
+      return;
+    }
+    asked = false;
+    clearTimeout(patience);
+    patience = setTimeout(ask, patienceMs);
+    heardMs = Date.now();
+    if (message.kind === "connecting") {
+      return;
+    }
+    if (message.kind === "lost") {
+      clearTimeout(retry);
+      stream = "";
+      lost(message.sinceMs);
+      // The stream may be all that doesn't work.
+      load().catch(() => undefined);
+    } else if (message.kind === "live") {
+      if (message.stream !== stream) {
+        void join(message.stream);
+      }
+    } else if (message.kind === "alarm") {
+      alarm(message);
+    } else {
+      page.latest(message.values);
     }
   }
 
-  function open(position: number): void {
-    source = new EventSource(`/api/v1/stream?after=${position}`);
-    after(openWithinMs, lost);
-    source.onopen = () => {
-      failures = 0;
-      heard();
-      link.value = { state: "live" };
-      generation.value++;
+  function ask(): void {
+    asked = true;
+    clearTimeout(patience);
+    channel?.postMessage({ kind: "hello" } satisfies Message);
+    patience = setTimeout(() => stand(true), answerMs);
+  }
+
+  /** Holds the stream from now on; returns how to let go of it. */
+  function start(): () => void {
+    clearTimeout(patience);
+    clearTimeout(retry);
+    leading = true;
+    told = undefined;
+    stream = "";
+    const release = hold(async () => (await load()).seq, tell);
+    return () => {
+      leading = false;
+      loads++;
+      release();
     };
-    source.onerror = lost;
-    source.addEventListener("alarm", (e: MessageEvent<string>) => {
-      heard();
-      follower.alarm(JSON.parse(e.data) as Alarm);
-    });
-    source.addEventListener("latest", (e: MessageEvent<string>) => {
-      heard();
-      follower.latest(JSON.parse(e.data) as Latest[]);
-    });
-    source.addEventListener("resync", () => {
-      source?.close();
-      after(1000 * Math.random(), connect);
-    });
   }
 
-  window.addEventListener("online", () => {
-    if (link.value.state !== "live") {
-      void connect();
+  function stand(steal: boolean): void {
+    candidacy.abort();
+    candidacy = new AbortController();
+    const { signal } = candidacy;
+    if (!channel) {
+      const release = start();
+      signal.addEventListener("abort", release);
+      return;
     }
-  });
-  // A page that the browser keeps for the back button would keep its stream
-  // too, and HTTP/1.1 has six connections for all pages together.
+    lead(name, start, signal, steal).then(
+      () => {
+        if (!signal.aborted) {
+          stand(false);
+        }
+      },
+      () => signal.addEventListener("abort", start()),
+    );
+    if (!steal) {
+      ask();
+    }
+  }
+
+  channel?.addEventListener("message", (e: MessageEvent<Message>) => hear(e.data));
+  // A page that the browser keeps for the back button would lead on unheard.
   window.addEventListener("pagehide", () => {
-    attempt++;
-    clearTimeout(timer);
-    source?.close();
+    loads++;
+    clearTimeout(patience);
+    clearTimeout(retry);
+    candidacy.abort();
   });
   window.addEventListener("pageshow", (e) => {
     if (e.persisted) {
-      void connect();
+      stream = "";
+      stand(false);
     }
   });
-  void connect();
+  stand(false);
 }

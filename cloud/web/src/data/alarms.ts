@@ -1,6 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import { api } from "../api";
 import { priorities, stateOf, type Alarm, type Priority } from "../model";
+import type { Snapshot } from "../stream";
 
 const keepClosed = 5000;
 
@@ -67,16 +68,18 @@ export function highest(alarms: Iterable<Alarm>): Priority | undefined {
   return best;
 }
 
-/** Replaces everything by the server's state; returns its stream position. */
-export async function snapshot(): Promise<number> {
+/** The server's state now, which replaces everything when shown. */
+export async function snapshot(): Promise<Snapshot> {
   const [now, all] = await Promise.all([api.alarms("open"), scope.value === "all" ? api.alarms("all") : undefined]);
-  known.clear();
-  for (const a of [...(all?.alarms ?? []), ...(now.alarms ?? [])]) {
-    known.set(a.id, a);
-  }
-  loaded.value = true;
-  version.value++;
-  return Math.min(now.seq, all?.seq ?? now.seq);
+  const show = () => {
+    known.clear();
+    for (const a of [...(all?.alarms ?? []), ...(now.alarms ?? [])]) {
+      known.set(a.id, a);
+    }
+    loaded.value = true;
+    version.value++;
+  };
+  return { seq: Math.min(now.seq, all?.seq ?? now.seq), show };
 }
 
 /** Takes in a transition from the stream. A burst is shown as one change. */

@@ -112,8 +112,12 @@ function Facts({ alarm }: { alarm: AlarmDetail }) {
     <dl class="facts">
       <dt>{t("alarms.asset")}</dt>
       <dd>{alarm.asset}</dd>
-      <dt>{t("alarms.device")}</dt>
-      <dd>{alarm.device}</dd>
+      {alarm.device && (
+        <>
+          <dt>{t("alarms.device")}</dt>
+          <dd>{alarm.device}</dd>
+        </>
+      )}
       <dt>{t("alarm.place")}</dt>
       <dd>{[alarm.site, alarm.gateway].filter(Boolean).join(" · ")}</dd>
       <dt>{t("alarm.rule")}</dt>

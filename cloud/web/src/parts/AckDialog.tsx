@@ -63,13 +63,11 @@ function Dialog({ alarm }: { alarm: Alarm }) {
         <p class="ack-alarm">
           <PriorityLabel priority={alarm.priority} />
           <strong>{alarm.summary}</strong>
-          <span>
-            {alarm.asset} · {alarm.device}
-          </span>
+          <span>{[alarm.asset, alarm.device].filter(Boolean).join(" · ")}</span>
         </p>
         <label>
           {t("ack.name")}
-          <input ref={name} name="by" required autoComplete="name" maxLength={100} defaultValue={recall("name")} data-testid="ack-name" />
+          <input ref={name} name="by" required autoComplete="name" maxLength={80} defaultValue={recall("name")} data-testid="ack-name" />
         </label>
         <label>
           {t("ack.comment")}

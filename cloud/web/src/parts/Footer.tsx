@@ -22,12 +22,13 @@ export function Footer() {
 }
 
 function Completeness({ gateway }: { gateway: Gateway }) {
-  const sum = { received: 0, lost: 0, duplicates: 0, unknown: false };
+  const sum = { received: 0, lost: 0, missing: 0, parked: 0, duplicates: 0 };
   for (const e of gateway.epochs ?? []) {
     sum.received += e.received;
     sum.lost += e.lost;
     sum.duplicates += e.duplicates;
-    sum.unknown ||= e.expected === null;
+    sum.missing += e.missing ?? 0;
+    sum.parked += e.parked ?? 0;
   }
   return (
     <li data-testid="gateway" data-gateway={gateway.id}>
@@ -37,8 +38,15 @@ function Completeness({ gateway }: { gateway: Gateway }) {
       <span class={sum.lost > 0 ? "abnormal" : ""} data-testid="gateway-lost">
         {t("gateways.lost", { n: sum.lost })}
       </span>
+      {(["missing", "parked"] as const).map(
+        (what) =>
+          sum[what] > 0 && (
+            <span key={what} class="abnormal" data-testid={`gateway-${what}`}>
+              {t(`gateways.${what}`, { n: sum[what] })}
+            </span>
+          ),
+      )}
       <span data-testid="gateway-duplicates">{t("gateways.duplicates", { n: sum.duplicates })}</span>
-      {sum.unknown && <span>{t("gateways.unknown")}</span>}
       {gateway.last_record_us ? <LastRecord us={gateway.last_record_us} /> : null}
     </li>
   );

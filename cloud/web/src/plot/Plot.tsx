@@ -5,7 +5,7 @@ import { nowUs } from "../clock";
 import { isUsable } from "../model";
 import { repaint } from "../theme";
 import { describe, gaps, type Line } from "./line";
-import { dashes, hatch, mark, markRow, palette, type Mark } from "./paint";
+import { hatch, look, mark, markRow, palette, type Mark } from "./paint";
 
 interface Props {
   /** Series of one unit. */
@@ -34,7 +34,7 @@ export function Plot({ lines, fromUs, toUs, marks = [] }: Props) {
     if (!parent) {
       return;
     }
-    const u = new uPlot(options(lines, parent.clientWidth, shown, setCursor), columns(lines, toUs), parent);
+    const u = new uPlot(options(lines, parent.clientWidth, shown, setCursor), columns(lines, Math.min(toUs, nowUs())), parent);
     plot.current = u;
     const resized = new ResizeObserver(() => u.setSize({ width: parent.clientWidth, height: heightPx }));
     resized.observe(parent);
@@ -66,7 +66,7 @@ export function Plot({ lines, fromUs, toUs, marks = [] }: Props) {
       <div class="plot-canvas" ref={box} aria-hidden="true" />
       <figcaption>
         {lines.map((line) => (
-          <p key={line.name}>{describe(line, toUs, nowUs())}</p>
+          <p key={line.name}>{describe(line, Math.min(toUs, nowUs()), nowUs())}</p>
         ))}
       </figcaption>
     </figure>
@@ -74,10 +74,10 @@ export function Plot({ lines, fromUs, toUs, marks = [] }: Props) {
 }
 
 function Swatch({ index }: { index: number }) {
-  const i = index % dashes.length;
+  const { colour, dash } = look(index);
   return (
-    <svg class={`swatch trace-${i + 1}`} width="28" height="8" aria-hidden="true">
-      <line x1="0" y1="4" x2="28" y2="4" stroke-width="2" stroke-dasharray={dashes[i]?.join(" ") ?? ""} />
+    <svg class={`swatch trace-${colour + 1}`} width="28" height="8" aria-hidden="true">
+      <line x1="0" y1="4" x2="28" y2="4" stroke-width="2" stroke-dasharray={dash.join(" ")} />
     </svg>
   );
 }
@@ -107,7 +107,7 @@ function options(lines: readonly Line[], width: number, shown: Shown, setCursor:
   const font = "12px system-ui, sans-serif";
   const unit = unitText(lines[0]?.unit ?? "");
   const stepped = lines.every((l) => l.stepped);
-  const colourOf = (i: number) => colours.traces[i % colours.traces.length] ?? colours.text;
+  const colourOf = (i: number) => colours.traces[look(i).colour] ?? colours.text;
   return {
     width,
     height: heightPx,
@@ -134,7 +134,7 @@ function options(lines: readonly Line[], width: number, shown: Shown, setCursor:
         label: line.name,
         stroke: colourOf(i),
         width: 2,
-        dash: [...(dashes[i % dashes.length] ?? [])],
+        dash: [...look(i).dash],
         spanGaps: false,
         ...(line.stepped && uPlot.paths.stepped ? { paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } } : {}),
       })),

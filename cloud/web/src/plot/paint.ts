@@ -15,6 +15,8 @@ export interface Palette {
   traces: string[];
 }
 
+const traceColours = 4;
+
 /** The colours of the theme shown now. */
 export function palette(): Palette {
   const probe = document.createElement("span");
@@ -27,13 +29,22 @@ export function palette(): Palette {
     text: resolve("--text"),
     muted: resolve("--muted"),
     grid: resolve("--line"),
-    traces: ["--trace-1", "--trace-2", "--trace-3", "--trace-4"].map(resolve),
+    traces: Array.from({ length: traceColours }, (_, i) => resolve(`--trace-${i + 1}`)),
   };
   probe.remove();
   return colours;
 }
 
-export const dashes: readonly (readonly number[])[] = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+const dashes: readonly (readonly number[])[] = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+
+/**
+ * What a plot's line looks like, with the index of its colour: neighbours
+ * differ in colour and dash, and sixteen lines in either.
+ */
+export function look(index: number): { colour: number; dash: readonly number[] } {
+  const round = Math.floor(index / traceColours);
+  return { colour: index % traceColours, dash: dashes[(index + round) % dashes.length] ?? [] };
+}
 
 /** Slanted lines over a gap, leaning the other way for every second series. */
 export function hatch(u: uPlot, gap: Gap, colour: string, index: number): void {

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { latestOf, tick } from "../data/series";
 import type { Sample, Series } from "../model";
-import { generation } from "../stream";
+import { generation, link } from "../stream";
 
 export interface Trace {
   series: Series | undefined;
@@ -11,9 +11,12 @@ export interface Trace {
   failure: string;
 }
 
+/** The stream brings only the newest sample of a burst; the others are asked for, this often at most. */
+const everyMs = 1000;
+
 /**
  * The samples of each series from fromUs to toUs, both of which may move and
- * toUs be Infinity: stored ones, loaded at every connect, then live ones as they come.
+ * toUs be Infinity: all of them at every connect, then those that are new.
  */
 export function useTraces(ids: readonly number[], fromUs: number, toUs: number): ReadonlyMap<number, Trace> {
   const span = useRef({ fromUs, toUs });
@@ -21,24 +24,48 @@ export function useTraces(ids: readonly number[], fromUs: number, toUs: number):
   const [traces] = useState(() => signal<ReadonlyMap<number, Trace>>(new Map()));
   useEffect(() => {
     traces.value = new Map();
-    let current = true;
-    const put = (id: number, trace: Trace) => {
-      traces.value = new Map(traces.peek()).set(id, trace);
+    const loads = new Map<number, number>();
+    const loading = new Set<number>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+
+    /** Loads what a trace has not yet, or all of it. */
+    const load = async (id: number, all: boolean) => {
+      const mine = (loads.get(id) ?? 0) + 1;
+      loads.set(id, mine);
+      loading.add(id);
+      const before = traces.peek().get(id);
+      const { fromUs, toUs } = span.current;
+      const had = all ? [] : (before?.samples ?? []).filter((s) => s.t >= fromUs);
+      const last = had.at(-1);
+      let trace: Trace;
+      try {
+        const { series, samples } = await api.samples(id, last ? last.t + 1 : fromUs, toUs);
+        trace = { series, samples: [...had, ...(samples ?? [])], failure: "" };
+      } catch (error) {
+        trace = { series: before?.series, samples: before?.samples ?? [], failure: reasonOf(error) };
+      }
+      if (loads.get(id) === mine) {
+        loading.delete(id);
+        traces.value = new Map(traces.peek()).set(id, trace);
+      }
     };
 
-    const load = async (id: number) => {
+    /** Loads where the stream has brought something newer, and looks again later. */
+    const catchUp = () => {
+      timer = undefined;
+      // A new connection loads everything anyway.
+      if (link.peek().state !== "live") {
+        return;
+      }
       const { fromUs, toUs } = span.current;
-      try {
-        const { series, samples } = await api.samples(id, fromUs, Math.min(toUs, Number.MAX_SAFE_INTEGER));
-        const stored = samples ?? [];
-        const storedUs = stored.at(-1)?.t ?? fromUs;
-        const live = (traces.peek().get(id)?.samples ?? []).filter((s) => s.t > storedUs);
-        if (current) {
-          put(id, { series, samples: [...stored, ...live], failure: "" });
-        }
-      } catch (error) {
-        if (current) {
-          put(id, { series: undefined, samples: traces.peek().get(id)?.samples ?? [], failure: reasonOf(error) });
+      for (const id of ids) {
+        const trace = traces.peek().get(id);
+        const newest = latestOf(id);
+        if (trace && newest && newest.t > (trace.samples.at(-1)?.t ?? fromUs) && newest.t <= toUs) {
+          timer ??= setTimeout(catchUp, everyMs);
+          if (!loading.has(id)) {
+            void load(id, false);
+          }
         }
       }
     };
@@ -46,23 +73,19 @@ export function useTraces(ids: readonly number[], fromUs: number, toUs: number):
     const stops = [
       effect(() => {
         if (generation.value > 0) {
-          ids.forEach((id) => void load(id));
+          ids.forEach((id) => void load(id, true));
         }
       }),
       effect(() => {
         tick.value;
-        const { fromUs, toUs } = span.current;
-        for (const id of ids) {
-          const trace = traces.peek().get(id);
-          const sample = latestOf(id);
-          if (trace && sample && sample.t > (trace.samples.at(-1)?.t ?? fromUs) && sample.t <= toUs) {
-            put(id, { ...trace, samples: [...trace.samples.filter((s) => s.t >= fromUs), sample] });
-          }
+        if (timer === undefined) {
+          catchUp();
         }
       }),
     ];
     return () => {
-      current = false;
+      loads.clear();
+      clearTimeout(timer);
       stops.forEach((stop) => stop());
     };
   }, [ids.join()]);
