@@ -2,6 +2,7 @@ package configfile
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,7 +19,8 @@ type Error struct {
 }
 
 // Error is file:line:column: path: message, then the offending line and a caret
-// below the column.
+// below the column. A line that may hold a secret isn't shown: errors are logged
+// and sent on for help.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
@@ -26,6 +28,9 @@ func (e *Error) Error() string {
 		b.WriteString(e.Path + ": ")
 	}
 	b.WriteString(e.Message)
+	if e.private() {
+		return b.String()
+	}
 	if line, caret := excerpt(e.Source, e.Column); line != "" {
 		b.WriteString("\n    " + line + "\n    " + caret)
 	}
@@ -50,6 +55,23 @@ func (e Errors) sort() {
 		}
 		return a.Column - b.Column
 	})
+}
+
+// secretKey is a key that sounds like a secret; one that ends in file names a
+// file, which is none.
+var secretKey = regexp.MustCompile(`(?i)[\w-]*(?:pass(?:word|wd|phrase)|secret|token|credential|(?:api|access|private|encryption|signing|shared)[_-]?key)[\w-]*`)
+
+// private reports whether the line of an error, or the value at its path, may
+// hold a secret.
+func (e *Error) private() bool {
+	secret := func(key string) bool { return !strings.HasSuffix(strings.ToLower(key), "file") }
+	for _, at := range secretKey.FindAllStringIndex(e.Source, -1) {
+		rest := strings.TrimLeft(e.Source[at[1]:], "\"' \t")
+		if secret(e.Source[at[0]:at[1]]) && strings.HasPrefix(rest, ":") {
+			return true
+		}
+	}
+	return slices.ContainsFunc(secretKey.FindAllString(e.Path, -1), secret) || strings.Contains(e.Source, "PRIVATE KEY")
 }
 
 const maxExcerpt = 120

@@ -237,7 +237,7 @@ func FuzzCompile(f *testing.F) {
 			}
 			e.Update(at(float64(s)).Time(), samples, func(telemetry.Event) {})
 		}
-		if err := e.Restore(e.State()); err != nil {
+		if err := e.Restore(e.State(), at(2).Time()); err != nil {
 			t.Fatal(err)
 		}
 	})

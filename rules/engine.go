@@ -26,7 +26,7 @@ type Engine struct {
 	run       []reached
 	runTime   telemetry.Micros
 	runDevice int32
-	runJumped bool // the device's clock has been set back
+	runJumped bool // the clock that stamps them has been set
 	runs      uint64
 	touched   []int32
 }
@@ -69,8 +69,8 @@ func newEngine(gateway string, w *network, instances []instance) *Engine {
 // alarms that they raise and clear. It evaluates the rules that read any of
 // them, once for all consecutive samples of one device with one time. A sample
 // older than the last of its signal is passed over, unless it is flagged
-// telemetry.ClockJumped; a time later than received is taken as received. It
-// allocates nothing when nothing is raised or cleared.
+// telemetry.ClockJumped, which starts anew what its rules have waited; a time
+// later than received is taken as received. It allocates nothing when nothing is raised or cleared.
 func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit func(telemetry.Event)) {
 	now := telemetry.MicrosOf(received)
 	for i := range samples {
@@ -82,12 +82,11 @@ func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit fun
 		if len(e.run) > 0 && (t != e.runTime || s.device != e.runDevice) {
 			e.finishRun(received, samples, emit)
 		}
-		if t < s.time {
-			if !samples[i].Quality.Has(telemetry.ClockJumped) {
-				continue
-			}
-			e.runJumped = true
+		jumped := samples[i].Quality.Has(telemetry.ClockJumped)
+		if t < s.time && !jumped {
+			continue
 		}
+		e.runJumped = e.runJumped || jumped
 		e.run = append(e.run, reached{int32(i), slot})
 		e.runTime, e.runDevice = t, s.device
 	}

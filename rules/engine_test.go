@@ -205,6 +205,18 @@ func TestAClockSetBackStartsForAnew(t *testing.T) {
 	r.want("50 raised hot")
 }
 
+func TestAClockSetForwardDoesNotCountAsTime(t *testing.T) {
+	m := Model{}
+	meter(&m, Device{ID: "m1", Asset: "f1", PollEvery: byPoll})
+	r := newRig(t, m, Rule{Name: "dead", On: Target{Device: "m1"}, When: "not ChLiv", For: lasting(10 * time.Second)})
+	r.read(0, "m1", telemetry.ChannelLive, false)
+	r.read(3600, "m1", telemetry.ChannelLive, flagged{0, telemetry.ClockJumped})
+	r.read(3609, "m1", telemetry.ChannelLive, false)
+	r.want()
+	r.read(3610, "m1", telemetry.ChannelLive, false)
+	r.want("3600 raised dead")
+}
+
 func TestAnotherDevicesLateSampleDoesNotStartForAnew(t *testing.T) {
 	m := Model{}
 	meter(&m, Device{ID: "oil", Asset: "T1", PollEvery: byPoll}, "TopOilTmp")

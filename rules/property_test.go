@@ -190,7 +190,7 @@ func TestKilledAnywhereNothingIsLostOrRepeated(t *testing.T) {
 			}
 			if rapid.IntRange(0, 3).Draw(t, "kill") == 0 {
 				e = engineFor(t, m, storyRules())
-				if err := e.Restore(stored); err != nil {
+				if err := e.Restore(stored, x.received.Time()); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -49,6 +49,7 @@ type rig struct {
 	model  Model
 	engine *Engine
 	events []telemetry.Event
+	now    time.Time // of the latest read or tick
 }
 
 func newRig(t testing.TB, m Model, entries ...Rule) *rig {
@@ -114,10 +115,14 @@ func (r *rig) read(t float64, device string, values ...any) {
 	for i := 0; i < len(values); i += 2 {
 		samples = append(samples, r.sample(t, device, values[i].(string), values[i+1]))
 	}
-	r.engine.Update(at(t+0.005).Time(), samples, r.emit)
+	r.now = at(t + 0.005).Time()
+	r.engine.Update(r.now, samples, r.emit)
 }
 
-func (r *rig) tick(t float64) { r.engine.Tick(at(t).Time(), r.emit) }
+func (r *rig) tick(t float64) {
+	r.now = at(t).Time()
+	r.engine.Tick(r.now, r.emit)
+}
 
 // want compares the events so far, written like "1.5 raised hot", and forgets
 // them.

@@ -92,10 +92,12 @@ func (in *inputs) save(slots []int32) []savedInput {
 
 // Restore takes up what State returned. An active alarm keeps its id and is
 // cleared later. One whose rule no longer applies to its asset or device is
-// cleared by the first Tick, which NextDeadline then asks for at once. On an
+// cleared by the first Tick, which NextDeadline then asks for at once. Samples and
+// waiting conditions of times after now, of a clock that has been set back since,
+// are forgotten: they would hide what is read until the clock has caught up. On an
 // error, of a state that is damaged or of another version, the Engine is as it
 // was: an alarm that is still true will be raised again under another id.
-func (e *Engine) Restore(state []byte) error {
+func (e *Engine) Restore(state []byte, now time.Time) error {
 	var saved savedState
 	if err := json.Unmarshal(state, &saved); err != nil {
 		return fmt.Errorf("restore the state of the rules: %w", err)
@@ -103,6 +105,7 @@ func (e *Engine) Restore(state []byte) error {
 	if saved.Version != stateVersion {
 		return fmt.Errorf("restore the state of the rules: it is of version %d, expected %d", saved.Version, stateVersion)
 	}
+	present := telemetry.MicrosOf(now)
 	known := map[claim]*instance{}
 	for n := range e.instances {
 		i := &e.instances[n]
@@ -119,16 +122,18 @@ func (e *Engine) Restore(state []byte) error {
 		}
 		i.firing, i.id, i.raised = a.ID != "", a.ID, a.Raised
 		if h := a.Hold; h != nil {
-			i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}
-			e.in.restore(h.Inputs, e.slotOf)
+			if max(h.Since, h.Last) <= present {
+				i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}
+			}
+			e.in.restore(h.Inputs, e.slotOf, present)
 		}
 	}
 	return nil
 }
 
-func (in *inputs) restore(saved []savedInput, slotOf map[telemetry.SignalID]int32) {
+func (in *inputs) restore(saved []savedInput, slotOf map[telemetry.SignalID]int32, now telemetry.Micros) {
 	for _, s := range saved {
-		if n, ok := slotOf[s.Signal]; ok {
+		if n, ok := slotOf[s.Signal]; ok && s.Time <= now {
 			value := telemetry.Value{}
 			if s.Value != nil {
 				value = telemetry.FloatValue(*s.Value)

@@ -13,7 +13,7 @@ import (
 func (r *rig) restart(entries ...Rule) {
 	r.t.Helper()
 	next := newRig(r.t, r.model, entries...)
-	if err := next.engine.Restore(r.engine.State()); err != nil {
+	if err := next.engine.Restore(r.engine.State(), r.now); err != nil {
 		r.t.Fatal(err)
 	}
 	r.engine = next.engine
@@ -77,9 +77,38 @@ func TestNoAlarmIsClearedBeforeItWasRaised(t *testing.T) {
 	r := hot(t, byPoll, 0, 0)
 	r.oil(100, 99)
 	r.want("100 raised hot")
+	r.now = at(50).Time() // the clock was set back while the gateway was down
 	r.restart(Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95"})
-	r.oil(50, 20) // the clock was set back while the gateway was down
+	r.oil(50, 20)
 	r.want("100 cleared hot")
+}
+
+func TestARestartWithAClockThatIsBehindHidesNothing(t *testing.T) {
+	rule := Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95", For: lasting(2 * time.Second), KeepFiringFor: lasting(2 * time.Second)}
+	for _, c := range []struct {
+		name   string
+		before []float64 // a second apart
+		after  float64
+		want   string
+	}{
+		{"an alarm that is about to be raised", []float64{99}, 99, "-3600 raised hot"},
+		{"an alarm that is about to be cleared", []float64{99, 99, 99, 20}, 20, "0 cleared hot"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := hot(t, byPoll, 2*time.Second, 2*time.Second)
+			for s, v := range c.before {
+				r.oil(float64(s), v)
+			}
+			r.events = nil
+			r.now = at(-3600).Time()
+			r.restart(rule)
+			for s := range 3 {
+				r.want()
+				r.oil(float64(s)-3600, c.after)
+			}
+			r.want(c.want)
+		})
+	}
 }
 
 func TestChanged(t *testing.T) {
@@ -109,7 +138,7 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 		"":                          "restore the state of the rules: unexpected end of JSON input",
 		`{"version":2,"alarms":[]}`: "restore the state of the rules: it is of version 2, expected 1",
 	} {
-		if err := hot(t, byPoll, 0, 0).engine.Restore([]byte(state)); err == nil || err.Error() != want {
+		if err := hot(t, byPoll, 0, 0).engine.Restore([]byte(state), at(0).Time()); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, expected %s", state, err, want)
 		}
 	}
@@ -125,7 +154,7 @@ func FuzzRestore(f *testing.F) {
 	f.Add(r.engine.State())
 	f.Fuzz(func(t *testing.T, state []byte) {
 		r := hot(t, byPoll, 2*time.Second, time.Second)
-		if r.engine.Restore(state) != nil {
+		if r.engine.Restore(state, at(3).Time()) != nil {
 			return
 		}
 		r.engine.State()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -76,12 +75,12 @@ type Fault struct {
 }
 
 // LoadConfig reads the configuration in the file at path. The error is
-// configfile.Errors, with everything that is wrong, unless the file itself can't
-// be read.
+// configfile.Errors, with everything that is wrong, or configfile.ReadError if the
+// file itself can't be read.
 func LoadConfig(path string) (Config, error) {
-	src, err := os.ReadFile(path)
+	src, err := configfile.Read(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w", err)
+		return Config{}, err
 	}
 	return ParseConfig(path, src)
 }

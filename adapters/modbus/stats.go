@@ -36,10 +36,13 @@ type EndpointStats struct {
 func (a *Adapter) Stats() Stats {
 	var s Stats
 	for _, u := range a.units {
+		// A poll counts before it counts as failed, so that read in this order
+		// there are never more failed polls than polls.
+		failed := u.stats.failed.Load()
 		d := DeviceStats{
 			Device: u.ID,
 			Polls:  u.stats.polls.Load(),
-			Failed: u.stats.failed.Load(),
+			Failed: failed,
 			Missed: u.stats.missed.Load(),
 			Values: u.stats.values.Load(),
 		}

@@ -33,6 +33,7 @@ type unit struct {
 	log   *slog.Logger
 	stats deviceCounters
 	last  reading
+	clock clock
 
 	due    time.Time // on a grid of PollEvery
 	silent int       // polls in a row without an answer
@@ -61,8 +62,9 @@ func (u *unit) skipMissed(now time.Time) {
 	}
 }
 
-// read polls the meter in its slot and sets the next. It fails only when ctx
-// ends.
+// read polls the meter in its slot and sets the next. All samples of the first
+// poll after the wall clock has been set are flagged telemetry.ClockJumped, the
+// live signal among them. It fails only when ctx ends.
 func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	if err := u.poll(ctx, l, &u.last); err != nil {
 		return adapters.Batch{}, err
@@ -78,10 +80,17 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	}
 	u.due = u.due.Add(u.PollEvery * u.stride())
 	samples := u.last.samples
-	if u.observe() {
+	clockSet := u.clock.wasSet(u.last.ended)
+	if u.observe() || clockSet {
+		u.liveSent = u.last.ended
 		samples = append(samples, telemetry.Sample{
 			Time: telemetry.MicrosOf(u.last.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
 		})
+	}
+	if clockSet {
+		for i := range samples {
+			samples[i].Quality |= telemetry.ClockJumped
+		}
 	}
 	return adapters.Batch{Device: u.ID, Samples: samples, Received: u.last.ended}, nil
 }
@@ -102,7 +111,7 @@ func (u *unit) stride() time.Duration {
 }
 
 // observe takes what the last poll says about the device's life and logs what
-// changed. It reports whether the live signal is to be sent.
+// changed. It reports whether the live signal is due.
 func (u *unit) observe() bool {
 	first := u.liveSent.IsZero()
 	was := u.live
@@ -121,11 +130,7 @@ func (u *unit) observe() bool {
 	if u.last.answered {
 		u.logRequests()
 	}
-	if !changed && u.last.ended.Sub(u.liveSent) < LiveEvery {
-		return false
-	}
-	u.liveSent = u.last.ended
-	return true
+	return changed || u.last.ended.Sub(u.liveSent) >= LiveEvery
 }
 
 func (u *unit) logRequests() {

@@ -17,7 +17,7 @@ var version = "unknown"
 type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
-	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT or SIGTERM."`
+	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
 type run struct {
@@ -33,9 +33,9 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 		Version: info.Version, Dir: filepath.Dir(r.Config), Log: logging.Logger(),
 	})
 	if err != nil {
-		return err
+		return program.UntilStopped(ctx, err)
 	}
-	return c.Run(ctx)
+	return program.UntilStopped(ctx, c.Run(ctx))
 }
 
 func main() {

@@ -19,7 +19,7 @@ var version = "unknown"
 type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
-	Run     run              `cmd:"" help:"Read devices and forward what they say, until stopped by SIGINT or SIGTERM."`
+	Run     run              `cmd:"" help:"Read devices and forward what they say, until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
 type run struct {
@@ -37,7 +37,7 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return err
 	}
-	return g.Run(ctx)
+	return program.UntilStopped(ctx, g.Run(ctx))
 }
 
 func main() {

@@ -15,7 +15,7 @@ var version = "unknown"
 type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
-	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT or SIGTERM."`
+	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
 type run struct {
@@ -45,7 +45,7 @@ func (r run) Run(ctx context.Context, logging *program.Logging) error {
 	if err != nil {
 		return err
 	}
-	return simulator.Run(ctx)
+	return program.UntilStopped(ctx, simulator.Run(ctx))
 }
 
 func main() {

@@ -52,7 +52,7 @@ func TestCommand(t *testing.T) {
 		{"version", []string{"--version"}, 0, []string{"v1.2.3"}},
 		{"no file named", []string{"run"}, 2, []string{"--help"}},
 		{"unknown flag", []string{"run", "--fast", "x"}, 2, []string{"--fast"}},
-		{"no file", []string{"run", filepath.Join(dir, "none.yaml")}, 1, []string{"none.yaml"}},
+		{"no file", []string{"run", filepath.Join(dir, "none.yaml")}, 2, []string{"none.yaml"}},
 		{"wrong configuration", []string{"run", bad}, 2, []string{bad + ":1:14: sim.speed", bad + ":3:32: devices[0].listen"}},
 		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+devices)}, 1, []string{"truth log"}},
 	} {
@@ -74,7 +74,7 @@ const devices = `devices:
 
 func TestRunStopsCleanlyOnSignals(t *testing.T) {
 	binary := build(t)
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "sim.yaml"), []byte("sim: {truth_log: truth.jsonl}\n"+devices), 0o644); err != nil {
 			t.Fatal(err)

@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/busbar/busbar/cmd/busbar/demo"
@@ -16,12 +20,25 @@ type demoCommand struct {
 	For      time.Duration `help:"End the story by itself after this time, at least 30s, and print a summary; without it, Ctrl-C ends it." placeholder:"60s"`
 	Headless bool          `help:"Nobody watches: acknowledge alarms for the operator. Needs --for."`
 	Console  string        `help:"Where the console listens." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	Dir      string        `help:"Keep configurations, logs and data in this directory; without it they are removed at the end." placeholder:"DIR" type:"path"`
+	Dir      string        `help:"Keep configurations, logs and data in this directory, which must be empty; without it they are removed at the end, unless something went wrong." placeholder:"DIR" type:"path"`
 }
 
 func (c demoCommand) Validate() error {
 	if c.Headless && c.For == 0 {
 		return fmt.Errorf("--headless needs --for: nobody would end it")
+	}
+	if c.For != 0 && c.For < demo.MinFor {
+		return fmt.Errorf("--for %v is too short for a feeder to fail and come back; give it %v or more", c.For, demo.MinFor)
+	}
+	host, port, err := net.SplitHostPort(c.Console)
+	if err != nil {
+		return fmt.Errorf("--console %q, expected host:port such as 127.0.0.1:8080", c.Console)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--console %s is not a loopback address such as 127.0.0.1: the console has no sign-in", c.Console)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("--console %s has port %s, expected 1 to 65535", c.Console, port)
 	}
 	return nil
 }
@@ -31,12 +48,14 @@ func (c demoCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Whoever reads along may go; the demo still has to clean up after itself.
+	signal.Ignore(syscall.SIGPIPE)
 	summary, err := demo.Run(ctx, demo.Options{
 		For: c.For, Headless: c.Headless, Console: c.Console, Dir: c.Dir,
 		Programs: filepath.Dir(self), Out: os.Stdout,
 	})
 	if err != nil {
-		return err
+		return program.UntilStopped(ctx, err)
 	}
 	line, err := json.Marshal(summary)
 	if err != nil {

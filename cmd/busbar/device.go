@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -16,8 +17,9 @@ type deviceCommand struct {
 }
 
 type readCommand struct {
-	Config string `help:"The configuration that describes the device." required:"" placeholder:"FILE" type:"path"`
-	Device string `help:"The device's id in it." required:"" placeholder:"ID"`
+	program.Logging `set:"log_level=warn"`
+	Config          string `help:"The configuration that describes the device." required:"" placeholder:"FILE" type:"path"`
+	Device          string `help:"The device's id in it." required:"" placeholder:"ID"`
 }
 
 func (c readCommand) Run(ctx context.Context) error {
@@ -25,7 +27,14 @@ func (c readCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	readings, err := gateway.ReadDevice(ctx, config, c.Device)
+	known := make([]string, len(config.Devices))
+	for i, d := range config.Devices {
+		known[i] = d.ID
+	}
+	if !slices.Contains(known, c.Device) {
+		return program.Usage{Err: fmt.Errorf("there is no device %q in the configuration, only %q", c.Device, known)}
+	}
+	readings, err := gateway.ReadDevice(ctx, config, c.Device, c.Logger())
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 var version = "unknown"
 
 type commands struct {
-	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
@@ -29,5 +28,5 @@ Examples:
   busbar demo --for 60s --headless
   busbar config validate gateway.yaml
   busbar device read --config gateway.yaml --device feeder-1-meter`,
-	}, &c, &c.Logging)
+	}, &c)
 }

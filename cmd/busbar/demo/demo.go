@@ -9,17 +9,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"time"
+
+	"github.com/busbar/busbar/cmd/internal/program"
 )
 
 // Options are the demo's command line.
 type Options struct {
-	For      time.Duration // 0: until ctx ends
+	For      time.Duration // MinFor or more; 0: until ctx ends
 	Headless bool          // nobody watches: acknowledge the alarm for the operator
 	Console  string        // host:port of the console
-	Dir      string        // keep everything here; "" uses a directory that is removed
+	Dir      string        // keep everything here; "" uses a directory that is removed if all went well
 	Programs string        // directory of busbar-sim, busbar-gateway and busbar-cloud
 	Out      io.Writer
 }
@@ -34,21 +37,24 @@ const (
 )
 
 // Run tells the story and returns its summary. The error says why it couldn't
-// be told; how it came out is in the summary.
-func Run(ctx context.Context, o Options) (Summary, error) {
-	if o.For != 0 && o.For < MinFor {
-		return Summary{}, fmt.Errorf("--for %v is too short for a feeder to fail and come back; give it %v or more", o.For, MinFor)
+// be told, or is ctx's if that ended first; how it came out is in the summary.
+func Run(ctx context.Context, o Options) (summary Summary, err error) {
+	if err := checkFree(o.Console); err != nil {
+		return Summary{}, err
 	}
 	dir := o.Dir
 	if dir == "" {
-		temporary, err := os.MkdirTemp("", "busbar-demo-")
-		if err != nil {
+		if dir, err = os.MkdirTemp("", "busbar-demo-"); err != nil {
 			return Summary{}, err
 		}
-		defer os.RemoveAll(temporary)
-		dir = temporary
-	}
-	if err := checkFree(o.Console); err != nil {
+		defer func() {
+			if len(summary.Problems) == 0 && (err == nil || errors.Is(err, context.Canceled)) {
+				os.RemoveAll(dir)
+				return
+			}
+			fmt.Fprintf(o.Out, "\n  configurations, logs and data are kept in %s\n\n", dir)
+		}()
+	} else if err := checkEmpty(dir); err != nil {
 		return Summary{}, err
 	}
 	setup, err := prepare(dir, o)
@@ -67,6 +73,9 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
 	if err := s.awaitConsole(ctx, running); err != nil {
+		if ctx.Err() != nil {
+			s.say("stopping")
+		}
 		return Summary{}, err
 	}
 	fmt.Fprintf(o.Out, "\n  console   http://%s\n  gateway   http://%s\n  files     %s\n\n", o.Console, setup.Status, dir)
@@ -76,12 +85,15 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	go s.watchAlarms(watching)
 	go s.watchFaults(watching)
 
-	told := s.pass(ctx)
+	told, err := s.pass(ctx, running)
+	if err != nil {
+		return Summary{}, err
+	}
 	return s.finish(running, told), nil
 }
 
 // pass lets the time of the story go by; false if it was interrupted.
-func (s *story) pass(ctx context.Context) bool {
+func (s *story) pass(ctx context.Context, running *processes) (told bool, err error) {
 	var end <-chan time.Time
 	if s.options.For > 0 {
 		timer := time.NewTimer(s.options.For - time.Since(s.began))
@@ -91,10 +103,12 @@ func (s *story) pass(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		s.say("stopping")
-		return false
+		return false, nil
 	case <-end:
 		s.say("the story is over; stopping")
-		return true
+		return true, nil
+	case p := <-running.refused:
+		return false, p.refusal()
 	}
 }
 
@@ -123,6 +137,21 @@ func checkFree(address string) error {
 		return fmt.Errorf("the console can't listen on %s: %w; choose another address with --console", address, errors.Unwrap(err))
 	}
 	return l.Close()
+}
+
+// checkEmpty refuses what an earlier run has left: counted together they would
+// give neither's result.
+func checkEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return program.Usage{Err: fmt.Errorf("--dir: %w", err)}
+	case len(entries) > 0:
+		return program.Usage{Err: fmt.Errorf("--dir %s is not empty; give an empty or a new directory", dir)}
+	}
+	return nil
 }
 
 // freeAddresses finds loopback ports that nobody listens on.

@@ -6,13 +6,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/busbar/busbar/cmd/internal/program"
 )
 
 // process is one of Busbar's programs, started again whenever it ends without
-// having been asked to.
+// having been asked to, unless it says that it can't work like this.
 type process struct {
 	name string
 	args []string
@@ -20,6 +23,8 @@ type process struct {
 	log  string // file for its output
 	// died is told that it ended by itself and will be started again.
 	died func(pid int, how string)
+	// refused takes it when it has ended with program.ExitConfig.
+	refused chan<- *process
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd
@@ -55,6 +60,9 @@ func (p *process) supervise(started chan<- error) {
 		if cmd != nil {
 			cmd.Wait()
 			how = cmd.ProcessState.String()
+			if cmd.ProcessState.Exited() {
+				how += ": " + p.tail(1)
+			}
 		}
 		p.mu.Lock()
 		stopping := p.stopping
@@ -63,6 +71,10 @@ func (p *process) supervise(started chan<- error) {
 		}
 		p.mu.Unlock()
 		if stopping {
+			return
+		}
+		if cmd != nil && cmd.ProcessState.ExitCode() == program.ExitConfig {
+			p.refused <- p
 			return
 		}
 		pid := 0
@@ -96,13 +108,21 @@ func (p *process) launch() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-func (p *process) pid() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd == nil {
-		return 0
+// tail is the last lines of its log.
+func (p *process) tail(n int) string {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
 	}
-	return p.cmd.Process.Pid
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+const tailLines = 10
+
+// refusal is why it isn't started again.
+func (p *process) refusal() error {
+	return fmt.Errorf("busbar-%s ended with exit code %d and is not started again; %s ends with\n%s", p.name, program.ExitConfig, p.log, p.tail(tailLines))
 }
 
 // stop ends the process in its own time, up to a limit; false if it had to be
@@ -126,7 +146,10 @@ func (p *process) stop() bool {
 }
 
 // processes are the three programs of the demo.
-type processes struct{ sim, gateway, cloud *process }
+type processes struct {
+	sim, gateway, cloud *process
+	refused             <-chan *process
+}
 
 func (p *processes) all() []*process { return []*process{p.gateway, p.sim, p.cloud} }
 
@@ -138,20 +161,38 @@ func (p *processes) stopAll() {
 	}
 }
 
+func (p *process) restarted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.restarts
+}
+
 func (p *processes) restarts() int {
 	n := 0
 	for _, one := range p.all() {
-		one.mu.Lock()
-		n += one.restarts
-		one.mu.Unlock()
+		n += one.restarted()
 	}
 	return n
 }
 
+// failures are the ends of the logs of those that ended by themselves, to follow
+// a sentence.
+func (p *processes) failures() string {
+	var b strings.Builder
+	for _, one := range p.all() {
+		if one.restarted() > 0 {
+			fmt.Fprintf(&b, "; %s ends with\n%s", one.log, one.tail(tailLines))
+		}
+	}
+	return b.String()
+}
+
 func (s *story) start() (*processes, error) {
-	make := func(name string, args ...string) *process {
+	refused := make(chan *process, 3)
+	part := func(name string, args ...string) *process {
 		return &process{
-			name: name, args: args,
+			refused: refused,
+			name:    name, args: args,
 			path: filepath.Join(s.options.Programs, "busbar-"+name),
 			log:  filepath.Join(s.setup.Dir, name+".log"),
 			died: func(pid int, how string) {
@@ -160,9 +201,10 @@ func (s *story) start() (*processes, error) {
 		}
 	}
 	p := &processes{
-		cloud:   make("cloud", "run", "--config", "cloud.yaml"),
-		sim:     make("sim", "run", "sim.yaml"),
-		gateway: make("gateway", "run", "--config", "gateway.yaml"),
+		refused: refused,
+		cloud:   part("cloud", "run", "--config", "cloud.yaml"),
+		sim:     part("sim", "run", "sim.yaml"),
+		gateway: part("gateway", "run", "--config", "gateway.yaml"),
 	}
 	for _, one := range []*process{p.cloud, p.sim, p.gateway} {
 		if err := one.start(); err != nil {

@@ -45,25 +45,23 @@ const startTime = 30 * time.Second
 
 // awaitConsole returns when the console answers and shows the first samples.
 func (s *story) awaitConsole(ctx context.Context, running *processes) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+	bounded, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if l, err := s.cloud.Ledger(ctx); err == nil && l.Stored > 0 {
+		if l, err := s.cloud.Ledger(bounded); err == nil && l.Stored > 0 {
 			s.say("six meters are read; their first samples are stored")
 			return nil
 		}
-		for _, p := range running.all() {
-			select {
-			case <-p.ended:
-				return fmt.Errorf("busbar-%s ended; see %s", p.name, p.log)
-			default:
-			}
-		}
 		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no sample reached the cloud within %v; see the .log files in %s", startTime, s.setup.Dir)
+		case p := <-running.refused:
+			return p.refusal()
+		case <-bounded.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("no sample reached the cloud within %v%s", startTime, running.failures())
 		case <-ticker.C:
 		}
 	}
@@ -143,9 +141,9 @@ func (s *story) watchFaults(ctx context.Context) {
 func (s *story) tellFault(line []byte) {
 	var truth struct {
 		What   string `json:"what"`
-		Feeder string `json:"feeder"`
+		Feeder string `json:"feeder"` // "" if it is about one meter
 	}
-	if json.Unmarshal(line, &truth) != nil {
+	if json.Unmarshal(line, &truth) != nil || truth.Feeder == "" {
 		return
 	}
 	switch truth.What {

@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"fmt"
+	"math"
+	"net/http"
 	"slices"
 	"time"
 
@@ -32,9 +34,13 @@ type Summary struct {
 // has sent.
 const catchUpTime = 20 * time.Second
 
+// gatewayTime is how long a gateway that was killed may take to be there again.
+const gatewayTime = 10 * time.Second
+
 // finish stops the gateway, waits for the cloud to have stored everything, and
 // counts. told says that the story was not broken off.
 func (s *story) finish(running *processes, told bool) Summary {
+	answered := s.awaitGateway()
 	stopped := running.gateway.stop()
 	l, err := s.settle()
 	s.mu.Lock()
@@ -50,6 +56,9 @@ func (s *story) finish(running *processes, told bool) Summary {
 		Restarts:        running.restarts(),
 		Seconds:         time.Since(s.began).Round(100 * time.Millisecond).Seconds(),
 		Problems:        []string{},
+	}
+	if !answered {
+		sum.fail("the gateway did not answer within %v", gatewayTime)
 	}
 	if !stopped {
 		sum.fail("the gateway did not stop by itself")
@@ -71,6 +80,19 @@ func (s *story) finish(running *processes, told bool) Summary {
 		sum.fail("the story was broken off")
 	}
 	return sum
+}
+
+// awaitGateway returns when the gateway answers; false if it doesn't. One that has
+// just been killed can't be stopped, and would never say what it had committed.
+func (s *story) awaitGateway() bool {
+	client := http.Client{Timeout: time.Second}
+	for end := time.Now().Add(gatewayTime); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if response, err := client.Get("http://" + s.setup.Status + "/healthz"); err == nil {
+			response.Body.Close()
+			return true
+		}
+	}
+	return false
 }
 
 // judgeAlarms checks that the feeder's failure was seen as what it was: the
@@ -124,12 +146,12 @@ func (s *Summary) fail(format string, args ...any) {
 	s.Problems = append(s.Problems, fmt.Sprintf(format, args...))
 }
 
-// quantile is in milliseconds, by nearest rank; 0 of nothing.
+// quantile is in milliseconds, by nearest rank, for q above 0; 0 of nothing.
 func quantile(of []time.Duration, q float64) float64 {
 	if len(of) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(of))
-	rank := min(len(sorted)-1, int(q*float64(len(sorted))))
+	rank := int(math.Ceil(q*float64(len(sorted)))) - 1
 	return float64(sorted[rank].Microseconds()) / 1000
 }

@@ -27,10 +27,11 @@ type Info struct {
 	Name, Version, Description string
 }
 
-// Logging is embedded by a program's command line.
+// Logging is embedded by a program's command line, or by one of its commands,
+// whose tag `set:"log_level=warn"` gives it another default.
 type Logging struct {
 	LogFormat string     `help:"Format of the log on standard error: text or json." enum:"text,json" default:"text"`
-	LogLevel  slog.Level `help:"Least level that is logged: debug, info, warn or error." default:"info"`
+	LogLevel  slog.Level `help:"Least level that is logged: debug, info, warn or error." default:"${log_level=info}"`
 }
 
 // Logger writes to standard error.
@@ -43,10 +44,14 @@ func (l Logging) Logger() *slog.Logger {
 }
 
 // Main parses the command line into commands, runs the chosen one's Run method
-// and exits. Run may take a context, which ends at the first SIGINT or SIGTERM;
-// a second one kills the process. bindings are further arguments for Run.
+// and exits. Run may take a context, which ends at the first SIGINT,
+// SIGTERM or SIGHUP; a second one kills the process. bindings are further arguments for Run.
 func Main(info Info, commands any, bindings ...any) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, stop)
 	parser, err := kong.New(commands,
 		kong.Name(info.Name),
@@ -68,15 +73,30 @@ func Main(info Info, commands any, bindings ...any) {
 		fmt.Fprintf(os.Stderr, "%s: %v\nTry %s --help.\n", info.Name, err, info.Name)
 		os.Exit(ExitConfig)
 	}
-	os.Exit(Report(info, chosen.Run()))
+	err = chosen.Run()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
+	os.Exit(Report(info, err))
+}
+
+// UntilStopped is err, or nil if ctx has ended and err says no more than that: a
+// program that runs until it is stopped hasn't failed then.
+func UntilStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // Report prints err, if there is one, and returns the exit code for it.
 func Report(info Info, err error) int {
 	var wrong configfile.Errors
+	var unreadable *configfile.ReadError
+	var usage Usage
 	var silent Silent
 	switch {
-	case err == nil || errors.Is(err, context.Canceled):
+	case err == nil:
 		return 0
 	case errors.As(err, &silent):
 		return int(silent)
@@ -90,8 +110,18 @@ func Report(info Info, err error) int {
 		return ExitConfig
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", info.Name, err)
+	if errors.As(err, &unreadable) || errors.As(err, &usage) {
+		return ExitConfig
+	}
 	return ExitFailure
 }
+
+// Usage is an error of the command line that shows only when the command runs.
+type Usage struct{ Err error }
+
+func (u Usage) Error() string { return u.Err.Error() }
+
+func (u Usage) Unwrap() error { return u.Err }
 
 // Silent is an exit code for a failure that the program has already explained.
 type Silent int

@@ -1,0 +1,165 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/cmd/internal/program"
+)
+
+// output is what the demo prints; said runs with all of it after each line.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	said func(string)
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.text.Write(b)
+	if o.said != nil {
+		o.said(o.text.String())
+	}
+	return n, err
+}
+
+// parts is a directory with programs that only wait, apart from those given.
+func parts(t *testing.T, scripts map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"sim", "gateway", "cloud"} {
+		script, ok := scripts[name]
+		if !ok {
+			script = "exec sleep 60"
+		}
+		if err := os.WriteFile(filepath.Join(dir, "busbar-"+name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// left is what is in the directory of temporary files.
+func left(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestAPartThatRefusesItsConfigurationEndsTheDemo(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	programs := parts(t, map[string]string{"cloud": "echo cloud.yaml:1:1: nonsense >&2; echo x >> started; exit 2"})
+	var out output
+	_, err := Run(t.Context(), Options{Console: freeAddress(t), Programs: programs, Out: &out})
+	if err == nil || !strings.Contains(err.Error(), "busbar-cloud") || !strings.Contains(err.Error(), "cloud.yaml:1:1: nonsense") {
+		t.Errorf("%v", err)
+	}
+	kept := left(t, temporary)
+	if len(kept) != 1 || !strings.Contains(out.text.String(), "kept in "+kept[0]+"\n") {
+		t.Fatalf("%q is left, and was told\n%s", kept, out.text.String())
+	}
+	if started, _ := os.ReadFile(filepath.Join(kept[0], "started")); string(started) != "x\n" {
+		t.Errorf("it was started %d times", len(started)/2)
+	}
+}
+
+func TestAPartThatFailsIsStartedAgainAndSaysWhy(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := output{said: func(text string) {
+		if strings.Count(text, "exit status 1: no disk; it is started again") == 2 {
+			cancel()
+		}
+	}}
+	programs := parts(t, map[string]string{"cloud": "echo no disk; exit 1"})
+	if _, err := Run(ctx, Options{Console: freeAddress(t), Programs: programs, Out: &out}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v\n%s", err, out.text.String())
+	}
+}
+
+func TestInterruptedWhileStarting(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	ctx, cancel := context.WithCancel(t.Context())
+	out := output{said: func(string) { cancel() }}
+	_, err := Run(ctx, Options{For: time.Hour, Console: freeAddress(t), Programs: parts(t, nil), Out: &out})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if names := left(t, temporary); len(names) != 0 || !strings.HasSuffix(out.text.String(), "stopping\n") {
+		t.Errorf("%q is left, and was told\n%s", names, out.text.String())
+	}
+}
+
+func TestADirectoryInUseIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "cloud.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Run(t.Context(), Options{Console: freeAddress(t), Dir: dir, Programs: parts(t, nil), Out: &output{}})
+	if usage := (program.Usage{}); !errors.As(err, &usage) || !strings.Contains(err.Error(), dir+" is not empty") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOnlyFeedersFail(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"what":"fault-begin","kind":"outage","feeder":"feeder-2"}`:     "feeder-2 fails",
+		`{"what":"fault-end","kind":"outage","feeder":"feeder-2"}`:       "feeder-2 is energised again",
+		`{"what":"fault-begin","kind":"slow","device":"feeder-2-head"}`:  "",
+		`{"what":"fault-end","kind":"garbage","device":"feeder-2-head"}`: "",
+	} {
+		var out output
+		newStory(Options{Out: &out}, setup{}).tellFault([]byte(line))
+		if got := out.text.String(); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", line, got)
+		}
+	}
+}
+
+func TestQuantileIsNearestRank(t *testing.T) {
+	var upTo100 []time.Duration
+	for n := range 100 {
+		upTo100 = append(upTo100, time.Duration(100-n)*time.Millisecond)
+	}
+	for _, c := range []struct {
+		of   []time.Duration
+		q    float64
+		want float64
+	}{
+		{nil, 0.5, 0},
+		{[]time.Duration{7 * time.Millisecond}, 0.99, 7},
+		{[]time.Duration{2 * time.Millisecond, time.Millisecond}, 0.5, 1},
+		{[]time.Duration{3 * time.Millisecond, 2 * time.Millisecond, time.Millisecond}, 0.5, 2},
+		{upTo100, 0.5, 50},
+		{upTo100, 0.99, 99},
+	} {
+		if got := quantile(c.of, c.q); got != c.want {
+			t.Errorf("quantile %v of %d: %v, want %v", c.q, len(c.of), got, c.want)
+		}
+	}
+}
