@@ -2,7 +2,7 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
-# make peers      a Python environment with the programs that tests run against
+# make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
@@ -27,11 +27,12 @@ test: build
 	go test ./...
 
 race:
-	go test -race ./telemetry/... ./adapters/... ./rules/... ./gateway/... ./kafkaconn/... ./sim/... ./cloud/...
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/cloud/web')
 
 peers:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
+	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s ./...
