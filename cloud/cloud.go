@@ -50,33 +50,37 @@ type Cloud struct {
 
 // New opens the store, the console's address and the embedded log. A Kafka
 // cluster need not be reachable yet.
-func New(ctx context.Context, config Config, o Options) (c *Cloud, err error) {
-	c = &Cloud{config: config, options: o, log: o.Log, live: api.NewLive()}
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
-	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
-		return nil, fmt.Errorf("cloud: console: %w", err)
-	}
-	if c.store, err = store.Open(ctx, store.Config{Path: config.Store.Path.In(o.Dir)}); err != nil {
+func New(ctx context.Context, config Config, o Options) (*Cloud, error) {
+	c := &Cloud{config: config, options: o, log: o.Log, live: api.NewLive()}
+	if err := c.open(ctx); err != nil {
+		c.close()
 		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cloud) open(ctx context.Context) (err error) {
+	config, dir := c.config, c.options.Dir
+	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
+		return fmt.Errorf("cloud: console: %w", err)
+	}
+	if c.store, err = store.Open(ctx, store.Config{Path: config.Store.Path.In(dir)}); err != nil {
+		return err
 	}
 	names := record.TopicsOf("")
 	if k := config.Log.Kafka; k != nil {
 		names = record.TopicsOf(k.TopicPrefix)
-		if c.kafka, err = k.Options(o.Dir); err != nil {
-			return nil, err
+		if c.kafka, err = k.Options(dir); err != nil {
+			return err
 		}
 	}
-	c.topics = log.Topics(names, config.Log.Partitions, 0, 0)
+	c.topics = log.Topics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
 	if e := config.Log.Embedded; e != nil {
 		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{
-			Listen: e.Listen, Dir: e.Path.In(o.Dir), Topics: c.topics, Logger: c.log,
+			Listen: e.Listen, Dir: e.Path.In(dir), Topics: c.topics, Logger: c.log,
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.log.Warn("using the embedded log: one node, no replication, not for production", "listen", c.embedded.Addr())
 		c.kafka = []kgo.Opt{kgo.SeedBrokers(c.embedded.Addr())}
@@ -87,7 +91,7 @@ func New(ctx context.Context, config Config, o Options) (c *Cloud, err error) {
 		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log})
-	return c, nil
+	return nil
 }
 
 // Run works until ctx ends and closes everything that New opened.
@@ -95,6 +99,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 	defer c.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	started := time.Now()
 	var running sync.WaitGroup
 	running.Go(func() {
 		if c.prepareTopics(ctx) == nil {
@@ -103,9 +108,10 @@ func (c *Cloud) Run(ctx context.Context) error {
 		}
 	})
 	server := http.Server{
-		Handler: c.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.
 		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
 	}
 	running.Go(func() {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -141,6 +147,9 @@ func (c *Cloud) prepareTopics(ctx context.Context) error {
 		if err == nil {
 			err = log.EnsureTopics(attempt, client, c.topics)
 		}
+		if err == nil {
+			c.warnOfRetention(attempt, client)
+		}
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
@@ -156,16 +165,28 @@ func (c *Cloud) prepareTopics(ctx context.Context) error {
 	}
 }
 
-func (c *Cloud) handler() http.Handler {
+// warnOfRetention says if signal tables may be deleted from the log. Brokers
+// needn't allow to ask.
+func (c *Cloud) warnOfRetention(ctx context.Context, client *kgo.Client) {
+	topics, err := log.NotCompacted(ctx, client, c.topics)
+	if err != nil {
+		c.log.Debug("the settings of the topics can't be read", "error", err)
+	}
+	for _, topic := range topics {
+		c.log.Warn("the topic isn't compacted: signal tables that a new store needs will be deleted from it", "topic", topic)
+	}
+}
+
+func (c *Cloud) handler(started time.Time) http.Handler {
 	mux := http.NewServeMux()
 	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Log: c.log})
 	mux.Handle("/api/", calls)
 	mux.Handle("/openapi.json", calls)
 	mux.Handle("/openapi.yaml", calls)
 	mux.Handle("GET /metrics", c.metrics())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { c.health(w, started) })
 	mux.Handle("/", web.Handler())
-	return mux
+	return api.Guard(mux)
 }
 
 func (c *Cloud) close() {

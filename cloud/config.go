@@ -1,9 +1,9 @@
 package cloud
 
 import (
-	"fmt"
 	"net"
-	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -44,6 +44,15 @@ type Log struct {
 	// How many partitions the telemetry topic is created with, if it doesn't
 	// exist; from 1 to 1000. Default: 4.
 	Partitions int32 `yaml:"partitions"`
+
+	// How many brokers keep each record of the topics that are created; from 1
+	// to 100. 3 is meant for a cluster. Default: what the brokers are set to.
+	Replicas int16 `yaml:"replicas"`
+
+	// How many of them must have a record before it counts as written, at most
+	// replicas. 2 is meant for a cluster: one broker may then fail, and nothing
+	// that was written is lost with it. Default: what the brokers are set to.
+	MinInSync int `yaml:"min_in_sync"`
 }
 
 // Embedded is a broker inside this process: one node, no replication.
@@ -77,9 +86,9 @@ func (e *Embedded) SetDefaults() { e.Listen = "127.0.0.1:9092" }
 // configfile.Errors, with everything that is wrong, unless the file itself
 // can't be read.
 func LoadConfig(path string) (Config, error) {
-	src, err := os.ReadFile(path)
+	src, err := configfile.Read(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w", err)
+		return Config{}, err
 	}
 	return ParseConfig(path, src)
 }
@@ -98,29 +107,56 @@ func ParseConfig(path string, src []byte) (Config, error) {
 
 func check(f *configfile.File, c Config) {
 	loopback(f, "console.listen", c.Console.Listen)
+	if f.Has("store.path") && c.Store.Path == "" {
+		f.Errorf("store.path", "is empty, expected the name of a file")
+	}
 	switch {
 	case c.Log.Kafka != nil && c.Log.Embedded != nil:
 		f.Errorf("log", "both kafka and embedded are given, expected one of them")
 	case c.Log.Kafka != nil:
 		c.Log.Kafka.Validate(f, "log.kafka")
 	case c.Log.Embedded != nil:
-		loopback(f, "log.embedded.listen", c.Log.Embedded.Listen)
+		c.Log.Embedded.check(f, c)
 	case f.Has("log"):
 		f.Errorf("log", "neither kafka nor embedded is given, expected one of them")
 	}
 	if c.Log.Partitions < 1 || c.Log.Partitions > 1000 {
 		f.Errorf("log.partitions", "%d is out of range, expected 1 to 1000", c.Log.Partitions)
 	}
+	for path, n := range map[string]int{"log.replicas": int(c.Log.Replicas), "log.min_in_sync": c.Log.MinInSync} {
+		if f.Has(path) && (n < 1 || n > 100) {
+			f.Errorf(path, "%d is out of range, expected 1 to 100", n)
+		}
+	}
+	if r, n := int(c.Log.Replicas), c.Log.MinInSync; r > 0 && n > r {
+		f.Errorf("log.min_in_sync", "%d of %d replicas can never be in sync", n, r)
+	}
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)
 	}
 }
 
+func (e Embedded) check(f *configfile.File, c Config) {
+	loopback(f, "log.embedded.listen", e.Listen)
+	if e.Listen == c.Console.Listen {
+		f.Errorf("log.embedded.listen", "%s is where the console listens, expected another port", e.Listen)
+	}
+	switch dir := f.Dir(); {
+	case e.Path == "" && f.Has("log.embedded.path"):
+		f.Errorf("log.embedded.path", "is empty, expected the name of a directory")
+	case e.Path != "" && filepath.Clean(e.Path.In(dir)) == filepath.Clean(c.Store.Path.In(dir)):
+		f.Errorf("log.embedded.path", "%s is the file of the store, expected a directory of its own", e.Path)
+	}
+}
+
 func loopback(f *configfile.File, path, address string) {
-	host, _, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		f.Errorf(path, "%q, expected host:port such as 127.0.0.1:8080", address)
 		return
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		f.Errorf(path, "port %q, expected a number from 1 to 65535", port)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		f.Errorf(path, "%q is reachable from other machines and would ask nobody for a password, expected a loopback address such as 127.0.0.1", address)

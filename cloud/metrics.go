@@ -21,6 +21,11 @@ var (
 	descFlushes     = describe("ingest_flushes_total", "Transactions of samples.")
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
 	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read.")
+
+	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
+	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
+	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
+	descAlarmLag         = describe("alarm_lag_records", "Events in the log that haven't been read.")
 )
 
 func (c *Cloud) metrics() http.Handler {
@@ -49,4 +54,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descQuarantined, float64(n), string(reason))
 	}
 	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag))
+
+	a := c.cloud.alarms.Stats()
+	counter(descAlarmEvents, float64(a.Events))
+	counter(descAlarmDuplicates, float64(a.Duplicates))
+	for reason, n := range a.Quarantined {
+		counter(descAlarmQuarantined, float64(n), string(reason))
+	}
+	out <- prometheus.MustNewConstMetric(descAlarmLag, prometheus.GaugeValue, float64(a.Lag))
 }

@@ -38,14 +38,8 @@ k.yaml:6:7: kafka.brokers[3]: "localhost:99999" is no broker, expected host:port
         - localhost:99999
           ^
 k.yaml:7:3: kafka.sasl.password_file: the key is missing, expected a value
-      sasl: {mechanism: GSSAPI, username: me, password: secret}
-      ^
 k.yaml:7:21: kafka.sasl.mechanism: "GSSAPI", expected SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN
-      sasl: {mechanism: GSSAPI, username: me, password: secret}
-                        ^
 k.yaml:7:43: kafka.sasl.password: a password never stands in a configuration; put it in a file and name it with password_file
-      sasl: {mechanism: GSSAPI, username: me, password: secret}
-                                              ^
 k.yaml:8:17: kafka.topic_prefix: "a b", expected 1 to 200 letters, digits, dots, underscores or hyphens
       topic_prefix: a b
                     ^`},

@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// alarmID is what stands in addresses of the API as it is.
+var alarmID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 
 // parse reads an event and checks that it has what its kind needs.
 func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) {
@@ -34,8 +38,8 @@ func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) 
 func check(e telemetry.Event) error {
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
-		if e.Alarm == nil || e.Alarm.ID == "" {
-			return fmt.Errorf("%s names no alarm", e.Kind)
+		if e.Alarm == nil || !alarmID.MatchString(e.Alarm.ID) {
+			return fmt.Errorf("%s names no alarm by 1 to 64 of 0-9, A-Z, a-z, _ and -", e.Kind)
 		}
 		if e.Decided <= 0 {
 			return fmt.Errorf("%s says not when it was decided", e.Kind)

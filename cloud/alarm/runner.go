@@ -10,7 +10,6 @@ import (
 
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
-	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -26,12 +25,16 @@ type Config struct {
 	Logger *slog.Logger // nil: slog.Default
 }
 
-// Stats counts committed work since the Runner was made, except for Lag.
+// Stats counts committed work since the Runner was made, except for Lag
+// and Current.
 type Stats struct {
 	Events      uint64 // read from the log, whatever became of them
 	Duplicates  uint64 // events that came again
 	Quarantined map[store.Reason]uint64
 	Lag         int64 // events in the log that haven't been read
+	// Current is when the log could last be read and all that was read had been
+	// committed.
+	Current time.Time
 }
 
 // Runner reads the events topic. It has its own offsets and transactions, and
@@ -64,54 +67,60 @@ func (r *Runner) Run(ctx context.Context) {
 	log.Sessions(ctx, r.cfg.Logger.With("consumer", consumer), r.run)
 }
 
-// pollLimit bounds the events of one transaction, so that a backlog of them
-// reaches the operator as it is read.
-const pollLimit = 500
+const (
+	// pollLimit bounds the events of one transaction, so that a backlog of them
+	// reaches the operator as it is read.
+	pollLimit = 500
+	pollWait  = time.Second // so that Current is
+)
 
 func (r *Runner) run(ctx context.Context, ok func()) error {
 	offsets, err := r.cfg.Store.Offsets(ctx, consumer)
 	if err != nil {
 		return err
 	}
-	topic := r.cfg.Topics.Events()
-	reader, err := log.OpenReader(ctx, r.cfg.Log, []string{topic}, offsets)
+	ids, err := r.cfg.Store.TopicIDs(ctx, consumer)
 	if err != nil {
 		return err
+	}
+	topic := r.cfg.Topics.Events()
+	reader, err := log.OpenReader(ctx, r.cfg.Log, []string{topic}, offsets, ids)
+	if err != nil {
+		return r.explain(ctx, err, ids)
 	}
 	defer reader.Close()
 	if offsets[topic] == nil {
 		offsets[topic] = map[int32]int64{}
 	}
-	s := &session{Runner: r, topic: topic, offsets: offsets[topic], ledger: r.cfg.Store.NewLedger()}
+	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger()}
 	for {
-		records, err := reader.Poll(ctx, time.Minute, pollLimit)
-		var truncated *log.TruncatedError
+		records, err := reader.Poll(ctx, pollWait, pollLimit)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &truncated):
-			return errors.Join(err, r.skip(ctx, truncated))
 		case err != nil:
-			return err
+			return r.explain(ctx, err, map[string]string{topic: s.topicID})
 		}
 		if len(records) > 0 {
-			if err := s.take(ctx, records, reader.Lag()); err != nil {
+			if err := s.take(ctx, records); err != nil {
 				return err
 			}
 			ok()
 		}
+		r.mu.Lock()
+		r.stats.Lag, r.stats.Current = reader.Lag(), reader.Fetched()
+		r.mu.Unlock()
 	}
 }
 
-func (r *Runner) skip(ctx context.Context, t *log.TruncatedError) error {
-	err := r.cfg.Store.Skip(ctx, consumer, store.Quarantined{
-		Topic: t.Topic, Partition: t.Partition, Offset: t.Next,
-		Reason: store.LogTruncated, Detail: t.Error(), At: telemetry.MicrosOf(time.Now()),
-	}, t.Resume)
-	if err == nil {
+// explain keeps what the log has lost, if that is why it can't be read on; the
+// next session then can. Ids are those of the topics that were read.
+func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
+	lost, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	if lost {
 		r.mu.Lock()
 		r.stats.Quarantined[store.LogTruncated]++
 		r.mu.Unlock()
 	}
-	return err
+	return errors.Join(cause, err)
 }

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -225,7 +227,7 @@ func TestOneOfTwoRunnersIsFenced(t *testing.T) {
 	var errs [2]error
 	for i := range errs {
 		s := &session{Runner: New(w.config()), topic: topics.Events(), offsets: map[int32]int64{}, ledger: w.store.NewLedger()}
-		errs[i] = s.take(t.Context(), []*kgo.Record{rec}, 0)
+		errs[i] = s.take(t.Context(), []*kgo.Record{rec})
 	}
 	if errs[0] != nil || !errors.Is(errs[1], store.ErrFenced) {
 		t.Errorf("%v", errs)
@@ -268,18 +270,22 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		payload any
 		reason  store.Reason
 	}{
-		"no JSON":            {nil, store.CorruptEvent},
-		"unknown kind":       {M{"kind": "party"}, store.CorruptEvent},
-		"no alarm":           {M{"kind": "alarm-raised", "decided_us": 1}, store.CorruptEvent},
-		"no id":              {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{}}, store.CorruptEvent},
-		"not decided":        {M{"kind": "alarm-cleared", "alarm": alarm}, store.CorruptEvent},
-		"no lifecycle":       {M{"kind": "gateway-started"}, store.CorruptEvent},
-		"bad epoch":          {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "x", "stream": "events"}}}}, store.CorruptEvent},
-		"bad stream":         {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "x"}}}}, store.CorruptEvent},
-		"too many":           {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "events", "count": uint64(1 << 63)}}}}, store.CorruptEvent},
-		"no loss":            {M{"kind": "samples-lost"}, store.CorruptEvent},
-		"backwards":          {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "events", "seq_first": 2, "seq_last": 1}}, store.CorruptEvent},
-		"of another gateway": {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
+		"no JSON":              {nil, store.CorruptEvent},
+		"unknown kind":         {M{"kind": "party"}, store.CorruptEvent},
+		"no alarm":             {M{"kind": "alarm-raised", "decided_us": 1}, store.CorruptEvent},
+		"no id":                {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{}}, store.CorruptEvent},
+		"an id with a slash":   {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a/b"}}, store.CorruptEvent},
+		"an id with a zero":    {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a\x00"}}, store.CorruptEvent},
+		"an id with a newline": {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a\n"}}, store.CorruptEvent},
+		"a long id":            {M{"kind": "alarm-cleared", "decided_us": 1, "alarm": M{"id": strings.Repeat("a", 65)}}, store.CorruptEvent},
+		"not decided":          {M{"kind": "alarm-cleared", "alarm": alarm}, store.CorruptEvent},
+		"no lifecycle":         {M{"kind": "gateway-started"}, store.CorruptEvent},
+		"bad epoch":            {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "x", "stream": "events"}}}}, store.CorruptEvent},
+		"bad stream":           {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "x"}}}}, store.CorruptEvent},
+		"too many":             {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "events", "count": uint64(1 << 63)}}}}, store.CorruptEvent},
+		"no loss":              {M{"kind": "samples-lost"}, store.CorruptEvent},
+		"backwards":            {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "events", "seq_first": 2, "seq_last": 1}}, store.CorruptEvent},
+		"of another gateway":   {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -380,4 +386,55 @@ func BenchmarkEventToCommit(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
 	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
+}
+
+func TestInputsNameTheSeriesOfTheirUnit(t *testing.T) {
+	w := newWorld(t)
+	r, _ := w.start()
+	w.send("gw", raised("a1", 1000))
+	w.await("the alarm", func() bool { return r.Stats().Events == 1 })
+	for i, unit := range []string{"V", "kV"} {
+		if err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+			return tx.SaveBirth(record.Birth{Gateway: "gw", Table: record.Epoch(i).String(),
+				Signals: []telemetry.Signal{{ID: 9, Device: "feeder-2-head", Name: "PhV.phsA", Unit: unit}}})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := w.store.Series(t.Context())
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if _, alarms := w.list(false); len(alarms[0].Inputs) != 2 || alarms[0].Inputs[0].Series != list[0].ID {
+		t.Errorf("inputs %+v, want the first of series %d", alarms[0].Inputs, list[0].ID)
+	}
+}
+
+func TestStartsAgainInATopicMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	r, stop := w.start()
+	w.send("gw", raised("a1", 1))
+	w.send("gw", cleared("a1", 2))
+	w.await("two", func() bool { return r.Stats().Events == 2 })
+	stop()
+	admin := kadm.NewClient(w.producer)
+	if _, err := admin.DeleteTopics(t.Context(), topics.Events()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, topics.Events()); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if w.producer, err = kgo.NewClient(append(w.opts, kgo.ProducerLinger(0))...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.producer.Close)
+	for i := range 4 {
+		w.send("gw", raised(fmt.Sprint("b", i), 3))
+	}
+	r, _ = w.start()
+	w.await("all four", func() bool { return r.Stats().Events == 4 })
+	if list, err := w.store.Quarantined(t.Context(), 10); err != nil || len(list) != 1 || list[0].Reason != store.LogTruncated {
+		t.Errorf("%+v, %v", list, err)
+	}
 }

@@ -16,6 +16,7 @@ import (
 type session struct {
 	*Runner
 	topic   string
+	topicID string
 	offsets map[int32]int64
 	ledger  *store.Ledger
 }
@@ -27,14 +28,14 @@ type event struct {
 	record  *kgo.Record
 }
 
-func (s *session) take(ctx context.Context, records []*kgo.Record, lag int64) error {
+func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	next := map[int32]int64{}
 	var events []event
 	var quarantined []store.Quarantined
 	var duplicates uint64
 	refuse := func(r *kgo.Record, reason store.Reason, cause error) {
 		quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
-			Reason: reason, Detail: cause.Error(), Payload: r.Value, At: telemetry.MicrosOf(time.Now())})
+			Reason: reason, Detail: cause.Error(), Payload: store.Excerpt(r.Value), At: telemetry.MicrosOf(time.Now())})
 	}
 	for _, r := range records {
 		next[r.Partition] = r.Offset + 1
@@ -64,7 +65,7 @@ func (s *session) take(ctx context.Context, records []*kgo.Record, lag int64) er
 			if !ok {
 				from = store.NoOffset
 			}
-			if err := t.Advance(consumer, s.topic, p, from, n); err != nil {
+			if err := t.Advance(consumer, store.Partition{Topic: s.topic, TopicID: s.topicID, Number: p}, from, n); err != nil {
 				return err
 			}
 		}
@@ -91,18 +92,17 @@ func (s *session) take(ctx context.Context, records []*kgo.Record, lag int64) er
 	}
 	s.ledger.Confirm()
 	maps.Copy(s.offsets, next)
-	s.report(uint64(len(records)), duplicates, quarantined, lag)
+	s.report(uint64(len(records)), duplicates, quarantined)
 	return nil
 }
 
-func (s *session) report(events, duplicates uint64, quarantined []store.Quarantined, lag int64) {
+func (s *session) report(events, duplicates uint64, quarantined []store.Quarantined) {
 	s.mu.Lock()
 	s.stats.Events += events
 	s.stats.Duplicates += duplicates
 	for _, q := range quarantined {
 		s.stats.Quarantined[q.Reason]++
 	}
-	s.stats.Lag = lag
 	s.mu.Unlock()
 	if n := len(quarantined); n > 0 {
 		q := quarantined[0]

@@ -32,7 +32,7 @@ func List(ctx context.Context, s *store.Store, open bool, limit int) (seq int64,
 	if open {
 		query, args = selectAlarm+`WHERE a.active OR NOT a.acknowledged ORDER BY a.raised DESC, a.id`, nil
 	}
-	err = s.Read(ctx, func(t *store.Tx) error {
+	err = s.Ask(ctx, func(t *store.Tx) error {
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func List(ctx context.Context, s *store.Store, open bool, limit int) (seq int64,
 
 // Get is one alarm and its history, oldest first; ErrNotFound if there is none.
 func Get(ctx context.Context, s *store.Store, id string) (a Alarm, history []Entry, err error) {
-	err = s.Read(ctx, func(t *store.Tx) error {
+	err = s.Ask(ctx, func(t *store.Tx) error {
 		if a, err = find(t, id); err != nil {
 			return err
 		}
@@ -163,8 +163,8 @@ func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 	return list, nil
 }
 
-// inputsOf finds the series of the inputs by (gateway, device, name): signal ids
-// are the gateway's own.
+// inputsOf finds the series of the inputs by (gateway, device, name), the newest
+// of the input's unit: signal ids are the gateway's own.
 func inputsOf(t *store.Tx, id string) ([]Input, error) {
 	list := []Input{}
 	err := t.Each(func(r *sql.Rows) error {
@@ -172,9 +172,9 @@ func inputsOf(t *store.Tx, id string) ([]Input, error) {
 		err := r.Scan(&in.Series, &in.Device, &in.Name, &in.Unit, &in.Value, &in.Quality, &in.Time)
 		list = append(list, in)
 		return err
-	}, `SELECT COALESCE(s.id, 0), i.device, i.name, i.unit, i.value, i.quality, i.time
+	}, `SELECT COALESCE((SELECT s.id FROM series s WHERE s.gateway = a.gateway AND s.device = i.device AND s.name = i.name
+			ORDER BY CASE WHEN s.unit = i.unit THEN 0 ELSE 1 END, s.id DESC LIMIT 1), 0), i.device, i.name, i.unit, i.value, i.quality, i.time
 		FROM alarm_input i JOIN alarm a ON a.id = i.alarm
-		LEFT JOIN series s ON s.gateway = a.gateway AND s.device = i.device AND s.name = i.name
 		WHERE i.alarm = ? ORDER BY i.position`, id)
 	return list, err
 }

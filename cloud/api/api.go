@@ -23,11 +23,12 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// New makes the handler of everything below /api, /openapi and /docs.
+// New makes the handler of everything below /api and /openapi. It belongs
+// behind Guard.
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	describe(mux, o)
-	return guard(mux)
+	return mux
 }
 
 // describe registers every operation on mux and returns their description.
@@ -45,9 +46,9 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	return api.OpenAPI()
 }
 
-// guard refuses what another web site could make a browser on this machine
+// Guard refuses what another web site could make a browser on this machine
 // send: requests that cross origins, and host names that were pointed at it.
-func guard(next http.Handler) http.Handler {
+func Guard(next http.Handler) http.Handler {
 	var crossOrigin http.CrossOriginProtection
 	return crossOrigin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

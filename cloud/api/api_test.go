@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type bench struct {
 	server *httptest.Server
 	client *kgo.Client
 	live   *Live
+	store  *store.Store
 	topics record.Topics
 	events uint64
 	blocks uint64
@@ -61,7 +63,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	b := &bench{t: t, client: client, live: NewLive(), topics: names}
+	b := &bench{t: t, client: client, live: NewLive(), store: s, topics: names}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, 2)
 	go func() {
@@ -74,7 +76,7 @@ func newBench(t *testing.T) *bench {
 		ended <- struct{}{}
 	}()
 	t.Cleanup(func() { cancel(); <-ended; <-ended })
-	b.server = httptest.NewServer(New(Options{Version: "test", Store: s, Live: b.live, Log: quiet}))
+	b.server = httptest.NewServer(Guard(New(Options{Version: "test", Store: s, Live: b.live, Log: quiet})))
 	t.Cleanup(b.server.Close)
 	return b
 }
@@ -265,6 +267,11 @@ func TestSamplesAndCompleteness(t *testing.T) {
 		"/api/v1/series/1/samples?from_us=2&to_us=1":              422,
 		"/api/v1/series/1/samples?from_us=0&to_us=90000000000000": 422,
 		"/api/v1/series/1/samples":                                422,
+		// Their differences overflow an int64 and a time.Duration.
+		"/api/v1/series/1/samples?from_us=0&to_us=18446744073709552":                       422,
+		"/api/v1/series/1/samples?from_us=-9223372036854775808&to_us=9223372036854775807":  422,
+		"/api/v1/series/1/samples?from_us=9223372036854775807&to_us=-9223372036854775808":  422,
+		"/api/v1/series/1/samples?from_us=-9223372036854775808&to_us=-9223372036854775808": 200,
 	} {
 		if status, answer := b.call("GET", path, ""); status != want {
 			t.Errorf("%s: %d %v, want %d", path, status, answer, want)
@@ -356,6 +363,81 @@ func TestStreamResumesWithoutGapOrRepetition(t *testing.T) {
 	// A number from a database that is gone.
 	if _, data := b.stream("", "999999").next("resync"); data != "{}" {
 		t.Errorf("resync: %s", data)
+	}
+}
+
+// However much operators ask, an alarm comes from the log to their screens.
+func TestQuestionsDelayNoAlarm(t *testing.T) {
+	b := newBench(t)
+	end := make(chan struct{})
+	release := sync.OnceFunc(func() { close(end) })
+	defer time.AfterFunc(20*time.Second, func() { t.Error("the alarm waits for the answers"); release() }).Stop()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer release()
+	for range 8 {
+		began := make(chan struct{})
+		asking.Go(func() {
+			b.store.Ask(b.t.Context(), func(*store.Tx) error { close(began); <-end; return nil })
+		})
+		select {
+		case <-began:
+			continue
+		case <-time.After(100 * time.Millisecond): // there is room for no more
+		}
+		break
+	}
+	s := b.stream("?after=0", "")
+	b.raise("a1")
+	if _, data := s.next("alarm"); !strings.Contains(data, `"id":"a1"`) {
+		t.Errorf("alarm: %s", data)
+	}
+}
+
+func TestTooManySamplesAreRefused(t *testing.T) {
+	b := newBench(t)
+	b.birth()
+	var id int64
+	b.eventually("/api/v1/series", func(a map[string]any) bool {
+		list := a["series"].([]any)
+		if len(list) > 0 {
+			id = int64(list[0].(map[string]any)["id"].(float64))
+		}
+		return len(list) > 0
+	})
+	samples := make([]telemetry.Sample, store.MostSamples+1)
+	for i := range samples {
+		samples[i] = telemetry.Sample{Signal: telemetry.SignalID(id), Time: telemetry.Micros(i), Value: telemetry.FloatValue(1)}
+	}
+	var encoder telemetry.Encoder
+	block, err := encoder.AppendBlock(nil, telemetry.TableRef{}, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.store.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.AddChunk(store.Chunk{Bundle: 1, First: 0, Last: store.MostSamples, Samples: len(samples), Block: block})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer := b.call("GET", fmt.Sprintf("/api/v1/series/%d/samples?from_us=0&to_us=1000000", id), "")
+	if status != 422 || !strings.Contains(fmt.Sprint(answer["detail"]), "ask for a shorter one") {
+		t.Errorf("%d %v", status, answer["detail"])
+	}
+}
+
+func TestStreamOfABrokenStore(t *testing.T) {
+	b := newBench(t)
+	b.store.Close()
+	for query, want := range map[string]int{"": 500, "?after=x": 400} {
+		response, err := http.Get(b.server.URL + "/api/v1/stream" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%q: %d, want %d", query, response.StatusCode, want)
+		}
 	}
 }
 

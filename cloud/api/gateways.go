@@ -20,12 +20,15 @@ type Gateway struct {
 }
 
 // Epoch compares what one run of a gateway says it committed with what the
-// store holds. Telemetry counts samples, events counts events.
+// store holds. Telemetry counts samples, events counts events. Once expected is
+// known, it is the sum of received, parked and lost.
 type Epoch struct {
 	Epoch      string  `json:"epoch"`
 	Stream     string  `json:"stream" enum:"telemetry,events"`
 	Expected   *uint64 `json:"expected" doc:"null while the epoch is running"`
-	Received   uint64  `json:"received"`
+	Received   uint64  `json:"received" doc:"And stored"`
+	Parked     uint64  `json:"parked" doc:"Received, and waiting for their signal table"`
+	Missing    uint64  `json:"missing" doc:"Below the highest number received, while expected is null: may still come, unless their record was set aside"`
 	Lost       uint64  `json:"lost" doc:"Declared lost, or expected and not received"`
 	Duplicates uint64  `json:"duplicates" doc:"Records that came again and were filtered out"`
 	Conflicts  uint64  `json:"conflicts" doc:"Records that contradicted others and were set aside"`
@@ -67,7 +70,7 @@ func registerGateways(api huma.API, o Options) {
 			for j, c := range g.Sequences {
 				out.Epochs[j] = Epoch{
 					Epoch: c.Epoch.String(), Stream: string(c.Stream), Expected: c.Expected,
-					Received: c.Received, Lost: c.Lost, Duplicates: c.Duplicates, Conflicts: c.Conflicts,
+					Received: c.Received, Parked: c.Parked, Missing: c.Missing, Lost: c.Lost, Duplicates: c.Duplicates, Conflicts: c.Conflicts,
 				}
 			}
 			answer.Body.Gateways[i] = out

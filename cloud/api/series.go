@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -28,7 +29,8 @@ func sampleOf(s telemetry.Sample) Sample {
 	return out
 }
 
-// Series is one signal of one device, and its newest sample.
+// Series is one signal of one device, and its newest sample. A signal whose unit
+// or kind has changed has a series for each; the one begun last has the largest id.
 type Series struct {
 	ID      telemetry.SignalID `json:"id"`
 	Gateway string             `json:"gateway"`
@@ -74,6 +76,7 @@ func registerSeries(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-series", Method: http.MethodGet, Path: "/api/v1/series",
 		Summary: "Every series with its newest sample", Tags: []string{"Signals"},
+		Description: "A signal whose unit or kind has changed has a series for each of them.",
 	}, func(ctx context.Context, _ *struct{}) (*seriesList, error) {
 		list, err := o.Store.Series(ctx)
 		if err != nil {
@@ -90,15 +93,20 @@ func registerSeries(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-samples", Method: http.MethodGet, Path: "/api/v1/series/{id}/samples",
 		Summary: "The samples of one series", Tags: []string{"Signals"},
-		Errors: []int{http.StatusNotFound},
+		Description: fmt.Sprintf("A span that holds more than %d samples is refused: ask for a shorter one.", store.MostSamples),
+		Errors:      []int{http.StatusNotFound},
 	}, func(ctx context.Context, q *samplesQuery) (*samplesAnswer, error) {
 		from, to := telemetry.Micros(q.From), telemetry.Micros(q.To)
-		if to < from || to.Sub(from) > longestQuery {
+		// The difference of any two instants fits a uint64.
+		if to < from || uint64(to)-uint64(from) > uint64(longestQuery.Microseconds()) {
 			return nil, huma.Error422UnprocessableEntity("to_us must be at or after from_us, and at most a day after it")
 		}
 		series, samples, err := o.Store.Samples(ctx, q.ID, from, to)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, huma.Error404NotFound("there is no such series")
+		}
+		if errors.Is(err, store.ErrTooMany) {
+			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("the span holds more than %d samples, ask for a shorter one", store.MostSamples))
 		}
 		if err != nil {
 			return nil, o.fault(ctx, "read the samples", err)

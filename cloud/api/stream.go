@@ -49,10 +49,16 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 
 func (o Options) stream(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	after, err := o.resumeAt(r)
+	after, given, err := resumeAt(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	if !given {
+		if after, err = o.newest(ctx); err != nil {
+			http.Error(w, o.fault(ctx, "begin the stream", err).Error(), http.StatusInternalServerError)
+			return
+		}
 	}
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
@@ -90,17 +96,18 @@ func (o Options) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (o Options) resumeAt(r *http.Request) (after int64, err error) {
-	for _, given := range []string{r.Header.Get("Last-Event-ID"), r.URL.Query().Get("after")} {
-		if given == "" {
+// resumeAt is the number that the client has seen last, if it says one.
+func resumeAt(r *http.Request) (after int64, given bool, err error) {
+	for _, text := range []string{r.Header.Get("Last-Event-ID"), r.URL.Query().Get("after")} {
+		if text == "" {
 			continue
 		}
-		if after, err = strconv.ParseInt(given, 10, 64); err != nil || after < 0 {
-			return 0, fmt.Errorf("%q is no sequence number", given)
+		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
+			return 0, true, fmt.Errorf("%q is no sequence number", text)
 		}
-		return after, nil
+		return after, true, nil
 	}
-	return o.newest(r.Context())
+	return 0, false, nil
 }
 
 func (o Options) newest(ctx context.Context) (seq int64, err error) {

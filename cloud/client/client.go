@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -38,8 +40,10 @@ type Alarm struct {
 // Ledger adds up the samples of all gateways.
 type Ledger struct {
 	Expected, Received, Lost, Stored int64
+	Parked                           int64 // received, and waiting for their signal table
+	Missing                          int64 // holes in what running gateways sent; may still come
 	Duplicates                       int64 // records that came again and were filtered out
-	Complete                         bool  // every epoch has ended, and all it committed was received
+	Complete                         bool  // every epoch has ended, and all it committed was received and stored
 }
 
 func (c Client) get(ctx context.Context, path string, into any) error {
@@ -56,7 +60,7 @@ func (c Client) do(request *http.Request, into any) error {
 		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
 	if err != nil {
 		return err
 	}
@@ -75,6 +79,8 @@ func (c Client) Ledger(ctx context.Context) (Ledger, error) {
 				Stream     string `json:"stream"`
 				Expected   *int64 `json:"expected"`
 				Received   int64  `json:"received"`
+				Parked     int64  `json:"parked"`
+				Missing    int64  `json:"missing"`
 				Lost       int64  `json:"lost"`
 				Duplicates int64  `json:"duplicates"`
 			} `json:"epochs"`
@@ -91,6 +97,8 @@ func (c Client) Ledger(ctx context.Context) (Ledger, error) {
 				continue
 			}
 			l.Received += e.Received
+			l.Parked += e.Parked
+			l.Missing += e.Missing
 			l.Lost += e.Lost
 			l.Duplicates += e.Duplicates
 			if e.Expected == nil {
@@ -98,7 +106,7 @@ func (c Client) Ledger(ctx context.Context) (Ledger, error) {
 				continue
 			}
 			l.Expected += *e.Expected
-			l.Complete = l.Complete && e.Received >= *e.Expected
+			l.Complete = l.Complete && e.Received == *e.Expected && e.Parked == 0
 		}
 	}
 	return l, nil
@@ -119,7 +127,9 @@ func (c Client) Acknowledge(ctx context.Context, id, by, comment string) error {
 }
 
 // Follow calls f for each transition of an alarm, from the first ever, until ctx
-// ends. It takes up the stream where it was when the cloud has been away.
+// ends. It takes up the stream where it was when the cloud has been away. When it
+// is too far behind for that, it calls f for the alarms as they are now, oldest
+// first, of the 10,000 raised last, and goes on from there.
 func (c Client) Follow(ctx context.Context, f func(Alarm)) {
 	last := "0"
 	for ctx.Err() == nil {
@@ -163,10 +173,30 @@ func (c Client) followOnce(ctx context.Context, last *string, f func(Alarm)) {
 			if event == "alarm" && json.Unmarshal([]byte(data), &a) == nil {
 				f(a)
 			}
+			if event == "resync" {
+				c.reload(ctx, last, f)
+				return
+			}
 			if id != "" {
 				*last = id
 			}
 			event, id, data = "", "", ""
 		}
 	}
+}
+
+// reload calls f for every alarm and moves last to the list's number. If that
+// fails, the next stream says resync again.
+func (c Client) reload(ctx context.Context, last *string, f func(Alarm)) {
+	var list struct {
+		Seq    int64   `json:"seq"`
+		Alarms []Alarm `json:"alarms"`
+	}
+	if c.get(ctx, "/api/v1/alarms?state=all&limit=10000", &list) != nil {
+		return
+	}
+	for _, a := range slices.Backward(list.Alarms) {
+		f(a)
+	}
+	*last = strconv.FormatInt(list.Seq, 10)
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -15,6 +16,8 @@ type batch struct {
 	next        map[string]map[int32]int64 // offsets after what the batch holds
 	chunks      map[chunkKey]*[]telemetry.Sample
 	spare       []*[]telemetry.Sample
+	spareCap    int            // samples that spare has room for
+	held        int            // bytes of payloads
 	newest      map[int64]bool // bundles whose newest samples have changed
 	births      []record.Birth
 	parked      []store.Parked
@@ -31,12 +34,27 @@ func newBatch() *batch {
 
 func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 }
 
-// reset empties the batch and keeps its memory.
+const (
+	mostHeld   = 16 << 20 // bytes of payloads that a transaction waits for, give or take a record
+	mostChunks = 1 << 14  // that it waits for, give or take a record
+	mostSpare  = 1 << 19  // samples that memory is kept for between transactions
+)
+
+// full reports whether the batch shouldn't wait for more.
+func (b *batch) full(maxSamples int) bool {
+	return b.stats.Samples >= uint64(maxSamples) || b.held >= mostHeld || len(b.chunks) >= mostChunks
+}
+
+// reset empties the batch and keeps some of its memory.
 func (b *batch) reset() {
 	for _, samples := range b.chunks {
-		*samples = (*samples)[:0]
-		b.spare = append(b.spare, samples)
+		if room := cap(*samples); b.spareCap+room <= mostSpare {
+			*samples = (*samples)[:0]
+			b.spare = append(b.spare, samples)
+			b.spareCap += room
+		}
 	}
+	b.held = 0
 	clear(b.chunks)
 	clear(b.next)
 	clear(b.newest)
@@ -50,11 +68,25 @@ func (b *batch) read(topic string, partition int32, offset int64) {
 	b.next[topic][partition] = offset + 1
 }
 
+func (b *batch) park(p store.Parked) {
+	// A copy: the record shares its memory with all that were fetched beside it.
+	p.Record.Payload = bytes.Clone(p.Record.Payload)
+	b.parked = append(b.parked, p)
+	b.held += len(p.Record.Payload)
+	b.stats.Parked++
+}
+
+func (b *batch) quarantine(q store.Quarantined) {
+	b.quarantined = append(b.quarantined, q)
+	b.held += len(q.Payload)
+}
+
 func (b *batch) chunk(key chunkKey) *[]telemetry.Sample {
 	samples := b.chunks[key]
 	if samples == nil {
 		if n := len(b.spare); n > 0 {
 			samples, b.spare = b.spare[n-1], b.spare[:n-1]
+			b.spareCap -= cap(*samples)
 		} else {
 			samples = new([]telemetry.Sample)
 		}

@@ -34,6 +34,10 @@ func (s *session) flush(ctx context.Context) error {
 	s.report(took)
 	s.announce()
 	s.batch.reset()
+	if cap(s.samples) > mostSpare {
+		s.samples = nil
+	}
+	s.committed()
 	return nil
 }
 
@@ -44,7 +48,7 @@ func (s *session) write(t *store.Tx, data encoded) error {
 			if !ok {
 				from = store.NoOffset
 			}
-			if err := t.Advance(consumer, topic, p, from, next); err != nil {
+			if err := t.Advance(consumer, store.Partition{Topic: topic, TopicID: s.topicIDs[topic], Number: p}, from, next); err != nil {
 				return err
 			}
 		}

@@ -28,7 +28,7 @@ type Config struct {
 	Logger *slog.Logger // nil: slog.Default
 
 	FlushEvery time.Duration // the longest that a sample waits for its transaction; 0: 1 s
-	MaxSamples int           // that a transaction waits for; 0: 200,000
+	MaxSamples int           // that a transaction waits for, give or take a block; 0: 200,000
 
 	// OnLatest gets the newest sample of each series that has a newer one, after
 	// it was committed. Signal is the series' id. It must return soon and keep
@@ -73,38 +73,41 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	if err != nil {
 		return err
 	}
-	reader, err := log.OpenReader(ctx, r.cfg.Log, []string{r.cfg.Topics.Telemetry(), r.cfg.Topics.Births()}, offsets)
+	ids, err := r.cfg.Store.TopicIDs(ctx, consumer)
 	if err != nil {
 		return err
 	}
+	topics := []string{r.cfg.Topics.Telemetry(), r.cfg.Topics.Births()}
+	reader, err := log.OpenReader(ctx, r.cfg.Log, topics, offsets, ids)
+	if err != nil {
+		return r.explain(ctx, err, ids)
+	}
 	defer reader.Close()
 	s := newSession(r, offsets)
+	s.committed = ok
+	for _, topic := range topics {
+		s.topicIDs[topic] = reader.TopicID(topic)
+	}
 	var kept time.Time
 	for due := time.Now(); ; {
 		records, err := reader.Poll(ctx, time.Until(due), pollLimit)
-		var truncated *log.TruncatedError
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &truncated):
-			return errors.Join(err, r.skip(ctx, truncated))
 		case err != nil:
-			return err
+			return r.explain(ctx, err, s.topicIDs)
 		}
 		if err := s.take(ctx, records); err != nil {
 			return err
 		}
-		if s.batch.stats.Samples < uint64(r.cfg.MaxSamples) && time.Now().Before(due) {
+		if time.Now().Before(due) {
 			continue
 		}
-		if !s.batch.empty() {
-			if err := s.flush(ctx); err != nil {
-				return err
-			}
-			ok()
+		if err := s.flush(ctx); err != nil {
+			return err
 		}
 		due = time.Now().Add(r.cfg.FlushEvery)
-		r.stats.update(func(st *Stats) { st.Lag = reader.Lag() })
+		r.stats.update(func(st *Stats) { st.Lag, st.Current = reader.Lag(), reader.Fetched() })
 		if time.Since(kept) < keepHouse {
 			continue
 		}
@@ -115,10 +118,12 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	}
 }
 
-func (r *Runner) skip(ctx context.Context, t *log.TruncatedError) error {
-	r.stats.update(func(st *Stats) { st.Quarantined[store.LogTruncated]++ })
-	return r.cfg.Store.Skip(ctx, consumer, store.Quarantined{
-		Topic: t.Topic, Partition: t.Partition, Offset: t.Next,
-		Reason: store.LogTruncated, Detail: t.Error(), At: telemetry.MicrosOf(time.Now()),
-	}, t.Resume)
+// explain keeps what the log has lost, if that is why it can't be read on; the
+// next session then can. Ids are those of the topics that were read.
+func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
+	lost, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	if lost {
+		r.stats.update(func(st *Stats) { st.Quarantined[store.LogTruncated]++ })
+	}
+	return errors.Join(cause, err)
 }

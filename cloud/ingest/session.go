@@ -23,10 +23,14 @@ type session struct {
 	newest  newestSamples
 	batch   *batch
 
+	topicIDs  map[string]string
+	committed func() // called after each transaction
+
 	decoder telemetry.Decoder
 	encoder telemetry.Encoder
 	samples []telemetry.Sample // of the record in hand
 	changed []telemetry.Sample // of the batch just committed
+	minutes map[int64]bool     // of the record in hand
 }
 
 type tableKey struct {
@@ -36,10 +40,12 @@ type tableKey struct {
 
 func newSession(r *Runner, offsets map[string]map[int32]int64) *session {
 	return &session{Runner: r, offsets: offsets, ledger: r.cfg.Store.NewLedger(), batch: newBatch(),
-		tables: map[tableKey]map[telemetry.SignalID]store.Place{}, newest: newestSamples{}}
+		tables: map[tableKey]map[telemetry.SignalID]store.Place{}, newest: newestSamples{},
+		topicIDs: map[string]string{}, committed: func() {}, minutes: map[int64]bool{}}
 }
 
-// take adds records to the batch. Births come first and in a transaction of
+// take adds records to the batch and commits it whenever it is full: what a few
+// small blocks decode to may be large. Births come first and in a transaction of
 // their own, so that the blocks beside them find their series.
 func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	var births []*kgo.Record
@@ -62,6 +68,11 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 			return err
 		}
 		s.batch.read(r.Topic, r.Partition, r.Offset)
+		if s.batch.full(s.cfg.MaxSamples) {
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -101,13 +112,16 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 			s.quarantine(r, store.WrongCount, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
 			return nil
 		}
+		if !s.fewMinutes(samples) {
+			s.quarantine(r, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
+			return nil
+		}
 		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, now)
 		if err != nil {
 			return err
 		}
 		if !added {
-			s.batch.parked = append(s.batch.parked, store.Parked{Record: rec, Table: table.Table, At: now})
-			s.batch.stats.Parked++
+			s.batch.park(store.Parked{Record: rec, Table: table.Table, At: now})
 		}
 	}
 	s.ledger.Note(rec.Identity, sum, verdict, telemetry.MicrosOf(r.Timestamp), now)
@@ -190,12 +204,27 @@ func (s *session) newestOf(ctx context.Context, bundle int64) (*newestOfBundle, 
 }
 
 func (s *session) quarantine(r *kgo.Record, reason store.Reason, cause error) {
-	s.batch.quarantined = append(s.batch.quarantined, quarantined(r, reason, cause))
+	s.batch.quarantine(store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: reason,
+		Detail: cause.Error(), Payload: store.Excerpt(r.Value), At: telemetry.MicrosOf(time.Now())})
 }
 
-func quarantined(r *kgo.Record, reason store.Reason, cause error) store.Quarantined {
-	return store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: reason,
-		Detail: cause.Error(), Payload: r.Value, At: telemetry.MicrosOf(time.Now())}
+// mostMinutes bounds the minutes of one block, each of which becomes a chunk for
+// each bundle. A gateway commits at least once a minute.
+const mostMinutes = 2000
+
+func (s *session) fewMinutes(samples []telemetry.Sample) bool {
+	clear(s.minutes)
+	last := int64(math.MinInt64)
+	for _, sample := range samples {
+		if at := store.MinuteOf(sample.Time); at != last {
+			last = at
+			s.minutes[at] = true
+			if len(s.minutes) > mostMinutes {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // takeBirths commits signal tables and adds the records that were parked for them.
@@ -275,10 +304,10 @@ func (s *session) unpark(ctx context.Context, key tableKey) error {
 				s.batch.unparked = append(s.batch.unparked, p.ID)
 				s.batch.stats.Unparked++
 			}
-		}
-		if s.batch.stats.Samples >= uint64(s.cfg.MaxSamples) {
-			if err := s.flush(ctx); err != nil {
-				return err
+			if s.batch.full(s.cfg.MaxSamples) {
+				if err := s.flush(ctx); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -2,9 +2,12 @@ package log
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -13,7 +16,7 @@ import (
 // EmbeddedOptions say where the embedded broker listens and keeps its log.
 type EmbeddedOptions struct {
 	Listen string // an address of this machine and a port; clients are told this address
-	Dir    string // created if missing; one process at a time may use it
+	Dir    string // created if missing, for this user alone; one broker at a time may use it
 	Topics []Topic
 	Logger *slog.Logger // nil: slog.Default
 }
@@ -26,7 +29,10 @@ type EmbeddedOptions struct {
 type Embedded struct {
 	cluster *kfake.Cluster
 	addr    string
+	lock    *os.File
 }
+
+var errInUse = errors.New("another broker uses it")
 
 // StartEmbedded listens, loads the log that is in Dir and creates the topics
 // that are missing. After a kill a producer may write its last batches again:
@@ -43,6 +49,13 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded log: %w", err)
+	}
+	lock, err := lock(filepath.Join(o.Dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("embedded log: directory %s: %w", o.Dir, err)
+	}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.ClusterID("busbar-embedded"),
@@ -51,11 +64,12 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 		kfake.WithLogger(brokerLog{logger}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, o.Listen) }))
 	if err != nil {
+		lock.Close()
 		return nil, fmt.Errorf("embedded log at %s in %s: %w", o.Listen, o.Dir, err)
 	}
-	e := &Embedded{cluster: cluster, addr: cluster.ListenAddrs()[0]}
+	e := &Embedded{cluster: cluster, addr: cluster.ListenAddrs()[0], lock: lock}
 	if err := e.prepare(ctx, o); err != nil {
-		cluster.Close()
+		e.Close()
 		return nil, err
 	}
 	return e, nil
@@ -78,7 +92,10 @@ func (e *Embedded) prepare(ctx context.Context, o EmbeddedOptions) error {
 func (e *Embedded) Addr() string { return e.addr }
 
 // Close stops the broker. Clients see their connections close.
-func (e *Embedded) Close() { e.cluster.Close() }
+func (e *Embedded) Close() {
+	e.cluster.Close()
+	e.lock.Close()
+}
 
 // brokerLog passes on what the broker warns of; it reports nothing per batch
 // at that level.

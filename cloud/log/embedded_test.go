@@ -3,11 +3,13 @@ package log
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,7 +116,7 @@ func TestEmbeddedKeepsWhatItAcknowledged(t *testing.T) {
 	broker.kill()
 	broker = startBroker(t, listen, dir)
 	defer broker.kill()
-	r, err := OpenReader(ctx, opts, []string{"t"}, nil)
+	r, err := OpenReader(ctx, opts, []string{"t"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,5 +141,47 @@ func TestEmbeddedRefusesAWildcardAddress(t *testing.T) {
 		if _, err := StartEmbedded(t.Context(), EmbeddedOptions{Listen: listen, Dir: t.TempDir()}); err == nil {
 			t.Errorf("%s is accepted", listen)
 		}
+	}
+}
+
+func TestEmbeddedHasItsDirectoryAlone(t *testing.T) {
+	o := EmbeddedOptions{Listen: "127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "log"), Topics: []Topic{{Name: "t", Partitions: 1}}}
+	first, err := StartEmbedded(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(o.Dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory: %v, %v", info.Mode(), err)
+	}
+	if _, err := StartEmbedded(t.Context(), o); !errors.Is(err, errInUse) || !strings.Contains(err.Error(), o.Dir) {
+		t.Errorf("a second broker: %v", err)
+	}
+	first.Close()
+	second, err := StartEmbedded(t.Context(), o)
+	if err != nil {
+		t.Fatalf("after the first was closed: %v", err)
+	}
+	second.Close()
+}
+
+// Offsets would count from the start again if a restart gave topics new ids.
+func TestEmbeddedKeepsTopicIDs(t *testing.T) {
+	dir := t.TempDir()
+	var ids [2]string
+	for i := range ids {
+		e, err := StartEmbedded(t.Context(), EmbeddedOptions{Listen: "127.0.0.1:0", Dir: dir, Topics: []Topic{{Name: "t", Partitions: 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenReader(t.Context(), []kgo.Opt{kgo.SeedBrokers(e.Addr())}, []string{"t"}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = r.TopicID("t")
+		r.Close()
+		e.Close()
+	}
+	if ids[0] == "" || ids[0] != ids[1] {
+		t.Errorf("ids %q", ids)
 	}
 }

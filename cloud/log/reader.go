@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Offsets is the next offset to read, by topic and partition.
@@ -30,6 +33,18 @@ func (e *TruncatedError) Error() string {
 	return fmt.Sprintf("log: %s/%d: offset %d is not in the log, which can be read from %d", e.Topic, e.Partition, e.Next, e.Resume)
 }
 
+// RecreatedError says that a topic was deleted and another made under its name:
+// offsets in the old one mean nothing in the new one. The caller records that
+// and opens a new Reader without them.
+type RecreatedError struct {
+	Topic    string
+	Was, Now string // ids
+}
+
+func (e *RecreatedError) Error() string {
+	return fmt.Sprintf("log: topic %s was deleted and made anew: its id was %s and is %s", e.Topic, e.Was, e.Now)
+}
+
 const (
 	discoverEvery = 30 * time.Second // to look for partitions that were added
 	askTimeout    = 10 * time.Second // for what the brokers are asked beside fetching
@@ -43,8 +58,10 @@ type Reader struct {
 	client     *kgo.Client
 	topics     []string
 	start      Offsets
+	ids        map[string]string // of topics
 	assigned   map[string]map[int32]bool
 	discovered time.Time
+	fetched    atomic.Int64 // when a broker last answered, in ns of Unix time
 
 	mu       sync.Mutex
 	position Offsets // next offset to hand out
@@ -52,18 +69,23 @@ type Reader struct {
 }
 
 // OpenReader connects with opts and reads from the offsets in next; a partition
-// without one is read from its start. It fails if a topic doesn't exist.
-func OpenReader(ctx context.Context, opts []kgo.Opt, topics []string, next Offsets) (*Reader, error) {
+// without one is read from its start. Ids are those of the topics that the
+// offsets are about, as far as they are known; if one has changed, the error is
+// *RecreatedError. It fails if a topic doesn't exist.
+func OpenReader(ctx context.Context, opts []kgo.Opt, topics []string, next Offsets, ids map[string]string) (*Reader, error) {
+	r := &Reader{topics: topics, start: next, ids: map[string]string{}, assigned: map[string]map[int32]bool{}, position: Offsets{}, end: Offsets{}}
+	maps.Copy(r.ids, ids)
 	// With no reset allowed, an offset that isn't in the log is an error here
 	// and not a silent jump.
 	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)],
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(500*time.Millisecond))...)
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.WithHooks(onFetch(func() { r.fetched.Store(time.Now().UnixNano()) })))...)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	r := &Reader{client: client, topics: topics, start: next, assigned: map[string]map[int32]bool{}, position: Offsets{}, end: Offsets{}}
+	r.client = client
 	if err := r.discover(ctx); err != nil {
 		client.Close()
 		return nil, err
@@ -72,6 +94,28 @@ func OpenReader(ctx context.Context, opts []kgo.Opt, topics []string, next Offse
 }
 
 func (r *Reader) Close() { r.client.Close() }
+
+// onFetch is called when a broker has answered a fetch, with records or without.
+type onFetch func()
+
+func (f onFetch) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err == nil && key == int16(kmsg.Fetch) {
+		f()
+	}
+}
+
+// Fetched is when a broker last answered a fetch; the zero Time if none has. A
+// log that can be read is fetched from about twice a second, if only to hear
+// that there is nothing new. It may be called from any goroutine.
+func (r *Reader) Fetched() time.Time {
+	if ns := r.fetched.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
+
+// TopicID is what Kafka calls a topic, empty if the brokers give topics no ids.
+func (r *Reader) TopicID(topic string) string { return r.ids[topic] }
 
 func (r *Reader) discover(ctx context.Context) error {
 	r.discovered = time.Now()
@@ -84,6 +128,13 @@ func (r *Reader) discover(ctx context.Context) error {
 		detail := topics[topic]
 		if detail.Err != nil {
 			return fmt.Errorf("log: topic %s: %w", topic, detail.Err)
+		}
+		if detail.ID != (kadm.TopicID{}) {
+			now := detail.ID.String()
+			if was := r.ids[topic]; was != "" && was != now {
+				return &RecreatedError{topic, was, now}
+			}
+			r.ids[topic] = now
 		}
 		for p := range detail.Partitions {
 			if r.assigned[topic][p] {

@@ -46,7 +46,7 @@ func produce(t *testing.T, opts []kgo.Opt, topic string, partition int32, values
 
 func open(t *testing.T, opts []kgo.Opt, next Offsets, topics ...string) *Reader {
 	t.Helper()
-	r, err := OpenReader(t.Context(), opts, topics, next)
+	r, err := OpenReader(t.Context(), opts, topics, next, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,9 +158,57 @@ func TestReaderNoticesThatNoBrokerAnswers(t *testing.T) {
 	}
 }
 
+func TestReaderNoticesATopicMadeAnew(t *testing.T) {
+	for _, running := range []bool{false, true} {
+		_, opts := cluster(t, 1, "a")
+		opts = append(opts, kgo.MetadataMinAge(10*time.Millisecond))
+		produce(t, opts, "a", 0, "x", "y")
+		r := open(t, opts, nil, "a")
+		read(t, r, 2)
+		was := r.TopicID("a")
+		admin := kadm.NewClient(client(t, opts))
+		if _, err := admin.DeleteTopics(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "a"); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if running {
+			for deadline := time.Now().Add(20 * time.Second); err == nil && time.Now().Before(deadline); {
+				r.discovered = time.Time{}
+				_, err = r.Poll(t.Context(), 10*time.Millisecond, 1)
+			}
+		} else {
+			_, err = OpenReader(t.Context(), opts, []string{"a"}, Offsets{"a": {0: 2}}, map[string]string{"a": was})
+		}
+		var recreated *RecreatedError
+		if !errors.As(err, &recreated) || recreated.Topic != "a" || recreated.Was != was || recreated.Now == was || recreated.Now == "" {
+			t.Errorf("running %v: %v", running, err)
+		}
+	}
+}
+
+func TestReaderKnowsWhenABrokerAnswered(t *testing.T) {
+	k, opts := cluster(t, 1, "a")
+	r := open(t, append(opts, kgo.RequestRetries(0)), nil, "a")
+	begin := time.Now()
+	for deadline := begin.Add(20 * time.Second); !r.Fetched().After(begin); {
+		if _, err := r.Poll(t.Context(), 10*time.Millisecond, 1); err != nil || time.Now().After(deadline) {
+			t.Fatalf("nothing was fetched: %v", err)
+		}
+	}
+	k.Close()
+	last := r.Fetched()
+	r.Poll(t.Context(), 600*time.Millisecond, 1) // longer than a fetch waits
+	if now := r.Fetched(); now.After(last.Add(500 * time.Millisecond)) {
+		t.Errorf("fetched %v after the broker was closed", now.Sub(last))
+	}
+}
+
 func TestReaderNamesAMissingTopic(t *testing.T) {
 	_, opts := cluster(t, 1, "a")
-	_, err := OpenReader(t.Context(), opts, []string{"a", "nowhere"}, nil)
+	_, err := OpenReader(t.Context(), opts, []string{"a", "nowhere"}, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("error %v", err)
 	}
@@ -204,6 +252,12 @@ func TestEnsureTopicsCreatesAndNeverAlters(t *testing.T) {
 		if got[key] != want {
 			t.Errorf("%s is %q, want %q", key, got[key], want)
 		}
+	}
+	if not, err := NotCompacted(t.Context(), c, topics); len(not) != 0 || err != nil {
+		t.Errorf("not compacted: %v, %v", not, err)
+	}
+	if not, err := NotCompacted(t.Context(), c, []Topic{{Name: "busbar.events", Compacted: true}}); len(not) != 1 || not[0] != "busbar.events" || err != nil {
+		t.Errorf("not compacted: %v, %v", not, err)
 	}
 	if got["busbar.events retention.ms"] == "2592000000" {
 		t.Error("the settings of an existing topic were altered")

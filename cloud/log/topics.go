@@ -63,6 +63,29 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error
 	return nil
 }
 
+// NotCompacted names the topics that should be compacted and aren't: they forget
+// what is older than their retention, however recent the last record of its key.
+func NotCompacted(ctx context.Context, client *kgo.Client, topics []Topic) ([]string, error) {
+	var ask, not []string
+	for _, t := range topics {
+		if t.Compacted {
+			ask = append(ask, t.Name)
+		}
+	}
+	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, ask...)
+	if err != nil {
+		return nil, fmt.Errorf("log: read the settings of %v: %w", ask, err)
+	}
+	for _, topic := range configs {
+		for _, entry := range topic.Configs {
+			if entry.Key == "cleanup.policy" && entry.MaybeValue() != "compact" {
+				not = append(not, topic.Name)
+			}
+		}
+	}
+	return not, nil
+}
+
 func orDefault[N int16 | int32](n N) N {
 	if n == 0 {
 		return -1

@@ -40,13 +40,20 @@ func (t *Tx) AddChunk(c Chunk) error {
 	return nil
 }
 
+// MostSamples bounds what Samples returns: more than two days of a signal that is
+// stored second by second.
+const MostSamples = 200_000
+
+// ErrTooMany says that a range holds more than MostSamples samples.
+var ErrTooMany = fmt.Errorf("more than %d samples", MostSamples)
+
 // Samples is the samples of one series from from up to and without to, in the
 // order of their times; those of equal time as they arrived. ErrNotFound if
-// there is no such series.
+// there is no such series, ErrTooMany if there are more than MostSamples.
 func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros) (Series, []telemetry.Sample, error) {
 	var series Series
 	var samples []telemetry.Sample
-	err := s.Read(ctx, func(t *Tx) error {
+	err := s.scan(ctx, func(t *Tx) error {
 		found, err := t.series(selectSeries+`WHERE id = ?`, id)
 		if err != nil {
 			return err
@@ -88,6 +95,9 @@ func (t *Tx) samples(series Series, from, to telemetry.Micros) ([]telemetry.Samp
 			if s := block[at]; s.Time >= from && s.Time < to {
 				out = append(out, s)
 			}
+		}
+		if len(out) > MostSamples {
+			return ErrTooMany
 		}
 		return nil
 		// One look-up for each minute that has chunks: the index is by minute, and

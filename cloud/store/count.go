@@ -10,7 +10,7 @@ import (
 // was received twice and stored twice would show here, and not in the ledger.
 func (s *Store) CountSamples(ctx context.Context) (map[string]uint64, error) {
 	counts := map[string]uint64{}
-	err := s.Read(ctx, func(t *Tx) error {
+	err := s.scan(ctx, func(t *Tx) error {
 		return t.Each(func(r *sql.Rows) error {
 			var gateway string
 			var n uint64

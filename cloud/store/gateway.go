@@ -65,12 +65,18 @@ type Gateway struct {
 }
 
 // Completeness compares what a gateway says it committed of one stream of one
-// epoch with what is in the store.
+// epoch with what is in the store. Once Expected is known, it is the sum of
+// Received, Parked and Lost. Numbers of a record that was set aside in the
+// quarantine haven't been received: they are in Missing, and then in Lost.
 type Completeness struct {
 	Epoch    record.Epoch
 	Stream   record.Stream
 	Expected *uint64 // nil: the epoch is running, or its end isn't known
-	Received uint64
+	Received uint64  // and stored
+	Parked   uint64  // received, and waiting for the births that name their signals
+	// Missing is the holes below the highest number received, while Expected isn't
+	// known: they may still come.
+	Missing uint64
 	// Lost is the numbers that the gateway declared lost or, once Expected is
 	// known, that haven't been received: a backlog still to come is in it.
 	Lost       uint64
@@ -81,12 +87,17 @@ type Completeness struct {
 // Gateways lists every gateway by its id.
 func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 	var list []Gateway
-	err := s.Read(ctx, func(t *Tx) error {
+	err := s.Ask(ctx, func(t *Tx) error {
 		received, err := t.intervals(`SELECT sequence, seq_first, seq_last FROM received_interval`)
 		if err != nil {
 			return err
 		}
 		declared, err := t.intervals(`SELECT sequence, seq_first, seq_last FROM declared_loss`)
+		if err != nil {
+			return err
+		}
+		parked, err := t.intervals(`SELECT q.id, p.seq_first, p.seq_last FROM parked_record p
+			JOIN sequence q ON q.gateway = p.gateway AND q.epoch = p.epoch AND q.stream = '` + string(record.Telemetry) + `'`)
 		if err != nil {
 			return err
 		}
@@ -112,8 +123,9 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 			if c.Epoch, err = record.ParseEpoch(epoch); err != nil {
 				return err
 			}
-			c.Received = received[id].Count()
-			c.Lost = lost(received[id], declared[id], c.Expected)
+			c.Parked = parked[id].Count()
+			c.Received = received[id].Count() - c.Parked
+			c.Lost, c.Missing = absent(received[id], declared[id], c.Expected)
 			g := &list[at[gateway]]
 			g.Sequences = append(g.Sequences, c)
 			return nil
@@ -138,13 +150,18 @@ func (t *Tx) intervals(query string) (map[int64]Intervals, error) {
 	return sets, err
 }
 
-func lost(received, declared Intervals, expected *uint64) uint64 {
+// absent counts the numbers that are lost and those that may still come.
+func absent(received, declared Intervals, expected *uint64) (lost, missing uint64) {
 	if expected != nil {
-		return *expected - received.Below(*expected)
+		return *expected - received.Below(*expected), 0
 	}
 	all := declared
 	for _, i := range received {
 		all = all.Add(i)
 	}
-	return all.Count() - received.Count()
+	if n := len(received); n > 0 {
+		end := received[n-1].Last + 1
+		missing = end - all.Below(end)
+	}
+	return all.Count() - received.Count(), missing
 }

@@ -41,6 +41,20 @@ func (s Intervals) Overlaps(i Interval) bool {
 	return found || at < len(s) && s[at].First <= i.Last
 }
 
+// Covers reports whether every number of i is in the set.
+func (s Intervals) Covers(i Interval) bool {
+	at, found := slices.BinarySearchFunc(s, i.First, func(e Interval, first uint64) int {
+		switch {
+		case e.Last < first:
+			return -1
+		case e.First > first:
+			return 1
+		}
+		return 0
+	})
+	return found && s[at].Last >= i.Last
+}
+
 // Count is how many numbers are in the set.
 func (s Intervals) Count() uint64 {
 	var n uint64

@@ -21,6 +21,13 @@ func TestIntervalsAreASet(t *testing.T) {
 			if s.Overlaps(i) != overlaps {
 				t.Fatalf("%v overlaps %v: %v", s, i, !overlaps)
 			}
+			covers := true
+			for n := i.First; n <= i.Last; n++ {
+				covers = covers && set[n]
+			}
+			if s.Covers(i) != covers {
+				t.Fatalf("%v covers %v: %v", s, i, !covers)
+			}
 			s = s.Add(i)
 			for n := i.First; n <= i.Last; n++ {
 				set[n] = true

@@ -16,7 +16,7 @@ type Verdict int
 
 const (
 	New       Verdict = iota
-	Duplicate         // received before, with the same contents
+	Duplicate         // received before, with the same contents as far as that is remembered
 	Conflict          // its numbers were received before, under another identity or with other contents
 )
 
@@ -90,24 +90,35 @@ func (l *Ledger) Judge(ctx context.Context, id record.Identity, checksum uint32)
 	if !r.now.Overlaps(Interval{id.First, id.Last}) {
 		return New, nil
 	}
-	known, pending := l.records[id]
-	if !pending {
-		err = l.store.Read(ctx, func(t *Tx) error {
-			return t.QueryRow(`SELECT r.checksum FROM received_record r JOIN sequence q ON q.id = r.sequence
-				WHERE q.gateway = ? AND q.epoch = ? AND q.stream = ? AND r.seq_first = ? AND r.seq_last = ?`,
-				[]any{id.Gateway, id.Epoch.String(), string(id.Stream), id.First, id.Last}, &known.checksum)
-		})
-		if errors.Is(err, sql.ErrNoRows) {
-			return Conflict, nil
-		}
-		if err != nil {
-			return New, fmt.Errorf("store: look up record %s: %w", id, err)
-		}
+	if known, pending := l.records[id]; pending {
+		return sameContents(known.checksum == checksum), nil
 	}
-	if known.checksum != checksum {
+	// Records of a sequence don't overlap, so this is the only one that can be
+	// the same, and the last that can overlap.
+	var stored Interval
+	var known uint32
+	err = l.store.Read(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT r.seq_first, r.seq_last, r.checksum FROM received_record r JOIN sequence q ON q.id = r.sequence
+			WHERE q.gateway = ? AND q.epoch = ? AND q.stream = ? AND r.seq_first <= ? ORDER BY r.seq_first DESC LIMIT 1`,
+			[]any{id.Gateway, id.Epoch.String(), string(id.Stream), id.Last}, &stored.First, &stored.Last, &known)
+	})
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return New, fmt.Errorf("store: look up record %s: %w", id, err)
+	case err == nil && stored == Interval{id.First, id.Last}:
+		return sameContents(known == checksum), nil
+	case err == nil && stored.Last >= id.First:
 		return Conflict, nil
 	}
-	return Duplicate, nil
+	// The checksum is forgotten, and that all of it was received is not.
+	return sameContents(r.saved.Covers(Interval{id.First, id.Last})), nil
+}
+
+func sameContents(same bool) Verdict {
+	if same {
+		return Duplicate
+	}
+	return Conflict
 }
 
 // Note remembers a record that Judge was asked about last: a New one as
@@ -217,7 +228,7 @@ func (l *Ledger) Confirm() {
 }
 
 // IdentitiesKept is how long the checksum of a received record is kept, in µs.
-// A record that comes again later is a Conflict.
+// A record that comes again later is a Duplicate by its numbers alone.
 const IdentitiesKept = 7 * 24 * 3600 * 1_000_000
 
 // ForgetIdentities deletes at most limit checksums of records received before

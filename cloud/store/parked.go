@@ -10,7 +10,7 @@ import (
 )
 
 // Parked is a telemetry record that was received before the births that name
-// its signals. It counts as received.
+// its signals. Its sequence numbers are taken: it is a Duplicate if it comes again.
 type Parked struct {
 	ID     int64 // given by the store
 	Record record.Record

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -36,6 +37,12 @@ type Quarantined struct {
 	At        telemetry.Micros
 }
 
+// Excerpt is what is kept of a record's payload: a copy, so that nothing else of
+// the record is held in memory until it is stored.
+func Excerpt(payload []byte) []byte {
+	return bytes.Clone(payload[:min(len(payload), MaxQuarantinedBytes)])
+}
+
 // Quarantine sets a record aside.
 func (t *Tx) Quarantine(q Quarantined) error {
 	payload := q.Payload[:min(len(q.Payload), MaxQuarantinedBytes)]
@@ -49,7 +56,7 @@ func (t *Tx) Quarantine(q Quarantined) error {
 // Quarantined lists the records set aside last, newest first.
 func (s *Store) Quarantined(ctx context.Context, limit int) ([]Quarantined, error) {
 	var list []Quarantined
-	err := s.Read(ctx, func(t *Tx) error {
+	err := s.Ask(ctx, func(t *Tx) error {
 		return t.Each(func(r *sql.Rows) error {
 			var q Quarantined
 			err := r.Scan(&q.Topic, &q.Partition, &q.Offset, &q.Reason, &q.Detail, &q.Payload, &q.At)

@@ -12,9 +12,11 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// A series is one signal as the cloud knows it, by (gateway, device, name), over
-// every signal table that named it. Its unit, asset and kind are those of the
-// newest birth. Stored samples carry the series' id in their Signal.
+// A series is one signal as the cloud knows it, by (gateway, device, name, unit,
+// kind), over every signal table that named it. Its asset is that of the newest
+// birth. A signal that changes its unit or kind goes on in another series, so
+// that what was stored keeps its meaning. Stored samples carry the series' id in
+// their Signal.
 
 // SeriesPerBundle bounds the series of one device that are stored together.
 // They are polled together, so a block of them holds each time once.
@@ -65,16 +67,21 @@ func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]Series{}
+	type key struct {
+		name, unit string
+		kind       telemetry.Kind
+	}
+	known := map[key]Series{}
 	members := map[int64]int{}
 	var bundle int64
 	for _, s := range list {
-		known[s.Name] = s
+		known[key{s.Name, s.Unit, s.Kind}] = s
 		members[s.bundle]++
 		bundle = max(bundle, s.bundle)
 	}
 	for _, signal := range signals {
-		s, ok := known[signal.Name]
+		key := key{signal.Name, signal.Unit, signal.Kind}
+		s, ok := known[key]
 		if !ok {
 			begin := members[bundle] == 0 || members[bundle] >= SeriesPerBundle
 			if err := t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
@@ -88,13 +95,13 @@ func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids
 				}
 			}
 			members[bundle]++
-		} else if s.Unit != signal.Unit || s.Asset != signal.Asset || s.Kind != signal.Kind {
-			if _, err := t.Exec(`UPDATE series SET unit = ?, asset = ?, kind = ? WHERE id = ?`, signal.Unit, signal.Asset, string(signal.Kind), s.ID); err != nil {
+		} else if s.Asset != signal.Asset {
+			if _, err := t.Exec(`UPDATE series SET asset = ? WHERE id = ?`, signal.Asset, s.ID); err != nil {
 				return nil, err
 			}
 		}
-		s.Unit, s.Asset, s.Kind = signal.Unit, signal.Asset, signal.Kind
-		known[signal.Name] = s
+		s.Asset = signal.Asset
+		known[key] = s
 		ids = append(ids, s.ID)
 	}
 	return ids, nil
@@ -138,11 +145,12 @@ var ErrNotFound = errors.New("no such series")
 
 const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundle FROM series `
 
-// Series lists every series, by gateway, device and name.
+// Series lists every series, by gateway, device and name, those of the same name
+// in the order in which they began.
 func (s *Store) Series(ctx context.Context) ([]Series, error) {
 	var list []Series
-	err := s.Read(ctx, func(t *Tx) (err error) {
-		if list, err = t.series(selectSeries + `ORDER BY gateway, device, name`); err != nil {
+	err := s.Ask(ctx, func(t *Tx) (err error) {
+		if list, err = t.series(selectSeries + `ORDER BY gateway, device, name, id`); err != nil {
 			return err
 		}
 		return t.addLatest(list)

@@ -7,12 +7,14 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
@@ -23,24 +25,32 @@ var migrations embed.FS
 
 // Config says where the database is.
 type Config struct {
-	Path string // of the SQLite file; it and its directory are created if missing
+	Path string // of the SQLite file; it and its directory are created if missing, for this user alone
 }
 
 // Store is safe for concurrent use. Writers take turns, in the order in which
-// they came; readers don't wait for them.
+// they came; readers don't wait for them. What consumers of the log and the
+// stream of facts read never waits for what operators ask.
 type Store struct {
-	writer *sql.DB // one connection: SQLite has one writer, and waiting here is fair
-	reader *sql.DB
+	writer *sql.DB       // one connection: SQLite has one writer, and waiting here is fair
+	reader *sql.DB       // of consumers and of the stream of facts
+	asker  *sql.DB       // of operators
+	scans  chan struct{} // holds one for each of scan that runs
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit that adds facts
 }
 
-const readers = 4
+const (
+	readers = 4 // connections of each kind
+	// How many of the operators' questions may decode or count samples at once;
+	// the other connections are for the quick ones.
+	mostScans = 2
+)
 
 // Open opens the database and brings its schema up to date.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(c.Path), 0o755); err != nil {
+	if err := create(c.Path); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	writer, err := open(c.Path, url.Values{"_txlock": {"immediate"}, "_pragma": {
@@ -53,14 +63,40 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		writer.Close()
 		return nil, fmt.Errorf("store: %s: %w", c.Path, err)
 	}
-	reader, err := open(c.Path, url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}})
-	if err != nil {
-		writer.Close()
-		return nil, err
+	s := &Store{writer: writer, scans: make(chan struct{}, mostScans), changed: make(chan struct{})}
+	for _, pool := range []**sql.DB{&s.reader, &s.asker} {
+		if *pool, err = open(c.Path, url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}}); err != nil {
+			s.Close()
+			return nil, err
+		}
+		(*pool).SetMaxOpenConns(readers)
+		(*pool).SetMaxIdleConns(readers)
 	}
-	reader.SetMaxOpenConns(readers)
-	reader.SetMaxIdleConns(readers)
-	return &Store{writer: writer, reader: reader, changed: make(chan struct{})}, nil
+	return s, nil
+}
+
+// create makes the file, if it is missing, so that nobody else can read it.
+// SQLite gives the files that it puts beside it the same mode.
+func create(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	// One that exists isn't opened: closing it again would drop the locks that
+	// this process may have on it.
+	switch info, err := os.Stat(path); {
+	case err == nil && info.IsDir():
+		return &os.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+	return f.Close()
 }
 
 func open(path string, options url.Values) (*sql.DB, error) {
@@ -85,6 +121,14 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
+	has, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the version of the schema: %w", err)
+	}
+	sources := provider.ListSources()
+	if known := sources[len(sources)-1].Version; has > known {
+		return fmt.Errorf("the database has version %d of the schema, this program knows up to version %d: it needs a newer Busbar", has, known)
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -93,12 +137,14 @@ func migrate(ctx context.Context, db *sql.DB) error {
 
 // Close waits for the transactions that are under way.
 func (s *Store) Close() error {
-	readErr := s.reader.Close()
-	if err := s.writer.Close(); err != nil {
-		return fmt.Errorf("store: close: %w", err)
+	var errs []error
+	for _, db := range []*sql.DB{s.reader, s.asker, s.writer} { // the last one tidies up the file
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
 	}
-	if readErr != nil {
-		return fmt.Errorf("store: close: %w", readErr)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil
 }
@@ -124,10 +170,28 @@ func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
 	return err
 }
 
-// Read runs do on one snapshot of the database.
+// Read runs do on one snapshot of the database. It is for consumers and for the
+// stream of facts.
 func (s *Store) Read(ctx context.Context, do func(*Tx) error) error {
 	_, err := run(ctx, s.reader, do)
 	return err
+}
+
+// Ask is Read for what operators ask. It waits while others ask too much.
+func (s *Store) Ask(ctx context.Context, do func(*Tx) error) error {
+	_, err := run(ctx, s.asker, do)
+	return err
+}
+
+// scan is Ask for what takes time in proportion to the samples.
+func (s *Store) scan(ctx context.Context, do func(*Tx) error) error {
+	select {
+	case s.scans <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.scans }()
+	return s.Ask(ctx, do)
 }
 
 func run(ctx context.Context, db *sql.DB, do func(*Tx) error) (*Tx, error) {

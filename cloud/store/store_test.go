@@ -1,10 +1,14 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +56,82 @@ func TestOpenSetsUpTheDatabase(t *testing.T) {
 	}
 }
 
+func TestFilesAreForThisUserAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made")
+	s := openAt(t, filepath.Join(dir, "busbar.db"))
+	write(t, s, func(tx *Tx) error { return tx.Quarantine(Quarantined{}) })
+	for name, want := range map[string]os.FileMode{"": 0o700, "busbar.db": 0o600, "busbar.db-wal": 0o600, "busbar.db-shm": 0o600} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%q: %v, want %o (%v)", name, info, want, err)
+		}
+	}
+}
+
+func TestRefusesADatabaseOfANewerProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "busbar.db")
+	s := openAt(t, path)
+	if _, err := s.writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (97, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	_, err := Open(t.Context(), Config{Path: path})
+	if err == nil || !strings.Contains(err.Error(), "version 97") || !strings.Contains(err.Error(), "up to version 1") || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v", err)
+	}
+}
+
+// While operators' questions take all that there is for them, what consumers and
+// the stream read goes on, and quick questions go on beside slow ones.
+func TestQuestionsDelayNoConsumer(t *testing.T) {
+	s := opened(t)
+	write(t, s, func(tx *Tx) error {
+		if _, err := tx.AddFact("k", 1, 1); err != nil {
+			return err
+		}
+		return tx.Advance("c", Partition{"t", "", 0}, NoOffset, 7)
+	})
+	hold := func(n int, ask func(context.Context, func(*Tx) error) error) (release func()) {
+		held, end := make(chan struct{}), make(chan struct{})
+		var asking sync.WaitGroup
+		for range n {
+			asking.Go(func() { ask(t.Context(), func(*Tx) error { held <- struct{}{}; <-end; return nil }) })
+			<-held
+		}
+		return func() { close(end); asking.Wait() }
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+
+	release := hold(mostScans, s.scan)
+	for what, ask := range map[string]func(context.Context) error{
+		"count": func(ctx context.Context) error { _, err := s.CountSamples(ctx); return err },
+		"range": func(ctx context.Context) error { _, _, err := s.Samples(ctx, 1, 0, 1); return err },
+	} {
+		impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := ask(impatient); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one %s too many: %v", what, err)
+		}
+		cancel()
+	}
+	if _, err := s.Gateways(soon); err != nil {
+		t.Errorf("a quick question: %v", err)
+	}
+	release()
+
+	release = hold(readers, s.Ask)
+	defer release()
+	if _, err := s.Facts(soon, 0, 1); err != nil {
+		t.Errorf("facts: %v", err)
+	}
+	if _, err := s.Offsets(soon, "c"); err != nil {
+		t.Errorf("offsets: %v", err)
+	}
+	if _, err := s.NewLedger().Judge(soon, id(1, 0, 0), 0); err != nil {
+		t.Errorf("ledger: %v", err)
+	}
+}
+
 func TestAdvanceFencesTheOther(t *testing.T) {
 	s := opened(t)
 	advance := func(from, next int64) error {
@@ -59,7 +139,7 @@ func TestAdvanceFencesTheOther(t *testing.T) {
 			if _, err := tx.Exec(`INSERT INTO gateway (id, last_record) VALUES ('g', ?) ON CONFLICT (id) DO UPDATE SET last_record = excluded.last_record`, next); err != nil {
 				return err
 			}
-			return tx.Advance("c", "t", 1, from, next)
+			return tx.Advance("c", Partition{"t", "", 1}, from, next)
 		})
 	}
 	for _, step := range []struct {
@@ -85,14 +165,61 @@ func TestAdvanceFencesTheOther(t *testing.T) {
 
 func TestSkipKeepsTheGap(t *testing.T) {
 	s := opened(t)
-	write(t, s, func(tx *Tx) error { return tx.Advance("c", "t", 0, NoOffset, 7) })
+	write(t, s, func(tx *Tx) error { return tx.Advance("c", Partition{"t", "id", 0}, NoOffset, 7) })
 	gap := Quarantined{Topic: "t", Partition: 0, Offset: 7, Reason: LogTruncated, Detail: "gone", At: 1}
-	if err := s.Skip(t.Context(), "c", gap, 30); err != nil {
+	for _, other := range []struct {
+		topicID string
+		offset  int64
+	}{{"id", 6}, {"id", 8}, {"other", 7}} {
+		elsewhere := gap
+		elsewhere.Offset = other.offset
+		if err := s.Skip(t.Context(), "c", other.topicID, elsewhere, 30); !errors.Is(err, ErrFenced) {
+			t.Errorf("from %+v: %v", other, err)
+		}
+	}
+	if err := s.Skip(t.Context(), "c", "id", gap, 30); err != nil {
 		t.Fatal(err)
 	}
 	offsets, _ := s.Offsets(t.Context(), "c")
 	list, err := s.Quarantined(t.Context(), 10)
 	if offsets["t"][0] != 30 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], gap) {
+		t.Errorf("offsets %v, quarantine %+v, %v", offsets, list, err)
+	}
+}
+
+func TestOffsetsAreOfATopicsID(t *testing.T) {
+	s := opened(t)
+	advance := func(id string, from, next int64) error {
+		return s.Write(t.Context(), func(tx *Tx) error { return tx.Advance("c", Partition{"t", id, 0}, from, next) })
+	}
+	known := func(want string) {
+		t.Helper()
+		if ids, err := s.TopicIDs(t.Context(), "c"); ids["t"] != want || err != nil {
+			t.Errorf("ids %v, %v, want %q", ids, err, want)
+		}
+	}
+	if err := advance("", NoOffset, 5); err != nil {
+		t.Fatal(err)
+	}
+	known("")
+	if err := advance("a", 5, 6); err != nil {
+		t.Fatal(err)
+	}
+	known("a")
+	if err := advance("b", 6, 7); !errors.Is(err, ErrFenced) {
+		t.Errorf("an offset of another topic of the same name: %v", err)
+	}
+	gap := Quarantined{Topic: "t", Reason: LogTruncated, Detail: "made anew"}
+	if err := s.StartAgain(t.Context(), "c", "b", gap); !errors.Is(err, ErrFenced) {
+		t.Errorf("start again in a topic that isn't read: %v", err)
+	}
+	if err := s.StartAgain(t.Context(), "c", "a", gap); err != nil {
+		t.Fatal(err)
+	}
+	known("")
+	offsets, _ := s.Offsets(t.Context(), "c")
+	list, err := s.Quarantined(t.Context(), 10)
+	if len(offsets) != 0 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], gap) {
 		t.Errorf("offsets %v, quarantine %+v, %v", offsets, list, err)
 	}
 }
@@ -214,7 +341,14 @@ func TestLedgerJudges(t *testing.T) {
 	}
 	s.ForgetIdentities(t.Context(), 101, 3)
 	l = s.NewLedger()
-	judge(id(1, 0, 9), 1, Conflict)
+	judge(id(1, 0, 9), 1, Duplicate)
+	judge(id(1, 15, 24), 1, Conflict)
+	judge(id(1, 20, 29), 1, New)
+	judge(id(1, 15, 24), 1, Conflict)
+	write(t, s, func(tx *Tx) error { return tx.SaveLedger(l) })
+	l.Confirm()
+	judge(id(1, 0, 9), 1, Duplicate)
+	judge(id(1, 20, 24), 1, Conflict)
 }
 
 func TestLossIsDeclaredOrAHole(t *testing.T) {
@@ -228,6 +362,13 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 		l.Note(r, 0, v, 1, 1)
 	}
 	epoch1, epoch2 := record.Epoch(1).String(), record.Epoch(2).String()
+	running := id(3, 40, 49)
+	running.Stream = record.Events
+	if v, err := l.Judge(t.Context(), running, 0); err != nil {
+		t.Fatal(err)
+	} else {
+		l.Note(running, 0, v, 1, 1)
+	}
 	loss := telemetry.Loss{Epoch: epoch2, Stream: "telemetry", SeqFirst: 3, SeqLast: 8, Reason: "full"}
 	write(t, s, func(tx *Tx) error {
 		if err := tx.SaveLedger(l); err != nil {
@@ -240,26 +381,30 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 		}
 		tx.Expect("other", telemetry.Committed{Epoch: epoch1, Stream: "events", Count: 7})
 		tx.DeclareLoss("g", loss, 5)
+		tx.DeclareLoss("g", telemetry.Loss{Epoch: record.Epoch(3).String(), Stream: "events", SeqFirst: 10, SeqLast: 14}, 6)
+		tx.DeclareLoss("g", telemetry.Loss{Epoch: record.Epoch(3).String(), Stream: "events", SeqFirst: 60, SeqLast: 64}, 6)
+		tx.Park(Parked{Record: record.Record{Identity: id(1, 20, 29), Payload: []byte("x")}, Table: 1})
 		return tx.DeclareLoss("g", loss, 6)
 	})
 	gateways, err := s.Gateways(t.Context())
 	if err != nil || len(gateways) != 2 {
 		t.Fatalf("%+v, %v", gateways, err)
 	}
-	got := map[string][3]uint64{}
+	got := map[string][5]uint64{}
 	for _, g := range gateways {
 		for _, c := range g.Sequences {
 			var expected uint64
 			if c.Expected != nil {
 				expected = *c.Expected
 			}
-			got[g.ID+c.Epoch.String()+string(c.Stream)] = [3]uint64{expected, c.Received, c.Lost}
+			got[g.ID+c.Epoch.String()+string(c.Stream)] = [5]uint64{expected, c.Received, c.Parked, c.Missing, c.Lost}
 		}
 	}
-	want := map[string][3]uint64{
-		"g" + epoch1 + "telemetry":  {40, 20, 20},
-		"g" + epoch2 + "telemetry":  {0, 5, 4}, // 3 and 4 were received before they were given up
-		"other" + epoch1 + "events": {7, 0, 7},
+	want := map[string][5]uint64{
+		"g" + epoch1 + "telemetry":                {40, 10, 10, 0, 20},
+		"g" + epoch2 + "telemetry":                {0, 5, 0, 0, 4}, // 3 and 4 were received before they were given up
+		"other" + epoch1 + "events":               {7, 0, 0, 0, 7},
+		"g" + record.Epoch(3).String() + "events": {0, 10, 0, 35, 10}, // 10 to 14 won't come
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -273,18 +418,38 @@ func birth(gateway, table string, signals ...telemetry.Signal) record.Birth {
 func TestSeriesOutliveSignalTables(t *testing.T) {
 	s := opened(t)
 	v := telemetry.Signal{ID: 1, Device: "m1", Name: "PhV.phsA", Unit: "V", Asset: "f1", Kind: telemetry.Gauge}
-	kV := telemetry.Signal{ID: 9, Device: "m1", Name: "PhV.phsA", Unit: "kV", Asset: "f2", Kind: telemetry.Gauge}
+	moved := telemetry.Signal{ID: 9, Device: "m1", Name: "PhV.phsA", Unit: "V", Asset: "f2", Kind: telemetry.Gauge}
 	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", "000000000000000a", v)) })
 	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("h", "000000000000000a", v)) })
-	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", "000000000000000b", kV)) })
+	write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", "000000000000000b", moved)) })
 	list, err := s.Series(t.Context())
-	if err != nil || len(list) != 2 || list[0].Unit != "kV" || list[0].Asset != "f2" || list[1].Gateway != "h" || list[1].Unit != "V" {
+	if err != nil || len(list) != 2 || list[0].Asset != "f2" || list[1].Gateway != "h" || list[1].Asset != "f1" {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	old, _ := s.SignalTable(t.Context(), "g", 0xa)
 	fresh, _ := s.SignalTable(t.Context(), "g", 0xb)
 	if old[1].Series != list[0].ID || fresh[9] != old[1] || len(old) != 1 || len(fresh) != 1 {
 		t.Errorf("tables %v and %v", old, fresh)
+	}
+}
+
+// What was stored in one unit is never shown in another.
+func TestAnotherUnitOrKindIsAnotherSeries(t *testing.T) {
+	s := opened(t)
+	v := telemetry.Signal{ID: 1, Device: "m1", Name: "PhV.phsA", Unit: "V", Kind: telemetry.Gauge}
+	kV, counter := v, v
+	kV.Unit, counter.Kind = "kV", telemetry.Counter
+	for i, signal := range []telemetry.Signal{v, kV, counter, v} {
+		write(t, s, func(tx *Tx) error { return tx.SaveBirth(birth("g", record.Epoch(i).String(), signal)) })
+	}
+	list, err := s.Series(t.Context())
+	if err != nil || len(list) != 3 || list[0].Unit != "V" || list[1].Unit != "kV" || list[2].Kind != telemetry.Counter {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for i, want := range []telemetry.SignalID{list[0].ID, list[1].ID, list[2].ID, list[0].ID} {
+		if table, err := s.SignalTable(t.Context(), "g", uint64(i)); table[1].Series != want || err != nil {
+			t.Errorf("table %d: %v, %v, want series %d", i, table, err, want)
+		}
 	}
 }
 
@@ -370,6 +535,31 @@ func TestSamplesOfARange(t *testing.T) {
 	list, err := s.Series(t.Context())
 	if err != nil || list[0].Latest != nil || list[1].Latest == nil || *list[1].Latest != sample(b, 4*m, 6) {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestSamplesOfARangeAreBounded(t *testing.T) {
+	s := opened(t)
+	write(t, s, func(tx *Tx) error {
+		return tx.SaveBirth(birth("g", "000000000000000a", telemetry.Signal{ID: 1, Device: "m", Name: "a"}))
+	})
+	table, _ := s.SignalTable(t.Context(), "g", 0xa)
+	samples := make([]telemetry.Sample, MostSamples)
+	for i := range samples {
+		samples[i] = telemetry.Sample{Signal: table[1].Series, Time: telemetry.Micros(i), Value: telemetry.FloatValue(1)}
+	}
+	add := func(samples ...telemetry.Sample) {
+		last := samples[len(samples)-1].Time
+		c := Chunk{Bundle: table[1].Bundle, First: samples[0].Time, Last: last, Samples: len(samples), Block: block(t, samples...)}
+		write(t, s, func(tx *Tx) error { return tx.AddChunk(c) })
+	}
+	add(samples...)
+	if _, got, err := s.Samples(t.Context(), table[1].Series, 0, minute); len(got) != MostSamples || err != nil {
+		t.Errorf("%d samples, %v", len(got), err)
+	}
+	add(samples[0])
+	if _, _, err := s.Samples(t.Context(), table[1].Series, 0, minute); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more: %v", err)
 	}
 }
 

@@ -2,10 +2,13 @@
 -- inclusive at both ends.
 
 -- +goose Up
+-- topic_id is what Kafka calls the topic: one that is deleted and made anew under
+-- the same name has another. It is empty if the brokers give topics none.
 CREATE TABLE consumer_offset (
     consumer  TEXT   NOT NULL,
     topic     TEXT   NOT NULL,
     partition BIGINT NOT NULL,
+    topic_id  TEXT   NOT NULL,
     next      BIGINT NOT NULL,
     PRIMARY KEY (consumer, topic, partition)
 ) WITHOUT ROWID;
@@ -66,7 +69,7 @@ CREATE TABLE series (
     asset   TEXT    NOT NULL,
     kind    TEXT    NOT NULL,
     bundle  BIGINT  NOT NULL,
-    UNIQUE (gateway, device, name)
+    UNIQUE (gateway, device, name, unit, kind)
 );
 
 CREATE TABLE table_signal (

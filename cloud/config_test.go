@@ -1,0 +1,53 @@
+package cloud
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConfigIsChecked(t *testing.T) {
+	const base = `
+console: {listen: 127.0.0.1:8080}
+log: {embedded: {listen: 127.0.0.1:9092, path: log}}
+store: {path: cloud.db}
+`
+	for _, c := range []struct{ old, new, want string }{
+		{"", "", ""},
+		{"embedded: {listen: 127.0.0.1:9092, path: log}", "embedded: {path: log}, replicas: 3, min_in_sync: 2", ""},
+		{"127.0.0.1:8080", "127.0.0.1:0", `console.listen: port "0"`},
+		{"127.0.0.1:8080", "127.0.0.1:65536", `console.listen: port "65536"`},
+		{"127.0.0.1:8080", "127.0.0.1:http", `console.listen: port "http"`},
+		{"127.0.0.1:8080", "10.0.0.1:80", "console.listen: "},
+		{"127.0.0.1:9092", "127.0.0.1:8080", "log.embedded.listen: 127.0.0.1:8080 is where the console listens"},
+		{"path: log", "path: ./cloud.db", "log.embedded.path: ./cloud.db is the file of the store"},
+		{"path: log", `path: ""`, "log.embedded.path: is empty"},
+		{"path: cloud.db", `path: ""`, "store.path: is empty"},
+		{"path: log}", "path: log}, replicas: 0", "log.replicas: 0 is out of range"},
+		{"path: log}", "path: log}, min_in_sync: 0", "log.min_in_sync: 0 is out of range"},
+		{"path: log}", "path: log}, replicas: 1, min_in_sync: 2", "log.min_in_sync: 2 of 1 replicas"},
+	} {
+		text := strings.Replace(base, c.old, c.new, 1)
+		_, err := ParseConfig("cloud.yaml", []byte(text))
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.new, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %s", c.new, err, c.want)
+		}
+	}
+}
+
+func TestReplicasReachTheTopics(t *testing.T) {
+	config := embedded(t)
+	config.Log.Replicas, config.Log.MinInSync = 3, 2
+	c, err := New(t.Context(), config, Options{Dir: t.TempDir(), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for _, topic := range c.topics {
+		if topic.Replicas != 3 || topic.MinInSync != 2 {
+			t.Errorf("%+v", topic)
+		}
+	}
+}
