@@ -48,8 +48,9 @@ const drainTime = 5 * time.Second
 
 // New opens the buffer and prepares everything that can fail because of the
 // configuration.
-func New(config gatewayconfig.Config, o Options) (g *Gateway, err error) {
-	g = &Gateway{config: config, options: o, log: o.Log.With("gateway", config.Gateway.ID)}
+func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
+	g := &Gateway{config: config, options: o, log: o.Log.With("gateway", config.Gateway.ID)}
+	var err error
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
 		MaxSize: int64(config.Buffer.MaxSize), Log: g.log,
@@ -57,40 +58,42 @@ func New(config gatewayconfig.Config, o Options) (g *Gateway, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			g.close()
-		}
-	}()
+	if err := g.prepare(); err != nil {
+		g.close()
+		return nil, err
+	}
+	return g, nil
+}
 
-	devices := newDevices(config)
+func (g *Gateway) prepare() error {
+	devices := newDevices(g.config)
 	ids, err := g.buffer.Table().Define(devices.definitions)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	devices.assign(ids)
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
-		return nil, err
+		return err
 	}
-	engine, problems := rules.Compile(config.Rules, devices.model)
+	engine, problems := rules.Compile(g.config.Rules, devices.model)
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("gateway: rules: %w", problems[0])
+		return fmt.Errorf("gateway: rules: %w", problems[0])
 	}
 	g.restore(engine)
-	writer := g.buffer.NewWriter(time.Duration(config.Buffer.CommitEvery), g.declareLost)
+	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost)
 	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
 
-	topics := record.TopicsOf(config.Forward.Kafka.TopicPrefix)
+	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	for range 3 {
 		client, err := g.client()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		g.clients = append(g.clients, client)
 	}
 	g.events = forward.NewSender(g.clients[1], g.buffer.Events, topics.Events(), g.log)
 	g.samples = forward.NewSender(g.clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
-	return g, nil
+	return nil
 }
 
 // restore continues the alarms that were active when the last process ended. A

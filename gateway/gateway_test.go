@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/kafkaconn"
 	simulated "github.com/busbar/busbar/sim/devices"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -238,6 +240,17 @@ func TestStopsWhileTheLogIsAway(t *testing.T) {
 	if len(committed) != 2 {
 		t.Errorf("%+v", committed)
 	}
+}
+
+func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
+	b := newBench(t)
+	bad := b.config
+	bad.Forward.Kafka.TLS = &kafkaconn.TLS{CA: "absent.crt"}
+	if _, err := New(bad, Options{Dir: t.TempDir(), Log: quiet}); err == nil || !strings.Contains(err.Error(), "absent.crt") {
+		t.Errorf("a CA that isn't there: %v", err)
+	}
+	stop := b.run() // the buffer isn't held any more
+	stop()
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
