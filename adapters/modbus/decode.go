@@ -3,6 +3,7 @@ package modbus
 import (
 	"encoding/binary"
 	"math"
+	"strconv"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -85,6 +86,9 @@ func (d *decoder) value(data []byte, at int) (telemetry.Value, telemetry.Reason)
 		if !d.scaled {
 			return telemetry.FloatValue(number), telemetry.NoReason
 		}
+		if d.words == 2 {
+			number = meant(math.Float32frombits(uint32(raw)))
+		}
 	case signed:
 		unused := 64 - 16*d.words
 		integer := int64(raw<<unused) >> unused
@@ -102,6 +106,17 @@ func (d *decoder) value(data []byte, at int) (telemetry.Value, telemetry.Reason)
 	// depend on the processor.
 	product := float64(number * d.multiplier)
 	return telemetry.FloatValue((product + d.addend) / d.divisor), telemetry.NoReason
+}
+
+// meant is the shortest decimal number that v stands for, so that 12.3 kW.h of a
+// register × 1000 are 12300 W.h and not 12300.000190734863.
+func meant(v float32) float64 {
+	var text [32]byte
+	number, err := strconv.ParseFloat(string(strconv.AppendFloat(text[:0], float64(v), 'g', -1, 32)), 64)
+	if err != nil {
+		return float64(v)
+	}
+	return number
 }
 
 func (d *decoder) raw(data []byte) (raw uint64) {

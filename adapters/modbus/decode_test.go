@@ -117,6 +117,7 @@ func TestScale(t *testing.T) {
 		{Uint16, "0003", 1.0 / 3, 0, telemetry.FloatValue(1)},
 		{Int32, "ffffffff", -0.001, 0, telemetry.FloatValue(0.001)},
 		{Float32, "41440000", 1000, 0, telemetry.FloatValue(12250)},
+		{Float32, "4144cccd", 1000, 0, telemetry.FloatValue(12300)}, // 12.3, which is 12.300000190734863 as a float64
 		{Float32, "7fc00000", 0.1, 0, telemetry.Value{}},
 		{Float32, "ff800000", 0.1, 3, telemetry.FloatValue(math.Inf(-1))},
 	}
