@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -148,7 +149,11 @@ func TestDemoCleansUpWhenNobodyIsThere(t *testing.T) {
 	}
 	read.Close()
 	child(t, cmd.Process.Pid, "gateway")
-	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	closed := syscall.SIGHUP
+	if signal.Ignored(closed) {
+		closed = syscall.SIGTERM // under nohup, children don't hear of terminals either
+	}
+	if err := cmd.Process.Signal(closed); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil {
