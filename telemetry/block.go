@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// MaxBlockSamples bounds the samples of one block or column, and so the memory
-// that reading one takes whatever its bytes.
+// MaxBlockSamples bounds the samples of one block, and so the memory that reading
+// one takes whatever its bytes.
 const MaxBlockSamples = 1 << 20
 
 // TableRef names the signal table, and its version, that signal ids belong to.
@@ -18,18 +18,15 @@ type TableRef struct {
 	Version uint32
 }
 
-// The start of a block and of a lone column; docs/formats.md describes both.
-var (
-	blockMagic  = [4]byte{'B', 'B', 'K', 1}
-	columnMagic = [1]byte{0xc1}
-)
+// The start of a block; docs/formats.md describes it.
+var blockMagic = [4]byte{'B', 'B', 'K', 1}
 
 const crcBytes = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Encoder writes samples as blocks and columns. The zero Encoder is ready; it
-// keeps its memory for the next call, so one goroutine at a time may use it.
+// Encoder writes samples as blocks. The zero Encoder is ready; it keeps its
+// memory for the next call, so one goroutine at a time may use it.
 type Encoder struct {
 	columns columnWriter
 	keys    signalOrder
@@ -71,31 +68,6 @@ func (e *Encoder) AppendBlock(dst []byte, table TableRef, samples []Sample) ([]b
 	return seal(w.bits.bytes(), start), nil
 }
 
-// AppendColumn appends samples of one signal, which isn't named, as a lone
-// column. It fails like AppendBlock, and for samples of two signals.
-func (e *Encoder) AppendColumn(dst []byte, samples []Sample) ([]byte, error) {
-	if len(samples) > MaxBlockSamples {
-		return dst, fmt.Errorf("column: %d samples, at most %d fit", len(samples), MaxBlockSamples)
-	}
-	for _, s := range samples {
-		if s.Signal != samples[0].Signal {
-			return dst, fmt.Errorf("column: samples of signals %d and %d", samples[0].Signal, s.Signal)
-		}
-	}
-	start := len(dst)
-	w := &e.columns
-	w.reset(append(dst, columnMagic[:]...))
-	w.bits.number(uint64(len(samples)))
-	for keys := e.keys.given(samples); len(keys) > 0; {
-		taken, err := w.column(samples, keys)
-		if err != nil {
-			return dst, fmt.Errorf("column: %w", err)
-		}
-		keys = keys[taken:]
-	}
-	return seal(w.bits.bytes(), start), nil
-}
-
 func seal(dst []byte, start int) []byte {
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
@@ -119,18 +91,8 @@ func (d *Decoder) Block(src []byte, reuse []Sample) (TableRef, []Sample, error) 
 	return table, samples, nil
 }
 
-// Column reads a lone column, with 0 for the signal. It is like Block otherwise.
-func (d *Decoder) Column(src []byte, reuse []Sample) ([]Sample, error) {
-	r := &d.columns
-	samples, err := r.lone(src, reuse[:0])
-	if err != nil {
-		return nil, fmt.Errorf("column: byte %d: %w", r.bits.pos/8, err)
-	}
-	return samples, nil
-}
-
 func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Sample, _ error) {
-	if err := r.open(src, blockMagic[:]); err != nil {
+	if err := r.open(src); err != nil {
 		return table, nil, err
 	}
 	table.Table = r.bits.bits(64)
@@ -139,11 +101,11 @@ func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Samp
 		return table, nil, fmt.Errorf("table version %d", version)
 	}
 	table.Version = uint32(version)
-	total, err := r.total()
-	if err != nil {
-		return table, nil, err
+	total := r.bits.number()
+	if total > MaxBlockSamples {
+		return table, nil, fmt.Errorf("%d samples, at most %d are allowed", total, MaxBlockSamples)
 	}
-	for id := int64(-1); len(out) < total; {
+	for id := int64(-1); len(out) < int(total); {
 		step := uint64(1)
 		if !r.bits.bit() {
 			step = r.bits.number()
@@ -152,37 +114,22 @@ func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Samp
 			return table, nil, fmt.Errorf("signal id %d+%d", id, step)
 		}
 		id += int64(step)
-		if out, err = r.column(out, SignalID(id), total); err != nil {
+		var err error
+		if out, err = r.column(out, SignalID(id), int(total)); err != nil {
 			return table, nil, err
 		}
 	}
 	return table, out, r.close()
 }
 
-func (r *columnReader) lone(src []byte, out []Sample) ([]Sample, error) {
-	if err := r.open(src, columnMagic[:]); err != nil {
-		return nil, err
-	}
-	total, err := r.total()
-	if err != nil {
-		return nil, err
-	}
-	for len(out) < total {
-		if out, err = r.column(out, 0, total); err != nil {
-			return nil, err
-		}
-	}
-	return out, r.close()
-}
-
 // open checks magic and CRC and makes r ready to read what is between them.
-func (r *columnReader) open(src, magic []byte) error {
+func (r *columnReader) open(src []byte) error {
 	r.reset(nil)
-	if len(src) < len(magic)+crcBytes {
+	if len(src) < len(blockMagic)+crcBytes {
 		return fmt.Errorf("%d bytes are too few", len(src))
 	}
-	if start := src[:len(magic)]; string(start) != string(magic) {
-		return fmt.Errorf("starts with %x, expected %x", start, magic)
+	if start := src[:len(blockMagic)]; string(start) != string(blockMagic[:]) {
+		return fmt.Errorf("starts with %x, expected %x", start, blockMagic)
 	}
 	body := src[:len(src)-crcBytes]
 	stored := binary.LittleEndian.Uint32(src[len(body):])
@@ -191,16 +138,8 @@ func (r *columnReader) open(src, magic []byte) error {
 		return fmt.Errorf("CRC is %08x, %08x was stored", sum, stored)
 	}
 	r.reset(body)
-	r.bits.pos = uint(len(magic)) * 8
+	r.bits.pos = uint(len(blockMagic)) * 8
 	return nil
-}
-
-func (r *columnReader) total() (int, error) {
-	n := r.bits.number()
-	if n > MaxBlockSamples {
-		return 0, fmt.Errorf("%d samples, at most %d are allowed", n, MaxBlockSamples)
-	}
-	return int(n), nil
 }
 
 // close checks that nothing is left.

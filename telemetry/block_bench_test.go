@@ -172,24 +172,6 @@ func BenchmarkDecodeBlock(b *testing.B) {
 	})
 }
 
-// BenchmarkEncodeColumns writes every signal as a column of its own, as a store
-// of one series' minutes does.
-func BenchmarkEncodeColumns(b *testing.B) {
-	eachFleet(b, func(b *testing.B, samples []Sample) {
-		samples = bySignal(samples)
-		polls := len(samples) / fleetDevices / fleetPoints
-		var e Encoder
-		var columns []byte
-		for b.Loop() {
-			columns = columns[:0]
-			for i := 0; i < len(samples); i += polls {
-				columns, _ = e.AppendColumn(columns, samples[i:i+polls])
-			}
-		}
-		reportSize(b, columns, len(samples))
-	})
-}
-
 // BenchmarkEncodeRows is the plain alternative: signal, time, value and quality
 // in 22 bytes.
 func BenchmarkEncodeRows(b *testing.B) {

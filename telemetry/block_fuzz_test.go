@@ -11,9 +11,7 @@ func FuzzDecodeBlock(f *testing.F) {
 	for _, v := range vectors() {
 		b := v.encode(f)
 		f.Add(b)
-		if !v.column {
-			f.Add(b[len(blockMagic) : len(b)-crcBytes])
-		}
+		f.Add(b[len(blockMagic) : len(b)-crcBytes])
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		var d Decoder
@@ -35,23 +33,6 @@ func FuzzDecodeBlock(f *testing.F) {
 	})
 }
 
-func FuzzDecodeColumn(f *testing.F) {
-	for _, v := range vectors() {
-		if b := v.encode(f); v.column {
-			f.Add(b)
-			f.Add(b[len(columnMagic) : len(b)-crcBytes])
-		}
-	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		var d Decoder
-		d.Column(src, nil)
-		out, err := d.Column(seal(append(slices.Clone(columnMagic[:]), src...), 0), nil)
-		if err == nil {
-			checkColumn(t, new(Encoder), &d, out)
-		}
-	})
-}
-
 func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0x08, 230, 0x48, 231, 0x88, 0, 0xc9, 1, 2, 3, 4, 5, 6, 7, 8, 0x2d, 3, 'a', 'b', 'c'})
@@ -63,7 +44,7 @@ func FuzzRoundTrip(f *testing.F) {
 		for i := range samples {
 			samples[i].Signal = 3
 		}
-		checkColumn(t, &e, &d, samples)
+		checkBlock(t, &e, &d, samples)
 	})
 }
 

@@ -7,7 +7,11 @@ const digitBits = 11
 
 // of returns signal<<32 | index of every sample, by signal and then by index.
 func (o *signalOrder) of(samples []Sample) []uint64 {
-	keys := o.given(samples)
+	o.keys = o.keys[:0]
+	for i := range samples {
+		o.keys = append(o.keys, uint64(samples[i].Signal)<<32|uint64(i))
+	}
+	keys := o.keys
 	sorted, differ := true, uint64(0)
 	for i, key := range keys {
 		differ |= key ^ keys[0]
@@ -43,13 +47,4 @@ func (o *signalOrder) of(samples []Sample) []uint64 {
 	}
 	o.keys, o.spare = from, to
 	return from
-}
-
-// given returns signal<<32 | index of every sample as they come.
-func (o *signalOrder) given(samples []Sample) []uint64 {
-	o.keys = o.keys[:0]
-	for i := range samples {
-		o.keys = append(o.keys, uint64(samples[i].Signal)<<32|uint64(i))
-	}
-	return o.keys
 }

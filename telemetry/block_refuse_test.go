@@ -7,11 +7,21 @@ import (
 	"testing"
 )
 
-// craft is a sealed stream of bits after a magic.
-func craft(magic []byte, write func(w *bitWriter)) []byte {
-	w := bitWriter{dst: slices.Clone(magic)}
+// craft is a sealed block of any bits.
+func craft(write func(w *bitWriter)) []byte {
+	w := bitWriter{dst: slices.Clone(blockMagic[:])}
 	write(&w)
 	return seal(w.bytes(), 0)
+}
+
+// craftOf is one that announces samples.
+func craftOf(samples uint64, columns func(w *bitWriter)) []byte {
+	return craft(func(w *bitWriter) {
+		w.bits(1, 64)
+		w.number(1)
+		w.number(samples)
+		columns(w)
+	})
 }
 
 func TestBlockRefuses(t *testing.T) {
@@ -20,14 +30,7 @@ func TestBlockRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := whole[:len(whole)-crcBytes]
-	block := func(columns func(w *bitWriter)) []byte {
-		return craft(blockMagic[:], func(w *bitWriter) {
-			w.bits(1, 64)
-			w.number(1)
-			w.number(2)
-			columns(w)
-		})
-	}
+	block := func(columns func(w *bitWriter)) []byte { return craftOf(2, columns) }
 	one := func(w *bitWriter) { // a column of one sample without a value
 		w.bit(false)
 		w.number(0)
@@ -57,8 +60,8 @@ func TestBlockRefuses(t *testing.T) {
 		{append(slices.Clone(body), 0, 0, 0, 0), "00000000 was stored"},
 		{seal(slices.Clone(body[:len(body)-9]), 0), "cut short, or a number of more than 64 bits"},
 		{seal(append(slices.Clone(body), 0), 0), "more than the samples announced"},
-		{craft(blockMagic[:], func(w *bitWriter) { w.bits(1, 64); w.number(1 << 32) }), "table version 4294967296"},
-		{craft(blockMagic[:], func(w *bitWriter) { w.bits(1, 64); w.number(1); w.number(MaxBlockSamples + 1) }), "1048577 samples, at most 1048576 are allowed"},
+		{craft(func(w *bitWriter) { w.bits(1, 64); w.number(1 << 32) }), "table version 4294967296"},
+		{craftOf(MaxBlockSamples+1, func(w *bitWriter) {}), "1048577 samples, at most 1048576 are allowed"},
 		{block(func(w *bitWriter) { w.bit(false); w.number(0) }), "signal id -1+0"},
 		{block(func(w *bitWriter) { w.bit(false); w.number(1<<32 + 1) }), "signal id -1+4294967297"},
 		{block(func(w *bitWriter) { w.bit(true); one(w); w.bit(false); w.number(1 << 32) }), "signal id 0+4294967296"},
@@ -127,7 +130,7 @@ func TestColumnRefuses(t *testing.T) {
 			w.bit(true)
 			w.signed(5)
 		}, errShort.Error()},
-		{func(w *bitWriter) { // 3 samples, then their times again
+		{func(w *bitWriter) { // 3 samples, then another signal of the same times
 			w.bit(false)
 			w.number(0)
 			w.signed(^uint64(0))
@@ -139,6 +142,7 @@ func TestColumnRefuses(t *testing.T) {
 			w.bits(uint64(typeInt), 3)
 			w.bit(true)
 			w.signed(5)
+			w.bit(true)
 			w.bit(true)
 			w.bits(0, 32)
 		}, "3 samples, expected at most 1"},
@@ -191,15 +195,15 @@ func TestColumnRefuses(t *testing.T) {
 		{form(runs, 0), "run of 5 numbers where 4 are left"},
 		{form(offsets, 64), errShort.Error()},
 	} {
-		column := craft(columnMagic[:], func(w *bitWriter) { w.number(4); c.columns(w) })
-		samples, err := new(Decoder).Column(column, nil)
+		block := craftOf(4, func(w *bitWriter) { w.bit(true); c.columns(w) })
+		_, samples, err := new(Decoder).Block(block, nil)
 		if c.want == "" {
 			if err != nil || len(samples) != 4 {
 				t.Fatalf("the crafted column itself: %v, %v", samples, err)
 			}
 			continue
 		}
-		if err == nil || samples != nil || !strings.HasPrefix(err.Error(), "column: byte ") || !strings.HasSuffix(err.Error(), ": "+c.want) {
+		if err == nil || samples != nil || !strings.HasPrefix(err.Error(), "block: byte ") || !strings.HasSuffix(err.Error(), ": "+c.want) {
 			t.Errorf("error %v, expected %q", err, c.want)
 		}
 	}
@@ -213,8 +217,8 @@ func TestShortInputTakesLittle(t *testing.T) {
 		func(w *bitWriter) { w.bit(true); w.signed(0) }, // one frame of times
 	} {
 		var d Decoder
-		samples, err := d.Column(craft(columnMagic[:], func(w *bitWriter) {
-			w.number(MaxBlockSamples)
+		_, samples, err := d.Block(craftOf(MaxBlockSamples, func(w *bitWriter) {
+			w.bit(true)
 			w.bit(false)
 			w.number(0)
 			w.signed(0)

@@ -37,24 +37,6 @@ func checkBlock(t rapid.TB, e *Encoder, d *Decoder, samples []Sample) []byte {
 	return block
 }
 
-func checkColumn(t rapid.TB, e *Encoder, d *Decoder, samples []Sample) []byte {
-	t.Helper()
-	want := slices.Clone(samples)
-	for i := range want {
-		want[i].Signal = 0
-	}
-	column, err := e.AppendColumn(nil, samples)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := d.Column(column, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkSamples(t, out, want)
-	return column
-}
-
 func checkSamples(t rapid.TB, got, want []Sample) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -188,12 +170,6 @@ func TestBlockRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { checkBlock(t, &e, &d, drawSamples(t, 8)) })
 }
 
-func TestColumnRoundTrip(t *testing.T) {
-	var e Encoder
-	var d Decoder
-	rapid.Check(t, func(t *rapid.T) { checkColumn(t, &e, &d, drawSamples(t, 1)) })
-}
-
 // TestLongColumns crosses frames with everything at once.
 func TestLongColumns(t *testing.T) {
 	var e Encoder
@@ -206,7 +182,7 @@ func TestLongColumns(t *testing.T) {
 				one = append(one, s)
 			}
 		}
-		checkColumn(t, &e, &d, one)
+		checkBlock(t, &e, &d, one)
 	}
 }
 
@@ -237,25 +213,24 @@ func TestSizes(t *testing.T) {
 	}
 	none := func(int) Value { return Value{} }
 	for _, c := range []struct {
-		name          string
-		values        []Value
-		block, column int // most bytes
+		name   string
+		values []Value
+		most   int // bytes
 	}{
-		{"one decimal", repeat(1, volts), 32, 18},
-		{"one float", valuesOf(FloatValue, math.Pi), 39, 25},
-		{"constant text", repeat(3600, func(int) Value { return TextValue("closed") }), 80, 64},
-		{"constant float", repeat(3600, func(int) Value { return FloatValue(math.Pi) }), 80, 64},
-		{"no values", repeat(3600, none), 64, 48},
-		{"minute of volts", repeat(60, volts), 64, 50},
-		{"minute of volts as float32", repeat(60, single), 64, 50},
-		{"hour of a steady counter", repeat(3600, func(i int) Value { return UintValue(uint64(1e9 + 17*i)) }), 100, 84},
-		{"hour with one switching", repeat(3600, func(i int) Value { return BoolValue(i > 1500) }), 84, 70},
-		{"hour of volts with one outlier", append(repeat(3599, volts), FloatValue(9e12)), 2200, 2190},
+		{"one decimal", repeat(1, volts), 32},
+		{"one float", valuesOf(FloatValue, math.Pi), 39},
+		{"constant text", repeat(3600, func(int) Value { return TextValue("closed") }), 80},
+		{"constant float", repeat(3600, func(int) Value { return FloatValue(math.Pi) }), 80},
+		{"no values", repeat(3600, none), 64},
+		{"minute of volts", repeat(60, volts), 64},
+		{"minute of volts as float32", repeat(60, single), 64},
+		{"hour of a steady counter", repeat(3600, func(i int) Value { return UintValue(uint64(1e9 + 17*i)) }), 100},
+		{"hour with one switching", repeat(3600, func(i int) Value { return BoolValue(i > 1500) }), 84},
+		{"hour of volts with one outlier", append(repeat(3599, volts), FloatValue(9e12)), 2200},
 	} {
 		block := checkBlock(t, new(Encoder), new(Decoder), series(1, c.values...))
-		column := checkColumn(t, new(Encoder), new(Decoder), series(1, c.values...))
-		if len(block) > c.block || len(column) > c.column {
-			t.Errorf("%s: block of %d bytes, column of %d, expected at most %d and %d", c.name, len(block), len(column), c.block, c.column)
+		if len(block) > c.most {
+			t.Errorf("%s: block of %d bytes, expected at most %d", c.name, len(block), c.most)
 		}
 	}
 }
@@ -299,10 +274,6 @@ func TestEncodeRefuses(t *testing.T) {
 			t.Errorf("AppendBlock: %q, %v; expected %q", got, err, c.want)
 		}
 	}
-	got, err := e.AppendColumn([]byte("before"), []Sample{{Signal: 1}, {Signal: 2}})
-	if err == nil || string(got) != "before" {
-		t.Errorf("AppendColumn of two signals: %q, %v", got, err)
-	}
 	checkBlock(t, &e, new(Decoder), series(1, valuesOf(BoolValue, true, false)...)) // works again
 }
 
@@ -312,23 +283,12 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	column, err := new(Encoder).AppendColumn(nil, series(1, valuesOf(FloatValue, 1, 2, 3.5)...))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var d Decoder
 	for bit := range len(block) * 8 {
 		bad := bytes.Clone(block)
 		bad[bit/8] ^= 1 << (bit % 8)
 		if _, _, err := d.Block(bad, nil); err == nil {
 			t.Fatalf("block with bit %d flipped was read", bit)
-		}
-	}
-	for bit := range len(column) * 8 {
-		bad := bytes.Clone(column)
-		bad[bit/8] ^= 1 << (bit % 8)
-		if _, err := d.Column(bad, nil); err == nil {
-			t.Fatalf("column with bit %d flipped was read", bit)
 		}
 	}
 }

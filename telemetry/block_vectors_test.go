@@ -21,7 +21,6 @@ const reference = "../docs/reference"
 // vector is one file of the golden vectors.
 type vector struct {
 	name    string
-	column  bool
 	samples []Sample
 }
 
@@ -30,9 +29,6 @@ var vectorTable = TableRef{Table: 0x0123456789abcdef, Version: 300}
 func (v vector) encode(tb testing.TB) []byte {
 	var e Encoder
 	b, err := e.AppendBlock(nil, vectorTable, v.samples)
-	if v.column {
-		b, err = e.AppendColumn(nil, v.samples)
-	}
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -99,45 +95,36 @@ func vectors() []vector {
 	changes = append(append(changes, valuesOf(TextValue, "open")...), valuesOf(UintValue, 5)...)
 
 	return []vector{
-		{"empty", false, nil},
-		{"one-sample", false, series(42, FloatValue(230.1))},
-		{"exchanges", false, exchanges()},
-		{"alternating", false, alternating()},
-		{"ids", false, append(append(series(math.MaxUint32, IntValue(1)), series(0, IntValue(2))...), series(70_000, IntValue(3))...)},
-		{"decimals", false, append(series(1, spread(150, volts)...), series(2, valuesOf(FloatValue, 0.001, -12.5, 1e15/10, 3, -7e-15)...)...)},
-		{"decimals-float32", false, series(1, spread(70, single)...)},
-		{"floats", false, append(series(1, float(0x7ff8000000000001), float(0xfff0000000000000), float(0x7ff0000000000000),
+		{"empty", nil},
+		{"one-sample", series(42, FloatValue(230.1))},
+		{"exchanges", exchanges()},
+		{"alternating", alternating()},
+		{"ids", append(append(series(math.MaxUint32, IntValue(1)), series(0, IntValue(2))...), series(70_000, IntValue(3))...)},
+		{"decimals", append(series(1, spread(150, volts)...), series(2, valuesOf(FloatValue, 0.001, -12.5, 1e15/10, 3, -7e-15)...)...)},
+		{"decimals-float32", series(1, spread(70, single)...)},
+		{"floats", append(series(1, float(0x7ff8000000000001), float(0xfff0000000000000), float(0x7ff0000000000000),
 			float(1<<63), float(0), float(1), float(1<<63|1), float(0x7ff0dead0000beef), float(0x7fefffffffffffff)),
 			series(2, valuesOf(FloatValue, math.Pi, math.E, -math.Sqrt2)...)...)},
-		{"floats-noise", false, append(series(1, spread(70, func(int) Value { return FloatValue(230 + rng.NormFloat64()) })...),
+		{"floats-noise", append(series(1, spread(70, func(int) Value { return FloatValue(230 + rng.NormFloat64()) })...),
 			series(2, spread(70, func(int) Value { return FloatValue(float64(float32(230 + rng.NormFloat64()))) })...)...)},
-		{"integers", false, append(append(series(1, valuesOf(IntValue, math.MinInt64, math.MaxInt64, 0, -1, 1)...),
+		{"integers", append(append(series(1, valuesOf(IntValue, math.MinInt64, math.MaxInt64, 0, -1, 1)...),
 			series(2, valuesOf(UintValue, 0, math.MaxUint64, 1<<63, 7)...)...), series(3, spread(5, func(int) Value { return IntValue(-40) })...)...)},
-		{"counters", false, series(1, spread(130, func(i int) Value { return UintValue(uint64(5_000_000 + 250*i + rng.IntN(3))) })...)},
-		{"bools", false, append(series(1, spread(100, func(i int) Value { return BoolValue(i > 30 && i < 77) })...),
+		{"counters", series(1, spread(130, func(i int) Value { return UintValue(uint64(5_000_000 + 250*i + rng.IntN(3))) })...)},
+		{"bools", append(series(1, spread(100, func(i int) Value { return BoolValue(i > 30 && i < 77) })...),
 			series(2, spread(20, func(int) Value { return BoolValue(rng.IntN(2) == 0) })...)...)},
-		{"texts", false, series(1, valuesOf(TextValue, "closed", "open", "closed", "", "zwölf µs \"quoted\"\n", strings.Repeat("é", 128), "open")...)},
-		{"qualities", false, append(qualities, series(3, Value{}, Value{})...)},
-		{"kinds-change", false, series(5, changes...)},
-		{"times", false, oddTimes},
-		{"column-one", true, series(0, FloatValue(49.98))},
-		{"column-minute", true, series(0, spread(60, volts)...)},
-		{"column-kinds-change", true, series(0, changes...)},
+		{"texts", series(1, valuesOf(TextValue, "closed", "open", "closed", "", "zwölf µs \"quoted\"\n", strings.Repeat("é", 128), "open")...)},
+		{"qualities", append(qualities, series(3, Value{}, Value{})...)},
+		{"kinds-change", series(5, changes...)},
+		{"times", oddTimes},
 	}
 }
 
 // lines is what the reference decoder prints.
-func lines(table *TableRef, samples []Sample) []byte {
+func lines(table TableRef, samples []Sample) []byte {
 	var out bytes.Buffer
-	if table != nil {
-		fmt.Fprintf(&out, "{\"table\": \"%016x\", \"version\": %d}\n", table.Table, table.Version)
-	}
+	fmt.Fprintf(&out, "{\"table\": \"%016x\", \"version\": %d}\n", table.Table, table.Version)
 	for _, s := range samples {
-		out.WriteString("{")
-		if table != nil {
-			fmt.Fprintf(&out, "\"signal\": %d, ", s.Signal)
-		}
-		fmt.Fprintf(&out, "\"time_us\": %d, \"quality\": %d, \"kind\": \"%v\"", s.Time, s.Quality, s.Value.Kind())
+		fmt.Fprintf(&out, "{\"signal\": %d, \"time_us\": %d, \"quality\": %d, \"kind\": \"%v\"", s.Signal, s.Time, s.Quality, s.Value.Kind())
 		switch s.Value.Kind() {
 		case None:
 		case Float64:
@@ -157,10 +144,7 @@ func TestGoldenVectors(t *testing.T) {
 	for _, v := range vectors() {
 		t.Run(v.name, func(t *testing.T) {
 			path := filepath.Join(reference, "vectors", v.name)
-			want := lines(&vectorTable, bySignal(v.samples))
-			if v.column {
-				want = lines(nil, v.samples)
-			}
+			want := lines(vectorTable, bySignal(v.samples))
 			encoded := v.encode(t)
 			if *update {
 				write(t, path+".bin", encoded)
@@ -171,20 +155,11 @@ func TestGoldenVectors(t *testing.T) {
 				t.Errorf("encoded as %d bytes that differ from the %d of %s.bin", len(encoded), len(golden), path)
 			}
 			var d Decoder
-			var got []byte
-			if v.column {
-				samples, err := d.Column(golden, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = lines(nil, samples)
-			} else {
-				table, samples, err := d.Block(golden, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = lines(&table, samples)
+			table, samples, err := d.Block(golden, nil)
+			if err != nil {
+				t.Fatal(err)
 			}
+			got := lines(table, samples)
 			if !bytes.Equal(got, want) || !bytes.Equal(read(t, path+".jsonl"), want) {
 				t.Errorf("%s: decoded as\n%s\nexpected\n%s", path, got, want)
 			}

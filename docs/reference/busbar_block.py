@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Reference decoder of Busbar's blocks and columns, as docs/formats.md describes them.
+"""Reference decoder of Busbar's blocks, as docs/formats.md describes them.
 
     python3 busbar_block.py FILE
 
-prints one JSON object a line: the signal table (for a block), then each sample.
+prints one JSON object a line: the signal table, then each sample.
 It is written to be read, not to be fast, and needs only the standard library.
 """
 
@@ -12,7 +12,6 @@ import struct
 import sys
 
 BLOCK_MAGIC = b"BBK\x01"
-COLUMN_MAGIC = b"\xc1"
 MAX_SAMPLES = 1 << 20
 MAX_TEXT_BYTES = 256
 FRAME = 64
@@ -276,37 +275,32 @@ class Columns:
 
 
 def decode(data):
-    """(table, version, samples) of a block, (None, None, samples) of a column.
+    """(table, version, samples) of a block.
 
     A sample is (signal, time in µs, quality, kind, value); the value of a
     float64 is its bits as an int. Raises FormatError.
     """
-    magic = COLUMN_MAGIC if data.startswith(COLUMN_MAGIC) else BLOCK_MAGIC
-    if not data.startswith(magic):
-        raise FormatError("byte 0: neither a block nor a column")
-    if len(data) < len(magic) + 4:
+    if not data.startswith(BLOCK_MAGIC):
+        raise FormatError("byte 0: no block of version 1")
+    if len(data) < len(BLOCK_MAGIC) + 4:
         raise FormatError(f"{len(data)} bytes are too few")
     body, stored = data[:-4], int.from_bytes(data[-4:], "little")
     if crc32c(body) != stored:
         raise FormatError(f"byte {len(body)}: CRC is {crc32c(body):08x}, {stored:08x} was stored")
 
-    bits = Bits(body, len(magic))
-    is_block = magic == BLOCK_MAGIC
-    table = version = None
-    if is_block:
-        table, version = bits.bits(64), bits.number()
-        if version >> 32:
-            raise FormatError(f"byte {bits.pos // 8}: table version {version}")
+    bits = Bits(body, len(BLOCK_MAGIC))
+    table, version = bits.bits(64), bits.number()
+    if version >> 32:
+        raise FormatError(f"byte {bits.pos // 8}: table version {version}")
     total = bits.number()
     if total > MAX_SAMPLES:
         raise FormatError(f"byte {bits.pos // 8}: {total} samples")
     columns, samples, signal = Columns(bits, total), [], -1
     while len(samples) < total:
-        if is_block:
-            signal += 1 if bits.bits(1) else bits.number()
-            if not 0 <= signal <= 0xFFFFFFFF:
-                raise FormatError(f"byte {bits.pos // 8}: signal id {signal}")
-        samples += [(max(signal, 0), *s) for s in columns.column(total - len(samples))]
+        signal += 1 if bits.bits(1) else bits.number()
+        if not 0 <= signal <= 0xFFFFFFFF:
+            raise FormatError(f"byte {bits.pos // 8}: signal id {signal}")
+        samples += [(signal, *s) for s in columns.column(total - len(samples))]
     left = len(body) * 8 - bits.pos
     if left >= 8 or bits.bits(left):
         raise FormatError(f"byte {bits.pos // 8}: more than the samples announced")
@@ -323,11 +317,9 @@ def main():
     except (FormatError, UnicodeDecodeError) as e:
         sys.exit(f"{sys.argv[1]}: {e}")
     sys.stdout.reconfigure(encoding="utf-8")
-    if table is not None:
-        print(json.dumps({"table": f"{table:016x}", "version": version}))
+    print(json.dumps({"table": f"{table:016x}", "version": version}))
     for signal, time, quality, kind, value in samples:
-        line = {} if table is None else {"signal": signal}
-        line |= {"time_us": time, "quality": quality, "kind": kind}
+        line = {"signal": signal, "time_us": time, "quality": quality, "kind": kind}
         if kind == "float64":
             line["bits"] = f"{value:016x}"
         elif kind != "none":
