@@ -93,7 +93,7 @@ const (
 	// is put off to spread the load.
 	startSpread = 10 * time.Second
 	// phases is how many moments of a period the endpoints are spread over.
-	// Each moment wakes the process once: with 100 of them, waking up costs five
+	// Each moment wakes the process once: with 100 of them, waking up costs several
 	// times what reading does.
 	phases = 4
 )
