@@ -49,11 +49,15 @@ func (c *Chain) dropOldest(declare func([]telemetry.Loss) error) error {
 		}
 	}
 	s := c.segments[0]
-	losses, err := unacknowledged(s, c.released)
-	if errors.Is(err, errDamaged) {
-		c.segments[0].damaged = err
-	} else if err != nil {
-		return err
+	var losses []telemetry.Loss
+	if s.damaged == nil { // else nothing in this process can open it
+		var err error
+		losses, err = unacknowledged(s, c.released)
+		if errors.Is(err, errDamaged) {
+			c.segments[0].damaged = err
+		} else if err != nil {
+			return err
+		}
 	}
 	if len(losses) > 0 {
 		if err := declare(losses); err != nil {

@@ -324,3 +324,19 @@ func TestPositionsGoOnBehindWhatWasReleased(t *testing.T) {
 		t.Errorf("read %v, want the new record", got)
 	}
 }
+
+// A file that was found damaged while it was written keeps its lock, and must not
+// keep a full buffer from making room.
+func TestRoomIsMadeBehindAFileThatWasGivenUp(t *testing.T) {
+	b := open(t, t.TempDir(), 0)
+	defer b.Close()
+	commit(t, b.Telemetry, 1)
+	b.Telemetry.giveUp(0, errDamaged)
+	commit(t, b.Telemetry, 2)
+	if err := b.Telemetry.dropOldest(func([]telemetry.Loss) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := numbers(readAll(t, b.Telemetry, 0)); !slices.Equal(got, []uint64{2}) || b.Broken() != 1 {
+		t.Errorf("read %v, %d files set aside", got, b.Broken())
+	}
+}
