@@ -8,7 +8,11 @@ const (
 	AlarmCleared   EventKind = "alarm-cleared"
 	GatewayStarted EventKind = "gateway-started"
 	GatewayStopped EventKind = "gateway-stopped"
-	SamplesLost    EventKind = "samples-lost" // an entry of the completeness ledger
+	SamplesLost    EventKind = "samples-lost"    // an entry of the completeness ledger
+	SamplesCounted EventKind = "samples-counted" // what became of the samples of a quarter-hour
+	LinkChanged    EventKind = "link-changed"    // a stream's way to the log was lost or is back
+	ClockChanged   EventKind = "clock-changed"   // the gateway's clock was set, stepped, or lost its source
+	BufferDamaged  EventKind = "buffer-damaged"  // a file of the buffer was set aside as unreadable
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -32,9 +36,16 @@ type Event struct {
 	// confirmed it. Latency to the operator is measured from here.
 	Decided Micros `json:"decided_us"`
 
+	// Clock is the clock that gave Time and Decided, if it wasn't synchronised.
+	Clock *ClockReading `json:"clock,omitempty"`
+
 	Alarm     *AlarmChange `json:"alarm,omitempty"`
 	Lifecycle *Lifecycle   `json:"lifecycle,omitempty"`
 	Loss      *Loss        `json:"loss,omitempty"`
+	Account   *Account     `json:"account,omitempty"`
+	Link      *Link        `json:"link,omitempty"`
+	Step      *ClockStep   `json:"step,omitempty"`
+	Damage    *Damage      `json:"damage,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -67,6 +78,9 @@ type Lifecycle struct {
 	Version   string      `json:"version"`
 	Start     uint64      `json:"start"` // counts the gateway's starts, from 1
 	Committed []Committed `json:"committed"`
+	// DownSince is when the process before was last known to run; 0 if there was
+	// none, or if a clock that wasn't set would have to say it.
+	DownSince Micros `json:"down_since_us,omitempty"`
 }
 
 // Committed is the number of sequence numbers that one epoch of one stream had
@@ -77,12 +91,126 @@ type Committed struct {
 	Count  uint64 `json:"count"`
 }
 
-// Loss is an entry of the completeness ledger: sequence numbers that were
-// accepted and then given up, and why.
+// LossReason is why accepted samples were given up.
+type LossReason string
+
+const (
+	LostThinned    LossReason = "thinned"     // the buffer was full: kept at a lower resolution
+	LostBufferFull LossReason = "buffer-full" // the buffer was full: dropped
+	LostDiskFull   LossReason = "disk-full"   // the disk was full before the buffer was
+	LostUnreadable LossReason = "unreadable"  // the file that held them is damaged
+	LostDiscarded  LossReason = "discarded"   // never committed: the disk didn't take them in time; no sequence numbers
+)
+
+// Loss is an entry of the completeness ledger: samples or events that were
+// accepted and then given up, and why. One loss may be told in several events,
+// each with a part of the counts.
 type Loss struct {
-	Epoch    string `json:"epoch"`
-	Stream   string `json:"stream"`
-	SeqFirst uint64 `json:"seq_first"`
-	SeqLast  uint64 `json:"seq_last"`
-	Reason   string `json:"reason"`
+	Epoch  string `json:"epoch"`
+	Stream string `json:"stream"`
+	// The sequence numbers concerned. Of a thinned range some samples are still
+	// there; of any other reason none. Both are 0 for LostDiscarded.
+	SeqFirst uint64     `json:"seq_first"`
+	SeqLast  uint64     `json:"seq_last"`
+	Reason   LossReason `json:"reason"`
+	// Counts of the samples given up. Both lists have the same sum; they are
+	// absent where the content can't be read any more.
+	Signals []SignalLoss `json:"signals,omitempty"`
+	Devices []DeviceLoss `json:"devices,omitempty"`
+}
+
+// SignalLoss is how many samples of a signal were given up.
+type SignalLoss struct {
+	Signal SignalID `json:"signal"`
+	Count  uint64   `json:"count"`
+}
+
+// DeviceLoss is how many samples of a device that fall into one quarter-hour
+// were given up.
+type DeviceLoss struct {
+	Device  string `json:"device"`
+	Quarter Micros `json:"quarter_us"` // its start
+	Count   uint64 `json:"count"`
+}
+
+// Quarter is the length of a settlement interval, in µs.
+const Quarter Micros = 15 * 60 * 1_000_000
+
+// QuarterOf is the start of the quarter-hour of UTC that m falls into.
+func QuarterOf(m Micros) Micros {
+	if m < 0 {
+		return (m+1)/Quarter*Quarter - Quarter
+	}
+	return m / Quarter * Quarter
+}
+
+// Account says what became of the samples that were due from From until To,
+// whole quarter-hours. An account replaces the one of the same epoch and
+// interval that has a lower revision; those of different epochs add up.
+type Account struct {
+	Epoch    string          `json:"epoch"`
+	From     Micros          `json:"from_us"`
+	To       Micros          `json:"to_us"`
+	Revision uint32          `json:"revision"`
+	Devices  []DeviceAccount `json:"devices"`
+}
+
+// DeviceAccount counts a device's samples by the time they were taken or due.
+// Scheduled = Read + Suppressed + the sum of Bad + Missed + Down.
+type DeviceAccount struct {
+	Device     string            `json:"device"`
+	Scheduled  uint64            `json:"scheduled"`            // values that the configuration asks for
+	Read       uint64            `json:"read"`                 // read, with a value
+	Suppressed uint64            `json:"suppressed,omitempty"` // read, and left out by a deadband
+	Bad        map[string]uint64 `json:"bad,omitempty"`        // without a value, by reason
+	Missed     uint64            `json:"missed,omitempty"`     // not asked for: the poll before wasn't over
+	Down       uint64            `json:"down,omitempty"`       // not asked for: no gateway was running
+	// Delivered is how many samples went into the buffer: those read, those bad,
+	// and what the gateway adds itself, such as ChannelLive.
+	Delivered uint64 `json:"delivered"`
+}
+
+// Link reports that a stream's way to the log has changed.
+type Link struct {
+	Stream string `json:"stream"` // events, telemetry or backfill
+	State  string `json:"state"`  // up, down, throttled
+	Was    string `json:"was"`
+	Cause  string `json:"cause,omitempty"`
+	// Lasted is how long the state before had lasted, in µs.
+	Lasted int64 `json:"lasted_us"`
+}
+
+// ClockState is how far a gateway knows the time.
+type ClockState string
+
+const (
+	ClockUnset        ClockState = "unset"        // not since the boot: times are a lower bound
+	ClockFreeRunning  ClockState = "free-running" // once, but nothing confirms it now
+	ClockSynchronised ClockState = "synchronised" // a source confirms it
+)
+
+// ClockReading says which clock gave an event's times. Once the time of that
+// boot is known, they can be corrected by SinceBoot.
+type ClockReading struct {
+	State     ClockState `json:"state"`
+	Boot      string     `json:"boot"`          // the kernel's id of this boot
+	SinceBoot int64      `json:"since_boot_us"` // at Decided
+}
+
+// ClockStep reports a change of the clock's state, or a step of it.
+type ClockStep struct {
+	State ClockState `json:"state"`
+	Was   ClockState `json:"was"`
+	// Step is by how much the clock was moved forward, in µs; 0 if it wasn't.
+	Step int64  `json:"step_us,omitempty"`
+	Boot string `json:"boot"`
+	// Offset is the time of the boot, in µs since 1970-01-01 UTC; 0 while the
+	// clock is unset.
+	Offset Micros `json:"boot_us,omitempty"`
+}
+
+// Damage reports a file that was set aside.
+type Damage struct {
+	File  string `json:"file"` // below the buffer's directory
+	Cause string `json:"cause"`
 }

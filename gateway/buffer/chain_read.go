@@ -115,7 +115,7 @@ func (c *Chain) findGaps(entries []Entry) {
 		if before.Epoch == id.Epoch && before.Gateway != "" && before.Last+1 < id.First {
 			c.gaps = append(c.gaps, telemetry.Loss{
 				Epoch: id.Epoch.String(), Stream: string(c.stream),
-				SeqFirst: before.Last + 1, SeqLast: id.First - 1, Reason: "unreadable",
+				SeqFirst: before.Last + 1, SeqLast: id.First - 1, Reason: telemetry.LostUnreadable,
 			})
 		}
 		c.handedOut, c.handedID = e.Position, id

@@ -82,7 +82,7 @@ func unacknowledged(s segment, released Position) (losses []telemetry.Loss, err 
 		}
 		losses = append(losses, telemetry.Loss{
 			Epoch: id.Epoch.String(), Stream: string(id.Stream),
-			SeqFirst: id.First, SeqLast: id.Last, Reason: "buffer-full",
+			SeqFirst: id.First, SeqLast: id.Last, Reason: telemetry.LostBufferFull,
 		})
 		return true
 	})

@@ -12,8 +12,10 @@ func TopicsOf(prefix string) Topics {
 }
 
 func (t Topics) Telemetry() string { return t.prefix + ".telemetry" } // keyed by gateway
+func (t Topics) Backfill() string  { return t.prefix + ".backfill" }  // keyed by gateway; telemetry that waited
 func (t Topics) Events() string    { return t.prefix + ".events" }    // keyed by gateway
 func (t Topics) Births() string    { return t.prefix + ".births" }    // compacted; keyed by Birth.Key
+func (t Topics) Commands() string  { return t.prefix + ".commands" }  // keyed by gateway
 
 // Of is the topic that carries a stream.
 func (t Topics) Of(s Stream) string {
