@@ -13,6 +13,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,7 +47,7 @@ type Buffer struct {
 	table   *Table
 	maxSize int64
 	log     *slog.Logger
-	meta    *bolt.DB
+	meta    *file
 	broken  int // files of bookkeeping that were set aside
 
 	mu    sync.Mutex
@@ -56,14 +57,47 @@ type Buffer struct {
 
 // mark is how far a stream has come, as meta.db knows it.
 type mark struct {
-	released  Position
+	done      ranges
 	epoch     record.Epoch
 	committed uint64
 }
 
+func (m mark) equal(n mark) bool {
+	return m.epoch == n.epoch && m.committed == n.committed && slices.Equal(m.done, n.done)
+}
+
+// append appends the mark's form in meta.db: the position up to which everything
+// is done, epoch, count of committed numbers, and the spans done behind that.
+func (m mark) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(m.done.through()))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.epoch))
+	b = binary.BigEndian.AppendUint64(b, m.committed)
+	for _, s := range m.done {
+		if s.first > 1 {
+			b = binary.BigEndian.AppendUint64(b, uint64(s.first))
+			b = binary.BigEndian.AppendUint64(b, uint64(s.last))
+		}
+	}
+	return b
+}
+
+// markIn reads what append wrote, and version 1, which had no spans. Bytes that
+// are neither are no mark: what is on disk is then sent again.
+func markIn(v []byte) (m mark) {
+	if len(v) < 24 || len(v)%16 != 8 {
+		return m
+	}
+	m.done.add(1, positionOf(v))
+	m.epoch, m.committed = record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:])
+	for v = v[24:]; len(v) > 0; v = v[16:] {
+		m.done.add(max(1, positionOf(v)), positionOf(v[8:]))
+	}
+	return m
+}
+
 var (
 	bucketMeta    = []byte("meta")
-	bucketMarks   = []byte("marks")   // stream → released position, epoch, committed, 8 bytes each
+	bucketMarks   = []byte("marks")   // stream → mark
 	bucketSignals = []byte("signals") // id → definition
 	keyStarts     = []byte("starts")
 	keyTable      = []byte("table")
@@ -132,36 +166,31 @@ func (b *Buffer) openMeta(path string) error {
 func (b *Buffer) readMeta(path string) (err error) {
 	_, err = os.Stat(path)
 	if fresh := errors.Is(err, os.ErrNotExist); fresh {
-		db, err := createDB(path)
-		if err != nil {
-			return err
-		}
-		b.meta = db
-	} else if b.meta, err = openDB(path, false); err != nil {
-		return err
+		b.meta, err = create(path, func(*bolt.Tx) error { return nil })
+	} else {
+		b.meta, err = openFile(path, false)
 	}
-	if err := prepare(b.meta, bucketMeta, bucketMarks, bucketSignals); err != nil {
-		return fmt.Errorf("buffer: %s: %w", path, err)
+	if err != nil {
+		return err
 	}
 	err = guard(func() error {
 		return b.meta.Update(func(tx *bolt.Tx) error {
+			if err := upgradeMeta(tx); err != nil {
+				return err
+			}
 			m := tx.Bucket(bucketMeta)
 			if v := m.Get(keyStarts); len(v) == 8 {
 				b.starts = binary.BigEndian.Uint64(v)
 			}
 			b.starts++
 			for _, stream := range []record.Stream{record.Events, record.Telemetry} {
-				if v := tx.Bucket(bucketMarks).Get([]byte(stream)); len(v) == 24 {
-					b.saved[stream] = mark{
-						positionOf(v), record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:]),
-					}
-				}
+				b.saved[stream] = markIn(tx.Bucket(bucketMarks).Get([]byte(stream)))
 			}
 			return m.Put(keyStarts, binary.BigEndian.AppendUint64(nil, b.starts))
 		})
 	})
 	if err == nil {
-		b.table, err = openTable(b.meta)
+		b.table, err = openTable(b.meta.DB)
 	}
 	if err != nil {
 		return fmt.Errorf("buffer: %s: %w", path, err)
@@ -169,9 +198,28 @@ func (b *Buffer) readMeta(path string) (err error) {
 	return nil
 }
 
+// upgradeMeta checks the bookkeeping's version, makes it the current one, and makes
+// buckets that aren't there.
+func upgradeMeta(tx *bolt.Tx) error {
+	format := tx.Bucket(bucketFormat)
+	if format == nil {
+		return fmt.Errorf("%w: it names no format version", errDamaged)
+	}
+	if err := checkVersion(format.Get(keyVersion)); err != nil {
+		return err
+	}
+	for _, name := range [][]byte{bucketMeta, bucketMarks, bucketSignals} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return format.Put(keyVersion, []byte{formatVersion})
+}
+
 func (b *Buffer) openChains(o Options) (err error) {
+	reading := make(chan struct{}, filesForReading)
 	chain := func(s record.Stream) (*Chain, error) {
-		return openChain(filepath.Join(o.Dir, string(s)), o.Gateway, b.epoch, s, b.saved[s].released, o.SegmentSize, o.Log)
+		return openChain(filepath.Join(o.Dir, string(s)), o.Gateway, b.epoch, s, b.saved[s].done, o.SegmentSize, reading, o.Log)
 	}
 	if b.Events, err = chain(record.Events); err != nil {
 		return err
@@ -262,12 +310,12 @@ func (b *Buffer) save() error {
 	marks := map[record.Stream]mark{}
 	changed := false
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		m := mark{c.Released(), b.epoch, c.Stats().Committed}
+		m := c.mark()
 		if m.committed == 0 {
 			m.epoch, m.committed = b.saved[c.stream].epoch, b.saved[c.stream].committed
 		}
 		marks[c.stream] = m
-		changed = changed || m != b.saved[c.stream]
+		changed = changed || !m.equal(b.saved[c.stream])
 	}
 	if !changed {
 		return nil
@@ -275,10 +323,7 @@ func (b *Buffer) save() error {
 	err := guard(func() error {
 		return b.meta.Update(func(tx *bolt.Tx) error {
 			for stream, m := range marks {
-				value := keyOf(m.released)
-				value = binary.BigEndian.AppendUint64(value, uint64(m.epoch))
-				value = binary.BigEndian.AppendUint64(value, m.committed)
-				if err := tx.Bucket(bucketMarks).Put([]byte(stream), value); err != nil {
+				if err := tx.Bucket(bucketMarks).Put([]byte(stream), m.append(nil)); err != nil {
 					return err
 				}
 			}
@@ -306,7 +351,7 @@ func (b *Buffer) Close() error {
 		}
 	}
 	if b.meta != nil {
-		errs = append(errs, b.meta.Close())
+		errs = append(errs, b.meta.end(nil))
 	}
 	return errors.Join(errs...)
 }

@@ -108,10 +108,8 @@ func (w *Writer) Run(ctx context.Context) {
 
 func (w *Writer) keepBooks() {
 	for _, c := range []*Chain{w.buffer.Events, w.buffer.Telemetry} {
-		if gaps := c.Gaps(); len(gaps) > 0 {
-			if err := w.declare(gaps); err != nil {
-				w.log.Error("a loss can't be entered into the ledger", "losses", gaps, "error", err)
-			}
+		if err := c.declareMissing(w.declare); err != nil {
+			w.log.Error("what can't be read isn't entered into the ledger yet", "error", err)
 		}
 	}
 	if err := w.buffer.Save(); err != nil {
