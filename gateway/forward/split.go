@@ -47,8 +47,9 @@ func (s whole) drained() bool { return s.chain.Stats().Waiting == 0 }
 // any outage the current values come first; never while fresh has something
 // under way, so that no record is in both lanes.
 type split struct {
-	chain *buffer.Chain
-	stale time.Duration // that a committed record may wait to go fresh
+	chain   *buffer.Chain
+	stale   time.Duration // that a committed record may wait to go fresh
+	longest time.Duration // that one may be under way before more are sent
 
 	mu    sync.Mutex
 	at    buffer.Position
@@ -58,22 +59,25 @@ type split struct {
 	// Everything up to known had been committed when it was noted.
 	known buffer.Position
 	noted time.Time
+	// What fresh has in hand was read then.
+	read time.Time
 }
 
 func newSplit(chain *buffer.Chain, stale time.Duration) *split {
 	end := chain.End()
-	return &split{chain: chain, stale: stale, at: end, moved: make(chan struct{}), acked: end, known: end, noted: time.Now()}
+	return &split{chain: chain, stale: stale, longest: longestFresh, at: end, moved: make(chan struct{}), acked: end, known: end, noted: time.Now()}
 }
 
 // behind reports whether something that was committed so long ago that it is
-// stale hasn't been acknowledged. It notices between once and twice that time.
+// stale hasn't been acknowledged. It notices between once and twice that time,
+// and at once if it is what fresh has in hand.
 func (s *split) behind() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.acked >= s.known {
 		s.known, s.noted = s.chain.End(), time.Now()
 	}
-	return s.acked < s.known && time.Since(s.noted) > s.stale
+	return s.acked < s.known && time.Since(s.noted) > s.stale || !s.read.IsZero() && time.Since(s.read) > s.stale
 }
 
 // handOver leaves to backfill all but the newest record.
@@ -81,7 +85,7 @@ func (s *split) handOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.chain.End()
-	s.known, s.noted = end, time.Now()
+	s.known, s.noted, s.read = end, time.Now(), time.Time{}
 	if end <= s.acked+1 {
 		return
 	}
@@ -89,6 +93,12 @@ func (s *split) handOver() {
 	s.acked = s.at
 	close(s.moved)
 	s.moved = make(chan struct{})
+}
+
+func (s *split) inHand(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = since
 }
 
 func (s *split) position() (at buffer.Position, moved <-chan struct{}) {
@@ -114,8 +124,9 @@ func (f fresh) begin() buffer.Position {
 }
 
 const (
-	freshBytes   = 256 << 10 // read at a time
-	mostFresh    = 64        // under way
+	freshRead    = 256 << 10 // bytes read at a time
+	freshBytes   = 2 << 20   // under way
+	mostFresh    = 64        // records under way
 	longestFresh = time.Second
 )
 
@@ -124,11 +135,13 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 		if err := f.chain.Wait(ctx, after); err != nil {
 			return nil, err
 		}
+		f.inHand(time.Time{})
 		if f.behind() {
 			return nil, errMoved
 		}
+		f.inHand(time.Now())
 		end := f.chain.End()
-		entries, err := f.reader.Read(after, end, freshBytes)
+		entries, err := f.reader.Read(after, end, freshRead)
 		if err != nil || len(entries) > 0 {
 			return entries, err
 		}
@@ -138,9 +151,9 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 
 // admit lets no more be sent while something has been under way for long: on a
 // thin link it would only stand in the way of what is current by then.
-func (f fresh) admit(ctx context.Context, w *window, _ int) error {
+func (f fresh) admit(ctx context.Context, w *window, bytes int) error {
 	err := w.await(ctx, func(s size) bool {
-		return s.records == 0 || s.records < mostFresh && time.Since(s.oldest) < longestFresh
+		return s.records == 0 || s.records < mostFresh && s.bytes+bytes <= freshBytes && time.Since(s.oldest) < f.longest
 	})
 	if err == nil && f.behind() {
 		return errMoved
