@@ -8,9 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
@@ -36,6 +41,10 @@ type Chain struct {
 	epoch       record.Epoch
 	stream      record.Stream
 	segmentSize int64
+	lane        lane
+	space       *space
+	sign        func(*record.Record) error
+	damaged     func(file string, cause error)
 	log         *slog.Logger
 	reading     chan struct{}   // holds a token for each file that may be open for reading
 	newest      record.Identity // of an earlier epoch, as found when it was opened
@@ -56,6 +65,13 @@ type Chain struct {
 	readers  []*Reader
 	grown    chan struct{} // closed and replaced at every commit
 	broken   int
+	latency  latency
+
+	// makeRoom gives up the oldest; nil while nobody could declare it.
+	makeRoom   func(telemetry.LossReason) (dropped bool, err error)
+	dropped    atomic.Uint64 // segments
+	declaring  atomic.Bool   // a commit declares what is given up, and may take the last room
+	allocation int           // by which files grow
 }
 
 const (
@@ -67,8 +83,34 @@ const (
 // Commit writes items, and state if it isn't nil, in one transaction, and
 // returns when they are on disk. They take the next sequence numbers of the
 // epoch. On an error nothing was written and the same items can be committed
-// again.
+// again. If the stream's share of the buffer or the disk is full, the oldest that
+// the stream has is given up first.
 func (c *Chain) Commit(items []Item, state []byte) error {
+	for attempt := 1; ; attempt++ {
+		started := time.Now()
+		err := c.commit(items, state)
+		c.note(time.Since(started), err)
+		reason := telemetry.LostBufferFull
+		switch {
+		case errors.Is(err, syscall.ENOSPC):
+			reason = telemetry.LostDiskFull
+		case !errors.Is(err, errNoRoom):
+			return err
+		}
+		if c.makeRoom == nil || c.declaring.Load() || attempt == attemptsForRoom {
+			return err
+		}
+		if dropped, cause := c.makeRoom(reason); !dropped {
+			return errors.Join(err, cause)
+		}
+	}
+}
+
+// attemptsForRoom bounds how many segments are given up for one commit.
+const attemptsForRoom = 64
+
+// commit is Commit without making room.
+func (c *Chain) commit(items []Item, state []byte) error {
 	c.commits.Lock()
 	defer c.commits.Unlock()
 	if c.mustBegin() {
@@ -76,25 +118,26 @@ func (c *Chain) Commit(items []Item, state []byte) error {
 			return err
 		}
 	}
-	position, seq, err := c.write(items, state)
+	position, seq, err := c.claimAndWrite(items, state)
 	if errors.Is(err, errDamaged) {
 		c.log.Error("the segment that was being written is damaged; a new one is begun", "path", c.current().path, "error", err)
 		c.abandon(err)
 		if err := c.begin(); err != nil {
 			return err
 		}
-		position, seq, err = c.write(items, state)
+		position, seq, err = c.claimAndWrite(items, state)
 	}
 	if err != nil {
+		// After a failed write or flush, the kernel may believe that pages are on the
+		// disk which aren't. What was committed before stays readable.
+		if !errors.Is(err, errNoRoom) && !errors.Is(err, syscall.ENOSPC) {
+			c.abandon(err)
+		}
 		return fmt.Errorf("buffer: commit to %s: %w", c.current().path, err)
 	}
 	current := c.current()
-	info, err := os.Stat(current.path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
-		current.size = info.Size()
-	}
 	current.last, c.last, c.nextSeq = position, position, seq
 	current.end.seq = seq
 	if state != nil {
@@ -103,6 +146,40 @@ func (c *Chain) Commit(items []Item, state []byte) error {
 	close(c.grown)
 	c.grown = make(chan struct{})
 	return nil
+}
+
+// claimAndWrite claims the room that the file may need, writes, and gives back
+// what it didn't need.
+func (c *Chain) claimAndWrite(items []Item, state []byte) (position Position, seq uint64, err error) {
+	current := c.current()
+	claimed := growth(items, state, c.writing.AllocSize)
+	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
+		return 0, 0, err
+	}
+	c.writing.MaxSize = int(current.size + claimed)
+	position, seq, err = c.write(items, state)
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		err = fmt.Errorf("%w: %w", errNoRoom, err)
+	}
+	c.resize(current, claimed)
+	return position, seq, err
+}
+
+// keep is how much of the room a commit has to leave free.
+func (c *Chain) keep() int64 {
+	if c.lane == eventsLane && !c.declaring.Load() {
+		return c.space.declarations()
+	}
+	return 0
+}
+
+// resize looks how large a segment's file is, which had claimed more.
+func (c *Chain) resize(s *segment, claimed int64) {
+	size := sizeAt(s.path)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.space.settle(c.lane, claimed, size-s.size)
+	s.size = size
 }
 
 // current is the segment that is being written, or the last one.
@@ -142,24 +219,30 @@ func (c *Chain) begin() error {
 	replaces := len(c.segments) > 0 && c.current().path == path // which holds nothing
 	c.mu.Unlock()
 	start := edge{c.epoch, c.nextSeq, true}
-	f, err := createSegment(path, start, before, state)
-	if err != nil {
-		return err
+	claimed := beginning(state, c.allocation)
+	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
+		return fmt.Errorf("buffer: begin %s: %w", path, err)
 	}
-	if err := syncDir(c.dir); err != nil {
-		f.end(nil)
-		if replaces {
-			c.abandon(nil)
+	f, err := createSegment(path, c.allocation, start, before, state)
+	if err == nil {
+		if err = syncDir(c.dir); err != nil {
+			f.end(nil)
+			os.Remove(path)
+			if replaces {
+				c.abandon(nil)
+			}
 		}
+	}
+	if err != nil {
+		c.space.settle(c.lane, claimed, 0)
 		return err
 	}
-	size := int64(0)
-	if info, err := os.Stat(path); err == nil {
-		size = info.Size()
-	}
+	size := sizeAt(path)
+	c.space.settle(c.lane, claimed, size)
 	c.mu.Lock()
 	old := c.writing
 	if replaces {
+		c.space.settle(c.lane, c.current().size, 0)
 		c.segments = c.segments[:len(c.segments)-1]
 	}
 	c.segments = append(c.segments, &segment{path: path, first: first, last: first - 1, size: size, start: start, end: start, before: before})
@@ -188,6 +271,11 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 						First: seq, Last: seq + item.Count - 1,
 					},
 					Format: item.Format, Payload: item.Payload,
+				}
+				if c.sign != nil {
+					if err := c.sign(&r); err != nil {
+						return fmt.Errorf("sign record %s: %w", r.Identity, err)
+					}
 				}
 				value, err := r.AppendBinary(nil)
 				if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,14 +14,20 @@ import (
 )
 
 // openChain surveys the chain in dir. The first commit begins a new segment in it.
-func openChain(dir string, gateway string, epoch record.Epoch, stream record.Stream, done ranges, segmentSize int64, reading chan struct{}, log *slog.Logger) (*Chain, error) {
+func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
 	c := &Chain{
-		dir: dir, gateway: gateway, epoch: epoch, stream: stream, segmentSize: segmentSize,
-		done: slices.Clone(done), reading: reading, log: log.With("stream", stream), grown: make(chan struct{}),
+		dir: dir, gateway: o.Gateway, epoch: b.epoch, stream: stream, segmentSize: o.SegmentSize, sign: o.Sign,
+		damaged: b.noteDamage, done: slices.Clone(b.saved[stream].done), space: b.space, reading: b.reading,
+		log: o.Log.With("stream", stream), grown: make(chan struct{}),
 	}
+	if c.lane = telemetryLane; stream == record.Events {
+		c.lane = eventsLane
+		c.segmentSize = min(c.segmentSize, b.space.reserve/4)
+	}
+	c.allocation = allocationFor(c.segmentSize)
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
@@ -41,15 +46,20 @@ func openChain(dir string, gateway string, epoch record.Epoch, stream record.Str
 			s, err := survey(path, first)
 			if errors.Is(err, errDamaged) {
 				aside = append(aside, first)
+				c.space.setAside(c.lane, s.size) // which hadn't counted for the lane
+				c.space.settle(c.lane, 0, s.size)
 				err = c.setAside(path, err)
 			} else if err == nil {
 				c.segments = append(c.segments, &s)
+				c.space.settle(c.lane, 0, s.size)
 			}
 			if err != nil {
 				return nil, err
 			}
 		case strings.HasPrefix(suffix, segmentSuffix+brokenSuffix):
 			c.broken++
+			c.space.setAside(c.lane, sizeAt(path))
+			c.space.settle(c.lane, 0, sizeAt(path))
 			aside = append(aside, first)
 		}
 	}
@@ -114,12 +124,12 @@ func (c *Chain) recall() {
 		if s.last < s.first {
 			continue
 		}
-		f, err := openFile(s.path, true)
+		f, err := openFile(s.path)
 		if err != nil {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 			continue
 		}
-		err = scan(f.DB, s.last, s.last, func(e Entry) bool { c.newest = e.Record.Identity; return true })
+		err = scan(f.DB, s.last, s.last, func(e Entry) bool { c.newest = e.Record.Identity; return false })
 		if f.end(err); err != nil {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 		}
@@ -146,7 +156,10 @@ func (c *Chain) setAside(path string, cause error) error {
 	if err := os.Rename(path, to); err != nil {
 		return fmt.Errorf("buffer: set aside unreadable segment: %w", err)
 	}
+	c.mu.Lock()
 	c.broken++
+	c.mu.Unlock()
+	c.damaged(filepath.Join(filepath.Base(c.dir), filepath.Base(to)), cause)
 	c.log.Error("segment is unreadable and was set aside", "path", to, "error", cause)
 	return nil
 }

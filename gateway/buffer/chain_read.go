@@ -15,8 +15,9 @@ import (
 // opens a file for each call, and is safe for concurrent use with everything else
 // but itself.
 type Reader struct {
-	chain *Chain
-	out   ranges // positions handed out; the chain's to guard
+	chain   *Chain
+	out     ranges   // positions handed out; the chain's to guard, as is
+	reading *segment // the one being read
 }
 
 // Newest is behind every record: the bound for a Reader that takes all.
@@ -44,32 +45,55 @@ func (r *Reader) Close() {
 // may pass, and the same records can be asked for again.
 func (r *Reader) Read(after, upTo Position, maxBytes int) ([]Entry, error) {
 	c := r.chain
+	defer c.putDown(r)
 	for {
-		s, wanted := c.wanted(after, upTo)
+		s, wanted := c.wanted(r, after, upTo)
 		if s == nil {
 			return nil, nil
 		}
-		entries, missing, err := c.readSegment(s, wanted, maxBytes)
+		p, err := c.readSegment(s, wanted, maxBytes)
 		switch {
 		case errors.Is(err, bolterrors.ErrDatabaseNotOpen), errors.Is(err, os.ErrNotExist) && !c.holds(s):
 			continue // it was completed, or everything in it was acknowledged meanwhile
 		case errors.Is(err, errDamaged), errors.Is(err, os.ErrNotExist):
-			missing = c.markUnreadable(s, missing, err)
+			c.markUnreadable(s, &p, err)
 			c.abandonIf(s, err)
 		case err != nil:
 			return nil, err
 		}
-		c.handOut(r, entries, missing)
-		if len(entries) > 0 {
-			return entries, nil
+		c.handOut(r, p)
+		if len(p.entries) > 0 {
+			return p.entries, nil
 		}
 	}
 }
 
 // wanted finds the first segment with positions that are to be read, and these.
-func (c *Chain) wanted(after, upTo Position) (*segment, ranges) {
+// Until the reader puts it down, the segment's file isn't replaced; one that is
+// being replaced is waited for.
+func (c *Chain) wanted(r *Reader, after, upTo Position) (*segment, ranges) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for {
+		s, positions := c.unread(after, upTo)
+		if s == nil || s.replaced == nil {
+			r.reading = s
+			return s, positions
+		}
+		replaced := s.replaced
+		c.mu.Unlock()
+		<-replaced
+		c.mu.Lock()
+	}
+}
+
+func (c *Chain) putDown(r *Reader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.reading = nil
+}
+
+func (c *Chain) unread(after, upTo Position) (*segment, ranges) {
 	for _, s := range c.segments {
 		var positions ranges
 		for _, free := range c.done.without(max(s.first, after+1), min(s.last, upTo)) {
@@ -82,41 +106,65 @@ func (c *Chain) wanted(after, upTo Position) (*segment, ranges) {
 	return nil, nil
 }
 
+// isOut reports whether a reader holds records of the segment that aren't
+// acknowledged.
+func (c *Chain) isOut(s *segment) bool {
+	for _, r := range c.readers {
+		if r.reading == s {
+			return true
+		}
+		for _, o := range r.out {
+			if first, last := max(o.first, s.first), min(o.last, s.last); first <= last && !c.done.has(first, last) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (c *Chain) holds(s *segment) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Contains(c.segments, s)
 }
 
-// readSegment reads the wanted positions of a segment. Those that are missing
-// before the last one read are told too; with an error that says damaged, the
-// last of them begins where the damage does.
-func (c *Chain) readSegment(s *segment, wanted ranges, maxBytes int) (entries []Entry, missing ranges, err error) {
+// part is what was read of a segment.
+type part struct {
+	entries   []Entry
+	missing   ranges   // positions that nobody can read
+	merged    ranges   // positions that thinning merged into others
+	damagedAt Position // where reading failed, if the file is damaged
+}
+
+// readSegment reads the wanted positions of a segment.
+func (c *Chain) readSegment(s *segment, wanted ranges, maxBytes int) (p part, err error) {
+	p.damagedAt = s.first
 	err = c.withSegment(s, func(db *bolt.DB) error {
-		entries, missing = nil, nil
+		absent := &p.missing
+		if s.generation > 0 {
+			absent = &p.merged
+		}
 		for _, w := range wanted {
-			next := w.first
+			p.damagedAt = w.first
 			err := scan(db, w.first, w.last, func(e Entry) bool {
-				missing.add(next, e.Position-1)
-				next = e.Position + 1
-				entries = append(entries, e)
+				absent.add(p.damagedAt, e.Position-1)
+				p.damagedAt = e.Position + 1
+				if !e.readable() {
+					p.missing.add(e.Position, e.Position)
+					return true
+				}
+				p.entries = append(p.entries, e)
 				maxBytes -= len(e.Record.Payload)
 				return maxBytes > 0
 			})
-			if err != nil {
-				if errors.Is(err, errDamaged) {
-					missing.add(next, next)
-				}
+			if err != nil || maxBytes <= 0 {
 				return err
 			}
-			if maxBytes <= 0 {
-				return nil
-			}
-			missing.add(next, w.last)
+			absent.add(p.damagedAt, w.last)
 		}
 		return nil
 	})
-	return entries, missing, err
+	return p, err
 }
 
 // withSegment calls f with the segment's file, opened for it unless it is being
@@ -133,7 +181,7 @@ func (c *Chain) withSegment(s *segment, f func(*bolt.DB) error) (err error) {
 	}
 	c.reading <- struct{}{}
 	defer func() { <-c.reading }()
-	open, err := openFile(s.path, true)
+	open, err := openFile(s.path)
 	if err != nil {
 		return err
 	}
@@ -141,25 +189,18 @@ func (c *Chain) withSegment(s *segment, f func(*bolt.DB) error) (err error) {
 	return f(open.DB)
 }
 
-// markUnreadable gives up what is behind the last position of missing, or all of
-// the segment if it couldn't even be opened.
-func (c *Chain) markUnreadable(s *segment, missing ranges, cause error) ranges {
+// markUnreadable gives up what is behind the place where reading the segment
+// failed.
+func (c *Chain) markUnreadable(s *segment, p *part, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	from := s.first
-	if n := len(missing); n > 0 {
-		from = missing[n-1].last
-	}
 	if s.unreadable == 0 {
 		c.log.Error("segment is damaged; what can be read of it is sent", "path", s.path, "error", cause)
 	}
-	if s.unreadable == 0 || from < s.unreadable {
-		s.unreadable, s.cause = from, cause
+	if s.unreadable == 0 || p.damagedAt < s.unreadable {
+		s.unreadable, s.cause = p.damagedAt, cause
 	}
-	for _, gone := range c.done.without(from, s.last) {
-		missing.add(gone.first, gone.last)
-	}
-	return missing
+	p.missing.add(p.damagedAt, s.last)
 }
 
 // abandonIf ends the writing of a segment that was found to be damaged.
@@ -172,15 +213,18 @@ func (c *Chain) abandonIf(s *segment, cause error) {
 }
 
 // handOut notes what a reader has been given, and what it couldn't be given.
-func (c *Chain) handOut(r *Reader, entries []Entry, missing ranges) {
+func (c *Chain) handOut(r *Reader, p part) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range missing {
+	for _, m := range p.merged {
+		c.done.add(m.first, m.last)
+	}
+	for _, m := range p.missing {
 		for _, gone := range c.done.without(m.first, m.last) {
 			c.missing.add(gone.first, gone.last)
 		}
 	}
-	for _, e := range entries {
+	for _, e := range p.entries {
 		r.out.add(e.Position, e.Position)
 	}
 	r.out = slices.DeleteFunc(r.out, func(s span) bool { return c.done.has(s.first, s.last) })

@@ -185,24 +185,21 @@ func TestFullBufferGivesUpTheOldestAndSaysWhat(t *testing.T) {
 	defer b.Close()
 	lost := map[uint64]bool{}
 	var seq uint64
-	for n := uint64(0); n < 1500; n++ {
-		err := b.MakeRoom(func(losses []telemetry.Loss) error {
-			for _, l := range losses {
-				if l.Reason != "buffer-full" || l.Epoch != b.Epoch().String() || l.Stream != "telemetry" {
-					t.Fatalf("loss %+v", l)
-				}
-				for s := l.SeqFirst; s <= l.SeqLast; s++ {
-					if lost[s] {
-						t.Fatalf("sequence number %d was lost twice", s)
-					}
-					lost[s] = true
-				}
+	b.NewWriter(time.Second, func(losses []telemetry.Loss) error {
+		for _, l := range losses {
+			if l.Reason != "buffer-full" || l.Epoch != b.Epoch().String() || l.Stream != "telemetry" {
+				t.Fatalf("loss %+v", l)
 			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+			for s := l.SeqFirst; s <= l.SeqLast; s++ {
+				if lost[s] {
+					t.Fatalf("sequence number %d was lost twice", s)
+				}
+				lost[s] = true
+			}
 		}
+		return nil
+	})
+	for n := uint64(0); n < 1500; n++ {
 		commit(t, b.Telemetry, n)
 		seq += item(n).Count
 		if size := b.Telemetry.Stats().Bytes; size > 1<<20 {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -299,7 +300,7 @@ func TestNewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	commit(t, b.Telemetry, 1)
 	path := b.Telemetry.segments[0].path
 	b.Close()
-	db, err := openFile(path, false)
+	db, err := openForWriting(path, 32<<10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,11 +345,12 @@ func TestRoomIsMadeBehindAFileThatWasGivenUp(t *testing.T) {
 	b := open(t, t.TempDir(), 0)
 	defer b.Close()
 	commit(t, b.Telemetry, 1)
-	b.Telemetry.markUnreadable(b.Telemetry.segments[0], nil, errDamaged)
+	b.Telemetry.markUnreadable(b.Telemetry.segments[0], &part{damagedAt: 1}, errDamaged)
 	b.Telemetry.abandon(errDamaged)
 	commit(t, b.Telemetry, 2)
-	if err := b.Telemetry.dropOldest(func([]telemetry.Loss) error { return nil }); err != nil {
-		t.Fatal(err)
+	b.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+	if dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull); err != nil || !dropped {
+		t.Fatal(dropped, err)
 	}
 	if got := numbers(readAll(t, b.Telemetry, 0)); !slices.Equal(got, []uint64{2}) || b.Broken() != 1 {
 		t.Errorf("read %v, %d files set aside", got, b.Broken())

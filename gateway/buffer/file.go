@@ -54,42 +54,66 @@ func (f *file) end(err error) error {
 	return f.DB.Close()
 }
 
-// openFile opens a file that is there.
-func openFile(path string, readOnly bool) (*file, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+// openForWriting opens a file that is there and may grow.
+func openForWriting(path string, allocation int) (*file, error) {
+	if err := checkSize(path); err != nil {
+		return nil, err
 	}
-	if info.Size() < 4*int64(os.Getpagesize()) {
-		return nil, fmt.Errorf("buffer: open %s: %w: %d bytes", path, errDamaged, info.Size())
-	}
-	return boltOpen(path, readOnly)
+	return boltOpen(path, &bolt.Options{}, allocation)
 }
 
-// newFile makes an empty file, in the place of any that is there.
-func newFile(path string) (*file, error) {
+// openFile opens a file that is there for reading.
+func openFile(path string) (*file, error) {
+	if err := checkSize(path); err != nil {
+		return nil, err
+	}
+	return boltOpen(path, &bolt.Options{ReadOnly: true}, 0)
+}
+
+func checkSize(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("buffer: %w", err)
+	}
+	if info.Size() < 4*int64(os.Getpagesize()) {
+		return fmt.Errorf("buffer: open %s: %w: %d bytes", path, errDamaged, info.Size())
+	}
+	return nil
+}
+
+func sizeAt(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// newFile makes an empty file, in the place of any that is there. It grows by
+// allocation more than it needs at a time.
+func newFile(path string, allocation int) (*file, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
-	f, err := boltOpen(path, false)
+	f, err := boltOpen(path, &bolt.Options{}, allocation)
 	if err != nil {
 		os.Remove(path)
 	}
 	return f, err
 }
 
-func boltOpen(path string, readOnly bool) (*file, error) {
+func boltOpen(path string, o *bolt.Options, allocation int) (*file, error) {
 	f := &file{}
+	o.Timeout, o.NoStatistics = time.Second, true
+	// The free list is written along: without it, opening and rolling back walk
+	// the whole file in goroutines, where a panic can't be caught.
+	o.FreelistType = bolt.FreelistMapType
+	o.OpenFile = func(path string, flag int, mode os.FileMode) (descriptor *os.File, err error) {
+		f.descriptor, err = os.OpenFile(path, flag, mode)
+		return f.descriptor, err
+	}
 	err := guard(func() (err error) {
-		// The free list is written along: without it, opening and rolling back walk
-		// the whole file in goroutines, where a panic can't be caught.
-		f.DB, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: time.Second, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true,
-			OpenFile: func(path string, flag int, mode os.FileMode) (descriptor *os.File, err error) {
-				f.descriptor, err = os.OpenFile(path, flag, mode)
-				return f.descriptor, err
-			},
-		})
+		f.DB, err = bolt.Open(path, 0o600, o)
 		return err
 	})
 	for _, verdict := range []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
@@ -106,7 +130,7 @@ func boltOpen(path string, readOnly bool) (*file, error) {
 		}
 		return nil, fmt.Errorf("buffer: open %s: %w", path, err)
 	}
-	f.AllocSize = 1 << 20
+	f.AllocSize = allocation
 	return f, nil
 }
 
@@ -125,33 +149,41 @@ const unfinishedSuffix = ".new"
 
 // create makes a file of the current version with what fill puts into it, whole
 // or not at all.
-func create(path string, fill func(*bolt.Tx) error) (*file, error) {
-	temporary := path + unfinishedSuffix
-	f, err := newFile(temporary)
-	if err != nil {
-		return nil, err
-	}
-	err = guard(func() error {
-		return f.Update(func(tx *bolt.Tx) error {
-			format, err := tx.CreateBucketIfNotExists(bucketFormat)
-			if err == nil {
-				err = format.Put(keyVersion, []byte{formatVersion})
-			}
-			if err != nil {
-				return err
-			}
-			return fill(tx)
-		})
-	})
+func create(path string, allocation int, fill func(*bolt.Tx) error) (*file, error) {
+	f, err := newFile(path+unfinishedSuffix, allocation)
 	if err == nil {
-		err = os.Rename(temporary, path)
+		err = guard(func() error { return f.Update(func(tx *bolt.Tx) error { return begin(tx, fill) }) })
+		err = f.finish(path, err)
 	}
 	if err != nil {
-		f.end(err)
-		os.Remove(temporary)
 		return nil, fmt.Errorf("buffer: begin %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// begin puts the version into a new file, and what fill does.
+func begin(tx *bolt.Tx, fill func(*bolt.Tx) error) error {
+	format, err := tx.CreateBucketIfNotExists(bucketFormat)
+	if err == nil {
+		err = format.Put(keyVersion, []byte{formatVersion})
+	}
+	if err != nil {
+		return err
+	}
+	return fill(tx)
+}
+
+// finish gives a file that newFile made its name, unless making it failed with
+// err. Then it is closed and removed.
+func (f *file) finish(path string, err error) error {
+	if err == nil {
+		err = os.Rename(path+unfinishedSuffix, path)
+	}
+	if err != nil {
+		f.end(err)
+		os.Remove(path + unfinishedSuffix)
+	}
+	return err
 }
 
 func syncDir(dir string) error {

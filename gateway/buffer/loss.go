@@ -109,6 +109,9 @@ func (c *Chain) nearest(s *segment, p Position, step int) (found edge) {
 	c.withSegment(s, func(db *bolt.DB) error {
 		for ; p >= s.first && p <= s.last && !found.known; p += Position(step) {
 			err := scan(db, p, p, func(e Entry) bool {
+				if !e.readable() {
+					return false
+				}
 				found = edge{e.Record.Epoch, e.Record.First, true}
 				if step < 0 {
 					found.seq = e.Record.Last + 1

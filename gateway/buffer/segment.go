@@ -15,8 +15,9 @@ var (
 	bucketState   = []byte("state")   // what was committed together with records
 	keyState      = []byte("rules")
 	keyRecord     = []byte("record")
-	keyStart      = []byte("start")  // in format: epoch and sequence number at which the file begins
-	keyBefore     = []byte("before") // in format: the same of the file before it
+	keyStart      = []byte("start")      // in format: epoch and sequence number at which the file begins
+	keyBefore     = []byte("before")     // in format: the same of the file before it
+	keyGeneration = []byte("generation") // in format: how often it was thinned, one byte
 )
 
 // segment is one file of a chain: consecutive records from position first on, all
@@ -26,6 +27,9 @@ type segment struct {
 	first Position
 	last  Position // first−1 while it holds none
 	size  int64    // bytes of the file
+	// generation is how often it was thinned. Positions that a thinned file doesn't
+	// have were merged into others.
+	generation int
 	// unreadable is the position from which on nothing can be read, because of
 	// cause; 0 if nothing is known against it. Such a file is set aside, not
 	// removed, when everything in it is done.
@@ -33,8 +37,9 @@ type segment struct {
 	cause      error
 	// Where its sequence numbers start and end, and where those of the file before
 	// it start, as far as it is known without reading records.
-	start, end edge
-	before     edge
+	start, end, before edge
+	replaced           chan struct{} // closed when the replacement of its file is over; nil if there is none
+	dropped            bool          // given up to make room
 }
 
 // edge is a place between two sequence numbers of an epoch: seq is the one behind
@@ -62,8 +67,8 @@ func edgeIn(b *bolt.Bucket, key []byte) edge {
 
 // createSegment makes a segment's file that begins at start, behind one that began
 // at before, with the state in it.
-func createSegment(path string, start, before edge, state []byte) (*file, error) {
-	return create(path, func(tx *bolt.Tx) error {
+func createSegment(path string, allocation int, start, before edge, state []byte) (*file, error) {
+	return create(path, allocation, func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketRecords, bucketState} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
@@ -91,7 +96,7 @@ func survey(path string, first Position) (s segment, err error) {
 		return s, fmt.Errorf("buffer: %w", err)
 	}
 	s.size = info.Size()
-	f, err := openFile(path, true)
+	f, err := openFile(path)
 	if err != nil {
 		return s, err
 	}
@@ -104,6 +109,9 @@ func survey(path string, first Position) (s segment, err error) {
 			}
 			if err := checkVersion(format.Get(keyVersion)); err != nil {
 				return err
+			}
+			if v := format.Get(keyGeneration); len(v) == 1 {
+				s.generation = int(v[0])
 			}
 			s.start, s.before = edgeIn(format, keyStart), edgeIn(format, keyBefore)
 			if k, _ := records.Cursor().Last(); k != nil {
@@ -124,9 +132,11 @@ type Entry struct {
 	Record   record.Record
 }
 
+func (e Entry) readable() bool { return e.Record.Gateway != "" }
+
 // scan calls f for each record at positions first to last, in order, until f
-// returns false. Records whose checksum is wrong are passed over. Payloads are
-// copies.
+// returns false. A record whose checksum is wrong comes without a gateway. Payloads
+// are copies.
 func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 	return guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
@@ -137,8 +147,8 @@ func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 					v = records.Bucket(k).Get(keyRecord)
 				}
 				e := Entry{Position: positionOf(k)}
-				if e.Record.UnmarshalBinary(v) != nil {
-					continue
+				if err := e.Record.UnmarshalBinary(v); err != nil {
+					e.Record = record.Record{}
 				}
 				e.Record.Payload = append([]byte(nil), e.Record.Payload...)
 				if !f(e) {
@@ -151,7 +161,7 @@ func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 }
 
 func readState(path string) (state []byte, err error) {
-	f, err := openFile(path, true)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}

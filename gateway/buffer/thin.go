@@ -1,0 +1,5 @@
+package buffer
+
+import "context"
+
+func (b *Buffer) thinAhead(ctx context.Context) {}
