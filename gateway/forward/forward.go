@@ -134,7 +134,7 @@ func (s *Sender) watch(ctx context.Context) {
 			continue
 		}
 		check, cancel := context.WithTimeout(ctx, stalledAfter)
-		err := kafkaconn.Check(check, s.client)
+		err := kafkaconn.CheckAccess(check, s.client, kafkaconn.Access{Write: []string{s.topic}})
 		cancel()
 		s.log.Warn("the log doesn't acknowledge; records stay in the buffer", "error", err, "waiting", waiting)
 	}

@@ -30,11 +30,11 @@ func Start(t testing.TB, brokers int) *Cluster {
 	return c
 }
 
-// tell shows what the brokers had to say, if the test failed.
+// tell shows where the brokers' logs end, if the test failed.
 func (c *Cluster) tell(t testing.TB) {
 	if t.Failed() {
 		for _, b := range c.brokers {
-			t.Logf("broker %d:\n%s", b.ID, b.tail(15))
+			t.Logf("broker %d:\n%s", b.ID, b.tail(5))
 		}
 	}
 }
