@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/test/kafka"
 )
 
 // bin is where the programs under test are, built once for all tests.
@@ -38,6 +40,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	kafka.StopShared()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -102,6 +105,15 @@ func (p *program) stop() {
 func (p *program) kill() {
 	p.cmd.Process.Kill()
 	<-p.done
+}
+
+// awaitLog waits until the program has logged something with text in it.
+func (p *program) awaitLog(text string) {
+	p.t.Helper()
+	await(p.t, fmt.Sprintf("%s logs %q", filepath.Base(p.cmd.Path), text), time.Minute, func() bool {
+		out, err := os.ReadFile(p.log)
+		return err == nil && strings.Contains(string(out), text)
+	})
 }
 
 // startReader starts this test binary as the process that TestMain turns into
