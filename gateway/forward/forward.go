@@ -50,7 +50,7 @@ const (
 )
 
 const (
-	readBytes  = 1 << 20 // read from the chain at a time
+	readBytes  = 256 << 10 // read from the chain at a time
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second
 )
