@@ -124,9 +124,8 @@ func (f fresh) begin() buffer.Position {
 }
 
 const (
-	freshRead    = 256 << 10 // bytes read at a time
-	freshBytes   = 2 << 20   // under way
-	mostFresh    = 64        // records under way
+	freshBytes   = 1 << 20 // under way
+	mostFresh    = 64      // records under way
 	longestFresh = time.Second
 )
 
@@ -141,7 +140,7 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 		}
 		f.inHand(time.Now())
 		end := f.chain.End()
-		entries, err := f.reader.Read(after, end, freshRead)
+		entries, err := f.reader.Read(after, end, readBytes)
 		if err != nil || len(entries) > 0 {
 			return entries, err
 		}
