@@ -92,6 +92,7 @@ func attempts(t *testing.T) map[string]attempt {
 			kafkaconn.Access{Write: []string{others.Telemetry()}}},
 		"SCRAM without an ACL": {nobody.SCRAM(), cannotSee, own},
 		"mTLS without an ACL":  {nobody.MTLS(), cannotSee, own},
+		"ACL without Read":     {spectator.SCRAM(), "topic " + topics.Telemetry() + ": this login may not read it; its ACL needs Read", kafkaconn.Access{Read: own.Write}},
 		"ACL without Write":    {spectator.SCRAM(), "topic " + topics.Telemetry() + ": this login may not write to it; its ACL needs Write", own},
 		"reading one's own telemetry": {gateway.SCRAM(), "topic " + topics.Telemetry() + ": this login may not read it; its ACL needs Read",
 			kafkaconn.Access{Read: []string{topics.Telemetry()}}},
@@ -225,5 +226,11 @@ func TestEachWrongCredentialIsNamed(t *testing.T) {
 		gateway.awaitLog("the broker refuses the user name or password")
 		write(t, s.dir, "kafka.password", string(right))
 		gateway.awaitLog("the log acknowledges again")
+	})
+	t.Run("cloud, ACL without Read", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, "127.0.0.1:9", "")
+		s.onKafka(t, kafkaconn.Config{}, all["ACL without Read"].config)
+		s.cloud(t).awaitLog(all["ACL without Read"].want)
 	})
 }
