@@ -92,6 +92,7 @@ func attempts(t *testing.T) map[string]attempt {
 			kafkaconn.Access{Write: []string{others.Telemetry()}}},
 		"SCRAM without an ACL": {nobody.SCRAM(), cannotSee, own},
 		"mTLS without an ACL":  {nobody.MTLS(), cannotSee, own},
+		"ACL without Read":     {spectator.SCRAM(), "topic " + topics.Telemetry() + ": this login may not read it; its ACL needs Read", kafkaconn.Access{Read: own.Write}},
 		"ACL without Write":    {spectator.SCRAM(), "topic " + topics.Telemetry() + ": this login may not write to it; its ACL needs Write", own},
 		"reading one's own telemetry": {gateway.SCRAM(), "topic " + topics.Telemetry() + ": this login may not read it; its ACL needs Read",
 			kafkaconn.Access{Read: []string{topics.Telemetry()}}},
@@ -197,33 +198,41 @@ func TestEachWrongCredentialIsNamed(t *testing.T) {
 	}
 	// The gateway's own log says it too, and the gateway goes on by itself once the
 	// reason is gone.
-	for name, want := range map[string]string{
-		"wrong CA":             "the broker's certificate comes from another CA than the one configured",
-		"no certificate":       "the broker asks for a client certificate",
-		"TLS without a login":  "the broker expects a login",
-		"SCRAM without an ACL": "this login may not see it; its ACL needs Describe and Write",
-		"nothing listens":      "nothing listens at the broker's address",
-	} {
-		t.Run("gateway, "+name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, "127.0.0.1:9", "")
-			s.onKafka(t, all[name].config, kafkaconn.Config{})
-			s.gateway(t).awaitLog(want)
-		})
-	}
-	t.Run("gateway, password put right", func(t *testing.T) {
+	t.Run("gateways", func(t *testing.T) {
+		t.Parallel()
+		wants := map[string]string{
+			"wrong CA":             "the broker's certificate comes from another CA than the one configured",
+			"no certificate":       "the broker asks for a client certificate",
+			"TLS without a login":  "the broker expects a login",
+			"SCRAM without an ACL": "this login may not see it; its ACL needs Describe and Write",
+			"nothing listens":      "nothing listens at the broker's address",
+			"wrong password":       "the broker refuses the user name or password",
+		}
+		gateways := map[string]*program{}
+		mistaken := newSite(t, "127.0.0.1:9", "")
+		for name := range wants {
+			s, config := newSite(t, "127.0.0.1:9", ""), all[name].config
+			if name == "wrong password" {
+				s = mistaken
+				sasl := *config.SASL
+				sasl.PasswordFile = "kafka.password"
+				config.SASL = &sasl
+				write(t, s.dir, "kafka.password", "guess\n")
+			}
+			s.onKafka(t, config, kafkaconn.Config{})
+			gateways[name] = s.gateway(t)
+		}
+		for name, want := range wants {
+			gateways[name].awaitLog(want)
+		}
+		right := must(os.ReadFile(string(all["SCRAM"].config.SASL.PasswordFile)))(t)
+		write(t, mistaken.dir, "kafka.password", string(right))
+		gateways["wrong password"].awaitLog("the log acknowledges again")
+	})
+	t.Run("cloud, ACL without Read", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t, "127.0.0.1:9", "")
-		config := all["SCRAM"].config
-		sasl := *config.SASL
-		right := must(os.ReadFile(string(sasl.PasswordFile)))(t)
-		sasl.PasswordFile = "kafka.password"
-		config.SASL = &sasl
-		write(t, s.dir, "kafka.password", "guess\n")
-		s.onKafka(t, config, kafkaconn.Config{})
-		gateway := s.gateway(t)
-		gateway.awaitLog("the broker refuses the user name or password")
-		write(t, s.dir, "kafka.password", string(right))
-		gateway.awaitLog("the log acknowledges again")
+		s.onKafka(t, kafkaconn.Config{}, all["ACL without Read"].config)
+		s.cloud(t).awaitLog(all["ACL without Read"].want)
 	})
 }

@@ -29,9 +29,9 @@ func TestRunawayGatewayIsThrottledAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	const (
 		id      = "runaway-gw1"
-		records = 120
+		records = 80
 		size    = 50_000
-		quota   = 300_000 // bytes a second
+		quota   = 250_000 // bytes a second
 	)
 	cluster, prefix := kafka.Shared(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
