@@ -69,9 +69,10 @@ type Chain struct {
 
 	// makeRoom gives up the oldest; nil while nobody could declare it.
 	makeRoom   func(telemetry.LossReason) (dropped bool, err error)
-	dropped    atomic.Uint64 // segments
-	declaring  atomic.Bool   // a commit declares what is given up, and may take the last room
-	allocation int           // by which files grow
+	dropped    atomic.Uint64 // segments, as is
+	thinned    atomic.Uint64
+	declaring  atomic.Bool // a commit declares what is given up, and may take the last room
+	allocation int         // by which files grow
 }
 
 const (
