@@ -55,6 +55,9 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 
 // fill sets what depends on other values.
 func (c *Config) fill() {
+	if c.Buffer.ReserveForEvents == 0 {
+		c.Buffer.ReserveForEvents = min(64*configfile.MiB, c.Buffer.MaxSize/4)
+	}
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		if d.Asset == "" {

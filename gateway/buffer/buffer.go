@@ -60,6 +60,7 @@ type Buffer struct {
 	log     *slog.Logger
 	declare func([]telemetry.Loss) error // nil until there is a Writer
 
+	filling    rate
 	dropping   sync.Mutex       // held while something is given up
 	undeclared []telemetry.Loss // given up, and the disk was too full to say so
 	meta       *file

@@ -66,12 +66,14 @@ type Chain struct {
 	grown    chan struct{} // closed and replaced at every commit
 	broken   int
 	latency  latency
+	grew     int64 // bytes that commits have taken since the start
 
 	// makeRoom gives up the oldest; nil while nobody could declare it.
 	makeRoom   func(telemetry.LossReason) (dropped bool, err error)
-	dropped    atomic.Uint64 // segments
-	declaring  atomic.Bool   // a commit declares what is given up, and may take the last room
-	allocation int           // by which files grow
+	dropped    atomic.Uint64 // segments, as is
+	thinned    atomic.Uint64
+	declaring  atomic.Bool // a commit declares what is given up, and may take the last room
+	allocation int         // by which files grow
 }
 
 const (
@@ -179,6 +181,7 @@ func (c *Chain) resize(s *segment, claimed int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.space.settle(c.lane, claimed, size-s.size)
+	c.grew += size - s.size
 	s.size = size
 }
 
@@ -245,6 +248,7 @@ func (c *Chain) begin() error {
 		c.space.settle(c.lane, c.current().size, 0)
 		c.segments = c.segments[:len(c.segments)-1]
 	}
+	c.grew += size
 	c.segments = append(c.segments, &segment{path: path, first: first, last: first - 1, size: size, start: start, end: start, before: before})
 	c.writing = f
 	c.retire()
@@ -325,6 +329,13 @@ type Stats struct {
 	Segments  int
 	Broken    int    // files that were set aside as unreadable and are still there, or will be
 	Committed uint64 // sequence numbers committed in this epoch
+
+	Thinned uint64 // segments since the start
+	Dropped uint64 // segments given up since the start
+	// LastCommit and LongestCommit are how long commits took; those that fail don't
+	// count. FailingSince is zero while they succeed.
+	LastCommit, LongestCommit time.Duration
+	FailingSince              time.Time
 }
 
 func (c *Chain) Stats() Stats {
@@ -333,6 +344,8 @@ func (c *Chain) Stats() Stats {
 	s := Stats{
 		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq,
 		Waiting: uint64(c.last) - c.done.count(),
+		Thinned: c.thinned.Load(), Dropped: c.dropped.Load(),
+		LastCommit: c.latency.last, LongestCommit: c.latency.longest, FailingSince: c.latency.failingSince,
 	}
 	for _, seg := range c.segments {
 		s.Bytes += seg.size

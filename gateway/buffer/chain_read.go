@@ -95,15 +95,23 @@ func (c *Chain) putDown(r *Reader) {
 
 func (c *Chain) unread(after, upTo Position) (*segment, ranges) {
 	for _, s := range c.segments {
-		var positions ranges
-		for _, free := range c.done.without(max(s.first, after+1), min(s.last, upTo)) {
-			positions = append(positions, c.missing.without(free.first, free.last)...)
+		if upTo <= after {
+			break
 		}
-		if len(positions) > 0 {
+		if positions := c.unreadIn(max(s.first, after+1), min(s.last, upTo)); len(positions) > 0 {
 			return s, positions
 		}
 	}
 	return nil, nil
+}
+
+// unreadIn are the positions from first to last that are neither done
+// nor missing.
+func (c *Chain) unreadIn(first, last Position) (positions ranges) {
+	for _, free := range c.done.without(first, last) {
+		positions = append(positions, c.missing.without(free.first, free.last)...)
+	}
+	return positions
 }
 
 // isOut reports whether a reader holds records of the segment that aren't

@@ -30,6 +30,7 @@ type segment struct {
 	// generation is how often it was thinned. Positions that a thinned file doesn't
 	// have were merged into others.
 	generation int
+	tried      int // the generation that thinning it to wasn't worth it, or failed
 	// unreadable is the position from which on nothing can be read, because of
 	// cause; 0 if nothing is known against it. Such a file is set aside, not
 	// removed, when everything in it is done.
@@ -68,24 +69,27 @@ func edgeIn(b *bolt.Bucket, key []byte) edge {
 // createSegment makes a segment's file that begins at start, behind one that began
 // at before, with the state in it.
 func createSegment(path string, allocation int, start, before edge, state []byte) (*file, error) {
-	return create(path, allocation, func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketRecords, bucketState} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		format := tx.Bucket(bucketFormat)
-		if err := start.put(format, keyStart); err != nil {
+	return create(path, allocation, func(tx *bolt.Tx) error { return fillSegment(tx, start, before, state) })
+}
+
+// fillSegment puts into a new file what every segment has.
+func fillSegment(tx *bolt.Tx, start, before edge, state []byte) error {
+	for _, name := range [][]byte{bucketRecords, bucketState} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
-		if err := before.put(format, keyBefore); err != nil {
-			return err
-		}
-		if state == nil {
-			return nil
-		}
-		return tx.Bucket(bucketState).Put(keyState, state)
-	})
+	}
+	format := tx.Bucket(bucketFormat)
+	if err := start.put(format, keyStart); err != nil {
+		return err
+	}
+	if err := before.put(format, keyBefore); err != nil {
+		return err
+	}
+	if state == nil {
+		return nil
+	}
+	return tx.Bucket(bucketState).Put(keyState, state)
 }
 
 // survey reads which positions the file holds.

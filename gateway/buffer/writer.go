@@ -28,7 +28,8 @@ type Writer struct {
 	log      *slog.Logger
 	declare  func([]telemetry.Loss) error
 
-	wake chan struct{}
+	wake    chan struct{}
+	trouble string // the last error of keeping the books
 
 	mu        sync.Mutex
 	pending   []telemetry.Sample
@@ -136,14 +137,20 @@ func (w *Writer) Run(ctx context.Context) {
 // keepBooks declares what is known to be lost and saves how far the streams have
 // come. What fails is tried again the next time.
 func (w *Writer) keepBooks() {
+	w.buffer.filling.note(time.Now(), w.buffer.Telemetry.taken())
 	var errs []error
 	for _, c := range []*Chain{w.buffer.Events, w.buffer.Telemetry} {
 		errs = append(errs, c.declareMissing(w.declare), c.sweep())
 	}
 	errs = append(errs, w.buffer.declareLate(), w.declareDiscarded(), w.buffer.tellDamages(), w.buffer.Save())
+	trouble := ""
 	if err := errors.Join(errs...); err != nil {
-		w.log.Warn("the buffer's books aren't kept; it is tried again", "error", err)
+		trouble = err.Error()
 	}
+	if trouble != w.trouble && trouble != "" {
+		w.log.Warn("the buffer's books can't be kept; it is tried again", "error", trouble)
+	}
+	w.trouble = trouble
 }
 
 // declareDiscarded enters into the ledger what memory couldn't take.
