@@ -144,8 +144,10 @@ func (s *Sender) watch(ctx context.Context) {
 func (s *Sender) run(ctx context.Context) (progressed bool, err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	w := window{slots: make(chan struct{}, maxInFlight), fail: fail}
+	reader := s.chain.Reader()
 	defer func() {
 		w.wg.Wait()
+		reader.Close()
 		progressed = w.acked > 0
 		fail(nil)
 	}()
@@ -154,9 +156,13 @@ func (s *Sender) run(ctx context.Context) (progressed bool, err error) {
 		if err := s.chain.Wait(ctx, position); err != nil {
 			return false, context.Cause(ctx)
 		}
-		entries, err := s.chain.Read(position, readBytes)
+		end := s.chain.End()
+		entries, err := reader.Read(position, end, readBytes)
 		if err != nil {
 			return false, err
+		}
+		if len(entries) == 0 {
+			position = end // nothing up to here can be sent
 		}
 		for _, e := range entries {
 			if !w.take(ctx) {
@@ -223,7 +229,7 @@ func (s *Sender) produce(w *window, e buffer.Entry) {
 		s.progress.Store(time.Now().UnixNano())
 		s.sent.Add(1)
 		s.bytes.Add(uint64(len(e.Record.Payload)))
-		if err := s.chain.Release(e.Position); err != nil {
+		if err := s.chain.Acknowledge(e.Position, e.Position); err != nil {
 			s.log.Warn("buffer", "error", err)
 		}
 	})
