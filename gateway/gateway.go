@@ -37,9 +37,9 @@ type Gateway struct {
 	buffer   *buffer.Buffer
 	adapter  *modbus.Adapter
 	pipeline *pipeline
-	events   *forward.Sender
-	samples  *forward.Sender
-	clients  []*kgo.Client // for births, events and samples
+	lanes    forward.Lanes
+	births   *kgo.Client
+	clients  []*kgo.Client // all of them
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
@@ -83,17 +83,7 @@ func (g *Gateway) prepare() error {
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost)
 	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
 
-	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
-	for range 3 {
-		client, err := g.client()
-		if err != nil {
-			return err
-		}
-		g.clients = append(g.clients, client)
-	}
-	g.events = forward.NewSender(g.clients[1], g.buffer.Events, topics.Events(), g.log)
-	g.samples = forward.NewSender(g.clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
-	return nil
+	return g.prepareLanes()
 }
 
 // restore continues the alarms that were active when the last process ended. A
@@ -108,16 +98,18 @@ func (g *Gateway) restore(engine *rules.Engine) {
 	}
 }
 
-func (g *Gateway) client() (*kgo.Client, error) {
+// client makes a client for a lane, or for births if link is nil.
+func (g *Gateway) client(link *forward.Link) (*kgo.Client, error) {
 	options, err := g.config.Forward.Kafka.Options(g.options.Dir)
 	if err != nil {
 		return nil, err
 	}
 	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID))
-	client, err := kgo.NewClient(append(options, forward.ClientOptions()...)...)
+	client, err := kgo.NewClient(append(options, forward.ClientOptions(link)...)...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
+	g.clients = append(g.clients, client)
 	return client, nil
 }
 
@@ -158,8 +150,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(evaluating)
 
 	var forwarders, writer, evaluator, reader sync.WaitGroup
-	forwarders.Go(func() { g.events.Run(forwarding, func(context.Context) error { return nil }) })
-	forwarders.Go(func() { g.samples.Run(forwarding, g.sendBirth) })
+	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
@@ -182,7 +173,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	draining, cancel := context.WithTimeout(forwarding, drainTime)
 	defer cancel()
-	drained := g.samples.Drained(draining) && g.events.Drained(draining)
+	drained := g.lanes.Events.Drained(draining) && g.lanes.Telemetry.Drained(draining)
 	stopForwarding()
 	forwarders.Wait()
 	g.log.Info("gateway stopped", "drained", drained,
@@ -206,7 +197,7 @@ func (g *Gateway) serveStatus(ctx context.Context, s source) {
 func (g *Gateway) sendBirth(ctx context.Context) error {
 	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	ref := g.buffer.Table().Ref()
-	return forward.Births(ctx, g.clients[0], topics.Births(), record.Birth{
+	return forward.Births(ctx, g.births, topics.Births(), record.Birth{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
 		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
 	}, g.log)

@@ -59,7 +59,7 @@ func newBench(t *testing.T) *bench {
 		close(served)
 	}()
 	t.Cleanup(func() { cancel(); <-served })
-	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"))
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ type log struct {
 func (b *bench) read(done func(log) bool) log {
 	b.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...),
-		kgo.ConsumeTopics("busbar.telemetry", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		kgo.ConsumeTopics("busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -201,7 +201,7 @@ func benchGateway(b *testing.B, poll time.Duration, brokerUp bool) {
 	b.ReportMetric(float64(after.anonymous)/1e6, "MB-anon")
 	b.ReportMetric(float64(after.written-before.written)/values, "disk-B/value")
 	if brokerUp {
-		b.ReportMetric(grown(`busbar_gateway_sent_bytes_total{stream="telemetry"}`)/values, "payload-B/value")
+		b.ReportMetric(grown(`busbar_gateway_sent_bytes_total{lane="telemetry"}`)/values, "payload-B/value")
 	}
 	b.ReportMetric(missed, "missed-polls")
 }
@@ -214,7 +214,7 @@ func perMillion(b *testing.B, cpu time.Duration, values float64) {
 
 func startBroker(b *testing.B) string {
 	b.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
 	if err != nil {
 		b.Fatal(err)
 	}

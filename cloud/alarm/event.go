@@ -60,6 +60,10 @@ func check(e telemetry.Event) error {
 		if err := checkSequence(e.Loss.Epoch, e.Loss.Stream, e.Loss.SeqLast); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.LinkChanged:
+		if e.Link == nil {
+			return fmt.Errorf("%s says nothing of a link", e.Kind)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

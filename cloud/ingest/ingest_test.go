@@ -315,7 +315,7 @@ func TestWaitsForTheTopics(t *testing.T) {
 	cfg := w.config()
 	cfg.Topics = record.TopicsOf("late")
 	r, _ := w.start(cfg)
-	for _, topic := range []string{cfg.Topics.Births(), cfg.Topics.Telemetry()} {
+	for _, topic := range []string{cfg.Topics.Births(), cfg.Topics.Telemetry(), cfg.Topics.Backfill()} {
 		if err := w.broker.CreateTopic(topic, 1, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,8 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 		headers[i] = record.Header(h)
 	}
 	rec, err := record.ParseHeaders(headers, r.Value)
-	if err == nil && (rec.Stream != record.Telemetry || rec.Format != record.FormatBlock || rec.Last > math.MaxInt64) {
+	thinned := rec.Format == record.FormatThinned
+	if err == nil && (rec.Stream != record.Telemetry || rec.Format != record.FormatBlock && !thinned || rec.Last > math.MaxInt64) {
 		err = fmt.Errorf("record %s of format %q is no telemetry", rec.Identity, rec.Format)
 	}
 	if err != nil {
@@ -94,6 +95,9 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 	verdict, err := s.ledger.Judge(ctx, rec.Identity, sum)
 	if err != nil {
 		return err
+	}
+	if thinned && verdict == store.Conflict && s.ledger.Has(rec.Identity) {
+		verdict = store.Duplicate // all of what was thinned had arrived: a gateway that was killed may not know
 	}
 	now := telemetry.MicrosOf(time.Now())
 	switch verdict {
@@ -108,7 +112,7 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 			return nil
 		}
 		s.samples = samples
-		if uint64(len(samples)) != rec.Count() {
+		if uint64(len(samples)) != rec.Count() && !thinned {
 			s.quarantine(r, store.WrongCount, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
 			return nil
 		}
@@ -116,7 +120,11 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 			s.quarantine(r, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
 			return nil
 		}
-		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, now)
+		asOf := now
+		if r.Topic == s.cfg.Topics.Backfill() {
+			asOf = math.MaxInt64 // whatever the gateway's clock said, what waited isn't newer
+		}
+		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, asOf)
 		if err != nil {
 			return err
 		}
@@ -128,8 +136,9 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 	return nil
 }
 
-// addSamples puts samples, grouped by signal, into their bundles' chunks. It
-// adds none and reports false if births haven't named all of their signals.
+// addSamples puts samples, grouped by signal, into their bundles' chunks. Newest
+// samples from after now give way to older ones. It adds none and reports false
+// if births haven't named all of the signals.
 func (s *session) addSamples(ctx context.Context, key tableKey, samples []telemetry.Sample, now telemetry.Micros) (bool, error) {
 	table, err := s.table(ctx, key, samples)
 	if table == nil || err != nil {

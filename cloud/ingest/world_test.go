@@ -31,7 +31,7 @@ const partitions = 3
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics.Telemetry()), kfake.SeedTopics(1, topics.Births()))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics.Telemetry(), topics.Backfill()), kfake.SeedTopics(1, topics.Births()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +128,12 @@ func logRecord(r record.Record) *kgo.Record {
 	return k
 }
 
+// backfilled is the record as a gateway sends it that was kept from sending it at once.
+func backfilled(r *kgo.Record) *kgo.Record {
+	r.Topic = topics.Backfill()
+	return r
+}
+
 // caughtUp reports whether everything in the log has been taken and nothing is
 // parked that could be stored.
 func (w *world) caughtUp() bool {
@@ -135,7 +141,7 @@ func (w *world) caughtUp() bool {
 	if err != nil {
 		w.Fatal(err)
 	}
-	for _, topic := range []string{topics.Telemetry(), topics.Births()} {
+	for _, topic := range []string{topics.Telemetry(), topics.Backfill(), topics.Births()} {
 		for _, p := range w.broker.PartitionInfos(topic) {
 			if offsets[topic][p.Partition] != p.HighWatermark {
 				return false
