@@ -32,7 +32,10 @@ type Options struct {
 	// SegmentSize is when a new file is begun; 0 chooses a sixteenth of MaxSize,
 	// at most 256 MiB, and 64 MiB on 32-bit machines.
 	SegmentSize int64
-	Log         *slog.Logger
+	// Sign signs each record in its commit, which fails with it; nil: records are
+	// not signed.
+	Sign func(*record.Record) error
+	Log  *slog.Logger
 }
 
 // Buffer is an open buffer directory, which belongs to one process at a time.
@@ -180,6 +183,7 @@ func (b *Buffer) openChains(o Options) (err error) {
 		return err
 	}
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
+		c.sign = o.Sign
 		b.earlier = append(b.earlier, earlier(c, b.saved[c.stream])...)
 	}
 	return nil

@@ -34,6 +34,7 @@ type Chain struct {
 	epoch       record.Epoch
 	stream      record.Stream
 	segmentSize int64
+	sign        func(*record.Record) error // nil: don't
 	log         *slog.Logger
 
 	mu       sync.Mutex
@@ -110,6 +111,11 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 						First: seq, Last: seq + item.Count - 1,
 					},
 					Format: item.Format, Payload: item.Payload,
+				}
+				if c.sign != nil {
+					if err := c.sign(&r); err != nil {
+						return err
+					}
 				}
 				value, err := r.AppendBinary(nil)
 				if err != nil {

@@ -42,6 +42,10 @@ type Sender struct {
 	topic  string
 	log    *slog.Logger
 
+	// Prepare, if it is set before Run, is called for each record before it is
+	// sent. It may add to the record what isn't kept on disk.
+	Prepare func(*record.Record) (ready bool, err error)
+
 	sent, bytes, failures atomic.Uint64
 	progress              atomic.Int64 // Unix ns of the last moment at which nothing waited or something was acknowledged
 	unlinked              atomic.Bool
@@ -159,6 +163,11 @@ func (s *Sender) run(ctx context.Context) (progressed bool, err error) {
 			return false, err
 		}
 		for _, e := range entries {
+			if s.Prepare != nil {
+				if _, err := s.Prepare(&e.Record); err != nil {
+					return false, err
+				}
+			}
 			if !w.take(ctx) {
 				return false, context.Cause(ctx)
 			}
@@ -244,22 +253,26 @@ func (s *Sender) Drained(ctx context.Context) bool {
 	return true
 }
 
-// Births sends a signal table, and returns when it is acknowledged. It is tried
-// again until ctx ends.
-func Births(ctx context.Context, client *kgo.Client, topic string, b record.Birth, log *slog.Logger) error {
+// Births sends a signal table whose parts are signed by sign under their keys in
+// the log, and returns when it is acknowledged. It is tried again until ctx ends.
+func Births(ctx context.Context, client *kgo.Client, topic string, b record.Birth, sign func(key, value []byte) record.Seal, log *slog.Logger) error {
 	var records []*kgo.Record
 	for _, part := range record.SplitBirth(b) {
 		value, err := json.Marshal(part)
 		if err != nil {
 			return fmt.Errorf("forward: birth: %w", err)
 		}
-		records = append(records, &kgo.Record{
+		r := &kgo.Record{
 			Topic: topic, Key: []byte(part.Key()), Value: value,
 			Headers: []kgo.RecordHeader{
 				{Key: "gateway", Value: []byte(b.Gateway)},
 				{Key: "format", Value: []byte(record.FormatBirth)},
 			},
-		})
+		}
+		for _, h := range sign(r.Key, r.Value).Headers() {
+			r.Headers = append(r.Headers, kgo.RecordHeader(h))
+		}
+		records = append(records, r)
 	}
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		err := client.ProduceSync(ctx, records...).FirstErr()

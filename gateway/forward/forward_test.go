@@ -2,7 +2,9 @@ package forward
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -111,11 +113,7 @@ func (b bench) consume(t *testing.T, want int) (order []uint64, records []record
 			if string(r.Key) != "gw" {
 				t.Errorf("record key %q, want the gateway", r.Key)
 			}
-			var headers []record.Header
-			for _, h := range r.Headers {
-				headers = append(headers, record.Header{Key: h.Key, Value: h.Value})
-			}
-			parsed, err := record.ParseHeaders(headers, r.Value)
+			parsed, err := record.ParseHeaders(headers(r), r.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,6 +124,42 @@ func (b bench) consume(t *testing.T, want int) (order []uint64, records []record
 		})
 	}
 	return order, records
+}
+
+var signingKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+
+func headers(r *kgo.Record) (list []record.Header) {
+	for _, h := range r.Headers {
+		list = append(list, record.Header(h))
+	}
+	return list
+}
+
+// What is added to a record before it is sent arrives with it, and what can't be
+// prepared is tried again.
+func TestRecordsArriveAsPrepared(t *testing.T) {
+	b := newBench(t)
+	b.commit(t, 0, 20)
+	failures := 2
+	b.sender.Prepare = func(r *record.Record) (bool, error) {
+		if r.First == 100 && failures > 0 {
+			failures--
+			return false, errors.New("not yet")
+		}
+		r.Sign(signingKey)
+		return true, nil
+	}
+	b.run(t)
+	b.drain(t)
+	order, records := b.consume(t, 20)
+	if !slices.IsSorted(order) || failures > 0 {
+		t.Errorf("order %v, and %d failures are left", order, failures)
+	}
+	for _, r := range records {
+		if !r.Verify(signingKey.Public().(ed25519.PublicKey)) {
+			t.Errorf("record %s came without what was added", r.Identity)
+		}
+	}
 }
 
 func TestRecordsArriveInOrderWithTheirIdentity(t *testing.T) {
@@ -250,10 +284,11 @@ func TestRefusalsAreReportedAsNoLink(t *testing.T) {
 func TestBirthsAreSplitAndKeyed(t *testing.T) {
 	b := newBench(t)
 	birth := record.Birth{Gateway: "gw", Table: "00000000000000ab", Version: 7}
+	sign := func(key, value []byte) record.Seal { return record.SignBirth(signingKey, key, value) }
 	for i := range record.SignalsPerBirth + 1 {
 		birth.Signals = append(birth.Signals, telemetry.Signal{ID: telemetry.SignalID(i + 1), Device: "d", Name: "n"})
 	}
-	if err := Births(t.Context(), client(t, b.cluster), "busbar.births", birth, quiet); err != nil {
+	if err := Births(t.Context(), client(t, b.cluster), "busbar.births", birth, sign, quiet); err != nil {
 		t.Fatal(err)
 	}
 	c := client(t, b.cluster, kgo.ConsumeTopics("busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -263,7 +298,12 @@ func TestBirthsAreSplitAndKeyed(t *testing.T) {
 		if err := fetches.Err(); err != nil {
 			t.Fatal(err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { keys = append(keys, string(r.Key)) })
+		fetches.EachRecord(func(r *kgo.Record) {
+			keys = append(keys, string(r.Key))
+			if seal, err := record.ParseSeal(headers(r)); err != nil || !seal.VerifyBirth(signingKey.Public().(ed25519.PublicKey), r.Key, r.Value) {
+				t.Errorf("birth %s isn't signed: %v", r.Key, err)
+			}
+		})
 	}
 	slices.Sort(keys)
 	if want := []string{"gw/00000000000000ab/7/0", "gw/00000000000000ab/7/1"}; !slices.Equal(keys, want) {
