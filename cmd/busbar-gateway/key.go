@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/busbar/busbar/gateway/identity"
@@ -31,14 +30,16 @@ func (k key) Run() error {
 	if err != nil {
 		return err
 	}
-	return describe(i)
+	if err := describe(i); err != nil {
+		return err
+	}
+	_, err = fmt.Printf("# busbar-cloud gateway enrol --config cloud.yaml %s %s\n", i.Gateway(), record.FormatPublicKey(i.PublicKey()))
+	return err
 }
 
 // describe prints what people and scripts enrol a key by.
 func describe(i *identity.Identity) error {
-	public := record.FormatPublicKey(i.PublicKey())
-	_, err := fmt.Fprintf(os.Stdout, "gateway: %s\nkey_id: %s\npublic_key: %s\n# busbar-cloud gateway enrol --config cloud.yaml %s %s\n",
-		i.Gateway(), i.KeyID(), public, i.Gateway(), public)
+	_, err := fmt.Printf("gateway: %s\nkey_id: %s\npublic_key: %s\n", i.Gateway(), i.KeyID(), record.FormatPublicKey(i.PublicKey()))
 	return err
 }
 
