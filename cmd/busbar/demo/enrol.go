@@ -16,6 +16,9 @@ func enrol(ctx context.Context, dir, programs string) error {
 		cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
 		cmd.Dir = dir
 		out, err := cmd.Output()
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
 			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
