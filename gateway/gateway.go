@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/forward"
+	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
@@ -34,6 +35,7 @@ type Gateway struct {
 	options Options
 	log     *slog.Logger
 
+	identity *identity.Identity
 	buffer   *buffer.Buffer
 	adapter  *modbus.Adapter
 	pipeline *pipeline
@@ -46,14 +48,17 @@ type Gateway struct {
 // the last records. What isn't acknowledged by then stays in the buffer.
 const drainTime = 5 * time.Second
 
-// New opens the buffer and prepares everything that can fail because of the
-// configuration.
+// New reads the gateway's key, or makes it at the first start, opens the buffer
+// and prepares everything that can fail because of the configuration.
 func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	g := &Gateway{config: config, options: o, log: o.Log.With("gateway", config.Gateway.ID)}
+	if err := g.identify(); err != nil {
+		return nil, err
+	}
 	var err error
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
-		MaxSize: int64(config.Buffer.MaxSize), Log: g.log,
+		MaxSize: int64(config.Buffer.MaxSize), Sign: g.identity.Sign, Log: g.log,
 	})
 	if err != nil {
 		return nil, err
@@ -63,6 +68,20 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	return g, nil
+}
+
+func (g *Gateway) identify() error {
+	path := g.config.Gateway.Key.In(g.options.Dir)
+	i, made, err := identity.Open(path, g.config.Gateway.ID)
+	if err != nil {
+		return err
+	}
+	if made {
+		g.log.Warn("a key was made for this gateway; the cloud takes nothing from it until that is enrolled there",
+			"path", path, "key_id", i.KeyID(), "public_key", record.FormatPublicKey(i.PublicKey()))
+	}
+	g.identity = i
+	return nil
 }
 
 func (g *Gateway) prepare() error {
@@ -140,7 +159,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
 		return err
 	}
-	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices))
+	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
 	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
@@ -200,7 +219,7 @@ func (g *Gateway) sendBirth(ctx context.Context) error {
 	return forward.Births(ctx, g.births, topics.Births(), record.Birth{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
 		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
-	}, g.log)
+	}, g.identity.SignBirth, g.log)
 }
 
 // committedWithStop counts the stop event that is about to be committed.

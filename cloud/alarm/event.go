@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -22,6 +23,9 @@ func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) 
 		headers[i] = record.Header(h)
 	}
 	rec, err := record.ParseHeaders(headers, r.Value)
+	if errors.Is(err, record.ErrSeal) {
+		return rec, telemetry.Event{}, store.BadSignature, err
+	}
 	if err == nil && (rec.Stream != record.Events || rec.Format != record.FormatEvent || rec.Count() != 1 || rec.Last > math.MaxInt64) {
 		err = fmt.Errorf("record %s of format %q is no event", rec.Identity, rec.Format)
 	}

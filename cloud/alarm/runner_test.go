@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -31,6 +33,7 @@ type world struct {
 	store    *store.Store
 	path     string
 	next     map[string]uint64
+	enrolled map[string]bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -40,7 +43,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), next: map[string]uint64{}}
+	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), next: map[string]uint64{}, enrolled: map[string]bool{}}
 	if w.producer, err = kgo.NewClient(append(w.opts, kgo.ProducerLinger(0))...); err != nil {
 		t.Fatal(err)
 	}
@@ -93,10 +96,21 @@ func logRecord(gateway string, seq uint64, payload []byte) *kgo.Record {
 	for _, h := range rec.Headers() {
 		k.Headers = append(k.Headers, kgo.RecordHeader(h))
 	}
-	return k
+	return identitytest.Sign(k)
 }
 
+// resend writes a record to the log and enrols whoever wrote it.
 func (w *world) resend(r *kgo.Record) {
+	w.Helper()
+	if gateway := identitytest.GatewayOf(r); !w.enrolled[gateway] {
+		identitytest.Enrol(w, w.store, gateway)
+		w.enrolled[gateway] = true
+	}
+	w.sendAs(r)
+}
+
+// sendAs writes a record to the log.
+func (w *world) sendAs(r *kgo.Record) {
 	w.Helper()
 	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
 	if err := w.producer.ProduceSync(context.Background(), again).FirstErr(); err != nil {
@@ -226,7 +240,7 @@ func TestOneOfTwoRunnersIsFenced(t *testing.T) {
 	rec := w.send("gw", raised("a1", 1000))
 	var errs [2]error
 	for i := range errs {
-		s := &session{Runner: New(w.config()), topic: topics.Events(), offsets: map[int32]int64{}, ledger: w.store.NewLedger()}
+		s := &session{Runner: New(w.config()), topic: topics.Events(), offsets: map[int32]int64{}, ledger: w.store.NewLedger(), keys: identity.NewKeys(w.store)}
 		errs[i] = s.take(t.Context(), []*kgo.Record{rec})
 	}
 	if errs[0] != nil || !errors.Is(errs[1], store.ErrFenced) {
@@ -313,7 +327,7 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		w := newWorld(t)
 		bad := logRecord("bad", 0, nil)
 		bad.Headers[2].Value = []byte("telemetry")
-		w.resend(bad)
+		w.resend(identitytest.Sign(bad))
 		w.send("gw", raised("a0", 1))
 		r, _ := w.start()
 		w.await("two events", func() bool { return r.Stats().Events == 2 })

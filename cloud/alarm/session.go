@@ -7,8 +7,10 @@ import (
 	"maps"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -19,6 +21,7 @@ type session struct {
 	topicID string
 	offsets map[int32]int64
 	ledger  *store.Ledger
+	keys    *identity.Keys
 }
 
 // event is a new event of the records in hand, and where it was.
@@ -32,6 +35,7 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	next := map[int32]int64{}
 	var events []event
 	var quarantined []store.Quarantined
+	var refused []store.Refused
 	var duplicates uint64
 	refuse := func(r *kgo.Record, reason store.Reason, cause error) {
 		quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
@@ -40,8 +44,19 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		next[r.Partition] = r.Offset + 1
 		rec, e, reason, err := parse(r)
-		if err != nil {
+		if err != nil && !errors.Is(err, record.ErrSeal) {
 			refuse(r, reason, err)
+			continue
+		}
+		distrust, err := s.keys.Record(ctx, rec, err)
+		if err != nil {
+			return err
+		}
+		if distrust != nil {
+			now := telemetry.MicrosOf(time.Now())
+			quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
+				Reason: distrust.Reason, Detail: distrust.Detail, Payload: r.Value[:min(len(r.Value), store.MaxRefusedBytes)], At: now})
+			refused = append(refused, store.Refused{Gateway: distrust.Gateway, Reason: distrust.Reason, Records: 1, Last: now, Detail: distrust.Detail})
 			continue
 		}
 		sum := rec.Checksum()
@@ -69,6 +84,9 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 				return err
 			}
 		}
+		if err := s.keys.Save(t); err != nil {
+			return err
+		}
 		if err := t.SaveLedger(s.ledger); err != nil {
 			return err
 		}
@@ -85,12 +103,18 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 				return err
 			}
 		}
+		for _, r := range refused {
+			if err := t.CountRefused(r); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	s.ledger.Confirm()
+	identity.Report(s.cfg.Logger, s.keys.Confirm())
 	maps.Copy(s.offsets, next)
 	s.report(uint64(len(records)), duplicates, quarantined)
 	return nil

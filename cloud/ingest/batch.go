@@ -5,7 +5,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -23,13 +27,19 @@ type batch struct {
 	parked      []store.Parked
 	unparked    []int64
 	quarantined []store.Quarantined
+	refused     map[refusedKey]*store.Refused
 	stats       Stats
+}
+
+type refusedKey struct {
+	gateway string
+	reason  store.Reason
 }
 
 type chunkKey struct{ bundle, minute int64 }
 
 func newBatch() *batch {
-	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}}
+	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}, refused: map[refusedKey]*store.Refused{}}
 }
 
 func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 }
@@ -58,6 +68,7 @@ func (b *batch) reset() {
 	clear(b.chunks)
 	clear(b.next)
 	clear(b.newest)
+	clear(b.refused)
 	b.births, b.parked, b.unparked, b.quarantined, b.stats = nil, nil, nil, nil, Stats{}
 }
 
@@ -79,6 +90,21 @@ func (b *batch) park(p store.Parked) {
 func (b *batch) quarantine(q store.Quarantined) {
 	b.quarantined = append(b.quarantined, q)
 	b.held += len(q.Payload)
+}
+
+// refuse sets aside a record whose signature is worth nothing, and counts it for
+// those who are alarmed.
+func (b *batch) refuse(r *kgo.Record, why identity.Refusal) {
+	now := telemetry.MicrosOf(time.Now())
+	b.quarantine(store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: why.Reason,
+		Detail: why.Detail, Payload: bytes.Clone(r.Value[:min(len(r.Value), store.MaxRefusedBytes)]), At: now})
+	key := refusedKey{why.Gateway, why.Reason}
+	if b.refused[key] == nil {
+		b.refused[key] = &store.Refused{Gateway: why.Gateway, Reason: why.Reason}
+	}
+	count := b.refused[key]
+	count.Records++
+	count.Last, count.Detail = now, why.Detail
 }
 
 func (b *batch) chunk(key chunkKey) *[]telemetry.Sample {

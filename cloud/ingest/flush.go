@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -23,6 +24,7 @@ func (s *session) flush(ctx context.Context) error {
 	}
 	took := time.Since(started)
 	s.ledger.Confirm()
+	identity.Report(s.cfg.Logger, s.keys.Confirm())
 	for topic, partitions := range s.batch.next {
 		if s.offsets[topic] == nil {
 			s.offsets[topic] = map[int32]int64{}
@@ -52,6 +54,9 @@ func (s *session) write(t *store.Tx, data encoded) error {
 				return err
 			}
 		}
+	}
+	if err := s.keys.Save(t); err != nil {
+		return err
 	}
 	for _, b := range s.batch.births {
 		if err := t.SaveBirth(b); err != nil {
@@ -83,6 +88,11 @@ func (s *session) write(t *store.Tx, data encoded) error {
 	}
 	for _, q := range s.batch.quarantined {
 		if err := t.Quarantine(q); err != nil {
+			return err
+		}
+	}
+	for _, r := range s.batch.refused {
+		if err := t.CountRefused(*r); err != nil {
 			return err
 		}
 	}
