@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -93,7 +94,7 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 		for _, e := range events {
 			err := apply(t, e)
 			if errors.Is(err, ErrOtherGateway) {
-				refuse(e.record, store.IdentityConflict, fmt.Errorf("alarm %s: %w", e.Alarm.ID, err))
+				refuse(e.record, store.IdentityConflict, fmt.Errorf("%s: %w", e.Kind, err))
 			} else if err != nil {
 				return err
 			}
@@ -152,6 +153,32 @@ func apply(t *store.Tx, e event) error {
 		}
 	case telemetry.SamplesLost:
 		return t.DeclareLoss(e.gateway, *e.Loss, e.Decided)
+	case telemetry.SamplesCounted:
+		return t.SaveAccount(e.gateway, *e.Account)
+	case telemetry.LinkChanged:
+		return t.SaveLink(e.gateway, *e.Link, e.Time)
+	case telemetry.BufferDamaged:
+		return raiseDamage(t, e)
 	}
 	return nil
+}
+
+// raiseDamage raises an alarm that has cleared already, since nothing will clear
+// it: it stays open until someone acknowledges it. A file that is told of twice
+// has one.
+func raiseDamage(t *store.Tx, e event) error {
+	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.gateway, Alarm: telemetry.AlarmChange{
+		ID: damageID(e.gateway, e.Damage.File), Rule: "buffer-damaged", Asset: e.gateway, Priority: telemetry.High,
+		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.gateway, e.Damage.File, e.Damage.Cause)}}
+	if _, err := change(t, c.Alarm.ID, c); err != nil {
+		return err
+	}
+	c.Action = Cleared
+	_, err := change(t, c.Alarm.ID, c)
+	return err
+}
+
+func damageID(gateway, file string) string {
+	sum := sha256.Sum256([]byte(gateway + "\x00" + file))
+	return fmt.Sprintf("buffer-damaged-%x", sum[:8])
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
 )
 
 // flush commits the batch. When it fails nothing of the batch is stored and the
@@ -14,7 +15,7 @@ func (s *session) flush(ctx context.Context) error {
 	if s.batch.empty() {
 		return nil
 	}
-	data, err := s.batch.encode(&s.encoder, s.newest)
+	data, err := s.batch.encode(&s.encoder, s.newest, telemetry.MicrosOf(time.Now()))
 	if err != nil {
 		return err
 	}
@@ -68,6 +69,11 @@ func (s *session) write(t *store.Tx, data encoded) error {
 	}
 	for _, c := range data.chunks {
 		if err := t.AddChunk(c); err != nil {
+			return err
+		}
+	}
+	for _, r := range data.received {
+		if err := t.AddReceived(r); err != nil {
 			return err
 		}
 	}
