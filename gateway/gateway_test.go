@@ -254,7 +254,7 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	p := newPipeline(nil, nil, nil, quiet)
+	p := newPipeline(nil, nil, nil, nil, quiet)
 	batch := adapters.Batch{Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -18,6 +19,22 @@ const commitSamples = 10_000
 // maxPending bounds the samples in memory while the disk doesn't take any.
 const maxPending = 50 * commitSamples
 
+// Ledger counts samples on their way into the buffer. Its state is committed in
+// one transaction with what it has counted, as the state of the telemetry chain.
+type Ledger interface {
+	// Count takes the samples of the next commit, once: a commit that fails is
+	// tried again with the same samples.
+	Count(samples []telemetry.Sample, slots []account.Slot)
+	// Discard takes samples that will never be committed. It doesn't block, and is
+	// called from any goroutine.
+	Discard(samples []telemetry.Sample, slots []account.Slot)
+	// State is to be committed with what was counted; when no samples wait, idle is
+	// true, and nil says that nothing needs to be committed.
+	State(idle bool) []byte
+	// Committed says that what State returned last is on disk.
+	Committed()
+}
+
 // Writer commits samples to the telemetry chain in groups: every interval, or
 // 10,000 at a time. Until their group is committed they are not accepted.
 type Writer struct {
@@ -25,28 +42,37 @@ type Writer struct {
 	interval time.Duration
 	log      *slog.Logger
 	declare  func([]telemetry.Loss) error
+	ledger   Ledger
 
 	wake chan struct{}
 
 	mu        sync.Mutex
 	pending   []telemetry.Sample
+	slots     []account.Slot // of the pending samples
 	discarded uint64
 	failing   bool
 }
 
 // NewWriter makes a writer that commits at least every interval. declare enters
 // into the ledger what was given up to make room, or found unreadable; it is
-// called on Run's goroutine.
-func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error) *Writer {
-	return &Writer{buffer: b, interval: interval, declare: declare, log: b.log, wake: make(chan struct{}, 1)}
+// called on Run's goroutine. The ledger counts every sample that is added.
+func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
+	return &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
 }
 
-// Add copies samples. It never blocks on the disk: when more than half a
+// Add copies samples and the slots in which they were read. It never blocks on the disk: when more than half a
 // million wait for it, further ones are discarded and counted.
-func (w *Writer) Add(samples []telemetry.Sample) {
+func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	w.mu.Lock()
 	fits := min(len(samples), max(0, maxPending-len(w.pending)))
 	w.pending = append(w.pending, samples[:fits]...)
+	if fits > 0 || len(samples) == 0 {
+		w.slots = append(w.slots, slots...)
+		slots = nil
+	}
+	if fits < len(samples) {
+		w.ledger.Discard(samples[fits:], slots)
+	}
 	w.discarded += uint64(len(samples) - fits)
 	full := len(w.pending) >= commitSamples
 	w.mu.Unlock()
@@ -78,6 +104,7 @@ func (w *Writer) Run(ctx context.Context) {
 	ticker := time.NewTicker(w.interval)
 	defer ticker.Stop()
 	var group []telemetry.Sample
+	var slots []account.Slot
 	var encoder telemetry.Encoder
 	for ended := false; !ended; {
 		select {
@@ -89,13 +116,16 @@ func (w *Writer) Run(ctx context.Context) {
 		if len(group) == 0 {
 			w.mu.Lock()
 			group, w.pending = w.pending, group
+			slots, w.slots = w.slots, slots[:0]
 			w.mu.Unlock()
+			w.ledger.Count(group, slots)
 		}
 		if err := w.commit(&encoder, group); err != nil {
 			w.setFailing(true, err)
 			continue // group is kept and tried again
 		}
 		w.setFailing(false, nil)
+		w.ledger.Committed()
 		group = group[:0]
 		if ended {
 			w.mu.Lock()
@@ -133,17 +163,21 @@ func (w *Writer) setFailing(failing bool, err error) {
 }
 
 func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) error {
-	if len(samples) == 0 {
+	state := w.ledger.State(len(samples) == 0)
+	if len(samples) == 0 && state == nil {
 		return nil
 	}
 	if err := w.buffer.MakeRoom(w.declare); err != nil {
 		return err
 	}
-	items, err := w.encode(encoder, nil, samples)
-	if err != nil {
-		return err
+	var items []Item
+	if len(samples) > 0 {
+		var err error
+		if items, err = w.encode(encoder, nil, samples); err != nil {
+			return err
+		}
 	}
-	err = w.buffer.Telemetry.Commit(items, nil)
+	err := w.buffer.Telemetry.Commit(items, state)
 	if !errors.Is(err, syscall.ENOSPC) || w.buffer.Telemetry.Stats().Waiting == 0 {
 		return err
 	}
