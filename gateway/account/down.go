@@ -24,6 +24,9 @@ func (l *Ledger) CountDown(at telemetry.Micros) {
 		if l.last[device] == 0 {
 			l.last[device] = before + max(0, at-before)/every*every
 		}
+		if before >= at {
+			continue // the clock was set back
+		}
 		first := before + every
 		if oldest := l.quarterOf(max(earliest, at-maxDown)) + l.quarter; first < oldest {
 			first += (oldest - first + every - 1) / every * every

@@ -75,7 +75,7 @@ func (l *Ledger) due(i *interval, now telemetry.Micros) bool {
 	switch {
 	case i.quiet():
 		return false
-	case i.to-i.from > l.quarter, len(l.intervals) >= maxIntervals:
+	case i.to-i.from > l.quarter, len(l.intervals) >= l.maxIntervals:
 		return true
 	}
 	settled := now < i.changed || now-i.changed >= l.settle

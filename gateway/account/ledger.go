@@ -68,6 +68,8 @@ type Ledger struct {
 	alive   telemetry.Micros // when the process before was last known to run
 	changes uint64
 	leftOut uint64
+
+	maxIntervals int
 }
 
 // owner is the device that a signal belongs to.
@@ -80,9 +82,11 @@ type owner struct {
 type span struct{ from, to telemetry.Micros }
 
 const (
-	// maxIntervals bounds the quarter-hours that are counted at a time. One or two
-	// are normal; clocks that are hours off need more.
-	maxIntervals = 12
+	// mostIntervals bounds the quarter-hours that are counted at a time, and
+	// mostCounts their devices together, but fewestIntervals there can be. One or
+	// two are normal. Clocks that are hours off need more, and a disk that takes
+	// nothing for a day, when nothing can be told.
+	mostIntervals, mostCounts, fewestIntervals = 96, 50_000, 12
 	// maxQuiet bounds those of them that are told and kept in case more comes.
 	maxQuiet = 3
 	// maxClosed bounds the memory of those that can't be reopened.
@@ -104,6 +108,7 @@ func New(o Options) *Ledger {
 		epoch: o.Epoch, devices: o.Devices, quarter: o.Quarter, settle: o.Settle,
 		last: make([]telemetry.Micros, len(o.Devices)), before: make([]telemetry.Micros, len(o.Devices)),
 	}
+	l.maxIntervals = min(mostIntervals, max(fewestIntervals, mostCounts/max(1, len(l.devices))))
 	if l.quarter == 0 {
 		l.quarter = telemetry.Quarter
 	}
@@ -258,9 +263,9 @@ func (l *Ledger) open(now telemetry.Micros, within span) *interval {
 	if slices.ContainsFunc(l.closed, func(c span) bool { return within.from < c.to && c.from < within.to }) {
 		return nil
 	}
-	if len(l.intervals) >= maxIntervals {
-		l.forget(maxIntervals - 1)
-		if len(l.intervals) >= maxIntervals {
+	if len(l.intervals) >= l.maxIntervals {
+		l.forget(l.maxIntervals - 1)
+		if len(l.intervals) >= l.maxIntervals {
 			return nil
 		}
 	}

@@ -93,6 +93,10 @@ func TestAQuarterHourIsTold(t *testing.T) {
 	if l.Due(end+second, false) != nil {
 		t.Error("told twice")
 	}
+	before := l.Changes()
+	if l.Tick(noon); l.Changes() != before {
+		t.Error("time alone changes an account")
+	}
 	l.Count(end+second, poll(1, noon+telemetry.Quarter-1, telemetry.NoReason), nil)
 	if l.Due(end+2*second, false) != nil {
 		t.Error("told again before it was quiet")
@@ -100,6 +104,35 @@ func TestAQuarterHourIsTold(t *testing.T) {
 	late := l.Due(end+20*second, false)
 	if len(late) != 1 || late[0].Revision != 2 || device(t, late, "meter-01", noon).Read != 3 || device(t, late, "meter-00", noon).Read != 6 {
 		t.Errorf("late: %+v", late)
+	}
+}
+
+// What comes while an account is being committed is told in the next.
+func TestChangesWhileTelling(t *testing.T) {
+	l := New(Options{Epoch: 7, Devices: meters(1)})
+	l.Count(noon, poll(0, noon, telemetry.NoReason), nil)
+	l.Due(noon, true)
+	l.Discard(noon, poll(0, noon, telemetry.NoReason), nil)
+	l.Told(noon)
+	due := l.Due(noon, true)
+	if len(due) != 1 || due[0].Revision != 2 || device(t, due, "meter-00", noon).Read != 6 {
+		t.Errorf("%+v", due)
+	}
+}
+
+// A gateway whose clock isn't set goes on from before, once the time is known.
+func TestTheTimeIsKnownLater(t *testing.T) {
+	l := New(Options{Epoch: 7, Devices: meters(1)})
+	l.Count(noon, nil, []Slot{{Due: noon + second}})
+	state := l.AppendState(nil, noon+second)
+	l = restart(t, state, 8, meters(1))
+	l.Count(noon+20*second, nil, []Slot{{Due: noon + 20*second}})
+	l = restart(t, l.AppendState(nil, noon+20*second), 9, meters(1))
+	l.Count(noon+32*second, nil, []Slot{{Due: noon + 32*second}})
+	l.CountDown(noon + 30*second)
+	same(t, "down", device(t, l.Due(noon+40*second, true), "meter-00", noon).Down, uint64(3*29))
+	if l.last[0] != noon+32*second {
+		t.Errorf("the last slot is %d s after noon", (l.last[0]-noon)/second)
 	}
 }
 
@@ -170,7 +203,7 @@ func TestALongTimeDownIsOneAccount(t *testing.T) {
 			if a.Epoch != record.Epoch(8).String() {
 				continue
 			}
-			if a.To-a.From > maxDown {
+			if a.To-a.From > maxDown || a.To-a.From > telemetry.Quarter && (a.From < noon+telemetry.Quarter || a.To > at) {
 				t.Errorf("%d quarter-hours: an account from %d to %d", quarters, a.From, a.To)
 			}
 			for _, d := range a.Devices {
@@ -213,7 +246,7 @@ func TestClocksThatAreWrong(t *testing.T) {
 		now := noon + i*telemetry.Quarter
 		l.Count(now, poll(0, now, telemetry.NoReason), nil)
 		l.Due(now, true)
-		if l.Told(now); len(l.intervals) > maxIntervals {
+		if l.Told(now); len(l.intervals) > l.maxIntervals {
 			t.Fatalf("%d intervals", len(l.intervals))
 		}
 	}
