@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -109,5 +111,23 @@ func TestSilenceIsAccountedFor(t *testing.T) {
 		if d.Read != 0 || bad == 0 || d.Scheduled != bad+d.Missed {
 			t.Errorf("%+v", d)
 		}
+	}
+}
+
+func TestSlotsTravelWithTheirSamples(t *testing.T) {
+	p := newPipeline(nil, nil, nil, map[string]int{"a": 0, "b": 1}, quiet)
+	due := time.UnixMicro(1_790_000_000_000_000)
+	for _, batch := range []adapters.Batch{
+		{Device: "b", Due: due, Missed: 2, Spared: 3, SparedFor: telemetry.Timeout, Samples: make([]telemetry.Sample, 4)},
+		{Device: "b", Samples: make([]telemetry.Sample, 1)}, // nobody asked
+		{Device: "other", Due: due},
+	} {
+		if err := p.Deliver(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []account.Slot{{Device: 1, Due: telemetry.MicrosOf(due), Missed: 2, Spared: 3, SparedFor: telemetry.Timeout}}
+	if taken := p.take(queue{}); !slices.Equal(taken.slots, want) || len(taken.samples) != 5 {
+		t.Errorf("%+v", taken.slots)
 	}
 }
