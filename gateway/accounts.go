@@ -22,6 +22,7 @@ type accounts struct {
 	stated    uint64 // the changes in the state that State returned last
 	committed uint64 // the changes in the state that is on disk
 	unheld    bool   // samples were counted that aren't committed
+	leftOut   bool
 	failing   bool
 }
 
@@ -34,11 +35,11 @@ func newAccounts(o account.Options, events *buffer.Chain, log *slog.Logger) *acc
 
 // restore goes on from what the process before had counted. Without its state,
 // the quarter-hours that it hadn't told of have no account.
-func (a *accounts) restore(state []byte) {
+func (a *accounts) restore(state []byte, earlier []telemetry.Committed) {
 	if len(state) == 0 {
 		return
 	}
-	if err := a.ledger.Restore(state); err != nil {
+	if err := a.ledger.Restore(state, earlier); err != nil {
 		a.log.Error("the accounts of the process before can't be restored; its last quarter-hours will be unknown", "error", err)
 	}
 }
@@ -67,6 +68,10 @@ func (a *accounts) Count(samples []telemetry.Sample, slots []account.Slot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ledger.Count(a.now(), samples, slots)
+	if leftOut := a.ledger.LeftOut() > 0; leftOut && !a.leftOut {
+		a.leftOut = true
+		a.log.Warn("samples are in no account, as their times can't be true or are of long ago")
+	}
 	a.unheld = true
 }
 

@@ -89,7 +89,7 @@ func (g *Gateway) prepare() error {
 	g.accounts = newAccounts(account.Options{
 		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
 	}, g.buffer.Events, g.log)
-	g.accounts.restore(g.buffer.Telemetry.State())
+	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	g.pipeline = newPipeline(engine, g.buffer.Events, writer, index, g.log)
 

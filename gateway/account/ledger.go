@@ -67,6 +67,7 @@ type Ledger struct {
 
 	alive   telemetry.Micros // when the process before was last known to run
 	changes uint64
+	counted uint64 // samples that were to be committed
 	leftOut uint64
 
 	maxIntervals int
@@ -137,6 +138,7 @@ func (l *Ledger) own(s telemetry.SignalID, o owner) {
 // Count takes samples that are about to be committed, and the slots that they
 // were read in or that passed before them.
 func (l *Ledger) Count(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
+	l.counted += uint64(len(samples))
 	l.count(now, samples, 1)
 	for _, s := range slots {
 		l.countSlot(now, s)

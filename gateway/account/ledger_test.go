@@ -150,7 +150,7 @@ func TestUnusedSlotsCountInTheirQuarterHour(t *testing.T) {
 func restart(t *testing.T, state []byte, epoch record.Epoch, devices []Device) *Ledger {
 	t.Helper()
 	l := New(Options{Epoch: epoch, Devices: devices})
-	if err := l.Restore(state); err != nil {
+	if err := l.Restore(state, nil); err != nil {
 		t.Fatal(err)
 	}
 	return l

@@ -51,7 +51,7 @@ func (p *plant) start(t *rapid.T) {
 	p.epoch++
 	p.ledger = New(Options{Epoch: p.epoch, Devices: p.devices, Quarter: minute, Settle: 5 * second})
 	if p.disk != nil {
-		if err := p.ledger.Restore(p.disk); err != nil {
+		if err := p.ledger.Restore(p.disk, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

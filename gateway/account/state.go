@@ -10,7 +10,8 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// The state is a version byte, when the process was last known to run, sections
+// The state is a version byte, when the process was last known to run, how many
+// samples of this epoch it has counted, sections
 // (this epoch's, then those of earlier epochs that aren't told) and the CRC-32C of
 // it all, little-endian. Numbers are varints. A section is its epoch, the names of
 // its devices, each as the length of what it shares with the one before and
@@ -26,6 +27,7 @@ func (l *Ledger) AppendState(dst []byte, now telemetry.Micros) []byte {
 	start := len(dst)
 	dst = append(dst, stateVersion)
 	dst = binary.AppendVarint(dst, int64(now))
+	dst = binary.AppendUvarint(dst, l.counted)
 	dst = binary.AppendUvarint(dst, uint64(1+len(l.earlier)))
 	dst = l.appendSection(dst, now, section{l.epoch, l.names, l.last, l.before, l.intervals})
 	for _, s := range l.earlier {
@@ -127,8 +129,11 @@ func (c *counts) each(f func(bit int, n *uint64)) {
 
 // Restore takes over the state of the process before: its counts are told as its
 // own accounts, with a revision that is higher than any that it told, and
-// CountDown goes on from its last slots. On an error nothing is taken over.
-func (l *Ledger) Restore(state []byte) error {
+// CountDown goes on from its last slots. earlier is what the buffer says of
+// earlier processes: a state that doesn't know of all that was committed is an
+// older one, found because the newest was damaged, and would replace accounts by
+// smaller ones. On an error nothing is taken over.
+func (l *Ledger) Restore(state []byte, earlier []telemetry.Committed) error {
 	r := reader{rest: state}
 	if len(state) < 5 || state[0] != stateVersion {
 		return errors.New("account: state: of another version")
@@ -139,6 +144,7 @@ func (l *Ledger) Restore(state []byte) error {
 	}
 	r.rest = body[1:]
 	alive := telemetry.Micros(r.signed())
+	counted := r.number()
 	sections := make([]section, 0, 1)
 	for range r.length(12) {
 		sections = append(sections, l.readSection(&r, alive))
@@ -152,6 +158,11 @@ func (l *Ledger) Restore(state []byte) error {
 	for _, s := range sections {
 		if s.epoch == l.epoch {
 			return fmt.Errorf("account: state: it is of this epoch, %s", l.epoch)
+		}
+	}
+	for _, c := range earlier {
+		if c.Stream == string(record.Telemetry) && c.Epoch == sections[0].epoch.String() && c.Count > counted {
+			return fmt.Errorf("account: state: it has counted %d of %d committed samples", counted, c.Count)
 		}
 	}
 	l.take(sections[0])

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // busy is a ledger of 100 meters in the second of two open quarter-hours.
@@ -42,7 +43,7 @@ func TestStateOf100Devices(t *testing.T) {
 		t.Errorf("the state has %d bytes", len(state))
 	}
 	restored := New(Options{Epoch: 8, Devices: meters(100)})
-	if err := restored.Restore(state); err != nil {
+	if err := restored.Restore(state, nil); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "last slots", restored.before, l.last)
@@ -60,17 +61,25 @@ func TestRestoreRefuses(t *testing.T) {
 			broken := bytes.Clone(state)
 			broken[i] ^= 1 << bit
 			l := New(Options{Epoch: 8, Devices: meters(3)})
-			if err := l.Restore(broken); err == nil || l.AnyDue(noon) || l.Alive() != 0 {
+			if err := l.Restore(broken, nil); err == nil || l.AnyDue(noon) || l.Alive() != 0 {
 				t.Fatalf("bit %d of byte %d: %v", bit, i, err)
 			}
 		}
 	}
 	for n := range state {
-		if err := New(Options{Epoch: 8}).Restore(state[:n]); err == nil {
+		if err := New(Options{Epoch: 8}).Restore(state[:n], nil); err == nil {
 			t.Errorf("%d bytes of %d were taken", n, len(state))
 		}
 	}
-	if err := New(Options{Epoch: 7, Devices: meters(3)}).Restore(state); err == nil {
+	committed := []telemetry.Committed{{Epoch: record.Epoch(7).String(), Stream: "telemetry", Count: 2 * 100 * 3 * 3}}
+	if err := New(Options{Epoch: 8, Devices: meters(3)}).Restore(state, committed); err != nil {
+		t.Errorf("a state that has counted all: %v", err)
+	}
+	committed[0].Count++
+	if err := New(Options{Epoch: 8, Devices: meters(3)}).Restore(state, committed); err == nil {
+		t.Error("a state that doesn't know of a committed sample was taken")
+	}
+	if err := New(Options{Epoch: 7, Devices: meters(3)}).Restore(state, nil); err == nil {
 		t.Error("the state of this very process was taken")
 	}
 }
@@ -81,7 +90,7 @@ func FuzzRestore(f *testing.F) {
 	l := busy(3)
 	f.Add(l.AppendState(nil, noon))
 	next := New(Options{Epoch: 8, Devices: meters(2)})
-	if err := next.Restore(l.AppendState(nil, noon)); err != nil {
+	if err := next.Restore(l.AppendState(nil, noon), nil); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(next.AppendState(nil, noon+5)) // with an earlier epoch, and down not counted
@@ -92,11 +101,11 @@ func FuzzRestore(f *testing.F) {
 			state = binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, castagnoli))
 		}
 		l := New(Options{Epoch: 99, Devices: meters(3)})
-		if l.Restore(state) != nil {
+		if l.Restore(state, nil) != nil {
 			return
 		}
 		again := New(Options{Epoch: 100, Devices: meters(3)})
-		if err := again.Restore(l.AppendState(nil, l.Alive())); err != nil {
+		if err := again.Restore(l.AppendState(nil, l.Alive()), nil); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "last slots", again.before, l.before)
