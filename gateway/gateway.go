@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
@@ -27,6 +28,9 @@ type Options struct {
 	Version string
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
+
+	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
+	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
 }
 
 // Gateway is a configured gateway that holds its buffer open.
@@ -39,6 +43,7 @@ type Gateway struct {
 	buffer   *buffer.Buffer
 	adapter  *modbus.Adapter
 	pipeline *pipeline
+	accounts *accounts
 	lanes    forward.Lanes
 	births   *kgo.Client
 	clients  []*kgo.Client // all of them
@@ -99,8 +104,13 @@ func (g *Gateway) prepare() error {
 		return fmt.Errorf("gateway: rules: %w", problems[0])
 	}
 	g.restore(engine)
-	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost)
-	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
+	accounted, index := devices.accounted()
+	g.accounts = newAccounts(account.Options{
+		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
+	}, g.buffer.Events, g.log)
+	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
+	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
+	g.pipeline = newPipeline(engine, g.buffer.Events, writer, index, g.log)
 
 	return g.prepareLanes()
 }
@@ -159,6 +169,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
 		return err
 	}
+	g.accounts.reading(telemetry.MicrosOf(started))
 	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
@@ -187,6 +198,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	evaluator.Wait()
 	stopWriting()
 	writer.Wait()
+	g.accounts.finish(g.buffer.Telemetry)
 	if err := g.lifecycle(telemetry.GatewayStopped, g.committedWithStop()); err != nil {
 		g.log.Error("the stop can't be recorded", "error", err)
 	}
@@ -235,9 +247,11 @@ func (g *Gateway) committedWithStop() []telemetry.Committed {
 
 func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
 	now := telemetry.MicrosOf(time.Now())
-	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: &telemetry.Lifecycle{
-		Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed,
-	}})
+	l := &telemetry.Lifecycle{Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed}
+	if kind == telemetry.GatewayStarted {
+		l.DownSince = g.accounts.downSince()
+	}
+	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
 }
 
 func (g *Gateway) close() {
