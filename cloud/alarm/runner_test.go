@@ -367,7 +367,6 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"bad stream":           {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "x"}}}}, store.CorruptEvent},
 		"too many":             {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "events", "count": uint64(1 << 63)}}}}, store.CorruptEvent},
 		"no loss":              {M{"kind": "samples-lost"}, store.CorruptEvent},
-		"no link":              {M{"kind": "link-changed"}, store.CorruptEvent},
 		"backwards":            {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "events", "seq_first": 2, "seq_last": 1}}, store.CorruptEvent},
 		"a discarded range":    {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "telemetry", "seq_last": 1, "reason": "discarded"}}, store.CorruptEvent},
 		"no account":           {M{"kind": "samples-counted"}, store.CorruptEvent},

@@ -20,6 +20,7 @@ const maxPending = 50 * commitSamples
 
 // maxCommit bounds the samples of one commit when many have waited.
 const maxCommit = 5 * commitSamples
+
 // Ledger counts samples on their way into the buffer. Its state is committed in
 // one transaction with what it has counted, as the state of the telemetry chain.
 type Ledger interface {
