@@ -60,6 +60,14 @@ func (a *accounts) reading(at telemetry.Micros) {
 	a.ledger.CountDown(at)
 }
 
+// placed says when the gateway's boot began, once that is known: what was read
+// since then and counts from the boot gets its quarter-hours.
+func (a *accounts) placed(boot telemetry.Micros) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger.Place(a.now(), boot)
+}
+
 // Count implements buffer.Ledger.
 func (a *accounts) Count(samples []telemetry.Sample, slots []account.Slot) {
 	if len(samples) == 0 && len(slots) == 0 {
