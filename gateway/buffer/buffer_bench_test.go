@@ -184,7 +184,7 @@ func BenchmarkMemory(b *testing.B) {
 		w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
 		var encoder telemetry.Encoder
 		samples := noisySamples(10_000)
-		const groups = 20_000 // 200 million samples
+		const groups = 5000 // 50 million samples
 		var first, most float64
 		for n := range groups {
 			items, err := w.encode(&encoder, nil, samples)
