@@ -42,7 +42,7 @@ type Line struct {
 	Suppressed  uint64            // read, and left out by a deadband
 	NotAcquired uint64            // without a value, not asked for, or never committed
 	Lost        uint64            // committed by the gateway, and then given up
-	OnTheWay    uint64            // committed by the gateway, and neither stored nor given up
+	OnTheWay    uint64            // committed by the gateway, and neither stored nor given up as far as is known
 	Stored      uint64            // samples of any kind, also bad ones and the gateway's own
 	Late        uint64            // of these
 	Reasons     map[Reason]uint64 // all that isn't received or suppressed
@@ -77,7 +77,7 @@ func (l *Line) add(c Counts, v Verdict) {
 		}
 		l.Reasons[reason] += n
 		switch telemetry.LossReason(reason) {
-		case telemetry.LossReason(OnTheWay):
+		case telemetry.LossReason(OnTheWay), telemetry.LossReason(Undetermined):
 			l.OnTheWay += n
 		case telemetry.LostThinned, telemetry.LostBufferFull, telemetry.LostDiskFull, telemetry.LostUnreadable:
 			l.Lost += n
@@ -98,7 +98,8 @@ func (l *Line) show(s State, main Reason) {
 // Letter is one letter for a quarter-hour: c complete, l late, o open, u unknown,
 // x inconsistent, - not configured. One that is incomplete is named by its main
 // reason: b bad, m missed, d gateway down, t thinned, f buffer full, k disk full,
-// r unreadable, g discarded, w on the way, i another.
+// r unreadable, g discarded, w on the way,
+// n on the way or given up, i another.
 func Letter(s State, main Reason) byte {
 	switch s {
 	case Complete:
@@ -121,6 +122,8 @@ func Letter(s State, main Reason) byte {
 		return 'd'
 	case OnTheWay:
 		return 'w'
+	case Undetermined:
+		return 'n'
 	}
 	switch telemetry.LossReason(main) {
 	case telemetry.LostThinned:
@@ -209,6 +212,7 @@ func (b *builder) quarter(q store.Quarter) {
 	account := func(a store.Account) {
 		d := &b.devices[a.Device]
 		d.counts.AddAccount(split(a.Counts, q.Number-a.First, a.Quarters))
+		d.counts.Uncounted = d.counts.Uncounted || a.Uncounted
 		b.counted[d.gateway], b.ever[d.gateway] = true, true
 	}
 	for _, a := range q.Accounts {

@@ -18,6 +18,9 @@ type Account struct {
 	Device          int // index of the devices of the same answer
 	First, Quarters int64
 	Counts          telemetry.DeviceAccount
+	// Uncounted says that numbers of the same epoch were given up of which the
+	// gateway couldn't say whose samples they were.
+	Uncounted bool
 }
 
 // DeviceLoss is how many of a device's samples of a quarter-hour were given up.
@@ -49,8 +52,11 @@ type Quarter struct {
 // order, which keeps nothing of it. All of it is one snapshot.
 func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, begin func([]Device, []Account), each func(Quarter)) error {
 	err := s.scan(ctx, func(t *Tx) error {
-		r := quarterReader{Tx: t, gateway: gateway, devices: map[int64]int{}, bundles: map[int64]int{}}
+		r := quarterReader{Tx: t, gateway: gateway, devices: map[int64]int{}, bundles: map[int64]int{}, uncounted: map[int64]bool{}}
 		list, err := r.readDevices()
+		if err == nil {
+			err = r.readUncounted()
+		}
 		if err != nil {
 			return err
 		}
@@ -81,6 +87,7 @@ type quarterReader struct {
 	*Tx
 	gateway          string
 	devices, bundles map[int64]int
+	uncounted        map[int64]bool // by sequence
 }
 
 func (r *quarterReader) readDevices() ([]Device, error) {
@@ -110,6 +117,15 @@ func (r *quarterReader) readDevices() ([]Device, error) {
 	return list, err
 }
 
+func (r *quarterReader) readUncounted() error {
+	return r.Each(func(rows *sql.Rows) error {
+		var sequence int64
+		err := rows.Scan(&sequence)
+		r.uncounted[sequence] = true
+		return err
+	}, `SELECT DISTINCT sequence FROM declared_loss WHERE NOT counted`)
+}
+
 // of limits a query to the gateway's devices, if one was asked for.
 func (r *quarterReader) of(column, ids string) (string, []any) {
 	if r.gateway == "" {
@@ -127,17 +143,17 @@ func (r *quarterReader) accounts(list []Account, where string, args ...any) ([]A
 	limit, more := r.of("device", deviceIDs)
 	err := r.Each(func(rows *sql.Rows) error {
 		var a Account
-		var device int64
+		var device, sequence int64
 		var bad sql.RawBytes
 		c := &a.Counts
-		err := rows.Scan(&device, &a.First, &a.Quarters, &c.Scheduled, &c.Read, &c.Suppressed, &bad, &c.Missed, &c.Down, &c.Delivered)
+		err := rows.Scan(&device, &sequence, &a.First, &a.Quarters, &c.Scheduled, &c.Read, &c.Suppressed, &bad, &c.Missed, &c.Down, &c.Delivered)
 		if err == nil && len(bad) > 0 {
 			err = json.Unmarshal(bad, &c.Bad)
 		}
-		a.Device = r.devices[device]
+		a.Device, a.Uncounted = r.devices[device], r.uncounted[sequence]
 		list = append(list, a)
 		return err
-	}, `SELECT device, quarter, quarters, scheduled, had_value, suppressed, bad, missed, down, delivered FROM account WHERE `+where+limit,
+	}, `SELECT device, sequence, quarter, quarters, scheduled, had_value, suppressed, bad, missed, down, delivered FROM account WHERE `+where+limit,
 		append(args, more...)...)
 	return list, err
 }

@@ -32,8 +32,12 @@ CREATE TABLE account (
 ) WITHOUT ROWID;
 CREATE INDEX account_long ON account (quarter) WHERE quarters > 1;
 
--- How many of a device's samples of a quarter a declared loss cost. Discarded
--- samples had no sequence numbers: both are 0.
+-- Whether the gateway has said whose samples a loss cost.
+ALTER TABLE declared_loss ADD COLUMN counted BOOLEAN NOT NULL DEFAULT FALSE;
+
+-- How many of a device's samples of a quarter a declared loss cost. The same
+-- numbers may be thinned several times, each time for others of their samples.
+-- Discarded samples had no sequence numbers: both are 0.
 CREATE TABLE device_loss (
     quarter   BIGINT NOT NULL,
     device    BIGINT NOT NULL REFERENCES device (id),
@@ -42,7 +46,7 @@ CREATE TABLE device_loss (
     seq_first BIGINT NOT NULL,
     seq_last  BIGINT NOT NULL,
     samples   BIGINT NOT NULL,
-    PRIMARY KEY (quarter, device, reason, sequence, seq_first, seq_last)
+    PRIMARY KEY (quarter, device, reason, sequence, seq_first, seq_last, samples)
 ) WITHOUT ROWID;
 
 -- How many samples of a bundle are stored, and how many of these came late.
@@ -72,6 +76,7 @@ CREATE TABLE link_change (
 DROP TABLE link_change;
 DROP TABLE received;
 DROP TABLE device_loss;
+ALTER TABLE declared_loss DROP COLUMN counted;
 DROP TABLE account;
 DROP INDEX series_first;
 DROP TABLE device;
