@@ -26,10 +26,7 @@ type batch struct {
 	stats       Stats
 }
 
-type (
-	chunkKey   struct{ bundle, minute int64 }
-	quarterKey struct{ bundle, quarter int64 }
-)
+type chunkKey struct{ bundle, minute int64 }
 
 func newBatch() *batch {
 	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}}
@@ -110,6 +107,8 @@ type encoded struct {
 // may leave between two commits. What waits for the log, or for its signal
 // table, is late by it, and so is what a device stamped in the past.
 const LateAfter = 2 * 60 * 1_000_000
+
+type quarterKey struct{ bundle, quarter int64 }
 
 // encode makes what is stored at the instant now.
 func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples, now telemetry.Micros) (encoded, error) {

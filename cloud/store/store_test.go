@@ -76,7 +76,7 @@ func TestRefusesADatabaseOfANewerProgram(t *testing.T) {
 	}
 	s.Close()
 	_, err := Open(t.Context(), Config{Path: path})
-	if err == nil || !strings.Contains(err.Error(), "version 97") || !strings.Contains(err.Error(), "up to version") || !strings.Contains(err.Error(), path) {
+	if err == nil || !strings.Contains(err.Error(), "version 97") || !strings.Contains(err.Error(), "up to version ") || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v", err)
 	}
 }
