@@ -156,16 +156,16 @@ function answer(report: Completeness, day: string): string[] {
     lines.push(t("completeness.complete", { day, done, total, n }));
   } else if (incomplete > 0) {
     lines.push(t("completeness.incomplete", { day, n: incomplete, total, expected: summary.expected, missing: missingOf(summary) }));
-  } else if (unknown + inconsistent === 0 && done > 0) {
-    lines.push(t("completeness.soFar", { day, done, total, n }));
-  } else if (done + unknown + inconsistent === 0) {
-    lines.push(t("completeness.nothingYet", { day }));
+  } else if (unknown + inconsistent > 0) {
+    lines.push(t("completeness.notKnown", { day, done, total }));
+  } else {
+    lines.push(done > 0 ? t("completeness.soFar", { day, done, total, n }) : t("completeness.nothingYet", { day }));
   }
   if (inconsistent > 0) {
     lines.push(t("completeness.inconsistent", { n: inconsistent }));
   }
   if (unknown > 0) {
-    lines.push(t("completeness.unknown", { n: unknown, total }));
+    lines.push(t("completeness.unknown", { n: unknown }));
   }
   if (open > 0) {
     lines.push(t("completeness.notYet", { n: open }));
