@@ -31,7 +31,7 @@ type Tally struct {
 	Stored      uint64         `json:"stored" doc:"Samples of any kind, also bad ones and the gateway's own"`
 	Late        uint64         `json:"late" doc:"Of those stored, the ones stored more than two minutes after their time"`
 	Reasons     []Reason       `json:"reasons" doc:"All that isn't received or suppressed, most first"`
-	States      map[string]int `json:"states" doc:"Quarter-hours by state: complete, late (complete, but some came late), incomplete, open (not over, or its account isn't due), unknown (no account), inconsistent (the counts contradict each other), not-configured"`
+	States      map[string]int `json:"states" doc:"Quarter-hours by state: complete, late (complete, but some came late), incomplete, open (not over, or its account isn't due), unknown (no account), inconsistent (the counts contradict each other), not-configured (at that time, or before the gateway's first start)"`
 	Quarters    string         `json:"quarters" doc:"A letter for each quarter-hour: c complete, l late, o open, u unknown, x inconsistent, - not configured. One that is incomplete is named by its main reason: b bad, m missed, d gateway down, t thinned, f buffer full, k disk full, r unreadable, g discarded, w on the way, n on the way or given up, i another"`
 }
 

@@ -178,6 +178,7 @@ type builder struct {
 	devices  []device
 	gateways int
 	long     []store.Account
+	began    []int64  // by gateway: the quarter-hour of its first start, 0 if that isn't known
 	counted  []bool   // by gateway: whether the quarter-hour in hand has an account of it
 	ever     []bool   // by gateway: whether any has
 	main     []Reason // of each quarter-hour, over all devices
@@ -192,12 +193,14 @@ type device struct {
 	line    Line
 }
 
-func (b *builder) begin(list []store.Device, long []store.Account) {
-	b.long = long
+func (b *builder) begin(scope store.Scope) {
+	list := scope.Devices
+	b.long = scope.Long
 	b.devices = make([]device, len(list))
 	for i, d := range list {
 		if i == 0 || d.Gateway != list[i-1].Gateway {
 			b.gateways++
+			b.began = append(b.began, store.QuarterNumber(scope.Began[d.Gateway]))
 		}
 		b.devices[i] = device{gateway: b.gateways - 1, wanted: b.query.Device == "" || b.query.Device == d.Name, line: Line{Device: d}}
 	}
@@ -240,7 +243,7 @@ func (b *builder) quarter(q store.Quarter) {
 			continue
 		}
 		v := Judge(d.counts, over, due)
-		if d.counts.Accounts == 0 && d.counts.Received == 0 && b.counted[d.gateway] {
+		if d.counts.Accounts == 0 && d.counts.Received == 0 && (b.counted[d.gateway] || q.Number < b.began[d.gateway]) {
 			v.State = NotAsked
 		}
 		d.known = d.known || d.counts.Accounts > 0 || d.counts.Received > 0

@@ -288,6 +288,30 @@ func TestNoAccountIsUnknown(t *testing.T) {
 	}
 }
 
+// Nothing was expected of a gateway before it first started.
+func TestBeforeTheFirstStart(t *testing.T) {
+	w := newWorld(t, "a")
+	w.received(3, "a", 900, 0)
+	w.counted(3, "a", 900)
+	if r := w.ask(4); letters(r) != "a uuuc" || r.Complete() {
+		t.Errorf("start unknown: %s", letters(r))
+	}
+	w.write(func(t *store.Tx) error { return t.FirstStart("gw", begin+2*quarter+1) })
+	if r := w.ask(4); letters(r) != "a --uc" || r.Complete() {
+		t.Errorf("%s", letters(r))
+	}
+	w.counted(2, "a", 900)
+	w.received(2, "a", 900, 0)
+	w.received(0, "a", 1, 0) // a device's own time
+	if r := w.ask(4); letters(r) != "a u-cc" {
+		t.Errorf("%s", letters(r))
+	}
+	w.received(0, "a", -1, 0)
+	if r := w.ask(4); letters(r) != "a --cc" || !r.Complete() {
+		t.Errorf("%s", letters(r))
+	}
+}
+
 func TestAccountsTakeTheirTime(t *testing.T) {
 	w := newWorld(t, "a")
 	w.received(0, "a", 900, 0)

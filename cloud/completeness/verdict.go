@@ -22,7 +22,7 @@ const (
 	Open         State = "open"           // the quarter-hour isn't over, or its account isn't due yet
 	Unknown      State = "unknown"        // there is no account
 	Inconsistent State = "inconsistent"   // the counts contradict each other
-	NotAsked     State = "not-configured" // the gateway's accounts don't have the device
+	NotAsked     State = "not-configured" // the gateway's accounts don't have the device, or it was before its first start
 )
 
 // severity orders states: of several devices the worst one counts.

@@ -45,27 +45,34 @@ type Quarter struct {
 	Received []DeviceReceived
 }
 
+// Scope is what is known beside single quarter-hours.
+type Scope struct {
+	Devices []Device                    // by gateway and name
+	Long    []Account                   // of several quarter-hours, that reach into the range
+	Began   map[string]telemetry.Micros // when a gateway first started, as far as that is known
+}
+
 // Quarters reads what is known of a gateway's devices, or of those of all if it
-// is empty, in the quarter-hours from from up to and without to. First it calls
-// begin with the devices, by gateway and name, and with the accounts of several
-// quarter-hours that reach into the range; then each with every quarter-hour in
-// order, which keeps nothing of it. All of it is one snapshot.
-func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, begin func([]Device, []Account), each func(Quarter)) error {
+// is empty, in the quarter-hours from from up to and without to. It calls begin
+// once, and then each with every quarter-hour in order, which keeps nothing of
+// it. All of it is one snapshot.
+func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, begin func(Scope), each func(Quarter)) error {
 	err := s.scan(ctx, func(t *Tx) error {
 		r := quarterReader{Tx: t, gateway: gateway, devices: map[int64]int{}, bundles: map[int64]int{}, uncounted: map[int64]bool{}}
-		list, err := r.readDevices()
+		scope := Scope{Began: map[string]telemetry.Micros{}}
+		err := r.readDevices(&scope)
 		if err == nil {
 			err = r.readUncounted()
 		}
 		if err != nil {
 			return err
 		}
-		long, err := r.accounts(nil, `quarters > 1 AND quarter > ? AND quarter < ? AND quarter + quarters > ?`,
+		scope.Long, err = r.accounts(nil, `quarters > 1 AND quarter > ? AND quarter < ? AND quarter + quarters > ?`,
 			from-int64(LongestAccount/telemetry.Quarter), to, from)
 		if err != nil {
 			return err
 		}
-		begin(list, long)
+		begin(scope)
 		var q Quarter
 		for q.Number = from; q.Number < to; q.Number++ {
 			if err := r.read(&q); err != nil {
@@ -90,8 +97,18 @@ type quarterReader struct {
 	uncounted        map[int64]bool // by sequence
 }
 
-func (r *quarterReader) readDevices() ([]Device, error) {
-	var list []Device
+func (r *quarterReader) readDevices(scope *Scope) error {
+	err := r.Each(func(rows *sql.Rows) error {
+		var gateway string
+		var at telemetry.Micros
+		err := rows.Scan(&gateway, &at)
+		scope.Began[gateway] = at
+		return err
+	}, `SELECT id, first_start FROM gateway WHERE first_start IS NOT NULL`)
+	if err != nil {
+		return err
+	}
+	list := scope.Devices
 	bySeries := func(rows *sql.Rows) error {
 		var d Device
 		var id int64
@@ -109,12 +126,14 @@ func (r *quarterReader) readDevices() ([]Device, error) {
 	}
 	const order = ` ORDER BY 1, 2`
 	if r.gateway == "" {
-		return list, r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device
+		err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device
 			UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle`+order)
-	}
-	err := r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device WHERE gateway = ?
+	} else {
+		err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device WHERE gateway = ?
 		UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle AND gateway = ?`+order, r.gateway, r.gateway)
-	return list, err
+	}
+	scope.Devices = list
+	return err
 }
 
 func (r *quarterReader) readUncounted() error {

@@ -1,6 +1,9 @@
 -- A quarter is a quarter-hour of UTC, counted from 1970-01-01.
 
 -- +goose Up
+-- When a gateway's first process started: nothing was expected of it before.
+ALTER TABLE gateway ADD COLUMN first_start BIGINT;
+
 -- A device as accounts and losses name it: they may come before any birth.
 CREATE TABLE device (
     id      INTEGER PRIMARY KEY,
@@ -80,3 +83,4 @@ ALTER TABLE declared_loss DROP COLUMN counted;
 DROP TABLE account;
 DROP INDEX series_first;
 DROP TABLE device;
+ALTER TABLE gateway DROP COLUMN first_start;

@@ -143,12 +143,13 @@ function trouble(d: { states: Partial<Record<QuarterState, number>> }): number {
 }
 
 function answer(report: Completeness, day: string): string[] {
-  const { summary, quarter_hours: total } = report;
+  const { summary } = report;
   const n = report.devices?.length ?? 0;
   if (n === 0) {
     return [t("completeness.nothing", { day })];
   }
   const count = (s: QuarterState) => summary.states[s] ?? 0;
+  const total = report.quarter_hours - count("not-configured");
   const done = count("complete") + count("late");
   const [incomplete, unknown, inconsistent, open] = [count("incomplete"), count("unknown"), count("inconsistent"), count("open")];
   const lines: string[] = [];
