@@ -131,7 +131,7 @@ func BenchmarkThin(b *testing.B) {
 				if _, err := buffer.Table().Define(definitions); err != nil {
 					b.Fatal(err)
 				}
-				w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+				w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
 				var encoder telemetry.Encoder
 				samples := noisySamples(blockSamples)
 				for range blocks {
