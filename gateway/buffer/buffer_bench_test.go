@@ -181,7 +181,7 @@ func BenchmarkMemory(b *testing.B) {
 		if _, err := buffer.Table().Define(definitions); err != nil {
 			b.Fatal(err)
 		}
-		w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+		w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
 		var encoder telemetry.Encoder
 		samples := noisySamples(10_000)
 		const groups = 5000 // 50 million samples
