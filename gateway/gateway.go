@@ -12,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/forward"
+	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
@@ -26,6 +28,9 @@ type Options struct {
 	Version string
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
+
+	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
+	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
 }
 
 // Gateway is a configured gateway that holds its buffer open.
@@ -34,9 +39,11 @@ type Gateway struct {
 	options Options
 	log     *slog.Logger
 
+	identity *identity.Identity
 	buffer   *buffer.Buffer
 	adapter  *modbus.Adapter
 	pipeline *pipeline
+	accounts *accounts
 	lanes    forward.Lanes
 	births   *kgo.Client
 	clients  []*kgo.Client // all of them
@@ -46,15 +53,18 @@ type Gateway struct {
 // the last records. What isn't acknowledged by then stays in the buffer.
 const drainTime = 5 * time.Second
 
-// New opens the buffer and prepares everything that can fail because of the
-// configuration.
+// New reads the gateway's key, or makes it at the first start, opens the buffer
+// and prepares everything that can fail because of the configuration.
 func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	g := &Gateway{config: config, options: o, log: o.Log.With("gateway", config.Gateway.ID)}
+	if err := g.identify(); err != nil {
+		return nil, err
+	}
 	var err error
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
 		MaxSize: int64(config.Buffer.MaxSize), ReserveForEvents: int64(config.Buffer.ReserveForEvents),
-		Damaged: g.declareDamage, Log: g.log,
+		Sign: g.identity.Sign, Damaged: g.declareDamage, Log: g.log,
 	})
 	if err != nil {
 		return nil, err
@@ -64,6 +74,20 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	return g, nil
+}
+
+func (g *Gateway) identify() error {
+	path := g.config.Gateway.Key.In(g.options.Dir)
+	i, made, err := identity.Open(path, g.config.Gateway.ID)
+	if err != nil {
+		return err
+	}
+	if made {
+		g.log.Warn("a key was made for this gateway; the cloud takes nothing from it until that is enrolled there",
+			"path", path, "key_id", i.KeyID(), "public_key", record.FormatPublicKey(i.PublicKey()))
+	}
+	g.identity = i
+	return nil
 }
 
 func (g *Gateway) prepare() error {
@@ -81,8 +105,13 @@ func (g *Gateway) prepare() error {
 		return fmt.Errorf("gateway: rules: %w", problems[0])
 	}
 	g.restore(engine)
-	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost)
-	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
+	accounted, index := devices.accounted()
+	g.accounts = newAccounts(account.Options{
+		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
+	}, g.buffer.Events, g.log)
+	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
+	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
+	g.pipeline = newPipeline(engine, g.buffer.Events, writer, index, g.log)
 
 	return g.prepareLanes()
 }
@@ -147,7 +176,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
 		return err
 	}
-	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices))
+	g.accounts.reading(telemetry.MicrosOf(started))
+	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
 	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
@@ -175,6 +205,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	evaluator.Wait()
 	stopWriting()
 	writer.Wait()
+	g.accounts.finish(g.buffer.Telemetry)
 	if err := g.lifecycle(telemetry.GatewayStopped, g.committedWithStop()); err != nil {
 		g.log.Error("the stop can't be recorded", "error", err)
 	}
@@ -207,7 +238,7 @@ func (g *Gateway) sendBirth(ctx context.Context) error {
 	return forward.Births(ctx, g.births, topics.Births(), record.Birth{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
 		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
-	}, g.log)
+	}, g.identity.SignBirth, g.log)
 }
 
 // committedWithStop counts the stop event that is about to be committed.
@@ -223,9 +254,11 @@ func (g *Gateway) committedWithStop() []telemetry.Committed {
 
 func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
 	now := telemetry.MicrosOf(time.Now())
-	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: &telemetry.Lifecycle{
-		Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed,
-	}})
+	l := &telemetry.Lifecycle{Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed}
+	if kind == telemetry.GatewayStarted {
+		l.DownSince = g.accounts.downSince()
+	}
+	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
 }
 
 func (g *Gateway) close() {

@@ -28,11 +28,15 @@ import (
 var quiet = slog.New(slog.DiscardHandler)
 
 // volts is a meter that reads the same voltage on every phase.
-type volts struct{ atomic.Uint32 }
+type volts struct {
+	atomic.Uint32
+	answers atomic.Uint32
+}
 
 func (v *volts) set(u float32) { v.Store(math.Float32bits(u)) }
 
 func (v *volts) Read(_ simulated.Table, _, quantity int, dst []byte) simulated.Exception {
+	v.answers.Add(1)
 	for i := 0; i+1 < quantity; i += 2 {
 		binary.BigEndian.PutUint32(dst[2*i:], v.Load())
 	}
@@ -44,6 +48,8 @@ type bench struct {
 	meter   *volts
 	cluster *kfake.Cluster
 	config  gatewayconfig.Config
+	quarter telemetry.Micros
+	settle  telemetry.Micros
 }
 
 func newBench(t *testing.T) *bench {
@@ -92,7 +98,7 @@ rules:
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, quarter: b.quarter, settle: b.settle})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -117,6 +123,7 @@ func (b *bench) run() (stop func() []telemetry.Committed) {
 // log is what a gateway has written to the log.
 type log struct {
 	samples uint64
+	times   []telemetry.Micros // of the samples
 	events  []telemetry.Event
 	births  []record.Birth
 }
@@ -133,6 +140,7 @@ func (b *bench) read(done func(log) bool) log {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
 	defer cancel()
 	var l log
+	var decoder telemetry.Decoder
 	for !done(l) {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -157,6 +165,13 @@ func (b *bench) read(done func(log) bool) log {
 			}
 			if rec.Stream == record.Telemetry {
 				l.samples += rec.Count()
+				_, samples, err := decoder.Block(rec.Payload, nil)
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				for _, s := range samples {
+					l.times = append(l.times, s.Time)
+				}
 				return
 			}
 			var e telemetry.Event
@@ -301,7 +316,7 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	p := newPipeline(nil, nil, nil, quiet)
+	p := newPipeline(nil, nil, nil, nil, quiet)
 	batch := adapters.Batch{Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)

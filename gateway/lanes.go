@@ -18,7 +18,7 @@ func (g *Gateway) prepareLanes() (err error) {
 	}
 	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	lane := func(name string, chain *buffer.Chain, topic string) forward.Options {
-		o := forward.Options{Chain: chain, Topic: topic, Link: forward.NewLink(name, g.linkChanged, g.log), Log: g.log}
+		o := forward.Options{Chain: chain, Topic: topic, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: g.identity.Prepare, Log: g.log}
 		if err == nil {
 			o.Client, err = g.client(o.Link)
 		}

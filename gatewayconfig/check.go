@@ -36,6 +36,9 @@ func newChecker(f *configfile.File, c *Config) checker {
 func (k checker) check() {
 	c := k.config
 	k.fleetName("gateway.id", c.Gateway.ID)
+	if k.Has("gateway.key") && c.Gateway.Key == "" {
+		k.Errorf("gateway.key", "empty, expected the name of a file")
+	}
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
 	c.Forward.Kafka.Validate(k.File, "forward.kafka")

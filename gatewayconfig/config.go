@@ -47,6 +47,12 @@ type Gateway struct {
 	// in the buffer. Example: north-gw1.
 	ID string `yaml:"id,required"`
 
+	// The file with the private key that the gateway signs with, readable by its
+	// user alone. It is made if it is missing; busbar-gateway key prints what the
+	// cloud has to know of it. Default: gateway.key in the directory of buffer.
+	// Example: /var/lib/busbar/gateway.key.
+	Key configfile.Path `yaml:"key"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 

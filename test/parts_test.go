@@ -68,6 +68,7 @@ func newSite(t *testing.T, broker string, faults string) site {
 	write(t, s.dir, "sim.yaml", fmt.Sprintf(twoMeters, s.meters[0], s.meters[1])+faults)
 	write(t, s.dir, "gateway.yaml", fmt.Sprintf(gatewayYAML, s.broker, s.status, s.meters[0], s.meters[1]))
 	write(t, s.dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog: %s\nstore: {path: cloud.db}\n", s.console, log))
+	enrol(t, s.dir)
 	return s
 }
 
@@ -176,7 +177,7 @@ func (s site) awaitComplete(t *testing.T) gatewayState {
 func TestPartsAgainstRealKafka(t *testing.T) {
 	t.Parallel()
 	cluster, prefix := kafka.SharedWithoutTopics(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	edge := must(cluster.Gateway(ctx, prefix, "north-gw1"))(t)
 	cloud := must(cluster.Cloud(ctx, prefix))(t)

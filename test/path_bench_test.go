@@ -275,6 +275,7 @@ func BenchmarkAlarmLatency(b *testing.B) {
 	dir, status, console, broker := b.TempDir(), freeAddress(b), freeAddress(b), freeAddress(b)
 	write(b, dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog: {embedded: {listen: %q, path: log}}\nstore: {path: cloud.db}\n", console, broker))
 	write(b, dir, "gateway.yaml", benchConfig(broker, status, addresses, 200*time.Millisecond, interruptionRule+"\n    for: 0s\n    keep_firing_for: 0s"))
+	enrol(b, dir)
 	start(b, dir, "busbar-cloud", "run", "--config", "cloud.yaml", "--log-level", "error")
 	start(b, dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")
 	await(b, "the gateway and the cloud run", 30*time.Second, func() bool { return reachable(status) && reachable(console) })

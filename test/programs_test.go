@@ -169,6 +169,32 @@ func call(t testing.TB, dir, name string, args ...string) (stdout, stderr string
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
+// enrol lets the gateway of gateway.yaml in dir write to the cloud of cloud.yaml
+// beside it, as its operators do.
+func enrol(t testing.TB, dir string) {
+	t.Helper()
+	key := gatewayKey(t, dir)
+	if _, errs, code := call(t, dir, "busbar-cloud", "gateway", "enrol", "--config", "cloud.yaml", key["gateway"], key["public_key"]); code != 0 {
+		t.Fatalf("enrol %v: exit code %d: %s", key, code, errs)
+	}
+}
+
+// gatewayKey is what the gateway's program says of its key, by name.
+func gatewayKey(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	out, errs, code := call(t, dir, "busbar-gateway", "key", "--config", "gateway.yaml")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(out) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			values[name] = value
+		}
+	}
+	return values
+}
+
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

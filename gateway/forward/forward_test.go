@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"io"
 	"log/slog"
@@ -330,10 +331,12 @@ func TestRecordsArePrepared(t *testing.T) {
 func TestBirthsAreSplitAndKeyed(t *testing.T) {
 	r := newRig(t, 0)
 	birth := record.Birth{Gateway: "gw", Table: "00000000000000ab", Version: 7}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	sign := func(logKey, value []byte) record.Seal { return record.SignBirth(key, logKey, value) }
 	for i := range record.SignalsPerBirth + 1 {
 		birth.Signals = append(birth.Signals, telemetry.Signal{ID: telemetry.SignalID(i + 1), Device: "d", Name: "n"})
 	}
-	if err := Births(t.Context(), r.client(ClientOptions(nil)...), topics.Births(), birth, quiet); err != nil {
+	if err := Births(t.Context(), r.client(ClientOptions(nil)...), topics.Births(), birth, sign, quiet); err != nil {
 		t.Fatal(err)
 	}
 	c := r.client(kgo.ConsumeTopics(topics.Births()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -343,7 +346,16 @@ func TestBirthsAreSplitAndKeyed(t *testing.T) {
 		if err := fetches.Err(); err != nil {
 			t.Fatal(err)
 		}
-		fetches.EachRecord(func(k *kgo.Record) { keys = append(keys, string(k.Key)) })
+		fetches.EachRecord(func(k *kgo.Record) {
+			keys = append(keys, string(k.Key))
+			var headers []record.Header
+			for _, h := range k.Headers {
+				headers = append(headers, record.Header(h))
+			}
+			if seal, err := record.ParseSeal(headers); err != nil || !seal.VerifyBirth(key.Public().(ed25519.PublicKey), k.Key, k.Value) {
+				t.Errorf("birth %s isn't signed: %v", k.Key, err)
+			}
+		})
 	}
 	slices.Sort(keys)
 	if want := []string{"gw/00000000000000ab/7/0", "gw/00000000000000ab/7/1"}; !slices.Equal(keys, want) {
