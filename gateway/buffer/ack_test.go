@@ -230,3 +230,32 @@ func TestFreshAndBackfillReadersShareAChain(t *testing.T) {
 		t.Errorf("acknowledged records are handed out again: %v, %v", numbers(got), err)
 	}
 }
+
+// The first segment is begun by the first commit, and few files are open however
+// many there are.
+func TestFilesAreOpenedLazily(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 64<<10)
+	if files, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(files) != 0 {
+		t.Errorf("an open buffer without records has files %v", files)
+	}
+	fill(t, b, 8)
+	b.Close()
+	b = open(t, dir, 64<<10)
+	defer b.Close()
+	readAll(t, b.Telemetry, 0)
+	commit(t, b.Telemetry, 1)
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []string
+	for _, fd := range fds {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); filepath.Dir(filepath.Dir(to)) == dir {
+			held = append(held, to)
+		}
+	}
+	if len(held) != 1 {
+		t.Errorf("open: %v, want the one that is being written", held)
+	}
+}
