@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -258,4 +259,23 @@ func TestFilesAreOpenedLazily(t *testing.T) {
 	if len(held) != 1 {
 		t.Errorf("open: %v, want the one that is being written", held)
 	}
+}
+
+// Whatever is in meta.db for a stream, it is a mark or none.
+func FuzzMark(f *testing.F) {
+	f.Add(mark{done: ranges{{1, 5}, {7, 9}}, epoch: 3, committed: 8}.append(nil))
+	f.Add(make([]byte, 24))
+	f.Add(make([]byte, 40))
+	f.Add(bytes.Repeat([]byte{0xff}, 40))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := markIn(b)
+		for i, s := range m.done {
+			if s.first == 0 || s.first > s.last || s.last > farthest || i > 0 && s.first <= m.done[i-1].last+1 {
+				t.Fatalf("%+v", m)
+			}
+		}
+		if again := markIn(m.append(nil)); !again.equal(m) {
+			t.Fatalf("%+v, written and read %+v", m, again)
+		}
+	})
 }
