@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -229,4 +230,52 @@ func TestFreshAndBackfillReadersShareAChain(t *testing.T) {
 	if got, err := fresh.Read(start, Newest, 1<<20); err != nil || len(got) != 0 {
 		t.Errorf("acknowledged records are handed out again: %v, %v", numbers(got), err)
 	}
+}
+
+// The first segment is begun by the first commit, and few files are open however
+// many there are.
+func TestFilesAreOpenedLazily(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 64<<10)
+	if files, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(files) != 0 {
+		t.Errorf("an open buffer without records has files %v", files)
+	}
+	fill(t, b, 8)
+	b.Close()
+	b = open(t, dir, 64<<10)
+	defer b.Close()
+	readAll(t, b.Telemetry, 0)
+	commit(t, b.Telemetry, 1)
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []string
+	for _, fd := range fds {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); filepath.Dir(filepath.Dir(to)) == dir {
+			held = append(held, to)
+		}
+	}
+	if len(held) != 1 {
+		t.Errorf("open: %v, want the one that is being written", held)
+	}
+}
+
+// Whatever is in meta.db for a stream, it is a mark or none.
+func FuzzMark(f *testing.F) {
+	f.Add(mark{done: ranges{{1, 5}, {7, 9}}, epoch: 3, committed: 8}.append(nil))
+	f.Add(make([]byte, 24))
+	f.Add(make([]byte, 40))
+	f.Add(bytes.Repeat([]byte{0xff}, 40))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := markIn(b)
+		for i, s := range m.done {
+			if s.first == 0 || s.first > s.last || s.last > farthest || i > 0 && s.first <= m.done[i-1].last+1 {
+				t.Fatalf("%+v", m)
+			}
+		}
+		if again := markIn(m.append(nil)); !again.equal(m) {
+			t.Fatalf("%+v, written and read %+v", m, again)
+		}
+	})
 }

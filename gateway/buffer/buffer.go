@@ -104,16 +104,21 @@ func (m mark) append(b []byte) []byte {
 // markIn reads what append wrote, and version 1, which had no spans. Bytes that
 // are neither are no mark: what is on disk is then sent again.
 func markIn(v []byte) (m mark) {
-	if len(v) < 24 || len(v)%16 != 8 {
+	if len(v) < 24 || len(v)%16 != 8 || positionOf(v) > farthest {
 		return m
 	}
 	m.done.add(1, positionOf(v))
 	m.epoch, m.committed = record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:])
 	for v = v[24:]; len(v) > 0; v = v[16:] {
-		m.done.add(max(1, positionOf(v)), positionOf(v[8:]))
+		if last := positionOf(v[8:]); last <= farthest {
+			m.done.add(max(1, positionOf(v)), last)
+		}
 	}
 	return m
 }
+
+// farthest is beyond every position that a chain can come to.
+const farthest Position = 1 << 62
 
 var (
 	bucketMeta    = []byte("meta")

@@ -258,3 +258,33 @@ func TestDamageIsTold(t *testing.T) {
 		t.Errorf("told %+v", told)
 	}
 }
+
+// While the disk takes a telemetry commit for as long as it likes, events are
+// committed, records read and acknowledged, and figures told.
+func TestSlowCommitHoldsUpNothingElse(t *testing.T) {
+	b := open(t, t.TempDir(), 0)
+	defer b.Close()
+	commit(t, b.Telemetry, 1, 2)
+	b.Telemetry.commits.Lock() // as a commit does while it waits for the disk
+	defer b.Telemetry.commits.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		commit(t, b.Events, 1)
+		if got := readAll(t, b.Telemetry, 0); len(got) != 2 {
+			t.Errorf("%d records", len(got))
+		}
+		if err := b.Telemetry.Acknowledge(1, 1); err != nil {
+			t.Error(err)
+		}
+		b.Report()
+		w := b.NewWriter(time.Second, nil)
+		w.Add(make([]telemetry.Sample, 5))
+		w.keepBooks()
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("something waits for the telemetry commit")
+	}
+}

@@ -229,12 +229,12 @@ func TestDirectoryNeverExceedsItsSize(t *testing.T) {
 		t.Run(fmt.Sprintf("thinned ahead %v", ahead), func(t *testing.T) {
 			k := newTank(t)
 			state := make([]byte, 20_000)
-			for i := range 1000 {
+			for i := range 600 {
 				k.commit(10_000, state)
 				if ahead {
 					k.thin()
 				}
-				if i%300 == 299 {
+				if i%200 == 199 {
 					if err := k.b.Close(); err != nil {
 						t.Fatal(err)
 					}

@@ -174,7 +174,7 @@ type putting struct {
 // A thinned record has about so many samples, and a transaction so many bytes.
 const (
 	thinnedSamples = 2 * commitSamples
-	thinnedWrite   = 1 << 20
+	thinnedWrite   = 256 << 10
 )
 
 func (w *thinned) write(ctx context.Context) error {
