@@ -62,6 +62,8 @@ type split struct {
 	// What fresh has in hand was read then. From the start until it has begun, that
 	// is all there is.
 	read time.Time
+	// Fresh hands over as soon as nothing is under way.
+	leaving bool
 }
 
 func newSplit(chain *buffer.Chain, stale time.Duration) *split {
@@ -78,7 +80,7 @@ func (s *split) behind() bool {
 	if s.acked >= s.known {
 		s.known, s.noted = s.chain.End(), time.Now()
 	}
-	return s.acked < s.known && time.Since(s.noted) > s.stale || !s.read.IsZero() && time.Since(s.read) > s.stale
+	return s.leaving || s.acked < s.known && time.Since(s.noted) > s.stale || !s.read.IsZero() && time.Since(s.read) > s.stale
 }
 
 // handOver leaves to backfill all but the newest record.
@@ -86,7 +88,7 @@ func (s *split) handOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.chain.End()
-	s.known, s.noted, s.read = end, time.Now(), time.Time{}
+	s.known, s.noted, s.read, s.leaving = end, time.Now(), time.Time{}, false
 	if end <= s.acked+1 {
 		return
 	}
@@ -94,6 +96,14 @@ func (s *split) handOver() {
 	s.acked = s.at
 	close(s.moved)
 	s.moved = make(chan struct{})
+}
+
+// leave decides that fresh hands over, whatever is acknowledged before it can.
+func (s *split) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	return errMoved
 }
 
 func (s *split) inHand(since time.Time) {
@@ -138,7 +148,7 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 		}
 		f.inHand(time.Time{})
 		if f.behind() {
-			return nil, errMoved
+			return nil, f.leave()
 		}
 		f.inHand(time.Now())
 		end := f.chain.End()
@@ -157,7 +167,7 @@ func (f fresh) admit(ctx context.Context, w *window, bytes int) error {
 		return s.records == 0 || s.records < mostFresh && s.bytes+bytes <= freshBytes && time.Since(s.oldest) < f.longest
 	})
 	if err == nil && f.behind() {
-		return errMoved
+		return f.leave()
 	}
 	return err
 }
