@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/status"
 )
 
@@ -36,7 +37,7 @@ func (g source) reportBuffer(r *status.Report) {
 	switch waiting := g.buffer.Telemetry.Stats().Waiting; {
 	case kept.Thinning:
 		r.Problems = append(r.Problems, "the buffer is nearly full; the oldest telemetry is thinned, then given up, and each loss is recorded")
-	case kept.Left >= 0 && kept.Left < shortOfRoom && waiting > 0 && !linked(r.Streams):
+	case kept.Left >= 0 && kept.Left < shortOfRoom && waiting > 0 && !linked(r.Lanes):
 		r.Problems = append(r.Problems, fmt.Sprintf("the buffer lasts %s more before telemetry is thinned", kept.Left.Round(time.Minute)))
 	}
 	if since := r.Buffer.FailingSince; !since.IsZero() {
@@ -44,9 +45,9 @@ func (g source) reportBuffer(r *status.Report) {
 	}
 }
 
-func linked(streams []status.Stream) bool {
-	for _, s := range streams {
-		if !s.Linked {
+func linked(lanes []status.Lane) bool {
+	for _, l := range lanes {
+		if l.State == string(forward.Down) {
 			return false
 		}
 	}

@@ -44,7 +44,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.Run(fmt.Sprintf("group=%d/bbolt", group), func(b *testing.B) {
 			buffer := open(b, b.TempDir(), 0)
 			defer buffer.Close()
-			w := buffer.NewWriter(time.Second, nil)
+			w := buffer.NewWriter(time.Second, nil, nil)
 			var encoder telemetry.Encoder
 			for b.Loop() {
 				items, err := w.encode(&encoder, nil, samples)
@@ -131,7 +131,7 @@ func BenchmarkThin(b *testing.B) {
 				if _, err := buffer.Table().Define(definitions); err != nil {
 					b.Fatal(err)
 				}
-				w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+				w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
 				var encoder telemetry.Encoder
 				samples := noisySamples(blockSamples)
 				for range blocks {
@@ -181,7 +181,7 @@ func BenchmarkMemory(b *testing.B) {
 		if _, err := buffer.Table().Define(definitions); err != nil {
 			b.Fatal(err)
 		}
-		w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+		w := buffer.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
 		var encoder telemetry.Encoder
 		samples := noisySamples(10_000)
 		const groups = 5000 // 50 million samples

@@ -198,7 +198,7 @@ func TestFullBufferGivesUpTheOldestAndSaysWhat(t *testing.T) {
 			}
 		}
 		return nil
-	})
+	}, uncounted{})
 	for n := uint64(0); n < 1500; n++ {
 		commit(t, b.Telemetry, n)
 		seq += item(n).Count

@@ -319,7 +319,7 @@ func TestRoomIsMadeBehindAFileThatWasGivenUp(t *testing.T) {
 	b.Telemetry.markUnreadable(b.Telemetry.segments[0], &part{damagedAt: 1}, errDamaged)
 	b.Telemetry.abandon(errDamaged)
 	commit(t, b.Telemetry, 2)
-	b.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+	b.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
 	if dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull); err != nil || !dropped {
 		t.Fatal(dropped, err)
 	}

@@ -98,7 +98,7 @@ func declareInto(t *testing.T, b *Buffer, losses *[]telemetry.Loss) *Writer {
 			*losses = append(*losses, l[i])
 		}
 		return nil
-	})
+	}, uncounted{})
 }
 
 // A disk that is smaller than max_size: acquisition goes on, the oldest telemetry
@@ -215,8 +215,8 @@ func TestDiscardedSamplesAreDeclared(t *testing.T) {
 	for i := range samples {
 		samples[i] = telemetry.Sample{Signal: 1, Time: telemetry.Quarter + telemetry.Micros(i), Value: telemetry.FloatValue(1)}
 	}
-	w.Add(samples)
-	w.Add(samples[:7])
+	w.Add(samples, nil)
+	w.Add(samples[:7], nil)
 	w.keepBooks()
 	if len(losses) != 1 || losses[0].Reason != telemetry.LostDiscarded || w.Discarded() != 7 ||
 		!slices.Equal(losses[0].Signals, []telemetry.SignalLoss{{Signal: 1, Count: 7}}) ||
@@ -249,7 +249,7 @@ func TestDamageIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	w := b.NewWriter(time.Second, func([]telemetry.Loss) error { return nil })
+	w := b.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
 	w.keepBooks()
 	refuse = false
 	w.keepBooks()

@@ -77,7 +77,7 @@ func (k *tank) open() {
 			k.measure()
 		}
 		return nil
-	})
+	}, uncounted{})
 	k.measure()
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -20,6 +21,22 @@ const maxPending = 50 * commitSamples
 // maxCommit bounds the samples of one commit when many have waited.
 const maxCommit = 5 * commitSamples
 
+// Ledger counts samples on their way into the buffer. Its state is committed in
+// one transaction with what it has counted, as the state of the telemetry chain.
+type Ledger interface {
+	// Count takes the samples of the next commit, once: a commit that fails is
+	// tried again with the same samples.
+	Count(samples []telemetry.Sample, slots []account.Slot)
+	// Discard takes samples that will never be committed. It doesn't block, and is
+	// called from any goroutine.
+	Discard(samples []telemetry.Sample, slots []account.Slot)
+	// State is to be committed with what was counted; when no samples wait, idle is
+	// true, and nil says that nothing needs to be committed.
+	State(idle bool) []byte
+	// Committed says that what State returned last is on disk.
+	Committed()
+}
+
 // Writer commits samples to the telemetry chain in groups: every interval, or
 // 10,000 at a time. Until their group is committed they are not accepted.
 type Writer struct {
@@ -27,12 +44,14 @@ type Writer struct {
 	interval time.Duration
 	log      *slog.Logger
 	declare  func([]telemetry.Loss) error
+	ledger   Ledger
 
 	wake    chan struct{}
 	trouble string // the last error of keeping the books
 
 	mu        sync.Mutex
 	pending   []telemetry.Sample
+	slots     []account.Slot // of the pending samples
 	discarded uint64
 	refused   *tally // what was discarded and isn't declared; nil if there is none
 	failing   bool
@@ -41,23 +60,29 @@ type Writer struct {
 // NewWriter makes a writer that commits at least every interval. declare enters
 // into the ledger what is given up to make room, found unreadable or discarded; it
 // commits an event. It may be called on any goroutine that commits, and for events
-// while the events have little room left.
-func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error) *Writer {
+// while the events have little room left. The ledger counts every sample that is
+// added.
+func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
 	b.declare = declare
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
 		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
 	}
-	return &Writer{buffer: b, interval: interval, declare: declare, log: b.log, wake: make(chan struct{}, 1)}
+	return &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
 }
 
-// Add copies samples. It never blocks on the disk: when more than half a
-// million wait for it, further ones are discarded, counted, and declared once
-// the disk takes commits again.
-func (w *Writer) Add(samples []telemetry.Sample) {
+// Add copies samples and the slots in which they were read. It never blocks on
+// the disk: when more than half a million wait for it, further ones are
+// discarded, counted, and declared once the disk takes commits again.
+func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	w.mu.Lock()
 	fits := min(len(samples), max(0, maxPending-len(w.pending)))
 	w.pending = append(w.pending, samples[:fits]...)
+	if fits > 0 || len(samples) == 0 {
+		w.slots = append(w.slots, slots...)
+		slots = nil
+	}
 	if rest := samples[fits:]; len(rest) > 0 {
+		w.ledger.Discard(rest, slots)
 		w.discarded += uint64(len(rest))
 		if w.refused == nil {
 			w.refused = newTally(w.buffer.table)
@@ -98,8 +123,9 @@ func (w *Writer) Run(ctx context.Context) {
 	ticker := time.NewTicker(w.interval)
 	defer ticker.Stop()
 	var group []telemetry.Sample
+	var slots []account.Slot
 	var encoder telemetry.Encoder
-	done := 0 // samples of the group that are committed
+	done, counted := 0, 0 // samples of the group that are committed, and that the ledger has
 	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
@@ -110,13 +136,21 @@ func (w *Writer) Run(ctx context.Context) {
 		if done == len(group) {
 			w.mu.Lock()
 			group, w.pending = w.pending, group[:0]
+			slots, w.slots = w.slots, slots[:0]
 			w.mu.Unlock()
-			done = 0
+			done, counted = 0, 0
 		}
 		var err error
-		for done < len(group) && err == nil {
+		for more := true; more && err == nil; more = done < len(group) {
 			next := min(done+maxCommit, len(group))
+			var due []account.Slot
+			if next == len(group) { // they go with the last of the samples that they brought
+				due, slots = slots, slots[:0]
+			}
+			w.ledger.Count(group[counted:next], due)
+			counted = next
 			if err = w.commit(&encoder, group[done:next]); err == nil {
+				w.ledger.Committed()
 				done = next
 			}
 		}
@@ -190,11 +224,18 @@ func (w *Writer) setFailing(failing bool, err error) {
 }
 
 func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) error {
-	items, err := w.encode(encoder, nil, samples)
-	if err != nil {
-		return err
+	state := w.ledger.State(len(samples) == 0)
+	if len(samples) == 0 && state == nil {
+		return nil
 	}
-	return w.buffer.Telemetry.Commit(items, nil)
+	var items []Item
+	if len(samples) > 0 {
+		var err error
+		if items, err = w.encode(encoder, nil, samples); err != nil {
+			return err
+		}
+	}
+	return w.buffer.Telemetry.Commit(items, state)
 }
 
 // maxBlockBytes keeps a block well below a log's usual 1 MB record limit.

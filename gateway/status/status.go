@@ -29,6 +29,7 @@ type Report struct {
 	AlarmsRaised, AlarmsEnd uint64
 
 	Streams []Stream
+	Lanes   []Lane
 	Buffer  Buffer
 	Devices []Device
 	// Problems are what a person should do something about, empty when the
@@ -36,15 +37,24 @@ type Report struct {
 	Problems []string
 }
 
-// Stream is one stream's way to the log.
+// Stream is what is kept of one stream.
 type Stream struct {
 	Name      string
 	Waiting   uint64 // records on disk that the log hasn't acknowledged
 	Bytes     int64  // on disk
 	Committed uint64 // sequence numbers in this epoch
+}
+
+// Lane is one way to the log: of events, of current telemetry, or of backfill.
+type Lane struct {
+	Name      string
 	Sent      uint64 // records acknowledged since the start
 	SentBytes uint64
-	Linked    bool
+	State     string // up, down or throttled
+	Since     time.Time
+	Cause     string                   // of the state, if it isn't up
+	Spent     map[string]time.Duration // in each state since the start
+	Changes   uint64                   // of the state
 }
 
 // Buffer is how full the buffer is, in bytes, and how its files are.
