@@ -278,8 +278,8 @@ func TestSlowCommitHoldsUpNothingElse(t *testing.T) {
 			t.Error(err)
 		}
 		b.Report()
-		w := b.NewWriter(time.Second, nil)
-		w.Add(make([]telemetry.Sample, 5))
+		w := b.NewWriter(time.Second, nil, uncounted{})
+		w.Add(make([]telemetry.Sample, 5), nil)
 		w.keepBooks()
 	}()
 	select {
