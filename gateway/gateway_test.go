@@ -26,11 +26,15 @@ import (
 var quiet = slog.New(slog.DiscardHandler)
 
 // volts is a meter that reads the same voltage on every phase.
-type volts struct{ atomic.Uint32 }
+type volts struct {
+	atomic.Uint32
+	answers atomic.Uint32
+}
 
 func (v *volts) set(u float32) { v.Store(math.Float32bits(u)) }
 
 func (v *volts) Read(_ simulated.Table, _, quantity int, dst []byte) simulated.Exception {
+	v.answers.Add(1)
 	for i := 0; i+1 < quantity; i += 2 {
 		binary.BigEndian.PutUint32(dst[2*i:], v.Load())
 	}
@@ -42,6 +46,8 @@ type bench struct {
 	meter   *volts
 	cluster *kfake.Cluster
 	config  gatewayconfig.Config
+	quarter telemetry.Micros
+	settle  telemetry.Micros
 }
 
 func newBench(t *testing.T) *bench {
@@ -59,7 +65,7 @@ func newBench(t *testing.T) *bench {
 		close(served)
 	}()
 	t.Cleanup(func() { cancel(); <-served })
-	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"))
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +96,7 @@ rules:
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, quarter: b.quarter, settle: b.settle})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -115,6 +121,7 @@ func (b *bench) run() (stop func() []telemetry.Committed) {
 // log is what a gateway has written to the log.
 type log struct {
 	samples uint64
+	times   []telemetry.Micros // of the samples
 	events  []telemetry.Event
 	births  []record.Birth
 }
@@ -123,7 +130,7 @@ type log struct {
 func (b *bench) read(done func(log) bool) log {
 	b.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...),
-		kgo.ConsumeTopics("busbar.telemetry", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		kgo.ConsumeTopics("busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -131,6 +138,7 @@ func (b *bench) read(done func(log) bool) log {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
 	defer cancel()
 	var l log
+	var decoder telemetry.Decoder
 	for !done(l) {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -155,6 +163,13 @@ func (b *bench) read(done func(log) bool) log {
 			}
 			if rec.Stream == record.Telemetry {
 				l.samples += rec.Count()
+				_, samples, err := decoder.Block(rec.Payload, nil)
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				for _, s := range samples {
+					l.times = append(l.times, s.Time)
+				}
 				return
 			}
 			var e telemetry.Event
@@ -254,7 +269,7 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	p := newPipeline(nil, nil, nil, quiet)
+	p := newPipeline(nil, nil, nil, nil, quiet)
 	batch := adapters.Batch{Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)

@@ -36,9 +36,13 @@ func newChecker(f *configfile.File, c *Config) checker {
 func (k checker) check() {
 	c := k.config
 	k.fleetName("gateway.id", c.Gateway.ID)
+	if k.Has("gateway.key") && c.Gateway.Key == "" {
+		k.Errorf("gateway.key", "empty, expected the name of a file")
+	}
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
 	c.Forward.Kafka.Validate(k.File, "forward.kafka")
+	within(k, "forward.backfill.max_rate", c.Forward.Backfill.MaxRate, configfile.KiB, configfile.GiB)
 	if k.Has("buffer.path") && c.Buffer.Path == "" {
 		k.Errorf("buffer.path", "empty, expected a directory")
 	}

@@ -47,6 +47,12 @@ type Gateway struct {
 	// in the buffer. Example: north-gw1.
 	ID string `yaml:"id,required"`
 
+	// The file with the private key that the gateway signs with, readable by its
+	// user alone. It is made if it is missing; busbar-gateway key prints what the
+	// cloud has to know of it. Default: gateway.key in the directory of buffer.
+	// Example: /var/lib/busbar/gateway.key.
+	Key configfile.Path `yaml:"key"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
@@ -59,6 +65,17 @@ type Gateway struct {
 type Forward struct {
 	// The Kafka cluster that receives them.
 	Kafka kafkaconn.Config `yaml:"kafka,required"`
+
+	// How what had to wait is sent, while the link was down or slow.
+	Backfill Backfill `yaml:"backfill"`
+}
+
+// Backfill is telemetry that had to wait. It goes beside current telemetry and
+// events, and gives way to them.
+type Backfill struct {
+	// How much of it is sent in a second at most, without the protocol around it;
+	// at least 1KiB. Default: as much as the link takes beside what is current.
+	MaxRate configfile.Size `yaml:"max_rate"`
 }
 
 // Buffer is the store on this machine's disk.

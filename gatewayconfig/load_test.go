@@ -36,8 +36,8 @@ func TestDefaults(t *testing.T) {
 	second := configfile.Duration(time.Second)
 	register, coil := uint16(52), uint16(7)
 	want := Config{
-		Gateway:  Gateway{ID: "gw"},
-		Forward:  Forward{kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
+		Gateway:  Gateway{ID: "gw", Key: "data/gateway.key"},
+		Forward:  Forward{Kafka: kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
 		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, CommitEvery: second},
 		Status:   Status{Listen: "127.0.0.1:9464"},
 		Defaults: Defaults{PollEvery: second, Timeout: second},

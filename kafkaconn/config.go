@@ -33,7 +33,8 @@ type Config struct {
 	Proxy *Proxy `yaml:"proxy"`
 
 	// What the names of Busbar's topics begin with: with busbar they are
-	// busbar.telemetry, busbar.events and busbar.births. Default: busbar.
+	// busbar.telemetry, busbar.backfill, busbar.events, busbar.births and
+	// busbar.commands. Default: busbar.
 	TopicPrefix string `yaml:"topic_prefix"`
 
 	// Accepts brokers on other machines without TLS: everybody on the way can

@@ -30,26 +30,6 @@ func (t *Tx) Expect(gateway string, c telemetry.Committed) error {
 	return nil
 }
 
-// DeclareLoss keeps that a gateway gave up sequence numbers, and why.
-func (t *Tx) DeclareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) error {
-	epoch, err := record.ParseEpoch(l.Epoch)
-	if err == nil && (l.SeqFirst > l.SeqLast || l.SeqLast > math.MaxInt64) {
-		err = fmt.Errorf("no range")
-	}
-	var id int64
-	if err == nil {
-		id, err = t.sequenceOf(gateway, epoch, l.Stream)
-	}
-	if err == nil {
-		_, err = t.Exec(`INSERT INTO declared_loss (sequence, seq_first, seq_last, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			id, l.SeqFirst, l.SeqLast, l.Reason, int64(at))
-	}
-	if err != nil {
-		return fmt.Errorf("store: keep the loss of %s/%s/%s/%d-%d: %w", gateway, l.Epoch, l.Stream, l.SeqFirst, l.SeqLast, err)
-	}
-	return nil
-}
-
 func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int64, error) {
 	if err := t.touchGateway(gateway, 0); err != nil {
 		return 0, err

@@ -42,7 +42,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.Run(fmt.Sprintf("group=%d/bbolt", group), func(b *testing.B) {
 			buffer := open(b, b.TempDir(), 0)
 			defer buffer.Close()
-			w := buffer.NewWriter(time.Second, nil)
+			w := buffer.NewWriter(time.Second, nil, nil)
 			var encoder telemetry.Encoder
 			for b.Loop() {
 				items, err := w.encode(&encoder, nil, samples)

@@ -17,9 +17,11 @@ var (
 	descWaiting    = describe("buffer_waiting_records", "Records on disk that the log hasn't acknowledged.", "stream")
 	descBytes      = describe("buffer_bytes", "Bytes of the stream's files on disk.", "stream")
 	descCommitted  = describe("committed_total", "Samples or events committed to disk in this epoch.", "stream")
-	descSent       = describe("sent_records_total", "Records that the log has acknowledged.", "stream")
-	descSentBytes  = describe("sent_bytes_total", "Bytes of the acknowledged records' payloads.", "stream")
-	descLinked     = describe("linked", "1 while the log acknowledges in time.", "stream")
+	descSent       = describe("sent_records_total", "Records that the log has acknowledged.", "lane")
+	descSentBytes  = describe("sent_bytes_total", "Bytes of the acknowledged records' payloads.", "lane")
+	descLink       = describe("link_state", "1 for the state that the way to the log is in, 0 for the others.", "lane", "state")
+	descLinkTime   = describe("link_seconds_total", "Time in each state since the start.", "lane", "state")
+	descLinkChange = describe("link_changes_total", "Changes of the state since the start.", "lane")
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
@@ -45,13 +47,19 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descWaiting, float64(s.Waiting), s.Name)
 		gauge(descBytes, float64(s.Bytes), s.Name)
 		counter(descCommitted, s.Committed, s.Name)
-		counter(descSent, s.Sent, s.Name)
-		counter(descSentBytes, s.SentBytes, s.Name)
-		linked := 0.0
-		if s.Linked {
-			linked = 1
+	}
+	for _, l := range r.Lanes {
+		counter(descSent, l.Sent, l.Name)
+		counter(descSentBytes, l.SentBytes, l.Name)
+		counter(descLinkChange, l.Changes, l.Name)
+		for state, spent := range l.Spent {
+			is := 0.0
+			if state == l.State {
+				is = 1
+			}
+			gauge(descLink, is, l.Name, state)
+			out <- prometheus.MustNewConstMetric(descLinkTime, prometheus.CounterValue, spent.Seconds(), l.Name, state)
 		}
-		gauge(descLinked, linked, s.Name)
 	}
 	for _, d := range r.Devices {
 		counter(descPolls, d.Polls-d.Failed, d.ID, "answered")

@@ -29,21 +29,31 @@ type Report struct {
 	AlarmsRaised, AlarmsEnd uint64
 
 	Streams []Stream
+	Lanes   []Lane
 	Devices []Device
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
 }
 
-// Stream is one stream's way to the log.
+// Stream is what is kept of one stream.
 type Stream struct {
 	Name      string
 	Waiting   uint64 // records on disk that the log hasn't acknowledged
 	Bytes     int64  // on disk
 	Committed uint64 // sequence numbers in this epoch
+}
+
+// Lane is one way to the log: of events, of current telemetry, or of backfill.
+type Lane struct {
+	Name      string
 	Sent      uint64 // records acknowledged since the start
 	SentBytes uint64
-	Linked    bool
+	State     string // up, down or throttled
+	Since     time.Time
+	Cause     string                   // of the state, if it isn't up
+	Spent     map[string]time.Duration // in each state since the start
+	Changes   uint64                   // of the state
 }
 
 // Device is what reading one device has come to.

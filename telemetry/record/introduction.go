@@ -37,13 +37,22 @@ func (i Introduction) message(gateway string) []byte {
 	return append(appendString(appendString(nil, "busbar introduction 1"), gateway), i.PublicKey[:]...)
 }
 
-func appendIntroductions(dst []byte, list []Introduction) []byte {
-	for _, i := range list {
-		dst = append(dst, i.By[:]...)
-		dst = append(dst, i.PublicKey[:]...)
-		dst = append(dst, i.Signature[:]...)
+// Append appends the introduction's 104 bytes; UnmarshalBinary reads them.
+func (i Introduction) Append(dst []byte) []byte {
+	dst = append(dst, i.By[:]...)
+	dst = append(dst, i.PublicKey[:]...)
+	return append(dst, i.Signature[:]...)
+}
+
+// UnmarshalBinary reads what Append wrote. It doesn't verify it.
+func (i *Introduction) UnmarshalBinary(src []byte) error {
+	if len(src) != introductionSize {
+		return fmt.Errorf("an introduction of %d bytes: want %d", len(src), introductionSize)
 	}
-	return dst
+	n := copy(i.By[:], src)
+	n += copy(i.PublicKey[:], src[n:])
+	copy(i.Signature[:], src[n:])
+	return nil
 }
 
 func parseIntroductions(src []byte) ([]Introduction, error) {
@@ -51,12 +60,11 @@ func parseIntroductions(src []byte) ([]Introduction, error) {
 	if n == 0 || n > MaxIntroductions || len(src)%introductionSize != 0 {
 		return nil, fmt.Errorf("%d bytes are no introductions: want 1 to %d of %d bytes", len(src), MaxIntroductions, introductionSize)
 	}
-	d := decoder{rest: src}
 	list := make([]Introduction, n)
 	for i := range list {
-		copy(list[i].By[:], d.take(len(list[i].By)))
-		copy(list[i].PublicKey[:], d.take(ed25519.PublicKeySize))
-		copy(list[i].Signature[:], d.take(ed25519.SignatureSize))
+		if err := list[i].UnmarshalBinary(src[i*introductionSize : (i+1)*introductionSize]); err != nil {
+			return nil, err
+		}
 	}
 	return list, nil
 }

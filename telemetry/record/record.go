@@ -36,9 +36,10 @@ func ParseEpoch(s string) (Epoch, error) {
 
 // Formats of a payload.
 const (
-	FormatBlock = "block/1" // telemetry.Encoder
-	FormatEvent = "event/1" // one telemetry.Event as JSON
-	FormatBirth = "birth/1" // one Birth as JSON
+	FormatBlock   = "block/1"         // telemetry.Encoder
+	FormatThinned = "block/1+thinned" // the same, with fewer samples than the record has sequence numbers
+	FormatEvent   = "event/1"         // one telemetry.Event as JSON
+	FormatBirth   = "birth/1"         // one Birth as JSON
 )
 
 // Identity names a record uniquely: the sequence numbers First to Last of one

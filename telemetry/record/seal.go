@@ -33,7 +33,11 @@ func (s Seal) Headers() []Header {
 	}
 	headers := []Header{{"key_id", []byte(s.KeyID.String())}, {"signature", s.Signature[:]}}
 	if len(s.Introductions) > 0 {
-		headers = append(headers, Header{"introduced_by", appendIntroductions(nil, s.Introductions)})
+		var all []byte
+		for _, i := range s.Introductions {
+			all = i.Append(all)
+		}
+		headers = append(headers, Header{"introduced_by", all})
 	}
 	return headers
 }
