@@ -255,7 +255,7 @@ func (u *Uplink) enrol(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, ErrRefused):
 		u.options.Log.Warn("uplink: enrolment refused", "gateway", e.Gateway, "from", r.RemoteAddr, "error", err)
-		u.refuse(w, http.StatusForbidden, 0, err)
+		u.refuse(w, http.StatusForbidden, 0, errors.New("the enrolment is refused; the cloud's log says why"))
 	case err != nil:
 		u.options.Log.Error("uplink: enrolment", "gateway", e.Gateway, "error", err)
 		u.refuse(w, http.StatusServiceUnavailable, 0, errors.New("the enrolment can't be kept"))
