@@ -22,6 +22,7 @@ type accounts struct {
 	stated    uint64 // the changes in the state that State returned last
 	committed uint64 // the changes in the state that is on disk
 	unheld    bool   // samples were counted that aren't committed
+	known     bool   // the time
 	leftOut   bool
 	failing   bool
 }
@@ -53,11 +54,21 @@ func (a *accounts) downSince() telemetry.Micros {
 }
 
 // reading says that the devices are read from at on, and that nobody read them
-// before. It is called when the time is known.
+// before. It is called when the time is known: until then there is no account of
+// the present.
 func (a *accounts) reading(at telemetry.Micros) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ledger.CountDown(at)
+	a.known = true
+}
+
+// placed says when the gateway's boot began, once that is known: what was read
+// since then and counts from the boot gets its quarter-hours.
+func (a *accounts) placed(boot telemetry.Micros) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ledger.Place(a.now(), boot)
 }
 
 // Count implements buffer.Ledger.
@@ -88,7 +99,9 @@ func (a *accounts) State(idle bool) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	a.ledger.Tick(now)
+	if a.known {
+		a.ledger.Tick(now)
+	}
 	if idle && (a.ledger.Changes() == a.committed || !a.ledger.AnyDue(now)) {
 		return nil
 	}

@@ -63,7 +63,8 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	var err error
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
-		MaxSize: int64(config.Buffer.MaxSize), Sign: g.identity.Sign, Log: g.log,
+		MaxSize: int64(config.Buffer.MaxSize), ReserveForEvents: int64(config.Buffer.ReserveForEvents),
+		Sign: g.identity.Sign, Damaged: g.declareDamage, Log: g.log,
 	})
 	if err != nil {
 		return nil, err
@@ -151,6 +152,12 @@ func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 		}
 	}
 	return nil
+}
+
+// declareDamage reports a file of the buffer that was set aside.
+func (g *Gateway) declareDamage(d telemetry.Damage) error {
+	now := telemetry.MicrosOf(time.Now())
+	return g.commit(telemetry.Event{Kind: telemetry.BufferDamaged, Time: now, Decided: now, Damage: &d})
 }
 
 func (g *Gateway) commit(e telemetry.Event) error {

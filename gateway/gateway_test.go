@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -244,6 +246,51 @@ func TestActiveAlarmOutlivesARestart(t *testing.T) {
 	}
 	if raised[0].Decided < raised[0].Time || cleared[0].Time < raised[0].Decided {
 		t.Errorf("times: raised %d, decided %d, cleared %d", raised[0].Time, raised[0].Decided, cleared[0].Time)
+	}
+}
+
+// The cloud learns from the gateway itself that the log was away, how long and
+// why; and gets everything that was read meanwhile.
+func TestOutageIsReportedAndMadeUpFor(t *testing.T) {
+	b := newBench(t)
+	address := b.cluster.ListenAddrs()[0]
+	b.cluster.Close()
+	stop := b.run()
+	time.Sleep(time.Second) // the outage
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.cluster.Close)
+	lanes := func(l log, state string) map[string]telemetry.Link {
+		found := map[string]telemetry.Link{}
+		for _, e := range l.of(telemetry.LinkChanged) {
+			if e.Link.State == state {
+				found[e.Link.Stream] = *e.Link
+			}
+		}
+		return found
+	}
+	l := b.read(func(l log) bool { return len(lanes(l, "up")) == 3 && l.samples > 0 })
+	for _, lane := range []string{"events", "telemetry", "backfill"} {
+		down, up := lanes(l, "down")[lane], lanes(l, "up")[lane]
+		if !strings.Contains(down.Cause, "nothing listens") || up.Was != "down" || up.Lasted < 1e6 {
+			t.Errorf("%s: %+v, then %+v", lane, down, up)
+		}
+	}
+	committed := stop()
+	for _, c := range committed {
+		if c.Stream == string(record.Telemetry) {
+			b.read(func(l log) bool { return l.samples >= c.Count })
+		}
 	}
 }
 

@@ -48,10 +48,8 @@ func (g source) Report() status.Report {
 			r.Problems = append(r.Problems, fmt.Sprintf("the log's quota holds %s back", lane.Name))
 		}
 	}
-	if broken := g.buffer.Broken(); broken > 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d files of the buffer are unreadable; they are kept beside it, named .unreadable", broken))
-	}
-	if g.pipeline.failing.Load() || g.pipeline.writer.Failing() {
+	g.reportBuffer(&r)
+	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples and events are kept in memory only")
 	}
 	for _, d := range g.adapter.Stats().Devices {

@@ -47,6 +47,7 @@ func (k checker) check() {
 		k.Errorf("buffer.path", "empty, expected a directory")
 	}
 	within(k, "buffer.max_size", c.Buffer.MaxSize, 16*configfile.MiB, 1024*configfile.GiB)
+	within(k, "buffer.reserve_for_events", c.Buffer.ReserveForEvents, configfile.MiB, c.Buffer.MaxSize/4)
 	within(k, "buffer.commit_every", c.Buffer.CommitEvery, millis(10), millis(60_000))
 	k.listen("status.listen", c.Status.Listen)
 	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)

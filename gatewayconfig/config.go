@@ -84,9 +84,17 @@ type Buffer struct {
 	// Example: /var/lib/busbar.
 	Path configfile.Path `yaml:"path,required"`
 
-	// How much of the disk it may take. When it is full, the oldest telemetry
-	// is given up, which is recorded. At least 16MiB. Default: 1GiB.
+	// How much of the disk it may take, all files together. Before it is full,
+	// telemetry is thinned by the kind of its signals: gauges to every 4th
+	// sample, then to minimum, maximum and mean of each minute; counters to the
+	// last of each quarter-hour; states keep every change. Then the oldest is
+	// given up. All of that is recorded. At least 16MiB. Default: 1GiB.
 	MaxSize configfile.Size `yaml:"max_size"`
+
+	// The part of max_size that is kept free for events, so that alarms find
+	// room however long the log is away; at most a quarter of max_size.
+	// Default: 64MiB, or a quarter of max_size if that is less.
+	ReserveForEvents configfile.Size `yaml:"reserve_for_events"`
 
 	// How often samples are written to the disk, and thus how much a power
 	// failure can cost; from 10ms to 1m. Alarms are written at once.

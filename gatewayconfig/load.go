@@ -59,6 +59,9 @@ func (c *Config) fill() {
 	if c.Gateway.Key == "" {
 		c.Gateway.Key = configfile.Path(filepath.Join(string(c.Buffer.Path), "gateway.key"))
 	}
+	if c.Buffer.ReserveForEvents == 0 {
+		c.Buffer.ReserveForEvents = min(64*configfile.MiB, c.Buffer.MaxSize/4)
+	}
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		if d.Asset == "" {

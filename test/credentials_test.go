@@ -30,7 +30,7 @@ type attempt struct {
 func attempts(t *testing.T) map[string]attempt {
 	t.Helper()
 	cluster, prefix := kafka.Shared(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	other := prefix + "-other"
 	if err := cluster.CreateTopics(ctx, other); err != nil {

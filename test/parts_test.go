@@ -177,7 +177,7 @@ func (s site) awaitComplete(t *testing.T) gatewayState {
 func TestPartsAgainstRealKafka(t *testing.T) {
 	t.Parallel()
 	cluster, prefix := kafka.SharedWithoutTopics(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	edge := must(cluster.Gateway(ctx, prefix, "north-gw1"))(t)
 	cloud := must(cluster.Cloud(ctx, prefix))(t)

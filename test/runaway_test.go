@@ -34,7 +34,7 @@ func TestRunawayGatewayIsThrottledAndLosesNothing(t *testing.T) {
 		quota   = 250_000 // bytes a second
 	)
 	cluster, prefix := kafka.Shared(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	edge := must(cluster.Gateway(ctx, prefix, id))(t)
 	cloud := must(cluster.Cloud(ctx, prefix))(t)

@@ -285,6 +285,10 @@ func TestAccountsAndLinksAreKept(t *testing.T) {
 		Devices: []telemetry.DeviceAccount{{Device: "meter", Scheduled: 900, Read: 890, Bad: map[string]uint64{"timeout": 10}, Delivered: 900}}}})
 	lost := telemetry.Event{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: epoch, Stream: "telemetry", SeqLast: 9, Reason: telemetry.LostThinned,
 		Devices: []telemetry.DeviceLoss{{Device: "meter", Quarter: telemetry.Quarter, Count: 10}}}}
+	for start, at := range []telemetry.Micros{1: 3000, 2: 100} {
+		w.send("gw", telemetry.Event{Kind: telemetry.GatewayStarted, Time: at, Lifecycle: &telemetry.Lifecycle{Start: uint64(start)}})
+	}
+	w.send("gw", telemetry.Event{Kind: telemetry.GatewayStarted, Time: 4000, Lifecycle: &telemetry.Lifecycle{Start: 1}}) // with a new buffer
 	w.send("gw", lost)
 	w.send("gw", lost) // declared again
 	discarded := lost
@@ -295,12 +299,13 @@ func TestAccountsAndLinksAreKept(t *testing.T) {
 	w.resend(account)
 	w.resend(again) // its record came again
 	r, _ := w.start()
-	w.await("eight events", func() bool { return r.Stats().Events == 8 })
+	w.await("twelve events", func() bool { return r.Stats().Events == 12 })
 	if st := r.Stats(); st.Duplicates != 2 || len(st.Quarantined) != 0 {
 		t.Errorf("%+v", st)
 	}
 	var got store.Quarter
-	if err := w.store.Quarters(t.Context(), "", 1, 2, func([]store.Device, []store.Account) {}, func(q store.Quarter) { got = q }); err != nil {
+	var scope store.Scope
+	if err := w.store.Quarters(t.Context(), "", 1, 2, func(s store.Scope) { scope = s }, func(q store.Quarter) { got = q }); err != nil {
 		t.Fatal(err)
 	}
 	want := store.Quarter{Number: 1, Accounts: []store.Account{{First: 1, Quarters: 1, Counts: telemetry.DeviceAccount{
@@ -308,6 +313,9 @@ func TestAccountsAndLinksAreKept(t *testing.T) {
 		Losses: []store.DeviceLoss{{Reason: telemetry.LostDiscarded, Samples: 4}, {Reason: telemetry.LostThinned, Samples: 10}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	if len(scope.Began) != 1 || scope.Began["gw"] != 3000 {
+		t.Errorf("began %v", scope.Began)
 	}
 	outages, err := w.store.Outages(t.Context(), "gw", 0, 10)
 	if err != nil || len(outages) != 1 || outages[0].State != "throttled" || outages[0].From != 5 || outages[0].Cause != "quota" {

@@ -146,6 +146,11 @@ func apply(t *store.Tx, e event) error {
 		_, err := change(t, e.Alarm.ID, c)
 		return err
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
+		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.Start == 1 && e.Time > 0 {
+			if err := t.FirstStart(e.gateway, e.Time); err != nil {
+				return err
+			}
+		}
 		for _, c := range e.Lifecycle.Committed {
 			if err := t.Expect(e.gateway, c); err != nil {
 				return err

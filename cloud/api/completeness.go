@@ -14,7 +14,7 @@ import (
 
 // Reason is why expected samples aren't there, and how many.
 type Reason struct {
-	Reason string `json:"reason" doc:"missed, gateway-down, discarded, thinned, buffer-full, disk-full, unreadable, on-the-way, or bad (…) with the reason of the samples' quality" example:"bad (timeout)"`
+	Reason string `json:"reason" doc:"missed, gateway-down, discarded, thinned, buffer-full, disk-full, unreadable, on-the-way, undetermined (on the way or given up: the gateway couldn't say whose samples it lost), or bad (…) with the reason of the samples' quality" example:"bad (timeout)"`
 	Count  uint64 `json:"count" doc:"0: no expected sample, but some that were bad or the gateway's own"`
 }
 
@@ -27,12 +27,12 @@ type Tally struct {
 	Suppressed  uint64         `json:"suppressed" doc:"Of these, read and left out by a deadband"`
 	NotAcquired uint64         `json:"not_acquired" doc:"Of these, without a value, not asked for, or discarded before they were committed"`
 	Lost        uint64         `json:"lost" doc:"Of these, committed by the gateway and then given up"`
-	OnTheWay    uint64         `json:"on_the_way" doc:"Of these, committed by the gateway, and neither stored nor given up"`
+	OnTheWay    uint64         `json:"on_the_way" doc:"Of these, committed by the gateway, and neither stored nor given up as far as is known"`
 	Stored      uint64         `json:"stored" doc:"Samples of any kind, also bad ones and the gateway's own"`
 	Late        uint64         `json:"late" doc:"Of those stored, the ones stored more than two minutes after their time"`
 	Reasons     []Reason       `json:"reasons" doc:"All that isn't received or suppressed, most first"`
-	States      map[string]int `json:"states" doc:"Quarter-hours by state: complete, late (complete, but some came late), incomplete, open (not over, or its account isn't due), unknown (no account), inconsistent (the counts contradict each other), not-configured"`
-	Quarters    string         `json:"quarters" doc:"A letter for each quarter-hour: c complete, l late, o open, u unknown, x inconsistent, - not configured. One that is incomplete is named by its main reason: b bad, m missed, d gateway down, t thinned, f buffer full, k disk full, r unreadable, g discarded, w on the way, i another"`
+	States      map[string]int `json:"states" doc:"Quarter-hours by state: complete, late (complete, but some came late), incomplete, open (not over, or its account isn't due), unknown (no account), inconsistent (the counts contradict each other), not-configured (at that time, or before the gateway's first start)"`
+	Quarters    string         `json:"quarters" doc:"A letter for each quarter-hour: c complete, l late, o open, u unknown, x inconsistent, - not configured. One that is incomplete is named by its main reason: b bad, m missed, d gateway down, t thinned, f buffer full, k disk full, r unreadable, g discarded, w on the way, n on the way or given up, i another"`
 }
 
 // DeviceCompleteness is the completeness of one device.

@@ -42,7 +42,7 @@ type Line struct {
 	Suppressed  uint64            // read, and left out by a deadband
 	NotAcquired uint64            // without a value, not asked for, or never committed
 	Lost        uint64            // committed by the gateway, and then given up
-	OnTheWay    uint64            // committed by the gateway, and neither stored nor given up
+	OnTheWay    uint64            // committed by the gateway, and neither stored nor given up as far as is known
 	Stored      uint64            // samples of any kind, also bad ones and the gateway's own
 	Late        uint64            // of these
 	Reasons     map[Reason]uint64 // all that isn't received or suppressed
@@ -77,7 +77,7 @@ func (l *Line) add(c Counts, v Verdict) {
 		}
 		l.Reasons[reason] += n
 		switch telemetry.LossReason(reason) {
-		case telemetry.LossReason(OnTheWay):
+		case telemetry.LossReason(OnTheWay), telemetry.LossReason(Undetermined):
 			l.OnTheWay += n
 		case telemetry.LostThinned, telemetry.LostBufferFull, telemetry.LostDiskFull, telemetry.LostUnreadable:
 			l.Lost += n
@@ -98,7 +98,8 @@ func (l *Line) show(s State, main Reason) {
 // Letter is one letter for a quarter-hour: c complete, l late, o open, u unknown,
 // x inconsistent, - not configured. One that is incomplete is named by its main
 // reason: b bad, m missed, d gateway down, t thinned, f buffer full, k disk full,
-// r unreadable, g discarded, w on the way, i another.
+// r unreadable, g discarded, w on the way,
+// n on the way or given up, i another.
 func Letter(s State, main Reason) byte {
 	switch s {
 	case Complete:
@@ -121,6 +122,8 @@ func Letter(s State, main Reason) byte {
 		return 'd'
 	case OnTheWay:
 		return 'w'
+	case Undetermined:
+		return 'n'
 	}
 	switch telemetry.LossReason(main) {
 	case telemetry.LostThinned:
@@ -175,6 +178,7 @@ type builder struct {
 	devices  []device
 	gateways int
 	long     []store.Account
+	began    []int64  // by gateway: the quarter-hour of its first start, 0 if that isn't known
 	counted  []bool   // by gateway: whether the quarter-hour in hand has an account of it
 	ever     []bool   // by gateway: whether any has
 	main     []Reason // of each quarter-hour, over all devices
@@ -189,12 +193,14 @@ type device struct {
 	line    Line
 }
 
-func (b *builder) begin(list []store.Device, long []store.Account) {
-	b.long = long
+func (b *builder) begin(scope store.Scope) {
+	list := scope.Devices
+	b.long = scope.Long
 	b.devices = make([]device, len(list))
 	for i, d := range list {
 		if i == 0 || d.Gateway != list[i-1].Gateway {
 			b.gateways++
+			b.began = append(b.began, store.QuarterNumber(scope.Began[d.Gateway]))
 		}
 		b.devices[i] = device{gateway: b.gateways - 1, wanted: b.query.Device == "" || b.query.Device == d.Name, line: Line{Device: d}}
 	}
@@ -209,6 +215,7 @@ func (b *builder) quarter(q store.Quarter) {
 	account := func(a store.Account) {
 		d := &b.devices[a.Device]
 		d.counts.AddAccount(split(a.Counts, q.Number-a.First, a.Quarters))
+		d.counts.Uncounted = d.counts.Uncounted || a.Uncounted
 		b.counted[d.gateway], b.ever[d.gateway] = true, true
 	}
 	for _, a := range q.Accounts {
@@ -236,7 +243,7 @@ func (b *builder) quarter(q store.Quarter) {
 			continue
 		}
 		v := Judge(d.counts, over, due)
-		if d.counts.Accounts == 0 && d.counts.Received == 0 && b.counted[d.gateway] {
+		if d.counts.Accounts == 0 && d.counts.Received == 0 && (b.counted[d.gateway] || q.Number < b.began[d.gateway]) {
 			v.State = NotAsked
 		}
 		d.known = d.known || d.counts.Accounts > 0 || d.counts.Received > 0

@@ -168,12 +168,44 @@ func TestLossIsOnTheWayUntilDeclared(t *testing.T) {
 	}
 }
 
-func TestDiscardedSamplesAddUp(t *testing.T) {
+// What is thinned further is the same numbers again, for others of their samples.
+func TestStepsOfThinningAddUp(t *testing.T) {
+	w := newWorld(t, "a")
+	w.counted(0, "a", 900)
+	for range 2 {
+		w.lost(0, "a", telemetry.LostThinned, 0, 899, 675)
+		w.lost(0, "a", telemetry.LostThinned, 0, 899, 180)
+	}
+	w.lost(0, "a", telemetry.LostBufferFull, 0, 899, 45)
+	if r := w.ask(1); r.Total.Lost != 900 || r.Total.OnTheWay != 0 || r.Total.Reasons["thinned"] != 855 || letters(r) != "a t" {
+		t.Errorf("%+v", r.Total)
+	}
+}
+
+// Of a file that can't be read nobody knows whose samples were in it.
+func TestUncountedLossLeavesItOpen(t *testing.T) {
 	w := newWorld(t, "a")
 	w.counted(0, "a", 900)
 	w.received(0, "a", 600, 0)
-	w.lost(0, "a", telemetry.LostDiscarded, 0, 0, 100)
-	w.lost(0, "a", telemetry.LostDiscarded, 0, 0, 200)
+	w.lost(1, "a", telemetry.LostUnreadable, 900, 1000, 1) // counted
+	if r := w.ask(1); letters(r) != "a w" {
+		t.Errorf("before: %s", letters(r))
+	}
+	w.write(func(t *store.Tx) error {
+		return t.DeclareLoss("gw", telemetry.Loss{Epoch: epoch, Stream: "telemetry", SeqFirst: 600, SeqLast: 899, Reason: telemetry.LostUnreadable}, 1)
+	})
+	if r := w.ask(1); letters(r) != "a n" || r.Total.Reasons[Undetermined] != 300 || r.Total.OnTheWay != 300 {
+		t.Errorf("%s %+v", letters(r), r.Total)
+	}
+}
+
+func TestDiscardedSamplesAddUp(t *testing.T) {
+	w := newWorld(t, "a")
+	w.account(accountOf(0, 1, telemetry.DeviceAccount{Device: "a", Scheduled: 900, Read: 900, Delivered: 600}))
+	w.received(0, "a", 600, 0)
+	for range 3 {
+		w.lost(0, "a", telemetry.LostDiscarded, 0, 0, 100)
+	}
 	if r := w.ask(1); r.Total.NotAcquired != 300 || r.Total.OnTheWay != 0 || letters(r) != "a g" {
 		t.Errorf("%+v", r.Total)
 	}
@@ -252,6 +284,30 @@ func TestNoAccountIsUnknown(t *testing.T) {
 		t.Errorf("%s", letters(r))
 	}
 	if r := w.query(Query{Gateway: "gw", Device: "b", From: begin, To: begin + quarter}, begin+96*quarter); letters(r) != "b -" || r.Complete() {
+		t.Errorf("%s", letters(r))
+	}
+}
+
+// Nothing was expected of a gateway before it first started.
+func TestBeforeTheFirstStart(t *testing.T) {
+	w := newWorld(t, "a")
+	w.received(3, "a", 900, 0)
+	w.counted(3, "a", 900)
+	if r := w.ask(4); letters(r) != "a uuuc" || r.Complete() {
+		t.Errorf("start unknown: %s", letters(r))
+	}
+	w.write(func(t *store.Tx) error { return t.FirstStart("gw", begin+2*quarter+1) })
+	if r := w.ask(4); letters(r) != "a --uc" || r.Complete() {
+		t.Errorf("%s", letters(r))
+	}
+	w.counted(2, "a", 900)
+	w.received(2, "a", 900, 0)
+	w.received(0, "a", 1, 0) // a device's own time
+	if r := w.ask(4); letters(r) != "a u-cc" {
+		t.Errorf("%s", letters(r))
+	}
+	w.received(0, "a", -1, 0)
+	if r := w.ask(4); letters(r) != "a --cc" || !r.Complete() {
 		t.Errorf("%s", letters(r))
 	}
 }

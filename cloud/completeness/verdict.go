@@ -22,7 +22,7 @@ const (
 	Open         State = "open"           // the quarter-hour isn't over, or its account isn't due yet
 	Unknown      State = "unknown"        // there is no account
 	Inconsistent State = "inconsistent"   // the counts contradict each other
-	NotAsked     State = "not-configured" // the gateway's accounts don't have the device
+	NotAsked     State = "not-configured" // the gateway's accounts don't have the device, or it was before its first start
 )
 
 // severity orders states: of several devices the worst one counts.
@@ -42,7 +42,10 @@ type Reason string
 const (
 	Missed      Reason = "missed"       // not asked for: the poll before wasn't over
 	GatewayDown Reason = "gateway-down" // not asked for: no gateway was running
-	OnTheWay    Reason = "on-the-way"   // in the gateway's buffer, in the log, or waiting for its signal table
+	OnTheWay    Reason = "on-the-way"   // in the gateway's buffer, in the log, waiting for its signal table, or set aside
+	// Undetermined is on the way, or given up: the gateway has lost numbers of the
+	// same process and can't say whose samples they were.
+	Undetermined Reason = "undetermined"
 )
 
 // losses lists the reasons of losses in the order in which they are charged.
@@ -53,8 +56,10 @@ type Counts struct {
 	Accounts int // that Account adds up; 0: nothing is known of what was expected
 	Account  telemetry.DeviceAccount
 	Lost     map[telemetry.LossReason]uint64
-	Received uint64 // stored: read, bad and what the gateway adds itself
-	Late     uint64 // of these
+	// Uncounted says that more was lost than Lost has, by nobody knows how much.
+	Uncounted bool
+	Received  uint64 // stored: read, bad and what the gateway adds itself
+	Late      uint64 // of these
 }
 
 // AddAccount adds the account of a further epoch.
@@ -136,13 +141,16 @@ func Judge(c Counts, over, due bool) Verdict {
 			declared += n
 		}
 	}
-	// What was discarded may or may not be among what the account counts as
-	// delivered: where it is, it accounts for what hasn't come.
-	discarded := c.Lost[telemetry.LostDiscarded]
+	// What was discarded wasn't delivered. Nor were all that are bad: some weren't
+	// even asked for.
 	consistent := a.Scheduled == a.Read+a.Suppressed+bad+a.Missed+a.Down &&
-		a.Delivered >= c.Received+declared && a.Delivered+discarded >= a.Read+bad
-	if a.Delivered > c.Received+declared+discarded {
-		charge(OnTheWay, a.Delivered-c.Received-declared-discarded)
+		a.Delivered >= c.Received+declared && a.Delivered+c.Lost[telemetry.LostDiscarded] >= a.Read
+	if a.Delivered > c.Received+declared {
+		reason := OnTheWay
+		if c.Uncounted {
+			reason = Undetermined
+		}
+		charge(reason, a.Delivered-c.Received-declared)
 	}
 	switch {
 	case !over || c.Accounts == 0 && !due:

@@ -60,10 +60,16 @@ func TestJudge(t *testing.T) {
 		"unreadable":  {with(poll(whole), lost(telemetry.LostUnreadable, 500)), true, true, Incomplete, 8500, 0, reasons{"unreadable": 500}},
 		"a reason of a newer gateway": {with(poll(whole), lost("eaten", 500)),
 			true, true, Incomplete, 8500, 0, reasons{"eaten": 500}},
-		"discarded, and counted as delivered": {with(poll(whole), lost(telemetry.LostDiscarded, 500)),
+		"discarded": {with(poll(func(a *telemetry.DeviceAccount) { a.Delivered -= 500 }), func(c *Counts) { c.AddLoss(telemetry.LostDiscarded, 500) }),
 			true, true, Incomplete, 8500, 0, reasons{"discarded": 500}},
-		"discarded, and not counted as delivered": {with(poll(func(a *telemetry.DeviceAccount) { a.Delivered -= 500 }), func(c *Counts) { c.AddLoss(telemetry.LostDiscarded, 500) }),
-			true, true, Incomplete, 8500, 0, reasons{"discarded": 500}},
+		"discarded, and as many on the way": {with(poll(func(a *telemetry.DeviceAccount) { a.Delivered -= 500 }), func(c *Counts) { c.AddLoss(telemetry.LostDiscarded, 500); c.Received -= 500 }),
+			true, true, Incomplete, 8000, 0, reasons{"discarded": 500, OnTheWay: 500}},
+		"bad without being asked for": {poll(func(a *telemetry.DeviceAccount) {
+			a.Read, a.Bad, a.Delivered = 0, map[string]uint64{"timeout": 9000}, 4950
+		}),
+			true, true, Incomplete, 0, 0, reasons{"bad (timeout)": 9000}},
+		"on the way or given up": {with(poll(whole), func(c *Counts) { c.Received -= 11; c.Uncounted = true }),
+			true, true, Incomplete, 8989, 0, reasons{Undetermined: 11}},
 		"on the way": {with(poll(whole), func(c *Counts) { c.Received -= 11 }), true, true, Incomplete, 8989, 0, reasons{OnTheWay: 11}},
 		"all of it lost, more than had a value": {with(poll(whole), lost(telemetry.LostBufferFull, 9900)),
 			true, true, Incomplete, 0, 0, reasons{"buffer-full": 9000}},
@@ -120,19 +126,23 @@ func TestSumsAddUp(t *testing.T) {
 		for range 1 + random.IntN(3) {
 			a := telemetry.DeviceAccount{Read: few(100), Suppressed: few(50), Missed: few(5), Down: few(5)}
 			a.Scheduled = a.Read + a.Suppressed + a.Missed + a.Down
-			a.Delivered = a.Read + few(20)
+			a.Delivered = a.Read + few(20) // the gateway's own
 			for _, reason := range []string{"timeout", "not connected"} {
 				if n := few(20); n > 0 {
 					a.Bad = map[string]uint64{reason: n}
 					a.Scheduled += n
-					a.Delivered += n
+					a.Delivered += few(n) // others weren't asked for
 					break
 				}
 			}
 			c.AddAccount(a)
 		}
+		if n := few(c.Account.Read); n > 0 {
+			c.AddLoss(telemetry.LostDiscarded, n)
+			c.Account.Delivered -= n
+		}
 		left := c.Account.Delivered
-		for _, reason := range losses {
+		for _, reason := range losses[:4] {
 			if n := few(left); n > 0 {
 				c.AddLoss(reason, n)
 				left -= n
@@ -200,6 +210,7 @@ func TestLetters(t *testing.T) {
 		'r': {State: Incomplete, Reasons: map[Reason]uint64{"unreadable": 1}},
 		'g': {State: Incomplete, Reasons: map[Reason]uint64{"discarded": 1}},
 		'w': {State: Incomplete, Reasons: map[Reason]uint64{OnTheWay: 0}},
+		'n': {State: Incomplete, Reasons: map[Reason]uint64{Undetermined: 1}},
 		'i': {State: Incomplete, Reasons: map[Reason]uint64{"eaten": 1}},
 	} {
 		if got := Letter(v.State, v.Main()); got != want {

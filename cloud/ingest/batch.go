@@ -33,7 +33,6 @@ type batch struct {
 
 type (
 	chunkKey   struct{ bundle, minute int64 }
-	quarterKey struct{ bundle, quarter int64 }
 	refusedKey struct {
 		gateway string
 		reason  store.Reason
@@ -135,6 +134,8 @@ type encoded struct {
 // may leave between two commits. What waits for the log, or for its signal
 // table, is late by it, and so is what a device stamped in the past.
 const LateAfter = 2 * 60 * 1_000_000
+
+type quarterKey struct{ bundle, quarter int64 }
 
 // encode makes what is stored at the instant now.
 func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples, now telemetry.Micros) (encoded, error) {

@@ -38,7 +38,7 @@ func TestCountsWhatIsReceived(t *testing.T) {
 		got := map[string]string{}
 		var devices []store.Device
 		err := w.store.Quarters(t.Context(), "gw", store.QuarterNumber(old), store.QuarterNumber(quarter)+2,
-			func(list []store.Device, _ []store.Account) { devices = list },
+			func(s store.Scope) { devices = s.Devices },
 			func(q store.Quarter) {
 				for _, d := range q.Received {
 					got[fmt.Sprint(devices[d.Device].Name, " ", q.Number-store.QuarterNumber(old))] = fmt.Sprint(d.Samples, " ", d.Late)

@@ -159,9 +159,10 @@ func CheckLoss(l telemetry.Loss) error {
 }
 
 // DeclareLoss keeps that a gateway gave up sequence numbers, and why. A loss
-// that is declared again, after a crash, is the same one: of the counts for its
-// numbers, reason, device and quarter-hour the largest holds. Discarded samples
-// have no numbers to know them by, so each declaration adds to those before.
+// that is declared again, after a crash, is the same one, known by its numbers,
+// its reason and its counts; other counts of the same numbers are those of a
+// further step, and add to them. Discarded samples have no numbers to know them
+// by, so each declaration adds to those before.
 func (t *Tx) DeclareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) error {
 	if err := t.declareLoss(gateway, l, at); err != nil {
 		return fmt.Errorf("store: keep the loss of %s/%s/%s/%d-%d: %w", gateway, l.Epoch, l.Stream, l.SeqFirst, l.SeqLast, err)
@@ -181,12 +182,14 @@ func (t *Tx) declareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) 
 	if err != nil {
 		return err
 	}
-	larger := `CASE WHEN excluded.samples > device_loss.samples THEN excluded.samples ELSE device_loss.samples END`
-	if l.Reason == telemetry.LostDiscarded {
-		larger = `device_loss.samples + excluded.samples`
-	} else if _, err := t.Exec(`INSERT INTO declared_loss (sequence, seq_first, seq_last, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		id, l.SeqFirst, l.SeqLast, l.Reason, int64(at)); err != nil {
-		return err
+	discarded := l.Reason == telemetry.LostDiscarded
+	if !discarded {
+		counted := len(l.Signals) > 0 || len(l.Devices) > 0
+		if _, err := t.Exec(`INSERT INTO declared_loss (sequence, seq_first, seq_last, reason, at, counted) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (sequence, seq_first, seq_last, reason) DO UPDATE SET counted = declared_loss.counted OR excluded.counted`,
+			id, l.SeqFirst, l.SeqLast, string(l.Reason), int64(at), counted); err != nil {
+			return err
+		}
 	}
 	if record.Stream(l.Stream) != record.Telemetry {
 		return nil
@@ -196,13 +199,31 @@ func (t *Tx) declareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) 
 		if err != nil {
 			return err
 		}
-		if _, err := t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, samples) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (quarter, device, reason, sequence, seq_first, seq_last) DO UPDATE SET samples = `+larger,
-			QuarterNumber(d.Quarter), device, string(l.Reason), id, l.SeqFirst, l.SeqLast, d.Count); err != nil {
+		if discarded {
+			err = t.addDiscarded(id, device, d)
+		} else {
+			_, err = t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, samples) VALUES (?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT DO NOTHING`, QuarterNumber(d.Quarter), device, string(l.Reason), id, l.SeqFirst, l.SeqLast, d.Count)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (t *Tx) addDiscarded(sequence, device int64, d telemetry.DeviceLoss) error {
+	res, err := t.Exec(`UPDATE device_loss SET samples = samples + ? WHERE quarter = ? AND device = ? AND reason = ? AND sequence = ?`,
+		d.Count, QuarterNumber(d.Quarter), device, string(telemetry.LostDiscarded), sequence)
+	var n int64
+	if err == nil {
+		n, err = res.RowsAffected()
+	}
+	if err == nil && n == 0 {
+		_, err = t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, samples) VALUES (?, ?, ?, ?, 0, 0, ?)`,
+			QuarterNumber(d.Quarter), device, string(telemetry.LostDiscarded), sequence, d.Count)
+	}
+	return err
 }
 
 // Received counts samples that a transaction stores.

@@ -30,6 +30,19 @@ func (t *Tx) Expect(gateway string, c telemetry.Committed) error {
 	return nil
 }
 
+// FirstStart keeps when a gateway's first process started. One whose buffer was
+// removed counts its starts anew: the earliest holds.
+func (t *Tx) FirstStart(gateway string, at telemetry.Micros) error {
+	err := t.touchGateway(gateway, 0)
+	if err == nil {
+		_, err = t.Exec(`UPDATE gateway SET first_start = ? WHERE id = ? AND (first_start IS NULL OR first_start > ?)`, int64(at), gateway, int64(at))
+	}
+	if err != nil {
+		return fmt.Errorf("store: keep the first start of %s: %w", gateway, err)
+	}
+	return nil
+}
+
 func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int64, error) {
 	if err := t.touchGateway(gateway, 0); err != nil {
 		return 0, err

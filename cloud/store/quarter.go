@@ -18,6 +18,9 @@ type Account struct {
 	Device          int // index of the devices of the same answer
 	First, Quarters int64
 	Counts          telemetry.DeviceAccount
+	// Uncounted says that numbers of the same epoch were given up of which the
+	// gateway couldn't say whose samples they were.
+	Uncounted bool
 }
 
 // DeviceLoss is how many of a device's samples of a quarter-hour were given up.
@@ -42,24 +45,34 @@ type Quarter struct {
 	Received []DeviceReceived
 }
 
+// Scope is what is known beside single quarter-hours.
+type Scope struct {
+	Devices []Device                    // by gateway and name
+	Long    []Account                   // of several quarter-hours, that reach into the range
+	Began   map[string]telemetry.Micros // when a gateway first started, as far as that is known
+}
+
 // Quarters reads what is known of a gateway's devices, or of those of all if it
-// is empty, in the quarter-hours from from up to and without to. First it calls
-// begin with the devices, by gateway and name, and with the accounts of several
-// quarter-hours that reach into the range; then each with every quarter-hour in
-// order, which keeps nothing of it. All of it is one snapshot.
-func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, begin func([]Device, []Account), each func(Quarter)) error {
+// is empty, in the quarter-hours from from up to and without to. It calls begin
+// once, and then each with every quarter-hour in order, which keeps nothing of
+// it. All of it is one snapshot.
+func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, begin func(Scope), each func(Quarter)) error {
 	err := s.scan(ctx, func(t *Tx) error {
-		r := quarterReader{Tx: t, gateway: gateway, devices: map[int64]int{}, bundles: map[int64]int{}}
-		list, err := r.readDevices()
+		r := quarterReader{Tx: t, gateway: gateway, devices: map[int64]int{}, bundles: map[int64]int{}, uncounted: map[int64]bool{}}
+		scope := Scope{Began: map[string]telemetry.Micros{}}
+		err := r.readDevices(&scope)
+		if err == nil {
+			err = r.readUncounted()
+		}
 		if err != nil {
 			return err
 		}
-		long, err := r.accounts(nil, `quarters > 1 AND quarter > ? AND quarter < ? AND quarter + quarters > ?`,
+		scope.Long, err = r.accounts(nil, `quarters > 1 AND quarter > ? AND quarter < ? AND quarter + quarters > ?`,
 			from-int64(LongestAccount/telemetry.Quarter), to, from)
 		if err != nil {
 			return err
 		}
-		begin(list, long)
+		begin(scope)
 		var q Quarter
 		for q.Number = from; q.Number < to; q.Number++ {
 			if err := r.read(&q); err != nil {
@@ -81,10 +94,21 @@ type quarterReader struct {
 	*Tx
 	gateway          string
 	devices, bundles map[int64]int
+	uncounted        map[int64]bool // by sequence
 }
 
-func (r *quarterReader) readDevices() ([]Device, error) {
-	var list []Device
+func (r *quarterReader) readDevices(scope *Scope) error {
+	err := r.Each(func(rows *sql.Rows) error {
+		var gateway string
+		var at telemetry.Micros
+		err := rows.Scan(&gateway, &at)
+		scope.Began[gateway] = at
+		return err
+	}, `SELECT id, first_start FROM gateway WHERE first_start IS NOT NULL`)
+	if err != nil {
+		return err
+	}
+	list := scope.Devices
 	bySeries := func(rows *sql.Rows) error {
 		var d Device
 		var id int64
@@ -102,12 +126,23 @@ func (r *quarterReader) readDevices() ([]Device, error) {
 	}
 	const order = ` ORDER BY 1, 2`
 	if r.gateway == "" {
-		return list, r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device
+		err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device
 			UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle`+order)
-	}
-	err := r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device WHERE gateway = ?
+	} else {
+		err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device WHERE gateway = ?
 		UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle AND gateway = ?`+order, r.gateway, r.gateway)
-	return list, err
+	}
+	scope.Devices = list
+	return err
+}
+
+func (r *quarterReader) readUncounted() error {
+	return r.Each(func(rows *sql.Rows) error {
+		var sequence int64
+		err := rows.Scan(&sequence)
+		r.uncounted[sequence] = true
+		return err
+	}, `SELECT DISTINCT sequence FROM declared_loss WHERE NOT counted`)
 }
 
 // of limits a query to the gateway's devices, if one was asked for.
@@ -127,17 +162,17 @@ func (r *quarterReader) accounts(list []Account, where string, args ...any) ([]A
 	limit, more := r.of("device", deviceIDs)
 	err := r.Each(func(rows *sql.Rows) error {
 		var a Account
-		var device int64
+		var device, sequence int64
 		var bad sql.RawBytes
 		c := &a.Counts
-		err := rows.Scan(&device, &a.First, &a.Quarters, &c.Scheduled, &c.Read, &c.Suppressed, &bad, &c.Missed, &c.Down, &c.Delivered)
+		err := rows.Scan(&device, &sequence, &a.First, &a.Quarters, &c.Scheduled, &c.Read, &c.Suppressed, &bad, &c.Missed, &c.Down, &c.Delivered)
 		if err == nil && len(bad) > 0 {
 			err = json.Unmarshal(bad, &c.Bad)
 		}
-		a.Device = r.devices[device]
+		a.Device, a.Uncounted = r.devices[device], r.uncounted[sequence]
 		list = append(list, a)
 		return err
-	}, `SELECT device, quarter, quarters, scheduled, had_value, suppressed, bad, missed, down, delivered FROM account WHERE `+where+limit,
+	}, `SELECT device, sequence, quarter, quarters, scheduled, had_value, suppressed, bad, missed, down, delivered FROM account WHERE `+where+limit,
 		append(args, more...)...)
 	return list, err
 }

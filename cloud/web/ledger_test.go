@@ -146,7 +146,7 @@ func (f *fake) getCompleteness(w http.ResponseWriter, r *http.Request) {
 	summary := tallyOf(letters)
 	summary.Quarters = string(worst)
 	summary.States = tallyOf(string(worst)).States
-	complete := len(all) > 0 && summary.States["complete"]+summary.States["late"] == n
+	complete := len(all) > 0 && summary.States["complete"]+summary.States["late"]+summary.States["not-configured"] == n
 	answer(w, http.StatusOK, map[string]any{"from_us": from, "to_us": to, "quarter_hours": n, "complete": complete, "summary": summary, "devices": all})
 }
 

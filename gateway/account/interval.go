@@ -18,6 +18,21 @@ type counts struct {
 	bad        [reasons]uint64 // by telemetry.Reason; the last one also counts those not known here
 }
 
+// add counts n samples of one quality; own are those that the gateway adds.
+func (c *counts) add(own bool, quality telemetry.Quality, delivered bool, n uint64) {
+	c.present = true
+	if delivered {
+		c.delivered += n
+	}
+	switch {
+	case own:
+	case quality.Validity() == telemetry.Bad:
+		c.bad[min(int(quality.Reason()), len(c.bad)-1)] += n
+	default:
+		c.read += n
+	}
+}
+
 const reasons = int(telemetry.OutOfService) + 2
 
 // interval is one quarter-hour of one epoch, or several of which all is down.

@@ -33,6 +33,7 @@ type Slot struct {
 	Missed, Spared uint32
 	SparedFor      telemetry.Reason
 	Suppressed     uint32 // samples that a deadband left out
+	SinceBoot      bool   // Due counts from the boot: the time isn't known
 }
 
 // Options are what New needs.
@@ -64,6 +65,7 @@ type Ledger struct {
 	intervals []*interval        // of this epoch, in the order in which they were opened
 	earlier   []section          // of earlier epochs, until they are told
 	closed    []span             // of this epoch, told and forgotten
+	unplaced  unplaced
 
 	alive   telemetry.Micros // when the process before was last known to run
 	changes uint64
@@ -136,10 +138,11 @@ func (l *Ledger) own(s telemetry.SignalID, o owner) {
 }
 
 // Count takes samples that are about to be committed, and the slots that they
-// were read in or that passed before them.
+// were read in or that passed before them. What counts from the boot waits for
+// Place.
 func (l *Ledger) Count(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
 	l.counted += uint64(len(samples))
-	l.count(now, samples, 1)
+	l.count(now, samples, true)
 	for _, s := range slots {
 		l.countSlot(now, s)
 	}
@@ -148,17 +151,23 @@ func (l *Ledger) Count(now telemetry.Micros, samples []telemetry.Sample, slots [
 // Discard takes samples and slots as Count does, but the samples will never be
 // committed: they were read, and not delivered.
 func (l *Ledger) Discard(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
-	l.count(now, samples, 0)
+	l.count(now, samples, false)
 	for _, s := range slots {
 		l.countSlot(now, s)
 	}
 }
 
-func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, delivered uint64) {
+func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, delivered bool) {
 	var within span
 	var counts []counts
 	for i := range samples {
 		s := &samples[i]
+		if s.Quality.TimeQuality() == sinceBoot {
+			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality, delivered}) {
+				l.leftOut++
+			}
+			continue
+		}
 		if s.Time < within.from || s.Time >= within.to {
 			from := l.quarterOf(s.Time)
 			within = span{from, from + l.quarter}
@@ -166,25 +175,29 @@ func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, deliver
 				counts = l.touch(now, within)
 			}
 		}
-		if counts == nil || int(s.Signal) >= len(l.owners) || l.owners[s.Signal].device < 0 {
+		o := l.ownerOf(s.Signal)
+		if counts == nil || o.device < 0 {
 			l.leftOut++
 			continue
 		}
-		o := l.owners[s.Signal]
-		c := &counts[o.device]
-		c.present = true
-		c.delivered += delivered
-		switch {
-		case o.own:
-		case s.Quality.Validity() == telemetry.Bad:
-			c.bad[min(int(s.Quality.Reason()), len(c.bad)-1)]++
-		default:
-			c.read++
-		}
+		counts[o.device].add(o.own, s.Quality, delivered, 1)
 	}
 }
 
+func (l *Ledger) ownerOf(s telemetry.SignalID) owner {
+	if int(s) >= len(l.owners) {
+		return owner{device: -1}
+	}
+	return l.owners[s]
+}
+
 func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
+	if s.SinceBoot {
+		if len(l.unplaced.slots) < maxUnplaced {
+			l.unplaced.slots = append(l.unplaced.slots, s)
+		}
+		return
+	}
 	d := l.devices[s.Device]
 	if s.Suppressed > 0 {
 		l.spread(now, s.Device, s.Due, 1, func(c *counts, _ uint64) { c.suppressed += uint64(s.Suppressed) })

@@ -136,6 +136,34 @@ func TestTheTimeIsKnownLater(t *testing.T) {
 	}
 }
 
+// What is read while the time isn't known counts where it belongs, afterwards.
+func TestSamplesWaitForTheTime(t *testing.T) {
+	l := New(Options{Epoch: 7, Devices: meters(1)})
+	held := func(at telemetry.Micros, reason telemetry.Reason) []telemetry.Sample {
+		samples := poll(0, at, reason)
+		for i := range samples {
+			samples[i].Quality |= telemetry.MakeQuality(0, sinceBoot, 0)
+		}
+		return samples
+	}
+	l.Count(noon-5*telemetry.Quarter, held(20*second, telemetry.NoReason), []Slot{{Due: 20 * second, SinceBoot: true}})
+	l.Count(noon-5*telemetry.Quarter, held(40*second, telemetry.Timeout), []Slot{{Due: 40 * second, Missed: 2, SinceBoot: true}})
+	l.Discard(noon-5*telemetry.Quarter, held(41*second, telemetry.NoReason), nil)
+	if due := l.Due(noon, true); due != nil || l.last[0] != 0 {
+		t.Errorf("accounts before the time is known: %+v", due)
+	}
+	l.Place(noon+30*second, noon-30*second)
+	l.Place(noon+30*second, noon) // once is enough
+	due := l.Due(noon+30*second, true)
+	same(t, "before noon", device(t, due, "meter-00", noon-telemetry.Quarter), telemetry.DeviceAccount{Device: "meter-00", Scheduled: 3, Read: 3, Delivered: 3})
+	same(t, "after noon", device(t, due, "meter-00", noon), telemetry.DeviceAccount{
+		Device: "meter-00", Scheduled: 12, Read: 3, Missed: 6, Bad: map[string]uint64{"timeout": 3}, Delivered: 3,
+	})
+	if l.last[0] != noon+10*second || l.LeftOut() != 0 {
+		t.Errorf("the last slot is %d s after noon, %d left out", (l.last[0]-noon)/second, l.LeftOut())
+	}
+}
+
 // Slots that were not used count where they were due.
 func TestUnusedSlotsCountInTheirQuarterHour(t *testing.T) {
 	l := New(Options{Epoch: 7, Devices: meters(1)})

@@ -120,14 +120,16 @@ func (c *Chain) commit(items []Item, state []byte) error {
 			return err
 		}
 	}
-	position, seq, err := c.claimAndWrite(items, state)
+	current := c.writingTo()
+	position, seq, err := c.claimAndWrite(current, items, state)
 	if errors.Is(err, errDamaged) {
-		c.log.Error("the segment that was being written is damaged; a new one is begun", "path", c.current().path, "error", err)
+		c.log.Error("the segment that was being written is damaged; a new one is begun", "path", current.path, "error", err)
 		c.abandon(err)
 		if err := c.begin(); err != nil {
 			return err
 		}
-		position, seq, err = c.claimAndWrite(items, state)
+		current = c.writingTo()
+		position, seq, err = c.claimAndWrite(current, items, state)
 	}
 	if err != nil {
 		// After a failed write or flush, the kernel may believe that pages are on the
@@ -135,9 +137,8 @@ func (c *Chain) commit(items []Item, state []byte) error {
 		if !errors.Is(err, errNoRoom) && !errors.Is(err, syscall.ENOSPC) {
 			c.abandon(err)
 		}
-		return fmt.Errorf("buffer: commit to %s: %w", c.current().path, err)
+		return fmt.Errorf("buffer: commit to %s: %w", current.path, err)
 	}
-	current := c.current()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	current.last, c.last, c.nextSeq = position, position, seq
@@ -152,8 +153,7 @@ func (c *Chain) commit(items []Item, state []byte) error {
 
 // claimAndWrite claims the room that the file may need, writes, and gives back
 // what it didn't need.
-func (c *Chain) claimAndWrite(items []Item, state []byte) (position Position, seq uint64, err error) {
-	current := c.current()
+func (c *Chain) claimAndWrite(current *segment, items []Item, state []byte) (position Position, seq uint64, err error) {
 	claimed := growth(items, state, c.writing.AllocSize)
 	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
 		return 0, 0, err
@@ -187,6 +187,13 @@ func (c *Chain) resize(s *segment, claimed int64) {
 
 // current is the segment that is being written, or the last one.
 func (c *Chain) current() *segment { return c.segments[len(c.segments)-1] }
+
+// writingTo is the segment that a commit writes to.
+func (c *Chain) writingTo() *segment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current()
+}
 
 func (c *Chain) mustBegin() bool {
 	c.mu.Lock()

@@ -41,7 +41,10 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 		}
 		first, suffix, ok := parseName(entry.Name())
 		switch {
+		case entry.IsDir():
 		case !ok:
+			c.space.setAside(c.lane, sizeAt(path)) // somebody else's
+			c.space.settle(c.lane, 0, sizeAt(path))
 		case suffix == segmentSuffix:
 			s, err := survey(path, first)
 			if errors.Is(err, errDamaged) {

@@ -215,7 +215,7 @@ func (c *Chain) markUnreadable(s *segment, p *part, cause error) {
 func (c *Chain) abandonIf(s *segment, cause error) {
 	c.commits.Lock()
 	defer c.commits.Unlock()
-	if c.holds(s) && c.current() == s {
+	if c.holds(s) && c.writingTo() == s {
 		c.abandon(cause)
 	}
 }

@@ -8,12 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -291,32 +288,6 @@ func TestFailedRotationIsTriedAgain(t *testing.T) {
 	commit(t, b.Telemetry, n+1)
 	if got := readAll(t, b.Telemetry, 0); len(got) != int(n+1) {
 		t.Errorf("%d of %d records", len(got), n+1)
-	}
-}
-
-func TestNewerFormatIsRefusedAndLeftAlone(t *testing.T) {
-	dir := t.TempDir()
-	b := open(t, dir, 0)
-	commit(t, b.Telemetry, 1)
-	path := b.Telemetry.segments[0].path
-	b.Close()
-	db, err := openForWriting(path, 32<<10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketFormat).Put(keyVersion, []byte{formatVersion + 1})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db.end(nil)
-	_, err = Open(Options{Dir: dir, Gateway: "gw", Log: quiet})
-	if err == nil || !strings.Contains(err.Error(), "format version 3") {
-		t.Errorf("open: %v", err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 )
 
 // makeRoom gives up what costs least, so that the chain can commit. On a full disk,
-// telemetry goes before events; otherwise each has its own share.
+// and where telemetry has more than its share, it goes before events.
 func (b *Buffer) makeRoom(c *Chain, reason telemetry.LossReason) (dropped bool, err error) {
 	b.dropping.Lock()
 	defer b.dropping.Unlock()
-	if reason == telemetry.LostDiskFull && c == b.Events {
+	if c == b.Events && (reason == telemetry.LostDiskFull || b.space.tooMuchTelemetry()) {
 		if dropped, err := b.drop(b.Telemetry, reason); dropped {
 			return true, err
 		}
@@ -28,8 +28,8 @@ func (b *Buffer) makeRoom(c *Chain, reason telemetry.LossReason) (dropped bool, 
 
 // drop gives up the segment that costs least: the one that was thinned most, then
 // the oldest; one that is handed out or being written only if there is no other.
-// What goes unacknowledged with it is declared before, unless the disk is too full
-// even for that. It reports whether there was one.
+// What goes unacknowledged with it is declared before, or as soon as there is room
+// for that. It reports whether there was one.
 func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err error) {
 	s, err := c.takeVictim()
 	if s == nil {
@@ -42,7 +42,7 @@ func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err 
 		return false, damage
 	}
 	err = b.declareLosses(losses)
-	if err != nil && !errors.Is(err, syscall.ENOSPC) {
+	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errNoRoom) {
 		return false, err
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"errors"
+	"os"
 	"sync"
 )
 
@@ -89,6 +90,14 @@ func (s *space) setMeta(n int64) {
 	s.meta = n
 }
 
+// tooMuchTelemetry reports whether telemetry has more than its share, as after
+// max_size was made smaller.
+func (s *space) tooMuchTelemetry() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used[telemetryLane] > s.share()
+}
+
 // usage is a moment's figures, in bytes.
 type usage struct {
 	limit, share, telemetry, events, meta, aside int64
@@ -100,14 +109,14 @@ func (s *space) usage() usage {
 	return usage{s.limit, s.share(), s.used[telemetryLane], s.used[eventsLane], s.meta, s.aside}
 }
 
-// The pages of a bbolt file.
-const page = 4 << 10
+// page is the size of a bbolt file's pages, which is the machine's.
+var page = int64(os.Getpagesize())
 
 func pages(n int) int64 { return (int64(n) + page - 1) / page * page }
 
 // allocationFor is by how many bytes more than needed a file grows at a time.
 func allocationFor(segmentSize int64) int {
-	return int(max(32<<10, min(1<<20, segmentSize/16/page*page)))
+	return int(max(32<<10, 2*page, min(1<<20, segmentSize/16/page*page)))
 }
 
 // growth bounds by how much a commit makes its file grow: each record's pages, the

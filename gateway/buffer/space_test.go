@@ -313,3 +313,49 @@ func TestFilesSetAsideCount(t *testing.T) {
 		t.Errorf("live %d", got)
 	}
 }
+
+// After max_size was made smaller, telemetry shrinks to its new share and events
+// stay.
+func TestSmallerSizeCostsTelemetryOnly(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(Options{Dir: dir, Gateway: "gw", MaxSize: 64 << 20, SegmentSize: 1 << 20, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	big := Item{Format: record.FormatBlock, Payload: make([]byte, 100_000), Count: 1}
+	for range 300 {
+		if err := b.Telemetry.Commit([]Item{big}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, b.Events, 1, 2, 3)
+	b.Close()
+	if b, err = Open(Options{Dir: dir, Gateway: "gw", MaxSize: smallest, Log: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	var losses []telemetry.Loss
+	w := declareInto(t, b, &losses)
+	commit(t, b.Events, 4)
+	if err := b.Telemetry.Commit([]Item{big}, nil); err != nil {
+		t.Fatal(err)
+	}
+	u := b.space.usage()
+	if total := u.telemetry + u.events + u.meta; total > smallest || u.telemetry > u.share {
+		t.Errorf("%+v", u)
+	}
+	w.keepBooks()
+	var lost uint64
+	for _, l := range losses {
+		if l.Stream != string(record.Telemetry) {
+			t.Errorf("lost %+v", l)
+		}
+		lost += l.SeqLast - l.SeqFirst + 1
+	}
+	if kept := b.Telemetry.Stats().Waiting; kept+lost != 301 {
+		t.Errorf("%d blocks are kept, %d declared as lost, of 301", kept, lost)
+	}
+	if waiting := b.Events.Stats().Waiting; waiting < 4 {
+		t.Errorf("%d events left", waiting)
+	}
+}

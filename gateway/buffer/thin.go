@@ -183,6 +183,23 @@ func (s *thinning) endMinute(out []telemetry.Sample, at telemetry.Micros) []tele
 	}
 	return append(out, telemetry.Sample{
 		Signal: s.minimum.Signal, Time: at,
-		Value: telemetry.FloatValue(s.sum / float64(n)), Quality: s.quality | telemetry.Estimated,
+		Value: telemetry.FloatValue(s.mean(n)), Quality: s.quality | telemetry.Estimated,
 	})
+}
+
+// mean of the minute's n values, to a hundredth of their range or finer, in
+// decimals: more digits would say nothing and take most of the room.
+func (s *thinning) mean(n int) float64 {
+	low, _ := number(s.minimum.Value)
+	high, _ := number(s.maximum.Value)
+	mean := min(max(low, s.sum/float64(n)), high)
+	digits := 2 - math.Floor(math.Log10(high-low))
+	if low == high || digits < 0 || digits > 12 {
+		return mean
+	}
+	power := math.Pow(10, digits)
+	if rounded := math.Round(mean*power) / power; !math.IsInf(rounded, 0) && !math.IsNaN(rounded) {
+		return rounded
+	}
+	return mean
 }

@@ -394,7 +394,7 @@ func (w *thinned) put(r record.Record) error {
 
 // flush writes the records that wait.
 func (w *thinned) flush() error {
-	grows := int64(24*page + w.chain.allocation)
+	grows := 24*page + int64(w.chain.allocation)
 	for _, p := range w.puts {
 		grows += pages(len(p.value)+64) + page
 	}

@@ -82,6 +82,26 @@ func TestMinuteKeepsExtremesAndAnEstimatedMean(t *testing.T) {
 	}
 }
 
+// A mean has no more digits than it deserves, and never leaves the range.
+func TestMeanIsRoundedToItsRange(t *testing.T) {
+	for _, test := range []struct {
+		values []any
+		want   float64
+	}{
+		{[]any{230.1, 230.4, 230.2, 230.2}, 230.225},
+		{[]any{1., 2., 2., 2., 2., 2.}, 1.83},
+		{[]any{5., 5., 5., 5.}, 5},
+		{[]any{0., 0., 0., 1e300}, 2.5e299},
+		{[]any{-1e-9, 1e-9, 1e-9, 1e-9}, 5e-10},
+	} {
+		out := thinAll(perMinute, telemetry.Gauge, series(telemetry.Gauge, test.values...))
+		mean, _ := out[len(out)-1].Value.Float()
+		if math.Abs(mean-test.want) > math.Abs(test.want)*1e-12 || !out[len(out)-1].Quality.Has(telemetry.Estimated) {
+			t.Errorf("of %v: %v, want %v", test.values, mean, test.want)
+		}
+	}
+}
+
 // Whatever is thinned, in whatever pieces: no sample is invented but means, none
 // grows in number, the order of a signal stays, its extremes of each minute stay in
 // generation perMinute, and the pieces don't matter.

@@ -15,8 +15,8 @@ import (
 
 // ClientOptions are what a lane's producer needs beside its connection:
 // acknowledgement by all in-sync replicas, idempotence, retries without end, and
-// little memory. Link hears of the client's throttling; nil for a client that is
-// no lane's.
+// little memory. Link hears of the client's throttling; nil for the client that
+// sends births, which are large texts.
 func ClientOptions(link *Link) []kgo.Opt {
 	options := []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -26,18 +26,15 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProduceRequestTimeout(5 * time.Second),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 	}
-	if link == nil || link.lane == Events {
-		options = append(options, kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
-	} else {
-		// Blocks are dense: zstd takes as long as all the rest and saves little.
-		options = append(options, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if link == nil {
+		return append(options, kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
 	}
-	if link != nil {
-		options = append(options, kgo.WithHooks(link))
-		if link.lane == Backfill {
-			// A large block takes a minute at 64 kbit/s. Nobody waits for it.
-			options = append(options, kgo.RequestTimeoutOverhead(2*time.Minute))
-		}
+	// Blocks are dense and events are few: zstd would double the CPU time of a
+	// drain, and its memory.
+	options = append(options, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.WithHooks(link))
+	if link.lane == Backfill {
+		// A large block takes a minute at 64 kbit/s. Nobody waits for it.
+		options = append(options, kgo.RequestTimeoutOverhead(2*time.Minute))
 	}
 	return options
 }
@@ -50,7 +47,7 @@ const (
 )
 
 const (
-	readBytes  = 1 << 20 // read from the chain at a time
+	readBytes  = 256 << 10 // read from the chain at a time
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second
 )

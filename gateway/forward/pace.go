@@ -89,7 +89,7 @@ type pace struct {
 
 const (
 	mostBackfill  = 32      // records under way
-	backfillBytes = 4 << 20 // of them, unless it is one record
+	backfillBytes = 1 << 20 // of them, unless it is one record
 	restFactor    = 3
 	longestRest   = 15 * time.Second
 	restStep      = 50 * time.Millisecond

@@ -59,13 +59,14 @@ type split struct {
 	// Everything up to known had been committed when it was noted.
 	known buffer.Position
 	noted time.Time
-	// What fresh has in hand was read then.
+	// What fresh has in hand was read then. From the start until it has begun, that
+	// is all there is.
 	read time.Time
 }
 
 func newSplit(chain *buffer.Chain, stale time.Duration) *split {
 	end := chain.End()
-	return &split{chain: chain, stale: stale, longest: longestFresh, at: end, moved: make(chan struct{}), acked: end, known: end, noted: time.Now()}
+	return &split{chain: chain, stale: stale, longest: longestFresh, at: end, moved: make(chan struct{}), acked: end, known: end, noted: time.Now(), read: time.Now()}
 }
 
 // behind reports whether something that was committed so long ago that it is
@@ -118,15 +119,15 @@ func (f fresh) begin() buffer.Position {
 	if f.behind() {
 		f.handOver()
 	}
+	f.inHand(time.Time{})
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.acked
 }
 
 const (
-	freshRead    = 256 << 10 // bytes read at a time
-	freshBytes   = 2 << 20   // under way
-	mostFresh    = 64        // records under way
+	freshBytes   = 1 << 20 // under way
+	mostFresh    = 64      // records under way
 	longestFresh = time.Second
 )
 
@@ -141,7 +142,7 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 		}
 		f.inHand(time.Now())
 		end := f.chain.End()
-		entries, err := f.reader.Read(after, end, freshRead)
+		entries, err := f.reader.Read(after, end, readBytes)
 		if err != nil || len(entries) > 0 {
 			return entries, err
 		}

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -72,6 +73,27 @@ func TestAfterAnOutageTheCurrentValueComesFirst(t *testing.T) {
 				t.Errorf("%d records in both topics, want each of %d once", len(all), during)
 			}
 		})
+	}
+}
+
+// What is committed before the lane may send is an outage like any other.
+func TestWaitingBeforeTheStartIsAnOutage(t *testing.T) {
+	r := newRig(t, 0)
+	r.impatient()
+	begin := make(chan struct{})
+	r.runAfter(func(ctx context.Context) error {
+		select {
+		case <-begin:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}, r.lanes.Telemetry, r.lanes.Backfill)
+	r.commit(0, 100)
+	r.await("the samples to be stale", r.stuck)
+	close(begin)
+	r.drained()
+	if current, _ := r.consume(topics.Telemetry(), 1); len(current) != 1 || current[0] != 99 {
+		t.Errorf("went as current: %v, want 99 alone", current)
 	}
 }
 

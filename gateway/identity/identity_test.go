@@ -233,6 +233,7 @@ func TestKilledWhileRotating(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { child.Process.Kill() })
 		before := open(t, path).KeyID()
 		for deadline := time.Now().Add(30 * time.Second); open(t, path).KeyID() == before; {
 			if time.Now().After(deadline) {

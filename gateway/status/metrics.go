@@ -1,6 +1,11 @@
 package status
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // collector turns one report into metrics, so that all of a scrape is of the
 // same moment.
@@ -24,6 +29,15 @@ var (
 	descLinkChange = describe("link_changes_total", "Changes of the state since the start.", "lane")
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
+	descLimit      = describe("buffer_limit_bytes", "What all files of the buffer together stay within.")
+	descUsed       = describe("buffer_used_bytes", "Bytes of the buffer's files by what they hold: telemetry, events, books, set_aside.", "what")
+	descReserve    = describe("buffer_reserve_bytes", "The part of the limit that is kept for events.")
+	descLeft       = describe("buffer_left_seconds", "How long the buffer lasts before telemetry is thinned, if nothing were acknowledged from now on; absent until it is known.")
+	descSegments   = describe("buffer_segments", "Telemetry files by how often they were thinned.", "generation")
+	descThinned    = describe("buffer_thinned_segments_total", "Files that were thinned since the start.")
+	descDropped    = describe("buffer_dropped_segments_total", "Files that were given up to make room since the start.")
+	descCommit     = describe("buffer_commit_seconds", "How long commits to disk took: the last one, and the longest since the start.", "which")
+	descFailing    = describe("buffer_failing_seconds", "For how long commits have failed; 0 while they succeed.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
 )
 
@@ -61,6 +75,28 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(descLinkTime, prometheus.CounterValue, spent.Seconds(), l.Name, state)
 		}
 	}
+	b := r.Buffer
+	gauge(descLimit, float64(b.Limit))
+	gauge(descReserve, float64(b.Reserve))
+	gauge(descUsed, float64(b.Telemetry), "telemetry")
+	gauge(descUsed, float64(b.Events), "events")
+	gauge(descUsed, float64(b.Books), "books")
+	gauge(descUsed, float64(b.SetAside), "set_aside")
+	if b.Left >= 0 {
+		gauge(descLeft, b.Left.Seconds())
+	}
+	for generation, n := range b.Generations {
+		gauge(descSegments, float64(n), strconv.Itoa(generation))
+	}
+	counter(descThinned, b.Thinned)
+	counter(descDropped, b.Dropped)
+	gauge(descCommit, b.LastCommit.Seconds(), "last")
+	gauge(descCommit, b.LongestCommit.Seconds(), "longest")
+	failing := 0.0
+	if !b.FailingSince.IsZero() {
+		failing = time.Since(b.FailingSince).Seconds()
+	}
+	gauge(descFailing, failing)
 	for _, d := range r.Devices {
 		counter(descPolls, d.Polls-d.Failed, d.ID, "answered")
 		counter(descPolls, d.Failed, d.ID, "failed")

@@ -68,7 +68,7 @@ var shared struct {
 func Shared(t testing.TB) (c *Cluster, prefix string) {
 	t.Helper()
 	c, prefix = SharedWithoutTopics(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := c.CreateTopics(ctx, prefix); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,9 @@
 -- A quarter is a quarter-hour of UTC, counted from 1970-01-01.
 
 -- +goose Up
+-- When a gateway's first process started: nothing was expected of it before.
+ALTER TABLE gateway ADD COLUMN first_start BIGINT;
+
 -- A device as accounts and losses name it: they may come before any birth.
 CREATE TABLE device (
     id      INTEGER PRIMARY KEY,
@@ -32,8 +35,12 @@ CREATE TABLE account (
 ) WITHOUT ROWID;
 CREATE INDEX account_long ON account (quarter) WHERE quarters > 1;
 
--- How many of a device's samples of a quarter a declared loss cost. Discarded
--- samples had no sequence numbers: both are 0.
+-- Whether the gateway has said whose samples a loss cost.
+ALTER TABLE declared_loss ADD COLUMN counted BOOLEAN NOT NULL DEFAULT FALSE;
+
+-- How many of a device's samples of a quarter a declared loss cost. The same
+-- numbers may be thinned several times, each time for others of their samples.
+-- Discarded samples had no sequence numbers: both are 0.
 CREATE TABLE device_loss (
     quarter   BIGINT NOT NULL,
     device    BIGINT NOT NULL REFERENCES device (id),
@@ -42,7 +49,7 @@ CREATE TABLE device_loss (
     seq_first BIGINT NOT NULL,
     seq_last  BIGINT NOT NULL,
     samples   BIGINT NOT NULL,
-    PRIMARY KEY (quarter, device, reason, sequence, seq_first, seq_last)
+    PRIMARY KEY (quarter, device, reason, sequence, seq_first, seq_last, samples)
 ) WITHOUT ROWID;
 
 -- How many samples of a bundle are stored, and how many of these came late.
@@ -72,6 +79,8 @@ CREATE TABLE link_change (
 DROP TABLE link_change;
 DROP TABLE received;
 DROP TABLE device_loss;
+ALTER TABLE declared_loss DROP COLUMN counted;
 DROP TABLE account;
 DROP INDEX series_first;
 DROP TABLE device;
+ALTER TABLE gateway DROP COLUMN first_start;

@@ -14,6 +14,7 @@ const reasonOfLetter: Record<string, Key> = {
   r: "reason.unreadable",
   g: "reason.discarded",
   w: "reason.onTheWay",
+  n: "reason.undetermined",
 };
 
 const reasons: Record<string, Key> = {
@@ -25,6 +26,7 @@ const reasons: Record<string, Key> = {
   unreadable: "reason.unreadable",
   discarded: "reason.discarded",
   "on-the-way": "reason.onTheWay",
+  undetermined: "reason.undetermined",
 };
 
 const stateTexts: Record<QuarterState, Key> = {

@@ -143,12 +143,13 @@ function trouble(d: { states: Partial<Record<QuarterState, number>> }): number {
 }
 
 function answer(report: Completeness, day: string): string[] {
-  const { summary, quarter_hours: total } = report;
+  const { summary } = report;
   const n = report.devices?.length ?? 0;
   if (n === 0) {
     return [t("completeness.nothing", { day })];
   }
   const count = (s: QuarterState) => summary.states[s] ?? 0;
+  const total = report.quarter_hours - count("not-configured");
   const done = count("complete") + count("late");
   const [incomplete, unknown, inconsistent, open] = [count("incomplete"), count("unknown"), count("inconsistent"), count("open")];
   const lines: string[] = [];
@@ -156,16 +157,16 @@ function answer(report: Completeness, day: string): string[] {
     lines.push(t("completeness.complete", { day, done, total, n }));
   } else if (incomplete > 0) {
     lines.push(t("completeness.incomplete", { day, n: incomplete, total, expected: summary.expected, missing: missingOf(summary) }));
-  } else if (unknown + inconsistent === 0 && done > 0) {
-    lines.push(t("completeness.soFar", { day, done, total, n }));
-  } else if (done + unknown + inconsistent === 0) {
-    lines.push(t("completeness.nothingYet", { day }));
+  } else if (unknown + inconsistent > 0) {
+    lines.push(t("completeness.notKnown", { day, done, total }));
+  } else {
+    lines.push(done > 0 ? t("completeness.soFar", { day, done, total, n }) : t("completeness.nothingYet", { day }));
   }
   if (inconsistent > 0) {
     lines.push(t("completeness.inconsistent", { n: inconsistent }));
   }
   if (unknown > 0) {
-    lines.push(t("completeness.unknown", { n: unknown, total }));
+    lines.push(t("completeness.unknown", { n: unknown }));
   }
   if (open > 0) {
     lines.push(t("completeness.notYet", { n: open }));
