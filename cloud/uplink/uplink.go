@@ -97,7 +97,7 @@ func (u *Uplink) refuse(w http.ResponseWriter, status int, acknowledged int, err
 // records takes the messages of one lane, in their order, and answers when all
 // of them are in the log or one can't be: those before it are.
 func (u *Uplink) records(w http.ResponseWriter, r *http.Request) {
-	topic := u.topic(r.PathValue("lane"))
+	topic := u.options.Topics.Lane(r.PathValue("lane"))
 	if topic == "" {
 		u.refuse(w, http.StatusNotFound, 0, fmt.Errorf("there is no lane %q", r.PathValue("lane")))
 		return
@@ -141,20 +141,6 @@ func (u *Uplink) records(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, record.UplinkAnswer{Acknowledged: acknowledged})
-}
-
-func (u *Uplink) topic(lane string) string {
-	switch lane {
-	case "events":
-		return u.options.Topics.Events()
-	case "telemetry":
-		return u.options.Topics.Telemetry()
-	case "backfill":
-		return u.options.Topics.Backfill()
-	case "births":
-		return u.options.Topics.Births()
-	}
-	return ""
 }
 
 func read(body io.Reader) (messages []record.Message, size int, err error) {
