@@ -45,6 +45,7 @@ func BenchmarkDrain(b *testing.B) {
 	backlog(b, filepath.Join(dir, "buffer"), drainValues)
 	start(b, dir, "busbar-cloud", "run", "--config", "cloud.yaml", "--log-level", "error")
 	await(b, "the cloud runs", 20*time.Second, func() bool { return reachable(console) })
+	enrol(b, dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var late latencies

@@ -19,10 +19,9 @@ func (r *rig) impatient() {
 // stuck reports whether what fresh can't send is stale.
 func (r *rig) stuck() bool {
 	parts := r.lanes.Telemetry.share.(fresh).split
-	behind := parts.behind()
 	parts.mu.Lock()
 	defer parts.mu.Unlock()
-	return behind && (parts.read.IsZero() || time.Since(parts.read) > parts.stale)
+	return parts.acked < parts.known && time.Since(parts.noted) > parts.stale && (parts.read.IsZero() || time.Since(parts.read) > parts.stale)
 }
 
 // After an outage the newest record goes first, the others go as backfill, and
@@ -89,7 +88,8 @@ func TestWaitingBeforeTheStartIsAnOutage(t *testing.T) {
 		return ctx.Err()
 	}, r.lanes.Telemetry, r.lanes.Backfill)
 	r.commit(0, 100)
-	r.await("the samples to be stale", r.stuck)
+	committed := time.Now()
+	r.await("the samples to be stale", func() bool { return time.Since(committed) > 100*time.Millisecond })
 	close(begin)
 	r.drained()
 	if current, _ := r.consume(topics.Telemetry(), 1); len(current) != 1 || current[0] != 99 {
