@@ -48,6 +48,7 @@ type Cloud struct {
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	live     *api.Live
+	uplink   *uplinkServer // nil: there is none
 }
 
 // New opens the store, the console's address and the embedded log. A Kafka
@@ -94,7 +95,10 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log})
-	return nil
+	if config.Uplink != nil {
+		c.uplink, err = c.openUplink(*config.Uplink, names)
+	}
+	return err
 }
 
 // Run works until ctx ends and closes everything that New opened.
@@ -121,6 +125,13 @@ func (c *Cloud) Run(ctx context.Context) error {
 			cancel(fmt.Errorf("cloud: console: %w", err))
 		}
 	})
+	if c.uplink != nil {
+		running.Go(func() {
+			if err := c.uplink.serve(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	c.log.Info("cloud started", "version", c.options.Version, "console", "http://"+c.listener.Addr().String())
 	<-ctx.Done()
 	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -207,6 +218,9 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 }
 
 func (c *Cloud) close() {
+	if c.uplink != nil {
+		c.uplink.close()
+	}
 	if c.embedded != nil {
 		c.embedded.Close()
 	}

@@ -26,6 +26,10 @@ var (
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
 	descAlarmLag         = describe("alarm_lag_records", "Events in the log that haven't been read.")
+
+	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
+	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
+	descUplinkRefused = describe("uplink_refusals_total", "Requests to the uplink that were refused, or asked to wait.", "answer")
 )
 
 func (c *Cloud) metrics() http.Handler {
@@ -63,4 +67,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descAlarmQuarantined, float64(n), string(reason))
 	}
 	out <- prometheus.MustNewConstMetric(descAlarmLag, prometheus.GaugeValue, float64(a.Lag))
+
+	if c.cloud.uplink != nil {
+		u := c.cloud.uplink.Stats()
+		counter(descUplinkRecords, float64(u.Records))
+		counter(descUplinkBytes, float64(u.Bytes))
+		counter(descUplinkRefused, float64(u.Refused), "refused")
+		counter(descUplinkRefused, float64(u.Throttled), "throttled")
+	}
 }

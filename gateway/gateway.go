@@ -9,14 +9,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gateway/uplink"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -45,8 +44,9 @@ type Gateway struct {
 	pipeline *pipeline
 	accounts *accounts
 	lanes    forward.Lanes
-	births   *kgo.Client
-	clients  []*kgo.Client // all of them
+	births   forward.Sink
+	sinks    []forward.Sink // all of them
+	uplink   *uplink.Connection
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
@@ -126,21 +126,6 @@ func (g *Gateway) restore(engine *rules.Engine) {
 	if err := engine.Restore(state, time.Now()); err != nil {
 		g.log.Error("the state of the rules can't be restored; alarms that are active stay so until an operator ends them", "error", err)
 	}
-}
-
-// client makes a client for a lane, or for births if link is nil.
-func (g *Gateway) client(link *forward.Link) (*kgo.Client, error) {
-	options, err := g.config.Forward.Kafka.Options(g.options.Dir)
-	if err != nil {
-		return nil, err
-	}
-	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID))
-	client, err := kgo.NewClient(append(options, forward.ClientOptions(link)...)...)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
-	}
-	g.clients = append(g.clients, client)
-	return client, nil
 }
 
 // declareLost enters into the ledger what the buffer gave up.
@@ -233,9 +218,8 @@ func (g *Gateway) serveStatus(ctx context.Context, s source) {
 
 // sendBirth returns when the log has acknowledged the signal table.
 func (g *Gateway) sendBirth(ctx context.Context) error {
-	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	ref := g.buffer.Table().Ref()
-	return forward.Births(ctx, g.births, topics.Births(), record.Birth{
+	return forward.Births(ctx, g.births, record.Birth{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
 		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
 	}, g.identity.SignBirth, g.log)
@@ -262,8 +246,11 @@ func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Comm
 }
 
 func (g *Gateway) close() {
-	for _, c := range g.clients {
-		c.Close()
+	for _, s := range g.sinks {
+		s.Close()
+	}
+	if g.uplink != nil {
+		g.uplink.Close()
 	}
 	if err := g.buffer.Close(); err != nil {
 		g.log.Error("closing the buffer", "error", err)

@@ -307,7 +307,9 @@ func TestStopsWhileTheLogIsAway(t *testing.T) {
 func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 	b := newBench(t)
 	bad := b.config
-	bad.Forward.Kafka.TLS = &kafkaconn.TLS{CA: "absent.crt"}
+	kafka := *bad.Forward.Kafka
+	kafka.TLS = &kafkaconn.TLS{CA: "absent.crt"}
+	bad.Forward.Kafka = &kafka
 	if _, err := New(bad, Options{Dir: t.TempDir(), Log: quiet}); err == nil || !strings.Contains(err.Error(), "absent.crt") {
 		t.Errorf("a CA that isn't there: %v", err)
 	}

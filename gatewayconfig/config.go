@@ -63,11 +63,29 @@ type Gateway struct {
 
 // Forward says where measurements and events are sent.
 type Forward struct {
-	// The Kafka cluster that receives them.
-	Kafka kafkaconn.Config `yaml:"kafka,required"`
+	// The Kafka cluster that receives them. Either this or uplink is needed.
+	Kafka *kafkaconn.Config `yaml:"kafka"`
+
+	// The cloud's uplink, for a gateway that reaches no Kafka: one outgoing HTTPS
+	// connection, through a proxy if need be.
+	Uplink *Uplink `yaml:"uplink"`
 
 	// How what had to wait is sent, while the link was down or slow.
 	Backfill Backfill `yaml:"backfill"`
+}
+
+// Uplink is the cloud's HTTPS server for gateways.
+type Uplink struct {
+	// Where it is, as https://host or https://host:port.
+	// Example: https://uplink.example.
+	URL string `yaml:"url,required"`
+
+	// The certificate authorities that its certificate must come from, in PEM.
+	// Default: those of the operating system. Example: ca.crt.
+	CA configfile.Path `yaml:"ca"`
+
+	// The HTTP proxy that it is reached through. Default: none.
+	Proxy *kafkaconn.Proxy `yaml:"proxy"`
 }
 
 // Backfill is telemetry that had to wait. It goes beside current telemetry and

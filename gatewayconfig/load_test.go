@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 	register, coil := uint16(52), uint16(7)
 	want := Config{
 		Gateway:  Gateway{ID: "gw", Key: "data/gateway.key"},
-		Forward:  Forward{Kafka: kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
+		Forward:  Forward{Kafka: &kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
 		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB, CommitEvery: second},
 		Status:   Status{Listen: "127.0.0.1:9464"},
 		Defaults: Defaults{PollEvery: second, Timeout: second},

@@ -58,6 +58,8 @@ func cause(err error, login bool, encryption *tls.Config) string {
 	)
 	text := err.Error()
 	switch {
+	case errors.Is(err, errProxy):
+		return "the proxy gives no connection"
 	case errors.Is(err, errPlaintext):
 		return "the broker gives an address on another machine"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):

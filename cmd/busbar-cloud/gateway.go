@@ -20,6 +20,7 @@ import (
 type gatewayCommand struct {
 	List   listKeys  `cmd:"" help:"List the gateways' keys."`
 	Enrol  enrolKey  `cmd:"" help:"Let a gateway's key write in its name."`
+	Token  newToken  `cmd:"" help:"Make a token with which a gateway enrols its own key over the uplink, once."`
 	Revoke revokeKey `cmd:"" help:"Take nothing any more that a key has signed."`
 }
 
@@ -120,6 +121,37 @@ func (e enrolKey) Run(ctx context.Context) error {
 			return nil
 		}
 		fmt.Printf("key %s of %s is enrolled\n", record.KeyIDOf(public), e.Gateway)
+		return nil
+	})
+}
+
+type newToken struct {
+	database
+	Gateway string        `arg:"" help:"The gateway's id, as in its configuration."`
+	Valid   time.Duration `help:"How long the token can be used." default:"24h" placeholder:"DURATION"`
+	By      string        `help:"Who makes it." default:"${user}" placeholder:"NAME"`
+}
+
+func (newToken) Help() string {
+	return `The token is shown once and kept nowhere. On the gateway, it goes to busbar gateway enrol.
+
+Example:
+  busbar-cloud gateway token --config cloud.yaml north-gw1 --valid 2h`
+}
+
+func (n newToken) Run(ctx context.Context) error {
+	if !gatewayName.MatchString(n.Gateway) {
+		return program.Usage{Err: fmt.Errorf("%q is no gateway's id: expected 1 to 63 lower-case letters, digits and hyphens, the first no hyphen", n.Gateway)}
+	}
+	if n.Valid < time.Minute || n.Valid > 90*24*time.Hour {
+		return program.Usage{Err: fmt.Errorf("--valid %s is out of range, expected 1m to 2160h", n.Valid)}
+	}
+	return n.use(ctx, func(s *store.Store) error {
+		token, err := s.NewToken(ctx, n.Gateway, n.By, n.Valid, telemetry.MicrosOf(time.Now()))
+		if err != nil {
+			return err
+		}
+		fmt.Println(token)
 		return nil
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -236,16 +237,19 @@ func (b *Buffer) readMeta(path string) (err error) {
 // metaAllocation is by how much the bookkeeping's file grows at a time.
 const metaAllocation = 64 << 10
 
-// countOthers counts what else is in the directory, such as bookkeeping that was
-// set aside.
+// countOthers counts what else is in the directory.
 func (b *Buffer) countOthers(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("buffer: %w", err)
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() && e.Name() != metaName {
-			b.space.aside += sizeAt(filepath.Join(dir, e.Name()))
+		switch size := sizeAt(filepath.Join(dir, e.Name())); {
+		case !e.Type().IsRegular() || e.Name() == metaName:
+		case strings.Contains(e.Name(), brokenSuffix):
+			b.space.aside += size
+		default:
+			b.space.other += size
 		}
 	}
 	return nil

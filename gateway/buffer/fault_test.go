@@ -278,7 +278,7 @@ func TestSlowCommitHoldsUpNothingElse(t *testing.T) {
 			t.Error(err)
 		}
 		b.Report()
-		w := b.NewWriter(time.Second, nil, nil)
+		w := b.NewWriter(time.Second, nil, uncounted{})
 		w.Add(make([]telemetry.Sample, 5), nil)
 		w.keepBooks()
 	}()

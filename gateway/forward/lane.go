@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -18,11 +16,10 @@ import (
 // Options are what a lane needs.
 type Options struct {
 	Chain *buffer.Chain
-	// Client was made with ClientOptions(Link), serves this lane alone, and is
-	// closed when its Run ends.
-	Client *kgo.Client
-	Link   *Link
-	Topic  string
+	// Sink is where the lane's records go, and is closed when its Run ends. It
+	// tells Link when it is held back.
+	Sink Sink
+	Link *Link
 	// Prepare is called before a record is sent and may change its payload and
 	// signature. If the record isn't ready, the lane waits at it and asks again
 	// each second. An error is treated as if the log had refused the record. Nil:
@@ -31,15 +28,14 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Lane carries records of one chain to one topic. They are sent in the chain's
+// Lane carries records of one chain to one topic of the log. They are sent in the chain's
 // order; if one fails, everything behind it is sent again after it.
 type Lane struct {
 	progress
-	client   *kgo.Client
+	sink     Sink
 	chain    *buffer.Chain
 	reader   *buffer.Reader
 	link     *Link
-	topic    string
 	prepare  func(*record.Record) (bool, error)
 	log      *slog.Logger
 	share    share
@@ -72,7 +68,7 @@ type share interface {
 var errMoved = errors.New("the lane goes on elsewhere")
 
 func newLane(o Options) *Lane {
-	l := &Lane{client: o.Client, chain: o.Chain, reader: o.Chain.Reader(), link: o.Link, topic: o.Topic, prepare: o.Prepare,
+	l := &Lane{sink: o.Sink, chain: o.Chain, reader: o.Chain.Reader(), link: o.Link, prepare: o.Prepare,
 		log: o.Log.With("lane", o.Link.lane), patience: stalledAfter, started: time.Now()}
 	if o.Link.lane == Backfill {
 		l.patience = backfillStalledAfter
@@ -97,8 +93,8 @@ func (l *Lane) Stats() Stats {
 // chain. Sending begins when before, if there is one, has succeeded.
 func (l *Lane) Run(ctx context.Context, before func(context.Context) error) {
 	defer l.reader.Close()
-	// Closing the client fails what is under way, so that run can return.
-	stop := context.AfterFunc(ctx, l.client.Close)
+	// Closing the sink fails what is under way, so that run can return.
+	stop := context.AfterFunc(ctx, l.sink.Close)
 	defer stop()
 	if before != nil {
 		l.prepares()
@@ -211,15 +207,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 func (l *Lane) produce(w *window, e buffer.Entry) {
-	r := &kgo.Record{Topic: l.topic, Key: []byte(e.Record.Gateway), Value: e.Record.Payload}
-	for _, h := range e.Record.Headers() {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-	}
 	size := len(e.Record.Payload)
 	f := w.add(size)
-	// A record is never cancelled: it may have been written all the same, and
-	// the client can't go on in order behind it.
-	l.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+	l.sink.Produce(e.Record.Message(), func(err error) {
 		defer w.remove(f)
 		if !w.judge(err) {
 			return

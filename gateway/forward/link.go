@@ -63,7 +63,10 @@ func NewLink(lane string, report func(change telemetry.Link, since time.Time) er
 var _ kgo.HookBrokerThrottle = (*Link)(nil)
 
 // OnBrokerThrottle is called by the lane's client.
-func (l *Link) OnBrokerThrottle(_ kgo.BrokerMetadata, wait time.Duration, _ bool) {
+func (l *Link) OnBrokerThrottle(_ kgo.BrokerMetadata, wait time.Duration, _ bool) { l.HoldBack(wait) }
+
+// HoldBack says that the lane was asked to wait.
+func (l *Link) HoldBack(wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if until := time.Now().Add(wait); until.After(l.throttled) {

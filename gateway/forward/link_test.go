@@ -126,7 +126,7 @@ func TestRefusalsAreReportedAsNoLink(t *testing.T) {
 func TestStartNamesTheCause(t *testing.T) {
 	t.Run("no topic", func(t *testing.T) {
 		r := newRig(t, 0)
-		r.lanes.Backfill.topic = "absent.backfill"
+		r.lanes.Backfill.sink = Kafka(r.client(), "absent.backfill")
 		r.run(r.lanes.Backfill)
 		r.await("the cause", func() bool { return r.lanes.Backfill.Stats().Link.State == Down })
 		if cause := r.lanes.Backfill.Stats().Link.Cause; !strings.Contains(cause, "absent.backfill doesn't exist") {

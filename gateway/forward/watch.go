@@ -6,8 +6,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/busbar/busbar/kafkaconn"
 )
 
 const (
@@ -67,11 +65,11 @@ func (l *Lane) watch(ctx context.Context) {
 // errNoAnswer is the cause where the brokers answer everything but what is sent.
 var errNoAnswer = errors.New("the brokers answer, but acknowledge no record")
 
-// check asks the brokers whether the lane may write to its topic.
+// check asks whether the lane's records would be taken.
 func (l *Lane) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	return kafkaconn.CheckAccess(ctx, l.client, kafkaconn.Access{Write: []string{l.topic}})
+	return l.sink.Check(ctx)
 }
 
 // progress is what a lane's link is judged by.

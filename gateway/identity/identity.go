@@ -102,6 +102,11 @@ func (i *Identity) Prepare(r *record.Record) (ready bool, err error) {
 	return true, nil
 }
 
+// Enrolment is a request to have the key taken by a one-time token.
+func (i *Identity) Enrolment(token string) record.Enrolment {
+	return record.NewEnrolment(i.private, i.gateway, token)
+}
+
 // SignBirth signs a birth under its key and with its value in the log.
 func (i *Identity) SignBirth(logKey, value []byte) record.Seal {
 	s := record.SignBirth(i.private, logKey, value)
