@@ -1,5 +1,5 @@
 // The operator's and engineer's tool: demonstrates Busbar, checks
-// configurations and tries devices.
+// configurations, tries devices and looks into buffers.
 package main
 
 import (
@@ -15,6 +15,7 @@ type commands struct {
 	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
 	Device  deviceCommand    `cmd:"" help:"Try a device."`
+	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
 }
 
 func main() {
@@ -27,6 +28,7 @@ Examples:
   busbar demo
   busbar demo --for 60s --headless
   busbar config validate gateway.yaml
-  busbar device read --config gateway.yaml --device feeder-1-meter`,
+  busbar device read --config gateway.yaml --device feeder-1-meter
+  busbar buffer inspect /var/lib/busbar/buffer`,
 	}, &c)
 }
