@@ -87,8 +87,8 @@ func Open(o Options) (*Buffer, error) {
 		}
 		o.SegmentSize = min(largest, o.MaxSize/16)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+	if err := makeDir(o.Dir); err != nil {
+		return nil, err
 	}
 	b := &Buffer{
 		epoch: record.Epoch(random64()), maxSize: o.MaxSize, log: o.Log,

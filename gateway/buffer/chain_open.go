@@ -18,8 +18,8 @@ import (
 
 // openChain surveys the chain in dir and begins a new segment in it.
 func openChain(dir string, gateway string, epoch record.Epoch, stream record.Stream, released Position, segmentSize int64, log *slog.Logger) (*Chain, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+	if err := makeDir(dir); err != nil {
+		return nil, err
 	}
 	c := &Chain{
 		dir: dir, gateway: gateway, epoch: epoch, stream: stream,
@@ -130,11 +130,6 @@ func (c *Chain) begin(first Position) error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(c.dir); err != nil {
-		db.Close()
-		os.Remove(path)
-		return err
-	}
 	c.swap(db)
 	c.segments = append(c.segments, segment{path: path, first: first, last: first - 1})
 	return nil
@@ -159,6 +154,24 @@ func (c *Chain) swap(db *bolt.DB) {
 		}
 	}
 	c.writing = db
+}
+
+// makeDir makes a directory and what is missing above it, so that a power failure
+// doesn't take them away again with what is in them.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeDir(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("buffer: %w", err)
+	}
+	return syncDir(above)
 }
 
 func syncDir(dir string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -172,6 +173,9 @@ func create(path string, fill func(*bolt.Tx) error, buckets ...[]byte) (*bolt.DB
 	}
 	if err == nil {
 		err = os.Rename(temporary, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path)) // or what is committed to it may have no name after a power failure
 	}
 	if err != nil {
 		closeUnless(db, err)
