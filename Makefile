@@ -2,6 +2,7 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
+# make torture    the long versions of tests by faults: power lost, disks failing (needs strace, and root to mount)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
@@ -16,7 +17,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race peers bench generate sizes clean
+.PHONY: build demo test race torture peers bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -28,6 +29,9 @@ test: build
 
 race:
 	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/cloud/web')
+
+torture: build
+	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
 
 peers:
 	python3 -m venv .venv
