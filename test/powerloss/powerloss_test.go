@@ -32,7 +32,7 @@ func TestTorturePowerLoss(t *testing.T) {
 	runs, oneIn, each := 3, 3, 2
 	switch {
 	case os.Getenv("BUSBAR_TORTURE") != "":
-		runs, oneIn, each = 6, 1, len(variants)
+		runs, oneIn, each = 4, 1, len(variants)
 	case testing.Short():
 		oneIn, each = 30, 1
 	}
@@ -48,7 +48,7 @@ func TestTorturePowerLoss(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for job := range jobs {
-				job.check(t, dir)
+				job.lay(t, dir)
 			}
 		})
 	}
@@ -69,7 +69,8 @@ func TestTorturePowerLoss(t *testing.T) {
 		known := promised.clone()
 		for n := range each {
 			variant := variants[(points*each+n)%len(variants)]
-			jobs <- cutJob{i, variant, d.cut(variant, choose), known}
+			what := fmt.Sprintf("power lost after event %d, %s of what wasn't synced survived", i, variant)
+			jobs <- cutJob{check{what, known}, d.cut(variant, choose)}
 			states++
 		}
 		points++
@@ -83,8 +84,7 @@ func TestTorturePowerLoss(t *testing.T) {
 	sameAsOnDisk(t, d, dir)
 }
 
-// recorded lets the writer run under strace, several times on the same directory.
-func recorded(t *testing.T, dir string, runs int) []event {
+func needStrace(t *testing.T) string {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -92,6 +92,16 @@ func recorded(t *testing.T, dir string, runs int) []event {
 			t.Fatal("strace is missing: apt-get install strace")
 		}
 		t.Skip("strace is missing: apt-get install strace")
+	}
+	return strace
+}
+
+// recorded lets the writer run under strace, several times on the same directory.
+func recorded(t *testing.T, dir string, runs int) []event {
+	t.Helper()
+	strace := needStrace(t)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		t.Fatal(err)
 	}
 	p := parser{dir: filepath.Dir(dir)}
 	for run := range runs {
@@ -200,15 +210,20 @@ func (p promises) clone() promises {
 	return promises{maps.Clone(p.records), maps.Clone(p.released), maps.Clone(p.samples), maps.Clone(p.signals), p.state, maps.Clone(p.epoch)}
 }
 
-// cutJob is one state of the disk, and what had been promised by then.
-type cutJob struct {
-	event   int
-	variant string
-	state   map[string][]byte
-	known   promises
+// check is of a buffer that something has happened to, against what had been
+// promised before.
+type check struct {
+	what  string // has happened
+	known promises
 }
 
-func (c cutJob) check(t *testing.T, dir string) {
+// cutJob is one state of the disk.
+type cutJob struct {
+	check
+	state map[string][]byte
+}
+
+func (c cutJob) lay(t *testing.T, dir string) {
 	at, err := os.MkdirTemp(filepath.Dir(dir), "cut-")
 	if err != nil {
 		t.Error(err)
@@ -219,11 +234,16 @@ func (c cutJob) check(t *testing.T, dir string) {
 		t.Error(err)
 		return
 	}
+	c.directory(t, filepath.Join(at, "buffer"))
+}
+
+// directory opens the buffer, and compares it with the promises.
+func (c check) directory(t *testing.T, dir string) {
 	fail := func(format string, args ...any) {
 		t.Helper()
-		t.Errorf("power lost after event %d, %s of what wasn't synced survived: %s", c.event, c.variant, fmt.Sprintf(format, args...))
+		t.Errorf("%s: %s", c.what, fmt.Sprintf(format, args...))
 	}
-	b, err := open(filepath.Join(at, "buffer"))
+	b, err := open(dir)
 	if err != nil {
 		fail("open: %v", err)
 		return
@@ -275,7 +295,7 @@ func (c cutJob) check(t *testing.T, dir string) {
 }
 
 // records gathers what the chain hands out, by identity.
-func (c cutJob) records(chain *buffer.Chain, into map[id]promise) error {
+func (c check) records(chain *buffer.Chain, into map[id]promise) error {
 	for after := chain.Released(); ; {
 		entries, err := chain.Read(after, 1<<20)
 		if err != nil || len(entries) == 0 {
@@ -295,7 +315,7 @@ func (c cutJob) records(chain *buffer.Chain, into map[id]promise) error {
 
 // samples checks that the numbers that were promised as a count are all there.
 // Nothing of their epochs is released before the count is known.
-func (c cutJob) samples(present map[id]promise, fail func(string, ...any)) {
+func (c check) samples(present map[id]promise, fail func(string, ...any)) {
 	for epoch, count := range c.known.samples {
 		next := uint64(0)
 		for next < count {
@@ -314,7 +334,7 @@ func (c cutJob) samples(present map[id]promise, fail func(string, ...any)) {
 }
 
 // count is how many sequence numbers of an epoch were promised.
-func (c cutJob) count(stream, epoch string) (n uint64) {
+func (c check) count(stream, epoch string) (n uint64) {
 	for i, p := range c.known.records {
 		if i.stream == stream && i.epoch == epoch {
 			n = max(n, p.last+1)
@@ -337,7 +357,7 @@ func newer(a, b string) bool {
 }
 
 // goOn commits and reads as the gateway that starts would.
-func (c cutJob) goOn(b *buffer.Buffer, fail func(string, ...any)) {
+func (c check) goOn(b *buffer.Buffer, fail func(string, ...any)) {
 	after := b.Telemetry.Released()
 	payload := []byte("after the cut")
 	if err := b.Telemetry.Commit([]buffer.Item{{Format: record.FormatBlock, Payload: payload, Count: 1}}, nil); err != nil {
