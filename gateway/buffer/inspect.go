@@ -84,13 +84,13 @@ type Inspection struct {
 	// Progress, if set, is told how many bytes of how many have been looked at.
 	Progress    func(done, total int64)
 	done, total int64
-	ranges      map[stretch]*ranges
+	ranges      map[stretch]*numberSet
 }
 
 // Inspect finds the files of a buffer: path is its directory, or a chain's, or
 // one file. It fails if there is none.
 func Inspect(path string) (*Inspection, error) {
-	i := &Inspection{dir: path, ranges: map[stretch]*ranges{}}
+	i := &Inspection{dir: path, ranges: map[stretch]*numberSet{}}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (i *Inspection) find(dir string) error {
 func isSegment(name string) bool { _, ok := firstPosition(name); return ok }
 
 func isMeta(name string) bool {
-	return name == metaName || strings.HasPrefix(name, metaName+brokenSuffix)
+	return name == booksName || strings.HasPrefix(name, booksName+brokenSuffix)
 }
 
 // firstPosition is the position that a segment's name says, set aside or not.
@@ -234,6 +234,7 @@ type summary struct {
 	samples []telemetry.Sample
 	counts  map[signalKey]uint64
 	signal  bool
+	gaps    []Problem
 }
 
 func (s *summary) problem(at Position, format string, args ...any) {
@@ -272,7 +273,10 @@ func (s *summary) sequence(e Entry) {
 		s.problem(e.Position, "the file's name says that it begins at %d", first)
 	}
 	if before.Position != 0 && before.Record.Epoch == now.Epoch && before.Record.Last+1 < now.First {
-		s.problem(e.Position, "sequence numbers %d to %d of epoch %s are missing before it", before.Record.Last+1, now.First-1, now.Epoch)
+		s.gaps = append(s.gaps, Problem{
+			Place: fmt.Sprintf("position %d", e.Position),
+			What:  fmt.Sprintf("sequence numbers %d to %d of epoch %s are missing before it", before.Record.Last+1, now.First-1, now.Epoch),
+		})
 	}
 }
 
@@ -281,7 +285,7 @@ func (s *summary) number(e Entry) {
 	id := e.Record.Identity
 	key := stretch{id.Gateway, id.Epoch, id.Stream}
 	if s.all.ranges[key] == nil {
-		s.all.ranges[key] = &ranges{}
+		s.all.ranges[key] = &numberSet{}
 	}
 	if !s.all.ranges[key].add(id.First, id.Last) {
 		s.problem(e.Position, "another record has numbers of %s too", id)
@@ -332,6 +336,9 @@ func (s *summary) end(c contents) {
 	f := &s.file
 	f.Bytes, f.State, f.Format, f.Lost = c.bytes, c.state, c.format, c.lost
 	f.Problems = append(c.problems, f.Problems...)
+	if !c.thinned {
+		f.Problems = append(f.Problems, s.gaps...)
+	}
 	f.Notes = c.notes
 	keys := slices.SortedFunc(maps.Keys(s.counts), func(a, b signalKey) int {
 		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.id, b.id))

@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// metaName is the file of what outlives the segments.
-const metaName = "meta.db"
+// booksName is the file of what outlives the segments.
+const booksName = "meta.db"
 
 // books is what meta.db says, as far as it can be read.
 type books struct {
@@ -22,8 +23,8 @@ type books struct {
 	table   uint64
 	starts  uint64
 	signals map[telemetry.SignalID]telemetry.Signal
-	marks   map[record.Stream]Position
-	older   []books // of files that were set aside
+	done    map[record.Stream][]interval // positions that the log has acknowledged
+	older   []books                      // of files that were set aside
 }
 
 // readBooks reads the bookkeeping beside the files of dir, in it or above it.
@@ -52,15 +53,15 @@ func readBooks(dir string) books {
 				all = b
 			}
 		}
-		if len(all.signals) > 0 || len(all.marks) > 0 {
+		if len(all.signals) > 0 || len(all.done) > 0 {
 			break
 		}
 	}
 	return all
 }
 
-func parseBooks(f *looked) (b books, p *pages) {
-	b = books{signals: map[telemetry.SignalID]telemetry.Signal{}, marks: map[record.Stream]Position{}}
+func parseBooks(f *looked) (b books, p *pageReader) {
+	b = books{signals: map[telemetry.SignalID]telemetry.Signal{}, done: map[record.Stream][]interval{}}
 	p, err := readPages(f, f.size)
 	if err != nil {
 		p.problems = append(p.problems, Problem{Place: "head", What: err.Error()})
@@ -71,7 +72,7 @@ func parseBooks(f *looked) (b books, p *pages) {
 		case !e.bucket:
 			p.problem(e.page, "%q is no bucket", e.key)
 		case bytes.Equal(e.key, bucketFormat):
-			b.format = formatOf(p, e)
+			b.format, _ = formatOf(p, e)
 		case bytes.Equal(e.key, bucketMeta):
 			p.within(e, b.number)
 		case bytes.Equal(e.key, bucketSignals):
@@ -100,7 +101,7 @@ func (b *books) number(e element) {
 	}
 }
 
-func (b *books) define(p *pages, e element) {
+func (b *books) define(p *pageReader, e element) {
 	var d Definition
 	if err := json.Unmarshal(e.value, &d); err != nil || len(e.key) != 4 {
 		p.problem(e.page, "signal %x can't be read", e.key)
@@ -110,15 +111,23 @@ func (b *books) define(p *pages, e element) {
 	b.signals[d.ID] = d.Signal
 }
 
+// mark reads how far a stream was acknowledged: up to a position, and, since
+// version 2, in spans of positions behind that.
 func (b *books) mark(e element) {
-	if len(e.value) >= 8 {
-		b.marks[record.Stream(e.key)] = positionOf(e.value)
+	if len(e.value) < 24 {
+		return
 	}
+	long := binary.BigEndian.Uint64
+	done := []interval{{1, long(e.value)}}
+	for v := e.value[24:]; len(v) >= 16; v = v[16:] {
+		done = append(done, interval{long(v), long(v[8:])})
+	}
+	b.done[record.Stream(e.key)] = done
 }
 
 // acknowledged reports whether the log had the record when this was written.
 func (b *books) acknowledged(stream record.Stream, p Position) bool {
-	return p <= b.marks[stream]
+	return slices.ContainsFunc(b.done[stream], func(i interval) bool { return uint64(p) >= i.first && uint64(p) <= i.last })
 }
 
 // signal is what an id stands for; without its definition, the id is its name.

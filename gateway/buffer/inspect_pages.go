@@ -8,11 +8,11 @@ import (
 	"io"
 )
 
-// pages reads bbolt's file format without bbolt: it takes no lock, maps no
+// pageReader reads bbolt's file format without bbolt: it takes no lock, maps no
 // memory and writes nothing, and a damaged page costs what it holds and what
 // lies below it, where bbolt panics. The format is that of bbolt 1.x on a
 // little-endian machine.
-type pages struct {
+type pageReader struct {
 	file     io.ReaderAt
 	size     int64 // bytes of the file
 	pageSize int64
@@ -47,8 +47,8 @@ const (
 
 // readPages finds the newest state of a file. Without one, which is an error,
 // the page size is still set, to what the file most likely has.
-func readPages(file io.ReaderAt, size int64) (*pages, error) {
-	p := &pages{file: file, size: size, pageSize: 4096, visited: map[uint64]bool{}}
+func readPages(file io.ReaderAt, size int64) (*pageReader, error) {
+	p := &pageReader{file: file, size: size, pageSize: 4096, visited: map[uint64]bool{}}
 	first, err := p.metaAt(0)
 	if err == nil {
 		p.pageSize = int64(first.pageSize)
@@ -74,7 +74,7 @@ func readPages(file io.ReaderAt, size int64) (*pages, error) {
 	return p, nil
 }
 
-func (p *pages) metaAt(at int64) (m boltMeta, err error) {
+func (p *pageReader) metaAt(at int64) (m boltMeta, err error) {
 	data := make([]byte, boltHeader+boltMetaBytes)
 	if _, err := p.file.ReadAt(data, at); err != nil {
 		return m, err
@@ -108,7 +108,7 @@ type boltPage struct {
 	data  []byte // with the header
 }
 
-func (p *pages) page(id uint64) (boltPage, error) {
+func (p *pageReader) page(id uint64) (boltPage, error) {
 	if id < 2 || id >= p.meta.high {
 		return boltPage{}, fmt.Errorf("there is no page %d, only 2 to %d", id, int64(p.meta.high)-1)
 	}
@@ -127,13 +127,13 @@ func (p *pages) page(id uint64) (boltPage, error) {
 }
 
 // lengthOf is the bytes of a page and its overflow.
-func (p *pages) lengthOf(header []byte) int64 {
+func (p *pageReader) lengthOf(header []byte) int64 {
 	return (int64(binary.LittleEndian.Uint32(header[12:])) + 1) * p.pageSize
 }
 
 // pageAt reads the page at an offset, whose header that is, or what the file
 // still has of it.
-func (p *pages) pageAt(at int64, header []byte) (boltPage, error) {
+func (p *pageReader) pageAt(at int64, header []byte) (boltPage, error) {
 	page := boltPage{
 		flags: binary.LittleEndian.Uint16(header[8:]), count: int(binary.LittleEndian.Uint16(header[10:])),
 		data: make([]byte, min(p.lengthOf(header), p.size-at)),
@@ -186,7 +186,7 @@ type element struct {
 
 // walk calls visit for every element below page id, in the order in which the
 // tree has them. What can't be read is entered as a problem and passed over.
-func (p *pages) walk(id uint64, visit func(element)) {
+func (p *pageReader) walk(id uint64, visit func(element)) {
 	var last []byte
 	p.descend(id, 0, func(e element) {
 		if last != nil && bytes.Compare(last, e.key) >= 0 {
@@ -200,7 +200,7 @@ func (p *pages) walk(id uint64, visit func(element)) {
 // maxDepth is far beyond any tree that fits into a file.
 const maxDepth = 32
 
-func (p *pages) descend(id uint64, depth int, visit func(element)) {
+func (p *pageReader) descend(id uint64, depth int, visit func(element)) {
 	if p.visited[id] || depth > maxDepth {
 		p.problem(id, "the tree comes to it twice")
 		return
@@ -230,7 +230,7 @@ func (p *pages) descend(id uint64, depth int, visit func(element)) {
 	}
 }
 
-func (p *pages) leaves(id uint64, page boltPage, visit func(element)) {
+func (p *pageReader) leaves(id uint64, page boltPage, visit func(element)) {
 	page.leaves(func(flags uint32, key, value []byte) {
 		visit(element{page: id, key: key, value: value, bucket: flags&bucketLeaf != 0})
 	}, func(i int) {
@@ -239,7 +239,7 @@ func (p *pages) leaves(id uint64, page boltPage, visit func(element)) {
 }
 
 // within walks the bucket that an element's value is.
-func (p *pages) within(e element, visit func(element)) {
+func (p *pageReader) within(e element, visit func(element)) {
 	if len(e.value) >= 16 && binary.LittleEndian.Uint64(e.value) != 0 {
 		p.walk(binary.LittleEndian.Uint64(e.value), visit)
 		return
@@ -264,7 +264,7 @@ func inlineBucket(value []byte) (page boltPage, ok bool) {
 
 // free checks the list of free pages against the pages that were visited, which
 // must be all that are in use.
-func (p *pages) free() {
+func (p *pageReader) free() {
 	if p.meta.freelist == boltNoFreelist {
 		return
 	}
@@ -303,6 +303,6 @@ func (p *pages) free() {
 	}
 }
 
-func (p *pages) problem(page uint64, format string, args ...any) {
+func (p *pageReader) problem(page uint64, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Place: fmt.Sprintf("page %d", page), What: fmt.Sprintf(format, args...)})
 }

@@ -25,6 +25,7 @@ type contents struct {
 	bytes    int64
 	state    FileState
 	format   int
+	thinned  bool   // numbers may be missing
 	lost     uint64 // records that the tree names and that are nowhere readable
 	notes    []string
 	problems []Problem
@@ -45,7 +46,7 @@ func readFile(path string, visit func(Entry, found)) (c contents, err error) {
 		c.notes = append(c.notes, noteCopied)
 	}
 	p, err := readPages(f, f.size)
-	t := tree{visit: visit, seen: map[stretch]*ranges{}, bad: map[Position]bool{}}
+	t := tree{visit: visit, seen: map[stretch]*numberSet{}, bad: map[Position]bool{}}
 	if err != nil {
 		p.problems = append(p.problems, Problem{Place: "head", What: err.Error()})
 	} else {
@@ -60,7 +61,10 @@ func readFile(path string, visit func(Entry, found)) (c contents, err error) {
 			p.problems = append(p.problems, Problem{"head", fmt.Sprintf("%d records are no part of the newest valid state: the meta page that named them is gone, or their commit never ended", n)})
 		}
 	}
-	c.format, c.lost, c.problems = t.format, uint64(len(t.bad)), p.problems
+	if t.thinned {
+		c.notes = append(c.notes, "it was thinned to make room: some of its sequence numbers were given up")
+	}
+	c.format, c.thinned, c.lost, c.problems = t.format, t.thinned, uint64(len(t.bad)), p.problems
 	if newest(f.File) != p.meta {
 		return c, fmt.Errorf("%s was written while it was read; try again", path)
 	}
@@ -69,18 +73,19 @@ func readFile(path string, visit func(Entry, found)) (c contents, err error) {
 
 // tree reads the records of one file.
 type tree struct {
-	visit  func(Entry, found)
-	format int
-	seen   map[stretch]*ranges
-	bad    map[Position]bool // records with a wrong CRC
+	visit   func(Entry, found)
+	format  int
+	thinned bool
+	seen    map[stretch]*numberSet
+	bad     map[Position]bool // records with a wrong CRC
 }
 
-func (t *tree) read(p *pages) {
+func (t *tree) read(p *pageReader) {
 	records := false
 	p.walk(p.meta.root, func(e element) {
 		switch {
 		case bytes.Equal(e.key, bucketFormat) && e.bucket:
-			t.format = formatOf(p, e)
+			t.format, t.thinned = formatOf(p, e)
 		case bytes.Equal(e.key, bucketRecords) && e.bucket:
 			records = true
 			p.within(e, func(e element) { t.record(p, e) })
@@ -96,10 +101,17 @@ func (t *tree) read(p *pages) {
 	}
 }
 
-func formatOf(p *pages, e element) (version int) {
+// formatOf reads the bucket that says of which version a file is.
+func formatOf(p *pageReader, e element) (version int, thinned bool) {
 	p.within(e, func(e element) {
-		if bytes.Equal(e.key, keyVersion) && len(e.value) == 1 {
+		if len(e.value) != 1 {
+			return
+		}
+		switch {
+		case bytes.Equal(e.key, keyVersion):
 			version = int(e.value[0])
+		case bytes.Equal(e.key, keyThinned):
+			thinned = e.value[0] > 0
 		}
 	})
 	if version == 0 {
@@ -107,10 +119,13 @@ func formatOf(p *pages, e element) (version int) {
 	} else if version > formatVersion {
 		p.problem(e.page, "it has format version %d, this program knows up to %d", version, formatVersion)
 	}
-	return version
+	return version, thinned
 }
 
-func (t *tree) record(p *pages, e element) {
+// keyThinned is in a file whose samples were thinned, with how often.
+var keyThinned = []byte("generation")
+
+func (t *tree) record(p *pageReader, e element) {
 	if len(e.key) != 8 {
 		p.problem(e.page, "%x is no position", e.key)
 		return
@@ -138,13 +153,13 @@ func (t *tree) record(p *pages, e element) {
 func (t *tree) note(id record.Identity) bool {
 	key := stretch{id.Gateway, id.Epoch, id.Stream}
 	if t.seen[key] == nil {
-		t.seen[key] = &ranges{}
+		t.seen[key] = &numberSet{}
 	}
 	return t.seen[key].add(id.First, id.Last)
 }
 
 // salvage visits what isn't below the tree, and counts it.
-func (t *tree) salvage(p *pages) (records int) {
+func (t *tree) salvage(p *pageReader) (records int) {
 	for _, s := range p.salvage() {
 		if !t.note(s.identity) {
 			continue
@@ -160,13 +175,13 @@ func (t *tree) salvage(p *pages) (records int) {
 	return records
 }
 
-// ranges is a set of numbers.
-type ranges struct{ list []span }
+// numberSet is a set of numbers.
+type numberSet struct{ list []interval }
 
-type span struct{ first, last uint64 }
+type interval struct{ first, last uint64 }
 
 // add enters first to last, unless one of them is there.
-func (r *ranges) add(first, last uint64) bool {
+func (r *numberSet) add(first, last uint64) bool {
 	at := sort.Search(len(r.list), func(i int) bool { return r.list[i].last >= first })
 	if at < len(r.list) && r.list[at].first <= last {
 		return false
@@ -175,7 +190,7 @@ func (r *ranges) add(first, last uint64) bool {
 		r.list[at-1].last = last
 		return true
 	}
-	r.list = slices.Insert(r.list, at, span{first, last})
+	r.list = slices.Insert(r.list, at, interval{first, last})
 	return true
 }
 

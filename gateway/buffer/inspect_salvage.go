@@ -18,7 +18,7 @@ type salvaged struct {
 }
 
 // read reads a record that salvage found.
-func (s salvaged) read(p *pages) (r record.Record, err error) {
+func (s salvaged) read(p *pageReader) (r record.Record, err error) {
 	err = p.recordsOf(s.page, func(index int, e Entry) {
 		if index == s.index {
 			r = e.Record
@@ -31,7 +31,7 @@ func (s salvaged) read(p *pages) (r record.Record, err error) {
 // can't be followed, and returns what has a correct CRC, in the order of its
 // numbers. bbolt copies pages when it changes them, so a record may be there
 // several times, and may be one whose commit failed.
-func (p *pages) salvage() []salvaged {
+func (p *pageReader) salvage() []salvaged {
 	const sector = 512
 	var list []salvaged
 	known := map[record.Identity]int{} // index in list, plus 1
@@ -65,7 +65,7 @@ func isLeaf(header []byte) bool {
 
 // recordsOf calls visit for every record with a correct CRC in the leaf page at
 // an offset, also in a bucket that is small enough to lie in the page itself.
-func (p *pages) recordsOf(at int64, visit func(index int, e Entry)) error {
+func (p *pageReader) recordsOf(at int64, visit func(index int, e Entry)) error {
 	header := make([]byte, boltHeader)
 	if _, err := p.file.ReadAt(header, at); err != nil {
 		return err

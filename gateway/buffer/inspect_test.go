@@ -470,7 +470,7 @@ func FuzzPages(f *testing.F) {
 		}
 		p, err := readPages(bytes.NewReader(text), int64(len(text)))
 		var whole []record.Record
-		r := tree{seen: map[stretch]*ranges{}, bad: map[Position]bool{}, visit: func(e Entry, _ found) {
+		r := tree{seen: map[stretch]*numberSet{}, bad: map[Position]bool{}, visit: func(e Entry, _ found) {
 			whole = append(whole, e.Record)
 		}}
 		if err == nil {
@@ -484,4 +484,33 @@ func FuzzPages(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAcknowledgedIsReadFromBothFormsOfAMark(t *testing.T) {
+	long := func(numbers ...uint64) (b []byte) {
+		for _, n := range numbers {
+			b = binary.BigEndian.AppendUint64(b, n)
+		}
+		return b
+	}
+	for _, c := range []struct {
+		mark []byte
+		want []Position
+	}{
+		{long(3, 77, 9), []Position{1, 2, 3}},
+		{long(2, 77, 9, 5, 6, 8, 8), []Position{1, 2, 5, 6, 8}},
+		{long(3), nil},
+	} {
+		b := books{done: map[record.Stream][]interval{}}
+		b.mark(element{key: []byte("telemetry"), value: c.mark})
+		var got []Position
+		for p := Position(1); p < 10; p++ {
+			if b.acknowledged(record.Telemetry, p) {
+				got = append(got, p)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%x: %v, want %v", c.mark, got, c.want)
+		}
+	}
 }
