@@ -144,10 +144,17 @@ func (p *pageReader) pageAt(at int64, header []byte) (boltPage, error) {
 	return page, nil
 }
 
+// leaf is an element of a leaf page.
+type leaf struct {
+	bucket     bool // value is a bucket
+	key, value []byte
+	at         int64 // offset of value in the page
+}
+
 // leaves calls visit for every element of a leaf page, and bad for one that
 // doesn't lie in it. The elements of a page don't overlap, so however its bytes
 // read, it is no more work than a few times its length.
-func (p boltPage) leaves(visit func(flags uint32, key, value []byte), bad func(i int)) {
+func (p boltPage) leaves(visit func(l leaf), bad func(i int)) {
 	work := 4 * uint64(len(p.data))
 	for i := range p.count {
 		at := boltHeader + 16*i
@@ -164,7 +171,7 @@ func (p boltPage) leaves(visit func(flags uint32, key, value []byte), bad func(i
 			continue
 		}
 		work -= to - from
-		visit(binary.LittleEndian.Uint32(e), p.data[from:middle], p.data[middle:to])
+		visit(leaf{binary.LittleEndian.Uint32(e)&bucketLeaf != 0, p.data[from:middle], p.data[middle:to], int64(middle)})
 	}
 }
 
@@ -179,9 +186,8 @@ func (p boltPage) branch(i int) (child uint64, ok bool) {
 
 // element is one key of a bucket and where it was found.
 type element struct {
-	page       uint64
-	key, value []byte
-	bucket     bool // value is a bucket
+	leaf
+	page uint64
 }
 
 // walk calls visit for every element below page id, in the order in which the
@@ -231,8 +237,8 @@ func (p *pageReader) descend(id uint64, depth int, visit func(element)) {
 }
 
 func (p *pageReader) leaves(id uint64, page boltPage, visit func(element)) {
-	page.leaves(func(flags uint32, key, value []byte) {
-		visit(element{page: id, key: key, value: value, bucket: flags&bucketLeaf != 0})
+	page.leaves(func(l leaf) {
+		visit(element{page: id, leaf: l})
 	}, func(i int) {
 		p.problem(id, "element %d of %d doesn't lie in it", i+1, page.count)
 	})
