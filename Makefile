@@ -28,7 +28,7 @@ test: build
 	go test ./...
 
 race:
-	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/cloud/web')
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e /test/powerloss -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
