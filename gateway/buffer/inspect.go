@@ -332,7 +332,7 @@ func (s *summary) span(t telemetry.Micros) {
 	}
 }
 
-func (s *summary) end(c contents) {
+func (s *summary) end(c fileContents) {
 	f := &s.file
 	f.Bytes, f.State, f.Format, f.Lost = c.bytes, c.state, c.format, c.lost
 	f.Problems = append(c.problems, f.Problems...)

@@ -20,8 +20,8 @@ const (
 	byPage       // beside the tree, which is damaged
 )
 
-// contents is what readFile learned about a file beside its records.
-type contents struct {
+// fileContents is what readFile learned about a file beside its records.
+type fileContents struct {
 	bytes    int64
 	state    FileState
 	format   int
@@ -35,7 +35,7 @@ type contents struct {
 // of the file's tree first, and then, if that is damaged, in the order of their
 // numbers, those that lie beside it. Their positions may be 0, unknown. The error
 // says that the file can't be read at all.
-func readFile(path string, visit func(Entry, found)) (c contents, err error) {
+func readFile(path string, visit func(Entry, found)) (c fileContents, err error) {
 	f, err := look(path)
 	if err != nil {
 		return c, err

@@ -53,7 +53,7 @@ func measured(t tester, b *Buffer, records int) {
 }
 
 // entries is what a file's records are, as the inspection finds them.
-func entriesOf(t *testing.T, path string) (list []Entry, c contents) {
+func entriesOf(t *testing.T, path string) (list []Entry, c fileContents) {
 	t.Helper()
 	c, err := readFile(path, func(e Entry, _ found) {
 		e.Record.Payload = bytes.Clone(e.Record.Payload)

@@ -141,7 +141,7 @@ func write(dir string, run int) error {
 func forward(c *buffer.Chain, bytes int) error {
 	var entries []buffer.Entry
 	err := keep(func() (err error) {
-		entries, err = c.Read(c.Released(), bytes)
+		entries, err = read(c, c.Released(), bytes)
 		return err
 	})
 	if err != nil || len(entries) == 0 {
@@ -150,7 +150,7 @@ func forward(c *buffer.Chain, bytes int) error {
 	for _, e := range entries {
 		say("release %s %s %d", e.Record.Stream, e.Record.Epoch, e.Record.First)
 	}
-	return keep(func() error { return c.Release(entries[len(entries)-1].Position) })
+	return keep(func() error { return acknowledge(c, entries) })
 }
 
 // writeGroups commits samples through the Writer.
