@@ -232,7 +232,7 @@ func TestTortureDiskFaultsAtTheStart(t *testing.T) {
 	s.cloud(t)
 	s.awaitRise(t, committedSamples, 20)
 	gateway.stop()
-	s.awaitComplete(t)
+	s.awaitAccounted(t)
 }
 
 // startWith starts a gateway with a fault until it has committed samples or
