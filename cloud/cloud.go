@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type Cloud struct {
 
 	kafka    []kgo.Opt
 	topics   []log.Topic
+	read     []string // the topics that must be readable
 	embedded *log.Embedded
 	store    *store.Store
 	listener net.Listener
@@ -75,6 +77,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		}
 	}
 	c.topics = log.Topics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
+	c.read = []string{names.Telemetry(), names.Events(), names.Births()}
 	if e := config.Log.Embedded; e != nil {
 		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{
 			Listen: e.Listen, Dir: e.Path.In(dir), Topics: c.topics, Logger: c.log,
@@ -148,6 +151,9 @@ func (c *Cloud) prepareTopics(ctx context.Context) error {
 			err = log.EnsureTopics(attempt, client, c.topics)
 		}
 		if err == nil {
+			err = c.mayRead(attempt, client)
+		}
+		if err == nil {
 			c.warnOfRetention(attempt, client)
 		}
 		cancel()
@@ -163,6 +169,17 @@ func (c *Cloud) prepareTopics(ctx context.Context) error {
 		case <-time.After(every):
 		}
 	}
+}
+
+// mayRead names what keeps the cloud from reading its topics. One that was created
+// a moment ago needn't be known to every broker yet.
+func (c *Cloud) mayRead(ctx context.Context, client *kgo.Client) error {
+	err := kafkaconn.CheckAccess(ctx, client, kafkaconn.Access{Read: c.read})
+	var wrong *kafkaconn.AccessError
+	if errors.As(err, &wrong) && !slices.ContainsFunc(wrong.Topics, func(t kafkaconn.TopicError) bool { return !t.Absent }) {
+		return nil
+	}
+	return err
 }
 
 // warnOfRetention says if signal tables may be deleted from the log. Brokers

@@ -20,7 +20,7 @@ var (
 	descQuarantined = describe("ingest_quarantined_total", "Records that were set aside, by reason.", "reason")
 	descFlushes     = describe("ingest_flushes_total", "Transactions of samples.")
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
-	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read.")
+	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
 
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
@@ -53,7 +53,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range s.Quarantined {
 		counter(descQuarantined, float64(n), string(reason))
 	}
-	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag))
+	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag), "telemetry")
+	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Backlog), "backfill")
 
 	a := c.cloud.alarms.Stats()
 	counter(descAlarmEvents, float64(a.Events))

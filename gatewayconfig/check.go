@@ -36,13 +36,18 @@ func newChecker(f *configfile.File, c *Config) checker {
 func (k checker) check() {
 	c := k.config
 	k.fleetName("gateway.id", c.Gateway.ID)
+	if k.Has("gateway.key") && c.Gateway.Key == "" {
+		k.Errorf("gateway.key", "empty, expected the name of a file")
+	}
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
 	c.Forward.Kafka.Validate(k.File, "forward.kafka")
+	within(k, "forward.backfill.max_rate", c.Forward.Backfill.MaxRate, configfile.KiB, configfile.GiB)
 	if k.Has("buffer.path") && c.Buffer.Path == "" {
 		k.Errorf("buffer.path", "empty, expected a directory")
 	}
 	within(k, "buffer.max_size", c.Buffer.MaxSize, 16*configfile.MiB, 1024*configfile.GiB)
+	within(k, "buffer.reserve_for_events", c.Buffer.ReserveForEvents, configfile.MiB, c.Buffer.MaxSize/4)
 	within(k, "buffer.commit_every", c.Buffer.CommitEvery, millis(10), millis(60_000))
 	k.listen("status.listen", c.Status.Listen)
 	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)

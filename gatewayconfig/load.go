@@ -1,6 +1,7 @@
 package gatewayconfig
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -55,6 +56,12 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 
 // fill sets what depends on other values.
 func (c *Config) fill() {
+	if c.Gateway.Key == "" {
+		c.Gateway.Key = configfile.Path(filepath.Join(string(c.Buffer.Path), "gateway.key"))
+	}
+	if c.Buffer.ReserveForEvents == 0 {
+		c.Buffer.ReserveForEvents = min(64*configfile.MiB, c.Buffer.MaxSize/4)
+	}
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		if d.Asset == "" {

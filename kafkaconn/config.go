@@ -30,7 +30,8 @@ type Config struct {
 	SASL *SASL `yaml:"sasl"`
 
 	// What the names of Busbar's topics begin with: with busbar they are
-	// busbar.telemetry, busbar.events and busbar.births. Default: busbar.
+	// busbar.telemetry, busbar.backfill, busbar.events, busbar.births and
+	// busbar.commands. Default: busbar.
 	TopicPrefix string `yaml:"topic_prefix"`
 
 	// Accepts brokers on other machines without TLS: everybody on the way can

@@ -279,6 +279,10 @@ func (s site) mount(t *testing.T, kind string, megabytes int) string {
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	key, err := os.ReadFile(filepath.Join(at, "gateway.key")) // that the cloud knows
+	if err != nil {
+		t.Fatal(err)
+	}
 	var steps [][]string
 	if kind == "tmpfs" {
 		steps = [][]string{{"mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", megabytes), "none", at}}
@@ -296,6 +300,10 @@ func (s site) mount(t *testing.T, kind string, megabytes int) string {
 		}
 	}
 	t.Cleanup(func() { exec.Command("umount", "--lazy", at).Run() })
+	write(t, at, "gateway.key", string(key))
+	if out, err := exec.Command("sync", "-f", at).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	return at
 }
 
@@ -316,7 +324,7 @@ func TestTortureFullDisk(t *testing.T) {
 				rounds = 20
 			}
 			for range rounds {
-				fill(t, filepath.Join(at, "filler"))
+				fillUp(t, filepath.Join(at, "filler"))
 				s.awaitFailing(t)
 				s.awaitRise(t, goodSamples, 20)
 				if err := os.Remove(filepath.Join(at, "filler")); err != nil {
@@ -333,8 +341,8 @@ func TestTortureFullDisk(t *testing.T) {
 	}
 }
 
-// fill writes a file until the disk is full.
-func fill(t *testing.T, path string) {
+// fillUp writes a file until the disk is full.
+func fillUp(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestInspectionSeesWhatWasCommitted(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := readAll(t, b.Telemetry, 0)
-			if err := b.Telemetry.Release(17); err != nil {
+			if err := b.Telemetry.Acknowledge(1, 17); err != nil {
 				t.Fatal(err)
 			}
 			b.mu.Lock()

@@ -156,7 +156,7 @@ func forward(c *buffer.Chain, bytes int) error {
 // writeGroups commits samples through the Writer.
 func writeGroups(b *buffer.Buffer, id telemetry.SignalID, groups int) error {
 	ctx, stop := context.WithCancel(context.Background())
-	w := b.NewWriter(time.Millisecond, func([]telemetry.Loss) error { return nil })
+	w := b.NewWriter(time.Millisecond, func([]telemetry.Loss) error { return nil }, uncounted{})
 	var running sync.WaitGroup
 	running.Go(func() { w.Run(ctx) })
 	defer running.Wait()
@@ -169,7 +169,7 @@ func writeGroups(b *buffer.Buffer, id telemetry.SignalID, groups int) error {
 				Time: telemetry.Micros(1e15 + 1000*i), Signal: id, Value: telemetry.UintValue(added + uint64(i)),
 			})
 		}
-		w.Add(samples)
+		w.Add(samples, nil)
 		added += uint64(len(samples))
 		for b.Telemetry.Stats().Committed < added {
 			time.Sleep(100 * time.Microsecond) // there is nothing to wait on: a gateway doesn't
