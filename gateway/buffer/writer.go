@@ -78,7 +78,16 @@ func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
 		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
 	}
-	return &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
+	w := &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
+	b.pressed = w.pressed
+	return w
+}
+
+// pressed reports whether memory can't take much more.
+func (w *Writer) pressed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending) > maxPending/2
 }
 
 // Add copies samples and the slots in which they were read. It never blocks on
