@@ -20,18 +20,28 @@ import (
 // and says in plain words why the last did not. ctx bounds how long it waits.
 // The client may be used on whatever comes out: it keeps trying by itself.
 func Check(ctx context.Context, client *kgo.Client) error {
-	// Ping alone outlasts its context while it negotiates with a mute broker.
-	answer := make(chan error, 1)
-	go func() { answer <- client.Ping(ctx) }()
-	var err error
-	select {
-	case err = <-answer:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
+	err := within(ctx, func() error { return client.Ping(ctx) })
 	if err == nil {
 		return nil
 	}
+	return named(err, client)
+}
+
+// within returns when ask does, or when ctx ends: a request alone outlasts its
+// context while the client negotiates with a mute broker.
+func within(ctx context.Context, ask func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- ask() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// named puts the cause of err before it.
+func named(err error, client *kgo.Client) error {
 	_, login := client.OptValue(kgo.SASL).([]sasl.Mechanism)
 	_, encrypted := client.OptValue(kgo.DialTLSConfig).(*tls.Config)
 	return fmt.Errorf("kafka: %s: %w", cause(err, login, encrypted), err)

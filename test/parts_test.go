@@ -150,7 +150,7 @@ func (s site) awaitComplete(t *testing.T) gatewayState {
 
 func TestPartsAgainstRealKafka(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, kafka.Start(t, 1).Brokers[0], "faults:\n  - {at: 3s, feeder: feeder-2, kind: outage, for: 4s}\n")
+	s := newSite(t, kafka.Start(t, 1).Brokers()[0], "faults:\n  - {at: 3s, feeder: feeder-2, kind: outage, for: 4s}\n")
 	s.cloud(t)
 	gateway := s.gateway(t)
 	s.sim(t)
