@@ -79,7 +79,7 @@ func numberedMeters(t *testing.T) (meters []*numberedMeter, config string) {
 		}()
 		t.Cleanup(func() { cancel(); <-ended })
 		meters = append(meters, m)
-		fmt.Fprintf(&c, "  - id: meter-%d\n    modbus: {endpoint: \"tcp://%s\"}\n    signals:\n      - {name: Answers, input: 0, type: uint32, kind: counter}\n", i, s.Addr())
+		fmt.Fprintf(&c, "  - id: meter-%d\n    modbus: {endpoint: \"tcp://%s\"}\n    signals:\n      - {name: Answers, input: 0, type: uint32, unit: \"1\", kind: counter}\n", i, s.Addr())
 		for v := 1; v < killValues; v++ {
 			fmt.Fprintf(&c, "      - {name: V%d, input: %d, type: uint16, scale: 0.1, unit: V}\n", v, v+1)
 		}
@@ -96,7 +96,7 @@ func TestTortureKills(t *testing.T) {
 	cluster := kafka.Start(t, 3)
 	meters, config := numberedMeters(t)
 	s := newKillSite(t, cluster, config)
-	r := killRun{site: s, t: t, cluster: cluster}
+	r := &killRun{site: s, t: t, cluster: cluster}
 	r.cloudUp()
 	r.gatewayUp()
 	await(t, "the first samples are stored", 2*time.Minute, func() bool {
@@ -117,12 +117,45 @@ func TestTortureKills(t *testing.T) {
 	r.compare(meters, asked.gateway)
 }
 
+// newKillSite lets gateway and cloud into the cluster, each with the rights that
+// it needs, the gateway by password and the cloud by certificate.
+func newKillSite(t *testing.T, cluster *kafka.Cluster, devices string) site {
+	t.Helper()
+	gateway, err := cluster.Gateway(t.Context(), "busbar", "north-gw1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := cluster.Cloud(t.Context(), "busbar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := site{dir: t.TempDir(), console: freeAddress(t), status: freeAddress(t)}
+	write(t, s.dir, "gateway.yaml", fmt.Sprintf(`gateway: {id: north-gw1, site: north}
+forward:
+  kafka:
+%sbuffer: {path: buffer, max_size: 256MiB, commit_every: %s}
+status: {listen: %q}
+defaults: {poll_every: %s, timeout: 1s}
+rules:
+  - use: supervision
+devices:
+%s`, kafka.YAML(gateway.SCRAM(), "    "), killCommit, s.status, killPoll, devices))
+	write(t, s.dir, "cloud.yaml", fmt.Sprintf(`console: {listen: %q}
+log:
+  partitions: 4
+  replicas: 3
+  min_in_sync: 2
+  kafka:
+%sstore: {path: cloud.db}
+`, s.console, kafka.YAML(cloud.MTLS(), "    ")))
+	return s
+}
+
+// killRun is what is killed while it runs. Each kind is touched by one goroutine.
 type killRun struct {
 	site
 	t       *testing.T
 	cluster *kafka.Cluster
-
-	mu      sync.Mutex
 	gateway *program
 	cloud   *program
 }
@@ -159,11 +192,11 @@ func (r *killRun) killBrokers(times int) {
 		pause(time.Second, 5*time.Second)
 		victim := 1 + i%3
 		if i%2 == 0 {
-			if leader, err := r.cluster.Leader("busbar.telemetry", 0); err == nil {
+			if leader, err := r.cluster.Leader(r.t.Context(), "busbar.telemetry", int32(i/2%4)); err == nil {
 				victim = leader
 			}
 		}
-		if err := r.cluster.Kill(victim); err != nil {
+		if err := r.cluster.Kill(r.t.Context(), victim); err != nil {
 			r.t.Error(err)
 			return
 		}
@@ -172,7 +205,10 @@ func (r *killRun) killBrokers(times int) {
 			r.t.Error(err)
 			return
 		}
-		r.cluster.AwaitInSync(r.t)
+		if err := r.cluster.AwaitInSync(r.t.Context()); err != nil {
+			r.t.Error(err)
+			return
+		}
 	}
 }
 
