@@ -28,7 +28,7 @@ test: build
 	go test ./...
 
 race:
-	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/cloud/web')
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e '/cloud/web')
 
 peers:
 	python3 -m venv .venv

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -23,6 +24,7 @@ type pipeline struct {
 	engine *rules.Engine
 	events *buffer.Chain
 	writer *buffer.Writer
+	index  map[string]int // of a device in the accounts
 	log    *slog.Logger
 
 	wake chan struct{}
@@ -43,6 +45,7 @@ type pipeline struct {
 type queue struct {
 	batches []queued
 	samples []telemetry.Sample
+	slots   []account.Slot
 }
 
 type queued struct {
@@ -53,9 +56,9 @@ type queued struct {
 // maxQueued bounds the samples that wait for the rules.
 const maxQueued = 100_000
 
-func newPipeline(engine *rules.Engine, events *buffer.Chain, writer *buffer.Writer, log *slog.Logger) *pipeline {
+func newPipeline(engine *rules.Engine, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
 	return &pipeline{
-		engine: engine, events: events, writer: writer, log: log,
+		engine: engine, events: events, writer: writer, index: index, log: log,
 		wake: make(chan struct{}, 1), room: make(chan struct{}),
 	}
 }
@@ -77,6 +80,11 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 	}
 	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples)})
 	p.queue.samples = append(p.queue.samples, b.Samples...)
+	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
+		p.queue.slots = append(p.queue.slots, account.Slot{
+			Device: device, Due: telemetry.MicrosOf(b.Due), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
+		})
+	}
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -108,7 +116,7 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		p.commit(ended)
 		p.count(taken.samples)
-		p.writer.Add(taken.samples)
+		p.writer.Add(taken.samples, taken.slots)
 		if ended {
 			return
 		}
@@ -119,7 +127,7 @@ func (p *pipeline) take(empty queue) queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.queue
-	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0]}
+	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0]}
 	if len(taken.samples) >= maxQueued {
 		close(p.room)
 		p.room = make(chan struct{})

@@ -43,11 +43,11 @@ func within(ctx context.Context, ask func() error) error {
 // named puts the cause of err before it.
 func named(err error, client *kgo.Client) error {
 	_, login := client.OptValue(kgo.SASL).([]sasl.Mechanism)
-	_, encrypted := client.OptValue(kgo.DialTLSConfig).(*tls.Config)
-	return fmt.Errorf("kafka: %s: %w", cause(err, login, encrypted), err)
+	encryption, _ := client.OptValue(kgo.DialTLSConfig).(*tls.Config)
+	return fmt.Errorf("kafka: %s: %w", cause(err, login, encryption), err)
 }
 
-func cause(err error, login, encrypted bool) string {
+func cause(err error, login bool, encryption *tls.Config) string {
 	var (
 		unknownCA   x509.UnknownAuthorityError
 		wrongName   x509.HostnameError
@@ -58,6 +58,8 @@ func cause(err error, login, encrypted bool) string {
 	)
 	text := err.Error()
 	switch {
+	case errors.Is(err, errProxy):
+		return "the proxy gives no connection"
 	case errors.Is(err, errPlaintext):
 		return "the broker gives an address on another machine"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
@@ -76,6 +78,8 @@ func cause(err error, login, encrypted bool) string {
 		return "the broker expects TLS on this port"
 	case strings.Contains(text, "is SASL missing?"):
 		return "the broker expects a login"
+	case strings.Contains(text, "remote error: tls:") && encryption != nil && encryption.GetClientCertificate == nil:
+		return "the broker asks for a client certificate"
 	case strings.Contains(text, "remote error: tls:"):
 		return "the broker refuses this client's certificate"
 	case strings.Contains(text, "is TLS misconfigured"):
@@ -88,7 +92,7 @@ func cause(err error, login, encrypted bool) string {
 		return "nothing listens at the broker's address"
 	case errors.As(err, &brokerError):
 		return "the broker refuses"
-	case timeout(err) && encrypted:
+	case timeout(err) && encryption != nil:
 		return "no broker answers in time; it may not speak TLS on this port"
 	case timeout(err):
 		return "no broker answers in time"

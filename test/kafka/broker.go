@@ -122,7 +122,8 @@ func (b *broker) java(args ...string) (string, []string) {
 
 const logging = "log4j2.properties"
 
-// Refused requests are worth their lines.
+// Refused requests are worth their lines; that others aren't there yet, or have
+// been killed, isn't.
 const loggingText = `rootLogger.level = WARN
 rootLogger.appenderRef.out.ref = out
 appender.out.type = Console
@@ -131,6 +132,10 @@ appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{HH:mm:ss.SSS} %p %c{1}: %m%n
 logger.authorizer.name = kafka.authorizer.logger
 logger.authorizer.level = INFO
+logger.network.name = org.apache.kafka.clients.NetworkClient
+logger.network.level = ERROR
+logger.fetcher.name = kafka.server.ReplicaFetcherThread
+logger.fetcher.level = ERROR
 `
 
 // start starts the process; its output is added to its log.

@@ -14,7 +14,7 @@ import (
 // the cluster is left behind.
 func TestClusterSurvivesTheLossOfABroker(t *testing.T) {
 	c := Start(t, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := c.CreateTopics(ctx, "busbar"); err != nil {
 		t.Fatal(err)

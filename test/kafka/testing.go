@@ -30,11 +30,11 @@ func Start(t testing.TB, brokers int) *Cluster {
 	return c
 }
 
-// tell shows what the brokers had to say, if the test failed.
+// tell shows where the brokers' logs end, if the test failed.
 func (c *Cluster) tell(t testing.TB) {
 	if t.Failed() {
 		for _, b := range c.brokers {
-			t.Logf("broker %d:\n%s", b.ID, b.tail(15))
+			t.Logf("broker %d:\n%s", b.ID, b.tail(5))
 		}
 	}
 }
@@ -68,7 +68,7 @@ var shared struct {
 func Shared(t testing.TB) (c *Cluster, prefix string) {
 	t.Helper()
 	c, prefix = SharedWithoutTopics(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := c.CreateTopics(ctx, prefix); err != nil {
 		t.Fatal(err)
