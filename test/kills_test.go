@@ -148,6 +148,7 @@ log:
   kafka:
 %sstore: {path: cloud.db}
 `, s.console, kafka.YAML(cloud.MTLS(), "    ")))
+	enrol(t, s.dir)
 	return s
 }
 
