@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,7 +110,8 @@ func TestTortureKills(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	r.drain()
+	s.awaitSent(t, 3*time.Minute)
+	r.gateway.stop()
 	s.awaitComplete(t)
 	r.cloud.stop()
 	r.compare(meters, asked.gateway)
@@ -211,24 +211,6 @@ func (r *killRun) killBrokers(times int) {
 			return
 		}
 	}
-}
-
-// drain lets the gateway send all it has, and stops it.
-func (r *killRun) drain() {
-	r.t.Helper()
-	await(r.t, "the gateway has sent its backlog", 3*time.Minute, func() bool {
-		if !reachable(r.status) {
-			return false
-		}
-		waiting := -1.0
-		for line := range strings.Lines(get(r.t, "http://"+r.status+"/metrics")) {
-			if v, ok := strings.CutPrefix(line, `busbar_gateway_buffer_waiting_records{stream="telemetry"} `); ok {
-				waiting, _ = strconv.ParseFloat(strings.TrimSpace(v), 64)
-			}
-		}
-		return waiting >= 0 && waiting < 10
-	})
-	r.gateway.stop()
 }
 
 // compare holds what the store has against the numbers that the meters gave.
