@@ -66,6 +66,17 @@ func (d *devices) assign(ids []telemetry.SignalID) {
 	}
 }
 
+// counters are the signals that are settled by.
+func (d *devices) counters() map[telemetry.SignalID]bool {
+	counters := map[telemetry.SignalID]bool{}
+	for _, s := range d.model.Signals {
+		if s.Kind == telemetry.Counter {
+			counters[s.ID] = true
+		}
+	}
+	return counters
+}
+
 // Reading is one signal of a device and what was read of it.
 type Reading struct {
 	Signal telemetry.Signal

@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -26,6 +27,7 @@ type Options struct {
 	Version string
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
+	Kernel  clock.Kernel // nil: this machine's
 }
 
 // Gateway is a configured gateway that holds its buffer open.
@@ -35,6 +37,7 @@ type Gateway struct {
 	log     *slog.Logger
 
 	buffer   *buffer.Buffer
+	clock    *clock.Clock
 	adapter  *modbus.Adapter
 	pipeline *pipeline
 	events   *forward.Sender
@@ -66,6 +69,10 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 }
 
 func (g *Gateway) prepare() error {
+	var err error
+	if g.clock, err = newClock(g.buffer, g.config.Time, g.options.Kernel, g.log); err != nil {
+		return err
+	}
 	devices := newDevices(g.config)
 	ids, err := g.buffer.Table().Define(devices.definitions)
 	if err != nil {
@@ -79,9 +86,11 @@ func (g *Gateway) prepare() error {
 	if len(problems) > 0 {
 		return fmt.Errorf("gateway: rules: %w", problems[0])
 	}
+	engine.SetClock(g.clock.At)
 	g.restore(engine)
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost)
-	g.pipeline = newPipeline(engine, g.buffer.Events, writer, g.log)
+	writer.Boot = g.clock.Boot()
+	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, g.log)
 
 	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	for range 3 {
@@ -93,6 +102,7 @@ func (g *Gateway) prepare() error {
 	}
 	g.events = forward.NewSender(g.clients[1], g.buffer.Events, topics.Events(), g.log)
 	g.samples = forward.NewSender(g.clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
+	g.samples.Prepare = g.clock.Prepare
 	return nil
 }
 
@@ -123,7 +133,7 @@ func (g *Gateway) client() (*kgo.Client, error) {
 
 // declareLost enters into the ledger what the buffer gave up.
 func (g *Gateway) declareLost(losses []telemetry.Loss) error {
-	now := telemetry.MicrosOf(time.Now())
+	now := g.clock.Now()
 	for i := range losses {
 		if err := g.commit(telemetry.Event{Kind: telemetry.SamplesLost, Time: now, Decided: now, Loss: &losses[i]}); err != nil {
 			return err
@@ -133,6 +143,7 @@ func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 }
 
 func (g *Gateway) commit(e telemetry.Event) error {
+	e.Clock = g.clock.Reading(e.Decided)
 	item, err := eventItem(e)
 	if err != nil {
 		return err
@@ -162,6 +173,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	forwarders.Go(func() { g.samples.Run(forwarding, g.sendBirth) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
+	writer.Go(func() { g.watchClock(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
 		if err := g.adapter.Run(reading, g.pipeline); err != nil {
@@ -224,7 +236,7 @@ func (g *Gateway) committedWithStop() []telemetry.Committed {
 }
 
 func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
-	now := telemetry.MicrosOf(time.Now())
+	now := g.clock.Now()
 	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: &telemetry.Lifecycle{
 		Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed,
 	}})
@@ -233,6 +245,11 @@ func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Comm
 func (g *Gateway) close() {
 	for _, c := range g.clients {
 		c.Close()
+	}
+	if g.clock != nil {
+		if err := g.clock.Close(); err != nil {
+			g.log.Warn("the time can't be noted", "error", err)
+		}
 	}
 	if err := g.buffer.Close(); err != nil {
 		g.log.Error("closing the buffer", "error", err)

@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/kafkaconn"
 	simulated "github.com/busbar/busbar/sim/devices"
@@ -42,6 +44,8 @@ type bench struct {
 	meter   *volts
 	cluster *kfake.Cluster
 	config  gatewayconfig.Config
+	kernel  clock.Kernel // nil: this machine's
+	buffer  *buffer.Buffer
 }
 
 func newBench(t *testing.T) *bench {
@@ -90,10 +94,11 @@ rules:
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.buffer = g.buffer
 	ctx, cancel := context.WithCancel(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -117,6 +122,7 @@ type log struct {
 	samples uint64
 	events  []telemetry.Event
 	births  []record.Birth
+	points  []telemetry.Sample
 }
 
 // read reads the log from its start until done says that it has seen enough.
@@ -155,6 +161,11 @@ func (b *bench) read(done func(log) bool) log {
 			}
 			if rec.Stream == record.Telemetry {
 				l.samples += rec.Count()
+				_, samples, err := new(telemetry.Decoder).Block(rec.Payload, nil)
+				if rec.Format != record.FormatBlock || err != nil {
+					b.t.Fatalf("%s, %s: %v", rec.Identity, rec.Format, err)
+				}
+				l.points = append(l.points, samples...)
 				return
 			}
 			var e telemetry.Event
@@ -254,8 +265,12 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	p := newPipeline(nil, nil, nil, quiet)
-	batch := adapters.Batch{Samples: make([]telemetry.Sample, maxQueued)}
+	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(nil, c, nil, nil, nil, quiet)
+	batch := adapters.Batch{Received: time.Now(), Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}

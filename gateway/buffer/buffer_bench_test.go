@@ -45,7 +45,7 @@ func BenchmarkCommit(b *testing.B) {
 			w := buffer.NewWriter(time.Second, nil)
 			var encoder telemetry.Encoder
 			for b.Loop() {
-				items, err := w.encode(&encoder, nil, samples)
+				items, err := w.encode(&encoder, samples)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -256,7 +256,7 @@ func (c *Clock) Changes() []Change {
 type Stats struct {
 	State    telemetry.ClockState
 	Steps    uint64        // since the process started
-	MaxError time.Duration // bounds the error of a synchronised clock
+	MaxError time.Duration // bounds the error of a clock that the kernel calls synchronised; else 0
 	Holding  Held
 	// Waiting is how long the time has been awaited, 0 if it isn't.
 	Waiting time.Duration
@@ -266,7 +266,10 @@ func (c *Clock) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.look()
-	s := Stats{State: c.state, Steps: c.steps, MaxError: c.discipline.MaxError}
+	s := Stats{State: c.state, Steps: c.steps}
+	if c.discipline.Synchronised {
+		s.MaxError = c.discipline.MaxError
+	}
 	if c.need != Nothing {
 		s.Waiting = time.Duration(now.SinceBoot-c.needed) * time.Microsecond
 	}

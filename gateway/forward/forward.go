@@ -42,6 +42,10 @@ type Sender struct {
 	topic  string
 	log    *slog.Logger
 
+	// Prepare, if it is set before Run, is called for each record before it is
+	// sent, and may change it. One that isn't ready holds up what is behind it.
+	Prepare func(*record.Record) (ready bool, err error)
+
 	sent, bytes, failures atomic.Uint64
 	progress              atomic.Int64 // Unix ns of the last moment at which nothing waited or something was acknowledged
 	unlinked              atomic.Bool
@@ -159,6 +163,9 @@ func (s *Sender) run(ctx context.Context) (progressed bool, err error) {
 			return false, err
 		}
 		for _, e := range entries {
+			if err := s.prepare(ctx, &e.Record); err != nil {
+				return false, err
+			}
 			if !w.take(ctx) {
 				return false, context.Cause(ctx)
 			}
@@ -166,6 +173,28 @@ func (s *Sender) run(ctx context.Context) (progressed bool, err error) {
 			position = e.Position
 		}
 	}
+}
+
+// prepareEvery is how often a record that isn't ready is asked for again.
+const prepareEvery = time.Second
+
+func (s *Sender) prepare(ctx context.Context, r *record.Record) error {
+	for s.Prepare != nil {
+		ready, err := s.Prepare(r)
+		if err != nil {
+			return fmt.Errorf("forward: prepare record %s: %w", r.Identity, err)
+		}
+		if ready {
+			return nil
+		}
+		s.progress.Store(time.Now().UnixNano())
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(prepareEvery):
+		}
+	}
+	return nil
 }
 
 // window is what is under way: at most maxInFlight records, and none begun

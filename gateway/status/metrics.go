@@ -1,6 +1,10 @@
 package status
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/busbar/busbar/telemetry"
+)
 
 // collector turns one report into metrics, so that all of a scrape is of the
 // same moment.
@@ -22,6 +26,10 @@ var (
 	descLinked     = describe("linked", "1 while the log acknowledges in time.", "stream")
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
+	descClock      = describe("clock_state", "1 for the state that the clock is in.", "state")
+	descSteps      = describe("clock_steps_total", "Times that the wall clock was set since the start.")
+	descMaxError   = describe("clock_max_error_seconds", "The kernel's bound of the wall clock's error; absent while the kernel says that it isn't synchronised.")
+	descHolding    = describe("clock_holding", "1 while samples wait in the buffer for the time to be known.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
 )
 
@@ -47,11 +55,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descCommitted, s.Committed, s.Name)
 		counter(descSent, s.Sent, s.Name)
 		counter(descSentBytes, s.SentBytes, s.Name)
-		linked := 0.0
-		if s.Linked {
-			linked = 1
-		}
-		gauge(descLinked, linked, s.Name)
+		gauge(descLinked, number(s.Linked), s.Name)
 	}
 	for _, d := range r.Devices {
 		counter(descPolls, d.Polls-d.Failed, d.ID, "answered")
@@ -61,5 +65,20 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			gauge(descLastAnswer, float64(d.LastAnswer.UnixMilli())/1000, d.ID)
 		}
 	}
+	for _, state := range []telemetry.ClockState{telemetry.ClockUnset, telemetry.ClockFreeRunning, telemetry.ClockSynchronised} {
+		gauge(descClock, number(r.Clock.State == state), string(state))
+	}
+	counter(descSteps, r.Clock.Steps)
+	if r.Clock.MaxError > 0 {
+		gauge(descMaxError, r.Clock.MaxError.Seconds())
+	}
+	gauge(descHolding, number(r.Clock.Holding))
 	gauge(descProblems, float64(len(r.Problems)))
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 // Report is a gateway's state at one moment.
@@ -28,11 +30,21 @@ type Report struct {
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
 
+	Clock   Clock
 	Streams []Stream
 	Devices []Device
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
+}
+
+// Clock is how far the gateway knows the time.
+type Clock struct {
+	State    telemetry.ClockState
+	Now      time.Time     // gateway time
+	Steps    uint64        // since the start
+	MaxError time.Duration // 0: nobody bounds it
+	Holding  bool          // samples wait for the time
 }
 
 // Stream is one stream's way to the log.

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// newClock makes the gateway's clock. kernel is nil for this machine's.
+func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel, log *slog.Logger) (*clock.Clock, error) {
+	if kernel == nil {
+		var err error
+		if kernel, err = clock.System(); err != nil {
+			return nil, err
+		}
+	}
+	return clock.New(clock.Options{
+		Kernel: kernel, Notes: notes, Log: log,
+		Assume:      config.Source == gatewayconfig.SourceAssumed,
+		RequireSync: config.RequireSync, MaxHold: time.Duration(config.MaxHold),
+	}), nil
+}
+
+// watchClock looks at the clock every second until ctx ends, and then once more,
+// and reports what has changed.
+func (g *Gateway) watchClock(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	var changes []clock.Change
+	for ended := false; !ended; {
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-ticker.C:
+		}
+		g.clock.Observe()
+		changes = append(changes, g.clock.Changes()...)
+		for len(changes) > 0 && g.reportClock(changes[0]) == nil {
+			changes = changes[1:]
+		}
+	}
+}
+
+// reportClock fails where the buffer can't be written; the pipeline then says so.
+func (g *Gateway) reportClock(c clock.Change) error {
+	return g.commit(telemetry.Event{Kind: telemetry.ClockChanged, Time: c.At, Decided: c.At, Step: &c.ClockStep})
+}
+
+// unsetTooLong is when a person should see to the clock.
+const unsetTooLong = 5 * time.Minute
+
+// clockProblems are what a person should do something about.
+func clockProblems(s clock.Stats) (problems []string) {
+	switch {
+	case s.Waiting < unsetTooLong:
+	case s.State == telemetry.ClockUnset:
+		problems = append(problems, fmt.Sprintf("the time has been unknown for %v: nothing has set this machine's clock since it booted", s.Waiting.Round(time.Second)))
+	case s.Holding != clock.Nothing:
+		problems = append(problems, fmt.Sprintf("samples of counters have waited %v for a synchronised clock", s.Waiting.Round(time.Second)))
+	}
+	return problems
+}

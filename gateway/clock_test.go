@@ -1,0 +1,255 @@
+package gateway
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// memory keeps a clock's notes for as long as the test.
+type memory struct{ notes []byte }
+
+func (m *memory) ClockNotes() ([]byte, error)       { return m.notes, nil }
+func (m *memory) SaveClockNotes(notes []byte) error { m.notes = notes; return nil }
+
+// machine is a kernel whose wall clock the test sets. It goes as fast as the real
+// one.
+type machine struct {
+	booted time.Time
+
+	mu           sync.Mutex
+	id           record.Boot
+	atBoot       telemetry.Micros // what the wall clock would have said, as it is set now
+	synchronised bool
+}
+
+func (m *machine) Boot() record.Boot { return m.id }
+
+func (m *machine) Now() clock.Instant {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	up := telemetry.Micros(time.Since(m.booted).Microseconds())
+	return clock.Instant{Wall: m.atBoot + up, SinceBoot: up}
+}
+
+func (m *machine) Discipline() clock.Discipline {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return clock.Discipline{Synchronised: m.synchronised, MaxError: 20 * time.Millisecond}
+}
+
+// set sets the wall clock to what makes its boot have been at atBoot.
+func (m *machine) set(atBoot telemetry.Micros, synchronised bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.atBoot, m.synchronised = atBoot, synchronised
+}
+
+const (
+	second = telemetry.Micros(1_000_000)
+	hour   = 3600 * second
+	day    = 24 * hour
+)
+
+var noon = telemetry.MicrosOf(time.Date(2026, time.November, 25, 12, 0, 0, 0, time.UTC))
+
+// newest is the time of the newest sample.
+func (l log) newest() (t telemetry.Micros) {
+	for _, s := range l.points {
+		t = max(t, s.Time)
+	}
+	return t
+}
+
+// A gateway boots in 1970. Its alarm is sent at once and says which clock gave
+// its time; its samples are sent when the clock has been set, with the right
+// times; the clock is set back by an hour and forward by a day, and only the
+// times follow.
+func TestAGatewayThatBootsIn1970(t *testing.T) {
+	b := newBench(t)
+	b.meter.set(0)
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
+	b.kernel = m
+	stop := b.run()
+	started := m.Now().SinceBoot
+
+	l := b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) == 1 })
+	alarm := l.of(telemetry.AlarmRaised)[0]
+	if c := alarm.Clock; c == nil || c.State != telemetry.ClockUnset || c.Boot != m.id.String() ||
+		telemetry.Micros(c.SinceBoot) != alarm.Decided-clock.Minimum || telemetry.Micros(c.SinceBoot) > m.Now().SinceBoot {
+		t.Errorf("decided at %v by %+v", alarm.Decided.Time(), c)
+	}
+	if q := alarm.Alarm.Inputs[0].Quality; !strings.HasSuffix(q, "unsynchronised clock)") {
+		t.Errorf("the alarm's input is %s", q)
+	}
+	if l.samples != 0 {
+		t.Errorf("%d samples were sent before the time was known", l.samples)
+	}
+
+	m.set(noon, true)
+	l = b.read(func(l log) bool { return l.newest() > noon+m.Now().SinceBoot-second })
+	first := l.points[0].Time
+	for _, s := range l.points {
+		first = min(first, s.Time)
+		if s.Quality != 0 && s.Quality != telemetry.ClockJumped {
+			t.Fatalf("a sample is %v", s.Quality)
+		}
+	}
+	if first < noon || first > noon+started+second {
+		t.Errorf("the first sample is of %v, the gateway started %v after the boot at %v", first.Time(), started, noon.Time())
+	}
+
+	for _, to := range []telemetry.Micros{noon - hour, noon + day} {
+		had := l.samples
+		m.set(to, true)
+		l = b.read(func(l log) bool {
+			return l.samples > had && l.points[len(l.points)-1].Time-to > 0 && (l.points[len(l.points)-1].Time-to) < hour/2
+		})
+	}
+	// The voltage comes back: the alarm is cleared now, and not by a step.
+	if n := len(l.of(telemetry.AlarmCleared)); n != 0 {
+		t.Errorf("%d alarms were cleared by setting the clock", n)
+	}
+	b.meter.set(230)
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
+	committed := stop()
+
+	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 })
+	if raised, cleared := l.of(telemetry.AlarmRaised), l.of(telemetry.AlarmCleared); len(raised) != 1 || len(cleared) != 1 || cleared[0].Clock != nil {
+		t.Errorf("raised %+v, cleared %+v", raised, cleared)
+	}
+	for _, c := range committed {
+		if c.Stream == string(record.Telemetry) && c.Count != l.samples {
+			t.Errorf("%d samples committed, %d in the log", c.Count, l.samples)
+		}
+	}
+	var steps []telemetry.Micros
+	for _, e := range l.of(telemetry.ClockChanged) {
+		steps = append(steps, telemetry.Micros(e.Step.Step))
+		if e.Step.State != telemetry.ClockSynchronised || e.Step.Boot != m.id.String() {
+			t.Errorf("%+v", e.Step)
+		}
+	}
+	if len(steps) != 3 || steps[1] != -hour || steps[2] != day+hour {
+		t.Errorf("the steps were %v", steps)
+	}
+	for _, e := range l.events {
+		if e.Time < clock.Minimum || e.Decided < clock.Minimum {
+			t.Errorf("%s is of %v", e.Kind, e.Time.Time())
+		}
+	}
+	for _, s := range l.points {
+		if s.Time < clock.Minimum {
+			t.Errorf("a sample is of %v", s.Time.Time())
+		}
+	}
+}
+
+// Samples of counters wait for a synchronised clock, across a restart of the
+// gateway; the others don't wait.
+func TestCountersWaitForASynchronisedClock(t *testing.T) {
+	b := newBench(t)
+	b.config.Time.RequireSync = true
+	b.config.Devices[0].Signals[2].Kind = telemetry.Counter
+	m := &machine{booted: time.Now(), atBoot: noon}
+	b.kernel = m
+	stop := b.run()
+	counter := func(l log) (id telemetry.SignalID, samples int) {
+		for _, s := range l.births[0].Signals {
+			if s.Kind == telemetry.Counter {
+				id = s.ID
+			}
+		}
+		for _, s := range l.points {
+			if s.Signal == id {
+				samples++
+			}
+		}
+		return id, samples
+	}
+	b.awaitHeld()
+	stop()
+	stop = b.run()
+	l := b.read(func(l log) bool { return len(l.births) > 0 })
+	if _, n := counter(l); n != 0 {
+		t.Errorf("%d samples of the counter were sent", n)
+	}
+	m.set(noon+hour, true)
+	l = b.read(func(l log) bool {
+		if len(l.births) == 0 {
+			return false
+		}
+		_, n := counter(l)
+		return n > 20
+	})
+	stop()
+	id, _ := counter(l)
+	for _, s := range l.points {
+		if s.Signal == id && s.Time < noon+hour {
+			t.Fatalf("a sample of the counter is of %v", s.Time.Time())
+		}
+	}
+}
+
+// awaitHeld waits until samples are on disk whose time isn't known.
+func (b *bench) awaitHeld() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	for after := b.buffer.Telemetry.Released(); ; {
+		if err := b.buffer.Telemetry.Wait(ctx, after); err != nil {
+			b.t.Fatal("nothing is held")
+		}
+		entries, err := b.buffer.Telemetry.Read(after, 1<<20)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Record.Format == record.FormatBootBlock {
+				return
+			}
+			after = e.Position
+		}
+	}
+}
+
+func TestTheLongestWaitIsConfigured(t *testing.T) {
+	b := newBench(t)
+	b.config.Time.MaxHold = configfile.Duration(500 * time.Millisecond)
+	b.kernel = &machine{booted: time.Now(), atBoot: day}
+	stop := b.run()
+	l := b.read(func(l log) bool { return l.newest() > clock.Minimum+second })
+	stop()
+	for _, s := range l.points {
+		if s.Quality.TimeQuality() != telemetry.UnsynchronisedTime || s.Quality.Validity() == telemetry.Good {
+			t.Fatalf("a sample is %v", s.Quality)
+		}
+		if s.Time < clock.Minimum {
+			t.Fatalf("a sample is of %v", s.Time.Time())
+		}
+	}
+}
+
+func TestAnUnknownTimeIsAProblem(t *testing.T) {
+	for _, c := range []struct {
+		stats clock.Stats
+		want  string
+	}{
+		{clock.Stats{State: telemetry.ClockSynchronised}, ""},
+		{clock.Stats{State: telemetry.ClockFreeRunning}, ""},
+		{clock.Stats{State: telemetry.ClockUnset, Holding: clock.Everything, Waiting: time.Minute}, ""},
+		{clock.Stats{State: telemetry.ClockUnset, Waiting: time.Hour}, "unknown for 1h0m0s"},
+		{clock.Stats{State: telemetry.ClockFreeRunning, Holding: clock.Counters, Waiting: 6 * time.Minute}, "waited 6m0s"},
+	} {
+		if got := strings.Join(clockProblems(c.stats), "; "); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%+v: %q, want %q", c.stats, got, c.want)
+		}
+	}
+}
