@@ -3,6 +3,7 @@
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
+# make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
@@ -16,7 +17,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race peers bench generate sizes clean
+.PHONY: build demo test race peers guest bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -33,6 +34,13 @@ peers:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
+
+guest:
+	mkdir -p .peers/linux
+	cd .peers/linux && \
+	  apt-get -qq download $$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
+	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz && \
+	  rm linux-image-*.deb
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s ./...

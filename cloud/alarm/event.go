@@ -60,6 +60,10 @@ func check(e telemetry.Event) error {
 		if err := checkSequence(e.Loss.Epoch, e.Loss.Stream, e.Loss.SeqLast); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.ClockChanged:
+		if e.Step == nil {
+			return fmt.Errorf("%s doesn't say how", e.Kind)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

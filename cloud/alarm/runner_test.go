@@ -284,6 +284,7 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"bad stream":           {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "x"}}}}, store.CorruptEvent},
 		"too many":             {M{"kind": "gateway-started", "lifecycle": M{"committed": []M{{"epoch": "0000000000000001", "stream": "events", "count": uint64(1 << 63)}}}}, store.CorruptEvent},
 		"no loss":              {M{"kind": "samples-lost"}, store.CorruptEvent},
+		"no step":              {M{"kind": "clock-changed"}, store.CorruptEvent},
 		"backwards":            {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "events", "seq_first": 2, "seq_last": 1}}, store.CorruptEvent},
 		"of another gateway":   {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}

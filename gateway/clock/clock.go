@@ -102,6 +102,9 @@ func New(o Options) *Clock {
 	}
 	c.anchor, c.unsaved = c.base, true
 	c.observe(now)
+	if c.steps == 0 {
+		c.changes = nil // a clock that is found as it is hasn't changed
+	}
 	c.keepNotes(now)
 	return c
 }
@@ -166,7 +169,7 @@ func (c *Clock) report(now Instant, was telemetry.ClockState, step telemetry.Mic
 		change.Offset = c.base
 	}
 	c.changes = append(c.changes, change)
-	c.o.Log.Info("the clock has changed", "state", c.state, "was", was, "step", time.Duration(step)*time.Microsecond)
+	c.o.Log.Info("clock", "state", c.state, "was", was, "step", time.Duration(step)*time.Microsecond)
 }
 
 // hold decides what is to be held from now on.

@@ -158,7 +158,23 @@ func TestARestartKeepsTheTime(t *testing.T) {
 	}
 }
 
-// A time that was ahead doesn't keep a clock that is confirmed from being right.
+// What happened to the clock while no gateway ran is known from the notes.
+func TestAStartReportsAStepSinceTheLastProcess(t *testing.T) {
+	f, m := &fake{}, &memory{}
+	f.boot(noon)
+	if changes := start(f, m).Changes(); len(changes) != 0 {
+		t.Errorf("a clock that is found as it is: %+v", changes)
+	}
+	f.pass(hour)
+	if changes := start(f, m).Changes(); len(changes) != 0 {
+		t.Errorf("and found again: %+v", changes)
+	}
+	f.set(noon)
+	if changes := start(f, m).Changes(); len(changes) != 1 || changes[0].Step != int64(-hour) {
+		t.Errorf("set back by an hour: %+v", changes)
+	}
+}
+
 func TestQuality(t *testing.T) {
 	f := &fake{}
 	f.boot(noon)
