@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -49,6 +52,23 @@ func (g *Gateway) watchClock(ctx context.Context) {
 // reportClock fails where the buffer can't be written; the pipeline then says so.
 func (g *Gateway) reportClock(c clock.Change) error {
 	return g.commit(telemetry.Event{Kind: telemetry.ClockChanged, Time: c.At, Decided: c.At, Step: &c.ClockStep})
+}
+
+// timestamps gives what a client sends gateway time as the log's own timestamp,
+// too: the log would delete at once what it takes to be from 1970.
+type timestamps struct{ *clock.Clock }
+
+// OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
+func (t timestamps) OnProduceRecordBuffered(r *kgo.Record) {
+	r.Timestamp = t.Now().Time().Truncate(time.Millisecond)
+}
+
+// checkCertificates makes a client that hasn't been used yet check certificates
+// in gateway time: in 1970 none is valid, and alarms have to be sent.
+func checkCertificates(client *kgo.Client, c *clock.Clock) {
+	if config, ok := client.OptValue(kgo.DialTLSConfig).(*tls.Config); ok && config != nil {
+		config.Time = func() time.Time { return c.Now().Time() }
+	}
 }
 
 // unsetTooLong is when a person should see to the clock.

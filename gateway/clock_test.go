@@ -2,13 +2,30 @@ package gateway
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -89,6 +106,11 @@ func TestAGatewayThatBootsIn1970(t *testing.T) {
 	if q := alarm.Alarm.Inputs[0].Quality; !strings.HasSuffix(q, "unsynchronised clock)") {
 		t.Errorf("the alarm's input is %s", q)
 	}
+	for _, at := range l.stamped {
+		if off := telemetry.MicrosOf(at) - clock.Minimum; off < 0 || off > hour {
+			t.Errorf("the log has a record of %v", at)
+		}
+	}
 	if l.samples != 0 {
 		t.Errorf("%d samples were sent before the time was known", l.samples)
 	}
@@ -106,19 +128,25 @@ func TestAGatewayThatBootsIn1970(t *testing.T) {
 		t.Errorf("the first sample is of %v, the gateway started %v after the boot at %v", first.Time(), started, noon.Time())
 	}
 
-	for _, to := range []telemetry.Micros{noon - hour, noon + day} {
+	step := func(to telemetry.Micros) log {
 		had := l.samples
 		m.set(to, true)
-		l = b.read(func(l log) bool {
-			return l.samples > had && l.points[len(l.points)-1].Time-to > 0 && (l.points[len(l.points)-1].Time-to) < hour/2
+		return b.read(func(l log) bool {
+			if l.samples <= had {
+				return false
+			}
+			after := l.points[len(l.points)-1].Time - to
+			return after > 0 && after < hour/2
 		})
 	}
-	// The voltage comes back: the alarm is cleared now, and not by a step.
+	l = step(noon - hour)
 	if n := len(l.of(telemetry.AlarmCleared)); n != 0 {
 		t.Errorf("%d alarms were cleared by setting the clock", n)
 	}
+	// Rules go on in the new time: the voltage that comes back clears the alarm.
 	b.meter.set(230)
-	b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
+	l = b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
+	step(noon + day)
 	committed := stop()
 
 	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 })
@@ -141,15 +169,88 @@ func TestAGatewayThatBootsIn1970(t *testing.T) {
 		t.Errorf("the steps were %v", steps)
 	}
 	for _, e := range l.events {
-		if e.Time < clock.Minimum || e.Decided < clock.Minimum {
-			t.Errorf("%s is of %v", e.Kind, e.Time.Time())
-		}
+		checkTimes(t, e)
 	}
 	for _, s := range l.points {
 		if s.Time < clock.Minimum {
 			t.Errorf("a sample is of %v", s.Time.Time())
 		}
 	}
+}
+
+// checkTimes fails the test if anything in an event is a time before the floor.
+func checkTimes(t *testing.T, e telemetry.Event) {
+	t.Helper()
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range instants.FindAllStringSubmatch(string(raw), -1) {
+		if durations[m[1]] {
+			continue
+		}
+		if at, err := strconv.ParseInt(m[2], 10, 64); err != nil || telemetry.Micros(at) < clock.Minimum {
+			t.Errorf("%s of %s is %s in %s", m[1], e.Kind, m[2], raw)
+		}
+	}
+}
+
+// The members of an event that end with _us are instants, but for these.
+var (
+	instants  = regexp.MustCompile(`"(\w+_us)":(-?\d+)`)
+	durations = map[string]bool{"since_boot_us": true, "step_us": true, "lasted_us": true}
+)
+
+// Certificates are checked in gateway time: this one is valid when the unset
+// clock starts, and not by the clock of the machine that runs the test.
+func TestAlarmsAreSentOverTLSBeforeTheTimeIsKnown(t *testing.T) {
+	b := newBench(t)
+	from := clock.Minimum.Time().Add(-24 * time.Hour)
+	certificate, trusted := selfSigned(t, from, from.Add(48*time.Hour))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"),
+		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(ca, trusted, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.config.Forward.Kafka.Brokers = cluster.ListenAddrs()
+	b.config.Forward.Kafka.TLS = &kafkaconn.TLS{CA: configfile.Path(ca)}
+	b.kernel = &machine{booted: time.Now(), atBoot: day}
+	stop := b.run()
+	defer stop()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.DialTLSConfig(&tls.Config{InsecureSkipVerify: true}),
+		kgo.ConsumeTopics("busbar.events"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if fetches := client.PollFetches(ctx); fetches.NumRecords() == 0 {
+		t.Fatalf("no event arrives: %v", fetches.Err())
+	}
+}
+
+func selfSigned(t *testing.T, from, to time.Time) (_ tls.Certificate, ca []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: to, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // Samples of counters wait for a synchronised clock, across a restart of the

@@ -123,11 +123,12 @@ func (g *Gateway) client() (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID))
+	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID), kgo.WithHooks(timestamps{g.clock}))
 	client, err := kgo.NewClient(append(options, forward.ClientOptions()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
+	checkCertificates(client, g.clock)
 	return client, nil
 }
 

@@ -123,6 +123,7 @@ type log struct {
 	events  []telemetry.Event
 	births  []record.Birth
 	points  []telemetry.Sample
+	stamped []time.Time // what the log itself says of when records were written
 }
 
 // read reads the log from its start until done says that it has seen enough.
@@ -143,6 +144,7 @@ func (b *bench) read(done func(log) bool) log {
 			b.t.Fatalf("not in the log within 20 s; it has %d samples, events %+v", l.samples, l.events)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			l.stamped = append(l.stamped, r.Timestamp)
 			if r.Topic == "busbar.births" {
 				var birth record.Birth
 				if err := json.Unmarshal(r.Value, &birth); err != nil || string(r.Key) != birth.Key() {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,11 @@ func runGuest(t *testing.T) (g guest) {
 
 func (g *guest) take(t *testing.T, said []byte) {
 	t.Helper()
-	format, payload, _ := bytes.Cut(said, []byte(" "))
+	format, rest, _ := bytes.Cut(said, []byte(" "))
+	stamp, payload, _ := bytes.Cut(rest, []byte(" "))
+	if at, err := strconv.ParseInt(string(stamp), 10, 64); err != nil || telemetry.Micros(at) < clock.Minimum {
+		t.Errorf("the log says of a record that it was written at %s µs", stamp)
+	}
 	switch string(format) {
 	case record.FormatEvent:
 		var e telemetry.Event

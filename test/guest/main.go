@@ -231,7 +231,7 @@ func (l *log) take(r *kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	say("record", rec.Format+" "+string(rec.Payload))
+	say("record", fmt.Sprint(rec.Format, " ", r.Timestamp.UnixMicro(), " ")+string(rec.Payload))
 	if rec.Stream == record.Events {
 		var e telemetry.Event
 		if err := json.Unmarshal(rec.Payload, &e); err != nil {
