@@ -291,3 +291,25 @@ func FuzzPrepare(f *testing.F) {
 		}
 	})
 }
+
+// A process that is killed before it has noted that it holds something has still
+// committed that; what the clock then says first is what places it.
+func TestAProcessThatWasKilledHeldSamples(t *testing.T) {
+	f, m := &fake{}, &memory{}
+	f.boot(0)
+	r := hold(t, start(f, m))
+	c := start(f, m)
+	f.pass(second)
+	f.set(noon)
+	f.synchronised, f.maxError = true, 0
+	c.Observe()
+	f.synchronised = false
+	f.set(noon + hour)
+	f.pass(hour)
+	c.Observe()
+	s := sent(t, c, r)
+	near(t, "it", s.Time, noon-second)
+	if s.Quality != 0 {
+		t.Errorf("quality %v", s.Quality)
+	}
+}
