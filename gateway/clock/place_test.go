@@ -19,12 +19,18 @@ func hold(t *testing.T, c *Clock) record.Record {
 		t.Fatal("nothing is held")
 	}
 	stamp.Hold(&samples[0])
+	return recordOf(t, c, samples)
+}
+
+// recordOf is the record that samples which are held are committed as.
+func recordOf(t testing.TB, c *Clock, samples []telemetry.Sample) record.Record {
+	t.Helper()
 	block, err := new(telemetry.Encoder).AppendBlock(nil, telemetry.TableRef{Table: 1, Version: 1}, samples)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return record.Record{
-		Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry},
+		Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, Last: uint64(len(samples)) - 1},
 		Format:   record.FormatBootBlock, Payload: record.AppendBoot(nil, c.Boot(), block),
 	}
 }
