@@ -148,6 +148,18 @@ func (c *Clock) place(now Instant) {
 	b.Open, c.unsaved = false, true
 }
 
+// Placed is when this boot began, by the newest placement of what was held in it;
+// ok is false while there is none.
+func (c *Clock) Placed() (began telemetry.Micros, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.notes.present().Placements
+	if len(list) == 0 {
+		return 0, false
+	}
+	return list[len(list)-1].Began, true
+}
+
 // guessEarlier places the earlier boots whose time never became known: each so
 // that its last moment lies just before the next boot began.
 func (c *Clock) guessEarlier() {

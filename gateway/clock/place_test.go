@@ -74,9 +74,15 @@ func TestSamplesWaitUntilTheClockIsConfirmed(t *testing.T) {
 	f.pass(60 * second)
 	c.Observe()
 	waits(t, c, r)
+	if _, ok := c.Placed(); ok {
+		t.Error("something is placed")
+	}
 	f.set(noon)
 	f.synchronised, f.maxError = true, 0
 	c.Observe()
+	if began, ok := c.Placed(); !ok || began != noon-67*second {
+		t.Errorf("placed %v: the boot was at %v", ok, began.Time())
+	}
 	s := sent(t, c, r)
 	near(t, "it", s.Time, noon-60*second)
 	if s.Quality != 0 {
