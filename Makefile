@@ -4,6 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
+# make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
@@ -28,7 +29,7 @@ test: build
 	go test ./...
 
 race:
-	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/cloud/web')
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e '/cloud/web')
 
 peers:
 	python3 -m venv .venv
@@ -41,6 +42,9 @@ guest:
 	  apt-get -qq download $$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
 	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz && \
 	  rm linux-image-*.deb
+kafka:
+	@go build -o bin/test-kafka ./test/kafka/run
+	@exec bin/test-kafka $(ARGS)
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s ./...

@@ -10,8 +10,27 @@ import (
 )
 
 // Batch is what one exchange with one device brought.
+//
+// An adapter that polls has a schedule: slots, one period apart, in each of which
+// it asks for all points of the device. Due, Missed and Spared account for every
+// slot up to this one: Missed + Spared + 1 periods lie between the Due of two
+// batches of a device. What a device sends without being asked has no slots: Due
+// is zero, and what came is what was scheduled.
 type Batch struct {
 	Device string
+	// Due is when the slot of the schedule in which this was asked for came due, on
+	// the clock of Received. The samples are one of each point, with or without a
+	// value, and what the adapter adds itself.
+	Due time.Time
+	// Missed is how many slots directly before Due passed unused because an
+	// exchange on the same connection went on. It tells that the gateway, or what it
+	// reads through, is too slow for the configured period.
+	Missed int
+	// Spared is how many slots before these passed unused because the device
+	// hadn't answered and asking it costs its neighbours their turn. It tells that
+	// the device is silent: the values count as bad, for the reason SparedFor.
+	Spared    int
+	SparedFor telemetry.Reason
 	// Samples belong to the adapter again when Deliver returns.
 	Samples []telemetry.Sample
 	// Received is when the last byte of the answer arrived, or when waiting for

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,12 +41,14 @@ type Cloud struct {
 
 	kafka    []kgo.Opt
 	topics   []log.Topic
+	read     []string // the topics that must be readable
 	embedded *log.Embedded
 	store    *store.Store
 	listener net.Listener
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	live     *api.Live
+	uplink   *uplinkServer // nil: there is none
 }
 
 // New opens the store, the console's address and the embedded log. A Kafka
@@ -75,6 +78,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		}
 	}
 	c.topics = log.Topics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
+	c.read = []string{names.Telemetry(), names.Events(), names.Births()}
 	if e := config.Log.Embedded; e != nil {
 		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{
 			Listen: e.Listen, Dir: e.Path.In(dir), Topics: c.topics, Logger: c.log,
@@ -91,7 +95,10 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log})
-	return nil
+	if config.Uplink != nil {
+		c.uplink, err = c.openUplink(*config.Uplink, names)
+	}
+	return err
 }
 
 // Run works until ctx ends and closes everything that New opened.
@@ -118,6 +125,13 @@ func (c *Cloud) Run(ctx context.Context) error {
 			cancel(fmt.Errorf("cloud: console: %w", err))
 		}
 	})
+	if c.uplink != nil {
+		running.Go(func() {
+			if err := c.uplink.serve(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	c.log.Info("cloud started", "version", c.options.Version, "console", "http://"+c.listener.Addr().String())
 	<-ctx.Done()
 	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -148,6 +162,9 @@ func (c *Cloud) prepareTopics(ctx context.Context) error {
 			err = log.EnsureTopics(attempt, client, c.topics)
 		}
 		if err == nil {
+			err = c.mayRead(attempt, client)
+		}
+		if err == nil {
 			c.warnOfRetention(attempt, client)
 		}
 		cancel()
@@ -163,6 +180,17 @@ func (c *Cloud) prepareTopics(ctx context.Context) error {
 		case <-time.After(every):
 		}
 	}
+}
+
+// mayRead names what keeps the cloud from reading its topics. One that was created
+// a moment ago needn't be known to every broker yet.
+func (c *Cloud) mayRead(ctx context.Context, client *kgo.Client) error {
+	err := kafkaconn.CheckAccess(ctx, client, kafkaconn.Access{Read: c.read})
+	var wrong *kafkaconn.AccessError
+	if errors.As(err, &wrong) && !slices.ContainsFunc(wrong.Topics, func(t kafkaconn.TopicError) bool { return !t.Absent }) {
+		return nil
+	}
+	return err
 }
 
 // warnOfRetention says if signal tables may be deleted from the log. Brokers
@@ -190,6 +218,9 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 }
 
 func (c *Cloud) close() {
+	if c.uplink != nil {
+		c.uplink.close()
+	}
 	if c.embedded != nil {
 		c.embedded.Close()
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/busbar/busbar/cloud/uplink"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
 )
@@ -24,6 +25,10 @@ type Config struct {
 
 	// How telemetry is taken in.
 	Ingest Ingest `yaml:"ingest"`
+
+	// Where gateways send to that don't reach the Kafka cluster. Without it,
+	// nothing listens for them.
+	Uplink *Uplink `yaml:"uplink"`
 }
 
 // Console is the HTTP server.
@@ -79,6 +84,38 @@ type Ingest struct {
 	FlushEvery configfile.Duration `yaml:"flush_every"`
 }
 
+// Uplink is the HTTPS server for gateways. It takes nothing that an enrolled key
+// hasn't signed.
+type Uplink struct {
+	// Where it listens, as host:port. Example: 0.0.0.0:443.
+	Listen string `yaml:"listen,required"`
+
+	// The certificate of the server and what leads to its authority, in PEM. A
+	// renewed one is used from the next connection on. Example: uplink.crt.
+	Cert configfile.Path `yaml:"cert,required"`
+
+	// The private key of cert, in PEM. Example: uplink.key.
+	Key configfile.Path `yaml:"key,required"`
+
+	// How much one gateway may send in a second; beyond it, it is asked to wait.
+	// From 1KiB to 1GiB. Default: 4MiB.
+	MaxRate configfile.Size `yaml:"max_rate"`
+}
+
+// SetDefaults is called before the section is read.
+func (u *Uplink) SetDefaults() { u.MaxRate = uplink.DefaultMaxRate }
+
+func (u Uplink) check(f *configfile.File) {
+	if host, port, err := net.SplitHostPort(u.Listen); u.Listen != "" && (err != nil || host == "") {
+		f.Errorf("uplink.listen", "%q, expected host:port such as 0.0.0.0:443", u.Listen)
+	} else if n, err := strconv.ParseUint(port, 10, 16); u.Listen != "" && (err != nil || n == 0) {
+		f.Errorf("uplink.listen", "port %q, expected a number from 1 to 65535", port)
+	}
+	if u.MaxRate < configfile.KiB || u.MaxRate > configfile.GiB {
+		f.Errorf("uplink.max_rate", "%s is out of range, expected 1KiB to 1GiB", u.MaxRate)
+	}
+}
+
 // SetDefaults is called before the section is read.
 func (e *Embedded) SetDefaults() { e.Listen = "127.0.0.1:9092" }
 
@@ -130,6 +167,9 @@ func check(f *configfile.File, c Config) {
 	}
 	if r, n := int(c.Log.Replicas), c.Log.MinInSync; r > 0 && n > r {
 		f.Errorf("log.min_in_sync", "%d of %d replicas can never be in sync", n, r)
+	}
+	if c.Uplink != nil {
+		c.Uplink.check(f)
 	}
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)

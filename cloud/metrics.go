@@ -20,12 +20,16 @@ var (
 	descQuarantined = describe("ingest_quarantined_total", "Records that were set aside, by reason.", "reason")
 	descFlushes     = describe("ingest_flushes_total", "Transactions of samples.")
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
-	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read.")
+	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
 
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
 	descAlarmLag         = describe("alarm_lag_records", "Events in the log that haven't been read.")
+
+	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
+	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
+	descUplinkRefused = describe("uplink_refusals_total", "Requests to the uplink that were refused, or asked to wait.", "answer")
 )
 
 func (c *Cloud) metrics() http.Handler {
@@ -53,7 +57,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for reason, n := range s.Quarantined {
 		counter(descQuarantined, float64(n), string(reason))
 	}
-	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag))
+	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag), "telemetry")
+	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Backlog), "backfill")
 
 	a := c.cloud.alarms.Stats()
 	counter(descAlarmEvents, float64(a.Events))
@@ -62,4 +67,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descAlarmQuarantined, float64(n), string(reason))
 	}
 	out <- prometheus.MustNewConstMetric(descAlarmLag, prometheus.GaugeValue, float64(a.Lag))
+
+	if c.cloud.uplink != nil {
+		u := c.cloud.uplink.Stats()
+		counter(descUplinkRecords, float64(u.Records))
+		counter(descUplinkBytes, float64(u.Bytes))
+		counter(descUplinkRefused, float64(u.Refused), "refused")
+		counter(descUplinkRefused, float64(u.Throttled), "throttled")
+	}
 }

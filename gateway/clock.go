@@ -12,10 +12,12 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
-// newClock makes the gateway's clock. kernel is nil for this machine's.
-func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel, log *slog.Logger) (*clock.Clock, error) {
+// newClock makes the gateway's clock. kernel is nil for this machine's. sign signs
+// records whose payload the clock has changed.
+func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel, sign func(*record.Record) error, log *slog.Logger) (*clock.Clock, error) {
 	if kernel == nil {
 		var err error
 		if kernel, err = clock.System(); err != nil {
@@ -23,15 +25,15 @@ func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel,
 		}
 	}
 	return clock.New(clock.Options{
-		Kernel: kernel, Notes: notes, Log: log,
+		Kernel: kernel, Notes: notes, Sign: sign, Log: log,
 		Assume:      config.Source == gatewayconfig.SourceAssumed,
 		RequireSync: config.RequireSync, MaxHold: time.Duration(config.MaxHold),
 	}), nil
 }
 
 // watchClock looks at the clock every second until ctx ends, and then once more,
-// and reports what has changed.
-func (g *Gateway) watchClock(ctx context.Context) {
+// and reports what has changed. started is when the gateway began to read.
+func (g *Gateway) watchClock(ctx context.Context, started time.Time) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	var changes []clock.Change
@@ -42,11 +44,33 @@ func (g *Gateway) watchClock(ctx context.Context) {
 		case <-ticker.C:
 		}
 		g.clock.Observe()
+		g.tellAccounts(started)
 		changes = append(changes, g.clock.Changes()...)
 		for len(changes) > 0 && g.reportClock(changes[0]) == nil {
 			changes = changes[1:]
 		}
 	}
+}
+
+// tellAccounts says to the accounts what the clock knows by now: from when on
+// devices are read, and when the samples were taken that counted from the boot.
+// These may reach the accounts after they were placed, so it is said again.
+func (g *Gateway) tellAccounts(started time.Time) {
+	if g.clock.Stats().State != telemetry.ClockUnset {
+		g.accounts.reading(g.clock.At(started))
+	}
+	if began, ok := g.clock.Placed(); ok {
+		g.accounts.placed(began)
+	}
+}
+
+// prepareRecord makes a telemetry record ready to be sent. What introduces the key comes
+// last, since a record that the clock has placed is signed anew.
+func (g *Gateway) prepareRecord(r *record.Record) (ready bool, err error) {
+	if ready, err := g.clock.Prepare(r); !ready || err != nil {
+		return false, err
+	}
+	return g.identity.Prepare(r)
 }
 
 // reportClock fails where the buffer can't be written; the pipeline then says so.
@@ -67,8 +91,12 @@ func (t timestamps) OnProduceRecordBuffered(r *kgo.Record) {
 // in gateway time: in 1970 none is valid, and alarms have to be sent.
 func checkCertificates(client *kgo.Client, c *clock.Clock) {
 	if config, ok := client.OptValue(kgo.DialTLSConfig).(*tls.Config); ok && config != nil {
-		config.Time = func() time.Time { return c.Now().Time() }
+		config.Time = gatewayTime(c)
 	}
+}
+
+func gatewayTime(c *clock.Clock) func() time.Time {
+	return func() time.Time { return c.Now().Time() }
 }
 
 // unsetTooLong is when a person should see to the clock.

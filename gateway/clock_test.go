@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
@@ -147,16 +148,20 @@ func TestAGatewayThatBootsIn1970(t *testing.T) {
 	b.meter.set(230)
 	l = b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
 	step(noon + day)
-	committed := stop()
+	b.awaitSent()
+	var committed uint64
+	for _, c := range stop() {
+		if c.Stream == string(record.Telemetry) {
+			committed = c.Count
+		}
+	}
 
-	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 })
+	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 && l.samples >= committed })
 	if raised, cleared := l.of(telemetry.AlarmRaised), l.of(telemetry.AlarmCleared); len(raised) != 1 || len(cleared) != 1 || cleared[0].Clock != nil {
 		t.Errorf("raised %+v, cleared %+v", raised, cleared)
 	}
-	for _, c := range committed {
-		if c.Stream == string(record.Telemetry) && c.Count != l.samples {
-			t.Errorf("%d samples committed, %d in the log", c.Count, l.samples)
-		}
+	if committed != l.samples {
+		t.Errorf("%d samples committed, %d in the log", committed, l.samples)
 	}
 	var steps []telemetry.Micros
 	for _, e := range l.of(telemetry.ClockChanged) {
@@ -207,7 +212,7 @@ func TestAlarmsAreSentOverTLSBeforeTheTimeIsKnown(t *testing.T) {
 	b := newBench(t)
 	from := clock.Minimum.Time().Add(-24 * time.Hour)
 	certificate, trusted := selfSigned(t, from, from.Add(48*time.Hour))
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"),
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"),
 		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
 	if err != nil {
 		t.Fatal(err)
@@ -304,11 +309,13 @@ func (b *bench) awaitHeld() {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
 	defer cancel()
+	reader := b.buffer.Telemetry.Reader()
+	defer reader.Close()
 	for after := b.buffer.Telemetry.Released(); ; {
 		if err := b.buffer.Telemetry.Wait(ctx, after); err != nil {
 			b.t.Fatal("nothing is held")
 		}
-		entries, err := b.buffer.Telemetry.Read(after, 1<<20)
+		entries, err := reader.Read(after, buffer.Newest, 1<<20)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -317,6 +324,17 @@ func (b *bench) awaitHeld() {
 				return
 			}
 			after = e.Position
+		}
+	}
+}
+
+// awaitSent waits until everything that was committed before has been sent.
+func (b *bench) awaitSent() {
+	b.t.Helper()
+	end := b.buffer.Telemetry.End()
+	for deadline := time.Now().Add(20 * time.Second); b.buffer.Telemetry.Released() < end; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("sent is %d, committed %d", b.buffer.Telemetry.Released(), end)
 		}
 	}
 }

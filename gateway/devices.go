@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
@@ -75,6 +77,20 @@ func (d *devices) counters() map[telemetry.SignalID]bool {
 		}
 	}
 	return counters
+}
+
+// accounted is the devices as the ledger counts them, and the index of each.
+func (d *devices) accounted() (list []account.Device, index map[string]int) {
+	index = map[string]int{}
+	for i, m := range d.modbus {
+		device := account.Device{ID: m.ID, Every: cmp.Or(m.PollEvery, modbus.DefaultPollEvery), Own: []telemetry.SignalID{m.Live}}
+		for _, p := range m.Points {
+			device.Signals = append(device.Signals, p.Signal)
+		}
+		list = append(list, device)
+		index[m.ID] = i
+	}
+	return list, index
 }
 
 // Reading is one signal of a device and what was read of it.

@@ -9,13 +9,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
+	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gateway/uplink"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -28,6 +29,9 @@ type Options struct {
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
 	Kernel  clock.Kernel // nil: this machine's
+
+	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
+	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
 }
 
 // Gateway is a configured gateway that holds its buffer open.
@@ -36,27 +40,34 @@ type Gateway struct {
 	options Options
 	log     *slog.Logger
 
+	identity *identity.Identity
 	buffer   *buffer.Buffer
 	clock    *clock.Clock
 	adapter  *modbus.Adapter
 	pipeline *pipeline
-	events   *forward.Sender
-	samples  *forward.Sender
-	clients  []*kgo.Client // for births, events and samples
+	accounts *accounts
+	lanes    forward.Lanes
+	births   forward.Sink
+	sinks    []forward.Sink // all of them
+	uplink   *uplink.Connection
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
 // the last records. What isn't acknowledged by then stays in the buffer.
 const drainTime = 5 * time.Second
 
-// New opens the buffer and prepares everything that can fail because of the
-// configuration.
+// New reads the gateway's key, or makes it at the first start, opens the buffer
+// and prepares everything that can fail because of the configuration.
 func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	g := &Gateway{config: config, options: o, log: o.Log.With("gateway", config.Gateway.ID)}
+	if err := g.identify(); err != nil {
+		return nil, err
+	}
 	var err error
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
-		MaxSize: int64(config.Buffer.MaxSize), Log: g.log,
+		MaxSize: int64(config.Buffer.MaxSize), ReserveForEvents: int64(config.Buffer.ReserveForEvents),
+		Sign: g.identity.Sign, Damaged: g.declareDamage, Now: func() telemetry.Micros { return g.clock.Now() }, Log: g.log,
 	})
 	if err != nil {
 		return nil, err
@@ -68,9 +79,23 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	return g, nil
 }
 
+func (g *Gateway) identify() error {
+	path := g.config.Gateway.Key.In(g.options.Dir)
+	i, made, err := identity.Open(path, g.config.Gateway.ID)
+	if err != nil {
+		return err
+	}
+	if made {
+		g.log.Warn("a key was made for this gateway; the cloud takes nothing from it until that is enrolled there",
+			"path", path, "key_id", i.KeyID(), "public_key", record.FormatPublicKey(i.PublicKey()))
+	}
+	g.identity = i
+	return nil
+}
+
 func (g *Gateway) prepare() error {
 	var err error
-	if g.clock, err = newClock(g.buffer, g.config.Time, g.options.Kernel, g.log); err != nil {
+	if g.clock, err = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log); err != nil {
 		return err
 	}
 	devices := newDevices(g.config)
@@ -88,22 +113,15 @@ func (g *Gateway) prepare() error {
 	}
 	engine.SetClock(g.clock.At)
 	g.restore(engine)
-	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost)
+	accounted, index := devices.accounted()
+	g.accounts = newAccounts(account.Options{
+		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
+	}, g.clock, g.buffer.Events, g.log)
+	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
+	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
-	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, g.log)
-
-	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
-	for range 3 {
-		client, err := g.client()
-		if err != nil {
-			return err
-		}
-		g.clients = append(g.clients, client)
-	}
-	g.events = forward.NewSender(g.clients[1], g.buffer.Events, topics.Events(), g.log)
-	g.samples = forward.NewSender(g.clients[2], g.buffer.Telemetry, topics.Telemetry(), g.log)
-	g.samples.Prepare = g.clock.Prepare
-	return nil
+	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
+	return g.prepareLanes()
 }
 
 // restore continues the alarms that were active when the last process ended. A
@@ -118,20 +136,6 @@ func (g *Gateway) restore(engine *rules.Engine) {
 	}
 }
 
-func (g *Gateway) client() (*kgo.Client, error) {
-	options, err := g.config.Forward.Kafka.Options(g.options.Dir)
-	if err != nil {
-		return nil, err
-	}
-	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID), kgo.WithHooks(timestamps{g.clock}))
-	client, err := kgo.NewClient(append(options, forward.ClientOptions()...)...)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
-	}
-	checkCertificates(client, g.clock)
-	return client, nil
-}
-
 // declareLost enters into the ledger what the buffer gave up.
 func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 	now := g.clock.Now()
@@ -141,6 +145,12 @@ func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 		}
 	}
 	return nil
+}
+
+// declareDamage reports a file of the buffer that was set aside.
+func (g *Gateway) declareDamage(d telemetry.Damage) error {
+	now := g.clock.Now()
+	return g.commit(telemetry.Event{Kind: telemetry.BufferDamaged, Time: now, Decided: now, Damage: &d})
 }
 
 func (g *Gateway) commit(e telemetry.Event) error {
@@ -160,7 +170,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
 		return err
 	}
-	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices))
+	g.tellAccounts(started)
+	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
 	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
@@ -170,11 +181,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(evaluating)
 
 	var forwarders, writer, evaluator, reader sync.WaitGroup
-	forwarders.Go(func() { g.events.Run(forwarding, func(context.Context) error { return nil }) })
-	forwarders.Go(func() { g.samples.Run(forwarding, g.sendBirth) })
+	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
-	writer.Go(func() { g.watchClock(writing) })
+	writer.Go(func() { g.watchClock(writing, started) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
 		if err := g.adapter.Run(reading, g.pipeline); err != nil {
@@ -190,12 +200,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	evaluator.Wait()
 	stopWriting()
 	writer.Wait()
+	g.tellAccounts(started)
+	g.accounts.finish(g.buffer.Telemetry)
 	if err := g.lifecycle(telemetry.GatewayStopped, g.committedWithStop()); err != nil {
 		g.log.Error("the stop can't be recorded", "error", err)
 	}
 	draining, cancel := context.WithTimeout(forwarding, drainTime)
 	defer cancel()
-	drained := g.samples.Drained(draining) && g.events.Drained(draining)
+	drained := g.lanes.Events.Drained(draining) && g.lanes.Telemetry.Drained(draining)
 	stopForwarding()
 	forwarders.Wait()
 	g.log.Info("gateway stopped", "drained", drained,
@@ -217,12 +229,11 @@ func (g *Gateway) serveStatus(ctx context.Context, s source) {
 
 // sendBirth returns when the log has acknowledged the signal table.
 func (g *Gateway) sendBirth(ctx context.Context) error {
-	topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
 	ref := g.buffer.Table().Ref()
-	return forward.Births(ctx, g.clients[0], topics.Births(), record.Birth{
+	return forward.Births(ctx, g.births, record.Birth{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
 		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
-	}, g.log)
+	}, g.identity.SignBirth, g.log)
 }
 
 // committedWithStop counts the stop event that is about to be committed.
@@ -238,14 +249,19 @@ func (g *Gateway) committedWithStop() []telemetry.Committed {
 
 func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
 	now := g.clock.Now()
-	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: &telemetry.Lifecycle{
-		Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed,
-	}})
+	l := &telemetry.Lifecycle{Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed}
+	if kind == telemetry.GatewayStarted && g.clock.Stats().State != telemetry.ClockUnset {
+		l.DownSince = g.accounts.downSince()
+	}
+	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
 }
 
 func (g *Gateway) close() {
-	for _, c := range g.clients {
-		c.Close()
+	for _, s := range g.sinks {
+		s.Close()
+	}
+	if g.uplink != nil {
+		g.uplink.Close()
 	}
 	if g.clock != nil {
 		if err := g.clock.Close(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,11 +30,15 @@ import (
 var quiet = slog.New(slog.DiscardHandler)
 
 // volts is a meter that reads the same voltage on every phase.
-type volts struct{ atomic.Uint32 }
+type volts struct {
+	atomic.Uint32
+	answers atomic.Uint32
+}
 
 func (v *volts) set(u float32) { v.Store(math.Float32bits(u)) }
 
 func (v *volts) Read(_ simulated.Table, _, quantity int, dst []byte) simulated.Exception {
+	v.answers.Add(1)
 	for i := 0; i+1 < quantity; i += 2 {
 		binary.BigEndian.PutUint32(dst[2*i:], v.Load())
 	}
@@ -46,6 +52,8 @@ type bench struct {
 	config  gatewayconfig.Config
 	kernel  clock.Kernel // nil: this machine's
 	buffer  *buffer.Buffer
+	quarter telemetry.Micros
+	settle  telemetry.Micros
 }
 
 func newBench(t *testing.T) *bench {
@@ -63,7 +71,7 @@ func newBench(t *testing.T) *bench {
 		close(served)
 	}()
 	t.Cleanup(func() { cancel(); <-served })
-	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"))
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +102,7 @@ rules:
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel, quarter: b.quarter, settle: b.settle})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -120,6 +128,7 @@ func (b *bench) run() (stop func() []telemetry.Committed) {
 // log is what a gateway has written to the log.
 type log struct {
 	samples uint64
+	times   []telemetry.Micros // of the samples
 	events  []telemetry.Event
 	births  []record.Birth
 	points  []telemetry.Sample
@@ -130,7 +139,7 @@ type log struct {
 func (b *bench) read(done func(log) bool) log {
 	b.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...),
-		kgo.ConsumeTopics("busbar.telemetry", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		kgo.ConsumeTopics("busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -138,6 +147,7 @@ func (b *bench) read(done func(log) bool) log {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
 	defer cancel()
 	var l log
+	var decoder telemetry.Decoder
 	for !done(l) {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -163,11 +173,14 @@ func (b *bench) read(done func(log) bool) log {
 			}
 			if rec.Stream == record.Telemetry {
 				l.samples += rec.Count()
-				_, samples, err := new(telemetry.Decoder).Block(rec.Payload, nil)
+				_, samples, err := decoder.Block(rec.Payload, nil)
 				if rec.Format != record.FormatBlock || err != nil {
 					b.t.Fatalf("%s, %s: %v", rec.Identity, rec.Format, err)
 				}
 				l.points = append(l.points, samples...)
+				for _, s := range samples {
+					l.times = append(l.times, s.Time)
+				}
 				return
 			}
 			var e telemetry.Event
@@ -245,6 +258,51 @@ func TestActiveAlarmOutlivesARestart(t *testing.T) {
 	}
 }
 
+// The cloud learns from the gateway itself that the log was away, how long and
+// why; and gets everything that was read meanwhile.
+func TestOutageIsReportedAndMadeUpFor(t *testing.T) {
+	b := newBench(t)
+	address := b.cluster.ListenAddrs()[0]
+	b.cluster.Close()
+	stop := b.run()
+	time.Sleep(time.Second) // the outage
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.cluster.Close)
+	lanes := func(l log, state string) map[string]telemetry.Link {
+		found := map[string]telemetry.Link{}
+		for _, e := range l.of(telemetry.LinkChanged) {
+			if e.Link.State == state {
+				found[e.Link.Stream] = *e.Link
+			}
+		}
+		return found
+	}
+	l := b.read(func(l log) bool { return len(lanes(l, "up")) == 3 && l.samples > 0 })
+	for _, lane := range []string{"events", "telemetry", "backfill"} {
+		down, up := lanes(l, "down")[lane], lanes(l, "up")[lane]
+		if !strings.Contains(down.Cause, "nothing listens") || up.Was != "down" || up.Lasted < 1e6 {
+			t.Errorf("%s: %+v, then %+v", lane, down, up)
+		}
+	}
+	committed := stop()
+	for _, c := range committed {
+		if c.Stream == string(record.Telemetry) {
+			b.read(func(l log) bool { return l.samples >= c.Count })
+		}
+	}
+}
+
 func TestStopsWhileTheLogIsAway(t *testing.T) {
 	b := newBench(t)
 	b.cluster.Close()
@@ -258,7 +316,9 @@ func TestStopsWhileTheLogIsAway(t *testing.T) {
 func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 	b := newBench(t)
 	bad := b.config
-	bad.Forward.Kafka.TLS = &kafkaconn.TLS{CA: "absent.crt"}
+	kafka := *bad.Forward.Kafka
+	kafka.TLS = &kafkaconn.TLS{CA: "absent.crt"}
+	bad.Forward.Kafka = &kafka
 	if _, err := New(bad, Options{Dir: t.TempDir(), Log: quiet}); err == nil || !strings.Contains(err.Error(), "absent.crt") {
 		t.Errorf("a CA that isn't there: %v", err)
 	}
@@ -267,11 +327,11 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, quiet)
+	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPipeline(nil, c, nil, nil, nil, quiet)
+	p := newPipeline(nil, c, nil, nil, nil, nil, quiet)
 	batch := adapters.Batch{Received: time.Now(), Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/rules"
@@ -26,6 +27,7 @@ type pipeline struct {
 	counters map[telemetry.SignalID]bool
 	events   *buffer.Chain
 	writer   *buffer.Writer
+	index    map[string]int // of a device in the accounts
 	log      *slog.Logger
 
 	wake chan struct{}
@@ -47,6 +49,7 @@ type pipeline struct {
 type queue struct {
 	batches []queued
 	samples []telemetry.Sample
+	slots   []account.Slot
 }
 
 type queued struct {
@@ -58,9 +61,9 @@ type queued struct {
 // maxQueued bounds the samples that wait for the rules.
 const maxQueued = 100_000
 
-func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, log *slog.Logger) *pipeline {
+func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
 	return &pipeline{
-		engine: engine, clock: c, counters: counters, events: events, writer: writer, log: log,
+		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
 		wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
@@ -84,6 +87,15 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 	p.queue.samples = append(p.queue.samples, b.Samples...)
 	stamp := p.stamp(b, p.queue.samples[start:])
 	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp})
+	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
+		slot := account.Slot{
+			Device: device, Due: p.clock.At(b.Due), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
+		}
+		if stamp.Held == clock.Everything {
+			slot.Due, slot.SinceBoot = slot.Due-stamp.Began, true
+		}
+		p.queue.slots = append(p.queue.slots, slot)
+	}
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -145,7 +157,7 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		p.commit(ended)
 		p.count(taken.samples)
-		p.writer.Add(taken.samples)
+		p.writer.Add(taken.samples, taken.slots)
 		if ended {
 			return
 		}
@@ -156,7 +168,7 @@ func (p *pipeline) take(empty queue) queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.queue
-	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0]}
+	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0]}
 	if len(taken.samples) >= maxQueued {
 		close(p.room)
 		p.room = make(chan struct{})

@@ -30,23 +30,33 @@ func (g source) Report() status.Report {
 	}
 	r.Problems = append(r.Problems, clockProblems(c)...)
 	for _, s := range []struct {
-		name   string
-		chain  *buffer.Chain
-		sender *forward.Sender
-	}{{"events", g.buffer.Events, g.events}, {"telemetry", g.buffer.Telemetry, g.samples}} {
-		kept, sent := s.chain.Stats(), s.sender.Stats()
+		name  string
+		chain *buffer.Chain
+	}{{"events", g.buffer.Events}, {"telemetry", g.buffer.Telemetry}} {
+		kept := s.chain.Stats()
 		r.Streams = append(r.Streams, status.Stream{
 			Name: s.name, Waiting: kept.Waiting, Bytes: kept.Bytes, Committed: kept.Committed,
-			Sent: sent.Records, SentBytes: sent.Bytes, Linked: sent.Linked,
 		})
-		if !sent.Linked {
-			r.Problems = append(r.Problems, fmt.Sprintf("the log doesn't acknowledge %s; %d records wait on disk", s.name, kept.Waiting))
+	}
+	for _, l := range g.lanes.All() {
+		sent := l.Stats()
+		lane := status.Lane{
+			Name: sent.Link.Lane, Sent: sent.Records, SentBytes: sent.Bytes, State: string(sent.Link.State),
+			Since: sent.Link.Since, Cause: sent.Link.Cause, Spent: map[string]time.Duration{}, Changes: sent.Link.Changes,
+		}
+		for state, spent := range sent.Link.Spent {
+			lane.Spent[string(state)] = spent
+		}
+		r.Lanes = append(r.Lanes, lane)
+		switch sent.Link.State {
+		case forward.Down:
+			r.Problems = append(r.Problems, fmt.Sprintf("the log doesn't acknowledge %s: %s", lane.Name, lane.Cause))
+		case forward.Throttled:
+			r.Problems = append(r.Problems, fmt.Sprintf("the log's quota holds %s back", lane.Name))
 		}
 	}
-	if broken := g.buffer.Broken(); broken > 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d files of the buffer are unreadable; they are kept beside it, named .unreadable", broken))
-	}
-	if g.pipeline.failing.Load() || g.pipeline.writer.Failing() {
+	g.reportBuffer(&r)
+	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples and events are kept in memory only")
 	}
 	for _, d := range g.adapter.Stats().Devices {

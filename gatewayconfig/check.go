@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,13 +37,18 @@ func newChecker(f *configfile.File, c *Config) checker {
 func (k checker) check() {
 	c := k.config
 	k.fleetName("gateway.id", c.Gateway.ID)
+	if k.Has("gateway.key") && c.Gateway.Key == "" {
+		k.Errorf("gateway.key", "empty, expected the name of a file")
+	}
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
-	c.Forward.Kafka.Validate(k.File, "forward.kafka")
+	k.checkForward()
+	within(k, "forward.backfill.max_rate", c.Forward.Backfill.MaxRate, configfile.KiB, configfile.GiB)
 	if k.Has("buffer.path") && c.Buffer.Path == "" {
 		k.Errorf("buffer.path", "empty, expected a directory")
 	}
 	within(k, "buffer.max_size", c.Buffer.MaxSize, 16*configfile.MiB, 1024*configfile.GiB)
+	within(k, "buffer.reserve_for_events", c.Buffer.ReserveForEvents, configfile.MiB, c.Buffer.MaxSize/4)
 	within(k, "buffer.commit_every", c.Buffer.CommitEvery, millis(10), millis(60_000))
 	k.listen("status.listen", c.Status.Listen)
 	if s := c.Time.Source; s != SourceKernel && s != SourceAssumed {
@@ -53,6 +59,27 @@ func (k checker) check() {
 	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
 	k.checkAssets()
 	k.checkDevices()
+}
+
+func (k checker) checkForward() {
+	f := k.config.Forward
+	switch {
+	case f.Kafka != nil && f.Uplink != nil:
+		k.Errorf("forward", "both kafka and uplink are given, expected one of them")
+	case f.Kafka == nil && f.Uplink == nil && k.Has("forward") && !k.Broken("forward"):
+		k.Errorf("forward", "neither kafka nor uplink is given, expected one of them")
+	}
+	if f.Kafka != nil {
+		f.Kafka.Validate(k.File, "forward.kafka")
+	}
+	if u := f.Uplink; u != nil {
+		if address, err := url.Parse(u.URL); u.URL != "" && (err != nil || address.Scheme != "https" || address.Hostname() == "") {
+			k.Errorf("forward.uplink.url", "%q, expected https://host", u.URL)
+		}
+		if u.Proxy != nil {
+			u.Proxy.Validate(k.File, "forward.uplink.proxy")
+		}
+	}
 }
 
 const (

@@ -50,6 +50,12 @@ type Gateway struct {
 	// in the buffer. Example: north-gw1.
 	ID string `yaml:"id,required"`
 
+	// The file with the private key that the gateway signs with, readable by its
+	// user alone. It is made if it is missing; busbar-gateway key prints what the
+	// cloud has to know of it. Default: gateway.key in the directory of buffer.
+	// Example: /var/lib/busbar/gateway.key.
+	Key configfile.Path `yaml:"key"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
@@ -60,8 +66,37 @@ type Gateway struct {
 
 // Forward says where measurements and events are sent.
 type Forward struct {
-	// The Kafka cluster that receives them.
-	Kafka kafkaconn.Config `yaml:"kafka,required"`
+	// The Kafka cluster that receives them. Either this or uplink is needed.
+	Kafka *kafkaconn.Config `yaml:"kafka"`
+
+	// The cloud's uplink, for a gateway that reaches no Kafka: one outgoing HTTPS
+	// connection, through a proxy if need be.
+	Uplink *Uplink `yaml:"uplink"`
+
+	// How what had to wait is sent, while the link was down or slow.
+	Backfill Backfill `yaml:"backfill"`
+}
+
+// Uplink is the cloud's HTTPS server for gateways.
+type Uplink struct {
+	// Where it is, as https://host or https://host:port.
+	// Example: https://uplink.example.
+	URL string `yaml:"url,required"`
+
+	// The certificate authorities that its certificate must come from, in PEM.
+	// Default: those of the operating system. Example: ca.crt.
+	CA configfile.Path `yaml:"ca"`
+
+	// The HTTP proxy that it is reached through. Default: none.
+	Proxy *kafkaconn.Proxy `yaml:"proxy"`
+}
+
+// Backfill is telemetry that had to wait. It goes beside current telemetry and
+// events, and gives way to them.
+type Backfill struct {
+	// How much of it is sent in a second at most, without the protocol around it;
+	// at least 1KiB. Default: as much as the link takes beside what is current.
+	MaxRate configfile.Size `yaml:"max_rate"`
 }
 
 // Buffer is the store on this machine's disk.
@@ -70,9 +105,17 @@ type Buffer struct {
 	// Example: /var/lib/busbar.
 	Path configfile.Path `yaml:"path,required"`
 
-	// How much of the disk it may take. When it is full, the oldest telemetry
-	// is given up, which is recorded. At least 16MiB. Default: 1GiB.
+	// How much of the disk it may take, all files together. Before it is full,
+	// telemetry is thinned by the kind of its signals: gauges to every 4th
+	// sample, then to minimum, maximum and mean of each minute; counters to the
+	// last of each quarter-hour; states keep every change. Then the oldest is
+	// given up. All of that is recorded. At least 16MiB. Default: 1GiB.
 	MaxSize configfile.Size `yaml:"max_size"`
+
+	// The part of max_size that is kept free for events, so that alarms find
+	// room however long the log is away; at most a quarter of max_size.
+	// Default: 64MiB, or a quarter of max_size if that is less.
+	ReserveForEvents configfile.Size `yaml:"reserve_for_events"`
 
 	// How often samples are written to the disk, and thus how much a power
 	// failure can cost; from 10ms to 1m. Alarms are written at once.

@@ -1,6 +1,7 @@
 package gatewayconfig
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -35,7 +36,6 @@ func Parse(path string, src []byte) (Config, error) {
 
 func defaults() Config {
 	var c Config
-	c.Forward.Kafka.TopicPrefix = "busbar"
 	c.Buffer.MaxSize = configfile.GiB
 	c.Buffer.CommitEvery = configfile.Duration(time.Second)
 	c.Status.Listen = "127.0.0.1:9464"
@@ -57,6 +57,15 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 
 // fill sets what depends on other values.
 func (c *Config) fill() {
+	if c.Gateway.Key == "" {
+		c.Gateway.Key = configfile.Path(filepath.Join(string(c.Buffer.Path), "gateway.key"))
+	}
+	if c.Buffer.ReserveForEvents == 0 {
+		c.Buffer.ReserveForEvents = min(64*configfile.MiB, c.Buffer.MaxSize/4)
+	}
+	if k := c.Forward.Kafka; k != nil && k.TopicPrefix == "" {
+		k.TopicPrefix = "busbar"
+	}
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		if d.Asset == "" {

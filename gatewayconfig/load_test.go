@@ -36,9 +36,9 @@ func TestDefaults(t *testing.T) {
 	second := configfile.Duration(time.Second)
 	register, coil := uint16(52), uint16(7)
 	want := Config{
-		Gateway:  Gateway{ID: "gw"},
-		Forward:  Forward{kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
-		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, CommitEvery: second},
+		Gateway:  Gateway{ID: "gw", Key: "data/gateway.key"},
+		Forward:  Forward{Kafka: &kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
+		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB, CommitEvery: second},
 		Status:   Status{Listen: "127.0.0.1:9464"},
 		Time:     Time{Source: SourceKernel, MaxHold: configfile.Duration(10 * time.Minute)},
 		Defaults: Defaults{PollEvery: second, Timeout: second},
@@ -104,5 +104,26 @@ func TestLoad(t *testing.T) {
 	}
 	if c, err := Load(path); err != nil || c.Gateway.ID != "gw" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestReserveForEventsIsAtMostAQuarter(t *testing.T) {
+	for buffer, want := range map[string]configfile.Size{
+		"{path: data, max_size: 16MiB}":                              4 * configfile.MiB,
+		"{path: data, max_size: 4GiB}":                               64 * configfile.MiB,
+		"{path: data, max_size: 64MiB, reserve_for_events: 16MiB}":   16 * configfile.MiB,
+		"{path: data, max_size: 64MiB, reserve_for_events: 17MiB}":   0,
+		"{path: data, max_size: 64MiB, reserve_for_events: 512KiB}":  0,
+		"{path: data, max_size: 64MiB, reserve_for_events: nothing}": 0,
+	} {
+		c, err := Parse("gateway.yaml", []byte(strings.Replace(minimal, "{path: data}", buffer, 1)))
+		switch {
+		case (err == nil) != (want > 0):
+			t.Errorf("%s: %v", buffer, err)
+		case err == nil && c.Buffer.ReserveForEvents != want:
+			t.Errorf("%s: %v reserved, want %v", buffer, c.Buffer.ReserveForEvents, want)
+		case err != nil && !strings.Contains(err.Error(), "buffer.reserve_for_events"):
+			t.Errorf("%s: %v", buffer, err)
+		}
 	}
 }

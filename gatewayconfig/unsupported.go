@@ -8,10 +8,9 @@ const modbusOnly = "this version reads devices by modbus only"
 
 var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
 
-var unsupported = struct{ config, gateway, buffer, device, signal map[string]string }{
+var unsupported = struct{ config, gateway, device, signal map[string]string }{
 	config:  map[string]string{"serve": notYet, "network": notYet},
 	gateway: map[string]string{"control": notYet},
-	buffer:  map[string]string{"reserve_for_events": notYet},
 	device: map[string]string{
 		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,
 		"iec104": modbusOnly, "gpio": modbusOnly, "nut": modbusOnly,
@@ -26,6 +25,5 @@ var unsupported = struct{ config, gateway, buffer, device, signal map[string]str
 
 func (Config) ExplainKey(key string) string  { return unsupported.config[key] }
 func (Gateway) ExplainKey(key string) string { return unsupported.gateway[key] }
-func (Buffer) ExplainKey(key string) string  { return unsupported.buffer[key] }
 func (Device) ExplainKey(key string) string  { return unsupported.device[key] }
 func (Signal) ExplainKey(key string) string  { return unsupported.signal[key] }

@@ -20,24 +20,34 @@ import (
 // and says in plain words why the last did not. ctx bounds how long it waits.
 // The client may be used on whatever comes out: it keeps trying by itself.
 func Check(ctx context.Context, client *kgo.Client) error {
-	// Ping alone outlasts its context while it negotiates with a mute broker.
-	answer := make(chan error, 1)
-	go func() { answer <- client.Ping(ctx) }()
-	var err error
-	select {
-	case err = <-answer:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
+	err := within(ctx, func() error { return client.Ping(ctx) })
 	if err == nil {
 		return nil
 	}
-	_, login := client.OptValue(kgo.SASL).([]sasl.Mechanism)
-	_, encrypted := client.OptValue(kgo.DialTLSConfig).(*tls.Config)
-	return fmt.Errorf("kafka: %s: %w", cause(err, login, encrypted), err)
+	return named(err, client)
 }
 
-func cause(err error, login, encrypted bool) string {
+// within returns when ask does, or when ctx ends: a request alone outlasts its
+// context while the client negotiates with a mute broker.
+func within(ctx context.Context, ask func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- ask() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// named puts the cause of err before it.
+func named(err error, client *kgo.Client) error {
+	_, login := client.OptValue(kgo.SASL).([]sasl.Mechanism)
+	encryption, _ := client.OptValue(kgo.DialTLSConfig).(*tls.Config)
+	return fmt.Errorf("kafka: %s: %w", cause(err, login, encryption), err)
+}
+
+func cause(err error, login bool, encryption *tls.Config) string {
 	var (
 		unknownCA   x509.UnknownAuthorityError
 		wrongName   x509.HostnameError
@@ -48,6 +58,8 @@ func cause(err error, login, encrypted bool) string {
 	)
 	text := err.Error()
 	switch {
+	case errors.Is(err, errProxy):
+		return "the proxy gives no connection"
 	case errors.Is(err, errPlaintext):
 		return "the broker gives an address on another machine"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
@@ -66,6 +78,8 @@ func cause(err error, login, encrypted bool) string {
 		return "the broker expects TLS on this port"
 	case strings.Contains(text, "is SASL missing?"):
 		return "the broker expects a login"
+	case strings.Contains(text, "remote error: tls:") && encryption != nil && encryption.GetClientCertificate == nil:
+		return "the broker asks for a client certificate"
 	case strings.Contains(text, "remote error: tls:"):
 		return "the broker refuses this client's certificate"
 	case strings.Contains(text, "is TLS misconfigured"):
@@ -78,7 +92,7 @@ func cause(err error, login, encrypted bool) string {
 		return "nothing listens at the broker's address"
 	case errors.As(err, &brokerError):
 		return "the broker refuses"
-	case timeout(err) && encrypted:
+	case timeout(err) && encryption != nil:
 		return "no broker answers in time; it may not speak TLS on this port"
 	case timeout(err):
 		return "no broker answers in time"

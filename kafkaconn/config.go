@@ -29,8 +29,12 @@ type Config struct {
 	// this client by its TLS certificate, or not at all.
 	SASL *SASL `yaml:"sasl"`
 
+	// The HTTP proxy that the brokers are reached through. Default: none.
+	Proxy *Proxy `yaml:"proxy"`
+
 	// What the names of Busbar's topics begin with: with busbar they are
-	// busbar.telemetry, busbar.events and busbar.births. Default: busbar.
+	// busbar.telemetry, busbar.backfill, busbar.events, busbar.births and
+	// busbar.commands. Default: busbar.
 	TopicPrefix string `yaml:"topic_prefix"`
 
 	// Accepts brokers on other machines without TLS: everybody on the way can
@@ -116,6 +120,9 @@ func (c Config) Validate(f *configfile.File, path string) {
 		if (c.TLS.Cert == "") != (c.TLS.Key == "") && !f.Broken(at("tls")) {
 			f.Errorf(at("tls"), "cert and key belong together, expected both or neither")
 		}
+	}
+	if c.Proxy != nil {
+		c.Proxy.Validate(f, at("proxy"))
 	}
 	if c.SASL != nil {
 		switch c.SASL.Mechanism {

@@ -207,7 +207,7 @@ func TestConnections(t *testing.T) {
 		"wrong name":                  {Config{Brokers: []string{broker(t, kfake.TLS(misnamed))}, TLS: ca}, "the broker's certificate is for another name"},
 		"wrong server name":           {Config{Brokers: []string{secure}, TLS: &TLS{CA: "ca.crt", ServerName: "kafka2.example"}}, "the broker's certificate is for another name"},
 		"expired":                     {Config{Brokers: []string{broker(t, kfake.TLS(expired))}, TLS: ca}, "the broker's certificate has expired"},
-		"no client certificate":       {Config{Brokers: []string{clientCert}, TLS: ca}, "the broker refuses this client's certificate"},
+		"no client certificate":       {Config{Brokers: []string{clientCert}, TLS: ca}, "the broker asks for a client certificate"},
 		"a stranger's certificate":    {Config{Brokers: []string{clientCert}, TLS: &TLS{CA: "ca.crt", Cert: "stranger.crt", Key: "stranger.key"}}, "the broker refuses this client's certificate"},
 		"plaintext to TLS":            {Config{Brokers: []string{secure}}, "the broker expects TLS on this port"},
 		"nobody listens":              {Config{Brokers: []string{nobody}}, "nothing listens at the broker's address"},

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,14 +24,26 @@ const dialTimeout = 10 * time.Second
 // connection.
 func (c Config) Options(dir string) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
-	if c.TLS != nil {
+	dial := dialer((&net.Dialer{Timeout: dialTimeout}).DialContext)
+	if c.Proxy != nil {
+		if _, err := c.Proxy.Address(dir); err != nil {
+			return nil, fmt.Errorf("kafka: %w", err)
+		}
+		dial = func(ctx context.Context, _, address string) (net.Conn, error) { return c.Proxy.dial(ctx, dir, address) }
+	}
+	switch {
+	case c.TLS == nil:
+		opts = append(opts, kgo.Dialer(c.plaintext(dial)))
+	default:
 		config, err := c.TLS.config(dir)
 		if err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
-		opts = append(opts, kgo.DialTLSConfig(config), kgo.DialTimeout(dialTimeout))
-	} else {
-		opts = append(opts, kgo.Dialer(c.dialPlaintext))
+		if c.Proxy == nil {
+			opts = append(opts, kgo.DialTLSConfig(config), kgo.DialTimeout(dialTimeout))
+		} else {
+			opts = append(opts, kgo.Dialer(encrypted(dial, config)))
+		}
 	}
 	if c.SASL != nil {
 		mechanism, err := c.SASL.mechanism(dir)
@@ -48,16 +59,41 @@ func (c Config) Options(dir string) ([]kgo.Opt, error) {
 // others that aren't.
 var errPlaintext = errors.New("plaintext to a broker that isn't on this machine is refused; use tls, or insecure: true")
 
-func (c Config) dialPlaintext(ctx context.Context, network, address string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (c Config) plaintext(dial dialer) dialer {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		if !c.mayDial(host) {
+			return nil, fmt.Errorf("dial %s: %w", address, errPlaintext)
+		}
+		return dial(ctx, network, address)
 	}
-	if !c.mayDial(host) {
-		return nil, fmt.Errorf("dial %s: %w", address, errPlaintext)
+}
+
+func encrypted(dial dialer, config *tls.Config) dialer {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		own := config.Clone()
+		if own.ServerName == "" {
+			if own.ServerName, _, err = net.SplitHostPort(address); err != nil {
+				conn.Close()
+				return nil, err
+			}
+		}
+		client := tls.Client(conn, own)
+		if err := client.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return client, nil
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
-	return dialer.DialContext(ctx, network, address)
 }
 
 func (t TLS) config(dir string) (*tls.Config, error) {
@@ -111,14 +147,4 @@ func (s SASL) mechanism(dir string) (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("unknown SASL mechanism %q", s.Mechanism)
 }
 
-func (s SASL) password(dir string) (string, error) {
-	content, err := os.ReadFile(s.PasswordFile.In(dir))
-	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
-	}
-	password := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
-	if password == "" {
-		return "", fmt.Errorf("read the password: %s is empty", s.PasswordFile.In(dir))
-	}
-	return password, nil
-}
+func (s SASL) password(dir string) (string, error) { return readPassword(s.PasswordFile.In(dir)) }

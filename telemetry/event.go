@@ -158,15 +158,18 @@ type Account struct {
 // DeviceAccount counts a device's samples by the time they were taken or due.
 // Scheduled = Read + Suppressed + the sum of Bad + Missed + Down.
 type DeviceAccount struct {
-	Device     string            `json:"device"`
-	Scheduled  uint64            `json:"scheduled"`            // values that the configuration asks for
-	Read       uint64            `json:"read"`                 // read, with a value
-	Suppressed uint64            `json:"suppressed,omitempty"` // read, and left out by a deadband
-	Bad        map[string]uint64 `json:"bad,omitempty"`        // without a value, by reason
-	Missed     uint64            `json:"missed,omitempty"`     // not asked for: the poll before wasn't over
-	Down       uint64            `json:"down,omitempty"`       // not asked for: no gateway was running
-	// Delivered is how many samples went into the buffer: those read, those bad,
-	// and what the gateway adds itself, such as ChannelLive.
+	Device     string `json:"device"`
+	Scheduled  uint64 `json:"scheduled"`            // values that the configuration asks for
+	Read       uint64 `json:"read"`                 // read, with a value
+	Suppressed uint64 `json:"suppressed,omitempty"` // read, and left out by a deadband
+	// Bad is without a value, by reason. It includes what wasn't asked for to spare
+	// the neighbours of a silent device, for the reason of its silence.
+	Bad    map[string]uint64 `json:"bad,omitempty"`
+	Missed uint64            `json:"missed,omitempty"` // not asked for: the poll before wasn't over
+	Down   uint64            `json:"down,omitempty"`   // not asked for: no gateway was running
+	// Delivered is how many samples went into the buffer: those read, those bad and
+	// asked for, and what the gateway adds itself, such as ChannelLive. Less those
+	// that were discarded before they were committed.
 	Delivered uint64 `json:"delivered"`
 }
 

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/test/kafka"
 )
 
@@ -67,7 +69,29 @@ func newSite(t *testing.T, broker string, faults string) site {
 	write(t, s.dir, "sim.yaml", fmt.Sprintf(twoMeters, s.meters[0], s.meters[1])+faults)
 	write(t, s.dir, "gateway.yaml", fmt.Sprintf(gatewayYAML, s.broker, s.status, s.meters[0], s.meters[1]))
 	write(t, s.dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog: %s\nstore: {path: cloud.db}\n", s.console, log))
+	enrol(t, s.dir)
 	return s
+}
+
+// onKafka connects the gateway, which is called after its user, and the cloud to
+// a cluster.
+func (s site) onKafka(t *testing.T, gateway, cloud kafkaconn.Config) {
+	t.Helper()
+	s.edit(t, "gateway.yaml", fmt.Sprintf("forward: {kafka: {brokers: [%q]}}\n", s.broker), "forward:\n  kafka:\n"+kafka.YAML(gateway, "    "))
+	s.edit(t, "cloud.yaml", fmt.Sprintf("log: {kafka: {brokers: [%q]}}\n", s.broker),
+		"log:\n  replicas: 3\n  min_in_sync: 2\n  kafka:\n"+kafka.YAML(cloud, "    "))
+}
+
+func (s site) edit(t *testing.T, name, old, new string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(text), old) != 1 {
+		t.Fatalf("%s doesn't have %q once", name, old)
+	}
+	write(t, s.dir, name, strings.Replace(string(text), old, new, 1))
 }
 
 func (s site) sim(t *testing.T) *program { return start(t, s.dir, "busbar-sim", "run", "sim.yaml") }
@@ -149,9 +173,17 @@ func (s site) awaitComplete(t *testing.T) gatewayState {
 	return g
 }
 
+// Three brokers, TLS, a gateway that is known by its certificate and a cloud that
+// is known by its password and creates the topics.
 func TestPartsAgainstRealKafka(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, kafka.Start(t, 1).Brokers[0], "faults:\n  - {at: 3s, feeder: feeder-2, kind: outage, for: 4s}\n")
+	cluster, prefix := kafka.SharedWithoutTopics(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	edge := must(cluster.Gateway(ctx, prefix, "north-gw1"))(t)
+	cloud := must(cluster.Cloud(ctx, prefix))(t)
+	s := newSite(t, cluster.Brokers()[0], "faults:\n  - {at: 3s, feeder: feeder-2, kind: outage, for: 4s}\n")
+	s.onKafka(t, edge.MTLS(), cloud.SCRAM())
 	s.cloud(t)
 	gateway := s.gateway(t)
 	s.sim(t)

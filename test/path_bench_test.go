@@ -201,7 +201,7 @@ func benchGateway(b *testing.B, poll time.Duration, brokerUp bool) {
 	b.ReportMetric(float64(after.anonymous)/1e6, "MB-anon")
 	b.ReportMetric(float64(after.written-before.written)/values, "disk-B/value")
 	if brokerUp {
-		b.ReportMetric(grown(`busbar_gateway_sent_bytes_total{stream="telemetry"}`)/values, "payload-B/value")
+		b.ReportMetric(grown(`busbar_gateway_sent_bytes_total{lane="telemetry"}`)/values, "payload-B/value")
 	}
 	b.ReportMetric(missed, "missed-polls")
 }
@@ -214,7 +214,7 @@ func perMillion(b *testing.B, cpu time.Duration, values float64) {
 
 func startBroker(b *testing.B) string {
 	b.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.events", "busbar.births"))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -275,6 +275,7 @@ func BenchmarkAlarmLatency(b *testing.B) {
 	dir, status, console, broker := b.TempDir(), freeAddress(b), freeAddress(b), freeAddress(b)
 	write(b, dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog: {embedded: {listen: %q, path: log}}\nstore: {path: cloud.db}\n", console, broker))
 	write(b, dir, "gateway.yaml", benchConfig(broker, status, addresses, 200*time.Millisecond, interruptionRule+"\n    for: 0s\n    keep_firing_for: 0s"))
+	enrol(b, dir)
 	start(b, dir, "busbar-cloud", "run", "--config", "cloud.yaml", "--log-level", "error")
 	start(b, dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")
 	await(b, "the gateway and the cloud run", 30*time.Second, func() bool { return reachable(status) && reachable(console) })

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/test/kafka"
 )
 
 // bin is where the programs under test are, built once for all tests.
@@ -38,6 +40,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	kafka.StopShared()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -104,6 +107,15 @@ func (p *program) kill() {
 	<-p.done
 }
 
+// awaitLog waits until the program has logged something with text in it.
+func (p *program) awaitLog(text string) {
+	p.t.Helper()
+	await(p.t, fmt.Sprintf("%s logs %q", filepath.Base(p.cmd.Path), text), time.Minute, func() bool {
+		out, err := os.ReadFile(p.log)
+		return err == nil && strings.Contains(string(out), text)
+	})
+}
+
 // startReader starts this test binary as the process that TestMain turns into
 // readOnly, until the test ends.
 func startReader(t testing.TB) (pid int) {
@@ -155,6 +167,32 @@ func call(t testing.TB, dir, name string, args ...string) (stdout, stderr string
 		t.Fatal(err)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// enrol lets the gateway of gateway.yaml in dir write to the cloud of cloud.yaml
+// beside it, as its operators do.
+func enrol(t testing.TB, dir string) {
+	t.Helper()
+	key := gatewayKey(t, dir)
+	if _, errs, code := call(t, dir, "busbar-cloud", "gateway", "enrol", "--config", "cloud.yaml", key["gateway"], key["public_key"]); code != 0 {
+		t.Fatalf("enrol %v: exit code %d: %s", key, code, errs)
+	}
+}
+
+// gatewayKey is what the gateway's program says of its key, by name.
+func gatewayKey(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	out, errs, code := call(t, dir, "busbar-gateway", "key", "--config", "gateway.yaml")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(out) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			values[name] = value
+		}
+	}
+	return values
 }
 
 func freeAddress(t testing.TB) string {

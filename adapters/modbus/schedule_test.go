@@ -168,6 +168,26 @@ func TestStartsAreSpread(t *testing.T) {
 	}, devices...)
 }
 
+// everySlot checks that the batches account for every slot of a device's grid,
+// and counts those that weren't used.
+func everySlot(t *testing.T, batches []adapters.Batch, every time.Duration) (missed, spared int) {
+	t.Helper()
+	for i, b := range batches {
+		missed += b.Missed
+		spared += b.Spared
+		if late := b.Received.Sub(b.Due); late < 0 {
+			t.Errorf("batch %d was received %v before it was due", i, -late)
+		}
+		if (b.Spared > 0) != (b.SparedFor != telemetry.NoReason) {
+			t.Errorf("batch %d: %d slots spared for %v", i, b.Spared, b.SparedFor)
+		}
+		if i > 0 && b.Due.Sub(batches[i-1].Due) != time.Duration(b.Missed+b.Spared+1)*every {
+			t.Errorf("%v passed until batch %d, with %d slots missed and %d spared", b.Due.Sub(batches[i-1].Due), i, b.Missed, b.Spared)
+		}
+	}
+	return missed, spared
+}
+
 // The second poll takes 3.5 s: the slots at 2 and 3 s pass, that at 4 s is late
 // but still good, and the grid stays.
 func TestMissedSlotsAreSkipped(t *testing.T) {
@@ -180,9 +200,12 @@ func TestMissedSlotsAreSkipped(t *testing.T) {
 	}}
 	d := device("d", "m", 1, 1, time.Second)
 	d.Timeout = 5 * time.Second
-	inBubble(t, n, func(a *Adapter, _ *recorder) {
+	inBubble(t, n, func(a *Adapter, sink *recorder) {
 		pass(7500 * time.Millisecond)
 		expect(t, "asked", n.requests("m:502/1"), seconds(0, 1, 4.5, 5, 6, 7))
+		if missed, spared := everySlot(t, sink.from("d", 0), time.Second); missed != 2 || spared != 0 {
+			t.Errorf("%d slots missed, %d spared", missed, spared)
+		}
 		if s := a.Stats().Devices[0]; s.Missed != 2 || s.Polls != 6 {
 			t.Errorf("%+v", s)
 		}
@@ -236,6 +259,10 @@ func TestSilentDeviceBacksOffForItsNeighboursAndReturns(t *testing.T) {
 		pass(30 * time.Second)
 		expect(t, "asked", n.requests("m:502/1")[:12], seconds(0, 1, 2, 3, 5, 9, 17, 33, 63, 93, 123, 124))
 
+		// Of the 119 slots between 3 and 123 s, 6 were used.
+		if missed, spared := everySlot(t, sink.from("d", 0), time.Second); missed != 0 || spared != 113 {
+			t.Errorf("%d slots missed, %d spared", missed, spared)
+		}
 		var changes []time.Duration
 		for _, b := range sink.from("d", 0) {
 			if len(b.Samples) == 2 {

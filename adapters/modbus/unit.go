@@ -36,6 +36,8 @@ type unit struct {
 	clock clock
 
 	due    time.Time // on a grid of PollEvery
+	missed int       // slots since the last poll that passed while the endpoint was busy
+	spared int       // slots before these that the device was too silent for
 	silent int       // polls in a row without an answer
 	alone  bool      // no other unit shares the endpoint
 
@@ -58,6 +60,7 @@ func newUnit(m *meter, log *slog.Logger) *unit {
 func (u *unit) skipMissed(now time.Time) {
 	if missed := now.Sub(u.due) / u.PollEvery; missed > 0 {
 		u.due = u.due.Add(missed * u.PollEvery)
+		u.missed += int(missed)
 		u.stats.missed.Add(uint64(missed))
 	}
 }
@@ -66,6 +69,10 @@ func (u *unit) skipMissed(now time.Time) {
 // poll after the wall clock has been set are flagged telemetry.ClockJumped, the
 // live signal among them. It fails only when ctx ends.
 func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
+	batch := adapters.Batch{Device: u.ID, Missed: u.missed, Spared: u.spared}
+	if u.spared > 0 {
+		batch.SparedFor = reasonOf(u.last.errs[0])
+	}
 	if err := u.poll(ctx, l, &u.last); err != nil {
 		return adapters.Batch{}, err
 	}
@@ -78,21 +85,26 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 		u.silent++
 		u.stats.failed.Add(1)
 	}
-	u.due = u.due.Add(u.PollEvery * u.stride())
-	samples := u.last.samples
+	stride := u.stride()
+	batch.Received = u.last.ended
+	// The wall clock may have been set since the slot was planned.
+	batch.Due = u.last.ended.Add(u.due.Sub(u.last.ended))
+	u.due = u.due.Add(u.PollEvery * stride)
+	u.missed, u.spared = 0, int(stride)-1
+	batch.Samples = u.last.samples
 	clockSet := u.clock.wasSet(u.last.ended)
 	if u.observe() || clockSet {
 		u.liveSent = u.last.ended
-		samples = append(samples, telemetry.Sample{
+		batch.Samples = append(batch.Samples, telemetry.Sample{
 			Time: telemetry.MicrosOf(u.last.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
 		})
 	}
 	if clockSet {
-		for i := range samples {
-			samples[i].Quality |= telemetry.ClockJumped
+		for i := range batch.Samples {
+			batch.Samples[i].Quality |= telemetry.ClockJumped
 		}
 	}
-	return adapters.Batch{Device: u.ID, Samples: samples, Received: u.last.ended}, nil
+	return batch, nil
 }
 
 // stride is how many slots ahead the next poll is.

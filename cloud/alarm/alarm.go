@@ -57,7 +57,8 @@ const (
 )
 
 // Change is a request to move an alarm on. Alarm is set for Raised and Cleared,
-// By and Comment for Acknowledged.
+// Comment for Acknowledged, and By for Acknowledged and for what isn't the
+// gateway's own word.
 type Change struct {
 	Action  Action
 	At      telemetry.Micros // for Raised and Cleared when it began in the field

@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -22,6 +23,9 @@ func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) 
 		headers[i] = record.Header(h)
 	}
 	rec, err := record.ParseHeaders(headers, r.Value)
+	if errors.Is(err, record.ErrSeal) {
+		return rec, telemetry.Event{}, store.BadSignature, err
+	}
 	if err == nil && (rec.Stream != record.Events || rec.Format != record.FormatEvent || rec.Count() != 1 || rec.Last > math.MaxInt64) {
 		err = fmt.Errorf("record %s of format %q is no event", rec.Identity, rec.Format)
 	}
@@ -34,6 +38,9 @@ func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) 
 	}
 	return rec, e, store.CorruptEvent, check(e)
 }
+
+// longestText bounds what is shown of a damaged file, in bytes.
+const longestText = 2000
 
 func check(e telemetry.Event) error {
 	switch e.Kind {
@@ -54,15 +61,33 @@ func check(e telemetry.Event) error {
 			}
 		}
 	case telemetry.SamplesLost:
-		if e.Loss == nil || e.Loss.SeqFirst > e.Loss.SeqLast {
-			return fmt.Errorf("%s names no sequence numbers", e.Kind)
+		if e.Loss == nil {
+			return fmt.Errorf("%s doesn't say which", e.Kind)
 		}
-		if err := checkSequence(e.Loss.Epoch, e.Loss.Stream, e.Loss.SeqLast); err != nil {
+		if err := store.CheckLoss(*e.Loss); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case telemetry.SamplesCounted:
+		if e.Account == nil {
+			return fmt.Errorf("%s has no account", e.Kind)
+		}
+		if err := store.CheckAccount(*e.Account); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case telemetry.LinkChanged:
+		if e.Link == nil || e.Time <= 0 {
+			return fmt.Errorf("%s doesn't say which or when", e.Kind)
+		}
+		if err := store.CheckLink(*e.Link); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
 	case telemetry.ClockChanged:
 		if e.Step == nil {
 			return fmt.Errorf("%s doesn't say how", e.Kind)
+		}
+	case telemetry.BufferDamaged:
+		if e.Damage == nil || e.Damage.File == "" || len(e.Damage.File) > longestText || len(e.Damage.Cause) > longestText {
+			return fmt.Errorf("%s names no file, or says more than %d bytes of it", e.Kind, longestText)
 		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)

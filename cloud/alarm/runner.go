@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry/record"
@@ -92,7 +93,8 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	if offsets[topic] == nil {
 		offsets[topic] = map[int32]int64{}
 	}
-	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger()}
+	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
+	var told time.Time // when what was refused was looked at
 	for {
 		records, err := reader.Poll(ctx, pollWait, pollLimit)
 		switch {
@@ -106,6 +108,12 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 				return err
 			}
 			ok()
+		}
+		if time.Since(told) >= pollWait {
+			told = time.Now()
+			if err := tellRefused(ctx, r.cfg.Store, told); err != nil {
+				return err
+			}
 		}
 		r.mu.Lock()
 		r.stats.Lag, r.stats.Current = reader.Lag(), reader.Fetched()

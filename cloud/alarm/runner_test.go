@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -31,6 +33,7 @@ type world struct {
 	store    *store.Store
 	path     string
 	next     map[string]uint64
+	enrolled map[string]bool
 }
 
 func newWorld(t testing.TB) *world {
@@ -40,7 +43,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), next: map[string]uint64{}}
+	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), next: map[string]uint64{}, enrolled: map[string]bool{}}
 	if w.producer, err = kgo.NewClient(append(w.opts, kgo.ProducerLinger(0))...); err != nil {
 		t.Fatal(err)
 	}
@@ -93,10 +96,21 @@ func logRecord(gateway string, seq uint64, payload []byte) *kgo.Record {
 	for _, h := range rec.Headers() {
 		k.Headers = append(k.Headers, kgo.RecordHeader(h))
 	}
-	return k
+	return identitytest.Sign(k)
 }
 
+// resend writes a record to the log and enrols whoever wrote it.
 func (w *world) resend(r *kgo.Record) {
+	w.Helper()
+	if gateway := identitytest.GatewayOf(r); !w.enrolled[gateway] {
+		identitytest.Enrol(w, w.store, gateway)
+		w.enrolled[gateway] = true
+	}
+	w.sendAs(r)
+}
+
+// sendAs writes a record to the log.
+func (w *world) sendAs(r *kgo.Record) {
 	w.Helper()
 	again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
 	if err := w.producer.ProduceSync(context.Background(), again).FirstErr(); err != nil {
@@ -226,7 +240,7 @@ func TestOneOfTwoRunnersIsFenced(t *testing.T) {
 	rec := w.send("gw", raised("a1", 1000))
 	var errs [2]error
 	for i := range errs {
-		s := &session{Runner: New(w.config()), topic: topics.Events(), offsets: map[int32]int64{}, ledger: w.store.NewLedger()}
+		s := &session{Runner: New(w.config()), topic: topics.Events(), offsets: map[int32]int64{}, ledger: w.store.NewLedger(), keys: identity.NewKeys(w.store)}
 		errs[i] = s.take(t.Context(), []*kgo.Record{rec})
 	}
 	if errs[0] != nil || !errors.Is(errs[1], store.ErrFenced) {
@@ -263,6 +277,83 @@ func TestLifecycleAndLossReachTheLedger(t *testing.T) {
 	}
 }
 
+// Accounts and counted losses are there once, however often they come.
+func TestAccountsAndLinksAreKept(t *testing.T) {
+	w := newWorld(t)
+	epoch := record.Epoch(3).String()
+	account := w.send("gw", telemetry.Event{Kind: telemetry.SamplesCounted, Account: &telemetry.Account{Epoch: epoch, From: telemetry.Quarter, To: 2 * telemetry.Quarter,
+		Devices: []telemetry.DeviceAccount{{Device: "meter", Scheduled: 900, Read: 890, Bad: map[string]uint64{"timeout": 10}, Delivered: 900}}}})
+	lost := telemetry.Event{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: epoch, Stream: "telemetry", SeqLast: 9, Reason: telemetry.LostThinned,
+		Devices: []telemetry.DeviceLoss{{Device: "meter", Quarter: telemetry.Quarter, Count: 10}}}}
+	for start, at := range []telemetry.Micros{1: 3000, 2: 100} {
+		w.send("gw", telemetry.Event{Kind: telemetry.GatewayStarted, Time: at, Lifecycle: &telemetry.Lifecycle{Start: uint64(start)}})
+	}
+	w.send("gw", telemetry.Event{Kind: telemetry.GatewayStarted, Time: 4000, Lifecycle: &telemetry.Lifecycle{Start: 1}}) // with a new buffer
+	w.send("gw", lost)
+	w.send("gw", lost) // declared again
+	discarded := lost
+	discarded.Loss = &telemetry.Loss{Epoch: epoch, Stream: "telemetry", Reason: telemetry.LostDiscarded, Devices: []telemetry.DeviceLoss{{Device: "meter", Quarter: telemetry.Quarter, Count: 4}}}
+	again := w.send("gw", discarded)
+	w.send("gw", telemetry.Event{Kind: telemetry.LinkChanged, Time: 5, Link: &telemetry.Link{Stream: "backfill", State: "throttled", Was: "up", Cause: "quota"}})
+	w.send("gw", telemetry.Event{Kind: telemetry.ClockChanged, Time: 6, Step: &telemetry.ClockStep{State: telemetry.ClockFreeRunning, Was: telemetry.ClockUnset}})
+	w.resend(account)
+	w.resend(again) // its record came again
+	r, _ := w.start()
+	w.await("twelve events", func() bool { return r.Stats().Events == 12 })
+	if st := r.Stats(); st.Duplicates != 2 || len(st.Quarantined) != 0 {
+		t.Errorf("%+v", st)
+	}
+	var got store.Quarter
+	var scope store.Scope
+	if err := w.store.Quarters(t.Context(), "", 1, 2, func(s store.Scope) { scope = s }, func(q store.Quarter) { got = q }); err != nil {
+		t.Fatal(err)
+	}
+	want := store.Quarter{Number: 1, Accounts: []store.Account{{First: 1, Quarters: 1, Counts: telemetry.DeviceAccount{
+		Scheduled: 900, Read: 890, Bad: map[string]uint64{"timeout": 10}, Delivered: 900}}},
+		Losses: []store.DeviceLoss{{Reason: telemetry.LostDiscarded, Samples: 4}, {Reason: telemetry.LostThinned, Samples: 10}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if len(scope.Began) != 1 || scope.Began["gw"] != 3000 {
+		t.Errorf("began %v", scope.Began)
+	}
+	outages, err := w.store.Outages(t.Context(), "gw", 0, 10)
+	if err != nil || len(outages) != 1 || outages[0].State != "throttled" || outages[0].From != 5 || outages[0].Cause != "quota" {
+		t.Errorf("%+v, %v", outages, err)
+	}
+	if _, alarms := w.list(false); len(alarms) != 0 {
+		t.Errorf("a link or clock that changed raises an alarm: %+v", alarms)
+	}
+}
+
+// Damage asks for someone's attention once for each file, and has no end of its own.
+func TestDamageRaisesAnAlarm(t *testing.T) {
+	w := newWorld(t)
+	damage := func(gateway, file string) {
+		w.send(gateway, telemetry.Event{Kind: telemetry.BufferDamaged, Time: 1000, Decided: 1000, Damage: &telemetry.Damage{File: file, Cause: "checksum"}})
+	}
+	damage("gw", "telemetry/7.db")
+	damage("gw", "telemetry/7.db")
+	damage("gw", "telemetry/8.db")
+	damage("other", "telemetry/7.db")
+	r, _ := w.start()
+	w.await("four events", func() bool { return r.Stats().Events == 4 })
+	_, open := w.list(true)
+	if len(open) != 3 || len(r.Stats().Quarantined) != 0 {
+		t.Fatalf("%+v", open)
+	}
+	for _, a := range open {
+		if a.Rule != "buffer-damaged" || a.Active || a.Acknowledged || a.Asset != a.Gateway || a.Priority != telemetry.High || !strings.Contains(a.Summary, "telemetry/") || !alarmID.MatchString(a.ID) {
+			t.Errorf("%+v", a)
+		}
+	}
+	// Another gateway that took the alarm's name doesn't stop the consumer.
+	theft := telemetry.Event{Kind: telemetry.AlarmRaised, Decided: 1, Alarm: &telemetry.AlarmChange{ID: damageID("gw", "telemetry/9.db")}}
+	w.send("thief", theft)
+	damage("gw", "telemetry/9.db")
+	w.await("the refusal", func() bool { return r.Stats().Quarantined[store.IdentityConflict] == 1 })
+}
+
 func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 	type M = map[string]any
 	alarm := M{"id": "a1"}
@@ -286,6 +377,15 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"no loss":              {M{"kind": "samples-lost"}, store.CorruptEvent},
 		"no step":              {M{"kind": "clock-changed"}, store.CorruptEvent},
 		"backwards":            {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "events", "seq_first": 2, "seq_last": 1}}, store.CorruptEvent},
+		"a discarded range":    {M{"kind": "samples-lost", "loss": M{"epoch": "0000000000000001", "stream": "telemetry", "seq_last": 1, "reason": "discarded"}}, store.CorruptEvent},
+		"no account":           {M{"kind": "samples-counted"}, store.CorruptEvent},
+		"half a quarter-hour":  {M{"kind": "samples-counted", "account": M{"epoch": "0000000000000001", "from_us": 0, "to_us": telemetry.Quarter / 2}}, store.CorruptEvent},
+		"no link":              {M{"kind": "link-changed", "time_us": 1}, store.CorruptEvent},
+		"no time of a link":    {telemetry.Event{Kind: telemetry.LinkChanged, Link: &telemetry.Link{Stream: "events", State: "up", Was: "down"}}, store.CorruptEvent},
+		"no state of a link":   {telemetry.Event{Kind: telemetry.LinkChanged, Time: 1, Link: &telemetry.Link{Stream: "events", State: "up"}}, store.CorruptEvent},
+		"no damage":            {M{"kind": "buffer-damaged"}, store.CorruptEvent},
+		"no file":              {M{"kind": "buffer-damaged", "damage": M{"cause": "x"}}, store.CorruptEvent},
+		"a long cause":         {M{"kind": "buffer-damaged", "damage": M{"file": "x", "cause": strings.Repeat("x", longestText+1)}}, store.CorruptEvent},
 		"of another gateway":   {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}
 	for name, c := range cases {
@@ -313,7 +413,7 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		w := newWorld(t)
 		bad := logRecord("bad", 0, nil)
 		bad.Headers[2].Value = []byte("telemetry")
-		w.resend(bad)
+		w.resend(identitytest.Sign(bad))
 		w.send("gw", raised("a0", 1))
 		r, _ := w.start()
 		w.await("two events", func() bool { return r.Stats().Events == 2 })
@@ -344,7 +444,12 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 
 func FuzzEvent(f *testing.F) {
 	for _, e := range []telemetry.Event{raised("a", 1), cleared("a", 1), {Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{}},
-		{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: "0000000000000001", Stream: "events", Reason: "full"}}} {
+		{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: "0000000000000001", Stream: "telemetry", Reason: "full", Devices: []telemetry.DeviceLoss{{Device: "m", Count: 1}}}},
+		{Kind: telemetry.SamplesCounted, Account: &telemetry.Account{Epoch: "0000000000000001", To: telemetry.Quarter, Devices: []telemetry.DeviceAccount{
+			{Device: "m", Scheduled: 3, Read: 2, Bad: map[string]uint64{"timeout": 1}, Delivered: 3}}}},
+		{Kind: telemetry.LinkChanged, Time: 1, Link: &telemetry.Link{Stream: "backfill", State: "throttled", Was: "up", Cause: "quota"}},
+		{Kind: telemetry.ClockChanged, Step: &telemetry.ClockStep{State: telemetry.ClockSynchronised, Was: telemetry.ClockUnset}},
+		{Kind: telemetry.BufferDamaged, Damage: &telemetry.Damage{File: "f", Cause: "c"}}} {
 		payload, _ := json.Marshal(e)
 		f.Add(payload)
 	}

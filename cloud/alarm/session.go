@@ -2,13 +2,16 @@ package alarm
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -19,6 +22,7 @@ type session struct {
 	topicID string
 	offsets map[int32]int64
 	ledger  *store.Ledger
+	keys    *identity.Keys
 }
 
 // event is a new event of the records in hand, and where it was.
@@ -32,6 +36,7 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	next := map[int32]int64{}
 	var events []event
 	var quarantined []store.Quarantined
+	var refused []store.Refused
 	var duplicates uint64
 	refuse := func(r *kgo.Record, reason store.Reason, cause error) {
 		quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
@@ -40,8 +45,19 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	for _, r := range records {
 		next[r.Partition] = r.Offset + 1
 		rec, e, reason, err := parse(r)
-		if err != nil {
+		if err != nil && !errors.Is(err, record.ErrSeal) {
 			refuse(r, reason, err)
+			continue
+		}
+		distrust, err := s.keys.Record(ctx, rec, err)
+		if err != nil {
+			return err
+		}
+		if distrust != nil {
+			now := telemetry.MicrosOf(time.Now())
+			quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
+				Reason: distrust.Reason, Detail: distrust.Detail, Payload: r.Value[:min(len(r.Value), store.MaxRefusedBytes)], At: now})
+			refused = append(refused, store.Refused{Gateway: distrust.Gateway, Reason: distrust.Reason, Records: 1, Last: now, Detail: distrust.Detail})
 			continue
 		}
 		sum := rec.Checksum()
@@ -69,13 +85,16 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 				return err
 			}
 		}
+		if err := s.keys.Save(t); err != nil {
+			return err
+		}
 		if err := t.SaveLedger(s.ledger); err != nil {
 			return err
 		}
 		for _, e := range events {
 			err := apply(t, e)
 			if errors.Is(err, ErrOtherGateway) {
-				refuse(e.record, store.IdentityConflict, fmt.Errorf("alarm %s: %w", e.Alarm.ID, err))
+				refuse(e.record, store.IdentityConflict, fmt.Errorf("%s: %w", e.Kind, err))
 			} else if err != nil {
 				return err
 			}
@@ -85,12 +104,18 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 				return err
 			}
 		}
+		for _, r := range refused {
+			if err := t.CountRefused(r); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	s.ledger.Confirm()
+	identity.Report(s.cfg.Logger, s.keys.Confirm())
 	maps.Copy(s.offsets, next)
 	s.report(uint64(len(records)), duplicates, quarantined)
 	return nil
@@ -121,6 +146,11 @@ func apply(t *store.Tx, e event) error {
 		_, err := change(t, e.Alarm.ID, c)
 		return err
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
+		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.Start == 1 && e.Time > 0 {
+			if err := t.FirstStart(e.gateway, e.Time); err != nil {
+				return err
+			}
+		}
 		for _, c := range e.Lifecycle.Committed {
 			if err := t.Expect(e.gateway, c); err != nil {
 				return err
@@ -128,6 +158,32 @@ func apply(t *store.Tx, e event) error {
 		}
 	case telemetry.SamplesLost:
 		return t.DeclareLoss(e.gateway, *e.Loss, e.Decided)
+	case telemetry.SamplesCounted:
+		return t.SaveAccount(e.gateway, *e.Account)
+	case telemetry.LinkChanged:
+		return t.SaveLink(e.gateway, *e.Link, e.Time)
+	case telemetry.BufferDamaged:
+		return raiseDamage(t, e)
 	}
 	return nil
+}
+
+// raiseDamage raises an alarm that has cleared already, since nothing will clear
+// it: it stays open until someone acknowledges it. A file that is told of twice
+// has one.
+func raiseDamage(t *store.Tx, e event) error {
+	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.gateway, Alarm: telemetry.AlarmChange{
+		ID: damageID(e.gateway, e.Damage.File), Rule: "buffer-damaged", Asset: e.gateway, Priority: telemetry.High,
+		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.gateway, e.Damage.File, e.Damage.Cause)}}
+	if _, err := change(t, c.Alarm.ID, c); err != nil {
+		return err
+	}
+	c.Action = Cleared
+	_, err := change(t, c.Alarm.ID, c)
+	return err
+}
+
+func damageID(gateway, file string) string {
+	sum := sha256.Sum256([]byte(gateway + "\x00" + file))
+	return fmt.Sprintf("buffer-damaged-%x", sum[:8])
 }

@@ -17,7 +17,7 @@ type Entry struct {
 	Seq     int64            `json:"seq"` // of the fact that holds the alarm after it
 	At      telemetry.Micros `json:"at_us"`
 	Action  Action           `json:"action"`
-	By      string           `json:"by"` // "gateway <id>", or the operator's name
+	By      string           `json:"by"` // "gateway <id>", "cloud", or the operator's name
 	Comment string           `json:"comment"`
 }
 
@@ -98,7 +98,7 @@ func change(t *store.Tx, id string, c Change) (Alarm, error) {
 		return Alarm{}, err
 	}
 	by := c.By
-	if c.Action != Acknowledged {
+	if c.Action != Acknowledged && by == "" {
 		by = "gateway " + c.Gateway
 	}
 	_, err = t.Exec(`INSERT INTO alarm_event (fact, alarm, at, action, actor, comment) VALUES (?, ?, ?, ?, ?, ?)`,

@@ -42,6 +42,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerAlarms(api, o)
 	registerSeries(api, o)
 	registerGateways(api, o)
+	registerCompleteness(api, o)
 	registerStream(mux, api, o)
 	return api.OpenAPI()
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
@@ -63,6 +64,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
+	identitytest.Enrol(t, s, "gw")
 	b := &bench{t: t, client: client, live: NewLive(), store: s, topics: names}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, 2)
@@ -87,7 +89,7 @@ func (b *bench) produce(topic, key, format string, id record.Identity, payload [
 	for _, h := range (record.Record{Identity: id, Format: format, Payload: payload}).Headers() {
 		r.Headers = append(r.Headers, kgo.RecordHeader(h))
 	}
-	if err := b.client.ProduceSync(b.t.Context(), r).FirstErr(); err != nil {
+	if err := b.client.ProduceSync(b.t.Context(), identitytest.Sign(r)).FirstErr(); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -5,7 +5,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -23,13 +27,20 @@ type batch struct {
 	parked      []store.Parked
 	unparked    []int64
 	quarantined []store.Quarantined
+	refused     map[refusedKey]*store.Refused
 	stats       Stats
 }
 
-type chunkKey struct{ bundle, minute int64 }
+type (
+	chunkKey   struct{ bundle, minute int64 }
+	refusedKey struct {
+		gateway string
+		reason  store.Reason
+	}
+)
 
 func newBatch() *batch {
-	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}}
+	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}, refused: map[refusedKey]*store.Refused{}}
 }
 
 func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 }
@@ -58,6 +69,7 @@ func (b *batch) reset() {
 	clear(b.chunks)
 	clear(b.next)
 	clear(b.newest)
+	clear(b.refused)
 	b.births, b.parked, b.unparked, b.quarantined, b.stats = nil, nil, nil, nil, Stats{}
 }
 
@@ -81,6 +93,21 @@ func (b *batch) quarantine(q store.Quarantined) {
 	b.held += len(q.Payload)
 }
 
+// refuse sets aside a record whose signature is worth nothing, and counts it for
+// those who are alarmed.
+func (b *batch) refuse(r *kgo.Record, why identity.Refusal) {
+	now := telemetry.MicrosOf(time.Now())
+	b.quarantine(store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: why.Reason,
+		Detail: why.Detail, Payload: bytes.Clone(r.Value[:min(len(r.Value), store.MaxRefusedBytes)]), At: now})
+	key := refusedKey{why.Gateway, why.Reason}
+	if b.refused[key] == nil {
+		b.refused[key] = &store.Refused{Gateway: why.Gateway, Reason: why.Reason}
+	}
+	count := b.refused[key]
+	count.Records++
+	count.Last, count.Detail = now, why.Detail
+}
+
 func (b *batch) chunk(key chunkKey) *[]telemetry.Sample {
 	samples := b.chunks[key]
 	if samples == nil {
@@ -97,12 +124,23 @@ func (b *batch) chunk(key chunkKey) *[]telemetry.Sample {
 
 // encoded is a batch's samples as the store keeps them.
 type encoded struct {
-	chunks []store.Chunk
-	latest map[int64][]byte
+	chunks   []store.Chunk
+	latest   map[int64][]byte
+	received []store.Received
 }
 
-func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples) (encoded, error) {
+// LateAfter is by how much a sample's time lies before the instant at which it
+// is stored if it counts as late, in µs: twice the longest time that a gateway
+// may leave between two commits. What waits for the log, or for its signal
+// table, is late by it, and so is what a device stamped in the past.
+const LateAfter = 2 * 60 * 1_000_000
+
+type quarterKey struct{ bundle, quarter int64 }
+
+// encode makes what is stored at the instant now.
+func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples, now telemetry.Micros) (encoded, error) {
 	out := encoded{latest: make(map[int64][]byte, len(b.newest))}
+	received := map[quarterKey]int{} // indexes of out.received
 	keys := make([]chunkKey, 0, len(b.chunks))
 	for key := range b.chunks {
 		keys = append(keys, key)
@@ -115,9 +153,22 @@ func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples) (encoded, e
 		for len(samples) > 0 {
 			n := min(len(samples), telemetry.MaxBlockSamples)
 			c := store.Chunk{Bundle: key.bundle, Minute: key.minute, First: samples[0].Time, Last: samples[0].Time, Samples: n}
+			late := 0
 			for _, s := range samples[:n] {
 				c.First, c.Last = min(c.First, s.Time), max(c.Last, s.Time)
+				if s.Time < now-LateAfter {
+					late++
+				}
 			}
+			quarter := quarterKey{key.bundle, store.QuarterNumber(samples[0].Time)}
+			at, ok := received[quarter]
+			if !ok {
+				at = len(out.received)
+				received[quarter] = at
+				out.received = append(out.received, store.Received{Quarter: quarter.quarter, Bundle: key.bundle})
+			}
+			out.received[at].Samples += n
+			out.received[at].Late += late
 			var err error
 			if c.Block, err = enc.AppendBlock(nil, telemetry.TableRef{}, samples[:n]); err != nil {
 				return encoded{}, fmt.Errorf("ingest: encode a chunk of bundle %d: %w", key.bundle, err)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 type meters struct {
 	signals int
 	random  *rand.Rand
+	as      func(*kgo.Record) *kgo.Record // how fill sends records; nil: as they are
 }
 
 const (
@@ -76,8 +78,12 @@ func (m meters) fill(w *world, seconds, perBlock int) int {
 		for g := range m.gateways() {
 			samples := m.seconds(second, perBlock)
 			first := uint64(second * m.perGateway())
-			w.send(logRecord(record.Record{Identity: record.Identity{Gateway: fmt.Sprintf("gw-%d", g), Epoch: 1, Stream: record.Telemetry,
-				First: first, Last: first + uint64(len(samples)) - 1}, Format: record.FormatBlock, Payload: block(w, samples)}))
+			r := logRecord(record.Record{Identity: record.Identity{Gateway: fmt.Sprintf("gw-%d", g), Epoch: 1, Stream: record.Telemetry,
+				First: first, Last: first + uint64(len(samples)) - 1}, Format: record.FormatBlock, Payload: block(w, samples)})
+			if m.as != nil {
+				r = m.as(r)
+			}
+			w.send(r)
 			n += len(samples)
 		}
 	}
@@ -121,7 +127,7 @@ func BenchmarkCatchUp(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
 				w := newWorld(b)
-				m := meters{c.signals, rand.New(rand.NewPCG(1, 2))}
+				m := meters{c.signals, rand.New(rand.NewPCG(1, 2)), nil}
 				m.born(w)
 				n := m.fill(w, c.seconds, c.perBlock)
 				empty := size(b, w.path)
@@ -144,9 +150,65 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 }
 
+// Current telemetry, a record of each gateway a second, beside the drain of a
+// backlog: from the moment it is in the log to the moment it is stored.
+func BenchmarkCurrentBesideBacklog(b *testing.B) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	const signals, seconds = 5_000, 1200
+	var samples int
+	var used, longest time.Duration
+	var latencies []time.Duration
+	for range b.N {
+		b.StopTimer()
+		w := newWorld(b)
+		m := meters{signals, rand.New(rand.NewPCG(1, 2)), nil}
+		m.born(w)
+		m.as = backfilled
+		backlog := m.fill(w, seconds, 2)
+		m.as = nil
+		stored := make(chan struct{}, m.gateways())
+		current := telemetry.Micros(0)
+		config := Config{Log: w.opts, Topics: topics, Store: w.store, OnLatest: func(list []telemetry.Sample) {
+			for _, s := range list {
+				if s.Time >= current && s.Signal%signalsPerGateway == 1 {
+					stored <- struct{}{}
+				}
+			}
+		}}
+		b.StartTimer()
+		before := cpu()
+		r, stop := w.start(config)
+		for second := seconds; r.Stats().Samples < uint64(backlog); second++ {
+			current = 1_700_000_000_000_000 + telemetry.Micros(second)*1_000_000
+			began := time.Now()
+			for g := range m.gateways() {
+				list := m.seconds(second, 1)
+				first := uint64(second * m.perGateway())
+				w.send(logRecord(record.Record{Identity: record.Identity{Gateway: fmt.Sprintf("gw-%d", g), Epoch: 1, Stream: record.Telemetry,
+					First: first, Last: first + uint64(len(list)) - 1}, Format: record.FormatBlock, Payload: block(w, list)}))
+				samples += len(list)
+			}
+			for range m.gateways() {
+				<-stored
+			}
+			latencies = append(latencies, time.Since(began))
+		}
+		used += cpu() - before
+		b.StopTimer()
+		stop()
+		samples += backlog
+		longest = max(longest, r.Stats().LongestTime)
+	}
+	slices.Sort(latencies)
+	b.ReportMetric(float64(samples)/used.Seconds(), "samples/CPU-s")
+	b.ReportMetric(latencies[len(latencies)/2].Seconds()*1000, "current-ms-p50")
+	b.ReportMetric(latencies[(len(latencies)-1)*99/100].Seconds()*1000, "current-ms-p99")
+	b.ReportMetric(longest.Seconds()*1000, "longest-tx-ms")
+}
+
 // One second of a meter reading a transaction, as it is online.
 func BenchmarkOnline(b *testing.B) {
-	m := meters{5_000, rand.New(rand.NewPCG(1, 2))}
+	m := meters{5_000, rand.New(rand.NewPCG(1, 2)), nil}
 	w := newWorld(b)
 	m.born(w)
 	r := New(Config{Log: w.opts, Topics: topics, Store: w.store})
@@ -180,7 +242,7 @@ func BenchmarkOnline(b *testing.B) {
 
 // The same samples as one row each, in transactions of 200,000.
 func BenchmarkRowPerSample(b *testing.B) {
-	m := meters{5_000, rand.New(rand.NewPCG(1, 2))}
+	m := meters{5_000, rand.New(rand.NewPCG(1, 2)), nil}
 	path := filepath.Join(b.TempDir(), "rows.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
@@ -224,7 +286,7 @@ func BenchmarkRowPerSample(b *testing.B) {
 
 // Reading the last ten minutes of a signal that was stored a second at a time.
 func BenchmarkReadTenMinutes(b *testing.B) {
-	m := meters{1_000, rand.New(rand.NewPCG(1, 2))}
+	m := meters{1_000, rand.New(rand.NewPCG(1, 2)), nil}
 	w := newWorld(b)
 	m.born(w)
 	s := newSession(New(Config{Store: w.store, Topics: topics}), map[string]map[int32]int64{})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
 )
 
 // flush commits the batch. When it fails nothing of the batch is stored and the
@@ -13,7 +15,7 @@ func (s *session) flush(ctx context.Context) error {
 	if s.batch.empty() {
 		return nil
 	}
-	data, err := s.batch.encode(&s.encoder, s.newest)
+	data, err := s.batch.encode(&s.encoder, s.newest, telemetry.MicrosOf(time.Now()))
 	if err != nil {
 		return err
 	}
@@ -23,6 +25,7 @@ func (s *session) flush(ctx context.Context) error {
 	}
 	took := time.Since(started)
 	s.ledger.Confirm()
+	identity.Report(s.cfg.Logger, s.keys.Confirm())
 	for topic, partitions := range s.batch.next {
 		if s.offsets[topic] == nil {
 			s.offsets[topic] = map[int32]int64{}
@@ -53,6 +56,9 @@ func (s *session) write(t *store.Tx, data encoded) error {
 			}
 		}
 	}
+	if err := s.keys.Save(t); err != nil {
+		return err
+	}
 	for _, b := range s.batch.births {
 		if err := t.SaveBirth(b); err != nil {
 			return err
@@ -63,6 +69,11 @@ func (s *session) write(t *store.Tx, data encoded) error {
 	}
 	for _, c := range data.chunks {
 		if err := t.AddChunk(c); err != nil {
+			return err
+		}
+	}
+	for _, r := range data.received {
+		if err := t.AddReceived(r); err != nil {
 			return err
 		}
 	}
@@ -83,6 +94,11 @@ func (s *session) write(t *store.Tx, data encoded) error {
 	}
 	for _, q := range s.batch.quarantined {
 		if err := t.Quarantine(q); err != nil {
+			return err
+		}
+	}
+	for _, r := range s.batch.refused {
+		if err := t.CountRefused(*r); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"testing"
 
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -32,6 +33,10 @@ func FuzzRecord(f *testing.F) {
 		r := &kgo.Record{Topic: topics.Telemetry(), Value: value}
 		for key, v := range map[string]string{"gateway": gateway, "epoch": epoch, "stream": stream, "seq_first": first, "seq_last": last, "format": format} {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(v)})
+		}
+		if gateway == "gw" {
+			r.Key = []byte(gateway)
+			identitytest.Sign(r)
 		}
 		s := newSession(New(Config{Store: w.store, Topics: topics}), map[string]map[int32]int64{})
 		if err := s.take(t.Context(), []*kgo.Record{r}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -88,7 +89,7 @@ func TestSetsAsideWhatIsWrongAndGoesOn(t *testing.T) {
 			r, _ := w.start(w.config())
 			w.await("the good record before", func() bool { return r.Stats().Samples == 10 })
 			bad := c.record(t)
-			w.send(bad)
+			w.send(identitytest.Sign(bad))
 			w.send(good(t))
 			w.await("the good record after", func() bool { return r.Stats().Samples == 20 })
 			w.exactlyOnce("gw", 20)
@@ -315,7 +316,7 @@ func TestWaitsForTheTopics(t *testing.T) {
 	cfg := w.config()
 	cfg.Topics = record.TopicsOf("late")
 	r, _ := w.start(cfg)
-	for _, topic := range []string{cfg.Topics.Births(), cfg.Topics.Telemetry()} {
+	for _, topic := range []string{cfg.Topics.Births(), cfg.Topics.Telemetry(), cfg.Topics.Backfill()} {
 		if err := w.broker.CreateTopic(topic, 1, nil); err != nil {
 			t.Fatal(err)
 		}

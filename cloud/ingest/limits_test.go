@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -153,6 +154,7 @@ func TestWhatIsNotStoredShows(t *testing.T) {
 	w.send(birthRecord(t, "gw", signals(3)...))
 	bad := blockRecord(t, "gw", 1, 100, 199, 3)
 	bad.Value[20] ^= 1
+	identitytest.Sign(bad)
 	w.send(blockRecord(t, "gw", 1, 0, 99, 3), bad, blockRecord(t, "gw", 1, 200, 299, 3))
 	w.send(blockRecord(t, "other", 1, 0, 49, 3))
 	r, _ := w.start(w.config())

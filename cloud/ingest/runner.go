@@ -36,7 +36,8 @@ type Config struct {
 	OnLatest func([]telemetry.Sample)
 }
 
-// Runner reads the telemetry and births topics.
+// Runner reads the topics of telemetry, of its backfill, and of births. One
+// session reads them all, because a gateway's sequence is judged by one ledger.
 type Runner struct {
 	cfg   Config
 	stats counters
@@ -66,6 +67,13 @@ const (
 	pollLimit  = 64 // records
 	keepHouse  = time.Minute
 	forgetStep = 2000
+
+	// While there is backfill, current telemetry waits for at most this much work
+	// on it at a time, and a record more.
+	backfillPart = 20 * time.Millisecond
+	// How long backfill that is on its way from the broker keeps the session from
+	// waiting for current telemetry alone.
+	backfillWait = 5 * time.Millisecond
 )
 
 func (r *Runner) run(ctx context.Context, ok func()) error {
@@ -77,37 +85,74 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	if err != nil {
 		return err
 	}
-	topics := []string{r.cfg.Topics.Telemetry(), r.cfg.Topics.Births()}
-	reader, err := log.OpenReader(ctx, r.cfg.Log, topics, offsets, ids)
-	if err != nil {
-		return r.explain(ctx, err, ids)
-	}
-	defer reader.Close()
 	s := newSession(r, offsets)
 	s.committed = ok
-	for _, topic := range topics {
-		s.topicIDs[topic] = reader.TopicID(topic)
+	open := func(topics ...string) (*log.Reader, error) {
+		reader, err := log.OpenReader(ctx, r.cfg.Log, topics, offsets, ids)
+		if err != nil {
+			return nil, r.explain(ctx, err, ids)
+		}
+		for _, topic := range topics {
+			s.topicIDs[topic] = reader.TopicID(topic)
+		}
+		return reader, nil
 	}
+	current, err := open(r.cfg.Topics.Telemetry(), r.cfg.Topics.Births())
+	if err != nil {
+		return err
+	}
+	defer current.Close()
+	backfill, err := open(r.cfg.Topics.Backfill())
+	if err != nil {
+		return err
+	}
+	defer backfill.Close()
+	return r.read(ctx, s, current, backfill)
+}
+
+// read takes current telemetry first in each round, and then a part of the
+// backfill, so that a backlog delays no current value for long.
+func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Reader) error {
+	var backlog []*kgo.Record
 	var kept time.Time
 	for due := time.Now(); ; {
-		records, err := reader.Poll(ctx, time.Until(due), pollLimit)
+		wait := time.Until(due)
+		switch {
+		case len(backlog) > 0:
+			wait = 0
+		case backfill.Lag() > 0:
+			wait = min(wait, backfillWait)
+		}
+		records, err := current.Poll(ctx, wait, pollLimit)
+		if err == nil {
+			err = s.take(ctx, records)
+		} else {
+			err = r.explain(ctx, err, s.topicIDs)
+		}
+		if err == nil && len(backlog) == 0 {
+			if backlog, err = backfill.Poll(ctx, 0, pollLimit); err != nil {
+				err = r.explain(ctx, err, s.topicIDs)
+			}
+		}
+		for began := time.Now(); err == nil && len(backlog) > 0 && time.Since(began) < backfillPart; backlog = backlog[1:] {
+			err = s.take(ctx, backlog[:1])
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			return r.explain(ctx, err, s.topicIDs)
-		}
-		if err := s.take(ctx, records); err != nil {
 			return err
-		}
-		if time.Now().Before(due) {
+		case time.Now().Before(due):
 			continue
 		}
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
 		due = time.Now().Add(r.cfg.FlushEvery)
-		r.stats.update(func(st *Stats) { st.Lag, st.Current = reader.Lag(), reader.Fetched() })
+		r.stats.update(func(st *Stats) {
+			st.Lag, st.Backlog = current.Lag(), backfill.Lag()+int64(len(backlog))
+			st.Current = current.Fetched()
+		})
 		if time.Since(kept) < keepHouse {
 			continue
 		}

@@ -3,10 +3,12 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -19,6 +21,7 @@ type session struct {
 	*Runner
 	offsets map[string]map[int32]int64 // committed
 	ledger  *store.Ledger
+	keys    *identity.Keys
 	tables  map[tableKey]map[telemetry.SignalID]store.Place
 	newest  newestSamples
 	batch   *batch
@@ -39,7 +42,7 @@ type tableKey struct {
 }
 
 func newSession(r *Runner, offsets map[string]map[int32]int64) *session {
-	return &session{Runner: r, offsets: offsets, ledger: r.cfg.Store.NewLedger(), batch: newBatch(),
+	return &session{Runner: r, offsets: offsets, ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store), batch: newBatch(),
 		tables: map[tableKey]map[telemetry.SignalID]store.Place{}, newest: newestSamples{},
 		topicIDs: map[string]string{}, committed: func() {}, minutes: map[int64]bool{}}
 }
@@ -78,22 +81,30 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 }
 
 func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
-	headers := make([]record.Header, len(r.Headers))
-	for i, h := range r.Headers {
-		headers[i] = record.Header(h)
-	}
-	rec, err := record.ParseHeaders(headers, r.Value)
-	if err == nil && (rec.Stream != record.Telemetry || rec.Format != record.FormatBlock || rec.Last > math.MaxInt64) {
+	rec, err := record.ParseHeaders(headersOf(r), r.Value)
+	thinned := rec.Format == record.FormatThinned
+	if err == nil && (rec.Stream != record.Telemetry || rec.Format != record.FormatBlock && !thinned || rec.Last > math.MaxInt64) {
 		err = fmt.Errorf("record %s of format %q is no telemetry", rec.Identity, rec.Format)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, record.ErrSeal) {
 		s.quarantine(r, store.BadHeaders, err)
+		return nil
+	}
+	refusal, err := s.keys.Record(ctx, rec, err)
+	if err != nil {
+		return err
+	}
+	if refusal != nil {
+		s.batch.refuse(r, *refusal)
 		return nil
 	}
 	sum := rec.Checksum()
 	verdict, err := s.ledger.Judge(ctx, rec.Identity, sum)
 	if err != nil {
 		return err
+	}
+	if thinned && verdict == store.Conflict && s.ledger.Has(rec.Identity) {
+		verdict = store.Duplicate // all of what was thinned had arrived: a gateway that was killed may not know
 	}
 	now := telemetry.MicrosOf(time.Now())
 	switch verdict {
@@ -108,7 +119,7 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 			return nil
 		}
 		s.samples = samples
-		if uint64(len(samples)) != rec.Count() {
+		if uint64(len(samples)) != rec.Count() && !thinned {
 			s.quarantine(r, store.WrongCount, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
 			return nil
 		}
@@ -116,7 +127,11 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 			s.quarantine(r, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
 			return nil
 		}
-		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, now)
+		asOf := now
+		if r.Topic == s.cfg.Topics.Backfill() {
+			asOf = math.MaxInt64 // whatever the gateway's clock said, what waited isn't newer
+		}
+		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, asOf)
 		if err != nil {
 			return err
 		}
@@ -128,8 +143,9 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 	return nil
 }
 
-// addSamples puts samples, grouped by signal, into their bundles' chunks. It
-// adds none and reports false if births haven't named all of their signals.
+// addSamples puts samples, grouped by signal, into their bundles' chunks. Newest
+// samples from after now give way to older ones. It adds none and reports false
+// if births haven't named all of the signals.
 func (s *session) addSamples(ctx context.Context, key tableKey, samples []telemetry.Sample, now telemetry.Micros) (bool, error) {
 	table, err := s.table(ctx, key, samples)
 	if table == nil || err != nil {
@@ -203,6 +219,14 @@ func (s *session) newestOf(ctx context.Context, bundle int64) (*newestOfBundle, 
 	return n, nil
 }
 
+func headersOf(r *kgo.Record) []record.Header {
+	headers := make([]record.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = record.Header(h)
+	}
+	return headers
+}
+
 func (s *session) quarantine(r *kgo.Record, reason store.Reason, cause error) {
 	s.batch.quarantine(store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: reason,
 		Detail: cause.Error(), Payload: store.Excerpt(r.Value), At: telemetry.MicrosOf(time.Now())})
@@ -235,12 +259,11 @@ func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
 	named := map[tableKey]bool{}
 	for _, r := range records {
 		if r.Value != nil {
-			b, key, err := parseBirth(r.Value)
+			key, taken, err := s.takeBirth(ctx, r)
 			if err != nil {
-				s.quarantine(r, store.CorruptBirth, err)
-			} else {
-				s.batch.births = append(s.batch.births, b)
-				s.batch.stats.Births++
+				return err
+			}
+			if taken {
 				named[key] = true
 			}
 		}
@@ -257,6 +280,28 @@ func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
 		}
 	}
 	return nil
+}
+
+func (s *session) takeBirth(ctx context.Context, r *kgo.Record) (key tableKey, taken bool, err error) {
+	b, key, err := parseBirth(r.Value)
+	if err == nil && string(r.Key) != b.Key() {
+		err = fmt.Errorf("the birth %s stands under the key %q", b.Key(), r.Key)
+	}
+	if err != nil {
+		s.quarantine(r, store.CorruptBirth, err)
+		return key, false, nil
+	}
+	refusal, err := s.keys.Birth(ctx, b.Gateway, headersOf(r), r.Key, r.Value)
+	if err != nil {
+		return key, false, err
+	}
+	if refusal != nil {
+		s.batch.refuse(r, *refusal)
+		return key, false, nil
+	}
+	s.batch.births = append(s.batch.births, b)
+	s.batch.stats.Births++
+	return key, true, nil
 }
 
 func parseBirth(value []byte) (record.Birth, tableKey, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Stats counts since the Runner was made. It counts what has been committed,
-// except for Lag and Current.
+// except for Lag, Backlog and Current.
 type Stats struct {
 	Records     uint64 // blocks read from the log, whatever became of them
 	Births      uint64 // parts of signal tables
@@ -21,7 +21,8 @@ type Stats struct {
 	Flushes     uint64
 	FlushTime   time.Duration // spent in transactions, in total
 	LongestTime time.Duration // the longest of them
-	Lag         int64         // records in the log that haven't been read
+	Lag         int64         // records of current telemetry and births in the log that haven't been read
+	Backlog     int64         // records of backfill in the log that haven't been read
 	// Current is when the log could last be read and all that was read had been
 	// committed.
 	Current time.Time

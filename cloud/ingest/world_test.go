@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -25,18 +26,19 @@ type world struct {
 	producer *kgo.Client
 	path     string
 	store    *store.Store
+	enrolled map[string]bool
 }
 
 const partitions = 3
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics.Telemetry()), kfake.SeedTopics(1, topics.Births()))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics.Telemetry(), topics.Backfill()), kfake.SeedTopics(1, topics.Births()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db")}
+	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), enrolled: map[string]bool{}}
 	if w.producer, err = kgo.NewClient(w.opts...); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +47,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })
+	w.enrol("gw")
 	return w
 }
 
@@ -72,7 +75,25 @@ func (w *world) await(what string, condition func() bool) {
 	}
 }
 
+func (w *world) enrol(gateway string) {
+	w.Helper()
+	if gateway != "" && !w.enrolled[gateway] {
+		identitytest.Enrol(w, w.store, gateway)
+		w.enrolled[gateway] = true
+	}
+}
+
+// send writes records to the log and enrols whoever wrote them.
 func (w *world) send(records ...*kgo.Record) {
+	w.Helper()
+	for _, r := range records {
+		w.enrol(identitytest.GatewayOf(r))
+	}
+	w.sendAs(records...)
+}
+
+// sendAs writes records to the log.
+func (w *world) sendAs(records ...*kgo.Record) {
 	w.Helper()
 	if err := w.producer.ProduceSync(context.Background(), records...).FirstErr(); err != nil {
 		w.Fatal(err)
@@ -91,7 +112,7 @@ func birthRecord(t testing.TB, gateway string, signals ...telemetry.Signal) *kgo
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &kgo.Record{Topic: topics.Births(), Key: []byte(b.Key()), Value: value}
+	return identitytest.Sign(&kgo.Record{Topic: topics.Births(), Key: []byte(b.Key()), Value: value})
 }
 
 // sampleOf is the sample with a sequence number, which is its value. Every
@@ -125,7 +146,13 @@ func logRecord(r record.Record) *kgo.Record {
 	for _, h := range r.Headers() {
 		k.Headers = append(k.Headers, kgo.RecordHeader(h))
 	}
-	return k
+	return identitytest.Sign(k)
+}
+
+// backfilled is the record as a gateway sends it that was kept from sending it at once.
+func backfilled(r *kgo.Record) *kgo.Record {
+	r.Topic = topics.Backfill()
+	return r
 }
 
 // caughtUp reports whether everything in the log has been taken and nothing is
@@ -135,7 +162,7 @@ func (w *world) caughtUp() bool {
 	if err != nil {
 		w.Fatal(err)
 	}
-	for _, topic := range []string{topics.Telemetry(), topics.Births()} {
+	for _, topic := range []string{topics.Telemetry(), topics.Backfill(), topics.Births()} {
 		for _, p := range w.broker.PartitionInfos(topic) {
 			if offsets[topic][p.Partition] != p.HighWatermark {
 				return false

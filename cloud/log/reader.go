@@ -156,7 +156,8 @@ func (r *Reader) discover(ctx context.Context) error {
 }
 
 // Poll waits for records, at most as long as wait, and returns at most limit of
-// them, in order within each partition. It returns none when ctx ends first.
+// them, in order within each partition. Without a positive wait it returns what
+// has been fetched already. It returns none when ctx ends first.
 // After an error the Reader is of no more use; *TruncatedError is one of them.
 func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kgo.Record, error) {
 	if time.Since(r.discovered) >= discoverEvery {
@@ -169,9 +170,14 @@ func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kg
 			return nil, err
 		}
 	}
-	pollCtx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	fetches := r.client.PollRecords(pollCtx, limit)
+	var fetches kgo.Fetches
+	if wait > 0 {
+		pollCtx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		fetches = r.client.PollRecords(pollCtx, limit)
+	} else {
+		fetches = r.client.PollRecords(nil, limit) // without a context the client doesn't wait
+	}
 	for _, f := range fetches.Errors() {
 		if errors.Is(f.Err, context.DeadlineExceeded) || errors.Is(f.Err, context.Canceled) {
 			continue

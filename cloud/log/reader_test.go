@@ -231,12 +231,12 @@ func TestEnsureTopicsCreatesAndNeverAlters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for topic, want := range map[string]int{"busbar.telemetry": 5, "busbar.events": 3, "busbar.births": 1} {
+	for topic, want := range map[string]int{"busbar.telemetry": 5, "busbar.backfill": 5, "busbar.events": 3, "busbar.births": 1, "busbar.commands": 1} {
 		if n := len(details[topic].Partitions); n != want {
 			t.Errorf("%s has %d partitions, want %d", topic, n, want)
 		}
 	}
-	configs, err := admin.DescribeTopicConfigs(t.Context(), "busbar.telemetry", "busbar.events", "busbar.births")
+	configs, err := admin.DescribeTopicConfigs(t.Context(), "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,6 +248,7 @@ func TestEnsureTopicsCreatesAndNeverAlters(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"busbar.telemetry retention.ms":        "604800000",
+		"busbar.backfill retention.ms":         "604800000",
 		"busbar.telemetry min.insync.replicas": "1",
 		"busbar.births cleanup.policy":         "compact",
 		"busbar.telemetry cleanup.policy":      "delete",

@@ -24,14 +24,16 @@ type Topic struct {
 	Compacted  bool
 }
 
-// Topics are the topics under names. Telemetry gets the given number of
-// partitions, which later can't be raised without moving gateways between
-// partitions; events and births are few and get one each.
+// Topics are the topics under names. Telemetry and its backfill get the given
+// number of partitions, which later can't be raised without moving gateways
+// between partitions; events, births and commands are few and get one each.
 func Topics(names record.Topics, partitions int32, replicas int16, minInSync int) []Topic {
 	return []Topic{
 		{Name: names.Telemetry(), Partitions: partitions, Replicas: replicas, MinInSync: minInSync, Retention: 7 * 24 * time.Hour},
+		{Name: names.Backfill(), Partitions: partitions, Replicas: replicas, MinInSync: minInSync, Retention: 7 * 24 * time.Hour},
 		{Name: names.Events(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Retention: 30 * 24 * time.Hour},
 		{Name: names.Births(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Compacted: true},
+		{Name: names.Commands(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Retention: 24 * time.Hour},
 	}
 }
 

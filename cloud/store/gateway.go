@@ -30,22 +30,15 @@ func (t *Tx) Expect(gateway string, c telemetry.Committed) error {
 	return nil
 }
 
-// DeclareLoss keeps that a gateway gave up sequence numbers, and why.
-func (t *Tx) DeclareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) error {
-	epoch, err := record.ParseEpoch(l.Epoch)
-	if err == nil && (l.SeqFirst > l.SeqLast || l.SeqLast > math.MaxInt64) {
-		err = fmt.Errorf("no range")
-	}
-	var id int64
+// FirstStart keeps when a gateway's first process started. One whose buffer was
+// removed counts its starts anew: the earliest holds.
+func (t *Tx) FirstStart(gateway string, at telemetry.Micros) error {
+	err := t.touchGateway(gateway, 0)
 	if err == nil {
-		id, err = t.sequenceOf(gateway, epoch, l.Stream)
-	}
-	if err == nil {
-		_, err = t.Exec(`INSERT INTO declared_loss (sequence, seq_first, seq_last, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			id, l.SeqFirst, l.SeqLast, l.Reason, int64(at))
+		_, err = t.Exec(`UPDATE gateway SET first_start = ? WHERE id = ? AND (first_start IS NULL OR first_start > ?)`, int64(at), gateway, int64(at))
 	}
 	if err != nil {
-		return fmt.Errorf("store: keep the loss of %s/%s/%s/%d-%d: %w", gateway, l.Epoch, l.Stream, l.SeqFirst, l.SeqLast, err)
+		return fmt.Errorf("store: keep the first start of %s: %w", gateway, err)
 	}
 	return nil
 }

@@ -114,6 +114,12 @@ func (l *Ledger) Judge(ctx context.Context, id record.Identity, checksum uint32)
 	return sameContents(r.saved.Covers(Interval{id.First, id.Last})), nil
 }
 
+// Has reports whether all numbers of a record that Judge was asked about last
+// were received, in whatever records.
+func (l *Ledger) Has(id record.Identity) bool {
+	return l.sequences[sequenceOf(id)].now.Covers(Interval{id.First, id.Last})
+}
+
 func sameContents(same bool) Verdict {
 	if same {
 		return Duplicate

@@ -20,11 +20,22 @@ const (
 	CorruptBirth     Reason = "corrupt-birth"     // no part of a signal table
 	IdentityConflict Reason = "identity-conflict" // sequence numbers that were received before, with other contents
 	LogTruncated     Reason = "log-truncated"     // the log lost records before they were read
+
+	// What a record's signature is worth.
+	Unsigned     Reason = "unsigned"      // there is none
+	UnknownKey   Reason = "unknown-key"   // by a key that isn't enrolled
+	BadSignature Reason = "bad-signature" // it doesn't fit, or is none
+	ForeignKey   Reason = "foreign-key"   // by another gateway's key
+	RevokedKey   Reason = "revoked-key"   // by a key that was revoked
 )
 
 // MaxQuarantinedBytes bounds what is kept of one record. The whole record stays
 // in the log for as long as its topic keeps records.
 const MaxQuarantinedBytes = 64 << 10
+
+// MaxRefusedBytes is that bound for a record whose signature is worth nothing: what
+// anybody may write to the log shouldn't fill the database.
+const MaxRefusedBytes = 1 << 10
 
 // Quarantined is a record that was set aside.
 type Quarantined struct {

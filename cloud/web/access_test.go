@@ -29,6 +29,10 @@ func TestAccessible(t *testing.T) {
 		{"detail", "/alarms/a1", `document.querySelector("[data-testid=plot]")?.dataset.points > 300`, ""},
 		{"returned", "/alarms/a3", `document.querySelector("[data-testid=plot]")?.dataset.points > 10`, ""},
 		{"signals", "/signals", `document.querySelector("[data-testid=signal-row]")`, ""},
+		{"completeness", "/completeness", `document.querySelectorAll("[data-testid=completeness-row]").length === 6`, ""},
+		{"quarter", "/completeness", `document.querySelectorAll("[data-testid=completeness-row]").length === 6`,
+			`document.querySelector("[data-device=feeder-2-head] [role=slider]").dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}))`},
+		{"nothing", "/completeness?day=2026-01-01", `document.querySelector("[data-testid=answer]")`, ""},
 		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 500`, ""},
 	}
 	for _, theme := range []string{"light", "dark"} {

@@ -29,6 +29,9 @@ type fake struct {
 	series      []series
 	samples     map[int64][]sample
 	gateways    []gateway
+	ledger      map[string][]ledgerDevice // by day; others have open quarter-hours
+	outages     []outage
+	ledgerFails bool
 	subscribers map[chan message]bool
 }
 
@@ -67,6 +70,8 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/series", f.getSeries)
 	mux.HandleFunc("GET /api/v1/series/{id}/samples", f.getSamples)
 	mux.HandleFunc("GET /api/v1/gateways", f.getGateways)
+	mux.HandleFunc("GET /api/v1/gateways/{id}/links", f.getLinks)
+	mux.HandleFunc("GET /api/v1/completeness", f.getCompleteness)
 	mux.HandleFunc("GET /api/v1/stream", f.getStream)
 	mux.Handle("/", Handler())
 	f.server = &http.Server{Handler: mux}

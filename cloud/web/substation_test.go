@@ -1,6 +1,10 @@
 package web
 
-import "math"
+import (
+	"math"
+	"strings"
+	"time"
+)
 
 type input struct {
 	Series  int64    `json:"series"`
@@ -160,5 +164,30 @@ func (f *fake) substation() {
 				{Epoch: "4c", Stream: "telemetry", Received: 90_112, Missing: 9, Parked: 5},
 				{Epoch: "4b", Stream: "telemetry", Expected: new(int64(11_000)), Received: 10_997, Missing: 3},
 			}},
+	}
+
+	yesterday := time.Now().UTC().AddDate(0, 0, -1).Truncate(24 * time.Hour)
+	f.ledger = map[string][]ledgerDevice{yesterday.Format(time.DateOnly): yesterdayOf("north-gw1")}
+	at := func(hour, minute int) int64 {
+		return yesterday.Add(time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute).UnixMicro()
+	}
+	f.outages = []outage{
+		{"telemetry", "down", at(9, 31), new(at(10, 2)), "connection refused by broker-1:9092"},
+		{"backfill", "throttled", at(10, 2), new(at(10, 40)), "the broker's quota"},
+		{"events", "down", at(9, 31), new(at(10, 2)), "connection refused by broker-1:9092"},
+	}
+}
+
+// yesterdayOf is a day on which a gateway was down for an hour and its buffer
+// was full for another.
+func yesterdayOf(gateway string) []ledgerDevice {
+	c := func(n int) string { return strings.Repeat("c", n) }
+	return []ledgerDevice{
+		{gateway, "breaker-q1", c(40) + "ll" + c(54)},
+		{gateway, "feeder-1-head", c(96)},
+		{gateway, "feeder-2-head", c(8) + "bbb" + c(27) + "ll" + c(20) + "tfff" + c(20) + "xx" + c(8) + "ww"},
+		{gateway, "feeder-3-head", c(50) + "dddd" + c(42)},
+		{gateway, "meter-with-a-rather-long-name-in-cellar-4", strings.Repeat("-", 20) + c(30) + "dddd" + c(40) + "uu"},
+		{gateway, "transformer-t1", c(96)},
 	}
 }

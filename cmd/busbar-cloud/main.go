@@ -18,6 +18,7 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT, SIGTERM or SIGHUP."`
+	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name."`
 }
 
 type run struct {
@@ -45,6 +46,7 @@ func main() {
 		Description: `Busbar's cloud: stores what gateways send, once, and shows operators their alarms.
 
 Example:
-  busbar-cloud run --config cloud.yaml`,
+  busbar-cloud run --config cloud.yaml
+  busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=`,
 	}, &c, &c.Logging)
 }

@@ -20,6 +20,8 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Run     run              `cmd:"" help:"Read devices and forward what they say, until stopped by SIGINT, SIGTERM or SIGHUP."`
+	Key     key              `cmd:"" help:"Print the public key that the cloud has to know, making the key if it is missing."`
+	Rotate  rotateKey        `cmd:"" name:"rotate-key" help:"Put a new key in the place of the gateway's key, which introduces it to the cloud."`
 }
 
 type run struct {
@@ -52,6 +54,7 @@ func main() {
 		Description: `Busbar's gateway: reads meters, evaluates rules where they stand, and loses nothing on the way to the log.
 
 Example:
-  busbar-gateway run --config gateway.yaml`,
+  busbar-gateway run --config gateway.yaml
+  busbar-gateway key --config gateway.yaml`,
 	}, &c, &c.Logging)
 }

@@ -15,6 +15,7 @@ type commands struct {
 	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
 	Device  deviceCommand    `cmd:"" help:"Try a device."`
+	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
 }
 
 func main() {

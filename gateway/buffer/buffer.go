@@ -13,6 +13,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,13 +27,26 @@ import (
 type Options struct {
 	Dir     string
 	Gateway string
-	// MaxSize bounds the bytes of both chains' files. When they reach it, the
-	// oldest telemetry segment is given up. 0 means 1 GiB.
+	// MaxSize bounds the bytes of everything in Dir. Before they reach it, telemetry
+	// is thinned, and then the oldest is given up. Files that were set aside as
+	// unreadable count, but at most three quarters. 0 means 1 GiB.
 	MaxSize int64
+	// ReserveForEvents is the part of MaxSize that telemetry never takes. Events
+	// take it and what is free. 0 means 64 MiB; it is at most a quarter of MaxSize.
+	ReserveForEvents int64
 	// SegmentSize is when a new file is begun; 0 chooses a sixteenth of MaxSize,
 	// at most 256 MiB, and 64 MiB on 32-bit machines.
 	SegmentSize int64
-	Log         *slog.Logger
+	// Sign signs each record as it is committed or thinned; nil leaves them
+	// unsigned. On its error nothing is committed.
+	Sign func(*record.Record) error
+	// Damaged is told, on a Writer's goroutine, of each file that was set aside; nil
+	// for nobody. On its error it is told again.
+	Damaged func(telemetry.Damage) error
+	// Now is the present, which the loss of samples is told under that count from the
+	// boot; nil: there are none. Open doesn't call it.
+	Now func() telemetry.Micros
+	Log *slog.Logger
 }
 
 // Buffer is an open buffer directory, which belongs to one process at a time.
@@ -44,10 +58,21 @@ type Buffer struct {
 	starts  uint64
 	earlier []telemetry.Committed
 	table   *Table
-	maxSize int64
+	space   *space
+	reading chan struct{} // see Chain.reading
 	log     *slog.Logger
-	meta    *bolt.DB
-	broken  int // files of bookkeeping that were set aside
+	declare func([]telemetry.Loss) error // nil until there is a Writer
+
+	filling    rate
+	dropping   sync.Mutex       // held while something is given up
+	undeclared []telemetry.Loss // given up, and the disk was too full to say so
+	meta       *file
+	damaged    func(telemetry.Damage) error
+	now        func() telemetry.Micros
+	broken     int // files of bookkeeping that were set aside
+
+	damagesMu sync.Mutex
+	damages   []telemetry.Damage // to be told
 
 	mu    sync.Mutex
 	saved map[record.Stream]mark
@@ -56,14 +81,52 @@ type Buffer struct {
 
 // mark is how far a stream has come, as meta.db knows it.
 type mark struct {
-	released  Position
+	done      ranges
 	epoch     record.Epoch
 	committed uint64
 }
 
+func (m mark) equal(n mark) bool {
+	return m.epoch == n.epoch && m.committed == n.committed && slices.Equal(m.done, n.done)
+}
+
+// append appends the mark's form in meta.db: the position up to which everything
+// is done, epoch, count of committed numbers, and the spans done behind that.
+func (m mark) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(m.done.through()))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.epoch))
+	b = binary.BigEndian.AppendUint64(b, m.committed)
+	for _, s := range m.done {
+		if s.first > 1 {
+			b = binary.BigEndian.AppendUint64(b, uint64(s.first))
+			b = binary.BigEndian.AppendUint64(b, uint64(s.last))
+		}
+	}
+	return b
+}
+
+// markIn reads what append wrote, and version 1, which had no spans. Bytes that
+// are neither are no mark: what is on disk is then sent again.
+func markIn(v []byte) (m mark) {
+	if len(v) < 24 || len(v)%16 != 8 || positionOf(v) > farthest {
+		return m
+	}
+	m.done.add(1, positionOf(v))
+	m.epoch, m.committed = record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:])
+	for v = v[24:]; len(v) > 0; v = v[16:] {
+		if last := positionOf(v[8:]); last <= farthest {
+			m.done.add(max(1, positionOf(v)), last)
+		}
+	}
+	return m
+}
+
+// farthest is beyond every position that a chain can come to.
+const farthest Position = 1 << 62
+
 var (
 	bucketMeta    = []byte("meta")
-	bucketMarks   = []byte("marks")   // stream → released position, epoch, committed, 8 bytes each
+	bucketMarks   = []byte("marks")   // stream → mark
 	bucketSignals = []byte("signals") // id → definition
 	keyStarts     = []byte("starts")
 	keyTable      = []byte("table")
@@ -87,14 +150,25 @@ func Open(o Options) (*Buffer, error) {
 		}
 		o.SegmentSize = min(largest, o.MaxSize/16)
 	}
+	if o.ReserveForEvents == 0 {
+		o.ReserveForEvents = 64 << 20
+	}
+	o.ReserveForEvents = min(o.ReserveForEvents, o.MaxSize/4)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
+	if o.Now == nil {
+		o.Now = func() telemetry.Micros { return 0 }
+	}
 	b := &Buffer{
-		epoch: record.Epoch(random64()), maxSize: o.MaxSize, log: o.Log,
+		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged, now: o.Now,
+		space: &space{limit: o.MaxSize, reserve: o.ReserveForEvents}, reading: make(chan struct{}, filesForReading),
 		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery),
 	}
-	err := b.openMeta(filepath.Join(o.Dir, "meta.db"))
+	err := b.openMeta(filepath.Join(o.Dir, metaName))
+	if err == nil {
+		err = b.countOthers(o.Dir)
+	}
 	if err == nil {
 		err = b.openChains(o)
 	}
@@ -125,6 +199,7 @@ func (b *Buffer) openMeta(path string) error {
 		return fmt.Errorf("buffer: set aside %s: %w", path, err)
 	}
 	b.broken++
+	b.noteDamage(filepath.Base(aside), err)
 	b.log.Error("the buffer's bookkeeping was unreadable and was set aside; what is on disk is sent again", "path", aside, "error", err)
 	return b.readMeta(path)
 }
@@ -132,47 +207,104 @@ func (b *Buffer) openMeta(path string) error {
 func (b *Buffer) readMeta(path string) (err error) {
 	_, err = os.Stat(path)
 	if fresh := errors.Is(err, os.ErrNotExist); fresh {
-		db, err := createDB(path)
-		if err != nil {
-			return err
-		}
-		b.meta = db
-	} else if b.meta, err = openDB(path, false); err != nil {
-		return err
+		b.meta, err = create(path, metaAllocation, func(*bolt.Tx) error { return nil })
+	} else {
+		b.meta, err = openForWriting(path, metaAllocation)
 	}
-	if err := prepare(b.meta, bucketMeta, bucketMarks, bucketSignals); err != nil {
-		return fmt.Errorf("buffer: %s: %w", path, err)
+	if err != nil {
+		return err
 	}
 	err = guard(func() error {
 		return b.meta.Update(func(tx *bolt.Tx) error {
+			if err := upgradeMeta(tx); err != nil {
+				return err
+			}
 			m := tx.Bucket(bucketMeta)
 			if v := m.Get(keyStarts); len(v) == 8 {
 				b.starts = binary.BigEndian.Uint64(v)
 			}
 			b.starts++
 			for _, stream := range []record.Stream{record.Events, record.Telemetry} {
-				if v := tx.Bucket(bucketMarks).Get([]byte(stream)); len(v) == 24 {
-					b.saved[stream] = mark{
-						positionOf(v), record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:]),
-					}
-				}
+				b.saved[stream] = markIn(tx.Bucket(bucketMarks).Get([]byte(stream)))
 			}
 			return m.Put(keyStarts, binary.BigEndian.AppendUint64(nil, b.starts))
 		})
 	})
 	if err == nil {
-		b.table, err = openTable(b.meta)
+		b.table, err = openTable(b.meta.DB, func() { b.space.setMeta(sizeAt(path)) })
 	}
 	if err != nil {
 		return fmt.Errorf("buffer: %s: %w", path, err)
 	}
+	b.space.setMeta(sizeAt(path))
 	return nil
 }
 
-func (b *Buffer) openChains(o Options) (err error) {
-	chain := func(s record.Stream) (*Chain, error) {
-		return openChain(filepath.Join(o.Dir, string(s)), o.Gateway, b.epoch, s, b.saved[s].released, o.SegmentSize, o.Log)
+// metaAllocation is by how much the bookkeeping's file grows at a time.
+const metaAllocation = 64 << 10
+
+// countOthers counts what else is in the directory, such as bookkeeping that was
+// set aside.
+func (b *Buffer) countOthers(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("buffer: %w", err)
 	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && e.Name() != metaName {
+			b.space.aside += sizeAt(filepath.Join(dir, e.Name()))
+		}
+	}
+	return nil
+}
+
+// noteDamage keeps the news of a file that was set aside until it is told.
+func (b *Buffer) noteDamage(file string, cause error) {
+	b.damagesMu.Lock()
+	defer b.damagesMu.Unlock()
+	b.damages = append(b.damages, telemetry.Damage{File: file, Cause: cause.Error()})
+}
+
+// tellDamages tells of the files that were set aside.
+func (b *Buffer) tellDamages() error {
+	b.damagesMu.Lock()
+	damages := b.damages
+	b.damagesMu.Unlock()
+	for _, d := range damages {
+		if b.damaged != nil {
+			if err := b.damaged(d); err != nil {
+				return fmt.Errorf("buffer: report that %s was set aside: %w", d.File, err)
+			}
+		}
+		b.damagesMu.Lock()
+		b.damages = b.damages[1:]
+		b.damagesMu.Unlock()
+	}
+	return nil
+}
+
+const metaName = "meta.db"
+
+// upgradeMeta checks the bookkeeping's version, makes it the current one, and makes
+// buckets that aren't there.
+func upgradeMeta(tx *bolt.Tx) error {
+	format := tx.Bucket(bucketFormat)
+	if format == nil {
+		return fmt.Errorf("%w: it names no format version", errDamaged)
+	}
+	if err := checkVersion(format.Get(keyVersion)); err != nil {
+		return err
+	}
+	for _, name := range [][]byte{bucketMeta, bucketMarks, bucketSignals} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return format.Put(keyVersion, []byte{formatVersion})
+}
+
+func (b *Buffer) openChains(o Options) (err error) {
+	chain := func(s record.Stream) (*Chain, error) { return openChain(filepath.Join(o.Dir, string(s)), s, b, o) }
 	if b.Events, err = chain(record.Events); err != nil {
 		return err
 	}
@@ -180,6 +312,7 @@ func (b *Buffer) openChains(o Options) (err error) {
 		return err
 	}
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
+		c.sign = o.Sign
 		b.earlier = append(b.earlier, earlier(c, b.saved[c.stream])...)
 	}
 	return nil
@@ -230,22 +363,6 @@ func (b *Buffer) Broken() int {
 	return b.broken + b.Events.Stats().Broken + b.Telemetry.Stats().Broken
 }
 
-// MakeRoom gives up the oldest telemetry until the buffer is within its size
-// again, which it usually is. declare records what is lost before it is gone; if
-// it can't, nothing is given up.
-func (b *Buffer) MakeRoom(declare func([]telemetry.Loss) error) error {
-	for b.Events.Stats().Bytes+b.Telemetry.Stats().Bytes+b.Telemetry.segmentSize/4 > b.maxSize {
-		if b.Telemetry.Stats().Waiting == 0 {
-			break
-		}
-		if err := b.Telemetry.dropOldest(declare); err != nil {
-			return err
-		}
-		b.log.Warn("the buffer is full; the oldest samples were given up", "max_size", b.maxSize)
-	}
-	return nil
-}
-
 // Save writes how far the streams have come, if the last time was long enough
 // ago.
 func (b *Buffer) Save() error {
@@ -262,12 +379,12 @@ func (b *Buffer) save() error {
 	marks := map[record.Stream]mark{}
 	changed := false
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		m := mark{c.Released(), b.epoch, c.Stats().Committed}
+		m := c.mark()
 		if m.committed == 0 {
 			m.epoch, m.committed = b.saved[c.stream].epoch, b.saved[c.stream].committed
 		}
 		marks[c.stream] = m
-		changed = changed || m != b.saved[c.stream]
+		changed = changed || !m.equal(b.saved[c.stream])
 	}
 	if !changed {
 		return nil
@@ -275,10 +392,7 @@ func (b *Buffer) save() error {
 	err := guard(func() error {
 		return b.meta.Update(func(tx *bolt.Tx) error {
 			for stream, m := range marks {
-				value := keyOf(m.released)
-				value = binary.BigEndian.AppendUint64(value, uint64(m.epoch))
-				value = binary.BigEndian.AppendUint64(value, m.committed)
-				if err := tx.Bucket(bucketMarks).Put([]byte(stream), value); err != nil {
+				if err := tx.Bucket(bucketMarks).Put([]byte(stream), m.append(nil)); err != nil {
 					return err
 				}
 			}
@@ -289,6 +403,7 @@ func (b *Buffer) save() error {
 		return fmt.Errorf("buffer: save how far the streams have come: %w", err)
 	}
 	b.saved = marks
+	b.space.setMeta(sizeAt(b.meta.Path()))
 	return nil
 }
 
@@ -306,7 +421,7 @@ func (b *Buffer) Close() error {
 		}
 	}
 	if b.meta != nil {
-		errs = append(errs, b.meta.Close())
+		errs = append(errs, b.meta.end(nil))
 	}
 	return errors.Join(errs...)
 }

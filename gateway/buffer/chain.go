@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -24,33 +30,50 @@ type Item struct {
 }
 
 // Chain is one stream's sequence of segment files. It is safe for concurrent
-// use, but has one reader: Read keeps a file open between calls.
+// use.
 //
 // Only files that this process began are written. A file that turns out to be
-// damaged keeps its place until what can be read of it is released.
+// damaged keeps its place until what can be read of it is acknowledged and the
+// rest is declared as lost.
 type Chain struct {
 	dir         string
 	gateway     string
 	epoch       record.Epoch
 	stream      record.Stream
 	segmentSize int64
+	lane        lane
+	space       *space
+	sign        func(*record.Record) error
+	damaged     func(file string, cause error)
 	log         *slog.Logger
+	reading     chan struct{}   // holds a token for each file that may be open for reading
+	newest      record.Identity // of an earlier epoch, as found when it was opened
+
+	// commits is held through a commit and while files come and go, so that
+	// nothing else waits for the disk.
+	commits sync.Mutex
+	nextSeq uint64 // of this epoch; changed under both locks
 
 	mu       sync.Mutex
-	segments []segment // ascending; the last one is being written
-	writing  *bolt.DB
-	state    []byte // as last committed
-	nextSeq  uint64 // of this epoch
-	released Position
-	grown    chan struct{}   // closed and replaced at every commit
-	newest   record.Identity // of an earlier epoch, as found when it was opened
+	segments []*segment // ascending
+	leaving  []*segment // done, and still to be removed
+	writing  *file      // the last segment's, nil if it isn't to be written; changed under both locks
+	state    []byte     // as last committed
+	last     Position   // of the newest record
+	done     ranges     // positions acknowledged, declared as lost, or gone with their files
+	missing  ranges     // positions that nobody can read, to be declared
+	readers  []*Reader
+	grown    chan struct{} // closed and replaced at every commit
 	broken   int
+	latency  latency
+	grew     int64 // bytes that commits have taken since the start
 
-	reading     *bolt.DB // the reader's, of a segment that is complete
-	readingPath string
-	handedOut   Position        // by Read, at most
-	handedID    record.Identity // of the record there
-	gaps        []telemetry.Loss
+	// makeRoom gives up the oldest; nil while nobody could declare it.
+	makeRoom   func(telemetry.LossReason) (dropped bool, err error)
+	dropped    atomic.Uint64 // segments, as is
+	thinned    atomic.Uint64
+	declaring  atomic.Bool // a commit declares what is given up, and may take the last room
+	allocation int         // by which files grow
 }
 
 const (
@@ -62,43 +85,192 @@ const (
 // Commit writes items, and state if it isn't nil, in one transaction, and
 // returns when they are on disk. They take the next sequence numbers of the
 // epoch. On an error nothing was written and the same items can be committed
-// again.
+// again. If the stream's share of the buffer or the disk is full, the oldest that
+// the stream has is given up first.
 func (c *Chain) Commit(items []Item, state []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.writing == nil || c.current().size >= c.segmentSize {
-		if err := c.begin(c.current().last + 1); err != nil {
+	for attempt := 1; ; attempt++ {
+		started := time.Now()
+		err := c.commit(items, state)
+		c.note(time.Since(started), err)
+		reason := telemetry.LostBufferFull
+		switch {
+		case errors.Is(err, syscall.ENOSPC):
+			reason = telemetry.LostDiskFull
+		case !errors.Is(err, errNoRoom):
+			return err
+		}
+		if c.makeRoom == nil || c.declaring.Load() || attempt == attemptsForRoom {
+			return err
+		}
+		if dropped, cause := c.makeRoom(reason); !dropped {
+			return errors.Join(err, cause)
+		}
+	}
+}
+
+// attemptsForRoom bounds how many segments are given up for one commit.
+const attemptsForRoom = 64
+
+// commit is Commit without making room.
+func (c *Chain) commit(items []Item, state []byte) error {
+	c.commits.Lock()
+	defer c.commits.Unlock()
+	if c.mustBegin() {
+		if err := c.begin(); err != nil {
 			return err
 		}
 	}
-	position, seq, err := c.write(items, state)
+	current := c.writingTo()
+	position, seq, err := c.claimAndWrite(current, items, state)
 	if errors.Is(err, errDamaged) {
-		c.giveUp(len(c.segments)-1, err)
-		if err := c.begin(c.current().last + 1); err != nil {
+		c.log.Error("the segment that was being written is damaged; a new one is begun", "path", current.path, "error", err)
+		c.abandon(err)
+		if err := c.begin(); err != nil {
 			return err
 		}
-		position, seq, err = c.write(items, state)
+		current = c.writingTo()
+		position, seq, err = c.claimAndWrite(current, items, state)
 	}
 	if err != nil {
-		return fmt.Errorf("buffer: commit to %s: %w", c.current().path, err)
+		// After a failed write or flush, the kernel may believe that pages are on the
+		// disk which aren't. What was committed before stays readable.
+		if !errors.Is(err, errNoRoom) && !errors.Is(err, syscall.ENOSPC) {
+			c.abandon(err)
+		}
+		return fmt.Errorf("buffer: commit to %s: %w", current.path, err)
 	}
-	current := c.current()
-	current.last, c.nextSeq = position, seq
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	current.last, c.last, c.nextSeq = position, position, seq
+	current.end.seq = seq
 	if state != nil {
 		c.state = state
-	}
-	if info, err := os.Stat(current.path); err == nil {
-		current.size = info.Size()
 	}
 	close(c.grown)
 	c.grown = make(chan struct{})
 	return nil
 }
 
-func (c *Chain) current() *segment { return &c.segments[len(c.segments)-1] }
+// claimAndWrite claims the room that the file may need, writes, and gives back
+// what it didn't need.
+func (c *Chain) claimAndWrite(current *segment, items []Item, state []byte) (position Position, seq uint64, err error) {
+	claimed := growth(items, state, c.writing.AllocSize)
+	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
+		return 0, 0, err
+	}
+	c.writing.MaxSize = int(current.size + claimed)
+	position, seq, err = c.write(items, state)
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		err = fmt.Errorf("%w: %w", errNoRoom, err)
+	}
+	c.resize(current, claimed)
+	return position, seq, err
+}
+
+// keep is how much of the room a commit has to leave free.
+func (c *Chain) keep() int64 {
+	if c.lane == eventsLane && !c.declaring.Load() {
+		return c.space.declarations()
+	}
+	return 0
+}
+
+// resize looks how large a segment's file is, which had claimed more.
+func (c *Chain) resize(s *segment, claimed int64) {
+	size := sizeAt(s.path)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.space.settle(c.lane, claimed, size-s.size)
+	c.grew += size - s.size
+	s.size = size
+}
+
+// current is the segment that is being written, or the last one.
+func (c *Chain) current() *segment { return c.segments[len(c.segments)-1] }
+
+// writingTo is the segment that a commit writes to.
+func (c *Chain) writingTo() *segment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current()
+}
+
+func (c *Chain) mustBegin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writing == nil || c.current().size >= c.segmentSize
+}
+
+// abandon ends the writing of the current segment after a failure. It is read as
+// far as it goes.
+func (c *Chain) abandon(cause error) {
+	c.mu.Lock()
+	old := c.writing
+	c.writing = nil
+	c.mu.Unlock()
+	if old == nil {
+		return
+	}
+	if err := old.end(cause); err != nil {
+		c.log.Warn("closing a segment", "error", err)
+	}
+}
+
+// begin starts a new segment and carries the state over into it. On an error the
+// chain is as before.
+func (c *Chain) begin() error {
+	c.mu.Lock()
+	first, state := c.last+1, c.state
+	var before edge
+	if len(c.segments) > 0 {
+		before = c.current().start
+	}
+	path := filepath.Join(c.dir, fmt.Sprintf("%s%020d%s", segmentPrefix, first, segmentSuffix))
+	replaces := len(c.segments) > 0 && c.current().path == path // which holds nothing
+	c.mu.Unlock()
+	start := edge{c.epoch, c.nextSeq, true}
+	claimed := beginning(state, c.allocation)
+	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
+		return fmt.Errorf("buffer: begin %s: %w", path, err)
+	}
+	f, err := createSegment(path, c.allocation, start, before, state)
+	if err == nil {
+		if err = syncDir(c.dir); err != nil {
+			f.end(nil)
+			os.Remove(path)
+			if replaces {
+				c.abandon(nil)
+			}
+		}
+	}
+	if err != nil {
+		c.space.settle(c.lane, claimed, 0)
+		return err
+	}
+	size := sizeAt(path)
+	c.space.settle(c.lane, claimed, size)
+	c.mu.Lock()
+	old := c.writing
+	if replaces {
+		c.space.settle(c.lane, c.current().size, 0)
+		c.segments = c.segments[:len(c.segments)-1]
+	}
+	c.grew += size
+	c.segments = append(c.segments, &segment{path: path, first: first, last: first - 1, size: size, start: start, end: start, before: before})
+	c.writing = f
+	c.retire()
+	c.mu.Unlock()
+	if old != nil {
+		if err := old.end(nil); err != nil {
+			c.log.Warn("closing a segment", "error", err)
+		}
+	}
+	c.sweep()
+	return nil
+}
 
 func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64, err error) {
-	position, seq = c.current().last, c.nextSeq
+	position, seq = c.last, c.nextSeq
 	err = guard(func() error {
 		return c.writing.Update(func(tx *bolt.Tx) error {
 			records := tx.Bucket(bucketRecords)
@@ -110,6 +282,11 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 						First: seq, Last: seq + item.Count - 1,
 					},
 					Format: item.Format, Payload: item.Payload,
+				}
+				if c.sign != nil {
+					if err := c.sign(&r); err != nil {
+						return fmt.Errorf("sign record %s: %w", r.Identity, err)
+					}
 				}
 				value, err := r.AppendBinary(nil)
 				if err != nil {
@@ -137,44 +314,74 @@ func (c *Chain) State() []byte {
 	return c.state
 }
 
-// Released is the position up to which everything was released.
+// Released is the position up to which everything was acknowledged, dropped or
+// damaged.
 func (c *Chain) Released() Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.released
+	return c.done.through()
+}
+
+// End is the position of the newest committed record, 0 if there never was one.
+func (c *Chain) End() Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
 }
 
 // Stats is a chain's size.
 type Stats struct {
-	Waiting   uint64 // records committed and not released
+	Waiting   uint64 // records neither acknowledged nor given up
 	Bytes     int64  // on disk, in all segments
 	Segments  int
-	Broken    int    // files that were set aside as unreadable and are still there
+	Broken    int    // files that were set aside as unreadable and are still there, or will be
 	Committed uint64 // sequence numbers committed in this epoch
+
+	Thinned uint64 // segments since the start
+	Dropped uint64 // segments given up since the start
+	// LastCommit and LongestCommit are how long commits took; those that fail don't
+	// count. FailingSince is zero while they succeed.
+	LastCommit, LongestCommit time.Duration
+	FailingSince              time.Time
 }
 
 func (c *Chain) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq}
-	if last := c.current().last; last > c.released {
-		s.Waiting = uint64(last - c.released)
+	s := Stats{
+		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq,
+		Waiting: uint64(c.last) - c.done.count(),
+		Thinned: c.thinned.Load(), Dropped: c.dropped.Load(),
+		LastCommit: c.latency.last, LongestCommit: c.latency.longest, FailingSince: c.latency.failingSince,
 	}
 	for _, seg := range c.segments {
 		s.Bytes += seg.size
-		if seg.damaged != nil {
+		if seg.unreadable > 0 {
 			s.Broken++
 		}
+	}
+	for _, seg := range c.leaving {
+		s.Bytes += seg.size
 	}
 	return s
 }
 
-func (c *Chain) close() error {
+// mark is how far the chain has come, to be saved.
+func (c *Chain) mark() mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closeReading()
-	if c.writing == nil {
+	return mark{slices.Clone(c.done), c.epoch, c.nextSeq}
+}
+
+func (c *Chain) close() error {
+	c.commits.Lock()
+	defer c.commits.Unlock()
+	c.mu.Lock()
+	writing := c.writing
+	c.writing = nil
+	c.mu.Unlock()
+	if writing == nil {
 		return nil
 	}
-	return c.writing.Close()
+	return writing.end(nil)
 }

@@ -4,74 +4,119 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	bolt "go.etcd.io/bbolt"
-
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// openChain surveys the chain in dir and begins a new segment in it.
-func openChain(dir string, gateway string, epoch record.Epoch, stream record.Stream, released Position, segmentSize int64, log *slog.Logger) (*Chain, error) {
+// openChain surveys the chain in dir. The first commit begins a new segment in it.
+func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
 	c := &Chain{
-		dir: dir, gateway: gateway, epoch: epoch, stream: stream,
-		segmentSize: segmentSize, released: released, handedOut: released,
-		log: log.With("stream", stream), grown: make(chan struct{}),
+		dir: dir, gateway: o.Gateway, epoch: b.epoch, stream: stream, segmentSize: o.SegmentSize, sign: o.Sign,
+		damaged: b.noteDamage, done: slices.Clone(b.saved[stream].done), space: b.space, reading: b.reading,
+		log: o.Log.With("stream", stream), grown: make(chan struct{}),
 	}
+	if c.lane = telemetryLane; stream == record.Events {
+		c.lane = eventsLane
+		c.segmentSize = min(c.segmentSize, b.space.reserve/4)
+	}
+	c.allocation = allocationFor(c.segmentSize)
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("buffer: %w", err)
 	}
+	var aside []Position
 	for _, entry := range names {
+		path := filepath.Join(dir, entry.Name())
 		if strings.HasSuffix(entry.Name(), unfinishedSuffix) {
-			os.Remove(filepath.Join(dir, entry.Name()))
+			os.Remove(path)
 			continue
 		}
-		number, ok := strings.CutPrefix(entry.Name(), segmentPrefix)
-		if number, isSegment := strings.CutSuffix(number, segmentSuffix); ok && isSegment {
-			if err := c.take(filepath.Join(dir, entry.Name()), number); err != nil {
+		first, suffix, ok := parseName(entry.Name())
+		switch {
+		case entry.IsDir():
+		case !ok:
+			c.space.setAside(c.lane, sizeAt(path)) // somebody else's
+			c.space.settle(c.lane, 0, sizeAt(path))
+		case suffix == segmentSuffix:
+			s, err := survey(path, first)
+			if errors.Is(err, errDamaged) {
+				aside = append(aside, first)
+				c.space.setAside(c.lane, s.size) // which hadn't counted for the lane
+				c.space.settle(c.lane, 0, s.size)
+				err = c.setAside(path, err)
+			} else if err == nil {
+				c.segments = append(c.segments, &s)
+				c.space.settle(c.lane, 0, s.size)
+			}
+			if err != nil {
 				return nil, err
 			}
-		}
-		if strings.Contains(entry.Name(), brokenSuffix) {
+		case strings.HasPrefix(suffix, segmentSuffix+brokenSuffix):
 			c.broken++
+			c.space.setAside(c.lane, sizeAt(path))
+			c.space.settle(c.lane, 0, sizeAt(path))
+			aside = append(aside, first)
 		}
 	}
-	slices.SortFunc(c.segments, func(a, b segment) int { return cmp.Compare(a.first, b.first) })
-	c.recall()
-	last := c.released
+	slices.SortFunc(c.segments, func(a, b *segment) int { return cmp.Compare(a.first, b.first) })
+	for i, s := range c.segments[:max(0, len(c.segments)-1)] {
+		if next := c.segments[i+1]; next.start.known && next.start.epoch == next.before.epoch && next.before == s.start {
+			s.end = next.start
+		}
+	}
+	if n := len(c.done); n > 0 {
+		c.last = c.done[n-1].last
+	}
 	if n := len(c.segments); n > 0 {
-		last = max(last, c.segments[n-1].last)
+		c.last = max(c.last, c.segments[n-1].last)
 	}
-	if err := c.begin(last + 1); err != nil {
-		return nil, err
-	}
-	return c, c.Release(c.released)
+	c.settle(aside)
+	c.recall()
+	c.mu.Lock()
+	c.retire()
+	c.mu.Unlock()
+	c.sweep()
+	return c, nil
 }
 
-// take surveys one file of an earlier process.
-func (c *Chain) take(path, number string) error {
-	first, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || first == 0 {
-		return nil
+// parseName splits the name of a segment's file into its position and what is
+// behind that.
+func parseName(name string) (first Position, suffix string, ok bool) {
+	rest, isSegment := strings.CutPrefix(name, segmentPrefix)
+	digits, suffix, found := strings.Cut(rest, ".")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return Position(n), "." + suffix, isSegment && found && err == nil && n > 0
+}
+
+// settle decides what became of the positions that no file has. Those of a file
+// that was set aside are missing; any other file is gone because nobody needs it.
+func (c *Chain) settle(aside []Position) {
+	next := Position(1)
+	settle := func(last Position) {
+		for _, gap := range c.done.without(next, last) {
+			gone := gap.last + 1
+			for _, first := range aside {
+				if first >= gap.first && first <= gap.last {
+					gone = min(gone, first)
+				}
+			}
+			c.done.add(gap.first, gone-1)
+			c.missing.add(gone, gap.last)
+		}
 	}
-	s, err := survey(path, Position(first))
-	switch {
-	case errors.Is(err, errDamaged):
-		return c.setAside(s, err)
-	case err != nil:
-		return err
+	for _, s := range c.segments {
+		settle(s.first - 1)
+		next = s.last + 1
 	}
-	c.segments = append(c.segments, s)
-	return nil
+	settle(c.last)
 }
 
 // recall finds the newest record and the newest state that earlier processes
@@ -82,13 +127,13 @@ func (c *Chain) recall() {
 		if s.last < s.first {
 			continue
 		}
-		db, err := openDB(s.path, true)
+		f, err := openFile(s.path)
 		if err != nil {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 			continue
 		}
-		_, err = scan(db, s.last-1, func(e Entry) bool { c.newest = e.Record.Identity; return true })
-		if closeUnless(db, err); err != nil {
+		err = scan(f.DB, s.last, s.last, func(e Entry) bool { c.newest = e.Record.Identity; return false })
+		if f.end(err); err != nil {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 		}
 	}
@@ -103,72 +148,21 @@ func (c *Chain) recall() {
 
 // setAside renames a segment that can't be read, so that a person can look at
 // it and the chain goes on without it. It is never deleted.
-func (c *Chain) setAside(s segment, cause error) error {
-	to := s.path + brokenSuffix
+func (c *Chain) setAside(path string, cause error) error {
+	to := path + brokenSuffix
 	for n := 2; ; n++ {
 		if _, err := os.Lstat(to); errors.Is(err, os.ErrNotExist) {
 			break
 		}
-		to = fmt.Sprintf("%s%s-%d", s.path, brokenSuffix, n)
+		to = fmt.Sprintf("%s%s-%d", path, brokenSuffix, n)
 	}
-	if err := os.Rename(s.path, to); err != nil {
+	if err := os.Rename(path, to); err != nil {
 		return fmt.Errorf("buffer: set aside unreadable segment: %w", err)
 	}
+	c.mu.Lock()
 	c.broken++
+	c.mu.Unlock()
+	c.damaged(filepath.Join(filepath.Base(c.dir), filepath.Base(to)), cause)
 	c.log.Error("segment is unreadable and was set aside", "path", to, "error", cause)
-	return nil
-}
-
-// begin starts a new segment whose first record will be at position first, and
-// carries the state over into it. On an error the chain is as before.
-func (c *Chain) begin(first Position) error {
-	path := filepath.Join(c.dir, fmt.Sprintf("%s%020d%s", segmentPrefix, first, segmentSuffix))
-	if n := len(c.segments); n > 0 && c.segments[n-1].path == path {
-		return c.replaceEmpty(path)
-	}
-	db, err := createSegment(path, c.state)
-	if err != nil {
-		return err
-	}
-	if err := syncDir(c.dir); err != nil {
-		db.Close()
-		os.Remove(path)
-		return err
-	}
-	c.swap(db)
-	c.segments = append(c.segments, segment{path: path, first: first, last: first - 1})
-	return nil
-}
-
-// replaceEmpty begins a segment in the place of one that holds nothing.
-func (c *Chain) replaceEmpty(path string) error {
-	db, err := createSegment(path, c.state)
-	if err != nil {
-		return err
-	}
-	c.swap(db)
-	current := c.current()
-	*current = segment{path: path, first: current.first, last: current.last}
-	return nil
-}
-
-func (c *Chain) swap(db *bolt.DB) {
-	if c.writing != nil {
-		if err := c.writing.Close(); err != nil {
-			c.log.Warn("closing a segment", "error", err)
-		}
-	}
-	c.writing = db
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("buffer: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("buffer: sync %s: %w", dir, err)
-	}
 	return nil
 }

@@ -3,139 +3,254 @@ package buffer
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
-
-	"github.com/busbar/busbar/telemetry"
 )
 
-// Read returns the records after position after, in order, up to about maxBytes
-// of payload but at least one if there is one. What is damaged is passed over;
-// Gaps then tells which sequence numbers it were. An error may pass, and the same
-// records can be asked for again.
-func (c *Chain) Read(after Position, maxBytes int) ([]Entry, error) {
+// Reader hands out a chain's records that aren't acknowledged. Until it is closed
+// or they are acknowledged, their files are neither thinned nor rewritten. It
+// opens a file for each call, and is safe for concurrent use with everything else
+// but itself.
+type Reader struct {
+	chain   *Chain
+	out     ranges   // positions handed out; the chain's to guard, as is
+	reading *segment // the one being read
+}
+
+// Newest is behind every record: the bound for a Reader that takes all.
+const Newest Position = 1<<64 - 1
+
+// Reader makes a reader of the chain.
+func (c *Chain) Reader() *Reader {
+	r := &Reader{chain: c}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readers = append(c.readers, r)
+	return r
+}
+
+// Close says that nothing that the reader handed out is under way any more.
+func (r *Reader) Close() {
+	r.chain.mu.Lock()
+	defer r.chain.mu.Unlock()
+	r.chain.readers = slices.DeleteFunc(r.chain.readers, func(other *Reader) bool { return other == r })
+}
+
+// PutBack says that the record at position p, which the reader handed out, isn't
+// under way.
+func (r *Reader) PutBack(p Position) {
+	r.chain.mu.Lock()
+	defer r.chain.mu.Unlock()
+	r.out.remove(p, p)
+}
+
+// Read returns the records behind position after and up to position upTo that
+// aren't acknowledged, in order, up to about maxBytes of payload but at least one
+// if there is one. What is damaged is passed over and declared as lost. An error
+// may pass, and the same records can be asked for again.
+func (r *Reader) Read(after, upTo Position, maxBytes int) ([]Entry, error) {
+	c := r.chain
+	defer c.putDown(r)
 	for {
-		db, seg, err := c.segmentAfter(after)
-		if err != nil || db == nil {
+		s, wanted := c.wanted(r, after, upTo)
+		if s == nil {
+			return nil, nil
+		}
+		p, err := c.readSegment(s, wanted, maxBytes)
+		switch {
+		case errors.Is(err, bolterrors.ErrDatabaseNotOpen), errors.Is(err, os.ErrNotExist) && !c.holds(s):
+			continue // it was completed, or everything in it was acknowledged meanwhile
+		case errors.Is(err, errDamaged), errors.Is(err, os.ErrNotExist):
+			c.markUnreadable(s, &p, err)
+			c.abandonIf(s, err)
+		case err != nil:
 			return nil, err
 		}
-		var entries []Entry
-		room := maxBytes
-		_, err = scan(db, after, func(e Entry) bool {
-			entries = append(entries, e)
-			room -= len(e.Record.Payload)
-			return room > 0
-		})
-		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-			continue // it was completed and closed meanwhile
+		c.handOut(r, p)
+		if len(p.entries) > 0 {
+			return p.entries, nil
 		}
-		if errors.Is(err, errDamaged) {
-			c.markDamaged(seg, err)
-		} else if err != nil {
-			return nil, err
-		}
-		if len(entries) > 0 {
-			c.findGaps(entries)
-			return entries, nil
-		}
-		after = max(after, seg.last)
 	}
 }
 
-// segmentAfter opens the segment that holds the first record after position
-// after; db is nil if there is none.
-func (c *Chain) segmentAfter(after Position) (*bolt.DB, segment, error) {
+// wanted finds the first segment with positions that are to be read, and these.
+// Until the reader puts it down, the segment's file isn't replaced; one that is
+// being replaced is waited for.
+func (c *Chain) wanted(r *Reader, after, upTo Position) (*segment, ranges) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, s := range c.segments {
-		switch {
-		case s.last <= after || s.damaged != nil:
-			continue
-		case i == len(c.segments)-1:
-			return c.writing, s, nil
-		case c.readingPath == s.path:
-			return c.reading, s, nil
+	for {
+		s, positions := c.unread(after, upTo)
+		if s == nil || s.replaced == nil {
+			r.reading = s
+			return s, positions
 		}
-		c.closeReading()
-		db, err := openDB(s.path, true)
-		switch {
-		case err == nil:
-			c.reading, c.readingPath = db, s.path
-			return db, s, nil
-		case !errors.Is(err, errDamaged):
-			return nil, s, err
-		}
-		c.giveUp(i, err)
-	}
-	return nil, segment{}, nil
-}
-
-func (c *Chain) closeReading() {
-	if c.reading != nil {
-		c.reading.Close()
-		c.reading, c.readingPath = nil, ""
+		replaced := s.replaced
+		c.mu.Unlock()
+		<-replaced
+		c.mu.Lock()
 	}
 }
 
-func (c *Chain) markDamaged(s segment, cause error) {
+func (c *Chain) putDown(r *Reader) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := slices.IndexFunc(c.segments, func(t segment) bool { return t.path == s.path })
-	if i >= 0 && c.segments[i].damaged == nil {
-		c.giveUp(i, cause)
-	}
+	r.reading = nil
 }
 
-// giveUp ends all use of a segment's file in this process: bbolt may have kept a
-// lock when it panicked, so not even closing it would return.
-func (c *Chain) giveUp(i int, cause error) {
-	s := &c.segments[i]
-	s.damaged = cause
-	if i == len(c.segments)-1 {
-		c.writing = nil
+func (c *Chain) unread(after, upTo Position) (*segment, ranges) {
+	for _, s := range c.segments {
+		if upTo <= after {
+			break
+		}
+		if positions := c.unreadIn(max(s.first, after+1), min(s.last, upTo)); len(positions) > 0 {
+			return s, positions
+		}
 	}
-	if c.readingPath == s.path {
-		c.reading, c.readingPath = nil, ""
-	}
-	c.log.Error("segment is damaged; what could be read of it was sent", "path", s.path, "error", cause)
+	return nil, nil
 }
 
-// findGaps compares records that are handed out for the first time with their
-// predecessors. Within an epoch, a sequence number that is missing was lost here.
-func (c *Chain) findGaps(entries []Entry) {
+// unreadIn are the positions from first to last that are neither done
+// nor missing.
+func (c *Chain) unreadIn(first, last Position) (positions ranges) {
+	for _, free := range c.done.without(first, last) {
+		positions = append(positions, c.missing.without(free.first, free.last)...)
+	}
+	return positions
+}
+
+// isOut reports whether a reader holds records of the segment that aren't
+// acknowledged.
+func (c *Chain) isOut(s *segment) bool {
+	for _, r := range c.readers {
+		if r.reading == s {
+			return true
+		}
+		for _, o := range r.out {
+			if first, last := max(o.first, s.first), min(o.last, s.last); first <= last && !c.done.has(first, last) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Chain) holds(s *segment) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range entries {
-		if e.Position <= c.handedOut {
-			continue
+	return slices.Contains(c.segments, s)
+}
+
+// part is what was read of a segment.
+type part struct {
+	entries   []Entry
+	missing   ranges   // positions that nobody can read
+	merged    ranges   // positions that thinning merged into others
+	damagedAt Position // where reading failed, if the file is damaged
+}
+
+// readSegment reads the wanted positions of a segment.
+func (c *Chain) readSegment(s *segment, wanted ranges, maxBytes int) (p part, err error) {
+	p.damagedAt = s.first
+	err = c.withSegment(s, func(db *bolt.DB) error {
+		absent := &p.missing
+		if s.generation > 0 {
+			absent = &p.merged
 		}
-		before, id := c.handedID, e.Record.Identity
-		if before.Epoch == id.Epoch && before.Gateway != "" && before.Last+1 < id.First {
-			c.gaps = append(c.gaps, telemetry.Loss{
-				Epoch: id.Epoch.String(), Stream: string(c.stream),
-				SeqFirst: before.Last + 1, SeqLast: id.First - 1, Reason: telemetry.LostUnreadable,
+		for _, w := range wanted {
+			p.damagedAt = w.first
+			err := scan(db, w.first, w.last, func(e Entry) bool {
+				absent.add(p.damagedAt, e.Position-1)
+				p.damagedAt = e.Position + 1
+				if !e.readable() {
+					p.missing.add(e.Position, e.Position)
+					return true
+				}
+				p.entries = append(p.entries, e)
+				maxBytes -= len(e.Record.Payload)
+				return maxBytes > 0
 			})
+			if err != nil || maxBytes <= 0 {
+				return err
+			}
+			absent.add(p.damagedAt, w.last)
 		}
-		c.handedOut, c.handedID = e.Position, id
+		return nil
+	})
+	return p, err
+}
+
+// withSegment calls f with the segment's file, opened for it unless it is being
+// written.
+func (c *Chain) withSegment(s *segment, f func(*bolt.DB) error) (err error) {
+	c.mu.Lock()
+	var writing *file
+	if n := len(c.segments); n > 0 && c.segments[n-1] == s {
+		writing = c.writing
+	}
+	c.mu.Unlock()
+	if writing != nil {
+		return f(writing.DB)
+	}
+	c.reading <- struct{}{}
+	defer func() { <-c.reading }()
+	open, err := openFile(s.path)
+	if err != nil {
+		return err
+	}
+	defer func() { open.end(err) }()
+	return f(open.DB)
+}
+
+// markUnreadable gives up what is behind the place where reading the segment
+// failed.
+func (c *Chain) markUnreadable(s *segment, p *part, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.unreadable == 0 {
+		c.log.Error("segment is damaged; what can be read of it is sent", "path", s.path, "error", cause)
+	}
+	if s.unreadable == 0 || p.damagedAt < s.unreadable {
+		s.unreadable, s.cause = p.damagedAt, cause
+	}
+	p.missing.add(p.damagedAt, s.last)
+}
+
+// abandonIf ends the writing of a segment that was found to be damaged.
+func (c *Chain) abandonIf(s *segment, cause error) {
+	c.commits.Lock()
+	defer c.commits.Unlock()
+	if c.holds(s) && c.writingTo() == s {
+		c.abandon(cause)
 	}
 }
 
-// Gaps returns, once, the sequence numbers that Read has found missing.
-func (c *Chain) Gaps() []telemetry.Loss {
+// handOut notes what a reader has been given, and what it couldn't be given.
+func (c *Chain) handOut(r *Reader, p part) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	gaps := c.gaps
-	c.gaps = nil
-	return gaps
+	for _, m := range p.merged {
+		c.done.add(m.first, m.last)
+	}
+	for _, m := range p.missing {
+		for _, gone := range c.done.without(m.first, m.last) {
+			c.missing.add(gone.first, gone.last)
+		}
+	}
+	for _, e := range p.entries {
+		r.out.add(e.Position, e.Position)
+	}
+	r.out = slices.DeleteFunc(r.out, func(s span) bool { return c.done.has(s.first, s.last) })
 }
 
 // Wait returns when a record after position after is there, or with ctx's error.
 func (c *Chain) Wait(ctx context.Context, after Position) error {
 	for {
 		c.mu.Lock()
-		last, grown := c.current().last, c.grown
+		last, grown := c.last, c.grown
 		c.mu.Unlock()
 		if last > after {
 			return nil
@@ -147,3 +262,7 @@ func (c *Chain) Wait(ctx context.Context, after Position) error {
 		}
 	}
 }
+
+// filesForReading is how many segments' files may be open at once beside the two
+// that are being written.
+const filesForReading = 2

@@ -35,5 +35,6 @@ func (b *Buffer) SaveClockNotes(notes []byte) error {
 	if err != nil {
 		return fmt.Errorf("buffer: save the clock's notes: %w", err)
 	}
+	b.space.setMeta(sizeAt(b.meta.Path()))
 	return nil
 }

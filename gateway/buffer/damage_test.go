@@ -8,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
-
-	bolt "go.etcd.io/bbolt"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -46,6 +44,19 @@ func sizeOf(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
+}
+
+// missing declares what can't be read and returns it.
+func missing(t *testing.T, c *Chain) (losses []telemetry.Loss) {
+	t.Helper()
+	err := c.declareMissing(func(l []telemetry.Loss) error {
+		losses = append(losses, l...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return losses
 }
 
 func setAsideIn(dir string) int {
@@ -102,7 +113,7 @@ func TestDamagedSegmentIsKeptAndTheRestIsSent(t *testing.T) {
 					if len(entries) != 1 || numberOf(entries[0]) != n+1 {
 						t.Fatalf("a record committed after the damage is read as %v", numbers(entries))
 					}
-					if err := b.Telemetry.Release(entries[0].Position); err != nil {
+					if err := b.Telemetry.Acknowledge(1, entries[0].Position); err != nil {
 						t.Fatal(err)
 					}
 					if len(got) < int(n) && b.Broken() == 0 {
@@ -199,12 +210,12 @@ func TestOneDamagedRecordCostsOnlyItself(t *testing.T) {
 	if got := numbers(readAll(t, b.Telemetry, 0)); !slices.Equal(got, want) {
 		t.Errorf("read %v, want %v", got, want)
 	}
-	gaps := b.Telemetry.Gaps()
+	gaps := missing(t, b.Telemetry)
 	if len(gaps) != 1 || gaps[0].SeqLast-gaps[0].SeqFirst+1 != item(12).Count || gaps[0].Reason != "unreadable" {
 		t.Errorf("gaps %+v", gaps)
 	}
 	readAll(t, b.Telemetry, 0)
-	if again := b.Telemetry.Gaps(); len(again) != 0 {
+	if again := missing(t, b.Telemetry); len(again) != 0 {
 		t.Errorf("the gap was told twice: %+v", again)
 	}
 }
@@ -241,7 +252,7 @@ func TestPassingErrorSetsNothingAside(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.Telemetry.Read(0, 1000)
+	_, err := b.Telemetry.Reader().Read(0, Newest, 1000)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -280,38 +291,12 @@ func TestFailedRotationIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestNewerFormatIsRefusedAndLeftAlone(t *testing.T) {
-	dir := t.TempDir()
-	b := open(t, dir, 0)
-	commit(t, b.Telemetry, 1)
-	path := b.Telemetry.segments[0].path
-	b.Close()
-	db, err := openDB(path, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketFormat).Put(keyVersion, []byte{formatVersion + 1})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db.Close()
-	_, err = Open(Options{Dir: dir, Gateway: "gw", Log: quiet})
-	if err == nil || !strings.Contains(err.Error(), "format version 2") {
-		t.Errorf("open: %v", err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Error(err)
-	}
-}
-
 // A released file may be back after a power failure, and newer ones gone.
 func TestPositionsGoOnBehindWhatWasReleased(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, 0)
 	commit(t, b.Telemetry, 1, 2, 3, 4, 5)
-	if err := b.Telemetry.Release(5); err != nil {
+	if err := b.Telemetry.Acknowledge(1, 5); err != nil {
 		t.Fatal(err)
 	}
 	path := b.Telemetry.segments[0].path
@@ -331,10 +316,12 @@ func TestRoomIsMadeBehindAFileThatWasGivenUp(t *testing.T) {
 	b := open(t, t.TempDir(), 0)
 	defer b.Close()
 	commit(t, b.Telemetry, 1)
-	b.Telemetry.giveUp(0, errDamaged)
+	b.Telemetry.markUnreadable(b.Telemetry.segments[0], &part{damagedAt: 1}, errDamaged)
+	b.Telemetry.abandon(errDamaged)
 	commit(t, b.Telemetry, 2)
-	if err := b.Telemetry.dropOldest(func([]telemetry.Loss) error { return nil }); err != nil {
-		t.Fatal(err)
+	b.NewWriter(time.Second, func([]telemetry.Loss) error { return nil }, uncounted{})
+	if dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull); err != nil || !dropped {
+		t.Fatal(dropped, err)
 	}
 	if got := numbers(readAll(t, b.Telemetry, 0)); !slices.Equal(got, []uint64{2}) || b.Broken() != 1 {
 		t.Errorf("read %v, %d files set aside", got, b.Broken())

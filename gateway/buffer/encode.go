@@ -14,7 +14,7 @@ const maxBlockBytes = 512 << 10
 // for the log. Samples whose time counts from the boot get blocks of their own.
 func (w *Writer) encode(encoder *telemetry.Encoder, samples []telemetry.Sample) (items []Item, err error) {
 	for len(samples) > 0 {
-		known, held, n := part(samples)
+		known, held, n := parted(samples)
 		if items, err = w.encodeBlocks(encoder, items, known, false); err != nil {
 			return nil, err
 		}
@@ -28,9 +28,9 @@ func (w *Writer) encode(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 
 func sinceBoot(s telemetry.Sample) bool { return s.Quality.TimeQuality() == telemetry.SinceBoot }
 
-// part parts the first n samples into those whose time is known and those that
+// parted parts the first n samples into those whose time is known and those that
 // are held: as many as can be without changing the order of a signal's.
-func part(samples []telemetry.Sample) (known, held []telemetry.Sample, n int) {
+func parted(samples []telemetry.Sample) (known, held []telemetry.Sample, n int) {
 	if !slices.ContainsFunc(samples, sinceBoot) {
 		return samples, nil, len(samples)
 	}

@@ -13,7 +13,7 @@ import (
 func TestHeldSamplesGetRecordsOfTheirOwn(t *testing.T) {
 	b := open(t, t.TempDir(), 0)
 	defer b.Close()
-	w := b.NewWriter(0, nil)
+	w := b.NewWriter(0, nil, uncounted{})
 	w.Boot = record.Boot{1, 2, 3}
 	held := telemetry.Quality(0).WithTime(telemetry.SinceBoot)
 	var samples []telemetry.Sample

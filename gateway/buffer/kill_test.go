@@ -26,14 +26,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for next := uint64(b.Telemetry.current().last) + 1; ; next++ {
+	for next := uint64(b.Telemetry.End()) + 1; ; next++ {
 		if err := b.Telemetry.Commit([]Item{item(next)}, nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		fmt.Println(next)
 		if next > 100 {
-			if err := b.Telemetry.Release(Position(next - 100)); err != nil {
+			if err := b.Telemetry.Acknowledge(1, Position(next-100)); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}

@@ -2,183 +2,94 @@ package buffer
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// formatVersion is written into every file. A file of a newer version is left
-// alone, and opening the buffer is refused.
-const formatVersion = 1
-
 var (
-	bucketFormat  = []byte("format")
 	bucketRecords = []byte("records") // position, 8 bytes big-endian → record, or a bucket with it
 	bucketState   = []byte("state")   // what was committed together with records
-	keyVersion    = []byte("version")
 	keyState      = []byte("rules")
 	keyRecord     = []byte("record")
+	keyStart      = []byte("start")      // in format: epoch and sequence number at which the file begins
+	keyBefore     = []byte("before")     // in format: the same of the file before it
+	keyGeneration = []byte("generation") // in format: how often it was thinned, one byte
 )
 
-// segment is one file of a chain: consecutive records from position first on.
+// segment is one file of a chain: consecutive records from position first on, all
+// of one epoch. Its fields are the chain's to guard.
 type segment struct {
 	path  string
 	first Position
 	last  Position // first−1 while it holds none
 	size  int64    // bytes of the file
-	// damaged is why the records behind the readable ones can't be read. Such a
-	// file is set aside, not removed, when it is released.
-	damaged error
+	// generation is how often it was thinned. Positions that a thinned file doesn't
+	// have were merged into others.
+	generation int
+	tried      int // the generation that thinning it to wasn't worth it, or failed
+	// unreadable is the position from which on nothing can be read, because of
+	// cause; 0 if nothing is known against it. Such a file is set aside, not
+	// removed, when everything in it is done.
+	unreadable Position
+	cause      error
+	// Where its sequence numbers start and end, and where those of the file before
+	// it start, as far as it is known without reading records.
+	start, end, before edge
+	replaced           chan struct{} // closed when the replacement of its file is over; nil if there is none
+	dropped            bool          // given up to make room
 }
 
-// errDamaged is what reading a file fails with because of the file's content. Any
-// other error is the machine's, and may pass.
-var errDamaged = errors.New("the file is damaged")
-
-// guard turns the panics and page faults with which bbolt meets a damaged file
-// into errors.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
-		}
-	}()
-	return f()
+// edge is a place between two sequence numbers of an epoch: seq is the one behind
+// it.
+type edge struct {
+	epoch record.Epoch
+	seq   uint64
+	known bool
 }
 
-// closeUnless closes db unless err says that it is damaged: bbolt may then have
-// kept a lock that closing would wait for.
-func closeUnless(db *bolt.DB, err error) {
-	if !errors.Is(err, errDamaged) {
-		db.Close()
+func (e edge) put(b *bolt.Bucket, key []byte) error {
+	if !e.known {
+		return nil
 	}
+	return b.Put(key, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(e.epoch)), e.seq))
 }
 
-// openDB opens a file that is there.
-func openDB(path string, readOnly bool) (*bolt.DB, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+func edgeIn(b *bolt.Bucket, key []byte) edge {
+	v := b.Get(key)
+	if len(v) != 16 {
+		return edge{}
 	}
-	if info.Size() < 4*int64(os.Getpagesize()) {
-		return nil, fmt.Errorf("buffer: open %s: %w: %d bytes", path, errDamaged, info.Size())
-	}
-	return boltOpen(path, readOnly)
+	return edge{record.Epoch(binary.BigEndian.Uint64(v)), binary.BigEndian.Uint64(v[8:]), true}
 }
 
-// newDB makes an empty file, in the place of any that is there.
-func newDB(path string) (*bolt.DB, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("buffer: %w", err)
-	}
-	db, err := boltOpen(path, false)
-	if err != nil {
-		os.Remove(path)
-	}
-	return db, err
+// createSegment makes a segment's file that begins at start, behind one that began
+// at before, with the state in it.
+func createSegment(path string, allocation int, start, before edge, state []byte) (*file, error) {
+	return create(path, allocation, func(tx *bolt.Tx) error { return fillSegment(tx, start, before, state) })
 }
 
-func boltOpen(path string, readOnly bool) (db *bolt.DB, err error) {
-	err = guard(func() error {
-		// The free list is written along: without it, opening and rolling back walk
-		// the whole file in goroutines, where a panic can't be caught.
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: time.Second, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true,
-		})
-		return err
-	})
-	for _, verdict := range []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
-		if errors.Is(err, verdict) {
-			err = fmt.Errorf("%w: %w", errDamaged, err)
-		}
-	}
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("buffer: %s is in use by another process", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("buffer: open %s: %w", path, err)
-	}
-	db.AllocSize = 1 << 20
-	return db, nil
-}
-
-// prepare makes a file's buckets and checks its version.
-func prepare(db *bolt.DB, buckets ...[]byte) error {
-	return guard(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			format, err := tx.CreateBucketIfNotExists(bucketFormat)
-			if err != nil {
-				return err
-			}
-			if v := format.Get(keyVersion); v == nil {
-				err = format.Put(keyVersion, []byte{formatVersion})
-			} else {
-				err = checkVersion(v)
-			}
-			for _, name := range buckets {
-				if err == nil {
-					_, err = tx.CreateBucketIfNotExists(name)
-				}
-			}
+// fillSegment puts into a new file what every segment has.
+func fillSegment(tx *bolt.Tx, start, before edge, state []byte) error {
+	for _, name := range [][]byte{bucketRecords, bucketState} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
-		})
-	})
-}
-
-func checkVersion(v []byte) error {
-	if len(v) != 1 {
-		return fmt.Errorf("%w: it names no format version", errDamaged)
-	}
-	if v[0] > formatVersion {
-		return fmt.Errorf("it has format version %d, this program knows up to %d", v[0], formatVersion)
-	}
-	return nil
-}
-
-// unfinishedSuffix marks a file that was being made when its process ended.
-const unfinishedSuffix = ".new"
-
-// createDB makes a file, whole or not at all.
-func createDB(path string) (*bolt.DB, error) {
-	return create(path, func(*bolt.Tx) error { return nil })
-}
-
-// createSegment makes a segment's file with the state in it.
-func createSegment(path string, state []byte) (*bolt.DB, error) {
-	return create(path, func(tx *bolt.Tx) error {
-		if state == nil {
-			return nil
 		}
-		return tx.Bucket(bucketState).Put(keyState, state)
-	}, bucketRecords, bucketState)
-}
-
-func create(path string, fill func(*bolt.Tx) error, buckets ...[]byte) (*bolt.DB, error) {
-	temporary := path + unfinishedSuffix
-	db, err := newDB(temporary)
-	if err != nil {
-		return nil, err
 	}
-	if err = prepare(db, buckets...); err == nil {
-		err = guard(func() error { return db.Update(fill) })
+	format := tx.Bucket(bucketFormat)
+	if err := start.put(format, keyStart); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(temporary, path)
+	if err := before.put(format, keyBefore); err != nil {
+		return err
 	}
-	if err != nil {
-		closeUnless(db, err)
-		os.Remove(temporary)
-		return nil, fmt.Errorf("buffer: begin %s: %w", path, err)
+	if state == nil {
+		return nil
 	}
-	return db, nil
+	return tx.Bucket(bucketState).Put(keyState, state)
 }
 
 // survey reads which positions the file holds.
@@ -189,13 +100,13 @@ func survey(path string, first Position) (s segment, err error) {
 		return s, fmt.Errorf("buffer: %w", err)
 	}
 	s.size = info.Size()
-	db, err := openDB(path, true)
+	f, err := openFile(path)
 	if err != nil {
 		return s, err
 	}
-	defer func() { closeUnless(db, err) }()
+	defer func() { f.end(err) }()
 	err = guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
+		return f.View(func(tx *bolt.Tx) error {
 			format, records := tx.Bucket(bucketFormat), tx.Bucket(bucketRecords)
 			if format == nil || records == nil {
 				return fmt.Errorf("%w: it has no records", errDamaged)
@@ -203,6 +114,10 @@ func survey(path string, first Position) (s segment, err error) {
 			if err := checkVersion(format.Get(keyVersion)); err != nil {
 				return err
 			}
+			if v := format.Get(keyGeneration); len(v) == 1 {
+				s.generation = int(v[0])
+			}
+			s.start, s.before = edgeIn(format, keyStart), edgeIn(format, keyBefore)
 			if k, _ := records.Cursor().Last(); k != nil {
 				s.last = positionOf(k)
 			}
@@ -221,22 +136,23 @@ type Entry struct {
 	Record   record.Record
 }
 
-// scan calls f for each record of db after position after, in order, until f
-// returns false. Records whose checksum is wrong are passed over and counted.
-// Payloads are copies.
-func scan(db *bolt.DB, after Position, f func(Entry) bool) (unreadable int, err error) {
-	err = guard(func() error {
+func (e Entry) readable() bool { return e.Record.Gateway != "" }
+
+// scan calls f for each record at positions first to last, in order, until f
+// returns false. A record whose checksum is wrong comes without a gateway. Payloads
+// are copies.
+func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
+	return guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
 			records := tx.Bucket(bucketRecords)
 			c := records.Cursor()
-			for k, v := c.Seek(keyOf(after + 1)); k != nil; k, v = c.Next() {
+			for k, v := c.Seek(keyOf(first)); k != nil && positionOf(k) <= last; k, v = c.Next() {
 				if v == nil {
 					v = records.Bucket(k).Get(keyRecord)
 				}
 				e := Entry{Position: positionOf(k)}
-				if e.Record.UnmarshalBinary(v) != nil {
-					unreadable++
-					continue
+				if err := e.Record.UnmarshalBinary(v); err != nil {
+					e.Record = record.Record{}
 				}
 				e.Record.Payload = append([]byte(nil), e.Record.Payload...)
 				if !f(e) {
@@ -246,17 +162,16 @@ func scan(db *bolt.DB, after Position, f func(Entry) bool) (unreadable int, err 
 			return nil
 		})
 	})
-	return unreadable, err
 }
 
 func readState(path string) (state []byte, err error) {
-	db, err := openDB(path, true)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { closeUnless(db, err) }()
+	defer func() { f.end(err) }()
 	err = guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
+		return f.View(func(tx *bolt.Tx) error {
 			state = append(state, tx.Bucket(bucketState).Get(keyState)...)
 			return nil
 		})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -20,14 +21,16 @@ type Definition struct {
 // Table gives signals their ids. It only grows, so every block that was ever
 // written under it stays readable.
 type Table struct {
+	mu      sync.RWMutex
 	ref     telemetry.TableRef
 	signals []telemetry.Signal // every one ever defined, by id
 	ids     map[Definition]telemetry.SignalID
 	db      *bolt.DB
+	grown   func() // called when db may have
 }
 
-func openTable(db *bolt.DB) (*Table, error) {
-	t := &Table{ids: map[Definition]telemetry.SignalID{}, db: db}
+func openTable(db *bolt.DB, grown func()) (*Table, error) {
+	t := &Table{ids: map[Definition]telemetry.SignalID{}, db: db, grown: grown}
 	err := guard(func() error { return db.Update(t.load) })
 	if err != nil {
 		return nil, fmt.Errorf("signal table: %w", err)
@@ -66,6 +69,8 @@ func (t *Table) add(d Definition, id telemetry.SignalID) {
 // Define returns the ids of the given signals, in their order, and commits
 // those that are new. The definitions' own ID is ignored.
 func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	ids := make([]telemetry.SignalID, len(definitions))
 	var fresh []Definition
 	for i, d := range definitions {
@@ -82,6 +87,7 @@ func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
 	if len(fresh) == 0 {
 		return ids, nil
 	}
+	defer t.grown()
 	err := t.db.Update(func(tx *bolt.Tx) error {
 		for _, d := range fresh {
 			value, err := json.Marshal(d)
@@ -101,7 +107,25 @@ func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
 }
 
 // Ref names the table and its version, which is the number of its signals.
-func (t *Table) Ref() telemetry.TableRef { return t.ref }
+func (t *Table) Ref() telemetry.TableRef {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.ref
+}
 
 // Signals are all signals ever defined, retired ones included, by id.
-func (t *Table) Signals() []telemetry.Signal { return t.signals }
+func (t *Table) Signals() []telemetry.Signal {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.signals
+}
+
+// signal is the signal of that id, and none where there is no such id.
+func (t *Table) signal(id telemetry.SignalID) telemetry.Signal {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if id == 0 || int(id) > len(t.signals) {
+		return telemetry.Signal{}
+	}
+	return t.signals[id-1]
+}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -17,6 +17,25 @@ const commitSamples = 10_000
 
 // maxPending bounds the samples in memory while the disk doesn't take any.
 const maxPending = 50 * commitSamples
+
+// maxCommit bounds the samples of one commit when many have waited.
+const maxCommit = 5 * commitSamples
+
+// Ledger counts samples on their way into the buffer. Its state is committed in
+// one transaction with what it has counted, as the state of the telemetry chain.
+type Ledger interface {
+	// Count takes the samples of the next commit, once: a commit that fails is
+	// tried again with the same samples.
+	Count(samples []telemetry.Sample, slots []account.Slot)
+	// Discard takes samples that will never be committed. It doesn't block, and is
+	// called from any goroutine.
+	Discard(samples []telemetry.Sample, slots []account.Slot)
+	// State is to be committed with what was counted; when no samples wait, idle is
+	// true, and nil says that nothing needs to be committed.
+	State(idle bool) []byte
+	// Committed says that what State returned last is on disk.
+	Committed()
+}
 
 // Writer commits samples to the telemetry chain in groups: every interval, or
 // 10,000 at a time. Until their group is committed they are not accepted.
@@ -28,29 +47,51 @@ type Writer struct {
 	interval time.Duration
 	log      *slog.Logger
 	declare  func([]telemetry.Loss) error
+	ledger   Ledger
 
-	wake chan struct{}
+	wake    chan struct{}
+	trouble string // the last error of keeping the books
 
 	mu        sync.Mutex
 	pending   []telemetry.Sample
+	slots     []account.Slot // of the pending samples
 	discarded uint64
+	refused   *tally // what was discarded and isn't declared; nil if there is none
 	failing   bool
 }
 
 // NewWriter makes a writer that commits at least every interval. declare enters
-// into the ledger what was given up to make room, or found unreadable; it is
-// called on Run's goroutine.
-func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error) *Writer {
-	return &Writer{buffer: b, interval: interval, declare: declare, log: b.log, wake: make(chan struct{}, 1)}
+// into the ledger what is given up to make room, found unreadable or discarded; it
+// commits an event. It may be called on any goroutine that commits, and for events
+// while the events have little room left. The ledger counts every sample that is
+// added.
+func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
+	b.declare = declare
+	for _, c := range []*Chain{b.Events, b.Telemetry} {
+		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
+	}
+	return &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
 }
 
-// Add copies samples. It never blocks on the disk: when more than half a
-// million wait for it, further ones are discarded and counted.
-func (w *Writer) Add(samples []telemetry.Sample) {
+// Add copies samples and the slots in which they were read. It never blocks on
+// the disk: when more than half a million wait for it, further ones are
+// discarded, counted, and declared once the disk takes commits again.
+func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	w.mu.Lock()
 	fits := min(len(samples), max(0, maxPending-len(w.pending)))
 	w.pending = append(w.pending, samples[:fits]...)
-	w.discarded += uint64(len(samples) - fits)
+	if fits > 0 || len(samples) == 0 {
+		w.slots = append(w.slots, slots...)
+		slots = nil
+	}
+	if rest := samples[fits:]; len(rest) > 0 {
+		w.ledger.Discard(rest, slots)
+		w.discarded += uint64(len(rest))
+		if w.refused == nil {
+			w.refused = newTally(w.buffer.table, w.buffer.now())
+		}
+		w.refused.add(rest, 1)
+	}
 	full := len(w.pending) >= commitSamples
 	w.mu.Unlock()
 	if full {
@@ -76,12 +117,18 @@ func (w *Writer) Failing() bool {
 	return w.failing
 }
 
-// Run commits until ctx ends, and then once more.
+// Run commits until ctx ends, and then once more. Beside it, what is oldest is
+// thinned when room gets short.
 func (w *Writer) Run(ctx context.Context) {
+	var thinning sync.WaitGroup
+	thinning.Go(func() { w.buffer.thinAhead(ctx) })
+	defer thinning.Wait()
 	ticker := time.NewTicker(w.interval)
 	defer ticker.Stop()
 	var group []telemetry.Sample
+	var slots []account.Slot
 	var encoder telemetry.Encoder
+	done, counted := 0, 0 // samples of the group that are committed, and that the ledger has
 	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
@@ -89,17 +136,32 @@ func (w *Writer) Run(ctx context.Context) {
 		case <-ticker.C:
 		case <-w.wake:
 		}
-		if len(group) == 0 {
+		if done == len(group) {
 			w.mu.Lock()
-			group, w.pending = w.pending, group
+			group, w.pending = w.pending, group[:0]
+			slots, w.slots = w.slots, slots[:0]
 			w.mu.Unlock()
+			done, counted = 0, 0
 		}
-		if err := w.commit(&encoder, group); err != nil {
+		var err error
+		for more := true; more && err == nil; more = done < len(group) {
+			next := min(done+maxCommit, len(group))
+			var due []account.Slot
+			if next == len(group) { // they go with the last of the samples that they brought
+				due, slots = slots, slots[:0]
+			}
+			w.ledger.Count(group[counted:next], due)
+			counted = next
+			if err = w.commit(&encoder, group[done:next]); err == nil {
+				w.ledger.Committed()
+				done = next
+			}
+		}
+		if err != nil {
 			w.setFailing(true, err)
-			continue // group is kept and tried again
+			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
-		group = group[:0]
 		if ended {
 			w.mu.Lock()
 			ended = len(w.pending) == 0
@@ -109,17 +171,46 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
+// keepBooks declares what is known to be lost and saves how far the streams have
+// come. What fails is tried again the next time.
 func (w *Writer) keepBooks() {
+	w.buffer.filling.note(time.Now(), w.buffer.Telemetry.taken())
+	var errs []error
 	for _, c := range []*Chain{w.buffer.Events, w.buffer.Telemetry} {
-		if gaps := c.Gaps(); len(gaps) > 0 {
-			if err := w.declare(gaps); err != nil {
-				w.log.Error("a loss can't be entered into the ledger", "losses", gaps, "error", err)
-			}
+		errs = append(errs, c.declareMissing(w.declare), c.sweep())
+	}
+	errs = append(errs, w.buffer.declareLate(), w.declareDiscarded(), w.buffer.tellDamages(), w.buffer.Save())
+	trouble := ""
+	if err := errors.Join(errs...); err != nil {
+		trouble = err.Error()
+	}
+	if trouble != w.trouble && trouble != "" {
+		w.log.Warn("the buffer's books can't be kept; it is tried again", "error", trouble)
+	}
+	w.trouble = trouble
+}
+
+// declareDiscarded enters into the ledger what memory couldn't take.
+func (w *Writer) declareDiscarded() error {
+	w.mu.Lock()
+	refused := w.refused
+	w.refused = nil
+	w.mu.Unlock()
+	if refused == nil {
+		return nil
+	}
+	err := w.declare(refused.losses(telemetry.Loss{
+		Epoch: w.buffer.epoch.String(), Stream: string(record.Telemetry), Reason: telemetry.LostDiscarded,
+	}))
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.refused != nil {
+			refused.merge(w.refused)
 		}
+		w.refused = refused
 	}
-	if err := w.buffer.Save(); err != nil {
-		w.log.Warn("buffer", "error", err)
-	}
+	return err
 }
 
 func (w *Writer) setFailing(failing bool, err error) {
@@ -136,29 +227,16 @@ func (w *Writer) setFailing(failing bool, err error) {
 }
 
 func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) error {
-	if len(samples) == 0 {
+	state := w.ledger.State(len(samples) == 0)
+	if len(samples) == 0 && state == nil {
 		return nil
 	}
-	if err := w.buffer.MakeRoom(w.declare); err != nil {
-		return err
+	var items []Item
+	if len(samples) > 0 {
+		var err error
+		if items, err = w.encode(encoder, samples); err != nil {
+			return err
+		}
 	}
-	items, err := w.encode(encoder, samples)
-	if err != nil {
-		return err
-	}
-	err = w.buffer.Telemetry.Commit(items, nil)
-	if !errors.Is(err, syscall.ENOSPC) || w.buffer.Telemetry.Stats().Waiting == 0 {
-		return err
-	}
-	// The disk is smaller than max_size. Its room is needed to record the loss.
-	var losses []telemetry.Loss
-	drop := w.buffer.Telemetry.dropOldest(func(l []telemetry.Loss) error {
-		losses = l
-		return nil
-	})
-	if drop == nil && len(losses) > 0 {
-		w.log.Warn("the disk is full; the oldest samples were given up")
-		drop = w.declare(losses)
-	}
-	return errors.Join(err, drop)
+	return w.buffer.Telemetry.Commit(items, state)
 }

@@ -78,6 +78,8 @@ type Clock struct {
 	need       Held
 	needed     telemetry.Micros // since the boot: when need began
 	steps      uint64
+	refused    bool // a record that wasn't ready, since ripened rose
+	ripened    uint64
 	changes    []Change
 }
 
@@ -116,8 +118,11 @@ func (c *Clock) Observe() {
 	defer c.mu.Unlock()
 	now := c.o.Kernel.Now()
 	c.observe(now)
-	if c.notes.present().Open && c.placeable(now) {
-		c.place(now)
+	if c.placeable(now) {
+		if c.notes.present().Open {
+			c.place(now)
+		}
+		c.ripen()
 	}
 	c.keepNotes(now)
 }

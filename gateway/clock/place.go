@@ -8,6 +8,21 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
+// Ripened has changed if a record that Prepare found not to be ready may be ready
+// now.
+func (c *Clock) Ripened() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ripened
+}
+
+func (c *Clock) ripen() {
+	if c.refused {
+		c.refused = false
+		c.ripened++
+	}
+}
+
 // Prepare makes a record ready to be sent. One whose times count from a boot
 // becomes a record.FormatBlock of the same identity, once the time of the boot is
 // known or has been awaited for long enough; before, ready is false and r is as it was. The
@@ -94,6 +109,7 @@ func (c *Clock) placementOf(id record.Boot, last telemetry.Micros) (p placement,
 		}
 	}
 	p, ready = c.notes.Boots[i].placement(last)
+	c.refused = c.refused || !ready
 	return p, ready, nil
 }
 
@@ -146,18 +162,19 @@ func (c *Clock) place(now Instant) {
 	b := c.notes.present()
 	b.cover(now.SinceBoot+1, c.base, by)
 	b.Open, c.unsaved = false, true
+	c.ripen()
 }
 
 // Placed is when this boot began, by the newest placement of what was held in it;
-// ok is false while there is none.
+// ok is false while there is none, or something of it waits.
 func (c *Clock) Placed() (began telemetry.Micros, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list := c.notes.present().Placements
-	if len(list) == 0 {
+	b := c.notes.present()
+	if len(b.Placements) == 0 || b.Open {
 		return 0, false
 	}
-	return list[len(list)-1].Began, true
+	return b.Placements[len(b.Placements)-1].Began, true
 }
 
 // guessEarlier places the earlier boots whose time never became known: each so

@@ -2,10 +2,12 @@ package forward
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,17 +24,23 @@ import (
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-const topic = "busbar.telemetry"
+var topics = record.TopicsOf("")
 
-type bench struct {
+// rig is a broker, a buffer, and the lanes between them.
+type rig struct {
+	*testing.T
 	cluster *kfake.Cluster
 	buffer  *buffer.Buffer
-	sender  *Sender
+	lanes   Lanes
+
+	mu      sync.Mutex
+	changes []telemetry.Link // as reported
 }
 
-func newBench(t *testing.T) bench {
+// newRig makes a rig whose telemetry chain already holds so many records.
+func newRig(t *testing.T, backlog uint64, adapt ...func(*LanesOptions)) *rig {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, topic, "busbar.births"))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, topics.Telemetry(), topics.Backfill(), topics.Events(), topics.Births()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,84 +50,125 @@ func newBench(t *testing.T) bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	return bench{cluster, b, NewSender(client(t, cluster), b.Telemetry, topic, quiet)}
+	r := &rig{T: t, cluster: cluster, buffer: b}
+	r.commit(0, backlog)
+	options := LanesOptions{
+		Events:      r.options(Events, b.Events, topics.Events()),
+		Telemetry:   r.options(Telemetry, b.Telemetry, topics.Telemetry()),
+		Backfill:    r.options(Backfill, b.Telemetry, topics.Backfill()),
+		CommitEvery: time.Second,
+	}
+	for _, f := range adapt {
+		f(&options)
+	}
+	r.lanes = NewLanes(options)
+	return r
 }
 
-func client(t *testing.T, cluster *kfake.Cluster, more ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	options := append(ClientOptions(), kgo.SeedBrokers(cluster.ListenAddrs()...))
-	c, err := kgo.NewClient(append(options, more...)...)
+func (r *rig) options(lane string, chain *buffer.Chain, topic string) Options {
+	link := NewLink(lane, func(c telemetry.Link, _ time.Time) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.changes = append(r.changes, c)
+		return nil
+	}, quiet)
+	return Options{Chain: chain, Link: link, Log: quiet, Sink: Kafka(r.client(ClientOptions(link)...), topic)}
+}
+
+func (r *rig) client(options ...kgo.Opt) *kgo.Client {
+	r.Helper()
+	c, err := kgo.NewClient(append(options, kgo.SeedBrokers(r.cluster.ListenAddrs()...))...)
 	if err != nil {
-		t.Fatal(err)
+		r.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	r.Cleanup(c.Close)
 	return c
 }
 
-func (b bench) commit(t *testing.T, from, to uint64) {
+// commit commits records with the numbers from up to and without to, ten
+// samples each.
+func (r *rig) commit(from, to uint64) {
+	r.Helper()
+	commit(r.T, r.buffer.Telemetry, from, to)
+}
+
+func commit(t *testing.T, chain *buffer.Chain, from, to uint64) {
 	t.Helper()
 	for n := from; n < to; n++ {
 		item := buffer.Item{Format: record.FormatBlock, Payload: binary.BigEndian.AppendUint64(nil, n), Count: 10}
-		if err := b.buffer.Telemetry.Commit([]buffer.Item{item}, nil); err != nil {
+		if err := chain.Commit([]buffer.Item{item}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// run runs the sender until the test ends or stop is called.
-func (b bench) run(t *testing.T) (stop func()) {
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		b.sender.Run(ctx, func(context.Context) error { return nil })
-	}()
+// run runs lanes until the test ends or stop is called.
+func (r *rig) run(lanes ...*Lane) (stop func()) {
+	return r.runAfter(nil, lanes...)
+}
+
+func (r *rig) runAfter(before func(context.Context) error, lanes ...*Lane) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, l := range lanes {
+		running.Go(func() { l.Run(ctx, before) })
+	}
 	stop = func() {
 		cancel()
+		ended := make(chan struct{})
+		go func() { running.Wait(); close(ended) }()
 		select {
 		case <-ended:
 		case <-time.After(20 * time.Second):
-			t.Error("the sender didn't stop")
+			r.Error("a lane didn't stop")
 		}
 	}
-	t.Cleanup(stop)
+	r.Cleanup(stop)
 	return stop
 }
 
-func (b bench) drain(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if !b.sender.Drained(ctx) {
-		t.Fatalf("not drained: %+v, %+v", b.buffer.Telemetry.Stats(), b.sender.Stats())
+func (r *rig) await(what string, condition func() bool) {
+	r.Helper()
+	for deadline := time.Now().Add(40 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.Fatalf("waited too long for %s: telemetry %+v, lanes %+v %+v %+v", what, r.buffer.Telemetry.Stats(),
+				r.lanes.Events.Stats(), r.lanes.Telemetry.Stats(), r.lanes.Backfill.Stats())
+		}
 	}
 }
 
-// consume reads the log until it has given want distinct records.
-func (b bench) consume(t *testing.T, want int) (order []uint64, records []record.Record) {
-	t.Helper()
-	c := client(t, b.cluster, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+func (r *rig) drained() {
+	r.Helper()
+	r.await("everything to be acknowledged", func() bool {
+		return r.buffer.Telemetry.Stats().Waiting+r.buffer.Events.Stats().Waiting == 0
+	})
+}
+
+// consume reads a topic until it has given want distinct records.
+func (r *rig) consume(topic string, want int) (order []uint64, records []record.Record) {
+	r.Helper()
+	c := r.client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
 	defer cancel()
 	distinct := map[uint64]bool{}
 	for len(distinct) < want {
 		fetches := c.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("%d of %d records are in the log", len(distinct), want)
+			r.Fatalf("%d of %d records are in the log", len(distinct), want)
 		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if string(r.Key) != "gw" {
-				t.Errorf("record key %q, want the gateway", r.Key)
+		fetches.EachRecord(func(k *kgo.Record) {
+			if string(k.Key) != "gw" {
+				r.Errorf("record key %q, want the gateway", k.Key)
 			}
 			var headers []record.Header
-			for _, h := range r.Headers {
+			for _, h := range k.Headers {
 				headers = append(headers, record.Header{Key: h.Key, Value: h.Value})
 			}
-			parsed, err := record.ParseHeaders(headers, r.Value)
+			parsed, err := record.ParseHeaders(headers, k.Value)
 			if err != nil {
-				t.Fatal(err)
+				r.Fatal(err)
 			}
-			n := binary.BigEndian.Uint64(r.Value)
+			n := binary.BigEndian.Uint64(k.Value)
 			distinct[n] = true
 			order = append(order, n)
 			records = append(records, parsed)
@@ -128,57 +177,19 @@ func (b bench) consume(t *testing.T, want int) (order []uint64, records []record
 	return order, records
 }
 
-func TestRecordsArriveInOrderWithTheirIdentity(t *testing.T) {
-	b := newBench(t)
-	b.commit(t, 0, 200)
-	b.run(t)
-	b.commit(t, 200, 300)
-	b.drain(t)
-	order, records := b.consume(t, 300)
-	if !slices.IsSorted(order) || len(order) != 300 {
-		t.Errorf("%d records, sorted %v", len(order), slices.IsSorted(order))
-	}
-	for i, r := range records {
-		if r.Epoch != b.buffer.Epoch() || r.Stream != record.Telemetry || r.First != uint64(i)*10 || r.Last != uint64(i)*10+9 {
-			t.Fatalf("record %d is %s", i, r.Identity)
-		}
-	}
-}
-
-func TestNothingIsReleasedBeforeTheAcknowledgement(t *testing.T) {
-	b := newBench(t)
-	b.commit(t, 0, 5)
-	asked, answer := make(chan struct{}, 100), make(chan struct{})
-	b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		asked <- struct{}{}
-		b.cluster.SleepControl(func() { <-answer })
-		return nil, nil, false
-	})
-	b.run(t)
-	<-asked
-	if released := b.buffer.Telemetry.Released(); released != 0 {
-		t.Errorf("position %d was released while the broker had acknowledged nothing", released)
-	}
-	close(answer)
-	b.drain(t)
-}
-
-// A record that the broker refuses holds back everything behind it, and is
-// sent again with it.
-func TestRefusedRecordIsSentAgainAndNothingIsLost(t *testing.T) {
-	b := newBench(t)
-	var requests atomic.Int32
-	b.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		b.cluster.KeepControl()
-		if n := requests.Add(1); n != 2 && n != 4 {
+// refuse answers produce requests to a topic with an error as long as when says so.
+func (r *rig) refuse(topic string, when func() bool) {
+	r.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		produce := req.(*kmsg.ProduceRequest)
+		if r.topicOf(produce) != topic || !when() {
 			return nil, nil, false
 		}
-		produce := req.(*kmsg.ProduceRequest)
 		response := produce.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range produce.Topics {
+		for _, t := range produce.Topics {
 			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-			for _, partition := range topic.Partitions {
+			rt.Topic, rt.TopicID = t.Topic, t.TopicID
+			for _, partition := range t.Partitions {
 				rp := kmsg.NewProduceResponseTopicPartition()
 				rp.Partition, rp.ErrorCode = partition.Partition, kerr.TopicAuthorizationFailed.Code
 				rt.Partitions = append(rt.Partitions, rp)
@@ -187,83 +198,164 @@ func TestRefusedRecordIsSentAgainAndNothingIsLost(t *testing.T) {
 		}
 		return response, nil, true
 	})
-	b.commit(t, 0, 1)
-	b.run(t)
-	b.drain(t)
-	b.commit(t, 1, 300)
-	b.drain(t)
-	if b.sender.Stats().Failures == 0 {
-		t.Fatal("the broker refused nothing: the test tests nothing")
-	}
-	b.consume(t, 300)
 }
 
-func TestStopsWithoutABrokerAndKeepsEverything(t *testing.T) {
-	b := newBench(t)
-	b.cluster.Close()
-	b.commit(t, 0, 5)
-	stop := b.run(t)
-	b.awaitLink(t, false)
-	stop()
-	if waiting := b.buffer.Telemetry.Stats().Waiting; waiting != 5 {
-		t.Errorf("%d records wait, want all 5", waiting)
+// topicOf is the topic that a request of one lane's client writes to.
+func (r *rig) topicOf(produce *kmsg.ProduceRequest) string {
+	if name := produce.Topics[0].Topic; name != "" {
+		return name
 	}
+	return r.cluster.TopicIDInfo(produce.Topics[0].TopicID).Topic
 }
 
-func (b bench) awaitLink(t *testing.T, linked bool) {
-	t.Helper()
-	deadline := time.After(stalledAfter + 15*time.Second)
-	for b.sender.Stats().Linked != linked {
-		select {
-		case <-deadline:
-			t.Fatalf("linked is still %v", !linked)
-		case <-time.After(10 * time.Millisecond):
+func TestRecordsArriveInOrderWithTheirIdentity(t *testing.T) {
+	r := newRig(t, 200)
+	r.run(r.lanes.Telemetry, r.lanes.Backfill)
+	r.commit(200, 300)
+	r.drained()
+	for topic, want := range map[string][2]uint64{topics.Backfill(): {0, 200}, topics.Telemetry(): {200, 300}} {
+		order, records := r.consume(topic, int(want[1]-want[0]))
+		if !slices.IsSorted(order) || len(order) != int(want[1]-want[0]) || order[0] != want[0] {
+			t.Errorf("%s: %d records from %d on, sorted %v", topic, len(order), order[0], slices.IsSorted(order))
+		}
+		for i, got := range records {
+			first := (want[0] + uint64(i)) * 10
+			if got.Epoch != r.buffer.Epoch() || got.Stream != record.Telemetry || got.First != first || got.Last != first+9 {
+				t.Fatalf("%s: record %d is %s", topic, i, got.Identity)
+			}
 		}
 	}
 }
 
-// A broker that answers and refuses is no link either, and neither is a signal
-// table that nobody acknowledges.
-func TestRefusalsAreReportedAsNoLink(t *testing.T) {
-	t.Run("records", func(t *testing.T) {
-		b := newBench(t)
-		b.sender.topic = "busbar.absent"
-		b.commit(t, 0, 1)
-		b.run(t)
-		b.awaitLink(t, false)
+func TestNothingIsReleasedBeforeTheAcknowledgement(t *testing.T) {
+	r := newRig(t, 0)
+	commit(t, r.buffer.Events, 0, 5)
+	asked, answer := make(chan struct{}, 100), make(chan struct{})
+	r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		asked <- struct{}{}
+		r.cluster.SleepControl(func() { <-answer })
+		return nil, nil, false
 	})
-	t.Run("before sending", func(t *testing.T) {
-		b := newBench(t)
-		b.commit(t, 0, 1)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			b.sender.Run(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-			close(ended)
-		}()
-		b.awaitLink(t, false)
-		cancel()
-		<-ended
+	r.run(r.lanes.Events)
+	<-asked
+	if released := r.buffer.Events.Released(); released != 0 {
+		t.Errorf("position %d was released while the broker had acknowledged nothing", released)
+	}
+	close(answer)
+	r.drained()
+}
+
+// A record that the broker refuses holds back everything behind it, and is
+// sent again with it.
+func TestRefusedRecordIsSentAgainAndNothingIsLost(t *testing.T) {
+	for _, lane := range []string{Telemetry, Backfill} {
+		t.Run(lane, func(t *testing.T) {
+			backlog := map[string]uint64{Backfill: 300}[lane]
+			r := newRig(t, backlog)
+			var requests atomic.Int32
+			r.refuse("busbar."+lane, func() bool { n := requests.Add(1); return n == 2 || n == 4 })
+			r.run(r.lanes.Telemetry, r.lanes.Backfill)
+			if backlog == 0 {
+				r.commit(0, 1)
+				r.drained()
+				r.commit(1, 300)
+			}
+			r.drained()
+			if r.lanes.Telemetry.Stats().Failures+r.lanes.Backfill.Stats().Failures == 0 {
+				t.Fatal("the broker refused nothing: the test tests nothing")
+			}
+			order, _ := r.consume("busbar."+lane, 300)
+			seen := map[uint64]bool{}
+			for _, n := range order {
+				if n > 0 && !seen[n-1] {
+					t.Fatalf("record %d is in the log before record %d", n, n-1)
+				}
+				seen[n] = true
+			}
+		})
+	}
+}
+
+func TestStopsWithoutABrokerAndKeepsEverything(t *testing.T) {
+	r := newRig(t, 5)
+	r.cluster.Close()
+	stop := r.run(r.lanes.All()...)
+	r.commit(5, 8)
+	commit(t, r.buffer.Events, 0, 3)
+	r.await("the links to be down", func() bool {
+		for _, l := range r.lanes.All() {
+			if l.Stats().Link.State != Down {
+				return false
+			}
+		}
+		return true
 	})
+	stop()
+	if waiting := r.buffer.Telemetry.Stats().Waiting + r.buffer.Events.Stats().Waiting; waiting != 11 {
+		t.Errorf("%d records wait, want all 11", waiting)
+	}
+}
+
+// A record that isn't ready is waited for, and goes as it was prepared.
+func TestRecordsArePrepared(t *testing.T) {
+	var asked, errors atomic.Int32
+	ready := make(chan struct{})
+	r := newRig(t, 3, func(o *LanesOptions) {
+		o.Backfill.Prepare = func(rec *record.Record) (bool, error) {
+			if asked.Add(1) == 1 {
+				errors.Add(1)
+				return false, io.ErrUnexpectedEOF
+			}
+			select {
+			case <-ready:
+				rec.Payload[0] = 0xff
+				return true, nil
+			default:
+				return false, nil
+			}
+		}
+	})
+	r.run(r.lanes.Backfill)
+	r.await("being asked again", func() bool { return asked.Load() > 2 })
+	if waiting := r.buffer.Telemetry.Stats().Waiting; waiting != 3 {
+		t.Errorf("%d records wait, want all 3", waiting)
+	}
+	close(ready)
+	r.drained()
+	order, _ := r.consume(topics.Backfill(), 3)
+	if order[0] != 0xff<<56 || len(order) != 3 || r.lanes.Backfill.Stats().Failures != 1 {
+		t.Errorf("%x, %+v", order, r.lanes.Backfill.Stats())
+	}
 }
 
 func TestBirthsAreSplitAndKeyed(t *testing.T) {
-	b := newBench(t)
+	r := newRig(t, 0)
 	birth := record.Birth{Gateway: "gw", Table: "00000000000000ab", Version: 7}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	sign := func(logKey, value []byte) record.Seal { return record.SignBirth(key, logKey, value) }
 	for i := range record.SignalsPerBirth + 1 {
 		birth.Signals = append(birth.Signals, telemetry.Signal{ID: telemetry.SignalID(i + 1), Device: "d", Name: "n"})
 	}
-	if err := Births(t.Context(), client(t, b.cluster), "busbar.births", birth, quiet); err != nil {
+	if err := Births(t.Context(), Kafka(r.client(ClientOptions(nil)...), topics.Births()), birth, sign, quiet); err != nil {
 		t.Fatal(err)
 	}
-	c := client(t, b.cluster, kgo.ConsumeTopics("busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	c := r.client(kgo.ConsumeTopics(topics.Births()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	var keys []string
 	for len(keys) < 2 {
 		fetches := c.PollFetches(t.Context())
 		if err := fetches.Err(); err != nil {
 			t.Fatal(err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { keys = append(keys, string(r.Key)) })
+		fetches.EachRecord(func(k *kgo.Record) {
+			keys = append(keys, string(k.Key))
+			var headers []record.Header
+			for _, h := range k.Headers {
+				headers = append(headers, record.Header(h))
+			}
+			if seal, err := record.ParseSeal(headers); err != nil || !seal.VerifyBirth(key.Public().(ed25519.PublicKey), k.Key, k.Value) {
+				t.Errorf("birth %s isn't signed: %v", k.Key, err)
+			}
+		})
 	}
 	slices.Sort(keys)
 	if want := []string{"gw/00000000000000ab/7/0", "gw/00000000000000ab/7/1"}; !slices.Equal(keys, want) {

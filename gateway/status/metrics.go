@@ -1,6 +1,9 @@
 package status
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/busbar/busbar/telemetry"
@@ -21,15 +24,26 @@ var (
 	descWaiting    = describe("buffer_waiting_records", "Records on disk that the log hasn't acknowledged.", "stream")
 	descBytes      = describe("buffer_bytes", "Bytes of the stream's files on disk.", "stream")
 	descCommitted  = describe("committed_total", "Samples or events committed to disk in this epoch.", "stream")
-	descSent       = describe("sent_records_total", "Records that the log has acknowledged.", "stream")
-	descSentBytes  = describe("sent_bytes_total", "Bytes of the acknowledged records' payloads.", "stream")
-	descLinked     = describe("linked", "1 while the log acknowledges in time.", "stream")
+	descSent       = describe("sent_records_total", "Records that the log has acknowledged.", "lane")
+	descSentBytes  = describe("sent_bytes_total", "Bytes of the acknowledged records' payloads.", "lane")
+	descLink       = describe("link_state", "1 for the state that the way to the log is in, 0 for the others.", "lane", "state")
+	descLinkTime   = describe("link_seconds_total", "Time in each state since the start.", "lane", "state")
+	descLinkChange = describe("link_changes_total", "Changes of the state since the start.", "lane")
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
 	descClock      = describe("clock_state", "1 for the state that the clock is in.", "state")
 	descSteps      = describe("clock_steps_total", "Times that the wall clock was set since the start.")
 	descMaxError   = describe("clock_max_error_seconds", "The kernel's bound of the wall clock's error; absent while the kernel says that it isn't synchronised.")
 	descHolding    = describe("clock_holding", "1 while samples wait in the buffer for the time to be known.")
+	descLimit      = describe("buffer_limit_bytes", "What all files of the buffer together stay within.")
+	descUsed       = describe("buffer_used_bytes", "Bytes of the buffer's files by what they hold: telemetry, events, books, set_aside.", "what")
+	descReserve    = describe("buffer_reserve_bytes", "The part of the limit that is kept for events.")
+	descLeft       = describe("buffer_left_seconds", "How long the buffer lasts before telemetry is thinned, if nothing were acknowledged from now on; absent until it is known.")
+	descSegments   = describe("buffer_segments", "Telemetry files by how often they were thinned.", "generation")
+	descThinned    = describe("buffer_thinned_segments_total", "Files that were thinned since the start.")
+	descDropped    = describe("buffer_dropped_segments_total", "Files that were given up to make room since the start.")
+	descCommit     = describe("buffer_commit_seconds", "How long commits to disk took: the last one, and the longest since the start.", "which")
+	descFailing    = describe("buffer_failing_seconds", "For how long commits have failed; 0 while they succeed.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
 )
 
@@ -53,10 +67,38 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descWaiting, float64(s.Waiting), s.Name)
 		gauge(descBytes, float64(s.Bytes), s.Name)
 		counter(descCommitted, s.Committed, s.Name)
-		counter(descSent, s.Sent, s.Name)
-		counter(descSentBytes, s.SentBytes, s.Name)
-		gauge(descLinked, number(s.Linked), s.Name)
 	}
+	for _, l := range r.Lanes {
+		counter(descSent, l.Sent, l.Name)
+		counter(descSentBytes, l.SentBytes, l.Name)
+		counter(descLinkChange, l.Changes, l.Name)
+		for state, spent := range l.Spent {
+			gauge(descLink, number(state == l.State), l.Name, state)
+			out <- prometheus.MustNewConstMetric(descLinkTime, prometheus.CounterValue, spent.Seconds(), l.Name, state)
+		}
+	}
+	b := r.Buffer
+	gauge(descLimit, float64(b.Limit))
+	gauge(descReserve, float64(b.Reserve))
+	gauge(descUsed, float64(b.Telemetry), "telemetry")
+	gauge(descUsed, float64(b.Events), "events")
+	gauge(descUsed, float64(b.Books), "books")
+	gauge(descUsed, float64(b.SetAside), "set_aside")
+	if b.Left >= 0 {
+		gauge(descLeft, b.Left.Seconds())
+	}
+	for generation, n := range b.Generations {
+		gauge(descSegments, float64(n), strconv.Itoa(generation))
+	}
+	counter(descThinned, b.Thinned)
+	counter(descDropped, b.Dropped)
+	gauge(descCommit, b.LastCommit.Seconds(), "last")
+	gauge(descCommit, b.LongestCommit.Seconds(), "longest")
+	failing := 0.0
+	if !b.FailingSince.IsZero() {
+		failing = time.Since(b.FailingSince).Seconds()
+	}
+	gauge(descFailing, failing)
 	for _, d := range r.Devices {
 		counter(descPolls, d.Polls-d.Failed, d.ID, "answered")
 		counter(descPolls, d.Failed, d.ID, "failed")

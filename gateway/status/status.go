@@ -32,6 +32,8 @@ type Report struct {
 
 	Clock   Clock
 	Streams []Stream
+	Lanes   []Lane
+	Buffer  Buffer
 	Devices []Device
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
@@ -48,15 +50,41 @@ type Clock struct {
 }
 
 // Stream is one stream's way to the log.
+// Stream is what is kept of one stream.
 type Stream struct {
 	Name      string
 	Waiting   uint64 // records on disk that the log hasn't acknowledged
 	Bytes     int64  // on disk
 	Committed uint64 // sequence numbers in this epoch
+}
+
+// Lane is one way to the log: of events, of current telemetry, or of backfill.
+type Lane struct {
+	Name      string
 	Sent      uint64 // records acknowledged since the start
 	SentBytes uint64
-	Linked    bool
+	State     string // up, down or throttled
+	Since     time.Time
+	Cause     string                   // of the state, if it isn't up
+	Spent     map[string]time.Duration // in each state since the start
+	Changes   uint64                   // of the state
 }
+
+// Buffer is how full the buffer is, in bytes, and how its files are.
+type Buffer struct {
+	Limit, Reserve                     int64 // of all files together; of it for events
+	Telemetry, Events, Books, SetAside int64
+	// Left is how long it lasts before telemetry is thinned, if the log
+	// acknowledged nothing from now on; negative while that isn't known.
+	Left                      time.Duration
+	Generations               []int  // telemetry files by how often they were thinned
+	Thinned, Dropped          uint64 // files since the start
+	LastCommit, LongestCommit time.Duration
+	FailingSince              time.Time // zero while commits succeed
+}
+
+// Used is what all files together take.
+func (b Buffer) Used() int64 { return b.Telemetry + b.Events + b.Books + b.SetAside }
 
 // Device is what reading one device has come to.
 type Device struct {
@@ -104,6 +132,17 @@ var page = template.Must(template.New("status").Funcs(template.FuncMap{
 			return "never"
 		}
 		return time.Since(t).Round(time.Second).String() + " ago"
+	},
+	"left": func(d time.Duration) string {
+		switch {
+		case d < 0:
+			return "not known yet"
+		case d >= 365*24*time.Hour:
+			return "more than a year"
+		case d >= 48*time.Hour:
+			return fmt.Sprintf("%d days", d/(24*time.Hour))
+		}
+		return fmt.Sprintf("%.1f hours", d.Hours())
 	},
 	"mib": func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
 }).Parse(pageSource))

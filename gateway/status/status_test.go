@@ -34,7 +34,10 @@ func get(t *testing.T, r Report, path string) (int, string) {
 var report = Report{
 	Gateway: "north-gw1", Site: "north", Version: "v1", Started: time.Now(), Good: 10, Bad: 2, AlarmsRaised: 3, AlarmsEnd: 1,
 	Clock:   Clock{State: telemetry.ClockUnset, Now: time.UnixMicro(1_790_000_000_000_000), Steps: 3, MaxError: 250 * time.Millisecond, Holding: true},
-	Streams: []Stream{{Name: "telemetry", Waiting: 7, Bytes: 4096, Committed: 12, Sent: 4, SentBytes: 99, Linked: true}, {Name: "events"}},
+	Streams: []Stream{{Name: "telemetry", Waiting: 7, Bytes: 4096, Committed: 12}, {Name: "events"}},
+	Lanes: []Lane{{Name: "backfill", Sent: 4, SentBytes: 99, State: "down", Since: time.Now(), Cause: "no broker", Changes: 3,
+		Spent: map[string]time.Duration{"up": time.Minute, "down": 1500 * time.Millisecond, "throttled": 0}}},
+	Buffer:  Buffer{Limit: 1 << 30, Reserve: 64 << 20, Telemetry: 4096, Events: 100, SetAside: 7, Left: 90 * time.Minute, Generations: []int{5, 1, 0, 0}, Dropped: 2, LastCommit: 250 * time.Millisecond},
 	Devices: []Device{{ID: "meter-1", Polls: 9, Failed: 2, Missed: 1, LastAnswer: time.UnixMilli(1500)}, {ID: "<script>"}},
 }
 
@@ -60,13 +63,24 @@ func TestMetricsOfOneMoment(t *testing.T) {
 		`busbar_gateway_alarms_total{change="raised"} 3`,
 		`busbar_gateway_buffer_waiting_records{stream="telemetry"} 7`,
 		`busbar_gateway_buffer_bytes{stream="telemetry"} 4096`,
-		`busbar_gateway_linked{stream="telemetry"} 1`,
 		`busbar_gateway_clock_state{state="unset"} 1`,
 		`busbar_gateway_clock_state{state="synchronised"} 0`,
 		`busbar_gateway_clock_steps_total 3`,
 		`busbar_gateway_clock_max_error_seconds 0.25`,
 		`busbar_gateway_clock_holding 1`,
-		`busbar_gateway_linked{stream="events"} 0`,
+		`busbar_gateway_sent_records_total{lane="backfill"} 4`,
+		`busbar_gateway_sent_bytes_total{lane="backfill"} 99`,
+		`busbar_gateway_link_state{lane="backfill",state="down"} 1`,
+		`busbar_gateway_link_state{lane="backfill",state="up"} 0`,
+		`busbar_gateway_link_seconds_total{lane="backfill",state="down"} 1.5`,
+		`busbar_gateway_link_changes_total{lane="backfill"} 3`,
+		`busbar_gateway_buffer_limit_bytes 1.073741824e+09`,
+		`busbar_gateway_buffer_used_bytes{what="set_aside"} 7`,
+		`busbar_gateway_buffer_left_seconds 5400`,
+		`busbar_gateway_buffer_segments{generation="1"} 1`,
+		`busbar_gateway_buffer_dropped_segments_total 2`,
+		`busbar_gateway_buffer_commit_seconds{which="last"} 0.25`,
+		`busbar_gateway_buffer_failing_seconds 0`,
 		`busbar_gateway_device_polls_total{device="meter-1",result="answered"} 7`,
 		`busbar_gateway_device_polls_total{device="meter-1",result="failed"} 2`,
 		`busbar_gateway_device_last_answer_timestamp_seconds{device="meter-1"} 1.5`,
@@ -77,6 +91,16 @@ func TestMetricsOfOneMoment(t *testing.T) {
 	}
 	if strings.Contains(body, `last_answer_timestamp_seconds{device="<script>"}`) {
 		t.Error("a device that never answered has a time of its last answer")
+	}
+}
+
+func TestPageSaysHowLongTheBufferLasts(t *testing.T) {
+	for left, want := range map[time.Duration]string{-1: "not known yet", 90 * time.Minute: "1.5 hours", 72 * time.Hour: "3 days", 9000 * time.Hour: "more than a year"} {
+		r := report
+		r.Buffer.Left = left
+		if _, page := get(t, r, "/"); !strings.Contains(page, "Lasts without the log: "+want) {
+			t.Errorf("%v isn't shown as %s", left, want)
+		}
 	}
 }
 

@@ -36,9 +36,10 @@ func ParseEpoch(s string) (Epoch, error) {
 
 // Formats of a payload.
 const (
-	FormatBlock = "block/1" // telemetry.Encoder
-	FormatEvent = "event/1" // one telemetry.Event as JSON
-	FormatBirth = "birth/1" // one Birth as JSON
+	FormatBlock   = "block/1"         // telemetry.Encoder
+	FormatThinned = "block/1+thinned" // the same, with fewer samples than the record has sequence numbers
+	FormatEvent   = "event/1"         // one telemetry.Event as JSON
+	FormatBirth   = "birth/1"         // one Birth as JSON
 )
 
 // Identity names a record uniquely: the sequence numbers First to Last of one
@@ -63,14 +64,16 @@ type Record struct {
 	Identity
 	Format  string
 	Payload []byte
+	Seal
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Checksum is the CRC-32C of identity, format and payload. Two records of one
-// identity that differ in it are a conflict.
-func (r Record) Checksum() uint32 {
-	head := r.appendHead(nil)
+// Checksum is the CRC-32C of identity, format and payload, whoever signed them.
+// Two records of one identity that differ in it are a conflict.
+func (r Record) Checksum() uint32 { return r.checksum(r.appendIdentity([]byte{unsignedVersion})) }
+
+func (r Record) checksum(head []byte) uint32 {
 	return crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, r.Payload)
 }
 
@@ -82,18 +85,19 @@ type Header struct {
 
 // Headers are the record's headers in the log; ParseHeaders reads them back.
 func (r Record) Headers() []Header {
-	return []Header{
+	return append([]Header{
 		{"gateway", []byte(r.Gateway)},
 		{"epoch", []byte(r.Epoch.String())},
 		{"stream", []byte(r.Stream)},
 		{"seq_first", strconv.AppendUint(nil, r.First, 10)},
 		{"seq_last", strconv.AppendUint(nil, r.Last, 10)},
 		{"format", []byte(r.Format)},
-	}
+	}, r.Seal.Headers()...)
 }
 
 // ParseHeaders makes the record whose headers and payload these are. Headers it
-// doesn't know are ignored; a missing or malformed one is an error.
+// doesn't know are ignored; a missing or malformed one is an error. With an
+// ErrSeal comes the record that would have been signed.
 func ParseHeaders(headers []Header, payload []byte) (Record, error) {
 	r := Record{Payload: payload}
 	seen := map[string]bool{}
@@ -126,13 +130,20 @@ func ParseHeaders(headers []Header, payload []byte) (Record, error) {
 			return Record{}, fmt.Errorf("header %s is missing", key)
 		}
 	}
-	return r, r.check()
+	if err := r.check(); err != nil {
+		return Record{}, err
+	}
+	var err error
+	r.Seal, err = ParseSeal(headers)
+	return r, err
 }
 
 func (r Record) check() error {
 	switch {
 	case r.Gateway == "":
 		return errors.New("the record names no gateway")
+	case len(r.Gateway) > maxString || len(r.Format) > maxString:
+		return fmt.Errorf("gateway or format longer than %d bytes", maxString)
 	case r.Stream != Events && r.Stream != Telemetry:
 		return fmt.Errorf("unknown stream %q", r.Stream)
 	case r.First > r.Last || r.Last-r.First >= MaxCount:
@@ -144,12 +155,17 @@ func (r Record) check() error {
 // MaxCount bounds the sequence numbers of one record.
 const MaxCount = 1 << 24
 
-// The form on disk: version, identity, format, CRC-32C, payload. Integers are
-// big-endian, strings have a one-byte length.
-const diskVersion = 1
+// The form on disk: version, identity, format, seal, CRC-32C, payload. Integers
+// are big-endian, strings have a one-byte length. The version before had no seal.
+const (
+	unsignedVersion = 1
+	diskVersion     = 2
+)
 
-func (r Record) appendHead(dst []byte) []byte {
-	dst = append(dst, diskVersion)
+// maxString is the longest string in it.
+const maxString = 255
+
+func (r Record) appendIdentity(dst []byte) []byte {
 	dst = appendString(dst, r.Gateway)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Epoch))
 	dst = appendString(dst, string(r.Stream))
@@ -164,20 +180,28 @@ func appendString(dst []byte, s string) []byte {
 
 // AppendBinary appends the record's form on disk.
 func (r Record) AppendBinary(dst []byte) ([]byte, error) {
-	if len(r.Gateway) > 255 || len(r.Format) > 255 {
-		return dst, fmt.Errorf("record %s: gateway or format longer than 255 bytes", r.Identity)
+	if len(r.Gateway) > maxString || len(r.Format) > maxString {
+		return dst, fmt.Errorf("record %s: gateway or format longer than %d bytes", r.Identity, maxString)
 	}
-	dst = r.appendHead(dst)
-	dst = binary.BigEndian.AppendUint32(dst, r.Checksum())
+	begin := len(dst)
+	dst = r.appendIdentity(append(dst, diskVersion))
+	if r.Signed() {
+		dst = append(dst, byte(len(r.KeyID)+len(r.Signature)))
+		dst = append(append(dst, r.KeyID[:]...), r.Signature[:]...)
+	} else {
+		dst = append(dst, 0)
+	}
+	dst = binary.BigEndian.AppendUint32(dst, r.checksum(dst[begin:]))
 	return append(dst, r.Payload...), nil
 }
 
-// UnmarshalBinary reads what AppendBinary wrote and checks its CRC. The payload
-// aliases src.
+// UnmarshalBinary reads what AppendBinary wrote, or the version before, and
+// checks its CRC. The payload aliases src.
 func (r *Record) UnmarshalBinary(src []byte) error {
 	d := decoder{rest: src}
-	if v := d.byte(); !d.short && v != diskVersion {
-		return fmt.Errorf("record: version %d, this program reads %d", v, diskVersion)
+	version := d.byte()
+	if !d.short && version != unsignedVersion && version != diskVersion {
+		return fmt.Errorf("record: version %d, this program reads up to %d", version, diskVersion)
 	}
 	var rec Record
 	rec.Gateway = d.string()
@@ -185,6 +209,12 @@ func (r *Record) UnmarshalBinary(src []byte) error {
 	rec.Stream = Stream(d.string())
 	rec.First, rec.Last = d.uint64(), d.uint64()
 	rec.Format = d.string()
+	if version == diskVersion {
+		if err := rec.readSeal(&d); err != nil {
+			return fmt.Errorf("record: %w", err)
+		}
+	}
+	head := src[:len(src)-len(d.rest)]
 	sum := d.uint32()
 	if d.short {
 		return fmt.Errorf("record: cut short at %d bytes", len(src))
@@ -193,10 +223,26 @@ func (r *Record) UnmarshalBinary(src []byte) error {
 	if err := rec.check(); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	if got := rec.Checksum(); got != sum {
+	if got := rec.checksum(head); got != sum {
 		return fmt.Errorf("record %s: CRC is %08x, %08x was stored", rec.Identity, got, sum)
 	}
 	*r = rec
+	return nil
+}
+
+func (r *Record) readSeal(d *decoder) error {
+	n := int(d.byte())
+	if n == 0 {
+		return nil
+	}
+	if n != len(r.KeyID)+len(r.Signature) {
+		return fmt.Errorf("%w of %d bytes", ErrSeal, n)
+	}
+	copy(r.KeyID[:], d.take(len(r.KeyID)))
+	copy(r.Signature[:], d.take(len(r.Signature)))
+	if !d.short && !r.Signed() {
+		return fmt.Errorf("%w: it names no key", ErrSeal)
+	}
 	return nil
 }
 

@@ -2,7 +2,10 @@ package record
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,13 +30,27 @@ func anyRecord(t *rapid.T) Record {
 	}
 }
 
+// anyKey draws a key pair.
+func anyKey(t *rapid.T, label string) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(rapid.SliceOfN(rapid.Byte(), ed25519.SeedSize, ed25519.SeedSize).Draw(t, label))
+}
+
+// anySigned draws a record that may be signed.
+func anySigned(t *rapid.T) Record {
+	r := anyRecord(t)
+	if rapid.Bool().Draw(t, "signed") {
+		r.Sign(anyKey(t, "key"))
+	}
+	return r
+}
+
 func same(a, b Record) bool {
-	return a.Identity == b.Identity && a.Format == b.Format && bytes.Equal(a.Payload, b.Payload)
+	return a.Identity == b.Identity && a.Format == b.Format && bytes.Equal(a.Payload, b.Payload) && reflect.DeepEqual(a.Seal, b.Seal)
 }
 
 func TestDiskFormRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := anyRecord(t)
+		want := anySigned(t)
 		disk, err := want.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +74,7 @@ func TestDiskFormRoundTrip(t *testing.T) {
 
 func TestHeadersRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := anyRecord(t)
+		want := anySigned(t)
 		headers := append(want.Headers(), Header{Key: "traceparent", Value: []byte("00-x")})
 		got, err := ParseHeaders(headers, want.Payload)
 		if err != nil || !same(got, want) {
@@ -65,7 +82,7 @@ func TestHeadersRoundTrip(t *testing.T) {
 		}
 		missing := rapid.IntRange(0, len(want.Headers())-1).Draw(t, "missing")
 		_, err = ParseHeaders(append(headers[:missing:missing], headers[missing+1:]...), nil)
-		if err == nil || !strings.Contains(err.Error(), headers[missing].Key) {
+		if err == nil || !strings.Contains(err.Error(), headers[missing].Key) || errors.Is(err, ErrSeal) != (missing >= 6) {
 			t.Fatalf("without header %s: %v", headers[missing].Key, err)
 		}
 	})
@@ -73,12 +90,22 @@ func TestHeadersRoundTrip(t *testing.T) {
 
 func TestHeadersAreRefused(t *testing.T) {
 	good := Record{Identity: Identity{Gateway: "gw", Epoch: 1, Stream: Telemetry, First: 5, Last: 9}, Format: FormatBlock}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	good.Sign(key)
+	good.Introductions = []Introduction{Introduce(key, "gw", public(key))}
+	if _, err := ParseHeaders(good.Headers(), nil); err != nil {
+		t.Fatal(err)
+	}
 	for key, values := range map[string][]string{
-		"gateway":   {""},
-		"epoch":     {"", "1", "000000000000000g", "00000000000000001"},
-		"stream":    {"", "backfill"},
-		"seq_first": {"", "-1", "10", "18446744073709551616"},
-		"seq_last":  {"", "4", "x", "16777221"},
+		"gateway":       {"", strings.Repeat("x", 256)},
+		"epoch":         {"", "1", "000000000000000g", "00000000000000001"},
+		"stream":        {"", "backfill"},
+		"seq_first":     {"", "-1", "10", "18446744073709551616"},
+		"seq_last":      {"", "4", "x", "16777221"},
+		"format":        {strings.Repeat("x", 256)},
+		"key_id":        {"", "0000000000000000", "00000000000000AB", "00000000000000001", "00000000000000g1"},
+		"signature":     {"", strings.Repeat("x", 63), strings.Repeat("x", 65)},
+		"introduced_by": {"", strings.Repeat("x", 103), strings.Repeat("x", 105), strings.Repeat("x", 17*104)},
 	} {
 		for _, value := range values {
 			headers := good.Headers()
@@ -136,16 +163,29 @@ func TestSplitBirthKeepsEverySignalOnce(t *testing.T) {
 
 func FuzzUnmarshal(f *testing.F) {
 	r := Record{Identity: Identity{Gateway: "gw", Epoch: 1, Stream: Telemetry, Last: 9}, Format: FormatBlock, Payload: []byte("payload")}
-	disk, err := r.AppendBinary(nil)
-	if err != nil {
-		f.Fatal(err)
+	for _, sign := range []bool{false, true} {
+		if sign {
+			r.Sign(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+		}
+		disk, err := r.AppendBinary(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(disk)
+		f.Add(disk[:20])
+		f.Add(disk[:len(disk)-len("payload")-10])
 	}
-	f.Add(disk)
-	f.Add(disk[:20])
+	f.Add(unsignedForm)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, src []byte) {
 		var r Record
 		if r.UnmarshalBinary(src) != nil {
+			return
+		}
+		if src[0] == unsignedVersion {
+			if r.Signed() || r.Checksum() != binary.BigEndian.Uint32(src[len(src)-len(r.Payload)-4:]) {
+				t.Errorf("read %+v from the form without signatures %x", r, src)
+			}
 			return
 		}
 		again, err := r.AppendBinary(nil)
@@ -156,15 +196,23 @@ func FuzzUnmarshal(f *testing.F) {
 }
 
 func FuzzParseHeaders(f *testing.F) {
-	f.Add("gw", "0000000000000001", "events", "0", "0", "event/1")
-	f.Add("", "x", "", "-1", "18446744073709551615", "")
-	f.Fuzz(func(t *testing.T, gateway, epoch, stream, first, last, format string) {
-		r, err := ParseHeaders([]Header{
+	f.Add("gw", "0000000000000001", "events", "0", "0", "event/1", "00000000000000ab", make([]byte, 64), make([]byte, 104))
+	f.Add("", "x", "", "-1", "18446744073709551615", "", "", []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, gateway, epoch, stream, first, last, format, keyID string, signature, introductions []byte) {
+		headers := []Header{
 			{"gateway", []byte(gateway)}, {"epoch", []byte(epoch)}, {"stream", []byte(stream)},
 			{"seq_first", []byte(first)}, {"seq_last", []byte(last)}, {"format", []byte(format)},
-		}, nil)
-		if err == nil && (r.Count() == 0 || r.Count() > MaxCount || r.Gateway == "") {
+			{"key_id", []byte(keyID)}, {"signature", signature}, {"introduced_by", introductions},
+		}
+		r, err := ParseHeaders(headers, nil)
+		if err != nil {
+			return
+		}
+		if r.Count() == 0 || r.Count() > MaxCount || r.Gateway == "" || !r.Signed() {
 			t.Errorf("accepted %+v", r)
+		}
+		if again, err := ParseHeaders(r.Headers(), nil); err != nil || !same(again, r) {
+			t.Errorf("%+v was read again as %+v: %v", r, again, err)
 		}
 	})
 }

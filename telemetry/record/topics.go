@@ -17,10 +17,18 @@ func (t Topics) Events() string    { return t.prefix + ".events" }    // keyed b
 func (t Topics) Births() string    { return t.prefix + ".births" }    // compacted; keyed by Birth.Key
 func (t Topics) Commands() string  { return t.prefix + ".commands" }  // keyed by gateway
 
-// Of is the topic that carries a stream.
-func (t Topics) Of(s Stream) string {
-	if s == Events {
+// Lane is the topic of a gateway's lane: events, telemetry, backfill or births;
+// "" if there is no such lane.
+func (t Topics) Lane(lane string) string {
+	switch lane {
+	case "events":
 		return t.Events()
+	case "telemetry":
+		return t.Telemetry()
+	case "backfill":
+		return t.Backfill()
+	case "births":
+		return t.Births()
 	}
-	return t.Telemetry()
+	return ""
 }

@@ -1,6 +1,6 @@
 import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
-import type { Alarm, AlarmDetail, Gateway, Sample, Series } from "./model";
+import type { Alarm, AlarmDetail, Completeness, Gateway, Outage, Sample, Series } from "./model";
 
 const timeoutMs = 10_000;
 
@@ -8,6 +8,8 @@ const timeoutMs = 10_000;
 // clock that is a little ahead.
 const longestUs = 86_400_000_000;
 const aheadUs = 60_000_000;
+
+export const quarterUs = 900_000_000;
 
 /** An answer that isn't a success; message is what the server says about it. */
 export class Refusal extends Error {
@@ -66,5 +68,14 @@ export const api = {
     const from = Math.floor(Math.min(Math.max(fromUs, to - longestUs), to));
     return call<{ series: Series; samples: Sample[] | null }>(`/series/${id}/samples?from_us=${from}&to_us=${to}`);
   },
+  /** A local day YYYY-MM-DD; an empty gateway stands for all. */
+  day: (day: string, gateway: string) => {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    return call<Completeness>(`/completeness?${new URLSearchParams({ day, time_zone: zone, gateway })}`);
+  },
+  quarter: (gateway: string, device: string, fromUs: number) =>
+    call<Completeness>(`/completeness?${new URLSearchParams({ gateway, device, from_us: `${fromUs}`, to_us: `${fromUs + quarterUs}` })}`),
+  outages: (gateway: string, fromUs: number, toUs: number) =>
+    call<{ outages: Outage[] | null }>(`/gateways/${encodeURIComponent(gateway)}/links?from_us=${fromUs}&to_us=${toUs}`),
   gateways: () => call<{ gateways: Gateway[] | null }>("/gateways"),
 };

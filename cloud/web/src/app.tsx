@@ -7,6 +7,7 @@ import * as series from "./data/series";
 import { t } from "./messages";
 import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
+import { CompletenessPage } from "./pages/CompletenessPage";
 import { SignalsPage } from "./pages/SignalsPage";
 import { AckDialog } from "./parts/AckDialog";
 import { Footer } from "./parts/Footer";
@@ -15,7 +16,13 @@ import { place, route } from "./router";
 import { follow } from "./stream";
 
 function pageName(): string {
-  return t(place.value.pathname === "/signals" ? "nav.signals" : "nav.alarms");
+  switch (place.value.pathname) {
+    case "/signals":
+      return t("nav.signals");
+    case "/completeness":
+      return t("nav.completeness");
+  }
+  return t("nav.alarms");
 }
 
 function Page() {
@@ -29,6 +36,8 @@ function Page() {
       return <AlarmsPage />;
     case "/signals":
       return <SignalsPage />;
+    case "/completeness":
+      return <CompletenessPage />;
   }
   return <h1 tabIndex={-1}>{t("page.missing")}</h1>;
 }

@@ -40,6 +40,33 @@ export function timeText(us: number, nowUs: number): string {
   return `${(at.getFullYear() === today.getFullYear() ? day : year).format(at)} ${clock.format(at)}`;
 }
 
+const minutes = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const zoned = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const wholeDay = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+
+/** Hours and minutes, and with zone what the clocks are set to: on the day on which they change it tells two equal times apart. */
+export function minuteText(us: number, zone = false): string {
+  return (zone ? zoned : minutes).format(us / 1000);
+}
+
+/** The local day of a moment, YYYY-MM-DD. */
+export function dayOf(us: number): string {
+  const at = new Date(us / 1000);
+  const two = (n: number) => String(n).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+}
+
+/** The day some days later. */
+export function dayAfter(day: string, days: number): string {
+  const at = new Date(`${day}T00:00:00Z`);
+  at.setUTCDate(at.getUTCDate() + days);
+  return at.toISOString().slice(0, 10);
+}
+
+export function dayText(day: string): string {
+  return wholeDay.format(new Date(`${day}T00:00:00Z`));
+}
+
 export function utcText(us: number): string {
   return new Date(us / 1000).toISOString().replace("T", " ").replace("Z", " UTC");
 }

@@ -88,6 +88,46 @@ export interface Gateway {
   epochs: Epoch[] | null;
 }
 
+/** What became of the samples that were expected; see the API's description. */
+export interface Tally {
+  expected: number;
+  received: number;
+  suppressed: number;
+  not_acquired: number;
+  lost: number;
+  on_the_way: number;
+  stored: number;
+  late: number;
+  reasons: { reason: string; count: number }[] | null;
+  states: Partial<Record<QuarterState, number>>;
+  quarters: string;
+}
+
+export interface DeviceTally extends Tally {
+  gateway: string;
+  device: string;
+}
+
+export interface Completeness {
+  from_us: number;
+  to_us: number;
+  quarter_hours: number;
+  complete: boolean;
+  summary: Tally;
+  devices: DeviceTally[] | null;
+}
+
+export type QuarterState = "complete" | "late" | "incomplete" | "open" | "unknown" | "inconsistent" | "not-configured";
+
+/** A time in which the way of a gateway's stream to the log was down or throttled. */
+export interface Outage {
+  stream: "events" | "telemetry" | "backfill";
+  state: "down" | "throttled";
+  from_us: number;
+  to_us: number | null;
+  cause: string;
+}
+
 /** The alarm states of ISA-18.2 that the console tells apart. */
 export type State = "unacknowledged" | "acknowledged" | "returned" | "normal";
 

@@ -62,6 +62,10 @@ func Run(ctx context.Context, o Options) (summary Summary, err error) {
 		return Summary{}, err
 	}
 
+	if err := enrol(ctx, dir, o.Programs); err != nil {
+		return Summary{}, err
+	}
+
 	s := newStory(o, setup)
 	s.say("two feeders, six meters, one gateway, an embedded single-node log, and the cloud")
 	running, err := s.start()

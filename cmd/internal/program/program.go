@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"os/user"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -56,7 +57,7 @@ func Main(info Info, commands any, bindings ...any) {
 	parser, err := kong.New(commands,
 		kong.Name(info.Name),
 		kong.Description(info.Description),
-		kong.Vars{"version": info.Version},
+		kong.Vars{"version": info.Version, "user": userName()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(info),
@@ -78,6 +79,14 @@ func Main(info Info, commands any, bindings ...any) {
 		err = errors.New("interrupted")
 	}
 	os.Exit(Report(info, err))
+}
+
+// userName is who runs the program, "" if the system doesn't say.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
 }
 
 // UntilStopped is err, or nil if ctx has ended and err says no more than that: a

@@ -23,6 +23,9 @@ export function Header() {
           <a href="/signals" aria-current={at === "/signals" ? "page" : undefined}>
             {t("nav.signals")}
           </a>
+          <a href="/completeness" aria-current={at === "/completeness" ? "page" : undefined}>
+            {t("nav.completeness")}
+          </a>
         </nav>
         <Counts />
         <Connection />

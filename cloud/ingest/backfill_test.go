@@ -1,0 +1,132 @@
+package ingest
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Which topic a record took says nothing about its identity, and neither topic
+// has to come first.
+func TestBothTopicsStoreEachSampleOnce(t *testing.T) {
+	for name, first := range map[string]func(*kgo.Record) *kgo.Record{
+		"current first":  func(r *kgo.Record) *kgo.Record { return r },
+		"backfill first": backfilled,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.send(birthRecord(t, "gw", signals(7)...))
+			for i := range uint64(20) {
+				w.send(first(blockRecord(t, "gw", 1, i*50, i*50+49, 7)))
+			}
+			r, stop := w.start(w.config())
+			w.await("one topic", func() bool { return r.Stats().Samples == 1000 })
+			stop()
+			for i := range uint64(20) {
+				again := blockRecord(t, "gw", 1, i*50, i*50+49, 7)
+				if first(blockRecord(t, "gw", 1, 0, 0, 1)).Topic == again.Topic {
+					backfilled(again)
+				}
+				w.send(again)
+			}
+			r, _ = w.start(w.config())
+			w.await("the other topic", func() bool { return r.Stats().Duplicates == 20 })
+			w.exactlyOnce("gw", 1000)
+			if c := w.completeness("gw"); c.Received != 1000 || c.Conflicts != 0 {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
+
+// What waited at the gateway comes after what is newer: it is stored in the order
+// of its times, and the current value stays, also if the gateway's clock is ahead.
+func TestBackfillComesInOrderAndLeavesTheCurrentValue(t *testing.T) {
+	for name, offset := range map[string]time.Duration{"clock right": -time.Hour, "clock ahead": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.send(birthRecord(t, "gw", signals(1)...))
+			start := telemetry.MicrosOf(time.Now().Add(offset))
+			send := func(as func(*kgo.Record) *kgo.Record, first, last uint64) {
+				var samples []telemetry.Sample
+				for seq := first; seq <= last; seq++ {
+					samples = append(samples, telemetry.Sample{Time: start + telemetry.Micros(seq)*1_000_000, Value: telemetry.FloatValue(float64(seq))})
+				}
+				w.send(as(logRecord(record.Record{Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, First: first, Last: last},
+					Format: record.FormatBlock, Payload: block(t, samples)})))
+			}
+			r, _ := w.start(w.config())
+			send(func(r *kgo.Record) *kgo.Record { return r }, 500, 599)
+			w.await("the current values", func() bool { return r.Stats().Samples == 100 })
+			for first := uint64(0); first < 500; first += 100 {
+				send(backfilled, first, first+99)
+			}
+			w.await("the backfill", func() bool { return r.Stats().Samples == 600 })
+			list, err := w.store.Series(t.Context())
+			if err != nil || len(list) != 1 || list[0].Latest == nil {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			if v, _ := list[0].Latest.Value.Float(); v != 599 {
+				t.Errorf("the latest value is %v, want that of sample 599", v)
+			}
+			_, samples, err := w.store.Samples(t.Context(), list[0].ID, 0, math.MaxInt64)
+			if err != nil || len(samples) != 600 ||
+				!slices.IsSortedFunc(samples, func(a, b telemetry.Sample) int { return cmp.Compare(a.Time, b.Time) }) {
+				t.Errorf("%d samples, not in the order of their times, %v", len(samples), err)
+			}
+		})
+	}
+}
+
+func TestCurrentTelemetryPassesTheBacklog(t *testing.T) {
+	w := newWorld(t)
+	w.send(birthRecord(t, "gw", signals(7)...), birthRecord(t, "other", signals(7)...))
+	const blocks, perBlock = 4000, 50
+	var backlog []*kgo.Record
+	for i := range uint64(blocks) {
+		backlog = append(backlog, backfilled(blockRecord(t, "gw", 1, i*perBlock, i*perBlock+perBlock-1, 7)))
+	}
+	w.send(backlog...)
+	r, _ := w.start(w.config())
+	w.await("the backlog", func() bool { return r.Stats().Samples > 0 })
+	w.send(blockRecord(t, "other", 1, 0, 9, 7))
+	w.await("the current telemetry", func() bool { return len(w.stored("other")) == 10 })
+	if st := r.Stats(); st.Samples > blocks*perBlock/2 || st.Backlog == 0 {
+		t.Errorf("the current telemetry waited for %d samples of the backlog's %d, of which %d records were left", st.Samples, blocks*perBlock, st.Backlog)
+	}
+	w.await("all", w.caughtUp)
+	w.exactlyOnce("gw", blocks*perBlock)
+}
+
+// A thinned record has the numbers of all that it replaces, and fewer samples.
+func TestThinnedRecords(t *testing.T) {
+	thinned := func(first, last uint64, samples int) *kgo.Record {
+		var kept []telemetry.Sample
+		for i := range uint64(samples) {
+			kept = append(kept, sampleOf(first+i, 7))
+		}
+		return backfilled(logRecord(record.Record{Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, First: first, Last: last},
+			Format: record.FormatThinned, Payload: block(t, kept)}))
+	}
+	w := newWorld(t)
+	w.send(birthRecord(t, "gw", signals(7)...), blockRecord(t, "gw", 1, 0, 9, 7), blockRecord(t, "gw", 1, 10, 19, 7))
+	r, _ := w.start(w.config())
+	w.await("whole records", func() bool { return r.Stats().Samples == 20 })
+	w.send(thinned(20, 99, 8))
+	w.await("a thinned record", func() bool { return r.Stats().Samples == 28 })
+	w.send(thinned(0, 19, 3)) // had arrived whole before the gateway was killed
+	w.await("what came too late", func() bool { return r.Stats().Duplicates == 1 })
+	w.send(thinned(90, 109, 3))
+	w.await("what contradicts", func() bool { return r.Stats().Quarantined[store.IdentityConflict] == 1 })
+	w.exactlyOnce("gw", 28)
+	if c := w.completeness("gw"); c.Received != 100 {
+		t.Errorf("%+v", c)
+	}
+}

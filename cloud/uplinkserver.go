@@ -1,0 +1,88 @@
+package cloud
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/uplink"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// uplinkServer is the HTTPS server that gateways send to.
+type uplinkServer struct {
+	*uplink.Uplink
+	listener net.Listener
+	producer *kgo.Client
+	log      *slog.Logger
+}
+
+// openUplink listens, with the certificate that the configuration names.
+func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, error) {
+	cert, key := config.Cert.In(c.options.Dir), config.Key.In(c.options.Dir)
+	load := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("cloud: uplink: load the certificate: %w", err)
+		}
+		return &pair, nil
+	}
+	if _, err := load(nil); err != nil {
+		return nil, err
+	}
+	producer, err := kgo.NewClient(append(c.kafka[:len(c.kafka):len(c.kafka)],
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()), // blocks are dense already
+		kgo.ProducerBatchMaxBytes(1<<20),
+		kgo.ProducerLinger(0),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
+	if err != nil {
+		return nil, fmt.Errorf("cloud: uplink: Kafka client: %w", err)
+	}
+	listener, err := net.Listen("tcp", config.Listen)
+	if err != nil {
+		producer.Close()
+		return nil, fmt.Errorf("cloud: uplink: %w", err)
+	}
+	return &uplinkServer{
+		Uplink: uplink.New(uplink.Options{
+			Producer: producer, Topics: names, Keys: uplink.NewRegistry(c.store, names), MaxRate: int(config.MaxRate), Log: c.log,
+		}),
+		listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"h2", "http/1.1"}}),
+		producer: producer, log: c.log,
+	}, nil
+}
+
+// serve answers gateways until ctx ends. What is under way then is finished.
+func (u *uplinkServer) serve(ctx context.Context) error {
+	server := http.Server{
+		Handler: u, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ReadTimeout: 5 * time.Minute, // the largest request at 64 kbit/s
+		ErrorLog:    slog.NewLogLogger(u.log.Handler(), slog.LevelDebug),
+	}
+	ended := context.AfterFunc(ctx, func() {
+		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer stop()
+		if server.Shutdown(ending) != nil {
+			server.Close()
+		}
+	})
+	defer ended()
+	u.log.Info("uplink for gateways", "listen", u.listener.Addr().String())
+	if err := server.Serve(u.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("cloud: uplink: %w", err)
+	}
+	return nil
+}
+
+func (u *uplinkServer) close() {
+	u.listener.Close()
+	u.producer.Close()
+}

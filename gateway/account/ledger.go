@@ -1,0 +1,348 @@
+// Package account counts what becomes of the samples that a gateway is to read,
+// device by device and quarter-hour by quarter-hour, for the completeness
+// ledger. It has no clock and does no I/O: its state is meant to be committed
+// with the samples that it has counted, so that no count outlives them or is
+// lost before them.
+package account
+
+import (
+	"slices"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Device is what the configuration asks of a device.
+type Device struct {
+	ID string
+	// Every is the time between two slots of its schedule. 0: nothing is ever due
+	// of it, it sends by itself, and what comes is what was scheduled.
+	Every   time.Duration
+	Signals []telemetry.SignalID // what is read in one slot
+	Own     []telemetry.SignalID // what the gateway adds: delivered, but never scheduled
+}
+
+// Slot is a slot of a device's schedule that was used, and those before it that
+// were not.
+type Slot struct {
+	Device int              // index into Options.Devices
+	Due    telemetry.Micros // of the slot that was used
+	// Missed slots came directly before it, Spared ones before these: see
+	// adapters.Batch.
+	Missed, Spared uint32
+	SparedFor      telemetry.Reason
+	Suppressed     uint32 // samples that a deadband left out
+	SinceBoot      bool   // Due counts from the boot: the time isn't known
+}
+
+// Options are what New needs.
+type Options struct {
+	Epoch   record.Epoch // of this process
+	Devices []Device
+	Quarter telemetry.Micros // length of an interval; 0 means telemetry.Quarter
+	Settle  telemetry.Micros // see Ledger.Due; 0 means 15 s
+}
+
+// Ledger holds the counts of the quarter-hours that are still told of. It isn't
+// safe for concurrent use.
+//
+// A sample counts in the quarter-hour of its time, a slot that wasn't used in
+// that of its due time. Scheduled is their sum: so many values as were read or
+// should have been. A slot that is due before the end of a quarter-hour and
+// answered after it counts in the next, so that a whole quarter-hour may have one
+// slot more or less than it is long.
+type Ledger struct {
+	epoch   record.Epoch
+	devices []Device
+	quarter telemetry.Micros
+	settle  telemetry.Micros
+
+	names     []string
+	owners    []owner            // by signal id
+	last      []telemetry.Micros // a device's slot that was accounted for last; 0: none
+	before    []telemetry.Micros // the same of earlier processes, until CountDown
+	intervals []*interval        // of this epoch, in the order in which they were opened
+	earlier   []section          // of earlier epochs, until they are told
+	closed    []span             // of this epoch, told and forgotten
+	unplaced  unplaced
+
+	alive   telemetry.Micros // when the process before was last known to run
+	changes uint64
+	counted uint64 // samples that were to be committed
+	leftOut uint64
+
+	maxIntervals int
+}
+
+// owner is the device that a signal belongs to.
+type owner struct {
+	device int32 // −1: none
+	own    bool  // added by the gateway
+}
+
+// span is a time from an instant until another.
+type span struct{ from, to telemetry.Micros }
+
+const (
+	// mostIntervals bounds the quarter-hours that are counted at a time, and
+	// mostCounts their devices together, but fewestIntervals there can be. One or
+	// two are normal. Clocks that are hours off need more, and a disk that takes
+	// nothing for a day, when nothing can be told.
+	mostIntervals, mostCounts, fewestIntervals = 96, 50_000, 12
+	// maxQuiet bounds those of them that are told and kept in case more comes.
+	maxQuiet = 3
+	// maxClosed bounds the memory of those that can't be reopened.
+	maxClosed = 32
+	// maxAhead bounds how far in the future a sample can be.
+	maxAhead = telemetry.Micros(24 * 3600 * 1_000_000)
+	// maxDown bounds the time for which the polls of a stopped gateway are counted.
+	maxDown = telemetry.Micros(31 * 24 * 3600 * 1_000_000)
+	// earliest is before any sample: 2020-01-01. What is older comes from a clock
+	// that nothing had set.
+	earliest = telemetry.Micros(1_577_836_800_000_000)
+
+	defaultSettle = telemetry.Micros(15 * 1_000_000)
+)
+
+// New makes an empty ledger.
+func New(o Options) *Ledger {
+	l := &Ledger{
+		epoch: o.Epoch, devices: o.Devices, quarter: o.Quarter, settle: o.Settle,
+		last: make([]telemetry.Micros, len(o.Devices)), before: make([]telemetry.Micros, len(o.Devices)),
+	}
+	l.maxIntervals = min(mostIntervals, max(fewestIntervals, mostCounts/max(1, len(l.devices))))
+	if l.quarter == 0 {
+		l.quarter = telemetry.Quarter
+	}
+	if l.settle == 0 {
+		l.settle = defaultSettle
+	}
+	for i, d := range o.Devices {
+		l.names = append(l.names, d.ID)
+		for _, s := range d.Signals {
+			l.own(s, owner{device: int32(i)})
+		}
+		for _, s := range d.Own {
+			l.own(s, owner{device: int32(i), own: true})
+		}
+	}
+	return l
+}
+
+func (l *Ledger) own(s telemetry.SignalID, o owner) {
+	for int(s) >= len(l.owners) {
+		l.owners = append(l.owners, owner{device: -1})
+	}
+	l.owners[s] = o
+}
+
+// Count takes samples that are about to be committed, and the slots that they
+// were read in or that passed before them. What counts from the boot waits for
+// Place.
+func (l *Ledger) Count(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
+	l.counted += uint64(len(samples))
+	l.count(now, samples, true)
+	for _, s := range slots {
+		l.countSlot(now, s)
+	}
+}
+
+// Discard takes samples and slots as Count does, but the samples will never be
+// committed: they were read, and not delivered.
+func (l *Ledger) Discard(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
+	l.count(now, samples, false)
+	for _, s := range slots {
+		l.countSlot(now, s)
+	}
+}
+
+func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, delivered bool) {
+	var within span
+	var counts []counts
+	for i := range samples {
+		s := &samples[i]
+		if s.Quality.TimeQuality() == telemetry.SinceBoot {
+			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality, delivered}) {
+				l.leftOut++
+			}
+			continue
+		}
+		if s.Time < within.from || s.Time >= within.to {
+			from := l.quarterOf(s.Time)
+			within = span{from, from + l.quarter}
+			if counts = nil; l.plausible(now, s.Time) {
+				counts = l.touch(now, within)
+			}
+		}
+		o := l.ownerOf(s.Signal)
+		if counts == nil || o.device < 0 {
+			l.leftOut++
+			continue
+		}
+		counts[o.device].add(o.own, s.Quality, delivered, 1)
+	}
+}
+
+func (l *Ledger) ownerOf(s telemetry.SignalID) owner {
+	if int(s) >= len(l.owners) {
+		return owner{device: -1}
+	}
+	return l.owners[s]
+}
+
+func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
+	if s.SinceBoot {
+		if len(l.unplaced.slots) < maxUnplaced {
+			l.unplaced.slots = append(l.unplaced.slots, s)
+		}
+		return
+	}
+	d := l.devices[s.Device]
+	if s.Suppressed > 0 {
+		l.spread(now, s.Device, s.Due, 1, func(c *counts, _ uint64) { c.suppressed += uint64(s.Suppressed) })
+	}
+	every := telemetry.Micros(d.Every.Microseconds())
+	if every <= 0 {
+		return
+	}
+	points := uint64(len(d.Signals))
+	missed := s.Due - telemetry.Micros(s.Missed)*every
+	spared := missed - telemetry.Micros(s.Spared)*every
+	l.spread(now, s.Device, missed, uint64(s.Missed), func(c *counts, n uint64) { c.missed += n * points })
+	l.spread(now, s.Device, spared, uint64(s.Spared), func(c *counts, n uint64) {
+		c.bad[min(int(s.SparedFor), len(c.bad)-1)] += n * points
+	})
+	if l.last[s.Device] != s.Due {
+		l.last[s.Device] = s.Due
+		l.changes++
+	}
+}
+
+// spread adds n slots of a device, the first of them at first, to the
+// quarter-hours that they fall into.
+func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros, n uint64, add func(*counts, uint64)) {
+	every := max(1, telemetry.Micros(l.devices[device].Every.Microseconds()))
+	for n > 0 {
+		from := l.quarterOf(first)
+		within := span{from, from + l.quarter}
+		here := min(n, uint64((within.to-first+every-1)/every))
+		var counts []counts
+		if l.plausible(now, first) {
+			counts = l.touch(now, within)
+		}
+		if counts == nil {
+			l.leftOut += here * uint64(len(l.devices[device].Signals))
+		} else {
+			counts[device].present = true
+			add(&counts[device], here)
+		}
+		n -= here
+		first += telemetry.Micros(here) * every
+	}
+}
+
+// plausible reports whether a time can be that of a sample. Clocks that nothing
+// had set must not make accounts of quarter-hours that never were.
+func (l *Ledger) plausible(now, at telemetry.Micros) bool {
+	return at >= earliest && at <= now+maxAhead
+}
+
+func (l *Ledger) quarterOf(m telemetry.Micros) telemetry.Micros {
+	from := m / l.quarter * l.quarter
+	if from > m {
+		from -= l.quarter
+	}
+	return from
+}
+
+// touch returns the counts of an interval that are about to change, nil if they
+// can't any more: its account was told and forgotten, or too many are open.
+func (l *Ledger) touch(now telemetry.Micros, within span) []counts {
+	i := l.open(now, within)
+	if i == nil {
+		return nil
+	}
+	l.changes++
+	i.changes++
+	i.changed = now
+	return i.counts
+}
+
+func (l *Ledger) open(now telemetry.Micros, within span) *interval {
+	for _, i := range l.intervals {
+		if i.span == within {
+			return i
+		}
+	}
+	if slices.ContainsFunc(l.closed, func(c span) bool { return within.from < c.to && c.from < within.to }) {
+		return nil
+	}
+	if len(l.intervals) >= l.maxIntervals {
+		l.forget(l.maxIntervals - 1)
+		if len(l.intervals) >= l.maxIntervals {
+			return nil
+		}
+	}
+	i := &interval{span: within, counts: make([]counts, len(l.devices)), since: now}
+	l.intervals = append(l.intervals, i)
+	return i
+}
+
+// forget closes intervals that are told until at most n are left, those first
+// that haven't changed for the longest time.
+func (l *Ledger) forget(n int) {
+	for len(l.intervals) > n {
+		oldest := -1
+		for k, i := range l.intervals {
+			if i.quiet() && (oldest < 0 || i.changed < l.intervals[oldest].changed) {
+				oldest = k
+			}
+		}
+		if oldest < 0 {
+			return
+		}
+		l.close(l.intervals[oldest].span)
+		l.intervals = slices.Delete(l.intervals, oldest, oldest+1)
+	}
+}
+
+// close remembers that an interval can't be counted any more: its counts would
+// begin at 0 again and replace those that were told.
+func (l *Ledger) close(s span) {
+	for k, c := range l.closed {
+		if c.to == s.from || s.to == c.from {
+			l.closed[k] = span{min(c.from, s.from), max(c.to, s.to)}
+			return
+		}
+	}
+	l.closed = append(l.closed, s)
+	if len(l.closed) > maxClosed {
+		l.closed = slices.Delete(l.closed, 0, 1)
+	}
+}
+
+// Tick opens the account of the present quarter-hour, so that there is one also
+// of devices of which nothing is due in it.
+func (l *Ledger) Tick(now telemetry.Micros) {
+	if now < earliest {
+		return
+	}
+	from := l.quarterOf(now)
+	i := l.open(now, span{from, from + l.quarter})
+	if i == nil || i.whole {
+		return
+	}
+	i.whole = true
+	for k := range i.counts {
+		i.counts[k].present = true
+	}
+	l.touch(now, i.span)
+}
+
+// Changes rises with everything that the state has to say.
+func (l *Ledger) Changes() uint64 { return l.changes }
+
+// LeftOut counts samples that are in no account: their time can't be true, their
+// quarter-hour had been closed, or their signal isn't configured.
+func (l *Ledger) LeftOut() uint64 { return l.leftOut }

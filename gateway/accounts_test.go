@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/account"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// accounts are those of a log that weren't replaced. The bench has one device.
+func (l log) accounts() []telemetry.Account {
+	type key struct {
+		epoch    string
+		from, to telemetry.Micros
+	}
+	newest := map[key]telemetry.Account{}
+	for _, e := range l.of(telemetry.SamplesCounted) {
+		k := key{e.Account.Epoch, e.Account.From, e.Account.To}
+		if newest[k].Revision < e.Account.Revision {
+			newest[k] = *e.Account
+		}
+	}
+	return slices.Collect(maps.Values(newest))
+}
+
+// Two processes and the time between them, in quarter-hours of half a second.
+func TestEveryQuarterHourIsAccountedFor(t *testing.T) {
+	b := newBench(t)
+	const quarter = 500_000
+	b.quarter, b.settle = quarter, 100_000
+	began := time.Now()
+	stop := b.run()
+	// Told while it runs.
+	b.read(func(l log) bool { return len(l.accounts()) >= 3 })
+	stop()
+	stopped := time.Now()
+	// Polls of three quarter-hours at least are not made.
+	time.Sleep(4 * quarter * time.Microsecond)
+	restarted := time.Now()
+	stop = b.run()
+	b.read(func(l log) bool { return len(l.of(telemetry.GatewayStarted)) == 2 && len(l.accounts()) >= 7 })
+	stop()
+	ended := time.Now()
+	l := b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 2 })
+
+	delivered := map[telemetry.Micros]uint64{}
+	var sum telemetry.DeviceAccount
+	long := false
+	for _, a := range l.accounts() {
+		if len(a.Devices) != 1 || a.Devices[0].Device != "meter" {
+			t.Fatalf("%+v", a)
+		}
+		d := a.Devices[0]
+		if d.Scheduled != d.Read+d.Missed+d.Down || d.Bad != nil {
+			t.Errorf("%+v: the sum is wrong", d)
+		}
+		if d.Delivered != 0 {
+			delivered[a.From] += d.Delivered
+		}
+		long = long || a.To-a.From > quarter && d.Down == d.Scheduled
+		sum.Read += d.Read
+		sum.Down += d.Down
+		sum.Scheduled += d.Scheduled
+	}
+	in := map[telemetry.Micros]uint64{}
+	for _, at := range l.times {
+		in[at/quarter*quarter]++
+	}
+	if !maps.Equal(delivered, in) {
+		t.Errorf("by quarter-hour\ndelivered %v\n in the log %v", delivered, in)
+	}
+	// Of a poll that a stop interrupts only the meter knows.
+	answers := uint64(b.meter.answers.Load())
+	if sum.Read > 3*answers || sum.Read < 3*(answers-2) {
+		t.Errorf("%d values read, the meter gave %d answers of 3", sum.Read, answers)
+	}
+	// A slot is 10 ms. The second process starts with a grid of its own.
+	slots := func(d time.Duration) uint64 { return uint64(d / (10 * time.Millisecond)) }
+	if down := sum.Down / 3; down < slots(restarted.Sub(stopped)) || down > slots(ended.Sub(began)) || !long {
+		t.Errorf("%d slots down, in an account of their own: %v; there was no gateway for %v", down, long, restarted.Sub(stopped))
+	}
+	if sum.Scheduled/3 > slots(ended.Sub(began))+2 {
+		t.Errorf("%d slots scheduled in %v", sum.Scheduled/3, ended.Sub(began))
+	}
+	second := l.of(telemetry.GatewayStarted)[1].Lifecycle
+	if since := second.DownSince.Time(); since.After(stopped) || stopped.Sub(since) > 10*time.Second || l.of(telemetry.GatewayStarted)[0].Lifecycle.DownSince != 0 {
+		t.Errorf("down since %v, it stopped by %v", since, stopped)
+	}
+}
+
+// What didn't come is in the account, and why.
+func TestSilenceIsAccountedFor(t *testing.T) {
+	b := newBench(t)
+	b.quarter, b.settle = 500_000, 100_000
+	b.config.Devices[0].Modbus.Unit = 2 // which nobody is
+	stop := b.run()
+	l := b.read(func(l log) bool { return len(l.accounts()) >= 2 })
+	stop()
+	for _, a := range l.accounts() {
+		d := a.Devices[0]
+		var bad uint64
+		for reason, n := range d.Bad {
+			if bad += n; reason == "" {
+				t.Errorf("%+v: no reason", d)
+			}
+		}
+		if d.Read != 0 || bad == 0 || d.Scheduled != bad+d.Missed {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+func TestSlotsTravelWithTheirSamples(t *testing.T) {
+	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0, "b": 1}, quiet)
+	due := time.UnixMicro(1_790_000_000_000_000)
+	for _, batch := range []adapters.Batch{
+		{Device: "b", Due: due, Missed: 2, Spared: 3, SparedFor: telemetry.Timeout, Received: time.Now(), Samples: make([]telemetry.Sample, 4)},
+		{Device: "b", Received: time.Now(), Samples: make([]telemetry.Sample, 1)}, // nobody asked
+		{Device: "other", Received: time.Now(), Due: due},
+	} {
+		if err := p.Deliver(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []account.Slot{{Device: 1, Due: telemetry.MicrosOf(due), Missed: 2, Spared: 3, SparedFor: telemetry.Timeout}}
+	if taken := p.take(queue{}); !slices.Equal(taken.slots, want) || len(taken.samples) != 5 {
+		t.Errorf("%+v", taken.slots)
+	}
+}

@@ -1,0 +1,134 @@
+package buffer
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/gateway/account"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// ledger is a Ledger that counts samples and slots.
+type ledger struct {
+	t                         *testing.T
+	chain                     *Chain
+	samples, slots, discarded uint64
+	states                    int
+	wants                     bool // a commit without samples
+	committed                 chan uint64
+}
+
+func (l *ledger) Count(samples []telemetry.Sample, slots []account.Slot) {
+	l.samples += uint64(len(samples))
+	l.slots += uint64(len(slots))
+}
+
+func (l *ledger) Discard(samples []telemetry.Sample, slots []account.Slot) {
+	l.discarded += uint64(len(samples))
+	l.slots += uint64(len(slots))
+}
+
+func (l *ledger) State(idle bool) []byte {
+	if idle && !l.wants {
+		return nil
+	}
+	l.states++
+	l.wants = false
+	return binary.BigEndian.AppendUint64(nil, l.samples)
+}
+
+func (l *ledger) Committed() {
+	if l.samples != l.chain.Stats().Committed {
+		l.t.Errorf("%d samples counted, %d committed", l.samples, l.chain.Stats().Committed)
+	}
+	if state := l.chain.State(); len(state) == 8 && binary.BigEndian.Uint64(state) != l.samples {
+		l.t.Errorf("state %x says something else than %d samples", state, l.samples)
+	}
+	if l.states > 0 {
+		l.committed <- l.samples
+	}
+	l.states = 0
+}
+
+// uncounted is a Ledger that counts nothing.
+type uncounted struct{}
+
+func (uncounted) Count([]telemetry.Sample, []account.Slot)   {}
+func (uncounted) Discard([]telemetry.Sample, []account.Slot) {}
+func (uncounted) State(bool) []byte                          { return nil }
+func (uncounted) Committed()                                 {}
+
+func TestCountsAreCommittedWithTheirSamples(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 0)
+	l := &ledger{t: t, chain: b.Telemetry, committed: make(chan uint64, 100), wants: true}
+	w := b.NewWriter(10*time.Millisecond, func([]telemetry.Loss) error { return nil }, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { w.Run(ctx); close(ended) }()
+	if n := <-l.committed; n != 0 {
+		t.Errorf("%d samples in a commit of the state alone", n)
+	}
+	samples := noisySamples(5000)
+	for i := range uint64(5) {
+		w.Add(samples, make([]account.Slot, 100))
+		if n := <-l.committed; n != 5000*(i+1) {
+			t.Errorf("%d samples committed", n)
+		}
+	}
+	w.Add(samples[:1], nil)
+	cancel()
+	<-ended
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, dir, 0)
+	defer b.Close()
+	if state := b.Telemetry.State(); binary.BigEndian.Uint64(state) != 25_001 || l.slots != 500 {
+		t.Errorf("after a restart the state is %x, %d slots", state, l.slots)
+	}
+}
+
+// While the disk takes nothing, samples are counted once, and those for which
+// there is no room as discarded.
+func TestWhatIsTriedAgainIsCountedOnce(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 1) // a new file for every commit
+	defer b.Close()
+	l := &ledger{t: t, chain: b.Telemetry, committed: make(chan uint64, 100)}
+	w := b.NewWriter(time.Millisecond, func([]telemetry.Loss) error { return nil }, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { w.Run(ctx); close(ended) }()
+	samples := noisySamples(5000)
+	w.Add(samples, nil)
+	<-l.committed
+	if err := os.Rename(dir+"/telemetry", dir+"/away"); err != nil {
+		t.Fatal(err)
+	}
+	w.Add(samples, make([]account.Slot, 100))
+	for deadline := time.Now().Add(20 * time.Second); !w.Failing(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the writer doesn't notice that it can't write")
+		}
+	}
+	for range maxPending/5000 + 1 {
+		w.Add(samples, make([]account.Slot, 100))
+	}
+	if err := os.Rename(dir+"/away", dir+"/telemetry"); err != nil {
+		t.Fatal(err)
+	}
+	for n := range l.committed {
+		if n == 10_000+maxPending {
+			break
+		}
+	}
+	cancel()
+	<-ended
+	if slots := uint64(100 * (maxPending/5000 + 2)); l.discarded != 5000 || l.slots != slots || w.Discarded() != 5000 {
+		t.Errorf("%d discarded, %d slots of %d", l.discarded, l.slots, slots)
+	}
+}

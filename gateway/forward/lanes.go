@@ -1,0 +1,33 @@
+package forward
+
+import "time"
+
+// Lanes are a gateway's lanes.
+type Lanes struct{ Events, Telemetry, Backfill *Lane }
+
+// LanesOptions are what the three lanes need. Telemetry and Backfill have the
+// same chain.
+type LanesOptions struct {
+	Events, Telemetry, Backfill Options
+	// CommitEvery is how often samples are committed, and Telemetry's chain grows.
+	CommitEvery time.Duration
+	// BackfillRate bounds Backfill's payloads, in bytes a second; 0: no bound.
+	BackfillRate int64
+}
+
+// staleAfter is how long telemetry may wait to be sent, if commits are frequent.
+const staleAfter = 5 * time.Second
+
+// NewLanes makes the lanes. What the telemetry chain holds now is backfill.
+func NewLanes(o LanesOptions) Lanes {
+	l := Lanes{newLane(o.Events), newLane(o.Telemetry), newLane(o.Backfill)}
+	rank := &precedence{lanes: []*Lane{l.Events, l.Telemetry}}
+	parts := newSplit(o.Telemetry.Chain, max(staleAfter, 2*o.CommitEvery))
+	l.Events.share = whole{l.Events.chain, l.Events.reader, rank}
+	l.Telemetry.share = fresh{parts, l.Telemetry.reader, rank}
+	l.Backfill.share = &backfill{split: parts, reader: l.Backfill.reader, pace: newPace(rank, o.Backfill.Link, o.BackfillRate), ripened: o.Backfill.Ripened}
+	return l
+}
+
+// All are the lanes in the order of their precedence.
+func (l Lanes) All() []*Lane { return []*Lane{l.Events, l.Telemetry, l.Backfill} }

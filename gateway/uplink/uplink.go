@@ -1,0 +1,291 @@
+// Package uplink carries records to the cloud over one outgoing HTTPS
+// connection, for gateways that reach no Kafka. docs/uplink.md describes the
+// interface.
+package uplink
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Options say where the uplink is and how it is reached.
+type Options struct {
+	URL       string   // https://host[:port]
+	CAFile    string   // certificate authorities in PEM; "": the operating system's
+	Proxy     *url.URL // nil: none
+	UserAgent string
+	// Now is the time at which certificates are checked; nil: this machine's clock.
+	Now func() time.Time
+}
+
+// Connection is the way to one uplink, shared by the clients of all lanes.
+type Connection struct {
+	base  *url.URL
+	agent string
+	http  *http.Client
+}
+
+const (
+	// answerTimeout is how long a request may take: as long as the largest one
+	// needs at 64 kbit/s.
+	answerTimeout = 3 * time.Minute
+	dialTimeout   = 10 * time.Second
+)
+
+// New prepares a connection; nothing is dialled yet.
+func New(o Options) (*Connection, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil || base.Scheme != "https" || base.Host == "" {
+		return nil, fmt.Errorf("uplink: %q, expected https://host", o.URL)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Time: o.Now}
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("uplink: read the CA: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("uplink: %s holds no certificate in PEM", o.CAFile)
+		}
+	}
+	transport := &http.Transport{
+		Proxy: http.ProxyURL(o.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
+		IdleConnTimeout: 5 * time.Minute,
+		// A dead connection must be noticed by itself: a lane waits for its answer.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+	}
+	return &Connection{base: base, agent: o.UserAgent, http: &http.Client{Transport: transport, Timeout: answerTimeout}}, nil
+}
+
+// Close ends idle connections.
+func (c *Connection) Close() { c.http.CloseIdleConnections() }
+
+// Check asks the uplink for an answer and says in plain words why there is none.
+func (c *Connection) Check(ctx context.Context) error {
+	_, err := c.do(ctx, http.MethodGet, "/uplink/v1/health", nil)
+	return err
+}
+
+// Enrol asks the cloud to take the gateway's key.
+func (c *Connection) Enrol(ctx context.Context, e record.Enrolment) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("uplink: %w", err)
+	}
+	_, err = c.do(ctx, http.MethodPost, "/uplink/v1/enrolment", body)
+	return err
+}
+
+// StatusError is an answer other than success.
+type StatusError struct {
+	Status       int
+	Text         string // what the uplink says
+	Acknowledged int    // of the request's messages, from the first on
+	RetryAfter   time.Duration
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("the uplink answers %d %s: %s", e.Status, http.StatusText(e.Status), e.Text)
+}
+
+// do makes one request. The answer is that of a success.
+func (c *Connection) do(ctx context.Context, method, path string, body []byte) (record.UplinkAnswer, error) {
+	var answer record.UplinkAnswer
+	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	if err != nil {
+		return answer, fmt.Errorf("uplink: %w", err)
+	}
+	request.Header.Set("User-Agent", c.agent)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return answer, fmt.Errorf("uplink: %s: %w", cause(err), err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if err != nil {
+		return answer, fmt.Errorf("uplink: read the answer: %w", err)
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		answer.Error = "it is no uplink of Busbar, or something stands between"
+	}
+	if response.StatusCode == http.StatusOK && answer.Error == "" {
+		return answer, nil
+	}
+	seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+	return answer, fmt.Errorf("uplink: %w", &StatusError{
+		Status: response.StatusCode, Text: answer.Error, Acknowledged: answer.Acknowledged,
+		RetryAfter: time.Duration(max(0, seconds)) * time.Second,
+	})
+}
+
+// Client sends the messages of one lane, in their order.
+type Client struct {
+	connection *Connection
+	lane       string
+	throttled  func(time.Duration)
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  chan struct{}
+	wake   chan struct{}
+
+	mu     sync.Mutex
+	queue  []sending
+	closed bool
+}
+
+// sending is a message on its way.
+type sending struct {
+	message record.Message
+	done    func(error)
+}
+
+// ErrClosed is what messages fail with that a closed client hasn't sent.
+var ErrClosed = errors.New("uplink: the client is closed")
+
+// NewClient makes the client of a lane: events, telemetry, backfill or births.
+// Throttled is told when the uplink asks to wait, and for how long; nil: nobody.
+func (c *Connection) NewClient(lane string, throttled func(time.Duration)) *Client {
+	if throttled == nil {
+		throttled = func(time.Duration) {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	client := &Client{connection: c, lane: lane, throttled: throttled, ctx: ctx, cancel: cancel, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	go client.run()
+	return client
+}
+
+// Produce sends a message after all before it, and calls done when the log has
+// it or it failed. After a failure what was produced behind it fails as well, so
+// that the caller can send it again in order.
+func (c *Client) Produce(m record.Message, done func(error)) {
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.queue = append(c.queue, sending{m, done})
+	}
+	c.mu.Unlock()
+	if closed {
+		done(ErrClosed)
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Check is the connection's.
+func (c *Client) Check(ctx context.Context) error { return c.connection.Check(ctx) }
+
+// Close fails what is under way and returns when every message is done.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	<-c.ended
+}
+
+func (c *Client) run() {
+	defer close(c.ended)
+	for {
+		select {
+		case <-c.ctx.Done():
+			c.fail(c.take(), ErrClosed)
+			return
+		case <-c.wake:
+		}
+		for batch := c.take(); len(batch) > 0; batch = c.take() {
+			if err := c.send(batch); err != nil {
+				c.fail(c.take(), err)
+			}
+		}
+	}
+}
+
+func (c *Client) take() []sending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch := c.queue
+	c.queue = nil
+	return batch
+}
+
+func (c *Client) fail(batch []sending, err error) {
+	for _, s := range batch {
+		s.done(err)
+	}
+}
+
+// requestBytes is how much goes into one request, unless it is one message.
+const requestBytes = 512 << 10
+
+// send sends a batch in as many requests as it needs. After an error the rest of
+// it has failed.
+func (c *Client) send(batch []sending) error {
+	for len(batch) > 0 {
+		var body []byte
+		n := 0
+		for n < len(batch) && (n == 0 || len(body)+len(batch[n].message.Value) < requestBytes) {
+			longer, err := batch[n].message.AppendBinary(body)
+			if err != nil {
+				c.fail(batch, err)
+				return err
+			}
+			body = longer
+			n++
+		}
+		acknowledged, err := c.post(body, n)
+		for _, s := range batch[:acknowledged] {
+			s.done(nil)
+		}
+		batch = batch[acknowledged:]
+		if err != nil {
+			c.fail(batch, err)
+			return err
+		}
+	}
+	return nil
+}
+
+// post sends one request of n messages, and waits and repeats it while the
+// uplink asks for patience.
+func (c *Client) post(body []byte, n int) (acknowledged int, err error) {
+	for {
+		answer, err := c.connection.do(c.ctx, http.MethodPost, "/uplink/v1/records/"+c.lane, body)
+		var refusal *StatusError
+		switch {
+		case err == nil && answer.Acknowledged == n:
+			return n, nil
+		case err == nil:
+			return 0, fmt.Errorf("uplink: it acknowledges %d of %d messages and names no reason", answer.Acknowledged, n)
+		case !errors.As(err, &refusal):
+			return 0, err
+		case refusal.Status != http.StatusTooManyRequests:
+			return min(max(0, refusal.Acknowledged), n), err
+		}
+		wait := min(max(refusal.RetryAfter, 100*time.Millisecond), time.Minute)
+		c.throttled(wait)
+		select {
+		case <-c.ctx.Done():
+			return 0, ErrClosed
+		case <-time.After(wait):
+		}
+	}
+}
