@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -32,7 +33,7 @@ func (g *Gateway) prepareLanes() (err error) {
 		Events:       lane(forward.Events, g.buffer.Events, g.identity.Prepare),
 		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry, g.prepareRecord),
 		Backfill:     lane(forward.Backfill, g.buffer.Telemetry, g.prepareRecord),
-		CommitEvery:  time.Duration(g.config.Buffer.CommitEvery),
+		CommitEvery:  cmp.Or(time.Duration(g.config.Buffer.CommitEvery), buffer.LongestCommit),
 		BackfillRate: int64(g.config.Forward.Backfill.MaxRate),
 	}
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,9 @@ type Buffer struct {
 
 	filling    rate
 	dropping   sync.Mutex       // held while something is given up
+	pressed    func() bool      // whether memory can't take much more; nil: nobody knows
+	fullSince  time.Time        // of the full disk that was met last
+	fullMet    time.Time        // when it was
 	undeclared []telemetry.Loss // given up, and the disk was too full to say so
 	meta       *file
 	damaged    func(telemetry.Damage) error
@@ -154,8 +158,8 @@ func Open(o Options) (*Buffer, error) {
 		o.ReserveForEvents = 64 << 20
 	}
 	o.ReserveForEvents = min(o.ReserveForEvents, o.MaxSize/4)
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+	if err := makeDir(o.Dir); err != nil {
+		return nil, err
 	}
 	if o.Now == nil {
 		o.Now = func() telemetry.Micros { return 0 }
@@ -243,16 +247,19 @@ func (b *Buffer) readMeta(path string) (err error) {
 // metaAllocation is by how much the bookkeeping's file grows at a time.
 const metaAllocation = 64 << 10
 
-// countOthers counts what else is in the directory, such as bookkeeping that was
-// set aside.
+// countOthers counts what else is in the directory.
 func (b *Buffer) countOthers(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("buffer: %w", err)
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() && e.Name() != metaName {
-			b.space.aside += sizeAt(filepath.Join(dir, e.Name()))
+		switch size := sizeAt(filepath.Join(dir, e.Name())); {
+		case !e.Type().IsRegular() || e.Name() == metaName:
+		case strings.Contains(e.Name(), brokenSuffix):
+			b.space.aside += size
+		default:
+			b.space.other += size
 		}
 	}
 	return nil

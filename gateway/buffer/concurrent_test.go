@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -74,6 +75,9 @@ func TestEverythingAtOnce(t *testing.T) {
 	})
 	for range 300 {
 		k.commit(10_000, []byte("accounts"))
+		for deadline := time.Now().Add(time.Minute); k.b.fullness() > rushFrom && c.Stats().Thinned == 0 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond) // until the thinner has had a chance
+		}
 	}
 	stop()
 	others.Wait()

@@ -25,6 +25,7 @@ type space struct {
 	used  [2]int64 // by lane, claims included
 	meta  int64    // the bookkeeping
 	aside int64    // files that were set aside
+	other int64    // files that aren't the buffer's, such as the gateway's key
 }
 
 // lane is a stream's place in space.used.
@@ -36,7 +37,7 @@ const (
 )
 
 // live is how much files that are in use may take.
-func (s *space) live() int64 { return max(s.limit/4, s.limit-s.aside) }
+func (s *space) live() int64 { return max(s.limit/4, s.limit-s.aside-s.other) }
 
 // books is what is kept free for the bookkeeping.
 func (s *space) books() int64 { return max(s.meta, min(4<<20, s.limit/16)) }

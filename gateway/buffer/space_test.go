@@ -285,6 +285,9 @@ func TestEventsHaveTheirShare(t *testing.T) {
 	if len(lost) == 0 {
 		t.Fatal("the events don't reach their limit: the test tests nothing")
 	}
+	if k.declared != len(k.losses) {
+		t.Errorf("%d of %d losses found room before they happened", k.declared, len(k.losses))
+	}
 	kept := k.b.Events.Stats().Waiting
 	if all := k.b.Events.Stats().Committed; kept+lost.count() != all || all < committed {
 		t.Errorf("%d events committed, %d kept, %d declared as lost", all, kept, lost.count())

@@ -114,7 +114,7 @@ var errInUse = errors.New("it came into use")
 // declared first; a crash at any point leaves one of the two files, whole.
 func (b *Buffer) thin(ctx context.Context, s *segment) error {
 	c := b.Telemetry
-	w := &thinned{buffer: b, chain: c, segment: s, generation: max(s.generation, s.tried) + 1, path: s.path + unfinishedSuffix}
+	w := b.newThinned(s)
 	err := w.write(ctx)
 	if err == nil {
 		err = w.replace()
@@ -177,6 +177,11 @@ const (
 	thinnedWrite   = 256 << 10
 )
 
+func (b *Buffer) newThinned(s *segment) *thinned {
+	return &thinned{buffer: b, chain: b.Telemetry, segment: s, generation: max(s.generation, s.tried) + 1, path: s.path + unfinishedSuffix}
+}
+
+// write makes the file, as far as it goes without a name.
 func (w *thinned) write(ctx context.Context) error {
 	c, s := w.chain, w.segment
 	c.mu.Lock()

@@ -117,6 +117,35 @@ func TestWhatIsHandedOutIsLeftAlone(t *testing.T) {
 	k.balance()
 }
 
+// What is handed out, or acknowledged, while its thinned file is being made is not
+// replaced by that.
+func TestThinningNoticesThatItCameTooLate(t *testing.T) {
+	for _, acknowledged := range []bool{false, true} {
+		k := full(t)
+		c := k.b.Telemetry
+		w := k.b.newThinned(c.segments[0])
+		if err := w.write(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := c.Reader()
+		entries, err := r.Read(0, Newest, 1)
+		if err != nil || len(entries) != 1 {
+			t.Fatal(entries, err)
+		}
+		if acknowledged {
+			if err := c.Acknowledge(1, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.replace(); !errors.Is(err, errInUse) {
+			t.Errorf("acknowledged %v: replace: %v", acknowledged, err)
+		}
+		if len(k.losses) > 0 {
+			t.Errorf("declared %+v", k.losses)
+		}
+	}
+}
+
 // Acknowledged parts of a segment stay acknowledged when the rest is thinned, also
 // if the acknowledgement wasn't saved.
 func TestThinningAPartlyAcknowledgedSegment(t *testing.T) {

@@ -71,6 +71,8 @@ type split struct {
 	// What fresh has in hand was read then. From the start until it has begun, that
 	// is all there is.
 	read time.Time
+	// Fresh hands over as soon as nothing is under way.
+	leaving bool
 }
 
 func newSplit(chain *buffer.Chain, stale time.Duration) *split {
@@ -87,7 +89,7 @@ func (s *split) behind() bool {
 	if s.acked >= s.known {
 		s.known, s.noted = s.chain.End(), time.Now()
 	}
-	return s.acked < s.known && time.Since(s.noted) > s.stale || !s.read.IsZero() && time.Since(s.read) > s.stale
+	return s.leaving || s.acked < s.known && time.Since(s.noted) > s.stale || !s.read.IsZero() && time.Since(s.read) > s.stale
 }
 
 // handOver leaves to backfill all but the newest record.
@@ -95,7 +97,7 @@ func (s *split) handOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	end := s.chain.End()
-	s.known, s.noted, s.read = end, time.Now(), time.Time{}
+	s.known, s.noted, s.read, s.leaving = end, time.Now(), time.Time{}, false
 	if end <= s.acked+1 {
 		return
 	}
@@ -105,13 +107,21 @@ func (s *split) handOver() {
 	s.moved = make(chan struct{})
 }
 
-// leave leaves to backfill what is up to position p.
-func (s *split) leave(p buffer.Position) {
+// concede leaves to backfill what is up to position p.
+func (s *split) concede(p buffer.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.at, s.acked = p, p
 	close(s.moved)
 	s.moved = make(chan struct{})
+}
+
+// leave decides that fresh hands over, whatever is acknowledged before it can.
+func (s *split) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	return errMoved
 }
 
 func (s *split) inHand(since time.Time) {
@@ -156,7 +166,7 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 		}
 		f.inHand(time.Time{})
 		if f.behind() {
-			return nil, errMoved
+			return nil, f.leave()
 		}
 		f.inHand(time.Now())
 		end := f.chain.End()
@@ -175,7 +185,7 @@ func (f fresh) admit(ctx context.Context, w *window, bytes int) error {
 		return s.records == 0 || s.records < mostFresh && s.bytes+bytes <= freshBytes && time.Since(s.oldest) < f.longest
 	})
 	if err == nil && f.behind() {
-		return errMoved
+		return f.leave()
 	}
 	return err
 }
@@ -185,9 +195,9 @@ func (f fresh) pass(ctx context.Context, w *window, p buffer.Position) error {
 		return err
 	}
 	if f.behind() {
-		return errMoved
+		return f.leave()
 	}
-	f.leave(p)
+	f.concede(p)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -16,12 +17,16 @@ func (r *rig) impatient() {
 	parts.stale, parts.longest = 50*time.Millisecond, 0
 }
 
-// stuck reports whether what fresh can't send is stale.
+// stuck reports whether what fresh can't send is stale: what it has in hand, or
+// what it will find when it tries again after a refusal.
 func (r *rig) stuck() bool {
 	parts := r.lanes.Telemetry.share.(fresh).split
+	w := r.lanes.Telemetry.window.Load()
+	refused := w != nil && w.size().records == 0
 	parts.mu.Lock()
 	defer parts.mu.Unlock()
-	return parts.acked < parts.known && time.Since(parts.noted) > parts.stale && (parts.read.IsZero() || time.Since(parts.read) > parts.stale)
+	stale := func(since time.Time) bool { return !since.IsZero() && time.Since(since) > parts.stale }
+	return parts.leaving || parts.acked < parts.known && stale(parts.noted) && (stale(parts.read) || refused && parts.read.IsZero())
 }
 
 // After an outage the newest record goes first, the others go as backfill, and
@@ -94,6 +99,27 @@ func TestWaitingBeforeTheStartIsAnOutage(t *testing.T) {
 	r.drained()
 	if current, _ := r.consume(topics.Telemetry(), 1); len(current) != 1 || current[0] != 99 {
 		t.Errorf("went as current: %v, want 99 alone", current)
+	}
+}
+
+// What fresh finds while a record is under way for long is handed over, though
+// that record is acknowledged first.
+func TestHandingOverIsDecidedOnce(t *testing.T) {
+	r := newRig(t, 0)
+	r.impatient()
+	parts := r.lanes.Telemetry.share.(fresh)
+	r.commit(0, 1)
+	if _, err := parts.read(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * parts.stale)
+	r.commit(1, 100)
+	if _, err := parts.read(t.Context(), 1); !errors.Is(err, errMoved) {
+		t.Fatalf("not behind: %v", err)
+	}
+	parts.acknowledged(1, 1, time.Second)
+	if at := parts.begin(); at != 99 {
+		t.Errorf("goes on after position %d, want 99", at)
 	}
 }
 
