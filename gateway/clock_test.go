@@ -149,12 +149,7 @@ func TestAGatewayThatBootsIn1970(t *testing.T) {
 	l = b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
 	step(noon + day)
 	b.awaitSent()
-	var committed uint64
-	for _, c := range stop() {
-		if c.Stream == string(record.Telemetry) {
-			committed = c.Count
-		}
-	}
+	committed := samplesOf(stop())
 
 	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 && l.samples >= committed })
 	if raised, cleared := l.of(telemetry.AlarmRaised), l.of(telemetry.AlarmCleared); len(raised) != 1 || len(cleared) != 1 || cleared[0].Clock != nil {
@@ -326,6 +321,16 @@ func (b *bench) awaitHeld() {
 			after = e.Position
 		}
 	}
+}
+
+// samplesOf counts the samples among what was committed.
+func samplesOf(committed []telemetry.Committed) (n uint64) {
+	for _, c := range committed {
+		if c.Stream == string(record.Telemetry) {
+			n += c.Count
+		}
+	}
+	return n
 }
 
 // awaitSent waits until everything that was committed before has been sent.

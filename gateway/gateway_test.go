@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -52,6 +53,7 @@ type bench struct {
 	config  gatewayconfig.Config
 	kernel  clock.Kernel // nil: this machine's
 	buffer  *buffer.Buffer
+	key     ed25519.PublicKey
 	quarter telemetry.Micros
 	settle  telemetry.Micros
 }
@@ -106,7 +108,7 @@ func (b *bench) run() (stop func() []telemetry.Committed) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.buffer = g.buffer
+	b.buffer, b.key = g.buffer, g.identity.PublicKey()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -170,6 +172,9 @@ func (b *bench) read(done func(log) bool) log {
 			rec, err := record.ParseHeaders(headers, r.Value)
 			if err != nil {
 				b.t.Fatal(err)
+			}
+			if !rec.Verify(b.key) {
+				b.t.Errorf("%s isn't signed by the gateway", rec.Identity)
 			}
 			if rec.Stream == record.Telemetry {
 				l.samples += rec.Count()

@@ -50,7 +50,7 @@ func TestWhatIsNotReadyHoldsNothingUp(t *testing.T) {
 	r.await("the backlog", func() bool { return r.buffer.Telemetry.Stats().Waiting == 50 })
 	r.commit(100, 200)
 	r.await("what is ready", func() bool { return r.buffer.Telemetry.Stats().Waiting == 100 })
-	r.await("the current lane to have drained", func() bool { return r.lanes.Telemetry.Drained(t.Context()) })
+	r.await("the current lane to have drained", r.lanes.Telemetry.share.drained)
 
 	ripe.Store(1)
 	r.drained()
