@@ -44,7 +44,7 @@ const (
 	worthCommit    = 1000 // samples
 	shortestCommit = time.Second
 	// LongestCommit is how long a sample waits for its commit at most.
-	LongestCommit = 8 * time.Second
+	LongestCommit = 10 * time.Second
 )
 
 // Writer commits samples to the telemetry chain in groups: every interval, or
