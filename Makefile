@@ -4,6 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector
 # make torture    the long versions of tests by faults: power lost, disks failing (needs strace, and root to mount)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
+# make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
@@ -18,7 +19,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture peers kafka bench generate sizes clean
+.PHONY: build demo test race torture peers guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -39,6 +40,12 @@ peers:
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
 
+guest:
+	mkdir -p .peers/linux
+	cd .peers/linux && \
+	  apt-get -qq download $$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
+	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz && \
+	  rm linux-image-*.deb
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run
 	@exec bin/test-kafka $(ARGS)

@@ -44,7 +44,10 @@ type Options struct {
 	// Damaged is told, on a Writer's goroutine, of each file that was set aside; nil
 	// for nobody. On its error it is told again.
 	Damaged func(telemetry.Damage) error
-	Log     *slog.Logger
+	// Now is the present, which the loss of samples is told under that count from the
+	// boot; nil: there are none. Open doesn't call it.
+	Now func() telemetry.Micros
+	Log *slog.Logger
 }
 
 // Buffer is an open buffer directory, which belongs to one process at a time.
@@ -69,6 +72,7 @@ type Buffer struct {
 	undeclared []telemetry.Loss // given up, and the disk was too full to say so
 	meta       *file
 	damaged    func(telemetry.Damage) error
+	now        func() telemetry.Micros
 	broken     int // files of bookkeeping that were set aside
 
 	damagesMu sync.Mutex
@@ -162,8 +166,11 @@ func Open(o Options) (*Buffer, error) {
 	if err := makeDir(o.Dir); err != nil {
 		return nil, err
 	}
+	if o.Now == nil {
+		o.Now = func() telemetry.Micros { return 0 }
+	}
 	b := &Buffer{
-		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged,
+		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged, now: o.Now,
 		space: &space{limit: o.MaxSize, reserve: o.ReserveForEvents}, reading: make(chan struct{}, filesForReading),
 		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery),
 	}

@@ -296,38 +296,6 @@ func TestStopsWithoutABrokerAndKeepsEverything(t *testing.T) {
 	}
 }
 
-// A record that isn't ready is waited for, and goes as it was prepared.
-func TestRecordsArePrepared(t *testing.T) {
-	var asked, errors atomic.Int32
-	ready := make(chan struct{})
-	r := newRig(t, 3, func(o *LanesOptions) {
-		o.Backfill.Prepare = func(rec *record.Record) (bool, error) {
-			if asked.Add(1) == 1 {
-				errors.Add(1)
-				return false, io.ErrUnexpectedEOF
-			}
-			select {
-			case <-ready:
-				rec.Payload[0] = 0xff
-				return true, nil
-			default:
-				return false, nil
-			}
-		}
-	})
-	r.run(r.lanes.Backfill)
-	r.await("being asked again", func() bool { return asked.Load() > 2 })
-	if waiting := r.buffer.Telemetry.Stats().Waiting; waiting != 3 {
-		t.Errorf("%d records wait, want all 3", waiting)
-	}
-	close(ready)
-	r.drained()
-	order, _ := r.consume(topics.Backfill(), 3)
-	if order[0] != 0xff<<56 || len(order) != 3 || r.lanes.Backfill.Stats().Failures != 1 {
-		t.Errorf("%x, %+v", order, r.lanes.Backfill.Stats())
-	}
-}
-
 func TestBirthsAreSplitAndKeyed(t *testing.T) {
 	r := newRig(t, 0)
 	birth := record.Birth{Gateway: "gw", Table: "00000000000000ab", Version: 7}
