@@ -252,8 +252,17 @@ func TestRefusedRecordIsSentAgainAndNothingIsLost(t *testing.T) {
 		t.Run(lane, func(t *testing.T) {
 			backlog := map[string]uint64{Backfill: 300}[lane]
 			r := newRig(t, backlog)
+			refused := map[string]*Lane{Telemetry: r.lanes.Telemetry, Backfill: r.lanes.Backfill}[lane]
 			var requests atomic.Int32
-			r.refuse("busbar."+lane, func() bool { n := requests.Add(1); return n == 2 || n == 4 })
+			var until atomic.Uint64 // failures of the lane
+			r.refuse("busbar."+lane, func() bool {
+				failures := refused.Stats().Failures
+				if n := requests.Add(1); n == 2 || n == 4 {
+					until.Store(failures + 1)
+				}
+				// Whoever has no rights has none for what is under way either.
+				return failures < until.Load()
+			})
 			r.run(r.lanes.Telemetry, r.lanes.Backfill)
 			if backlog == 0 {
 				r.commit(0, 1)
