@@ -2,6 +2,7 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
+# make portable   the tests of codec, accounts and buffer on 386, and on arm by qemu-arm-static
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -17,7 +18,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race peers kafka bench generate sizes clean
+.PHONY: build demo test race portable peers kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -29,6 +30,14 @@ test: build
 
 race:
 	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e '/cloud/web')
+
+# What runs on the smallest gateways. The tests left out start processes of their
+# own, in name spaces or to be killed, which the emulator can't.
+PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account
+portable:
+	GOARCH=386 go test $(PORTABLE)
+	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
+	  -skip '^(TestFullDiskStopsNothing|TestDiskRecoversWithoutAnOperator|TestKilledProcessLosesNothingCommitted)$$' $(PORTABLE)
 
 peers:
 	python3 -m venv .venv

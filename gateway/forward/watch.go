@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	watchEvery   = time.Second
-	checkTimeout = 5 * time.Second
+	watchEvery = time.Second
+	// Two connections to a broker, with TLS and a login, over a round trip of 600 ms.
+	checkTimeout = 15 * time.Second
 	checkEvery   = 15 * time.Second // while the link is down
 	stalledAfter = 5 * time.Second
 	// Backfill isn't stalled by a large record on a thin link.
