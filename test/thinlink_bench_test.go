@@ -120,7 +120,7 @@ func BenchmarkFullBuffer(b *testing.B) {
 	_, addresses := startMeters(b)
 	dir, status := b.TempDir(), freeAddress(b)
 	config := benchConfig(freeAddress(b), status, addresses, 20*time.Millisecond, interruptionRule)
-	const size = 96 << 20
+	const size = 48 << 20
 	write(b, dir, "gateway.yaml", replace(b, config, "max_size: 1GiB", fmt.Sprintf("max_size: %dMiB", size>>20)))
 	p := start(b, dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")
 	await(b, "the gateway runs", 20*time.Second, func() bool { return reachable(status) })

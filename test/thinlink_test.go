@@ -99,9 +99,9 @@ func (s *thinSite) prepareCloud(way string) (forward string) {
 // runCloud starts the cloud and lets the gateway write to it.
 func (s *thinSite) runCloud() {
 	s.Helper()
+	enrol(s, s.dir)
 	start(s, s.dir, "busbar-cloud", "run", "--config", "cloud.yaml", "--log-level", "error")
 	await(s, "the cloud runs", 30*time.Second, func() bool { return reachable(s.console) })
-	enrol(s, s.dir)
 }
 
 // run starts the gateway.

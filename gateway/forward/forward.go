@@ -32,7 +32,11 @@ func ClientOptions(link *Link) []kgo.Opt {
 	// Blocks are dense and events are few: zstd would double the CPU time of a
 	// drain, and its memory.
 	options = append(options, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.WithHooks(link))
-	if link.lane == Backfill {
+	switch link.lane {
+	case Events:
+		// Longer than warmEvery.
+		options = append(options, kgo.ConnIdleTimeout(3*warmEvery))
+	case Backfill:
 		// A large block takes a minute at 64 kbit/s. Nobody waits for it.
 		options = append(options, kgo.RequestTimeoutOverhead(2*time.Minute))
 	}
@@ -47,7 +51,13 @@ const (
 )
 
 const (
-	readBytes  = 256 << 10 // read from the chain at a time
+	readBytes = 256 << 10 // read from the chain at a time
+
+	// An event doesn't wait for a handshake, which takes seven round trips with TLS
+	// and a login, if the connection is used so often. Brokers close one that isn't
+	// used for ten minutes.
+	warmEvery = 3 * time.Minute
+
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second
 )
