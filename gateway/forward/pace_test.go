@@ -72,7 +72,7 @@ func TestUsualIsThatOfTheLastMinutes(t *testing.T) {
 			time.Sleep(usualPeriod + time.Second)
 			rank.acknowledged(600 * time.Millisecond)
 		}
-		if got := rank.allowed(); got != 1400*time.Millisecond {
+		if got := rank.allowed(); got != 950*time.Millisecond {
 			t.Errorf("allowed are %v", got)
 		}
 	})
