@@ -117,11 +117,15 @@ func (s *thinSite) exchanged(in time.Duration) thinlink.Count {
 // BenchmarkFullBuffer reports the anonymous memory of a gateway that reaches no
 // log, from an empty buffer to one that is thinned again and again.
 func BenchmarkFullBuffer(b *testing.B) {
+	b.Run("values=5000/s", func(b *testing.B) { benchFullBuffer(b, time.Second, 8<<20) })
+	b.Run("values=250000/s", func(b *testing.B) { benchFullBuffer(b, 20*time.Millisecond, 48<<20) })
+}
+
+func benchFullBuffer(b *testing.B, poll time.Duration, size float64) {
 	_, addresses := startMeters(b)
 	dir, status := b.TempDir(), freeAddress(b)
-	config := benchConfig(freeAddress(b), status, addresses, 20*time.Millisecond, interruptionRule)
-	const size = 48 << 20
-	write(b, dir, "gateway.yaml", replace(b, config, "max_size: 1GiB", fmt.Sprintf("max_size: %dMiB", size>>20)))
+	config := benchConfig(freeAddress(b), status, addresses, poll, interruptionRule)
+	write(b, dir, "gateway.yaml", replace(b, config, "max_size: 1GiB", fmt.Sprintf("max_size: %dMiB", int(size)>>20)))
 	p := start(b, dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")
 	await(b, "the gateway runs", 20*time.Second, func() bool { return reachable(status) })
 	most := map[string]uint64{}
