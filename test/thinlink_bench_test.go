@@ -76,7 +76,7 @@ func BenchmarkWire(b *testing.B) {
 				return fmt.Sprintf("gateway: {id: bench, site: bench}\nforward:\n%sbuffer: {path: buffer}\nstatus: {listen: %q}\ndefaults: {poll_every: 1m}\n", forward, s.status) +
 					fmt.Sprintf("devices:\n  - id: meter\n    modbus: {endpoint: \"tcp://%s\"}\n    signals: [{name: V, input: 0, type: float32, unit: V}]\n", serve(b, newNoisyMeter(0)))
 			})
-			const minutes = 6
+			const minutes = 5
 			sent := s.exchanged(minutes * time.Minute)
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(float64(sent.Bytes)*24*60/minutes/1e6, "MB/day")
@@ -117,7 +117,7 @@ func (s *thinSite) exchanged(in time.Duration) thinlink.Count {
 // BenchmarkFullBuffer reports the anonymous memory of a gateway that reaches no
 // log, from an empty buffer to one that is thinned again and again.
 func BenchmarkFullBuffer(b *testing.B) {
-	b.Run("values=5000/s", func(b *testing.B) { benchFullBuffer(b, time.Second, 8<<20) })
+	b.Run("values=5000/s", func(b *testing.B) { benchFullBuffer(b, time.Second, 16<<20) })
 	b.Run("values=250000/s", func(b *testing.B) { benchFullBuffer(b, 20*time.Millisecond, 48<<20) })
 }
 

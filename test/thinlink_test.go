@@ -142,11 +142,13 @@ func TestThinLinkStarvesNobody(t *testing.T) {
 			alarms := late.followAlarms(ctx, s.console)
 			s.run()
 			await(t, "the backlog drains", 2*time.Minute, func() bool { return s.sent("backfill") > 0 })
-			for range 3 {
+			const cleared = `busbar_gateway_alarms_total{change="cleared"}`
+			for n := range 3 {
 				backfill, fresh, before := s.sent("backfill"), s.sent("telemetry"), alarms()
 				s.meters[0].dead.Store(true)
 				await(t, "alarms arrive", time.Minute, func() bool { return alarms() >= before+2 })
 				s.meters[0].dead.Store(false)
+				await(t, "the alarms end", time.Minute, func() bool { return metrics(t, s.status)[cleared] >= float64(2*(n+1)) })
 				await(t, "all lanes send", time.Minute, func() bool { return s.sent("backfill") > backfill && s.sent("telemetry") > fresh })
 			}
 			if waiting := metrics(t, s.status)[`busbar_gateway_buffer_waiting_records{stream="telemetry"}`]; waiting < 100 {

@@ -23,6 +23,11 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(1 << 20),
 		kgo.MaxBufferedBytes(8 << 20),
 		kgo.ProducerLinger(0),
+		// The client would tell the brokers of itself: megabytes a day.
+		kgo.DisableClientMetrics(),
+		// Longer than warmEvery, and than any pause of telemetry: a handshake with TLS
+		// and a login takes seven round trips and kilobytes.
+		kgo.ConnIdleTimeout(3 * warmEvery),
 		kgo.ProduceRequestTimeout(5 * time.Second),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 	}
@@ -32,11 +37,7 @@ func ClientOptions(link *Link) []kgo.Opt {
 	// Blocks are dense and events are few: zstd would double the CPU time of a
 	// drain, and its memory.
 	options = append(options, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.WithHooks(link))
-	switch link.lane {
-	case Events:
-		// Longer than warmEvery.
-		options = append(options, kgo.ConnIdleTimeout(3*warmEvery))
-	case Backfill:
+	if link.lane == Backfill {
 		// A large block takes a minute at 64 kbit/s. Nobody waits for it.
 		options = append(options, kgo.RequestTimeoutOverhead(2*time.Minute))
 	}
