@@ -117,7 +117,7 @@ func (s *thinSite) exchanged(in time.Duration) thinlink.Count {
 // BenchmarkFullBuffer reports the anonymous memory of a gateway that reaches no
 // log, from an empty buffer to one that is thinned again and again.
 func BenchmarkFullBuffer(b *testing.B) {
-	b.Run("values=5000/s", func(b *testing.B) { benchFullBuffer(b, time.Second, 16<<20) })
+	b.Run("values=50000/s", func(b *testing.B) { benchFullBuffer(b, 100*time.Millisecond, 16<<20) })
 	b.Run("values=250000/s", func(b *testing.B) { benchFullBuffer(b, 20*time.Millisecond, 48<<20) })
 }
 
