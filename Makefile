@@ -3,7 +3,9 @@
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
 # make portable   the tests of codec, accounts and buffer on 386, and on arm by qemu-arm-static
+# make torture    the long versions of tests by faults: power lost, disks failing (needs strace, and root to mount)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
+# make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
@@ -18,7 +20,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race portable peers kafka bench generate sizes clean
+.PHONY: build demo test race torture portable peers guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -29,11 +31,14 @@ test: build
 	go test ./...
 
 race:
-	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e '/cloud/web')
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
+
+torture: build
+	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
 
 # What runs on the smallest gateways. The tests left out start processes of their
 # own, in name spaces or to be killed, which the emulator can't.
-PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account
+PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock
 portable:
 	GOARCH=386 go test $(PORTABLE)
 	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
@@ -44,6 +49,12 @@ peers:
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
 
+guest:
+	mkdir -p .peers/linux
+	cd .peers/linux && \
+	  apt-get -qq download $$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
+	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz && \
+	  rm linux-image-*.deb
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run
 	@exec bin/test-kafka $(ARGS)

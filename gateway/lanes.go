@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -21,18 +22,18 @@ func (g *Gateway) prepareLanes() (err error) {
 	if g.births, err = g.sink("births", nil); err != nil {
 		return err
 	}
-	lane := func(name string, chain *buffer.Chain) forward.Options {
-		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: g.identity.Prepare, Log: g.log}
+	lane := func(name string, chain *buffer.Chain, prepare func(*record.Record) (bool, error)) forward.Options {
+		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: prepare, Ripened: g.clock.Ripened, Log: g.log}
 		if err == nil {
 			o.Sink, err = g.sink(name, o.Link)
 		}
 		return o
 	}
 	options := forward.LanesOptions{
-		Events:       lane(forward.Events, g.buffer.Events),
-		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry),
-		Backfill:     lane(forward.Backfill, g.buffer.Telemetry),
-		CommitEvery:  time.Duration(g.config.Buffer.CommitEvery),
+		Events:       lane(forward.Events, g.buffer.Events, g.identity.Prepare),
+		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry, g.prepareRecord),
+		Backfill:     lane(forward.Backfill, g.buffer.Telemetry, g.prepareRecord),
+		CommitEvery:  cmp.Or(time.Duration(g.config.Buffer.CommitEvery), buffer.LongestCommit),
 		BackfillRate: int64(g.config.Forward.Backfill.MaxRate),
 	}
 	if err == nil {
@@ -61,17 +62,18 @@ func (g *Gateway) kafkaSink(lane string, link *forward.Link) (forward.Sink, erro
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID))
+	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID), kgo.WithHooks(timestamps{g.clock}))
 	client, err := kgo.NewClient(append(options, forward.ClientOptions(link)...)...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
+	checkCertificates(client, g.clock)
 	return forward.Kafka(client, record.TopicsOf(config.TopicPrefix).Lane(lane)), nil
 }
 
 func (g *Gateway) uplinkSink(lane string, link *forward.Link) (forward.Sink, error) {
 	if g.uplink == nil {
-		connection, err := OpenUplink(*g.config.Forward.Uplink, g.options.Dir, g.options.Version)
+		connection, err := OpenUplink(*g.config.Forward.Uplink, g.options.Dir, g.options.Version, gatewayTime(g.clock))
 		if err != nil {
 			return nil, err
 		}
@@ -85,9 +87,10 @@ func (g *Gateway) uplinkSink(lane string, link *forward.Link) (forward.Sink, err
 }
 
 // OpenUplink prepares the connection that the configuration describes. dir is the
-// directory that its file names are relative to.
-func OpenUplink(c gatewayconfig.Uplink, dir, version string) (*uplink.Connection, error) {
-	o := uplink.Options{URL: c.URL, UserAgent: "busbar-gateway/" + version}
+// directory that its file names are relative to. now is the time at which
+// certificates are checked; nil for this machine's clock.
+func OpenUplink(c gatewayconfig.Uplink, dir, version string, now func() time.Time) (*uplink.Connection, error) {
+	o := uplink.Options{URL: c.URL, UserAgent: "busbar-gateway/" + version, Now: now}
 	if c.CA != "" {
 		o.CAFile = c.CA.In(dir)
 	}
@@ -126,6 +129,6 @@ func (g *Gateway) runLanes(ctx context.Context) {
 // the link is back, and says how long it was away.
 func (g *Gateway) linkChanged(change telemetry.Link, since time.Time) error {
 	return g.commit(telemetry.Event{
-		Kind: telemetry.LinkChanged, Time: telemetry.MicrosOf(since), Decided: telemetry.MicrosOf(time.Now()), Link: &change,
+		Kind: telemetry.LinkChanged, Time: g.clock.At(since), Decided: g.clock.Now(), Link: &change,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/status"
 )
@@ -22,6 +23,12 @@ func (g source) Report() status.Report {
 		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), Discarded: g.pipeline.writer.Discarded(),
 		AlarmsRaised: g.pipeline.raised.Load(), AlarmsEnd: g.pipeline.cleared.Load(),
 	}
+	c := g.clock.Stats()
+	r.Clock = status.Clock{
+		State: c.State, Now: g.clock.Now().Time(), Steps: c.Steps, MaxError: c.MaxError,
+		Holding: c.Holding != clock.Nothing,
+	}
+	r.Problems = append(r.Problems, clockProblems(c)...)
 	for _, s := range []struct {
 		name  string
 		chain *buffer.Chain

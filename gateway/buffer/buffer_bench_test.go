@@ -47,7 +47,7 @@ func BenchmarkCommit(b *testing.B) {
 			w := buffer.NewWriter(time.Second, nil, nil)
 			var encoder telemetry.Encoder
 			for b.Loop() {
-				items, err := w.encode(&encoder, nil, samples)
+				items, err := w.encode(&encoder, samples)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -84,6 +84,28 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			report(b, stored)
 		})
+	}
+}
+
+// BenchmarkInspect looks at a file of 1,000 blocks as `busbar buffer verify` does.
+func BenchmarkInspect(b *testing.B) {
+	dir := b.TempDir()
+	buffer := open(b, dir, 256<<20)
+	measured(b, buffer, 1000)
+	path := buffer.Telemetry.segments[0].path
+	buffer.Close()
+	i, err := Inspect(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		i.ranges = map[stretch]*numberSet{}
+		f, err := i.Look(path, false)
+		if err != nil || len(f.Problems) > 0 {
+			b.Fatal(err, f.Problems)
+		}
+		b.SetBytes(f.Bytes)
+		b.ReportMetric(float64(f.Samples), "samples")
 	}
 }
 
@@ -135,7 +157,7 @@ func BenchmarkThin(b *testing.B) {
 				var encoder telemetry.Encoder
 				samples := noisySamples(blockSamples)
 				for range blocks {
-					items, err := w.encode(&encoder, nil, samples)
+					items, err := w.encode(&encoder, samples)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -187,7 +209,7 @@ func BenchmarkMemory(b *testing.B) {
 		const groups = 5000 // 50 million samples
 		var first, most float64
 		for n := range groups {
-			items, err := w.encode(&encoder, nil, samples)
+			items, err := w.encode(&encoder, samples)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -37,9 +38,21 @@ type Ledger interface {
 	Committed()
 }
 
+// Without an interval, a commit waits until it is worth its cost to the disk,
+// some 20 KB however few samples it has.
+const (
+	worthCommit    = 1000 // samples
+	shortestCommit = time.Second
+	// LongestCommit is how long a sample waits for its commit at most.
+	LongestCommit = 15 * time.Second
+)
+
 // Writer commits samples to the telemetry chain in groups: every interval, or
 // 10,000 at a time. Until their group is committed they are not accepted.
 type Writer struct {
+	// Boot is the boot that times of quality telemetry.SinceBoot count from.
+	Boot record.Boot
+
 	buffer   *Buffer
 	interval time.Duration
 	log      *slog.Logger
@@ -57,7 +70,8 @@ type Writer struct {
 	failing   bool
 }
 
-// NewWriter makes a writer that commits at least every interval. declare enters
+// NewWriter makes a writer that commits at least every interval; 0: every second
+// if that is worth it, and at least every LongestCommit. declare enters
 // into the ledger what is given up to make room, found unreadable or discarded; it
 // commits an event. It may be called on any goroutine that commits, and for events
 // while the events have little room left. The ledger counts every sample that is
@@ -67,7 +81,16 @@ func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
 		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
 	}
-	return &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
+	w := &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
+	b.pressed = w.pressed
+	return w
+}
+
+// pressed reports whether memory can't take much more.
+func (w *Writer) pressed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending) > maxPending/2
 }
 
 // Add copies samples and the slots in which they were read. It never blocks on
@@ -85,7 +108,7 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 		w.ledger.Discard(rest, slots)
 		w.discarded += uint64(len(rest))
 		if w.refused == nil {
-			w.refused = newTally(w.buffer.table)
+			w.refused = newTally(w.buffer.table, w.buffer.now())
 		}
 		w.refused.add(rest, 1)
 	}
@@ -120,8 +143,9 @@ func (w *Writer) Run(ctx context.Context) {
 	var thinning sync.WaitGroup
 	thinning.Go(func() { w.buffer.thinAhead(ctx) })
 	defer thinning.Wait()
-	ticker := time.NewTicker(w.interval)
+	ticker := time.NewTicker(cmp.Or(w.interval, shortestCommit))
 	defer ticker.Stop()
+	committed := time.Now()
 	var group []telemetry.Sample
 	var slots []account.Slot
 	var encoder telemetry.Encoder
@@ -131,6 +155,9 @@ func (w *Writer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			ended = true
 		case <-ticker.C:
+			if done == len(group) && !w.due(time.Since(committed)) {
+				continue
+			}
 		case <-w.wake:
 		}
 		if done == len(group) {
@@ -159,6 +186,7 @@ func (w *Writer) Run(ctx context.Context) {
 			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
+		committed = time.Now()
 		if ended {
 			w.mu.Lock()
 			ended = len(w.pending) == 0
@@ -166,6 +194,15 @@ func (w *Writer) Run(ctx context.Context) {
 		}
 		w.keepBooks()
 	}
+}
+
+// due reports whether the samples that wait should be committed, so long after
+// the last commit.
+func (w *Writer) due(since time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A tick comes a little early or late.
+	return w.interval > 0 || len(w.pending) >= worthCommit || since > LongestCommit-shortestCommit/2
 }
 
 // keepBooks declares what is known to be lost and saves how far the streams have
@@ -231,38 +268,9 @@ func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 	var items []Item
 	if len(samples) > 0 {
 		var err error
-		if items, err = w.encode(encoder, nil, samples); err != nil {
+		if items, err = w.encode(encoder, samples); err != nil {
 			return err
 		}
 	}
 	return w.buffer.Telemetry.Commit(items, state)
-}
-
-// maxBlockBytes keeps a block well below a log's usual 1 MB record limit.
-const maxBlockBytes = 512 << 10
-
-// encode appends samples as one block, or as several if one would be too large
-// for the log.
-func (w *Writer) encode(encoder *telemetry.Encoder, items []Item, samples []telemetry.Sample) ([]Item, error) {
-	if len(samples) > 2*commitSamples {
-		half := len(samples) / 2
-		items, err := w.encode(encoder, items, samples[:half])
-		if err != nil {
-			return nil, err
-		}
-		return w.encode(encoder, items, samples[half:])
-	}
-	block, err := encoder.AppendBlock(nil, w.buffer.table.Ref(), samples)
-	if err != nil {
-		return nil, err
-	}
-	if len(block) > maxBlockBytes && len(samples) > 1 {
-		half := len(samples) / 2
-		items, err := w.encode(encoder, items, samples[:half])
-		if err != nil {
-			return nil, err
-		}
-		return w.encode(encoder, items, samples[half:])
-	}
-	return append(items, Item{Format: record.FormatBlock, Payload: block, Count: uint64(len(samples))}), nil
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 // Report is a gateway's state at one moment.
@@ -28,6 +30,7 @@ type Report struct {
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
 
+	Clock   Clock
 	Streams []Stream
 	Lanes   []Lane
 	Buffer  Buffer
@@ -37,6 +40,16 @@ type Report struct {
 	Problems []string
 }
 
+// Clock is how far the gateway knows the time.
+type Clock struct {
+	State    telemetry.ClockState
+	Now      time.Time     // gateway time
+	Steps    uint64        // since the start
+	MaxError time.Duration // 0: nobody bounds it
+	Holding  bool          // samples wait for the time
+}
+
+// Stream is one stream's way to the log.
 // Stream is what is kept of one stream.
 type Stream struct {
 	Name      string
