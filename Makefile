@@ -2,6 +2,7 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
+# make portable   the tests of codec, accounts and buffer on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing (needs strace, Kafka, and root to mount)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
@@ -19,7 +20,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture peers guest kafka bench generate sizes clean
+.PHONY: build demo test race torture portable peers guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -34,6 +35,14 @@ race:
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
+
+# What runs on the smallest gateways. The tests left out start processes of their
+# own, in name spaces or to be killed, which the emulator can't.
+PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock
+portable:
+	GOARCH=386 go test $(PORTABLE)
+	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
+	  -skip '^(TestFullDiskStopsNothing|TestDiskRecoversWithoutAnOperator|TestKilledProcessLosesNothingCommitted)$$' $(PORTABLE)
 
 peers:
 	python3 -m venv .venv

@@ -168,7 +168,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer g.close()
 	started := time.Now()
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
-		return err
+		g.log.Error("the start can't be committed; it is sent, kept in memory and tried again", "error", err)
 	}
 	g.tellAccounts(started)
 	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
@@ -236,12 +236,13 @@ func (g *Gateway) sendBirth(ctx context.Context) error {
 	}, g.identity.SignBirth, g.log)
 }
 
-// committedWithStop counts the stop event that is about to be committed.
+// committedWithStop counts the stop event that is about to be committed, and what
+// is committed with it.
 func (g *Gateway) committedWithStop() []telemetry.Committed {
 	committed := g.buffer.Committed()
 	for i := range committed {
 		if committed[i].Stream == string(record.Events) {
-			committed[i].Count++
+			committed[i].Count += uint64(g.buffer.Events.Stats().Held) + 1
 		}
 	}
 	return committed
@@ -253,7 +254,11 @@ func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Comm
 	if kind == telemetry.GatewayStarted && g.clock.Stats().State != telemetry.ClockUnset {
 		l.DownSince = g.accounts.downSince()
 	}
-	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
+	item, err := eventItem(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
+	if err != nil {
+		return err
+	}
+	return g.buffer.Events.CommitOrHold([]buffer.Item{item}, nil)
 }
 
 func (g *Gateway) close() {

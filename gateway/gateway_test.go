@@ -5,10 +5,13 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -56,6 +59,7 @@ type bench struct {
 	key     ed25519.PublicKey
 	quarter telemetry.Micros
 	settle  telemetry.Micros
+	opened  func() // is called when the buffer is open and nothing runs; nil: nothing is
 }
 
 func newBench(t *testing.T) *bench {
@@ -109,6 +113,9 @@ func (b *bench) run() (stop func() []telemetry.Committed) {
 		b.t.Fatal(err)
 	}
 	b.buffer, b.key = g.buffer, g.identity.PublicKey()
+	if b.opened != nil {
+		b.opened()
+	}
 	ctx, cancel := context.WithCancel(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -304,6 +311,42 @@ func TestOutageIsReportedAndMadeUpFor(t *testing.T) {
 	for _, c := range committed {
 		if c.Stream == string(record.Telemetry) {
 			b.read(func(l log) bool { return l.samples >= c.Count })
+		}
+	}
+}
+
+// A gateway whose disk takes no events starts, and alarms. When the disk is back,
+// everything is on it, and in the log once.
+func TestAlarmsWithoutADisk(t *testing.T) {
+	b := newBench(t)
+	events := filepath.Join(string(b.config.Buffer.Path), "events")
+	b.opened = func() {
+		if err := errors.Join(os.Rename(events, events+".away"), os.WriteFile(events, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := b.run()
+	b.read(func(l log) bool { return l.samples > 0 && len(l.of(telemetry.GatewayStarted)) == 1 })
+	b.meter.set(0)
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) == 1 })
+	if err := errors.Join(os.Remove(events), os.Rename(events+".away", events)); err != nil {
+		t.Fatal(err)
+	}
+	b.meter.set(230)
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmCleared)) == 1 })
+	committed := stop()
+	l := b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 })
+	for _, c := range append(committed, l.of(telemetry.GatewayStopped)[0].Lifecycle.Committed...) {
+		if c.Stream == string(record.Events) && c.Count != uint64(len(l.events)) {
+			t.Errorf("%d events are committed, %d in the log", c.Count, len(l.events))
+		}
+	}
+	b.opened = nil
+	b.run()()
+	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 2 })
+	for _, c := range l.of(telemetry.GatewayStarted)[1].Lifecycle.Committed {
+		if c.Stream == string(record.Events) && c.Count != committed[0].Count {
+			t.Errorf("the next start finds %d events, of %+v", c.Count, committed)
 		}
 	}
 }

@@ -37,9 +37,9 @@ type pipeline struct {
 	queue       queue
 	generations map[string]uint64 // of gateway time, by device, at its last batch
 
-	unsaved []buffer.Item // events that are to be committed
-	saved   time.Time     // when the rules' state was last committed
-	dirty   bool          // a commit of the state failed
+	decided []buffer.Item // events that are to be committed
+	saved   time.Time     // when a commit was last tried
+	dirty   bool          // it failed
 	failing atomic.Bool
 
 	good, bad, raised, cleared atomic.Uint64
@@ -176,23 +176,32 @@ func (p *pipeline) take(empty queue) queue {
 	return taken
 }
 
-// saveEvery bounds how often the rules' state is committed when no event is: it
-// costs a write to flash, and losing it costs the time that a condition has held.
-const saveEvery = 10 * time.Second
+const (
+	// saveEvery bounds how often the rules' state is committed when no event is: it
+	// costs a write to flash, and losing it costs the time that a condition has held.
+	saveEvery = 10 * time.Second
+	// retryEvery bounds how often a commit is tried again that failed.
+	retryEvery = time.Second
+)
 
-// untilDue is how long the rules, their state, and events whose commit failed
-// can wait.
+// untilDue is how long the rules and their state can wait.
 func (p *pipeline) untilDue() time.Duration {
 	due := time.Hour
 	if at := p.engine.NextDeadline(); !at.IsZero() {
 		due = min(due, time.Until(at))
 	}
-	if len(p.unsaved) > 0 {
-		due = min(due, time.Second)
-	} else if p.engine.Changed() || p.dirty {
-		due = min(due, saveEvery-time.Since(p.saved))
+	return max(0, min(due, p.untilSaved()))
+}
+
+// untilSaved is how long until the state is to be committed without an event.
+func (p *pipeline) untilSaved() time.Duration {
+	switch {
+	case p.dirty || p.events.Stats().Held > 0:
+		return retryEvery - time.Since(p.saved)
+	case p.engine.Changed():
+		return saveEvery - time.Since(p.saved)
 	}
-	return max(0, due)
+	return time.Hour
 }
 
 func (p *pipeline) count(samples []telemetry.Sample) {
@@ -221,7 +230,7 @@ func (p *pipeline) emit(e telemetry.Event) {
 		p.log.Error("event can't be written", "kind", e.Kind, "error", err)
 		return
 	}
-	p.unsaved = append(p.unsaved, item)
+	p.decided = append(p.decided, item)
 }
 
 func eventItem(e telemetry.Event) (buffer.Item, error) {
@@ -233,18 +242,16 @@ func eventItem(e telemetry.Event) (buffer.Item, error) {
 }
 
 // commit commits the events that emit gathered together with the rules' state,
-// or the state alone if it is time or the end. What can't be committed is kept
-// and tried again.
+// or the state alone if it is time or the end. Events that can't be committed are
+// sent all the same: a gateway whose disk has failed still alarms.
 func (p *pipeline) commit(ending bool) {
-	if len(p.unsaved) == 0 && (!p.engine.Changed() && !p.dirty || !ending && time.Since(p.saved) < saveEvery) {
+	if due := p.untilSaved(); len(p.decided) == 0 && due > 0 && (!ending || due == time.Hour) {
 		return
 	}
-	err := p.events.Commit(p.unsaved, p.engine.State())
-	if err == nil {
-		p.unsaved = nil
-	}
+	err := p.events.CommitOrHold(p.decided, p.engine.State())
+	p.decided = nil
 	p.saved, p.dirty = time.Now(), err != nil
 	if failing := err != nil; p.failing.Swap(failing) != failing && failing {
-		p.log.Error("events can't be committed; they are kept in memory and tried again", "error", err)
+		p.log.Error("events can't be committed; they are sent, kept in memory and tried again", "error", err)
 	}
 }

@@ -57,7 +57,7 @@ func (g source) Report() status.Report {
 	}
 	g.reportBuffer(&r)
 	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
-		r.Problems = append(r.Problems, "the buffer can't be written; samples and events are kept in memory only")
+		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
 	for _, d := range g.adapter.Stats().Devices {
 		r.Devices = append(r.Devices, status.Device{

@@ -41,7 +41,7 @@ func (g source) reportBuffer(r *status.Report) {
 		r.Problems = append(r.Problems, fmt.Sprintf("the buffer lasts %s more before telemetry is thinned", kept.Left.Round(time.Minute)))
 	}
 	if since := r.Buffer.FailingSince; !since.IsZero() {
-		r.Problems = append(r.Problems, fmt.Sprintf("the buffer can't be written since %s; samples and events are kept in memory only", since.UTC().Format(time.RFC3339)))
+		r.Problems = append(r.Problems, fmt.Sprintf("the buffer can't be written since %s; samples are kept in memory only, events are sent all the same", since.UTC().Format(time.RFC3339)))
 	}
 }
 

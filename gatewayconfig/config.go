@@ -69,8 +69,8 @@ type Forward struct {
 	// The Kafka cluster that receives them. Either this or uplink is needed.
 	Kafka *kafkaconn.Config `yaml:"kafka"`
 
-	// The cloud's uplink, for a gateway that reaches no Kafka: one outgoing HTTPS
-	// connection, through a proxy if need be.
+	// The cloud's uplink, for a gateway that reaches no Kafka: outgoing HTTPS on one
+	// port, through a proxy if need be.
 	Uplink *Uplink `yaml:"uplink"`
 
 	// How what had to wait is sent, while the link was down or slow.

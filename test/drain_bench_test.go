@@ -118,7 +118,7 @@ func benchDrain(b *testing.B, broker, gatewayLog, cloudLog string) {
 }
 
 // backlog commits blocks to a gateway's buffer, as one that couldn't send has it.
-func backlog(b *testing.B, dir string, values int) {
+func backlog(b testing.TB, dir string, values int) {
 	b.Helper()
 	buf, err := buffer.Open(buffer.Options{Dir: dir, Gateway: "bench", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -240,7 +240,7 @@ func (l *latencies) report(b *testing.B, what string, all []arrival, from, to ti
 	b.ReportMetric(float64(len(late)), what+"s")
 }
 
-func replace(b *testing.B, text, old, new string) string {
+func replace(b testing.TB, text, old, new string) string {
 	b.Helper()
 	if !strings.Contains(text, old) {
 		b.Fatalf("%q isn't in the configuration", old)

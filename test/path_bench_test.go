@@ -42,6 +42,10 @@ type noisyMeter struct {
 	noise *rand.Rand
 }
 
+func newNoisyMeter(n int) *noisyMeter {
+	return &noisyMeter{noise: rand.New(rand.NewPCG(1, uint64(n)))}
+}
+
 func (m *noisyMeter) Read(_ devices.Table, _, quantity int, dst []byte) devices.Exception {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -56,22 +60,11 @@ func (m *noisyMeter) Read(_ devices.Table, _, quantity int, dst []byte) devices.
 }
 
 // startMeters serves the meters and returns their addresses.
-func startMeters(b *testing.B) (meters []*noisyMeter, addresses []string) {
+func startMeters(b testing.TB) (meters []*noisyMeter, addresses []string) {
 	b.Helper()
 	for i := range benchMeters {
-		m := &noisyMeter{noise: rand.New(rand.NewPCG(1, uint64(i)))}
-		s, err := devices.Listen("127.0.0.1:0", map[byte]devices.Unit{1: m}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			b.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan struct{})
-		go func() {
-			s.Serve(ctx)
-			close(ended)
-		}()
-		b.Cleanup(func() { cancel(); <-ended })
-		meters, addresses = append(meters, m), append(addresses, s.Addr().String())
+		m := newNoisyMeter(i)
+		meters, addresses = append(meters, m), append(addresses, serve(b, m))
 	}
 	return meters, addresses
 }
@@ -111,7 +104,7 @@ type usage struct {
 	anonymous uint64 // bytes of memory that no file backs
 }
 
-func usageOf(b *testing.B, pid int) (u usage) {
+func usageOf(b testing.TB, pid int) (u usage) {
 	b.Helper()
 	read := func(file string) string {
 		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), file))
@@ -142,7 +135,7 @@ func usageOf(b *testing.B, pid int) (u usage) {
 }
 
 // metrics reads a program's metrics, by name and labels as they are printed.
-func metrics(b *testing.B, address string) map[string]float64 {
+func metrics(b testing.TB, address string) map[string]float64 {
 	b.Helper()
 	values := map[string]float64{}
 	for line := range strings.Lines(get(b, "http://"+address+"/metrics")) {

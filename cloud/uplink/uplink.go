@@ -1,5 +1,5 @@
-// Package uplink lets gateways in that reach the cloud by one outgoing HTTPS
-// connection and no Kafka: it takes their signed records, writes them to the
+// Package uplink lets gateways in that reach the cloud by outgoing HTTPS
+// and no Kafka: it takes their signed records, writes them to the
 // log, and says which of them every in-sync replica has. It also enrols new
 // gateways by a one-time token. docs/uplink.md describes the interface.
 package uplink

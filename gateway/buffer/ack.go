@@ -14,7 +14,7 @@ import (
 // removed, which is tried again.
 func (c *Chain) Acknowledge(first, last Position) error {
 	c.mu.Lock()
-	c.done.add(first, min(last, c.last))
+	c.done.add(first, min(last, c.end()))
 	retired := c.retire()
 	c.mu.Unlock()
 	if !retired {

@@ -59,7 +59,8 @@ type Chain struct {
 	leaving  []*segment // done, and still to be removed
 	writing  *file      // the last segment's, nil if it isn't to be written; changed under both locks
 	state    []byte     // as last committed
-	last     Position   // of the newest record
+	last     Position   // of the newest record on disk
+	held     []Item     // the next commit writes these first; changed under both locks
 	done     ranges     // positions acknowledged, declared as lost, or gone with their files
 	missing  ranges     // positions that nobody can read, to be declared
 	readers  []*Reader
@@ -84,8 +85,8 @@ const (
 
 // Commit writes items, and state if it isn't nil, in one transaction, and
 // returns when they are on disk. They take the next sequence numbers of the
-// epoch. On an error nothing was written and the same items can be committed
-// again. If the stream's share of the buffer or the disk is full, the oldest that
+// epoch that aren't held. On an error nothing was written and the same items can
+// be committed again. If the stream's share of the buffer or the disk is full, the oldest that
 // the stream has is given up first.
 func (c *Chain) Commit(items []Item, state []byte) error {
 	for attempt := 1; ; attempt++ {
@@ -108,6 +109,12 @@ func (c *Chain) Commit(items []Item, state []byte) error {
 	}
 }
 
+// wake tells whoever waits that there are new records.
+func (c *Chain) wake() {
+	close(c.grown)
+	c.grown = make(chan struct{})
+}
+
 // attemptsForRoom bounds how many segments are given up for one commit.
 const attemptsForRoom = 64
 
@@ -120,6 +127,7 @@ func (c *Chain) commit(items []Item, state []byte) error {
 			return err
 		}
 	}
+	items = append(slices.Clip(c.held), items...)
 	current := c.writingTo()
 	position, seq, err := c.claimAndWrite(current, items, state)
 	if errors.Is(err, errDamaged) {
@@ -143,11 +151,11 @@ func (c *Chain) commit(items []Item, state []byte) error {
 	defer c.mu.Unlock()
 	current.last, c.last, c.nextSeq = position, position, seq
 	current.end.seq = seq
+	c.held = nil
 	if state != nil {
 		c.state = state
 	}
-	close(c.grown)
-	c.grown = make(chan struct{})
+	c.wake()
 	return nil
 }
 
@@ -276,13 +284,7 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 			records := tx.Bucket(bucketRecords)
 			records.FillPercent = 1 // keys only grow
 			for _, item := range items {
-				r := record.Record{
-					Identity: record.Identity{
-						Gateway: c.gateway, Epoch: c.epoch, Stream: c.stream,
-						First: seq, Last: seq + item.Count - 1,
-					},
-					Format: item.Format, Payload: item.Payload,
-				}
+				r := c.recordOf(item, seq)
 				if c.sign != nil {
 					if err := c.sign(&r); err != nil {
 						return fmt.Errorf("sign record %s: %w", r.Identity, err)
@@ -307,6 +309,14 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 	return position, seq, err
 }
 
+// recordOf is the item with the numbers from seq on, unsigned.
+func (c *Chain) recordOf(item Item, seq uint64) record.Record {
+	return record.Record{
+		Identity: record.Identity{Gateway: c.gateway, Epoch: c.epoch, Stream: c.stream, First: seq, Last: seq + item.Count - 1},
+		Format:   item.Format, Payload: item.Payload,
+	}
+}
+
 // State is what the newest commit with a state wrote, nil if there was none.
 func (c *Chain) State() []byte {
 	c.mu.Lock()
@@ -322,12 +332,14 @@ func (c *Chain) Released() Position {
 	return c.done.through()
 }
 
-// End is the position of the newest committed record, 0 if there never was one.
+// End is the position of the newest record, 0 if there never was one.
 func (c *Chain) End() Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last
+	return c.end()
 }
+
+func (c *Chain) end() Position { return c.last + Position(len(c.held)) }
 
 // Stats is a chain's size.
 type Stats struct {
@@ -336,6 +348,7 @@ type Stats struct {
 	Segments  int
 	Broken    int    // files that were set aside as unreadable and are still there, or will be
 	Committed uint64 // sequence numbers committed in this epoch
+	Held      int    // records that wait in memory for the disk
 
 	Thinned uint64 // segments since the start
 	Dropped uint64 // segments given up since the start
@@ -349,8 +362,8 @@ func (c *Chain) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Stats{
-		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq,
-		Waiting: uint64(c.last) - c.done.count(),
+		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq, Held: len(c.held),
+		Waiting: uint64(c.end()) - c.done.count(),
 		Thinned: c.thinned.Load(), Dropped: c.dropped.Load(),
 		LastCommit: c.latency.last, LongestCommit: c.latency.longest, FailingSince: c.latency.failingSince,
 	}

@@ -55,9 +55,9 @@ func (r *Reader) Read(after, upTo Position, maxBytes int) ([]Entry, error) {
 	c := r.chain
 	defer c.putDown(r)
 	for {
-		s, wanted := c.wanted(r, after, upTo)
+		s, wanted, held := c.wanted(r, after, upTo, maxBytes)
 		if s == nil {
-			return nil, nil
+			return held, nil
 		}
 		p, err := c.readSegment(s, wanted, maxBytes)
 		switch {
@@ -76,17 +76,20 @@ func (r *Reader) Read(after, upTo Position, maxBytes int) ([]Entry, error) {
 	}
 }
 
-// wanted finds the first segment with positions that are to be read, and these.
-// Until the reader puts it down, the segment's file isn't replaced; one that is
+// wanted finds the first segment with positions that are to be read, and these,
+// or if there is none what is held behind the segments. Until the reader puts it down, the segment's file isn't replaced; one that is
 // being replaced is waited for.
-func (c *Chain) wanted(r *Reader, after, upTo Position) (*segment, ranges) {
+func (c *Chain) wanted(r *Reader, after, upTo Position, maxBytes int) (s *segment, positions ranges, held []Entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		s, positions := c.unread(after, upTo)
+		s, positions = c.unread(after, upTo)
+		if s == nil {
+			held = c.heldFor(r, after, upTo, maxBytes)
+		}
 		if s == nil || s.replaced == nil {
 			r.reading = s
-			return s, positions
+			return s, positions, held
 		}
 		replaced := s.replaced
 		c.mu.Unlock()
@@ -250,7 +253,7 @@ func (c *Chain) handOut(r *Reader, p part) {
 func (c *Chain) Wait(ctx context.Context, after Position) error {
 	for {
 		c.mu.Lock()
-		last, grown := c.last, c.grown
+		last, grown := c.end(), c.grown
 		c.mu.Unlock()
 		if last > after {
 			return nil

@@ -55,7 +55,7 @@ func TestMemoryStaysFlatWhileNoBrokerAnswers(t *testing.T) {
 		t.Errorf("%d goroutines more", grown)
 	}
 	for _, l := range r.lanes.All() {
-		if n := l.sink.(kafkaSink).client.BufferedProduceRecords(); n > mostFresh {
+		if n := l.sink.(*kafkaSink).client.BufferedProduceRecords(); n > mostFresh {
 			t.Errorf("%d records are in the client of %s", n, l.link.lane)
 		}
 	}

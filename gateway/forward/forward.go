@@ -23,6 +23,11 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(1 << 20),
 		kgo.MaxBufferedBytes(8 << 20),
 		kgo.ProducerLinger(0),
+		// The client would tell the brokers of itself: megabytes a day.
+		kgo.DisableClientMetrics(),
+		// Longer than warmEvery, and than any pause of telemetry: a handshake with TLS
+		// and a login takes seven round trips and kilobytes.
+		kgo.ConnIdleTimeout(3 * warmEvery),
 		kgo.ProduceRequestTimeout(5 * time.Second),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 	}
@@ -47,7 +52,13 @@ const (
 )
 
 const (
-	readBytes  = 256 << 10 // read from the chain at a time
+	readBytes = 256 << 10 // read from the chain at a time
+
+	// An event doesn't wait for a handshake, which takes seven round trips with TLS
+	// and a login, if the connection is used so often. Brokers close one that isn't
+	// used for ten minutes.
+	warmEvery = 3 * time.Minute
+
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second
 )

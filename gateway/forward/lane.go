@@ -44,6 +44,8 @@ type Lane struct {
 	log      *slog.Logger
 	share    share
 	patience time.Duration // with an acknowledgement
+	// How often the connection is used at least. Only events are worth it.
+	warmEvery time.Duration
 
 	started time.Time
 	window  atomic.Pointer[window]
@@ -76,7 +78,7 @@ var errMoved = errors.New("the lane goes on elsewhere")
 
 func newLane(o Options) *Lane {
 	l := &Lane{sink: o.Sink, chain: o.Chain, reader: o.Chain.Reader(), link: o.Link, prepare: o.Prepare,
-		log: o.Log.With("lane", o.Link.lane), patience: stalledAfter, started: time.Now()}
+		log: o.Log.With("lane", o.Link.lane), patience: stalledAfter, warmEvery: warmEvery, started: time.Now()}
 	if o.Link.lane == Backfill {
 		l.patience = backfillStalledAfter
 	}

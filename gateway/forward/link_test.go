@@ -198,3 +198,26 @@ func TestThrottling(t *testing.T) {
 		t.Errorf("%d of 100 records were sent", sent)
 	}
 }
+
+// The connection that the next event takes is used even when there is no event.
+func TestEventsConnectionIsKeptWarm(t *testing.T) {
+	r := newRig(t, 0)
+	var empty atomic.Int32
+	r.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		r.cluster.KeepControl()
+		if len(req.(*kmsg.ProduceRequest).Topics) == 0 {
+			empty.Add(1)
+		}
+		return nil, nil, false
+	})
+	r.lanes.Events.warmEvery = time.Millisecond
+	r.run(r.lanes.Events)
+	commit(t, r.buffer.Events, 0, 1)
+	r.drained()
+	r.await("the connection to be used", func() bool { return empty.Load() > 1 })
+	commit(t, r.buffer.Events, 1, 2)
+	r.drained()
+	if failures := r.lanes.Events.Stats().Failures; failures > 0 {
+		t.Errorf("%d failures", failures)
+	}
+}

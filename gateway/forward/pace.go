@@ -19,9 +19,9 @@ type precedence struct {
 
 const (
 	usualPeriod = 5 * time.Minute
-	// An acknowledgement is late if it takes this and twice the shortest of the
-	// last minutes, whatever it is that makes it wait: the line, the broker, this
-	// machine.
+	// An acknowledgement is late if it takes this longer than the shortest of the
+	// last minutes and a quarter of that, whatever it is that makes it wait: the line,
+	// the broker, this machine.
 	tolerated = 200 * time.Millisecond
 	// How long a late one holds backfill back.
 	lateFor = time.Second
@@ -47,7 +47,7 @@ func (p *precedence) allowed() time.Duration {
 	if p.usual[1] > 0 {
 		usual = min(usual, p.usual[1])
 	}
-	return 2*usual + tolerated
+	return usual + usual/4 + tolerated
 }
 
 // waits reports whether a record of the lanes that go first waits too long, one

@@ -25,7 +25,7 @@ func TestBackfillGrowsAndGivesWay(t *testing.T) {
 		under := newWindow(nil)
 		rank.lanes[0].window.Store(under)
 		rank.acknowledged(600 * time.Millisecond) // a long way is no reason to wait
-		rank.acknowledged(1300 * time.Millisecond)
+		rank.acknowledged(900 * time.Millisecond)
 		for range 100 {
 			p.acknowledged(time.Second)
 		}
@@ -34,7 +34,7 @@ func TestBackfillGrowsAndGivesWay(t *testing.T) {
 		}
 
 		under.add(1)
-		time.Sleep(1300 * time.Millisecond)
+		time.Sleep(900 * time.Millisecond)
 		p.acknowledged(time.Second)
 		if most, _ := p.limits(); most != mostBackfill {
 			t.Errorf("it sends %d at a time while nothing is late", most)
@@ -72,7 +72,7 @@ func TestUsualIsThatOfTheLastMinutes(t *testing.T) {
 			time.Sleep(usualPeriod + time.Second)
 			rank.acknowledged(600 * time.Millisecond)
 		}
-		if got := rank.allowed(); got != 1400*time.Millisecond {
+		if got := rank.allowed(); got != 950*time.Millisecond {
 			t.Errorf("allowed are %v", got)
 		}
 	})

@@ -2,8 +2,10 @@ package forward
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry/record"
@@ -19,28 +21,49 @@ type Sink interface {
 	Produce(m record.Message, done func(error))
 	// Check asks whether messages would be taken, and says in plain words why not.
 	Check(ctx context.Context) error
+	// Warm keeps the way open that the next message takes, if there is one.
+	Warm(ctx context.Context)
 	// Close fails what is under way.
 	Close()
 }
 
 // Kafka is the sink of a topic that client, made with ClientOptions, reaches.
-func Kafka(client *kgo.Client, topic string) Sink { return kafkaSink{client, topic} }
+func Kafka(client *kgo.Client, topic string) Sink { return &kafkaSink{client: client, topic: topic} }
 
 type kafkaSink struct {
 	client *kgo.Client
 	topic  string
+
+	partition atomic.Int32 // of the message that was acknowledged last
 }
 
-func (k kafkaSink) Produce(m record.Message, done func(error)) {
+func (k *kafkaSink) Produce(m record.Message, done func(error)) {
 	r := &kgo.Record{Topic: k.topic, Key: m.Key, Value: m.Value, Headers: make([]kgo.RecordHeader, len(m.Headers))}
 	for i, h := range m.Headers {
 		r.Headers[i] = kgo.RecordHeader(h)
 	}
-	k.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) { done(err) })
+	k.client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+		if err == nil {
+			k.partition.Store(r.Partition)
+		}
+		done(err)
+	})
 }
 
-func (k kafkaSink) Check(ctx context.Context) error {
+// Warm produces nothing at all: only a produce request uses the connection that
+// the client keeps for them.
+func (k *kafkaSink) Warm(ctx context.Context) {
+	leader, _, err := k.client.PartitionLeader(k.topic, k.partition.Load())
+	if err != nil || leader < 0 {
+		return
+	}
+	request := kmsg.NewPtrProduceRequest()
+	request.Acks, request.TimeoutMillis = -1, 5000
+	k.client.Broker(int(leader)).Request(ctx, request)
+}
+
+func (k *kafkaSink) Check(ctx context.Context) error {
 	return kafkaconn.CheckAccess(ctx, k.client, kafkaconn.Access{Write: []string{k.topic}})
 }
 
-func (k kafkaSink) Close() { k.client.Close() }
+func (k *kafkaSink) Close() { k.client.Close() }

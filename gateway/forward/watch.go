@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	watchEvery   = time.Second
-	checkTimeout = 5 * time.Second
+	watchEvery = time.Second
+	// Two connections to a broker, with TLS and a login, over a round trip of 600 ms.
+	checkTimeout = 15 * time.Second
 	checkEvery   = 15 * time.Second // while the link is down
 	stalledAfter = 5 * time.Second
 	// Backfill isn't stalled by a large record on a thin link.
@@ -21,7 +22,7 @@ const (
 // once, so that a wrong password is named and not waited for.
 func (l *Lane) watch(ctx context.Context) {
 	err := l.check(ctx)
-	checked := time.Now()
+	checked, warmed := time.Now(), time.Now()
 	if err != nil && ctx.Err() == nil {
 		l.link.set(Down, l.started, err)
 	}
@@ -33,6 +34,10 @@ func (l *Lane) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		if l.link.lane == Events && time.Since(warmed) > l.warmEvery {
+			warmed = time.Now()
+			l.warm(ctx)
 		}
 		link := l.link.Stats()
 		since, asking := l.asking()
@@ -70,6 +75,13 @@ func (l *Lane) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	return l.sink.Check(ctx)
+}
+
+// warm keeps the lane's connection open while there is nothing to send.
+func (l *Lane) warm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	l.sink.Warm(ctx)
 }
 
 // progress is what a lane's link is judged by.

@@ -1,5 +1,5 @@
-// Package uplink carries records to the cloud over one outgoing HTTPS
-// connection, for gateways that reach no Kafka. docs/uplink.md describes the
+// Package uplink carries records to the cloud by outgoing HTTPS connections to one
+// port, for gateways that reach no Kafka. docs/uplink.md describes the
 // interface.
 package uplink
 
@@ -32,11 +32,14 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Connection is the way to one uplink, shared by the clients of all lanes.
+// Connection is the way to one uplink. The client of each lane has a connection of
+// its own: on a shared one an event would wait behind the backfill that is written
+// already, and for the retransmission of each segment of it that is lost.
 type Connection struct {
-	base  *url.URL
-	agent string
-	http  *http.Client
+	base      *url.URL
+	agent     string
+	transport *http.Transport
+	http      *http.Client
 }
 
 const (
@@ -69,7 +72,15 @@ func New(o Options) (*Connection, error) {
 		// A dead connection must be noticed by itself: a lane waits for its answer.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
-	return &Connection{base: base, agent: o.UserAgent, http: &http.Client{Transport: transport, Timeout: answerTimeout}}, nil
+	c := Connection{base: base, agent: o.UserAgent, transport: transport}
+	return c.another(), nil
+}
+
+// another is a connection of its own to the same uplink.
+func (c Connection) another() *Connection {
+	c.transport = c.transport.Clone()
+	c.http = &http.Client{Transport: c.transport, Timeout: answerTimeout}
+	return &c
 }
 
 // Close ends idle connections.
@@ -165,7 +176,7 @@ func (c *Connection) NewClient(lane string, throttled func(time.Duration)) *Clie
 		throttled = func(time.Duration) {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	client := &Client{connection: c, lane: lane, throttled: throttled, ctx: ctx, cancel: cancel, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	client := &Client{connection: c.another(), lane: lane, throttled: throttled, ctx: ctx, cancel: cancel, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 	go client.run()
 	return client
 }
@@ -190,6 +201,9 @@ func (c *Client) Produce(m record.Message, done func(error)) {
 	}
 }
 
+// Warm uses the connection, so that neither end closes it.
+func (c *Client) Warm(ctx context.Context) { c.Check(ctx) }
+
 // Check is the connection's.
 func (c *Client) Check(ctx context.Context) error { return c.connection.Check(ctx) }
 
@@ -200,7 +214,12 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	c.cancel()
 	<-c.ended
+	c.connection.Close()
 }
+
+// gather is how long a client waits for messages that come together, so that the
+// second doesn't wait for the answer to the first.
+const gather = 2 * time.Millisecond
 
 func (c *Client) run() {
 	defer close(c.ended)
@@ -211,6 +230,7 @@ func (c *Client) run() {
 			return
 		case <-c.wake:
 		}
+		time.Sleep(gather)
 		for batch := c.take(); len(batch) > 0; batch = c.take() {
 			if err := c.send(batch); err != nil {
 				c.fail(c.take(), err)

@@ -256,6 +256,36 @@ func TestOnlyHTTPS(t *testing.T) {
 	}
 }
 
+// What one lane has under way doesn't stand before another's on one connection.
+func TestLanesHaveConnectionsOfTheirOwn(t *testing.T) {
+	f := newFar(t)
+	var mu sync.Mutex
+	from := map[string]bool{}
+	serve := f.Config.Handler
+	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		from[r.RemoteAddr] = true
+		mu.Unlock()
+		serve.ServeHTTP(w, r)
+	})
+	connection := f.connect(t)
+	for _, lane := range []string{"events", "telemetry", "backfill"} {
+		c := connection.NewClient(lane, nil)
+		defer c.Close()
+		c.Warm(t.Context())
+		for range 2 {
+			for _, err := range produce(t, c, 0, 1) {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	if len(from) != 3 {
+		t.Errorf("%d connections for three lanes", len(from))
+	}
+}
+
 func TestCertificatesAreCheckedAtTheGivenTime(t *testing.T) {
 	f := newFar(t)
 	expired := f.Certificate().NotAfter.Add(time.Hour)
