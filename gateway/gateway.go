@@ -47,6 +47,7 @@ type Gateway struct {
 	births   forward.Sink
 	sinks    []forward.Sink // all of them
 	uplink   *uplink.Connection
+	commands *commands // nil: none are read
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
@@ -112,8 +113,12 @@ func (g *Gateway) prepare() error {
 	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	g.pipeline = newPipeline(engine, g.buffer.Events, writer, index, g.log)
+	g.pipeline.publish()
 
-	return g.prepareLanes()
+	if err := g.prepareLanes(); err != nil {
+		return err
+	}
+	return g.prepareCommands()
 }
 
 // restore continues the alarms that were active when the last process ended. A
@@ -181,6 +186,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
+	if g.commands != nil {
+		reader.Go(func() { g.commands.run(reading) })
+	}
 
 	<-ctx.Done()
 	g.log.Info("gateway stopping")
@@ -248,6 +256,9 @@ func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Comm
 func (g *Gateway) close() {
 	for _, s := range g.sinks {
 		s.Close()
+	}
+	if g.commands != nil {
+		g.commands.source.Close()
 	}
 	if g.uplink != nil {
 		g.uplink.Close()

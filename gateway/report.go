@@ -22,6 +22,11 @@ func (g source) Report() status.Report {
 		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), Discarded: g.pipeline.writer.Discarded(),
 		AlarmsRaised: g.pipeline.raised.Load(), AlarmsEnd: g.pipeline.cleared.Load(),
 	}
+	for _, a := range *g.pipeline.active.Load() {
+		r.Alarms = append(r.Alarms, status.Alarm{
+			ID: a.ID, Rule: a.Rule, Asset: a.Asset, Device: a.Device, Priority: string(a.Priority), Raised: a.Raised.Time(), AcknowledgedBy: a.AcknowledgedBy,
+		})
+	}
 	for _, s := range []struct {
 		name  string
 		chain *buffer.Chain

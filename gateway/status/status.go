@@ -28,6 +28,8 @@ type Report struct {
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
 
+	Alarms []Alarm // that are active
+
 	Streams []Stream
 	Lanes   []Lane
 	Buffer  Buffer
@@ -35,6 +37,13 @@ type Report struct {
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
+}
+
+// Alarm is an alarm that hasn't cleared.
+type Alarm struct {
+	ID, Rule, Asset, Device, Priority string
+	Raised                            time.Time
+	AcknowledgedBy                    string // "": nobody
 }
 
 // Stream is what is kept of one stream.

@@ -1,0 +1,69 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Log reads a gateway's commands from Kafka, with a client of its own and
+// without a consumer group: nothing is kept of how far it has read.
+type Log struct {
+	client  *kgo.Client
+	gateway string
+}
+
+const (
+	// lookBack is how far before the present it begins. No command for this process
+	// is older than the process, but clocks differ.
+	lookBack = record.MaxCommandLife
+	// fetchWait is how long a broker waits for commands before it answers that
+	// there are none: a longer one costs less while there are none.
+	fetchWait = 25 * time.Second
+	// fetchBytes bounds what is in memory.
+	fetchBytes = 64 << 10
+)
+
+// NewLog prepares a client with the options of a connection; nothing is dialled
+// yet. While the clock isn't set, it begins with what comes next.
+func NewLog(connection []kgo.Opt, topic, gateway string, now Now) (*Log, error) {
+	from := kgo.NewOffset().AtEnd()
+	if now.Set {
+		from = kgo.NewOffset().AfterMilli(now.Time.Time().Add(-lookBack).UnixMilli())
+	}
+	client, err := kgo.NewClient(append(connection[:len(connection):len(connection)],
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(from),
+		kgo.MaxConcurrentFetches(1), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes))...)
+	if err != nil {
+		return nil, fmt.Errorf("command: Kafka client: %w", err)
+	}
+	return &Log{client, gateway}, nil
+}
+
+// Receive waits for messages under the gateway's key. While the log is away it
+// waits for that.
+func (l *Log) Receive(ctx context.Context) ([]record.Message, error) {
+	fetches := l.client.PollRecords(ctx, 100)
+	var messages []record.Message
+	fetches.EachRecord(func(r *kgo.Record) {
+		if string(r.Key) != l.gateway {
+			return
+		}
+		m := record.Message{Key: r.Key, Value: r.Value, Headers: make([]record.Header, len(r.Headers))}
+		for i, h := range r.Headers {
+			m.Headers[i] = record.Header(h)
+		}
+		messages = append(messages, m)
+	})
+	if errs := fetches.Errors(); len(errs) > 0 {
+		return messages, fmt.Errorf("command: read %s: %w", errs[0].Topic, errs[0].Err)
+	}
+	return messages, nil
+}
+
+// Close ends the client.
+func (l *Log) Close() { l.client.Close() }
