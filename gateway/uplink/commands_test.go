@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"testing"
 
@@ -65,19 +64,4 @@ func TestCommandsAreAskedForAndNamedOnce(t *testing.T) {
 	if len(seen[0]) != 0 || !slices.Equal(seen[1], ids[:80]) || !slices.Equal(seen[2], ids[60:]) {
 		t.Errorf("it says that it has seen %d, %d and %d commands", len(seen[0]), len(seen[1]), len(seen[2]))
 	}
-}
-
-func FuzzCommandsAnswer(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 1, 2})
-	f.Fuzz(func(t *testing.T, body []byte) {
-		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) }))
-		defer server.Close()
-		connection, err := New(Options{URL: server.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
-		connection.http = server.Client()
-		sign := func(logKey, value []byte) record.Seal { return record.Seal{} }
-		connection.NewCommands("gw", sign, func() telemetry.Micros { return 0 }).Receive(t.Context())
-	})
 }

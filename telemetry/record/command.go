@@ -41,10 +41,10 @@ const (
 	// MaxCommandLife bounds how long a command can be carried out.
 	MaxCommandLife = 2 * time.Minute
 	// MaxCommandBytes bounds a command's value.
-	MaxCommandBytes = 2048
+	MaxCommandBytes = 4096
 
 	maxAlarmID = 64
-	maxBy      = 200
+	maxBy      = 400
 )
 
 // NewCommandID draws an id.

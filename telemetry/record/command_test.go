@@ -57,7 +57,7 @@ func TestMalformedCommandsAreRefused(t *testing.T) {
 		"no alarm":       func(c *Command) { c.Alarm = "" },
 		"long alarm":     func(c *Command) { c.Alarm = strings.Repeat("a", 65) },
 		"nobody":         func(c *Command) { c.By = "" },
-		"long name":      func(c *Command) { c.By = strings.Repeat("a", 201) },
+		"long name":      func(c *Command) { c.By = strings.Repeat("a", 401) },
 		"no time":        func(c *Command) { c.Issued = 0 },
 		"over at once":   func(c *Command) { c.Expires = c.Issued },
 		"lives too long": func(c *Command) { c.Expires = c.Issued + life + 1 },
