@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -27,7 +29,8 @@ func (c *Connection) NewCommands(gateway string, sign func(logKey, value []byte)
 }
 
 // Receive asks for commands that it hasn't returned before, and waits as long as
-// the uplink does for one to come. That may be in vain.
+// the uplink does for one to come. That may be in vain. Messages that come with
+// an error count.
 func (c *Commands) Receive(ctx context.Context) ([]record.Message, error) {
 	request, err := record.CommandRequest{Gateway: c.gateway, Time: c.now(), Seen: c.seen}.Message(c.sign)
 	if err != nil {
@@ -37,6 +40,7 @@ func (c *Commands) Receive(ctx context.Context) ([]record.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("uplink: %w", err)
 	}
+	asked := time.Now()
 	answer, err := c.connection.exchange(ctx, http.MethodPost, "/uplink/v1/commands", body)
 	if err != nil {
 		return nil, err
@@ -45,18 +49,33 @@ func (c *Commands) Receive(ctx context.Context) ([]record.Message, error) {
 		_, err := answer.decode()
 		return nil, err
 	}
-	var messages []record.Message
-	for source := bytes.NewReader(answer.text); ; {
+	messages, fresh, err := c.read(answer.text)
+	if err == nil && fresh == 0 && time.Since(asked) < tooSoon {
+		err = errTooSoon
+	}
+	return messages, err
+}
+
+// tooSoon is what an answer without anything new takes at least, if all is well.
+const tooSoon = time.Second
+
+var errTooSoon = errors.New("uplink: it has no new command and doesn't wait for one; another gateway may have the id and key of this one")
+
+// read reads an answer and counts the commands in it that are new.
+func (c *Commands) read(text []byte) (messages []record.Message, fresh int, err error) {
+	for source := bytes.NewReader(text); ; {
 		m, err := record.ReadMessage(source)
 		if errors.Is(err, io.EOF) {
-			return messages, nil
+			return messages, fresh, nil
 		}
 		if err != nil {
-			return messages, fmt.Errorf("uplink: read the commands: %w", err)
+			return messages, fresh, fmt.Errorf("uplink: read the commands: %w", err)
 		}
 		messages = append(messages, m)
-		if command, err := record.ParseCommand(m.Value); err == nil {
+		command, err := record.ParseCommand(m.Value)
+		if err == nil && !slices.Contains(c.seen, command.ID) {
 			c.seen = append(c.seen, command.ID)
+			fresh++
 		}
 		c.seen = c.seen[max(0, len(c.seen)-record.MaxCommandsSeen):]
 	}

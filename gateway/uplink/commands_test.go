@@ -30,6 +30,9 @@ func TestCommandsAreAskedForAndNamedOnce(t *testing.T) {
 			t.Errorf("%+v, %v, %v", request, err, sealErr)
 		}
 		seen = append(seen, request.Seen)
+		if len(seen) == 4 {
+			return // with nothing, at once
+		}
 		if len(seen) == 3 {
 			w.WriteHeader(http.StatusForbidden)
 			w.Write([]byte(`{"error":"revoked"}`))
@@ -60,6 +63,9 @@ func TestCommandsAreAskedForAndNamedOnce(t *testing.T) {
 	var refusal *StatusError
 	if !errors.As(err, &refusal) || refusal.Status != http.StatusForbidden || refusal.Text != "revoked" {
 		t.Errorf("%v", err)
+	}
+	if _, err := c.Receive(t.Context()); !errors.Is(err, errTooSoon) {
+		t.Errorf("nothing at once: %v", err)
 	}
 	if len(seen[0]) != 0 || !slices.Equal(seen[1], ids[:80]) || !slices.Equal(seen[2], ids[60:]) {
 		t.Errorf("it says that it has seen %d, %d and %d commands", len(seen[0]), len(seen[1]), len(seen[2]))
