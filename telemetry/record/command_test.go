@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -42,6 +43,27 @@ func TestACommandComesBackAndOnlyItsOwnSignaturePasses(t *testing.T) {
 	} {
 		if passes {
 			t.Errorf("%s passes", name)
+		}
+	}
+}
+
+// The vector of docs/formats.md.
+func TestCommandVector(t *testing.T) {
+	m, err := aCommand().Message(testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct{ got, want string }{
+		"value": {string(m.Value), `{"id":"000102030405060708090a0b0c0d0e0f","gateway":"north-gw1","epoch":"000000000000001f","kind":"reset",` +
+			`"alarm":"a1","by":"Ana","issued_us":1790000000000000,"expires_us":1790000030000000}`},
+		"message": {hex.EncodeToString(keyedMessage("busbar command 1", m.Key, m.Value)), "1062757362617220636f6d6d616e642031" + "000000096e6f7274682d677731" +
+			"ccd0e2a6c0727cb85e421e6f81e7b61cc4220d39cab92a6620f91367c4b1f504"},
+		"key id": {string(m.Headers[0].Value), "21fe31dfa154a261"},
+		"signature": {hex.EncodeToString(m.Headers[1].Value), "bac2d43515ea762c1c74258d661bc2f02c09ee96f4fbf519a1ba1164584746f9" +
+			"3972ca1f67552c3433127ffd00c6e5e36e454df7d4441ad285d74e4625221502"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %s, want %s", what, c.got, c.want)
 		}
 	}
 }
