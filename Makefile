@@ -2,6 +2,7 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
+# make torture    the long versions of tests by faults: power lost, disks failing (needs strace, and root to mount)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -17,7 +18,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race peers kafka bench generate sizes clean
+.PHONY: build demo test race torture peers kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -28,7 +29,10 @@ test: build
 	go test ./...
 
 race:
-	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e '/cloud/web')
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
+
+torture: build
+	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
 
 peers:
 	python3 -m venv .venv

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -32,7 +33,7 @@ func (g *Gateway) prepareLanes() (err error) {
 		Events:       lane(forward.Events, g.buffer.Events),
 		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry),
 		Backfill:     lane(forward.Backfill, g.buffer.Telemetry),
-		CommitEvery:  time.Duration(g.config.Buffer.CommitEvery),
+		CommitEvery:  cmp.Or(time.Duration(g.config.Buffer.CommitEvery), buffer.LongestCommit),
 		BackfillRate: int64(g.config.Forward.Backfill.MaxRate),
 	}
 	if err == nil {

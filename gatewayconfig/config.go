@@ -127,8 +127,9 @@ type Buffer struct {
 	ReserveForEvents configfile.Size `yaml:"reserve_for_events"`
 
 	// How often samples are written to the disk, and thus how much a power
-	// failure can cost; from 10ms to 1m. Alarms are written at once.
-	// Default: 1s.
+	// failure can cost; from 10ms to 1m. Alarms are written at once. Each write
+	// wears flash memory by some 20 KB. Default: every second where 1,000 samples
+	// come in that time, and else when 1,000 wait or the first waits for 8s.
 	CommitEvery configfile.Duration `yaml:"commit_every"`
 }
 

@@ -37,7 +37,6 @@ func Parse(path string, src []byte) (Config, error) {
 func defaults() Config {
 	var c Config
 	c.Buffer.MaxSize = configfile.GiB
-	c.Buffer.CommitEvery = configfile.Duration(time.Second)
 	c.Status.Listen = "127.0.0.1:9464"
 	c.Defaults.PollEvery = configfile.Duration(time.Second)
 	c.Defaults.Timeout = configfile.Duration(time.Second)

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Gateway:  Gateway{ID: "gw", Key: "data/gateway.key"},
 		Forward:  Forward{Kafka: &kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
-		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB, CommitEvery: second},
+		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB},
 		Status:   Status{Listen: "127.0.0.1:9464"},
 		Defaults: Defaults{PollEvery: second, Timeout: second},
 		Devices: []Device{{

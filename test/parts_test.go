@@ -220,28 +220,41 @@ func TestGatewayWaitsForTheLogAcrossItsOwnRestart(t *testing.T) {
 		g, ok := s.state(t)
 		return ok && g.Stored > 0
 	})
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	if g := s.awaitComplete(t); len(g.Epochs) != 6 {
 		t.Errorf("%d streams of epochs, want two of each of the gateway's three runs", len(g.Epochs))
 	}
 }
 
-// awaitWaiting waits until so many records of telemetry are on the gateway's
-// disk that the log hasn't acknowledged.
+// awaitWaiting waits until so many records of telemetry, or more, are on the
+// gateway's disk that the log hasn't acknowledged.
 func (s site) awaitWaiting(t *testing.T, records int) {
 	t.Helper()
-	await(t, "records wait in the buffer", 20*time.Second, func() bool {
-		if !reachable(s.status) {
-			return false
+	await(t, "records wait in the buffer", 20*time.Second, func() bool { return s.waiting(t) >= records })
+}
+
+// awaitSent waits until the log has acknowledged all telemetry, backfill
+// included, which a gateway that is stopped leaves for its next start.
+func (s site) awaitSent(t *testing.T, within time.Duration) {
+	t.Helper()
+	await(t, "the gateway has sent its backlog", within, func() bool { return s.waiting(t) == 0 })
+}
+
+// waiting is how many records of telemetry the log hasn't acknowledged, -1 while
+// the gateway doesn't say.
+func (s site) waiting(t *testing.T) int {
+	t.Helper()
+	if !reachable(s.status) {
+		return -1
+	}
+	for line := range strings.Lines(get(t, "http://"+s.status+"/metrics")) {
+		var n int
+		if _, err := fmt.Sscanf(line, `busbar_gateway_buffer_waiting_records{stream="telemetry"} %d`, &n); err == nil {
+			return n
 		}
-		for line := range strings.Lines(get(t, "http://"+s.status+"/metrics")) {
-			var n int
-			if _, err := fmt.Sscanf(line, `busbar_gateway_buffer_waiting_records{stream="telemetry"} %d`, &n); err == nil {
-				return n >= records
-			}
-		}
-		return false
-	})
+	}
+	return -1
 }
 
 // One device that is away, slow or talks nonsense costs its own samples only.

@@ -117,7 +117,7 @@ func TestUplinkThroughAProxy(t *testing.T) {
 		gateway.kill()
 		gateway = s.gateway(t)
 	}
-	await(t, "the gateway sends again", time.Minute, func() bool { return reachable(s.status) })
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	s.awaitComplete(t)
 	log, err := os.ReadFile(p.log)

@@ -1,5 +1,5 @@
 // The operator's and engineer's tool: demonstrates Busbar, checks
-// configurations and tries devices.
+// configurations, tries devices and looks into buffers.
 package main
 
 import (
@@ -16,6 +16,7 @@ type commands struct {
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
 	Device  deviceCommand    `cmd:"" help:"Try a device."`
 	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
+	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
 }
 
 func main() {
@@ -28,6 +29,7 @@ Examples:
   busbar demo
   busbar demo --for 60s --headless
   busbar config validate gateway.yaml
-  busbar device read --config gateway.yaml --device feeder-1-meter`,
+  busbar device read --config gateway.yaml --device feeder-1-meter
+  busbar buffer inspect /var/lib/busbar/buffer`,
 	}, &c)
 }

@@ -63,6 +63,9 @@ type Buffer struct {
 
 	filling    rate
 	dropping   sync.Mutex       // held while something is given up
+	pressed    func() bool      // whether memory can't take much more; nil: nobody knows
+	fullSince  time.Time        // of the full disk that was met last
+	fullMet    time.Time        // when it was
 	undeclared []telemetry.Loss // given up, and the disk was too full to say so
 	meta       *file
 	damaged    func(telemetry.Damage) error
@@ -151,8 +154,8 @@ func Open(o Options) (*Buffer, error) {
 		o.ReserveForEvents = 64 << 20
 	}
 	o.ReserveForEvents = min(o.ReserveForEvents, o.MaxSize/4)
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+	if err := makeDir(o.Dir); err != nil {
+		return nil, err
 	}
 	b := &Buffer{
 		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged,

@@ -87,6 +87,28 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
+// BenchmarkInspect looks at a file of 1,000 blocks as `busbar buffer verify` does.
+func BenchmarkInspect(b *testing.B) {
+	dir := b.TempDir()
+	buffer := open(b, dir, 256<<20)
+	measured(b, buffer, 1000)
+	path := buffer.Telemetry.segments[0].path
+	buffer.Close()
+	i, err := Inspect(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		i.ranges = map[stretch]*numberSet{}
+		f, err := i.Look(path, false)
+		if err != nil || len(f.Problems) > 0 {
+			b.Fatal(err, f.Problems)
+		}
+		b.SetBytes(f.Bytes)
+		b.ReportMetric(float64(f.Samples), "samples")
+	}
+}
+
 // BenchmarkAcknowledge acknowledges records one by one, in order and in two lanes
 // at once.
 func BenchmarkAcknowledge(b *testing.B) {

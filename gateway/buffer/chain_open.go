@@ -15,8 +15,8 @@ import (
 
 // openChain surveys the chain in dir. The first commit begins a new segment in it.
 func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("buffer: %w", err)
+	if err := makeDir(dir); err != nil {
+		return nil, err
 	}
 	c := &Chain{
 		dir: dir, gateway: o.Gateway, epoch: b.epoch, stream: stream, segmentSize: o.SegmentSize, sign: o.Sign,

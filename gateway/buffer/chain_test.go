@@ -239,3 +239,27 @@ func TestWaitReturnsAtTheCommit(t *testing.T) {
 		t.Error("wait returned without a commit")
 	}
 }
+
+// A commit whose last sync fails is in the file and was not acknowledged. What is
+// committed next has its positions, whatever it is.
+func TestACommitTakesThePlaceOfOneWhoseSyncFailed(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 0)
+	commit(t, b.Telemetry, 1)
+	for _, batch := range [][]uint64{{5, 6, 10}, {6, 5, 10}, {5}} {
+		var items []Item
+		for _, n := range batch {
+			items = append(items, item(n))
+		}
+		if _, _, err := b.Telemetry.write(items, nil); err != nil { // as if its sync had failed
+			t.Fatalf("%v: %v", batch, err)
+		}
+	}
+	commit(t, b.Telemetry, 7, 8, 9)
+	b.Close()
+	b = open(t, dir, 0)
+	defer b.Close()
+	if got := numbers(readAll(t, b.Telemetry, 0)); !slices.Equal(got, []uint64{1, 7, 8, 9}) {
+		t.Errorf("read %v", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -85,8 +86,9 @@ func mount(t *testing.T, size int) string {
 	return dir
 }
 
+// declareInto makes a writer whose memory is full, so that a full disk isn't borne.
 func declareInto(t *testing.T, b *Buffer, losses *[]telemetry.Loss) *Writer {
-	return b.NewWriter(10*time.Millisecond, func(l []telemetry.Loss) error {
+	w := b.NewWriter(10*time.Millisecond, func(l []telemetry.Loss) error {
 		for i := range l {
 			payload, err := json.Marshal(telemetry.Event{Kind: telemetry.SamplesLost, Loss: &l[i]})
 			if err != nil {
@@ -99,6 +101,8 @@ func declareInto(t *testing.T, b *Buffer, losses *[]telemetry.Loss) *Writer {
 		}
 		return nil
 	}, uncounted{})
+	b.pressed = func() bool { return true }
+	return w
 }
 
 // A disk that is smaller than max_size: acquisition goes on, the oldest telemetry
@@ -137,6 +141,68 @@ func TestFullDiskStopsNothing(t *testing.T) {
 	}
 	if kept := uint64(len(readAll(t, b.Telemetry, 0))); lost == 0 || kept+lost != all {
 		t.Errorf("%d committed, %d kept, %d declared", all, kept, lost)
+	}
+}
+
+// A disk that somebody else fills and empties again costs nothing: commits fail
+// meanwhile, and nothing is given up for them.
+func TestAPassingFullDiskCostsNothing(t *testing.T) {
+	if !onSmallDisk(t) {
+		return
+	}
+	dir := mount(t, 6<<20)
+	b, err := Open(Options{Dir: filepath.Join(dir, "buffer"), Gateway: "gw", MaxSize: 64 << 20, SegmentSize: 512 << 10, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	var losses []telemetry.Loss
+	declareInto(t, b, &losses)
+	b.pressed = func() bool { return false }
+	big := Item{Format: record.FormatBlock, Payload: make([]byte, 5000), Count: 1}
+	committed := 0
+	commitOne := func() error {
+		err := b.Telemetry.Commit([]Item{big}, nil)
+		if err == nil {
+			committed++
+		}
+		return err
+	}
+	for range 300 {
+		if err := commitOne(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk isn't full: %v", err)
+	}
+	failed := 0
+	for range 300 {
+		if err := commitOne(); errors.Is(err, syscall.ENOSPC) {
+			failed++
+		}
+	}
+	if failed == 0 {
+		t.Fatal("no commit failed: the test tests nothing")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := commitOne(); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	if kept := len(readAll(t, b.Telemetry, 0)); kept != committed || len(losses) > 0 {
+		t.Errorf("%d committed, %d kept, lost %+v", committed, kept, losses)
+	}
+	// One that lasts is borne no longer than a minute, and for events a few seconds.
+	b.fullSince = b.fullMet.Add(-eventsBear)
+	if !b.bears(b.Telemetry, b.fullMet) || b.bears(b.Events, b.fullMet) {
+		t.Error("after some seconds, telemetry isn't borne any more, or events still are")
+	}
+	b.fullSince = b.fullMet.Add(-samplesBear)
+	if b.bears(b.Telemetry, b.fullMet) {
+		t.Error("telemetry is borne after a minute")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -178,6 +179,9 @@ func begin(tx *bolt.Tx, fill func(*bolt.Tx) error) error {
 func (f *file) finish(path string, err error) error {
 	if err == nil {
 		err = os.Rename(path+unfinishedSuffix, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path)) // or what is committed to it may have no name after a power failure
 	}
 	if err != nil {
 		f.end(err)

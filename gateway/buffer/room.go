@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -18,12 +19,40 @@ import (
 func (b *Buffer) makeRoom(c *Chain, reason telemetry.LossReason) (dropped bool, err error) {
 	b.dropping.Lock()
 	defer b.dropping.Unlock()
+	if reason == telemetry.LostDiskFull && b.bears(c, time.Now()) {
+		return false, nil
+	}
 	if c == b.Events && (reason == telemetry.LostDiskFull || b.space.tooMuchTelemetry()) {
 		if dropped, err := b.drop(b.Telemetry, reason); dropped {
 			return true, err
 		}
 	}
 	return b.drop(c, reason)
+}
+
+// A full disk is borne for a while before accepted records are given up for it:
+// whoever filled it may make room again. An alarm can't wait as long.
+const (
+	samplesBear = time.Minute
+	eventsBear  = 5 * time.Second
+	// One that wasn't met for so long is another one.
+	fullDiskForgotten = 30 * time.Second
+)
+
+// bears reports whether a commit to the chain that meets a full disk should fail,
+// to be tried again later, rather than give something up.
+func (b *Buffer) bears(c *Chain, now time.Time) bool {
+	if now.Sub(b.fullMet) > fullDiskForgotten {
+		b.fullSince = now
+	}
+	b.fullMet = now
+	if b.pressed != nil && b.pressed() {
+		return false
+	}
+	if c == b.Events {
+		return now.Sub(b.fullSince) < eventsBear
+	}
+	return now.Sub(b.fullSince) < samplesBear
 }
 
 // drop gives up the segment that costs least: the one that was thinned most, then

@@ -183,7 +183,12 @@ func readState(path string) (state []byte, err error) {
 // others in one page, the next commits would write it again.
 const largeRecord = 4 << 10
 
+// put also takes the place of what an earlier commit has left at the key: one
+// whose last sync failed is part of the file, though it was never acknowledged.
 func put(records *bolt.Bucket, key, value []byte) error {
+	if err := clearKey(records, key); err != nil {
+		return err
+	}
 	if len(value) < largeRecord {
 		return records.Put(key, value)
 	}
@@ -192,6 +197,13 @@ func put(records *bolt.Bucket, key, value []byte) error {
 		return err
 	}
 	return own.Put(keyRecord, value)
+}
+
+func clearKey(records *bolt.Bucket, key []byte) error {
+	if records.Bucket(key) != nil {
+		return records.DeleteBucket(key)
+	}
+	return records.Delete(key)
 }
 
 func keyOf(p Position) []byte        { return binary.BigEndian.AppendUint64(nil, uint64(p)) }

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -37,6 +38,15 @@ type Ledger interface {
 	Committed()
 }
 
+// Without an interval, a commit waits until it is worth its cost to the disk,
+// some 20 KB however few samples it has.
+const (
+	worthCommit    = 1000 // samples
+	shortestCommit = time.Second
+	// LongestCommit is how long a sample waits for its commit at most.
+	LongestCommit = 8 * time.Second
+)
+
 // Writer commits samples to the telemetry chain in groups: every interval, or
 // 10,000 at a time. Until their group is committed they are not accepted.
 type Writer struct {
@@ -57,7 +67,8 @@ type Writer struct {
 	failing   bool
 }
 
-// NewWriter makes a writer that commits at least every interval. declare enters
+// NewWriter makes a writer that commits at least every interval; 0: every second
+// if that is worth it, and at least every LongestCommit. declare enters
 // into the ledger what is given up to make room, found unreadable or discarded; it
 // commits an event. It may be called on any goroutine that commits, and for events
 // while the events have little room left. The ledger counts every sample that is
@@ -67,7 +78,16 @@ func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
 		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
 	}
-	return &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
+	w := &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
+	b.pressed = w.pressed
+	return w
+}
+
+// pressed reports whether memory can't take much more.
+func (w *Writer) pressed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending) > maxPending/2
 }
 
 // Add copies samples and the slots in which they were read. It never blocks on
@@ -120,8 +140,9 @@ func (w *Writer) Run(ctx context.Context) {
 	var thinning sync.WaitGroup
 	thinning.Go(func() { w.buffer.thinAhead(ctx) })
 	defer thinning.Wait()
-	ticker := time.NewTicker(w.interval)
+	ticker := time.NewTicker(cmp.Or(w.interval, shortestCommit))
 	defer ticker.Stop()
+	committed := time.Now()
 	var group []telemetry.Sample
 	var slots []account.Slot
 	var encoder telemetry.Encoder
@@ -131,6 +152,9 @@ func (w *Writer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			ended = true
 		case <-ticker.C:
+			if done == len(group) && !w.due(time.Since(committed)) {
+				continue
+			}
 		case <-w.wake:
 		}
 		if done == len(group) {
@@ -159,6 +183,7 @@ func (w *Writer) Run(ctx context.Context) {
 			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
+		committed = time.Now()
 		if ended {
 			w.mu.Lock()
 			ended = len(w.pending) == 0
@@ -166,6 +191,15 @@ func (w *Writer) Run(ctx context.Context) {
 		}
 		w.keepBooks()
 	}
+}
+
+// due reports whether the samples that wait should be committed, so long after
+// the last commit.
+func (w *Writer) due(since time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A tick comes a little early or late.
+	return w.interval > 0 || len(w.pending) >= worthCommit || since > LongestCommit-shortestCommit/2
 }
 
 // keepBooks declares what is known to be lost and saves how far the streams have

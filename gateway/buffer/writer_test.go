@@ -132,3 +132,25 @@ func TestWhatIsTriedAgainIsCountedOnce(t *testing.T) {
 		t.Errorf("%d discarded, %d slots of %d", l.discarded, l.slots, slots)
 	}
 }
+
+func TestACommitWaitsUntilItIsWorthItsWear(t *testing.T) {
+	for name, c := range map[string]struct {
+		interval time.Duration
+		waiting  int
+		since    time.Duration
+		want     bool
+	}{
+		"as asked for":     {time.Second, 1, time.Second, true},
+		"few":              {0, worthCommit - 1, time.Second, false},
+		"many":             {0, worthCommit, time.Second, true},
+		"few for long":     {0, 1, LongestCommit, true},
+		"an early tick":    {0, 1, LongestCommit - time.Millisecond, true},
+		"the tick before":  {0, 1, LongestCommit - shortestCommit, false},
+		"nothing for long": {0, 0, LongestCommit, true}, // the books are kept
+	} {
+		w := Writer{interval: c.interval, pending: make([]telemetry.Sample, c.waiting)}
+		if got := w.due(c.since); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
