@@ -229,3 +229,11 @@ func TestCommandsAreOffWithoutAKey(t *testing.T) {
 		t.Errorf("a file without a key: %v", err)
 	}
 }
+
+func TestCommandsHoldUpNoStopWhileTheLogIsAway(t *testing.T) {
+	b := newBench(t)
+	b.obey()
+	b.cluster.Close()
+	stop := b.run()
+	stop()
+}

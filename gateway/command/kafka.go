@@ -2,9 +2,11 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/telemetry/record"
@@ -13,8 +15,10 @@ import (
 // Log reads a gateway's commands from Kafka, with a client of its own and
 // without a consumer group: nothing is kept of how far it has read.
 type Log struct {
+	options []kgo.Opt
 	client  *kgo.Client
 	gateway string
+	from    kgo.Offset // behind what was read last
 }
 
 const (
@@ -31,25 +35,31 @@ const (
 // NewLog prepares a client with the options of a connection; nothing is dialled
 // yet. While the clock isn't set, it begins with what comes next.
 func NewLog(connection []kgo.Opt, topic, gateway string, now Now) (*Log, error) {
-	from := kgo.NewOffset().AtEnd()
+	l := &Log{gateway: gateway, from: kgo.NewOffset().AtEnd()}
 	if now.Set {
-		from = kgo.NewOffset().AfterMilli(now.Time.Time().Add(-lookBack).UnixMilli())
+		l.from = after(now.Time.Time().Add(-lookBack))
 	}
-	client, err := kgo.NewClient(append(connection[:len(connection):len(connection)],
-		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(from),
-		kgo.MaxConcurrentFetches(1), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes))...)
-	if err != nil {
-		return nil, fmt.Errorf("command: Kafka client: %w", err)
+	l.options = append(connection[:len(connection):len(connection)], kgo.ConsumeTopics(topic),
+		kgo.MaxConcurrentFetches(1), kgo.FetchMaxWait(fetchWait), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes))
+	return l, l.open()
+}
+
+func after(t time.Time) kgo.Offset { return kgo.NewOffset().AfterMilli(t.UnixMilli()) }
+
+func (l *Log) open() (err error) {
+	if l.client, err = kgo.NewClient(append(l.options[:len(l.options):len(l.options)], kgo.ConsumeResetOffset(l.from))...); err != nil {
+		return fmt.Errorf("command: Kafka client: %w", err)
 	}
-	return &Log{client, gateway}, nil
+	return nil
 }
 
 // Receive waits for messages under the gateway's key. While the log is away it
-// waits for that.
+// waits for that. Messages that come with an error count.
 func (l *Log) Receive(ctx context.Context) ([]record.Message, error) {
 	fetches := l.client.PollRecords(ctx, 100)
 	var messages []record.Message
 	fetches.EachRecord(func(r *kgo.Record) {
+		l.from = after(r.Timestamp.Add(time.Millisecond))
 		if string(r.Key) != l.gateway {
 			return
 		}
@@ -59,10 +69,21 @@ func (l *Log) Receive(ctx context.Context) ([]record.Message, error) {
 		}
 		messages = append(messages, m)
 	})
-	if errs := fetches.Errors(); len(errs) > 0 {
-		return messages, fmt.Errorf("command: read %s: %w", errs[0].Topic, errs[0].Err)
+	errs := fetches.Errors()
+	if len(errs) == 0 {
+		return messages, nil
 	}
-	return messages, nil
+	err := fmt.Errorf("command: read %s: %w", errs[0].Topic, errs[0].Err)
+	if errors.Is(err, kerr.UnknownTopicID) {
+		// The topic was deleted and made anew, which a client never gets over.
+		before := l.client
+		if again := l.open(); again != nil {
+			l.client = before
+			return messages, again
+		}
+		before.Close()
+	}
+	return messages, err
 }
 
 // Close ends the client.
