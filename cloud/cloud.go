@@ -17,6 +17,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/api"
+	"github.com/busbar/busbar/cloud/command"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
@@ -48,13 +49,15 @@ type Cloud struct {
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	live     *api.Live
-	uplink   *uplinkServer // nil: there is none
+	sender   *command.Sender
+	tell     chan alarm.Alarm // that were acknowledged, for their gateways
+	uplink   *uplinkServer    // nil: there is none
 }
 
 // New opens the store, the console's address and the embedded log. A Kafka
 // cluster need not be reachable yet.
 func New(ctx context.Context, config Config, o Options) (*Cloud, error) {
-	c := &Cloud{config: config, options: o, log: o.Log, live: api.NewLive()}
+	c := &Cloud{config: config, options: o, log: o.Log, live: api.NewLive(), tell: make(chan alarm.Alarm, acknowledgements)}
 	if err := c.open(ctx); err != nil {
 		c.close()
 		return nil, err
@@ -70,12 +73,13 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	if c.store, err = store.Open(ctx, store.Config{Path: config.Store.Path.In(dir)}); err != nil {
 		return err
 	}
-	names := record.TopicsOf("")
-	if k := config.Log.Kafka; k != nil {
-		names = record.TopicsOf(k.TopicPrefix)
-		if c.kafka, err = k.Options(dir); err != nil {
-			return err
-		}
+	key, err := CommandKey(config, dir)
+	if err != nil {
+		return err
+	}
+	var names record.Topics
+	if c.kafka, names, err = connection(config, dir); err != nil {
+		return err
 	}
 	c.topics = log.Topics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
 	c.read = []string{names.Telemetry(), names.Events(), names.Births()}
@@ -87,14 +91,16 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 			return err
 		}
 		c.log.Warn("using the embedded log: one node, no replication, not for production", "listen", c.embedded.Addr())
-		c.kafka = []kgo.Opt{kgo.SeedBrokers(c.embedded.Addr())}
+		c.kafka = append(c.kafka, kgo.SeedBrokers(c.embedded.Addr()))
 	}
-	c.kafka = append(c.kafka, kgo.ClientID("busbar-cloud"))
 	c.ingest = ingest.New(ingest.Config{
 		Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log})
+	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
+		return err
+	}
 	if config.Uplink != nil {
 		c.uplink, err = c.openUplink(*config.Uplink, names)
 	}
@@ -112,6 +118,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 		if c.prepareTopics(ctx) == nil {
 			running.Go(func() { c.ingest.Run(ctx) })
 			running.Go(func() { c.alarms.Run(ctx) })
+			running.Go(func() { c.tellGateways(ctx) })
 		}
 	})
 	server := http.Server{
@@ -207,7 +214,7 @@ func (c *Cloud) warnOfRetention(ctx context.Context, client *kgo.Client) {
 
 func (c *Cloud) handler(started time.Time) http.Handler {
 	mux := http.NewServeMux()
-	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Log: c.log})
+	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Log: c.log})
 	mux.Handle("/api/", calls)
 	mux.Handle("/openapi.json", calls)
 	mux.Handle("/openapi.yaml", calls)
@@ -220,6 +227,9 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 func (c *Cloud) close() {
 	if c.uplink != nil {
 		c.uplink.close()
+	}
+	if c.sender != nil {
+		c.sender.Close()
 	}
 	if c.embedded != nil {
 		c.embedded.Close()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +22,7 @@ type uplinkServer struct {
 	*uplink.Uplink
 	listener net.Listener
 	producer *kgo.Client
+	commands *uplink.Commands
 	log      *slog.Logger
 }
 
@@ -51,12 +53,13 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 		producer.Close()
 		return nil, fmt.Errorf("cloud: uplink: %w", err)
 	}
+	commands := uplink.NewCommands(c.kafka, names, c.log)
 	return &uplinkServer{
 		Uplink: uplink.New(uplink.Options{
-			Producer: producer, Topics: names, Keys: uplink.NewRegistry(c.store, names), MaxRate: int(config.MaxRate), Log: c.log,
+			Producer: producer, Topics: names, Keys: uplink.NewRegistry(c.store, names), Commands: commands, MaxRate: int(config.MaxRate), Log: c.log,
 		}),
 		listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"h2", "http/1.1"}}),
-		producer: producer, log: c.log,
+		producer: producer, commands: commands, log: c.log,
 	}, nil
 }
 
@@ -75,6 +78,17 @@ func (u *uplinkServer) serve(ctx context.Context) error {
 		}
 	})
 	defer ended()
+	var reader sync.WaitGroup
+	reading, stopReading := context.WithCancel(ctx)
+	defer func() {
+		stopReading()
+		reader.Wait()
+	}()
+	reader.Go(func() {
+		if err := u.commands.Run(reading); err != nil {
+			u.log.Error("uplink: gateways get no commands", "error", err)
+		}
+	})
 	u.log.Info("uplink for gateways", "listen", u.listener.Addr().String())
 	if err := server.Serve(u.listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("cloud: uplink: %w", err)

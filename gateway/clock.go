@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"time"
@@ -85,14 +84,6 @@ type timestamps struct{ *clock.Clock }
 // OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
 func (t timestamps) OnProduceRecordBuffered(r *kgo.Record) {
 	r.Timestamp = t.Now().Time().Truncate(time.Millisecond)
-}
-
-// checkCertificates makes a client that hasn't been used yet check certificates
-// in gateway time: in 1970 none is valid, and alarms have to be sent.
-func checkCertificates(client *kgo.Client, c *clock.Clock) {
-	if config, ok := client.OptValue(kgo.DialTLSConfig).(*tls.Config); ok && config != nil {
-		config.Time = gatewayTime(c)
-	}
 }
 
 func gatewayTime(c *clock.Clock) func() time.Time {

@@ -50,6 +50,7 @@ type Gateway struct {
 	births   forward.Sink
 	sinks    []forward.Sink // all of them
 	uplink   *uplink.Connection
+	commands *commands // nil: none are read
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
@@ -121,7 +122,12 @@ func (g *Gateway) prepare() error {
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
-	return g.prepareLanes()
+	g.pipeline.publish()
+
+	if err := g.prepareLanes(); err != nil {
+		return err
+	}
+	return g.prepareCommands()
 }
 
 // restore continues the alarms that were active when the last process ended. A
@@ -191,6 +197,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
+	if g.commands != nil {
+		reader.Go(func() { g.commands.run(reading) })
+	}
 
 	<-ctx.Done()
 	g.log.Info("gateway stopping")
@@ -264,6 +273,9 @@ func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Comm
 func (g *Gateway) close() {
 	for _, s := range g.sinks {
 		s.Close()
+	}
+	if g.commands != nil {
+		g.commands.source.Close()
 	}
 	if g.uplink != nil {
 		g.uplink.Close()

@@ -57,18 +57,24 @@ func (g *Gateway) sink(lane string, link *forward.Link) (sink forward.Sink, err 
 }
 
 func (g *Gateway) kafkaSink(lane string, link *forward.Link) (forward.Sink, error) {
-	config := g.config.Forward.Kafka
-	options, err := config.Options(g.options.Dir)
+	options, err := g.kafkaOptions()
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID), kgo.WithHooks(timestamps{g.clock}))
 	client, err := kgo.NewClient(append(options, forward.ClientOptions(link)...)...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
-	checkCertificates(client, g.clock)
-	return forward.Kafka(client, record.TopicsOf(config.TopicPrefix).Lane(lane)), nil
+	return forward.Kafka(client, record.TopicsOf(g.config.Forward.Kafka.TopicPrefix).Lane(lane)), nil
+}
+
+// kafkaOptions are what every client of the cluster has.
+func (g *Gateway) kafkaOptions() ([]kgo.Opt, error) {
+	options, err := g.config.Forward.Kafka.OptionsAt(g.options.Dir, gatewayTime(g.clock))
+	if err != nil {
+		return nil, err
+	}
+	return append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID), kgo.WithHooks(timestamps{g.clock})), nil
 }
 
 func (g *Gateway) uplinkSink(lane string, link *forward.Link) (forward.Sink, error) {

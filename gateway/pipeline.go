@@ -43,6 +43,7 @@ type pipeline struct {
 	failing atomic.Bool
 
 	good, bad, raised, cleared atomic.Uint64
+	active                     atomic.Pointer[[]rules.Active] // the alarms, for whoever reports
 }
 
 // queue holds batches with their samples side by side.
@@ -50,6 +51,7 @@ type queue struct {
 	batches []queued
 	samples []telemetry.Sample
 	slots   []account.Slot
+	orders  []order
 }
 
 type queued struct {
@@ -97,11 +99,15 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 		p.queue.slots = append(p.queue.slots, slot)
 	}
 	p.mu.Unlock()
+	p.notify()
+	return nil
+}
+
+func (p *pipeline) notify() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // stamp gives samples gateway time. If that was moved since the device's last
@@ -155,6 +161,12 @@ func (p *pipeline) run(ctx context.Context) {
 			p.hold(b.stamp, samples[:b.samples])
 			samples = samples[b.samples:]
 		}
+		for _, o := range taken.orders {
+			p.obey(o)
+		}
+		if len(p.decided) > 0 {
+			p.publish()
+		}
 		p.commit(ended)
 		p.count(taken.samples)
 		p.writer.Add(taken.samples, taken.slots)
@@ -168,7 +180,7 @@ func (p *pipeline) take(empty queue) queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.queue
-	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0]}
+	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0], orders: empty.orders[:0]}
 	if len(taken.samples) >= maxQueued {
 		close(p.room)
 		p.room = make(chan struct{})

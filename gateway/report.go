@@ -29,6 +29,11 @@ func (g source) Report() status.Report {
 		Holding: c.Holding != clock.Nothing,
 	}
 	r.Problems = append(r.Problems, clockProblems(c)...)
+	for _, a := range *g.pipeline.active.Load() {
+		r.Alarms = append(r.Alarms, status.Alarm{
+			ID: a.ID, Rule: a.Rule, Asset: a.Asset, Device: a.Device, Priority: string(a.Priority), Raised: a.Raised.Time(), AcknowledgedBy: a.AcknowledgedBy,
+		})
+	}
 	for _, s := range []struct {
 		name  string
 		chain *buffer.Chain

@@ -40,6 +40,9 @@ func (k checker) check() {
 	if k.Has("gateway.key") && c.Gateway.Key == "" {
 		k.Errorf("gateway.key", "empty, expected the name of a file")
 	}
+	if k.Has("gateway.commands.key") && c.Gateway.Commands.Key == "" {
+		k.Errorf("gateway.commands.key", "empty, expected the name of a file")
+	}
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
 	k.checkForward()

@@ -56,12 +56,24 @@ type Gateway struct {
 	// Example: /var/lib/busbar/gateway.key.
 	Key configfile.Path `yaml:"key"`
 
+	// Whom it obeys. Without this, commands of the cloud are off and aren't read.
+	Commands *Commands `yaml:"commands"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
 	// The part of the network it belongs to, which decides who may see it in
 	// the cloud. Example: region-1.
 	Zone string `yaml:"zone"`
+}
+
+// Commands says whose commands the gateway obeys: to answer, to note that an
+// alarm was acknowledged, and to reset one.
+type Commands struct {
+	// The file with the public keys that may sign them, one a line in base64, as
+	// busbar-cloud command key prints it. With two, one can follow the other.
+	// Example: commands.pub.
+	Key configfile.Path `yaml:"key,required"`
 }
 
 // Forward says where measurements and events are sent.

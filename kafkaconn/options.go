@@ -22,7 +22,11 @@ const dialTimeout = 10 * time.Second
 // is the directory that relative file names start from. Files that can't be
 // read are an error now, though certificate and password are read again at each
 // connection.
-func (c Config) Options(dir string) ([]kgo.Opt, error) {
+func (c Config) Options(dir string) ([]kgo.Opt, error) { return c.OptionsAt(dir, nil) }
+
+// OptionsAt is Options for a machine whose clock may be wrong: now is what the
+// brokers' certificates have to be valid at; nil: the machine's clock.
+func (c Config) OptionsAt(dir string, now func() time.Time) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
 	dial := dialer((&net.Dialer{Timeout: dialTimeout}).DialContext)
 	if c.Proxy != nil {
@@ -39,6 +43,7 @@ func (c Config) Options(dir string) ([]kgo.Opt, error) {
 		if err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
+		config.Time = now
 		if c.Proxy == nil {
 			opts = append(opts, kgo.DialTLSConfig(config), kgo.DialTimeout(dialTimeout))
 		} else {

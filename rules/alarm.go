@@ -12,27 +12,37 @@ import (
 // transition raises the instance's alarm, or clears it, at the time its
 // condition began. No alarm is cleared before it was raised, whatever clocks say.
 func (e *Engine) transition(i *instance, decided time.Time, emit func(telemetry.Event)) {
-	kind, began := telemetry.AlarmCleared, max(i.hold.since, i.raised)
-	if !i.firing {
-		kind, began = telemetry.AlarmRaised, i.hold.since
-		i.id, i.raised = alarmID(e.gateway, i.rule, i.target, began), began
+	if i.firing {
+		e.end(i, max(i.hold.since, i.raised), decided, emit)
+		return
 	}
+	began := i.hold.since
+	i.id, i.raised, i.noted = alarmID(e.gateway, i.rule, i.target, began), began, ""
+	i.firing, i.hold = true, hold{}
+	e.tell(i, telemetry.AlarmRaised, began, decided, emit)
+}
+
+// end clears the instance's alarm.
+func (e *Engine) end(i *instance, at telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
+	i.firing, i.hold = false, hold{}
+	e.tell(i, telemetry.AlarmCleared, at, decided, emit)
+}
+
+func (e *Engine) tell(i *instance, kind telemetry.EventKind, at telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
 	summary, err := i.summary.render(&e.in)
 	if err != nil {
 		summary = i.rule
 	}
-	event := telemetry.Event{
+	e.changed = true
+	emit(telemetry.Event{
 		Kind:    kind,
-		Time:    began,
+		Time:    at,
 		Decided: e.clock(decided),
 		Alarm: &telemetry.AlarmChange{
 			ID: i.id, Rule: i.rule, Asset: i.target.asset, Device: i.target.device,
 			Priority: i.priority, Summary: summary, Inputs: e.in.inputsOf(i.slots),
 		},
-	}
-	i.firing, i.hold = !i.firing, hold{}
-	e.changed = true
-	emit(event)
+	})
 }
 
 // alarmID is the same for the same occurrence, whoever computes it.

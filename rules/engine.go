@@ -50,7 +50,8 @@ type instance struct {
 	firing bool
 	id     string
 	raised telemetry.Micros
-	hold   hold // of when, or of clear while firing
+	noted  string // who has acknowledged the alarm; "": nobody
+	hold   hold   // of when, or of clear while firing
 }
 
 func newEngine(gateway string, w *network, instances []instance) *Engine {

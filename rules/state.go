@@ -25,6 +25,7 @@ type savedAlarm struct {
 	Priority telemetry.Priority `json:"priority"`
 	ID       string             `json:"id,omitempty"` // "" if not firing
 	Raised   telemetry.Micros   `json:"raised_us,omitempty"`
+	Noted    string             `json:"acknowledged_by,omitempty"`
 	Hold     *savedHold         `json:"hold,omitempty"`
 }
 
@@ -60,7 +61,7 @@ func (e *Engine) State() []byte {
 		}
 		a := savedAlarm{Rule: i.rule, Asset: i.target.asset, Device: i.target.device, Priority: i.priority}
 		if i.firing {
-			a.ID, a.Raised = i.id, i.raised
+			a.ID, a.Raised, a.Noted = i.id, i.raised, i.noted
 		}
 		if h := i.hold; h.begun {
 			a.Hold = &savedHold{Since: h.since, Last: h.last, Held: h.held, Gap: h.gap, Inputs: e.in.save(i.slots)}
@@ -120,7 +121,7 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 			}
 			continue
 		}
-		i.firing, i.id, i.raised = a.ID != "", a.ID, a.Raised
+		i.firing, i.id, i.raised, i.noted = a.ID != "", a.ID, a.Raised, a.Noted
 		if h := a.Hold; h != nil {
 			if max(h.Since, h.Last) <= present {
 				i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}

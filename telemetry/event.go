@@ -13,6 +13,8 @@ const (
 	LinkChanged    EventKind = "link-changed"    // a stream's way to the log was lost or is back
 	ClockChanged   EventKind = "clock-changed"   // the gateway's clock was set, stepped, or lost its source
 	BufferDamaged  EventKind = "buffer-damaged"  // a file of the buffer was set aside as unreadable
+
+	CommandAnswered EventKind = "command-answered" // a command was carried out or refused
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -46,6 +48,8 @@ type Event struct {
 	Link      *Link        `json:"link,omitempty"`
 	Step      *ClockStep   `json:"step,omitempty"`
 	Damage    *Damage      `json:"damage,omitempty"`
+
+	Answer *CommandAnswer `json:"answer,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -216,4 +220,22 @@ type ClockStep struct {
 type Damage struct {
 	File  string `json:"file"` // below the buffer's directory
 	Cause string `json:"cause"`
+}
+
+// CommandResult is what became of a command.
+type CommandResult string
+
+const (
+	CommandDone    CommandResult = "done"
+	CommandRefused CommandResult = "refused"
+)
+
+// CommandAnswer says what a gateway did about a command, in the command's words.
+type CommandAnswer struct {
+	ID     string        `json:"id"`
+	Kind   string        `json:"kind"`
+	Alarm  string        `json:"alarm,omitempty"`
+	By     string        `json:"by"`
+	Result CommandResult `json:"result"`
+	Cause  string        `json:"cause,omitempty"` // why it was refused
 }

@@ -33,6 +33,11 @@ func TestAWrongCommandLineExitsWithTwo(t *testing.T) {
 		"busbar device read --config none.yaml --device feeder-1": "none.yaml",
 		"busbar-gateway run --config none.yaml":                   "none.yaml",
 		"busbar-cloud run --config none.yaml":                     "none.yaml",
+		"busbar-cloud command key --config none.yaml":             "none.yaml",
+		"busbar-cloud gateway ping --config none.yaml gw":         "none.yaml",
+		"busbar-cloud gateway ping --config none.yaml GW":         "lower-case",
+		"busbar-cloud gateway ping --timeout 3m gw":               "--timeout 3m",
+		"busbar-cloud gateway reset gw":                           "alarm",
 		"busbar-cloud run --config used":                          "used",
 		"busbar-sim run none.yaml":                                "none.yaml",
 	} {

@@ -89,6 +89,13 @@ func check(e telemetry.Event) error {
 		if e.Damage == nil || e.Damage.File == "" || len(e.Damage.File) > longestText || len(e.Damage.Cause) > longestText {
 			return fmt.Errorf("%s names no file, or says more than %d bytes of it", e.Kind, longestText)
 		}
+	case telemetry.CommandAnswered:
+		if e.Answer == nil || e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say which or when", e.Kind)
+		}
+		if err := store.CheckAnswer(*e.Answer); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

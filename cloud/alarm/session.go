@@ -164,6 +164,12 @@ func apply(t *store.Tx, e event) error {
 		return t.SaveLink(e.gateway, *e.Link, e.Time)
 	case telemetry.BufferDamaged:
 		return raiseDamage(t, e)
+	case telemetry.CommandAnswered:
+		err := t.AnswerCommand(e.gateway, *e.Answer, e.Decided)
+		if errors.Is(err, store.ErrOthersCommand) {
+			return fmt.Errorf("%w: %w", ErrOtherGateway, err)
+		}
+		return err
 	}
 	return nil
 }

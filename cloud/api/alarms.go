@@ -89,6 +89,9 @@ func registerAlarms(api huma.API, o Options) {
 		if err != nil {
 			return nil, o.alarmFault(ctx, "acknowledge the alarm", err)
 		}
+		if o.Acknowledged != nil {
+			o.Acknowledged(a)
+		}
 		return &alarmAnswer{a}, nil
 	})
 }

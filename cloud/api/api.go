@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -20,7 +21,10 @@ type Options struct {
 	Version string
 	Store   *store.Store
 	Live    *Live
-	Log     *slog.Logger
+	// Acknowledged is called with each alarm that an operator has acknowledged, and
+	// doesn't wait; nil: nothing is.
+	Acknowledged func(alarm.Alarm)
+	Log          *slog.Logger
 }
 
 // New makes the handler of everything below /api and /openapi. It belongs

@@ -129,6 +129,12 @@ func (k *Keys) Birth(ctx context.Context, gateway string, headers []record.Heade
 	return k.check(ctx, gateway, seal, malformed, func(public ed25519.PublicKey) bool { return seal.VerifyBirth(public, key, value) })
 }
 
+// Request checks a gateway's request for its commands.
+func (k *Keys) Request(ctx context.Context, gateway string, m record.Message) (*Refusal, error) {
+	seal, malformed := record.ParseSeal(m.Headers)
+	return k.check(ctx, gateway, seal, malformed, func(public ed25519.PublicKey) bool { return seal.VerifyCommandRequest(public, m.Key, m.Value) })
+}
+
 func (k *Keys) check(ctx context.Context, gateway string, seal record.Seal, malformed error, verify func(ed25519.PublicKey) bool) (*Refusal, error) {
 	refuse := func(about string, reason store.Reason, format string, args ...any) (*Refusal, error) {
 		return &Refusal{about, reason, fmt.Sprintf(format, args...)}, nil

@@ -284,3 +284,45 @@ func TestADatabaseThatFailsRefusesNothing(t *testing.T) {
 		t.Errorf("%+v, %v", refusal, err)
 	}
 }
+
+// A request for commands is let in by the keys that records are taken by, and by
+// no other signature of theirs.
+func TestRequestsForCommandsAreOfTheGateway(t *testing.T) {
+	s := newStore(t, "gw-1", "gw-2", "gw-3")
+	revoke(t, s, "gw-3", identitytest.Key("gw-3"))
+	next := identitytest.Key("next")
+	request := func(gateway string, sign func(logKey, value []byte) record.Seal) record.Message {
+		m, err := record.CommandRequest{Gateway: gateway, Time: 1}.Message(sign)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	by := func(key ed25519.PrivateKey, introductions ...record.Introduction) func(logKey, value []byte) record.Seal {
+		return func(logKey, value []byte) record.Seal {
+			seal := record.SignCommandRequest(key, logKey, value)
+			seal.Introductions = introductions
+			return seal
+		}
+	}
+	for what, c := range map[string]struct {
+		message record.Message
+		want    store.Reason
+	}{
+		"its own":                 {request("gw-1", by(identitytest.Key("gw-1"))), ""},
+		"one that it introduces":  {request("gw-1", by(next, record.Introduce(identitytest.Key("gw-1"), "gw-1", identitytest.Public(next)))), ""},
+		"no signature":            {request("gw-1", func(_, _ []byte) record.Seal { return record.Seal{} }), store.Unsigned},
+		"that of a birth":         {request("gw-1", func(k, v []byte) record.Seal { return record.SignBirth(identitytest.Key("gw-1"), k, v) }), store.BadSignature},
+		"another gateway's key":   {request("gw-1", by(identitytest.Key("gw-2"))), store.ForeignKey},
+		"a key that nobody knows": {request("gw-1", by(identitytest.Key("x"))), store.UnknownKey},
+		"a revoked key":           {request("gw-3", by(identitytest.Key("gw-3"))), store.RevokedKey},
+	} {
+		refusal, err := NewKeys(s).Request(t.Context(), string(c.message.Key), c.message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (refusal != nil); got != (c.want != "") || got && refusal.Reason != c.want {
+			t.Errorf("%s: %+v, want %q", what, refusal, c.want)
+		}
+	}
+}

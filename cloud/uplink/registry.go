@@ -70,6 +70,17 @@ func (r *Registry) birth(ctx context.Context, m record.Message) (string, *identi
 	return gateway, refusal, err
 }
 
+// Request implements Keys.
+func (r *Registry) Request(ctx context.Context, gateway string, m record.Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	refusal, err := r.keys.Request(ctx, gateway, m)
+	if refusal != nil {
+		err = fmt.Errorf("%w: %s: %s", ErrRefused, refusal.Reason, refusal.Detail)
+	}
+	return err
+}
+
 // Enrol implements Keys.
 func (r *Registry) Enrol(ctx context.Context, e record.Enrolment) error {
 	if err := e.Verify(); err != nil {

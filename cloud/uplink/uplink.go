@@ -28,6 +28,9 @@ type Keys interface {
 	// Admit returns the gateway that signed a message of a topic. The error says
 	// why the message is refused: ErrRefused if it always will be.
 	Admit(ctx context.Context, topic string, m record.Message) (gateway string, err error)
+	// Request reports why a gateway's request isn't let in, ErrRefused if it never
+	// will be.
+	Request(ctx context.Context, gateway string, m record.Message) error
 	// Enrol takes a gateway's key if the token is one that was given out for it
 	// and hasn't been used; ErrRefused if not.
 	Enrol(ctx context.Context, e record.Enrolment) error
@@ -41,6 +44,7 @@ type Options struct {
 	Producer *kgo.Client // acknowledged by all in-sync replicas, idempotent; closed by whoever made it
 	Topics   record.Topics
 	Keys     Keys
+	Commands *Commands // nil: gateways get none
 	// MaxRate bounds what one gateway may send, in bytes a second; beyond it,
 	// the gateway is asked to wait. 0 means DefaultMaxRate.
 	MaxRate int
@@ -77,6 +81,9 @@ func New(o Options) *Uplink {
 	u := &Uplink{options: o, slots: make(chan struct{}, maxRequests), rates: map[string]*allowance{}}
 	u.mux.HandleFunc("POST /uplink/v1/records/{lane}", u.records)
 	u.mux.HandleFunc("POST /uplink/v1/enrolment", u.enrol)
+	if o.Commands != nil {
+		u.mux.HandleFunc("POST /uplink/v1/commands", u.commands)
+	}
 	u.mux.HandleFunc("GET /uplink/v1/health", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, record.UplinkAnswer{}) })
 	return u
 }
@@ -102,14 +109,10 @@ func (u *Uplink) records(w http.ResponseWriter, r *http.Request) {
 		u.refuse(w, http.StatusNotFound, 0, fmt.Errorf("there is no lane %q", r.PathValue("lane")))
 		return
 	}
-	select {
-	case u.slots <- struct{}{}:
-		defer func() { <-u.slots }()
-	default:
-		w.Header().Set("Retry-After", "1")
-		u.refuse(w, http.StatusServiceUnavailable, 0, errors.New("too many gateways send at once"))
+	if !u.enter(w) {
 		return
 	}
+	defer u.leave()
 	messages, size, err := read(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		u.refuse(w, http.StatusBadRequest, 0, err)
@@ -142,6 +145,20 @@ func (u *Uplink) records(w http.ResponseWriter, r *http.Request) {
 	}
 	reply(w, http.StatusOK, record.UplinkAnswer{Acknowledged: acknowledged})
 }
+
+// enter bounds what is in memory at once; without room it answers the request.
+func (u *Uplink) enter(w http.ResponseWriter) bool {
+	select {
+	case u.slots <- struct{}{}:
+		return true
+	default:
+		w.Header().Set("Retry-After", "1")
+		u.refuse(w, http.StatusServiceUnavailable, 0, errors.New("too many gateways send at once"))
+		return false
+	}
+}
+
+func (u *Uplink) leave() { <-u.slots }
 
 func read(body io.Reader) (messages []record.Message, size int, err error) {
 	all, err := io.ReadAll(body)

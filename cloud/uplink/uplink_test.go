@@ -41,6 +41,17 @@ func (k known) Admit(_ context.Context, _ string, m record.Message) (string, err
 	return r.Gateway, nil
 }
 
+func (k known) Request(_ context.Context, gateway string, m record.Message) error {
+	seal, err := record.ParseSeal(m.Headers)
+	switch {
+	case gateway == "broken":
+		return errors.New("the database is away")
+	case err != nil || len(k[gateway]) == 0 || !seal.VerifyCommandRequest(k[gateway], m.Key, m.Value):
+		return fmt.Errorf("%w: not signed by %s", ErrRefused, gateway)
+	}
+	return nil
+}
+
 func (k known) Enrol(_ context.Context, e record.Enrolment) error {
 	if err := e.Verify(); err != nil || e.Token != "good" {
 		return fmt.Errorf("%w: %w", ErrRefused, errors.Join(err, errors.New("token")))

@@ -22,6 +22,9 @@ type gatewayCommand struct {
 	Enrol  enrolKey  `cmd:"" help:"Let a gateway's key write in its name."`
 	Token  newToken  `cmd:"" help:"Make a token with which a gateway enrols its own key over the uplink, once."`
 	Revoke revokeKey `cmd:"" help:"Take nothing any more that a key has signed."`
+	Ping   ping      `cmd:"" help:"Ask a gateway for an answer."`
+	Ack    ack       `cmd:"" help:"Have a gateway note that somebody has taken notice of an alarm."`
+	Reset  reset     `cmd:"" help:"Have a gateway end an alarm, and decide it anew from what it reads next."`
 }
 
 func (gatewayCommand) Help() string {

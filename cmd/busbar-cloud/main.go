@@ -18,7 +18,8 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT, SIGTERM or SIGHUP."`
-	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name."`
+	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
+	Command commandCommand   `cmd:"" help:"The key that commands to gateways are signed with."`
 }
 
 type run struct {
@@ -47,6 +48,7 @@ func main() {
 
 Example:
   busbar-cloud run --config cloud.yaml
-  busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=`,
+  busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+  busbar-cloud gateway ping --config cloud.yaml north-gw1`,
 	}, &c, &c.Logging)
 }

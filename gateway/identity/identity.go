@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
@@ -33,7 +34,7 @@ func Open(path, gateway string) (i *Identity, made bool, err error) {
 	if i, err = generate(gateway); err != nil {
 		return nil, false, err
 	}
-	switch err = create(path, i.encode()); {
+	switch err = keyfile.Create(path, i.encode()); {
 	case errors.Is(err, fs.ErrExist): // another process was faster
 		i, err = read(path, gateway)
 		return i, false, err
@@ -65,7 +66,7 @@ func Rotate(path, gateway string) (before, after *Identity, err error) {
 	if n := len(after.introductions); n > record.MaxIntroductions {
 		after.introductions = after.introductions[n-record.MaxIntroductions:]
 	}
-	if err := replace(path, after.encode()); err != nil {
+	if err := keyfile.Replace(path, after.encode()); err != nil {
 		return nil, nil, fmt.Errorf("identity: replace the key %s: %w", path, err)
 	}
 	return before, after, nil
@@ -110,6 +111,14 @@ func (i *Identity) Enrolment(token string) record.Enrolment {
 // SignBirth signs a birth under its key and with its value in the log.
 func (i *Identity) SignBirth(logKey, value []byte) record.Seal {
 	s := record.SignBirth(i.private, logKey, value)
+	s.Introductions = i.introducing(s.KeyID)
+	return s
+}
+
+// SignCommandRequest signs a request for commands under its key and with its
+// value.
+func (i *Identity) SignCommandRequest(logKey, value []byte) record.Seal {
+	s := record.SignCommandRequest(i.private, logKey, value)
 	s.Introductions = i.introducing(s.KeyID)
 	return s
 }

@@ -123,7 +123,7 @@ func TestWhatIsNoUsableKeyIsRefusedAndKept(t *testing.T) {
 		"introductions cut short": {after.encode()[:len(good)+half], 0o600, "lead to the key"},
 		"an introduction missing": {append(bytes.Clone(after.encode()[:len(good)]), introductions[half:]...), 0o600, ""},
 		"introductions reordered": {append(append(bytes.Clone(after.encode()[:len(good)]), introductions[half:]...), introductions[:half]...), 0o600, "missing among"},
-		"very long":               {make([]byte, maxFile+1), 0o600, "bytes"},
+		"very long":               {make([]byte, 64<<10+1), 0o600, "bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "gateway.key")
 		if err := os.WriteFile(path, c.text, 0o600); err != nil {

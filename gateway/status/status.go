@@ -30,7 +30,9 @@ type Report struct {
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
 
-	Clock   Clock
+	Clock  Clock
+	Alarms []Alarm // that are active
+
 	Streams []Stream
 	Lanes   []Lane
 	Buffer  Buffer
@@ -49,7 +51,13 @@ type Clock struct {
 	Holding  bool          // samples wait for the time
 }
 
-// Stream is one stream's way to the log.
+// Alarm is an alarm that hasn't cleared.
+type Alarm struct {
+	ID, Rule, Asset, Device, Priority string
+	Raised                            time.Time
+	AcknowledgedBy                    string // "": nobody
+}
+
 // Stream is what is kept of one stream.
 type Stream struct {
 	Name      string

@@ -34,6 +34,7 @@ func get(t *testing.T, r Report, path string) (int, string) {
 var report = Report{
 	Gateway: "north-gw1", Site: "north", Version: "v1", Started: time.Now(), Good: 10, Bad: 2, AlarmsRaised: 3, AlarmsEnd: 1,
 	Clock:   Clock{State: telemetry.ClockUnset, Now: time.UnixMicro(1_790_000_000_000_000), Steps: 3, MaxError: 250 * time.Millisecond, Holding: true},
+	Alarms:  []Alarm{{ID: "a1", Rule: "overload", Asset: "feeder-1", Priority: "high", AcknowledgedBy: "Ana <b>"}, {ID: "a2", Rule: "hot", Asset: "T1", Device: "monitor"}},
 	Streams: []Stream{{Name: "telemetry", Waiting: 7, Bytes: 4096, Committed: 12}, {Name: "events"}},
 	Lanes: []Lane{{Name: "backfill", Sent: 4, SentBytes: 99, State: "down", Since: time.Now(), Cause: "no broker", Changes: 3,
 		Spent: map[string]time.Duration{"up": time.Minute, "down": 1500 * time.Millisecond, "throttled": 0}}},
@@ -131,5 +132,19 @@ func TestOnlyLoopback(t *testing.T) {
 func TestThePageSaysHowFarTheTimeIsKnown(t *testing.T) {
 	if _, page := get(t, report, "/"); !strings.Contains(page, "Clock unset · 2026-09-21 14:13:20 UTC · within 250ms · samples wait for the time") {
 		t.Error(page)
+	}
+}
+
+func TestThePageSaysWhoHasAcknowledgedAnAlarm(t *testing.T) {
+	_, page := get(t, report, "/")
+	for _, want := range []string{"<td>overload</td><td>feeder-1</td>", "<td>Ana &lt;b&gt;</td>", "<td>T1 (monitor)</td>", "<td>nobody</td>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page doesn't have %s", want)
+		}
+	}
+	quiet := report
+	quiet.Alarms = nil
+	if _, page := get(t, quiet, "/"); strings.Contains(page, "Active alarm") {
+		t.Error("without alarms there is a list of them")
 	}
 }

@@ -116,30 +116,52 @@ func (e *StatusError) Error() string {
 
 // do makes one request. The answer is that of a success.
 func (c *Connection) do(ctx context.Context, method, path string, body []byte) (record.UplinkAnswer, error) {
-	var answer record.UplinkAnswer
+	answer, err := c.exchange(ctx, method, path, body)
+	if err != nil {
+		return record.UplinkAnswer{}, err
+	}
+	return answer.decode()
+}
+
+// answer is what came back on a request.
+type answer struct {
+	status int
+	header http.Header
+	text   []byte
+}
+
+// maxAnswer bounds an answer: the commands of one gateway that are valid at once.
+const maxAnswer = 512 << 10
+
+func (c *Connection) exchange(ctx context.Context, method, path string, body []byte) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {
-		return answer, fmt.Errorf("uplink: %w", err)
+		return answer{}, fmt.Errorf("uplink: %w", err)
 	}
 	request.Header.Set("User-Agent", c.agent)
 	response, err := c.http.Do(request)
 	if err != nil {
-		return answer, fmt.Errorf("uplink: %s: %w", cause(err), err)
+		return answer{}, fmt.Errorf("uplink: %s: %w", cause(err), err)
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return answer, fmt.Errorf("uplink: read the answer: %w", err)
+		return answer{}, fmt.Errorf("uplink: read the answer: %w", err)
 	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		answer.Error = "it is no uplink of Busbar, or something stands between"
+	return answer{response.StatusCode, response.Header, text}, nil
+}
+
+func (a answer) decode() (record.UplinkAnswer, error) {
+	var said record.UplinkAnswer
+	if err := json.Unmarshal(a.text, &said); err != nil {
+		said.Error = "it is no uplink of Busbar, or something stands between"
 	}
-	if response.StatusCode == http.StatusOK && answer.Error == "" {
-		return answer, nil
+	if a.status == http.StatusOK && said.Error == "" {
+		return said, nil
 	}
-	seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-	return answer, fmt.Errorf("uplink: %w", &StatusError{
-		Status: response.StatusCode, Text: answer.Error, Acknowledged: answer.Acknowledged,
+	seconds, _ := strconv.Atoi(a.header.Get("Retry-After"))
+	return said, fmt.Errorf("uplink: %w", &StatusError{
+		Status: a.status, Text: said.Error, Acknowledged: said.Acknowledged,
 		RetryAfter: time.Duration(max(0, seconds)) * time.Second,
 	})
 }

@@ -88,13 +88,13 @@ func (r Record) Verify(public ed25519.PublicKey) bool { return r.Seal.verify(pub
 
 // SignBirth signs a birth under its key and with its value in the log.
 func SignBirth(key ed25519.PrivateKey, logKey, value []byte) Seal {
-	return seal(key, birthMessage(logKey, value))
+	return seal(key, keyedMessage("busbar birth 1", logKey, value))
 }
 
 // VerifyBirth reports whether the holder of the public key signed the birth that
 // has this key and value in the log.
 func (s Seal) VerifyBirth(public ed25519.PublicKey, logKey, value []byte) bool {
-	return s.verify(public, birthMessage(logKey, value))
+	return s.verify(public, keyedMessage("busbar birth 1", logKey, value))
 }
 
 func seal(key ed25519.PrivateKey, message []byte) Seal {
@@ -114,8 +114,10 @@ func (r Record) message() []byte {
 	return append(r.appendIdentity(appendString(nil, "busbar record 1")), sum[:]...)
 }
 
-func birthMessage(logKey, value []byte) []byte {
-	m := appendString(nil, "busbar birth 1")
+// keyedMessage is what the signature is over of what stands in the log under a
+// key of its own.
+func keyedMessage(what string, logKey, value []byte) []byte {
+	m := appendString(nil, what)
 	m = binary.BigEndian.AppendUint32(m, uint32(len(logKey)))
 	m = append(m, logKey...)
 	sum := sha256.Sum256(value)

@@ -84,7 +84,7 @@ func TestSignaturesDontPassForEachOther(t *testing.T) {
 	r := Record{Identity: Identity{Gateway: "gw", Epoch: 1, Stream: Telemetry, Last: 9}, Format: FormatBlock, Payload: []byte("x")}
 	introduction := Introduction{PublicKey: [32]byte(public(key))}
 	domains := map[string]bool{}
-	for _, m := range [][]byte{r.message(), birthMessage(nil, nil), introduction.message("gw")} {
+	for _, m := range [][]byte{r.message(), keyedMessage("busbar birth 1", nil, nil), introduction.message("gw")} {
 		domains[string(m[:1+m[0]])] = true
 	}
 	if len(domains) != 3 {

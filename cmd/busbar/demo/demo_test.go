@@ -42,7 +42,7 @@ func parts(t *testing.T, scripts map[string]string) string {
 			script = "exec sleep 60"
 		}
 		// Whatever a program does when it runs, its key is there and is enrolled.
-		script = "case $1 in key) echo gateway: gw; echo public_key: key; exit;; gateway) exit;; esac\n" + script
+		script = "case $1 in key) echo gateway: gw; echo public_key: key; exit;; gateway|command) exit;; esac\n" + script
 		if err := os.WriteFile(filepath.Join(dir, "busbar-"+name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}

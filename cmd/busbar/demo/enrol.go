@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// enrol makes the gateway's key and lets it write in the gateway's name, as an
-// engineer does with the same two commands.
+// enrol makes the gateway's key and lets it write in the gateway's name, and has
+// the gateway obey the cloud, as an engineer does with the same commands.
 func enrol(ctx context.Context, dir, programs string) error {
 	command := func(name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
@@ -38,6 +39,12 @@ func enrol(ctx context.Context, dir, programs string) error {
 			values[key] = value
 		}
 	}
-	_, err = command("busbar-cloud", "gateway", "enrol", "--config", "cloud.yaml", values["gateway"], values["public_key"])
-	return err
+	if _, err := command("busbar-cloud", "gateway", "enrol", "--config", "cloud.yaml", values["gateway"], values["public_key"]); err != nil {
+		return err
+	}
+	public, err := command("busbar-cloud", "command", "key", "--config", "cloud.yaml")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "commands.pub"), []byte(public), 0o600)
 }

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package identity
+package keyfile
 
 import (
 	"io/fs"

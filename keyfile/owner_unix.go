@@ -1,6 +1,6 @@
 //go:build unix
 
-package identity
+package keyfile
 
 import (
 	"io/fs"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// giveTo gives a file that root makes to the owner of another one: who runs the
-// gateway's commands as root doesn't lock the gateway out.
+// giveTo gives a file that root makes to the owner of another one: who runs its
+// commands as root doesn't lock the program out.
 func giveTo(f *os.File, owner fs.FileInfo) error {
 	s, ok := owner.Sys().(*syscall.Stat_t)
 	if !ok || os.Geteuid() != 0 {

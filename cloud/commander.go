@@ -1,0 +1,90 @@
+package cloud
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/command"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/keyfile"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// CommandKey is the key that the cloud signs commands with, made beside the
+// store at the first call. dir is what file names in the configuration are
+// relative to.
+func CommandKey(config Config, dir string) (ed25519.PrivateKey, error) {
+	key, err := keyfile.Open(filepath.Join(filepath.Dir(config.Store.Path.In(dir)), "command.key"))
+	if err != nil {
+		return nil, fmt.Errorf("cloud: command key: %w", err)
+	}
+	return key, nil
+}
+
+// connection is how the log is reached, and the names of its topics. The embedded
+// log is reached where it listens.
+func connection(config Config, dir string) ([]kgo.Opt, record.Topics, error) {
+	if k := config.Log.Kafka; k != nil {
+		options, err := k.Options(dir)
+		return append(options, kgo.ClientID("busbar-cloud")), record.TopicsOf(k.TopicPrefix), err
+	}
+	return []kgo.Opt{kgo.SeedBrokers(config.Log.Embedded.Listen), kgo.ClientID("busbar-cloud")}, record.TopicsOf(""), nil
+}
+
+// NewSender makes a sender of commands beside a cloud that runs, with its key and
+// its store.
+func NewSender(config Config, dir string, s *store.Store) (*command.Sender, error) {
+	key, err := CommandKey(config, dir)
+	if err != nil {
+		return nil, err
+	}
+	options, topics, err := connection(config, dir)
+	if err != nil {
+		return nil, err
+	}
+	return command.NewSender(s, key, options, topics)
+}
+
+const (
+	// acknowledgements are how many may wait to be told to their gateways.
+	acknowledgements = 100
+	// tellTime is how long one may take, so that an old one doesn't hold up others.
+	tellTime = 10 * time.Second
+)
+
+// acknowledged has the gateway of an active alarm told of its acknowledgement.
+func (c *Cloud) acknowledged(a alarm.Alarm) {
+	if !a.Active {
+		return
+	}
+	select {
+	case c.tell <- a:
+	default:
+		c.log.Warn("a gateway isn't told of an acknowledgement: too many wait", "gateway", a.Gateway, "alarm", a.ID)
+	}
+}
+
+// tellGateways tells gateways of acknowledgements until ctx ends, each once. It is
+// for whoever stands in front of one: the alarm is acknowledged whether the
+// gateway hears of it or not.
+func (c *Cloud) tellGateways(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-c.tell:
+			attempt, cancel := context.WithTimeout(ctx, tellTime)
+			_, err := c.sender.Send(attempt, command.Request{Gateway: a.Gateway, Kind: record.Ack, Alarm: a.ID, By: a.AcknowledgedBy})
+			cancel()
+			if err != nil && ctx.Err() == nil {
+				c.log.Warn("a gateway can't be told of an acknowledgement", "gateway", a.Gateway, "alarm", a.ID, "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// ErrNotRunning says that no process of a gateway is known to run.
+var ErrNotRunning = errors.New("it isn't running, as far as is known here")
+
+// ErrOthersCommand says that a gateway answers a command that another one was
+// given.
+var ErrOthersCommand = errors.New("the command was given to another gateway")
+
+// RunningEpoch is the newest epoch of a gateway of which no end is known;
+// ErrNotRunning if there is none.
+func (s *Store) RunningEpoch(ctx context.Context, gateway string) (record.Epoch, error) {
+	var epoch record.Epoch
+	err := s.Ask(ctx, func(t *Tx) error {
+		var text string
+		err := t.QueryRow(`SELECT epoch FROM sequence WHERE gateway = ? AND stream = ? AND expected IS NULL ORDER BY id DESC LIMIT 1`,
+			[]any{gateway, string(record.Events)}, &text)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotRunning
+		}
+		if err == nil {
+			epoch, err = record.ParseEpoch(text)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store: find the running process of gateway %s: %w", gateway, err)
+	}
+	return epoch, nil
+}
+
+// Command is a command and what became of it.
+type Command struct {
+	record.Command                  // Epoch, Issued and Expires are empty if only the answer is known
+	Answered       telemetry.Micros // by the gateway's clock; 0 while there is no answer
+	Result         telemetry.CommandResult
+	Cause          string
+}
+
+// AddCommand keeps a command that is about to be sent.
+func (s *Store) AddCommand(ctx context.Context, c record.Command) error {
+	err := s.Write(ctx, func(t *Tx) error {
+		_, err := t.Exec(`INSERT INTO command (id, gateway, epoch, kind, alarm, actor, issued, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			c.ID, c.Gateway, c.Epoch, string(c.Kind), c.Alarm, c.By, int64(c.Issued), int64(c.Expires))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store: keep command %s to gateway %s: %w", c.ID, c.Gateway, err)
+	}
+	return nil
+}
+
+// CheckAnswer reports what of an answer can't be kept.
+func CheckAnswer(a telemetry.CommandAnswer) error {
+	if a.Result != telemetry.CommandDone && a.Result != telemetry.CommandRefused {
+		return fmt.Errorf("unknown result %q", a.Result)
+	}
+	for _, text := range []string{a.ID, a.Kind, a.Alarm, a.Cause} {
+		if len(text) > 64 {
+			return fmt.Errorf("%.80q is longer than 64 bytes", text)
+		}
+	}
+	if a.ID == "" || len(a.By) > longestCause {
+		return errors.New("an answer names no command, or somebody with too long a name")
+	}
+	return nil
+}
+
+// AnswerCommand keeps a gateway's answer. The first one stays, unless it was a
+// refusal and the command was then carried out: a repetition is refused as well,
+// and so is a forgery, whichever comes first.
+func (t *Tx) AnswerCommand(gateway string, a telemetry.CommandAnswer, at telemetry.Micros) error {
+	var of string
+	err := t.QueryRow(`SELECT gateway FROM command WHERE id = ?`, []any{a.ID}, &of)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		_, err = t.Exec(`INSERT INTO command (id, gateway, kind, alarm, actor, answered, result, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			a.ID, gateway, a.Kind, a.Alarm, a.By, int64(at), string(a.Result), a.Cause)
+	case err == nil && of != gateway:
+		err = ErrOthersCommand
+	case err == nil:
+		_, err = t.Exec(`UPDATE command SET answered = ?, result = ?, cause = ? WHERE id = ? AND (answered IS NULL OR result = 'refused' AND ? = 'done')`,
+			int64(at), string(a.Result), a.Cause, a.ID, string(a.Result))
+	}
+	if err != nil {
+		return fmt.Errorf("store: keep the answer of gateway %s to command %s: %w", gateway, a.ID, err)
+	}
+	return nil
+}
+
+// Command is the command of that id; sql.ErrNoRows if there is none.
+func (s *Store) Command(ctx context.Context, id string) (Command, error) {
+	var c Command
+	err := s.Ask(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT id, gateway, epoch, kind, alarm, actor, COALESCE(issued, 0), COALESCE(expires, 0), COALESCE(answered, 0), result, cause
+			FROM command WHERE id = ?`, []any{id},
+			&c.ID, &c.Gateway, &c.Epoch, &c.Kind, &c.Alarm, &c.By, &c.Issued, &c.Expires, &c.Answered, &c.Result, &c.Cause)
+	})
+	if err != nil {
+		return Command{}, fmt.Errorf("store: command %s: %w", id, err)
+	}
+	return c, nil
+}

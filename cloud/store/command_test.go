@@ -1,0 +1,116 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+func aCommand(id string) record.Command {
+	return record.Command{ID: id, Gateway: "gw", Epoch: "0000000000000007", Kind: record.Reset, Alarm: "a1", By: "Ana", Issued: 10, Expires: 20}
+}
+
+func anAnswer(id string, result telemetry.CommandResult, cause string) telemetry.CommandAnswer {
+	return telemetry.CommandAnswer{ID: id, Kind: "reset", Alarm: "a1", By: "Ana", Result: result, Cause: cause}
+}
+
+// What a command came to stays on record, whatever is repeated or forged.
+func TestACommandHasOneAnswer(t *testing.T) {
+	s := opened(t)
+	answer := func(gateway string, a telemetry.CommandAnswer, at telemetry.Micros) error {
+		return s.Write(t.Context(), func(tx *Tx) error { return tx.AnswerCommand(gateway, a, at) })
+	}
+	want := func(id string, want Command) {
+		t.Helper()
+		if got, err := s.Command(t.Context(), id); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+	if _, err := s.Command(t.Context(), "c1"); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("a command that nobody gave: %v", err)
+	}
+	for _, id := range []string{"c1", "c2"} {
+		if err := s.AddCommand(t.Context(), aCommand(id)); err != nil {
+			t.Fatal(err)
+		}
+		want(id, Command{Command: aCommand(id)})
+	}
+	if err := answer("gx", anAnswer("c1", telemetry.CommandDone, ""), 15); !errors.Is(err, ErrOthersCommand) {
+		t.Errorf("another gateway's answer: %v", err)
+	}
+	want("c1", Command{Command: aCommand("c1")})
+	for _, a := range []struct {
+		id     string
+		result telemetry.CommandResult
+		cause  string
+	}{
+		{"c1", telemetry.CommandDone, ""}, {"c1", telemetry.CommandRefused, "repeated"},
+		{"c2", telemetry.CommandRefused, "bad-signature"}, {"c2", telemetry.CommandRefused, "expired"},
+	} {
+		if err := answer("gw", anAnswer(a.id, a.result, a.cause), 15); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("c1", Command{aCommand("c1"), 15, telemetry.CommandDone, ""})
+	want("c2", Command{aCommand("c2"), 15, telemetry.CommandRefused, "bad-signature"})
+	if err := answer("gw", anAnswer("c2", telemetry.CommandDone, ""), 17); err != nil {
+		t.Fatal(err)
+	}
+	want("c2", Command{aCommand("c2"), 17, telemetry.CommandDone, ""})
+
+	// An answer whose command isn't in this database.
+	if err := answer("gw", anAnswer("c3", telemetry.CommandDone, ""), 15); err != nil {
+		t.Fatal(err)
+	}
+	only := aCommand("c3")
+	only.Epoch, only.Issued, only.Expires = "", 0, 0
+	want("c3", Command{only, 15, telemetry.CommandDone, ""})
+}
+
+func TestTheRunningEpochIsTheNewestWithoutAnEnd(t *testing.T) {
+	s := opened(t)
+	ends := func(epoch record.Epoch) {
+		write(t, s, func(tx *Tx) error {
+			return tx.Expect("gw", telemetry.Committed{Epoch: epoch.String(), Stream: string(record.Events), Count: 3})
+		})
+	}
+	begins := func(epoch record.Epoch) {
+		write(t, s, func(tx *Tx) error {
+			_, err := tx.sequenceOf("gw", epoch, string(record.Events))
+			return err
+		})
+	}
+	want := func(want record.Epoch, failure error) {
+		t.Helper()
+		if got, err := s.RunningEpoch(t.Context(), "gw"); got != want || !errors.Is(err, failure) {
+			t.Errorf("%s, %v, want %s", got, err, want)
+		}
+	}
+	want(0, ErrNotRunning)
+	begins(9)
+	want(9, nil)
+	begins(5) // started after a kill, and says how far earlier ones had come
+	ends(9)
+	ends(2)
+	want(5, nil)
+	ends(5)
+	want(0, ErrNotRunning)
+}
+
+func TestAnswersThatCantBeKept(t *testing.T) {
+	for name, a := range map[string]telemetry.CommandAnswer{
+		"no result": anAnswer("c1", "perhaps", ""), "no id": anAnswer("", telemetry.CommandDone, ""),
+		"long id": anAnswer(strings.Repeat("x", 65), telemetry.CommandDone, ""), "long cause": anAnswer("c1", telemetry.CommandDone, strings.Repeat("x", 65)),
+	} {
+		if CheckAnswer(a) == nil {
+			t.Errorf("%s: it passes", name)
+		}
+	}
+	if err := CheckAnswer(anAnswer("c1", telemetry.CommandRefused, "expired")); err != nil {
+		t.Error(err)
+	}
+}
