@@ -2,8 +2,9 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
-# make torture    the long versions of tests by faults: power lost, disks failing (needs strace, and root to mount)
+# make torture    the long versions of tests by faults: kills, power lost, disks failing (needs strace, Kafka, and root to mount)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
+# make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
@@ -18,7 +19,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture peers kafka bench generate sizes clean
+.PHONY: build demo test race torture peers guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -26,7 +27,7 @@ demo: build
 	@bin/busbar demo $(ARGS)
 
 test: build
-	go test ./...
+	go test -timeout 20m ./...
 
 race:
 	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
@@ -38,6 +39,13 @@ peers:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
+
+guest:
+	mkdir -p .peers/linux
+	cd .peers/linux && \
+	  apt-get -qq download $$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
+	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz && \
+	  rm linux-image-*.deb
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

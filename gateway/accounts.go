@@ -3,10 +3,10 @@ package gateway
 import (
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -15,7 +15,7 @@ import (
 type accounts struct {
 	events *buffer.Chain
 	log    *slog.Logger
-	now    func() telemetry.Micros
+	clock  *clock.Clock
 
 	mu        sync.Mutex
 	ledger    *account.Ledger
@@ -27,11 +27,8 @@ type accounts struct {
 	failing   bool
 }
 
-func newAccounts(o account.Options, events *buffer.Chain, log *slog.Logger) *accounts {
-	return &accounts{
-		ledger: account.New(o), events: events, log: log,
-		now: func() telemetry.Micros { return telemetry.MicrosOf(time.Now()) },
-	}
+func newAccounts(o account.Options, c *clock.Clock, events *buffer.Chain, log *slog.Logger) *accounts {
+	return &accounts{ledger: account.New(o), clock: c, events: events, log: log}
 }
 
 // restore goes on from what the process before had counted. Without its state,
@@ -68,7 +65,7 @@ func (a *accounts) reading(at telemetry.Micros) {
 func (a *accounts) placed(boot telemetry.Micros) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ledger.Place(a.now(), boot)
+	a.ledger.Place(a.clock.Now(), boot)
 }
 
 // Count implements buffer.Ledger.
@@ -78,7 +75,7 @@ func (a *accounts) Count(samples []telemetry.Sample, slots []account.Slot) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ledger.Count(a.now(), samples, slots)
+	a.ledger.Count(a.clock.Now(), samples, slots)
 	if leftOut := a.ledger.LeftOut() > 0; leftOut && !a.leftOut {
 		a.leftOut = true
 		a.log.Warn("samples are in no account, as their times can't be true or are of long ago")
@@ -90,7 +87,7 @@ func (a *accounts) Count(samples []telemetry.Sample, slots []account.Slot) {
 func (a *accounts) Discard(samples []telemetry.Sample, slots []account.Slot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ledger.Discard(a.now(), samples, slots)
+	a.ledger.Discard(a.clock.Now(), samples, slots)
 }
 
 // State implements buffer.Ledger. Without samples there is a commit only for
@@ -98,7 +95,7 @@ func (a *accounts) Discard(samples []telemetry.Sample, slots []account.Slot) {
 func (a *accounts) State(idle bool) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.now()
+	now := a.clock.Now()
 	if a.known {
 		a.ledger.Tick(now)
 	}
@@ -125,7 +122,7 @@ func (a *accounts) Committed() {
 // committed is told later.
 func (a *accounts) tell(all bool) {
 	a.mu.Lock()
-	now := a.now()
+	now := a.clock.Now()
 	var due []telemetry.Account
 	if a.ledger.Changes() == a.committed { // else something in them isn't on disk
 		due = a.ledger.Due(now, all)
@@ -137,7 +134,7 @@ func (a *accounts) tell(all bool) {
 	var items []buffer.Item
 	for i := range due {
 		item, err := eventItem(telemetry.Event{
-			Kind: telemetry.SamplesCounted, Time: due[i].From, Decided: now, Account: &due[i],
+			Kind: telemetry.SamplesCounted, Time: due[i].From, Decided: now, Clock: a.clock.Reading(now), Account: &due[i],
 		})
 		if err != nil {
 			a.log.Error("an account can't be written", "from", due[i].From, "error", err)
@@ -160,7 +157,7 @@ func (a *accounts) tell(all bool) {
 // of the quarter-hour that isn't over, and commits that it was told.
 func (a *accounts) finish(telemetryChain *buffer.Chain) {
 	a.mu.Lock()
-	unheld, state := a.unheld, a.state(a.now())
+	unheld, state := a.unheld, a.state(a.clock.Now())
 	a.mu.Unlock()
 	if unheld {
 		a.log.Error("the last samples were not committed, so the next start tells what became of those before")
@@ -175,7 +172,7 @@ func (a *accounts) finish(telemetryChain *buffer.Chain) {
 	a.mu.Unlock()
 	a.tell(true)
 	a.mu.Lock()
-	state = a.state(a.now())
+	state = a.state(a.clock.Now())
 	a.mu.Unlock()
 	if err := telemetryChain.Commit(nil, state); err != nil {
 		a.log.Warn("that the accounts were told can't be committed; the next start tells them again", "error", err)

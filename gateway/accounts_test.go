@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway/account"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // accounts are those of a log that weren't replaced. The bench has one device.
@@ -115,12 +118,16 @@ func TestSilenceIsAccountedFor(t *testing.T) {
 }
 
 func TestSlotsTravelWithTheirSamples(t *testing.T) {
-	p := newPipeline(nil, nil, nil, map[string]int{"a": 0, "b": 1}, quiet)
+	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0, "b": 1}, quiet)
 	due := time.UnixMicro(1_790_000_000_000_000)
 	for _, batch := range []adapters.Batch{
-		{Device: "b", Due: due, Missed: 2, Spared: 3, SparedFor: telemetry.Timeout, Samples: make([]telemetry.Sample, 4)},
-		{Device: "b", Samples: make([]telemetry.Sample, 1)}, // nobody asked
-		{Device: "other", Due: due},
+		{Device: "b", Due: due, Missed: 2, Spared: 3, SparedFor: telemetry.Timeout, Received: time.Now(), Samples: make([]telemetry.Sample, 4)},
+		{Device: "b", Received: time.Now(), Samples: make([]telemetry.Sample, 1)}, // nobody asked
+		{Device: "other", Received: time.Now(), Due: due},
 	} {
 		if err := p.Deliver(t.Context(), batch); err != nil {
 			t.Fatal(err)
@@ -129,5 +136,72 @@ func TestSlotsTravelWithTheirSamples(t *testing.T) {
 	want := []account.Slot{{Device: 1, Due: telemetry.MicrosOf(due), Missed: 2, Spared: 3, SparedFor: telemetry.Timeout}}
 	if taken := p.take(queue{}); !slices.Equal(taken.slots, want) || len(taken.samples) != 5 {
 		t.Errorf("%+v", taken.slots)
+	}
+}
+
+// Before the time is known, a slot counts from the boot, as its samples do.
+func TestSlotsOfAnUnsetClock(t *testing.T) {
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
+	c, err := newClock(&memory{}, gatewayconfig.Time{MaxHold: configfile.Duration(time.Hour)}, m, nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0}, quiet)
+	now := time.Now()
+	if err := p.Deliver(t.Context(), adapters.Batch{Device: "a", Received: now, Due: now.Add(-time.Second), Samples: make([]telemetry.Sample, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	want := telemetry.Micros(now.Sub(m.booted).Microseconds()) - second
+	slots := p.take(queue{}).slots
+	if off := slots[0].Due - want; len(slots) != 1 || !slots[0].SinceBoot || off < -second/2 || off > second/2 {
+		t.Errorf("%+v, due %v since the boot", slots, want)
+	}
+}
+
+// What was read before the time was known is accounted for in the quarter-hours in
+// which it was read. A gateway that doesn't know the time doesn't know either how
+// long it was down.
+func TestAccountsWaitForTheTime(t *testing.T) {
+	b := newBench(t)
+	const quarter = 500_000
+	b.quarter, b.settle = quarter, 100_000
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
+	b.kernel = m
+	stop := b.run()
+	b.awaitHeld()
+	known := m.Now().SinceBoot
+	m.set(noon, true)
+	b.read(func(l log) bool { return len(l.accounts()) >= 3 && l.newest() > noon+known+second })
+	b.awaitSent()
+	committed := samplesOf(stop())
+	l := b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 1 && l.samples >= committed })
+	delivered, in := map[telemetry.Micros]uint64{}, map[telemetry.Micros]uint64{}
+	for _, a := range l.accounts() {
+		if n := a.Devices[0].Delivered; n > 0 {
+			delivered[a.From] += n
+		}
+		if d := a.Devices[0]; d.Scheduled != d.Read+d.Missed || d.Down != 0 || a.From < noon-quarter {
+			t.Errorf("from %v: %+v", a.From.Time(), d)
+		}
+	}
+	early := 0
+	for _, at := range l.times {
+		in[at/quarter*quarter]++
+		if at < noon+known {
+			early++
+		}
+	}
+	if early == 0 || !maps.Equal(delivered, in) {
+		t.Errorf("%d samples from before the time was known; by quarter-hour\ndelivered %v\n in the log %v", early, delivered, in)
+	}
+
+	b.kernel = &machine{booted: time.Now(), id: record.Boot{8}, atBoot: day}
+	b.run()()
+	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 2 })
+	if since := l.of(telemetry.GatewayStarted)[1].Lifecycle.DownSince; since != 0 {
+		t.Errorf("down since %v, by a clock that isn't set", since.Time())
+	}
+	for _, e := range l.events {
+		checkTimes(t, e)
 	}
 }

@@ -20,6 +20,7 @@ type commands struct {
 	}
 	judge    *command.Judge
 	pipeline *pipeline
+	now      func() command.Now
 	log      *slog.Logger
 
 	refused, forged command.Limiter // what others can make without end has a limit of its own
@@ -37,16 +38,16 @@ func (g *Gateway) prepareCommands() error {
 	if err != nil {
 		return err
 	}
-	c := &commands{judge: command.NewJudge(g.config.Gateway.ID, g.buffer.Epoch(), keys), pipeline: g.pipeline, log: g.log}
+	c := &commands{judge: command.NewJudge(g.config.Gateway.ID, g.buffer.Epoch(), keys), pipeline: g.pipeline, now: g.present, log: g.log}
 	if g.config.Forward.Uplink != nil {
-		c.source = g.uplink.NewCommands(g.config.Gateway.ID, g.identity.SignCommandRequest, func() telemetry.Micros { return present().Time })
+		c.source = g.uplink.NewCommands(g.config.Gateway.ID, g.identity.SignCommandRequest, g.clock.Now)
 	} else {
 		options, err := g.kafkaOptions()
 		if err != nil {
 			return err
 		}
 		topics := record.TopicsOf(g.config.Forward.Kafka.TopicPrefix)
-		if c.source, err = command.NewLog(options, topics.Commands(), g.config.Gateway.ID, present()); err != nil {
+		if c.source, err = command.NewLog(options, topics.Commands(), g.config.Gateway.ID, g.present()); err != nil {
 			return err
 		}
 	}
@@ -55,7 +56,9 @@ func (g *Gateway) prepareCommands() error {
 }
 
 // present is the gateway's clock as commands are judged by it.
-func present() command.Now { return command.Now{Time: telemetry.MicrosOf(time.Now()), Set: true} }
+func (g *Gateway) present() command.Now {
+	return command.Now{Time: g.clock.Now(), Set: g.clock.Stats().State != telemetry.ClockUnset}
+}
 
 // receiveAgain is how long it waits after a failure.
 const receiveAgain = 5 * time.Second
@@ -88,7 +91,7 @@ func (c *commands) run(ctx context.Context) {
 }
 
 func (c *commands) take(m record.Message) {
-	asked, refusal := c.judge.Judge(m, present())
+	asked, refusal := c.judge.Judge(m, c.now())
 	if refusal != "" {
 		limit := &c.refused
 		if !refusal.Authentic() {
@@ -135,7 +138,7 @@ func (p *pipeline) obey(o order) {
 		}
 		p.log.Info("command", "command", o.ID, "kind", o.Kind, "alarm", o.Alarm, "by", o.By, "refused", o.refusal)
 	}
-	p.emit(command.Answer(o.Command, o.refusal, telemetry.MicrosOf(now)))
+	p.emit(command.Answer(o.Command, o.refusal, p.clock.At(now)))
 }
 
 // publish lets others see which alarms are active.

@@ -68,6 +68,17 @@ func (d *devices) assign(ids []telemetry.SignalID) {
 	}
 }
 
+// counters are the signals that are settled by.
+func (d *devices) counters() map[telemetry.SignalID]bool {
+	counters := map[telemetry.SignalID]bool{}
+	for _, s := range d.model.Signals {
+		if s.Kind == telemetry.Counter {
+			counters[s.ID] = true
+		}
+	}
+	return counters
+}
+
 // accounted is the devices as the ledger counts them, and the index of each.
 func (d *devices) accounted() (list []account.Device, index map[string]int) {
 	index = map[string]int{}

@@ -12,6 +12,7 @@ import (
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/status"
@@ -27,6 +28,7 @@ type Options struct {
 	Version string
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
+	Kernel  clock.Kernel // nil: this machine's
 
 	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
@@ -40,6 +42,7 @@ type Gateway struct {
 
 	identity *identity.Identity
 	buffer   *buffer.Buffer
+	clock    *clock.Clock
 	adapter  *modbus.Adapter
 	pipeline *pipeline
 	accounts *accounts
@@ -65,7 +68,7 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
 		MaxSize: int64(config.Buffer.MaxSize), ReserveForEvents: int64(config.Buffer.ReserveForEvents),
-		Sign: g.identity.Sign, Damaged: g.declareDamage, Log: g.log,
+		Sign: g.identity.Sign, Damaged: g.declareDamage, Now: func() telemetry.Micros { return g.clock.Now() }, Log: g.log,
 	})
 	if err != nil {
 		return nil, err
@@ -92,6 +95,10 @@ func (g *Gateway) identify() error {
 }
 
 func (g *Gateway) prepare() error {
+	var err error
+	if g.clock, err = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log); err != nil {
+		return err
+	}
 	devices := newDevices(g.config)
 	ids, err := g.buffer.Table().Define(devices.definitions)
 	if err != nil {
@@ -105,16 +112,17 @@ func (g *Gateway) prepare() error {
 	if len(problems) > 0 {
 		return fmt.Errorf("gateway: rules: %w", problems[0])
 	}
+	engine.SetClock(g.clock.At)
 	g.restore(engine)
 	accounted, index := devices.accounted()
 	g.accounts = newAccounts(account.Options{
 		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
-	}, g.buffer.Events, g.log)
+	}, g.clock, g.buffer.Events, g.log)
 	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
-	g.pipeline = newPipeline(engine, g.buffer.Events, writer, index, g.log)
+	writer.Boot = g.clock.Boot()
+	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
 	g.pipeline.publish()
-
 	if err := g.prepareLanes(); err != nil {
 		return err
 	}
@@ -135,7 +143,7 @@ func (g *Gateway) restore(engine *rules.Engine) {
 
 // declareLost enters into the ledger what the buffer gave up.
 func (g *Gateway) declareLost(losses []telemetry.Loss) error {
-	now := telemetry.MicrosOf(time.Now())
+	now := g.clock.Now()
 	for i := range losses {
 		if err := g.commit(telemetry.Event{Kind: telemetry.SamplesLost, Time: now, Decided: now, Loss: &losses[i]}); err != nil {
 			return err
@@ -146,11 +154,12 @@ func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 
 // declareDamage reports a file of the buffer that was set aside.
 func (g *Gateway) declareDamage(d telemetry.Damage) error {
-	now := telemetry.MicrosOf(time.Now())
+	now := g.clock.Now()
 	return g.commit(telemetry.Event{Kind: telemetry.BufferDamaged, Time: now, Decided: now, Damage: &d})
 }
 
 func (g *Gateway) commit(e telemetry.Event) error {
+	e.Clock = g.clock.Reading(e.Decided)
 	item, err := eventItem(e)
 	if err != nil {
 		return err
@@ -166,7 +175,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
 		return err
 	}
-	g.accounts.reading(telemetry.MicrosOf(started))
+	g.tellAccounts(started)
 	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
@@ -180,6 +189,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
+	writer.Go(func() { g.watchClock(writing, started) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
 		if err := g.adapter.Run(reading, g.pipeline); err != nil {
@@ -198,6 +208,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	evaluator.Wait()
 	stopWriting()
 	writer.Wait()
+	g.tellAccounts(started)
 	g.accounts.finish(g.buffer.Telemetry)
 	if err := g.lifecycle(telemetry.GatewayStopped, g.committedWithStop()); err != nil {
 		g.log.Error("the stop can't be recorded", "error", err)
@@ -245,9 +256,9 @@ func (g *Gateway) committedWithStop() []telemetry.Committed {
 }
 
 func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
-	now := telemetry.MicrosOf(time.Now())
+	now := g.clock.Now()
 	l := &telemetry.Lifecycle{Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed}
-	if kind == telemetry.GatewayStarted {
+	if kind == telemetry.GatewayStarted && g.clock.Stats().State != telemetry.ClockUnset {
 		l.DownSince = g.accounts.downSince()
 	}
 	return g.commit(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
@@ -262,6 +273,11 @@ func (g *Gateway) close() {
 	}
 	if g.uplink != nil {
 		g.uplink.Close()
+	}
+	if g.clock != nil {
+		if err := g.clock.Close(); err != nil {
+			g.log.Warn("the time can't be noted", "error", err)
+		}
 	}
 	if err := g.buffer.Close(); err != nil {
 		g.log.Error("closing the buffer", "error", err)

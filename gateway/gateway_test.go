@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/kafkaconn"
 	simulated "github.com/busbar/busbar/sim/devices"
@@ -48,6 +51,9 @@ type bench struct {
 	meter   *volts
 	cluster *kfake.Cluster
 	config  gatewayconfig.Config
+	kernel  clock.Kernel // nil: this machine's
+	buffer  *buffer.Buffer
+	key     ed25519.PublicKey
 	quarter telemetry.Micros
 	settle  telemetry.Micros
 }
@@ -98,10 +104,11 @@ rules:
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet, quarter: b.quarter, settle: b.settle})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel, quarter: b.quarter, settle: b.settle})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.buffer, b.key = g.buffer, g.identity.PublicKey()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -126,6 +133,8 @@ type log struct {
 	times   []telemetry.Micros // of the samples
 	events  []telemetry.Event
 	births  []record.Birth
+	points  []telemetry.Sample
+	stamped []time.Time // what the log itself says of when records were written
 }
 
 // read reads the log from its start until done says that it has seen enough.
@@ -147,6 +156,7 @@ func (b *bench) read(done func(log) bool) log {
 			b.t.Fatalf("not in the log within 20 s; it has %d samples, events %+v", l.samples, l.events)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			l.stamped = append(l.stamped, r.Timestamp)
 			if r.Topic == "busbar.births" {
 				var birth record.Birth
 				if err := json.Unmarshal(r.Value, &birth); err != nil || string(r.Key) != birth.Key() {
@@ -163,12 +173,16 @@ func (b *bench) read(done func(log) bool) log {
 			if err != nil {
 				b.t.Fatal(err)
 			}
+			if !rec.Verify(b.key) {
+				b.t.Errorf("%s isn't signed by the gateway", rec.Identity)
+			}
 			if rec.Stream == record.Telemetry {
 				l.samples += rec.Count()
 				_, samples, err := decoder.Block(rec.Payload, nil)
-				if err != nil {
-					b.t.Fatal(err)
+				if rec.Format != record.FormatBlock || err != nil {
+					b.t.Fatalf("%s, %s: %v", rec.Identity, rec.Format, err)
 				}
+				l.points = append(l.points, samples...)
 				for _, s := range samples {
 					l.times = append(l.times, s.Time)
 				}
@@ -318,8 +332,12 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	p := newPipeline(nil, nil, nil, nil, quiet)
-	batch := adapters.Batch{Samples: make([]telemetry.Sample, maxQueued)}
+	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(nil, c, nil, nil, nil, nil, quiet)
+	batch := adapters.Batch{Received: time.Now(), Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}

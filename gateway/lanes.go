@@ -22,17 +22,17 @@ func (g *Gateway) prepareLanes() (err error) {
 	if g.births, err = g.sink("births", nil); err != nil {
 		return err
 	}
-	lane := func(name string, chain *buffer.Chain) forward.Options {
-		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: g.identity.Prepare, Log: g.log}
+	lane := func(name string, chain *buffer.Chain, prepare func(*record.Record) (bool, error)) forward.Options {
+		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: prepare, Ripened: g.clock.Ripened, Log: g.log}
 		if err == nil {
 			o.Sink, err = g.sink(name, o.Link)
 		}
 		return o
 	}
 	options := forward.LanesOptions{
-		Events:       lane(forward.Events, g.buffer.Events),
-		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry),
-		Backfill:     lane(forward.Backfill, g.buffer.Telemetry),
+		Events:       lane(forward.Events, g.buffer.Events, g.identity.Prepare),
+		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry, g.prepareRecord),
+		Backfill:     lane(forward.Backfill, g.buffer.Telemetry, g.prepareRecord),
 		CommitEvery:  cmp.Or(time.Duration(g.config.Buffer.CommitEvery), buffer.LongestCommit),
 		BackfillRate: int64(g.config.Forward.Backfill.MaxRate),
 	}
@@ -65,6 +65,7 @@ func (g *Gateway) kafkaSink(lane string, link *forward.Link) (forward.Sink, erro
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
+	checkCertificates(client, g.clock)
 	return forward.Kafka(client, record.TopicsOf(g.config.Forward.Kafka.TopicPrefix).Lane(lane)), nil
 }
 
@@ -74,12 +75,12 @@ func (g *Gateway) kafkaOptions() ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID)), nil
+	return append(options, kgo.ClientID("busbar-gateway/"+g.config.Gateway.ID), kgo.WithHooks(timestamps{g.clock})), nil
 }
 
 func (g *Gateway) uplinkSink(lane string, link *forward.Link) (forward.Sink, error) {
 	if g.uplink == nil {
-		connection, err := OpenUplink(*g.config.Forward.Uplink, g.options.Dir, g.options.Version)
+		connection, err := OpenUplink(*g.config.Forward.Uplink, g.options.Dir, g.options.Version, gatewayTime(g.clock))
 		if err != nil {
 			return nil, err
 		}
@@ -93,9 +94,10 @@ func (g *Gateway) uplinkSink(lane string, link *forward.Link) (forward.Sink, err
 }
 
 // OpenUplink prepares the connection that the configuration describes. dir is the
-// directory that its file names are relative to.
-func OpenUplink(c gatewayconfig.Uplink, dir, version string) (*uplink.Connection, error) {
-	o := uplink.Options{URL: c.URL, UserAgent: "busbar-gateway/" + version}
+// directory that its file names are relative to. now is the time at which
+// certificates are checked; nil for this machine's clock.
+func OpenUplink(c gatewayconfig.Uplink, dir, version string, now func() time.Time) (*uplink.Connection, error) {
+	o := uplink.Options{URL: c.URL, UserAgent: "busbar-gateway/" + version, Now: now}
 	if c.CA != "" {
 		o.CAFile = c.CA.In(dir)
 	}
@@ -134,6 +136,6 @@ func (g *Gateway) runLanes(ctx context.Context) {
 // the link is back, and says how long it was away.
 func (g *Gateway) linkChanged(change telemetry.Link, since time.Time) error {
 	return g.commit(telemetry.Event{
-		Kind: telemetry.LinkChanged, Time: telemetry.MicrosOf(since), Decided: telemetry.MicrosOf(time.Now()), Link: &change,
+		Kind: telemetry.LinkChanged, Time: g.clock.At(since), Decided: g.clock.Now(), Link: &change,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -21,17 +22,20 @@ import (
 // One goroutine, run's, owns the rules' state: events are committed together
 // with it, before the samples that caused them.
 type pipeline struct {
-	engine *rules.Engine
-	events *buffer.Chain
-	writer *buffer.Writer
-	index  map[string]int // of a device in the accounts
-	log    *slog.Logger
+	engine   *rules.Engine
+	clock    *clock.Clock
+	counters map[telemetry.SignalID]bool
+	events   *buffer.Chain
+	writer   *buffer.Writer
+	index    map[string]int // of a device in the accounts
+	log      *slog.Logger
 
 	wake chan struct{}
 	room chan struct{} // closed and replaced when the queue has been taken
 
-	mu    sync.Mutex
-	queue queue
+	mu          sync.Mutex
+	queue       queue
+	generations map[string]uint64 // of gateway time, by device, at its last batch
 
 	unsaved []buffer.Item // events that are to be committed
 	saved   time.Time     // when the rules' state was last committed
@@ -53,15 +57,16 @@ type queue struct {
 type queued struct {
 	received time.Time
 	samples  int
+	stamp    clock.Stamp
 }
 
 // maxQueued bounds the samples that wait for the rules.
 const maxQueued = 100_000
 
-func newPipeline(engine *rules.Engine, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
+func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
 	return &pipeline{
-		engine: engine, events: events, writer: writer, index: index, log: log,
-		wake: make(chan struct{}, 1), room: make(chan struct{}),
+		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
+		wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
 
@@ -80,12 +85,18 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 		case <-room:
 		}
 	}
-	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples)})
+	start := len(p.queue.samples)
 	p.queue.samples = append(p.queue.samples, b.Samples...)
+	stamp := p.stamp(b, p.queue.samples[start:])
+	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp})
 	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
-		p.queue.slots = append(p.queue.slots, account.Slot{
-			Device: device, Due: telemetry.MicrosOf(b.Due), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
-		})
+		slot := account.Slot{
+			Device: device, Due: p.clock.At(b.Due), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
+		}
+		if stamp.Held == clock.Everything {
+			slot.Due, slot.SinceBoot = slot.Due-stamp.Began, true
+		}
+		p.queue.slots = append(p.queue.slots, slot)
 	}
 	p.mu.Unlock()
 	p.notify()
@@ -96,6 +107,35 @@ func (p *pipeline) notify() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
+	}
+}
+
+// stamp gives samples gateway time. If that was moved since the device's last
+// batch, it says so: rules then start to wait anew instead of counting the step.
+func (p *pipeline) stamp(b adapters.Batch, samples []telemetry.Sample) clock.Stamp {
+	stamp := p.clock.Stamp(b.Received, samples)
+	if before, seen := p.generations[b.Device]; seen && before != stamp.Generation {
+		for i := range samples {
+			samples[i].Quality |= telemetry.ClockJumped
+		}
+	}
+	p.generations[b.Device] = stamp.Generation
+	return stamp
+}
+
+// hold makes samples that have been evaluated what they are stored as: those
+// that wait for the time count from the boot.
+func (p *pipeline) hold(stamp clock.Stamp, samples []telemetry.Sample) {
+	if stamp.Held == clock.Nothing && !stamp.Guessed {
+		return
+	}
+	for i := range samples {
+		switch s := &samples[i]; {
+		case stamp.Guessed:
+			clock.Doubt(s)
+		case stamp.Held == clock.Everything || p.counters[s.Signal]:
+			stamp.Hold(s)
+		}
 	}
 }
 
@@ -118,6 +158,7 @@ func (p *pipeline) run(ctx context.Context) {
 		samples := taken.samples
 		for _, b := range taken.batches {
 			p.engine.Update(b.received, samples[:b.samples], p.emit)
+			p.hold(b.stamp, samples[:b.samples])
 			samples = samples[b.samples:]
 		}
 		for _, o := range taken.orders {
@@ -186,6 +227,7 @@ func (p *pipeline) emit(e telemetry.Event) {
 		p.cleared.Add(1)
 		p.log.Info("alarm cleared", "rule", e.Alarm.Rule, "asset", e.Alarm.Asset, "device", e.Alarm.Device)
 	}
+	e.Clock = p.clock.Reading(e.Decided)
 	item, err := eventItem(e)
 	if err != nil {
 		p.log.Error("event can't be written", "kind", e.Kind, "error", err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/status"
 )
@@ -27,6 +28,12 @@ func (g source) Report() status.Report {
 			ID: a.ID, Rule: a.Rule, Asset: a.Asset, Device: a.Device, Priority: string(a.Priority), Raised: a.Raised.Time(), AcknowledgedBy: a.AcknowledgedBy,
 		})
 	}
+	c := g.clock.Stats()
+	r.Clock = status.Clock{
+		State: c.State, Now: g.clock.Now().Time(), Steps: c.Steps, MaxError: c.MaxError,
+		Holding: c.Holding != clock.Nothing,
+	}
+	r.Problems = append(r.Problems, clockProblems(c)...)
 	for _, s := range []struct {
 		name  string
 		chain *buffer.Chain

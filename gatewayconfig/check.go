@@ -54,6 +54,10 @@ func (k checker) check() {
 	within(k, "buffer.reserve_for_events", c.Buffer.ReserveForEvents, configfile.MiB, c.Buffer.MaxSize/4)
 	within(k, "buffer.commit_every", c.Buffer.CommitEvery, millis(10), millis(60_000))
 	k.listen("status.listen", c.Status.Listen)
+	if s := c.Time.Source; s != SourceKernel && s != SourceAssumed {
+		k.Errorf("time.source", "%q, expected %s or %s", s, SourceKernel, SourceAssumed)
+	}
+	within(k, "time.max_hold", c.Time.MaxHold, 0, configfile.Duration(24*time.Hour))
 	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)
 	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
 	k.checkAssets()

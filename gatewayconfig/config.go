@@ -25,6 +25,9 @@ type Config struct {
 	// The gateway's own status page and metrics.
 	Status Status `yaml:"status"`
 
+	// How far this machine's clock is trusted.
+	Time Time `yaml:"time"`
+
 	// What devices use that don't say otherwise.
 	Defaults Defaults `yaml:"defaults"`
 
@@ -129,7 +132,7 @@ type Buffer struct {
 	// How often samples are written to the disk, and thus how much a power
 	// failure can cost; from 10ms to 1m. Alarms are written at once. Each write
 	// wears flash memory by some 20 KB. Default: every second where 1,000 samples
-	// come in that time, and else when 1,000 wait or the first waits for 8s.
+	// come in that time, and else when 1,000 wait or the first waits for 15s.
 	CommitEvery configfile.Duration `yaml:"commit_every"`
 }
 
@@ -139,6 +142,34 @@ type Status struct {
 	// an address that only this machine reaches. Default: 127.0.0.1:9464.
 	Listen string `yaml:"listen"`
 }
+
+// Time is how far this machine's clock is trusted. While it has never been set
+// since the boot, samples wait in the buffer, and are placed in time when it is.
+// Alarms are sent at once in any case.
+type Time struct {
+	// What says that the clock is right. kernel: whatever disciplines the
+	// kernel's clock, such as chrony, ntpd, systemd-timesyncd or a PTP daemon.
+	// assumed: something that the kernel knows nothing about, such as a
+	// hypervisor; then a clock that is set counts as synchronised. Samples of a
+	// clock that isn't synchronised are marked so. Default: kernel.
+	Source TimeSource `yaml:"source"`
+
+	// Hold samples of counters, which are settled by, until the clock is
+	// synchronised. Other values are sent at once, marked. Default: false.
+	RequireSync bool `yaml:"require_sync"`
+
+	// How long samples are held at most; from 0s to 24h. After that they are
+	// sent, marked as of uncertain time. Default: 10m.
+	MaxHold configfile.Duration `yaml:"max_hold"`
+}
+
+// TimeSource is what says that the clock is right.
+type TimeSource string
+
+const (
+	SourceKernel  TimeSource = "kernel"
+	SourceAssumed TimeSource = "assumed"
+)
 
 // Defaults are what devices use that don't say otherwise.
 type Defaults struct {

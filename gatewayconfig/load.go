@@ -38,6 +38,8 @@ func defaults() Config {
 	var c Config
 	c.Buffer.MaxSize = configfile.GiB
 	c.Status.Listen = "127.0.0.1:9464"
+	c.Time.Source = SourceKernel
+	c.Time.MaxHold = configfile.Duration(10 * time.Minute)
 	c.Defaults.PollEvery = configfile.Duration(time.Second)
 	c.Defaults.Timeout = configfile.Duration(time.Second)
 	return c

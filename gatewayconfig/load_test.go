@@ -40,6 +40,7 @@ func TestDefaults(t *testing.T) {
 		Forward:  Forward{Kafka: &kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
 		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB},
 		Status:   Status{Listen: "127.0.0.1:9464"},
+		Time:     Time{Source: SourceKernel, MaxHold: configfile.Duration(10 * time.Minute)},
 		Defaults: Defaults{PollEvery: second, Timeout: second},
 		Devices: []Device{{
 			ID: "meter", Asset: "meter", PoweredBy: Unknown, PollEvery: second, Timeout: second,

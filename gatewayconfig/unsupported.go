@@ -9,7 +9,7 @@ const modbusOnly = "this version reads devices by modbus only"
 var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
 
 var unsupported = struct{ config, gateway, device, signal map[string]string }{
-	config:  map[string]string{"time": notYet, "serve": notYet, "network": notYet},
+	config:  map[string]string{"serve": notYet, "network": notYet},
 	gateway: map[string]string{"control": notYet},
 	device: map[string]string{
 		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,

@@ -37,7 +37,7 @@ func (e *Engine) tell(i *instance, kind telemetry.EventKind, at telemetry.Micros
 	emit(telemetry.Event{
 		Kind:    kind,
 		Time:    at,
-		Decided: telemetry.MicrosOf(decided),
+		Decided: e.clock(decided),
 		Alarm: &telemetry.AlarmChange{
 			ID: i.id, Rule: i.rule, Asset: i.target.asset, Device: i.target.device,
 			Priority: i.priority, Summary: summary, Inputs: e.in.inputsOf(i.slots),
@@ -59,14 +59,14 @@ func alarmID(gateway, rule string, t target, raised telemetry.Micros) string {
 // clearOrphans closes the alarms of rules that no longer apply: nothing else
 // ever would.
 func (e *Engine) clearOrphans(now time.Time, emit func(telemetry.Event)) {
-	orphans := e.orphans
+	orphans, present := e.orphans, e.clock(now)
 	e.orphans = nil
 	for _, o := range orphans {
 		e.changed = true
 		emit(telemetry.Event{
 			Kind:    telemetry.AlarmCleared,
-			Time:    telemetry.MicrosOf(now),
-			Decided: telemetry.MicrosOf(now),
+			Time:    present,
+			Decided: present,
 			Alarm: &telemetry.AlarmChange{
 				ID: o.ID, Rule: o.Rule, Asset: o.Asset, Device: o.Device, Priority: o.Priority,
 				Summary: "closed because the configuration no longer applies rule " + o.Rule + " to " + target{o.Asset, o.Device}.String(),

@@ -20,6 +20,7 @@ type Engine struct {
 	orphans   []savedAlarm
 	next      time.Time // no later than the earliest hold.due; zero if there is none
 	changed   bool
+	clock     func(time.Time) telemetry.Micros
 
 	// The samples of one exchange with one device that share a time, and the
 	// instances that read them.
@@ -54,7 +55,7 @@ type instance struct {
 }
 
 func newEngine(gateway string, w *network, instances []instance) *Engine {
-	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, instances: instances}
+	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, instances: instances, clock: telemetry.MicrosOf}
 	for n := range e.instances {
 		i := &e.instances[n]
 		for _, slot := range i.slots {
@@ -66,6 +67,11 @@ func newEngine(gateway string, w *network, instances []instance) *Engine {
 	return e
 }
 
+// SetClock makes clock say what time it was at an instant, in the time of the
+// samples; without it, it is what the wall clock says. It is called before any
+// other method.
+func (e *Engine) SetClock(clock func(time.Time) telemetry.Micros) { e.clock = clock }
+
 // Update takes samples in the order in which they were received, and emits the
 // alarms that they raise and clear. It evaluates the rules that read any of
 // them, once for all consecutive samples of one device with one time. A sample
@@ -73,7 +79,7 @@ func newEngine(gateway string, w *network, instances []instance) *Engine {
 // telemetry.ClockJumped, which starts anew what its rules have waited; a time
 // later than received is taken as received. It allocates nothing when nothing is raised or cleared.
 func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit func(telemetry.Event)) {
-	now := telemetry.MicrosOf(received)
+	now := e.clock(received)
 	for i := range samples {
 		slot, ok := e.slotOf[samples[i].Signal]
 		if !ok {

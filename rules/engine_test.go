@@ -357,3 +357,17 @@ func TestUpdateAllocatesNothingWhenNothingFires(t *testing.T) {
 	}
 	r.want()
 }
+
+// Events and samples are in the time of the clock that the engine was given,
+// whatever the wall clock of the machine says.
+func TestEventsHaveTheTimeOfTheSamples(t *testing.T) {
+	m := Model{}
+	meter(&m, Device{ID: "m1", Asset: "T1", PollEvery: time.Second}, "TopOilTmp")
+	r := newRig(t, m, Rule{Name: "hot", When: "TopOilTmp > 90"})
+	r.engine.SetClock(func(at time.Time) telemetry.Micros { return telemetry.MicrosOf(at.Add(24 * time.Hour)) })
+	read := at(86400)
+	r.engine.Update(at(1).Time(), []telemetry.Sample{{Time: read, Signal: 1, Value: telemetry.FloatValue(99)}}, r.emit)
+	if len(r.events) != 1 || r.events[0].Time != read || r.events[0].Decided != at(86401) {
+		t.Errorf("%+v", r.events)
+	}
+}

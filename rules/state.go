@@ -106,7 +106,7 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 	if saved.Version != stateVersion {
 		return fmt.Errorf("restore the state of the rules: it is of version %d, expected %d", saved.Version, stateVersion)
 	}
-	present := telemetry.MicrosOf(now)
+	present := e.clock(now)
 	known := map[claim]*instance{}
 	for n := range e.instances {
 		i := &e.instances[n]

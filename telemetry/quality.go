@@ -22,7 +22,8 @@ type TimeQuality uint8
 const (
 	GatewayTime        TimeQuality = iota // the gateway's synchronised clock
 	DeviceTime                            // the device's own clock
-	UnsynchronisedTime                    // a clock that nothing had set
+	UnsynchronisedTime                    // the gateway's clock, which nothing confirmed
+	SinceBoot                             // the time counts from the gateway's boot; no such sample leaves the gateway
 )
 
 // Reason says why a sample isn't good.
@@ -74,6 +75,12 @@ func (q Quality) Validity() Validity       { return Validity(q & 3) }
 func (q Quality) TimeQuality() TimeQuality { return TimeQuality(q >> 2 & 3) }
 func (q Quality) Reason() Reason           { return Reason(q >> 4 & 15) }
 
+// WithValidity is q with another validity.
+func (q Quality) WithValidity(v Validity) Quality { return q&^3 | Quality(v&3) }
+
+// WithTime is q with another clock.
+func (q Quality) WithTime(t TimeQuality) Quality { return q&^(3<<2) | Quality(t&3)<<2 }
+
 // Has reports whether every flag of f is set.
 func (q Quality) Has(f Quality) bool { return q&f == f }
 
@@ -99,8 +106,11 @@ func (q Quality) String() string {
 			why = append(why, name)
 		}
 	}
-	if q.TimeQuality() == UnsynchronisedTime {
+	switch q.TimeQuality() {
+	case UnsynchronisedTime:
 		why = append(why, "unsynchronised clock")
+	case SinceBoot:
+		why = append(why, "time since boot")
 	}
 	if len(why) == 0 {
 		return q.Validity().String()

@@ -20,6 +20,7 @@ import (
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/kafka"
 )
 
 // drainValues is the backlog of BenchmarkDrain: 5,000 values/s over 12,000 s.
@@ -31,10 +32,32 @@ const drainValues = 60_000_000
 // to the log, from the moment they were read, and how late alarms come to a
 // subscriber of the console.
 func BenchmarkDrain(b *testing.B) {
+	b.Run("log=embedded", func(b *testing.B) {
+		broker := freeAddress(b)
+		benchDrain(b, broker, fmt.Sprintf("brokers: [%q]\n", broker), fmt.Sprintf("  embedded: {listen: %q, path: log}\n", broker))
+	})
+	b.Run("log=kafka", func(b *testing.B) {
+		cluster := kafka.Start(b, 3)
+		gateway, err := cluster.Gateway(b.Context(), "busbar", "bench")
+		if err != nil {
+			b.Fatal(err)
+		}
+		cloud, err := cluster.Cloud(b.Context(), "busbar")
+		if err != nil {
+			b.Fatal(err)
+		}
+		benchDrain(b, cluster.Brokers()[0], kafka.YAML(gateway.SCRAM(), "    "), "  replicas: 3\n  min_in_sync: 2\n  kafka:\n"+kafka.YAML(cloud.MTLS(), "    "))
+	})
+}
+
+// benchDrain takes how to reach the log: where it listens without encryption, and
+// what stands in the configurations of the gateway and of the cloud.
+func benchDrain(b *testing.B, broker, gatewayLog, cloudLog string) {
 	meters, addresses := startMeters(b)
-	dir, status, console, broker := b.TempDir(), freeAddress(b), freeAddress(b), freeAddress(b)
-	write(b, dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog: {embedded: {listen: %q, path: log}}\nstore: {path: cloud.db}\n", console, broker))
+	dir, status, console := b.TempDir(), freeAddress(b), freeAddress(b)
+	write(b, dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog:\n%sstore: {path: cloud.db}\n", console, cloudLog))
 	config := benchConfig(broker, status, addresses, time.Second, interruptionRule+"\n    for: 0s\n    keep_firing_for: 0s")
+	config = replace(b, config, fmt.Sprintf("forward: {kafka: {brokers: [%q]}}\n", broker), "forward:\n  kafka:\n    "+strings.TrimLeft(gatewayLog, " "))
 	write(b, dir, "gateway.yaml", replace(b, config, "commit_every: 2s", "commit_every: 250ms"))
 	run := func() *program {
 		p := start(b, dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")

@@ -33,6 +33,7 @@ devices:
 const gatewayYAML = `gateway: {id: north-gw1, site: north, zone: region-1}
 forward: {kafka: {brokers: ["%s"]}}
 buffer: {path: buffer, max_size: 64MiB, commit_every: 200ms}
+time: {source: assumed}
 status: {listen: "%s"}
 defaults: {poll_every: 200ms, timeout: 500ms}
 devices:

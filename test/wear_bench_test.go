@@ -96,7 +96,7 @@ func BenchmarkWear(b *testing.B) {
 	b.Run("values=5000/s/commit=2s/offline", func(b *testing.B) { benchWear(b, 100, 50, "2s", false) })
 }
 
-const wearTime = 60 * time.Second
+const wearTime = 2 * time.Minute
 
 func benchWear(b *testing.B, meters, values int, commit string, online bool) {
 	_, addresses := startMeters(b)

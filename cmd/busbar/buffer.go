@@ -158,8 +158,9 @@ type bufferExportCommand struct {
 
 func (bufferExportCommand) Help() string {
 	return `Samples have a time (RFC 3339, and µs since 1970), device, signal, unit, value and quality. Names come from the
-buffer's signal table; where that is lost, signals are called by their numbers. What is damaged is passed over, and
-counted on standard error.
+buffer's signal table; where that is lost, signals are called by their numbers. Samples that were taken before the
+gateway knew the time have only µs since its boot, and say so. What is damaged is passed over, and counted on
+standard error.
 
 Examples:
   busbar buffer export /var/lib/busbar/buffer > samples.csv

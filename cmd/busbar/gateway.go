@@ -52,7 +52,7 @@ func (e enrolCommand) Run(ctx context.Context, info program.Info) error {
 	if err != nil {
 		return err
 	}
-	connection, err := gateway.OpenUplink(*config.Forward.Uplink, dir, info.Version)
+	connection, err := gateway.OpenUplink(*config.Forward.Uplink, dir, info.Version, nil)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,6 @@ package account
 
 import "github.com/busbar/busbar/telemetry"
 
-// sinceBoot is the quality of a sample whose time counts from the gateway's
-// boot, because the time wasn't known.
-const sinceBoot = telemetry.UnsynchronisedTime + 1
-
 // maxUnplaced bounds the memory for what waits for the time, in runs and in
 // slots: of a hundred devices read every second, a quarter of an hour.
 const maxUnplaced = 100_000

@@ -162,7 +162,7 @@ func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, deliver
 	var counts []counts
 	for i := range samples {
 		s := &samples[i]
-		if s.Quality.TimeQuality() == sinceBoot {
+		if s.Quality.TimeQuality() == telemetry.SinceBoot {
 			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality, delivered}) {
 				l.leftOut++
 			}

@@ -142,7 +142,7 @@ func TestSamplesWaitForTheTime(t *testing.T) {
 	held := func(at telemetry.Micros, reason telemetry.Reason) []telemetry.Sample {
 		samples := poll(0, at, reason)
 		for i := range samples {
-			samples[i].Quality |= telemetry.MakeQuality(0, sinceBoot, 0)
+			samples[i].Quality |= telemetry.MakeQuality(0, telemetry.SinceBoot, 0)
 		}
 		return samples
 	}

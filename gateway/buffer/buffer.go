@@ -44,7 +44,10 @@ type Options struct {
 	// Damaged is told, on a Writer's goroutine, of each file that was set aside; nil
 	// for nobody. On its error it is told again.
 	Damaged func(telemetry.Damage) error
-	Log     *slog.Logger
+	// Now is the present, which the loss of samples is told under that count from the
+	// boot; nil: there are none. Open doesn't call it.
+	Now func() telemetry.Micros
+	Log *slog.Logger
 }
 
 // Buffer is an open buffer directory, which belongs to one process at a time.
@@ -69,6 +72,7 @@ type Buffer struct {
 	undeclared []telemetry.Loss // given up, and the disk was too full to say so
 	meta       *file
 	damaged    func(telemetry.Damage) error
+	now        func() telemetry.Micros
 	broken     int // files of bookkeeping that were set aside
 
 	damagesMu sync.Mutex
@@ -132,9 +136,14 @@ var (
 	keyTable      = []byte("table")
 )
 
-// saveEvery bounds how often the marks are written: they cost a write to flash,
-// and losing them costs a repeated transfer.
-const saveEvery = 30 * time.Second
+// The marks cost a write to flash, and losing them costs a repeated transfer: they
+// are saved at most every saveEvery, and when that would be of so many records or
+// the last time is long ago.
+const (
+	saveEvery  = 30 * time.Second
+	saveAtLast = 5 * time.Minute
+	worthSave  = 256 // records
+)
 
 // Open opens or creates the buffer in o.Dir and begins a new epoch. It fails if
 // another process holds the directory, if the directory can't be used, or if a
@@ -157,8 +166,11 @@ func Open(o Options) (*Buffer, error) {
 	if err := makeDir(o.Dir); err != nil {
 		return nil, err
 	}
+	if o.Now == nil {
+		o.Now = func() telemetry.Micros { return 0 }
+	}
 	b := &Buffer{
-		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged,
+		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged, now: o.Now,
 		space: &space{limit: o.MaxSize, reserve: o.ReserveForEvents}, reading: make(chan struct{}, filesForReading),
 		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery),
 	}
@@ -363,15 +375,23 @@ func (b *Buffer) Broken() int {
 	return b.broken + b.Events.Stats().Broken + b.Telemetry.Stats().Broken
 }
 
-// Save writes how far the streams have come, if the last time was long enough
-// ago.
+// Save writes how far the streams have come, if it is worth it.
 func (b *Buffer) Save() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if time.Now().Before(b.next) {
+	late := time.Since(b.next)
+	if late < 0 || late < saveAtLast-saveEvery && b.unsaved() < worthSave {
 		return nil
 	}
 	return b.save()
+}
+
+// unsaved is how many records were done since the marks were saved.
+func (b *Buffer) unsaved() (n uint64) {
+	for _, c := range []*Chain{b.Events, b.Telemetry} {
+		n += c.mark().done.count() - b.saved[c.stream].done.count()
+	}
+	return n
 }
 
 func (b *Buffer) save() error {

@@ -47,7 +47,7 @@ func BenchmarkCommit(b *testing.B) {
 			w := buffer.NewWriter(time.Second, nil, nil)
 			var encoder telemetry.Encoder
 			for b.Loop() {
-				items, err := w.encode(&encoder, nil, samples)
+				items, err := w.encode(&encoder, samples)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -157,7 +157,7 @@ func BenchmarkThin(b *testing.B) {
 				var encoder telemetry.Encoder
 				samples := noisySamples(blockSamples)
 				for range blocks {
-					items, err := w.encode(&encoder, nil, samples)
+					items, err := w.encode(&encoder, samples)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -209,7 +209,7 @@ func BenchmarkMemory(b *testing.B) {
 		const groups = 5000 // 50 million samples
 		var first, most float64
 		for n := range groups {
-			items, err := w.encode(&encoder, nil, samples)
+			items, err := w.encode(&encoder, samples)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -39,6 +39,14 @@ func (r *Reader) Close() {
 	r.chain.readers = slices.DeleteFunc(r.chain.readers, func(other *Reader) bool { return other == r })
 }
 
+// PutBack says that the record at position p, which the reader handed out, isn't
+// under way.
+func (r *Reader) PutBack(p Position) {
+	r.chain.mu.Lock()
+	defer r.chain.mu.Unlock()
+	r.out.remove(p, p)
+}
+
 // Read returns the records behind position after and up to position upTo that
 // aren't acknowledged, in order, up to about maxBytes of payload but at least one
 // if there is one. What is damaged is passed over and declared as lost. An error

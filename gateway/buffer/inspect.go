@@ -315,7 +315,9 @@ func (s *summary) content(r record.Record) error {
 	s.samples = samples
 	s.file.Samples += uint64(len(samples))
 	for n := range samples {
-		s.span(samples[n].Time)
+		if !sinceBoot(samples[n]) {
+			s.span(samples[n].Time)
+		}
 		if s.signal {
 			s.counts[signalKey{table.Table, samples[n].Signal}]++
 		}

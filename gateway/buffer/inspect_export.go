@@ -19,7 +19,8 @@ import (
 type Selection struct {
 	Stream record.Stream // whose records; samples of Telemetry, events of Events
 	Device string        // of the samples, or that an event's alarm is about; empty: all
-	// From and To bound the times: From inclusive, To exclusive; 0: no bound.
+	// From and To bound the times: From inclusive, To exclusive; 0: no bound. A
+	// sample whose time isn't known yet is left out if there is one.
 	From, To telemetry.Micros
 }
 
@@ -96,6 +97,9 @@ func (x *exporter) record(r record.Record) {
 	x.samples = samples
 	for n := range samples {
 		signal := x.books.signal(table.Table, samples[n].Signal)
+		if sinceBoot(samples[n]) && (x.From != 0 || x.To != 0) {
+			continue
+		}
 		if !x.covers(samples[n].Time) || x.Device != "" && signal.Device != x.Device {
 			continue
 		}
@@ -160,7 +164,10 @@ type exportedSample struct {
 }
 
 func (l *Lines) sample(signal telemetry.Signal, s telemetry.Sample) error {
-	at := formatTime(s.Time)
+	at := ""
+	if !sinceBoot(s) {
+		at = formatTime(s.Time)
+	}
 	if l.format == CSV {
 		value := s.Value.String()
 		if s.Value.Kind() == telemetry.None {

@@ -195,6 +195,13 @@ func (r *numberSet) add(first, last uint64) bool {
 }
 
 func decodeBlock(d *telemetry.Decoder, r record.Record, reuse []telemetry.Sample) (telemetry.TableRef, []telemetry.Sample, error) {
+	if r.Format == record.FormatBootBlock {
+		_, block, err := record.CutBoot(r.Payload)
+		if err != nil {
+			return telemetry.TableRef{}, nil, err
+		}
+		return d.Block(block, reuse)
+	}
 	if !strings.HasPrefix(r.Format, record.FormatBlock) {
 		return telemetry.TableRef{}, nil, fmt.Errorf("its payload has the unknown format %q", r.Format)
 	}

@@ -31,6 +31,23 @@ func (r *ranges) add(first, last Position) {
 	*r = slices.Replace(*r, from, to, span{first, last})
 }
 
+// remove takes first to last out of the set.
+func (r *ranges) remove(first, last Position) {
+	from := r.index(first)
+	to := from
+	var rest ranges
+	for ; to < len(*r) && (*r)[to].first <= last; to++ {
+		s := (*r)[to]
+		if s.first < first {
+			rest = append(rest, span{s.first, first - 1})
+		}
+		if s.last > last {
+			rest = append(rest, span{last + 1, s.last})
+		}
+	}
+	*r = slices.Replace(*r, from, to, rest...)
+}
+
 // without returns the positions from first to last that are not in the set.
 func (r ranges) without(first, last Position) ranges {
 	var out ranges

@@ -66,7 +66,7 @@ func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err 
 	}
 	defer c.sweep()
 	defer c.putBack(s)
-	losses, damage := c.unacknowledged(s, b.table, reason)
+	losses, damage := c.unacknowledged(s, b.table, b.now(), reason)
 	if damage != nil && !errors.Is(damage, errDamaged) && !errors.Is(damage, os.ErrNotExist) {
 		return false, damage
 	}
@@ -165,11 +165,11 @@ func (c *Chain) putBack(s *segment) {
 }
 
 // unacknowledged counts what would be lost with the segment.
-func (c *Chain) unacknowledged(s *segment, table *Table, reason telemetry.LossReason) (losses []telemetry.Loss, err error) {
+func (c *Chain) unacknowledged(s *segment, table *Table, now telemetry.Micros, reason telemetry.LossReason) (losses []telemetry.Loss, err error) {
 	c.mu.Lock()
 	wanted := c.done.without(s.first, s.last)
 	c.mu.Unlock()
-	count := newTally(table)
+	count := newTally(table, now)
 	var loss telemetry.Loss
 	end := func() {
 		if loss.Epoch == "" {
@@ -179,7 +179,7 @@ func (c *Chain) unacknowledged(s *segment, table *Table, reason telemetry.LossRe
 			count.partial = true
 		}
 		losses = append(losses, count.losses(loss)...)
-		count, loss = newTally(table), telemetry.Loss{}
+		count, loss = newTally(table, now), telemetry.Loss{}
 	}
 	err = c.withSegment(s, func(db *bolt.DB) error {
 		for _, w := range wanted {

@@ -135,7 +135,7 @@ func (k *tank) commit(n int, state []byte) {
 		samples[i] = telemetry.Sample{Signal: signal, Time: k.clock, Value: v}
 		k.given[signal]++
 	}
-	items, err := k.writer.encode(&k.encoder, nil, samples)
+	items, err := k.writer.encode(&k.encoder, samples)
 	if err != nil {
 		k.t.Fatal(err)
 	}

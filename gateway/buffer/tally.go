@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -9,9 +10,11 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// tally counts samples by signal, and by device and quarter-hour.
+// tally counts samples by signal, and by device and quarter-hour. One whose time
+// counts from the boot has no quarter-hour yet, and is counted in the present one.
 type tally struct {
 	table   *Table
+	present telemetry.Micros
 	signals map[telemetry.SignalID]int64
 	devices map[deviceQuarter]int64
 	// partial says that something couldn't be counted; the counts then mean nothing.
@@ -26,8 +29,8 @@ type deviceQuarter struct {
 	quarter telemetry.Micros
 }
 
-func newTally(t *Table) *tally {
-	return &tally{table: t, signals: map[telemetry.SignalID]int64{}, devices: map[deviceQuarter]int64{}}
+func newTally(t *Table, now telemetry.Micros) *tally {
+	return &tally{table: t, present: now, signals: map[telemetry.SignalID]int64{}, devices: map[deviceQuarter]int64{}}
 }
 
 // add counts each of the samples n times.
@@ -43,16 +46,20 @@ func (t *tally) add(samples []telemetry.Sample, n int64) {
 	}
 	for i := range samples {
 		s := &samples[i]
+		when := s.Time
+		if sinceBoot(*s) {
+			when = t.present
+		}
 		if i == 0 || s.Signal != signal {
 			flush()
 			if run != 0 {
 				t.signals[signal] += run
 			}
 			signal, run = s.Signal, 0
-			at = deviceQuarter{t.table.signal(s.Signal).Device, telemetry.QuarterOf(s.Time)}
-		} else if s.Time < at.quarter || s.Time >= at.quarter+telemetry.Quarter {
+			at = deviceQuarter{t.table.signal(s.Signal).Device, telemetry.QuarterOf(when)}
+		} else if when < at.quarter || when >= at.quarter+telemetry.Quarter {
 			flush()
-			at.quarter = telemetry.QuarterOf(s.Time)
+			at.quarter = telemetry.QuarterOf(when)
 		}
 		run += n
 		inQuarter += n
@@ -66,11 +73,19 @@ func (t *tally) add(samples []telemetry.Sample, n int64) {
 // addRecord counts the samples of a record. Ids of another signal table can't be
 // told apart from those of this one, so they aren't counted.
 func (t *tally) addRecord(r record.Record) {
-	if r.Format != record.FormatBlock && r.Format != record.FormatThinned {
-		t.partial = true
-		return
+	block, err := r.Payload, error(nil)
+	switch r.Format {
+	case record.FormatBlock, record.FormatThinned:
+	case record.FormatBootBlock:
+		_, block, err = record.CutBoot(block)
+	default:
+		err = fmt.Errorf("format %s", r.Format)
 	}
-	ref, samples, err := t.decoder.Block(r.Payload, t.samples)
+	var ref telemetry.TableRef
+	var samples []telemetry.Sample
+	if err == nil {
+		ref, samples, err = t.decoder.Block(block, t.samples)
+	}
 	if err != nil || ref.Table != t.table.Ref().Table {
 		t.partial = true
 		return

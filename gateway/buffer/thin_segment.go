@@ -193,7 +193,7 @@ func (w *thinned) write(ctx context.Context) error {
 	c.mu.Unlock()
 	w.before, w.free = slices.Clone(wanted), slices.Clone(wanted)
 	w.thinner = newThinner(w.generation, func(id telemetry.SignalID) telemetry.Kind { return w.buffer.table.signal(id).Kind })
-	w.counts = newTally(w.buffer.table)
+	w.counts = newTally(w.buffer.table, w.buffer.now())
 	if err := w.begin(); err != nil {
 		return err
 	}
@@ -288,8 +288,8 @@ func (w *thinned) update(grows int64, f func(*bolt.Tx) error) error {
 	return err
 }
 
-// take thins one record. One that can't be decoded, or whose signals are of another
-// table, stays as it is.
+// take thins one record. One that can't be decoded, whose signals are of another
+// table, or whose times count from a boot, stays as it is.
 func (w *thinned) take(r record.Record) error {
 	var ref telemetry.TableRef
 	var samples []telemetry.Sample
@@ -341,7 +341,7 @@ func (w *thinned) endRun() error {
 	if !w.counts.empty() {
 		w.losses = append(w.losses, w.counts.losses(w.loss)...)
 	}
-	w.counts, w.loss = newTally(w.buffer.table), telemetry.Loss{}
+	w.counts, w.loss = newTally(w.buffer.table, w.buffer.now()), telemetry.Loss{}
 	return nil
 }
 

@@ -44,12 +44,15 @@ const (
 	worthCommit    = 1000 // samples
 	shortestCommit = time.Second
 	// LongestCommit is how long a sample waits for its commit at most.
-	LongestCommit = 8 * time.Second
+	LongestCommit = 15 * time.Second
 )
 
 // Writer commits samples to the telemetry chain in groups: every interval, or
 // 10,000 at a time. Until their group is committed they are not accepted.
 type Writer struct {
+	// Boot is the boot that times of quality telemetry.SinceBoot count from.
+	Boot record.Boot
+
 	buffer   *Buffer
 	interval time.Duration
 	log      *slog.Logger
@@ -105,7 +108,7 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 		w.ledger.Discard(rest, slots)
 		w.discarded += uint64(len(rest))
 		if w.refused == nil {
-			w.refused = newTally(w.buffer.table)
+			w.refused = newTally(w.buffer.table, w.buffer.now())
 		}
 		w.refused.add(rest, 1)
 	}
@@ -265,38 +268,9 @@ func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 	var items []Item
 	if len(samples) > 0 {
 		var err error
-		if items, err = w.encode(encoder, nil, samples); err != nil {
+		if items, err = w.encode(encoder, samples); err != nil {
 			return err
 		}
 	}
 	return w.buffer.Telemetry.Commit(items, state)
-}
-
-// maxBlockBytes keeps a block well below a log's usual 1 MB record limit.
-const maxBlockBytes = 512 << 10
-
-// encode appends samples as one block, or as several if one would be too large
-// for the log.
-func (w *Writer) encode(encoder *telemetry.Encoder, items []Item, samples []telemetry.Sample) ([]Item, error) {
-	if len(samples) > 2*commitSamples {
-		half := len(samples) / 2
-		items, err := w.encode(encoder, items, samples[:half])
-		if err != nil {
-			return nil, err
-		}
-		return w.encode(encoder, items, samples[half:])
-	}
-	block, err := encoder.AppendBlock(nil, w.buffer.table.Ref(), samples)
-	if err != nil {
-		return nil, err
-	}
-	if len(block) > maxBlockBytes && len(samples) > 1 {
-		half := len(samples) / 2
-		items, err := w.encode(encoder, items, samples[:half])
-		if err != nil {
-			return nil, err
-		}
-		return w.encode(encoder, items, samples[half:])
-	}
-	return append(items, Item{Format: record.FormatBlock, Payload: block, Count: uint64(len(samples))}), nil
 }

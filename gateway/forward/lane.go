@@ -21,15 +21,19 @@ type Options struct {
 	Sink Sink
 	Link *Link
 	// Prepare is called before a record is sent and may change its payload and
-	// signature. If the record isn't ready, the lane waits at it and asks again
-	// each second. An error is treated as if the log had refused the record. Nil:
-	// every record is ready as it is.
+	// signature. One that isn't ready doesn't hold up those behind it: telemetry
+	// leaves it to backfill, which comes back to it. Events wait. An error is treated
+	// as if the log had refused the record. Nil: every record is ready as it is.
 	Prepare func(*record.Record) (ready bool, err error)
+	// Ripened is a number that has changed if a record that wasn't ready may be
+	// ready now. Backfill looks at it each second; nil: it may be so each second.
+	Ripened func() uint64
 	Log     *slog.Logger
 }
 
 // Lane carries records of one chain to one topic of the log. They are sent in the chain's
-// order; if one fails, everything behind it is sent again after it.
+// order, but for those that have to wait until they are ready; if one fails,
+// everything behind it is sent again after it.
 type Lane struct {
 	progress
 	sink     Sink
@@ -58,6 +62,9 @@ type share interface {
 	// admit returns when a record of so many bytes may be sent, or an error: ctx's,
 	// or errMoved if the share no longer holds the record.
 	admit(ctx context.Context, w *window, bytes int) error
+	// pass is told of a record that isn't ready. It returns when the lane may go on
+	// behind it, or as admit does.
+	pass(ctx context.Context, w *window, p buffer.Position) error
 	// acknowledged is told of each acknowledgement and how long it took.
 	acknowledged(p buffer.Position, bytes int, took time.Duration)
 	// drained reports whether everything was acknowledged that the share held.
@@ -158,13 +165,21 @@ func (l *Lane) follow(ctx context.Context, w *window, position buffer.Position) 
 		}
 		for i := range entries {
 			e := &entries[i]
-			if err := l.ready(ctx, &e.Record); err != nil {
+			ready, err := l.ready(&e.Record)
+			switch {
+			case err != nil:
+			case ready:
+				err = l.share.admit(ctx, w, len(e.Record.Payload))
+			default:
+				l.reader.PutBack(e.Position)
+				err = l.share.pass(ctx, w, e.Position)
+			}
+			if err != nil {
 				return causeOf(ctx, err)
 			}
-			if err := l.share.admit(ctx, w, len(e.Record.Payload)); err != nil {
-				return causeOf(ctx, err)
+			if ready {
+				l.produce(w, *e)
 			}
-			l.produce(w, *e)
 			position = e.Position
 		}
 	}
@@ -178,23 +193,19 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
+// prepareEvery is how often a record that isn't ready is asked for again.
 const prepareEvery = time.Second
 
-// ready waits until the record can be sent.
-func (l *Lane) ready(ctx context.Context, r *record.Record) error {
-	for l.prepare != nil {
-		ready, err := l.prepare(r)
-		if err != nil {
-			return fmt.Errorf("forward: prepare record %s: %w", r.Identity, err)
-		}
-		if ready {
-			break
-		}
-		if err := sleep(ctx, prepareEvery); err != nil {
-			return err
-		}
+// ready prepares a record and reports whether it can be sent.
+func (l *Lane) ready(r *record.Record) (bool, error) {
+	if l.prepare == nil {
+		return true, nil
 	}
-	return nil
+	ready, err := l.prepare(r)
+	if err != nil {
+		return false, fmt.Errorf("forward: prepare record %s: %w", r.Identity, err)
+	}
+	return ready, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

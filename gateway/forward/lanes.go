@@ -25,7 +25,7 @@ func NewLanes(o LanesOptions) Lanes {
 	parts := newSplit(o.Telemetry.Chain, max(staleAfter, 2*o.CommitEvery))
 	l.Events.share = whole{l.Events.chain, l.Events.reader, rank}
 	l.Telemetry.share = fresh{parts, l.Telemetry.reader, rank}
-	l.Backfill.share = backfill{parts, l.Backfill.reader, newPace(rank, o.Backfill.Link, o.BackfillRate)}
+	l.Backfill.share = &backfill{split: parts, reader: l.Backfill.reader, pace: newPace(rank, o.Backfill.Link, o.BackfillRate), ripened: o.Backfill.Ripened}
 	return l
 }
 

@@ -37,6 +37,14 @@ func (s whole) admit(ctx context.Context, w *window, _ int) error {
 	return w.await(ctx, func(s size) bool { return s.records < mostEvents })
 }
 
+// pass waits at the record: all is read again.
+func (s whole) pass(ctx context.Context, _ *window, _ buffer.Position) error {
+	if err := sleep(ctx, prepareEvery); err != nil {
+		return err
+	}
+	return errMoved
+}
+
 func (s whole) acknowledged(_ buffer.Position, _ int, took time.Duration) { s.rank.acknowledged(took) }
 
 func (s whole) drained() bool { return s.chain.Stats().Waiting == 0 }
@@ -44,8 +52,9 @@ func (s whole) drained() bool { return s.chain.Stats().Waiting == 0 }
 // split divides the telemetry chain at a position: what is behind it goes fresh,
 // what is up to it is backfill. At the start all that is there is backfill. When
 // fresh falls behind, the position moves to the end of the chain, so that after
-// any outage the current values come first; never while fresh has something
-// under way, so that no record is in both lanes.
+// any outage the current values come first, and where fresh meets a record that
+// isn't ready, behind that; never while fresh has something under way, so that no
+// record is in both lanes.
 type split struct {
 	chain   *buffer.Chain
 	stale   time.Duration // that a committed record may wait to go fresh
@@ -94,6 +103,15 @@ func (s *split) handOver() {
 	}
 	s.at = end - 1
 	s.acked = s.at
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// concede leaves to backfill what is up to position p.
+func (s *split) concede(p buffer.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at, s.acked = p, p
 	close(s.moved)
 	s.moved = make(chan struct{})
 }
@@ -172,6 +190,17 @@ func (f fresh) admit(ctx context.Context, w *window, bytes int) error {
 	return err
 }
 
+func (f fresh) pass(ctx context.Context, w *window, p buffer.Position) error {
+	if err := w.await(ctx, func(s size) bool { return s.records == 0 }); err != nil {
+		return err
+	}
+	if f.behind() {
+		return f.leave()
+	}
+	f.concede(p)
+	return nil
+}
+
 func (f fresh) acknowledged(p buffer.Position, _ int, took time.Duration) {
 	f.mu.Lock()
 	f.acked = max(f.acked, p)
@@ -185,17 +214,43 @@ func (f fresh) drained() bool {
 	return f.chain.End() <= f.acked
 }
 
-// backfill is the share up to the split.
+// backfill is the share up to the split. It passes over records that aren't ready,
+// and begins anew when they may be.
 type backfill struct {
 	*split
 	reader *buffer.Reader
 	*pace
+	ripened func() uint64
+
+	// Of the present run through the share, by the lane's goroutine alone.
+	passed bool      // a record that wasn't ready
+	begun  time.Time // when it began
+	ripe   uint64    // what ripened said then
 }
 
-func (b backfill) begin() buffer.Position { return b.chain.Released() }
+func (b *backfill) begin() buffer.Position {
+	b.passed, b.begun = false, time.Now()
+	if b.ripened != nil {
+		b.ripe = b.ripened()
+	}
+	return b.chain.Released()
+}
 
-func (b backfill) read(ctx context.Context, after buffer.Position) ([]buffer.Entry, error) {
+func (b *backfill) pass(context.Context, *window, buffer.Position) error {
+	b.passed = true
+	return nil
+}
+
+// again reports whether a record that was passed over may be ready now.
+func (b *backfill) again() bool {
+	return b.passed && time.Since(b.begun) >= prepareEvery && (b.ripened == nil || b.ripened() != b.ripe)
+}
+
+func (b *backfill) read(ctx context.Context, after buffer.Position) ([]buffer.Entry, error) {
 	for {
+		if b.again() {
+			return nil, errMoved
+		}
 		at, moved := b.position()
 		if after < at {
 			entries, err := b.reader.Read(after, at, readBytes)
@@ -208,12 +263,21 @@ func (b backfill) read(ctx context.Context, after buffer.Position) ([]buffer.Ent
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-moved:
+		case <-b.look():
 		}
 	}
 }
 
-func (b backfill) acknowledged(_ buffer.Position, _ int, took time.Duration) {
+// look is ready when it is time to see whether records are ready that weren't.
+func (b *backfill) look() <-chan time.Time {
+	if !b.passed {
+		return nil
+	}
+	return time.After(prepareEvery)
+}
+
+func (b *backfill) acknowledged(_ buffer.Position, _ int, took time.Duration) {
 	b.pace.acknowledged(took)
 }
 
-func (b backfill) drained() bool { return false }
+func (b *backfill) drained() bool { return false }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 // collector turns one report into metrics, so that all of a scrape is of the
@@ -29,6 +31,10 @@ var (
 	descLinkChange = describe("link_changes_total", "Changes of the state since the start.", "lane")
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
+	descClock      = describe("clock_state", "1 for the state that the clock is in.", "state")
+	descSteps      = describe("clock_steps_total", "Times that the wall clock was set since the start.")
+	descMaxError   = describe("clock_max_error_seconds", "The kernel's bound of the wall clock's error; absent while the kernel says that it isn't synchronised.")
+	descHolding    = describe("clock_holding", "1 while samples wait in the buffer for the time to be known.")
 	descLimit      = describe("buffer_limit_bytes", "What all files of the buffer together stay within.")
 	descUsed       = describe("buffer_used_bytes", "Bytes of the buffer's files by what they hold: telemetry, events, books, set_aside.", "what")
 	descReserve    = describe("buffer_reserve_bytes", "The part of the limit that is kept for events.")
@@ -67,11 +73,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descSentBytes, l.SentBytes, l.Name)
 		counter(descLinkChange, l.Changes, l.Name)
 		for state, spent := range l.Spent {
-			is := 0.0
-			if state == l.State {
-				is = 1
-			}
-			gauge(descLink, is, l.Name, state)
+			gauge(descLink, number(state == l.State), l.Name, state)
 			out <- prometheus.MustNewConstMetric(descLinkTime, prometheus.CounterValue, spent.Seconds(), l.Name, state)
 		}
 	}
@@ -105,5 +107,20 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			gauge(descLastAnswer, float64(d.LastAnswer.UnixMilli())/1000, d.ID)
 		}
 	}
+	for _, state := range []telemetry.ClockState{telemetry.ClockUnset, telemetry.ClockFreeRunning, telemetry.ClockSynchronised} {
+		gauge(descClock, number(r.Clock.State == state), string(state))
+	}
+	counter(descSteps, r.Clock.Steps)
+	if r.Clock.MaxError > 0 {
+		gauge(descMaxError, r.Clock.MaxError.Seconds())
+	}
+	gauge(descHolding, number(r.Clock.Holding))
 	gauge(descProblems, float64(len(r.Problems)))
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

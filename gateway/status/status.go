@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 // Report is a gateway's state at one moment.
@@ -30,6 +32,7 @@ type Report struct {
 
 	Alarms []Alarm // that are active
 
+	Clock   Clock
 	Streams []Stream
 	Lanes   []Lane
 	Buffer  Buffer
@@ -44,6 +47,15 @@ type Alarm struct {
 	ID, Rule, Asset, Device, Priority string
 	Raised                            time.Time
 	AcknowledgedBy                    string // "": nobody
+}
+
+// Clock is how far the gateway knows the time.
+type Clock struct {
+	State    telemetry.ClockState
+	Now      time.Time     // gateway time
+	Steps    uint64        // since the start
+	MaxError time.Duration // 0: nobody bounds it
+	Holding  bool          // samples wait for the time
 }
 
 // Stream is what is kept of one stream.

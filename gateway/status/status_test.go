@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 type fixed Report
@@ -32,6 +34,7 @@ func get(t *testing.T, r Report, path string) (int, string) {
 var report = Report{
 	Gateway: "north-gw1", Site: "north", Version: "v1", Started: time.Now(), Good: 10, Bad: 2, AlarmsRaised: 3, AlarmsEnd: 1,
 	Alarms:  []Alarm{{ID: "a1", Rule: "overload", Asset: "feeder-1", Priority: "high", AcknowledgedBy: "Ana <b>"}, {ID: "a2", Rule: "hot", Asset: "T1", Device: "monitor"}},
+	Clock:   Clock{State: telemetry.ClockUnset, Now: time.UnixMicro(1_790_000_000_000_000), Steps: 3, MaxError: 250 * time.Millisecond, Holding: true},
 	Streams: []Stream{{Name: "telemetry", Waiting: 7, Bytes: 4096, Committed: 12}, {Name: "events"}},
 	Lanes: []Lane{{Name: "backfill", Sent: 4, SentBytes: 99, State: "down", Since: time.Now(), Cause: "no broker", Changes: 3,
 		Spent: map[string]time.Duration{"up": time.Minute, "down": 1500 * time.Millisecond, "throttled": 0}}},
@@ -61,6 +64,11 @@ func TestMetricsOfOneMoment(t *testing.T) {
 		`busbar_gateway_alarms_total{change="raised"} 3`,
 		`busbar_gateway_buffer_waiting_records{stream="telemetry"} 7`,
 		`busbar_gateway_buffer_bytes{stream="telemetry"} 4096`,
+		`busbar_gateway_clock_state{state="unset"} 1`,
+		`busbar_gateway_clock_state{state="synchronised"} 0`,
+		`busbar_gateway_clock_steps_total 3`,
+		`busbar_gateway_clock_max_error_seconds 0.25`,
+		`busbar_gateway_clock_holding 1`,
 		`busbar_gateway_sent_records_total{lane="backfill"} 4`,
 		`busbar_gateway_sent_bytes_total{lane="backfill"} 99`,
 		`busbar_gateway_link_state{lane="backfill",state="down"} 1`,
@@ -132,5 +140,11 @@ func TestThePageSaysWhoHasAcknowledgedAnAlarm(t *testing.T) {
 	quiet.Alarms = nil
 	if _, page := get(t, quiet, "/"); strings.Contains(page, "Active alarm") {
 		t.Error("without alarms there is a list of them")
+	}
+}
+
+func TestThePageSaysHowFarTheTimeIsKnown(t *testing.T) {
+	if _, page := get(t, report, "/"); !strings.Contains(page, "Clock unset · 2026-09-21 14:13:20 UTC · within 250ms · samples wait for the time") {
+		t.Error(page)
 	}
 }

@@ -255,3 +255,18 @@ func TestOnlyHTTPS(t *testing.T) {
 		}
 	}
 }
+
+func TestCertificatesAreCheckedAtTheGivenTime(t *testing.T) {
+	f := newFar(t)
+	expired := f.Certificate().NotAfter.Add(time.Hour)
+	for now, valid := range map[time.Time]bool{time.Now(): true, expired: false} {
+		c, err := New(Options{URL: f.URL, CAFile: f.ca, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Check(t.Context()); (err == nil) != valid {
+			t.Errorf("at %v: %v", now, err)
+		}
+		c.Close()
+	}
+}

@@ -100,6 +100,8 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return oneOf(telemetry.Low, telemetry.Medium, telemetry.High, telemetry.Critical)
 	case reflect.TypeFor[gatewayconfig.PoweredBy]():
 		return oneOf(gatewayconfig.Measured, gatewayconfig.Auxiliary, gatewayconfig.Unknown)
+	case reflect.TypeFor[gatewayconfig.TimeSource]():
+		return oneOf(gatewayconfig.SourceKernel, gatewayconfig.SourceAssumed)
 	case reflect.TypeFor[uint8]():
 		return between(0, math.MaxUint8)
 	case reflect.TypeFor[uint16]():

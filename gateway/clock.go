@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// newClock makes the gateway's clock. kernel is nil for this machine's. sign signs
+// records whose payload the clock has changed.
+func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel, sign func(*record.Record) error, log *slog.Logger) (*clock.Clock, error) {
+	if kernel == nil {
+		var err error
+		if kernel, err = clock.System(); err != nil {
+			return nil, err
+		}
+	}
+	return clock.New(clock.Options{
+		Kernel: kernel, Notes: notes, Sign: sign, Log: log,
+		Assume:      config.Source == gatewayconfig.SourceAssumed,
+		RequireSync: config.RequireSync, MaxHold: time.Duration(config.MaxHold),
+	}), nil
+}
+
+// watchClock looks at the clock every second until ctx ends, and then once more,
+// and reports what has changed. started is when the gateway began to read.
+func (g *Gateway) watchClock(ctx context.Context, started time.Time) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	var changes []clock.Change
+	for ended := false; !ended; {
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-ticker.C:
+		}
+		g.clock.Observe()
+		g.tellAccounts(started)
+		changes = append(changes, g.clock.Changes()...)
+		for len(changes) > 0 && g.reportClock(changes[0]) == nil {
+			changes = changes[1:]
+		}
+	}
+}
+
+// tellAccounts says to the accounts what the clock knows by now: from when on
+// devices are read, and when the samples were taken that counted from the boot.
+// These may reach the accounts after they were placed, so it is said again.
+func (g *Gateway) tellAccounts(started time.Time) {
+	if g.clock.Stats().State != telemetry.ClockUnset {
+		g.accounts.reading(g.clock.At(started))
+	}
+	if began, ok := g.clock.Placed(); ok {
+		g.accounts.placed(began)
+	}
+}
+
+// prepareRecord makes a telemetry record ready to be sent. What introduces the key comes
+// last, since a record that the clock has placed is signed anew.
+func (g *Gateway) prepareRecord(r *record.Record) (ready bool, err error) {
+	if ready, err := g.clock.Prepare(r); !ready || err != nil {
+		return false, err
+	}
+	return g.identity.Prepare(r)
+}
+
+// reportClock fails where the buffer can't be written; the pipeline then says so.
+func (g *Gateway) reportClock(c clock.Change) error {
+	return g.commit(telemetry.Event{Kind: telemetry.ClockChanged, Time: c.At, Decided: c.At, Step: &c.ClockStep})
+}
+
+// timestamps gives what a client sends gateway time as the log's own timestamp,
+// too: the log would delete at once what it takes to be from 1970.
+type timestamps struct{ *clock.Clock }
+
+// OnProduceRecordBuffered implements kgo.HookProduceRecordBuffered.
+func (t timestamps) OnProduceRecordBuffered(r *kgo.Record) {
+	r.Timestamp = t.Now().Time().Truncate(time.Millisecond)
+}
+
+// checkCertificates makes a client that hasn't been used yet check certificates
+// in gateway time: in 1970 none is valid, and alarms have to be sent.
+func checkCertificates(client *kgo.Client, c *clock.Clock) {
+	if config, ok := client.OptValue(kgo.DialTLSConfig).(*tls.Config); ok && config != nil {
+		config.Time = gatewayTime(c)
+	}
+}
+
+func gatewayTime(c *clock.Clock) func() time.Time {
+	return func() time.Time { return c.Now().Time() }
+}
+
+// unsetTooLong is when a person should see to the clock.
+const unsetTooLong = 5 * time.Minute
+
+// clockProblems are what a person should do something about.
+func clockProblems(s clock.Stats) (problems []string) {
+	switch {
+	case s.Waiting < unsetTooLong:
+	case s.State == telemetry.ClockUnset:
+		problems = append(problems, fmt.Sprintf("the time has been unknown for %v: nothing has set this machine's clock since it booted", s.Waiting.Round(time.Second)))
+	case s.Holding != clock.Nothing:
+		problems = append(problems, fmt.Sprintf("samples of counters have waited %v for a synchronised clock", s.Waiting.Round(time.Second)))
+	}
+	return problems
+}

@@ -1,0 +1,252 @@
+package test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// A real machine boots in 1970 with the real programs; its clock is set to the
+// present, then back by an hour, then forward by a day. What the log has is of
+// those times and of no other.
+func TestMachineThatBootsIn1970(t *testing.T) {
+	t.Parallel()
+	guest := runGuest(t)
+
+	type span struct{ from, to telemetry.Micros }
+	var spans []span // of samples that were taken between two settings of the clock
+	start, stop := guest.marks["start"][0], guest.marks["stop"][0]
+	before, after := guest.marks["before"], guest.marks["after"]
+	if len(before) != 3 || len(after) != 3 {
+		t.Fatalf("the clock was set %d times", len(after))
+	}
+	noon := telemetry.MicrosOf(time.Date(2026, time.November, 25, 12, 0, 0, 0, time.UTC))
+	// Everything before the first setting is placed by it.
+	spans = append(spans, span{after[0].wall - (after[0].boot - start.boot), before[1].wall})
+	spans = append(spans, span{after[1].wall, before[2].wall}, span{after[2].wall, stop.wall})
+	if spans[0].from > noon || spans[1].from > noon || spans[2].from < noon+23*3600*1_000_000 {
+		t.Fatalf("the clock was set otherwise: %v", spans)
+	}
+	const slack = 50_000 // a poll that was under way while the clock was set
+	counts, at, early := make([]int, len(spans)), 0, 0
+	first, last := guest.samples[0].Time, telemetry.Micros(0)
+	for _, s := range guest.samples {
+		for at < len(spans)-1 && (s.Time < spans[at].from-slack || s.Time > spans[at].to+slack) {
+			at++
+		}
+		if s.Time < spans[at].from-slack || s.Time > spans[at].to+slack {
+			t.Fatalf("a sample is of %v, in none of %v", s.Time.Time(), spans)
+		}
+		counts[at]++
+		if s.Quality.TimeQuality() != telemetry.GatewayTime {
+			t.Fatalf("a sample is %v", s.Quality)
+		}
+		if at == 0 {
+			last = max(last, s.Time)
+			if s.Time < noon {
+				early++
+			}
+		}
+	}
+	// It was read in 1970 too, and five times a second.
+	if early < 2 || counts[0] < 3*int(last-first)/1_000_000 {
+		t.Errorf("%d samples from %v to %v, %d of before the clock was set", counts[0], first.Time(), last.Time(), early)
+	}
+	t.Logf("samples in each span: %v; the gateway ran for %v before the clock was set", counts, (after[0].boot - start.boot).Sub(0))
+
+	kinds := map[telemetry.EventKind]int{}
+	for _, e := range guest.events {
+		kinds[e.Kind]++
+		if e.Time < clock.Minimum || e.Decided < clock.Minimum {
+			t.Errorf("%s is of %v", e.Kind, e.Time.Time())
+		}
+		switch e.Kind {
+		case telemetry.AlarmRaised:
+			since := telemetry.Micros(0)
+			if e.Clock != nil {
+				since = telemetry.Micros(e.Clock.SinceBoot)
+			}
+			if since < start.boot || since > before[0].boot || e.Clock.State != telemetry.ClockUnset || e.Decided != clock.Minimum+since {
+				t.Errorf("the alarm was decided at %v, %+v", e.Decided.Time(), e.Clock)
+			}
+		case telemetry.ClockChanged:
+			t.Logf("clock: %+v", *e.Step)
+		}
+	}
+	if kinds[telemetry.AlarmRaised] != 1 || kinds[telemetry.AlarmCleared] != 0 || kinds[telemetry.ClockChanged] < 3 {
+		t.Errorf("events %v", kinds)
+	}
+}
+
+// guest is what the virtual machine reported.
+type guest struct {
+	marks   map[string][]moment
+	samples []telemetry.Sample
+	events  []telemetry.Event
+}
+
+// moment is what the guest's clocks said, in µs.
+type moment struct{ boot, wall telemetry.Micros }
+
+// runGuest boots a virtual machine with the programs and returns when it is off.
+func runGuest(t *testing.T) (g guest) {
+	t.Helper()
+	kernel, err := filepath.Abs("../.peers/linux/vmlinuz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	qemu, err := exec.LookPath("qemu-system-x86_64")
+	if _, missing := os.Stat(kernel); missing != nil || err != nil {
+		report := t.Skipf
+		if os.Getenv("CI") != "" {
+			report = t.Fatalf
+		}
+		report("no qemu-system-x86_64, or no kernel at %s: make guest gets it", kernel)
+	}
+	dir := t.TempDir()
+	console := filepath.Join(dir, "console")
+	cmd := exec.Command(qemu, "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-m", "640",
+		"-nodefaults", "-display", "none", "-no-reboot", "-rtc", "base=1970-01-02T00:00:00,clock=vm", "-serial", "file:"+console,
+		"-kernel", kernel, "-initrd", initrd(t, dir), "-append", "console=ttyS0 quiet panic=-1 rdinit=/guest")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	ended := cmd.Wait()
+	text, err := os.ReadFile(console)
+	if err != nil {
+		t.Fatalf("%v, %v: %s", ended, err, errs.String())
+	}
+	g = guest{marks: map[string][]moment{}}
+	done := false
+	for line := range strings.Lines(string(text)) {
+		var word, encoded string
+		if n, _ := fmt.Sscanf(line, "guest %s %s", &word, &encoded); n == 0 {
+			continue
+		}
+		said, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			t.Fatalf("the guest's line %q: %v", line, err)
+		}
+		switch word {
+		case "done":
+			done = true
+		case "record":
+			g.take(t, said)
+		case "failed", "log":
+			t.Errorf("guest: %s", said)
+		default:
+			var m moment
+			if _, err := fmt.Sscan(string(said), &m.boot, &m.wall); err != nil {
+				t.Fatal(err)
+			}
+			g.marks[word] = append(g.marks[word], m)
+		}
+	}
+	if !done {
+		t.Fatalf("the guest didn't end well: %v, %s\n%s", ended, errs.String(), tail(console))
+	}
+	return g
+}
+
+func (g *guest) take(t *testing.T, said []byte) {
+	t.Helper()
+	format, rest, _ := bytes.Cut(said, []byte(" "))
+	stamp, payload, _ := bytes.Cut(rest, []byte(" "))
+	if at, err := strconv.ParseInt(string(stamp), 10, 64); err != nil || telemetry.Micros(at) < clock.Minimum {
+		t.Errorf("the log says of a record that it was written at %s µs", stamp)
+	}
+	switch string(format) {
+	case record.FormatEvent:
+		var e telemetry.Event
+		if err := json.Unmarshal(payload, &e); err != nil {
+			t.Fatal(err)
+		}
+		g.events = append(g.events, e)
+	case record.FormatBlock:
+		_, samples, err := new(telemetry.Decoder).Block(payload, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of one signal, they are in the order in which they were taken.
+		for _, s := range samples {
+			if s.Signal == samples[0].Signal {
+				g.samples = append(g.samples, s)
+			}
+		}
+	default:
+		t.Errorf("the log has a %s", format)
+	}
+}
+
+// initrd builds the programs for the guest into the archive that it starts from.
+func initrd(t *testing.T, dir string) string {
+	t.Helper()
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir,
+		"./guest", "../cmd/busbar-gateway", "../cmd/busbar-sim")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	path := filepath.Join(dir, "initrd.gz")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip, _ := gzip.NewWriterLevel(file, gzip.BestSpeed)
+	a := archive{w: zip}
+	a.add("dev", 0o040755, nil)
+	a.add("dev/console", 0o020600, nil)
+	for _, name := range []string{"guest", "busbar-gateway", "busbar-sim"} {
+		program, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.add(name, 0o100755, program)
+	}
+	a.add("TRAILER!!!", 0, nil)
+	for _, err := range []error{a.err, zip.Close(), file.Close()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// archive writes the "newc" form of cpio, which the kernel unpacks at its start.
+type archive struct {
+	w     *gzip.Writer
+	inode int
+	err   error
+}
+
+func (a *archive) add(name string, mode int, content []byte) {
+	a.inode++
+	major, minor := 0, 0
+	if mode&0o170000 == 0o020000 {
+		major, minor = 5, 1 // the console
+	}
+	head := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+		a.inode, mode, 0, 0, 1, 0, len(content), 0, 0, major, minor, len(name)+1, 0) + name + "\x00"
+	for _, part := range [][]byte{[]byte(head), content} {
+		if a.err == nil {
+			_, a.err = a.w.Write(append(part, make([]byte, (4-len(part)%4)%4)...))
+		}
+	}
+}
