@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -236,4 +237,41 @@ func TestCommandsHoldUpNoStopWhileTheLogIsAway(t *testing.T) {
 	b.cluster.Close()
 	stop := b.run()
 	stop()
+}
+
+// Without the time, a gateway can't tell what has expired; with it, it obeys.
+func TestAGatewayWithoutTheTimeRefuses(t *testing.T) {
+	b := newBench(t)
+	b.obey()
+	b.createCommands()
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
+	b.kernel = m
+	stop := b.run()
+	defer stop()
+	epoch := b.epoch(1)
+	// It begins to read where the topic ends, at a time that only it knows.
+	until := func(want string) {
+		t.Helper()
+		done := make(chan struct{})
+		var sender sync.WaitGroup
+		sender.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(100 * time.Millisecond):
+					b.send(message(t, record.Command{Gateway: "gw", Epoch: epoch, Kind: record.Ping}, cloudKey))
+				}
+			}
+		})
+		defer sender.Wait()
+		defer close(done)
+		b.read(func(l log) bool {
+			a := answers(l)
+			return len(a) > 0 && string(a[len(a)-1].Result)+" "+a[len(a)-1].Cause == want
+		})
+	}
+	until("refused clock-unset")
+	m.set(telemetry.MicrosOf(m.booted), true)
+	until("done ")
 }

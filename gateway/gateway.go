@@ -123,7 +123,6 @@ func (g *Gateway) prepare() error {
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
 	g.pipeline.publish()
-
 	if err := g.prepareLanes(); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (e *Engine) Reset(alarm string, now time.Time, emit func(telemetry.Event)) 
 	if i == nil {
 		return false
 	}
-	e.end(i, max(telemetry.MicrosOf(now), i.raised), now, emit)
+	e.end(i, max(e.clock(now), i.raised), now, emit)
 	return true
 }
 
