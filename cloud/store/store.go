@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
@@ -59,7 +60,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	}
 	writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, writer); err != nil {
+	if err := migrateBeside(ctx, writer); err != nil {
 		writer.Close()
 		return nil, fmt.Errorf("store: %s: %w", c.Path, err)
 	}
@@ -110,6 +111,21 @@ func open(path string, options url.Values) (*sql.DB, error) {
 		return nil, fmt.Errorf("store: open %s: %w", path, err)
 	}
 	return db, nil
+}
+
+// migrateBeside tries again what fails because another process makes the schema
+// of the same new database at the same time.
+func migrateBeside(ctx context.Context, db *sql.DB) (err error) {
+	for range 3 {
+		if err = migrate(ctx, db); err == nil || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return err
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {

@@ -599,3 +599,20 @@ func TestForeignKeysHold(t *testing.T) {
 		t.Errorf("a sequence without a gateway: %v", err)
 	}
 }
+
+// A command line may open a new database while the cloud does.
+func TestANewDatabaseIsOpenedBySeveralAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "busbar.db")
+	var opening sync.WaitGroup
+	for range 4 {
+		opening.Go(func() {
+			s, err := Open(t.Context(), Config{Path: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s.Close()
+		})
+	}
+	opening.Wait()
+}
