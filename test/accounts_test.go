@@ -147,6 +147,7 @@ func TestKilledGatewayAccountsForEveryPoll(t *testing.T) {
 		g, ok := s.state(t)
 		return ok && g.Stored > 0 && len(g.Epochs) >= 2*(kills+1)
 	})
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	l := readLog(t, s.broker)
 	sim.stop()

@@ -31,6 +31,7 @@ func TestLedgerAgreesWithTheGateway(t *testing.T) {
 	}
 	gateway := s.gateway(t)
 	await(t, "the gateway reads", 30*time.Second, func() bool { return reachable(s.status) })
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	type answer struct {
 		Summary struct {

@@ -196,6 +196,7 @@ func TestTortureDiskFaults(t *testing.T) {
 	if n := s.metric(t, discardedSamples); n != 0 {
 		t.Errorf("%v samples were discarded", n)
 	}
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	s.awaitAccounted(t)
 }
@@ -231,6 +232,7 @@ func TestTortureDiskFaultsAtTheStart(t *testing.T) {
 	gateway = s.gateway(t)
 	s.cloud(t)
 	s.awaitRise(t, committedSamples, 20)
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	s.awaitAccounted(t)
 }
@@ -335,6 +337,7 @@ func TestTortureFullDisk(t *testing.T) {
 			if n := s.metric(t, discardedSamples); n != 0 {
 				t.Errorf("%v samples were discarded", n)
 			}
+			s.awaitSent(t, time.Minute)
 			gateway.stop()
 			s.awaitAccounted(t)
 		})
@@ -395,6 +398,7 @@ func TestTortureReadOnlyDisk(t *testing.T) {
 	}
 	gateway = s.gateway(t)
 	s.awaitRise(t, committedSamples, 20)
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	s.awaitComplete(t)
 }

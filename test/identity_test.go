@@ -78,6 +78,7 @@ func TestKeysRotateAcrossABacklog(t *testing.T) {
 	gateway := s.gateway(t)
 	s.cloud(t)
 	s.awaitStored(t, 0)
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	if g := s.awaitComplete(t); len(g.Epochs) != 8 {
 		t.Errorf("%d streams of epochs, want two of each of the gateway's four runs", len(g.Epochs))

@@ -200,6 +200,7 @@ func TestPartsAgainstRealKafka(t *testing.T) {
 				list.Alarms[0].Asset == "feeder-2" && list.Alarms[0].Rule == "voltage-interruption" && list.Alarms[0].Active == active
 		})
 	}
+	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	s.awaitComplete(t)
 }
