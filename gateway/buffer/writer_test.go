@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,14 +20,20 @@ type ledger struct {
 	states                    int
 	wants                     bool // a commit without samples
 	committed                 chan uint64
+
+	mu sync.Mutex // Discard comes from other goroutines
 }
 
 func (l *ledger) Count(samples []telemetry.Sample, slots []account.Slot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.samples += uint64(len(samples))
 	l.slots += uint64(len(slots))
 }
 
 func (l *ledger) Discard(samples []telemetry.Sample, slots []account.Slot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.discarded += uint64(len(samples))
 	l.slots += uint64(len(slots))
 }
