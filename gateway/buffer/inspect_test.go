@@ -38,7 +38,7 @@ func measured(t tester, b *Buffer, records int) {
 		var samples []telemetry.Sample
 		for i := range count {
 			samples = append(samples, telemetry.Sample{
-				Time:   telemetry.Micros(1_790_000_000_000_000 + n*1_000_000 + i),
+				Time:   1_790_000_000_000_000 + telemetry.Micros(n*1_000_000+i),
 				Signal: ids[n%2], Value: telemetry.FloatValue(math.Sqrt(float64(n*1000 + i))),
 			})
 		}
