@@ -42,7 +42,7 @@ PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock
 portable:
 	GOARCH=386 go test $(PORTABLE)
 	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
-	  -skip '^(TestFullDiskStopsNothing|TestDiskRecoversWithoutAnOperator|TestKilledProcessLosesNothingCommitted)$$' $(PORTABLE)
+	  -skip '^(TestFullDiskStopsNothing|TestAPassingFullDiskCostsNothing|TestDiskRecoversWithoutAnOperator|TestKilledProcessLosesNothingCommitted)$$' $(PORTABLE)
 
 peers:
 	python3 -m venv .venv
