@@ -245,7 +245,7 @@ func TestDiskRecoversWithoutAnOperator(t *testing.T) {
 	remount := func(flags uintptr) {
 		t.Helper()
 		if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, "size=6m"); err != nil {
-			t.Skip("remount:", err)
+			t.Fatal("remount:", err)
 		}
 	}
 	b.Telemetry.abandon(nil) // a file that is open for writing forbids it
