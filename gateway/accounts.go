@@ -119,7 +119,7 @@ func (a *accounts) Committed() {
 }
 
 // tell commits the accounts that are due, or all, as events. What can't be
-// committed is told later.
+// committed is told later, though it may have been told by then.
 func (a *accounts) tell(all bool) {
 	a.mu.Lock()
 	now := a.clock.Now()
@@ -142,7 +142,7 @@ func (a *accounts) tell(all bool) {
 		}
 		items = append(items, item)
 	}
-	err := a.events.Commit(items, nil)
+	err := a.events.Enter(items)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.failing != (err != nil) && err != nil {

@@ -72,9 +72,9 @@ func (g *Gateway) prepareRecord(r *record.Record) (ready bool, err error) {
 	return g.identity.Prepare(r)
 }
 
-// reportClock fails where the buffer can't be written; the pipeline then says so.
+// reportClock sends a change of the clock.
 func (g *Gateway) reportClock(c clock.Change) error {
-	return g.commit(telemetry.Event{Kind: telemetry.ClockChanged, Time: c.At, Decided: c.At, Step: &c.ClockStep})
+	return g.hold(telemetry.Event{Kind: telemetry.ClockChanged, Time: c.At, Decided: c.At, Step: &c.ClockStep})
 }
 
 // timestamps gives what a client sends gateway time as the log's own timestamp,

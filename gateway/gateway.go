@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -137,34 +138,50 @@ func (g *Gateway) restore(engine *rules.Engine) {
 		return
 	}
 	if err := engine.Restore(state, time.Now()); err != nil {
-		g.log.Error("the state of the rules can't be restored; alarms that are active stay so until an operator ends them", "error", err)
+		g.log.Error("the state of the rules can't be restored; alarms that are active end, and those that still hold are raised again", "error", err)
 	}
 }
 
 // declareLost enters into the ledger what the buffer gave up.
 func (g *Gateway) declareLost(losses []telemetry.Loss) error {
 	now := g.clock.Now()
+	var items []buffer.Item
 	for i := range losses {
-		if err := g.commit(telemetry.Event{Kind: telemetry.SamplesLost, Time: now, Decided: now, Loss: &losses[i]}); err != nil {
+		item, err := g.item(telemetry.Event{Kind: telemetry.SamplesLost, Time: now, Decided: now, Loss: &losses[i]})
+		if err != nil {
 			return err
 		}
+		items = append(items, item)
 	}
-	return nil
+	return g.buffer.Events.Enter(items)
 }
 
 // declareDamage reports a file of the buffer that was set aside.
 func (g *Gateway) declareDamage(d telemetry.Damage) error {
 	now := g.clock.Now()
-	return g.commit(telemetry.Event{Kind: telemetry.BufferDamaged, Time: now, Decided: now, Damage: &d})
+	item, err := g.item(telemetry.Event{Kind: telemetry.BufferDamaged, Time: now, Decided: now, Damage: &d})
+	if err == nil {
+		err = g.buffer.Events.Enter([]buffer.Item{item})
+	}
+	if errors.Is(err, buffer.ErrHeld) {
+		return nil
+	}
+	return err
 }
 
-func (g *Gateway) commit(e telemetry.Event) error {
-	e.Clock = g.clock.Reading(e.Decided)
-	item, err := eventItem(e)
+// hold sends an event at once. Nothing waits for its commit.
+func (g *Gateway) hold(e telemetry.Event) error {
+	item, err := g.item(e)
 	if err != nil {
 		return err
 	}
-	return g.buffer.Events.Commit([]buffer.Item{item}, nil)
+	return g.buffer.Events.Hold([]buffer.Item{item}, nil)
+}
+
+// item is an event that says which clock gave its times.
+func (g *Gateway) item(e telemetry.Event) (buffer.Item, error) {
+	e.Clock = g.clock.Reading(e.Decided)
+	return eventItem(e)
 }
 
 // Run reads and forwards until ctx ends, then stops in the order of a sample's
@@ -172,20 +189,22 @@ func (g *Gateway) commit(e telemetry.Event) error {
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.close()
 	started := time.Now()
-	if err := g.lifecycle(telemetry.GatewayStarted, g.buffer.Earlier()); err != nil {
+	if err := g.tellStart(); err != nil {
 		g.log.Error("the start can't be committed; it is sent, kept in memory and tried again", "error", err)
 	}
 	g.tellAccounts(started)
 	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
-	forwarding, stopForwarding := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopForwarding()
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopKeeping()
+	forwarding, stopForwarding := context.WithCancel(keeping)
 	writing, stopWriting := context.WithCancel(forwarding)
 	evaluating, stopEvaluating := context.WithCancel(writing)
 	reading, stopReading := context.WithCancel(evaluating)
 
-	var forwarders, writer, evaluator, reader sync.WaitGroup
+	var keeper, forwarders, writer, evaluator, reader sync.WaitGroup
+	keeper.Go(func() { g.buffer.Events.KeepCommitting(keeping, g.pipeline.tellDisk) })
 	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
@@ -210,14 +229,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writer.Wait()
 	g.tellAccounts(started)
 	g.accounts.finish(g.buffer.Telemetry)
-	if err := g.lifecycle(telemetry.GatewayStopped, g.committedWithStop()); err != nil {
-		g.log.Error("the stop can't be recorded", "error", err)
+	if err := g.tellStop(); err != nil {
+		g.log.Error("the stop can't be committed; it is sent", "error", err)
 	}
 	draining, cancel := context.WithTimeout(forwarding, drainTime)
 	defer cancel()
 	drained := g.lanes.Events.Drained(draining) && g.lanes.Telemetry.Drained(draining)
 	stopForwarding()
 	forwarders.Wait()
+	stopKeeping()
+	keeper.Wait()
+	if held := g.buffer.Events.Stats().Held; held > 0 {
+		g.log.Error("events end with the process that were never committed", "count", held)
+	}
 	g.log.Info("gateway stopped", "drained", drained,
 		"waiting", g.buffer.Telemetry.Stats().Waiting+g.buffer.Events.Stats().Waiting)
 	return nil
@@ -244,29 +268,46 @@ func (g *Gateway) sendBirth(ctx context.Context) error {
 	}, g.identity.SignBirth, g.log)
 }
 
-// committedWithStop counts the stop event that is about to be committed, and what
-// is committed with it.
-func (g *Gateway) committedWithStop() []telemetry.Committed {
-	committed := g.buffer.Committed()
-	for i := range committed {
-		if committed[i].Stream == string(record.Events) {
-			committed[i].Count += uint64(g.buffer.Events.Stats().Held) + 1
-		}
-	}
-	return committed
-}
-
-func (g *Gateway) lifecycle(kind telemetry.EventKind, committed []telemetry.Committed) error {
-	now := g.clock.Now()
-	l := &telemetry.Lifecycle{Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed}
-	if kind == telemetry.GatewayStarted && g.clock.Stats().State != telemetry.ClockUnset {
+// tellStart commits the start before anything of this process is sent, so that the
+// next one can tell that there was this one.
+func (g *Gateway) tellStart() error {
+	l := g.lifecycle(g.buffer.Earlier())
+	l.ActiveAlarms = g.pipeline.engine.ActiveIDs()
+	if g.clock.Stats().State != telemetry.ClockUnset {
 		l.DownSince = g.accounts.downSince()
 	}
-	item, err := eventItem(telemetry.Event{Kind: kind, Time: now, Decided: now, Lifecycle: l})
+	now := g.clock.Now()
+	item, err := eventItem(telemetry.Event{Kind: telemetry.GatewayStarted, Time: now, Decided: now, Lifecycle: l})
 	if err != nil {
 		return err
 	}
-	return g.buffer.Events.CommitOrHold([]buffer.Item{item}, nil)
+	if err = g.buffer.Events.Commit([]buffer.Item{item}, nil); err != nil {
+		err = errors.Join(err, g.buffer.Events.Hold([]buffer.Item{item}, nil))
+	}
+	return err
+}
+
+// tellStop says how far this process has come, its stop included.
+func (g *Gateway) tellStop() error {
+	committed := g.buffer.Committed()
+	for i := range committed {
+		if committed[i].Stream == string(record.Events) {
+			committed[i].Count = g.buffer.Events.Stats().Numbered + 1
+		}
+	}
+	now := g.clock.Now()
+	item, err := eventItem(telemetry.Event{Kind: telemetry.GatewayStopped, Time: now, Decided: now, Lifecycle: g.lifecycle(committed)})
+	if err == nil {
+		err = g.buffer.Events.Hold([]buffer.Item{item}, nil)
+	}
+	if err != nil {
+		return err
+	}
+	return g.buffer.Events.CommitHeld()
+}
+
+func (g *Gateway) lifecycle(committed []telemetry.Committed) *telemetry.Lifecycle {
+	return &telemetry.Lifecycle{Version: g.options.Version, Start: g.buffer.Starts(), Committed: committed}
 }
 
 func (g *Gateway) close() {

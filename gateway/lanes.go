@@ -134,7 +134,7 @@ func (g *Gateway) runLanes(ctx context.Context) {
 // linkChanged enters a change of a lane's link into the events. It arrives when
 // the link is back, and says how long it was away.
 func (g *Gateway) linkChanged(change telemetry.Link, since time.Time) error {
-	return g.commit(telemetry.Event{
+	return g.hold(telemetry.Event{
 		Kind: telemetry.LinkChanged, Time: g.clock.At(since), Decided: g.clock.Now(), Link: &change,
 	})
 }

@@ -19,8 +19,8 @@ import (
 )
 
 // pipeline takes batches from the adapters through the rules into the buffer.
-// One goroutine, run's, owns the rules' state: events are committed together
-// with it, before the samples that caused them.
+// One goroutine, run's, owns the rules' state: events are sent at once, and
+// committed together with it, by another one. It never waits for the disk.
 type pipeline struct {
 	engine   *rules.Engine
 	clock    *clock.Clock
@@ -37,10 +37,9 @@ type pipeline struct {
 	queue       queue
 	generations map[string]uint64 // of gateway time, by device, at its last batch
 
-	decided []buffer.Item // events that are to be committed
-	saved   time.Time     // when a commit was last tried
-	dirty   bool          // it failed
-	failing atomic.Bool
+	decided []buffer.Item // events that are to be sent
+	saved   time.Time     // when the rules' state was last handed to the disk
+	failing atomic.Bool   // commits of events
 
 	good, bad, raised, cleared atomic.Uint64
 	active                     atomic.Pointer[[]rules.Active] // the alarms, for whoever reports
@@ -123,9 +122,9 @@ func (p *pipeline) stamp(b adapters.Batch, samples []telemetry.Sample) clock.Sta
 	return stamp
 }
 
-// hold makes samples that have been evaluated what they are stored as: those
+// place makes samples that have been evaluated what they are stored as: those
 // that wait for the time count from the boot.
-func (p *pipeline) hold(stamp clock.Stamp, samples []telemetry.Sample) {
+func (p *pipeline) place(stamp clock.Stamp, samples []telemetry.Sample) {
 	if stamp.Held == clock.Nothing && !stamp.Guessed {
 		return
 	}
@@ -158,7 +157,7 @@ func (p *pipeline) run(ctx context.Context) {
 		samples := taken.samples
 		for _, b := range taken.batches {
 			p.engine.Update(b.received, samples[:b.samples], p.emit)
-			p.hold(b.stamp, samples[:b.samples])
+			p.place(b.stamp, samples[:b.samples])
 			samples = samples[b.samples:]
 		}
 		for _, o := range taken.orders {
@@ -167,7 +166,7 @@ func (p *pipeline) run(ctx context.Context) {
 		if len(p.decided) > 0 {
 			p.publish()
 		}
-		p.commit(ended)
+		p.hold(ended)
 		p.count(taken.samples)
 		p.writer.Add(taken.samples, taken.slots)
 		if ended {
@@ -188,13 +187,9 @@ func (p *pipeline) take(empty queue) queue {
 	return taken
 }
 
-const (
-	// saveEvery bounds how often the rules' state is committed when no event is: it
-	// costs a write to flash, and losing it costs the time that a condition has held.
-	saveEvery = 10 * time.Second
-	// retryEvery bounds how often a commit is tried again that failed.
-	retryEvery = time.Second
-)
+// saveEvery bounds how often the rules' state is committed when no event is: it
+// costs a write to flash, and losing it costs the time that a condition has held.
+const saveEvery = 10 * time.Second
 
 // untilDue is how long the rules and their state can wait.
 func (p *pipeline) untilDue() time.Duration {
@@ -207,10 +202,7 @@ func (p *pipeline) untilDue() time.Duration {
 
 // untilSaved is how long until the state is to be committed without an event.
 func (p *pipeline) untilSaved() time.Duration {
-	switch {
-	case p.dirty || p.events.Stats().Held > 0:
-		return retryEvery - time.Since(p.saved)
-	case p.engine.Changed():
+	if p.engine.Changed() {
 		return saveEvery - time.Since(p.saved)
 	}
 	return time.Hour
@@ -253,17 +245,24 @@ func eventItem(e telemetry.Event) (buffer.Item, error) {
 	return buffer.Item{Format: record.FormatEvent, Payload: payload, Count: 1}, nil
 }
 
-// commit commits the events that emit gathered together with the rules' state,
-// or the state alone if it is time or the end. Events that can't be committed are
-// sent all the same: a gateway whose disk has failed still alarms.
-func (p *pipeline) commit(ending bool) {
+// hold sends the events that emit gathered, and has them committed together with
+// the rules' state; or the state alone if it is time or the end.
+func (p *pipeline) hold(ending bool) {
 	if due := p.untilSaved(); len(p.decided) == 0 && due > 0 && (!ending || due == time.Hour) {
 		return
 	}
-	err := p.events.CommitOrHold(p.decided, p.engine.State())
-	p.decided = nil
-	p.saved, p.dirty = time.Now(), err != nil
-	if failing := err != nil; p.failing.Swap(failing) != failing && failing {
+	if err := p.events.Hold(p.decided, p.engine.State()); err != nil {
+		p.log.Error("events can't be sent", "count", len(p.decided), "error", err)
+	}
+	p.decided, p.saved = nil, time.Now()
+}
+
+// tellDisk is told when events can't be committed, and when they can again.
+func (p *pipeline) tellDisk(err error) {
+	p.failing.Store(err != nil)
+	if err != nil {
 		p.log.Error("events can't be committed; they are sent, kept in memory and tried again", "error", err)
+	} else {
+		p.log.Info("events are committed again")
 	}
 }

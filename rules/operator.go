@@ -29,6 +29,19 @@ func (e *Engine) Active() []Active {
 	return list
 }
 
+// ActiveIDs are the ids of all alarms that haven't cleared, with those that
+// Restore found and whose rule is gone: they are cleared by the first Tick.
+func (e *Engine) ActiveIDs() []string {
+	ids := []string{}
+	for _, a := range e.Active() {
+		ids = append(ids, a.ID)
+	}
+	for _, o := range e.orphans {
+		ids = append(ids, o.ID)
+	}
+	return ids
+}
+
 // Acknowledge notes that somebody has taken notice of an active alarm, and
 // reports whether there is such an alarm. The first one stays.
 func (e *Engine) Acknowledge(alarm, by string) bool {

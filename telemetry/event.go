@@ -85,10 +85,15 @@ type Lifecycle struct {
 	// DownSince is when the process before was last known to run; 0 if there was
 	// none, or if a clock that wasn't set would have to say it.
 	DownSince Micros `json:"down_since_us,omitempty"`
+	// ActiveAlarms are the ids of the alarms that a gateway which starts knows to be
+	// active. An alarm that isn't among them was forgotten, and nothing but the start
+	// ends it. Nil: unknown, as of a gateway that stops.
+	ActiveAlarms []string `json:"active_alarms,omitzero"`
 }
 
 // Committed is the number of sequence numbers that one epoch of one stream had
-// on disk when its process ended: they run from 0 to Count−1.
+// on disk when its process ended: they run from 0 to Count−1. Events are sent
+// before, so the log may have a few more of a process that was killed.
 type Committed struct {
 	Epoch  string `json:"epoch"`
 	Stream string `json:"stream"`
@@ -103,7 +108,7 @@ const (
 	LostBufferFull LossReason = "buffer-full" // the buffer was full: dropped
 	LostDiskFull   LossReason = "disk-full"   // the disk was full before the buffer was
 	LostUnreadable LossReason = "unreadable"  // the file that held them is damaged
-	LostDiscarded  LossReason = "discarded"   // never committed: the disk didn't take them in time; no sequence numbers
+	LostDiscarded  LossReason = "discarded"   // never committed: the disk didn't take them in time; samples have no sequence numbers
 )
 
 // Loss is an entry of the completeness ledger: samples or events that were
@@ -113,7 +118,7 @@ type Loss struct {
 	Epoch  string `json:"epoch"`
 	Stream string `json:"stream"`
 	// The sequence numbers concerned. Of a thinned range some samples are still
-	// there; of any other reason none. Both are 0 for LostDiscarded.
+	// there; of any other reason none. Both are 0 for samples that were discarded.
 	SeqFirst uint64     `json:"seq_first"`
 	SeqLast  uint64     `json:"seq_last"`
 	Reason   LossReason `json:"reason"`

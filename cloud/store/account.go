@@ -139,7 +139,7 @@ func CheckLoss(l telemetry.Loss) error {
 	switch {
 	case l.Reason == "" || len(l.Reason) > longestReason:
 		return fmt.Errorf("a reason of %d bytes, want 1 to %d", len(l.Reason), longestReason)
-	case l.Reason == telemetry.LostDiscarded && (l.SeqFirst != 0 || l.SeqLast != 0):
+	case discardedSamples(l) && (l.SeqFirst != 0 || l.SeqLast != 0):
 		return fmt.Errorf("discarded samples have no sequence numbers, and this loss names %d to %d", l.SeqFirst, l.SeqLast)
 	case l.SeqFirst > l.SeqLast || l.SeqLast > math.MaxInt64:
 		return fmt.Errorf("sequence numbers %d to %d are no range", l.SeqFirst, l.SeqLast)
@@ -182,7 +182,7 @@ func (t *Tx) declareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) 
 	if err != nil {
 		return err
 	}
-	discarded := l.Reason == telemetry.LostDiscarded
+	discarded := discardedSamples(l)
 	if !discarded {
 		counted := len(l.Signals) > 0 || len(l.Devices) > 0
 		if _, err := t.Exec(`INSERT INTO declared_loss (sequence, seq_first, seq_last, reason, at, counted) VALUES (?, ?, ?, ?, ?, ?)
@@ -210,6 +210,11 @@ func (t *Tx) declareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) 
 		}
 	}
 	return nil
+}
+
+// discardedSamples reports whether a loss is of samples that were never committed.
+func discardedSamples(l telemetry.Loss) bool {
+	return l.Reason == telemetry.LostDiscarded && record.Stream(l.Stream) == record.Telemetry
 }
 
 func (t *Tx) addDiscarded(sequence, device int64, d telemetry.DeviceLoss) error {

@@ -58,7 +58,8 @@ type Gateway struct {
 }
 
 // Completeness compares what a gateway says it committed of one stream of one
-// epoch with what is in the store. Once Expected is known, it is the sum of
+// epoch with what is in the store. A process that was killed may have sent events
+// that it hadn't committed: what was received counts as expected. Once Expected is known, it is the sum of
 // Received, Parked and Lost. Numbers of a record that was set aside in the
 // quarantine haven't been received: they are in Missing, and then in Lost.
 type Completeness struct {
@@ -118,6 +119,7 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 			}
 			c.Parked = parked[id].Count()
 			c.Received = received[id].Count() - c.Parked
+			c.expectAll(received[id])
 			c.Lost, c.Missing = absent(received[id], declared[id], c.Expected)
 			g := &list[at[gateway]]
 			g.Sequences = append(g.Sequences, c)
@@ -141,6 +143,14 @@ func (t *Tx) intervals(query string) (map[int64]Intervals, error) {
 		return err
 	}, query)
 	return sets, err
+}
+
+// expectAll makes Expected, if it is known, no less than what has been received.
+func (c *Completeness) expectAll(received Intervals) {
+	if n := len(received); n > 0 && c.Expected != nil {
+		all := max(*c.Expected, received[n-1].Last+1)
+		c.Expected = &all
+	}
 }
 
 // absent counts the numbers that are lost and those that may still come.

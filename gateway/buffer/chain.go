@@ -49,18 +49,20 @@ type Chain struct {
 	reading     chan struct{}   // holds a token for each file that may be open for reading
 	newest      record.Identity // of an earlier epoch, as found when it was opened
 
+	// numbering is held while records get the numbers behind all others. It is taken
+	// before commits, and that before mu.
+	numbering sync.Mutex
 	// commits is held through a commit and while files come and go, so that
 	// nothing else waits for the disk.
 	commits sync.Mutex
-	nextSeq uint64 // of this epoch; changed under both locks
+	nextSeq uint64 // of this epoch, behind what is on disk; changed under commits and mu
 
 	mu       sync.Mutex
 	segments []*segment // ascending
 	leaving  []*segment // done, and still to be removed
-	writing  *file      // the last segment's, nil if it isn't to be written; changed under both locks
+	writing  *file      // the last segment's, nil if it isn't to be written; changed under commits and mu
 	state    []byte     // as last committed
-	last     Position   // of the newest record on disk
-	held     []Item     // the next commit writes these first; changed under both locks
+	last     Position   // of the newest record on disk; changed under commits and mu
 	done     ranges     // positions acknowledged, declared as lost, or gone with their files
 	missing  ranges     // positions that nobody can read, to be declared
 	readers  []*Reader
@@ -68,6 +70,14 @@ type Chain struct {
 	broken   int
 	latency  latency
 	grew     int64 // bytes that commits have taken since the start
+
+	// What readers have ahead of its commit. It is added to under numbering.
+	held      []Entry // behind last, in order; with gaps where the oldest was given up
+	heldBytes int
+	heldState []byte        // to be committed with the last of them; nil: none
+	underway  int           // how many of them, the oldest, a commit is writing
+	holding   chan struct{} // holds one when something was held
+	discarded ranges        // sequence numbers that memory couldn't hold, to be declared
 
 	// makeRoom gives up the oldest; nil while nobody could declare it.
 	makeRoom   func(telemetry.LossReason) (dropped bool, err error)
@@ -84,14 +94,20 @@ const (
 )
 
 // Commit writes items, and state if it isn't nil, in one transaction, and
-// returns when they are on disk. They take the next sequence numbers of the
-// epoch that aren't held. On an error nothing was written and the same items can
+// returns when they are on disk; readers have them then. They take the next
+// sequence numbers of the epoch, so a Hold waits meanwhile, and what is held is
+// written before. On an error nothing of them was written and the same items can
 // be committed again. If the stream's share of the buffer or the disk is full, the oldest that
 // the stream has is given up first.
 func (c *Chain) Commit(items []Item, state []byte) error {
+	return c.persist(func() error { return c.commit(items, state) })
+}
+
+// persist makes a commit, and room for it if need be.
+func (c *Chain) persist(commit func() error) error {
 	for attempt := 1; ; attempt++ {
 		started := time.Now()
-		err := c.commit(items, state)
+		err := commit()
 		c.note(time.Since(started), err)
 		reason := telemetry.LostBufferFull
 		switch {
@@ -120,24 +136,67 @@ const attemptsForRoom = 64
 
 // commit is Commit without making room.
 func (c *Chain) commit(items []Item, state []byte) error {
+	c.numbering.Lock()
+	defer c.numbering.Unlock()
 	c.commits.Lock()
 	defer c.commits.Unlock()
+	if err := c.writeHeld(Newest); err != nil {
+		return err
+	}
+	entries, err := c.numbered(items)
+	if err == nil && (len(entries) > 0 || state != nil) {
+		_, err = c.put(entries, state)
+	}
+	return err
+}
+
+// numbered makes signed records of items, with the numbers behind all others.
+func (c *Chain) numbered(items []Item) ([]Entry, error) {
+	c.mu.Lock()
+	position, seq := c.end(), c.nextSeq
+	if n := len(c.held); n > 0 {
+		seq = c.held[n-1].Record.Last + 1
+	}
+	c.mu.Unlock()
+	entries := make([]Entry, len(items))
+	for i, item := range items {
+		position++
+		r := record.Record{
+			Identity: record.Identity{Gateway: c.gateway, Epoch: c.epoch, Stream: c.stream, First: seq, Last: seq + item.Count - 1},
+			Format:   item.Format, Payload: item.Payload,
+		}
+		if c.sign != nil {
+			if err := c.sign(&r); err != nil {
+				return nil, fmt.Errorf("buffer: sign record %s: %w", r.Identity, err)
+			}
+		}
+		seq += item.Count
+		entries[i] = Entry{position, r}
+	}
+	return entries, nil
+}
+
+// put writes records and state in one transaction; c.commits is held. It returns
+// the position of the newest record on disk.
+func (c *Chain) put(entries []Entry, state []byte) (Position, error) {
+	if len(entries) > 0 {
+		c.passOver(entries[0])
+	}
 	if c.mustBegin() {
 		if err := c.begin(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	items = append(slices.Clip(c.held), items...)
 	current := c.writingTo()
-	position, seq, err := c.claimAndWrite(current, items, state)
+	err := c.claimAndWrite(current, entries, state)
 	if errors.Is(err, errDamaged) {
 		c.log.Error("the segment that was being written is damaged; a new one is begun", "path", current.path, "error", err)
 		c.abandon(err)
 		if err := c.begin(); err != nil {
-			return err
+			return 0, err
 		}
 		current = c.writingTo()
-		position, seq, err = c.claimAndWrite(current, items, state)
+		err = c.claimAndWrite(current, entries, state)
 	}
 	if err != nil {
 		// After a failed write or flush, the kernel may believe that pages are on the
@@ -145,34 +204,46 @@ func (c *Chain) commit(items []Item, state []byte) error {
 		if !errors.Is(err, errNoRoom) && !errors.Is(err, syscall.ENOSPC) {
 			c.abandon(err)
 		}
-		return fmt.Errorf("buffer: commit to %s: %w", current.path, err)
+		return 0, fmt.Errorf("buffer: commit to %s: %w", current.path, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	current.last, c.last, c.nextSeq = position, position, seq
-	current.end.seq = seq
-	c.held = nil
+	if n := len(entries); n > 0 {
+		current.last, c.last, c.nextSeq = entries[n-1].Position, entries[n-1].Position, entries[n-1].Record.Last+1
+		current.end.seq = c.nextSeq
+	}
 	if state != nil {
 		c.state = state
 	}
+	c.dropHeld()
 	c.wake()
-	return nil
+	return c.last, nil
+}
+
+// passOver goes on at the record if what came before it was given up instead of
+// being written. That is a gap, which only the bounds of a file can tell.
+func (c *Chain) passOver(e Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last+1 < e.Position {
+		c.last, c.nextSeq = e.Position-1, e.Record.First
+	}
 }
 
 // claimAndWrite claims the room that the file may need, writes, and gives back
 // what it didn't need.
-func (c *Chain) claimAndWrite(current *segment, items []Item, state []byte) (position Position, seq uint64, err error) {
-	claimed := growth(items, state, c.writing.AllocSize)
+func (c *Chain) claimAndWrite(current *segment, entries []Entry, state []byte) error {
+	claimed := growth(entries, state, c.writing.AllocSize)
 	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
-		return 0, 0, err
+		return err
 	}
 	c.writing.MaxSize = int(current.size + claimed)
-	position, seq, err = c.write(items, state)
+	err := c.write(entries, state)
 	if errors.Is(err, bolterrors.ErrMaxSizeReached) {
 		err = fmt.Errorf("%w: %w", errNoRoom, err)
 	}
 	c.resize(current, claimed)
-	return position, seq, err
+	return err
 }
 
 // keep is how much of the room a commit has to leave free.
@@ -206,7 +277,7 @@ func (c *Chain) writingTo() *segment {
 func (c *Chain) mustBegin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.writing == nil || c.current().size >= c.segmentSize
+	return c.writing == nil || c.current().size >= c.segmentSize || c.current().last != c.last
 }
 
 // abandon ends the writing of the current segment after a failure. It is read as
@@ -277,26 +348,17 @@ func (c *Chain) begin() error {
 	return nil
 }
 
-func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64, err error) {
-	position, seq = c.last, c.nextSeq
-	err = guard(func() error {
+func (c *Chain) write(entries []Entry, state []byte) error {
+	return guard(func() error {
 		return c.writing.Update(func(tx *bolt.Tx) error {
 			records := tx.Bucket(bucketRecords)
 			records.FillPercent = 1 // keys only grow
-			for _, item := range items {
-				r := c.recordOf(item, seq)
-				if c.sign != nil {
-					if err := c.sign(&r); err != nil {
-						return fmt.Errorf("sign record %s: %w", r.Identity, err)
-					}
-				}
-				value, err := r.AppendBinary(nil)
+			for _, e := range entries {
+				value, err := e.Record.AppendBinary(nil)
 				if err != nil {
 					return err
 				}
-				position++
-				seq += item.Count
-				if err := put(records, keyOf(position), value); err != nil {
+				if err := put(records, keyOf(e.Position), value); err != nil {
 					return err
 				}
 			}
@@ -306,15 +368,6 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 			return nil
 		})
 	})
-	return position, seq, err
-}
-
-// recordOf is the item with the numbers from seq on, unsigned.
-func (c *Chain) recordOf(item Item, seq uint64) record.Record {
-	return record.Record{
-		Identity: record.Identity{Gateway: c.gateway, Epoch: c.epoch, Stream: c.stream, First: seq, Last: seq + item.Count - 1},
-		Format:   item.Format, Payload: item.Payload,
-	}
 }
 
 // State is what the newest commit with a state wrote, nil if there was none.
@@ -332,14 +385,20 @@ func (c *Chain) Released() Position {
 	return c.done.through()
 }
 
-// End is the position of the newest record, 0 if there never was one.
+// End is the position of the newest record, committed or held; 0 if there never
+// was one.
 func (c *Chain) End() Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.end()
 }
 
-func (c *Chain) end() Position { return c.last + Position(len(c.held)) }
+func (c *Chain) end() Position {
+	if n := len(c.held); n > 0 {
+		return c.held[n-1].Position
+	}
+	return c.last
+}
 
 // Stats is a chain's size.
 type Stats struct {
@@ -349,6 +408,7 @@ type Stats struct {
 	Broken    int    // files that were set aside as unreadable and are still there, or will be
 	Committed uint64 // sequence numbers committed in this epoch
 	Held      int    // records that wait in memory for the disk
+	Numbered  uint64 // sequence numbers of this epoch that records have: committed, held, or given up
 
 	Thinned uint64 // segments since the start
 	Dropped uint64 // segments given up since the start
@@ -362,10 +422,13 @@ func (c *Chain) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Stats{
-		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq, Held: len(c.held),
+		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq, Held: len(c.held), Numbered: c.nextSeq,
 		Waiting: uint64(c.end()) - c.done.count(),
 		Thinned: c.thinned.Load(), Dropped: c.dropped.Load(),
 		LastCommit: c.latency.last, LongestCommit: c.latency.longest, FailingSince: c.latency.failingSince,
+	}
+	if n := len(c.held); n > 0 {
+		s.Numbered = c.held[n-1].Record.Last + 1
 	}
 	for _, seg := range c.segments {
 		s.Bytes += seg.size

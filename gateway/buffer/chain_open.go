@@ -21,7 +21,7 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 	c := &Chain{
 		dir: dir, gateway: o.Gateway, epoch: b.epoch, stream: stream, segmentSize: o.SegmentSize, sign: o.Sign,
 		damaged: b.noteDamage, done: slices.Clone(b.saved[stream].done), space: b.space, reading: b.reading,
-		log: o.Log.With("stream", stream), grown: make(chan struct{}),
+		log: o.Log.With("stream", stream), grown: make(chan struct{}), holding: make(chan struct{}, 1),
 	}
 	if c.lane = telemetryLane; stream == record.Events {
 		c.lane = eventsLane

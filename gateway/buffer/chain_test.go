@@ -251,7 +251,11 @@ func TestACommitTakesThePlaceOfOneWhoseSyncFailed(t *testing.T) {
 		for _, n := range batch {
 			items = append(items, item(n))
 		}
-		if _, _, err := b.Telemetry.write(items, nil); err != nil { // as if its sync had failed
+		entries, err := b.Telemetry.numbered(items)
+		if err == nil {
+			err = b.Telemetry.write(entries, nil) // as if its sync had failed
+		}
+		if err != nil {
 			t.Fatalf("%v: %v", batch, err)
 		}
 	}

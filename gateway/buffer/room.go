@@ -74,7 +74,7 @@ func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err 
 	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errNoRoom) {
 		return false, err
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrHeld) {
 		b.undeclared = append(b.undeclared, losses...)
 	}
 	c.mu.Lock()
@@ -98,7 +98,7 @@ func (b *Buffer) declareLate() error {
 		return nil
 	}
 	err := b.declareLosses(late)
-	if err == nil {
+	if err == nil || errors.Is(err, ErrHeld) {
 		b.undeclared = nil
 	}
 	return err

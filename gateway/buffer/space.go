@@ -122,10 +122,10 @@ func allocationFor(segmentSize int64) int {
 
 // growth bounds by how much a commit makes its file grow: each record's pages, the
 // state's, those of the tree that are written again, and the step of the file.
-func growth(items []Item, state []byte, allocation int) int64 {
+func growth(entries []Entry, state []byte, allocation int) int64 {
 	n := pages(len(state)) + 24*page + int64(allocation)
-	for _, item := range items {
-		n += pages(len(item.Payload)+recordOverhead) + page
+	for _, e := range entries {
+		n += pages(len(e.Record.Payload)+recordOverhead) + page
 	}
 	return n
 }

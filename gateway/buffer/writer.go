@@ -72,8 +72,8 @@ type Writer struct {
 
 // NewWriter makes a writer that commits at least every interval; 0: every second
 // if that is worth it, and at least every LongestCommit. declare enters
-// into the ledger what is given up to make room, found unreadable or discarded; it
-// commits an event. It may be called on any goroutine that commits, and for events
+// into the ledger what is given up to make room, found unreadable or discarded: all
+// of it or nothing; it commits events, and may fail with ErrHeld. It may be called on any goroutine that commits, and for events
 // while the events have little room left. The ledger counts every sample that is
 // added.
 func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
@@ -213,7 +213,7 @@ func (w *Writer) keepBooks() {
 	for _, c := range []*Chain{w.buffer.Events, w.buffer.Telemetry} {
 		errs = append(errs, c.declareMissing(w.declare), c.sweep())
 	}
-	errs = append(errs, w.buffer.declareLate(), w.declareDiscarded(), w.buffer.tellDamages(), w.buffer.Save())
+	errs = append(errs, w.buffer.Events.declareDiscarded(w.declare), w.buffer.declareLate(), w.declareDiscarded(), w.buffer.tellDamages(), w.buffer.Save())
 	trouble := ""
 	if err := errors.Join(errs...); err != nil {
 		trouble = err.Error()
@@ -236,6 +236,9 @@ func (w *Writer) declareDiscarded() error {
 	err := w.declare(refused.losses(telemetry.Loss{
 		Epoch: w.buffer.epoch.String(), Stream: string(record.Telemetry), Reason: telemetry.LostDiscarded,
 	}))
+	if errors.Is(err, ErrHeld) {
+		return nil
+	}
 	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
