@@ -25,7 +25,7 @@ type Alarm struct {
 	Acknowledged   bool              `json:"acknowledged"`
 	Raised         telemetry.Micros  `json:"raised_us"`
 	Cleared        *telemetry.Micros `json:"cleared_us"`
-	Decided        telemetry.Micros  `json:"decided_us"` // when the gateway raised it; 0 if only its clearing is known
+	Decided        telemetry.Micros  `json:"decided_us"` // when the gateway raised it last; 0 if only its clearing is known
 	AcknowledgedAt *telemetry.Micros `json:"acknowledged_us"`
 	AcknowledgedBy string            `json:"acknowledged_by"`
 	Comment        string            `json:"comment"`
@@ -56,9 +56,8 @@ const (
 	Acknowledged Action = "acknowledged"
 )
 
-// Change is a request to move an alarm on. Alarm is set for Raised and Cleared,
-// Comment for Acknowledged, and By for Acknowledged and for what isn't the
-// gateway's own word.
+// Change is a request to move an alarm on. Alarm is set for Raised and Cleared, By
+// and Comment for Acknowledged and for what isn't the gateway's own word.
 type Change struct {
 	Action  Action
 	At      telemetry.Micros // for Raised and Cleared when it began in the field
@@ -78,7 +77,9 @@ var (
 // Apply returns the alarm after the change, and whether that is a transition:
 // what has happened already changes nothing. The zero Alarm is one that nothing
 // is known of yet. An alarm whose clearing comes first is kept as cleared, to be
-// acknowledged like any other, and its raise then only completes it.
+// acknowledged like any other, and its raise then only completes it. One that has
+// cleared and is raised by a later decision, as by a gateway that a restart made
+// forget the one or the other, is active again and asks for attention anew.
 func (a Alarm) Apply(c Change) (Alarm, bool, error) {
 	known := a.ID != ""
 	if known && c.Action != Acknowledged && a.Gateway != c.Gateway {
@@ -86,8 +87,15 @@ func (a Alarm) Apply(c Change) (Alarm, bool, error) {
 	}
 	switch c.Action {
 	case Raised:
-		if a.Decided != 0 {
+		switch {
+		case a.Decided == 0:
+		case a.Active || a.Decided == c.Decided:
 			return a, false, nil
+		default:
+			after := a
+			after.Active, after.Cleared, after.Decided = true, nil, c.Decided
+			after.Acknowledged, after.AcknowledgedAt, after.AcknowledgedBy, after.Comment = false, nil, "", ""
+			return after, true, nil
 		}
 		after := a.describe(c)
 		after.Active = !known

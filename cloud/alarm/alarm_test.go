@@ -33,7 +33,9 @@ func TestApply(t *testing.T) {
 		{"raised twice", []Action{raise, raise}, []bool{true, false}, nil, true, true},
 		{"cleared, unacknowledged", []Action{raise, clear}, []bool{true, true}, nil, false, true},
 		{"cleared twice", []Action{raise, clear, clear}, []bool{true, true, false}, nil, false, true},
-		{"raised again after clearing", []Action{raise, clear, raise}, []bool{true, true, false}, nil, false, true},
+		{"raised again after clearing", []Action{raise, clear, raise}, []bool{true, true, true}, nil, true, true},
+		{"raised again after clearing and acknowledgement", []Action{raise, clear, ack, raise}, []bool{true, true, true, true}, nil, true, true},
+		{"raised again, and cleared", []Action{raise, clear, raise, clear, ack}, []bool{true, true, true, true, true}, nil, false, false},
 		{"acknowledged, active", []Action{raise, ack}, []bool{true, true}, nil, true, true},
 		{"acknowledged, then cleared", []Action{raise, ack, clear}, []bool{true, true, true}, nil, false, false},
 		{"cleared, then acknowledged", []Action{raise, clear, ack}, []bool{true, true, true}, nil, false, false},
@@ -42,7 +44,7 @@ func TestApply(t *testing.T) {
 		{"cleared before raised", []Action{clear}, []bool{true}, nil, false, true},
 		{"cleared, then raised", []Action{clear, raise}, []bool{true, true}, nil, false, true},
 		{"cleared, acknowledged, then raised", []Action{clear, ack, raise}, []bool{true, true, true}, nil, false, false},
-		{"cleared, raised, raised", []Action{clear, raise, raise}, []bool{true, true, false}, nil, false, true},
+		{"cleared, raised, raised", []Action{clear, raise, raise}, []bool{true, true, true}, nil, true, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

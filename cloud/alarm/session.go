@@ -156,6 +156,9 @@ func apply(t *store.Tx, e event) error {
 				return err
 			}
 		}
+		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.ActiveAlarms != nil {
+			return reconcile(t, e)
+		}
 	case telemetry.SamplesLost:
 		return t.DeclareLoss(e.gateway, *e.Loss, e.Decided)
 	case telemetry.SamplesCounted:
@@ -174,18 +177,25 @@ func apply(t *store.Tx, e event) error {
 	return nil
 }
 
+// DamagedRule is the rule of the alarms about files that a gateway set aside.
+const DamagedRule = "buffer-damaged"
+
 // raiseDamage raises an alarm that has cleared already, since nothing will clear
 // it: it stays open until someone acknowledges it. A file that is told of twice
 // has one.
 func raiseDamage(t *store.Tx, e event) error {
 	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.gateway, Alarm: telemetry.AlarmChange{
-		ID: damageID(e.gateway, e.Damage.File), Rule: "buffer-damaged", Asset: e.gateway, Priority: telemetry.High,
+		ID: damageID(e.gateway, e.Damage.File), Rule: DamagedRule, Asset: e.gateway, Priority: telemetry.High,
 		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.gateway, e.Damage.File, e.Damage.Cause)}}
+	known, err := find(t, c.Alarm.ID)
+	if err != nil || known.ID != "" && known.Gateway == e.gateway {
+		return err
+	}
 	if _, err := change(t, c.Alarm.ID, c); err != nil {
 		return err
 	}
 	c.Action = Cleared
-	_, err := change(t, c.Alarm.ID, c)
+	_, err = change(t, c.Alarm.ID, c)
 	return err
 }
 

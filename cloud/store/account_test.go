@@ -50,6 +50,10 @@ func TestLossesFromOutsideAreBounded(t *testing.T) {
 		return telemetry.Loss{Epoch: "0000000000000001", Stream: "telemetry", SeqFirst: 3, SeqLast: 5, Reason: telemetry.LostThinned,
 			Devices: []telemetry.DeviceLoss{{Device: "meter", Quarter: telemetry.Quarter, Count: 2}}}
 	}
+	events := telemetry.Loss{Epoch: "0000000000000001", Stream: "events", SeqFirst: 3, SeqLast: 5, Reason: telemetry.LostDiscarded}
+	if err := CheckLoss(events); err != nil {
+		t.Errorf("discarded events: %v", err)
+	}
 	for want, change := range map[string]func(*telemetry.Loss){
 		"":                  func(*telemetry.Loss) {},
 		"epoch":             func(l *telemetry.Loss) { l.Epoch = "1" },

@@ -382,7 +382,7 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 		tx.Expect("other", telemetry.Committed{Epoch: epoch1, Stream: "events", Count: 7})
 		tx.DeclareLoss("g", loss, 5)
 		tx.DeclareLoss("g", telemetry.Loss{Epoch: record.Epoch(3).String(), Stream: "events", SeqFirst: 10, SeqLast: 14, Reason: "full"}, 6)
-		tx.DeclareLoss("g", telemetry.Loss{Epoch: record.Epoch(3).String(), Stream: "events", SeqFirst: 60, SeqLast: 64, Reason: "full"}, 6)
+		tx.DeclareLoss("g", telemetry.Loss{Epoch: record.Epoch(3).String(), Stream: "events", SeqFirst: 60, SeqLast: 64, Reason: telemetry.LostDiscarded}, 6)
 		tx.Park(Parked{Record: record.Record{Identity: id(1, 20, 29), Payload: []byte("x")}, Table: 1})
 		return tx.DeclareLoss("g", loss, 6)
 	})
@@ -408,6 +408,38 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// A process that was killed after it had sent events and before they were on its
+// disk has lost none of them: its next start knows of fewer than have come.
+func TestMoreEventsThanCommitted(t *testing.T) {
+	s := opened(t)
+	l := s.NewLedger()
+	for _, first := range []uint64{0, 2, 4} { // 3 was sent, and isn't here
+		sent := id(1, first, first)
+		sent.Stream = record.Events
+		if first == 0 {
+			sent.Last = 1
+		}
+		v, err := l.Judge(t.Context(), sent, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Note(sent, 0, v, 1, 1)
+	}
+	write(t, s, func(tx *Tx) error {
+		if err := tx.SaveLedger(l); err != nil {
+			return err
+		}
+		return tx.Expect("g", telemetry.Committed{Epoch: record.Epoch(1).String(), Stream: "events", Count: 2})
+	})
+	gateways, err := s.Gateways(t.Context())
+	if err != nil || len(gateways) != 1 || len(gateways[0].Sequences) != 1 {
+		t.Fatalf("%+v, %v", gateways, err)
+	}
+	if c := gateways[0].Sequences[0]; *c.Expected != 5 || c.Received != 4 || c.Lost != 1 {
+		t.Errorf("%d expected, %+v", *c.Expected, c)
 	}
 }
 

@@ -1,0 +1,69 @@
+package alarm
+
+import (
+	"database/sql"
+	"slices"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// What the history says of an alarm that a restart of its gateway ended, or made
+// active again.
+const (
+	forgottenRaise = "The gateway was killed before it had kept that it raised this alarm, and started without it"
+	forgottenClear = "The gateway was killed before it had kept that this alarm cleared, and started with it active"
+)
+
+// reconcile makes the alarms of a gateway that starts what the gateway knows of
+// them. It sends events before they are on its disk, so that a process that is killed
+// in between has told of transitions that the next one doesn't know, and will never
+// take back. The log has everything that the earlier processes have sent before the
+// start, so no alarm of this process is concerned.
+func reconcile(t *store.Tx, e event) error {
+	var active []string
+	err := t.Each(func(r *sql.Rows) error {
+		var id string
+		err := r.Scan(&id)
+		active = append(active, id)
+		return err
+	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.gateway, RefusedRule)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, id := range e.Lifecycle.ActiveAlarms {
+		known[id] = true
+	}
+	for _, id := range active {
+		if known[id] {
+			continue
+		}
+		a, err := find(t, id)
+		if err != nil {
+			return err
+		}
+		c := Change{Action: Cleared, At: max(e.Time, a.Raised), Gateway: e.gateway, By: "cloud", Comment: forgottenRaise}
+		if _, err := change(t, id, c); err != nil {
+			return err
+		}
+	}
+	for _, id := range e.Lifecycle.ActiveAlarms {
+		if slices.Contains(active, id) {
+			continue
+		}
+		a, err := find(t, id)
+		if err != nil {
+			return err
+		}
+		if a.Gateway != e.gateway || a.Decided == 0 || a.Active || a.Rule == RefusedRule || a.Rule == DamagedRule {
+			continue // nothing is known of its raise, or it isn't of the gateway's rules
+		}
+		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.gateway, By: "cloud", Comment: forgottenClear,
+			Alarm: telemetry.AlarmChange{ID: id}}
+		if _, err := change(t, id, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
