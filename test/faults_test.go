@@ -132,13 +132,13 @@ func inject(t *testing.T, p *program, dir, fault string) *injection {
 	return i
 }
 
-// struck counts the calls that were made to fail.
+// struck counts the calls that were made to fail or to wait.
 func (i *injection) struck() int {
 	text, err := os.ReadFile(i.log)
 	if err != nil {
 		return 0
 	}
-	return bytes.Count(text, []byte("(INJECTED)"))
+	return bytes.Count(text, []byte("(INJECTED)")) + bytes.Count(text, []byte("(DELAYED)"))
 }
 
 func (i *injection) end() {

@@ -57,7 +57,12 @@ type program struct {
 // which is shown if the test fails.
 func start(t testing.TB, dir, name string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(filepath.Join(bin, name), args...), done: make(chan struct{})}
+	return launch(t, dir, name, exec.Command(filepath.Join(bin, name), args...))
+}
+
+func launch(t testing.TB, dir, name string, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{t: t, cmd: cmd, done: make(chan struct{})}
 	p.log = filepath.Join(dir, fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano()))
 	out, err := os.Create(p.log)
 	if err != nil {
