@@ -119,8 +119,8 @@ func TestKilledBetweenSendingAndCommitting(t *testing.T) {
 		meter.dead.Store(dead)
 		began := time.Now()
 		a := s.awaitActive(t, alarms, dead)
-		gateway.kill()
 		t.Logf("killed %v after the meter changed", time.Since(began).Round(time.Millisecond))
+		gateway.kill()
 		slow.end()
 		return a
 	}
