@@ -268,11 +268,16 @@ func (g *Gateway) sendBirth(ctx context.Context) error {
 	}, g.identity.SignBirth, g.log)
 }
 
+// mostNamed bounds the active alarms that a start names, so that the log takes it.
+const mostNamed = 10_000
+
 // tellStart commits the start before anything of this process is sent, so that the
 // next one can tell that there was this one.
 func (g *Gateway) tellStart() error {
 	l := g.lifecycle(g.buffer.Earlier())
-	l.ActiveAlarms = g.pipeline.engine.ActiveIDs()
+	if active := g.pipeline.engine.ActiveIDs(); len(active) <= mostNamed {
+		l.ActiveAlarms = active
+	}
 	if g.clock.Stats().State != telemetry.ClockUnset {
 		l.DownSince = g.accounts.downSince()
 	}

@@ -265,6 +265,13 @@ func TestActiveAlarmOutlivesARestart(t *testing.T) {
 	if len(raised) != 1 || raised[0].Alarm.ID != cleared[0].Alarm.ID || raised[0].Alarm.Asset != "feeder-1" {
 		t.Errorf("raised %+v, cleared %+v", raised, cleared)
 	}
+	starts := l.of(telemetry.GatewayStarted)
+	if none := starts[0].Lifecycle.ActiveAlarms; none == nil || len(none) > 0 {
+		t.Errorf("the first start names the active alarms %#v", none)
+	}
+	if known := starts[1].Lifecycle.ActiveAlarms; len(known) != 1 || known[0] != raised[0].Alarm.ID {
+		t.Errorf("the second start names the active alarms %q, want %s", known, raised[0].Alarm.ID)
+	}
 	if raised[0].Decided < raised[0].Time || cleared[0].Time < raised[0].Decided {
 		t.Errorf("times: raised %d, decided %d, cleared %d", raised[0].Time, raised[0].Decided, cleared[0].Time)
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +57,8 @@ func TestTheAlarmOfARemovedRuleIsCleared(t *testing.T) {
 	id := r.events[0].Alarm.ID
 	r.want("0 raised hot")
 	r.restart(Rule{Name: "cold", On: Target{Asset: "T1"}, When: "TopOilTmp < -30"})
-	if !strings.Contains(string(r.engine.State()), id) {
-		t.Error("the state has lost the alarm before it was cleared")
+	if !strings.Contains(string(r.engine.State()), id) || !slices.Equal(r.engine.ActiveIDs(), []string{id}) {
+		t.Errorf("the alarm is lost before it was cleared: active %q", r.engine.ActiveIDs())
 	}
 	if next := r.engine.NextDeadline(); next.IsZero() || next.After(at(0).Time()) {
 		t.Errorf("the deadline is %s, expected the past", next)

@@ -18,8 +18,8 @@ const (
 // reconcile makes the alarms of a gateway that starts what the gateway knows of
 // them. It sends events before they are on its disk, so that a process that is killed
 // in between has told of transitions that the next one doesn't know, and will never
-// take back. The log has everything that the earlier processes have sent before the
-// start, so no alarm of this process is concerned.
+// take back. What of them comes after the start is of no effect, see apply; and no
+// alarm of this process has come yet.
 func reconcile(t *store.Tx, e event) error {
 	var active []string
 	err := t.Each(func(r *sql.Rows) error {
@@ -27,7 +27,7 @@ func reconcile(t *store.Tx, e event) error {
 		err := r.Scan(&id)
 		active = append(active, id)
 		return err
-	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.gateway, RefusedRule)
+	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.Gateway, RefusedRule)
 	if err != nil {
 		return err
 	}
@@ -43,23 +43,23 @@ func reconcile(t *store.Tx, e event) error {
 		if err != nil {
 			return err
 		}
-		c := Change{Action: Cleared, At: max(e.Time, a.Raised), Gateway: e.gateway, By: "cloud", Comment: forgottenRaise}
+		c := Change{Action: Cleared, At: max(e.Time, a.Raised), Gateway: e.Gateway, By: "cloud", Comment: forgottenRaise}
 		if _, err := change(t, id, c); err != nil {
 			return err
 		}
 	}
 	for _, id := range e.Lifecycle.ActiveAlarms {
-		if slices.Contains(active, id) {
+		if slices.Contains(active, id) || !alarmID.MatchString(id) {
 			continue
 		}
 		a, err := find(t, id)
 		if err != nil {
 			return err
 		}
-		if a.Gateway != e.gateway || a.Decided == 0 || a.Active || a.Rule == RefusedRule || a.Rule == DamagedRule {
+		if a.Gateway != e.Gateway || a.Decided == 0 || a.Active || a.Rule == RefusedRule || a.Rule == DamagedRule {
 			continue // nothing is known of its raise, or it isn't of the gateway's rules
 		}
-		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.gateway, By: "cloud", Comment: forgottenClear,
+		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.Gateway, By: "cloud", Comment: forgottenClear,
 			Alarm: telemetry.AlarmChange{ID: id}}
 		if _, err := change(t, id, c); err != nil {
 			return err

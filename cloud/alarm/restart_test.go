@@ -1,12 +1,17 @@
 package alarm
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 func startedWith(at telemetry.Micros, active []string) telemetry.Event {
@@ -86,6 +91,47 @@ func TestStartEndsForgottenAlarms(t *testing.T) {
 	}
 	if st := r.Stats(); len(st.Quarantined) != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// What a killed process sent and hadn't committed may come late, behind the start of
+// the next one, which doesn't know of it.
+func TestLateEventsOfAKilledProcess(t *testing.T) {
+	w := newWorld(t)
+	late := func(seq uint64, e telemetry.Event) {
+		t.Helper()
+		payload, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := record.Record{Identity: record.Identity{Gateway: "gw", Epoch: 6, Stream: record.Events, First: seq, Last: seq}, Format: record.FormatEvent, Payload: payload}
+		k := &kgo.Record{Topic: topics.Events(), Key: []byte("gw"), Value: payload}
+		for _, h := range rec.Headers() {
+			k.Headers = append(k.Headers, kgo.RecordHeader(h))
+		}
+		w.resend(identitytest.Sign(k))
+	}
+	late(0, raised("a1", 1000))
+	start := startedWith(5000, []string{"a1", "a2"})
+	start.Lifecycle.Committed = []telemetry.Committed{{Epoch: record.Epoch(6).String(), Stream: "events", Count: 2}}
+	w.send("gw", start)
+	late(2, cleared("a1", 2000)) // not committed
+	late(3, raised("a3", 3000))  // nor this
+	late(1, raised("a2", 1000))  // committed
+	r, _ := w.start()
+	w.await("five events", func() bool { return r.Stats().Events == 5 })
+	_, all := w.list(false)
+	if len(all) != 2 || !all[0].Active || !all[1].Active {
+		t.Errorf("%+v", all)
+	}
+	list, err := w.store.Gateways(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, c := range list[0].Sequences {
+		if c.Epoch == 6 && (*c.Expected != 4 || c.Received != 4 || c.Lost != 0) {
+			t.Errorf("%d expected, %+v", *c.Expected, c)
+		}
 	}
 }
 

@@ -464,7 +464,7 @@ func FuzzEvent(f *testing.F) {
 			if err := tx.SaveBirth(record.Birth{Gateway: "gw"}); err != nil {
 				return err
 			}
-			return apply(tx, event{e, "gw", nil})
+			return apply(tx, event{e, record.Identity{Gateway: "gw"}, nil})
 		})
 		if err != nil {
 			t.Errorf("%s: %v", payload, err)

@@ -28,8 +28,8 @@ type session struct {
 // event is a new event of the records in hand, and where it was.
 type event struct {
 	telemetry.Event
-	gateway string
-	record  *kgo.Record
+	record.Identity
+	record *kgo.Record
 }
 
 func (s *session) take(ctx context.Context, records []*kgo.Record) error {
@@ -67,7 +67,7 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 		}
 		switch verdict {
 		case store.New:
-			events = append(events, event{e, rec.Gateway, r})
+			events = append(events, event{e, rec.Identity, r})
 		case store.Duplicate:
 			duplicates++
 		case store.Conflict:
@@ -139,7 +139,10 @@ func (s *session) report(events, duplicates uint64, quarantined []store.Quaranti
 func apply(t *store.Tx, e event) error {
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
-		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.gateway, Alarm: *e.Alarm}
+		if forgotten, err := t.BeyondExpected(e.Identity); forgotten || err != nil {
+			return err // the next process has started without it
+		}
+		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.Gateway, Alarm: *e.Alarm}
 		if e.Kind == telemetry.AlarmCleared {
 			c.Action = Cleared
 		}
@@ -147,12 +150,12 @@ func apply(t *store.Tx, e event) error {
 		return err
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.Start == 1 && e.Time > 0 {
-			if err := t.FirstStart(e.gateway, e.Time); err != nil {
+			if err := t.FirstStart(e.Gateway, e.Time); err != nil {
 				return err
 			}
 		}
 		for _, c := range e.Lifecycle.Committed {
-			if err := t.Expect(e.gateway, c); err != nil {
+			if err := t.Expect(e.Gateway, c); err != nil {
 				return err
 			}
 		}
@@ -160,15 +163,15 @@ func apply(t *store.Tx, e event) error {
 			return reconcile(t, e)
 		}
 	case telemetry.SamplesLost:
-		return t.DeclareLoss(e.gateway, *e.Loss, e.Decided)
+		return t.DeclareLoss(e.Gateway, *e.Loss, e.Decided)
 	case telemetry.SamplesCounted:
-		return t.SaveAccount(e.gateway, *e.Account)
+		return t.SaveAccount(e.Gateway, *e.Account)
 	case telemetry.LinkChanged:
-		return t.SaveLink(e.gateway, *e.Link, e.Time)
+		return t.SaveLink(e.Gateway, *e.Link, e.Time)
 	case telemetry.BufferDamaged:
 		return raiseDamage(t, e)
 	case telemetry.CommandAnswered:
-		err := t.AnswerCommand(e.gateway, *e.Answer, e.Decided)
+		err := t.AnswerCommand(e.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {
 			return fmt.Errorf("%w: %w", ErrOtherGateway, err)
 		}
@@ -184,11 +187,11 @@ const DamagedRule = "buffer-damaged"
 // it: it stays open until someone acknowledges it. A file that is told of twice
 // has one.
 func raiseDamage(t *store.Tx, e event) error {
-	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.gateway, Alarm: telemetry.AlarmChange{
-		ID: damageID(e.gateway, e.Damage.File), Rule: DamagedRule, Asset: e.gateway, Priority: telemetry.High,
-		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.gateway, e.Damage.File, e.Damage.Cause)}}
+	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.Gateway, Alarm: telemetry.AlarmChange{
+		ID: damageID(e.Gateway, e.Damage.File), Rule: DamagedRule, Asset: e.Gateway, Priority: telemetry.High,
+		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.Gateway, e.Damage.File, e.Damage.Cause)}}
 	known, err := find(t, c.Alarm.ID)
-	if err != nil || known.ID != "" && known.Gateway == e.gateway {
+	if err != nil || known.ID != "" && known.Gateway == e.Gateway {
 		return err
 	}
 	if _, err := change(t, c.Alarm.ID, c); err != nil {

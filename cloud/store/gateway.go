@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 
@@ -28,6 +29,21 @@ func (t *Tx) Expect(gateway string, c telemetry.Committed) error {
 		return fmt.Errorf("store: expect %d of %s/%s/%s: %w", c.Count, gateway, c.Epoch, c.Stream, err)
 	}
 	return nil
+}
+
+// BeyondExpected reports whether the gateway has said, in a later process, that it
+// had committed less of the record's epoch than the record.
+func (t *Tx) BeyondExpected(id record.Identity) (beyond bool, err error) {
+	var expected *uint64
+	err = t.QueryRow(`SELECT expected FROM sequence WHERE gateway = ? AND epoch = ? AND stream = ?`,
+		[]any{id.Gateway, id.Epoch.String(), string(id.Stream)}, &expected)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("store: look up what is expected of %s: %w", id, err)
+	}
+	return expected != nil && id.First >= *expected, nil
 }
 
 // FirstStart keeps when a gateway's first process started. One whose buffer was
