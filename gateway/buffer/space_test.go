@@ -61,6 +61,7 @@ func (k *tank) open() {
 		k.t.Fatal(err)
 	}
 	k.writer = b.NewWriter(time.Second, func(losses []telemetry.Loss) error {
+		var items []Item
 		for i := range losses {
 			payload, err := json.Marshal(telemetry.Event{Kind: telemetry.SamplesLost, Loss: &losses[i]})
 			if err != nil {
@@ -70,13 +71,14 @@ func (k *tank) open() {
 				k.t.Errorf("a loss event has %d bytes", len(payload))
 			}
 			k.losses = append(k.losses, losses[i])
-			if err := b.Events.Commit([]Item{{Format: record.FormatEvent, Payload: payload, Count: 1}}, nil); err != nil {
-				return err
-			}
-			k.declared++
-			k.measure()
+			items = append(items, Item{Format: record.FormatEvent, Payload: payload, Count: 1})
 		}
-		return nil
+		err := b.Events.Enter(items)
+		if err == nil {
+			k.declared += len(items)
+		}
+		k.measure()
+		return err
 	}, uncounted{})
 	k.measure()
 }
@@ -256,8 +258,15 @@ func TestDirectoryNeverExceedsItsSize(t *testing.T) {
 }
 
 // Events take their reserve and what is free, telemetry never takes it, and when
-// events alone fill their share the oldest are given up and declared.
+// events alone fill their share the oldest are given up and declared: whether they
+// are committed one by one, or held and committed together.
 func TestEventsHaveTheirShare(t *testing.T) {
+	for _, together := range []int{0, 1, 100} {
+		t.Run(fmt.Sprintf("held=%d", together), func(t *testing.T) { fillWithEvents(t, together) })
+	}
+}
+
+func fillWithEvents(t *testing.T, together int) {
 	k := newTank(t)
 	for range 250 {
 		k.commit(10_000, nil)
@@ -269,11 +278,23 @@ func TestEventsHaveTheirShare(t *testing.T) {
 	}
 	event := Item{Format: record.FormatEvent, Payload: make([]byte, 3000), Count: 1}
 	committed := uint64(k.declared)
-	for range 2500 {
-		if err := k.b.Events.Commit([]Item{event}, []byte("state")); err != nil {
+	for range 2500 / max(1, together) {
+		var err error
+		if together == 0 {
+			err = k.b.Events.Commit([]Item{event}, []byte("state"))
+		} else {
+			for range together {
+				hold(t, k.b.Events, []byte("state"))
+				if err := k.b.Events.Hold([]Item{event}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err = k.b.Events.CommitHeld()
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		committed++
+		committed += uint64(max(1, together))
 		k.measure()
 	}
 	lost := ranges{}

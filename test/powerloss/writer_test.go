@@ -114,7 +114,11 @@ func write(dir string, run int) error {
 		if n%3 == 0 {
 			payload, state := fmt.Sprintf("event %d of run %d", n, run), fmt.Sprintf("%d/%d", run, n)
 			item := buffer.Item{Format: record.FormatEvent, Payload: []byte(payload), Count: 1}
-			if err := keep(func() error { return b.Events.Commit([]buffer.Item{item}, []byte(state)) }); err != nil {
+			err := b.Events.Hold([]buffer.Item{item}, []byte(state))
+			if err == nil {
+				err = keep(b.Events.CommitHeld)
+			}
+			if err != nil {
 				return err
 			}
 			say("record events %s %d %d %08x", b.Epoch(), eventSeq, eventSeq, crc32.ChecksumIEEE([]byte(payload)))
