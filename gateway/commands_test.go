@@ -165,7 +165,7 @@ func TestCommandsAreObeyedOrRefused(t *testing.T) {
 		}
 	}
 	raised, cleared := l.of(telemetry.AlarmRaised), l.of(telemetry.AlarmCleared)
-	if len(cleared) != 1 || cleared[0].Alarm.ID != alarm || raised[1].Alarm.ID == alarm || raised[1].Time <= cleared[0].Time {
+	if len(cleared) != 1 || cleared[0].Alarm.ID != alarm || raised[1].Alarm.ID == alarm || raised[1].Decided <= cleared[0].Decided {
 		t.Errorf("raised %+v, cleared %+v", raised, cleared)
 	}
 }

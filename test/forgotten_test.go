@@ -204,7 +204,7 @@ func TestTortureKillsOnASlowDisk(t *testing.T) {
 	for _, m := range meters {
 		m.dead.Store(false)
 	}
-	gateway := s.gateway(t)
+	gateway := s.gatewayOn(t, 50*time.Millisecond) // and stops without losing anything
 	await(t, "no alarm is active", time.Minute, func() bool {
 		var list struct{ Alarms []alarmState }
 		if s.metric(t, goodSamples) < 1000 || !s.ask(t, "/api/v1/alarms?state=open", &list) {
