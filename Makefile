@@ -49,12 +49,16 @@ peers:
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
 
+# In the order in which they are loaded: a network card, and the line's qdisc.
+MODULES := failover net_failover virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net sch_netem
 guest:
-	mkdir -p .peers/linux
+	rm -rf .peers/linux && mkdir -p .peers/linux/modules
 	cd .peers/linux && \
 	  apt-get -qq download $$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
-	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz && \
-	  rm linux-image-*.deb
+	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x --wildcards './boot/vmlinuz-*' $(MODULES:%='*/%.ko') && \
+	  mv boot/vmlinuz-* vmlinuz && \
+	  n=10; for m in $(MODULES); do mv $$(find lib -name $$m.ko) modules/$$n-$$m.ko || exit 1; n=$$((n+1)); done && \
+	  rm -r linux-image-*.deb boot lib
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

@@ -2,12 +2,10 @@ package test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/machine"
 )
 
 // A real machine boots in 1970 with the real programs; its clock is set to the
@@ -105,23 +104,20 @@ type moment struct{ boot, wall telemetry.Micros }
 // runGuest boots a virtual machine with the programs and returns when it is off.
 func runGuest(t *testing.T) (g guest) {
 	t.Helper()
-	kernel, err := filepath.Abs("../.peers/linux/vmlinuz")
-	if err != nil {
+	m := machine.Demand(t)
+	dir := t.TempDir()
+	if err := machine.Build(dir, "./guest", "../cmd/busbar-gateway", "../cmd/busbar-sim"); err != nil {
 		t.Fatal(err)
 	}
-	qemu, err := exec.LookPath("qemu-system-x86_64")
-	if _, missing := os.Stat(kernel); missing != nil || err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no qemu-system-x86_64, or no kernel at %s: make guest gets it", kernel)
+	initrd, console := filepath.Join(dir, "initrd.gz"), filepath.Join(dir, "console")
+	files := []machine.File{{Path: "init", From: filepath.Join(dir, "guest")}}
+	for _, name := range []string{"busbar-gateway", "busbar-sim"} {
+		files = append(files, machine.File{Path: name, From: filepath.Join(dir, name)})
 	}
-	dir := t.TempDir()
-	console := filepath.Join(dir, "console")
-	cmd := exec.Command(qemu, "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-m", "640",
-		"-nodefaults", "-display", "none", "-no-reboot", "-rtc", "base=1970-01-02T00:00:00,clock=vm", "-serial", "file:"+console,
-		"-kernel", kernel, "-initrd", initrd(t, dir), "-append", "console=ttyS0 quiet panic=-1 rdinit=/guest")
+	if err := machine.WriteInitrd(initrd, files...); err != nil {
+		t.Fatal(err)
+	}
+	cmd := m.Command(initrd, console, "-accel", "tcg", "-cpu", "max", "-m", "640", "-rtc", "base=1970-01-02T00:00:00,clock=vm")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
@@ -193,61 +189,5 @@ func (g *guest) take(t *testing.T, said []byte) {
 		}
 	default:
 		t.Errorf("the log has a %s", format)
-	}
-}
-
-// initrd builds the programs for the guest into the archive that it starts from.
-func initrd(t *testing.T, dir string) string {
-	t.Helper()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir,
-		"./guest", "../cmd/busbar-gateway", "../cmd/busbar-sim")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	path := filepath.Join(dir, "initrd.gz")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zip, _ := gzip.NewWriterLevel(file, gzip.BestSpeed)
-	a := archive{w: zip}
-	a.add("dev", 0o040755, nil)
-	a.add("dev/console", 0o020600, nil)
-	for _, name := range []string{"guest", "busbar-gateway", "busbar-sim"} {
-		program, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.add(name, 0o100755, program)
-	}
-	a.add("TRAILER!!!", 0, nil)
-	for _, err := range []error{a.err, zip.Close(), file.Close()} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
-}
-
-// archive writes the "newc" form of cpio, which the kernel unpacks at its start.
-type archive struct {
-	w     *gzip.Writer
-	inode int
-	err   error
-}
-
-func (a *archive) add(name string, mode int, content []byte) {
-	a.inode++
-	major, minor := 0, 0
-	if mode&0o170000 == 0o020000 {
-		major, minor = 5, 1 // the console
-	}
-	head := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
-		a.inode, mode, 0, 0, 1, 0, len(content), 0, 0, major, minor, len(name)+1, 0) + name + "\x00"
-	for _, part := range [][]byte{[]byte(head), content} {
-		if a.err == nil {
-			_, a.err = a.w.Write(append(part, make([]byte, (4-len(part)%4)%4)...))
-		}
 	}
 }

@@ -169,7 +169,7 @@ type arrival struct {
 }
 
 // followValues reads current telemetry from the log until ctx ends.
-func (l *latencies) followValues(b *testing.B, ctx context.Context, broker string) {
+func (l *latencies) followValues(b testing.TB, ctx context.Context, broker string) {
 	b.Helper()
 	reader, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second), kgo.ConsumeTopics(record.TopicsOf("").Telemetry()), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {

@@ -71,6 +71,20 @@ func startMeters(b testing.TB) (meters []*noisyMeter, addresses []string) {
 	return meters, addresses
 }
 
+// serve answers for a meter until the test ends.
+func serve(t testing.TB, m devices.Unit) (address string) {
+	t.Helper()
+	server, err := devices.Listen("127.0.0.1:0", map[byte]devices.Unit{1: m}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() { server.Serve(ctx) })
+	t.Cleanup(func() { cancel(); serving.Wait() })
+	return server.Addr().String()
+}
+
 // benchConfig configures a gateway for the meters.
 func benchConfig(broker, status string, addresses []string, poll time.Duration, rule string) string {
 	var c strings.Builder

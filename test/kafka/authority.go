@@ -100,14 +100,17 @@ func certificate(subject pkix.Name) *x509.Certificate {
 }
 
 // issue signs a certificate for a new key. It is good for this machine's
-// loopback as a server, and anywhere as a client.
-func (a *Authority) issue(subject pkix.Name) (cert, key []byte, err error) {
+// loopback and hosts as a server, and anywhere as a client.
+func (a *Authority) issue(subject pkix.Name, hosts ...string) (cert, key []byte, err error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
 	template := certificate(subject)
 	template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	for _, host := range hosts {
+		template.IPAddresses = append(template.IPAddresses, net.ParseIP(host))
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &k.PublicKey, a.key)
 	if err != nil {
 		return nil, nil, err
@@ -116,13 +119,14 @@ func (a *Authority) issue(subject pkix.Name) (cert, key []byte, err error) {
 	return certPEM(der), key, err
 }
 
-// Client makes NAME.crt and NAME.key for a subject. Files that exist are kept.
-func (a *Authority) Client(name string, subject pkix.Name) (cert, key string, err error) {
+// Client makes NAME.crt and NAME.key for a subject, who may be a server on this
+// machine's loopback and on hosts, which are addresses. Files that exist are kept.
+func (a *Authority) Client(name string, subject pkix.Name, hosts ...string) (cert, key string, err error) {
 	cert, key = filepath.Join(a.dir, name+".crt"), filepath.Join(a.dir, name+".key")
 	if _, err := os.Stat(key); err == nil {
 		return cert, key, nil
 	}
-	c, k, err := a.issue(subject)
+	c, k, err := a.issue(subject, hosts...)
 	if err == nil {
 		err = os.WriteFile(cert, c, 0o644)
 	}

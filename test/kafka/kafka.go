@@ -3,7 +3,7 @@
 // quotas. `make peers` gets the jars. Nothing of it needs the package testing
 // but testing.go, and test/kafka/run is a program of it.
 //
-// Everything listens on 127.0.0.1 only. Between themselves, and for whoever
+// Everything listens on 127.0.0.1 only, unless Options.Host says otherwise. Between themselves, and for whoever
 // administers them here, the brokers use a listener without a login: never build
 // a production cluster like this.
 package kafka
@@ -38,6 +38,9 @@ type Options struct {
 	Brokers int
 	// The first of the 32 ports of the cluster; 0 takes free ones.
 	Port int
+	// The address of this machine at which clients with a login are served.
+	// Default: 127.0.0.1.
+	Host string
 	// Said while it starts; nil for nobody to hear.
 	Progress func(line string)
 }
@@ -65,6 +68,9 @@ func New(ctx context.Context, o Options) (c *Cluster, err error) {
 	if o.Brokers == 0 {
 		o.Brokers = 3
 	}
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
@@ -91,7 +97,7 @@ func New(ctx context.Context, o Options) (c *Cluster, err error) {
 	if c.authority, err = OpenAuthority(filepath.Join(c.dir, "clients")); err != nil {
 		return c, err
 	}
-	cert, key, err := c.authority.issue(pkix.Name{CommonName: "broker", OrganizationalUnit: []string{"kafka"}, Organization: []string{"utility"}})
+	cert, key, err := c.authority.issue(pkix.Name{CommonName: "broker", OrganizationalUnit: []string{"kafka"}, Organization: []string{"utility"}}, o.Host)
 	if err != nil {
 		return c, err
 	}
@@ -196,13 +202,15 @@ func guard(port int) (net.Listener, error) {
 	return last, nil
 }
 
-func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+func loopback(port int) string { return at("127.0.0.1", port) }
+
+func at(host string, port int) string { return fmt.Sprintf("%s:%d", host, port) }
 
 func (c *Cluster) start(ctx context.Context, o Options, port int, jars string) error {
 	var controllers, quorum []string
 	for i := range o.Brokers {
 		p := port + 4*i
-		b := &broker{ID: i + 1, Internal: loopback(p), SCRAM: loopback(p + 1), MTLS: loopback(p + 2), Controller: loopback(p + 3),
+		b := &broker{ID: i + 1, Internal: loopback(p), SCRAM: at(o.Host, p+1), MTLS: at(o.Host, p+2), Controller: loopback(p + 3),
 			Replicas: min(3, o.Brokers), InSync: (min(3, o.Brokers) + 1) / 2, Dir: c.dir, directory: randomID(), jars: jars}
 		c.brokers = append(c.brokers, b)
 		controllers = append(controllers, b.Controller)

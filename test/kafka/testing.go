@@ -19,9 +19,16 @@ const startTime = 4 * time.Minute
 // fails under CI and is skipped elsewhere.
 func Start(t testing.TB, brokers int) *Cluster {
 	t.Helper()
+	return StartAt(t, "127.0.0.1", brokers)
+}
+
+// StartAt is Start for clients that come from elsewhere to an address of this
+// machine.
+func StartAt(t testing.TB, host string, brokers int) *Cluster {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
 	defer cancel()
-	c, err := New(ctx, Options{Dir: t.TempDir(), Brokers: brokers})
+	c, err := New(ctx, Options{Dir: t.TempDir(), Brokers: brokers, Host: host})
 	demand(t, err)
 	t.Cleanup(func() {
 		c.Discard()
