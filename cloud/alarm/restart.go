@@ -11,8 +11,8 @@ import (
 // What the history says of an alarm that a restart of its gateway ended, or made
 // active again.
 const (
-	forgottenRaise = "The gateway was killed before it had kept that it raised this alarm, and started without it"
-	forgottenClear = "The gateway was killed before it had kept that this alarm cleared, and started with it active"
+	forgottenRaise = "The gateway has started without this alarm: a kill, or the loss of its buffer, made it forget that it was active"
+	forgottenClear = "The gateway has started with this alarm active: a kill made it forget that it had cleared"
 )
 
 // reconcile makes the alarms of a gateway that starts what the gateway knows of

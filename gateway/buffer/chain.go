@@ -66,12 +66,12 @@ type Chain struct {
 	done     ranges     // positions acknowledged, declared as lost, or gone with their files
 	missing  ranges     // positions that nobody can read, to be declared
 	readers  []*Reader
-	grown    chan struct{} // closed and replaced at every commit
+	grown    chan struct{} // closed and replaced at every commit, and when something is held
 	broken   int
 	latency  latency
 	grew     int64 // bytes that commits have taken since the start
 
-	// What readers have ahead of its commit. It is added to under numbering.
+	// What readers have before it is committed. It is added to under numbering.
 	held      []Entry // behind last, in order; with gaps where the oldest was given up
 	heldBytes int
 	heldState []byte        // to be committed with the last of them; nil: none

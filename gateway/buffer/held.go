@@ -10,15 +10,16 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// What is held is bounded. Beyond that the oldest goes: what the log has
-// acknowledged without a loss, anything else is declared as discarded.
+// What is held is bounded, by more than any burst of alarms while a commit takes its
+// time. Beyond that the oldest goes: what the log has acknowledged without a loss,
+// anything else is declared as discarded.
 const (
-	mostHeld      = 4096    // records
-	mostHeldBytes = 4 << 20 // of payloads
+	mostHeld      = 8192    // records
+	mostHeldBytes = 8 << 20 // of payloads
 )
 
 // heldTogether bounds the records of one transaction that writes what is held.
-const heldTogether = 256
+const heldTogether = 1024
 
 // ErrHeld says that items couldn't be committed and are held: the next commit
 // writes them, and readers have them.
