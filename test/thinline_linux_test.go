@@ -168,7 +168,7 @@ func (s *thinSite) sent(lane string) float64 {
 func TestTortureThinLine(t *testing.T) {
 	alarms := 32
 	if torture {
-		alarms = 400
+		alarms = 240
 	}
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
