@@ -34,7 +34,7 @@ func BenchmarkWire(b *testing.B) {
 					fmt.Sprintf("devices:\n  - id: meter\n    modbus: {endpoint: \"tcp://%s\"}\n    signals: [{name: V, input: 0, type: float32, unit: V}]\n", s.serve(newNoisyMeter(0))))
 			})
 			// All connections are open by then.
-			const minutes = 10
+			const minutes = 5
 			sent := s.exchanged(3*time.Minute, minutes*time.Minute)
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(sent*24*60/minutes/1e6, "MB/day")
