@@ -150,7 +150,7 @@ func (s *thinSite) run() {
 	s.inside(func() {
 		s.gateway = start(s, s.dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "warn")
 	})
-	await(s, "the gateway runs", 30*time.Second, func() bool {
+	await(s, "the gateway runs", time.Minute, func() bool {
 		response, err := http.Get("http://" + s.status + "/metrics")
 		if err != nil {
 			return false
@@ -183,7 +183,7 @@ func TestTortureThinLine(t *testing.T) {
 			late.followValues(t, ctx, s.broker)
 			raised := late.followEvents(t, ctx, s.broker)
 			s.run()
-			await(t, "the backlog drains", 2*time.Minute, func() bool { return s.sent("backfill") > 0 })
+			await(t, "the backlog drains", 4*time.Minute, func() bool { return s.sent("backfill") > 0 })
 			if torture {
 				time.Sleep(20 * time.Second) // until the lanes have found their pace
 			}
@@ -205,7 +205,7 @@ func TestTortureThinLine(t *testing.T) {
 					}
 				}
 			}
-			await(t, "every alarm has arrived", time.Minute, func() bool { return raised() >= first+alarms })
+			await(t, "every alarm has arrived", 3*time.Minute, func() bool { return raised() >= first+alarms })
 			took := time.Since(began).Seconds()
 			lineAfter, _, err := s.line.Counts()
 			if err != nil {
@@ -230,8 +230,10 @@ func TestTortureThinLine(t *testing.T) {
 			if p99 := late.log(t, "alarms", late.alarms, began); torture && p99 > 2*time.Second {
 				t.Errorf("alarms come after %v", p99)
 			}
-			for _, at := range late.gaps(began, 20*time.Second) {
-				t.Errorf("no current value came for 20 s up to %v", at)
+			if torture {
+				for _, at := range late.gaps(began, 30*time.Second) {
+					t.Errorf("no current value came for 30 s up to %v", at)
+				}
 			}
 		})
 	}
