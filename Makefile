@@ -3,7 +3,7 @@
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
 # make portable   the tests of codec, accounts and buffer on 386, and on arm by qemu-arm-static
-# make torture    the long versions of tests by faults: kills, power lost, disks failing (needs strace, Kafka, and root to mount)
+# make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more

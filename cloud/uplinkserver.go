@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/uplink"
+	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
@@ -48,7 +49,7 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 	if err != nil {
 		return nil, fmt.Errorf("cloud: uplink: Kafka client: %w", err)
 	}
-	listener, err := net.Listen("tcp", config.Listen)
+	listener, err := (&net.ListenConfig{KeepAliveConfig: kafkaconn.KeepAlive}).Listen(context.Background(), "tcp", config.Listen)
 	if err != nil {
 		producer.Close()
 		return nil, fmt.Errorf("cloud: uplink: %w", err)

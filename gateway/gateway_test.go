@@ -157,6 +157,7 @@ func (b *bench) read(done func(log) bool) log {
 	defer cancel()
 	var l log
 	var decoder telemetry.Decoder
+	seen := map[record.Identity]bool{} // of events, which may come twice
 	for !done(l) {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -195,6 +196,10 @@ func (b *bench) read(done func(log) bool) log {
 				}
 				return
 			}
+			if seen[rec.Identity] {
+				return
+			}
+			seen[rec.Identity] = true
 			var e telemetry.Event
 			if err := json.Unmarshal(r.Value, &e); err != nil {
 				b.t.Fatal(err)

@@ -37,6 +37,9 @@ func (g *Gateway) prepareLanes() (err error) {
 		BackfillRate: int64(g.config.Forward.Backfill.MaxRate),
 	}
 	if err == nil {
+		options.SecondEvents, err = g.sink(forward.Events, options.Events.Link)
+	}
+	if err == nil {
 		g.lanes = forward.NewLanes(options)
 	}
 	return err

@@ -161,6 +161,7 @@ func backlog(b testing.TB, dir string, values int) {
 type latencies struct {
 	mu             sync.Mutex
 	values, alarms []arrival
+	twice          int // alarms that the log has twice
 }
 
 type arrival struct {

@@ -110,7 +110,7 @@ func (s *thinSite) twoMeters() {
 	var c strings.Builder
 	fmt.Fprintf(&c, `gateway: {id: bench, site: bench}
 forward:
-%sbuffer: {path: buffer}
+%sbuffer: {path: buffer, commit_every: 2s}
 status: {listen: %q}
 defaults: {poll_every: 1s, timeout: 1s}
 rules:
@@ -150,7 +150,7 @@ func (s *thinSite) run() {
 	s.inside(func() {
 		s.gateway = start(s, s.dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "warn")
 	})
-	await(s, "the gateway runs", 30*time.Second, func() bool {
+	await(s, "the gateway runs", time.Minute, func() bool {
 		response, err := http.Get("http://" + s.status + "/metrics")
 		if err != nil {
 			return false
@@ -168,7 +168,7 @@ func (s *thinSite) sent(lane string) float64 {
 func TestTortureThinLine(t *testing.T) {
 	alarms := 32
 	if torture {
-		alarms = 400
+		alarms = 240
 	}
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
@@ -183,11 +183,11 @@ func TestTortureThinLine(t *testing.T) {
 			late.followValues(t, ctx, s.broker)
 			raised := late.followEvents(t, ctx, s.broker)
 			s.run()
-			await(t, "the backlog drains", 2*time.Minute, func() bool { return s.sent("backfill") > 0 })
+			await(t, "the backlog drains", 4*time.Minute, func() bool { return s.sent("backfill") > 0 })
 			if torture {
 				time.Sleep(20 * time.Second) // until the lanes have found their pace
 			}
-			began, first := time.Now(), raised()
+			began := time.Now()
 			before := map[string]float64{}
 			lanes := []string{"events", "telemetry", "backfill"}
 			for _, lane := range lanes {
@@ -197,7 +197,9 @@ func TestTortureThinLine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for n := 0; n < alarms; n += 2 * len(s.meters) {
+			// A meter that is read late may miss its cue.
+			byGateway := func() int { return int(metrics(t, s.status)[`busbar_gateway_alarms_total{change="raised"}`]) }
+			for byGateway() < alarms {
 				for _, dead := range []bool{true, false} {
 					for _, m := range s.meters {
 						m.dead.Store(dead)
@@ -205,7 +207,7 @@ func TestTortureThinLine(t *testing.T) {
 					}
 				}
 			}
-			await(t, "every alarm has arrived", time.Minute, func() bool { return raised() >= first+alarms })
+			await(t, "every alarm has arrived", 3*time.Minute, func() bool { return raised() >= byGateway() })
 			took := time.Since(began).Seconds()
 			lineAfter, _, err := s.line.Counts()
 			if err != nil {
@@ -223,11 +225,17 @@ func TestTortureThinLine(t *testing.T) {
 				t.Errorf("the backlog had drained: %v records waited", waiting)
 			}
 			late.log(t, "values", late.values, began)
+			// As each loss would cost more than a second, they are sent two ways.
+			if late.twice == 0 {
+				t.Error("no alarm came twice")
+			}
 			if p99 := late.log(t, "alarms", late.alarms, began); torture && p99 > 2*time.Second {
 				t.Errorf("alarms come after %v", p99)
 			}
-			for _, at := range late.gaps(began, 20*time.Second) {
-				t.Errorf("no current value came for 20 s up to %v", at)
+			if torture {
+				for _, at := range late.gaps(began, 30*time.Second) {
+					t.Errorf("no current value came for 30 s up to %v", at)
+				}
 			}
 		})
 	}
@@ -242,6 +250,7 @@ func (l *latencies) followEvents(t testing.TB, ctx context.Context, broker strin
 		t.Fatal(err)
 	}
 	t.Cleanup(reader.Close)
+	seen := map[string]bool{}
 	go func() {
 		for ctx.Err() == nil {
 			fetches := reader.PollFetches(ctx)
@@ -256,6 +265,11 @@ func (l *latencies) followEvents(t testing.TB, ctx context.Context, broker strin
 				}
 				l.mu.Lock()
 				defer l.mu.Unlock()
+				if seen[e.Alarm.ID] {
+					l.twice++
+					return
+				}
+				seen[e.Alarm.ID] = true
 				l.alarms = append(l.alarms, arrival{now, now.Sub(e.Decided.Time())})
 			})
 		}

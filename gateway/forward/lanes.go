@@ -9,6 +9,9 @@ type Lanes struct{ Events, Telemetry, Backfill *Lane }
 // same chain.
 type LanesOptions struct {
 	Events, Telemetry, Backfill Options
+	// SecondEvents is a second way for events, to the same topic, by which those go
+	// too that the first doesn't bring in time. Nil: there is none.
+	SecondEvents Sink
 	// CommitEvery is how often samples are committed, and Telemetry's chain grows.
 	CommitEvery time.Duration
 	// BackfillRate bounds Backfill's payloads, in bytes a second; 0: no bound.
@@ -20,8 +23,12 @@ const staleAfter = 5 * time.Second
 
 // NewLanes makes the lanes. What the telemetry chain holds now is backfill.
 func NewLanes(o LanesOptions) Lanes {
+	rank := &precedence{}
+	if o.SecondEvents != nil {
+		o.Events.Sink = newRace(o.Events.Sink, o.SecondEvents, rank.patience)
+	}
 	l := Lanes{newLane(o.Events), newLane(o.Telemetry), newLane(o.Backfill)}
-	rank := &precedence{lanes: []*Lane{l.Events, l.Telemetry}}
+	rank.lanes = []*Lane{l.Events, l.Telemetry}
 	parts := newSplit(o.Telemetry.Chain, max(staleAfter, 2*o.CommitEvery))
 	l.Events.share = whole{l.Events.chain, l.Events.reader, rank}
 	l.Telemetry.share = fresh{parts, l.Telemetry.reader, rank}

@@ -43,11 +43,32 @@ func (p *precedence) acknowledged(took time.Duration) {
 
 // allowed is how long an acknowledgement may take.
 func (p *precedence) allowed() time.Duration {
-	usual := p.usual[0]
-	if p.usual[1] > 0 {
-		usual = min(usual, p.usual[1])
-	}
+	usual := p.shortest()
 	return usual + usual/4 + tolerated
+}
+
+func (p *precedence) shortest() time.Duration {
+	if p.usual[1] > 0 {
+		return min(p.usual[0], p.usual[1])
+	}
+	return p.usual[0]
+}
+
+// longLine is a line on which TCP needs more than a second to send again what was
+// lost, if an acknowledgement takes at least so long.
+const longLine = 300 * time.Millisecond
+
+// patience is how long an event's acknowledgement may take before it is sent a
+// second way: no time at all on a long line. False if no acknowledgement has come
+// yet.
+func (p *precedence) patience() (time.Duration, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	usual := p.shortest()
+	if usual > longLine {
+		return 0, true
+	}
+	return p.allowed(), usual > 0
 }
 
 // waits reports whether a record of the lanes that go first waits too long, one

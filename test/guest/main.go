@@ -193,12 +193,13 @@ type log struct {
 	samples uint64
 	newest  telemetry.Micros // of the record that came last
 	kinds   map[telemetry.EventKind]int
+	events  map[record.Identity]bool // that were taken: they may come twice
 }
 
 func openLog() (*log, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics("busbar.telemetry", "busbar.backfill", "busbar.events"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	return &log{client: client, kinds: map[telemetry.EventKind]int{}}, err
+	return &log{client: client, kinds: map[telemetry.EventKind]int{}, events: map[record.Identity]bool{}}, err
 }
 
 func (l *log) await(what string, done func() bool) error {
@@ -230,6 +231,12 @@ func (l *log) take(r *kgo.Record) error {
 	rec, err := record.ParseHeaders(headers, r.Value)
 	if err != nil {
 		return err
+	}
+	if rec.Stream == record.Events {
+		if l.events[rec.Identity] {
+			return nil
+		}
+		l.events[rec.Identity] = true
 	}
 	say("record", fmt.Sprint(rec.Format, " ", r.Timestamp.UnixMicro(), " ")+string(rec.Payload))
 	if rec.Stream == record.Events {
