@@ -42,11 +42,11 @@ func TestACommandIsSignedForTheRunningProcessAndOnRecord(t *testing.T) {
 	}
 	ledger := s.NewLedger()
 	started := record.Identity{Gateway: "gw", Epoch: 0x1f, Stream: record.Events}
-	verdict, err := ledger.Judge(t.Context(), started, 1)
+	verdict, err := ledger.Judge(t.Context(), started, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger.Note(started, 1, verdict, 1, 1)
+	ledger.Note(started, 1, false, verdict, 1, 1)
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveLedger(ledger) }); err != nil {
 		t.Fatal(err)
 	}
