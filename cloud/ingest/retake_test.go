@@ -147,7 +147,10 @@ func TestWhatIsAskedForIsJudgedAnew(t *testing.T) {
 	corrupt.Value = bytes.Repeat([]byte{7}, 100)
 	w.sendAs(identitytest.Sign(corrupt))
 	r, _ := w.start(w.config())
-	w.await("the refusals", func() bool { st := r.Stats(); return st.Quarantined[store.Unsigned] == 1 && st.Quarantined[store.CorruptBlock] == 1 })
+	w.await("the refusals", func() bool {
+		st := r.Stats()
+		return st.Quarantined[store.Unsigned] == 1 && st.Quarantined[store.CorruptBlock] == 1
+	})
 	w.send(blockRecord(t, "gw", 1, 0, 9, 7)) // the same, signed
 	w.await("the signed one", func() bool { return r.Stats().Samples == 10 })
 	before := w.refused()
