@@ -111,6 +111,9 @@ func (p *Picker) Pick(ctx context.Context, topic, topicID string, partition int3
 			return nil, 0, fmt.Errorf("log: read %s/%d@%d: %w", topic, partition, want, err)
 		}
 		for _, r := range records {
+			if bytes >= mostBytes {
+				return found, looked, nil
+			}
 			for looked < len(offsets) && offsets[looked] < r.Offset {
 				looked++
 			}
