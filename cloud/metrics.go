@@ -1,11 +1,15 @@
 package cloud
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -29,6 +33,8 @@ var (
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
 	descAlarmRetaken     = describe("alarm_retaken_total", "Events that stood in the quarantine and were read again: taken, or gone from the log.", "result")
 	descAlarmLag         = describe("alarm_lag_records", "Events in the log that haven't been read.")
+
+	descCommands = describe("commands_total", "Commands to gateways that are on record: sent, and what became of them: done, refused, or expired without an answer.", "state")
 
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
@@ -75,6 +81,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descAlarmQuarantined, float64(n), string(reason))
 	}
 	out <- prometheus.MustNewConstMetric(descAlarmLag, prometheus.GaugeValue, float64(a.Lag))
+
+	asking, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if n, err := c.cloud.store.CountCommands(asking, telemetry.MicrosOf(time.Now())); err == nil {
+		counter(descCommands, float64(n.Sent), "sent")
+		counter(descCommands, float64(n.Done), "done")
+		counter(descCommands, float64(n.Refused), "refused")
+		counter(descCommands, float64(n.Expired), "expired")
+	}
 
 	if c.cloud.uplink != nil {
 		u := c.cloud.uplink.Stats()

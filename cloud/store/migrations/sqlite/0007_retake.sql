@@ -51,7 +51,12 @@ ALTER TABLE received ADD COLUMN estimates BIGINT NOT NULL DEFAULT 0;
 -- Whether samples that are stored already have to be left out.
 ALTER TABLE parked_record ADD COLUMN merge BOOLEAN NOT NULL DEFAULT FALSE;
 
+CREATE INDEX command_recent ON command (COALESCE(issued, answered));
+CREATE INDEX command_of_gateway ON command (gateway, COALESCE(issued, answered));
+
 -- +goose Down
+DROP INDEX command_of_gateway;
+DROP INDEX command_recent;
 ALTER TABLE parked_record DROP COLUMN merge;
 ALTER TABLE received DROP COLUMN estimates;
 CREATE TABLE received_record_1 (
