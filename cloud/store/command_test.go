@@ -126,9 +126,15 @@ func TestCommandsAreListedAndCountedByWhatBecameOfThem(t *testing.T) {
 		}
 	}
 	first := aCommand("c1")
-	write(t, s, func(tx *Tx) error { return tx.AnswerCommand("gw", anAnswer("c1", telemetry.CommandDone, ""), first.Issued+5) })
-	write(t, s, func(tx *Tx) error { return tx.AnswerCommand("gw", anAnswer("c2", telemetry.CommandRefused, "expired"), first.Issued+5) })
-	write(t, s, func(tx *Tx) error { return tx.AnswerCommand("gx", anAnswer("another cloud's", telemetry.CommandDone, ""), first.Issued+9) })
+	write(t, s, func(tx *Tx) error {
+		return tx.AnswerCommand("gw", anAnswer("c1", telemetry.CommandDone, ""), first.Issued+5)
+	})
+	write(t, s, func(tx *Tx) error {
+		return tx.AnswerCommand("gw", anAnswer("c2", telemetry.CommandRefused, "expired"), first.Issued+5)
+	})
+	write(t, s, func(tx *Tx) error {
+		return tx.AnswerCommand("gx", anAnswer("another cloud's", telemetry.CommandDone, ""), first.Issued+9)
+	})
 	now := first.Expires + 2 // of c4 alone it isn't over yet
 	if n, err := s.CountCommands(t.Context(), now); err != nil || n != (CommandCount{Sent: 4, Done: 1, Refused: 1, Expired: 1}) {
 		t.Errorf("%+v, %v", n, err)

@@ -142,9 +142,13 @@ func (j *Judge) introduced(seal record.Seal) (key ed25519.PublicKey, trusted boo
 		if by == nil {
 			by = j.keys[word.By]
 		}
-		if by != nil && word.Verify(by, record.CommandKeys) {
-			known[word.KeyID()] = word.PublicKey[:]
+		if by == nil {
+			continue
 		}
+		if !word.Verify(by, record.CommandKeys) {
+			return nil, false // whoever forges one won't have many looked at
+		}
+		known[word.KeyID()] = word.PublicKey[:]
 	}
 	key, trusted = known[seal.KeyID]
 	return key, trusted

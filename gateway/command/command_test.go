@@ -198,7 +198,9 @@ func FuzzJudge(f *testing.F) {
 
 // A key that a trusted one gives its word for is obeyed as long as that one is trusted.
 func TestAKeyIsIntroducedByATrustedOne(t *testing.T) {
-	word := func(by, next byte) record.Introduction { return record.Introduce(key(by), record.CommandKeys, public(next)) }
+	word := func(by, next byte) record.Introduction {
+		return record.Introduce(key(by), record.CommandKeys, public(next))
+	}
 	forged := word(3, 5)
 	forged.By = record.KeyIDOf(public(1))
 	for name, c := range map[string]struct {

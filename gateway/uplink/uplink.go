@@ -69,6 +69,8 @@ func New(o Options) (*Connection, error) {
 	transport := &http.Transport{
 		Proxy: http.ProxyURL(o.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
 		IdleConnTimeout: 5 * time.Minute,
+		// Answers are short, and this machine's memory too.
+		DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
 		// A dead connection must be noticed by itself: a lane waits for its answer.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
@@ -79,7 +81,9 @@ func New(o Options) (*Connection, error) {
 // another is a connection of its own to the same uplink.
 func (c Connection) another() *Connection {
 	c.transport = c.transport.Clone()
-	c.http = &http.Client{Transport: c.transport, Timeout: answerTimeout}
+	c.http = &http.Client{Transport: c.transport, Timeout: answerTimeout,
+		// Records and tokens are for the configured uplink and nobody that it names.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return &c
 }
 
