@@ -23,6 +23,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
@@ -73,8 +74,8 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	if c.store, err = store.Open(ctx, store.Config{Path: config.Store.Path.In(dir)}); err != nil {
 		return err
 	}
-	key, err := CommandKey(config, dir)
-	if err != nil {
+	key := func() (keyfile.Key, error) { return CommandKey(config, dir) }
+	if _, err := key(); err != nil {
 		return err
 	}
 	var names record.Topics

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -16,15 +15,28 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
+func commandKeyFile(config Config, dir string) string {
+	return filepath.Join(filepath.Dir(config.Store.Path.In(dir)), "command.key")
+}
+
 // CommandKey is the key that the cloud signs commands with, made beside the
 // store at the first call. dir is what file names in the configuration are
 // relative to.
-func CommandKey(config Config, dir string) (ed25519.PrivateKey, error) {
-	key, err := keyfile.Open(filepath.Join(filepath.Dir(config.Store.Path.In(dir)), "command.key"))
+func CommandKey(config Config, dir string) (keyfile.Key, error) {
+	key, _, err := keyfile.OpenKey(commandKeyFile(config, dir))
 	if err != nil {
-		return nil, fmt.Errorf("cloud: command key: %w", err)
+		return keyfile.Key{}, fmt.Errorf("cloud: command key: %w", err)
 	}
 	return key, nil
+}
+
+// RotateCommandKey replaces the key by one that it introduces. A cloud that runs signs
+// with the new one from then on.
+func RotateCommandKey(config Config, dir string) (before, after keyfile.Key, err error) {
+	if before, after, err = keyfile.RotateKey(commandKeyFile(config, dir), record.CommandKeys); err != nil {
+		return before, after, fmt.Errorf("cloud: command key: %w", err)
+	}
+	return before, after, nil
 }
 
 // connection is how the log is reached, and the names of its topics. The embedded
@@ -40,15 +52,11 @@ func connection(config Config, dir string) ([]kgo.Opt, record.Topics, error) {
 // NewSender makes a sender of commands beside a cloud that runs, with its key and
 // its store.
 func NewSender(config Config, dir string, s *store.Store) (*command.Sender, error) {
-	key, err := CommandKey(config, dir)
-	if err != nil {
-		return nil, err
-	}
 	options, topics, err := connection(config, dir)
 	if err != nil {
 		return nil, err
 	}
-	return command.NewSender(s, key, options, topics)
+	return command.NewSender(s, func() (keyfile.Key, error) { return CommandKey(config, dir) }, options, topics)
 }
 
 const (

@@ -1,11 +1,15 @@
 package cloud
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -18,6 +22,8 @@ var (
 	descDuplicates  = describe("ingest_duplicates_total", "Records that came again and were filtered out.")
 	descParked      = describe("ingest_parked_total", "Records that had to wait for their signal table.")
 	descQuarantined = describe("ingest_quarantined_total", "Records that were set aside, by reason.", "reason")
+	descRetaken     = describe("ingest_retaken_total", "Records that stood in the quarantine and were read again: taken, or gone from the log.", "result")
+	descMerged      = describe("ingest_merged_total", "Records that overlapped with what was received before, such as thinned ones.")
 	descFlushes     = describe("ingest_flushes_total", "Transactions of samples.")
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
 	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
@@ -25,7 +31,10 @@ var (
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
+	descAlarmRetaken     = describe("alarm_retaken_total", "Events that stood in the quarantine and were read again: taken, or gone from the log.", "result")
 	descAlarmLag         = describe("alarm_lag_records", "Events in the log that haven't been read.")
+
+	descCommands = describe("commands_total", "Commands to gateways that are on record: sent, and what became of them: done, refused, or expired without an answer.", "state")
 
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
@@ -54,6 +63,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descParked, float64(s.Parked))
 	counter(descFlushes, float64(s.Flushes))
 	counter(descFlushTime, s.FlushTime.Seconds())
+	counter(descRetaken, float64(s.Retaken), "taken")
+	counter(descRetaken, float64(s.Gone), "gone")
+	counter(descMerged, float64(s.Merged))
 	for reason, n := range s.Quarantined {
 		counter(descQuarantined, float64(n), string(reason))
 	}
@@ -63,10 +75,21 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	a := c.cloud.alarms.Stats()
 	counter(descAlarmEvents, float64(a.Events))
 	counter(descAlarmDuplicates, float64(a.Duplicates))
+	counter(descAlarmRetaken, float64(a.Retaken), "taken")
+	counter(descAlarmRetaken, float64(a.Gone), "gone")
 	for reason, n := range a.Quarantined {
 		counter(descAlarmQuarantined, float64(n), string(reason))
 	}
 	out <- prometheus.MustNewConstMetric(descAlarmLag, prometheus.GaugeValue, float64(a.Lag))
+
+	asking, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if n, err := c.cloud.store.CountCommands(asking, telemetry.MicrosOf(time.Now())); err == nil {
+		counter(descCommands, float64(n.Sent), "sent")
+		counter(descCommands, float64(n.Done), "done")
+		counter(descCommands, float64(n.Refused), "refused")
+		counter(descCommands, float64(n.Expired), "expired")
+	}
 
 	if c.cloud.uplink != nil {
 		u := c.cloud.uplink.Stats()

@@ -68,8 +68,9 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 func (u *uplinkServer) serve(ctx context.Context) error {
 	server := http.Server{
 		Handler: u, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 16 << 10,
-		ReadTimeout: 5 * time.Minute, // the largest request at 64 kbit/s
-		ErrorLog:    slog.NewLogLogger(u.log.Handler(), slog.LevelDebug),
+		ReadTimeout:  5 * time.Minute, // the largest request at 64 kbit/s
+		WriteTimeout: 7 * time.Minute, // from then on: whoever doesn't take an answer holds nothing for ever
+		ErrorLog:     slog.NewLogLogger(u.log.Handler(), slog.LevelDebug),
 	}
 	ended := context.AfterFunc(ctx, func() {
 		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

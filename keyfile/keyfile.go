@@ -1,11 +1,9 @@
 // Package keyfile keeps private ed25519 keys in files that nobody but their
-// owner can read.
+// owner can read, and lets one key follow another.
 package keyfile
 
 import (
-	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -141,39 +139,4 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
-}
-
-// Open reads the one key in a file, and makes one if the file is missing. It
-// fails if others can read the file, or if something else is in it: that is
-// never replaced.
-func Open(path string) (ed25519.PrivateKey, error) {
-	key, err := open(path)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-		return nil, fmt.Errorf("make the key %s: %w", path, err)
-	}
-	switch err = Create(path, Encode(key)); {
-	case errors.Is(err, fs.ErrExist): // another process was faster
-		return open(path)
-	case err != nil:
-		return nil, fmt.Errorf("make the key %s: %w", path, err)
-	}
-	return key, nil
-}
-
-func open(path string) (ed25519.PrivateKey, error) {
-	text, err := Read(path)
-	if err != nil {
-		return nil, err
-	}
-	key, rest, err := Decode(text)
-	if err == nil && len(bytes.TrimSpace(rest)) > 0 {
-		err = errors.New("something follows the key")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s is no key: %w", path, err)
-	}
-	return key, nil
 }

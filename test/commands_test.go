@@ -175,9 +175,54 @@ func TestCommandsOverTheUplink(t *testing.T) {
 	s.edit(t, "gateway.yaml", fmt.Sprintf("forward: {kafka: {brokers: [%q]}}\n", s.broker),
 		fmt.Sprintf("forward: {uplink: {url: \"https://localhost:%s\", ca: %q}}\n", listen[strings.LastIndexByte(listen, ':')+1:], authority.Cert()))
 	cloud := s.cloud(t)
-	s.gateway(t)
+	gateway := s.gateway(t)
 	s.sim(t)
 	s.tryCommands(t)
+
+	// The cloud's key is replaced while it runs: the gateway knows it by the old one's
+	// word. Once the new one alone is in its file, it obeys no other.
+	old, _, _ := call(t, s.dir, "busbar-cloud", "command", "key", "--config", "cloud.yaml")
+	if out, errs, code := call(t, s.dir, "busbar-cloud", "command", "rotate-key", "--config", "cloud.yaml"); code != 0 || !strings.Contains(out, "introduces key") {
+		t.Fatalf("rotate-key: exit code %d: %s%s", code, out, errs)
+	}
+	rotated, _, _ := call(t, s.dir, "busbar-cloud", "command", "key", "--config", "cloud.yaml")
+	if rotated == old {
+		t.Error("the key is the same")
+	}
+	if text, code := s.command(t, "ping", "north-gw1"); code != 0 {
+		t.Errorf("ping with the new key: exit code %d: %s", code, text)
+	}
+	var acked alarmState
+	for _, a := range s.alarms(t) {
+		if a.Active {
+			acked = a
+		}
+	}
+	s.acknowledge(t, acked.ID, "Cleo") // by the cloud that runs
+	await(t, "the status page shows who has acknowledged the alarm", 30*time.Second, func() bool {
+		return strings.Contains(get(t, "http://"+s.status+"/"), "<td>Cleo</td>")
+	})
+	var listed struct {
+		Commands []struct{ Kind, By, State, Cause string }
+	}
+	if !s.ask(t, "/api/v1/commands?gateway=north-gw1", &listed) || len(listed.Commands) < 6 || listed.Commands[0].By != "Cleo" || listed.Commands[0].State != "done" {
+		t.Errorf("%+v", listed)
+	}
+	if out, errs, code := call(t, s.dir, "busbar-cloud", "command", "list", "--config", "cloud.yaml"); code != 0 || !strings.Contains(out, "unknown-alarm") || strings.Count(out, "\n") != len(listed.Commands)+1 {
+		t.Errorf("list: exit code %d: %s%s", code, out, errs)
+	}
+	if sent, done, refused := s.counted(t, `busbar_cloud_commands_total{state="sent"}`), s.counted(t, `busbar_cloud_commands_total{state="done"}`),
+		s.counted(t, `busbar_cloud_commands_total{state="refused"}`); sent != len(listed.Commands) || sent != done+refused || refused == 0 {
+		t.Errorf("%d sent, %d done, %d refused of %d", sent, done, refused, len(listed.Commands))
+	}
+	write(t, s.dir, "commands.pub", rotated)
+	gateway.stop()
+	s.awaitRunning(t, false)
+	gateway = s.gateway(t)
+	s.awaitRunning(t, true)
+	if text, code := s.command(t, "ping", "north-gw1"); code != 0 {
+		t.Errorf("ping with the new key in the file: exit code %d: %s", code, text)
+	}
 
 	// A cloud that is stopped doesn't wait for the gateway that waits, and one that
 	// comes back is asked again.

@@ -2,7 +2,6 @@ package alarm
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -16,27 +15,24 @@ import (
 // alarmID is what stands in addresses of the API as it is.
 var alarmID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
 
-// parse reads an event and checks that it has what its kind needs.
-func parse(r *kgo.Record) (record.Record, telemetry.Event, store.Reason, error) {
+// parse reads the event in a record and checks that it has what its kind needs.
+func parse(r record.Record) (telemetry.Event, store.Reason, error) {
+	var e telemetry.Event
+	if r.Stream != record.Events || r.Format != record.FormatEvent || r.Count() != 1 || r.Last > math.MaxInt64 {
+		return e, store.BadHeaders, fmt.Errorf("record %s of format %q is no event", r.Identity, r.Format)
+	}
+	if err := json.Unmarshal(r.Payload, &e); err != nil {
+		return e, store.CorruptEvent, err
+	}
+	return e, store.CorruptEvent, check(e)
+}
+
+func headersOf(r *kgo.Record) []record.Header {
 	headers := make([]record.Header, len(r.Headers))
 	for i, h := range r.Headers {
 		headers[i] = record.Header(h)
 	}
-	rec, err := record.ParseHeaders(headers, r.Value)
-	if errors.Is(err, record.ErrSeal) {
-		return rec, telemetry.Event{}, store.BadSignature, err
-	}
-	if err == nil && (rec.Stream != record.Events || rec.Format != record.FormatEvent || rec.Count() != 1 || rec.Last > math.MaxInt64) {
-		err = fmt.Errorf("record %s of format %q is no event", rec.Identity, rec.Format)
-	}
-	if err != nil {
-		return rec, telemetry.Event{}, store.BadHeaders, err
-	}
-	var e telemetry.Event
-	if err := json.Unmarshal(r.Value, &e); err != nil {
-		return rec, e, store.CorruptEvent, err
-	}
-	return rec, e, store.CorruptEvent, check(e)
+	return headers
 }
 
 // longestText bounds what is shown of a damaged file, in bytes.

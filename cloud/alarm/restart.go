@@ -27,7 +27,7 @@ func reconcile(t *store.Tx, e event) error {
 		err := r.Scan(&id)
 		active = append(active, id)
 		return err
-	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.Gateway, RefusedRule)
+	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.record.Gateway, RefusedRule)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func reconcile(t *store.Tx, e event) error {
 		if err != nil {
 			return err
 		}
-		c := Change{Action: Cleared, At: max(e.Time, a.Raised), Gateway: e.Gateway, By: "cloud", Comment: forgottenRaise}
+		c := Change{Action: Cleared, At: max(e.Time, a.Raised), Gateway: e.record.Gateway, By: "cloud", Comment: forgottenRaise}
 		if _, err := change(t, id, c); err != nil {
 			return err
 		}
@@ -56,10 +56,10 @@ func reconcile(t *store.Tx, e event) error {
 		if err != nil {
 			return err
 		}
-		if a.Gateway != e.Gateway || a.Decided == 0 || a.Active || a.Rule == RefusedRule || a.Rule == DamagedRule {
+		if a.Gateway != e.record.Gateway || a.Decided == 0 || a.Active || a.Rule == RefusedRule || a.Rule == DamagedRule {
 			continue // nothing is known of its raise, or it isn't of the gateway's rules
 		}
-		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.Gateway, By: "cloud", Comment: forgottenClear,
+		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.record.Gateway, By: "cloud", Comment: forgottenClear,
 			Alarm: telemetry.AlarmChange{ID: id}}
 		if _, err := change(t, id, c); err != nil {
 			return err

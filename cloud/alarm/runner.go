@@ -10,6 +10,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,7 +33,9 @@ type Stats struct {
 	Events      uint64 // read from the log, whatever became of them
 	Duplicates  uint64 // events that came again
 	Quarantined map[store.Reason]uint64
-	Lag         int64 // events in the log that haven't been read
+	Retaken     uint64 // events that were taken out of the quarantine
+	Gone        uint64 // events in the quarantine that the log didn't have any more
+	Lag         int64  // events in the log that haven't been read
 	// Current is when the log could last be read and all that was read had been
 	// committed.
 	Current time.Time
@@ -94,6 +97,8 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		offsets[topic] = map[int32]int64{}
 	}
 	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
+	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, Logger: r.cfg.Logger})
+	defer feed.Close()
 	var told time.Time // when what was refused was looked at
 	for {
 		records, err := reader.Poll(ctx, pollWait, pollLimit)
@@ -108,6 +113,12 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 				return err
 			}
 			ok()
+		}
+		if again := feed.Portion(); len(again) > 0 {
+			if err := s.retake(ctx, again); err != nil {
+				return err
+			}
+			feed.Taken()
 		}
 		if time.Since(told) >= pollWait {
 			told = time.Now()
@@ -124,10 +135,10 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 // explain keeps what the log has lost, if that is why it can't be read on; the
 // next session then can. Ids are those of the topics that were read.
 func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
-	lost, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
-	if lost {
+	reason, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	if reason != "" {
 		r.mu.Lock()
-		r.stats.Quarantined[store.LogTruncated]++
+		r.stats.Quarantined[reason]++
 		r.mu.Unlock()
 	}
 	return errors.Join(cause, err)

@@ -456,7 +456,8 @@ func FuzzEvent(f *testing.F) {
 	}
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		_, e, _, err := parse(logRecord("gw", 0, payload))
+		rec := record.Record{Identity: record.Identity{Gateway: "gw", Stream: record.Events}, Format: record.FormatEvent, Payload: payload}
+		e, _, err := parse(rec)
 		if err != nil {
 			return
 		}
@@ -465,7 +466,7 @@ func FuzzEvent(f *testing.F) {
 			if err := tx.SaveBirth(record.Birth{Gateway: "gw"}); err != nil {
 				return err
 			}
-			return apply(tx, event{e, record.Identity{Gateway: "gw"}, nil})
+			return apply(tx, event{e, rec, arrival{}})
 		})
 		if err != nil {
 			t.Errorf("%s: %v", payload, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/identity"
+	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -28,25 +29,65 @@ type session struct {
 // event is a new event of the records in hand, and where it was.
 type event struct {
 	telemetry.Event
-	record.Identity
-	record *kgo.Record
+	record record.Record
+	arrival
+}
+
+// arrival is a record that was read on, or again: aside is then its row in the
+// quarantine, and why it was put there.
+type arrival struct {
+	*kgo.Record
+	aside int64
+	was   store.Reason
 }
 
 func (s *session) take(ctx context.Context, records []*kgo.Record) error {
+	arrivals := make([]arrival, len(records))
+	for i, r := range records {
+		arrivals[i].Record = r
+	}
+	return s.takeAll(ctx, arrivals, nil)
+}
+
+// retake takes records again. Those that the log has lost are noted as such.
+func (s *session) retake(ctx context.Context, again []retake.Again) error {
+	var arrivals []arrival
+	var gone []int64
+	for _, a := range again {
+		if a.Record == nil {
+			gone = append(gone, a.Aside.ID)
+		} else {
+			arrivals = append(arrivals, arrival{a.Record, a.Aside.ID, a.Aside.Reason})
+		}
+	}
+	return s.takeAll(ctx, arrivals, gone)
+}
+
+func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) error {
 	next := map[int32]int64{}
 	var events []event
 	var quarantined []store.Quarantined
 	var refused []store.Refused
 	var duplicates uint64
-	refuse := func(r *kgo.Record, reason store.Reason, cause error) {
-		quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
-			Reason: reason, Detail: cause.Error(), Payload: store.Excerpt(r.Value), At: telemetry.MicrosOf(time.Now())})
+	ends := map[int64]store.QuarantineState{}
+	for _, id := range gone {
+		ends[id] = store.Gone
+	}
+	setAside := func(r arrival, rec record.Record, reason store.Reason, detail string, excerpt int) {
+		delete(ends, r.aside)
+		quarantined = append(quarantined, store.Quarantined{ID: r.aside, Consumer: consumer, Topic: r.Topic, TopicID: s.topicID, Partition: r.Partition,
+			Offset: r.Offset, Gateway: rec.Gateway, KeyID: rec.KeyID, Reason: reason, Detail: detail,
+			Payload: r.Value[:min(len(r.Value), excerpt)], At: telemetry.MicrosOf(time.Now())})
 	}
 	for _, r := range records {
-		next[r.Partition] = r.Offset + 1
-		rec, e, reason, err := parse(r)
+		if r.aside == 0 {
+			next[r.Partition] = r.Offset + 1
+		} else {
+			ends[r.aside] = store.Taken
+		}
+		rec, err := record.ParseHeaders(headersOf(r.Record), r.Value)
 		if err != nil && !errors.Is(err, record.ErrSeal) {
-			refuse(r, reason, err)
+			setAside(r, rec, store.BadHeaders, err.Error(), store.MaxRefusedBytes)
 			continue
 		}
 		distrust, err := s.keys.Record(ctx, rec, err)
@@ -54,28 +95,40 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 			return err
 		}
 		if distrust != nil {
-			now := telemetry.MicrosOf(time.Now())
-			quarantined = append(quarantined, store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
-				Reason: distrust.Reason, Detail: distrust.Detail, Payload: r.Value[:min(len(r.Value), store.MaxRefusedBytes)], At: now})
-			refused = append(refused, store.Refused{Gateway: distrust.Gateway, Reason: distrust.Reason, Records: 1, Last: now, Detail: distrust.Detail})
+			setAside(r, rec, distrust.Reason, distrust.Detail, store.MaxRefusedBytes)
+			if r.was != distrust.Reason {
+				refused = append(refused, store.Refused{Gateway: distrust.Gateway, Reason: distrust.Reason, Records: 1,
+					Last: telemetry.MicrosOf(time.Now()), Detail: distrust.Detail})
+			}
+			continue
+		}
+		e, reason, err := parse(rec)
+		if err != nil {
+			setAside(r, rec, reason, err.Error(), store.MaxQuarantinedBytes)
 			continue
 		}
 		sum := rec.Checksum()
-		verdict, err := s.ledger.Judge(ctx, rec.Identity, sum)
+		verdict, err := s.ledger.Judge(ctx, rec.Identity, sum, false)
 		if err != nil {
 			return err
 		}
 		switch verdict {
 		case store.New:
-			events = append(events, event{e, rec.Identity, r})
+			events = append(events, event{e, rec, r})
 		case store.Duplicate:
 			duplicates++
 		case store.Conflict:
-			refuse(r, store.IdentityConflict, fmt.Errorf("record %s contradicts what was received before", rec.Identity))
+			setAside(r, rec, store.IdentityConflict, fmt.Sprintf("record %s contradicts what was received before", rec.Identity), store.MaxQuarantinedBytes)
 		}
-		s.ledger.Note(rec.Identity, sum, verdict, telemetry.MicrosOf(r.Timestamp), telemetry.MicrosOf(time.Now()))
+		s.ledger.Note(rec.Identity, sum, false, verdict, telemetry.MicrosOf(r.Timestamp), telemetry.MicrosOf(time.Now()))
 	}
 	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
+		if len(next) == 0 {
+			// What is taken again is judged by what this consumer knows, and moves no offset.
+			if err := t.Hold(consumer, map[string]map[int32]int64{s.topic: s.offsets}); err != nil {
+				return err
+			}
+		}
 		for p, n := range next {
 			from, ok := s.offsets[p]
 			if !ok {
@@ -94,13 +147,19 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 		for _, e := range events {
 			err := apply(t, e)
 			if errors.Is(err, ErrOtherGateway) {
-				refuse(e.record, store.IdentityConflict, fmt.Errorf("%s: %w", e.Kind, err))
+				setAside(e.arrival, e.record, store.IdentityConflict, fmt.Sprintf("%s: %v", e.Kind, err), store.MaxQuarantinedBytes)
 			} else if err != nil {
 				return err
 			}
 		}
 		for _, q := range quarantined {
 			if err := t.Quarantine(q); err != nil {
+				return err
+			}
+		}
+		now := telemetry.MicrosOf(time.Now())
+		for id, state := range ends {
+			if err := t.EndQuarantine(id, state, now); err != nil {
 				return err
 			}
 		}
@@ -117,16 +176,29 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	s.ledger.Confirm()
 	identity.Report(s.cfg.Logger, s.keys.Confirm())
 	maps.Copy(s.offsets, next)
-	s.report(uint64(len(records)), duplicates, quarantined)
+	s.report(records, duplicates, quarantined, ends)
 	return nil
 }
 
-func (s *session) report(events, duplicates uint64, quarantined []store.Quarantined) {
+func (s *session) report(events []arrival, duplicates uint64, quarantined []store.Quarantined, ends map[int64]store.QuarantineState) {
 	s.mu.Lock()
-	s.stats.Events += events
+	for _, e := range events {
+		if e.aside == 0 {
+			s.stats.Events++
+		}
+	}
 	s.stats.Duplicates += duplicates
 	for _, q := range quarantined {
-		s.stats.Quarantined[q.Reason]++
+		if q.ID == 0 {
+			s.stats.Quarantined[q.Reason]++
+		}
+	}
+	for _, state := range ends {
+		if state == store.Taken {
+			s.stats.Retaken++
+		} else {
+			s.stats.Gone++
+		}
 	}
 	s.mu.Unlock()
 	if n := len(quarantined); n > 0 {
@@ -139,10 +211,10 @@ func (s *session) report(events, duplicates uint64, quarantined []store.Quaranti
 func apply(t *store.Tx, e event) error {
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
-		if forgotten, err := t.BeyondExpected(e.Identity); forgotten || err != nil {
+		if forgotten, err := t.BeyondExpected(e.record.Identity); forgotten || err != nil {
 			return err // the next process has started without it
 		}
-		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.Gateway, Alarm: *e.Alarm}
+		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.record.Gateway, Alarm: *e.Alarm}
 		if e.Kind == telemetry.AlarmCleared {
 			c.Action = Cleared
 		}
@@ -150,12 +222,12 @@ func apply(t *store.Tx, e event) error {
 		return err
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.Start == 1 && e.Time > 0 {
-			if err := t.FirstStart(e.Gateway, e.Time); err != nil {
+			if err := t.FirstStart(e.record.Gateway, e.Time); err != nil {
 				return err
 			}
 		}
 		for _, c := range e.Lifecycle.Committed {
-			if err := t.Expect(e.Gateway, c); err != nil {
+			if err := t.Expect(e.record.Gateway, c); err != nil {
 				return err
 			}
 		}
@@ -163,15 +235,15 @@ func apply(t *store.Tx, e event) error {
 			return reconcile(t, e)
 		}
 	case telemetry.SamplesLost:
-		return t.DeclareLoss(e.Gateway, *e.Loss, e.Decided)
+		return t.DeclareLoss(e.record.Gateway, *e.Loss, e.Decided)
 	case telemetry.SamplesCounted:
-		return t.SaveAccount(e.Gateway, *e.Account)
+		return t.SaveAccount(e.record.Gateway, *e.Account)
 	case telemetry.LinkChanged:
-		return t.SaveLink(e.Gateway, *e.Link, e.Time)
+		return t.SaveLink(e.record.Gateway, *e.Link, e.Time)
 	case telemetry.BufferDamaged:
 		return raiseDamage(t, e)
 	case telemetry.CommandAnswered:
-		err := t.AnswerCommand(e.Gateway, *e.Answer, e.Decided)
+		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {
 			return fmt.Errorf("%w: %w", ErrOtherGateway, err)
 		}
@@ -187,11 +259,11 @@ const DamagedRule = "buffer-damaged"
 // it: it stays open until someone acknowledges it. A file that is told of twice
 // has one.
 func raiseDamage(t *store.Tx, e event) error {
-	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.Gateway, Alarm: telemetry.AlarmChange{
-		ID: damageID(e.Gateway, e.Damage.File), Rule: DamagedRule, Asset: e.Gateway, Priority: telemetry.High,
-		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.Gateway, e.Damage.File, e.Damage.Cause)}}
+	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.record.Gateway, Alarm: telemetry.AlarmChange{
+		ID: damageID(e.record.Gateway, e.Damage.File), Rule: DamagedRule, Asset: e.record.Gateway, Priority: telemetry.High,
+		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.record.Gateway, e.Damage.File, e.Damage.Cause)}}
 	known, err := find(t, c.Alarm.ID)
-	if err != nil || known.ID != "" && known.Gateway == e.Gateway {
+	if err != nil || known.ID != "" && known.Gateway == e.record.Gateway {
 		return err
 	}
 	if _, err := change(t, c.Alarm.ID, c); err != nil {

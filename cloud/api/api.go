@@ -47,6 +47,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerSeries(api, o)
 	registerGateways(api, o)
 	registerCompleteness(api, o)
+	registerCommands(api, o)
 	registerStream(mux, api, o)
 	return api.OpenAPI()
 }

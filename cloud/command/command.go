@@ -4,13 +4,13 @@ package command
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -22,14 +22,14 @@ const DefaultLife = 30 * time.Second
 // Sender sends commands. It is safe for concurrent use.
 type Sender struct {
 	store    *store.Store
-	key      ed25519.PrivateKey
+	key      func() (keyfile.Key, error)
 	producer *kgo.Client
 	topic    string
 }
 
 // NewSender prepares a client with the options of a connection; nothing is
-// dialled yet.
-func NewSender(s *store.Store, key ed25519.PrivateKey, connection []kgo.Opt, topics record.Topics) (*Sender, error) {
+// dialled yet. Key is asked for each command: it may be replaced.
+func NewSender(s *store.Store, key func() (keyfile.Key, error), connection []kgo.Opt, topics record.Topics) (*Sender, error) {
 	producer, err := kgo.NewClient(append(connection[:len(connection):len(connection)],
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
 	if err != nil {
@@ -67,7 +67,11 @@ func (s *Sender) Send(ctx context.Context, r Request) (record.Command, error) {
 		ID: record.NewCommandID(), Gateway: r.Gateway, Epoch: epoch.String(), Kind: r.Kind, Alarm: r.Alarm, By: r.By,
 		Issued: now, Expires: now + telemetry.Micros(life.Microseconds()),
 	}
-	m, err := c.Message(s.key)
+	key, err := s.key()
+	if err != nil {
+		return record.Command{}, err
+	}
+	m, err := c.Message(key.Private, key.Introductions...)
 	if err != nil {
 		return record.Command{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -31,7 +32,7 @@ func TestACommandIsSignedForTheRunningProcessAndOnRecord(t *testing.T) {
 	defer s.Close()
 	connection := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...)}
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
-	sender, err := NewSender(s, key, connection, topics)
+	sender, err := NewSender(s, func() (keyfile.Key, error) { return keyfile.Key{Private: key}, nil }, connection, topics)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +43,11 @@ func TestACommandIsSignedForTheRunningProcessAndOnRecord(t *testing.T) {
 	}
 	ledger := s.NewLedger()
 	started := record.Identity{Gateway: "gw", Epoch: 0x1f, Stream: record.Events}
-	verdict, err := ledger.Judge(t.Context(), started, 1)
+	verdict, err := ledger.Judge(t.Context(), started, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger.Note(started, 1, verdict, 1, 1)
+	ledger.Note(started, 1, false, verdict, 1, 1)
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveLedger(ledger) }); err != nil {
 		t.Fatal(err)
 	}

@@ -233,6 +233,7 @@ func (b *builder) quarter(q store.Quarter) {
 		c := &b.devices[r.Device].counts
 		c.Received += r.Samples
 		c.Late += r.Late
+		c.Estimates += r.Estimates
 	}
 	end := telemetry.Micros(q.Number+1) * telemetry.Quarter
 	over, due := b.now >= end, b.now >= end+AccountDue

@@ -60,6 +60,7 @@ type Counts struct {
 	Uncounted bool
 	Received  uint64 // stored: read, bad and what the gateway adds itself
 	Late      uint64 // of these
+	Estimates uint64 // of these: they stand for others, which may be stored as well
 }
 
 // AddAccount adds the account of a further epoch.
@@ -113,7 +114,7 @@ func Judge(c Counts, over, due bool) Verdict {
 		}
 		v.Reasons[reason] += n
 	}
-	var bad, declared uint64
+	var bad, declared, charged uint64
 	for reason, n := range a.Bad {
 		if n > 0 {
 			bad += n
@@ -135,22 +136,32 @@ func Judge(c Counts, over, due bool) Verdict {
 		v.Good -= taken
 		add(reason, taken)
 	}
+	// What is stored hasn't been lost, whatever was declared: a gateway that is killed
+	// may have forgotten what the log has, or not have done what it declared.
+	measured := c.Received - min(c.Received, c.Estimates)
+	absent := a.Delivered - min(a.Delivered, measured)
 	for reason, n := range c.lost() {
-		charge(Reason(reason), n)
-		if reason != telemetry.LostDiscarded {
-			declared += n
+		if reason == telemetry.LostDiscarded {
+			charge(Reason(reason), n)
+			continue
+		}
+		declared += n
+		if n = min(n, absent); n > 0 {
+			charge(Reason(reason), n)
+			absent -= n
+			charged += n
 		}
 	}
 	// What was discarded wasn't delivered. Nor were all that are bad: some weren't
 	// even asked for.
 	consistent := a.Scheduled == a.Read+a.Suppressed+bad+a.Missed+a.Down &&
-		a.Delivered >= c.Received+declared && a.Delivered+c.Lost[telemetry.LostDiscarded] >= a.Read
-	if a.Delivered > c.Received+declared {
+		a.Delivered >= measured && a.Delivered >= declared && a.Delivered+c.Lost[telemetry.LostDiscarded] >= a.Read
+	if a.Delivered > c.Received+charged {
 		reason := OnTheWay
 		if c.Uncounted {
 			reason = Undetermined
 		}
-		charge(reason, a.Delivered-c.Received-declared)
+		charge(reason, a.Delivered-c.Received-charged)
 	}
 	switch {
 	case !over || c.Accounts == 0 && !due:

@@ -57,8 +57,9 @@ func (k *Keys) refresh(ctx context.Context) error {
 		for _, key := range keys {
 			known[key.ID()] = key
 		}
-		for _, key := range k.fresh {
-			if _, saved := known[key.ID()]; !saved {
+		for _, key := range k.fresh { // oldest first, as they lead to each other
+			by := known[key.IntroducedBy]
+			if _, saved := known[key.ID()]; !saved && by.Gateway == key.Gateway && !by.Revoked() {
 				known[key.ID()] = key
 			}
 		}
@@ -104,8 +105,11 @@ func (k *Keys) meet(gateway string, introductions []record.Introduction) {
 	}
 	for _, i := range introductions {
 		by, found := k.known[i.By]
-		if _, already := k.known[i.KeyID()]; already || introduced >= mostIntroduced || !found || by.Revoked() || by.Gateway != gateway || !i.Verify(by.PublicKey, gateway) {
+		if _, already := k.known[i.KeyID()]; already || introduced >= mostIntroduced || !found || by.Revoked() || by.Gateway != gateway {
 			continue
+		}
+		if !i.Verify(by.PublicKey, gateway) {
+			return // whoever forges one won't have many looked at
 		}
 		key := store.GatewayKey{
 			Gateway: gateway, PublicKey: i.PublicKey[:], IntroducedBy: i.By,

@@ -5,9 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/store"
@@ -27,8 +24,15 @@ type batch struct {
 	parked      []store.Parked
 	unparked    []int64
 	quarantined []store.Quarantined
+	retaken     []ending
 	refused     map[refusedKey]*store.Refused
 	stats       Stats
+}
+
+// ending is what became of a record that stood in the quarantine.
+type ending struct {
+	id    int64
+	state store.QuarantineState
 }
 
 type (
@@ -43,7 +47,12 @@ func newBatch() *batch {
 	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}, refused: map[refusedKey]*store.Refused{}}
 }
 
-func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 }
+func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 && !b.retakes() }
+
+// retakes reports whether the batch ends the quarantine of a record, or prolongs it.
+func (b *batch) retakes() bool {
+	return len(b.retaken) > 0 || slices.ContainsFunc(b.quarantined, func(q store.Quarantined) bool { return q.ID != 0 })
+}
 
 const (
 	mostHeld   = 16 << 20 // bytes of payloads that a transaction waits for, give or take a record
@@ -70,14 +79,23 @@ func (b *batch) reset() {
 	clear(b.next)
 	clear(b.newest)
 	clear(b.refused)
-	b.births, b.parked, b.unparked, b.quarantined, b.stats = nil, nil, nil, nil, Stats{}
+	b.births, b.parked, b.unparked, b.quarantined, b.retaken, b.stats = nil, nil, nil, nil, nil, Stats{}
 }
 
-func (b *batch) read(topic string, partition int32, offset int64) {
-	if b.next[topic] == nil {
-		b.next[topic] = map[int32]int64{}
+// done notes that a record was dealt with: the offset of one that was read on, or the
+// end of its quarantine unless it was set aside again.
+func (b *batch) done(a arrival) {
+	if a.aside == 0 {
+		if b.next[a.Topic] == nil {
+			b.next[a.Topic] = map[int32]int64{}
+		}
+		b.next[a.Topic][a.Partition] = a.Offset + 1
+		return
 	}
-	b.next[topic][partition] = offset + 1
+	if n := len(b.quarantined); n == 0 || b.quarantined[n-1].ID != a.aside {
+		b.retaken = append(b.retaken, ending{a.aside, store.Taken})
+		b.stats.Retaken++
+	}
 }
 
 func (b *batch) park(p store.Parked) {
@@ -93,12 +111,9 @@ func (b *batch) quarantine(q store.Quarantined) {
 	b.held += len(q.Payload)
 }
 
-// refuse sets aside a record whose signature is worth nothing, and counts it for
-// those who are alarmed.
-func (b *batch) refuse(r *kgo.Record, why identity.Refusal) {
-	now := telemetry.MicrosOf(time.Now())
-	b.quarantine(store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: why.Reason,
-		Detail: why.Detail, Payload: bytes.Clone(r.Value[:min(len(r.Value), store.MaxRefusedBytes)]), At: now})
+// refuse counts a record, whose signature is worth nothing, for those who are
+// alarmed.
+func (b *batch) refuse(why identity.Refusal, now telemetry.Micros) {
 	key := refusedKey{why.Gateway, why.Reason}
 	if b.refused[key] == nil {
 		b.refused[key] = &store.Refused{Gateway: why.Gateway, Reason: why.Reason}
@@ -153,11 +168,14 @@ func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples, now telemet
 		for len(samples) > 0 {
 			n := min(len(samples), telemetry.MaxBlockSamples)
 			c := store.Chunk{Bundle: key.bundle, Minute: key.minute, First: samples[0].Time, Last: samples[0].Time, Samples: n}
-			late := 0
+			late, estimates := 0, 0
 			for _, s := range samples[:n] {
 				c.First, c.Last = min(c.First, s.Time), max(c.Last, s.Time)
 				if s.Time < now-LateAfter {
 					late++
+				}
+				if s.Quality.Has(telemetry.Estimated) {
+					estimates++
 				}
 			}
 			quarter := quarterKey{key.bundle, store.QuarterNumber(samples[0].Time)}
@@ -169,6 +187,7 @@ func (b *batch) encode(enc *telemetry.Encoder, newest newestSamples, now telemet
 			}
 			out.received[at].Samples += n
 			out.received[at].Late += late
+			out.received[at].Estimates += estimates
 			var err error
 			if c.Block, err = enc.AppendBlock(nil, telemetry.TableRef{}, samples[:n]); err != nil {
 				return encoded{}, fmt.Errorf("ingest: encode a chunk of bundle %d: %w", key.bundle, err)

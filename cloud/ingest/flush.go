@@ -45,6 +45,18 @@ func (s *session) flush(ctx context.Context) error {
 }
 
 func (s *session) write(t *store.Tx, data encoded) error {
+	if s.batch.retakes() {
+		// These are judged by what this consumer knows, and move no offset.
+		if err := t.Hold(consumer, s.offsets); err != nil {
+			return err
+		}
+	}
+	now := telemetry.MicrosOf(time.Now())
+	for _, e := range s.batch.retaken {
+		if err := t.EndQuarantine(e.id, e.state, now); err != nil {
+			return err
+		}
+	}
 	for topic, partitions := range s.batch.next {
 		for p, next := range partitions {
 			from, ok := s.offsets[topic][p]
@@ -114,8 +126,14 @@ func (s *session) report(took time.Duration) {
 		st.Duplicates += b.stats.Duplicates
 		st.Parked += b.stats.Parked
 		st.Unparked += b.stats.Unparked
+		st.Merged += b.stats.Merged
+		st.LeftOut += b.stats.LeftOut
+		st.Retaken += b.stats.Retaken
+		st.Gone += b.stats.Gone
 		for _, q := range b.quarantined {
-			st.Quarantined[q.Reason]++
+			if q.ID == 0 {
+				st.Quarantined[q.Reason]++
+			}
 		}
 		st.Flushes++
 		st.FlushTime += took

@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -13,7 +15,13 @@ func FuzzBirth(f *testing.F) {
 	f.Add([]byte(`{"gateway":"g","table":"0000000000000001","signals":[{"id":1,"device":"d","name":"n"},{"id":2,"device":"d","name":"n"}]}`))
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, value []byte) {
-		b, _, err := parseBirth(value)
+		var key struct {
+			Gateway, Table string
+			Version        uint32
+			Part           int
+		}
+		json.Unmarshal(value, &key)
+		b, err := record.ParseBirth([]byte(record.Birth{Gateway: key.Gateway, Table: key.Table, Version: key.Version, Part: key.Part}.Key()), value)
 		if err != nil {
 			return
 		}

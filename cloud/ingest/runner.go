@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -74,6 +75,10 @@ const (
 	// How long backfill that is on its way from the broker keeps the session from
 	// waiting for current telemetry alone.
 	backfillWait = 5 * time.Millisecond
+
+	// How long the session waits for current telemetry before it looks whether
+	// something is to be taken again.
+	lookEvery = time.Second
 )
 
 func (r *Runner) run(ctx context.Context, ok func()) error {
@@ -107,35 +112,46 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		return err
 	}
 	defer backfill.Close()
-	return r.read(ctx, s, current, backfill)
+	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, First: r.cfg.Topics.Births(), Logger: r.cfg.Logger})
+	defer feed.Close()
+	return r.read(ctx, s, current, backfill, feed)
 }
 
 // read takes current telemetry first in each round, and then a part of the
-// backfill, so that a backlog delays no current value for long.
-func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Reader) error {
+// backfill and of what is to be taken again, so that neither delays a current value
+// for long.
+func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Reader, feed *retake.Feed) error {
 	var backlog []*kgo.Record
+	var again []retake.Again
 	var kept time.Time
 	for due := time.Now(); ; {
 		wait := time.Until(due)
 		switch {
-		case len(backlog) > 0:
+		case len(backlog) > 0 || len(again) > 0:
 			wait = 0
 		case backfill.Lag() > 0:
 			wait = min(wait, backfillWait)
 		}
-		records, err := current.Poll(ctx, wait, pollLimit)
+		wait = min(wait, lookEvery)
+		records, err := r.poll(ctx, s, current, wait)
 		if err == nil {
 			err = s.take(ctx, records)
-		} else {
-			err = r.explain(ctx, err, s.topicIDs)
 		}
 		if err == nil && len(backlog) == 0 {
-			if backlog, err = backfill.Poll(ctx, 0, pollLimit); err != nil {
-				err = r.explain(ctx, err, s.topicIDs)
-			}
+			backlog, err = r.poll(ctx, s, backfill, 0)
 		}
 		for began := time.Now(); err == nil && len(backlog) > 0 && time.Since(began) < backfillPart; backlog = backlog[1:] {
 			err = s.take(ctx, backlog[:1])
+		}
+		if err == nil && len(again) == 0 {
+			again = feed.Portion()
+		}
+		if len(again) > 0 && err == nil {
+			if again, err = s.retakePart(ctx, again); err == nil && len(again) == 0 {
+				if err = s.flush(ctx); err == nil {
+					feed.Taken()
+				}
+			}
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -163,12 +179,35 @@ func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Re
 	}
 }
 
+// poll reads records. What was read before is committed before an error is
+// explained, so that the log can be read from behind it.
+func (r *Runner) poll(ctx context.Context, s *session, from *log.Reader, wait time.Duration) ([]*kgo.Record, error) {
+	records, err := from.Poll(ctx, wait, pollLimit)
+	if err == nil {
+		return records, nil
+	}
+	if flushed := s.flush(ctx); flushed != nil {
+		return nil, errors.Join(err, flushed)
+	}
+	return nil, r.explain(ctx, err, s.topicIDs)
+}
+
+// retakePart takes some of what is to be taken again, and returns the rest.
+func (s *session) retakePart(ctx context.Context, again []retake.Again) ([]retake.Again, error) {
+	for began := time.Now(); len(again) > 0 && time.Since(began) < backfillPart; again = again[1:] {
+		if err := s.retake(ctx, again[:1]); err != nil {
+			return again, err
+		}
+	}
+	return again, nil
+}
+
 // explain keeps what the log has lost, if that is why it can't be read on; the
 // next session then can. Ids are those of the topics that were read.
 func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
-	lost, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
-	if lost {
-		r.stats.update(func(st *Stats) { st.Quarantined[store.LogTruncated]++ })
+	reason, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	if reason != "" {
+		r.stats.update(func(st *Stats) { st.Quarantined[reason]++ })
 	}
 	return errors.Join(cause, err)
 }

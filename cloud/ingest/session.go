@@ -1,14 +1,15 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/busbar/busbar/cloud/identity"
+	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -47,11 +48,41 @@ func newSession(r *Runner, offsets map[string]map[int32]int64) *session {
 		topicIDs: map[string]string{}, committed: func() {}, minutes: map[int64]bool{}}
 }
 
-// take adds records to the batch and commits it whenever it is full: what a few
+// arrival is a record that was read on, or again: aside is then its row in the
+// quarantine, and why it was put there.
+type arrival struct {
+	*kgo.Record
+	aside int64
+	was   store.Reason
+}
+
+func (s *session) take(ctx context.Context, records []*kgo.Record) error {
+	arrivals := make([]arrival, len(records))
+	for i, r := range records {
+		arrivals[i].Record = r
+	}
+	return s.takeAll(ctx, arrivals)
+}
+
+// retake takes records again. Those that the log has lost are noted as such.
+func (s *session) retake(ctx context.Context, again []retake.Again) error {
+	var arrivals []arrival
+	for _, a := range again {
+		if a.Record == nil {
+			s.batch.retaken = append(s.batch.retaken, ending{a.Aside.ID, store.Gone})
+			s.batch.stats.Gone++
+			continue
+		}
+		arrivals = append(arrivals, arrival{a.Record, a.Aside.ID, a.Aside.Reason})
+	}
+	return s.takeAll(ctx, arrivals)
+}
+
+// takeAll adds records to the batch and commits it whenever it is full: what a few
 // small blocks decode to may be large. Births come first and in a transaction of
 // their own, so that the blocks beside them find their series.
-func (s *session) take(ctx context.Context, records []*kgo.Record) error {
-	var births []*kgo.Record
+func (s *session) takeAll(ctx context.Context, records []arrival) error {
+	var births []arrival
 	for _, r := range records {
 		if r.Topic == s.cfg.Topics.Births() {
 			births = append(births, r)
@@ -70,7 +101,7 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 		if err := s.takeBlock(ctx, r); err != nil {
 			return err
 		}
-		s.batch.read(r.Topic, r.Partition, r.Offset)
+		s.batch.done(r)
 		if s.batch.full(s.cfg.MaxSamples) {
 			if err := s.flush(ctx); err != nil {
 				return err
@@ -80,66 +111,77 @@ func (s *session) take(ctx context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
-	rec, err := record.ParseHeaders(headersOf(r), r.Value)
+func (s *session) takeBlock(ctx context.Context, r arrival) error {
+	rec, err := record.ParseHeaders(headersOf(r.Record), r.Value)
 	thinned := rec.Format == record.FormatThinned
-	if err == nil && (rec.Stream != record.Telemetry || rec.Format != record.FormatBlock && !thinned || rec.Last > math.MaxInt64) {
-		err = fmt.Errorf("record %s of format %q is no telemetry", rec.Identity, rec.Format)
-	}
 	if err != nil && !errors.Is(err, record.ErrSeal) {
-		s.quarantine(r, store.BadHeaders, err)
+		s.quarantine(r, claim{}, store.BadHeaders, err)
 		return nil
 	}
 	refusal, err := s.keys.Record(ctx, rec, err)
 	if err != nil {
 		return err
 	}
-	if refusal != nil {
-		s.batch.refuse(r, *refusal)
+	of := claim{rec.Gateway, rec.KeyID, refusal == nil}
+	switch {
+	case refusal != nil:
+		s.refuse(r, of, *refusal)
+		return nil
+	case rec.Stream != record.Telemetry || rec.Format != record.FormatBlock && !thinned || rec.Last > math.MaxInt64:
+		s.quarantine(r, of, store.BadHeaders, fmt.Errorf("record %s of format %q is no telemetry", rec.Identity, rec.Format))
 		return nil
 	}
 	sum := rec.Checksum()
-	verdict, err := s.ledger.Judge(ctx, rec.Identity, sum)
+	verdict, err := s.ledger.Judge(ctx, rec.Identity, sum, thinned)
 	if err != nil {
 		return err
-	}
-	if thinned && verdict == store.Conflict && s.ledger.Has(rec.Identity) {
-		verdict = store.Duplicate // all of what was thinned had arrived: a gateway that was killed may not know
 	}
 	now := telemetry.MicrosOf(time.Now())
 	switch verdict {
 	case store.Duplicate:
 		s.batch.stats.Duplicates++
 	case store.Conflict:
-		s.quarantine(r, store.IdentityConflict, fmt.Errorf("record %s contradicts what was received before", rec.Identity))
-	case store.New:
+		s.quarantine(r, of, store.IdentityConflict, fmt.Errorf("record %s contradicts what was received before", rec.Identity))
+	case store.New, store.Merge:
+		if verdict == store.Merge {
+			// What is stored is looked for in the database.
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+		}
 		table, samples, err := s.decoder.Block(rec.Payload, s.samples)
 		if err != nil {
-			s.quarantine(r, store.CorruptBlock, err)
+			s.quarantine(r, of, store.CorruptBlock, err)
 			return nil
 		}
 		s.samples = samples
 		if uint64(len(samples)) != rec.Count() && !thinned {
-			s.quarantine(r, store.WrongCount, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
+			s.quarantine(r, of, store.WrongCount, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
 			return nil
 		}
 		if !s.fewMinutes(samples) {
-			s.quarantine(r, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
+			s.quarantine(r, of, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
 			return nil
 		}
 		asOf := now
 		if r.Topic == s.cfg.Topics.Backfill() {
 			asOf = math.MaxInt64 // whatever the gateway's clock said, what waited isn't newer
 		}
-		added, err := s.addSamples(ctx, tableKey{rec.Gateway, table.Table}, samples, asOf)
+		key := tableKey{rec.Gateway, table.Table}
+		var added bool
+		if verdict == store.Merge {
+			added, err = s.merge(ctx, rec.Identity, 0, key, samples, asOf)
+		} else {
+			added, err = s.addSamples(ctx, key, samples, asOf)
+		}
 		if err != nil {
 			return err
 		}
 		if !added {
-			s.batch.park(store.Parked{Record: rec, Table: table.Table, At: now})
+			s.batch.park(store.Parked{Record: rec, Table: table.Table, At: now, Merge: verdict == store.Merge})
 		}
 	}
-	s.ledger.Note(rec.Identity, sum, verdict, telemetry.MicrosOf(r.Timestamp), now)
+	s.ledger.Note(rec.Identity, sum, thinned, verdict, telemetry.MicrosOf(r.Timestamp), now)
 	return nil
 }
 
@@ -227,9 +269,30 @@ func headersOf(r *kgo.Record) []record.Header {
 	return headers
 }
 
-func (s *session) quarantine(r *kgo.Record, reason store.Reason, cause error) {
-	s.batch.quarantine(store.Quarantined{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Reason: reason,
-		Detail: cause.Error(), Payload: store.Excerpt(r.Value), At: telemetry.MicrosOf(time.Now())})
+// claim is what a record says of who wrote it, and whether that is right.
+type claim struct {
+	gateway string
+	key     record.KeyID
+	proven  bool
+}
+
+func (s *session) quarantine(r arrival, of claim, reason store.Reason, cause error) {
+	excerpt := store.MaxQuarantinedBytes
+	if !of.proven {
+		excerpt = store.MaxRefusedBytes
+	}
+	s.batch.quarantine(store.Quarantined{ID: r.aside, Consumer: consumer, Topic: r.Topic, TopicID: s.topicIDs[r.Topic], Partition: r.Partition,
+		Offset: r.Offset, Gateway: of.gateway, KeyID: of.key, Reason: reason, Detail: cause.Error(),
+		Payload: bytes.Clone(r.Value[:min(len(r.Value), excerpt)]), At: telemetry.MicrosOf(time.Now())})
+}
+
+// refuse sets aside a record whose signature is worth nothing, and counts it unless
+// it was counted when it came before.
+func (s *session) refuse(r arrival, of claim, why identity.Refusal) {
+	s.quarantine(r, of, why.Reason, errors.New(why.Detail))
+	if r.was != why.Reason {
+		s.batch.refuse(why, telemetry.MicrosOf(time.Now()))
+	}
 }
 
 // mostMinutes bounds the minutes of one block, each of which becomes a chunk for
@@ -252,7 +315,7 @@ func (s *session) fewMinutes(samples []telemetry.Sample) bool {
 }
 
 // takeBirths commits signal tables and adds the records that were parked for them.
-func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
+func (s *session) takeBirths(ctx context.Context, records []arrival) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -267,7 +330,7 @@ func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
 				named[key] = true
 			}
 		}
-		s.batch.read(r.Topic, r.Partition, r.Offset)
+		s.batch.done(r)
 		// One part a transaction: writing thousands of series takes as long as
 		// others may wait.
 		if err := s.flush(ctx); err != nil {
@@ -282,46 +345,25 @@ func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-func (s *session) takeBirth(ctx context.Context, r *kgo.Record) (key tableKey, taken bool, err error) {
-	b, key, err := parseBirth(r.Value)
-	if err == nil && string(r.Key) != b.Key() {
-		err = fmt.Errorf("the birth %s stands under the key %q", b.Key(), r.Key)
-	}
+func (s *session) takeBirth(ctx context.Context, r arrival) (key tableKey, taken bool, err error) {
+	b, err := record.ParseBirth(r.Key, r.Value)
 	if err != nil {
-		s.quarantine(r, store.CorruptBirth, err)
+		s.quarantine(r, claim{}, store.CorruptBirth, err)
 		return key, false, nil
 	}
-	refusal, err := s.keys.Birth(ctx, b.Gateway, headersOf(r), r.Key, r.Value)
+	headers := headersOf(r.Record)
+	refusal, err := s.keys.Birth(ctx, b.Gateway, headers, r.Key, r.Value)
 	if err != nil {
 		return key, false, err
 	}
 	if refusal != nil {
-		s.batch.refuse(r, *refusal)
+		seal, _ := record.ParseSeal(headers)
+		s.refuse(r, claim{b.Gateway, seal.KeyID, false}, *refusal)
 		return key, false, nil
 	}
 	s.batch.births = append(s.batch.births, b)
 	s.batch.stats.Births++
-	return key, true, nil
-}
-
-func parseBirth(value []byte) (record.Birth, tableKey, error) {
-	var b record.Birth
-	if err := json.Unmarshal(value, &b); err != nil {
-		return b, tableKey{}, err
-	}
-	table, err := record.ParseEpoch(b.Table)
-	switch {
-	case err != nil:
-		return b, tableKey{}, fmt.Errorf("table %q: want 16 hexadecimal digits", b.Table)
-	case b.Gateway == "":
-		return b, tableKey{}, fmt.Errorf("the birth names no gateway")
-	}
-	for _, signal := range b.Signals {
-		if signal.Device == "" || signal.Name == "" {
-			return b, tableKey{}, fmt.Errorf("signal %d has no device or no name", signal.ID)
-		}
-	}
-	return b, tableKey{b.Gateway, uint64(table)}, nil
+	return tableKey{b.Gateway, b.TableID()}, true, nil
 }
 
 // unpark adds the records parked for a table whose signals are all known now.
@@ -341,7 +383,16 @@ func (s *session) unpark(ctx context.Context, key tableKey) error {
 				continue
 			}
 			s.samples = samples
-			added, err := s.addSamples(ctx, key, samples, telemetry.MicrosOf(time.Now()))
+			now := telemetry.MicrosOf(time.Now())
+			var added bool
+			if p.Merge {
+				if err := s.flush(ctx); err != nil {
+					return err
+				}
+				added, err = s.merge(ctx, p.Record.Identity, p.ID, key, samples, now)
+			} else {
+				added, err = s.addSamples(ctx, key, samples, now)
+			}
 			if err != nil {
 				return err
 			}

@@ -17,7 +17,11 @@ type Stats struct {
 	Duplicates  uint64 // records that came again
 	Parked      uint64 // records whose births hadn't come
 	Unparked    uint64 // parked records that were stored since
+	Merged      uint64 // records of which some samples may have been stored before
+	LeftOut     uint64 // samples of these that were
 	Quarantined map[store.Reason]uint64
+	Retaken     uint64 // records that were taken out of the quarantine
+	Gone        uint64 // records in the quarantine that the log didn't have any more
 	Flushes     uint64
 	FlushTime   time.Duration // spent in transactions, in total
 	LongestTime time.Duration // the longest of them

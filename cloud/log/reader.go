@@ -13,13 +13,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/busbar/busbar/cloud/store"
 )
 
 // Offsets is the next offset to read, by topic and partition.
 type Offsets map[string]map[int32]int64
 
-// TruncatedError says that the log doesn't hold the next record to read: it was
-// deleted by retention, or the log lost its end. The caller records the gap and
+// TruncatedError says that the log doesn't give the next record to read: it was
+// deleted by retention, the log lost its end, or it stands in a batch that
+// decompresses beyond bounds. The caller records the gap and
 // opens a new Reader at Resume. Records may then come again that were read
 // before, so it must know duplicates by their identity.
 type TruncatedError struct {
@@ -27,9 +30,13 @@ type TruncatedError struct {
 	Partition int32
 	Next      int64 // the offset that was wanted
 	Resume    int64 // where the log can be read again
+	Oversized bool  // a batch decompresses beyond bounds
 }
 
 func (e *TruncatedError) Error() string {
+	if e.Oversized {
+		return fmt.Sprintf("log: %s/%d: a batch before offset %d decompresses beyond bounds and isn't read", e.Topic, e.Partition, e.Resume)
+	}
 	return fmt.Sprintf("log: %s/%d: offset %d is not in the log, which can be read from %d", e.Topic, e.Partition, e.Next, e.Resume)
 }
 
@@ -81,6 +88,7 @@ func OpenReader(ctx context.Context, opts []kgo.Opt, topics []string, next Offse
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.WithDecompressor(decompressor),
 		kgo.WithHooks(onFetch(func() { r.fetched.Store(time.Now().UnixNano()) })))...)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
@@ -198,6 +206,10 @@ func (r *Reader) explain(f kgo.FetchError) error {
 	if errors.As(f.Err, &loss) {
 		return &TruncatedError{Topic: f.Topic, Partition: f.Partition, Next: loss.ConsumedTo, Resume: loss.ResetTo}
 	}
+	var large *kgo.ErrDecompressTooLarge
+	if errors.As(f.Err, &large) {
+		return &TruncatedError{Topic: f.Topic, Partition: f.Partition, Next: r.wanted(f.Topic, f.Partition), Resume: large.NextOffset, Oversized: true}
+	}
 	if !errors.Is(f.Err, kerr.OffsetOutOfRange) {
 		return fmt.Errorf("log: read %s/%d: %w", f.Topic, f.Partition, f.Err)
 	}
@@ -214,6 +226,17 @@ func (r *Reader) explain(f kgo.FetchError) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &TruncatedError{Topic: f.Topic, Partition: f.Partition, Next: r.position[f.Topic][f.Partition], Resume: first.Offset}
+}
+
+// wanted is the offset of a partition that comes next, store.NoOffset if it is read
+// from its start and nothing has come.
+func (r *Reader) wanted(topic string, partition int32) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if next, ok := r.position[topic][partition]; ok {
+		return next
+	}
+	return store.NoOffset
 }
 
 // Lag is how many records the log holds beyond those that Poll returned, as far

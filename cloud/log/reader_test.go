@@ -135,7 +135,7 @@ func TestReaderReportsATruncatedLog(t *testing.T) {
 			if !errors.As(err, &truncated) {
 				t.Fatalf("error %v", err)
 			}
-			if want := (TruncatedError{"a", 0, c.next, c.resume}); *truncated != want {
+			if want := (TruncatedError{"a", 0, c.next, c.resume, false}); *truncated != want {
 				t.Errorf("%+v, want %+v", *truncated, want)
 			}
 		})

@@ -231,17 +231,18 @@ func (t *Tx) addDiscarded(sequence, device int64, d telemetry.DeviceLoss) error 
 	return err
 }
 
-// Received counts samples that a transaction stores.
+// Received counts samples that a transaction stores. Estimates are those of them
+// that stand for others, such as means.
 type Received struct {
-	Quarter, Bundle int64
-	Samples, Late   int
+	Quarter, Bundle          int64
+	Samples, Late, Estimates int
 }
 
 // AddReceived adds to what was received.
 func (t *Tx) AddReceived(r Received) error {
-	if _, err := t.Exec(`INSERT INTO received (quarter, bundle, samples, late) VALUES (?, ?, ?, ?)
-		ON CONFLICT (quarter, bundle) DO UPDATE SET samples = received.samples + excluded.samples, late = received.late + excluded.late`,
-		r.Quarter, r.Bundle, r.Samples, r.Late); err != nil {
+	if _, err := t.Exec(`INSERT INTO received (quarter, bundle, samples, late, estimates) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (quarter, bundle) DO UPDATE SET samples = received.samples + excluded.samples, late = received.late + excluded.late,
+			estimates = received.estimates + excluded.estimates`, r.Quarter, r.Bundle, r.Samples, r.Late, r.Estimates); err != nil {
 		return fmt.Errorf("store: count what was received of bundle %d: %w", r.Bundle, err)
 	}
 	return nil

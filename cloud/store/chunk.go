@@ -109,6 +109,30 @@ func (t *Tx) samples(series Series, from, to telemetry.Micros) ([]telemetry.Samp
 	return out, err
 }
 
+// InMinute calls each with every sample of a bundle that is stored in one minute.
+// Its signal is that of its series.
+func (s *Store) InMinute(ctx context.Context, bundle, minute int64, each func(telemetry.Sample)) error {
+	var decoder telemetry.Decoder
+	var block []telemetry.Sample
+	err := s.Read(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var data sql.RawBytes
+			err := r.Scan(&data)
+			if err == nil {
+				_, block, err = decoder.Block(data, block)
+			}
+			for _, sample := range block {
+				each(sample)
+			}
+			return err
+		}, `SELECT block FROM chunk WHERE minute = ? AND bundle = ?`, minute, bundle)
+	})
+	if err != nil {
+		return fmt.Errorf("store: read minute %d of bundle %d: %w", minute, bundle, err)
+	}
+	return nil
+}
+
 // SaveLatest keeps the newest sample of each series of a bundle, as one block.
 func (t *Tx) SaveLatest(bundle int64, block []byte) error {
 	if _, err := t.Exec(`INSERT INTO latest (bundle, block) VALUES (?, ?) ON CONFLICT (bundle) DO UPDATE SET block = excluded.block`,

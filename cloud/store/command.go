@@ -98,16 +98,77 @@ func (t *Tx) AnswerCommand(gateway string, a telemetry.CommandAnswer, at telemet
 	return nil
 }
 
+const selectCommand = `SELECT id, gateway, epoch, kind, alarm, actor, COALESCE(issued, 0), COALESCE(expires, 0), COALESCE(answered, 0), result, cause FROM command `
+
+func (t *Tx) commands(query string, args ...any) ([]Command, error) {
+	list := []Command{}
+	err := t.Each(func(r *sql.Rows) error {
+		var c Command
+		err := r.Scan(&c.ID, &c.Gateway, &c.Epoch, &c.Kind, &c.Alarm, &c.By, &c.Issued, &c.Expires, &c.Answered, &c.Result, &c.Cause)
+		list = append(list, c)
+		return err
+	}, selectCommand+query, args...)
+	return list, err
+}
+
 // Command is the command of that id; sql.ErrNoRows if there is none.
 func (s *Store) Command(ctx context.Context, id string) (Command, error) {
-	var c Command
-	err := s.Ask(ctx, func(t *Tx) error {
-		return t.QueryRow(`SELECT id, gateway, epoch, kind, alarm, actor, COALESCE(issued, 0), COALESCE(expires, 0), COALESCE(answered, 0), result, cause
-			FROM command WHERE id = ?`, []any{id},
-			&c.ID, &c.Gateway, &c.Epoch, &c.Kind, &c.Alarm, &c.By, &c.Issued, &c.Expires, &c.Answered, &c.Result, &c.Cause)
+	var list []Command
+	err := s.Ask(ctx, func(t *Tx) (err error) {
+		if list, err = t.commands(`WHERE id = ?`, id); err == nil && len(list) == 0 {
+			err = sql.ErrNoRows
+		}
+		return err
 	})
 	if err != nil {
 		return Command{}, fmt.Errorf("store: command %s: %w", id, err)
 	}
-	return c, nil
+	return list[0], nil
+}
+
+// Commands lists at most limit commands to a gateway, or to all if it is empty, those
+// that were issued or answered last first.
+func (s *Store) Commands(ctx context.Context, gateway string, limit int) (list []Command, err error) {
+	err = s.Ask(ctx, func(t *Tx) (err error) {
+		if gateway == "" {
+			list, err = t.commands(`ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, limit)
+		} else {
+			list, err = t.commands(`WHERE gateway = ? ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, gateway, limit)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list commands: %w", err)
+	}
+	return list, nil
+}
+
+// CommandCount counts the commands that were issued here, by what became of them.
+type CommandCount struct {
+	Sent, Done, Refused uint64
+	Expired             uint64 // without an answer
+}
+
+// CountCommands counts as of now.
+func (s *Store) CountCommands(ctx context.Context, now telemetry.Micros) (n CommandCount, err error) {
+	err = s.Ask(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT COUNT(*), COUNT(CASE WHEN result = 'done' THEN 1 END), COUNT(CASE WHEN result = 'refused' THEN 1 END),
+			COUNT(CASE WHEN answered IS NULL AND expires <= ? THEN 1 END) FROM command WHERE issued IS NOT NULL`, []any{int64(now)},
+			&n.Sent, &n.Done, &n.Refused, &n.Expired)
+	})
+	if err != nil {
+		return n, fmt.Errorf("store: count commands: %w", err)
+	}
+	return n, nil
+}
+
+// State is what is known of a command as of now: sent, done, refused or expired.
+func (c Command) State(now telemetry.Micros) string {
+	switch {
+	case c.Answered != 0:
+		return string(c.Result)
+	case now >= c.Expires:
+		return "expired"
+	}
+	return "sent"
 }

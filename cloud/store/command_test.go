@@ -114,3 +114,36 @@ func TestAnswersThatCantBeKept(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCommandsAreListedAndCountedByWhatBecameOfThem(t *testing.T) {
+	s := opened(t)
+	for i, id := range []string{"c1", "c2", "c3", "c4"} {
+		c := aCommand(id)
+		c.Issued += telemetry.Micros(i)
+		c.Expires += telemetry.Micros(i)
+		if err := s.AddCommand(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := aCommand("c1")
+	write(t, s, func(tx *Tx) error {
+		return tx.AnswerCommand("gw", anAnswer("c1", telemetry.CommandDone, ""), first.Issued+5)
+	})
+	write(t, s, func(tx *Tx) error {
+		return tx.AnswerCommand("gw", anAnswer("c2", telemetry.CommandRefused, "expired"), first.Issued+5)
+	})
+	write(t, s, func(tx *Tx) error {
+		return tx.AnswerCommand("gx", anAnswer("another cloud's", telemetry.CommandDone, ""), first.Issued+9)
+	})
+	now := first.Expires + 2 // of c4 alone it isn't over yet
+	if n, err := s.CountCommands(t.Context(), now); err != nil || n != (CommandCount{Sent: 4, Done: 1, Refused: 1, Expired: 1}) {
+		t.Errorf("%+v, %v", n, err)
+	}
+	list, err := s.Commands(t.Context(), "", 3)
+	if err != nil || len(list) != 3 || list[0].ID != "another cloud's" || list[1].ID != "c4" || list[1].State(now) != "sent" || list[2].ID != "c3" || list[2].State(now) != "expired" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err = s.Commands(t.Context(), "gw", 100); err != nil || len(list) != 4 || list[3].State(now) != "done" || list[2].Cause != "expired" {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

@@ -33,18 +33,19 @@ func (k GatewayKey) Revoked() bool { return k.RevokedAt != 0 }
 
 var (
 	ErrKeyTaken      = errors.New("the key is another gateway's")
-	ErrKeyRevoked    = errors.New("the key has been revoked, and a revoked key never comes back")
+	ErrKeyRevoked    = errors.New("the key has been revoked")
+	ErrKeyValid      = errors.New("the key hasn't been revoked")
 	ErrNoKey         = errors.New("the gateway has no such key")
 	ErrNotIntroduced = errors.New("the key that introduces it isn't a valid one of the gateway")
 )
 
-// KeyCount changes whenever the keys do, which are only added and revoked.
-type KeyCount struct{ Added, Revoked int }
+// KeyCount changes whenever the keys do.
+type KeyCount struct{ Added, Changed int }
 
 // CountKeys is a quick way to see whether the keys have changed.
 func (s *Store) CountKeys(ctx context.Context) (n KeyCount, err error) {
 	err = s.Read(ctx, func(t *Tx) error {
-		return t.QueryRow(`SELECT COUNT(*), COUNT(revoked_at) FROM gateway_key`, nil, &n.Added, &n.Revoked)
+		return t.QueryRow(`SELECT (SELECT COUNT(*) FROM gateway_key), (SELECT COUNT(*) FROM gateway_key_change)`, nil, &n.Added, &n.Changed)
 	})
 	if err != nil {
 		return n, fmt.Errorf("store: count the gateways' keys: %w", err)
@@ -145,23 +146,47 @@ func (t *Tx) AddIntroducedKey(k GatewayKey) error {
 	return nil
 }
 
-// RevokeKey ends what a key may, for good. ErrNoKey if the gateway hasn't it;
-// one that is revoked already stays as it is, and is an ErrKeyRevoked.
+// RevokeKey ends what a key may. ErrNoKey if the gateway hasn't it; one that is
+// revoked already stays as it is, and is an ErrKeyRevoked.
 func (s *Store) RevokeKey(ctx context.Context, gateway string, id record.KeyID, by, reason string, at telemetry.Micros) error {
-	err := s.Write(ctx, func(t *Tx) error {
+	err := s.changeKey(ctx, gateway, id, true, by, reason, at)
+	if err != nil {
+		return fmt.Errorf("store: revoke key %s of gateway %s: %w", id, gateway, err)
+	}
+	return nil
+}
+
+// ReadmitKey takes a revocation back. ErrNoKey if the gateway hasn't the key,
+// ErrKeyValid if it isn't revoked.
+func (s *Store) ReadmitKey(ctx context.Context, gateway string, id record.KeyID, by, reason string, at telemetry.Micros) error {
+	err := s.changeKey(ctx, gateway, id, false, by, reason, at)
+	if err != nil {
+		return fmt.Errorf("store: readmit key %s of gateway %s: %w", id, gateway, err)
+	}
+	return nil
+}
+
+func (s *Store) changeKey(ctx context.Context, gateway string, id record.KeyID, revoke bool, by, reason string, at telemetry.Micros) error {
+	return s.Write(ctx, func(t *Tx) error {
 		switch known, found, err := t.key(id); {
 		case err != nil:
 			return err
 		case !found || known.Gateway != gateway:
 			return ErrNoKey
-		case known.Revoked():
+		case known.Revoked() && revoke:
 			return ErrKeyRevoked
+		case !known.Revoked() && !revoke:
+			return ErrKeyValid
 		}
+		action := "revoked"
 		_, err := t.Exec(`UPDATE gateway_key SET revoked_at = ?, revoked_by = ?, reason = ? WHERE key_id = ?`, int64(at), by, reason, id.String())
+		if !revoke {
+			action = "readmitted"
+			_, err = t.Exec(`UPDATE gateway_key SET revoked_at = NULL, revoked_by = '', reason = '' WHERE key_id = ?`, id.String())
+		}
+		if err == nil {
+			_, err = t.Exec(`INSERT INTO gateway_key_change (key_id, at, action, actor, reason) VALUES (?, ?, ?, ?, ?)`, id.String(), int64(at), action, by, reason)
+		}
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("store: revoke key %s of gateway %s: %w", id, gateway, err)
-	}
-	return nil
 }

@@ -18,6 +18,10 @@ const (
 	New       Verdict = iota
 	Duplicate         // received before, with the same contents as far as that is remembered
 	Conflict          // its numbers were received before, under another identity or with other contents
+	// Merge is a thinned record some of whose numbers were received before, or a record
+	// that was replaced by a thinned one which came first. Which of its samples are
+	// stored can't be told by numbers any more.
+	Merge
 )
 
 // Ledger tells the records of one consumer apart by the intervals of sequence
@@ -30,7 +34,8 @@ type Ledger struct {
 	sequences map[sequence]*received
 	// What was noted since the last Confirm.
 	changed  map[sequence]*received
-	records  map[record.Identity]receipt
+	records  map[recordKey]receipt
+	thinned  []record.Identity // of records
 	gateways map[string]telemetry.Micros
 }
 
@@ -45,6 +50,12 @@ type received struct {
 	duplicates, conflicts int64 // since the last Confirm
 }
 
+// recordKey names a record: one that was thinned may have the numbers of another.
+type recordKey struct {
+	record.Identity
+	thinned bool
+}
+
 type receipt struct {
 	checksum uint32
 	at       telemetry.Micros
@@ -53,7 +64,7 @@ type receipt struct {
 // NewLedger begins from what the database holds.
 func (s *Store) NewLedger() *Ledger {
 	return &Ledger{store: s, sequences: map[sequence]*received{}, changed: map[sequence]*received{},
-		records: map[record.Identity]receipt{}, gateways: map[string]telemetry.Micros{}}
+		records: map[recordKey]receipt{}, gateways: map[string]telemetry.Micros{}}
 }
 
 func sequenceOf(id record.Identity) sequence { return sequence{id.Gateway, id.Epoch, id.Stream} }
@@ -82,42 +93,62 @@ func (l *Ledger) load(ctx context.Context, q sequence) (*received, error) {
 
 // Judge says whether a record with this identity and checksum is new. It
 // remembers nothing.
-func (l *Ledger) Judge(ctx context.Context, id record.Identity, checksum uint32) (Verdict, error) {
+//
+// A gateway that is killed may have forgotten, of the last seconds or minutes, what
+// the log has. If it then thins that, what it sends overlaps with what was received,
+// and says nothing of which samples are meant. A thinned record all of whose numbers
+// were received is a Duplicate all the same: all that it was made of is stored.
+func (l *Ledger) Judge(ctx context.Context, id record.Identity, checksum uint32, thinned bool) (Verdict, error) {
 	r, err := l.load(ctx, sequenceOf(id))
 	if err != nil {
 		return New, err
 	}
-	if !r.now.Overlaps(Interval{id.First, id.Last}) {
+	all := Interval{id.First, id.Last}
+	if !r.now.Overlaps(all) {
 		return New, nil
 	}
-	if known, pending := l.records[id]; pending {
+	if thinned && r.now.Covers(all) {
+		return Duplicate, nil
+	}
+	if known, pending := l.records[recordKey{id, thinned}]; pending {
 		return sameContents(known.checksum == checksum), nil
 	}
-	// Records of a sequence don't overlap, so this is the only one that can be
-	// the same, and the last that can overlap.
-	var stored Interval
-	var known uint32
-	err = l.store.Read(ctx, func(t *Tx) error {
-		return t.QueryRow(`SELECT r.seq_first, r.seq_last, r.checksum FROM received_record r JOIN sequence q ON q.id = r.sequence
-			WHERE q.gateway = ? AND q.epoch = ? AND q.stream = ? AND r.seq_first <= ? ORDER BY r.seq_first DESC LIMIT 1`,
-			[]any{id.Gateway, id.Epoch.String(), string(id.Stream), id.Last}, &stored.First, &stored.Last, &known)
+	replaced := slices.ContainsFunc(l.thinned, func(other record.Identity) bool {
+		return sequenceOf(other) == sequenceOf(id) && other.First <= id.Last && other.Last >= id.First
 	})
+	var exact, thinner bool
+	var known uint32
+	var last uint64 // of the stored record that begins last among those that can overlap
+	err = l.store.Read(ctx, func(t *Tx) error {
+		var sequence int64
+		err := t.QueryRow(`SELECT id FROM sequence WHERE gateway = ? AND epoch = ? AND stream = ?`, []any{id.Gateway, id.Epoch.String(), string(id.Stream)}, &sequence)
+		if err != nil {
+			return err
+		}
+		err = t.QueryRow(`SELECT checksum FROM received_record WHERE sequence = ? AND seq_first = ? AND seq_last = ? AND thinned = ?`, []any{sequence, id.First, id.Last, thinned}, &known)
+		if exact = err == nil; exact || !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err = t.QueryRow(`SELECT EXISTS (SELECT 1 FROM received_record WHERE thinned AND sequence = ? AND seq_first BETWEEN ? AND ? AND seq_last >= ?)`,
+			[]any{sequence, max(id.First, record.MaxCount) - record.MaxCount, id.Last, id.First}, &thinner); err != nil {
+			return err
+		}
+		return t.QueryRow(`SELECT seq_last FROM received_record WHERE sequence = ? AND seq_first <= ? ORDER BY seq_first DESC LIMIT 1`,
+			[]any{sequence, id.Last}, &last)
+	})
+	nothing := errors.Is(err, sql.ErrNoRows)
 	switch {
-	case err != nil && !errors.Is(err, sql.ErrNoRows):
+	case err != nil && !nothing:
 		return New, fmt.Errorf("store: look up record %s: %w", id, err)
-	case err == nil && stored == Interval{id.First, id.Last}:
+	case exact:
 		return sameContents(known == checksum), nil
-	case err == nil && stored.Last >= id.First:
+	case thinned || thinner || replaced:
+		return Merge, nil
+	case !nothing && last >= id.First:
 		return Conflict, nil
 	}
 	// The checksum is forgotten, and that all of it was received is not.
-	return sameContents(r.saved.Covers(Interval{id.First, id.Last})), nil
-}
-
-// Has reports whether all numbers of a record that Judge was asked about last
-// were received, in whatever records.
-func (l *Ledger) Has(id record.Identity) bool {
-	return l.sequences[sequenceOf(id)].now.Covers(Interval{id.First, id.Last})
+	return sameContents(r.saved.Covers(all)), nil
 }
 
 func sameContents(same bool) Verdict {
@@ -127,17 +158,20 @@ func sameContents(same bool) Verdict {
 	return Conflict
 }
 
-// Note remembers a record that Judge was asked about last: a New one as
+// Note remembers a record that Judge was asked about last: a New one or a Merge as
 // received, the others in their counts. Written is when the log got it, now is
 // when it was read.
-func (l *Ledger) Note(id record.Identity, checksum uint32, v Verdict, written, now telemetry.Micros) {
+func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdict, written, now telemetry.Micros) {
 	q := sequenceOf(id)
 	r := l.sequences[q]
 	l.changed[q] = r
 	switch v {
-	case New:
+	case New, Merge:
 		r.now = r.now.Add(Interval{id.First, id.Last})
-		l.records[id] = receipt{checksum, now}
+		l.records[recordKey{id, thinned}] = receipt{checksum, now}
+		if thinned {
+			l.thinned = append(l.thinned, id)
+		}
 	case Duplicate:
 		r.duplicates++
 	case Conflict:
@@ -172,8 +206,8 @@ func (t *Tx) saveLedger(l *Ledger) error {
 		}
 	}
 	for id, r := range l.records {
-		if _, err := t.Exec(`INSERT INTO received_record (sequence, seq_first, seq_last, checksum, at) VALUES (?, ?, ?, ?, ?)`,
-			ids[sequenceOf(id)], id.First, id.Last, r.checksum, int64(r.at)); err != nil {
+		if _, err := t.Exec(`INSERT INTO received_record (sequence, seq_first, seq_last, checksum, at, thinned) VALUES (?, ?, ?, ?, ?, ?)`,
+			ids[sequenceOf(id.Identity)], id.First, id.Last, r.checksum, int64(r.at), id.thinned); err != nil {
 			return err
 		}
 	}
@@ -230,6 +264,7 @@ func (l *Ledger) Confirm() {
 	}
 	clear(l.changed)
 	clear(l.records)
+	l.thinned = l.thinned[:0]
 	clear(l.gateways)
 }
 
@@ -241,8 +276,8 @@ const IdentitiesKept = 7 * 24 * 3600 * 1_000_000
 // the given instant and says how many.
 func (s *Store) ForgetIdentities(ctx context.Context, before telemetry.Micros, limit int) (n int64, err error) {
 	err = s.Write(ctx, func(t *Tx) error {
-		res, err := t.Exec(`DELETE FROM received_record WHERE (sequence, seq_first) IN
-			(SELECT sequence, seq_first FROM received_record WHERE at < ? ORDER BY at LIMIT ?)`, int64(before), limit)
+		res, err := t.Exec(`DELETE FROM received_record WHERE (sequence, seq_first, seq_last, thinned) IN
+			(SELECT sequence, seq_first, seq_last, thinned FROM received_record WHERE at < ? ORDER BY at LIMIT ?)`, int64(before), limit)
 		if err == nil {
 			n, err = res.RowsAffected()
 		}

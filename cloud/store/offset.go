@@ -89,12 +89,12 @@ func (t *Tx) Advance(consumer string, p Partition, from, next int64) error {
 	return nil
 }
 
-// Skip moves a consumer's offset from gap.Offset to resume because the log no
-// longer holds what is between, and keeps an entry of that in the quarantine.
-// It returns ErrFenced if the consumer isn't at gap.Offset.
-func (s *Store) Skip(ctx context.Context, consumer, topicID string, gap Quarantined, resume int64) error {
+// Skip moves a consumer's offset from from to resume because the log doesn't give
+// what is between, and keeps an entry of that in the quarantine. It returns
+// ErrFenced if the consumer isn't there.
+func (s *Store) Skip(ctx context.Context, consumer string, from int64, gap Quarantined, resume int64) error {
 	return s.Write(ctx, func(t *Tx) error {
-		if err := t.Advance(consumer, Partition{gap.Topic, topicID, gap.Partition}, gap.Offset, resume); err != nil {
+		if err := t.Advance(consumer, Partition{gap.Topic, gap.TopicID, gap.Partition}, from, resume); err != nil {
 			return err
 		}
 		return t.Quarantine(gap)

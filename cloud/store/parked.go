@@ -16,12 +16,15 @@ type Parked struct {
 	Record record.Record
 	Table  uint64
 	At     telemetry.Micros
+	// Merge says that its numbers overlap with those of records that were received
+	// otherwise: what is stored of its samples already is to be left out.
+	Merge bool
 }
 
 // Park keeps a record until its births come.
 func (t *Tx) Park(p Parked) error {
-	if _, err := t.Exec(`INSERT INTO parked_record (gateway, epoch, seq_first, seq_last, signal_table, payload, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		p.Record.Gateway, p.Record.Epoch.String(), p.Record.First, p.Record.Last, tableName(p.Table), p.Record.Payload, int64(p.At)); err != nil {
+	if _, err := t.Exec(`INSERT INTO parked_record (gateway, epoch, seq_first, seq_last, signal_table, payload, at, merge) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.Record.Gateway, p.Record.Epoch.String(), p.Record.First, p.Record.Last, tableName(p.Table), p.Record.Payload, int64(p.At), p.Merge); err != nil {
 		return fmt.Errorf("store: park record %s: %w", p.Record.Identity, err)
 	}
 	return nil
@@ -76,17 +79,30 @@ func (s *Store) Parked(ctx context.Context, gateway string, table uint64, after 
 			p := Parked{Table: table}
 			p.Record.Gateway, p.Record.Stream, p.Record.Format = gateway, record.Telemetry, record.FormatBlock
 			var epoch string
-			err := r.Scan(&p.ID, &epoch, &p.Record.First, &p.Record.Last, &p.Record.Payload, &p.At)
+			err := r.Scan(&p.ID, &epoch, &p.Record.First, &p.Record.Last, &p.Record.Payload, &p.At, &p.Merge)
 			if err == nil {
 				p.Record.Epoch, err = record.ParseEpoch(epoch)
 			}
 			list = append(list, p)
 			return err
-		}, `SELECT id, epoch, seq_first, seq_last, payload, at FROM parked_record
+		}, `SELECT id, epoch, seq_first, seq_last, payload, at, merge FROM parked_record
 			WHERE gateway = ? AND signal_table = ? AND id > ? ORDER BY id LIMIT ?`, gateway, tableName(table), after, limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list records parked for %s/%s: %w", gateway, tableName(table), err)
 	}
 	return list, nil
+}
+
+// ParkedBeside reports whether records are parked whose numbers overlap with those
+// of id, among those before the id before, or any if that is 0.
+func (s *Store) ParkedBeside(ctx context.Context, id record.Identity, before int64) (found bool, err error) {
+	err = s.Read(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM parked_record WHERE gateway = ? AND epoch = ? AND seq_first <= ? AND seq_last >= ? AND (id < ? OR ? = 0))`,
+			[]any{id.Gateway, id.Epoch.String(), id.Last, id.First, before, before}, &found)
+	})
+	if err != nil {
+		return false, fmt.Errorf("store: look for parked records beside %s: %w", id, err)
+	}
+	return found, nil
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // Reason is why a record was not taken into the store.
@@ -20,6 +22,7 @@ const (
 	CorruptBirth     Reason = "corrupt-birth"     // no part of a signal table
 	IdentityConflict Reason = "identity-conflict" // sequence numbers that were received before, with other contents
 	LogTruncated     Reason = "log-truncated"     // the log lost records before they were read
+	OversizedBatch   Reason = "oversized-batch"   // records that would fill the memory if they were decompressed
 
 	// What a record's signature is worth.
 	Unsigned     Reason = "unsigned"      // there is none
@@ -29,23 +32,42 @@ const (
 	RevokedKey   Reason = "revoked-key"   // by a key that was revoked
 )
 
+// QuarantineState is what is to become of a record that was set aside.
+type QuarantineState string
+
+const (
+	Kept    QuarantineState = "kept"    // nothing, until somebody asks for it
+	Keyless QuarantineState = "keyless" // it is taken again by itself, once its key is valid
+	Asked   QuarantineState = "asked"   // it is about to be taken again
+	Taken   QuarantineState = "taken"   // it was taken again, or had been received otherwise
+	Gone    QuarantineState = "gone"    // the log doesn't have it any more
+)
+
 // MaxQuarantinedBytes bounds what is kept of one record. The whole record stays
 // in the log for as long as its topic keeps records.
 const MaxQuarantinedBytes = 64 << 10
 
-// MaxRefusedBytes is that bound for a record whose signature is worth nothing: what
-// anybody may write to the log shouldn't fill the database.
+// MaxRefusedBytes is that bound for a record whose signature is worth nothing, or
+// hasn't been checked: what anybody may write to the log shouldn't fill the database.
 const MaxRefusedBytes = 1 << 10
 
 // Quarantined is a record that was set aside.
 type Quarantined struct {
+	// ID is given by the store. A record that is set aside once more, after it was
+	// to be taken again, has it already, and keeps its row.
+	ID        int64
+	Consumer  string // that set it aside, and takes it again
 	Topic     string
+	TopicID   string // what Kafka calls the topic; "" if that isn't known
 	Partition int32
 	Offset    int64
+	Gateway   string       // that it names, "" if that can't be read
+	KeyID     record.KeyID // that it names; zero if none
 	Reason    Reason
 	Detail    string
 	Payload   []byte // its first MaxQuarantinedBytes
 	At        telemetry.Micros
+	State     QuarantineState
 }
 
 // Excerpt is what is kept of a record's payload: a copy, so that nothing else of
@@ -54,26 +76,86 @@ func Excerpt(payload []byte) []byte {
 	return bytes.Clone(payload[:min(len(payload), MaxQuarantinedBytes)])
 }
 
-// Quarantine sets a record aside.
+func stateFor(r Reason) QuarantineState {
+	switch r {
+	case UnknownKey, RevokedKey:
+		return Keyless
+	case LogTruncated:
+		return Gone
+	}
+	return Kept
+}
+
+// Quarantine sets a record aside. The error is an ErrFenced if the record has an
+// ID and was dealt with by another consumer.
 func (t *Tx) Quarantine(q Quarantined) error {
 	payload := q.Payload[:min(len(q.Payload), MaxQuarantinedBytes)]
-	if _, err := t.Exec(`INSERT INTO quarantine (topic, partition, log_offset, reason, detail, payload, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		q.Topic, q.Partition, q.Offset, string(q.Reason), q.Detail, payload, int64(q.At)); err != nil {
+	key := ""
+	if q.KeyID != (record.KeyID{}) {
+		key = q.KeyID.String()
+	}
+	if !utf8.ValidString(q.Gateway) || len(q.Gateway) > 255 {
+		q.Gateway = ""
+	}
+	var err error
+	if q.ID != 0 {
+		err = t.settle(q.ID, `UPDATE quarantine SET state = ?, reason = ?, detail = ?, gateway = ?, key_id = ?, payload = ? WHERE id = ? AND state IN ('asked', 'keyless')`,
+			string(stateFor(q.Reason)), string(q.Reason), q.Detail, q.Gateway, key, payload, q.ID)
+	} else {
+		_, err = t.Exec(`INSERT INTO quarantine (consumer, topic, topic_id, partition, log_offset, gateway, key_id, reason, detail, payload, at, state)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, q.Consumer, q.Topic, q.TopicID, q.Partition, q.Offset, q.Gateway, key,
+			string(q.Reason), q.Detail, payload, int64(q.At), string(stateFor(q.Reason)))
+	}
+	if err != nil {
 		return fmt.Errorf("store: quarantine %s/%d@%d: %w", q.Topic, q.Partition, q.Offset, err)
 	}
 	return nil
 }
 
+// settle changes one row, or returns ErrFenced if that was done before.
+func (t *Tx) settle(id int64, query string, args ...any) error {
+	res, err := t.Exec(query, args...)
+	var n int64
+	if err == nil {
+		n, err = res.RowsAffected()
+	}
+	if err == nil && n != 1 {
+		err = fmt.Errorf("row %d: %w", id, ErrFenced)
+	}
+	return err
+}
+
+// EndQuarantine keeps what became of a record that was to be taken again: Taken, or
+// Gone. It returns ErrFenced if another consumer has dealt with it.
+func (t *Tx) EndQuarantine(id int64, state QuarantineState, at telemetry.Micros) error {
+	err := t.settle(id, `UPDATE quarantine SET state = ?, settled = ? WHERE id = ? AND state IN ('asked', 'keyless')`, string(state), int64(at), id)
+	if err != nil {
+		return fmt.Errorf("store: end the quarantine of a record: %w", err)
+	}
+	return nil
+}
+
+const selectQuarantined = `SELECT id, consumer, topic, topic_id, partition, log_offset, gateway, key_id, reason, detail, payload, at, state FROM quarantine `
+
+func (t *Tx) quarantined(query string, args ...any) (list []Quarantined, err error) {
+	err = t.Each(func(r *sql.Rows) error {
+		var q Quarantined
+		var key string
+		err := r.Scan(&q.ID, &q.Consumer, &q.Topic, &q.TopicID, &q.Partition, &q.Offset, &q.Gateway, &key, &q.Reason, &q.Detail, &q.Payload, &q.At, &q.State)
+		if err == nil && key != "" {
+			q.KeyID, err = record.ParseKeyID(key)
+		}
+		list = append(list, q)
+		return err
+	}, query, args...)
+	return list, err
+}
+
 // Quarantined lists the records set aside last, newest first.
-func (s *Store) Quarantined(ctx context.Context, limit int) ([]Quarantined, error) {
-	var list []Quarantined
-	err := s.Ask(ctx, func(t *Tx) error {
-		return t.Each(func(r *sql.Rows) error {
-			var q Quarantined
-			err := r.Scan(&q.Topic, &q.Partition, &q.Offset, &q.Reason, &q.Detail, &q.Payload, &q.At)
-			list = append(list, q)
-			return err
-		}, `SELECT topic, partition, log_offset, reason, detail, payload, at FROM quarantine ORDER BY id DESC LIMIT ?`, limit)
+func (s *Store) Quarantined(ctx context.Context, limit int) (list []Quarantined, err error) {
+	err = s.Ask(ctx, func(t *Tx) error {
+		list, err = t.quarantined(selectQuarantined+`ORDER BY id DESC LIMIT ?`, limit)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list the quarantine: %w", err)

@@ -30,11 +30,11 @@ type DeviceLoss struct {
 	Samples uint64
 }
 
-// DeviceReceived is how many of a device's samples of a quarter-hour are stored,
-// and how many of these came late. A device may have several.
+// DeviceReceived is how many of a device's samples of a quarter-hour are stored, how
+// many of these came late, and how many are estimates. A device may have several.
 type DeviceReceived struct {
-	Device        int
-	Samples, Late uint64
+	Device                   int
+	Samples, Late, Estimates uint64
 }
 
 // Quarter is what is known of one quarter-hour.
@@ -198,9 +198,9 @@ func (r *quarterReader) read(q *Quarter) (err error) {
 	return r.Each(func(rows *sql.Rows) error {
 		var d DeviceReceived
 		var bundle int64
-		err := rows.Scan(&bundle, &d.Samples, &d.Late)
+		err := rows.Scan(&bundle, &d.Samples, &d.Late, &d.Estimates)
 		d.Device = r.bundles[bundle]
 		q.Received = append(q.Received, d)
 		return err
-	}, `SELECT bundle, samples, late FROM received WHERE quarter = ?`+limit, append([]any{q.Number}, more...)...)
+	}, `SELECT bundle, samples, late, estimates FROM received WHERE quarter = ?`+limit, append([]any{q.Number}, more...)...)
 }

@@ -127,7 +127,7 @@ func TestQuestionsDelayNoConsumer(t *testing.T) {
 	if _, err := s.Offsets(soon, "c"); err != nil {
 		t.Errorf("offsets: %v", err)
 	}
-	if _, err := s.NewLedger().Judge(soon, id(1, 0, 0), 0); err != nil {
+	if _, err := s.NewLedger().Judge(soon, id(1, 0, 0), 0, false); err != nil {
 		t.Errorf("ledger: %v", err)
 	}
 }
@@ -166,23 +166,25 @@ func TestAdvanceFencesTheOther(t *testing.T) {
 func TestSkipKeepsTheGap(t *testing.T) {
 	s := opened(t)
 	write(t, s, func(tx *Tx) error { return tx.Advance("c", Partition{"t", "id", 0}, NoOffset, 7) })
-	gap := Quarantined{Topic: "t", Partition: 0, Offset: 7, Reason: LogTruncated, Detail: "gone", At: 1}
+	gap := Quarantined{ID: 1, State: Gone, Consumer: "c", Topic: "t", TopicID: "id", Partition: 0, Offset: 7, Reason: LogTruncated, Detail: "gone", At: 1}
+	given := gap
+	gap.ID = 0
 	for _, other := range []struct {
 		topicID string
 		offset  int64
 	}{{"id", 6}, {"id", 8}, {"other", 7}} {
 		elsewhere := gap
-		elsewhere.Offset = other.offset
-		if err := s.Skip(t.Context(), "c", other.topicID, elsewhere, 30); !errors.Is(err, ErrFenced) {
+		elsewhere.TopicID = other.topicID
+		if err := s.Skip(t.Context(), "c", other.offset, elsewhere, 30); !errors.Is(err, ErrFenced) {
 			t.Errorf("from %+v: %v", other, err)
 		}
 	}
-	if err := s.Skip(t.Context(), "c", "id", gap, 30); err != nil {
+	if err := s.Skip(t.Context(), "c", 7, gap, 30); err != nil {
 		t.Fatal(err)
 	}
 	offsets, _ := s.Offsets(t.Context(), "c")
 	list, err := s.Quarantined(t.Context(), 10)
-	if offsets["t"][0] != 30 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], gap) {
+	if offsets["t"][0] != 30 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], given) {
 		t.Errorf("offsets %v, quarantine %+v, %v", offsets, list, err)
 	}
 }
@@ -209,7 +211,9 @@ func TestOffsetsAreOfATopicsID(t *testing.T) {
 	if err := advance("b", 6, 7); !errors.Is(err, ErrFenced) {
 		t.Errorf("an offset of another topic of the same name: %v", err)
 	}
-	gap := Quarantined{Topic: "t", Reason: LogTruncated, Detail: "made anew"}
+	given := Quarantined{ID: 1, State: Gone, Topic: "t", Reason: LogTruncated, Detail: "made anew"}
+	gap := given
+	gap.ID = 0
 	if err := s.StartAgain(t.Context(), "c", "b", gap); !errors.Is(err, ErrFenced) {
 		t.Errorf("start again in a topic that isn't read: %v", err)
 	}
@@ -219,7 +223,7 @@ func TestOffsetsAreOfATopicsID(t *testing.T) {
 	known("")
 	offsets, _ := s.Offsets(t.Context(), "c")
 	list, err := s.Quarantined(t.Context(), 10)
-	if len(offsets) != 0 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], gap) {
+	if len(offsets) != 0 || err != nil || len(list) != 1 || !reflect.DeepEqual(list[0], given) {
 		t.Errorf("offsets %v, quarantine %+v, %v", offsets, list, err)
 	}
 }
@@ -283,11 +287,11 @@ func TestLedgerJudges(t *testing.T) {
 	l := s.NewLedger()
 	judge := func(id record.Identity, sum uint32, want Verdict) {
 		t.Helper()
-		v, err := l.Judge(t.Context(), id, sum)
+		v, err := l.Judge(t.Context(), id, sum, false)
 		if err != nil || v != want {
 			t.Fatalf("%s with %d: verdict %v, want %v (%v)", id, sum, v, want, err)
 		}
-		l.Note(id, sum, v, 50, 100)
+		l.Note(id, sum, false, v, 50, 100)
 	}
 	rounds := func() {
 		judge(id(1, 0, 9), 1, Duplicate)
@@ -355,19 +359,19 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 	s := opened(t)
 	l := s.NewLedger()
 	for _, r := range []record.Identity{id(1, 0, 9), id(1, 20, 29), id(2, 0, 4)} {
-		v, err := l.Judge(t.Context(), r, 0)
+		v, err := l.Judge(t.Context(), r, 0, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Note(r, 0, v, 1, 1)
+		l.Note(r, 0, false, v, 1, 1)
 	}
 	epoch1, epoch2 := record.Epoch(1).String(), record.Epoch(2).String()
 	running := id(3, 40, 49)
 	running.Stream = record.Events
-	if v, err := l.Judge(t.Context(), running, 0); err != nil {
+	if v, err := l.Judge(t.Context(), running, 0, false); err != nil {
 		t.Fatal(err)
 	} else {
-		l.Note(running, 0, v, 1, 1)
+		l.Note(running, 0, false, v, 1, 1)
 	}
 	loss := telemetry.Loss{Epoch: epoch2, Stream: "telemetry", SeqFirst: 3, SeqLast: 8, Reason: "full"}
 	write(t, s, func(tx *Tx) error {
@@ -422,7 +426,7 @@ func TestMoreEventsThanCommitted(t *testing.T) {
 		if first == 0 {
 			sent.Last = 1
 		}
-		v, err := l.Judge(t.Context(), sent, 0)
+		v, err := l.Judge(t.Context(), sent, 0, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func (s *Store) NewToken(ctx context.Context, gateway, by string, valid time.Dur
 // request that comes again with the same key succeeds again. The error is an
 // ErrToken, ErrKeyTaken or ErrKeyRevoked if the request can't succeed.
 func (s *Store) EnrolByToken(ctx context.Context, token string, k GatewayKey) error {
-	err := s.Write(ctx, func(t *Tx) error {
+	enrol := func(t *Tx, write bool) error {
 		var gateway, keyID string
 		var expires int64
 		var used *int64
@@ -62,18 +62,28 @@ func (s *Store) EnrolByToken(ctx context.Context, token string, k GatewayKey) er
 		case gateway != k.Gateway:
 			return fmt.Errorf("%w: it was made for gateway %s", ErrToken, gateway)
 		case used != nil && keyID == k.ID().String():
-			return nil
+			if known, _, err := t.key(k.ID()); err != nil || !known.Revoked() {
+				return err
+			}
+			return ErrKeyRevoked
 		case used != nil:
 			return fmt.Errorf("%w: it was used at %s", ErrToken, telemetry.Micros(*used).Time().Format(time.RFC3339))
 		case int64(k.AddedAt) >= expires:
 			return fmt.Errorf("%w: it expired at %s", ErrToken, telemetry.Micros(expires).Time().Format(time.RFC3339))
+		case !write:
+			return nil
 		}
 		if _, err := t.addKey(k); err != nil {
 			return err
 		}
 		_, err = t.Exec(`UPDATE enrolment_token SET used_at = ?, key_id = ? WHERE hash = ?`, int64(k.AddedAt), k.ID().String(), tokenHash(token))
 		return err
-	})
+	}
+	// Anybody may try: whoever has no token doesn't come to where writers wait.
+	err := s.Read(ctx, func(t *Tx) error { return enrol(t, false) })
+	if err == nil {
+		err = s.Write(ctx, func(t *Tx) error { return enrol(t, true) })
+	}
 	if err != nil {
 		return fmt.Errorf("store: enrol key %s of gateway %s by a token: %w", k.ID(), k.Gateway, err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"testing"
@@ -52,4 +53,34 @@ func TestATokenEnrolsOneKeyOfItsGatewayOnce(t *testing.T) {
 	if err != nil || len(keys) != 1 || keys[0].AddedBy != "Ana" || keys[0].ID() != key("gw", 1).ID() {
 		t.Errorf("%+v, %v", keys, err)
 	}
+}
+
+// A request that comes again after the key was revoked doesn't pass for a success, and
+// whoever has no token waits for no writer, nor makes one wait.
+func TestATokenIsLookedAtBeforeAnythingIsWritten(t *testing.T) {
+	s := opened(t)
+	key := GatewayKey{Gateway: "gw", PublicKey: publicKey("a"), AddedAt: 5}
+	token, err := s.NewToken(t.Context(), "gw", "Ana", time.Hour, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.EnrolByToken(t.Context(), token, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.RevokeKey(t.Context(), "gw", key.ID(), "Ana", "stolen", 6); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EnrolByToken(t.Context(), token, key); !errors.Is(err, ErrKeyRevoked) {
+		t.Errorf("after the revocation: %v", err)
+	}
+	write(t, s, func(*Tx) error {
+		soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := s.EnrolByToken(soon, "guess", key); !errors.Is(err, ErrToken) {
+			t.Errorf("while somebody writes: %v", err)
+		}
+		return nil
+	})
 }

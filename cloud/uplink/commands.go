@@ -1,9 +1,11 @@
 package uplink
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -97,6 +99,14 @@ func (c *Commands) add(r *kgo.Record, now telemetry.Micros) {
 	command, err := record.ParseCommand(r.Value)
 	if err != nil || command.Gateway != string(r.Key) {
 		c.slog.Warn("uplink: what is in the topic of commands is none", "partition", r.Partition, "offset", r.Offset, "error", err)
+		return
+	}
+	headers := 0
+	for _, h := range r.Headers {
+		headers += len(h.Key) + len(h.Value)
+	}
+	if headers > record.MaxCommandBytes {
+		c.slog.Warn("uplink: a command isn't passed on: its headers are too long", "gateway", command.Gateway, "offset", r.Offset, "bytes", headers)
 		return
 	}
 	if command.Expires <= now {
@@ -215,22 +225,23 @@ func (u *Uplink) commands(w http.ResponseWriter, r *http.Request) {
 // commandRequest reads a request and checks who asks; if it isn't let in, it is
 // answered.
 func (u *Uplink) commandRequest(w http.ResponseWriter, r *http.Request) (request record.CommandRequest, ok bool) {
-	if !u.enter(w) {
+	if !u.enter(w, r) {
 		return request, false
 	}
-	defer u.leave()
-	messages, _, err := read(http.MaxBytesReader(w, r.Body, maxCommandRequest))
-	if err == nil && len(messages) != 1 {
+	defer u.leave(r)
+	body := bufio.NewReader(u.body(w, r, maxCommandRequest))
+	m, err := record.ReadMessage(body)
+	if _, end := body.Peek(1); errors.Is(err, io.EOF) || err == nil && !errors.Is(end, io.EOF) {
 		err = errors.New("the request isn't one message")
 	}
 	if err == nil {
-		request, err = record.ParseCommandRequest(messages[0])
+		request, err = record.ParseCommandRequest(m)
 	}
 	if err != nil {
 		u.refuse(w, http.StatusBadRequest, 0, err)
 		return request, false
 	}
-	if err = u.options.Keys.Request(r.Context(), request.Gateway, messages[0]); err == nil {
+	if err = u.options.Keys.Request(r.Context(), request.Gateway, m); err == nil {
 		if off := time.Since(request.Time.Time()).Abs(); off > freshness {
 			err = fmt.Errorf("%w: the request's time is off by %s", ErrRefused, off.Round(time.Second))
 		}

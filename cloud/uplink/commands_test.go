@@ -193,10 +193,10 @@ func TestRequestsForCommandsThatArentLetIn(t *testing.T) {
 		code int
 		text string
 	}{
-		"nothing":              {nil, http.StatusBadRequest, "no messages"},
+		"nothing":              {nil, http.StatusBadRequest, "isn't one message"},
 		"two":                  {append(bytes.Clone(good), good...), http.StatusBadRequest, "one message"},
 		"no request":           {o.body("gw", 0, 1), http.StatusBadRequest, "request for commands"},
-		"too large":            {make([]byte, maxCommandRequest+1), http.StatusBadRequest, "read the request"},
+		"too large":            {make([]byte, maxCommandRequest+1), http.StatusBadRequest, "cut short"},
 		"another key":          {o.request("gw", now, other), http.StatusForbidden, "not signed by gw"},
 		"nobody's":             {o.request("unknown", now, o.private), http.StatusForbidden, "not signed by unknown"},
 		"of long ago":          {o.request("gw", now.Add(-2*time.Minute), o.private), http.StatusForbidden, "time is off by 2m"},

@@ -57,17 +57,17 @@ func (r *Registry) record(ctx context.Context, topic string, m record.Message) (
 	return rec.Gateway, refusal, fault
 }
 
+// birth lets a birth in that stands under its own key: under another's it would
+// replace that one when the log is compacted.
 func (r *Registry) birth(ctx context.Context, m record.Message) (string, *identity.Refusal, error) {
-	gateway := ""
-	for _, h := range m.Headers {
-		if h.Key == "gateway" {
-			gateway = string(h.Value)
-		}
+	b, err := record.ParseBirth(m.Key, m.Value)
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	refusal, err := r.keys.Birth(ctx, gateway, m.Headers, m.Key, m.Value)
-	return gateway, refusal, err
+	refusal, err := r.keys.Birth(ctx, b.Gateway, m.Headers, m.Key, m.Value)
+	return b.Gateway, refusal, err
 }
 
 // Request implements Keys.

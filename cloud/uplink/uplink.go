@@ -5,7 +5,7 @@
 package uplink
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -57,18 +58,28 @@ const (
 	DefaultMaxRate = 4 << 20
 	// maxRequest bounds the messages of one request, in bytes.
 	maxRequest = 2 << 20
-	// maxRequests bounds the requests that are in memory at once.
-	maxRequests = 64
+	// maxMessages bounds their number: a gateway sends some thousands at most.
+	maxMessages = 10_000
+	// maxRequests bounds the requests that are in memory at once, and maxOfAddress
+	// those of one address, so that nobody keeps all others out.
+	maxRequests  = 64
+	maxOfAddress = 32
+	// A request's body may take so long, and a second more for each minRate bytes of it.
+	bodyGrace = 30 * time.Second
+	minRate   = 1 << 10
 )
 
 // Uplink is the handler of the interface.
 type Uplink struct {
 	options Options
 	mux     http.ServeMux
-	slots   chan struct{}
+	grace   time.Duration // bodyGrace
 
-	mu    sync.Mutex
-	rates map[string]*allowance
+	mu        sync.Mutex
+	rates     map[string]*allowance
+	requests  int // in memory
+	addresses map[string]int
+	told      telling
 
 	stats counters
 }
@@ -78,7 +89,7 @@ func New(o Options) *Uplink {
 	if o.MaxRate == 0 {
 		o.MaxRate = DefaultMaxRate
 	}
-	u := &Uplink{options: o, slots: make(chan struct{}, maxRequests), rates: map[string]*allowance{}}
+	u := &Uplink{options: o, grace: bodyGrace, rates: map[string]*allowance{}, addresses: map[string]int{}}
 	u.mux.HandleFunc("POST /uplink/v1/records/{lane}", u.records)
 	u.mux.HandleFunc("POST /uplink/v1/enrolment", u.enrol)
 	if o.Commands != nil {
@@ -109,19 +120,17 @@ func (u *Uplink) records(w http.ResponseWriter, r *http.Request) {
 		u.refuse(w, http.StatusNotFound, 0, fmt.Errorf("there is no lane %q", r.PathValue("lane")))
 		return
 	}
-	if !u.enter(w) {
+	if !u.enter(w, r) {
 		return
 	}
-	defer u.leave()
-	messages, size, err := read(http.MaxBytesReader(w, r.Body, maxRequest))
-	if err != nil {
+	defer u.leave(r)
+	messages, size, gateway, err := u.take(r.Context(), topic, u.body(w, r, maxRequest))
+	switch {
+	case errors.Is(err, errMalformed):
 		u.refuse(w, http.StatusBadRequest, 0, err)
 		return
-	}
-	gateway, err := u.admit(r.Context(), topic, messages)
-	switch {
 	case errors.Is(err, ErrRefused):
-		u.options.Log.Warn("uplink: records refused", "gateway", gateway, "topic", topic, "from", r.RemoteAddr, "error", err)
+		u.tell(r, "uplink: records refused", "gateway", gateway, "topic", topic, "error", err)
 		u.refuse(w, http.StatusForbidden, 0, err)
 		return
 	case err != nil:
@@ -147,53 +156,137 @@ func (u *Uplink) records(w http.ResponseWriter, r *http.Request) {
 }
 
 // enter bounds what is in memory at once; without room it answers the request.
-func (u *Uplink) enter(w http.ResponseWriter) bool {
-	select {
-	case u.slots <- struct{}{}:
-		return true
-	default:
+func (u *Uplink) enter(w http.ResponseWriter, r *http.Request) bool {
+	from := addressOf(r)
+	u.mu.Lock()
+	full := u.requests >= maxRequests || u.addresses[from] >= maxOfAddress
+	if !full {
+		u.requests++
+		u.addresses[from]++
+	}
+	u.mu.Unlock()
+	if full {
 		w.Header().Set("Retry-After", "1")
 		u.refuse(w, http.StatusServiceUnavailable, 0, errors.New("too many gateways send at once"))
-		return false
+	}
+	return !full
+}
+
+func (u *Uplink) leave(r *http.Request) {
+	from := addressOf(r)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.requests--
+	if u.addresses[from]--; u.addresses[from] == 0 {
+		delete(u.addresses, from)
 	}
 }
 
-func (u *Uplink) leave() { <-u.slots }
-
-func read(body io.Reader) (messages []record.Message, size int, err error) {
-	all, err := io.ReadAll(body)
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the request: %w", err)
+		return r.RemoteAddr
 	}
-	for source := bytes.NewReader(all); ; {
-		m, err := record.ReadMessage(source)
-		if errors.Is(err, io.EOF) {
-			break
+	return host
+}
+
+// body is a request's body of at most so many bytes. It fails if it comes so slowly
+// that it would only keep others out.
+func (u *Uplink) body(w http.ResponseWriter, r *http.Request, most int64) io.Reader {
+	return &steady{http.MaxBytesReader(w, r.Body, most), http.NewResponseController(w), time.Now().Add(u.grace)}
+}
+
+type steady struct {
+	io.Reader
+	control *http.ResponseController
+	until   time.Time
+}
+
+func (s *steady) Read(p []byte) (int, error) {
+	s.control.SetReadDeadline(s.until) // what can't have one is no connection
+	n, err := s.Reader.Read(p)
+	s.until = s.until.Add(time.Duration(n) * time.Second / minRate)
+	return n, err
+}
+
+// errMalformed is why a request can't be read.
+var errMalformed = errors.New("malformed request")
+
+// take reads and checks every message of a request, which is one gateway's, before any
+// is written. It stops at the first that isn't let in: nothing that nobody has signed
+// takes more than one message's memory.
+func (u *Uplink) take(ctx context.Context, topic string, body io.Reader) (messages []record.Message, size int, gateway string, err error) {
+	counted := &counting{bufio.NewReader(body), 0}
+	for {
+		m, err := record.ReadMessage(counted)
+		switch {
+		case errors.Is(err, io.EOF) && len(messages) > 0:
+			return messages, counted.n, gateway, nil
+		case errors.Is(err, io.EOF):
+			err = errors.New("it has no messages")
+		case err == nil && len(messages) == maxMessages:
+			err = fmt.Errorf("it has more than %d messages", maxMessages)
 		}
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, gateway, fmt.Errorf("%w: %w", errMalformed, err)
 		}
-		messages = append(messages, m)
-	}
-	if len(messages) == 0 {
-		return nil, 0, errors.New("the request has no messages")
-	}
-	return messages, len(all), nil
-}
-
-// admit checks every message before any is written: a request is one gateway's.
-func (u *Uplink) admit(ctx context.Context, topic string, messages []record.Message) (gateway string, err error) {
-	for i, m := range messages {
 		of, err := u.options.Keys.Admit(ctx, topic, m)
-		if err == nil && i > 0 && of != gateway {
+		if err == nil && len(messages) > 0 && of != gateway {
 			err = fmt.Errorf("%w: messages of %s and of %s in one request", ErrRefused, gateway, of)
 		}
 		if err != nil {
-			return gateway, fmt.Errorf("message %d: %w", i, err)
+			return nil, 0, gateway, fmt.Errorf("message %d: %w", len(messages), err)
 		}
 		gateway = of
+		messages = append(messages, m)
 	}
-	return gateway, nil
+}
+
+// counting counts what is read.
+type counting struct {
+	io.Reader
+	n int
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += n
+	return n, err
+}
+
+// telling bounds what is logged of requests that anybody can make.
+type telling struct {
+	from   time.Time
+	n      int
+	silent int
+}
+
+const (
+	toldPer  = time.Minute
+	mostTold = 30
+)
+
+// tell logs that a request was refused, unless it has logged many lately.
+func (u *Uplink) tell(r *http.Request, what string, args ...any) {
+	u.mu.Lock()
+	t := &u.told
+	silent := 0
+	if now := time.Now(); now.Sub(t.from) >= toldPer {
+		silent = t.silent
+		*t = telling{from: now}
+	}
+	t.n++
+	told := t.n <= mostTold
+	if !told {
+		t.silent++
+	}
+	u.mu.Unlock()
+	if silent > 0 {
+		u.options.Log.Warn("uplink: further requests were refused", "count", silent)
+	}
+	if told {
+		u.options.Log.Warn(what, append(args, "from", r.RemoteAddr)...)
+	}
 }
 
 // produce writes messages in their order and counts those, from the first on,
@@ -249,15 +342,19 @@ func (u *Uplink) throttle(gateway string, size int, now time.Time) time.Duration
 }
 
 func (u *Uplink) enrol(w http.ResponseWriter, r *http.Request) {
+	if !u.enter(w, r) {
+		return
+	}
+	defer u.leave(r)
 	var e record.Enrolment
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&e); err != nil {
+	if err := json.NewDecoder(u.body(w, r, maxCommandRequest)).Decode(&e); err != nil {
 		u.refuse(w, http.StatusBadRequest, 0, fmt.Errorf("no enrolment: %w", err))
 		return
 	}
 	err := u.options.Keys.Enrol(r.Context(), e)
 	switch {
 	case errors.Is(err, ErrRefused):
-		u.options.Log.Warn("uplink: enrolment refused", "gateway", e.Gateway, "from", r.RemoteAddr, "error", err)
+		u.tell(r, "uplink: enrolment refused", "gateway", e.Gateway, "error", err)
 		u.refuse(w, http.StatusForbidden, 0, errors.New("the enrolment is refused; the cloud's log says why"))
 	case err != nil:
 		u.options.Log.Error("uplink: enrolment", "gateway", e.Gateway, "error", err)

@@ -1,17 +1,21 @@
 package uplink
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,6 +112,26 @@ func (w world) body(gateway string, first, count int) []byte {
 	return body
 }
 
+// large is a request of at least so many bytes, all of it signed.
+func (w world) large(size int) (body []byte) {
+	for seq := uint64(0); len(body) < size; seq++ {
+		r := record.Record{Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, First: seq, Last: seq},
+			Format: record.FormatBlock, Payload: make([]byte, 500<<10)}
+		r.Sign(w.private)
+		body, _ = r.Message().AppendBinary(body)
+	}
+	return body
+}
+
+// small is one signed message that is as short as can be.
+func (w world) small() []byte {
+	r := record.Record{Identity: record.Identity{Gateway: "g", Stream: record.Events}, Format: "f"}
+	r.Sign(w.private)
+	w.keys["g"] = w.private.Public().(ed25519.PublicKey)
+	body, _ := r.Message().AppendBinary(nil)
+	return body[:len(body):len(body)]
+}
+
 func (w world) post(path string, body []byte) (int, record.UplinkAnswer, http.Header) {
 	w.Helper()
 	recorder := httptest.NewRecorder()
@@ -179,7 +203,9 @@ func TestNothingOfARefusedRequestIsWritten(t *testing.T) {
 		"unknown gateway":    {"/uplink/v1/records/telemetry", w.body("stranger", 0, 1), http.StatusForbidden, "not signed"},
 		"cut short":          {"/uplink/v1/records/telemetry", w.body("gw", 0, 2)[:100], http.StatusBadRequest, "cut short"},
 		"empty":              {"/uplink/v1/records/telemetry", nil, http.StatusBadRequest, "no messages"},
-		"too large":          {"/uplink/v1/records/telemetry", make([]byte, maxRequest+1), http.StatusBadRequest, "too large"},
+		"too large":          {"/uplink/v1/records/telemetry", w.large(maxRequest + 1), http.StatusBadRequest, "too large"},
+		"too many":           {"/uplink/v1/records/telemetry", bytes.Repeat(w.small(), maxMessages+1), http.StatusBadRequest, "more than"},
+		"forged and large":   {"/uplink/v1/records/telemetry", append(bytes.Clone(forged), w.large(maxRequest)...), http.StatusForbidden, "message 2"},
 		"no lane":            {"/uplink/v1/records/commands", w.body("gw", 0, 1), http.StatusNotFound, "no lane"},
 		"registry is absent": {"/uplink/v1/records/telemetry", w.body("broken", 0, 1), http.StatusServiceUnavailable, "can't be checked"},
 	} {
@@ -267,5 +293,69 @@ func TestEnrolment(t *testing.T) {
 	}
 	if code := post(record.NewEnrolment(private, "new", "good")); code != http.StatusOK || !w.keys["new"].Equal(public) {
 		t.Errorf("%d", code)
+	}
+}
+
+// Whoever sends nothing, or slowly, from one address keeps nobody else out.
+func TestOneAddressDoesntKeepOthersOut(t *testing.T) {
+	w := newWorld(t, 0)
+	from := func(address string, body io.Reader) *httptest.ResponseRecorder {
+		request := httptest.NewRequest(http.MethodPost, "/uplink/v1/records/telemetry", body)
+		request.RemoteAddr = address
+		recorder := httptest.NewRecorder()
+		w.uplink.ServeHTTP(recorder, request)
+		return recorder
+	}
+	var stalled sync.WaitGroup
+	var ends []*io.PipeWriter
+	for range maxOfAddress {
+		source, end := io.Pipe()
+		ends = append(ends, end)
+		stalled.Go(func() { from("192.0.2.1:1000", source) })
+		end.Write([]byte{0}) // it is being read
+	}
+	if r := from("192.0.2.1:1001", bytes.NewReader(w.body("gw", 0, 1))); r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" {
+		t.Errorf("one more of the same address: %d", r.Code)
+	}
+	if r := from("192.0.2.2:1000", bytes.NewReader(w.body("gw", 0, 1))); r.Code != http.StatusOK {
+		t.Errorf("another address: %d %s", r.Code, r.Body)
+	}
+	for _, end := range ends {
+		end.Close()
+	}
+	stalled.Wait()
+	if r := from("192.0.2.1:1001", bytes.NewReader(w.body("gw", 1, 1))); r.Code != http.StatusOK {
+		t.Errorf("afterwards: %d", r.Code)
+	}
+}
+
+func TestARequestThatComesTooSlowlyIsEnded(t *testing.T) {
+	w := newWorld(t, 0)
+	w.uplink.grace = 100 * time.Millisecond
+	server := httptest.NewServer(w.uplink)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	fmt.Fprint(conn, "POST /uplink/v1/records/telemetry HTTP/1.1\r\nHost: uplink\r\nContent-Length: 1000\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+// What is logged of requests that anybody can make is bounded.
+func TestRefusalsDontFillTheLog(t *testing.T) {
+	w := newWorld(t, 0)
+	var lines bytes.Buffer
+	w.uplink.options.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	for range 10 * mostTold {
+		w.post("/uplink/v1/records/telemetry", w.body("stranger", 0, 1))
+	}
+	if n := bytes.Count(lines.Bytes(), []byte("\n")); n != mostTold {
+		t.Errorf("%d lines", n)
 	}
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/busbar/busbar/cloud"
@@ -17,7 +20,9 @@ import (
 )
 
 type commandCommand struct {
-	Key commandKey `cmd:"" help:"Print the public key, as it goes into the file that gateway.commands of a gateway names."`
+	Key       commandKey       `cmd:"" help:"Print the public key, as it goes into the file that gateway.commands of a gateway names."`
+	RotateKey rotateCommandKey `cmd:"" help:"Replace the key by a new one, which the old one introduces."`
+	List      listCommands     `cmd:"" help:"List what gateways were asked lately, and their answers."`
 }
 
 type commandKey struct {
@@ -41,8 +46,80 @@ func (k commandKey) Run() error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Println(record.FormatPublicKey(key.Public().(ed25519.PublicKey)))
+	_, err = fmt.Println(record.FormatPublicKey(key.Public()))
 	return err
+}
+
+type rotateCommandKey struct {
+	Config string `help:"The configuration file." default:"/etc/busbar/cloud.yaml" placeholder:"FILE" type:"path"`
+}
+
+func (rotateCommandKey) Help() string {
+	return `A cloud that runs signs with the new key from then on. Each command says that the old key gives its word for the new one, so
+gateways that trust the old one go on obeying. Put the new line into their files in place of the old one when it suits: from
+then on a gateway obeys the new key alone. If somebody else may have the old key, do that first, at every gateway: whoever has
+it can also introduce a key with it.
+
+Example:
+  busbar-cloud command rotate-key --config cloud.yaml`
+}
+
+func (k rotateCommandKey) Run() error {
+	config, err := cloud.LoadConfig(k.Config)
+	if err != nil {
+		return err
+	}
+	before, after, err := cloud.RotateCommandKey(config, filepath.Dir(k.Config))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Printf("key %s introduces key %s, whose public key is\n%s\n", before.ID(), after.ID(), record.FormatPublicKey(after.Public()))
+	return err
+}
+
+type listCommands struct {
+	database
+	Gateway string `help:"Only those to this gateway." placeholder:"NAME"`
+	Limit   int    `help:"At most so many, newest first." default:"50" placeholder:"NUMBER"`
+}
+
+func (listCommands) Help() string {
+	return `Example:
+  busbar-cloud command list --config cloud.yaml --gateway north-gw1`
+}
+
+func (l listCommands) Run(ctx context.Context) error {
+	if l.Limit < 1 || l.Limit > 10_000 {
+		return program.Usage{Err: fmt.Errorf("--limit %d is out of range, expected 1 to 10000", l.Limit)}
+	}
+	return l.use(ctx, func(s *store.Store) error {
+		list, err := s.Commands(ctx, l.Gateway, l.Limit)
+		if err != nil {
+			return err
+		}
+		now := telemetry.MicrosOf(time.Now())
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "ISSUED\tGATEWAY\tKIND\tALARM\tBY\tSTATE\tAFTER\tCAUSE")
+		for _, c := range list {
+			issued, after := "", ""
+			if c.Issued != 0 {
+				issued = c.Issued.Time().Format("2006-01-02T15:04:05Z")
+			}
+			if c.Issued != 0 && c.Answered != 0 {
+				after = c.Answered.Sub(c.Issued).Round(time.Millisecond).String()
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", issued, shown(c.Gateway), shown(string(c.Kind)), shown(c.Alarm), shown(c.By), c.State(now), after, shown(c.Cause))
+		}
+		return w.Flush()
+	})
+}
+
+// shown is a text of somebody else's as a terminal may show it.
+func shown(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // asking is what all commands to a gateway have in common.

@@ -18,13 +18,15 @@ import (
 )
 
 type gatewayCommand struct {
-	List   listKeys  `cmd:"" help:"List the gateways' keys."`
-	Enrol  enrolKey  `cmd:"" help:"Let a gateway's key write in its name."`
-	Token  newToken  `cmd:"" help:"Make a token with which a gateway enrols its own key over the uplink, once."`
-	Revoke revokeKey `cmd:"" help:"Take nothing any more that a key has signed."`
-	Ping   ping      `cmd:"" help:"Ask a gateway for an answer."`
-	Ack    ack       `cmd:"" help:"Have a gateway note that somebody has taken notice of an alarm."`
-	Reset  reset     `cmd:"" help:"Have a gateway end an alarm, and decide it anew from what it reads next."`
+	List    listKeys      `cmd:"" help:"List the gateways' keys."`
+	Enrol   enrolKey      `cmd:"" help:"Let a gateway's key write in its name."`
+	Token   newToken      `cmd:"" help:"Make a token with which a gateway enrols its own key over the uplink, once."`
+	Revoke  revokeKey     `cmd:"" help:"Take nothing any more that a key has signed."`
+	Readmit readmitKey    `cmd:"" help:"Take a revocation back."`
+	Retake  retakeRecords `cmd:"" help:"Take what was set aside of a gateway again from the log."`
+	Ping    ping          `cmd:"" help:"Ask a gateway for an answer."`
+	Ack     ack           `cmd:"" help:"Have a gateway note that somebody has taken notice of an alarm."`
+	Reset   reset         `cmd:"" help:"Have a gateway end an alarm, and decide it anew from what it reads next."`
 }
 
 func (gatewayCommand) Help() string {
@@ -95,8 +97,8 @@ type enrolKey struct {
 }
 
 func (enrolKey) Help() string {
-	return `Enrol a gateway before it is connected: what it sends before that is refused, and stays in the log. The same key again
-changes nothing. A gateway may have several keys.
+	return `What a gateway sends before it is enrolled is refused; the cloud that runs takes it afterwards, as far as the log still has it.
+The same key again changes nothing. A gateway may have several keys.
 
 Example, with what busbar-gateway key --config gateway.yaml has printed on the gateway:
   busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=`
@@ -168,8 +170,8 @@ type revokeKey struct {
 }
 
 func (revokeKey) Help() string {
-	return `Everything that the key has signed is refused from then on, also what still waits on the gateway's disk or in the log. A
-revoked key never comes back.
+	return `Everything that the key has signed is refused from then on, also what still waits on the gateway's disk or in the log. If that was
+a mistake, readmit takes it back.
 
 Example:
   busbar-cloud gateway revoke --config cloud.yaml north-gw1 21fe31dfa154a261 --reason "the device was stolen"`

@@ -19,7 +19,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT, SIGTERM or SIGHUP."`
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
-	Command commandCommand   `cmd:"" help:"The key that commands to gateways are signed with."`
+	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
 }
 
 type run struct {

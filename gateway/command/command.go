@@ -118,6 +118,9 @@ func (j *Judge) authenticate(m record.Message) Refusal {
 		return BadSignature
 	}
 	key, trusted := j.keys[seal.KeyID]
+	if !trusted {
+		key, trusted = j.introduced(seal)
+	}
 	switch {
 	case !seal.Signed():
 		return Unsigned
@@ -127,6 +130,28 @@ func (j *Judge) authenticate(m record.Message) Refusal {
 		return BadSignature
 	}
 	return ""
+}
+
+// introduced is the key that a trusted one leads to by its word. It is trusted for
+// this command only: once nobody trusts the key that gave its word any more, none that
+// it has introduced is either.
+func (j *Judge) introduced(seal record.Seal) (key ed25519.PublicKey, trusted bool) {
+	known := map[record.KeyID]ed25519.PublicKey{}
+	for _, word := range seal.Introductions {
+		by := known[word.By]
+		if by == nil {
+			by = j.keys[word.By]
+		}
+		if by == nil {
+			continue
+		}
+		if !word.Verify(by, record.CommandKeys) {
+			return nil, false // whoever forges one won't have many looked at
+		}
+		known[word.KeyID()] = word.PublicKey[:]
+	}
+	key, trusted = known[seal.KeyID]
+	return key, trusted
 }
 
 // room forgets ids only when there are many, and then those that have expired: a

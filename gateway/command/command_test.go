@@ -195,3 +195,45 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// A key that a trusted one gives its word for is obeyed as long as that one is trusted.
+func TestAKeyIsIntroducedByATrustedOne(t *testing.T) {
+	word := func(by, next byte) record.Introduction {
+		return record.Introduce(key(by), record.CommandKeys, public(next))
+	}
+	forged := word(3, 5)
+	forged.By = record.KeyIDOf(public(1))
+	for name, c := range map[string]struct {
+		by    byte
+		words []record.Introduction
+		want  Refusal
+	}{
+		"by a trusted one":         {5, []record.Introduction{word(1, 5)}, ""},
+		"over two":                 {5, []record.Introduction{word(1, 4), word(4, 5)}, ""},
+		"from longer ago":          {5, []record.Introduction{word(9, 1), word(1, 5)}, ""},
+		"for another key":          {5, []record.Introduction{word(1, 6)}, UnknownKey},
+		"by one that isn't":        {5, []record.Introduction{word(3, 5)}, UnknownKey},
+		"in another's name":        {5, []record.Introduction{forged}, UnknownKey},
+		"as a gateway's key":       {5, []record.Introduction{record.Introduce(key(1), "gw", public(5))}, UnknownKey},
+		"in the wrong order":       {5, []record.Introduction{word(4, 5), word(1, 4)}, UnknownKey},
+		"with a signature of old":  {1, []record.Introduction{word(1, 5)}, ""},
+		"and nobody gave his word": {5, nil, UnknownKey},
+	} {
+		j := NewJudge("gw", epoch, []ed25519.PublicKey{public(1), public(2)})
+		m, err := command().Message(key(c.by), c.words...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := j.Judge(m, Now{issued + second, true}); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		// It isn't remembered: what trusts the key is in the file.
+		m, err = command().Message(key(c.by))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := j.Judge(m, Now{issued + second, true}); c.by == 5 && got != UnknownKey {
+			t.Errorf("%s, the next without a word: %q", name, got)
+		}
+	}
+}

@@ -91,14 +91,14 @@ func TestTheKeyIsMadeOnceForItsOwnerAlone(t *testing.T) {
 }
 
 func TestWhatIsNoUsableKeyIsRefusedAndKept(t *testing.T) {
-	good := open(t, filepath.Join(t.TempDir(), "key")).encode()
+	good := open(t, filepath.Join(t.TempDir(), "key")).key.Encode()
 	_, after := rotate(t, func() string {
 		path := filepath.Join(t.TempDir(), "key")
 		open(t, path)
 		rotate(t, path)
 		return path
 	}())
-	introductions := after.encode()[len(good):]
+	introductions := after.key.Encode()[len(good):]
 	half := len(introductions) / 2
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -120,9 +120,9 @@ func TestWhatIsNoUsableKeyIsRefusedAndKept(t *testing.T) {
 		"another kind of key":     {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600, "ed25519"},
 		"something behind it":     {append(bytes.Clone(good), "x"...), 0o600, "follows the key"},
 		"introductions of others": {append(bytes.Clone(good), introductions...), 0o600, "lead to the key"},
-		"introductions cut short": {after.encode()[:len(good)+half], 0o600, "lead to the key"},
-		"an introduction missing": {append(bytes.Clone(after.encode()[:len(good)]), introductions[half:]...), 0o600, ""},
-		"introductions reordered": {append(append(bytes.Clone(after.encode()[:len(good)]), introductions[half:]...), introductions[:half]...), 0o600, "missing among"},
+		"introductions cut short": {after.key.Encode()[:len(good)+half], 0o600, "lead to the key"},
+		"an introduction missing": {append(bytes.Clone(after.key.Encode()[:len(good)]), introductions[half:]...), 0o600, ""},
+		"introductions reordered": {append(append(bytes.Clone(after.key.Encode()[:len(good)]), introductions[half:]...), introductions[:half]...), 0o600, "missing among"},
 		"very long":               {make([]byte, 64<<10+1), 0o600, "bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "gateway.key")
@@ -188,8 +188,8 @@ func TestEachKeysRecordsCarryWhatLeadsToIt(t *testing.T) {
 		sign()
 	}
 	i = open(t, path)
-	if i.KeyID() != keys[rotations].KeyID() || len(i.introductions) != record.MaxIntroductions {
-		t.Fatalf("%d introductions", len(i.introductions))
+	if i.KeyID() != keys[rotations].KeyID() || len(i.key.Introductions) != record.MaxIntroductions {
+		t.Fatalf("%d introductions", len(i.key.Introductions))
 	}
 	for n, r := range signed {
 		if ready, err := i.Prepare(&r); err != nil || !ready || !r.Verify(keys[n].PublicKey()) {
@@ -269,31 +269,4 @@ func TestKilledWhileRotating(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
 		t.Errorf("left are %v, %v", entries, err)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "key")
-	if _, _, err := Open(path, "gw"); err != nil {
-		f.Fatal(err)
-	}
-	for range 3 {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-		if _, _, err := Rotate(path, "gw"); err != nil {
-			f.Fatal(err)
-		}
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		i, err := parse(text)
-		if err != nil {
-			return
-		}
-		again, err := parse(i.encode())
-		if err != nil || !again.private.Equal(i.private) || len(again.introductions) != len(i.introductions) {
-			t.Errorf("%q is read again as something else: %v", text, err)
-		}
-	})
 }

@@ -71,7 +71,9 @@ func New(o Options) (*Connection, error) {
 	transport := &http.Transport{
 		Proxy: http.ProxyURL(o.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
 		IdleConnTimeout: 5 * time.Minute,
-		DialContext:     (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: kafkaconn.KeepAlive}).DialContext,
+		// Answers are short, and this machine's memory too.
+		DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+		DialContext: (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: kafkaconn.KeepAlive}).DialContext,
 		// A dead connection must be noticed by itself: a lane waits for its answer. Each
 		// time costs 300 bytes.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
@@ -83,7 +85,9 @@ func New(o Options) (*Connection, error) {
 // another is a connection of its own to the same uplink.
 func (c Connection) another() *Connection {
 	c.transport = c.transport.Clone()
-	c.http = &http.Client{Transport: c.transport, Timeout: answerTimeout}
+	c.http = &http.Client{Transport: c.transport, Timeout: answerTimeout,
+		// Records and tokens are for the configured uplink and nobody that it names.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return &c
 }
 

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -298,5 +299,22 @@ func TestCertificatesAreCheckedAtTheGivenTime(t *testing.T) {
 			t.Errorf("at %v: %v", now, err)
 		}
 		c.Close()
+	}
+}
+
+// What is for the uplink goes to nobody whom it, or whoever has taken its place, names.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere := 0
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere++ }))
+	defer other.Close()
+	f := newFar(t)
+	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	key := ed25519.NewKeyFromSeed(make([]byte, 32))
+	err := f.connect(t).Enrol(t.Context(), record.NewEnrolment(key, "gw", "secret"))
+	var answer *StatusError
+	if !errors.As(err, &answer) || answer.Status != http.StatusTemporaryRedirect || elsewhere != 0 {
+		t.Errorf("%v, %d requests elsewhere", err, elsewhere)
 	}
 }

@@ -1,7 +1,10 @@
 package record
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -38,4 +41,54 @@ func SplitBirth(b Birth) []Birth {
 		out[i].Signals = b.Signals[i*SignalsPerBirth : min(len(b.Signals), (i+1)*SignalsPerBirth)]
 	}
 	return out
+}
+
+// TableID is Table as a number, of a birth that ParseBirth has read.
+func (b Birth) TableID() uint64 {
+	id, _ := ParseEpoch(b.Table)
+	return uint64(id)
+}
+
+// maxBirthText bounds the texts of a birth, in bytes.
+const maxBirthText = 1000
+
+// ParseBirth reads the value of a birth and checks that it stands under its own key:
+// under another's it would replace that one when the log is compacted.
+func ParseBirth(logKey, value []byte) (Birth, error) {
+	var b Birth
+	if err := json.Unmarshal(value, &b); err != nil {
+		return Birth{}, fmt.Errorf("birth: %w", err)
+	}
+	if err := b.check(); err != nil {
+		return Birth{}, err
+	}
+	if string(logKey) != b.Key() {
+		return Birth{}, fmt.Errorf("the birth %s stands under the key %.300q", b.Key(), logKey)
+	}
+	return b, nil
+}
+
+func (b Birth) check() error {
+	if _, err := ParseEpoch(b.Table); err != nil {
+		return fmt.Errorf("birth: table %.40q: want 16 hexadecimal digits", b.Table)
+	}
+	if b.Gateway == "" || len(b.Gateway) > maxString {
+		return fmt.Errorf("birth: it names no gateway, or one with more than %d bytes", maxString)
+	}
+	if len(b.Signals) > SignalsPerBirth {
+		return fmt.Errorf("birth: %d signals, at most %d", len(b.Signals), SignalsPerBirth)
+	}
+	texts := []string{b.Gateway, b.Site, b.Zone}
+	for _, s := range b.Signals {
+		if s.Device == "" || s.Name == "" {
+			return fmt.Errorf("birth: signal %d has no device or no name", s.ID)
+		}
+		texts = append(texts, s.Device, s.Name, s.Unit, s.Asset, string(s.Kind))
+	}
+	for _, text := range texts {
+		if len(text) > maxBirthText || !utf8.ValidString(text) {
+			return errors.New("birth: a text is longer than 1000 bytes, or isn't UTF-8")
+		}
+	}
+	return nil
 }

@@ -101,8 +101,13 @@ func ParseCommand(value []byte) (Command, error) {
 	return c, nil
 }
 
-// Message is the command as it stands in the log, signed with the cloud's key.
-func (c Command) Message(key ed25519.PrivateKey) (Message, error) {
+// CommandKeys is whom the keys that commands are signed with are introduced as: no
+// gateway can be called so.
+const CommandKeys = "command key"
+
+// Message is the command as it stands in the log, signed with the cloud's key, which
+// introductions may lead to.
+func (c Command) Message(key ed25519.PrivateKey, introductions ...Introduction) (Message, error) {
 	if err := c.Check(); err != nil {
 		return Message{}, err
 	}
@@ -114,7 +119,9 @@ func (c Command) Message(key ed25519.PrivateKey) (Message, error) {
 		return Message{}, fmt.Errorf("command %s: %w", c.ID, err)
 	}
 	logKey := []byte(c.Gateway)
-	return Message{Key: logKey, Headers: SignCommand(key, logKey, value).Headers(), Value: value}, nil
+	seal := SignCommand(key, logKey, value)
+	seal.Introductions = introductions
+	return Message{Key: logKey, Headers: seal.Headers(), Value: value}, nil
 }
 
 // SignCommand signs a command under its key and with its value in the log.

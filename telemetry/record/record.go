@@ -123,6 +123,11 @@ func ParseHeaders(headers []Header, payload []byte) (Record, error) {
 		if err != nil {
 			return Record{}, fmt.Errorf("header %s: %w", h.Key, err)
 		}
+		if seen[h.Key] {
+			// Readers that take the first would read another record than those that take
+			// the last.
+			return Record{}, fmt.Errorf("header %s is there twice", h.Key)
+		}
 		seen[h.Key] = true
 	}
 	for _, key := range []string{"gateway", "epoch", "stream", "seq_first", "seq_last", "format"} {

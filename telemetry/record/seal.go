@@ -46,21 +46,32 @@ func (s Seal) Headers() []Header {
 // error is an ErrSeal.
 func ParseSeal(headers []Header) (Seal, error) {
 	var s Seal
-	var named, signed bool
+	var named, signed, introduced bool
 	for _, h := range headers {
 		var err error
 		switch h.Key {
 		case "key_id":
+			if named {
+				err = errors.New("it is there twice")
+				break
+			}
 			s.KeyID, err = ParseKeyID(string(h.Value))
 			named = true
 		case "signature":
-			if len(h.Value) != len(s.Signature) {
+			if signed {
+				err = errors.New("it is there twice")
+			} else if len(h.Value) != len(s.Signature) {
 				err = fmt.Errorf("%d bytes, want %d", len(h.Value), len(s.Signature))
 			} else {
 				s.Signature = [ed25519.SignatureSize]byte(h.Value)
 			}
 			signed = true
 		case "introduced_by":
+			if introduced {
+				err = errors.New("it is there twice")
+				break
+			}
+			introduced = true
 			s.Introductions, err = parseIntroductions(h.Value)
 		}
 		if err != nil {
