@@ -118,10 +118,7 @@ func TestSilenceIsAccountedFor(t *testing.T) {
 }
 
 func TestSlotsTravelWithTheirSamples(t *testing.T) {
-	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
 	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0, "b": 1}, quiet)
 	due := time.UnixMicro(1_790_000_000_000_000)
 	for _, batch := range []adapters.Batch{
@@ -142,10 +139,7 @@ func TestSlotsTravelWithTheirSamples(t *testing.T) {
 // Before the time is known, a slot counts from the boot, as its samples do.
 func TestSlotsOfAnUnsetClock(t *testing.T) {
 	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
-	c, err := newClock(&memory{}, gatewayconfig.Time{MaxHold: configfile.Duration(time.Hour)}, m, nil, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClock(&memory{}, gatewayconfig.Time{MaxHold: configfile.Duration(time.Hour)}, m, nil, quiet)
 	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0}, quiet)
 	now := time.Now()
 	if err := p.Deliver(t.Context(), adapters.Batch{Device: "a", Received: now, Due: now.Add(-time.Second), Samples: make([]telemetry.Sample, 1)}); err != nil {

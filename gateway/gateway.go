@@ -15,6 +15,7 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
+	"github.com/busbar/busbar/gateway/ntp"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gateway/uplink"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -43,6 +44,7 @@ type Gateway struct {
 	identity *identity.Identity
 	buffer   *buffer.Buffer
 	clock    *clock.Clock
+	ntp      *ntp.Client // nil: no servers are asked
 	adapter  *modbus.Adapter
 	pipeline *pipeline
 	accounts *accounts
@@ -95,10 +97,8 @@ func (g *Gateway) identify() error {
 }
 
 func (g *Gateway) prepare() error {
-	var err error
-	if g.clock, err = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log); err != nil {
-		return err
-	}
+	g.clock = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log)
+	g.ntp = newNTP(g.config.Time.NTP, g.clock, g.log)
 	devices := newDevices(g.config)
 	ids, err := g.buffer.Table().Define(devices.definitions)
 	if err != nil {
@@ -186,6 +186,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(evaluating)
 
 	var forwarders, writer, evaluator, reader sync.WaitGroup
+	if g.ntp != nil {
+		forwarders.Go(func() { g.ntp.Run(forwarding) })
+	}
 	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })

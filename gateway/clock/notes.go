@@ -39,6 +39,7 @@ type boot struct {
 	// Began is when it began, once the clock has been set; 0 before.
 	Began telemetry.Micros `json:"began_us,omitempty"`
 	Open  bool             `json:"open,omitempty"` // samples were held that aren't placed
+	Fix   *Fix             `json:"fix,omitempty"`  // by which gateway time is kept
 	// Placements are in the order of Until. They are never changed: records may
 	// have been sent after them.
 	Placements []placement `json:"placements,omitempty"`
@@ -100,6 +101,7 @@ func (n *notes) present() *boot { return &n.Boots[len(n.Boots)-1] }
 func (c *Clock) noteBoot(now Instant) {
 	b := c.notes.present()
 	b.Seen = max(b.Seen, now.SinceBoot)
+	b.Fix = c.fix
 	if !c.known {
 		return
 	}

@@ -36,7 +36,6 @@ func (c *Clock) Stamp(received time.Time, samples []telemetry.Sample) Stamp {
 	defer c.mu.Unlock()
 	now := c.look()
 	at := c.at(now, received)
-	age := telemetry.Micros(time.Since(received).Microseconds())
 	shift := at - telemetry.MicrosOf(received)
 	trusted := c.trusted(now)
 	for i := range samples {
@@ -49,7 +48,7 @@ func (c *Clock) Stamp(received time.Time, samples []telemetry.Sample) Stamp {
 			s.Quality = s.Quality.WithTime(telemetry.UnsynchronisedTime)
 		}
 	}
-	stamp := Stamp{Began: at - (now.SinceBoot - age), Generation: c.generation}
+	stamp := Stamp{Began: at - c.sinceBoot(now, received), Generation: c.generation}
 	if c.overdue(now) {
 		stamp.Guessed = c.state == telemetry.ClockUnset
 	} else if stamp.Held = c.need; stamp.Held != Nothing {
