@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/ntp"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -68,24 +69,31 @@ func (g *Gateway) watchClock(ctx context.Context, started time.Time) {
 
 // tellAccounts says to the accounts what the clock knows by now: from when on
 // devices are read, and when the samples were taken that counted from the boot.
-// These may reach the accounts after they were placed, so it is said again.
+// More may be discarded after others were placed, so it is said again.
 func (g *Gateway) tellAccounts(started time.Time) {
+	g.accounts.countHeld()
 	if g.clock.Stats().State != telemetry.ClockUnset {
 		g.accounts.reading(g.clock.At(started))
 	}
-	if began, ok := g.clock.Placed(); ok {
+	if began, ok := g.clock.Began(); ok {
 		g.accounts.placed(began)
 	}
 }
 
 // prepareRecord makes a telemetry record ready to be sent. What introduces the key comes
 // last, since a record that the clock has placed is signed anew.
-func (g *Gateway) prepareRecord(r *record.Record) (ready bool, err error) {
+func (g *Gateway) prepareRecord(p buffer.Position, r *record.Record) (ready bool, err error) {
+	if record.IsHeld(r.Format) && !g.accounts.sendable(p) {
+		return false, nil
+	}
 	if ready, err := g.clock.Prepare(r); !ready || err != nil {
 		return false, err
 	}
 	return g.identity.Prepare(r)
 }
+
+// ripened has changed if a telemetry record that wasn't ready may be so now.
+func (g *Gateway) ripened() uint64 { return g.clock.Ripened() + g.accounts.ripened() }
 
 // reportClock fails where the buffer can't be written; the pipeline then says so.
 func (g *Gateway) reportClock(c clock.Change) error {

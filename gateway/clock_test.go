@@ -354,7 +354,7 @@ func (b *bench) awaitHeld() {
 			b.t.Fatal(err)
 		}
 		for _, e := range entries {
-			if e.Record.Format == record.FormatBootBlock {
+			if e.Record.Format == record.FormatHeld {
 				return
 			}
 			after = e.Position

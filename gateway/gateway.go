@@ -117,7 +117,7 @@ func (g *Gateway) prepare() error {
 	accounted, index := devices.accounted()
 	g.accounts = newAccounts(account.Options{
 		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
-	}, g.clock, g.buffer.Events, g.log)
+	}, g.clock, g.buffer, g.log)
 	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()

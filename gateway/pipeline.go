@@ -91,7 +91,7 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp})
 	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
 		slot := account.Slot{
-			Device: device, Due: p.clock.At(b.Due), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
+			Device: device, Due: stamp.At - telemetry.Micros(b.Received.Sub(b.Due).Microseconds()), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
 		}
 		if stamp.Held == clock.Everything {
 			slot.Due, slot.SinceBoot = slot.Due-stamp.Began, true

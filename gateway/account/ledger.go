@@ -66,6 +66,9 @@ type Ledger struct {
 	earlier   []section          // of earlier epochs, until they are told
 	closed    []span             // of this epoch, told and forgotten
 	unplaced  unplaced
+	held      []record.Epoch     // the process whose held slots of a device were counted last; 0: none's
+	late      []telemetry.Micros // see take
+	keeping   bool
 
 	alive   telemetry.Micros // when the process before was last known to run
 	changes uint64
@@ -110,6 +113,7 @@ func New(o Options) *Ledger {
 	l := &Ledger{
 		epoch: o.Epoch, devices: o.Devices, quarter: o.Quarter, settle: o.Settle,
 		last: make([]telemetry.Micros, len(o.Devices)), before: make([]telemetry.Micros, len(o.Devices)),
+		held: make([]record.Epoch, len(o.Devices)), late: make([]telemetry.Micros, len(o.Devices)),
 	}
 	l.maxIntervals = min(mostIntervals, max(fewestIntervals, mostCounts/max(1, len(l.devices))))
 	if l.quarter == 0 {
@@ -138,18 +142,21 @@ func (l *Ledger) own(s telemetry.SignalID, o owner) {
 }
 
 // Count takes samples that are about to be committed, and the slots that they
-// were read in or that passed before them. What counts from the boot waits for
-// Place.
+// were read in or that passed before them. What counts from the boot is left for
+// CountHeld.
 func (l *Ledger) Count(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
 	l.counted += uint64(len(samples))
 	l.count(now, samples, true)
 	for _, s := range slots {
-		l.countSlot(now, s)
+		if !s.SinceBoot {
+			l.countSlot(now, s)
+		}
 	}
 }
 
 // Discard takes samples and slots as Count does, but the samples will never be
-// committed: they were read, and not delivered.
+// committed: they were read, and not delivered. What counts from the boot waits in
+// memory for Place.
 func (l *Ledger) Discard(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
 	l.count(now, samples, false)
 	for _, s := range slots {
@@ -163,7 +170,10 @@ func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, deliver
 	for i := range samples {
 		s := &samples[i]
 		if s.Quality.TimeQuality() == telemetry.SinceBoot {
-			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality, delivered}) {
+			if delivered {
+				continue
+			}
+			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality}) {
 				l.leftOut++
 			}
 			continue
@@ -199,19 +209,21 @@ func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
 		return
 	}
 	d := l.devices[s.Device]
+	l.countScheduled(now, s, schedule{telemetry.Micros(d.Every.Microseconds()), uint64(len(d.Signals))})
+}
+
+func (l *Ledger) countScheduled(now telemetry.Micros, s Slot, by schedule) {
 	if s.Suppressed > 0 {
-		l.spread(now, s.Device, s.Due, 1, func(c *counts, _ uint64) { c.suppressed += uint64(s.Suppressed) })
+		l.spread(now, s.Device, s.Due, 1, by, func(c *counts, _ uint64) { c.suppressed += uint64(s.Suppressed) })
 	}
-	every := telemetry.Micros(d.Every.Microseconds())
-	if every <= 0 {
+	if by.every <= 0 {
 		return
 	}
-	points := uint64(len(d.Signals))
-	missed := s.Due - telemetry.Micros(s.Missed)*every
-	spared := missed - telemetry.Micros(s.Spared)*every
-	l.spread(now, s.Device, missed, uint64(s.Missed), func(c *counts, n uint64) { c.missed += n * points })
-	l.spread(now, s.Device, spared, uint64(s.Spared), func(c *counts, n uint64) {
-		c.bad[min(int(s.SparedFor), len(c.bad)-1)] += n * points
+	missed := s.Due - telemetry.Micros(s.Missed)*by.every
+	spared := missed - telemetry.Micros(s.Spared)*by.every
+	l.spread(now, s.Device, missed, uint64(s.Missed), by, func(c *counts, n uint64) { c.missed += n * by.points })
+	l.spread(now, s.Device, spared, uint64(s.Spared), by, func(c *counts, n uint64) {
+		c.bad[min(int(s.SparedFor), len(c.bad)-1)] += n * by.points
 	})
 	if l.last[s.Device] != s.Due {
 		l.last[s.Device] = s.Due
@@ -221,8 +233,8 @@ func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
 
 // spread adds n slots of a device, the first of them at first, to the
 // quarter-hours that they fall into.
-func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros, n uint64, add func(*counts, uint64)) {
-	every := max(1, telemetry.Micros(l.devices[device].Every.Microseconds()))
+func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros, n uint64, by schedule, add func(*counts, uint64)) {
+	every := max(1, by.every)
 	for n > 0 {
 		from := l.quarterOf(first)
 		within := span{from, from + l.quarter}
@@ -232,7 +244,7 @@ func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros
 			counts = l.touch(now, within)
 		}
 		if counts == nil {
-			l.leftOut += here * uint64(len(l.devices[device].Signals))
+			l.leftOut += here * by.points
 		} else {
 			counts[device].present = true
 			add(&counts[device], here)
@@ -306,6 +318,10 @@ func (l *Ledger) forget(n int) {
 		l.intervals = slices.Delete(l.intervals, oldest, oldest+1)
 	}
 }
+
+// Keep says whether samples wait that may be of any quarter-hour since they began
+// to. Until they have been counted, as many quarter-hours are kept as there can be.
+func (l *Ledger) Keep(waiting bool) { l.keeping = waiting }
 
 // close remembers that an interval can't be counted any more: its counts would
 // begin at 0 again and replace those that were told.

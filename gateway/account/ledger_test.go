@@ -124,43 +124,15 @@ func TestChangesWhileTelling(t *testing.T) {
 func TestTheTimeIsKnownLater(t *testing.T) {
 	l := New(Options{Epoch: 7, Devices: meters(1)})
 	l.Count(noon, nil, []Slot{{Due: noon + second}})
-	state := l.AppendState(nil, noon+second)
+	state := l.AppendState(nil, noon+second, 0)
 	l = restart(t, state, 8, meters(1))
 	l.Count(noon+20*second, nil, []Slot{{Due: noon + 20*second}})
-	l = restart(t, l.AppendState(nil, noon+20*second), 9, meters(1))
+	l = restart(t, l.AppendState(nil, noon+20*second, 0), 9, meters(1))
 	l.Count(noon+32*second, nil, []Slot{{Due: noon + 32*second}})
 	l.CountDown(noon + 30*second)
 	same(t, "down", device(t, l.Due(noon+40*second, true), "meter-00", noon).Down, uint64(3*29))
 	if l.last[0] != noon+32*second {
 		t.Errorf("the last slot is %d s after noon", (l.last[0]-noon)/second)
-	}
-}
-
-// What is read while the time isn't known counts where it belongs, afterwards.
-func TestSamplesWaitForTheTime(t *testing.T) {
-	l := New(Options{Epoch: 7, Devices: meters(1)})
-	held := func(at telemetry.Micros, reason telemetry.Reason) []telemetry.Sample {
-		samples := poll(0, at, reason)
-		for i := range samples {
-			samples[i].Quality |= telemetry.MakeQuality(0, telemetry.SinceBoot, 0)
-		}
-		return samples
-	}
-	l.Count(noon-5*telemetry.Quarter, held(20*second, telemetry.NoReason), []Slot{{Due: 20 * second, SinceBoot: true}})
-	l.Count(noon-5*telemetry.Quarter, held(40*second, telemetry.Timeout), []Slot{{Due: 40 * second, Missed: 2, SinceBoot: true}})
-	l.Discard(noon-5*telemetry.Quarter, held(41*second, telemetry.NoReason), nil)
-	if due := l.Due(noon, true); due != nil || l.last[0] != 0 {
-		t.Errorf("accounts before the time is known: %+v", due)
-	}
-	l.Place(noon+30*second, noon-30*second)
-	l.Place(noon+30*second, noon) // once is enough
-	due := l.Due(noon+30*second, true)
-	same(t, "before noon", device(t, due, "meter-00", noon-telemetry.Quarter), telemetry.DeviceAccount{Device: "meter-00", Scheduled: 3, Read: 3, Delivered: 3})
-	same(t, "after noon", device(t, due, "meter-00", noon), telemetry.DeviceAccount{
-		Device: "meter-00", Scheduled: 12, Read: 3, Missed: 6, Bad: map[string]uint64{"timeout": 3}, Delivered: 3,
-	})
-	if l.last[0] != noon+10*second || l.LeftOut() != 0 {
-		t.Errorf("the last slot is %d s after noon, %d left out", (l.last[0]-noon)/second, l.LeftOut())
 	}
 }
 
@@ -178,7 +150,7 @@ func TestUnusedSlotsCountInTheirQuarterHour(t *testing.T) {
 func restart(t *testing.T, state []byte, epoch record.Epoch, devices []Device) *Ledger {
 	t.Helper()
 	l := New(Options{Epoch: epoch, Devices: devices})
-	if err := l.Restore(state, nil); err != nil {
+	if _, err := l.Restore(state, nil); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -188,7 +160,7 @@ func TestAKilledGatewayTellsWhatItHadCommitted(t *testing.T) {
 	l := New(Options{Epoch: 7, Devices: meters(2)})
 	l.Tick(noon)
 	l.Count(noon+2*second, poll(0, noon+second, telemetry.NoReason), []Slot{{Device: 0, Due: noon + second}})
-	state := l.AppendState(nil, noon+2*second)
+	state := l.AppendState(nil, noon+2*second, 0)
 	l.Count(noon+3*second, poll(0, noon+2*second, telemetry.NoReason), []Slot{{Device: 0, Due: noon + 2*second}}) // not committed
 
 	// meter-01 had no slot yet; new has had none ever.
@@ -207,7 +179,7 @@ func TestAKilledGatewayTellsWhatItHadCommitted(t *testing.T) {
 	same(t, "down", due[1].Devices, []telemetry.DeviceAccount{{Device: "meter-00", Scheduled: 27, Down: 27}}) // 2 to 10 s
 
 	// Killed again before anything was read: nothing is counted twice.
-	again := restart(t, l.AppendState(nil, noon+11*second), 9, devices)
+	again := restart(t, l.AppendState(nil, noon+11*second, 0), 9, devices)
 	again.CountDown(noon + 20*second)
 	due = again.Due(noon+20*second, true)
 	same(t, "down again", device(t, due, "meter-00", noon), telemetry.DeviceAccount{Device: "meter-00", Scheduled: 30, Down: 30}) // 11 to 20 s
@@ -221,7 +193,7 @@ func TestALongTimeDownIsOneAccount(t *testing.T) {
 	devices[1].Every = time.Hour
 	l := New(Options{Epoch: 7, Devices: devices})
 	l.Count(noon, nil, []Slot{{Device: 0, Due: noon + 100*second}, {Device: 1, Due: noon + 100*second}})
-	state := l.AppendState(nil, noon+101*second)
+	state := l.AppendState(nil, noon+101*second, 0)
 	for _, quarters := range []telemetry.Micros{1, 3, 96 * 40} {
 		l := restart(t, state, 8, devices)
 		at := noon + quarters*telemetry.Quarter + 300*second + second/2

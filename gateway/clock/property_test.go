@@ -64,7 +64,7 @@ func (w *world) poll() {
 	first := uint64(10 * len(w.records))
 	w.records = append(w.records, record.Record{
 		Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, First: first, Last: first + uint64(len(hold)) - 1},
-		Format:   record.FormatBootBlock, Payload: record.AppendBoot(nil, w.f.id, block),
+		Format:   record.FormatHeld, Payload: record.AppendHeld(nil, w.f.id, nil, block),
 	})
 	var list []taken
 	for _, s := range hold {
@@ -119,7 +119,7 @@ func (w *world) send() {
 			if w.sent[n] != nil && !w.m.full {
 				w.t.Fatalf("record %d was sent and waits now", n)
 			}
-			if r.Format != record.FormatBootBlock {
+			if r.Format != record.FormatHeld {
 				w.t.Fatalf("record %d isn't ready and is a %s", n, r.Format)
 			}
 			continue
