@@ -122,6 +122,9 @@ func (a *accounts) State(idle bool) []byte {
 }
 
 func (a *accounts) state(now telemetry.Micros) []byte {
+	if a.clock.Stats().State == telemetry.ClockUnset {
+		now = 0 // nobody is to be told that it was alive then
+	}
 	a.stated = a.ledger.Changes()
 	a.held.state(a.telemetry.End())
 	return a.ledger.AppendState(nil, now, uint64(a.held.stated))

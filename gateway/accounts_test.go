@@ -244,7 +244,42 @@ func TestAccountsOfProcessesThatDidNotKnowTheTime(t *testing.T) {
 		sum.Read += a.Devices[0].Read
 		sum.Down += a.Devices[0].Down
 	}
+	b.kernel = &machine{booted: time.Now(), id: record.Boot{8}, atBoot: day}
+	b.run()()
+	b.kernel = &machine{booted: time.Now(), id: record.Boot{9}, atBoot: noon + hour, synchronised: true}
+	b.run()()
+	starts := b.read(func(l log) bool { return len(l.of(telemetry.GatewayStopped)) == 5 }).of(telemetry.GatewayStarted)
+	if since := starts[4].Lifecycle.DownSince; since != 0 {
+		t.Errorf("down since %v, by a clock that wasn't set", since.Time())
+	}
 	if l.samples != committed || sum.Read > committed || sum.Down == 0 {
 		t.Errorf("%d committed, %d in the log, %+v", committed, l.samples, sum)
+	}
+}
+
+// A slot says whether the clock has been set since the device's one before, and is due
+// by the same clock as its samples even if that is set while they are delivered.
+func TestSlotsAndTheClock(t *testing.T) {
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: noon, synchronised: true}
+	c := newClock(&memory{}, gatewayconfig.Time{}, m, nil, quiet)
+	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0}, quiet)
+	for i := range 4 {
+		if i == 2 {
+			m.set(noon+hour, true)
+		}
+		now := time.Now()
+		samples := []telemetry.Sample{{Time: telemetry.MicrosOf(now)}}
+		if err := p.Deliver(t.Context(), adapters.Batch{Device: "a", Received: now, Due: now.Add(-time.Millisecond), Samples: samples}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := p.take(queue{})
+	for i, s := range taken.slots {
+		if want := i == 1 || i == 3; s.Steady != want {
+			t.Errorf("slot %d: %+v", i, s)
+		}
+		if off := taken.samples[i].Time - s.Due - 1000; off < -1 || off > 1 {
+			t.Errorf("slot %d is due %d µs before its sample", i, off+1000)
+		}
 	}
 }

@@ -115,7 +115,6 @@ func (a *accounts) countHeld() {
 		a.held.some = stuck
 		a.held.polls = a.held.polls && (a.held.coming || polls)
 	}
-	a.ledger.Keep(a.held.some)
 }
 
 // passed says that everything up to position p is counted.

@@ -131,7 +131,7 @@ func (l *Ledger) CountHeld(now telemetry.Micros, epoch record.Epoch, samples []t
 			s.Device, s.SinceBoot = device, false
 			s.Due += boot
 			if k == 0 && known {
-				l.resume(now, epoch, device, s.Due-telemetry.Micros(s.Missed)*p.every-telemetry.Micros(s.Spared)*p.every)
+				l.resume(epoch, device, p.first(s))
 			}
 			last := l.last[device]
 			l.countScheduled(now, s, p.schedule)
@@ -151,7 +151,7 @@ func (l *Ledger) CountHeld(now telemetry.Micros, epoch record.Epoch, samples []t
 
 // resume counts as down what lies between the last slot that processes before had
 // accounted for and the first one of a process, at first.
-func (l *Ledger) resume(now telemetry.Micros, epoch record.Epoch, device int, first telemetry.Micros) {
+func (l *Ledger) resume(epoch record.Epoch, device int, first telemetry.Micros) {
 	if l.held[device] == epoch {
 		return
 	}

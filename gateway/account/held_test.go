@@ -190,24 +190,22 @@ func TestAGuessDoesNotSayWhatWasDown(t *testing.T) {
 	}
 }
 
-// Quarter-hours stay open for what waits.
-func TestQuarterHoursAreKeptForWhatWaits(t *testing.T) {
+// Quarter-hours that were told are opened again for what had waited for a day.
+func TestQuarterHoursAreOpenedAgain(t *testing.T) {
 	l := New(Options{Epoch: 7, Devices: meters(1)})
-	l.Keep(true)
-	for i := range telemetry.Micros(40) {
+	for i := range telemetry.Micros(96) {
 		now := noon + i*telemetry.Quarter
 		l.Count(now, poll(0, now, telemetry.NoReason), nil)
 		l.Due(now, true)
 		l.Told(now)
 	}
-	now := noon + 40*telemetry.Quarter
+	if len(l.intervals) != maxQuiet {
+		t.Errorf("%d quarter-hours are kept", len(l.intervals))
+	}
+	now := noon + 96*telemetry.Quarter
 	held(t, l, 7, now, sinceBoot(0, telemetry.NoReason), nil, noon, true)
 	if due := l.Due(now, true); len(due) != 1 || due[0].From != noon || due[0].Revision != 2 || due[0].Devices[0].Read != 6 || l.LeftOut() != 0 {
 		t.Errorf("%+v, %d left out", due, l.LeftOut())
-	}
-	l.Keep(false)
-	if l.Told(now); len(l.intervals) != maxQuiet {
-		t.Errorf("%d quarter-hours are kept", len(l.intervals))
 	}
 }
 

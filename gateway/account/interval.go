@@ -121,7 +121,7 @@ func (l *Ledger) Told(now telemetry.Micros) {
 		return i.quiet() && i.to-i.from > l.quarter
 	})
 	l.changes++
-	if quiet > maxQuiet && !l.keeping {
+	if quiet > maxQuiet {
 		l.forget(len(l.intervals) - (quiet - maxQuiet))
 	}
 }

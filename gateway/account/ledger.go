@@ -34,6 +34,9 @@ type Slot struct {
 	SparedFor      telemetry.Reason
 	Suppressed     uint32 // samples that a deadband left out
 	SinceBoot      bool   // Due counts from the boot: the time isn't known
+	// Steady is set if the clock of Due wasn't set since the device's slot before. Then
+	// slots that nobody accounts for passed while the machine slept.
+	Steady bool
 }
 
 // Options are what New needs.
@@ -64,11 +67,14 @@ type Ledger struct {
 	before    []telemetry.Micros // the same of earlier processes, until CountDown
 	intervals []*interval        // of this epoch, in the order in which they were opened
 	earlier   []section          // of earlier epochs, until they are told
-	closed    []span             // of this epoch, told and forgotten
+	closed    []closed           // of this epoch, in the order in which they were forgotten
+	gone      []span             // of this epoch, told and forgotten for good
 	unplaced  unplaced
 	held      []record.Epoch     // the process whose held slots of a device were counted last; 0: none's
 	late      []telemetry.Micros // see take
-	keeping   bool
+	newest    telemetry.Micros   // the latest present that there was
+
+	closedBytes int
 
 	alive   telemetry.Micros // when the process before was last known to run
 	changes uint64
@@ -95,8 +101,6 @@ const (
 	mostIntervals, mostCounts, fewestIntervals = 96, 50_000, 12
 	// maxQuiet bounds those of them that are told and kept in case more comes.
 	maxQuiet = 3
-	// maxClosed bounds the memory of those that can't be reopened.
-	maxClosed = 32
 	// maxAhead bounds how far in the future a sample can be.
 	maxAhead = telemetry.Micros(24 * 3600 * 1_000_000)
 	// maxDown bounds the time for which the polls of a stopped gateway are counted.
@@ -209,7 +213,22 @@ func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
 		return
 	}
 	d := l.devices[s.Device]
-	l.countScheduled(now, s, schedule{telemetry.Micros(d.Every.Microseconds()), uint64(len(d.Signals))})
+	by := schedule{telemetry.Micros(d.Every.Microseconds()), uint64(len(d.Signals))}
+	if last := l.last[s.Device]; s.Steady && last != 0 && by.every > 0 {
+		if first := by.first(s); first-last-by.every >= leastSleep {
+			l.countDown(first-1, s.Device, l.recent(first, last+by.every, by.every), by.every)
+		}
+	}
+	l.countScheduled(now, s, by)
+}
+
+// leastSleep is how long a machine sleeps at least. A clock that is slewed, or set a
+// little, makes shorter gaps.
+const leastSleep = telemetry.Micros(1_000_000)
+
+// first is when the first of the slots was due that s tells of.
+func (by schedule) first(s Slot) telemetry.Micros {
+	return s.Due - (telemetry.Micros(s.Missed)+telemetry.Micros(s.Spared))*by.every
 }
 
 func (l *Ledger) countScheduled(now telemetry.Micros, s Slot, by schedule) {
@@ -255,9 +274,11 @@ func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros
 }
 
 // plausible reports whether a time can be that of a sample. Clocks that nothing
-// had set must not make accounts of quarter-hours that never were.
+// had set must not make accounts of quarter-hours that never were. The present may
+// have been set back since the sample was taken.
 func (l *Ledger) plausible(now, at telemetry.Micros) bool {
-	return at >= earliest && at <= now+maxAhead
+	l.newest = max(l.newest, now)
+	return at >= earliest && at <= l.newest+maxAhead
 }
 
 func (l *Ledger) quarterOf(m telemetry.Micros) telemetry.Micros {
@@ -287,7 +308,7 @@ func (l *Ledger) open(now telemetry.Micros, within span) *interval {
 			return i
 		}
 	}
-	if slices.ContainsFunc(l.closed, func(c span) bool { return within.from < c.to && c.from < within.to }) {
+	if slices.ContainsFunc(l.gone, func(c span) bool { return within.from < c.to && c.from < within.to }) {
 		return nil
 	}
 	if len(l.intervals) >= l.maxIntervals {
@@ -296,7 +317,10 @@ func (l *Ledger) open(now telemetry.Micros, within span) *interval {
 			return nil
 		}
 	}
-	i := &interval{span: within, counts: make([]counts, len(l.devices)), since: now}
+	i := l.reopen(now, within)
+	if i == nil {
+		i = &interval{span: within, counts: make([]counts, len(l.devices)), since: now}
+	}
 	l.intervals = append(l.intervals, i)
 	return i
 }
@@ -314,27 +338,8 @@ func (l *Ledger) forget(n int) {
 		if oldest < 0 {
 			return
 		}
-		l.close(l.intervals[oldest].span)
+		l.close(l.intervals[oldest])
 		l.intervals = slices.Delete(l.intervals, oldest, oldest+1)
-	}
-}
-
-// Keep says whether samples wait that may be of any quarter-hour since they began
-// to. Until they have been counted, as many quarter-hours are kept as there can be.
-func (l *Ledger) Keep(waiting bool) { l.keeping = waiting }
-
-// close remembers that an interval can't be counted any more: its counts would
-// begin at 0 again and replace those that were told.
-func (l *Ledger) close(s span) {
-	for k, c := range l.closed {
-		if c.to == s.from || s.to == c.from {
-			l.closed[k] = span{min(c.from, s.from), max(c.to, s.to)}
-			return
-		}
-	}
-	l.closed = append(l.closed, s)
-	if len(l.closed) > maxClosed {
-		l.closed = slices.Delete(l.closed, 0, 1)
 	}
 }
 
@@ -344,6 +349,7 @@ func (l *Ledger) Tick(now telemetry.Micros) {
 	if now < earliest {
 		return
 	}
+	l.newest = max(l.newest, now)
 	from := l.quarterOf(now)
 	i := l.open(now, span{from, from + l.quarter})
 	if i == nil || i.whole {

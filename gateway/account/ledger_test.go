@@ -283,3 +283,78 @@ func TestAccountsAreSplit(t *testing.T) {
 		t.Errorf("%d devices in the accounts", len(named))
 	}
 }
+
+// A clock that is set back while samples wait for their commit doesn't take them out
+// of their quarter-hour.
+func TestTheClockIsSetBackBeforeACommit(t *testing.T) {
+	l := New(Options{Epoch: 7, Devices: meters(1)})
+	ahead := noon + 48*3600*second
+	l.Tick(ahead)
+	l.Count(noon, poll(0, ahead+second, telemetry.NoReason), []Slot{{Due: ahead + second, Missed: 1}})
+	if d := device(t, l.Due(noon, true), "meter-00", ahead); d.Read != 3 || d.Missed != 3 || l.LeftOut() != 0 {
+		t.Errorf("%+v, %d left out", d, l.LeftOut())
+	}
+}
+
+// A clock that is set back by hours, as one is that had the local time, comes through
+// quarter-hours that have been told: they go on where they were.
+func TestTheClockIsSetBackByHours(t *testing.T) {
+	for _, back := range []telemetry.Micros{2, 9, 23} {
+		l := New(Options{Epoch: 7, Devices: meters(2)})
+		told := map[telemetry.Micros]telemetry.Account{}
+		quarters := func(from telemetry.Micros, n int) {
+			for i := range n {
+				now := from + telemetry.Micros(i)*telemetry.Quarter
+				l.Tick(now)
+				l.Count(now, poll(0, now, telemetry.NoReason), []Slot{{Due: now}})
+				for _, a := range l.Due(now+1, true) {
+					if before := told[a.From]; a.Revision <= before.Revision {
+						t.Fatalf("revision %d follows %d", a.Revision, before.Revision)
+					}
+					told[a.From] = a
+				}
+				l.Told(now + 1)
+			}
+		}
+		quarters(noon, 24*4)
+		quarters(noon+(24-back)*4*telemetry.Quarter, int(back)*4+8)
+		for from, a := range told {
+			want := uint64(3)
+			if from >= noon+(24-back)*4*telemetry.Quarter && from < noon+24*4*telemetry.Quarter {
+				want = 6
+			}
+			if d := a.Devices[0]; d.Read != want || d.Delivered != want || len(a.Devices) != 2 {
+				t.Errorf("%d hours back: %d quarter-hours from noon: %+v, want %d read", back, (from-noon)/telemetry.Quarter, a.Devices, want)
+			}
+		}
+		if l.LeftOut() != 0 || len(told) != 24*4+8 {
+			t.Errorf("%d hours back: %d left out, %d told", back, l.LeftOut(), len(told))
+		}
+		if len(l.intervals) > maxQuiet+1 {
+			t.Errorf("%d intervals", len(l.intervals))
+		}
+	}
+}
+
+// A machine that has slept went by the slots meanwhile, and none of them is told as
+// missed: its timers stood still.
+func TestAMachineThatSlept(t *testing.T) {
+	for _, asleep := range []telemetry.Micros{4, 3000} {
+		l := New(Options{Epoch: 7, Devices: meters(1)})
+		for s := range telemetry.Micros(10) {
+			l.Count(noon, poll(0, noon+s*second, telemetry.NoReason), []Slot{{Due: noon + s*second, Steady: s > 0}})
+		}
+		again := noon + (9+asleep)*second + 700_000
+		l.Count(again, nil, []Slot{{Due: again, Missed: 1, Steady: true}})
+		l.Count(again, nil, []Slot{{Due: again + second, Steady: true}})
+		// The clock was set: nobody slept.
+		l.Count(again, nil, []Slot{{Due: again + 500*second}})
+		var sum telemetry.DeviceAccount
+		for _, a := range l.Due(again, true) {
+			sum.Down += a.Devices[0].Down
+			sum.Missed += a.Devices[0].Missed
+			sum.Scheduled += a.Devices[0].Scheduled
+		}
+		same(t, "in all", sum, telemetry.DeviceAccount{Scheduled: 30 + uint64(3*asleep), Missed: 3, Down: uint64(3 * (asleep - 1))})
+	}
+}

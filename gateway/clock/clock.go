@@ -77,11 +77,12 @@ type Clock struct {
 	set        telemetry.Micros // since the boot: when it was
 	confirmed  telemetry.Micros // since the boot: when base was last confirmed; 0: never
 	need       Held
-	needed     telemetry.Micros // since the boot: when need began
+	needed     telemetry.Micros // since the boot: when need began; 0: there is none
 	steps      uint64
 	refused    bool // a record that wasn't ready, since ripened rose
 	ripened    uint64
 	changes    []Change
+	prior      reign // before base was last moved
 
 	fix          *Fix             // the best one of this boot
 	steering     bool             // by the fix, not by the wall clock
@@ -105,15 +106,15 @@ func New(o Options) *Clock {
 	c.notes = readNotes(o)
 	now := o.Kernel.Now()
 	c.floor = max(Minimum, c.notes.Known)
-	present := c.notes.enter(o.Kernel.Boot(), c.floor, now.SinceBoot)
+	present := c.notes.enter(o.Kernel.Boot(), c.floor)
 	c.base, c.offset, c.slept, c.steered = present.Floor, now.Wall-now.SinceBoot, now.Slept, now.SinceBoot
 	if f := present.Fix; f != nil && f.check(now) == nil {
 		c.fix, c.steering = f, true
 	}
-	c.needed = present.First
+	c.needed = present.Needed
 	if present.Began != 0 {
 		c.known, c.base, c.offset, c.state = true, present.Began, present.Began, telemetry.ClockFreeRunning
-		c.set, c.needed = now.SinceBoot, now.SinceBoot
+		c.set = now.SinceBoot
 	}
 	c.anchor, c.unsaved = c.base, true
 	c.observe(now)
@@ -179,6 +180,9 @@ func (c *Clock) observe(now Instant) {
 	if c.state != telemetry.ClockUnset && !c.known {
 		c.known, c.set = true, now.SinceBoot
 	}
+	if away(c.base, before) {
+		c.prior = reign{before, was}
+	}
 	if away(c.base, c.anchor) {
 		c.anchor = c.base
 		c.generation++
@@ -213,10 +217,15 @@ func (c *Clock) hold(now Instant) {
 	case c.o.RequireSync && !c.trusted(now):
 		need = Counters
 	}
-	if need != Nothing && c.need == Nothing && c.known {
-		c.needed = now.SinceBoot
-	}
 	c.need = need
+	// The wait goes on in the next process.
+	switch b := c.notes.present(); {
+	case need == Nothing && c.needed != 0:
+		c.needed, b.Needed, c.unsaved = 0, 0, true
+	case need != Nothing && c.needed == 0:
+		c.needed, c.unsaved = max(1, now.SinceBoot), true
+		b.Needed = c.needed
+	}
 }
 
 // trusted reports whether gateway time is that of a synchronised clock, or has
@@ -268,14 +277,25 @@ func (c *Clock) at(now Instant, t time.Time) telemetry.Micros {
 	return wall
 }
 
-// Reading says which clock gave an event's time; nil if it is synchronised.
+// reign is a time in which gateway time wasn't moved.
+type reign struct {
+	base  telemetry.Micros
+	state telemetry.ClockState
+}
+
+// Reading says which clock gave an event's time, which was decided just now; nil if
+// it is synchronised. Gateway time may have been moved since.
 func (c *Clock) Reading(decided telemetry.Micros) *telemetry.ClockReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == telemetry.ClockSynchronised {
+	now, by := c.look().SinceBoot, reign{c.base, c.state}
+	if c.prior.state != "" && distance(decided-c.prior.base, now) < distance(decided-by.base, now) {
+		by = c.prior
+	}
+	if by.state == telemetry.ClockSynchronised {
 		return nil
 	}
-	return &telemetry.ClockReading{State: c.state, Boot: c.o.Kernel.Boot().String(), SinceBoot: int64(decided - c.base)}
+	return &telemetry.ClockReading{State: by.state, Boot: c.o.Kernel.Boot().String(), SinceBoot: int64(decided - by.base)}
 }
 
 // Boot is the id of this boot.
