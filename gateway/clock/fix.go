@@ -89,14 +89,16 @@ func (c *Clock) steers(now Instant, offset telemetry.Micros, kernel bool) bool {
 // quartz, and too slow for times to go backwards.
 const slewing = 2000 // µs for one
 
-// follow moves base to where the fix has it: at once if that is far, else slowly.
+// follow moves base to where the fix has it: at once if that is far, and farther than
+// the fix may be off, else slowly. On a line with long queues each fix is elsewhere.
 func (c *Clock) follow(now Instant) {
 	c.state = telemetry.ClockFreeRunning
 	if c.fix.bound(now) <= boundMost {
 		c.state, c.confirmed = telemetry.ClockSynchronised, max(1, now.SinceBoot)
 	}
 	most := (now.SinceBoot - c.steered) / slewing
-	if away(c.fix.Began, c.base) {
+	apart := time.Duration(c.fix.Began-c.base) * time.Microsecond
+	if away(c.fix.Began, c.base) && apart.Abs() > c.fix.MaxError {
 		c.base = c.fix.Began
 	} else {
 		c.base += max(-most, min(most, c.fix.Began-c.base))

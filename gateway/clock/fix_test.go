@@ -95,6 +95,28 @@ func TestFixesAreFollowedSlowly(t *testing.T) {
 	}
 }
 
+// Where each answer is off by more than a step, time isn't set to and fro.
+func TestFixesOverABadLine(t *testing.T) {
+	f := &fake{}
+	f.boot(0)
+	c := start(f, &memory{})
+	offer(t, c, told(f, noon))
+	for i := range telemetry.Micros(50) {
+		f.pass(64 * second)
+		now := noon + (i+1)*64*second
+		fix := told(f, now+(i%3-1)*250_000)
+		fix.MaxError = 300 * time.Millisecond
+		offer(t, c, fix)
+		c.Observe()
+		if off := c.Now() - now; off < -250_000 || off > 250_000 {
+			t.Fatalf("off by %d µs", off)
+		}
+	}
+	if s := c.Stats(); s.Steps != 1 || s.State != telemetry.ClockSynchronised {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestWhoGivesTheTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(*testing.T, *fake, *Clock)

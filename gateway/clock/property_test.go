@@ -94,7 +94,11 @@ func (w *world) observe() {
 				continue
 			}
 			p, ok := b.placement(x.since)
-			if state == telemetry.ClockSynchronised && !x.late && (!ok || p.Began != w.f.now.Wall-w.f.now.SinceBoot) {
+			want := w.f.now.Wall - w.f.now.SinceBoot
+			if w.clock.steering {
+				want = w.clock.base
+			}
+			if state == telemetry.ClockSynchronised && !x.late && (!ok || p.Began != want) {
 				w.t.Fatalf("the clock is synchronised, and a sample is placed: %v, by %+v", ok, p)
 			}
 			if ok {
@@ -190,6 +194,14 @@ func TestHeldSamplesEndWhereTheyBelong(t *testing.T) {
 			"its source comes": func(*rapid.T) {
 				w.f.set(max(w.f.now.Wall, micros("true time", Minimum, Minimum+1000*hour)))
 				w.f.synchronised, w.f.maxError = true, time.Millisecond
+				w.observe()
+			},
+			"a time server answers": func(*rapid.T) {
+				now := micros("true time", Minimum, Minimum+1000*hour)
+				fix := Fix{Source: "NTP", Began: now - w.f.now.SinceBoot, At: w.f.now.SinceBoot, MaxError: 10 * time.Millisecond, Agreeing: rapid.IntRange(1, 3).Draw(t, "agreeing")}
+				if err := w.clock.Offer(fix); err != nil && fix.Began+fix.At >= Minimum {
+					t.Fatal(err)
+				}
 				w.observe()
 			},
 			"its source goes":         func(*rapid.T) { w.f.synchronised = false; w.observe() },
