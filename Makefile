@@ -38,7 +38,7 @@ torture: build
 
 # What runs on the smallest gateways. The tests left out start processes of their
 # own, in name spaces or to be killed, which the emulator can't.
-PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock
+PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock ./gateway/ntp
 portable:
 	GOARCH=386 go test $(PORTABLE)
 	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \

@@ -13,9 +13,10 @@ import (
 // accounts is the buffer.Ledger of a gateway: it tells by events what the
 // ledger has counted, once the counts are committed.
 type accounts struct {
-	events *buffer.Chain
-	log    *slog.Logger
-	clock  *clock.Clock
+	events, telemetry *buffer.Chain
+	log               *slog.Logger
+	clock             *clock.Clock
+	held              held
 
 	mu        sync.Mutex
 	ledger    *account.Ledger
@@ -27,19 +28,23 @@ type accounts struct {
 	failing   bool
 }
 
-func newAccounts(o account.Options, c *clock.Clock, events *buffer.Chain, log *slog.Logger) *accounts {
-	return &accounts{ledger: account.New(o), clock: c, events: events, log: log}
+func newAccounts(o account.Options, c *clock.Clock, b *buffer.Buffer, log *slog.Logger) *accounts {
+	return &accounts{ledger: account.New(o), clock: c, events: b.Events, telemetry: b.Telemetry, log: log}
 }
 
 // restore goes on from what the process before had counted. Without its state,
 // the quarter-hours that it hadn't told of have no account.
 func (a *accounts) restore(state []byte, earlier []telemetry.Committed) {
+	a.held.start(a.telemetry.End(), a.telemetry.End())
 	if len(state) == 0 {
 		return
 	}
-	if err := a.ledger.Restore(state, earlier); err != nil {
+	through, err := a.ledger.Restore(state, earlier)
+	if err != nil {
 		a.log.Error("the accounts of the process before can't be restored; its last quarter-hours will be unknown", "error", err)
+		return
 	}
+	a.held.start(min(buffer.Position(through), a.telemetry.End()), a.telemetry.End())
 }
 
 // downSince is when the process before was last known to run, 0 if that isn't
@@ -52,15 +57,18 @@ func (a *accounts) downSince() telemetry.Micros {
 
 // reading says that the devices are read from at on, and that nobody read them
 // before. It is called when the time is known: until then there is no account of
-// the present.
+// the present. Polls that wait for the time in records are counted first, since
+// those before this process were not down.
 func (a *accounts) reading(at telemetry.Micros) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ledger.CountDown(at)
+	if !a.held.polls {
+		a.ledger.CountDown(at)
+	}
 	a.known = true
 }
 
-// placed says when the gateway's boot began, once that is known: what was read
+// placed says when the gateway's boot began, once that is known: what was discarded
 // since then and counts from the boot gets its quarter-hours.
 func (a *accounts) placed(boot telemetry.Micros) {
 	a.mu.Lock()
@@ -76,11 +84,19 @@ func (a *accounts) Count(samples []telemetry.Sample, slots []account.Slot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ledger.Count(a.clock.Now(), samples, slots)
+	a.held.note(samples, slots)
 	if leftOut := a.ledger.LeftOut() > 0; leftOut && !a.leftOut {
 		a.leftOut = true
 		a.log.Warn("samples are in no account, as their times can't be true or are of long ago")
 	}
 	a.unheld = true
+}
+
+// AppendPolls implements buffer.Ledger.
+func (a *accounts) AppendPolls(dst []byte, slots []account.Slot) []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.AppendPolls(dst, slots)
 }
 
 // Discard implements buffer.Ledger.
@@ -99,21 +115,26 @@ func (a *accounts) State(idle bool) []byte {
 	if a.known {
 		a.ledger.Tick(now)
 	}
-	if idle && (a.ledger.Changes() == a.committed || !a.ledger.AnyDue(now)) {
+	if idle && a.held.through <= a.held.sendable && (a.ledger.Changes() == a.committed || !a.ledger.AnyDue(now)) {
 		return nil
 	}
 	return a.state(now)
 }
 
 func (a *accounts) state(now telemetry.Micros) []byte {
+	if a.clock.Stats().State == telemetry.ClockUnset {
+		now = 0 // nobody is to be told that it was alive then
+	}
 	a.stated = a.ledger.Changes()
-	return a.ledger.AppendState(nil, now)
+	a.held.state(a.telemetry.End())
+	return a.ledger.AppendState(nil, now, uint64(a.held.stated))
 }
 
 // Committed implements buffer.Ledger.
 func (a *accounts) Committed() {
 	a.mu.Lock()
 	a.committed, a.unheld = a.stated, false
+	a.held.committed()
 	a.mu.Unlock()
 	a.tell(false)
 }
@@ -169,6 +190,7 @@ func (a *accounts) finish(telemetryChain *buffer.Chain) {
 	}
 	a.mu.Lock()
 	a.committed = a.stated
+	a.held.committed()
 	a.mu.Unlock()
 	a.tell(true)
 	a.mu.Lock()

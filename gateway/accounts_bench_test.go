@@ -76,7 +76,7 @@ func BenchmarkWear(b *testing.B) {
 					var state []byte
 					if with {
 						ledger.Count(now, samples, slots)
-						state = ledger.AppendState(nil, now)
+						state = ledger.AppendState(nil, now, 0)
 					}
 					item := buffer.Item{Format: record.FormatBlock, Payload: block, Count: uint64(len(samples))}
 					if err := opened.Telemetry.Commit([]buffer.Item{item}, state); err != nil {

@@ -21,14 +21,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/ntp"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/chrony"
 )
 
 // memory keeps a clock's notes for as long as the test.
@@ -205,34 +206,72 @@ var (
 // clock starts, and not by the clock of the machine that runs the test.
 func TestAlarmsAreSentOverTLSBeforeTheTimeIsKnown(t *testing.T) {
 	b := newBench(t)
-	from := clock.Minimum.Time().Add(-24 * time.Hour)
-	certificate, trusted := selfSigned(t, from, from.Add(48*time.Hour))
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"),
-		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
-	ca := filepath.Join(t.TempDir(), "ca.crt")
-	if err := os.WriteFile(ca, trusted, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.config.Forward.Kafka.Brokers = cluster.ListenAddrs()
-	b.config.Forward.Kafka.TLS = &kafkaconn.TLS{CA: configfile.Path(ca)}
+	b.overTLS(clock.Minimum.Time().Add(-24 * time.Hour))
 	b.kernel = &machine{booted: time.Now(), atBoot: day}
 	stop := b.run()
 	defer stop()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.DialTLSConfig(&tls.Config{InsecureSkipVerify: true}),
-		kgo.ConsumeTopics("busbar.events"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	b.read(func(l log) bool { return len(l.events) > 0 })
+}
+
+// A machine boots in 1970, may not set its clock, and the log's certificate is of
+// this hour: a time server gives the time first, and with it the connection.
+func TestTheTimeComesFromAServer(t *testing.T) {
+	b := newBench(t)
+	b.overTLS(time.Now().Add(-time.Hour))
+	b.config.Time.NTP = []string{chrony.Start(t, "local stratum 8")}
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
+	b.kernel = m
+	// The server may need longer to start than the gateway takes to ask.
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		got := make(chan struct{}, 1)
+		c := ntp.New(ntp.Options{Servers: b.config.Time.NTP, SinceBoot: func() telemetry.Micros { return m.Now().SinceBoot }, Log: quiet,
+			Offer: func(ntp.Measurement, int) { got <- struct{}{} }})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		c.Run(ctx)
+		cancel()
+		if len(got) > 0 {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("the time server doesn't answer")
+		}
+	}
+	started := telemetry.MicrosOf(time.Now())
+	stop := b.run()
+	l := b.read(func(l log) bool { return l.samples > 60 && len(l.of(telemetry.ClockChanged)) > 0 })
+	stop()
+	now := telemetry.MicrosOf(time.Now())
+	for _, s := range l.points {
+		if s.Quality.TimeQuality() != telemetry.GatewayTime || s.Time < started-second || s.Time > now+second {
+			t.Fatalf("a sample is %v, of %v", s.Quality, s.Time.Time())
+		}
+	}
+	if c := l.of(telemetry.ClockChanged)[0].Step; c.Was != telemetry.ClockUnset || c.State != telemetry.ClockSynchronised {
+		t.Errorf("%+v", c)
+	}
+	for _, e := range l.events {
+		checkTimes(t, e)
+	}
+}
+
+// overTLS gives the bench a log whose certificate is valid from then on, for two
+// days.
+func (b *bench) overTLS(from time.Time) {
+	b.t.Helper()
+	certificate, trusted := selfSigned(b.t, from, from.Add(48*time.Hour))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"),
+		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if fetches := client.PollFetches(ctx); fetches.NumRecords() == 0 {
-		t.Fatalf("no event arrives: %v", fetches.Err())
+	b.t.Cleanup(cluster.Close)
+	ca := filepath.Join(b.t.TempDir(), "ca.crt")
+	if err := os.WriteFile(ca, trusted, 0o600); err != nil {
+		b.t.Fatal(err)
 	}
+	b.config.Forward.Kafka.Brokers = cluster.ListenAddrs()
+	b.config.Forward.Kafka.TLS = &kafkaconn.TLS{CA: configfile.Path(ca)}
+	b.cluster, b.dial = cluster, &tls.Config{InsecureSkipVerify: true}
 }
 
 func selfSigned(t *testing.T, from, to time.Time) (_ tls.Certificate, ca []byte) {
@@ -315,7 +354,7 @@ func (b *bench) awaitHeld() {
 			b.t.Fatal(err)
 		}
 		for _, e := range entries {
-			if e.Record.Format == record.FormatBootBlock {
+			if e.Record.Format == record.FormatHeld {
 				return
 			}
 			after = e.Position
@@ -363,16 +402,22 @@ func TestTheLongestWaitIsConfigured(t *testing.T) {
 
 func TestAnUnknownTimeIsAProblem(t *testing.T) {
 	for _, c := range []struct {
-		stats clock.Stats
-		want  string
+		stats   clock.Stats
+		servers ntp.Stats
+		want    string
 	}{
-		{clock.Stats{State: telemetry.ClockSynchronised}, ""},
-		{clock.Stats{State: telemetry.ClockFreeRunning}, ""},
-		{clock.Stats{State: telemetry.ClockUnset, Holding: clock.Everything, Waiting: time.Minute}, ""},
-		{clock.Stats{State: telemetry.ClockUnset, Waiting: time.Hour}, "unknown for 1h0m0s"},
-		{clock.Stats{State: telemetry.ClockFreeRunning, Holding: clock.Counters, Waiting: 6 * time.Minute}, "waited 6m0s"},
+		{clock.Stats{State: telemetry.ClockSynchronised}, ntp.Stats{}, ""},
+		{clock.Stats{State: telemetry.ClockFreeRunning}, ntp.Stats{}, ""},
+		{clock.Stats{State: telemetry.ClockUnset, Holding: clock.Everything, Waiting: time.Minute}, ntp.Stats{Silent: time.Minute, Cause: "none"}, ""},
+		{clock.Stats{State: telemetry.ClockUnset, Waiting: time.Hour}, ntp.Stats{}, "unknown for 1h0m0s"},
+		{clock.Stats{State: telemetry.ClockFreeRunning, Holding: clock.Counters, Waiting: 6 * time.Minute}, ntp.Stats{}, "waited 6m0s"},
+		{clock.Stats{State: telemetry.ClockUnset}, ntp.Stats{Silent: 6 * time.Minute, Cause: "none answers", Unused: []string{"a: no answer", "b: no route"}}, "none answers for 6m0s (a: no answer; b: no route)"},
+		{clock.Stats{State: telemetry.ClockSynchronised}, ntp.Stats{Silent: 6 * time.Minute, Cause: "none answers"}, ""},
+		{clock.Stats{State: telemetry.ClockSynchronised}, ntp.Stats{Silent: time.Hour, Cause: "none answers"}, "none answers for 1h0m0s"},
+		{clock.Stats{State: telemetry.ClockSynchronised}, ntp.Stats{Wrong: []string{"a"}}, "time server a contradicts"},
+		{clock.Stats{State: telemetry.ClockSynchronised, Source: "NTP", Contradiction: time.Second}, ntp.Stats{}, "off by -1s; gateway time is that of NTP"},
 	} {
-		if got := strings.Join(clockProblems(c.stats), "; "); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+		if got := strings.Join(clockProblems(c.stats, c.servers), "; "); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%+v: %q, want %q", c.stats, got, c.want)
 		}
 	}

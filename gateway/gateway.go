@@ -16,6 +16,7 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
+	"github.com/busbar/busbar/gateway/ntp"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gateway/uplink"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -44,6 +45,7 @@ type Gateway struct {
 	identity *identity.Identity
 	buffer   *buffer.Buffer
 	clock    *clock.Clock
+	ntp      *ntp.Client // nil: no servers are asked
 	adapter  *modbus.Adapter
 	pipeline *pipeline
 	accounts *accounts
@@ -96,10 +98,8 @@ func (g *Gateway) identify() error {
 }
 
 func (g *Gateway) prepare() error {
-	var err error
-	if g.clock, err = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log); err != nil {
-		return err
-	}
+	g.clock = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log)
+	g.ntp = newNTP(g.config.Time.NTP, g.clock, g.log)
 	devices := newDevices(g.config)
 	ids, err := g.buffer.Table().Define(devices.definitions)
 	if err != nil {
@@ -118,7 +118,7 @@ func (g *Gateway) prepare() error {
 	accounted, index := devices.accounted()
 	g.accounts = newAccounts(account.Options{
 		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
-	}, g.clock, g.buffer.Events, g.log)
+	}, g.clock, g.buffer, g.log)
 	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
@@ -205,6 +205,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	var keeper, forwarders, writer, evaluator, reader sync.WaitGroup
 	keeper.Go(func() { g.buffer.Events.KeepCommitting(keeping, g.pipeline.tellDisk) })
+	if g.ntp != nil {
+		forwarders.Go(func() { g.ntp.Run(forwarding) })
+	}
 	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })

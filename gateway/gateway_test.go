@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -53,6 +54,7 @@ type bench struct {
 	t       *testing.T
 	meter   *volts
 	cluster *kfake.Cluster
+	dial    *tls.Config // to the cluster; nil: plaintext
 	config  gatewayconfig.Config
 	kernel  clock.Kernel // nil: this machine's
 	buffer  *buffer.Buffer
@@ -147,8 +149,12 @@ type log struct {
 // read reads the log from its start until done says that it has seen enough.
 func (b *bench) read(done func(log) bool) log {
 	b.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...),
-		kgo.ConsumeTopics("busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	options := []kgo.Opt{kgo.SeedBrokers(b.cluster.ListenAddrs()...),
+		kgo.ConsumeTopics("busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
+	if b.dial != nil {
+		options = append(options, kgo.DialTLSConfig(b.dial))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -387,10 +393,7 @@ func TestFailedStartNamesTheCauseAndLetsGo(t *testing.T) {
 }
 
 func TestDeliverWaitsForRoom(t *testing.T) {
-	c, err := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
 	p := newPipeline(nil, c, nil, nil, nil, nil, quiet)
 	batch := adapters.Batch{Received: time.Now(), Samples: make([]telemetry.Sample, maxQueued)}
 	if err := p.Deliver(t.Context(), batch); err != nil {

@@ -22,15 +22,16 @@ func (g *Gateway) prepareLanes() (err error) {
 	if g.births, err = g.sink("births", nil); err != nil {
 		return err
 	}
-	lane := func(name string, chain *buffer.Chain, prepare func(*record.Record) (bool, error)) forward.Options {
-		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: prepare, Ripened: g.clock.Ripened, Log: g.log}
+	lane := func(name string, chain *buffer.Chain, prepare func(buffer.Position, *record.Record) (bool, error)) forward.Options {
+		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: prepare, Ripened: g.ripened, Log: g.log}
 		if err == nil {
 			o.Sink, err = g.sink(name, o.Link)
 		}
 		return o
 	}
+	signed := func(_ buffer.Position, r *record.Record) (bool, error) { return g.identity.Prepare(r) }
 	options := forward.LanesOptions{
-		Events:       lane(forward.Events, g.buffer.Events, g.identity.Prepare),
+		Events:       lane(forward.Events, g.buffer.Events, signed),
 		Telemetry:    lane(forward.Telemetry, g.buffer.Telemetry, g.prepareRecord),
 		Backfill:     lane(forward.Backfill, g.buffer.Telemetry, g.prepareRecord),
 		CommitEvery:  cmp.Or(time.Duration(g.config.Buffer.CommitEvery), buffer.LongestCommit),

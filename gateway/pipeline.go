@@ -86,11 +86,11 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 	}
 	start := len(p.queue.samples)
 	p.queue.samples = append(p.queue.samples, b.Samples...)
-	stamp := p.stamp(b, p.queue.samples[start:])
+	stamp, steady := p.stamp(b, p.queue.samples[start:])
 	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp})
 	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
 		slot := account.Slot{
-			Device: device, Due: p.clock.At(b.Due), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor,
+			Device: device, Due: stamp.At - telemetry.Micros(b.Received.Sub(b.Due).Microseconds()), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor, Steady: steady,
 		}
 		if stamp.Held == clock.Everything {
 			slot.Due, slot.SinceBoot = slot.Due-stamp.Began, true
@@ -111,15 +111,17 @@ func (p *pipeline) notify() {
 
 // stamp gives samples gateway time. If that was moved since the device's last
 // batch, it says so: rules then start to wait anew instead of counting the step.
-func (p *pipeline) stamp(b adapters.Batch, samples []telemetry.Sample) clock.Stamp {
-	stamp := p.clock.Stamp(b.Received, samples)
-	if before, seen := p.generations[b.Device]; seen && before != stamp.Generation {
+// steady says that it wasn't.
+func (p *pipeline) stamp(b adapters.Batch, samples []telemetry.Sample) (stamp clock.Stamp, steady bool) {
+	stamp = p.clock.Stamp(b.Received, samples)
+	before, seen := p.generations[b.Device]
+	if seen && before != stamp.Generation {
 		for i := range samples {
 			samples[i].Quality |= telemetry.ClockJumped
 		}
 	}
 	p.generations[b.Device] = stamp.Generation
-	return stamp
+	return stamp, seen && before == stamp.Generation
 }
 
 // place makes samples that have been evaluated what they are stored as: those

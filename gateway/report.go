@@ -25,10 +25,10 @@ func (g source) Report() status.Report {
 	}
 	c := g.clock.Stats()
 	r.Clock = status.Clock{
-		State: c.State, Now: g.clock.Now().Time(), Steps: c.Steps, MaxError: c.MaxError,
+		State: c.State, Source: c.Source, Now: g.clock.Now().Time(), Steps: c.Steps, MaxError: c.MaxError,
 		Holding: c.Holding != clock.Nothing,
 	}
-	r.Problems = append(r.Problems, clockProblems(c)...)
+	r.Problems = append(r.Problems, clockProblems(c, g.ntp.Stats())...)
 	for _, a := range *g.pipeline.active.Load() {
 		r.Alarms = append(r.Alarms, status.Alarm{
 			ID: a.ID, Rule: a.Rule, Asset: a.Asset, Device: a.Device, Priority: string(a.Priority), Raised: a.Raised.Time(), AcknowledgedBy: a.AcknowledgedBy,

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -57,6 +58,7 @@ func (k checker) check() {
 	if s := c.Time.Source; s != SourceKernel && s != SourceAssumed {
 		k.Errorf("time.source", "%q, expected %s or %s", s, SourceKernel, SourceAssumed)
 	}
+	k.checkServers("time.ntp", c.Time.NTP)
 	within(k, "time.max_hold", c.Time.MaxHold, 0, configfile.Duration(24*time.Hour))
 	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)
 	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
@@ -126,6 +128,38 @@ func (k checker) listen(path, address string) {
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		k.Errorf(path, "%q is reachable from other machines and would ask nobody for a password, expected a loopback address such as 127.0.0.1:9464", address)
+	}
+}
+
+// hostName is a name as DNS has it.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?$`)
+
+// maxServers bounds the time servers: more don't make the time better.
+const maxServers = 16
+
+// checkServers checks a list of time servers.
+func (k checker) checkServers(path string, servers []string) {
+	if len(servers) > maxServers {
+		k.Errorf(path, "%d servers, expected at most %d", len(servers), maxServers)
+	}
+	first := map[string]int{}
+	for i, s := range servers {
+		at := configfile.Item(path, i)
+		host, port, err := net.SplitHostPort(s)
+		if err != nil {
+			host, port = strings.Trim(s, "[]"), "123"
+		}
+		number, err := strconv.ParseUint(port, 10, 16)
+		if address, _, _ := strings.Cut(host, "%"); err != nil || number == 0 || net.ParseIP(address) == nil && !hostName.MatchString(host) {
+			k.Errorf(at, "%q, expected host or host:port such as 10.0.0.1 or ntp.example:123", s)
+			continue
+		}
+		same := strings.ToLower(net.JoinHostPort(host, port))
+		if j, twice := first[same]; twice {
+			k.Errorf(at, "%q is %s[%d] already, expected another server: one that is asked twice would count twice", s, path, j)
+			continue
+		}
+		first[same] = i
 	}
 }
 

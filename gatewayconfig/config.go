@@ -25,7 +25,7 @@ type Config struct {
 	// The gateway's own status page and metrics.
 	Status Status `yaml:"status"`
 
-	// How far this machine's clock is trusted.
+	// Where the time comes from, and how far this machine's clock is trusted.
 	Time Time `yaml:"time"`
 
 	// What devices use that don't say otherwise.
@@ -143,8 +143,8 @@ type Status struct {
 	Listen string `yaml:"listen"`
 }
 
-// Time is how far this machine's clock is trusted. While it has never been set
-// since the boot, samples wait in the buffer, and are placed in time when it is.
+// Time is where the gateway has the time from, and how far this machine's clock is
+// trusted. While it isn't known since the boot, samples wait in the buffer, and are placed in time when it is.
 // Alarms are sent at once in any case.
 type Time struct {
 	// What says that the clock is right. kernel: whatever disciplines the
@@ -153,6 +153,14 @@ type Time struct {
 	// hypervisor; then a clock that is set counts as synchronised. Samples of a
 	// clock that isn't synchronised are marked so. Default: kernel.
 	Source TimeSource `yaml:"source"`
+
+	// Time servers that the gateway asks by itself (NTPv4), as host or host:port;
+	// the port is 123 if it is left out. This needs no right to set this machine's
+	// clock, and doesn't set it: the gateway's own time is synchronised. It is used
+	// while nothing synchronises the kernel's clock, or if two servers or more agree
+	// that what does so is wrong. Three or more, so that one that is wrong is found
+	// out; at most 16. Default: none. Example: [ntp-1.example, 10.0.0.1].
+	NTP []string `yaml:"ntp"`
 
 	// Hold samples of counters, which are settled by, until the clock is
 	// synchronised. Other values are sent at once, marked. Default: false.

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/chrony"
 	"github.com/busbar/busbar/test/machine"
 )
 
@@ -23,7 +26,7 @@ import (
 // those times and of no other.
 func TestMachineThatBootsIn1970(t *testing.T) {
 	t.Parallel()
-	guest := runGuest(t)
+	guest := runGuest(t, "", "")
 
 	type span struct{ from, to telemetry.Micros }
 	var spans []span // of samples that were taken between two settings of the clock
@@ -91,6 +94,82 @@ func TestMachineThatBootsIn1970(t *testing.T) {
 	}
 }
 
+// A machine boots in 1970 and stays there, since nobody may set its clock. The gateway
+// asks a real time server, and everything that the log has is of the present.
+func TestMachineInWhich1970Stays(t *testing.T) {
+	t.Parallel()
+	began := telemetry.MicrosOf(time.Now())
+	guest := runGuest(t, "ntp", serveTime(t, chrony.Start(t, "local stratum 8")))
+	ended := telemetry.MicrosOf(time.Now())
+	start, stop := guest.marks["start"][0], guest.marks["stop"][0]
+	if year := stop.wall.Time().Year(); year != 1970 {
+		t.Errorf("the machine's clock was set: it is %d", year)
+	}
+	// The gateway knows the time to two seconds, or it wouldn't use it.
+	const slack = 2_000_000
+	for _, s := range guest.samples {
+		if s.Time < began-slack || s.Time > ended+slack || s.Quality.TimeQuality() != telemetry.GatewayTime {
+			t.Fatalf("a sample is of %v, %v", s.Time.Time(), s.Quality)
+		}
+	}
+	first, last := guest.samples[0].Time, guest.samples[len(guest.samples)-1].Time
+	if took := stop.boot - start.boot; last-first > took+slack {
+		t.Errorf("samples from %v to %v, in %v of the machine", first.Time(), last.Time(), took.Sub(0))
+	}
+	changes := 0
+	for _, e := range guest.events {
+		if e.Time < clock.Minimum || e.Decided < clock.Minimum {
+			t.Errorf("%s is of %v", e.Kind, e.Time.Time())
+		}
+		if e.Kind == telemetry.ClockChanged {
+			changes++
+			if e.Step.Was != telemetry.ClockUnset || e.Step.State != telemetry.ClockSynchronised {
+				t.Errorf("clock: %+v", *e.Step)
+			}
+		}
+	}
+	if changes != 1 {
+		t.Errorf("the clock changed %d times", changes)
+	}
+	t.Logf("%d samples of one signal, the first %v after the test began", len(guest.samples), first.Sub(began))
+}
+
+// serveTime carries packets between a time server and the serial line of a virtual
+// machine, and returns the line's socket.
+func serveTime(t *testing.T, server string) (line string) {
+	t.Helper()
+	line = filepath.Join(t.TempDir(), "line")
+	l, err := net.Listen("unix", line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		far, err := net.Dial("udp", server)
+		if err != nil {
+			return
+		}
+		defer far.Close()
+		packet := make([]byte, 48)
+		for {
+			if _, err := io.ReadFull(conn, packet); err != nil {
+				return
+			}
+			far.Write(packet)
+			far.SetReadDeadline(time.Now().Add(time.Second))
+			if _, err := far.Read(packet); err == nil {
+				conn.Write(packet)
+			}
+		}
+	}()
+	return line
+}
+
 // guest is what the virtual machine reported.
 type guest struct {
 	marks   map[string][]moment
@@ -101,8 +180,9 @@ type guest struct {
 // moment is what the guest's clocks said, in µs.
 type moment struct{ boot, wall telemetry.Micros }
 
-// runGuest boots a virtual machine with the programs and returns when it is off.
-func runGuest(t *testing.T) (g guest) {
+// runGuest boots a virtual machine with the programs and returns when it is off. Its
+// second serial line goes to the socket line, if there is one.
+func runGuest(t *testing.T, argument, line string) (g guest) {
 	t.Helper()
 	m := machine.Demand(t)
 	dir := t.TempDir()
@@ -117,7 +197,11 @@ func runGuest(t *testing.T) (g guest) {
 	if err := machine.WriteInitrd(initrd, files...); err != nil {
 		t.Fatal(err)
 	}
-	cmd := m.Command(initrd, console, "-accel", "tcg", "-cpu", "max", "-m", "640", "-rtc", "base=1970-01-02T00:00:00,clock=vm")
+	args := []string{"-accel", "tcg", "-cpu", "max", "-m", "640", "-rtc", "base=1970-01-02T00:00:00,clock=vm"}
+	if line != "" {
+		args = append(args, "-serial", "unix:"+line)
+	}
+	cmd := m.Command(initrd, console, argument, args...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {

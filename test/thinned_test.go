@@ -33,6 +33,8 @@ func (uncounted) Discard([]telemetry.Sample, []account.Slot) {}
 func (uncounted) State(bool) []byte                          { return nil }
 func (uncounted) Committed()                                 {}
 
+func (uncounted) AppendPolls(dst []byte, _ []account.Slot) []byte { return dst }
+
 // edge is a gateway's buffer, what was committed to it, and what it declared lost.
 type edge struct {
 	*testing.T

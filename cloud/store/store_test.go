@@ -430,7 +430,7 @@ func TestMoreEventsThanCommitted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Note(sent, 0, v, 1, 1)
+		l.Note(sent, 0, false, v, 1, 1)
 	}
 	write(t, s, func(tx *Tx) error {
 		if err := tx.SaveLedger(l); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/gateway"
-	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gatewayconfig"
 )
 
@@ -26,7 +26,8 @@ type enrolCommand struct {
 
 func (enrolCommand) Help() string {
 	return `The token comes from busbar-cloud gateway token. The gateway's key is made if there is none. The command works beside a
-gateway that runs, and may be repeated.
+gateway that runs, and may be repeated. The uplink's certificate is checked by this machine's clock. Where that isn't set, the
+time is what time.ntp of the configuration says, or what a gateway has noted, which may be too early.
 
 Example:
   busbar gateway enrol --config gateway.yaml --token-file token.txt
@@ -48,21 +49,13 @@ func (e enrolCommand) Run(ctx context.Context, info program.Info) error {
 	if err != nil {
 		return err
 	}
-	key, _, err := identity.Open(config.Gateway.Key.In(dir), config.Gateway.ID)
-	if err != nil {
-		return err
-	}
-	connection, err := gateway.OpenUplink(*config.Forward.Uplink, dir, info.Version, nil)
-	if err != nil {
-		return err
-	}
-	defer connection.Close()
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
 	defer cancel()
-	if err := connection.Enrol(ctx, key.Enrolment(token)); err != nil {
+	key, err := gateway.Enrol(ctx, config, gateway.Options{Version: info.Version, Dir: dir, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, token)
+	if err != nil {
 		return err
 	}
-	fmt.Printf("key %s of %s is enrolled at %s\n", key.KeyID(), config.Gateway.ID, config.Forward.Uplink.URL)
+	fmt.Printf("key %s of %s is enrolled at %s\n", key, config.Gateway.ID, config.Forward.Uplink.URL)
 	return nil
 }
 

@@ -8,15 +8,14 @@ const maxUnplaced = 100_000
 
 // run is samples of one device and instant that had the same fate.
 type run struct {
-	at        telemetry.Micros // since the boot
-	signal    owner
-	quality   telemetry.Quality
-	delivered bool
+	at      telemetry.Micros // since the boot
+	signal  owner
+	quality telemetry.Quality
 }
 
-// unplaced is what was counted and can't be given a quarter-hour yet. It isn't
-// part of the state: if the gateway is killed before the time is known, no account
-// knows of it.
+// unplaced is what was discarded and can't be given a quarter-hour yet. It is in no
+// record, nor in the state: if the gateway is killed before the time is known, it
+// counts as down.
 type unplaced struct {
 	runs  []run
 	sizes []uint64 // samples of each run
@@ -36,7 +35,7 @@ func (u *unplaced) add(r run) bool {
 	return true
 }
 
-// Place counts what was taken since a boot that began at boot, and had to wait
+// Place counts what was discarded since a boot that began at boot, and had to wait
 // until that was known.
 func (l *Ledger) Place(now, boot telemetry.Micros) {
 	waiting := l.unplaced
@@ -52,7 +51,7 @@ func (l *Ledger) Place(now, boot telemetry.Micros) {
 			l.leftOut += n
 			continue
 		}
-		counts[r.signal.device].add(r.signal.own, r.quality, r.delivered, n)
+		counts[r.signal.device].add(r.signal.own, r.quality, false, n)
 	}
 	for _, s := range waiting.slots {
 		s.SinceBoot = false

@@ -13,8 +13,9 @@ func (l *Ledger) Alive() telemetry.Micros { return l.alive }
 // process had, for at most 31 days before at. It must be called once the time is
 // known, and does nothing when called again.
 func (l *Ledger) CountDown(at telemetry.Micros) {
-	for device, before := range l.before {
-		l.before[device] = 0
+	for device := range l.before {
+		before := l.reached(device)
+		l.before[device], l.late[device] = 0, 0
 		every := telemetry.Micros(l.devices[device].Every.Microseconds())
 		if before < earliest || every <= 0 {
 			continue
@@ -27,18 +28,24 @@ func (l *Ledger) CountDown(at telemetry.Micros) {
 		if before >= at {
 			continue // the clock was set back
 		}
-		first := before + every
-		if oldest := l.quarterOf(max(earliest, at-maxDown)) + l.quarter; first < oldest {
-			first += (oldest - first + every - 1) / every * every
-		}
-		l.countDown(at, device, first, every)
+		l.countDown(at, device, l.recent(at, before+every, every), every)
 	}
+}
+
+// recent is the first slot on the grid from first on that is counted at a time: of
+// more than 31 days before it none is.
+func (l *Ledger) recent(at, first, every telemetry.Micros) telemetry.Micros {
+	if oldest := l.quarterOf(max(earliest, at-maxDown)) + l.quarter; first < oldest {
+		first += (oldest - first + every - 1) / every * every
+	}
+	return first
 }
 
 // countDown counts the slots from first until at. Whole quarter-hours go into
 // one account, the rest into those that hold other counts, too.
 func (l *Ledger) countDown(at telemetry.Micros, device int, first, every telemetry.Micros) {
 	points := uint64(len(l.devices[device].Signals))
+	by := schedule{every, points}
 	down := func(c *counts, n uint64) { c.down += n * points }
 	slots := func(from, until telemetry.Micros) uint64 { // from is one
 		if until <= from {
@@ -51,11 +58,11 @@ func (l *Ledger) countDown(at telemetry.Micros, device int, first, every telemet
 		whole.from += l.quarter
 	}
 	if whole.to <= whole.from {
-		l.spread(at, device, first, slots(first, at+1), down)
+		l.spread(at, device, first, slots(first, at+1), by, down)
 		return
 	}
 	n := slots(first, whole.from)
-	l.spread(at, device, first, n, down)
+	l.spread(at, device, first, n, by, down)
 	first += telemetry.Micros(n) * every
 	n = slots(first, whole.to)
 	if counts := l.touch(at, whole); counts != nil {
@@ -65,5 +72,5 @@ func (l *Ledger) countDown(at telemetry.Micros, device int, first, every telemet
 		l.leftOut += n * points
 	}
 	first += telemetry.Micros(n) * every
-	l.spread(at, device, first, slots(first, at+1), down)
+	l.spread(at, device, first, slots(first, at+1), by, down)
 }

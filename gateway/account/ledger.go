@@ -34,6 +34,9 @@ type Slot struct {
 	SparedFor      telemetry.Reason
 	Suppressed     uint32 // samples that a deadband left out
 	SinceBoot      bool   // Due counts from the boot: the time isn't known
+	// Steady is set if the clock of Due wasn't set since the device's slot before. Then
+	// slots that nobody accounts for passed while the machine slept.
+	Steady bool
 }
 
 // Options are what New needs.
@@ -64,8 +67,14 @@ type Ledger struct {
 	before    []telemetry.Micros // the same of earlier processes, until CountDown
 	intervals []*interval        // of this epoch, in the order in which they were opened
 	earlier   []section          // of earlier epochs, until they are told
-	closed    []span             // of this epoch, told and forgotten
+	closed    []closed           // of this epoch, in the order in which they were forgotten
+	gone      []span             // of this epoch, told and forgotten for good
 	unplaced  unplaced
+	held      []record.Epoch     // the process whose held slots of a device were counted last; 0: none's
+	late      []telemetry.Micros // see take
+	newest    telemetry.Micros   // the latest present that there was
+
+	closedBytes int
 
 	alive   telemetry.Micros // when the process before was last known to run
 	changes uint64
@@ -92,8 +101,6 @@ const (
 	mostIntervals, mostCounts, fewestIntervals = 96, 50_000, 12
 	// maxQuiet bounds those of them that are told and kept in case more comes.
 	maxQuiet = 3
-	// maxClosed bounds the memory of those that can't be reopened.
-	maxClosed = 32
 	// maxAhead bounds how far in the future a sample can be.
 	maxAhead = telemetry.Micros(24 * 3600 * 1_000_000)
 	// maxDown bounds the time for which the polls of a stopped gateway are counted.
@@ -110,6 +117,7 @@ func New(o Options) *Ledger {
 	l := &Ledger{
 		epoch: o.Epoch, devices: o.Devices, quarter: o.Quarter, settle: o.Settle,
 		last: make([]telemetry.Micros, len(o.Devices)), before: make([]telemetry.Micros, len(o.Devices)),
+		held: make([]record.Epoch, len(o.Devices)), late: make([]telemetry.Micros, len(o.Devices)),
 	}
 	l.maxIntervals = min(mostIntervals, max(fewestIntervals, mostCounts/max(1, len(l.devices))))
 	if l.quarter == 0 {
@@ -138,18 +146,21 @@ func (l *Ledger) own(s telemetry.SignalID, o owner) {
 }
 
 // Count takes samples that are about to be committed, and the slots that they
-// were read in or that passed before them. What counts from the boot waits for
-// Place.
+// were read in or that passed before them. What counts from the boot is left for
+// CountHeld.
 func (l *Ledger) Count(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
 	l.counted += uint64(len(samples))
 	l.count(now, samples, true)
 	for _, s := range slots {
-		l.countSlot(now, s)
+		if !s.SinceBoot {
+			l.countSlot(now, s)
+		}
 	}
 }
 
 // Discard takes samples and slots as Count does, but the samples will never be
-// committed: they were read, and not delivered.
+// committed: they were read, and not delivered. What counts from the boot waits in
+// memory for Place.
 func (l *Ledger) Discard(now telemetry.Micros, samples []telemetry.Sample, slots []Slot) {
 	l.count(now, samples, false)
 	for _, s := range slots {
@@ -163,7 +174,10 @@ func (l *Ledger) count(now telemetry.Micros, samples []telemetry.Sample, deliver
 	for i := range samples {
 		s := &samples[i]
 		if s.Quality.TimeQuality() == telemetry.SinceBoot {
-			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality, delivered}) {
+			if delivered {
+				continue
+			}
+			if o := l.ownerOf(s.Signal); o.device < 0 || !l.unplaced.add(run{s.Time, o, s.Quality}) {
 				l.leftOut++
 			}
 			continue
@@ -199,19 +213,36 @@ func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
 		return
 	}
 	d := l.devices[s.Device]
-	if s.Suppressed > 0 {
-		l.spread(now, s.Device, s.Due, 1, func(c *counts, _ uint64) { c.suppressed += uint64(s.Suppressed) })
+	by := schedule{telemetry.Micros(d.Every.Microseconds()), uint64(len(d.Signals))}
+	if last := l.last[s.Device]; s.Steady && last != 0 && by.every > 0 {
+		if first := by.first(s); first-last-by.every >= leastSleep {
+			l.countDown(first-1, s.Device, l.recent(first, last+by.every, by.every), by.every)
+		}
 	}
-	every := telemetry.Micros(d.Every.Microseconds())
-	if every <= 0 {
+	l.countScheduled(now, s, by)
+}
+
+// leastSleep is how long a machine sleeps at least. A clock that is slewed, or set a
+// little, makes shorter gaps.
+const leastSleep = telemetry.Micros(1_000_000)
+
+// first is when the first of the slots was due that s tells of.
+func (by schedule) first(s Slot) telemetry.Micros {
+	return s.Due - (telemetry.Micros(s.Missed)+telemetry.Micros(s.Spared))*by.every
+}
+
+func (l *Ledger) countScheduled(now telemetry.Micros, s Slot, by schedule) {
+	if s.Suppressed > 0 {
+		l.spread(now, s.Device, s.Due, 1, by, func(c *counts, _ uint64) { c.suppressed += uint64(s.Suppressed) })
+	}
+	if by.every <= 0 {
 		return
 	}
-	points := uint64(len(d.Signals))
-	missed := s.Due - telemetry.Micros(s.Missed)*every
-	spared := missed - telemetry.Micros(s.Spared)*every
-	l.spread(now, s.Device, missed, uint64(s.Missed), func(c *counts, n uint64) { c.missed += n * points })
-	l.spread(now, s.Device, spared, uint64(s.Spared), func(c *counts, n uint64) {
-		c.bad[min(int(s.SparedFor), len(c.bad)-1)] += n * points
+	missed := s.Due - telemetry.Micros(s.Missed)*by.every
+	spared := missed - telemetry.Micros(s.Spared)*by.every
+	l.spread(now, s.Device, missed, uint64(s.Missed), by, func(c *counts, n uint64) { c.missed += n * by.points })
+	l.spread(now, s.Device, spared, uint64(s.Spared), by, func(c *counts, n uint64) {
+		c.bad[min(int(s.SparedFor), len(c.bad)-1)] += n * by.points
 	})
 	if l.last[s.Device] != s.Due {
 		l.last[s.Device] = s.Due
@@ -221,8 +252,8 @@ func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
 
 // spread adds n slots of a device, the first of them at first, to the
 // quarter-hours that they fall into.
-func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros, n uint64, add func(*counts, uint64)) {
-	every := max(1, telemetry.Micros(l.devices[device].Every.Microseconds()))
+func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros, n uint64, by schedule, add func(*counts, uint64)) {
+	every := max(1, by.every)
 	for n > 0 {
 		from := l.quarterOf(first)
 		within := span{from, from + l.quarter}
@@ -232,7 +263,7 @@ func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros
 			counts = l.touch(now, within)
 		}
 		if counts == nil {
-			l.leftOut += here * uint64(len(l.devices[device].Signals))
+			l.leftOut += here * by.points
 		} else {
 			counts[device].present = true
 			add(&counts[device], here)
@@ -243,9 +274,11 @@ func (l *Ledger) spread(now telemetry.Micros, device int, first telemetry.Micros
 }
 
 // plausible reports whether a time can be that of a sample. Clocks that nothing
-// had set must not make accounts of quarter-hours that never were.
+// had set must not make accounts of quarter-hours that never were. The present may
+// have been set back since the sample was taken.
 func (l *Ledger) plausible(now, at telemetry.Micros) bool {
-	return at >= earliest && at <= now+maxAhead
+	l.newest = max(l.newest, now)
+	return at >= earliest && at <= l.newest+maxAhead
 }
 
 func (l *Ledger) quarterOf(m telemetry.Micros) telemetry.Micros {
@@ -275,7 +308,7 @@ func (l *Ledger) open(now telemetry.Micros, within span) *interval {
 			return i
 		}
 	}
-	if slices.ContainsFunc(l.closed, func(c span) bool { return within.from < c.to && c.from < within.to }) {
+	if slices.ContainsFunc(l.gone, func(c span) bool { return within.from < c.to && c.from < within.to }) {
 		return nil
 	}
 	if len(l.intervals) >= l.maxIntervals {
@@ -284,7 +317,10 @@ func (l *Ledger) open(now telemetry.Micros, within span) *interval {
 			return nil
 		}
 	}
-	i := &interval{span: within, counts: make([]counts, len(l.devices)), since: now}
+	i := l.reopen(now, within)
+	if i == nil {
+		i = &interval{span: within, counts: make([]counts, len(l.devices)), since: now}
+	}
 	l.intervals = append(l.intervals, i)
 	return i
 }
@@ -302,23 +338,8 @@ func (l *Ledger) forget(n int) {
 		if oldest < 0 {
 			return
 		}
-		l.close(l.intervals[oldest].span)
+		l.close(l.intervals[oldest])
 		l.intervals = slices.Delete(l.intervals, oldest, oldest+1)
-	}
-}
-
-// close remembers that an interval can't be counted any more: its counts would
-// begin at 0 again and replace those that were told.
-func (l *Ledger) close(s span) {
-	for k, c := range l.closed {
-		if c.to == s.from || s.to == c.from {
-			l.closed[k] = span{min(c.from, s.from), max(c.to, s.to)}
-			return
-		}
-	}
-	l.closed = append(l.closed, s)
-	if len(l.closed) > maxClosed {
-		l.closed = slices.Delete(l.closed, 0, 1)
 	}
 }
 
@@ -328,6 +349,7 @@ func (l *Ledger) Tick(now telemetry.Micros) {
 	if now < earliest {
 		return
 	}
+	l.newest = max(l.newest, now)
 	from := l.quarterOf(now)
 	i := l.open(now, span{from, from + l.quarter})
 	if i == nil || i.whole {

@@ -124,43 +124,15 @@ func TestChangesWhileTelling(t *testing.T) {
 func TestTheTimeIsKnownLater(t *testing.T) {
 	l := New(Options{Epoch: 7, Devices: meters(1)})
 	l.Count(noon, nil, []Slot{{Due: noon + second}})
-	state := l.AppendState(nil, noon+second)
+	state := l.AppendState(nil, noon+second, 0)
 	l = restart(t, state, 8, meters(1))
 	l.Count(noon+20*second, nil, []Slot{{Due: noon + 20*second}})
-	l = restart(t, l.AppendState(nil, noon+20*second), 9, meters(1))
+	l = restart(t, l.AppendState(nil, noon+20*second, 0), 9, meters(1))
 	l.Count(noon+32*second, nil, []Slot{{Due: noon + 32*second}})
 	l.CountDown(noon + 30*second)
 	same(t, "down", device(t, l.Due(noon+40*second, true), "meter-00", noon).Down, uint64(3*29))
 	if l.last[0] != noon+32*second {
 		t.Errorf("the last slot is %d s after noon", (l.last[0]-noon)/second)
-	}
-}
-
-// What is read while the time isn't known counts where it belongs, afterwards.
-func TestSamplesWaitForTheTime(t *testing.T) {
-	l := New(Options{Epoch: 7, Devices: meters(1)})
-	held := func(at telemetry.Micros, reason telemetry.Reason) []telemetry.Sample {
-		samples := poll(0, at, reason)
-		for i := range samples {
-			samples[i].Quality |= telemetry.MakeQuality(0, telemetry.SinceBoot, 0)
-		}
-		return samples
-	}
-	l.Count(noon-5*telemetry.Quarter, held(20*second, telemetry.NoReason), []Slot{{Due: 20 * second, SinceBoot: true}})
-	l.Count(noon-5*telemetry.Quarter, held(40*second, telemetry.Timeout), []Slot{{Due: 40 * second, Missed: 2, SinceBoot: true}})
-	l.Discard(noon-5*telemetry.Quarter, held(41*second, telemetry.NoReason), nil)
-	if due := l.Due(noon, true); due != nil || l.last[0] != 0 {
-		t.Errorf("accounts before the time is known: %+v", due)
-	}
-	l.Place(noon+30*second, noon-30*second)
-	l.Place(noon+30*second, noon) // once is enough
-	due := l.Due(noon+30*second, true)
-	same(t, "before noon", device(t, due, "meter-00", noon-telemetry.Quarter), telemetry.DeviceAccount{Device: "meter-00", Scheduled: 3, Read: 3, Delivered: 3})
-	same(t, "after noon", device(t, due, "meter-00", noon), telemetry.DeviceAccount{
-		Device: "meter-00", Scheduled: 12, Read: 3, Missed: 6, Bad: map[string]uint64{"timeout": 3}, Delivered: 3,
-	})
-	if l.last[0] != noon+10*second || l.LeftOut() != 0 {
-		t.Errorf("the last slot is %d s after noon, %d left out", (l.last[0]-noon)/second, l.LeftOut())
 	}
 }
 
@@ -178,7 +150,7 @@ func TestUnusedSlotsCountInTheirQuarterHour(t *testing.T) {
 func restart(t *testing.T, state []byte, epoch record.Epoch, devices []Device) *Ledger {
 	t.Helper()
 	l := New(Options{Epoch: epoch, Devices: devices})
-	if err := l.Restore(state, nil); err != nil {
+	if _, err := l.Restore(state, nil); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -188,7 +160,7 @@ func TestAKilledGatewayTellsWhatItHadCommitted(t *testing.T) {
 	l := New(Options{Epoch: 7, Devices: meters(2)})
 	l.Tick(noon)
 	l.Count(noon+2*second, poll(0, noon+second, telemetry.NoReason), []Slot{{Device: 0, Due: noon + second}})
-	state := l.AppendState(nil, noon+2*second)
+	state := l.AppendState(nil, noon+2*second, 0)
 	l.Count(noon+3*second, poll(0, noon+2*second, telemetry.NoReason), []Slot{{Device: 0, Due: noon + 2*second}}) // not committed
 
 	// meter-01 had no slot yet; new has had none ever.
@@ -207,7 +179,7 @@ func TestAKilledGatewayTellsWhatItHadCommitted(t *testing.T) {
 	same(t, "down", due[1].Devices, []telemetry.DeviceAccount{{Device: "meter-00", Scheduled: 27, Down: 27}}) // 2 to 10 s
 
 	// Killed again before anything was read: nothing is counted twice.
-	again := restart(t, l.AppendState(nil, noon+11*second), 9, devices)
+	again := restart(t, l.AppendState(nil, noon+11*second, 0), 9, devices)
 	again.CountDown(noon + 20*second)
 	due = again.Due(noon+20*second, true)
 	same(t, "down again", device(t, due, "meter-00", noon), telemetry.DeviceAccount{Device: "meter-00", Scheduled: 30, Down: 30}) // 11 to 20 s
@@ -221,7 +193,7 @@ func TestALongTimeDownIsOneAccount(t *testing.T) {
 	devices[1].Every = time.Hour
 	l := New(Options{Epoch: 7, Devices: devices})
 	l.Count(noon, nil, []Slot{{Device: 0, Due: noon + 100*second}, {Device: 1, Due: noon + 100*second}})
-	state := l.AppendState(nil, noon+101*second)
+	state := l.AppendState(nil, noon+101*second, 0)
 	for _, quarters := range []telemetry.Micros{1, 3, 96 * 40} {
 		l := restart(t, state, 8, devices)
 		at := noon + quarters*telemetry.Quarter + 300*second + second/2
@@ -309,5 +281,80 @@ func TestAccountsAreSplit(t *testing.T) {
 	}
 	if len(named) != len(devices) {
 		t.Errorf("%d devices in the accounts", len(named))
+	}
+}
+
+// A clock that is set back while samples wait for their commit doesn't take them out
+// of their quarter-hour.
+func TestTheClockIsSetBackBeforeACommit(t *testing.T) {
+	l := New(Options{Epoch: 7, Devices: meters(1)})
+	ahead := noon + 48*3600*second
+	l.Tick(ahead)
+	l.Count(noon, poll(0, ahead+second, telemetry.NoReason), []Slot{{Due: ahead + second, Missed: 1}})
+	if d := device(t, l.Due(noon, true), "meter-00", ahead); d.Read != 3 || d.Missed != 3 || l.LeftOut() != 0 {
+		t.Errorf("%+v, %d left out", d, l.LeftOut())
+	}
+}
+
+// A clock that is set back by hours, as one is that had the local time, comes through
+// quarter-hours that have been told: they go on where they were.
+func TestTheClockIsSetBackByHours(t *testing.T) {
+	for _, back := range []telemetry.Micros{2, 9, 23} {
+		l := New(Options{Epoch: 7, Devices: meters(2)})
+		told := map[telemetry.Micros]telemetry.Account{}
+		quarters := func(from telemetry.Micros, n int) {
+			for i := range n {
+				now := from + telemetry.Micros(i)*telemetry.Quarter
+				l.Tick(now)
+				l.Count(now, poll(0, now, telemetry.NoReason), []Slot{{Due: now}})
+				for _, a := range l.Due(now+1, true) {
+					if before := told[a.From]; a.Revision <= before.Revision {
+						t.Fatalf("revision %d follows %d", a.Revision, before.Revision)
+					}
+					told[a.From] = a
+				}
+				l.Told(now + 1)
+			}
+		}
+		quarters(noon, 24*4)
+		quarters(noon+(24-back)*4*telemetry.Quarter, int(back)*4+8)
+		for from, a := range told {
+			want := uint64(3)
+			if from >= noon+(24-back)*4*telemetry.Quarter && from < noon+24*4*telemetry.Quarter {
+				want = 6
+			}
+			if d := a.Devices[0]; d.Read != want || d.Delivered != want || len(a.Devices) != 2 {
+				t.Errorf("%d hours back: %d quarter-hours from noon: %+v, want %d read", back, (from-noon)/telemetry.Quarter, a.Devices, want)
+			}
+		}
+		if l.LeftOut() != 0 || len(told) != 24*4+8 {
+			t.Errorf("%d hours back: %d left out, %d told", back, l.LeftOut(), len(told))
+		}
+		if len(l.intervals) > maxQuiet+1 {
+			t.Errorf("%d intervals", len(l.intervals))
+		}
+	}
+}
+
+// A machine that has slept went by the slots meanwhile, and none of them is told as
+// missed: its timers stood still.
+func TestAMachineThatSlept(t *testing.T) {
+	for _, asleep := range []telemetry.Micros{4, 3000} {
+		l := New(Options{Epoch: 7, Devices: meters(1)})
+		for s := range telemetry.Micros(10) {
+			l.Count(noon, poll(0, noon+s*second, telemetry.NoReason), []Slot{{Due: noon + s*second, Steady: s > 0}})
+		}
+		again := noon + (9+asleep)*second + 700_000
+		l.Count(again, nil, []Slot{{Due: again, Missed: 1, Steady: true}})
+		l.Count(again, nil, []Slot{{Due: again + second, Steady: true}})
+		// The clock was set: nobody slept.
+		l.Count(again, nil, []Slot{{Due: again + 500*second}})
+		var sum telemetry.DeviceAccount
+		for _, a := range l.Due(again, true) {
+			sum.Down += a.Devices[0].Down
+			sum.Missed += a.Devices[0].Missed
+			sum.Scheduled += a.Devices[0].Scheduled
+		}
+		same(t, "in all", sum, telemetry.DeviceAccount{Scheduled: 30 + uint64(3*asleep), Missed: 3, Down: uint64(3 * (asleep - 1))})
 	}
 }

@@ -34,7 +34,7 @@ func BenchmarkState(b *testing.B) {
 	l := busy(100)
 	var state []byte
 	for b.Loop() {
-		state = l.AppendState(state[:0], noon)
+		state = l.AppendState(state[:0], noon, 0)
 	}
 	b.ReportMetric(float64(len(state)), "B/state")
 }

@@ -51,7 +51,7 @@ func (p *plant) start(t *rapid.T) {
 	p.epoch++
 	p.ledger = New(Options{Epoch: p.epoch, Devices: p.devices, Quarter: minute, Settle: 5 * second})
 	if p.disk != nil {
-		if err := p.ledger.Restore(p.disk, nil); err != nil {
+		if _, err := p.ledger.Restore(p.disk, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +145,7 @@ func (p *plant) discard() {
 
 func (p *plant) save() {
 	p.ledger.Tick(p.now)
-	p.disk = p.ledger.AppendState(nil, p.now)
+	p.disk = p.ledger.AppendState(nil, p.now, 0)
 	p.committed = append(p.committed, p.fates...)
 	for _, f := range p.fates {
 		if f.what == "down" {

@@ -5,29 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
 // The state is a version byte, when the process was last known to run, how many
-// samples of this epoch it has counted, sections
+// samples of this epoch it has counted, up to which position of the chain what was
+// held is counted (version 1 had nothing of that kind), sections
 // (this epoch's, then those of earlier epochs that aren't told) and the CRC-32C of
 // it all, little-endian. Numbers are varints. A section is its epoch, the names of
 // its devices, each as the length of what it shares with the one before and
 // the rest, their last slots, and the intervals of which something isn't told. A
 // hundred devices with two open quarter-hours take about 2 KB.
-const stateVersion = 1
+const stateVersion = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // AppendState appends the state to dst; now is when the process was last known
-// to run.
-func (l *Ledger) AppendState(dst []byte, now telemetry.Micros) []byte {
+// to run, and held the position up to which CountHeld has had all records.
+func (l *Ledger) AppendState(dst []byte, now telemetry.Micros, held uint64) []byte {
 	start := len(dst)
 	dst = append(dst, stateVersion)
 	dst = binary.AppendVarint(dst, int64(now))
 	dst = binary.AppendUvarint(dst, l.counted)
+	dst = binary.AppendUvarint(dst, held)
 	dst = binary.AppendUvarint(dst, uint64(1+len(l.earlier)))
 	dst = l.appendSection(dst, now, section{l.epoch, l.names, l.last, l.before, l.intervals})
 	for _, s := range l.earlier {
@@ -41,13 +44,7 @@ func (l *Ledger) appendSection(dst []byte, now telemetry.Micros, s section) []by
 	dst = binary.AppendUvarint(dst, uint64(len(s.names)))
 	before := ""
 	for _, name := range s.names {
-		shared := 0
-		for shared < min(len(name), len(before)) && name[shared] == before[shared] {
-			shared++
-		}
-		dst = binary.AppendUvarint(dst, uint64(shared))
-		dst = binary.AppendUvarint(dst, uint64(len(name)-shared))
-		dst = append(dst, name[shared:]...)
+		dst = appendName(dst, before, name)
 		before = name
 	}
 	dst = appendTimes(dst, now, s.last)
@@ -65,6 +62,18 @@ func (l *Ledger) appendSection(dst []byte, now telemetry.Micros, s section) []by
 		}
 	}
 	return dst
+}
+
+// appendName appends the length of what a name shares with the one before, and the
+// rest.
+func appendName(dst []byte, before, name string) []byte {
+	shared := 0
+	for shared < min(len(name), len(before)) && name[shared] == before[shared] {
+		shared++
+	}
+	dst = binary.AppendUvarint(dst, uint64(shared))
+	dst = binary.AppendUvarint(dst, uint64(len(name)-shared))
+	return append(dst, name[shared:]...)
 }
 
 // appendTimes appends a list of times before now; one byte if they are all 0.
@@ -132,19 +141,25 @@ func (c *counts) each(f func(bit int, n *uint64)) {
 // CountDown goes on from its last slots. earlier is what the buffer says of
 // earlier processes: a state that doesn't know of all that was committed is an
 // older one, found because the newest was damaged, and would replace accounts by
-// smaller ones. On an error nothing is taken over.
-func (l *Ledger) Restore(state []byte, earlier []telemetry.Committed) error {
+// smaller ones. CountHeld is to go on behind position held. On an error nothing is
+// taken over, and held is behind everything.
+func (l *Ledger) Restore(state []byte, earlier []telemetry.Committed) (held uint64, err error) {
+	held = math.MaxUint64
 	r := reader{rest: state}
-	if len(state) < 5 || state[0] != stateVersion {
-		return errors.New("account: state: of another version")
+	if len(state) < 5 || state[0] == 0 || state[0] > stateVersion {
+		return held, errors.New("account: state: of another version")
 	}
 	body := state[:len(state)-4]
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(state[len(body):]) {
-		return errors.New("account: state: the checksum is wrong")
+		return held, errors.New("account: state: the checksum is wrong")
 	}
 	r.rest = body[1:]
 	alive := telemetry.Micros(r.signed())
 	counted := r.number()
+	through := uint64(math.MaxUint64)
+	if state[0] > 1 {
+		through = r.number()
+	}
 	sections := make([]section, 0, 1)
 	for range r.length(12) {
 		sections = append(sections, l.readSection(&r, alive))
@@ -153,16 +168,16 @@ func (l *Ledger) Restore(state []byte, earlier []telemetry.Committed) error {
 		}
 	}
 	if r.failed || len(r.rest) > 0 || len(sections) == 0 {
-		return errors.New("account: state: it is malformed")
+		return held, errors.New("account: state: it is malformed")
 	}
 	for _, s := range sections {
 		if s.epoch == l.epoch {
-			return fmt.Errorf("account: state: it is of this epoch, %s", l.epoch)
+			return held, fmt.Errorf("account: state: it is of this epoch, %s", l.epoch)
 		}
 	}
 	for _, c := range earlier {
 		if c.Stream == string(record.Telemetry) && c.Epoch == sections[0].epoch.String() && c.Count > counted {
-			return fmt.Errorf("account: state: it has counted %d of %d committed samples", counted, c.Count)
+			return held, fmt.Errorf("account: state: it has counted %d of %d committed samples", counted, c.Count)
 		}
 	}
 	l.take(sections[0])
@@ -174,7 +189,7 @@ func (l *Ledger) Restore(state []byte, earlier []telemetry.Committed) error {
 	}
 	l.alive = alive
 	l.changes++
-	return nil
+	return through, nil
 }
 
 // take goes on from the last slots of the process before.
@@ -192,8 +207,9 @@ func (l *Ledger) take(newest section) {
 			l.before[device] = newest.last[k]
 		}
 		// Where the process before didn't know the time, it is still that of the one
-		// before it.
+		// before it, until what the process had held is counted.
 		if newest.before != nil && newest.before[k] != 0 {
+			l.late[device] = l.before[device]
 			l.before[device] = newest.before[k]
 		}
 	}
@@ -203,18 +219,7 @@ func (l *Ledger) readSection(r *reader, alive telemetry.Micros) section {
 	s := section{epoch: record.Epoch(r.fixed64())}
 	before := ""
 	for range r.length(2) {
-		shared := r.number()
-		if shared > uint64(len(before)) {
-			r.failed = true
-		}
-		if r.failed {
-			return s
-		}
-		before = before[:shared] + string(r.bytes())
-		// Each can share all of the one before: what is kept is bounded by names that
-		// a gateway can have.
-		if len(before) > maxName {
-			r.failed = true
+		if before = r.name(before); r.failed {
 			return s
 		}
 		s.names = append(s.names, before)
@@ -229,8 +234,35 @@ func (l *Ledger) readSection(r *reader, alive telemetry.Micros) section {
 	return s
 }
 
-// maxName bounds the bytes of a device's id.
+// maxName bounds the bytes of a device's id. Each can share all of the one before:
+// what is kept is bounded by names that a gateway can have.
 const maxName = 1024
+
+// name reads what appendName wrote.
+func (r *reader) name(before string) string {
+	shared := r.number()
+	if shared > uint64(len(before)) {
+		r.failed = true
+	}
+	if r.failed {
+		return ""
+	}
+	name := before[:shared] + string(r.bytes())
+	if len(name) > maxName {
+		r.failed = true
+	}
+	return name
+}
+
+// upTo reads a number that isn't more than most.
+func (r *reader) upTo(most uint64) uint64 {
+	n := r.number()
+	if n > most {
+		r.failed = true
+		return 0
+	}
+	return n
+}
 
 func (l *Ledger) readInterval(r *reader, devices int) *interval {
 	from, quarters := r.signed(), r.number()

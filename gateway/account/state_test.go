@@ -37,13 +37,13 @@ func TestStateOf100Devices(t *testing.T) {
 			i.counts[k].delivered *= 180
 		}
 	}
-	state := l.AppendState(nil, noon+telemetry.Quarter+100*second)
+	state := l.AppendState(nil, noon+telemetry.Quarter+100*second, 0)
 	t.Logf("%d bytes", len(state))
 	if len(state) > 3000 {
 		t.Errorf("the state has %d bytes", len(state))
 	}
 	restored := New(Options{Epoch: 8, Devices: meters(100)})
-	if err := restored.Restore(state, nil); err != nil {
+	if _, err := restored.Restore(state, nil); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "last slots", restored.before, l.last)
@@ -55,31 +55,31 @@ func TestStateOf100Devices(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
-	state := busy(3).AppendState(nil, noon)
+	state := busy(3).AppendState(nil, noon, 0)
 	for i := range state {
 		for bit := range 8 {
 			broken := bytes.Clone(state)
 			broken[i] ^= 1 << bit
 			l := New(Options{Epoch: 8, Devices: meters(3)})
-			if err := l.Restore(broken, nil); err == nil || l.AnyDue(noon) || l.Alive() != 0 {
+			if _, err := l.Restore(broken, nil); err == nil || l.AnyDue(noon) || l.Alive() != 0 {
 				t.Fatalf("bit %d of byte %d: %v", bit, i, err)
 			}
 		}
 	}
 	for n := range state {
-		if err := New(Options{Epoch: 8}).Restore(state[:n], nil); err == nil {
+		if _, err := New(Options{Epoch: 8}).Restore(state[:n], nil); err == nil {
 			t.Errorf("%d bytes of %d were taken", n, len(state))
 		}
 	}
 	committed := []telemetry.Committed{{Epoch: record.Epoch(7).String(), Stream: "telemetry", Count: 2 * 100 * 3 * 3}}
-	if err := New(Options{Epoch: 8, Devices: meters(3)}).Restore(state, committed); err != nil {
+	if _, err := New(Options{Epoch: 8, Devices: meters(3)}).Restore(state, committed); err != nil {
 		t.Errorf("a state that has counted all: %v", err)
 	}
 	committed[0].Count++
-	if err := New(Options{Epoch: 8, Devices: meters(3)}).Restore(state, committed); err == nil {
+	if _, err := New(Options{Epoch: 8, Devices: meters(3)}).Restore(state, committed); err == nil {
 		t.Error("a state that doesn't know of a committed sample was taken")
 	}
-	if err := New(Options{Epoch: 7, Devices: meters(3)}).Restore(state, nil); err == nil {
+	if _, err := New(Options{Epoch: 7, Devices: meters(3)}).Restore(state, nil); err == nil {
 		t.Error("the state of this very process was taken")
 	}
 }
@@ -88,24 +88,24 @@ func TestRestoreRefuses(t *testing.T) {
 // doesn't give back.
 func FuzzRestore(f *testing.F) {
 	l := busy(3)
-	f.Add(l.AppendState(nil, noon))
+	f.Add(l.AppendState(nil, noon, 0))
 	next := New(Options{Epoch: 8, Devices: meters(2)})
-	if err := next.Restore(l.AppendState(nil, noon), nil); err != nil {
+	if _, err := next.Restore(l.AppendState(nil, noon, 0), nil); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(next.AppendState(nil, noon+5)) // with an earlier epoch, and down not counted
-	f.Add(New(Options{}).AppendState(nil, 0))
+	f.Add(next.AppendState(nil, noon+5, 0)) // with an earlier epoch, and down not counted
+	f.Add(New(Options{}).AppendState(nil, 0, 0))
 	f.Fuzz(func(t *testing.T, state []byte) {
 		if len(state) > 4 { // the checksum isn't what is tested
 			body := state[:len(state)-4]
 			state = binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, castagnoli))
 		}
 		l := New(Options{Epoch: 99, Devices: meters(3)})
-		if l.Restore(state, nil) != nil {
+		if _, err := l.Restore(state, nil); err != nil {
 			return
 		}
 		again := New(Options{Epoch: 100, Devices: meters(3)})
-		if err := again.Restore(l.AppendState(nil, l.Alive()), nil); err != nil {
+		if _, err := again.Restore(l.AppendState(nil, l.Alive(), 0), nil); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "last slots", again.before, l.before)

@@ -1,8 +1,10 @@
 package buffer
 
 import (
+	"math"
 	"slices"
 
+	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -24,6 +26,40 @@ func (w *Writer) encode(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 		samples = samples[n:]
 	}
 	return items, nil
+}
+
+// addPolls puts beside the last held block of a group the slots that came due before
+// its last sample. It returns those that have to wait for another.
+func (w *Writer) addPolls(items []Item, samples []telemetry.Sample) (rest []account.Slot, err error) {
+	at := -1
+	for i := range items {
+		if items[i].Format == record.FormatHeld {
+			at = i
+		}
+	}
+	if at < 0 || len(w.waiting) == 0 {
+		return w.waiting, nil
+	}
+	last := telemetry.Micros(math.MinInt64)
+	for _, s := range samples {
+		if sinceBoot(s) {
+			last = max(last, s.Time)
+		}
+	}
+	var polls []account.Slot
+	for _, s := range w.waiting {
+		if s.Due <= last {
+			polls = append(polls, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	boot, _, block, err := record.CutHeld(items[at].Format, items[at].Payload)
+	if err != nil {
+		return nil, err
+	}
+	items[at].Payload = record.AppendHeld(nil, boot, w.ledger.AppendPolls(nil, polls), block)
+	return rest, nil
 }
 
 func sinceBoot(s telemetry.Sample) bool { return s.Quality.TimeQuality() == telemetry.SinceBoot }
@@ -70,7 +106,7 @@ func (w *Writer) encodeBlocks(encoder *telemetry.Encoder, items []Item, samples 
 	}
 	item := Item{Format: record.FormatBlock, Payload: block, Count: uint64(len(samples))}
 	if held {
-		item.Format, item.Payload = record.FormatBootBlock, record.AppendBoot(nil, w.Boot, block)
+		item.Format, item.Payload = record.FormatHeld, record.AppendHeld(nil, w.Boot, nil, block)
 	}
 	return append(items, item), nil
 }

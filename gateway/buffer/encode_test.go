@@ -39,17 +39,17 @@ func TestHeldSamplesGetRecordsOfTheirOwn(t *testing.T) {
 	}
 	want := []part{
 		{record.FormatBlock, 3, []telemetry.Micros{1000, 1001, 1002}},
-		{record.FormatBootBlock, 3, []telemetry.Micros{100, 101, 102}},
+		{record.FormatHeld, 3, []telemetry.Micros{100, 101, 102}},
 		{record.FormatBlock, 2, []telemetry.Micros{1003, 1003}},
-		{record.FormatBootBlock, 1, []telemetry.Micros{103}},
+		{record.FormatHeld, 1, []telemetry.Micros{103}},
 	}
 	var got []part
 	for _, item := range items {
 		p := part{format: item.Format, count: item.Count}
 		block := item.Payload
-		if item.Format == record.FormatBootBlock {
+		if item.Format == record.FormatHeld {
 			var boot record.Boot
-			if boot, block, err = record.CutBoot(block); boot != w.Boot || err != nil {
+			if boot, _, block, err = record.CutHeld(item.Format, block); boot != w.Boot || err != nil {
 				t.Errorf("of boot %v, %v", boot, err)
 			}
 		}
@@ -100,7 +100,7 @@ func TestHeldSamplesAreKeptWholeAndCounted(t *testing.T) {
 	s := k.b.Telemetry.segments[0]
 	waiting := func() (payloads []string) {
 		for _, e := range readAll(t, k.b.Telemetry, 0) {
-			if e.Position <= s.last && e.Record.Format == record.FormatBootBlock {
+			if e.Position <= s.last && e.Record.Format == record.FormatHeld {
 				payloads = append(payloads, string(e.Record.Payload))
 			}
 		}

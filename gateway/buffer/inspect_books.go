@@ -24,6 +24,7 @@ type books struct {
 	starts  uint64
 	signals map[telemetry.SignalID]telemetry.Signal
 	done    map[record.Stream][]interval // positions that the log has acknowledged
+	clock   []byte                       // the clock's notes
 	older   []books                      // of files that were set aside
 }
 
@@ -60,6 +61,10 @@ func readBooks(dir string) books {
 	return all
 }
 
+// ClockNotesIn is what ClockNotes of the buffer in dir says, for a program that isn't
+// its gateway, which may run; nil if there is nothing that can be read.
+func ClockNotesIn(dir string) []byte { return readBooks(dir).clock }
+
 func parseBooks(f *looked) (b books, p *pageReader) {
 	b = books{signals: map[telemetry.SignalID]telemetry.Signal{}, done: map[record.Stream][]interval{}}
 	p, err := readPages(f, f.size)
@@ -90,6 +95,9 @@ func parseBooks(f *looked) (b books, p *pageReader) {
 }
 
 func (b *books) number(e element) {
+	if bytes.Equal(e.key, keyClock) {
+		b.clock = bytes.Clone(e.value)
+	}
 	if len(e.value) != 8 {
 		return
 	}

@@ -195,8 +195,8 @@ func (r *numberSet) add(first, last uint64) bool {
 }
 
 func decodeBlock(d *telemetry.Decoder, r record.Record, reuse []telemetry.Sample) (telemetry.TableRef, []telemetry.Sample, error) {
-	if r.Format == record.FormatBootBlock {
-		_, block, err := record.CutBoot(r.Payload)
+	if record.IsHeld(r.Format) {
+		_, _, block, err := record.CutHeld(r.Format, r.Payload)
 		if err != nil {
 			return telemetry.TableRef{}, nil, err
 		}

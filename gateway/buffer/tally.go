@@ -76,8 +76,8 @@ func (t *tally) addRecord(r record.Record) {
 	block, err := r.Payload, error(nil)
 	switch r.Format {
 	case record.FormatBlock, record.FormatThinned:
-	case record.FormatBootBlock:
-		_, block, err = record.CutBoot(block)
+	case record.FormatHeld, record.FormatBootBlock:
+		_, _, block, err = record.CutHeld(r.Format, block)
 	default:
 		err = fmt.Errorf("format %s", r.Format)
 	}

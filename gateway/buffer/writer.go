@@ -28,6 +28,9 @@ type Ledger interface {
 	// Count takes the samples of the next commit, once: a commit that fails is
 	// tried again with the same samples.
 	Count(samples []telemetry.Sample, slots []account.Slot)
+	// AppendPolls appends the form in which slots that count from the boot are
+	// committed beside their samples.
+	AppendPolls(dst []byte, slots []account.Slot) []byte
 	// Discard takes samples that will never be committed. It doesn't block, and is
 	// called from any goroutine.
 	Discard(samples []telemetry.Sample, slots []account.Slot)
@@ -60,7 +63,8 @@ type Writer struct {
 	ledger   Ledger
 
 	wake    chan struct{}
-	trouble string // the last error of keeping the books
+	trouble string         // the last error of keeping the books
+	waiting []account.Slot // since the boot, and not committed
 
 	mu        sync.Mutex
 	pending   []telemetry.Sample
@@ -166,6 +170,11 @@ func (w *Writer) Run(ctx context.Context) {
 			slots, w.slots = w.slots, slots[:0]
 			w.mu.Unlock()
 			done, counted = 0, 0
+			for _, s := range slots {
+				if s.SinceBoot {
+					w.waiting = append(w.waiting, s)
+				}
+			}
 		}
 		var err error
 		for more := true; more && err == nil; more = done < len(group) {
@@ -268,12 +277,17 @@ func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 	if len(samples) == 0 && state == nil {
 		return nil
 	}
-	var items []Item
-	if len(samples) > 0 {
-		var err error
-		if items, err = w.encode(encoder, samples); err != nil {
-			return err
-		}
+	items, err := w.encode(encoder, samples)
+	if err != nil {
+		return err
 	}
-	return w.buffer.Telemetry.Commit(items, state)
+	rest, err := w.addPolls(items, samples)
+	if err != nil {
+		return err
+	}
+	if err := w.buffer.Telemetry.Commit(items, state); err != nil {
+		return err
+	}
+	w.waiting = rest
+	return nil
 }

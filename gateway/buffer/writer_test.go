@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/binary"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // ledger is a Ledger that counts samples and slots.
@@ -67,6 +69,15 @@ func (uncounted) Count([]telemetry.Sample, []account.Slot)   {}
 func (uncounted) Discard([]telemetry.Sample, []account.Slot) {}
 func (uncounted) State(bool) []byte                          { return nil }
 func (uncounted) Committed()                                 {}
+
+func (*ledger) AppendPolls(dst []byte, slots []account.Slot) []byte {
+	for _, s := range slots {
+		dst = append(dst, byte(s.Device))
+	}
+	return dst
+}
+
+func (uncounted) AppendPolls(dst []byte, _ []account.Slot) []byte { return dst }
 
 func TestCountsAreCommittedWithTheirSamples(t *testing.T) {
 	dir := t.TempDir()
@@ -159,5 +170,47 @@ func TestACommitWaitsUntilItIsWorthItsWear(t *testing.T) {
 		if got := w.due(c.since); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// Slots that count from the boot are committed beside the samples that they brought,
+// and wait for those if they come in another commit.
+func TestPollsAreCommittedWithHeldSamples(t *testing.T) {
+	b := open(t, t.TempDir(), 0)
+	defer b.Close()
+	l := &ledger{t: t, chain: b.Telemetry, committed: make(chan uint64, 100)}
+	w := b.NewWriter(10*time.Millisecond, func([]telemetry.Loss) error { return nil }, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { w.Run(ctx); close(ended) }()
+	at := func(times ...telemetry.Micros) (samples []telemetry.Sample) {
+		for _, at := range times {
+			samples = append(samples, telemetry.Sample{Signal: 1, Time: at, Quality: telemetry.Quality(0).WithTime(telemetry.SinceBoot)})
+		}
+		return samples
+	}
+	slot := func(device int, due telemetry.Micros) account.Slot {
+		return account.Slot{Device: device, Due: due, SinceBoot: true}
+	}
+	w.Add(noisySamples(3), []account.Slot{{Device: 9, Due: 1}, slot(1, 5)}) // which has no sample yet
+	<-l.committed
+	w.Add(append(at(6, 8), noisySamples(2)...), []account.Slot{slot(2, 7), slot(3, 9), {Device: 8, Due: 10}})
+	<-l.committed
+	w.Add(at(10), nil)
+	<-l.committed
+	cancel()
+	<-ended
+	var got []string
+	for _, e := range readAll(t, b.Telemetry, 0) {
+		if e.Record.Format == record.FormatHeld {
+			_, polls, _, err := record.CutHeld(e.Record.Format, e.Record.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(polls))
+		}
+	}
+	if want := []string{"\x01\x02", "\x03"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -1,8 +1,9 @@
 // Package clock tells a gateway the time, and how far it can be trusted. Behind
 // it is the kernel's wall clock, which may start in 1970 and be set at any
-// moment, and the kernel's time since the boot, which nothing sets. Gateway time
-// is never before a floor, and samples that are taken before the time is known
-// are placed in it afterwards.
+// moment, and the kernel's time since the boot, which nothing sets. Sources that
+// know the time without setting the wall clock, such as an NTP client, offer
+// fixes. Gateway time is never before a floor, and samples that are taken before
+// the time is known are placed in it afterwards.
 package clock
 
 import (
@@ -76,11 +77,21 @@ type Clock struct {
 	set        telemetry.Micros // since the boot: when it was
 	confirmed  telemetry.Micros // since the boot: when base was last confirmed; 0: never
 	need       Held
-	needed     telemetry.Micros // since the boot: when need began
+	needed     telemetry.Micros // since the boot: when need began; 0: there is none
 	steps      uint64
 	refused    bool // a record that wasn't ready, since ripened rose
 	ripened    uint64
 	changes    []Change
+	prior      reign // before base was last moved
+
+	fix          *Fix             // the best one of this boot
+	steering     bool             // by the fix, not by the wall clock
+	contradicted bool             // the kernel's source, by the fix
+	steered      telemetry.Micros // since the boot: when the fix last moved base
+	kernelAt     telemetry.Micros // since the boot: when the kernel last confirmed the wall clock
+	slept        telemetry.Micros // as the kernel said last
+	nap          telemetry.Micros // the last sleep's length
+	woken        time.Time        // when it was noticed
 }
 
 // Change is a change of the clock that people are to know of.
@@ -95,12 +106,15 @@ func New(o Options) *Clock {
 	c.notes = readNotes(o)
 	now := o.Kernel.Now()
 	c.floor = max(Minimum, c.notes.Known)
-	present := c.notes.enter(o.Kernel.Boot(), c.floor, now.SinceBoot)
-	c.base, c.offset = present.Floor, now.Wall-now.SinceBoot
-	c.needed = present.First
+	present := c.notes.enter(o.Kernel.Boot(), c.floor)
+	c.base, c.offset, c.slept, c.steered = present.Floor, now.Wall-now.SinceBoot, now.Slept, now.SinceBoot
+	if f := present.Fix; f != nil && f.check(now) == nil {
+		c.fix, c.steering = f, true
+	}
+	c.needed = present.Needed
 	if present.Began != 0 {
 		c.known, c.base, c.offset, c.state = true, present.Began, present.Began, telemetry.ClockFreeRunning
-		c.set, c.needed = now.SinceBoot, now.SinceBoot
+		c.set = now.SinceBoot
 	}
 	c.anchor, c.unsaved = c.base, true
 	c.observe(now)
@@ -129,17 +143,28 @@ func (c *Clock) Observe() {
 
 func (c *Clock) observe(now Instant) {
 	c.discipline = c.o.Kernel.Discipline()
+	c.noteSleep(now)
 	offset := now.Wall - now.SinceBoot
-	was, step := c.state, telemetry.Micros(0)
-	if away(offset, c.offset) {
+	was, before, step := c.state, c.base, telemetry.Micros(0)
+	set := away(offset, c.offset)
+	if set {
 		step, c.offset = offset-c.offset, offset
-		c.steps++
 	}
 	// A clock that had been set may be set back: someone corrects it.
 	plausible := now.Wall >= c.floor || c.known && now.Wall >= Minimum
-	switch {
-	case c.o.Assume && plausible,
-		c.discipline.Synchronised && c.discipline.MaxError <= boundMost && now.Wall >= Minimum:
+	kernel := c.o.Assume && plausible ||
+		c.discipline.Synchronised && c.discipline.MaxError <= boundMost && now.Wall >= Minimum
+	if kernel {
+		c.kernelAt = max(1, now.SinceBoot)
+	}
+	switch c.steering = c.steers(now, offset, kernel); {
+	case c.steering:
+		c.follow(now)
+		// What the wall clock does moves nothing.
+		if step = 0; away(c.base, before) {
+			step = c.base - before
+		}
+	case kernel:
 		c.state, c.base, c.confirmed = telemetry.ClockSynchronised, offset, max(1, now.SinceBoot)
 	case plausible:
 		if away(offset, c.base) {
@@ -149,8 +174,14 @@ func (c *Clock) observe(now Instant) {
 	case c.known:
 		c.state = telemetry.ClockFreeRunning
 	}
+	if step != 0 {
+		c.steps++
+	}
 	if c.state != telemetry.ClockUnset && !c.known {
 		c.known, c.set = true, now.SinceBoot
+	}
+	if away(c.base, before) {
+		c.prior = reign{before, was}
 	}
 	if away(c.base, c.anchor) {
 		c.anchor = c.base
@@ -186,10 +217,15 @@ func (c *Clock) hold(now Instant) {
 	case c.o.RequireSync && !c.trusted(now):
 		need = Counters
 	}
-	if need != Nothing && c.need == Nothing && c.known {
-		c.needed = now.SinceBoot
-	}
 	c.need = need
+	// The wait goes on in the next process.
+	switch b := c.notes.present(); {
+	case need == Nothing && c.needed != 0:
+		c.needed, b.Needed, c.unsaved = 0, 0, true
+	case need != Nothing && c.needed == 0:
+		c.needed, c.unsaved = max(1, now.SinceBoot), true
+		b.Needed = c.needed
+	}
 }
 
 // trusted reports whether gateway time is that of a synchronised clock, or has
@@ -210,11 +246,14 @@ func (c *Clock) Now() telemetry.Micros {
 	return c.base + c.look().SinceBoot
 }
 
+// SinceBoot is the kernel's time since the boot, which a Fix counts by.
+func (c *Clock) SinceBoot() telemetry.Micros { return c.o.Kernel.Now().SinceBoot }
+
 // look reads the kernel's clocks, and observes them at once if they have been
 // set.
 func (c *Clock) look() Instant {
 	now := c.o.Kernel.Now()
-	if away(now.Wall-now.SinceBoot, c.offset) {
+	if away(now.Wall-now.SinceBoot, c.offset) || away(now.Slept, c.slept) {
 		c.observe(now)
 	}
 	return now
@@ -228,24 +267,35 @@ func (c *Clock) At(t time.Time) telemetry.Micros {
 	return c.at(c.look(), t)
 }
 
-// at keeps what the wall clock said at t, to the µs, if it hasn't been set since.
+// at keeps what the wall clock said at t, to the µs, if that gives gateway time
+// and hasn't been set since.
 func (c *Clock) at(now Instant, t time.Time) telemetry.Micros {
-	age := telemetry.Micros(time.Since(t).Microseconds())
-	at, wall := c.base+now.SinceBoot-age, telemetry.MicrosOf(t)
-	if away(at, wall) {
+	at, wall := c.base+c.sinceBoot(now, t), telemetry.MicrosOf(t)
+	if c.steering || away(at, wall) {
 		return at
 	}
 	return wall
 }
 
-// Reading says which clock gave an event's time; nil if it is synchronised.
+// reign is a time in which gateway time wasn't moved.
+type reign struct {
+	base  telemetry.Micros
+	state telemetry.ClockState
+}
+
+// Reading says which clock gave an event's time, which was decided just now; nil if
+// it is synchronised. Gateway time may have been moved since.
 func (c *Clock) Reading(decided telemetry.Micros) *telemetry.ClockReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == telemetry.ClockSynchronised {
+	now, by := c.look().SinceBoot, reign{c.base, c.state}
+	if c.prior.state != "" && distance(decided-c.prior.base, now) < distance(decided-by.base, now) {
+		by = c.prior
+	}
+	if by.state == telemetry.ClockSynchronised {
 		return nil
 	}
-	return &telemetry.ClockReading{State: c.state, Boot: c.o.Kernel.Boot().String(), SinceBoot: int64(decided - c.base)}
+	return &telemetry.ClockReading{State: by.state, Boot: c.o.Kernel.Boot().String(), SinceBoot: int64(decided - by.base)}
 }
 
 // Boot is the id of this boot.
@@ -263,9 +313,13 @@ func (c *Clock) Changes() []Change {
 // Stats are a clock's state for people.
 type Stats struct {
 	State    telemetry.ClockState
+	Source   string        // what gives the time: kernel, or that of a fix
 	Steps    uint64        // since the process started
-	MaxError time.Duration // bounds the error of a clock that the kernel calls synchronised; else 0
+	MaxError time.Duration // bounds the error, as the source says; 0: it doesn't
 	Holding  Held
+	// Contradiction is how far the kernel's source, which says that the wall clock
+	// is right, and the fix are apart, if both can't be true; else 0.
+	Contradiction time.Duration
 	// Waiting is how long the time has been awaited, 0 if it isn't.
 	Waiting time.Duration
 }
@@ -274,9 +328,15 @@ func (c *Clock) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.look()
-	s := Stats{State: c.state, Steps: c.steps}
-	if c.discipline.Synchronised {
+	s := Stats{State: c.state, Steps: c.steps, Source: "kernel"}
+	switch {
+	case c.steering:
+		s.Source, s.MaxError = c.fix.Source, c.fix.bound(now)
+	case c.discipline.Synchronised:
 		s.MaxError = c.discipline.MaxError
+	}
+	if c.contradicted {
+		s.Contradiction = time.Duration(c.fix.Began-c.offset) * time.Microsecond
 	}
 	if c.need != Nothing {
 		s.Waiting = time.Duration(now.SinceBoot-c.needed) * time.Microsecond

@@ -9,11 +9,7 @@ import (
 
 // BenchmarkStamp is what a batch of eight samples costs on this machine's kernel.
 func BenchmarkStamp(b *testing.B) {
-	kernel, err := System()
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := New(Options{Kernel: kernel, Notes: &memory{}, Assume: true, Log: quiet})
+	c := New(Options{Kernel: System(), Notes: &memory{}, Assume: true, Log: quiet})
 	samples := make([]telemetry.Sample, 8)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
@@ -11,6 +12,7 @@ import (
 type Instant struct {
 	Wall      telemetry.Micros // which can be set, and starts anywhere
 	SinceBoot telemetry.Micros // which can't be set; it counts while the machine sleeps, too
+	Slept     telemetry.Micros // of that, how long it has slept: Go's monotonic readings lack it
 }
 
 // Discipline is what the kernel knows about the source of its wall clock.
@@ -28,3 +30,25 @@ type Kernel interface {
 	Now() Instant
 	Discipline() Discipline
 }
+
+// process counts from its own start, where the boot's can't be asked for: each
+// process is a boot of its own. Nothing confirms its clock.
+type process struct {
+	boot  record.Boot
+	start time.Time
+}
+
+func newProcess() process {
+	p := process{start: time.Now()}
+	rand.Read(p.boot[:])
+	return p
+}
+
+func (p process) Boot() record.Boot { return p.boot }
+
+func (p process) Now() Instant {
+	now := time.Now()
+	return Instant{Wall: telemetry.MicrosOf(now), SinceBoot: telemetry.Micros(now.Sub(p.start).Microseconds())}
+}
+
+func (p process) Discipline() Discipline { return Discipline{} }

@@ -1,7 +1,6 @@
 package clock
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -14,18 +13,27 @@ import (
 
 type linux struct{ boot record.Boot }
 
-// System is this machine's kernel.
-func System() (Kernel, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return nil, fmt.Errorf("clock: read the id of this boot: %w", err)
+const bootID = "/proc/sys/kernel/random/boot_id"
+
+// System is this machine's kernel. Where it doesn't tell the id of its boot, as in
+// some containers, each process counts as a boot of its own.
+func System() Kernel { return system(bootID) }
+
+func system(bootID string) Kernel {
+	text, err := os.ReadFile(bootID)
+	if err == nil {
+		var boot record.Boot
+		if boot, err = record.ParseBoot(strings.TrimSpace(string(text))); err == nil && boot != (record.Boot{}) {
+			return linux{boot}
+		}
 	}
-	boot, err := record.ParseBoot(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil, fmt.Errorf("clock: %w", err)
-	}
-	return linux{boot}, nil
+	return alone{newProcess()}
 }
+
+// alone is a process on a kernel that doesn't tell the id of its boot.
+type alone struct{ process }
+
+func (alone) Discipline() Discipline { return discipline() }
 
 func (k linux) Boot() record.Boot { return k.boot }
 
@@ -35,9 +43,9 @@ func (k linux) Now() Instant {
 	var best Instant
 	closest := telemetry.Micros(1 << 62)
 	for range 3 {
-		before, wall, after := sinceBoot(), telemetry.MicrosOf(time.Now()), sinceBoot()
+		before, wall, awake, after := read(unix.CLOCK_BOOTTIME), telemetry.MicrosOf(time.Now()), read(unix.CLOCK_MONOTONIC), read(unix.CLOCK_BOOTTIME)
 		if gap := after - before; gap < closest {
-			closest, best = gap, Instant{wall, before + gap/2}
+			closest, best = gap, Instant{Wall: wall, SinceBoot: before + gap/2, Slept: max(0, before+gap/2-awake)}
 		}
 		if closest < 20 {
 			break
@@ -46,17 +54,19 @@ func (k linux) Now() Instant {
 	return best
 }
 
-func sinceBoot() telemetry.Micros {
+func read(clock int32) telemetry.Micros {
 	var t unix.Timespec
 	// It fails only for a clock that doesn't exist.
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t)
+	_ = unix.ClockGettime(clock, &t)
 	return telemetry.Micros(t.Nano() / 1000)
 }
 
-// Discipline asks what chrony, ntpd, systemd-timesyncd or a PTP daemon has told
+func (k linux) Discipline() Discipline { return discipline() }
+
+// discipline asks what chrony, ntpd, systemd-timesyncd or a PTP daemon has told
 // the kernel. Where the call is forbidden, as in some containers, nothing
 // confirms the clock.
-func (k linux) Discipline() Discipline {
+func discipline() Discipline {
 	var t unix.Timex
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return Discipline{}

@@ -34,11 +34,14 @@ const maxBoots = 256
 type boot struct {
 	ID    string           `json:"id"`
 	Floor telemetry.Micros `json:"floor_us"` // it began no earlier
-	First telemetry.Micros `json:"first_us"` // since the boot: when a gateway first ran
 	Seen  telemetry.Micros `json:"seen_us"`  // since the boot: when this was saved
 	// Began is when it began, once the clock has been set; 0 before.
 	Began telemetry.Micros `json:"began_us,omitempty"`
 	Open  bool             `json:"open,omitempty"` // samples were held that aren't placed
+	// Needed is when samples were first held for a reason that still is, since the
+	// boot; 0 if none are.
+	Needed telemetry.Micros `json:"needed_us,omitempty"`
+	Fix    *Fix             `json:"fix,omitempty"` // by which gateway time is kept
 	// Placements are in the order of Until. They are never changed: records may
 	// have been sent after them.
 	Placements []placement `json:"placements,omitempty"`
@@ -83,10 +86,10 @@ func readNotes(o Options) (n notes) {
 }
 
 // enter makes id the present boot.
-func (n *notes) enter(id record.Boot, floor, sinceBoot telemetry.Micros) *boot {
+func (n *notes) enter(id record.Boot, floor telemetry.Micros) *boot {
 	if last := len(n.Boots) - 1; last < 0 || n.Boots[last].ID != id.String() {
 		n.Boots = slices.DeleteFunc(n.Boots, func(b boot) bool { return b.ID == id.String() })
-		n.Boots = append(n.Boots, boot{ID: id.String(), Floor: floor, First: sinceBoot})
+		n.Boots = append(n.Boots, boot{ID: id.String(), Floor: floor})
 		n.Boots = n.Boots[max(0, len(n.Boots)-maxBoots):]
 	} else if b := n.present(); b.Began == 0 {
 		b.Open = true // it may have been killed before it noted that
@@ -100,6 +103,7 @@ func (n *notes) present() *boot { return &n.Boots[len(n.Boots)-1] }
 func (c *Clock) noteBoot(now Instant) {
 	b := c.notes.present()
 	b.Seen = max(b.Seen, now.SinceBoot)
+	b.Fix = c.fix
 	if !c.known {
 		return
 	}

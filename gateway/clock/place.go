@@ -1,6 +1,8 @@
 package clock
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -23,43 +25,28 @@ func (c *Clock) ripen() {
 	}
 }
 
-// Prepare makes a record ready to be sent. One whose times count from a boot
+// Prepare makes a record ready to be sent. One that record.IsHeld
 // becomes a record.FormatBlock of the same identity, once the time of the boot is
 // known or has been awaited for long enough; before, ready is false and r is as it was. The
 // same record always becomes the same bytes, in this process and in any later
 // one: what that depends on is on disk before Prepare returns. An error may
 // pass. Any other record is ready as it is.
 func (c *Clock) Prepare(r *record.Record) (ready bool, err error) {
-	if r.Format != record.FormatBootBlock {
+	if !record.IsHeld(r.Format) {
 		return true, nil
 	}
-	boot, block, err := record.CutBoot(r.Payload)
-	var samples []telemetry.Sample
-	var table telemetry.TableRef
-	if err == nil {
-		table, samples, err = new(telemetry.Decoder).Block(block, nil)
-	}
-	if err != nil {
+	h, ready, err := c.Place(r)
+	switch {
+	case errors.Is(err, ErrUnreadable):
 		// Nobody can place it. Sent as it is, it is set aside where it can be seen.
 		c.o.Log.Error("a record that waited for the time is unreadable", "stream", r.Stream, "seq", r.First, "error", err)
 		return true, nil
-	}
-	last := telemetry.Micros(0)
-	for i := range samples {
-		if samples[i].Quality.TimeQuality() == telemetry.SinceBoot {
-			last = max(last, samples[i].Time)
-		}
-	}
-	p, ready, err := c.placementOf(boot, last)
-	if !ready || err != nil {
+	case err != nil || !ready:
 		return false, err
-	}
-	for i := range samples {
-		p.apply(&samples[i])
 	}
 	placed := *r
 	placed.Format = record.FormatBlock
-	if placed.Payload, err = new(telemetry.Encoder).AppendBlock(nil, table, samples); err != nil {
+	if placed.Payload, err = new(telemetry.Encoder).AppendBlock(nil, h.table, h.Samples); err != nil {
 		return false, err
 	}
 	if c.o.Sign != nil {
@@ -69,6 +56,45 @@ func (c *Clock) Prepare(r *record.Record) (ready bool, err error) {
 	}
 	*r = placed
 	return true, nil
+}
+
+// Placed is what a record that waited has become.
+type Placed struct {
+	Samples []telemetry.Sample // in the time that they are sent with
+	Polls   []byte             // as they were committed beside them
+	Began   telemetry.Micros   // when the boot began that they count from
+	table   telemetry.TableRef
+}
+
+// ErrUnreadable says that a record can't be placed, ever.
+var ErrUnreadable = errors.New("clock: the record is unreadable")
+
+// Place finds the time of a record that record.IsHeld, as Prepare does. ready is
+// false while it isn't known. The same record is placed alike for ever.
+func (c *Clock) Place(r *record.Record) (h Placed, ready bool, err error) {
+	boot, polls, block, err := record.CutHeld(r.Format, r.Payload)
+	if err == nil {
+		h.Polls = polls
+		h.table, h.Samples, err = new(telemetry.Decoder).Block(block, nil)
+	}
+	if err != nil {
+		return h, false, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	last := telemetry.Micros(0)
+	for i := range h.Samples {
+		if h.Samples[i].Quality.TimeQuality() == telemetry.SinceBoot {
+			last = max(last, h.Samples[i].Time)
+		}
+	}
+	p, ready, err := c.placementOf(boot, last)
+	if !ready || err != nil {
+		return h, false, err
+	}
+	for i := range h.Samples {
+		p.apply(&h.Samples[i])
+	}
+	h.Began = p.Began
+	return h, true, nil
 }
 
 func (p placement) apply(s *telemetry.Sample) {
@@ -165,9 +191,9 @@ func (c *Clock) place(now Instant) {
 	c.ripen()
 }
 
-// Placed is when this boot began, by the newest placement of what was held in it;
+// Began is when this boot began, by the newest placement of what was held in it;
 // ok is false while there is none, or something of it waits.
-func (c *Clock) Placed() (began telemetry.Micros, ok bool) {
+func (c *Clock) Began() (began telemetry.Micros, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.notes.present()

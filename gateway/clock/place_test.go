@@ -31,7 +31,7 @@ func recordOf(t testing.TB, c *Clock, samples []telemetry.Sample) record.Record 
 	}
 	return record.Record{
 		Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, Last: uint64(len(samples)) - 1},
-		Format:   record.FormatBootBlock, Payload: record.AppendBoot(nil, c.Boot(), block),
+		Format:   record.FormatHeld, Payload: record.AppendHeld(nil, c.Boot(), nil, block),
 	}
 }
 
@@ -74,13 +74,13 @@ func TestSamplesWaitUntilTheClockIsConfirmed(t *testing.T) {
 	f.pass(60 * second)
 	c.Observe()
 	waits(t, c, r)
-	if _, ok := c.Placed(); ok {
+	if _, ok := c.Began(); ok {
 		t.Error("something is placed")
 	}
 	f.set(noon)
 	f.synchronised, f.maxError = true, 0
 	c.Observe()
-	if began, ok := c.Placed(); !ok || began != noon-67*second {
+	if began, ok := c.Began(); !ok || began != noon-67*second {
 		t.Errorf("placed %v: the boot was at %v", ok, began.Time())
 	}
 	s := sent(t, c, r)
@@ -248,7 +248,7 @@ func TestNothingIsPlacedWhileNotesCannotBeSaved(t *testing.T) {
 	f.set(noon)
 	f.synchronised, f.maxError = true, 0
 	c.Observe()
-	if ready, err := c.Prepare(&r); ready || err == nil || r.Format != record.FormatBootBlock {
+	if ready, err := c.Prepare(&r); ready || err == nil || r.Format != record.FormatHeld {
 		t.Errorf("ready %v, %v", ready, err)
 	}
 	m.full = false
@@ -283,13 +283,13 @@ func FuzzPrepare(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(record.AppendBoot(nil, machine.id, block))
-	f.Add(record.AppendBoot(nil, record.Boot{1, 2}, block))
+	f.Add(record.AppendHeld(nil, machine.id, []byte("polls"), block))
+	f.Add(record.AppendHeld(nil, record.Boot{1, 2}, nil, block))
 	f.Add([]byte("short"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		r := record.Record{Format: record.FormatBootBlock, Payload: payload}
+		r := record.Record{Format: record.FormatHeld, Payload: payload}
 		ready, err := start(machine, &memory{}).Prepare(&r)
-		if err != nil || !ready || r.Format == record.FormatBootBlock {
+		if err != nil || !ready || r.Format == record.FormatHeld {
 			return
 		}
 		_, samples, err := new(telemetry.Decoder).Block(r.Payload, nil)

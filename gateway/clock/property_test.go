@@ -64,7 +64,7 @@ func (w *world) poll() {
 	first := uint64(10 * len(w.records))
 	w.records = append(w.records, record.Record{
 		Identity: record.Identity{Gateway: "gw", Epoch: 1, Stream: record.Telemetry, First: first, Last: first + uint64(len(hold)) - 1},
-		Format:   record.FormatBootBlock, Payload: record.AppendBoot(nil, w.f.id, block),
+		Format:   record.FormatHeld, Payload: record.AppendHeld(nil, w.f.id, nil, block),
 	})
 	var list []taken
 	for _, s := range hold {
@@ -94,7 +94,11 @@ func (w *world) observe() {
 				continue
 			}
 			p, ok := b.placement(x.since)
-			if state == telemetry.ClockSynchronised && !x.late && (!ok || p.Began != w.f.now.Wall-w.f.now.SinceBoot) {
+			want := w.f.now.Wall - w.f.now.SinceBoot
+			if w.clock.steering {
+				want = w.clock.base
+			}
+			if state == telemetry.ClockSynchronised && !x.late && (!ok || p.Began != want) {
 				w.t.Fatalf("the clock is synchronised, and a sample is placed: %v, by %+v", ok, p)
 			}
 			if ok {
@@ -119,7 +123,7 @@ func (w *world) send() {
 			if w.sent[n] != nil && !w.m.full {
 				w.t.Fatalf("record %d was sent and waits now", n)
 			}
-			if r.Format != record.FormatBootBlock {
+			if r.Format != record.FormatHeld {
 				w.t.Fatalf("record %d isn't ready and is a %s", n, r.Format)
 			}
 			continue
@@ -190,6 +194,14 @@ func TestHeldSamplesEndWhereTheyBelong(t *testing.T) {
 			"its source comes": func(*rapid.T) {
 				w.f.set(max(w.f.now.Wall, micros("true time", Minimum, Minimum+1000*hour)))
 				w.f.synchronised, w.f.maxError = true, time.Millisecond
+				w.observe()
+			},
+			"a time server answers": func(*rapid.T) {
+				now := micros("true time", Minimum, Minimum+1000*hour)
+				fix := Fix{Source: "NTP", Began: now - w.f.now.SinceBoot, At: w.f.now.SinceBoot, MaxError: 10 * time.Millisecond, Agreeing: rapid.IntRange(1, 3).Draw(t, "agreeing")}
+				if err := w.clock.Offer(fix); err != nil && fix.Began+fix.At >= Minimum {
+					t.Fatal(err)
+				}
 				w.observe()
 			},
 			"its source goes":         func(*rapid.T) { w.f.synchronised = false; w.observe() },

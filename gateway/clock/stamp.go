@@ -17,9 +17,9 @@ const (
 
 // Stamp is what a batch's times are made of.
 type Stamp struct {
-	// Began is gateway time at the boot, as of this batch.
-	Began telemetry.Micros
-	Held  Held
+	// At is gateway time when the batch was received, and Began at the boot.
+	At, Began telemetry.Micros
+	Held      Held
 	// Guessed is set if nothing is held any more and the time is still unknown.
 	Guessed bool
 	// Generation changes when gateway time was moved: the batches of a device
@@ -36,7 +36,6 @@ func (c *Clock) Stamp(received time.Time, samples []telemetry.Sample) Stamp {
 	defer c.mu.Unlock()
 	now := c.look()
 	at := c.at(now, received)
-	age := telemetry.Micros(time.Since(received).Microseconds())
 	shift := at - telemetry.MicrosOf(received)
 	trusted := c.trusted(now)
 	for i := range samples {
@@ -49,7 +48,7 @@ func (c *Clock) Stamp(received time.Time, samples []telemetry.Sample) Stamp {
 			s.Quality = s.Quality.WithTime(telemetry.UnsynchronisedTime)
 		}
 	}
-	stamp := Stamp{Began: at - (now.SinceBoot - age), Generation: c.generation}
+	stamp := Stamp{At: at, Began: at - c.sinceBoot(now, received), Generation: c.generation}
 	if c.overdue(now) {
 		stamp.Guessed = c.state == telemetry.ClockUnset
 	} else if stamp.Held = c.need; stamp.Held != Nothing {
@@ -61,7 +60,7 @@ func (c *Clock) Stamp(received time.Time, samples []telemetry.Sample) Stamp {
 }
 
 // Hold turns a sample's gateway time into time since the boot, for a
-// record.FormatBootBlock. Times of a device's own clock need none.
+// record.FormatHeld. Times of a device's own clock need none.
 func (s Stamp) Hold(sample *telemetry.Sample) {
 	if sample.Quality.TimeQuality() == telemetry.DeviceTime {
 		return

@@ -24,7 +24,7 @@ type Options struct {
 	// signature. One that isn't ready doesn't hold up those behind it: telemetry
 	// leaves it to backfill, which comes back to it. Events wait. An error is treated
 	// as if the log had refused the record. Nil: every record is ready as it is.
-	Prepare func(*record.Record) (ready bool, err error)
+	Prepare func(buffer.Position, *record.Record) (ready bool, err error)
 	// Ripened is a number that has changed if a record that wasn't ready may be
 	// ready now. Backfill looks at it each second; nil: it may be so each second.
 	Ripened func() uint64
@@ -40,7 +40,7 @@ type Lane struct {
 	chain    *buffer.Chain
 	reader   *buffer.Reader
 	link     *Link
-	prepare  func(*record.Record) (bool, error)
+	prepare  func(buffer.Position, *record.Record) (bool, error)
 	log      *slog.Logger
 	share    share
 	patience time.Duration // with an acknowledgement
@@ -167,7 +167,7 @@ func (l *Lane) follow(ctx context.Context, w *window, position buffer.Position) 
 		}
 		for i := range entries {
 			e := &entries[i]
-			ready, err := l.ready(&e.Record)
+			ready, err := l.ready(e)
 			switch {
 			case err != nil:
 			case ready:
@@ -199,13 +199,13 @@ func causeOf(ctx context.Context, err error) error {
 const prepareEvery = time.Second
 
 // ready prepares a record and reports whether it can be sent.
-func (l *Lane) ready(r *record.Record) (bool, error) {
+func (l *Lane) ready(e *buffer.Entry) (bool, error) {
 	if l.prepare == nil {
 		return true, nil
 	}
-	ready, err := l.prepare(r)
+	ready, err := l.prepare(e.Position, &e.Record)
 	if err != nil {
-		return false, fmt.Errorf("forward: prepare record %s: %w", r.Identity, err)
+		return false, fmt.Errorf("forward: prepare record %s: %w", e.Record.Identity, err)
 	}
 	return ready, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
@@ -15,7 +16,9 @@ func numberOf(r *record.Record) uint64 { return binary.BigEndian.Uint64(r.Payloa
 
 // held makes the odd records wait until ripe is set.
 func held(ripe *atomic.Uint64) func(*LanesOptions) {
-	prepare := func(r *record.Record) (bool, error) { return numberOf(r)%2 == 0 || ripe.Load() > 0, nil }
+	prepare := func(_ buffer.Position, r *record.Record) (bool, error) {
+		return numberOf(r)%2 == 0 || ripe.Load() > 0, nil
+	}
 	return func(o *LanesOptions) {
 		o.Telemetry.Prepare, o.Backfill.Prepare = prepare, prepare
 		o.Backfill.Ripened = ripe.Load
@@ -25,7 +28,7 @@ func held(ripe *atomic.Uint64) func(*LanesOptions) {
 func TestRecordsArePrepared(t *testing.T) {
 	var asked atomic.Int32
 	r := newRig(t, 3, func(o *LanesOptions) {
-		o.Backfill.Prepare = func(rec *record.Record) (bool, error) {
+		o.Backfill.Prepare = func(p buffer.Position, rec *record.Record) (bool, error) {
 			if asked.Add(1) == 1 {
 				return false, io.ErrUnexpectedEOF
 			}
@@ -72,9 +75,9 @@ func TestBackfillComesBackWhenItMayBeReady(t *testing.T) {
 	r := newRig(t, 10, func(o *LanesOptions) {
 		held(&ripe)(o)
 		prepare := o.Backfill.Prepare
-		o.Backfill.Prepare = func(rec *record.Record) (bool, error) {
+		o.Backfill.Prepare = func(p buffer.Position, rec *record.Record) (bool, error) {
 			asked.Add(1)
-			return prepare(rec)
+			return prepare(p, rec)
 		}
 	})
 	r.run(r.lanes.Backfill)

@@ -32,8 +32,9 @@ var (
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
 	descClock      = describe("clock_state", "1 for the state that the clock is in.", "state")
+	descSource     = describe("clock_source", "1 for what gives the time: kernel or NTP.", "source")
 	descSteps      = describe("clock_steps_total", "Times that the wall clock was set since the start.")
-	descMaxError   = describe("clock_max_error_seconds", "The kernel's bound of the wall clock's error; absent while the kernel says that it isn't synchronised.")
+	descMaxError   = describe("clock_max_error_seconds", "The bound of the clock's error that its source gives; absent while there is none.")
 	descHolding    = describe("clock_holding", "1 while samples wait in the buffer for the time to be known.")
 	descLimit      = describe("buffer_limit_bytes", "What all files of the buffer together stay within.")
 	descUsed       = describe("buffer_used_bytes", "Bytes of the buffer's files by what they hold: telemetry, events, books, set_aside.", "what")
@@ -110,6 +111,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, state := range []telemetry.ClockState{telemetry.ClockUnset, telemetry.ClockFreeRunning, telemetry.ClockSynchronised} {
 		gauge(descClock, number(r.Clock.State == state), string(state))
 	}
+	gauge(descSource, 1, r.Clock.Source)
 	counter(descSteps, r.Clock.Steps)
 	if r.Clock.MaxError > 0 {
 		gauge(descMaxError, r.Clock.MaxError.Seconds())

@@ -45,6 +45,7 @@ type Report struct {
 // Clock is how far the gateway knows the time.
 type Clock struct {
 	State    telemetry.ClockState
+	Source   string        // what gives the time: kernel or NTP
 	Now      time.Time     // gateway time
 	Steps    uint64        // since the start
 	MaxError time.Duration // 0: nobody bounds it

@@ -10,6 +10,10 @@ import (
 	"syscall"
 )
 
+// ErrNotYetValid says that the uplink's certificate is younger than the clock: one of
+// the two is wrong.
+var ErrNotYetValid = errors.New("the uplink's certificate isn't valid yet by this machine's clock")
+
 // cause says in plain words why a request came to nothing.
 func cause(err error) string {
 	var (
@@ -27,8 +31,10 @@ func cause(err error) string {
 		return "the uplink's certificate comes from another CA than the one configured"
 	case errors.As(err, &wrongName):
 		return "the uplink's certificate is for another name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && strings.Contains(invalid.Detail, "is before"):
+		return ErrNotYetValid.Error()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the uplink's certificate has expired or isn't valid yet by this machine's clock"
+		return "the uplink's certificate has expired by this machine's clock"
 	case errors.As(err, &notTLS), strings.Contains(err.Error(), "gave HTTP response to HTTPS client"):
 		return "what listens there doesn't speak TLS"
 	case errors.As(err, &noSuchHost):

@@ -149,7 +149,11 @@ func (c *Connection) exchange(ctx context.Context, method, path string, body []b
 	request.Header.Set("User-Agent", c.agent)
 	response, err := c.http.Do(request)
 	if err != nil {
-		return answer{}, fmt.Errorf("uplink: %s: %w", cause(err), err)
+		why := cause(err)
+		if why == ErrNotYetValid.Error() {
+			return answer{}, fmt.Errorf("uplink: %w: %w", ErrNotYetValid, err)
+		}
+		return answer{}, fmt.Errorf("uplink: %s: %w", why, err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))

@@ -16,20 +16,31 @@ func TestBoot(t *testing.T) {
 			t.Errorf("%q is taken for a boot's id", bad)
 		}
 	}
-	payload := AppendBoot([]byte("x"), b, []byte("block"))[1:]
-	if got, block, err := CutBoot(payload); got != b || string(block) != "block" || err != nil {
-		t.Errorf("%v, %q, %v", got, block, err)
+	payload := AppendHeld([]byte("x"), b, []byte("polls"), []byte("block"))[1:]
+	if got, polls, block, err := CutHeld(FormatHeld, payload); got != b || string(polls) != "polls" || string(block) != "block" || err != nil {
+		t.Errorf("%v, %q, %q, %v", got, polls, block, err)
 	}
-	if _, _, err := CutBoot(payload[:15]); err == nil {
+	for n := range 16 + 4 + 5 {
+		if _, _, _, err := CutHeld(FormatHeld, payload[:n]); err == nil {
+			t.Errorf("%d bytes are taken for a boot's id and polls", n)
+		}
+	}
+	// As earlier versions wrote it.
+	if got, polls, block, err := CutHeld(FormatBootBlock, append(b[:], "block"...)); got != b || polls != nil || string(block) != "block" || err != nil {
+		t.Errorf("%v, %q, %q, %v", got, polls, block, err)
+	}
+	if _, _, _, err := CutHeld(FormatBootBlock, payload[:15]); err == nil {
 		t.Error("15 bytes are taken for a boot's id")
 	}
 }
 
-func FuzzCutBoot(f *testing.F) {
+func FuzzCutHeld(f *testing.F) {
 	f.Add([]byte("0123456789abcdefblock"))
+	f.Add(AppendHeld(nil, Boot{}, []byte("polls"), []byte("block")))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		if b, block, err := CutBoot(payload); err == nil && !bytes.Equal(AppendBoot(nil, b, block), payload) {
+		if b, polls, block, err := CutHeld(FormatHeld, payload); err == nil && !bytes.Equal(AppendHeld(nil, b, polls, block), payload) {
 			t.Errorf("%x", payload)
 		}
+		CutHeld(FormatBootBlock, payload)
 	})
 }

@@ -3,6 +3,8 @@
 // The first and only process of a virtual machine that boots in 1970: it runs
 // Busbar's gateway and simulator with a log of their own, sets the machine's
 // clock as a time daemon would, and prints what happened for the host to check.
+// With the argument ntp nobody sets the clock, and the gateway asks a time server
+// of the host.
 package main
 
 import (
@@ -93,7 +95,15 @@ func run() error {
 	if err := os.WriteFile("/tmp/sim.yaml", []byte(simYAML), 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/tmp/gateway.yaml", []byte(gatewayYAML), 0o600); err != nil {
+	byServer := len(os.Args) > 1 && os.Args[1] == "ntp"
+	config := gatewayYAML
+	if byServer {
+		config += "time: {ntp: [\"" + timeServer + "\"]}\n"
+		if err := relay(); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile("/tmp/gateway.yaml", []byte(config), 0o600); err != nil {
 		return err
 	}
 	sim, err := start("sim", "run", "/tmp/sim.yaml")
@@ -113,6 +123,12 @@ func run() error {
 	if err := l.await("the alarm", func() bool { return l.kinds[telemetry.AlarmRaised] == 1 }); err != nil {
 		return err
 	}
+	if byServer {
+		if err := l.await("samples, by the time server", func() bool { return l.samples > 100 }); err != nil {
+			return err
+		}
+		return l.stop(gateway)
+	}
 	noon := time.Date(2026, time.November, 25, 12, 0, 0, 0, time.UTC)
 	for _, to := range []func() time.Time{
 		func() time.Time { return noon },
@@ -130,6 +146,11 @@ func run() error {
 			return err
 		}
 	}
+	return l.stop(gateway)
+}
+
+// stop stops the gateway and reads the rest of the log.
+func (l *log) stop(gateway *exec.Cmd) error {
 	mark("stop")
 	gateway.Process.Signal(unix.SIGTERM)
 	if err := gateway.Wait(); err != nil {

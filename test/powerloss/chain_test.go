@@ -40,3 +40,5 @@ func (uncounted) Count([]telemetry.Sample, []account.Slot)   {}
 func (uncounted) Discard([]telemetry.Sample, []account.Slot) {}
 func (uncounted) State(bool) []byte                          { return nil }
 func (uncounted) Committed()                                 {}
+
+func (uncounted) AppendPolls(dst []byte, _ []account.Slot) []byte { return dst }
