@@ -117,7 +117,7 @@ func runGuest(t *testing.T) (g guest) {
 	if err := machine.WriteInitrd(initrd, files...); err != nil {
 		t.Fatal(err)
 	}
-	cmd := m.Command(initrd, console, "-accel", "tcg", "-cpu", "max", "-m", "640", "-rtc", "base=1970-01-02T00:00:00,clock=vm")
+	cmd := m.Command(initrd, console, "", "-accel", "tcg", "-cpu", "max", "-m", "640", "-rtc", "base=1970-01-02T00:00:00,clock=vm")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {

@@ -203,7 +203,7 @@ func (l *Line) boot(dir string, setup []string) error {
 		return err
 	}
 	// Emulated, since that works everywhere, and the line is slower.
-	cmd := m.Command(initrd, l.console, "-accel", "tcg", "-cpu", "max", "-m", "192")
+	cmd := m.Command(initrd, l.console, "", "-accel", "tcg", "-cpu", "max", "-m", "192")
 	for i, t := range l.taps {
 		// As the tap has no headers of cards, no packet is larger than the line's.
 		cmd.Args = append(cmd.Args, "-netdev", fmt.Sprintf("tap,id=n%d,fd=%d", i, 3+i),
@@ -247,7 +247,7 @@ func (l *Line) boot(dir string, setup []string) error {
 }
 
 // bootTime is what the machine may take to boot, emulated on a busy machine.
-const bootTime = 2 * time.Minute
+const bootTime = 5 * time.Minute
 
 // program are a program of this machine and the libraries that it needs.
 func program(name string) ([]machine.File, error) {
