@@ -80,12 +80,15 @@ func Build(dir string, packages ...string) error {
 }
 
 // Command runs a machine that starts the program /init of the archive initrd with
-// an argument, "" for none. What it writes to /dev/console goes to the file
+// the argument, unless it is empty. What it writes to /dev/console goes to the file
 // console, and args to qemu. It has no disk, no network card and no clock but what
 // args give it, and is off when its init ends.
 func (m Machine) Command(initrd, console, argument string, args ...string) *exec.Cmd {
+	if argument != "" {
+		argument = " -- " + argument
+	}
 	// The kernel's look at the timer fails where the emulator gets little time.
 	return exec.Command(m.qemu, append([]string{"-machine", "pc", "-nodefaults", "-display", "none", "-no-reboot",
 		"-serial", "file:" + console, "-kernel", filepath.Join(m.dir, "vmlinuz"), "-initrd", initrd,
-		"-append", "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init -- " + argument}, args...)...)
+		"-append", "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init" + argument}, args...)...)
 }

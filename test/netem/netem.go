@@ -247,7 +247,7 @@ func (l *Line) boot(dir string, setup []string) error {
 }
 
 // bootTime is what the machine may take to boot, emulated on a busy machine.
-const bootTime = 2 * time.Minute
+const bootTime = 5 * time.Minute
 
 // program are a program of this machine and the libraries that it needs.
 func program(name string) ([]machine.File, error) {
