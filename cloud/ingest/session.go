@@ -124,7 +124,7 @@ func (s *session) takeBlock(ctx context.Context, r *kgo.Record) error {
 			return nil
 		}
 		if !s.fewMinutes(samples) {
-			s.quarantine(r, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
+			s.quarantine(r, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, record.MaxMinutes))
 			return nil
 		}
 		asOf := now
@@ -232,10 +232,8 @@ func (s *session) quarantine(r *kgo.Record, reason store.Reason, cause error) {
 		Detail: cause.Error(), Payload: store.Excerpt(r.Value), At: telemetry.MicrosOf(time.Now())})
 }
 
-// mostMinutes bounds the minutes of one block, each of which becomes a chunk for
-// each bundle. A gateway commits at least once a minute.
-const mostMinutes = 2000
-
+// fewMinutes says whether a block is of few enough minutes, each of which becomes a
+// chunk for each bundle.
 func (s *session) fewMinutes(samples []telemetry.Sample) bool {
 	clear(s.minutes)
 	last := int64(math.MinInt64)
@@ -243,7 +241,7 @@ func (s *session) fewMinutes(samples []telemetry.Sample) bool {
 		if at := store.MinuteOf(sample.Time); at != last {
 			last = at
 			s.minutes[at] = true
-			if len(s.minutes) > mostMinutes {
+			if len(s.minutes) > record.MaxMinutes {
 				return false
 			}
 		}

@@ -52,6 +52,7 @@ type Chain struct {
 	// commits is held through a commit and while files come and go, so that
 	// nothing else waits for the disk.
 	commits sync.Mutex
+	values  []byte // the records of a commit, one behind the other
 	nextSeq uint64 // of this epoch; changed under both locks
 
 	mu       sync.Mutex
@@ -279,6 +280,7 @@ func (c *Chain) begin() error {
 
 func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64, err error) {
 	position, seq = c.last, c.nextSeq
+	c.values = c.values[:0]
 	err = guard(func() error {
 		return c.writing.Update(func(tx *bolt.Tx) error {
 			records := tx.Bucket(bucketRecords)
@@ -290,13 +292,14 @@ func (c *Chain) write(items []Item, state []byte) (position Position, seq uint64
 						return fmt.Errorf("sign record %s: %w", r.Identity, err)
 					}
 				}
-				value, err := r.AppendBinary(nil)
-				if err != nil {
+				start := len(c.values)
+				var err error
+				if c.values, err = r.AppendBinary(c.values); err != nil {
 					return err
 				}
 				position++
 				seq += item.Count
-				if err := put(records, keyOf(position), value); err != nil {
+				if err := put(records, keyOf(position), c.values[start:len(c.values):len(c.values)]); err != nil {
 					return err
 				}
 			}

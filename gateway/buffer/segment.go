@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -30,7 +31,8 @@ type segment struct {
 	// generation is how often it was thinned. Positions that a thinned file doesn't
 	// have were merged into others.
 	generation int
-	tried      int // the generation that thinning it to wasn't worth it, or failed
+	tried      int       // the generation that thinning it to wasn't worth it
+	resting    time.Time // until then it isn't thinned: that has failed
 	// unreadable is the position from which on nothing can be read, because of
 	// cause; 0 if nothing is known against it. Such a file is set aside, not
 	// removed, when everything in it is done.

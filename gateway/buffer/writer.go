@@ -19,8 +19,8 @@ const commitSamples = 10_000
 // maxPending bounds the samples in memory while the disk doesn't take any.
 const maxPending = 50 * commitSamples
 
-// maxCommit bounds the samples of one commit when many have waited.
-const maxCommit = 5 * commitSamples
+// maxCommit bounds the chunks of one commit when many have waited.
+const maxCommit = 2
 
 // Ledger counts samples on their way into the buffer. Its state is committed in
 // one transaction with what it has counted, as the state of the telemetry chain.
@@ -61,9 +61,10 @@ type Writer struct {
 
 	wake    chan struct{}
 	trouble string // the last error of keeping the books
+	blocks  []byte // of the commit at hand, one behind the other
 
 	mu        sync.Mutex
-	pending   []telemetry.Sample
+	pending   pending
 	slots     []account.Slot // of the pending samples
 	discarded uint64
 	refused   *tally // what was discarded and isn't declared; nil if there is none
@@ -90,7 +91,7 @@ func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss
 func (w *Writer) pressed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.pending) > maxPending/2
+	return w.pending.count > maxPending/2
 }
 
 // Add copies samples and the slots in which they were read. It never blocks on
@@ -98,8 +99,8 @@ func (w *Writer) pressed() bool {
 // discarded, counted, and declared once the disk takes commits again.
 func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	w.mu.Lock()
-	fits := min(len(samples), max(0, maxPending-len(w.pending)))
-	w.pending = append(w.pending, samples[:fits]...)
+	fits := min(len(samples), max(0, maxPending-w.pending.count))
+	w.pending.add(samples[:fits])
 	if fits > 0 || len(samples) == 0 {
 		w.slots = append(w.slots, slots...)
 		slots = nil
@@ -112,7 +113,7 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 		}
 		w.refused.add(rest, 1)
 	}
-	full := len(w.pending) >= commitSamples
+	full := w.pending.count >= commitSamples
 	w.mu.Unlock()
 	if full {
 		select {
@@ -146,39 +147,43 @@ func (w *Writer) Run(ctx context.Context) {
 	ticker := time.NewTicker(cmp.Or(w.interval, shortestCommit))
 	defer ticker.Stop()
 	committed := time.Now()
-	var group []telemetry.Sample
+	var group [][]telemetry.Sample // what isn't committed yet of what was taken
 	var slots []account.Slot
 	var encoder telemetry.Encoder
-	done, counted := 0, 0 // samples of the group that are committed, and that the ledger has
+	counted := 0 // chunks of the group that the ledger has
 	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
 			ended = true
 		case <-ticker.C:
-			if done == len(group) && !w.due(time.Since(committed)) {
+			if len(group) == 0 && !w.due(time.Since(committed)) {
 				continue
 			}
 		case <-w.wake:
 		}
-		if done == len(group) {
+		if len(group) == 0 {
 			w.mu.Lock()
-			group, w.pending = w.pending, group[:0]
+			group = w.pending.take()
 			slots, w.slots = w.slots, slots[:0]
 			w.mu.Unlock()
-			done, counted = 0, 0
 		}
 		var err error
-		for more := true; more && err == nil; more = done < len(group) {
-			next := min(done+maxCommit, len(group))
+		for more := true; more && err == nil; more = len(group) > 0 {
+			next := min(maxCommit, len(group))
 			var due []account.Slot
 			if next == len(group) { // they go with the last of the samples that they brought
 				due, slots = slots, slots[:0]
 			}
-			w.ledger.Count(group[counted:next], due)
-			counted = next
-			if err = w.commit(&encoder, group[done:next]); err == nil {
+			if counted < next || len(due) > 0 {
+				w.count(group[counted:next], due)
+				counted = next
+			}
+			if err = w.commit(&encoder, group[:next]); err == nil {
 				w.ledger.Committed()
-				done = next
+				w.mu.Lock()
+				w.pending.reuse(group[:next])
+				w.mu.Unlock()
+				group, counted = group[next:], 0
 			}
 		}
 		if err != nil {
@@ -189,7 +194,7 @@ func (w *Writer) Run(ctx context.Context) {
 		committed = time.Now()
 		if ended {
 			w.mu.Lock()
-			ended = len(w.pending) == 0
+			ended = w.pending.count == 0
 			w.mu.Unlock()
 		}
 		w.keepBooks()
@@ -202,7 +207,7 @@ func (w *Writer) due(since time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// A tick comes a little early or late.
-	return w.interval > 0 || len(w.pending) >= worthCommit || since > LongestCommit-shortestCommit/2
+	return w.interval > 0 || w.pending.count >= worthCommit || since > LongestCommit-shortestCommit/2
 }
 
 // keepBooks declares what is known to be lost and saves how far the streams have
@@ -260,17 +265,29 @@ func (w *Writer) setFailing(failing bool, err error) {
 	}
 }
 
-func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) error {
-	state := w.ledger.State(len(samples) == 0)
-	if len(samples) == 0 && state == nil {
+// count lets the ledger count chunks, and slots with the last of them.
+func (w *Writer) count(chunks [][]telemetry.Sample, slots []account.Slot) {
+	for _, chunk := range chunks {
+		w.ledger.Count(chunk, nil)
+	}
+	if len(slots) > 0 {
+		w.ledger.Count(nil, slots)
+	}
+}
+
+func (w *Writer) commit(encoder *telemetry.Encoder, chunks [][]telemetry.Sample) error {
+	state := w.ledger.State(len(chunks) == 0)
+	if len(chunks) == 0 && state == nil {
 		return nil
 	}
+	w.blocks = w.blocks[:0]
 	var items []Item
-	if len(samples) > 0 {
-		var err error
-		if items, err = w.encode(encoder, samples); err != nil {
+	for _, chunk := range chunks {
+		of, err := w.encode(encoder, chunk)
+		if err != nil {
 			return err
 		}
+		items = append(items, of...)
 	}
 	return w.buffer.Telemetry.Commit(items, state)
 }
