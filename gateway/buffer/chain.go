@@ -88,7 +88,8 @@ const (
 // returns when they are on disk. They take the next sequence numbers of the
 // epoch that aren't held. On an error nothing was written and the same items can
 // be committed again. If the stream's share of the buffer or the disk is full, the oldest that
-// the stream has is given up first.
+// the stream has is given up first; beside a Writer that runs, the commit doesn't wait for
+// that, and fails.
 func (c *Chain) Commit(items []Item, state []byte) error {
 	for attempt := 1; ; attempt++ {
 		started := time.Now()

@@ -142,7 +142,7 @@ func (e Entry) readable() bool { return e.Record.Gateway != "" }
 
 // scan calls f for each record at positions first to last, in order, until f
 // returns false. A record whose checksum is wrong comes without a gateway. Payloads
-// are copies.
+// are valid until f returns.
 func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 	return guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
@@ -156,7 +156,6 @@ func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 				if err := e.Record.UnmarshalBinary(v); err != nil {
 					e.Record = record.Record{}
 				}
-				e.Record.Payload = append([]byte(nil), e.Record.Payload...)
 				if !f(e) {
 					return nil
 				}

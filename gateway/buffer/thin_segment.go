@@ -56,31 +56,18 @@ func (b *Buffer) fullness() float64 {
 	return float64(u.telemetry) / float64(max(1, room))
 }
 
-// relieve thins one segment, or gives one up if there is nothing to thin and
-// little room. It reports whether it may go on.
+// relieve thins one segment. It reports whether it may go on.
 func (b *Buffer) relieve(ctx context.Context) bool {
 	s := b.Telemetry.thinnable()
 	if s == nil {
-		if b.fullness() < dropFrom {
-			return false
-		}
-		dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull)
-		if err != nil {
-			b.log.Warn("buffer: make room", "error", err)
-		}
-		return dropped && err == nil
+		return false
 	}
 	err := b.thin(ctx, s)
-	switch {
-	case errors.Is(err, errInUse):
+	if errors.Is(err, errInUse) {
 		return true // another one
-	case err != nil && ctx.Err() == nil:
+	}
+	if err != nil && ctx.Err() == nil {
 		b.log.Warn("a segment can't be thinned", "path", s.path, "error", err)
-		if b.fullness() < dropFrom {
-			return false
-		}
-		dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull)
-		return dropped && err == nil
 	}
 	return err == nil
 }

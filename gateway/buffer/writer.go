@@ -80,10 +80,11 @@ type Writer struct {
 func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
 	b.declare = declare
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
+		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.askForRoom(c, reason) }
 	}
 	w := &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
 	b.pressed = w.pressed
+	b.relief.made = w.hurry
 	return w
 }
 
@@ -116,10 +117,15 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	full := w.pending.count >= commitSamples
 	w.mu.Unlock()
 	if full {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.hurry()
+	}
+}
+
+// hurry lets what waits be committed at once.
+func (w *Writer) hurry() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -139,11 +145,11 @@ func (w *Writer) Failing() bool {
 }
 
 // Run commits until ctx ends, and then once more. Beside it, what is oldest is
-// thinned when room gets short.
+// thinned when room gets short, and given up when there is none.
 func (w *Writer) Run(ctx context.Context) {
-	var thinning sync.WaitGroup
-	thinning.Go(func() { w.buffer.thinAhead(ctx) })
-	defer thinning.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { w.buffer.thinAhead(ctx) })
+	beside.Go(func() { w.buffer.giveUp(ctx) })
 	ticker := time.NewTicker(cmp.Or(w.interval, shortestCommit))
 	defer ticker.Stop()
 	committed := time.Now()
@@ -155,6 +161,7 @@ func (w *Writer) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			ended = true
+			beside.Wait() // from now on a commit makes room itself
 		case <-ticker.C:
 			if len(group) == 0 && !w.due(time.Since(committed)) {
 				continue
@@ -187,7 +194,9 @@ func (w *Writer) Run(ctx context.Context) {
 			}
 		}
 		if err != nil {
-			w.setFailing(true, err)
+			if !errors.Is(err, errMakingRoom) {
+				w.setFailing(true, err)
+			}
 			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
