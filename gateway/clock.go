@@ -22,6 +22,7 @@ func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel,
 		if kernel, err = clock.System(); err != nil {
 			return nil, err
 		}
+		kernel = clock.Glance(kernel)
 	}
 	return clock.New(clock.Options{
 		Kernel: kernel, Notes: notes, Sign: sign, Log: log,

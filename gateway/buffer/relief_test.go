@@ -64,7 +64,9 @@ func TestCommitsDoNotWaitForADrop(t *testing.T) {
 	if k.writer.Failing() {
 		t.Error("that room is being made is told as a failure")
 	}
-	soon(t, "an event beside a drop", func() { err = k.b.Events.CommitOrHold([]Item{{Format: record.FormatEvent, Payload: block[:10], Count: 1}}, nil) })
+	soon(t, "an event beside a drop", func() {
+		err = k.b.Events.CommitOrHold([]Item{{Format: record.FormatEvent, Payload: block[:10], Count: 1}}, nil)
+	})
 	if err != nil {
 		t.Error(err)
 	}
