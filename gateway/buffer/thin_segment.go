@@ -193,7 +193,7 @@ func (w *thinned) write(ctx context.Context) error {
 	w.before, w.free = slices.Clone(wanted), slices.Clone(wanted)
 	w.thinner = newThinner(w.generation, func(id telemetry.SignalID) telemetry.Kind { return w.buffer.table.signal(id).Kind })
 	w.counts = newTally(w.buffer.table, w.buffer.now())
-	w.samples = make([]telemetry.Sample, 0, 2*thinnedSamples)
+	w.samples = make([]telemetry.Sample, 0, thinnedSamples+thinnedSamples/2)
 	if err := w.begin(); err != nil {
 		return err
 	}
