@@ -197,6 +197,25 @@ func TestMergingAloneIsNoLoss(t *testing.T) {
 	}
 }
 
+// What is dropped after thinning has left nothing of it is no further loss.
+func TestDroppingWhatWasThinnedToNothingIsNoLoss(t *testing.T) {
+	k := slow(t, telemetry.Gauge)
+	var samples []telemetry.Sample
+	for n := range 10_000 {
+		samples = append(samples, telemetry.Sample{Signal: 101, Time: k.clock + telemetry.Micros(n)*second, Value: telemetry.FloatValue(k.random.NormFloat64())})
+	}
+	k.put(samples, samples, samples)
+	k.thinFirst(statesOnly)
+	declared := len(k.losses)
+	if dropped, err := k.b.makeRoom(k.b.Telemetry, telemetry.LostBufferFull); !dropped || err != nil {
+		t.Fatal(dropped, err)
+	}
+	if len(k.losses) != declared || declared == 0 {
+		t.Errorf("declared %d, then %+v", declared, k.losses[declared:])
+	}
+	k.balance()
+}
+
 // A failure that may pass costs no generation, and doesn't keep other segments
 // from being thinned.
 func TestThinningThatFailedIsTriedAgain(t *testing.T) {
