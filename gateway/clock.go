@@ -21,7 +21,7 @@ import (
 // records whose payload the clock has changed.
 func newClock(notes clock.Notes, config gatewayconfig.Time, kernel clock.Kernel, sign func(*record.Record) error, log *slog.Logger) *clock.Clock {
 	if kernel == nil {
-		kernel = clock.System()
+		kernel = clock.Glance(clock.System())
 	}
 	return clock.New(clock.Options{
 		Kernel: kernel, Notes: notes, Sign: sign, Log: log,

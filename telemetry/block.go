@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 // MaxBlockSamples bounds the samples of one block, and so the memory that reading
@@ -105,6 +106,7 @@ func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Samp
 	if total > MaxBlockSamples {
 		return table, nil, fmt.Errorf("%d samples, at most %d are allowed", total, MaxBlockSamples)
 	}
+	out = slices.Grow(out, min(int(total), 2*len(src))) // most blocks have no more
 	for id := int64(-1); len(out) < int(total); {
 		step := uint64(1)
 		if !r.bits.bit() {

@@ -166,13 +166,26 @@ const interruptionRule = "  - use: en50160"
 
 // BenchmarkGateway runs the real gateway and reports what a value costs it, from
 // the meter's register to the log's acknowledgement, beside what reading alone
-// costs in a process that throws the values away.
+// costs in a process that throws the values away, and what the gateway costs
+// without rules. The parts follow from these: what rules cost, and buffer and
+// forwarder.
 func BenchmarkGateway(b *testing.B) {
 	for _, poll := range []time.Duration{time.Second, 20 * time.Millisecond} {
 		rate := benchMeters * benchValues * int(time.Second/poll)
-		b.Run(fmt.Sprintf("values=%d/s/whole path", rate), func(b *testing.B) { benchGateway(b, poll, true) })
-		b.Run(fmt.Sprintf("values=%d/s/broker down", rate), func(b *testing.B) { benchGateway(b, poll, false) })
-		b.Run(fmt.Sprintf("values=%d/s/reading alone", rate), func(b *testing.B) { benchReading(b, poll) })
+		var whole, ruleless, reading float64
+		b.Run(fmt.Sprintf("values=%d/s/whole path", rate), func(b *testing.B) { whole = benchGateway(b, poll, true, interruptionRule) })
+		b.Run(fmt.Sprintf("values=%d/s/without rules", rate), func(b *testing.B) { ruleless = benchGateway(b, poll, true, "") })
+		b.Run(fmt.Sprintf("values=%d/s/reading alone", rate), func(b *testing.B) { reading = benchReading(b, poll) })
+		b.Run(fmt.Sprintf("values=%d/s/parts", rate), func(b *testing.B) {
+			if whole == 0 || ruleless == 0 || reading == 0 {
+				b.Skip("needs the others")
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(reading, "reading-cpu-s/1M-values")
+			b.ReportMetric(whole-ruleless, "rules-cpu-s/1M-values")
+			b.ReportMetric(ruleless-reading, "buffer+forward-cpu-s/1M-values")
+		})
+		b.Run(fmt.Sprintf("values=%d/s/broker down", rate), func(b *testing.B) { benchGateway(b, poll, false, interruptionRule) })
 	}
 }
 
@@ -181,14 +194,15 @@ const (
 	benchTime = 10 * time.Second
 )
 
-func benchGateway(b *testing.B, poll time.Duration, brokerUp bool) {
+// benchGateway returns the CPU seconds of a million values.
+func benchGateway(b *testing.B, poll time.Duration, brokerUp bool, rule string) float64 {
 	_, addresses := startMeters(b)
 	broker := freeAddress(b)
 	if brokerUp {
 		broker = startBroker(b)
 	}
 	dir, status := b.TempDir(), freeAddress(b)
-	write(b, dir, "gateway.yaml", benchConfig(broker, status, addresses, poll, interruptionRule))
+	write(b, dir, "gateway.yaml", benchConfig(broker, status, addresses, poll, rule))
 	p := start(b, dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")
 	await(b, "the gateway reads", 20*time.Second, func() bool { return reachable(status) })
 	time.Sleep(benchWarm)
@@ -206,19 +220,22 @@ func benchGateway(b *testing.B, poll time.Duration, brokerUp bool) {
 			missed += grown(name)
 		}
 	}
-	perMillion(b, after.cpu-before.cpu, values)
+	cpu := perMillion(b, after.cpu-before.cpu, values)
 	b.ReportMetric(float64(after.anonymous)/1e6, "MB-anon")
 	b.ReportMetric(float64(after.written-before.written)/values, "disk-B/value")
 	if brokerUp {
 		b.ReportMetric(grown(`busbar_gateway_sent_bytes_total{lane="telemetry"}`)/values, "payload-B/value")
 	}
 	b.ReportMetric(missed, "missed-polls")
+	return cpu
 }
 
-func perMillion(b *testing.B, cpu time.Duration, values float64) {
+func perMillion(b *testing.B, cpu time.Duration, values float64) float64 {
+	perMillion := cpu.Seconds() / values * 1e6
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(cpu.Seconds()/values*1e6, "cpu-s/1M-values")
+	b.ReportMetric(perMillion, "cpu-s/1M-values")
 	b.ReportMetric(values/benchTime.Seconds(), "values/s")
+	return perMillion
 }
 
 func startBroker(b *testing.B) string {
@@ -234,7 +251,7 @@ func startBroker(b *testing.B) string {
 const readerAddresses = "BUSBAR_BENCH_READER"
 
 // benchReading runs this test binary again as a process that only reads.
-func benchReading(b *testing.B, poll time.Duration) {
+func benchReading(b *testing.B, poll time.Duration) float64 {
 	_, addresses := startMeters(b)
 	b.Setenv(readerAddresses, poll.String()+" "+strings.Join(addresses, " "))
 	reader := startReader(b)
@@ -242,8 +259,8 @@ func benchReading(b *testing.B, poll time.Duration) {
 	before := usageOf(b, reader)
 	time.Sleep(benchTime)
 	after := usageOf(b, reader)
-	perMillion(b, after.cpu-before.cpu, benchMeters*benchValues*benchTime.Seconds()/poll.Seconds())
 	b.ReportMetric(float64(after.anonymous)/1e6, "MB-anon")
+	return perMillion(b, after.cpu-before.cpu, benchMeters*benchValues*benchTime.Seconds()/poll.Seconds())
 }
 
 type discard struct{}

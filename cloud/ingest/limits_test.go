@@ -125,7 +125,7 @@ func TestKeepsLittleMemoryBetweenTransactions(t *testing.T) {
 func TestABlockOverTooManyMinutesIsCorrupt(t *testing.T) {
 	w := newWorld(t)
 	s := sessionOf(t, w, w.config())
-	for _, minutes := range []int{mostMinutes + 1, mostMinutes} {
+	for _, minutes := range []int{record.MaxMinutes + 1, record.MaxMinutes} {
 		var samples []telemetry.Sample
 		for i := range minutes {
 			samples = append(samples, telemetry.Sample{Signal: 0, Time: telemetry.Micros(i) * 60_000_000, Value: telemetry.FloatValue(1)})
@@ -140,7 +140,7 @@ func TestABlockOverTooManyMinutesIsCorrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := s.Stats()
-	if st.Samples != mostMinutes || st.Quarantined[store.CorruptBlock] != 1 {
+	if st.Samples != record.MaxMinutes || st.Quarantined[store.CorruptBlock] != 1 {
 		t.Errorf("%+v", st)
 	}
 	list, err := w.store.Quarantined(t.Context(), 1)

@@ -160,7 +160,7 @@ func (s *session) takeBlock(ctx context.Context, r arrival) error {
 			return nil
 		}
 		if !s.fewMinutes(samples) {
-			s.quarantine(r, of, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, mostMinutes))
+			s.quarantine(r, of, store.CorruptBlock, fmt.Errorf("record %s is spread over more than %d minutes", rec.Identity, record.MaxMinutes))
 			return nil
 		}
 		asOf := now
@@ -295,10 +295,8 @@ func (s *session) refuse(r arrival, of claim, why identity.Refusal) {
 	}
 }
 
-// mostMinutes bounds the minutes of one block, each of which becomes a chunk for
-// each bundle. A gateway commits at least once a minute.
-const mostMinutes = 2000
-
+// fewMinutes says whether a block is of few enough minutes, each of which becomes a
+// chunk for each bundle.
 func (s *session) fewMinutes(samples []telemetry.Sample) bool {
 	clear(s.minutes)
 	last := int64(math.MinInt64)
@@ -306,7 +304,7 @@ func (s *session) fewMinutes(samples []telemetry.Sample) bool {
 		if at := store.MinuteOf(sample.Time); at != last {
 			last = at
 			s.minutes[at] = true
-			if len(s.minutes) > mostMinutes {
+			if len(s.minutes) > record.MaxMinutes {
 				return false
 			}
 		}

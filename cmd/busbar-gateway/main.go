@@ -39,14 +39,13 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return err
 	}
+	go followMemory(ctx)
 	return program.UntilStopped(ctx, g.Run(ctx))
 }
 
 func main() {
-	// A gateway shares a small machine: collecting garbage twice as often costs
-	// it nothing that can be measured and a fifth of its memory less.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(garbagePercent)
 	}
 	var c commands
 	program.Main(program.Info{

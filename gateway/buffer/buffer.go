@@ -65,6 +65,7 @@ type Buffer struct {
 	declare func([]telemetry.Loss) error // nil until there is a Writer
 
 	filling    rate
+	relief     relief
 	dropping   sync.Mutex       // held while something is given up
 	pressed    func() bool      // whether memory can't take much more; nil: nobody knows
 	fullSince  time.Time        // of the full disk that was met last
@@ -172,7 +173,7 @@ func Open(o Options) (*Buffer, error) {
 	b := &Buffer{
 		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged, now: o.Now,
 		space: &space{limit: o.MaxSize, reserve: o.ReserveForEvents}, reading: make(chan struct{}, filesForReading),
-		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery),
+		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery), relief: relief{wake: make(chan struct{}, 1)},
 	}
 	err := b.openMeta(filepath.Join(o.Dir, metaName))
 	if err == nil {

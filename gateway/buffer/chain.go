@@ -55,6 +55,7 @@ type Chain struct {
 	// commits is held through a commit and while files come and go, so that
 	// nothing else waits for the disk.
 	commits sync.Mutex
+	values  []byte // the records of a commit, one behind the other
 	nextSeq uint64 // of this epoch, behind what is on disk; changed under commits and mu
 
 	mu       sync.Mutex
@@ -98,7 +99,8 @@ const (
 // sequence numbers of the epoch, so a Hold waits meanwhile, and what is held is
 // written before. On an error nothing of them was written and the same items can
 // be committed again. If the stream's share of the buffer or the disk is full, the oldest that
-// the stream has is given up first.
+// the stream has is given up first; beside a Writer that runs, the commit doesn't wait for
+// that, and fails.
 func (c *Chain) Commit(items []Item, state []byte) error {
 	return c.persist(func() error { return c.commit(items, state) })
 }
@@ -349,16 +351,18 @@ func (c *Chain) begin() error {
 }
 
 func (c *Chain) write(entries []Entry, state []byte) error {
+	c.values = c.values[:0]
 	return guard(func() error {
 		return c.writing.Update(func(tx *bolt.Tx) error {
 			records := tx.Bucket(bucketRecords)
 			records.FillPercent = 1 // keys only grow
 			for _, e := range entries {
-				value, err := e.Record.AppendBinary(nil)
-				if err != nil {
+				start := len(c.values)
+				var err error
+				if c.values, err = e.Record.AppendBinary(c.values); err != nil {
 					return err
 				}
-				if err := put(records, keyOf(e.Position), value); err != nil {
+				if err := put(records, keyOf(e.Position), c.values[start:len(c.values):len(c.values)]); err != nil {
 					return err
 				}
 			}

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -172,6 +173,7 @@ func (c *Chain) readSegment(s *segment, wanted ranges, maxBytes int) (p part, er
 					p.missing.add(e.Position, e.Position)
 					return true
 				}
+				e.Record.Payload = bytes.Clone(e.Record.Payload)
 				p.entries = append(p.entries, e)
 				maxBytes -= len(e.Record.Payload)
 				return maxBytes > 0

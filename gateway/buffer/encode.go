@@ -14,6 +14,7 @@ const maxBlockBytes = 512 << 10
 
 // encode makes the items of a group: blocks, or several if one would be too large
 // for the log. Samples whose time counts from the boot get blocks of their own.
+// The blocks are in w.blocks.
 func (w *Writer) encode(encoder *telemetry.Encoder, samples []telemetry.Sample) (items []Item, err error) {
 	for len(samples) > 0 {
 		known, held, n := parted(samples)
@@ -30,7 +31,7 @@ func (w *Writer) encode(encoder *telemetry.Encoder, samples []telemetry.Sample) 
 
 // addPolls puts beside the last held block of a group the slots that came due before
 // its last sample. It returns those that have to wait for another.
-func (w *Writer) addPolls(items []Item, samples []telemetry.Sample) (rest []account.Slot, err error) {
+func (w *Writer) addPolls(items []Item, chunks [][]telemetry.Sample) (rest []account.Slot, err error) {
 	at := -1
 	for i := range items {
 		if items[i].Format == record.FormatHeld {
@@ -41,9 +42,11 @@ func (w *Writer) addPolls(items []Item, samples []telemetry.Sample) (rest []acco
 		return w.waiting, nil
 	}
 	last := telemetry.Micros(math.MinInt64)
-	for _, s := range samples {
-		if sinceBoot(s) {
-			last = max(last, s.Time)
+	for _, chunk := range chunks {
+		for _, s := range chunk {
+			if sinceBoot(s) {
+				last = max(last, s.Time)
+			}
 		}
 	}
 	var polls []account.Slot
@@ -93,11 +96,14 @@ func (w *Writer) encodeBlocks(encoder *telemetry.Encoder, items []Item, samples 
 	}
 	var block []byte
 	if len(samples) <= 2*commitSamples {
-		if block, err = encoder.AppendBlock(nil, w.buffer.table.Ref(), samples); err != nil {
+		start := len(w.blocks)
+		if w.blocks, err = encoder.AppendBlock(w.blocks, w.buffer.table.Ref(), samples); err != nil {
 			return nil, err
 		}
+		block = w.blocks[start:len(w.blocks):len(w.blocks)]
 	}
 	if block == nil || len(block) > maxBlockBytes && len(samples) > 1 {
+		w.blocks = w.blocks[:len(w.blocks)-len(block)]
 		half := len(samples) / 2
 		if items, err = w.encodeBlocks(encoder, items, samples[:half], held); err != nil {
 			return nil, err

@@ -126,7 +126,7 @@ func (c *Chain) KeepCommitting(ctx context.Context, tell func(error)) {
 		}
 		for {
 			err := c.CommitHeld()
-			if failed := err != nil; failed != failing {
+			if failed := err != nil && !errors.Is(err, errMakingRoom); failed != failing {
 				failing = failed
 				tell(err)
 			}

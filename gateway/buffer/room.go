@@ -178,7 +178,11 @@ func (c *Chain) unacknowledged(s *segment, table *Table, now telemetry.Micros, r
 		if c.stream != record.Telemetry {
 			count.partial = true
 		}
-		losses = append(losses, count.losses(loss)...)
+		// Where thinning has left nothing, all of it was declared then; a loss without
+		// counts would mean that nobody knows how much it was.
+		if !count.empty() {
+			losses = append(losses, count.losses(loss)...)
+		}
 		count, loss = newTally(table, now), telemetry.Loss{}
 	}
 	err = c.withSegment(s, func(db *bolt.DB) error {

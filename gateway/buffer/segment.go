@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -30,7 +31,8 @@ type segment struct {
 	// generation is how often it was thinned. Positions that a thinned file doesn't
 	// have were merged into others.
 	generation int
-	tried      int // the generation that thinning it to wasn't worth it, or failed
+	tried      int       // the generation that thinning it to wasn't worth it
+	resting    time.Time // until then it isn't thinned: that has failed
 	// unreadable is the position from which on nothing can be read, because of
 	// cause; 0 if nothing is known against it. Such a file is set aside, not
 	// removed, when everything in it is done.
@@ -140,7 +142,7 @@ func (e Entry) readable() bool { return e.Record.Gateway != "" }
 
 // scan calls f for each record at positions first to last, in order, until f
 // returns false. A record whose checksum is wrong comes without a gateway. Payloads
-// are copies.
+// are valid until f returns.
 func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 	return guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
@@ -154,7 +156,6 @@ func scan(db *bolt.DB, first, last Position, f func(Entry) bool) error {
 				if err := e.Record.UnmarshalBinary(v); err != nil {
 					e.Record = record.Record{}
 				}
-				e.Record.Payload = append([]byte(nil), e.Record.Payload...)
 				if !f(e) {
 					return nil
 				}

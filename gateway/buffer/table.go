@@ -129,3 +129,21 @@ func (t *Table) signal(id telemetry.SignalID) telemetry.Signal {
 	}
 	return t.signals[id-1]
 }
+
+// names reports whether the samples, in the order of their ids, are all of signals
+// of this table.
+func (t *Table) names(ref telemetry.TableRef, samples []telemetry.Sample) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return ref.Table == t.ref.Table && (len(samples) == 0 || int(samples[len(samples)-1].Signal) <= len(t.signals))
+}
+
+// device is the device of that signal, "" where there is no such id.
+func (t *Table) device(id telemetry.SignalID) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if id == 0 || int(id) > len(t.signals) {
+		return ""
+	}
+	return t.signals[id-1].Device
+}

@@ -15,7 +15,7 @@ import (
 type tally struct {
 	table   *Table
 	present telemetry.Micros
-	signals map[telemetry.SignalID]int64
+	signals []int64 // by id
 	devices map[deviceQuarter]int64
 	// partial says that something couldn't be counted; the counts then mean nothing.
 	partial bool
@@ -30,44 +30,49 @@ type deviceQuarter struct {
 }
 
 func newTally(t *Table, now telemetry.Micros) *tally {
-	return &tally{table: t, present: now, signals: map[telemetry.SignalID]int64{}, devices: map[deviceQuarter]int64{}}
+	return &tally{table: t, present: now, devices: map[deviceQuarter]int64{}}
+}
+
+// clear begins anew, in the same memory.
+func (t *tally) clear() {
+	clear(t.signals)
+	clear(t.devices)
+	t.partial = false
 }
 
 // add counts each of the samples n times.
 func (t *tally) add(samples []telemetry.Sample, n int64) {
-	signal, run := telemetry.SignalID(0), int64(0)
 	var at deviceQuarter
 	var inQuarter int64
-	flush := func() {
-		if inQuarter != 0 {
-			t.devices[at] += inQuarter
-		}
-		inQuarter = 0
-	}
 	for i := range samples {
 		s := &samples[i]
 		when := s.Time
 		if sinceBoot(*s) {
 			when = t.present
 		}
-		if i == 0 || s.Signal != signal {
-			flush()
-			if run != 0 {
-				t.signals[signal] += run
-			}
-			signal, run = s.Signal, 0
-			at = deviceQuarter{t.table.signal(s.Signal).Device, telemetry.QuarterOf(when)}
-		} else if when < at.quarter || when >= at.quarter+telemetry.Quarter {
-			flush()
-			at.quarter = telemetry.QuarterOf(when)
+		device := at.device
+		if i == 0 || s.Signal != samples[i-1].Signal {
+			device = t.table.device(s.Signal)
 		}
-		run += n
+		if i == 0 || device != at.device || when < at.quarter || when >= at.quarter+telemetry.Quarter {
+			if inQuarter != 0 {
+				t.devices[at] += inQuarter
+			}
+			at, inQuarter = deviceQuarter{device, telemetry.QuarterOf(when)}, 0
+		}
 		inQuarter += n
+		t.countSignal(s.Signal, n)
 	}
-	flush()
-	if run != 0 {
-		t.signals[signal] += run
+	if inQuarter != 0 {
+		t.devices[at] += inQuarter
 	}
+}
+
+func (t *tally) countSignal(id telemetry.SignalID, n int64) {
+	if int(id) >= len(t.signals) {
+		t.signals = append(t.signals, make([]int64, int(id)+1-len(t.signals))...)
+	}
+	t.signals[id] += n
 }
 
 // addRecord counts the samples of a record. Ids of another signal table can't be
@@ -86,7 +91,7 @@ func (t *tally) addRecord(r record.Record) {
 	if err == nil {
 		ref, samples, err = t.decoder.Block(block, t.samples)
 	}
-	if err != nil || ref.Table != t.table.Ref().Table {
+	if err != nil || !t.table.names(ref, samples) {
 		t.partial = true
 		return
 	}
@@ -94,7 +99,10 @@ func (t *tally) addRecord(r record.Record) {
 	t.add(samples, 1)
 }
 
-func (t *tally) empty() bool { return len(t.signals) == 0 }
+// empty reports whether nothing was counted, or as much was taken off again.
+func (t *tally) empty() bool {
+	return !t.partial && !slices.ContainsFunc(t.signals, func(n int64) bool { return n != 0 })
+}
 
 // A loss of so many entries stays below 256 KiB as an event.
 const (
@@ -108,9 +116,9 @@ func (t *tally) losses(l telemetry.Loss) []telemetry.Loss {
 		return []telemetry.Loss{l}
 	}
 	var signals []telemetry.SignalLoss
-	for _, id := range slices.Sorted(maps.Keys(t.signals)) {
-		if n := t.signals[id]; n > 0 {
-			signals = append(signals, telemetry.SignalLoss{Signal: id, Count: uint64(n)})
+	for id, n := range t.signals {
+		if n > 0 {
+			signals = append(signals, telemetry.SignalLoss{Signal: telemetry.SignalID(id), Count: uint64(n)})
 		}
 	}
 	var devices []telemetry.DeviceLoss
@@ -139,7 +147,9 @@ func cut[T any](list []T, n int) (head, rest []T) {
 // merge adds another tally's counts.
 func (t *tally) merge(other *tally) {
 	for id, n := range other.signals {
-		t.signals[id] += n
+		if n != 0 {
+			t.countSignal(telemetry.SignalID(id), n)
+		}
 	}
 	for d, n := range other.devices {
 		t.devices[d] += n

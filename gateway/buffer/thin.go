@@ -24,33 +24,74 @@ const minute telemetry.Micros = 60 * 1_000_000
 type thinner struct {
 	generation int
 	kindOf     func(telemetry.SignalID) telemetry.Kind
-	signals    map[telemetry.SignalID]*thinning
+	signals    []thinning // by id
+	minutes    []minuteOf // of gauges, in generation perMinute; see thinning.minute
+	// waiting bounds how many samples flush would append.
+	waiting int
 }
 
-// thinning is what is kept in mind of one signal.
+// thinning is what is kept in mind of one signal, in few bytes: there may be
+// tens of thousands of them.
 type thinning struct {
-	kind    telemetry.Kind
+	kind    keptBy
 	any     bool
-	last    telemetry.Sample // the newest one seen
-	skipped int              // since one was kept, in generation everyNth
+	holding bool              // the newest one is a counter's that waits
+	skipped uint8             // since one was kept, in generation everyNth
+	quality telemetry.Quality // of the newest one, as are
+	minute  int32             // place in thinner.minutes, counted from 1
+	time    telemetry.Micros
+	value   telemetry.Value
+}
 
-	held    telemetry.Sample // the newest of a counter's quarter-hour
-	holding bool
+// keptBy is a telemetry.Kind in one byte; 0 is not known yet.
+type keptBy uint8
 
-	window   telemetry.Micros // the start of the minute that is gathered
+const (
+	asGauge keptBy = iota + 1
+	asCounter
+	asState
+)
+
+func keptAs(k telemetry.Kind) keptBy {
+	switch k {
+	case telemetry.State:
+		return asState
+	case telemetry.Counter:
+		return asCounter
+	}
+	return asGauge
+}
+
+// minuteOf gathers a gauge's samples of one minute and one quality.
+type minuteOf struct {
+	window   telemetry.Micros // its start
 	newest   telemetry.Micros // the time of its newest sample
-	gathered int
-	few      [3]telemetry.Sample // the first ones of the minute
-	minimum  telemetry.Sample
-	maximum  telemetry.Sample
-	minAt    int
-	maxAt    int
 	sum      float64
+	few      [3]point // the first ones
+	minimum  point
+	maximum  point
+	minAt    int32
+	maxAt    int32
+	gathered int32
 	quality  telemetry.Quality
 }
 
+// point is a number and its time.
+type point struct {
+	time telemetry.Micros
+	bits uint64
+	kind telemetry.ValueKind
+}
+
+func (m point) value() telemetry.Value { return telemetry.ValueFromBits(m.kind, m.bits) }
+
+func (m point) float() float64 {
+	f, _ := m.value().Float()
+	return f
+}
+
 func newThinner(generation int, kindOf func(telemetry.SignalID) telemetry.Kind) *thinner {
-	return &thinner{generation: generation, kindOf: kindOf, signals: map[telemetry.SignalID]*thinning{}}
+	return &thinner{generation: generation, kindOf: kindOf}
 }
 
 // add appends to out what is kept of the samples, and of those before that had to
@@ -58,58 +99,87 @@ func newThinner(generation int, kindOf func(telemetry.SignalID) telemetry.Kind) 
 func (t *thinner) add(out []telemetry.Sample, samples []telemetry.Sample) []telemetry.Sample {
 	var s *thinning
 	for i := range samples {
-		if i == 0 || samples[i].Signal != samples[i-1].Signal {
-			id := samples[i].Signal
-			if s = t.signals[id]; s == nil {
-				s = &thinning{kind: t.kindOf(id)}
-				t.signals[id] = s
-			}
+		sample := &samples[i]
+		if i == 0 || sample.Signal != samples[i-1].Signal {
+			s = t.of(sample.Signal)
 		}
-		out = s.add(out, &samples[i], t.generation)
+		out = t.addOne(out, s, sample)
+		s.any, s.time, s.value, s.quality = true, sample.Time, sample.Value, sample.Quality
 	}
 	return out
+}
+
+func (t *thinner) of(id telemetry.SignalID) *thinning {
+	if int(id) >= len(t.signals) {
+		t.signals = append(t.signals, make([]thinning, int(id)+1-len(t.signals))...)
+	}
+	s := &t.signals[id]
+	if s.kind == 0 {
+		s.kind = keptAs(t.kindOf(id))
+	}
+	return s
 }
 
 // flush appends what still waits.
 func (t *thinner) flush(out []telemetry.Sample) []telemetry.Sample {
-	for _, s := range t.signals {
-		out = s.flush(out)
+	for id := range t.signals {
+		out = t.flushOne(out, &t.signals[id], telemetry.SignalID(id))
 	}
 	return out
 }
 
-func (s *thinning) flush(out []telemetry.Sample) []telemetry.Sample {
-	if s.holding {
-		out = append(out, s.held)
-		s.holding = false
+// forget lets each signal begin anew, behind samples that the thinner doesn't get
+// to see: a state that has its old value again behind them has changed.
+func (t *thinner) forget() {
+	for id := range t.signals {
+		t.signals[id].any = false
 	}
-	return s.endMinute(out, s.newest+1)
 }
 
-func (s *thinning) add(out []telemetry.Sample, sample *telemetry.Sample, generation int) []telemetry.Sample {
-	before, first := s.last, !s.any
-	s.last, s.any = *sample, true
-	if s.gathered > 0 && sample.Time >= s.window+minute {
-		out = s.endMinute(out, s.window+minute-1)
+func (t *thinner) flushOne(out []telemetry.Sample, s *thinning, id telemetry.SignalID) []telemetry.Sample {
+	out = t.release(out, s, id)
+	if s.minute > 0 {
+		m := &t.minutes[s.minute-1]
+		out = t.endMinute(out, m, id, m.cut())
 	}
-	if generation == statesOnly && s.kind != telemetry.State {
+	return out
+}
+
+// release appends a counter's sample that waits.
+func (t *thinner) release(out []telemetry.Sample, s *thinning, id telemetry.SignalID) []telemetry.Sample {
+	if !s.holding {
+		return out
+	}
+	s.holding = false
+	t.waiting--
+	return append(out, telemetry.Sample{Signal: id, Time: s.time, Value: s.value, Quality: s.quality})
+}
+
+// addOne appends what the sample shows to be kept; s is still what was before it.
+func (t *thinner) addOne(out []telemetry.Sample, s *thinning, sample *telemetry.Sample) []telemetry.Sample {
+	if s.minute > 0 {
+		if m := &t.minutes[s.minute-1]; m.gathered > 0 && sample.Time >= m.window+minute {
+			out = t.endMinute(out, m, sample.Signal, m.end())
+		}
+	}
+	if t.generation == statesOnly && s.kind != asState {
 		return out
 	}
 	n, numeric := number(sample.Value)
-	changed := first || sample.Quality != before.Quality
-	if s.kind == telemetry.State || !numeric {
-		if changed || sample.Value != before.Value {
-			return append(s.flush(out), *sample)
+	changed := !s.any || sample.Quality != s.quality
+	if s.kind == asState || !numeric {
+		if changed || sample.Value != s.value {
+			return append(t.flushOne(out, s, sample.Signal), *sample)
 		}
 		return out
 	}
-	if s.kind == telemetry.Counter {
-		return s.addCounter(out, sample, changed, n)
+	if s.kind == asCounter {
+		return t.addCounter(out, s, sample, changed, n)
 	}
-	if generation == perMinute {
-		return s.addToMinute(out, sample, n)
+	if t.generation == perMinute {
+		return t.addToMinute(out, s, sample, n)
 	}
-	if _, was := number(before.Value); changed || !was || s.skipped >= keepEvery-1 {
+	if _, was := number(s.value); changed || !was || s.skipped >= keepEvery-1 {
 		s.skipped = 0
 		return append(out, *sample)
 	}
@@ -119,41 +189,83 @@ func (s *thinning) add(out []telemetry.Sample, sample *telemetry.Sample, generat
 
 // addCounter keeps the last of each quarter-hour, and the last before a counter
 // that was reset or whose quality changed.
-func (s *thinning) addCounter(out []telemetry.Sample, sample *telemetry.Sample, changed bool, n float64) []telemetry.Sample {
+func (t *thinner) addCounter(out []telemetry.Sample, s *thinning, sample *telemetry.Sample, changed bool, n float64) []telemetry.Sample {
 	if s.holding {
-		held, _ := number(s.held.Value)
-		if changed || n < held || telemetry.QuarterOf(s.held.Time) != telemetry.QuarterOf(sample.Time) {
-			out = append(out, s.held)
+		held, _ := number(s.value)
+		if changed || n < held || telemetry.QuarterOf(s.time) != telemetry.QuarterOf(sample.Time) {
+			out = t.release(out, s, sample.Signal)
 		}
 	}
-	s.held, s.holding = *sample, true
+	if !s.holding {
+		s.holding = true
+		t.waiting++
+	}
 	return out
 }
 
 // addToMinute gathers a gauge's samples of one minute and one quality.
-func (s *thinning) addToMinute(out []telemetry.Sample, sample *telemetry.Sample, n float64) []telemetry.Sample {
+func (t *thinner) addToMinute(out []telemetry.Sample, s *thinning, sample *telemetry.Sample, n float64) []telemetry.Sample {
+	if s.minute == 0 {
+		t.minutes = append(t.minutes, minuteOf{})
+		s.minute = int32(len(t.minutes))
+	}
+	m := &t.minutes[s.minute-1]
 	window := sample.Time / minute * minute
-	if s.gathered > 0 && (window != s.window || sample.Quality != s.quality) {
-		out = s.endMinute(out, s.newest+1)
+	if m.gathered > 0 && (window != m.window || sample.Quality != m.quality) {
+		out = t.endMinute(out, m, sample.Signal, m.cut())
 	}
-	if s.gathered == 0 {
-		s.window, s.quality, s.sum = window, sample.Quality, 0
+	if m.gathered == 0 {
+		m.window, m.quality, m.sum = window, sample.Quality, 0
 	}
-	if s.gathered < len(s.few) {
-		s.few[s.gathered] = *sample
+	at := point{sample.Time, sample.Value.Bits(), sample.Value.Kind()}
+	if int(m.gathered) < len(m.few) {
+		m.few[m.gathered] = at
+		t.waiting++
 	}
-	low, _ := number(s.minimum.Value)
-	high, _ := number(s.maximum.Value)
-	if s.gathered == 0 || n < low {
-		s.minimum, s.minAt = *sample, s.gathered
+	if m.gathered == 0 || n < m.minimum.float() {
+		m.minimum, m.minAt = at, m.gathered
 	}
-	if s.gathered == 0 || n > high {
-		s.maximum, s.maxAt = *sample, s.gathered
+	if m.gathered == 0 || n > m.maximum.float() {
+		m.maximum, m.maxAt = at, m.gathered
 	}
-	s.sum += n
-	s.newest = sample.Time
-	s.gathered++
+	m.sum += n
+	m.newest = sample.Time
+	m.gathered++
 	return out
+}
+
+// end is the minute's last microsecond, cut where it ends if it is cut short: just
+// behind its newest sample.
+func (m *minuteOf) end() telemetry.Micros { return m.window + minute - 1 }
+func (m *minuteOf) cut() telemetry.Micros { return min(m.newest+1, m.end()) }
+
+// endMinute appends minimum and maximum as they were, and the mean at the time at.
+// Up to three samples stay as they are.
+func (t *thinner) endMinute(out []telemetry.Sample, m *minuteOf, id telemetry.SignalID, at telemetry.Micros) []telemetry.Sample {
+	n := int(m.gathered)
+	m.gathered = 0
+	t.waiting -= min(n, len(m.few))
+	keep := func(of point) {
+		out = append(out, telemetry.Sample{Signal: id, Time: of.time, Value: of.value(), Quality: m.quality})
+	}
+	switch {
+	case n <= len(m.few):
+		for _, of := range m.few[:n] {
+			keep(of)
+		}
+		return out
+	case m.minAt < m.maxAt:
+		keep(m.minimum)
+		keep(m.maximum)
+	case m.minAt > m.maxAt:
+		keep(m.maximum)
+		keep(m.minimum)
+	default:
+		keep(m.minimum)
+	}
+	return append(out, telemetry.Sample{
+		Signal: id, Time: at, Value: telemetry.FloatValue(m.mean(n)), Quality: m.quality | telemetry.Estimated,
+	})
 }
 
 // number is a value that can be compared and averaged; ok is false for any other.
@@ -165,34 +277,11 @@ func number(v telemetry.Value) (n float64, ok bool) {
 	return n, ok && !math.IsNaN(n) && !math.IsInf(n, 0)
 }
 
-// endMinute appends minimum and maximum as they were, and the mean at the time at:
-// the minute's last microsecond, or if it was cut short, just behind its newest
-// sample. Up to three samples stay as they are.
-func (s *thinning) endMinute(out []telemetry.Sample, at telemetry.Micros) []telemetry.Sample {
-	n := s.gathered
-	s.gathered = 0
-	switch {
-	case n <= len(s.few):
-		return append(out, s.few[:n]...)
-	case s.minAt < s.maxAt:
-		out = append(out, s.minimum, s.maximum)
-	case s.minAt > s.maxAt:
-		out = append(out, s.maximum, s.minimum)
-	default:
-		out = append(out, s.minimum)
-	}
-	return append(out, telemetry.Sample{
-		Signal: s.minimum.Signal, Time: at,
-		Value: telemetry.FloatValue(s.mean(n)), Quality: s.quality | telemetry.Estimated,
-	})
-}
-
 // mean of the minute's n values, to a hundredth of their range or finer, in
 // decimals: more digits would say nothing and take most of the room.
-func (s *thinning) mean(n int) float64 {
-	low, _ := number(s.minimum.Value)
-	high, _ := number(s.maximum.Value)
-	mean := min(max(low, s.sum/float64(n)), high)
+func (m *minuteOf) mean(n int) float64 {
+	low, high := m.minimum.float(), m.maximum.float()
+	mean := min(max(low, m.sum/float64(n)), high)
 	digits := 2 - math.Floor(math.Log10(high-low))
 	if low == high || digits < 0 || digits > 12 {
 		return mean

@@ -56,43 +56,32 @@ func (b *Buffer) fullness() float64 {
 	return float64(u.telemetry) / float64(max(1, room))
 }
 
-// relieve thins one segment, or gives one up if there is nothing to thin and
-// little room. It reports whether it may go on.
+// relieve thins one segment. It reports whether it may go on.
 func (b *Buffer) relieve(ctx context.Context) bool {
 	s := b.Telemetry.thinnable()
 	if s == nil {
-		if b.fullness() < dropFrom {
-			return false
-		}
-		dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull)
-		if err != nil {
-			b.log.Warn("buffer: make room", "error", err)
-		}
-		return dropped && err == nil
+		return false
 	}
 	err := b.thin(ctx, s)
-	switch {
-	case errors.Is(err, errInUse):
+	if errors.Is(err, errInUse) {
 		return true // another one
-	case err != nil && ctx.Err() == nil:
+	}
+	if err != nil && ctx.Err() == nil {
 		b.log.Warn("a segment can't be thinned", "path", s.path, "error", err)
-		if b.fullness() < dropFrom {
-			return false
-		}
-		dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull)
-		return dropped && err == nil
 	}
 	return err == nil
 }
 
 // thinnable is the complete segment that was thinned least, and of those the
-// oldest, which nobody uses.
+// oldest, which nobody uses. One whose thinning failed of late isn't tried again
+// yet, so that it doesn't keep the others from their turn.
 func (c *Chain) thinnable() *segment {
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var best *segment
 	for _, s := range c.segments[:max(1, len(c.segments))-1] {
-		if !c.unused(s) || s.unreadable > 0 || max(s.generation, s.tried) >= statesOnly {
+		if !c.unused(s) || s.unreadable > 0 || max(s.generation, s.tried) >= statesOnly || now.Before(s.resting) {
 			continue
 		}
 		if best == nil || cmp.Compare(max(s.generation, s.tried), max(best.generation, best.tried)) < 0 {
@@ -122,20 +111,28 @@ func (b *Buffer) thin(ctx context.Context, s *segment) error {
 	if w.file != nil {
 		w.file.end(err)
 	}
-	if err != nil {
-		os.Remove(w.path)
-		c.space.settle(c.lane, w.size, 0)
-		if !errors.Is(err, errInUse) && ctx.Err() == nil {
-			c.mu.Lock()
-			s.tried = max(s.tried, w.generation)
-			c.mu.Unlock()
-		}
-	}
-	if errors.Is(err, errNoGain) {
+	if err == nil {
 		return nil
+	}
+	os.Remove(w.path)
+	c.space.settle(c.lane, w.size, 0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case errors.Is(err, errNoGain):
+		s.tried = max(s.tried, w.generation)
+		return nil
+	case !slices.Contains(c.segments, s): // all of it was acknowledged meanwhile
+		return errInUse
+	case !errors.Is(err, errInUse) && ctx.Err() == nil:
+		s.resting = time.Now().Add(thinAgain)
 	}
 	return err
 }
+
+// thinAgain is how long a segment rests whose thinning failed. What it failed of may
+// pass, so the same is tried again and not the next generation, which costs more.
+const thinAgain = time.Minute
 
 // errNoGain is why a thinned file isn't used: it isn't smaller.
 var errNoGain = errors.New("thinning gains nothing")
@@ -155,10 +152,11 @@ type thinned struct {
 	losses  []telemetry.Loss
 	encoder telemetry.Encoder
 
-	before  ranges    // positions that it replaces
-	free    ranges    // those of them that it doesn't use
-	puts    []putting // to be written
-	putSize int
+	before ranges    // positions that it replaces
+	free   ranges    // those of them that it doesn't use
+	puts   []putting // to be written
+	values []byte    // theirs, one behind the other
+	block  []byte    // the memory of the newest one
 
 	current record.Record // what is being gathered; without a gateway if nothing is
 	loss    telemetry.Loss
@@ -171,10 +169,11 @@ type putting struct {
 	value    []byte
 }
 
-// A thinned record has about so many samples, and a transaction so many bytes.
+// A thinned record has about so many samples, and a transaction so many bytes:
+// what is in hand at a time is what thinning takes of the memory.
 const (
-	thinnedSamples = 2 * commitSamples
-	thinnedWrite   = 256 << 10
+	thinnedSamples = commitSamples
+	thinnedWrite   = 64 << 10
 )
 
 func (b *Buffer) newThinned(s *segment) *thinned {
@@ -194,6 +193,7 @@ func (w *thinned) write(ctx context.Context) error {
 	w.before, w.free = slices.Clone(wanted), slices.Clone(wanted)
 	w.thinner = newThinner(w.generation, func(id telemetry.SignalID) telemetry.Kind { return w.buffer.table.signal(id).Kind })
 	w.counts = newTally(w.buffer.table, w.buffer.now())
+	w.samples = make([]telemetry.Sample, 0, thinnedSamples+thinnedSamples/2)
 	if err := w.begin(); err != nil {
 		return err
 	}
@@ -285,135 +285,6 @@ func (w *thinned) update(grows int64, f func(*bolt.Tx) error) error {
 	size := sizeAt(w.path)
 	c.space.settle(c.lane, w.size, size)
 	w.size = size
-	return err
-}
-
-// take thins one record. One that can't be decoded, whose signals are of another
-// table, or whose times count from a boot, stays as it is.
-func (w *thinned) take(r record.Record) error {
-	var ref telemetry.TableRef
-	var samples []telemetry.Sample
-	err := errors.New("other format")
-	if r.Format == record.FormatBlock || r.Format == record.FormatThinned {
-		ref, samples, err = w.counts.decoder.Block(r.Payload, w.counts.samples)
-	}
-	follows := w.current.Gateway != "" && w.current.Epoch == r.Epoch && w.current.Last+1 == r.First
-	if err != nil || ref.Table != w.buffer.table.Ref().Table {
-		if err := w.endRun(); err != nil {
-			return err
-		}
-		return w.put(r)
-	}
-	w.counts.samples = samples
-	if w.current.Gateway != "" && !follows {
-		if err := w.endRun(); err != nil {
-			return err
-		}
-	}
-	if w.current.Gateway != "" && (len(w.samples) >= thinnedSamples || r.Last-w.current.First >= record.MaxCount) {
-		if err := w.emit(); err != nil {
-			return err
-		}
-	}
-	if w.current.Gateway == "" {
-		w.current = record.Record{Identity: r.Identity, Format: record.FormatThinned}
-		w.table = ref
-	}
-	if w.loss.Epoch == "" {
-		w.loss = telemetry.Loss{Epoch: r.Epoch.String(), Stream: string(r.Stream), SeqFirst: r.First, Reason: telemetry.LostThinned}
-	}
-	w.current.Last, w.loss.SeqLast = r.Last, r.Last
-	w.table.Version = max(w.table.Version, ref.Version)
-	w.counts.add(samples, 1)
-	w.samples = w.thinner.add(w.samples, samples)
-	return nil
-}
-
-// endRun ends a range of sequence numbers without holes.
-func (w *thinned) endRun() error {
-	if w.current.Gateway == "" {
-		return nil
-	}
-	w.samples = w.thinner.flush(w.samples)
-	if err := w.emit(); err != nil {
-		return err
-	}
-	if !w.counts.empty() {
-		w.losses = append(w.losses, w.counts.losses(w.loss)...)
-	}
-	w.counts, w.loss = newTally(w.buffer.table, w.buffer.now()), telemetry.Loss{}
-	return nil
-}
-
-// emit puts what was gathered into a record, or into several if it is too much
-// for one.
-func (w *thinned) emit() error {
-	w.counts.add(w.samples, -1)
-	err := w.encode(w.current, w.samples)
-	w.samples, w.current = w.samples[:0], record.Record{}
-	return err
-}
-
-func (w *thinned) encode(r record.Record, samples []telemetry.Sample) error {
-	block, err := w.encoder.AppendBlock(nil, w.table, samples)
-	if err != nil {
-		return err
-	}
-	if len(block) > maxBlockBytes && r.First < r.Last && len(samples) > 1 {
-		front, back := r, r
-		front.Last = r.First + (r.Last-r.First)/2
-		back.First = front.Last + 1
-		if err := w.encode(front, samples[:len(samples)/2]); err != nil {
-			return err
-		}
-		return w.encode(back, samples[len(samples)/2:])
-	}
-	r.Payload = block
-	if w.chain.sign != nil {
-		if err := w.chain.sign(&r); err != nil {
-			return fmt.Errorf("sign record %s: %w", r.Identity, err)
-		}
-	}
-	return w.put(r)
-}
-
-// put gives a record the next of the segment's positions.
-func (w *thinned) put(r record.Record) error {
-	if len(w.free) == 0 {
-		return fmt.Errorf("%w: it has more records than before", errNoGain)
-	}
-	position := w.free[0].first
-	if w.free[0].first++; w.free[0].first > w.free[0].last {
-		w.free = w.free[1:]
-	}
-	value, err := r.AppendBinary(nil)
-	if err != nil {
-		return err
-	}
-	w.puts = append(w.puts, putting{position, value})
-	if w.putSize += len(value); w.putSize >= thinnedWrite {
-		return w.flush()
-	}
-	return nil
-}
-
-// flush writes the records that wait.
-func (w *thinned) flush() error {
-	grows := 24*page + int64(w.chain.allocation)
-	for _, p := range w.puts {
-		grows += pages(len(p.value)+64) + page
-	}
-	err := w.update(grows, func(tx *bolt.Tx) error {
-		records := tx.Bucket(bucketRecords)
-		records.FillPercent = 1
-		for _, p := range w.puts {
-			if err := put(records, keyOf(p.position), p.value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	w.puts, w.putSize = w.puts[:0], 0
 	return err
 }
 

@@ -19,8 +19,8 @@ const commitSamples = 10_000
 // maxPending bounds the samples in memory while the disk doesn't take any.
 const maxPending = 50 * commitSamples
 
-// maxCommit bounds the samples of one commit when many have waited.
-const maxCommit = 5 * commitSamples
+// maxCommit bounds the chunks of one commit when many have waited.
+const maxCommit = 2
 
 // Ledger counts samples on their way into the buffer. Its state is committed in
 // one transaction with what it has counted, as the state of the telemetry chain.
@@ -65,9 +65,10 @@ type Writer struct {
 	wake    chan struct{}
 	trouble string         // the last error of keeping the books
 	waiting []account.Slot // since the boot, and not committed
+	blocks  []byte         // of the commit at hand, one behind the other
 
 	mu        sync.Mutex
-	pending   []telemetry.Sample
+	pending   pending
 	slots     []account.Slot // of the pending samples
 	discarded uint64
 	refused   *tally // what was discarded and isn't declared; nil if there is none
@@ -83,10 +84,11 @@ type Writer struct {
 func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
 	b.declare = declare
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.makeRoom(c, reason) }
+		c.makeRoom = func(reason telemetry.LossReason) (bool, error) { return b.askForRoom(c, reason) }
 	}
 	w := &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
 	b.pressed = w.pressed
+	b.relief.made = w.hurry
 	return w
 }
 
@@ -94,7 +96,7 @@ func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss
 func (w *Writer) pressed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.pending) > maxPending/2
+	return w.pending.count > maxPending/2
 }
 
 // Add copies samples and the slots in which they were read. It never blocks on
@@ -102,8 +104,8 @@ func (w *Writer) pressed() bool {
 // discarded, counted, and declared once the disk takes commits again.
 func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	w.mu.Lock()
-	fits := min(len(samples), max(0, maxPending-len(w.pending)))
-	w.pending = append(w.pending, samples[:fits]...)
+	fits := min(len(samples), max(0, maxPending-w.pending.count))
+	w.pending.add(samples[:fits])
 	if fits > 0 || len(samples) == 0 {
 		w.slots = append(w.slots, slots...)
 		slots = nil
@@ -116,13 +118,18 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 		}
 		w.refused.add(rest, 1)
 	}
-	full := len(w.pending) >= commitSamples
+	full := w.pending.count >= commitSamples
 	w.mu.Unlock()
 	if full {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.hurry()
+	}
+}
+
+// hurry lets what waits be committed at once.
+func (w *Writer) hurry() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -142,34 +149,34 @@ func (w *Writer) Failing() bool {
 }
 
 // Run commits until ctx ends, and then once more. Beside it, what is oldest is
-// thinned when room gets short.
+// thinned when room gets short, and given up when there is none.
 func (w *Writer) Run(ctx context.Context) {
-	var thinning sync.WaitGroup
-	thinning.Go(func() { w.buffer.thinAhead(ctx) })
-	defer thinning.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { w.buffer.thinAhead(ctx) })
+	beside.Go(func() { w.buffer.giveUp(ctx) })
 	ticker := time.NewTicker(cmp.Or(w.interval, shortestCommit))
 	defer ticker.Stop()
 	committed := time.Now()
-	var group []telemetry.Sample
+	var group [][]telemetry.Sample // what isn't committed yet of what was taken
 	var slots []account.Slot
 	var encoder telemetry.Encoder
-	done, counted := 0, 0 // samples of the group that are committed, and that the ledger has
+	counted := 0 // chunks of the group that the ledger has
 	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
 			ended = true
+			beside.Wait() // from now on a commit makes room itself
 		case <-ticker.C:
-			if done == len(group) && !w.due(time.Since(committed)) {
+			if len(group) == 0 && !w.due(time.Since(committed)) {
 				continue
 			}
 		case <-w.wake:
 		}
-		if done == len(group) {
+		if len(group) == 0 {
 			w.mu.Lock()
-			group, w.pending = w.pending, group[:0]
+			group = w.pending.take()
 			slots, w.slots = w.slots, slots[:0]
 			w.mu.Unlock()
-			done, counted = 0, 0
 			for _, s := range slots {
 				if s.SinceBoot {
 					w.waiting = append(w.waiting, s)
@@ -177,28 +184,35 @@ func (w *Writer) Run(ctx context.Context) {
 			}
 		}
 		var err error
-		for more := true; more && err == nil; more = done < len(group) {
-			next := min(done+maxCommit, len(group))
+		for more := true; more && err == nil; more = len(group) > 0 {
+			next := min(maxCommit, len(group))
 			var due []account.Slot
 			if next == len(group) { // they go with the last of the samples that they brought
 				due, slots = slots, slots[:0]
 			}
-			w.ledger.Count(group[counted:next], due)
-			counted = next
-			if err = w.commit(&encoder, group[done:next]); err == nil {
+			if counted < next || len(due) > 0 {
+				w.count(group[counted:next], due)
+				counted = next
+			}
+			if err = w.commit(&encoder, group[:next]); err == nil {
 				w.ledger.Committed()
-				done = next
+				w.mu.Lock()
+				w.pending.reuse(group[:next])
+				w.mu.Unlock()
+				group, counted = group[next:], 0
 			}
 		}
 		if err != nil {
-			w.setFailing(true, err)
+			if !errors.Is(err, errMakingRoom) {
+				w.setFailing(true, err)
+			}
 			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
 		committed = time.Now()
 		if ended {
 			w.mu.Lock()
-			ended = len(w.pending) == 0
+			ended = w.pending.count == 0
 			w.mu.Unlock()
 		}
 		w.keepBooks()
@@ -211,7 +225,7 @@ func (w *Writer) due(since time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// A tick comes a little early or late.
-	return w.interval > 0 || len(w.pending) >= worthCommit || since > LongestCommit-shortestCommit/2
+	return w.interval > 0 || w.pending.count >= worthCommit || since > LongestCommit-shortestCommit/2
 }
 
 // keepBooks declares what is known to be lost and saves how far the streams have
@@ -272,16 +286,31 @@ func (w *Writer) setFailing(failing bool, err error) {
 	}
 }
 
-func (w *Writer) commit(encoder *telemetry.Encoder, samples []telemetry.Sample) error {
-	state := w.ledger.State(len(samples) == 0)
-	if len(samples) == 0 && state == nil {
+// count lets the ledger count chunks, and slots with the last of them.
+func (w *Writer) count(chunks [][]telemetry.Sample, slots []account.Slot) {
+	for _, chunk := range chunks {
+		w.ledger.Count(chunk, nil)
+	}
+	if len(slots) > 0 {
+		w.ledger.Count(nil, slots)
+	}
+}
+
+func (w *Writer) commit(encoder *telemetry.Encoder, chunks [][]telemetry.Sample) error {
+	state := w.ledger.State(len(chunks) == 0)
+	if len(chunks) == 0 && state == nil {
 		return nil
 	}
-	items, err := w.encode(encoder, samples)
-	if err != nil {
-		return err
+	w.blocks = w.blocks[:0]
+	var items []Item
+	for _, chunk := range chunks {
+		of, err := w.encode(encoder, chunk)
+		if err != nil {
+			return err
+		}
+		items = append(items, of...)
 	}
-	rest, err := w.addPolls(items, samples)
+	rest, err := w.addPolls(items, chunks)
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func TestACommitWaitsUntilItIsWorthItsWear(t *testing.T) {
 		"the tick before":  {0, 1, LongestCommit - shortestCommit, false},
 		"nothing for long": {0, 0, LongestCommit, true}, // the books are kept
 	} {
-		w := Writer{interval: c.interval, pending: make([]telemetry.Sample, c.waiting)}
+		w := Writer{interval: c.interval, pending: pending{count: c.waiting}}
 		if got := w.due(c.since); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}

@@ -160,6 +160,10 @@ func (r Record) check() error {
 // MaxCount bounds the sequence numbers of one record.
 const MaxCount = 1 << 24
 
+// MaxMinutes bounds the minutes of UTC that a record's samples lie in: for whoever
+// stores them, each minute is a piece of its own.
+const MaxMinutes = 2000
+
 // The form on disk: version, identity, format, seal, CRC-32C, payload. Integers
 // are big-endian, strings have a one-byte length. The version before had no seal.
 const (
