@@ -21,6 +21,7 @@ func TestEventsOfALateGatewayAreTaken(t *testing.T) {
 		w.sendAs(logRecord("late", uint64(i), payloadOf(t, e)))
 	}
 	w.await("the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == uint64(len(early)) })
+	w.await("the alarm about them", func() bool { _, alarms := w.list(true); return len(alarms) == 1 })
 	stop()
 	identitytest.Enrol(t, w.store, "late")
 	w.sendAs(logRecord("late", uint64(len(early)), payloadOf(t, cleared("a1", 3000))))

@@ -97,6 +97,9 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		offsets[topic] = map[int32]int64{}
 	}
 	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
+	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
+		return err
+	}
 	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, Logger: r.cfg.Logger})
 	defer feed.Close()
 	var told time.Time // when what was refused was looked at

@@ -24,6 +24,7 @@ type session struct {
 	offsets map[int32]int64
 	ledger  *store.Ledger
 	keys    *identity.Keys
+	refused int // events in the quarantine for what their signatures are worth, about
 }
 
 // event is a new event of the records in hand, and where it was.
@@ -95,7 +96,10 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 			return err
 		}
 		if distrust != nil {
-			setAside(r, rec, distrust.Reason, distrust.Detail, store.MaxRefusedBytes)
+			if s.refused < store.MostRefused || r.aside != 0 {
+				setAside(r, rec, distrust.Reason, distrust.Detail, store.MaxRefusedBytes)
+				s.refused++
+			}
 			if r.was != distrust.Reason {
 				refused = append(refused, store.Refused{Gateway: distrust.Gateway, Reason: distrust.Reason, Records: 1,
 					Last: telemetry.MicrosOf(time.Now()), Detail: distrust.Detail})

@@ -102,7 +102,7 @@ func TestWhatIsRefusedByOldKnowledgeIsTaken(t *testing.T) {
 			return err
 		}
 		return tx.Quarantine(store.Quarantined{Consumer: consumer, Topic: missed.Topic, Partition: missed.Partition, Offset: missed.Offset,
-			Gateway: "late", KeyID: record.KeyIDOf(identitytest.Public(identitytest.Key("late"))), Reason: store.UnknownKey})
+			Gateway: "late", KeyID: record.KeyIDOf(identitytest.Public(identitytest.Key("late"))), Reason: store.UnknownKey, At: telemetry.MicrosOf(time.Now())})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,8 @@ type session struct {
 	newest  newestSamples
 	batch   *batch
 
+	refused int // records in the quarantine for what their signatures are worth, about
+
 	topicIDs  map[string]string
 	committed func() // called after each transaction
 
@@ -289,7 +291,13 @@ func (s *session) quarantine(r arrival, of claim, reason store.Reason, cause err
 // refuse sets aside a record whose signature is worth nothing, and counts it unless
 // it was counted when it came before.
 func (s *session) refuse(r arrival, of claim, why identity.Refusal) {
-	s.quarantine(r, of, why.Reason, errors.New(why.Detail))
+	switch {
+	case r.aside != 0:
+		s.quarantine(r, of, why.Reason, errors.New(why.Detail))
+	case s.refused < store.MostRefused:
+		s.refused++
+		s.quarantine(r, of, why.Reason, errors.New(why.Detail))
+	}
 	if r.was != why.Reason {
 		s.batch.refuse(why, telemetry.MicrosOf(time.Now()))
 	}
@@ -421,11 +429,19 @@ func (s *session) keepHouse(ctx context.Context) error {
 			}
 		}
 	}
-	before := telemetry.MicrosOf(time.Now()) - store.IdentitiesKept
-	for {
-		n, err := s.cfg.Store.ForgetIdentities(ctx, before, forgetStep)
-		if n < forgetStep || err != nil {
+	now := telemetry.MicrosOf(time.Now())
+	if s.refused, err = s.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
+		return err
+	}
+	for n := int64(forgetStep); n == forgetStep; {
+		if n, err = s.cfg.Store.ForgetQuarantined(ctx, now-store.QuarantineKept, forgetStep); err != nil {
 			return err
 		}
 	}
+	for n := int64(forgetStep); n == forgetStep; {
+		if n, err = s.cfg.Store.ForgetIdentities(ctx, now-store.IdentitiesKept, forgetStep); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -68,7 +68,7 @@ func (w *world) start(cfg Config) (r *Runner, stop func()) {
 
 func (w *world) await(what string, condition func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.Fatalf("waited too long for %s", what)
 		}

@@ -162,3 +162,49 @@ func (s *Store) Quarantined(ctx context.Context, limit int) (list []Quarantined,
 	}
 	return list, nil
 }
+
+// refusals lists, for queries, the reasons that say what a signature is worth.
+const refusals = `('unsigned', 'unknown-key', 'bad-signature', 'foreign-key', 'revoked-key')`
+
+// MostRefused bounds the records that stand in the quarantine for what their
+// signatures are worth, of each consumer: whoever can write to the log could otherwise
+// fill the database. Beyond it they are only counted.
+const MostRefused = 2_000_000
+
+// CountRefusedAside is how many of these there are.
+func (s *Store) CountRefusedAside(ctx context.Context, consumer string) (n int, err error) {
+	err = s.Read(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT COUNT(*) FROM quarantine WHERE consumer = ? AND reason IN `+refusals, []any{consumer}, &n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store: count what was refused: %w", err)
+	}
+	return n, nil
+}
+
+// QuarantineKept is how long the quarantine keeps what was taken again, or refused for
+// what its signature is worth, in µs: the log keeps no telemetry for as long.
+const QuarantineKept = 30 * 24 * 3600 * 1_000_000
+
+// ForgetQuarantined deletes at most limit of the records that were set aside before
+// the given instant and were taken again or refused, and says how many.
+func (s *Store) ForgetQuarantined(ctx context.Context, before telemetry.Micros, limit int) (n int64, err error) {
+	const old = `SELECT id FROM quarantine WHERE at < ? AND (state = 'taken' OR reason IN ` + refusals + `) ORDER BY id LIMIT ?`
+	found := false
+	err = s.Read(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT EXISTS (`+old+`)`, []any{int64(before), 1}, &found)
+	})
+	if err == nil && found {
+		err = s.Write(ctx, func(t *Tx) error {
+			res, err := t.Exec(`DELETE FROM quarantine WHERE id IN (`+old+`)`, int64(before), limit)
+			if err == nil {
+				n, err = res.RowsAffected()
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("store: forget what was set aside: %w", err)
+	}
+	return n, nil
+}

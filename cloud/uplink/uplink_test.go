@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/busbar/busbar/kafkaconn/kafkatest"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
@@ -227,19 +228,7 @@ func TestNothingOfARefusedRequestIsWritten(t *testing.T) {
 func TestOnlyWhatTheLogHasIsAcknowledged(t *testing.T) {
 	w := newWorld(t, 0)
 	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		produce := req.(*kmsg.ProduceRequest)
-		response := produce.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range produce.Topics {
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-			for _, partition := range topic.Partitions {
-				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = partition.Partition, kerr.TopicAuthorizationFailed.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			response.Topics = append(response.Topics, rt)
-		}
-		return response, nil, true
+		return kafkatest.Refusal(req.(*kmsg.ProduceRequest), kerr.TopicAuthorizationFailed), nil, true
 	})
 	if code, answer, _ := w.post("/uplink/v1/records/telemetry", w.body("gw", 0, 1)); code != http.StatusServiceUnavailable || answer.Acknowledged != 0 {
 		t.Errorf("%d %+v, want nothing acknowledged", code, answer)

@@ -126,7 +126,7 @@ func (e enrolKey) Run(ctx context.Context) error {
 			return nil
 		}
 		fmt.Printf("key %s of %s is enrolled\n", record.KeyIDOf(public), e.Gateway)
-		return nil
+		return tellWaiting(ctx, s, e.Gateway, record.KeyIDOf(public))
 	})
 }
 

@@ -197,6 +197,24 @@ func (r readmitKey) Run(ctx context.Context) error {
 			return err
 		}
 		fmt.Printf("key %s of %s is valid again\n", id, r.Gateway)
-		return nil
+		return tellWaiting(ctx, s, r.Gateway, id)
 	})
+}
+
+// tellWaiting prints how many refused records a key that has become valid has signed.
+func tellWaiting(ctx context.Context, s *store.Store, gateway string, id record.KeyID) error {
+	list, err := s.CountAside(ctx, store.SetAside{Gateway: gateway, Reasons: []store.Reason{store.UnknownKey, store.RevokedKey}}, nowhere)
+	if err != nil {
+		return err
+	}
+	var n int64
+	for _, c := range list {
+		if c.KeyID == id && c.State == store.Keyless {
+			n += c.Records
+		}
+	}
+	if n > 0 {
+		fmt.Printf("%d records that it has signed were refused; the cloud that runs takes them again\n", n)
+	}
+	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/kafkaconn/kafkatest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -185,18 +186,7 @@ func (r *rig) refuse(topic string, when func() bool) {
 		if r.topicOf(produce) != topic || !when() {
 			return nil, nil, false
 		}
-		response := produce.ResponseKind().(*kmsg.ProduceResponse)
-		for _, t := range produce.Topics {
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, partition := range t.Partitions {
-				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = partition.Partition, kerr.TopicAuthorizationFailed.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			response.Topics = append(response.Topics, rt)
-		}
-		return response, nil, true
+		return kafkatest.Refusal(produce, kerr.TopicAuthorizationFailed), nil, true
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/busbar/busbar/kafkaconn/kafkatest"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -166,19 +167,8 @@ func TestThrottling(t *testing.T) {
 		if throttled.Add(1) > 3 {
 			return nil, nil, false
 		}
-		produce := req.(*kmsg.ProduceRequest)
-		response := produce.ResponseKind().(*kmsg.ProduceResponse)
+		response := kafkatest.Refusal(req.(*kmsg.ProduceRequest), kerr.RequestTimedOut)
 		response.ThrottleMillis = 300
-		for _, t := range produce.Topics {
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, partition := range t.Partitions {
-				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = partition.Partition, kerr.RequestTimedOut.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			response.Topics = append(response.Topics, rt)
-		}
 		return response, nil, true
 	})
 	r.run(r.lanes.Telemetry, r.lanes.Backfill)

@@ -16,6 +16,7 @@ UPDATE quarantine SET
 CREATE INDEX quarantine_asked ON quarantine (consumer, topic, partition, log_offset) WHERE state = 'asked';
 CREATE INDEX quarantine_keyless ON quarantine (key_id, consumer, topic, partition, log_offset) WHERE state = 'keyless';
 CREATE INDEX quarantine_gateway ON quarantine (gateway);
+CREATE INDEX quarantine_reason ON quarantine (consumer, reason);
 
 -- What was done to keys after they were added.
 CREATE TABLE gateway_key_change (
@@ -73,6 +74,7 @@ DROP TABLE received_record;
 ALTER TABLE received_record_1 RENAME TO received_record;
 CREATE INDEX received_record_at ON received_record (at);
 DROP TABLE gateway_key_change;
+DROP INDEX quarantine_reason;
 DROP INDEX quarantine_gateway;
 DROP INDEX quarantine_keyless;
 DROP INDEX quarantine_asked;
