@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,13 +45,12 @@ func TestMachineThatBootsIn1970(t *testing.T) {
 		t.Fatalf("the clock was set otherwise: %v", spans)
 	}
 	const slack = 50_000 // a poll that was under way while the clock was set
-	counts, at, early := make([]int, len(spans)), 0, 0
-	first, last := guest.samples[0].Time, telemetry.Micros(0)
+	counts, early := make([]int, len(spans)), 0
+	first, last := spans[0].to, telemetry.Micros(0)
 	for _, s := range guest.samples {
-		for at < len(spans)-1 && (s.Time < spans[at].from-slack || s.Time > spans[at].to+slack) {
-			at++
-		}
-		if s.Time < spans[at].from-slack || s.Time > spans[at].to+slack {
+		// What waited for the time comes by another topic than what didn't.
+		at := slices.IndexFunc(spans, func(in span) bool { return s.Time >= in.from-slack && s.Time <= in.to+slack })
+		if at < 0 {
 			t.Fatalf("a sample is of %v, in none of %v", s.Time.Time(), spans)
 		}
 		counts[at]++
@@ -58,7 +59,7 @@ func TestMachineThatBootsIn1970(t *testing.T) {
 			t.Fatalf("a sample is %v", s.Quality)
 		}
 		if at == 0 {
-			last = max(last, s.Time)
+			first, last = min(first, s.Time), max(last, s.Time)
 			if s.Time < noon {
 				early++
 			}
@@ -112,7 +113,8 @@ func TestMachineInWhich1970Stays(t *testing.T) {
 			t.Fatalf("a sample is of %v, %v", s.Time.Time(), s.Quality)
 		}
 	}
-	first, last := guest.samples[0].Time, guest.samples[len(guest.samples)-1].Time
+	byTime := func(a, b telemetry.Sample) int { return cmp.Compare(a.Time, b.Time) }
+	first, last := slices.MinFunc(guest.samples, byTime).Time, slices.MaxFunc(guest.samples, byTime).Time
 	if took := stop.boot - start.boot; last-first > took+slack {
 		t.Errorf("samples from %v to %v, in %v of the machine", first.Time(), last.Time(), took.Sub(0))
 	}
@@ -265,7 +267,6 @@ func (g *guest) take(t *testing.T, said []byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Of one signal, they are in the order in which they were taken.
 		for _, s := range samples {
 			if s.Signal == samples[0].Signal {
 				g.samples = append(g.samples, s)
