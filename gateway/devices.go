@@ -31,6 +31,7 @@ func newDevices(config gatewayconfig.Config) devices {
 		device := modbus.Device{
 			ID: c.ID, Endpoint: c.Modbus.Endpoint, Unit: c.Modbus.Unit,
 			PollEvery: time.Duration(c.PollEvery), Timeout: time.Duration(c.Timeout),
+			Pause: time.Duration(c.Modbus.Pause), PauseAfterConnect: time.Duration(c.Modbus.PauseAfterConnect),
 		}
 		for _, s := range c.Signals {
 			table, address := s.Register()

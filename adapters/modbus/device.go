@@ -4,24 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Device is one unit behind a Modbus TCP endpoint.
+// Device is one unit behind an endpoint.
 type Device struct {
 	ID        string
-	Endpoint  string        // tcp://host:port; port 502 when it is left out
+	Endpoint  string        // as ParseEndpoint takes it
 	Unit      uint8         // unit identifier
 	PollEvery time.Duration // 0 means DefaultPollEvery
-	Timeout   time.Duration // for a connection, and for a whole answer; 0 means DefaultTimeout
-	Points    []Point
-	Live      telemetry.SignalID // the device's telemetry.ChannelLive
+	// Timeout is for a connection, and for a whole answer, without the time that it
+	// takes on a serial line; 0 means DefaultTimeout.
+	Timeout time.Duration
+	Points  []Point
+	Live    telemetry.SignalID // the device's telemetry.ChannelLive
+
+	// Pause is how long the device is left alone after each answer.
+	// PauseAfterConnect is how long nothing is asked after a connection; of the
+	// devices of an endpoint, the longest counts.
+	Pause, PauseAfterConnect time.Duration
 
 	// MaxGap is how many registers that nobody asked for may be read along to
 	// save a request, and 16 times as many coils or inputs. 0 means
@@ -37,6 +40,9 @@ const (
 
 	// MinPollEvery bounds what a mistyped period can do to a device.
 	MinPollEvery = time.Millisecond
+
+	// MaxPause bounds the pauses that a device may need.
+	MaxPause = 10 * time.Second
 )
 
 // Point is one value of a device and where it lies.
@@ -126,6 +132,11 @@ func (d Device) Check() []error {
 	if d.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout: %v is negative", d.Timeout))
 	}
+	for name, pause := range map[string]time.Duration{"pause": d.Pause, "pause after connect": d.PauseAfterConnect} {
+		if pause < 0 || pause > MaxPause {
+			errs = append(errs, fmt.Errorf("%s: %v, expected 0s to %v", name, pause, MaxPause))
+		}
+	}
 	if len(d.Points) == 0 {
 		errs = append(errs, errors.New("points: none, so there is nothing to read"))
 	}
@@ -166,20 +177,3 @@ func (p Point) Check() []error {
 }
 
 func (p Point) scaled() bool { return p.Scale != 0 && p.Scale != 1 || p.Offset != 0 }
-
-// ParseEndpoint turns tcp://host:port into host:port, which is the same for
-// all devices that share a connection.
-func ParseEndpoint(endpoint string) (address string, err error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || *u != (url.URL{Scheme: u.Scheme, Host: u.Host}) {
-		return "", fmt.Errorf("%q, expected tcp://host:port", endpoint)
-	}
-	port := uint64(502)
-	if s := u.Port(); s != "" {
-		port, err = strconv.ParseUint(s, 10, 16)
-		if err != nil || port == 0 {
-			return "", fmt.Errorf("%q has port %s, expected 1 to 65535", endpoint, s)
-		}
-	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), strconv.FormatUint(port, 10)), nil
-}

@@ -5,18 +5,20 @@ import (
 	"fmt"
 	"time"
 
+	goburrow "github.com/goburrow/modbus"
+
 	"github.com/busbar/busbar/telemetry"
 )
 
 // meter is a checked Device, ready to be read. It doesn't change.
 type meter struct {
 	Device
-	address  string
+	endpoint Endpoint
 	decoders []decoder // one a point
 	requests []request
 }
 
-func newMeter(d Device, address string) *meter {
+func newMeter(d Device, e Endpoint) *meter {
 	if d.PollEvery == 0 {
 		d.PollEvery = DefaultPollEvery
 	}
@@ -29,7 +31,7 @@ func newMeter(d Device, address string) *meter {
 	case d.MaxGap < 0:
 		d.MaxGap = 0
 	}
-	m := &meter{Device: d, address: address, requests: plan(d.Points, d.MaxGap)}
+	m := &meter{Device: d, endpoint: e, requests: plan(d.Points, d.MaxGap)}
 	for _, p := range d.Points {
 		m.decoders = append(m.decoders, newDecoder(p))
 	}
@@ -54,7 +56,8 @@ func (m *meter) newReading() reading {
 
 // poll makes every request of the meter once. It fails only when ctx ends. Once
 // the device doesn't answer, what remains isn't asked for: a dead device must
-// cost its neighbours one timeout, not one a request.
+// cost its neighbours one timeout, not one a request. Between the requests others
+// may have their turn.
 func (m *meter) poll(ctx context.Context, l *link, r *reading) error {
 	r.answered, r.good = false, 0
 	// One reading of the wall clock a poll: setting the clock meanwhile must not
@@ -67,14 +70,14 @@ func (m *meter) poll(ctx context.Context, l *link, r *reading) error {
 			r.fail(m, req, silent)
 			continue
 		}
-		data, err := l.read(ctx, m.Unit, m.Timeout, req)
+		data, err := l.read(ctx, m, req)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		r.errs[i], r.ended = err, start.Add(l.received.Sub(start))
 		if err == nil {
 			r.answered = true
-			r.decode(m, req, data, telemetry.MicrosOf(r.ended.Add(-l.received.Sub(l.sent)/2)))
+			r.decode(m, req, data, telemetry.MicrosOf(start.Add(l.taken.Sub(start))))
 			continue
 		}
 		r.fail(m, req, err)
@@ -83,6 +86,9 @@ func (m *meter) poll(ctx context.Context, l *link, r *reading) error {
 			silent = err
 		case telemetry.Refused:
 			r.answered = true
+			if exceptionOf(err) == goburrow.ExceptionCodeAcknowledge {
+				silent = err // it is at something long: in the next slot
+			}
 		}
 	}
 	return nil
@@ -110,5 +116,5 @@ func (r *reading) fail(m *meter, req request, err error) {
 }
 
 func (m *meter) wrap(req request, err error) error {
-	return fmt.Errorf("modbus: read %v of meter %s at %s: %w", req, m.ID, m.address, err)
+	return fmt.Errorf("modbus: read %v of meter %s at %s: %w", req, m.ID, m.endpoint.Address, err)
 }
