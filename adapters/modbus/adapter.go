@@ -120,7 +120,6 @@ func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
 		l := newLink(ctx, b.endpoint, a.opener, &b.stats)
 		for j, u := range b.units {
 			n := len(b.units)
-			u.alone = n == 1
 			place, places := i*n+j, len(a.buses)*n
 			u.due = start.Add(min(u.PollEvery, startSpread) / phases * time.Duration(place*phases/places))
 			l.pause = max(l.pause, u.PauseAfterConnect)

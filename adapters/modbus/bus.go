@@ -16,8 +16,8 @@ import (
 //
 // Commands go first. Of the units whose slots have come it serves the one whose
 // slot ends first, and between two requests of a poll it serves those whose slots
-// end before this one's. A unit that didn't answer has until MaxBackOff, so that
-// the others go first: each attempt may cost them a timeout.
+// end before this one's. A unit that didn't answer, while others do, has until
+// MaxBackOff, so that they go first: each attempt may cost them a timeout.
 type bus struct {
 	endpoint Endpoint
 	units    []*unit
@@ -26,13 +26,14 @@ type bus struct {
 	ended    chan struct{} // closed when nobody takes commands any more
 
 	// Of run's goroutine.
-	ctx   context.Context
-	link  *link
-	sink  adapters.Sink
-	timer *time.Timer
-	slot  time.Time // the end of that of the poll in progress; zero: nothing goes on
-	depth int       // polls and commands in progress; all but one let others go
-	obeys bool      // one of them is a command
+	ctx    context.Context
+	link   *link
+	sink   adapters.Sink
+	timer  *time.Timer
+	silent int       // units that didn't answer their last poll
+	slot   time.Time // the end of that of the poll in progress; zero: nothing goes on
+	depth  int       // polls and commands in progress; all but one let others go
+	obeys  bool      // one of them is a command
 }
 
 // command is something to be done on the bus ahead of all polls.

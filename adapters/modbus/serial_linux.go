@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -22,13 +23,27 @@ func openSerial(path string, l Line) (port, error) {
 	}
 	raw, err := f.SyscallConn()
 	if err == nil {
-		err = errors.Join(raw.Control(func(fd uintptr) { err = setUp(int(fd), path, l) }), err)
+		var set error
+		err = raw.Control(func(fd uintptr) { set = setUp(int(fd), path, l) })
+		err = errors.Join(err, set)
 	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return f, nil
+	return &serialPort{f, raw}, nil
+}
+
+type serialPort struct {
+	*os.File
+	raw syscall.RawConn
+}
+
+// Close gives the port back. As long as another program has it open too, it would
+// stay exclusive otherwise.
+func (p *serialPort) Close() error {
+	p.raw.Control(func(fd uintptr) { unix.IoctlSetInt(int(fd), unix.TIOCNXCL, 0) })
+	return p.File.Close()
 }
 
 func inUse(path string) error { return fmt.Errorf("%s is in use by another program", path) }

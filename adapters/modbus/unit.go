@@ -21,9 +21,9 @@ const (
 
 	// MaxBackOff bounds the doubling of a device's period while it doesn't
 	// answer and others share its endpoint: each attempt costs them a timeout.
-	// The first attempt after it fell silent keeps the period, and so do all of
-	// a device that is alone or whose connection can't be made, so that its return
-	// is seen at once.
+	// The first attempt after it fell silent keeps the period, and so do all while
+	// none of the endpoint's devices answers or its connection can't be made, so
+	// that their return is seen at once.
 	MaxBackOff = 30 * time.Second
 )
 
@@ -41,7 +41,6 @@ type unit struct {
 	missed  int       // slots since the last poll that passed while the endpoint was busy
 	spared  int       // slots before these that the device was too silent for
 	silent  int       // polls in a row without an answer
-	alone   bool      // no other unit shares the endpoint
 	polling bool
 
 	live     bool
@@ -66,7 +65,7 @@ func (u *unit) skipMissed(now time.Time) {
 		return
 	}
 	u.due = u.due.Add(missed * u.PollEvery)
-	if u.costly() {
+	if u.silent > 0 {
 		u.spared += int(missed)
 		return
 	}
@@ -76,7 +75,7 @@ func (u *unit) skipMissed(now time.Time) {
 
 // costly reports whether asking the unit may well cost the others a timeout.
 func (u *unit) costly() bool {
-	return u.silent > 0 && !u.alone && reasonOf(u.last.errs[0]) != telemetry.NotConnected
+	return u.silent > 0 && u.bus.silent < len(u.bus.units) && reasonOf(u.last.errs[0]) != telemetry.NotConnected
 }
 
 // slotEnd is when the poll that is due should be done: before the next one, but a
@@ -102,12 +101,18 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	u.stats.polls.Add(1)
 	u.stats.values.Add(uint64(u.last.good))
 	if u.last.answered {
+		if u.silent > 0 {
+			u.bus.silent--
+		}
 		u.silent = 0
 		u.stats.lastAnswer.Store(u.last.ended.UnixMicro())
 		if u.last.ended.Sub(u.due) > u.PollEvery {
 			u.stats.late.Add(1)
 		}
 	} else {
+		if u.silent == 0 {
+			u.bus.silent++
+		}
 		u.silent++
 		u.stats.failed.Add(1)
 		if reasonOf(u.last.errs[0]) == telemetry.Timeout {
