@@ -101,7 +101,7 @@ func startLinePeer(t testing.TB, transport Transport) *linePeer {
 	var serving sync.WaitGroup
 	if transport == RTU {
 		master, slave := openPTY(t)
-		p.endpoint = "rtu://" + slave + "?baud=115200"
+		p.endpoint = "rtu://" + slave.Name() + "?baud=115200"
 		serving.Go(func() { p.serve(master) })
 		t.Cleanup(func() {
 			master.Close()
@@ -146,8 +146,8 @@ func startLinePeer(t testing.TB, transport Transport) *linePeer {
 }
 
 // openPTY is a pair of terminals: what is written to one is read from the other.
-// The slave is kept open, so that the master can be read whoever has it.
-func openPTY(t testing.TB) (master *os.File, slave string) {
+// The slave stays open, so that the master can be read whoever has it.
+func openPTY(t testing.TB) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -167,12 +167,11 @@ func openPTY(t testing.TB) (master *os.File, slave string) {
 	if err := errors.Join(controlled, err); err != nil {
 		t.Fatal(err)
 	}
-	slave = fmt.Sprintf("/dev/pts/%d", number)
-	kept, err := os.OpenFile(slave, os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { kept.Close() })
+	t.Cleanup(func() { slave.Close() })
 	return master, slave
 }
 

@@ -300,6 +300,26 @@ func TestSilentDeviceThatIsAloneKeepsItsPeriod(t *testing.T) {
 	}, d)
 }
 
+// Nor for others that are as silent: an endpoint where nothing answers is asked
+// without a pause.
+func TestSilentEndpointKeepsItsPeriod(t *testing.T) {
+	var answers atomic.Bool
+	n := &pipeNet{answer: func(byte) bool { return answers.Load() }}
+	d, e := device("d", "m", 1, 1, 2*time.Second), device("e", "m", 2, 11, 2*time.Second)
+	d.Timeout, e.Timeout = 500*time.Millisecond, 500*time.Millisecond
+	inBubble(t, n, func(_ *Adapter, sink *recorder) {
+		pass(100*time.Second - time.Millisecond)
+		if asked := sink.count("d"); asked != 50 {
+			t.Errorf("asked %d times in 100 s, expected every 2 s", asked)
+		}
+		answers.Store(true)
+		pass(2 * time.Second)
+		if !good(sink.from("d", 0), 1) || !good(sink.from("e", 0), 1) {
+			t.Error("their return wasn't seen at once")
+		}
+	}, d, e)
+}
+
 func TestOneMissedPollDoesNotFlap(t *testing.T) {
 	var polls atomic.Int32
 	n := &pipeNet{answer: func(byte) bool { return polls.Add(1)%2 == 1 }}
