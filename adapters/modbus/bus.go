@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/adapters"
@@ -205,11 +204,3 @@ func (b *bus) obey(c command) {
 // inSlot reports whether a moment lies before the end of the slot of the poll in
 // progress. A command has no slot.
 func (b *bus) inSlot(t time.Time) bool { return b.obeys || t.Before(b.slot) }
-
-// busCounters is what is counted of a bus.
-type busCounters struct {
-	connects counter
-	busy     atomic.Int64 // ns in exchanges, with the silences before them
-	waiting  atomic.Int64 // units that are due, besides the one that is served
-	commands atomic.Int64 // that wait or are carried out
-}

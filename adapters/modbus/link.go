@@ -155,7 +155,7 @@ func (l *link) Send(request []byte) ([]byte, error) {
 			return nil, &failure{telemetry.NotConnected, err}
 		}
 		answer, f := l.exchange(request)
-		l.stats.busy.Add(int64(l.received.Sub(l.began)))
+		l.stats.spent(l.began, l.received)
 		if f == nil {
 			return answer, nil
 		}

@@ -1,6 +1,8 @@
 package modbus
 
 import (
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -32,9 +34,10 @@ type DeviceStats struct {
 type EndpointStats struct {
 	Endpoint   string // host:port, or the serial port's path
 	Reconnects uint64 // connections after the first
-	// Busy is how long exchanges went on, with the silences before them. It tells
-	// by how much it grows how far the endpoint is used.
+	// Busy is how long exchanges went on, with the silences before them; Used is the
+	// part of the time that this took lately, over a minute or so.
 	Busy    time.Duration
+	Used    float64
 	Waiting int // devices and commands whose turn has come, besides the one that has it
 }
 
@@ -64,8 +67,58 @@ func (a *Adapter) Stats() Stats {
 			Endpoint:   b.endpoint.Address,
 			Reconnects: max(1, b.stats.connects.Load()) - 1,
 			Busy:       time.Duration(b.stats.busy.Load()),
+			Used:       b.stats.use.now(time.Now()),
 			Waiting:    int(b.stats.waiting.Load() + b.stats.commands.Load()),
 		})
 	}
 	return s
 }
+
+// busCounters is what is counted of a bus.
+type busCounters struct {
+	connects counter
+	busy     atomic.Int64 // ns in exchanges, with the silences before them
+	use      use
+	waiting  atomic.Int64 // units that are due, besides the one that is served
+	commands atomic.Int64 // that wait or are carried out
+}
+
+// spent counts an exchange.
+func (c *busCounters) spent(from, to time.Time) {
+	c.busy.Add(int64(to.Sub(from)))
+	c.use.spent(from, to)
+}
+
+// use is the part of the time that something was in use: a mean in which the past
+// loses weight by e in each usedOver.
+type use struct {
+	mu        sync.Mutex
+	began, at time.Time
+	part      float64
+}
+
+const usedOver = 30 * time.Second
+
+func (u *use) spent(from, to time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.began.IsZero() {
+		u.began, u.at = from, from
+	}
+	if passed := to.Sub(u.at); passed > 0 {
+		weight := fading(passed)
+		u.part = u.part*weight + float64(to.Sub(from))/float64(passed)*(1-weight)
+		u.at = to
+	}
+}
+
+func (u *use) now(t time.Time) float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !t.After(u.began) || u.began.IsZero() {
+		return 0
+	}
+	return u.part * fading(t.Sub(u.at)) / (1 - fading(t.Sub(u.began)))
+}
+
+func fading(passed time.Duration) float64 { return math.Exp(-float64(passed) / float64(usedOver)) }

@@ -37,6 +37,7 @@ type Report struct {
 	Lanes   []Lane
 	Buffer  Buffer
 	Devices []Device
+	Buses   []Bus
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -98,7 +99,18 @@ func (b Buffer) Used() int64 { return b.Telemetry + b.Events + b.Books + b.SetAs
 type Device struct {
 	ID                    string
 	Polls, Failed, Missed uint64
+	Timeouts              uint64    // of those that failed, because no answer came in time
+	Late                  uint64    // polls that were answered after the next one was due
 	LastAnswer            time.Time // zero: never
+}
+
+// Bus is an endpoint or serial port that devices are read through.
+type Bus struct {
+	Endpoint   string
+	Busy       time.Duration // in exchanges since the start
+	Used       float64       // of the last minute or so, the part that was busy
+	Waiting    int           // polls and commands whose turn has come
+	Reconnects uint64
 }
 
 // Source makes reports; it is called on every request.
@@ -152,7 +164,8 @@ var page = template.Must(template.New("status").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f hours", d.Hours())
 	},
-	"mib": func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
+	"percent": func(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) },
+	"mib":     func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
 }).Parse(pageSource))
 
 func handler(source Source) http.Handler {

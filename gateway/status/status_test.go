@@ -39,7 +39,8 @@ var report = Report{
 	Lanes: []Lane{{Name: "backfill", Sent: 4, SentBytes: 99, State: "down", Since: time.Now(), Cause: "no broker", Changes: 3,
 		Spent: map[string]time.Duration{"up": time.Minute, "down": 1500 * time.Millisecond, "throttled": 0}}},
 	Buffer:  Buffer{Limit: 1 << 30, Reserve: 64 << 20, Telemetry: 4096, Events: 100, SetAside: 7, Left: 90 * time.Minute, Generations: []int{5, 1, 0, 0}, Dropped: 2, LastCommit: 250 * time.Millisecond},
-	Devices: []Device{{ID: "meter-1", Polls: 9, Failed: 2, Missed: 1, LastAnswer: time.UnixMilli(1500)}, {ID: "<script>"}},
+	Devices: []Device{{ID: "meter-1", Polls: 9, Failed: 2, Missed: 1, Timeouts: 2, Late: 3, LastAnswer: time.UnixMilli(1500)}, {ID: "<script>"}},
+	Buses:   []Bus{{Endpoint: "/dev/ttyUSB0", Busy: 90 * time.Second, Used: 0.597, Waiting: 4, Reconnects: 5}},
 }
 
 func TestHealthNamesTheProblems(t *testing.T) {
@@ -84,6 +85,11 @@ func TestMetricsOfOneMoment(t *testing.T) {
 		`busbar_gateway_buffer_failing_seconds 0`,
 		`busbar_gateway_device_polls_total{device="meter-1",result="answered"} 7`,
 		`busbar_gateway_device_polls_total{device="meter-1",result="failed"} 2`,
+		`busbar_gateway_device_timeouts_total{device="meter-1"} 2`,
+		`busbar_gateway_device_late_polls_total{device="meter-1"} 3`,
+		`busbar_gateway_bus_busy_seconds_total{endpoint="/dev/ttyUSB0"} 90`,
+		`busbar_gateway_bus_waiting{endpoint="/dev/ttyUSB0"} 4`,
+		`busbar_gateway_bus_reconnects_total{endpoint="/dev/ttyUSB0"} 5`,
 		`busbar_gateway_device_last_answer_timestamp_seconds{device="meter-1"} 1.5`,
 	} {
 		if !strings.Contains(body, line+"\n") {
@@ -126,6 +132,12 @@ func TestOnlyLoopback(t *testing.T) {
 			continue
 		}
 		l.Close()
+	}
+}
+
+func TestThePageSaysHowFarAnEndpointIsUsed(t *testing.T) {
+	if _, page := get(t, report, "/"); !strings.Contains(page, "<td>/dev/ttyUSB0</td><td>60 %</td><td>4</td><td>5</td>") {
+		t.Error(page)
 	}
 }
 
