@@ -214,7 +214,7 @@ func (r *recorder) count(device string) int { return len(r.from(device, 0)) }
 // await returns when the condition holds, which is looked at after each batch.
 func (r *recorder) await(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for !condition() {
 		select {
 		case <-r.news:

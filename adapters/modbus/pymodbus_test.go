@@ -35,15 +35,21 @@ func python(t *testing.T) string {
 // awaitMeter waits until unit 1 of a meter answers.
 func awaitMeter(t *testing.T, endpoint string, exited <-chan struct{}, out *bytes.Buffer) {
 	t.Helper()
-	a, err := New(Config{Logger: slog.New(slog.DiscardHandler), Devices: []Device{{
+	awaitMeterOf(t, Device{
 		ID: "d", Endpoint: endpoint, Unit: 1, Timeout: 500 * time.Millisecond, Live: 1,
 		Points: []Point{{Signal: 2, Name: "A", Table: Holding, Address: 1000, Type: Int16}},
-	}}})
+	}, exited, out)
+}
+
+// awaitMeterOf waits until a device answers.
+func awaitMeterOf(t *testing.T, d Device, exited <-chan struct{}, out *bytes.Buffer) {
+	t.Helper()
+	a, err := New(Config{Logger: slog.New(slog.DiscardHandler), Devices: []Device{d}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for limit := time.After(60 * time.Second); ; {
-		_, err := a.ReadOnce(t.Context(), "d")
+		_, err := a.ReadOnce(t.Context(), d.ID)
 		if err == nil {
 			return
 		}
@@ -193,6 +199,9 @@ func againstPymodbus(t *testing.T, endpoint string, meter []string, whenDead tel
 	d, want := everyKind("d", endpoint, 1, 1000)
 	e, _ := everyKind("e", endpoint, 2, 2000)
 	d.Timeout, e.Timeout = time.Second, time.Second
+	if whenDead == telemetry.Timeout { // a line: leave it time for who doesn't answer
+		d.PollEvery, e.PollEvery = 400*time.Millisecond, 400*time.Millisecond
+	}
 	refused := len(e.Points)
 	e.Points = append(e.Points, Point{Signal: 3000, Name: "missing", Table: Input, Address: 5000, Type: Uint16})
 	a, sink := run(t, d, e)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	goburrow "github.com/goburrow/modbus"
 
@@ -52,15 +53,17 @@ func fastPeer(b *testing.B, registers int) Endpoint {
 }
 
 func perValue(b *testing.B, values int) {
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*values), "ns/value")
 }
 
 // BenchmarkRead reads 100 registers an exchange through this package's
-// transporter and through the library's own.
+// transporter, through the library's own, and as bare bytes: the most that one
+// connection gives on loopback.
 func BenchmarkRead(b *testing.B) {
 	const registers = 100
 	b.Run("busbar", func(b *testing.B) {
-		m := &meter{Device: Device{Unit: 1, Timeout: DefaultTimeout}, endpoint: fastPeer(b, registers)}
+		m := &meter{Device: Device{Unit: 1, Timeout: time.Minute}, endpoint: fastPeer(b, registers)}
 		l := newLink(b.Context(), m.endpoint, opener{dial: (&net.Dialer{}).DialContext}, new(busCounters))
 		defer l.close()
 		r := request{table: Holding, count: registers}
@@ -85,12 +88,31 @@ func BenchmarkRead(b *testing.B) {
 		}
 		perValue(b, registers)
 	})
+	b.Run("bytes", func(b *testing.B) {
+		c, err := net.Dial("tcp", fastPeer(b, registers).Address)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		request := []byte{0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, registers}
+		answer := make([]byte, 9+2*registers)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Write(request); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, answer); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perValue(b, registers)
+	})
 }
 
 // BenchmarkPoll polls a device of 50 float32 up to its samples.
 func BenchmarkPoll(b *testing.B) {
 	const points = 50
-	d := Device{ID: "d", Live: 1000}
+	d := Device{ID: "d", Live: 1000, Timeout: time.Minute}
 	for i := range points {
 		d.Points = append(d.Points, Point{Signal: telemetry.SignalID(i), Table: Input, Address: uint16(2 * i), Type: Float32})
 	}
