@@ -2,10 +2,7 @@ package gateway
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -92,34 +89,4 @@ func (d *devices) accounted() (list []account.Device, index map[string]int) {
 		index[m.ID] = i
 	}
 	return list, index
-}
-
-// Reading is one signal of a device and what was read of it.
-type Reading struct {
-	Signal telemetry.Signal
-	telemetry.Sample
-}
-
-// Good reports whether the reading has a value that can be trusted.
-func (r Reading) Good() bool { return r.Quality.Validity() == telemetry.Good }
-
-// ReadDevice reads one device of the configuration once, without the rest of a
-// gateway.
-func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger) ([]Reading, error) {
-	d := newDevices(config)
-	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	samples, err := adapter.ReadOnce(ctx, device)
-	if err != nil {
-		return nil, err
-	}
-	readings := make([]Reading, len(samples))
-	for i, s := range samples {
-		readings[i] = Reading{Sample: s}
-		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
-		readings[i].Signal = d.model.Signals[at]
-	}
-	return readings, nil
 }

@@ -44,6 +44,7 @@ type Gateway struct {
 	buffer   *buffer.Buffer
 	clock    *clock.Clock
 	adapter  *modbus.Adapter
+	devices  devices
 	pipeline *pipeline
 	accounts *accounts
 	lanes    forward.Lanes
@@ -105,6 +106,7 @@ func (g *Gateway) prepare() error {
 		return err
 	}
 	devices.assign(ids)
+	g.devices = devices
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 type deviceCommand struct {
-	Read readCommand `cmd:"" help:"Read one device once, and print its values with their units and quality. The exit code is 1 if it didn't give a single good value."`
+	Read readCommand `cmd:"" help:"Read one device once, and print its values with their units and quality. If the configuration's gateway is running on this machine, it does the reading, ahead of its polls. The exit code is 1 if the device didn't give a single good value."`
 }
 
 type readCommand struct {
@@ -41,8 +41,8 @@ func (c readCommand) Run(ctx context.Context) error {
 	good := 0
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, r := range readings {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Signal.Name, r.Value, r.Signal.Unit, r.Quality)
-		if r.Good() {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Signal, r.Value, r.Unit, r.Quality)
+		if r.Good {
 			good++
 		}
 	}

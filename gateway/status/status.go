@@ -1,11 +1,13 @@
 // Package status serves what a gateway says about itself: /healthz, /metrics
-// and a page for the person who stands in front of it.
+// and a page for the person who stands in front of it, who can also have it read
+// a device.
 package status
 
 import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -113,8 +115,28 @@ type Bus struct {
 	Reconnects uint64
 }
 
-// Source makes reports; it is called on every request.
-type Source interface{ Report() Report }
+// Reading is one signal of a device and what was read of it, in words.
+type Reading struct {
+	Signal  string `json:"signal"`
+	Value   string `json:"value"`
+	Unit    string `json:"unit"`
+	Quality string `json:"quality"`
+	Good    bool   `json:"good"` // the value can be trusted
+}
+
+// Source is the gateway. Its methods are called on every request.
+type Source interface {
+	Report() Report
+	// Read reads a device now, ahead of what is scheduled. The error is
+	// ErrNoDevice, or about reaching it.
+	Read(ctx context.Context, device string) ([]Reading, error)
+}
+
+// ErrNoDevice is that a gateway has no such device.
+var ErrNoDevice = errors.New("the gateway has no such device")
+
+// GatewayHeader says which gateway answers.
+const GatewayHeader = "Busbar-Gateway"
 
 // Listen opens the status address. It is refused unless it is loopback: the
 // page has no sign-in.
@@ -185,6 +207,20 @@ func handler(source Source) http.Handler {
 			fmt.Fprintln(w, p)
 		}
 	})
+	// By POST, and not for other sites' pages: it makes the gateway do something.
+	mux.HandleFunc("POST /devices/{device}/read", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(GatewayHeader, source.Report().Gateway)
+		readings, err := source.Read(r.Context(), r.PathValue("device"))
+		switch {
+		case errors.Is(err, ErrNoDevice):
+			http.Error(w, err.Error(), http.StatusNotFound)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			json.NewEncoder(w).Encode(readings)
+		}
+	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {
@@ -195,5 +231,5 @@ func handler(source Source) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		w.Write(body.Bytes())
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux)
 }

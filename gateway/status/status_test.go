@@ -1,6 +1,8 @@
 package status
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,52 @@ import (
 type fixed Report
 
 func (f fixed) Report() Report { return Report(f) }
+
+func (f fixed) Read(_ context.Context, device string) ([]Reading, error) {
+	switch device {
+	case "meter-1":
+		return []Reading{{Signal: "PhV", Value: "230.1", Unit: "V", Quality: "good", Good: true}}, nil
+	case "silent":
+		return nil, errors.New("no answer within 1s")
+	}
+	return nil, ErrNoDevice
+}
+
+func TestADeviceIsReadOnDemand(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	for _, c := range []struct {
+		method, device, site string
+		code                 int
+		body                 string
+	}{
+		{"POST", "meter-1", "", 200, `[{"signal":"PhV","value":"230.1","unit":"V","quality":"good","good":true}]`},
+		{"POST", "silent", "", 502, "no answer within 1s"},
+		{"POST", "other", "", 404, "the gateway has no such device"},
+		{"GET", "meter-1", "", 405, "Method Not Allowed"},
+		{"POST", "meter-1", "cross-site", 403, "cross-origin"},
+	} {
+		request, err := http.NewRequest(c.method, server.URL+"/devices/"+c.device+"/read", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.site != "" {
+			request.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != c.code || !strings.Contains(string(body), c.body) {
+			t.Errorf("%+v: %d %s, %v", c, response.StatusCode, body, err)
+		}
+		if named := response.Header.Get(GatewayHeader) == report.Gateway; named != (c.code == 200 || c.code == 502 || c.code == 404) {
+			t.Errorf("%+v: the gateway is named: %v", c, named)
+		}
+	}
+}
 
 func get(t *testing.T, r Report, path string) (int, string) {
 	t.Helper()
