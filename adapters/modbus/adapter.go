@@ -129,16 +129,16 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 		}
 		l := newLink(u.address, a.dial, new(counter))
 		defer l.close()
-		r := u.newReading()
-		if err := u.poll(ctx, l, &r); err != nil {
-			return nil, u.wrap(u.requests[0], err)
+		r := u.newReader()
+		if err := r.poll(ctx, l); err != nil {
+			return nil, u.wrap(r.requests[0], err)
 		}
 		if !r.answered {
-			return nil, u.wrap(u.requests[0], r.errs[0])
+			return nil, u.wrap(r.silence())
 		}
-		for i, err := range r.errs {
-			if err != nil {
-				u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
+		for _, o := range r.outcomes {
+			if o.err != nil {
+				u.log.Warn("request fails", "request", o.request.String(), "error", o.err)
 			}
 		}
 		return r.samples, nil
