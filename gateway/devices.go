@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
@@ -28,16 +27,9 @@ func newDevices(config gatewayconfig.Config) devices {
 	d := devices{model: config.Model()}
 	encodings := make([]string, 0, len(d.model.Signals))
 	for _, c := range config.Devices {
-		device := modbus.Device{
-			ID: c.ID, Endpoint: c.Modbus.Endpoint, Unit: c.Modbus.Unit,
-			PollEvery: time.Duration(c.PollEvery), Timeout: time.Duration(c.Timeout),
-		}
+		device := c.ModbusDevice()
 		for _, s := range c.Signals {
-			table, address := s.Register()
-			device.Points = append(device.Points, modbus.Point{
-				Name: s.Name, Table: table, Address: address, Type: s.Type, Order: s.Order, Scale: s.Scale, Offset: s.Offset,
-			})
-			encodings = append(encodings, fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset))
+			encodings = append(encodings, encoding(s))
 		}
 		encodings = append(encodings, "live")
 		d.modbus = append(d.modbus, device)
@@ -51,6 +43,22 @@ func newDevices(config gatewayconfig.Config) devices {
 	}
 	d.assign(ids)
 	return d
+}
+
+// encoding is how a signal's values come about. Where it changes, the signal is
+// another one.
+func encoding(s gatewayconfig.Signal) string {
+	text := fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset)
+	if s.Bit != nil {
+		text += fmt.Sprintf(".%d", *s.Bit)
+	}
+	if s.Mask != 0 {
+		text += fmt.Sprintf("&%#x", s.Mask)
+	}
+	if s.Factor != nil {
+		text += "*factor"
+	}
+	return text
 }
 
 // assign gives every signal its id.

@@ -6,6 +6,7 @@ package gatewayconfig
 import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/rules"
 )
 
@@ -229,9 +230,18 @@ type Device struct {
 	// Default: that of defaults.
 	Timeout configfile.Duration `yaml:"timeout"`
 
-	// What is read from it; at least one signal.
+	// The product that it is, whose signals it then has: a profile that comes with
+	// Busbar, as busbar profile list prints them, or a file that ends in .yaml.
+	// Example: eastron/sdm630.
+	Profile string `yaml:"profile"`
+
+	// What is read from it; at least one signal. With a profile, these are added to
+	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
 }
+
+// Signal is one measured quantity of a device and where it lies.
+type Signal = profile.Signal
 
 // PoweredBy is where a device takes its own power from.
 type PoweredBy string
@@ -252,4 +262,10 @@ type Modbus struct {
 	// The unit identifier, from 0 to 255: which of the devices behind the
 	// endpoint is meant. Default: 1.
 	Unit uint8 `yaml:"unit"`
+
+	// What is added to the addresses of the profile's signals, of a device whose
+	// registers begin elsewhere. Example: 40069.
+	Base uint16 `yaml:"base"`
+
+	profile.Reading `yaml:",inline"`
 }

@@ -136,7 +136,7 @@ func TestFactors(t *testing.T) {
 }
 
 func FuzzDecodeRegisters(f *testing.F) {
-	types := []Type{Bool, Int8, Uint8, Int16, Uint16, Int32, Uint32, Int64, Uint64, Float16, Float32, Float64, BCD16, BCD32, BCD64, String}
+	types := Types()
 	f.Add([]byte("\x43\x66\x19\x9a"), uint8(10), uint8(0), uint64(0), 0.1, 0.0)
 	f.Add(bytes.Repeat([]byte{0xFF}, 250), uint8(15), uint8(1), uint64(0), 1.0, 0.0)
 	f.Fuzz(func(t *testing.T, data []byte, typ, order uint8, mask uint64, scale, offset float64) {

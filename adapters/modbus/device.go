@@ -75,7 +75,7 @@ func (d Device) Check() []error {
 	if n := d.Reads.MaxBits; n < 0 || n > maxBits {
 		errs = append(errs, fmt.Errorf("max bits: %d, expected 1 to %d", n, maxBits))
 	}
-	return append(errs, d.tooLarge()...)
+	return append(errs, d.CheckRequests()...)
 }
 
 // ParseEndpoint turns tcp://host:port into host:port, which is the same for

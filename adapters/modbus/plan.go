@@ -152,8 +152,8 @@ func plan(items []item, l limits, isCut func(cut) bool) []request {
 	return requests
 }
 
-// tooLarge lists what can't be read in one request though it has to be.
-func (d Device) tooLarge() []error {
+// CheckRequests lists what can't be read in one request though it has to be.
+func (d Device) CheckRequests() []error {
 	var errs []error
 	l := newLimits(d.Reads)
 	for _, it := range itemsOf(d.Points) {

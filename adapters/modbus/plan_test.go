@@ -102,7 +102,7 @@ func TestPlanAsDevicesLikeIt(t *testing.T) {
 			`group "a": holding 0 to 125 is more than one request takes, 2`,
 	} {
 		d := Device{Points: []Point{word(0, "a"), word(125, "a"), coil(16)}, Reads: reads}
-		if err := errors.Join(d.tooLarge()...); err == nil || err.Error() != want {
+		if err := errors.Join(d.CheckRequests()...); err == nil || err.Error() != want {
 			t.Errorf("%v, expected %s", err, want)
 		}
 	}

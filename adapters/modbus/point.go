@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -79,8 +80,26 @@ const (
 	String  Type = "string" // two bytes a register, up to a NUL; UTF-8, or else Latin-1
 )
 
-// Types is every type, as an error lists them.
-const Types = "bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64, bcd16, bcd32, bcd64 or string"
+// Types is every type.
+func Types() []Type {
+	return []Type{Bool, Int8, Uint8, Int16, Uint16, Int32, Uint32, Int64, Uint64, Float16, Float32, Float64, BCD16, BCD32, BCD64, String}
+}
+
+// TypesExpected lists types as an error does.
+func TypesExpected(types []Type) string {
+	var list strings.Builder
+	for i, t := range types {
+		switch {
+		case i == 0:
+		case i == len(types)-1:
+			list.WriteString(" or ")
+		default:
+			list.WriteString(", ")
+		}
+		list.WriteString(string(t))
+	}
+	return list.String()
+}
 
 // layout is the format of a type and how many registers it has, 0 for a string.
 type layout struct {
@@ -144,7 +163,7 @@ func (p Point) Check() []error {
 		report("type: %s, but table %s has only bool", p.Type, p.Table)
 	}
 	if !known {
-		report("type: %q, expected %s", p.Type, Types)
+		report("type: %q, expected %s", p.Type, TypesExpected(Types()))
 		return errs
 	}
 	if last := int(p.Address) + p.Size() - 1; last > math.MaxUint16 {
@@ -211,3 +230,15 @@ func (p Point) checkParts(l layout, report func(format string, args ...any)) {
 }
 
 func (p Point) scaled() bool { return p.Scale != 0 && p.Scale != 1 || p.Offset != 0 || p.Factor != nil }
+
+// Decode is the point's value in a part of a table that begins at an address,
+// without its factor. It fails if the point doesn't lie in it.
+func (p Point) Decode(table Table, first uint16, data []byte) (telemetry.Value, telemetry.Reason, error) {
+	at := int(p.Address) - int(first)
+	if p.Table != table || at < 0 || !table.registers() || 2*(at+p.Size()) > len(data) {
+		return telemetry.Value{}, 0, fmt.Errorf("%s %d is not among these registers", p.Table, p.Address)
+	}
+	d := newDecoder(p)
+	value, reason := d.value(data, at)
+	return value, reason, nil
+}

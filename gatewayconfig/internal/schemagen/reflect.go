@@ -18,7 +18,7 @@ import (
 
 // sources are the directories whose comments describe the keys, seen from this
 // one.
-var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../rules"}
+var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../profile", "../../../rules"}
 
 const here = "github.com/busbar/busbar/gatewayconfig/internal/schemagen"
 
@@ -91,7 +91,7 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[kafkaconn.Mechanism]():
 		return oneOf(kafkaconn.ScramSHA512, kafkaconn.ScramSHA256, kafkaconn.Plain)
 	case reflect.TypeFor[modbus.Type]():
-		return oneOf(modbus.Bool, modbus.Int16, modbus.Uint16, modbus.Int32, modbus.Uint32, modbus.Int64, modbus.Uint64, modbus.Float32, modbus.Float64)
+		return oneOf(modbus.Types()...)
 	case reflect.TypeFor[modbus.Order]():
 		return oneOf(modbus.ABCD, modbus.CDAB, modbus.BADC, modbus.DCBA)
 	case reflect.TypeFor[telemetry.Kind]():
