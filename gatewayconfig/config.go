@@ -238,6 +238,9 @@ type Device struct {
 	// What is read from it; at least one signal. With a profile, these are added to
 	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
+
+	// Identity is that of the profile.
+	Identity []profile.Identity `yaml:"-" json:"-"`
 }
 
 // Signal is one measured quantity of a device and where it lies.

@@ -37,6 +37,7 @@ func (k checker) resolveProfiles() {
 			}
 		}
 		d.Signals = signals
+		d.Identity = p.Identify
 	}
 }
 
@@ -80,6 +81,9 @@ func (d Device) ModbusDevice() modbus.Device {
 	m := modbus.Device{
 		ID: d.ID, Endpoint: d.Modbus.Endpoint, Unit: d.Modbus.Unit, Reads: d.Modbus.Reads(),
 		PollEvery: time.Duration(d.PollEvery), Timeout: time.Duration(d.Timeout),
+	}
+	for _, id := range d.Identity {
+		m.Identity = append(m.Identity, id.Register(d.Modbus.Base))
 	}
 	for _, s := range d.Signals {
 		m.Points = append(m.Points, s.Point())

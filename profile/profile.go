@@ -99,6 +99,14 @@ type Identity struct {
 	Equals uint16 `yaml:"equals,required"`
 }
 
+// Register is the identity of a device whose registers begin at an address.
+func (i Identity) Register(base uint16) modbus.Register {
+	if i.Input != nil {
+		return modbus.Register{Table: modbus.Input, Address: *i.Input + base, Value: i.Equals}
+	}
+	return modbus.Register{Table: modbus.Holding, Address: *i.Holding + base, Value: i.Equals}
+}
+
 // Example is a part of a table as a device has shown it, and what is in it.
 type Example struct {
 	// Address of the first input register.

@@ -22,6 +22,16 @@ type Device struct {
 	Points    []Point
 	Live      telemetry.SignalID // the device's telemetry.ChannelLive
 	Reads     Reads
+	// Identity is what tells this device from others, by which it is recognised
+	// before it is read. Nil: whatever answers is the device.
+	Identity []Register
+}
+
+// Register is a register that holds a fixed value.
+type Register struct {
+	Table   Table // Input or Holding
+	Address uint16
+	Value   uint16
 }
 
 // Reads is how a device likes to be asked. The zero value suits what keeps to

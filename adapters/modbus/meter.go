@@ -2,9 +2,12 @@ package modbus
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
+
+	goburrow "github.com/goburrow/modbus"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -63,6 +66,7 @@ type reader struct {
 	learned  *learned
 	requests []request
 	now      func() time.Time
+	known    bool // it has been recognised since it was silent last
 
 	samples  []telemetry.Sample // one a point of the Device, in configured order
 	factors  []factor           // one a point of the meter that is a factor
@@ -113,6 +117,15 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	if r.learned.due(start) {
 		r.requests = r.learned.plan(start)
 	}
+	if !r.known {
+		if req, err := r.recognise(ctx, l); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			r.failAll(req, err, start.Add(l.received.Sub(start)))
+			return nil
+		}
+		r.known = true
+	}
 	r.failAbsent(start)
 	var silent error
 	parts, news := 0, false
@@ -137,7 +150,7 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 		}
 		switch reasonOf(err) {
 		case telemetry.Timeout, telemetry.NotConnected:
-			silent = err
+			silent, r.known = err, false
 		case telemetry.Refused:
 			r.answered, news = true, true
 			if parts < maxParts {
@@ -156,6 +169,33 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	}
 	r.applyFactors()
 	return nil
+}
+
+// recognise reads the device's identity. It fails if that is another's, too.
+func (r *reader) recognise(ctx context.Context, l *link) (request, error) {
+	for _, want := range r.Identity {
+		req := request{table: want.Table, first: want.Address, count: 1}
+		data, err := l.read(ctx, r.Unit, r.Timeout, req)
+		switch {
+		case exceptionOf(err) == goburrow.ExceptionCodeIllegalDataAddress:
+			return req, &failure{telemetry.WrongDevice, fmt.Errorf("this is another device: it hasn't got the register, expected %d in it", want.Value)}
+		case err != nil:
+			return req, err
+		}
+		if got := binary.BigEndian.Uint16(data); got != want.Value {
+			return req, &failure{telemetry.WrongDevice, fmt.Errorf("this is another device: the register holds %d, expected %d", got, want.Value)}
+		}
+	}
+	return request{}, nil
+}
+
+// failAll fails a poll as a whole because of one request.
+func (r *reader) failAll(req request, err error, at time.Time) {
+	reason := reasonOf(err)
+	r.ended = at
+	r.answered = reason == telemetry.WrongDevice || reason == telemetry.Refused
+	r.outcomes = append(r.outcomes, outcome{req, err})
+	r.failItems(r.items, telemetry.MicrosOf(at), reason)
 }
 
 func (r *reader) decode(req request, data []byte, at telemetry.Micros) {
