@@ -2,6 +2,7 @@ package gatewayconfig
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -30,6 +31,10 @@ func (k checker) resolveProfiles() {
 			base = d.Modbus.Base
 			d.Modbus.Reading = d.Modbus.Over(p.Modbus)
 		}
+		if end := p.End() - 1; int(base)+end > math.MaxUint16 {
+			k.Errorf(path+".modbus.base", "%d, but the profile's addresses reach %d and the last address is %d", base, end, math.MaxUint16)
+			continue
+		}
 		signals, place := profile.Override(p.At(base), d.Signals, given)
 		for j, s := range signals {
 			if place[j] >= 0 {
@@ -54,6 +59,14 @@ func (k checker) loadProfile(path, name string) (p profile.Profile, ok bool) {
 		} else {
 			k.Errorf(path, "there is no profile %q, expected one that busbar profile list prints, or a file that ends in .yaml", name)
 		}
+		return p, false
+	}
+	if wrong, ok := errors.AsType[configfile.Errors](err); ok {
+		k.Errorf(path, "%s is no valid profile: %s; busbar profile test prints all of it", name, wrong[0].Message)
+		return p, false
+	}
+	if unreadable, ok := errors.AsType[*configfile.ReadError](err); ok {
+		k.Errorf(path, "%s", unreadable.Err)
 		return p, false
 	}
 	if err != nil {

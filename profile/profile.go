@@ -181,12 +181,21 @@ func (l Library) Names() []string {
 // ErrUnknown says that there is no such profile.
 var ErrUnknown = errors.New("no such profile")
 
+// Source is the file of the profile of that name. The error is ErrUnknown.
+func (l Library) Source(name string) ([]byte, error) {
+	src, err := fs.ReadFile(l.files, name+".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("profile %q: %w", name, ErrUnknown)
+	}
+	return src, nil
+}
+
 // Load is the profile of that name. The error is ErrUnknown or
 // configfile.Errors.
 func (l Library) Load(name string) (Profile, error) {
-	src, err := fs.ReadFile(l.files, name+".yaml")
+	src, err := l.Source(name)
 	if err != nil {
-		return Profile{}, fmt.Errorf("profile %q: %w", name, ErrUnknown)
+		return Profile{}, err
 	}
 	return Parse(name, name+".yaml", src)
 }
@@ -207,6 +216,19 @@ func (p Profile) Signal(name string) (Signal, bool) {
 		return Signal{}, false
 	}
 	return p.Signals[i], true
+}
+
+// End is the address after the last that the profile reads.
+func (p Profile) End() int {
+	end := 0
+	for _, s := range p.Signals {
+		point := s.Point()
+		end = max(end, int(point.Address)+point.Size())
+		if s.Factor != nil {
+			end = max(end, int(*s.Factor)+1)
+		}
+	}
+	return end
 }
 
 // At is the signals of a device whose registers begin at an address.
