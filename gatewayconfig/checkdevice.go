@@ -3,7 +3,6 @@ package gatewayconfig
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
@@ -15,7 +14,7 @@ func (k checker) checkDevices() {
 		k.Errorf("devices", "no device, expected at least one")
 	}
 	first := map[string]int{}
-	units := map[string]string{}
+	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.fleetName(path+".id", d.ID)
@@ -36,7 +35,7 @@ func (k checker) checkDevices() {
 		within(k, path+".poll_every", d.PollEvery, shortestPoll, longestPoll)
 		within(k, path+".timeout", d.Timeout, shortestTimeout, longestTimeout)
 		if k.Has(path+".modbus") || !k.foreign(path) {
-			k.checkModbus(path, d, units)
+			k.checkModbus(path, d, buses)
 			if d.Profile == "" {
 				k.checkSignals(path, d)
 			}
@@ -49,7 +48,13 @@ func (k checker) foreign(path string) bool {
 	return slices.ContainsFunc(protocols, func(p string) bool { return k.Has(path + "." + p) })
 }
 
-func (k checker) checkModbus(path string, d Device, units map[string]string) {
+// buses is what devices share, by address.
+type buses struct {
+	endpoints map[string]modbus.Endpoint
+	units     map[string]string // the device of each
+}
+
+func (k checker) checkModbus(path string, d Device, buses buses) {
 	if d.Modbus == nil {
 		k.Errorf(path+".modbus", "the key is missing, expected modbus: {endpoint: tcp://host:port, unit: 1}")
 		return
@@ -59,24 +64,26 @@ func (k checker) checkModbus(path string, d Device, units map[string]string) {
 	if !k.Has(at) {
 		return
 	}
-	address, err := modbus.ParseEndpoint(d.Modbus.Endpoint)
+	endpoint, err := modbus.ParseEndpoint(d.Modbus.Endpoint)
 	if err != nil {
-		if scheme, _, _ := strings.Cut(d.Modbus.Endpoint, "://"); strings.HasPrefix(scheme, "rtu") {
-			k.Errorf(at, "%q, this version reads Modbus TCP only, expected tcp://host:port", d.Modbus.Endpoint)
-			return
-		}
 		k.Errorf(at, "%s", err)
 		return
 	}
 	if k.Broken(path+".modbus.unit") || k.Broken(at) {
 		return
 	}
-	unit := fmt.Sprintf("unit %d at tcp://%s", d.Modbus.Unit, address)
-	if other, twice := units[unit]; twice {
+	if other, shared := buses.endpoints[endpoint.Address]; !shared {
+		buses.endpoints[endpoint.Address] = endpoint
+	} else if err := endpoint.Conflict(other); err != nil {
+		k.Errorf(at, "%s", err)
+		return
+	}
+	unit := fmt.Sprintf("unit %d at %s", d.Modbus.Unit, endpoint)
+	if other, twice := buses.units[unit]; twice {
 		k.Errorf(path+".modbus", "%s is device %q already, expected one device for each unit", unit, other)
 		return
 	}
-	units[unit] = d.ID
+	buses.units[unit] = d.ID
 }
 
 // checkSignals checks the signals of a device that has no profile.

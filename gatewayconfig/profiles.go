@@ -94,6 +94,7 @@ func (d Device) ModbusDevice() modbus.Device {
 	m := modbus.Device{
 		ID: d.ID, Endpoint: d.Modbus.Endpoint, Unit: d.Modbus.Unit, Reads: d.Modbus.Reads(),
 		PollEvery: time.Duration(d.PollEvery), Timeout: time.Duration(d.Timeout),
+		Pause: time.Duration(d.Modbus.Pause), PauseAfterConnect: time.Duration(d.Modbus.PauseAfterConnect),
 	}
 	for _, id := range d.Identity {
 		m.Identity = append(m.Identity, id.Register(d.Modbus.Base))

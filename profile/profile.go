@@ -65,6 +65,13 @@ type Reading struct {
 	// Ask for every signal by itself, and every group. Default: false.
 	OneByOne bool `yaml:"one_by_one"`
 
+	// How long the device is left alone after each answer; up to 10s. Default: 0s.
+	Pause configfile.Duration `yaml:"pause"`
+
+	// How long nothing is asked after a connection was made; up to 10s. Of the
+	// devices of an endpoint, the longest counts. Default: 0s.
+	PauseAfterConnect configfile.Duration `yaml:"pause_after_connect"`
+
 	// Ask for coils and discrete inputs from address 0 on, since the device ignores
 	// where it should begin. Default: false.
 	BitsFromZero bool `yaml:"bits_from_zero"`
@@ -153,6 +160,11 @@ func (r Reading) Check(f *configfile.File, path string) {
 	}
 	if f.Has(path+".max_registers") && (r.MaxRegisters < 1 || r.MaxRegisters > 125) {
 		f.Errorf(path+".max_registers", "%d, expected 1 to 125", r.MaxRegisters)
+	}
+	for key, pause := range map[string]configfile.Duration{"pause": r.Pause, "pause_after_connect": r.PauseAfterConnect} {
+		if longest := configfile.Duration(modbus.MaxPause); pause > longest {
+			f.Errorf(path+"."+key, "%s is out of range, expected 0s to %s", pause, longest)
+		}
 	}
 	if f.Has(path+".max_bits") && (r.MaxBits < 1 || r.MaxBits > 2000) {
 		f.Errorf(path+".max_bits", "%d, expected 1 to 2000", r.MaxBits)

@@ -3,25 +3,30 @@ package modbus
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Device is one unit behind a Modbus TCP endpoint.
+// Device is one unit behind an endpoint.
 type Device struct {
 	ID        string
-	Endpoint  string        // tcp://host:port; port 502 when it is left out
+	Endpoint  string        // as ParseEndpoint takes it
 	Unit      uint8         // unit identifier
 	PollEvery time.Duration // 0 means DefaultPollEvery
-	Timeout   time.Duration // for a connection, and for a whole answer; 0 means DefaultTimeout
-	Points    []Point
-	Live      telemetry.SignalID // the device's telemetry.ChannelLive
-	Reads     Reads
+	// Timeout is for a connection, and for a whole answer, without the time that it
+	// takes on a serial line; 0 means DefaultTimeout.
+	Timeout time.Duration
+	Points  []Point
+	Live    telemetry.SignalID // the device's telemetry.ChannelLive
+
+	// Pause is how long the device is left alone after each answer.
+	// PauseAfterConnect is how long nothing is asked after a connection; of the
+	// devices of an endpoint, the longest counts.
+	Pause, PauseAfterConnect time.Duration
+
+	Reads Reads
+
 	// Identity is what tells this device from others, by which it is recognised
 	// before it is read. Nil: whatever answers is the device.
 	Identity []Register
@@ -58,6 +63,9 @@ const (
 
 	// MinPollEvery bounds what a mistyped period can do to a device.
 	MinPollEvery = time.Millisecond
+
+	// MaxPause bounds the pauses that a device may need.
+	MaxPause = 10 * time.Second
 )
 
 // Check lists everything that is wrong with the device itself, not with its
@@ -76,6 +84,11 @@ func (d Device) Check() []error {
 	if d.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout: %v is negative", d.Timeout))
 	}
+	for name, pause := range map[string]time.Duration{"pause": d.Pause, "pause after connect": d.PauseAfterConnect} {
+		if pause < 0 || pause > MaxPause {
+			errs = append(errs, fmt.Errorf("%s: %v, expected 0s to %v", name, pause, MaxPause))
+		}
+	}
 	if len(d.Points) == 0 {
 		errs = append(errs, errors.New("points: none, so there is nothing to read"))
 	}
@@ -86,21 +99,4 @@ func (d Device) Check() []error {
 		errs = append(errs, fmt.Errorf("max bits: %d, expected 1 to %d", n, maxBits))
 	}
 	return append(errs, d.CheckRequests()...)
-}
-
-// ParseEndpoint turns tcp://host:port into host:port, which is the same for
-// all devices that share a connection.
-func ParseEndpoint(endpoint string) (address string, err error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || *u != (url.URL{Scheme: u.Scheme, Host: u.Host}) {
-		return "", fmt.Errorf("%q, expected tcp://host:port", endpoint)
-	}
-	port := uint64(502)
-	if s := u.Port(); s != "" {
-		port, err = strconv.ParseUint(s, 10, 16)
-		if err != nil || port == 0 {
-			return "", fmt.Errorf("%q has port %s, expected 1 to 65535", endpoint, s)
-		}
-	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), strconv.FormatUint(port, 10)), nil
 }

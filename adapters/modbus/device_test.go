@@ -21,7 +21,7 @@ func TestNewReportsEveryError(t *testing.T) {
 		want   []string
 	}{
 		{"no id", func(d *Device) { d.ID = "" }, []string{`device "": id: missing`}},
-		{"serial endpoint", func(d *Device) { d.Endpoint = "rtu:///dev/ttyUSB0" }, []string{`device "m1": endpoint: "rtu:///dev/ttyUSB0", expected tcp://host:port`}},
+		{"ascii endpoint", func(d *Device) { d.Endpoint = "ascii:///dev/ttyUSB0" }, []string{`device "m1": endpoint: "ascii:///dev/ttyUSB0", expected tcp://host:port, rtu:///dev/ttyUSB0?baud=9600&parity=N or rtu+tcp://host:port`}},
 		{"endpoint with path", func(d *Device) { d.Endpoint = "tcp://10.0.0.11:502/1" }, []string{"expected tcp://host:port"}},
 		{"bare address", func(d *Device) { d.Endpoint = "10.0.0.11:502" }, []string{"expected tcp://host:port"}},
 		{"no host", func(d *Device) { d.Endpoint = "tcp://:502" }, []string{"expected tcp://host:port"}},
@@ -29,6 +29,8 @@ func TestNewReportsEveryError(t *testing.T) {
 		{"port 65536", func(d *Device) { d.Endpoint = "tcp://h:65536" }, []string{"port 65536, expected 1 to 65535"}},
 		{"period", func(d *Device) { d.PollEvery = time.Microsecond }, []string{"poll every: 1µs is too short, at least 1ms"}},
 		{"timeout", func(d *Device) { d.Timeout = -1 }, []string{"timeout: -1ns is negative"}},
+		{"pause", func(d *Device) { d.Pause = -1 }, []string{"pause: -1ns, expected 0s to 10s"}},
+		{"pause after connect", func(d *Device) { d.PauseAfterConnect = time.Minute }, []string{"pause after connect: 1m0s, expected 0s to 10s"}},
 		{"no points", func(d *Device) { d.Points = nil }, []string{"points: none"}},
 		{"table", func(d *Device) { d.Points[0].Table = "output" }, []string{`device "m1": point "Hz": table: "output", expected coil, discrete, input or holding`}},
 		{"type", func(d *Device) { d.Points[0].Type = "float" }, []string{`type: "float", expected bool, int8`}},
@@ -80,24 +82,10 @@ func TestNewReportsEveryError(t *testing.T) {
 	})
 }
 
-func TestParseEndpoint(t *testing.T) {
-	for endpoint, want := range map[string]string{
-		"tcp://10.0.0.11:502":     "10.0.0.11:502",
-		"tcp://10.0.0.11":         "10.0.0.11:502",
-		"tcp://Meter.Example:050": "meter.example:50",
-		"tcp://[fe80::1]:1502":    "[fe80::1]:1502",
-		"tcp://[fe80::1]":         "[fe80::1]:502",
-	} {
-		if got, err := ParseEndpoint(endpoint); err != nil || got != want {
-			t.Errorf("%s: %q, %v, expected %q", endpoint, got, err, want)
-		}
-	}
-}
-
 func TestDefaults(t *testing.T) {
 	points := []Point{{Table: Holding, Type: Uint16}, {Table: Holding, Type: Uint16, Address: 17}, {Table: Holding, Type: Uint16, Address: 50}}
 	for maxGap, want := range map[int]int{0: 2, 16: 2, 15: 3, -1: 3, 40: 1} {
-		m := newMeter(Device{Points: points, Reads: Reads{MaxGap: maxGap}}, "m:502")
+		m := newMeter(Device{Points: points, Reads: Reads{MaxGap: maxGap}}, Endpoint{})
 		if requests := m.newReader().requests; len(requests) != want {
 			t.Errorf("gap %d: %v", maxGap, requests)
 		}

@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -222,12 +221,4 @@ func (k *learned) settle(now time.Time) bool {
 		}
 	}
 	return false
-}
-
-// exceptionOf is the code of the device's exception, 0 if the error is no such.
-func exceptionOf(err error) byte {
-	if e, ok := errors.AsType[*goburrow.ModbusError](err); ok {
-		return e.ExceptionCode
-	}
-	return 0
 }

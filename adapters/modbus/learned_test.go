@@ -44,7 +44,7 @@ func readerOf(t testing.TB, p *peer, d Device) (*reader, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLink(a.units[0].address, a.dial, new(counter))
+	l := newLink(t.Context(), a.units[0].endpoint, a.opener, new(busCounters))
 	t.Cleanup(l.close)
 	r := a.units[0].reader
 	return r, func() {

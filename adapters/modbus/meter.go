@@ -15,7 +15,7 @@ import (
 // meter is a checked Device, ready to be read. It doesn't change.
 type meter struct {
 	Device
-	address  string
+	endpoint Endpoint
 	points   []Point   // the Device's, and after them the registers of their factors
 	decoders []decoder // one a point
 	factors  []int     // one a point: where in points its factor is, 0 if it has none
@@ -23,14 +23,14 @@ type meter struct {
 	limits   limits
 }
 
-func newMeter(d Device, address string) *meter {
+func newMeter(d Device, e Endpoint) *meter {
 	if d.PollEvery == 0 {
 		d.PollEvery = DefaultPollEvery
 	}
 	if d.Timeout == 0 {
 		d.Timeout = DefaultTimeout
 	}
-	m := &meter{Device: d, address: address, points: slices.Clone(d.Points), limits: newLimits(d.Reads)}
+	m := &meter{Device: d, endpoint: e, points: slices.Clone(d.Points), limits: newLimits(d.Reads)}
 	for _, p := range d.Points {
 		m.factors = append(m.factors, m.factorOf(p))
 	}
@@ -92,6 +92,12 @@ func (r *reader) silence() (request, error) {
 	return request{}, nil
 }
 
+// silentFor is the reason for it.
+func (r *reader) silentFor() telemetry.Reason {
+	_, err := r.silence()
+	return reasonOf(err)
+}
+
 func (m *meter) newReader() *reader {
 	r := &reader{
 		meter: m, learned: newLearned(m.items, m.limits), now: time.Now,
@@ -108,7 +114,8 @@ const maxParts = 32
 
 // poll asks for everything once. It fails only when ctx ends. Once
 // the device doesn't answer, what remains isn't asked for: a dead device must
-// cost its neighbours one timeout, not one a request.
+// cost its neighbours one timeout, not one a request. Between the requests others
+// may have their turn.
 func (r *reader) poll(ctx context.Context, l *link) error {
 	r.answered, r.good, r.outcomes = false, 0, r.outcomes[:0]
 	// One reading of the wall clock a poll: setting the clock meanwhile must not
@@ -136,7 +143,7 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 			r.fail(req, silent)
 			continue
 		}
-		data, err := l.read(ctx, r.Unit, r.Timeout, req)
+		data, err := l.read(ctx, r.meter, req)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -145,14 +152,19 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 			r.answered = true
 			r.outcomes = append(r.outcomes, outcome{req, nil})
 			news = r.learned.has(req) || news
-			r.decode(req, data, telemetry.MicrosOf(r.ended.Add(-l.received.Sub(l.sent)/2)))
+			r.decode(req, data, telemetry.MicrosOf(start.Add(l.taken.Sub(start))))
 			continue
 		}
 		switch reasonOf(err) {
 		case telemetry.Timeout, telemetry.NotConnected:
 			silent, r.known = err, false
 		case telemetry.Refused:
-			r.answered, news = true, true
+			r.answered = true
+			if exceptionOf(err) == goburrow.ExceptionCodeAcknowledge {
+				silent = err // it is at something long: in the next slot
+				break
+			}
+			news = true
 			if parts < maxParts {
 				if instead := r.learned.part(req, err, start); instead != nil {
 					parts += len(instead)
@@ -175,7 +187,7 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 func (r *reader) recognise(ctx context.Context, l *link) (request, error) {
 	for _, want := range r.Identity {
 		req := request{table: want.Table, first: want.Address, count: 1}
-		data, err := l.read(ctx, r.Unit, r.Timeout, req)
+		data, err := l.read(ctx, r.meter, req)
 		switch {
 		case exceptionOf(err) == goburrow.ExceptionCodeIllegalDataAddress:
 			return req, &failure{telemetry.WrongDevice, fmt.Errorf("this is another device: it hasn't got the register, expected %d in it", want.Value)}
@@ -273,5 +285,5 @@ func (r *reader) failAbsent(at time.Time) {
 }
 
 func (m *meter) wrap(req request, err error) error {
-	return fmt.Errorf("modbus: read %v of meter %s at %s: %w", req, m.ID, m.address, err)
+	return fmt.Errorf("modbus: read %v of meter %s at %s: %w", req, m.ID, m.endpoint.Address, err)
 }

@@ -13,7 +13,7 @@ import (
 
 // fastPeer answers every read of the given number of registers with the same
 // 230.1 V, as fast as a socket allows.
-func fastPeer(b *testing.B, registers int) (address string) {
+func fastPeer(b *testing.B, registers int) Endpoint {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +48,7 @@ func fastPeer(b *testing.B, registers int) (address string) {
 			}()
 		}
 	}()
-	return listener.Addr().String()
+	return Endpoint{Transport: TCP, Address: listener.Addr().String()}
 }
 
 func perValue(b *testing.B, values int) {
@@ -60,19 +60,20 @@ func perValue(b *testing.B, values int) {
 func BenchmarkRead(b *testing.B) {
 	const registers = 100
 	b.Run("busbar", func(b *testing.B) {
-		l := newLink(fastPeer(b, registers), (&net.Dialer{}).DialContext, new(counter))
+		m := &meter{Device: Device{Unit: 1, Timeout: DefaultTimeout}, endpoint: fastPeer(b, registers)}
+		l := newLink(b.Context(), m.endpoint, opener{dial: (&net.Dialer{}).DialContext}, new(busCounters))
 		defer l.close()
 		r := request{table: Holding, count: registers}
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := l.read(b.Context(), 1, DefaultTimeout, r); err != nil {
+			if _, err := l.read(b.Context(), m, r); err != nil {
 				b.Fatal(err)
 			}
 		}
 		perValue(b, registers)
 	})
 	b.Run("goburrow", func(b *testing.B) {
-		handler := goburrow.NewTCPClientHandler(fastPeer(b, registers))
+		handler := goburrow.NewTCPClientHandler(fastPeer(b, registers).Address)
 		handler.SlaveId = 1
 		defer handler.Close()
 		client := goburrow.NewClient(handler)
@@ -94,7 +95,7 @@ func BenchmarkPoll(b *testing.B) {
 		d.Points = append(d.Points, Point{Signal: telemetry.SignalID(i), Table: Input, Address: uint16(2 * i), Type: Float32})
 	}
 	m := newMeter(d, fastPeer(b, 2*points))
-	l := newLink(m.address, (&net.Dialer{}).DialContext, new(counter))
+	l := newLink(b.Context(), m.endpoint, opener{dial: (&net.Dialer{}).DialContext}, new(busCounters))
 	defer l.close()
 	r := m.newReader()
 	b.ReportAllocs()

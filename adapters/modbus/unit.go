@@ -22,7 +22,8 @@ const (
 	// MaxBackOff bounds the doubling of a device's period while it doesn't
 	// answer and others share its endpoint: each attempt costs them a timeout.
 	// The first attempt after it fell silent keeps the period, and so do all of
-	// a device that is alone, so that its return is seen at once.
+	// a device that is alone or whose connection can't be made, so that its return
+	// is seen at once.
 	MaxBackOff = 30 * time.Second
 )
 
@@ -30,15 +31,17 @@ const (
 // it, the statistics apart.
 type unit struct {
 	*reader
+	bus   *bus
 	log   *slog.Logger
 	stats deviceCounters
 	clock clock
 
-	due    time.Time // on a grid of PollEvery
-	missed int       // slots since the last poll that passed while the endpoint was busy
-	spared int       // slots before these that the device was too silent for
-	silent int       // polls in a row without an answer
-	alone  bool      // no other unit shares the endpoint
+	due     time.Time // on a grid of PollEvery
+	missed  int       // slots since the last poll that passed while the endpoint was busy
+	spared  int       // slots before these that the device was too silent for
+	silent  int       // polls in a row without an answer
+	alone   bool      // no other unit shares the endpoint
+	polling bool
 
 	live     bool
 	liveSent time.Time       // zero before the first poll
@@ -48,7 +51,7 @@ type unit struct {
 func newUnit(m *meter, log *slog.Logger) *unit {
 	return &unit{
 		reader:  m.newReader(),
-		log:     log.With("device", m.ID, "endpoint", m.address, "unit", m.Unit),
+		log:     log.With("device", m.ID, "endpoint", m.endpoint.Address, "unit", m.Unit),
 		failing: map[string]bool{},
 	}
 }
@@ -56,11 +59,31 @@ func newUnit(m *meter, log *slog.Logger) *unit {
 // skipMissed passes over the slots whose time is up: values late by a period
 // or more help nobody and would only push the next ones back.
 func (u *unit) skipMissed(now time.Time) {
-	if missed := now.Sub(u.due) / u.PollEvery; missed > 0 {
-		u.due = u.due.Add(missed * u.PollEvery)
-		u.missed += int(missed)
-		u.stats.missed.Add(uint64(missed))
+	missed := now.Sub(u.due) / u.PollEvery
+	if missed <= 0 {
+		return
 	}
+	u.due = u.due.Add(missed * u.PollEvery)
+	if u.costly() {
+		u.spared += int(missed)
+		return
+	}
+	u.missed += int(missed)
+	u.stats.missed.Add(uint64(missed))
+}
+
+// costly reports whether asking the unit may well cost the others a timeout.
+func (u *unit) costly() bool {
+	return u.silent > 0 && !u.alone && u.silentFor() != telemetry.NotConnected
+}
+
+// slotEnd is when the poll that is due should be done: before the next one, but a
+// unit that may cost the others a timeout gives way to them for longer.
+func (u *unit) slotEnd() time.Time {
+	if u.costly() {
+		return u.due.Add(max(u.PollEvery, MaxBackOff))
+	}
+	return u.due.Add(u.PollEvery)
 }
 
 // read polls the meter in its slot and sets the next. All samples of the first
@@ -69,8 +92,7 @@ func (u *unit) skipMissed(now time.Time) {
 func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	batch := adapters.Batch{Device: u.ID, Missed: u.missed, Spared: u.spared}
 	if u.spared > 0 {
-		_, silence := u.silence()
-		batch.SparedFor = reasonOf(silence)
+		batch.SparedFor = u.silentFor()
 	}
 	if err := u.poll(ctx, l); err != nil {
 		return adapters.Batch{}, err
@@ -80,9 +102,15 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	if u.answered {
 		u.silent = 0
 		u.stats.lastAnswer.Store(u.ended.UnixMicro())
+		if u.ended.Sub(u.due) > u.PollEvery {
+			u.stats.late.Add(1)
+		}
 	} else {
 		u.silent++
 		u.stats.failed.Add(1)
+		if u.silentFor() == telemetry.Timeout {
+			u.stats.timeouts.Add(1)
+		}
 	}
 	stride := u.stride()
 	batch.Received = u.ended
@@ -108,7 +136,7 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 
 // stride is how many slots ahead the next poll is.
 func (u *unit) stride() time.Duration {
-	if u.alone {
+	if !u.costly() {
 		return 1
 	}
 	limit := max(1, MaxBackOff/u.PollEvery)

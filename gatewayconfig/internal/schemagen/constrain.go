@@ -26,7 +26,7 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Device", "id", fleetName)
 	pattern("Device", "asset", plainName)
 	pattern("Device", "supply", plainName)
-	pattern("Modbus", "endpoint", `^tcp://[^/?#@\s]+$`)
+	pattern("Modbus", "endpoint", `^(tcp://[^/?#@\s]+|rtu\+tcp://[^/?#@\s]+(\?[^#\s]*)?|rtu:///[^?#\s]+(\?[^#\s]*)?)$`)
 	pattern("Signal", "unit", `^[!-~]{1,32}$`)
 	pattern("Status", "listen", `^.*:[0-9]+$`)
 	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
