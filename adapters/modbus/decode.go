@@ -44,7 +44,7 @@ func newDecoder(p Point) decoder {
 	d := decoder{
 		layout:       layouts[p.Type],
 		width:        p.Type.bits(),
-		inRegister:   p.Table.registers(),
+		inRegister:   p.Table.Registers(),
 		reverseWords: p.Order == CDAB || p.Order == DCBA,
 		swapBytes:    p.Order == BADC || p.Order == DCBA,
 		bit:          p.Bit,

@@ -14,7 +14,7 @@ import (
 // registers. It fails, and leaves data alone, if they can't hold the value. A
 // factor isn't thought of: the value is that without it.
 func (p Point) Encode(v telemetry.Value, data []byte) error {
-	if !p.Table.registers() || len(data) != 2*p.Size() {
+	if !p.Table.Registers() || len(data) != 2*p.Size() {
 		return fmt.Errorf("%s %d is not %d registers", p.Table, p.Address, len(data)/2)
 	}
 	d := newDecoder(p)
@@ -39,6 +39,12 @@ func (p Point) Encode(v telemetry.Value, data []byte) error {
 	}
 	d.put(data, raw)
 	return nil
+}
+
+// PutRaw puts a raw value, as Absent has them, into the registers of a point.
+func (p Point) PutRaw(raw uint64, data []byte) {
+	d := newDecoder(p)
+	d.put(data, raw)
 }
 
 // encode is the raw value, of the point's own bits only.

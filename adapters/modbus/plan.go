@@ -38,7 +38,7 @@ func (r request) function() byte {
 
 // bytes is the size of the data in the answer.
 func (r request) bytes() int {
-	if r.table.registers() {
+	if r.table.Registers() {
 		return 2 * int(r.count)
 	}
 	return (int(r.count) + 7) / 8
@@ -104,7 +104,7 @@ func newLimits(r Reads) limits {
 
 // of is the largest request of a table, and the largest gap in it.
 func (l limits) of(t Table) (size, gap int) {
-	if t.registers() {
+	if t.Registers() {
 		return l.registers, l.gap
 	}
 	return l.bits, 16 * l.gap
@@ -112,7 +112,7 @@ func (l limits) of(t Table) (size, gap int) {
 
 // with is l with another largest request of a table.
 func (l limits) with(t Table, size int) limits {
-	if t.registers() {
+	if t.Registers() {
 		l.registers = size
 	} else {
 		l.bits = size
@@ -133,7 +133,7 @@ func plan(items []item, l limits, isCut func(cut) bool) []request {
 	for _, it := range items {
 		size, gap := l.of(it.table)
 		first := it.first
-		if l.bitsFromZero && !it.table.registers() {
+		if l.bitsFromZero && !it.table.Registers() {
 			first = 0
 		}
 		if n := len(requests); n > 0 && !l.single {
@@ -158,7 +158,7 @@ func (d Device) CheckRequests() []error {
 	l := newLimits(d.Reads)
 	for _, it := range itemsOf(d.Points) {
 		first := it.first
-		if l.bitsFromZero && !it.table.registers() {
+		if l.bitsFromZero && !it.table.Registers() {
 			first = 0
 		}
 		size, _ := l.of(it.table)

@@ -54,9 +54,10 @@ const (
 	Holding  Table = "holding"
 )
 
-func (t Table) known() bool { return t == Coil || t == Discrete || t.registers() }
+func (t Table) known() bool { return t == Coil || t == Discrete || t.Registers() }
 
-func (t Table) registers() bool { return t == Input || t == Holding }
+// Registers reports whether the table has registers, and not bits.
+func (t Table) Registers() bool { return t == Input || t == Holding }
 
 // Type is how a value is laid out in its registers.
 type Type string
@@ -159,7 +160,7 @@ func (p Point) Check() []error {
 	switch {
 	case !p.Table.known():
 		report("table: %q, expected coil, discrete, input or holding", p.Table)
-	case known && !p.Table.registers() && p.Type != Bool:
+	case known && !p.Table.Registers() && p.Type != Bool:
 		report("type: %s, but table %s has only bool", p.Type, p.Table)
 	}
 	if !known {
@@ -183,7 +184,7 @@ func (p Point) Check() []error {
 	if !number && p.scaled() {
 		errs = append(errs, errors.New("type: "+string(p.Type)+" has no scale, offset or factor"))
 	}
-	if p.Type == Bool && !p.Table.registers() && p.Order != "" {
+	if p.Type == Bool && !p.Table.Registers() && p.Order != "" {
 		errs = append(errs, errors.New("order: a single bit has none"))
 	}
 	return errs
@@ -200,7 +201,7 @@ func (p Point) checkParts(l layout, report func(format string, args ...any)) {
 	}
 	switch {
 	case p.Bit == 0:
-	case p.Type != Bool || !p.Table.registers():
+	case p.Type != Bool || !p.Table.Registers():
 		report("bit: %d, but only a bool in a register has one", p.Bit)
 	case p.Bit > 15:
 		report("bit: %d, expected 0 to 15", p.Bit)
@@ -215,7 +216,7 @@ func (p Point) checkParts(l layout, report func(format string, args ...any)) {
 	case bits.Len64(p.Mask) > width:
 		report("mask: %#x is wider than %s", p.Mask, p.Type)
 	}
-	if p.Factor != nil && !p.Table.registers() {
+	if p.Factor != nil && !p.Table.Registers() {
 		report("factor: table %s has no numbers", p.Table)
 	}
 	if len(p.Absent) > 0 && (l.format == boolean || l.format == text) {
@@ -235,7 +236,7 @@ func (p Point) scaled() bool { return p.Scale != 0 && p.Scale != 1 || p.Offset !
 // without its factor. It fails if the point doesn't lie in it.
 func (p Point) Decode(table Table, first uint16, data []byte) (telemetry.Value, telemetry.Reason, error) {
 	at := int(p.Address) - int(first)
-	if p.Table != table || at < 0 || !table.registers() || 2*(at+p.Size()) > len(data) {
+	if p.Table != table || at < 0 || !table.Registers() || 2*(at+p.Size()) > len(data) {
 		return telemetry.Value{}, 0, fmt.Errorf("%s %d is not among these registers", p.Table, p.Address)
 	}
 	d := newDecoder(p)

@@ -125,7 +125,7 @@ func (l *link) readSurely(m *meter, r request) (data []byte, err error) {
 // to the test before where that is possible.
 func (d *doubt) test(r request) request {
 	size, unit := int(r.count), 1
-	if !r.table.registers() {
+	if !r.table.Registers() {
 		size, unit = r.bytes(), 8
 	}
 	t := request{table: r.table, first: r.first}
