@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -74,6 +76,27 @@ func (d *devices) assign(ids []telemetry.SignalID) {
 		device.Live = ids[len(device.Points)]
 		ids = ids[len(device.Points)+1:]
 	}
+}
+
+// limits are those of the signals of which not every value is stored.
+func (d *devices) limits(config gatewayconfig.Config) map[telemetry.SignalID]deadband.Limit {
+	limits := map[telemetry.SignalID]deadband.Limit{}
+	for i, c := range config.Devices {
+		for j, s := range c.Signals {
+			limit := deadband.Limit{Door: s.SwingingDoor, Every: time.Duration(s.ReportEvery)}
+			switch {
+			case s.Deadband == nil && s.SwingingDoor == 0:
+				continue
+			case s.Deadband == nil:
+			case s.Deadband.Percent:
+				limit.Percent = s.Deadband.Value
+			default:
+				limit.Absolute = s.Deadband.Value
+			}
+			limits[d.modbus[i].Points[j].Signal] = limit
+		}
+	}
+	return limits
 }
 
 // counters are the signals that are settled by.

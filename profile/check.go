@@ -3,6 +3,7 @@ package profile
 import (
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
@@ -45,6 +46,7 @@ func CheckSignal(f *configfile.File, path string, s Signal) {
 	}
 	k.point(path, s)
 	k.meaning(path, s)
+	k.reports(path, s)
 }
 
 type checker struct{ *configfile.File }
@@ -97,6 +99,29 @@ func (k checker) point(path string, s Signal) {
 		k.Errorf(path+"."+key, "%s", message)
 	}
 }
+
+// reports checks which of the values are stored.
+func (k checker) reports(path string, s Signal) {
+	switch {
+	case k.Has(path+".swinging_door") && !(s.SwingingDoor > 0 && s.SwingingDoor < 1e300):
+		k.Errorf(path+".swinging_door", "%v, expected a number above 0", s.SwingingDoor)
+	case s.SwingingDoor > 0 && s.Deadband != nil:
+		k.Errorf(path+".swinging_door", "deadband is given too, expected one of them")
+	case s.SwingingDoor > 0 && (s.bit() || s.Type == modbus.String):
+		k.Errorf(path+".swinging_door", "this isn't a number, expected deadband: 0")
+	}
+	switch {
+	case k.Has(path+".report_every") && !s.sifted():
+		k.Errorf(path+".report_every", "every value is stored, expected a deadband or a swinging_door beside it")
+	case k.Has(path+".report_every") && (s.ReportEvery < shortestReport || s.ReportEvery > longestReport):
+		k.Errorf(path+".report_every", "%s is out of range, expected %s to %s", s.ReportEvery, shortestReport, longestReport)
+	}
+}
+
+const (
+	shortestReport = configfile.Duration(time.Second)
+	longestReport  = configfile.Duration(24 * time.Hour)
+)
 
 func (k checker) meaning(path string, s Signal) {
 	if s.Scale == 0 {

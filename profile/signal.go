@@ -1,7 +1,10 @@
 package profile
 
 import (
+	"time"
+
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -73,6 +76,21 @@ type Signal struct {
 	// Example: V.
 	Unit string `yaml:"unit"`
 
+	// How far it may move before it is stored again: a number in unit, or like 1% of
+	// the value stored last; 0 stores each change. Rules see every value all the same,
+	// and what has no value is always stored. Default: every value is stored.
+	// Example: 0.2.
+	Deadband *Deadband `yaml:"deadband"`
+
+	// Instead of a deadband: store so few values, in unit, that every other one lies
+	// within this of the straight line between its stored neighbours. A value is then
+	// stored, and sent, when the one after it has come. Example: 0.5.
+	SwingingDoor float64 `yaml:"swinging_door"`
+
+	// With a deadband or a swinging door, how long after a value the next one is
+	// stored, whatever it is; from 1s to 24h. Default: 1m.
+	ReportEvery configfile.Duration `yaml:"report_every"`
+
 	// What values mean over time: gauge, a level such as a voltage; counter, a
 	// register that only rises, such as energy; state, one of a few positions.
 	// Default: gauge for registers, state for bools and strings.
@@ -86,7 +104,6 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 // nothing would be believed.
 var unsupported = map[string]string{
 	"ioa": modbusOnly, "node": modbusOnly, "topic": modbusOnly, "json": modbusOnly,
-	"deadband": "not supported by this version, expected the key to be left out",
 }
 
 const modbusOnly = "this version reads devices by modbus only"
@@ -135,7 +152,13 @@ func (s *Signal) Fill() {
 	if s.Unit == "" {
 		s.Unit = "1"
 	}
+	if s.ReportEvery == 0 && s.sifted() {
+		s.ReportEvery = configfile.Duration(time.Minute)
+	}
 }
+
+// sifted reports whether some of its values aren't stored.
+func (s Signal) sifted() bool { return s.Deadband != nil || s.SwingingDoor > 0 }
 
 func (s Signal) bit() bool { return s.Coil != nil || s.Discrete != nil || s.Bit != nil }
 

@@ -66,6 +66,7 @@ func constrainSignal(defs jsonschema.Definitions) {
 		p.Minimum, p.Maximum = json.Number(fmt.Sprint(least)), json.Number(fmt.Sprint(most))
 	}
 	limit("Signal", "bit", 0, 15)
+	property(defs, "Signal", "swinging_door").ExclusiveMinimum = "0"
 	limit("Signal", "length", 1, 125)
 	limit("Modbus", "max_registers", 1, 125)
 	limit("Modbus", "max_bits", 1, 2000)

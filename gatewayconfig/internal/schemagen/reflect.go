@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -85,6 +86,10 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 			{Type: "number"},
 			{Type: "string", Pattern: `^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?( +[^ ]+)?$`},
+		}}
+	case reflect.TypeFor[profile.Deadband]():
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+			{Type: "number", Minimum: "0"}, {Type: "string", Pattern: `^([0-9]+(\.[0-9]*)?|\.[0-9]+) ?%$`},
 		}}
 	case reflect.TypeFor[configfile.Path]():
 		return &jsonschema.Schema{Type: "string"}
