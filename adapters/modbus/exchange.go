@@ -28,7 +28,7 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 	}
 	limit := l.sent.Add(l.timeout + l.Line.takes(len(request)+rtuExtra+l.data))
 	earlier := l.requests
-	l.asked, l.requests = true, l.requests+1
+	l.asked, l.requests = l.asked+1, l.requests+1
 	n := copy(l.buffer[:], l.rest)
 	l.rest, l.torn = nil, false
 	err := l.port.SetDeadline(limit)
@@ -42,7 +42,7 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 		if k == 0 {
 			continue
 		}
-		n, l.heard, l.stirred = n+k, true, true
+		n, l.heard = n+k, true
 		last = l.framing.find(request, l.data, earlier, l.buffer[:n])
 		if last.wrong != nil {
 			l.end()

@@ -46,8 +46,7 @@ type link struct {
 	// received is also when waiting was given up.
 	timeout         time.Duration
 	data            int
-	asked           bool // the request has gone out
-	stirred         bool // something has come since
+	asked           int // times that the request has gone out
 	began, sent     time.Time
 	taken, received time.Time // when the device took the values, about
 
@@ -148,8 +147,8 @@ func dialPause(failures int) time.Duration {
 // that had worked turns out to have been closed by the other side in the
 // meantime, or a port to have been unplugged.
 func (l *link) Send(request []byte) ([]byte, error) {
+	l.asked = 0
 	for {
-		l.asked, l.stirred = false, false
 		if err := l.connect(); err != nil {
 			l.received = time.Now()
 			l.taken = l.received

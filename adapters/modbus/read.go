@@ -2,34 +2,13 @@ package modbus
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	goburrow "github.com/goburrow/modbus"
 
 	"github.com/busbar/busbar/telemetry"
 )
-
-// station is what a link remembers of one unit.
-type station struct {
-	free  time.Time // when it may be asked again
-	doubt *doubt    // on lines only; nil: none
-}
-
-// doubt is that an answer to an earlier request may still come. A frame on a line
-// has no number by which a late answer could be known, if the next request is for
-// as much. So a unit that has failed to answer is first asked for something of
-// another size. Units answer in order: once it has given that, whatever it owed
-// has come or never will.
-type doubt struct {
-	tests  int // made
-	silent int // of them, in a row, in which the line brought nothing
-}
-
-// maxSilent is after how many silent tests the request itself is made again: some
-// devices don't answer at all to what they don't like. An answer that is later
-// than that many timeouts isn't thought of.
-const maxSilent = 2
 
 // busyPauses are how long a device is left alone that says it is busy.
 var busyPauses = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
@@ -82,60 +61,45 @@ func (l *link) wait(ctx context.Context, until time.Time) error {
 }
 
 // readSurely makes the exchange so that the answer is to this request.
-func (l *link) readSurely(m *meter, r request) (data []byte, err error) {
+func (l *link) readSurely(m *meter, r request) ([]byte, error) {
 	s := l.stations[m.Unit]
 	if s == nil {
 		s = &station{}
 		l.stations[m.Unit] = s
 	}
 	defer func() { s.free = l.received.Add(m.Pause) }()
-	if s.doubt != nil && s.doubt.silent < maxSilent {
-		_, err := l.ask(m, s.doubt.test(r))
-		s.doubt.tests++
-		switch {
-		case err == nil:
-			s.doubt = nil
-		case exceptionOf(err) != 0:
-			// It may be the one that was owed. In either case no values are, but
-			// perhaps an exception.
-		default:
-			if !l.stirred && reasonOf(err) == telemetry.Timeout {
-				s.doubt.silent++
-			} else {
-				s.doubt.silent = 0
-			}
+	if l.Transport == TCP {
+		return l.ask(m, r)
+	}
+	s.forget(time.Now())
+	refused := false
+	for range maxTests {
+		if !s.owes(shapeOf(r)) && !(refused && len(s.owed) > 0) {
+			break
+		}
+		_, err := l.askOnLine(s, m, s.test(r, refused))
+		if err != nil && exceptionOf(err) == 0 {
 			return nil, err
 		}
+		refused = refused || err != nil
 	}
-	data, err = l.ask(m, r)
-	switch {
-	case l.Transport == TCP:
-	case err == nil:
-		s.doubt = nil
-	case exceptionOf(err) != 0 || !l.asked:
-	case s.doubt == nil:
-		s.doubt = &doubt{}
-	default:
-		s.doubt.silent = 0
-	}
-	return data, err
+	return l.askOnLine(s, m, r)
 }
 
-// test is a request whose answer has another size than that to r, and than that
-// to the test before where that is possible.
-func (d *doubt) test(r request) request {
-	size, unit := int(r.count), 1
-	if !r.table.Registers() {
-		size, unit = r.bytes(), 8
+// askOnLine makes one exchange, and keeps account of what the unit owes.
+func (l *link) askOnLine(s *station, m *meter, r request) ([]byte, error) {
+	data, err := l.ask(m, r)
+	for range l.asked {
+		s.owed = append(s.owed, debt{shapeOf(r), l.sent})
 	}
-	t := request{table: r.table, first: r.first}
-	if size == 1 {
-		t.count = uint16(unit + 1)
-		t.first = min(r.first, uint16(1<<16-int(t.count)))
-		return t
+	refused := exceptionOf(err) != 0
+	if err != nil && !refused {
+		return nil, err
 	}
-	t.count = uint16(unit * (1 + d.tests%min(size-1, 4)))
-	return t
+	if s.paid(shapeOf(r), refused); refused && len(s.owed) > 0 {
+		return nil, &failure{telemetry.Malformed, fmt.Errorf("this may be about an earlier request: %w", err)}
+	}
+	return data, err
 }
 
 func (l *link) ask(m *meter, r request) (data []byte, err error) {
@@ -152,12 +116,4 @@ func (l *link) ask(m *meter, r request) (data []byte, err error) {
 		data, err = l.client.ReadHoldingRegisters(r.first, r.count)
 	}
 	return data, err
-}
-
-// exceptionOf is the code of the device's exception, 0 if the error is no such.
-func exceptionOf(err error) byte {
-	if e, ok := errors.AsType[*goburrow.ModbusError](err); ok {
-		return e.ExceptionCode
-	}
-	return 0
 }
