@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
@@ -145,11 +146,39 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string,
 	if err != nil {
 		return nil, err
 	}
+	return d.readings(samples), nil
+}
+
+func (d *devices) readings(samples []telemetry.Sample) []Reading {
 	readings := make([]Reading, len(samples))
 	for i, s := range samples {
 		readings[i] = Reading{Sample: s}
 		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
 		readings[i].Signal = d.model.Signals[at]
 	}
-	return readings, nil
+	return readings
+}
+
+// WatchDevice polls one device of the configuration until ctx ends, as a gateway
+// does, and shows each poll.
+func WatchDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger, show func([]Reading)) error {
+	config.Devices = slices.DeleteFunc(slices.Clone(config.Devices), func(d gatewayconfig.Device) bool { return d.ID != device })
+	d := newDevices(config)
+	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
+	if err != nil {
+		return err
+	}
+	return adapter.Run(ctx, watcher{&d, show})
+}
+
+// watcher is the sink of WatchDevice.
+type watcher struct {
+	devices *devices
+	show    func([]Reading)
+}
+
+// Deliver implements adapters.Sink.
+func (w watcher) Deliver(ctx context.Context, b adapters.Batch) error {
+	w.show(w.devices.readings(b.Samples))
+	return ctx.Err()
 }

@@ -2,6 +2,7 @@ package gatewayconfig
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -20,8 +21,9 @@ func (k checker) resolveProfiles() {
 		if !k.Has(path+".profile") || k.Broken(path+".profile") {
 			continue
 		}
-		p, ok := k.loadProfile(path+".profile", d.Profile)
-		if !ok {
+		p, err := loadProfile(d.Profile, k.Dir())
+		if err != nil {
+			k.Errorf(path+".profile", "%s", err)
 			continue
 		}
 		own := path + ".signals"
@@ -46,34 +48,47 @@ func (k checker) resolveProfiles() {
 	}
 }
 
-func (k checker) loadProfile(path, name string) (p profile.Profile, ok bool) {
-	var err error
+// loadProfile is the profile that a configuration in dir names.
+func loadProfile(name, dir string) (p profile.Profile, err error) {
 	if strings.HasSuffix(name, ".yaml") {
-		p, err = profile.LoadFile(configfile.Path(name).In(k.Dir()))
+		p, err = profile.LoadFile(configfile.Path(name).In(dir))
 	} else {
 		p, err = firmware.Profiles().Load(name)
 	}
 	if errors.Is(err, profile.ErrUnknown) {
 		if nearest := configfile.Nearest(name, firmware.Profiles().Names()); nearest != "" {
-			k.Errorf(path, "there is no profile %q, did you mean %q?", name, nearest)
-		} else {
-			k.Errorf(path, "there is no profile %q, expected one that busbar profile list prints, or a file that ends in .yaml", name)
+			return p, fmt.Errorf("there is no profile %q, did you mean %q?", name, nearest)
 		}
-		return p, false
+		return p, fmt.Errorf("there is no profile %q, expected one that busbar profile list prints, or a file that ends in .yaml", name)
 	}
 	if wrong, ok := errors.AsType[configfile.Errors](err); ok {
-		k.Errorf(path, "%s is no valid profile: %s; busbar profile test prints all of it", name, wrong[0].Message)
-		return p, false
+		return p, fmt.Errorf("%s is no valid profile: %s; busbar profile test prints all of it", name, wrong[0].Message)
 	}
 	if unreadable, ok := errors.AsType[*configfile.ReadError](err); ok {
-		k.Errorf(path, "%s", unreadable.Err)
-		return p, false
+		return p, unreadable.Err
 	}
+	return p, err
+}
+
+// ForDevice is a configuration with nothing but one device, which a profile
+// describes, to try it before anything is written down.
+func ForDevice(endpoint string, unit uint8, profileName string, base uint16) (Config, error) {
+	if _, err := modbus.ParseEndpoint(endpoint); err != nil {
+		return Config{}, err
+	}
+	p, err := loadProfile(profileName, "")
 	if err != nil {
-		k.Errorf(path, "%s", err)
-		return p, false
+		return Config{}, err
 	}
-	return p, true
+	if int(base)+p.End() > math.MaxUint16+1 {
+		return Config{}, fmt.Errorf("base %d: the profile's addresses reach %d and the last address is %d", base, p.End()-1, math.MaxUint16)
+	}
+	c := defaults()
+	d := Device{ID: "device", Modbus: &Modbus{Endpoint: endpoint, Unit: unit, Base: base, Reading: p.Modbus}, Signals: p.At(base), Identity: p.Identify}
+	d.SetDefaults()
+	c.Devices = []Device{d}
+	c.fill()
+	return c, nil
 }
 
 // checkRequests checks what can't be seen in a single signal.
