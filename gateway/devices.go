@@ -8,6 +8,7 @@ import (
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -25,17 +26,9 @@ func newDevices(config gatewayconfig.Config) devices {
 	d := devices{model: config.Model()}
 	encodings := make([]string, 0, len(d.model.Signals))
 	for _, c := range config.Devices {
-		device := modbus.Device{
-			ID: c.ID, Endpoint: c.Modbus.Endpoint, Unit: c.Modbus.Unit,
-			PollEvery: time.Duration(c.PollEvery), Timeout: time.Duration(c.Timeout),
-			Pause: time.Duration(c.Modbus.Pause), PauseAfterConnect: time.Duration(c.Modbus.PauseAfterConnect),
-		}
+		device := c.ModbusDevice()
 		for _, s := range c.Signals {
-			table, address := s.Register()
-			device.Points = append(device.Points, modbus.Point{
-				Name: s.Name, Table: table, Address: address, Type: s.Type, Order: s.Order, Scale: s.Scale, Offset: s.Offset,
-			})
-			encodings = append(encodings, fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset))
+			encodings = append(encodings, encoding(s))
 		}
 		encodings = append(encodings, "live")
 		d.modbus = append(d.modbus, device)
@@ -51,6 +44,22 @@ func newDevices(config gatewayconfig.Config) devices {
 	return d
 }
 
+// encoding is how a signal's values come about. Where it changes, the signal is
+// another one.
+func encoding(s gatewayconfig.Signal) string {
+	text := fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset)
+	if s.Bit != nil {
+		text += fmt.Sprintf(".%d", *s.Bit)
+	}
+	if s.Mask != 0 {
+		text += fmt.Sprintf("&%#x", s.Mask)
+	}
+	if s.Factor != nil {
+		text += "*factor"
+	}
+	return text
+}
+
 // assign gives every signal its id.
 func (d *devices) assign(ids []telemetry.SignalID) {
 	for i := range ids {
@@ -64,6 +73,27 @@ func (d *devices) assign(ids []telemetry.SignalID) {
 		device.Live = ids[len(device.Points)]
 		ids = ids[len(device.Points)+1:]
 	}
+}
+
+// limits are those of the signals of which not every value is stored.
+func (d *devices) limits(config gatewayconfig.Config) map[telemetry.SignalID]deadband.Limit {
+	limits := map[telemetry.SignalID]deadband.Limit{}
+	for i, c := range config.Devices {
+		for j, s := range c.Signals {
+			limit := deadband.Limit{Door: s.SwingingDoor, Every: time.Duration(s.ReportEvery)}
+			switch {
+			case s.Deadband == nil && s.SwingingDoor == 0:
+				continue
+			case s.Deadband == nil:
+			case s.Deadband.Percent:
+				limit.Percent = s.Deadband.Value
+			default:
+				limit.Absolute = s.Deadband.Value
+			}
+			limits[d.modbus[i].Points[j].Signal] = limit
+		}
+	}
+	return limits
 }
 
 // counters are the signals that are settled by.

@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/status"
@@ -124,6 +125,7 @@ func (g *Gateway) prepare() error {
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
+	g.pipeline.filter = deadband.New(devices.limits(g.config))
 	g.pipeline.publish()
 	if err := g.prepareLanes(); err != nil {
 		return err

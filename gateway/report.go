@@ -20,7 +20,7 @@ type source struct {
 func (g source) Report() status.Report {
 	r := status.Report{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Version: g.options.Version, Started: g.started,
-		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), Discarded: g.pipeline.writer.Discarded(),
+		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), LeftOut: g.pipeline.leftOut.Load(), Discarded: g.pipeline.writer.Discarded(),
 		AlarmsRaised: g.pipeline.raised.Load(), AlarmsEnd: g.pipeline.cleared.Load(),
 	}
 	c := g.clock.Stats()

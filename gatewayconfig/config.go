@@ -6,6 +6,7 @@ package gatewayconfig
 import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/rules"
 )
 
@@ -229,9 +230,21 @@ type Device struct {
 	// that it takes on a serial line; from 1ms to 1m. Default: that of defaults.
 	Timeout configfile.Duration `yaml:"timeout"`
 
-	// What is read from it; at least one signal.
+	// The product that it is, whose signals it then has: a profile that comes with
+	// Busbar, as busbar profile list prints them, or a file that ends in .yaml.
+	// Example: eastron/sdm630.
+	Profile string `yaml:"profile"`
+
+	// What is read from it; at least one signal. With a profile, these are added to
+	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
+
+	// Identity is that of the profile.
+	Identity []profile.Identity `yaml:"-" json:"-"`
 }
+
+// Signal is one measured quantity of a device and where it lies.
+type Signal = profile.Signal
 
 // PoweredBy is where a device takes its own power from.
 type PoweredBy string
@@ -267,10 +280,9 @@ type Modbus struct {
 	// endpoint is meant. Default: 1.
 	Unit uint8 `yaml:"unit"`
 
-	// How long the device is left alone after each answer; up to 10s. Default: 0s.
-	Pause configfile.Duration `yaml:"pause"`
+	// What is added to the addresses of the profile's signals, of a device whose
+	// registers begin elsewhere. Example: 40069.
+	Base uint16 `yaml:"base"`
 
-	// How long nothing is asked after a connection was made; up to 10s. Of the
-	// devices of an endpoint, the longest counts. Default: 0s.
-	PauseAfterConnect configfile.Duration `yaml:"pause_after_connect"`
+	profile.Reading `yaml:",inline"`
 }

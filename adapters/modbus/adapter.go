@@ -142,8 +142,8 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 		return nil, fmt.Errorf("modbus: no device %q", device)
 	}
 	u := a.units[at]
-	r := u.newReading()
-	read := func(l *link) error { return u.poll(ctx, l, &r) }
+	r := u.newReader()
+	read := func(l *link) error { return r.poll(ctx, l) }
 	var err error
 	if a.running.Load() {
 		err = u.bus.do(ctx, read)
@@ -154,14 +154,14 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 		l.close()
 	}
 	if err != nil {
-		return nil, u.wrap(u.requests[0], err)
+		return nil, fmt.Errorf("modbus: read meter %s at %s: %w", u.ID, u.endpoint.Address, err)
 	}
 	if !r.answered {
-		return nil, u.wrap(u.requests[0], r.errs[0])
+		return nil, u.wrap(r.silence())
 	}
-	for i, err := range r.errs {
-		if err != nil {
-			u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
+	for _, o := range r.outcomes {
+		if o.err != nil {
+			u.log.Warn("request fails", "request", o.request.String(), "error", o.err)
 		}
 	}
 	return r.samples, nil

@@ -33,9 +33,8 @@ func TestNewReportsEveryError(t *testing.T) {
 		{"pause after connect", func(d *Device) { d.PauseAfterConnect = time.Minute }, []string{"pause after connect: 1m0s, expected 0s to 10s"}},
 		{"no points", func(d *Device) { d.Points = nil }, []string{"points: none"}},
 		{"table", func(d *Device) { d.Points[0].Table = "output" }, []string{`device "m1": point "Hz": table: "output", expected coil, discrete, input or holding`}},
-		{"type", func(d *Device) { d.Points[0].Type = "float" }, []string{`type: "float", expected bool, int16`}},
-		{"table and type", func(d *Device) { d.Points[0].Table, d.Points[0].Type = "", "" }, []string{`table: ""`, `type: ""`}},
-		{"bool in registers", func(d *Device) { d.Points[0].Type = Bool }, []string{"bool is for coil and discrete, table input has registers"}},
+		{"type", func(d *Device) { d.Points[0].Type = "float" }, []string{`type: "float", expected bool, int8`}},
+		{"table and type", func(d *Device) { d.Points[0].Table, d.Points[0].Type = "", "" }, []string{`table: ""`, `type: "", expected bool, int8`}},
 		{"number in coils", func(d *Device) { d.Points[0].Table = Coil }, []string{"type: float32, but table coil has only bool"}},
 		{"beyond the end", func(d *Device) { d.Points[0].Address = 65535 }, []string{"address: float32 at 65535 would end at 65536, the last address is 65535"}},
 		{"64 bits beyond the end", func(d *Device) { d.Points[0].Type, d.Points[0].Address = Int64, 65533 }, []string{"int64 at 65533 would end at 65536"}},
@@ -44,7 +43,7 @@ func TestNewReportsEveryError(t *testing.T) {
 		{"offset", func(d *Device) { d.Points[0].Offset = math.Inf(-1) }, []string{"offset: -Inf is not a number"}},
 		{"scaled bool", func(d *Device) {
 			d.Points[0] = Point{Signal: 2, Name: "Pos", Table: Coil, Type: Bool, Scale: 2}
-		}, []string{"bool has no order, scale or offset"}},
+		}, []string{"type: bool has no scale, offset or factor"}},
 		{"one signal twice", func(d *Device) { d.Points = append(d.Points, d.Points[0]) }, []string{`signal 2 is also that of device "m1": point "Hz"`}},
 		{"live is a point's", func(d *Device) { d.Live = 2 }, []string{`point "Hz": signal 2 is also that of device "m1"`}},
 		{"everything at once", func(d *Device) { d.Endpoint, d.Timeout, d.Points[0].Order = "", -1, "X" }, []string{"endpoint:", "timeout:", "order:"}},
@@ -86,9 +85,9 @@ func TestNewReportsEveryError(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	points := []Point{{Table: Holding, Type: Uint16}, {Table: Holding, Type: Uint16, Address: 17}, {Table: Holding, Type: Uint16, Address: 50}}
 	for maxGap, want := range map[int]int{0: 2, 16: 2, 15: 3, -1: 3, 40: 1} {
-		m := newMeter(Device{Points: points, MaxGap: maxGap}, Endpoint{})
-		if len(m.requests) != want {
-			t.Errorf("gap %d: %v", maxGap, m.requests)
+		m := newMeter(Device{Points: points, Reads: Reads{MaxGap: maxGap}}, Endpoint{})
+		if requests := m.newReader().requests; len(requests) != want {
+			t.Errorf("gap %d: %v", maxGap, requests)
 		}
 		if m.PollEvery != time.Second || m.Timeout != time.Second {
 			t.Errorf("every %v, timeout %v", m.PollEvery, m.Timeout)

@@ -72,7 +72,7 @@ func FuzzReply(f *testing.F) {
 	f.Add(uint8(4), uint16(125), []byte{0x15, 0x01, 0, 0, 0xFF, 0xFF, 0xFF, 4, 250})
 	f.Fuzz(func(t *testing.T, function uint8, count uint16, in []byte) {
 		r := request{table: []Table{Coil, Discrete, Holding, Input}[function%4], count: count}
-		if limit := uint16(maxRegisters); r.table.registers() {
+		if limit := uint16(maxRegisters); r.table.Registers() {
 			r.count = count%limit + 1
 		} else {
 			r.count = count%maxBits + 1

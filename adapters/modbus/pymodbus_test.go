@@ -162,7 +162,7 @@ func everyKind(id, endpoint string, unit uint8, base telemetry.SignalID) (Device
 			for _, n := range numbers {
 				for _, v := range n.values {
 					add(Point{Table: table.name, Address: address, Type: n.typ, Order: order}, v)
-					address += uint16(n.typ.Registers())
+					address += uint16(Point{Type: n.typ}.Size())
 				}
 			}
 		}

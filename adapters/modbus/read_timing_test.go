@@ -119,11 +119,11 @@ func BenchmarkPoll(b *testing.B) {
 	m := newMeter(d, fastPeer(b, 2*points))
 	l := newLink(b.Context(), m.endpoint, opener{dial: (&net.Dialer{}).DialContext}, new(busCounters))
 	defer l.close()
-	r := m.newReading()
+	r := m.newReader()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := m.poll(b.Context(), l, &r); err != nil || r.good != points {
-			b.Fatal(err, r.errs)
+		if err := r.poll(b.Context(), l); err != nil || r.good != points {
+			b.Fatal(err, r.outcomes)
 		}
 	}
 	perValue(b, points)
@@ -132,7 +132,7 @@ func BenchmarkPoll(b *testing.B) {
 // BenchmarkDecode turns the registers of 50 float32 into values.
 func BenchmarkDecode(b *testing.B) {
 	const points = 50
-	d := newDecoder(Point{Type: Float32})
+	d := newDecoder(Point{Table: Input, Type: Float32})
 	data := make([]byte, 4*points)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -90,7 +90,7 @@ func FuzzRTU(f *testing.F) {
 	f.Add(uint8(4), uint16(125), []byte{0x11, 4, 250, 0x11, 0x84, 0x11})
 	f.Fuzz(func(t *testing.T, function uint8, count uint16, in []byte) {
 		r := request{table: []Table{Coil, Discrete, Holding, Input}[function%4], first: 0x6B, count: count%maxBits + 1}
-		if r.table.registers() {
+		if r.table.Registers() {
 			r.count = count%maxRegisters + 1
 		}
 		sent := withCRC(0x11, []byte{r.function(), 0, 0x6B, byte(r.count >> 8), byte(r.count)})

@@ -69,7 +69,7 @@ func (s *station) test(r request, refused bool) request {
 		tests = append(tests, request{table: t, first: min(r.first, uint16(1<<16-count)), count: uint16(count)})
 	}
 	unit, size := 1, int(r.count)
-	if !r.table.registers() {
+	if !r.table.Registers() {
 		unit, size = 8, r.bytes()
 	}
 	if !refused {

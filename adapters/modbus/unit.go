@@ -30,11 +30,10 @@ const (
 // unit is a meter that is being polled. Only its endpoint's goroutine touches
 // it, the statistics apart.
 type unit struct {
-	*meter
+	*reader
 	bus   *bus
 	log   *slog.Logger
 	stats deviceCounters
-	last  reading
 	clock clock
 
 	due     time.Time // on a grid of PollEvery
@@ -44,16 +43,15 @@ type unit struct {
 	polling bool
 
 	live     bool
-	liveSent time.Time // zero before the first poll
-	failing  []bool    // one a request, as last logged
+	liveSent time.Time       // zero before the first poll
+	failing  map[string]bool // requests, as last logged
 }
 
 func newUnit(m *meter, log *slog.Logger) *unit {
 	return &unit{
-		meter:   m,
+		reader:  m.newReader(),
 		log:     log.With("device", m.ID, "endpoint", m.endpoint.Address, "unit", m.Unit),
-		last:    m.newReading(),
-		failing: make([]bool, len(m.requests)),
+		failing: map[string]bool{},
 	}
 }
 
@@ -75,7 +73,7 @@ func (u *unit) skipMissed(now time.Time) {
 
 // costly reports whether asking the unit may well cost the others a timeout.
 func (u *unit) costly() bool {
-	return u.silent > 0 && u.bus.silent < len(u.bus.units) && reasonOf(u.last.errs[0]) != telemetry.NotConnected
+	return u.silent > 0 && u.bus.silent < len(u.bus.units) && u.silentFor() != telemetry.NotConnected
 }
 
 // slotEnd is when the poll that is due should be done: before the next one, but a
@@ -93,20 +91,20 @@ func (u *unit) slotEnd() time.Time {
 func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	batch := adapters.Batch{Device: u.ID, Missed: u.missed, Spared: u.spared}
 	if u.spared > 0 {
-		batch.SparedFor = reasonOf(u.last.errs[0])
+		batch.SparedFor = u.silentFor()
 	}
-	if err := u.poll(ctx, l, &u.last); err != nil {
+	if err := u.poll(ctx, l); err != nil {
 		return adapters.Batch{}, err
 	}
 	u.stats.polls.Add(1)
-	u.stats.values.Add(uint64(u.last.good))
-	if u.last.answered {
+	u.stats.values.Add(uint64(u.good))
+	if u.answered {
 		if u.silent > 0 {
 			u.bus.silent--
 		}
 		u.silent = 0
-		u.stats.lastAnswer.Store(u.last.ended.UnixMicro())
-		if u.last.ended.Sub(u.due) > u.PollEvery {
+		u.stats.lastAnswer.Store(u.ended.UnixMicro())
+		if u.ended.Sub(u.due) > u.PollEvery {
 			u.stats.late.Add(1)
 		}
 	} else {
@@ -115,22 +113,22 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 		}
 		u.silent++
 		u.stats.failed.Add(1)
-		if reasonOf(u.last.errs[0]) == telemetry.Timeout {
+		if u.silentFor() == telemetry.Timeout {
 			u.stats.timeouts.Add(1)
 		}
 	}
 	stride := u.stride()
-	batch.Received = u.last.ended
+	batch.Received = u.ended
 	// The wall clock may have been set since the slot was planned.
-	batch.Due = u.last.ended.Add(u.due.Sub(u.last.ended))
+	batch.Due = u.ended.Add(u.due.Sub(u.ended))
 	u.due = u.due.Add(u.PollEvery * stride)
 	u.missed, u.spared = 0, int(stride)-1
-	batch.Samples = u.last.samples
-	clockSet := u.clock.wasSet(u.last.ended)
+	batch.Samples = u.samples
+	clockSet := u.clock.wasSet(u.ended)
 	if u.observe() || clockSet {
-		u.liveSent = u.last.ended
+		u.liveSent = u.ended
 		batch.Samples = append(batch.Samples, telemetry.Sample{
-			Time: telemetry.MicrosOf(u.last.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
+			Time: telemetry.MicrosOf(u.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
 		})
 	}
 	if clockSet {
@@ -162,7 +160,7 @@ func (u *unit) observe() bool {
 	first := u.liveSent.IsZero()
 	was := u.live
 	switch {
-	case u.last.answered:
+	case u.answered:
 		u.live = true
 	case u.silent >= DeadAfter:
 		u.live = false
@@ -171,24 +169,28 @@ func (u *unit) observe() bool {
 	if changed && u.live {
 		u.log.Info("device answers")
 	} else if changed {
-		u.log.Warn("device doesn't answer", "error", u.last.errs[0])
+		_, err := u.silence()
+		u.log.Warn("device doesn't answer", "error", err)
 	}
-	if u.last.answered {
+	if u.answered {
 		u.logRequests()
 	}
-	return changed || u.last.ended.Sub(u.liveSent) >= LiveEvery
+	return changed || u.ended.Sub(u.liveSent) >= LiveEvery
 }
 
 func (u *unit) logRequests() {
-	for i, err := range u.last.errs {
-		if u.failing[i] == (err != nil) {
+	for _, o := range u.outcomes {
+		if o.err == nil && len(u.failing) == 0 {
 			continue
 		}
-		u.failing[i] = err != nil
-		if err != nil {
-			u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
-		} else {
-			u.log.Info("request succeeds again", "request", u.requests[i].String())
+		name := o.request.String()
+		switch failing := u.failing[name]; {
+		case o.err != nil && !failing:
+			u.failing[name] = true
+			u.log.Warn("request fails", "request", name, "error", o.err)
+		case o.err == nil && failing:
+			delete(u.failing, name)
+			u.log.Info("request succeeds again", "request", name)
 		}
 	}
 }

@@ -19,6 +19,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descSamples    = describe("samples_total", "Samples read since the start.", "validity")
+	descLeftOut    = describe("samples_left_out_total", "Samples that weren't stored, because a deadband or a swinging door left them out.")
 	descDiscarded  = describe("samples_discarded_total", "Samples given up before they were committed, because the disk didn't keep up.")
 	descAlarms     = describe("alarms_total", "Alarms raised and cleared since the start.", "change")
 	descWaiting    = describe("buffer_waiting_records", "Records on disk that the log hasn't acknowledged.", "stream")
@@ -65,6 +66,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	r := c.source.Report()
 	counter(descSamples, r.Good, "good")
 	counter(descSamples, r.Bad, "bad")
+	counter(descLeftOut, r.LeftOut)
 	counter(descDiscarded, r.Discarded)
 	counter(descAlarms, r.AlarmsRaised, "raised")
 	counter(descAlarms, r.AlarmsEnd, "cleared")

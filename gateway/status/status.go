@@ -29,6 +29,7 @@ type Report struct {
 	Started                time.Time
 
 	Good, Bad               uint64 // samples read
+	LeftOut                 uint64 // of the good, samples that a deadband left out
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
 
