@@ -1,9 +1,26 @@
-// Package firmware holds what goes onto a device beside the program: example
-// configurations, the JSON Schema that editors check them with, and the systemd
+// Package firmware holds what goes onto a device beside the program: device
+// profiles, example configurations, the JSON Schema that editors check them with, and the systemd
 // unit with its account.
 package firmware
 
-import _ "embed"
+import (
+	"embed"
+	"io/fs"
+
+	"github.com/busbar/busbar/profile"
+)
+
+//go:embed profiles
+var profiles embed.FS
+
+// Profiles is the device profiles that come with Busbar.
+func Profiles() profile.Library {
+	files, err := fs.Sub(profiles, "profiles")
+	if err != nil {
+		panic(err)
+	}
+	return profile.NewLibrary(files)
+}
 
 // Schema is the JSON Schema, draft 2020-12, of gateway.yaml.
 //

@@ -2,15 +2,13 @@ package gateway
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
+	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -28,16 +26,9 @@ func newDevices(config gatewayconfig.Config) devices {
 	d := devices{model: config.Model()}
 	encodings := make([]string, 0, len(d.model.Signals))
 	for _, c := range config.Devices {
-		device := modbus.Device{
-			ID: c.ID, Endpoint: c.Modbus.Endpoint, Unit: c.Modbus.Unit,
-			PollEvery: time.Duration(c.PollEvery), Timeout: time.Duration(c.Timeout),
-		}
+		device := c.ModbusDevice()
 		for _, s := range c.Signals {
-			table, address := s.Register()
-			device.Points = append(device.Points, modbus.Point{
-				Name: s.Name, Table: table, Address: address, Type: s.Type, Order: s.Order, Scale: s.Scale, Offset: s.Offset,
-			})
-			encodings = append(encodings, fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset))
+			encodings = append(encodings, encoding(s))
 		}
 		encodings = append(encodings, "live")
 		d.modbus = append(d.modbus, device)
@@ -53,6 +44,22 @@ func newDevices(config gatewayconfig.Config) devices {
 	return d
 }
 
+// encoding is how a signal's values come about. Where it changes, the signal is
+// another one.
+func encoding(s gatewayconfig.Signal) string {
+	text := fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset)
+	if s.Bit != nil {
+		text += fmt.Sprintf(".%d", *s.Bit)
+	}
+	if s.Mask != 0 {
+		text += fmt.Sprintf("&%#x", s.Mask)
+	}
+	if s.Factor != nil {
+		text += "*factor"
+	}
+	return text
+}
+
 // assign gives every signal its id.
 func (d *devices) assign(ids []telemetry.SignalID) {
 	for i := range ids {
@@ -66,6 +73,27 @@ func (d *devices) assign(ids []telemetry.SignalID) {
 		device.Live = ids[len(device.Points)]
 		ids = ids[len(device.Points)+1:]
 	}
+}
+
+// limits are those of the signals of which not every value is stored.
+func (d *devices) limits(config gatewayconfig.Config) map[telemetry.SignalID]deadband.Limit {
+	limits := map[telemetry.SignalID]deadband.Limit{}
+	for i, c := range config.Devices {
+		for j, s := range c.Signals {
+			limit := deadband.Limit{Door: s.SwingingDoor, Every: time.Duration(s.ReportEvery)}
+			switch {
+			case s.Deadband == nil && s.SwingingDoor == 0:
+				continue
+			case s.Deadband == nil:
+			case s.Deadband.Percent:
+				limit.Percent = s.Deadband.Value
+			default:
+				limit.Absolute = s.Deadband.Value
+			}
+			limits[d.modbus[i].Points[j].Signal] = limit
+		}
+	}
+	return limits
 }
 
 // counters are the signals that are settled by.
@@ -91,34 +119,4 @@ func (d *devices) accounted() (list []account.Device, index map[string]int) {
 		index[m.ID] = i
 	}
 	return list, index
-}
-
-// Reading is one signal of a device and what was read of it.
-type Reading struct {
-	Signal telemetry.Signal
-	telemetry.Sample
-}
-
-// Good reports whether the reading has a value that can be trusted.
-func (r Reading) Good() bool { return r.Quality.Validity() == telemetry.Good }
-
-// ReadDevice reads one device of the configuration once, without the rest of a
-// gateway.
-func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger) ([]Reading, error) {
-	d := newDevices(config)
-	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	samples, err := adapter.ReadOnce(ctx, device)
-	if err != nil {
-		return nil, err
-	}
-	readings := make([]Reading, len(samples))
-	for i, s := range samples {
-		readings[i] = Reading{Sample: s}
-		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
-		readings[i].Signal = d.model.Signals[at]
-	}
-	return readings, nil
 }

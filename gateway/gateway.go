@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/ntp"
@@ -47,6 +48,7 @@ type Gateway struct {
 	clock    *clock.Clock
 	ntp      *ntp.Client // nil: no servers are asked
 	adapter  *modbus.Adapter
+	devices  devices
 	pipeline *pipeline
 	accounts *accounts
 	lanes    forward.Lanes
@@ -106,6 +108,7 @@ func (g *Gateway) prepare() error {
 		return err
 	}
 	devices.assign(ids)
+	g.devices = devices
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
 		return err
 	}
@@ -123,6 +126,7 @@ func (g *Gateway) prepare() error {
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
+	g.pipeline.filter = deadband.New(devices.limits(g.config))
 	g.pipeline.publish()
 	if err := g.prepareLanes(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -27,6 +28,8 @@ type pipeline struct {
 	counters map[telemetry.SignalID]bool
 	events   *buffer.Chain
 	writer   *buffer.Writer
+	filter   *deadband.Filter
+	kept     []telemetry.Sample
 	index    map[string]int // of a device in the accounts
 	log      *slog.Logger
 
@@ -41,8 +44,9 @@ type pipeline struct {
 	saved   time.Time     // when the rules' state was last handed to the disk
 	failing atomic.Bool   // commits of events
 
-	good, bad, raised, cleared atomic.Uint64
-	active                     atomic.Pointer[[]rules.Active] // the alarms, for whoever reports
+	good, bad, leftOut atomic.Uint64
+	raised, cleared    atomic.Uint64
+	active             atomic.Pointer[[]rules.Active] // the alarms, for whoever reports
 }
 
 // queue holds batches with their samples side by side.
@@ -57,6 +61,7 @@ type queued struct {
 	received time.Time
 	samples  int
 	stamp    clock.Stamp
+	slot     int // in slots; -1: none
 }
 
 // maxQueued bounds the samples that wait for the rules.
@@ -65,7 +70,7 @@ const maxQueued = 100_000
 func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
 	return &pipeline{
 		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
-		wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
+		filter: deadband.New(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
 
@@ -87,7 +92,7 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 	start := len(p.queue.samples)
 	p.queue.samples = append(p.queue.samples, b.Samples...)
 	stamp, steady := p.stamp(b, p.queue.samples[start:])
-	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp})
+	slotAt := -1
 	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
 		slot := account.Slot{
 			Device: device, Due: stamp.At - telemetry.Micros(b.Received.Sub(b.Due).Microseconds()), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor, Steady: steady,
@@ -95,8 +100,10 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 		if stamp.Held == clock.Everything {
 			slot.Due, slot.SinceBoot = slot.Due-stamp.Began, true
 		}
+		slotAt = len(p.queue.slots)
 		p.queue.slots = append(p.queue.slots, slot)
 	}
+	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt})
 	p.mu.Unlock()
 	p.notify()
 	return nil
@@ -156,11 +163,22 @@ func (p *pipeline) run(ctx context.Context) {
 			p.engine.Tick(now, p.emit)
 		}
 		taken = p.take(taken)
-		samples := taken.samples
+		samples, stored := taken.samples, taken.samples
+		if !p.filter.Idle() {
+			stored = p.kept[:0]
+		}
 		for _, b := range taken.batches {
-			p.engine.Update(b.received, samples[:b.samples], p.emit)
-			p.place(b.stamp, samples[:b.samples])
+			batch := samples[:b.samples]
 			samples = samples[b.samples:]
+			p.engine.Update(b.received, batch, p.emit)
+			if p.filter.Idle() {
+				p.place(b.stamp, batch)
+			} else {
+				stored = p.sift(stored, b, batch, taken.slots)
+			}
+		}
+		if ended && !p.filter.Idle() {
+			stored = append(stored, p.filter.Flush()...)
 		}
 		for _, o := range taken.orders {
 			p.obey(o)
@@ -170,11 +188,32 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		p.hold(ended)
 		p.count(taken.samples)
-		p.writer.Add(taken.samples, taken.slots)
+		p.writer.Add(stored, taken.slots)
+		if !p.filter.Idle() {
+			p.kept = stored
+		}
 		if ended {
 			return
 		}
 	}
+}
+
+// sift adds those of a batch to what is stored that are worth it. Those that wait
+// for the time all are, since the filter goes by it.
+func (p *pipeline) sift(stored []telemetry.Sample, b queued, batch []telemetry.Sample, slots []account.Slot) []telemetry.Sample {
+	if b.stamp.Held != clock.Nothing || b.stamp.Guessed {
+		stored = append(stored, p.filter.Flush()...)
+		begin := len(stored)
+		stored = append(stored, batch...)
+		p.place(b.stamp, stored[begin:])
+		return stored
+	}
+	kept, leftOut := p.filter.Keep(batch)
+	if b.slot >= 0 {
+		slots[b.slot].Suppressed += uint32(leftOut)
+	}
+	p.leftOut.Add(uint64(leftOut))
+	return append(stored, kept...)
 }
 
 func (p *pipeline) take(empty queue) queue {

@@ -20,7 +20,7 @@ type source struct {
 func (g source) Report() status.Report {
 	r := status.Report{
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Version: g.options.Version, Started: g.started,
-		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), Discarded: g.pipeline.writer.Discarded(),
+		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), LeftOut: g.pipeline.leftOut.Load(), Discarded: g.pipeline.writer.Discarded(),
 		AlarmsRaised: g.pipeline.raised.Load(), AlarmsEnd: g.pipeline.cleared.Load(),
 	}
 	c := g.clock.Stats()
@@ -64,10 +64,14 @@ func (g source) Report() status.Report {
 	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
-	for _, d := range g.adapter.Stats().Devices {
+	read := g.adapter.Stats()
+	for _, d := range read.Devices {
 		r.Devices = append(r.Devices, status.Device{
-			ID: d.Device, Polls: d.Polls, Failed: d.Failed, Missed: d.Missed, LastAnswer: d.LastAnswer,
+			ID: d.Device, Polls: d.Polls, Failed: d.Failed, Timeouts: d.Timeouts, Missed: d.Missed, Late: d.Late, LastAnswer: d.LastAnswer,
 		})
+	}
+	for _, e := range read.Endpoints {
+		r.Buses = append(r.Buses, status.Bus{Endpoint: e.Endpoint, Busy: e.Busy, Used: e.Used, Waiting: e.Waiting, Reconnects: e.Reconnects})
 	}
 	return r
 }

@@ -6,6 +6,7 @@ package gatewayconfig
 import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/rules"
 )
 
@@ -184,8 +185,8 @@ type Defaults struct {
 	// How often a device is read; from 1ms to 24h. Default: 1s.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
-	// How long a device may take for a connection, or for an answer; from 1ms
-	// to 1m. Default: 1s.
+	// How long a device may take for a connection, or for an answer, without the
+	// time that it takes on a serial line; from 1ms to 1m. Default: 1s.
 	Timeout configfile.Duration `yaml:"timeout"`
 }
 
@@ -233,13 +234,25 @@ type Device struct {
 	// How often it is read; from 1ms to 24h. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
-	// How long it may take for a connection, or for an answer; from 1ms to 1m.
-	// Default: that of defaults.
+	// How long it may take for a connection, or for an answer, without the time
+	// that it takes on a serial line; from 1ms to 1m. Default: that of defaults.
 	Timeout configfile.Duration `yaml:"timeout"`
 
-	// What is read from it; at least one signal.
+	// The product that it is, whose signals it then has: a profile that comes with
+	// Busbar, as busbar profile list prints them, or a file that ends in .yaml.
+	// Example: eastron/sdm630.
+	Profile string `yaml:"profile"`
+
+	// What is read from it; at least one signal. With a profile, these are added to
+	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
+
+	// Identity is that of the profile.
+	Identity []profile.Identity `yaml:"-" json:"-"`
 }
+
+// Signal is one measured quantity of a device and where it lies.
+type Signal = profile.Signal
 
 // PoweredBy is where a device takes its own power from.
 type PoweredBy string
@@ -250,14 +263,34 @@ const (
 	Unknown   PoweredBy = "unknown"
 )
 
-// Modbus is a unit at a Modbus TCP endpoint.
+// Modbus is a unit at an endpoint: a network address or a serial port.
 type Modbus struct {
-	// The endpoint, as tcp://host:port; the port is 502 if it is left out.
-	// Devices with the same endpoint share one connection.
-	// Example: tcp://10.0.0.11:502.
+	// The endpoint. Devices with the same one share a connection or line, and have
+	// to give it the same options. Example: tcp://10.0.0.11:502.
+	//
+	// Modbus TCP: tcp://host:port; the port is 502 if it is left out.
+	//
+	// A serial port of this machine: rtu:///dev/ttyUSB0, with options like
+	// rtu:///dev/ttyUSB0?baud=9600&parity=N. They are baud, from 300 to 4000000
+	// (default 19200); parity, N, E or O (default E); stop_bits, 1 or 2 (default
+	// 1); data_bits, 8. rs485=true has the port's driver switch the direction of a
+	// two-wire line by RTS; with it, rts_on_send, whether RTS is set while sending
+	// (default true); rts_delay_before and rts_delay_after, from 0ms to 100ms
+	// (default 0ms); rx_during_tx, whether what is sent is received too (default
+	// false). Prefer the names in /dev/serial/by-id, which stay the same when
+	// converters are plugged in elsewhere.
+	//
+	// A serial device server that passes bytes on: rtu+tcp://host:port, with the
+	// option baud, the speed of the line behind it (default 9600).
 	Endpoint string `yaml:"endpoint,required"`
 
 	// The unit identifier, from 0 to 255: which of the devices behind the
 	// endpoint is meant. Default: 1.
 	Unit uint8 `yaml:"unit"`
+
+	// What is added to the addresses of the profile's signals, of a device whose
+	// registers begin elsewhere. Example: 40069.
+	Base uint16 `yaml:"base"`
+
+	profile.Reading `yaml:",inline"`
 }

@@ -4,9 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
-	"github.com/busbar/busbar/telemetry"
 )
 
 // Load reads the configuration in the file at path. The error is
@@ -25,8 +23,10 @@ func Parse(path string, src []byte) (Config, error) {
 	c := defaults()
 	f, _ := configfile.Decode(path, src, &c)
 	k := newChecker(f, &c)
+	k.resolveProfiles()
 	k.check()
 	c.fill()
+	k.checkRequests()
 	k.checkRules()
 	if err := f.Err(); err != nil {
 		return Config{}, err
@@ -52,8 +52,6 @@ func (d *Device) SetDefaults() { d.PoweredBy = Unknown }
 func (m *Modbus) SetDefaults() { m.Unit = 1 }
 
 // SetDefaults is called before a signal is read.
-func (s *Signal) SetDefaults() { s.Scale = 1 }
-
 // fill sets what depends on other values.
 func (c *Config) fill() {
 	if c.Gateway.Key == "" {
@@ -77,34 +75,7 @@ func (c *Config) fill() {
 			d.Timeout = c.Defaults.Timeout
 		}
 		for j := range d.Signals {
-			d.Signals[j].fill()
+			d.Signals[j].Fill()
 		}
 	}
-}
-
-func (s *Signal) fill() {
-	s.Type = s.impliedType()
-	s.Kind = s.impliedKind()
-	if s.Unit == "" {
-		s.Unit = "1"
-	}
-}
-
-func (s Signal) bit() bool { return s.Coil != nil || s.Discrete != nil }
-
-func (s Signal) impliedType() modbus.Type {
-	if s.Type == "" && s.bit() {
-		return modbus.Bool
-	}
-	return s.Type
-}
-
-func (s Signal) impliedKind() telemetry.Kind {
-	switch {
-	case s.Kind != "":
-		return s.Kind
-	case s.bit():
-		return telemetry.State
-	}
-	return telemetry.Gauge
 }

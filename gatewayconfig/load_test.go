@@ -54,8 +54,8 @@ func TestDefaults(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if table, at := got.Devices[0].Signals[1].Register(); table != modbus.Coil || at != 7 {
-		t.Errorf("Pos is %s %d", table, at)
+	if p := got.Devices[0].Signals[1].Point(); p.Table != modbus.Coil || p.Address != 7 {
+		t.Errorf("Pos is %+v", p)
 	}
 }
 

@@ -8,22 +8,16 @@ const modbusOnly = "this version reads devices by modbus only"
 
 var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
 
-var unsupported = struct{ config, gateway, device, signal map[string]string }{
+var unsupported = struct{ config, gateway, device map[string]string }{
 	config:  map[string]string{"serve": notYet, "network": notYet},
 	gateway: map[string]string{"control": notYet},
 	device: map[string]string{
 		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,
 		"iec104": modbusOnly, "gpio": modbusOnly, "nut": modbusOnly,
-		"profile": "device profiles are not supported by this version, expected the signals themselves under signals",
 		"control": notYet,
-	},
-	signal: map[string]string{
-		"ioa": modbusOnly, "node": modbusOnly, "topic": modbusOnly, "json": modbusOnly,
-		"deadband": notYet,
 	},
 }
 
 func (Config) ExplainKey(key string) string  { return unsupported.config[key] }
 func (Gateway) ExplainKey(key string) string { return unsupported.gateway[key] }
 func (Device) ExplainKey(key string) string  { return unsupported.device[key] }
-func (Signal) ExplainKey(key string) string  { return unsupported.signal[key] }

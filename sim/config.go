@@ -45,6 +45,12 @@ type Device struct {
 	// PoweredBy is "measured" if the meter lives on the voltage it measures,
 	// "auxiliary" if it has a supply of its own; default measured.
 	PoweredBy string `yaml:"powered_by"`
+	// Product is what it is: a device profile that comes with Busbar, as busbar
+	// profile list prints them, or a file that ends in .yaml; default
+	// eastron/sdm630.
+	Product string `yaml:"product"`
+	// SunSpec are the models that it has instead, from register 40000 on.
+	SunSpec []int `yaml:"sunspec"`
 	// Profile is the name of a SimBench load profile, such as H0-A.
 	Profile string `yaml:"profile,required"`
 	// RatedPower is the power at which the profile is 1, in W, kW or MW.
@@ -91,6 +97,11 @@ func ParseConfig(path string, src []byte) (Config, error) {
 	c := Config{Sim: Settings{Speed: 1}}
 	f, _ := configfile.Decode(path, src, &c)
 	unreadable := f.Broken("devices")
+	for i := range c.Devices {
+		if d := &c.Devices[i]; strings.HasSuffix(d.Product, ".yaml") {
+			d.Product = configfile.Path(d.Product).In(f.Dir())
+		}
+	}
 	c.check(func(path, format string, args ...any) {
 		if unreadable && strings.HasPrefix(path, "faults[") && (strings.HasSuffix(path, ".feeder") || strings.HasSuffix(path, ".device")) {
 			return // the feeder or device it misses may be one that could not be read
@@ -170,6 +181,11 @@ func (d Device) check(report func(key, format string, args ...any)) {
 	}
 	if _, err := simbench.Load(d.Profile); err != nil {
 		report("profile", "%v", err)
+	}
+	if _, err := d.product(); err != nil && len(d.SunSpec) > 0 {
+		report("sunspec", "%v", err)
+	} else if err != nil {
+		report("product", "%v", err)
 	}
 	if _, ok := watts[d.RatedPower.Unit]; !ok || d.RatedPower.Value <= 0 {
 		report("rated_power", "%q is no power above 0 in W, kW or MW, like 60 kW", d.RatedPower)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestParseConfigDefaults(t *testing.T) {
 	}
 	want := Device{ID: "head", Feeder: "feeder-1", Listen: "127.0.0.1:0", Unit: 1, PoweredBy: Measured, Profile: "H0-A",
 		RatedPower: configfile.Quantity{Value: 60, Unit: "kW"}}
-	if c.Sim != (Settings{Speed: 1, TruthLog: "dir/truth.jsonl"}) || len(c.Devices) != 1 || c.Devices[0] != want {
+	if c.Sim != (Settings{Speed: 1, TruthLog: "dir/truth.jsonl"}) || len(c.Devices) != 1 || !reflect.DeepEqual(c.Devices[0], want) {
 		t.Errorf("%+v", c)
 	}
 }

@@ -68,10 +68,14 @@ func New(c Config, log *slog.Logger) (*Simulator, error) {
 		if err != nil {
 			return nil, err
 		}
+		product, err := d.product()
+		if err != nil {
+			return nil, err
+		}
 		m := &meter{
 			Device: d,
 			Meter: devices.NewMeter(devices.MeterConfig{
-				ID: d.ID, Seed: c.Sim.Seed, Profile: profile, Speed: c.Sim.Speed,
+				ID: d.ID, Seed: c.Sim.Seed, Product: product, Profile: profile, Speed: c.Sim.Speed,
 				RatedPower: d.RatedPower.Value * watts[d.RatedPower.Unit],
 				Clock:      func() time.Duration { return time.Since(s.began) },
 			}),

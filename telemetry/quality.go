@@ -36,13 +36,14 @@ const (
 	Malformed             // the answer broke the protocol
 	Refused               // the device answered with an exception
 	NotImplemented        // the device's own mark for "no such value"
-	NotANumber            // a floating-point NaN where a number is expected
+	NotANumber            // a floating-point NaN, or other digits than decimal, where a number is expected
 	SensorFailure         // the device reports its sensor as failed
 	OutOfService          // the device reports the point as taken out of service
+	WrongDevice           // what answers is another device than the one that is configured
 )
 
 var reasonNames = [...]string{"", "timeout", "not connected", "malformed answer", "refused by device",
-	"not implemented", "not a number", "sensor failure", "out of service"}
+	"not implemented", "not a number", "sensor failure", "out of service", "wrong device"}
 
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {

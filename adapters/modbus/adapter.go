@@ -1,7 +1,7 @@
-// Package modbus reads devices over Modbus TCP: one connection to an endpoint,
-// shared by its units; neighbouring points read together; each sample stamped
-// with the middle between request and answer; a wrong or late answer never
-// taken for a value.
+// Package modbus reads devices over Modbus TCP, serial lines, and serial device
+// servers: one connection to an endpoint, shared by its units, the most urgent
+// first; neighbouring points read together; each sample stamped with the middle
+// between request and answer; a wrong or late answer never taken for a value.
 package modbus
 
 import (
@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/adapters"
@@ -26,12 +28,13 @@ type Config struct {
 	Logger  *slog.Logger // nil: slog.Default
 }
 
-// Adapter is the adapters.Adapter for Modbus TCP. Run is called once; ReadOnce
-// and Stats are safe at any time.
+// Adapter is the adapters.Adapter for Modbus. Run is called once; ReadOnce and
+// Stats are safe at any time.
 type Adapter struct {
-	dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	endpoints []*endpoint
-	units     []*unit // as configured
+	opener  opener
+	buses   []*bus
+	units   []*unit // as configured
+	running atomic.Bool
 }
 
 // New checks the whole configuration; the error joins everything that is wrong
@@ -40,19 +43,20 @@ func New(c Config) (*Adapter, error) {
 	if err := check(c.Devices); err != nil {
 		return nil, err
 	}
-	a := &Adapter{dial: (&net.Dialer{}).DialContext}
+	a := &Adapter{opener: opener{(&net.Dialer{}).DialContext, openSerial}}
 	log := cmp.Or(c.Logger, slog.Default())
-	byAddress := map[string]*endpoint{}
+	byAddress := map[string]*bus{}
 	for _, d := range c.Devices {
-		address, _ := ParseEndpoint(d.Endpoint)
-		e := byAddress[address]
-		if e == nil {
-			e = &endpoint{address: address}
-			byAddress[address] = e
-			a.endpoints = append(a.endpoints, e)
+		e, _ := ParseEndpoint(d.Endpoint)
+		b := byAddress[e.Address]
+		if b == nil {
+			b = newBus(e)
+			byAddress[e.Address] = b
+			a.buses = append(a.buses, b)
 		}
-		u := newUnit(newMeter(d, address), log)
-		e.units = append(e.units, u)
+		u := newUnit(newMeter(d, e), log)
+		u.bus = b
+		b.units = append(b.units, u)
 		a.units = append(a.units, u)
 	}
 	return a, nil
@@ -61,6 +65,7 @@ func New(c Config) (*Adapter, error) {
 func check(devices []Device) error {
 	var errs []error
 	ids, signals := map[string]bool{}, map[telemetry.SignalID]string{}
+	endpoints := map[string]Endpoint{}
 	claim := func(id telemetry.SignalID, owner string) {
 		if other, taken := signals[id]; taken {
 			errs = append(errs, fmt.Errorf("modbus: %s: signal %d is also that of %s", owner, id, other))
@@ -75,6 +80,13 @@ func check(devices []Device) error {
 		ids[d.ID] = true
 		for _, err := range d.Check() {
 			errs = append(errs, fmt.Errorf("modbus: %s: %w", device, err))
+		}
+		if e, err := ParseEndpoint(d.Endpoint); err == nil {
+			if other, taken := endpoints[e.Address]; !taken {
+				endpoints[e.Address] = e
+			} else if err := e.Conflict(other); err != nil {
+				errs = append(errs, fmt.Errorf("modbus: %s: endpoint: %w", device, err))
+			}
 		}
 		claim(d.Live, device)
 		for _, p := range d.Points {
@@ -99,49 +111,58 @@ const (
 )
 
 // Run polls every device on its own fixed grid until ctx ends. Endpoints are
-// independent of one another; the units of one are read in turn, the most
-// overdue first.
+// independent of one another; the units of one are read in turn, the one whose
+// slot ends first before the others.
 func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
 	start := time.Now()
 	var running sync.WaitGroup
-	for i, e := range a.endpoints {
-		for j, u := range e.units {
-			n := len(e.units)
-			u.alone = n == 1
-			place, places := i*n+j, len(a.endpoints)*n
+	for i, b := range a.buses {
+		l := newLink(ctx, b.endpoint, a.opener, &b.stats)
+		for j, u := range b.units {
+			n := len(b.units)
+			place, places := i*n+j, len(a.buses)*n
 			u.due = start.Add(min(u.PollEvery, startSpread) / phases * time.Duration(place*phases/places))
+			l.pause = max(l.pause, u.PauseAfterConnect)
 		}
-		running.Go(func() { e.run(ctx, newLink(e.address, a.dial, &e.connects), sink) })
+		running.Go(func() { b.run(ctx, l, sink) })
 	}
+	a.running.Store(true)
 	running.Wait()
 	<-ctx.Done()
 	return nil
 }
 
-// ReadOnce reads one device over a connection of its own, which a device that
-// takes one client refuses while Run has it. The samples have the configured
-// order, without the live signal. A request that fails beside others that don't
-// is logged, and its points are bad.
+// ReadOnce reads one device, ahead of all polls and over the connection that they
+// use while Run goes on, else over one of its own. The samples have the
+// configured order, without the live signal. A request that fails beside others
+// that don't is logged, and its points are bad.
 func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Sample, error) {
-	for _, u := range a.units {
-		if u.ID != device {
-			continue
-		}
-		l := newLink(u.address, a.dial, new(counter))
-		defer l.close()
-		r := u.newReading()
-		if err := u.poll(ctx, l, &r); err != nil {
-			return nil, u.wrap(u.requests[0], err)
-		}
-		if !r.answered {
-			return nil, u.wrap(u.requests[0], r.errs[0])
-		}
-		for i, err := range r.errs {
-			if err != nil {
-				u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
-			}
-		}
-		return r.samples, nil
+	at := slices.IndexFunc(a.units, func(u *unit) bool { return u.ID == device })
+	if at < 0 {
+		return nil, fmt.Errorf("modbus: no device %q", device)
 	}
-	return nil, fmt.Errorf("modbus: no device %q", device)
+	u := a.units[at]
+	r := u.newReader()
+	read := func(l *link) error { return r.poll(ctx, l) }
+	var err error
+	if a.running.Load() {
+		err = u.bus.do(ctx, read)
+	} else {
+		l := newLink(ctx, u.endpoint, a.opener, new(busCounters))
+		l.pause = u.PauseAfterConnect
+		err = read(l)
+		l.close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("modbus: read meter %s at %s: %w", u.ID, u.endpoint.Address, err)
+	}
+	if !r.answered {
+		return nil, u.wrap(r.silence())
+	}
+	for _, o := range r.outcomes {
+		if o.err != nil {
+			u.log.Warn("request fails", "request", o.request.String(), "error", o.err)
+		}
+	}
+	return r.samples, nil
 }

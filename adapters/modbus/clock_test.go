@@ -36,7 +36,7 @@ func TestTheFirstPollAfterTheClockWasSetSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := a.units[0]
-	l := newLink(u.address, a.dial, new(counter))
+	l := newLink(t.Context(), u.endpoint, a.opener, new(busCounters))
 	defer l.close()
 	for poll, set := range []bool{false, false, true, false} {
 		if set {

@@ -1,47 +1,59 @@
 package modbus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
+	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
 )
 
 // decoder turns the registers of one point into its value.
 type decoder struct {
-	words        int // 0: a bit
-	format       format
+	layout
+	width        int // bits of the raw value
+	inRegister   bool
 	reverseWords bool
 	swapBytes    bool
+	bit          uint8
+	mask         uint64
+	absent       []uint64
 
 	scaled                      bool
+	factored                    bool // a power of ten comes first, which another register holds
 	multiplier, addend, divisor float64
 }
 
 type format uint8
 
 const (
-	unsigned format = iota
+	boolean format = iota
+	unsigned
 	signed
 	floating
+	decimalDigits
+	text
 )
 
 func newDecoder(p Point) decoder {
 	d := decoder{
+		layout:       layouts[p.Type],
+		width:        p.Type.bits(),
+		inRegister:   p.Table.Registers(),
 		reverseWords: p.Order == CDAB || p.Order == DCBA,
 		swapBytes:    p.Order == BADC || p.Order == DCBA,
+		bit:          p.Bit,
+		mask:         p.Mask,
+		absent:       p.Absent,
 		scaled:       p.scaled(),
+		factored:     p.Factor != nil,
 	}
-	if p.Type != Bool {
-		d.words = p.Type.Registers()
-	}
-	switch p.Type {
-	case Int16, Int32, Int64:
-		d.format = signed
-	case Float32, Float64:
-		d.format = floating
-	}
+	d.registers = p.Size()
 	scale := p.Scale
 	if scale == 0 {
 		scale = 1
@@ -66,46 +78,144 @@ func decimal(scale, offset float64) (multiplier, addend, divisor float64) {
 }
 
 // value decodes what starts at the given address, counted from the first that
-// data holds. The reason is not NoReason when that is no value.
+// data holds. The reason is not NoReason when that is no value. What is factored
+// is still to be scaled.
 func (d *decoder) value(data []byte, at int) (telemetry.Value, telemetry.Reason) {
-	if d.words == 0 {
+	if !d.inRegister {
 		return telemetry.BoolValue(data[at/8]>>(at%8)&1 != 0), telemetry.NoReason
 	}
-	raw := d.raw(data[2*at:])
+	data = data[2*at:]
+	switch d.format {
+	case boolean:
+		return telemetry.BoolValue(d.raw(data)>>d.bit&1 != 0), telemetry.NoReason
+	case text:
+		return telemetry.TextValue(d.text(data)), telemetry.NoReason
+	}
+	raw := d.raw(data) & (1<<d.width - 1) // 1<<64 is 0, and 0-1 is every bit
+	if slices.Contains(d.absent, raw) {
+		return telemetry.Value{}, telemetry.NotImplemented
+	}
 	var number float64
 	switch d.format {
 	case floating:
-		if d.words == 2 {
-			number = float64(math.Float32frombits(uint32(raw)))
-		} else {
-			number = math.Float64frombits(raw)
-		}
+		number = d.float(raw)
 		if math.IsNaN(number) {
 			return telemetry.Value{}, telemetry.NotANumber
 		}
 		if !d.scaled {
 			return telemetry.FloatValue(number), telemetry.NoReason
 		}
-		if d.words == 2 {
-			number = meant(math.Float32frombits(uint32(raw)))
+		if d.width == 32 {
+			number = meant(float32(number))
 		}
 	case signed:
-		unused := 64 - 16*d.words
+		unused := 64 - d.width
 		integer := int64(raw<<unused) >> unused
 		if !d.scaled {
 			return telemetry.IntValue(integer), telemetry.NoReason
 		}
 		number = float64(integer)
 	default:
+		if d.format == decimalDigits {
+			var ok bool
+			if raw, ok = fromBCD(raw); !ok {
+				return telemetry.Value{}, telemetry.NotANumber
+			}
+		}
+		if d.mask != 0 {
+			raw = raw & d.mask >> bits.TrailingZeros64(d.mask)
+		}
 		if !d.scaled {
 			return telemetry.UintValue(raw), telemetry.NoReason
 		}
 		number = float64(raw)
 	}
-	// The conversion forbids a fused multiply-add, which would make the result
-	// depend on the processor.
+	if !d.factored {
+		number = d.scale(number)
+	}
+	return telemetry.FloatValue(number), telemetry.NoReason
+}
+
+// scale is number × scale + offset. The conversion forbids a fused
+// multiply-add, which would make the result depend on the processor.
+func (d *decoder) scale(number float64) float64 {
 	product := float64(number * d.multiplier)
-	return telemetry.FloatValue((product + d.addend) / d.divisor), telemetry.NoReason
+	return (product + d.addend) / d.divisor
+}
+
+// maxFactor bounds a power of ten (SunSpec Device Information Model
+// Specification V1.1, 4.2.1).
+const maxFactor = 10
+
+// factor is a power of ten as a register holds it, or the reason why there is none.
+type factor struct {
+	exponent int
+	reason   telemetry.Reason
+}
+
+// newFactor judges what the register says.
+func newFactor(v telemetry.Value, reason telemetry.Reason) factor {
+	exponent := int(int64(v.Bits()))
+	switch {
+	case reason != telemetry.NoReason:
+		return factor{reason: reason}
+	case exponent == math.MinInt16:
+		return factor{reason: telemetry.NotImplemented}
+	case exponent < -maxFactor || exponent > maxFactor:
+		return factor{reason: telemetry.Malformed}
+	}
+	return factor{exponent: exponent}
+}
+
+// apply multiplies by the power of ten; a negative one divides, which rounds
+// once where 10⁻¹ would round twice.
+func (f factor) apply(number float64) float64 {
+	if f.exponent < 0 {
+		return number / math.Pow10(-f.exponent)
+	}
+	return number * math.Pow10(f.exponent)
+}
+
+func (d *decoder) float(raw uint64) float64 {
+	switch d.width {
+	case 16:
+		return float16(uint16(raw))
+	case 32:
+		return float64(math.Float32frombits(uint32(raw)))
+	}
+	return math.Float64frombits(raw)
+}
+
+// float16 is IEEE 754's binary16.
+func float16(b uint16) float64 {
+	fraction, exponent := float64(b&0x3FF), int(b>>10&0x1F)
+	var v float64
+	switch exponent {
+	case 0:
+		v = math.Ldexp(fraction, -24)
+	case 0x1F:
+		if fraction != 0 {
+			return math.NaN()
+		}
+		v = math.Inf(1)
+	default:
+		v = math.Ldexp(1024+fraction, exponent-25)
+	}
+	if b>>15 != 0 {
+		return -v
+	}
+	return v
+}
+
+func fromBCD(raw uint64) (number uint64, ok bool) {
+	for shift := 60; shift >= 0; shift -= 4 {
+		digit := raw >> shift & 0xF
+		if digit > 9 {
+			return 0, false
+		}
+		number = 10*number + digit
+	}
+	return number, true
 }
 
 // meant is the shortest decimal number that v stands for, so that 12.3 kW.h of a
@@ -120,16 +230,37 @@ func meant(v float32) float64 {
 }
 
 func (d *decoder) raw(data []byte) (raw uint64) {
-	for i := range d.words {
-		at := 2 * i
-		if d.reverseWords {
-			at = 2 * (d.words - 1 - i)
-		}
-		word := binary.BigEndian.Uint16(data[at:])
-		if d.swapBytes {
-			word = word<<8 | word>>8
-		}
-		raw = raw<<16 | uint64(word)
+	for i := range d.registers {
+		raw = raw<<16 | uint64(d.word(data, i))
 	}
 	return raw
+}
+
+// word is the i-th register, the most significant first.
+func (d *decoder) word(data []byte, i int) uint16 {
+	if d.reverseWords {
+		i = d.registers - 1 - i
+	}
+	word := binary.BigEndian.Uint16(data[2*i:])
+	if d.swapBytes {
+		return word<<8 | word>>8
+	}
+	return word
+}
+
+// text is the characters up to the first NUL, without spaces around them.
+func (d *decoder) text(data []byte) string {
+	var buffer [2 * maxRegisters]byte
+	for i := range d.registers {
+		binary.BigEndian.PutUint16(buffer[2*i:], d.word(data, i))
+	}
+	characters, _, _ := bytes.Cut(buffer[:2*d.registers], []byte{0})
+	if !utf8.Valid(characters) {
+		latin1 := make([]rune, len(characters))
+		for i, c := range characters {
+			latin1[i] = rune(c)
+		}
+		return strings.TrimSpace(string(latin1))
+	}
+	return strings.TrimSpace(string(characters))
 }

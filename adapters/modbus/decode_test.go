@@ -58,7 +58,7 @@ func TestDecode(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(string(c.typ)+string(c.order)+c.bytes, func(t *testing.T) {
-			d := newDecoder(Point{Type: c.typ, Order: c.order})
+			d := newDecoder(Point{Table: Holding, Type: c.typ, Order: c.order})
 			data := append([]byte{0x55, 0x55}, unhex(t, c.bytes)...)
 			got, reason := d.value(data, 1)
 			if got != c.want {
@@ -122,7 +122,7 @@ func TestScale(t *testing.T) {
 		{Float32, "ff800000", 0.1, 3, telemetry.FloatValue(math.Inf(-1))},
 	}
 	for _, c := range cases {
-		d := newDecoder(Point{Type: c.typ, Scale: c.scale, Offset: c.offset})
+		d := newDecoder(Point{Table: Holding, Type: c.typ, Scale: c.scale, Offset: c.offset})
 		if got, _ := d.value(unhex(t, c.bytes), 0); got != c.want {
 			t.Errorf("%s %s × %v + %v is %v %v, expected %v", c.typ, c.bytes, c.scale, c.offset, got.Kind(), got, c.want)
 		}
@@ -139,7 +139,7 @@ func TestDecimalScaleIsExact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := newDecoder(Point{Type: Int32, Scale: scale})
+		d := newDecoder(Point{Table: Holding, Type: Int32, Scale: scale})
 		got, _ := d.value([]byte{byte(raw >> 24), byte(raw >> 16), byte(raw >> 8), byte(raw)}, 0)
 		want, err := strconv.ParseFloat(strconv.Itoa(int(raw))+"e-"+strconv.Itoa(digits), 64)
 		if err != nil {

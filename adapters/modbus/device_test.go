@@ -21,7 +21,7 @@ func TestNewReportsEveryError(t *testing.T) {
 		want   []string
 	}{
 		{"no id", func(d *Device) { d.ID = "" }, []string{`device "": id: missing`}},
-		{"serial endpoint", func(d *Device) { d.Endpoint = "rtu:///dev/ttyUSB0" }, []string{`device "m1": endpoint: "rtu:///dev/ttyUSB0", expected tcp://host:port`}},
+		{"ascii endpoint", func(d *Device) { d.Endpoint = "ascii:///dev/ttyUSB0" }, []string{`device "m1": endpoint: "ascii:///dev/ttyUSB0", expected tcp://host:port, rtu:///dev/ttyUSB0?baud=9600&parity=N or rtu+tcp://host:port`}},
 		{"endpoint with path", func(d *Device) { d.Endpoint = "tcp://10.0.0.11:502/1" }, []string{"expected tcp://host:port"}},
 		{"bare address", func(d *Device) { d.Endpoint = "10.0.0.11:502" }, []string{"expected tcp://host:port"}},
 		{"no host", func(d *Device) { d.Endpoint = "tcp://:502" }, []string{"expected tcp://host:port"}},
@@ -29,11 +29,12 @@ func TestNewReportsEveryError(t *testing.T) {
 		{"port 65536", func(d *Device) { d.Endpoint = "tcp://h:65536" }, []string{"port 65536, expected 1 to 65535"}},
 		{"period", func(d *Device) { d.PollEvery = time.Microsecond }, []string{"poll every: 1µs is too short, at least 1ms"}},
 		{"timeout", func(d *Device) { d.Timeout = -1 }, []string{"timeout: -1ns is negative"}},
+		{"pause", func(d *Device) { d.Pause = -1 }, []string{"pause: -1ns, expected 0s to 10s"}},
+		{"pause after connect", func(d *Device) { d.PauseAfterConnect = time.Minute }, []string{"pause after connect: 1m0s, expected 0s to 10s"}},
 		{"no points", func(d *Device) { d.Points = nil }, []string{"points: none"}},
 		{"table", func(d *Device) { d.Points[0].Table = "output" }, []string{`device "m1": point "Hz": table: "output", expected coil, discrete, input or holding`}},
-		{"type", func(d *Device) { d.Points[0].Type = "float" }, []string{`type: "float", expected bool, int16`}},
-		{"table and type", func(d *Device) { d.Points[0].Table, d.Points[0].Type = "", "" }, []string{`table: ""`, `type: ""`}},
-		{"bool in registers", func(d *Device) { d.Points[0].Type = Bool }, []string{"bool is for coil and discrete, table input has registers"}},
+		{"type", func(d *Device) { d.Points[0].Type = "float" }, []string{`type: "float", expected bool, int8`}},
+		{"table and type", func(d *Device) { d.Points[0].Table, d.Points[0].Type = "", "" }, []string{`table: ""`, `type: "", expected bool, int8`}},
 		{"number in coils", func(d *Device) { d.Points[0].Table = Coil }, []string{"type: float32, but table coil has only bool"}},
 		{"beyond the end", func(d *Device) { d.Points[0].Address = 65535 }, []string{"address: float32 at 65535 would end at 65536, the last address is 65535"}},
 		{"64 bits beyond the end", func(d *Device) { d.Points[0].Type, d.Points[0].Address = Int64, 65533 }, []string{"int64 at 65533 would end at 65536"}},
@@ -42,7 +43,7 @@ func TestNewReportsEveryError(t *testing.T) {
 		{"offset", func(d *Device) { d.Points[0].Offset = math.Inf(-1) }, []string{"offset: -Inf is not a number"}},
 		{"scaled bool", func(d *Device) {
 			d.Points[0] = Point{Signal: 2, Name: "Pos", Table: Coil, Type: Bool, Scale: 2}
-		}, []string{"bool has no order, scale or offset"}},
+		}, []string{"type: bool has no scale, offset or factor"}},
 		{"one signal twice", func(d *Device) { d.Points = append(d.Points, d.Points[0]) }, []string{`signal 2 is also that of device "m1": point "Hz"`}},
 		{"live is a point's", func(d *Device) { d.Live = 2 }, []string{`point "Hz": signal 2 is also that of device "m1"`}},
 		{"everything at once", func(d *Device) { d.Endpoint, d.Timeout, d.Points[0].Order = "", -1, "X" }, []string{"endpoint:", "timeout:", "order:"}},
@@ -81,26 +82,12 @@ func TestNewReportsEveryError(t *testing.T) {
 	})
 }
 
-func TestParseEndpoint(t *testing.T) {
-	for endpoint, want := range map[string]string{
-		"tcp://10.0.0.11:502":     "10.0.0.11:502",
-		"tcp://10.0.0.11":         "10.0.0.11:502",
-		"tcp://Meter.Example:050": "meter.example:50",
-		"tcp://[fe80::1]:1502":    "[fe80::1]:1502",
-		"tcp://[fe80::1]":         "[fe80::1]:502",
-	} {
-		if got, err := ParseEndpoint(endpoint); err != nil || got != want {
-			t.Errorf("%s: %q, %v, expected %q", endpoint, got, err, want)
-		}
-	}
-}
-
 func TestDefaults(t *testing.T) {
 	points := []Point{{Table: Holding, Type: Uint16}, {Table: Holding, Type: Uint16, Address: 17}, {Table: Holding, Type: Uint16, Address: 50}}
 	for maxGap, want := range map[int]int{0: 2, 16: 2, 15: 3, -1: 3, 40: 1} {
-		m := newMeter(Device{Points: points, MaxGap: maxGap}, "m:502")
-		if len(m.requests) != want {
-			t.Errorf("gap %d: %v", maxGap, m.requests)
+		m := newMeter(Device{Points: points, Reads: Reads{MaxGap: maxGap}}, Endpoint{})
+		if requests := m.newReader().requests; len(requests) != want {
+			t.Errorf("gap %d: %v", maxGap, requests)
 		}
 		if m.PollEvery != time.Second || m.Timeout != time.Second {
 			t.Errorf("every %v, timeout %v", m.PollEvery, m.Timeout)

@@ -36,3 +36,11 @@ func reasonOf(err error) telemetry.Reason {
 	}
 	return telemetry.Malformed
 }
+
+// exceptionOf is the code of the device's exception, 0 if the error is no such.
+func exceptionOf(err error) byte {
+	if e, ok := errors.AsType[*goburrow.ModbusError](err); ok {
+		return e.ExceptionCode
+	}
+	return 0
+}

@@ -2,11 +2,9 @@ package modbus
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"time"
 
 	goburrow "github.com/goburrow/modbus"
@@ -14,120 +12,83 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// link is the one connection to an endpoint. Anything but the whole answer to
-// the outstanding request closes it, so that no later request can be given an
-// answer that isn't its own; the next exchange dials anew. One goroutine owns
-// it.
+// link is the one connection to an endpoint, or its serial port. What can't be
+// told from another request's answer never becomes a value: when the stream is
+// out of order, a connection is closed and a line is left to fall silent. One
+// goroutine owns it.
 type link struct {
-	address  string
-	dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	connects *counter
+	Endpoint
+	ctx   context.Context // the connection doesn't outlive it
+	open  func(context.Context) (port, error)
+	pause time.Duration // after a connection
+	stats *busCounters
+	bus   *bus // that it is shared on; nil: whoever has it is alone
 
-	// One packager for all units: a transaction id comes back only after 65,536
-	// requests, whichever unit they were for.
-	packager *goburrow.TCPClientHandler
-	client   goburrow.Client
+	framing framing
+	client  goburrow.Client
 
-	conn     net.Conn
+	port     port
 	watch    func() bool // stops watching for the end of the context
-	answered bool        // conn has brought an answer
+	answered bool        // the connection has brought an answer
+	heard    bool        // it has brought something since the last timeout
+	requests int         // sent on it
+	rest     []byte      // of the buffer, what came after the last answer
+	torn     bool        // the last timeout was in the middle of a frame
+	lastByte time.Time   // on the line, either way
 
 	failedDials int
 	dialAfter   time.Time
 	dialErr     error
 
-	// Of the exchange in progress: goburrow's transporter is given only bytes.
-	ctx            context.Context
-	timeout        time.Duration
-	data           int
-	sent, received time.Time // received is also when waiting was given up
+	stations map[uint8]*station
 
-	buffer [maxFrame + 1]byte // one more, to see what follows an answer
+	// Of the exchange in progress: goburrow's transporter is given only bytes.
+	// received is also when waiting was given up.
+	timeout         time.Duration
+	data            int
+	asked           int // times that the request has gone out
+	began, sent     time.Time
+	taken, received time.Time // when the device took the values, about
+
+	buffer [1024]byte // two frames and noise
 }
 
-func newLink(address string, dial func(context.Context, string, string) (net.Conn, error), connects *counter) *link {
-	l := &link{address: address, dial: dial, connects: connects, packager: goburrow.NewTCPClientHandler(address)}
-	l.client = goburrow.NewClient2(l.packager, l)
+// port is a connection or an open serial port.
+type port interface {
+	io.ReadWriteCloser
+	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
+}
+
+// opener opens what an endpoint is reached by.
+type opener struct {
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	serial func(path string, l Line) (port, error)
+}
+
+func (o opener) of(e Endpoint) func(context.Context) (port, error) {
+	if e.Transport == RTU {
+		return func(context.Context) (port, error) { return o.serial(e.Address, e.Line) }
+	}
+	return func(ctx context.Context) (port, error) { return o.dial(ctx, "tcp", e.Address) }
+}
+
+func newLink(ctx context.Context, e Endpoint, o opener, stats *busCounters) *link {
+	l := &link{Endpoint: e, ctx: ctx, open: o.of(e), stats: stats, stations: map[uint8]*station{}}
+	if e.Transport == TCP {
+		l.framing = mbap{goburrow.NewTCPClientHandler(e.Address)}
+	} else {
+		l.framing = rtu{goburrow.NewRTUClientHandler(e.Address)}
+	}
+	l.client = goburrow.NewClient2(l.framing, l)
 	return l
 }
 
-// read makes one exchange. The data are valid until the next one. The timeout
-// is for the whole answer, and once more for a connection if there is none.
-func (l *link) read(ctx context.Context, unit uint8, timeout time.Duration, r request) (data []byte, err error) {
-	l.ctx, l.timeout, l.data = ctx, timeout, r.bytes()
-	l.packager.SlaveId = unit
-	switch r.table {
-	case Coil:
-		data, err = l.client.ReadCoils(r.first, r.count)
-	case Discrete:
-		data, err = l.client.ReadDiscreteInputs(r.first, r.count)
-	case Input:
-		data, err = l.client.ReadInputRegisters(r.first, r.count)
-	default:
-		data, err = l.client.ReadHoldingRegisters(r.first, r.count)
-	}
-	return data, err
-}
-
-// Send is goburrow's Transporter. It asks a second time only if a connection
-// that had worked turns out to have been closed by the device in the meantime.
-func (l *link) Send(request []byte) ([]byte, error) {
-	for {
-		if err := l.connect(); err != nil {
-			l.sent, l.received = time.Now(), time.Now()
-			return nil, &failure{telemetry.NotConnected, err}
-		}
-		reply, err := l.exchange(request)
-		if err == nil {
-			return reply, nil
-		}
-		again := l.answered && err.reason == telemetry.NotConnected && l.ctx.Err() == nil
-		l.close()
-		if !again {
-			return nil, err
-		}
-	}
-}
-
-func (l *link) exchange(request []byte) ([]byte, *failure) {
-	n := 0
-	l.sent = time.Now()
-	err := l.conn.SetDeadline(l.sent.Add(l.timeout))
-	if err == nil {
-		_, err = l.conn.Write(request)
-	}
-	for err == nil {
-		var k int
-		k, err = l.conn.Read(l.buffer[n:])
-		n += k
-		length, wrong := replyLength(request, l.data, l.buffer[:n])
-		if wrong != nil {
-			l.received = time.Now()
-			return nil, &failure{telemetry.Malformed, wrong}
-		}
-		if length > 0 {
-			l.received = time.Now()
-			l.answered = true
-			if n > length {
-				l.close()
-			}
-			return l.buffer[:length], nil
-		}
-	}
-	l.received = time.Now()
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &failure{telemetry.Timeout, fmt.Errorf("no answer within %v, %d bytes of one", l.timeout, n)}
-	case n > 0:
-		return nil, &failure{telemetry.Malformed, fmt.Errorf("answer broke off after %d bytes: %w", n, err)}
-	}
-	return nil, &failure{telemetry.NotConnected, err}
-}
-
-// connect dials if there is no connection. After failures it refuses for a
-// while to try, so that one dead endpoint isn't dialled for each of its units.
+// connect opens the connection or port if it isn't. After failures it refuses
+// for a while to try, so that one dead endpoint isn't dialled for each of its
+// units.
 func (l *link) connect() error {
-	if l.conn != nil {
+	if l.port != nil {
 		return nil
 	}
 	if time.Now().Before(l.dialAfter) {
@@ -135,26 +96,33 @@ func (l *link) connect() error {
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
-	conn, err := l.dial(ctx, "tcp", l.address)
+	p, err := l.open(ctx)
 	if err != nil {
 		l.failedDials++
 		l.dialAfter = time.Now().Add(dialPause(l.failedDials))
 		l.dialErr = err
 		return err
 	}
-	l.conn, l.answered, l.failedDials = conn, false, 0
-	l.watch = context.AfterFunc(l.ctx, func() { conn.Close() })
-	l.connects.Add(1)
+	l.port, l.answered, l.heard, l.requests, l.rest, l.failedDials = p, false, true, 0, nil, 0
+	l.lastByte = time.Now()
+	l.watch = context.AfterFunc(l.ctx, func() { p.Close() })
+	l.stats.connects.Add(1)
+	if l.pause > 0 {
+		select {
+		case <-l.ctx.Done():
+		case <-time.After(l.pause):
+		}
+	}
 	return nil
 }
 
 func (l *link) close() {
-	if l.conn == nil {
+	if l.port == nil {
 		return
 	}
 	l.watch()
-	l.conn.Close()
-	l.conn = nil
+	l.port.Close()
+	l.port = nil
 }
 
 const (
@@ -173,4 +141,48 @@ func dialPause(failures int) time.Duration {
 		pause = min(pause, firstDialPause<<doublings)
 	}
 	return pause/2 + rand.N(pause/2+1)
+}
+
+// Send is goburrow's Transporter. It asks a second time only if a connection
+// that had worked turns out to have been closed by the other side in the
+// meantime, or a port to have been unplugged.
+func (l *link) Send(request []byte) ([]byte, error) {
+	l.asked = 0
+	for {
+		if err := l.connect(); err != nil {
+			l.received = time.Now()
+			l.taken = l.received
+			return nil, &failure{telemetry.NotConnected, err}
+		}
+		answer, f := l.exchange(request)
+		l.stats.spent(l.began, l.received)
+		if f == nil {
+			return answer, nil
+		}
+		again := l.answered && f.reason == telemetry.NotConnected && l.ctx.Err() == nil
+		if l.spoilt(f) {
+			l.close()
+		}
+		if !again {
+			return nil, f
+		}
+	}
+}
+
+// spoilt reports whether the connection has to be closed after a failure. A
+// timeout may be one of the unit alone, and closing would disturb the others; but
+// if nothing at all was heard since the one before, the connection itself may be
+// dead without anybody having said so.
+func (l *link) spoilt(f *failure) bool {
+	switch {
+	case f.reason == telemetry.NotConnected:
+		return true
+	case l.Transport == RTU:
+		return false
+	case f.reason == telemetry.Timeout && !l.torn:
+		dead := !l.heard
+		l.heard = false
+		return dead
+	}
+	return true
 }

@@ -2,8 +2,12 @@ package modbus
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
+
+	goburrow "github.com/goburrow/modbus"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -11,104 +15,275 @@ import (
 // meter is a checked Device, ready to be read. It doesn't change.
 type meter struct {
 	Device
-	address  string
+	endpoint Endpoint
+	points   []Point   // the Device's, and after them the registers of their factors
 	decoders []decoder // one a point
-	requests []request
+	factors  []int     // one a point: where in points its factor is, 0 if it has none
+	items    []item
+	limits   limits
 }
 
-func newMeter(d Device, address string) *meter {
+func newMeter(d Device, e Endpoint) *meter {
 	if d.PollEvery == 0 {
 		d.PollEvery = DefaultPollEvery
 	}
 	if d.Timeout == 0 {
 		d.Timeout = DefaultTimeout
 	}
-	switch {
-	case d.MaxGap == 0:
-		d.MaxGap = DefaultMaxGap
-	case d.MaxGap < 0:
-		d.MaxGap = 0
-	}
-	m := &meter{Device: d, address: address, requests: plan(d.Points, d.MaxGap)}
+	m := &meter{Device: d, endpoint: e, points: slices.Clone(d.Points), limits: newLimits(d.Reads)}
 	for _, p := range d.Points {
+		m.factors = append(m.factors, m.factorOf(p))
+	}
+	for _, p := range m.points {
 		m.decoders = append(m.decoders, newDecoder(p))
 	}
+	m.items = itemsOf(m.points)
 	return m
 }
 
-// reading is what one poll of a meter brought.
-type reading struct {
-	samples  []telemetry.Sample // one a point, in configured order
-	errs     []error            // one a request, nil where it was answered with data
+// factorOf is where in points the register of a point's factor is, which it adds
+// if it isn't there.
+func (m *meter) factorOf(p Point) int {
+	if p.Factor == nil {
+		return 0
+	}
+	register := Point{Name: "factor of " + p.Name, Table: p.Table, Address: *p.Factor, Type: Int16}
+	if p.Order == BADC || p.Order == DCBA {
+		register.Order = BADC
+	}
+	for i := len(m.Points); i < len(m.points); i++ {
+		if f := m.points[i]; f.Table == register.Table && f.Address == register.Address && f.Order == register.Order {
+			return i
+		}
+	}
+	m.points = append(m.points, register)
+	return len(m.points) - 1
+}
+
+// reader asks a meter for its values, and learns how it likes to be asked.
+type reader struct {
+	*meter
+	learned  *learned
+	requests []request
+	now      func() time.Time
+	known    bool // it has been recognised since it was silent last
+
+	samples  []telemetry.Sample // one a point of the Device, in configured order
+	factors  []factor           // one a point of the meter that is a factor
+	outcomes []outcome          // of the last poll, in the order of the requests
 	answered bool               // by the device, be it with an exception
 	good     int                // samples with a value
 	ended    time.Time
 }
 
-func (m *meter) newReading() reading {
-	return reading{
-		samples: make([]telemetry.Sample, len(m.Points), len(m.Points)+1), // and one to say whether it lives
-		errs:    make([]error, len(m.requests)),
-	}
+// outcome is a request and why it brought no data, if it didn't.
+type outcome struct {
+	request request
+	err     error
 }
 
-// poll makes every request of the meter once. It fails only when ctx ends. Once
+// silence is why the device didn't answer in the last poll.
+func (r *reader) silence() (request, error) {
+	for _, o := range r.outcomes {
+		if o.err != nil {
+			return o.request, o.err
+		}
+	}
+	return request{}, nil
+}
+
+// silentFor is the reason for it.
+func (r *reader) silentFor() telemetry.Reason {
+	_, err := r.silence()
+	return reasonOf(err)
+}
+
+func (m *meter) newReader() *reader {
+	r := &reader{
+		meter: m, learned: newLearned(m.items, m.limits), now: time.Now,
+		samples: make([]telemetry.Sample, len(m.Points), len(m.Points)+1), // and one to say whether it lives
+		factors: make([]factor, len(m.points)-len(m.Points)),
+	}
+	r.requests = r.learned.plan(time.Time{})
+	return r
+}
+
+// maxParts bounds the requests that a poll makes beyond its plan to find out
+// what the device refuses. The next poll goes on from there.
+const maxParts = 32
+
+// poll asks for everything once. It fails only when ctx ends. Once
 // the device doesn't answer, what remains isn't asked for: a dead device must
-// cost its neighbours one timeout, not one a request.
-func (m *meter) poll(ctx context.Context, l *link, r *reading) error {
-	r.answered, r.good = false, 0
+// cost its neighbours one timeout, not one a request. Between the requests others
+// may have their turn.
+func (r *reader) poll(ctx context.Context, l *link) error {
+	r.answered, r.good, r.outcomes = false, 0, r.outcomes[:0]
 	// One reading of the wall clock a poll: setting the clock meanwhile must not
 	// tear the batch.
-	start := time.Now()
+	start := r.now()
+	if r.learned.due(start) {
+		r.requests = r.learned.plan(start)
+	}
+	if !r.known {
+		if req, err := r.recognise(ctx, l); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
+			r.failAll(req, err, start.Add(l.received.Sub(start)))
+			return nil
+		}
+		r.known = true
+	}
+	r.failAbsent(start)
 	var silent error
-	for i, req := range m.requests {
+	parts, news := 0, false
+	for todo := r.requests; len(todo) > 0; {
+		req := todo[0]
+		todo = todo[1:]
 		if silent != nil {
-			r.errs[i] = silent
-			r.fail(m, req, silent)
+			r.fail(req, silent)
 			continue
 		}
-		data, err := l.read(ctx, m.Unit, m.Timeout, req)
+		data, err := l.read(ctx, r.meter, req)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.errs[i], r.ended = err, start.Add(l.received.Sub(start))
+		r.ended = start.Add(l.received.Sub(start))
 		if err == nil {
 			r.answered = true
-			r.decode(m, req, data, telemetry.MicrosOf(r.ended.Add(-l.received.Sub(l.sent)/2)))
+			r.outcomes = append(r.outcomes, outcome{req, nil})
+			news = r.learned.has(req) || news
+			r.decode(req, data, telemetry.MicrosOf(start.Add(l.taken.Sub(start))))
 			continue
 		}
-		r.fail(m, req, err)
 		switch reasonOf(err) {
 		case telemetry.Timeout, telemetry.NotConnected:
-			silent = err
+			silent, r.known = err, false
 		case telemetry.Refused:
 			r.answered = true
+			if exceptionOf(err) == goburrow.ExceptionCodeAcknowledge {
+				silent = err // it is at something long: in the next slot
+				break
+			}
+			news = true
+			if parts < maxParts {
+				if instead := r.learned.part(req, err, start); instead != nil {
+					parts += len(instead)
+					todo = append(instead, todo...)
+					continue
+				}
+				r.learned.lacks(req, err, start, r.PollEvery)
+			}
 		}
+		r.fail(req, err)
 	}
+	if silent == nil && (news || r.learned.settle(start)) {
+		r.requests = r.learned.plan(start)
+	}
+	r.applyFactors()
 	return nil
 }
 
-func (r *reading) decode(m *meter, req request, data []byte, at telemetry.Micros) {
-	for _, p := range req.points {
-		value, reason := m.decoders[p.point].value(data, p.offset)
-		quality := telemetry.MakeQuality(telemetry.Good, telemetry.GatewayTime, telemetry.NoReason)
-		if reason == telemetry.NoReason {
-			r.good++
-		} else {
-			quality = telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, reason)
+// recognise reads the device's identity. It fails if that is another's, too.
+func (r *reader) recognise(ctx context.Context, l *link) (request, error) {
+	for _, want := range r.Identity {
+		req := request{table: want.Table, first: want.Address, count: 1}
+		data, err := l.read(ctx, r.meter, req)
+		switch {
+		case exceptionOf(err) == goburrow.ExceptionCodeIllegalDataAddress:
+			return req, &failure{telemetry.WrongDevice, fmt.Errorf("this is another device: it hasn't got the register, expected %d in it", want.Value)}
+		case err != nil:
+			return req, err
 		}
-		r.samples[p.point] = telemetry.Sample{Time: at, Value: value, Signal: m.Points[p.point].Signal, Quality: quality}
+		if got := binary.BigEndian.Uint16(data); got != want.Value {
+			return req, &failure{telemetry.WrongDevice, fmt.Errorf("this is another device: the register holds %d, expected %d", got, want.Value)}
+		}
+	}
+	return request{}, nil
+}
+
+// failAll fails a poll as a whole because of one request.
+func (r *reader) failAll(req request, err error, at time.Time) {
+	reason := reasonOf(err)
+	r.ended = at
+	r.answered = reason == telemetry.WrongDevice || reason == telemetry.Refused
+	r.outcomes = append(r.outcomes, outcome{req, err})
+	r.failItems(r.items, telemetry.MicrosOf(at), reason)
+}
+
+func (r *reader) decode(req request, data []byte, at telemetry.Micros) {
+	for _, it := range req.items {
+		for _, i := range it.points {
+			value, reason := r.decoders[i].value(data, int(r.points[i].Address)-int(req.first))
+			if i >= len(r.Points) {
+				r.factors[i-len(r.Points)] = newFactor(value, reason)
+				continue
+			}
+			r.samples[i] = r.sample(i, at, value, reason)
+		}
 	}
 }
 
-func (r *reading) fail(m *meter, req request, err error) {
-	at := telemetry.MicrosOf(r.ended)
-	quality := telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, reasonOf(err))
-	for _, p := range req.points {
-		r.samples[p.point] = telemetry.Sample{Time: at, Signal: m.Points[p.point].Signal, Quality: quality}
+func (r *reader) sample(i int, at telemetry.Micros, value telemetry.Value, reason telemetry.Reason) telemetry.Sample {
+	s := telemetry.Sample{Time: at, Signal: r.Points[i].Signal}
+	if reason == telemetry.NoReason {
+		r.good++
+		s.Value = value
+		s.Quality = telemetry.MakeQuality(telemetry.Good, telemetry.GatewayTime, telemetry.NoReason)
+	} else {
+		s.Quality = telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, reason)
+	}
+	return s
+}
+
+// applyFactors scales what has a factor, now that all of them are there.
+func (r *reader) applyFactors() {
+	if len(r.factors) == 0 {
+		return
+	}
+	for i, at := range r.meter.factors {
+		s := &r.samples[i]
+		if at == 0 || s.Quality.Validity() == telemetry.Bad {
+			continue
+		}
+		f := r.factors[at-len(r.Points)]
+		if f.reason != telemetry.NoReason {
+			r.good--
+			*s = r.sample(i, s.Time, telemetry.Value{}, f.reason)
+			continue
+		}
+		number, _ := s.Value.Float()
+		s.Value = telemetry.FloatValue(r.decoders[i].scale(f.apply(number)))
+	}
+}
+
+// fail gives a request's points the reason why they have no value.
+func (r *reader) fail(req request, err error) {
+	r.outcomes = append(r.outcomes, outcome{req, err})
+	r.failItems(req.items, telemetry.MicrosOf(r.ended), reasonOf(err))
+}
+
+func (r *reader) failItems(items []item, at telemetry.Micros, reason telemetry.Reason) {
+	for _, it := range items {
+		for _, i := range it.points {
+			if i >= len(r.Points) {
+				r.factors[i-len(r.Points)] = factor{reason: reason}
+				continue
+			}
+			r.samples[i] = r.sample(i, at, telemetry.Value{}, reason)
+		}
+	}
+}
+
+// failAbsent fails what the device refused when it was asked last; what is asked
+// for again in this poll overwrites it.
+func (r *reader) failAbsent(at time.Time) {
+	for i, a := range r.learned.absent {
+		if a.err != nil {
+			r.failItems(r.items[i:i+1], telemetry.MicrosOf(at), reasonOf(a.err))
+		}
 	}
 }
 
 func (m *meter) wrap(req request, err error) error {
-	return fmt.Errorf("modbus: read %v of meter %s at %s: %w", req, m.ID, m.address, err)
+	return fmt.Errorf("modbus: read %v of meter %s at %s: %w", req, m.ID, m.endpoint.Address, err)
 }

@@ -50,7 +50,7 @@ func TestReadOnce(t *testing.T) {
 				t.Errorf("%d: %s, expected %s", i, got, want)
 			}
 		}
-		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `unit=1 request="holding 16+3" error="modbus: exception '2' (illegal data address)`) {
+		if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `unit=1 request="holding 16+1" error="modbus: exception '2' (illegal data address)`) {
 			t.Errorf("logged %s", got)
 		}
 	})

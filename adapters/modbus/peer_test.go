@@ -117,9 +117,12 @@ func registerOf(unit, function byte, a int) uint16 {
 	return uint16(unit)<<12 + uint16(function)<<8 + uint16(a)
 }
 
-func answerTo(request []byte) []byte {
-	unit, function := request[6], request[7]
-	first, count := int(binary.BigEndian.Uint16(request[8:])), int(binary.BigEndian.Uint16(request[10:]))
+func answerTo(request []byte) []byte { return frame(request, pduTo(request[6:])) }
+
+// pduTo is the answer to a unit and PDU.
+func pduTo(request []byte) []byte {
+	unit, function := request[0], request[1]
+	first, count := int(binary.BigEndian.Uint16(request[2:])), int(binary.BigEndian.Uint16(request[4:]))
 	var data []byte
 	if function <= 2 {
 		data = make([]byte, (count+7)/8)
@@ -131,7 +134,7 @@ func answerTo(request []byte) []byte {
 			data = binary.BigEndian.AppendUint16(data, registerOf(unit, function, first+i))
 		}
 	}
-	return frame(request, append([]byte{function, byte(len(data))}, data...))
+	return append([]byte{function, byte(len(data))}, data...)
 }
 
 // poison is the frame of a right answer with values that no register holds.
@@ -156,7 +159,11 @@ func refusal(request []byte, code byte) []byte {
 // twoRequests is a device whose plan has two requests, with the values that
 // peer gives.
 func twoRequests(id string, p *peer, unit uint8, base telemetry.SignalID) Device {
-	return Device{ID: id, Endpoint: p.endpoint(), Unit: unit, Live: base, PollEvery: 20 * time.Millisecond, Timeout: 5 * time.Second,
+	return twoRequestsAt(id, p.endpoint(), unit, base)
+}
+
+func twoRequestsAt(id, endpoint string, unit uint8, base telemetry.SignalID) Device {
+	return Device{ID: id, Endpoint: endpoint, Unit: unit, Live: base, PollEvery: 20 * time.Millisecond, Timeout: 5 * time.Second,
 		Points: []Point{
 			{Signal: base + 1, Name: "A", Table: Holding, Address: 16, Type: Uint16},
 			{Signal: base + 2, Name: "B", Table: Input, Address: 3, Type: Uint16},
@@ -207,7 +214,7 @@ func (r *recorder) count(device string) int { return len(r.from(device, 0)) }
 // await returns when the condition holds, which is looked at after each batch.
 func (r *recorder) await(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for !condition() {
 		select {
 		case <-r.news:

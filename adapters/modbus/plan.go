@@ -14,18 +14,12 @@ const (
 	maxBits      = 2000
 )
 
-// request is one read of consecutive addresses, and the points that it brings.
+// request is one read of consecutive addresses, and what it brings.
 type request struct {
-	table  Table
-	first  uint16
-	count  uint16
-	points []placed
-}
-
-// placed is a point within a request.
-type placed struct {
-	point  int // index into Device.Points
-	offset int // addresses after the request's first
+	table Table
+	first uint16
+	count uint16
+	items []item
 }
 
 func (r request) String() string { return fmt.Sprintf("%s %d+%d", r.table, r.first, r.count) }
@@ -44,42 +38,139 @@ func (r request) function() byte {
 
 // bytes is the size of the data in the answer.
 func (r request) bytes() int {
-	if r.table.registers() {
+	if r.table.Registers() {
 		return 2 * int(r.count)
 	}
 	return (int(r.count) + 7) / 8
 }
 
-// plan makes as few requests of the points as the limits and the gap allow. A
-// value is never split over two requests: its halves would be of different
-// instants.
-func plan(points []Point, maxGap int) []request {
-	order := make([]int, len(points))
-	for i := range order {
-		order[i] = i
+// item is what isn't split over two requests, since the parts would be of
+// different instants: a point, or the points of a group.
+type item struct {
+	index      int // in itemsOf's list
+	table      Table
+	first, end int // addresses; end is the one after the last
+	points     []int
+}
+
+// itemsOf puts the points into items, by table and address.
+func itemsOf(points []Point) []item {
+	var items []item
+	type groupKey struct {
+		table Table
+		name  string
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(points[a].Table, points[b].Table), cmp.Compare(points[a].Address, points[b].Address))
-	})
-	var requests []request
-	for _, i := range order {
-		p := points[i]
-		limit, gap := maxRegisters, maxGap
-		if !p.Table.registers() {
-			limit, gap = maxBits, 16*maxGap
+	groups := map[groupKey]int{}
+	for i, p := range points {
+		first, end := int(p.Address), int(p.Address)+p.Size()
+		key := groupKey{p.Table, p.Group}
+		at, begun := groups[key]
+		if !begun || p.Group == "" {
+			groups[key] = len(items)
+			items = append(items, item{0, p.Table, first, end, []int{i}})
+			continue
 		}
-		first, end := int(p.Address), int(p.Address)+p.Type.Registers()
-		if n := len(requests); n > 0 {
+		it := &items[at]
+		it.first, it.end, it.points = min(it.first, first), max(it.end, end), append(it.points, i)
+	}
+	slices.SortStableFunc(items, func(a, b item) int {
+		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.first, b.first))
+	})
+	for i := range items {
+		items[i].index = i
+	}
+	return items
+}
+
+// limits bound the requests of a plan.
+type limits struct {
+	registers, bits int
+	gap             int // registers
+	single          bool
+	bitsFromZero    bool
+}
+
+func newLimits(r Reads) limits {
+	l := limits{registers: r.MaxRegisters, bits: r.MaxBits, gap: r.MaxGap, single: r.Single, bitsFromZero: r.BitsFromZero}
+	l.registers, l.bits = cmp.Or(l.registers, maxRegisters), cmp.Or(l.bits, maxBits)
+	switch {
+	case l.gap == 0:
+		l.gap = DefaultMaxGap
+	case l.gap < 0:
+		l.gap = 0
+	}
+	return l
+}
+
+// of is the largest request of a table, and the largest gap in it.
+func (l limits) of(t Table) (size, gap int) {
+	if t.Registers() {
+		return l.registers, l.gap
+	}
+	return l.bits, 16 * l.gap
+}
+
+// with is l with another largest request of a table.
+func (l limits) with(t Table, size int) limits {
+	if t.Registers() {
+		l.registers = size
+	} else {
+		l.bits = size
+	}
+	return l
+}
+
+// cut is a place that no request reads across: the end of an item.
+type cut struct {
+	table Table
+	at    int
+}
+
+// plan makes as few requests of the items as the limits and the cuts allow.
+func plan(items []item, l limits, isCut func(cut) bool) []request {
+	var requests []request
+	var end int // of the last request
+	for _, it := range items {
+		size, gap := l.of(it.table)
+		first := it.first
+		if l.bitsFromZero && !it.table.Registers() {
+			first = 0
+		}
+		if n := len(requests); n > 0 && !l.single {
 			last := &requests[n-1]
-			lastEnd := int(last.first) + int(last.count)
-			end := max(end, lastEnd)
-			if last.table == p.Table && first-lastEnd <= gap && end-int(last.first) <= limit {
+			joined := max(it.end, end)
+			if last.table == it.table && first-end <= gap && joined-int(last.first) <= size && !isCut(cut{it.table, end}) {
+				end = joined
 				last.count = uint16(end - int(last.first))
-				last.points = append(last.points, placed{i, first - int(last.first)})
+				last.items = append(last.items, it)
 				continue
 			}
 		}
-		requests = append(requests, request{p.Table, p.Address, uint16(end - first), []placed{{i, 0}}})
+		requests = append(requests, request{it.table, uint16(first), uint16(it.end - first), []item{it}})
+		end = it.end
 	}
 	return requests
+}
+
+// CheckRequests lists what can't be read in one request though it has to be.
+func (d Device) CheckRequests() []error {
+	var errs []error
+	l := newLimits(d.Reads)
+	for _, it := range itemsOf(d.Points) {
+		first := it.first
+		if l.bitsFromZero && !it.table.Registers() {
+			first = 0
+		}
+		size, _ := l.of(it.table)
+		if it.end-first <= size {
+			continue
+		}
+		p := d.Points[it.points[0]]
+		what := fmt.Sprintf("point %q", p.Name)
+		if p.Group != "" {
+			what = fmt.Sprintf("group %q", p.Group)
+		}
+		errs = append(errs, fmt.Errorf("%s: %s %d to %d is more than one request takes, %d", what, it.table, first, it.end-1, size))
+	}
+	return errs
 }

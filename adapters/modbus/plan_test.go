@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 
@@ -56,7 +57,7 @@ func TestPlan(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, r := range plan(c.points, c.gap) {
+			for _, r := range plan(itemsOf(c.points), limits{registers: 125, bits: 2000, gap: c.gap}, func(cut) bool { return false }) {
 				got = append(got, r.String())
 			}
 			if !reflect.DeepEqual(got, c.want) {
@@ -64,6 +65,55 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestPlanAsDevicesLikeIt(t *testing.T) {
+	word := func(a uint16, group string) Point {
+		return Point{Table: Holding, Type: Uint16, Address: a, Group: group}
+	}
+	coil := func(a uint16) Point { return Point{Table: Coil, Type: Bool, Address: a} }
+	cases := map[string]struct {
+		reads  Reads
+		points []Point
+		want   []string
+	}{
+		"at most 60 registers": {Reads{MaxRegisters: 60}, []Point{word(0, ""), word(10, ""), word(60, "")}, []string{"holding 0+11", "holding 60+1"}},
+		"at most 8 coils":      {Reads{MaxBits: 8}, []Point{coil(0), coil(7), coil(8)}, []string{"coil 0+8", "coil 8+1"}},
+		"one by one":           {Reads{Single: true}, []Point{word(0, ""), word(1, ""), word(2, "a"), word(3, "a")}, []string{"holding 0+1", "holding 1+1", "holding 2+2"}},
+		"coils from zero":      {Reads{BitsFromZero: true}, []Point{coil(3), coil(10), coil(900), word(9, "")}, []string{"coil 0+901", "holding 9+1"}},
+		"a group is one instant, whatever lies between": {Reads{MaxGap: -1}, []Point{word(0, ""), word(1, "a"), word(50, ""), word(100, "a")},
+			[]string{"holding 0+101"}},
+		"a group isn't split": {Reads{}, append(wordsUpTo(60), word(60, "a"), word(130, "a")), []string{"holding 0+60", "holding 60+71"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, r := range plan(itemsOf(c.points), newLimits(c.reads), func(cut) bool { return false }) {
+				got = append(got, r.String())
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%v, expected %v", got, c.want)
+			}
+		})
+	}
+	for reads, want := range map[Reads]string{
+		{}: `group "a": holding 0 to 125 is more than one request takes, 125`,
+		{MaxRegisters: 2, BitsFromZero: true, MaxBits: 16}: `point "": coil 0 to 16 is more than one request takes, 16` + "\n" +
+			`group "a": holding 0 to 125 is more than one request takes, 2`,
+	} {
+		d := Device{Points: []Point{word(0, "a"), word(125, "a"), coil(16)}, Reads: reads}
+		if err := errors.Join(d.CheckRequests()...); err == nil || err.Error() != want {
+			t.Errorf("%v, expected %s", err, want)
+		}
+	}
+}
+
+func wordsUpTo(n int) []Point {
+	var points []Point
+	for a := range n {
+		points = append(points, Point{Table: Holding, Type: Uint16, Address: uint16(a)})
+	}
+	return points
 }
 
 func TestPlanCoversEachPointOnce(t *testing.T) {
@@ -76,11 +126,11 @@ func TestPlanCoversEachPointOnce(t *testing.T) {
 		points := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Point {
 			k := rapid.SampledFrom(kinds).Draw(t, "kind")
 			top := rapid.SampledFrom([]int{100, 4000, 65535}).Draw(t, "top")
-			return Point{Table: k.table, Type: k.typ, Address: uint16(rapid.IntRange(0, top+1-k.typ.Registers()).Draw(t, "address"))}
+			return Point{Table: k.table, Type: k.typ, Address: uint16(rapid.IntRange(0, top+1-Point{Type: k.typ}.Size()).Draw(t, "address"))}
 		}), 1, 300).Draw(t, "points")
 
 		seen := make([]int, len(points))
-		for _, r := range plan(points, gap) {
+		for _, r := range plan(itemsOf(points), limits{registers: 125, bits: 2000, gap: gap}, func(cut) bool { return false }) {
 			limit, maxGap := 125, gap
 			if r.table == Coil || r.table == Discrete {
 				limit, maxGap = 2000, 16*gap
@@ -89,14 +139,17 @@ func TestPlanCoversEachPointOnce(t *testing.T) {
 				t.Fatalf("%v is beyond the limits", r)
 			}
 			wanted := make([]bool, r.count)
-			for _, p := range r.points {
-				seen[p.point]++
-				point := points[p.point]
-				if point.Table != r.table || int(r.first)+p.offset != int(point.Address) || p.offset+point.Type.Registers() > int(r.count) {
-					t.Fatalf("%v doesn't hold %+v at %d", r, point, p.offset)
-				}
-				for i := range point.Type.Registers() {
-					wanted[p.offset+i] = true
+			for _, it := range r.items {
+				for _, p := range it.points {
+					seen[p]++
+					point := points[p]
+					offset := int(point.Address) - int(r.first)
+					if point.Table != r.table || offset < 0 || offset+point.Size() > int(r.count) {
+						t.Fatalf("%v doesn't hold %+v", r, point)
+					}
+					for i := range point.Size() {
+						wanted[offset+i] = true
+					}
 				}
 			}
 			if !wanted[0] || !wanted[r.count-1] {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -30,41 +32,89 @@ func python(t *testing.T) string {
 	return python
 }
 
-// startMeter starts the pymodbus meter, waits until it listens and returns how
-// to kill it.
-func startMeter(t *testing.T, python, address string) (kill func()) {
+// awaitMeter waits until unit 1 of a meter answers.
+func awaitMeter(t *testing.T, endpoint string, exited <-chan struct{}, out *bytes.Buffer) {
 	t.Helper()
-	_, port, err := net.SplitHostPort(address)
+	awaitMeterOf(t, Device{
+		ID: "d", Endpoint: endpoint, Unit: 1, Timeout: 500 * time.Millisecond, Live: 1,
+		Points: []Point{{Signal: 2, Name: "A", Table: Holding, Address: 1000, Type: Int16}},
+	}, exited, out)
+}
+
+// awaitMeterOf waits until a device answers.
+func awaitMeterOf(t *testing.T, d Device, exited <-chan struct{}, out *bytes.Buffer) {
+	t.Helper()
+	a, err := New(Config{Logger: slog.New(slog.DiscardHandler), Devices: []Device{d}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out bytes.Buffer
-	cmd := exec.Command(python, "testdata/meter.py", port)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		cmd.Wait()
-		close(exited)
-	}()
-	kill = func() {
-		cmd.Process.Kill()
-		<-exited
-	}
-	t.Cleanup(kill)
-	for limit := time.After(30 * time.Second); ; {
-		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
-			return kill
+	for limit := time.After(60 * time.Second); ; {
+		_, err := a.ReadOnce(t.Context(), d.ID)
+		if err == nil {
+			return
 		}
 		select {
 		case <-exited:
 			t.Fatalf("the meter ended: %s", out.String())
 		case <-limit:
-			t.Fatalf("the meter doesn't listen: %s", out.String())
+			t.Fatalf("the meter doesn't answer: %v; it says %s", err, out.String())
 		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// start starts a program that ends with the test.
+func start(t *testing.T, cmd *exec.Cmd, out *bytes.Buffer) (kill func(), exited <-chan struct{}) {
+	t.Helper()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(ended)
+	}()
+	kill = func() {
+		cmd.Process.Kill()
+		<-ended
+	}
+	t.Cleanup(kill)
+	return kill, ended
+}
+
+// twoTTYs is a cable between two terminals of socat's, and how to unplug it.
+func twoTTYs(t *testing.T) (ours, theirs string, unplug func()) {
+	t.Helper()
+	if _, err := exec.LookPath("socat"); err != nil {
+		report := t.Skipf
+		if os.Getenv("CI") == "true" {
+			report = t.Fatalf
+		}
+		report("no socat: apt-get install socat")
+	}
+	dir := t.TempDir()
+	ours, theirs = filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
+	unplug = plug(t, ours, theirs)
+	return ours, theirs, unplug
+}
+
+func plug(t *testing.T, ours, theirs string) (unplug func()) {
+	t.Helper()
+	var out bytes.Buffer
+	unplug, exited := start(t, exec.Command("socat", "pty,raw,echo=0,link="+ours, "pty,raw,echo=0,link="+theirs), &out)
+	for limit := time.After(30 * time.Second); ; {
+		_, err := os.Stat(ours)
+		_, err2 := os.Stat(theirs)
+		if err == nil && err2 == nil {
+			return unplug
+		}
+		select {
+		case <-exited:
+			t.Fatalf("socat ended: %s", out.String())
+		case <-limit:
+			t.Fatalf("no terminals: %s", out.String())
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
@@ -81,8 +131,8 @@ func freeAddress(t *testing.T) string {
 
 // everyKind is a device with every type in every order from both register
 // tables, and bits, as testdata/meter.py has them.
-func everyKind(id, address string, unit uint8, base telemetry.SignalID) (Device, []telemetry.Value) {
-	d := Device{ID: id, Endpoint: "tcp://" + address, Unit: unit, Live: base, PollEvery: 50 * time.Millisecond, Timeout: 5 * time.Second}
+func everyKind(id, endpoint string, unit uint8, base telemetry.SignalID) (Device, []telemetry.Value) {
+	d := Device{ID: id, Endpoint: endpoint, Unit: unit, Live: base, PollEvery: 50 * time.Millisecond, Timeout: 5 * time.Second}
 	var want []telemetry.Value
 	add := func(p Point, v telemetry.Value) {
 		p.Signal = base + 1 + telemetry.SignalID(len(d.Points))
@@ -112,7 +162,7 @@ func everyKind(id, address string, unit uint8, base telemetry.SignalID) (Device,
 			for _, n := range numbers {
 				for _, v := range n.values {
 					add(Point{Table: table.name, Address: address, Type: n.typ, Order: order}, v)
-					address += uint16(n.typ.Registers())
+					address += uint16(Point{Type: n.typ}.Size())
 				}
 			}
 		}
@@ -126,11 +176,32 @@ func everyKind(id, address string, unit uint8, base telemetry.SignalID) (Device,
 }
 
 func TestAgainstPymodbus(t *testing.T) {
-	python, address := python(t), freeAddress(t)
-	kill := startMeter(t, python, address)
+	python := python(t)
+	for _, transport := range []Transport{TCP, RTUOverTCP} {
+		t.Run(string(transport), func(t *testing.T) {
+			address := freeAddress(t)
+			_, port, _ := net.SplitHostPort(address)
+			endpoint := string(transport) + "://" + address
+			againstPymodbus(t, endpoint, []string{python, "testdata/meter.py", string(transport), port}, telemetry.NotConnected)
+		})
+	}
+	t.Run(string(RTU), func(t *testing.T) {
+		ours, theirs, _ := twoTTYs(t)
+		endpoint := "rtu://" + ours + "?baud=9600&parity=N"
+		againstPymodbus(t, endpoint, []string{python, "testdata/meter.py", string(RTU), theirs}, telemetry.Timeout)
+	})
+}
 
-	d, want := everyKind("d", address, 1, 1000)
-	e, _ := everyKind("e", address, 2, 2000)
+func againstPymodbus(t *testing.T, endpoint string, meter []string, whenDead telemetry.Reason) {
+	var out bytes.Buffer
+	kill, exited := start(t, exec.Command(meter[0], meter[1:]...), &out)
+	awaitMeter(t, endpoint, exited, &out)
+	d, want := everyKind("d", endpoint, 1, 1000)
+	e, _ := everyKind("e", endpoint, 2, 2000)
+	d.Timeout, e.Timeout = time.Second, time.Second
+	if whenDead == telemetry.Timeout { // a line: leave it time for who doesn't answer
+		d.PollEvery, e.PollEvery = 400*time.Millisecond, 400*time.Millisecond
+	}
 	refused := len(e.Points)
 	e.Points = append(e.Points, Point{Signal: 3000, Name: "missing", Table: Input, Address: 5000, Type: Uint16})
 	a, sink := run(t, d, e)
@@ -168,11 +239,12 @@ func TestAgainstPymodbus(t *testing.T) {
 		}
 	}
 	last := sink.from("d", 0)
-	if r := last[len(last)-1].Samples[0].Quality.Reason(); r != telemetry.NotConnected {
-		t.Errorf("reason %q, expected that of a closed port", r)
+	if r := last[len(last)-1].Samples[0].Quality.Reason(); r != whenDead {
+		t.Errorf("reason %q, expected %q", r, whenDead)
 	}
 
-	startMeter(t, python, address)
+	var again bytes.Buffer
+	start(t, exec.Command(meter[0], meter[1:]...), &again)
 	n, m := sink.count("d"), sink.count("e")
 	sink.await(t, "the meter's return", func() bool { return back("d", n) && back("e", m) })
 	for _, b := range append(sink.from("d", n), sink.from("e", m)...) {
@@ -183,7 +255,7 @@ func TestAgainstPymodbus(t *testing.T) {
 	if got := live(sink.from("d", 0), 1000); !slices.Equal(got, []bool{true, false, true}) {
 		t.Errorf("live %v", got)
 	}
-	if s := a.Stats(); s.Endpoints[0].Reconnects == 0 {
+	if s := a.Stats(); (s.Endpoints[0].Reconnects == 0) != (whenDead == telemetry.Timeout) {
 		t.Errorf("%+v", s.Endpoints)
 	}
 }

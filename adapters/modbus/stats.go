@@ -1,6 +1,8 @@
 package modbus
 
 import (
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -8,8 +10,8 @@ import (
 type counter = atomic.Uint64
 
 type deviceCounters struct {
-	polls, failed, missed, values counter
-	lastAnswer                    atomic.Int64 // µs since 1970, 0 before the first
+	polls, failed, timeouts, missed, late, values counter
+	lastAnswer                                    atomic.Int64 // µs since 1970, 0 before the first
 }
 
 // Stats is what the adapter has done since it was made, in configured order.
@@ -22,14 +24,21 @@ type DeviceStats struct {
 	Device     string
 	Polls      uint64
 	Failed     uint64    // polls without any answer
+	Timeouts   uint64    // of these, because none came in time
 	Missed     uint64    // slots that passed while an earlier read of the endpoint went on
+	Late       uint64    // polls that were answered after the next slot had come
 	Values     uint64    // samples that carried a value
 	LastAnswer time.Time // zero: never
 }
 
 type EndpointStats struct {
-	Endpoint   string // host:port
+	Endpoint   string // host:port, or the serial port's path
 	Reconnects uint64 // connections after the first
+	// Busy is how long exchanges went on, with the silences before them; Used is the
+	// part of the time that this took lately, over a minute or so.
+	Busy    time.Duration
+	Used    float64
+	Waiting int // devices and commands whose turn has come, besides the one that has it
 }
 
 // Stats may be called at any time, from any goroutine.
@@ -38,12 +47,14 @@ func (a *Adapter) Stats() Stats {
 	for _, u := range a.units {
 		// A poll counts before it counts as failed, so that read in this order
 		// there are never more failed polls than polls.
+		timeouts := u.stats.timeouts.Load()
 		failed := u.stats.failed.Load()
 		d := DeviceStats{
 			Device: u.ID,
 			Polls:  u.stats.polls.Load(),
-			Failed: failed,
+			Failed: failed, Timeouts: timeouts,
 			Missed: u.stats.missed.Load(),
+			Late:   u.stats.late.Load(),
 			Values: u.stats.values.Load(),
 		}
 		if at := u.stats.lastAnswer.Load(); at != 0 {
@@ -51,8 +62,63 @@ func (a *Adapter) Stats() Stats {
 		}
 		s.Devices = append(s.Devices, d)
 	}
-	for _, e := range a.endpoints {
-		s.Endpoints = append(s.Endpoints, EndpointStats{e.address, max(1, e.connects.Load()) - 1})
+	for _, b := range a.buses {
+		s.Endpoints = append(s.Endpoints, EndpointStats{
+			Endpoint:   b.endpoint.Address,
+			Reconnects: max(1, b.stats.connects.Load()) - 1,
+			Busy:       time.Duration(b.stats.busy.Load()),
+			Used:       b.stats.use.now(time.Now()),
+			Waiting:    int(b.stats.waiting.Load() + b.stats.commands.Load()),
+		})
 	}
 	return s
 }
+
+// busCounters is what is counted of a bus.
+type busCounters struct {
+	connects counter
+	busy     atomic.Int64 // ns in exchanges, with the silences before them
+	use      use
+	waiting  atomic.Int64 // units that are due, besides the one that is served
+	commands atomic.Int64 // that wait or are carried out
+}
+
+// spent counts an exchange.
+func (c *busCounters) spent(from, to time.Time) {
+	c.busy.Add(int64(to.Sub(from)))
+	c.use.spent(from, to)
+}
+
+// use is the part of the time that something was in use: a mean in which the past
+// loses weight by e in each usedOver.
+type use struct {
+	mu        sync.Mutex
+	began, at time.Time
+	part      float64
+}
+
+const usedOver = 30 * time.Second
+
+func (u *use) spent(from, to time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.began.IsZero() {
+		u.began, u.at = from, from
+	}
+	if passed := to.Sub(u.at); passed > 0 {
+		weight := fading(passed)
+		u.part = u.part*weight + float64(to.Sub(from))/float64(passed)*(1-weight)
+		u.at = to
+	}
+}
+
+func (u *use) now(t time.Time) float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !t.After(u.began) || u.began.IsZero() {
+		return 0
+	}
+	return u.part * fading(t.Sub(u.at)) / (1 - fading(t.Sub(u.began)))
+}
+
+func fading(passed time.Duration) float64 { return math.Exp(-float64(passed) / float64(usedOver)) }

@@ -21,48 +21,68 @@ const (
 
 	// MaxBackOff bounds the doubling of a device's period while it doesn't
 	// answer and others share its endpoint: each attempt costs them a timeout.
-	// The first attempt after it fell silent keeps the period, and so do all of
-	// a device that is alone, so that its return is seen at once.
+	// The first attempt after it fell silent keeps the period, and so do all while
+	// none of the endpoint's devices answers or its connection can't be made, so
+	// that their return is seen at once.
 	MaxBackOff = 30 * time.Second
 )
 
 // unit is a meter that is being polled. Only its endpoint's goroutine touches
 // it, the statistics apart.
 type unit struct {
-	*meter
+	*reader
+	bus   *bus
 	log   *slog.Logger
 	stats deviceCounters
-	last  reading
 	clock clock
 
-	due    time.Time // on a grid of PollEvery
-	missed int       // slots since the last poll that passed while the endpoint was busy
-	spared int       // slots before these that the device was too silent for
-	silent int       // polls in a row without an answer
-	alone  bool      // no other unit shares the endpoint
+	due     time.Time // on a grid of PollEvery
+	missed  int       // slots since the last poll that passed while the endpoint was busy
+	spared  int       // slots before these that the device was too silent for
+	silent  int       // polls in a row without an answer
+	polling bool
 
 	live     bool
-	liveSent time.Time // zero before the first poll
-	failing  []bool    // one a request, as last logged
+	liveSent time.Time       // zero before the first poll
+	failing  map[string]bool // requests, as last logged
 }
 
 func newUnit(m *meter, log *slog.Logger) *unit {
 	return &unit{
-		meter:   m,
-		log:     log.With("device", m.ID, "endpoint", m.address, "unit", m.Unit),
-		last:    m.newReading(),
-		failing: make([]bool, len(m.requests)),
+		reader:  m.newReader(),
+		log:     log.With("device", m.ID, "endpoint", m.endpoint.Address, "unit", m.Unit),
+		failing: map[string]bool{},
 	}
 }
 
 // skipMissed passes over the slots whose time is up: values late by a period
 // or more help nobody and would only push the next ones back.
 func (u *unit) skipMissed(now time.Time) {
-	if missed := now.Sub(u.due) / u.PollEvery; missed > 0 {
-		u.due = u.due.Add(missed * u.PollEvery)
-		u.missed += int(missed)
-		u.stats.missed.Add(uint64(missed))
+	missed := now.Sub(u.due) / u.PollEvery
+	if missed <= 0 {
+		return
 	}
+	u.due = u.due.Add(missed * u.PollEvery)
+	if u.silent > 0 {
+		u.spared += int(missed)
+		return
+	}
+	u.missed += int(missed)
+	u.stats.missed.Add(uint64(missed))
+}
+
+// costly reports whether asking the unit may well cost the others a timeout.
+func (u *unit) costly() bool {
+	return u.silent > 0 && u.bus.silent < len(u.bus.units) && u.silentFor() != telemetry.NotConnected
+}
+
+// slotEnd is when the poll that is due should be done: before the next one, but a
+// unit that may cost the others a timeout gives way to them for longer.
+func (u *unit) slotEnd() time.Time {
+	if u.costly() {
+		return u.due.Add(max(u.PollEvery, MaxBackOff))
+	}
+	return u.due.Add(u.PollEvery)
 }
 
 // read polls the meter in its slot and sets the next. All samples of the first
@@ -71,32 +91,44 @@ func (u *unit) skipMissed(now time.Time) {
 func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	batch := adapters.Batch{Device: u.ID, Missed: u.missed, Spared: u.spared}
 	if u.spared > 0 {
-		batch.SparedFor = reasonOf(u.last.errs[0])
+		batch.SparedFor = u.silentFor()
 	}
-	if err := u.poll(ctx, l, &u.last); err != nil {
+	if err := u.poll(ctx, l); err != nil {
 		return adapters.Batch{}, err
 	}
 	u.stats.polls.Add(1)
-	u.stats.values.Add(uint64(u.last.good))
-	if u.last.answered {
+	u.stats.values.Add(uint64(u.good))
+	if u.answered {
+		if u.silent > 0 {
+			u.bus.silent--
+		}
 		u.silent = 0
-		u.stats.lastAnswer.Store(u.last.ended.UnixMicro())
+		u.stats.lastAnswer.Store(u.ended.UnixMicro())
+		if u.ended.Sub(u.due) > u.PollEvery {
+			u.stats.late.Add(1)
+		}
 	} else {
+		if u.silent == 0 {
+			u.bus.silent++
+		}
 		u.silent++
 		u.stats.failed.Add(1)
+		if u.silentFor() == telemetry.Timeout {
+			u.stats.timeouts.Add(1)
+		}
 	}
 	stride := u.stride()
-	batch.Received = u.last.ended
+	batch.Received = u.ended
 	// The wall clock may have been set since the slot was planned.
-	batch.Due = u.last.ended.Add(u.due.Sub(u.last.ended))
+	batch.Due = u.ended.Add(u.due.Sub(u.ended))
 	u.due = u.due.Add(u.PollEvery * stride)
 	u.missed, u.spared = 0, int(stride)-1
-	batch.Samples = u.last.samples
-	clockSet := u.clock.wasSet(u.last.ended)
+	batch.Samples = u.samples
+	clockSet := u.clock.wasSet(u.ended)
 	if u.observe() || clockSet {
-		u.liveSent = u.last.ended
+		u.liveSent = u.ended
 		batch.Samples = append(batch.Samples, telemetry.Sample{
-			Time: telemetry.MicrosOf(u.last.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
+			Time: telemetry.MicrosOf(u.ended), Value: telemetry.BoolValue(u.live), Signal: u.Live,
 		})
 	}
 	if clockSet {
@@ -109,7 +141,7 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 
 // stride is how many slots ahead the next poll is.
 func (u *unit) stride() time.Duration {
-	if u.alone {
+	if !u.costly() {
 		return 1
 	}
 	limit := max(1, MaxBackOff/u.PollEvery)
@@ -128,7 +160,7 @@ func (u *unit) observe() bool {
 	first := u.liveSent.IsZero()
 	was := u.live
 	switch {
-	case u.last.answered:
+	case u.answered:
 		u.live = true
 	case u.silent >= DeadAfter:
 		u.live = false
@@ -137,24 +169,28 @@ func (u *unit) observe() bool {
 	if changed && u.live {
 		u.log.Info("device answers")
 	} else if changed {
-		u.log.Warn("device doesn't answer", "error", u.last.errs[0])
+		_, err := u.silence()
+		u.log.Warn("device doesn't answer", "error", err)
 	}
-	if u.last.answered {
+	if u.answered {
 		u.logRequests()
 	}
-	return changed || u.last.ended.Sub(u.liveSent) >= LiveEvery
+	return changed || u.ended.Sub(u.liveSent) >= LiveEvery
 }
 
 func (u *unit) logRequests() {
-	for i, err := range u.last.errs {
-		if u.failing[i] == (err != nil) {
+	for _, o := range u.outcomes {
+		if o.err == nil && len(u.failing) == 0 {
 			continue
 		}
-		u.failing[i] = err != nil
-		if err != nil {
-			u.log.Warn("request fails", "request", u.requests[i].String(), "error", err)
-		} else {
-			u.log.Info("request succeeds again", "request", u.requests[i].String())
+		name := o.request.String()
+		switch failing := u.failing[name]; {
+		case o.err != nil && !failing:
+			u.failing[name] = true
+			u.log.Warn("request fails", "request", name, "error", o.err)
+		case o.err == nil && failing:
+			delete(u.failing, name)
+			u.log.Info("request succeeds again", "request", name)
 		}
 	}
 }

@@ -2,55 +2,130 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"text/tabwriter"
+	"time"
+
+	"github.com/mattn/go-isatty"
 
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gatewayconfig"
 )
 
 type deviceCommand struct {
-	Read readCommand `cmd:"" help:"Read one device once, and print its values with their units and quality. The exit code is 1 if it didn't give a single good value."`
+	Read  readCommand  `cmd:"" help:"Read one device once, and print its values with their units and quality. If the configuration's gateway is running on this machine, it does the reading, ahead of its polls. The exit code is 1 if the device didn't give a single good value."`
+	Watch watchCommand `cmd:"" help:"Read one device again and again until stopped, and show its values."`
 }
 
-type readCommand struct {
+// target is a device, of a configuration or on its own.
+type target struct {
 	program.Logging `set:"log_level=warn"`
-	Config          string `help:"The configuration that describes the device." required:"" placeholder:"FILE" type:"path"`
-	Device          string `help:"The device's id in it." required:"" placeholder:"ID"`
+	Config          string `help:"The configuration that describes the device." placeholder:"FILE" type:"path" xor:"from"`
+	Device          string `help:"The device's id in it." placeholder:"ID"`
+	Endpoint        string `help:"Without a configuration: how the device is reached, such as tcp://10.0.0.11 or rtu:///dev/ttyUSB0?baud=9600." placeholder:"URL" xor:"from"`
+	Profile         string `help:"What it is, as busbar profile list prints it, or a file that ends in .yaml." placeholder:"NAME"`
+	Unit            uint8  `help:"Its unit identifier." default:"1"`
+	Base            uint16 `help:"What is added to the profile's addresses." default:"0"`
+}
+
+// load is the configuration and the device's id in it.
+func (t target) load() (gatewayconfig.Config, string, error) {
+	switch {
+	case t.Config == "" && t.Endpoint == "":
+		return gatewayconfig.Config{}, "", program.Usage{Err: errors.New("which device? expected --config and --device, or --endpoint and --profile")}
+	case t.Endpoint != "" && t.Profile == "":
+		return gatewayconfig.Config{}, "", program.Usage{Err: errors.New("--profile is missing; busbar profile list prints what comes with Busbar")}
+	case t.Endpoint != "":
+		config, err := gatewayconfig.ForDevice(t.Endpoint, t.Unit, t.Profile, t.Base)
+		if err != nil {
+			return config, "", program.Usage{Err: err}
+		}
+		return config, config.Devices[0].ID, nil
+	}
+	config, err := gatewayconfig.Load(t.Config)
+	if err != nil {
+		return config, "", err
+	}
+	var known []string
+	for _, d := range config.Devices {
+		known = append(known, d.ID)
+	}
+	if !slices.Contains(known, t.Device) {
+		return config, "", program.Usage{Err: fmt.Errorf("there is no device %q in the configuration, only %q", t.Device, known)}
+	}
+	return config, t.Device, nil
+}
+
+type readCommand struct{ target }
+
+func (readCommand) Help() string {
+	return `Examples:
+  busbar device read --config gateway.yaml --device feeder-1-meter
+  busbar device read --endpoint tcp://10.0.0.11 --profile eastron/sdm630`
 }
 
 func (c readCommand) Run(ctx context.Context) error {
-	config, err := gatewayconfig.Load(c.Config)
+	config, device, err := c.load()
 	if err != nil {
 		return err
 	}
-	known := make([]string, len(config.Devices))
-	for i, d := range config.Devices {
-		known[i] = d.ID
-	}
-	if !slices.Contains(known, c.Device) {
-		return program.Usage{Err: fmt.Errorf("there is no device %q in the configuration, only %q", c.Device, known)}
-	}
-	readings, err := gateway.ReadDevice(ctx, config, c.Device, c.Logger())
+	readings, err := gateway.ReadDevice(ctx, config, device, c.Logger())
 	if err != nil {
 		return err
 	}
-	good := 0
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, r := range readings {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Signal.Name, r.Value, r.Signal.Unit, r.Quality)
-		if r.Good() {
-			good++
-		}
-	}
-	if err := table.Flush(); err != nil {
+	if err := printReadings(os.Stdout, readings); err != nil {
 		return err
 	}
-	if good == 0 {
+	if !slices.ContainsFunc(readings, func(r gateway.Reading) bool { return r.Good }) {
 		return program.Silent(program.ExitFailure)
 	}
 	return nil
+}
+
+func printReadings(w io.Writer, readings []gateway.Reading) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range readings {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Signal, r.Value, r.Unit, r.Quality)
+	}
+	return table.Flush()
+}
+
+type watchCommand struct {
+	target
+	Every configfile.Duration `help:"How often it is read; by default as the configuration says, or every second." placeholder:"DURATION"`
+}
+
+func (watchCommand) Help() string {
+	return `Examples:
+  busbar device watch --config gateway.yaml --device feeder-1-meter
+  busbar device watch --endpoint "rtu:///dev/ttyUSB0?baud=9600" --unit 3 --profile abb/b23 --every 5s
+
+A meter that takes one client refuses this one while a gateway reads it.`
+}
+
+func (c watchCommand) Run(ctx context.Context) error {
+	config, device, err := c.load()
+	if err != nil {
+		return err
+	}
+	if c.Every > 0 {
+		for i := range config.Devices {
+			config.Devices[i].PollEvery = c.Every
+		}
+	}
+	onTerminal := isatty.IsTerminal(os.Stdout.Fd())
+	err = gateway.WatchDevice(ctx, config, device, c.Logger(), func(readings []gateway.Reading) {
+		if onTerminal {
+			fmt.Print("\x1b[H\x1b[2J") // the cursor to the top, and nothing below it
+		}
+		fmt.Printf("%s  %s\n", device, time.Now().Format(time.TimeOnly))
+		_ = printReadings(os.Stdout, readings)
+	})
+	return program.UntilStopped(ctx, err)
 }

@@ -15,6 +15,7 @@ type commands struct {
 	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
 	Device  deviceCommand    `cmd:"" help:"Try a device."`
+	Profile profileCommand   `cmd:"" help:"Find and check descriptions of what devices have in their registers."`
 	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
 	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
 }
@@ -30,6 +31,7 @@ Examples:
   busbar demo --for 60s --headless
   busbar config validate gateway.yaml
   busbar device read --config gateway.yaml --device feeder-1-meter
+  busbar profile show eastron/sdm630
   busbar buffer inspect /var/lib/busbar/buffer`,
 	}, &c)
 }

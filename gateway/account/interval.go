@@ -33,7 +33,7 @@ func (c *counts) add(own bool, quality telemetry.Quality, delivered bool, n uint
 	}
 }
 
-const reasons = int(telemetry.OutOfService) + 2
+const reasons = int(telemetry.WrongDevice) + 2
 
 // interval is one quarter-hour of one epoch, or several of which all is down.
 type interval struct {

@@ -19,6 +19,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descSamples    = describe("samples_total", "Samples read since the start.", "validity")
+	descLeftOut    = describe("samples_left_out_total", "Samples that weren't stored, because a deadband or a swinging door left them out.")
 	descDiscarded  = describe("samples_discarded_total", "Samples given up before they were committed, because the disk didn't keep up.")
 	descAlarms     = describe("alarms_total", "Alarms raised and cleared since the start.", "change")
 	descWaiting    = describe("buffer_waiting_records", "Records on disk that the log hasn't acknowledged.", "stream")
@@ -31,6 +32,11 @@ var (
 	descLinkChange = describe("link_changes_total", "Changes of the state since the start.", "lane")
 	descPolls      = describe("device_polls_total", "Polls of the device by result; late slots that were skipped count as missed.", "device", "result")
 	descLastAnswer = describe("device_last_answer_timestamp_seconds", "When the device last answered; absent before the first answer.", "device")
+	descTimeouts   = describe("device_timeouts_total", "Polls of the device that failed because no answer came in time.", "device")
+	descLate       = describe("device_late_polls_total", "Polls of the device that were answered after the next one was due.", "device")
+	descBusy       = describe("bus_busy_seconds_total", "Time that the endpoint or serial port was in use; its rate is the part of the time.", "endpoint")
+	descQueue      = describe("bus_waiting", "Polls and commands whose turn has come on the endpoint or serial port, besides the one that goes on.", "endpoint")
+	descReconnects = describe("bus_reconnects_total", "Times that the connection was made, or the port opened, again.", "endpoint")
 	descClock      = describe("clock_state", "1 for the state that the clock is in.", "state")
 	descSource     = describe("clock_source", "1 for what gives the time: kernel or NTP.", "source")
 	descSteps      = describe("clock_steps_total", "Times that the wall clock was set since the start.")
@@ -61,6 +67,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	r := c.source.Report()
 	counter(descSamples, r.Good, "good")
 	counter(descSamples, r.Bad, "bad")
+	counter(descLeftOut, r.LeftOut)
 	counter(descDiscarded, r.Discarded)
 	counter(descAlarms, r.AlarmsRaised, "raised")
 	counter(descAlarms, r.AlarmsEnd, "cleared")
@@ -104,9 +111,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descPolls, d.Polls-d.Failed, d.ID, "answered")
 		counter(descPolls, d.Failed, d.ID, "failed")
 		counter(descPolls, d.Missed, d.ID, "missed")
+		counter(descTimeouts, d.Timeouts, d.ID)
+		counter(descLate, d.Late, d.ID)
 		if !d.LastAnswer.IsZero() {
 			gauge(descLastAnswer, float64(d.LastAnswer.UnixMilli())/1000, d.ID)
 		}
+	}
+	for _, b := range r.Buses {
+		out <- prometheus.MustNewConstMetric(descBusy, prometheus.CounterValue, b.Busy.Seconds(), b.Endpoint)
+		gauge(descQueue, float64(b.Waiting), b.Endpoint)
+		counter(descReconnects, b.Reconnects, b.Endpoint)
 	}
 	for _, state := range []telemetry.ClockState{telemetry.ClockUnset, telemetry.ClockFreeRunning, telemetry.ClockSynchronised} {
 		gauge(descClock, number(r.Clock.State == state), string(state))

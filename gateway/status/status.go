@@ -1,11 +1,13 @@
 // Package status serves what a gateway says about itself: /healthz, /metrics
-// and a page for the person who stands in front of it.
+// and a page for the person who stands in front of it, who can also have it read
+// a device.
 package status
 
 import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -27,6 +29,7 @@ type Report struct {
 	Started                time.Time
 
 	Good, Bad               uint64 // samples read
+	LeftOut                 uint64 // of the good, samples that a deadband left out
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
 
@@ -37,6 +40,7 @@ type Report struct {
 	Lanes   []Lane
 	Buffer  Buffer
 	Devices []Device
+	Buses   []Bus
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -99,11 +103,42 @@ func (b Buffer) Used() int64 { return b.Telemetry + b.Events + b.Books + b.SetAs
 type Device struct {
 	ID                    string
 	Polls, Failed, Missed uint64
+	Timeouts              uint64    // of those that failed, because no answer came in time
+	Late                  uint64    // polls that were answered after the next one was due
 	LastAnswer            time.Time // zero: never
 }
 
-// Source makes reports; it is called on every request.
-type Source interface{ Report() Report }
+// Bus is an endpoint or serial port that devices are read through.
+type Bus struct {
+	Endpoint   string
+	Busy       time.Duration // in exchanges since the start
+	Used       float64       // of the last minute or so, the part that was busy
+	Waiting    int           // polls and commands whose turn has come
+	Reconnects uint64
+}
+
+// Reading is one signal of a device and what was read of it, in words.
+type Reading struct {
+	Signal  string `json:"signal"`
+	Value   string `json:"value"`
+	Unit    string `json:"unit"`
+	Quality string `json:"quality"`
+	Good    bool   `json:"good"` // the value can be trusted
+}
+
+// Source is the gateway. Its methods are called on every request.
+type Source interface {
+	Report() Report
+	// Read reads a device now, ahead of what is scheduled. The error is
+	// ErrNoDevice, or about reaching it.
+	Read(ctx context.Context, device string) ([]Reading, error)
+}
+
+// ErrNoDevice is that a gateway has no such device.
+var ErrNoDevice = errors.New("the gateway has no such device")
+
+// GatewayHeader says which gateway answers.
+const GatewayHeader = "Busbar-Gateway"
 
 // Listen opens the status address. It is refused unless it is loopback: the
 // page has no sign-in.
@@ -153,7 +188,8 @@ var page = template.Must(template.New("status").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f hours", d.Hours())
 	},
-	"mib": func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
+	"percent": func(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) },
+	"mib":     func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
 }).Parse(pageSource))
 
 func handler(source Source) http.Handler {
@@ -173,6 +209,20 @@ func handler(source Source) http.Handler {
 			fmt.Fprintln(w, p)
 		}
 	})
+	// By POST, and not for other sites' pages: it makes the gateway do something.
+	mux.HandleFunc("POST /devices/{device}/read", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(GatewayHeader, source.Report().Gateway)
+		readings, err := source.Read(r.Context(), r.PathValue("device"))
+		switch {
+		case errors.Is(err, ErrNoDevice):
+			http.Error(w, err.Error(), http.StatusNotFound)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			json.NewEncoder(w).Encode(readings)
+		}
+	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {
@@ -183,5 +233,5 @@ func handler(source Source) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		w.Write(body.Bytes())
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux)
 }

@@ -1,6 +1,8 @@
 package status
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,52 @@ import (
 type fixed Report
 
 func (f fixed) Report() Report { return Report(f) }
+
+func (f fixed) Read(_ context.Context, device string) ([]Reading, error) {
+	switch device {
+	case "meter-1":
+		return []Reading{{Signal: "PhV", Value: "230.1", Unit: "V", Quality: "good", Good: true}}, nil
+	case "silent":
+		return nil, errors.New("no answer within 1s")
+	}
+	return nil, ErrNoDevice
+}
+
+func TestADeviceIsReadOnDemand(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	for _, c := range []struct {
+		method, device, site string
+		code                 int
+		body                 string
+	}{
+		{"POST", "meter-1", "", 200, `[{"signal":"PhV","value":"230.1","unit":"V","quality":"good","good":true}]`},
+		{"POST", "silent", "", 502, "no answer within 1s"},
+		{"POST", "other", "", 404, "the gateway has no such device"},
+		{"GET", "meter-1", "", 405, "Method Not Allowed"},
+		{"POST", "meter-1", "cross-site", 403, "cross-origin"},
+	} {
+		request, err := http.NewRequest(c.method, server.URL+"/devices/"+c.device+"/read", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.site != "" {
+			request.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != c.code || !strings.Contains(string(body), c.body) {
+			t.Errorf("%+v: %d %s, %v", c, response.StatusCode, body, err)
+		}
+		if named := response.Header.Get(GatewayHeader) == report.Gateway; named != (c.code == 200 || c.code == 502 || c.code == 404) {
+			t.Errorf("%+v: the gateway is named: %v", c, named)
+		}
+	}
+}
 
 func get(t *testing.T, r Report, path string) (int, string) {
 	t.Helper()
@@ -39,7 +87,8 @@ var report = Report{
 	Lanes: []Lane{{Name: "backfill", Sent: 4, SentBytes: 99, State: "down", Since: time.Now(), Cause: "no broker", Changes: 3,
 		Spent: map[string]time.Duration{"up": time.Minute, "down": 1500 * time.Millisecond, "throttled": 0}}},
 	Buffer:  Buffer{Limit: 1 << 30, Reserve: 64 << 20, Telemetry: 4096, Events: 100, SetAside: 7, Left: 90 * time.Minute, Generations: []int{5, 1, 0, 0}, Dropped: 2, LastCommit: 250 * time.Millisecond},
-	Devices: []Device{{ID: "meter-1", Polls: 9, Failed: 2, Missed: 1, LastAnswer: time.UnixMilli(1500)}, {ID: "<script>"}},
+	Devices: []Device{{ID: "meter-1", Polls: 9, Failed: 2, Missed: 1, Timeouts: 2, Late: 3, LastAnswer: time.UnixMilli(1500)}, {ID: "<script>"}},
+	Buses:   []Bus{{Endpoint: "/dev/ttyUSB0", Busy: 90 * time.Second, Used: 0.597, Waiting: 4, Reconnects: 5}},
 }
 
 func TestHealthNamesTheProblems(t *testing.T) {
@@ -84,6 +133,11 @@ func TestMetricsOfOneMoment(t *testing.T) {
 		`busbar_gateway_buffer_failing_seconds 0`,
 		`busbar_gateway_device_polls_total{device="meter-1",result="answered"} 7`,
 		`busbar_gateway_device_polls_total{device="meter-1",result="failed"} 2`,
+		`busbar_gateway_device_timeouts_total{device="meter-1"} 2`,
+		`busbar_gateway_device_late_polls_total{device="meter-1"} 3`,
+		`busbar_gateway_bus_busy_seconds_total{endpoint="/dev/ttyUSB0"} 90`,
+		`busbar_gateway_bus_waiting{endpoint="/dev/ttyUSB0"} 4`,
+		`busbar_gateway_bus_reconnects_total{endpoint="/dev/ttyUSB0"} 5`,
 		`busbar_gateway_device_last_answer_timestamp_seconds{device="meter-1"} 1.5`,
 	} {
 		if !strings.Contains(body, line+"\n") {
@@ -126,6 +180,12 @@ func TestOnlyLoopback(t *testing.T) {
 			continue
 		}
 		l.Close()
+	}
+}
+
+func TestThePageSaysHowFarAnEndpointIsUsed(t *testing.T) {
+	if _, page := get(t, report, "/"); !strings.Contains(page, "<td>/dev/ttyUSB0</td><td>60 %</td><td>4</td><td>5</td>") {
+		t.Error(page)
 	}
 }
 

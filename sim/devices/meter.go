@@ -24,10 +24,30 @@ const (
 	unbalance      = 0.05 // standard deviation of a phase's share, relative
 )
 
+// reading is what a meter has measured at one time.
+type reading struct {
+	voltage   [3]float64 // V, phase to neutral
+	current   [3]float64 // A
+	power     [3]float64 // W, imported
+	apparent  [3]float64 // VA
+	share     [3]float64 // of the energy
+	frequency float64    // Hz
+	energy    float64    // J, imported
+}
+
+func (r reading) activePower(phase int) float64   { return round(r.power[phase], 10) }
+func (r reading) apparentPower(phase int) float64 { return round(r.apparent[phase], 10) }
+
+func (r reading) reactivePower(phase int) float64 {
+	p, s := r.activePower(phase), r.apparentPower(phase)
+	return round(math.Sqrt(max(0, s*s-p*p)), 10)
+}
+
 // MeterConfig says what a meter measures.
 type MeterConfig struct {
 	ID         string // with Seed, what makes this meter's noise its own
 	Seed       uint64
+	Product    *Product
 	Profile    simbench.Profile
 	RatedPower float64 // W, of the three phases together
 	Speed      float64 // seconds of profile that pass in a second
@@ -36,8 +56,7 @@ type MeterConfig struct {
 	Clock func() time.Duration
 }
 
-// Meter is a three-phase meter with the registers of an Eastron SDM630, of which
-// it has those listed at image. What it measures depends on nothing but its
+// Meter is a three-phase meter. What it measures depends on nothing but its
 // configuration, the clock, and when its supply came and went. It is safe for
 // concurrent use.
 //
@@ -55,7 +74,7 @@ type Meter struct {
 	since   time.Duration // when the supply came last
 	energy  float64       // J, until then
 	tick    int64         // of values; -1 if they are to be measured anew
-	values  [imageSize]byte
+	values  image
 	answers uint32
 }
 
@@ -63,7 +82,7 @@ type Meter struct {
 func NewMeter(c MeterConfig) *Meter {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.ID))
-	m := &Meter{config: c, seed: c.Seed ^ h.Sum64(), tick: -1}
+	m := &Meter{config: c, seed: c.Seed ^ h.Sum64(), tick: -1, values: c.Product.newImage()}
 	random := rand.New(rand.NewPCG(m.seed, math.MaxUint64))
 	var sum float64
 	for i := range m.shares {
@@ -110,12 +129,6 @@ const (
 // Read implements Unit.
 func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 	switch {
-	case table == InputRegisters && 2*(address+quantity) <= imageSize:
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.measure()
-		copy(dst, m.values[2*address:])
-		return 0
 	case table == HoldingRegisters && address >= answersAddress && address+quantity <= answersAddress+answersSize:
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -127,7 +140,23 @@ func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 		copy(dst, counter[2*(address-answersAddress):])
 		return 0
 	}
-	return IllegalAddress
+	span := m.config.Product.spans[table]
+	if address < span.first || address+quantity > span.end {
+		return IllegalAddress
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.measure()
+	at := address - span.first
+	switch table {
+	case HoldingRegisters, InputRegisters:
+		copy(dst, m.values[table][2*at:])
+	default:
+		for i, bit := range m.values[table][at:][:quantity] {
+			dst[i/8] |= bit << (i % 8)
+		}
+	}
+	return 0
 }
 
 // measure brings values up to the present refresh.
@@ -139,10 +168,10 @@ func (m *Meter) measure() {
 	m.tick = tick
 	at := time.Duration(tick) * Refresh
 	if m.dead {
-		m.values = image(reading{energy: m.energy})
+		m.config.Product.show(reading{energy: m.energy, share: m.shares}, m.values)
 		return
 	}
-	r := reading{energy: m.energyAt(max(at, m.since))}
+	r := reading{energy: m.energyAt(max(at, m.since)), share: m.shares}
 	power := m.config.RatedPower * m.config.Profile.At(at.Seconds()*m.config.Speed)
 	random := rand.New(rand.NewPCG(m.seed, uint64(tick)))
 	for i, share := range m.shares {
@@ -152,7 +181,7 @@ func (m *Meter) measure() {
 		r.current[i] = round(r.apparent[i]/r.voltage[i], 1000)
 	}
 	r.frequency = round(nominalHz+frequencyNoise*random.NormFloat64(), 100)
-	m.values = image(r)
+	m.config.Product.show(r, m.values)
 }
 
 // energyAt is the energy in J at a time at or after since, with the supply live.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	firmware "github.com/busbar/busbar/firmware-config"
 	"github.com/busbar/busbar/sim/simbench"
 )
 
@@ -19,9 +20,22 @@ func testProfile(t testing.TB) simbench.Profile {
 	return p
 }
 
+func productOf(t testing.TB, name string) *Product {
+	t.Helper()
+	p, err := firmware.Profiles().Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	product, err := NewProduct(Part{Profile: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return product
+}
+
 func testMeter(t testing.TB, clock func() time.Duration) *Meter {
 	t.Helper()
-	return NewMeter(MeterConfig{ID: "feeder-1-head", Seed: 1, Profile: testProfile(t), RatedPower: 60e3, Speed: 60, Clock: clock})
+	return NewMeter(MeterConfig{ID: "feeder-1-head", Seed: 1, Product: productOf(t, "eastron/sdm630"), Profile: testProfile(t), RatedPower: 60e3, Speed: 60, Clock: clock})
 }
 
 func registers(t testing.TB, m *Meter) []byte {

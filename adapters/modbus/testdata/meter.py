@@ -1,4 +1,4 @@
-"""A Modbus TCP meter on pymodbus. Usage: meter.py PORT
+"""A Modbus meter on pymodbus. Usage: meter.py tcp PORT | rtu+tcp PORT | rtu TTY
 
 Units 1 and 2 hold the same numbers in every type and order. Words and bytes
 are laid out here with struct, so that only the transport is pymodbus's.
@@ -8,7 +8,8 @@ import asyncio
 import struct
 import sys
 
-from pymodbus.server import StartAsyncTcpServer
+from pymodbus import FramerType
+from pymodbus.server import StartAsyncSerialServer, StartAsyncTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 NUMBERS = [  # struct format, numbers
@@ -57,4 +58,14 @@ def device(unit):
     )
 
 
-asyncio.run(StartAsyncTcpServer([device(1), device(2)], address=("127.0.0.1", int(sys.argv[1]))))
+async def main():
+    transport, where = sys.argv[1:]
+    units = [device(1), device(2)]
+    if transport == "rtu":
+        await StartAsyncSerialServer(units, framer=FramerType.RTU, port=where, baudrate=9600, parity="N", stopbits=1)
+    else:
+        framer = FramerType.SOCKET if transport == "tcp" else FramerType.RTU
+        await StartAsyncTcpServer(units, framer=framer, address=("127.0.0.1", int(where)))
+
+
+asyncio.run(main())

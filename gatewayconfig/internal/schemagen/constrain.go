@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"github.com/invopop/jsonschema"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -23,7 +26,7 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Device", "id", fleetName)
 	pattern("Device", "asset", plainName)
 	pattern("Device", "supply", plainName)
-	pattern("Modbus", "endpoint", `^tcp://[^/?#@\s]+$`)
+	pattern("Modbus", "endpoint", `^(tcp://[^/?#@\s]+|rtu\+tcp://[^/?#@\s]+(\?[^#\s]*)?|rtu:///[^?#\s]+(\?[^#\s]*)?)$`)
 	pattern("Signal", "unit", `^[!-~]{1,32}$`)
 	pattern("Status", "listen", `^.*:[0-9]+$`)
 	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
@@ -43,7 +46,9 @@ func constrain(defs jsonschema.Definitions) {
 	property(defs, "Device", "signals").MinItems = &one
 	property(defs, "Kafka", "brokers").MinItems = &one
 
-	defs["Device"].Required = append(defs["Device"].Required, "modbus", "signals")
+	device := defs["Device"]
+	device.Required = append(device.Required, "modbus")
+	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
 	constrainSignal(defs)
@@ -56,23 +61,51 @@ func constrainSignal(defs jsonschema.Definitions) {
 	longest := uint64(64)
 	name.MaxLength = &longest
 	property(defs, "Signal", "scale").Not = &jsonschema.Schema{Const: 0}
-
-	signal := defs["Signal"]
-	bit := jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Required: []string{"coil"}}, {Required: []string{"discrete"}}}}
-	signal.OneOf = []*jsonschema.Schema{
-		{Required: []string{"input"}}, {Required: []string{"holding"}}, {Required: []string{"coil"}}, {Required: []string{"discrete"}},
+	limit := func(def, key string, least, most int) {
+		p := property(defs, def, key)
+		p.Minimum, p.Maximum = json.Number(fmt.Sprint(least)), json.Number(fmt.Sprint(most))
 	}
-	signal.AllOf = []*jsonschema.Schema{
-		{
-			If:   &bit,
-			Then: only("type", &jsonschema.Schema{Const: string(modbus.Bool)}),
-			Else: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
+	limit("Signal", "bit", 0, 15)
+	property(defs, "Signal", "swinging_door").ExclusiveMinimum = "0"
+	limit("Signal", "length", 1, 125)
+	limit("Modbus", "max_registers", 1, 125)
+	limit("Modbus", "max_bits", 1, 2000)
+	property(defs, "Modbus", "max_gap").Minimum = "0"
+
+	// What a signal needs, a profile may give.
+	device := defs["Device"]
+	device.If = &jsonschema.Schema{Required: []string{"profile"}}
+	device.Else = only("signals", &jsonschema.Schema{Items: wholeSignal()})
+}
+
+// wholeSignal is a signal that says everything itself.
+func wholeSignal() *jsonschema.Schema {
+	given := func(keys ...string) *jsonschema.Schema {
+		var any []*jsonschema.Schema
+		for _, key := range keys {
+			any = append(any, &jsonschema.Schema{Required: []string{key}})
+		}
+		return &jsonschema.Schema{AnyOf: any}
+	}
+	text := with("type", &jsonschema.Schema{Const: string(modbus.String)})
+	return &jsonschema.Schema{
+		OneOf: given("input", "holding", "coil", "discrete").AnyOf,
+		AllOf: []*jsonschema.Schema{
+			{
+				If:   given("coil", "discrete", "bit"),
+				Then: only("type", &jsonschema.Schema{Const: string(modbus.Bool)}),
+				Else: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
+			},
+			{If: text, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
+			{AnyOf: []*jsonschema.Schema{
+				{Required: []string{"unit"}},
+				with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),
+				{
+					AnyOf: append(given("coil", "discrete", "bit").AnyOf, text),
+					Not:   &jsonschema.Schema{Required: []string{"kind"}},
+				},
+			}},
 		},
-		{AnyOf: []*jsonschema.Schema{
-			{Required: []string{"unit"}},
-			with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),
-			{AllOf: []*jsonschema.Schema{&bit, {Not: &jsonschema.Schema{Required: []string{"kind"}}}}},
-		}},
 	}
 }
 

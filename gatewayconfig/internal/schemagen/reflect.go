@@ -13,12 +13,13 @@ import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/telemetry"
 )
 
 // sources are the directories whose comments describe the keys, seen from this
 // one.
-var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../rules"}
+var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../profile", "../../../rules"}
 
 const here = "github.com/busbar/busbar/gatewayconfig/internal/schemagen"
 
@@ -86,12 +87,16 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 			{Type: "number"},
 			{Type: "string", Pattern: `^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?( +[^ ]+)?$`},
 		}}
+	case reflect.TypeFor[profile.Deadband]():
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+			{Type: "number", Minimum: "0"}, {Type: "string", Pattern: `^([0-9]+(\.[0-9]*)?|\.[0-9]+) ?%$`},
+		}}
 	case reflect.TypeFor[configfile.Path]():
 		return &jsonschema.Schema{Type: "string"}
 	case reflect.TypeFor[kafkaconn.Mechanism]():
 		return oneOf(kafkaconn.ScramSHA512, kafkaconn.ScramSHA256, kafkaconn.Plain)
 	case reflect.TypeFor[modbus.Type]():
-		return oneOf(modbus.Bool, modbus.Int16, modbus.Uint16, modbus.Int32, modbus.Uint32, modbus.Int64, modbus.Uint64, modbus.Float32, modbus.Float64)
+		return oneOf(modbus.Types()...)
 	case reflect.TypeFor[modbus.Order]():
 		return oneOf(modbus.ABCD, modbus.CDAB, modbus.BADC, modbus.DCBA)
 	case reflect.TypeFor[telemetry.Kind]():

@@ -2,6 +2,7 @@ package modbus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	goburrow "github.com/goburrow/modbus"
@@ -71,7 +72,7 @@ func FuzzReply(f *testing.F) {
 	f.Add(uint8(4), uint16(125), []byte{0x15, 0x01, 0, 0, 0xFF, 0xFF, 0xFF, 4, 250})
 	f.Fuzz(func(t *testing.T, function uint8, count uint16, in []byte) {
 		r := request{table: []Table{Coil, Discrete, Holding, Input}[function%4], count: count}
-		if limit := uint16(maxRegisters); r.table.registers() {
+		if limit := uint16(maxRegisters); r.table.Registers() {
 			r.count = count%limit + 1
 		} else {
 			r.count = count%maxBits + 1
@@ -112,6 +113,89 @@ func FuzzReply(f *testing.F) {
 			if m, err := replyLength(sent, r.bytes(), in[:cut]); m != 0 || err != nil {
 				t.Fatalf("whole at %d, but %d, %v at %d", n, m, err, cut)
 			}
+		}
+	})
+}
+
+func TestFindPassesOverLateAnswers(t *testing.T) {
+	with := func(transaction uint16, b []byte) []byte {
+		b = bytes.Clone(b)
+		binary.BigEndian.PutUint16(b, transaction)
+		return b
+	}
+	old := func(transaction uint16) []byte { return with(transaction, exampleReply) }
+	join := func(b ...[]byte) []byte { return bytes.Join(b, nil) }
+	now := uint16(0x1501)
+	cases := []struct {
+		name    string
+		earlier int
+		in      []byte
+		answer  []byte
+		drop    int
+		wrong   bool
+	}{
+		{name: "none", earlier: 9, in: exampleReply, answer: exampleReply},
+		{name: "one", earlier: 9, in: join(old(now-1), exampleReply), answer: exampleReply, drop: 15},
+		{name: "two of different sizes", earlier: 9, in: join(with(now-9, exampleRefusal), old(now-1), exampleReply), answer: exampleReply, drop: 24},
+		{name: "one, and the start of the answer", earlier: 9, in: join(old(now-1), exampleReply[:8]), drop: 15},
+		{name: "the start of one", earlier: 9, in: old(now - 1)[:14]},
+		{name: "one that wasn't asked on this connection", earlier: 9, in: old(now - 10), wrong: true},
+		{name: "the first of a connection", earlier: 0, in: old(now - 1), wrong: true},
+		{name: "the next", earlier: 9, in: old(now + 1), wrong: true},
+		{name: "one from long ago", earlier: 1 << 20, in: old(now - maxOld - 1), wrong: true},
+		{name: "one with another protocol", earlier: 9, in: append([]byte{0x15, 0, 0, 1}, exampleReply[4:]...), wrong: true},
+		{name: "one that is too long", earlier: 9, in: []byte{0x15, 0, 0, 0, 1, 0, 0xFF, 3, 6}, wrong: true},
+		{name: "one that is too short", earlier: 9, in: []byte{0x15, 0, 0, 0, 0, 2, 0xFF, 3, 6}, wrong: true},
+	}
+	framing := mbap{goburrow.NewTCPClientHandler("")}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := framing.find(exampleRequest, 6, c.earlier, c.in)
+			if !bytes.Equal(got.answer, c.answer) || got.drop != c.drop || (got.wrong != nil) != c.wrong {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// FuzzStream feeds a connection's bytes in pieces: however they are cut, the same
+// is found, and nothing that belongs to another transaction.
+func FuzzStream(f *testing.F) {
+	late := append([]byte{0x15, 0}, exampleReply[2:]...)
+	f.Add(append(bytes.Clone(late), exampleReply...), uint8(3), 9)
+	f.Add(append(bytes.Clone(exampleReply), exampleReply...), uint8(20), 9)
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), uint8(1), 0)
+	f.Add([]byte{0x15, 0, 0, 0, 0, 254}, uint8(1), 1)
+	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, earlier int) {
+		framing := mbap{goburrow.NewTCPClientHandler("")}
+		earlier = max(earlier, 0)
+		whole := framing.find(exampleRequest, 6, earlier, stream)
+		if whole.answer != nil && !bytes.Equal(whole.answer[:2], exampleRequest[:2]) {
+			t.Fatalf("% x", whole.answer)
+		}
+		framing.follows(exampleRequest, earlier, stream)
+		var kept []byte
+		for _, b := range stream {
+			if kept = append(kept, b); len(kept)%(int(piece)+1) != 0 {
+				continue
+			}
+			got := framing.find(exampleRequest, 6, earlier, kept)
+			if got.wrong != nil {
+				if whole.answer != nil {
+					t.Fatalf("%v in pieces, % x at once", got.wrong, whole.answer)
+				}
+				return
+			}
+			if got.answer != nil {
+				if !bytes.Equal(got.answer, whole.answer) {
+					t.Fatalf("% x in pieces, % x at once", got.answer, whole.answer)
+				}
+				return
+			}
+			if got.drop > len(kept) {
+				t.Fatalf("%d of %d bytes dropped", got.drop, len(kept))
+			}
+			kept = kept[got.drop:]
 		}
 	})
 }

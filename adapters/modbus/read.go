@@ -1,0 +1,119 @@
+package modbus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	goburrow "github.com/goburrow/modbus"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// busyPauses are how long a device is left alone that says it is busy.
+var busyPauses = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
+
+// read makes one exchange with a meter, after whoever else has to go first, and
+// again if the meter is busy. The data are valid until the next one. The timeout
+// is for the answer, and once more for a connection if there is none.
+func (l *link) read(ctx context.Context, m *meter, r request) (data []byte, err error) {
+	for busy := 0; ; busy++ {
+		if err := l.turn(ctx, m); err != nil {
+			return nil, err
+		}
+		data, err = l.readSurely(m, r)
+		if exceptionOf(err) != goburrow.ExceptionCodeServerDeviceBusy || busy == len(busyPauses) {
+			return data, err
+		}
+		until := time.Now().Add(busyPauses[busy])
+		if l.bus != nil && !l.bus.inSlot(until) {
+			return data, err
+		}
+		if err := l.wait(ctx, until); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// turn returns when it is this meter's.
+func (l *link) turn(ctx context.Context, m *meter) error {
+	if l.bus != nil {
+		if err := l.bus.yield(); err != nil {
+			return err
+		}
+	}
+	if s := l.stations[m.Unit]; s != nil && m.Pause > 0 && time.Now().Before(s.free) {
+		return l.wait(ctx, s.free)
+	}
+	return nil
+}
+
+// wait returns at a moment, or later; others go in the meantime.
+func (l *link) wait(ctx context.Context, until time.Time) error {
+	if l.bus != nil {
+		return l.bus.serve(ctx, until)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(until)):
+	}
+	return ctx.Err()
+}
+
+// readSurely makes the exchange so that the answer is to this request.
+func (l *link) readSurely(m *meter, r request) ([]byte, error) {
+	s := l.stations[m.Unit]
+	if s == nil {
+		s = &station{}
+		l.stations[m.Unit] = s
+	}
+	defer func() { s.free = l.received.Add(m.Pause) }()
+	if l.Transport == TCP {
+		return l.ask(m, r)
+	}
+	s.forget(time.Now())
+	refused := false
+	for range maxTests {
+		if !s.owes(shapeOf(r)) && !(refused && len(s.owed) > 0) {
+			break
+		}
+		_, err := l.askOnLine(s, m, s.test(r, refused))
+		if err != nil && exceptionOf(err) == 0 {
+			return nil, err
+		}
+		refused = refused || err != nil
+	}
+	return l.askOnLine(s, m, r)
+}
+
+// askOnLine makes one exchange, and keeps account of what the unit owes.
+func (l *link) askOnLine(s *station, m *meter, r request) ([]byte, error) {
+	data, err := l.ask(m, r)
+	for range l.asked {
+		s.owed = append(s.owed, debt{shapeOf(r), l.sent})
+	}
+	refused := exceptionOf(err) != 0
+	if err != nil && !refused {
+		return nil, err
+	}
+	if s.paid(shapeOf(r), refused); refused && len(s.owed) > 0 {
+		return nil, &failure{telemetry.Malformed, fmt.Errorf("this may be about an earlier request: %w", err)}
+	}
+	return data, err
+}
+
+func (l *link) ask(m *meter, r request) (data []byte, err error) {
+	l.timeout, l.data = m.Timeout, r.bytes()
+	l.framing.ask(m.Unit)
+	switch r.table {
+	case Coil:
+		data, err = l.client.ReadCoils(r.first, r.count)
+	case Discrete:
+		data, err = l.client.ReadDiscreteInputs(r.first, r.count)
+	case Input:
+		data, err = l.client.ReadInputRegisters(r.first, r.count)
+	default:
+		data, err = l.client.ReadHoldingRegisters(r.first, r.count)
+	}
+	return data, err
+}

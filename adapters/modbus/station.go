@@ -1,0 +1,90 @@
+package modbus
+
+import (
+	"slices"
+	"time"
+)
+
+// station is what a link remembers of one unit.
+type station struct {
+	free time.Time // when it may be asked again
+	owed []debt    // on lines: answers that didn't come, the oldest first
+}
+
+// A frame on a line has no number by which a late answer could be known if it is
+// as large as the one that is waited for. But a unit answers in order. So if it
+// owes an answer that would look like the next one, it is first asked for something
+// that looks otherwise, a test: once it has given that, what it owed from before
+// has come or never will.
+//
+// What comes is taken for the oldest answer that it can be. That is never too
+// hopeful: at worst the unit owes less than it seems to.
+
+// debt is an answer that a unit owes.
+type debt struct {
+	shape
+	since time.Time
+}
+
+// shape is what answers are told apart by.
+type shape struct {
+	function byte
+	size     int // bytes of data
+}
+
+func shapeOf(r request) shape { return shape{r.function(), r.bytes()} }
+
+const (
+	// longestDebt is how late an answer can be that is thought of.
+	longestDebt = 10 * time.Second
+	// maxTests bounds how often a unit is tested before a request.
+	maxTests = 8
+)
+
+// forget drops the debts that are too old to be paid.
+func (s *station) forget(now time.Time) {
+	s.owed = slices.DeleteFunc(s.owed, func(d debt) bool { return now.Sub(d.since) > longestDebt })
+}
+
+func (s *station) owes(sh shape) bool {
+	return slices.ContainsFunc(s.owed, func(d debt) bool { return d.shape == sh })
+}
+
+// paid takes an answer, or an exception, which is of no size, and drops what can't
+// come any more. The last debt is the one for the request that was just made.
+func (s *station) paid(sh shape, exception bool) {
+	at := slices.IndexFunc(s.owed, func(d debt) bool {
+		return d.shape == sh || exception && d.function == sh.function
+	})
+	s.owed = slices.Delete(s.owed, 0, at+1)
+}
+
+// test is a request whose answer looks different from that to r, and if possible
+// from all that is owed. After a refusal, only another function does: exceptions
+// have no size. A table that the device hasn't got is refused, which does as well.
+func (s *station) test(r request, refused bool) request {
+	var tests []request
+	add := func(t Table, count int) {
+		// The last address is 65,535.
+		tests = append(tests, request{table: t, first: min(r.first, uint16(1<<16-count)), count: uint16(count)})
+	}
+	unit, size := 1, int(r.count)
+	if !r.table.Registers() {
+		unit, size = 8, r.bytes()
+	}
+	if !refused {
+		for smaller := range min(size-1, 4) {
+			add(r.table, unit*(smaller+1))
+		}
+		if size == 1 {
+			add(r.table, unit+1)
+		}
+	}
+	add(map[Table]Table{Coil: Discrete, Discrete: Coil, Input: Holding, Holding: Input}[r.table], 1)
+	for _, t := range tests {
+		if !s.owes(shapeOf(t)) {
+			return t
+		}
+	}
+	return tests[0]
+}

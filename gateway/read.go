@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Reading is one signal of a device and what was read of it, in words.
+type Reading = status.Reading
+
+// ReadDevice reads one device of the configuration once, now: through the gateway
+// that runs with it on this machine, if one does, since many meters take one
+// client and a serial port takes one program; else by itself.
+func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger) ([]Reading, error) {
+	readings, answered, err := askRunning(ctx, config, device)
+	if answered {
+		log.Info("read by the gateway that is running", "device", device)
+		return readings, err
+	}
+	d := newDevices(config)
+	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	samples, err := adapter.ReadOnce(ctx, device)
+	if err != nil {
+		return nil, err
+	}
+	return d.readings(samples), nil
+}
+
+// readings says in words what was read.
+func (d *devices) readings(samples []telemetry.Sample) []Reading {
+	readings := make([]Reading, len(samples))
+	for i, s := range samples {
+		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
+		signal := d.model.Signals[at]
+		readings[i] = status.Reading{
+			Signal: signal.Name, Value: s.Value.String(), Unit: signal.Unit,
+			Quality: s.Quality.String(), Good: s.Quality.Validity() == telemetry.Good,
+		}
+	}
+	return readings
+}
+
+// Read implements status.Source.
+func (g source) Read(ctx context.Context, device string) ([]Reading, error) {
+	if !slices.ContainsFunc(g.config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device }) {
+		return nil, status.ErrNoDevice
+	}
+	samples, err := g.adapter.ReadOnce(ctx, device)
+	if err != nil {
+		return nil, err
+	}
+	return g.devices.readings(samples), nil
+}
+
+// askRunning reports false for answered if no gateway of this configuration runs
+// here, or it doesn't know the device.
+func askRunning(ctx context.Context, config gatewayconfig.Config, device string) (readings []Reading, answered bool, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+config.Status.Listen+"/devices/"+url.PathEscape(device)+"/read", nil)
+	if err != nil {
+		return nil, false, err
+	}
+	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, ctx.Err() != nil, err
+	}
+	defer response.Body.Close()
+	if name := response.Header.Get(status.GatewayHeader); name == "" || name != config.Gateway.ID || response.StatusCode == http.StatusNotFound {
+		return nil, false, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
+	if err == nil && response.StatusCode == http.StatusOK {
+		err = json.Unmarshal(body, &readings)
+	} else if err == nil {
+		err = fmt.Errorf("%s", strings.TrimSpace(string(body)))
+	}
+	if err != nil {
+		return nil, true, fmt.Errorf("the gateway that is running: %w", err)
+	}
+	return readings, true, nil
+}
+
+// WatchDevice polls one device of the configuration until ctx ends, as a gateway
+// does, and shows each poll.
+func WatchDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger, show func([]Reading)) error {
+	config.Devices = slices.DeleteFunc(slices.Clone(config.Devices), func(d gatewayconfig.Device) bool { return d.ID != device })
+	d := newDevices(config)
+	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
+	if err != nil {
+		return err
+	}
+	return adapter.Run(ctx, watcher{&d, show})
+}
+
+// watcher is the sink of WatchDevice.
+type watcher struct {
+	devices *devices
+	show    func([]Reading)
+}
+
+// Deliver implements adapters.Sink.
+func (w watcher) Deliver(ctx context.Context, b adapters.Batch) error {
+	w.show(w.devices.readings(b.Samples))
+	return ctx.Err()
+}

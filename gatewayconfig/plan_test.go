@@ -1,0 +1,66 @@
+package gatewayconfig
+
+import (
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/configfile"
+)
+
+const planned = `gateway: {id: gw}
+forward: {kafka: {brokers: [localhost:9092]}}
+buffer: {path: data}
+defaults: {poll_every: 10s}
+devices:
+  - {id: m1, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 1}, profile: eastron/sdm630}
+  - {id: m2, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 2}, profile: eastron/sdm630}
+  - {id: inverter, modbus: {endpoint: "tcp://10.0.0.12", base: 40069}, profile: sunspec/103}
+rules: [{use: supervision}]
+`
+
+func parsed(t *testing.T, src string) Config {
+	t.Helper()
+	c, err := Parse("gateway.yaml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestChanges(t *testing.T) {
+	from := parsed(t, planned)
+	if got := from.Changes(parsed(t, planned)); got != nil {
+		t.Errorf("%+v", got)
+	}
+	to := parsed(t, strings.NewReplacer(
+		"{path: data}", "{path: data, max_size: 4GiB}",
+		"unit: 2}", "unit: 3}, poll_every: 1s, signals: [{name: Hz, deadband: 1%}, {name: Tmp, input: 1000, type: int16, unit: Cel}]",
+		"id: inverter", "id: pv",
+		"use: supervision", "use: en50160, with: {reference_voltage: 230 V}",
+	).Replace(planned))
+	want := []Change{
+		{"buffer", "changed"},
+		{"device m2", "poll_every 10s becomes 1s, unit 2 becomes 3, 1 signals added, 1 signals changed"},
+		{"device pv", "added"}, {"device inverter", "removed"},
+		{"rule use en50160", "added"}, {"rule use supervision", "removed"},
+	}
+	if got := to.Changes(from); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v\nexpected\n%+v", got, want)
+	}
+}
+
+func TestDemand(t *testing.T) {
+	d := parsed(t, planned).Demand()
+	if len(d.Buses) != 2 || d.Buses[0].Endpoint != "rtu:///dev/ttyUSB0" || d.Buses[0].Devices != 2 || d.Buses[1].Busy != 0 {
+		t.Errorf("%+v", d)
+	}
+	if one, all := d.Buses[0].Requests/2, d.Values; math.Abs(one-0.3) > 1e-9 || math.Abs(all-10.3) > 1e-9 {
+		t.Errorf("%v requests/s of one, %v values/s", one, all)
+	}
+	if got := d.Holds(Buffer{MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB}); got < 300*24*time.Hour || got > 400*24*time.Hour {
+		t.Errorf("%v", got)
+	}
+}

@@ -1,0 +1,180 @@
+package profile
+
+import (
+	"time"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Signal is one measured quantity of a device and where it lies. Exactly one of
+// input, holding, coil and discrete gives its address: from 0 as it travels on
+// the wire, so that holding register 40001 is holding: 0 and input register
+// 30001 is input: 0. Its value is raw × scale + offset.
+type Signal struct {
+	// The signal's name, unique on its device: words of letters and digits
+	// with dots between them, after IEC 61850 where it has a name.
+	// Example: PhV.phsA.
+	Name string `yaml:"name,required"`
+
+	// Address of the first input register. Example: 0x48.
+	Input *uint16 `yaml:"input"`
+
+	// Address of the first holding register. Example: 0.
+	Holding *uint16 `yaml:"holding"`
+
+	// Address of the coil. Example: 0.
+	Coil *uint16 `yaml:"coil"`
+
+	// Address of the discrete input. Example: 0.
+	Discrete *uint16 `yaml:"discrete"`
+
+	// How the registers hold the value: int8, uint8, int16, uint16, float16 or
+	// bcd16 in one; int32, uint32, float32 or bcd32 in two; int64, uint64, float64
+	// or bcd64 in four; string in length; bool in one bit. Required for registers,
+	// unless bit is given; coils and discrete inputs are always bool. A byte is the
+	// low one of its register, with order BADC the high one.
+	Type modbus.Type `yaml:"type"`
+
+	// The order of the bytes of 0xAABBCCDD in its registers: ABCD, most
+	// significant first; CDAB, registers swapped; BADC, the bytes of each
+	// register swapped; DCBA, both. Default: ABCD.
+	Order modbus.Order `yaml:"order"`
+
+	// How many registers a string takes; from 1 to 125.
+	Length int `yaml:"length"`
+
+	// Which bit of its register the value is; from 0, the least significant, to 15.
+	// Then it is a bool. Example: 3.
+	Bit *uint8 `yaml:"bit"`
+
+	// Neighbouring bits of an unsigned integer, which the value is made of and
+	// counted from. Example: 0x0F00. Default: all.
+	Mask uint64 `yaml:"mask"`
+
+	// The raw values by which the device says that it has none here, as unsigned
+	// integers. Example: [0x8000].
+	Absent []uint64 `yaml:"absent"`
+
+	// The address, in the same table, of a register that holds a signed power of
+	// ten, by which the raw value is multiplied before anything else.
+	Factor *uint16 `yaml:"factor"`
+
+	// A name shared by the signals of a device which are read by one request, and
+	// so are of one instant. Example: energy.
+	Group string `yaml:"group"`
+
+	// What the raw value is multiplied by to be in unit; not 0. Default: 1.
+	Scale float64 `yaml:"scale"`
+
+	// What is then added, in unit. Default: 0.
+	Offset float64 `yaml:"offset"`
+
+	// The unit of the scaled value after UCUM, and var and varh; "1" for none.
+	// Required for gauges and counters, "1" if left out for states.
+	// Example: V.
+	Unit string `yaml:"unit"`
+
+	// How far it may move before it is stored again: a number in unit, or like 1% of
+	// the value stored last; 0 stores each change. Rules see every value all the same,
+	// and what has no value is always stored. Default: every value is stored.
+	// Example: 0.2.
+	Deadband *Deadband `yaml:"deadband"`
+
+	// Instead of a deadband: store so few values, in unit, that every other one lies
+	// within this of the straight line between its stored neighbours. A value is then
+	// stored, and sent, when the one after it has come. Example: 0.5.
+	SwingingDoor float64 `yaml:"swinging_door"`
+
+	// With a deadband or a swinging door, how long after a value the next one is
+	// stored, whatever it is; from 1s to 24h. Default: 1m.
+	ReportEvery configfile.Duration `yaml:"report_every"`
+
+	// What values mean over time: gauge, a level such as a voltage; counter, a
+	// register that only rises, such as energy; state, one of a few positions.
+	// Default: gauge for registers, state for bools and strings.
+	Kind telemetry.Kind `yaml:"kind"`
+}
+
+// SetDefaults implements configfile.Defaulter.
+func (s *Signal) SetDefaults() { s.Scale = 1 }
+
+// What the format has and this version hasn't: a key that is accepted and does
+// nothing would be believed.
+var unsupported = map[string]string{
+	"ioa": modbusOnly, "node": modbusOnly, "topic": modbusOnly, "json": modbusOnly,
+}
+
+const modbusOnly = "this version reads devices by modbus only"
+
+// ExplainKey implements configfile.KeyExplainer.
+func (Signal) ExplainKey(key string) string { return unsupported[key] }
+
+// Point is where the signal lies. It is valid once the signal is filled and
+// checked.
+func (s Signal) Point() modbus.Point {
+	table, address := s.register()
+	p := modbus.Point{
+		Name: s.Name, Table: table, Address: address, Type: s.Type, Order: s.Order,
+		Length: s.Length, Mask: s.Mask, Scale: s.Scale, Offset: s.Offset,
+		Factor: s.Factor, Absent: s.Absent, Group: s.Group,
+	}
+	if s.Bit != nil {
+		p.Bit = *s.Bit
+	}
+	return p
+}
+
+// register is the table and the address of a signal that gives exactly one.
+func (s Signal) register() (modbus.Table, uint16) {
+	for _, a := range s.addresses() {
+		if a.value != nil {
+			return a.table, *a.value
+		}
+	}
+	return "", 0
+}
+
+type address struct {
+	table modbus.Table
+	value *uint16
+}
+
+func (s Signal) addresses() []address {
+	return []address{{modbus.Input, s.Input}, {modbus.Holding, s.Holding}, {modbus.Coil, s.Coil}, {modbus.Discrete, s.Discrete}}
+}
+
+// Fill puts in what the signal implies.
+func (s *Signal) Fill() {
+	s.Type = s.impliedType()
+	s.Kind = s.impliedKind()
+	if s.Unit == "" {
+		s.Unit = "1"
+	}
+	if s.ReportEvery == 0 && s.sifted() {
+		s.ReportEvery = configfile.Duration(time.Minute)
+	}
+}
+
+// sifted reports whether some of its values aren't stored.
+func (s Signal) sifted() bool { return s.Deadband != nil || s.SwingingDoor > 0 }
+
+func (s Signal) bit() bool { return s.Coil != nil || s.Discrete != nil || s.Bit != nil }
+
+func (s Signal) impliedType() modbus.Type {
+	if s.Type == "" && s.bit() {
+		return modbus.Bool
+	}
+	return s.Type
+}
+
+func (s Signal) impliedKind() telemetry.Kind {
+	switch {
+	case s.Kind != "":
+		return s.Kind
+	case s.bit() || s.Type == modbus.String:
+		return telemetry.State
+	}
+	return telemetry.Gauge
+}
