@@ -50,14 +50,14 @@ const (
 var errStart = errors.New("the buffer can't be opened")
 
 // keep calls f until it succeeds, as a gateway tries again. Only a fault that
-// doesn't pass makes it give up.
+// doesn't pass makes it give up: strace makes up to ten calls of each thread fail.
 func keep(f func() error) (err error) {
-	for range 20 {
+	for range 500 {
 		if err = f(); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("failed 20 times: %w", err)
+	return fmt.Errorf("failed 500 times: %w", err)
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -80,9 +80,13 @@ func write(dir string, run int) error {
 		return fmt.Errorf("%w: %w", errStart, err)
 	}
 	random := rand.New(rand.NewPCG(uint64(run), 4))
-	ids, err := b.Table().Define([]buffer.Definition{{Signal: telemetry.Signal{Device: "d", Name: fmt.Sprint("run-", run)}}})
+	var ids []telemetry.SignalID
+	err = keep(func() (err error) {
+		ids, err = b.Table().Define([]buffer.Definition{{Signal: telemetry.Signal{Device: "d", Name: fmt.Sprint("run-", run)}}})
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStart, err)
+		return err
 	}
 	say("signal %d run-%d %016x", ids[0], run, b.Table().Ref().Table)
 	if run%3 == 2 {
