@@ -61,6 +61,16 @@ func (f *file) end(err error) error {
 	return f.DB.Close()
 }
 
+// isAt reports whether the file is the one of that name.
+func (f *file) isAt(path string) bool {
+	named, err := os.Stat(path)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	own, err := f.descriptor.Stat()
+	return err != nil || os.SameFile(named, own)
+}
+
 // openForWriting opens a file that is there and may grow.
 func openForWriting(path string, allocation int) (*file, error) {
 	if err := checkSize(path); err != nil {

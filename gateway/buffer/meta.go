@@ -54,8 +54,14 @@ type meta struct {
 	// complete says that the file has everything that blocks refer to, and readable
 	// that memory goes on from it, or that it was replaced.
 	complete, readable atomic.Bool
-	trouble            atomic.Pointer[string] // why the file can't be written
-	broken             atomic.Int32           // files that were set aside
+	refused            atomic.Pointer[refusal]
+	broken             atomic.Int32 // files that were set aside
+}
+
+// refusal is that a file can't be written.
+type refusal struct {
+	since time.Time
+	cause string
 }
 
 // load reads the file, if there is one. On an error the buffer isn't to be opened.
@@ -126,6 +132,10 @@ func (m *meta) settle() error {
 // update puts a change of what is in memory on disk. If the file doesn't take it,
 // all that is in memory goes into a file that does.
 func (m *meta) update(change func(*bolt.Tx) error) (err error) {
+	if m.file != nil && !m.file.isAt(m.path) { // what is written to it is gone when it is closed
+		m.file.end(nil)
+		m.file = nil
+	}
 	if m.file != nil {
 		if err = guard(func() error { return m.file.Update(change) }); err != nil && !errors.Is(err, syscall.ENOSPC) {
 			// What the kernel believes to be on the disk may not be there.
@@ -137,8 +147,11 @@ func (m *meta) update(change func(*bolt.Tx) error) (err error) {
 		err = m.open()
 	}
 	if err != nil {
-		text := err.Error()
-		if before := m.trouble.Swap(&text); before == nil {
+		r := refusal{time.Now(), err.Error()}
+		if before := m.refused.Load(); before != nil {
+			r.since = before.since
+		}
+		if m.refused.Swap(&r) == nil {
 			m.log.Error("the buffer's bookkeeping can't be written; it is kept in memory and tried again", "error", err)
 		}
 		return err
@@ -147,7 +160,7 @@ func (m *meta) update(change func(*bolt.Tx) error) (err error) {
 	m.readable.Store(true)
 	m.table.saved()
 	m.space.setMeta(sizeAt(m.path))
-	if m.trouble.Swap(nil) != nil {
+	if m.refused.Swap(nil) != nil {
 		m.log.Info("the buffer's bookkeeping is written again")
 	}
 	return nil
@@ -158,7 +171,7 @@ func (m *meta) open() error {
 	if err := makeDir(filepath.Dir(m.path)); err != nil {
 		return err
 	}
-	_, err := os.Stat(m.path)
+	_, err := os.Lstat(m.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return m.make()
@@ -281,13 +294,13 @@ func (m *meta) close() error {
 	return file.end(nil)
 }
 
-// Trouble says why the buffer's bookkeeping can't be written; it is empty while
-// it can.
-func (b *Buffer) Trouble() string {
-	if text := b.meta.trouble.Load(); text != nil {
-		return *text
+// Refused says since when the buffer's bookkeeping can't be written, and why; since
+// is zero while it can. Commits may succeed all the same.
+func (b *Buffer) Refused() (since time.Time, cause string) {
+	if r := b.meta.refused.Load(); r != nil {
+		return r.since, r.cause
 	}
-	return ""
+	return time.Time{}, ""
 }
 
 // readyFor says whether records of a stream may be committed, after another try
