@@ -37,6 +37,7 @@ func TestLifecycleAndLossReachTheLedger(t *testing.T) {
 	}
 }
 
+// Accounts and counted losses are there once, however often they come.
 func TestAccountsAndLinksAreKept(t *testing.T) {
 	w := newWorld(t)
 	epoch := record.Epoch(3).String()
@@ -85,6 +86,7 @@ func TestAccountsAndLinksAreKept(t *testing.T) {
 	}
 }
 
+// Damage asks for someone's attention once for each file, and has no end of its own.
 func TestDamageRaisesAnAlarm(t *testing.T) {
 	w := newWorld(t)
 	damage := func(gateway, file string) {

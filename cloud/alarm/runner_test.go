@@ -251,8 +251,6 @@ func TestOneOfTwoRunnersIsFenced(t *testing.T) {
 	}
 }
 
-// Accounts and counted losses are there once, however often they come.
-// Damage asks for someone's attention once for each file, and has no end of its own.
 func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 	type M = map[string]any
 	alarm := M{"id": "a1"}

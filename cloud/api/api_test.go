@@ -287,8 +287,6 @@ func TestSamplesAndCompleteness(t *testing.T) {
 	}
 }
 
-// stream reads the events of a stream.
-// next is the next event of the given name.
 // However much operators ask, an alarm comes from the log to their screens.
 func TestQuestionsDelayNoAlarm(t *testing.T) {
 	b := newBench(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
+// stream reads the events of a stream.
 type stream struct {
 	t     *testing.T
 	lines *bufio.Scanner
@@ -35,6 +36,7 @@ func (b *bench) stream(query, lastID string) stream {
 	return stream{b.t, bufio.NewScanner(response.Body)}
 }
 
+// next is the next event of the given name.
 func (s stream) next(name string) (id, data string) {
 	s.t.Helper()
 	var event string

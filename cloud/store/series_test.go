@@ -27,6 +27,7 @@ func TestSeriesOutliveSignalTables(t *testing.T) {
 	}
 }
 
+// What was stored in one unit is never shown in another.
 func TestAnotherUnitOrKindIsAnotherSeries(t *testing.T) {
 	s := opened(t)
 	v := telemetry.Signal{ID: 1, Device: "m1", Name: "PhV.phsA", Unit: "V", Kind: telemetry.Gauge}

@@ -415,7 +415,6 @@ func birth(gateway, table string, signals ...telemetry.Signal) record.Birth {
 	return record.Birth{Gateway: gateway, Site: "north", Zone: "z", Table: table, Version: 1, Parts: 1, Signals: signals}
 }
 
-// What was stored in one unit is never shown in another.
 func TestUnparkIsOnce(t *testing.T) {
 	s := opened(t)
 	rec := record.Record{Identity: id(3, 5, 6), Format: record.FormatBlock, Payload: []byte("payload")}
