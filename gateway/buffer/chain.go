@@ -264,17 +264,11 @@ func (c *Chain) begin() error {
 		return fmt.Errorf("buffer: begin %s: %w", path, err)
 	}
 	f, err := createSegment(path, c.allocation, start, before, state)
-	if err == nil {
-		if err = syncDir(c.dir); err != nil {
-			f.end(nil)
-			os.Remove(path)
-			if replaces {
-				c.abandon(nil)
-			}
-		}
-	}
 	if err != nil {
 		c.space.settle(c.lane, claimed, 0)
+		if replaces { // the file that is being written may have lost its name
+			c.abandon(nil)
+		}
 		return err
 	}
 	size := sizeAt(path)

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"slices"
 
 	"github.com/busbar/busbar/telemetry/record"
@@ -19,8 +20,9 @@ func (m mark) equal(n mark) bool {
 }
 
 // append appends the mark's form in meta.db: the position up to which everything
-// is done, epoch, count of committed numbers, and the spans done behind that.
+// is done, epoch, count of committed numbers, the spans done behind that, and a checksum.
 func (m mark) append(b []byte) []byte {
+	start := len(b)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.done.through()))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.epoch))
 	b = binary.BigEndian.AppendUint64(b, m.committed)
@@ -30,12 +32,19 @@ func (m mark) append(b []byte) []byte {
 			b = binary.BigEndian.AppendUint64(b, uint64(s.last))
 		}
 	}
-	return b
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
-// markIn reads what append wrote, and version 1, which had no spans. Bytes that
-// are neither are no mark: what is on disk is then sent again.
+// markIn reads what append wrote, and what earlier versions did, without a checksum
+// or spans. Anything else is no mark, and what is on disk is sent again: a wrong one
+// would have it removed.
 func markIn(v []byte) (m mark) {
+	if n := len(v) - crcBytes; n >= 24 && n%16 == 8 {
+		if crc32.Checksum(v[:n], castagnoli) != binary.BigEndian.Uint32(v[n:]) {
+			return m
+		}
+		v = v[:n]
+	}
 	if len(v) < 24 || len(v)%16 != 8 || positionOf(v) > farthest {
 		return m
 	}

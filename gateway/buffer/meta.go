@@ -29,6 +29,7 @@ var (
 	bucketSignals = []byte("signals") // id → definition
 	keyStarts     = []byte("starts")
 	keyTable      = []byte("table")
+	keySum        = []byte("sum") // of the table and its signals
 	keyClock      = []byte("clock")
 )
 
@@ -83,6 +84,12 @@ func (m *meta) load() error {
 }
 
 func (m *meta) read() (err error) {
+	if err := checkSize(m.path); err != nil {
+		return err
+	}
+	if err := checkBranches(m.path); err != nil {
+		return err
+	}
 	f, err := openFile(m.path)
 	if err != nil {
 		return err
@@ -109,17 +116,14 @@ func (m *meta) take(tx *bolt.Tx) error {
 			m.starts = binary.BigEndian.Uint64(v)
 		}
 		m.clock = bytes.Clone(b.Get(keyClock))
-		m.table.take(b.Get(keyTable))
+		m.table.take(b.Get(keyTable), b.Get(keySum))
 	}
 	if b := tx.Bucket(bucketMarks); b != nil {
 		for _, stream := range []record.Stream{record.Events, record.Telemetry} {
 			m.marks[stream] = markIn(b.Get([]byte(stream)))
 		}
 	}
-	if b := tx.Bucket(bucketSignals); b != nil {
-		return m.table.load(b)
-	}
-	return nil
+	return m.table.load(tx.Bucket(bucketSignals))
 }
 
 // settle puts what is in memory on disk, as far as it isn't there.
@@ -180,7 +184,7 @@ func (m *meta) open() error {
 	case m.unread != nil:
 		return m.replace(m.unread)
 	}
-	f, err := openForWriting(m.path, metaAllocation)
+	f, err := openToWrite(m.path)
 	if err == nil {
 		if err = guard(func() error { return f.Update(m.fill) }); err == nil {
 			m.file = f
@@ -198,6 +202,16 @@ func (m *meta) open() error {
 		return nil
 	}
 	return err
+}
+
+func openToWrite(path string) (*file, error) {
+	if err := checkSize(path); err != nil {
+		return nil, err
+	}
+	if err := checkPages(path); err != nil {
+		return nil, err
+	}
+	return openForWriting(path, metaAllocation)
 }
 
 // replace sets the file aside and begins a new one.

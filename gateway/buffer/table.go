@@ -1,10 +1,12 @@
 package buffer
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -28,6 +30,7 @@ type Table struct {
 	ref     telemetry.TableRef
 	signals []telemetry.Signal // every one ever defined, by id
 	ids     map[Definition]telemetry.SignalID
+	sum     []byte        // of what is on disk, as it says itself; nil if it doesn't
 	onDisk  int           // of the signals
 	more    chan struct{} // closed and replaced when that has grown
 }
@@ -38,14 +41,15 @@ func newTable(m *meta) *Table {
 
 // clear makes the table empty.
 func (t *Table) clear() {
-	t.ref, t.signals, t.ids, t.onDisk = telemetry.TableRef{}, nil, map[Definition]telemetry.SignalID{}, 0
+	t.ref, t.signals, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, map[Definition]telemetry.SignalID{}, nil, 0
 }
 
-// take reads the table's name as meta.db has it.
-func (t *Table) take(v []byte) {
-	if len(v) == 8 {
-		t.ref.Table = binary.BigEndian.Uint64(v)
+// take reads the table's name and its checksum as meta.db has them.
+func (t *Table) take(name, sum []byte) {
+	if len(name) == 8 {
+		t.ref.Table = binary.BigEndian.Uint64(name)
 	}
+	t.sum = bytes.Clone(sum)
 }
 
 // name gives a new table its name.
@@ -55,9 +59,9 @@ func (t *Table) name() {
 	}
 }
 
-// load reads the definitions.
+// load reads the definitions; b is nil if there is no bucket with them.
 func (t *Table) load(b *bolt.Bucket) error {
-	err := b.ForEach(func(k, v []byte) error {
+	err := forEach(b, func(k, v []byte) error {
 		var d Definition
 		if err := json.Unmarshal(v, &d); err != nil || len(k) != 4 || int(binary.BigEndian.Uint32(k)) != len(t.signals)+1 {
 			return fmt.Errorf("signal table: %w: signal %x", errDamaged, k)
@@ -66,7 +70,30 @@ func (t *Table) load(b *bolt.Bucket) error {
 		return nil
 	})
 	t.onDisk = len(t.signals)
+	if err == nil && t.sum != nil && !bytes.Equal(t.sum, t.sumOf(b)) {
+		err = fmt.Errorf("signal table: %w: its checksum is wrong", errDamaged)
+	}
 	return err
+}
+
+// sumOf is the checksum of the table's name and definitions: an id whose definition
+// has changed would give old samples another meaning.
+func (t *Table) sumOf(b *bolt.Bucket) []byte {
+	sum := crc32.New(castagnoli)
+	binary.Write(sum, binary.BigEndian, t.ref.Table)
+	forEach(b, func(k, v []byte) error {
+		sum.Write(k)
+		sum.Write(v)
+		return nil
+	})
+	return sum.Sum(nil)
+}
+
+func forEach(b *bolt.Bucket, f func(k, v []byte) error) error {
+	if b == nil {
+		return nil
+	}
+	return b.ForEach(f)
 }
 
 func (t *Table) add(d Definition, id telemetry.SignalID) {
@@ -119,10 +146,7 @@ func (t *Table) put(tx *bolt.Tx) error {
 	if k, _ := b.Cursor().Last(); len(k) == 4 {
 		there = binary.BigEndian.Uint32(k)
 	}
-	if int(there) >= len(t.signals) {
-		return nil
-	}
-	fresh := make([]Definition, len(t.signals)-int(there))
+	fresh := make([]Definition, max(0, len(t.signals)-int(there)))
 	for d, id := range t.ids {
 		if uint32(id) > there {
 			d.ID = id
@@ -138,7 +162,7 @@ func (t *Table) put(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return tx.Bucket(bucketMeta).Put(keySum, t.sumOf(b))
 }
 
 // saved notes that every definition is on disk.
