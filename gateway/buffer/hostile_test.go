@@ -82,7 +82,11 @@ func TestABranchThatLeadsBackIsSetAside(t *testing.T) {
 func TestAWrongListOfFreePagesCostsNothing(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, 0)
-	if _, err := define(b, "one", "two"); err != nil {
+	var names []string
+	for n := range 200 {
+		names = append(names, fmt.Sprint("signal ", n))
+	}
+	if _, err := define(b, names...); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, b.Telemetry, 1, 2)
@@ -98,9 +102,19 @@ func TestAWrongListOfFreePagesCostsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var free []byte // every page that has definitions
+	p.walk(p.meta.root, func(e element) {
+		if bytes.Equal(e.key, bucketSignals) {
+			p.within(e, func(e element) {
+				if id := binary.LittleEndian.AppendUint64(nil, e.page); !bytes.HasSuffix(free, id) {
+					free = append(free, id...)
+				}
+			})
+		}
+	})
 	list := int64(p.meta.freelist) * p.pageSize
-	patch(t, path, list+10, []byte{1, 0})                                               // one page
-	patch(t, path, list+boltHeader, binary.LittleEndian.AppendUint64(nil, p.meta.root)) // which isn't free
+	patch(t, path, list+10, binary.LittleEndian.AppendUint16(nil, uint16(len(free)/8)))
+	patch(t, path, list+boltHeader, free)
 	for n := range 3 {
 		b = open(t, dir, 0)
 		if b.Table().Ref() != table || b.Starts() != uint64(n+2) {
