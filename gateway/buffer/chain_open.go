@@ -164,8 +164,27 @@ func (c *Chain) enter(f surveyed) {
 	c.absent = f.absent
 	c.segments, c.leaving, c.broken = f.segments, f.damaged, f.broken+len(f.shut)
 	c.done, c.last = done, last
+	c.missLostCommits()
 	c.settle(f)
 	c.retire()
+}
+
+// missLostCommits finds files that end before the one that was begun behind them: a
+// damaged meta page makes a file read as before its last commits.
+func (c *Chain) missLostCommits() {
+	for i, s := range c.segments[:max(0, len(c.segments)-1)] {
+		next := c.segments[i+1]
+		if s.generation > 0 || !s.end.known || next.start.epoch != s.start.epoch || s.last+1 >= next.first {
+			continue
+		}
+		if lost := c.done.without(s.last+1, next.first-1); len(lost) > 0 {
+			s.unreadable, s.cause = s.last+1, fmt.Errorf("%w: it ends at position %d, and the next file begins at %d", errDamaged, s.last, next.first)
+			c.log.Error("the newest records of a segment are gone", "path", s.path, "error", s.cause)
+			for _, l := range lost {
+				c.missing.add(l.first, l.last)
+			}
+		}
+	}
 }
 
 // mostInFile is more records than a file can hold.
@@ -186,7 +205,7 @@ func parseName(name string) (first Position, suffix string, ok bool) {
 func (c *Chain) settle(f surveyed) {
 	next := Position(1)
 	settle := func(last Position) {
-		for _, gap := range c.done.without(next, last) {
+		for _, gap := range c.unreadIn(next, last) {
 			gone := gap.last + 1
 			for _, first := range slices.Concat(f.aside, f.shut) {
 				if first >= gap.first && first <= gap.last {

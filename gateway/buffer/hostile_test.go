@@ -77,6 +77,65 @@ func TestABranchThatLeadsBackIsSetAside(t *testing.T) {
 	}
 }
 
+// A position far from where its file begins, which all later ones would follow.
+func TestAPositionThatCantBeIsDamage(t *testing.T) {
+	for _, wrong := range []byte{0x40, 0x01} {
+		dir := t.TempDir()
+		b := open(t, dir, 0)
+		commit(t, b.Telemetry, 1, 2, 3, 4, 6, 7, 8, 9)
+		path := b.Telemetry.segments[0].path
+		b.Close()
+		root, p := recordsRoot(t, path)
+		p.visited = map[uint64]bool{}
+		p.walk(root, func(e element) {
+			if bytes.Equal(e.key, keyOf(8)) {
+				patch(t, path, int64(e.page)*p.pageSize+e.at-8, []byte{wrong})
+			}
+		})
+		b = open(t, dir, 0)
+		commit(t, b.Telemetry, 11)
+		if end := b.Telemetry.End(); end > 9 || b.Broken() != 1 {
+			t.Errorf("the next record is at position %d; %d files set aside", end, b.Broken())
+		}
+		b.Close()
+	}
+}
+
+// A file whose newest meta page is damaged reads as it was before its last commit:
+// where another file follows, it is known that something is missing.
+func TestLostCommitsOfAFileAreDeclared(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir, 64<<10)
+	all := fill(t, b, 3)
+	hurt := b.Telemetry.segments[1]
+	before := numbers(readAll(t, b.Telemetry, 0))
+	b.Close()
+	_, p := recordsRoot(t, hurt.path)
+	patch(t, hurt.path, int64(p.meta.transaction%2)*p.pageSize, make([]byte, 512))
+	b = open(t, dir, 64<<10)
+	defer func() { b.Close() }()
+	after := readAll(t, b.Telemetry, 0)
+	if len(after) != len(before)-1 {
+		t.Fatalf("%d records of %d", len(after), all)
+	}
+	losses := missing(t, b.Telemetry)
+	last := item(uint64(hurt.last))
+	if len(losses) != 1 || losses[0].Reason != telemetry.LostUnreadable || losses[0].SeqLast-losses[0].SeqFirst+1 != last.Count {
+		t.Errorf("lost %+v, want the %d numbers of record %d", losses, last.Count, hurt.last)
+	}
+	if err := b.Telemetry.Acknowledge(1, b.Telemetry.End()); err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := entriesOf(t, hurt.path+brokenSuffix); len(entries) != int(hurt.last-hurt.first+1) {
+		t.Errorf("%d records can be read of the file that was set aside", len(entries))
+	}
+	b.Close()
+	b = open(t, dir, 64<<10)
+	if losses := missing(t, b.Telemetry); len(losses) > 0 {
+		t.Errorf("declared again: %+v", losses)
+	}
+}
+
 // A wrong list of free pages in the bookkeeping would let bbolt overwrite what is in
 // use. It is written anew, and nothing is forgotten.
 func TestAWrongListOfFreePagesCostsNothing(t *testing.T) {

@@ -35,8 +35,9 @@ var (
 
 // meta is the bookkeeping: what outlives the segments. All of it is in memory, and
 // in meta.db as soon as the disk takes it; a gateway runs without that. But nothing
-// is committed whose signals aren't in the file, or before it is certain that no
-// older marks are taken for those of new records.
+// is committed whose signals aren't in the file, and nothing at all before it is
+// this process that holds the file, and no older marks can be taken for those of new
+// records.
 type meta struct {
 	path  string
 	space *space
@@ -52,11 +53,11 @@ type meta struct {
 	marks  map[record.Stream]mark
 	clock  []byte
 
-	// complete says that the file has everything that blocks refer to, and readable
-	// that memory goes on from it, or that it was replaced.
-	complete, readable atomic.Bool
-	refused            atomic.Pointer[refusal]
-	broken             atomic.Int32 // files that were set aside
+	// opened says that the file has been opened to write: no other process has it, and
+	// memory goes on from it. complete says that it has everything that blocks refer to.
+	opened, complete atomic.Bool
+	refused          atomic.Pointer[refusal]
+	broken           atomic.Int32 // files that were set aside
 }
 
 // refusal is that a file can't be written.
@@ -79,7 +80,6 @@ func (m *meta) load() error {
 	}
 	m.starts++
 	m.table.name()
-	m.readable.Store(m.unread == nil)
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (m *meta) update(change func(*bolt.Tx) error) (err error) {
 		return err
 	}
 	m.complete.Store(true)
-	m.readable.Store(true)
+	m.opened.Store(true)
 	m.table.saved()
 	m.space.setMeta(sizeAt(m.path))
 	if m.refused.Swap(nil) != nil {
@@ -322,7 +322,7 @@ func (b *Buffer) Refused() (since time.Time, cause string) {
 func (m *meta) readyFor(stream record.Stream) error {
 	ready := &m.complete
 	if stream == record.Events { // they name no signals
-		ready = &m.readable
+		ready = &m.opened
 	}
 	if ready.Load() {
 		return nil

@@ -131,6 +131,29 @@ func TestStartsOnAReadOnlyDisk(t *testing.T) {
 	}
 }
 
+// Two processes that start on a read-only disk, which neither can lock: when it can
+// be written, one of them commits, and the other one never does.
+func TestOneOfTwoOnAReadOnlyDiskCommits(t *testing.T) {
+	if !onSmallDisk(t) {
+		return
+	}
+	dir := mount(t, 6<<20)
+	open(t, dir, 0).Close()
+	remount(t, dir, syscall.MS_RDONLY)
+	first, second := open(t, dir, 0), open(t, dir, 0)
+	defer first.Close()
+	defer second.Close()
+	holds(t, first, 1)
+	holds(t, second, 1)
+	remount(t, dir, 0)
+	commit(t, first.Events, 2)
+	for _, c := range []*Chain{second.Events, second.Telemetry} {
+		if err := c.Commit([]Item{item(2)}, nil); !errors.Is(err, errLocked) {
+			t.Errorf("%s: %v", c.stream, err)
+		}
+	}
+}
+
 // A first start, with nothing on the disk yet.
 func TestFirstStartOnAReadOnlyDisk(t *testing.T) {
 	if !onSmallDisk(t) {

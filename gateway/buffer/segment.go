@@ -127,6 +127,9 @@ func survey(path string, first Position) (s segment, err error) {
 			if k, _ := records.Cursor().Last(); k != nil {
 				s.last = positionOf(k)
 			}
+			if s.last+1 < first || s.last >= first+mostInFile {
+				return fmt.Errorf("%w: a record is at position %d", errDamaged, s.last)
+			}
 			return nil
 		})
 	})
