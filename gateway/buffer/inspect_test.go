@@ -325,7 +325,8 @@ func FuzzPages(f *testing.F) {
 		r.salvage(p)
 		for _, rec := range whole {
 			form, err := rec.AppendBinary(nil)
-			if err != nil || !bytes.Contains(text, form) {
+			version1 := len(rec.Gateway) + len(rec.Stream) + len(rec.Format) + 1 + 3 + 24 // has no seal behind that
+			if err != nil || !bytes.Contains(text, form) && !(bytes.Contains(text, form[1:version1]) && bytes.Contains(text, rec.Payload)) {
 				t.Fatalf("record %s isn't in the file", rec.Identity)
 			}
 		}
