@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/busbar/busbar/gateway/buffer"
@@ -18,6 +20,10 @@ const diskRule = "buffer-unwritable"
 // diskPatience is how long commits must have failed before that is an alarm. A
 // gateway that starts on such a disk says so at once.
 const diskPatience = 10 * time.Second
+
+// A full disk is borne for a minute, and this alarm isn't to be the event for whose
+// room the oldest records are given up before.
+const fullDiskPatience = 75 * time.Second
 
 // disk raises an alarm of the gateway's own while the buffer can't be written. The
 // alarm is sent as any other: the events don't need the disk for that.
@@ -51,14 +57,22 @@ func (d *disk) look(patience time.Duration) {
 		d.alarm.Summary = d.g.config.Gateway.ID + " writes its buffer again"
 		d.tell(telemetry.AlarmCleared, d.g.clock.Now())
 		d.alarm = telemetry.AlarmChange{}
-	case !active && !since.IsZero() && time.Since(since) >= patience:
+	case !active && overdue(since, cause, patience):
 		began := d.g.clock.At(since)
 		d.alarm = telemetry.AlarmChange{
 			ID: diskAlarmID(d.g.config.Gateway.ID, began), Rule: diskRule, Asset: d.g.config.Gateway.ID, Priority: telemetry.High,
-			Summary: fmt.Sprintf("%s can't write its buffer: samples are in memory only. %.300s", d.g.config.Gateway.ID, cause),
+			Summary: fmt.Sprintf("%s can't write its buffer: samples are in memory only. %.300v", d.g.config.Gateway.ID, cause),
 		}
 		d.tell(telemetry.AlarmRaised, began)
 	}
+}
+
+// overdue reports whether the disk has been refusing for long enough to be an alarm.
+func overdue(since time.Time, cause error, patience time.Duration) bool {
+	if errors.Is(cause, syscall.ENOSPC) {
+		patience = fullDiskPatience
+	}
+	return !since.IsZero() && time.Since(since) >= patience
 }
 
 func (d *disk) tell(kind telemetry.EventKind, at telemetry.Micros) {
@@ -77,7 +91,7 @@ func diskAlarmID(gateway string, began telemetry.Micros) string {
 
 // refusal says since when the buffer can't be written, and why; since is zero while
 // it can.
-func (g *Gateway) refusal() (since time.Time, cause string) {
+func (g *Gateway) refusal() (since time.Time, cause error) {
 	since, cause = g.buffer.Refused()
 	for _, c := range []*buffer.Chain{g.buffer.Events, g.buffer.Telemetry} {
 		if s, why := c.Refused(); !s.IsZero() && (since.IsZero() || s.Before(since)) {

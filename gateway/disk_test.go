@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
@@ -72,5 +75,30 @@ func TestStartsWithoutADisk(t *testing.T) {
 	l = b.read(func(l log) bool { return len(l.of(telemetry.GatewayStarted)) == 2 })
 	if starts := l.of(telemetry.GatewayStarted); starts[1].Lifecycle.Start != 2 {
 		t.Errorf("start %d", starts[1].Lifecycle.Start)
+	}
+}
+
+// The alarm of a full disk comes when that isn't borne any longer: before, its own
+// commit would be what the oldest records are given up for.
+func TestAFullDiskIsAnAlarmLater(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	full, readOnly := fmt.Errorf("commit: %w", syscall.ENOSPC), fmt.Errorf("commit: %w", syscall.EROFS)
+	for _, c := range []struct {
+		since    time.Time
+		cause    error
+		patience time.Duration
+		want     bool
+	}{
+		{time.Time{}, nil, 0, false},
+		{ago(0), readOnly, 0, true},
+		{ago(0), readOnly, diskPatience, false},
+		{ago(diskPatience), readOnly, diskPatience, true},
+		{ago(time.Minute), full, 0, false},
+		{ago(time.Minute), full, diskPatience, false},
+		{ago(2 * time.Minute), full, diskPatience, true},
+	} {
+		if got := overdue(c.since, c.cause, c.patience); got != c.want {
+			t.Errorf("%v for %v, patience %v: %v", c.cause, time.Since(c.since), c.patience, got)
+		}
 	}
 }

@@ -63,7 +63,7 @@ type meta struct {
 // refusal is that a file can't be written.
 type refusal struct {
 	since time.Time
-	cause string
+	cause error
 }
 
 // load reads the file, if there is one. On an error the buffer isn't to be opened.
@@ -151,7 +151,7 @@ func (m *meta) update(change func(*bolt.Tx) error) (err error) {
 		err = m.open()
 	}
 	if err != nil {
-		r := refusal{time.Now(), err.Error()}
+		r := refusal{time.Now(), err}
 		if before := m.refused.Load(); before != nil {
 			r.since = before.since
 		}
@@ -310,11 +310,11 @@ func (m *meta) close() error {
 
 // Refused says since when the buffer's bookkeeping can't be written, and why; since
 // is zero while it can. Commits may succeed all the same.
-func (b *Buffer) Refused() (since time.Time, cause string) {
+func (b *Buffer) Refused() (since time.Time, cause error) {
 	if r := b.meta.refused.Load(); r != nil {
 		return r.since, r.cause
 	}
-	return time.Time{}, ""
+	return time.Time{}, nil
 }
 
 // readyFor says whether records of a stream may be committed, after another try
