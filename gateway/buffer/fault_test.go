@@ -186,6 +186,9 @@ func TestAPassingFullDiskCostsNothing(t *testing.T) {
 	if failed == 0 {
 		t.Fatal("no commit failed: the test tests nothing")
 	}
+	for range 3 { // what runs beside the commits bears it, too
+		b.relieve(t.Context())
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

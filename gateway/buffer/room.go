@@ -30,6 +30,14 @@ func (b *Buffer) makeRoom(c *Chain, reason telemetry.LossReason) (dropped bool, 
 	return b.drop(c, reason)
 }
 
+// shortOf says whether it is the buffer or the disk that has no room for telemetry.
+func (b *Buffer) shortOf() telemetry.LossReason {
+	if u := b.space.usage(); float64(u.telemetry) < dropFrom*float64(u.share) {
+		return telemetry.LostDiskFull
+	}
+	return telemetry.LostBufferFull
+}
+
 // A full disk is borne for a while before accepted records are given up for it:
 // whoever filled it may make room again. An alarm can't wait as long.
 const (

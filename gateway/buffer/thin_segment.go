@@ -64,7 +64,7 @@ func (b *Buffer) relieve(ctx context.Context) bool {
 		if b.fullness() < dropFrom {
 			return false
 		}
-		dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull)
+		dropped, err := b.makeRoom(b.Telemetry, b.shortOf())
 		if err != nil {
 			b.log.Warn("buffer: make room", "error", err)
 		}
@@ -79,7 +79,7 @@ func (b *Buffer) relieve(ctx context.Context) bool {
 		if b.fullness() < dropFrom {
 			return false
 		}
-		dropped, err := b.makeRoom(b.Telemetry, telemetry.LostBufferFull)
+		dropped, err := b.makeRoom(b.Telemetry, b.shortOf())
 		return dropped && err == nil
 	}
 	return err == nil
