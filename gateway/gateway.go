@@ -105,7 +105,7 @@ func (g *Gateway) prepare() error {
 	devices := newDevices(g.config)
 	ids, err := g.buffer.Table().Define(devices.definitions)
 	if err != nil {
-		return err
+		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
 	}
 	devices.assign(ids)
 	g.devices = devices
@@ -127,6 +127,7 @@ func (g *Gateway) prepare() error {
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
 	g.pipeline.filter = deadband.New(devices.limits(g.config))
+	g.pipeline.table = g.buffer.Table()
 	g.pipeline.publish()
 	if err := g.prepareLanes(); err != nil {
 		return err
@@ -216,6 +217,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })
+	writer.Go(func() { g.watchDisk(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
 		if err := g.adapter.Run(reading, g.pipeline); err != nil {
@@ -266,13 +268,28 @@ func (g *Gateway) serveStatus(ctx context.Context, s source) {
 	status.Serve(ctx, listener, s, g.log)
 }
 
-// sendBirth returns when the log has acknowledged the signal table.
-func (g *Gateway) sendBirth(ctx context.Context) error {
-	ref := g.buffer.Table().Ref()
-	return forward.Births(ctx, g.births, record.Birth{
-		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
-		Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: g.buffer.Table().Signals(),
-	}, g.identity.SignBirth, g.log)
+// sendBirths calls sent when the log has acknowledged the signal table, as far as
+// that is on disk, and goes on until all of it has been.
+func (g *Gateway) sendBirths(ctx context.Context, sent func()) {
+	table := g.buffer.Table()
+	for first := true; ; first = false {
+		ref, signals := table.Saved()
+		if len(signals) > 0 {
+			err := forward.Births(ctx, g.births, record.Birth{
+				Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Zone: g.config.Gateway.Zone,
+				Table: fmt.Sprintf("%016x", ref.Table), Version: ref.Version, Signals: signals,
+			}, g.identity.SignBirth, g.log)
+			if err != nil {
+				return
+			}
+		}
+		if first {
+			sent()
+		}
+		if ref == table.Ref() || table.WaitSaved(ctx, ref.Version) != nil {
+			return
+		}
+	}
 }
 
 // mostNamed bounds the active alarms that a start names, so that the log takes it.

@@ -129,9 +129,7 @@ func (g *Gateway) runLanes(ctx context.Context) {
 	running.Go(func() { g.lanes.Events.Run(ctx, nil) })
 	running.Go(func() { g.lanes.Telemetry.Run(ctx, known) })
 	running.Go(func() { g.lanes.Backfill.Run(ctx, known) })
-	if g.sendBirth(ctx) == nil {
-		close(born)
-	}
+	g.sendBirths(ctx, func() { close(born) })
 	running.Wait()
 }
 

@@ -31,6 +31,7 @@ type pipeline struct {
 	filter   *deadband.Filter
 	kept     []telemetry.Sample
 	index    map[string]int // of a device in the accounts
+	table    *buffer.Table
 	log      *slog.Logger
 
 	wake chan struct{}
@@ -270,12 +271,26 @@ func (p *pipeline) emit(e telemetry.Event) {
 		p.log.Info("alarm cleared", "rule", e.Alarm.Rule, "asset", e.Alarm.Asset, "device", e.Alarm.Device)
 	}
 	e.Clock = p.clock.Reading(e.Decided)
+	if e.Alarm != nil {
+		p.withholdIDs(e.Alarm.Inputs)
+	}
 	item, err := eventItem(e)
 	if err != nil {
 		p.log.Error("event can't be written", "kind", e.Kind, "error", err)
 		return
 	}
 	p.decided = append(p.decided, item)
+}
+
+// withholdIDs takes the ids from inputs whose signals aren't on disk yet: another
+// process may give them to others. Names say which they are.
+func (p *pipeline) withholdIDs(inputs []telemetry.Input) {
+	saved, _ := p.table.Saved()
+	for i := range inputs {
+		if uint32(inputs[i].Signal) > saved.Version {
+			inputs[i].Signal = 0
+		}
+	}
 }
 
 func eventItem(e telemetry.Event) (buffer.Item, error) {

@@ -40,6 +40,9 @@ func (g source) reportBuffer(r *status.Report) {
 	case kept.Left >= 0 && kept.Left < shortOfRoom && waiting > 0 && !linked(r.Lanes):
 		r.Problems = append(r.Problems, fmt.Sprintf("the buffer lasts %s more before telemetry is thinned", kept.Left.Round(time.Minute)))
 	}
+	if since, cause := g.buffer.Refused(); !since.IsZero() {
+		r.Problems = append(r.Problems, fmt.Sprintf("the buffer's bookkeeping can't be written since %s: %v", since.UTC().Format(time.RFC3339), cause))
+	}
 	if since := r.Buffer.FailingSince; !since.IsZero() {
 		r.Problems = append(r.Problems, fmt.Sprintf("the buffer can't be written since %s; samples are kept in memory only, events are sent all the same", since.UTC().Format(time.RFC3339)))
 	}

@@ -36,7 +36,8 @@ func TestBufferCommands(t *testing.T) {
 	if seen.Waiting["telemetry"] < 10 || len(seen.Files) != 3 || seen.Files[2].State != "being written" || len(seen.Files[2].Signals) != 10 {
 		t.Errorf("a running gateway: %s", out)
 	}
-	if out, errs, code := buffer("verify", "buffer"); code != 0 || !strings.Contains(out, "are good") {
+	if out, errs, code := buffer("verify", "buffer"); code != 0 || !strings.Contains(out, "are good") ||
+		!strings.Contains(out, " 0 wrong, 0 by keys that aren't known, 0 records unsigned") || strings.Contains(out, "signatures: 0 good") {
 		t.Errorf("verify beside a running gateway: exit code %d\n%s%s", code, out, errs)
 	}
 	gateway.kill()
@@ -46,6 +47,14 @@ func TestBufferCommands(t *testing.T) {
 	}
 	if out, errs, code := buffer("verify", "buffer"); code != 0 {
 		t.Errorf("verify after a kill: exit code %d\n%s%s", code, out, errs)
+	}
+	printed, _, _ := call(t, s.dir, "busbar-gateway", "key", "--config", "gateway.yaml")
+	write(t, s.dir, "gateway.pub", printed)
+	if out, errs, code := buffer("verify", "--key", "gateway.pub", "buffer"); code != 0 || !strings.Contains(out, " 0 wrong, 0 by keys that aren't known") {
+		t.Errorf("verify with a public key: exit code %d\n%s%s", code, out, errs)
+	}
+	if out, errs, code := buffer("verify", "--key", "gateway.yaml", "buffer"); code != 2 || out != "" || !strings.Contains(errs, "gateway.yaml") {
+		t.Errorf("verify with what is no key: exit code %d\n%s%s", code, out, errs)
 	}
 	whole, errs, code := buffer("export", "buffer")
 	lines := strings.Split(whole, "\n")

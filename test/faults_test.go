@@ -201,9 +201,9 @@ func TestTortureDiskFaults(t *testing.T) {
 	s.awaitAccounted(t)
 }
 
-// TestTortureDiskFaultsAtTheStart makes each of the first calls of a start fail:
-// the gateway may end with an error, but not otherwise, and the next start has
-// everything.
+// TestTortureDiskFaultsAtTheStart makes each of the first calls of a start fail: the
+// gateway starts all the same, and commits when the fault is over. The next start
+// has everything.
 func TestTortureDiskFaultsAtTheStart(t *testing.T) {
 	needStrace(t)
 	t.Parallel()
@@ -224,7 +224,7 @@ func TestTortureDiskFaultsAtTheStart(t *testing.T) {
 			if strings.Contains(out, "panic") || strings.Contains(out, "fatal error") || strings.Contains(out, "SIG") {
 				t.Errorf("%s: %s", fault, out)
 			}
-			if ended > 1 || ended == 1 && !strings.Contains(out, "buffer: ") {
+			if ended != 0 {
 				t.Errorf("%s: exit code %d: %s", fault, ended, out)
 			}
 		}
@@ -362,43 +362,4 @@ func fillUp(t *testing.T, path string) {
 		}
 		err = nil
 	}
-}
-
-// TestTortureReadOnlyDisk lets the file system turn read-only, as ext4 does when it
-// finds itself damaged: reading and alarms go on. What was committed is there
-// when the disk has been mounted again.
-func TestTortureReadOnlyDisk(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "", "")
-	at := s.mount(t, "ext4", 24)
-	source, err := exec.Command("findmnt", "-no", "SOURCE", at).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(strings.TrimSpace(string(source))), "trigger_fs_error")
-	_, err = os.Stat(trigger)
-	need(t, "a kernel whose ext4 can be told to fail ("+trigger+")", err == nil)
-	s.cloud(t)
-	s.sim(t)
-	gateway := s.gateway(t)
-	s.awaitRise(t, committedSamples, 20)
-	if err := os.WriteFile(trigger, []byte("1"), 0); err != nil {
-		t.Fatal(err)
-	}
-	s.awaitFailing(t)
-	s.awaitRise(t, goodSamples, 20)
-	gateway.stop()
-	if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	image := filepath.Join(s.dir, "disk.img")
-	exec.Command("e2fsck", "-fy", image).Run() // its exit code says that it mended something
-	if out, err := exec.Command("mount", "-o", "loop", image, at).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	gateway = s.gateway(t)
-	s.awaitRise(t, committedSamples, 20)
-	s.awaitSent(t, time.Minute)
-	gateway.stop()
-	s.awaitComplete(t)
 }

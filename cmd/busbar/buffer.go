@@ -47,11 +47,7 @@ func (p bufferPath) open() (*buffer.Inspection, error) {
 }
 
 // look looks at every file, and stops between two if ctx ends.
-func (p bufferPath) look(ctx context.Context, signals bool) ([]buffer.File, error) {
-	i, err := p.open()
-	if err != nil {
-		return nil, err
-	}
+func look(ctx context.Context, i *buffer.Inspection, signals bool) ([]buffer.File, error) {
 	var files []buffer.File
 	for _, path := range i.Files {
 		if err := ctx.Err(); err != nil {
@@ -83,7 +79,11 @@ func (bufferInspectCommand) Help() string {
 }
 
 func (c bufferInspectCommand) Run(ctx context.Context) error {
-	files, err := c.look(ctx, c.Signals)
+	i, err := c.open()
+	if err != nil {
+		return err
+	}
+	files, err := look(ctx, i, c.Signals)
 	if err != nil {
 		return err
 	}
@@ -221,48 +221,6 @@ func (c bufferExportCommand) Run(ctx context.Context) (err error) {
 		fmt.Fprintf(os.Stderr, "busbar: %d %s are in %s\n", total.Lines, map[string]string{"telemetry": "samples", "events": "events"}[c.Stream], c.Out)
 		return out.Close()
 	}
-	return nil
-}
-
-type bufferVerifyCommand struct {
-	bufferPath
-}
-
-func (bufferVerifyCommand) Help() string {
-	return `Checks each file's structure, the CRC of every record, and that its sequence numbers follow each other and are
-nowhere twice. Exit codes: 0 everything is good, 1 something is damaged, and its file and place are named, 2 there is
-no buffer at the path.
-
-Examples:
-  busbar buffer verify /var/lib/busbar/buffer
-  busbar buffer verify /var/lib/busbar/buffer/events/q-00000000000000000001.db`
-}
-
-func (c bufferVerifyCommand) Run(ctx context.Context) error {
-	files, err := c.look(ctx, false)
-	if err != nil {
-		return err
-	}
-	damaged := 0
-	var records uint64
-	for _, f := range files {
-		records += f.Records
-		for _, p := range f.Problems {
-			fmt.Printf("%s: %s: %s\n", f.Path, p.Place, p.What)
-		}
-		for _, n := range f.Notes {
-			fmt.Printf("%s: note: %s\n", f.Path, n)
-		}
-		if len(f.Problems) > 0 {
-			damaged++
-			fmt.Printf("%s: %d records can be read, %d of them beside its tree\n", f.Path, f.Records, f.Salvaged)
-		}
-	}
-	if damaged > 0 {
-		fmt.Printf("%d of %d files are damaged\n", damaged, len(files))
-		return program.Silent(program.ExitFailure)
-	}
-	fmt.Printf("%d files with %d records are good\n", len(files), records)
 	return nil
 }
 

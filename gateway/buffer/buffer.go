@@ -10,15 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/bits"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -56,7 +55,6 @@ type Buffer struct {
 	Telemetry *Chain
 
 	epoch   record.Epoch
-	starts  uint64
 	earlier []telemetry.Committed
 	table   *Table
 	space   *space
@@ -71,10 +69,9 @@ type Buffer struct {
 	fullSince  time.Time        // of the full disk that was met last
 	fullMet    time.Time        // when it was
 	undeclared []telemetry.Loss // given up, and the disk was too full to say so
-	meta       *file
+	meta       *meta
 	damaged    func(telemetry.Damage) error
 	now        func() telemetry.Micros
-	broken     int // files of bookkeeping that were set aside
 
 	damagesMu sync.Mutex
 	damages   []telemetry.Damage // to be told
@@ -83,59 +80,6 @@ type Buffer struct {
 	saved map[record.Stream]mark
 	next  time.Time // when the marks may be saved again
 }
-
-// mark is how far a stream has come, as meta.db knows it.
-type mark struct {
-	done      ranges
-	epoch     record.Epoch
-	committed uint64
-}
-
-func (m mark) equal(n mark) bool {
-	return m.epoch == n.epoch && m.committed == n.committed && slices.Equal(m.done, n.done)
-}
-
-// append appends the mark's form in meta.db: the position up to which everything
-// is done, epoch, count of committed numbers, and the spans done behind that.
-func (m mark) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(m.done.through()))
-	b = binary.BigEndian.AppendUint64(b, uint64(m.epoch))
-	b = binary.BigEndian.AppendUint64(b, m.committed)
-	for _, s := range m.done {
-		if s.first > 1 {
-			b = binary.BigEndian.AppendUint64(b, uint64(s.first))
-			b = binary.BigEndian.AppendUint64(b, uint64(s.last))
-		}
-	}
-	return b
-}
-
-// markIn reads what append wrote, and version 1, which had no spans. Bytes that
-// are neither are no mark: what is on disk is then sent again.
-func markIn(v []byte) (m mark) {
-	if len(v) < 24 || len(v)%16 != 8 || positionOf(v) > farthest {
-		return m
-	}
-	m.done.add(1, positionOf(v))
-	m.epoch, m.committed = record.Epoch(binary.BigEndian.Uint64(v[8:])), binary.BigEndian.Uint64(v[16:])
-	for v = v[24:]; len(v) > 0; v = v[16:] {
-		if last := positionOf(v[8:]); last <= farthest {
-			m.done.add(max(1, positionOf(v)), last)
-		}
-	}
-	return m
-}
-
-// farthest is beyond every position that a chain can come to.
-const farthest Position = 1 << 62
-
-var (
-	bucketMeta    = []byte("meta")
-	bucketMarks   = []byte("marks")   // stream → mark
-	bucketSignals = []byte("signals") // id → definition
-	keyStarts     = []byte("starts")
-	keyTable      = []byte("table")
-)
 
 // The marks cost a write to flash, and losing them costs a repeated transfer: they
 // are saved at most every saveEvery, and when that would be of so many records or
@@ -147,8 +91,9 @@ const (
 )
 
 // Open opens or creates the buffer in o.Dir and begins a new epoch. It fails if
-// another process holds the directory, if the directory can't be used, or if a
-// newer version of the program wrote it; damaged files don't make it fail.
+// another process holds the directory, if o.Dir can't be a directory, or if a newer
+// version of the program wrote it. Damaged files don't make it fail, nor does a disk
+// that can't be written, or not even read: then commits fail, until it can.
 func Open(o Options) (*Buffer, error) {
 	if o.MaxSize == 0 {
 		o.MaxSize = 1 << 30
@@ -164,8 +109,10 @@ func Open(o Options) (*Buffer, error) {
 		o.ReserveForEvents = 64 << 20
 	}
 	o.ReserveForEvents = min(o.ReserveForEvents, o.MaxSize/4)
-	if err := makeDir(o.Dir); err != nil {
+	if err := makeDir(o.Dir); errors.Is(err, syscall.ENOTDIR) {
 		return nil, err
+	} else if info, err := os.Stat(o.Dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("buffer: %s is no directory", o.Dir)
 	}
 	if o.Now == nil {
 		o.Now = func() telemetry.Micros { return 0 }
@@ -173,13 +120,11 @@ func Open(o Options) (*Buffer, error) {
 	b := &Buffer{
 		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged, now: o.Now,
 		space: &space{limit: o.MaxSize, reserve: o.ReserveForEvents}, reading: make(chan struct{}, filesForReading),
-		saved: map[record.Stream]mark{}, next: time.Now().Add(saveEvery), relief: relief{wake: make(chan struct{}, 1)},
+		next: time.Now().Add(saveEvery), relief: relief{wake: make(chan struct{}, 1)},
 	}
 	err := b.openMeta(filepath.Join(o.Dir, metaName))
 	if err == nil {
-		err = b.countOthers(o.Dir)
-	}
-	if err == nil {
+		b.countOthers(o.Dir)
 		err = b.openChains(o)
 	}
 	if err != nil {
@@ -195,69 +140,28 @@ func random64() uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// openMeta opens the bookkeeping. If it is damaged, it is set aside and begun
-// anew: everything that is still on disk is then sent once more, and signals
-// get ids of a new table.
+// openMeta opens the bookkeeping. That the disk doesn't take it is no error.
 func (b *Buffer) openMeta(path string) error {
-	err := b.readMeta(path)
-	if !errors.Is(err, errDamaged) {
+	m := &meta{path: path, space: b.space, log: b.log, damaged: b.noteDamage, marks: map[record.Stream]mark{}}
+	m.table = newTable(m)
+	b.meta, b.table = m, m.table
+	if err := m.load(); err != nil {
 		return err
 	}
-	b.meta = nil
-	aside := fmt.Sprintf("%s%s-%d", path, brokenSuffix, time.Now().UnixNano())
-	if err := os.Rename(path, aside); err != nil {
-		return fmt.Errorf("buffer: set aside %s: %w", path, err)
-	}
-	b.broken++
-	b.noteDamage(filepath.Base(aside), err)
-	b.log.Error("the buffer's bookkeeping was unreadable and was set aside; what is on disk is sent again", "path", aside, "error", err)
-	return b.readMeta(path)
-}
-
-func (b *Buffer) readMeta(path string) (err error) {
-	_, err = os.Stat(path)
-	if fresh := errors.Is(err, os.ErrNotExist); fresh {
-		b.meta, err = create(path, metaAllocation, func(*bolt.Tx) error { return nil })
-	} else {
-		b.meta, err = openForWriting(path, metaAllocation)
-	}
-	if err != nil {
+	if err := m.settle(); errors.Is(err, errLocked) || errors.Is(err, errNewer) {
 		return err
 	}
-	err = guard(func() error {
-		return b.meta.Update(func(tx *bolt.Tx) error {
-			if err := upgradeMeta(tx); err != nil {
-				return err
-			}
-			m := tx.Bucket(bucketMeta)
-			if v := m.Get(keyStarts); len(v) == 8 {
-				b.starts = binary.BigEndian.Uint64(v)
-			}
-			b.starts++
-			for _, stream := range []record.Stream{record.Events, record.Telemetry} {
-				b.saved[stream] = markIn(tx.Bucket(bucketMarks).Get([]byte(stream)))
-			}
-			return m.Put(keyStarts, binary.BigEndian.AppendUint64(nil, b.starts))
-		})
-	})
-	if err == nil {
-		b.table, err = openTable(b.meta.DB, func() { b.space.setMeta(sizeAt(path)) })
-	}
-	if err != nil {
-		return fmt.Errorf("buffer: %s: %w", path, err)
-	}
+	b.saved = maps.Clone(m.marks)
 	b.space.setMeta(sizeAt(path))
 	return nil
 }
 
-// metaAllocation is by how much the bookkeeping's file grows at a time.
-const metaAllocation = 64 << 10
-
 // countOthers counts what else is in the directory.
-func (b *Buffer) countOthers(dir string) error {
+func (b *Buffer) countOthers(dir string) {
+	b.space.aside, b.space.other = 0, 0
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("buffer: %w", err)
+		b.log.Error("the buffer's directory can't be read", "path", dir, "error", err)
 	}
 	for _, e := range entries {
 		switch size := sizeAt(filepath.Join(dir, e.Name())); {
@@ -268,7 +172,6 @@ func (b *Buffer) countOthers(dir string) error {
 			b.space.other += size
 		}
 	}
-	return nil
 }
 
 // noteDamage keeps the news of a file that was set aside until it is told.
@@ -294,26 +197,6 @@ func (b *Buffer) tellDamages() error {
 		b.damagesMu.Unlock()
 	}
 	return nil
-}
-
-const metaName = "meta.db"
-
-// upgradeMeta checks the bookkeeping's version, makes it the current one, and makes
-// buckets that aren't there.
-func upgradeMeta(tx *bolt.Tx) error {
-	format := tx.Bucket(bucketFormat)
-	if format == nil {
-		return fmt.Errorf("%w: it names no format version", errDamaged)
-	}
-	if err := checkVersion(format.Get(keyVersion)); err != nil {
-		return err
-	}
-	for _, name := range [][]byte{bucketMeta, bucketMarks, bucketSignals} {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
-	}
-	return format.Put(keyVersion, []byte{formatVersion})
 }
 
 func (b *Buffer) openChains(o Options) (err error) {
@@ -350,8 +233,9 @@ func earlier(c *Chain, m mark) (list []telemetry.Committed) {
 // Epoch is the random number of this opening; sequence numbers count within it.
 func (b *Buffer) Epoch() record.Epoch { return b.epoch }
 
-// Starts counts the openings of this directory, this one included.
-func (b *Buffer) Starts() uint64 { return b.starts }
+// Starts counts the openings of this directory, this one included, since its
+// bookkeeping could be read last.
+func (b *Buffer) Starts() uint64 { return b.meta.starts }
 
 // Earlier says how far the newest earlier epoch of each stream had been
 // committed when the directory was opened.
@@ -373,13 +257,18 @@ func (b *Buffer) Table() *Table { return b.table }
 
 // Broken counts the files that were set aside as unreadable.
 func (b *Buffer) Broken() int {
-	return b.broken + b.Events.Stats().Broken + b.Telemetry.Stats().Broken
+	return int(b.meta.broken.Load()) + b.Events.Stats().Broken + b.Telemetry.Stats().Broken
 }
 
 // Save writes how far the streams have come, if it is worth it.
 func (b *Buffer) Save() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.meta.complete.Load() {
+		if err := b.meta.settle(); err != nil {
+			return err
+		}
+	}
 	late := time.Since(b.next)
 	if late < 0 || late < saveAtLast-saveEvery && b.unsaved() < worthSave {
 		return nil
@@ -410,21 +299,10 @@ func (b *Buffer) save() error {
 	if !changed {
 		return nil
 	}
-	err := guard(func() error {
-		return b.meta.Update(func(tx *bolt.Tx) error {
-			for stream, m := range marks {
-				if err := tx.Bucket(bucketMarks).Put([]byte(stream), m.append(nil)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("buffer: save how far the streams have come: %w", err)
+	if err := b.meta.saveMarks(marks); err != nil {
+		return err
 	}
 	b.saved = marks
-	b.space.setMeta(sizeAt(b.meta.Path()))
 	return nil
 }
 
@@ -442,7 +320,7 @@ func (b *Buffer) Close() error {
 		}
 	}
 	if b.meta != nil {
-		errs = append(errs, b.meta.end(nil))
+		errs = append(errs, b.meta.close())
 	}
 	return errors.Join(errs...)
 }

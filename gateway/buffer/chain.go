@@ -44,6 +44,8 @@ type Chain struct {
 	lane        lane
 	space       *space
 	sign        func(*record.Record) error
+	ready       func() error // whether anything may be committed
+	saved       ranges       // what was done when the buffer was opened
 	damaged     func(file string, cause error)
 	log         *slog.Logger
 	reading     chan struct{}   // holds a token for each file that may be open for reading
@@ -57,6 +59,9 @@ type Chain struct {
 	commits sync.Mutex
 	values  []byte // the records of a commit, one behind the other
 	nextSeq uint64 // of this epoch, behind what is on disk; changed under commits and mu
+	blind   error  // why the chain couldn't be read; changed under commits and mu
+	absent  bool   // the directory couldn't be made yet
+	begun   string // the file that was begun last, or failed to be
 
 	mu       sync.Mutex
 	segments []*segment // ascending
@@ -66,6 +71,7 @@ type Chain struct {
 	last     Position   // of the newest record on disk; changed under commits and mu
 	done     ranges     // positions acknowledged, declared as lost, or gone with their files
 	missing  ranges     // positions that nobody can read, to be declared
+	apart    ranges     // positions in files that can't be opened
 	readers  []*Reader
 	grown    chan struct{} // closed and replaced at every commit, and when something is held
 	broken   int
@@ -181,6 +187,9 @@ func (c *Chain) numbered(items []Item) ([]Entry, error) {
 // put writes records and state in one transaction; c.commits is held. It returns
 // the position of the newest record on disk.
 func (c *Chain) put(entries []Entry, state []byte) (Position, error) {
+	if err := c.prepare(); err != nil {
+		return 0, fmt.Errorf("buffer: commit to %s: %w", c.dir, err)
+	}
 	if len(entries) > 0 {
 		c.passOver(entries[0])
 	}
@@ -309,23 +318,30 @@ func (c *Chain) begin() error {
 	path := filepath.Join(c.dir, fmt.Sprintf("%s%020d%s", segmentPrefix, first, segmentSuffix))
 	replaces := len(c.segments) > 0 && c.current().path == path // which holds nothing
 	c.mu.Unlock()
+	err := c.ready()
+	if err == nil && c.absent {
+		if err = makeDir(c.dir); err == nil {
+			c.absent = false
+		}
+	}
+	if err == nil && !replaces {
+		err = c.vacate(path)
+	}
+	if err != nil {
+		return fmt.Errorf("buffer: begin %s: %w", path, err)
+	}
+	c.begun = path
 	start := edge{c.epoch, c.nextSeq, true}
 	claimed := beginning(state, c.allocation)
 	if err := c.space.claim(c.lane, claimed, c.keep()); err != nil {
 		return fmt.Errorf("buffer: begin %s: %w", path, err)
 	}
 	f, err := createSegment(path, c.allocation, start, before, state)
-	if err == nil {
-		if err = syncDir(c.dir); err != nil {
-			f.end(nil)
-			os.Remove(path)
-			if replaces {
-				c.abandon(nil)
-			}
-		}
-	}
 	if err != nil {
 		c.space.settle(c.lane, claimed, 0)
+		if replaces { // the file that is being written may have lost its name
+			c.abandon(nil)
+		}
 		return err
 	}
 	size := sizeAt(path)
@@ -347,6 +363,21 @@ func (c *Chain) begin() error {
 		}
 	}
 	c.sweep()
+	return nil
+}
+
+// vacate makes sure that a new file takes no other one's place. One that is still
+// there from a failure to begin it may go.
+func (c *Chain) vacate(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) || path == c.begun {
+		return nil
+	}
+	if err := c.sweep(); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("a file is there that wasn't when the buffer was opened (%v): another file system was mounted here", err)
+	}
 	return nil
 }
 
@@ -427,7 +458,7 @@ func (c *Chain) Stats() Stats {
 	defer c.mu.Unlock()
 	s := Stats{
 		Segments: len(c.segments), Broken: c.broken, Committed: c.nextSeq, Held: len(c.held), Numbered: c.nextSeq,
-		Waiting: uint64(c.end()) - c.done.count(),
+		Waiting: uint64(c.end()) - c.done.count() - c.apart.count(),
 		Thinned: c.thinned.Load(), Dropped: c.dropped.Load(),
 		LastCommit: c.latency.last, LongestCommit: c.latency.longest, FailingSince: c.latency.failingSince,
 	}
@@ -442,6 +473,9 @@ func (c *Chain) Stats() Stats {
 	}
 	for _, seg := range c.leaving {
 		s.Bytes += seg.size
+		if seg.unreadable > 0 {
+			s.Broken++
+		}
 	}
 	return s
 }
@@ -450,6 +484,9 @@ func (c *Chain) Stats() Stats {
 func (c *Chain) mark() mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.blind != nil {
+		return mark{done: slices.Clone(c.saved)}
+	}
 	return mark{slices.Clone(c.done), c.epoch, c.nextSeq}
 }
 

@@ -64,6 +64,8 @@ func (r *Reader) Read(after, upTo Position, maxBytes int) ([]Entry, error) {
 		switch {
 		case errors.Is(err, bolterrors.ErrDatabaseNotOpen), errors.Is(err, os.ErrNotExist) && !c.holds(s):
 			continue // it was completed, or everything in it was acknowledged meanwhile
+		case errors.Is(err, os.ErrNotExist) && !isThere(c.dir):
+			return nil, err // the file system is away, not the file
 		case errors.Is(err, errDamaged), errors.Is(err, os.ErrNotExist):
 			c.markUnreadable(s, &p, err)
 			c.abandonIf(s, err)
@@ -97,6 +99,11 @@ func (c *Chain) wanted(r *Reader, after, upTo Position, maxBytes int) (s *segmen
 		<-replaced
 		c.mu.Lock()
 	}
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func (c *Chain) putDown(r *Reader) {

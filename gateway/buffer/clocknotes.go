@@ -7,34 +7,27 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-var keyClock = []byte("clock")
-
 // ClockNotes is what the last SaveClockNotes wrote, by whichever process; nil if
 // there was none. On an error the notes can't be read.
-func (b *Buffer) ClockNotes() (notes []byte, err error) {
-	err = guard(func() error {
-		return b.meta.View(func(tx *bolt.Tx) error {
-			notes = bytes.Clone(tx.Bucket(bucketMeta).Get(keyClock))
-			return nil
-		})
-	})
-	if err != nil {
+func (b *Buffer) ClockNotes() ([]byte, error) {
+	b.meta.mu.Lock()
+	defer b.meta.mu.Unlock()
+	if err := b.meta.unread; err != nil {
 		return nil, fmt.Errorf("buffer: read the clock's notes: %w", err)
 	}
-	return notes, nil
+	return bytes.Clone(b.meta.clock), nil
 }
 
-// SaveClockNotes replaces the clock's notes and returns when they are on disk.
-// On an error the old ones are still there.
+// SaveClockNotes replaces the clock's notes and returns when they are on disk. On
+// an error they are in memory, and written as soon as the disk takes them.
 func (b *Buffer) SaveClockNotes(notes []byte) error {
-	err := guard(func() error {
-		return b.meta.Update(func(tx *bolt.Tx) error {
-			return tx.Bucket(bucketMeta).Put(keyClock, notes)
-		})
-	})
+	m := b.meta
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock = bytes.Clone(notes)
+	err := m.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyClock, m.clock) })
 	if err != nil {
 		return fmt.Errorf("buffer: save the clock's notes: %w", err)
 	}
-	b.space.setMeta(sizeAt(b.meta.Path()))
 	return nil
 }

@@ -26,6 +26,12 @@ var (
 // other error is the machine's, and may pass.
 var errDamaged = errors.New("the file is damaged")
 
+// What opening a buffer fails with, other than by its disk.
+var (
+	errLocked = errors.New("use by another process")
+	errNewer  = errors.New("a newer version of the program wrote it")
+)
+
 // guard turns the panics and page faults with which bbolt meets a damaged file
 // into errors.
 func guard(f func() error) (err error) {
@@ -53,6 +59,16 @@ func (f *file) end(err error) error {
 		return f.descriptor.Close()
 	}
 	return f.DB.Close()
+}
+
+// isAt reports whether the file is the one of that name.
+func (f *file) isAt(path string) bool {
+	named, err := os.Stat(path)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	own, err := f.descriptor.Stat()
+	return err != nil || os.SameFile(named, own)
 }
 
 // openForWriting opens a file that is there and may grow.
@@ -123,7 +139,7 @@ func boltOpen(path string, o *bolt.Options, allocation int) (*file, error) {
 		}
 	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("buffer: %s is in use by another process", path)
+		return nil, fmt.Errorf("buffer: %s is in %w", path, errLocked)
 	}
 	if err != nil {
 		if f.descriptor != nil {
@@ -140,7 +156,7 @@ func checkVersion(v []byte) error {
 		return fmt.Errorf("%w: it names no format version", errDamaged)
 	}
 	if v[0] > formatVersion {
-		return fmt.Errorf("it has format version %d, this program knows up to %d", v[0], formatVersion)
+		return fmt.Errorf("%w: it has format version %d, this program knows up to %d", errNewer, v[0], formatVersion)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -53,6 +54,8 @@ type File struct {
 	To      telemetry.Micros `json:"to_us,omitempty"`
 	Signals []SignalCount    `json:"signals,omitempty"`
 
+	Signatures *Signatures `json:"signatures,omitempty"` // nil: they weren't checked
+
 	Notes    []string  `json:"notes,omitempty"`    // what is worth knowing and no damage
 	Problems []Problem `json:"problems,omitempty"` // damage
 }
@@ -81,6 +84,7 @@ type Inspection struct {
 
 	dir   string
 	books books
+	keys  map[record.KeyID]ed25519.PublicKey // nil: signatures aren't checked
 	// Progress, if set, is told how many bytes of how many have been looked at.
 	Progress    func(done, total int64)
 	done, total int64
@@ -260,6 +264,7 @@ func (s *summary) add(e Entry, how found) {
 		}
 	}
 	s.number(e)
+	s.signature(e)
 	if err := s.content(e.Record); err != nil {
 		s.problem(e.Position, "record %s: %v", e.Record.Identity, err)
 	}

@@ -56,7 +56,7 @@ func (c *Chain) lossOf(m span) (losses []telemetry.Loss) {
 		}
 		if m.first < s.first && (before == nil || m.last > before.last) && m.last >= s.first-1 {
 			// A file is gone between the two.
-			from, to := c.endOf(before), c.startOf(s)
+			from, to := c.lastOf(before), c.startOf(s)
 			if s.before.known && (!from.known || from.epoch != to.epoch) {
 				from = s.before
 			}
@@ -91,6 +91,28 @@ func (c *Chain) startOf(s *segment) edge {
 		return s.start
 	}
 	return c.nearest(s, s.first, 1)
+}
+
+// lastOf is where the numbers end that the segment's file has.
+func (c *Chain) lastOf(s *segment) (found edge) {
+	if s == nil {
+		return edge{}
+	}
+	if s.last < s.first {
+		found = s.start
+	}
+	c.withSegment(s, func(db *bolt.DB) error {
+		return scan(db, s.last, s.last, func(e Entry) bool {
+			if e.readable() {
+				found = edge{e.Record.Epoch, e.Record.Last + 1, true}
+			}
+			return false
+		})
+	})
+	if !found.known {
+		return c.endOf(s)
+	}
+	return found
 }
 
 func (c *Chain) endOf(s *segment) edge {

@@ -64,8 +64,12 @@ func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err 
 	if s == nil {
 		return false, err
 	}
-	defer c.sweep()
-	defer c.putBack(s)
+	defer func() {
+		c.putBack(s)
+		if cause := c.sweep(); cause != nil && c.stays(s) { // it made no room, nor would the next one
+			dropped, err = false, errors.Join(err, cause)
+		}
+	}()
 	losses, damage := c.unacknowledged(s, b.table, b.now(), reason)
 	if damage != nil && !errors.Is(damage, errDamaged) && !errors.Is(damage, os.ErrNotExist) {
 		return false, damage
@@ -145,6 +149,13 @@ func (c *Chain) takeVictim() (*segment, error) {
 	})
 	s.replaced = make(chan struct{})
 	return s, nil
+}
+
+// stays reports whether a segment's file is still to be removed.
+func (c *Chain) stays(s *segment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.leaving, s)
 }
 
 func boolean(b bool) int {

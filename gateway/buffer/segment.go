@@ -102,6 +102,12 @@ func survey(path string, first Position) (s segment, err error) {
 		return s, fmt.Errorf("buffer: %w", err)
 	}
 	s.size = info.Size()
+	if err := checkSize(path); err != nil {
+		return s, err
+	}
+	if err := checkBranches(path); err != nil {
+		return s, err
+	}
 	f, err := openFile(path)
 	if err != nil {
 		return s, err
@@ -122,6 +128,9 @@ func survey(path string, first Position) (s segment, err error) {
 			s.start, s.before = edgeIn(format, keyStart), edgeIn(format, keyBefore)
 			if k, _ := records.Cursor().Last(); k != nil {
 				s.last = positionOf(k)
+			}
+			if s.last+1 < first || s.last >= first+mostInFile {
+				return fmt.Errorf("%w: a record is at position %d", errDamaged, s.last)
 			}
 			return nil
 		})
@@ -173,7 +182,11 @@ func readState(path string) (state []byte, err error) {
 	defer func() { f.end(err) }()
 	err = guard(func() error {
 		return f.View(func(tx *bolt.Tx) error {
-			state = append(state, tx.Bucket(bucketState).Get(keyState)...)
+			v := tx.Bucket(bucketState).Get(keyState)
+			if int64(len(v)) > sizeAt(path) {
+				return fmt.Errorf("%w: a state of %d bytes", errDamaged, len(v))
+			}
+			state = append(state, v...)
 			return nil
 		})
 	})

@@ -85,6 +85,13 @@ func (s *space) setAside(l lane, n int64) {
 	s.aside += n
 }
 
+// settleAside adds a file to what was set aside.
+func (s *space) settleAside(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside += n
+}
+
 func (s *space) setMeta(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

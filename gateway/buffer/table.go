@@ -1,9 +1,12 @@
 package buffer
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,41 +24,76 @@ type Definition struct {
 // Table gives signals their ids. It only grows, so every block that was ever
 // written under it stays readable.
 type Table struct {
+	meta *meta
+
 	mu      sync.RWMutex
 	ref     telemetry.TableRef
 	signals []telemetry.Signal // every one ever defined, by id
 	ids     map[Definition]telemetry.SignalID
-	db      *bolt.DB
-	grown   func() // called when db may have
+	sum     []byte        // of what is on disk, as it says itself; nil if it doesn't
+	onDisk  int           // of the signals
+	more    chan struct{} // closed and replaced when that has grown
 }
 
-func openTable(db *bolt.DB, grown func()) (*Table, error) {
-	t := &Table{ids: map[Definition]telemetry.SignalID{}, db: db, grown: grown}
-	err := guard(func() error { return db.Update(t.load) })
-	if err != nil {
-		return nil, fmt.Errorf("signal table: %w", err)
+func newTable(m *meta) *Table {
+	return &Table{meta: m, ids: map[Definition]telemetry.SignalID{}, more: make(chan struct{})}
+}
+
+// clear makes the table empty.
+func (t *Table) clear() {
+	t.ref, t.signals, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, map[Definition]telemetry.SignalID{}, nil, 0
+}
+
+// take reads the table's name and its checksum as meta.db has them.
+func (t *Table) take(name, sum []byte) {
+	if len(name) == 8 {
+		t.ref.Table = binary.BigEndian.Uint64(name)
 	}
-	return t, nil
+	t.sum = bytes.Clone(sum)
 }
 
-func (t *Table) load(tx *bolt.Tx) error {
-	m := tx.Bucket(bucketMeta)
-	if v := m.Get(keyTable); len(v) == 8 {
-		t.ref.Table = binary.BigEndian.Uint64(v)
-	} else {
+// name gives a new table its name.
+func (t *Table) name() {
+	for t.ref.Table == 0 {
 		t.ref.Table = random64()
-		if err := m.Put(keyTable, binary.BigEndian.AppendUint64(nil, t.ref.Table)); err != nil {
-			return err
-		}
 	}
-	return tx.Bucket(bucketSignals).ForEach(func(k, v []byte) error {
+}
+
+// load reads the definitions; b is nil if there is no bucket with them.
+func (t *Table) load(b *bolt.Bucket) error {
+	err := forEach(b, func(k, v []byte) error {
 		var d Definition
 		if err := json.Unmarshal(v, &d); err != nil || len(k) != 4 || int(binary.BigEndian.Uint32(k)) != len(t.signals)+1 {
-			return fmt.Errorf("%w: signal %x", errDamaged, k)
+			return fmt.Errorf("signal table: %w: signal %x", errDamaged, k)
 		}
 		t.add(d, telemetry.SignalID(binary.BigEndian.Uint32(k)))
 		return nil
 	})
+	t.onDisk = len(t.signals)
+	if err == nil && t.sum != nil && !bytes.Equal(t.sum, t.sumOf(b)) {
+		err = fmt.Errorf("signal table: %w: its checksum is wrong", errDamaged)
+	}
+	return err
+}
+
+// sumOf is the checksum of the table's name and definitions: an id whose definition
+// has changed would give old samples another meaning.
+func (t *Table) sumOf(b *bolt.Bucket) []byte {
+	sum := crc32.New(castagnoli)
+	binary.Write(sum, binary.BigEndian, t.ref.Table)
+	forEach(b, func(k, v []byte) error {
+		sum.Write(k)
+		sum.Write(v)
+		return nil
+	})
+	return sum.Sum(nil)
+}
+
+func forEach(b *bolt.Bucket, f func(k, v []byte) error) error {
+	if b == nil {
+		return nil
+	}
+	return b.ForEach(f)
 }
 
 func (t *Table) add(d Definition, id telemetry.SignalID) {
@@ -67,43 +105,75 @@ func (t *Table) add(d Definition, id telemetry.SignalID) {
 }
 
 // Define returns the ids of the given signals, in their order, and commits
-// those that are new. The definitions' own ID is ignored.
+// those that are new. The definitions' own ID is ignored. On an error the ids are
+// good, but not on disk: as long as they aren't, no samples are committed.
 func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
+	t.meta.mu.Lock()
+	defer t.meta.mu.Unlock()
+	ids, complete := t.assign(definitions)
+	if complete {
+		return ids, nil
+	}
+	t.meta.complete.Store(false)
+	if err := t.meta.update(t.put); err != nil {
+		return ids, fmt.Errorf("buffer: write signal table: %w", err)
+	}
+	return ids, nil
+}
+
+func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, complete bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ids := make([]telemetry.SignalID, len(definitions))
-	var fresh []Definition
+	ids = make([]telemetry.SignalID, len(definitions))
 	for i, d := range definitions {
 		d.ID = 0
 		id, known := t.ids[d]
 		if !known {
 			id = telemetry.SignalID(len(t.signals) + 1)
 			t.add(d, id)
-			d.ID = id
-			fresh = append(fresh, d)
 		}
 		ids[i] = id
 	}
-	if len(fresh) == 0 {
-		return ids, nil
+	return ids, t.onDisk == len(t.signals)
+}
+
+// put puts those definitions into meta.db that it doesn't have.
+func (t *Table) put(tx *bolt.Tx) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	b := tx.Bucket(bucketSignals)
+	there := uint32(0)
+	if k, _ := b.Cursor().Last(); len(k) == 4 {
+		there = binary.BigEndian.Uint32(k)
 	}
-	defer t.grown()
-	err := t.db.Update(func(tx *bolt.Tx) error {
-		for _, d := range fresh {
-			value, err := json.Marshal(d)
-			if err != nil {
-				return err
-			}
-			if err := tx.Bucket(bucketSignals).Put(binary.BigEndian.AppendUint32(nil, uint32(d.ID)), value); err != nil {
-				return err
-			}
+	fresh := make([]Definition, max(0, len(t.signals)-int(there)))
+	for d, id := range t.ids {
+		if uint32(id) > there {
+			d.ID = id
+			fresh[uint32(id)-there-1] = d
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("buffer: write signal table: %w", err)
 	}
-	return ids, nil
+	for _, d := range fresh {
+		value, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(d.ID)), value); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketMeta).Put(keySum, t.sumOf(b))
+}
+
+// saved notes that every definition is on disk.
+func (t *Table) saved() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.onDisk < len(t.signals) {
+		t.onDisk = len(t.signals)
+		close(t.more)
+		t.more = make(chan struct{})
+	}
 }
 
 // Ref names the table and its version, which is the number of its signals.
@@ -118,6 +188,32 @@ func (t *Table) Signals() []telemetry.Signal {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.signals
+}
+
+// Saved is the part of the table that is on disk, so that its ids stand for the
+// same signals for ever: the others may be told to nobody.
+func (t *Table) Saved() (ref telemetry.TableRef, signals []telemetry.Signal) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return telemetry.TableRef{Table: t.ref.Table, Version: uint32(t.onDisk)}, t.signals[:t.onDisk:t.onDisk]
+}
+
+// WaitSaved returns when more of the table's signals are on disk than version, or
+// with ctx's error.
+func (t *Table) WaitSaved(ctx context.Context, version uint32) error {
+	for {
+		t.mu.RLock()
+		onDisk, more := t.onDisk, t.more
+		t.mu.RUnlock()
+		if onDisk > int(version) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		}
+	}
 }
 
 // signal is the signal of that id, and none where there is no such id.

@@ -1,22 +1,20 @@
 package powerloss
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // TestTortureEveryWritePoint makes each call by which a buffer writes fail, once
-// and several times running, with the errors that a disk has: the writer goes on
-// by itself, or can't start at all, and everything that it promised is there when
-// the disk works.
+// and several times running, with the errors that a disk has: the writer starts and
+// goes on by itself, and everything that it promised is there when the disk works.
 func TestTortureEveryWritePoint(t *testing.T) {
 	strace := needStrace(t)
 	base := scratch(t)
@@ -54,8 +52,7 @@ func TestTortureEveryWritePoint(t *testing.T) {
 	}
 	var queue = make(chan fault)
 	var workers sync.WaitGroup
-	var mu sync.Mutex
-	results := map[string]int{}
+	var wentOn atomic.Int64
 	for worker := range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for f := range queue {
@@ -71,19 +68,11 @@ func TestTortureEveryWritePoint(t *testing.T) {
 				var errs strings.Builder
 				cmd.Stderr = &errs
 				out, err := cmd.Output()
-				var exit *exec.ExitError
-				code := 0
-				if errors.As(err, &exit) {
-					code = exit.ExitCode()
-				} else if err != nil {
-					t.Error(err)
+				if err != nil {
+					t.Errorf("%s: %v: %.1500s", what, err, errs.String())
+				} else {
+					wentOn.Add(1)
 				}
-				if code != 0 && code != exitStart {
-					t.Errorf("%s: exit code %d: %.1500s", what, code, errs.String())
-				}
-				mu.Lock()
-				results[fmt.Sprintf("exit code %d", code)]++
-				mu.Unlock()
 				var p promises
 				for line := range strings.Lines(string(out)) {
 					p.take(t, strings.TrimSpace(line))
@@ -97,5 +86,5 @@ func TestTortureEveryWritePoint(t *testing.T) {
 	}
 	close(queue)
 	workers.Wait()
-	t.Logf("%d faults of %d: %v", len(faults), at, maps.Collect(maps.All(results)))
+	t.Logf("%d faults of %d: the writer went on by itself after %d", len(faults), at, wentOn.Load())
 }

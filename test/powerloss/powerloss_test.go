@@ -29,10 +29,10 @@ const minCuts = 1000
 
 func TestTorturePowerLoss(t *testing.T) {
 	// Of all points, one in so many, and of the variants so many at each.
-	runs, oneIn, each := 3, 3, 2
+	runs, oneIn, each := 4, 3, 2
 	switch {
 	case os.Getenv("BUSBAR_TORTURE") != "":
-		runs, oneIn, each = 4, 1, len(variants)
+		oneIn, each = 1, len(variants)
 	case testing.Short():
 		oneIn, each = 30, 1
 	}

@@ -2,7 +2,6 @@ package powerloss
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -26,38 +25,24 @@ func TestMain(m *testing.M) {
 	var run int
 	var dir string
 	if n, _ := fmt.Sscanf(os.Getenv(writerRun), "%d %s", &run, &dir); n == 2 {
-		err := write(dir, run)
-		if err != nil {
+		if err := write(dir, run); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-		}
-		switch {
-		case errors.Is(err, errStart):
-			os.Exit(exitStart)
-		case err != nil:
-			os.Exit(exitStuck)
+			os.Exit(1)
 		}
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// How the writer ends if it can't go on.
-const (
-	exitStart = 3 // the buffer couldn't be opened
-	exitStuck = 4 // a call kept failing
-)
-
-var errStart = errors.New("the buffer can't be opened")
-
 // keep calls f until it succeeds, as a gateway tries again. Only a fault that
-// doesn't pass makes it give up.
+// doesn't pass makes it give up: strace makes up to ten calls of each thread fail.
 func keep(f func() error) (err error) {
-	for range 20 {
+	for range 500 {
 		if err = f(); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("failed 20 times: %w", err)
+	return fmt.Errorf("failed 500 times: %w", err)
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -77,12 +62,16 @@ func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 func write(dir string, run int) error {
 	b, err := open(dir)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStart, err)
+		return err
 	}
 	random := rand.New(rand.NewPCG(uint64(run), 4))
-	ids, err := b.Table().Define([]buffer.Definition{{Signal: telemetry.Signal{Device: "d", Name: fmt.Sprint("run-", run)}}})
+	var ids []telemetry.SignalID
+	err = keep(func() (err error) {
+		ids, err = b.Table().Define([]buffer.Definition{{Signal: telemetry.Signal{Device: "d", Name: fmt.Sprint("run-", run)}}})
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStart, err)
+		return err
 	}
 	say("signal %d run-%d %016x", ids[0], run, b.Table().Ref().Table)
 	if run%3 == 2 {
