@@ -65,7 +65,7 @@ func (g *Gateway) kafkaSink(lane string, link *forward.Link) (forward.Sink, erro
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
-	return forward.Kafka(client, record.TopicsOf(g.config.Forward.Kafka.TopicPrefix).Lane(lane)), nil
+	return forward.Kafka(client, record.TopicsOf(g.config.Forward.Kafka.TopicPrefix).Lane(lane), g.config.Gateway.ID), nil
 }
 
 // kafkaOptions are what every client of the cluster has.

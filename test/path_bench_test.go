@@ -311,3 +311,11 @@ func BenchmarkAlarmLatency(b *testing.B) {
 	b.ReportMetric(at(1), "ms-max")
 	b.ReportMetric(float64(len(latencies)), "alarms")
 }
+
+func replace(b testing.TB, text, old, new string) string {
+	b.Helper()
+	if !strings.Contains(text, old) {
+		b.Fatalf("%q isn't in the configuration", old)
+	}
+	return strings.Replace(text, old, new, 1)
+}

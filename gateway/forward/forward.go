@@ -29,7 +29,7 @@ func ClientOptions(link *Link) []kgo.Opt {
 		// and a login takes seven round trips and kilobytes.
 		kgo.ConnIdleTimeout(3 * warmEvery),
 		kgo.ProduceRequestTimeout(5 * time.Second),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordPartitioner(partitioner),
 	}
 	if link == nil {
 		return append(options, kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
@@ -43,6 +43,9 @@ func ClientOptions(link *Link) []kgo.Opt {
 	}
 	return options
 }
+
+// partitioner keeps the records of a gateway in one partition.
+var partitioner = kgo.StickyKeyPartitioner(nil)
 
 // The lanes' names.
 const (

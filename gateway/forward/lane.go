@@ -110,6 +110,10 @@ func (l *Lane) Run(ctx context.Context, before func(context.Context) error) {
 	}
 	var watching sync.WaitGroup
 	watching.Go(func() { l.watch(ctx) })
+	if before != nil && l.link.lane == Telemetry {
+		// The connection is made meanwhile: the first values have waited for long.
+		watching.Go(func() { l.warm(ctx) })
+	}
 	defer watching.Wait()
 	if before != nil {
 		if before(ctx) != nil {

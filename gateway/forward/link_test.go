@@ -126,7 +126,7 @@ func TestRefusalsAreReportedAsNoLink(t *testing.T) {
 func TestStartNamesTheCause(t *testing.T) {
 	t.Run("no topic", func(t *testing.T) {
 		r := newRig(t, 0)
-		r.lanes.Backfill.sink = Kafka(r.client(), "absent.backfill")
+		r.lanes.Backfill.sink = Kafka(r.client(), "absent.backfill", "gw")
 		r.run(r.lanes.Backfill)
 		r.await("the cause", func() bool { return r.lanes.Backfill.Stats().Link.State == Down })
 		if cause := r.lanes.Backfill.Stats().Link.Cause; !strings.Contains(cause, "absent.backfill doesn't exist") {
@@ -219,5 +219,36 @@ func TestEventsConnectionIsKeptWarm(t *testing.T) {
 	r.drained()
 	if failures := r.lanes.Events.Stats().Failures; failures > 0 {
 		t.Errorf("%d failures", failures)
+	}
+}
+
+// What current telemetry needs before its first record is made while the signal
+// table is on its way.
+func TestTheWayIsOpenBeforeTheFirstRecord(t *testing.T) {
+	r := newRig(t, 0)
+	var ids, empty atomic.Int32
+	for key, count := range map[kmsg.Key]*atomic.Int32{kmsg.InitProducerID: &ids, kmsg.Produce: &empty} {
+		r.cluster.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			r.cluster.KeepControl()
+			if produce, is := req.(*kmsg.ProduceRequest); !is || len(produce.Topics) == 0 {
+				count.Add(1)
+			}
+			return nil, nil, false
+		})
+	}
+	born := make(chan struct{})
+	r.runAfter(func(ctx context.Context) error {
+		select {
+		case <-born:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}, r.lanes.Telemetry)
+	r.await("the connection for producing", func() bool { return empty.Load() == 1 })
+	close(born)
+	r.commit(0, 1)
+	r.drained()
+	if n := ids.Load(); n != 1 {
+		t.Errorf("%d producer ids were asked for", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -21,18 +22,21 @@ type Sink interface {
 	Produce(m record.Message, done func(error))
 	// Check asks whether messages would be taken, and says in plain words why not.
 	Check(ctx context.Context) error
-	// Warm keeps the way open that the next message takes, if there is one.
+	// Warm opens the way that the next message takes, or keeps it open.
 	Warm(ctx context.Context)
 	// Close fails what is under way.
 	Close()
 }
 
-// Kafka is the sink of a topic that client, made with ClientOptions, reaches.
-func Kafka(client *kgo.Client, topic string) Sink { return &kafkaSink{client: client, topic: topic} }
+// Kafka is the sink of a topic that client, made with ClientOptions, reaches. Key
+// is that of its messages.
+func Kafka(client *kgo.Client, topic, key string) Sink {
+	return &kafkaSink{client: client, topic: topic, key: key}
+}
 
 type kafkaSink struct {
-	client *kgo.Client
-	topic  string
+	client     *kgo.Client
+	topic, key string
 
 	partition atomic.Int32 // of the message that was acknowledged last
 }
@@ -51,15 +55,44 @@ func (k *kafkaSink) Produce(m record.Message, done func(error)) {
 }
 
 // Warm produces nothing at all: only a produce request uses the connection that
-// the client keeps for them.
+// the client keeps for them. Before the first message it gets the producer's id,
+// too.
 func (k *kafkaSink) Warm(ctx context.Context) {
 	leader, _, err := k.client.PartitionLeader(k.topic, k.partition.Load())
 	if err != nil || leader < 0 {
-		return
+		if leader, err = k.firstLeader(ctx); err != nil {
+			return
+		}
+		k.client.ProducerID(ctx)
 	}
 	request := kmsg.NewPtrProduceRequest()
 	request.Acks, request.TimeoutMillis = -1, 5000
 	k.client.Broker(int(leader)).Request(ctx, request)
+}
+
+// firstLeader asks who leads the partition that the first message will go to,
+// which the client knows only when it has one.
+func (k *kafkaSink) firstLeader(ctx context.Context) (int32, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(k.topic)
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(ctx, k.client)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range answer.Topics {
+		if len(t.Partitions) == 0 {
+			continue
+		}
+		partition := partitioner.ForTopic(k.topic).Partition(&kgo.Record{Key: []byte(k.key)}, len(t.Partitions))
+		for _, p := range t.Partitions {
+			if int(p.Partition) == partition && p.ErrorCode == 0 {
+				return p.Leader, nil
+			}
+		}
+	}
+	return 0, kerr.LeaderNotAvailable
 }
 
 func (k *kafkaSink) Check(ctx context.Context) error {
