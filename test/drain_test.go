@@ -185,7 +185,7 @@ func (s *drainSite) drain(values int) drained {
 // that couldn't send has it.
 func backlog(b testing.TB, dir string, values int) {
 	b.Helper()
-	key, made, err := identity.Open(filepath.Join(filepath.Dir(dir), "gateway.key"), "bench")
+	key, made, err := identity.Open(filepath.Join(dir, "gateway.key"), "bench")
 	if err != nil || made {
 		b.Fatalf("the gateway's key: made %v, %v", made, err)
 	}

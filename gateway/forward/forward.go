@@ -23,6 +23,8 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(1 << 20),
 		kgo.MaxBufferedBytes(8 << 20),
 		kgo.ProducerLinger(0),
+		// Where a partition's new leader is, is asked for once a second, not once in five.
+		kgo.MetadataMinAge(time.Second),
 		// The client would tell the brokers of itself: megabytes a day.
 		kgo.DisableClientMetrics(),
 		// Longer than warmEvery, and than any pause of telemetry: a handshake with TLS

@@ -2,6 +2,8 @@ package forward
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -39,6 +41,7 @@ type kafkaSink struct {
 	topic, key string
 
 	partition atomic.Int32 // of the message that was acknowledged last
+	id        atomic.Pointer[[16]byte]
 }
 
 func (k *kafkaSink) Produce(m record.Message, done func(error)) {
@@ -47,8 +50,11 @@ func (k *kafkaSink) Produce(m record.Message, done func(error)) {
 		r.Headers[i] = kgo.RecordHeader(h)
 	}
 	k.client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
-		if err == nil {
+		switch {
+		case err == nil:
 			k.partition.Store(r.Partition)
+		case errors.Is(err, kerr.MessageTooLarge):
+			err = fmt.Errorf("%w: %w", ErrTooLarge, err)
 		}
 		done(err)
 	})
@@ -73,30 +79,50 @@ func (k *kafkaSink) Warm(ctx context.Context) {
 // firstLeader asks who leads the partition that the first message will go to,
 // which the client knows only when it has one.
 func (k *kafkaSink) firstLeader(ctx context.Context) (int32, error) {
+	t, err := k.describe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	partition := partitioner.ForTopic(k.topic).Partition(&kgo.Record{Key: []byte(k.key)}, len(t.Partitions))
+	for _, p := range t.Partitions {
+		if int(p.Partition) == partition && p.ErrorCode == 0 {
+			return p.Leader, nil
+		}
+	}
+	return 0, kerr.LeaderNotAvailable
+}
+
+// describe asks the brokers about the topic.
+func (k *kafkaSink) describe(ctx context.Context) (kmsg.MetadataResponseTopic, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = kmsg.StringPtr(k.topic)
 	request.Topics = append(request.Topics, topic)
 	answer, err := request.RequestWith(ctx, k.client)
 	if err != nil {
-		return 0, err
+		return topicUnknown, err
 	}
-	for _, t := range answer.Topics {
-		if len(t.Partitions) == 0 {
-			continue
-		}
-		partition := partitioner.ForTopic(k.topic).Partition(&kgo.Record{Key: []byte(k.key)}, len(t.Partitions))
-		for _, p := range t.Partitions {
-			if int(p.Partition) == partition && p.ErrorCode == 0 {
-				return p.Leader, nil
-			}
-		}
+	if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) == 0 {
+		return topicUnknown, kerr.UnknownTopicOrPartition
 	}
-	return 0, kerr.LeaderNotAvailable
+	return answer.Topics[0], nil
 }
 
+var topicUnknown kmsg.MetadataResponseTopic
+
+// Check finds as well that the topic has been deleted and made anew, which the
+// client by itself never gets over: what is under way fails then, and what comes
+// next goes to the new topic.
 func (k *kafkaSink) Check(ctx context.Context) error {
-	return kafkaconn.CheckAccess(ctx, k.client, kafkaconn.Access{Write: []string{k.topic}})
+	if err := kafkaconn.CheckAccess(ctx, k.client, kafkaconn.Access{Write: []string{k.topic}}); err != nil {
+		return err
+	}
+	if t, err := k.describe(ctx); err == nil {
+		if before := k.id.Swap(&t.TopicID); before != nil && *before != t.TopicID {
+			k.client.PurgeTopicsFromProducing(k.topic)
+		}
+	}
+	return nil
 }
 
 func (k *kafkaSink) Close() { k.client.Close() }

@@ -35,6 +35,7 @@ func (l *Lane) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		l.tryAgain()
 		if l.link.lane == Events && time.Since(warmed) > l.warmEvery {
 			warmed = time.Now()
 			l.warm(ctx)
