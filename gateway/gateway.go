@@ -46,6 +46,7 @@ type Gateway struct {
 	adapter  *modbus.Adapter
 	pipeline *pipeline
 	accounts *accounts
+	links    *links
 	lanes    forward.Lanes
 	births   forward.Sink
 	sinks    []forward.Sink // all of them

@@ -57,7 +57,7 @@ func BenchmarkThinLink(b *testing.B) {
 // without a limit: for a value with noise at 5,000 a second, and in a day in which
 // a single signal is read once a minute.
 func BenchmarkWire(b *testing.B) {
-	for _, way := range ways {
+	for _, way := range append(ways[:len(ways):len(ways)], secured) {
 		b.Run(way+"/values=5000/s", func(b *testing.B) {
 			s := newWireSite(b, way, func(s *thinSite, forward string) string {
 				_, addresses := startMeters(b)

@@ -76,6 +76,9 @@ devices:
 // the line.
 func (s *thinSite) prepareCloud(way string) (forward string) {
 	s.Helper()
+	if way == secured {
+		return s.prepareKafka()
+	}
 	cloud := fmt.Sprintf("console: {listen: %q}\nlog: {embedded: {listen: %q, path: log}}\nstore: {path: cloud.db}\n", s.console, s.broker)
 	forward = fmt.Sprintf("  kafka: {brokers: [%q], proxy: {url: %q}}\n", s.broker, s.link.URL())
 	if way == "uplink" {
@@ -94,6 +97,26 @@ func (s *thinSite) prepareCloud(way string) (forward string) {
 	}
 	write(s, s.dir, "cloud.yaml", cloud)
 	return forward
+}
+
+// secured is a way to three real brokers, with TLS and a login.
+const secured = "kafka with TLS"
+
+// prepareKafka is prepareCloud for it.
+func (s *thinSite) prepareKafka() (forward string) {
+	s.Helper()
+	cluster := kafka.Start(s, 3)
+	gateway, err := cluster.Gateway(s.Context(), "busbar", "bench")
+	if err != nil {
+		s.Fatal(err)
+	}
+	cloud, err := cluster.Cloud(s.Context(), "busbar")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.broker = cluster.Brokers()[0]
+	write(s, s.dir, "cloud.yaml", fmt.Sprintf("console: {listen: %q}\nlog:\n  replicas: 3\n  min_in_sync: 2\n  kafka:\n%sstore: {path: cloud.db}\n", s.console, kafka.YAML(cloud.MTLS(), "    ")))
+	return fmt.Sprintf("  kafka:\n%s    proxy: {url: %q}\n", kafka.YAML(gateway.SCRAM(), "    "), s.link.URL())
 }
 
 // runCloud starts the cloud and lets the gateway write to it.

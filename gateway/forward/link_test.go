@@ -58,6 +58,36 @@ func TestLinkTellsStatesAndDurations(t *testing.T) {
 	})
 }
 
+// What the process before reported last holds until something shows otherwise.
+func TestLinkResumesWhatWasReported(t *testing.T) {
+	for _, c := range []struct {
+		before State
+		shows  func(*Link)
+		want   []telemetry.Link
+	}{
+		{"", (*Link).confirm, nil},
+		{Up, (*Link).confirm, nil},
+		{Down, (*Link).confirm, []telemetry.Link{{Stream: Events, State: "up", Was: "down"}}},
+		{Down, func(l *Link) { l.set(Down, time.Now(), nil) }, nil},
+		{Throttled, func(l *Link) { l.set(Down, time.Now(), nil) }, []telemetry.Link{{Stream: Events, State: "down", Was: "throttled"}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var told []telemetry.Link
+			l := NewLink(Events, func(c telemetry.Link, _ time.Time) error { told = append(told, c); return nil }, quiet).Resume(c.before)
+			l.tell()
+			if len(told) > 0 {
+				t.Errorf("told %+v before anything showed", told)
+			}
+			c.shows(l)
+			l.tell()
+			l.tell()
+			if !slices.Equal(told, c.want) {
+				t.Errorf("after %q told %+v, want %+v", c.before, told, c.want)
+			}
+		})
+	}
+}
+
 // A link that flaps doesn't fill the buffer with reports, and what they tell is
 // true: the state that the last one named, and how long ago that was.
 func TestFlappingLinkIsReportedAFewTimesAMinute(t *testing.T) {

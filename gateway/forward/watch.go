@@ -23,7 +23,10 @@ const (
 func (l *Lane) watch(ctx context.Context) {
 	err := l.check(ctx)
 	checked, warmed := time.Now(), time.Now()
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		l.link.confirm()
+	case ctx.Err() == nil:
 		l.link.set(Down, l.started, err)
 	}
 	ticker := time.NewTicker(watchEvery)
