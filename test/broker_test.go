@@ -28,8 +28,8 @@ func TestGatewayGetsOverWhatOperatorsDo(t *testing.T) {
 	s.onKafka(t, edge.SCRAM(), kafkaconn.Config{})
 	s.sim(t)
 	gateway := s.gateway(t)
-	const sent = `busbar_gateway_sent_records_total{lane="telemetry"}`
-	await(t, "telemetry is sent", time.Minute, func() bool { return reachable(s.status) && s.metric(t, sent) > 0 })
+	const sent = `sent_records_total{lane="telemetry"}`
+	await(t, "telemetry is sent", time.Minute, func() bool { return s.metric(t, sent) > 0 })
 
 	client := must(kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...)))(t)
 	defer client.Close()
@@ -66,7 +66,7 @@ func TestGatewayGetsOverWhatOperatorsDo(t *testing.T) {
 		}
 		if limit == &little {
 			gateway.awaitLog("a record is too large for the log")
-			await(t, "events go on", time.Minute, func() bool { return s.metric(t, `busbar_gateway_link_state{lane="events",state="up"}`) == 1 })
+			await(t, "events go on", time.Minute, func() bool { return s.metric(t, `link_state{lane="events",state="up"}`) == 1 })
 		}
 	}
 	gateway.stop()

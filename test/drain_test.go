@@ -86,7 +86,7 @@ func newDrainSite(t testing.TB, broker, gatewayLog, cloudLog string) *drainSite 
 func (s *drainSite) run() {
 	s.Helper()
 	s.gateway = start(s, s.dir, "busbar-gateway", "run", "--config", "gateway.yaml", "--log-level", "error")
-	await(s, "the gateway runs", 20*time.Second, func() bool { return reachable(s.status) })
+	await(s, "the gateway runs", time.Minute, func() bool { return reachable(s.status) })
 }
 
 // drained is how a backlog went to the log.
@@ -131,7 +131,7 @@ func (s *drainSite) drain(values int) drained {
 	s.gateway.stop() // the signals have ids now
 	backlog(s, filepath.Join(s.dir, "buffer"), values)
 	start(s, s.dir, "busbar-cloud", "run", "--config", "cloud.yaml", "--log-level", "error")
-	await(s, "the cloud runs", 20*time.Second, func() bool { return reachable(s.console) })
+	await(s, "the cloud runs", time.Minute, func() bool { return reachable(s.console) })
 	enrol(s, s.dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -168,7 +168,7 @@ func (s *drainSite) drain(values int) drained {
 	}
 	ended := time.Now()
 	<-sent
-	await(s, "every alarm has arrived", 30*time.Second, func() bool { return alarms() >= raised })
+	await(s, "every alarm has arrived", time.Minute, func() bool { return alarms() >= raised })
 	d.records = metrics(s, s.status)[`busbar_gateway_sent_records_total{lane="backfill"}`]
 	first := late.first(began)
 	d.first = first.Sub(began)
@@ -318,7 +318,7 @@ func (l *latencies) followValues(b testing.TB, ctx context.Context, broker strin
 		b.Fatal(err)
 	}
 	b.Cleanup(reader.Close)
-	await(b, "the topics are there", 20*time.Second, func() bool {
+	await(b, "the topics are there", time.Minute, func() bool {
 		topics, err := kadm.NewClient(reader).ListTopics(ctx, record.TopicsOf("").Telemetry())
 		return err == nil && topics.Error() == nil
 	})
