@@ -25,6 +25,8 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		// Where a partition's new leader is, is asked for once a second, not once in five.
 		kgo.MetadataMinAge(time.Second),
+		// Else only so often that the connection stays open: four clients ask, all day.
+		kgo.MetadataMaxAge(metadataEvery),
 		// The client would tell the brokers of itself: megabytes a day.
 		kgo.DisableClientMetrics(),
 		// Longer than warmEvery, and than any pause of telemetry: a handshake with TLS
@@ -63,6 +65,8 @@ const (
 	// and a login, if the connection is used so often. Brokers close one that isn't
 	// used for ten minutes.
 	warmEvery = 3 * time.Minute
+
+	metadataEvery = 8 * time.Minute
 
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second
