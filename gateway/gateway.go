@@ -51,6 +51,7 @@ type Gateway struct {
 	devices  devices
 	pipeline *pipeline
 	accounts *accounts
+	links    *links
 	lanes    forward.Lanes
 	births   forward.Sink
 	sinks    []forward.Sink // all of them

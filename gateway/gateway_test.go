@@ -297,28 +297,7 @@ func TestOutageIsReportedAndMadeUpFor(t *testing.T) {
 	b.cluster.Close()
 	stop := b.run()
 	time.Sleep(time.Second) // the outage
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.cluster.Close)
-	lanes := func(l log, state string) map[string]telemetry.Link {
-		found := map[string]telemetry.Link{}
-		for _, e := range l.of(telemetry.LinkChanged) {
-			if e.Link.State == state {
-				found[e.Link.Stream] = *e.Link
-			}
-		}
-		return found
-	}
+	b.listen(address)
 	l := b.read(func(l log) bool { return len(lanes(l, "up")) == 3 && l.samples > 0 })
 	for _, lane := range []string{"events", "telemetry", "backfill"} {
 		down, up := lanes(l, "down")[lane], lanes(l, "up")[lane]
@@ -330,6 +309,74 @@ func TestOutageIsReportedAndMadeUpFor(t *testing.T) {
 	for _, c := range committed {
 		if c.Stream == string(record.Telemetry) {
 			b.read(func(l log) bool { return l.samples >= c.Count })
+		}
+	}
+}
+
+// listen starts the log at an address where it was before.
+func (b *bench) listen(address string) {
+	b.t.Helper()
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.SeedTopics(1, "busbar.telemetry", "busbar.backfill", "busbar.events", "busbar.births"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(b.cluster.Close)
+}
+
+// lanes are the changes of the links to a state, by lane.
+func lanes(l log, state string) map[string]telemetry.Link {
+	found := map[string]telemetry.Link{}
+	for _, e := range l.of(telemetry.LinkChanged) {
+		if e.Link.State == state {
+			found[e.Link.Stream] = *e.Link
+		}
+	}
+	return found
+}
+
+// An outage in which the gateway is stopped and started again has one beginning
+// and one end, and lasts from the one to the other.
+func TestAnOutageOutlivesTheGateway(t *testing.T) {
+	b := newBench(t)
+	address := b.cluster.ListenAddrs()[0]
+	b.cluster.Close()
+	for range 2 {
+		stop := b.run()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			notes, err := b.buffer.LinkNotes()
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("the links aren't down: %s, %v", notes, err)
+			}
+			if strings.Count(string(notes), `"down"`) == 3 {
+				break
+			}
+		}
+		stop()
+	}
+	b.listen(address)
+	stop := b.run()
+	l := b.read(func(l log) bool { return len(lanes(l, "up")) == 3 })
+	stop()
+	if changes := l.of(telemetry.LinkChanged); len(changes) != 6 {
+		t.Errorf("%d changes of links, want two of each", len(changes))
+	}
+	began := map[string]telemetry.Micros{}
+	for _, e := range l.of(telemetry.LinkChanged) {
+		switch e.Link.State {
+		case "down":
+			began[e.Link.Stream] = e.Time
+		case "up":
+			if lasted := int64(e.Time - began[e.Link.Stream]); e.Link.Was != "down" || e.Link.Lasted != lasted || lasted < 1e6 {
+				t.Errorf("%+v after %d µs", e.Link, lasted)
+			}
 		}
 	}
 }

@@ -19,11 +19,12 @@ import (
 
 // prepareLanes makes the ways to the log, each with a client of its own.
 func (g *Gateway) prepareLanes() (err error) {
+	g.links = readLinks(g.buffer, g.log)
 	if g.births, err = g.sink("births", nil); err != nil {
 		return err
 	}
 	lane := func(name string, chain *buffer.Chain, prepare func(buffer.Position, *record.Record) (bool, error)) forward.Options {
-		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log), Prepare: prepare, Ripened: g.ripened, Log: g.log}
+		o := forward.Options{Chain: chain, Link: forward.NewLink(name, g.linkChanged, g.log).Resume(g.links.before(name)), Prepare: prepare, Ripened: g.ripened, Log: g.log}
 		if err == nil {
 			o.Sink, err = g.sink(name, o.Link)
 		}
@@ -69,7 +70,7 @@ func (g *Gateway) kafkaSink(lane string, link *forward.Link) (forward.Sink, erro
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Kafka client: %w", err)
 	}
-	return forward.Kafka(client, record.TopicsOf(g.config.Forward.Kafka.TopicPrefix).Lane(lane)), nil
+	return forward.Kafka(client, record.TopicsOf(g.config.Forward.Kafka.TopicPrefix).Lane(lane), g.config.Gateway.ID), nil
 }
 
 // kafkaOptions are what every client of the cluster has.
@@ -136,7 +137,11 @@ func (g *Gateway) runLanes(ctx context.Context) {
 // linkChanged enters a change of a lane's link into the events. It arrives when
 // the link is back, and says how long it was away.
 func (g *Gateway) linkChanged(change telemetry.Link, since time.Time) error {
-	return g.hold(telemetry.Event{
-		Kind: telemetry.LinkChanged, Time: g.clock.At(since), Decided: g.clock.Now(), Link: &change,
-	})
+	at := g.clock.At(since)
+	change.Lasted = g.links.lasted(change.Stream, at, change.Lasted)
+	err := g.hold(telemetry.Event{Kind: telemetry.LinkChanged, Time: at, Decided: g.clock.Now(), Link: &change})
+	if err == nil {
+		g.links.note(change, at)
+	}
+	return err
 }

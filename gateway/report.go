@@ -53,6 +53,9 @@ func (g source) Report() status.Report {
 			lane.Spent[string(state)] = spent
 		}
 		r.Lanes = append(r.Lanes, lane)
+		if sent.TooLarge > 0 {
+			r.Problems = append(r.Problems, fmt.Sprintf("%d records of %s are too large for the log, wait in the buffer and are tried every ten minutes: raise its max.message.bytes", sent.TooLarge, lane.Name))
+		}
 		switch sent.Link.State {
 		case forward.Down:
 			r.Problems = append(r.Problems, fmt.Sprintf("the log doesn't acknowledge %s: %s", lane.Name, lane.Cause))

@@ -431,3 +431,11 @@ func (s site) followEvents(b *testing.B, ctx context.Context, sent, committed *w
 		})
 	}
 }
+
+func replace(b testing.TB, text, old, new string) string {
+	b.Helper()
+	if !strings.Contains(text, old) {
+		b.Fatalf("%q isn't in the configuration", old)
+	}
+	return strings.Replace(text, old, new, 1)
+}

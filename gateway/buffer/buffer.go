@@ -142,7 +142,7 @@ func random64() uint64 {
 
 // openMeta opens the bookkeeping. That the disk doesn't take it is no error.
 func (b *Buffer) openMeta(path string) error {
-	m := &meta{path: path, space: b.space, log: b.log, damaged: b.noteDamage, marks: map[record.Stream]mark{}}
+	m := &meta{path: path, space: b.space, log: b.log, damaged: b.noteDamage, marks: map[record.Stream]mark{}, notes: map[string][]byte{}}
 	m.table = newTable(m)
 	b.meta, b.table = m, m.table
 	if err := m.load(); err != nil {

@@ -30,7 +30,6 @@ var (
 	keyStarts     = []byte("starts")
 	keyTable      = []byte("table")
 	keySum        = []byte("sum") // of the table and its signals
-	keyClock      = []byte("clock")
 )
 
 // meta is the bookkeeping: what outlives the segments. All of it is in memory, and
@@ -51,7 +50,7 @@ type meta struct {
 	unread error      // why the file that is there couldn't be read; nil if memory goes on from it
 	starts uint64
 	marks  map[record.Stream]mark
-	clock  []byte
+	notes  map[string][]byte // by key
 
 	// opened says that the file has been opened to write: no other process has it, and
 	// memory goes on from it. complete says that it has everything that blocks refer to.
@@ -75,7 +74,7 @@ func (m *meta) load() error {
 	case errors.Is(err, errLocked), errors.Is(err, errNewer):
 		return err
 	case err != nil && !errors.Is(err, os.ErrNotExist):
-		m.unread, m.starts, m.marks, m.clock = err, 0, map[record.Stream]mark{}, nil
+		m.unread, m.starts, m.marks, m.notes = err, 0, map[record.Stream]mark{}, map[string][]byte{}
 		m.table.clear()
 	}
 	m.starts++
@@ -115,7 +114,11 @@ func (m *meta) take(tx *bolt.Tx) error {
 		if v := b.Get(keyStarts); len(v) == 8 {
 			m.starts = binary.BigEndian.Uint64(v)
 		}
-		m.clock = bytes.Clone(b.Get(keyClock))
+		for _, key := range [][]byte{keyClock, keyLinks} {
+			if notes := b.Get(key); notes != nil {
+				m.notes[string(key)] = bytes.Clone(notes)
+			}
+		}
 		m.table.take(b.Get(keyTable), b.Get(keySum))
 	}
 	if b := tx.Bucket(bucketMarks); b != nil {
@@ -265,8 +268,8 @@ func (m *meta) fill(tx *bolt.Tx) error {
 	if err := b.Put(keyStarts, binary.BigEndian.AppendUint64(nil, m.starts)); err != nil {
 		return err
 	}
-	if m.clock != nil {
-		if err := b.Put(keyClock, m.clock); err != nil {
+	for key, notes := range m.notes {
+		if err := b.Put([]byte(key), notes); err != nil {
 			return err
 		}
 	}

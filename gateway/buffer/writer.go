@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/gateway/account"
@@ -44,14 +45,20 @@ type Ledger interface {
 // Without an interval, a commit waits until it is worth its cost to the disk,
 // some 20 KB however few samples it has.
 const (
-	worthCommit    = 1000 // samples
-	shortestCommit = time.Second
+	worthCommit = 1000 // samples
+	// freshCommit is how long a sample waits if a commit is worth it: a current
+	// value is in the log within a second of being read.
+	freshCommit = 600 * time.Millisecond
 	// LongestCommit is how long a sample waits for its commit at most.
 	LongestCommit = 15 * time.Second
+
+	// retryCommit is how long a commit waits that has failed.
+	retryCommit = time.Second
 )
 
-// Writer commits samples to the telemetry chain in groups: every interval, or
-// 10,000 at a time. Until their group is committed they are not accepted.
+// Writer commits samples to the telemetry chain in groups: when the first has
+// waited for an interval, or 10,000 at a time. Until their group is committed they
+// are not accepted.
 type Writer struct {
 	// Boot is the boot that times of quality telemetry.SinceBoot count from.
 	Boot record.Boot
@@ -63,20 +70,23 @@ type Writer struct {
 	ledger   Ledger
 
 	wake    chan struct{}
+	hurried atomic.Bool
 	trouble string         // the last error of keeping the books
 	waiting []account.Slot // since the boot, and not committed
 	blocks  []byte         // of the commit at hand, one behind the other
 
 	mu        sync.Mutex
 	pending   pending
+	oldest    time.Time      // when the first of them came
 	slots     []account.Slot // of the pending samples
 	discarded uint64
 	refused   *tally // what was discarded and isn't declared; nil if there is none
 	failing   bool
 }
 
-// NewWriter makes a writer that commits at least every interval; 0: every second
-// if that is worth it, and at least every LongestCommit. declare enters
+// NewWriter makes a writer that lets no sample wait longer than an interval; 0:
+// 600 ms if that is worth it and keeps the disk busy for a third of the time at
+// most, and else LongestCommit. declare enters
 // into the ledger what is given up to make room, found unreadable or discarded: all
 // of it or nothing; it commits events, and may fail with ErrHeld. It may be called on any goroutine that commits, and for events
 // while the events have little room left. The ledger counts every sample that is
@@ -104,7 +114,11 @@ func (w *Writer) pressed() bool {
 // discarded, counted, and declared once the disk takes commits again.
 func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	w.mu.Lock()
-	fits := min(len(samples), max(0, maxPending-w.pending.count))
+	before := w.pending.count
+	if before == 0 {
+		w.oldest = time.Now()
+	}
+	fits := min(len(samples), max(0, maxPending-before))
 	w.pending.add(samples[:fits])
 	if fits > 0 || len(samples) == 0 {
 		w.slots = append(w.slots, slots...)
@@ -118,15 +132,21 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 		}
 		w.refused.add(rest, 1)
 	}
-	full := w.pending.count >= commitSamples
+	now := w.pending.count
 	w.mu.Unlock()
-	if full {
-		w.hurry()
+	// Whoever waits does so anew.
+	if before == 0 && now > 0 || before < worthCommit && now >= worthCommit || now >= commitSamples {
+		w.look()
 	}
 }
 
-// hurry lets what waits be committed at once.
+// hurry lets what couldn't be committed be tried again at once.
 func (w *Writer) hurry() {
+	w.hurried.Store(true)
+	w.look()
+}
+
+func (w *Writer) look() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -154,24 +174,35 @@ func (w *Writer) Run(ctx context.Context) {
 	var beside sync.WaitGroup
 	beside.Go(func() { w.buffer.thinAhead(ctx) })
 	beside.Go(func() { w.buffer.giveUp(ctx) })
-	ticker := time.NewTicker(cmp.Or(w.interval, shortestCommit))
-	defer ticker.Stop()
-	committed := time.Now()
-	var group [][]telemetry.Sample // what isn't committed yet of what was taken
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	began, committed := time.Now(), time.Now() // the last commit
+	var group [][]telemetry.Sample             // what isn't committed yet of what was taken
 	var slots []account.Slot
 	var encoder telemetry.Encoder
 	counted := 0 // chunks of the group that the ledger has
 	for ended := false; !ended; {
-		select {
-		case <-ctx.Done():
-			ended = true
-			beside.Wait() // from now on a commit makes room itself
-		case <-ticker.C:
-			if len(group) == 0 && !w.due(time.Since(committed)) {
+		wait := w.wait(began, committed)
+		if len(group) > 0 {
+			wait = retryCommit - time.Since(began)
+		}
+		if w.hurried.Swap(false) {
+			wait = 0
+		}
+		if wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-ctx.Done():
+				ended = true
+				beside.Wait() // from now on a commit makes room itself
+			case <-timer.C:
+			case <-w.wake:
+			}
+			if !ended {
 				continue
 			}
-		case <-w.wake:
 		}
+		began = time.Now()
 		if len(group) == 0 {
 			w.mu.Lock()
 			group = w.pending.take()
@@ -219,13 +250,21 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-// due reports whether the samples that wait should be committed, so long after
-// the last commit.
-func (w *Writer) due(since time.Duration) bool {
+// wait is how long the samples that wait can do so; the last commit began and
+// ended then. Without samples it is how long the books and the ledger's state can.
+func (w *Writer) wait(began, ended time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A tick comes a little early or late.
-	return w.interval > 0 || w.pending.count >= worthCommit || since > LongestCommit-shortestCommit/2
+	most := cmp.Or(w.interval, LongestCommit)
+	switch n := w.pending.count; {
+	case n >= commitSamples:
+		return 0
+	case n == 0:
+		return most - time.Since(began)
+	case n >= worthCommit && w.interval == 0:
+		return max(freshCommit-time.Since(w.oldest), 2*ended.Sub(began)-time.Since(ended))
+	}
+	return most - time.Since(w.oldest)
 }
 
 // keepBooks declares what is known to be lost and saves how far the streams have

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/busbar/busbar/gateway/account"
@@ -152,24 +153,60 @@ func TestWhatIsTriedAgainIsCountedOnce(t *testing.T) {
 }
 
 func TestACommitWaitsUntilItIsWorthItsWear(t *testing.T) {
-	for name, c := range map[string]struct {
-		interval time.Duration
-		waiting  int
-		since    time.Duration
-		want     bool
-	}{
-		"as asked for":     {time.Second, 1, time.Second, true},
-		"few":              {0, worthCommit - 1, time.Second, false},
-		"many":             {0, worthCommit, time.Second, true},
-		"few for long":     {0, 1, LongestCommit, true},
-		"an early tick":    {0, 1, LongestCommit - time.Millisecond, true},
-		"the tick before":  {0, 1, LongestCommit - shortestCommit, false},
-		"nothing for long": {0, 0, LongestCommit, true}, // the books are kept
-	} {
-		w := Writer{interval: c.interval, pending: pending{count: c.waiting}}
-		if got := w.due(c.since); got != c.want {
-			t.Errorf("%s: %v", name, got)
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			interval time.Duration
+			waiting  int
+			oldest   time.Duration // how long it has waited
+			took     time.Duration // the last commit
+			ended    time.Duration // how long ago it did
+			want     time.Duration
+		}{
+			"as asked for":      {2 * time.Second, worthCommit, time.Second, time.Minute, time.Second, time.Second},
+			"few":               {0, worthCommit - 1, time.Second, 0, time.Minute, LongestCommit - time.Second},
+			"many":              {0, worthCommit, 100 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond},
+			"many, a slow disk": {0, worthCommit, 500 * time.Millisecond, 400 * time.Millisecond, 500 * time.Millisecond, 300 * time.Millisecond},
+			"very many":         {time.Minute, commitSamples, 0, time.Minute, 0, 0},
+			"none":              {0, 0, time.Hour, 0, time.Second, LongestCommit - time.Second}, // the books are kept
+			"none, as asked":    {time.Minute, 0, time.Hour, time.Second, time.Second, 58 * time.Second},
+		} {
+			w := Writer{interval: c.interval, pending: pending{count: c.waiting}, oldest: time.Now().Add(-c.oldest)}
+			ended := time.Now().Add(-c.ended)
+			if got := w.wait(ended.Add(-c.took), ended); got != c.want {
+				t.Errorf("%s: %v, want %v", name, got, c.want)
+			}
 		}
+	})
+}
+
+// Without an interval, samples that come all the time wait for 600 ms where they
+// are many, and for as long as LongestCommit where they are few.
+func TestSamplesAreCommittedInTime(t *testing.T) {
+	for _, c := range []struct {
+		each int // every 250 ms
+		want time.Duration
+	}{{1250, freshCommit}, {3, LongestCommit}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := open(t, t.TempDir(), 0)
+			defer b.Close()
+			w := b.NewWriter(0, func([]telemetry.Loss) error { return nil }, uncounted{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ended := make(chan struct{})
+			go func() { w.Run(ctx); close(ended) }()
+			samples := noisySamples(c.each)
+			began := time.Now()
+			for range 4 * 40 {
+				synctest.Wait()
+				if waited := w.longest(); waited > c.want {
+					t.Fatalf("after %v of %d samples a quarter second, one has waited for %v", time.Since(began), c.each, waited)
+				}
+				w.Add(samples, nil)
+				time.Sleep(250 * time.Millisecond)
+			}
+			cancel()
+			<-ended
+		})
 	}
 }
 
@@ -213,4 +250,14 @@ func TestPollsAreCommittedWithHeldSamples(t *testing.T) {
 	if want := []string{"\x01\x02", "\x03"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+// longest is how long a sample has waited.
+func (w *Writer) longest() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending.count == 0 {
+		return 0
+	}
+	return time.Since(w.oldest)
 }

@@ -23,13 +23,17 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(1 << 20),
 		kgo.MaxBufferedBytes(8 << 20),
 		kgo.ProducerLinger(0),
+		// Where a partition's new leader is, is asked for once a second, not once in five.
+		kgo.MetadataMinAge(time.Second),
+		// Else only so often that the connection stays open: four clients ask, all day.
+		kgo.MetadataMaxAge(metadataEvery),
 		// The client would tell the brokers of itself: megabytes a day.
 		kgo.DisableClientMetrics(),
 		// Longer than warmEvery, and than any pause of telemetry: a handshake with TLS
 		// and a login takes seven round trips and kilobytes.
 		kgo.ConnIdleTimeout(3 * warmEvery),
 		kgo.ProduceRequestTimeout(5 * time.Second),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordPartitioner(partitioner),
 	}
 	if link == nil {
 		return append(options, kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()))
@@ -43,6 +47,9 @@ func ClientOptions(link *Link) []kgo.Opt {
 	}
 	return options
 }
+
+// partitioner keeps the records of a gateway in one partition.
+var partitioner = kgo.StickyKeyPartitioner(nil)
 
 // The lanes' names.
 const (
@@ -58,6 +65,8 @@ const (
 	// and a login, if the connection is used so often. Brokers close one that isn't
 	// used for ten minutes.
 	warmEvery = 3 * time.Minute
+
+	metadataEvery = 8 * time.Minute
 
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second

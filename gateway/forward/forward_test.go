@@ -73,7 +73,7 @@ func (r *rig) options(lane string, chain *buffer.Chain, topic string) Options {
 		r.changes = append(r.changes, c)
 		return nil
 	}, quiet)
-	return Options{Chain: chain, Link: link, Log: quiet, Sink: Kafka(r.client(ClientOptions(link)...), topic)}
+	return Options{Chain: chain, Link: link, Log: quiet, Sink: Kafka(r.client(ClientOptions(link)...), topic, "gw")}
 }
 
 func (r *rig) client(options ...kgo.Opt) *kgo.Client {
@@ -303,7 +303,7 @@ func TestBirthsAreSplitAndKeyed(t *testing.T) {
 	for i := range record.SignalsPerBirth + 1 {
 		birth.Signals = append(birth.Signals, telemetry.Signal{ID: telemetry.SignalID(i + 1), Device: "d", Name: "n"})
 	}
-	if err := Births(t.Context(), Kafka(r.client(ClientOptions(nil)...), topics.Births()), birth, sign, quiet); err != nil {
+	if err := Births(t.Context(), Kafka(r.client(ClientOptions(nil)...), topics.Births(), "gw"), birth, sign, quiet); err != nil {
 		t.Fatal(err)
 	}
 	c := r.client(kgo.ConsumeTopics(topics.Births()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

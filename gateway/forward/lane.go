@@ -49,6 +49,7 @@ type Lane struct {
 
 	started time.Time
 	window  atomic.Pointer[window]
+	sizes   sizes
 
 	sent, bytes, failures atomic.Uint64
 }
@@ -67,6 +68,9 @@ type share interface {
 	// pass is told of a record that isn't ready. It returns when the lane may go on
 	// behind it, or as admit does.
 	pass(ctx context.Context, w *window, p buffer.Position) error
+	// leave is told of a record that the log doesn't take for now. It returns as pass
+	// does.
+	leave(ctx context.Context, w *window, p buffer.Position) error
 	// acknowledged is told of each acknowledgement and how long it took.
 	acknowledged(p buffer.Position, bytes int, took time.Duration)
 	// drained reports whether everything was acknowledged that the share held.
@@ -90,12 +94,13 @@ type Stats struct {
 	Records  uint64 // acknowledged
 	Bytes    uint64 // of their payloads
 	Failures uint64
+	TooLarge int // records that wait because the log takes none of their size
 	Link     LinkStats
 }
 
 // Stats may be called at any time.
 func (l *Lane) Stats() Stats {
-	return Stats{l.sent.Load(), l.bytes.Load(), l.failures.Load(), l.link.Stats()}
+	return Stats{l.sent.Load(), l.bytes.Load(), l.failures.Load(), l.sizes.count(), l.link.Stats()}
 }
 
 // Run sends until ctx ends; what was not acknowledged by then stays in the
@@ -110,6 +115,10 @@ func (l *Lane) Run(ctx context.Context, before func(context.Context) error) {
 	}
 	var watching sync.WaitGroup
 	watching.Go(func() { l.watch(ctx) })
+	if before != nil && l.link.lane == Telemetry {
+		// The connection is made meanwhile: the first values have waited for long.
+		watching.Go(func() { l.warm(ctx) })
+	}
 	defer watching.Wait()
 	if before != nil {
 		if before(ctx) != nil {
@@ -126,6 +135,9 @@ func (l *Lane) Run(ctx context.Context, before func(context.Context) error) {
 			wait = retryFirst
 		}
 		l.failures.Add(1)
+		if l.goesOn(err) {
+			continue
+		}
 		if !l.refused(err) {
 			l.log.Warn("a record was refused; it stays in the buffer and is tried again", "error", err)
 		}
@@ -134,6 +146,31 @@ func (l *Lane) Run(ctx context.Context, before func(context.Context) error) {
 			return
 		case <-time.After(wait):
 		}
+	}
+}
+
+// errAgain says that what was passed over is to be tried again.
+var errAgain = errors.New("the lane begins anew")
+
+// goesOn reports whether the lane tries again at once after an error, in another
+// way than before.
+func (l *Lane) goesOn(err error) bool {
+	var large *tooLarge
+	switch {
+	case errors.Is(err, errAgain):
+		return true
+	case !errors.As(err, &large) || !l.sizes.learn(large):
+		return false
+	case l.sizes.passes(large.position):
+		l.log.Warn("a record is too large for the log; it stays in the buffer and is tried again later", "error", err)
+	}
+	return true
+}
+
+// tryAgain begins anew if a record that was passed over is to be tried again.
+func (l *Lane) tryAgain() {
+	if w := l.window.Load(); w != nil && l.sizes.forget() {
+		w.fail(errAgain)
 	}
 }
 
@@ -167,24 +204,36 @@ func (l *Lane) follow(ctx context.Context, w *window, position buffer.Position) 
 		}
 		for i := range entries {
 			e := &entries[i]
-			ready, err := l.ready(e)
+			goes, err := l.ready(e)
 			switch {
 			case err != nil:
-			case ready:
-				err = l.share.admit(ctx, w, len(e.Record.Payload))
-			default:
+			case !goes:
 				l.reader.PutBack(e.Position)
 				err = l.share.pass(ctx, w, e.Position)
+			case l.sizes.passes(e.Position):
+				goes = false
+				l.reader.PutBack(e.Position)
+				err = l.share.leave(ctx, w, e.Position)
+			default:
+				err = l.admit(ctx, w, len(e.Record.Payload))
 			}
 			if err != nil {
 				return causeOf(ctx, err)
 			}
-			if ready {
+			if goes {
 				l.produce(w, *e)
 			}
 			position = e.Position
 		}
 	}
+}
+
+// admit returns when a record of so many bytes may be sent, or as the share's does.
+func (l *Lane) admit(ctx context.Context, w *window, bytes int) error {
+	if err := w.await(ctx, func(s size) bool { return l.sizes.allows(s, bytes) }); err != nil {
+		return err
+	}
+	return l.share.admit(ctx, w, bytes)
 }
 
 // causeOf is why ctx ended, if it has, and err otherwise.
@@ -224,6 +273,9 @@ func (l *Lane) produce(w *window, e buffer.Entry) {
 	f := w.add(size)
 	l.sink.Produce(e.Record.Message(), func(err error) {
 		defer w.remove(f)
+		if errors.Is(err, ErrTooLarge) {
+			err = &tooLarge{e.Position, e.Record.Identity.String(), size, w.size(), err}
+		}
 		if !w.judge(err) {
 			return
 		}

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,7 @@ type Link struct {
 	spent     map[State]time.Duration // in states that are over
 	changes   uint64
 	throttled time.Time // until then
+	known     bool      // something has shown which state it is in
 
 	reported      State // as the last report said
 	reportedSince time.Time
@@ -58,6 +60,22 @@ func NewLink(lane string, report func(change telemetry.Link, since time.Time) er
 	now := time.Now()
 	return &Link{lane: lane, report: report, log: log.With("lane", lane), spent: map[State]time.Duration{},
 		state: Up, since: now, reported: Up, reportedSince: now}
+}
+
+// Resume says which state the process before reported last; "" if none did. That
+// is reported to be over once it is.
+func (l *Link) Resume(reported State) *Link {
+	if slices.Contains(States, reported) {
+		l.reported = reported
+	}
+	return l
+}
+
+// confirm says that the log has answered.
+func (l *Link) confirm() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known = true
 }
 
 var _ kgo.HookBrokerThrottle = (*Link)(nil)
@@ -92,6 +110,7 @@ func (l *Link) set(state State, since time.Time, cause error) {
 		return
 	}
 	if was != state {
+		l.known = true
 		if since.Before(l.since) {
 			since = l.since
 		}
@@ -126,7 +145,7 @@ func (l *Link) tell() {
 	change := telemetry.Link{Stream: l.lane, State: string(l.state), Was: string(l.reported), Cause: l.cause,
 		Lasted: l.since.Sub(l.reportedSince).Microseconds()}
 	state, since := l.state, l.since
-	due := state != l.reported && time.Since(l.reports[0]) >= time.Minute
+	due := l.known && state != l.reported && time.Since(l.reports[0]) >= time.Minute
 	l.mu.Unlock()
 	if !due || l.report == nil || l.report(change, since) != nil {
 		return

@@ -59,6 +59,36 @@ func TestLinkTellsStatesAndDurations(t *testing.T) {
 	})
 }
 
+// What the process before reported last holds until something shows otherwise.
+func TestLinkResumesWhatWasReported(t *testing.T) {
+	for _, c := range []struct {
+		before State
+		shows  func(*Link)
+		want   []telemetry.Link
+	}{
+		{"", (*Link).confirm, nil},
+		{Up, (*Link).confirm, nil},
+		{Down, (*Link).confirm, []telemetry.Link{{Stream: Events, State: "up", Was: "down"}}},
+		{Down, func(l *Link) { l.set(Down, time.Now(), nil) }, nil},
+		{Throttled, func(l *Link) { l.set(Down, time.Now(), nil) }, []telemetry.Link{{Stream: Events, State: "down", Was: "throttled"}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var told []telemetry.Link
+			l := NewLink(Events, func(c telemetry.Link, _ time.Time) error { told = append(told, c); return nil }, quiet).Resume(c.before)
+			l.tell()
+			if len(told) > 0 {
+				t.Errorf("told %+v before anything showed", told)
+			}
+			c.shows(l)
+			l.tell()
+			l.tell()
+			if !slices.Equal(told, c.want) {
+				t.Errorf("after %q told %+v, want %+v", c.before, told, c.want)
+			}
+		})
+	}
+}
+
 // A link that flaps doesn't fill the buffer with reports, and what they tell is
 // true: the state that the last one named, and how long ago that was.
 func TestFlappingLinkIsReportedAFewTimesAMinute(t *testing.T) {
@@ -127,7 +157,7 @@ func TestRefusalsAreReportedAsNoLink(t *testing.T) {
 func TestStartNamesTheCause(t *testing.T) {
 	t.Run("no topic", func(t *testing.T) {
 		r := newRig(t, 0)
-		r.lanes.Backfill.sink = Kafka(r.client(), "absent.backfill")
+		r.lanes.Backfill.sink = Kafka(r.client(), "absent.backfill", "gw")
 		r.run(r.lanes.Backfill)
 		r.await("the cause", func() bool { return r.lanes.Backfill.Stats().Link.State == Down })
 		if cause := r.lanes.Backfill.Stats().Link.Cause; !strings.Contains(cause, "absent.backfill doesn't exist") {
@@ -209,5 +239,36 @@ func TestEventsConnectionIsKeptWarm(t *testing.T) {
 	r.drained()
 	if failures := r.lanes.Events.Stats().Failures; failures > 0 {
 		t.Errorf("%d failures", failures)
+	}
+}
+
+// What current telemetry needs before its first record is made while the signal
+// table is on its way.
+func TestTheWayIsOpenBeforeTheFirstRecord(t *testing.T) {
+	r := newRig(t, 0)
+	var ids, empty atomic.Int32
+	for key, count := range map[kmsg.Key]*atomic.Int32{kmsg.InitProducerID: &ids, kmsg.Produce: &empty} {
+		r.cluster.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			r.cluster.KeepControl()
+			if produce, is := req.(*kmsg.ProduceRequest); !is || len(produce.Topics) == 0 {
+				count.Add(1)
+			}
+			return nil, nil, false
+		})
+	}
+	born := make(chan struct{})
+	r.runAfter(func(ctx context.Context) error {
+		select {
+		case <-born:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}, r.lanes.Telemetry)
+	r.await("the connection for producing", func() bool { return empty.Load() == 1 })
+	close(born)
+	r.commit(0, 1)
+	r.drained()
+	if n := ids.Load(); n != 1 {
+		t.Errorf("%d producer ids were asked for", n)
 	}
 }

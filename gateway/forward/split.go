@@ -45,6 +45,8 @@ func (s whole) pass(ctx context.Context, _ *window, _ buffer.Position) error {
 	return errMoved
 }
 
+func (s whole) leave(context.Context, *window, buffer.Position) error { return nil }
+
 func (s whole) acknowledged(_ buffer.Position, _ int, took time.Duration) { s.rank.acknowledged(took) }
 
 func (s whole) drained() bool { return s.chain.Stats().Waiting == 0 }
@@ -116,8 +118,8 @@ func (s *split) concede(p buffer.Position) {
 	s.moved = make(chan struct{})
 }
 
-// leave decides that fresh hands over, whatever is acknowledged before it can.
-func (s *split) leave() error {
+// handsOver decides that fresh does so, whatever is acknowledged before it can.
+func (s *split) handsOver() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leaving = true
@@ -166,7 +168,7 @@ func (f fresh) read(ctx context.Context, after buffer.Position) ([]buffer.Entry,
 		}
 		f.inHand(time.Time{})
 		if f.behind() {
-			return nil, f.leave()
+			return nil, f.handsOver()
 		}
 		f.inHand(time.Now())
 		end := f.chain.End()
@@ -185,7 +187,7 @@ func (f fresh) admit(ctx context.Context, w *window, bytes int) error {
 		return s.records == 0 || s.records < mostFresh && s.bytes+bytes <= freshBytes && time.Since(s.oldest) < f.longest
 	})
 	if err == nil && f.behind() {
-		return f.leave()
+		return f.handsOver()
 	}
 	return err
 }
@@ -195,10 +197,15 @@ func (f fresh) pass(ctx context.Context, w *window, p buffer.Position) error {
 		return err
 	}
 	if f.behind() {
-		return f.leave()
+		return f.handsOver()
 	}
 	f.concede(p)
 	return nil
+}
+
+// leave leaves the record to backfill.
+func (f fresh) leave(ctx context.Context, w *window, p buffer.Position) error {
+	return f.pass(ctx, w, p)
 }
 
 func (f fresh) acknowledged(p buffer.Position, _ int, took time.Duration) {
@@ -240,6 +247,8 @@ func (b *backfill) pass(context.Context, *window, buffer.Position) error {
 	b.passed = true
 	return nil
 }
+
+func (b *backfill) leave(context.Context, *window, buffer.Position) error { return nil }
 
 // again reports whether a record that was passed over may be ready now.
 func (b *backfill) again() bool {

@@ -23,7 +23,10 @@ const (
 func (l *Lane) watch(ctx context.Context) {
 	err := l.check(ctx)
 	checked, warmed := time.Now(), time.Now()
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		l.link.confirm()
+	case ctx.Err() == nil:
 		l.link.set(Down, l.started, err)
 	}
 	ticker := time.NewTicker(watchEvery)
@@ -35,6 +38,7 @@ func (l *Lane) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		l.tryAgain()
 		if l.link.lane == Events && time.Since(warmed) > l.warmEvery {
 			warmed = time.Now()
 			l.warm(ctx)
