@@ -115,12 +115,18 @@ func (m *meta) take(tx *bolt.Tx) error {
 		if v := b.Get(keyStarts); len(v) == 8 {
 			m.starts = binary.BigEndian.Uint64(v)
 		}
-		m.clock = bytes.Clone(b.Get(keyClock))
+		notes := b.Get(keyClock)
+		if int64(len(notes)) > tx.Size() {
+			return fmt.Errorf("%w: notes of %d bytes", errDamaged, len(notes))
+		}
+		m.clock = bytes.Clone(notes)
 		m.table.take(b.Get(keyTable), b.Get(keySum))
 	}
 	if b := tx.Bucket(bucketMarks); b != nil {
 		for _, stream := range []record.Stream{record.Events, record.Telemetry} {
-			m.marks[stream] = markIn(b.Get([]byte(stream)))
+			if v := b.Get([]byte(stream)); int64(len(v)) <= tx.Size() {
+				m.marks[stream] = markIn(v)
+			}
 		}
 	}
 	return m.table.load(tx.Bucket(bucketSignals))
