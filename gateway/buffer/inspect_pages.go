@@ -193,14 +193,19 @@ type element struct {
 // walk calls visit for every element below page id, in the order in which the
 // tree has them. What can't be read is entered as a problem and passed over.
 func (p *pageReader) walk(id uint64, visit func(element)) {
+	p.descend(id, 0, p.ordered(visit))
+}
+
+// ordered enters keys that don't ascend as problems.
+func (p *pageReader) ordered(visit func(element)) func(element) {
 	var last []byte
-	p.descend(id, 0, func(e element) {
+	return func(e element) {
 		if last != nil && bytes.Compare(last, e.key) >= 0 {
 			p.problem(e.page, "key %x comes after %x", e.key, last)
 		}
 		last = append(last[:0], e.key...)
 		visit(e)
-	})
+	}
 }
 
 // maxDepth is far beyond any tree that fits into a file.
@@ -255,7 +260,7 @@ func (p *pageReader) within(e element, visit func(element)) {
 		p.problem(e.page, "bucket %q is cut short", e.key)
 		return
 	}
-	p.leaves(e.page, page, visit)
+	p.leaves(e.page, page, p.ordered(visit))
 }
 
 // inlineBucket is the page that a small bucket's value carries; ok is false if

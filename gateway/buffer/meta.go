@@ -115,7 +115,11 @@ func (m *meta) take(tx *bolt.Tx) error {
 			m.starts = binary.BigEndian.Uint64(v)
 		}
 		for _, key := range [][]byte{keyClock, keyLinks} {
-			if notes := b.Get(key); notes != nil {
+			notes := b.Get(key)
+			if int64(len(notes)) > tx.Size() {
+				return fmt.Errorf("%w: notes of %d bytes", errDamaged, len(notes))
+			}
+			if notes != nil {
 				m.notes[string(key)] = bytes.Clone(notes)
 			}
 		}
@@ -123,7 +127,9 @@ func (m *meta) take(tx *bolt.Tx) error {
 	}
 	if b := tx.Bucket(bucketMarks); b != nil {
 		for _, stream := range []record.Stream{record.Events, record.Telemetry} {
-			m.marks[stream] = markIn(b.Get([]byte(stream)))
+			if v := b.Get([]byte(stream)); int64(len(v)) <= tx.Size() {
+				m.marks[stream] = markIn(v)
+			}
 		}
 	}
 	return m.table.load(tx.Bucket(bucketSignals))

@@ -62,6 +62,9 @@ func (t *Table) name() {
 // load reads the definitions; b is nil if there is no bucket with them.
 func (t *Table) load(b *bolt.Bucket) error {
 	err := forEach(b, func(k, v []byte) error {
+		if int64(len(k)+len(v)) > b.Tx().Size() { // not to be printed, nor read
+			return fmt.Errorf("signal table: %w: a signal of %d bytes", errDamaged, len(k)+len(v))
+		}
 		var d Definition
 		if err := json.Unmarshal(v, &d); err != nil || len(k) != 4 || int(binary.BigEndian.Uint32(k)) != len(t.signals)+1 {
 			return fmt.Errorf("signal table: %w: signal %x", errDamaged, k)
