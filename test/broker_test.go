@@ -36,7 +36,7 @@ func TestGatewayGetsOverWhatOperatorsDo(t *testing.T) {
 	admin := kadm.NewClient(client)
 	topic := record.TopicsOf(prefix).Telemetry()
 	rights := func() *kadm.ACLBuilder {
-		return kadm.NewACLs().Topics(topic).ResourcePatternType(kadm.ACLPatternLiteral).Allow("User:" + id).Operations(kadm.OpWrite, kadm.OpDescribe)
+		return kadm.NewACLs().Topics(topic).ResourcePatternType(kadm.ACLPatternLiteral).Allow("User:"+id).Operations(kadm.OpWrite, kadm.OpDescribe)
 	}
 	if _, err := admin.DeleteACLs(ctx, rights().AllowHosts()); err != nil {
 		t.Fatal(err)

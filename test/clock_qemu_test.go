@@ -45,7 +45,7 @@ func TestMachineThatBootsIn1970(t *testing.T) {
 		t.Fatalf("the clock was set otherwise: %v", spans)
 	}
 	const slack = 50_000 // a poll that was under way while the clock was set
-	counts, early := make([]int, len(spans)), 0
+	counts, early, unconfirmed := make([]int, len(spans)), 0, 0
 	first, last := spans[0].to, telemetry.Micros(0)
 	for _, s := range guest.samples {
 		// What waited for the time comes by another topic than what didn't.
@@ -54,9 +54,11 @@ func TestMachineThatBootsIn1970(t *testing.T) {
 			t.Fatalf("a sample is of %v, in none of %v", s.Time.Time(), spans)
 		}
 		counts[at]++
-		// One may be taken after the clock was set and before that was confirmed.
+		// A few may be taken after the clock was set and before that was confirmed.
 		if s.Quality.TimeQuality() != telemetry.GatewayTime && !s.Quality.Has(telemetry.ClockJumped) {
-			t.Fatalf("a sample is %v", s.Quality)
+			if unconfirmed++; unconfirmed > 3 {
+				t.Fatalf("%d samples are %v", unconfirmed, s.Quality)
+			}
 		}
 		if at == 0 {
 			first, last = min(first, s.Time), max(last, s.Time)

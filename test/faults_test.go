@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -81,6 +82,12 @@ func (s site) awaitAccounted(t *testing.T) {
 	}
 	defer db.Close()
 	var expected, received, declared uint64
+	t.Cleanup(func() {
+		if g, _ := s.state(t); t.Failed() {
+			state, _ := json.Marshal(g)
+			t.Logf("the cloud has %s; %d were declared lost", state, declared)
+		}
+	})
 	await(t, "everything committed is stored or declared lost", 60*time.Second, func() bool {
 		g, ok := s.state(t)
 		if !ok || len(g.Epochs) == 0 {

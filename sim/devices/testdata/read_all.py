@@ -36,7 +36,7 @@ print(json.dumps({
     ],
     "exceptions": {
         "function": client.write_register(0, 1, device_id=1).exception_code,
-        "address": client.read_input_registers(126, count=3, device_id=2).exception_code,
+        "address": client.read_input_registers(0x165, count=3, device_id=2).exception_code,
         "unit": client.read_coils(0, count=1, device_id=3).exception_code,
     },
 }))
