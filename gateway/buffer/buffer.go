@@ -5,6 +5,7 @@
 package buffer
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -214,19 +216,17 @@ func (b *Buffer) openChains(o Options) (err error) {
 	return nil
 }
 
-// earlier is how far the newest earlier epochs of a stream had come: as its
-// newest record shows, or as the bookkeeping knows where that record is gone.
+// earlier is how far earlier epochs of a stream had come: as their newest records
+// show, or as the bookkeeping knows of the newest epoch where that record is gone.
 func earlier(c *Chain, m mark) (list []telemetry.Committed) {
-	counts := map[record.Epoch]uint64{}
+	counts := maps.Clone(c.counts)
 	if m.committed > 0 {
-		counts[m.epoch] = m.committed
-	}
-	if c.newest.Gateway != "" {
-		counts[c.newest.Epoch] = max(counts[c.newest.Epoch], c.newest.Last+1)
+		counts[m.epoch] = max(counts[m.epoch], m.committed)
 	}
 	for epoch, count := range counts {
 		list = append(list, telemetry.Committed{Epoch: epoch.String(), Stream: string(c.stream), Count: count})
 	}
+	slices.SortFunc(list, func(a, b telemetry.Committed) int { return cmp.Compare(a.Epoch, b.Epoch) })
 	return list
 }
 
@@ -237,8 +237,8 @@ func (b *Buffer) Epoch() record.Epoch { return b.epoch }
 // bookkeeping could be read last.
 func (b *Buffer) Starts() uint64 { return b.meta.starts }
 
-// Earlier says how far the newest earlier epoch of each stream had been
-// committed when the directory was opened.
+// Earlier says how far the earlier epochs of each stream of which records are on
+// disk, and the newest one, had been committed when the directory was opened.
 func (b *Buffer) Earlier() []telemetry.Committed { return b.earlier }
 
 // Committed says how far this epoch has been committed.

@@ -48,8 +48,8 @@ type Chain struct {
 	saved       ranges       // what was done when the buffer was opened
 	damaged     func(file string, cause error)
 	log         *slog.Logger
-	reading     chan struct{}   // holds a token for each file that may be open for reading
-	newest      record.Identity // of an earlier epoch, as found when it was opened
+	reading     chan struct{}           // holds a token for each file that may be open for reading
+	counts      map[record.Epoch]uint64 // of sequence numbers of earlier epochs, as found when it was opened
 
 	// numbering is held while records get the numbers behind all others. It is taken
 	// before commits, and that before mu.

@@ -22,7 +22,7 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 		dir: dir, gateway: o.Gateway, epoch: b.epoch, stream: stream, segmentSize: o.SegmentSize, sign: o.Sign,
 		ready: func() error { return b.meta.readyFor(stream) }, damaged: b.noteDamage,
 		saved: b.saved[stream].done, space: b.space, reading: b.reading,
-		log: o.Log.With("stream", stream), grown: make(chan struct{}), holding: make(chan struct{}, 1),
+		log: o.Log.With("stream", stream), grown: make(chan struct{}), holding: make(chan struct{}, 1), counts: map[record.Epoch]uint64{},
 	}
 	if c.lane = telemetryLane; stream == record.Events {
 		c.lane = eventsLane
@@ -236,12 +236,17 @@ func (c *Chain) settle(f surveyed) {
 	settle(c.last)
 }
 
-// recall finds the newest record and the newest state that earlier processes
-// left.
+// epochsRecalled bounds the epochs that recall looks for: more starts without a
+// record acknowledged are a process that is started again and again.
+const epochsRecalled = 100
+
+// recall finds how far the epochs of earlier processes have come, and the newest
+// state that they left. All of them that are on disk, and not the newest alone: a
+// process that was killed before its start was committed has told of none.
 func (c *Chain) recall() {
-	for i := len(c.segments) - 1; i >= 0 && c.newest.Gateway == ""; i-- {
+	for i := len(c.segments) - 1; i >= 0 && len(c.counts) < epochsRecalled; i-- {
 		s := c.segments[i]
-		if s.last < s.first {
+		if _, known := c.counts[s.start.epoch]; s.last < s.first || s.start.known && known {
 			continue
 		}
 		f, err := openFile(s.path)
@@ -249,7 +254,12 @@ func (c *Chain) recall() {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 			continue
 		}
-		err = scan(f.DB, s.last, s.last, func(e Entry) bool { c.newest = e.Record.Identity; return false })
+		err = scan(f.DB, s.last, s.last, func(e Entry) bool {
+			if id := e.Record.Identity; e.readable() {
+				c.counts[id.Epoch] = max(c.counts[id.Epoch], id.Last+1)
+			}
+			return false
+		})
 		if f.end(err); err != nil {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 		}

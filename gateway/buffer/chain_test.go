@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -265,5 +266,33 @@ func TestACommitTakesThePlaceOfOneWhoseSyncFailed(t *testing.T) {
 	defer b.Close()
 	if got := numbers(readAll(t, b.Telemetry, 0)); !slices.Equal(got, []uint64{1, 7, 8, 9}) {
 		t.Errorf("read %v", got)
+	}
+}
+
+// Processes that were killed before they could commit their start are all told of by
+// the first that can, as long as anything of them is on disk.
+func TestEveryEarlierEpochIsToldOf(t *testing.T) {
+	dir := t.TempDir()
+	want := map[string]uint64{}
+	for n := uint64(1); n <= 3; n++ {
+		b := open(t, dir, 0)
+		for range n {
+			commit(t, b.Telemetry, n)
+		}
+		want[b.Epoch().String()] = b.Telemetry.Stats().Committed
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := open(t, dir, 0)
+	defer b.Close()
+	got := map[string]uint64{}
+	for _, c := range b.Earlier() {
+		if c.Stream == string(record.Telemetry) {
+			got[c.Epoch] = c.Count
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -83,7 +83,10 @@ func TestVersion1IsReadAndDrained(t *testing.T) {
 	if b.Starts() != 3 {
 		t.Errorf("start %d, want the 3rd", b.Starts())
 	}
-	want := []telemetry.Committed{{Epoch: second, Stream: "events", Count: 3}, {Epoch: second, Stream: "telemetry", Count: 1800}}
+	want := []telemetry.Committed{
+		{Epoch: first, Stream: "events", Count: 3}, {Epoch: second, Stream: "events", Count: 3},
+		{Epoch: first, Stream: "telemetry", Count: 3000}, {Epoch: second, Stream: "telemetry", Count: 1800},
+	}
 	if got := b.Earlier(); !slices.Equal(got, want) {
 		t.Errorf("earlier %v, want %v", got, want)
 	}
