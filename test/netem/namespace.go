@@ -11,12 +11,14 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Namespace is a network of its own. It ends with its last user.
 type Namespace struct {
+	mu   sync.RWMutex
 	file *os.File
 }
 
@@ -48,6 +50,8 @@ func own() string { return fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid(
 
 // Close lets go of it.
 func (n *Namespace) Close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.file != nil {
 		n.file.Close()
 	}
@@ -69,7 +73,10 @@ func (n *Namespace) Inside(f func()) error {
 		}
 		home.Close()
 	}()
-	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+	n.mu.RLock()
+	err = unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET)
+	n.mu.RUnlock()
+	if err != nil {
 		return fmt.Errorf("enter a network namespace: %w", err)
 	}
 	f()
