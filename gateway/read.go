@@ -71,8 +71,11 @@ func (g source) Read(ctx context.Context, device string) ([]Reading, error) {
 }
 
 // askRunning reports false for answered if no gateway of this configuration runs
-// here, or it doesn't know the device.
+// here, as of one that names none, or it doesn't know the device.
 func askRunning(ctx context.Context, config gatewayconfig.Config, device string) (readings []Reading, answered bool, err error) {
+	if config.Gateway.ID == "" {
+		return nil, false, nil
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+config.Status.Listen+"/devices/"+url.PathEscape(device)+"/read", nil)
 	if err != nil {
 		return nil, false, err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -68,12 +67,6 @@ type Quarantined struct {
 	Payload   []byte // its first MaxQuarantinedBytes
 	At        telemetry.Micros
 	State     QuarantineState
-}
-
-// Excerpt is what is kept of a record's payload: a copy, so that nothing else of
-// the record is held in memory until it is stored.
-func Excerpt(payload []byte) []byte {
-	return bytes.Clone(payload[:min(len(payload), MaxQuarantinedBytes)])
 }
 
 func stateFor(r Reason) QuarantineState {
