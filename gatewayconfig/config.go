@@ -132,7 +132,7 @@ type Buffer struct {
 
 	// How often samples are written to the disk, and thus how much a power
 	// failure can cost, and how old a current value is before it is sent; from
-	// 10ms to 1m. Alarms are written at once. Each write wears flash memory by
+	// 10ms to 1m. Alarms are sent at once. Each write wears flash memory by
 	// some 20 KB. Default: 600ms where 1,000 samples have come by then, and else
 	// when 1,000 wait or the first waits for 15s.
 	CommitEvery configfile.Duration `yaml:"commit_every"`
