@@ -210,7 +210,6 @@ func (b *Buffer) openChains(o Options) (err error) {
 		return err
 	}
 	for _, c := range []*Chain{b.Events, b.Telemetry} {
-		c.sign = o.Sign
 		b.earlier = append(b.earlier, earlier(c, b.saved[c.stream])...)
 	}
 	return nil

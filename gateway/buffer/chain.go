@@ -312,7 +312,7 @@ func (c *Chain) begin() error {
 	c.mu.Lock()
 	first, state := c.last+1, c.state
 	var before edge
-	if len(c.segments) > 0 {
+	if len(c.segments) > 0 && c.current().last+1 == first { // else what is between was given up
 		before = c.current().start
 	}
 	path := filepath.Join(c.dir, fmt.Sprintf("%s%020d%s", segmentPrefix, first, segmentSuffix))

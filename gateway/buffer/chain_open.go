@@ -41,7 +41,7 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 		return c, nil
 	}
 	c.enter(found)
-	c.recall()
+	c.recall(found.shut)
 	if err := c.sweep(); err != nil {
 		c.log.Error("the chain can't be put in order; it is tried again", "path", dir, "error", err)
 	}
@@ -49,7 +49,8 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 }
 
 // behindAll is a position behind every record that an earlier process can have
-// committed: no file has so many, and later starts begin later.
+// committed: no file has so many, and later starts begin later, unless the clock
+// stands where it stood at theirs. Then prepare finds it.
 func behindAll() Position { return farthest/2 + Position(telemetry.MicrosOf(time.Now())) }
 
 // prepare looks whether there may be a commit. It reads a chain that couldn't be read.
@@ -64,9 +65,17 @@ func (c *Chain) prepare() error {
 	if err != nil {
 		return err
 	}
+	for _, s := range found.segments {
+		if s.last > c.last {
+			return fmt.Errorf("its records reach position %d, behind those that are held from %d on; the next start goes on from there", s.last, c.last)
+		}
+	}
 	c.enter(found)
 	c.log.Info("the chain can be read")
-	return c.sweep()
+	if err := c.sweep(); err != nil {
+		c.log.Error("the chain can't be put in order; it is tried again", "path", c.dir, "error", err)
+	}
+	return nil
 }
 
 // surveyed is what a survey finds.
@@ -242,27 +251,30 @@ const epochsRecalled = 100
 
 // recall finds how far the epochs of earlier processes have come, and the newest
 // state that they left. All of them that are on disk, and not the newest alone: a
-// process that was killed before its start was committed has told of none.
-func (c *Chain) recall() {
+// process that was killed before its start was committed has told of none. It ends
+// at a file that can't be read, one of those at the positions shut or another: who
+// knows how far the epoch had come that is before it.
+func (c *Chain) recall(shut []Position) {
 	for i := len(c.segments) - 1; i >= 0 && len(c.counts) < epochsRecalled; i-- {
 		s := c.segments[i]
+		if slices.ContainsFunc(shut, func(at Position) bool { return at > s.first }) || s.unreadable > 0 {
+			break
+		}
 		if _, known := c.counts[s.start.epoch]; s.last < s.first || s.start.known && known {
 			continue
 		}
 		f, err := openFile(s.path)
 		if err != nil {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
-			continue
+			break
 		}
-		err = scan(f.DB, s.last, s.last, func(e Entry) bool {
-			if id := e.Record.Identity; e.readable() {
-				c.counts[id.Epoch] = max(c.counts[id.Epoch], id.Last+1)
-			}
-			return false
-		})
-		if f.end(err); err != nil {
-			c.log.Error("segment can't be read", "path", s.path, "error", err)
+		var newest record.Identity
+		err = scan(f.DB, s.last, s.last, func(e Entry) bool { newest = e.Record.Identity; return false })
+		if f.end(err); err != nil || newest.Gateway == "" {
+			c.log.Error("the newest record of a segment can't be read", "path", s.path, "error", err)
+			break
 		}
+		c.counts[newest.Epoch] = max(c.counts[newest.Epoch], newest.Last+1)
 	}
 	for i := len(c.segments) - 1; i >= 0 && len(c.state) == 0; i-- {
 		state, err := readState(c.segments[i].path)

@@ -25,6 +25,10 @@ const heldTogether = 1024
 // writes them, and readers have them.
 var ErrHeld = errors.New("held in memory until the disk takes it")
 
+// told reports whether what a declaration tells will be told: it is on disk, or held
+// and with the readers.
+func told(err error) bool { return err == nil || errors.Is(err, ErrHeld) }
+
 // Hold gives items their numbers and lets readers have them at once, signed as they
 // will be committed: in this order, by a CommitHeld or a Commit to come, together
 // with the newest state if that isn't nil. It never waits for the disk, nor for a
@@ -126,7 +130,7 @@ func (c *Chain) KeepCommitting(ctx context.Context, tell func(error)) {
 		}
 		for {
 			err := c.CommitHeld()
-			if failed := err != nil && !errors.Is(err, errMakingRoom); failed != failing {
+			if failed := err != nil; failed != failing && !errors.Is(err, errMakingRoom) {
 				failing = failed
 				tell(err)
 			}
@@ -240,7 +244,7 @@ func (c *Chain) declareDiscarded(declare func([]telemetry.Loss) error) error {
 		})
 	}
 	err := declare(losses)
-	if err == nil || errors.Is(err, ErrHeld) {
+	if told(err) {
 		return nil
 	}
 	c.mu.Lock()

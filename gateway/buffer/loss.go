@@ -18,7 +18,7 @@ func (c *Chain) declareMissing(declare func([]telemetry.Loss) error) error {
 	}
 	for _, m := range missing {
 		if losses := c.lossOf(m); len(losses) > 0 {
-			if err := declare(losses); err != nil {
+			if err := declare(losses); !told(err) {
 				return err
 			}
 		}

@@ -149,6 +149,9 @@ func (m *meta) update(change func(*bolt.Tx) error) (err error) {
 		m.file.end(nil)
 		m.file = nil
 	}
+	if m.refused.Load() != nil {
+		change = m.fill // what was refused before isn't on disk either
+	}
 	if m.file != nil {
 		if err = guard(func() error { return m.file.Update(change) }); err != nil && !errors.Is(err, syscall.ENOSPC) {
 			// What the kernel believes to be on the disk may not be there.

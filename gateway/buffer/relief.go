@@ -81,9 +81,16 @@ func (b *Buffer) giveUpAhead() {
 	u := b.space.usage()
 	switch {
 	case float64(u.telemetry) >= dropFrom*float64(u.share):
-		b.tryToMakeRoom(b.Telemetry, telemetry.LostBufferFull)
+		b.giveUpFor(telemetry.LostBufferFull)
 	case b.fullness() >= dropFrom && b.Telemetry.thinnable() == nil:
-		b.tryToMakeRoom(b.Telemetry, telemetry.LostDiskFull)
+		b.giveUpFor(telemetry.LostDiskFull)
+	}
+}
+
+// giveUpFor makes room for telemetry before it is asked for.
+func (b *Buffer) giveUpFor(reason telemetry.LossReason) {
+	if b.tryToMakeRoom(b.Telemetry, reason) == nil {
+		b.relief.note(telemetryLane, nil)
 	}
 }
 

@@ -75,10 +75,10 @@ func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err 
 		return false, damage
 	}
 	err = b.declareLosses(losses)
-	if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errNoRoom) {
+	if !told(err) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errNoRoom) {
 		return false, err
 	}
-	if err != nil && !errors.Is(err, ErrHeld) {
+	if !told(err) {
 		b.undeclared = append(b.undeclared, losses...)
 	}
 	c.mu.Lock()
@@ -95,15 +95,18 @@ func (b *Buffer) drop(c *Chain, reason telemetry.LossReason) (dropped bool, err 
 
 // declareLate declares what was given up while the disk was too full to declare it.
 func (b *Buffer) declareLate() error {
-	b.dropping.Lock()
+	if !b.dropping.TryLock() { // something is being given up: the next time
+		return nil
+	}
 	defer b.dropping.Unlock()
 	late := b.undeclared
 	if len(late) == 0 {
 		return nil
 	}
 	err := b.declareLosses(late)
-	if err == nil || errors.Is(err, ErrHeld) {
+	if told(err) {
 		b.undeclared = nil
+		return nil
 	}
 	return err
 }

@@ -288,6 +288,10 @@ func (w *thinned) update(grows int64, f func(*bolt.Tx) error) error {
 	return err
 }
 
+// declarationTries bounds how long thinning waits for the declaration to be on disk.
+// Where that takes longer, more is declared as thinned than was.
+const declarationTries = 5
+
 // replace declares what was left out and puts the file into the segment's place.
 func (w *thinned) replace() error {
 	c, s := w.chain, w.segment
@@ -308,6 +312,13 @@ func (w *thinned) replace() error {
 	b.dropping.Lock()
 	err := b.declareLosses(w.losses)
 	b.dropping.Unlock()
+	for tries := 0; errors.Is(err, ErrHeld) && tries < declarationTries; tries++ {
+		// It will be told, so it should come true; but not before it is on disk.
+		time.Sleep(retryHeld)
+		if committed := b.Events.CommitHeld(); committed == nil {
+			err = nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("declare what thinning leaves out: %w", err)
 	}

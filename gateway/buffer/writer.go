@@ -88,7 +88,7 @@ type Writer struct {
 // 600 ms if that is worth it and keeps the disk busy for a third of the time at
 // most, and else LongestCommit. declare enters
 // into the ledger what is given up to make room, found unreadable or discarded: all
-// of it or nothing; it commits events, and may fail with ErrHeld. It may be called on any goroutine that commits, and for events
+// of it or nothing, or held; it commits events, and may fail with ErrHeld. It may be called on any goroutine that commits, and for events
 // while the events have little room left. The ledger counts every sample that is
 // added.
 func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss) error, ledger Ledger) *Writer {
@@ -177,6 +177,7 @@ func (w *Writer) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	began, committed := time.Now(), time.Now() // the last commit
+	failed, books := time.Time{}, time.Now()   // when a commit last failed, and the books were kept
 	var group [][]telemetry.Sample             // what isn't committed yet of what was taken
 	var slots []account.Slot
 	var encoder telemetry.Encoder
@@ -184,7 +185,7 @@ func (w *Writer) Run(ctx context.Context) {
 	for ended := false; !ended; {
 		wait := w.wait(began, committed)
 		if len(group) > 0 {
-			wait = retryCommit - time.Since(began)
+			wait = retryCommit - time.Since(failed)
 		}
 		if w.hurried.Swap(false) {
 			wait = 0
@@ -193,14 +194,16 @@ func (w *Writer) Run(ctx context.Context) {
 			timer.Reset(wait)
 			select {
 			case <-ctx.Done():
-				ended = true
-				beside.Wait() // from now on a commit makes room itself
 			case <-timer.C:
 			case <-w.wake:
 			}
-			if !ended {
+			if ctx.Err() == nil {
 				continue
 			}
+		}
+		if ctx.Err() != nil {
+			ended = true
+			beside.Wait() // from now on a commit makes room itself
 		}
 		began = time.Now()
 		if len(group) == 0 {
@@ -237,6 +240,11 @@ func (w *Writer) Run(ctx context.Context) {
 			if !errors.Is(err, errMakingRoom) {
 				w.setFailing(true, err)
 			}
+			failed = time.Now()
+			if failed.Sub(books) > LongestCommit { // of the events, if not of telemetry
+				w.keepBooks()
+				books = time.Now()
+			}
 			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
@@ -247,6 +255,7 @@ func (w *Writer) Run(ctx context.Context) {
 			w.mu.Unlock()
 		}
 		w.keepBooks()
+		books = time.Now()
 	}
 }
 
@@ -298,10 +307,7 @@ func (w *Writer) declareDiscarded() error {
 	err := w.declare(refused.losses(telemetry.Loss{
 		Epoch: w.buffer.epoch.String(), Stream: string(record.Telemetry), Reason: telemetry.LostDiscarded,
 	}))
-	if errors.Is(err, ErrHeld) {
-		return nil
-	}
-	if err != nil {
+	if !told(err) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.refused != nil {
