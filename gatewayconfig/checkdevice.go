@@ -60,6 +60,9 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 		return
 	}
 	d.Modbus.Check(k.File, path+".modbus")
+	if k.Has(path+".modbus.base") && d.Profile == "" {
+		k.Errorf(path+".modbus.base", "the device has no profile whose addresses it could be added to, expected one beside it")
+	}
 	at := path + ".modbus.endpoint"
 	if !k.Has(at) {
 		return

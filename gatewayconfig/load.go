@@ -51,7 +51,6 @@ func (d *Device) SetDefaults() { d.PoweredBy = Unknown }
 // SetDefaults is called before a device's Modbus address is read.
 func (m *Modbus) SetDefaults() { m.Unit = 1 }
 
-// SetDefaults is called before a signal is read.
 // fill sets what depends on other values.
 func (c *Config) fill() {
 	if c.Gateway.Key == "" {

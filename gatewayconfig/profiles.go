@@ -31,12 +31,13 @@ func (k checker) resolveProfiles() {
 		var base uint16
 		if d.Modbus != nil {
 			base = d.Modbus.Base
-			d.Modbus.Reading = d.Modbus.Over(p.Modbus)
+			d.Modbus.Reading = d.Modbus.Over(p.Modbus, func(key string) bool { return k.Has(path + ".modbus." + key) })
 		}
 		if end := p.End() - 1; int(base)+end > math.MaxUint16 {
 			k.Errorf(path+".modbus.base", "%d, but the profile's addresses reach %d and the last address is %d", base, end, math.MaxUint16)
 			continue
 		}
+		profile.CheckNames(k.File, own, d.Signals)
 		signals, place := profile.Override(p.At(base), d.Signals, given)
 		for j, s := range signals {
 			if place[j] >= 0 {

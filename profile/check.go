@@ -20,6 +20,15 @@ const maxSignalName = 64
 // CheckSignals adds what is wrong with the signals that stand in the list at
 // path of f.
 func CheckSignals(f *configfile.File, path string, signals []Signal) {
+	CheckNames(f, path, signals)
+	for j, s := range signals {
+		CheckSignal(f, configfile.Item(path, j), s)
+	}
+}
+
+// CheckNames adds which of the signals in the list at path of f have a name that
+// another has.
+func CheckNames(f *configfile.File, path string, signals []Signal) {
 	first := map[string]int{}
 	for j, s := range signals {
 		at := configfile.Item(path, j)
@@ -31,9 +40,6 @@ func CheckSignals(f *configfile.File, path string, signals []Signal) {
 		} else {
 			first[s.Name] = j
 		}
-	}
-	for j, s := range signals {
-		CheckSignal(f, configfile.Item(path, j), s)
 	}
 }
 

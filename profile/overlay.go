@@ -25,7 +25,7 @@ func Override(signals, own []Signal, given func(j int, key string) bool) (merged
 		if s.hasAddress() {
 			merged[i].Input, merged[i].Holding, merged[i].Coil, merged[i].Discrete = nil, nil, nil, nil
 		}
-		overlay(reflect.ValueOf(&merged[i]).Elem(), reflect.ValueOf(s), func(key string, _ reflect.Value) bool { return given(j, key) })
+		overlay(reflect.ValueOf(&merged[i]).Elem(), reflect.ValueOf(s), func(key string) bool { return given(j, key) })
 	}
 	return merged, place
 }
@@ -35,10 +35,10 @@ func (s Signal) hasAddress() bool {
 }
 
 // overlay sets the fields of a struct to those of another that are given.
-func overlay(into, from reflect.Value, given func(key string, v reflect.Value) bool) {
+func overlay(into, from reflect.Value, given func(key string) bool) {
 	for i := range from.NumField() {
 		key, _, _ := strings.Cut(from.Type().Field(i).Tag.Get("yaml"), ",")
-		if given(key, from.Field(i)) {
+		if given(key) {
 			into.Field(i).Set(from.Field(i))
 		}
 	}

@@ -90,9 +90,9 @@ func (r Reading) Reads() modbus.Reads {
 	return out
 }
 
-// Over is r where it says something, else what the other says.
-func (r Reading) Over(other Reading) Reading {
-	overlay(reflect.ValueOf(&other).Elem(), reflect.ValueOf(r), func(_ string, v reflect.Value) bool { return !v.IsZero() })
+// Over is r where a key is given, else what the other says.
+func (r Reading) Over(other Reading, given func(key string) bool) Reading {
+	overlay(reflect.ValueOf(&other).Elem(), reflect.ValueOf(r), given)
 	return other
 }
 
@@ -233,6 +233,9 @@ func (p Profile) Signal(name string) (Signal, bool) {
 // End is the address after the last that the profile reads.
 func (p Profile) End() int {
 	end := 0
+	for _, id := range p.Identify {
+		end = max(end, int(id.Register(0).Address)+1)
+	}
 	for _, s := range p.Signals {
 		point := s.Point()
 		end = max(end, int(point.Address)+point.Size())

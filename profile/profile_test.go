@@ -1,10 +1,12 @@
 package profile_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	firmware "github.com/busbar/busbar/firmware-config"
+	"github.com/busbar/busbar/profile"
 )
 
 // Every profile that comes with Busbar reads its own examples.
@@ -29,6 +31,35 @@ func TestLibrary(t *testing.T) {
 		}
 		if len(p.Examples) == 0 {
 			t.Errorf("%s has no example", name)
+		}
+	}
+}
+
+// What a device says of how it likes to be asked holds against its profile, also
+// where it says no.
+func TestADeviceOverrulesItsProfile(t *testing.T) {
+	gap := 0
+	of := profile.Reading{OneByOne: true, BitsFromZero: true, MaxRegisters: 60, MaxGap: &gap}
+	own := profile.Reading{MaxRegisters: 30}
+	got := own.Over(of, func(key string) bool { return key == "one_by_one" || key == "max_registers" })
+	if got.OneByOne || !got.BitsFromZero || got.MaxRegisters != 30 || got.MaxGap != &gap {
+		t.Errorf("%+v", got)
+	}
+}
+
+// An example of a scaled value has to show its factor, and is tested with it.
+func TestExamplesNeedTheirFactors(t *testing.T) {
+	const head = "product: p\nsource: s\nsignals: [{name: V, holding: 0, type: uint16, factor: 1, unit: V, absent: [0xFFFF]}]\nexamples:\n"
+	for example, want := range map[string]string{
+		`  - {holding: 0, registers: "08fd ffff", values: {V: "230.1"}}`:           "",
+		`  - {holding: 0, registers: "08fd ffff", values: {V: "2301"}}`:            "the registers hold 230.1, expected 2301",
+		`  - {holding: 0, registers: "08fd", values: {V: "2301"}}`:                 "its factor: holding 1 is not among these registers",
+		`  - {holding: 0, registers: "ffff", values: {V: "not implemented"}}`:      "",
+		`  - {holding: 0, registers: "08fd 8000", values: {V: "not implemented"}}`: "",
+	} {
+		_, err := profile.Parse("p", "p.yaml", []byte(head+example))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", example, err)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Signal is one measured quantity of a device and where it lies. Exactly one of
 // input, holding, coil and discrete gives its address: from 0 as it travels on
 // the wire, so that holding register 40001 is holding: 0 and input register
-// 30001 is input: 0. Its value is raw × scale + offset.
+// 30001 is input: 0. Its value is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
 	// with dots between them, after IEC 61850 where it has a name.

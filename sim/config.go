@@ -182,6 +182,9 @@ func (d Device) check(report func(key, format string, args ...any)) {
 	if _, err := simbench.Load(d.Profile); err != nil {
 		report("profile", "%v", err)
 	}
+	if d.Product != "" && len(d.SunSpec) > 0 {
+		report("sunspec", "product is given too, expected one of them")
+	}
 	if _, err := d.product(); err != nil && len(d.SunSpec) > 0 {
 		report("sunspec", "%v", err)
 	} else if err != nil {

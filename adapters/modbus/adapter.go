@@ -143,7 +143,13 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 	}
 	u := a.units[at]
 	r := u.newReader()
-	read := func(l *link) error { return r.poll(ctx, l) }
+	read := func(l *link) error {
+		if l.bus != nil { // what it has learnt is known here
+			r.learned = u.learned.clone()
+			r.requests = r.learned.plan(time.Now())
+		}
+		return r.poll(ctx, l)
+	}
 	var err error
 	if a.running.Load() {
 		err = u.bus.do(ctx, read)

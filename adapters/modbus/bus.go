@@ -106,10 +106,14 @@ func (b *bus) serve(ctx context.Context, until time.Time) error {
 			idle = wake.Sub(now)
 		}
 		b.timer.Reset(idle)
+		var caller <-chan struct{} // none: it is that of run
+		if ctx != b.ctx {
+			caller = ctx.Done()
+		}
 		select {
 		case <-b.ctx.Done():
 			return b.ctx.Err()
-		case <-ctx.Done():
+		case <-caller:
 			return ctx.Err()
 		case c := <-b.commands:
 			b.obey(c)

@@ -16,6 +16,8 @@ import (
 // decoder turns the registers of one point into its value.
 type decoder struct {
 	layout
+	signal       telemetry.SignalID
+	address      uint16
 	width        int // bits of the raw value
 	inRegister   bool
 	reverseWords bool
@@ -43,6 +45,8 @@ const (
 func newDecoder(p Point) decoder {
 	d := decoder{
 		layout:       layouts[p.Type],
+		signal:       p.Signal,
+		address:      p.Address,
 		width:        p.Type.bits(),
 		inRegister:   p.Table.Registers(),
 		reverseWords: p.Order == CDAB || p.Order == DCBA,

@@ -43,3 +43,46 @@ func TestAnotherDeviceIsNotRead(t *testing.T) {
 		t.Errorf("%d good", r.good)
 	}
 }
+
+// A device that was put in another's place between two polls isn't read either,
+// though no request failed.
+func TestADeviceSwappedBetweenPollsIsNotRead(t *testing.T) {
+	p := startPeer(t)
+	d := words(5, 6)
+	d.Identity = []Register{{Holding, 100, registerOf(0, 3, 100)}}
+	r, poll := readerOf(t, p, d)
+	poll()
+	p.disconnect()
+	p.misbehave(func(c net.Conn, request []byte) error {
+		b := answerTo(request)
+		b[len(b)-1]++
+		return write(c, b)
+	})
+	for range 2 {
+		poll()
+		for _, s := range r.samples {
+			if s.Quality.Reason() != telemetry.WrongDevice {
+				t.Fatalf("%v, %v", s.Value, s.Quality)
+			}
+		}
+	}
+	p.misbehave(nil)
+	p.disconnect()
+	poll()
+	if r.good != 2 {
+		t.Errorf("%d good", r.good)
+	}
+	// One that closes the connection after each answer is read all the same.
+	p.misbehave(func(c net.Conn, request []byte) error {
+		if err := write(c, answerTo(request)); err != nil {
+			return err
+		}
+		return errHangUp
+	})
+	for range 3 {
+		poll()
+	}
+	if r.good != 2 {
+		t.Errorf("%d good of a device that closes each connection", r.good)
+	}
+}

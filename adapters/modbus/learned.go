@@ -23,6 +23,7 @@ type learned struct {
 	stated  limits
 	limits  limits
 	absent  []absence     // one an item
+	lacking int           // how many of them the device refuses
 	cuts    map[cut]bool  // true: proven
 	trial   *cut          // what the present plan reads across to try it out
 	taken   map[Table]int // the largest request that was answered
@@ -78,7 +79,7 @@ func (k *learned) isCut(c cut) bool {
 
 // due reports whether an item is to be asked for again.
 func (k *learned) due(now time.Time) bool {
-	return slices.ContainsFunc(k.absent, func(a absence) bool { return a.err != nil && !now.Before(a.till) })
+	return k.lacking > 0 && slices.ContainsFunc(k.absent, func(a absence) bool { return a.err != nil && !now.Before(a.till) })
 }
 
 // part is what to ask instead of a request that was refused; nothing if the
@@ -149,17 +150,34 @@ func (k *learned) cutOff(r request) {
 
 // has notes that a request was answered, and reports whether that is news. What
 // was absent and is there again had a reason that may have been that of the cuts
-// as well.
+// and of everything else that is absent as well, so all of it is asked for again.
 func (k *learned) has(r request) (news bool) {
 	k.taken[r.table] = max(k.taken[r.table], int(r.count))
+	if k.lacking == 0 {
+		return false
+	}
 	for _, it := range r.items {
 		if k.absent[it.index].err != nil {
 			news = true
+			k.lacking--
 			k.absent[it.index] = absence{}
-			maps.DeleteFunc(k.cuts, func(_ cut, proven bool) bool { return !proven })
+		}
+	}
+	if news {
+		maps.DeleteFunc(k.cuts, func(_ cut, proven bool) bool { return !proven })
+		for i := range k.absent {
+			k.absent[i].till = time.Time{}
 		}
 	}
 	return news
+}
+
+// clone is a copy that learns by itself.
+func (k *learned) clone() *learned {
+	c := *k
+	c.absent, c.cuts = slices.Clone(k.absent), maps.Clone(k.cuts)
+	c.taken, c.refused = maps.Clone(k.taken), maps.Clone(k.refused)
+	return &c
 }
 
 // lacks notes that all of a request's items were refused, if that was for what
@@ -175,6 +193,7 @@ func (k *learned) lacks(r request, err error, now time.Time, pause time.Duration
 	for _, it := range r.items {
 		a := &k.absent[it.index]
 		if a.err == nil {
+			k.lacking++
 			delete(k.refused, r.table)
 			size, _ := k.stated.of(r.table)
 			k.limits = k.limits.with(r.table, size)

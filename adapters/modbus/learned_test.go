@@ -62,6 +62,14 @@ func words(addresses ...int) (d Device) {
 	return d
 }
 
+// manyHoles is every fourth register, with one that isn't there between each two.
+var manyHoles = func() (list []int) {
+	for a := range 150 {
+		list = append(list, 4*a+1)
+	}
+	return list
+}()
+
 func upTo(n int) []int {
 	list := make([]int, n)
 	for i := range list {
@@ -83,6 +91,7 @@ func TestWhatADeviceHasIsReadFromTheFirstPoll(t *testing.T) {
 		"at most 60":           {table{has: func(int) bool { return true }, limit: 60, tooLarge: 3}, upTo(120), 3},
 		"at most 60, by 2":     {table{has: func(int) bool { return true }, limit: 60, tooLarge: 2}, upTo(120), 4},
 		"at most 1":            {table{has: func(int) bool { return true }, limit: 1, tooLarge: 3}, upTo(16), 16},
+		"many holes":           {table{has: func(a int) bool { return a%4 != 3 }, limit: 125}, manyHoles, len(manyHoles)},
 		"holes and at most 30": {table{has: func(a int) bool { return a != 20 && a != 75 }, limit: 30, tooLarge: 3}, upTo(100), 8},
 	}
 	for name, c := range cases {
@@ -138,6 +147,28 @@ func TestRefusalsEnd(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			poll()
 		}
+	}
+}
+
+// A device that has refused everything for an hour is read as a whole as soon as it
+// answers anything.
+func TestAnHourOfRefusalsCostsNoFurtherHour(t *testing.T) {
+	p := startPeer(t)
+	p.misbehave(func(c net.Conn, request []byte) error { return write(c, refusal(request, 4)) })
+	r, poll := readerOf(t, p, words(upTo(4)...))
+	now := time.Unix(1_800_000_000, 0)
+	r.now = func() time.Time { return now }
+	for range 3600 {
+		poll()
+		now = now.Add(r.PollEvery)
+	}
+	p.misbehave(nil)
+	for range 3 {
+		poll()
+		now = now.Add(r.PollEvery)
+	}
+	if r.good != 4 {
+		t.Errorf("%d of 4 are good after three periods", r.good)
 	}
 }
 

@@ -29,6 +29,7 @@ type link struct {
 
 	port     port
 	watch    func() bool // stops watching for the end of the context
+	dialled  int         // connections so far
 	answered bool        // the connection has brought an answer
 	heard    bool        // it has brought something since the last timeout
 	requests int         // sent on it
@@ -104,6 +105,7 @@ func (l *link) connect() error {
 		return err
 	}
 	l.port, l.answered, l.heard, l.requests, l.rest, l.failedDials = p, false, true, 0, nil, 0
+	l.dialled++
 	l.lastByte = time.Now()
 	l.watch = context.AfterFunc(l.ctx, func() { p.Close() })
 	l.stats.connects.Add(1)

@@ -66,7 +66,7 @@ type reader struct {
 	learned  *learned
 	requests []request
 	now      func() time.Time
-	known    bool // it has been recognised since it was silent last
+	known    int // the link's connection on which it was recognised; 0: none
 
 	samples  []telemetry.Sample // one a point of the Device, in configured order
 	factors  []factor           // one a point of the meter that is a factor
@@ -108,8 +108,8 @@ func (m *meter) newReader() *reader {
 	return r
 }
 
-// maxParts bounds the requests that a poll makes beyond its plan to find out
-// what the device refuses. The next poll goes on from there.
+// maxParts bounds the refusals for which a poll asks in parts to find out what the
+// device refuses. The next poll goes on from there.
 const maxParts = 32
 
 // poll asks for everything once. It fails only when ctx ends. Once
@@ -124,17 +124,14 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	if r.learned.due(start) {
 		r.requests = r.learned.plan(start)
 	}
-	if !r.known {
-		if req, err := r.recognise(ctx, l); ctx.Err() != nil {
-			return ctx.Err()
-		} else if err != nil {
-			r.failAll(req, err, start.Add(l.received.Sub(start)))
-			return nil
+	if r.stranger(l) {
+		if ok, err := r.meet(ctx, l, start); !ok || err != nil {
+			return err
 		}
-		r.known = true
 	}
 	r.failAbsent(start)
 	var silent error
+	met := false
 	parts, news := 0, false
 	for todo := r.requests; len(todo) > 0; {
 		req := todo[0]
@@ -148,6 +145,16 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 			return ctx.Err()
 		}
 		r.ended = start.Add(l.received.Sub(start))
+		if err == nil && r.stranger(l) && !met {
+			// Another connection was made for this request. One that doesn't outlive
+			// an answer can't be told from it, so only once.
+			met = true
+			if ok, err := r.meet(ctx, l, start); !ok || err != nil {
+				return err
+			}
+			todo = append([]request{req}, todo...)
+			continue
+		}
 		if err == nil {
 			r.answered = true
 			r.outcomes = append(r.outcomes, outcome{req, nil})
@@ -157,7 +164,7 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 		}
 		switch reasonOf(err) {
 		case telemetry.Timeout, telemetry.NotConnected:
-			silent, r.known = err, false
+			silent, r.known = err, 0
 		case telemetry.Refused:
 			r.answered = true
 			if exceptionOf(err) == goburrow.ExceptionCodeAcknowledge {
@@ -167,7 +174,7 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 			news = true
 			if parts < maxParts {
 				if instead := r.learned.part(req, err, start); instead != nil {
-					parts += len(instead)
+					parts++
 					todo = append(instead, todo...)
 					continue
 				}
@@ -181,6 +188,26 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	}
 	r.applyFactors()
 	return nil
+}
+
+// stranger reports whether it isn't known what answers on the link's connection.
+func (r *reader) stranger(l *link) bool {
+	return len(r.Identity) > 0 && (r.known == 0 || r.known != l.dialled)
+}
+
+// meet recognises the device. It reports false, and the poll has failed, if that is
+// another's.
+func (r *reader) meet(ctx context.Context, l *link, start time.Time) (ok bool, err error) {
+	req, err := r.recognise(ctx, l)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		r.failAll(req, err, start.Add(l.received.Sub(start)))
+		return false, nil
+	}
+	r.known = l.dialled
+	return true, nil
 }
 
 // recognise reads the device's identity. It fails if that is another's, too.
@@ -206,6 +233,7 @@ func (r *reader) failAll(req request, err error, at time.Time) {
 	reason := reasonOf(err)
 	r.ended = at
 	r.answered = reason == telemetry.WrongDevice || reason == telemetry.Refused
+	r.good, r.known = 0, 0
 	r.outcomes = append(r.outcomes, outcome{req, err})
 	r.failItems(r.items, telemetry.MicrosOf(at), reason)
 }
@@ -213,7 +241,8 @@ func (r *reader) failAll(req request, err error, at time.Time) {
 func (r *reader) decode(req request, data []byte, at telemetry.Micros) {
 	for _, it := range req.items {
 		for _, i := range it.points {
-			value, reason := r.decoders[i].value(data, int(r.points[i].Address)-int(req.first))
+			d := &r.decoders[i]
+			value, reason := d.value(data, int(d.address)-int(req.first))
 			if i >= len(r.Points) {
 				r.factors[i-len(r.Points)] = newFactor(value, reason)
 				continue
@@ -224,7 +253,7 @@ func (r *reader) decode(req request, data []byte, at telemetry.Micros) {
 }
 
 func (r *reader) sample(i int, at telemetry.Micros, value telemetry.Value, reason telemetry.Reason) telemetry.Sample {
-	s := telemetry.Sample{Time: at, Signal: r.Points[i].Signal}
+	s := telemetry.Sample{Time: at, Signal: r.decoders[i].signal}
 	if reason == telemetry.NoReason {
 		r.good++
 		s.Value = value
@@ -277,6 +306,9 @@ func (r *reader) failItems(items []item, at telemetry.Micros, reason telemetry.R
 // failAbsent fails what the device refused when it was asked last; what is asked
 // for again in this poll overwrites it.
 func (r *reader) failAbsent(at time.Time) {
+	if r.learned.lacking == 0 {
+		return
+	}
 	for i, a := range r.learned.absent {
 		if a.err != nil {
 			r.failItems(r.items[i:i+1], telemetry.MicrosOf(at), reasonOf(a.err))

@@ -156,6 +156,14 @@ func plan(items []item, l limits, isCut func(cut) bool) []request {
 func (d Device) CheckRequests() []error {
 	var errs []error
 	l := newLimits(d.Reads)
+	tables := map[string]Table{}
+	for _, p := range d.Points {
+		if t, seen := tables[p.Group]; p.Group != "" && seen && t != p.Table {
+			errs = append(errs, fmt.Errorf("group %q: its points are in %s and in %s, which one request can't read", p.Group, t, p.Table))
+			break
+		}
+		tables[p.Group] = p.Table
+	}
 	for _, it := range itemsOf(d.Points) {
 		first := it.first
 		if l.bitsFromZero && !it.table.Registers() {

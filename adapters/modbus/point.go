@@ -232,8 +232,8 @@ func (p Point) checkParts(l layout, report func(format string, args ...any)) {
 
 func (p Point) scaled() bool { return p.Scale != 0 && p.Scale != 1 || p.Offset != 0 || p.Factor != nil }
 
-// Decode is the point's value in a part of a table that begins at an address,
-// without its factor. It fails if the point doesn't lie in it.
+// Decode is the point's value in a part of a table that begins at an address. It
+// fails if the point, or the factor that its value needs, doesn't lie in it.
 func (p Point) Decode(table Table, first uint16, data []byte) (telemetry.Value, telemetry.Reason, error) {
 	at := int(p.Address) - int(first)
 	if p.Table != table || at < 0 || !table.Registers() || 2*(at+p.Size()) > len(data) {
@@ -241,5 +241,17 @@ func (p Point) Decode(table Table, first uint16, data []byte) (telemetry.Value, 
 	}
 	d := newDecoder(p)
 	value, reason := d.value(data, at)
-	return value, reason, nil
+	if p.Factor == nil || reason != telemetry.NoReason {
+		return value, reason, nil
+	}
+	factor, absent, err := Point{Table: table, Address: *p.Factor, Type: Int16, Order: p.Order}.Decode(table, first, data)
+	if err != nil {
+		return telemetry.Value{}, 0, fmt.Errorf("its factor: %w", err)
+	}
+	f := newFactor(factor, absent)
+	if f.reason != telemetry.NoReason {
+		return telemetry.Value{}, f.reason, nil
+	}
+	number, _ := value.Float()
+	return telemetry.FloatValue(d.scale(f.apply(number))), telemetry.NoReason, nil
 }

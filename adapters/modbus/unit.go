@@ -43,15 +43,15 @@ type unit struct {
 	polling bool
 
 	live     bool
-	liveSent time.Time       // zero before the first poll
-	failing  map[string]bool // requests, as last logged
+	liveSent time.Time     // zero before the first poll
+	failing  map[span]bool // requests, as last logged
 }
 
 func newUnit(m *meter, log *slog.Logger) *unit {
 	return &unit{
 		reader:  m.newReader(),
 		log:     log.With("device", m.ID, "endpoint", m.endpoint.Address, "unit", m.Unit),
-		failing: map[string]bool{},
+		failing: map[span]bool{},
 	}
 }
 
@@ -178,19 +178,25 @@ func (u *unit) observe() bool {
 	return changed || u.ended.Sub(u.liveSent) >= LiveEvery
 }
 
+// span is what a request asks for.
+type span struct {
+	table        Table
+	first, count uint16
+}
+
 func (u *unit) logRequests() {
 	for _, o := range u.outcomes {
 		if o.err == nil && len(u.failing) == 0 {
 			continue
 		}
-		name := o.request.String()
-		switch failing := u.failing[name]; {
+		asked := span{o.request.table, o.request.first, o.request.count}
+		switch failing := u.failing[asked]; {
 		case o.err != nil && !failing:
-			u.failing[name] = true
-			u.log.Warn("request fails", "request", name, "error", o.err)
+			u.failing[asked] = true
+			u.log.Warn("request fails", "request", o.request.String(), "error", o.err)
 		case o.err == nil && failing:
-			delete(u.failing, name)
-			u.log.Info("request succeeds again", "request", name)
+			delete(u.failing, asked)
+			u.log.Info("request succeeds again", "request", o.request.String())
 		}
 	}
 }

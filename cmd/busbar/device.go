@@ -39,6 +39,10 @@ func (t target) load() (gatewayconfig.Config, string, error) {
 	switch {
 	case t.Config == "" && t.Endpoint == "":
 		return gatewayconfig.Config{}, "", program.Usage{Err: errors.New("which device? expected --config and --device, or --endpoint and --profile")}
+	case t.Config != "" && (t.Profile != "" || t.Base != 0):
+		return gatewayconfig.Config{}, "", program.Usage{Err: errors.New("--profile and --base are for a device without a configuration; this one says it itself")}
+	case t.Endpoint != "" && t.Device != "":
+		return gatewayconfig.Config{}, "", program.Usage{Err: errors.New("--device is one of a configuration, expected --config beside it, or neither")}
 	case t.Endpoint != "" && t.Profile == "":
 		return gatewayconfig.Config{}, "", program.Usage{Err: errors.New("--profile is missing; busbar profile list prints what comes with Busbar")}
 	case t.Endpoint != "":

@@ -90,8 +90,8 @@ func (f *Filter) Flush() []telemetry.Sample {
 // take is how many samples turn out not to be kept: this one, or one that was
 // held.
 func (f *Filter) take(s *state, next telemetry.Sample) int {
-	value, number := next.Value.Float()
-	switch last, comparable := s.told.Value.Float(); {
+	value, number := finite(next.Value)
+	switch last, comparable := finite(s.told.Value); {
 	case !s.begun, next.Quality != s.told.Quality, next.Quality.Validity() != telemetry.Good, next.Time <= s.told.Time,
 		next.Value.Kind() != s.told.Value.Kind():
 		return f.keepBoth(s, next)
@@ -109,6 +109,12 @@ func (f *Filter) take(s *state, next telemetry.Sample) int {
 	}
 	f.keep(s, next)
 	return 0
+}
+
+// finite is a value as a number that a distance can be measured from.
+func finite(v telemetry.Value) (number float64, ok bool) {
+	number, ok = v.Float()
+	return number, ok && !math.IsInf(number, 0)
 }
 
 func (s *state) due(next telemetry.Sample) bool {

@@ -16,6 +16,8 @@ const (
 	bad    = telemetry.Quality(telemetry.Bad)
 )
 
+var inf = math.Inf(1)
+
 // series is samples of signal 1, a second apart.
 func series(values ...any) (samples []telemetry.Sample) {
 	for i, v := range values {
@@ -60,6 +62,8 @@ func TestKeep(t *testing.T) {
 		"a door's heartbeat":         {Limit{Door: 1, Every: 3 * time.Second}, []any{0.0, 0.0, 0.0, 0.0, 0.0, 0.0}, []int{0, 3, 5}},
 		"a door before a bad sample": {Limit{Door: 1}, []any{0.0, 0.0, 0.0, nil, 0.0}, []int{0, 2, 3, 4}},
 		"a step":                     {Limit{Door: 1}, []any{0.0, 0.0, 50.0, 50.0, 50.0}, []int{0, 1, 2, 4}},
+		"infinite":                   {Limit{Percent: 1}, []any{1.0, inf, inf, 2.0, 2.0}, []int{0, 1, 3}},
+		"infinite, through a door":   {Limit{Door: 1}, []any{1.0, inf, inf, 1.0, 1.0, 1.0}, []int{0, 1, 3, 5}},
 		"of others":                  {Limit{}, all, []int{0, 2}},
 	}
 	for name, c := range cases {
