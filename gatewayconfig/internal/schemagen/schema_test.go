@@ -170,7 +170,7 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{"    signals:", "    profile: eastron/sdm630\n    signals:", true},
 		{"    signals:\n      - " + totW, "    profile: eastron/sdm630", true},
 		{"    signals:\n      - " + totW, "    poll_every: 2s", false},
-		{"unit: 1}", "unit: 1, base: 40069, max_gap: 0, max_registers: 60, max_bits: 8, one_by_one: true, bits_from_zero: true}", true},
+		{"unit: 1}", "unit: 1, max_gap: 0, max_registers: 60, max_bits: 8, one_by_one: true, bits_from_zero: true}", true},
 		{"unit: 1}", "unit: 1, max_gap: -1}", false},
 		{"unit: 1}", "unit: 1, max_registers: 126}", false},
 		{totW, "{name: TotW, input: 65536, type: uint16, unit: W}", false},
