@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"context"
 	"encoding/binary"
 	"net"
 	"testing"
@@ -50,6 +51,27 @@ func readerOf(t testing.TB, p *peer, d Device) (*reader, func()) {
 	return r, func() {
 		t.Helper()
 		if err := r.poll(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readerIn is readerOf within a property: poll takes the present try, and nil when
+// it is over.
+func readerIn(t *rapid.T, p *peer, d Device) (*reader, func(*rapid.T)) {
+	d.Endpoint, d.ID = p.endpoint(), "d"
+	a, err := New(Config{Devices: []Device{d}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLink(context.Background(), a.units[0].endpoint, a.opener, new(busCounters))
+	r := a.units[0].reader
+	return r, func(t *rapid.T) {
+		if t == nil {
+			l.close()
+			return
+		}
+		if err := r.poll(context.Background(), l); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,7 +138,7 @@ func TestWhatADeviceHasIsReadFromTheFirstPoll(t *testing.T) {
 			for i := range r.learned.absent {
 				r.learned.absent[i].till = time.Now().Add(time.Hour)
 			}
-			r.requests = r.learned.plan(time.Now())
+			r.replan(time.Now())
 			poll()
 			if n := c.device.requests - before.requests; n > c.requests || c.device.refusals != before.refusals {
 				t.Errorf("%d requests, %d of them refused: %v; expected %d", n, c.device.refusals-before.refusals, r.requests, c.requests)

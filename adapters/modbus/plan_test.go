@@ -8,6 +8,13 @@ import (
 	"pgregory.net/rapid"
 )
 
+// gapOf is the standard's limits, and a gap.
+func gapOf(registers int) limits {
+	l := newLimits(Reads{})
+	l.gap = registers
+	return l
+}
+
 func TestPlan(t *testing.T) {
 	at := func(table Table, typ Type, addresses ...uint16) []Point {
 		var points []Point
@@ -57,7 +64,7 @@ func TestPlan(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, r := range plan(itemsOf(c.points), limits{registers: 125, bits: 2000, gap: c.gap}, func(cut) bool { return false }) {
+			for _, r := range plan(itemsOf(c.points), gapOf(c.gap), func(cut) bool { return false }) {
 				got = append(got, r.String())
 			}
 			if !reflect.DeepEqual(got, c.want) {
@@ -130,7 +137,7 @@ func TestPlanCoversEachPointOnce(t *testing.T) {
 		}), 1, 300).Draw(t, "points")
 
 		seen := make([]int, len(points))
-		for _, r := range plan(itemsOf(points), limits{registers: 125, bits: 2000, gap: gap}, func(cut) bool { return false }) {
+		for _, r := range plan(itemsOf(points), gapOf(gap), func(cut) bool { return false }) {
 			limit, maxGap := 125, gap
 			if r.table == Coil || r.table == Discrete {
 				limit, maxGap = 2000, 16*gap
