@@ -2,11 +2,14 @@ package buffer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"maps"
+	"slices"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -14,11 +17,23 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Definition is what a signal id stands for. If any of it changes, the signal
-// gets a new id.
+// Definition is what a signal id stands for. If any of it changes but the names of
+// values, the signal gets a new id. Names don't say what was measured, but how it is
+// shown: what was stored under the old ones is better read by the new.
 type Definition struct {
 	telemetry.Signal
 	Encoding string `json:"encoding"` // type and scaling at the source
+}
+
+// identity is the part of a definition that has an id of its own.
+type identity struct {
+	device, name, unit, asset string
+	kind                      telemetry.Kind
+	encoding                  string
+}
+
+func (d Definition) identity() identity {
+	return identity{d.Device, d.Name, d.Unit, d.Asset, d.Kind, d.Encoding}
 }
 
 // Table gives signals their ids. It only grows, so every block that was ever
@@ -29,19 +44,21 @@ type Table struct {
 	mu      sync.RWMutex
 	ref     telemetry.TableRef
 	signals []telemetry.Signal // every one ever defined, by id
-	ids     map[Definition]telemetry.SignalID
+	ids     map[identity]telemetry.SignalID
+	renamed map[telemetry.SignalID]bool // those whose names of values aren't on disk yet
 	sum     []byte        // of what is on disk, as it says itself; nil if it doesn't
 	onDisk  int           // of the signals
 	more    chan struct{} // closed and replaced when that has grown
 }
 
 func newTable(m *meta) *Table {
-	return &Table{meta: m, ids: map[Definition]telemetry.SignalID{}, more: make(chan struct{})}
+	return &Table{meta: m, ids: map[identity]telemetry.SignalID{}, renamed: map[telemetry.SignalID]bool{}, more: make(chan struct{})}
 }
 
 // clear makes the table empty.
 func (t *Table) clear() {
-	t.ref, t.signals, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, map[Definition]telemetry.SignalID{}, nil, 0
+	t.ref, t.signals, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, map[identity]telemetry.SignalID{}, nil, 0
+	clear(t.renamed)
 }
 
 // take reads the table's name and its checksum as meta.db has them.
@@ -100,15 +117,14 @@ func forEach(b *bolt.Bucket, f func(k, v []byte) error) error {
 }
 
 func (t *Table) add(d Definition, id telemetry.SignalID) {
-	d.ID = 0
-	t.ids[d] = id
+	t.ids[d.identity()] = id
 	d.ID = id
 	t.signals = append(t.signals, d.Signal)
 	t.ref.Version = uint32(len(t.signals))
 }
 
 // Define returns the ids of the given signals, in their order, and commits
-// those that are new. The definitions' own ID is ignored. On an error the ids are
+// those that are new, and the names of values that have changed. The definitions' own ID is ignored. On an error the ids are
 // good, but not on disk: as long as they aren't, no samples are committed.
 func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
 	t.meta.mu.Lock()
@@ -129,15 +145,27 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 	defer t.mu.Unlock()
 	ids = make([]telemetry.SignalID, len(definitions))
 	for i, d := range definitions {
-		d.ID = 0
-		id, known := t.ids[d]
+		id, known := t.ids[d.identity()]
 		if !known {
 			id = telemetry.SignalID(len(t.signals) + 1)
 			t.add(d, id)
+		} else {
+			t.rename(id, d.Signal)
 		}
 		ids[i] = id
 	}
-	return ids, t.onDisk == len(t.signals)
+	return ids, t.onDisk == len(t.signals) && len(t.renamed) == 0
+}
+
+// rename gives a signal's values their present names.
+func (t *Table) rename(id telemetry.SignalID, now telemetry.Signal) {
+	was := t.signals[id-1]
+	if maps.Equal(was.States, now.States) && maps.Equal(was.Flags, now.Flags) {
+		return
+	}
+	t.signals = slices.Clone(t.signals) // others read the old one
+	t.signals[id-1].States, t.signals[id-1].Flags = now.States, now.Flags
+	t.renamed[id] = true
 }
 
 // put puts those definitions into meta.db that it doesn't have.
@@ -149,13 +177,13 @@ func (t *Table) put(tx *bolt.Tx) error {
 	if k, _ := b.Cursor().Last(); len(k) == 4 {
 		there = binary.BigEndian.Uint32(k)
 	}
-	fresh := make([]Definition, max(0, len(t.signals)-int(there)))
-	for d, id := range t.ids {
-		if uint32(id) > there {
-			d.ID = id
-			fresh[uint32(id)-there-1] = d
+	var fresh []Definition
+	for of, id := range t.ids {
+		if uint32(id) > there || t.renamed[id] {
+			fresh = append(fresh, Definition{t.signals[id-1], of.encoding})
 		}
 	}
+	slices.SortFunc(fresh, func(a, b Definition) int { return cmp.Compare(a.ID, b.ID) })
 	for _, d := range fresh {
 		value, err := json.Marshal(d)
 		if err != nil {
@@ -172,6 +200,7 @@ func (t *Table) put(tx *bolt.Tx) error {
 func (t *Table) saved() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	clear(t.renamed)
 	if t.onDisk < len(t.signals) {
 		t.onDisk = len(t.signals)
 		close(t.more)
