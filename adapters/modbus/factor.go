@@ -59,29 +59,40 @@ type bond struct {
 // bind notes which items belong to one instant. factors says of each point where
 // among the points its factor is, 0 if it has none.
 func bind(items []item, factors []int) {
+	if len(factors) == 0 {
+		return
+	}
 	of := map[int]int{} // the item of each point
-	for i := range items {
-		it := &items[i]
-		it.bond = bond{it.end, it.first, it.end}
+	for i, it := range items {
 		for _, p := range it.points {
 			of[p] = i
 		}
 	}
 	for p, f := range factors {
-		if f != 0 {
-			a, b := min(of[p], of[f]), max(of[p], of[f])
-			items[a].bond.reach = max(items[a].bond.reach, items[b].end)
+		if f == 0 {
+			continue
 		}
+		a, b := &items[min(of[p], of[f])], items[max(of[p], of[f])]
+		if a.bond == nil {
+			a.bond = &bond{reach: a.end}
+		}
+		a.bond.reach = max(a.bond.reach, b.end)
 	}
-	for begin := 0; begin < len(items); {
+	for begin := 0; begin < len(items); begin++ {
+		if items[begin].bond == nil {
+			continue
+		}
 		first, end, next := items[begin].first, items[begin].bond.reach, begin+1
-		for ; end > items[begin].end && next < len(items) && items[next].table == items[begin].table && items[next].first < end; next++ {
+		for ; next < len(items) && items[next].table == items[begin].table && items[next].first < end; next++ {
+			if items[next].bond == nil {
+				items[next].bond = &bond{reach: items[next].end}
+			}
 			end = max(end, items[next].bond.reach)
 		}
 		for i := begin; i < next; i++ {
 			items[i].bond.first, items[i].bond.end = first, end
 		}
-		begin = next
+		begin = next - 1
 	}
 }
 
@@ -90,10 +101,11 @@ func bind(items []item, factors []int) {
 // the item itself.
 func (it item) together(size int) int {
 	switch {
+	case it.bond == nil:
 	case it.bond.end-it.bond.first <= size:
-		return max(it.bond.end, it.end)
+		return it.bond.end
 	case it.bond.reach-it.first <= size:
-		return max(it.bond.reach, it.end)
+		return it.bond.reach
 	}
 	return it.end
 }
@@ -118,13 +130,17 @@ type scales struct {
 	*meter
 	turn     int
 	scalings []scaling
-	of       []int // where in scalings each point is, -1 if it has no factor
+	of       []int // where in scalings each point is, -1 if it has no factor; nil if none has
 	readings []reading
 	again    []request // for the factors that come by other requests than their values
 }
 
 func newScales(m *meter) *scales {
-	s := &scales{meter: m, readings: make([]reading, len(m.points)-len(m.Points)), of: make([]int, len(m.Points))}
+	s := &scales{meter: m, readings: make([]reading, len(m.points)-len(m.Points))}
+	if len(s.readings) == 0 {
+		return s
+	}
+	s.of = make([]int, len(m.Points))
 	for p, f := range m.factors {
 		s.of[p] = -1
 		if f != 0 {
@@ -147,11 +163,10 @@ func (s *scales) begin() {
 // wait keeps a point's raw value until its factor is known, and reports false if
 // it has none. What has no value waits for nothing.
 func (s *scales) wait(point int, raw telemetry.Value, reason telemetry.Reason, at telemetry.Micros) bool {
-	n := s.of[point]
-	if n < 0 {
+	if s.of == nil || s.of[point] < 0 {
 		return false
 	}
-	w := &s.scalings[n]
+	w := &s.scalings[s.of[point]]
 	if w.turn = 0; reason != telemetry.NoReason {
 		return false
 	}
@@ -237,7 +252,9 @@ func (s *scales) first(requests []request, plan func([]item) []request) []reques
 		return requests
 	}
 	s.again = plan(apart)
-	isApart := func(it item) bool { return slices.ContainsFunc(apart, func(a item) bool { return a.index == it.index }) }
+	isApart := func(it item) bool {
+		return slices.ContainsFunc(apart, func(a item) bool { return a.index == it.index })
+	}
 	others := slices.DeleteFunc(slices.Clone(requests), func(r request) bool {
 		return !slices.ContainsFunc(r.items, func(it item) bool { return !isApart(it) })
 	})

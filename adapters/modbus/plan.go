@@ -51,7 +51,7 @@ type item struct {
 	table      Table
 	first, end int // addresses; end is the one after the last
 	points     []int
-	bond       bond
+	bond       *bond // nil: to nothing else
 }
 
 // itemsOf puts the points into items, by table and address.
@@ -62,13 +62,15 @@ func itemsOf(points []Point) []item {
 		name  string
 	}
 	groups := map[groupKey]int{}
+	indexes := make([]int, len(points))
 	for i, p := range points {
 		first, end := int(p.Address), int(p.Address)+p.Size()
 		key := groupKey{p.Table, p.Group}
 		at, begun := groups[key]
 		if !begun || p.Group == "" {
 			groups[key] = len(items)
-			items = append(items, item{table: p.Table, first: first, end: end, points: []int{i}})
+			indexes[i] = i
+			items = append(items, item{table: p.Table, first: first, end: end, points: indexes[i : i+1 : i+1]})
 			continue
 		}
 		it := &items[at]
@@ -128,12 +130,13 @@ type cut struct {
 	at    int
 }
 
-// plan makes as few requests of the items as the limits and the cuts allow. What
-// is bound together comes by one request where it fits, whatever lies between.
+// plan makes as few requests of the items, which are in order, as the limits and the
+// cuts allow. What is bound together comes by one request where it fits, whatever
+// lies between.
 func plan(items []item, l limits, isCut func(cut) bool) []request {
 	var requests []request
 	var end, wanted int // of the last request, and of what is bound to what it has
-	for _, it := range items {
+	for i, it := range items {
 		size, gap := l.of(it.table)
 		first := it.first
 		if l.bitsFromZero && !it.table.Registers() {
@@ -147,11 +150,11 @@ func plan(items []item, l limits, isCut func(cut) bool) []request {
 			if last.table == it.table && near && !better && joined-int(last.first) <= size && !isCut(cut{it.table, end}) {
 				end, wanted = joined, max(wanted, together)
 				last.count = uint16(end - int(last.first))
-				last.items = append(last.items, it)
+				last.items = items[i-len(last.items) : i+1 : i+1]
 				continue
 			}
 		}
-		requests = append(requests, request{it.table, uint16(first), uint16(it.end - first), []item{it}})
+		requests = append(requests, request{it.table, uint16(first), uint16(it.end - first), items[i : i+1 : i+1]})
 		end, wanted = it.end, it.together(size)
 	}
 	return requests

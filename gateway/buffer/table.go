@@ -2,8 +2,8 @@ package buffer
 
 import (
 	"bytes"
-	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"unique"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -25,40 +26,45 @@ type Definition struct {
 	Encoding string `json:"encoding"` // type and scaling at the source
 }
 
-// identity is the part of a definition that has an id of its own.
-type identity struct {
-	device, name, unit, asset string
-	kind                      telemetry.Kind
-	encoding                  string
-}
-
-func (d Definition) identity() identity {
-	return identity{d.Device, d.Name, d.Unit, d.Asset, d.Kind, d.Encoding}
-}
-
 // Table gives signals their ids. It only grows, so every block that was ever
 // written under it stays readable.
 type Table struct {
 	meta *meta
 
-	mu      sync.RWMutex
-	ref     telemetry.TableRef
-	signals []telemetry.Signal // every one ever defined, by id
-	ids     map[identity]telemetry.SignalID
-	renamed map[telemetry.SignalID]bool // those whose names of values aren't on disk yet
-	sum     []byte        // of what is on disk, as it says itself; nil if it doesn't
-	onDisk  int           // of the signals
-	more    chan struct{} // closed and replaced when that has grown
+	mu        sync.RWMutex
+	ref       telemetry.TableRef
+	signals   []telemetry.Signal // every one ever defined, by id
+	encodings []unique.Handle[string]
+	ids       map[fingerprint]telemetry.SignalID
+	renamed   []telemetry.SignalID // whose names of values aren't on disk yet
+	sum       []byte               // of what is on disk, as it says itself; nil if it doesn't
+	onDisk    int                  // of the signals
+	more      chan struct{}        // closed and replaced when that has grown
+}
+
+// fingerprint is what a definition is known by: there are thousands, and with all
+// their texts they would be a megabyte.
+type fingerprint [16]byte
+
+// fingerprint is that of everything but the id and the names of values.
+func (d Definition) fingerprint() fingerprint {
+	d.ID, d.States, d.Flags = 0, nil, nil
+	text, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // it has nothing but texts and numbers
+	}
+	sum := sha256.Sum256(text)
+	return fingerprint(sum[:])
 }
 
 func newTable(m *meta) *Table {
-	return &Table{meta: m, ids: map[identity]telemetry.SignalID{}, renamed: map[telemetry.SignalID]bool{}, more: make(chan struct{})}
+	return &Table{meta: m, ids: map[fingerprint]telemetry.SignalID{}, more: make(chan struct{})}
 }
 
 // clear makes the table empty.
 func (t *Table) clear() {
-	t.ref, t.signals, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, map[identity]telemetry.SignalID{}, nil, 0
-	clear(t.renamed)
+	t.ref, t.signals, t.encodings, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, nil, map[fingerprint]telemetry.SignalID{}, nil, 0
+	t.renamed = nil
 }
 
 // take reads the table's name and its checksum as meta.db has them.
@@ -117,14 +123,15 @@ func forEach(b *bolt.Bucket, f func(k, v []byte) error) error {
 }
 
 func (t *Table) add(d Definition, id telemetry.SignalID) {
-	t.ids[d.identity()] = id
+	t.ids[d.fingerprint()] = id
 	d.ID = id
 	t.signals = append(t.signals, d.Signal)
+	t.encodings = append(t.encodings, unique.Make(d.Encoding))
 	t.ref.Version = uint32(len(t.signals))
 }
 
 // Define returns the ids of the given signals, in their order, and commits
-// those that are new, and the names of values that have changed. The definitions' own ID is ignored. On an error the ids are
+// those that are new, and names of values that have changed. The definitions' own ID is ignored. On an error the ids are
 // good, but not on disk: as long as they aren't, no samples are committed.
 func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
 	t.meta.mu.Lock()
@@ -144,28 +151,22 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ids = make([]telemetry.SignalID, len(definitions))
+	copied := false
 	for i, d := range definitions {
-		id, known := t.ids[d.identity()]
+		id, known := t.ids[d.fingerprint()]
 		if !known {
 			id = telemetry.SignalID(len(t.signals) + 1)
 			t.add(d, id)
-		} else {
-			t.rename(id, d.Signal)
+		} else if was := t.signals[id-1]; !maps.Equal(was.States, d.States) || !maps.Equal(was.Flags, d.Flags) {
+			if !copied {
+				t.signals, copied = slices.Clone(t.signals), true // others read the old one
+			}
+			t.signals[id-1].States, t.signals[id-1].Flags = d.States, d.Flags
+			t.renamed = append(t.renamed, id)
 		}
 		ids[i] = id
 	}
 	return ids, t.onDisk == len(t.signals) && len(t.renamed) == 0
-}
-
-// rename gives a signal's values their present names.
-func (t *Table) rename(id telemetry.SignalID, now telemetry.Signal) {
-	was := t.signals[id-1]
-	if maps.Equal(was.States, now.States) && maps.Equal(was.Flags, now.Flags) {
-		return
-	}
-	t.signals = slices.Clone(t.signals) // others read the old one
-	t.signals[id-1].States, t.signals[id-1].Flags = now.States, now.Flags
-	t.renamed[id] = true
 }
 
 // put puts those definitions into meta.db that it doesn't have.
@@ -177,19 +178,16 @@ func (t *Table) put(tx *bolt.Tx) error {
 	if k, _ := b.Cursor().Last(); len(k) == 4 {
 		there = binary.BigEndian.Uint32(k)
 	}
-	var fresh []Definition
-	for of, id := range t.ids {
-		if uint32(id) > there || t.renamed[id] {
-			fresh = append(fresh, Definition{t.signals[id-1], of.encoding})
-		}
+	lacks := slices.DeleteFunc(slices.Clone(t.renamed), func(id telemetry.SignalID) bool { return uint32(id) > there })
+	for id := there + 1; int(id) <= len(t.signals); id++ {
+		lacks = append(lacks, telemetry.SignalID(id))
 	}
-	slices.SortFunc(fresh, func(a, b Definition) int { return cmp.Compare(a.ID, b.ID) })
-	for _, d := range fresh {
-		value, err := json.Marshal(d)
+	for _, id := range lacks {
+		value, err := json.Marshal(Definition{t.signals[id-1], t.encodings[id-1].Value()})
 		if err != nil {
 			return err
 		}
-		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(d.ID)), value); err != nil {
+		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(id)), value); err != nil {
 			return err
 		}
 	}
@@ -200,7 +198,7 @@ func (t *Table) put(tx *bolt.Tx) error {
 func (t *Table) saved() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	clear(t.renamed)
+	t.renamed = nil
 	if t.onDisk < len(t.signals) {
 		t.onDisk = len(t.signals)
 		close(t.more)
