@@ -40,20 +40,22 @@ func (s Signal) Names() (states telemetry.States, flags telemetry.Flags) {
 
 // names checks what the values are called.
 func (k checker) names(path string, s Signal) {
-	given := func(key string) bool { return k.Has(path+"."+key) && !k.Broken(path+"."+key) }
+	if len(s.States) == 0 && len(s.Flags) == 0 {
+		return
+	}
 	p := s.Point()
 	p.Type = s.impliedType()
 	integer, unsigned := p.Integer()
 	states, flags := path+".states", path+".flags"
 	switch {
-	case given("states") && given("flags"):
+	case len(s.States) > 0 && len(s.Flags) > 0:
 		k.Errorf(flags, "states are given too, expected one of them")
-	case given("states") && !integer:
+	case len(s.States) > 0 && !integer:
 		k.Errorf(states, "only an integer without scale, offset and factor has states, or a bit")
-	case given("flags") && (!unsigned || p.Type == modbus.Bool):
+	case len(s.Flags) > 0 && (!unsigned || p.Type == modbus.Bool):
 		k.Errorf(flags, "only an unsigned integer without scale, offset and factor has flags")
 	}
-	if (len(s.States) > 0 || len(s.Flags) > 0) && s.Kind != "" && s.Kind != telemetry.State {
+	if s.Kind != "" && s.Kind != telemetry.State {
 		k.Errorf(path+".kind", "%s, but the signal has states or flags, expected %s", s.Kind, telemetry.State)
 	}
 	low, high := p.Bounds()
