@@ -147,6 +147,46 @@ func TestWhatADeviceHasIsReadFromTheFirstPoll(t *testing.T) {
 	}
 }
 
+// What a device takes of input registers says nothing about its holding registers, nor
+// coils about discrete inputs.
+func TestEachTableHasItsLimit(t *testing.T) {
+	p := startPeer(t)
+	most := map[byte]int{1: 100, 2: 2000, 3: 50, 4: 125} // by function
+	refusals := 0
+	p.misbehave(func(c net.Conn, request []byte) error {
+		if int(binary.BigEndian.Uint16(request[10:])) > most[request[7]] {
+			refusals++
+			return write(c, refusal(request, 3))
+		}
+		return write(c, answerTo(request))
+	})
+	var d Device
+	for i := range 250 {
+		for _, table := range []Table{Input, Holding, Coil, Discrete} {
+			typ := Uint16
+			if !table.Registers() {
+				typ = Bool
+			}
+			d.Points = append(d.Points, Point{Signal: telemetry.SignalID(len(d.Points) + 1), Table: table, Type: typ, Address: uint16(i)})
+		}
+	}
+	r, poll := readerOf(t, p, d)
+	for n := range 40 {
+		if poll(); r.good != len(d.Points) {
+			t.Fatalf("poll %d: %d of %d are good", n, r.good, len(d.Points))
+		}
+	}
+	before := refusals
+	poll()
+	got := map[Table]int{}
+	for _, request := range r.requests {
+		got[request.table]++
+	}
+	if refusals != before || got[Input] != 2 || got[Holding] != 5 || got[Coil] != 3 || got[Discrete] != 1 {
+		t.Errorf("%v, %d refused", r.requests, refusals-before)
+	}
+}
+
 // A device that refuses for a while, as some do while they start, is read again
 // soon, and by as few requests as before.
 func TestRefusalsEnd(t *testing.T) {

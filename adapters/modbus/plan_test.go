@@ -3,6 +3,7 @@ package modbus
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -74,6 +75,14 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func inputs(addresses ...int) []Point {
+	points := words(addresses...).Points
+	for i := range points {
+		points[i].Table = Input
+	}
+	return points
+}
+
 func TestPlanAsDevicesLikeIt(t *testing.T) {
 	word := func(a uint16, group string) Point {
 		return Point{Table: Holding, Type: Uint16, Address: a, Group: group}
@@ -84,6 +93,8 @@ func TestPlanAsDevicesLikeIt(t *testing.T) {
 		points []Point
 		want   []string
 	}{
+		"at most 60 input registers": {Reads{MaxInputRegisters: 60}, slices.Concat(words(0, 15, 30, 45, 60).Points, inputs(0, 15, 30, 45, 60)),
+			[]string{"holding 0+61", "input 0+46", "input 60+1"}},
 		"at most 60 registers": {Reads{MaxRegisters: 60}, []Point{word(0, ""), word(10, ""), word(60, "")}, []string{"holding 0+11", "holding 60+1"}},
 		"at most 8 coils":      {Reads{MaxBits: 8}, []Point{coil(0), coil(7), coil(8)}, []string{"coil 0+8", "coil 8+1"}},
 		"one by one":           {Reads{Single: true}, []Point{word(0, ""), word(1, ""), word(2, "a"), word(3, "a")}, []string{"holding 0+1", "holding 1+1", "holding 2+2"}},
