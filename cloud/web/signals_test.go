@@ -87,6 +87,13 @@ func TestValuesAreShownByName(t *testing.T) {
 		f.store(c.id, sample{Time: nowUs(), Value: new(c.value), Quality: "good"})
 		shows(int(c.id), c.text)
 	}
+	b.Do(chromedp.EmulateViewport(390, 844))
+	f.store(9, sample{Time: nowUs(), Value: new(255.0), Quality: "good"})
+	shows(9, "GROUND_FAULT, DC_OVER_VOLT, bit 2, bit 3, bit 4, bit 5, bit 6, OVER_TEMP (255)")
+	if wide := get[float64](b, `document.querySelector("[data-series='9'] .name").getBoundingClientRect().width`); wide < 60 {
+		t.Errorf("a long value leaves %v px for the signal's name", wide)
+	}
+	b.Do(chromedp.EmulateViewport(1280, 844))
 	f.store(5, sample{Time: nowUs(), Value: new(1.0), Quality: "good"})
 	b.click("[data-series='5'] button")
 	b.await(`document.querySelector("[data-testid=signal-panel] output")?.innerText === "closed (1)"`)
