@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/counter"
 	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
@@ -130,6 +131,8 @@ func (g *Gateway) prepare() error {
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
 	g.pipeline.filter = deadband.New(devices.limits(g.config))
 	g.pipeline.table = g.buffer.Table()
+	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
+	g.restoreCounters(g.pipeline.watch)
 	g.pipeline.publish()
 	if err := g.prepareLanes(); err != nil {
 		return err

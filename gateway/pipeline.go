@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/counter"
 	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -26,6 +27,7 @@ type pipeline struct {
 	engine   *rules.Engine
 	clock    *clock.Clock
 	counters map[telemetry.SignalID]bool
+	watch    *counter.Watch
 	events   *buffer.Chain
 	writer   *buffer.Writer
 	filter   *deadband.Filter
@@ -71,7 +73,7 @@ const maxQueued = 100_000
 func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
 	return &pipeline{
 		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
-		filter: deadband.New(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
+		filter: deadband.New(nil), watch: counter.NewWatch(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
 
@@ -172,6 +174,7 @@ func (p *pipeline) run(ctx context.Context) {
 			batch := samples[:b.samples]
 			samples = samples[b.samples:]
 			p.engine.Update(b.received, batch, p.emit)
+			p.watch.Take(batch, b.stamp.At, p.emit)
 			if p.filter.Idle() {
 				p.place(b.stamp, batch)
 			} else {
@@ -229,9 +232,16 @@ func (p *pipeline) take(empty queue) queue {
 	return taken
 }
 
-// saveEvery bounds how often the rules' state is committed when no event is: it
-// costs a write to flash, and losing it costs the time that a condition has held.
-const saveEvery = 10 * time.Second
+const (
+	// saveEvery bounds how often the rules' state is committed when no event is: it
+	// costs a write to flash, and losing it costs the time that a condition has held.
+	saveEvery = 10 * time.Second
+
+	// countersEvery is the same for the last values of counters, which change all the
+	// time. What a gateway that is killed forgets of them is how far they had come, and
+	// those of before tell a swapped meter as well.
+	countersEvery = 15 * time.Minute
+)
 
 // untilDue is how long the rules and their state can wait.
 func (p *pipeline) untilDue() time.Duration {
@@ -244,8 +254,11 @@ func (p *pipeline) untilDue() time.Duration {
 
 // untilSaved is how long until the state is to be committed without an event.
 func (p *pipeline) untilSaved() time.Duration {
-	if p.engine.Changed() {
+	switch {
+	case p.engine.Changed():
 		return saveEvery - time.Since(p.saved)
+	case p.watch.Changed():
+		return countersEvery - time.Since(p.saved)
 	}
 	return time.Hour
 }
@@ -269,10 +282,17 @@ func (p *pipeline) emit(e telemetry.Event) {
 	case telemetry.AlarmCleared:
 		p.cleared.Add(1)
 		p.log.Info("alarm cleared", "rule", e.Alarm.Rule, "asset", e.Alarm.Asset, "device", e.Alarm.Device)
+	case telemetry.CounterRolledOver:
+		p.log.Info("counter rolled over", "device", e.Counter.Device, "signal", e.Counter.Name, "before", e.Counter.Before, "after", e.Counter.After, "modulus", e.Counter.Modulus)
+	case telemetry.CounterReset:
+		p.log.Warn("counter reset", "device", e.Counter.Device, "signal", e.Counter.Name, "before", e.Counter.Before, "after", e.Counter.After)
 	}
 	e.Clock = p.clock.Reading(e.Decided)
 	if e.Alarm != nil {
 		p.withholdIDs(e.Alarm.Inputs)
+	}
+	if e.Counter != nil && !p.isSaved(e.Counter.Signal) {
+		e.Counter.Signal = 0
 	}
 	item, err := eventItem(e)
 	if err != nil {
@@ -285,12 +305,16 @@ func (p *pipeline) emit(e telemetry.Event) {
 // withholdIDs takes the ids from inputs whose signals aren't on disk yet: another
 // process may give them to others. Names say which they are.
 func (p *pipeline) withholdIDs(inputs []telemetry.Input) {
-	saved, _ := p.table.Saved()
 	for i := range inputs {
-		if uint32(inputs[i].Signal) > saved.Version {
+		if !p.isSaved(inputs[i].Signal) {
 			inputs[i].Signal = 0
 		}
 	}
+}
+
+func (p *pipeline) isSaved(id telemetry.SignalID) bool {
+	saved, _ := p.table.Saved()
+	return uint32(id) <= saved.Version
 }
 
 func eventItem(e telemetry.Event) (buffer.Item, error) {
@@ -307,7 +331,7 @@ func (p *pipeline) hold(ending bool) {
 	if due := p.untilSaved(); len(p.decided) == 0 && due > 0 && (!ending || due == time.Hour) {
 		return
 	}
-	if err := p.events.Hold(p.decided, p.engine.State()); err != nil {
+	if err := p.events.Hold(p.decided, p.state()); err != nil {
 		p.log.Error("events can't be sent", "count", len(p.decided), "error", err)
 	}
 	p.decided, p.saved = nil, time.Now()

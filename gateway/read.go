@@ -51,7 +51,7 @@ func (d *devices) readings(samples []telemetry.Sample) []Reading {
 		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
 		signal := d.model.Signals[at]
 		readings[i] = status.Reading{
-			Signal: signal.Name, Value: s.Value.String(), Unit: signal.Unit,
+			Signal: signal.Name, Value: signal.Show(s.Value), Unit: signal.Unit,
 			Quality: s.Quality.String(), Good: s.Quality.Validity() == telemetry.Good,
 		}
 	}

@@ -83,7 +83,7 @@ func TestExamples(t *testing.T) {
 	if len(m.Signals) != 15 || m.Assets[0].NominalVoltage != 20_000 || m.Assets[1].RatedCurrent != 250 {
 		t.Errorf("%+v", m)
 	}
-	if s := m.Signals[8]; s != (telemetry.Signal{ID: 9, Device: "feeder-1-meter", Name: "ChLiv", Unit: "1", Asset: "feeder-1", Kind: telemetry.State}) {
+	if s := m.Signals[8]; !reflect.DeepEqual(s, telemetry.Signal{ID: 9, Device: "feeder-1-meter", Name: "ChLiv", Unit: "1", Asset: "feeder-1", Kind: telemetry.State}) {
 		t.Errorf("%+v", s)
 	}
 	if d := m.Devices[1]; d != (rules.Device{ID: "transformer-monitor", Asset: "T1", PoweredBy: rules.PoweredByAuxiliary, Supply: "busbar-a", PollEvery: time.Second}) {

@@ -30,15 +30,15 @@ func (c Config) Model() rules.Model {
 			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply,
 			PollEvery: time.Duration(d.PollEvery),
 		})
-		signal := func(name, unit string, kind telemetry.Kind) {
-			m.Signals = append(m.Signals, telemetry.Signal{
-				ID: telemetry.SignalID(len(m.Signals) + 1), Device: d.ID, Name: name, Unit: unit, Asset: d.Asset, Kind: kind,
-			})
+		add := func(s telemetry.Signal) {
+			s.ID, s.Device, s.Asset = telemetry.SignalID(len(m.Signals)+1), d.ID, d.Asset
+			m.Signals = append(m.Signals, s)
 		}
 		for _, s := range d.Signals {
-			signal(s.Name, s.Unit, s.Kind)
+			states, flags := s.Names()
+			add(telemetry.Signal{Name: s.Name, Unit: s.Unit, Kind: s.Kind, States: states, Flags: flags})
 		}
-		signal(telemetry.ChannelLive, "1", telemetry.State)
+		add(telemetry.Signal{Name: telemetry.ChannelLive, Unit: "1", Kind: telemetry.State})
 	}
 	return m
 }

@@ -53,6 +53,7 @@ func CheckSignal(f *configfile.File, path string, s Signal) {
 	k.point(path, s)
 	k.meaning(path, s)
 	k.reports(path, s)
+	k.names(path, s)
 }
 
 type checker struct{ *configfile.File }
@@ -145,5 +146,12 @@ func (k checker) meaning(path string, s Signal) {
 		k.Errorf(path+".unit", "%q, expected a unit of UCUM without spaces, like V, kW.h or %%", s.Unit)
 	case s.Unit == "" && kind != telemetry.State && !k.Broken(path+".kind"):
 		k.Errorf(path+".unit", `the key is missing, expected a unit of UCUM like V or kW.h, or "1" if there is none`)
+	}
+	switch {
+	case !k.Has(path + ".rolls_over_at"):
+	case kind != telemetry.Counter:
+		k.Errorf(path+".rolls_over_at", "a %s doesn't roll over, expected kind: counter beside it", kind)
+	case !(s.RollsOverAt > s.Offset && s.RollsOverAt < 1e300):
+		k.Errorf(path+".rolls_over_at", "%v, expected a number above %v, at which it begins again", s.RollsOverAt, s.Offset)
 	}
 }

@@ -32,6 +32,9 @@ func FuzzParse(f *testing.F) {
 			if errs := s.Point().Check(); errs != nil {
 				t.Errorf("%s: %v", s.Name, errs)
 			}
+			if states, flags := s.Names(); len(states) != len(s.States) || len(flags) != len(s.Flags) {
+				t.Errorf("%s: %v is %v, %v is %v", s.Name, s.States, states, s.Flags, flags)
+			}
 		}
 	})
 }

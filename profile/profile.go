@@ -58,6 +58,10 @@ type Reading struct {
 	// How many registers one request may ask for; from 1 to 125. Default: 125.
 	MaxRegisters int `yaml:"max_registers"`
 
+	// The same of input registers, where the device takes another number of them;
+	// from 1 to 125. Default: max_registers.
+	MaxInputRegisters int `yaml:"max_input_registers"`
+
 	// How many coils or discrete inputs one request may ask for; from 1 to 2000.
 	// Default: 2000.
 	MaxBits int `yaml:"max_bits"`
@@ -79,7 +83,7 @@ type Reading struct {
 
 // Reads is the reading as the adapter takes it.
 func (r Reading) Reads() modbus.Reads {
-	out := modbus.Reads{MaxRegisters: r.MaxRegisters, MaxBits: r.MaxBits, Single: r.OneByOne, BitsFromZero: r.BitsFromZero}
+	out := modbus.Reads{MaxRegisters: r.MaxRegisters, MaxInputRegisters: r.MaxInputRegisters, MaxBits: r.MaxBits, Single: r.OneByOne, BitsFromZero: r.BitsFromZero}
 	switch {
 	case r.MaxGap == nil:
 	case *r.MaxGap == 0:
@@ -160,6 +164,9 @@ func (r Reading) Check(f *configfile.File, path string) {
 	}
 	if f.Has(path+".max_registers") && (r.MaxRegisters < 1 || r.MaxRegisters > 125) {
 		f.Errorf(path+".max_registers", "%d, expected 1 to 125", r.MaxRegisters)
+	}
+	if f.Has(path+".max_input_registers") && (r.MaxInputRegisters < 1 || r.MaxInputRegisters > 125) {
+		f.Errorf(path+".max_input_registers", "%d, expected 1 to 125", r.MaxInputRegisters)
 	}
 	for key, pause := range map[string]configfile.Duration{"pause": r.Pause, "pause_after_connect": r.PauseAfterConnect} {
 		if longest := configfile.Duration(modbus.MaxPause); pause > longest {

@@ -93,8 +93,22 @@ type Signal struct {
 
 	// What values mean over time: gauge, a level such as a voltage; counter, a
 	// register that only rises, such as energy; state, one of a few positions.
-	// Default: gauge for registers, state for bools and strings.
+	// Default: gauge for registers, state for bools, strings and what has states or flags.
 	Kind telemetry.Kind `yaml:"kind"`
+
+	// What its values are called, of an integer without a scale or a bit. It is stored
+	// as the number, shown as both, and compared in rules by either.
+	// Example: {0: off, 1: starting, 2: running}.
+	States map[string]string `yaml:"states"`
+
+	// What the bits of an unsigned integer without a scale are called; from 0, the
+	// least significant. Example: {0: ground fault, 7: over temperature}.
+	Flags map[string]string `yaml:"flags"`
+
+	// Of a counter, the value at which it begins again, in unit; for meters that do so
+	// before their registers are full, and for floats.
+	// Default: where the registers are full. Example: 1000000.
+	RollsOverAt float64 `yaml:"rolls_over_at"`
 }
 
 // SetDefaults implements configfile.Defaulter.
@@ -173,7 +187,7 @@ func (s Signal) impliedKind() telemetry.Kind {
 	switch {
 	case s.Kind != "":
 		return s.Kind
-	case s.bit() || s.Type == modbus.String:
+	case s.bit() || s.Type == modbus.String || len(s.States)+len(s.Flags) > 0:
 		return telemetry.State
 	}
 	return telemetry.Gauge

@@ -15,8 +15,9 @@ import (
 type operand struct {
 	number    number
 	condition condition
-	unit      string // of the number; "" agrees with every unit
-	constant  bool   // the number doesn't depend on inputs
+	unit      string            // of the number; "" agrees with every unit
+	constant  bool              // the number doesn't depend on inputs
+	signal    *telemetry.Signal // that it is, and nothing else
 }
 
 func constant(v float64, unit string) operand {
@@ -112,11 +113,7 @@ func (s *scope) binary(n *ast.BinaryNode) (operand, *fault) {
 	if f == nil && compare(n.Operator, nil, nil) == nil {
 		return operand{}, unsupported(n)
 	}
-	a, err := s.number(n.Left)
-	if err != nil {
-		return operand{}, err
-	}
-	b, err := s.number(n.Right)
+	a, b, err := s.operands(n)
 	if err != nil {
 		return operand{}, err
 	}
@@ -167,12 +164,14 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 	switch name {
 	case "min", "max", "abs":
 		return s.extreme(n, name, arguments)
+	case "has":
+		return s.has(n, arguments)
 	case "every_phase", "any_phase", "unknown", "supply_below":
 		if len(arguments) != 1 {
 			return operand{}, faultAt(n, "%s has %d arguments, expected one", name, len(arguments))
 		}
 	default:
-		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, every_phase, any_phase, unknown and supply_below", name)
+		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown and supply_below", name)
 	}
 	switch name {
 	case "unknown":
@@ -268,7 +267,7 @@ func (s *scope) fact(n ast.Node, name string, v float64, unit string) (operand, 
 func (s *scope) signal(signal telemetry.Signal) operand {
 	slot := s.slot(signal)
 	s.read(slot)
-	o := operand{number: func(in *inputs) float64 { return in.number(slot) }, unit: signal.Unit}
+	o := operand{number: func(in *inputs) float64 { return in.number(slot) }, unit: signal.Unit, signal: &signal}
 	if signal.Kind == telemetry.State {
 		o.condition = compare("!=", o.number, constant(0, "").number)
 	}

@@ -135,13 +135,25 @@ func (s sentence) render(in *inputs) (string, error) {
 			}
 			at = below
 		}
-		at[f.path[len(f.path)-1]] = reading(in.number(f.slot))
+		r := reading(in.number(f.slot))
+		at[f.path[len(f.path)-1]] = r
+		if words := in.inWords(f.slot, float64(r)); words != "" {
+			at[f.path[len(f.path)-1]] = words
+		}
 	}
 	var out strings.Builder
 	if err := s.template.Execute(&out, data); err != nil {
 		return "", err
 	}
 	return out.String(), nil
+}
+
+// inWords is what the names of a slot's values say of one; "" if nothing.
+func (in *inputs) inWords(slot int32, v float64) string {
+	if i, ok := whole(v); ok {
+		return in.signals[slot].InWords(telemetry.IntValue(i))
+	}
+	return ""
 }
 
 // inputsOf are the values of the slots as an event reports them.
@@ -156,7 +168,7 @@ func (in *inputs) inputsOf(slots []int32) []telemetry.Input {
 		i := telemetry.Input{Signal: signal.ID, Name: signal.Name, Device: signal.Device, Unit: signal.Unit, Quality: s.quality.String(), Time: s.time}
 		if s.known {
 			v := s.number
-			i.Value = &v
+			i.Value, i.State = &v, in.inWords(n, v)
 		}
 		out = append(out, i)
 	}

@@ -15,6 +15,9 @@ const (
 	BufferDamaged  EventKind = "buffer-damaged"  // a file of the buffer was set aside as unreadable
 
 	CommandAnswered EventKind = "command-answered" // a command was carried out or refused
+
+	CounterRolledOver EventKind = "counter-rolled-over" // a counter passed its end and counts on from its beginning
+	CounterReset      EventKind = "counter-reset"       // a counter fell: the meter was swapped, cleared or restarted
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -50,6 +53,8 @@ type Event struct {
 	Damage    *Damage      `json:"damage,omitempty"`
 
 	Answer *CommandAnswer `json:"answer,omitempty"`
+
+	Counter *CounterChange `json:"counter,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -71,7 +76,8 @@ type Input struct {
 	Name    string   `json:"name"`
 	Device  string   `json:"device"`
 	Unit    string   `json:"unit"`
-	Value   *float64 `json:"value"` // nil: no value
+	Value   *float64 `json:"value"`           // nil: no value
+	State   string   `json:"state,omitempty"` // what the value is called, if it has a name
 	Quality string   `json:"quality"`
 	Time    Micros   `json:"time_us"`
 }
@@ -247,4 +253,21 @@ type CommandAnswer struct {
 	By     string        `json:"by"`
 	Result CommandResult `json:"result"`
 	Cause  string        `json:"cause,omitempty"` // why it was refused
+}
+
+// CounterChange reports that a counter is below what it was. What it has counted
+// meanwhile is After − Before + Modulus after a roll-over; after a reset nobody knows.
+type CounterChange struct {
+	Signal SignalID `json:"signal"`
+	Device string   `json:"device"`
+	Name   string   `json:"name"`
+	Unit   string   `json:"unit"`
+	Asset  string   `json:"asset"`
+	// Before is the last value that had risen, After the first below it.
+	Before     float64 `json:"before"`
+	BeforeTime Micros  `json:"before_us"`
+	After      float64 `json:"after"`
+	AfterTime  Micros  `json:"after_us"`
+	// Modulus is after how much the counter begins again; 0 after a reset.
+	Modulus float64 `json:"modulus,omitempty"`
 }

@@ -1,6 +1,11 @@
 package telemetry
 
-import "time"
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // SignalID names a signal within one signal table of a gateway. It is never
 // reused: a changed unit, scale, type or asset is a new id.
@@ -23,6 +28,51 @@ type Signal struct {
 	Unit   string   `json:"unit"` // UCUM, and var/varh
 	Asset  string   `json:"asset"`
 	Kind   Kind     `json:"kind"`
+	// States are the names of integer values, and Flags those of a value's bits, from 0,
+	// the least significant. They say how a value is shown; it stays the integer, and
+	// a signal whose names change is the same one.
+	States States `json:"states,omitempty"`
+	Flags  Flags  `json:"flags,omitempty"`
+}
+
+// States are the names of a signal's values.
+type States map[int64]string
+
+// Flags are the names of the bits of a signal's values.
+type Flags map[uint8]string
+
+// InWords is what the names say of a value: "running", or "GROUND_FAULT, bit 9";
+// "" if they say nothing.
+func (s Signal) InWords(v Value) string {
+	if v.Kind() != Int64 && v.Kind() != Uint64 && v.Kind() != Bool {
+		return ""
+	}
+	if v.Kind() != Uint64 || v.Bits()>>63 == 0 {
+		if name := s.States[int64(v.Bits())]; name != "" {
+			return name
+		}
+	}
+	if len(s.Flags) == 0 {
+		return ""
+	}
+	var set []string
+	for rest := v.Bits(); rest != 0; rest &= rest - 1 {
+		bit := uint8(bits.TrailingZeros64(rest))
+		name := s.Flags[bit]
+		if name == "" {
+			name = "bit " + strconv.Itoa(int(bit))
+		}
+		set = append(set, name)
+	}
+	return strings.Join(set, ", ")
+}
+
+// Show is a value as a person reads it, with its name if it has one: "running (2)".
+func (s Signal) Show(v Value) string {
+	if name := s.InWords(v); name != "" {
+		return name + " (" + v.String() + ")"
+	}
+	return v.String()
 }
 
 // Micros is an instant in µs since 1970-01-01 UTC.

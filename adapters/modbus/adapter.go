@@ -146,7 +146,7 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 	read := func(l *link) error {
 		if l.bus != nil { // what it has learnt is known here
 			r.learned = u.learned.clone()
-			r.requests = r.learned.plan(time.Now())
+			r.replan(time.Now())
 		}
 		return r.poll(ctx, l)
 	}

@@ -154,39 +154,6 @@ func (d *decoder) scale(number float64) float64 {
 	return (product + d.addend) / d.divisor
 }
 
-// maxFactor bounds a power of ten (SunSpec Device Information Model
-// Specification V1.1, 4.2.1).
-const maxFactor = 10
-
-// factor is a power of ten as a register holds it, or the reason why there is none.
-type factor struct {
-	exponent int
-	reason   telemetry.Reason
-}
-
-// newFactor judges what the register says.
-func newFactor(v telemetry.Value, reason telemetry.Reason) factor {
-	exponent := int(int64(v.Bits()))
-	switch {
-	case reason != telemetry.NoReason:
-		return factor{reason: reason}
-	case exponent == math.MinInt16:
-		return factor{reason: telemetry.NotImplemented}
-	case exponent < -maxFactor || exponent > maxFactor:
-		return factor{reason: telemetry.Malformed}
-	}
-	return factor{exponent: exponent}
-}
-
-// apply multiplies by the power of ten; a negative one divides, which rounds
-// once where 10⁻¹ would round twice.
-func (f factor) apply(number float64) float64 {
-	if f.exponent < 0 {
-		return number / math.Pow10(-f.exponent)
-	}
-	return number * math.Pow10(f.exponent)
-}
-
 func (d *decoder) float(raw uint64) float64 {
 	switch d.width {
 	case 16:

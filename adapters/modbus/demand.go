@@ -21,7 +21,8 @@ func (d Device) Demand() Demand {
 	m := newMeter(d, e)
 	var registers int
 	var busy time.Duration
-	requests := m.newReader().requests
+	reader := m.newReader()
+	requests := append(reader.requests, reader.scales.again...)
 	for _, r := range requests {
 		registers += (r.bytes() + 1) / 2
 		busy += e.Line.takes(requestSize+rtuExtra+2+r.bytes()) + 2*e.Line.silence()

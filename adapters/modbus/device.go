@@ -47,8 +47,10 @@ type Reads struct {
 	// DefaultMaxGap; negative means none.
 	MaxGap int
 	// MaxRegisters and MaxBits bound one request; 0 means what the standard
-	// allows, 125 registers and 2,000 coils or inputs.
-	MaxRegisters, MaxBits int
+	// allows, 125 registers and 2,000 coils or inputs. MaxInputRegisters is that of
+	// input registers where the device takes another number of them; 0 means
+	// MaxRegisters.
+	MaxRegisters, MaxInputRegisters, MaxBits int
 	// Single gives every point a request of its own, and every group.
 	Single bool
 	// BitsFromZero makes requests for coils and inputs begin at address 0, for
@@ -94,6 +96,9 @@ func (d Device) Check() []error {
 	}
 	if n := d.Reads.MaxRegisters; n < 0 || n > maxRegisters {
 		errs = append(errs, fmt.Errorf("max registers: %d, expected 1 to %d", n, maxRegisters))
+	}
+	if n := d.Reads.MaxInputRegisters; n < 0 || n > maxRegisters {
+		errs = append(errs, fmt.Errorf("max input registers: %d, expected 1 to %d", n, maxRegisters))
 	}
 	if n := d.Reads.MaxBits; n < 0 || n > maxBits {
 		errs = append(errs, fmt.Errorf("max bits: %d, expected 1 to %d", n, maxBits))

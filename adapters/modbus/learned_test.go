@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"context"
 	"encoding/binary"
 	"net"
 	"testing"
@@ -50,6 +51,27 @@ func readerOf(t testing.TB, p *peer, d Device) (*reader, func()) {
 	return r, func() {
 		t.Helper()
 		if err := r.poll(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readerIn is readerOf within a property: poll takes the present try, and nil when
+// it is over.
+func readerIn(t *rapid.T, p *peer, d Device) (*reader, func(*rapid.T)) {
+	d.Endpoint, d.ID = p.endpoint(), "d"
+	a, err := New(Config{Devices: []Device{d}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLink(context.Background(), a.units[0].endpoint, a.opener, new(busCounters))
+	r := a.units[0].reader
+	return r, func(t *rapid.T) {
+		if t == nil {
+			l.close()
+			return
+		}
+		if err := r.poll(context.Background(), l); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,12 +138,52 @@ func TestWhatADeviceHasIsReadFromTheFirstPoll(t *testing.T) {
 			for i := range r.learned.absent {
 				r.learned.absent[i].till = time.Now().Add(time.Hour)
 			}
-			r.requests = r.learned.plan(time.Now())
+			r.replan(time.Now())
 			poll()
 			if n := c.device.requests - before.requests; n > c.requests || c.device.refusals != before.refusals {
 				t.Errorf("%d requests, %d of them refused: %v; expected %d", n, c.device.refusals-before.refusals, r.requests, c.requests)
 			}
 		})
+	}
+}
+
+// What a device takes of input registers says nothing about its holding registers, nor
+// coils about discrete inputs.
+func TestEachTableHasItsLimit(t *testing.T) {
+	p := startPeer(t)
+	most := map[byte]int{1: 100, 2: 2000, 3: 50, 4: 125} // by function
+	refusals := 0
+	p.misbehave(func(c net.Conn, request []byte) error {
+		if int(binary.BigEndian.Uint16(request[10:])) > most[request[7]] {
+			refusals++
+			return write(c, refusal(request, 3))
+		}
+		return write(c, answerTo(request))
+	})
+	var d Device
+	for i := range 250 {
+		for _, table := range []Table{Input, Holding, Coil, Discrete} {
+			typ := Uint16
+			if !table.Registers() {
+				typ = Bool
+			}
+			d.Points = append(d.Points, Point{Signal: telemetry.SignalID(len(d.Points) + 1), Table: table, Type: typ, Address: uint16(i)})
+		}
+	}
+	r, poll := readerOf(t, p, d)
+	for n := range 40 {
+		if poll(); r.good != len(d.Points) {
+			t.Fatalf("poll %d: %d of %d are good", n, r.good, len(d.Points))
+		}
+	}
+	before := refusals
+	poll()
+	got := map[Table]int{}
+	for _, request := range r.requests {
+		got[request.table]++
+	}
+	if refusals != before || got[Input] != 2 || got[Holding] != 5 || got[Coil] != 3 || got[Discrete] != 1 {
+		t.Errorf("%v, %d refused", r.requests, refusals-before)
 	}
 }
 

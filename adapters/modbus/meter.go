@@ -38,6 +38,7 @@ func newMeter(d Device, e Endpoint) *meter {
 		m.decoders = append(m.decoders, newDecoder(p))
 	}
 	m.items = itemsOf(m.points)
+	bind(m.items, m.factors)
 	return m
 }
 
@@ -64,12 +65,12 @@ func (m *meter) factorOf(p Point) int {
 type reader struct {
 	*meter
 	learned  *learned
+	scales   *scales
 	requests []request
 	now      func() time.Time
 	known    int // the link's connection on which it was recognised; 0: none
 
 	samples  []telemetry.Sample // one a point of the Device, in configured order
-	factors  []factor           // one a point of the meter that is a factor
 	outcomes []outcome          // of the last poll, in the order of the requests
 	answered bool               // by the device, be it with an exception
 	good     int                // samples with a value
@@ -100,17 +101,30 @@ func (r *reader) silentFor() telemetry.Reason {
 
 func (m *meter) newReader() *reader {
 	r := &reader{
-		meter: m, learned: newLearned(m.items, m.limits), now: time.Now,
+		meter: m, learned: newLearned(m.items, m.limits), scales: newScales(m), now: time.Now,
 		samples: make([]telemetry.Sample, len(m.Points), len(m.Points)+1), // and one to say whether it lives
-		factors: make([]factor, len(m.points)-len(m.Points)),
 	}
-	r.requests = r.learned.plan(time.Time{})
+	r.replan(time.Time{})
 	return r
+}
+
+// replan makes the requests of the next poll from what is known of the device.
+func (r *reader) replan(now time.Time) {
+	r.requests = r.scales.first(r.learned.plan(now), r.parts)
+}
+
+// parts is the requests for some of the items.
+func (r *reader) parts(items []item) []request {
+	return plan(items, r.learned.limits, r.learned.isCut)
 }
 
 // maxParts bounds the refusals for which a poll asks in parts to find out what the
 // device refuses. The next poll goes on from there.
 const maxParts = 32
+
+// maxScalings bounds how often a poll asks again for values whose factors have
+// changed meanwhile.
+const maxScalings = 4
 
 // poll asks for everything once. It fails only when ctx ends. Once
 // the device doesn't answer, what remains isn't asked for: a dead device must
@@ -120,37 +134,71 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	r.answered, r.good, r.outcomes = false, 0, r.outcomes[:0]
 	// One reading of the wall clock a poll: setting the clock meanwhile must not
 	// tear the batch.
-	start := r.now()
-	if r.learned.due(start) {
-		r.requests = r.learned.plan(start)
+	p := polling{start: r.now()}
+	if r.learned.due(p.start) {
+		r.replan(p.start)
 	}
 	if r.stranger(l) {
-		if ok, err := r.meet(ctx, l, start); !ok || err != nil {
+		if ok, err := r.meet(ctx, l, p.start); !ok || err != nil {
 			return err
 		}
 	}
-	r.failAbsent(start)
-	var silent error
-	met := false
-	parts, news := 0, false
-	for todo := r.requests; len(todo) > 0; {
+	r.scales.begin()
+	r.failAbsent(p.start)
+	if ok, err := r.ask(ctx, l, &p, r.requests); !ok || err != nil {
+		return err
+	}
+	for range maxScalings {
+		values, factors := r.scales.todo()
+		if p.silent != nil || len(factors) == 0 {
+			break
+		}
+		if ok, err := r.ask(ctx, l, &p, append(r.parts(values), r.parts(factors)...)); !ok || err != nil {
+			return err
+		}
+	}
+	r.scales.giveUp(reasonOf(p.silent), r.scale)
+	if p.silent == nil && (p.news || r.learned.settle(p.start)) {
+		r.replan(p.start)
+	}
+	for _, s := range r.samples {
+		if s.Quality.Validity() == telemetry.Good {
+			r.good++
+		}
+	}
+	return nil
+}
+
+// polling is how far a poll has come.
+type polling struct {
+	start  time.Time
+	silent error // why the rest isn't asked for
+	met    bool  // the device was recognised on another connection
+	parts  int   // refusals for which was asked in parts
+	news   bool  // about what the device has
+}
+
+// ask makes requests, and others in their place where they are refused. It reports
+// false if the poll has failed as a whole.
+func (r *reader) ask(ctx context.Context, l *link, p *polling, todo []request) (ok bool, err error) {
+	for len(todo) > 0 {
 		req := todo[0]
 		todo = todo[1:]
-		if silent != nil {
-			r.fail(req, silent)
+		if p.silent != nil {
+			r.fail(req, p.silent)
 			continue
 		}
 		data, err := l.read(ctx, r.meter, req)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
-		r.ended = start.Add(l.received.Sub(start))
-		if err == nil && r.stranger(l) && !met {
+		r.ended = p.start.Add(l.received.Sub(p.start))
+		if err == nil && r.stranger(l) && !p.met {
 			// Another connection was made for this request. One that doesn't outlive
 			// an answer can't be told from it, so only once.
-			met = true
-			if ok, err := r.meet(ctx, l, start); !ok || err != nil {
-				return err
+			p.met = true
+			if ok, err := r.meet(ctx, l, p.start); !ok || err != nil {
+				return false, err
 			}
 			todo = append([]request{req}, todo...)
 			continue
@@ -158,36 +206,32 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 		if err == nil {
 			r.answered = true
 			r.outcomes = append(r.outcomes, outcome{req, nil})
-			news = r.learned.has(req) || news
-			r.decode(req, data, telemetry.MicrosOf(start.Add(l.taken.Sub(start))))
+			p.news = r.learned.has(req) || p.news
+			r.decode(req, data, telemetry.MicrosOf(p.start.Add(l.taken.Sub(p.start))))
 			continue
 		}
 		switch reasonOf(err) {
 		case telemetry.Timeout, telemetry.NotConnected:
-			silent, r.known = err, 0
+			p.silent, r.known = err, 0
 		case telemetry.Refused:
 			r.answered = true
 			if exceptionOf(err) == goburrow.ExceptionCodeAcknowledge {
-				silent = err // it is at something long: in the next slot
+				p.silent = err // it is at something long: in the next slot
 				break
 			}
-			news = true
-			if parts < maxParts {
-				if instead := r.learned.part(req, err, start); instead != nil {
-					parts++
+			p.news = true
+			if p.parts < maxParts {
+				if instead := r.learned.part(req, err, p.start); instead != nil {
+					p.parts++
 					todo = append(instead, todo...)
 					continue
 				}
-				r.learned.lacks(req, err, start, r.PollEvery)
+				r.learned.lacks(req, err, p.start, r.PollEvery)
 			}
 		}
 		r.fail(req, err)
 	}
-	if silent == nil && (news || r.learned.settle(start)) {
-		r.requests = r.learned.plan(start)
-	}
-	r.applyFactors()
-	return nil
+	return true, nil
 }
 
 // stranger reports whether it isn't known what answers on the link's connection.
@@ -239,50 +283,44 @@ func (r *reader) failAll(req request, err error, at time.Time) {
 }
 
 func (r *reader) decode(req request, data []byte, at telemetry.Micros) {
+	r.scales.turn++
 	for _, it := range req.items {
 		for _, i := range it.points {
-			d := &r.decoders[i]
-			value, reason := d.value(data, int(d.address)-int(req.first))
 			if i >= len(r.Points) {
-				r.factors[i-len(r.Points)] = newFactor(value, reason)
 				continue
 			}
-			r.samples[i] = r.sample(i, at, value, reason)
+			d := &r.decoders[i]
+			value, reason := d.value(data, int(d.address)-int(req.first))
+			if !r.scales.wait(i, value, reason, at) {
+				r.samples[i] = r.sample(i, at, value, reason)
+			}
 		}
 	}
+	if len(r.points) == len(r.Points) {
+		return
+	}
+	for _, it := range req.items { // with their values there
+		if i := it.points[0]; i >= len(r.Points) {
+			d := &r.decoders[i]
+			r.scales.read(i, newFactor(d.value(data, int(d.address)-int(req.first))), r.scale)
+		}
+	}
+}
+
+// scale gives a point the value that has waited for its factor.
+func (r *reader) scale(w *scaling, f factor) {
+	r.samples[w.point] = r.sample(w.point, w.at, telemetry.FloatValue(r.decoders[w.point].scale(f.apply(w.raw))), f.reason)
 }
 
 func (r *reader) sample(i int, at telemetry.Micros, value telemetry.Value, reason telemetry.Reason) telemetry.Sample {
 	s := telemetry.Sample{Time: at, Signal: r.decoders[i].signal}
 	if reason == telemetry.NoReason {
-		r.good++
 		s.Value = value
 		s.Quality = telemetry.MakeQuality(telemetry.Good, telemetry.GatewayTime, telemetry.NoReason)
 	} else {
 		s.Quality = telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, reason)
 	}
 	return s
-}
-
-// applyFactors scales what has a factor, now that all of them are there.
-func (r *reader) applyFactors() {
-	if len(r.factors) == 0 {
-		return
-	}
-	for i, at := range r.meter.factors {
-		s := &r.samples[i]
-		if at == 0 || s.Quality.Validity() == telemetry.Bad {
-			continue
-		}
-		f := r.factors[at-len(r.Points)]
-		if f.reason != telemetry.NoReason {
-			r.good--
-			*s = r.sample(i, s.Time, telemetry.Value{}, f.reason)
-			continue
-		}
-		number, _ := s.Value.Float()
-		s.Value = telemetry.FloatValue(r.decoders[i].scale(f.apply(number)))
-	}
 }
 
 // fail gives a request's points the reason why they have no value.
@@ -292,12 +330,14 @@ func (r *reader) fail(req request, err error) {
 }
 
 func (r *reader) failItems(items []item, at telemetry.Micros, reason telemetry.Reason) {
+	r.scales.turn++
 	for _, it := range items {
 		for _, i := range it.points {
 			if i >= len(r.Points) {
-				r.factors[i-len(r.Points)] = factor{reason: reason}
+				r.scales.read(i, factor{reason: reason}, r.scale)
 				continue
 			}
+			r.scales.wait(i, telemetry.Value{}, reason, at)
 			r.samples[i] = r.sample(i, at, telemetry.Value{}, reason)
 		}
 	}

@@ -51,6 +51,7 @@ type item struct {
 	table      Table
 	first, end int // addresses; end is the one after the last
 	points     []int
+	bond       *bond // nil: to nothing else
 }
 
 // itemsOf puts the points into items, by table and address.
@@ -69,7 +70,7 @@ func itemsOf(points []Point) []item {
 		if !begun || p.Group == "" {
 			groups[key] = len(items)
 			indexes[i] = i
-			items = append(items, item{0, p.Table, first, end, indexes[i : i+1 : i+1]})
+			items = append(items, item{table: p.Table, first: first, end: end, points: indexes[i : i+1 : i+1]})
 			continue
 		}
 		it := &items[at]
@@ -86,15 +87,19 @@ func itemsOf(points []Point) []item {
 
 // limits bound the requests of a plan.
 type limits struct {
-	registers, bits int
-	gap             int // registers
-	single          bool
-	bitsFromZero    bool
+	sizes        [4]int // of a request, by Table.index
+	gap          int    // registers
+	single       bool
+	bitsFromZero bool
 }
 
 func newLimits(r Reads) limits {
-	l := limits{registers: r.MaxRegisters, bits: r.MaxBits, gap: r.MaxGap, single: r.Single, bitsFromZero: r.BitsFromZero}
-	l.registers, l.bits = cmp.Or(l.registers, maxRegisters), cmp.Or(l.bits, maxBits)
+	l := limits{gap: r.MaxGap, single: r.Single, bitsFromZero: r.BitsFromZero}
+	for _, t := range []Table{Coil, Discrete} {
+		l = l.with(t, cmp.Or(r.MaxBits, maxBits))
+	}
+	l = l.with(Holding, cmp.Or(r.MaxRegisters, maxRegisters))
+	l = l.with(Input, cmp.Or(r.MaxInputRegisters, r.MaxRegisters, maxRegisters))
 	switch {
 	case l.gap == 0:
 		l.gap = DefaultMaxGap
@@ -107,18 +112,15 @@ func newLimits(r Reads) limits {
 // of is the largest request of a table, and the largest gap in it.
 func (l limits) of(t Table) (size, gap int) {
 	if t.Registers() {
-		return l.registers, l.gap
+		return l.sizes[t.index()], l.gap
 	}
-	return l.bits, 16 * l.gap
+	return l.sizes[t.index()], 16 * l.gap
 }
 
-// with is l with another largest request of a table.
+// with is l with another largest request of a table. Devices have been seen that
+// take 125 input registers but 50 holding registers, so each table has its own.
 func (l limits) with(t Table, size int) limits {
-	if t.Registers() {
-		l.registers = size
-	} else {
-		l.bits = size
-	}
+	l.sizes[t.index()] = size
 	return l
 }
 
@@ -128,10 +130,12 @@ type cut struct {
 	at    int
 }
 
-// plan makes as few requests of the items, which are in order, as the limits and the cuts allow.
+// plan makes as few requests of the items, which are in order, as the limits and the
+// cuts allow. What is bound together comes by one request where it fits, whatever
+// lies between.
 func plan(items []item, l limits, isCut func(cut) bool) []request {
 	var requests []request
-	var end int // of the last request
+	var end, wanted int // of the last request, and of what is bound to what it has
 	for i, it := range items {
 		size, gap := l.of(it.table)
 		first := it.first
@@ -140,16 +144,18 @@ func plan(items []item, l limits, isCut func(cut) bool) []request {
 		}
 		if n := len(requests); n > 0 && !l.single {
 			last := &requests[n-1]
-			joined := max(it.end, end)
-			if last.table == it.table && first-end <= gap && joined-int(last.first) <= size && !isCut(cut{it.table, end}) {
-				end = joined
+			joined, together := max(it.end, end), it.together(size)
+			near := first-end <= gap || it.first < wanted
+			better := together-int(last.first) > size && together-first <= size // in a request of their own
+			if last.table == it.table && near && !better && joined-int(last.first) <= size && !isCut(cut{it.table, end}) {
+				end, wanted = joined, max(wanted, together)
 				last.count = uint16(end - int(last.first))
 				last.items = items[i-len(last.items) : i+1 : i+1]
 				continue
 			}
 		}
 		requests = append(requests, request{it.table, uint16(first), uint16(it.end - first), items[i : i+1 : i+1]})
-		end = it.end
+		end, wanted = it.end, it.together(size)
 	}
 	return requests
 }

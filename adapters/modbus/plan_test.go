@@ -3,10 +3,18 @@ package modbus
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 )
+
+// gapOf is the standard's limits, and a gap.
+func gapOf(registers int) limits {
+	l := newLimits(Reads{})
+	l.gap = registers
+	return l
+}
 
 func TestPlan(t *testing.T) {
 	at := func(table Table, typ Type, addresses ...uint16) []Point {
@@ -57,7 +65,7 @@ func TestPlan(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, r := range plan(itemsOf(c.points), limits{registers: 125, bits: 2000, gap: c.gap}, func(cut) bool { return false }) {
+			for _, r := range plan(itemsOf(c.points), gapOf(c.gap), func(cut) bool { return false }) {
 				got = append(got, r.String())
 			}
 			if !reflect.DeepEqual(got, c.want) {
@@ -65,6 +73,14 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
+}
+
+func inputs(addresses ...int) []Point {
+	points := words(addresses...).Points
+	for i := range points {
+		points[i].Table = Input
+	}
+	return points
 }
 
 func TestPlanAsDevicesLikeIt(t *testing.T) {
@@ -77,6 +93,8 @@ func TestPlanAsDevicesLikeIt(t *testing.T) {
 		points []Point
 		want   []string
 	}{
+		"at most 60 input registers": {Reads{MaxInputRegisters: 60}, slices.Concat(words(0, 15, 30, 45, 60).Points, inputs(0, 15, 30, 45, 60)),
+			[]string{"holding 0+61", "input 0+46", "input 60+1"}},
 		"at most 60 registers": {Reads{MaxRegisters: 60}, []Point{word(0, ""), word(10, ""), word(60, "")}, []string{"holding 0+11", "holding 60+1"}},
 		"at most 8 coils":      {Reads{MaxBits: 8}, []Point{coil(0), coil(7), coil(8)}, []string{"coil 0+8", "coil 8+1"}},
 		"one by one":           {Reads{Single: true}, []Point{word(0, ""), word(1, ""), word(2, "a"), word(3, "a")}, []string{"holding 0+1", "holding 1+1", "holding 2+2"}},
@@ -130,7 +148,7 @@ func TestPlanCoversEachPointOnce(t *testing.T) {
 		}), 1, 300).Draw(t, "points")
 
 		seen := make([]int, len(points))
-		for _, r := range plan(itemsOf(points), limits{registers: 125, bits: 2000, gap: gap}, func(cut) bool { return false }) {
+		for _, r := range plan(itemsOf(points), gapOf(gap), func(cut) bool { return false }) {
 			limit, maxGap := 125, gap
 			if r.table == Coil || r.table == Discrete {
 				limit, maxGap = 2000, 16*gap

@@ -59,6 +59,19 @@ func (t Table) known() bool { return t == Coil || t == Discrete || t.Registers()
 // Registers reports whether the table has registers, and not bits.
 func (t Table) Registers() bool { return t == Input || t == Holding }
 
+// index is a number from 0 to 3.
+func (t Table) index() int {
+	switch t {
+	case Coil:
+		return 0
+	case Discrete:
+		return 1
+	case Input:
+		return 2
+	}
+	return 3
+}
+
 // Type is how a value is laid out in its registers.
 type Type string
 

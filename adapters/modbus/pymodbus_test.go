@@ -172,6 +172,9 @@ func everyKind(id, endpoint string, unit uint8, base telemetry.SignalID) (Device
 		add(Point{Table: Discrete, Address: 32 + i, Type: Bool}, telemetry.BoolValue(i%5 == 0))
 	}
 	add(Point{Table: Holding, Address: 1000, Type: Int16, Scale: 0.1}, telemetry.FloatValue(-1234.5))
+	near, beyondAHole := uint16(1011), uint16(1110) // both hold 1
+	add(Point{Table: Holding, Address: 1000, Type: Int16, Factor: &near}, telemetry.FloatValue(-123450))
+	add(Point{Table: Holding, Address: 1000, Type: Int16, Factor: &beyondAHole}, telemetry.FloatValue(-123450))
 	return d, want
 }
 

@@ -39,7 +39,8 @@ type Input struct {
 	Name    string             `json:"name"`
 	Device  string             `json:"device"`
 	Unit    string             `json:"unit"`
-	Value   *float64           `json:"value"` // nil: no value, or none that is a number
+	Value   *float64           `json:"value"`           // nil: no value, or none that is a number
+	State   string             `json:"state,omitempty"` // what the value is called, if it has a name
 	Quality string             `json:"quality"`
 	Time    telemetry.Micros   `json:"time_us"`
 }
@@ -140,7 +141,7 @@ func (a Alarm) describe(c Change) Alarm {
 func inputs(of []telemetry.Input) []Input {
 	out := make([]Input, len(of))
 	for i, in := range of {
-		out[i] = Input{Name: in.Name, Device: in.Device, Unit: in.Unit, Value: in.Value, Quality: in.Quality, Time: in.Time}
+		out[i] = Input{Name: in.Name, Device: in.Device, Unit: in.Unit, Value: in.Value, State: in.State, Quality: in.Quality, Time: in.Time}
 	}
 	return out
 }

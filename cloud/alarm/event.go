@@ -92,6 +92,13 @@ func check(e telemetry.Event) error {
 		if err := store.CheckAnswer(*e.Answer); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.CounterRolledOver, telemetry.CounterReset:
+		if e.Counter == nil {
+			return fmt.Errorf("%s names no counter", e.Kind)
+		}
+		if err := store.CheckCounter(e.Kind, *e.Counter); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

@@ -113,3 +113,35 @@ func TestDamageRaisesAnAlarm(t *testing.T) {
 	damage("gw", "telemetry/9.db")
 	w.await("the refusal", func() bool { return r.Stats().Quarantined[store.IdentityConflict] == 1 })
 }
+
+// A change of a counter that can't be one is set aside, and what is one raises no alarm.
+func TestCounterChangesAreChecked(t *testing.T) {
+	w := newWorld(t)
+	good := telemetry.CounterChange{Device: "m", Name: "DmdWh", Unit: "W.h", Before: 5, BeforeTime: 1, After: 1, AfterTime: 2}
+	send := func(kind telemetry.EventKind, change func(c *telemetry.CounterChange)) {
+		c := good
+		change(&c)
+		w.send("gw", telemetry.Event{Kind: kind, Time: c.AfterTime, Counter: &c})
+	}
+	send(telemetry.CounterReset, func(*telemetry.CounterChange) {})
+	send(telemetry.CounterRolledOver, func(c *telemetry.CounterChange) { c.Modulus, c.AfterTime = 65536, 3 })
+	w.send("gw", telemetry.Event{Kind: telemetry.CounterReset})
+	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.Modulus = 1 })
+	send(telemetry.CounterRolledOver, func(*telemetry.CounterChange) {})
+	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.Name = "" })
+	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.AfterTime = 0 })
+	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.Unit = strings.Repeat("x", 1001) })
+	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.Before, c.After = 1e308, -1e308 })
+	r, _ := w.start()
+	w.await("nine events", func() bool { return r.Stats().Events == 9 })
+	if st := r.Stats(); st.Quarantined[store.CorruptEvent] != 7 {
+		t.Errorf("%+v", st)
+	}
+	list, err := w.store.CounterChanges(t.Context(), 0, 0, 10)
+	if err != nil || len(list) != 2 || list[0].Kind != telemetry.CounterRolledOver || list[1].Before != 5 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if _, alarms := w.list(false); len(alarms) != 0 {
+		t.Errorf("%+v", alarms)
+	}
+}

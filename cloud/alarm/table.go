@@ -119,8 +119,8 @@ func save(t *store.Tx, a Alarm, withInputs bool) error {
 		return err
 	}
 	for i, in := range a.Inputs {
-		if _, err := t.Exec(`INSERT INTO alarm_input (alarm, position, device, name, unit, value, quality, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			a.ID, i, in.Device, in.Name, in.Unit, in.Value, in.Quality, int64(in.Time)); err != nil {
+		if _, err := t.Exec(`INSERT INTO alarm_input (alarm, position, device, name, unit, value, quality, time, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			a.ID, i, in.Device, in.Name, in.Unit, in.Value, in.Quality, int64(in.Time), in.State); err != nil {
 			return err
 		}
 	}
@@ -169,11 +169,11 @@ func inputsOf(t *store.Tx, id string) ([]Input, error) {
 	list := []Input{}
 	err := t.Each(func(r *sql.Rows) error {
 		var in Input
-		err := r.Scan(&in.Series, &in.Device, &in.Name, &in.Unit, &in.Value, &in.Quality, &in.Time)
+		err := r.Scan(&in.Series, &in.Device, &in.Name, &in.Unit, &in.Value, &in.Quality, &in.Time, &in.State)
 		list = append(list, in)
 		return err
 	}, `SELECT COALESCE((SELECT s.id FROM series s WHERE s.gateway = a.gateway AND s.device = i.device AND s.name = i.name
-			ORDER BY CASE WHEN s.unit = i.unit THEN 0 ELSE 1 END, s.id DESC LIMIT 1), 0), i.device, i.name, i.unit, i.value, i.quality, i.time
+			ORDER BY CASE WHEN s.unit = i.unit THEN 0 ELSE 1 END, s.id DESC LIMIT 1), 0), i.device, i.name, i.unit, i.value, i.quality, i.time, i.state
 		FROM alarm_input i JOIN alarm a ON a.id = i.alarm
 		WHERE i.alarm = ? ORDER BY i.position`, id)
 	return list, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,6 +20,8 @@ type Sample struct {
 	V    *float64         `json:"v" doc:"null: no value, or text, or not a finite number"`
 	Q    string           `json:"q" doc:"Quality: good, uncertain or bad, and why" example:"bad (timeout)"`
 	Text string           `json:"text,omitempty" doc:"The value of a series of text"`
+	// State isn't in the stream, which names no series.
+	State string `json:"state,omitempty" doc:"What the value is called, where its series has names; not in the stream" example:"running"`
 }
 
 func sampleOf(s telemetry.Sample) Sample {
@@ -39,15 +42,29 @@ type Series struct {
 	Unit    string             `json:"unit" doc:"UCUM, and var and varh"`
 	Asset   string             `json:"asset"`
 	Kind    telemetry.Kind     `json:"kind" enum:"gauge,counter,state"`
+	States  telemetry.States   `json:"states,omitempty" doc:"What its values are called, by value"`
+	Flags   map[string]string  `json:"flags,omitempty" doc:"What the bits of its values are called, by their number from 0, the least significant"`
 	Latest  *Sample            `json:"latest" doc:"null: none has been stored yet"`
 }
 
 func seriesOf(s store.Series) Series {
-	out := Series{ID: s.ID, Gateway: s.Gateway, Device: s.Device, Name: s.Name, Unit: s.Unit, Asset: s.Asset, Kind: s.Kind}
+	out := Series{ID: s.ID, Gateway: s.Gateway, Device: s.Device, Name: s.Name, Unit: s.Unit, Asset: s.Asset, Kind: s.Kind, States: s.States}
+	for bit, name := range s.Flags {
+		if out.Flags == nil {
+			out.Flags = map[string]string{}
+		}
+		out.Flags[strconv.Itoa(int(bit))] = name
+	}
 	if s.Latest != nil {
-		latest := sampleOf(*s.Latest)
+		latest := namedSample(s, *s.Latest)
 		out.Latest = &latest
 	}
+	return out
+}
+
+func namedSample(of store.Series, s telemetry.Sample) Sample {
+	out := sampleOf(s)
+	out.State = telemetry.Signal{States: of.States, Flags: of.Flags}.InWords(s.Value)
 	return out
 }
 
@@ -115,7 +132,7 @@ func registerSeries(api huma.API, o Options) {
 		answer.Body.Series = seriesOf(series)
 		answer.Body.Samples = make([]Sample, len(samples))
 		for i, s := range samples {
-			answer.Body.Samples[i] = sampleOf(s)
+			answer.Body.Samples[i] = namedSample(series, s)
 		}
 		return answer, nil
 	})

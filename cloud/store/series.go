@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,8 +14,8 @@ import (
 )
 
 // A series is one signal as the cloud knows it, by (gateway, device, name, unit,
-// kind), over every signal table that named it. Its asset is that of the newest
-// birth. A signal that changes its unit or kind goes on in another series, so
+// kind), over every signal table that named it. Its asset, and what its values are
+// called, are those of the newest birth. A signal that changes its unit or kind goes on in another series, so
 // that what was stored keeps its meaning. Stored samples carry the series' id in
 // their Signal.
 
@@ -81,11 +82,15 @@ func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids
 	}
 	for _, signal := range signals {
 		key := key{signal.Name, signal.Unit, signal.Kind}
+		called, err := namesOf(signal)
+		if err != nil {
+			return nil, err
+		}
 		s, ok := known[key]
 		if !ok {
 			begin := members[bundle] == 0 || members[bundle] >= SeriesPerBundle
-			if err := t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-				[]any{gateway, device, signal.Name, signal.Unit, signal.Asset, string(signal.Kind), bundle}, &s.ID); err != nil {
+			if err := t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle, names) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+				[]any{gateway, device, signal.Name, signal.Unit, signal.Asset, string(signal.Kind), bundle, called}, &s.ID); err != nil {
 				return nil, err
 			}
 			if begin {
@@ -95,12 +100,12 @@ func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids
 				}
 			}
 			members[bundle]++
-		} else if s.Asset != signal.Asset {
-			if _, err := t.Exec(`UPDATE series SET asset = ? WHERE id = ?`, signal.Asset, s.ID); err != nil {
+		} else if s.Asset != signal.Asset || s.names != called {
+			if _, err := t.Exec(`UPDATE series SET asset = ?, names = ? WHERE id = ?`, signal.Asset, called, s.ID); err != nil {
 				return nil, err
 			}
 		}
-		s.Asset = signal.Asset
+		s.Asset, s.names = signal.Asset, called
 		known[key] = s
 		ids = append(ids, s.ID)
 	}
@@ -136,14 +141,31 @@ type Series struct {
 	Device, Name string
 	Unit, Asset  string
 	Kind         telemetry.Kind
+	States       telemetry.States  // what its values are called; nil: nothing
+	Flags        telemetry.Flags   // what their bits are called
 	Latest       *telemetry.Sample // nil: it has none yet
 	bundle       int64
+	names        string
+}
+
+// names is States and Flags as a series' row has them.
+type names struct {
+	States telemetry.States `json:"states,omitempty"`
+	Flags  telemetry.Flags  `json:"flags,omitempty"`
+}
+
+func namesOf(s telemetry.Signal) (string, error) {
+	if len(s.States) == 0 && len(s.Flags) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(names{s.States, s.Flags})
+	return string(text), err
 }
 
 // ErrNotFound says that no series has the id.
 var ErrNotFound = errors.New("no such series")
 
-const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundle FROM series `
+const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundle, names FROM series `
 
 // Series lists every series, by gateway, device and name, those of the same name
 // in the order in which they began.
@@ -165,7 +187,12 @@ func (t *Tx) series(query string, args ...any) ([]Series, error) {
 	var list []Series
 	err := t.Each(func(r *sql.Rows) error {
 		var s Series
-		err := r.Scan(&s.ID, &s.Gateway, &s.Device, &s.Name, &s.Unit, &s.Asset, &s.Kind, &s.bundle)
+		err := r.Scan(&s.ID, &s.Gateway, &s.Device, &s.Name, &s.Unit, &s.Asset, &s.Kind, &s.bundle, &s.names)
+		if err == nil && s.names != "" {
+			var n names
+			err = json.Unmarshal([]byte(s.names), &n)
+			s.States, s.Flags = n.States, n.Flags
+		}
 		list = append(list, s)
 		return err
 	}, query, args...)

@@ -33,6 +33,8 @@ func TestAccessible(t *testing.T) {
 		{"quarter", "/completeness", `document.querySelectorAll("[data-testid=completeness-row]").length === 6`,
 			`document.querySelector("[data-device=feeder-2-head] [role=slider]").dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}))`},
 		{"nothing", "/completeness?day=2026-01-01", `document.querySelector("[data-testid=answer]")`, ""},
+		{"counter", "/signals?series=4", `document.querySelectorAll("[data-testid=counter-change]").length === 2`, ""},
+		{"flags", "/signals?series=9", `document.querySelector("[data-testid=plot]")?.dataset.points === "1"`, ""},
 		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 500`, ""},
 	}
 	for _, theme := range []string{"light", "dark"} {

@@ -31,6 +31,7 @@ type fake struct {
 	gateways    []gateway
 	ledger      map[string][]ledgerDevice // by day; others have open quarter-hours
 	outages     []outage
+	counters    []counterChange
 	ledgerFails bool
 	subscribers map[chan message]bool
 }
@@ -69,6 +70,7 @@ func (f *fake) start() {
 	mux.HandleFunc("POST /api/v1/alarms/{id}/acknowledge", f.postAcknowledge)
 	mux.HandleFunc("GET /api/v1/series", f.getSeries)
 	mux.HandleFunc("GET /api/v1/series/{id}/samples", f.getSamples)
+	mux.HandleFunc("GET /api/v1/counter-changes", f.getCounterChanges)
 	mux.HandleFunc("GET /api/v1/gateways", f.getGateways)
 	mux.HandleFunc("GET /api/v1/gateways/{id}/links", f.getLinks)
 	mux.HandleFunc("GET /api/v1/completeness", f.getCompleteness)
@@ -276,6 +278,23 @@ func (f *fake) getSamples(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer(w, http.StatusOK, map[string]any{"series": f.series[i], "samples": found})
+}
+
+func (f *fake) getCounterChanges(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(r.FormValue("series"), 10, 64)
+	if err != nil {
+		refuse(w, http.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := []counterChange{}
+	for _, c := range slices.Backward(f.counters) {
+		if c.Series == id {
+			found = append(found, c)
+		}
+	}
+	answer(w, http.StatusOK, map[string]any{"changes": found})
 }
 
 func (f *fake) getGateways(w http.ResponseWriter, _ *http.Request) {

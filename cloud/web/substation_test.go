@@ -12,6 +12,7 @@ type input struct {
 	Device  string   `json:"device"`
 	Unit    string   `json:"unit"`
 	Value   *float64 `json:"value"`
+	State   string   `json:"state,omitempty"`
 	Quality string   `json:"quality"`
 	Time    int64    `json:"time_us"`
 }
@@ -67,6 +68,19 @@ type series struct {
 	Asset   string  `json:"asset"`
 	Kind    string  `json:"kind"`
 	Latest  *sample `json:"latest"`
+
+	States map[string]string `json:"states,omitempty"`
+	Flags  map[string]string `json:"flags,omitempty"`
+}
+
+type counterChange struct {
+	Series    int64   `json:"series"`
+	Kind      string  `json:"kind"`
+	Before    float64 `json:"before"`
+	BeforeAt  int64   `json:"before_us"`
+	After     float64 `json:"after"`
+	AfterTime int64   `json:"after_us"`
+	Modulus   float64 `json:"modulus"`
 }
 
 type epoch struct {
@@ -112,10 +126,13 @@ func (f *fake) substation() {
 		{ID: 2, Gateway: "north-gw1", Device: "feeder-2-head", Name: "PhV.phsB", Unit: "V", Asset: "feeder-2", Kind: "gauge"},
 		{ID: 3, Gateway: "north-gw1", Device: "feeder-2-head", Name: "TotW", Unit: "kW", Asset: "feeder-2", Kind: "gauge"},
 		{ID: 4, Gateway: "north-gw1", Device: "feeder-2-head", Name: "DmdWh", Unit: "kW.h", Asset: "feeder-2", Kind: "counter"},
-		{ID: 5, Gateway: "north-gw1", Device: "breaker-q1", Name: "Pos", Unit: "1", Asset: "feeder-2", Kind: "state"},
+		{ID: 5, Gateway: "north-gw1", Device: "breaker-q1", Name: "Pos", Unit: "1", Asset: "feeder-2", Kind: "state",
+			States: map[string]string{"0": "open", "1": "closed", "-1": "moving"}},
 		{ID: 6, Gateway: "north-gw1", Device: "transformer-t1", Name: "HotSpotTmp", Unit: "Cel", Asset: "transformer-1", Kind: "gauge"},
 		{ID: 7, Gateway: "north-gw1", Device: "transformer-t1", Name: "CoolingMode", Unit: "1", Asset: "transformer-1", Kind: "state"},
 		{ID: 8, Gateway: "north-gw1", Device: "transformer-t1", Name: "OilLevel", Unit: "%", Asset: "transformer-1", Kind: "gauge"},
+		{ID: 9, Gateway: "north-gw1", Device: "pv-inverter", Name: "Evt1", Unit: "1", Asset: "transformer-1", Kind: "state",
+			Flags: map[string]string{"0": "GROUND_FAULT", "1": "DC_OVER_VOLT", "7": "OVER_TEMP", "40": "LATE"}},
 	}
 	start := now - 660_000_000
 	f.store(1, voltages(start, 660, func(i int) bool { return i > 500 && i < 545 })...)
@@ -130,12 +147,18 @@ func (f *fake) substation() {
 	f.store(6, sample{Time: now - 75_000_000, Quality: "bad (not connected)"})
 	f.store(7, sample{Time: now - 4_000_000, Quality: "good", Text: "ONAF"})
 
+	f.store(9, sample{Time: start, Value: new(0.0), Quality: "good"}, sample{Time: now - 100_000_000, Value: new(129.0), Quality: "good"})
+	f.counters = []counterChange{
+		{Series: 4, Kind: "counter-rolled-over", Before: 999_999.5, BeforeAt: now - 86_401_000_000, After: 0.25, AfterTime: now - 86_400_000_000, Modulus: 1_000_000},
+		{Series: 4, Kind: "counter-reset", Before: 2_100_412.5, BeforeAt: now - 301_000_000, After: 1_834_126, AfterTime: now - 300_000_000},
+	}
+
 	f.raise(alarm{ID: "a1", Rule: "feeder-dead", Asset: "feeder-2", Device: "feeder-2-head", Priority: "critical",
 		Summary: "Feeder 2 is dead: no voltage on any phase, breaker open", Raised: now - 154_000_000,
 		Inputs: []input{
 			{Series: 1, Name: "PhV.phsA", Device: "feeder-2-head", Unit: "V", Quality: "bad (timeout)", Time: now - 154_000_000},
 			{Series: 2, Name: "PhV.phsB", Device: "feeder-2-head", Unit: "V", Value: new(0.2), Quality: "good", Time: now - 154_000_000},
-			{Series: 5, Name: "Pos", Device: "breaker-q1", Unit: "1", Value: new(0.0), Quality: "good", Time: now - 155_000_000},
+			{Series: 5, Name: "Pos", Device: "breaker-q1", Unit: "1", Value: new(0.0), State: "open", Quality: "good", Time: now - 155_000_000},
 		}})
 	f.raise(alarm{ID: "a2", Rule: "over-temperature", Asset: "transformer-1", Device: "transformer-t1", Priority: "high",
 		Summary: "Hot spot above 118 °C", Raised: now - 3_900_000_000})

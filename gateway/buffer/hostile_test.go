@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"syscall"
 	"testing"
@@ -251,7 +252,7 @@ func TestAnyFlippedBitIsSurvived(t *testing.T) {
 				break
 			}
 		}
-		if b.Table().Ref().Table == table.Table && !slices.Equal(b.Table().Signals(), signals) {
+		if b.Table().Ref().Table == table.Table && !reflect.DeepEqual(b.Table().Signals(), signals) {
 			t.Errorf("byte %d: the table has signals %+v", at, b.Table().Signals())
 		}
 		b.Close()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"sync"
 	"unique"
@@ -17,8 +18,9 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Definition is what a signal id stands for. If any of it changes, the signal
-// gets a new id.
+// Definition is what a signal id stands for. If any of it changes but the names of
+// values, the signal gets a new id. Names don't say what was measured, but how it is
+// shown: what was stored under the old ones is better read by the new.
 type Definition struct {
 	telemetry.Signal
 	Encoding string `json:"encoding"` // type and scaling at the source
@@ -34,18 +36,19 @@ type Table struct {
 	signals   []telemetry.Signal // every one ever defined, by id
 	encodings []unique.Handle[string]
 	ids       map[fingerprint]telemetry.SignalID
-	sum       []byte        // of what is on disk, as it says itself; nil if it doesn't
-	onDisk    int           // of the signals
-	more      chan struct{} // closed and replaced when that has grown
+	renamed   []telemetry.SignalID // whose names of values aren't on disk yet
+	sum       []byte               // of what is on disk, as it says itself; nil if it doesn't
+	onDisk    int                  // of the signals
+	more      chan struct{}        // closed and replaced when that has grown
 }
 
 // fingerprint is what a definition is known by: there are thousands, and with all
 // their texts they would be a megabyte.
 type fingerprint [16]byte
 
-// fingerprint is that of everything but the id.
+// fingerprint is that of everything but the id and the names of values.
 func (d Definition) fingerprint() fingerprint {
-	d.ID = 0
+	d.ID, d.States, d.Flags = 0, nil, nil
 	text, err := json.Marshal(d)
 	if err != nil {
 		panic(err) // it has nothing but texts and numbers
@@ -61,6 +64,7 @@ func newTable(m *meta) *Table {
 // clear makes the table empty.
 func (t *Table) clear() {
 	t.ref, t.signals, t.encodings, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, nil, map[fingerprint]telemetry.SignalID{}, nil, 0
+	t.renamed = nil
 }
 
 // take reads the table's name and its checksum as meta.db has them.
@@ -127,7 +131,7 @@ func (t *Table) add(d Definition, id telemetry.SignalID) {
 }
 
 // Define returns the ids of the given signals, in their order, and commits
-// those that are new. The definitions' own ID is ignored. On an error the ids are
+// those that are new, and names of values that have changed. The definitions' own ID is ignored. On an error the ids are
 // good, but not on disk: as long as they aren't, no samples are committed.
 func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
 	t.meta.mu.Lock()
@@ -147,16 +151,23 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ids = make([]telemetry.SignalID, len(definitions))
+	copied := false
 	for i, d := range definitions {
 		id, known := t.ids[d.fingerprint()]
 		if !known {
 			id = telemetry.SignalID(len(t.signals) + 1)
 			t.add(d, id)
+		} else if was := t.signals[id-1]; !maps.Equal(was.States, d.States) || !maps.Equal(was.Flags, d.Flags) {
+			if !copied {
+				t.signals, copied = slices.Clone(t.signals), true // others read the old one
+			}
+			t.signals[id-1].States, t.signals[id-1].Flags = d.States, d.Flags
+			t.renamed = append(t.renamed, id)
 		}
 		ids[i] = id
 	}
 	t.signals, t.encodings = slices.Clone(t.signals), slices.Clone(t.encodings) // without room for more
-	return ids, t.onDisk == len(t.signals)
+	return ids, t.onDisk == len(t.signals) && len(t.renamed) == 0
 }
 
 // put puts those definitions into meta.db that it doesn't have.
@@ -168,12 +179,16 @@ func (t *Table) put(tx *bolt.Tx) error {
 	if k, _ := b.Cursor().Last(); len(k) == 4 {
 		there = binary.BigEndian.Uint32(k)
 	}
-	for i := int(there); i < len(t.signals); i++ {
-		value, err := json.Marshal(Definition{t.signals[i], t.encodings[i].Value()})
+	lacks := slices.DeleteFunc(slices.Clone(t.renamed), func(id telemetry.SignalID) bool { return uint32(id) > there })
+	for id := there + 1; int(id) <= len(t.signals); id++ {
+		lacks = append(lacks, telemetry.SignalID(id))
+	}
+	for _, id := range lacks {
+		value, err := json.Marshal(Definition{t.signals[id-1], t.encodings[id-1].Value()})
 		if err != nil {
 			return err
 		}
-		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(i+1)), value); err != nil {
+		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(id)), value); err != nil {
 			return err
 		}
 	}
@@ -184,6 +199,7 @@ func (t *Table) put(tx *bolt.Tx) error {
 func (t *Table) saved() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.renamed = nil
 	if t.onDisk < len(t.signals) {
 		t.onDisk = len(t.signals)
 		close(t.more)

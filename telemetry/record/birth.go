@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
@@ -28,19 +30,45 @@ func (b Birth) Key() string {
 	return fmt.Sprintf("%s/%s/%d/%d", b.Gateway, b.Table, b.Version, b.Part)
 }
 
-// SignalsPerBirth keeps one part well below a log's usual 1 MB record limit.
-const SignalsPerBirth = 2000
+// SignalsPerBirth and namesPerBirth keep one part well below a log's usual 1 MB
+// record limit: signals, and bytes for the names of their values.
+const (
+	SignalsPerBirth = 2000
+	namesPerBirth   = 256 << 10
+)
 
 // SplitBirth cuts a table into parts.
 func SplitBirth(b Birth) []Birth {
-	parts := max(1, (len(b.Signals)+SignalsPerBirth-1)/SignalsPerBirth)
-	out := make([]Birth, parts)
+	var out []Birth
+	begin, names := 0, 0
+	for i, s := range b.Signals {
+		more := namesIn(s)
+		if i-begin == SignalsPerBirth || i > begin && names+more > namesPerBirth {
+			out = append(out, b)
+			out[len(out)-1].Signals = b.Signals[begin:i]
+			begin, names = i, 0
+		}
+		names += more
+	}
+	out = append(out, b)
+	out[len(out)-1].Signals = b.Signals[begin:]
 	for i := range out {
-		out[i] = b
-		out[i].Part, out[i].Parts = i, parts
-		out[i].Signals = b.Signals[i*SignalsPerBirth : min(len(b.Signals), (i+1)*SignalsPerBirth)]
+		out[i].Part, out[i].Parts = i, len(out)
 	}
 	return out
+}
+
+// namesIn is about how many bytes the names of a signal's values take.
+func namesIn(s telemetry.Signal) int {
+	const around = 26 // quotes, colon, comma and number
+	n := 0
+	for _, name := range s.States {
+		n += len(name) + around
+	}
+	for _, name := range s.Flags {
+		n += len(name) + around
+	}
+	return n
 }
 
 // TableID is Table as a number, of a birth that ParseBirth has read.
@@ -49,8 +77,12 @@ func (b Birth) TableID() uint64 {
 	return uint64(id)
 }
 
-// maxBirthText bounds the texts of a birth, in bytes.
-const maxBirthText = 1000
+// maxBirthText bounds the texts of a birth, in bytes, and maxNames those for the
+// values of a signal.
+const (
+	maxBirthText = 1000
+	maxNames     = 1000
+)
 
 // ParseBirth reads the value of a birth and checks that it stands under its own key:
 // under another's it would replace that one when the log is compacted.
@@ -84,6 +116,11 @@ func (b Birth) check() error {
 			return fmt.Errorf("birth: signal %d has no device or no name", s.ID)
 		}
 		texts = append(texts, s.Device, s.Name, s.Unit, s.Asset, string(s.Kind))
+		if len(s.States) > maxNames || len(s.Flags) > maxNames {
+			return fmt.Errorf("birth: signal %d has names for more than %d values", s.ID, maxNames)
+		}
+		texts = slices.AppendSeq(texts, maps.Values(s.States))
+		texts = slices.AppendSeq(texts, maps.Values(s.Flags))
 	}
 	for _, text := range texts {
 		if len(text) > maxBirthText || !utf8.ValidString(text) {

@@ -1,6 +1,6 @@
 import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
-import type { Alarm, AlarmDetail, Completeness, Gateway, Outage, Sample, Series } from "./model";
+import type { Alarm, AlarmDetail, Completeness, CounterChange, Gateway, Outage, Sample, Series } from "./model";
 
 const timeoutMs = 10_000;
 
@@ -68,6 +68,9 @@ export const api = {
     const from = Math.floor(Math.min(Math.max(fromUs, to - longestUs), to));
     return call<{ series: Series; samples: Sample[] | null }>(`/series/${id}/samples?from_us=${from}&to_us=${to}`);
   },
+  /** Where a counter rolled over or was reset, newest first. */
+  counterChanges: (id: number, fromUs: number, toUs: number) =>
+    call<{ changes: CounterChange[] | null }>(`/counter-changes?series=${id}&from_us=${Math.floor(fromUs)}&to_us=${Math.ceil(toUs)}`),
   /** A local day YYYY-MM-DD; an empty gateway stands for all. */
   day: (day: string, gateway: string) => {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -1,4 +1,7 @@
 // Numbers, units and times as a person reads them.
+import { t } from "./messages";
+import type { Names } from "./model";
+
 const locale = navigator.language;
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
@@ -17,10 +20,35 @@ export function numberText(v: number): string {
   return v !== 0 && Math.abs(v) < 0.001 ? small.format(v) : decimal.format(v);
 }
 
+/** What a value is called, or its bits; empty if it has no name. */
+export function nameOf(v: number, names: Names): string {
+  const name = names.states?.[v];
+  if (name || !names.flags || !Number.isSafeInteger(v) || v < 0) {
+    return name ?? "";
+  }
+  const set: string[] = [];
+  // Not by shifting, which has 32 bits.
+  for (let bit = 0, rest = v; rest > 0; bit++, rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) {
+      set.push(names.flags[bit] ?? t("value.bit", { n: bit }));
+    }
+  }
+  return set.join(", ");
+}
+
+/** A number beside its name, as in "running (2)". */
+export function namedText(v: number, name: string): string {
+  return name ? `${name} (${numberText(v)})` : numberText(v);
+}
+
 /** A value with its unit, or a dash. */
-export function valueText(v: number | null, unit: string, text?: string): string {
+export function valueText(v: number | null, unit: string, text?: string, names: Names = {}): string {
   if (v === null) {
     return text || "–";
+  }
+  const name = nameOf(v, names);
+  if (name) {
+    return namedText(v, name);
   }
   const u = unitText(unit);
   return u === "" ? numberText(v) : `${numberText(v)}\u00a0${u}`;

@@ -11,6 +11,8 @@ export interface Input {
   device: string;
   unit: string;
   value: number | null;
+  /** What the value is called, if it has a name. */
+  state?: string;
   quality: string;
   time_us: number;
 }
@@ -54,7 +56,23 @@ export interface Sample {
   text?: string;
 }
 
-export interface Series {
+/** What a signal's values are called, by value, or their bits by number. */
+export interface Names {
+  states?: Record<string, string>;
+  flags?: Record<string, string>;
+}
+
+/** A decrease of a counter; modulus is 0 after a reset. */
+export interface CounterChange {
+  kind: "counter-rolled-over" | "counter-reset";
+  before: number;
+  before_us: number;
+  after: number;
+  after_us: number;
+  modulus: number;
+}
+
+export interface Series extends Names {
   id: number;
   gateway: string;
   device: string;

@@ -23,6 +23,13 @@ type point struct {
 	Size  int
 	Units string
 	SF    json.RawMessage // the name of a point, or a number
+
+	Symbols []symbol // of an enumeration its values, of a bit field its bits
+}
+
+type symbol struct {
+	Name  string
+	Value uint64
 }
 
 // layout is how a SunSpec type is read, and which raw value means that the
@@ -138,8 +145,29 @@ func signal(p point, l layout, addresses map[string]int) (string, error) {
 	if l.kind != "" {
 		fmt.Fprintf(&b, ", kind: %s", l.kind)
 	}
-	fmt.Fprintf(&b, ", absent: [%s]}", l.absent)
+	fmt.Fprintf(&b, ", absent: [%s]", l.absent)
+	names(&b, p)
+	b.WriteString("}")
 	return b.String(), nil
+}
+
+// prefixes are what some models put before the names that others have.
+var prefixes = regexp.MustCompile(`^(gg|M_EVENT_)`)
+
+// names are what the point's values or bits are called.
+func names(b *strings.Builder, p point) {
+	if len(p.Symbols) == 0 {
+		return
+	}
+	key := "states"
+	if strings.HasPrefix(p.Type, "bitfield") {
+		key = "flags"
+	}
+	list := make([]string, len(p.Symbols))
+	for i, s := range p.Symbols {
+		list[i] = fmt.Sprintf("%d: %q", s.Value, prefixes.ReplaceAllString(s.Name, ""))
+	}
+	fmt.Fprintf(b, ",\n     %s: {%s}", key, strings.Join(list, ", "))
 }
 
 // example shows the first point as a device does that doesn't implement it, or

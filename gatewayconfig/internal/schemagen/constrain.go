@@ -69,6 +69,7 @@ func constrainSignal(defs jsonschema.Definitions) {
 	property(defs, "Signal", "swinging_door").ExclusiveMinimum = "0"
 	limit("Signal", "length", 1, 125)
 	limit("Modbus", "max_registers", 1, 125)
+	limit("Modbus", "max_input_registers", 1, 125)
 	limit("Modbus", "max_bits", 1, 2000)
 	property(defs, "Modbus", "max_gap").Minimum = "0"
 

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf, Refusal } from "../api";
 import { now } from "../clock";
 import { alarmOf } from "../data/alarms";
-import { timeText, unitText, valueText } from "../format";
+import { namedText, timeText, unitText, valueText } from "../format";
 import { t } from "../messages";
 import { stateOf, type AlarmDetail, type Input, type Transition } from "../model";
 import { PriorityLabel } from "../parts/Priority";
@@ -166,7 +166,7 @@ function Inputs({ inputs }: { inputs: readonly Input[] }) {
           <span class="input-name">
             {input.device} <strong>{input.name}</strong>
           </span>
-          <span class="input-value">{valueText(input.value, input.unit)}</span>
+          <span class="input-value">{input.state && input.value !== null ? namedText(input.value, input.state) : valueText(input.value, input.unit)}</span>
           <Quality quality={input.quality} />
           <Moment us={input.time_us} />
         </li>
@@ -217,6 +217,7 @@ function Plots({ alarm }: { alarm: AlarmDetail }) {
             name: `${i.device} ${i.name}`,
             unit: i.unit,
             stepped: traces.get(i.series)?.series?.kind === "state",
+            names: traces.get(i.series)?.series,
             samples: insert(traces.get(i.series)?.samples ?? [], { t: i.time_us, v: i.value, q: i.quality }),
           }))}
         />

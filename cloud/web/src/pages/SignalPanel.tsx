@@ -1,7 +1,10 @@
 import { useEffect, useRef } from "preact/hooks";
 import { now } from "../clock";
+import { timeText } from "../format";
 import { t } from "../messages";
-import type { Series } from "../model";
+import type { CounterChange, Series } from "../model";
+import { CounterChanges, useCounterChanges } from "../parts/CounterChanges";
+import type { Mark } from "../plot/paint";
 import { Plot } from "../plot/Plot";
 import { useTraces } from "../plot/traces";
 
@@ -12,6 +15,7 @@ export function SignalPanel({ series, close }: { series: Series; close: () => vo
   const heading = useRef<HTMLHeadingElement>(null);
   const toUs = now.value;
   const fromUs = toUs - spanUs;
+  const [changes, failure] = useCounterChanges(series);
   const trace = useTraces([series.id], fromUs, Infinity).get(series.id);
 
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
@@ -35,15 +39,22 @@ export function SignalPanel({ series, close }: { series: Series; close: () => vo
       <Plot
         fromUs={fromUs}
         toUs={toUs}
+        marks={(changes ?? []).filter((c) => c.after_us >= fromUs).map(markOf)}
         lines={[
           {
             name: series.name,
             unit: series.unit,
             stepped: series.kind === "state",
+            names: series,
             samples: (trace?.samples ?? []).filter((s) => s.t >= fromUs),
           },
         ]}
       />
+      {series.kind === "counter" && <CounterChanges series={series} changes={changes} failure={failure} />}
     </aside>
   );
+}
+
+function markOf(c: CounterChange): Mark {
+  return { atUs: c.after_us, label: `${t(`counter.${c.kind}`)} ${timeText(c.after_us, now.value)}` };
 }

@@ -1,7 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { failure, latestOf, series, tick, want } from "../data/series";
-import { numberText, unitText } from "../format";
+import { nameOf, namedText, unitText } from "../format";
 import { t } from "../messages";
 import type { Series } from "../model";
 import { Quality } from "../parts/Quality";
@@ -125,6 +125,7 @@ function List({ chosen }: { chosen: number }) {
 
 function Row({ series: s, index, chosen }: { series: Series; index: number; chosen: boolean }) {
   const latest = latestOf(s.id);
+  const text = latest && (latest.v === null ? latest.text || "–" : namedText(latest.v, nameOf(latest.v, s)));
   return (
     <tr role="row" class={chosen ? "signal chosen" : "signal"} aria-rowindex={index} data-testid="signal-row" data-series={s.id}>
       <td role="cell" class="name">
@@ -132,8 +133,8 @@ function Row({ series: s, index, chosen }: { series: Series; index: number; chos
           {s.name}
         </button>
       </td>
-      <td role="cell" class="value" data-testid="signal-value">
-        {latest ? latest.v === null ? latest.text || "–" : numberText(latest.v) : <span class="muted">{t("signals.noValue")}</span>}
+      <td role="cell" class="value" data-testid="signal-value" title={text}>
+        {text ?? <span class="muted">{t("signals.noValue")}</span>}
       </td>
       <td role="cell" class="unit">
         {unitText(s.unit)}

@@ -85,7 +85,7 @@ function Swatch({ index }: { index: number }) {
 /** The value at the cursor's time, in µs, or the last one. */
 function readout(line: Line, atUs: number | undefined): string {
   const s = line.samples.findLast((sample) => atUs === undefined || sample.t <= atUs);
-  return s ? valueText(isUsable(s) ? s.v : null, line.unit, s.text ?? s.q) : "–";
+  return s ? valueText(isUsable(s) ? s.v : null, line.unit, s.text ?? s.q, line.names) : "–";
 }
 
 function columns(lines: readonly Line[], endUs: number): uPlot.AlignedData {

@@ -1,12 +1,14 @@
 import { valueText, durationText, timeText } from "../format";
 import { t } from "../messages";
-import { isUsable, type Sample } from "../model";
+import { isUsable, type Names, type Sample } from "../model";
 
 /** One series as a plot shows it. */
 export interface Line {
   name: string;
   unit: string;
   stepped: boolean;
+  /** What its values are called. */
+  names?: Names | undefined;
   samples: readonly Sample[];
 }
 
@@ -61,7 +63,7 @@ export function describe(line: Line, endUs: number, nowUs: number): string {
     n === 0
       ? t("plot.allBad", { name })
       : t("plot.range", { name, n, min: valueText(min, "1"), max: valueText(max, line.unit) }),
-    t("plot.last", { value: valueText(last.v, line.unit, last.text ?? last.q), time: timeText(last.t, nowUs) }),
+    t("plot.last", { value: valueText(last.v, line.unit, last.text ?? last.q, line.names), time: timeText(last.t, nowUs) }),
   ];
   const bad = gaps(samples, endUs).reduce((sum, [from, to]) => sum + to - from, 0);
   if (bad > 0) {

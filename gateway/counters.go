@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/busbar/busbar/gateway/counter"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// keptCounters is the member of the events' state that isn't the rules'.
+type keptCounters struct {
+	Counters []byte `json:"counters"`
+}
+
+// state is what is committed with events: that of the rules, an object, and the last
+// value of each counter as a further member of it, which programs without counters
+// pass over. It is one value, so that no event is told twice, or lost.
+func (p *pipeline) state() []byte {
+	rules := p.engine.State()
+	saved, _ := p.table.Saved()
+	counters, err := json.Marshal(keptCounters{p.watch.State(saved)})
+	if err != nil {
+		panic(err) // bytes always are JSON
+	}
+	return append(append(bytes.TrimSuffix(rules, []byte("}")), ','), counters[1:]...)
+}
+
+// restoreCounters goes on from the last values that an earlier process has seen.
+func (g *Gateway) restoreCounters(watch *counter.Watch) {
+	state := g.buffer.Events.State()
+	if len(state) == 0 {
+		return
+	}
+	var kept keptCounters
+	err := json.Unmarshal(state, &kept)
+	if err == nil && kept.Counters != nil {
+		err = watch.Restore(kept.Counters, g.buffer.Table().Ref().Table)
+	}
+	if err != nil {
+		g.log.Error("the last values of the counters can't be restored; a meter that was swapped meanwhile isn't noticed", "error", err)
+	}
+}
+
+// watched is the counters of a configuration, as far as they can be told to roll over.
+func (d *devices) watched(config gatewayconfig.Config) []counter.Counter {
+	var list []counter.Counter
+	n := 0
+	for _, c := range config.Devices {
+		for i, s := range c.Signals {
+			signal := d.model.Signals[n+i]
+			if signal.Kind != telemetry.Counter {
+				continue
+			}
+			point := s.Point()
+			w := counter.Counter{Signal: signal, Factored: point.Factor != nil, Noise: point.Type.Resolution()}
+			for _, r := range point.Ranges() {
+				w.Ranges = append(w.Ranges, counter.Range(r))
+			}
+			if s.RollsOverAt != 0 {
+				w.Ranges, w.Factored = []counter.Range{{From: s.Offset, Span: s.RollsOverAt - s.Offset}}, false
+			}
+			list = append(list, w)
+		}
+		n += len(c.Signals) + 1
+	}
+	return list
+}
