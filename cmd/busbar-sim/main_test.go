@@ -55,7 +55,7 @@ func TestCommand(t *testing.T) {
 		{"unknown flag", []string{"run", "--fast", "x"}, 2, []string{"--fast"}},
 		{"no file", []string{"run", filepath.Join(dir, "none.yaml")}, 2, []string{"none.yaml"}},
 		{"wrong configuration", []string{"run", bad}, 2, []string{bad + ":1:14: sim.speed", bad + ":3:32: devices[0].listen"}},
-		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+devices)}, 1, []string{"truth log"}},
+		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+oneMeter)}, 1, []string{"truth log"}},
 	} {
 		out, err := exec.Command(binary, c.args...).CombinedOutput()
 		if code := exitCode(err); code != c.code {
@@ -69,7 +69,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-const devices = `devices:
+const oneMeter = `devices:
   - {id: a, feeder: f, listen: "127.0.0.1:0", profile: H0-A, rated_power: 1 kW}
 `
 
@@ -80,7 +80,7 @@ func TestRunStopsCleanlyOnSignals(t *testing.T) {
 			continue // inherited, as under nohup
 		}
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "sim.yaml"), []byte("sim: {truth_log: truth.jsonl}\n"+devices), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "sim.yaml"), []byte("sim: {truth_log: truth.jsonl}\n"+oneMeter), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
