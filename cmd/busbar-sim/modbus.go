@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,7 +43,7 @@ type modbusCommand struct {
 	RatedPower configfile.Quantity `help:"The power at which the load profile is 1." default:"20 kW"`
 	Speed      float64             `help:"How many seconds of load profile pass in a second." default:"1"`
 	Energy     configfile.Quantity `help:"What the energy registers show at the start; near their end, they roll over." default:"0 kW.h"`
-	ReadOnly   []string            `help:"Coils and holding registers that can't be written, or all." placeholder:"A-B,…"`
+	ReadOnly   []string            `help:"Coils and holding registers that can't be written, or all." placeholder:"A-B"`
 	Seed       uint64              `help:"Makes the noise, and what comes by chance: the same for the same seed." default:"1"`
 }
 
@@ -86,18 +87,20 @@ func (c modbusCommand) Run(ctx context.Context, logging *program.Logging) error 
 	if err != nil {
 		return program.Usage{Err: err}
 	}
+	var control net.Listener
+	if c.Control != "" {
+		if control, err = endpoint.ListenControl(c.Control); err != nil {
+			return program.Usage{Err: fmt.Errorf("--control: %w", err)}
+		}
+		defer control.Close()
+	}
 	e, err := endpoint.New(config, logging.Logger())
 	if err != nil {
 		return err
 	}
-	if c.Control != "" {
-		control, err := endpoint.ListenControl(c.Control)
-		if err != nil {
-			return errors.Join(fmt.Errorf("--control: %w", err), e.Close())
-		}
+	if control != nil {
 		server := &http.Server{Handler: e.Control(), ReadTimeout: 10 * time.Second}
 		go func() { _ = server.Serve(control) }()
-		defer server.Close()
 	}
 	fmt.Printf("%s, unit %s, on %s\n", product(config), c.Units, e.URL())
 	if c.Dead != "" {

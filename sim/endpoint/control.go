@@ -75,6 +75,7 @@ func (e *Endpoint) showState(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
 	_ = out.Encode(state)
 }
 

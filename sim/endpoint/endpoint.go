@@ -40,7 +40,7 @@ type Endpoint struct {
 	port   devices.Port
 }
 
-// New opens the endpoint, which Run or Close closes.
+// New opens the endpoint, which Run closes.
 func New(c Config, log *slog.Logger) (*Endpoint, error) {
 	began := time.Now()
 	units := map[byte]devices.Unit{}
@@ -108,17 +108,6 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		return fmt.Errorf("serial port %s: %w", e.path, err)
 	}
 	return nil
-}
-
-// Close gives up an endpoint that isn't run.
-func (e *Endpoint) Close() error {
-	if e.server != nil {
-		return e.server.Close()
-	}
-	if e.config.Link != "" {
-		_ = os.Remove(e.config.Link)
-	}
-	return e.port.Close()
 }
 
 // URL is the endpoint as a gateway's configuration has it.

@@ -10,7 +10,8 @@ import (
 	"github.com/busbar/busbar/sim/devices"
 )
 
-// Snippet is the part of a gateway's configuration that reads everything there is.
+// Snippet is the part of a gateway's configuration that reads everything there is. A
+// unit is one device in it, so of several models one is read, and the others are named.
 func (e *Endpoint) Snippet() string {
 	var b strings.Builder
 	b.WriteString("devices:\n")
@@ -18,14 +19,23 @@ func (e *Endpoint) Snippet() string {
 	if e.config.Transport != modbus.TCP {
 		every = ", poll_every: 10s"
 	}
+	parts := e.config.Product.Parts()
+	first := 0
+	if len(parts) > 1 && parts[0].Profile.Name == "sunspec/1" {
+		first = 1 // the common model says only what it is
+	}
 	for _, unit := range e.Units() {
-		for _, part := range e.config.Product.Parts() {
-			base := ""
-			if part.Base != 0 {
-				base = fmt.Sprintf(", base: %d", part.Base)
-			}
-			fmt.Fprintf(&b, "  - {id: %s-%d, modbus: {endpoint: %q, unit: %d%s}, profile: %s%s}\n",
-				idOf(part), unit, e.URL(), unit, base, part.Profile.Name, every)
+		part := parts[first]
+		base := ""
+		if part.Base != 0 {
+			base = fmt.Sprintf(", base: %d", part.Base)
+		}
+		fmt.Fprintf(&b, "  - {id: %s-%d, modbus: {endpoint: %q, unit: %d%s}, profile: %s%s}\n",
+			idOf(part), unit, e.URL(), unit, base, part.Profile.Name, every)
+	}
+	for i, part := range parts {
+		if i != first {
+			fmt.Fprintf(&b, "  # or base: %d and profile: %s\n", part.Base, part.Profile.Name)
 		}
 	}
 	return b.String()
