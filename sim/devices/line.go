@@ -197,11 +197,9 @@ func (l *line) heard(characters int) {
 	l.free = l.free.Add(l.takes(characters))
 }
 
-// step is the least that is waited for: what falls into it goes out together, as from
-// a converter's buffer.
-const step = 2 * time.Millisecond
-
-// send puts characters on the line once it has been silent for so long.
+// send puts characters on the line once it has been silent for so long. They are there
+// when the last of them has gone, as from a converter that waits for the end of a frame:
+// one by one, a busy machine would tear them.
 func (l *line) send(ctx context.Context, b []byte, silence time.Duration) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
@@ -211,21 +209,12 @@ func (l *line) send(ctx context.Context, b []byte, silence time.Duration) error 
 		begin = now
 	}
 	l.free = begin.Add(l.takes(len(b)))
+	free := l.free
 	l.mu.Unlock()
-	for sent := 0; sent < len(b); {
-		n := len(b) - sent
-		for n > 1 && l.takes(n) > step {
-			n /= 2
-		}
-		if err := sleep(ctx, begin.Add(l.takes(sent+n))); err != nil {
-			return err
-		}
-		if err := l.put(b[sent : sent+n]); err != nil {
-			return err
-		}
-		sent += n
+	if err := sleep(ctx, free); err != nil {
+		return err
 	}
-	return nil
+	return l.put(b)
 }
 
 // put writes to the port. What a serial port doesn't take is lost, as on a line where
