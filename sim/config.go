@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/sim/devices"
 	"github.com/busbar/busbar/sim/scenario"
 	"github.com/busbar/busbar/sim/simbench"
 )
@@ -72,12 +74,13 @@ type Fault struct {
 	At configfile.Duration `yaml:"at"`
 	// For is how long it lasts; by default to the end.
 	For configfile.Duration `yaml:"for"`
-	// Kind is outage, of a feeder, or silent, slow or garbage, of a device.
+	// Kind is outage, of a feeder, or misbehave, of a device.
 	Kind   string `yaml:"kind,required"`
 	Feeder string `yaml:"feeder"`
 	Device string `yaml:"device"`
-	// Delay is that of each answer of a slow device.
-	Delay configfile.Duration `yaml:"delay"`
+	// How a device misbehaves, such as "late=2s,every=5; duplicate": what busbar-sim
+	// modbus --misbehave takes.
+	How string `yaml:"how"`
 }
 
 // LoadConfig reads the configuration in the file at path. The error is
@@ -160,6 +163,11 @@ func (c Config) check(report func(path, format string, args ...any)) {
 			report(configfile.Join(configfile.Item("faults", p.Fault), p.Field), "%s", p.Message)
 		}
 	}
+	for i, f := range c.Faults {
+		if _, err := parseHow(f.How); err != nil {
+			report(configfile.Join(configfile.Item("faults", i), "how"), "%v", err)
+		}
+	}
 }
 
 func (d Device) check(report func(key, format string, args ...any)) {
@@ -195,6 +203,18 @@ func (d Device) check(report func(key, format string, args ...any)) {
 	}
 }
 
+// product is what the device has in its registers.
+func (d Device) product() (*devices.Product, error) {
+	if len(d.SunSpec) == 0 {
+		return devices.LoadProduct(cmp.Or(d.Product, "eastron/sdm630"))
+	}
+	var models []string
+	for _, id := range d.SunSpec {
+		models = append(models, fmt.Sprintf("sunspec/%d", id))
+	}
+	return devices.LoadProduct(models...)
+}
+
 func (c Config) scenario() (*scenario.Scenario, error) {
 	var devices []scenario.Device
 	for _, d := range c.Devices {
@@ -208,7 +228,7 @@ func (c Config) script() []scenario.Fault {
 	for _, f := range c.Faults {
 		faults = append(faults, scenario.Fault{
 			At: time.Duration(f.At), For: time.Duration(f.For), Kind: scenario.Kind(f.Kind),
-			Feeder: f.Feeder, Device: f.Device, Delay: time.Duration(f.Delay),
+			Feeder: f.Feeder, Device: f.Device, How: f.How,
 		})
 	}
 	return faults

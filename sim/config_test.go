@@ -36,7 +36,7 @@ devices:
 faults:
   - {at: 20, feeder: feeder-1, kind: outage}
   - {at: 20s, feeder: feeder-9, kind: outage}
-  - {device: end, kind: slow}
+  - {device: end, kind: misbehave, how: "late=2"}
 `))
 	if err == nil {
 		t.Fatal("no error")
@@ -55,7 +55,7 @@ faults:
 		"devices[2].unit: devices[1] is already unit 1 at 127.0.0.1:99999",
 		"devices[2].rated_power: the key is missing",
 		"sim.yaml:9:10: faults[0].at: ",
-		`sim.yaml:11:5: faults[2].delay: 0s is not above 0s`,
+		`sim.yaml:11:41: faults[2].how: "late=2": late takes a time`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing: %s", want)
@@ -101,7 +101,7 @@ func FuzzParseConfig(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(example)
-	f.Add([]byte(minimal + "faults: [{kind: slow, device: head, delay: 1s}]"))
+	f.Add([]byte(minimal + "faults: [{kind: misbehave, device: head, how: late}]"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		c, err := ParseConfig("sim.yaml", src)
 		if err != nil {

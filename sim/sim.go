@@ -4,7 +4,7 @@
 // The truth log is JSON lines. Each has time_us (µs UTC) and what:
 //
 //	start, stop              the simulation's own
-//	fault-begin, fault-end   kind, and feeder or device
+//	fault-begin, fault-end   kind, and feeder, or device and how it misbehaves
 //	device-off, device-on    device and feeder: a self-powered meter stops and works again
 //	answers                  answers: how often each device has answered a read of register 0x1000
 //
@@ -91,7 +91,7 @@ func New(c Config, log *slog.Logger) (*Simulator, error) {
 		return nil, err
 	}
 	for address, units := range units {
-		if s.servers[address], err = devices.Listen(address, units, log); err != nil {
+		if s.servers[address], err = devices.NewBus(units, c.Sim.Seed).Listen(address, log); err != nil {
 			delete(s.servers, address)
 			return nil, errors.Join(err, s.close())
 		}
@@ -187,13 +187,16 @@ func (s *Simulator) snapshot() error {
 func (s *Simulator) apply(at time.Duration) error {
 	now := time.Now()
 	wasDark := s.dark()
-	var changed []*meter
+	var changed, behaves []*meter
 	for _, m := range s.meters {
 		was := m.condition
 		m.condition = s.scenario.Condition(m.ID, at)
 		m.SetSupply(m.condition.Live)
 		if m.condition.Powered != was.Powered {
 			changed = append(changed, m)
+		}
+		if m.condition.Powered != was.Powered || m.condition.How != was.How {
+			behaves = append(behaves, m)
 		}
 	}
 	isDark := s.dark()
@@ -202,8 +205,8 @@ func (s *Simulator) apply(at time.Duration) error {
 			server.Reset() // before its meters answer anything on a connection that they can't know
 		}
 	}
-	for _, m := range s.meters {
-		s.servers[m.Listen].Behave(byte(m.Unit), behaviour(m.condition))
+	for _, m := range behaves {
+		s.servers[m.Listen].Misbehave(byte(m.Unit), misbehaviour(m.condition)...)
 	}
 
 	var errs []error
@@ -219,9 +222,9 @@ func (s *Simulator) apply(at time.Duration) error {
 		if f.Kind == scenario.Outage {
 			s.log.Info(message, "kind", f.Kind, "feeder", f.Feeder)
 		} else {
-			s.log.Info(message, "kind", f.Kind, "device", f.Device)
+			s.log.Info(message, "kind", f.Kind, "device", f.Device, "how", f.How)
 		}
-		errs = append(errs, s.truth.write(now, truth{What: what, Kind: string(f.Kind), Feeder: f.Feeder, Device: f.Device}))
+		errs = append(errs, s.truth.write(now, truth{What: what, Kind: string(f.Kind), How: f.How, Feeder: f.Feeder, Device: f.Device}))
 	}
 	for _, m := range changed {
 		what, message := "device-off", "device lost its power"
@@ -234,15 +237,18 @@ func (s *Simulator) apply(at time.Duration) error {
 	return errors.Join(errs...)
 }
 
-func behaviour(c scenario.Condition) devices.Behaviour {
-	switch {
-	case !c.Powered || c.Fault == scenario.Silent:
-		return devices.Behaviour{Silent: true}
-	case c.Fault == scenario.Garbage:
-		return devices.Behaviour{Garbage: true}
-	default:
-		return devices.Behaviour{Delay: c.Delay}
+// misbehaviour is how a device answers.
+func misbehaviour(c scenario.Condition) []devices.Misbehaviour {
+	if !c.Powered {
+		return []devices.Misbehaviour{{Kind: devices.Silent}}
 	}
+	list, _ := parseHow(c.How)
+	return list
+}
+
+// parseHow reads what a device does wrong, which all listen for Modbus TCP.
+func parseHow(how string) ([]devices.Misbehaviour, error) {
+	return devices.ParseMisbehaviours(how, devices.OnTCP, devices.OnConnections)
 }
 
 // dark are the addresses where no device has power: those hosts are off, and

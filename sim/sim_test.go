@@ -290,9 +290,9 @@ func TestDeviceFaults(t *testing.T) {
 			device("good", "f", "127.0.0.1:0", 4, Measured),
 		},
 		Faults: []Fault{
-			{For: ms(1500), Kind: "silent", Device: "silent"},
-			{For: ms(1500), Kind: "garbage", Device: "garbage"},
-			{Kind: "slow", Device: "slow", Delay: ms(70)},
+			{For: ms(1500), Kind: "misbehave", How: "silent", Device: "silent"},
+			{For: ms(1500), Kind: "misbehave", How: "garbage", Device: "garbage"},
+			{Kind: "misbehave", How: "late=70ms", Device: "slow"},
 		},
 	}, slog.New(slog.DiscardHandler))
 	silent, garbage, slow, good := poll(t, s.Address("silent"), 1), poll(t, s.Address("garbage"), 2), poll(t, s.Address("slow"), 3), poll(t, s.Address("good"), 4)

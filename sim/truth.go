@@ -12,6 +12,7 @@ type truth struct {
 	TimeUS  int64             `json:"time_us"`
 	What    string            `json:"what"`
 	Kind    string            `json:"kind,omitempty"`
+	How     string            `json:"how,omitempty"`
 	Feeder  string            `json:"feeder,omitempty"`
 	Device  string            `json:"device,omitempty"`
 	Answers map[string]uint32 `json:"answers,omitempty"`

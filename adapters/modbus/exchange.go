@@ -31,6 +31,12 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 	l.asked, l.requests = l.asked+1, l.requests+1
 	n := copy(l.buffer[:], l.rest)
 	l.rest, l.torn = nil, false
+	if n > 0 {
+		// A whole answer to an earlier request isn't the beginning of one to this.
+		if old := l.framing.find(request, &l.want, earlier, l.buffer[:n]); old.wrong == nil {
+			n = copy(l.buffer[:], l.buffer[old.drop:n])
+		}
+	}
 	err := l.port.SetDeadline(limit)
 	if err == nil {
 		_, err = l.port.Write(request)
@@ -126,6 +132,7 @@ func (l *link) settle() *failure {
 			return &failure{telemetry.NotConnected, err}
 		}
 		l.heard = true
+		l.strays++
 		l.lastByte = time.Now()
 		if until = l.lastByte.Add(silence); until.After(limit) {
 			return &failure{telemetry.Malformed, fmt.Errorf("the line doesn't fall silent")}

@@ -317,6 +317,51 @@ func TestNoAnswerIsTakenForAnother(t *testing.T) {
 	}
 }
 
+// What is the same at two places is suspected of being one answer twice, but not for
+// ever, and no oftener than something unasked for was heard.
+func TestEqualAnswersAreSuspectedAFewTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slaves sync.WaitGroup
+		asked, noisy := 0, false
+		e := Endpoint{RTU, "/dev/ttyS0", Line{Baud: 115200, Parity: Even, StopBits: 1}}
+		open := func(string, Line) (port, error) {
+			p := simLine(e.Line, &slaves, func(request []byte) []byte {
+				pdu := append([]byte{request[1], 2 * request[5]}, make([]byte, 2*request[5])...)
+				if noisy {
+					return append(withCRC(request[0], pdu), 0xFF)
+				}
+				return withCRC(request[0], pdu)
+			})
+			p.onWrite = func([]byte) { asked++ }
+			return p, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newLink(ctx, e, opener{serial: open}, new(busCounters))
+		m := &meter{Device: Device{Unit: 1, Timeout: time.Second}}
+		poll := func(n int) int {
+			before := asked
+			for range n {
+				for _, first := range []uint16{0, 100} {
+					if _, err := l.read(ctx, m, request{table: Holding, first: first, count: 10}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			return asked - before
+		}
+		if n := poll(50); n != 100+2*maxSuspicion {
+			t.Errorf("%d requests in 50 polls of two, with a test and a second one when suspected", n)
+		}
+		noisy = true
+		if n := poll(50); n < 250 {
+			t.Errorf("%d requests in 50 polls of two while the unit sends more than it is asked for", n)
+		}
+		l.close()
+		cancel()
+		slaves.Wait()
+	})
+}
+
 func TestSampleTimeOfASlowLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slaves sync.WaitGroup

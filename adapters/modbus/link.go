@@ -36,6 +36,7 @@ type link struct {
 	rest     []byte      // of the buffer, what came after the last answer
 	torn     bool        // the last timeout was in the middle of a frame
 	lastByte time.Time   // on the line, either way
+	strays   int         // how often something came on the line before the next request
 
 	failedDials int
 	dialAfter   time.Time
@@ -100,7 +101,7 @@ func (l *link) connect() error {
 	p, err := l.open(ctx)
 	if err != nil {
 		l.failedDials++
-		l.dialAfter = time.Now().Add(dialPause(l.failedDials))
+		l.dialAfter = time.Now().Add(dialPause(l.failedDials, l.timeout))
 		l.dialErr = err
 		return err
 	}
@@ -132,13 +133,14 @@ const (
 	maxDialPause   = 5 * time.Second
 )
 
-// dialPause is none after the first failure, then doubles. The jitter only
-// shortens it: many gateways must not dial in step after a common outage.
-func dialPause(failures int) time.Duration {
+// dialPause is none after the first failure, then doubles, up to the time that a
+// connection may take: an endpoint that is back is not kept waiting for longer. The
+// jitter only shortens it: many gateways must not dial in step after a common outage.
+func dialPause(failures int, timeout time.Duration) time.Duration {
 	if failures < 2 {
 		return 0
 	}
-	pause := maxDialPause
+	pause := min(maxDialPause, timeout)
 	if doublings := failures - 2; doublings < 6 {
 		pause = min(pause, firstDialPause<<doublings)
 	}

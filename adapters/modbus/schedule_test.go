@@ -354,7 +354,7 @@ func TestRefusedConnection(t *testing.T) {
 	}
 	inBubble(t, n, func(_ *Adapter, sink *recorder) {
 		pass(5 * time.Minute)
-		if dials := n.dialled(); len(dials) < 60 || len(dials) > 130 {
+		if dials := n.dialled(); len(dials) < 250 || len(dials) > 650 {
 			t.Errorf("%d dials in 5 minutes: %v", len(dials), dials)
 		}
 		for i, d := range devices {
@@ -367,7 +367,7 @@ func TestRefusedConnection(t *testing.T) {
 			}
 		}
 		n.refuse.Store(false)
-		pass(maxDialPause + 2*time.Second)
+		pass(DefaultTimeout + time.Second)
 		for i, d := range devices {
 			if !good(sink.from(d.ID, 0), 1) {
 				t.Errorf("unit %d isn't back", i)
@@ -377,12 +377,17 @@ func TestRefusedConnection(t *testing.T) {
 }
 
 func TestDialPause(t *testing.T) {
-	for failures, want := range map[int]time.Duration{
-		0: 0, 1: 0, 2: 500 * time.Millisecond, 3: time.Second, 4: 2 * time.Second, 6: 5 * time.Second, 1 << 30: 5 * time.Second,
+	for _, c := range []struct {
+		failures      int
+		timeout, want time.Duration
+	}{
+		{0, time.Minute, 0}, {1, time.Minute, 0}, {2, time.Minute, 500 * time.Millisecond}, {3, time.Minute, time.Second},
+		{4, time.Minute, 2 * time.Second}, {6, time.Minute, 5 * time.Second}, {1 << 30, time.Minute, 5 * time.Second},
+		{2, time.Second, 500 * time.Millisecond}, {6, time.Second, time.Second}, {2, 200 * time.Millisecond, 200 * time.Millisecond},
 	} {
 		for range 50 {
-			if got := dialPause(failures); got > want || got < want/2 {
-				t.Errorf("after %d failures %v, expected %v to %v", failures, got, want/2, want)
+			if got := dialPause(c.failures, c.timeout); got > c.want || got < c.want/2 {
+				t.Errorf("after %d failures, with a timeout of %v: %v, expected %v to %v", c.failures, c.timeout, got, c.want/2, c.want)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -9,6 +10,16 @@ import (
 type station struct {
 	free time.Time // when it may be asked again
 	owed []debt    // on lines: answers that didn't come, the oldest first
+
+	last     map[shape]told // on lines
+	innocent int            // how often in a row an answer was suspected that was none again
+	strays   int            // the link's, when it was looked at last
+}
+
+// told is the last answer of its shape.
+type told struct {
+	first uint16 // what was asked for
+	data  []byte
 }
 
 // A frame on a line has no number by which a late answer could be known if it is
@@ -19,6 +30,12 @@ type station struct {
 //
 // What comes is taken for the oldest answer that it can be. That is never too
 // hopeful: at worst the unit owes less than it seems to.
+
+// Some units, and converters, send an answer twice. The second copy, if it comes so
+// late that the next request has gone out already, would be taken for the answer to
+// that. So what is the same as the unit's last answer of that shape, but to another
+// request, counts as owed: after a test, it is asked for again. If units are suspected
+// in vain they are trusted, until something comes on the line that nobody asked for.
 
 // debt is an answer that a unit owes.
 type debt struct {
@@ -37,6 +54,8 @@ func shapeOf(r request) shape { return shape{r.function(), r.bytes()} }
 const (
 	// longestDebt is how late an answer can be that is thought of.
 	longestDebt = 10 * time.Second
+	// maxSuspicion is how often in a row a unit is suspected in vain.
+	maxSuspicion = 3
 	// maxTests bounds how often a unit is tested before a request.
 	maxTests = 8
 )
@@ -57,6 +76,38 @@ func (s *station) paid(sh shape, exception bool) {
 		return d.shape == sh || exception && d.function == sh.function
 	})
 	s.owed = slices.Delete(s.owed, 0, at+1)
+}
+
+// repeats reports whether what looks like the answer may be an earlier one once more.
+// strays is how often the link heard something that nobody had asked for.
+func (s *station) repeats(r request, data []byte, strays int) bool {
+	if strays != s.strays {
+		s.strays, s.innocent = strays, 0
+	}
+	return s.innocent < maxSuspicion && s.same(r, data)
+}
+
+// same reports whether another request brought the same.
+func (s *station) same(r request, data []byte) bool {
+	last, is := s.last[shapeOf(r)]
+	return is && last.first != r.first && bytes.Equal(last.data, data)
+}
+
+// cleared takes the sure answer after a suspected one.
+func (s *station) cleared(r request, data []byte) {
+	if s.same(r, data) {
+		s.innocent++
+	} else {
+		s.innocent = 0
+	}
+}
+
+func (s *station) remember(r request, data []byte) {
+	if s.last == nil {
+		s.last = map[shape]told{}
+	}
+	sh := shapeOf(r)
+	s.last[sh] = told{r.first, append(s.last[sh].data[:0], data...)}
 }
 
 // test is a request whose answer looks different from that to r, and if possible

@@ -1,4 +1,5 @@
-// The simulator: meters that speak Modbus TCP, and the faults of their feeders.
+// The simulator: meters that speak Modbus, what they do wrong, and the faults of
+// their feeders.
 package main
 
 import (
@@ -15,6 +16,7 @@ var version = "unknown"
 type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
+	Modbus  modbusCommand    `cmd:"" help:"Play meters of any profile on a TCP port, a serial port or a pseudo terminal, with anything that meters do wrong."`
 	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
@@ -33,7 +35,7 @@ func (run) Help() string {
        powered_by: measured, profile: H0-B, rated_power: 12 kW}
   faults:
     - {at: 20s, feeder: feeder-1, kind: outage, for: 20s}
-    - {at: 60s, device: end, kind: slow, delay: 800ms, for: 10s}`
+    - {at: 60s, device: end, kind: misbehave, how: late=800ms, for: 10s}`
 }
 
 func (r run) Run(ctx context.Context, logging *program.Logging) error {
@@ -52,9 +54,10 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus TCP, and the faults of their feeders.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders.
 
-Example:
-  busbar-sim run sim.yaml`,
+Examples:
+  busbar-sim run sim.yaml
+  busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020`,
 	}, &c, &c.Logging)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -15,13 +16,23 @@ import (
 	"github.com/busbar/busbar/sim"
 )
 
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "busbar-sim")
-	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version=v1.2.3", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+// binary is the program, built once for all tests.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "busbar-sim-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	return binary
+	binary = filepath.Join(dir, "busbar-sim")
+	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version=v1.2.3", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 func exitCode(err error) int {
@@ -33,7 +44,6 @@ func exitCode(err error) int {
 }
 
 func TestCommand(t *testing.T) {
-	binary := build(t)
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -55,7 +65,7 @@ func TestCommand(t *testing.T) {
 		{"unknown flag", []string{"run", "--fast", "x"}, 2, []string{"--fast"}},
 		{"no file", []string{"run", filepath.Join(dir, "none.yaml")}, 2, []string{"none.yaml"}},
 		{"wrong configuration", []string{"run", bad}, 2, []string{bad + ":1:14: sim.speed", bad + ":3:32: devices[0].listen"}},
-		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+devices)}, 1, []string{"truth log"}},
+		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+oneMeter)}, 1, []string{"truth log"}},
 	} {
 		out, err := exec.Command(binary, c.args...).CombinedOutput()
 		if code := exitCode(err); code != c.code {
@@ -69,18 +79,17 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-const devices = `devices:
+const oneMeter = `devices:
   - {id: a, feeder: f, listen: "127.0.0.1:0", profile: H0-A, rated_power: 1 kW}
 `
 
 func TestRunStopsCleanlyOnSignals(t *testing.T) {
-	binary := build(t)
 	for _, stop := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		if signal.Ignored(stop) {
 			continue // inherited, as under nohup
 		}
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "sim.yaml"), []byte("sim: {truth_log: truth.jsonl}\n"+devices), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "sim.yaml"), []byte("sim: {truth_log: truth.jsonl}\n"+oneMeter), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer

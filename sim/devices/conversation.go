@@ -4,16 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"time"
-)
-
-const (
-	headerSize = 7   // transaction 2, protocol 2, length 2, unit 1
-	maxADU     = 260 // header and a PDU of 253 bytes
 )
 
 // conversation is one client's connection. Requests that come together are
@@ -58,46 +51,34 @@ func (c *conversation) run(ctx context.Context) error {
 	}
 }
 
-// split takes the first request off a stream; it is nil if its end hasn't come.
-// After an error there is no telling where the next request starts.
-func split(stream []byte) (request, rest []byte, err error) {
-	if len(stream) < headerSize {
-		return nil, stream, nil
-	}
-	if p := binary.BigEndian.Uint16(stream[2:]); p != 0 {
-		return nil, nil, fmt.Errorf("protocol identifier %d is not Modbus", p)
-	}
-	length := int(binary.BigEndian.Uint16(stream[4:]))
-	if length < 2 || 6+length > maxADU {
-		return nil, nil, fmt.Errorf("length field %d is not from 2 to %d", length, maxADU-6)
-	}
-	if len(stream) < 6+length {
-		return nil, stream, nil
-	}
-	return stream[:6+length], stream[6+length:], nil
-}
-
 func (c *conversation) answer(ctx context.Context, request []byte) error {
 	p, ok := c.server.units[request[6]]
 	if !ok {
 		c.reply(request, func(out, pdu []byte) []byte { return refuse(out, pdu[0], TargetDoesNotAnswer) })
 		return nil
 	}
+	p.requests.Add(1)
 	b := p.behaviour.Load()
-	if b.Delay > 0 {
-		if err := c.pause(ctx, b.Delay); err != nil {
-			return err
-		}
-		b = p.behaviour.Load()
-	}
-	switch {
-	case b.Silent:
-	case b.Garbage:
-		c.out = append(c.out, nonsense(request)...)
-	default:
+	if b == nil {
 		c.reply(request, func(out, pdu []byte) []byte { return answer(out, p.unit, pdu) })
+		return nil
 	}
-	return nil
+	r := p.respond(b, mbap{}, request)
+	for _, piece := range r.pieces {
+		if piece.after > 0 {
+			if err := c.pause(ctx, piece.after); err != nil {
+				return err
+			}
+		}
+		c.out = append(c.out, piece.bytes...)
+	}
+	if r.end == goesOn {
+		return nil
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.server.end(c.conn, r)
 }
 
 // reply wraps the PDU that appendPDU appends in the request's own header.
@@ -124,22 +105,5 @@ func (c *conversation) pause(ctx context.Context, d time.Duration) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// nonsense depends on nothing but the request.
-func nonsense(request []byte) []byte {
-	random := rand.New(rand.NewPCG(uint64(request[6]), uint64(binary.BigEndian.Uint16(request))))
-	noise := make([]byte, 1+random.IntN(64))
-	for i := range noise {
-		noise[i] = byte(random.Uint32())
-	}
-	return noise
+	return sleep(ctx, time.Now().Add(d))
 }

@@ -5,11 +5,15 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/busbar/busbar/sim/simbench"
 )
+
+// Span is some neighbouring addresses, both ends included.
+type Span struct{ First, Last int }
 
 // Refresh is how often a meter measures anew. Between two refreshes its values
 // stand still.
@@ -51,6 +55,8 @@ type MeterConfig struct {
 	Profile    simbench.Profile
 	RatedPower float64 // W, of the three phases together
 	Speed      float64 // seconds of profile that pass in a second
+	Energy     float64 // J, what its registers show at the start
+	ReadOnly   []Span  // coils and holding registers that can't be written
 	// Clock is the time since the start, which never goes back. It is called
 	// from many goroutines.
 	Clock func() time.Duration
@@ -59,6 +65,9 @@ type MeterConfig struct {
 // Meter is a three-phase meter. What it measures depends on nothing but its
 // configuration, the clock, and when its supply came and went. It is safe for
 // concurrent use.
+//
+// What is written into its coils and holding registers stays there, and is read
+// from then on in place of what it measures.
 //
 // Two holding registers are its own: 0x1000 and 0x1001, a big-endian uint32, the
 // number of reads of register 0x1000 that the meter has served, this one
@@ -76,13 +85,14 @@ type Meter struct {
 	tick    int64         // of values; -1 if they are to be measured anew
 	values  image
 	answers uint32
+	written [tables]map[int]uint16 // by address; bits are 0 or 1
 }
 
 // NewMeter is a meter whose supply is live and whose energy register is 0.
 func NewMeter(c MeterConfig) *Meter {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.ID))
-	m := &Meter{config: c, seed: c.Seed ^ h.Sum64(), tick: -1, values: c.Product.newImage()}
+	m := &Meter{config: c, seed: c.Seed ^ h.Sum64(), tick: -1, values: c.Product.newImage(), energy: c.Energy}
 	random := rand.New(rand.NewPCG(m.seed, math.MaxUint64))
 	var sum float64
 	for i := range m.shares {
@@ -113,6 +123,17 @@ func (m *Meter) SetSupply(live bool) {
 	m.tick = -1
 }
 
+// ResetCounters makes the meter count its energy from 0 on again, as a new one
+// does.
+func (m *Meter) ResetCounters() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.energy, m.since, m.tick = 0, m.config.Clock(), -1
+}
+
+// Identification implements Identified.
+func (m *Meter) Identification() []string { return m.config.Product.identification }
+
 // Answers is the number that the last read of register 0x1000 got, 0 before the
 // first.
 func (m *Meter) Answers() uint32 {
@@ -128,8 +149,7 @@ const (
 
 // Read implements Unit.
 func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
-	switch {
-	case table == HoldingRegisters && address >= answersAddress && address+quantity <= answersAddress+answersSize:
+	if table == HoldingRegisters && address >= answersAddress && address+quantity <= answersAddress+answersSize {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if address == answersAddress {
@@ -140,23 +160,68 @@ func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 		copy(dst, counter[2*(address-answersAddress):])
 		return 0
 	}
-	span := m.config.Product.spans[table]
-	if address < span.first || address+quantity > span.end {
+	if !m.has(table, address, quantity) {
 		return IllegalAddress
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.read(table, address, quantity, dst)
+	return 0
+}
+
+func (m *Meter) has(table Table, address, quantity int) bool {
+	span := m.config.Product.spans[table]
+	return address >= span.first && address+quantity <= span.end
+}
+
+// Change implements Changer.
+func (m *Meter) Change(table Table, address, quantity int, change func(data []byte)) Exception {
+	readOnly := func(s Span) bool { return address <= s.Last && s.First < address+quantity }
+	if !m.has(table, address, quantity) || slices.ContainsFunc(m.config.ReadOnly, readOnly) {
+		return IllegalAddress
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data := make([]byte, sizeOf(table, quantity))
+	m.read(table, address, quantity, data)
+	change(data)
+	if m.written[table] == nil {
+		m.written[table] = map[int]uint16{}
+	}
+	for i := range quantity {
+		value := uint16(data[i/8] >> (i % 8) & 1)
+		if table.registers() {
+			value = binary.BigEndian.Uint16(data[2*i:])
+		}
+		m.written[table][address+i] = value
+	}
+	return 0
+}
+
+// read is what Read and Change have in common: addresses that the table has.
+func (m *Meter) read(table Table, address, quantity int, dst []byte) {
 	m.measure()
-	at := address - span.first
-	switch table {
-	case HoldingRegisters, InputRegisters:
+	at := address - m.config.Product.spans[table].first
+	if table.registers() {
 		copy(dst, m.values[table][2*at:])
-	default:
+	} else {
 		for i, bit := range m.values[table][at:][:quantity] {
 			dst[i/8] |= bit << (i % 8)
 		}
 	}
-	return 0
+	if len(m.written[table]) == 0 {
+		return
+	}
+	for i := range quantity {
+		value, is := m.written[table][address+i]
+		switch {
+		case !is:
+		case table.registers():
+			binary.BigEndian.PutUint16(dst[2*i:], value)
+		default:
+			dst[i/8] = dst[i/8]&^(1<<(i%8)) | byte(value)<<(i%8)
+		}
+	}
 }
 
 // measure brings values up to the present refresh.

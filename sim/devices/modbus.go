@@ -1,6 +1,6 @@
-// Package devices has simulated devices that speak for real: a Modbus TCP
-// server and a three-phase meter behind it. It is test equipment: exact rather
-// than configurable.
+// Package devices has simulated devices that speak for real: three-phase meters
+// with the registers of any product, behind Modbus TCP, a serial line or a serial
+// device server, and everything that such devices do wrong.
 package devices
 
 import "encoding/binary"
@@ -23,6 +23,9 @@ const (
 	IllegalFunction     Exception = 1
 	IllegalAddress      Exception = 2
 	IllegalValue        Exception = 3
+	DeviceFailure       Exception = 4
+	DeviceBusy          Exception = 6
+	PathUnavailable     Exception = 0x0A // the gateway's, which has no line to the unit
 	TargetDoesNotAnswer Exception = 0x0B // the gateway's answer for a unit it doesn't have
 )
 
@@ -44,27 +47,24 @@ type Unit interface {
 
 // answer appends the reply to a request PDU, which has at least one byte.
 func answer(reply []byte, u Unit, request []byte) []byte {
-	table := Table(request[0])
-	limit := maxRegisters
-	switch table {
-	case Coils, DiscreteInputs:
-		limit = maxBits
-	case HoldingRegisters, InputRegisters:
+	switch function := request[0]; function {
+	case byte(Coils), byte(DiscreteInputs), byte(HoldingRegisters), byte(InputRegisters):
+		return answerRead(reply, u, request)
+	case writeCoil, writeRegister, writeCoils, writeRegisters, maskRegister:
+		return answerWrite(reply, u, request)
+	case encapsulated:
+		return identify(reply, u, request)
 	default:
-		return refuse(reply, request[0], IllegalFunction)
+		return refuse(reply, function, IllegalFunction)
 	}
-	if len(request) != 5 {
-		return refuse(reply, request[0], IllegalValue)
+}
+
+func answerRead(reply []byte, u Unit, request []byte) []byte {
+	table, address, quantity, e := readOf(request)
+	if e != 0 {
+		return refuse(reply, request[0], e)
 	}
-	address := int(binary.BigEndian.Uint16(request[1:]))
-	quantity := int(binary.BigEndian.Uint16(request[3:]))
-	if quantity == 0 || quantity > limit {
-		return refuse(reply, request[0], IllegalValue)
-	}
-	size := 2 * quantity
-	if limit == maxBits {
-		size = (quantity + 7) / 8
-	}
+	size := sizeOf(table, quantity)
 	start := len(reply)
 	reply = append(reply, request[0], byte(size))
 	reply = append(reply, make([]byte, size)...)
@@ -72,6 +72,34 @@ func answer(reply []byte, u Unit, request []byte) []byte {
 		return refuse(reply[:start], request[0], e)
 	}
 	return reply
+}
+
+// readOf is what a PDU asks to read.
+func readOf(request []byte) (table Table, address, quantity int, e Exception) {
+	table = Table(request[0])
+	limit := maxRegisters
+	if !table.registers() {
+		limit = maxBits
+	}
+	if len(request) != 5 {
+		return 0, 0, 0, IllegalValue
+	}
+	address = int(binary.BigEndian.Uint16(request[1:]))
+	quantity = int(binary.BigEndian.Uint16(request[3:]))
+	if quantity == 0 || quantity > limit {
+		return 0, 0, 0, IllegalValue
+	}
+	return table, address, quantity, 0
+}
+
+func (t Table) registers() bool { return t == HoldingRegisters || t == InputRegisters }
+
+// sizeOf is how many bytes so many values of a table take.
+func sizeOf(t Table, quantity int) int {
+	if t.registers() {
+		return 2 * quantity
+	}
+	return (quantity + 7) / 8
 }
 
 func refuse(reply []byte, function byte, e Exception) []byte {

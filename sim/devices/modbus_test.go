@@ -72,12 +72,15 @@ func TestAnswer(t *testing.T) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	for _, seed := range []string{"0100130013", "03006b0003", "0410000002", "0310000002", "03ffffffff", "2b0e0100", "03"} {
+	for _, seed := range []string{"0100130013", "03006b0003", "0410000002", "0310000002", "03ffffffff", "2b0e0100", "2b0e0404", "03",
+		"0500acff00", "064a380003", "0f0013000a02cd01", "104a38000204000a0102", "164a3800f20025"} {
 		b, _ := hex.DecodeString(seed)
 		f.Add(b)
 	}
 	bank := Bank{make([]bool, 5000), make([]bool, 3), make([]uint16, 1000), nil}
-	meter := testMeter(f, func() time.Duration { return time.Minute })
+	config := testMeter(f, func() time.Duration { return time.Minute }).config
+	config.Product = productOf(f, "janitza/b23")
+	meter := NewMeter(config)
 	f.Fuzz(func(t *testing.T, request []byte) {
 		if len(request) == 0 || len(request) > maxADU-headerSize {
 			return
@@ -86,7 +89,11 @@ func FuzzAnswer(f *testing.F) {
 			reply := answer(nil, u, request)
 			switch {
 			case reply[0] == request[0]|0x80 && len(reply) == 2 && reply[1] >= 1 && reply[1] <= 3:
-			case reply[0] == request[0] && len(reply) == 2+int(reply[1]) && len(reply) <= maxADU-headerSize:
+			case reply[0] != request[0] || len(reply) > maxADU-headerSize:
+				t.Fatalf("% x answers % x", request, reply)
+			case reply[0] == encapsulated && len(reply) >= 7:
+			case reply[0] > byte(InputRegisters) && bytes.HasPrefix(request, reply):
+			case len(reply) == 2+int(reply[1]):
 			default:
 				t.Fatalf("% x answers % x", request, reply)
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -21,10 +22,15 @@ type Part struct {
 // they don't mention between their addresses is zero, as on a device that doesn't
 // use it.
 type Product struct {
-	spans [tables]span
-	shown []shown
-	fixed []modbus.Register
+	spans          [tables]span
+	shown          []shown
+	fixed          []modbus.Register
+	parts          []Part
+	identification []string
 }
+
+// Parts are the profiles that it has, and where they begin.
+func (p *Product) Parts() []Part { return p.parts }
 
 // tables is one more than the last Table.
 const tables = InputRegisters + 1
@@ -39,6 +45,8 @@ type shown struct {
 	table    Table
 	quantity quantity // nil: it doesn't measure it
 	exponent int      // of its factor
+	// rollsOver is where a counter begins at 0 again, in the signal's unit; 0: nowhere.
+	rollsOver float64
 }
 
 var tableOf = map[modbus.Table]Table{
@@ -47,7 +55,7 @@ var tableOf = map[modbus.Table]Table{
 
 // NewProduct is the registers of several profiles together.
 func NewProduct(parts ...Part) (*Product, error) {
-	p := &Product{}
+	p := &Product{parts: parts}
 	for _, part := range parts {
 		if int(part.Base)+part.Profile.End() > 1<<16 {
 			return nil, fmt.Errorf("profile %s from %d on goes beyond the last address", part.Profile.Name, part.Base)
@@ -60,8 +68,22 @@ func NewProduct(parts ...Part) (*Product, error) {
 			p.fixed = append(p.fixed, r)
 			p.spans[tableOf[r.Table]].cover(int(r.Address), int(r.Address)+1)
 		}
+		p.identification = identificationOf(part.Profile)
 	}
 	return p, nil
+}
+
+// identificationOf is what a product says of itself. The vendor has as many words
+// as in the profile's name.
+func identificationOf(p profile.Profile) []string {
+	words := strings.Fields(p.Product)
+	n := 1
+	if vendor, _, named := strings.Cut(p.Name, "/"); named {
+		n += strings.Count(vendor, "-")
+	}
+	n = min(n, len(words))
+	model := strings.Join(words[n:], " ")
+	return []string{strings.Join(words[:n], " "), model, "1.0", "", p.Product, model}
 }
 
 // SunSpecBase is where a device's SunSpec models begin, after the mark by which
@@ -101,7 +123,34 @@ func (p *Product) add(s profile.Signal, product string) {
 		shows.exponent = exponentOf(s.Unit)
 		p.fixed = append(p.fixed, modbus.Register{Table: point.Table, Address: *s.Factor, Value: uint16(int16(shows.exponent))})
 	}
+	if s.Kind == telemetry.Counter {
+		shows.rollsOver = rollsOver(point) * math.Pow10(shows.exponent)
+	}
 	p.shown = append(p.shown, shows)
+}
+
+// rollsOver is what a counter's registers are too small for, 0 if they have room
+// for everything.
+func rollsOver(p modbus.Point) float64 {
+	width := 16 * p.Size()
+	if p.Mask != 0 {
+		width = bits.OnesCount64(p.Mask)
+	}
+	var values float64
+	switch p.Type {
+	case modbus.Int8, modbus.Uint8:
+		return 0
+	case modbus.Int16, modbus.Int32, modbus.Int64:
+		values = math.Ldexp(1, width-1)
+	case modbus.Uint16, modbus.Uint32, modbus.Uint64:
+		values = math.Ldexp(1, width)
+	case modbus.BCD16, modbus.BCD32, modbus.BCD64:
+		values = math.Pow10(width / 4)
+	}
+	if p.Scale != 0 {
+		values *= p.Scale
+	}
+	return values
 }
 
 func (s *span) cover(first, end int) {
@@ -142,6 +191,9 @@ func (p *Product) show(r reading, into image) {
 		data := into[s.table][2*at:][:2*s.point.Size()]
 		if s.quantity != nil {
 			v := s.quantity(r)
+			if number, ok := v.Float(); ok && s.rollsOver > 0 {
+				v = telemetry.FloatValue(math.Mod(number, s.rollsOver))
+			}
 			if number, ok := v.Float(); ok && s.exponent != 0 {
 				v = telemetry.FloatValue(number / math.Pow10(s.exponent))
 			}

@@ -7,32 +7,22 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Behaviour is how a unit treats the requests it gets. The zero value answers
-// at once.
-type Behaviour struct {
-	Silent  bool          // takes requests and says nothing
-	Garbage bool          // answers with bytes that mean nothing
-	Delay   time.Duration // before each answer; other units wait with it if they share the connection
-}
-
-// Server is a Modbus TCP server with one or several units behind one port. A
-// request for a unit it doesn't have gets exception 0x0B.
+// Server is a TCP port with one or several units behind it. It speaks Modbus TCP,
+// and a request for a unit that it hasn't got is answered with exception 0x0B; or RTU,
+// as a device server does that passes on what comes from the line behind it, where
+// nobody answers for such a unit.
 type Server struct {
+	*Bus
 	listener net.Listener
-	units    map[byte]*place
+	line     *LineConfig // nil: Modbus TCP
 	log      *slog.Logger
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // nil once the server has stopped
-}
-
-type place struct {
-	unit      Unit
-	behaviour atomic.Pointer[Behaviour]
+	away  time.Time             // no connections are taken until then
 }
 
 const (
@@ -40,30 +30,32 @@ const (
 	writeTimeout   = 10 * time.Second
 )
 
-// Listen opens the port, which Serve closes in the end.
+// Listen opens a port that speaks Modbus TCP. Serve closes it in the end.
 func Listen(address string, units map[byte]Unit, log *slog.Logger) (*Server, error) {
+	return NewBus(units, 0).Listen(address, log)
+}
+
+// Listen opens a port that speaks Modbus TCP. Serve closes it in the end.
+func (b *Bus) Listen(address string, log *slog.Logger) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("modbus: listen on %s: %w", address, err)
 	}
-	s := &Server{listener: listener, units: map[byte]*place{}, log: log, conns: map[net.Conn]struct{}{}}
-	for id, u := range units {
-		s.units[id] = &place{unit: u}
-		s.Behave(id, Behaviour{})
+	return &Server{Bus: b, listener: listener, log: log, conns: map[net.Conn]struct{}{}}, nil
+}
+
+// ListenRTU opens a port that speaks RTU. Each connection is a line of its own.
+func (b *Bus) ListenRTU(address string, line LineConfig, log *slog.Logger) (*Server, error) {
+	s, err := b.Listen(address, log)
+	if err != nil {
+		return nil, err
 	}
+	s.line = &line
 	return s, nil
 }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Behave changes what a unit does from its next request on. It is safe for
-// concurrent use and does nothing for a unit that the server doesn't have.
-func (s *Server) Behave(unit byte, b Behaviour) {
-	if p, ok := s.units[unit]; ok {
-		p.behaviour.Store(&b)
-	}
-}
 
 // Reset breaks off all connections without a farewell, as a host does that has
 // lost its power and with it its memory of them.
@@ -71,11 +63,34 @@ func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.conns {
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = conn.Close()
+		breakOff(conn)
 	}
+}
+
+func breakOff(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// errEnded says that a unit wanted the connection to end.
+var errEnded = errors.New("the device ends the connection")
+
+// end does to a connection what a response says. It fails if that has ended it.
+func (s *Server) end(conn net.Conn, r response) error {
+	switch r.end {
+	case goesOn:
+		return nil
+	case breaksOff:
+		breakOff(conn)
+	case restarts:
+		s.mu.Lock()
+		s.away = time.Now().Add(r.away)
+		s.mu.Unlock()
+		s.Reset()
+	}
+	return errEnded
 }
 
 // Close stops the server. Serve then returns.
@@ -120,23 +135,36 @@ func (s *Server) Serve(ctx context.Context) {
 		}
 		refusing = false
 		if !s.admit(conn) {
-			_ = conn.Close()
 			continue
 		}
 		conversations.Go(func() {
 			defer s.dismiss(conn)
-			c := conversation{server: s, conn: conn}
-			if err := c.run(ctx); err != nil {
+			if err := s.converse(ctx, conn); err != nil {
 				s.log.Debug("connection closed", "client", conn.RemoteAddr().String(), "error", err)
 			}
 		})
 	}
 }
 
+func (s *Server) converse(ctx context.Context, conn net.Conn) error {
+	if s.line == nil {
+		c := conversation{server: s, conn: conn}
+		return c.run(ctx)
+	}
+	l := newLine(s.Bus, *s.line, conn, func(r response) error { return s.end(conn, r) })
+	return l.run(ctx)
+}
+
+// admit closes a connection that isn't taken.
 func (s *Server) admit(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns == nil || len(s.conns) >= maxConnections {
+	switch {
+	case time.Now().Before(s.away):
+		breakOff(conn)
+		return false
+	case s.conns == nil, len(s.conns) >= maxConnections, len(s.conns) > 0 && s.takesOneClient():
+		_ = conn.Close()
 		return false
 	}
 	s.conns[conn] = struct{}{}

@@ -146,7 +146,7 @@ func TestBehaviours(t *testing.T) {
 		t.Fatal("no answer from the start")
 	}
 
-	s.Behave(1, Behaviour{Silent: true})
+	s.Misbehave(1, Misbehaviour{Kind: Silent})
 	if c.says(1) {
 		t.Error("a silent unit answered")
 	}
@@ -156,37 +156,16 @@ func TestBehaviours(t *testing.T) {
 	if m.Answers() != 1 {
 		t.Errorf("%d answers counted, want 1: a silent unit serves none", m.Answers())
 	}
-	s.Behave(1, Behaviour{})
+	s.Misbehave(1)
 	if !c.says(1) {
 		t.Error("no answer after the silence")
 	}
 
 	const delay = 80 * time.Millisecond
-	s.Behave(1, Behaviour{Delay: delay})
+	s.Misbehave(1, Misbehaviour{Kind: Late, Time: delay})
 	began := time.Now()
 	if _, err := c.answers(1); err != nil || time.Since(began) < delay {
 		t.Errorf("answer after %v (%v), want %v or more", time.Since(began), err, delay)
-	}
-
-	s.Behave(1, Behaviour{Garbage: true})
-	request := frame(99, 1, readRequest(HoldingRegisters, 0x1000, 2))
-	var noises [2][]byte
-	for i := range noises {
-		c := dial(t, s)
-		if _, err := c.Write(request); err != nil {
-			t.Fatal(err)
-		}
-		noises[i] = make([]byte, len(nonsense(request)))
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := io.ReadFull(c, noises[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !bytes.Equal(noises[0], noises[1]) || bytes.HasPrefix(noises[0], request[:4]) {
-		t.Errorf("nonsense % x and % x", noises[0], noises[1])
-	}
-	if m.Answers() != 3 {
-		t.Errorf("%d answers counted, want 3: nonsense is none", m.Answers())
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // Problem is what is wrong with one fault.
 type Problem struct {
 	Fault   int    // its index
-	Field   string // at, feeder, kind, for, device or delay
+	Field   string // at, feeder, kind, for, device or how
 	Message string
 }
 
@@ -74,10 +74,10 @@ func check(devices []Device, faults []Fault) (problems Problems) {
 			}
 		}
 		switch {
-		case f.Kind == Slow && (f.Delay <= 0 || f.Delay > time.Minute):
-			wrong("delay", "%v is not above 0s and up to 1m; a slow device needs it", f.Delay)
-		case f.Kind != Slow && f.Delay != 0:
-			wrong("delay", "belongs to kind slow only")
+		case f.Kind == Misbehave && f.How == "":
+			wrong("how", "is missing, expected what it does wrong, like late=2s,every=5")
+		case f.Kind != Misbehave && f.How != "":
+			wrong("how", "belongs to kind misbehave only")
 		}
 		for j, earlier := range faults[:i] {
 			if f.Device != "" && f.Device == earlier.Device && f.span().overlaps(earlier.span()) {

@@ -13,14 +13,12 @@ import (
 type Kind string
 
 const (
-	Outage  Kind = "outage"  // a feeder is dead
-	Silent  Kind = "silent"  // a device takes requests and says nothing
-	Slow    Kind = "slow"    // a device answers after a delay
-	Garbage Kind = "garbage" // a device answers with bytes that mean nothing
+	Outage    Kind = "outage"    // a feeder is dead
+	Misbehave Kind = "misbehave" // a device answers in another way than it should
 )
 
 // Kinds are all kinds, in the order in which they are listed to people.
-var Kinds = []Kind{Outage, Silent, Slow, Garbage}
+var Kinds = []Kind{Outage, Misbehave}
 
 // Fault is one entry of the script. It names a feeder if it is an outage, or
 // else a device.
@@ -30,7 +28,7 @@ type Fault struct {
 	Kind   Kind
 	Feeder string
 	Device string
-	Delay  time.Duration // of each answer of a slow device
+	How    string // a device misbehaves: as devices.ParseMisbehaviours reads it
 }
 
 // Active reports whether the fault is there at a time since the start.
@@ -60,11 +58,9 @@ const (
 
 // Condition is the state of a device.
 type Condition struct {
-	Live    bool // its feeder is
-	Powered bool // it works
-	// Fault is its own fault, "" if it has none; Delay belongs to Slow.
-	Fault Kind
-	Delay time.Duration
+	Live    bool   // its feeder is
+	Powered bool   // it works
+	How     string // it misbehaves; "": it doesn't
 }
 
 // Scenario is a script that has been checked. It is immutable.
@@ -121,7 +117,7 @@ func (s *Scenario) Condition(device string, at time.Duration) Condition {
 	c := Condition{Live: s.Live(s.devices[device].Feeder, at), Powered: !s.off[device].cover(at)}
 	for _, f := range s.faults {
 		if f.Device == device && f.Active(at) {
-			c.Fault, c.Delay = f.Kind, f.Delay
+			c.How = f.How
 		}
 	}
 	return c

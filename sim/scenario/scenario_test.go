@@ -104,24 +104,24 @@ func TestOutagesThatMeet(t *testing.T) {
 
 func TestDeviceFaults(t *testing.T) {
 	sc := script(t,
-		Fault{At: 1 * s, For: 1 * s, Kind: Silent, Device: "meter"},
-		Fault{At: 2 * s, For: 1 * s, Kind: Slow, Device: "meter", Delay: 300 * ms},
-		Fault{At: 5 * s, Kind: Garbage, Device: "meter"},
+		Fault{At: 1 * s, For: 1 * s, Kind: Misbehave, Device: "meter", How: "silent"},
+		Fault{At: 2 * s, For: 1 * s, Kind: Misbehave, Device: "meter", How: "late=300ms"},
+		Fault{At: 5 * s, Kind: Misbehave, Device: "meter", How: "garbage"},
 	)
 	for at, want := range map[time.Duration]Condition{
 		0:            {Live: true, Powered: true},
-		1 * s:        {Live: true, Powered: true, Fault: Silent},
-		2 * s:        {Live: true, Powered: true, Fault: Slow, Delay: 300 * ms},
+		1 * s:        {Live: true, Powered: true, How: "silent"},
+		2 * s:        {Live: true, Powered: true, How: "late=300ms"},
 		3 * s:        {Live: true, Powered: true},
-		time.Hour:    {Live: true, Powered: true, Fault: Garbage},
+		time.Hour:    {Live: true, Powered: true, How: "garbage"},
 		5*s - 1:      {Live: true, Powered: true},
-		5 * s:        {Live: true, Powered: true, Fault: Garbage},
-		2*s + 999*ms: {Live: true, Powered: true, Fault: Slow, Delay: 300 * ms},
+		5 * s:        {Live: true, Powered: true, How: "garbage"},
+		2*s + 999*ms: {Live: true, Powered: true, How: "late=300ms"},
 	} {
 		if got := sc.Condition("meter", at); got != want {
 			t.Errorf("at %v: %+v, want %+v", at, got, want)
 		}
-		if got := sc.Condition("head", at); got.Fault != "" {
+		if got := sc.Condition("head", at); got.How != "" {
 			t.Errorf("at %v another device: %+v", at, got)
 		}
 	}
@@ -133,19 +133,19 @@ func TestProblems(t *testing.T) {
 		faults []Fault
 		want   string
 	}{
-		{"kind", []Fault{{Kind: "fire", Feeder: "feeder-2"}}, `faults[0].kind: "fire" is no kind of fault; there are outage, silent, slow, garbage`},
+		{"kind", []Fault{{Kind: "fire", Feeder: "feeder-2"}}, `faults[0].kind: "fire" is no kind of fault; there are outage, misbehave`},
 		{"unknown feeder", []Fault{{Kind: Outage, Feeder: "feeder-9"}}, `faults[0].feeder: no device is on feeder "feeder-9"; there are feeder-2, feeder-1`},
 		{"no feeder", []Fault{{Kind: Outage}}, "faults[0].feeder: is missing; an outage is of a feeder"},
 		{"outage of a device", []Fault{{Kind: Outage, Feeder: "feeder-2", Device: "head"}}, "faults[0].device: an outage is of a feeder, not of a device"},
-		{"unknown device", []Fault{{Kind: Silent, Device: "haed"}}, `faults[0].device: no device "haed"; there are head, meter, other`},
-		{"no device", []Fault{{Kind: Garbage}}, `faults[0].device: is missing; "garbage" is a fault of a device`},
-		{"silent feeder", []Fault{{Kind: Silent, Feeder: "feeder-2", Device: "head"}}, `faults[0].feeder: "silent" is a fault of a device, not of a feeder`},
-		{"no delay", []Fault{{Kind: Slow, Device: "head"}}, "faults[0].delay: 0s is not above 0s and up to 1m; a slow device needs it"},
-		{"delay of garbage", []Fault{{Kind: Garbage, Device: "head", Delay: s}}, "faults[0].delay: belongs to kind slow only"},
-		{"before the start", []Fault{{At: -s, Kind: Silent, Device: "head"}}, "faults[0].at: -1s is not from 0s to 876000h0m0s"},
-		{"for too long", []Fault{{For: forever, Kind: Silent, Device: "head"}}, "faults[0].for: "},
-		{"overlap", []Fault{{Kind: Silent, Device: "head"}, {At: 9 * s, Kind: Garbage, Device: "head"}}, "faults[1].at: overlaps faults[0] of the same device"},
-		{"several", []Fault{{Kind: "fire"}, {Kind: Outage, Feeder: "feeder-1"}, {Kind: Outage}}, "there are outage, silent, slow, garbage\nfaults[2].feeder: is missing"},
+		{"unknown device", []Fault{{Kind: Misbehave, How: "silent", Device: "haed"}}, `faults[0].device: no device "haed"; there are head, meter, other`},
+		{"no device", []Fault{{Kind: Misbehave, How: "silent"}}, `faults[0].device: is missing; "misbehave" is a fault of a device`},
+		{"silent feeder", []Fault{{Kind: Misbehave, How: "silent", Feeder: "feeder-2", Device: "head"}}, `faults[0].feeder: "misbehave" is a fault of a device, not of a feeder`},
+		{"no word of how", []Fault{{Kind: Misbehave, Device: "head"}}, "faults[0].how: is missing, expected what it does wrong"},
+		{"how of an outage", []Fault{{Kind: Outage, Feeder: "feeder-2", How: "silent"}}, "faults[0].how: belongs to kind misbehave only"},
+		{"before the start", []Fault{{At: -s, Kind: Misbehave, How: "silent", Device: "head"}}, "faults[0].at: -1s is not from 0s to 876000h0m0s"},
+		{"for too long", []Fault{{For: forever, Kind: Misbehave, How: "silent", Device: "head"}}, "faults[0].for: "},
+		{"overlap", []Fault{{Kind: Misbehave, How: "silent", Device: "head"}, {At: 9 * s, Kind: Misbehave, How: "garbage", Device: "head"}}, "faults[1].at: overlaps faults[0] of the same device"},
+		{"several", []Fault{{Kind: "fire"}, {Kind: Outage, Feeder: "feeder-1"}, {Kind: Outage}}, "there are outage, misbehave\nfaults[2].feeder: is missing"},
 	} {
 		_, err := New(devices, c.faults)
 		var problems Problems
@@ -172,10 +172,8 @@ func TestNextMissesNothing(t *testing.T) {
 			switch f.Kind {
 			case Outage:
 				f.Feeder = "feeder-1"
-			case Slow:
-				f.Device, f.Delay = meters[i].ID, s
 			default:
-				f.Device = meters[i].ID
+				f.Device, f.How = meters[i].ID, "silent"
 			}
 			faults = append(faults, f)
 		}
