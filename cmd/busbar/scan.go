@@ -23,11 +23,11 @@ import (
 type scanCommand struct {
 	Endpoint string              `arg:"" help:"Where to look: tcp://10.0.0.11, rtu:///dev/ttyUSB0?baud=9600&parity=N, rtu+tcp://10.0.0.12:4001, or a network such as tcp://10.0.0.0/24." placeholder:"URL"`
 	Units    string              `help:"The unit identifiers to ask, such as 1-20,33. By default all of a line, 1-247; over TCP, 1, 0 and 255 are asked first, and by default nothing else." placeholder:"LIST"`
-	Timeout  configfile.Duration `help:"How long a connection or an answer may take." default:"300ms" placeholder:"DURATION"`
-	Pause    configfile.Duration `help:"How long nothing is asked after an answer." default:"10ms" placeholder:"DURATION"`
+	Timeout  configfile.Duration `help:"How long a connection or an answer may take." default:"300ms"`
+	Pause    configfile.Duration `help:"How long nothing is asked after an answer." default:"10ms"`
 	Lines    bool                `help:"Of a serial port, try the usual speeds and parities until something answers."`
 	Config   string              `help:"A configuration: what is in it isn't proposed again, and the gateway that it is for does the asking if it is running and reads from the same endpoint." placeholder:"FILE" type:"path"`
-	AtOnce   int                 `help:"Of a network, how many addresses are asked at once." default:"32" placeholder:"N"`
+	AtOnce   int                 `help:"Of a network, how many addresses are asked at once." default:"32"`
 	Large    bool                `help:"Scan a network of more than 4,096 addresses all the same."`
 	JSON     bool                `name:"json" help:"Print what was found as JSON."`
 	Output   string              `help:"Write the proposed configuration to this file, which must not exist yet." placeholder:"FILE" type:"path"`
@@ -70,7 +70,11 @@ func (c scanCommand) Run(ctx context.Context) error {
 		return err
 	}
 	found, failed := c.scan(ctx, config)
-	if _, wrong := errors.AsType[program.Usage](failed); wrong {
+	units := 0
+	for _, e := range found {
+		units += len(e.Units)
+	}
+	if failed != nil && units == 0 {
 		return errors.Join(failed, output.discard())
 	}
 	var taken []string
@@ -83,10 +87,6 @@ func (c scanCommand) Run(ctx context.Context) error {
 	}
 	if failed != nil {
 		return failed
-	}
-	units := 0
-	for _, e := range found {
-		units += len(e.Units)
 	}
 	if units == 0 {
 		fmt.Fprintln(os.Stderr, "busbar: nothing answered"+c.advice())

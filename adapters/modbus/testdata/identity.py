@@ -3,6 +3,7 @@
 All units give the same identity by function 43/14, in several answers, and by
 function 17. Unit 1 is a SunSpec inverter, laid out here from SunSpec's models, unit
 2 a meter with an Eastron SDM630's registers, unit 3 has registers that mean nothing.
+Others are silent.
 """
 
 import asyncio
@@ -51,6 +52,11 @@ def device(unit, holding, inputs):
     return SimDevice(unit, simdata=(bits, bits, holding, inputs))
 
 
+def answers_of(units, at):
+    """Keeps back the answers in the place of other units, whose number is at that byte."""
+    return lambda sending, frame: b"" if sending and frame[at] not in units else frame
+
+
 async def main():
     transport, where = sys.argv[1:]
     units = [
@@ -61,11 +67,12 @@ async def main():
     identity = ModbusDeviceIdentification(
         info={0: "Example", 1: "X-1", 2: "V1.2", 3: "https://example.com/" + 100 * "a", 4: "Product " + 100 * "b", 5: "Model 7", 0x80: "private"}
     )
+    shared = {"identity": identity, "trace_packet": answers_of((1, 2, 3), 6 if transport == "tcp" else 0)}
     if transport == "rtu":
-        await StartAsyncSerialServer(units, framer=FramerType.RTU, port=where, baudrate=9600, parity="N", stopbits=1, identity=identity)
+        await StartAsyncSerialServer(units, framer=FramerType.RTU, port=where, baudrate=9600, parity="N", stopbits=1, **shared)
     else:
         framer = FramerType.SOCKET if transport == "tcp" else FramerType.RTU
-        await StartAsyncTcpServer(units, framer=framer, address=("127.0.0.1", int(where)), identity=identity)
+        await StartAsyncTcpServer(units, framer=framer, address=("127.0.0.1", int(where)), **shared)
 
 
 asyncio.run(main())
