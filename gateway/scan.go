@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -43,17 +44,28 @@ func Scan(ctx context.Context, config gatewayconfig.Config, r discovery.Request,
 	}
 	p := modbus.NewProber(ctx, e, time.Duration(r.Timeout), time.Duration(r.Pause))
 	defer p.Close()
-	return found, newScanner(config, e).Scan(ctx, p, units, take)
+	s, err := newScanner(config, e)
+	if err != nil {
+		return found, err
+	}
+	return found, s.Scan(ctx, p, units, take)
 }
 
-func newScanner(config gatewayconfig.Config, e modbus.Endpoint) discovery.Scanner {
+// profiles are those that come with Busbar, read once somebody scans.
+var profiles = sync.OnceValues(firmware.Profiles().LoadAll)
+
+func newScanner(config gatewayconfig.Config, e modbus.Endpoint) (discovery.Scanner, error) {
+	known, err := profiles()
+	if err != nil {
+		return discovery.Scanner{}, err
+	}
 	configured := map[uint8]string{}
 	for _, d := range config.Devices {
 		if at, err := modbus.ParseEndpoint(d.Modbus.Endpoint); err == nil && at.Address == e.Address && configured[d.Modbus.Unit] == "" {
 			configured[d.Modbus.Unit] = d.ID
 		}
 	}
-	return discovery.Scanner{Library: firmware.Profiles(), Device: func(unit uint8) string { return configured[unit] }}
+	return discovery.Scanner{Profiles: known, Device: func(unit uint8) string { return configured[unit] }}, nil
 }
 
 // Scan implements status.Source.
@@ -69,7 +81,11 @@ func (g source) Scan(ctx context.Context, r discovery.Request, show func(discove
 	if err != nil {
 		return err
 	}
-	return newScanner(g.config, e).Scan(ctx, p, units, show)
+	s, err := newScanner(g.config, e)
+	if err != nil {
+		return err
+	}
+	return s.Scan(ctx, p, units, show)
 }
 
 // scanThroughRunning names the gateway that listens at an address and did the scan;

@@ -151,6 +151,24 @@ func TestProbingGoesOnBesidePolls(t *testing.T) {
 		}
 	}
 
+	// What costs the bus time is followed by as much for the others.
+	prober.timeout = 20 * time.Millisecond
+	p.misbehave(func(c net.Conn, request []byte) error {
+		if request[6] == 9 {
+			return nil
+		}
+		return write(c, answerTo(request))
+	})
+	began := time.Now()
+	for range 3 {
+		if _, err := prober.Registers(t.Context(), 9, Holding, 40, 1); !NoAnswer(err) {
+			t.Errorf("%v", err)
+		}
+	}
+	if took := time.Since(began); took < 5*prober.timeout {
+		t.Errorf("3 timeouts with pauses between them within %v", took)
+	}
+
 	elsewhere, _ := ParseEndpoint("tcp://127.0.0.1:1")
 	if _, err := a.Prober(elsewhere, time.Second, 0); !errors.Is(err, ErrElsewhere) {
 		t.Errorf("another endpoint: %v", err)

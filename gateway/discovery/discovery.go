@@ -79,7 +79,7 @@ type Progress struct {
 
 // Scanner is what a scan goes by. It isn't changed.
 type Scanner struct {
-	Library profile.Library
+	Profiles []profile.Profile // that a unit may be read by
 	// Device is the id of the device that a unit is configured as, "" if it isn't.
 	// Nil: none is.
 	Device func(unit uint8) string
@@ -88,13 +88,10 @@ type Scanner struct {
 // Scan asks units in turn whether they are there, and those that are what they are,
 // and shows each. It fails if the endpoint can't be reached, or ctx ends.
 func (s Scanner) Scan(ctx context.Context, bus Bus, units []uint8, show func(Progress)) error {
-	profiles, err := load(s.Library)
-	if err != nil {
-		return err
-	}
 	for i, unit := range units {
 		p := Progress{Asked: i + 1, Of: len(units), Unit: unit}
-		p.Found, err = s.try(asker{ctx, bus, unit}, profiles)
+		var err error
+		p.Found, err = s.try(asker{ctx, bus, unit})
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -152,7 +149,7 @@ func (a asker) gone(err error) bool {
 
 // try asks whether a unit is there: for one register, which almost all devices
 // answer, be it with an exception. It fails if nobody says that it is.
-func (s Scanner) try(a asker, profiles []profile.Profile) (*Unit, error) {
+func (s Scanner) try(a asker) (*Unit, error) {
 	_, err := a.registers(modbus.Holding, 0, 1)
 	if refused := code(err); err != nil && (refused == 0 || refused == pathUnavailable || refused == targetSilent) {
 		return nil, err
@@ -164,7 +161,7 @@ func (s Scanner) try(a asker, profiles []profile.Profile) (*Unit, error) {
 	if s.Device != nil {
 		u.Device = s.Device(a.unit)
 	}
-	return u, u.identify(a, profiles)
+	return u, u.identify(a, s.Profiles)
 }
 
 // identify finds out what a unit is that answers. It fails only when the scan has

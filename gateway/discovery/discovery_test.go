@@ -21,6 +21,15 @@ import (
 	"github.com/busbar/busbar/sim/simbench"
 )
 
+var profiles = must(firmware.Profiles().LoadAll())
+
+func must(list []profile.Profile, err error) []profile.Profile {
+	if err != nil {
+		panic(err)
+	}
+	return list
+}
+
 func load1(t *testing.T, name string) profile.Profile {
 	t.Helper()
 	p, err := firmware.Profiles().Load(name)
@@ -80,7 +89,7 @@ func serve(t *testing.T, units map[byte]devices.Unit) (*devices.Server, *modbus.
 func scanAll(t *testing.T, bus Bus, units ...uint8) Endpoint {
 	t.Helper()
 	e := Endpoint{Endpoint: "tcp://10.0.0.11"}
-	if err := (Scanner{Library: firmware.Profiles()}).Scan(t.Context(), bus, units, e.Take); err != nil {
+	if err := (Scanner{Profiles: profiles}).Scan(t.Context(), bus, units, e.Take); err != nil {
 		t.Fatal(err)
 	}
 	return e
@@ -228,7 +237,7 @@ func TestADeviceUnderManyNumbersIsOne(t *testing.T) {
 	// One that is configured stands for the others.
 	_, p = serve(t, map[byte]devices.Unit{0: inverter, 1: inverter, 7: inverter})
 	e = Endpoint{Endpoint: "tcp://10.0.0.11"}
-	s := Scanner{Library: firmware.Profiles(), Device: func(unit uint8) string { return map[uint8]string{7: "known"}[unit] }}
+	s := Scanner{Profiles: profiles, Device: func(unit uint8) string { return map[uint8]string{7: "known"}[unit] }}
 	if err := s.Scan(t.Context(), p, []uint8{1, 0, 7}, e.Take); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +250,7 @@ func TestAScanEndsWithItsContextOrEndpoint(t *testing.T) {
 	s, p := serve(t, map[byte]devices.Unit{1: devices.Bank{}, 2: devices.Bank{}})
 	ctx, cancel := context.WithCancel(t.Context())
 	var e Endpoint
-	err := Scanner{Library: firmware.Profiles()}.Scan(ctx, p, []uint8{1, 2, 3}, func(p Progress) {
+	err := Scanner{Profiles: profiles}.Scan(ctx, p, []uint8{1, 2, 3}, func(p Progress) {
 		e.Take(p)
 		cancel()
 	})
@@ -249,7 +258,7 @@ func TestAScanEndsWithItsContextOrEndpoint(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 	e = Endpoint{}
-	err = Scanner{Library: firmware.Profiles()}.Scan(t.Context(), p, []uint8{1, 2, 3}, func(p Progress) {
+	err = Scanner{Profiles: profiles}.Scan(t.Context(), p, []uint8{1, 2, 3}, func(p Progress) {
 		e.Take(p)
 		s.Close()
 	})

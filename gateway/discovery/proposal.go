@@ -180,7 +180,7 @@ func (s *SunSpec) description() string {
 	for _, m := range s.Models {
 		ids = append(ids, fmt.Sprintf("%d at %d", m.ID, m.Base))
 	}
-	text := "It has the SunSpec models " + strings.Join(ids, ", ") + "."
+	text := "It has the SunSpec models " + enough(ids) + "."
 	if len(ids) == 0 {
 		text = "It has SunSpec's mark, and no models."
 	}
@@ -201,7 +201,16 @@ func (s *SunSpec) unknown(candidates []Candidate) string {
 	if len(ids) == 0 {
 		return ""
 	}
-	return " No profile comes with Busbar for " + strings.Join(ids, ", ") + "."
+	return " No profile comes with Busbar for " + enough(ids) + "."
+}
+
+// enough is a list in words, cut where nobody reads on.
+func enough(list []string) string {
+	const most = 24
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
 }
 
 // likely are the candidates to propose: the best one, or of a SunSpec device all

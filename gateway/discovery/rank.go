@@ -33,18 +33,6 @@ const (
 	forSilence  = 10 // registers that are there and hold nothing
 )
 
-// load is every profile of a library.
-func load(library profile.Library) (list []profile.Profile, err error) {
-	for _, name := range library.Names() {
-		p, err := library.Load(name)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, nil
-}
-
 // rank tries the profiles that aren't of SunSpec's models. It fails only when the
 // scan has ended.
 func rank(a asker, profiles []profile.Profile, says []string) ([]Candidate, error) {
