@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,17 +22,20 @@ type NetworkProgress struct {
 // request's endpoint isn't looked at. It fails only when ctx ends; what was found
 // until then is there all the same, in the order of the addresses.
 func ScanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.Network, r discovery.Request, atOnce int, show func(NetworkProgress)) ([]discovery.Endpoint, error) {
+	type place struct {
+		number   uint64 // in the network
+		endpoint discovery.Endpoint
+	}
 	var mu sync.Mutex
-	places := map[string]int{} // where an endpoint is in the network
-	found := []discovery.Endpoint{}
+	var found []place
 	progress := NetworkProgress{Of: n.Hosts()}
-	todo := make(chan string)
+	todo := make(chan place)
 	var workers sync.WaitGroup
 	for range atOnce {
 		workers.Go(func() {
-			for endpoint := range todo {
+			for at := range todo {
 				one := r
-				one.Endpoint = endpoint
+				one.Endpoint = at.endpoint.Endpoint
 				e, err := Scan(ctx, config, one, func(discovery.Progress) {})
 				nobody := errors.Is(err, modbus.ErrUnreachable) && e.Asked == 0 || ctx.Err() != nil && len(e.Units) == 0
 				if err != nil {
@@ -41,7 +45,7 @@ func ScanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.N
 				progress.Asked++
 				progress.Found = nil
 				if !nobody {
-					found = append(found, e)
+					found = append(found, place{at.number, e})
 					progress.Found = &e
 				}
 				show(progress)
@@ -49,12 +53,11 @@ func ScanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.N
 			}
 		})
 	}
+	var number uint64
 	for endpoint := range n.Endpoints() {
-		mu.Lock()
-		places[endpoint] = len(places)
-		mu.Unlock()
+		number++
 		select {
-		case todo <- endpoint:
+		case todo <- place{number, discovery.Endpoint{Endpoint: endpoint}}:
 			continue
 		case <-ctx.Done():
 		}
@@ -62,6 +65,10 @@ func ScanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.N
 	}
 	close(todo)
 	workers.Wait()
-	slices.SortFunc(found, func(x, y discovery.Endpoint) int { return places[x.Endpoint] - places[y.Endpoint] })
-	return found, ctx.Err()
+	slices.SortFunc(found, func(x, y place) int { return cmp.Compare(x.number, y.number) })
+	list := []discovery.Endpoint{}
+	for _, p := range found {
+		list = append(list, p.endpoint)
+	}
+	return list, ctx.Err()
 }

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -137,30 +136,36 @@ func oneClient(t *testing.T, to string) (address string, refused *atomic.Int64) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { listener.Close() })
 	refused = new(atomic.Int64)
 	var taken atomic.Bool
-	var open sync.WaitGroup
-	t.Cleanup(func() { listener.Close(); open.Wait() })
-	open.Go(func() {
+	go func() {
 		for {
 			client, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			meter, err := net.Dial("tcp", to)
-			if err != nil || !taken.CompareAndSwap(false, true) {
+			if !taken.CompareAndSwap(false, true) {
 				refused.Add(1)
 				client.Close()
 				continue
 			}
-			open.Go(func() {
-				go func() { io.Copy(client, meter); client.Close() }()
+			go func() {
+				defer taken.Store(false)
+				defer client.Close()
+				meter, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer meter.Close()
+				go func() {
+					io.Copy(client, meter)
+					client.Close()
+				}()
 				io.Copy(meter, client)
-				meter.Close()
-				taken.Store(false)
-			})
+			}()
 		}
-	})
+	}()
 	return listener.Addr().String(), refused
 }
 
@@ -188,7 +193,7 @@ func TestAMeterOfOneClientIsScannedByTheGatewayThatHasIt(t *testing.T) {
 		t.Errorf("polls failed beside the scan:\n%s", page)
 	}
 	// Without knowing of the gateway it would be one client too many.
-	if out, errs, code := call(t, dir, "busbar", scan...); code != 1 || refused.Load() == 0 {
+	if out, errs, code := call(t, dir, "busbar", scan...); code != 1 || refused.Load() == 0 || !strings.Contains(out, "takes one client and has one") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }

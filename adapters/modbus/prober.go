@@ -135,6 +135,8 @@ func (p *Prober) ask(ctx context.Context, unit uint8, ask func(*link, *meter) ([
 		return nil, ctx.Err()
 	case answer.unreachable:
 		return nil, fmt.Errorf("modbus: %s %w: %w", p.endpoint, ErrUnreachable, answer.err)
+	case hungUp(answer.err):
+		return nil, fmt.Errorf("the other side closed the connection, as a device does that takes one client and has one: %w", answer.err)
 	}
 	return answer.data, answer.err
 }
@@ -192,11 +194,17 @@ func (l *link) transact(m *meter, pdu goburrow.ProtocolDataUnit, want reply) ([]
 // NoAnswer reports whether an error says that nobody is there: nothing came in
 // time, or a gateway says that it reaches none.
 func NoAnswer(err error) bool {
-	if errors.Is(err, ErrUnreachable) || err == nil {
+	if err == nil || errors.Is(err, ErrUnreachable) || hungUp(err) {
 		return false
 	}
 	reason := reasonOf(err)
 	return reason == telemetry.Timeout || reason == telemetry.NotConnected
+}
+
+// hungUp reports whether an exchange failed because its connection was closed.
+func hungUp(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.reason == telemetry.NotConnected
 }
 
 // ExceptionOf is the exception's code that an error is, of the device or of a

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// hangUp as an answer closes the connection.
+var hangUp = []byte("hang up")
+
 // answerer serves Modbus TCP connections with whatever answer makes of a request: a
 // frame, or nothing.
 func answerer(t *testing.T, answer func(request []byte) []byte) Endpoint {
@@ -38,7 +41,11 @@ func answerer(t *testing.T, answer func(request []byte) []byte) Endpoint {
 					if _, err := io.ReadFull(c, request[6:]); err != nil {
 						return
 					}
-					if _, err := c.Write(answer(request)); err != nil {
+					b := answer(request)
+					if bytes.Equal(b, hangUp) {
+						return
+					}
+					if _, err := c.Write(b); err != nil {
 						return
 					}
 				}
@@ -66,6 +73,8 @@ func TestProberTellsWhatAnswersFromWhatDoesNot(t *testing.T) {
 			return frame(request, []byte{function | 0x80, 1})
 		case unit == 3:
 			return nil
+		case unit == 8:
+			return hangUp
 		case unit == 4:
 			return []byte("HTTP/1.1 400 Bad Request\r\n\r\n")
 		case unit == 5: // a length that the objects don't have
@@ -103,6 +112,9 @@ func TestProberTellsWhatAnswersFromWhatDoesNot(t *testing.T) {
 		if _, err := p.Registers(t.Context(), 7, Holding, 0, 1); !NoAnswer(err) || ExceptionOf(err) != 0x0B {
 			t.Errorf("behind a gateway: %v", err)
 		}
+	}
+	if _, err := p.Registers(t.Context(), 8, Holding, 0, 1); err == nil || NoAnswer(err) || errors.Is(err, ErrUnreachable) || ExceptionOf(err) != 0 {
+		t.Errorf("hung up: %v", err)
 	}
 	p.timeout = 20 * time.Millisecond
 	if _, err := p.Registers(t.Context(), 3, Holding, 0, 1); !NoAnswer(err) || ExceptionOf(err) != 0 {

@@ -23,7 +23,7 @@ import (
 type scanCommand struct {
 	Endpoint string              `arg:"" help:"Where to look: tcp://10.0.0.11, rtu:///dev/ttyUSB0?baud=9600&parity=N, rtu+tcp://10.0.0.12:4001, or a network such as tcp://10.0.0.0/24." placeholder:"URL"`
 	Units    string              `help:"The unit identifiers to ask, such as 1-20,33. By default all of a line, 1-247; over TCP, 1, 0 and 255 are asked first, and by default nothing else." placeholder:"LIST"`
-	Timeout  configfile.Duration `help:"How long a connection or an answer may take." default:"300ms"`
+	Timeout  configfile.Duration `help:"How long a connection or an answer may take." default:"500ms"`
 	Pause    configfile.Duration `help:"How long nothing is asked after an answer." default:"10ms"`
 	Lines    bool                `help:"Of a serial port, try the usual speeds and parities until something answers."`
 	Config   string              `help:"A configuration: what is in it isn't proposed again, and the gateway that it is for does the asking if it is running and reads from the same endpoint." placeholder:"FILE" type:"path"`

@@ -60,7 +60,7 @@ type Unit struct {
 	Candidates []Candidate `json:"candidates,omitempty"` // the most likely first
 }
 
-// Unclear is a unit from which something came that was no answer.
+// Unclear is a unit that didn't answer, and wasn't just silent either.
 type Unclear struct {
 	Unit  uint8  `json:"unit"`
 	Error string `json:"error"`

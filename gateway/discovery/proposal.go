@@ -50,8 +50,12 @@ func (p *proposal) endpoint(e Endpoint) {
 	if e.Error != "" {
 		p.comment("It was ended early: %s.", e.Error)
 	}
-	for _, u := range e.Unclear {
-		p.comment("Something came in unit %d's place that was no answer: %s.", u.Unit, u.Error)
+	for i, u := range e.Unclear {
+		if i == fewUnclear && len(e.Unclear) > fewUnclear+1 {
+			p.comment("Nor did %d more.", len(e.Unclear)-i)
+			break
+		}
+		p.comment("Unit %d gave no answer, but something was wrong: %s.", u.Unit, u.Error)
 	}
 	for _, u := range e.Units {
 		p.unit(e, u)
@@ -81,6 +85,9 @@ func (p *proposal) at(e Endpoint) string {
 	}
 	return ""
 }
+
+// fewUnclear is how many units are named one by one that gave no clear answer.
+const fewUnclear = 3
 
 // summary is how many units answered of how many.
 func (e Endpoint) summary() string {
