@@ -85,8 +85,12 @@ func (g source) Scan(ctx context.Context, r discovery.Request, show func(discove
 	if err != nil {
 		return err
 	}
+	show(discovery.Progress{Of: len(units)}) // whoever asked knows by that that it is being done
 	return s.Scan(ctx, p, units, show)
 }
+
+// beginsWithin is how soon a gateway says that it scans. What doesn't isn't one.
+var beginsWithin = 10 * time.Second
 
 // scanThroughRunning names the gateway that listens at an address and did the scan;
 // "" if there is none, or it doesn't read from that endpoint.
@@ -99,7 +103,7 @@ func scanThroughRunning(ctx context.Context, address string, r discovery.Request
 	if err != nil {
 		return "", err
 	}
-	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
+	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: beginsWithin}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {

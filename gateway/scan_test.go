@@ -63,7 +63,11 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 		t.Errorf("what it doesn't read: %+v, %v", e, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	e, err = Scan(ctx, b.config, scanOf(endpoint), func(discovery.Progress) { cancel() })
+	e, err = Scan(ctx, b.config, scanOf(endpoint), func(p discovery.Progress) {
+		if p.Asked > 0 {
+			cancel()
+		}
+	})
 	if !errors.Is(err, context.Canceled) || len(e.Units) != 1 || e.Of != 5 {
 		t.Errorf("broken off: %+v, %v", e, err)
 	}
@@ -73,6 +77,22 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 		if _, err := Scan(t.Context(), b.config, wrong, ignore); err == nil {
 			t.Errorf("%+v", wrong)
 		}
+	}
+}
+
+// Something else may listen where a gateway does by default.
+func TestAScanDoesNotWaitForWhatIsNoGateway(t *testing.T) {
+	defer func(d time.Duration) { beginsWithin = d }(beginsWithin)
+	beginsWithin = 20 * time.Millisecond
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	b := newBench(t)
+	b.config.Status.Listen = silent.Addr().String()
+	if e, err := Scan(t.Context(), b.config, scanOf(b.config.Devices[0].Modbus.Endpoint), ignore); err != nil || len(e.Units) != 1 || e.Through != "" {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
 

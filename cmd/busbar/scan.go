@@ -237,6 +237,9 @@ func (s *scanProgress) tell(format string, args ...any) {
 }
 
 func (s *scanProgress) unit(endpoint string, p discovery.Progress) {
+	if p.Asked == 0 {
+		return
+	}
 	if p.Asked == 1 {
 		s.began = time.Now()
 	}

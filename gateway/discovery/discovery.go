@@ -66,7 +66,8 @@ type Unclear struct {
 	Error string `json:"error"`
 }
 
-// Progress is a unit that was asked, and where the scan has come to with it.
+// Progress is a unit that was asked, and where the scan has come to with it; with
+// Asked 0 it has begun.
 type Progress struct {
 	Asked int   `json:"asked"`
 	Of    int   `json:"of"`
