@@ -51,7 +51,7 @@ func (k checker) foreign(path string) bool {
 // buses is what devices share, by address.
 type buses struct {
 	endpoints map[string]modbus.Endpoint
-	units     map[string]string // the device of each
+	units     map[string]string // the device of each, with its base
 }
 
 func (k checker) checkModbus(path string, d Device, buses buses) {
@@ -81,12 +81,14 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 		k.Errorf(at, "%s", err)
 		return
 	}
+	// The parts of one unit, such as a SunSpec device's models, differ in their bases.
 	unit := fmt.Sprintf("unit %d at %s", d.Modbus.Unit, endpoint)
-	if other, twice := buses.units[unit]; twice {
-		k.Errorf(path+".modbus", "%s is device %q already, expected one device for each unit", unit, other)
+	part := fmt.Sprintf("%s, base %d", unit, d.Modbus.Base)
+	if other, twice := buses.units[part]; twice {
+		k.Errorf(path+".modbus", "%s is device %q already, expected one device for each unit, or profiles with different bases", unit, other)
 		return
 	}
-	buses.units[unit] = d.ID
+	buses.units[part] = d.ID
 }
 
 // checkSignals checks the signals of a device that has no profile.

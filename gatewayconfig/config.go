@@ -290,7 +290,9 @@ type Modbus struct {
 	Unit uint8 `yaml:"unit"`
 
 	// What is added to the addresses of the profile's signals, of a device whose
-	// registers begin elsewhere. Example: 40069.
+	// registers begin elsewhere. One unit may be several devices with different
+	// bases, such as the inverter and the meter of one that has SunSpec's models for
+	// both. Example: 40069.
 	Base uint16 `yaml:"base"`
 
 	profile.Reading `yaml:",inline"`

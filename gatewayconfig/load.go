@@ -34,10 +34,13 @@ func Parse(path string, src []byte) (Config, error) {
 	return c, nil
 }
 
+// DefaultListen is where the status page is, unless a configuration says otherwise.
+const DefaultListen = "127.0.0.1:9464"
+
 func defaults() Config {
 	var c Config
 	c.Buffer.MaxSize = configfile.GiB
-	c.Status.Listen = "127.0.0.1:9464"
+	c.Status.Listen = DefaultListen
 	c.Time.Source = SourceKernel
 	c.Time.MaxHold = configfile.Duration(10 * time.Minute)
 	c.Defaults.PollEvery = configfile.Duration(time.Second)

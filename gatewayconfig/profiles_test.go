@@ -22,6 +22,9 @@ func TestProfiles(t *testing.T) {
   - id: inverter
     modbus: {endpoint: tcp://10.0.0.12, base: 40069}
     profile: sunspec/103
+  - id: inverter-meter
+    modbus: {endpoint: tcp://10.0.0.12, base: 40121}
+    profile: sunspec/203
 `, 1)))
 	if err != nil {
 		t.Fatal(err)

@@ -219,6 +219,18 @@ func (l Library) Load(name string) (Profile, error) {
 	return Parse(name, name+".yaml", src)
 }
 
+// LoadAll is every profile, by name. It fails if one is wrong.
+func (l Library) LoadAll() (list []Profile, err error) {
+	for _, name := range l.Names() {
+		p, err := l.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
 // LoadFile is the profile in a file of its own.
 func LoadFile(file string) (Profile, error) {
 	src, err := configfile.Read(file)

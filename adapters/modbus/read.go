@@ -60,13 +60,19 @@ func (l *link) wait(ctx context.Context, until time.Time) error {
 	return ctx.Err()
 }
 
-// readSurely makes the exchange so that the answer is to this request.
-func (l *link) readSurely(m *meter, r request) ([]byte, error) {
-	s := l.stations[m.Unit]
+// station is what the link remembers of a unit.
+func (l *link) station(unit uint8) *station {
+	s := l.stations[unit]
 	if s == nil {
 		s = &station{}
-		l.stations[m.Unit] = s
+		l.stations[unit] = s
 	}
+	return s
+}
+
+// readSurely makes the exchange so that the answer is to this request.
+func (l *link) readSurely(m *meter, r request) ([]byte, error) {
+	s := l.station(m.Unit)
 	defer func() { s.free = l.received.Add(m.Pause) }()
 	if l.Transport == TCP {
 		return l.ask(m, r)

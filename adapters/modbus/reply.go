@@ -13,7 +13,7 @@ const maxPDU = 253
 type reply struct {
 	head  [7]byte // how it begins
 	known int     // so much of head
-	size  int     // of the PDU; 0: it says so itself, which is for function 43 only
+	size  int     // of the PDU; 0: it says so itself, which is for functions 17 and 43 only
 }
 
 // readReply answers a read: the function, the number of bytes, and these.
@@ -67,7 +67,22 @@ func (r *reply) length(b []byte) (int, error) {
 	case r.size > 0:
 		return r.size, nil
 	}
+	if r.head[0] == reportServerID {
+		return serverIDLength(b)
+	}
 	return identificationLength(b)
+}
+
+// serverIDLength is the length of an answer of function 17, whose second byte counts
+// those that follow (V1.1b3, 6.13).
+func serverIDLength(b []byte) (int, error) {
+	switch {
+	case len(b) < 2:
+		return 0, nil
+	case 2+int(b[1]) > maxPDU:
+		return 0, fmt.Errorf("a server id of %d bytes", b[1])
+	}
+	return 2 + int(b[1]), nil
 }
 
 // Where the answer of function 43/14 says how many objects it has, and the first

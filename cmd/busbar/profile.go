@@ -22,14 +22,13 @@ type profileCommand struct {
 type profileListCommand struct{}
 
 func (profileListCommand) Run() error {
-	library := firmware.Profiles()
+	profiles, err := firmware.Profiles().LoadAll()
+	if err != nil {
+		return err
+	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, name := range library.Names() {
-		p, err := library.Load(name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%s\t%d signals\n", name, strings.Join(slices.Concat([]string{p.Product}, p.Covers), ", "), len(p.Signals))
+	for _, p := range profiles {
+		fmt.Fprintf(table, "%s\t%s\t%d signals\n", p.Name, strings.Join(slices.Concat([]string{p.Product}, p.Covers), ", "), len(p.Signals))
 	}
 	return table.Flush()
 }

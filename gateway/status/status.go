@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/busbar/busbar/gateway/discovery"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -132,6 +133,9 @@ type Source interface {
 	// Read reads a device now, ahead of what is scheduled. The error is
 	// ErrNoDevice, or about reaching it.
 	Read(ctx context.Context, device string) ([]Reading, error)
+	// Scan asks the units of an endpoint that devices are read from, between the polls,
+	// and shows each. The error is ErrNoEndpoint, or about reaching it.
+	Scan(ctx context.Context, r discovery.Request, show func(discovery.Progress)) error
 }
 
 // ErrNoDevice is that a gateway has no such device.
@@ -223,6 +227,7 @@ func handler(source Source) http.Handler {
 			json.NewEncoder(w).Encode(readings)
 		}
 	})
+	mux.HandleFunc("POST /scan", scan(source))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/gateway/discovery"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -25,6 +26,20 @@ func (f fixed) Read(_ context.Context, device string) ([]Reading, error) {
 		return nil, errors.New("no answer within 1s")
 	}
 	return nil, ErrNoDevice
+}
+
+func (f fixed) Scan(_ context.Context, r discovery.Request, show func(discovery.Progress)) error {
+	switch r.Endpoint {
+	case "tcp://10.0.0.1":
+		show(discovery.Progress{Asked: 1, Of: 3, Unit: 1, Found: &discovery.Unit{Unit: 1}})
+		return nil
+	case "tcp://10.0.0.2":
+		show(discovery.Progress{Asked: 1, Of: 3, Unit: 1})
+		return errors.New("it has gone")
+	case "tcp://10.0.0.3":
+		return errors.New("it isn't there")
+	}
+	return ErrNoEndpoint
 }
 
 func TestADeviceIsReadOnDemand(t *testing.T) {
@@ -206,5 +221,35 @@ func TestThePageSaysWhoHasAcknowledgedAnAlarm(t *testing.T) {
 	quiet.Alarms = nil
 	if _, page := get(t, quiet, "/"); strings.Contains(page, "Active alarm") {
 		t.Error("without alarms there is a list of them")
+	}
+}
+
+func TestAScanIsShownLineByLine(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	for _, c := range []struct {
+		endpoint string
+		code     int
+		body     string
+	}{
+		{"tcp://10.0.0.1", 200, "{\"progress\":{\"asked\":1,\"of\":3,\"unit\":1,\"found\":{\"unit\":1,\"answer\":\"\"}}}\n{}\n"},
+		{"tcp://10.0.0.2", 200, "{\"progress\":{\"asked\":1,\"of\":3,\"unit\":1}}\n{\"error\":\"it has gone\"}\n"},
+		{"tcp://10.0.0.3", 502, "it isn't there\n"},
+		{"tcp://10.0.0.4", 404, "the gateway doesn't read from this endpoint\n"},
+		{"udp://10.0.0.4", 400, "\"udp://10.0.0.4\", expected"},
+	} {
+		response, err := http.Post(server.URL+"/scan", "application/json", strings.NewReader(`{"endpoint":"`+c.endpoint+`","timeout":"1s","pause":"0s"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != c.code || !strings.HasPrefix(string(body), c.body) || response.Header.Get(GatewayHeader) != report.Gateway {
+			t.Errorf("%s: %d %s, %v", c.endpoint, response.StatusCode, body, err)
+		}
+	}
+	response, err := http.Post(server.URL+"/scan", "application/json", strings.NewReader(strings.Repeat(" ", 2*maxScanRequest)))
+	if err != nil || response.StatusCode != 400 {
+		t.Errorf("%+v, %v", response, err)
 	}
 }

@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	firmware "github.com/busbar/busbar/firmware-config"
+	"github.com/busbar/busbar/gateway/discovery"
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gatewayconfig"
+)
+
+// Scan finds out what answers behind an endpoint: through the gateway that runs on
+// this machine, if that reads devices from there, since many meters take one client
+// and a serial port takes one program; else by itself. A gateway is looked for where
+// the configuration says that it listens, or by default does. What was found before
+// an error is in the result.
+func Scan(ctx context.Context, config gatewayconfig.Config, r discovery.Request, show func(discovery.Progress)) (discovery.Endpoint, error) {
+	found := discovery.Endpoint{Endpoint: r.Endpoint, Units: []discovery.Unit{}}
+	take := func(p discovery.Progress) {
+		found.Take(p)
+		show(p)
+	}
+	e, units, err := r.Parse()
+	if err != nil {
+		return found, err
+	}
+	found.Of = len(units)
+	name, err := scanThroughRunning(ctx, cmp.Or(config.Status.Listen, gatewayconfig.DefaultListen), r, take)
+	if name != "" || ctx.Err() != nil {
+		found.Through = name
+		return found, err
+	}
+	p := modbus.NewProber(ctx, e, time.Duration(r.Timeout), time.Duration(r.Pause))
+	defer p.Close()
+	s, err := newScanner(config, e)
+	if err != nil {
+		return found, err
+	}
+	return found, s.Scan(ctx, p, units, take)
+}
+
+// profiles are those that come with Busbar, read once somebody scans.
+var profiles = sync.OnceValues(firmware.Profiles().LoadAll)
+
+func newScanner(config gatewayconfig.Config, e modbus.Endpoint) (discovery.Scanner, error) {
+	known, err := profiles()
+	if err != nil {
+		return discovery.Scanner{}, err
+	}
+	configured := map[uint8]string{}
+	for _, d := range config.Devices {
+		if at, err := modbus.ParseEndpoint(d.Modbus.Endpoint); err == nil && at.Address == e.Address && configured[d.Modbus.Unit] == "" {
+			configured[d.Modbus.Unit] = d.ID
+		}
+	}
+	return discovery.Scanner{Profiles: known, Device: func(unit uint8) string { return configured[unit] }}, nil
+}
+
+// Scan implements status.Source.
+func (g source) Scan(ctx context.Context, r discovery.Request, show func(discovery.Progress)) error {
+	e, units, err := r.Parse()
+	if err != nil {
+		return err
+	}
+	p, err := g.adapter.Prober(e, time.Duration(r.Timeout), time.Duration(r.Pause))
+	if errors.Is(err, modbus.ErrElsewhere) {
+		return status.ErrNoEndpoint
+	}
+	if err != nil {
+		return err
+	}
+	s, err := newScanner(g.config, e)
+	if err != nil {
+		return err
+	}
+	show(discovery.Progress{Of: len(units)}) // whoever asked knows by that that it is being done
+	return s.Scan(ctx, p, units, show)
+}
+
+// beginsWithin is how soon a gateway says that it scans. What doesn't isn't one.
+var beginsWithin = 10 * time.Second
+
+// scanThroughRunning names the gateway that listens at an address and did the scan;
+// "" if there is none, or it doesn't read from that endpoint.
+func scanThroughRunning(ctx context.Context, address string, r discovery.Request, show func(discovery.Progress)) (name string, err error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/scan", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: beginsWithin}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	name = response.Header.Get(status.GatewayHeader)
+	switch {
+	case name == "" || response.StatusCode == http.StatusNotFound:
+		return "", nil
+	case response.StatusCode != http.StatusOK:
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+		return name, fmt.Errorf("gateway %s, which is running: %s", name, strings.TrimSpace(string(text)))
+	}
+	for lines := json.NewDecoder(response.Body); ; {
+		var line status.ScanLine
+		if err := lines.Decode(&line); err != nil {
+			return name, fmt.Errorf("gateway %s, which is running, has broken off: %w", name, err)
+		}
+		switch {
+		case line.Progress != nil:
+			show(*line.Progress)
+		case line.Error != "":
+			return name, fmt.Errorf("gateway %s, which is running: %s", name, line.Error)
+		default:
+			return name, nil
+		}
+	}
+}
