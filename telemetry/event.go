@@ -14,7 +14,8 @@ const (
 	ClockChanged   EventKind = "clock-changed"   // the gateway's clock was set, stepped, or lost its source
 	BufferDamaged  EventKind = "buffer-damaged"  // a file of the buffer was set aside as unreadable
 
-	CommandAnswered EventKind = "command-answered" // a command was carried out or refused
+	CommandAnswered  EventKind = "command-answered"  // a command was carried out or refused
+	ControlAttempted EventKind = "control-attempted" // somebody wanted to write to a device, and what came of it
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -49,7 +50,8 @@ type Event struct {
 	Step      *ClockStep   `json:"step,omitempty"`
 	Damage    *Damage      `json:"damage,omitempty"`
 
-	Answer *CommandAnswer `json:"answer,omitempty"`
+	Answer  *CommandAnswer `json:"answer,omitempty"`
+	Control *Control       `json:"control,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two

@@ -21,6 +21,7 @@ type meter struct {
 	factors  []int     // one a point: where in points its factor is, 0 if it has none
 	items    []item
 	limits   limits
+	controls map[telemetry.SignalID]*control
 }
 
 func newMeter(d Device, e Endpoint) *meter {
@@ -38,6 +39,7 @@ func newMeter(d Device, e Endpoint) *meter {
 		m.decoders = append(m.decoders, newDecoder(p))
 	}
 	m.items = itemsOf(m.points)
+	m.controls = m.newControls()
 	return m
 }
 

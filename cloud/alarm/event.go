@@ -92,6 +92,13 @@ func check(e telemetry.Event) error {
 		if err := store.CheckAnswer(*e.Answer); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.ControlAttempted:
+		if e.Control == nil || e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say what or when", e.Kind)
+		}
+		if err := store.CheckControl(*e.Control); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

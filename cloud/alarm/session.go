@@ -246,6 +246,8 @@ func apply(t *store.Tx, e event) error {
 		return t.SaveLink(e.record.Gateway, *e.Link, e.Time)
 	case telemetry.BufferDamaged:
 		return raiseDamage(t, e)
+	case telemetry.ControlAttempted:
+		return t.SaveControl(e.record.Identity, *e.Control, e.Decided)
 	case telemetry.CommandAnswered:
 		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {

@@ -21,6 +21,7 @@ import (
 type deviceCommand struct {
 	Read  readCommand  `cmd:"" help:"Read one device once, and print its values with their units and quality. If the configuration's gateway is running on this machine, it does the reading, ahead of its polls. The exit code is 1 if the device didn't give a single good value."`
 	Watch watchCommand `cmd:"" help:"Read one device again and again until stopped, and show its values."`
+	Write writeCommand `cmd:"" help:"Write a value to one device, through the gateway that is running: asks first, shows what was there before, and reads back what is there then."`
 }
 
 // target is a device, of a configuration or on its own.

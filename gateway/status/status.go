@@ -41,6 +41,7 @@ type Report struct {
 	Buffer  Buffer
 	Devices []Device
 	Buses   []Bus
+	Control Control
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -132,6 +133,9 @@ type Source interface {
 	// Read reads a device now, ahead of what is scheduled. The error is
 	// ErrNoDevice, or about reaching it.
 	Read(ctx context.Context, device string) ([]Reading, error)
+	// Operate operates a signal of a device: action is select, operate or cancel. The
+	// error is ErrNoAction or ErrUnauthorised; else the answer says what came of it.
+	Operate(ctx context.Context, device, signal, action, token string, r ControlRequest) (ControlAnswer, error)
 }
 
 // ErrNoDevice is that a gateway has no such device.
@@ -223,6 +227,7 @@ func handler(source Source) http.Handler {
 			json.NewEncoder(w).Encode(readings)
 		}
 	})
+	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {
