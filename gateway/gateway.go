@@ -113,6 +113,7 @@ func (g *Gateway) prepare() error {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
 	}
 	devices.assign(ids)
+	devices.definitions = nil
 	g.devices = devices
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
 		return err
