@@ -145,7 +145,7 @@ func (g source) Operate(ctx context.Context, device, signal, action, token strin
 	if listed && action != string(telemetry.ControlCancel) {
 		var err error
 		if request.Value, err = point.Parse(body.Value); err != nil {
-			return g.controlAnswer(point, g.control.Refuse(telemetry.ControlAction(action), request, control.OutOfRange, err.Error())), nil
+			return controlAnswer(point, request.Value, g.control.Refuse(telemetry.ControlAction(action), request, control.OutOfRange, err.Error())), nil
 		}
 	}
 	var answer control.Answer
@@ -157,14 +157,14 @@ func (g source) Operate(ctx context.Context, device, signal, action, token strin
 	default:
 		answer = g.control.Cancel(request)
 	}
-	return g.controlAnswer(point, answer), nil
+	return controlAnswer(point, request.Value, answer), nil
 }
 
 func (g source) authorised(token string) bool {
 	return g.controlToken != "" && subtle.ConstantTimeCompare([]byte(token), []byte(g.controlToken)) == 1
 }
 
-func (g source) controlAnswer(p control.Point, a control.Answer) status.ControlAnswer {
+func controlAnswer(p control.Point, requested telemetry.Value, a control.Answer) status.ControlAnswer {
 	text := func(v telemetry.Value) string {
 		if v.Kind() == telemetry.None {
 			return ""
@@ -172,7 +172,8 @@ func (g source) controlAnswer(p control.Point, a control.Answer) status.ControlA
 		return v.String()
 	}
 	return status.ControlAnswer{
-		ID: a.ID, Outcome: a.Outcome, Cause: string(a.Cause), Detail: a.Detail, Unit: p.Unit, Old: text(a.Old), ReadBack: text(a.ReadBack), Expires: a.Expires,
+		ID: a.ID, Outcome: a.Outcome, Cause: string(a.Cause), Detail: a.Detail, Unit: p.Unit,
+		Requested: text(requested), Old: text(a.Old), ReadBack: text(a.ReadBack), Expires: a.Expires,
 	}
 }
 

@@ -160,8 +160,8 @@ func TestADeviceIsOperated(t *testing.T) {
 	await(t, "the gateway listens", time.Minute, func() bool { return reachable(s.status) })
 
 	text, code := s.write(t, "Pos", "1", "--yes")
-	if code != 0 || !strings.Contains(text, "Pos of bay-1 shows false. It is selected for 1 until ") ||
-		!strings.Contains(text, "Pos of bay-1: 1 was written; it showed false, and shows true") {
+	if code != 0 || !strings.Contains(text, "Pos of bay-1 shows false. It is selected for true until ") ||
+		!strings.Contains(text, "Pos of bay-1: true was written; it showed false, and shows true") {
 		t.Errorf("exit code %d: %s", code, text)
 	}
 	if text, code := s.write(t, "SetW", "4711", "--yes"); code != 0 || text != "SetW of bay-1: 4711 kW was written; it showed 2049 kW, and shows 4711 kW\n" {

@@ -64,7 +64,7 @@ func (c writeCommand) Run(ctx context.Context) error {
 			return c.report(a)
 		}
 		selection = a.ID
-		fmt.Printf("%s of %s shows %s. It is selected for %s until %s.\n", c.Signal, c.Device, with(a.Old, a.Unit), with(c.Value, a.Unit), a.Expires.Local().Format(time.TimeOnly))
+		fmt.Printf("%s of %s shows %s. It is selected for %s until %s.\n", c.Signal, c.Device, with(a.Old, a.Unit), with(a.Requested, a.Unit), a.Expires.Local().Format(time.TimeOnly))
 	}
 	if !c.Yes && !confirmed(ctx, fmt.Sprintf("Write %s to %s of %s? Type yes: ", c.Value, c.Signal, c.Device)) {
 		cancelling, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -111,7 +111,7 @@ func (c writeCommand) report(a gateway.ControlAnswer) error {
 	}
 	switch a.Outcome {
 	case telemetry.ControlDone:
-		fmt.Printf("%s: %s was written; it showed %s, and shows %s\n", of, with(c.Value, a.Unit), with(a.Old, a.Unit), with(a.ReadBack, a.Unit))
+		fmt.Printf("%s: %s was written; it showed %s, and shows %s\n", of, with(a.Requested, a.Unit), with(a.Old, a.Unit), with(a.ReadBack, a.Unit))
 		return nil
 	case telemetry.ControlRefused:
 		return fmt.Errorf("%s: refused, nothing was written: %s", of, because)

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -53,6 +55,7 @@ func (a *Authoriser) begin(t attempt, outcome telemetry.ControlOutcome) Answer {
 		return a.refuse(t, NoAudit)
 	}
 	a.count(t.action, outcome)
+	a.log(slog.LevelInfo, t, outcome, "")
 	return t.answer(outcome, "")
 }
 
@@ -65,15 +68,19 @@ func (a *Authoriser) finish(t attempt, outcome telemetry.ControlOutcome, cause C
 // tell writes a step down that has been taken. If that fails, it is sent all the same.
 func (a *Authoriser) tell(t attempt, outcome telemetry.ControlOutcome, cause Cause) {
 	a.count(t.action, outcome)
-	log := a.o.Log.Warn
+	level := slog.LevelWarn
 	if outcome == telemetry.ControlDone {
-		log = a.o.Log.Info
+		level = slog.LevelInfo
 	}
-	log("control", "action", t.action, "device", t.Device, "signal", t.Signal, "origin", t.Origin, "by", t.By, "requested", t.Value.String(),
-		"old", t.old.String(), "read_back", t.readBack.String(), "outcome", outcome, "cause", cause, "detail", t.detail)
+	a.log(level, t, outcome, cause)
 	if err := a.o.Audit(t.event(outcome, cause)); err != nil {
 		a.o.Log.Error("what came of an operation can't be committed; it is sent and tried again", "device", t.Device, "signal", t.Signal, "error", err)
 	}
+}
+
+func (a *Authoriser) log(level slog.Level, t attempt, outcome telemetry.ControlOutcome, cause Cause) {
+	a.o.Log.Log(context.Background(), level, "control", "action", t.action, "device", t.Device, "signal", t.Signal, "origin", t.Origin, "by", t.By,
+		"requested", t.Value.String(), "old", t.old.String(), "read_back", t.readBack.String(), "outcome", outcome, "cause", cause, "detail", t.detail)
 }
 
 // refuse writes a refusal down, unless there were too many, since whoever may ask

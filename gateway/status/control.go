@@ -42,14 +42,15 @@ type ControlRequest struct {
 
 // ControlAnswer is what came of it.
 type ControlAnswer struct {
-	ID       string                   `json:"id"`
-	Outcome  telemetry.ControlOutcome `json:"outcome"`
-	Cause    string                   `json:"cause,omitempty"`
-	Detail   string                   `json:"detail,omitempty"`
-	Unit     string                   `json:"unit,omitempty"`
-	Old      string                   `json:"old,omitempty"`       // what the device showed before
-	ReadBack string                   `json:"read_back,omitempty"` // and afterwards
-	Expires  time.Time                `json:"expires,omitzero"`    // of a selection
+	ID        string                   `json:"id"`
+	Outcome   telemetry.ControlOutcome `json:"outcome"`
+	Cause     string                   `json:"cause,omitempty"`
+	Detail    string                   `json:"detail,omitempty"`
+	Unit      string                   `json:"unit,omitempty"`
+	Requested string                   `json:"requested,omitempty"` // the value, as it was understood
+	Old       string                   `json:"old,omitempty"`       // what the device showed before
+	ReadBack  string                   `json:"read_back,omitempty"` // and afterwards
+	Expires   time.Time                `json:"expires,omitzero"`    // of a selection
 }
 
 var (
