@@ -189,6 +189,18 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// If the device showed the value before, what it shows afterwards proves nothing.
+func TestALostAnswerToWhatWasThere(t *testing.T) {
+	peer := startActuator(t, TCP)
+	peer.always(reaction{silent: true})
+	d := breaker(peer.endpoint)
+	d.Timeout = 100 * time.Millisecond
+	a := polled(t, d)
+	if got, err := operate(t, a, d, "W", number(2049)); got.Outcome != telemetry.ControlUnknown || err == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // On a line with an echo, the echo of a write looks as its answer does.
 func TestAnEchoIsNoAnswer(t *testing.T) {
 	for _, transport := range []Transport{RTU, RTUOverTCP} {
@@ -243,10 +255,9 @@ func TestNothingIsWritten(t *testing.T) {
 	peer.registers[21] = 0xFFFF
 	d := breaker(peer.endpoint)
 	d.Identity = []Register{{Holding, 30, 0x1E01}}
-	far := Point{Signal: 40, Name: "Far", Table: Holding, Address: 63, Type: Uint16}
-	far.Address = 1000
-	d.Points = append(d.Points, far)
-	d.Controls = append(d.Controls, Control{Point: "Far"})
+	far := Point{Signal: 40, Name: "Far", Table: Holding, Address: 1000, Type: Uint16}
+	d.Points = append(d.Points, far, Point{Signal: 41, Name: "Tap", Table: Holding, Address: 22, Type: Uint16, Absent: []uint64{0x8000}})
+	d.Controls = append(d.Controls, Control{Point: "Far"}, Control{Point: "Tap"})
 	a := polled(t, d)
 	for _, c := range []struct {
 		point string
@@ -265,6 +276,7 @@ func TestNothingIsWritten(t *testing.T) {
 		{"Wide", number(1e300), "beyond what a float32 holds"},
 		{"Fixed", number(1), "has no value (not implemented)"},
 		{"Far", number(1), "illegal data address"},
+		{"Tap", number(0x8000), "32768 is what stands for no value here"},
 	} {
 		got, err := operate(t, a, d, c.point, c.value)
 		if got.Outcome != telemetry.ControlFailed || err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "of meter bay-1 at 127.0.0.1:") {

@@ -22,8 +22,8 @@ const (
 
 // write makes one exchange that changes something at a meter, once: what isn't
 // answered may have been executed. It comes after a read of the same unit, which has
-// shown that the connection works, that on a line the unit owes no answers, and whether
-// one hears oneself there.
+// shown that the connection works, that on a line the unit owes no answers, that to an
+// earlier write included, and whether one hears oneself there.
 func (l *link) write(ctx context.Context, m *meter, pdu goburrow.ProtocolDataUnit) (certainty, error) {
 	if err := l.turn(ctx, m); err != nil {
 		return notWritten, err
@@ -37,10 +37,6 @@ func (l *link) write(ctx context.Context, m *meter, pdu goburrow.ProtocolDataUni
 	}
 	defer func() { s.free = l.received.Add(m.Pause) }()
 	err := l.send(m, pdu)
-	answered := err == nil || exceptionOf(err) != 0
-	if l.Transport != TCP && l.asked > 0 && !answered {
-		s.owed = append(s.owed, debt{shape{function: pdu.FunctionCode}, l.sent})
-	}
 	switch {
 	case err == nil:
 		return written, nil

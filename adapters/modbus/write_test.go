@@ -7,6 +7,8 @@ import (
 	"time"
 
 	goburrow "github.com/goburrow/modbus"
+
+	"github.com/busbar/busbar/telemetry"
 )
 
 // tape is a port that plays what it has been given, and then falls silent.
@@ -48,6 +50,23 @@ func writeOn(t testing.TB, transport Transport, echoes bool, pdu goburrow.Protoc
 	m := newMeter(Device{ID: "d", Unit: 1}, e)
 	sure, err = l.write(t.Context(), m, pdu)
 	return p.sent, sure, err
+}
+
+// What owes answers isn't written to: one of them could be taken for that to the write.
+func TestWhoOwesAnswersIsNotWrittenTo(t *testing.T) {
+	e, _ := ParseEndpoint("rtu+tcp://h")
+	l := newLink(t.Context(), e, opener{}, new(busCounters))
+	p := &tape{}
+	l.port, l.watch = p, func() bool { return true }
+	m := newMeter(Device{ID: "d", Unit: 1}, e)
+	l.stations[1] = &station{owed: []debt{{shape{6, 4}, time.Now()}}}
+	if sure, err := l.write(t.Context(), m, writeRequest(6, 8, 1, nil)); sure != notWritten || err == nil || len(p.sent) > 0 {
+		t.Errorf("%d, %v, % x", sure, err, p.sent)
+	}
+	l.stations[1].owed, l.port = nil, nil
+	if sure, err := l.write(t.Context(), m, writeRequest(6, 8, 1, nil)); sure != notWritten || reasonOf(err) != telemetry.NotConnected {
+		t.Errorf("%d, %v", sure, err)
+	}
 }
 
 // A write is called executed only if its answer is there, whole and right, and not
