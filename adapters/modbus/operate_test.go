@@ -54,7 +54,7 @@ func operate(t *testing.T, a *Adapter, d Device, point string, v telemetry.Value
 func polled(t *testing.T, d Device) *Adapter {
 	t.Helper()
 	a, sink := run(t, d)
-	sink.await(t, "a poll", func() bool { return sink.count(d.ID) > 0 })
+	sink.await(t, "a poll", func() bool { return sink.count(d.ID) > 0 && a.running.Load() })
 	return a
 }
 
@@ -388,7 +388,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 	sink := newRecorder()
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx, sink) }()
-	sink.await(t, "a poll", func() bool { return sink.count(d.ID) > 0 })
+	sink.await(t, "a poll", func() bool { return sink.count(d.ID) > 0 && a.running.Load() })
 	peer.does(func([]byte) reaction {
 		cancel()
 		return reaction{silent: true}

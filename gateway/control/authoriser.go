@@ -20,8 +20,8 @@ import (
 
 // Options are what an Authoriser needs.
 type Options struct {
-	Enabled bool // false: everything is refused
-	Points  []Point
+	Enabled bool    // false: everything is refused
+	Points  []Point // until Configure
 	// Controller operates the devices.
 	Controller adapters.Controller
 	// Read reads a device now, for an interlock. The samples include its
@@ -48,10 +48,10 @@ const (
 // carries out one operation at a time: an interlock would be worth nothing if what it
 // looks at were operated meanwhile.
 type Authoriser struct {
-	o      Options
-	points map[name]*point
+	o Options
 
 	mu         sync.Mutex
+	points     map[name]*point
 	stopping   bool
 	busy       *point // of the selection or operation that goes on
 	operations limiter
@@ -90,14 +90,43 @@ func New(o Options) *Authoriser {
 		o: o, points: map[name]*point{}, counts: map[Count]uint64{},
 		operations: limiter{most: mostOperations}, refusals: limiter{most: mostRefusals}, strangers: limiter{most: mostStrangers},
 	}
-	for _, p := range o.Points {
-		a.points[name{p.Device, p.Signal}] = &point{Point: p}
-	}
+	a.Configure(o.Points)
 	return a
+}
+
+// Configure replaces what may be operated. What goes on goes on, every selection is
+// over, and what was operated just now still was.
+func (a *Authoriser) Configure(points []Point) {
+	a.mu.Lock()
+	old := a.points
+	a.points = map[name]*point{}
+	for _, p := range points {
+		at := name{p.Device, p.Signal}
+		a.points[at] = &point{Point: p}
+		if before := old[at]; before != nil {
+			a.points[at].operated = before.operated
+		}
+	}
+	var over []attempt
+	for _, p := range old {
+		if s := p.selection; s != nil && !a.stopping {
+			s.timer.Stop()
+			p.selection = nil
+			over = append(over, s.ended(p, "the configuration was changed"))
+		}
+	}
+	a.running.Add(len(over))
+	a.mu.Unlock()
+	for _, t := range over {
+		a.tell(t, telemetry.ControlDone, "")
+		a.running.Done()
+	}
 }
 
 // Point is the point of that name.
 func (a *Authoriser) Point(device, signal string) (Point, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if p := a.points[name{device, signal}]; p != nil {
 		return p.Point, true
 	}
@@ -158,8 +187,8 @@ func (a *Authoriser) keep(p *point, t attempt) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := &selection{id: t.id, origin: t.Origin, by: t.By, value: t.Value, old: t.old, expires: a.o.Now().Add(p.SelectFor)}
-	if a.stopping {
-		return s.expires
+	if a.stopping || a.points[name{p.Device, p.Signal}] != p {
+		return s.expires // it is over already
 	}
 	if p.selection != nil { // by the same person
 		p.selection.timer.Stop()
@@ -180,10 +209,15 @@ func (a *Authoriser) expire(p *point, s *selection) {
 	a.running.Add(1)
 	a.mu.Unlock()
 	defer a.running.Done()
-	a.tell(attempt{
-		action: telemetry.ControlExpire, id: s.id, old: s.old, asset: p.Asset, unit: p.Unit,
+	a.tell(s.ended(p, ""), telemetry.ControlDone, "")
+}
+
+// ended is that nobody can operate on the selection any more.
+func (s *selection) ended(p *point, why string) attempt {
+	return attempt{
+		action: telemetry.ControlExpire, id: s.id, old: s.old, asset: p.Asset, unit: p.Unit, detail: why,
 		Request: Request{Device: p.Device, Signal: p.Signal, Value: s.value, Origin: s.origin, By: s.by},
-	}, telemetry.ControlDone, "")
+	}
 }
 
 // Cancel gives a selection up.

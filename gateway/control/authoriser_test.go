@@ -26,6 +26,8 @@ type field struct {
 	err     error
 	hold    chan struct{} // operations wait until it is closed; nil: they don't
 	began   chan struct{}
+	// selecting: selections wait as well.
+	selecting bool
 
 	operated, selected []adapters.Control
 	audit              []telemetry.Control
@@ -36,6 +38,10 @@ func (f *field) Select(_ context.Context, c adapters.Control) (adapters.Controll
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.selected = append(f.selected, c)
+	if f.selecting {
+		f.began <- struct{}{}
+		<-f.hold
+	}
 	return f.result, f.err
 }
 
@@ -445,6 +451,43 @@ func TestClose(t *testing.T) {
 			t.Errorf("%q", f.told())
 		}
 	})
+}
+
+// With another configuration, what isn't listed any more isn't operated, and nothing
+// is selected that was selected under the one before.
+func TestConfigure(t *testing.T) {
+	now := time.Now()
+	f, a := newField(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	s := a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	f.expect(t, "operate", a.Operate(t.Context(), ask("SetW", on, "Ana", "")), done, "")
+	position, _ := a.Point("bay-1", "Pos")
+	setpoint, _ := a.Point("bay-1", "SetW")
+	setpoint.Max = 10
+	a.Configure([]Point{position, setpoint})
+	if told := f.told(); told[len(told)-1] != "expire done" || f.audit[len(f.audit)-1].Detail != "the configuration was changed" {
+		t.Errorf("%q", told)
+	}
+	f.expect(t, "what was selected", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, NotSelected)
+	f.expect(t, "what isn't listed any more", a.Operate(t.Context(), ask("Tap", on, "Ana", "")), refused, Unlisted)
+	f.expect(t, "beyond the new bounds", a.Operate(t.Context(), ask("SetW", telemetry.IntValue(11), "Ana", "")), refused, OutOfRange)
+	f.expect(t, "just operated", a.Operate(t.Context(), ask("SetW", on, "Ana", "")), refused, TooSoon)
+	now = now.Add(time.Second)
+	f.expect(t, "as configured", a.Operate(t.Context(), ask("SetW", on, "Ana", "")), done, "")
+
+	// A configuration that comes while a point is being selected.
+	f.hold = make(chan struct{})
+	f.selecting = true
+	answer := make(chan Answer)
+	go func() { answer <- a.Select(t.Context(), ask("Pos", on, "Ana", "")) }()
+	<-f.began
+	a.Configure([]Point{position})
+	close(f.hold)
+	s = <-answer
+	f.hold, f.selecting = nil, false
+	f.expect(t, "selected before", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, NotSelected)
+	if len(a.Stats().Selected) != 0 || a.Stats().Points != 1 {
+		t.Errorf("%+v", a.Stats())
+	}
 }
 
 func TestParse(t *testing.T) {
