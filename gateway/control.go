@@ -110,14 +110,17 @@ func (g *Gateway) readForInterlock(ctx context.Context, device string) ([]teleme
 	}), nil
 }
 
-// audit writes a step of an operation down.
+// audit writes a step of an operation down, and sends it also if that fails.
 func (g *Gateway) audit(c telemetry.Control) error {
 	now := g.clock.Now()
 	item, err := g.item(telemetry.Event{Kind: telemetry.ControlAttempted, Time: now, Decided: now, Control: &c})
 	if err != nil {
 		return err
 	}
-	return g.buffer.Events.Enter([]buffer.Item{item})
+	if err := g.buffer.Events.Hold([]buffer.Item{item}, nil); err != nil {
+		return err
+	}
+	return g.buffer.Events.CommitHeld()
 }
 
 // endControl refuses everything from now on, and leaves what goes on some time.
@@ -191,6 +194,6 @@ func (g source) reportControl(r *status.Report) {
 		r.Control.Selected = append(r.Control.Selected, status.Selected{Device: p.Device, Signal: p.Signal, By: p.By, Expires: p.Expires})
 	}
 	if s.Enabled && g.controlToken == "" {
-		r.Problems = append(r.Problems, "control is enabled, but its token can't be written: nobody on this machine can operate a device")
+		r.Problems = append(r.Problems, "control is enabled, but its token couldn't be written: until the gateway is started again, nobody on this machine can operate a device")
 	}
 }
