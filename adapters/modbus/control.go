@@ -106,10 +106,10 @@ func (p Point) parts() []byte {
 	default:
 		return nil
 	}
-	if bits.OnesCount64(own) == 16*d.registers {
+	if bits.OnesCount64(own) == 16*int(d.registers) {
 		return nil
 	}
-	parts := make([]byte, 2*d.registers)
+	parts := make([]byte, 2*int(d.registers))
 	d.put(parts, own)
 	return parts
 }
