@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gateway/control"
 	"github.com/busbar/busbar/gateway/counter"
 	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gateway/forward"
@@ -58,6 +59,9 @@ type Gateway struct {
 	sinks    []forward.Sink // all of them
 	uplink   *uplink.Connection
 	commands *commands // nil: none are read
+	control  *control.Authoriser
+
+	controlToken string // "": nobody on this machine may operate
 }
 
 // drainTime is how long a stopping gateway waits for the log to acknowledge
@@ -134,6 +138,9 @@ func (g *Gateway) prepare() error {
 	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
 	g.restoreCounters(g.pipeline.watch)
 	g.pipeline.publish()
+	if err := g.prepareControl(); err != nil {
+		return err
+	}
 	if err := g.prepareLanes(); err != nil {
 		return err
 	}
@@ -235,8 +242,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	g.log.Info("gateway stopping")
+	g.endControl(keeping)
 	stopReading()
 	reader.Wait()
+	g.control.Close(keeping)
 	stopEvaluating()
 	evaluator.Wait()
 	stopWriting()

@@ -67,6 +67,7 @@ func (g source) Report() status.Report {
 	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
+	g.reportControl(&r)
 	read := g.adapter.Stats()
 	for _, d := range read.Devices {
 		r.Devices = append(r.Devices, status.Device{

@@ -44,6 +44,9 @@ func (k checker) check() {
 	if k.Has("gateway.commands.key") && c.Gateway.Commands.Key == "" {
 		k.Errorf("gateway.commands.key", "empty, expected the name of a file")
 	}
+	if s := c.Gateway.Control; s != Enabled && s != Disabled {
+		k.Errorf("gateway.control", "%q, expected %s or %s", s, Enabled, Disabled)
+	}
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
 	k.checkForward()

@@ -60,6 +60,11 @@ type Gateway struct {
 	// Whom it obeys. Without this, commands of the cloud are off and aren't read.
 	Commands *Commands `yaml:"commands"`
 
+	// Whether it writes to devices at all: enabled or disabled. What may be written is
+	// listed under control of each device; nobody but who works on this machine, or a
+	// master that this gateway serves, can ask for it. Default: disabled.
+	Control Switch `yaml:"control"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
@@ -247,6 +252,9 @@ type Device struct {
 	// What is read from it; at least one signal. With a profile, these are added to
 	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
+
+	// What may be written to it. Default: nothing.
+	Control []Control `yaml:"control"`
 
 	// Identity is that of the profile.
 	Identity []profile.Identity `yaml:"-" json:"-"`

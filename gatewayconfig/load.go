@@ -27,7 +27,10 @@ func Parse(path string, src []byte) (Config, error) {
 	k.check()
 	c.fill()
 	k.checkRequests()
-	k.checkRules()
+	if k.modelIsRight() {
+		k.checkRules()
+		k.checkControl()
+	}
 	if err := f.Err(); err != nil {
 		return Config{}, err
 	}
@@ -41,6 +44,7 @@ func defaults() Config {
 	var c Config
 	c.Buffer.MaxSize = configfile.GiB
 	c.Status.Listen = DefaultListen
+	c.Gateway.Control = Disabled
 	c.Time.Source = SourceKernel
 	c.Time.MaxHold = configfile.Duration(10 * time.Minute)
 	c.Defaults.PollEvery = configfile.Duration(time.Second)

@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	second := configfile.Duration(time.Second)
 	register, coil := uint16(52), uint16(7)
 	want := Config{
-		Gateway:  Gateway{ID: "gw", Key: "data/gateway.key"},
+		Gateway:  Gateway{ID: "gw", Key: "data/gateway.key", Control: Disabled},
 		Forward:  Forward{Kafka: &kafkaconn.Config{Brokers: []string{"localhost:9092"}, TopicPrefix: "busbar"}},
 		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB},
 		Status:   Status{Listen: "127.0.0.1:9464"},

@@ -157,6 +157,9 @@ func (d Device) changes(to Device) string {
 			list = append(list, fmt.Sprintf("%d signals %s", n, how))
 		}
 	}
+	if !reflect.DeepEqual(d.Control, to.Control) {
+		list = append(list, fmt.Sprintf("control of %d signals becomes control of %d", len(d.Control), len(to.Control)))
+	}
 	if len(list) == 0 {
 		return "changed"
 	}

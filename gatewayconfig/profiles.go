@@ -119,5 +119,8 @@ func (d Device) ModbusDevice() modbus.Device {
 	for _, s := range d.Signals {
 		m.Points = append(m.Points, s.Point())
 	}
+	for _, c := range d.Control {
+		m.Controls = append(m.Controls, c.modbus())
+	}
 	return m
 }

@@ -8,16 +8,13 @@ const modbusOnly = "this version reads devices by modbus only"
 
 var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
 
-var unsupported = struct{ config, gateway, device map[string]string }{
-	config:  map[string]string{"serve": notYet, "network": notYet},
-	gateway: map[string]string{"control": notYet},
+var unsupported = struct{ config, device map[string]string }{
+	config: map[string]string{"serve": notYet, "network": notYet},
 	device: map[string]string{
 		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,
 		"iec104": modbusOnly, "gpio": modbusOnly, "nut": modbusOnly,
-		"control": notYet,
 	},
 }
 
-func (Config) ExplainKey(key string) string  { return unsupported.config[key] }
-func (Gateway) ExplainKey(key string) string { return unsupported.gateway[key] }
-func (Device) ExplainKey(key string) string  { return unsupported.device[key] }
+func (Config) ExplainKey(key string) string { return unsupported.config[key] }
+func (Device) ExplainKey(key string) string { return unsupported.device[key] }

@@ -91,6 +91,10 @@ type Signal struct {
 	// stored, whatever it is; from 1s to 24h. Default: 1m.
 	ReportEvery configfile.Duration `yaml:"report_every"`
 
+	// In a profile: the product takes values here. They are written only if the control
+	// of the device lists the signal, and control of the gateway is enabled. Default: false.
+	Writable bool `yaml:"writable"`
+
 	// What values mean over time: gauge, a level such as a voltage; counter, a
 	// register that only rises, such as energy; state, one of a few positions.
 	// Default: gauge for registers, state for bools, strings and what has states or flags.

@@ -14,7 +14,8 @@ const (
 	ClockChanged   EventKind = "clock-changed"   // the gateway's clock was set, stepped, or lost its source
 	BufferDamaged  EventKind = "buffer-damaged"  // a file of the buffer was set aside as unreadable
 
-	CommandAnswered EventKind = "command-answered" // a command was carried out or refused
+	CommandAnswered  EventKind = "command-answered"  // a command was carried out or refused
+	ControlAttempted EventKind = "control-attempted" // somebody wanted to write to a device, and what came of it
 
 	CounterRolledOver EventKind = "counter-rolled-over" // a counter passed its end and counts on from its beginning
 	CounterReset      EventKind = "counter-reset"       // a counter fell: the meter was swapped, cleared or restarted
@@ -52,8 +53,8 @@ type Event struct {
 	Step      *ClockStep   `json:"step,omitempty"`
 	Damage    *Damage      `json:"damage,omitempty"`
 
-	Answer *CommandAnswer `json:"answer,omitempty"`
-
+	Answer  *CommandAnswer `json:"answer,omitempty"`
+	Control *Control       `json:"control,omitempty"`
 	Counter *CounterChange `json:"counter,omitempty"`
 }
 

@@ -30,6 +30,9 @@ type Device struct {
 	// Identity is what tells this device from others, by which it is recognised
 	// before it is read. Nil: whatever answers is the device.
 	Identity []Register
+
+	// Controls are the points that can be written. Nil: none.
+	Controls []Control
 }
 
 // Register is a register that holds a fixed value.
@@ -102,6 +105,11 @@ func (d Device) Check() []error {
 	}
 	if n := d.Reads.MaxBits; n < 0 || n > maxBits {
 		errs = append(errs, fmt.Errorf("max bits: %d, expected 1 to %d", n, maxBits))
+	}
+	for _, c := range d.Controls {
+		for _, err := range d.CheckControl(c) {
+			errs = append(errs, fmt.Errorf("control of %q: %w", c.Point, err))
+		}
 	}
 	return append(errs, d.CheckRequests()...)
 }

@@ -48,7 +48,8 @@ type link struct {
 	// received is also when waiting was given up.
 	timeout         time.Duration
 	want            reply
-	asked           int // times that the request has gone out
+	once            bool // it changes something, and isn't sent a second time
+	asked           int  // times that the request has gone out
 	began, sent     time.Time
 	taken, received time.Time // when the device took the values, about
 
@@ -163,7 +164,7 @@ func (l *link) Send(request []byte) ([]byte, error) {
 		if f == nil {
 			return answer, nil
 		}
-		again := l.answered && f.reason == telemetry.NotConnected && l.ctx.Err() == nil
+		again := !l.once && l.answered && f.reason == telemetry.NotConnected && l.ctx.Err() == nil
 		if l.spoilt(f) {
 			l.close()
 		}

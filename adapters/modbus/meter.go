@@ -21,6 +21,7 @@ type meter struct {
 	factors  []int     // one a point: where in points its factor is, 0 if it has none
 	items    []item
 	limits   limits
+	controls map[telemetry.SignalID]*control
 }
 
 func newMeter(d Device, e Endpoint) *meter {
@@ -39,6 +40,7 @@ func newMeter(d Device, e Endpoint) *meter {
 	}
 	m.items = itemsOf(m.points)
 	bind(m.items, m.factors)
+	m.controls = m.newControls()
 	return m
 }
 

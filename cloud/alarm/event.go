@@ -99,6 +99,13 @@ func check(e telemetry.Event) error {
 		if err := store.CheckCounter(e.Kind, *e.Counter); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.ControlAttempted:
+		if e.Control == nil || e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say what or when", e.Kind)
+		}
+		if err := store.CheckControl(*e.Control); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

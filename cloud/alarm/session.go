@@ -248,6 +248,8 @@ func apply(t *store.Tx, e event) error {
 		return raiseDamage(t, e)
 	case telemetry.CounterRolledOver, telemetry.CounterReset:
 		return t.SaveCounter(e.record.Gateway, e.Kind, *e.Counter)
+	case telemetry.ControlAttempted:
+		return t.SaveControl(e.record.Identity, *e.Control, e.Decided)
 	case telemetry.CommandAnswered:
 		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {

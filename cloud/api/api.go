@@ -49,6 +49,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerGateways(api, o)
 	registerCompleteness(api, o)
 	registerCommands(api, o)
+	registerControls(api, o)
 	registerStream(mux, api, o)
 	return api.OpenAPI()
 }

@@ -190,7 +190,7 @@ func TestWhatIsBehindAnEndpoint(t *testing.T) {
 	product, err := devices.NewProduct(devices.Part{Profile: load1(t, "eastron/sdm630")})
 	bank := devices.Bank{HoldingRegisters: []uint16{1, 2, 3}}
 	s, p := serve(t, map[byte]devices.Unit{1: meterOf(t, product, err), 2: bank, 3: bank, 4: bank, 5: devices.Bank{}})
-	s.Behave(3, devices.Behaviour{Garbage: true})
+	s.Misbehave(3, devices.Misbehaviour{Kind: devices.Garbage, Number: 32})
 	e := scanAll(t, p, 1, 2, 3, 5, 6, 7)
 	var answered []uint8
 	for _, u := range e.Units {
@@ -212,7 +212,7 @@ func TestWhatIsBehindAnEndpoint(t *testing.T) {
 	}
 	impatient := modbus.NewProber(t.Context(), e1, 20*time.Millisecond, 0)
 	defer impatient.Close()
-	s.Behave(4, devices.Behaviour{Silent: true})
+	s.Misbehave(4, devices.Misbehaviour{Kind: devices.Silent})
 	if e := scanAll(t, impatient, 4); len(e.Units)+len(e.Unclear)+e.NoUnits != 0 || e.Asked != 1 {
 		t.Errorf("a silent unit: %+v", e)
 	}

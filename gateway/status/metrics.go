@@ -51,6 +51,8 @@ var (
 	descDropped    = describe("buffer_dropped_segments_total", "Files that were given up to make room since the start.")
 	descCommit     = describe("buffer_commit_seconds", "How long commits to disk took: the last one, and the longest since the start.", "which")
 	descFailing    = describe("buffer_failing_seconds", "For how long commits have failed; 0 while they succeed.")
+	descControl    = describe("control_enabled", "1 if devices may be operated at all.")
+	descControls   = describe("controls_total", "Steps of operating a device since the start: select, operate, cancel and expire, by what came of them.", "action", "outcome")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
 )
 
@@ -131,6 +133,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(descMaxError, r.Clock.MaxError.Seconds())
 	}
 	gauge(descHolding, number(r.Clock.Holding))
+	gauge(descControl, number(r.Control.Enabled))
+	for _, c := range r.Control.Counts {
+		counter(descControls, c.Count, c.Action, c.Outcome)
+	}
 	gauge(descProblems, float64(len(r.Problems)))
 }
 

@@ -42,6 +42,7 @@ type Report struct {
 	Buffer  Buffer
 	Devices []Device
 	Buses   []Bus
+	Control Control
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -136,6 +137,9 @@ type Source interface {
 	// Scan asks the units of an endpoint that devices are read from, between the polls,
 	// and shows each. The error is ErrNoEndpoint, or about reaching it.
 	Scan(ctx context.Context, r discovery.Request, show func(discovery.Progress)) error
+	// Operate operates a signal of a device: action is select, operate or cancel. The
+	// error is ErrNoAction or ErrUnauthorised; else the answer says what came of it.
+	Operate(ctx context.Context, device, signal, action, token string, r ControlRequest) (ControlAnswer, error)
 }
 
 // ErrNoDevice is that a gateway has no such device.
@@ -228,6 +232,7 @@ func handler(source Source) http.Handler {
 		}
 	})
 	mux.HandleFunc("POST /scan", scan(source))
+	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {

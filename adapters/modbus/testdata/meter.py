@@ -1,7 +1,8 @@
 """A Modbus meter on pymodbus. Usage: meter.py tcp PORT | rtu+tcp PORT | rtu TTY
 
 Units 1 and 2 hold the same numbers in every type and order. Words and bytes
-are laid out here with struct, so that only the transport is pymodbus's.
+are laid out here with struct, so that only the transport is pymodbus's. The first
+64 holding registers and 16 coils are to be written to: register a holds 0x100 a + 1.
 """
 
 import asyncio
@@ -50,9 +51,9 @@ def device(unit):
     return SimDevice(
         unit,
         simdata=(
-            [SimData(16, values=coils, datatype=DataType.BITS)],
+            [SimData(0, values=[False] * 16 + coils, datatype=DataType.BITS)],
             [SimData(32, values=discretes, datatype=DataType.BITS)],
-            table(1000),
+            [SimData(0, values=[0x100 * a + 1 for a in range(64)], datatype=DataType.REGISTERS)] + table(1000),
             table(2000),
         ),
     )

@@ -105,6 +105,12 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return oneOf(telemetry.Low, telemetry.Medium, telemetry.High, telemetry.Critical)
 	case reflect.TypeFor[gatewayconfig.PoweredBy]():
 		return oneOf(gatewayconfig.Measured, gatewayconfig.Auxiliary, gatewayconfig.Unknown)
+	case reflect.TypeFor[gatewayconfig.Switch]():
+		return oneOf(gatewayconfig.Enabled, gatewayconfig.Disabled)
+	case reflect.TypeFor[gatewayconfig.ControlMode]():
+		return oneOf(gatewayconfig.ControlSelected, gatewayconfig.ControlDirect)
+	case reflect.TypeFor[modbus.Method]():
+		return oneOf(modbus.Multiple, modbus.ReadModifyWrite)
 	case reflect.TypeFor[gatewayconfig.TimeSource]():
 		return oneOf(gatewayconfig.SourceKernel, gatewayconfig.SourceAssumed)
 	case reflect.TypeFor[uint8]():

@@ -1,0 +1,96 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	goburrow "github.com/goburrow/modbus"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// certainty is how much is known of a write.
+type certainty uint8
+
+const (
+	notWritten certainty = iota // nothing went out, or the device refused it
+	perhaps                     // it may have been executed, or still be
+	written                     // the device says so
+)
+
+// write makes one exchange that changes something at a meter, once: what isn't
+// answered may have been executed. It comes after a read of the same unit, which has
+// shown that the connection works, that on a line the unit owes no answers, that to an
+// earlier write included, and whether one hears oneself there.
+func (l *link) write(ctx context.Context, m *meter, pdu goburrow.ProtocolDataUnit) (certainty, error) {
+	if err := l.turn(ctx, m); err != nil {
+		return notWritten, err
+	}
+	s := l.stations[m.Unit]
+	switch {
+	case l.port == nil || s == nil:
+		return notWritten, &failure{telemetry.NotConnected, errors.New("the connection was closed before the write")}
+	case len(s.owed) > 0:
+		return notWritten, errors.New("the device still owes answers to earlier requests, from which that to a write couldn't be told")
+	}
+	defer func() { s.free = l.received.Add(m.Pause) }()
+	err := l.send(m, pdu)
+	switch {
+	case err == nil:
+		return written, nil
+	case l.asked == 0:
+		return notWritten, err
+	}
+	switch exceptionOf(err) {
+	case 0,
+		// The device has begun, or a gateway hasn't heard what became of it.
+		goburrow.ExceptionCodeServerDeviceFailure,
+		goburrow.ExceptionCodeAcknowledge,
+		goburrow.ExceptionCodeGatewayTargetDeviceFailedToRespond:
+		return perhaps, err
+	}
+	return notWritten, err
+}
+
+// send sends a PDU that changes something, and takes its answer.
+func (l *link) send(m *meter, pdu goburrow.ProtocolDataUnit) error {
+	l.timeout, l.want, l.once = m.Timeout, writeReply(pdu), true
+	defer func() { l.once = false }()
+	l.framing.ask(m.Unit)
+	request, err := l.framing.Encode(&pdu)
+	if err != nil {
+		l.asked = 0
+		return err
+	}
+	frame, err := l.Send(request)
+	if err != nil {
+		return err
+	}
+	answer, err := l.framing.Decode(frame)
+	switch {
+	case err != nil:
+		return err
+	case answer.FunctionCode == pdu.FunctionCode:
+		return nil
+	case len(answer.Data) == 0:
+		return fmt.Errorf("answer to function %d, expected %d", answer.FunctionCode, pdu.FunctionCode)
+	}
+	return &goburrow.ModbusError{FunctionCode: answer.FunctionCode, ExceptionCode: answer.Data[0]}
+}
+
+// write has a point hold data.
+func (c *control) write(ctx context.Context, l *link, m *meter, data []byte) (certainty, error) {
+	if c.parts == nil || spread(c.parts) {
+		return l.write(ctx, m, c.request(data, false))
+	}
+	sure, err := l.write(ctx, m, c.request(data, true))
+	if c.method != ReadModifyWrite || exceptionOf(err) != goburrow.ExceptionCodeIllegalFunction {
+		return sure, err
+	}
+	return l.write(ctx, m, c.request(data, false))
+}
+
+// cloned is what a read brought, which the next one overwrites.
+func cloned(data []byte, err error) ([]byte, error) { return slices.Clone(data), err }

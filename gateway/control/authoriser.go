@@ -1,0 +1,407 @@
+// Package control decides who may operate which device, when, and with what
+// value: everything that writes to a device goes through one Authoriser, wherever
+// it comes from. Nothing may unless it is listed; each attempt is written down, and
+// an operation before it begins.
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Options are what an Authoriser needs.
+type Options struct {
+	Enabled bool    // false: everything is refused
+	Points  []Point // until Configure
+	// Controller operates the devices.
+	Controller adapters.Controller
+	// Read reads a device now, for an interlock. The samples include its
+	// telemetry.ChannelLive.
+	Read func(ctx context.Context, device string) ([]telemetry.Sample, error)
+	// Audit writes a step down. It returns when that is on disk, and sent if there is a
+	// way; an error says that it isn't on disk.
+	Audit func(telemetry.Control) error
+	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
+}
+
+const (
+	// mostOperations bounds selections and operations of a gateway in a minute.
+	mostOperations = 60
+	// mostRefusals bounds the refusals in a minute that are written down one by one, and
+	// mostStrangers those of who can't operate anything at all.
+	mostRefusals, mostStrangers = 60, 10
+	// longestName bounds what is kept of names that come from outside, in bytes.
+	longestName = 100
+)
+
+// Authoriser is the one place that decides. It is safe for concurrent use, and
+// carries out one operation at a time: an interlock would be worth nothing if what it
+// looks at were operated meanwhile.
+type Authoriser struct {
+	o Options
+
+	mu         sync.Mutex
+	points     map[name]*point
+	stopping   bool
+	busy       *point // of the selection or operation that goes on
+	operations limiter
+	refusals   limiter
+	strangers  limiter
+	counts     map[Count]uint64
+	running    sync.WaitGroup
+}
+
+type name struct{ device, signal string }
+
+// point is a Point and what goes on with it.
+type point struct {
+	Point
+	operated  time.Time // when its last operation began
+	selection *selection
+}
+
+type selection struct {
+	id      string
+	origin  telemetry.ControlOrigin
+	by      string
+	value   telemetry.Value
+	old     telemetry.Value
+	expires time.Time
+	timer   *time.Timer
+}
+
+// New makes an Authoriser. Points of the same device and signal are a programming
+// error.
+func New(o Options) *Authoriser {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &Authoriser{
+		o: o, points: map[name]*point{}, counts: map[Count]uint64{},
+		operations: limiter{most: mostOperations}, refusals: limiter{most: mostRefusals}, strangers: limiter{most: mostStrangers},
+	}
+	a.Configure(o.Points)
+	return a
+}
+
+// Configure replaces what may be operated. What goes on goes on, every selection is
+// over, and what was operated just now still was.
+func (a *Authoriser) Configure(points []Point) {
+	a.mu.Lock()
+	old := a.points
+	a.points = map[name]*point{}
+	for _, p := range points {
+		at := name{p.Device, p.Signal}
+		a.points[at] = &point{Point: p}
+		if before := old[at]; before != nil {
+			a.points[at].operated = before.operated
+		}
+	}
+	var over []attempt
+	for _, p := range old {
+		if s := p.selection; s != nil && !a.stopping {
+			s.timer.Stop()
+			p.selection = nil
+			over = append(over, s.ended(p, "the configuration was changed"))
+		}
+	}
+	a.running.Add(len(over))
+	a.mu.Unlock()
+	for _, t := range over {
+		a.tell(t, telemetry.ControlDone, "")
+		a.running.Done()
+	}
+}
+
+// Point is the point of that name.
+func (a *Authoriser) Point(device, signal string) (Point, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.points[name{device, signal}]; p != nil {
+		return p.Point, true
+	}
+	return Point{}, false
+}
+
+// Close refuses everything from now on, and returns when what goes on has ended and
+// is written down, or when ctx ends. It may be called again.
+func (a *Authoriser) Close(ctx context.Context) {
+	a.mu.Lock()
+	a.stopping = true
+	for _, p := range a.points {
+		if p.selection != nil {
+			p.selection.timer.Stop()
+			p.selection = nil
+		}
+	}
+	a.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		a.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// Select reserves a point for whoever asks, for one value and a time. It changes
+// nothing at the device but, where the protocol has it, that it is selected there.
+func (a *Authoriser) Select(ctx context.Context, r Request) Answer {
+	t := attempt{action: telemetry.ControlSelect, Request: r, id: record.NewCommandID()}
+	p, refused := a.admit(&t)
+	if refused != "" {
+		return a.refuse(t, refused)
+	}
+	defer a.release()
+	if refused = a.interlocks(ctx, p, &t); refused != "" {
+		return a.refuse(t, refused)
+	}
+	result, err := a.o.Controller.Select(ctx, adapters.Control{Device: p.Device, Signal: p.ID, Value: r.Value})
+	t.old = result.Old
+	if err != nil {
+		t.detail = err.Error()
+		return a.finish(t, telemetry.ControlFailed, DeviceFailed)
+	}
+	// Nobody operates on a selection that nobody knows of.
+	if answer := a.begin(t, telemetry.ControlDone); answer.Outcome != telemetry.ControlDone {
+		return answer
+	}
+	expires := a.keep(p, t)
+	return Answer{ID: t.id, Outcome: telemetry.ControlDone, Old: t.old, Expires: expires}
+}
+
+// keep selects the point for an attempt.
+func (a *Authoriser) keep(p *point, t attempt) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := &selection{id: t.id, origin: t.Origin, by: t.By, value: t.Value, old: t.old, expires: a.o.Now().Add(p.SelectFor)}
+	if a.stopping || a.points[name{p.Device, p.Signal}] != p {
+		return s.expires // it is over already
+	}
+	if p.selection != nil { // by the same person
+		p.selection.timer.Stop()
+	}
+	s.timer = time.AfterFunc(p.SelectFor, func() { a.expire(p, s) })
+	p.selection = s
+	return s.expires
+}
+
+// expire ends a selection that nobody has operated on.
+func (a *Authoriser) expire(p *point, s *selection) {
+	a.mu.Lock()
+	if p.selection != s || a.stopping {
+		a.mu.Unlock()
+		return
+	}
+	p.selection = nil
+	a.running.Add(1)
+	a.mu.Unlock()
+	defer a.running.Done()
+	a.tell(s.ended(p, ""), telemetry.ControlDone, "")
+}
+
+// ended is that nobody can operate on the selection any more.
+func (s *selection) ended(p *point, why string) attempt {
+	return attempt{
+		action: telemetry.ControlExpire, id: s.id, old: s.old, asset: p.Asset, unit: p.Unit, detail: why,
+		Request: Request{Device: p.Device, Signal: p.Signal, Value: s.value, Origin: s.origin, By: s.by},
+	}
+}
+
+// Cancel gives a selection up.
+func (a *Authoriser) Cancel(r Request) Answer {
+	t := attempt{action: telemetry.ControlCancel, Request: r, id: r.Selection}
+	a.mu.Lock()
+	p := a.points[name{r.Device, r.Signal}]
+	if p == nil || a.stopping || p.selection == nil || !p.selection.of(r) {
+		a.mu.Unlock()
+		t.detail = "there is no such selection"
+		return a.refuse(t, NotSelected)
+	}
+	t.Value, t.old, t.asset, t.unit = p.selection.value, p.selection.old, p.Asset, p.Unit
+	p.selection.timer.Stop()
+	p.selection = nil
+	a.running.Add(1)
+	a.mu.Unlock()
+	defer a.running.Done()
+	return a.finish(t, telemetry.ControlDone, "")
+}
+
+// of reports whether the selection is that of whoever asks.
+func (s *selection) of(r Request) bool {
+	return s.id == r.Selection && s.origin == r.Origin && s.by == r.By
+}
+
+// Operate writes a value to a point. Once that has begun it goes on to its end,
+// whatever becomes of ctx.
+func (a *Authoriser) Operate(ctx context.Context, r Request) Answer {
+	t := attempt{action: telemetry.ControlOperate, Request: r, id: record.NewCommandID()}
+	p, refused := a.admit(&t)
+	if refused != "" {
+		return a.refuse(t, refused)
+	}
+	defer a.release()
+	if refused = a.interlocks(ctx, p, &t); refused != "" {
+		return a.refuse(t, refused)
+	}
+	if err := ctx.Err(); err != nil {
+		t.detail = "who asked has gone"
+		return a.refuse(t, Abandoned)
+	}
+	if answer := a.begin(t, telemetry.ControlBegun); answer.Outcome != telemetry.ControlBegun {
+		return answer
+	}
+	doing, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
+	defer cancel()
+	result, err := a.o.Controller.Operate(doing, adapters.Control{Device: p.Device, Signal: p.ID, Value: r.Value})
+	t.old, t.readBack = result.Old, result.ReadBack
+	cause := Cause("")
+	if err != nil {
+		t.detail = err.Error()
+		switch result.Outcome {
+		case telemetry.ControlUnconfirmed:
+			cause = Mismatch
+		case telemetry.ControlUnknown:
+			cause = NoAnswer
+		default:
+			result.Outcome, cause = telemetry.ControlFailed, DeviceFailed
+		}
+	}
+	return a.finish(t, result.Outcome, cause)
+}
+
+// turnTimeout is how long an operation waits until the device's bus is free.
+const turnTimeout = 30 * time.Second
+
+// admit lets an attempt go on if everything that is known without asking a device
+// allows it. Nothing else goes on until release. A selection that is operated on is
+// over, whatever becomes of it.
+func (a *Authoriser) admit(t *attempt) (*point, Cause) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.points[name{t.Device, t.Signal}]
+	if p != nil {
+		t.asset, t.unit = p.Asset, p.Unit
+	}
+	now := a.o.Now()
+	switch {
+	case !a.o.Enabled:
+		t.detail = "control isn't enabled in the configuration"
+		return nil, Disabled
+	case p == nil:
+		t.detail = "the configuration doesn't list it under control"
+		return nil, Unlisted
+	case a.stopping:
+		return nil, Stopping
+	case strings.TrimSpace(t.By) == "" || len(t.By) > longestName:
+		t.detail = fmt.Sprintf("who asks has a name of 1 to %d bytes", longestName)
+		return nil, NoName
+	}
+	if err := p.allows(t.Value); err != nil {
+		t.detail = err.Error()
+		return nil, OutOfRange
+	}
+	if cause := p.selected(t, now); cause != "" {
+		return nil, cause
+	}
+	switch wait := p.operated.Add(p.Every).Sub(now); {
+	case a.busy != nil:
+		t.detail = fmt.Sprintf("%s of %s is being operated", a.busy.Signal, a.busy.Device)
+		return nil, Busy
+	case !p.operated.IsZero() && wait > 0:
+		t.detail = fmt.Sprintf("it was operated just now, and may be again in %v", wait.Round(time.Millisecond))
+		return nil, TooSoon
+	case !a.operations.allow(now):
+		t.detail = fmt.Sprintf("%d operations in a minute are the most", mostOperations)
+		return nil, TooMany
+	}
+	if t.action == telemetry.ControlOperate {
+		p.operated = now
+		if s := p.selection; s != nil {
+			s.timer.Stop()
+			p.selection, t.id = nil, s.id
+		}
+	}
+	a.busy, t.admitted = p, true
+	a.running.Add(1)
+	return p, ""
+}
+
+// selected is why an attempt may not go on for what is selected.
+func (p *point) selected(t *attempt, now time.Time) Cause {
+	s := p.selection
+	if s != nil && now.After(s.expires) {
+		s = nil // its timer is late
+	}
+	switch {
+	case s != nil && !s.of(t.Request):
+		t.detail = fmt.Sprintf("it is selected by %s until %s", s.by, s.expires.UTC().Format(time.TimeOnly))
+		return OtherSelected
+	case t.action == telemetry.ControlSelect:
+		return ""
+	case s == nil && t.Selection != "":
+		t.detail = "the selection is over"
+		return NotSelected
+	case s == nil && p.Select:
+		t.detail = "it has to be selected first"
+		return NotSelected
+	case s != nil && !same(s.value, t.Value):
+		t.detail = fmt.Sprintf("it was selected for %v", s.value)
+		return OtherValue
+	}
+	return ""
+}
+
+func same(a, b telemetry.Value) bool {
+	x, _ := a.Float()
+	y, _ := b.Float()
+	return a == b || a.Kind() != b.Kind() && x == y
+}
+
+func (a *Authoriser) release() {
+	a.mu.Lock()
+	a.busy = nil
+	a.mu.Unlock()
+	a.running.Done()
+}
+
+// interlocks decides by what their devices say now.
+func (a *Authoriser) interlocks(ctx context.Context, p *point, t *attempt) Cause {
+	read := map[string][]telemetry.Sample{}
+	for _, i := range p.Interlocks {
+		var samples []telemetry.Sample
+		for _, device := range i.Devices() {
+			if _, done := read[device]; !done {
+				got, err := a.o.Read(ctx, device)
+				if err != nil {
+					t.detail = fmt.Sprintf("%s: %v", i, err)
+					return Undecided
+				}
+				read[device] = got
+			}
+			samples = append(samples, read[device]...)
+		}
+		verdict, seen := i.Judge(samples)
+		t.detail = fmt.Sprintf("%s: %s", i, seen)
+		switch verdict {
+		case rules.Blocks:
+			return Interlocked
+		case rules.Undecided:
+			return Undecided
+		}
+	}
+	t.detail = ""
+	return ""
+}

@@ -1,0 +1,112 @@
+package gatewayconfig
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/rules"
+)
+
+const (
+	shortestSelection = configfile.Duration(time.Second)
+	longestSelection  = configfile.Duration(10 * time.Minute)
+	longestInterval   = configfile.Duration(24 * time.Hour)
+)
+
+// checkControl checks what may be written, of a configuration that has been filled
+// and whose devices are right.
+func (k checker) checkControl() {
+	var model rules.Model
+	for i, d := range k.config.Devices {
+		path := configfile.Item("devices", i) + ".control"
+		if len(d.Control) > 0 && model.Gateway == "" {
+			model = k.config.Model()
+		}
+		first := map[string]int{}
+		for j, c := range d.Control {
+			at := configfile.Item(path, j)
+			if other, twice := first[c.Signal]; twice {
+				k.Errorf(at+".signal", "%q is control[%d] of this device already, expected one entry for each signal", c.Signal, other)
+				continue
+			}
+			first[c.Signal] = j
+			k.checkControlled(at, d, c)
+			for n, lock := range c.Interlock {
+				k.checkInterlock(configfile.Item(at+".interlock", n), d, lock, model)
+			}
+		}
+	}
+}
+
+func (k checker) checkControlled(at string, d Device, c Control) {
+	for _, err := range d.ModbusDevice().CheckControl(c.modbus()) {
+		key, message, _ := strings.Cut(err.Error(), ": ")
+		k.Errorf(at+"."+key, "%s", message)
+	}
+	if c.Mode != ControlSelected && c.Mode != ControlDirect {
+		k.Errorf(at+".mode", "%q, expected %s or %s", c.Mode, ControlSelected, ControlDirect)
+	}
+	within(k, at+".select_timeout", c.SelectTimeout, shortestSelection, longestSelection)
+	within(k, at+".min_interval", c.MinInterval, 0, longestInterval)
+	s, known := d.Signal(c.Signal)
+	if !known {
+		return
+	}
+	if d.Profile != "" && !s.Writable {
+		k.Errorf(at+".signal", "the profile doesn't say that %s can be written; if the device takes it, expected {name: %s, writable: true} in signals", c.Signal, c.Signal)
+	}
+	k.checkRange(at, s, c)
+}
+
+func (k checker) checkRange(at string, s Signal, c Control) {
+	whole := func(v *float64) bool { return v == nil || !math.IsNaN(*v) && !math.IsInf(*v, 0) }
+	switch {
+	case !whole(c.Min) || !whole(c.Max):
+		k.Errorf(at, "min and max, expected numbers")
+	case k.Has(at+".one_of") && (c.Min != nil || c.Max != nil):
+		k.Errorf(at+".one_of", "min or max is given too, expected one way to say it")
+	case k.Has(at+".one_of") && len(c.OneOf) == 0:
+		k.Errorf(at+".one_of", "no value, expected at least one")
+	case s.Type == modbus.Bool && (c.Min != nil || c.Max != nil):
+		k.Errorf(at, "%s is 0 or 1, expected no min and max; one_of can leave one of them out", s.Name)
+	case len(c.OneOf) > 0 || s.Type == modbus.Bool:
+	case (c.Min == nil) != (c.Max == nil) || c.Min == nil && !k.Broken(at):
+		k.Errorf(at, "which values may be written to %s isn't said, expected min and max, or one_of", s.Name)
+	case c.Min != nil && *c.Min > *c.Max:
+		k.Errorf(at+".min", "%v is above max, %v", *c.Min, *c.Max)
+	}
+	for i, v := range c.OneOf {
+		item := configfile.Item(at+".one_of", i)
+		switch {
+		case !whole(&v):
+			k.Errorf(item, "%v, expected a number", v)
+		case s.Type == modbus.Bool && v != 0 && v != 1:
+			k.Errorf(item, "%v, but %s is 0 or 1", v, s.Name)
+		}
+	}
+}
+
+func (k checker) checkInterlock(at string, d Device, lock Interlock, model rules.Model) {
+	if lock.Device != "" && lock.Asset != "" {
+		k.Errorf(at+".asset", "device is given too, expected one of them")
+		return
+	}
+	_, problem := rules.CompileInterlock(lock.When, lock.Target(d.ID), model)
+	if problem == nil {
+		return
+	}
+	path := at + "." + strings.TrimPrefix(problem.Field, "on.")
+	if problem.Column > 0 {
+		k.ErrorfIn(path, problem.Column, "%s", problem.Err)
+	} else {
+		k.Errorf(path, "%s", problem.Err)
+	}
+}
+
+// modbus is the control as the adapter takes it.
+func (c Control) modbus() modbus.Control {
+	return modbus.Control{Point: c.Signal, Method: c.Write, Feedback: c.Feedback, Settle: time.Duration(c.Settle)}
+}
