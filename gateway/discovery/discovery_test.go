@@ -410,3 +410,34 @@ func TestNetworks(t *testing.T) {
 		}
 	}
 }
+
+// Registers that only one product has so outweigh all values, and keep out every
+// other product.
+func TestIdentityRegistersDecide(t *testing.T) {
+	own, err := profile.Parse("own/meter", "meter.yaml", []byte(`product: Own Meter
+source: this test
+identify: [{holding: 7, equals: 815}]
+signals: [{name: W, holding: 0, type: uint16, unit: W}, {name: Hz, holding: 1, type: uint16, scale: 0.1, unit: Hz}]
+examples: [{holding: 0, registers: "0001", values: {W: "1"}}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Scanner{Profiles: append([]profile.Profile{own}, profiles...)}
+	for value, want := range map[uint16]int{815: 100, 816: 0} {
+		_, p := serve(t, map[byte]devices.Unit{1: devices.Bank{HoldingRegisters: []uint16{1, 500, 0, 0, 0, 0, 0, value}}})
+		var e Endpoint
+		if err := s.Scan(t.Context(), p, []uint8{1}, e.Take); err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for _, c := range e.Units[0].Candidates {
+			if c.Profile == own.Name {
+				got = c.Score
+			}
+		}
+		if got != want {
+			t.Errorf("with %d: %d, expected %d", value, got, want)
+		}
+	}
+}
