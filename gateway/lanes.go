@@ -40,6 +40,8 @@ func (g *Gateway) prepareLanes() (err error) {
 	}
 	if err == nil {
 		options.SecondEvents, err = g.sink(forward.Events, options.Events.Link)
+		options.ThirdEvents = forward.Spare(func() (forward.Sink, error) { return g.newSink(forward.Events, options.Events.Link) })
+		g.sinks = append(g.sinks, options.ThirdEvents)
 	}
 	if err == nil {
 		g.lanes = forward.NewLanes(options)
@@ -47,18 +49,20 @@ func (g *Gateway) prepareLanes() (err error) {
 	return err
 }
 
-// sink makes the way to the log of a lane, or of births.
-func (g *Gateway) sink(lane string, link *forward.Link) (sink forward.Sink, err error) {
+// sink makes the way to the log of a lane, or of births, which close closes.
+func (g *Gateway) sink(lane string, link *forward.Link) (forward.Sink, error) {
+	sink, err := g.newSink(lane, link)
+	if err == nil {
+		g.sinks = append(g.sinks, sink)
+	}
+	return sink, err
+}
+
+func (g *Gateway) newSink(lane string, link *forward.Link) (forward.Sink, error) {
 	if g.config.Forward.Uplink != nil {
-		sink, err = g.uplinkSink(lane, link)
-	} else {
-		sink, err = g.kafkaSink(lane, link)
+		return g.uplinkSink(lane, link)
 	}
-	if err != nil {
-		return nil, err
-	}
-	g.sinks = append(g.sinks, sink)
-	return sink, nil
+	return g.kafkaSink(lane, link)
 }
 
 func (g *Gateway) kafkaSink(lane string, link *forward.Link) (forward.Sink, error) {

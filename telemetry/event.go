@@ -122,6 +122,10 @@ type Loss struct {
 	SeqFirst uint64     `json:"seq_first"`
 	SeqLast  uint64     `json:"seq_last"`
 	Reason   LossReason `json:"reason"`
+	// Step is which thinning of the range this was, counted from 1: each gives up
+	// other samples of the same numbers. 0 for any other reason, and from gateways
+	// that don't say.
+	Step int `json:"step,omitempty"`
 	// Counts of the samples given up. Both lists have the same sum; they are
 	// absent where the content can't be read any more.
 	Signals []SignalLoss `json:"signals,omitempty"`

@@ -307,8 +307,9 @@ type latencies struct {
 }
 
 type arrival struct {
-	at   time.Time
-	late time.Duration
+	at    time.Time
+	late  time.Duration
+	again time.Duration // how late it came a second time; 0: it didn't
 }
 
 // followValues reads current telemetry from the log until ctx ends.
@@ -337,8 +338,8 @@ func (l *latencies) followValues(b testing.TB, ctx context.Context, broker strin
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				for _, s := range samples {
-					l.values = append(l.values, arrival{now, now.Sub(time.UnixMicro(int64(s.Time)))})
-					l.committed = append(l.committed, arrival{now, now.Sub(r.Timestamp)})
+					l.values = append(l.values, arrival{at: now, late: now.Sub(time.UnixMicro(int64(s.Time)))})
+					l.committed = append(l.committed, arrival{at: now, late: now.Sub(r.Timestamp)})
 				}
 			})
 		}
@@ -366,7 +367,7 @@ func (l *latencies) followAlarms(ctx context.Context, console string) (raised fu
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.alarms = append(l.alarms, arrival{time.Now(), time.Since(time.UnixMicro(a.Decided))})
+		l.alarms = append(l.alarms, arrival{at: time.Now(), late: time.Since(time.UnixMicro(a.Decided))})
 	})
 	return func() int {
 		l.mu.Lock()

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -232,6 +233,7 @@ func TestTortureThinLine(t *testing.T) {
 			if p99 := late.log(t, "alarms", late.alarms, began); torture && p99 > 2*time.Second {
 				t.Errorf("alarms come after %v", p99)
 			}
+			late.logLatest(t)
 			if torture {
 				for _, at := range late.gaps(began, 30*time.Second) {
 					t.Errorf("no current value came for 30 s up to %v", at)
@@ -250,7 +252,7 @@ func (l *latencies) followEvents(t testing.TB, ctx context.Context, broker strin
 		t.Fatal(err)
 	}
 	t.Cleanup(reader.Close)
-	seen := map[string]bool{}
+	seen := map[string]int{} // in l.alarms
 	go func() {
 		for ctx.Err() == nil {
 			fetches := reader.PollFetches(ctx)
@@ -265,12 +267,14 @@ func (l *latencies) followEvents(t testing.TB, ctx context.Context, broker strin
 				}
 				l.mu.Lock()
 				defer l.mu.Unlock()
-				if seen[e.Alarm.ID] {
+				late := now.Sub(e.Decided.Time())
+				if n, twice := seen[e.Alarm.ID]; twice {
 					l.twice++
+					l.alarms[n].again = late
 					return
 				}
-				seen[e.Alarm.ID] = true
-				l.alarms = append(l.alarms, arrival{now, now.Sub(e.Decided.Time())})
+				seen[e.Alarm.ID] = len(l.alarms)
+				l.alarms = append(l.alarms, arrival{at: now, late: late})
 			})
 		}
 	}()
@@ -300,6 +304,17 @@ func (l *latencies) log(t testing.TB, what string, all []arrival, from time.Time
 	at := func(q float64) time.Duration { return late[int(q*float64(len(late)-1))].Round(time.Millisecond) }
 	t.Logf("%d %s: p50 %v, p90 %v, p99 %v, most %v", len(late), what, at(0.5), at(0.9), at(0.99), at(1))
 	return at(0.99)
+}
+
+// logLatest tells of the alarms that came latest how late they and their copies came.
+func (l *latencies) logLatest(t testing.TB) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := slices.SortedFunc(slices.Values(l.alarms), func(a, b arrival) int { return cmp.Compare(b.late, a.late) })
+	for _, a := range all[:min(len(all), 8)] {
+		t.Logf("%v: %v late, %v the other way", a.at.Format("15:04:05.0"), a.late.Round(time.Millisecond), a.again.Round(time.Millisecond))
+	}
 }
 
 // gaps are when a current value came after none had come for so long.

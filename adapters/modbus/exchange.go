@@ -26,7 +26,7 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 		}
 		l.sent = time.Now()
 	}
-	limit := l.sent.Add(l.timeout + l.Line.takes(len(request)+rtuExtra+l.data))
+	limit := l.sent.Add(l.timeout + l.Line.takes(len(request)+rtuExtra+l.want.longest()))
 	earlier := l.requests
 	l.asked, l.requests = l.asked+1, l.requests+1
 	n := copy(l.buffer[:], l.rest)
@@ -43,7 +43,7 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 			continue
 		}
 		n, l.heard = n+k, true
-		last = l.framing.find(request, l.data, earlier, l.buffer[:n])
+		last = l.framing.find(request, &l.want, earlier, l.buffer[:n])
 		if last.wrong != nil {
 			l.end()
 			return nil, &failure{telemetry.Malformed, last.wrong}
@@ -94,7 +94,7 @@ func (l *link) end() {
 	l.lastByte = l.received
 	from, to := l.sent, l.received
 	if l.Transport == RTU {
-		there, back := l.Line.takes(8), l.Line.takes(rtuExtra+l.data)
+		there, back := l.Line.takes(requestSize), l.Line.takes(rtuExtra+l.want.longest())
 		if there+back < to.Sub(from) {
 			from, to = from.Add(there), to.Add(-back)
 		}

@@ -8,9 +8,9 @@ type framing interface {
 	// ask sets the unit that the next request is for.
 	ask(unit uint8)
 	// find looks in b, what has arrived since the request was sent, for the answer
-	// to it, or the exception, with so many bytes of data. Before this request,
-	// earlier ones were sent on the same connection.
-	find(request []byte, data, earlier int, b []byte) found
+	// to it, or the exception. Before this request, earlier ones were sent on the
+	// same connection.
+	find(request []byte, want *reply, earlier int, b []byte) found
 	// follows reports whether b, which came right after the answer, leaves the
 	// stream in order.
 	follows(request []byte, earlier int, b []byte) bool

@@ -46,7 +46,7 @@ type link struct {
 	// Of the exchange in progress: goburrow's transporter is given only bytes.
 	// received is also when waiting was given up.
 	timeout         time.Duration
-	data            int
+	want            reply
 	asked           int // times that the request has gone out
 	began, sent     time.Time
 	taken, received time.Time // when the device took the values, about
@@ -79,7 +79,7 @@ func newLink(ctx context.Context, e Endpoint, o opener, stats *busCounters) *lin
 	if e.Transport == TCP {
 		l.framing = mbap{goburrow.NewTCPClientHandler(e.Address)}
 	} else {
-		l.framing = rtu{goburrow.NewRTUClientHandler(e.Address)}
+		l.framing = &rtu{RTUClientHandler: goburrow.NewRTUClientHandler(e.Address)}
 	}
 	l.client = goburrow.NewClient2(l.framing, l)
 	return l

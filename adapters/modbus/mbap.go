@@ -33,7 +33,7 @@ func (f mbap) ask(unit uint8) { f.SlaveId = unit }
 
 // find drops answers to earlier requests of the connection, which came too late
 // or twice.
-func (f mbap) find(request []byte, data, earlier int, b []byte) (r found) {
+func (f mbap) find(request []byte, want *reply, earlier int, b []byte) (r found) {
 	for {
 		rest := b[r.drop:]
 		end, err := endOfOld(request, 1, earlier, rest)
@@ -41,7 +41,7 @@ func (f mbap) find(request []byte, data, earlier int, b []byte) (r found) {
 			return found{wrong: err}
 		}
 		if end == 0 {
-			n, err := replyLength(request, data, rest)
+			n, err := replyLength(request, want, rest)
 			if err != nil {
 				return found{wrong: err}
 			}
@@ -91,9 +91,9 @@ func endOfOld(request []byte, youngest, earlier int, b []byte) (int, error) {
 }
 
 // replyLength is the length of the frame at the start of b, which is the whole
-// answer, or the exception, to a read of data bytes; 0 while more bytes are
-// needed. It fails as soon as b can't become that answer.
-func replyLength(request []byte, data int, b []byte) (int, error) {
+// answer, or the exception; 0 while more bytes are needed. It fails as soon as b
+// can't become that.
+func replyLength(request []byte, want *reply, b []byte) (int, error) {
 	if len(b) < exceptionSize {
 		return 0, nil
 	}
@@ -106,22 +106,18 @@ func replyLength(request []byte, data int, b []byte) (int, error) {
 	if b[6] != request[6] {
 		return 0, fmt.Errorf("answer of unit %d, expected %d", b[6], request[6])
 	}
-	function, size := request[headerSize], headerSize+2+data
-	switch b[headerSize] {
-	case function:
-		if int(b[8]) != data {
-			return 0, fmt.Errorf("%d bytes of data, expected %d", b[8], data)
-		}
-	case function | exceptionFlag:
-		size = exceptionSize
-	default:
-		return 0, fmt.Errorf("answer to function %d, expected %d", b[headerSize], function)
+	size, err := want.length(b[headerSize:])
+	if err != nil {
+		return 0, err
 	}
-	if length := int(binary.BigEndian.Uint16(b[4:])); length != size-headerSize+1 {
-		return 0, fmt.Errorf("length %d, expected %d", length, size-headerSize+1)
-	}
-	if len(b) < size {
+	length := int(binary.BigEndian.Uint16(b[4:])) - 1
+	switch {
+	case size > 0 && length != size:
+		return 0, fmt.Errorf("length %d, expected %d", length+1, size+1)
+	case size == 0 && (length > maxPDU || len(b) >= headerSize+length):
+		return 0, fmt.Errorf("length %d, which is another than that of what follows", length+1)
+	case size == 0 || len(b) < headerSize+size:
 		return 0, nil
 	}
-	return size, nil
+	return headerSize + size, nil
 }

@@ -45,7 +45,7 @@ func TestReplyLength(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			n, err := replyLength(exampleRequest, 6, c.in)
+			n, err := replyLength(exampleRequest, &threeRegisters, c.in)
 			if err != nil {
 				n = -1
 			}
@@ -55,7 +55,7 @@ func TestReplyLength(t *testing.T) {
 		})
 	}
 	for n := range exampleReply {
-		if got, err := replyLength(exampleRequest, 6, exampleReply[:n]); got != 0 || err != nil {
+		if got, err := replyLength(exampleRequest, &threeRegisters, exampleReply[:n]); got != 0 || err != nil {
 			t.Errorf("the first %d bytes: %d, %v", n, got, err)
 		}
 	}
@@ -79,7 +79,8 @@ func FuzzReply(f *testing.F) {
 		}
 		sent := bytes.Clone(exampleRequest)
 		sent[headerSize] = r.function()
-		n, err := replyLength(sent, r.bytes(), in)
+		want := readReply(r)
+		n, err := replyLength(sent, &want, in)
 		if err != nil || n == 0 {
 			if n != 0 {
 				t.Fatalf("length %d and %v", n, err)
@@ -110,7 +111,7 @@ func FuzzReply(f *testing.F) {
 			t.Fatalf("function %d for %d", pdu.FunctionCode, r.function())
 		}
 		for cut := range n {
-			if m, err := replyLength(sent, r.bytes(), in[:cut]); m != 0 || err != nil {
+			if m, err := replyLength(sent, &want, in[:cut]); m != 0 || err != nil {
 				t.Fatalf("whole at %d, but %d, %v at %d", n, m, err, cut)
 			}
 		}
@@ -150,7 +151,7 @@ func TestFindPassesOverLateAnswers(t *testing.T) {
 	framing := mbap{goburrow.NewTCPClientHandler("")}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := framing.find(exampleRequest, 6, c.earlier, c.in)
+			got := framing.find(exampleRequest, &threeRegisters, c.earlier, c.in)
 			if !bytes.Equal(got.answer, c.answer) || got.drop != c.drop || (got.wrong != nil) != c.wrong {
 				t.Errorf("%+v", got)
 			}
@@ -169,7 +170,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, earlier int) {
 		framing := mbap{goburrow.NewTCPClientHandler("")}
 		earlier = max(earlier, 0)
-		whole := framing.find(exampleRequest, 6, earlier, stream)
+		whole := framing.find(exampleRequest, &threeRegisters, earlier, stream)
 		if whole.answer != nil && !bytes.Equal(whole.answer[:2], exampleRequest[:2]) {
 			t.Fatalf("% x", whole.answer)
 		}
@@ -179,7 +180,7 @@ func FuzzStream(f *testing.F) {
 			if kept = append(kept, b); len(kept)%(int(piece)+1) != 0 {
 				continue
 			}
-			got := framing.find(exampleRequest, 6, earlier, kept)
+			got := framing.find(exampleRequest, &threeRegisters, earlier, kept)
 			if got.wrong != nil {
 				if whole.answer != nil {
 					t.Fatalf("%v in pieces, % x at once", got.wrong, whole.answer)

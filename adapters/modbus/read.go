@@ -103,7 +103,7 @@ func (l *link) askOnLine(s *station, m *meter, r request) ([]byte, error) {
 }
 
 func (l *link) ask(m *meter, r request) (data []byte, err error) {
-	l.timeout, l.data = m.Timeout, r.bytes()
+	l.timeout, l.want = m.Timeout, readReply(r)
 	l.framing.ask(m.Unit)
 	switch r.table {
 	case Coil:

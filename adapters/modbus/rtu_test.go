@@ -14,7 +14,7 @@ var (
 	rtuRefused = withCRC(0x11, []byte{0x83, 2})
 )
 
-func newRTU() rtu { return rtu{goburrow.NewRTUClientHandler("")} }
+func newRTU() *rtu { return &rtu{RTUClientHandler: goburrow.NewRTUClientHandler("")} }
 
 func TestFindOnALine(t *testing.T) {
 	with := func(at int, b byte) []byte {
@@ -52,7 +52,7 @@ func TestFindOnALine(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := newRTU().find(rtuRequest, 6, 0, c.in)
+			got := newRTU().find(rtuRequest, &threeRegisters, 0, c.in)
 			if !bytes.Equal(got.answer, c.want) || got.wrong != nil || got.drop != 0 {
 				t.Errorf("%+v, expected % x", got, c.want)
 			}
@@ -66,15 +66,16 @@ func TestFindOnALine(t *testing.T) {
 // The answer for 24 coils can have the bytes of the request. Then it counts as the
 // echo, and what is read as none.
 func TestAnswerThatLooksLikeItsEcho(t *testing.T) {
-	request := withCRC(1, []byte{1, 3, 0, 0, 20})
-	if got := newRTU().find(request, 3, 0, request); got.answer != nil || got.broken {
+	sent := withCRC(1, []byte{1, 3, 0, 0, 20})
+	want := readReply(request{table: Coil, first: 0x300, count: 20})
+	if got := newRTU().find(sent, &want, 0, sent); got.answer != nil || got.broken {
 		t.Errorf("%+v", got)
 	}
-	if got := newRTU().find(request, 3, 0, append([]byte{0}, request...)); got.answer != nil {
+	if got := newRTU().find(sent, &want, 0, append([]byte{0}, sent...)); got.answer != nil {
 		t.Errorf("after noise: %+v", got)
 	}
 	answer := withCRC(1, []byte{1, 3, 0, 0, 21})
-	if got := newRTU().find(request, 3, 0, append(bytes.Clone(request), answer...)); !bytes.Equal(got.answer, answer) {
+	if got := newRTU().find(sent, &want, 0, append(bytes.Clone(sent), answer...)); !bytes.Equal(got.answer, answer) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -94,8 +95,8 @@ func FuzzRTU(f *testing.F) {
 			r.count = count%maxRegisters + 1
 		}
 		sent := withCRC(0x11, []byte{r.function(), 0, 0x6B, byte(r.count >> 8), byte(r.count)})
-		framing := newRTU()
-		got := framing.find(sent, r.bytes(), 0, in)
+		framing, want := newRTU(), readReply(r)
+		got := framing.find(sent, &want, 0, in)
 		if got.wrong != nil || got.drop != 0 {
 			t.Fatalf("%+v", got)
 		}
@@ -112,7 +113,7 @@ func FuzzRTU(f *testing.F) {
 			}
 		}
 		answer := withCRC(0x11, append([]byte{r.function(), byte(r.bytes())}, make([]byte, r.bytes())...))
-		if after := framing.find(sent, r.bytes(), 0, append(bytes.Clone(in), answer...)); after.answer == nil && !bytes.Equal(answer, sent) {
+		if after := framing.find(sent, &want, 0, append(bytes.Clone(in), answer...)); after.answer == nil && !bytes.Equal(answer, sent) {
 			t.Fatalf("an answer after % x isn't found", in)
 		}
 	})

@@ -128,6 +128,9 @@ func (t *Tx) device(gateway, name string) (id int64, err error) {
 	return id, err
 }
 
+// mostSteps bounds how often a range can be thinned.
+const mostSteps = 255
+
 // CheckLoss reports what of a loss can't be kept.
 func CheckLoss(l telemetry.Loss) error {
 	if _, err := record.ParseEpoch(l.Epoch); err != nil {
@@ -143,6 +146,9 @@ func CheckLoss(l telemetry.Loss) error {
 		return fmt.Errorf("discarded samples have no sequence numbers, and this loss names %d to %d", l.SeqFirst, l.SeqLast)
 	case l.SeqFirst > l.SeqLast || l.SeqLast > math.MaxInt64:
 		return fmt.Errorf("sequence numbers %d to %d are no range", l.SeqFirst, l.SeqLast)
+	}
+	if l.Step < 0 || l.Step > mostSteps {
+		return fmt.Errorf("step %d, want 0 to %d", l.Step, mostSteps)
 	}
 	for _, d := range l.Devices {
 		if err := checkDevice(d.Device); err != nil {
@@ -160,8 +166,9 @@ func CheckLoss(l telemetry.Loss) error {
 
 // DeclareLoss keeps that a gateway gave up sequence numbers, and why. A loss
 // that is declared again, after a crash, is the same one, known by its numbers,
-// its reason and its counts; other counts of the same numbers are those of a
-// further step, and add to them. Discarded samples have no numbers to know them
+// its reason, its step and its counts. Of one step of thinning with overlapping
+// numbers the one declared last counts: before it the gateway crashed, and thinned
+// what the log didn't have by then. Other steps add to one another. Discarded samples have no numbers to know them
 // by, so each declaration adds to those before.
 func (t *Tx) DeclareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) error {
 	if err := t.declareLoss(gateway, l, at); err != nil {
@@ -194,6 +201,12 @@ func (t *Tx) declareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) 
 	if record.Stream(l.Stream) != record.Telemetry {
 		return nil
 	}
+	if l.Step > 0 {
+		if _, err := t.Exec(`DELETE FROM device_loss WHERE sequence = ? AND step = ? AND seq_first <= ? AND seq_last >= ?
+			AND NOT (seq_first = ? AND seq_last = ?)`, id, l.Step, l.SeqLast, l.SeqFirst, l.SeqFirst, l.SeqLast); err != nil {
+			return err
+		}
+	}
 	for _, d := range l.Devices {
 		device, err := t.device(gateway, d.Device)
 		if err != nil {
@@ -202,8 +215,8 @@ func (t *Tx) declareLoss(gateway string, l telemetry.Loss, at telemetry.Micros) 
 		if discarded {
 			err = t.addDiscarded(id, device, d)
 		} else {
-			_, err = t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, samples) VALUES (?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT DO NOTHING`, QuarterNumber(d.Quarter), device, string(l.Reason), id, l.SeqFirst, l.SeqLast, d.Count)
+			_, err = t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, step, samples) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT DO NOTHING`, QuarterNumber(d.Quarter), device, string(l.Reason), id, l.SeqFirst, l.SeqLast, l.Step, d.Count)
 		}
 		if err != nil {
 			return err
@@ -225,7 +238,7 @@ func (t *Tx) addDiscarded(sequence, device int64, d telemetry.DeviceLoss) error 
 		n, err = res.RowsAffected()
 	}
 	if err == nil && n == 0 {
-		_, err = t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, samples) VALUES (?, ?, ?, ?, 0, 0, ?)`,
+		_, err = t.Exec(`INSERT INTO device_loss (quarter, device, reason, sequence, seq_first, seq_last, step, samples) VALUES (?, ?, ?, ?, 0, 0, 0, ?)`,
 			QuarterNumber(d.Quarter), device, string(telemetry.LostDiscarded), sequence, d.Count)
 	}
 	return err

@@ -67,6 +67,8 @@ func TestLossesFromOutsideAreBounded(t *testing.T) {
 		"no quarter-hour":   func(l *telemetry.Loss) { l.Devices[0].Quarter++ },
 		"-900000000 is no ": func(l *telemetry.Loss) { l.Devices[0].Quarter = -telemetry.Quarter },
 		"4102444800000000 ": func(l *telemetry.Loss) { l.Devices[0].Quarter = lastInstant },
+		"step -1":           func(l *telemetry.Loss) { l.Step = -1 },
+		"step 256":          func(l *telemetry.Loss) { l.Step = 256 },
 		"too many":          func(l *telemetry.Loss) { l.Devices[0].Count = MostCounted + 1 },
 	} {
 		l := good()
@@ -74,6 +76,38 @@ func TestLossesFromOutsideAreBounded(t *testing.T) {
 		err := CheckLoss(l)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", want, err)
+		}
+	}
+}
+
+// Each step of thinning counts once, however often and with whichever ranges it
+// was declared before it happened.
+func TestStepsOfThinning(t *testing.T) {
+	s := opened(t)
+	declare := func(step int, first, last, count uint64) {
+		write(t, s, func(tx *Tx) error {
+			return tx.DeclareLoss("gw", telemetry.Loss{Epoch: "0000000000000001", Stream: "telemetry", SeqFirst: first, SeqLast: last, Reason: telemetry.LostThinned, Step: step,
+				Devices: []telemetry.DeviceLoss{{Device: "meter", Quarter: telemetry.Quarter, Count: count}}}, 1)
+		})
+	}
+	for _, c := range []struct {
+		step               int
+		first, last, count uint64
+		want               uint64
+	}{
+		{1, 0, 99, 50, 50},
+		{1, 0, 99, 50, 50},    // told again
+		{2, 0, 99, 50, 100},   // as much again
+		{1, 100, 199, 7, 107}, // of others
+		{3, 0, 199, 20, 127},  // and then a crash, while the log received 0 to 49
+		{3, 50, 199, 15, 122},
+		{0, 0, 9, 1, 123}, // by a gateway that doesn't tell its steps
+		{0, 0, 9, 2, 125},
+	} {
+		declare(c.step, c.first, c.last, c.count)
+		var got uint64
+		if err := s.reader.QueryRow(`SELECT SUM(samples) FROM device_loss`).Scan(&got); err != nil || got != c.want {
+			t.Errorf("after %+v: %d, %v", c, got, err)
 		}
 	}
 }

@@ -63,6 +63,9 @@ func (k *tank) open() {
 	k.writer = b.NewWriter(time.Second, func(losses []telemetry.Loss) error {
 		var items []Item
 		for i := range losses {
+			if l := losses[i]; (l.Step > 0) != (l.Reason == telemetry.LostThinned) {
+				k.t.Errorf("step %d of what is %s", l.Step, l.Reason)
+			}
 			payload, err := json.Marshal(telemetry.Event{Kind: telemetry.SamplesLost, Loss: &losses[i]})
 			if err != nil {
 				return err

@@ -42,7 +42,7 @@ func (w *thinned) take(r record.Record) error {
 		w.table = ref
 	}
 	if w.loss.Epoch == "" {
-		w.loss = telemetry.Loss{Epoch: r.Epoch.String(), Stream: string(r.Stream), SeqFirst: r.First, Reason: telemetry.LostThinned}
+		w.loss = telemetry.Loss{Epoch: r.Epoch.String(), Stream: string(r.Stream), SeqFirst: r.First, Reason: telemetry.LostThinned, Step: w.generation}
 	}
 	w.current.Last, w.loss.SeqLast = r.Last, r.Last
 	w.table.Version = max(w.table.Version, ref.Version)

@@ -12,6 +12,9 @@ type LanesOptions struct {
 	// SecondEvents is a second way for events, to the same topic, by which those go
 	// too that the first doesn't bring in time. Nil: there is none.
 	SecondEvents Sink
+	// ThirdEvents is a third way, for what neither of the two brings over a long line
+	// in time. It isn't used before. Nil: there is none.
+	ThirdEvents Sink
 	// CommitEvery is how often samples are committed, and Telemetry's chain grows.
 	CommitEvery time.Duration
 	// BackfillRate bounds Backfill's payloads, in bytes a second; 0: no bound.
@@ -26,6 +29,11 @@ func NewLanes(o LanesOptions) Lanes {
 	rank := &precedence{}
 	if o.SecondEvents != nil {
 		o.Events.Sink = newRace(o.Events.Sink, o.SecondEvents, rank.patience)
+		if o.ThirdEvents != nil {
+			third := newRace(o.Events.Sink, o.ThirdEvents, rank.lastPatience)
+			third.opened = true
+			o.Events.Sink = third
+		}
 	}
 	l := Lanes{newLane(o.Events), newLane(o.Telemetry), newLane(o.Backfill)}
 	rank.lanes = []*Lane{l.Events, l.Telemetry}

@@ -71,6 +71,14 @@ func (p *precedence) patience() (time.Duration, bool) {
 	return p.allowed(), usual > 0
 }
 
+// lastPatience is how long it may take if the second way was used at once; false
+// if it wasn't.
+func (p *precedence) lastPatience() (time.Duration, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.allowed(), p.shortest() > longLine
+}
+
 // waits reports whether a record of the lanes that go first waits too long, one
 // did until a moment ago, or the broker throttles this gateway.
 func (p *precedence) waits() bool {

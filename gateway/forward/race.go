@@ -27,7 +27,7 @@ type race struct {
 	mu      sync.Mutex
 	runners []*runner // that wait for an acknowledgement, in order
 	asked   [2]int    // of each way, and not answered by it
-	opened  bool      // the second way was used
+	opened  bool      // the second way was used, or needn't be before it has to
 	rest    time.Time // the second way isn't used before
 	closed  bool
 	timer   *time.Timer
