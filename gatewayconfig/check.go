@@ -28,11 +28,12 @@ const (
 type checker struct {
 	*configfile.File
 	config *Config
+	dir    string // that file names are relative to
 	assets map[string]bool
 }
 
-func newChecker(f *configfile.File, c *Config) checker {
-	return checker{File: f, config: c, assets: map[string]bool{}}
+func newChecker(f *configfile.File, c *Config, dir string) checker {
+	return checker{File: f, config: c, dir: dir, assets: map[string]bool{}}
 }
 
 func (k checker) check() {

@@ -20,9 +20,15 @@ func Load(path string) (Config, error) {
 
 // Parse is Load of a file whose bytes are src; path is where they come from.
 func Parse(path string, src []byte) (Config, error) {
+	return ParseIn(filepath.Dir(path), path, src)
+}
+
+// ParseIn is Parse of a file that is meant for another directory, dir, which its file
+// names are relative to.
+func ParseIn(dir, path string, src []byte) (Config, error) {
 	c := defaults()
 	f, _ := configfile.Decode(path, src, &c)
-	k := newChecker(f, &c)
+	k := newChecker(f, &c, dir)
 	k.resolveProfiles()
 	k.check()
 	c.fill()

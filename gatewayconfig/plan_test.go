@@ -42,10 +42,14 @@ func TestChanges(t *testing.T) {
 		"use: supervision", "use: en50160, with: {reference_voltage: 230 V}",
 	).Replace(planned))
 	want := []Change{
-		{"buffer", "changed"},
-		{"device m2", "poll_every 10s becomes 1s, unit 2 becomes 3, 1 signals added, 1 signals changed"},
-		{"device pv", "added"}, {"device inverter", "removed"},
-		{"rule use en50160", "added"}, {"rule use supervision", "removed"},
+		{"buffer", "max_size", "1GiB", "4GiB", true},
+		{"device m2", "modbus.unit", "2", "3", false},
+		{"device m2", "poll_every", "10s", "1s", false},
+		{"device m2", "signals Hz deadband", "none", "1%", false},
+		{"device m2", "signals Hz report_every", "0s", "1m", false},
+		{"device m2", "signals Tmp", "", "added", false},
+		{"device pv", "", "", "added", false}, {"device inverter", "", "", "removed", false},
+		{"rule use en50160", "", "", "added", false}, {"rule use supervision", "", "", "removed", false},
 	}
 	if got := to.Changes(from); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nexpected\n%+v", got, want)

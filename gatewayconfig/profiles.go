@@ -21,7 +21,7 @@ func (k checker) resolveProfiles() {
 		if !k.Has(path+".profile") || k.Broken(path+".profile") {
 			continue
 		}
-		p, err := loadProfile(d.Profile, k.Dir())
+		p, err := loadProfile(d.Profile, k.dir)
 		if err != nil {
 			k.Errorf(path+".profile", "%s", err)
 			continue

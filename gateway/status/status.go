@@ -223,6 +223,7 @@ func handler(source Source) http.Handler {
 			json.NewEncoder(w).Encode(readings)
 		}
 	})
+	configure(mux, source)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {
