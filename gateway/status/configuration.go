@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Configurable is a Source whose configuration can be changed while it runs. Whoever
@@ -59,7 +60,7 @@ func configure(mux *http.ServeMux, source Source) {
 			var t Trial
 			decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
 			decoder.DisallowUnknownFields()
-			if err := decoder.Decode(&t); err != nil || len(t.By) > longestBy {
+			if err := decoder.Decode(&t); err != nil || len(t.By) > longestBy || strings.ContainsFunc(t.By, unicode.IsControl) {
 				http.Error(w, "malformed", http.StatusBadRequest)
 				return
 			}
