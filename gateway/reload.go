@@ -14,9 +14,6 @@ import (
 	"github.com/busbar/busbar/gatewayconfig"
 )
 
-// DefaultWait is how long a new configuration has to bring data at most.
-const DefaultWait = 2 * time.Minute
-
 // Reload tries what the configuration's file holds now, and keeps it if it holds. Until
 // then, and after it was rolled back, a start finds that file and doesn't take it:
 // see Load. The error says why the gateway doesn't run with it.

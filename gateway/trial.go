@@ -198,6 +198,7 @@ func (g *Gateway) keep(p *pending) {
 	g.trials.refuse("")
 	g.dropMark()
 	if len(p.changes) == 0 {
+		g.log.Info("the configuration is the one that runs", "by", p.by)
 		now := *p.was
 		now.source = p.to.source
 		g.live.Store(&now)
@@ -211,11 +212,11 @@ func (g *Gateway) keep(p *pending) {
 // takeBack runs the gateway with the configuration before.
 func (g *Gateway) takeBack(ctx context.Context, p *pending, causes []string) {
 	g.trials.pending = nil
-	cause := strings.Join(causes, "; ")
-	g.log.Error("the configuration hasn't held and is rolled back", "by", p.by, "cause", cause)
 	if len(p.changes) == 0 {
 		return
 	}
+	cause := strings.Join(causes, "; ")
+	g.log.Error("the configuration hasn't held and is rolled back", "by", p.by, "cause", cause)
 	if err := g.apply(ctx, *p.was); err != nil {
 		if ctx.Err() == nil {
 			g.log.Error("the configuration before can't be applied again; a restart does it", "error", err)

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -25,7 +26,8 @@ type commands struct {
 }
 
 type run struct {
-	Config string `help:"The configuration file." default:"/etc/busbar/gateway.yaml" placeholder:"FILE" type:"path"`
+	Config     string        `help:"The configuration file." default:"/etc/busbar/gateway.yaml" placeholder:"FILE" type:"path"`
+	ReloadWait time.Duration `help:"After SIGHUP, how long devices that delivered data have to do so again, before the gateway goes back." default:"2m"`
 }
 
 func (r run) Run(ctx context.Context, info program.Info, logging *program.Logging) error {
@@ -43,7 +45,7 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	go followMemory(ctx)
 	go func() {
 		for range reload {
-			if err := g.Reload("SIGHUP", gateway.DefaultWait); err != nil {
+			if err := g.Reload("SIGHUP", r.ReloadWait); err != nil {
 				o.Log.Error("the gateway runs with the configuration that it had", "file", r.Config, "error", err)
 			}
 		}
