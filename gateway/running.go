@@ -72,8 +72,10 @@ func askToConfigure(ctx context.Context, config gatewayconfig.Config, what strin
 	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return outcome, errors.Join(ErrNotRunning, err)
+	if dialling, ok := errors.AsType[*net.OpError](err); ok && dialling.Op == "dial" {
+		return outcome, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	} else if err != nil {
+		return outcome, fmt.Errorf("the gateway has gone meanwhile; it starts with the file as that is: %w", err)
 	}
 	defer response.Body.Close()
 	if name := response.Header.Get(status.GatewayHeader); name != config.Gateway.ID {

@@ -120,6 +120,7 @@ func (g *Gateway) try(t Trial) (Outcome, error) {
 	if restarts := gatewayconfig.Restarts(p.changes); len(restarts) > 0 {
 		return Outcome{}, needsRestart(restarts)
 	}
+	var notes []string
 	if len(p.changes) > 0 {
 		expected := g.expected(ctx, p, t.Wait)
 		g.log.Info("another configuration is tried", "by", t.By, "changes", len(p.changes), "wait", t.Wait)
@@ -134,10 +135,11 @@ func (g *Gateway) try(t Trial) (Outcome, error) {
 			g.takeBack(ctx, p, causes)
 			return Outcome{Causes: causes}, nil
 		}
+		notes = g.silentNew(ctx, p)
 	}
 	g.trials.pending = p
 	g.trials.stop = time.AfterFunc(keepWithin, func() { g.keptInTime(p) }).Stop
-	return Outcome{Held: true, Unchanged: len(p.changes) == 0}, nil
+	return Outcome{Held: true, Unchanged: len(p.changes) == 0, Notes: notes}, nil
 }
 
 func needsRestart(changes []gatewayconfig.Change) error {

@@ -184,3 +184,25 @@ func (g *Gateway) failures(ctx context.Context, expected []expectation) (causes 
 	}
 	return causes
 }
+
+// silentNew says which of the devices that came haven't delivered yet.
+func (g *Gateway) silentNew(ctx context.Context, p *pending) (notes []string) {
+	ctx, cancel := context.WithTimeout(ctx, firstPoll)
+	defer cancel()
+	for _, c := range p.changes {
+		device, is := strings.CutPrefix(c.What, "device ")
+		if !is || c.Key != "" || c.To != "added" {
+			continue
+		}
+		last := g.adapter.Last(ctx, device)
+		switch {
+		case len(notes) == mostCauses:
+			return notes
+		case last.Cause != nil:
+			notes = append(notes, fmt.Sprintf("device %s is new and doesn't answer: %v", device, last.Cause))
+		case !last.Polled:
+			notes = append(notes, fmt.Sprintf("device %s is new and hasn't been read yet", device))
+		}
+	}
+	return notes
+}

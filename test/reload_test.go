@@ -121,12 +121,15 @@ func TestApplyingAConfiguration(t *testing.T) {
 	if out, errs, code := r.apply(t, "restart.yaml"); code != 1 || !strings.Contains(errs, "buffer.max_size, buffer.reserve_for_events can't change while the gateway runs") || !strings.Contains(out, "max_size 64MiB becomes 65MiB") {
 		t.Errorf("one that takes a restart: exit code %d\n%s%s", code, out, errs)
 	}
-	if out, errs, code := call(t, r.dir, "busbar", "config", "apply", "--to", "gateway.yaml", "gateway.yaml"); code != 2 || !strings.Contains(errs, "expected --yes") {
-		t.Errorf("without a terminal: exit code %d\n%s%s", code, out, errs)
+	if _, errs, code := r.apply(t, "gateway.yaml"); code != 2 || !strings.Contains(errs, "is the gateway's own file") {
+		t.Errorf("its own file: exit code %d, %s", code, errs)
 	}
 
 	next := r.config([]string{r.devices[0], changed, r.devices[2]})
 	write(t, r.dir, "new.yaml", next)
+	if out, errs, code := call(t, r.dir, "busbar", "config", "apply", "--to", "gateway.yaml", "new.yaml"); code != 2 || !strings.Contains(errs, "expected --yes") {
+		t.Errorf("without a terminal: exit code %d\n%s%s", code, out, errs)
+	}
 	out, errs, code := r.apply(t, "new.yaml", "--wait", "1m")
 	if code != 0 || !strings.Contains(out, "signals V scale 0.1 becomes 0.2") || !strings.Contains(out, "device meter-2  added") || !strings.Contains(out, "is kept") {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)

@@ -45,6 +45,9 @@ func (c applyCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if same(c.File, c.To) {
+		return program.Usage{Err: fmt.Errorf("%s is the gateway's own file, which it tries when it gets SIGHUP, as by systemctl reload busbar-gateway; expected another one", c.File)}
+	}
 	source, err := configfile.Read(c.File)
 	if err != nil {
 		return err
@@ -88,7 +91,20 @@ func (c applyCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("%s holds the new configuration, and the gateway doesn't say that it keeps it: %w", c.To, err)
 	}
 	fmt.Printf("it has held and is kept; the one before is %s\n", gateway.PreviousFile(c.To))
+	for _, note := range outcome.Notes {
+		fmt.Println(note)
+	}
 	return nil
+}
+
+// same reports whether two names are one file.
+func same(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 func names(changes []gatewayconfig.Change) string {

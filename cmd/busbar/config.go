@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -93,45 +93,49 @@ func printDemand(w io.Writer, config gatewayconfig.Config, from *gatewayconfig.C
 	if from != nil {
 		before = from.Demand()
 	}
-	was := func(now, then string) string {
+	was := func(now, then, unit string) string {
 		if from == nil || now == then {
-			return now
+			return now + unit
 		}
-		return now + " (was " + then + ")"
+		return now + unit + " (was " + then + ")"
 	}
+	number := func(x float64) string { return fmt.Sprintf("%.4g", x) }
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, b := range demand.Buses {
-		old := gatewayconfig.BusDemand{}
-		if at := slices.IndexFunc(before.Buses, func(o gatewayconfig.BusDemand) bool { return o.Endpoint == b.Endpoint }); at >= 0 {
-			old = before.Buses[at]
-		}
-		count := func(b gatewayconfig.BusDemand) string { return fmt.Sprintf("%d devices", b.Devices) }
-		requests := func(b gatewayconfig.BusDemand) string { return fmt.Sprintf("%.4g requests/s", b.Requests) }
-		registers := func(b gatewayconfig.BusDemand) string { return fmt.Sprintf("%.4g registers/s", b.Registers) }
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", b.Endpoint, was(count(b), count(old)), was(requests(b), requests(old)), was(registers(b), registers(old)), was(busy(b), busy(old)))
+		old := busOf(before, b.Endpoint)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", b.Endpoint, was(strconv.Itoa(b.Devices), strconv.Itoa(old.Devices), " devices"),
+			was(number(b.Requests), number(old.Requests), " requests/s"), was(number(b.Registers), number(old.Registers), " registers/s"), was(busy(b), busy(old), ""))
 		if b.Busy > fullBus {
 			fmt.Fprintf(table, "\tthis line is too slow for that: expected at most %.0f %%, since devices take their time to answer\n", 100*fullBus)
 		}
 	}
 	for _, old := range before.Buses {
-		if !slices.ContainsFunc(demand.Buses, func(b gatewayconfig.BusDemand) bool { return b.Endpoint == old.Endpoint }) {
+		if busOf(demand, old.Endpoint).Devices == 0 {
 			fmt.Fprintf(table, "%s\tno devices (was %d)\n", old.Endpoint, old.Devices)
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	values := func(d gatewayconfig.Demand) string { return fmt.Sprintf("%.4g values/s", d.Values) }
-	sent := func(d gatewayconfig.Demand) string {
-		return fmt.Sprintf("%.0f MB a day", float64(d.SentPerDay())/1e6)
-	}
-	holds := roughly(demand.Holds(config.Buffer))
+	megabytes := func(d gatewayconfig.Demand) string { return fmt.Sprintf("%.0f", float64(d.SentPerDay())/1e6) }
+	then := ""
 	if from != nil {
-		holds = was(holds, roughly(before.Holds(from.Buffer)))
+		then = roughly(before.Holds(from.Buffer))
 	}
 	fmt.Fprintf(w, "\n%s, if each is stored: about %s to the log; a buffer of %s holds %s of it\n",
-		was(values(demand), values(before)), was(sent(demand), sent(before)), config.Buffer.MaxSize, holds)
+		was(number(demand.Values), number(before.Values), " values/s"), was(megabytes(demand), megabytes(before), " MB a day"),
+		config.Buffer.MaxSize, was(roughly(demand.Holds(config.Buffer)), then, ""))
 	return nil
+}
+
+// busOf is what is asked of one endpoint.
+func busOf(d gatewayconfig.Demand, endpoint string) gatewayconfig.BusDemand {
+	for _, b := range d.Buses {
+		if b.Endpoint == endpoint {
+			return b
+		}
+	}
+	return gatewayconfig.BusDemand{}
 }
 
 // busy is how full a line is.

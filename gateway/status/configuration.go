@@ -37,6 +37,7 @@ type Outcome struct {
 	Held      bool     `json:"held"`      // it runs
 	Unchanged bool     `json:"unchanged"` // and is no other than the one before
 	Causes    []string `json:"causes"`    // why it was rolled back
+	Notes     []string `json:"notes"`     // what else there is to say: new devices that don't answer
 }
 
 // Why is the causes in one line.
