@@ -117,6 +117,7 @@ func (g *Gateway) prepare() error {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
 	}
 	devices.assign(ids)
+	devices.definitions = nil
 	g.live.Store(&live{config: g.config, devices: devices, source: g.options.Source})
 	g.trials.refuse(g.options.Refused)
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {

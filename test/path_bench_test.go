@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -22,8 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/busbar/busbar/adapters"
-	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/cloud/client"
 	"github.com/busbar/busbar/sim/devices"
 	"github.com/busbar/busbar/telemetry"
@@ -129,14 +126,21 @@ func usageOf(b testing.TB, pid int) (u usage) {
 		}
 		return string(text)
 	}
-	stat := read("stat")
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	for _, f := range fields[11:13] {
-		ticks, err := strconv.ParseInt(f, 10, 64)
+	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "schedstat"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		spent, _, _ := strings.Cut(string(text), " ")
+		nanoseconds, err := strconv.ParseInt(spent, 10, 64)
 		if err != nil {
 			b.Fatal(err)
 		}
-		u.cpu += time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100
+		u.cpu += time.Duration(nanoseconds)
 	}
 	for line := range strings.Lines(read("io")) {
 		fmt.Sscanf(line, "write_bytes: %d", &u.written)
@@ -175,7 +179,7 @@ func BenchmarkGateway(b *testing.B) {
 		var whole, ruleless, reading float64
 		b.Run(fmt.Sprintf("values=%d/s/whole path", rate), func(b *testing.B) { whole = benchGateway(b, poll, true, interruptionRule) })
 		b.Run(fmt.Sprintf("values=%d/s/without rules", rate), func(b *testing.B) { ruleless = benchGateway(b, poll, true, "") })
-		b.Run(fmt.Sprintf("values=%d/s/reading alone", rate), func(b *testing.B) { reading = benchReading(b, poll) })
+		b.Run(fmt.Sprintf("values=%d/s/reading alone", rate), func(b *testing.B) { reading = benchReading(b, poll, readOnly) })
 		b.Run(fmt.Sprintf("values=%d/s/parts", rate), func(b *testing.B) {
 			if whole == 0 || ruleless == 0 || reading == 0 {
 				b.Skip("needs the others")
@@ -246,51 +250,6 @@ func startBroker(b *testing.B) string {
 	}
 	b.Cleanup(cluster.Close)
 	return cluster.ListenAddrs()[0]
-}
-
-const readerAddresses = "BUSBAR_BENCH_READER"
-
-// benchReading runs this test binary again as a process that only reads.
-func benchReading(b *testing.B, poll time.Duration) float64 {
-	_, addresses := startMeters(b)
-	b.Setenv(readerAddresses, poll.String()+" "+strings.Join(addresses, " "))
-	reader := startReader(b)
-	time.Sleep(benchWarm)
-	before := usageOf(b, reader)
-	time.Sleep(benchTime)
-	after := usageOf(b, reader)
-	b.ReportMetric(float64(after.anonymous)/1e6, "MB-anon")
-	return perMillion(b, after.cpu-before.cpu, benchMeters*benchValues*benchTime.Seconds()/poll.Seconds())
-}
-
-type discard struct{}
-
-func (discard) Deliver(context.Context, adapters.Batch) error { return nil }
-
-// readOnly is the process that benchReading starts.
-func readOnly(spec string) {
-	fields := strings.Fields(spec)
-	poll, err := time.ParseDuration(fields[0])
-	if err != nil {
-		panic(err)
-	}
-	var config modbus.Config
-	config.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	id := telemetry.SignalID(0)
-	for i, address := range fields[1:] {
-		id++
-		d := modbus.Device{ID: strconv.Itoa(i), Endpoint: "tcp://" + address, Unit: 1, PollEvery: poll, Live: id}
-		for v := range benchValues {
-			id++
-			d.Points = append(d.Points, modbus.Point{Signal: id, Name: benchName(v), Table: modbus.Input, Address: uint16(2 * v), Type: modbus.Float32})
-		}
-		config.Devices = append(config.Devices, d)
-	}
-	adapter, err := modbus.New(config)
-	if err != nil {
-		panic(err)
-	}
-	adapter.Run(context.Background(), discard{})
 }
 
 // BenchmarkAlarmLatency measures from the answer that makes an alarm true until the

@@ -24,9 +24,8 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
-	if spec := os.Getenv(readerAddresses); spec != "" {
-		readOnly(spec)
-		return
+	if spec := os.Getenv(readerSpec); spec != "" {
+		read(spec)
 	}
 	dir, err := os.MkdirTemp("", "busbar-bin-")
 	if err != nil {
@@ -122,7 +121,7 @@ func (p *program) awaitLog(text string) {
 }
 
 // startReader starts this test binary as the process that TestMain turns into
-// readOnly, until the test ends.
+// read, until the test ends.
 func startReader(t testing.TB) (pid int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

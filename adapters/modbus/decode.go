@@ -2,6 +2,7 @@ package modbus
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -13,23 +14,31 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// decoder turns the registers of one point into its value.
+// decoder turns the registers of one point into its value. It is small because a
+// gateway has thousands, which the processor's cache forgets from poll to poll.
 type decoder struct {
-	layout
 	signal       telemetry.SignalID
 	address      uint16
-	width        int // bits of the raw value
+	format       format
+	registers    uint8
+	width        uint8 // bits of the raw value
+	bit          uint8
 	inRegister   bool
 	reverseWords bool
 	swapBytes    bool
-	bit          uint8
-	mask         uint64
-	absent       []uint64
+	scaled       bool
+	factored     bool // a power of ten comes first, which another register holds
+	*refinement
+}
 
-	scaled                      bool
-	factored                    bool // a power of ten comes first, which another register holds
+// refinement is what most points don't have.
+type refinement struct {
+	mask                        uint64
+	absent                      []uint64
 	multiplier, addend, divisor float64
 }
+
+var unrefined = refinement{multiplier: 1, divisor: 1}
 
 type format uint8
 
@@ -44,25 +53,23 @@ const (
 
 func newDecoder(p Point) decoder {
 	d := decoder{
-		layout:       layouts[p.Type],
 		signal:       p.Signal,
 		address:      p.Address,
-		width:        p.Type.bits(),
+		format:       layouts[p.Type].format,
+		registers:    uint8(p.Size()),
+		width:        uint8(p.Type.bits()),
+		bit:          p.Bit,
 		inRegister:   p.Table.Registers(),
 		reverseWords: p.Order == CDAB || p.Order == DCBA,
 		swapBytes:    p.Order == BADC || p.Order == DCBA,
-		bit:          p.Bit,
-		mask:         p.Mask,
-		absent:       p.Absent,
 		scaled:       p.scaled(),
 		factored:     p.Factor != nil,
+		refinement:   &unrefined,
 	}
-	d.registers = p.Size()
-	scale := p.Scale
-	if scale == 0 {
-		scale = 1
+	if d.scaled || p.Mask != 0 || len(p.Absent) > 0 {
+		d.refinement = &refinement{mask: p.Mask, absent: p.Absent}
+		d.multiplier, d.addend, d.divisor = decimal(cmp.Or(p.Scale, 1), p.Offset)
 	}
-	d.multiplier, d.addend, d.divisor = decimal(scale, p.Offset)
 	return d
 }
 
@@ -234,7 +241,7 @@ func meant(v float32) float64 {
 }
 
 func (d *decoder) raw(data []byte) (raw uint64) {
-	for i := range d.registers {
+	for i := range int(d.registers) {
 		raw = raw<<16 | uint64(d.word(data, i))
 	}
 	return raw
@@ -243,7 +250,7 @@ func (d *decoder) raw(data []byte) (raw uint64) {
 // word is the i-th register, the most significant first.
 func (d *decoder) word(data []byte, i int) uint16 {
 	if d.reverseWords {
-		i = d.registers - 1 - i
+		i = int(d.registers) - 1 - i
 	}
 	word := binary.BigEndian.Uint16(data[2*i:])
 	if d.swapBytes {
@@ -255,10 +262,10 @@ func (d *decoder) word(data []byte, i int) uint16 {
 // text is the characters up to the first NUL, without spaces around them.
 func (d *decoder) text(data []byte) string {
 	var buffer [2 * maxRegisters]byte
-	for i := range d.registers {
+	for i := range int(d.registers) {
 		binary.BigEndian.PutUint16(buffer[2*i:], d.word(data, i))
 	}
-	characters, _, _ := bytes.Cut(buffer[:2*d.registers], []byte{0})
+	characters, _, _ := bytes.Cut(buffer[:2*int(d.registers)], []byte{0})
 	if !utf8.Valid(characters) {
 		latin1 := make([]rune, len(characters))
 		for i, c := range characters {

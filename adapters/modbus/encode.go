@@ -57,7 +57,7 @@ func (d *decoder) encode(v telemetry.Value) (uint64, error) {
 	if d.scaled {
 		number = (number*d.divisor - d.addend) / d.multiplier
 	}
-	width := d.width
+	width := int(d.width)
 	if d.mask != 0 {
 		width = bits.OnesCount64(d.mask)
 	}
@@ -149,7 +149,7 @@ func toBCD(number uint64, width int, ok bool) (raw uint64, fits bool) {
 }
 
 func (d *decoder) put(data []byte, raw uint64) {
-	for i := d.registers - 1; i >= 0; i-- {
+	for i := int(d.registers) - 1; i >= 0; i-- {
 		d.putWord(data, i, uint16(raw))
 		raw >>= 16
 	}
@@ -158,7 +158,7 @@ func (d *decoder) put(data []byte, raw uint64) {
 // putWord sets the i-th register, the most significant first.
 func (d *decoder) putWord(data []byte, i int, word uint16) {
 	if d.reverseWords {
-		i = d.registers - 1 - i
+		i = int(d.registers) - 1 - i
 	}
 	if d.swapBytes {
 		word = word<<8 | word>>8
@@ -169,7 +169,7 @@ func (d *decoder) putWord(data []byte, i int, word uint16) {
 func (d *decoder) putText(data []byte, s string) {
 	var buffer [2 * maxRegisters]byte
 	copy(buffer[:], s)
-	for i := range d.registers {
+	for i := range int(d.registers) {
 		d.putWord(data, i, binary.BigEndian.Uint16(buffer[2*i:]))
 	}
 }

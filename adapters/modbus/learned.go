@@ -22,7 +22,7 @@ type learned struct {
 	items   []item
 	stated  limits
 	limits  limits
-	absent  []absence     // one an item
+	absent  []absence     // one an item; nil as long as it refuses none
 	lacking int           // how many of them the device refuses
 	cuts    map[cut]bool  // true: proven
 	trial   *cut          // what the present plan reads across to try it out
@@ -44,7 +44,7 @@ const doubtEvery = 24 * time.Hour
 
 func newLearned(items []item, l limits) *learned {
 	return &learned{
-		items: items, stated: l, limits: l, absent: make([]absence, len(items)),
+		items: items, stated: l, limits: l,
 		cuts: map[cut]bool{}, taken: map[Table]int{}, refused: map[Table]int{},
 	}
 }
@@ -189,6 +189,9 @@ func (k *learned) lacks(r request, err error, now time.Time, pause time.Duration
 		goburrow.ExceptionCodeIllegalDataValue, goburrow.ExceptionCodeServerDeviceFailure:
 	default:
 		return
+	}
+	if k.absent == nil {
+		k.absent = make([]absence, len(k.items))
 	}
 	for _, it := range r.items {
 		a := &k.absent[it.index]

@@ -30,7 +30,7 @@ func newMeter(d Device, e Endpoint) *meter {
 	if d.Timeout == 0 {
 		d.Timeout = DefaultTimeout
 	}
-	m := &meter{Device: d, endpoint: e, points: slices.Clone(d.Points), limits: newLimits(d.Reads)}
+	m := &meter{Device: d, endpoint: e, points: slices.Clip(d.Points), limits: newLimits(d.Reads)}
 	for _, p := range d.Points {
 		m.factors = append(m.factors, m.factorOf(p))
 	}

@@ -61,13 +61,15 @@ func itemsOf(points []Point) []item {
 		name  string
 	}
 	groups := map[groupKey]int{}
+	indexes := make([]int, len(points))
 	for i, p := range points {
 		first, end := int(p.Address), int(p.Address)+p.Size()
 		key := groupKey{p.Table, p.Group}
 		at, begun := groups[key]
 		if !begun || p.Group == "" {
 			groups[key] = len(items)
-			items = append(items, item{0, p.Table, first, end, []int{i}})
+			indexes[i] = i
+			items = append(items, item{0, p.Table, first, end, indexes[i : i+1 : i+1]})
 			continue
 		}
 		it := &items[at]
@@ -126,11 +128,11 @@ type cut struct {
 	at    int
 }
 
-// plan makes as few requests of the items as the limits and the cuts allow.
+// plan makes as few requests of the items, which are in order, as the limits and the cuts allow.
 func plan(items []item, l limits, isCut func(cut) bool) []request {
 	var requests []request
 	var end int // of the last request
-	for _, it := range items {
+	for i, it := range items {
 		size, gap := l.of(it.table)
 		first := it.first
 		if l.bitsFromZero && !it.table.Registers() {
@@ -142,11 +144,11 @@ func plan(items []item, l limits, isCut func(cut) bool) []request {
 			if last.table == it.table && first-end <= gap && joined-int(last.first) <= size && !isCut(cut{it.table, end}) {
 				end = joined
 				last.count = uint16(end - int(last.first))
-				last.items = append(last.items, it)
+				last.items = items[i-len(last.items) : i+1 : i+1]
 				continue
 			}
 		}
-		requests = append(requests, request{it.table, uint16(first), uint16(it.end - first), []item{it}})
+		requests = append(requests, request{it.table, uint16(first), uint16(it.end - first), items[i : i+1 : i+1]})
 		end = it.end
 	}
 	return requests

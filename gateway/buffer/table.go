@@ -3,11 +3,13 @@ package buffer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"sync"
+	"unique"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -26,22 +28,38 @@ type Definition struct {
 type Table struct {
 	meta *meta
 
-	mu      sync.RWMutex
-	ref     telemetry.TableRef
-	signals []telemetry.Signal // every one ever defined, by id
-	ids     map[Definition]telemetry.SignalID
-	sum     []byte        // of what is on disk, as it says itself; nil if it doesn't
-	onDisk  int           // of the signals
-	more    chan struct{} // closed and replaced when that has grown
+	mu        sync.RWMutex
+	ref       telemetry.TableRef
+	signals   []telemetry.Signal // every one ever defined, by id
+	encodings []unique.Handle[string]
+	ids       map[fingerprint]telemetry.SignalID
+	sum       []byte        // of what is on disk, as it says itself; nil if it doesn't
+	onDisk    int           // of the signals
+	more      chan struct{} // closed and replaced when that has grown
+}
+
+// fingerprint is what a definition is known by: there are thousands, and with all
+// their texts they would be a megabyte.
+type fingerprint [16]byte
+
+// fingerprint is that of everything but the id.
+func (d Definition) fingerprint() fingerprint {
+	d.ID = 0
+	text, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // it has nothing but texts and numbers
+	}
+	sum := sha256.Sum256(text)
+	return fingerprint(sum[:])
 }
 
 func newTable(m *meta) *Table {
-	return &Table{meta: m, ids: map[Definition]telemetry.SignalID{}, more: make(chan struct{})}
+	return &Table{meta: m, ids: map[fingerprint]telemetry.SignalID{}, more: make(chan struct{})}
 }
 
 // clear makes the table empty.
 func (t *Table) clear() {
-	t.ref, t.signals, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, map[Definition]telemetry.SignalID{}, nil, 0
+	t.ref, t.signals, t.encodings, t.ids, t.sum, t.onDisk = telemetry.TableRef{}, nil, nil, map[fingerprint]telemetry.SignalID{}, nil, 0
 }
 
 // take reads the table's name and its checksum as meta.db has them.
@@ -100,10 +118,10 @@ func forEach(b *bolt.Bucket, f func(k, v []byte) error) error {
 }
 
 func (t *Table) add(d Definition, id telemetry.SignalID) {
-	d.ID = 0
-	t.ids[d] = id
+	t.ids[d.fingerprint()] = id
 	d.ID = id
 	t.signals = append(t.signals, d.Signal)
+	t.encodings = append(t.encodings, unique.Make(d.Encoding))
 	t.ref.Version = uint32(len(t.signals))
 }
 
@@ -129,8 +147,7 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 	defer t.mu.Unlock()
 	ids = make([]telemetry.SignalID, len(definitions))
 	for i, d := range definitions {
-		d.ID = 0
-		id, known := t.ids[d]
+		id, known := t.ids[d.fingerprint()]
 		if !known {
 			id = telemetry.SignalID(len(t.signals) + 1)
 			t.add(d, id)
@@ -149,19 +166,12 @@ func (t *Table) put(tx *bolt.Tx) error {
 	if k, _ := b.Cursor().Last(); len(k) == 4 {
 		there = binary.BigEndian.Uint32(k)
 	}
-	fresh := make([]Definition, max(0, len(t.signals)-int(there)))
-	for d, id := range t.ids {
-		if uint32(id) > there {
-			d.ID = id
-			fresh[uint32(id)-there-1] = d
-		}
-	}
-	for _, d := range fresh {
-		value, err := json.Marshal(d)
+	for i := int(there); i < len(t.signals); i++ {
+		value, err := json.Marshal(Definition{t.signals[i], t.encodings[i].Value()})
 		if err != nil {
 			return err
 		}
-		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(d.ID)), value); err != nil {
+		if err := b.Put(binary.BigEndian.AppendUint32(nil, uint32(i+1)), value); err != nil {
 			return err
 		}
 	}
