@@ -30,6 +30,7 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 		return fmt.Errorf("gateway: new signals can't be written down: %w", err)
 	}
 	to.devices.assign(ids)
+	to.devices.definitions = nil
 	engine, problems := rules.Compile(to.config.Rules, to.devices.model)
 	if len(problems) > 0 {
 		return fmt.Errorf("gateway: rules: %w", problems[0])

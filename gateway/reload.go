@@ -43,6 +43,8 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 	}
 	outcome, err := g.try(Trial{Config: config, Source: source, By: by, Wait: wait})
 	switch {
+	case errors.Is(err, errStopped):
+		return err
 	case err != nil:
 		g.dropMark()
 		return err

@@ -58,6 +58,7 @@ type Outcome = status.Outcome
 var (
 	errBusy       = errors.New("another configuration is being tried")
 	errNotRunning = errors.New("the gateway isn't running yet, or is stopping")
+	errStopped    = errors.New("the gateway stops while it tries the configuration, and will start with the one before")
 )
 
 // begin says that there is something to be changed, until ctx ends.
@@ -124,12 +125,14 @@ func (g *Gateway) try(t Trial) (Outcome, error) {
 	if len(p.changes) > 0 {
 		expected := g.expected(ctx, p, t.Wait)
 		g.log.Info("another configuration is tried", "by", t.By, "changes", len(p.changes), "wait", t.Wait)
-		if err := g.apply(ctx, p.to); err != nil {
+		if err := g.apply(ctx, p.to); ctx.Err() != nil {
+			return Outcome{}, errStopped
+		} else if err != nil {
 			return Outcome{}, err
 		}
 		causes := g.watch(ctx, expected, t.Wait)
 		if ctx.Err() != nil {
-			return Outcome{}, errNotRunning
+			return Outcome{}, errStopped
 		}
 		if len(causes) > 0 {
 			g.takeBack(ctx, p, causes)

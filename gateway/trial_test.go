@@ -211,3 +211,25 @@ func TestWhatTakesARestartIsRefusedByName(t *testing.T) {
 		t.Errorf("devices are read every %v", now)
 	}
 }
+
+// What can't be stored isn't kept, and a device that is due later than the wait lasts
+// has nothing to prove.
+func TestAConfigurationIsKeptOnlyIfTheBufferTakesIt(t *testing.T) {
+	b := newBench(t)
+	b.twoMeters()
+	b.source = strings.Replace(b.source, "asset: feeder-2\n", "asset: feeder-2\n    poll_every: 1h\n", 1)
+	b.config = b.parse(b.source)
+	stop := b.run()
+	defer stop()
+	b.read(func(l log) bool { return l.count(l.id("second", "Hz")) > 0 && l.count(l.id("meter", "PhV.phsA")) > 0 })
+	next := strings.Replace(b.source, "use: en50160, for: 30ms", "use: en50160, for: 40ms", 1)
+	b.gateway.pipeline.failing.Store(true)
+	outcome, err := b.try(next, time.Second)
+	if err != nil || outcome.Held || outcome.Why() != "the buffer can't be written" {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+	b.gateway.pipeline.failing.Store(false)
+	if outcome, err := b.try(next, 10*time.Second); err != nil || !outcome.Held {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+}

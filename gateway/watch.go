@@ -50,7 +50,7 @@ func (g *Gateway) expected(ctx context.Context, p *pending, wait time.Duration) 
 	var list []expectation
 	var asking sync.WaitGroup
 	for _, d := range p.to.config.Devices {
-		polls := min(uint64(wait/time.Duration(d.PollEvery)), enoughPolls)
+		polls := uint64(min(max(0, wait/time.Duration(d.PollEvery)-1), enoughPolls)) // the first may be due after a whole period
 		if changed[d.ID] {
 			polls = max(polls, 1)
 		}

@@ -255,6 +255,13 @@ func TestReloading(t *testing.T) {
 	gateway.awaitLog("the gateway ended while it was tried")
 	r.awaitAnswers(t, 2, 5)
 
+	// So it is if it is stopped meanwhile.
+	reload()
+	gateway.awaitLog("another configuration is tried")
+	gateway.stop()
+	gateway = r.run(t, "1m")
+	gateway.awaitLog("the gateway ended while it was tried")
+
 	// Another file is taken, and one that says how it was refused isn't told of again.
 	write(t, r.dir, "gateway.yaml", r.config(r.devices[:2]))
 	reload()

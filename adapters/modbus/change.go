@@ -151,11 +151,15 @@ func (m *meter) same(other *meter) bool {
 }
 
 // firstDue is when a unit is polled that begins, or begins anew: on the grid that it
-// had, if that is soon enough for somebody who waits to see whether it answers.
+// had, if that is soon enough for somebody who waits to see whether it answers, and
+// else within a second.
 func (l arrangement) firstDue(u *unit, now time.Time, phase time.Duration) time.Time {
 	was := l.replaced[u]
-	if was == nil || was.PollEvery != u.PollEvery || u.PollEvery > startSpread {
+	switch {
+	case was == nil:
 		return now.Add(phase)
+	case was.PollEvery != u.PollEvery || u.PollEvery > startSpread:
+		return now.Add(phase / (startSpread / time.Second))
 	}
 	due := now.Add(was.due.Sub(now) % u.PollEvery)
 	if due.Before(now) {

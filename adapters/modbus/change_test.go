@@ -161,6 +161,28 @@ func (p *pipePort) Close() error {
 	return p.Conn.Close()
 }
 
+// Whoever waits to see whether a changed device answers needn't wait for its period.
+func TestAChangedDeviceOfALongPeriodIsPolledSoon(t *testing.T) {
+	var devices []Device
+	for unit := range byte(8) {
+		devices = append(devices, device(string('a'+rune(unit)), "bus", unit, telemetry.SignalID(10*int(unit)), time.Hour))
+	}
+	inBubble(t, &pipeNet{}, func(a *Adapter, sink *recorder) {
+		pass(time.Minute)
+		next := with(devices, 7, func(d *Device) { d.Points[0].Address = 7 })
+		if err := a.Change(next, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if n := sink.count("h"); n != 2 {
+			t.Errorf("%d polls", n)
+		}
+		if n := sink.count("a"); n != 1 {
+			t.Errorf("%d polls of one that is the same", n)
+		}
+	}, devices...)
+}
+
 // What is learnt of a device that stays is known after the change, too.
 func TestWhatWasLearntOutlivesAChange(t *testing.T) {
 	n := &pipeNet{reply: func(request []byte) []byte {
