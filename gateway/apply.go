@@ -15,7 +15,7 @@ import (
 // live is the configuration that a gateway runs with now.
 type live struct {
 	config  gatewayconfig.Config
-	source  []byte // of its file; nil: unknown
+	source  Source // its Text is nil if it is unknown
 	devices devices
 }
 

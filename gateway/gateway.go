@@ -33,10 +33,10 @@ type Options struct {
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
 	Kernel  clock.Kernel // nil: this machine's
-	// File is where the configuration was read from, and Source what was in it; "" and
-	// nil for a gateway whose configuration stays as it is.
+	// File is where the configuration was read from, and Source what was there; "" and
+	// nothing for a gateway that wasn't started with a file.
 	File   string
-	Source []byte
+	Source Source
 	// Refused says why that isn't what File holds; "" if it is.
 	Refused string
 

@@ -18,11 +18,7 @@ import (
 // then, and after it was rolled back, a start finds that file and doesn't take it:
 // see Load. The error says why the gateway doesn't run with it.
 func (g *Gateway) Reload(by string, wait time.Duration) error {
-	source, err := configfile.Read(g.options.File)
-	if err != nil {
-		return err
-	}
-	config, err := gatewayconfig.Parse(g.options.File, source)
+	config, source, err := readSource(g.options.File)
 	if err != nil {
 		return err
 	}
@@ -35,8 +31,8 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 	}
 	running := g.live.Load()
 	m := mark{
-		Refused: hashOf(source), Cause: "the gateway ended while it was tried",
-		At: g.clock.Now().Time(), Running: string(running.source),
+		Refused: source.fingerprint(), Cause: "the gateway ended while it was tried",
+		At: g.clock.Now().Time(), Running: running.source,
 	}
 	if err := g.setMark(m); err != nil {
 		return fmt.Errorf("note the configuration that runs: %w", err)
@@ -63,10 +59,10 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 
 // mark says which configuration isn't to be started with, and what ran before.
 type mark struct {
-	Refused string    `json:"refused_sha256"`
+	Refused string    `json:"refused"` // its fingerprint
 	Cause   string    `json:"cause"`
 	At      time.Time `json:"at"`
-	Running string    `json:"running"` // the file that the gateway ran with
+	Running Source    `json:"running"` // what the gateway ran with
 }
 
 // markName is the mark's file in the buffer's directory, which is the only one that
@@ -102,29 +98,25 @@ func (g *Gateway) dropMark() {
 // of gatewayconfig.Load.
 func Load(file string, o *Options) (gatewayconfig.Config, error) {
 	o.File, o.Dir = file, filepath.Dir(file)
-	source, err := configfile.Read(file)
-	if err != nil {
-		return gatewayconfig.Config{}, err
-	}
-	o.Source = source
-	config, err := gatewayconfig.Parse(file, source)
+	config, source, err := readSource(file)
 	if err != nil {
 		return config, err
 	}
+	o.Source = source
 	text, err := os.ReadFile(filepath.Join(config.Buffer.Path.In(o.Dir), markName))
 	if err != nil {
 		return config, nil
 	}
 	var m mark
-	if err := json.Unmarshal(text, &m); err != nil || m.Refused != hashOf(source) {
+	if err := json.Unmarshal(text, &m); err != nil || m.Refused != source.fingerprint() {
 		return config, nil
 	}
-	before, err := gatewayconfig.Parse(file, []byte(m.Running))
+	before, err := m.Running.parse(file)
 	if err != nil || before.Buffer.Path != config.Buffer.Path {
 		o.Log.Error("the configuration was refused, and the one before isn't valid any more; it is taken all the same", "file", file, "cause", m.Cause, "error", err)
 		return config, nil
 	}
-	o.Source, o.Refused = []byte(m.Running), m.problem(file)
+	o.Source, o.Refused = m.Running, m.problem(file)
 	o.Log.Error("the configuration was refused; the one before it runs", "file", file, "cause", m.Cause, slog.Time("at", m.At))
 	return before, nil
 }

@@ -29,14 +29,13 @@ func (g source) TryNew(t status.Trial) (Outcome, error) {
 		return Outcome{}, errors.New("this gateway wasn't started with a file")
 	}
 	file := NewFile(g.options.File)
-	source, err := configfile.Read(file)
-	if err != nil {
-		return Outcome{}, fmt.Errorf("this gateway runs with %s: %w", g.options.File, err)
+	config, source, err := readSource(file)
+	if unreadable, ok := errors.AsType[*configfile.ReadError](err); ok {
+		return Outcome{}, fmt.Errorf("this gateway runs with %s: %w", g.options.File, unreadable)
 	}
-	if hash := hashOf(source); hash != t.SHA256 {
+	if hash := source.hash(); hash != t.SHA256 {
 		return Outcome{}, fmt.Errorf("%s is another file, of SHA-256 %s", file, hash)
 	}
-	config, err := gatewayconfig.Parse(file, source)
 	if err != nil {
 		return Outcome{}, err
 	}

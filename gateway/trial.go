@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -46,7 +45,7 @@ type pending struct {
 // Trial is what Try is asked for.
 type Trial struct {
 	Config gatewayconfig.Config
-	Source []byte // that it was read from
+	Source Source // that it was read from
 	By     string // who asks
 	// Wait is how long devices that delivered data before have to do so again.
 	Wait time.Duration
@@ -161,7 +160,7 @@ func (g *Gateway) Keep(hash string) error {
 	}
 	defer g.trials.mu.Unlock()
 	p := g.trials.pending
-	if p == nil || hash != hashOf(p.to.source) {
+	if p == nil || hash != p.to.source.hash() {
 		return errors.New("there is no such configuration to be kept: it was kept already, or taken back")
 	}
 	if err := g.inFile(p); err != nil {
@@ -177,7 +176,7 @@ func (g *Gateway) inFile(p *pending) error {
 		return nil
 	}
 	source, err := os.ReadFile(g.options.File)
-	if err == nil && !bytes.Equal(source, p.to.source) {
+	if err == nil && !bytes.Equal(source, p.to.source.Text) {
 		err = fmt.Errorf("%s doesn't hold it", g.options.File)
 	}
 	return err
@@ -239,7 +238,7 @@ const (
 )
 
 func (g *Gateway) tellConfiguration(kind telemetry.EventKind, p *pending, cause string) {
-	r := telemetry.Reconfiguration{Before: hashOf(p.was.source), After: hashOf(p.to.source), By: p.by, Cause: cause[:min(len(cause), mostCause)]}
+	r := telemetry.Reconfiguration{Before: p.was.source.hash(), After: p.to.source.hash(), By: p.by, Cause: cause[:min(len(cause), mostCause)]}
 	list := func(to *[]string, device string) {
 		switch {
 		case slices.Contains(*to, device):
@@ -271,5 +270,3 @@ func (g *Gateway) tellConfiguration(kind telemetry.EventKind, p *pending, cause 
 		g.log.Error("what became of the configuration can't be told", "error", err)
 	}
 }
-
-func hashOf(source []byte) string { return fmt.Sprintf("%x", sha256.Sum256(source)) }

@@ -47,7 +47,7 @@ rules:
 
 func (b *bench) try(source string, wait time.Duration) (Outcome, error) {
 	b.t.Helper()
-	return b.gateway.Try(Trial{Config: b.parse(source), Source: []byte(source), By: "Ana", Wait: wait})
+	return b.gateway.Try(Trial{Config: b.parse(source), Source: Source{Text: []byte(source)}, By: "Ana", Wait: wait})
 }
 
 // id is that of a signal in the newest birth.

@@ -52,7 +52,7 @@ func (c applyCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := gatewayconfig.ParseIn(filepath.Dir(c.To), c.File, source)
+	config, err := gatewayconfig.ParseIn(filepath.Dir(c.To), c.File, source, configfile.Read)
 	if err != nil {
 		return err
 	}
