@@ -317,6 +317,25 @@ func TestLongLists(t *testing.T) {
 	}
 }
 
+// A large station has thousands of keys with a list below them, indented or not.
+func TestManyListsBelowTheirKeys(t *testing.T) {
+	for _, list := range []string{"    points:\n      - {name: V}\n", "    points:\n    - name: V\n    - name: I\n", "    points:   # all\n\n\n        - name: V\n"} {
+		var got struct {
+			Devices []struct {
+				Name   string `yaml:"name"`
+				Points []struct {
+					Name string `yaml:"name"`
+				} `yaml:"points"`
+			} `yaml:"devices"`
+		}
+		const many = 2 * maxAbsent
+		src := "devices:\n" + strings.Repeat("  - name: a\n"+list, many)
+		if _, err := Decode("s.yaml", []byte(src), &got); err != nil || len(got.Devices) != many || got.Devices[many-1].Points[0].Name != "V" {
+			t.Errorf("%d devices with\n%s%v", len(got.Devices), list, err)
+		}
+	}
+}
+
 func TestAddressesInFlowStyle(t *testing.T) {
 	for _, src := range []string{
 		"in: {hosts: [localhost:9092, 10.0.0.1:502, h:x:1, tcp://h:1, '[::1]:1', \"a:b\"]}",

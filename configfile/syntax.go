@@ -208,5 +208,15 @@ func leavesOut(tokens token.Tokens, i int, inBraces bool) bool {
 	case token.CollectEntryType, token.MappingEndType, token.SequenceEndType:
 		return opens || inBraces && i > 0 && (plain(t) || quoted(t)) && tokens[i-1].Type != token.MappingValueType
 	}
-	return opens && next.Position.Line != t.Position.Line && next.Position.Column <= t.Position.Column
+	if !opens || next.Position.Line == t.Position.Line {
+		return false
+	}
+	column := t.Position.Column
+	if t.Type == token.MappingValueType && i > 0 {
+		column = tokens[i-1].Position.Column // the key's, in which a list may stand below it
+		if next.Type == token.SequenceEntryType {
+			column--
+		}
+	}
+	return next.Position.Column <= column
 }
