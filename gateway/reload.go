@@ -26,7 +26,10 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 		return errBusy
 	}
 	defer g.trials.mu.Unlock()
-	if p := g.trials.pending; p != nil {
+	if ctx := g.trials.ctx; ctx == nil || ctx.Err() != nil {
+		return errNotRunning
+	}
+	if g.trials.pending != nil {
 		return errBusy
 	}
 	running := g.live.Load()

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -274,4 +277,74 @@ func TestTheSwapIsBetween(t *testing.T) {
 			old, next = next, old
 		}
 	}, old)
+}
+
+// Whatever becomes of others, at whatever moment: who is the same has every slot, each
+// batch is of the configuration of its time.
+func TestAnySequenceOfChanges(t *testing.T) {
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		choose := func() (devices []Device) {
+			for i := range 6 {
+				if random.IntN(4) == 0 && len(devices) > 0 {
+					continue
+				}
+				d := device(string('a'+rune(i)), string('x'+rune(random.IntN(8)/6)), byte(i), telemetry.SignalID(100*i+10), time.Second)
+				d = scattered(d, 2)
+				d.Pause = 20 * time.Millisecond // between the two, others go
+				if random.IntN(3) == 0 {
+					d.Live, d.Points[0].Signal, d.Points[0].Address = d.Live+20, d.Points[0].Signal+20, 7
+				}
+				devices = append(devices, d)
+			}
+			return devices
+		}
+		n := &pipeNet{answer: func(byte) bool { time.Sleep(30 * time.Millisecond); return true }}
+		devices := choose()
+		inBubble(t, n, func(a *Adapter, sink *recorder) {
+			since := map[string]int{} // the first batch of a device as it is
+			for range 12 {
+				pass(time.Duration(random.IntN(3000)) * time.Millisecond)
+				next := choose()
+				counts := map[string]int{}
+				if err := a.Change(next, func() {
+					for _, d := range devices {
+						counts[d.ID] = sink.count(d.ID)
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+				for _, d := range devices {
+					at := slices.IndexFunc(next, func(o Device) bool { return reflect.DeepEqual(o, d) })
+					if at >= 0 {
+						continue // it goes on
+					}
+					checkBatches(t, seed, d, sink.from(d.ID, since[d.ID])[:counts[d.ID]-since[d.ID]])
+					since[d.ID] = counts[d.ID]
+				}
+				for _, d := range next {
+					if _, seen := counts[d.ID]; !seen {
+						since[d.ID] = sink.count(d.ID)
+					}
+				}
+				devices = next
+			}
+			pass(time.Second)
+			for _, d := range devices {
+				checkBatches(t, seed, d, sink.from(d.ID, since[d.ID]))
+			}
+		}, devices...)
+	}
+}
+
+func checkBatches(t *testing.T, seed uint64, d Device, batches []adapters.Batch) {
+	t.Helper()
+	if missed, spared := everySlot(t, batches, time.Second); missed+spared > 0 {
+		t.Errorf("seed %d: %s missed %d slots and spared %d", seed, d.ID, missed, spared)
+	}
+	for _, b := range batches {
+		if b.Samples[0].Signal != d.Points[0].Signal {
+			t.Errorf("seed %d: %s has signal %d, expected %d", seed, d.ID, b.Samples[0].Signal, d.Points[0].Signal)
+		}
+	}
 }
