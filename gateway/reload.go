@@ -73,7 +73,7 @@ type mark struct {
 const markName = "configuration-refused.json"
 
 func (m mark) problem(file string) string {
-	return fmt.Sprintf("%s isn't what runs, but the configuration before it: it was tried at %s and %s. Change it and reload",
+	return fmt.Sprintf("%s isn't what runs, but the configuration before it. Tried at %s, it didn't hold: %s. Change it and reload",
 		file, m.At.UTC().Format(time.RFC3339), m.Cause)
 }
 

@@ -126,10 +126,10 @@ func (a *Adapter) arrange(devices []Device) arrangement {
 		if l.units[b] == nil {
 			l.buses = append(l.buses, b)
 		}
-		m, u := newMeter(d, e), units[d.ID]
-		if u == nil || u.bus != b || !m.same(u.meter) {
+		u := units[d.ID]
+		if u == nil || u.bus != b || !d.same(u.Device) {
 			was := u
-			u = newUnit(m, a.log)
+			u = newUnit(newMeter(d, e), a.log)
 			u.bus = b
 			l.fresh[u] = true
 			if was != nil {
@@ -143,9 +143,9 @@ func (a *Adapter) arrange(devices []Device) arrangement {
 	return l
 }
 
-// same reports whether two meters are the same device, at endpoints that are the same.
-func (m *meter) same(other *meter) bool {
-	a, b := m.Device, other.Device
+// same reports whether two devices are the same, at endpoints that are the same.
+func (d Device) same(other Device) bool {
+	a, b := d.filled(), other.filled()
 	a.Endpoint, b.Endpoint = "", "" // there is more than one way to write it
 	return reflect.DeepEqual(a, b)
 }
