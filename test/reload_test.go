@@ -212,7 +212,7 @@ func (r reloadSite) compare(t *testing.T) {
 func TestReloading(t *testing.T) {
 	t.Parallel()
 	r := newReloadSite(t)
-	gateway := r.run(t, "3s")
+	gateway := r.run(t, "10s")
 	reload := func() { gateway.cmd.Process.Signal(syscall.SIGHUP) }
 
 	write(t, r.dir, "gateway.yaml", r.config(r.devices))
@@ -285,7 +285,7 @@ func TestAProfileIsReloaded(t *testing.T) {
 	from, _, _ := strings.Cut(r.devices[0], "    signals")
 	write(t, r.dir, "own.yaml", profile)
 	write(t, r.dir, "gateway.yaml", r.config([]string{from + "    profile: own.yaml\n"}))
-	gateway := r.run(t, "2s")
+	gateway := r.run(t, "10s")
 	reload := func(profile string) {
 		write(t, r.dir, "own.yaml", profile)
 		gateway.cmd.Process.Signal(syscall.SIGHUP)
@@ -295,7 +295,7 @@ func TestAProfileIsReloaded(t *testing.T) {
 	reload(strings.Replace(profile, "name: V, input: 2, type: uint16", "name: V, input: 2, type: uint16, absent: [2300, 2301, 2302, 2303, 2304, 2305, 2306, 2307, 2308, 2309, 2310, 2311, 2312, 2313, 2314, 2315, 2316, 2317, 2318, 2319]", 1))
 	gateway.awaitLog("rolled back: device meter-0: V was good and is bad (not implemented)")
 	gateway.kill()
-	gateway = r.run(t, "2s")
+	gateway = r.run(t, "10s")
 	gateway.awaitLog("the configuration was refused; the one before it runs")
 	if out, errs, code := call(t, r.dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "meter-0"); code != 0 || strings.Contains(out, "not implemented") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
