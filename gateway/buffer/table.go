@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync"
 	"unique"
 
@@ -154,6 +155,7 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 		}
 		ids[i] = id
 	}
+	t.signals, t.encodings = slices.Clone(t.signals), slices.Clone(t.encodings) // without room for more
 	return ids, t.onDisk == len(t.signals)
 }
 
