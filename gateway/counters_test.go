@@ -91,7 +91,7 @@ func TestCountersOutliveAKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	device := g.devices.modbus[0]
+	device := g.live.Load().devices.modbus[0]
 	deliver := func(v uint64) {
 		t.Helper()
 		now := time.Now()

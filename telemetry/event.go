@@ -19,6 +19,9 @@ const (
 
 	CounterRolledOver EventKind = "counter-rolled-over" // a counter passed its end and counts on from its beginning
 	CounterReset      EventKind = "counter-reset"       // a counter fell: the meter was swapped, cleared or restarted
+
+	ConfigurationApplied    EventKind = "configuration-applied"     // the gateway runs with another one, and it has held
+	ConfigurationRolledBack EventKind = "configuration-rolled-back" // it has tried another one, and runs with the one before
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -56,6 +59,8 @@ type Event struct {
 	Answer  *CommandAnswer `json:"answer,omitempty"`
 	Control *Control       `json:"control,omitempty"`
 	Counter *CounterChange `json:"counter,omitempty"`
+
+	Configuration *Reconfiguration `json:"configuration,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -271,4 +276,22 @@ type CounterChange struct {
 	AfterTime  Micros  `json:"after_us"`
 	// Modulus is after how much the counter begins again; 0 after a reset.
 	Modulus float64 `json:"modulus,omitempty"`
+}
+
+// Reconfiguration says what configuration a gateway has tried while it ran, from the
+// event's Time to its Decided, and what became of it.
+type Reconfiguration struct {
+	// Before and After are the SHA-256 of the two files, in hexadecimal. A gateway whose
+	// configuration was rolled back runs with Before.
+	Before string `json:"before"`
+	After  string `json:"after"`
+	By     string `json:"by"` // who asked for it, as they said themselves
+	// The devices that came, went, and changed: 100 of each at most. Unlisted is how many
+	// more there were.
+	Added    []string `json:"added,omitempty"`
+	Removed  []string `json:"removed,omitempty"`
+	Changed  []string `json:"changed,omitempty"`
+	Unlisted int      `json:"unlisted,omitempty"`
+	// Cause is why it was rolled back.
+	Cause string `json:"cause,omitempty"`
 }

@@ -22,7 +22,9 @@ type bus struct {
 	units    []*unit
 	stats    busCounters
 	commands chan command
-	ended    chan struct{} // closed when nobody takes commands any more
+	changes  chan change
+	stop     context.CancelFunc // ends run; nil before it begins
+	ended    chan struct{}      // closed when nobody takes commands any more
 
 	// Of run's goroutine.
 	ctx    context.Context
@@ -43,7 +45,7 @@ type command struct {
 }
 
 func newBus(e Endpoint) *bus {
-	return &bus{endpoint: e, commands: make(chan command), ended: make(chan struct{})}
+	return &bus{endpoint: e, commands: make(chan command), changes: make(chan change), ended: make(chan struct{})}
 }
 
 var errStopped = errors.New("the gateway has stopped reading")
@@ -83,7 +85,16 @@ func (b *bus) run(ctx context.Context, l *link, sink adapters.Sink) {
 // serve lets whoever is due have the bus until a moment; the zero time means for
 // good. It fails only when ctx ends, or that of run.
 func (b *bus) serve(ctx context.Context, until time.Time) error {
+	var changes <-chan change // none: nobody goes in the middle of a poll
+	if b.depth == 0 {
+		changes = b.changes
+	}
 	for {
+		select {
+		case c := <-changes:
+			b.take(c)
+		default:
+		}
 		now := time.Now()
 		if !until.IsZero() && !now.Before(until) {
 			return ctx.Err()
@@ -117,6 +128,8 @@ func (b *bus) serve(ctx context.Context, until time.Time) error {
 			return ctx.Err()
 		case c := <-b.commands:
 			b.obey(c)
+		case c := <-changes:
+			b.take(c)
 		case <-b.timer.C:
 		}
 	}

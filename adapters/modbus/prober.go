@@ -50,7 +50,10 @@ var ErrElsewhere = errors.New("the endpoint isn't read from")
 // between the polls' requests, and for half of the time at most. The error is
 // ErrElsewhere, or says that the adapter has the endpoint with other settings.
 func (a *Adapter) Prober(e Endpoint, timeout, pause time.Duration) (*Prober, error) {
-	for _, b := range a.buses {
+	a.mu.Lock()
+	buses := a.buses
+	a.mu.Unlock()
+	for _, b := range buses {
 		if b.endpoint.Address != e.Address || !a.running.Load() {
 			continue
 		}

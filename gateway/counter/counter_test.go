@@ -179,6 +179,27 @@ func TestARestart(t *testing.T) {
 	}
 }
 
+// What was seen of a counter stays when others come and go, and is forgotten when it
+// goes itself.
+func TestCountersComeAndGo(t *testing.T) {
+	m := newMeter(word).reads(30000, 30001)
+	mine, other := m.watch.counters[0].Counter, m.watch.counters[0].Counter
+	other.ID = 3
+	m.watch.Changed()
+	m.watch.Change([]Counter{other, mine})
+	if !m.watch.Changed() {
+		t.Error("nothing is to be kept")
+	}
+	if m.reads(3, 4, 5); m.story() != "counter-reset 30001→3 0 " {
+		t.Errorf("%q", m.story())
+	}
+	m.watch.Change([]Counter{other})
+	m.watch.Change([]Counter{other, mine})
+	if m.reads(1, 2, 3); len(m.told) != 1 {
+		t.Errorf("%q", m.story())
+	}
+}
+
 // A counter of any width that is never reset, read with older values in between, rolls
 // over as often as it does, and is never reset; and one that is reset far from its end
 // is told to be once.
