@@ -55,6 +55,9 @@ func meterOf(t *testing.T, product *devices.Product, err error) *devices.Meter {
 	})
 }
 
+// unnamed is a unit that doesn't say what it is.
+type unnamed struct{ devices.Unit }
+
 // sunSpecOf is a simulated device with some of SunSpec's models.
 func sunSpecOf(t *testing.T, models ...int) *devices.Meter {
 	t.Helper()
@@ -103,7 +106,7 @@ func TestEveryMeterIsKnownByItsProfile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			product, err := devices.NewProduct(devices.Part{Profile: load1(t, name)})
 			meter := meterOf(t, product, err)
-			_, p := serve(t, map[byte]devices.Unit{1: meter})
+			_, p := serve(t, map[byte]devices.Unit{1: unnamed{meter}})
 			u := scanAll(t, p, 1).Units[0]
 			if best := u.likely(); len(best) != 1 || best[0].Profile != name || len(best[0].Reasons) == 0 {
 				t.Errorf("%+v", u.Candidates)
@@ -312,7 +315,7 @@ buffer: {path: data}
 func TestAProposalIsAConfiguration(t *testing.T) {
 	product, err := devices.NewProduct(devices.Part{Profile: load1(t, "eastron/sdm630")})
 	meter := meterOf(t, product, err)
-	_, p := serve(t, map[byte]devices.Unit{1: sunSpecOf(t, 1, 103, 203), 2: meter, 3: meter, 4: devices.Bank{}})
+	_, p := serve(t, map[byte]devices.Unit{1: sunSpecOf(t, 1, 103, 203), 2: meter, 3: unnamed{meter}, 4: devices.Bank{}})
 	e := scanAll(t, p, 1, 2, 3, 4)
 	e.Units[1].Serial = "0815/A\ndevices: []"
 	e.Units[1].Says = []string{"vendor: \x1b[2J evil\n  - id: evil"}
