@@ -179,6 +179,22 @@ func TestARestart(t *testing.T) {
 	}
 }
 
+// A configuration that changes leaves what is known of the counters that stay.
+func TestOtherCounters(t *testing.T) {
+	m := newMeter(word).reads(30000, 30001, 5)
+	kept := m.watch.counters[0].Counter
+	other := Counter{Signal: telemetry.Signal{ID: 9}}
+	m.watch = m.watch.Continue([]Counter{other, kept})
+	if m.reads(6, 7); m.story() != "counter-reset 30001→5 0 " || len(m.watch.counters) != 2 || m.watch.counters[0].seen {
+		t.Errorf("%q of %d", m.story(), len(m.watch.counters))
+	}
+	m.watch = m.watch.Continue([]Counter{other})
+	m.watch = m.watch.Continue([]Counter{kept})
+	if m.reads(1, 2, 3, 4); len(m.told) != 1 {
+		t.Errorf("of one that was forgotten: %q", m.story())
+	}
+}
+
 // A counter of any width that is never reset, read with older values in between, rolls
 // over as often as it does, and is never reset; and one that is reset far from its end
 // is told to be once.
