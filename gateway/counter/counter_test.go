@@ -179,6 +179,22 @@ func TestARestart(t *testing.T) {
 	}
 }
 
+// The state is small, since it is committed again and again.
+func TestTheStateIsSmall(t *testing.T) {
+	var counters []Counter
+	var samples []telemetry.Sample
+	for i := range 1000 {
+		id := telemetry.SignalID(20*i + 1)
+		counters = append(counters, Counter{Signal: telemetry.Signal{ID: id}})
+		samples = append(samples, telemetry.Sample{Signal: id, Time: begin + telemetry.Micros(i)*1700, Value: telemetry.FloatValue(123456.7 * float64(i))})
+	}
+	w := NewWatch(counters)
+	w.Take(samples, begin, nil)
+	if n := len(w.State(telemetry.TableRef{Version: 1 << 30})); n > 13*len(counters) {
+		t.Errorf("%d bytes for %d counters", n, len(counters))
+	}
+}
+
 // A configuration that changes leaves what is known of the counters that stay.
 func TestOtherCounters(t *testing.T) {
 	m := newMeter(word).reads(30000, 30001, 5)
