@@ -38,9 +38,9 @@ type Table struct {
 	ids       map[fingerprint]telemetry.SignalID
 	renamed   []telemetry.SignalID // whose names of values aren't on disk yet
 	sum       []byte               // of what is on disk, as it says itself; nil if it doesn't
-	onDisk    int           // of the signals
-	changes   uint64        // of what is on disk
-	changed   chan struct{} // closed and replaced with each
+	onDisk    int                  // of the signals
+	changes   uint64               // of what is on disk
+	changed   chan struct{}        // closed and replaced with each
 }
 
 // fingerprint is what a definition is known by: there are thousands, and with all
