@@ -115,7 +115,7 @@ func (p *pipeline) change(ctx context.Context, index map[string]account.Place, s
 func (p *pipeline) exchange(engine *rules.Engine, counters map[telemetry.SignalID]bool, watched []counter.Counter, limits map[telemetry.SignalID]deadband.Limit) []telemetry.Sample {
 	engine.Continue(p.engine)
 	p.engine, p.counters = engine, counters
-	p.watch.Change(watched)
+	p.watch = p.watch.Continue(watched)
 	p.publish()
 	return p.filter.Change(limits)
 }

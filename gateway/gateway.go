@@ -297,6 +297,7 @@ func (g *Gateway) serveStatus(ctx context.Context, s source) {
 func (g *Gateway) sendBirths(ctx context.Context, sent func()) {
 	table := g.buffer.Table()
 	for first := true; ; first = false {
+		changes := table.Changes()
 		ref, signals := table.Saved()
 		if len(signals) > 0 {
 			err := forward.Births(ctx, g.births, record.Birth{
@@ -310,7 +311,7 @@ func (g *Gateway) sendBirths(ctx context.Context, sent func()) {
 		if first {
 			sent()
 		}
-		if table.WaitSaved(ctx, ref.Version) != nil {
+		if table.WaitChanged(ctx, changes) != nil {
 			return
 		}
 	}

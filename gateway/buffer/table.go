@@ -39,7 +39,8 @@ type Table struct {
 	renamed   []telemetry.SignalID // whose names of values aren't on disk yet
 	sum       []byte               // of what is on disk, as it says itself; nil if it doesn't
 	onDisk    int                  // of the signals
-	more      chan struct{}        // closed and replaced when that has grown
+	changes   uint64               // of what is on disk
+	changed   chan struct{}        // closed and replaced with each
 }
 
 // fingerprint is what a definition is known by: there are thousands, and with all
@@ -58,7 +59,7 @@ func (d Definition) fingerprint() fingerprint {
 }
 
 func newTable(m *meta) *Table {
-	return &Table{meta: m, ids: map[fingerprint]telemetry.SignalID{}, more: make(chan struct{})}
+	return &Table{meta: m, ids: map[fingerprint]telemetry.SignalID{}, changed: make(chan struct{})}
 }
 
 // clear makes the table empty.
@@ -199,12 +200,13 @@ func (t *Table) put(tx *bolt.Tx) error {
 func (t *Table) saved() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.renamed = nil
-	if t.onDisk < len(t.signals) {
-		t.onDisk = len(t.signals)
-		close(t.more)
-		t.more = make(chan struct{})
+	if t.onDisk == len(t.signals) && len(t.renamed) == 0 {
+		return
 	}
+	t.onDisk, t.renamed = len(t.signals), nil
+	t.changes++
+	close(t.changed)
+	t.changed = make(chan struct{})
 }
 
 // Ref names the table and its version, which is the number of its signals.
@@ -229,20 +231,28 @@ func (t *Table) Saved() (ref telemetry.TableRef, signals []telemetry.Signal) {
 	return telemetry.TableRef{Table: t.ref.Table, Version: uint32(t.onDisk)}, t.signals[:t.onDisk:t.onDisk]
 }
 
-// WaitSaved returns when more of the table's signals are on disk than version, or
-// with ctx's error.
-func (t *Table) WaitSaved(ctx context.Context, version uint32) error {
+// Changes is how often what Saved returns has changed. Ask for it before Saved, then
+// WaitChanged misses nothing.
+func (t *Table) Changes() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.changes
+}
+
+// WaitChanged returns when Changes isn't that any more, since there are more signals on
+// disk, or other names of values; or with ctx's error.
+func (t *Table) WaitChanged(ctx context.Context, changes uint64) error {
 	for {
 		t.mu.RLock()
-		onDisk, more := t.onDisk, t.more
+		now, changed := t.changes, t.changed
 		t.mu.RUnlock()
-		if onDisk > int(version) {
+		if now != changes {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-more:
+		case <-changed:
 		}
 	}
 }

@@ -84,21 +84,6 @@ func NewWatch(counters []Counter) *Watch {
 	return w
 }
 
-// Change watches other counters. What was seen of those that stay isn't forgotten.
-func (w *Watch) Change(counters []Counter) {
-	next := NewWatch(counters)
-	for i := range next.counters {
-		c := &next.counters[i]
-		if int(c.ID) < len(w.at) && w.at[c.ID] != 0 {
-			was := w.counters[w.at[c.ID]-1]
-			was.Counter = c.Counter
-			*c = was
-		}
-	}
-	next.changed = true
-	*w = *next
-}
-
 // Take looks at samples in the order in which they were read, and tells what they
 // show, decided at now. Only good values count, whatever their times: a clock may be
 // set. It allocates nothing unless it tells something.

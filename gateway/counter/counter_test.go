@@ -179,24 +179,35 @@ func TestARestart(t *testing.T) {
 	}
 }
 
-// What was seen of a counter stays when others come and go, and is forgotten when it
-// goes itself.
-func TestCountersComeAndGo(t *testing.T) {
-	m := newMeter(word).reads(30000, 30001)
-	mine, other := m.watch.counters[0].Counter, m.watch.counters[0].Counter
-	other.ID = 3
-	m.watch.Changed()
-	m.watch.Change([]Counter{other, mine})
-	if !m.watch.Changed() {
-		t.Error("nothing is to be kept")
+// The state is small, since it is committed again and again.
+func TestTheStateIsSmall(t *testing.T) {
+	var counters []Counter
+	var samples []telemetry.Sample
+	for i := range 1000 {
+		id := telemetry.SignalID(20*i + 1)
+		counters = append(counters, Counter{Signal: telemetry.Signal{ID: id}})
+		samples = append(samples, telemetry.Sample{Signal: id, Time: begin + telemetry.Micros(i)*1700, Value: telemetry.FloatValue(123456.7 * float64(i))})
 	}
-	if m.reads(3, 4, 5); m.story() != "counter-reset 30001→3 0 " {
-		t.Errorf("%q", m.story())
+	w := NewWatch(counters)
+	w.Take(samples, begin, nil)
+	if n := len(w.State(telemetry.TableRef{Version: 1 << 30})); n > 13*len(counters) {
+		t.Errorf("%d bytes for %d counters", n, len(counters))
 	}
-	m.watch.Change([]Counter{other})
-	m.watch.Change([]Counter{other, mine})
-	if m.reads(1, 2, 3); len(m.told) != 1 {
-		t.Errorf("%q", m.story())
+}
+
+// A configuration that changes leaves what is known of the counters that stay.
+func TestOtherCounters(t *testing.T) {
+	m := newMeter(word).reads(30000, 30001, 5)
+	kept := m.watch.counters[0].Counter
+	other := Counter{Signal: telemetry.Signal{ID: 9}}
+	m.watch = m.watch.Continue([]Counter{other, kept})
+	if m.reads(6, 7); m.story() != "counter-reset 30001→5 0 " || len(m.watch.counters) != 2 || m.watch.counters[0].seen {
+		t.Errorf("%q of %d", m.story(), len(m.watch.counters))
+	}
+	m.watch = m.watch.Continue([]Counter{other})
+	m.watch = m.watch.Continue([]Counter{kept})
+	if m.reads(1, 2, 3, 4); len(m.told) != 1 {
+		t.Errorf("of one that was forgotten: %q", m.story())
 	}
 }
 

@@ -30,6 +30,22 @@ func (w *Watch) State(table telemetry.TableRef) []byte {
 	return out
 }
 
+// Continue watches other counters, and goes on with what is known of those that stay:
+// they have the same id.
+func (w *Watch) Continue(counters []Counter) *Watch {
+	n := NewWatch(counters)
+	for i := range n.counters {
+		c := &n.counters[i]
+		if int(c.ID) < len(w.at) && w.at[c.ID] != 0 {
+			was := w.counters[w.at[c.ID]-1]
+			was.Counter = c.Counter
+			*c = was
+		}
+	}
+	n.changed = w.changed
+	return n
+}
+
 const stateVersion = 1
 
 // Changed reports whether values have come since State.

@@ -161,6 +161,32 @@ func TestSplitBirthKeepsEverySignalOnce(t *testing.T) {
 	}
 }
 
+// However many names values have, no part is larger than a log takes.
+func TestSplitBirthByNames(t *testing.T) {
+	b := Birth{Gateway: "gw", Table: "00000000000000ab", Version: 3}
+	for i := range SignalsPerBirth {
+		states := telemetry.States{}
+		for v := range int64(i % 300) {
+			states[v-100] = strings.Repeat("x", 60)
+		}
+		b.Signals = append(b.Signals, telemetry.Signal{ID: telemetry.SignalID(i), Device: "d", Name: "n", States: states})
+	}
+	n := 0
+	for _, p := range SplitBirth(b) {
+		text, err := json.Marshal(p)
+		if err != nil || len(text) > 1<<19 {
+			t.Fatalf("a part of %d bytes, %v", len(text), err)
+		}
+		if back, err := ParseBirth([]byte(p.Key()), text); err != nil || len(back.Signals) != len(p.Signals) || len(back.Signals[len(back.Signals)-1].States) != len(p.Signals[len(p.Signals)-1].States) {
+			t.Fatalf("%+v, %v", back, err)
+		}
+		n += len(p.Signals)
+	}
+	if n != SignalsPerBirth {
+		t.Errorf("%d signals", n)
+	}
+}
+
 func FuzzUnmarshal(f *testing.F) {
 	r := Record{Identity: Identity{Gateway: "gw", Epoch: 1, Stream: Telemetry, Last: 9}, Format: FormatBlock, Payload: []byte("payload")}
 	for _, sign := range []bool{false, true} {
