@@ -172,8 +172,10 @@ func (l *line) answer(ctx context.Context, p *place, request []byte) error {
 	} else {
 		r = p.respond(b, rtu{}, request)
 	}
+	due := time.Now()
 	for i, piece := range r.pieces {
-		if err := sleep(ctx, time.Now().Add(piece.after)); err != nil {
+		due = due.Add(piece.after)
+		if err := sleep(ctx, due); err != nil {
 			return err
 		}
 		silence := time.Duration(0)
