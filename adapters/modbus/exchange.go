@@ -42,13 +42,18 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 		_, err = l.port.Write(request)
 	}
 	var last found
+	again := false
 	for err == nil && n < len(l.buffer) {
 		var k int
 		k, err = l.port.Read(l.buffer[n:])
 		if k == 0 {
+			if errors.Is(err, os.ErrDeadlineExceeded) && !again && time.Now().Before(limit) {
+				// If it was this machine that paused, the rest is there by now.
+				again, err = true, l.port.SetReadDeadline(time.Now().Add(time.Millisecond))
+			}
 			continue
 		}
-		n, l.heard = n+k, true
+		n, l.heard, again = n+k, true, false
 		last = l.framing.find(request, &l.want, earlier, l.buffer[:n])
 		if last.wrong != nil {
 			l.end()

@@ -3,6 +3,7 @@ package modbus
 import (
 	"bytes"
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -144,5 +145,50 @@ func TestBabblingLine(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// pausedPort has the rest of a frame only when it is looked for again, as after a pause
+// of this machine.
+type pausedPort struct {
+	parts [][]byte // nil: nothing, and the time is up
+}
+
+func (p *pausedPort) Read(b []byte) (int, error) {
+	part := p.parts[0]
+	p.parts = p.parts[1:]
+	if part == nil {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(b, part), nil
+}
+
+func (p *pausedPort) Write(b []byte) (int, error)     { return len(b), nil }
+func (p *pausedPort) SetDeadline(time.Time) error     { return nil }
+func (p *pausedPort) SetReadDeadline(time.Time) error { return nil }
+func (p *pausedPort) Close() error                    { return nil }
+
+// A frame that stops because this machine did isn't one that broke off.
+func TestFrameOverAPauseOfThisMachine(t *testing.T) {
+	frame := withCRC(1, []byte{3, 4, 1, 2, 3, 4})
+	for _, c := range []struct {
+		name  string
+		parts [][]byte // the first is what is on the line before
+		good  bool
+	}{
+		{"the rest is there", [][]byte{nil, frame[:4], nil, frame[4:]}, true},
+		{"in three parts", [][]byte{nil, frame[:4], nil, frame[4:6], nil, frame[6:]}, true},
+		{"the rest isn't there", [][]byte{nil, frame[:4], nil, nil}, false},
+	} {
+		paused := &pausedPort{c.parts}
+		l := newLink(t.Context(), Endpoint{RTU, "/dev/ttyS0", Line{Baud: 9600, StopBits: 1}},
+			opener{serial: func(string, Line) (port, error) { return paused, nil }}, new(busCounters))
+		data, err := l.read(t.Context(), &meter{Device: Device{Unit: 1, Timeout: time.Minute}}, request{table: Holding, count: 2})
+		if good := err == nil && bytes.Equal(data, []byte{1, 2, 3, 4}); good != c.good || len(paused.parts) > 0 {
+			t.Errorf("%s: % x, %v; %d parts left", c.name, data, err, len(paused.parts))
+		}
+		if !c.good && reasonOf(err) != telemetry.Malformed {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }

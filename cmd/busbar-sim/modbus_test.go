@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -117,11 +118,35 @@ func TestGatewayReadsByWhatIsPrinted(t *testing.T) {
 	}
 }
 
+// cable is two serial ports that socat connects.
+func cable(t *testing.T) (one, other string) {
+	t.Helper()
+	dir := t.TempDir()
+	one, other = filepath.Join(dir, "one"), filepath.Join(dir, "other")
+	command := exec.Command(peer(t, "socat", "apt-get install socat"), "pty,raw,echo=0,link="+one, "pty,raw,echo=0,link="+other)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	for deadline := time.Now().Add(20 * time.Second); !there(one) || !there(other); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("socat makes no terminals")
+		}
+	}
+	return one, other
+}
+
 func TestAgainstMbpoll(t *testing.T) {
 	mbpoll := peer(t, "mbpoll", "apt-get install mbpoll")
+	port, otherEnd := cable(t)
 	for _, args := range [][]string{
 		{"--listen", "127.0.0.1:0"},
 		{"--pty", "--baud", "19200"},
+		{"--serial", port, "--baud", "19200"},
 	} {
 		_, endpoint := play(t, append([]string{"janitza/b23", "--units", "1,5", "--dead", "5", "--energy", "1234.5 kW.h"}, args...)...)
 		poll := func(args ...string) (string, int) {
@@ -130,6 +155,9 @@ func TestAgainstMbpoll(t *testing.T) {
 			if strings.HasPrefix(endpoint, "rtu:") {
 				how = []string{"-m", "rtu", "-b", "19200", "-P", "none", "-1", "-q", "-0"}
 				target = where(endpoint)
+			}
+			if target == port {
+				target = otherEnd
 			}
 			// Options go before the host, values to write behind it.
 			at := slices.Index(args, "write")

@@ -64,9 +64,10 @@ func (c *conversation) answer(ctx context.Context, request []byte) error {
 		return nil
 	}
 	r := p.respond(b, mbap{}, request)
+	due := time.Now()
 	for _, piece := range r.pieces {
-		if piece.after > 0 {
-			if err := c.pause(ctx, piece.after); err != nil {
+		if due = due.Add(piece.after); piece.after > 0 {
+			if err := c.pause(ctx, due); err != nil {
 				return err
 			}
 		}
@@ -101,9 +102,9 @@ func (c *conversation) flush() error {
 	return err
 }
 
-func (c *conversation) pause(ctx context.Context, d time.Duration) error {
+func (c *conversation) pause(ctx context.Context, until time.Time) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	return sleep(ctx, time.Now().Add(d))
+	return sleep(ctx, until)
 }

@@ -172,19 +172,28 @@ func (l *line) answer(ctx context.Context, p *place, request []byte) error {
 	} else {
 		r = p.respond(b, rtu{}, request)
 	}
-	for i, piece := range r.pieces {
-		if err := sleep(ctx, time.Now().Add(piece.after)); err != nil {
+	due := l.quiet()
+	for _, piece := range r.pieces {
+		due = due.Add(piece.after)
+		if err := sleep(ctx, due); err != nil {
 			return err
 		}
-		silence := time.Duration(0)
-		if i == 0 {
-			silence = l.silence()
-		}
-		if err := l.send(ctx, piece.bytes, silence); err != nil {
+		if err := l.send(ctx, piece.bytes); err != nil {
 			return err
 		}
 	}
 	return l.end(r)
+}
+
+// quiet is when a unit may begin to answer what has come last.
+func (l *line) quiet() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := l.free.Add(l.silence())
+	if now := time.Now(); at.Before(now) {
+		return now
+	}
+	return at
 }
 
 // heard takes the line for a request, which came all at once.
@@ -197,18 +206,17 @@ func (l *line) heard(characters int) {
 	l.free = l.free.Add(l.takes(characters))
 }
 
-// send puts characters on the line once it has been silent for so long. They are there
-// when the last of them has gone, as from a converter that waits for the end of a frame:
-// one by one, a busy machine would tear them.
-func (l *line) send(ctx context.Context, b []byte, silence time.Duration) error {
+// send puts characters on the line once it is free. They are there when the last of
+// them has gone, as from a converter that waits for the end of a frame: one by one, a
+// busy machine would tear them.
+func (l *line) send(ctx context.Context, b []byte) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
 	l.mu.Lock()
-	begin := l.free.Add(silence)
-	if now := time.Now(); begin.Before(now) {
-		begin = now
+	if now := time.Now(); l.free.Before(now) {
+		l.free = now
 	}
-	l.free = begin.Add(l.takes(len(b)))
+	l.free = l.free.Add(l.takes(len(b)))
 	free := l.free
 	l.mu.Unlock()
 	if err := sleep(ctx, free); err != nil {

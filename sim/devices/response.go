@@ -13,7 +13,7 @@ type response struct {
 	away   time.Duration // of a restart
 }
 
-// piece is some bytes that go out a while after those before them.
+// piece is some bytes that go out a while after those before them were due.
 type piece struct {
 	after time.Duration
 	bytes []byte

@@ -169,6 +169,74 @@ func TestBehaviours(t *testing.T) {
 	}
 }
 
+// How a device ends connections, or doesn't begin them.
+func TestConnectionsThatDevicesEnd(t *testing.T) {
+	s := serve(t, map[byte]Unit{1: Bank{InputRegisters: []uint16{7}}, 2: Bank{InputRegisters: []uint16{8}}})
+	request := readRequest(InputRegisters, 0, 1)
+	ask := func(c *client) error {
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_, err := c.ask(1, request)
+		return err
+	}
+	awaitAnswer := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			conn, err := net.Dial("tcp", s.Addr().String())
+			if err == nil {
+				err = ask(&client{Conn: conn})
+				_ = conn.Close()
+			}
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("no answer %s: %v", what, err)
+			}
+		}
+	}
+	s.Misbehave(1, Misbehaviour{Kind: HangUp})
+	if err := ask(dial(t, s)); !errors.Is(err, io.EOF) {
+		t.Errorf("hang-up: %v", err)
+	}
+	s.Misbehave(1, Misbehaviour{Kind: Reset})
+	if err := ask(dial(t, s)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("reset: %v", err)
+	}
+
+	s.Misbehave(1)
+	first := dial(t, s)
+	if err := ask(first); err != nil {
+		t.Fatal(err)
+	}
+	s.Misbehave(2, Misbehaviour{Kind: OneClient})
+	if err := ask(dial(t, s)); !ended(err) && !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("a second client: %v", err)
+	}
+	if err := ask(first); err != nil {
+		t.Errorf("the first client, after a second one has come: %v", err)
+	}
+	_ = first.Close()
+	awaitAnswer("after the first client has gone")
+	s.Misbehave(2)
+
+	other := dial(t, s)
+	if err := ask(other); err != nil {
+		t.Fatal(err)
+	}
+	s.Misbehave(1, Misbehaviour{Kind: Restart, Time: 300 * time.Millisecond})
+	began := time.Now()
+	if err := ask(dial(t, s)); err == nil {
+		t.Error("a device that restarts answers")
+	}
+	if err := ask(other); err == nil {
+		t.Error("another connection outlives a restart")
+	}
+	awaitAnswer("after a restart")
+	if away := time.Since(began); away < 300*time.Millisecond {
+		t.Errorf("it was away for %v", away)
+	}
+}
+
 func TestResetBreaksConnections(t *testing.T) {
 	m := testMeter(t, func() time.Duration { return 0 })
 	s := serve(t, map[byte]Unit{1: m})
