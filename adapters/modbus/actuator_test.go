@@ -21,6 +21,7 @@ type actuator struct {
 	coils     [64]bool
 	writes    [][]byte // PDUs, in order
 	react     func(pdu []byte) reaction
+	onRead    func() // before each; nil: nothing
 	echo      bool // the line has one
 }
 
@@ -143,6 +144,9 @@ func (a *actuator) execute(pdu []byte) (answer []byte, late time.Duration, err e
 	defer a.mu.Unlock()
 	function, at, n := pdu[0], binary.BigEndian.Uint16(pdu[1:]), binary.BigEndian.Uint16(pdu[3:])
 	if function <= 4 {
+		if a.onRead != nil {
+			a.onRead()
+		}
 		if function != 1 && function != 3 || int(at)+int(n) > 64 {
 			return []byte{function | 0x80, 2}, 0, nil
 		}

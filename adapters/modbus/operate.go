@@ -184,6 +184,9 @@ func (c *control) shows(v, held telemetry.Value) bool {
 const (
 	readBackEvery   = 200 * time.Millisecond
 	readBackTimeout = 30 * time.Second // for its turn on the bus
+	// readBackRest is how long others have the bus after a read, in times of what that
+	// took: commands go before their polls, and a device may have fallen silent.
+	readBackRest = 3
 )
 
 // readBack reads the feedback until it shows what was written, or the device has had
@@ -191,6 +194,7 @@ const (
 func (u *unit) readBack(c *control, w writing) (v telemetry.Value, err error) {
 	limit := time.Now().Add(c.settle)
 	for {
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), readBackTimeout)
 		err = u.bus.doWhole(ctx, func(l *link) (err error) {
 			v, err = u.show(ctx, l, c.feedback)
@@ -204,7 +208,7 @@ func (u *unit) readBack(c *control, w writing) (v telemetry.Value, err error) {
 		select {
 		case <-u.bus.ended:
 			return v, err
-		case <-time.After(min(left, readBackEvery)):
+		case <-time.After(min(left, max(readBackEvery, readBackRest*time.Since(began)))):
 		}
 	}
 }

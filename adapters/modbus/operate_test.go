@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,10 @@ func operate(t *testing.T, a *Adapter, d Device, point string, v telemetry.Value
 func polled(t *testing.T, d Device) *Adapter {
 	t.Helper()
 	a, sink := run(t, d)
-	sink.await(t, "a poll", func() bool { return sink.count(d.ID) > 0 && a.running.Load() })
+	sink.await(t, "a poll", func() bool { return sink.count(d.ID) > 0 })
+	for !a.running.Load() {
+		runtime.Gosched()
+	}
 	return a
 }
 
@@ -373,6 +377,23 @@ func TestWhoAsksMayGo(t *testing.T) {
 	got, err := a.Operate(ctx, adapters.Control{Device: d.ID, Signal: 12, Value: number(7)})
 	if err != nil || got.Outcome != telemetry.ControlDone || got.ReadBack.String() != "7" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Nothing is written for who has gone before it began, also if the device was read
+// for it already.
+func TestWhoAskedWentBeforeItBegan(t *testing.T) {
+	peer := startActuator(t, TCP)
+	d := breaker(peer.endpoint)
+	d.PollEvery = time.Hour // whatever is read is read for this
+	a := polled(t, d)
+	ctx, cancel := context.WithCancel(t.Context())
+	peer.mu.Lock()
+	peer.onRead = cancel
+	peer.mu.Unlock()
+	got, err := a.Operate(ctx, adapters.Control{Device: d.ID, Signal: 12, Value: number(7)})
+	if got.Outcome != telemetry.ControlFailed || err == nil || got.Old.String() != "2049" || len(peer.written()) > 0 {
+		t.Errorf("%+v, %v, % x", got, err, peer.written())
 	}
 }
 

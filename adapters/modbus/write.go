@@ -25,7 +25,7 @@ const (
 // shown that the connection works, that on a line the unit owes no answers, that to an
 // earlier write included, and whether one hears oneself there.
 func (l *link) write(ctx context.Context, m *meter, pdu goburrow.ProtocolDataUnit) (certainty, error) {
-	if err := l.turn(ctx, m); err != nil {
+	if err := errors.Join(l.turn(ctx, m), ctx.Err()); err != nil {
 		return notWritten, err
 	}
 	s := l.stations[m.Unit]
