@@ -22,7 +22,7 @@ type actuator struct {
 	writes    [][]byte // PDUs, in order
 	react     func(pdu []byte) reaction
 	onRead    func() // before each; nil: nothing
-	echo      bool // the line has one
+	echo      bool   // the line has one
 }
 
 // reaction is what the device does about a write, instead of executing and answering
