@@ -146,6 +146,7 @@ func (g *Gateway) prepare() error {
 	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
 	g.restoreCounters(g.pipeline.watch)
 	g.pipeline.publish()
+	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
 	if err := g.prepareControl(); err != nil {
 		return err
 	}
@@ -218,7 +219,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.log.Error("the start can't be committed; it is sent, kept in memory and tried again", "error", err)
 	}
 	g.tellAccounts(started)
-	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.config.Devices), "key_id", g.identity.KeyID())
+	g.log.Info("gateway started", "version", g.options.Version, "devices", len(g.live.Load().config.Devices), "key_id", g.identity.KeyID())
 
 	// Each stage outlives the one before it.
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))

@@ -81,7 +81,7 @@ func (g source) Scan(ctx context.Context, r discovery.Request, show func(discove
 	if err != nil {
 		return err
 	}
-	s, err := newScanner(g.config, e)
+	s, err := newScanner(g.live.Load().config, e)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"path/filepath"
 	"reflect"
@@ -317,18 +318,19 @@ func (p Profile) checkExample(f *configfile.File, at string, e Example) {
 			f.Errorf(at+".values."+name, "%v", err)
 		case reason != telemetry.NoReason && reason.String() != want:
 			f.Errorf(at+".values."+name, "the registers hold no value, %s, expected %s", reason, want)
-		case reason == telemetry.NoReason && !means(value, want):
+		case reason == telemetry.NoReason && !means(s.Point().Type, value, want):
 			f.Errorf(at+".values."+name, "the registers hold %s, expected %s", value, want)
 		}
 	}
 }
 
-// means reports whether a person who writes a text means the value.
-func means(v telemetry.Value, text string) bool {
+// means reports whether a person who writes a text means the value of a type: the
+// float32 that comes nearest to 230.1 is 230.10000610351562.
+func means(t modbus.Type, v telemetry.Value, text string) bool {
 	if v.String() == text {
 		return true
 	}
 	got, number := v.Float()
 	want, err := strconv.ParseFloat(text, 64)
-	return number && err == nil && got == want
+	return number && err == nil && math.Abs(got-want) <= t.Resolution()*math.Abs(want)
 }

@@ -63,3 +63,13 @@ func TestExamplesNeedTheirFactors(t *testing.T) {
 		}
 	}
 }
+
+// An example of a float is written as people write it, and not as the next single.
+func TestExamplesOfFloats(t *testing.T) {
+	for value, right := range map[string]bool{"230.1": true, "230.10000610351562": true, "230.2": false, "230.11": false} {
+		src := "product: p\nsource: s\nsignals: [{name: V, input: 0, type: float32, unit: V}]\nexamples:\n  - {input: 0, registers: \"4366 199a\", values: {V: \"" + value + "\"}}\n"
+		if _, err := profile.Parse("p", "p.yaml", []byte(src)); (err == nil) != right {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
