@@ -20,6 +20,11 @@ func (c Config) Model() rules.Model {
 			NominalVoltage: base(a.NominalVoltage), RatedCurrent: base(a.RatedCurrent),
 		})
 	}
+	signals := 0
+	for _, d := range c.Devices {
+		signals += len(d.Signals) + 1
+	}
+	m.Signals = make([]telemetry.Signal, 0, signals)
 	for _, d := range c.Devices {
 		m.Devices = append(m.Devices, rules.Device{
 			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply,

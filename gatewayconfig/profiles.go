@@ -115,6 +115,7 @@ func (d Device) ModbusDevice() modbus.Device {
 	for _, id := range d.Identity {
 		m.Identity = append(m.Identity, id.Register(d.Modbus.Base))
 	}
+	m.Points = make([]modbus.Point, 0, len(d.Signals))
 	for _, s := range d.Signals {
 		m.Points = append(m.Points, s.Point())
 	}

@@ -167,6 +167,7 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 		}
 		ids[i] = id
 	}
+	t.signals, t.encodings = slices.Clone(t.signals), slices.Clone(t.encodings) // without room for more
 	return ids, t.onDisk == len(t.signals) && len(t.renamed) == 0
 }
 
