@@ -54,6 +54,7 @@ type Authoriser struct {
 	mu         sync.Mutex
 	points     map[name]*point
 	stopping   bool
+	suspended  bool
 	busy       *point // of the selection or operation that goes on
 	operations limiter
 	refusals   limiter
@@ -95,10 +96,26 @@ func New(o Options) *Authoriser {
 	return a
 }
 
+// Suspend refuses everything until Configure or Resume, as long as it isn't certain
+// which configuration the devices are read and written by. What has begun goes on.
+func (a *Authoriser) Suspend() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.suspended = true
+}
+
+// Resume goes on with what could be operated before.
+func (a *Authoriser) Resume() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.suspended = false
+}
+
 // Configure replaces what may be operated. What has begun goes on, every selection is
 // over, and what was operated just now still was.
 func (a *Authoriser) Configure(points []Point) {
 	a.mu.Lock()
+	a.suspended = false
 	old := a.points
 	a.points = map[name]*point{}
 	for _, p := range points {
@@ -299,7 +316,7 @@ const (
 func (a *Authoriser) current(p *point) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.points[name{p.Device, p.Signal}] == p
+	return a.points[name{p.Device, p.Signal}] == p && !a.suspended
 }
 
 // admit lets an attempt go on if everything that is known without asking a device
@@ -322,6 +339,9 @@ func (a *Authoriser) admit(t *attempt) (*point, Cause) {
 		return nil, Unlisted
 	case a.stopping:
 		return nil, Stopping
+	case a.suspended:
+		t.detail = "the configuration is being changed"
+		return nil, Busy
 	case strings.TrimSpace(t.By) == "" || len(t.By) > longestName || strings.ContainsFunc(t.By, unicode.IsControl):
 		t.detail = fmt.Sprintf("who asks has a name of 1 to %d bytes, in one line", longestName)
 		return nil, NoName

@@ -454,6 +454,28 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// While it isn't certain what the configuration is, nothing begins; what was selected
+// still is if it stays as it was.
+func TestSuspend(t *testing.T) {
+	f, a := newField(t, nil)
+	s := a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	a.Suspend()
+	f.expect(t, "operate", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Busy)
+	f.expect(t, "select", a.Select(t.Context(), ask("Tap", on, "Ana", "")), refused, Busy)
+	a.Resume()
+	a.o.Read = func(ctx context.Context, device string) ([]telemetry.Sample, error) {
+		a.Suspend()
+		return f.read(ctx, device)
+	}
+	f.expect(t, "in between", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Unlisted)
+	if len(f.operated) != 0 {
+		t.Error("it reached the device")
+	}
+	position, _ := a.Point("bay-1", "Tap")
+	a.Configure([]Point{position})
+	f.expect(t, "configured", a.Operate(t.Context(), ask("Tap", on, "Ana", "")), done, "")
+}
+
 // With another configuration, what isn't listed any more isn't operated, and nothing
 // is selected that was selected under the one before.
 func TestConfigure(t *testing.T) {
