@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/rules"
@@ -53,6 +54,7 @@ type Authoriser struct {
 	mu         sync.Mutex
 	points     map[name]*point
 	stopping   bool
+	suspended  bool
 	busy       *point // of the selection or operation that goes on
 	operations limiter
 	refusals   limiter
@@ -94,10 +96,26 @@ func New(o Options) *Authoriser {
 	return a
 }
 
-// Configure replaces what may be operated. What goes on goes on, every selection is
+// Suspend refuses everything until Configure or Resume, as long as it isn't certain
+// which configuration the devices are read and written by. What has begun goes on.
+func (a *Authoriser) Suspend() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.suspended = true
+}
+
+// Resume goes on with what could be operated before.
+func (a *Authoriser) Resume() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.suspended = false
+}
+
+// Configure replaces what may be operated. What has begun goes on, every selection is
 // over, and what was operated just now still was.
 func (a *Authoriser) Configure(points []Point) {
 	a.mu.Lock()
+	a.suspended = false
 	old := a.points
 	a.points = map[name]*point{}
 	for _, p := range points {
@@ -256,9 +274,13 @@ func (a *Authoriser) Operate(ctx context.Context, r Request) Answer {
 	if refused = a.interlocks(ctx, p, &t); refused != "" {
 		return a.refuse(t, refused)
 	}
-	if err := ctx.Err(); err != nil {
+	switch {
+	case ctx.Err() != nil:
 		t.detail = "who asked has gone"
 		return a.refuse(t, Abandoned)
+	case !a.current(p):
+		t.detail = "the configuration was changed"
+		return a.refuse(t, Unlisted)
 	}
 	if answer := a.begin(t, telemetry.ControlBegun); answer.Outcome != telemetry.ControlBegun {
 		return answer
@@ -282,8 +304,20 @@ func (a *Authoriser) Operate(ctx context.Context, r Request) Answer {
 	return a.finish(t, result.Outcome, cause)
 }
 
-// turnTimeout is how long an operation waits until the device's bus is free.
-const turnTimeout = 30 * time.Second
+const (
+	// turnTimeout is how long an operation waits until the device's bus is free.
+	turnTimeout = 30 * time.Second
+	// interlockTimeout is how long what the interlocks name may take to be read: whoever
+	// asked goes by what they saw before.
+	interlockTimeout = 30 * time.Second
+)
+
+// current reports whether the point is still what the configuration says.
+func (a *Authoriser) current(p *point) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.points[name{p.Device, p.Signal}] == p && !a.suspended
+}
 
 // admit lets an attempt go on if everything that is known without asking a device
 // allows it. Nothing else goes on until release. A selection that is operated on is
@@ -305,8 +339,11 @@ func (a *Authoriser) admit(t *attempt) (*point, Cause) {
 		return nil, Unlisted
 	case a.stopping:
 		return nil, Stopping
-	case strings.TrimSpace(t.By) == "" || len(t.By) > longestName:
-		t.detail = fmt.Sprintf("who asks has a name of 1 to %d bytes", longestName)
+	case a.suspended:
+		t.detail = "the configuration is being changed"
+		return nil, Busy
+	case strings.TrimSpace(t.By) == "" || len(t.By) > longestName || strings.ContainsFunc(t.By, unicode.IsControl):
+		t.detail = fmt.Sprintf("who asks has a name of 1 to %d bytes, in one line", longestName)
 		return nil, NoName
 	}
 	if err := p.allows(t.Value); err != nil {
@@ -329,7 +366,7 @@ func (a *Authoriser) admit(t *attempt) (*point, Cause) {
 	}
 	if t.action == telemetry.ControlOperate {
 		p.operated = now
-		if s := p.selection; s != nil {
+		if s := p.selection; s != nil && s.of(t.Request) {
 			s.timer.Stop()
 			p.selection, t.id = nil, s.id
 		}
@@ -379,6 +416,8 @@ func (a *Authoriser) release() {
 
 // interlocks decides by what their devices say now.
 func (a *Authoriser) interlocks(ctx context.Context, p *point, t *attempt) Cause {
+	ctx, cancel := context.WithTimeout(ctx, interlockTimeout)
+	defer cancel()
 	read := map[string][]telemetry.Sample{}
 	for _, i := range p.Interlocks {
 		var samples []telemetry.Sample

@@ -153,6 +153,7 @@ func TestRefusals(t *testing.T) {
 		{"a signal that isn't listed", nil, nil, ask("V", on, "Ana", ""), Unlisted, "doesn't list it"},
 		{"a device that isn't there", nil, nil, Request{Device: "bay-9", Signal: "Pos", Value: on, By: "Ana"}, Unlisted, ""},
 		{"nobody", nil, nil, ask("SetW", on, " ", ""), NoName, ""},
+		{"a name of two lines", nil, nil, ask("SetW", on, "Ana\nlevel=INFO", ""), NoName, ""},
 		{"a long name", nil, nil, ask("SetW", on, strings.Repeat("a", 101), ""), NoName, ""},
 		{"too much", nil, nil, ask("SetW", telemetry.FloatValue(100.1), "Ana", ""), OutOfRange, "100.1, expected -5 to 100"},
 		{"too little", nil, nil, ask("SetW", telemetry.FloatValue(-5.1), "Ana", ""), OutOfRange, "-5.1, expected -5 to 100"},
@@ -453,6 +454,28 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// While it isn't certain what the configuration is, nothing begins; what was selected
+// still is if it stays as it was.
+func TestSuspend(t *testing.T) {
+	f, a := newField(t, nil)
+	s := a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	a.Suspend()
+	f.expect(t, "operate", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Busy)
+	f.expect(t, "select", a.Select(t.Context(), ask("Tap", on, "Ana", "")), refused, Busy)
+	a.Resume()
+	a.o.Read = func(ctx context.Context, device string) ([]telemetry.Sample, error) {
+		a.Suspend()
+		return f.read(ctx, device)
+	}
+	f.expect(t, "in between", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Unlisted)
+	if len(f.operated) != 0 {
+		t.Error("it reached the device")
+	}
+	position, _ := a.Point("bay-1", "Tap")
+	a.Configure([]Point{position})
+	f.expect(t, "configured", a.Operate(t.Context(), ask("Tap", on, "Ana", "")), done, "")
+}
+
 // With another configuration, what isn't listed any more isn't operated, and nothing
 // is selected that was selected under the one before.
 func TestConfigure(t *testing.T) {
@@ -487,6 +510,21 @@ func TestConfigure(t *testing.T) {
 	f.expect(t, "selected before", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, NotSelected)
 	if len(a.Stats().Selected) != 0 || a.Stats().Points != 1 {
 		t.Errorf("%+v", a.Stats())
+	}
+
+	// And one that comes while the interlocks of an operation are being read.
+	s = a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	n := len(f.operated)
+	a.o.Read = func(ctx context.Context, device string) ([]telemetry.Sample, error) {
+		if _, limited := ctx.Deadline(); !limited {
+			t.Error("reading it may take as long as it likes")
+		}
+		a.Configure([]Point{setpoint})
+		return f.read(ctx, device)
+	}
+	f.expect(t, "in between", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Unlisted)
+	if len(f.operated) != n {
+		t.Error("it reached the device")
 	}
 }
 
