@@ -210,13 +210,13 @@ var misbehaviours = []misbehaviour{
 	{how: "late=300ms,every=4", tcp: timedOut, line: timedOut, lasts: 300 * time.Millisecond},
 	{how: "late=900ms,every=5", tcp: timedOut, line: timedOut, lasts: 900 * time.Millisecond},
 	{how: "split=50ms", tcp: none, line: none},
-	{how: "drip=1ms", tcp: none, line: none},
+	{how: "drip=1ms", tcp: none, line: none, leaves: true},
 	{how: "drip=80ms", tcp: timedOut, line: timedOut, lasts: 3 * time.Second, leaves: true},
 	{how: "duplicate", tcp: none, line: none},
 	{how: "duplicate; split=20ms", tcp: none, line: none, either: true},
 	{how: "duplicate; late=300ms,every=3", tcp: timedOut, line: timedOut, lasts: 300 * time.Millisecond},
 	{how: "stale", tcp: none, only: []modbus.Transport{modbus.TCP}},
-	{how: "stale; drip=1ms", tcp: none, only: []modbus.Transport{modbus.TCP}},
+	{how: "stale; split=20ms", tcp: none, only: []modbus.Transport{modbus.TCP}},
 	{how: "garbage", tcp: malformed, line: timedOut, leaves: true},
 	{how: "garbage=7", tcp: timedOut, line: timedOut, leaves: true, either: true},
 	{how: "noise", tcp: none, line: none, leaves: true, either: true},
@@ -243,7 +243,7 @@ var misbehaviours = []misbehaviour{
 	{how: "truncated; hang-up", tcp: malformed, line: malformed, only: overConnections, leaves: true},
 	{how: "hang-up,every=4", tcp: none, line: none, only: overConnections, leaves: true, either: true},
 	{how: "one-client; garbage,every=4", tcp: malformed, line: timedOut, only: overConnections, leaves: true},
-	{how: "restart=500ms", tcp: notConnected, line: timedOut, overTCP: notConnected, lasts: 500 * time.Millisecond, leaves: true},
+	{how: "restart=1500ms", tcp: notConnected, line: timedOut, overTCP: notConnected, lasts: 1500 * time.Millisecond, leaves: true},
 	{how: "late=100ms,chance=0.3; garbage,chance=0.2; duplicate,chance=0.3; wrong-unit,chance=0.1", tcp: malformed, line: timedOut, leaves: true},
 }
 
@@ -307,7 +307,13 @@ func testMisbehaviour(t *testing.T, transport modbus.Transport, m misbehaviour) 
 	met := len(sink.from(victim.ID, 0))
 	bus.Misbehave(1, list...)
 	sink.await(t, "the misbehaviour", victim.ID, met, func(all []adapters.Batch) bool {
-		return badFor(all, reason) >= 6 || reason == none && len(all) >= 12 || m.either && badFor(all, none) >= 6
+		switch {
+		case m.either && badFor(all, none) >= 6:
+			return true
+		case reason == none:
+			return len(all) >= 12
+		}
+		return badFor(all, reason) >= 6
 	})
 	if state, _ := bus.State(1); state.Misbehaviour[0].Shown == 0 {
 		t.Error("nothing was shown")

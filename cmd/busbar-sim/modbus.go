@@ -115,7 +115,7 @@ func product(c endpoint.Config) string {
 	for _, part := range c.Product.Parts() {
 		names = append(names, part.Profile.Product)
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, "; ")
 }
 
 var (
