@@ -219,6 +219,10 @@ func TestADeviceIsOperated(t *testing.T) {
 	if steps != "select done, operate begun, operate done, " {
 		t.Errorf("its steps: %s", steps)
 	}
+	out, errs, code := call(t, s.dir, "busbar-cloud", "control", "list", "--config", "cloud.yaml", "--device", "bay-1", "--limit", "1000")
+	if code != 0 || !strings.Contains(out, "it was asked for without the gateway's token") || strings.Count(out, "begun") != 3 {
+		t.Errorf("list: exit code %d\n%s%s", code, out, errs)
+	}
 	if text := get(t, "http://"+s.status+"/metrics"); !strings.Contains(text, `busbar_gateway_controls_total{action="operate",outcome="done"} 3`) {
 		t.Error("the metrics don't count three operations")
 	}

@@ -49,7 +49,11 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 	if sure == notWritten {
 		return out, u.wrapControl("write", ctl, err)
 	}
-	shows, readErr := u.readBack(ctl, w)
+	settle := ctl.settle
+	if sure == perhaps { // it may be slow, and then is with what it is asked next
+		settle = max(settle, 2*u.Timeout)
+	}
+	shows, readErr := u.readBack(ctl, w, settle)
 	out.ReadBack = shows
 	shown := readErr == nil && ctl.shows(shows, w.held)
 	switch {
@@ -191,8 +195,8 @@ const (
 
 // readBack reads the feedback until it shows what was written, or the device has had
 // its time.
-func (u *unit) readBack(c *control, w writing) (v telemetry.Value, err error) {
-	limit := time.Now().Add(c.settle)
+func (u *unit) readBack(c *control, w writing, settle time.Duration) (v telemetry.Value, err error) {
+	limit := time.Now().Add(settle)
 	for {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), readBackTimeout)

@@ -20,6 +20,7 @@ type commands struct {
 	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT, SIGTERM or SIGHUP."`
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
 	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
+	Control controlCommand   `cmd:"" help:"What was written to devices, as their gateways tell it."`
 }
 
 type run struct {
