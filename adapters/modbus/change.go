@@ -168,32 +168,17 @@ func (l arrangement) firstDue(u *unit, now time.Time, phase time.Duration) time.
 	return due
 }
 
-// change is other units for a bus.
-type change struct {
-	units []*unit
-	done  chan<- struct{} // closed when it has them
-}
-
-// change gives the bus other units, between two polls. It returns early if the bus
-// ends.
+// change gives the bus other units, unless it ends.
 func (b *bus) change(units []*unit) {
-	done := make(chan struct{})
-	select {
-	case b.changes <- change{units, done}:
-		<-done
-	case <-b.ended:
-	}
-}
-
-func (b *bus) take(c change) {
-	b.units, b.silent = c.units, 0
-	for _, u := range b.units {
-		if u.silent > 0 {
-			b.silent++
+	_ = b.between(context.Background(), func() {
+		b.units, b.silent = units, 0
+		for _, u := range units {
+			if u.silent > 0 {
+				b.silent++
+			}
 		}
-	}
-	b.link.pause = longestPause(b.units)
-	close(c.done)
+		b.link.pause = longestPause(units)
+	})
 }
 
 func longestPause(units []*unit) (pause time.Duration) {
@@ -211,28 +196,23 @@ type Last struct {
 }
 
 // Last says what a device's last poll brought; nothing, if the device isn't polled. It
-// waits for an exchange that is under way.
-func (a *Adapter) Last(ctx context.Context, device string) Last {
+// waits for a poll that is under way on its bus.
+func (a *Adapter) Last(ctx context.Context, device string) (last Last) {
 	u := a.unit(device)
 	if u == nil || !a.running.Load() {
 		return Last{}
 	}
-	got := make(chan Last, 1)
-	err := u.bus.do(ctx, func(*link) error {
-		last := Last{Polled: !u.liveSent.IsZero(), Quality: map[string]telemetry.Quality{}}
-		for i, s := range u.samples {
-			if last.Polled {
-				last.Quality[u.Points[i].Name] = s.Quality
-			}
+	_ = u.bus.between(ctx, func() {
+		if u.liveSent.IsZero() {
+			return
 		}
-		if last.Polled && !u.answered {
+		last.Polled, last.Quality = true, map[string]telemetry.Quality{}
+		for i, s := range u.samples {
+			last.Quality[u.Points[i].Name] = s.Quality
+		}
+		if !u.answered {
 			_, last.Cause = u.silence()
 		}
-		got <- last
-		return nil
 	})
-	if err != nil {
-		return Last{}
-	}
-	return <-got
+	return last
 }

@@ -348,3 +348,23 @@ func checkBatches(t *testing.T, seed uint64, d Device, batches []adapters.Batch)
 		}
 	}
 }
+
+// Whoever asks in the middle of a poll is told of a whole one.
+func TestTheLastPollIsAWholeOne(t *testing.T) {
+	var silent atomic.Bool
+	n := &pipeNet{answer: func(byte) bool { return !silent.Load() }}
+	inBubble(t, n, func(a *Adapter, sink *recorder) {
+		if last := a.Last(context.Background(), "none"); last.Polled {
+			t.Errorf("%+v of a device that there isn't", last)
+		}
+		pass(time.Second)
+		if last := a.Last(context.Background(), "d"); !last.Polled || last.Cause != nil || last.Quality["A"].Validity() != telemetry.Good {
+			t.Errorf("%+v", last)
+		}
+		silent.Store(true)
+		pass(3500 * time.Millisecond) // in the third poll
+		if last := a.Last(context.Background(), "d"); last.Cause == nil || last.Quality["A"].Reason() != telemetry.Timeout {
+			t.Errorf("%+v", last)
+		}
+	}, device("d", "bus", 1, 10, 2*time.Second))
+}
