@@ -50,17 +50,22 @@ type Watch struct {
 // watched is a counter and what was seen of it.
 type watched struct {
 	Counter
-	seen  bool
-	last  float64 // the highest value since the last decrease
-	since telemetry.Micros
-
-	present, past rise // of one memory each
-	mark          telemetry.Micros
+	seen bool
+	peak
+	below peak // before the newest value that was the highest
 
 	lower         bool    // values are below last
 	after, newest float64 // the first of them, and the newest
 	afterAt       telemetry.Micros
 	count         int
+}
+
+// peak is the highest value since the last decrease, and how it was reached.
+type peak struct {
+	last          float64
+	since         telemetry.Micros
+	present, past rise // of one memory each
+	mark          telemetry.Micros
 }
 
 // rise is by how much a counter has risen, and in what time.
@@ -69,7 +74,7 @@ type rise struct {
 	in telemetry.Micros
 }
 
-func (c *watched) recent() float64 { return c.present.by + c.past.by }
+func (c *peak) recent() float64 { return c.present.by + c.past.by }
 
 // NewWatch watches counters that have their ids.
 func NewWatch(counters []Counter) *Watch {
@@ -125,8 +130,8 @@ func (c *watched) take(v float64, at telemetry.Micros) (kind telemetry.EventKind
 }
 
 func (c *watched) restart(v float64, at telemetry.Micros) {
-	c.last, c.since, c.lower = v, at, false
-	c.present, c.past, c.mark = rise{}, rise{}, at
+	c.peak = peak{last: v, since: at, mark: at}
+	c.below, c.lower = c.peak, false
 }
 
 // goOn continues from the newest value after what was told.
@@ -137,6 +142,7 @@ func (c *watched) goOn(modulus float64, at telemetry.Micros) {
 	}
 	c.last -= modulus
 	c.rises(c.newest, at)
+	c.below = c.peak
 }
 
 // isOlder reports whether a value of at least the last is one of before a roll-over.
@@ -153,6 +159,7 @@ func (c *watched) isOlder(v float64) bool {
 }
 
 func (c *watched) rises(v float64, at telemetry.Micros) {
+	c.below = c.peak
 	c.present.by += v - c.last
 	c.present.in += max(0, at-c.since)
 	if at-c.mark >= memory || at < c.mark {
@@ -161,10 +168,16 @@ func (c *watched) rises(v float64, at telemetry.Micros) {
 	c.last, c.since, c.lower = v, at, false
 }
 
-// falls looks at a value below the last. It is believed when it stays so for some
+// falls looks at a value below the last. Where that was the only one above this, it
+// was a wrong one. Else the fall is believed when it stays so for some
 // values: at once if the counter has come over its end, or is below all that was seen
 // lately; else when old values aren't thought of any more.
 func (c *watched) falls(v float64, at telemetry.Micros) (telemetry.EventKind, float64) {
+	if !c.lower && v >= c.below.last {
+		c.peak = c.below
+		c.rises(v, at)
+		return "", 0
+	}
 	if !c.lower || v < c.newest-c.Noise*math.Abs(c.newest) {
 		c.lower, c.after, c.afterAt, c.count = true, v, at, 0
 	}

@@ -69,6 +69,8 @@ func TestWhatADecreaseIs(t *testing.T) {
 		"not yet sure":                  {word, []float64{30000, 30001, 0, 1}, ""},
 		"one wrong value":               {word, []float64{30000, 30001, 0, 30002, 30003}, ""},
 		"wrong values now and then":     {word, []float64{30000, 0, 30002, 1, 30003, 30004, 0, 0, 30005}, ""},
+		"one that is too high":          {word, []float64{30000, 30001, 65535, 30002, 30003, 30004, 30005}, ""},
+		"one that is a bit too high":    {word, []float64{30000, 30001, 30100, 30002, 30003, 30004, 30005}, ""},
 		"an older value in between":     {word, []float64{100, 110, 120, 110, 130, 120, 120, 120, 120, 140}, ""},
 		"an older one over the end":     {word, []float64{65500, 65520, 4, 10, 20, 65520, 65520, 65520, 65520, 21, 22, 23, 24}, "counter-rolled-over 65520→4 65536 "},
 		"older ones around the end":     {word, []float64{65500, 65530, 3, 65530, 4, 5, 6}, "counter-rolled-over 65530→4 65536 "},
