@@ -25,7 +25,8 @@ func ClientOptions(link *Link) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		// Where a partition's new leader is, is asked for once a second, not once in five.
 		kgo.MetadataMinAge(time.Second),
-		// Else only so often that the connection stays open: four clients ask, all day.
+		// Else seldom: five clients ask, each time another broker, to which the connection
+		// has been closed meanwhile. Brokers say themselves when something has moved.
 		kgo.MetadataMaxAge(metadataEvery),
 		// The client would tell the brokers of itself: megabytes a day.
 		kgo.DisableClientMetrics(),
@@ -66,7 +67,7 @@ const (
 	// used for ten minutes.
 	warmEvery = 3 * time.Minute
 
-	metadataEvery = 8 * time.Minute
+	metadataEvery = time.Hour
 
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 15 * time.Second
