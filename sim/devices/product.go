@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -124,7 +125,7 @@ func (p *Product) add(s profile.Signal, product string) {
 		p.fixed = append(p.fixed, modbus.Register{Table: point.Table, Address: *s.Factor, Value: uint16(int16(shows.exponent))})
 	}
 	if s.Kind == telemetry.Counter {
-		shows.rollsOver = rollsOver(point) * math.Pow10(shows.exponent)
+		shows.rollsOver = cmp.Or(s.RollsOverAt, rollsOver(point)*math.Pow10(shows.exponent))
 	}
 	p.shown = append(p.shown, shows)
 }
