@@ -31,3 +31,14 @@ func TestTheServiceMayAskAboutTheClock(t *testing.T) {
 		t.Error("adjtimex is forbidden")
 	}
 }
+
+// Reloading is by the signal that the program doesn't end by.
+func TestTheServiceReloads(t *testing.T) {
+	unit, err := os.ReadFile("busbar-gateway.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(unit), "\nExecReload=/bin/kill -HUP $MAINPID\n") {
+		t.Error("systemctl reload does nothing")
+	}
+}

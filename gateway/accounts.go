@@ -47,6 +47,20 @@ func (a *accounts) restore(state []byte, earlier []telemetry.Committed) {
 	a.held.start(min(buffer.Position(through), a.telemetry.End()), a.telemetry.End())
 }
 
+// places are where the devices are that it was made with.
+func (a *accounts) places() []account.Place {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.Places()
+}
+
+// change goes on with other devices, whose places it returns.
+func (a *accounts) change(devices []account.Device) []account.Place {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger.Change(a.clock.Now(), devices)
+}
+
 // downSince is when the process before was last known to run, 0 if that isn't
 // known.
 func (a *accounts) downSince() telemetry.Micros {

@@ -119,7 +119,7 @@ func TestSilenceIsAccountedFor(t *testing.T) {
 
 func TestSlotsTravelWithTheirSamples(t *testing.T) {
 	c := newClock(&memory{}, gatewayconfig.Time{}, nil, nil, quiet)
-	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0, "b": 1}, quiet)
+	p := newPipeline(nil, c, nil, nil, nil, map[string]account.Place{"a": {}, "b": {Device: 1}}, quiet)
 	due := time.UnixMicro(1_790_000_000_000_000)
 	for _, batch := range []adapters.Batch{
 		{Device: "b", Due: due, Missed: 2, Spared: 3, SparedFor: telemetry.Timeout, Received: time.Now(), Samples: make([]telemetry.Sample, 4)},
@@ -140,7 +140,7 @@ func TestSlotsTravelWithTheirSamples(t *testing.T) {
 func TestSlotsOfAnUnsetClock(t *testing.T) {
 	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
 	c := newClock(&memory{}, gatewayconfig.Time{MaxHold: configfile.Duration(time.Hour)}, m, nil, quiet)
-	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0}, quiet)
+	p := newPipeline(nil, c, nil, nil, nil, map[string]account.Place{"a": {}}, quiet)
 	now := time.Now()
 	if err := p.Deliver(t.Context(), adapters.Batch{Device: "a", Received: now, Due: now.Add(-time.Second), Samples: make([]telemetry.Sample, 1)}); err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestAccountsOfProcessesThatDidNotKnowTheTime(t *testing.T) {
 func TestSlotsAndTheClock(t *testing.T) {
 	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: noon, synchronised: true}
 	c := newClock(&memory{}, gatewayconfig.Time{}, m, nil, quiet)
-	p := newPipeline(nil, c, nil, nil, nil, map[string]int{"a": 0}, quiet)
+	p := newPipeline(nil, c, nil, nil, nil, map[string]account.Place{"a": {}}, quiet)
 	for i := range 4 {
 		if i == 2 {
 			m.set(noon+hour, true)

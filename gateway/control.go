@@ -32,7 +32,8 @@ const controlDrain = 5 * time.Second
 // prepareControl makes the one Authoriser. Without its token nobody on this machine
 // operates anything, but the gateway still reads.
 func (g *Gateway) prepareControl() error {
-	points, err := g.devices.controlled(g.config)
+	devices := g.live.Load().devices
+	points, err := devices.controlled(g.config)
 	if err != nil {
 		return err
 	}
@@ -104,9 +105,13 @@ func (g *Gateway) readForInterlock(ctx context.Context, device string) ([]teleme
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(g.devices.modbus, func(d modbus.Device) bool { return d.ID == device })
+	devices := g.live.Load().devices.modbus
+	at := slices.IndexFunc(devices, func(d modbus.Device) bool { return d.ID == device })
+	if at < 0 {
+		return nil, fmt.Errorf("gateway: no device %q", device)
+	}
 	return append(samples, telemetry.Sample{
-		Signal: g.devices.modbus[at].Live, Time: telemetry.MicrosOf(time.Now()), Value: telemetry.BoolValue(true),
+		Signal: devices[at].Live, Time: telemetry.MicrosOf(time.Now()), Value: telemetry.BoolValue(true),
 	}), nil
 }
 

@@ -107,16 +107,23 @@ func (d *devices) counters() map[telemetry.SignalID]bool {
 	return counters
 }
 
-// accounted is the devices as the ledger counts them, and the index of each.
-func (d *devices) accounted() (list []account.Device, index map[string]int) {
-	index = map[string]int{}
-	for i, m := range d.modbus {
+// accounted is the devices as the ledger counts them.
+func (d *devices) accounted() (list []account.Device) {
+	for _, m := range d.modbus {
 		device := account.Device{ID: m.ID, Every: cmp.Or(m.PollEvery, modbus.DefaultPollEvery), Own: []telemetry.SignalID{m.Live}}
 		for _, p := range m.Points {
 			device.Signals = append(device.Signals, p.Signal)
 		}
 		list = append(list, device)
-		index[m.ID] = i
 	}
-	return list, index
+	return list
+}
+
+// index is the places in the accounts by device.
+func (d *devices) index(places []account.Place) map[string]account.Place {
+	index := make(map[string]account.Place, len(places))
+	for i, m := range d.modbus {
+		index[m.ID] = places[i]
+	}
+	return index
 }

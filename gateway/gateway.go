@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -33,6 +34,12 @@ type Options struct {
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
 	Kernel  clock.Kernel // nil: this machine's
+	// File is where the configuration was read from, and Source what was there; "" and
+	// nothing for a gateway that wasn't started with a file.
+	File   string
+	Source Source
+	// Refused says why that isn't what File holds; "" if it is.
+	Refused string
 
 	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
@@ -40,7 +47,7 @@ type Options struct {
 
 // Gateway is a configured gateway that holds its buffer open.
 type Gateway struct {
-	config  gatewayconfig.Config
+	config  gatewayconfig.Config // that it was started with; what is live may have changed
 	options Options
 	log     *slog.Logger
 
@@ -49,7 +56,8 @@ type Gateway struct {
 	clock    *clock.Clock
 	ntp      *ntp.Client // nil: no servers are asked
 	adapter  *modbus.Adapter
-	devices  devices
+	live     atomic.Pointer[live]
+	trials   trials
 	pipeline *pipeline
 	accounts *accounts
 	links    *links
@@ -114,7 +122,8 @@ func (g *Gateway) prepare() error {
 	}
 	devices.assign(ids)
 	devices.definitions = nil
-	g.devices = devices
+	g.live.Store(&live{config: g.config, devices: devices, source: g.options.Source})
+	g.trials.refuse(g.options.Refused)
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
 		return err
 	}
@@ -124,14 +133,13 @@ func (g *Gateway) prepare() error {
 	}
 	engine.SetClock(g.clock.At)
 	g.restore(engine)
-	accounted, index := devices.accounted()
 	g.accounts = newAccounts(account.Options{
-		Epoch: g.buffer.Epoch(), Devices: accounted, Quarter: g.options.quarter, Settle: g.options.settle,
+		Epoch: g.buffer.Epoch(), Devices: devices.accounted(), Quarter: g.options.quarter, Settle: g.options.settle,
 	}, g.clock, g.buffer, g.log)
 	g.accounts.restore(g.buffer.Telemetry.State(), g.buffer.Earlier())
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
-	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, index, g.log)
+	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, devices.index(g.accounts.places()), g.log)
 	g.pipeline.filter = deadband.New(devices.limits(g.config))
 	g.pipeline.table = g.buffer.Table()
 	g.pipeline.publish()
@@ -216,6 +224,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writing, stopWriting := context.WithCancel(forwarding)
 	evaluating, stopEvaluating := context.WithCancel(writing)
 	reading, stopReading := context.WithCancel(evaluating)
+	g.trials.begin(reading)
 
 	var keeper, forwarders, writer, evaluator, reader sync.WaitGroup
 	keeper.Go(func() { g.buffer.Events.KeepCommitting(keeping, g.pipeline.tellDisk) })
@@ -243,6 +252,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	stopReading()
 	reader.Wait()
 	g.control.Close(keeping)
+	g.trials.end()
 	stopEvaluating()
 	evaluator.Wait()
 	stopWriting()
@@ -280,7 +290,7 @@ func (g *Gateway) serveStatus(ctx context.Context, s source) {
 }
 
 // sendBirths calls sent when the log has acknowledged the signal table, as far as
-// that is on disk, and goes on until all of it has been.
+// that is on disk, and sends it again when it has grown, until ctx ends.
 func (g *Gateway) sendBirths(ctx context.Context, sent func()) {
 	table := g.buffer.Table()
 	for first := true; ; first = false {
@@ -297,7 +307,7 @@ func (g *Gateway) sendBirths(ctx context.Context, sent func()) {
 		if first {
 			sent()
 		}
-		if ref == table.Ref() || table.WaitSaved(ctx, ref.Version) != nil {
+		if table.WaitSaved(ctx, ref.Version) != nil {
 			return
 		}
 	}

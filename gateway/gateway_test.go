@@ -57,6 +57,8 @@ type bench struct {
 	cluster *kfake.Cluster
 	dial    *tls.Config // to the cluster; nil: plaintext
 	config  gatewayconfig.Config
+	source  string       // of the configuration
+	gateway *Gateway     // that runs, or ran last
 	kernel  clock.Kernel // nil: this machine's
 	buffer  *buffer.Buffer
 	key     ed25519.PublicKey
@@ -85,7 +87,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.cluster.Close)
-	b.config, err = gatewayconfig.Parse("gateway.yaml", fmt.Appendf(nil, `
+	b.source = fmt.Sprintf(`
 gateway: {id: gw, site: north}
 forward: {kafka: {brokers: [%q]}}
 buffer: {path: %q, commit_every: 20ms}
@@ -101,11 +103,18 @@ devices:
       - {name: PhV.phsC, input: 4, type: float32, unit: V}
 rules:
   - {use: en50160, for: 30ms, keep_firing_for: 30ms}
-`, b.cluster.ListenAddrs()[0], t.TempDir(), server.Addr()))
-	if err != nil {
-		t.Fatal(err)
-	}
+`, b.cluster.ListenAddrs()[0], t.TempDir(), server.Addr())
+	b.config = b.parse(b.source)
 	return b
+}
+
+func (b *bench) parse(source string) gatewayconfig.Config {
+	b.t.Helper()
+	config, err := gatewayconfig.Parse("gateway.yaml", []byte(source))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return config
 }
 
 // run runs a gateway until stop is called, which returns what it had committed.
@@ -115,7 +124,7 @@ func (b *bench) run() (stop func() []telemetry.Committed) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.buffer, b.key = g.buffer, g.identity.PublicKey()
+	b.gateway, b.buffer, b.key = g, g.buffer, g.identity.PublicKey()
 	if b.opened != nil {
 		b.opened()
 	}

@@ -30,7 +30,7 @@ type pipeline struct {
 	writer   *buffer.Writer
 	filter   *deadband.Filter
 	kept     []telemetry.Sample
-	index    map[string]int // of a device in the accounts
+	index    map[string]account.Place // of a device in the accounts; guarded by mu
 	table    *buffer.Table
 	log      *slog.Logger
 
@@ -56,6 +56,7 @@ type queue struct {
 	samples []telemetry.Sample
 	slots   []account.Slot
 	orders  []order
+	errands []errand
 }
 
 type queued struct {
@@ -68,7 +69,7 @@ type queued struct {
 // maxQueued bounds the samples that wait for the rules.
 const maxQueued = 100_000
 
-func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]int, log *slog.Logger) *pipeline {
+func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]account.Place, log *slog.Logger) *pipeline {
 	return &pipeline{
 		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
 		filter: deadband.New(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
@@ -94,9 +95,9 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 	p.queue.samples = append(p.queue.samples, b.Samples...)
 	stamp, steady := p.stamp(b, p.queue.samples[start:])
 	slotAt := -1
-	if device, known := p.index[b.Device]; known && !b.Due.IsZero() {
+	if place, known := p.index[b.Device]; known && !b.Due.IsZero() {
 		slot := account.Slot{
-			Device: device, Due: stamp.At - telemetry.Micros(b.Received.Sub(b.Due).Microseconds()), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor, Steady: steady,
+			Device: place.Device, Schedule: place.Schedule, Due: stamp.At - telemetry.Micros(b.Received.Sub(b.Due).Microseconds()), Missed: uint32(b.Missed), Spared: uint32(b.Spared), SparedFor: b.SparedFor, Steady: steady,
 		}
 		if stamp.Held == clock.Everything {
 			slot.Due, slot.SinceBoot = slot.Due-stamp.Began, true
@@ -165,21 +166,26 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		taken = p.take(taken)
 		samples, stored := taken.samples, taken.samples
-		if !p.filter.Idle() {
+		sifted := !p.filter.Idle()
+		if sifted {
 			stored = p.kept[:0]
 		}
 		for _, b := range taken.batches {
 			batch := samples[:b.samples]
 			samples = samples[b.samples:]
 			p.engine.Update(b.received, batch, p.emit)
-			if p.filter.Idle() {
-				p.place(b.stamp, batch)
-			} else {
+			if sifted {
 				stored = p.sift(stored, b, batch, taken.slots)
+			} else {
+				p.place(b.stamp, batch)
 			}
 		}
-		if ended && !p.filter.Idle() {
+		if ended && sifted {
 			stored = append(stored, p.filter.Flush()...)
+		}
+		for _, e := range taken.errands {
+			stored = append(stored, e.do()...)
+			close(e.done)
 		}
 		for _, o := range taken.orders {
 			p.obey(o)
@@ -190,7 +196,7 @@ func (p *pipeline) run(ctx context.Context) {
 		p.hold(ended)
 		p.count(taken.samples)
 		p.writer.Add(stored, taken.slots)
-		if !p.filter.Idle() {
+		if sifted {
 			p.kept = stored
 		}
 		if ended {
@@ -221,7 +227,7 @@ func (p *pipeline) take(empty queue) queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.queue
-	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0], orders: empty.orders[:0]}
+	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0], orders: empty.orders[:0], errands: empty.errands[:0]}
 	if len(taken.samples) >= maxQueued {
 		close(p.room)
 		p.room = make(chan struct{})

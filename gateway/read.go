@@ -48,8 +48,10 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string,
 func (d *devices) readings(samples []telemetry.Sample) []Reading {
 	readings := make([]Reading, len(samples))
 	for i, s := range samples {
-		at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal })
-		signal := d.model.Signals[at]
+		signal := telemetry.Signal{Name: "?"} // the configuration has changed meanwhile
+		if at := slices.IndexFunc(d.model.Signals, func(signal telemetry.Signal) bool { return signal.ID == s.Signal }); at >= 0 {
+			signal = d.model.Signals[at]
+		}
 		readings[i] = status.Reading{
 			Signal: signal.Name, Value: s.Value.String(), Unit: signal.Unit,
 			Quality: s.Quality.String(), Good: s.Quality.Validity() == telemetry.Good,
@@ -60,14 +62,14 @@ func (d *devices) readings(samples []telemetry.Sample) []Reading {
 
 // Read implements status.Source.
 func (g source) Read(ctx context.Context, device string) ([]Reading, error) {
-	if !slices.ContainsFunc(g.config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device }) {
+	if !slices.ContainsFunc(g.live.Load().config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device }) {
 		return nil, status.ErrNoDevice
 	}
 	samples, err := g.adapter.ReadOnce(ctx, device)
 	if err != nil {
 		return nil, err
 	}
-	return g.devices.readings(samples), nil
+	return g.live.Load().devices.readings(samples), nil
 }
 
 // askRunning reports false for answered if no gateway of this configuration runs

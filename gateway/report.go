@@ -63,6 +63,9 @@ func (g source) Report() status.Report {
 			r.Problems = append(r.Problems, fmt.Sprintf("the log's quota holds %s back", lane.Name))
 		}
 	}
+	if refused := g.trials.problem(); refused != "" {
+		r.Problems = append(r.Problems, refused)
+	}
 	g.reportBuffer(&r)
 	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")

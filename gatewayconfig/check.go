@@ -28,11 +28,13 @@ const (
 type checker struct {
 	*configfile.File
 	config *Config
+	dir    string // that file names are relative to
+	read   func(file string) ([]byte, error)
 	assets map[string]bool
 }
 
-func newChecker(f *configfile.File, c *Config) checker {
-	return checker{File: f, config: c, assets: map[string]bool{}}
+func newChecker(f *configfile.File, c *Config, dir string, read func(file string) ([]byte, error)) checker {
+	return checker{File: f, config: c, dir: dir, read: read, assets: map[string]bool{}}
 }
 
 func (k checker) check() {

@@ -52,7 +52,7 @@ func TestControl(t *testing.T) {
 	without := c
 	without.Devices = slices.Clone(c.Devices)
 	without.Devices[0].Control = nil
-	if changes := without.Changes(c); len(changes) != 1 || changes[0].How != "control of 1 signals becomes control of 0" {
+	if changes := without.Changes(c); len(changes) != 1 || changes[0].Name() != "device meter.control" {
 		t.Errorf("%+v", changes)
 	}
 }

@@ -20,9 +20,16 @@ func Load(path string) (Config, error) {
 
 // Parse is Load of a file whose bytes are src; path is where they come from.
 func Parse(path string, src []byte) (Config, error) {
+	return ParseIn(filepath.Dir(path), path, src, configfile.Read)
+}
+
+// ParseIn is Parse of a file that is meant for another directory, dir, which its file
+// names are relative to. The profiles that are files are read by read, whose error is
+// as that of configfile.Read.
+func ParseIn(dir, path string, src []byte, read func(file string) ([]byte, error)) (Config, error) {
 	c := defaults()
 	f, _ := configfile.Decode(path, src, &c)
-	k := newChecker(f, &c)
+	k := newChecker(f, &c, dir, read)
 	k.resolveProfiles()
 	k.check()
 	c.fill()

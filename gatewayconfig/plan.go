@@ -1,16 +1,12 @@
 package gatewayconfig
 
 import (
-	"fmt"
 	"maps"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
-	"github.com/busbar/busbar/rules"
 )
 
 // Demand is what a configuration asks of buses, disk and link.
@@ -77,91 +73,4 @@ func (l Demand) Holds(b Buffer) time.Duration {
 		hours = 24 * 365
 	}
 	return time.Duration(hours * float64(time.Hour))
-}
-
-// Change is one difference between two configurations.
-type Change struct {
-	What string // gateway, forward, buffer, …; device or rule with its name
-	How  string // added, removed, or what is different
-}
-
-// Changes are the differences that make from into c. Devices are told apart by
-// their ids, rules by their names.
-func (c Config) Changes(from Config) []Change {
-	var changes []Change
-	for _, part := range []struct {
-		name     string
-		old, new any
-	}{
-		{"gateway", from.Gateway, c.Gateway}, {"forward", from.Forward, c.Forward}, {"buffer", from.Buffer, c.Buffer},
-		{"status", from.Status, c.Status}, {"time", from.Time, c.Time}, {"assets", from.Assets, c.Assets},
-	} {
-		if !reflect.DeepEqual(part.old, part.new) {
-			changes = append(changes, Change{part.name, "changed"})
-		}
-	}
-	changes = append(changes, difference("device", from.Devices, c.Devices, func(d Device) string { return d.ID }, Device.changes)...)
-	return append(changes, difference("rule", from.Rules, c.Rules, ruleName, func(_, _ rules.Rule) string { return "changed" })...)
-}
-
-func ruleName(r rules.Rule) string {
-	if r.Name != "" {
-		return r.Name
-	}
-	return "use " + r.Use
-}
-
-func difference[T any](what string, from, to []T, name func(T) string, how func(old, new T) string) []Change {
-	old := map[string]T{}
-	for _, t := range from {
-		old[name(t)] = t
-	}
-	var changes []Change
-	for _, t := range to {
-		before, known := old[name(t)]
-		delete(old, name(t))
-		switch {
-		case !known:
-			changes = append(changes, Change{what + " " + name(t), "added"})
-		case !reflect.DeepEqual(before, t):
-			changes = append(changes, Change{what + " " + name(t), how(before, t)})
-		}
-	}
-	for _, removed := range slices.Sorted(maps.Keys(old)) {
-		changes = append(changes, Change{what + " " + removed, "removed"})
-	}
-	return changes
-}
-
-// changes says what makes the old device into the new one.
-func (d Device) changes(to Device) string {
-	var list []string
-	differ := func(name string, old, new any) {
-		if o, n := fmt.Sprint(old), fmt.Sprint(new); o != n {
-			list = append(list, fmt.Sprintf("%s %s becomes %s", name, o, n))
-		}
-	}
-	differ("poll_every", d.PollEvery, to.PollEvery)
-	differ("timeout", d.Timeout, to.Timeout)
-	differ("asset", d.Asset, to.Asset)
-	if d.Modbus != nil && to.Modbus != nil {
-		differ("endpoint", d.Modbus.Endpoint, to.Modbus.Endpoint)
-		differ("unit", d.Modbus.Unit, to.Modbus.Unit)
-	}
-	counts := map[string]int{}
-	for _, c := range difference("", d.Signals, to.Signals, func(s Signal) string { return s.Name }, func(_, _ Signal) string { return "changed" }) {
-		counts[c.How]++
-	}
-	for _, how := range []string{"added", "removed", "changed"} {
-		if n := counts[how]; n > 0 {
-			list = append(list, fmt.Sprintf("%d signals %s", n, how))
-		}
-	}
-	if !reflect.DeepEqual(d.Control, to.Control) {
-		list = append(list, fmt.Sprintf("control of %d signals becomes control of %d", len(d.Control), len(to.Control)))
-	}
-	if len(list) == 0 {
-		return "changed"
-	}
-	return strings.Join(list, ", ")
 }

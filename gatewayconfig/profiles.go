@@ -21,7 +21,7 @@ func (k checker) resolveProfiles() {
 		if !k.Has(path+".profile") || k.Broken(path+".profile") {
 			continue
 		}
-		p, err := loadProfile(d.Profile, k.Dir())
+		p, err := loadProfile(d.Profile, k.dir, k.read)
 		if err != nil {
 			k.Errorf(path+".profile", "%s", err)
 			continue
@@ -50,9 +50,13 @@ func (k checker) resolveProfiles() {
 }
 
 // loadProfile is the profile that a configuration in dir names.
-func loadProfile(name, dir string) (p profile.Profile, err error) {
+func loadProfile(name, dir string, read func(file string) ([]byte, error)) (p profile.Profile, err error) {
 	if strings.HasSuffix(name, ".yaml") {
-		p, err = profile.LoadFile(configfile.Path(name).In(dir))
+		file := configfile.Path(name).In(dir)
+		var src []byte
+		if src, err = read(file); err == nil {
+			p, err = profile.ParseFile(file, src)
+		}
 	} else {
 		p, err = firmware.Profiles().Load(name)
 	}
@@ -77,7 +81,7 @@ func ForDevice(endpoint string, unit uint8, profileName string, base uint16) (Co
 	if _, err := modbus.ParseEndpoint(endpoint); err != nil {
 		return Config{}, err
 	}
-	p, err := loadProfile(profileName, "")
+	p, err := loadProfile(profileName, "", configfile.Read)
 	if err != nil {
 		return Config{}, err
 	}

@@ -13,6 +13,14 @@ type Deadband struct {
 	Percent bool
 }
 
+func (d Deadband) String() string {
+	text := strconv.FormatFloat(d.Value, 'g', -1, 64)
+	if d.Percent {
+		text += "%"
+	}
+	return text
+}
+
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Deadband) UnmarshalText(text []byte) error {
 	number, percent := strings.CutSuffix(string(text), "%")

@@ -218,6 +218,11 @@ func LoadFile(file string) (Profile, error) {
 	if err != nil {
 		return Profile{}, err
 	}
+	return ParseFile(file, src)
+}
+
+// ParseFile is LoadFile of a file whose bytes are src.
+func ParseFile(file string, src []byte) (Profile, error) {
 	return Parse(strings.TrimSuffix(filepath.Base(file), ".yaml"), file, src)
 }
 

@@ -88,6 +88,7 @@ func (c *compiler) compile(r Rule) {
 		if !ok {
 			continue
 		}
+		p.text = fmt.Sprint(p.When, "\n", p.ClearWhen, "\n", micros(p.For), micros(p.KeepFiringFor), parameters)
 		targets, field, err := c.targets(r.On)
 		if err != nil {
 			c.problem(field, 0, err)
@@ -150,6 +151,7 @@ type prepared struct {
 	Rule
 	when, clear ast.Node // clear is nil for the default
 	summary     *summary
+	text        string // see instance
 }
 
 var ruleName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
@@ -189,7 +191,7 @@ func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
 // bindTo adds the instance of the rule for one target.
 func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile.Quantity, used map[string]bool) (field string, err *fault) {
 	s := &scope{network: c.network, target: t, parameters: parameters, used: used}
-	i := instance{rule: p.Name, target: t, priority: p.Priority, delay: micros(p.For), keep: micros(p.KeepFiringFor)}
+	i := instance{rule: p.Name, target: t, text: p.text, priority: p.Priority, delay: micros(p.For), keep: micros(p.KeepFiringFor)}
 	if i.when, err = s.condition(p.when); err != nil {
 		return "when", err
 	}

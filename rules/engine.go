@@ -9,8 +9,8 @@ import (
 // Engine evaluates compiled rules. One goroutine owns it; its methods and the
 // emit functions passed to them run there. emit must not call the Engine.
 //
-// After Compile, Restore may take up the state of an earlier Engine, before any
-// other method is called. Then Update takes every batch of samples, and Tick is
+// After Compile, Restore may take up the state of an earlier process, or Continue
+// that of another Engine, before any other method is called. Then Update takes every batch of samples, and Tick is
 // called when NextDeadline has come.
 type Engine struct {
 	gateway   string
@@ -18,6 +18,7 @@ type Engine struct {
 	slotOf    map[telemetry.SignalID]int32
 	instances []instance
 	orphans   []savedAlarm
+	trial     bool      // orphans are kept
 	next      time.Time // no later than the earliest hold.due; zero if there is none
 	changed   bool
 	clock     func(time.Time) telemetry.Micros
@@ -38,6 +39,7 @@ type reached struct{ sample, slot int32 }
 type instance struct {
 	rule        string
 	target      target
+	text        string // what makes it wait: conditions, names and durations, as written
 	priority    telemetry.Priority
 	when, clear condition
 	delay, keep telemetry.Micros
@@ -202,7 +204,9 @@ func (e *Engine) Tick(now time.Time, emit func(telemetry.Event)) {
 		return
 	}
 	e.next = time.Time{}
-	e.clearOrphans(now, emit)
+	if !e.trial {
+		e.clearOrphans(now, emit)
+	}
 	for n := range e.instances {
 		i := &e.instances[n]
 		switch due := i.hold.due; {

@@ -59,10 +59,7 @@ func (e *Engine) State() []byte {
 		if !i.firing && !i.hold.begun {
 			continue
 		}
-		a := savedAlarm{Rule: i.rule, Asset: i.target.asset, Device: i.target.device, Priority: i.priority}
-		if i.firing {
-			a.ID, a.Raised, a.Noted = i.id, i.raised, i.noted
-		}
+		a := i.saved()
 		if h := i.hold; h.begun {
 			a.Hold = &savedHold{Since: h.since, Last: h.last, Held: h.held, Gap: h.gap, Inputs: e.in.save(i.slots)}
 		}

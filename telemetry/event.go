@@ -16,6 +16,9 @@ const (
 
 	CommandAnswered  EventKind = "command-answered"  // a command was carried out or refused
 	ControlAttempted EventKind = "control-attempted" // somebody wanted to write to a device, and what came of it
+
+	ConfigurationApplied    EventKind = "configuration-applied"     // the gateway runs with another one, and it has held
+	ConfigurationRolledBack EventKind = "configuration-rolled-back" // it has tried another one, and runs with the one before
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -50,8 +53,9 @@ type Event struct {
 	Step      *ClockStep   `json:"step,omitempty"`
 	Damage    *Damage      `json:"damage,omitempty"`
 
-	Answer  *CommandAnswer `json:"answer,omitempty"`
-	Control *Control       `json:"control,omitempty"`
+	Answer        *CommandAnswer   `json:"answer,omitempty"`
+	Control       *Control         `json:"control,omitempty"`
+	Configuration *Reconfiguration `json:"configuration,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -249,4 +253,22 @@ type CommandAnswer struct {
 	By     string        `json:"by"`
 	Result CommandResult `json:"result"`
 	Cause  string        `json:"cause,omitempty"` // why it was refused
+}
+
+// Reconfiguration says what configuration a gateway has tried while it ran, from the
+// event's Time to its Decided, and what became of it.
+type Reconfiguration struct {
+	// Before and After are the SHA-256 of the two files, in hexadecimal. A gateway whose
+	// configuration was rolled back runs with Before.
+	Before string `json:"before"`
+	After  string `json:"after"`
+	By     string `json:"by"` // who asked for it, as they said themselves
+	// The devices that came, went, and changed: 100 of each at most. Unlisted is how many
+	// more there were.
+	Added    []string `json:"added,omitempty"`
+	Removed  []string `json:"removed,omitempty"`
+	Changed  []string `json:"changed,omitempty"`
+	Unlisted int      `json:"unlisted,omitempty"`
+	// Cause is why it was rolled back.
+	Cause string `json:"cause,omitempty"`
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,13 +27,21 @@ type Config struct {
 	Logger  *slog.Logger // nil: slog.Default
 }
 
-// Adapter is the adapters.Adapter for Modbus. Run is called once; ReadOnce and
-// Stats are safe at any time.
+// Adapter is the adapters.Adapter for Modbus. Run is called once; the other methods
+// are safe at any time.
 type Adapter struct {
 	opener  opener
-	buses   []*bus
-	units   []*unit // as configured
+	log     *slog.Logger
 	running atomic.Bool
+
+	changing sync.Mutex // held while buses start or change
+	ctx      context.Context
+	sink     adapters.Sink
+	polling  sync.WaitGroup
+
+	mu    sync.Mutex // of the lists
+	buses []*bus
+	units []*unit // as configured
 }
 
 // New checks the whole configuration; the error joins everything that is wrong
@@ -43,22 +50,15 @@ func New(c Config) (*Adapter, error) {
 	if err := check(c.Devices); err != nil {
 		return nil, err
 	}
-	a := &Adapter{opener: opener{(&net.Dialer{}).DialContext, openSerial}}
-	log := cmp.Or(c.Logger, slog.Default())
-	byAddress := map[string]*bus{}
-	for _, d := range c.Devices {
-		e, _ := ParseEndpoint(d.Endpoint)
-		b := byAddress[e.Address]
-		if b == nil {
-			b = newBus(e)
-			byAddress[e.Address] = b
-			a.buses = append(a.buses, b)
-		}
-		u := newUnit(newMeter(d, e), log)
-		u.bus = b
-		b.units = append(b.units, u)
-		a.units = append(a.units, u)
+	a := &Adapter{
+		opener: opener{(&net.Dialer{}).DialContext, openSerial},
+		log:    cmp.Or(c.Logger, slog.Default()),
 	}
+	l := a.arrange(c.Devices)
+	for _, b := range l.buses {
+		b.units = l.units[b]
+	}
+	a.buses, a.units = l.buses, l.all
 	return a, nil
 }
 
@@ -114,22 +114,42 @@ const (
 // independent of one another; the units of one are read in turn, the one whose
 // slot ends first before the others.
 func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
+	a.changing.Lock()
 	start := time.Now()
-	var running sync.WaitGroup
+	a.ctx, a.sink = ctx, sink
 	for i, b := range a.buses {
-		l := newLink(ctx, b.endpoint, a.opener, &b.stats)
 		for j, u := range b.units {
-			n := len(b.units)
-			place, places := i*n+j, len(a.buses)*n
-			u.due = start.Add(min(u.PollEvery, startSpread) / phases * time.Duration(place*phases/places))
-			l.pause = max(l.pause, u.PauseAfterConnect)
+			u.due = start.Add(u.phase(i, len(a.buses), j, len(b.units)))
 		}
-		running.Go(func() { b.run(ctx, l, sink) })
+		a.start(b)
 	}
 	a.running.Store(true)
-	running.Wait()
+	a.changing.Unlock()
 	<-ctx.Done()
+	a.changing.Lock() // from now on no bus is started
+	a.changing.Unlock()
+	a.polling.Wait()
 	return nil
+}
+
+// start has a bus's units polled until the context of Run ends, or the bus is
+// stopped.
+func (a *Adapter) start(b *bus) {
+	ctx, stop := context.WithCancel(a.ctx)
+	b.stop = stop
+	l := newLink(ctx, b.endpoint, a.opener, &b.stats)
+	l.pause = longestPause(b.units)
+	a.polling.Go(func() {
+		defer stop()
+		b.run(ctx, l, a.sink)
+	})
+}
+
+// phase is how long after a start the unit is polled first. It is the unit-th of the
+// units of the bus-th of all buses.
+func (u *unit) phase(bus, buses, unit, units int) time.Duration {
+	place, places := bus*units+unit, buses*units
+	return min(u.PollEvery, startSpread) / phases * time.Duration(place*phases/places)
 }
 
 // ReadOnce reads one device, ahead of all polls and over the connection that they
@@ -137,11 +157,10 @@ func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
 // configured order, without the live signal. A request that fails beside others
 // that don't is logged, and its points are bad.
 func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Sample, error) {
-	at := slices.IndexFunc(a.units, func(u *unit) bool { return u.ID == device })
-	if at < 0 {
+	u := a.unit(device)
+	if u == nil {
 		return nil, fmt.Errorf("modbus: no device %q", device)
 	}
-	u := a.units[at]
 	r := u.newReader()
 	read := func(l *link) error {
 		if l.bus != nil { // what it has learnt is known here
@@ -171,4 +190,16 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 		}
 	}
 	return r.samples, nil
+}
+
+// unit is a device's; nil if there is none.
+func (a *Adapter) unit(device string) *unit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, u := range a.units {
+		if u.ID == device {
+			return u
+		}
+	}
+	return nil
 }

@@ -22,7 +22,9 @@ type bus struct {
 	units    []*unit
 	stats    busCounters
 	commands chan command
-	ended    chan struct{} // closed when nobody takes commands any more
+	pauses   chan pause
+	stop     context.CancelFunc // ends run; nil before it begins
+	ended    chan struct{}      // closed when nobody takes commands any more
 
 	// Of run's goroutine.
 	ctx    context.Context
@@ -43,7 +45,7 @@ type command struct {
 }
 
 func newBus(e Endpoint) *bus {
-	return &bus{endpoint: e, commands: make(chan command), ended: make(chan struct{})}
+	return &bus{endpoint: e, commands: make(chan command), pauses: make(chan pause), ended: make(chan struct{})}
 }
 
 var errStopped = errors.New("the gateway has stopped reading")
@@ -70,6 +72,27 @@ func (b *bus) do(ctx context.Context, do func(*link) error) error {
 	}
 }
 
+// pause is something to be done while no poll is in progress.
+type pause struct {
+	do   func()
+	done chan<- struct{} // closed when it has been
+}
+
+// between has something done between two polls, on the bus's goroutine. It isn't done
+// if ctx or the bus ends before.
+func (b *bus) between(ctx context.Context, do func()) error {
+	done := make(chan struct{})
+	select {
+	case b.pauses <- pause{do, done}:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.ended:
+		return errStopped
+	}
+}
+
 func (b *bus) run(ctx context.Context, l *link, sink adapters.Sink) {
 	b.ctx, b.link, b.sink, b.timer = ctx, l, sink, time.NewTimer(0)
 	l.bus = b
@@ -83,7 +106,17 @@ func (b *bus) run(ctx context.Context, l *link, sink adapters.Sink) {
 // serve lets whoever is due have the bus until a moment; the zero time means for
 // good. It fails only when ctx ends, or that of run.
 func (b *bus) serve(ctx context.Context, until time.Time) error {
+	var pauses <-chan pause // none: a poll is in progress
+	if b.depth == 0 {
+		pauses = b.pauses
+	}
 	for {
+		select {
+		case p := <-pauses:
+			p.do()
+			close(p.done)
+		default:
+		}
 		now := time.Now()
 		if !until.IsZero() && !now.Before(until) {
 			return ctx.Err()
@@ -117,6 +150,9 @@ func (b *bus) serve(ctx context.Context, until time.Time) error {
 			return ctx.Err()
 		case c := <-b.commands:
 			b.obey(c)
+		case p := <-pauses:
+			p.do()
+			close(p.done)
 		case <-b.timer.C:
 		}
 	}

@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -70,6 +71,12 @@ const (
 	// MaxPause bounds the pauses that a device may need.
 	MaxPause = 10 * time.Second
 )
+
+// filled is the device with the defaults for what is 0.
+func (d Device) filled() Device {
+	d.PollEvery, d.Timeout = cmp.Or(d.PollEvery, DefaultPollEvery), cmp.Or(d.Timeout, DefaultTimeout)
+	return d
+}
 
 // Check lists everything that is wrong with the device itself, not with its
 // points.

@@ -25,12 +25,7 @@ type meter struct {
 }
 
 func newMeter(d Device, e Endpoint) *meter {
-	if d.PollEvery == 0 {
-		d.PollEvery = DefaultPollEvery
-	}
-	if d.Timeout == 0 {
-		d.Timeout = DefaultTimeout
-	}
+	d = d.filled()
 	m := &meter{Device: d, endpoint: e, points: slices.Clip(d.Points), limits: newLimits(d.Reads)}
 	for _, p := range d.Points {
 		m.factors = append(m.factors, m.factorOf(p))

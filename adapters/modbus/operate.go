@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -78,18 +77,18 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 }
 
 func (a *Adapter) controlOf(c adapters.Control) (*unit, *control, error) {
-	at := slices.IndexFunc(a.units, func(u *unit) bool { return u.ID == c.Device })
-	if at < 0 {
+	u := a.unit(c.Device)
+	if u == nil {
 		return nil, nil, fmt.Errorf("modbus: no device %q", c.Device)
 	}
-	ctl := a.units[at].controls[c.Signal]
+	ctl := u.controls[c.Signal]
 	if ctl == nil {
 		return nil, nil, fmt.Errorf("modbus: meter %s: signal %d can't be written", c.Device, c.Signal)
 	}
 	if !a.running.Load() {
 		return nil, nil, fmt.Errorf("modbus: meter %s: %w", c.Device, errStopped)
 	}
-	return a.units[at], ctl, nil
+	return u, ctl, nil
 }
 
 func (m *meter) wrapControl(what string, c *control, err error) error {

@@ -10,11 +10,12 @@ import (
 type counter = atomic.Uint64
 
 type deviceCounters struct {
-	polls, failed, timeouts, missed, late, values counter
-	lastAnswer                                    atomic.Int64 // µs since 1970, 0 before the first
+	polls, failed, timeouts, missed, late, values, delivered counter
+	lastAnswer                                               atomic.Int64 // µs since 1970, 0 before the first
 }
 
-// Stats is what the adapter has done since it was made, in configured order.
+// Stats is what the adapter has done since it was made, in configured order. A device
+// that was changed goes on counting.
 type Stats struct {
 	Devices   []DeviceStats
 	Endpoints []EndpointStats
@@ -28,6 +29,7 @@ type DeviceStats struct {
 	Missed     uint64    // slots that passed while an earlier read of the endpoint went on
 	Late       uint64    // polls that were answered after the next slot had come
 	Values     uint64    // samples that carried a value
+	Delivered  uint64    // polls that brought a value
 	LastAnswer time.Time // zero: never
 }
 
@@ -43,8 +45,11 @@ type EndpointStats struct {
 
 // Stats may be called at any time, from any goroutine.
 func (a *Adapter) Stats() Stats {
+	a.mu.Lock()
+	units, buses := a.units, a.buses
+	a.mu.Unlock()
 	var s Stats
-	for _, u := range a.units {
+	for _, u := range units {
 		// A poll counts before it counts as failed, so that read in this order
 		// there are never more failed polls than polls.
 		timeouts := u.stats.timeouts.Load()
@@ -55,14 +60,14 @@ func (a *Adapter) Stats() Stats {
 			Failed: failed, Timeouts: timeouts,
 			Missed: u.stats.missed.Load(),
 			Late:   u.stats.late.Load(),
-			Values: u.stats.values.Load(),
+			Values: u.stats.values.Load(), Delivered: u.stats.delivered.Load(),
 		}
 		if at := u.stats.lastAnswer.Load(); at != 0 {
 			d.LastAnswer = time.UnixMicro(at)
 		}
 		s.Devices = append(s.Devices, d)
 	}
-	for _, b := range a.buses {
+	for _, b := range buses {
 		s.Endpoints = append(s.Endpoints, EndpointStats{
 			Endpoint:   b.endpoint.Address,
 			Reconnects: max(1, b.stats.connects.Load()) - 1,

@@ -33,7 +33,7 @@ type unit struct {
 	*reader
 	bus   *bus
 	log   *slog.Logger
-	stats deviceCounters
+	stats *deviceCounters
 	clock clock
 
 	due     time.Time // on a grid of PollEvery
@@ -50,6 +50,7 @@ type unit struct {
 func newUnit(m *meter, log *slog.Logger) *unit {
 	return &unit{
 		reader:  m.newReader(),
+		stats:   &deviceCounters{},
 		log:     log.With("device", m.ID, "endpoint", m.endpoint.Address, "unit", m.Unit),
 		failing: map[span]bool{},
 	}
@@ -98,6 +99,9 @@ func (u *unit) read(ctx context.Context, l *link) (adapters.Batch, error) {
 	}
 	u.stats.polls.Add(1)
 	u.stats.values.Add(uint64(u.good))
+	if u.good > 0 {
+		u.stats.delivered.Add(1)
+	}
 	if u.answered {
 		if u.silent > 0 {
 			u.bus.silent--

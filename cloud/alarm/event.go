@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -35,7 +37,7 @@ func headersOf(r *kgo.Record) []record.Header {
 	return headers
 }
 
-// longestText bounds what is shown of a damaged file, in bytes.
+// longestText bounds what is shown of a damaged file or a configuration, in bytes.
 const longestText = 2000
 
 func check(e telemetry.Event) error {
@@ -85,6 +87,8 @@ func check(e telemetry.Event) error {
 		if e.Damage == nil || e.Damage.File == "" || len(e.Damage.File) > longestText || len(e.Damage.Cause) > longestText {
 			return fmt.Errorf("%s names no file, or says more than %d bytes of it", e.Kind, longestText)
 		}
+	case telemetry.ConfigurationApplied, telemetry.ConfigurationRolledBack:
+		return checkConfiguration(e)
 	case telemetry.CommandAnswered:
 		if e.Answer == nil || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say which or when", e.Kind)
@@ -114,6 +118,21 @@ func checkSequence(epoch, stream string, number uint64) error {
 	}
 	if number > math.MaxInt64 {
 		return fmt.Errorf("sequence number %d is too large", number)
+	}
+	return nil
+}
+
+var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func checkConfiguration(e telemetry.Event) error {
+	c := e.Configuration
+	switch {
+	case c == nil || e.Time <= 0 || e.Decided <= 0:
+		return fmt.Errorf("%s doesn't say which or when", e.Kind)
+	case !hash.MatchString(c.Before) || !hash.MatchString(c.After):
+		return fmt.Errorf("%s names no configurations by their SHA-256", e.Kind)
+	case len(c.Cause) > longestText || len(c.By) > longestText || !utf8.ValidString(c.Cause+c.By) || strings.ContainsRune(c.Cause+c.By, 0):
+		return fmt.Errorf("%s says more than %d bytes of who or why, or what is no text", e.Kind, longestText)
 	}
 	return nil
 }

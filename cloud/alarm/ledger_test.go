@@ -113,3 +113,27 @@ func TestDamageRaisesAnAlarm(t *testing.T) {
 	damage("gw", "telemetry/9.db")
 	w.await("the refusal", func() bool { return r.Stats().Quarantined[store.IdentityConflict] == 1 })
 }
+
+// A configuration that was taken back asks for someone's attention; one that has held
+// is only taken in.
+func TestAConfigurationThatWasTakenBackRaisesAnAlarm(t *testing.T) {
+	w := newWorld(t)
+	tell := func(kind telemetry.EventKind, decided telemetry.Micros) {
+		w.send("gw", telemetry.Event{Kind: kind, Time: 1000, Decided: decided, Configuration: &telemetry.Reconfiguration{
+			Before: strings.Repeat("a", 64), After: strings.Repeat("b", 64), By: "Ana", Cause: "device m2 doesn't answer"}})
+	}
+	tell(telemetry.ConfigurationApplied, 2000)
+	tell(telemetry.ConfigurationRolledBack, 3000)
+	tell(telemetry.ConfigurationRolledBack, 3000)
+	tell(telemetry.ConfigurationRolledBack, 4000)
+	r, _ := w.start()
+	w.await("four events", func() bool { return r.Stats().Events == 4 })
+	_, open := w.list(true)
+	if len(open) != 2 || len(r.Stats().Quarantined) != 0 {
+		t.Fatalf("%+v, %+v", open, r.Stats())
+	}
+	if a := open[0]; a.Rule != RolledBackRule || a.Active || a.Acknowledged || a.Asset != "gw" || a.Priority != telemetry.Medium ||
+		!strings.Contains(a.Summary, "for Ana and went back: device m2 doesn't answer") || !alarmID.MatchString(a.ID) {
+		t.Errorf("%+v", a)
+	}
+}

@@ -283,6 +283,8 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"no damage":            {M{"kind": "buffer-damaged"}, store.CorruptEvent},
 		"no file":              {M{"kind": "buffer-damaged", "damage": M{"cause": "x"}}, store.CorruptEvent},
 		"a long cause":         {M{"kind": "buffer-damaged", "damage": M{"file": "x", "cause": strings.Repeat("x", longestText+1)}}, store.CorruptEvent},
+		"no configuration":     {M{"kind": "configuration-applied", "time_us": 1, "decided_us": 1}, store.CorruptEvent},
+		"no hash":              {M{"kind": "configuration-rolled-back", "time_us": 1, "decided_us": 1, "configuration": M{"before": "a", "after": "b"}}, store.CorruptEvent},
 		"of another gateway":   {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}
 	for name, c := range cases {
@@ -347,7 +349,8 @@ func FuzzEvent(f *testing.F) {
 			{Device: "m", Scheduled: 3, Read: 2, Bad: map[string]uint64{"timeout": 1}, Delivered: 3}}}},
 		{Kind: telemetry.LinkChanged, Time: 1, Link: &telemetry.Link{Stream: "backfill", State: "throttled", Was: "up", Cause: "quota"}},
 		{Kind: telemetry.ClockChanged, Step: &telemetry.ClockStep{State: telemetry.ClockSynchronised, Was: telemetry.ClockUnset}},
-		{Kind: telemetry.BufferDamaged, Damage: &telemetry.Damage{File: "f", Cause: "c"}}} {
+		{Kind: telemetry.BufferDamaged, Damage: &telemetry.Damage{File: "f", Cause: "c"}},
+		{Kind: telemetry.ConfigurationRolledBack, Time: 1, Decided: 1, Configuration: &telemetry.Reconfiguration{Before: strings.Repeat("0", 64), After: strings.Repeat("1", 64)}}} {
 		payload, _ := json.Marshal(e)
 		f.Add(payload)
 	}

@@ -248,6 +248,8 @@ func apply(t *store.Tx, e event) error {
 		return raiseDamage(t, e)
 	case telemetry.ControlAttempted:
 		return t.SaveControl(e.record.Identity, *e.Control, e.Decided)
+	case telemetry.ConfigurationRolledBack:
+		return raiseRolledBack(t, e)
 	case telemetry.CommandAnswered:
 		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {
@@ -261,13 +263,28 @@ func apply(t *store.Tx, e event) error {
 // DamagedRule is the rule of the alarms about files that a gateway set aside.
 const DamagedRule = "buffer-damaged"
 
-// raiseDamage raises an alarm that has cleared already, since nothing will clear
-// it: it stays open until someone acknowledges it. A file that is told of twice
-// has one.
+// raiseDamage raises an alarm about a file that was set aside.
 func raiseDamage(t *store.Tx, e event) error {
-	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.record.Gateway, Alarm: telemetry.AlarmChange{
+	return raiseForPeople(t, e, telemetry.AlarmChange{
 		ID: damageID(e.record.Gateway, e.Damage.File), Rule: DamagedRule, Asset: e.record.Gateway, Priority: telemetry.High,
-		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.record.Gateway, e.Damage.File, e.Damage.Cause)}}
+		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.record.Gateway, e.Damage.File, e.Damage.Cause)})
+}
+
+// RolledBackRule is the rule of the alarms about configurations that stopped data.
+const RolledBackRule = "configuration-rolled-back"
+
+// raiseRolledBack raises an alarm about a configuration that a gateway has taken back.
+func raiseRolledBack(t *store.Tx, e event) error {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", e.record.Gateway, e.Configuration.After, e.Decided))
+	return raiseForPeople(t, e, telemetry.AlarmChange{
+		ID: fmt.Sprintf("%s-%x", RolledBackRule, sum[:8]), Rule: RolledBackRule, Asset: e.record.Gateway, Priority: telemetry.Medium,
+		Summary: fmt.Sprintf("%s tried another configuration for %s and went back: %s", e.record.Gateway, e.Configuration.By, e.Configuration.Cause)})
+}
+
+// raiseForPeople raises an alarm that has cleared already, since nothing will clear
+// it: it stays open until someone acknowledges it. What is told of twice has one.
+func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
+	c := Change{Action: Raised, At: e.Time, Decided: max(e.Decided, 1), Gateway: e.record.Gateway, Alarm: alarm}
 	known, err := find(t, c.Alarm.ID)
 	if err != nil || known.ID != "" && known.Gateway == e.record.Gateway {
 		return err

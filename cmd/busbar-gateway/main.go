@@ -4,14 +4,15 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/gateway"
-	"github.com/busbar/busbar/gatewayconfig"
 )
 
 var version = "unknown"
@@ -19,27 +20,36 @@ var version = "unknown"
 type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
-	Run     run              `cmd:"" help:"Read devices and forward what they say, until stopped by SIGINT, SIGTERM or SIGHUP."`
+	Run     run              `cmd:"" help:"Read devices and forward what they say, until stopped by SIGINT or SIGTERM. SIGHUP has it try what the configuration's file holds by then, and go back by itself if data stops."`
 	Key     key              `cmd:"" help:"Print the public key that the cloud has to know, making the key if it is missing."`
 	Rotate  rotateKey        `cmd:"" name:"rotate-key" help:"Put a new key in the place of the gateway's key, which introduces it to the cloud."`
 }
 
 type run struct {
-	Config string `help:"The configuration file." default:"/etc/busbar/gateway.yaml" placeholder:"FILE" type:"path"`
+	Config     string        `help:"The configuration file." default:"/etc/busbar/gateway.yaml" placeholder:"FILE" type:"path"`
+	ReloadWait time.Duration `help:"After SIGHUP, how long devices that delivered data have to do so again, before the gateway goes back." default:"2m"`
 }
 
 func (r run) Run(ctx context.Context, info program.Info, logging *program.Logging) error {
-	config, err := gatewayconfig.Load(r.Config)
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	o := gateway.Options{Version: info.Version, Log: logging.Logger()}
+	config, err := gateway.Load(r.Config, &o)
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(config, gateway.Options{
-		Version: info.Version, Dir: filepath.Dir(r.Config), Log: logging.Logger(),
-	})
+	g, err := gateway.New(config, o)
 	if err != nil {
 		return err
 	}
 	go followMemory(ctx)
+	go func() {
+		for range reload {
+			if err := g.Reload("SIGHUP", r.ReloadWait); err != nil {
+				o.Log.Error("the gateway runs with the configuration that it had", "file", r.Config, "error", err)
+			}
+		}
+	}()
 	return program.UntilStopped(ctx, g.Run(ctx))
 }
 
@@ -49,7 +59,7 @@ func main() {
 	}
 	var c commands
 	program.Main(program.Info{
-		Name: "busbar-gateway", Version: version,
+		Name: "busbar-gateway", Version: version, Reloads: true,
 		Description: `Busbar's gateway: reads meters, evaluates rules where they stand, and loses nothing on the way to the log.
 
 Example:

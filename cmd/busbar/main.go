@@ -30,6 +30,7 @@ Examples:
   busbar demo
   busbar demo --for 60s --headless
   busbar config validate gateway.yaml
+  busbar config apply --to /etc/busbar/gateway.yaml new.yaml
   busbar device read --config gateway.yaml --device feeder-1-meter
   busbar profile show eastron/sdm630
   busbar buffer inspect /var/lib/busbar/buffer`,

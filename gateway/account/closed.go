@@ -19,13 +19,14 @@ const (
 // closed is a quarter-hour that was told, with its counts as in the state.
 type closed struct {
 	span
-	text []byte
+	text    []byte
+	devices int // that there were
 }
 
 // close forgets an interval, but for its counts: from 0 on they would replace those
 // that were told.
 func (l *Ledger) close(i *interval) {
-	c := closed{i.span, l.appendInterval(nil, i)}
+	c := closed{i.span, l.appendInterval(nil, i), len(i.counts)}
 	l.closed = append(l.closed, c)
 	l.closedBytes += len(c.text)
 	for len(l.closed) > maxClosed || l.closedBytes > maxClosedBytes {
@@ -55,13 +56,14 @@ func (l *Ledger) reopen(now telemetry.Micros, within span) *interval {
 	if k < 0 {
 		return nil
 	}
-	i := l.readInterval(&reader{rest: l.closed[k].text}, len(l.devices))
+	i := l.readInterval(&reader{rest: l.closed[k].text}, l.closed[k].devices)
+	i.grow(len(l.devices))
 	l.closedBytes -= len(l.closed[k].text)
 	l.closed = slices.Delete(l.closed, k, k+1)
 	i.since, i.changed = now, now
 	// Its account was told, and everything in it.
 	i.revision--
 	i.told = i.changes
-	i.whole = !slices.ContainsFunc(i.counts, func(c counts) bool { return !c.present })
+	i.whole = !slices.ContainsFunc(i.counts, func(c counts) bool { return !c.present }) // else Tick sees to it
 	return i
 }

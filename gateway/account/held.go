@@ -16,41 +16,50 @@ import (
 // that its record is sent with.
 
 // AppendPolls appends the form in which slots that count from the boot wait beside
-// their samples; others are left out. It is the number of devices, and of each: its
+// their samples; others are left out. It is the number of devices, one
+// counted once for each of its schedules, and of each: its
 // name, as the length of what it shares with the one before and the rest, the
 // µs between its slots, its points, and its slots, each as its due time, less
 // the one before and the time between, and what was missed, spared and why, and
 // suppressed. Numbers are varints.
 func (l *Ledger) AppendPolls(dst []byte, slots []Slot) []byte {
-	by := map[int][]Slot{}
+	type key struct{ device, schedule int }
+	by := map[key][]Slot{}
 	for _, s := range slots {
 		if s.SinceBoot {
-			by[s.Device] = append(by[s.Device], s)
+			k := key{s.Device, s.Schedule}
+			by[k] = append(by[k], s)
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(by)))
 	before := ""
-	for k, d := range l.devices {
-		slots := by[k]
-		if len(slots) == 0 {
-			continue
-		}
-		dst = appendName(dst, before, d.ID)
-		before = d.ID
-		every := telemetry.Micros(d.Every.Microseconds())
-		dst = binary.AppendUvarint(dst, uint64(max(0, every)))
-		dst = binary.AppendUvarint(dst, uint64(len(d.Signals)))
-		dst = binary.AppendUvarint(dst, uint64(len(slots)))
-		due := telemetry.Micros(0)
-		for _, s := range slots {
-			dst = binary.AppendVarint(dst, int64(s.Due-due-every))
-			due = s.Due
-			dst = binary.AppendUvarint(dst, uint64(s.Missed))
-			if dst = binary.AppendUvarint(dst, uint64(s.Spared)); s.Spared > 0 {
-				dst = binary.AppendUvarint(dst, uint64(s.SparedFor))
+	for device, name := range l.names {
+		for k, schedule := range l.schedules[device] {
+			slots := by[key{device, k}]
+			if len(slots) == 0 {
+				continue
 			}
-			dst = binary.AppendUvarint(dst, uint64(s.Suppressed))
+			dst = appendName(dst, before, name)
+			before = name
+			dst = appendSlots(dst, schedule, slots)
 		}
+	}
+	return dst
+}
+
+func appendSlots(dst []byte, by schedule, slots []Slot) []byte {
+	dst = binary.AppendUvarint(dst, uint64(max(0, by.every)))
+	dst = binary.AppendUvarint(dst, by.points)
+	dst = binary.AppendUvarint(dst, uint64(len(slots)))
+	due := telemetry.Micros(0)
+	for _, s := range slots {
+		dst = binary.AppendVarint(dst, int64(s.Due-due-by.every))
+		due = s.Due
+		dst = binary.AppendUvarint(dst, uint64(s.Missed))
+		if dst = binary.AppendUvarint(dst, uint64(s.Spared)); s.Spared > 0 {
+			dst = binary.AppendUvarint(dst, uint64(s.SparedFor))
+		}
+		dst = binary.AppendUvarint(dst, uint64(s.Suppressed))
 	}
 	return dst
 }
@@ -66,6 +75,10 @@ type polls struct {
 type schedule struct {
 	every  telemetry.Micros
 	points uint64
+}
+
+func scheduleOf(d Device) schedule {
+	return schedule{telemetry.Micros(d.Every.Microseconds()), uint64(len(d.Signals))}
 }
 
 const (

@@ -51,6 +51,11 @@ type interval struct {
 
 func (i *interval) quiet() bool { return i.changes == i.told }
 
+// grow makes room for the counts of further devices.
+func (i *interval) grow(devices int) {
+	i.counts = append(i.counts, make([]counts, devices-len(i.counts))...)
+}
+
 // section is what the state says of one epoch.
 type section struct {
 	epoch     record.Epoch

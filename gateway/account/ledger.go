@@ -26,8 +26,9 @@ type Device struct {
 // Slot is a slot of a device's schedule that was used, and those before it that
 // were not.
 type Slot struct {
-	Device int              // index into Options.Devices
-	Due    telemetry.Micros // of the slot that was used
+	Device   int              // index into Options.Devices, or as Change returned it
+	Schedule int              // which of the device's schedules, as Change returned it; 0: the first
+	Due      telemetry.Micros // of the slot that was used
 	// Missed slots came directly before it, Spared ones before these: see
 	// adapters.Batch.
 	Missed, Spared uint32
@@ -62,6 +63,8 @@ type Ledger struct {
 	settle  telemetry.Micros
 
 	names     []string
+	schedules [][]schedule       // that a device has had in this process
+	retired   []bool             // not configured any more
 	owners    []owner            // by signal id
 	last      []telemetry.Micros // a device's slot that was accounted for last; 0: none
 	before    []telemetry.Micros // the same of earlier processes, until CountDown
@@ -114,28 +117,43 @@ const (
 
 // New makes an empty ledger.
 func New(o Options) *Ledger {
-	l := &Ledger{
-		epoch: o.Epoch, devices: o.Devices, quarter: o.Quarter, settle: o.Settle,
-		last: make([]telemetry.Micros, len(o.Devices)), before: make([]telemetry.Micros, len(o.Devices)),
-		held: make([]record.Epoch, len(o.Devices)), late: make([]telemetry.Micros, len(o.Devices)),
-	}
-	l.maxIntervals = min(mostIntervals, max(fewestIntervals, mostCounts/max(1, len(l.devices))))
+	l := &Ledger{epoch: o.Epoch, quarter: o.Quarter, settle: o.Settle}
 	if l.quarter == 0 {
 		l.quarter = telemetry.Quarter
 	}
 	if l.settle == 0 {
 		l.settle = defaultSettle
 	}
-	for i, d := range o.Devices {
-		l.names = append(l.names, d.ID)
-		for _, s := range d.Signals {
-			l.own(s, owner{device: int32(i)})
-		}
-		for _, s := range d.Own {
-			l.own(s, owner{device: int32(i), own: true})
-		}
+	for _, d := range o.Devices {
+		l.add(d)
 	}
+	l.bound()
 	return l
+}
+
+// add takes up a device that the ledger doesn't know.
+func (l *Ledger) add(d Device) {
+	l.devices, l.names = append(l.devices, d), append(l.names, d.ID)
+	l.schedules = append(l.schedules, []schedule{scheduleOf(d)})
+	l.retired = append(l.retired, false)
+	l.last, l.before, l.late = append(l.last, 0), append(l.before, 0), append(l.late, 0)
+	l.held = append(l.held, 0)
+	l.ownAll(len(l.devices) - 1)
+}
+
+// bound bounds the intervals that are counted at a time.
+func (l *Ledger) bound() {
+	l.maxIntervals = min(mostIntervals, max(fewestIntervals, mostCounts/max(1, len(l.devices))))
+}
+
+// ownAll gives a device the signals that it has now.
+func (l *Ledger) ownAll(device int) {
+	for _, s := range l.devices[device].Signals {
+		l.own(s, owner{device: int32(device)})
+	}
+	for _, s := range l.devices[device].Own {
+		l.own(s, owner{device: int32(device), own: true})
+	}
 }
 
 func (l *Ledger) own(s telemetry.SignalID, o owner) {
@@ -212,8 +230,7 @@ func (l *Ledger) countSlot(now telemetry.Micros, s Slot) {
 		}
 		return
 	}
-	d := l.devices[s.Device]
-	by := schedule{telemetry.Micros(d.Every.Microseconds()), uint64(len(d.Signals))}
+	by := l.schedules[s.Device][s.Schedule]
 	if last := l.last[s.Device]; s.Steady && last != 0 && by.every > 0 {
 		if first := by.first(s); first-last-by.every >= leastSleep {
 			l.countDown(first-1, s.Device, l.recent(first, last+by.every, by.every), by.every)
@@ -357,7 +374,7 @@ func (l *Ledger) Tick(now telemetry.Micros) {
 	}
 	i.whole = true
 	for k := range i.counts {
-		i.counts[k].present = true
+		i.counts[k].present = i.counts[k].present || !l.retired[k]
 	}
 	l.touch(now, i.span)
 }

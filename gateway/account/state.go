@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -32,11 +33,26 @@ func (l *Ledger) AppendState(dst []byte, now telemetry.Micros, held uint64) []by
 	dst = binary.AppendUvarint(dst, l.counted)
 	dst = binary.AppendUvarint(dst, held)
 	dst = binary.AppendUvarint(dst, uint64(1+len(l.earlier)))
-	dst = l.appendSection(dst, now, section{l.epoch, l.names, l.last, l.before, l.intervals})
+	dst = l.appendSection(dst, now, section{l.epoch, l.names, l.current(l.last), l.current(l.before), l.intervals})
 	for _, s := range l.earlier {
 		dst = l.appendSection(dst, now, s)
 	}
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+// current is the times of the devices that are configured: nobody was to read the
+// others since, so that no process counts it as down.
+func (l *Ledger) current(times []telemetry.Micros) []telemetry.Micros {
+	if !slices.Contains(l.retired, true) {
+		return times
+	}
+	times = slices.Clone(times)
+	for k, retired := range l.retired {
+		if retired {
+			times[k] = 0
+		}
+	}
+	return times
 }
 
 func (l *Ledger) appendSection(dst []byte, now telemetry.Micros, s section) []byte {

@@ -141,6 +141,9 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 }
 
 // hurry lets what couldn't be committed be tried again at once.
+// Hurry has what waits committed now.
+func (w *Writer) Hurry() { w.hurry() }
+
 func (w *Writer) hurry() {
 	w.hurried.Store(true)
 	w.look()

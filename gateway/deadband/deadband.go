@@ -57,6 +57,23 @@ func New(limits map[telemetry.SignalID]Limit) *Filter {
 	return f
 }
 
+// Change goes on with other limits. A signal whose limit stays is filtered as before;
+// what a door holds of another one is returned, and is kept.
+func (f *Filter) Change(limits map[telemetry.SignalID]Limit) (kept []telemetry.Sample) {
+	next := New(limits)
+	for id, s := range f.states {
+		switch {
+		case s == nil:
+		case id < len(next.states) && next.states[id] != nil && next.states[id].Limit == s.Limit:
+			next.states[id] = s
+		case s.holding:
+			kept = append(kept, s.held)
+		}
+	}
+	f.states = next.states
+	return kept
+}
+
 // Idle reports that no signal has a limit, so that Keep keeps everything.
 func (f *Filter) Idle() bool { return len(f.states) == 0 }
 

@@ -26,6 +26,8 @@ const (
 // Info describes a program to its user.
 type Info struct {
 	Name, Version, Description string
+	// Reloads says that SIGHUP doesn't stop the program, which sees to it itself.
+	Reloads bool
 }
 
 // Logging is embedded by a program's command line, or by one of its commands,
@@ -49,7 +51,7 @@ func (l Logging) Logger() *slog.Logger {
 // SIGTERM or SIGHUP; a second one kills the process. bindings are further arguments for Run.
 func Main(info Info, commands any, bindings ...any) {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+	if !info.Reloads && !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)

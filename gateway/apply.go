@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/busbar/busbar/gateway/account"
+	"github.com/busbar/busbar/gateway/deadband"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// live is the configuration that a gateway runs with now.
+type live struct {
+	config  gatewayconfig.Config
+	source  Source // its Text is nil if it is unknown
+	devices devices
+}
+
+// apply runs the gateway with another configuration of the same parts that take a
+// restart. What is the same of devices, rules and signals goes on as if nothing had
+// happened; alarms whose rule is gone stay active until settle. On an error
+// nothing has changed, unless ctx has ended, with which the gateway must end too.
+func (g *Gateway) apply(ctx context.Context, to live) error {
+	to.devices = newDevices(to.config)
+	ids, err := g.buffer.Table().Define(to.devices.definitions)
+	if err != nil {
+		return fmt.Errorf("gateway: new signals can't be written down: %w", err)
+	}
+	to.devices.assign(ids)
+	to.devices.definitions = nil
+	engine, problems := rules.Compile(to.config.Rules, to.devices.model)
+	if len(problems) > 0 {
+		return fmt.Errorf("gateway: rules: %w", problems[0])
+	}
+	engine.SetClock(g.clock.At)
+	points, err := to.devices.controlled(to.config)
+	if err != nil {
+		return err
+	}
+	g.control.Suspend()
+	err = g.adapter.Change(to.devices.modbus, func() {
+		places := to.devices.index(g.accounts.change(to.devices.accounted()))
+		periods := periodsOf(g.live.Load().config)
+		next := periodsOf(to.config)
+		g.live.Store(&to)
+		g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
+			return g.pipeline.exchange(engine, to.devices.counters(), to.devices.limits(to.config))
+		})
+	})
+	if err != nil {
+		g.control.Resume()
+		return err
+	}
+	g.control.Configure(points)
+	return ctx.Err()
+}
+
+// settle says that the configuration lasts.
+func (g *Gateway) settle(ctx context.Context) {
+	g.pipeline.do(ctx, func() []telemetry.Sample {
+		g.pipeline.engine.Settle()
+		return nil
+	})
+}
+
+// periodsOf are those of a configuration's devices.
+func periodsOf(c gatewayconfig.Config) map[string]time.Duration {
+	periods := make(map[string]time.Duration, len(c.Devices))
+	for _, d := range c.Devices {
+		periods[d.ID] = time.Duration(d.PollEvery)
+	}
+	return periods
+}
+
+// errand is something to be done by the goroutine that owns the rules, between
+// two batches. What it returns is stored.
+type errand struct {
+	do   func() []telemetry.Sample
+	done chan<- struct{}
+}
+
+// do has something done after all batches that were delivered before, and returns
+// when it has been, or when ctx ends.
+func (p *pipeline) do(ctx context.Context, what func() []telemetry.Sample) {
+	done := make(chan struct{})
+	p.mu.Lock()
+	p.queue.errands = append(p.queue.errands, errand{what, done})
+	p.mu.Unlock()
+	p.notify()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// change is do, and from now on batches are counted at other places. A device for
+// which same is false begins a schedule: nobody failed to keep it before.
+func (p *pipeline) change(ctx context.Context, index map[string]account.Place, same func(device string) bool, what func() []telemetry.Sample) {
+	p.mu.Lock()
+	p.index = index
+	for device := range p.generations {
+		if !same(device) {
+			delete(p.generations, device)
+		}
+	}
+	p.mu.Unlock()
+	p.do(ctx, what)
+}
+
+// exchange puts other rules and limits in the place of those that there are. It
+// returns what these had held back of signals that aren't filtered like that any
+// more.
+func (p *pipeline) exchange(engine *rules.Engine, counters map[telemetry.SignalID]bool, limits map[telemetry.SignalID]deadband.Limit) []telemetry.Sample {
+	engine.Continue(p.engine)
+	p.engine, p.counters = engine, counters
+	p.publish()
+	return p.filter.Change(limits)
+}

@@ -1,0 +1,25 @@
+//go:build unix
+
+package gateway
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// sameOwner gives a file to those who own another one.
+func sameOwner(path string, info fs.FileInfo) error {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	mine, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if own, ok := mine.Sys().(*syscall.Stat_t); ok && own.Uid == owner.Uid && own.Gid == owner.Gid {
+		return nil
+	}
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
+}

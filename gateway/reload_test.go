@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a start finds beside the buffer counts if it is whole, about the file as it is,
+// and about a configuration that can still be run with.
+func TestAStartTakesWhatHasHeld(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "gateway.yaml")
+	const tried = `gateway: {id: gw}
+forward: {kafka: {brokers: [localhost:9092]}}
+buffer: {path: buffer}
+devices: [{id: m, modbus: {endpoint: "tcp://10.0.0.2"}, profile: own.yaml}]
+`
+	const profile = "product: P\nsource: s\nsignals: [{name: V, input: 0, type: uint16, unit: V}]\nexamples: []\n"
+	put := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "buffer"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := Source{Text: []byte(strings.Replace(tried, "10.0.0.2", "10.0.0.1", 1)), Profiles: map[string][]byte{filepath.Join(dir, "own.yaml"): []byte(profile)}}
+	put("gateway.yaml", tried)
+	put("own.yaml", strings.Replace(profile, "input: 0", "input: 7", 1))
+	_, now, err := readSource(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := func(m mark) string {
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	good := mark{Refused: now.fingerprint(), Cause: "it was dark", At: time.Unix(1_790_000_000, 0), Running: before}
+	elsewhere, otherFile, otherProfile, gone := good, good, good, good
+	elsewhere.Running.Text = []byte(strings.Replace(string(before.Text), "path: buffer", "path: data", 1))
+	otherFile.Refused = Source{Text: before.Text, Profiles: now.Profiles}.fingerprint()
+	otherProfile.Refused = Source{Text: now.Text, Profiles: before.Profiles}.fingerprint()
+	gone.Running.Profiles = nil
+	for what, c := range map[string]struct {
+		mark string
+		held bool
+	}{
+		"as it should be":       {whole(good), true},
+		"half of it":            {whole(good)[:100], false},
+		"about another file":    {whole(otherFile), false},
+		"about another profile": {whole(otherProfile), false},
+		"about another buffer":  {whole(elsewhere), false},
+		"without a profile":     {whole(gone), false},
+		"nothing":               {"", false},
+		"what isn't a mark":     {"[]", false},
+		"no configuration":      {whole(mark{Refused: good.Refused}), false},
+	} {
+		put("buffer/"+markName, c.mark)
+		o := Options{Log: quiet}
+		config, err := Load(file, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := config.Devices[0]
+		if held := d.Modbus.Endpoint == "tcp://10.0.0.1" && *d.Signals[0].Input == 0; held != c.held || held != (o.Refused != "") || o.File != file || o.Dir != dir {
+			t.Errorf("%s: %s, register %d, %q", what, d.Modbus.Endpoint, *d.Signals[0].Input, o.Refused)
+		}
+		if c.held && (string(o.Source.Text) != string(before.Text) || !strings.Contains(o.Refused, "it was dark")) {
+			t.Errorf("%s: %+v", what, o)
+		}
+	}
+	put("gateway.yaml", "gateway: 7\n")
+	if _, err := Load(file, &Options{Log: quiet}); err == nil || !strings.Contains(err.Error(), "gateway.yaml:1:10") {
+		t.Errorf("%v", err)
+	}
+}

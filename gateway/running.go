@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gatewayconfig"
+)
+
+// NewFile is where a configuration waits to be tried that is to replace file, and
+// PreviousFile where the one is that it has replaced.
+func NewFile(file string) string      { return file + ".new" }
+func PreviousFile(file string) string { return file + ".previous" }
+
+// TryNew implements status.Configurable.
+func (g source) TryNew(t status.Trial) (Outcome, error) {
+	if g.options.File == "" {
+		return Outcome{}, errors.New("this gateway wasn't started with a file")
+	}
+	file := NewFile(g.options.File)
+	config, source, err := readSource(file)
+	if unreadable, ok := errors.AsType[*configfile.ReadError](err); ok {
+		return Outcome{}, fmt.Errorf("this gateway runs with %s: %w", g.options.File, unreadable)
+	}
+	if hash := source.hash(); hash != t.SHA256 {
+		return Outcome{}, fmt.Errorf("%s is another file, of SHA-256 %s", file, hash)
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	return g.Try(Trial{Config: config, Source: source, By: t.By, Wait: t.Wait})
+}
+
+// ErrNotRunning is that no gateway of a configuration runs on this machine.
+var ErrNotRunning = errors.New("no gateway with this configuration runs on this machine")
+
+// TryRunning has the gateway of a configuration that runs on this machine try the one
+// with this content in NewFile, and returns when that has held or was rolled back.
+// The gateway goes on if ctx ends, and then takes it back.
+func TryRunning(ctx context.Context, config gatewayconfig.Config, source []byte, by string, wait time.Duration) (Outcome, error) {
+	return askToConfigure(ctx, config, "try", status.Trial{SHA256: hashOf(source), By: by, Wait: wait})
+}
+
+// KeepRunning tells it that the configuration's file holds what it has tried.
+func KeepRunning(ctx context.Context, config gatewayconfig.Config, source []byte) error {
+	_, err := askToConfigure(ctx, config, "keep", status.Trial{SHA256: hashOf(source)})
+	return err
+}
+
+func askToConfigure(ctx context.Context, config gatewayconfig.Config, what string, t status.Trial) (outcome Outcome, err error) {
+	body, err := json.Marshal(t)
+	if err != nil {
+		return outcome, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+config.Status.Listen+"/configuration/"+what, bytes.NewReader(body))
+	if err != nil {
+		return outcome, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if dialling, ok := errors.AsType[*net.OpError](err); ok && dialling.Op == "dial" {
+		return outcome, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	} else if err != nil {
+		return outcome, fmt.Errorf("the gateway has gone meanwhile; it starts with the file as that is: %w", err)
+	}
+	defer response.Body.Close()
+	if name := response.Header.Get(status.GatewayHeader); name != config.Gateway.ID {
+		return outcome, fmt.Errorf("%w: at %s is another program, or gateway %q", ErrNotRunning, config.Status.Listen, name)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	switch {
+	case err != nil:
+		return outcome, fmt.Errorf("the gateway that is running: %w", err)
+	case response.StatusCode != http.StatusOK:
+		return outcome, fmt.Errorf("the gateway that is running: %s", strings.TrimSpace(string(text)))
+	}
+	return outcome, json.Unmarshal(text, &outcome)
+}
+
+// Replacement is a file that is about to replace a configuration's.
+type Replacement struct{ file string }
+
+// Propose puts a configuration into NewFile of the configuration's file, for those to
+// read who may read that.
+func Propose(file string, source []byte) (Replacement, error) {
+	r := Replacement{file}
+	info, err := os.Stat(file)
+	if err != nil {
+		return r, err
+	}
+	temporary, err := configfile.Write(file, source, info.Mode().Perm())
+	if err != nil {
+		return r, err
+	}
+	if err := sameOwner(temporary, info); err != nil {
+		os.Remove(temporary)
+		return r, err
+	}
+	return r, configfile.Rename(temporary, NewFile(file))
+}
+
+// Put puts it into the place of the configuration's file, of which PreviousFile holds
+// what was in it. Whatever happens meanwhile, the file is one of the two.
+func (r Replacement) Put() error {
+	before, err := os.ReadFile(r.file)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(r.file)
+	if err != nil {
+		return err
+	}
+	temporary, err := configfile.Write(r.file, before, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	if err := sameOwner(temporary, info); err != nil {
+		os.Remove(temporary)
+		return err
+	}
+	if err := configfile.Rename(temporary, PreviousFile(r.file)); err != nil {
+		return err
+	}
+	return configfile.Rename(NewFile(r.file), r.file)
+}
+
+// Withdraw removes it.
+func (r Replacement) Withdraw() error { return os.Remove(NewFile(r.file)) }

@@ -1,0 +1,69 @@
+package rules
+
+import "time"
+
+// Continue takes over from the Engine of another configuration, which isn't used any
+// more: the last samples of every signal that both read, the alarms that are active,
+// and the conditions that are holding, of each rule and asset or device that both
+// have. A rule whose condition or duration reads otherwise waits anew, and its
+// active alarm waits for the new condition to clear it.
+//
+// Active alarms of which the rule is gone stay so until Settle is called: if the
+// configuration doesn't last, an Engine of the old one that continues from this one
+// goes on with them.
+func (e *Engine) Continue(from *Engine) {
+	for id, n := range from.slotOf {
+		if m, both := e.slotOf[id]; both {
+			old, s := &from.in.slots[n], &e.in.slots[m]
+			s.number, s.time, s.quality, s.known, s.sound = old.number, old.time, old.quality, old.known, old.sound
+		}
+	}
+	known := map[claim]*instance{}
+	for n := range e.instances {
+		i := &e.instances[n]
+		known[claim{i.rule, i.target}] = i
+	}
+	for n := range from.instances {
+		old := &from.instances[n]
+		i, both := known[claim{old.rule, old.target}]
+		if !both {
+			if old.firing {
+				e.orphans = append(e.orphans, old.saved())
+			}
+			continue
+		}
+		i.firing, i.id, i.raised, i.noted, i.at = old.firing, old.id, old.raised, old.noted, old.at
+		if i.text == old.text {
+			i.hold = old.hold
+		}
+		if !i.hold.due.IsZero() {
+			e.wake(i.hold.due)
+		}
+	}
+	for _, o := range from.orphans {
+		if i, known := known[claim{o.Rule, target{o.Asset, o.Device}}]; known {
+			i.firing, i.id, i.raised, i.noted = true, o.ID, o.Raised, o.Noted
+		} else {
+			e.orphans = append(e.orphans, o)
+		}
+	}
+	e.trial, e.changed = true, true
+}
+
+// Settle says that the configuration lasts: the next Tick, which NextDeadline then
+// asks for at once, clears the alarms whose rule is gone.
+func (e *Engine) Settle() {
+	e.trial = false
+	if len(e.orphans) > 0 {
+		e.next = time.Unix(0, 0)
+	}
+}
+
+// saved is the instance's alarm without what it waits for.
+func (i *instance) saved() savedAlarm {
+	a := savedAlarm{Rule: i.rule, Asset: i.target.asset, Device: i.target.device, Priority: i.priority}
+	if i.firing {
+		a.ID, a.Raised, a.Noted = i.id, i.raised, i.noted
+	}
+	return a
+}
