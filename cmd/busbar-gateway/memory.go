@@ -22,7 +22,7 @@ const smallMemory = 26 << 20
 // leastGarbage is how much garbage there may be at any rate, as a part of what is
 // in use: a gateway that needs more than smallMemory takes it, instead of doing
 // nothing but collect.
-const leastGarbage = 0.2
+const leastGarbage = 0.125
 
 // followMemory keeps a small gateway small until ctx ends.
 func followMemory(ctx context.Context) {

@@ -11,10 +11,10 @@ func TestMemoryLimit(t *testing.T) {
 		want int64
 	}{
 		"a small gateway":     {memory{live: 9 << 20, overhead: 8 << 20}, smallMemory},
-		"a large one":         {memory{live: 100 << 20, overhead: 20 << 20}, 140 << 20},
-		"one in between":      {memory{live: 20 << 20, overhead: 8 << 20}, 32 << 20},
+		"a large one":         {memory{live: 100 << 20, overhead: 20 << 20}, 265 << 19},
+		"one in between":      {memory{live: 20 << 20, overhead: 8 << 20}, 61 << 19},
 		"at the very start":   {memory{}, smallMemory},
-		"one of large stacks": {memory{live: 10 << 20, overhead: 30 << 20}, 42 << 20},
+		"one of large stacks": {memory{live: 20 << 20, overhead: 30 << 20}, 105 << 19},
 	} {
 		if got := memoryLimit(c.in); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
@@ -36,7 +36,7 @@ func TestMemoryIsThatOfTheProcess(t *testing.T) {
 	if before.overhead == 0 || before.overhead > 1<<30 {
 		t.Errorf("%+v, then %+v", before, after)
 	}
-	if memoryLimit(after) < 76<<20 {
+	if memoryLimit(after) < 72<<20 {
 		t.Errorf("the limit of %d bytes doesn't follow: %d", memoryLimit(before), memoryLimit(after))
 	}
 }
