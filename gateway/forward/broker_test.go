@@ -174,7 +174,10 @@ func TestBrokerThatForgets(t *testing.T) {
 			if requests.Load() < 7 {
 				t.Fatalf("%d requests: the test tests nothing", requests.Load())
 			}
-			if first := r.firstSeen(topics.Backfill(), 300); !slices.IsSorted(first) {
+			// What is refused for good the client gives up at once, and something that is
+			// behind it may be on its way before the lane knows.
+			refused := answer == kerr.PolicyViolation || answer == kerr.InvalidRecord
+			if first := r.firstSeen(topics.Backfill(), 300); !slices.IsSorted(first) && !refused {
 				t.Errorf("out of order: %v", first)
 			}
 		})
