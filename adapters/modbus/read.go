@@ -80,7 +80,7 @@ func (l *link) readSurely(m *meter, r request) ([]byte, error) {
 	s.forget(time.Now())
 	data, err := l.askAfterTests(s, m, r)
 	if err == nil && s.repeats(r, data, l.strays) {
-		s.owed = append(s.owed, debt{shapeOf(r), l.sent})
+		s.owed, s.mute = append(s.owed, debt{shapeOf(r), l.sent}), true
 		if data, err = l.askAfterTests(s, m, r); err == nil {
 			s.cleared(r, data)
 		}
@@ -102,9 +102,14 @@ func (l *link) askAfterTests(s *station, m *meter, r request) ([]byte, error) {
 		if err != nil && exceptionOf(err) == 0 {
 			return nil, err
 		}
+		s.mute = false
 		refused = refused || err != nil
 	}
-	return l.askOnLine(s, m, r)
+	data, err := l.askOnLine(s, m, r)
+	if err != nil && exceptionOf(err) == 0 {
+		s.mute = false // it may be silent whatever it is asked
+	}
+	return data, err
 }
 
 // askOnLine makes one exchange, and keeps account of what the unit owes.
