@@ -310,6 +310,28 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 }
 
+// A device that was recognised on one connection isn't written to on another, which may
+// lead to another device.
+func TestNothingIsWrittenOnAnotherConnection(t *testing.T) {
+	peer := startActuator(t, TCP)
+	d := breaker(peer.endpoint)
+	d.Identity, d.PollEvery = []Register{{Holding, 30, 0x1E01}}, time.Hour
+	a := polled(t, d)
+	reads := 0
+	peer.mu.Lock()
+	peer.onRead = func() {
+		if reads++; reads == 2 {
+			peer.registers[30]++
+			peer.drops = true
+		}
+	}
+	peer.mu.Unlock()
+	got, err := operate(t, a, d, "W", number(7))
+	if w := peer.written(); len(w) != 0 || got.Outcome != telemetry.ControlFailed || err == nil || !strings.Contains(err.Error(), "the connection was closed before the write") {
+		t.Errorf("%+v, %v, written % x", got, err, w)
+	}
+}
+
 // An adapter that doesn't run operates nothing: nobody else's polls would be in step.
 func TestNothingIsOperatedBeforeItRuns(t *testing.T) {
 	peer := startActuator(t, TCP)
