@@ -158,8 +158,16 @@ func (u *unit) readFactor(ctx context.Context, l *link, p Point) (factor, error)
 	return f, nil
 }
 
-// show is the value of a point now. One that the device has none for is an error.
+// show is the value of a point now. One that the device has none for is an error, and
+// so is one whose factor changes meanwhile.
 func (u *unit) show(ctx context.Context, l *link, s shown) (telemetry.Value, error) {
+	var before factor
+	if s.factor != nil {
+		var err error
+		if before, err = u.readFactor(ctx, l, *s.factor); err != nil {
+			return telemetry.Value{}, err
+		}
+	}
 	data, err := u.readPoint(ctx, l, s.point)
 	if err != nil {
 		return telemetry.Value{}, err
@@ -168,6 +176,9 @@ func (u *unit) show(ctx context.Context, l *link, s shown) (telemetry.Value, err
 	v, reason := d.value(data, 0)
 	if reason == telemetry.NoReason && s.factor != nil {
 		f, err := u.readFactor(ctx, l, *s.factor)
+		if err == nil && f != before {
+			err = fmt.Errorf("the factor of %s changed while it was read", s.point.Name)
+		}
 		if err != nil {
 			return telemetry.Value{}, err
 		}

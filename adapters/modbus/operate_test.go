@@ -332,6 +332,27 @@ func TestNothingIsWrittenOnAnotherConnection(t *testing.T) {
 	}
 }
 
+// What a point shows is never its value of before with its factor of after.
+func TestAFactorThatChangesWhileAPointIsShown(t *testing.T) {
+	peer := startActuator(t, TCP)
+	peer.registers[4], peer.registers[5] = 1025, 1
+	d := breaker(peer.endpoint)
+	d.PollEvery = time.Hour
+	a := polled(t, d)
+	reads := 0
+	peer.mu.Lock()
+	peer.onRead = func() {
+		if reads++; reads == 3 {
+			peer.registers[4], peer.registers[5] = 102, 2
+		}
+	}
+	peer.mu.Unlock()
+	got, err := operate(t, a, d, "Scaled", number(12300))
+	if len(peer.written()) != 0 || got.Outcome != telemetry.ControlFailed || err == nil || !strings.Contains(err.Error(), "the factor of Scaled changed while it was read") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // An adapter that doesn't run operates nothing: nobody else's polls would be in step.
 func TestNothingIsOperatedBeforeItRuns(t *testing.T) {
 	peer := startActuator(t, TCP)
