@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -322,15 +323,12 @@ func TestNoAnswerIsTakenForAnother(t *testing.T) {
 func TestEqualAnswersAreSuspectedAFewTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slaves sync.WaitGroup
-		asked, noisy := 0, false
+		asked, noise := 0, 0
 		e := Endpoint{RTU, "/dev/ttyS0", Line{Baud: 115200, Parity: Even, StopBits: 1}}
 		open := func(string, Line) (port, error) {
 			p := simLine(e.Line, &slaves, func(request []byte) []byte {
 				pdu := append([]byte{request[1], 2 * request[5]}, make([]byte, 2*request[5])...)
-				if noisy {
-					return append(withCRC(request[0], pdu), 0xFF)
-				}
-				return withCRC(request[0], pdu)
+				return append(withCRC(request[0], pdu), bytes.Repeat([]byte{0xFF}, noise)...)
 			})
 			p.onWrite = func([]byte) { asked++ }
 			return p, nil
@@ -352,7 +350,11 @@ func TestEqualAnswersAreSuspectedAFewTimes(t *testing.T) {
 		if n := poll(50); n != 100+2*2*maxSuspicion { // of the two, and of the two the other way round
 			t.Errorf("%d requests in 50 polls of two, with a test and a second one when suspected", n)
 		}
-		noisy = true
+		noise = 2 // as of a transmitter that is switched off
+		if n := poll(50); n != 100 {
+			t.Errorf("%d requests in 50 polls of two with some noise after each answer", n)
+		}
+		noise = minRTU
 		if n := poll(50); n < 250 {
 			t.Errorf("%d requests in 50 polls of two while the unit sends more than it is asked for", n)
 		}

@@ -91,7 +91,7 @@ func (s *station) paid(sh shape, exception bool) {
 }
 
 // repeats reports whether what looks like the answer may be an earlier one once more.
-// strays is how often the link heard something that nobody had asked for.
+// strays is how often the link heard what could be an answer that nobody had asked for.
 func (s *station) repeats(r request, data []byte, strays int) bool {
 	if strays != s.strays {
 		s.strays, s.mute = strays, false
