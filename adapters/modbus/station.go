@@ -9,7 +9,7 @@ import (
 // station is what a link remembers of one unit.
 type station struct {
 	free time.Time // when it may be asked again
-	owed []debt    // on lines: answers that didn't come, the oldest first
+	owed []debt    // on lines, and behind gateways to them: answers that didn't come, the oldest first
 
 	last     map[shape]told // on lines
 	innocent map[pair]int   // how often in a row an answer was suspected that was none again
