@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	goburrow "github.com/goburrow/modbus"
@@ -76,7 +77,7 @@ func (l *link) readSurely(m *meter, r request) ([]byte, error) {
 	defer func() { s.free = l.received.Add(m.Pause) }()
 	if l.Transport == TCP && len(s.owed) == 0 {
 		data, err := l.ask(m, r)
-		if err != nil && isTooLate(err) {
+		if err != nil && (isTooLate(err) || reasonOf(err) == telemetry.Timeout && l.leadsToMany()) {
 			s.owed = append(s.owed, debt{shapeOf(r), l.sent})
 		}
 		return data, err
@@ -103,6 +104,12 @@ func (l *link) readSurely(m *meter, r request) ([]byte, error) {
 // request.
 func isTooLate(err error) bool {
 	return exceptionOf(err) == goburrow.ExceptionCodeGatewayTargetDeviceFailedToRespond
+}
+
+// leadsToMany reports whether several units are read over the connection, which then is
+// one to a gateway. Some say nothing when they stop waiting.
+func (l *link) leadsToMany() bool {
+	return l.bus != nil && slices.ContainsFunc(l.bus.units, func(u *unit) bool { return u.Unit != l.bus.units[0].Unit })
 }
 
 // isAnswered reports whether a unit has answered, be it with an exception.
