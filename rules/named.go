@@ -80,10 +80,9 @@ func (s *scope) has(n ast.Node, arguments []ast.Node) (operand, *fault) {
 		x := o.number
 		return operand{condition: func(in *inputs) truth {
 			switch v := x(in); {
-			case v != v || v < 0 || v >= 1<<53 && bit < 11: // a float64 doesn't hold the lower bits
+			// A float64 doesn't hold the lower bits of what is large, and rounds it up to 1<<64.
+			case v != v || v < 0 || v >= 1<<53 && bit < 11 || v >= 1<<64:
 				return unknown
-			case v >= 1<<64:
-				return no
 			default:
 				return truthOf(uint64(v)>>bit&1 != 0)
 			}

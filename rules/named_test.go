@@ -37,6 +37,7 @@ func TestNamesInConditions(t *testing.T) {
 		{`has(Evt, "over temperature")`, 0, -1, unknown},
 		{`has(Evt, "last")`, 0, telemetry.UintValue(1<<63 | 1), yes},
 		{`has(Evt, "ground fault")`, 0, telemetry.UintValue(1<<63 | 1), unknown}, // a number in a rule has 53 bits
+		{`has(Evt, "last")`, 0, telemetry.UintValue(1<<64 - 1), unknown},
 	} {
 		r := newRig(t, inverter(), Rule{Name: "x", On: Target{Device: "inv"}, When: c.source})
 		r.read(0, "inv", "St", c.st, "Evt", c.evt)

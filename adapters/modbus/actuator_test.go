@@ -22,6 +22,7 @@ type actuator struct {
 	writes    [][]byte // PDUs, in order
 	react     func(pdu []byte) reaction
 	onRead    func() // before each; nil: nothing
+	drops     bool   // the connection, once, in place of the next answer to a read
 	echo      bool   // the line has one
 }
 
@@ -146,6 +147,10 @@ func (a *actuator) execute(pdu []byte) (answer []byte, late time.Duration, err e
 	if function <= 4 {
 		if a.onRead != nil {
 			a.onRead()
+		}
+		if a.drops {
+			a.drops = false
+			return nil, 0, errHangUp
 		}
 		if function != 1 && function != 3 || int(at)+int(n) > 64 {
 			return []byte{function | 0x80, 2}, 0, nil

@@ -61,7 +61,7 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 		}
 		if last.answer != nil {
 			l.end()
-			l.answered = true
+			l.answered, l.over = true, last.after
 			if l.Transport == TCP {
 				l.rest = l.buffer[last.drop+len(last.answer) : n]
 				if !l.framing.follows(request, earlier, l.rest) {
@@ -128,16 +128,21 @@ func (l *link) settle() *failure {
 	for {
 		err := l.port.SetReadDeadline(until)
 		if err == nil {
-			_, err = l.port.Read(l.buffer[:])
+			var n int
+			n, err = l.port.Read(l.buffer[:])
+			l.over += n
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
+			if l.over >= minRTU { // and no transmitter that is switched off
+				l.strays++
+			}
+			l.over = 0
 			return nil
 		case err != nil:
 			return &failure{telemetry.NotConnected, err}
 		}
 		l.heard = true
-		l.strays++
 		l.lastByte = time.Now()
 		if until = l.lastByte.Add(silence); until.After(limit) {
 			return &failure{telemetry.Malformed, fmt.Errorf("the line doesn't fall silent")}

@@ -19,6 +19,7 @@ type framing interface {
 // found is what has arrived so far.
 type found struct {
 	answer []byte // a whole frame; none while more bytes are needed
+	after  int    // bytes behind it, on a line
 	drop   int    // bytes at the start that belong to earlier requests
 	begun  bool   // something that looks like the answer's start is there
 	broken bool   // its checksum is wrong

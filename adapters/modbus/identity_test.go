@@ -72,6 +72,17 @@ func TestADeviceSwappedBetweenPollsIsNotRead(t *testing.T) {
 	if r.good != 2 {
 		t.Errorf("%d good", r.good)
 	}
+	// Behind a gateway the connection stays; it takes a while.
+	p.misbehave(func(c net.Conn, request []byte) error {
+		b := answerTo(request)
+		b[len(b)-1]++
+		return write(c, b)
+	})
+	r.ended = r.ended.Add(-longestTrust)
+	if poll(); r.good != 0 || r.samples[0].Quality.Reason() != telemetry.WrongDevice {
+		t.Errorf("%v after a long time", r.samples[0])
+	}
+	p.misbehave(nil)
 	// One that closes the connection after each answer is read all the same.
 	p.misbehave(func(c net.Conn, request []byte) error {
 		if err := write(c, answerTo(request)); err != nil {

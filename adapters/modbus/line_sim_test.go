@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -322,15 +323,12 @@ func TestNoAnswerIsTakenForAnother(t *testing.T) {
 func TestEqualAnswersAreSuspectedAFewTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slaves sync.WaitGroup
-		asked, noisy := 0, false
+		asked, noise := 0, 0
 		e := Endpoint{RTU, "/dev/ttyS0", Line{Baud: 115200, Parity: Even, StopBits: 1}}
 		open := func(string, Line) (port, error) {
 			p := simLine(e.Line, &slaves, func(request []byte) []byte {
 				pdu := append([]byte{request[1], 2 * request[5]}, make([]byte, 2*request[5])...)
-				if noisy {
-					return append(withCRC(request[0], pdu), 0xFF)
-				}
-				return withCRC(request[0], pdu)
+				return append(withCRC(request[0], pdu), bytes.Repeat([]byte{0xFF}, noise)...)
 			})
 			p.onWrite = func([]byte) { asked++ }
 			return p, nil
@@ -349,12 +347,112 @@ func TestEqualAnswersAreSuspectedAFewTimes(t *testing.T) {
 			}
 			return asked - before
 		}
-		if n := poll(50); n != 100+2*maxSuspicion {
+		if n := poll(50); n != 100+2*2*maxSuspicion { // of the two, and of the two the other way round
 			t.Errorf("%d requests in 50 polls of two, with a test and a second one when suspected", n)
 		}
-		noisy = true
+		noise = 2 // as of a transmitter that is switched off
+		if n := poll(50); n != 100 {
+			t.Errorf("%d requests in 50 polls of two with some noise after each answer", n)
+		}
+		noise = minRTU
 		if n := poll(50); n < 250 {
 			t.Errorf("%d requests in 50 polls of two while the unit sends more than it is asked for", n)
+		}
+		l.close()
+		cancel()
+		slaves.Wait()
+	})
+}
+
+// Places that always are the same give no credit to others: an answer that comes twice,
+// the second time after the next request has gone out, isn't taken for that one's.
+func TestASecondCopyIsSuspectedAfterManyEqualAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slaves sync.WaitGroup
+		e := Endpoint{RTU, "/dev/ttyS0", Line{Baud: 115200, Parity: Even, StopBits: 1}}
+		doubles, differ := false, false
+		var before []byte
+		open := func(string, Line) (port, error) {
+			return simLine(e.Line, &slaves, func(request []byte) []byte {
+				pdu := append([]byte{request[1], 2 * request[5]}, make([]byte, 2*request[5])...)
+				if request[3] == 200 || differ {
+					pdu[3] = request[3]
+				}
+				answer := withCRC(request[0], pdu)
+				copied := before
+				if before = answer; doubles && len(copied) == len(answer) {
+					return append(slices.Clone(copied), answer...)
+				}
+				return answer
+			}), nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newLink(ctx, e, opener{serial: open}, new(busCounters))
+		m := &meter{Device: Device{Unit: 1, Timeout: time.Second}}
+		poll := func() {
+			for _, first := range []uint16{0, 100, 200} {
+				data, err := l.read(ctx, m, request{table: Holding, first: first, count: 10})
+				if err != nil {
+					continue
+				}
+				want := byte(0)
+				if first == 200 || differ {
+					want = byte(first)
+				}
+				if data[1] != want {
+					t.Errorf("%d at %d", data[1], first)
+				}
+			}
+		}
+		for range 10 {
+			poll()
+		}
+		doubles = true
+		poll()
+		doubles = false
+		for range 10 {
+			poll()
+		}
+		// What was the same and isn't any more is no longer trusted either.
+		differ = true
+		poll()
+		poll()
+		doubles = true
+		poll()
+		l.close()
+		cancel()
+		slaves.Wait()
+	})
+}
+
+// A unit that says nothing to what it hasn't got answers no tests. It is read all the
+// same, though two places hold the same.
+func TestAUnitThatAnswersNoTests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slaves sync.WaitGroup
+		e := Endpoint{RTU, "/dev/ttyS0", Line{Baud: 115200, Parity: Even, StopBits: 1}}
+		open := func(string, Line) (port, error) {
+			return simLine(e.Line, &slaves, func(request []byte) []byte {
+				if request[1] != 3 || request[5] != 1 {
+					return nil
+				}
+				return withCRC(request[0], []byte{3, 2, 0, 0})
+			}), nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newLink(ctx, e, opener{serial: open}, new(busCounters))
+		m := &meter{Device: Device{Unit: 1, Timeout: time.Second}}
+		last := time.Now()
+		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Second) {
+			for _, first := range []uint16{0, 7, 9} {
+				if _, err := l.read(ctx, m, request{table: Holding, first: first, count: 1}); err != nil {
+					last = time.Now()
+					break
+				}
+			}
+		}
+		if since := time.Since(last); since < 40*time.Second {
+			t.Errorf("the last failure was %v ago", since)
 		}
 		l.close()
 		cancel()

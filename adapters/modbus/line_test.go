@@ -192,3 +192,17 @@ func TestFrameOverAPauseOfThisMachine(t *testing.T) {
 		}
 	}
 }
+
+// A second copy that comes together with the answer is heard as well.
+func TestACopyTogetherWithTheAnswerIsHeard(t *testing.T) {
+	answer := withCRC(1, []byte{3, 4, 1, 2, 3, 4})
+	l := newLink(t.Context(), Endpoint{RTUOverTCP, "h:1", Line{}}, opener{}, new(busCounters))
+	l.port, l.watch = &tape{plays: append(bytes.Clone(answer), answer...), piece: 100}, func() bool { return true }
+	m := &meter{Device: Device{Unit: 1, Timeout: time.Millisecond}}
+	if _, err := l.read(t.Context(), m, request{table: Holding, count: 2}); err != nil || l.strays != 0 {
+		t.Fatalf("%v, %d heard", err, l.strays)
+	}
+	if _, err := l.read(t.Context(), m, request{table: Holding, first: 5, count: 2}); err == nil || l.strays != 1 {
+		t.Errorf("%v, %d heard", err, l.strays)
+	}
+}

@@ -36,7 +36,8 @@ type link struct {
 	rest     []byte      // of the buffer, what came after the last answer
 	torn     bool        // the last timeout was in the middle of a frame
 	lastByte time.Time   // on the line, either way
-	strays   int         // how often something came on the line before the next request
+	over     int         // bytes that came on the line after the last answer
+	strays   int         // how often these could have been an answer
 
 	failedDials int
 	dialAfter   time.Time

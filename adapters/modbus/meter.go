@@ -123,6 +123,11 @@ const maxParts = 32
 // changed meanwhile.
 const maxScalings = 4
 
+// longestTrust is how long after its last answer a device is believed to be the same
+// one on the same connection. Behind a serial gateway nothing else tells of a meter
+// that was put in another's place between two polls; nobody does that faster.
+const longestTrust = 2 * time.Minute
+
 // poll asks for everything once. It fails only when ctx ends. Once
 // the device doesn't answer, what remains isn't asked for: a dead device must
 // cost its neighbours one timeout, not one a request. Between the requests others
@@ -134,6 +139,9 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	p := polling{start: r.now()}
 	if r.learned.due(p.start) {
 		r.replan(p.start)
+	}
+	if p.start.Sub(r.ended) > longestTrust {
+		r.known = 0
 	}
 	if r.stranger(l) {
 		if ok, err := r.meet(ctx, l, p.start); !ok || err != nil {

@@ -41,7 +41,7 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 	var sure certainty
 	err = u.bus.doWhole(ctx, func(l *link) (err error) {
 		if w, err = u.prepare(ctx, l, ctl, c.Value); err == nil {
-			sure, err = ctl.write(ctx, l, u.meter, w.data)
+			sure, err = ctl.write(ctx, l, u.meter, w)
 		}
 		return err
 	})
@@ -100,12 +100,17 @@ type writing struct {
 	old  telemetry.Value // what the device shows
 	data []byte
 	held telemetry.Value // what data are
+	// connection is that on which it was prepared, and the only one on which it is written.
+	connection int
 }
 
 // prepare makes sure that this is the device, and finds out what it shows.
 func (u *unit) prepare(ctx context.Context, l *link, c *control, v telemetry.Value) (w writing, err error) {
 	if _, err := u.recognise(ctx, l); err != nil {
 		return w, err
+	}
+	if w.connection = l.dialled; len(u.Identity) == 0 {
+		defer func() { w.connection = l.dialled }()
 	}
 	if w.old, err = u.show(ctx, l, c.feedback); err != nil {
 		return w, fmt.Errorf("nothing was written, since what it shows now can't be read: %w", err)
@@ -153,8 +158,16 @@ func (u *unit) readFactor(ctx context.Context, l *link, p Point) (factor, error)
 	return f, nil
 }
 
-// show is the value of a point now. One that the device has none for is an error.
+// show is the value of a point now. One that the device has none for is an error, and
+// so is one whose factor changes meanwhile.
 func (u *unit) show(ctx context.Context, l *link, s shown) (telemetry.Value, error) {
+	var before factor
+	if s.factor != nil {
+		var err error
+		if before, err = u.readFactor(ctx, l, *s.factor); err != nil {
+			return telemetry.Value{}, err
+		}
+	}
 	data, err := u.readPoint(ctx, l, s.point)
 	if err != nil {
 		return telemetry.Value{}, err
@@ -163,6 +176,9 @@ func (u *unit) show(ctx context.Context, l *link, s shown) (telemetry.Value, err
 	v, reason := d.value(data, 0)
 	if reason == telemetry.NoReason && s.factor != nil {
 		f, err := u.readFactor(ctx, l, *s.factor)
+		if err == nil && f != before {
+			err = fmt.Errorf("the factor of %s changed while it was read", s.point.Name)
+		}
 		if err != nil {
 			return telemetry.Value{}, err
 		}

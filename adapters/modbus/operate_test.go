@@ -310,6 +310,49 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 }
 
+// A device that was recognised on one connection isn't written to on another, which may
+// lead to another device.
+func TestNothingIsWrittenOnAnotherConnection(t *testing.T) {
+	peer := startActuator(t, TCP)
+	d := breaker(peer.endpoint)
+	d.Identity, d.PollEvery = []Register{{Holding, 30, 0x1E01}}, time.Hour
+	a := polled(t, d)
+	reads := 0
+	peer.mu.Lock()
+	peer.onRead = func() {
+		if reads++; reads == 2 {
+			peer.registers[30]++
+			peer.drops = true
+		}
+	}
+	peer.mu.Unlock()
+	got, err := operate(t, a, d, "W", number(7))
+	if w := peer.written(); len(w) != 0 || got.Outcome != telemetry.ControlFailed || err == nil || !strings.Contains(err.Error(), "the connection was closed before the write") {
+		t.Errorf("%+v, %v, written % x", got, err, w)
+	}
+}
+
+// What a point shows is never its value of before with its factor of after.
+func TestAFactorThatChangesWhileAPointIsShown(t *testing.T) {
+	peer := startActuator(t, TCP)
+	peer.registers[4], peer.registers[5] = 1025, 1
+	d := breaker(peer.endpoint)
+	d.PollEvery = time.Hour
+	a := polled(t, d)
+	reads := 0
+	peer.mu.Lock()
+	peer.onRead = func() {
+		if reads++; reads == 3 {
+			peer.registers[4], peer.registers[5] = 102, 2
+		}
+	}
+	peer.mu.Unlock()
+	got, err := operate(t, a, d, "Scaled", number(12300))
+	if len(peer.written()) != 0 || got.Outcome != telemetry.ControlFailed || err == nil || !strings.Contains(err.Error(), "the factor of Scaled changed while it was read") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // An adapter that doesn't run operates nothing: nobody else's polls would be in step.
 func TestNothingIsOperatedBeforeItRuns(t *testing.T) {
 	peer := startActuator(t, TCP)

@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	goburrow "github.com/goburrow/modbus"
@@ -74,13 +75,20 @@ func (l *link) station(unit uint8) *station {
 func (l *link) readSurely(m *meter, r request) ([]byte, error) {
 	s := l.station(m.Unit)
 	defer func() { s.free = l.received.Add(m.Pause) }()
-	if l.Transport == TCP {
-		return l.ask(m, r)
+	if l.Transport == TCP && len(s.owed) == 0 {
+		data, err := l.ask(m, r)
+		if err != nil && (isTooLate(err) || reasonOf(err) == telemetry.Timeout && l.leadsToMany()) {
+			s.owed = append(s.owed, debt{shapeOf(r), l.sent})
+		}
+		return data, err
 	}
 	s.forget(time.Now())
 	data, err := l.askAfterTests(s, m, r)
+	if l.Transport == TCP {
+		return data, err
+	}
 	if err == nil && s.repeats(r, data, l.strays) {
-		s.owed = append(s.owed, debt{shapeOf(r), l.sent})
+		s.owed, s.mute = append(s.owed, debt{shapeOf(r), l.sent}), true
 		if data, err = l.askAfterTests(s, m, r); err == nil {
 			s.cleared(r, data)
 		}
@@ -91,6 +99,24 @@ func (l *link) readSurely(m *meter, r request) ([]byte, error) {
 	return data, err
 }
 
+// isTooLate reports whether an error is a serial gateway's that has stopped waiting for
+// the unit. What that still answers, the gateway may take for the answer to the next
+// request.
+func isTooLate(err error) bool {
+	return exceptionOf(err) == goburrow.ExceptionCodeGatewayTargetDeviceFailedToRespond
+}
+
+// leadsToMany reports whether several units are read over the connection, which then is
+// one to a gateway. Some say nothing when they stop waiting.
+func (l *link) leadsToMany() bool {
+	return l.bus != nil && slices.ContainsFunc(l.bus.units, func(u *unit) bool { return u.Unit != l.bus.units[0].Unit })
+}
+
+// isAnswered reports whether a unit has answered, be it with an exception.
+func isAnswered(err error) bool {
+	return err == nil || exceptionOf(err) != 0 && !isTooLate(err)
+}
+
 // askAfterTests makes the exchange once the unit owes no answer that looks like its.
 func (l *link) askAfterTests(s *station, m *meter, r request) ([]byte, error) {
 	refused := false
@@ -99,12 +125,17 @@ func (l *link) askAfterTests(s *station, m *meter, r request) ([]byte, error) {
 			break
 		}
 		_, err := l.askOnLine(s, m, s.test(r, refused))
-		if err != nil && exceptionOf(err) == 0 {
+		if !isAnswered(err) {
 			return nil, err
 		}
+		s.mute = false
 		refused = refused || err != nil
 	}
-	return l.askOnLine(s, m, r)
+	data, err := l.askOnLine(s, m, r)
+	if !isAnswered(err) {
+		s.mute = false // it may be silent whatever it is asked
+	}
+	return data, err
 }
 
 // askOnLine makes one exchange, and keeps account of what the unit owes.
@@ -113,10 +144,10 @@ func (l *link) askOnLine(s *station, m *meter, r request) ([]byte, error) {
 	for range l.asked {
 		s.owed = append(s.owed, debt{shapeOf(r), l.sent})
 	}
-	refused := exceptionOf(err) != 0
-	if err != nil && !refused {
+	if !isAnswered(err) {
 		return nil, err
 	}
+	refused := err != nil
 	if s.paid(shapeOf(r), refused); refused && len(s.owed) > 0 {
 		return nil, &failure{telemetry.Malformed, fmt.Errorf("this may be about an earlier request: %w", err)}
 	}

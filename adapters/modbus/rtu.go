@@ -9,6 +9,7 @@ import (
 // A frame is the unit, a PDU and a checksum of two bytes (Modbus over Serial Line
 // V1.02, 2.5.1).
 const (
+	minRTU   = 5 // an exception
 	maxRTU   = 256
 	rtuExtra = 1 + 2 // around the PDU
 )
@@ -63,7 +64,7 @@ func (f *rtu) find(request []byte, want *reply, _ int, b []byte) (r found) {
 		if !repeats {
 			f.echoes = bytes.Contains(all[:len(all)-len(rest)], request)
 		}
-		return found{answer: rest[:end]}
+		return found{answer: rest[:end], after: len(rest) - end}
 	}
 	return r
 }

@@ -9,10 +9,11 @@ import (
 // station is what a link remembers of one unit.
 type station struct {
 	free time.Time // when it may be asked again
-	owed []debt    // on lines: answers that didn't come, the oldest first
+	owed []debt    // on lines, and behind gateways to them: answers that didn't come, the oldest first
 
 	last     map[shape]told // on lines
-	innocent int            // how often in a row an answer was suspected that was none again
+	innocent map[pair]int   // how often in a row an answer was suspected that was none again
+	mute     bool           // it doesn't answer tests, as far as is known
 	strays   int            // the link's, when it was looked at last
 }
 
@@ -20,6 +21,12 @@ type station struct {
 type told struct {
 	first uint16 // what was asked for
 	data  []byte
+}
+
+// pair is two requests of a shape, the one after the other.
+type pair struct {
+	shape
+	before, after uint16 // where they begin
 }
 
 // A frame on a line has no number by which a late answer could be known if it is
@@ -34,8 +41,11 @@ type told struct {
 // Some units, and converters, send an answer twice. The second copy, if it comes so
 // late that the next request has gone out already, would be taken for the answer to
 // that. So what is the same as the unit's last answer of that shape, but to another
-// request, counts as owed: after a test, it is asked for again. If units are suspected
-// in vain they are trusted, until something comes on the line that nobody asked for.
+// request, counts as owed: after a test, it is asked for again. Two requests that are
+// suspected in vain, or a unit that answers no tests, are trusted until something comes
+// on the line that nobody asked for. Other requests aren't, and neither are
+// these once they have brought different values, unless that are so few that they may
+// well be the same from time to time.
 
 // debt is an answer that a unit owes.
 type debt struct {
@@ -54,8 +64,10 @@ func shapeOf(r request) shape { return shape{r.function(), r.bytes()} }
 const (
 	// longestDebt is how late an answer can be that is thought of.
 	longestDebt = 10 * time.Second
-	// maxSuspicion is how often in a row a unit is suspected in vain.
+	// maxSuspicion is how often in a row two requests are suspected in vain.
 	maxSuspicion = 3
+	// telling is how many bytes hardly are the same by chance that were different before.
+	telling = 8
 	// maxTests bounds how often a unit is tested before a request.
 	maxTests = 8
 )
@@ -79,27 +91,39 @@ func (s *station) paid(sh shape, exception bool) {
 }
 
 // repeats reports whether what looks like the answer may be an earlier one once more.
-// strays is how often the link heard something that nobody had asked for.
+// strays is how often the link heard what could be an answer that nobody had asked for.
 func (s *station) repeats(r request, data []byte, strays int) bool {
 	if strays != s.strays {
-		s.strays, s.innocent = strays, 0
+		s.strays, s.mute = strays, false
+		clear(s.innocent)
 	}
-	return s.innocent < maxSuspicion && s.same(r, data)
+	last, is := s.last[shapeOf(r)]
+	switch p := s.pair(r); {
+	case !is || last.first == r.first:
+		return false
+	case bytes.Equal(last.data, data):
+		return !s.mute && s.innocent[p] < maxSuspicion
+	case len(data) >= telling:
+		delete(s.innocent, p)
+	}
+	return false
 }
 
-// same reports whether another request brought the same.
-func (s *station) same(r request, data []byte) bool {
-	last, is := s.last[shapeOf(r)]
-	return is && last.first != r.first && bytes.Equal(last.data, data)
+// pair is a request with the one before it of its shape.
+func (s *station) pair(r request) pair {
+	return pair{shapeOf(r), s.last[shapeOf(r)].first, r.first}
 }
 
 // cleared takes the sure answer after a suspected one.
 func (s *station) cleared(r request, data []byte) {
-	if s.same(r, data) {
-		s.innocent++
-	} else {
-		s.innocent = 0
+	if !bytes.Equal(s.last[shapeOf(r)].data, data) {
+		clear(s.innocent)
+		return
 	}
+	if s.innocent == nil {
+		s.innocent = map[pair]int{}
+	}
+	s.innocent[s.pair(r)]++
 }
 
 func (s *station) remember(r request, data []byte) {

@@ -22,15 +22,15 @@ const (
 
 // write makes one exchange that changes something at a meter, once: what isn't
 // answered may have been executed. It comes after a read of the same unit, which has
-// shown that the connection works, that on a line the unit owes no answers, that to an
-// earlier write included, and whether one hears oneself there.
-func (l *link) write(ctx context.Context, m *meter, pdu goburrow.ProtocolDataUnit) (certainty, error) {
+// shown that this connection works and leads to the device, that on a line the unit owes
+// no answers, that to an earlier write included, and whether one hears oneself there.
+func (l *link) write(ctx context.Context, m *meter, connection int, pdu goburrow.ProtocolDataUnit) (certainty, error) {
 	if err := errors.Join(l.turn(ctx, m), ctx.Err()); err != nil {
 		return notWritten, err
 	}
 	s := l.stations[m.Unit]
 	switch {
-	case l.port == nil || s == nil:
+	case l.port == nil || s == nil || l.dialled != connection:
 		return notWritten, &failure{telemetry.NotConnected, errors.New("the connection was closed before the write")}
 	case len(s.owed) > 0:
 		return notWritten, errors.New("the device still owes answers to earlier requests, from which that to a write couldn't be told")
@@ -80,16 +80,16 @@ func (l *link) send(m *meter, pdu goburrow.ProtocolDataUnit) error {
 	return &goburrow.ModbusError{FunctionCode: answer.FunctionCode, ExceptionCode: answer.Data[0]}
 }
 
-// write has a point hold data.
-func (c *control) write(ctx context.Context, l *link, m *meter, data []byte) (certainty, error) {
+// write has a point hold what is to be written.
+func (c *control) write(ctx context.Context, l *link, m *meter, w writing) (certainty, error) {
 	if c.parts == nil || spread(c.parts) {
-		return l.write(ctx, m, c.request(data, false))
+		return l.write(ctx, m, w.connection, c.request(w.data, false))
 	}
-	sure, err := l.write(ctx, m, c.request(data, true))
+	sure, err := l.write(ctx, m, w.connection, c.request(w.data, true))
 	if c.method != ReadModifyWrite || exceptionOf(err) != goburrow.ExceptionCodeIllegalFunction {
 		return sure, err
 	}
-	return l.write(ctx, m, c.request(data, false))
+	return l.write(ctx, m, w.connection, c.request(w.data, false))
 }
 
 // cloned is what a read brought, which the next one overwrites.

@@ -48,7 +48,7 @@ func writeOn(t testing.TB, transport Transport, echoes bool, pdu goburrow.Protoc
 	l.port, l.answered, l.watch = p, true, func() bool { return true }
 	l.stations[1] = &station{}
 	m := newMeter(Device{ID: "d", Unit: 1}, e)
-	sure, err = l.write(t.Context(), m, pdu)
+	sure, err = l.write(t.Context(), m, 0, pdu)
 	return p.sent, sure, err
 }
 
@@ -60,11 +60,11 @@ func TestWhoOwesAnswersIsNotWrittenTo(t *testing.T) {
 	l.port, l.watch = p, func() bool { return true }
 	m := newMeter(Device{ID: "d", Unit: 1}, e)
 	l.stations[1] = &station{owed: []debt{{shape{6, 4}, time.Now()}}}
-	if sure, err := l.write(t.Context(), m, writeRequest(6, 8, 1, nil)); sure != notWritten || err == nil || len(p.sent) > 0 {
+	if sure, err := l.write(t.Context(), m, 0, writeRequest(6, 8, 1, nil)); sure != notWritten || err == nil || len(p.sent) > 0 {
 		t.Errorf("%d, %v, % x", sure, err, p.sent)
 	}
 	l.stations[1].owed, l.port = nil, nil
-	if sure, err := l.write(t.Context(), m, writeRequest(6, 8, 1, nil)); sure != notWritten || reasonOf(err) != telemetry.NotConnected {
+	if sure, err := l.write(t.Context(), m, 0, writeRequest(6, 8, 1, nil)); sure != notWritten || reasonOf(err) != telemetry.NotConnected {
 		t.Errorf("%d, %v", sure, err)
 	}
 }

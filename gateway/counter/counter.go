@@ -121,12 +121,28 @@ func (c *watched) take(v float64, at telemetry.Micros) (kind telemetry.EventKind
 	case v >= c.last && !c.isOlder(v):
 		c.rises(v, at)
 	case v >= c.last: // of before the roll-over
-	case c.last-v <= c.Noise*math.Abs(c.last):
+	case c.last-v <= c.Noise*math.Abs(c.last) || c.Factored && isCutShort(c.last, v):
 		c.lower, c.since = false, at
 	default:
 		return c.falls(v, at)
 	}
 	return "", 0
+}
+
+// isCutShort reports whether a value may be the same with fewer digits: a meter that runs
+// out of registers goes on with a larger factor.
+func isCutShort(last, v float64) bool {
+	const digits = 1000 // at least four stay
+	for exponent := -10; exponent <= 10; exponent++ {
+		steps := v / math.Pow10(exponent)
+		if steps < digits {
+			return false
+		}
+		if last-v < math.Pow10(exponent) && math.Abs(steps-math.Round(steps)) < 1e-6 {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *watched) restart(v float64, at telemetry.Micros) {

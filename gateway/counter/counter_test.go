@@ -84,6 +84,7 @@ func TestWhatADecreaseIs(t *testing.T) {
 		"over its end, quickly":         {word, []float64{40000, 48000, 56000, 64000, 6464, 14464, 22464}, "counter-rolled-over 64000→6464 65536 "},
 		"an unknown factor":             {Counter{Ranges: []Range{{0, 1 << 32}}, Factored: true}, []float64{42949672, 42949672.9, 0.4, 1, 2}, "counter-rolled-over 4.29496729e+07→0.4 4.294967296e+07 "},
 		"reset with an unknown factor":  {Counter{Ranges: []Range{{0, 1 << 32}}, Factored: true}, []float64{35000000, 35000001, 0.4, 1, 2}, "counter-reset 3.5000001e+07→0.4 0 "},
+		"a factor that cuts digits off": {Counter{Ranges: []Range{{0, 65536}}, Factored: true}, []float64{65535, 65536, 65530, 65530, 65530, 65530, 65540, 65550}, ""},
 		"an unknown factor, lower than": {Counter{Ranges: []Range{{0, 1 << 32}}, Factored: true}, []float64{42949672, 42949672.9, 2e7, 2.1e7, 2.2e7}, "counter-reset 4.29496729e+07→2e+07 0 "},
 	} {
 		if got := newMeter(c.counter).reads(c.values...).story(); got != c.want {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
@@ -60,13 +61,18 @@ func SplitBirth(b Birth) []Birth {
 
 // namesIn is about how many bytes the names of a signal's values take.
 func namesIn(s telemetry.Signal) int {
-	const around = 26 // quotes, colon, comma and number
+	const (
+		around  = 26 // quotes, colon, comma and number
+		escaped = 5  // more than the character itself
+	)
 	n := 0
-	for _, name := range s.States {
+	for _, name := range slices.AppendSeq(slices.Collect(maps.Values(s.States)), maps.Values(s.Flags)) {
 		n += len(name) + around
-	}
-	for _, name := range s.Flags {
-		n += len(name) + around
+		for _, c := range []byte(name) {
+			if strings.IndexByte(`<>&"\`, c) >= 0 {
+				n += escaped
+			}
+		}
 	}
 	return n
 }

@@ -167,7 +167,7 @@ func TestSplitBirthByNames(t *testing.T) {
 	for i := range SignalsPerBirth {
 		states := telemetry.States{}
 		for v := range int64(i % 300) {
-			states[v-100] = strings.Repeat("x", 60)
+			states[v-100] = strings.Repeat("x<", 30)
 		}
 		b.Signals = append(b.Signals, telemetry.Signal{ID: telemetry.SignalID(i), Device: "d", Name: "n", States: states})
 	}
