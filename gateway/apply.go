@@ -41,20 +41,23 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	if err != nil {
 		return err
 	}
+	// Until the adapter has changed, a point's name may mean another device.
+	g.control.Suspend()
 	err = g.adapter.Change(to.devices.modbus, func() {
 		places := to.devices.index(g.accounts.change(to.devices.accounted()))
 		periods := periodsOf(g.live.Load().config)
 		next := periodsOf(to.config)
 		g.live.Store(&to)
-		g.control.Configure(points)
 		g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
 			return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(to.config), to.devices.limits(to.config))
 		})
 	})
-	if err == nil {
-		err = ctx.Err()
+	if err != nil {
+		g.control.Resume()
+		return err
 	}
-	return err
+	g.control.Configure(points)
+	return ctx.Err()
 }
 
 // settle says that the configuration lasts.

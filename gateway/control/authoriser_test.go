@@ -28,6 +28,8 @@ type field struct {
 	began   chan struct{}
 	// selecting: selections wait as well.
 	selecting bool
+	turn      func() // is called before it is asked whether an operation is still permitted
+	permitted error  // the answer to that
 
 	operated, selected []adapters.Control
 	audit              []telemetry.Control
@@ -56,6 +58,12 @@ func (f *field) Operate(ctx context.Context, c adapters.Control) (adapters.Contr
 	}
 	if err := ctx.Err(); err != nil {
 		return adapters.Controlled{Outcome: telemetry.ControlFailed}, err
+	}
+	if f.turn != nil {
+		f.turn()
+	}
+	if f.permitted = c.Permitted(); f.permitted != nil {
+		return adapters.Controlled{Outcome: telemetry.ControlFailed}, fmt.Errorf("nothing was written: %w", f.permitted)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -544,5 +552,51 @@ func TestParse(t *testing.T) {
 		if got != c.want || (err != nil) != (c.want == telemetry.Value{}) {
 			t.Errorf("%q: %v, %v", c.text, got, err)
 		}
+	}
+}
+
+// What was refused before it began is no operation, after which the next had to wait.
+func TestARefusalDelaysNothing(t *testing.T) {
+	f, a := newField(t, nil)
+	s := a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	f.earthed.Value = on
+	f.expect(t, "interlocked", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Interlocked)
+	f.earthed.Value = off
+	s = a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	f.expect(t, "at once", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), done, "")
+}
+
+// A configuration that comes while an operation waits for its turn ends it, also if it
+// has been written down that it begins.
+func TestAnOperationThatWaitsIsOfItsConfiguration(t *testing.T) {
+	f, a := newField(t, nil)
+	position, _ := a.Point("bay-1", "SetW")
+	now := time.Now()
+	a.o.Now = func() time.Time { now = now.Add(time.Minute); return now }
+	for what, change := range map[string]func(){
+		"another configuration": func() { a.Configure([]Point{position}) },
+		"one that is coming":    a.Suspend,
+	} {
+		a.Configure([]Point{position})
+		f.permitted = nil
+		f.turn = change
+		got := a.Operate(t.Context(), ask("SetW", on, "Ana", ""))
+		f.expect(t, what, got, failed, Unlisted)
+		if f.permitted == nil || got.Detail != "nothing was written: the configuration was changed" {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
+// While control is off, whoever asks is a stranger, whatever for.
+func TestStrangersOfAGatewayWithoutControl(t *testing.T) {
+	f, a := newField(t, func(o *Options) { o.Enabled = false })
+	for range 100 {
+		if got := a.Cancel(ask("Pos", on, "Ana", "x")); got.Cause != Disabled {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if n := len(f.told()); n != mostStrangers {
+		t.Errorf("%d are written down", n)
 	}
 }
