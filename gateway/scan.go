@@ -103,6 +103,7 @@ func scanThroughRunning(ctx context.Context, address string, r discovery.Request
 	if err != nil {
 		return "", err
 	}
+	request.Header.Set("Content-Type", "application/json")
 	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: beginsWithin}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)

@@ -371,8 +371,8 @@ func TestWhoMayAskForAConfiguration(t *testing.T) {
 		"nothing beside the file":       {func(*http.Request) {}, http.StatusConflict},
 		"another site's page":           {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden},
 		"one of an old browser":         {func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, http.StatusForbidden},
-		"a form":                        {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, http.StatusForbidden},
-		"a name that was pointed here":  {func(r *http.Request) { r.Host = "evil.example:9464" }, http.StatusForbidden},
+		"a form":                        {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, http.StatusUnsupportedMediaType},
+		"a name that was pointed here":  {func(r *http.Request) { r.Host = "evil.example:9464" }, http.StatusMisdirectedRequest},
 		"this machine by its own names": {func(r *http.Request) { r.Host = "localhost:9464" }, http.StatusConflict},
 	} {
 		if code := ask(c.change); code != c.want {
