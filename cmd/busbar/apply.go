@@ -85,6 +85,7 @@ func (c applyCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("rolled back, and %s is as it was:\n  %s", c.To, strings.Join(outcome.Causes, "\n  "))
 	}
 	if err := replacement.Put(); err != nil {
+		err = errors.Join(err, replacement.Withdraw())
 		return fmt.Errorf("put it into %s: %w; the gateway goes back by itself", c.To, err)
 	}
 	if err := gateway.KeepRunning(ctx, from, source); err != nil {

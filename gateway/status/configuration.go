@@ -10,9 +10,9 @@ import (
 )
 
 // Configurable is a Source whose configuration can be changed while it runs. Whoever
-// reaches the listener, so anybody on this machine, may ask for that. What they get is
-// what somebody has put beside the configuration's file who may write there: no
-// request carries a configuration.
+// reaches the listener, so anybody on this machine, may ask for that who knows what
+// somebody has put beside the configuration's file who may write there, and gets
+// that: no request carries a configuration.
 type Configurable interface {
 	// TryNew tries the file beside the configuration's, and returns when it has held
 	// or was rolled back. The error is why it wasn't tried.
