@@ -1,7 +1,6 @@
 package status
 
 import (
-	"errors"
 	"fmt"
 	"mime"
 	"net"
@@ -9,30 +8,30 @@ import (
 	"strings"
 )
 
-// asked serves what has the gateway do something, and it alone says which requests may.
-// That pages of other sites don't make a browser send one is seen to by all of the mux,
-// and by the content type, which they have to ask for first; a name that somebody else
-// has pointed at this machine is no name of it.
+// judged serves what this machine asks, and nothing that the page of another site makes
+// a browser on it ask: a name that somebody else has pointed at this machine is no
+// name of it.
+func judged(answer http.Handler) http.Handler {
+	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !local(r.Host) {
+			http.Error(w, fmt.Sprintf("%q isn't a name of this machine that this is answered for: localhost and loopback addresses are", r.Host), http.StatusMisdirectedRequest)
+			return
+		}
+		answer.ServeHTTP(w, r)
+	}))
+}
+
+// asked serves what has the gateway do something. A page has to ask before a browser
+// sends that content type elsewhere, also one that knows nothing of origins.
 func asked(source Source, answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if code, err := judge(r); err != nil {
-			http.Error(w, err.Error(), code)
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+			http.Error(w, "expected Content-Type: application/json", http.StatusUnsupportedMediaType)
 			return
 		}
 		w.Header().Set(GatewayHeader, source.Report().Gateway)
 		answer(w, r)
 	}
-}
-
-// judge says why a request is refused, and with which status.
-func judge(r *http.Request) (code int, err error) {
-	if !local(r.Host) {
-		return http.StatusMisdirectedRequest, fmt.Errorf("%q isn't a name of this machine that this is answered for: localhost and loopback addresses are", r.Host)
-	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return http.StatusUnsupportedMediaType, errors.New("expected Content-Type: application/json")
-	}
-	return 0, nil
 }
 
 // local reports whether a host name in a request means this machine.

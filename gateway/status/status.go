@@ -242,5 +242,5 @@ func handler(source Source) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		w.Write(body.Bytes())
 	})
-	return http.NewCrossOriginProtection().Handler(mux)
+	return judged(mux)
 }

@@ -255,6 +255,29 @@ func TestAScanIsShownLineByLine(t *testing.T) {
 	}
 }
 
+// What the gateway says is for this machine alone, too.
+func TestWhoMayLook(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	for _, path := range []string{"/", "/healthz", "/metrics"} {
+		for host, code := range map[string]int{"evil.example:9464": 421, "localhost:9464": 200, "[::1]:9464": 200, "127.0.0.1": 200} {
+			request, err := http.NewRequest(http.MethodGet, server.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = host
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != code {
+				t.Errorf("%s of %s: %d, expected %d", path, host, response.StatusCode, code)
+			}
+		}
+	}
+}
+
 // Whatever the gateway is asked to do, one rule says for whom.
 func TestWhoMayAskForSomething(t *testing.T) {
 	server := httptest.NewServer(handler(fixed(report)))
