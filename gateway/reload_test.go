@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway/status"
 )
 
@@ -142,4 +143,31 @@ func TestOnlyWhoKnowsTheFileHasItTried(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), hashOf([]byte(b.source+"\n"))) || !strings.Contains(err.Error(), "isn't the file that is meant") {
 		t.Errorf("%v", err)
 	}
+}
+
+// What couldn't be tried is still refused if it was before.
+func TestARefusalOutlivesWhatCouldntBeTried(t *testing.T) {
+	b := newBench(t)
+	b.config.Buffer.Path = configfile.Path(t.TempDir())
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(b.source, "site: north", "site: south", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g, stop := b.runs()
+	g.options.File = file
+	b.read(func(l log) bool { return l.samples > 0 })
+	for _, before := range []string{"", `{"refused":"this one"}`} {
+		if before != "" {
+			if err := os.WriteFile(g.markPath(), []byte(before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := g.Reload("Ana", time.Second); err == nil || !strings.Contains(err.Error(), "needs a restart") {
+			t.Errorf("%v", err)
+		}
+		if now, err := os.ReadFile(g.markPath()); string(now) != before || (before == "") != os.IsNotExist(err) {
+			t.Errorf("%q, expected %q: %v", now, before, err)
+		}
+	}
+	stop()
 }
