@@ -125,6 +125,12 @@ func TestApplyingAConfiguration(t *testing.T) {
 		t.Errorf("its own file: exit code %d, %s", code, errs)
 	}
 
+	write(t, r.dir, "gateway.yaml.new", before)
+	if _, errs, code := r.apply(t, "gateway.yaml.new"); code != 2 || !strings.Contains(errs, "expected another name") || r.file(t, "gateway.yaml.new") != before {
+		t.Errorf("the name that it takes itself: exit code %d, %s", code, errs)
+	}
+	os.Remove(filepath.Join(r.dir, "gateway.yaml.new"))
+
 	next := r.config([]string{r.devices[0], changed, r.devices[2]})
 	write(t, r.dir, "new.yaml", next)
 	if out, errs, code := call(t, r.dir, "busbar", "config", "apply", "--to", "gateway.yaml", "new.yaml"); code != 2 || !strings.Contains(errs, "expected --yes") {

@@ -48,6 +48,9 @@ func (c applyCommand) Run(ctx context.Context) error {
 	if same(c.File, c.To) {
 		return program.Usage{Err: fmt.Errorf("%s is the gateway's own file, which it tries when it gets SIGHUP, as by systemctl reload busbar-gateway; expected another one", c.File)}
 	}
+	if same(c.File, gateway.NewFile(c.To)) {
+		return program.Usage{Err: fmt.Errorf("%s is where a configuration waits while it is tried, and is removed then; expected another name", c.File)}
+	}
 	source, err := configfile.Read(c.File)
 	if err != nil {
 		return err
