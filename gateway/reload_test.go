@@ -171,3 +171,40 @@ func TestARefusalOutlivesWhatCouldntBeTried(t *testing.T) {
 	}
 	stop()
 }
+
+// What lasts is what was tried, the profiles of one's own included.
+func TestAProfileThatChangesWhileItIsTriedIsntKept(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "gateway.yaml")
+	const text = `gateway: {id: gw}
+forward: {kafka: {brokers: [localhost:9092]}}
+buffer: {path: buffer}
+devices: [{id: m, modbus: {endpoint: "tcp://10.0.0.2"}, profile: own.yaml}]
+`
+	const profile = "product: P\nsource: s\nsignals: [{name: V, input: 0, type: uint16, unit: V}]\nexamples: []\n"
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("gateway.yaml", text)
+	put("gateway.yaml.new", text+"# tried\n")
+	put("own.yaml", profile)
+	_, tried, err := readSource(NewFile(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Gateway{options: Options{File: file}}
+	p := &pending{to: live{source: tried}}
+	if err := g.inFile(p); err == nil || !strings.Contains(err.Error(), "doesn't hold it") {
+		t.Errorf("the one before: %v", err)
+	}
+	put("gateway.yaml", text+"# tried\n")
+	if err := g.inFile(p); err != nil {
+		t.Error(err)
+	}
+	put("own.yaml", strings.Replace(profile, "input: 0", "input: 7", 1))
+	if err := g.inFile(p); err == nil || !strings.Contains(err.Error(), "a profile of") {
+		t.Errorf("another profile: %v", err)
+	}
+}
