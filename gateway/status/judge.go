@@ -34,11 +34,12 @@ func asked(source Source, answer http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// local reports whether a host name in a request means this machine.
+// local reports whether a host name in a request means this machine. None does, which
+// old checks of health send and no browser.
 func local(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return host == "" || host == "localhost" || ip != nil && ip.IsLoopback()
 }

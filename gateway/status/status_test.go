@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -275,6 +276,22 @@ func TestWhoMayLook(t *testing.T) {
 				t.Errorf("%s of %s: %d, expected %d", path, host, response.StatusCode, code)
 			}
 		}
+	}
+}
+
+func TestAnOldHealthCheckNamesNoHost(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /healthz HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(c); err != nil || !strings.Contains(string(answer), " 200 OK") {
+		t.Errorf("%s, %v", answer, err)
 	}
 }
 
