@@ -286,13 +286,14 @@ func (a *Authoriser) Operate(ctx context.Context, r Request) Answer {
 	case ctx.Err() != nil:
 		t.detail = "who asked has gone"
 		return a.refuse(t, Abandoned)
-	case a.start(p) != nil:
+	case a.current(p) != nil:
 		t.detail = errChanged.Error()
 		return a.refuse(t, Unlisted)
 	}
 	if answer := a.begin(t, telemetry.ControlBegun); answer.Outcome != telemetry.ControlBegun {
 		return answer
 	}
+	a.begun(p)
 	doing, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	result, err := a.o.Controller.Operate(doing, adapters.Control{
@@ -330,26 +331,18 @@ var errChanged = errors.New("the configuration was changed")
 func (a *Authoriser) current(p *point) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.changed(p)
-}
-
-// start is current, and from now on the point has been operated: what an interlock has
-// refused before was no operation.
-func (a *Authoriser) start(p *point) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.changed(p); err != nil {
-		return err
-	}
-	p.operated = a.o.Now()
-	return nil
-}
-
-func (a *Authoriser) changed(p *point) error {
 	if a.points[name{p.Device, p.Signal}] != p || a.suspended {
 		return errChanged
 	}
 	return nil
+}
+
+// begun says that the point is being operated: what was refused before was no operation,
+// after which the next has to wait.
+func (a *Authoriser) begun(p *point) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.operated = a.o.Now()
 }
 
 // admit lets an attempt go on if everything that is known without asking a device

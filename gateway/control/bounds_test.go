@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -13,6 +14,12 @@ func TestARefusalDelaysNothing(t *testing.T) {
 	f.earthed.Value = on
 	f.expect(t, "interlocked", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Interlocked)
 	f.earthed.Value = off
+	s = a.Select(t.Context(), ask("Pos", on, "Ana", ""))
+	f.auditErr = errors.New("disk full")
+	if got := a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)); got.Cause != NoAudit {
+		t.Errorf("%+v", got)
+	}
+	f.auditErr = nil
 	s = a.Select(t.Context(), ask("Pos", on, "Ana", ""))
 	f.expect(t, "at once", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), done, "")
 }
