@@ -176,9 +176,14 @@ func TestTheTokenIsOfOneProcess(t *testing.T) {
 	}
 	stop()
 	b.config.Gateway.Control = gatewayconfig.Disabled
-	_, stop = b.runs()
+	g, stop = b.runs()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("control is off, and there is a token: %v", err)
+	}
+	// And nobody is told anything about the points then.
+	a, err := source{g, time.Now()}.Operate(t.Context(), "meter", "SetW", "operate", "", status.ControlRequest{Value: "nonsense", By: "Ana"})
+	if err != nil || a.Cause != string(control.Disabled) {
+		t.Errorf("%+v, %v", a, err)
 	}
 	stop()
 }
