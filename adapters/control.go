@@ -26,6 +26,9 @@ type Control struct {
 	Device string
 	Signal telemetry.SignalID
 	Value  telemetry.Value
+	// Permitted is asked once more right before an operation writes, when its turn has
+	// come: an error says why nothing is written. Nil: it is permitted.
+	Permitted func() error
 }
 
 // Controlled is what came of a Control. Values are None where they weren't found

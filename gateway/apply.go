@@ -41,6 +41,7 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	if err != nil {
 		return err
 	}
+	// Until the adapter has changed, a point's name may mean another device.
 	g.control.Suspend()
 	err = g.adapter.Change(to.devices.modbus, func() {
 		places := to.devices.index(g.accounts.change(to.devices.accounted()))

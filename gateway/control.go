@@ -144,13 +144,14 @@ func (g source) Operate(ctx context.Context, device, signal, action, token strin
 		return status.ControlAnswer{}, status.ErrNoAction
 	}
 	request := control.Request{Device: device, Signal: signal, Origin: telemetry.ControlLocal, By: strings.TrimSpace(body.By), Selection: body.Selection}
-	if enabled := g.control.Stats().Enabled; enabled && !g.authorised(token) {
+	enabled := g.control.Stats().Enabled
+	if enabled && !g.authorised(token) {
 		detail := "the token isn't that in " + controlTokenPath(g.config, g.options.Dir)
 		g.control.Refuse(telemetry.ControlAction(action), request, control.Unauthorised, "it was asked for without the gateway's token")
 		return status.ControlAnswer{}, fmt.Errorf("%w: %s", status.ErrUnauthorised, detail)
 	}
 	point, listed := g.control.Point(device, signal)
-	if listed && action != string(telemetry.ControlCancel) {
+	if enabled && listed && action != string(telemetry.ControlCancel) {
 		var err error
 		if request.Value, err = point.Parse(body.Value); err != nil {
 			return controlAnswer(point, request.Value, g.control.Refuse(telemetry.ControlAction(action), request, control.OutOfRange, err.Error())), nil

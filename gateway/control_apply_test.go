@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/gateway/control"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -41,4 +44,44 @@ rules:
 		t.Fatalf("%+v, %v", outcome, err)
 	}
 	want(telemetry.ControlRefused, control.Unlisted)
+}
+
+// While the adapter changes, a point's name may mean another device.
+func TestNothingIsOperatedWhileTheConfigurationChanges(t *testing.T) {
+	b := newBench(t)
+	b.withControl(gatewayconfig.Interlock{When: "ChLiv"})
+	g, stop := b.runs()
+	b.read(func(l log) bool { return l.samples > 0 })
+	next := b.config
+	next.Devices = slices.Clone(b.config.Devices)
+	next.Devices[0].PollEvery *= 2
+	was := g.live.Load()
+	applied := make(chan error, 1)
+	g.pipeline.mu.Lock() // it doesn't get any further than that
+	go func() { applied <- g.apply(context.Background(), live{config: next}) }()
+	for g.live.Load() == was {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	request := control.Request{Device: "meter", Signal: "SetW", Value: telemetry.IntValue(7), Origin: telemetry.ControlLocal, By: "Ana"}
+	if a := g.control.Operate(ctx, request); a.Outcome != telemetry.ControlRefused || a.Cause != control.Busy {
+		t.Errorf("%+v", a)
+	}
+	cancel()
+	g.pipeline.mu.Unlock()
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	if a := g.control.Operate(t.Context(), request); a.Cause != control.DeviceFailed {
+		t.Errorf("afterwards: %+v", a)
+	}
+	// Nor does it end there if the change fails.
+	next.Devices[0].Modbus.Endpoint = "nonsense"
+	if err := g.apply(context.Background(), live{config: next}); err == nil {
+		t.Error("nonsense was applied")
+	}
+	if a := g.control.Operate(t.Context(), request); a.Cause == control.Busy {
+		t.Errorf("after a change that failed: %+v", a)
+	}
+	stop()
 }

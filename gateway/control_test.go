@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,9 +176,14 @@ func TestTheTokenIsOfOneProcess(t *testing.T) {
 	}
 	stop()
 	b.config.Gateway.Control = gatewayconfig.Disabled
-	_, stop = b.runs()
+	g, stop = b.runs()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("control is off, and there is a token: %v", err)
+	}
+	// And nobody is told anything about the points then.
+	a, err := source{g, time.Now()}.Operate(t.Context(), "meter", "SetW", "operate", "", status.ControlRequest{Value: "nonsense", By: "Ana"})
+	if err != nil || a.Cause != string(control.Disabled) {
+		t.Errorf("%+v, %v", a, err)
 	}
 	stop()
 }
@@ -219,7 +226,38 @@ func TestTheToolAsksItsGateway(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	stop()
-	if _, err := ask(b.config); err == nil || !strings.Contains(err.Error(), "by a running gateway only") {
+	if _, err := ask(b.config); err == nil || !strings.Contains(err.Error(), "by a running gateway only") || errors.Is(err, ErrNoAnswer) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Whether something may have been done is said only if it may.
+func TestTheToolSaysWhetherItMayHaveBeenDone(t *testing.T) {
+	b := newBench(t)
+	b.config.Gateway.Control = gatewayconfig.Enabled
+	if err := os.WriteFile(controlTokenPath(b.config, ""), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answer := func(w http.ResponseWriter, code int, text string) {
+		w.Header().Set(status.GatewayHeader, b.config.Gateway.ID)
+		w.WriteHeader(code)
+		w.Write([]byte(text))
+	}
+	for what, c := range map[string]struct {
+		do      http.HandlerFunc
+		unknown bool
+	}{
+		"it hangs up":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
+		"it breaks off":        {func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, `{"outcome":"do`) }, true},
+		"it isn't authorised":  {func(w http.ResponseWriter, _ *http.Request) { answer(w, 401, "not authorised") }, false},
+		"there is no such way": {func(w http.ResponseWriter, _ *http.Request) { answer(w, 404, "no") }, false},
+	} {
+		server := httptest.NewServer(c.do)
+		b.config.Status.Listen = server.Listener.Addr().String()
+		_, err := Control(t.Context(), b.config, "", telemetry.ControlOperate, "meter", "SetW", ControlRequest{Value: "7", By: "Ana"})
+		if err == nil || errors.Is(err, ErrNoAnswer) != c.unknown {
+			t.Errorf("%s: %v", what, err)
+		}
+		server.Close()
 	}
 }

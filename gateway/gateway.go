@@ -68,6 +68,7 @@ type Gateway struct {
 	uplink   *uplink.Connection
 	commands *commands // nil: none are read
 	control  *control.Authoriser
+	scanning sync.Map // the addresses of the endpoints that are being scanned
 
 	controlToken string // "": nobody on this machine may operate
 }

@@ -26,10 +26,14 @@ type (
 	ControlAnswer  = status.ControlAnswer
 )
 
+// ErrNoAnswer is that a gateway was asked and nobody knows what came of it.
+var ErrNoAnswer = errors.New("the gateway was asked, but its answer hasn't come")
+
 // Control asks the gateway that runs with the configuration on this machine to
 // operate a signal of a device. Only that one does: it knows what else goes on. dir is
 // what the configuration's file names are relative to. The error is about reaching the
-// gateway; if ctx ends while it operates, it goes on to the end.
+// gateway, and ErrNoAnswer if that may have done it all the same; if ctx ends while it
+// operates, it goes on to the end.
 func Control(ctx context.Context, config gatewayconfig.Config, dir string, action telemetry.ControlAction, device, signal string, r ControlRequest) (a ControlAnswer, err error) {
 	path := controlTokenPath(config, dir)
 	token, err := os.ReadFile(path)
@@ -53,21 +57,24 @@ func Control(ctx context.Context, config gatewayconfig.Config, dir string, actio
 	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
-	if err != nil {
+	if dialling, ok := errors.AsType[*net.OpError](err); ok && dialling.Op == "dial" {
 		return a, fmt.Errorf("the gateway doesn't answer at %s; devices are operated by a running gateway only: %w", config.Status.Listen, err)
+	} else if err != nil {
+		return a, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	defer response.Body.Close()
 	if name := response.Header.Get(status.GatewayHeader); name != config.Gateway.ID {
 		return a, fmt.Errorf("what listens at %s is gateway %q, expected %s", config.Status.Listen, name, config.Gateway.ID)
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err == nil && response.StatusCode == http.StatusOK {
+	if err == nil && response.StatusCode != http.StatusOK {
+		return a, fmt.Errorf("the gateway that is running: %s", strings.TrimSpace(string(answer)))
+	}
+	if err == nil {
 		err = json.Unmarshal(answer, &a)
-	} else if err == nil {
-		err = errors.New(strings.TrimSpace(string(answer)))
 	}
 	if err != nil {
-		return a, fmt.Errorf("the gateway that is running: %w", err)
+		return a, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	return a, nil
 }

@@ -8,18 +8,19 @@ import (
 	"syscall"
 )
 
-// sameOwner gives a file to those who own another one.
+// sameOwner gives a file to those who own another one, and not what a link that somebody
+// has put into its place leads to.
 func sameOwner(path string, info fs.FileInfo) error {
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
-	mine, err := os.Stat(path)
+	mine, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
 	if own, ok := mine.Sys().(*syscall.Stat_t); ok && own.Uid == owner.Uid && own.Gid == owner.Gid {
 		return nil
 	}
-	return os.Chown(path, int(owner.Uid), int(owner.Gid))
+	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 }

@@ -82,6 +82,7 @@ func askRunning(ctx context.Context, config gatewayconfig.Config, device string)
 	if err != nil {
 		return nil, false, err
 	}
+	request.Header.Set("Content-Type", "application/json")
 	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)

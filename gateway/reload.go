@@ -37,6 +37,7 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 		Refused: source.fingerprint(), Cause: "the gateway ended while it was tried",
 		At: g.clock.Now().Time(), Running: running.source,
 	}
+	before, _ := os.ReadFile(g.markPath())
 	if err := g.setMark(m); err != nil {
 		return fmt.Errorf("note the configuration that runs: %w", err)
 	}
@@ -45,7 +46,7 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 	case errors.Is(err, errStopped):
 		return err
 	case err != nil:
-		g.dropMark()
+		g.restoreMark(before)
 		return err
 	case outcome.Held:
 		g.trials.stop()
@@ -87,6 +88,18 @@ func (g *Gateway) setMark(m mark) error {
 		return err
 	}
 	return configfile.Replace(g.markPath(), text, 0o600)
+}
+
+// restoreMark has the mark be what it was before a file couldn't be tried: it may have
+// refused that very file.
+func (g *Gateway) restoreMark(before []byte) {
+	if before == nil {
+		g.dropMark()
+		return
+	}
+	if err := configfile.Replace(g.markPath(), before, 0o600); err != nil {
+		g.log.Error("which configuration was refused can't be noted again", "error", err)
+	}
 }
 
 func (g *Gateway) dropMark() {

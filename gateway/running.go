@@ -33,8 +33,9 @@ func (g source) TryNew(t status.Trial) (Outcome, error) {
 	if unreadable, ok := errors.AsType[*configfile.ReadError](err); ok {
 		return Outcome{}, fmt.Errorf("this gateway runs with %s: %w", g.options.File, unreadable)
 	}
-	if hash := source.hash(); hash != t.SHA256 {
-		return Outcome{}, fmt.Errorf("%s is another file, of SHA-256 %s", file, hash)
+	// What it holds isn't told: only who knows that can have it tried.
+	if source.hash() != t.SHA256 {
+		return Outcome{}, fmt.Errorf("%s isn't the file that is meant", file)
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -90,52 +91,64 @@ func askToConfigure(ctx context.Context, config gatewayconfig.Config, what strin
 	return outcome, json.Unmarshal(text, &outcome)
 }
 
-// Replacement is a file that is about to replace a configuration's.
-type Replacement struct{ file string }
+// Replacement is what is about to replace a configuration's file.
+type Replacement struct {
+	file   string
+	source []byte
+}
 
 // Propose puts a configuration into NewFile of the configuration's file, for those to
 // read who may read that.
 func Propose(file string, source []byte) (Replacement, error) {
-	r := Replacement{file}
-	info, err := os.Stat(file)
+	r := Replacement{file, source}
+	return r, r.write(source, NewFile(file))
+}
+
+// write writes a file that those may read who may read the configuration's.
+func (r Replacement) write(text []byte, to string) error {
+	info, err := os.Stat(r.file)
 	if err != nil {
-		return r, err
+		return err
 	}
-	temporary, err := configfile.Write(file, source, info.Mode().Perm())
+	temporary, err := configfile.Write(r.file, text, info.Mode().Perm())
 	if err != nil {
-		return r, err
+		return err
 	}
 	if err := sameOwner(temporary, info); err != nil {
 		os.Remove(temporary)
-		return r, err
+		return err
 	}
-	return r, configfile.Rename(temporary, NewFile(file))
+	return configfile.Rename(temporary, to)
 }
 
 // Put puts it into the place of the configuration's file, of which PreviousFile holds
-// what was in it. Whatever happens meanwhile, the file is one of the two.
+// what was in it. Whatever happens meanwhile, the file is one of the two, also if
+// somebody else has put another one into NewFile, which nobody has tried.
 func (r Replacement) Put() error {
 	before, err := os.ReadFile(r.file)
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(r.file)
-	if err != nil {
+	if err := r.write(before, PreviousFile(r.file)); err != nil {
 		return err
 	}
-	temporary, err := configfile.Write(r.file, before, info.Mode().Perm())
-	if err != nil {
+	if err := r.write(r.source, r.file); err != nil {
 		return err
 	}
-	if err := sameOwner(temporary, info); err != nil {
-		os.Remove(temporary)
-		return err
-	}
-	if err := configfile.Rename(temporary, PreviousFile(r.file)); err != nil {
-		return err
-	}
-	return configfile.Rename(NewFile(r.file), r.file)
+	_ = r.Withdraw() // left there, it does nothing
+	return nil
 }
 
-// Withdraw removes it.
-func (r Replacement) Withdraw() error { return os.Remove(NewFile(r.file)) }
+// Withdraw removes it from NewFile, unless that is another one by now.
+func (r Replacement) Withdraw() error {
+	there, err := os.ReadFile(NewFile(r.file))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !bytes.Equal(there, r.source):
+		return nil
+	}
+	return os.Remove(NewFile(r.file))
+}

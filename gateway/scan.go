@@ -85,6 +85,11 @@ func (g source) Scan(ctx context.Context, r discovery.Request, show func(discove
 	if err != nil {
 		return err
 	}
+	// One takes half of the endpoint's time, and several would leave too little for polls.
+	if _, busy := g.scanning.LoadOrStore(e.Address, true); busy {
+		return fmt.Errorf("somebody else scans %s at present", e)
+	}
+	defer g.scanning.Delete(e.Address)
 	show(discovery.Progress{Of: len(units)}) // whoever asked knows by that that it is being done
 	return s.Scan(ctx, p, units, show)
 }
@@ -103,6 +108,7 @@ func scanThroughRunning(ctx context.Context, address string, r discovery.Request
 	if err != nil {
 		return "", err
 	}
+	request.Header.Set("Content-Type", "application/json")
 	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: beginsWithin}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)

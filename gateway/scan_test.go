@@ -62,6 +62,17 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	if e, err := Scan(t.Context(), b.config, scanOf("tcp://127.0.0.1:1"), ignore); !errors.Is(err, modbus.ErrUnreachable) || e.Through != "" {
 		t.Errorf("what it doesn't read: %+v, %v", e, err)
 	}
+	// Nobody else has it scanned meanwhile.
+	s := source{Gateway: b.gateway}
+	var second error
+	if err := s.Scan(t.Context(), scanOf(endpoint), func(p discovery.Progress) {
+		if p.Asked == 1 {
+			second = s.Scan(t.Context(), scanOf(endpoint), ignore)
+		}
+	}); err != nil || second == nil || !strings.Contains(second.Error(), "somebody else scans") {
+		t.Errorf("two at once: %v, %v", err, second)
+	}
+	scan(endpoint, "gw")
 	ctx, cancel := context.WithCancel(t.Context())
 	e, err = Scan(ctx, b.config, scanOf(endpoint), func(p discovery.Progress) {
 		if p.Asked > 0 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -175,11 +174,16 @@ func (g *Gateway) inFile(p *pending) error {
 	if g.options.File == "" {
 		return nil
 	}
-	source, err := os.ReadFile(g.options.File)
-	if err == nil && !bytes.Equal(source, p.to.source.Text) {
-		err = fmt.Errorf("%s doesn't hold it", g.options.File)
+	_, source, err := readSource(g.options.File)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(source.Text, p.to.source.Text):
+		return fmt.Errorf("%s doesn't hold it", g.options.File)
+	case source.fingerprint() != p.to.source.fingerprint():
+		return fmt.Errorf("a profile of %s has changed since it was tried", g.options.File)
 	}
-	return err
+	return nil
 }
 
 // keptInTime takes back what nobody has kept.

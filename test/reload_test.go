@@ -125,6 +125,12 @@ func TestApplyingAConfiguration(t *testing.T) {
 		t.Errorf("its own file: exit code %d, %s", code, errs)
 	}
 
+	write(t, r.dir, "gateway.yaml.new", before)
+	if _, errs, code := r.apply(t, "gateway.yaml.new"); code != 2 || !strings.Contains(errs, "expected another name") || r.file(t, "gateway.yaml.new") != before {
+		t.Errorf("the name that it takes itself: exit code %d, %s", code, errs)
+	}
+	os.Remove(filepath.Join(r.dir, "gateway.yaml.new"))
+
 	next := r.config([]string{r.devices[0], changed, r.devices[2]})
 	write(t, r.dir, "new.yaml", next)
 	if out, errs, code := call(t, r.dir, "busbar", "config", "apply", "--to", "gateway.yaml", "new.yaml"); code != 2 || !strings.Contains(errs, "expected --yes") {
@@ -371,8 +377,8 @@ func TestWhoMayAskForAConfiguration(t *testing.T) {
 		"nothing beside the file":       {func(*http.Request) {}, http.StatusConflict},
 		"another site's page":           {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden},
 		"one of an old browser":         {func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, http.StatusForbidden},
-		"a form":                        {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, http.StatusForbidden},
-		"a name that was pointed here":  {func(r *http.Request) { r.Host = "evil.example:9464" }, http.StatusForbidden},
+		"a form":                        {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, http.StatusUnsupportedMediaType},
+		"a name that was pointed here":  {func(r *http.Request) { r.Host = "evil.example:9464" }, http.StatusMisdirectedRequest},
 		"this machine by its own names": {func(r *http.Request) { r.Host = "localhost:9464" }, http.StatusConflict},
 	} {
 		if code := ask(c.change); code != c.want {

@@ -158,7 +158,9 @@ func (b *bus) serve(ctx context.Context, until time.Time) error {
 	}
 }
 
-// yield lets those go who are more urgent than the poll in progress.
+// yield lets those go who are more urgent than the poll in progress: of commands one
+// before each poll, since many who ask without end would keep polls from getting any
+// further.
 func (b *bus) yield() error {
 	if b.obeys {
 		return nil
@@ -167,7 +169,6 @@ func (b *bus) yield() error {
 		select {
 		case c := <-b.commands:
 			b.obey(c)
-			continue
 		default:
 		}
 		if len(b.units) == 1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -290,5 +291,30 @@ func TestDeadConnectionIsLeft(t *testing.T) {
 		expect(t, "dialled", n.dialled(), seconds(0))
 		pass(time.Second)
 		expect(t, "dialled", n.dialled(), seconds(0, 4))
+	}, d)
+}
+
+// Many who ask without end slow polls down, and don't end them.
+func TestPollsGoOnBesideManyCommands(t *testing.T) {
+	n := &pipeNet{answer: func(byte) bool { time.Sleep(10 * time.Millisecond); return true }}
+	d := device("d", "bus", 1, 10, 100*time.Millisecond)
+	inBubble(t, n, func(a *Adapter, sink *recorder) {
+		pass(time.Second)
+		first := sink.count("d")
+		ctx, stop := context.WithCancel(context.Background())
+		var asking sync.WaitGroup
+		for range 5 {
+			asking.Go(func() {
+				for ctx.Err() == nil {
+					a.ReadOnce(ctx, "d")
+				}
+			})
+		}
+		pass(10 * time.Second)
+		stop()
+		asking.Wait()
+		if polls := sink.count("d") - first; polls < 90 {
+			t.Errorf("%d polls in 10 s, expected almost 100", polls)
+		}
 	}, d)
 }

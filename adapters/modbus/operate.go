@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,9 @@ func (a *Adapter) Select(ctx context.Context, c adapters.Control) (adapters.Cont
 	}
 	var w writing
 	err = u.bus.doWhole(ctx, func(l *link) (err error) {
-		w, err = u.prepare(ctx, l, ctl, c.Value)
+		if err = u.configured(); err == nil {
+			w, err = u.prepare(ctx, l, ctl, c.Value)
+		}
 		return err
 	})
 	if err != nil {
@@ -40,9 +43,18 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 	var w writing
 	var sure certainty
 	err = u.bus.doWhole(ctx, func(l *link) (err error) {
-		if w, err = u.prepare(ctx, l, ctl, c.Value); err == nil {
-			sure, err = ctl.write(ctx, l, u.meter, w)
+		if err = u.configured(); err != nil {
+			return err
 		}
+		if w, err = u.prepare(ctx, l, ctl, c.Value); err != nil {
+			return err
+		}
+		if c.Permitted != nil {
+			if err = c.Permitted(); err != nil {
+				return err
+			}
+		}
+		sure, err = ctl.write(ctx, l, u.meter, w)
 		return err
 	})
 	out := adapters.Controlled{Outcome: telemetry.ControlFailed, Old: w.old}
@@ -89,6 +101,15 @@ func (a *Adapter) controlOf(c adapters.Control) (*unit, *control, error) {
 		return nil, nil, fmt.Errorf("modbus: meter %s: %w", c.Device, errStopped)
 	}
 	return u, ctl, nil
+}
+
+// configured says on the bus's goroutine whether the unit is still read as it was when
+// the command was given: what it has meanwhile become may be another device.
+func (u *unit) configured() error {
+	if !slices.Contains(u.bus.units, u) {
+		return errors.New("nothing was written, since the device is configured otherwise by now")
+	}
+	return nil
 }
 
 func (m *meter) wrapControl(what string, c *control, err error) error {

@@ -3,9 +3,12 @@ package modbus
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -494,5 +497,55 @@ func TestCheckControl(t *testing.T) {
 		if c.want == "" && len(errs) > 0 || c.want != "" && (len(errs) != 1 || !strings.HasPrefix(errs[0].Error(), c.want)) {
 			t.Errorf("%+v: %v", c.control, errs)
 		}
+	}
+}
+
+// A command that comes to a bus behind a change of its device writes nothing where the
+// device was before.
+func TestNothingIsWrittenToWhatADeviceWasBefore(t *testing.T) {
+	peer := startActuator(t, TCP)
+	d := breaker(peer.endpoint)
+	a := polled(t, d)
+	moved := d
+	moved.Points = slices.Clone(d.Points)
+	moved.Points[d.point("W")].Address = 30
+	var got adapters.Controlled
+	var failed, selected error
+	if err := a.Change([]Device{moved}, func() {
+		got, failed = operate(t, a, d, "W", number(7))
+		_, selected = a.Select(t.Context(), adapters.Control{Device: d.ID, Signal: 12, Value: number(7)})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Outcome != telemetry.ControlFailed || failed == nil || !strings.Contains(failed.Error(), "configured otherwise") || len(peer.written()) > 0 {
+		t.Errorf("%+v, %v, % x", got, failed, peer.written())
+	}
+	if selected == nil {
+		t.Error("it was selected")
+	}
+	if got, err := operate(t, a, moved, "W", number(7)); err != nil || got.Outcome != telemetry.ControlDone || len(peer.written()) != 1 || hex.EncodeToString(peer.written()[0]) != "06001e0007" {
+		t.Errorf("%+v, %v, % x", got, err, peer.written())
+	}
+}
+
+// Who may decide is asked when its turn has come, after all that is read for it.
+func TestWhatIsNotPermittedAnyMoreIsNotWritten(t *testing.T) {
+	peer := startActuator(t, TCP)
+	d := breaker(peer.endpoint)
+	d.PollEvery = time.Hour
+	a := polled(t, d)
+	late := errors.New("it is too late")
+	var asked atomic.Bool
+	peer.mu.Lock()
+	peer.onRead = func() { asked.Store(true) }
+	peer.mu.Unlock()
+	got, err := a.Operate(t.Context(), adapters.Control{Device: d.ID, Signal: 12, Value: number(7), Permitted: func() error {
+		if !asked.Load() {
+			t.Error("asked before the device was read")
+		}
+		return late
+	}})
+	if got.Outcome != telemetry.ControlFailed || !errors.Is(err, late) || len(peer.written()) > 0 {
+		t.Errorf("%+v, %v, % x", got, err, peer.written())
 	}
 }

@@ -48,6 +48,9 @@ func (c applyCommand) Run(ctx context.Context) error {
 	if same(c.File, c.To) {
 		return program.Usage{Err: fmt.Errorf("%s is the gateway's own file, which it tries when it gets SIGHUP, as by systemctl reload busbar-gateway; expected another one", c.File)}
 	}
+	if same(c.File, gateway.NewFile(c.To)) {
+		return program.Usage{Err: fmt.Errorf("%s is where a configuration waits while it is tried, and is removed then; expected another name", c.File)}
+	}
 	source, err := configfile.Read(c.File)
 	if err != nil {
 		return err
@@ -85,6 +88,7 @@ func (c applyCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("rolled back, and %s is as it was:\n  %s", c.To, strings.Join(outcome.Causes, "\n  "))
 	}
 	if err := replacement.Put(); err != nil {
+		err = errors.Join(err, replacement.Withdraw())
 		return fmt.Errorf("put it into %s: %w; the gateway goes back by itself", c.To, err)
 	}
 	if err := gateway.KeepRunning(ctx, from, source); err != nil {

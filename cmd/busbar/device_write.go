@@ -78,8 +78,11 @@ func (c writeCommand) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted; what has begun goes on, and what comes of it is in the gateway's log and events")
 	}
-	if err != nil {
-		return fmt.Errorf("it may have been executed: %w", err)
+	switch {
+	case errors.Is(err, gateway.ErrNoAnswer):
+		return fmt.Errorf("%s of %s: UNKNOWN, it may have been executed: %w", c.Signal, c.Device, err)
+	case err != nil:
+		return fmt.Errorf("nothing was written: %w", err)
 	}
 	return c.report(a)
 }

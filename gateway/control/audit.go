@@ -79,8 +79,9 @@ func (a *Authoriser) tell(t attempt, outcome telemetry.ControlOutcome, cause Cau
 }
 
 func (a *Authoriser) log(level slog.Level, t attempt, outcome telemetry.ControlOutcome, cause Cause) {
-	a.o.Log.Log(context.Background(), level, "control", "action", t.action, "device", t.Device, "signal", t.Signal, "origin", t.Origin, "by", t.By,
-		"requested", t.Value.String(), "old", t.old.String(), "read_back", t.readBack.String(), "outcome", outcome, "cause", cause, "detail", t.detail)
+	a.o.Log.Log(context.Background(), level, "control", "action", t.action, "device", short(t.Device, longestName), "signal", short(t.Signal, longestName),
+		"origin", t.Origin, "by", short(t.By, longestName), "requested", t.Value.String(), "old", t.old.String(), "read_back", t.readBack.String(),
+		"outcome", outcome, "cause", cause, "detail", short(t.detail, longestDetail))
 }
 
 // refuse writes a refusal down, unless there were too many, since whoever may ask
@@ -101,7 +102,7 @@ func (a *Authoriser) refuse(t attempt, cause Cause) Answer {
 		a.tell(t, telemetry.ControlRefused, cause)
 	} else {
 		a.count(t.action, telemetry.ControlRefused)
-		a.o.Log.Debug("control refused", "device", t.Device, "signal", t.Signal, "by", t.By, "cause", cause)
+		a.o.Log.Debug("control refused", "device", short(t.Device, longestName), "signal", short(t.Signal, longestName), "by", short(t.By, longestName), "cause", cause)
 	}
 	return t.answer(telemetry.ControlRefused, cause)
 }

@@ -6,6 +6,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -62,6 +63,8 @@ type Authoriser struct {
 	counts     map[Count]uint64
 	running    sync.WaitGroup
 }
+
+const isDisabled = "control isn't enabled in the configuration"
 
 type name struct{ device, signal string }
 
@@ -243,6 +246,11 @@ func (a *Authoriser) Cancel(r Request) Answer {
 	t := attempt{action: telemetry.ControlCancel, Request: r, id: r.Selection}
 	a.mu.Lock()
 	p := a.points[name{r.Device, r.Signal}]
+	if !a.o.Enabled {
+		a.mu.Unlock()
+		t.detail = isDisabled
+		return a.refuse(t, Disabled)
+	}
 	if p == nil || a.stopping || p.selection == nil || !p.selection.of(r) {
 		a.mu.Unlock()
 		t.detail = "there is no such selection"
@@ -278,25 +286,30 @@ func (a *Authoriser) Operate(ctx context.Context, r Request) Answer {
 	case ctx.Err() != nil:
 		t.detail = "who asked has gone"
 		return a.refuse(t, Abandoned)
-	case !a.current(p):
-		t.detail = "the configuration was changed"
+	case a.current(p) != nil:
+		t.detail = errChanged.Error()
 		return a.refuse(t, Unlisted)
 	}
 	if answer := a.begin(t, telemetry.ControlBegun); answer.Outcome != telemetry.ControlBegun {
 		return answer
 	}
+	a.begun(p)
 	doing, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
-	result, err := a.o.Controller.Operate(doing, adapters.Control{Device: p.Device, Signal: p.ID, Value: r.Value})
+	result, err := a.o.Controller.Operate(doing, adapters.Control{
+		Device: p.Device, Signal: p.ID, Value: r.Value, Permitted: func() error { return a.current(p) },
+	})
 	t.old, t.readBack = result.Old, result.ReadBack
 	cause := Cause("")
 	if err != nil {
 		t.detail = err.Error()
-		switch result.Outcome {
-		case telemetry.ControlUnconfirmed:
+		switch {
+		case result.Outcome == telemetry.ControlUnconfirmed:
 			cause = Mismatch
-		case telemetry.ControlUnknown:
+		case result.Outcome == telemetry.ControlUnknown:
 			cause = NoAnswer
+		case errors.Is(err, errChanged):
+			result.Outcome, cause = telemetry.ControlFailed, Unlisted
 		default:
 			result.Outcome, cause = telemetry.ControlFailed, DeviceFailed
 		}
@@ -312,11 +325,24 @@ const (
 	interlockTimeout = 30 * time.Second
 )
 
-// current reports whether the point is still what the configuration says.
-func (a *Authoriser) current(p *point) bool {
+var errChanged = errors.New("the configuration was changed")
+
+// current fails if the point isn't what the configuration says any more.
+func (a *Authoriser) current(p *point) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.points[name{p.Device, p.Signal}] == p && !a.suspended
+	if a.points[name{p.Device, p.Signal}] != p || a.suspended {
+		return errChanged
+	}
+	return nil
+}
+
+// begun says that the point is being operated: what was refused before was no operation,
+// after which the next has to wait.
+func (a *Authoriser) begun(p *point) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.operated = a.o.Now()
 }
 
 // admit lets an attempt go on if everything that is known without asking a device
@@ -332,7 +358,7 @@ func (a *Authoriser) admit(t *attempt) (*point, Cause) {
 	now := a.o.Now()
 	switch {
 	case !a.o.Enabled:
-		t.detail = "control isn't enabled in the configuration"
+		t.detail = isDisabled
 		return nil, Disabled
 	case p == nil:
 		t.detail = "the configuration doesn't list it under control"
@@ -364,12 +390,9 @@ func (a *Authoriser) admit(t *attempt) (*point, Cause) {
 		t.detail = fmt.Sprintf("%d operations in a minute are the most", mostOperations)
 		return nil, TooMany
 	}
-	if t.action == telemetry.ControlOperate {
-		p.operated = now
-		if s := p.selection; s != nil && s.of(t.Request) {
-			s.timer.Stop()
-			p.selection, t.id = nil, s.id
-		}
+	if s := p.selection; t.action == telemetry.ControlOperate && s != nil && s.of(t.Request) {
+		s.timer.Stop()
+		p.selection, t.id = nil, s.id
 	}
 	a.busy, t.admitted = p, true
 	a.running.Add(1)

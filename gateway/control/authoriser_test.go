@@ -28,6 +28,8 @@ type field struct {
 	began   chan struct{}
 	// selecting: selections wait as well.
 	selecting bool
+	turn      func() // is called before it is asked whether an operation is still permitted
+	permitted error  // the answer to that
 
 	operated, selected []adapters.Control
 	audit              []telemetry.Control
@@ -56,6 +58,12 @@ func (f *field) Operate(ctx context.Context, c adapters.Control) (adapters.Contr
 	}
 	if err := ctx.Err(); err != nil {
 		return adapters.Controlled{Outcome: telemetry.ControlFailed}, err
+	}
+	if f.turn != nil {
+		f.turn()
+	}
+	if f.permitted = c.Permitted(); f.permitted != nil {
+		return adapters.Controlled{Outcome: telemetry.ControlFailed}, fmt.Errorf("nothing was written: %w", f.permitted)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

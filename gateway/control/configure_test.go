@@ -8,8 +8,6 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// While it isn't certain what the configuration is, nothing begins; what was selected
-// still is if it stays as it was.
 func TestSuspend(t *testing.T) {
 	f, a := newField(t, nil)
 	s := a.Select(t.Context(), ask("Pos", on, "Ana", ""))
@@ -30,8 +28,6 @@ func TestSuspend(t *testing.T) {
 	f.expect(t, "configured", a.Operate(t.Context(), ask("Tap", on, "Ana", "")), done, "")
 }
 
-// With another configuration, what isn't listed any more isn't operated, and nothing
-// is selected that was selected under the one before.
 func TestConfigure(t *testing.T) {
 	now := time.Now()
 	f, a := newField(t, func(o *Options) { o.Now = func() time.Time { return now } })
@@ -79,5 +75,25 @@ func TestConfigure(t *testing.T) {
 	f.expect(t, "in between", a.Operate(t.Context(), ask("Pos", on, "Ana", s.ID)), refused, Unlisted)
 	if len(f.operated) != n {
 		t.Error("it reached the device")
+	}
+}
+
+func TestAnOperationThatWaitsIsOfItsConfiguration(t *testing.T) {
+	f, a := newField(t, nil)
+	position, _ := a.Point("bay-1", "SetW")
+	now := time.Now()
+	a.o.Now = func() time.Time { now = now.Add(time.Minute); return now }
+	for what, change := range map[string]func(){
+		"another configuration": func() { a.Configure([]Point{position}) },
+		"one that is coming":    a.Suspend,
+	} {
+		a.Configure([]Point{position})
+		f.permitted = nil
+		f.turn = change
+		got := a.Operate(t.Context(), ask("SetW", on, "Ana", ""))
+		f.expect(t, what, got, failed, Unlisted)
+		if f.permitted == nil || got.Detail != "nothing was written: the configuration was changed" {
+			t.Errorf("%s: %+v", what, got)
+		}
 	}
 }

@@ -2,10 +2,7 @@ package status
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -13,9 +10,9 @@ import (
 )
 
 // Configurable is a Source whose configuration can be changed while it runs. Whoever
-// reaches the listener, so anybody on this machine, may ask for that. What they get is
-// what somebody has put beside the configuration's file who may write there: no
-// request carries a configuration.
+// reaches the listener, so anybody on this machine, may ask for that who knows what
+// somebody has put beside the configuration's file who may write there, and gets
+// that: no request carries a configuration.
 type Configurable interface {
 	// TryNew tries the file beside the configuration's, and returns when it has held
 	// or was rolled back. The error is why it wasn't tried.
@@ -52,12 +49,7 @@ const (
 // configure answers what asks for another configuration.
 func configure(mux *http.ServeMux, source Source) {
 	answer := func(path string, f func(Configurable, Trial) (Outcome, error)) {
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set(GatewayHeader, source.Report().Gateway)
-			if err := judge(r); err != nil {
-				http.Error(w, err.Error(), http.StatusForbidden)
-				return
-			}
+		mux.HandleFunc("POST "+path, asked(source, func(w http.ResponseWriter, r *http.Request) {
 			var t Trial
 			decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
 			decoder.DisallowUnknownFields()
@@ -77,7 +69,7 @@ func configure(mux *http.ServeMux, source Source) {
 			}
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(outcome)
-		})
+		}))
 	}
 	answer("/configuration/try", func(g Configurable, t Trial) (Outcome, error) {
 		if t.Wait < shortestWait || t.Wait > longestWait {
@@ -88,22 +80,4 @@ func configure(mux *http.ServeMux, source Source) {
 	answer("/configuration/keep", func(g Configurable, t Trial) (Outcome, error) {
 		return Outcome{Held: true}, g.Keep(t.SHA256)
 	})
-}
-
-// judge says why a request that has the gateway do something for good is refused. That
-// pages of other sites don't make a browser send it is seen to by all of the mux, and by
-// the content type, which they have to ask for first; a name that somebody else has
-// pointed at this machine is no name of it.
-func judge(r *http.Request) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return errors.New("expected Content-Type: application/json")
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("%q isn't a name of this machine that this is answered for", r.Host)
-	}
-	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -63,19 +61,9 @@ var (
 // maxControlRequest is more than any request has.
 const maxControlRequest = 4 << 10
 
-// serveControl takes a request that no other site's page can make a browser send: it
-// is JSON, for a loopback name, with the token of a file that only the gateway's user
-// can read. What was judged is answered with 200, whatever came of it.
+// serveControl takes a request with the token of a file that only the gateway's user can
+// read. What the Source has decided is answered with 200, whatever came of it.
 func serveControl(w http.ResponseWriter, r *http.Request, source Source) {
-	w.Header().Set(GatewayHeader, source.Report().Gateway)
-	if !local(r.Host) {
-		http.Error(w, "this server answers to localhost and loopback addresses only", http.StatusMisdirectedRequest)
-		return
-	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		http.Error(w, "expected Content-Type: application/json", http.StatusUnsupportedMediaType)
-		return
-	}
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlRequest))
 	decoder.DisallowUnknownFields()
 	var request ControlRequest
@@ -95,14 +83,4 @@ func serveControl(w http.ResponseWriter, r *http.Request, source Source) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(answer)
 	}
-}
-
-// local reports whether a host name in a request means this machine: another's name
-// can be pointed at it.
-func local(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

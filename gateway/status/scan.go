@@ -24,7 +24,6 @@ const maxScanRequest = 16 << 10
 // scan answers with a line of JSON for each unit, as soon as it was asked.
 func scan(source Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(GatewayHeader, source.Report().Gateway)
 		var request discovery.Request
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxScanRequest)).Decode(&request); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

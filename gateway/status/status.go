@@ -217,9 +217,7 @@ func handler(source Source) http.Handler {
 			fmt.Fprintln(w, p)
 		}
 	})
-	// By POST, and not for other sites' pages: it makes the gateway do something.
-	mux.HandleFunc("POST /devices/{device}/read", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(GatewayHeader, source.Report().Gateway)
+	mux.HandleFunc("POST /devices/{device}/read", asked(source, func(w http.ResponseWriter, r *http.Request) {
 		readings, err := source.Read(r.Context(), r.PathValue("device"))
 		switch {
 		case errors.Is(err, ErrNoDevice):
@@ -230,9 +228,9 @@ func handler(source Source) http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(readings)
 		}
-	})
-	mux.HandleFunc("POST /scan", scan(source))
-	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) })
+	}))
+	mux.HandleFunc("POST /scan", asked(source, scan(source)))
+	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", asked(source, func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) }))
 	configure(mux, source)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
@@ -244,5 +242,5 @@ func handler(source Source) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		w.Write(body.Bytes())
 	})
-	return http.NewCrossOriginProtection().Handler(mux)
+	return judged(mux)
 }

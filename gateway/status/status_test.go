@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -60,6 +61,7 @@ func TestADeviceIsReadOnDemand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		request.Header.Set("Content-Type", "application/json")
 		if c.site != "" {
 			request.Header.Set("Sec-Fetch-Site", c.site)
 		}
@@ -251,5 +253,80 @@ func TestAScanIsShownLineByLine(t *testing.T) {
 	response, err := http.Post(server.URL+"/scan", "application/json", strings.NewReader(strings.Repeat(" ", 2*maxScanRequest)))
 	if err != nil || response.StatusCode != 400 {
 		t.Errorf("%+v, %v", response, err)
+	}
+}
+
+// What the gateway says is for this machine alone, too.
+func TestWhoMayLook(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	for _, path := range []string{"/", "/healthz", "/metrics"} {
+		for host, code := range map[string]int{"evil.example:9464": 421, "localhost:9464": 200, "[::1]:9464": 200, "127.0.0.1": 200} {
+			request, err := http.NewRequest(http.MethodGet, server.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = host
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != code {
+				t.Errorf("%s of %s: %d, expected %d", path, host, response.StatusCode, code)
+			}
+		}
+	}
+}
+
+func TestAnOldHealthCheckNamesNoHost(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /healthz HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(c); err != nil || !strings.Contains(string(answer), " 200 OK") {
+		t.Errorf("%s, %v", answer, err)
+	}
+}
+
+// Whatever the gateway is asked to do, one rule says for whom.
+func TestWhoMayAskForSomething(t *testing.T) {
+	server := httptest.NewServer(handler(fixed(report)))
+	defer server.Close()
+	for _, path := range []string{"/devices/meter-1/read", "/scan", "/configuration/try", "/configuration/keep", "/devices/bay-1/signals/Pos/operate"} {
+		for what, c := range map[string]struct {
+			change func(*http.Request)
+			code   int
+		}{
+			"a name that was pointed here": {func(r *http.Request) { r.Host = "evil.example:9464" }, 421},
+			"an address of another":        {func(r *http.Request) { r.Host = "10.0.0.1" }, 421},
+			"a form":                       {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415},
+			"no content type":              {func(r *http.Request) { r.Header.Del("Content-Type") }, 415},
+			"another site's page":          {func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+			"one of an old browser":        {func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
+			"one without an origin":        {func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
+			"by GET":                       {func(r *http.Request) { r.Method = http.MethodGet }, 405},
+		} {
+			request, err := http.NewRequest(http.MethodPost, server.URL+path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			c.change(request)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if name := response.Header.Get(GatewayHeader); response.StatusCode != c.code || name != "" {
+				t.Errorf("%s, %s: %d, expected %d; named %q", path, what, response.StatusCode, c.code, name)
+			}
+		}
 	}
 }
