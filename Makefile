@@ -30,10 +30,8 @@ demo: build
 test: build
 	go test -timeout 20m ./...
 
-# bbolt reads a few bytes beyond a bucket's value where a damaged file says so, which
-# ends a program only under the detector's check of pointers.
 race:
-	go test -race -gcflags=go.etcd.io/bbolt=-d=checkptr=0 $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
+	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...

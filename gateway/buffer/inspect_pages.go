@@ -257,7 +257,7 @@ func (p *pageReader) within(e element, visit func(element)) {
 	}
 	page, ok := inlineBucket(e.value)
 	if !ok {
-		p.problem(e.page, "bucket %q is cut short", e.key)
+		p.problem(e.page, "bucket %q is none, or is cut short", e.key)
 		return
 	}
 	p.leaves(e.page, page, p.ordered(visit))
@@ -270,7 +270,8 @@ func inlineBucket(value []byte) (page boltPage, ok bool) {
 		return page, false
 	}
 	data := value[16:]
-	return boltPage{flags: leafPage, count: int(binary.LittleEndian.Uint16(data[10:])), data: data}, true
+	page = boltPage{flags: binary.LittleEndian.Uint16(data[8:]), count: int(binary.LittleEndian.Uint16(data[10:])), data: data}
+	return page, page.flags == leafPage
 }
 
 // free checks the list of free pages against the pages that were visited, which

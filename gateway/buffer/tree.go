@@ -6,9 +6,11 @@ import (
 	"os"
 )
 
-// checkBranches looks at the branch pages of a file that bbolt is to open: where
-// they lead back to themselves, bbolt would follow them until it has no memory
-// left, which nothing can catch. Leaves, nearly all of the file, aren't read.
+// checkBranches looks at what of a file that bbolt is to open could end the process,
+// which nothing can catch. Where branch pages lead back to themselves, bbolt would
+// follow them until it has no memory left. A small bucket that lies in an element
+// may be copied into Go's memory, and bbolt would point beyond the copy, at what the
+// garbage collector knows to be free. Other leaves, nearly all of the file, aren't read.
 func checkBranches(path string) error {
 	return inspected(path, func(p *pageReader) {
 		root, err := p.page(p.meta.root)
@@ -22,13 +24,14 @@ func checkBranches(path string) error {
 		}
 		p.visited = map[uint64]bool{}
 		p.leaves(p.meta.root, root, func(e element) {
-			if !e.bucket || len(e.value) < 16 {
+			if !e.bucket {
+				return
+			}
+			if len(e.value) < 16 || binary.LittleEndian.Uint64(e.value) == 0 {
+				p.within(e, func(element) {})
 				return
 			}
 			id := binary.LittleEndian.Uint64(e.value)
-			if id == 0 { // it lies in the element
-				return
-			}
 			if page, err := p.page(id); err != nil {
 				p.problem(id, "%v", err)
 			} else {
