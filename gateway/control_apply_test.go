@@ -57,7 +57,10 @@ func TestNothingIsOperatedWhileTheConfigurationChanges(t *testing.T) {
 	next.Devices[0].PollEvery *= 2
 	was := g.live.Load()
 	applied := make(chan error, 1)
-	g.pipeline.mu.Lock() // it doesn't get any further than that
+	// It doesn't get any further than where the rules are exchanged.
+	held, release := make(chan struct{}), make(chan struct{})
+	go g.pipeline.do(context.Background(), func() []telemetry.Sample { close(held); <-release; return nil })
+	<-held
 	go func() { applied <- g.apply(context.Background(), live{config: next}) }()
 	for g.live.Load() == was {
 		time.Sleep(time.Millisecond)
@@ -68,7 +71,7 @@ func TestNothingIsOperatedWhileTheConfigurationChanges(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	cancel()
-	g.pipeline.mu.Unlock()
+	close(release)
 	if err := <-applied; err != nil {
 		t.Fatal(err)
 	}
