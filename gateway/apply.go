@@ -25,18 +25,14 @@ type live struct {
 // happened; alarms whose rule is gone stay active until settle. On an error
 // nothing has changed, unless ctx has ended, with which the gateway must end too.
 func (g *Gateway) apply(ctx context.Context, to live) error {
-	to.devices = newDevices(to.config)
-	ids, err := g.buffer.Table().Define(to.devices.definitions)
-	if err != nil {
+	var err error
+	if to.devices, err = g.define(to.config); err != nil {
 		return fmt.Errorf("gateway: new signals can't be written down: %w", err)
 	}
-	to.devices.assign(ids)
-	to.devices.definitions = nil
-	engine, problems := rules.Compile(to.config.Rules, to.devices.model)
-	if len(problems) > 0 {
-		return fmt.Errorf("gateway: rules: %w", problems[0])
+	engine, err := g.compile(to)
+	if err != nil {
+		return err
 	}
-	engine.SetClock(g.clock.At)
 	points, err := to.devices.controlled(to.config)
 	if err != nil {
 		return err
@@ -58,6 +54,25 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	}
 	g.control.Configure(points)
 	return ctx.Err()
+}
+
+// define is the devices of a configuration, whose signals have their ids also if
+// these can't be written down, which is the error.
+func (g *Gateway) define(config gatewayconfig.Config) (devices, error) {
+	d := newDevices(config)
+	ids, err := g.buffer.Table().Define(d.definitions)
+	d.assign(ids)
+	d.definitions = nil
+	return d, err
+}
+
+func (g *Gateway) compile(l live) (*rules.Engine, error) {
+	engine, problems := rules.Compile(l.config.Rules, l.devices.model)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("gateway: rules: %w", problems[0])
+	}
+	engine.SetClock(g.clock.At)
+	return engine, nil
 }
 
 // settle says that the configuration lasts.

@@ -174,15 +174,9 @@ func (g source) authorised(token string) bool {
 }
 
 func controlAnswer(p control.Point, requested telemetry.Value, a control.Answer) status.ControlAnswer {
-	text := func(v telemetry.Value) string {
-		if v.Kind() == telemetry.None {
-			return ""
-		}
-		return v.String()
-	}
 	return status.ControlAnswer{
 		ID: a.ID, Outcome: a.Outcome, Cause: string(a.Cause), Detail: a.Detail, Unit: p.Unit,
-		Requested: text(requested), Old: text(a.Old), ReadBack: text(a.ReadBack), Expires: a.Expires,
+		Requested: control.Text(requested), Old: control.Text(a.Old), ReadBack: control.Text(a.ReadBack), Expires: a.Expires,
 	}
 }
 

@@ -117,23 +117,20 @@ func (g *Gateway) identify() error {
 func (g *Gateway) prepare() error {
 	g.clock = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log)
 	g.ntp = newNTP(g.config.Time.NTP, g.clock, g.log)
-	devices := newDevices(g.config)
-	ids, err := g.buffer.Table().Define(devices.definitions)
+	devices, err := g.define(g.config)
 	if err != nil {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
 	}
-	devices.assign(ids)
-	devices.definitions = nil
-	g.live.Store(&live{config: g.config, devices: devices, source: g.options.Source})
+	l := live{config: g.config, devices: devices, source: g.options.Source}
+	g.live.Store(&l)
 	g.trials.refuse(g.options.Refused)
 	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
 		return err
 	}
-	engine, problems := rules.Compile(g.config.Rules, devices.model)
-	if len(problems) > 0 {
-		return fmt.Errorf("gateway: rules: %w", problems[0])
+	engine, err := g.compile(l)
+	if err != nil {
+		return err
 	}
-	engine.SetClock(g.clock.At)
 	g.restore(engine)
 	g.accounts = newAccounts(account.Options{
 		Epoch: g.buffer.Epoch(), Devices: devices.accounted(), Quarter: g.options.quarter, Settle: g.options.settle,

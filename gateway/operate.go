@@ -1,18 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -43,38 +37,22 @@ func Control(ctx context.Context, config gatewayconfig.Config, dir string, actio
 	case err != nil:
 		return a, fmt.Errorf("whoever operates a device has to be able to read the gateway's token: %w", err)
 	}
-	body, err := json.Marshal(r)
-	if err != nil {
-		return a, err
-	}
-	address := fmt.Sprintf("http://%s/devices/%s/signals/%s/%s", config.Status.Listen, url.PathEscape(device), url.PathEscape(signal), action)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
-	if err != nil {
-		return a, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
-	defer transport.CloseIdleConnections()
-	response, err := transport.RoundTrip(request)
-	if dialling, ok := errors.AsType[*net.OpError](err); ok && dialling.Op == "dial" {
+	answer, name, err := question{
+		listen: config.Status.Listen, token: strings.TrimSpace(string(token)), body: r,
+		path: fmt.Sprintf("/devices/%s/signals/%s/%s", url.PathEscape(device), url.PathEscape(signal), action),
+	}.ask(ctx)
+	if errors.Is(err, errNobody) {
 		return a, fmt.Errorf("the gateway doesn't answer at %s; devices are operated by a running gateway only: %w", config.Status.Listen, err)
 	} else if err != nil {
 		return a, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
-	defer response.Body.Close()
-	if name := response.Header.Get(status.GatewayHeader); name != config.Gateway.ID {
+	defer answer.Body.Close()
+	if name != config.Gateway.ID {
 		return a, fmt.Errorf("what listens at %s is gateway %q, expected %s", config.Status.Listen, name, config.Gateway.ID)
 	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err == nil && response.StatusCode != http.StatusOK {
-		return a, fmt.Errorf("the gateway that is running: %s", strings.TrimSpace(string(answer)))
+	err = take(answer, &a)
+	if _, refused := errors.AsType[said](err); err != nil && !refused {
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
-	if err == nil {
-		err = json.Unmarshal(answer, &a)
-	}
-	if err != nil {
-		return a, fmt.Errorf("%w: %w", ErrNoAnswer, err)
-	}
-	return a, nil
+	return a, err
 }

@@ -2,16 +2,10 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/modbus"
@@ -78,31 +72,16 @@ func askRunning(ctx context.Context, config gatewayconfig.Config, device string)
 	if config.Gateway.ID == "" {
 		return nil, false, nil
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+config.Status.Listen+"/devices/"+url.PathEscape(device)+"/read", nil)
-	if err != nil {
-		return nil, false, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
-	defer transport.CloseIdleConnections()
-	response, err := transport.RoundTrip(request)
+	answer, name, err := question{listen: config.Status.Listen, path: "/devices/" + url.PathEscape(device) + "/read"}.ask(ctx)
 	if err != nil {
 		return nil, ctx.Err() != nil, err
 	}
-	defer response.Body.Close()
-	if name := response.Header.Get(status.GatewayHeader); name == "" || name != config.Gateway.ID || response.StatusCode == http.StatusNotFound {
+	defer answer.Body.Close()
+	if name != config.Gateway.ID || answer.StatusCode == http.StatusNotFound {
 		return nil, false, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
-	if err == nil && response.StatusCode == http.StatusOK {
-		err = json.Unmarshal(body, &readings)
-	} else if err == nil {
-		err = fmt.Errorf("%s", strings.TrimSpace(string(body)))
-	}
-	if err != nil {
-		return nil, true, fmt.Errorf("the gateway that is running: %w", err)
-	}
-	return readings, true, nil
+	err = take(answer, &readings)
+	return readings, true, err
 }
 
 // WatchDevice polls one device of the configuration until ctx ends, as a gateway

@@ -3,14 +3,9 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -60,35 +55,18 @@ func KeepRunning(ctx context.Context, config gatewayconfig.Config, source []byte
 }
 
 func askToConfigure(ctx context.Context, config gatewayconfig.Config, what string, t status.Trial) (outcome Outcome, err error) {
-	body, err := json.Marshal(t)
-	if err != nil {
-		return outcome, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+config.Status.Listen+"/configuration/"+what, bytes.NewReader(body))
-	if err != nil {
-		return outcome, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
-	defer transport.CloseIdleConnections()
-	response, err := transport.RoundTrip(request)
-	if dialling, ok := errors.AsType[*net.OpError](err); ok && dialling.Op == "dial" {
+	answer, name, err := question{listen: config.Status.Listen, path: "/configuration/" + what, body: t}.ask(ctx)
+	if errors.Is(err, errNobody) {
 		return outcome, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	} else if err != nil {
 		return outcome, fmt.Errorf("the gateway has gone meanwhile; it starts with the file as that is: %w", err)
 	}
-	defer response.Body.Close()
-	if name := response.Header.Get(status.GatewayHeader); name != config.Gateway.ID {
+	defer answer.Body.Close()
+	if name != config.Gateway.ID {
 		return outcome, fmt.Errorf("%w: at %s is another program, or gateway %q", ErrNotRunning, config.Status.Listen, name)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	switch {
-	case err != nil:
-		return outcome, fmt.Errorf("the gateway that is running: %w", err)
-	case response.StatusCode != http.StatusOK:
-		return outcome, fmt.Errorf("the gateway that is running: %s", strings.TrimSpace(string(text)))
-	}
-	return outcome, json.Unmarshal(text, &outcome)
+	err = take(answer, &outcome)
+	return outcome, err
 }
 
 // Replacement is what is about to replace a configuration's file.

@@ -1,16 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -100,40 +96,27 @@ var beginsWithin = 10 * time.Second
 // scanThroughRunning names the gateway that listens at an address and did the scan;
 // "" if there is none, or it doesn't read from that endpoint.
 func scanThroughRunning(ctx context.Context, address string, r discovery.Request, show func(discovery.Progress)) (name string, err error) {
-	body, err := json.Marshal(r)
+	answer, name, err := question{listen: address, path: "/scan", body: r, begins: beginsWithin}.ask(ctx)
 	if err != nil {
 		return "", err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/scan", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	transport := http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext, ResponseHeaderTimeout: beginsWithin}
-	defer transport.CloseIdleConnections()
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	name = response.Header.Get(status.GatewayHeader)
+	defer answer.Body.Close()
 	switch {
-	case name == "" || response.StatusCode == http.StatusNotFound:
+	case name == "" || answer.StatusCode == http.StatusNotFound:
 		return "", nil
-	case response.StatusCode != http.StatusOK:
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-		return name, fmt.Errorf("gateway %s, which is running: %s", name, strings.TrimSpace(string(text)))
+	case answer.StatusCode != http.StatusOK:
+		return name, take(answer, nil)
 	}
-	for lines := json.NewDecoder(response.Body); ; {
+	for lines := json.NewDecoder(answer.Body); ; {
 		var line status.ScanLine
 		if err := lines.Decode(&line); err != nil {
-			return name, fmt.Errorf("gateway %s, which is running, has broken off: %w", name, err)
+			return name, fmt.Errorf("the gateway that is running has broken off: %w", err)
 		}
 		switch {
 		case line.Progress != nil:
 			show(*line.Progress)
 		case line.Error != "":
-			return name, fmt.Errorf("gateway %s, which is running: %s", name, line.Error)
+			return name, said(line.Error)
 		default:
 			return name, nil
 		}

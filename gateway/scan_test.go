@@ -56,7 +56,7 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	scan(endpoint, "gw")
 
 	e, err := Scan(t.Context(), b.config, scanOf("rtu+"+endpoint), ignore)
-	if err == nil || !strings.Contains(err.Error(), "gateway gw, which is running") || e.Asked != 0 {
+	if err == nil || !strings.Contains(err.Error(), "the gateway that is running") || e.Asked != 0 {
 		t.Errorf("what it reads in another way: %+v, %v", e, err)
 	}
 	if e, err := Scan(t.Context(), b.config, scanOf("tcp://127.0.0.1:1"), ignore); !errors.Is(err, modbus.ErrUnreachable) || e.Through != "" {

@@ -201,14 +201,14 @@ func (c *control) encode(v telemetry.Value, old []byte, f factor) (data []byte, 
 	switch {
 	case reason != telemetry.NoReason:
 		return nil, held, fmt.Errorf("%v is what stands for no value here (%v)", v, reason)
-	case !near(got, want, d.resolution()):
+	case !near(got, want, d.exactness()):
 		return nil, held, fmt.Errorf("%v can't be held exactly, the nearest is %v", telemetry.FloatValue(want), held)
 	}
 	return data, held, nil
 }
 
-// resolution is how exact a value in the registers is, of 1.
-func (d *decoder) resolution() float64 {
+// exactness is how exact a value in the registers is, of 1.
+func (d *decoder) exactness() float64 {
 	switch {
 	case d.format == floating && d.width == 16:
 		return 1.0 / (1 << 11)

@@ -232,13 +232,18 @@ func (d *decoder) text(data []byte) string {
 	for i := range int(d.registers) {
 		binary.BigEndian.PutUint16(buffer[2*i:], d.word(data, i))
 	}
-	characters, _, _ := bytes.Cut(buffer[:2*int(d.registers)], []byte{0})
-	if !utf8.Valid(characters) {
-		latin1 := make([]rune, len(characters))
-		for i, c := range characters {
-			latin1[i] = rune(c)
-		}
-		return strings.TrimSpace(string(latin1))
+	return strings.TrimSpace(textOf(buffer[:2*int(d.registers)]))
+}
+
+// textOf is the characters up to the first NUL, read as Latin-1 if they aren't UTF-8.
+func textOf(b []byte) string {
+	b, _, _ = bytes.Cut(b, []byte{0})
+	if utf8.Valid(b) {
+		return string(b)
 	}
-	return strings.TrimSpace(string(characters))
+	latin1 := make([]rune, len(b))
+	for i, c := range b {
+		latin1[i] = rune(c)
+	}
+	return string(latin1)
 }

@@ -1,12 +1,10 @@
 package modbus
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	goburrow "github.com/goburrow/modbus"
 )
@@ -63,21 +61,12 @@ func (i *Identification) add(o Object) {
 // Latin-1, and what can't be printed, such as what steers a terminal, becomes a
 // space.
 func Printable(b []byte) string {
-	b, _, _ = bytes.Cut(b, []byte{0})
-	text := string(b)
-	if !utf8.ValidString(text) {
-		latin1 := make([]rune, len(b))
-		for i, c := range b {
-			latin1[i] = rune(c)
-		}
-		text = string(latin1)
-	}
 	shown := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, text)
+	}, textOf(b))
 	return strings.Join(strings.Fields(shown), " ")
 }
 

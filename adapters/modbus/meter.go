@@ -166,8 +166,8 @@ func (r *reader) poll(ctx context.Context, l *link) error {
 	if p.silent == nil && (p.news || r.learned.settle(p.start)) {
 		r.replan(p.start)
 	}
-	for _, s := range r.samples {
-		if s.Quality.Validity() == telemetry.Good {
+	for i := range r.samples {
+		if r.samples[i].Quality.Validity() == telemetry.Good {
 			r.good++
 		}
 	}

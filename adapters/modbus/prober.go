@@ -169,31 +169,6 @@ func (l *link) other(ctx context.Context, m *meter, pdu goburrow.ProtocolDataUni
 	return data, err
 }
 
-// transact makes one exchange and returns the answer's PDU.
-func (l *link) transact(m *meter, pdu goburrow.ProtocolDataUnit, want reply) ([]byte, error) {
-	l.timeout, l.want = m.Timeout, want
-	l.framing.ask(m.Unit)
-	request, err := l.framing.Encode(&pdu)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := l.Send(request)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.framing.Verify(request, answer); err != nil {
-		return nil, &failure{telemetry.Malformed, err}
-	}
-	got, err := l.framing.Decode(answer)
-	if err != nil {
-		return nil, &failure{telemetry.Malformed, err}
-	}
-	if got.FunctionCode == pdu.FunctionCode|exceptionFlag && len(got.Data) == 1 {
-		return nil, &goburrow.ModbusError{FunctionCode: got.FunctionCode, ExceptionCode: got.Data[0]}
-	}
-	return append([]byte{got.FunctionCode}, got.Data...), nil
-}
-
 // NoAnswer reports whether an error says that nobody is there: nothing came in
 // time, or a gateway says that it reaches none.
 func NoAnswer(err error) bool {

@@ -3,7 +3,6 @@ package modbus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	goburrow "github.com/goburrow/modbus"
@@ -36,7 +35,9 @@ func (l *link) write(ctx context.Context, m *meter, connection int, pdu goburrow
 		return notWritten, errors.New("the device still owes answers to earlier requests, from which that to a write couldn't be told")
 	}
 	defer func() { s.free = l.received.Add(m.Pause) }()
-	err := l.send(m, pdu)
+	l.once, l.asked = true, 0
+	_, err := l.transact(m, pdu, writeReply(pdu))
+	l.once = false
 	switch {
 	case err == nil:
 		return written, nil
@@ -52,32 +53,6 @@ func (l *link) write(ctx context.Context, m *meter, connection int, pdu goburrow
 		return perhaps, err
 	}
 	return notWritten, err
-}
-
-// send sends a PDU that changes something, and takes its answer.
-func (l *link) send(m *meter, pdu goburrow.ProtocolDataUnit) error {
-	l.timeout, l.want, l.once = m.Timeout, writeReply(pdu), true
-	defer func() { l.once = false }()
-	l.framing.ask(m.Unit)
-	request, err := l.framing.Encode(&pdu)
-	if err != nil {
-		l.asked = 0
-		return err
-	}
-	frame, err := l.Send(request)
-	if err != nil {
-		return err
-	}
-	answer, err := l.framing.Decode(frame)
-	switch {
-	case err != nil:
-		return err
-	case answer.FunctionCode == pdu.FunctionCode:
-		return nil
-	case len(answer.Data) == 0:
-		return fmt.Errorf("answer to function %d, expected %d", answer.FunctionCode, pdu.FunctionCode)
-	}
-	return &goburrow.ModbusError{FunctionCode: answer.FunctionCode, ExceptionCode: answer.Data[0]}
 }
 
 // write has a point hold what is to be written.

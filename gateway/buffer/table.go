@@ -131,9 +131,10 @@ func (t *Table) add(d Definition, id telemetry.SignalID) {
 	t.ref.Version = uint32(len(t.signals))
 }
 
-// Define returns the ids of the given signals, in their order, and commits
-// those that are new, and names of values that have changed. The definitions' own ID is ignored. On an error the ids are
-// good, but not on disk: as long as they aren't, no samples are committed.
+// Define returns the ids of the given signals, in their order, and commits those
+// that are new, and names of values that have changed. The definitions' own ID is
+// ignored. On an error the ids are good, but not on disk: as long as they aren't, no
+// samples are committed.
 func (t *Table) Define(definitions []Definition) ([]telemetry.SignalID, error) {
 	t.meta.mu.Lock()
 	defer t.meta.mu.Unlock()

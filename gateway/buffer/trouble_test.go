@@ -59,7 +59,7 @@ func TestWriterEndsBesideADyingDisk(t *testing.T) {
 			return syscall.EIO
 		}
 		w.Add(noisySamples(3), nil)
-		w.hurry()
+		w.Hurry()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { w.Run(ctx); close(ended) }()

@@ -98,7 +98,7 @@ func (b *Buffer) NewWriter(interval time.Duration, declare func([]telemetry.Loss
 	}
 	w := &Writer{buffer: b, interval: interval, declare: declare, ledger: ledger, log: b.log, wake: make(chan struct{}, 1)}
 	b.pressed = w.pressed
-	b.relief.made = w.hurry
+	b.relief.made = w.Hurry
 	return w
 }
 
@@ -140,11 +140,9 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 	}
 }
 
-// hurry lets what couldn't be committed be tried again at once.
-// Hurry has what waits committed now.
-func (w *Writer) Hurry() { w.hurry() }
-
-func (w *Writer) hurry() {
+// Hurry has what waits committed now, and what couldn't be committed tried again at
+// once.
+func (w *Writer) Hurry() {
 	w.hurried.Store(true)
 	w.look()
 }

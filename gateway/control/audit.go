@@ -23,18 +23,20 @@ type attempt struct {
 // longestDetail bounds a sentence, in bytes.
 const longestDetail = 500
 
+// Text is a value as it is written down and told, "" if it isn't known.
+func Text(v telemetry.Value) string {
+	if v.Kind() == telemetry.None {
+		return ""
+	}
+	return v.String()
+}
+
 // event is a step of the attempt as it is written down.
 func (t attempt) event(outcome telemetry.ControlOutcome, cause Cause) telemetry.Control {
-	text := func(v telemetry.Value) string {
-		if v.Kind() == telemetry.None {
-			return ""
-		}
-		return v.String()
-	}
 	return telemetry.Control{
 		ID: short(t.id, longestName), Action: t.action, Device: short(t.Device, longestName), Signal: short(t.Signal, longestName),
 		Asset: t.asset, Unit: t.unit, Origin: t.Origin, By: short(t.By, longestName),
-		Requested: text(t.Value), Old: text(t.old), ReadBack: text(t.readBack),
+		Requested: Text(t.Value), Old: Text(t.old), ReadBack: Text(t.readBack),
 		Outcome: outcome, Cause: string(cause), Detail: short(t.detail, longestDetail),
 	}
 }

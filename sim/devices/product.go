@@ -1,11 +1,9 @@
 package devices
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
-	"math/bits"
 	"strings"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -125,33 +123,12 @@ func (p *Product) add(s profile.Signal, product string) {
 		p.fixed = append(p.fixed, modbus.Register{Table: point.Table, Address: *s.Factor, Value: uint16(int16(shows.exponent))})
 	}
 	if s.Kind == telemetry.Counter {
-		shows.rollsOver = cmp.Or(s.RollsOverAt, rollsOver(point)*math.Pow10(shows.exponent))
+		shows.rollsOver = s.RollsOverAt
+		if ranges := point.Ranges(); shows.rollsOver == 0 && len(ranges) > 0 {
+			shows.rollsOver = ranges[0].Span * math.Pow10(shows.exponent)
+		}
 	}
 	p.shown = append(p.shown, shows)
-}
-
-// rollsOver is what a counter's registers are too small for, 0 if they have room
-// for everything.
-func rollsOver(p modbus.Point) float64 {
-	width := 16 * p.Size()
-	if p.Mask != 0 {
-		width = bits.OnesCount64(p.Mask)
-	}
-	var values float64
-	switch p.Type {
-	case modbus.Int8, modbus.Uint8:
-		return 0
-	case modbus.Int16, modbus.Int32, modbus.Int64:
-		values = math.Ldexp(1, width-1)
-	case modbus.Uint16, modbus.Uint32, modbus.Uint64:
-		values = math.Ldexp(1, width)
-	case modbus.BCD16, modbus.BCD32, modbus.BCD64:
-		values = math.Pow10(width / 4)
-	}
-	if p.Scale != 0 {
-		values *= p.Scale
-	}
-	return values
 }
 
 func (s *span) cover(first, end int) {
