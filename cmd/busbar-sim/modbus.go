@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -145,7 +144,7 @@ func (c modbusCommand) config() (endpoint.Config, error) {
 	if out.Product, err = devices.LoadProduct(c.Product...); err != nil {
 		return out, err
 	}
-	if out.Units, err = parseUnits(c.Units); err != nil {
+	if out.Units, err = modbus.ParseUnits(c.Units, modbus.FirstOnLine, modbus.LastOnLine); err != nil {
 		return out, fmt.Errorf("--units: %w", err)
 	}
 	if err := c.meter(&out.Meter); err != nil {
@@ -184,7 +183,7 @@ func (c modbusCommand) meter(m *devices.MeterConfig) (err error) {
 func (c modbusCommand) misbehaviour(out *endpoint.Config) error {
 	out.Misbehave = map[byte][]devices.Misbehaviour{}
 	add := func(units string, list []devices.Misbehaviour) error {
-		which, err := parseUnits(units)
+		which, err := modbus.ParseUnits(units, modbus.FirstOnLine, modbus.LastOnLine)
 		if err != nil {
 			return err
 		}
@@ -216,26 +215,4 @@ func (c modbusCommand) misbehaviour(out *endpoint.Config) error {
 		return fmt.Errorf("--dead: %w", err)
 	}
 	return nil
-}
-
-// parseUnits reads unit identifiers like 1-30,33.
-func parseUnits(text string) ([]byte, error) {
-	var units []byte
-	for part := range strings.SplitSeq(text, ",") {
-		first, last, two := strings.Cut(strings.TrimSpace(part), "-")
-		if !two {
-			last = first
-		}
-		a, err := strconv.Atoi(first)
-		b, err2 := strconv.Atoi(last)
-		if err != nil || err2 != nil || a < 1 || b > 247 || b < a {
-			return nil, fmt.Errorf("%q are no units, expected some from 1 to 247 like 1-30,33", text)
-		}
-		for unit := a; unit <= b; unit++ {
-			if !slices.Contains(units, byte(unit)) {
-				units = append(units, byte(unit))
-			}
-		}
-	}
-	return units, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +65,7 @@ func (c applyCommand) Run(ctx context.Context) error {
 	if restarts := gatewayconfig.Restarts(changes); len(restarts) > 0 {
 		return fmt.Errorf("%s can't change while the gateway runs: put %s in the place of %s and restart the gateway", names(restarts), c.File, c.To)
 	}
-	if err := c.confirm(); err != nil {
+	if err := c.confirm(ctx); err != nil {
 		return err
 	}
 	replacement, err := gateway.Propose(c.To, source)
@@ -120,17 +119,16 @@ func names(changes []gatewayconfig.Change) string {
 }
 
 // confirm asks whether to go on.
-func (c applyCommand) confirm() error {
+func (c applyCommand) confirm(ctx context.Context) error {
 	switch {
 	case c.Yes:
 		return nil
 	case !isatty.IsTerminal(os.Stdin.Fd()):
 		return program.Usage{Err: errors.New("there is no terminal to ask on, expected --yes")}
 	}
-	fmt.Print("Apply it? [y/N] ")
-	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if answer = strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
-		return errors.New("not applied")
+	switch strings.ToLower(answer(ctx, "Apply it? [y/N] ")) {
+	case "y", "yes":
+		return nil
 	}
-	return nil
+	return errors.New("not applied")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +65,7 @@ func (c writeCommand) Run(ctx context.Context) error {
 		selection = a.ID
 		fmt.Printf("%s of %s shows %s. It is selected for %s until %s.\n", c.Signal, c.Device, with(a.Old, a.Unit), with(a.Requested, a.Unit), a.Expires.Local().Format(time.TimeOnly))
 	}
-	if !c.Yes && !confirmed(ctx, fmt.Sprintf("Write %s to %s of %s? Type yes: ", c.Value, c.Signal, c.Device)) {
+	if !c.Yes && answer(ctx, fmt.Sprintf("Write %s to %s of %s? Type yes: ", c.Value, c.Signal, c.Device)) != "yes" {
 		cancelling, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer stop()
 		if _, err := ask(cancelling, telemetry.ControlCancel, selection); err != nil {
@@ -76,7 +75,7 @@ func (c writeCommand) Run(ctx context.Context) error {
 	}
 	a, err := ask(ctx, telemetry.ControlOperate, selection)
 	if ctx.Err() != nil {
-		return fmt.Errorf("interrupted; what has begun goes on, and what comes of it is in the gateway's log and events")
+		return errors.New("interrupted; what has begun goes on, and what comes of it is in the gateway's log and events")
 	}
 	switch {
 	case errors.Is(err, gateway.ErrNoAnswer):
@@ -135,21 +134,4 @@ func with(value, unit string) string {
 		return value
 	}
 	return value + " " + unit
-}
-
-// confirmed asks on the terminal, until ctx ends.
-func confirmed(ctx context.Context, question string) bool {
-	fmt.Print(question)
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		answer <- line
-	}()
-	select {
-	case line := <-answer:
-		return strings.TrimSpace(line) == "yes"
-	case <-ctx.Done():
-		fmt.Println()
-		return false
-	}
 }
