@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -192,12 +191,7 @@ func TestTheTokenIsOfOneProcess(t *testing.T) {
 func TestTheToolAsksItsGateway(t *testing.T) {
 	b := newBench(t)
 	b.withControl(gatewayconfig.Interlock{When: "PhV.phsA < 5"})
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.config.Status.Listen = free.Addr().String()
-	free.Close()
+	b.withStatus()
 	ask := func(c gatewayconfig.Config) (ControlAnswer, error) {
 		return Control(t.Context(), c, "", telemetry.ControlOperate, "meter", "SetW", ControlRequest{Value: "7", By: "Ana"})
 	}
@@ -206,6 +200,7 @@ func TestTheToolAsksItsGateway(t *testing.T) {
 	}
 	_, stop := b.runs()
 	var a ControlAnswer
+	var err error
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if a, err = ask(b.config); err == nil || time.Now().After(limit) {
 			break

@@ -108,6 +108,31 @@ rules:
 	return b
 }
 
+// withStatus gives the gateway a free port for its status.
+func (b *bench) withStatus() {
+	b.t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.config.Status.Listen = free.Addr().String()
+	free.Close()
+}
+
+// awaitStatus returns when that is open.
+func (b *bench) awaitStatus() {
+	b.t.Helper()
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if c, err := net.Dial("tcp", b.config.Status.Listen); err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(limit) {
+			b.t.Fatal("the gateway has no status page")
+		}
+	}
+}
+
 func (b *bench) parse(source string) gatewayconfig.Config {
 	b.t.Helper()
 	config, err := gatewayconfig.Parse("gateway.yaml", []byte(source))

@@ -1,22 +1,15 @@
 package gateway
 
 import (
-	"net"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The configuration that is read with has another address for the meter, so what
 // comes has come through the gateway that is running.
 func TestADeviceIsReadByTheGatewayThatIsRunning(t *testing.T) {
 	b := newBench(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.config.Status.Listen = free.Addr().String()
-	free.Close()
+	b.withStatus()
 	elsewhere := b.config
 	elsewhere.Devices = append(elsewhere.Devices[:0:0], elsewhere.Devices...)
 	nowhere := *elsewhere.Devices[0].Modbus
@@ -27,15 +20,7 @@ func TestADeviceIsReadByTheGatewayThatIsRunning(t *testing.T) {
 		t.Errorf("without a gateway: %+v, %v", readings, err)
 	}
 	stop := b.run()
-	for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", b.config.Status.Listen); err == nil {
-			c.Close()
-			break
-		}
-		if time.Now().After(limit) {
-			t.Fatal("the gateway has no status page")
-		}
-	}
+	b.awaitStatus()
 	readings, err := ReadDevice(t.Context(), elsewhere, "meter", quiet)
 	if err != nil || len(readings) != 3 {
 		t.Fatalf("%+v, %v", readings, err)

@@ -21,12 +21,7 @@ func ignore(discovery.Progress) {}
 
 func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	b := newBench(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.config.Status.Listen = free.Addr().String()
-	free.Close()
+	b.withStatus()
 	endpoint := b.config.Devices[0].Modbus.Endpoint
 	scan := func(endpoint, through string) {
 		t.Helper()
@@ -37,15 +32,7 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	}
 	scan(endpoint, "")
 	stop := b.run()
-	for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		if c, err := net.Dial("tcp", b.config.Status.Listen); err == nil {
-			c.Close()
-			break
-		}
-		if time.Now().After(limit) {
-			t.Fatal("the gateway has no status page")
-		}
-	}
+	b.awaitStatus()
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if e, err := Scan(t.Context(), b.config, scanOf(endpoint), ignore); err == nil && e.Through == "gw" {
 			break
