@@ -35,7 +35,7 @@ func TestAPersonIsAsked(t *testing.T) {
 		{"Pos", "yes\n", false, 0, "true was written; it showed false, and shows true", "true"},
 		{"Earthed", "yes\n", false, 0, "true was written; it showed false, and shows true", "true"},
 	} {
-		said, code := onTerminal(t, s.dir, c.types, c.interrupt, "device", "write", "gateway.yaml", "bay-1", c.signal, "1")
+		said, code := onTerminal(t, s.dir, "Type yes: ", c.types, c.interrupt, "device", "write", "gateway.yaml", "bay-1", c.signal, "1")
 		if code != c.code || !strings.Contains(said, c.signal+" of bay-1 shows false. It is selected for true until ") || !strings.Contains(said, c.says) {
 			t.Errorf("%+v: exit code %d: %s", c, code, said)
 		}
@@ -48,7 +48,7 @@ func TestAPersonIsAsked(t *testing.T) {
 
 // onTerminal runs the tool on a terminal of its own, answers its question, or
 // interrupts it there.
-func onTerminal(t *testing.T, dir, types string, interrupt bool, args ...string) (said string, code int) {
+func onTerminal(t *testing.T, dir, question, types string, interrupt bool, args ...string) (said string, code int) {
 	t.Helper()
 	master, slave := openTerminal(t)
 	tool := exec.Command(filepath.Join(bin, "busbar"), args...)
@@ -64,7 +64,7 @@ func onTerminal(t *testing.T, dir, types string, interrupt bool, args ...string)
 	for asked := false; ; {
 		n, err := master.Read(part)
 		out.Write(part[:n])
-		if !asked && strings.Contains(out.String(), "Type yes: ") {
+		if !asked && strings.Contains(out.String(), question) {
 			asked = true
 			if interrupt {
 				tool.Process.Signal(os.Interrupt)

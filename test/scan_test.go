@@ -27,13 +27,8 @@ func identified(t *testing.T, dir string, args ...string) {
 		t.Fatal(err)
 	}
 	python := cmp.Or(os.Getenv("BUSBAR_PYTHON"), "python3")
-	if out, err := exec.Command(python, "-c", "import pymodbus.simulator").CombinedOutput(); err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") == "true" {
-			report = t.Fatalf
-		}
-		report("%s has no pymodbus: python3 -m venv .venv && .venv/bin/pip install pymodbus==3.16.1, and BUSBAR_PYTHON=$PWD/.venv/bin/python\n%v %s", python, err, out)
-	}
+	need(t, "pymodbus: python3 -m venv .venv && .venv/bin/pip install pymodbus==3.16.1, and BUSBAR_PYTHON=$PWD/.venv/bin/python",
+		exec.Command(python, "-c", "import pymodbus.simulator").Run() == nil)
 	launch(t, dir, "pymodbus", exec.Command(python, append([]string{script}, args...)...))
 }
 
@@ -72,13 +67,8 @@ func readsAsProposed(t *testing.T, dir, proposal string, ids ...string) {
 
 func TestUnitsOnALineAreFoundAndReadAsProposed(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("socat"); err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") == "true" {
-			report = t.Fatalf
-		}
-		report("no socat: apt-get install socat")
-	}
+	_, err := exec.LookPath("socat")
+	need(t, "socat: apt-get install socat", err == nil)
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
 	launch(t, dir, "socat", exec.Command("socat", "pty,raw,echo=0,link="+ours, "pty,raw,echo=0,link="+theirs))
