@@ -68,11 +68,17 @@ func (s Signal) InWords(v Value) string {
 }
 
 // Show is a value as a person reads it, with its name if it has one: "running (2)".
+// What is the nearest float32 to a shorter number, as a device's register has it, is
+// shown as that: 229.9 and not 229.89999389648438.
 func (s Signal) Show(v Value) string {
-	if name := s.InWords(v); name != "" {
-		return name + " (" + v.String() + ")"
+	text := v.String()
+	if number, ok := v.Float(); ok && v.Kind() == Float64 && float64(float32(number)) == number {
+		text = strconv.FormatFloat(number, 'g', -1, 32)
 	}
-	return v.String()
+	if name := s.InWords(v); name != "" {
+		return name + " (" + text + ")"
+	}
+	return text
 }
 
 // Micros is an instant in µs since 1970-01-01 UTC.
