@@ -83,18 +83,13 @@ func TestEachPointIsWrittenByItsFunction(t *testing.T) {
 		{"Mask", telemetry.IntValue(5), "13", "5", "16 000d f0ff 0500"},
 		{"Low", telemetry.UintValue(200), "1", "200", "16 000e ff00 00c8"},
 		{"Apart", telemetry.UintValue(0x1234), "272", "4660", "10 000f 0002 04 0f12 3401"},
-		{"Scaled", number(12300), "10250", "12300", "06 0004 007b"},
+		{"Scaled", number(12300), "10200", "12300", "06 0004 007b"},
 	} {
 		for _, transport := range []Transport{TCP, RTU, RTUOverTCP} {
 			t.Run(fmt.Sprintf("%s %s=%v", transport, c.point, c.value), func(t *testing.T) {
 				t.Parallel()
 				peer := startActuator(t, transport)
-				peer.registers[5] = 1 // the factor, and then 2
-				peer.registers[4] = 1025
-				if c.point == "Scaled" {
-					peer.registers[5], peer.registers[4] = 2, 102
-					c.old = "10200"
-				}
+				peer.registers[5], peer.registers[4] = 2, 102 // the factor, and what it is for
 				peer.coils[3] = c.old == "true"
 				d := breaker(peer.endpoint)
 				a := polled(t, d)

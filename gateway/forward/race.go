@@ -70,7 +70,7 @@ func (r *race) Produce(m record.Message, done func(error)) {
 	r.mu.Unlock()
 	r.first.Produce(m, func(err error) { r.answered(n, 0, err) })
 	if open {
-		r.goSecond()
+		r.goSecond(func() bool { return true })
 	}
 }
 
@@ -99,29 +99,30 @@ func (r *race) schedule() {
 }
 
 func (r *race) late() {
-	r.mu.Lock()
-	at, ever := r.due()
-	now := ever && !at.After(time.Now())
-	if !now {
-		r.schedule()
-	}
-	r.mu.Unlock()
-	if now {
-		r.goSecond()
-	}
+	r.goSecond(func() bool {
+		at, ever := r.due()
+		now := ever && !at.After(time.Now())
+		if !now {
+			r.schedule()
+		}
+		return now
+	})
 }
 
-// goSecond sends everything that waits the second way.
-func (r *race) goSecond() {
+// goSecond sends everything that waits the second way, if it still has to when its
+// turn has come, which is asked with mu held.
+func (r *race) goSecond(has func() bool) {
 	r.order.Lock()
 	defer r.order.Unlock()
 	var all []*runner
 	r.mu.Lock()
-	for _, n := range r.runners {
-		if !n.second && !r.closed {
-			n.second = true
-			all = append(all, n)
-			r.asked[1]++
+	if !r.closed && has() {
+		for _, n := range r.runners {
+			if !n.second {
+				n.second = true
+				all = append(all, n)
+				r.asked[1]++
+			}
 		}
 	}
 	r.mu.Unlock()
