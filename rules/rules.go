@@ -67,6 +67,21 @@ type Rule struct {
 	// KeepFiringFor is how long the condition to clear holds before the alarm is
 	// cleared. Default 0s.
 	KeepFiringFor *configfile.Duration `yaml:"keep_firing_for"`
+	// Latch keeps the alarm active when its condition is over, until somebody resets it.
+	// Default false.
+	Latch bool `yaml:"latch"`
+	// SuppressedBy names rules of the same asset or device, or of one that it is part
+	// of. While the alarm of one of them is active, or its condition waits to raise it,
+	// this one isn't raised; if its condition still holds then, it is raised afterwards.
+	SuppressedBy []string `yaml:"suppressed_by"`
+	// SuppressedWhen is a condition with the same effect, such as that of a key switch
+	// for maintenance.
+	SuppressedWhen string `yaml:"suppressed_when"`
+	// Group is a name for alarms of one asset that have one cause. Of those that are
+	// active at once, each says which came first. Lower-case letters, digits and hyphens.
+	Group string `yaml:"group"`
+	// Capture asks for the samples before and after the alarm was raised.
+	Capture *Capture `yaml:"capture"`
 	// Priority is low, medium, high or critical, after ISA-18.2. Default medium.
 	Priority telemetry.Priority `yaml:"priority"`
 	// Summary is the sentence that an operator reads, a Go template in which
@@ -74,6 +89,14 @@ type Rule struct {
 	// "Top oil of {{ .asset }} is {{ .TopOilTmp }} °C". printf formats values.
 	// Default "{{ .rule }} at {{ .asset }}".
 	Summary string `yaml:"summary"`
+}
+
+// Capture says for how long samples of the signals that a rule reads are kept with an
+// alarm, counted from the sample that its condition began with. At most 10m each; at
+// most 600 samples of a signal.
+type Capture struct {
+	Before configfile.Duration `yaml:"before"`
+	After  configfile.Duration `yaml:"after"`
 }
 
 // Target selects assets, or devices if device is given. Its keys narrow each

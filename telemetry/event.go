@@ -6,6 +6,7 @@ type EventKind string
 const (
 	AlarmRaised    EventKind = "alarm-raised"
 	AlarmCleared   EventKind = "alarm-cleared"
+	AlarmCaptured  EventKind = "alarm-captured" // what was measured before and after an alarm was raised
 	GatewayStarted EventKind = "gateway-started"
 	GatewayStopped EventKind = "gateway-stopped"
 	SamplesLost    EventKind = "samples-lost"    // an entry of the completeness ledger
@@ -50,6 +51,7 @@ type Event struct {
 
 	Alarm     *AlarmChange `json:"alarm,omitempty"`
 	Lifecycle *Lifecycle   `json:"lifecycle,omitempty"`
+	Capture   *Capture     `json:"capture,omitempty"`
 	Loss      *Loss        `json:"loss,omitempty"`
 	Account   *Account     `json:"account,omitempty"`
 	Link      *Link        `json:"link,omitempty"`
@@ -72,6 +74,17 @@ type AlarmChange struct {
 	Device   string   `json:"device,omitempty"`
 	Priority Priority `json:"priority"`
 	Summary  string   `json:"summary"`
+	// Confirmed is the source time of the sample that confirmed it, or the instant at
+	// which its time was over; 0 from gateways that don't say.
+	Confirmed Micros `json:"confirmed_us,omitempty"`
+	// Version names the rule as it was: its conditions, numbers and times. It is the
+	// same wherever they are; "" from gateways that don't say.
+	Version string `json:"rule_version,omitempty"`
+	// Group is the rule's group of alarms that have one cause, and FirstUp the id of the
+	// alarm that was raised first of those of the group that were active then: this one's
+	// own if it was.
+	Group   string `json:"group,omitempty"`
+	FirstUp string `json:"first_up,omitempty"`
 	// Inputs are the values that decided, in the order the rule names them.
 	Inputs []Input `json:"inputs,omitempty"`
 }
@@ -86,6 +99,36 @@ type Input struct {
 	State   string   `json:"state,omitempty"` // what the value is called, if it has a name
 	Quality string   `json:"quality"`
 	Time    Micros   `json:"time_us"`
+}
+
+// Capture is what was measured around the moment at which an alarm was raised.
+type Capture struct {
+	Alarm string `json:"alarm"` // its id
+	Rule  string `json:"rule"`
+	// From and To bound the source times of the samples: as long before the event's Time
+	// and after it as the rule asks for, less where the gateway didn't run, or there were
+	// too many samples.
+	From    Micros           `json:"from_us"`
+	To      Micros           `json:"to_us"`
+	Signals []CapturedSignal `json:"signals"`
+}
+
+// CapturedSignal is the samples of one signal, by time.
+type CapturedSignal struct {
+	Signal  SignalID         `json:"signal"`
+	Name    string           `json:"name"`
+	Device  string           `json:"device"`
+	Unit    string           `json:"unit"`
+	Samples []CapturedSample `json:"samples"`
+	// Omitted is how many samples between From and To there wasn't room for.
+	Omitted uint64 `json:"omitted,omitempty"`
+}
+
+// CapturedSample is one of them.
+type CapturedSample struct {
+	Time    Micros   `json:"time_us"`
+	Value   *float64 `json:"value"`             // nil: no value
+	Quality string   `json:"quality,omitempty"` // "" is good
 }
 
 // Lifecycle reports a start or stop of the gateway, and what its earlier
