@@ -131,6 +131,7 @@ func (p *pipeline) change(ctx context.Context, index map[string]account.Place, s
 // returns what these had held back of signals that aren't filtered like that any
 // more.
 func (p *pipeline) exchange(engine *rules.Engine, counters map[telemetry.SignalID]bool, watched []counter.Counter, limits map[telemetry.SignalID]deadband.Limit) []telemetry.Sample {
+	p.engine.Close(time.Now(), p.emit)
 	engine.Continue(p.engine)
 	p.engine, p.counters = engine, counters
 	p.watch = p.watch.Continue(watched)

@@ -183,6 +183,9 @@ func (p *pipeline) run(ctx context.Context) {
 				p.place(b.stamp, batch)
 			}
 		}
+		if ended {
+			p.engine.Close(time.Now(), p.emit)
+		}
 		if ended && sifted {
 			stored = append(stored, p.filter.Flush()...)
 		}
@@ -296,6 +299,13 @@ func (p *pipeline) emit(e telemetry.Event) {
 	e.Clock = p.clock.Reading(e.Decided)
 	if e.Alarm != nil {
 		p.withholdIDs(e.Alarm.Inputs)
+	}
+	if e.Capture != nil {
+		for i := range e.Capture.Signals {
+			if s := &e.Capture.Signals[i]; !p.isSaved(s.Signal) {
+				s.Signal = 0
+			}
+		}
 	}
 	if e.Counter != nil && !p.isSaved(e.Counter.Signal) {
 		e.Counter.Signal = 0

@@ -11,24 +11,34 @@ import (
 
 // transition raises the instance's alarm, or clears it, at the time its
 // condition began. No alarm is cleared before it was raised, whatever clocks say.
-func (e *Engine) transition(i *instance, decided time.Time, emit func(telemetry.Event)) {
+// One that is suppressed is held instead.
+func (e *Engine) transition(n int32, confirmed telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
+	i := &e.instances[n]
 	if i.firing {
-		e.end(i, max(i.hold.since, i.raised), decided, emit)
+		e.end(i, max(i.hold.since, i.raised), confirmed, decided, emit)
+		return
+	}
+	if e.isSuppressed(i) {
+		i.held = true
 		return
 	}
 	began := i.hold.since
 	i.id, i.raised, i.noted = alarmID(e.gateway, i.rule, i.target, began), began, ""
-	i.firing, i.hold = true, hold{}
-	e.tell(i, telemetry.AlarmRaised, began, decided, emit)
+	i.first = e.firstUp(i)
+	i.firing, i.hold, i.held = true, hold{}, false
+	e.tell(i, telemetry.AlarmRaised, began, confirmed, decided, emit)
+	if i.capture != nil {
+		e.beginCapture(n, confirmed, decided)
+	}
 }
 
 // end clears the instance's alarm.
-func (e *Engine) end(i *instance, at telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
+func (e *Engine) end(i *instance, at, confirmed telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
 	i.firing, i.hold = false, hold{}
-	e.tell(i, telemetry.AlarmCleared, at, decided, emit)
+	e.tell(i, telemetry.AlarmCleared, at, confirmed, decided, emit)
 }
 
-func (e *Engine) tell(i *instance, kind telemetry.EventKind, at telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
+func (e *Engine) tell(i *instance, kind telemetry.EventKind, at, confirmed telemetry.Micros, decided time.Time, emit func(telemetry.Event)) {
 	summary, err := i.summary.render(&e.in)
 	if err != nil {
 		summary = i.rule
@@ -40,7 +50,8 @@ func (e *Engine) tell(i *instance, kind telemetry.EventKind, at telemetry.Micros
 		Decided: e.clock(decided),
 		Alarm: &telemetry.AlarmChange{
 			ID: i.id, Rule: i.rule, Asset: i.target.asset, Device: i.target.device,
-			Priority: i.priority, Summary: summary, Inputs: e.in.inputsOf(i.slots),
+			Priority: i.priority, Summary: summary, Confirmed: confirmed, Version: i.version, Group: i.group, FirstUp: i.first,
+			Inputs: e.in.inputsOf(i.slots),
 		},
 	})
 }

@@ -31,7 +31,10 @@ type scope struct {
 	parameters map[string]configfile.Quantity
 	used       map[string]bool // parameters, shared by the rule's targets
 	slots      []int32         // read, in the order named
+	counts     []*edges        // of count_over
+	ages       []lookBack      // of windows on signals whose samples come by change
 	phase      string          // within every_phase and any_phase
+	counting   bool            // within count_over
 }
 
 func (s *scope) condition(n ast.Node) (condition, *fault) {
@@ -166,24 +169,50 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 		return s.extreme(n, name, arguments)
 	case "has":
 		return s.has(n, arguments)
-	case "every_phase", "any_phase", "unknown", "supply_below":
-		if len(arguments) != 1 {
-			return operand{}, faultAt(n, "%s has %d arguments, expected one", name, len(arguments))
-		}
-	default:
-		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown and supply_below", name)
+	case "count_over":
+		return s.countOver(n, arguments)
 	}
-	switch name {
-	case "unknown":
-		c, err := s.condition(arguments[0])
-		if err != nil {
-			return operand{}, err
-		}
-		return operand{condition: func(in *inputs) truth { return truthOf(c(in) == unknown) }}, nil
-	case "supply_below":
-		return s.supplyBelow(n, arguments[0])
+	if windows[name] != nil {
+		return s.window(n, name, arguments)
 	}
-	return s.phases(n, name, arguments[0])
+	bind := map[string]func(n, argument ast.Node) (operand, *fault){
+		"every_phase":  func(n, body ast.Node) (operand, *fault) { return s.phases(n, name, body) },
+		"any_phase":    func(n, body ast.Node) (operand, *fault) { return s.phases(n, name, body) },
+		"unknown":      func(_, c ast.Node) (operand, *fault) { return s.judged(c, unknown) },
+		"surely":       func(_, c ast.Node) (operand, *fault) { return s.judged(c, yes) },
+		"optional":     s.optional,
+		"supply_below": s.supplyBelow,
+		"unbalance":    s.unbalance,
+		"spread":       s.spread,
+	}[name]
+	if bind == nil {
+		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, "+
+			"supply_below, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over", name)
+	}
+	if len(arguments) != 1 {
+		return operand{}, faultAt(n, "%s has %d arguments, expected one", name, len(arguments))
+	}
+	return bind(n, arguments[0])
+}
+
+// judged binds a condition that is true or false, by whether c is what is asked for.
+func (s *scope) judged(c ast.Node, asked truth) (operand, *fault) {
+	of, err := s.condition(c)
+	if err != nil {
+		return operand{}, err
+	}
+	return operand{condition: func(in *inputs) truth { return truthOf(of(in) == asked) }}, nil
+}
+
+// optional binds a condition about what the target may not have: false without it.
+func (s *scope) optional(_, c ast.Node) (operand, *fault) {
+	before := *s
+	of, err := s.condition(c)
+	if err != nil && err.missing {
+		*s = before
+		return operand{condition: func(*inputs) truth { return no }}, nil
+	}
+	return operand{condition: of}, err
 }
 
 func (s *scope) extreme(n ast.Node, name string, arguments []ast.Node) (operand, *fault) {
@@ -229,11 +258,17 @@ func (s *scope) name(n ast.Node, name string) (operand, *fault) {
 	case "rated_current":
 		return s.fact(n, name, s.assets[s.target.asset].RatedCurrent, "A")
 	case "self_powered":
-		if s.target.device == "" {
+		if s.devices[s.target.device].ID == "" {
 			return operand{}, faultAt(n, `self_powered is about a device; select it with on: {device: …}, or every one with device: "*"`)
 		}
 		v := truthOf(s.devices[s.target.device].PoweredBy == PoweredByMeasured)
 		return operand{condition: func(*inputs) truth { return v }}, nil
+	case "mains_lost":
+		return s.mainsLost(), nil
+	case "devices", "answering":
+		if s.buses[s.target.device] != nil {
+			return s.onBus(name), nil
+		}
 	}
 
 	signals := s.signals(s.target)

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -44,6 +46,7 @@ func Compile(entries []Rule, m Model) (*Engine, []Problem) {
 		c.entry, c.library = i, r.Use != ""
 		c.compile(r)
 	}
+	c.link()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -56,6 +59,7 @@ type compiler struct {
 	library   bool // the entry uses the library's rules
 	problems  []Problem
 	instances []instance
+	origins   []origin // of the instances
 	claimed   map[claim]int
 }
 
@@ -67,7 +71,7 @@ type claim struct {
 
 // problem adds one. What is wrong within the library's texts is about use.
 func (c *compiler) problem(field string, column int, err error) {
-	if c.library && slices.Contains([]string{"name", "when", "clear_when", "summary"}, field) {
+	if c.library && slices.Contains([]string{"name", "when", "clear_when", "summary", "group"}, field) {
 		field, column = "use", 0
 	}
 	c.problems = append(c.problems, Problem{c.entry, field, column, err})
@@ -89,6 +93,7 @@ func (c *compiler) compile(r Rule) {
 			continue
 		}
 		p.text = fmt.Sprint(p.When, "\n", p.ClearWhen, "\n", micros(p.For), micros(p.KeepFiringFor), parameters)
+		p.version = versionOf(p.text, p.SuppressedBy, p.SuppressedWhen, p.Latch, p.Priority)
 		targets, field, err := c.targets(r.On)
 		if err != nil {
 			c.problem(field, 0, err)
@@ -150,8 +155,16 @@ func refused(fits map[target]bool, misfits []misfit) (misfit, bool) {
 type prepared struct {
 	Rule
 	when, clear ast.Node // clear is nil for the default
+	suppressed  ast.Node // nil: never
 	summary     *summary
 	text        string // see instance
+	version     string
+}
+
+// versionOf names a rule by everything that decides when it is raised and cleared.
+func versionOf(parts ...any) string {
+	h := sha256.Sum256(fmt.Append(nil, parts...))
+	return hex.EncodeToString(h[:4])
 }
 
 var ruleName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
@@ -181,6 +194,21 @@ func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
 			c.problem("clear_when", fault.column, fault)
 		}
 	}
+	if r.SuppressedWhen != "" {
+		if p.suppressed, fault = parseExpression(r.SuppressedWhen); fault != nil {
+			c.problem("suppressed_when", fault.column, fault)
+		}
+	}
+	if r.Group != "" && !ruleName.MatchString(r.Group) {
+		c.problem("group", 0, fmt.Errorf("%q is no name, expected lower-case letters, digits and hyphens", r.Group))
+	}
+	if r.Capture != nil {
+		for key, d := range map[string]configfile.Duration{"before": r.Capture.Before, "after": r.Capture.After} {
+			if d < 0 || time.Duration(d) > longestCapture {
+				c.problem("capture."+key, 0, fmt.Errorf("%s is no time for it, expected 0s to %s", time.Duration(d), longestCapture))
+			}
+		}
+	}
 	var err error
 	if p.summary, err = parseSummary(r.Summary); err != nil {
 		c.problem("summary", 0, err)
@@ -191,7 +219,10 @@ func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
 // bindTo adds the instance of the rule for one target.
 func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile.Quantity, used map[string]bool) (field string, err *fault) {
 	s := &scope{network: c.network, target: t, parameters: parameters, used: used}
-	i := instance{rule: p.Name, target: t, text: p.text, priority: p.Priority, delay: micros(p.For), keep: micros(p.KeepFiringFor)}
+	i := instance{
+		rule: p.Name, target: t, text: p.text, version: p.version, priority: p.Priority,
+		delay: micros(p.For), keep: micros(p.KeepFiringFor), latch: p.Latch, group: p.Group,
+	}
 	if i.when, err = s.condition(p.when); err != nil {
 		return "when", err
 	}
@@ -204,7 +235,17 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 	if len(s.slots) == 0 {
 		return "when", &fault{message: "the condition names no signal"}
 	}
-	i.slots = s.slots
+	if p.suppressed != nil {
+		if i.suppressed, err = s.condition(p.suppressed); err != nil {
+			return "suppressed_when", err
+		}
+	}
+	i.slots, i.counts, i.ages = s.slots, s.counts, s.ages
+	if p.Capture != nil {
+		if i.capture, err = s.capture(*p.Capture, i); err != nil {
+			return "capture", err
+		}
+	}
 	if i.summary, err = s.bindSummary(p.summary, p.Name); err != nil {
 		return "summary", err
 	}
@@ -213,6 +254,7 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 	}
 	c.claimed[claim{p.Name, t}] = c.entry
 	c.instances = append(c.instances, i)
+	c.origins = append(c.origins, origin{c.entry, c.library, p.SuppressedBy})
 	return "", nil
 }
 

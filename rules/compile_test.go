@@ -56,8 +56,8 @@ func TestProblems(t *testing.T) {
 		// What the language doesn't have.
 		{Rule{Name: "x", On: t1, When: `Pos == "off"`}, `rules[0].when: character 8: "off" is text, but Pos has no names for its values, expected a number`},
 		{Rule{Name: "x", On: t1, When: `Pos == true`}, `rules[0].when: character 8: a literal true or false isn't supported in a rule`},
-		{Rule{Name: "x", On: t1, When: `len(Pos) > 1`}, `rules[0].when: character 1: the function len isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown and supply_below`},
-		{Rule{Name: "x", On: t1, When: `all([Pos], # > 1)`}, `rules[0].when: character 1: the function all isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown and supply_below`},
+		{Rule{Name: "x", On: t1, When: `len(Pos) > 1`}, `rules[0].when: character 1: the function len isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, supply_below, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over`},
+		{Rule{Name: "x", On: t1, When: `all([Pos], # > 1)`}, `rules[0].when: character 1: the function all isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, supply_below, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over`},
 		{Rule{Name: "x", On: t1, When: `Pos ? 1 : 2`}, `rules[0].when: character 11: a choice by ? : isn't supported in a rule`},
 		{Rule{Name: "x", On: t1, When: `Pos in [1, 2]`}, `rules[0].when: character 1: the operator in isn't supported in a rule`},
 		{Rule{Name: "x", On: t1, When: `TopOilTmp ** 2 > 4`}, `rules[0].when: character 1: the operator ** isn't supported in a rule`},

@@ -16,6 +16,9 @@ func (e *Engine) Continue(from *Engine) {
 		if m, both := e.slotOf[id]; both {
 			old, s := &from.in.slots[n], &e.in.slots[m]
 			s.number, s.time, s.quality, s.known, s.sound = old.number, old.time, old.quality, old.known, old.sound
+			for i := range old.trail.count {
+				s.trail.push(*old.trail.at(i))
+			}
 		}
 	}
 	known := map[claim]*instance{}
@@ -32,9 +35,16 @@ func (e *Engine) Continue(from *Engine) {
 			}
 			continue
 		}
-		i.firing, i.id, i.raised, i.noted, i.at = old.firing, old.id, old.raised, old.noted, old.at
+		i.take(old.saved())
+		i.at = old.at
 		if i.text == old.text {
-			i.hold = old.hold
+			i.hold, i.held, i.fades = old.hold, old.held, old.fades
+			for n, c := range old.counts {
+				i.counts[n].was, i.counts[n].times = c.was, c.times
+			}
+		}
+		if !i.fades.IsZero() {
+			e.wake(i.fades)
 		}
 		if !i.hold.due.IsZero() {
 			e.wake(i.hold.due)
@@ -42,7 +52,7 @@ func (e *Engine) Continue(from *Engine) {
 	}
 	for _, o := range from.orphans {
 		if i, known := known[claim{o.Rule, target{o.Asset, o.Device}}]; known {
-			i.firing, i.id, i.raised, i.noted = true, o.ID, o.Raised, o.Noted
+			i.take(o)
 		} else {
 			e.orphans = append(e.orphans, o)
 		}
@@ -63,7 +73,12 @@ func (e *Engine) Settle() {
 func (i *instance) saved() savedAlarm {
 	a := savedAlarm{Rule: i.rule, Asset: i.target.asset, Device: i.target.device, Priority: i.priority}
 	if i.firing {
-		a.ID, a.Raised, a.Noted = i.id, i.raised, i.noted
+		a.ID, a.Raised, a.Noted, a.FirstUp = i.id, i.raised, i.noted, i.first
 	}
 	return a
+}
+
+// take makes the instance's alarm what was saved of it.
+func (i *instance) take(a savedAlarm) {
+	i.firing, i.id, i.raised, i.noted, i.first = a.ID != "", a.ID, a.Raised, a.Noted, a.FirstUp
 }

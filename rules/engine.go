@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
@@ -21,6 +22,7 @@ type Engine struct {
 	trial     bool      // orphans are kept
 	next      time.Time // no later than the earliest hold.due; zero if there is none
 	changed   bool
+	stats     Stats
 	clock     func(time.Time) telemetry.Micros
 
 	// The samples of one exchange with one device that share a time, and the
@@ -31,29 +33,58 @@ type Engine struct {
 	runJumped bool // the clock that stamps them has been set
 	runs      uint64
 	touched   []int32
+	ranked    bool // some suppress others: the order of touched matters
+
+	capturing     []capturing
+	captureMinute int64
+	captured      int // in that minute
+}
+
+// Stats is what an Engine has left out since it was made.
+type Stats struct {
+	Suppressed uint64 // alarms that came and went while others suppressed them
+	Uncaptured uint64 // alarms without a capture, because there were too many
 }
 
 type reached struct{ sample, slot int32 }
+
+// Stats may be called like the other methods.
+func (e *Engine) Stats() Stats { return e.stats }
 
 // instance is one rule on one target.
 type instance struct {
 	rule        string
 	target      target
 	text        string // what makes it wait: conditions, names and durations, as written
+	version     string
 	priority    telemetry.Priority
 	when, clear condition
 	delay, keep telemetry.Micros
 	slots       []int32
+	counts      []*edges
+	ages        []lookBack
 	summary     sentence
+	latch       bool
+	capture     *around // nil: none
+	group       string
+	peers       []int32   // of the group, itself among them
+	suppressed  condition // nil: never
+	suppressors []int32
+	suppresses  []int32
+	rank        int32 // above that of its suppressors
 	patience    telemetry.Micros
+	polled      bool             // a sample of it comes every so often
 	run         uint64           // that touched it last
 	at          telemetry.Micros // of the latest sample that it has read
 
 	firing bool
 	id     string
 	raised telemetry.Micros
-	noted  string // who has acknowledged the alarm; "": nobody
-	hold   hold   // of when, or of clear while firing
+	noted  string    // who has acknowledged the alarm; "": nobody
+	first  string    // the alarm of its group that was raised first
+	hold   hold      // of when, or of clear while firing
+	held   bool      // the condition has lasted, and the alarm is suppressed
+	fades  time.Time // when windows change without a sample; zero: they don't
 }
 
 func newEngine(gateway string, w *network, instances []instance) *Engine {
@@ -64,7 +95,9 @@ func newEngine(gateway string, w *network, instances []instance) *Engine {
 			s := &e.in.slots[slot]
 			s.readers = append(s.readers, int32(n))
 			i.patience = max(i.patience, stalePeriods*s.poll)
+			i.polled = i.polled || s.poll > 0
 		}
+		e.ranked = e.ranked || len(i.suppressors) > 0
 	}
 	return e
 }
@@ -113,15 +146,18 @@ func (e *Engine) finishRun(received time.Time, samples []telemetry.Sample, emit 
 			}
 		}
 	}
+	if e.ranked {
+		slices.SortStableFunc(e.touched, func(a, b int32) int { return int(e.instances[a].rank - e.instances[b].rank) })
+	}
 	for _, n := range e.touched {
-		e.settle(&e.instances[n], received, emit)
+		e.settle(n, received, emit)
 	}
 	for _, r := range e.run {
 		s := &samples[r.sample]
 		e.in.slots[r.slot].set(s.Value, s.Quality, e.runTime)
 	}
 	for _, n := range e.touched {
-		e.evaluate(&e.instances[n], received, emit)
+		e.evaluate(n, received, emit)
 	}
 	e.run, e.runJumped = e.run[:0], false
 }
@@ -134,22 +170,28 @@ func (i *instance) condition() (condition, telemetry.Micros) {
 	return i.when, i.delay
 }
 
-// settle moves the instance to the run's time, with its values from before the
+// settle moves an instance to the run's time, with its values from before the
 // run: it does what the clock would have done until then, and notes when values
 // have gone stale. Time stands still for a sample that took longer to arrive
 // than another device's later one.
-func (e *Engine) settle(i *instance, received time.Time, emit func(telemetry.Event)) {
+func (e *Engine) settle(n int32, received time.Time, emit func(telemetry.Event)) {
+	i := &e.instances[n]
 	i.at = max(i.at, e.runTime)
 	if e.runJumped {
-		i.at, i.hold, e.changed = e.runTime, hold{}, true
+		i.at, i.hold, i.held, e.changed = e.runTime, hold{}, false, true
+		for _, c := range i.counts {
+			c.times = c.times[:0]
+		}
 	}
 	if !i.hold.begun {
 		return
 	}
 	c, delay := i.condition()
-	if i.hold.complete(delay) <= i.at && e.completed(i) {
-		e.transition(i, received, emit)
-		return
+	if complete := i.hold.complete(delay); !i.held && complete <= i.at && e.completed(i) {
+		e.transition(n, complete, received, emit)
+		if !i.held {
+			return
+		}
 	}
 	e.in.at = i.at
 	if c(&e.in) != yes {
@@ -157,18 +199,57 @@ func (e *Engine) settle(i *instance, received time.Time, emit func(telemetry.Eve
 	}
 }
 
-func (e *Engine) evaluate(i *instance, received time.Time, emit func(telemetry.Event)) {
-	c, delay := i.condition()
+func (e *Engine) evaluate(n int32, received time.Time, emit func(telemetry.Event)) {
+	i := &e.instances[n]
 	e.in.at = i.at
+	for _, c := range i.counts {
+		e.changed = c.observe(&e.in) || e.changed
+	}
+	if len(i.counts)+len(i.ages) > 0 && !i.polled {
+		e.fade(i, received)
+	}
+	if i.firing && i.latch {
+		return
+	}
+	c, delay := i.condition()
 	v := c(&e.in)
 	e.changed = e.changed || i.hold.begun || v == yes
 	if i.hold.observe(v, i.at, delay, i.patience) {
-		e.transition(i, received, emit)
+		e.transition(n, i.at, received, emit)
 	} else if v == yes {
 		rest := i.hold.complete(delay) - i.hold.last
 		i.hold.due = received.Add(time.Duration(rest) * time.Microsecond)
 		e.wake(i.hold.due)
 	}
+	if i.held && !i.hold.begun {
+		i.held = false
+		e.stats.Suppressed++
+	}
+	e.release(i, received, emit)
+}
+
+// fade notes when the windows of an instance change, if no sample comes.
+func (e *Engine) fade(i *instance, received time.Time) {
+	at := never
+	for _, c := range i.counts {
+		at = earlier(at, c.fades(i.at))
+	}
+	for _, a := range i.ages {
+		at = earlier(at, e.in.slots[a.slot].trail.fades(a.d, i.at))
+	}
+	i.fades = time.Time{}
+	if at != never {
+		i.fades = received.Add((at - i.at).Sub(0))
+		e.wake(i.fades)
+	}
+}
+
+// earlier is the earlier of two times, of which never is none.
+func earlier(a, b telemetry.Micros) telemetry.Micros {
+	if a == never || b != never && b < a {
+		return b
+	}
+	return a
 }
 
 // completed reports whether the hold is complete without another sample: its
@@ -197,8 +278,8 @@ func (e *Engine) wake(at time.Time) {
 // nothing; zero if it has not.
 func (e *Engine) NextDeadline() time.Time { return e.next }
 
-// Tick emits the alarms that time alone raises and clears, and clears those
-// whose rule is gone.
+// Tick emits the alarms that time alone raises and clears, what was captured of
+// alarms, and the clearing of those whose rule is gone.
 func (e *Engine) Tick(now time.Time, emit func(telemetry.Event)) {
 	if e.next.IsZero() || now.Before(e.next) {
 		return
@@ -209,15 +290,26 @@ func (e *Engine) Tick(now time.Time, emit func(telemetry.Event)) {
 	}
 	for n := range e.instances {
 		i := &e.instances[n]
+		switch fades := i.fades; {
+		case fades.IsZero():
+		case now.Before(fades):
+			e.wake(fades)
+		default:
+			i.at = max(i.at, e.clock(fades))
+			e.evaluate(int32(n), now, emit)
+		}
 		switch due := i.hold.due; {
 		case due.IsZero():
 		case now.Before(due):
 			e.wake(due)
 		default:
 			i.hold.due = time.Time{}
-			if e.completed(i) {
-				e.transition(i, now, emit)
+			if !i.held && e.completed(i) {
+				_, delay := i.condition()
+				e.transition(int32(n), i.hold.complete(delay), now, emit)
+				e.release(i, now, emit)
 			}
 		}
 	}
+	e.endCaptures(now, emit)
 }

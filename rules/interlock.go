@@ -45,6 +45,9 @@ func CompileInterlock(when string, on Target, m Model) (*Interlock, *Problem) {
 	if len(s.slots) == 0 {
 		return wrong("when", &fault{message: "the condition names no signal"})
 	}
+	if w.kept > 0 || len(s.counts) > 0 {
+		return wrong("when", &fault{message: "it looks back, but is decided by samples of one moment"})
+	}
 	i := &Interlock{text: when, holds: holds, slots: w.inputs.slots, signals: w.inputs.signals, slotOf: w.slotOf}
 	for n := range i.slots {
 		i.slots[n].poll = 0 // what was read for this decision isn't old

@@ -40,6 +40,7 @@ type slot struct {
 	sound   bool // known and of a quality that counts
 	device  int32
 	readers []int32 // instances, ascending
+	trail   trail
 }
 
 func (s *slot) set(v telemetry.Value, q telemetry.Quality, at telemetry.Micros) {
@@ -47,6 +48,7 @@ func (s *slot) set(v telemetry.Value, q telemetry.Quality, at telemetry.Micros) 
 	s.number, s.quality, s.time = n, q, at
 	s.known = ok && n-n == 0
 	s.sound = s.known && q.Validity() != telemetry.Bad && q&(telemetry.Stale|telemetry.Test) == 0
+	s.trail.push(past{at, s.number, q, s.known, s.sound})
 }
 
 func (s *slot) usable(at telemetry.Micros) bool {

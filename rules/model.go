@@ -10,7 +10,8 @@ import (
 type Model struct {
 	Gateway string
 	// Assets need not list those that only devices and signals name.
-	Assets  []Asset
+	Assets []Asset
+	// Devices may have the gateway itself among them, by its own id.
 	Devices []Device
 	// Signals include each device's ChLiv. A signal's name is unique within its
 	// device.
@@ -39,6 +40,9 @@ type Device struct {
 	PoweredBy PoweredBy
 	// Supply names the source of voltage that devices share; "" if unknown.
 	Supply string
+	// Bus is what it is reached by, together with the other devices that have the same:
+	// an address or a line; "" if by nothing of the kind.
+	Bus string
 	// PollEvery is the period in which every signal of the device but ChLiv
 	// brings a sample, good or bad; 0 if samples come by change only and hold
 	// until the next.

@@ -17,13 +17,18 @@ type network struct {
 	slotOf            map[telemetry.SignalID]int32
 	inputs            inputs
 	deviceNumbers     map[string]int32
+	gateway           string
+	buses             map[string][]string // devices by bus
+	busIDs            []string
+	kept              int // samples of all trails
 }
 
 func newNetwork(m Model) *network {
 	w := &network{
-		assets: map[string]Asset{}, devices: map[string]Device{},
+		gateway: m.Gateway,
+		assets:  map[string]Asset{}, devices: map[string]Device{},
 		byAsset: map[string]map[string][]telemetry.Signal{}, byDevice: map[string]map[string][]telemetry.Signal{},
-		slotOf: map[telemetry.SignalID]int32{}, deviceNumbers: map[string]int32{},
+		slotOf: map[telemetry.SignalID]int32{}, deviceNumbers: map[string]int32{}, buses: map[string][]string{},
 	}
 	for _, a := range m.Assets {
 		w.addAsset(a)
@@ -53,6 +58,12 @@ func (w *network) addDevice(d Device) {
 		w.devices[d.ID] = d
 		w.deviceIDs = append(w.deviceIDs, d.ID)
 		w.deviceNumbers[d.ID] = int32(len(w.deviceNumbers))
+		if d.Bus != "" {
+			if w.buses[d.Bus] == nil {
+				w.busIDs = append(w.busIDs, d.Bus)
+			}
+			w.buses[d.Bus] = append(w.buses[d.Bus], d.ID)
+		}
 	}
 }
 
@@ -79,7 +90,8 @@ func (w *network) slot(signal telemetry.Signal) int32 {
 	return n
 }
 
-// target is one asset or, if device is given, one device on it.
+// target is one asset or, if device is given, one device on it. A bus is a device
+// without signals; its asset is that of its devices, if they have one in common.
 type target struct{ asset, device string }
 
 func (t target) String() string {
@@ -110,26 +122,62 @@ func (w *network) targets(on Target) (targets []target, field string, err *fault
 	if on.Device != "" && on.Device != "*" && !slices.Contains(w.deviceIDs, on.Device) {
 		return nil, "on.device", noSuch("device", on.Device, w.deviceIDs)
 	}
-	matches := func(asset string) bool {
-		return (on.Asset == "" || on.Asset == asset) && (on.Kind == "" || on.Kind == w.assets[asset].Kind)
+	if on.Bus != "" && on.Bus != "*" && w.buses[on.Bus] == nil {
+		return nil, "on.bus", noSuch("bus", on.Bus, w.busIDs)
 	}
-	if on.Device == "" {
-		for _, id := range w.assetIDs {
-			if matches(id) {
-				targets = append(targets, target{asset: id})
-			}
+	if on.Gateway && w.devices[w.gateway].ID == "" {
+		return nil, "on.gateway", &fault{message: "the gateway has no signals here"}
+	}
+	matches := func(t target) bool {
+		return (on.Asset == "" || on.Asset == t.asset) && (on.Kind == "" || on.Kind == w.assets[t.asset].Kind) &&
+			(on.Device == "" || on.Device == "*" || on.Device == t.device) && (on.Bus == "" || on.Bus == "*" || on.Bus == t.device)
+	}
+	for _, t := range w.selectable(on) {
+		if matches(t) {
+			targets = append(targets, t)
 		}
-	} else {
-		for _, id := range w.deviceIDs {
-			if asset := w.devices[id].Asset; (on.Device == "*" || on.Device == id) && matches(asset) {
-				targets = append(targets, target{asset, id})
-			}
-		}
+	}
+	if on.Bus == "*" {
+		return targets, "", nil
 	}
 	if len(targets) == 0 {
 		return nil, "on", &fault{message: "no asset or device matches all of it"}
 	}
 	return targets, "", nil
+}
+
+// selectable are the targets of the sort that the selection is about.
+func (w *network) selectable(on Target) (all []target) {
+	switch {
+	case on.Gateway:
+		return []target{{w.devices[w.gateway].Asset, w.gateway}}
+	case on.Bus != "":
+		for _, bus := range w.busIDs {
+			all = append(all, target{w.assetOf(bus), bus})
+		}
+	case on.Device != "":
+		for _, id := range w.deviceIDs {
+			if id != w.gateway || on.Device == id {
+				all = append(all, target{w.devices[id].Asset, id})
+			}
+		}
+	default:
+		for _, id := range w.assetIDs {
+			all = append(all, target{asset: id})
+		}
+	}
+	return all
+}
+
+// assetOf is the asset that the devices of a bus have in common, "" if none.
+func (w *network) assetOf(bus string) string {
+	asset := w.devices[w.buses[bus][0]].Asset
+	for _, id := range w.buses[bus] {
+		if w.devices[id].Asset != asset {
+			return ""
+		}
+	}
+	return asset
 }
 
 func (w *network) kinds() []string {

@@ -64,7 +64,9 @@ func (e *Engine) Reset(alarm string, now time.Time, emit func(telemetry.Event)) 
 	if i == nil {
 		return false
 	}
-	e.end(i, max(e.clock(now), i.raised), now, emit)
+	at := max(e.clock(now), i.raised)
+	e.end(i, at, at, now, emit)
+	e.release(i, now, emit)
 	return true
 }
 

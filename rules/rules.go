@@ -109,4 +109,9 @@ type Target struct {
 	// Device is the id of one device, or "*" for every device on its own. The
 	// rule then reads signals of this device only.
 	Device string `yaml:"device"`
+	// Bus is the address or line that devices are reached by, or "*" for every one on
+	// its own. The rule reads devices and answering.
+	Bus string `yaml:"bus"`
+	// Gateway selects the gateway itself. The rule reads its ClkSt and Mains.
+	Gateway bool `yaml:"gateway"`
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
@@ -26,7 +27,15 @@ type savedAlarm struct {
 	ID       string             `json:"id,omitempty"` // "" if not firing
 	Raised   telemetry.Micros   `json:"raised_us,omitempty"`
 	Noted    string             `json:"acknowledged_by,omitempty"`
+	FirstUp  string             `json:"first_up,omitempty"`
 	Hold     *savedHold         `json:"hold,omitempty"`
+	Counts   []savedCount       `json:"counts,omitempty"`
+}
+
+// savedCount is what one count_over of a rule has counted.
+type savedCount struct {
+	Was   truth              `json:"was"`
+	Times []telemetry.Micros `json:"times_us"`
 }
 
 type savedHold struct {
@@ -56,12 +65,15 @@ func (e *Engine) State() []byte {
 	state := savedState{Version: stateVersion, Alarms: append([]savedAlarm{}, e.orphans...)}
 	for n := range e.instances {
 		i := &e.instances[n]
-		if !i.firing && !i.hold.begun {
+		if !i.firing && !i.hold.begun && !slices.ContainsFunc(i.counts, func(c *edges) bool { return c.was != unknown }) {
 			continue
 		}
 		a := i.saved()
 		if h := i.hold; h.begun {
 			a.Hold = &savedHold{Since: h.since, Last: h.last, Held: h.held, Gap: h.gap, Inputs: e.in.save(i.slots)}
+		}
+		for _, c := range i.counts {
+			a.Counts = append(a.Counts, savedCount{c.was, c.times})
 		}
 		state.Alarms = append(state.Alarms, a)
 	}
@@ -118,10 +130,17 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 			}
 			continue
 		}
-		i.firing, i.id, i.raised, i.noted = a.ID != "", a.ID, a.Raised, a.Noted
+		i.take(a)
+		for n, c := range a.Counts {
+			if len(a.Counts) == len(i.counts) && len(c.Times) <= mostCounted {
+				i.counts[n].was = c.Was
+				i.counts[n].times = append(i.counts[n].times, slices.DeleteFunc(c.Times, func(t telemetry.Micros) bool { return t > present })...)
+			}
+		}
 		if h := a.Hold; h != nil {
 			if max(h.Since, h.Last) <= present {
 				i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}
+				i.held = !i.firing && h.Held >= i.delay && len(i.suppressors) > 0
 			}
 			e.in.restore(h.Inputs, e.slotOf, present)
 		}

@@ -11,7 +11,7 @@ import (
 // supplyBelow binds supply_below(limit), which is decided by the phase-neutral
 // voltages of the other devices on the target's supply.
 func (s *scope) supplyBelow(n, argument ast.Node) (operand, *fault) {
-	if s.target.device == "" {
+	if s.devices[s.target.device].ID == "" {
 		return operand{}, faultAt(n, `supply_below is about a device; select it with on: {device: …}, or every one with device: "*"`)
 	}
 	limit, err := s.number(argument)

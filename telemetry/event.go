@@ -120,8 +120,9 @@ type CapturedSignal struct {
 	Device  string           `json:"device"`
 	Unit    string           `json:"unit"`
 	Samples []CapturedSample `json:"samples"`
-	// Omitted is how many samples between From and To there wasn't room for.
-	Omitted uint64 `json:"omitted,omitempty"`
+	// Truncated says that between From and the first sample there were more than there
+	// was room for.
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 // CapturedSample is one of them.

@@ -1,0 +1,123 @@
+package rules
+
+import (
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Bounds of captures, so that a storm of alarms is one of alarms, and not of samples.
+const (
+	longestCapture = 10 * time.Minute
+	maxCaptured    = 600 // samples of a signal
+	maxCapturing   = 32  // captures that wait for their end
+	capturesPerMin = 60
+)
+
+// around is for how long samples are captured, before an alarm's condition began and
+// after it was confirmed.
+type around struct{ before, after telemetry.Micros }
+
+// capture makes room for what is captured with the alarms of an instance.
+func (s *scope) capture(c Capture, i instance) (*around, *fault) {
+	a := &around{micros(&c.Before), micros(&c.After)}
+	for _, slot := range i.slots {
+		samples := samplesIn(a.before+i.delay+a.after, s.inputs.slots[slot].poll)
+		if err := s.keep(nil, slot, min(samples, maxCaptured)); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// capturing is an alarm of which samples are still to come.
+type capturing struct {
+	instance int32
+	alarm    string
+	raised   telemetry.Micros
+	from, to telemetry.Micros
+	due      time.Time
+}
+
+// beginCapture notes that an alarm has been raised.
+func (e *Engine) beginCapture(n int32, confirmed telemetry.Micros, decided time.Time) {
+	i := &e.instances[n]
+	if minute := decided.Unix() / 60; minute != e.captureMinute {
+		e.captureMinute, e.captured = minute, 0
+	}
+	if len(e.capturing) >= maxCapturing || e.captured >= capturesPerMin {
+		e.stats.Uncaptured++
+		return
+	}
+	e.captured++
+	c := capturing{n, i.id, i.raised, i.raised - i.capture.before, confirmed + i.capture.after, decided.Add(i.capture.after.Sub(0))}
+	e.capturing = append(e.capturing, c)
+	e.wake(c.due)
+}
+
+// endCaptures emits those that are due.
+func (e *Engine) endCaptures(now time.Time, emit func(telemetry.Event)) {
+	rest := e.capturing[:0]
+	for _, c := range e.capturing {
+		if now.Before(c.due) {
+			rest = append(rest, c)
+			e.wake(c.due)
+			continue
+		}
+		e.emitCapture(c, now, emit)
+	}
+	e.capturing = rest
+}
+
+// Close emits what has been captured of alarms whose time isn't over yet.
+func (e *Engine) Close(now time.Time, emit func(telemetry.Event)) {
+	for _, c := range e.capturing {
+		c.to = min(c.to, e.clock(now))
+		e.emitCapture(c, now, emit)
+	}
+	e.capturing = nil
+}
+
+func (e *Engine) emitCapture(c capturing, now time.Time, emit func(telemetry.Event)) {
+	i := &e.instances[c.instance]
+	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: c.from, To: c.to}
+	for _, n := range i.slots {
+		signal := e.in.signals[n]
+		captured := telemetry.CapturedSignal{Signal: signal.ID, Name: signal.Name, Device: signal.Device, Unit: signal.Unit}
+		captured.Samples, captured.Truncated = e.in.slots[n].trail.between(c.from, c.to)
+		out.Signals = append(out.Signals, captured)
+	}
+	emit(telemetry.Event{Kind: telemetry.AlarmCaptured, Time: c.raised, Decided: e.clock(now), Capture: out})
+}
+
+// between are the latest samples of a time, with the one that held at its beginning.
+func (r *trail) between(from, to telemetry.Micros) (samples []telemetry.CapturedSample, truncated bool) {
+	first := 0
+	for n := range r.count {
+		if r.at(n).time <= from {
+			first = n
+		}
+	}
+	last := r.count
+	for last > first && r.at(last-1).time > to {
+		last--
+	}
+	truncated = r.dropped >= from
+	if last-first > maxCaptured {
+		first, truncated = last-maxCaptured, true
+	}
+	samples = make([]telemetry.CapturedSample, 0, last-first)
+	for n := first; n < last; n++ {
+		p := r.at(n)
+		s := telemetry.CapturedSample{Time: p.time}
+		if p.known {
+			v := p.number
+			s.Value = &v
+		}
+		if p.quality != 0 {
+			s.Quality = p.quality.String()
+		}
+		samples = append(samples, s)
+	}
+	return samples, truncated
+}
