@@ -102,7 +102,7 @@ devices:
       - {name: PhV.phsB, input: 2, type: float32, unit: V}
       - {name: PhV.phsC, input: 4, type: float32, unit: V}
 rules:
-  - {use: en50160, for: 30ms, keep_firing_for: 30ms}
+  - {use: en50160/voltage-interruption, for: 30ms, keep_firing_for: 30ms}
 `, b.cluster.ListenAddrs()[0], t.TempDir(), server.Addr())
 	b.config = b.parse(b.source)
 	return b

@@ -222,7 +222,7 @@ func TestAConfigurationIsKeptOnlyIfTheBufferTakesIt(t *testing.T) {
 	stop := b.run()
 	defer stop()
 	b.read(func(l log) bool { return l.count(l.id("second", "Hz")) > 0 && l.count(l.id("meter", "PhV.phsA")) > 0 })
-	next := strings.Replace(b.source, "use: en50160, for: 30ms", "use: en50160, for: 40ms", 1)
+	next := strings.Replace(b.source, "use: en50160/voltage-interruption, for: 30ms", "use: en50160/voltage-interruption, for: 40ms", 1)
 	b.gateway.pipeline.failing.Store(true)
 	outcome, err := b.try(next, 5*time.Second)
 	if err != nil || outcome.Held || outcome.Why() != "the buffer can't be written" {

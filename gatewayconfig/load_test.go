@@ -86,7 +86,7 @@ func TestExamples(t *testing.T) {
 	if s := m.Signals[8]; !reflect.DeepEqual(s, telemetry.Signal{ID: 9, Device: "feeder-1-meter", Name: "ChLiv", Unit: "1", Asset: "feeder-1", Kind: telemetry.State}) {
 		t.Errorf("%+v", s)
 	}
-	if d := m.Devices[1]; d != (rules.Device{ID: "transformer-monitor", Asset: "T1", PoweredBy: rules.PoweredByAuxiliary, Supply: "busbar-a", PollEvery: time.Second}) {
+	if d := m.Devices[1]; d != (rules.Device{ID: "transformer-monitor", Asset: "T1", PoweredBy: rules.PoweredByAuxiliary, Supply: "busbar-a", Bus: "tcp://10.0.0.30:502", PollEvery: time.Second}) {
 		t.Errorf("%+v", d)
 	}
 	if _, err := Parse("first-meter.yaml", firmware.FirstMeter); err != nil {

@@ -27,7 +27,7 @@ func (c Config) Model() rules.Model {
 	m.Signals = make([]telemetry.Signal, 0, signals)
 	for _, d := range c.Devices {
 		m.Devices = append(m.Devices, rules.Device{
-			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply,
+			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply, Bus: d.bus(),
 			PollEvery: time.Duration(d.PollEvery),
 		})
 		add := func(s telemetry.Signal) {

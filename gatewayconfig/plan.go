@@ -34,18 +34,16 @@ func (c Config) Demand() Demand {
 	var l Demand
 	buses := map[string]*BusDemand{}
 	for _, d := range c.Devices {
-		m := d.ModbusDevice()
-		e, err := modbus.ParseEndpoint(m.Endpoint)
-		if err != nil {
+		name := d.bus()
+		if name == "" {
 			continue
 		}
-		name := string(e.Transport) + "://" + e.Address
 		b := buses[name]
 		if b == nil {
 			b = &BusDemand{Endpoint: name}
 			buses[name] = b
 		}
-		demand := m.Demand()
+		demand := d.ModbusDevice().Demand()
 		b.Devices++
 		b.Requests += demand.Requests
 		b.Registers += demand.Registers
@@ -56,6 +54,15 @@ func (c Config) Demand() Demand {
 		l.Buses = append(l.Buses, *buses[name])
 	}
 	return l
+}
+
+// bus is the address or line that the device is reached by, "" if the endpoint is none.
+func (d Device) bus() string {
+	e, err := modbus.ParseEndpoint(d.Modbus.Endpoint)
+	if err != nil {
+		return ""
+	}
+	return string(e.Transport) + "://" + e.Address
 }
 
 // SentPerDay is how many bytes go to the log in a day, without the protocol

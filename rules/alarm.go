@@ -50,7 +50,7 @@ func (e *Engine) tell(i *instance, kind telemetry.EventKind, at, confirmed telem
 		Decided: e.clock(decided),
 		Alarm: &telemetry.AlarmChange{
 			ID: i.id, Rule: i.rule, Asset: i.target.asset, Device: i.target.device,
-			Priority: i.priority, Summary: summary, Confirmed: confirmed, Version: i.version, Group: i.group, FirstUp: i.first,
+			Priority: i.priority, Summary: summary, Confirmed: confirmed, Version: i.version, Method: i.method, Group: i.group, FirstUp: i.first,
 			Inputs: e.in.inputsOf(i.slots),
 		},
 	})

@@ -35,6 +35,7 @@ type scope struct {
 	ages       []lookBack      // of windows on signals whose samples come by change
 	phase      string          // within every_phase and any_phase
 	counting   bool            // within count_over
+	left       bool            // something optional isn't there
 }
 
 func (s *scope) condition(n ast.Node) (condition, *fault) {
@@ -210,6 +211,7 @@ func (s *scope) optional(_, c ast.Node) (operand, *fault) {
 	of, err := s.condition(c)
 	if err != nil && err.missing {
 		*s = before
+		s.left = true
 		return operand{condition: func(*inputs) truth { return no }}, nil
 	}
 	return operand{condition: of}, err

@@ -69,7 +69,8 @@ func (e *Engine) endCaptures(now time.Time, emit func(telemetry.Event)) {
 	e.capturing = rest
 }
 
-// Close emits what has been captured of alarms whose time isn't over yet.
+// Close emits what has been captured of alarms whose time isn't over yet. The Engine
+// may be used further.
 func (e *Engine) Close(now time.Time, emit func(telemetry.Event)) {
 	for _, c := range e.capturing {
 		c.to = min(c.to, e.clock(now))
@@ -80,12 +81,15 @@ func (e *Engine) Close(now time.Time, emit func(telemetry.Event)) {
 
 func (e *Engine) emitCapture(c capturing, now time.Time, emit func(telemetry.Event)) {
 	i := &e.instances[c.instance]
-	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: c.from, To: c.to}
+	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: c.raised, To: c.to}
 	for _, n := range i.slots {
 		signal := e.in.signals[n]
 		captured := telemetry.CapturedSignal{Signal: signal.ID, Name: signal.Name, Device: signal.Device, Unit: signal.Unit}
 		captured.Samples, captured.Truncated = e.in.slots[n].trail.between(c.from, c.to)
 		out.Signals = append(out.Signals, captured)
+		if len(captured.Samples) > 0 {
+			out.From = min(out.From, max(c.from, captured.Samples[0].Time))
+		}
 	}
 	emit(telemetry.Event{Kind: telemetry.AlarmCaptured, Time: c.raised, Decided: e.clock(now), Capture: out})
 }

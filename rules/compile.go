@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -71,7 +72,7 @@ type claim struct {
 
 // problem adds one. What is wrong within the library's texts is about use.
 func (c *compiler) problem(field string, column int, err error) {
-	if c.library && slices.Contains([]string{"name", "when", "clear_when", "summary", "group"}, field) {
+	if c.library && slices.Contains([]string{"name", "when", "clear_when", "summary", "group", "method"}, field) {
 		field, column = "use", 0
 	}
 	c.problems = append(c.problems, Problem{c.entry, field, column, err})
@@ -107,7 +108,10 @@ func (c *compiler) compile(r Rule) {
 				misfits = append(misfits, misfit{t, field, err, r.On != Target{}})
 			} else {
 				c.problem(field, err.column, err)
-				break // the next target would say the same
+				if c.library {
+					return // the next rule would say the same
+				}
+				break // and so would the next target
 			}
 		}
 	}
@@ -167,6 +171,8 @@ func versionOf(parts ...any) string {
 	return hex.EncodeToString(h[:4])
 }
 
+var methods = []string{"sampled", "device-event", "half-cycle"}
+
 var ruleName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 
 func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
@@ -202,6 +208,9 @@ func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
 	if r.Group != "" && !ruleName.MatchString(r.Group) {
 		c.problem("group", 0, fmt.Errorf("%q is no name, expected lower-case letters, digits and hyphens", r.Group))
 	}
+	if r.Method != "" && !slices.Contains(methods, r.Method) {
+		c.problem("method", 0, fmt.Errorf("%q is no method, expected %s", r.Method, strings.Join(methods, ", ")))
+	}
 	if r.Capture != nil {
 		for key, d := range map[string]configfile.Duration{"before": r.Capture.Before, "after": r.Capture.After} {
 			if d < 0 || time.Duration(d) > longestCapture {
@@ -221,7 +230,7 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 	s := &scope{network: c.network, target: t, parameters: parameters, used: used}
 	i := instance{
 		rule: p.Name, target: t, text: p.text, version: p.version, priority: p.Priority,
-		delay: micros(p.For), keep: micros(p.KeepFiringFor), latch: p.Latch, group: p.Group,
+		delay: micros(p.For), keep: micros(p.KeepFiringFor), latch: p.Latch, group: p.Group, method: p.Method,
 	}
 	if i.when, err = s.condition(p.when); err != nil {
 		return "when", err
@@ -233,7 +242,7 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 		}
 	}
 	if len(s.slots) == 0 {
-		return "when", &fault{message: "the condition names no signal"}
+		return "when", &fault{message: "the condition names no signal", missing: s.left}
 	}
 	if p.suppressed != nil {
 		if i.suppressed, err = s.condition(p.suppressed); err != nil {

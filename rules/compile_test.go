@@ -96,14 +96,16 @@ func TestProblems(t *testing.T) {
 
 		// The library.
 		{Rule{Use: "en50610"}, `rules[0].use: the standard library has no "en50610", did you mean en50160?`},
-		{Rule{Use: "outages"}, `rules[0].use: the standard library has no "outages", expected one of en50160, supervision`},
+		{Rule{Use: "outages"}, `rules[0].use: the standard library has no "outages", expected one of en50160, frozen, gateway, ieee1159, ieee1366, reverse-power, supervision, switchgear, transformer`},
+		{Rule{Use: "en50160/voltage-drop"}, `rules[0].use: en50160 has no "voltage-drop", did you mean voltage-dip?`},
+		{Rule{Use: "en50160", Method: "half-cycle"}, `rules[0].method: method comes from en50160 and can't be changed; write a rule of your own, without use`},
 		{Rule{Use: "en50160", When: "Pos"}, `rules[0].when: when comes from en50160 and can't be changed; write a rule of your own, without use`},
 		{Rule{Use: "en50160", On: m1, With: map[string]configfile.Quantity{"reference_volts": {Value: 110, Unit: "V"}}}, `rules[0].with.reference_volts: there is no such parameter, did you mean reference_voltage?`},
-		{Rule{Use: "en50160", On: m1, With: map[string]configfile.Quantity{"x": {Value: 110, Unit: "V"}}}, `rules[0].with.x: there is no such parameter, expected one of interruption, reference_voltage, restoration`},
+		{Rule{Use: "en50160", On: m1, With: map[string]configfile.Quantity{"x": {Value: 110, Unit: "V"}}}, `rules[0].with.x: there is no such parameter, expected one of current, dip, dip_end, frequency_band, frequency_high, frequency_low, healthy, interruption, nominal_frequency, reference_voltage, restoration, swell, swell_end, unbalance`},
 		{Rule{Use: "en50160", On: m1, With: map[string]configfile.Quantity{"reference_voltage": {Value: 110}}}, `rules[0].with.reference_voltage: it is 110, expected a value above 0 in V, such as 230 V`},
 		{Rule{Use: "en50160", On: m1, With: map[string]configfile.Quantity{"reference_voltage": {Value: -230, Unit: "V"}}}, `rules[0].with.reference_voltage: it is -230 V, expected a value above 0 in V, such as 230 V`},
 		{Rule{Use: "en50160", On: f2, With: volts}, `rules[0].use: PhV of asset f2 is measured by m2 and check; select one with on: {device: m2}, or each on its own with device: "*"`},
-		{Rule{Use: "en50160", On: t1}, `rules[0].use: asset T1 has no signal PhV, expected one of ChLiv, Pos, TopOilTmp, interruption, reference_voltage, restoration`},
+		{Rule{Use: "en50160", On: t1}, `rules[0].use: asset T1 has no signal PhV, expected one of ChLiv, Pos, TopOilTmp, current, dip, dip_end, frequency_band, frequency_high, frequency_low, healthy, interruption, nominal_frequency`},
 	} {
 		engine, problems := Compile([]Rule{c.rule}, twoFeeders())
 		if len(problems) != 1 || engine != nil || problems[0].Error() != c.want {
@@ -154,7 +156,7 @@ func TestTargets(t *testing.T) {
 		{Rule{Name: "x", On: Target{Device: "check"}, When: "PhV.phsA < 5"}, "f2/check"},
 		{Rule{Name: "x", When: "A.phsA > 1"}, "f1/ f2/"},
 		{Rule{Name: "x", When: "TopOilTmp > 1"}, "T1/"},
-		{Rule{Use: "en50160", On: Target{Device: "check"}}, "f2/check"},
+		{Rule{Use: "en50160/voltage-interruption", On: Target{Device: "check"}}, "f2/check"},
 	} {
 		e, problems := Compile([]Rule{c.rule}, twoFeeders())
 		if len(problems) > 0 {
@@ -178,7 +180,7 @@ func TestRulesFromYAML(t *testing.T) {
 	}
 	if _, err := configfile.Decode("gateway.yaml", []byte(`
 rules:
-  - use: en50160
+  - use: en50160/voltage-interruption
     on: {device: m1}
     with: {reference_voltage: 110 V}
     for: 0s

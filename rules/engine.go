@@ -57,6 +57,7 @@ type instance struct {
 	target      target
 	text        string // what makes it wait: conditions, names and durations, as written
 	version     string
+	method      string
 	priority    telemetry.Priority
 	when, clear condition
 	delay, keep telemetry.Micros
@@ -152,8 +153,14 @@ func (e *Engine) finishRun(received time.Time, samples []telemetry.Sample, emit 
 	for _, n := range e.touched {
 		e.settle(n, received, emit)
 	}
+	if e.runJumped {
+		e.Close(received, emit)
+	}
 	for _, r := range e.run {
 		s := &samples[r.sample]
+		if e.runJumped {
+			e.in.slots[r.slot].trail.clear()
+		}
 		e.in.slots[r.slot].set(s.Value, s.Quality, e.runTime)
 	}
 	for _, n := range e.touched {

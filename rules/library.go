@@ -56,21 +56,27 @@ func (r Rule) expand() (rules []Rule, parameters map[string]configfile.Quantity,
 	if r.Use == "" {
 		return []Rule{r}, r.With, "", nil
 	}
-	if names := libraryNames(); !slices.Contains(names, r.Use) {
-		message := fmt.Sprintf("the standard library has no %q", r.Use)
-		if nearest := configfile.Nearest(r.Use, names); nearest != "" {
-			return nil, nil, "use", fmt.Errorf("%s, did you mean %s?", message, nearest)
-		}
-		return nil, nil, "use", fmt.Errorf("%s, expected one of %s", message, strings.Join(names, ", "))
+	file, only, _ := strings.Cut(r.Use, "/")
+	if err := known("the standard library", file, libraryNames()); err != nil {
+		return nil, nil, "use", err
 	}
-	for key, value := range map[string]string{"name": r.Name, "when": r.When, "clear_when": r.ClearWhen, "summary": r.Summary} {
+	for key, value := range map[string]string{"name": r.Name, "when": r.When, "clear_when": r.ClearWhen, "summary": r.Summary, "group": r.Group, "method": r.Method} {
 		if value != "" {
 			return nil, nil, key, fmt.Errorf("%s comes from %s and can't be changed; write a rule of your own, without use", key, r.Use)
 		}
 	}
-	f, err := openLibrary(r.Use)
+	f, err := openLibrary(file)
 	if err != nil {
 		return nil, nil, "use", err
+	}
+	if only != "" {
+		if err := known(file, only, f.names()); err != nil {
+			return nil, nil, "use", err
+		}
+		f.Rules = slices.DeleteFunc(f.Rules, func(x Rule) bool { return x.Name != only })
+	} else if r.On != (Target{}) {
+		// What is about buses and the gateway isn't about a part of what they serve.
+		f.Rules = slices.DeleteFunc(f.Rules, func(x Rule) bool { return x.On.Bus != "" || x.On.Gateway })
 	}
 	if parameters, field, err = f.fill(r.With); err != nil {
 		return nil, nil, field, err
@@ -79,6 +85,25 @@ func (r Rule) expand() (rules []Rule, parameters map[string]configfile.Quantity,
 		f.Rules[i].override(r)
 	}
 	return f.Rules, parameters, "", nil
+}
+
+// known says what is wrong if a name isn't among those that there are.
+func known(where, name string, names []string) error {
+	if slices.Contains(names, name) {
+		return nil
+	}
+	if nearest := configfile.Nearest(name, names); nearest != "" {
+		return fmt.Errorf("%s has no %q, did you mean %s?", where, name, nearest)
+	}
+	return fmt.Errorf("%s has no %q, expected one of %s", where, name, strings.Join(names, ", "))
+}
+
+func (f libraryFile) names() []string {
+	names := make([]string, len(f.Rules))
+	for i, r := range f.Rules {
+		names[i] = r.Name
+	}
+	return names
 }
 
 // fill takes the values given for the file's parameters, and the defaults.
@@ -124,5 +149,17 @@ func (r *Rule) override(by Rule) {
 	}
 	if by.Priority != "" {
 		r.Priority = by.Priority
+	}
+	if by.Latch {
+		r.Latch = true
+	}
+	if by.SuppressedBy != nil {
+		r.SuppressedBy = by.SuppressedBy
+	}
+	if by.SuppressedWhen != "" {
+		r.SuppressedWhen = by.SuppressedWhen
+	}
+	if by.Capture != nil {
+		r.Capture = by.Capture
 	}
 }

@@ -54,7 +54,7 @@ func TestVoltageInterruption(t *testing.T) {
 		{"110 V", map[string]configfile.Quantity{"reference_voltage": {Value: 110, Unit: "V"}}, phases, []any{5.5, 5.5, 5.49, 5.49}, []string{"2 raised voltage-interruption"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, feeder(c.phases...), Rule{Use: "en50160", With: c.with})
+			r := newRig(t, feeder(c.phases...), Rule{Use: "en50160/voltage-interruption", With: c.with})
 			for s, v := range c.volts {
 				r.volts(s, s, "m1", c.phases, v)
 			}
@@ -64,7 +64,7 @@ func TestVoltageInterruption(t *testing.T) {
 }
 
 func TestVoltageInterruptionNeedsEveryPhase(t *testing.T) {
-	r := newRig(t, feeder(phases...), Rule{Use: "en50160"})
+	r := newRig(t, feeder(phases...), Rule{Use: "en50160/voltage-interruption"})
 	read := func(t float64, a, b, c any) { r.read(t, "m1", phases[0], a, phases[1], b, phases[2], c) }
 	for s := range 5 {
 		read(float64(s), 0, 0, 11.5)
@@ -84,7 +84,7 @@ func TestVoltageInterruptionNeedsEveryPhase(t *testing.T) {
 }
 
 func TestVoltageInterruptionIsUrgentAndShort(t *testing.T) {
-	r := newRig(t, feeder(phases...), Rule{Use: "en50160"})
+	r := newRig(t, feeder(phases...), Rule{Use: "en50160/voltage-interruption"})
 	r.volts(0, 1, "m1", phases, 0.2)
 	a := r.events[0].Alarm
 	if a.Summary != "f1 is without voltage" || a.Priority != telemetry.High || len(a.Inputs) != 3 || *a.Inputs[0].Value != 0.2 {
@@ -137,12 +137,13 @@ func TestSupervision(t *testing.T) {
 					r.tick(float64(s) + 0.01)
 				}
 			}
-			r.read(0, "m1", "ChLiv", true)
+			answer := func(s float64) { r.read(s, "m1", "ChLiv", true, phases[0], 230, phases[1], 230, phases[2], 230) }
+			answer(0)
 			read(0, 9)
 			r.read(10, "m1", "ChLiv", false)
 			read(10, 20)
 			r.want("10 raised " + c.want)
-			r.read(21, "m1", "ChLiv", true)
+			answer(21)
 			read(21, 24)
 			r.want("21 cleared " + c.want)
 		})
@@ -199,7 +200,7 @@ func TestLibrarySourcesItsNumbers(t *testing.T) {
 			t.Error(err)
 		}
 		for key, p := range f.Parameters {
-			if p.Source == "" || p.Default.Unit == "" || p.Default.Value <= 0 {
+			if p.Source == "" || p.Default.Unit == "" && key != "shots" || p.Default.Value <= 0 {
 				t.Errorf("%s: parameter %s is %+v", name, key, p)
 			}
 		}
@@ -209,7 +210,7 @@ func TestLibrarySourcesItsNumbers(t *testing.T) {
 func TestUseOverrides(t *testing.T) {
 	m := feeder(phases...)
 	meter(&m, Device{ID: "m2", Asset: "f2", PollEvery: byPoll}, phases...)
-	r := newRig(t, m, Rule{Use: "en50160", On: Target{Asset: "f2"}, For: lasting(0), KeepFiringFor: lasting(time.Second), Priority: telemetry.Critical})
+	r := newRig(t, m, Rule{Use: "en50160/voltage-interruption", On: Target{Asset: "f2"}, For: lasting(0), KeepFiringFor: lasting(time.Second), Priority: telemetry.Critical})
 	r.volts(0, 0, "m1", phases, 0)
 	r.want()
 	r.volts(1, 1, "m2", phases, 0)

@@ -43,9 +43,9 @@ import (
 // Rule is one entry of the configuration's rules: a rule of its own, or with
 // use the rules of one file of the standard library.
 type Rule struct {
-	// Use takes the rules of this name from the standard library: en50160,
-	// supervision. Name, when, clear_when and summary are then the library's;
-	// the other keys, where given, replace the library's.
+	// Use takes the rules of a file of the standard library, such as en50160, or one of
+	// them, such as en50160/voltage-dip. Name, when, clear_when, summary, group and
+	// method are then the library's; the other keys, where given, replace the library's.
 	Use string `yaml:"use"`
 	// With gives values to the library's parameters, each with its unit, or
 	// names to numbers for a rule's own expressions.
@@ -80,6 +80,10 @@ type Rule struct {
 	// Group is a name for alarms of one asset that have one cause. Of those that are
 	// active at once, each says which came first. Lower-case letters, digits and hyphens.
 	Group string `yaml:"group"`
+	// Method says how what the rule reads was measured, for those who read its alarms:
+	// sampled, device-event or half-cycle. Statistics of EN 50160 follow from no other
+	// than the last.
+	Method string `yaml:"method"`
 	// Capture asks for the samples before and after the alarm was raised.
 	Capture *Capture `yaml:"capture"`
 	// Priority is low, medium, high or critical, after ISA-18.2. Default medium.

@@ -50,12 +50,12 @@ func (r *trail) at(i int) *past {
 	return &r.ring[i]
 }
 
+// clear forgets what times of another clock were given to.
+func (r *trail) clear() { r.first, r.count, r.dropped = 0, 0, 0 }
+
 func (r *trail) push(p past) {
 	if len(r.ring) == 0 {
 		return
-	}
-	if r.count > 0 && p.time < r.at(r.count-1).time { // the clock was set back
-		r.first, r.count, r.dropped = 0, 0, 0
 	}
 	if r.count == len(r.ring) {
 		r.dropped = r.at(0).time

@@ -36,7 +36,9 @@ func (s *scope) window(n ast.Node, name string, arguments []ast.Node) (operand, 
 	slot := s.slot(*of.signal)
 	poll := s.inputs.slots[slot].poll
 	if poll > 0 && d < poll {
-		return operand{}, faultAt(arguments[1], "device %s is read every %s, expected at least that", of.signal.Device, poll.Sub(0))
+		f := faultAt(arguments[1], "device %s is read every %s, expected at least that", of.signal.Device, poll.Sub(0))
+		f.missing = true
+		return operand{}, f
 	}
 	samples := samplesIn(d, poll)
 	if samples > maxTrail {

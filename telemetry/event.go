@@ -80,6 +80,9 @@ type AlarmChange struct {
 	// Version names the rule as it was: its conditions, numbers and times. It is the
 	// same wherever they are; "" from gateways that don't say.
 	Version string `json:"rule_version,omitempty"`
+	// Method is how what the rule reads was measured: sampled, device-event or half-cycle;
+	// "" if the rule doesn't say.
+	Method string `json:"method,omitempty"`
 	// Group is the rule's group of alarms that have one cause, and FirstUp the id of the
 	// alarm that was raised first of those of the group that were active then: this one's
 	// own if it was.

@@ -48,7 +48,7 @@ devices:
       - {name: PhV.phsB, input: 0x02, type: float32, unit: V}
       - {name: PhV.phsC, input: 0x04, type: float32, unit: V}
 rules:
-  - {use: en50160, for: 300ms}
+  - {use: en50160/voltage-interruption, for: 300ms}
 `
 
 func main() {
