@@ -15,7 +15,10 @@ func (s *Suite) compare(path string, t test, raised []*occurrence) (failures con
 	fail := func(path, format string, args ...any) {
 		failures = append(failures, s.file.ErrorAt(path, format, args...))
 	}
-	c := comparison{start: telemetry.Micros(t.Start)}
+	c := comparison{telemetry.Micros(t.Start), map[string]string{}}
+	for _, o := range raised {
+		c.rules[o.ID] = o.Rule
+	}
 	found := make([]*occurrence, len(t.Alarms))
 	rest := slices.Clone(raised)
 	// Those that are as expected come first, so that the others are told by what is
@@ -23,7 +26,7 @@ func (s *Suite) compare(path string, t test, raised []*occurrence) (failures con
 	for _, fits := range []func(alarm, *occurrence) bool{
 		func(a alarm, o *occurrence) bool { return a.about(o) && len(c.differences(a, o)) == 0 },
 		func(a alarm, o *occurrence) bool { return a.about(o) && c.offset(o.raised) == time.Duration(*a.Raised) },
-		alarm.about,
+		func(a alarm, o *occurrence) bool { return a.about(o) },
 	} {
 		for j, a := range t.Alarms {
 			if n := slices.IndexFunc(rest, func(o *occurrence) bool { return fits(a, o) }); found[j] == nil && n >= 0 {
@@ -48,12 +51,12 @@ func (s *Suite) compare(path string, t test, raised []*occurrence) (failures con
 	return failures
 }
 
-// about reports whether an alarm is of the rule and of what is expected.
-func (a alarm) about(o *occurrence) bool {
-	return a.Rule == o.Rule && a.Device == o.Device && (a.Asset == o.Asset || a.Asset == "" && a.Device != "")
+// about reports whether an alarm is of the rule and of what is meant.
+func (s subject) about(o *occurrence) bool {
+	return s.Rule == o.Rule && s.Device == o.Device && (s.Asset == o.Asset || s.Asset == "" && s.Device != "")
 }
 
-func (a alarm) String() string { return about(a.Rule, a.Asset, a.Device) }
+func (s subject) String() string { return about(s.Rule, s.Asset, s.Device) }
 
 func about(rule, asset, device string) string {
 	if device != "" {
@@ -63,7 +66,10 @@ func about(rule, asset, device string) string {
 }
 
 // comparison tells times from the start of a test.
-type comparison struct{ start telemetry.Micros }
+type comparison struct {
+	start telemetry.Micros
+	rules map[string]string // of the alarms, by id
+}
 
 func (c comparison) offset(t telemetry.Micros) time.Duration { return t.Sub(c.start) }
 
@@ -91,6 +97,9 @@ func (c comparison) differences(a alarm, o *occurrence) (list []difference) {
 	}
 	if a.Summary != "" && a.Summary != o.Summary {
 		list = append(list, difference{"summary", fmt.Sprintf("its summary is %q", o.Summary), fmt.Sprintf("%q", a.Summary)})
+	}
+	if first := c.rules[o.FirstUp]; a.FirstUp != "" && a.FirstUp != first {
+		list = append(list, difference{"first_up", fmt.Sprintf("what came first is %q", first), a.FirstUp})
 	}
 	return list
 }

@@ -27,7 +27,8 @@ type content struct {
 	Gateway gateway `yaml:"gateway"`
 	// Assets are as in a gateway's configuration.
 	Assets []gatewayconfig.Asset `yaml:"assets"`
-	// Devices have what rules know of a device.
+	// Devices have what rules know of a device. One with the id of the gateway is the
+	// gateway itself, with its signals ClkSt and Mains.
 	Devices []device `yaml:"devices"`
 	// Rules are as in a gateway's configuration.
 	Rules []rules.Rule `yaml:"rules"`
@@ -46,6 +47,9 @@ type device struct {
 	Asset     string                  `yaml:"asset"`
 	PoweredBy gatewayconfig.PoweredBy `yaml:"powered_by"`
 	Supply    string                  `yaml:"supply"`
+	// Bus is a name for what the device is reached by, which a configuration says by its
+	// endpoint. Default: nothing that rules know of.
+	Bus string `yaml:"bus"`
 	// PollEvery is how often the device is read, after which rules know how old a value
 	// may be; 0s if its values come by change only, and hold until the next. Default 1s.
 	PollEvery configfile.Duration `yaml:"poll_every"`
@@ -76,6 +80,8 @@ type test struct {
 	Start instant `yaml:"start"`
 	// Series are values by device and signal. The test lasts as long as the longest.
 	Series map[string]map[string]values `yaml:"series,required"`
+	// Resets are what an operator resets, in the order of their times.
+	Resets []reset `yaml:"resets"`
 	// Alarms are all that are raised. Default: none.
 	Alarms []alarm `yaml:"alarms"`
 }
@@ -86,13 +92,23 @@ func (t *test) SetDefaults() {
 	t.Start = instant(telemetry.MicrosOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
 }
 
-// alarm is one that is to be raised. Its times count from the start of the test.
-type alarm struct {
-	Rule string `yaml:"rule,required"`
-	// Asset and Device are what the alarm is about: the asset, or the device of a rule
-	// that is about devices.
+// subject is what an alarm is about: the asset, or the device of a rule that is about
+// devices, which is the bus of one about buses.
+type subject struct {
+	Rule   string `yaml:"rule,required"`
 	Asset  string `yaml:"asset"`
 	Device string `yaml:"device"`
+}
+
+// reset is an active alarm that an operator resets, before what is read at that time.
+type reset struct {
+	subject `yaml:",inline"`
+	At      *configfile.Duration `yaml:"at,required"`
+}
+
+// alarm is one that is to be raised. Its times count from the start of the test.
+type alarm struct {
+	subject `yaml:",inline"`
 	// Raised is when the first sample was read on which the condition was true.
 	Raised *configfile.Duration `yaml:"raised,required"`
 	// Cleared is when the first sample was read on which it was over. Default: the alarm
@@ -103,6 +119,8 @@ type alarm struct {
 	// Priority and Summary are the alarm's when it is raised. Default: any.
 	Priority telemetry.Priority `yaml:"priority"`
 	Summary  string             `yaml:"summary"`
+	// FirstUp is the rule of the alarm that came first in its group. Default: any.
+	FirstUp string `yaml:"first_up"`
 }
 
 // instant is a time in RFC 3339.
@@ -196,6 +214,9 @@ func (s *Suite) described(c content) {
 	}
 	config.CheckNetwork(s.file)
 	s.rules, s.model = config.Rules, config.Model()
+	for i, d := range c.Devices {
+		s.model.Devices[i].Bus = d.Bus
+	}
 	if len(c.Rules) == 0 && !s.file.Broken("rules") {
 		s.file.Errorf("rules", "there is no rule, expected rules, or the configuration that has them")
 	}
@@ -246,15 +267,22 @@ func (s *Suite) check() {
 		if networkIsRight {
 			s.checkSeries(path+".series", t.Series)
 		}
+		for j, r := range t.Resets {
+			s.checkSubject(configfile.Item(path+".resets", j), r.subject)
+		}
 		for j, a := range t.Alarms {
 			at := configfile.Item(path+".alarms", j)
-			if a.Asset == "" && a.Device == "" {
-				s.file.Errorf(at, "neither asset nor device is given, expected what the alarm is about")
-			}
+			s.checkSubject(at, a.subject)
 			if a.Cleared != nil && a.Raised != nil && *a.Cleared < *a.Raised {
 				s.file.Errorf(at+".cleared", "%s is before %s, at which it is raised", a.Cleared, a.Raised)
 			}
 		}
+	}
+}
+
+func (s *Suite) checkSubject(path string, of subject) {
+	if of.Asset == "" && of.Device == "" {
+		s.file.Errorf(path, "neither asset nor device is given, expected what the alarm is about")
 	}
 }
 

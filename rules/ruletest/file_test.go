@@ -28,12 +28,12 @@ func TestWhatIsWrongWithAFile(t *testing.T) {
 		"series": {network + `    every: 1us
     series:
       m1: {PhV.phsB: 1, A.phsA: 1y3}
-      m3: {TotW: 1}
+      m9: {TotW: 1}
 `, []string{
-			"26:12: tests[0].every: 1µs is out of range, expected 1ms to 24h",
-			`28:22: tests[0].series.m1["PhV.phsB"]: device m1 has no signal PhV.phsB, did you mean PhV.phsA?`,
-			`28:33: tests[0].series.m1["A.phsA"]: "1y3" is no value`,
-			"29:7: tests[0].series.m3: there is no device m3, did you mean m1?",
+			"34:12: tests[0].every: 1µs is out of range, expected 1ms to 24h",
+			`36:22: tests[0].series.m1["PhV.phsB"]: device m1 has no signal PhV.phsB, did you mean PhV.phsA?`,
+			`36:33: tests[0].series.m1["A.phsA"]: "1y3" is no value`,
+			"37:7: tests[0].series.m9: there is no device m9, did you mean m1?",
 		}},
 		"alarms": {network + `    series: {m1: {PhV.phsA: 1}}
     start: yesterday
@@ -43,12 +43,12 @@ func TestWhatIsWrongWithAFile(t *testing.T) {
       - {rule: low, asset: f1, raised: 3s, cleared: 2s}
       - {rule: low, asset: f1, raised: -3s, at: 3}
 `, []string{
-			`27:12: tests[0].start: "yesterday" is no time, expected one such as 2026-01-01T00:00:00Z`,
-			"29:9: tests[0].alarms[0]: neither asset nor device is given",
-			"30:9: tests[0].alarms[1].raised: the key is missing",
-			"31:53: tests[0].alarms[2].cleared: 2s is before 3s, at which it is raised",
-			`32:40: tests[0].alarms[3].raised: "-3s" is no duration`,
-			`32:45: tests[0].alarms[3].at: unknown key "at"`,
+			`35:12: tests[0].start: "yesterday" is no time, expected one such as 2026-01-01T00:00:00Z`,
+			"37:9: tests[0].alarms[0]: neither asset nor device is given",
+			"38:9: tests[0].alarms[1].raised: the key is missing",
+			"39:53: tests[0].alarms[2].cleared: 2s is before 3s, at which it is raised",
+			`40:40: tests[0].alarms[3].raised: "-3s" is no duration`,
+			`40:45: tests[0].alarms[3].at: unknown key "at"`,
 		}},
 		"network": {`assets: [{id: f1}, {id: f1}]
 devices:
@@ -68,7 +68,7 @@ tests: [{name: a, series: {m1: {A: 1}}}]
 			`4:92: devices[1].signals[2].states.x: "x", expected a whole number`,
 		}},
 		"rules": {strings.Replace(network, "PhV.phsA < 10", "PhV.phsB < 10", 1) + "    series: {m1: {PhV.phsA: 1}}\n", []string{
-			"20:26: rules[1].when: it applies to no asset: asset f1 has no signal PhV.phsB, did you mean PhV.phsA?"}},
+			"24:26: rules[1].when: it applies to no asset: asset f1 has no signal PhV.phsB, did you mean PhV.phsA?"}},
 		"both": {"configuration: gateway.yaml\nrules: [{name: a, when: TotW > 1}]\ntests: [{name: a, series: {m1: {TotW: 1}}}]", []string{
 			"2:1: rules: configuration is given too, expected one of them"}},
 		"no such configuration": {"configuration: none.yaml\ntests: [{name: a, series: {m1: {TotW: 1}}}]", []string{

@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -20,7 +21,12 @@ type Result struct {
 func (s *Suite) Run() []Result {
 	results := make([]Result, len(s.tests))
 	for i, t := range s.tests {
-		results[i] = Result{t.Name, s.compare(configfile.Item("tests", i), t, s.play(t))}
+		path := configfile.Item("tests", i)
+		raised, refused := s.play(t)
+		for _, j := range refused {
+			results[i].Failures = append(results[i].Failures, s.file.ErrorAt(configfile.Item(path+".resets", j), "%s isn't active then", t.Resets[j]))
+		}
+		results[i].Name, results[i].Failures = t.Name, append(results[i].Failures, s.compare(path, t, raised)...)
 	}
 	return results
 }
@@ -39,9 +45,10 @@ type exchange struct {
 	live    telemetry.SignalID // of whether the device answers, if there is no series of it
 }
 
-// play lets the engine take the series, and is what it raises. What is read at one
-// moment from a device is one exchange with it, received at once.
-func (s *Suite) play(t test) (raised []*occurrence) {
+// play lets the engine take the series, and is what it raises, and the resets of what
+// isn't active. What is read at one moment from a device is one exchange with it,
+// received at once.
+func (s *Suite) play(t test) (raised []*occurrence, refused []int) {
 	engine, problems := rules.Compile(s.rules, s.model)
 	if len(problems) > 0 {
 		panic(problems[0]) // Parse has compiled them
@@ -64,10 +71,22 @@ func (s *Suite) play(t test) (raised []*occurrence) {
 		}
 	}
 	exchanges, moments := s.exchanges(t)
-	now := telemetry.Micros(t.Start).Time()
+	start := telemetry.Micros(t.Start).Time()
+	now := start
+	resets := slices.Clone(t.Resets)
 	for k := range moments {
 		if k > 0 {
 			now = now.Add(time.Duration(t.Every))
+		}
+		for at := len(t.Resets) - len(resets); len(resets) > 0 && !start.Add(time.Duration(*resets[0].At)).After(now); at++ {
+			then := start.Add(time.Duration(*resets[0].At))
+			pass(then)
+			if !slices.ContainsFunc(raised, func(o *occurrence) bool {
+				return resets[0].about(o) && o.cleared == nil && engine.Reset(o.ID, then, emit)
+			}) {
+				refused = append(refused, at)
+			}
+			resets = resets[1:]
 		}
 		pass(now)
 		for _, x := range exchanges {
@@ -77,7 +96,7 @@ func (s *Suite) play(t test) (raised []*occurrence) {
 		}
 	}
 	pass(now)
-	return raised
+	return raised, refused
 }
 
 // exchanges are those of the devices that have series, in the order of the devices,

@@ -13,8 +13,9 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// network is what the tests below are about, 24 lines.
-const network = `assets:
+// network is what the tests below are about.
+const network = `gateway: {id: gw}
+assets:
   - {id: f1, kind: feeder, rated_current: 100 A}
 devices:
   - id: m1
@@ -31,18 +32,28 @@ devices:
     powered_by: measured
     poll_every: 10s
     signals: [{name: TotW, unit: W}]
+  - {id: m3, poll_every: 0s, signals: [{name: Trip, kind: state}, {name: Live, kind: state}]}
+  - {id: m4, bus: line-1, poll_every: 10s, signals: [{name: TotW, unit: W}]}
+  - {id: gw, poll_every: 0s, signals: [{name: Mains, kind: state}]}
 rules:
   - {name: low, when: PhV.phsA < 207, for: 2s, keep_firing_for: 1s, priority: high, summary: "{{ .PhV.phsA }} V"}
   - {name: sensor, when: PhV.phsA < 10 and A.phsA > 0.02 * rated_current}
   - {name: opened, when: Pos == "open", for: 3s}
   - {name: silent, on: {device: m2}, when: not ChLiv}
   - {name: loaded, on: {device: m2}, when: TotW > 5, for: 10s}
+  - {name: tripped, on: {device: m3}, when: Trip, latch: true, group: protection}
+  - {name: bus, on: {bus: "*"}, when: answering == 0}
+  - {name: mains, on: {gateway: true}, when: not Mains}
+  - {name: dead, on: {device: m3}, when: not Live, group: protection}
 tests:
   - name: one
 `
 
-// play is what comes of a test that has these further lines, the first of which
-// is line 26.
+// first is the number of the line behind network.
+var first = strings.Count(network, "\n") + 1
+
+// play is what comes of a test that has these further lines. The numbers of lines
+// count from the first of them, which is 26.
 func play(t *testing.T, lines string) (failures []string) {
 	t.Helper()
 	s, err := Parse("t.yaml", []byte(network+lines))
@@ -54,7 +65,7 @@ func play(t *testing.T, lines string) (failures []string) {
 		t.Fatalf("%+v", results)
 	}
 	for _, f := range results[0].Failures {
-		failures = append(failures, fmt.Sprintf("%d:%d %s: %s", f.Line, f.Column, f.Path, f.Message))
+		failures = append(failures, fmt.Sprintf("%d:%d %s: %s", f.Line-first+26, f.Column, f.Path, f.Message))
 	}
 	return failures
 }
@@ -126,6 +137,28 @@ func TestWhatIsExpectedComes(t *testing.T) {
     every: 10s
     series: {m2: {TotW: 9x2}}
     alarms: [{rule: loaded, device: m2, raised: 0s}]`,
+		"a latched alarm is reset": `
+    series: {m3: {Trip: false true false _x9}}
+    resets: [{rule: tripped, device: m3, at: 4500ms}]
+    alarms: [{rule: tripped, device: m3, raised: 1s, cleared: 4500ms}]`,
+		"and comes again if it still holds": `
+    series: {m3: {Trip: false true _x3 true}}
+    resets: [{rule: tripped, device: m3, at: 3s}]
+    alarms:
+      - {rule: tripped, device: m3, raised: 1s, cleared: 3s}
+      - {rule: tripped, device: m3, raised: 5s}`,
+		"a bus": `
+    every: 10s
+    series: {m4: {TotW: 1 timeout}}
+    alarms: [{rule: bus, device: line-1, raised: 10s}]`,
+		"the gateway": `
+    series: {gw: {Mains: true false}}
+    alarms: [{rule: mains, device: gw, raised: 1s}]`,
+		"which came first": `
+    series: {m3: {Trip: false true, Live: true _ false}}
+    alarms:
+      - {rule: tripped, device: m3, raised: 1s, confirmed: 1s, first_up: tripped}
+      - {rule: dead, device: m3, raised: 2s, first_up: tripped}`,
 	} {
 		if failures := play(t, strings.TrimPrefix(lines, "\n")); len(failures) > 0 {
 			t.Errorf("%s: %q", name, failures)
@@ -176,6 +209,15 @@ func TestWhatIsOtherwiseFails(t *testing.T) {
       - {rule: low, asset: f1, raised: 3s, cleared: 8s, priority: low, summary: 201 V}`, []string{
 			"28:67 tests[0].alarms[0].priority: low at asset f1: its priority is high, expected low",
 			`28:81 tests[0].alarms[0].summary: low at asset f1: its summary is "200 V", expected "201 V"`}},
+		"what isn't active is reset": {`
+    series: {m3: {Trip: false _ true}}
+    resets:
+      - {rule: tripped, device: m3, at: 0s}
+      - {rule: tripped, device: m3, at: 1s}
+    alarms: [{rule: tripped, device: m3, raised: 2s, first_up: dead}]`, []string{
+			"28:9 tests[0].resets[0]: tripped at device m3 isn't active then",
+			"29:9 tests[0].resets[1]: tripped at device m3 isn't active then",
+			`30:64 tests[0].alarms[0].first_up: tripped at device m3: what came first is "tripped", expected dead`}},
 		"one too many": {`
     series: {m1: {PhV.phsA: 200x2 230x2 200x2 230x2}}
     alarms:
@@ -200,8 +242,8 @@ func TestWhenAnAlarmIsConfirmed(t *testing.T) {
 	const start = telemetry.Micros(1_780_000_000_000_000)
 	lasting := func(d time.Duration) *configfile.Duration { return new(configfile.Duration(d)) }
 	o := &occurrence{AlarmChange: telemetry.AlarmChange{Rule: "low", Asset: "f1", Confirmed: start + 2_000_000}, raised: start}
-	expected := alarm{Rule: "low", Asset: "f1", Raised: lasting(0), Confirmed: lasting(2 * time.Second)}
-	c := comparison{start}
+	expected := alarm{subject: subject{Rule: "low", Asset: "f1"}, Raised: lasting(0), Confirmed: lasting(2 * time.Second)}
+	c := comparison{start: start}
 	if got := c.differences(expected, o); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
