@@ -49,6 +49,12 @@ func (f *File) Errorf(path, format string, args ...any) {
 	f.add(f.at(path), path, format, args...)
 }
 
+// ErrorAt is an error about the value at path, or about its nearest ancestor that the
+// file contains. It isn't added to the file's.
+func (f *File) ErrorAt(path, format string, args ...any) *Error {
+	return f.errorAt(f.at(path), path, format, args...)
+}
+
 // ErrorfIn is Errorf about one character, counted from 1, of the text at path.
 func (f *File) ErrorfIn(path string, character int, format string, args ...any) {
 	n := f.find(path)
@@ -102,14 +108,17 @@ func (f *File) Err() error {
 type position struct{ line, column int }
 
 func (f *File) add(at position, path, format string, args ...any) {
-	if len(f.errs) >= maxErrors {
-		return
+	if len(f.errs) < maxErrors {
+		f.errs = append(f.errs, f.errorAt(at, path, format, args...))
 	}
+}
+
+func (f *File) errorAt(at position, path, format string, args ...any) *Error {
 	e := &Error{File: f.path, Line: max(at.line, 1), Column: max(at.column, 1), Path: path, Message: fmt.Sprintf(format, args...)}
 	if e.Line <= len(f.lines) {
 		e.Source = f.lines[e.Line-1]
 	}
-	f.errs = append(f.errs, e)
+	return e
 }
 
 // breakAt adds an error of structure, which mutes later ones about its path.

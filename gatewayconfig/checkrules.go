@@ -29,18 +29,5 @@ func (k checker) modelIsRight() bool {
 // checkRules compiles the rules against a configuration that has been filled.
 func (k checker) checkRules() {
 	_, problems := rules.Compile(k.config.Rules, k.config.Model())
-	for _, p := range problems {
-		path := configfile.Item("rules", p.Rule)
-		if k.Broken(path+".use") || k.Broken(path+".on") || k.Broken(path+".with") {
-			continue
-		}
-		if p.Field != "" {
-			path += "." + p.Field
-		}
-		if p.Column > 0 {
-			k.ErrorfIn(path, p.Column, "%s", p.Err)
-		} else {
-			k.Errorf(path, "%s", p.Err)
-		}
-	}
+	rules.Report(k.File, problems)
 }

@@ -1,5 +1,5 @@
 // The operator's and engineer's tool: demonstrates Busbar, checks
-// configurations, tries devices and looks into buffers.
+// configurations, tries devices, tests rules and looks into buffers.
 package main
 
 import (
@@ -15,6 +15,7 @@ type commands struct {
 	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
 	Device  deviceCommand    `cmd:"" help:"Try a device."`
+	Rules   rulesCommand     `cmd:"" help:"Test rules."`
 	Profile profileCommand   `cmd:"" help:"Find and check descriptions of what devices have in their registers."`
 	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
 	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
@@ -33,6 +34,7 @@ Examples:
   busbar device scan tcp://10.0.0.0/24
   busbar config apply --to /etc/busbar/gateway.yaml new.yaml
   busbar device read --config gateway.yaml --device feeder-1-meter
+  busbar rules test rules.test.yaml
   busbar profile show eastron/sdm630
   busbar buffer inspect /var/lib/busbar/buffer`,
 	}, &c)
