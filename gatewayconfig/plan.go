@@ -58,6 +58,9 @@ func (c Config) Demand() Demand {
 
 // bus is the address or line that the device is reached by, "" if the endpoint is none.
 func (d Device) bus() string {
+	if d.Modbus == nil {
+		return ""
+	}
 	e, err := modbus.ParseEndpoint(d.Modbus.Endpoint)
 	if err != nil {
 		return ""
