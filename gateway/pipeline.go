@@ -49,6 +49,8 @@ type pipeline struct {
 
 	good, bad, leftOut atomic.Uint64
 	raised, cleared    atomic.Uint64
+	suppressed         atomic.Uint64 // alarms that came and went unraised
+	uncaptured         atomic.Uint64 // alarms without the capture that their rule asks for
 	active             atomic.Pointer[[]rules.Active] // the alarms, for whoever reports
 }
 
@@ -201,6 +203,9 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		p.hold(ended)
 		p.count(taken.samples)
+		left := p.engine.Stats()
+		p.suppressed.Store(left.Suppressed)
+		p.uncaptured.Store(left.Uncaptured)
 		p.writer.Add(stored, taken.slots)
 		if sifted {
 			p.kept = stored

@@ -22,6 +22,7 @@ func (g source) Report() status.Report {
 		Gateway: g.config.Gateway.ID, Site: g.config.Gateway.Site, Version: g.options.Version, Started: g.started,
 		Good: g.pipeline.good.Load(), Bad: g.pipeline.bad.Load(), LeftOut: g.pipeline.leftOut.Load(), Discarded: g.pipeline.writer.Discarded(),
 		AlarmsRaised: g.pipeline.raised.Load(), AlarmsEnd: g.pipeline.cleared.Load(),
+		Suppressed: g.pipeline.suppressed.Load(), Uncaptured: g.pipeline.uncaptured.Load(),
 	}
 	c := g.clock.Stats()
 	r.Clock = status.Clock{

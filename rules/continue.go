@@ -57,7 +57,7 @@ func (e *Engine) Continue(from *Engine) {
 			e.orphans = append(e.orphans, o)
 		}
 	}
-	e.trial, e.changed = true, true
+	e.trial, e.changed, e.stats = true, true, from.stats
 }
 
 // Settle says that the configuration lasts: the next Tick, which NextDeadline then

@@ -6,23 +6,17 @@
 //
 // An expression compares signals of one asset or device: names such as
 // PhV.phsA or TotW, numbers, + - * /, < <= > >= == !=, and, or, not,
-// parentheses, min, max and abs. To compare or add different units is an error; a
-// number without a unit agrees with every one. Further names and functions:
-//
-//   - the names under with;
-//   - nominal_voltage (V) and rated_current (A) of the asset;
-//   - every_phase(c) and any_phase(c): c for all or for any of the phases that
-//     are measured, in which PhV stands for PhV.phsA, PhV.phsB and so on;
-//   - unknown(c): whether c can't be decided;
-//   - self_powered: the device is fed by the voltage it measures;
-//   - supply_below(v): the voltage of the device's supply, as other devices on
-//     it measure it, is below v. True if every one that can tell says so, false
-//     if none does; unknown if none can tell or they contradict each other.
+// parentheses, and the functions that docs/rules.md lists. To compare or add
+// different units is an error; a number without a unit agrees with every one. It has
+// no loops, and what it looks back on is bounded.
 //
 // A value counts if it is a finite number, neither bad nor stale nor a test,
 // and not older than three poll periods of its device. Without it a comparison
 // is unknown, and unknown spreads by Kleene's logic: false and unknown is false,
 // true or unknown is true. An unknown condition neither raises nor clears.
+//
+// Functions that look back, such as max_over, take each value to hold until the
+// next. They are unknown until what is kept reaches back far enough.
 //
 // # Time
 //

@@ -22,6 +22,8 @@ var (
 	descLeftOut    = describe("samples_left_out_total", "Samples that weren't stored, because a deadband or a swinging door left them out.")
 	descDiscarded  = describe("samples_discarded_total", "Samples given up before they were committed, because the disk didn't keep up.")
 	descAlarms     = describe("alarms_total", "Alarms raised and cleared since the start.", "change")
+	descSuppressed = describe("alarms_suppressed_total", "Alarms that came and went unraised, because others suppressed them.")
+	descUncaptured = describe("alarms_uncaptured_total", "Alarms raised without the samples that their rule asks for, because there were too many.")
 	descWaiting    = describe("buffer_waiting_records", "Records on disk that the log hasn't acknowledged.", "stream")
 	descBytes      = describe("buffer_bytes", "Bytes of the stream's files on disk.", "stream")
 	descCommitted  = describe("committed_total", "Samples or events committed to disk in this epoch.", "stream")
@@ -73,6 +75,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descDiscarded, r.Discarded)
 	counter(descAlarms, r.AlarmsRaised, "raised")
 	counter(descAlarms, r.AlarmsEnd, "cleared")
+	counter(descSuppressed, r.Suppressed)
+	counter(descUncaptured, r.Uncaptured)
 	for _, s := range r.Streams {
 		gauge(descWaiting, float64(s.Waiting), s.Name)
 		gauge(descBytes, float64(s.Bytes), s.Name)

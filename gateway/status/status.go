@@ -33,6 +33,8 @@ type Report struct {
 	LeftOut                 uint64 // of the good, samples that a deadband left out
 	Discarded               uint64 // samples that memory and disk couldn't take
 	AlarmsRaised, AlarmsEnd uint64
+	Suppressed              uint64 // alarms that came and went unraised while others suppressed them
+	Uncaptured              uint64 // alarms without the samples that their rule asks for: too many at once
 
 	Clock  Clock
 	Alarms []Alarm // that are active
