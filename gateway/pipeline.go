@@ -49,8 +49,8 @@ type pipeline struct {
 
 	good, bad, leftOut atomic.Uint64
 	raised, cleared    atomic.Uint64
-	suppressed         atomic.Uint64 // alarms that came and went unraised
-	uncaptured         atomic.Uint64 // alarms without the capture that their rule asks for
+	suppressed         atomic.Uint64                  // alarms that came and went unraised
+	uncaptured         atomic.Uint64                  // alarms without the capture that their rule asks for
 	active             atomic.Pointer[[]rules.Active] // the alarms, for whoever reports
 }
 

@@ -211,6 +211,7 @@ rules:
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		"PhV.phsA < 5", "every_phase(PhV < limit) and not ChLiv", "5 < A.phsA < max(1, 2e3, -0x1F)", "unknown(supply_below(11.5)) or !self_powered",
+		`max_over(PhV.phsA, "5s") > 230 and optional(rate(TotW, "1m") > 1)`, `count_over(surely(PhV.phsA > 230), "10s") >= 2`, "unbalance(PPV) > spread(PhV)", "answering == devices or mains_lost",
 		"a?.b ?? c | d(1)", "let x = [1, {a: 2}][0:1]; x", "filter(1..9, # > 1)", "PhV[\"phsA\"] in 'x'", "if Pos {1} else {2}", "not not ChLiv matches b\"\\x00\"", "(((", "/* */", "1 / 0 > 0",
 	} {
 		f.Add(seed, seed, "{{ .TopOilTmp }}")

@@ -38,12 +38,12 @@ func (e *Engine) Continue(from *Engine) {
 		i.take(old.saved())
 		i.at = old.at
 		if i.text == old.text {
-			i.hold, i.held, i.fades = old.hold, old.held, old.fades
+			i.hold, i.held, i.fade, i.fades = old.hold, old.held, old.fade, old.fades
 			for n, c := range old.counts {
 				i.counts[n].was, i.counts[n].times = c.was, c.times
 			}
 		}
-		if !i.fades.IsZero() {
+		if i.fade != 0 {
 			e.wake(i.fades)
 		}
 		if !i.hold.due.IsZero() {

@@ -81,11 +81,12 @@ type instance struct {
 	firing bool
 	id     string
 	raised telemetry.Micros
-	noted  string    // who has acknowledged the alarm; "": nobody
-	first  string    // the alarm of its group that was raised first
-	hold   hold      // of when, or of clear while firing
-	held   bool      // the condition has lasted, and the alarm is suppressed
-	fades  time.Time // when windows change without a sample; zero: they don't
+	noted  string           // who has acknowledged the alarm; "": nobody
+	first  string           // the alarm of its group that was raised first
+	hold   hold             // of when, or of clear while firing
+	held   bool             // the condition has lasted, and the alarm is suppressed
+	fade   telemetry.Micros // when windows change without a sample; 0: they don't
+	fades  time.Time        // that by the clock
 }
 
 func newEngine(gateway string, w *network, instances []instance) *Engine {
@@ -183,27 +184,46 @@ func (i *instance) condition() (condition, telemetry.Micros) {
 // than another device's later one.
 func (e *Engine) settle(n int32, received time.Time, emit func(telemetry.Event)) {
 	i := &e.instances[n]
-	i.at = max(i.at, e.runTime)
 	if e.runJumped {
-		i.at, i.hold, i.held, e.changed = e.runTime, hold{}, false, true
+		i.at, i.hold, i.held, i.fade, e.changed = e.runTime, hold{}, false, 0, true
 		for _, c := range i.counts {
 			c.times = c.times[:0]
 		}
 	}
+	for i.fade != 0 && i.fade <= e.runTime {
+		e.lapse(n, received, emit)
+	}
+	i.at = max(i.at, e.runTime)
+	e.finish(n, received, emit)
 	if !i.hold.begun {
 		return
 	}
-	c, delay := i.condition()
-	if complete := i.hold.complete(delay); !i.held && complete <= i.at && e.completed(i) {
-		e.transition(n, complete, received, emit)
-		if !i.held {
-			return
-		}
-	}
+	c, _ := i.condition()
 	e.in.at = i.at
 	if c(&e.in) != yes {
 		i.hold.gap = true
 	}
+}
+
+// finish does what an instance has waited for until its time.
+func (e *Engine) finish(n int32, received time.Time, emit func(telemetry.Event)) {
+	i := &e.instances[n]
+	if !i.hold.begun || i.held {
+		return
+	}
+	_, delay := i.condition()
+	if complete := i.hold.complete(delay); complete <= i.at && e.completed(i) {
+		e.transition(n, complete, received, emit)
+		e.release(i, received, emit)
+	}
+}
+
+// lapse evaluates an instance when something has left its windows.
+func (e *Engine) lapse(n int32, received time.Time, emit func(telemetry.Event)) {
+	i := &e.instances[n]
+	i.at = max(i.at, i.fade)
+	e.finish(n, received, emit)
+	e.evaluate(n, received, emit)
 }
 
 func (e *Engine) evaluate(n int32, received time.Time, emit func(telemetry.Event)) {
@@ -213,7 +233,7 @@ func (e *Engine) evaluate(n int32, received time.Time, emit func(telemetry.Event
 		e.changed = c.observe(&e.in) || e.changed
 	}
 	if len(i.counts)+len(i.ages) > 0 && !i.polled {
-		e.fade(i, received)
+		e.foresee(i, received)
 	}
 	if i.firing && i.latch {
 		return
@@ -235,28 +255,24 @@ func (e *Engine) evaluate(n int32, received time.Time, emit func(telemetry.Event
 	e.release(i, received, emit)
 }
 
-// fade notes when the windows of an instance change, if no sample comes.
-func (e *Engine) fade(i *instance, received time.Time) {
-	at := never
+// foresee notes when the windows of an instance change, if no sample comes.
+func (e *Engine) foresee(i *instance, received time.Time) {
+	i.fade = 0
+	note := func(at telemetry.Micros) {
+		if at != 0 && (i.fade == 0 || at < i.fade) {
+			i.fade = at
+		}
+	}
 	for _, c := range i.counts {
-		at = earlier(at, c.fades(i.at))
+		note(c.fades(i.at))
 	}
 	for _, a := range i.ages {
-		at = earlier(at, e.in.slots[a.slot].trail.fades(a.d, i.at))
+		note(e.in.slots[a.slot].trail.fades(a.d, i.at))
 	}
-	i.fades = time.Time{}
-	if at != never {
-		i.fades = received.Add((at - i.at).Sub(0))
+	if i.fade != 0 {
+		i.fades = received.Add((i.fade - i.at).Sub(0))
 		e.wake(i.fades)
 	}
-}
-
-// earlier is the earlier of two times, of which never is none.
-func earlier(a, b telemetry.Micros) telemetry.Micros {
-	if a == never || b != never && b < a {
-		return b
-	}
-	return a
 }
 
 // completed reports whether the hold is complete without another sample: its
@@ -297,13 +313,12 @@ func (e *Engine) Tick(now time.Time, emit func(telemetry.Event)) {
 	}
 	for n := range e.instances {
 		i := &e.instances[n]
-		switch fades := i.fades; {
-		case fades.IsZero():
-		case now.Before(fades):
-			e.wake(fades)
+		switch {
+		case i.fade == 0:
+		case now.Before(i.fades):
+			e.wake(i.fades)
 		default:
-			i.at = max(i.at, e.clock(fades))
-			e.evaluate(int32(n), now, emit)
+			e.lapse(int32(n), now, emit)
 		}
 		switch due := i.hold.due; {
 		case due.IsZero():

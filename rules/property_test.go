@@ -83,6 +83,9 @@ func storyRules() []Rule {
 	return []Rule{
 		{Name: "at-once", On: every, When: "PhV.phsA > 1"},
 		{Name: "hysteresis", On: every, When: "every_phase(PhV < 1)", ClearWhen: "any_phase(PhV > 1)", For: lasting(time.Second), KeepFiringFor: lasting(2 * time.Second)},
+		{Name: "often", On: every, When: `count_over(PhV.phsA > 1, "10s") >= 2`, KeepFiringFor: lasting(time.Second), Group: "g"},
+		{Name: "held", On: every, When: "PhV.phsB > 1", SuppressedBy: []string{"at-once"}, SuppressedWhen: "PhV.phsA == 0", Group: "g"},
+		{Name: "latched", On: every, When: "PhV.phsA > 2", Latch: true},
 		{Name: "slow", On: every, When: "PhV.phsA + PhV.phsB > 1 or unknown(PhV.phsA > 0)", For: lasting(4 * time.Second), KeepFiringFor: lasting(time.Second)},
 	}
 }

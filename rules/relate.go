@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/busbar/busbar/configfile"
@@ -16,15 +17,22 @@ type origin struct {
 
 // link finds for each instance those that suppress it, and those of its group.
 func (c *compiler) link() {
-	byRule := map[string][]int32{}
-	groups := map[[2]string][]int32{}
+	about := map[claim][]int32{} // instances of a rule by their target
+	on := map[claim][]int32{}    // those about devices, by the asset
+	names := map[string]bool{}
+	groups := map[claim][]int32{}
 	for n := range c.instances {
 		i := &c.instances[n]
-		byRule[i.rule] = append(byRule[i.rule], int32(n))
+		names[i.rule] = true
+		about[claim{i.rule, i.target}] = append(about[claim{i.rule, i.target}], int32(n))
+		if i.target.device != "" {
+			key := claim{i.rule, target{asset: i.target.asset}}
+			on[key] = append(on[key], int32(n))
+		}
 		if i.group != "" {
-			key := [2]string{i.group, i.target.asset}
+			key := claim{i.group, target{asset: i.target.asset}}
 			if i.target.asset == "" {
-				key[1] = i.target.device
+				key.target = i.target
 			}
 			groups[key] = append(groups[key], int32(n))
 		}
@@ -35,51 +43,59 @@ func (c *compiler) link() {
 		}
 	}
 	for n, o := range c.origins {
+		i := &c.instances[n]
 		for at, name := range o.suppressedBy {
-			for _, m := range byRule[name] {
-				if int(m) != n && c.contains(c.instances[m].target, c.instances[n].target) {
-					c.instances[n].suppressors = append(c.instances[n].suppressors, m)
-					c.instances[m].suppresses = append(c.instances[m].suppresses, int32(n))
+			for _, outer := range c.around(i.target) {
+				found := about[claim{name, outer}]
+				if i.target.device == "" && outer.device == "" {
+					found = slices.Concat(found, on[claim{name, outer}])
+				}
+				for _, m := range found {
+					if int(m) != n {
+						i.suppressors = append(i.suppressors, m)
+						c.instances[m].suppresses = append(c.instances[m].suppresses, int32(n))
+					}
 				}
 			}
 			// A part of the library may be used without what it is suppressed by.
-			if byRule[name] == nil && !o.library {
-				c.noRule(o.entry, configfile.Item("suppressed_by", at), name, byRule)
+			if !names[name] && !o.library {
+				c.noRule(o.entry, configfile.Item("suppressed_by", at), name, slices.Sorted(maps.Keys(names)))
 			}
 		}
 	}
 	c.rank()
 }
 
-func (c *compiler) noRule(entry int, field, name string, byRule map[string][]int32) {
-	var known []string
-	for rule := range byRule {
-		known = append(known, rule)
-	}
-	slices.Sort(known)
+func (c *compiler) noRule(entry int, field, name string, known []string) {
 	p := Problem{Rule: entry, Field: field, Err: noSuch("rule", name, known)}
-	if !slices.Contains(c.problems, p) {
-		c.problems = append(c.problems, p)
-	}
-}
-
-// contains reports whether what is said of the outer target holds for the inner one.
-func (w *network) contains(outer, inner target) bool {
-	switch {
-	case outer == inner, outer.device != "" && outer.device == w.gateway:
-		return true
-	case outer.device != "" && inner.device != "":
-		return slices.Contains(w.buses[outer.device], inner.device)
-	case outer.asset == "":
-		return false
-	}
-	// An asset may be its own ancestor by mistake, which isn't for rules to say.
-	for asset, steps := inner.asset, 0; asset != "" && steps <= len(w.assetIDs); asset, steps = w.assets[asset].Parent, steps+1 {
-		if asset == outer.asset {
-			return true
+	for _, other := range c.problems {
+		if other.Rule == entry && other.Field == field {
+			return // of another target
 		}
 	}
-	return false
+	c.problems = append(c.problems, p)
+}
+
+// around are the targets of which holds for t what is said of them: itself, its asset
+// and those that this is part of, its bus, and the gateway.
+func (w *network) around(t target) []target {
+	all := []target{t}
+	if t.device != w.gateway {
+		all = append(all, target{w.devices[w.gateway].Asset, w.gateway})
+	}
+	if bus := w.devices[t.device].Bus; bus != "" {
+		all = append(all, target{w.assetOf(bus), bus})
+	}
+	asset := t.asset
+	if t.device == "" {
+		asset = w.assets[asset].Parent
+	}
+	// An asset may be its own ancestor by mistake, which isn't for rules to say.
+	for asset != "" && !slices.Contains(all, target{asset: asset}) {
+		all = append(all, target{asset: asset})
+		asset = w.assets[asset].Parent
+	}
+	return all
 }
 
 // rank numbers the instances so that those which suppress come before those that are

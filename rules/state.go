@@ -30,6 +30,8 @@ type savedAlarm struct {
 	FirstUp  string             `json:"first_up,omitempty"`
 	Hold     *savedHold         `json:"hold,omitempty"`
 	Counts   []savedCount       `json:"counts,omitempty"`
+	Counted  telemetry.Micros   `json:"counted_us,omitempty"` // until when
+	Inputs   []savedInput       `json:"inputs,omitempty"`     // then
 }
 
 // savedCount is what one count_over of a rule has counted.
@@ -74,6 +76,9 @@ func (e *Engine) State() []byte {
 		}
 		for _, c := range i.counts {
 			a.Counts = append(a.Counts, savedCount{c.was, c.times})
+		}
+		if len(a.Counts) > 0 {
+			a.Counted, a.Inputs = i.at, e.in.save(i.slots)
 		}
 		state.Alarms = append(state.Alarms, a)
 	}
@@ -136,6 +141,11 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 				i.counts[n].was = c.Was
 				i.counts[n].times = append(i.counts[n].times, slices.DeleteFunc(c.Times, func(t telemetry.Micros) bool { return t > present })...)
 			}
+		}
+		e.in.restore(a.Inputs, e.slotOf, present)
+		if len(a.Counts) > 0 && !i.polled {
+			i.at = min(a.Counted, present)
+			e.foresee(i, now.Add((i.at - present).Sub(0)))
 		}
 		if h := a.Hold; h != nil {
 			if max(h.Since, h.Last) <= present {

@@ -113,12 +113,12 @@ func (r *trail) over(d, at, patience telemetry.Micros) (span, bool) {
 	return span{}, false
 }
 
-// fades is when the oldest sample since at-d stops counting; never if there is none.
+// fades is when the oldest sample since at-d stops counting; 0 if there is none.
 func (r *trail) fades(d, at telemetry.Micros) telemetry.Micros {
 	for i := range r.count {
 		if t := r.at(i).time; t > at-d {
 			return t + d
 		}
 	}
-	return never
+	return 0
 }

@@ -156,13 +156,13 @@ func (e *edges) observe(in *inputs) bool {
 	return true
 }
 
-// fades is when the count will be another one because time has passed; never if
-// nothing is counted.
+// fades is when the count will be another one because time has passed; 0 if nothing is
+// counted.
 func (e *edges) fades(at telemetry.Micros) telemetry.Micros {
 	for _, t := range e.times {
 		if t > at-e.d {
 			return t + e.d
 		}
 	}
-	return never
+	return 0
 }
