@@ -230,7 +230,7 @@ func (e *Engine) evaluate(n int32, received time.Time, emit func(telemetry.Event
 	i := &e.instances[n]
 	e.in.at = i.at
 	for _, c := range i.counts {
-		e.changed = c.observe(&e.in) || e.changed
+		e.changed = c.observe(&e.in) || c.count(i.at) > 0 || e.changed
 	}
 	if len(i.counts)+len(i.ages) > 0 && !i.polled {
 		e.foresee(i, received)

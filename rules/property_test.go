@@ -119,6 +119,12 @@ func history(events []telemetry.Event) []telemetry.Event {
 func sameHistory(t *rapid.T, got, want []telemetry.Event) {
 	got, want = history(got), history(want)
 	if !reflect.DeepEqual(got, want) {
+		for i := range min(len(got), len(want)) {
+			if !reflect.DeepEqual(got[i], want[i]) {
+				t.Logf("the first that differs: %+v, expected %+v", *got[i].Alarm, *want[i].Alarm)
+				break
+			}
+		}
 		t.Fatalf("%d events, expected %d:\n%s\n%s", len(got), len(want), lines(got), lines(want))
 	}
 }
