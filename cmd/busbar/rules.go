@@ -9,11 +9,12 @@ import (
 )
 
 type rulesCommand struct {
-	Test rulesTestCommand `cmd:"" help:"Run tests of rules, which are files with series of values and the alarms expected of them. The exit code is 1 if one fails."`
+	Explain rulesExplainCommand `cmd:"" help:"Say why the alarms of the running gateway are active or aren't."`
+	Test    rulesTestCommand    `cmd:"" help:"Run tests of rules, which are files with series of values and the alarms expected of them. The exit code is 1 if one fails."`
 }
 
 type rulesTestCommand struct {
-	Files   []string `arg:"" help:"The files." placeholder:"FILE" type:"existingfile"`
+	Files   []string `arg:"" help:"The files." placeholder:"FILE"`
 	Verbose bool     `short:"v" help:"Print a line for each test, not only for those that fail."`
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/busbar/busbar/gateway/discovery"
+	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -139,6 +140,8 @@ type Source interface {
 	// Scan asks the units of an endpoint that devices are read from, between the polls,
 	// and shows each. The error is ErrNoEndpoint, or about reaching it.
 	Scan(ctx context.Context, r discovery.Request, show func(discovery.Progress)) error
+	// Explain says why alarms are active or aren't. The error is that ctx has ended.
+	Explain(ctx context.Context, q rules.Question) ([]rules.Explanation, error)
 	// Operate operates a signal of a device: action is select, operate or cancel. The
 	// error is ErrNoAction or ErrUnauthorised; else the answer says what came of it.
 	Operate(ctx context.Context, device, signal, action, token string, r ControlRequest) (ControlAnswer, error)
@@ -231,6 +234,7 @@ func handler(source Source) http.Handler {
 			json.NewEncoder(w).Encode(readings)
 		}
 	}))
+	mux.HandleFunc("POST /rules/explain", asked(source, explain(source)))
 	mux.HandleFunc("POST /scan", asked(source, scan(source)))
 	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", asked(source, func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) }))
 	configure(mux, source)

@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// ExplainRules asks the gateway of a configuration that runs on this machine why its
+// alarms are active or aren't.
+func ExplainRules(ctx context.Context, config gatewayconfig.Config, q rules.Question) ([]rules.Explanation, error) {
+	answer, name, err := question{listen: config.Status.Listen, path: "/rules/explain", body: q}.ask(ctx)
+	if errors.Is(err, errNobody) {
+		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	} else if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if name != config.Gateway.ID {
+		return nil, fmt.Errorf("%w: at %s is another program, or gateway %q", ErrNotRunning, config.Status.Listen, name)
+	}
+	var explanations []rules.Explanation
+	err = take(answer, &explanations)
+	return explanations, err
+}
+
+// Explain implements status.Source.
+func (g source) Explain(ctx context.Context, q rules.Question) (answer []rules.Explanation, err error) {
+	live := g.live.Load()
+	inquiry := rules.NewInquiry(live.config.Rules, live.devices.model, q)
+	g.pipeline.do(ctx, func() []telemetry.Sample {
+		answer = g.pipeline.engine.Explain(inquiry, time.Now())
+		return nil
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
