@@ -171,16 +171,8 @@ Examples:
 
 func (c bufferExportCommand) Run(ctx context.Context) (err error) {
 	selection := buffer.Selection{Stream: record.Stream(c.Stream), Device: c.Device}
-	for _, bound := range []struct {
-		flag, text string
-		to         *telemetry.Micros
-	}{{"--from", c.From, &selection.From}, {"--to", c.To, &selection.To}} {
-		if bound.text == "" {
-			continue
-		}
-		if *bound.to, err = buffer.ParseTime(bound.text); err != nil {
-			return program.Usage{Err: fmt.Errorf("%s: %w", bound.flag, err)}
-		}
+	if selection.From, selection.To, err = bounds(c.From, c.To); err != nil {
+		return err
 	}
 	i, err := c.open()
 	if err != nil {
@@ -222,6 +214,22 @@ func (c bufferExportCommand) Run(ctx context.Context) (err error) {
 		return out.Close()
 	}
 	return nil
+}
+
+// bounds are the times of --from and --to; 0 for those that aren't given.
+func bounds(from, to string) (after, before telemetry.Micros, err error) {
+	for _, bound := range []struct {
+		flag, text string
+		to         *telemetry.Micros
+	}{{"--from", from, &after}, {"--to", to, &before}} {
+		if bound.text == "" {
+			continue
+		}
+		if *bound.to, err = buffer.ParseTime(bound.text); err != nil {
+			return 0, 0, program.Usage{Err: fmt.Errorf("%s: %w", bound.flag, err)}
+		}
+	}
+	return after, before, nil
 }
 
 func instant(m telemetry.Micros) string {

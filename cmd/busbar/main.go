@@ -15,7 +15,7 @@ type commands struct {
 	Demo    demoCommand      `cmd:"" help:"Run simulated meters, a gateway, a log, the cloud and its console on this machine, and let a feeder fail."`
 	Config  configCommand    `cmd:"" help:"Check configurations, and describe their format."`
 	Device  deviceCommand    `cmd:"" help:"Try a device."`
-	Rules   rulesCommand     `cmd:"" help:"Test rules, and say why alarms are active or aren't."`
+	Rules   rulesCommand     `cmd:"" help:"Test rules, try them on what was recorded, and say why alarms are active or aren't."`
 	Profile profileCommand   `cmd:"" help:"Find and check descriptions of what devices have in their registers."`
 	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
 	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`

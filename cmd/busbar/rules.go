@@ -10,6 +10,7 @@ import (
 
 type rulesCommand struct {
 	Explain rulesExplainCommand `cmd:"" help:"Say why the alarms of the running gateway are active or aren't."`
+	Replay  rulesReplayCommand  `cmd:"" help:"Let rules take the samples of a buffer, and print the alarms that they would have raised."`
 	Test    rulesTestCommand    `cmd:"" help:"Run tests of rules, which are files with series of values and the alarms expected of them. The exit code is 1 if one fails."`
 }
 

@@ -28,6 +28,14 @@ func (s Selection) covers(t telemetry.Micros) bool {
 	return (s.From == 0 || t >= s.From) && (s.To == 0 || t < s.To)
 }
 
+// selects reports whether a sample is of the selection.
+func (s Selection) selects(signal telemetry.Signal, sample telemetry.Sample) bool {
+	if sinceBoot(sample) && (s.From != 0 || s.To != 0) {
+		return false
+	}
+	return s.covers(sample.Time) && (s.Device == "" || signal.Device == s.Device)
+}
+
 // Exported counts what an export wrote and what it had to pass over.
 type Exported struct {
 	Lines      uint64 // samples or events
@@ -97,10 +105,7 @@ func (x *exporter) record(r record.Record) {
 	x.samples = samples
 	for n := range samples {
 		signal := x.books.signal(table.Table, samples[n].Signal)
-		if sinceBoot(samples[n]) && (x.From != 0 || x.To != 0) {
-			continue
-		}
-		if !x.covers(samples[n].Time) || x.Device != "" && signal.Device != x.Device {
+		if !x.selects(signal, samples[n]) {
 			continue
 		}
 		x.n.Lines++
