@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/configfile"
@@ -47,6 +48,7 @@ func (c rulesExplainCommand) Run(ctx context.Context) error {
 	if c.JSON {
 		out := json.NewEncoder(os.Stdout)
 		out.SetIndent("", "  ")
+		out.SetEscapeHTML(false)
 		err = out.Encode(list)
 	} else {
 		for n, x := range list {
@@ -82,7 +84,7 @@ func printExplanation(w io.Writer, x rules.Explanation) error {
 	for _, s := range x.Signals {
 		age := ""
 		if s.Time != 0 {
-			age = x.At.Sub(s.Time).String() + " old"
+			age = x.At.Sub(s.Time).Round(time.Millisecond).String() + " old"
 		}
 		ignored := ""
 		if s.Ignored != "" {
