@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -48,6 +49,16 @@ func check(e telemetry.Event) error {
 		}
 		if e.Decided <= 0 {
 			return fmt.Errorf("%s says not when it was decided", e.Kind)
+		}
+		if err := checkOrigin(*e.Alarm); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case telemetry.AlarmCaptured:
+		if e.Capture == nil || !alarmID.MatchString(e.Capture.Alarm) || e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say of which alarm or when", e.Kind)
+		}
+		if err := store.CheckCapture(*e.Capture); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		if e.Lifecycle == nil {
@@ -112,6 +123,25 @@ func check(e telemetry.Event) error {
 		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
+	}
+	return nil
+}
+
+// longestName bounds the version and the group of a rule, in bytes.
+const longestName = 100
+
+// checkOrigin checks what not all gateways say of an alarm's rule.
+func checkOrigin(a telemetry.AlarmChange) error {
+	switch {
+	case a.Confirmed < 0:
+		return fmt.Errorf("it was confirmed at %d", a.Confirmed)
+	case a.FirstUp != "" && !alarmID.MatchString(a.FirstUp):
+		return errors.New("what came first is no alarm's id")
+	}
+	for _, text := range []string{a.Version, a.Group} {
+		if len(text) > longestName || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return fmt.Errorf("a rule's version or group is longer than %d bytes, or no text", longestName)
+		}
 	}
 	return nil
 }

@@ -224,6 +224,8 @@ func apply(t *store.Tx, e event) error {
 		}
 		_, err := change(t, e.Alarm.ID, c)
 		return err
+	case telemetry.AlarmCaptured:
+		return keepCapture(t, e)
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.Start == 1 && e.Time > 0 {
 			if err := t.FirstStart(e.record.Gateway, e.Time); err != nil {
