@@ -166,12 +166,12 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 		return s.extreme(n, name, arguments)
 	case "has":
 		return s.has(n, arguments)
-	case "every_phase", "any_phase", "unknown", "supply_below":
+	case "every_phase", "any_phase", "unknown", "supply_below", "neighbours", "neighbours_elsewhere":
 		if len(arguments) != 1 {
 			return operand{}, faultAt(n, "%s has %d arguments, expected one", name, len(arguments))
 		}
 	default:
-		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown and supply_below", name)
+		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, supply_below, neighbours and neighbours_elsewhere", name)
 	}
 	switch name {
 	case "unknown":
@@ -182,6 +182,8 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 		return operand{condition: func(in *inputs) truth { return truthOf(c(in) == unknown) }}, nil
 	case "supply_below":
 		return s.supplyBelow(n, arguments[0])
+	case "neighbours", "neighbours_elsewhere":
+		return s.countNeighbours(n, name, arguments[0])
 	}
 	return s.phases(n, name, arguments[0])
 }

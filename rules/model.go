@@ -39,6 +39,8 @@ type Device struct {
 	PoweredBy PoweredBy
 	// Supply names the source of voltage that devices share; "" if unknown.
 	Supply string
+	// Bus is the endpoint or line that the device is reached by; "" if unknown.
+	Bus string
 	// PollEvery is the period in which every signal of the device but ChLiv
 	// brings a sample, good or bad; 0 if samples come by change only and hold
 	// until the next.
