@@ -19,7 +19,8 @@ func gateways(carriers string) Model {
 }
 
 // What becomes of gateway a, on whose feeder the others are as said: L alive, S silent,
-// G with a last gasp, E stopped, ? not known yet.
+// G with a last gasp, D stopped after one,
+// E stopped, ? not known yet.
 func TestSilentGateway(t *testing.T) {
 	for _, c := range []struct{ name, carriers, states, want string }{
 		{"alive", "xxx", "LLL", ""},
@@ -32,6 +33,7 @@ func TestSilentGateway(t *testing.T) {
 		{"silent, one silent by another carrier, one alive", "xyz", "SSL", "0 raised gateway-comms-suspect"},
 		{"silent, two silent by other carriers", "xyz", "SSS", "0 raised gateway-supply-suspect"},
 		{"silent, two dead by another carrier", "xyy", "SGG", "0 raised gateway-supply-suspect"},
+		{"silent, two that have shut down on their batteries", "xyz", "SDD", "0 raised gateway-supply-suspect"},
 		{"silent, one silent and one dead by other carriers", "xyz", "SSG", "0 raised gateway-supply-suspect"},
 		{"silent, two of them on a branch of the feeder", "xyzx", "SSSL", "0 raised gateway-supply-suspect"},
 		{"silent, the others by its carrier", "xxx", "SSS", "0 raised gateway-silent"},
@@ -49,8 +51,8 @@ func TestSilentGateway(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, gateways(c.carriers), Rule{Use: "fleet"})
 			for n, state := range c.states {
-				live := map[rune]any{'L': 1, 'G': 1, 'E': 1, 'S': 0, '?': silent{}}[state]
-				r.read(0, string(rune('a'+n)), telemetry.ChannelLive, live, "LastGasp", state == 'G', "Stopped", state == 'E')
+				live := map[rune]any{'L': 1, 'G': 1, 'E': 1, 'D': 0, 'S': 0, '?': silent{}}[state]
+				r.read(0, string(rune('a'+n)), telemetry.ChannelLive, live, "LastGasp", state == 'G' || state == 'D', "Stopped", state == 'E' || state == 'D')
 			}
 			r.tick(59)
 			r.tick(61)

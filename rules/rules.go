@@ -17,7 +17,10 @@
 //   - self_powered: the device is fed by the voltage it measures;
 //   - supply_below(v): the voltage of the device's supply, as other devices on
 //     it measure it, is below v. True if every one that can tell says so, false
-//     if none does; unknown if none can tell or they contradict each other.
+//     if none does; unknown if none can tell or they contradict each other;
+//   - neighbours(c): on how many other devices of the device's supply c holds, and
+//     neighbours_elsewhere(c): on how many of those that another bus leads to.
+//     Unknown while c is so of any.
 //
 // A value counts if it is a finite number, neither bad nor stale nor a test,
 // and not older than three poll periods of its device. Without it a comparison

@@ -50,6 +50,9 @@ func check(e telemetry.Event) error {
 		if e.Decided <= 0 {
 			return fmt.Errorf("%s says not when it was decided", e.Kind)
 		}
+		if strings.HasPrefix(e.Alarm.ID, fleetID) {
+			return fmt.Errorf("%s names the alarm %s, which is the cloud's own", e.Kind, e.Alarm.ID)
+		}
 		if err := checkOrigin(*e.Alarm); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
@@ -68,6 +71,22 @@ func check(e telemetry.Event) error {
 			if err := checkSequence(c.Epoch, c.Stream, c.Count); err != nil {
 				return fmt.Errorf("%s: %w", e.Kind, err)
 			}
+		}
+		if p := e.Lifecycle.Presence; p != nil {
+			if err := store.CheckPresence(*p); err != nil {
+				return fmt.Errorf("%s: %w", e.Kind, err)
+			}
+		}
+	case telemetry.GatewayAlive:
+		if e.Presence == nil {
+			return fmt.Errorf("%s doesn't say how often", e.Kind)
+		}
+		if err := store.CheckPresence(*e.Presence); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case lastGasp, supplyRestored:
+		if e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say when", e.Kind)
 		}
 	case telemetry.SamplesLost:
 		if e.Loss == nil {

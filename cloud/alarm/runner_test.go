@@ -288,6 +288,12 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"a version without end": {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a1", "rule_version": strings.Repeat("x", longestName+1)}}, store.CorruptEvent},
 		"a first with a slash":  {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a1", "first_up": "a/b"}}, store.CorruptEvent},
 		"confirmed before 1970": {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a1", "confirmed_us": -1}}, store.CorruptEvent},
+		"an id of the cloud's":  {M{"kind": "alarm-cleared", "decided_us": 1, "alarm": M{"id": "fleet-1"}}, store.CorruptEvent},
+		"no heartbeat":          {M{"kind": "gateway-alive"}, store.CorruptEvent},
+		"a heartbeat of never":  {M{"kind": "gateway-alive", "presence": M{"every_us": 0}}, store.CorruptEvent},
+		"a presence of never":   {M{"kind": "gateway-started", "lifecycle": M{"presence": M{"every_us": -1}}}, store.CorruptEvent},
+		"a long feeder":         {M{"kind": "gateway-alive", "presence": M{"every_us": 1, "feeder": strings.Repeat("f", 101)}}, store.CorruptEvent},
+		"a gasp of no time":     {M{"kind": "last-gasp"}, store.CorruptEvent},
 		"no capture":            {M{"kind": "alarm-captured", "decided_us": 1}, store.CorruptEvent},
 		"a capture of no alarm": {M{"kind": "alarm-captured", "decided_us": 1, "capture": M{"alarm": "a/b", "from_us": 1, "to_us": 2}}, store.CorruptEvent},
 		"a capture of a day":    {M{"kind": "alarm-captured", "decided_us": 1, "capture": M{"alarm": "a1", "from_us": 1, "to_us": 86_400_000_000}}, store.CorruptEvent},
@@ -351,6 +357,7 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 func FuzzEvent(f *testing.F) {
 	for _, e := range []telemetry.Event{raised("a", 1), cleared("a", 1), {Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{}},
 		startedWith(1, []string{"a", ""}), captured("a", 5),
+		{Kind: telemetry.GatewayAlive, Presence: &telemetry.Presence{Every: 1, Feeder: "f"}}, {Kind: lastGasp, Decided: 1},
 		{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: "0000000000000001", Stream: "telemetry", Reason: "full", Devices: []telemetry.DeviceLoss{{Device: "m", Count: 1}}}},
 		{Kind: telemetry.SamplesCounted, Account: &telemetry.Account{Epoch: "0000000000000001", To: telemetry.Quarter, Devices: []telemetry.DeviceAccount{
 			{Device: "m", Scheduled: 3, Read: 2, Bad: map[string]uint64{"timeout": 1}, Delivered: 3}}}},

@@ -24,6 +24,7 @@ type session struct {
 	offsets map[int32]int64
 	ledger  *store.Ledger
 	keys    *identity.Keys
+	fleet   *fleet
 	refused int // events in the quarantine for what their signatures are worth, about
 }
 
@@ -213,6 +214,9 @@ func (s *session) report(events []arrival, duplicates uint64, quarantined []stor
 }
 
 func apply(t *store.Tx, e event) error {
+	if err := notePresence(t, e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
 		if forgotten, err := t.BeyondExpected(e.record.Identity); forgotten || err != nil {

@@ -57,7 +57,7 @@ func CheckCapture(c telemetry.Capture) error {
 func (t *Tx) SaveCapture(gateway string, c telemetry.Capture, decided telemetry.Micros) error {
 	signals, err := json.Marshal(c.Signals)
 	if err == nil {
-		err = t.touchGateway(gateway, 0)
+		err = t.touchGateway(gateway)
 	}
 	if err == nil {
 		_, err = t.Exec(`INSERT INTO alarm_capture (gateway, alarm, decided, from_time, to_time, signals) VALUES (?, ?, ?, ?, ?, ?)
