@@ -6,6 +6,7 @@ package alarm
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -52,6 +53,10 @@ type Input struct {
 
 // Open reports whether the alarm still asks for someone's attention.
 func (a Alarm) Open() bool { return a.Active || !a.Acknowledged }
+
+// OfCloud reports whether the cloud itself has raised the alarm, so that its gateway
+// knows nothing of it.
+func (a Alarm) OfCloud() bool { return a.Rule == RefusedRule || strings.HasPrefix(a.ID, fleetID) }
 
 // Action is what happened to an alarm.
 type Action string

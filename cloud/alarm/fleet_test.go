@@ -83,8 +83,8 @@ func (w *watch) want(alarms ...string) {
 		}
 		raised := 0
 		for _, e := range history {
-			if e.By != "cloud" {
-				w.Errorf("%s of %s by %s", e.Action, a.Rule, e.By)
+			if e.By != "cloud" || e.Comment != "" {
+				w.Errorf("%s of %s by %s: %s", e.Action, a.Rule, e.By, e.Comment)
 			}
 			if e.Action == Raised {
 				raised++
