@@ -98,7 +98,8 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
 	})
-	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log})
+	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
+		Telemetry: func() time.Time { return c.ingest.Stats().Through }})
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
 		return err
 	}

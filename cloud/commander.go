@@ -68,7 +68,7 @@ const (
 
 // acknowledged has the gateway of an active alarm told of its acknowledgement.
 func (c *Cloud) acknowledged(a alarm.Alarm) {
-	if !a.Active {
+	if !a.Active || a.OfCloud() {
 		return
 	}
 	select {

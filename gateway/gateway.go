@@ -44,6 +44,8 @@ type Options struct {
 
 	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
+
+	heartbeat time.Duration // 0 means the constant
 }
 
 // Gateway is a configured gateway that holds its buffer open.
@@ -238,6 +240,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })
 	writer.Go(func() { g.watchDisk(writing) })
+	writer.Go(func() { g.tellAlive(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
 		if err := g.adapter.Run(reading, g.pipeline); err != nil {
@@ -323,6 +326,7 @@ const mostNamed = 10_000
 // next one can tell that there was this one.
 func (g *Gateway) tellStart() error {
 	l := g.lifecycle(g.buffer.Earlier())
+	l.Presence = g.presence()
 	if active := g.pipeline.engine.ActiveIDs(); len(active) <= mostNamed {
 		l.ActiveAlarms = active
 	}

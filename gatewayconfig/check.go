@@ -50,6 +50,8 @@ func (k checker) check() {
 		k.Errorf("gateway.control", "%q, expected %s or %s", s, Enabled, Disabled)
 	}
 	k.name("gateway.site", c.Gateway.Site)
+	k.name("gateway.feeder", c.Gateway.Feeder)
+	k.name("gateway.uplink", c.Gateway.Uplink)
 	k.name("gateway.zone", c.Gateway.Zone)
 	k.checkForward()
 	within(k, "forward.backfill.max_rate", c.Forward.Backfill.MaxRate, configfile.KiB, configfile.GiB)

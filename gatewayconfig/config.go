@@ -68,6 +68,16 @@ type Gateway struct {
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
+	// The feeder that supplies it, by a name that all gateways on it use. When this
+	// gateway is silent, the others on its feeder tell the cloud whether it has lost
+	// its supply or its link; without a feeder, those of its site do. Example: north-feeder-2.
+	Feeder string `yaml:"feeder"`
+
+	// The carrier or network that its way to the cloud depends on, by a name that all
+	// gateways with the same one use. Silence of two others by another carrier is a sign
+	// that the supply is gone, by the same one it is not. Example: carrier-a-lte.
+	Uplink string `yaml:"uplink"`
+
 	// The part of the network it belongs to, which decides who may see it in
 	// the cloud. Example: region-1.
 	Zone string `yaml:"zone"`

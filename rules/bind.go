@@ -185,10 +185,13 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 		"supply_below": s.supplyBelow,
 		"unbalance":    s.unbalance,
 		"spread":       s.spread,
+
+		"neighbours":           func(n, c ast.Node) (operand, *fault) { return s.countNeighbours(n, name, c) },
+		"neighbours_elsewhere": func(n, c ast.Node) (operand, *fault) { return s.countNeighbours(n, name, c) },
 	}[name]
 	if bind == nil {
 		return operand{}, faultAt(n, "the function %s isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, "+
-			"supply_below, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over", name)
+			"supply_below, neighbours, neighbours_elsewhere, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over", name)
 	}
 	if len(arguments) != 1 {
 		return operand{}, faultAt(n, "%s has %d arguments, expected one", name, len(arguments))

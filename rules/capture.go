@@ -10,7 +10,9 @@ import (
 const (
 	longestCapture = 10 * time.Minute
 	maxCaptured    = 600 // samples of a signal
-	maxCapturing   = 32  // captures that wait for their end
+	maxInCapture   = 6000
+	longestSpan    = 60 * 60 * telemetry.Micros(1_000_000)
+	maxCapturing   = 32 // captures that wait for their end
 	capturesPerMin = 60
 )
 
@@ -50,7 +52,8 @@ func (e *Engine) beginCapture(n int32, confirmed telemetry.Micros, decided time.
 		return
 	}
 	e.captured++
-	c := capturing{n, i.id, i.raised, i.raised - i.capture.before, confirmed + i.capture.after, decided.Add(i.capture.after.Sub(0))}
+	to := confirmed + i.capture.after
+	c := capturing{n, i.id, i.raised, max(i.raised-i.capture.before, to-longestSpan), to, decided.Add(i.capture.after.Sub(0))}
 	e.capturing = append(e.capturing, c)
 	e.wake(c.due)
 }
@@ -82,10 +85,11 @@ func (e *Engine) Close(now time.Time, emit func(telemetry.Event)) {
 func (e *Engine) emitCapture(c capturing, now time.Time, emit func(telemetry.Event)) {
 	i := &e.instances[c.instance]
 	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: c.raised, To: c.to}
+	most := min(maxCaptured, max(1, maxInCapture/len(i.slots)))
 	for _, n := range i.slots {
 		signal := e.in.signals[n]
 		captured := telemetry.CapturedSignal{Signal: signal.ID, Name: signal.Name, Device: signal.Device, Unit: signal.Unit}
-		captured.Samples, captured.Truncated = e.in.slots[n].trail.between(c.from, c.to)
+		captured.Samples, captured.Truncated = e.in.slots[n].trail.between(c.from, c.to, most)
 		out.Signals = append(out.Signals, captured)
 		if len(captured.Samples) > 0 {
 			out.From = min(out.From, max(c.from, captured.Samples[0].Time))
@@ -95,7 +99,7 @@ func (e *Engine) emitCapture(c capturing, now time.Time, emit func(telemetry.Eve
 }
 
 // between are the latest samples of a time, with the one that held at its beginning.
-func (r *trail) between(from, to telemetry.Micros) (samples []telemetry.CapturedSample, truncated bool) {
+func (r *trail) between(from, to telemetry.Micros, most int) (samples []telemetry.CapturedSample, truncated bool) {
 	first := 0
 	for n := range r.count {
 		if r.at(n).time <= from {
@@ -107,8 +111,8 @@ func (r *trail) between(from, to telemetry.Micros) (samples []telemetry.Captured
 		last--
 	}
 	truncated = r.dropped >= from
-	if last-first > maxCaptured {
-		first, truncated = last-maxCaptured, true
+	if last-first > most {
+		first, truncated = last-most, true
 	}
 	samples = make([]telemetry.CapturedSample, 0, last-first)
 	for n := first; n < last; n++ {

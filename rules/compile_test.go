@@ -56,8 +56,8 @@ func TestProblems(t *testing.T) {
 		// What the language doesn't have.
 		{Rule{Name: "x", On: t1, When: `Pos == "off"`}, `rules[0].when: character 8: "off" is text, but Pos has no names for its values, expected a number`},
 		{Rule{Name: "x", On: t1, When: `Pos == true`}, `rules[0].when: character 8: a literal true or false isn't supported in a rule`},
-		{Rule{Name: "x", On: t1, When: `len(Pos) > 1`}, `rules[0].when: character 1: the function len isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, supply_below, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over`},
-		{Rule{Name: "x", On: t1, When: `all([Pos], # > 1)`}, `rules[0].when: character 1: the function all isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, supply_below, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over`},
+		{Rule{Name: "x", On: t1, When: `len(Pos) > 1`}, `rules[0].when: character 1: the function len isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, supply_below, neighbours, neighbours_elsewhere, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over`},
+		{Rule{Name: "x", On: t1, When: `all([Pos], # > 1)`}, `rules[0].when: character 1: the function all isn't supported in a rule; there are min, max, abs, has, every_phase, any_phase, unknown, surely, optional, supply_below, neighbours, neighbours_elsewhere, unbalance, spread, min_over, max_over, mean_over, delta, rate and count_over`},
 		{Rule{Name: "x", On: t1, When: `Pos ? 1 : 2`}, `rules[0].when: character 11: a choice by ? : isn't supported in a rule`},
 		{Rule{Name: "x", On: t1, When: `Pos in [1, 2]`}, `rules[0].when: character 1: the operator in isn't supported in a rule`},
 		{Rule{Name: "x", On: t1, When: `TopOilTmp ** 2 > 4`}, `rules[0].when: character 1: the operator ** isn't supported in a rule`},
@@ -96,7 +96,7 @@ func TestProblems(t *testing.T) {
 
 		// The library.
 		{Rule{Use: "en50610"}, `rules[0].use: the standard library has no "en50610", did you mean en50160?`},
-		{Rule{Use: "outages"}, `rules[0].use: the standard library has no "outages", expected one of en50160, frozen, gateway, ieee1159, ieee1366, reverse-power, supervision, switchgear, transformer`},
+		{Rule{Use: "outages"}, `rules[0].use: the standard library has no "outages", expected one of en50160, fleet, frozen, gateway, ieee1159, ieee1366, reverse-power, supervision, switchgear, transformer`},
 		{Rule{Use: "en50160/voltage-drop"}, `rules[0].use: en50160 has no "voltage-drop", did you mean voltage-dip?`},
 		{Rule{Use: "en50160", Method: "half-cycle"}, `rules[0].method: method comes from en50160 and can't be changed; write a rule of your own, without use`},
 		{Rule{Use: "en50160", When: "Pos"}, `rules[0].when: when comes from en50160 and can't be changed; write a rule of your own, without use`},

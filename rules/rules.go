@@ -90,11 +90,13 @@ type Rule struct {
 }
 
 // Capture says for how long samples of the signals that a rule reads are kept with an
-// alarm, counted from the sample that its condition began with. At most 10m each; at
-// most 600 samples of a signal.
+// alarm, from before the sample that its condition began with until after it was
+// confirmed. At most 10m each; at most 600 samples of a signal.
 type Capture struct {
+	// Before is for how long before that. Default 0s.
 	Before configfile.Duration `yaml:"before"`
-	After  configfile.Duration `yaml:"after"`
+	// After is for how long after the alarm was confirmed. Default 0s.
+	After configfile.Duration `yaml:"after"`
 }
 
 // Target selects assets, or devices if device is given. Its keys narrow each

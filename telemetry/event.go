@@ -9,6 +9,7 @@ const (
 	AlarmCaptured  EventKind = "alarm-captured" // what was measured before and after an alarm was raised
 	GatewayStarted EventKind = "gateway-started"
 	GatewayStopped EventKind = "gateway-stopped"
+	GatewayAlive   EventKind = "gateway-alive"   // a gateway that had nothing else to say for a while
 	SamplesLost    EventKind = "samples-lost"    // an entry of the completeness ledger
 	SamplesCounted EventKind = "samples-counted" // what became of the samples of a quarter-hour
 	LinkChanged    EventKind = "link-changed"    // a stream's way to the log was lost or is back
@@ -51,6 +52,7 @@ type Event struct {
 
 	Alarm     *AlarmChange `json:"alarm,omitempty"`
 	Lifecycle *Lifecycle   `json:"lifecycle,omitempty"`
+	Presence  *Presence    `json:"presence,omitempty"`
 	Capture   *Capture     `json:"capture,omitempty"`
 	Loss      *Loss        `json:"loss,omitempty"`
 	Account   *Account     `json:"account,omitempty"`
@@ -148,6 +150,22 @@ type Lifecycle struct {
 	// active. An alarm that isn't among them was forgotten, and nothing but the start
 	// ends it. Nil: unknown, as of a gateway that stops.
 	ActiveAlarms []string `json:"active_alarms,omitzero"`
+	// Presence is said by a gateway that starts; nil by one that stops, or doesn't know
+	// of heartbeats.
+	Presence *Presence `json:"presence,omitempty"`
+}
+
+// Presence says by what a gateway's silence is noticed, and which others could tell
+// what it means.
+type Presence struct {
+	// Every is the longest time, in µs, that passes between two records of a gateway
+	// which can send: its heartbeat.
+	Every int64 `json:"every_us"`
+	// Site and Feeder are where the gateway stands and what feeds it, Uplink is the
+	// carrier of its way to the log; "" if its configuration doesn't say.
+	Site   string `json:"site,omitempty"`
+	Feeder string `json:"feeder,omitempty"`
+	Uplink string `json:"uplink,omitempty"`
 }
 
 // Committed is the number of sequence numbers that one epoch of one stream had

@@ -6,6 +6,7 @@ package alarm
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -20,17 +21,22 @@ type Alarm struct {
 	Device   string             `json:"device"`
 	Priority telemetry.Priority `json:"priority"`
 	Summary  string             `json:"summary"`
+	Version  string             `json:"rule_version"` // of the rule as it was then; "" if its gateway doesn't say
+	Group    string             `json:"group"`        // of alarms that have one cause
+	FirstUp  string             `json:"first_up"`     // the id of the alarm of the group that was raised first, which may be this one
 
 	Active         bool              `json:"active"`
 	Acknowledged   bool              `json:"acknowledged"`
 	Raised         telemetry.Micros  `json:"raised_us"`
+	Confirmed      telemetry.Micros  `json:"confirmed_us"` // of the sample that confirmed it; 0 if its gateway doesn't say
 	Cleared        *telemetry.Micros `json:"cleared_us"`
 	Decided        telemetry.Micros  `json:"decided_us"` // when the gateway raised it last; 0 if only its clearing is known
 	AcknowledgedAt *telemetry.Micros `json:"acknowledged_us"`
 	AcknowledgedBy string            `json:"acknowledged_by"`
 	Comment        string            `json:"comment"`
 
-	Inputs []Input `json:"inputs"` // the values that raised it
+	Inputs   []Input `json:"inputs"`   // the values that raised it
+	Captured bool    `json:"captured"` // there are samples from before and after
 }
 
 // Input is one of the values that a rule decided by.
@@ -47,6 +53,10 @@ type Input struct {
 
 // Open reports whether the alarm still asks for someone's attention.
 func (a Alarm) Open() bool { return a.Active || !a.Acknowledged }
+
+// OfCloud reports whether the cloud itself has raised the alarm, so that its gateway
+// knows nothing of it.
+func (a Alarm) OfCloud() bool { return a.Rule == RefusedRule || strings.HasPrefix(a.ID, fleetID) }
 
 // Action is what happened to an alarm.
 type Action string
@@ -100,7 +110,7 @@ func (a Alarm) Apply(c Change) (Alarm, bool, error) {
 		}
 		after := a.describe(c)
 		after.Active = !known
-		after.Raised, after.Decided = c.At, c.Decided
+		after.Raised, after.Confirmed, after.Decided = c.At, c.Alarm.Confirmed, c.Decided
 		after.Inputs = inputs(c.Alarm.Inputs)
 		return after, true, nil
 	case Cleared:
@@ -135,6 +145,7 @@ func (a Alarm) describe(c Change) Alarm {
 	a.ID, a.Gateway = c.Alarm.ID, c.Gateway
 	a.Rule, a.Asset, a.Device = c.Alarm.Rule, c.Alarm.Asset, c.Alarm.Device
 	a.Priority, a.Summary = c.Alarm.Priority, c.Alarm.Summary
+	a.Version, a.Group, a.FirstUp = c.Alarm.Version, c.Alarm.Group, c.Alarm.FirstUp
 	return a
 }
 

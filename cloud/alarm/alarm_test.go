@@ -112,3 +112,16 @@ func TestApplyDoesNotDependOnOrder(t *testing.T) {
 		}
 	})
 }
+
+func TestOfCloud(t *testing.T) {
+	for want, list := range map[bool][]Alarm{
+		true:  {{ID: fleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
+		false: {{ID: "a1", Rule: "gateway-silent"}, {ID: "a1", Rule: DamagedRule}},
+	} {
+		for _, a := range list {
+			if a.OfCloud() != want {
+				t.Errorf("%+v: %v", a, !want)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -49,6 +50,19 @@ func check(e telemetry.Event) error {
 		if e.Decided <= 0 {
 			return fmt.Errorf("%s says not when it was decided", e.Kind)
 		}
+		if strings.HasPrefix(e.Alarm.ID, fleetID) {
+			return fmt.Errorf("%s names the alarm %s, which is the cloud's own", e.Kind, e.Alarm.ID)
+		}
+		if err := checkOrigin(*e.Alarm); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case telemetry.AlarmCaptured:
+		if e.Capture == nil || !alarmID.MatchString(e.Capture.Alarm) || e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say of which alarm or when", e.Kind)
+		}
+		if err := store.CheckCapture(*e.Capture); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		if e.Lifecycle == nil {
 			return fmt.Errorf("%s says nothing of what was committed", e.Kind)
@@ -57,6 +71,22 @@ func check(e telemetry.Event) error {
 			if err := checkSequence(c.Epoch, c.Stream, c.Count); err != nil {
 				return fmt.Errorf("%s: %w", e.Kind, err)
 			}
+		}
+		if p := e.Lifecycle.Presence; p != nil {
+			if err := store.CheckPresence(*p); err != nil {
+				return fmt.Errorf("%s: %w", e.Kind, err)
+			}
+		}
+	case telemetry.GatewayAlive:
+		if e.Presence == nil {
+			return fmt.Errorf("%s doesn't say how often", e.Kind)
+		}
+		if err := store.CheckPresence(*e.Presence); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case lastGasp, supplyRestored:
+		if e.Decided <= 0 {
+			return fmt.Errorf("%s doesn't say when", e.Kind)
 		}
 	case telemetry.SamplesLost:
 		if e.Loss == nil {
@@ -112,6 +142,25 @@ func check(e telemetry.Event) error {
 		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
+	}
+	return nil
+}
+
+// longestName bounds the version and the group of a rule, in bytes.
+const longestName = 100
+
+// checkOrigin checks what not all gateways say of an alarm's rule.
+func checkOrigin(a telemetry.AlarmChange) error {
+	switch {
+	case a.Confirmed < 0:
+		return fmt.Errorf("it was confirmed at %d", a.Confirmed)
+	case a.FirstUp != "" && !alarmID.MatchString(a.FirstUp):
+		return errors.New("what came first is no alarm's id")
+	}
+	for _, text := range []string{a.Version, a.Group} {
+		if len(text) > longestName || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return fmt.Errorf("a rule's version or group is longer than %d bytes, or no text", longestName)
+		}
 	}
 	return nil
 }

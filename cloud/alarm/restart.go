@@ -27,7 +27,7 @@ func reconcile(t *store.Tx, e event) error {
 		err := r.Scan(&id)
 		active = append(active, id)
 		return err
-	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.record.Gateway, RefusedRule)
+	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? AND id NOT LIKE '`+fleetID+`%' ORDER BY id`, e.record.Gateway, RefusedRule)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func reconcile(t *store.Tx, e event) error {
 		if err != nil {
 			return err
 		}
-		if a.Gateway != e.record.Gateway || a.Decided == 0 || a.Active || a.Rule == RefusedRule || a.Rule == DamagedRule || a.Rule == RolledBackRule {
+		if a.Gateway != e.record.Gateway || a.Decided == 0 || a.Active || a.OfCloud() || a.Rule == DamagedRule || a.Rule == RolledBackRule {
 			continue // nothing is known of its raise, or it isn't of the gateway's rules
 		}
 		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.record.Gateway, By: "cloud", Comment: forgottenClear,

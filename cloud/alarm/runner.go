@@ -25,6 +25,9 @@ type Config struct {
 	Topics record.Topics
 	Store  *store.Store
 	Logger *slog.Logger // nil: slog.Default
+	// Telemetry is an instant up to which all current telemetry in the log has been
+	// stored, the zero Time before there is one. Nil: gateways are heard by events alone.
+	Telemetry func() time.Time
 }
 
 // Stats counts committed work since the Runner was made, except for Lag
@@ -96,7 +99,8 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	if offsets[topic] == nil {
 		offsets[topic] = map[int32]int64{}
 	}
-	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
+	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store),
+		fleet: &fleet{store: r.cfg.Store, log: r.cfg.Logger}}
 	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
 		return err
 	}
@@ -128,11 +132,25 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 			if err := tellRefused(ctx, r.cfg.Store, told); err != nil {
 				return err
 			}
+			if err := s.fleet.judge(ctx, r.through(reader), told); err != nil {
+				return err
+			}
 		}
 		r.mu.Lock()
 		r.stats.Lag, r.stats.Current = reader.Lag(), reader.Fetched()
 		r.mu.Unlock()
 	}
+}
+
+// through is an instant up to which all that gateways have sent has been taken.
+func (r *Runner) through(events *log.Reader) time.Time {
+	at := events.Through()
+	if r.cfg.Telemetry != nil {
+		if stored := r.cfg.Telemetry(); stored.Before(at) {
+			return stored
+		}
+	}
+	return at
 }
 
 // explain keeps what the log has lost, if that is why it can't be read on; the

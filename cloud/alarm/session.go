@@ -24,6 +24,7 @@ type session struct {
 	offsets map[int32]int64
 	ledger  *store.Ledger
 	keys    *identity.Keys
+	fleet   *fleet
 	refused int // events in the quarantine for what their signatures are worth, about
 }
 
@@ -213,6 +214,9 @@ func (s *session) report(events []arrival, duplicates uint64, quarantined []stor
 }
 
 func apply(t *store.Tx, e event) error {
+	if err := notePresence(t, e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
 		if forgotten, err := t.BeyondExpected(e.record.Identity); forgotten || err != nil {
@@ -224,6 +228,8 @@ func apply(t *store.Tx, e event) error {
 		}
 		_, err := change(t, e.Alarm.ID, c)
 		return err
+	case telemetry.AlarmCaptured:
+		return keepCapture(t, e)
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		if e.Kind == telemetry.GatewayStarted && e.Lifecycle.Start == 1 && e.Time > 0 {
 			if err := t.FirstStart(e.record.Gateway, e.Time); err != nil {

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -36,6 +39,43 @@ type AlarmDetail struct {
 }
 
 type alarmDetail struct{ Body AlarmDetail }
+
+// CapturedSignal is the samples of one signal around the raising of an alarm.
+type CapturedSignal struct {
+	Series    telemetry.SignalID `json:"series" doc:"0 until births have named it"`
+	Device    string             `json:"device"`
+	Name      string             `json:"name"`
+	Unit      string             `json:"unit"`
+	Kind      telemetry.Kind     `json:"kind" doc:"gauge, counter or state; empty until births have named it"`
+	States    telemetry.States   `json:"states,omitempty" doc:"What its values are called, by value"`
+	Flags     map[string]string  `json:"flags,omitempty" doc:"What the bits of its values are called, by their number from 0"`
+	Samples   []Sample           `json:"samples" doc:"By time"`
+	Truncated bool               `json:"truncated" doc:"There were more before the first, which the gateway had no room for"`
+}
+
+type captureAnswer struct {
+	Body struct {
+		From    telemetry.Micros `json:"from_us"`
+		To      telemetry.Micros `json:"to_us"`
+		Signals []CapturedSignal `json:"signals"`
+	}
+}
+
+func capturedSignalOf(s store.CapturedSignal) CapturedSignal {
+	of := seriesOf(s.Series)
+	out := CapturedSignal{
+		Series: of.ID, Device: s.Device, Name: s.Name, Unit: s.Unit, Kind: of.Kind, States: of.States, Flags: of.Flags,
+		Samples: make([]Sample, len(s.Samples)), Truncated: s.Truncated,
+	}
+	named := telemetry.Signal{States: s.Series.States, Flags: s.Series.Flags}
+	for i, sample := range s.Samples {
+		out.Samples[i] = Sample{T: sample.Time, V: sample.Value, Q: cmp.Or(sample.Quality, "good")}
+		if v := sample.Value; v != nil && *v == math.Trunc(*v) && math.Abs(*v) <= 1<<53 {
+			out.Samples[i].State = named.InWords(telemetry.IntValue(int64(*v)))
+		}
+	}
+	return out
+}
 
 type acknowledgement struct {
 	ID   string `path:"id" maxLength:"64"`
@@ -76,6 +116,25 @@ func registerAlarms(api huma.API, o Options) {
 	})
 
 	huma.Register(api, huma.Operation{
+		OperationID: "get-alarm-capture", Method: http.MethodGet, Path: "/api/v1/alarms/{id}/capture",
+		Summary: "What was measured before and after an alarm was raised", Tags: []string{"Alarms"},
+		Description: "The samples that the gateway kept with the alarm, as its rule asks for. They come when the time after it is over; the alarm says so by captured.",
+		Errors:      []int{http.StatusNotFound},
+	}, func(ctx context.Context, q *alarmID) (*captureAnswer, error) {
+		c, err := alarm.Capture(ctx, o.Store, q.ID)
+		if err != nil {
+			return nil, o.alarmFault(ctx, "read what was captured", err)
+		}
+		answer := &captureAnswer{}
+		answer.Body.From, answer.Body.To = c.From, c.To
+		answer.Body.Signals = make([]CapturedSignal, len(c.Signals))
+		for i, s := range c.Signals {
+			answer.Body.Signals[i] = capturedSignalOf(s)
+		}
+		return answer, nil
+	})
+
+	huma.Register(api, huma.Operation{
 		OperationID: "acknowledge-alarm", Method: http.MethodPost, Path: "/api/v1/alarms/{id}/acknowledge",
 		Summary: "Acknowledge an alarm", Tags: []string{"Alarms"},
 		Description: "Says that someone has taken notice. It holds for this occurrence: the next one asks again.",
@@ -100,6 +159,8 @@ func (o Options) alarmFault(ctx context.Context, what string, err error) error {
 	switch {
 	case errors.Is(err, alarm.ErrNotFound):
 		return huma.Error404NotFound("there is no such alarm")
+	case errors.Is(err, store.ErrNoCapture):
+		return huma.Error404NotFound("no samples were captured with this alarm, or they haven't come yet")
 	case errors.Is(err, alarm.ErrAlreadyAcknowledged):
 		return huma.Error409Conflict("the alarm has been acknowledged already")
 	}

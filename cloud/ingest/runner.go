@@ -167,7 +167,7 @@ func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Re
 		due = time.Now().Add(r.cfg.FlushEvery)
 		r.stats.update(func(st *Stats) {
 			st.Lag, st.Backlog = current.Lag(), backfill.Lag()+int64(len(backlog))
-			st.Current = current.Fetched()
+			st.Current, st.Through = current.Fetched(), current.Through()
 		})
 		if time.Since(kept) < keepHouse {
 			continue

@@ -9,7 +9,7 @@ import (
 )
 
 // Stats counts since the Runner was made. It counts what has been committed,
-// except for Lag, Backlog and Current.
+// except for Lag, Backlog, Through and Current.
 type Stats struct {
 	Records     uint64 // blocks read from the log, whatever became of them
 	Births      uint64 // parts of signal tables
@@ -27,6 +27,8 @@ type Stats struct {
 	LongestTime time.Duration // the longest of them
 	Lag         int64         // records of current telemetry and births in the log that haven't been read
 	Backlog     int64         // records of backfill in the log that haven't been read
+	// Through is an instant up to which all current telemetry in the log is committed.
+	Through time.Time
 	// Current is when the log could last be read and all that was read had been
 	// committed.
 	Current time.Time

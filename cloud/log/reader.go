@@ -73,6 +73,14 @@ type Reader struct {
 	mu       sync.Mutex
 	position Offsets // next offset to hand out
 	end      Offsets // high watermarks as last seen
+	mark     mark
+	through  time.Time
+}
+
+// mark is how far the log went at an instant.
+type mark struct {
+	at  time.Time
+	end Offsets
 }
 
 // OpenReader connects with opts and reads from the offsets in next; a partition
@@ -198,7 +206,37 @@ func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kg
 			r.note(r.position, p.Topic, p.Partition, p.Records[n-1].Offset+1)
 		}
 	})
+	r.advance()
 	return fetches.Records(), nil
+}
+
+// advance moves through to the mark, once all that the log had then has been handed
+// out, and makes the next one.
+func (r *Reader) advance() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for topic, partitions := range r.mark.end {
+		for p, end := range partitions {
+			if r.position[topic][p] < end {
+				return
+			}
+		}
+	}
+	r.through = r.mark.at
+	r.mark = mark{at: r.Fetched(), end: Offsets{}}
+	for topic, partitions := range r.end {
+		r.mark.end[topic] = maps.Clone(partitions)
+	}
+}
+
+// Through is an instant up to which Poll has returned all that was in the log, as far
+// as the brokers have said; the zero Time before there is one. It stands still while
+// the log can't be read, and while the reader lags behind. It may be called from any
+// goroutine.
+func (r *Reader) Through() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.through
 }
 
 func (r *Reader) explain(f kgo.FetchError) error {

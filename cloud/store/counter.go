@@ -37,7 +37,7 @@ func CheckCounter(kind telemetry.EventKind, c telemetry.CounterChange) error {
 
 // SaveCounter keeps that a gateway's counter has changed.
 func (t *Tx) SaveCounter(gateway string, kind telemetry.EventKind, c telemetry.CounterChange) error {
-	err := t.touchGateway(gateway, 0)
+	err := t.touchGateway(gateway)
 	if err == nil {
 		_, err = t.Exec(`INSERT INTO counter_change (gateway, device, name, unit, at, kind, asset, value_after, before_at, value_before, modulus)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,

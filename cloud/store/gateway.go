@@ -49,7 +49,7 @@ func (t *Tx) BeyondExpected(id record.Identity) (beyond bool, err error) {
 // FirstStart keeps when a gateway's first process started. One whose buffer was
 // removed counts its starts anew: the earliest holds.
 func (t *Tx) FirstStart(gateway string, at telemetry.Micros) error {
-	err := t.touchGateway(gateway, 0)
+	err := t.touchGateway(gateway)
 	if err == nil {
 		_, err = t.Exec(`UPDATE gateway SET first_start = ? WHERE id = ? AND (first_start IS NULL OR first_start > ?)`, int64(at), gateway, int64(at))
 	}
@@ -60,7 +60,7 @@ func (t *Tx) FirstStart(gateway string, at telemetry.Micros) error {
 }
 
 func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int64, error) {
-	if err := t.touchGateway(gateway, 0); err != nil {
+	if err := t.touchGateway(gateway); err != nil {
 		return 0, err
 	}
 	return t.sequence(sequence{gateway, epoch, record.Stream(stream)}, 0, 0)

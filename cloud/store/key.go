@@ -118,7 +118,7 @@ func (t *Tx) addKey(k GatewayKey) (added bool, err error) {
 	case found:
 		return false, nil
 	}
-	if err := t.touchGateway(k.Gateway, 0); err != nil {
+	if err := t.touchGateway(k.Gateway); err != nil {
 		return false, err
 	}
 	introducedBy := ""

@@ -36,7 +36,7 @@ type Ledger struct {
 	changed  map[sequence]*received
 	records  map[recordKey]receipt
 	thinned  []record.Identity // of records
-	gateways map[string]telemetry.Micros
+	gateways map[string]heard
 }
 
 type sequence struct {
@@ -64,7 +64,7 @@ type receipt struct {
 // NewLedger begins from what the database holds.
 func (s *Store) NewLedger() *Ledger {
 	return &Ledger{store: s, sequences: map[sequence]*received{}, changed: map[sequence]*received{},
-		records: map[recordKey]receipt{}, gateways: map[string]telemetry.Micros{}}
+		records: map[recordKey]receipt{}, gateways: map[string]heard{}}
 }
 
 func sequenceOf(id record.Identity) sequence { return sequence{id.Gateway, id.Epoch, id.Stream} }
@@ -177,7 +177,8 @@ func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdi
 	case Conflict:
 		r.conflicts++
 	}
-	l.gateways[id.Gateway] = max(l.gateways[id.Gateway], min(written, now))
+	h := l.gateways[id.Gateway]
+	l.gateways[id.Gateway] = heard{max(h.written, min(written, now)), max(h.read, now)}
 }
 
 // SaveLedger writes what the ledger has noted since the last Confirm.
@@ -189,8 +190,8 @@ func (t *Tx) SaveLedger(l *Ledger) error {
 }
 
 func (t *Tx) saveLedger(l *Ledger) error {
-	for id, at := range l.gateways {
-		if err := t.touchGateway(id, at); err != nil {
+	for id, h := range l.gateways {
+		if err := t.hearGateway(id, h); err != nil {
 			return err
 		}
 	}
@@ -214,11 +215,19 @@ func (t *Tx) saveLedger(l *Ledger) error {
 	return nil
 }
 
-func (t *Tx) touchGateway(id string, at telemetry.Micros) error {
-	_, err := t.Exec(`INSERT INTO gateway (id, last_record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE
-		SET last_record = CASE WHEN excluded.last_record > gateway.last_record THEN excluded.last_record ELSE gateway.last_record END`, id, int64(at))
+// heard is when a gateway's newest record was written, by its own clock, and read, by
+// the cloud's.
+type heard struct{ written, read telemetry.Micros }
+
+func (t *Tx) hearGateway(id string, h heard) error {
+	_, err := t.Exec(`INSERT INTO gateway (id, last_record, heard) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE
+		SET last_record = CASE WHEN excluded.last_record > gateway.last_record THEN excluded.last_record ELSE gateway.last_record END,
+			heard = CASE WHEN excluded.heard > gateway.heard THEN excluded.heard ELSE gateway.heard END`, id, int64(h.written), int64(h.read))
 	return err
 }
+
+// touchGateway makes the gateway's row, if there is none.
+func (t *Tx) touchGateway(id string) error { return t.hearGateway(id, heard{}) }
 
 // sequence finds or makes the row of q and adds to its counts. The gateway's
 // row exists.

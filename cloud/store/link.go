@@ -34,7 +34,7 @@ func isLinkState(s string) bool { return s == LinkUp || s == "down" || s == "thr
 
 // SaveLink keeps that the link of one of a gateway's streams changed at at.
 func (t *Tx) SaveLink(gateway string, l telemetry.Link, at telemetry.Micros) error {
-	err := t.touchGateway(gateway, 0)
+	err := t.touchGateway(gateway)
 	if err == nil {
 		_, err = t.Exec(`INSERT INTO link_change (gateway, stream, at, state, was, cause, lasted) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			gateway, l.Stream, int64(at), l.State, l.Was, strings.ToValidUTF8(l.Cause[:min(len(l.Cause), longestCause)], ""), l.Lasted)

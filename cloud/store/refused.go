@@ -94,7 +94,7 @@ func (s *Store) Refused(ctx context.Context) (list []Refused, err error) {
 // TellRefused keeps the alarm that tells of what was refused, and the count that
 // it tells. The gateway's row is made if there is none.
 func (t *Tx) TellRefused(r Refused) error {
-	err := t.touchGateway(r.Gateway, 0)
+	err := t.touchGateway(r.Gateway)
 	if err == nil {
 		_, err = t.Exec(`UPDATE refused SET alarm = ?, told = ? WHERE gateway = ? AND reason = ?`, r.Alarm, r.Told, r.Gateway, string(r.Reason))
 	}

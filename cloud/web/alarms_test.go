@@ -223,7 +223,7 @@ func TestAlarmDetail(t *testing.T) {
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/alarms/a1")
-	b.await(`document.querySelectorAll("[data-testid=plot]").length === 2`)
+	b.await(`document.querySelectorAll("[aria-labelledby=plots] [data-testid=plot]").length === 2`)
 	b.await(`document.querySelector("[data-testid=plot]").dataset.points > 300`)
 	// A line is drawn where more than the grid's colours are in the picture.
 	b.await(`(() => {

@@ -67,6 +67,7 @@ func (f *fake) start() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/alarms", f.getAlarms)
 	mux.HandleFunc("GET /api/v1/alarms/{id}", f.getAlarm)
+	mux.HandleFunc("GET /api/v1/alarms/{id}/capture", f.getCapture)
 	mux.HandleFunc("POST /api/v1/alarms/{id}/acknowledge", f.postAcknowledge)
 	mux.HandleFunc("GET /api/v1/series", f.getSeries)
 	mux.HandleFunc("GET /api/v1/series/{id}/samples", f.getSamples)
@@ -114,6 +115,15 @@ func (f *fake) acknowledge(id, by, comment string) {
 		a := f.find(id)
 		a.Acknowledged, a.AcknowledgedAt, a.By, a.Comment = true, new(nowUs()), by, comment
 		a.step("acknowledged", *a.AcknowledgedAt, by, comment)
+		return a
+	})
+}
+
+// capture says what was measured around the raising of an alarm.
+func (f *fake) capture(id string, c capture) {
+	f.change(func() *alarm {
+		a := f.find(id)
+		a.capture, a.Captured = &c, true
 		return a
 	})
 }
@@ -218,6 +228,17 @@ func (f *fake) getAlarm(w http.ResponseWriter, r *http.Request) {
 		alarm
 		History []transition `json:"history"`
 	}{*a, a.history})
+}
+
+func (f *fake) getCapture(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.find(r.PathValue("id"))
+	if a == nil || a.capture == nil {
+		refuse(w, http.StatusNotFound, "no samples")
+		return
+	}
+	answer(w, http.StatusOK, a.capture)
 }
 
 func (f *fake) postAcknowledge(w http.ResponseWriter, r *http.Request) {

@@ -43,8 +43,14 @@ type alarm struct {
 	By             string  `json:"acknowledged_by"`
 	Comment        string  `json:"comment"`
 	Inputs         []input `json:"inputs"`
+	Confirmed      int64   `json:"confirmed_us"`
+	Version        string  `json:"rule_version"`
+	Group          string  `json:"group"`
+	FirstUp        string  `json:"first_up"`
+	Captured       bool    `json:"captured"`
 
 	history []transition
+	capture *capture
 }
 
 type sample struct {
@@ -52,6 +58,23 @@ type sample struct {
 	Value   *float64 `json:"v"`
 	Quality string   `json:"q"`
 	Text    string   `json:"text,omitempty"`
+}
+
+type capture struct {
+	From    int64            `json:"from_us"`
+	To      int64            `json:"to_us"`
+	Signals []capturedSignal `json:"signals"`
+}
+
+type capturedSignal struct {
+	Series    int64             `json:"series"`
+	Device    string            `json:"device"`
+	Name      string            `json:"name"`
+	Unit      string            `json:"unit"`
+	Kind      string            `json:"kind"`
+	States    map[string]string `json:"states,omitempty"`
+	Samples   []sample          `json:"samples"`
+	Truncated bool              `json:"truncated"`
 }
 
 type latest struct {
@@ -155,13 +178,19 @@ func (f *fake) substation() {
 
 	f.raise(alarm{ID: "a1", Rule: "feeder-dead", Asset: "feeder-2", Device: "feeder-2-head", Priority: "critical",
 		Summary: "Feeder 2 is dead: no voltage on any phase, breaker open", Raised: now - 154_000_000,
+		Confirmed: now - 153_000_000, Version: "3f2a9c1b", Group: "feeder-2-trip", FirstUp: "a1",
 		Inputs: []input{
 			{Series: 1, Name: "PhV.phsA", Device: "feeder-2-head", Unit: "V", Quality: "bad (timeout)", Time: now - 154_000_000},
 			{Series: 2, Name: "PhV.phsB", Device: "feeder-2-head", Unit: "V", Value: new(0.2), Quality: "good", Time: now - 154_000_000},
 			{Series: 5, Name: "Pos", Device: "breaker-q1", Unit: "1", Value: new(0.0), State: "open", Quality: "good", Time: now - 155_000_000},
 		}})
+	f.capture("a1", capture{From: now - 184_000_000, To: now - 124_000_000, Signals: []capturedSignal{
+		{Series: 1, Device: "feeder-2-head", Name: "PhV.phsA", Unit: "V", Kind: "gauge", Samples: voltages(now-184_000_000, 60, func(i int) bool { return i > 30 }), Truncated: true},
+		{Series: 5, Device: "breaker-q1", Name: "Pos", Unit: "1", Kind: "state", States: map[string]string{"0": "open", "1": "closed"}, Samples: []sample{
+			{Time: now - 184_000_000, Value: new(1.0), Quality: "good"}, {Time: now - 155_000_000, Value: new(0.0), Quality: "good"}}},
+	}})
 	f.raise(alarm{ID: "a2", Rule: "over-temperature", Asset: "transformer-1", Device: "transformer-t1", Priority: "high",
-		Summary: "Hot spot above 118 °C", Raised: now - 3_900_000_000})
+		Summary: "Hot spot above 118 °C", Raised: now - 3_900_000_000, Group: "feeder-2-trip", FirstUp: "a1"})
 	f.raise(alarm{ID: "a3", Rule: "unbalance", Asset: "feeder-7", Device: "feeder-7-head", Priority: "medium",
 		Summary: "Voltage unbalance above 2 % for 10 min", Raised: now - 45_000_000,
 		Inputs: []input{{Series: 3, Name: "TotW", Device: "feeder-2-head", Unit: "kW", Value: new(229.2), Quality: "good", Time: now - 45_000_000}}})

@@ -1,6 +1,6 @@
 import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
-import type { Alarm, AlarmDetail, Completeness, CounterChange, Gateway, Outage, Sample, Series } from "./model";
+import type { Alarm, AlarmDetail, Capture, Completeness, CounterChange, Gateway, Outage, Sample, Series } from "./model";
 
 const timeoutMs = 10_000;
 
@@ -55,6 +55,7 @@ async function reason(response: Response): Promise<string> {
 export const api = {
   alarms: (state: "open" | "all") => call<{ seq: number; alarms: Alarm[] | null }>(`/alarms?state=${state}`),
   alarm: (id: string) => call<AlarmDetail>(`/alarms/${encodeURIComponent(id)}`),
+  capture: (id: string) => call<Capture>(`/alarms/${encodeURIComponent(id)}/capture`),
   acknowledge: (id: string, by: string, comment: string) =>
     call<Alarm>(`/alarms/${encodeURIComponent(id)}/acknowledge`, {
       method: "POST",

@@ -26,15 +26,42 @@ export interface Alarm {
   device: string;
   priority: Priority;
   summary: string;
+  /** What isn't known of an alarm's rule is empty. */
+  rule_version: string;
+  group: string;
+  /** The alarm of the group that came first, which may be this one. */
+  first_up: string;
   active: boolean;
   acknowledged: boolean;
   raised_us: number;
+  /** 0 if the gateway doesn't say. */
+  confirmed_us: number;
   cleared_us: number | null;
   decided_us: number;
   acknowledged_us: number | null;
   acknowledged_by: string;
   comment: string;
   inputs: Input[] | null;
+  /** Whether samples from before and after can be asked for. */
+  captured: boolean;
+}
+
+/** What was measured around the raising of an alarm. */
+export interface Capture {
+  from_us: number;
+  to_us: number;
+  signals: CapturedSignal[] | null;
+}
+
+export interface CapturedSignal extends Names {
+  series: number;
+  device: string;
+  name: string;
+  unit: string;
+  /** Empty until births have named the signal. */
+  kind: "gauge" | "counter" | "state" | "";
+  samples: Sample[] | null;
+  truncated: boolean;
 }
 
 export interface Transition {

@@ -3,18 +3,20 @@ import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf, Refusal } from "../api";
 import { now } from "../clock";
 import { alarmOf } from "../data/alarms";
-import { namedText, timeText, unitText, valueText } from "../format";
+import { namedText, timeText, valueText } from "../format";
 import { t } from "../messages";
 import { stateOf, type AlarmDetail, type Input, type Transition } from "../model";
+import { FirstUp } from "../parts/FirstUp";
 import { PriorityLabel } from "../parts/Priority";
 import { Quality } from "../parts/Quality";
 import { Age, Moment } from "../parts/Times";
-import { insert } from "../plot/line";
+import { byUnit, insert } from "../plot/line";
 import type { Mark } from "../plot/paint";
 import { Plot } from "../plot/Plot";
 import { useTraces } from "../plot/traces";
 import { generation, link } from "../stream";
 import { AckButton } from "./AlarmsPage";
+import { Captured } from "./Captured";
 
 export function AlarmPage({ id }: { id: string }) {
   const [detail, failure] = useDetail(id);
@@ -102,6 +104,12 @@ function Detail({ alarm, failure }: { alarm: AlarmDetail; failure: string }) {
           <h2 id="plots">{t("alarm.plot")}</h2>
           <Plots alarm={alarm} />
         </section>
+        {alarm.captured && (
+          <section class="panel wide" aria-labelledby="captured" data-testid="captured">
+            <h2 id="captured">{t("captured.title")}</h2>
+            <Captured alarm={alarm} marks={marksOf(alarm)} />
+          </section>
+        )}
       </div>
     </article>
   );
@@ -121,11 +129,27 @@ function Facts({ alarm }: { alarm: AlarmDetail }) {
       <dt>{t("alarm.place")}</dt>
       <dd>{[alarm.site, alarm.gateway].filter(Boolean).join(" · ")}</dd>
       <dt>{t("alarm.rule")}</dt>
-      <dd>{alarm.rule}</dd>
+      <dd>{alarm.rule_version ? t("alarm.ruleVersion", { rule: alarm.rule, version: alarm.rule_version }) : alarm.rule}</dd>
+      {alarm.first_up && (
+        <>
+          <dt>{t("alarm.group")}</dt>
+          <dd>
+            {alarm.group} <FirstUp alarm={alarm} />
+          </dd>
+        </>
+      )}
       <dt>{t("alarm.raised")}</dt>
       <dd>
         <Moment us={alarm.raised_us} />
       </dd>
+      {alarm.confirmed_us > 0 && (
+        <>
+          <dt>{t("alarm.confirmed")}</dt>
+          <dd>
+            <Moment us={alarm.confirmed_us} />
+          </dd>
+        </>
+      )}
       <dt>{t("alarm.cleared")}</dt>
       <dd>{alarm.cleared_us === null ? t("alarm.notCleared") : <Moment us={alarm.cleared_us} />}</dd>
       <dt>{t("alarm.decided")}</dt>
@@ -162,7 +186,7 @@ function Inputs({ inputs }: { inputs: readonly Input[] }) {
   return (
     <ul class="inputs">
       {inputs.map((input) => (
-        <li key={input.series} data-testid="input-row" data-series={input.series}>
+        <li key={`${input.device} ${input.name}`} data-testid="input-row" data-series={input.series}>
           <span class="input-name">
             {input.device} <strong>{input.name}</strong>
           </span>
@@ -178,9 +202,19 @@ function Inputs({ inputs }: { inputs: readonly Input[] }) {
 const minuteUs = 60_000_000;
 const hourUs = 60 * minuteUs;
 
+/** When the alarm was raised and cleared. */
+function marksOf(alarm: AlarmDetail): Mark[] {
+  const marks: Mark[] = [{ atUs: alarm.raised_us, label: `${t("plot.raised")} ${timeText(alarm.raised_us, now.value)}` }];
+  if (alarm.cleared_us !== null) {
+    marks.push({ atUs: alarm.cleared_us, label: `${t("plot.cleared")} ${timeText(alarm.cleared_us, now.value)}` });
+  }
+  return marks;
+}
+
 /** One plot a unit, from a minute before the alarm to a minute after it. */
 function Plots({ alarm }: { alarm: AlarmDetail }) {
-  const inputs = alarm.inputs ?? [];
+  // What births haven't named has no series; nor have the states of gateways.
+  const inputs = (alarm.inputs ?? []).filter((i) => i.series !== 0);
   const fromUs = alarm.raised_us - minuteUs;
   const lastUs = Math.min(
     alarm.active || alarm.cleared_us === null ? Infinity : alarm.cleared_us + minuteUs,
@@ -192,10 +226,7 @@ function Plots({ alarm }: { alarm: AlarmDetail }) {
     lastUs,
   );
   const toUs = Math.min(Math.max(now.value, alarm.raised_us + minuteUs), lastUs);
-  const marks: Mark[] = [{ atUs: alarm.raised_us, label: `${t("plot.raised")} ${timeText(alarm.raised_us, now.value)}` }];
-  if (alarm.cleared_us !== null) {
-    marks.push({ atUs: alarm.cleared_us, label: `${t("plot.cleared")} ${timeText(alarm.cleared_us, now.value)}` });
-  }
+  const marks = marksOf(alarm);
   const failures = inputs.flatMap((i) => {
     const reason = traces.get(i.series)?.failure;
     return reason ? [t("plot.failed", { name: i.name, reason })] : [];
@@ -225,13 +256,4 @@ function Plots({ alarm }: { alarm: AlarmDetail }) {
       {toUs === alarm.raised_us + hourUs && <p>{t("alarm.firstHour")}</p>}
     </>
   );
-}
-
-function byUnit(inputs: readonly Input[]): Map<string, Input[]> {
-  const groups = new Map<string, Input[]>();
-  for (const i of inputs) {
-    const unit = unitText(i.unit);
-    groups.set(unit, [...(groups.get(unit) ?? []), i]);
-  }
-  return groups;
 }

@@ -4,6 +4,7 @@ import { alarmOf, highest, isOpen, listed, loaded, scope, showAll } from "../dat
 import { t } from "../messages";
 import { stateOf, type Alarm } from "../model";
 import { acknowledging } from "../parts/AckDialog";
+import { FirstUp } from "../parts/FirstUp";
 import { useHold } from "../parts/hold";
 import { PriorityLabel } from "../parts/Priority";
 import { Age, Moment } from "../parts/Times";
@@ -138,6 +139,7 @@ function Row({ alarm: a }: { alarm: Alarm }) {
         <a href={`/alarms/${encodeURIComponent(a.id)}`} data-focus data-testid="alarm-link">
           {a.summary}
         </a>
+        <FirstUp alarm={a} />
       </td>
       <td role="cell" class="since">
         <Moment us={a.raised_us} />

@@ -1,4 +1,4 @@
-import { valueText, durationText, timeText } from "../format";
+import { valueText, durationText, timeText, unitText } from "../format";
 import { t } from "../messages";
 import { isUsable, type Names, type Sample } from "../model";
 
@@ -10,6 +10,16 @@ export interface Line {
   /** What its values are called. */
   names?: Names | undefined;
   samples: readonly Sample[];
+}
+
+/** What shares an axis, by the unit as a person writes it. */
+export function byUnit<T extends { unit: string }>(all: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) {
+    const unit = unitText(one.unit);
+    groups.set(unit, [...(groups.get(unit) ?? []), one]);
+  }
+  return groups;
 }
 
 /** samples with one more at its place, unless there is one at its time. */

@@ -1,0 +1,316 @@
+package alarm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// fleet raises and clears the alarms about gateways that aren't heard from, by the
+// rules of the library's file fleet. What it knows follows from the database; a session
+// has its own.
+//
+// A gateway is silent when nothing has come from it for three of its heartbeats. Only
+// time counts in which the log was read to its end, so that neither a cloud nor a log
+// that was away makes gateways silent: behind a gap, each counts anew, and none is
+// taken to be alive before it is heard.
+type fleet struct {
+	store   *store.Store
+	log     *slog.Logger
+	engine  *rules.Engine
+	placed  []place                      // what the engine was compiled for
+	told    map[string][]telemetry.Value // the states of each gateway, as the engine has them
+	version int64                        // of the engine's state in the database
+	// The log has been read to its end from since until through, without a gap.
+	since, through telemetry.Micros
+}
+
+// place is what of a gateway's presence the rules are compiled for.
+type place struct {
+	number                        int64
+	gateway, site, feeder, uplink string
+}
+
+const (
+	heartbeats = 3 // without any, a gateway is silent
+
+	// longestGap is for how long the log may not be read to its end without starting
+	// anew to wait for gateways. A batch that takes long, or an election, isn't one.
+	longestGap = 15 * time.Second
+
+	// mostOnSupply bounds the gateways that judge each other, since each looks at all
+	// of them. No feeder has as many.
+	mostOnSupply = 200
+
+	// mostFleetInputs bounds the values that an alarm about a gateway shows, its own first.
+	mostFleetInputs = 30
+)
+
+// The states of a gateway, as the rules name them.
+var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped"}
+
+// Events of gateways with an emergency supply.
+const (
+	lastGasp       telemetry.EventKind = "last-gasp"       // the supply fails
+	supplyRestored telemetry.EventKind = "supply-restored" // it is back
+)
+
+// notePresence keeps what an event says of its gateway. One that is taken again is of
+// another time.
+func notePresence(t *store.Tx, e event) error {
+	if e.aside != 0 {
+		return nil
+	}
+	gateway, said := e.record.Gateway, e.Presence
+	switch e.Kind {
+	case telemetry.GatewayStarted:
+		said = e.Lifecycle.Presence
+		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, false)); err != nil {
+			return err
+		}
+	case telemetry.GatewayStopped:
+		return t.MarkStopped(gateway, true)
+	case lastGasp:
+		return t.MarkLastGasp(gateway, true)
+	case supplyRestored:
+		return t.MarkLastGasp(gateway, false)
+	case telemetry.GatewayAlive:
+	default:
+		return nil
+	}
+	if said == nil {
+		return nil
+	}
+	return t.SavePresence(gateway, *said)
+}
+
+// judge brings the alarms up to date. through is up to when the log was read to its
+// end. What it concludes is committed with the state of the rules that it concludes
+// from, so a process beside this one concludes nothing twice.
+func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
+	gateways, err := f.store.Presences(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.follow(telemetry.MicrosOf(through)); err != nil {
+		return err
+	}
+	if err := f.compile(ctx, gateways, now); err != nil {
+		return err
+	}
+	samples, turned := f.observe(gateways, telemetry.MicrosOf(now))
+	if due := f.engine.NextDeadline(); len(samples) == 0 && len(turned) == 0 && (due.IsZero() || now.Before(due)) {
+		return nil
+	}
+	saved := f.version
+	err = f.store.Write(ctx, func(t *store.Tx) error {
+		var failed error
+		emit := func(e telemetry.Event) {
+			if failed == nil {
+				failed = f.tell(t, e)
+			}
+		}
+		f.engine.Update(now, samples, emit)
+		f.engine.Tick(now, emit)
+		for gateway, since := range turned {
+			if failed == nil {
+				failed = t.MarkSilent(gateway, since)
+			}
+		}
+		if failed == nil && f.engine.Changed() {
+			failed = t.SaveFleetState(f.engine.State(), f.version)
+			saved = f.version + 1
+		}
+		return failed
+	})
+	f.version = saved
+	return err
+}
+
+// observe is what the rules don't know yet, and which gateways have become silent, and
+// since when, or are heard again. Who is heard comes first, or somebody would be judged
+// by a silence that is over.
+func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples []telemetry.Sample, turned map[string]telemetry.Micros) {
+	turned = map[string]telemetry.Micros{}
+	var others []telemetry.Sample
+	for _, g := range gateways {
+		state := f.stateOf(g)
+		switch {
+		case state == silent && (g.Silent == 0 || g.Heard > g.Silent):
+			turned[g.Gateway] = f.through
+		case state == alive && g.Silent != 0:
+			turned[g.Gateway] = 0
+		}
+		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp), telemetry.BoolValue(g.Stopped)}
+		if state != unheard {
+			values[0] = telemetry.BoolValue(state == alive)
+		}
+		if slices.Equal(values, f.told[g.Gateway]) {
+			continue
+		}
+		f.told[g.Gateway] = values
+		of := &others
+		if state == alive && !g.LastGasp {
+			of = &samples
+		}
+		for n, v := range values {
+			*of = append(*of, telemetry.Sample{Signal: fleetSignal(g.Number, n), Time: at, Value: v})
+		}
+	}
+	return append(samples, others...), turned
+}
+
+// errSetBack ends a session: what it has told the rules lies in the future.
+var errSetBack = errors.New("this machine's clock was set back")
+
+// follow takes up to when the log has been read.
+func (f *fleet) follow(through telemetry.Micros) error {
+	switch {
+	case through <= 0:
+		return nil // it hasn't yet
+	case through < f.through:
+		return errSetBack
+	case f.since == 0 || through.Sub(f.through) > longestGap:
+		f.since = through
+	}
+	f.through = through
+	return nil
+}
+
+// hearing is whether a gateway is heard from.
+type hearing int
+
+const (
+	unheard hearing = iota // neither heard since the log is followed, nor missed for long enough
+	alive
+	silent
+)
+
+func (f *fleet) stateOf(g store.Presence) hearing {
+	heard := min(g.Heard, max(f.through, f.since))
+	switch {
+	case g.Silent != 0 && g.Heard <= g.Silent:
+		return silent
+	case f.since == 0:
+		return unheard
+	case int64(f.through-max(heard, f.since)) > heartbeats*g.Every:
+		return silent
+	case g.Heard >= f.since:
+		return alive
+	}
+	return unheard
+}
+
+// compile makes an engine for the gateways where they are now, which goes on where the
+// last one was, of this session or of the one before.
+func (f *fleet) compile(ctx context.Context, gateways []store.Presence, now time.Time) (err error) {
+	placed := make([]place, len(gateways))
+	for i, g := range gateways {
+		placed[i] = place{g.Number, g.Gateway, g.Site, g.Feeder, g.Uplink}
+	}
+	if f.engine != nil && slices.Equal(placed, f.placed) {
+		return nil
+	}
+	use := []rules.Rule{{Use: "fleet"}}
+	if len(gateways) == 0 {
+		use = nil // the rules would fit nothing
+	}
+	engine, problems := rules.Compile(use, fleetModel(gateways))
+	if len(problems) > 0 {
+		return fmt.Errorf("alarm: the rules about gateways: %w", problems[0])
+	}
+	if f.engine != nil {
+		engine.Continue(f.engine)
+		engine.Settle()
+	} else {
+		var state []byte
+		if state, f.version, err = f.store.FleetState(ctx); err != nil {
+			return err
+		}
+		if state != nil {
+			if err := engine.Restore(state, now); err != nil {
+				f.log.Error("the alarms about gateways end, and those that still hold are raised again", "error", err)
+			}
+		}
+		if err := f.end(ctx, engine.ActiveIDs(), telemetry.MicrosOf(now)); err != nil {
+			return err
+		}
+	}
+	f.engine, f.placed, f.told = engine, placed, map[string][]telemetry.Value{}
+	return nil
+}
+
+// fleetModel is the gateways as the rules see them: each a device on its feeder, or
+// else its site, reached by its uplink.
+func fleetModel(gateways []store.Presence) rules.Model {
+	m := rules.Model{Gateway: "cloud"}
+	on := map[string]int{}
+	for _, g := range gateways {
+		on[supplyOf(g)]++
+	}
+	for _, g := range gateways {
+		d := rules.Device{ID: g.Gateway, Asset: cmp.Or(g.Feeder, g.Site, g.Gateway), Supply: supplyOf(g), Bus: g.Uplink}
+		if on[d.Supply] > mostOnSupply {
+			d.Supply = ""
+		}
+		m.Devices = append(m.Devices, d)
+		for n, name := range fleetSignals {
+			m.Signals = append(m.Signals, telemetry.Signal{ID: fleetSignal(g.Number, n), Device: d.ID, Asset: d.Asset, Name: name, Unit: "1", Kind: telemetry.State})
+		}
+	}
+	return m
+}
+
+// supplyOf tells a feeder from a site of the same name.
+func supplyOf(g store.Presence) string {
+	switch {
+	case g.Feeder != "":
+		return "feeder " + g.Feeder
+	case g.Site != "":
+		return "site " + g.Site
+	}
+	return ""
+}
+
+// fleetSignal is the id of the gateway's n-th signal, which it keeps.
+func fleetSignal(number int64, n int) telemetry.SignalID {
+	return telemetry.SignalID(number)*telemetry.SignalID(len(fleetSignals)) + telemetry.SignalID(n)
+}
+
+// fleetID begins the ids of these alarms, which no gateway may use.
+const fleetID = "fleet-"
+
+// tell makes an event of the rules a change of an alarm.
+func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
+	c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.Alarm.Device, Alarm: *e.Alarm, By: "cloud"}
+	if e.Kind == telemetry.AlarmCleared {
+		c.Action = Cleared
+	}
+	c.Alarm.ID = fleetID + c.Alarm.ID
+	c.Alarm.Inputs = c.Alarm.Inputs[:min(len(c.Alarm.Inputs), mostFleetInputs)]
+	_, err := change(t, c.Alarm.ID, c)
+	return err
+}
+
+// end clears the alarms about gateways that the rules don't know to be active, as they
+// don't know any whose state couldn't be read.
+func (f *fleet) end(ctx context.Context, active []string, at telemetry.Micros) error {
+	return f.store.Write(ctx, func(t *store.Tx) error {
+		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND a.id LIKE '`+fleetID+`%'`)
+		for _, a := range list {
+			if err == nil && !slices.Contains(active, strings.TrimPrefix(a.ID, fleetID)) {
+				_, err = change(t, a.ID, Change{Action: Cleared, At: max(at, a.Raised), Gateway: a.Gateway, By: "cloud"})
+			}
+		}
+		return err
+	})
+}

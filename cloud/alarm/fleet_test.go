@@ -1,0 +1,340 @@
+package alarm
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// watch is a fleet on a database, in a time of its own. Heartbeats come every minute.
+type watch struct {
+	*world
+	fleet *fleet
+	seq   uint64
+}
+
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+func newWatch(t testing.TB) *watch {
+	w := &watch{world: newWorld(t)}
+	w.restart()
+	return w
+}
+
+// restart is what a new session of the consumer does.
+func (w *watch) restart() { w.fleet = &fleet{store: w.store, log: slog.Default()} }
+
+func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+
+// hear takes an event of a gateway.
+func (w *watch) hear(seconds int, gateway string, e telemetry.Event) {
+	w.Helper()
+	id := record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: w.seq, Last: w.seq}
+	w.seq++
+	rec := record.Record{Identity: id, Format: record.FormatEvent}
+	if err := w.store.Write(w.Context(), func(tx *store.Tx) error {
+		l := w.store.NewLedger()
+		verdict, err := l.Judge(w.Context(), id, 1, false)
+		if err != nil {
+			return err
+		}
+		l.Note(id, 1, false, verdict, telemetry.MicrosOf(at(seconds)), telemetry.MicrosOf(at(seconds)))
+		if err := tx.SaveLedger(l); err != nil {
+			return err
+		}
+		return apply(tx, event{e, rec, arrival{}})
+	}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *watch) alive(seconds int, gateway, feeder, uplink string) {
+	w.Helper()
+	w.hear(seconds, gateway, telemetry.Event{Kind: telemetry.GatewayAlive, Presence: &telemetry.Presence{Every: 60_000_000, Site: "north", Feeder: feeder, Uplink: uplink}})
+}
+
+// judge follows the log from one second to another, as a session does.
+func (w *watch) judge(from, to int) {
+	w.Helper()
+	for s := from; s <= to; s++ {
+		if err := w.fleet.judge(w.Context(), at(s), at(s)); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// want compares the alarms, each with whether it is active and how often it was raised.
+func (w *watch) want(alarms ...string) {
+	w.Helper()
+	_, list := w.list(false)
+	var got []string
+	for _, a := range list {
+		_, history, err := Get(w.Context(), w.store, a.ID)
+		if err != nil {
+			w.Fatal(err)
+		}
+		raised := 0
+		for _, e := range history {
+			if e.By != "cloud" || e.Comment != "" {
+				w.Errorf("%s of %s by %s: %s", e.Action, a.Rule, e.By, e.Comment)
+			}
+			if e.Action == Raised {
+				raised++
+			}
+		}
+		state := "cleared"
+		if a.Active {
+			state = "active"
+		}
+		got = append(got, fmt.Sprintf("%s %s %s %d", a.Gateway, strings.TrimPrefix(a.Rule, "gateway-"), state, raised))
+	}
+	slices.Sort(got)
+	slices.Sort(alarms)
+	if !slices.Equal(got, alarms) {
+		w.Errorf("alarms %q, want %q", got, alarms)
+	}
+}
+
+// The rows of the decision table, from what gateways send to the alarm.
+func TestSilentGateways(t *testing.T) {
+	three := func(w *watch) {
+		for n, gateway := range []string{"a", "b", "c"} {
+			w.alive(0, gateway, "f1", fmt.Sprint("carrier-", n))
+		}
+	}
+	keep := func(w *watch, to int, gateways ...string) {
+		for s := 60; s <= to; s += 60 {
+			w.judge(s-59, s)
+			for _, g := range gateways {
+				w.alive(s, g, "f1", "carrier-"+fmt.Sprint(int(g[0]-'a')))
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		do   func(w *watch)
+		want []string
+	}{
+		"all are heard":        {func(w *watch) { three(w); keep(w, 600, "a", "b", "c") }, nil},
+		"one alone is silent":  {func(w *watch) { three(w); keep(w, 600, "b", "c") }, []string{"a comms-suspect active 1"}},
+		"for three heartbeats": {func(w *watch) { three(w); keep(w, 180, "b", "c") }, nil},
+		"all are silent":       {func(w *watch) { three(w); w.judge(0, 600) }, []string{"a supply-suspect active 1", "b supply-suspect active 1", "c supply-suspect active 1"}},
+		"it is heard again": {func(w *watch) {
+			three(w)
+			keep(w, 360, "b", "c")
+			w.alive(361, "a", "f1", "carrier-0")
+			w.judge(361, 362)
+		}, []string{"a comms-suspect cleared 1"}},
+		"a last gasp": {func(w *watch) {
+			three(w)
+			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+			keep(w, 600, "b", "c")
+		}, []string{"a supply-lost active 1"}},
+		"the supply is back": {func(w *watch) {
+			three(w)
+			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+			w.judge(1, 2)
+			w.hear(3, "a", telemetry.Event{Kind: supplyRestored, Decided: 1})
+			w.judge(3, 4)
+		}, []string{"a supply-lost cleared 1"}},
+		"it has started again": {func(w *watch) {
+			three(w)
+			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+			w.judge(1, 2)
+			w.hear(3, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}}})
+			w.judge(3, 4)
+		}, []string{"a supply-lost cleared 1"}},
+		"stopped by somebody": {func(w *watch) {
+			three(w)
+			w.hear(1, "a", telemetry.Event{Kind: telemetry.GatewayStopped, Decided: 1, Lifecycle: &telemetry.Lifecycle{}})
+			keep(w, 600, "b", "c")
+		}, nil},
+		"without a feeder": {func(w *watch) {
+			w.alive(0, "a", "", "")
+			w.alive(0, "b", "", "")
+			for s := 60; s <= 600; s += 60 {
+				w.judge(s-59, s)
+				w.alive(s, "b", "", "")
+			}
+		}, []string{"a comms-suspect active 1"}},
+		"on another feeder": {func(w *watch) {
+			w.alive(0, "a", "f1", "")
+			w.alive(0, "b", "f2", "")
+			for s := 60; s <= 600; s += 60 {
+				w.judge(s-59, s)
+				w.alive(s, "b", "f2", "")
+			}
+		}, []string{"a silent active 1"}},
+		"an old program": {func(w *watch) {
+			w.hear(0, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{}})
+			w.judge(0, 600)
+		}, nil},
+		"telemetry alone": {func(w *watch) {
+			three(w)
+			keep(w, 60, "b", "c")
+			for s := 61; s < 600; s += 60 {
+				w.hear(s, "a", telemetry.Event{Kind: telemetry.ClockChanged})
+				w.judge(s, s+59)
+				w.alive(s, "b", "f1", "carrier-1")
+				w.alive(s, "c", "f1", "carrier-2")
+			}
+		}, nil},
+		"a start of the silent": {func(w *watch) {
+			three(w)
+			keep(w, 360, "b", "c")
+			w.hear(361, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}}})
+			w.judge(361, 362)
+		}, []string{"a comms-suspect cleared 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatch(t)
+			c.do(w)
+			w.want(c.want...)
+		})
+	}
+}
+
+// A cloud, or a log, that was away makes no gateway silent: each is waited for anew.
+func TestWhoWasAwayItselfJudgesNobody(t *testing.T) {
+	for name, away := range map[string]func(w *watch){
+		"the cloud": func(w *watch) { w.restart() },
+		"the log":   func(w *watch) { w.judge(61, 61); fail(w, w.fleet.judge(w.Context(), at(61), at(3600))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatch(t)
+			for n, g := range []string{"a", "b", "c"} {
+				w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+			}
+			w.judge(0, 60)
+			away(w)
+			w.judge(3600, 3779)
+			w.want()
+			w.alive(3780, "b", "f1", "carrier-1")
+			w.alive(3780, "c", "f1", "carrier-2")
+			w.judge(3780, 3860)
+			w.want("a comms-suspect active 1")
+		})
+	}
+}
+
+func fail(w *watch, err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// A verdict outlives the cloud, and isn't given twice; what waits to be one goes on.
+func TestVerdictsSurviveARestart(t *testing.T) {
+	w := newWatch(t)
+	for n, g := range []string{"a", "b", "c"} {
+		w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+	}
+	w.judge(0, 300)
+	all := []string{"a supply-suspect active 1", "b supply-suspect active 1", "c supply-suspect active 1"}
+	w.want(all...)
+	for s := range 5 {
+		w.restart()
+		w.judge(400+s*400, 700+s*400)
+		w.want(all...)
+	}
+	for _, g := range []string{"a", "b", "c"} {
+		w.alive(3000, g, "f1", "carrier-"+fmt.Sprint(int(g[0]-'a')))
+	}
+	w.restart()
+	w.judge(3001, 3001)
+	w.want(all...) // it isn't known whether they still are
+	for _, g := range []string{"a", "b", "c"} {
+		w.alive(3002, g, "f1", "carrier-"+fmt.Sprint(int(g[0]-'a')))
+	}
+	w.judge(3002, 3003)
+	w.want("a supply-suspect cleared 1", "b supply-suspect cleared 1", "c supply-suspect cleared 1")
+}
+
+// A state that is lost, or of another version, leaves no alarm behind that nothing ends.
+func TestVerdictsWithoutTheirState(t *testing.T) {
+	w := newWatch(t)
+	w.alive(0, "a", "f1", "")
+	w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+	w.judge(1, 2)
+	if err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveFleetState([]byte(`{"version": 99}`), w.fleet.version) }); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	w.judge(10, 11)
+	w.want("a supply-lost cleared 1", "a supply-lost active 1")
+}
+
+// Of two processes that judge, one is told that the other has.
+func TestTwoProcessesJudgeOnce(t *testing.T) {
+	w := newWatch(t)
+	w.alive(0, "a", "f1", "")
+	w.judge(0, 1)
+	other := &fleet{store: w.store, log: slog.Default()}
+	fail(w, other.judge(t.Context(), at(1), at(1)))
+	w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+	w.judge(2, 2)
+	if err := other.judge(t.Context(), at(3), at(3)); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("%v", err)
+	}
+	w.want("a supply-lost active 1")
+}
+
+// A gateway that moves to another feeder is judged there.
+func TestGatewayMoves(t *testing.T) {
+	w := newWatch(t)
+	w.alive(0, "a", "f1", "x")
+	w.judge(0, 300)
+	w.want("a silent active 1")
+	w.alive(300, "b", "f2", "x")
+	w.alive(301, "a", "f2", "x")
+	w.judge(301, 302)
+	w.want("a silent cleared 1")
+	for s := 360; s <= 600; s += 60 {
+		w.judge(s-57, s)
+		w.alive(s, "b", "f2", "x")
+	}
+	w.want("a silent cleared 1", "a comms-suspect active 1")
+}
+
+func TestClockSetBackEndsTheSession(t *testing.T) {
+	w := newWatch(t)
+	w.judge(10, 10)
+	if err := w.fleet.judge(t.Context(), at(9), at(9)); !errors.Is(err, errSetBack) {
+		t.Errorf("%v", err)
+	}
+}
+
+// From the log to the alarm, and beside other events.
+func TestSilenceByTheLog(t *testing.T) {
+	w := newWorld(t)
+	alive := func(gateway, uplink string) {
+		w.send(gateway, telemetry.Event{Kind: telemetry.GatewayAlive, Decided: 1, Presence: &telemetry.Presence{Every: 1_000_000, Feeder: "f1", Uplink: uplink}})
+	}
+	_, stop := w.start()
+	for n, g := range []string{"a", "b", "c"} {
+		alive(g, fmt.Sprint("carrier-", n))
+	}
+	w.await("three alarms", func() bool { _, list := w.list(true); return len(list) == 3 })
+	_, list := w.list(true)
+	if a := list[0]; a.Rule != "gateway-supply-suspect" || a.Asset != "f1" || a.Device != a.Gateway || a.Priority != telemetry.High || !strings.HasPrefix(a.ID, fleetID) || len(a.Inputs) == 0 {
+		t.Errorf("%+v", a)
+	}
+	stop()
+	w.start()
+	alive("a", "carrier-0")
+	w.await("the alarms to clear", func() bool {
+		_, list := w.list(true)
+		return !slices.ContainsFunc(list, func(a Alarm) bool { return a.Active && a.Rule == "gateway-supply-suspect" })
+	})
+	if _, list := w.list(false); len(list) != 3 {
+		t.Errorf("%+v", list)
+	}
+}

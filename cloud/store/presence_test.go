@@ -1,0 +1,77 @@
+package store
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+func TestPresenceIsWhatWasSaidLast(t *testing.T) {
+	s := opened(t)
+	first := telemetry.Presence{Every: 60_000_000, Site: "north", Feeder: "f1", Uplink: "x"}
+	second := telemetry.Presence{Every: 30_000_000, Feeder: "f2"}
+	write(t, s, func(tx *Tx) error {
+		return errors.Join(tx.SavePresence("b", first), tx.SavePresence("a", first), tx.MarkSilent("b", 5), tx.MarkStopped("b", true), tx.MarkLastGasp("b", true), tx.MarkSilent("unknown", 5))
+	})
+	write(t, s, func(tx *Tx) error {
+		l := s.NewLedger()
+		id := record.Identity{Gateway: "b", Epoch: 1, Stream: record.Telemetry, First: 0, Last: 9}
+		if _, err := l.Judge(t.Context(), id, 1, false); err != nil {
+			return err
+		}
+		l.Note(id, 1, false, New, 900, 70)
+		return errors.Join(tx.SaveLedger(l), tx.SavePresence("b", second))
+	})
+	list, err := s.Presences(t.Context())
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if a := list[0]; a.Gateway != "a" || a.Presence != first || a.Silent != 0 || a.Stopped || a.LastGasp || a.Heard != 0 {
+		t.Errorf("%+v", a)
+	}
+	if b := list[1]; b.Number != 1 || b.Presence != second || b.Silent != 5 || !b.Stopped || !b.LastGasp || b.Heard != 70 {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestPresenceThatCantBeKept(t *testing.T) {
+	for name, p := range map[string]telemetry.Presence{
+		"never":          {},
+		"backwards":      {Every: -1},
+		"too seldom":     {Every: longestHeartbeat + 1},
+		"a long site":    {Every: 1, Site: strings.Repeat("x", longestPlace+1)},
+		"no text":        {Every: 1, Feeder: "\xff"},
+		"a long carrier": {Every: 1, Uplink: strings.Repeat("x", longestPlace+1)},
+	} {
+		if CheckPresence(p) == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if err := CheckPresence(telemetry.Presence{Every: longestHeartbeat}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFleetStateIsOfOneProcess(t *testing.T) {
+	s := opened(t)
+	if state, version, err := s.FleetState(t.Context()); state != nil || version != 0 || err != nil {
+		t.Errorf("%s, %d, %v", state, version, err)
+	}
+	save := func(state string, version int64) error {
+		return s.Write(t.Context(), func(tx *Tx) error { return tx.SaveFleetState([]byte(state), version) })
+	}
+	for version := range int64(3) {
+		if err := save("x", version); err != nil {
+			t.Fatal(err)
+		}
+		if err := save("y", version); !errors.Is(err, ErrFenced) {
+			t.Errorf("saved twice as %d: %v", version, err)
+		}
+	}
+	if state, version, err := s.FleetState(t.Context()); string(state) != "x" || version != 3 || err != nil {
+		t.Errorf("%s, %d, %v", state, version, err)
+	}
+}

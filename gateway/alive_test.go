@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// idle is a gateway that has nothing to say after its first poll.
+func idle(t *testing.T) *bench {
+	b := newBench(t)
+	b.source = strings.Replace(b.source, "poll_every: 10ms", "poll_every: 24h", 1)
+	b.source = strings.Replace(b.source, "site: north}", "site: north, feeder: f2, uplink: carrier-a}", 1)
+	b.config = b.parse(b.source)
+	b.beat = 200 * time.Millisecond
+	return b
+}
+
+// A gateway that has nothing to say is heard all the same, and says where it belongs.
+func TestIdleGatewayIsHeard(t *testing.T) {
+	b := idle(t)
+	stop := b.run()
+	defer stop()
+	l := b.read(func(l log) bool { return len(l.of(telemetry.GatewayAlive)) >= 4 })
+	want := telemetry.Presence{Every: 200_000, Site: "north", Feeder: "f2", Uplink: "carrier-a"}
+	start, beats := l.of(telemetry.GatewayStarted)[0], l.of(telemetry.GatewayAlive)
+	if start.Lifecycle.Presence == nil || *start.Lifecycle.Presence != want {
+		t.Errorf("the start says %+v", start.Lifecycle.Presence)
+	}
+	for i, e := range beats {
+		if e.Presence == nil || *e.Presence != want {
+			t.Errorf("%+v", e.Presence)
+		}
+		if i > 0 && e.Decided-beats[i-1].Decided < 200_000 {
+			t.Errorf("two within %d µs", e.Decided-beats[i-1].Decided)
+		}
+	}
+}
+
+// What is heard by its telemetry sends nothing else.
+func TestTalkingGatewaySendsNoHeartbeats(t *testing.T) {
+	b := newBench(t)
+	b.beat = time.Second
+	stop := b.run()
+	defer stop()
+	last := time.Now().Add(3 * time.Second)
+	l := b.read(func(l log) bool { return len(l.times) > 0 && l.times[len(l.times)-1].Time().After(last) })
+	if beats := l.of(telemetry.GatewayAlive); len(beats) > 0 {
+		t.Errorf("%d heartbeats beside telemetry", len(beats))
+	}
+}
+
+// While the log is away, heartbeats don't pile up.
+func TestHeartbeatsDontPileUp(t *testing.T) {
+	b := idle(t)
+	b.beat = 20 * time.Millisecond
+	address := b.cluster.ListenAddrs()[0]
+	b.cluster.Close()
+	stop := b.run()
+	defer stop()
+	time.Sleep(time.Second) // the outage
+	if n := b.buffer.Events.Stats().Waiting; n > 5 {
+		t.Errorf("%d events wait", n)
+	}
+	b.listen(address)
+	b.read(func(l log) bool { return len(l.of(telemetry.GatewayAlive)) > 0 })
+}
+
+func TestLull(t *testing.T) {
+	var l lull
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	for _, c := range []struct {
+		at    int
+		count uint64
+		lasts time.Duration
+	}{{100, 0, 0}, {110, 0, 10 * time.Second}, {111, 3, 0}, {131, 3, 20 * time.Second}, {132, 4, 0}} {
+		if got := l.lasts(at(c.at), c.count); got != c.lasts {
+			t.Errorf("%d at %d: %s", c.count, c.at, got)
+		}
+	}
+}
