@@ -143,7 +143,9 @@ func (g *Gateway) prepare() error {
 	g.pipeline.table = g.buffer.Table()
 	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
 	g.restoreCounters(g.pipeline.watch)
+	g.restoreOperations(l.config.Rules)
 	g.pipeline.publish()
+	g.preparePublisher()
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
 	if err := g.prepareControl(); err != nil {
 		return err
@@ -235,6 +237,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
+	if g.pipeline.publisher != nil {
+		forwarders.Go(func() { g.pipeline.publisher.Run(forwarding) })
+	}
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })
 	writer.Go(func() { g.watchDisk(writing) })
@@ -244,6 +249,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
+	reader.Go(func() { g.runOperations(reading) })
 	if g.commands != nil {
 		reader.Go(func() { g.commands.run(reading) })
 	}

@@ -52,6 +52,7 @@ func (k checker) check() {
 	k.name("gateway.site", c.Gateway.Site)
 	k.name("gateway.zone", c.Gateway.Zone)
 	k.checkForward()
+	k.checkServe()
 	within(k, "forward.backfill.max_rate", c.Forward.Backfill.MaxRate, configfile.KiB, configfile.GiB)
 	if k.Has("buffer.path") && c.Buffer.Path == "" {
 		k.Errorf("buffer.path", "empty, expected a directory")
