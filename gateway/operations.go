@@ -197,6 +197,9 @@ func (g *Gateway) restoreOperations(list []rules.Rule) {
 // left to the next process.
 func (g *Gateway) runOperations(ctx context.Context) {
 	o := g.pipeline.operations
+	if !g.adapter.AwaitRunning(ctx) {
+		return
+	}
 	for {
 		op, ok := o.begin()
 		if !ok {

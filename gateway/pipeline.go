@@ -316,9 +316,7 @@ func (p *pipeline) decide(e telemetry.Event, commanded bool) {
 	p.decided = append(p.decided, item)
 	if e.Kind == telemetry.AlarmRaised || e.Kind == telemetry.AlarmCleared {
 		p.operations.alarm(e, commanded, p.log)
-		if p.publisher != nil {
-			p.publisher.Add(e, item.Payload)
-		}
+		p.tellSite(e, item.Payload)
 	}
 }
 

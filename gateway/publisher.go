@@ -35,6 +35,13 @@ func (g *Gateway) preparePublisher() {
 	g.pipeline.publisher = p
 }
 
+// tellSite publishes an alarm that was raised or cleared, if there is a broker.
+func (p *pipeline) tellSite(e telemetry.Event, payload []byte) {
+	if p.publisher != nil {
+		p.publisher.Add(e, payload)
+	}
+}
+
 // reportPublisher says how publishing alarms stands.
 func (g source) reportPublisher(r *status.Report) {
 	if g.pipeline.publisher == nil {

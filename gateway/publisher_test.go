@@ -2,12 +2,16 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/mosquitto"
 )
@@ -82,5 +86,29 @@ func TestAlarmsArePublishedWithoutTheLog(t *testing.T) {
 	}
 	b.meter.set(230)
 	shows("")
+	stop()
+}
+
+// The alarm that isn't a rule's, of a gateway that can't write its buffer, is published
+// too.
+func TestTheAlarmOfTheDiskIsPublished(t *testing.T) {
+	broker := mosquitto.New(t, "")
+	broker.Start()
+	b := newBench(t)
+	b.source += "serve: {mqtt: {broker: \"tcp://" + broker.Address + "\"}}\n"
+	b.config = b.parse(b.source)
+	b.config.Gateway.Key = configfile.Path(filepath.Join(t.TempDir(), "gateway.key"))
+	dir := string(b.config.Buffer.Path)
+	if err := errors.Join(os.Remove(dir), os.Symlink(filepath.Base(dir), dir)); err != nil { // it leads to itself
+		t.Fatal(err)
+	}
+	stop := b.run()
+	var e telemetry.Event
+	for limit := time.Now().Add(time.Minute); e.Kind != telemetry.AlarmRaised; time.Sleep(20 * time.Millisecond) {
+		json.Unmarshal([]byte(broker.Kept("busbar/gw")["busbar/gw/alarms/buffer-unwritable/gw"]), &e)
+		if time.Now().After(limit) {
+			t.Fatal("it isn't published")
+		}
+	}
 	stop()
 }
