@@ -39,10 +39,9 @@ const (
 )
 
 func (q *queue) add(t transition) {
+	q.active = slices.DeleteFunc(q.active, func(a active) bool { return a.alarm == t.alarm })
 	if t.raised {
 		q.active = append(q.active, active{alarm: t.alarm, topic: t.topic, payload: t.payload})
-	} else {
-		q.active = slices.DeleteFunc(q.active, func(a active) bool { return a.alarm == t.alarm })
 	}
 	q.waiting = append(q.waiting, t)
 	for len(q.waiting) > mostWaiting {
