@@ -45,6 +45,7 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 		next := periodsOf(to.config)
 		g.live.Store(&to)
 		g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
+			g.pipeline.operations.configure(to.config.Rules)
 			return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(to.config), to.devices.limits(to.config))
 		})
 	})

@@ -131,7 +131,7 @@ func (p *pipeline) obey(o order) {
 		case record.Ack:
 			known = p.engine.Acknowledge(o.Alarm, o.By)
 		case record.Reset:
-			known = p.engine.Reset(o.Alarm, now, p.emit)
+			known = p.engine.Reset(o.Alarm, now, func(e telemetry.Event) { p.decide(e, true) })
 		}
 		if !known {
 			o.refusal = command.UnknownAlarm

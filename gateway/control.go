@@ -78,7 +78,7 @@ func (d *devices) controlled(config gatewayconfig.Config) ([]control.Point, erro
 			}
 			p := control.Point{
 				Device: c.ID, Signal: s.Name, ID: d.modbus[i].Points[j].Signal, Asset: c.Asset, Unit: s.Unit, Bool: s.Type == modbus.Bool,
-				OneOf: o.OneOf, Select: o.Mode == gatewayconfig.ControlSelected, SelectFor: time.Duration(o.SelectTimeout), Every: time.Duration(o.MinInterval),
+				OneOf: o.OneOf, ByRules: o.ByRules, Select: o.Mode == gatewayconfig.ControlSelected, SelectFor: time.Duration(o.SelectTimeout), Every: time.Duration(o.MinInterval),
 			}
 			switch {
 			case o.Min != nil && o.Max != nil:
@@ -122,7 +122,12 @@ func (g *Gateway) audit(c telemetry.Control) error {
 	if err != nil {
 		return err
 	}
-	if err := g.buffer.Events.Hold([]buffer.Item{item}, nil); err != nil {
+	if settles(c) {
+		err = g.pipeline.settle(item)
+	} else {
+		err = g.buffer.Events.Hold([]buffer.Item{item}, nil)
+	}
+	if err != nil {
 		return err
 	}
 	return g.buffer.Events.CommitHeld()

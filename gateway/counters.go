@@ -9,22 +9,24 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// keptCounters is the member of the events' state that isn't the rules'.
-type keptCounters struct {
-	Counters []byte `json:"counters"`
+// keptBeside is the members of the events' state that aren't the rules'.
+type keptBeside struct {
+	Counters   []byte      `json:"counters"`
+	Operations []operation `json:"operations,omitempty"`
 }
 
-// state is what is committed with events: that of the rules, an object, and the last
-// value of each counter as a further member of it, which programs without counters
-// pass over. It is one value, so that no event is told twice, or lost.
+// state is what is committed with events: that of the rules, an object, and as further
+// members of it the last value of each counter, and the operations that haven't begun.
+// Programs without those pass them over. It is one value, so that no event is told
+// twice, or lost.
 func (p *pipeline) state() []byte {
 	rules := p.engine.State()
 	saved, _ := p.table.Saved()
-	counters, err := json.Marshal(keptCounters{p.watch.State(saved)})
+	beside, err := json.Marshal(keptBeside{p.watch.State(saved), p.operations.pending()})
 	if err != nil {
-		panic(err) // bytes always are JSON
+		panic(err) // every number in it is finite
 	}
-	return append(append(bytes.TrimSuffix(rules, []byte("}")), ','), counters[1:]...)
+	return append(append(bytes.TrimSuffix(rules, []byte("}")), ','), beside[1:]...)
 }
 
 // restoreCounters goes on from the last values that an earlier process has seen.
@@ -33,7 +35,7 @@ func (g *Gateway) restoreCounters(watch *counter.Watch) {
 	if len(state) == 0 {
 		return
 	}
-	var kept keptCounters
+	var kept keptBeside
 	err := json.Unmarshal(state, &kept)
 	if err == nil && kept.Counters != nil {
 		err = watch.Restore(kept.Counters, g.buffer.Table().Ref().Table)

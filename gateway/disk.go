@@ -77,7 +77,13 @@ func overdue(since time.Time, cause error, patience time.Duration) bool {
 
 func (d *disk) tell(kind telemetry.EventKind, at telemetry.Micros) {
 	alarm := d.alarm
-	if err := d.g.hold(telemetry.Event{Kind: kind, Time: at, Decided: d.g.clock.Now(), Alarm: &alarm}); err != nil {
+	e := telemetry.Event{Kind: kind, Time: at, Decided: d.g.clock.Now(), Alarm: &alarm}
+	item, err := d.g.item(e)
+	if err == nil {
+		d.g.pipeline.tellSite(e, item.Payload)
+		err = d.g.buffer.Events.Hold([]buffer.Item{item}, nil)
+	}
+	if err != nil {
 		d.g.log.Error("the alarm of the disk can't be sent", "error", err)
 	}
 }

@@ -145,7 +145,9 @@ func (g *Gateway) prepare() error {
 	g.pipeline.table = g.buffer.Table()
 	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
 	g.restoreCounters(g.pipeline.watch)
+	g.restoreOperations(l.config.Rules)
 	g.pipeline.publish()
+	g.preparePublisher()
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
 	if err := g.prepareControl(); err != nil {
 		return err
@@ -237,6 +239,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	forwarders.Go(func() { g.runLanes(forwarding) })
 	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
+	if g.pipeline.publisher != nil {
+		forwarders.Go(func() { g.pipeline.publisher.Run(forwarding) })
+	}
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })
 	writer.Go(func() { g.watchDisk(writing) })
@@ -247,6 +252,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
+	reader.Go(func() { g.runOperations(reading) })
 	if g.commands != nil {
 		reader.Go(func() { g.commands.run(reading) })
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/counter"
 	"github.com/busbar/busbar/gateway/deadband"
+	"github.com/busbar/busbar/gateway/publish"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -35,6 +36,9 @@ type pipeline struct {
 	index    map[string]account.Place // of a device in the accounts; guarded by mu
 	table    *buffer.Table
 	log      *slog.Logger
+
+	publisher  *publish.Publisher // nil: there is no broker
+	operations *operations
 
 	wake chan struct{}
 	room chan struct{} // closed and replaced when the queue has been taken
@@ -76,7 +80,7 @@ const maxQueued = 100_000
 func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]account.Place, log *slog.Logger) *pipeline {
 	return &pipeline{
 		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
-		filter: deadband.New(nil), watch: counter.NewWatch(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
+		operations: newOperations(c), filter: deadband.New(nil), watch: counter.NewWatch(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
 
@@ -288,7 +292,11 @@ func (p *pipeline) count(samples []telemetry.Sample) {
 	p.good.Add(uint64(len(samples)) - bad)
 }
 
-func (p *pipeline) emit(e telemetry.Event) {
+func (p *pipeline) emit(e telemetry.Event) { p.decide(e, false) }
+
+// decide takes an event up. commanded says that it follows from a command, not from
+// what was measured.
+func (p *pipeline) decide(e telemetry.Event, commanded bool) {
 	switch e.Kind {
 	case telemetry.AlarmRaised:
 		p.raised.Add(1)
@@ -321,6 +329,10 @@ func (p *pipeline) emit(e telemetry.Event) {
 		return
 	}
 	p.decided = append(p.decided, item)
+	if e.Kind == telemetry.AlarmRaised || e.Kind == telemetry.AlarmCleared {
+		p.operations.alarm(e, commanded, p.log)
+		p.tellSite(e, item.Payload)
+	}
 }
 
 // withholdIDs takes the ids from inputs whose signals aren't on disk yet: another
@@ -352,10 +364,16 @@ func (p *pipeline) hold(ending bool) {
 	if due := p.untilSaved(); len(p.decided) == 0 && due > 0 && (!ending || due == time.Hour) {
 		return
 	}
-	if err := p.events.Hold(p.decided, p.state()); err != nil {
+	p.send()
+}
+
+func (p *pipeline) send() error {
+	err := p.events.Hold(p.decided, p.state())
+	if err != nil {
 		p.log.Error("events can't be sent", "count", len(p.decided), "error", err)
 	}
 	p.decided, p.saved = nil, time.Now()
+	return err
 }
 
 // tellDisk is told when events can't be committed, and when they can again.

@@ -72,6 +72,7 @@ func (g source) Report() status.Report {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
 	g.reportControl(&r)
+	g.reportPublisher(&r)
 	read := g.adapter.Stats()
 	for _, d := range read.Devices {
 		r.Devices = append(r.Devices, status.Device{

@@ -54,6 +54,7 @@ func (k checker) check() {
 	k.name("gateway.uplink", c.Gateway.Uplink)
 	k.name("gateway.zone", c.Gateway.Zone)
 	k.checkForward()
+	k.checkServe()
 	within(k, "forward.backfill.max_rate", c.Forward.Backfill.MaxRate, configfile.KiB, configfile.GiB)
 	if k.Has("buffer.path") && c.Buffer.Path == "" {
 		k.Errorf("buffer.path", "empty, expected a directory")

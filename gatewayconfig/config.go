@@ -23,6 +23,9 @@ type Config struct {
 	// Where they are kept until they have arrived there.
 	Buffer Buffer `yaml:"buffer,required"`
 
+	// What others on the site get from this gateway.
+	Serve Serve `yaml:"serve"`
+
 	// The gateway's own status page and metrics.
 	Status Status `yaml:"status"`
 

@@ -47,6 +47,10 @@ type Control struct {
 	// Default: 1s.
 	MinInterval configfile.Duration `yaml:"min_interval"`
 
+	// Lets the rules of this file operate it, those that name it under operate, beside
+	// people. Default: false.
+	ByRules bool `yaml:"by_rules"`
+
 	// What has to be true, all of it, when it is selected and when it is operated. The
 	// devices that it names are read for this, each time. What can't be decided, since
 	// a value isn't there or isn't good, isn't permitted. Default: nothing.

@@ -37,6 +37,7 @@ func ParseIn(dir, path string, src []byte, read func(file string) ([]byte, error
 	if k.modelIsRight() {
 		k.checkRules()
 		k.checkControl()
+		k.checkOperations()
 	}
 	if err := f.Err(); err != nil {
 		return Config{}, err
@@ -75,6 +76,9 @@ func (c *Config) fill() {
 	}
 	if k := c.Forward.Kafka; k != nil && k.TopicPrefix == "" {
 		k.TopicPrefix = "busbar"
+	}
+	if m := c.Serve.MQTT; m != nil && m.ClientID == "" {
+		m.ClientID = c.Gateway.ID
 	}
 	for i := range c.Devices {
 		d := &c.Devices[i]

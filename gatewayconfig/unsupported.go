@@ -8,8 +8,9 @@ const modbusOnly = "this version reads devices by modbus only"
 
 var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
 
-var unsupported = struct{ config, device map[string]string }{
-	config: map[string]string{"serve": notYet, "network": notYet},
+var unsupported = struct{ config, serve, device map[string]string }{
+	config: map[string]string{"network": notYet},
+	serve:  map[string]string{"iec104": notYet, "sparkplug": notYet},
 	device: map[string]string{
 		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,
 		"iec104": modbusOnly, "gpio": modbusOnly, "nut": modbusOnly,
@@ -17,4 +18,5 @@ var unsupported = struct{ config, device map[string]string }{
 }
 
 func (Config) ExplainKey(key string) string { return unsupported.config[key] }
+func (Serve) ExplainKey(key string) string  { return unsupported.serve[key] }
 func (Device) ExplainKey(key string) string { return unsupported.device[key] }

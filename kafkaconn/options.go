@@ -39,7 +39,7 @@ func (c Config) OptionsAt(dir string, now func() time.Time) ([]kgo.Opt, error) {
 	case c.TLS == nil:
 		opts = append(opts, kgo.Dialer(c.plaintext(dial)))
 	default:
-		config, err := c.TLS.config(dir)
+		config, err := c.TLS.Config(dir)
 		if err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
@@ -118,7 +118,9 @@ func encrypted(dial dialer, config *tls.Config) dialer {
 	}
 }
 
-func (t TLS) config(dir string) (*tls.Config, error) {
+// Config is what a connection is encrypted by. Files are read now, so that one that
+// can't be is an error; certificate and key are read again at each connection.
+func (t TLS) Config(dir string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CA != "" {
 		file := t.CA.In(dir)
@@ -169,4 +171,4 @@ func (s SASL) mechanism(dir string) (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("unknown SASL mechanism %q", s.Mechanism)
 }
 
-func (s SASL) password(dir string) (string, error) { return readPassword(s.PasswordFile.In(dir)) }
+func (s SASL) password(dir string) (string, error) { return ReadPassword(s.PasswordFile.In(dir)) }

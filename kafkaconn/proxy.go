@@ -57,7 +57,7 @@ func (p Proxy) Address(dir string) (*url.URL, error) {
 	if p.Username == "" {
 		return u, nil
 	}
-	password, err := readPassword(p.PasswordFile.In(dir))
+	password, err := ReadPassword(p.PasswordFile.In(dir))
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
@@ -132,7 +132,8 @@ func openTunnel(conn net.Conn, proxy *url.URL, address string) (net.Conn, error)
 	return conn, nil
 }
 
-func readPassword(file string) (string, error) {
+// ReadPassword is what a file holds; a line break at its end doesn't count.
+func ReadPassword(file string) (string, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)

@@ -78,6 +78,11 @@ type Rule struct {
 	// sampled, device-event or half-cycle. Statistics of EN 50160 follow from no other
 	// than the last.
 	Method string `yaml:"method"`
+	// Operate is what is written to devices when the alarm is raised and when it is
+	// cleared. Each signal has to be listed under control of its device, with by_rules.
+	// Only a rule without use, whose name no other entry has, can operate anything.
+	// Default: nothing.
+	Operate []Operation `yaml:"operate"`
 	// Capture asks for the samples before and after the alarm was raised.
 	Capture *Capture `yaml:"capture"`
 	// Priority is low, medium, high or critical, after ISA-18.2. Default medium.
@@ -97,6 +102,22 @@ type Capture struct {
 	Before configfile.Duration `yaml:"before"`
 	// After is for how long after the alarm was confirmed. Default 0s.
 	After configfile.Duration `yaml:"after"`
+}
+
+// Operation is what an alarm writes to one signal of a device. An Engine does nothing
+// about it.
+type Operation struct {
+	// Device is the id of the device.
+	Device string `yaml:"device,required"`
+	// Signal is the name of one of its signals.
+	Signal string `yaml:"signal,required"`
+	// OnRaise is the value that is written when the alarm is raised, in the signal's
+	// unit; a bool's is 0 or 1. Default: none is.
+	OnRaise *float64 `yaml:"on_raise"`
+	// OnClear is the value that is written when it is cleared by its condition, unless
+	// another alarm is active that writes to the signal when it is raised. Default: none
+	// is.
+	OnClear *float64 `yaml:"on_clear"`
 }
 
 // Target selects assets, or devices if device is given. Its keys narrow each

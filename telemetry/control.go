@@ -17,6 +17,7 @@ type ControlOrigin string
 const (
 	ControlLocal  ControlOrigin = "local"         // a person or program on the gateway's own machine
 	ControlMaster ControlOrigin = "iec104-master" // a control centre that the gateway serves
+	ControlRule   ControlOrigin = "rule"          // a rule of the gateway's own configuration, because of its alarm
 )
 
 // ControlOutcome is what came of a step.

@@ -33,6 +33,7 @@ type Adapter struct {
 	opener  opener
 	log     *slog.Logger
 	running atomic.Bool
+	started chan struct{} // closed when it runs
 
 	changing sync.Mutex // held while buses start or change
 	ctx      context.Context
@@ -51,8 +52,9 @@ func New(c Config) (*Adapter, error) {
 		return nil, err
 	}
 	a := &Adapter{
-		opener: opener{(&net.Dialer{}).DialContext, openSerial},
-		log:    cmp.Or(c.Logger, slog.Default()),
+		started: make(chan struct{}),
+		opener:  opener{(&net.Dialer{}).DialContext, openSerial},
+		log:     cmp.Or(c.Logger, slog.Default()),
 	}
 	l := a.arrange(c.Devices)
 	for _, b := range l.buses {
@@ -124,12 +126,24 @@ func (a *Adapter) Run(ctx context.Context, sink adapters.Sink) error {
 		a.start(b)
 	}
 	a.running.Store(true)
+	close(a.started)
 	a.changing.Unlock()
 	<-ctx.Done()
 	a.changing.Lock() // from now on no bus is started
 	a.changing.Unlock()
 	a.polling.Wait()
 	return nil
+}
+
+// AwaitRunning returns true when Run reads devices, or false when ctx ends. Before,
+// nothing can be operated.
+func (a *Adapter) AwaitRunning(ctx context.Context) bool {
+	select {
+	case <-a.started:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // start has a bus's units polled until the context of Run ends, or the bus is

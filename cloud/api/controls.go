@@ -20,7 +20,7 @@ type ControlStep struct {
 	Signal    string           `json:"signal"`
 	Asset     string           `json:"asset"`
 	Unit      string           `json:"unit"`
-	Origin    string           `json:"origin" doc:"local: on the gateway's own machine; iec104-master: a control centre that the gateway serves"`
+	Origin    string           `json:"origin" doc:"local: on the gateway's own machine; iec104-master: a control centre that the gateway serves; rule: a rule of the gateway's own configuration"`
 	By        string           `json:"by" doc:"Who asked, as they say"`
 	Requested string           `json:"requested"`
 	Old       string           `json:"old" doc:"What the device showed before; empty: not known"`

@@ -99,6 +99,35 @@ func New(o Options) *Authoriser {
 	return a
 }
 
+// again is how often Await looks.
+const again = 20 * time.Millisecond
+
+// Await returns when nothing else goes on that would have the point refused for the
+// moment: another operation, a change of the configuration, or its interval. It returns
+// as well if ctx ends, or the point can't be operated at all.
+func (a *Authoriser) Await(ctx context.Context, device, signal string) {
+	for !a.free(device, signal) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(again):
+		}
+	}
+}
+
+func (a *Authoriser) free(device, signal string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.points[name{device, signal}]
+	switch {
+	case p == nil || a.stopping || !a.o.Enabled:
+		return true
+	case a.busy != nil || a.suspended:
+		return false
+	}
+	return p.operated.IsZero() || !a.o.Now().Before(p.operated.Add(p.Every))
+}
+
 // Suspend refuses everything until Configure or Resume, as long as it isn't certain
 // which configuration the devices are read and written by. What has begun goes on.
 func (a *Authoriser) Suspend() {
@@ -362,6 +391,9 @@ func (a *Authoriser) admit(t *attempt) (*point, Cause) {
 		return nil, Disabled
 	case p == nil:
 		t.detail = "the configuration doesn't list it under control"
+		return nil, Unlisted
+	case t.Origin == telemetry.ControlRule && !p.ByRules:
+		t.detail = "the configuration doesn't say by_rules of it"
 		return nil, Unlisted
 	case a.stopping:
 		return nil, Stopping

@@ -28,6 +28,8 @@ type Point struct {
 	SelectFor time.Duration // how long a selection lasts
 	// Every is how long after one operation the next one may begin.
 	Every time.Duration
+	// ByRules lets rules operate it too.
+	ByRules bool
 	// Interlocks have to permit it, each of them, when it is selected and when it is
 	// operated.
 	Interlocks []*rules.Interlock

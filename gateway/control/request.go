@@ -47,6 +47,9 @@ const (
 	NoAudit       Cause = "no-audit"            // it can't be written down
 	Abandoned     Cause = "abandoned"           // who asked has gone before it began
 	Stopping      Cause = "stopping"
+	Late          Cause = "late"         // too long after the alarm because of which it was to be done
+	StillActive   Cause = "still-active" // another alarm that operates the point hasn't cleared
+	Commanded     Cause = "commanded"    // the alarm was ended by a command of the cloud
 	Unauthorised  Cause = "unauthorised" // who asks hasn't shown the gateway's token
 )
 

@@ -55,6 +55,10 @@ var (
 	descFailing    = describe("buffer_failing_seconds", "For how long commits have failed; 0 while they succeed.")
 	descControl    = describe("control_enabled", "1 if devices may be operated at all.")
 	descControls   = describe("controls_total", "Steps of operating a device since the start: select, operate, cancel and expire, by what came of them.", "action", "outcome")
+	descMQTT       = describe("mqtt_connected", "1 while there is a connection to the MQTT broker that alarms are published to.")
+	descPublished  = describe("mqtt_published_total", "Alarms raised and cleared that the MQTT broker has acknowledged.")
+	descUnsent     = describe("mqtt_waiting", "Alarms raised and cleared that wait for the MQTT broker.")
+	descGivenUp    = describe("mqtt_dropped_total", "Alarms raised and cleared that weren't published, because too many waited.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
 )
 
@@ -140,6 +144,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descControl, number(r.Control.Enabled))
 	for _, c := range r.Control.Counts {
 		counter(descControls, c.Count, c.Action, c.Outcome)
+	}
+	if m := r.MQTT; m != nil {
+		gauge(descMQTT, number(m.Connected))
+		counter(descPublished, m.Published)
+		gauge(descUnsent, float64(m.Waiting))
+		counter(descGivenUp, m.Dropped)
 	}
 	gauge(descProblems, float64(len(r.Problems)))
 }

@@ -46,6 +46,7 @@ type Report struct {
 	Devices []Device
 	Buses   []Bus
 	Control Control
+	MQTT    *MQTT // nil: alarms aren't published
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -120,6 +121,18 @@ type Bus struct {
 	Used       float64       // of the last minute or so, the part that was busy
 	Waiting    int           // polls and commands whose turn has come
 	Reconnects uint64
+}
+
+// MQTT is the broker that alarms are published to.
+type MQTT struct {
+	Broker    string
+	Connected bool
+	Since     time.Time // that it is, or isn't
+	// Transitions of alarms: those that the broker has acknowledged since the start, those
+	// that wait, and those that were given up since the start.
+	Published uint64
+	Waiting   int
+	Dropped   uint64
 }
 
 // Reading is one signal of a device and what was read of it, in words.

@@ -30,6 +30,8 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Signal", "unit", `^[!-~]{1,32}$`)
 	pattern("Status", "listen", `^.*:[0-9]+$`)
 	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
+	pattern("MQTT", "broker", `^(tls|tcp)://[^/?#@\s]+$`)
+	pattern("MQTT", "topic_prefix", `^[A-Za-z0-9._-]{1,60}(/[A-Za-z0-9._-]{1,60}){0,7}$`)
 	property(defs, "Kafka", "brokers").Items.Pattern = `^.+:[0-9]+$`
 
 	pattern("Asset", "parent", plainName)
@@ -51,6 +53,8 @@ func constrain(defs jsonschema.Definitions) {
 	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
+	defs["MQTT"].Required = []string{"broker"}
+	defs["MQTT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	constrainSignal(defs)
 }
 

@@ -19,7 +19,7 @@ import (
 
 // sources are the directories whose comments describe the keys, seen from this
 // one.
-var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../profile", "../../../rules"}
+var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../mqttconn", "../../../profile", "../../../rules"}
 
 const here = "github.com/busbar/busbar/gatewayconfig/internal/schemagen"
 

@@ -1,0 +1,40 @@
+package gatewayconfig
+
+import (
+	"regexp"
+
+	"github.com/busbar/busbar/mqttconn"
+)
+
+// Serve is what others on the gateway's site get from it, also while the log is away.
+type Serve struct {
+	// The MQTT broker that alarms are published to. Default: none.
+	MQTT *MQTT `yaml:"mqtt"`
+}
+
+// MQTT is a broker of the site, to which each alarm is published when it is raised and
+// when it is cleared.
+type MQTT struct {
+	mqttconn.Config `yaml:",inline"`
+
+	// What the topics begin with: with busbar and the gateway north-gw1 they are
+	// busbar/north-gw1/status and, for each rule and asset or device,
+	// busbar/north-gw1/alarms/RULE/ASSET. Default: busbar.
+	TopicPrefix string `yaml:"topic_prefix"`
+}
+
+// SetDefaults is called before a broker is read.
+func (m *MQTT) SetDefaults() { m.TopicPrefix = "busbar" }
+
+var topicPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,60}(/[A-Za-z0-9._-]{1,60}){0,7}$`)
+
+func (k checker) checkServe() {
+	m := k.config.Serve.MQTT
+	if m == nil {
+		return
+	}
+	m.Config.Validate(k.File, "serve.mqtt")
+	if !topicPrefix.MatchString(m.TopicPrefix) {
+		k.Errorf("serve.mqtt.topic_prefix", "%q, expected names of letters, digits, dots, underscores and hyphens with / between them, such as busbar", m.TopicPrefix)
+	}
+}
