@@ -30,9 +30,10 @@ func ExplainRules(ctx context.Context, config gatewayconfig.Config, q rules.Ques
 }
 
 // Explain implements status.Source.
-func (g source) Explain(ctx context.Context, q rules.Question) (answer []rules.Explanation, err error) {
+func (g source) Explain(ctx context.Context, q rules.Question) ([]rules.Explanation, error) {
 	live := g.live.Load()
 	inquiry := rules.NewInquiry(live.config.Rules, live.devices.model, q)
+	var answer []rules.Explanation
 	g.pipeline.do(ctx, func() []telemetry.Sample {
 		answer = g.pipeline.engine.Explain(inquiry, time.Now())
 		return nil

@@ -39,7 +39,7 @@ func TestTheRunningGatewayExplainsItsAlarms(t *testing.T) {
 	}
 	b.meter.set(3)
 	x = await(rules.Raised, "true")
-	if x.Asset != "feeder-1" || x.ID == "" || x.Since == 0 || x.Since > x.At || x.When.Parts[0].Parts[0].Value != "3 V" {
+	if x.Asset != "feeder-1" || x.ID == "" || x.Since == 0 || x.Since > x.At || len(x.When.Parts) == 0 || x.Signals[0].Value != "3 V" {
 		t.Errorf("%+v", x)
 	}
 	q.Rule = "none"

@@ -192,11 +192,8 @@ func (s *Suite) configured(path configfile.Path) {
 
 // described takes them from the file itself.
 func (s *Suite) described(c content) {
+	// The configuration names no gateway, whose signals are those that the file gives it.
 	config := gatewayconfig.Config{Assets: c.Assets, Rules: c.Rules}
-	config.Gateway.ID = "gateway"
-	if s.file.Has("gateway.id") {
-		config.Gateway.ID = c.Gateway.ID
-	}
 	for i, d := range c.Devices {
 		path := configfile.Item("devices", i)
 		to := gatewayconfig.Device{ID: d.ID, Asset: d.Asset, PoweredBy: d.PoweredBy, Supply: d.Supply, PollEvery: d.PollEvery}
@@ -214,6 +211,10 @@ func (s *Suite) described(c content) {
 	}
 	config.CheckNetwork(s.file)
 	s.rules, s.model = config.Rules, config.Model()
+	s.model.Gateway = "gateway"
+	if s.file.Has("gateway.id") {
+		s.model.Gateway = c.Gateway.ID
+	}
 	for i, d := range c.Devices {
 		s.model.Devices[i].Bus = d.Bus
 	}
