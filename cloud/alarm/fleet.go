@@ -83,6 +83,9 @@ func notePresence(t *store.Tx, e event) error {
 		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, false)); err != nil {
 			return err
 		}
+		if said == nil {
+			return t.ForgetPresence(gateway) // an older program has followed
+		}
 	case telemetry.GatewayStopped:
 		return t.MarkStopped(gateway, true)
 	case lastGasp:
@@ -91,9 +94,6 @@ func notePresence(t *store.Tx, e event) error {
 		return t.MarkLastGasp(gateway, false)
 	case telemetry.GatewayAlive:
 	default:
-		return nil
-	}
-	if said == nil {
 		return nil
 	}
 	return t.SavePresence(gateway, *said)
