@@ -199,7 +199,7 @@ func checkTimes(t *testing.T, e telemetry.Event) {
 // The members of an event that end with _us are instants, but for these.
 var (
 	instants  = regexp.MustCompile(`"(\w+_us)":(-?\d+)`)
-	durations = map[string]bool{"since_boot_us": true, "step_us": true, "lasted_us": true}
+	durations = map[string]bool{"since_boot_us": true, "step_us": true, "lasted_us": true, "every_us": true}
 )
 
 // Certificates are checked in gateway time: this one is valid when the unset

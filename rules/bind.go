@@ -179,8 +179,8 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 	bind := map[string]func(n, argument ast.Node) (operand, *fault){
 		"every_phase":  func(n, body ast.Node) (operand, *fault) { return s.phases(n, name, body) },
 		"any_phase":    func(n, body ast.Node) (operand, *fault) { return s.phases(n, name, body) },
-		"unknown":      func(_, c ast.Node) (operand, *fault) { return s.judged(c, unknown) },
-		"surely":       func(_, c ast.Node) (operand, *fault) { return s.judged(c, yes) },
+		"unknown":      func(_, c ast.Node) (operand, *fault) { return s.judge(c, unknown) },
+		"surely":       func(_, c ast.Node) (operand, *fault) { return s.judge(c, yes) },
 		"optional":     s.optional,
 		"supply_below": s.supplyBelow,
 		"unbalance":    s.unbalance,
@@ -199,8 +199,8 @@ func (s *scope) call(n ast.Node, name string, arguments []ast.Node) (operand, *f
 	return bind(n, arguments[0])
 }
 
-// judged binds a condition that is true or false, by whether c is what is asked for.
-func (s *scope) judged(c ast.Node, asked truth) (operand, *fault) {
+// judge binds a condition that is true or false, by whether c is what is asked for.
+func (s *scope) judge(c ast.Node, asked truth) (operand, *fault) {
 	of, err := s.condition(c)
 	if err != nil {
 		return operand{}, err

@@ -14,6 +14,8 @@ type network struct {
 	assetIDs          []string // in the model's order, then those that only devices and signals name
 	deviceIDs         []string
 	byAsset, byDevice map[string]map[string][]telemetry.Signal // by id, by name
+	bySupply          map[string][]string                      // ids of devices, in the model's order
+	judged            map[judgement]witness
 	slotOf            map[telemetry.SignalID]int32
 	inputs            inputs
 	deviceNumbers     map[string]int32
@@ -28,6 +30,7 @@ func newNetwork(m Model) *network {
 		gateway: m.Gateway,
 		assets:  map[string]Asset{}, devices: map[string]Device{},
 		byAsset: map[string]map[string][]telemetry.Signal{}, byDevice: map[string]map[string][]telemetry.Signal{},
+		bySupply: map[string][]string{}, judged: map[judgement]witness{},
 		slotOf: map[telemetry.SignalID]int32{}, deviceNumbers: map[string]int32{}, buses: map[string][]string{},
 	}
 	for _, a := range m.Assets {
@@ -57,6 +60,7 @@ func (w *network) addDevice(d Device) {
 	if _, known := w.devices[d.ID]; !known && d.ID != "" {
 		w.devices[d.ID] = d
 		w.deviceIDs = append(w.deviceIDs, d.ID)
+		w.bySupply[d.Supply] = append(w.bySupply[d.Supply], d.ID)
 		w.deviceNumbers[d.ID] = int32(len(w.deviceNumbers))
 		if d.Bus != "" {
 			if w.buses[d.Bus] == nil {

@@ -65,8 +65,8 @@ func (w *network) neighbours(device string) []string {
 		return nil
 	}
 	var ids []string
-	for id, d := range w.devices {
-		if d.Supply == supply && id != device {
+	for _, id := range w.bySupply[supply] {
+		if id != device {
 			ids = append(ids, id)
 		}
 	}

@@ -116,7 +116,7 @@ func (s *scope) countOver(n ast.Node, arguments []ast.Node) (operand, *fault) {
 		return operand{}, err
 	}
 	if s.counting {
-		return operand{}, faultAt(n, "count_over can't stand within count_over")
+		return operand{}, faultAt(n, "count_over can't stand within count_over or neighbours")
 	}
 	s.counting = true
 	defer func() { s.counting = false }()

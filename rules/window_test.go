@@ -115,7 +115,7 @@ func TestWindowProblems(t *testing.T) {
 		`max_over(TopOilTmp, "2h") > 1`:                             `21: 2h0m0s of a signal that is read every 1s are 7200 samples, expected at most 4000`,
 		`max_over(TopOilTmp - AmbTmp, "5m") > 1`:                    `10: max_over looks back on one signal, and TopOilTmp - AmbTmp is none`,
 		`count_over(TopOilTmp, "5m") > 1`:                           `12: TopOilTmp is a number, expected a condition such as TopOilTmp > 0`,
-		`count_over(count_over(TopOilTmp > 1, "5m") > 1, "5m") > 1`: `12: count_over can't stand within count_over`,
+		`count_over(count_over(TopOilTmp > 1, "5m") > 1, "5m") > 1`: `12: count_over can't stand within count_over or neighbours`,
 		`rate(TopOilTmp, "5m") > AmbTmp`:                            `1: rate(TopOilTmp, "5m") > AmbTmp mixes the units Cel/s and Cel`,
 		`optional(TopOilTmp > 1, 2)`:                                `1: optional has 2 arguments, expected one`,
 	} {

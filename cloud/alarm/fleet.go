@@ -24,12 +24,14 @@ import (
 // that was away makes gateways silent: behind a gap, each counts anew, and none is
 // taken to be alive before it is heard.
 type fleet struct {
-	store   *store.Store
-	log     *slog.Logger
-	engine  *rules.Engine
-	placed  []place                      // what the engine was compiled for
-	told    map[string][]telemetry.Value // the states of each gateway, as the engine has them
-	version int64                        // of the engine's state in the database
+	store    *store.Store
+	log      *slog.Logger
+	engine   *rules.Engine
+	compiled time.Time // when, and how long it took
+	took     time.Duration
+	placed   []place                      // what the engine was compiled for
+	told     map[string][]telemetry.Value // the states of each gateway, as the engine has them
+	version  int64                        // of the engine's state in the database
 	// The log has been read to its end from since until through, without a gap.
 	since, through telemetry.Micros
 }
@@ -46,6 +48,10 @@ const (
 	// longestGap is for how long the log may not be read to its end without starting
 	// anew to wait for gateways. A batch that takes long, or an election, isn't one.
 	longestGap = 15 * time.Second
+
+	// compileShare is how many times as long as the last one a change of the gateways
+	// waits to be compiled: that takes seconds for ten thousand of them.
+	compileShare = 20
 
 	// mostOnSupply bounds the gateways that judge each other, since each looks at all
 	// of them. No feeder has as many.
@@ -77,6 +83,9 @@ func notePresence(t *store.Tx, e event) error {
 		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, false)); err != nil {
 			return err
 		}
+		if said == nil {
+			return t.ForgetPresence(gateway) // an older program has followed
+		}
 	case telemetry.GatewayStopped:
 		return t.MarkStopped(gateway, true)
 	case lastGasp:
@@ -85,9 +94,6 @@ func notePresence(t *store.Tx, e event) error {
 		return t.MarkLastGasp(gateway, false)
 	case telemetry.GatewayAlive:
 	default:
-		return nil
-	}
-	if said == nil {
 		return nil
 	}
 	return t.SavePresence(gateway, *said)
@@ -217,9 +223,10 @@ func (f *fleet) compile(ctx context.Context, gateways []store.Presence, now time
 	for i, g := range gateways {
 		placed[i] = place{g.Number, g.Gateway, g.Site, g.Feeder, g.Uplink}
 	}
-	if f.engine != nil && slices.Equal(placed, f.placed) {
+	if f.engine != nil && (slices.Equal(placed, f.placed) || time.Since(f.compiled) < compileShare*f.took) {
 		return nil
 	}
+	defer func(began time.Time) { f.compiled, f.took = time.Now(), time.Since(began) }(time.Now())
 	use := []rules.Rule{{Use: "fleet"}}
 	if len(gateways) == 0 {
 		use = nil // the rules would fit nothing

@@ -148,7 +148,7 @@ func TestSilentGateways(t *testing.T) {
 			three(w)
 			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
 			w.judge(1, 2)
-			w.hear(3, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}}})
+			w.hear(3, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}, Presence: &telemetry.Presence{Every: 60_000_000, Feeder: "f1", Uplink: "carrier-0"}}})
 			w.judge(3, 4)
 		}, []string{"a supply-lost cleared 1"}},
 		"stopped by somebody": {func(w *watch) {
@@ -176,6 +176,16 @@ func TestSilentGateways(t *testing.T) {
 			w.hear(0, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{}})
 			w.judge(0, 600)
 		}, nil},
+		"an older program follows": {func(w *watch) {
+			three(w)
+			keep(w, 360, "b", "c")
+			w.hear(361, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{}})
+			for s := 361; s < 900; s += 60 {
+				w.judge(s, s+59)
+				w.alive(s, "b", "f1", "carrier-1")
+				w.alive(s, "c", "f1", "carrier-2")
+			}
+		}, []string{"a comms-suspect cleared 1"}},
 		"telemetry alone": {func(w *watch) {
 			three(w)
 			keep(w, 60, "b", "c")
@@ -189,7 +199,7 @@ func TestSilentGateways(t *testing.T) {
 		"a start of the silent": {func(w *watch) {
 			three(w)
 			keep(w, 360, "b", "c")
-			w.hear(361, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}}})
+			w.hear(361, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}, Presence: &telemetry.Presence{Every: 60_000_000, Feeder: "f1", Uplink: "carrier-0"}}})
 			w.judge(361, 362)
 		}, []string{"a comms-suspect cleared 1"}},
 	} {

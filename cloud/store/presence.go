@@ -53,6 +53,11 @@ func (t *Tx) SavePresence(gateway string, p telemetry.Presence) error {
 	return nil
 }
 
+// ForgetPresence keeps that a gateway doesn't say any more how often it can be heard.
+func (t *Tx) ForgetPresence(gateway string) error {
+	return t.mark(gateway, `UPDATE presence SET every = ? WHERE gateway = ?`, 0)
+}
+
 // MarkStopped keeps that a gateway has stopped, or started.
 func (t *Tx) MarkStopped(gateway string, stopped bool) error {
 	return t.mark(gateway, `UPDATE presence SET stopped = ? WHERE gateway = ?`, stopped)
@@ -86,7 +91,7 @@ func (s *Store) Presences(ctx context.Context) ([]Presence, error) {
 			list = append(list, p)
 			return err
 		}, `SELECT p.number, p.gateway, p.every, p.site, p.feeder, p.uplink, g.heard, p.silent, p.stopped, p.last_gasp
-			FROM presence p JOIN gateway g ON g.id = p.gateway ORDER BY p.gateway`)
+			FROM presence p JOIN gateway g ON g.id = p.gateway WHERE p.every > 0 ORDER BY p.gateway`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list the presence of gateways: %w", err)

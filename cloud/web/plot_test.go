@@ -32,7 +32,7 @@ func TestOutageIsNotOlderThanNow(t *testing.T) {
 func TestSixteenLinesDiffer(t *testing.T) {
 	f := newFake(t)
 	a := alarm{ID: "x", Priority: "high", Asset: "feeder-2", Summary: "Dead"}
-	for i := range int64(16) {
+	for i := int64(1); i <= 16; i++ { // 0 is no series
 		name := fmt.Sprintf("PhV.%d", i)
 		f.series = append(f.series, series{ID: i, Gateway: "g", Device: "meter", Name: name, Unit: "V", Kind: "gauge"})
 		f.store(i, sample{Time: nowUs(), Value: new(230.0), Quality: "good"})

@@ -3,7 +3,8 @@
 ALTER TABLE gateway ADD COLUMN heard BIGINT NOT NULL DEFAULT 0;
 
 -- What gateways say by which their silence is noticed, and what it means. Times are the
--- cloud's; 0 is never, or no more. number never changes.
+-- cloud's; 0 is never, or no more; every is 0 for a gateway that doesn't say any more. number
+-- never changes.
 CREATE TABLE presence (
     number    INTEGER PRIMARY KEY,
     gateway   TEXT    NOT NULL UNIQUE REFERENCES gateway (id),
