@@ -37,9 +37,9 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	if err != nil {
 		return err
 	}
-	// Until the adapter has changed, a point's name may mean another device.
+	// Until the adapters have changed, a point's name may mean another device.
 	g.control.Suspend()
-	err = g.adapter.Change(to.devices.modbus, func() {
+	err = g.field.change(to.devices, func() {
 		places := to.devices.index(g.accounts.change(to.devices.accounted()))
 		periods := periodsOf(g.live.Load().config)
 		next := periodsOf(to.config)
@@ -59,9 +59,9 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 // define is the devices of a configuration, whose signals have their ids also if
 // these can't be written down, which is the error.
 func (g *Gateway) define(config gatewayconfig.Config) (devices, error) {
-	d := newDevices(config)
+	d := newDevices(config, g.options.Dir)
 	ids, err := g.buffer.Table().Define(d.definitions)
-	d.assign(ids)
+	d.assign(config, g.options.Dir, ids)
 	d.definitions = nil
 	return d, err
 }

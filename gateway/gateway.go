@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
@@ -56,7 +55,7 @@ type Gateway struct {
 	buffer   *buffer.Buffer
 	clock    *clock.Clock
 	ntp      *ntp.Client // nil: no servers are asked
-	adapter  *modbus.Adapter
+	field    *field
 	live     atomic.Pointer[live]
 	trials   trials
 	pipeline *pipeline
@@ -124,7 +123,7 @@ func (g *Gateway) prepare() error {
 	l := live{config: g.config, devices: devices, source: g.options.Source}
 	g.live.Store(&l)
 	g.trials.refuse(g.options.Refused)
-	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
+	if g.field, err = newField(devices, g.log); err != nil {
 		return err
 	}
 	engine, err := g.compile(l)
@@ -240,7 +239,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writer.Go(func() { g.watchDisk(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
-		if err := g.adapter.Run(reading, g.pipeline); err != nil {
+		if err := g.field.Run(reading, g.pipeline); err != nil {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
