@@ -85,7 +85,7 @@ func (u *upsd) write(name, text string) {
 // supply has the UPS say how it is supplied.
 func (u *upsd) supply(status string) {
 	u.t.Helper()
-	u.write("ups.dev", "ups.status: "+status+"\nbattery.charge: 97.5\nbattery.runtime: 1234\nups.model: Smart \"700\"\ninput.voltage: none\nTIMER 1\n")
+	u.write("ups.dev", "ups.status: "+status+"\nbattery.charge: 97.5\nbattery.runtime: 1234\nups.model: \"Smart \\\"700\\\"\"\ninput.voltage: none\nTIMER 1\n")
 }
 
 func (u *upsd) start(program string, args ...string) *exec.Cmd {
@@ -119,11 +119,11 @@ func (u *upsd) await() {
 	d := u.device()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		r := d.Read(u.t.Context())
-		if r.Cause == nil {
+		if r.Cause == nil && r.Samples[2].Quality.Validity() == telemetry.Good { // its driver has read the file
 			return
 		}
 		if time.Now().After(end) {
-			u.t.Fatal(r.Cause)
+			u.t.Fatal(r.Cause, r.Samples)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestReadsRealUPS(t *testing.T) {
 		for _, s := range r.Samples {
 			got = append(got, s.Value.String()+" "+s.Quality.String())
 		}
-		want := []string{"true good", "false good", "97.5 good", "620 good", `Smart "700" good`, " bad (not a number)", " bad (not implemented)"}
+		want := []string{"true good", "false good", "97.5 good", "620 good", `Smart "700" good`, "– bad (not a number)", "– bad (not implemented)"}
 		if r.Cause != nil || strings.Join(got, "|") != strings.Join(want, "|") {
 			t.Errorf("%v, %q, expected %q", r.Cause, got, want)
 		}

@@ -88,11 +88,7 @@ func (r *reader) ask(ctx context.Context, d Device) (variables map[string]string
 // value is what the variables say of a point.
 func (p Point) value(variables map[string]string) (telemetry.Value, telemetry.Reason) {
 	if p.Status != "" {
-		status, told := variables["ups.status"]
-		if !told {
-			return telemetry.Value{}, telemetry.NotImplemented
-		}
-		return telemetry.BoolValue(slices.Contains(strings.Fields(status), p.Status)), telemetry.NoReason
+		return p.flag(strings.Fields(variables["ups.status"]))
 	}
 	text, told := variables[p.Variable]
 	switch {
@@ -106,6 +102,27 @@ func (p Point) value(variables map[string]string) (telemetry.Value, telemetry.Re
 		return telemetry.Value{}, telemetry.NotANumber
 	}
 	return telemetry.FloatValue(number*p.Scale + p.Offset), telemetry.NoReason
+}
+
+// The flags of ups.status that say how the UPS is supplied, and that its driver has yet
+// to hear of it.
+const (
+	onLine    = "OL"
+	onBattery = "OB"
+	waiting   = "WAIT"
+)
+
+// flag is whether a point's is among those that are set. Where neither of those is set
+// that say how the UPS is supplied, as in bypass, that isn't known.
+func (p Point) flag(set []string) (telemetry.Value, telemetry.Reason) {
+	supply := slices.Contains(set, onLine) || slices.Contains(set, onBattery)
+	switch {
+	case slices.Contains(set, waiting):
+		return telemetry.Value{}, telemetry.NotConnected
+	case len(set) == 0, !supply && (p.Status == onLine || p.Status == onBattery):
+		return telemetry.Value{}, telemetry.NotImplemented
+	}
+	return telemetry.BoolValue(slices.Contains(set, p.Status)), telemetry.NoReason
 }
 
 func bad(reason telemetry.Reason) telemetry.Quality { return session.Bad(reason) }

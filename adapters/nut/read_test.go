@@ -81,6 +81,27 @@ func TestWhatUPSDMaySay(t *testing.T) {
 	}
 }
 
+// Nobody is told of a mains failure by a UPS that doesn't say how it is supplied.
+func TestStatus(t *testing.T) {
+	for status, want := range map[string]string{
+		"OL": "true false false", "OL CHRG": "true false false", "OB LB": "false true true", "OL LB": "true false true",
+		"WAIT": "not connected, not connected, not connected", "": "not implemented, not implemented, not implemented",
+		"BYPASS": "not implemented, not implemented, false", "OFF LB": "not implemented, not implemented, true",
+	} {
+		var got []string
+		for _, flag := range []string{"OL", "OB", "LB"} {
+			if v, reason := (Point{Status: flag}).value(map[string]string{"ups.status": status}); reason == telemetry.NoReason {
+				got = append(got, v.String())
+			} else {
+				got = append(got, reason.String())
+			}
+		}
+		if text := strings.Join(got, " "); text != strings.ReplaceAll(want, ",", "") {
+			t.Errorf("%s: %s, expected %s", status, text, want)
+		}
+	}
+}
+
 // A connection that upsd has closed between two readings costs none.
 func TestAClosedConnectionCostsNoReading(t *testing.T) {
 	d := Device{UPS: "u", Endpoint: play(t, whole, "close", whole), Timeout: time.Second, Points: []Point{{Name: "OnLine", Status: "OL"}}}
