@@ -44,6 +44,7 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 		periods := periodsOf(g.live.Load().config)
 		next := periodsOf(to.config)
 		g.live.Store(&to)
+		g.self.change(to.devices.selfIDs(to.config))
 		g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
 			return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(to.config), to.devices.limits(to.config))
 		})

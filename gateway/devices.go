@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/adapters/gpio"
@@ -20,7 +21,7 @@ import (
 type devices struct {
 	model       rules.Model
 	definitions []buffer.Definition
-	list        []device // in the configuration's order
+	list        []device // in the configuration's order, and then the gateway itself
 
 	modbus []modbus.Device
 	nut    []nut.Device
@@ -32,7 +33,7 @@ type device struct {
 	id      string
 	every   time.Duration // 0: it says by itself what changes
 	signals []telemetry.SignalID
-	live    telemetry.SignalID
+	live    telemetry.SignalID // 0: none, as of the gateway itself
 }
 
 // newDevices is those of a configuration whose file names are relative to dir.
@@ -45,6 +46,10 @@ func newDevices(config gatewayconfig.Config, dir string) devices {
 		}
 		encodings = append(encodings, "live")
 		d.list = append(d.list, device{id: c.ID, every: time.Duration(c.PollEvery)})
+	}
+	d.list = append(d.list, device{id: config.Gateway.ID})
+	for len(encodings) < len(d.model.Signals) {
+		encodings = append(encodings, "own")
 	}
 	for i, s := range d.model.Signals {
 		d.definitions = append(d.definitions, buffer.Definition{Signal: s, Encoding: encodings[i]})
@@ -111,6 +116,21 @@ func (d *devices) assign(config gatewayconfig.Config, dir string, ids []telemetr
 			d.gpio = append(d.gpio, g)
 		}
 	}
+	d.list[len(d.list)-1].signals = ids
+}
+
+// own is the gateway's signal of that name; 0 if it hasn't got it.
+func (d *devices) own(name string) telemetry.SignalID {
+	return d.signal(d.list[len(d.list)-1].id, name)
+}
+
+// signal is the id of a device's signal; 0 if there is none.
+func (d *devices) signal(device, name string) telemetry.SignalID {
+	i := slices.IndexFunc(d.model.Signals, func(s telemetry.Signal) bool { return s.Device == device && s.Name == name })
+	if i < 0 {
+		return 0
+	}
+	return d.model.Signals[i].ID
 }
 
 // limits are those of the signals of which not every value is stored.
@@ -148,7 +168,11 @@ func (d *devices) counters() map[telemetry.SignalID]bool {
 // accounted is the devices as the ledger counts them.
 func (d *devices) accounted() (list []account.Device) {
 	for _, c := range d.list {
-		list = append(list, account.Device{ID: c.id, Every: c.every, Signals: c.signals, Own: []telemetry.SignalID{c.live}})
+		device := account.Device{ID: c.id, Every: c.every, Signals: c.signals}
+		if c.live != 0 {
+			device.Own = []telemetry.SignalID{c.live}
+		}
+		list = append(list, device)
 	}
 	return list
 }

@@ -59,6 +59,7 @@ type Gateway struct {
 	live     atomic.Pointer[live]
 	trials   trials
 	pipeline *pipeline
+	self     *self
 	accounts *accounts
 	links    *links
 	lanes    forward.Lanes
@@ -143,6 +144,11 @@ func (g *Gateway) prepare() error {
 	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
 	g.restoreCounters(g.pipeline.watch)
 	g.pipeline.publish()
+	active := func() []rules.Active { return *g.pipeline.active.Load() }
+	g.self = &self{
+		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(g.config),
+		supply: newSupply(g.config.Gateway.Mains != nil, g.clock, g.buffer, g.hold, active, g.log),
+	}
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
 	if err := g.prepareControl(); err != nil {
 		return err
@@ -239,10 +245,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writer.Go(func() { g.watchDisk(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
-		if err := g.field.Run(reading, g.pipeline); err != nil {
+		if err := g.field.Run(reading, g.self); err != nil {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
+	reader.Go(func() { g.self.run(reading) })
 	if g.commands != nil {
 		reader.Go(func() { g.commands.run(reading) })
 	}
@@ -252,6 +259,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.endControl(keeping)
 	stopReading()
 	reader.Wait()
+	g.self.supply.finish()
 	g.control.Close(keeping)
 	g.trials.end()
 	stopEvaluating()

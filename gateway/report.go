@@ -66,6 +66,7 @@ func (g source) Report() status.Report {
 	if refused := g.trials.problem(); refused != "" {
 		r.Problems = append(r.Problems, refused)
 	}
+	g.self.supply.report(&r)
 	g.reportBuffer(&r)
 	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")

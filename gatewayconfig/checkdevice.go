@@ -20,9 +20,12 @@ func (k checker) checkDevices() {
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.fleetName(path+".id", d.ID)
-		if j, twice := first[d.ID]; twice && d.ID != "" {
+		switch j, twice := first[d.ID]; {
+		case twice && d.ID != "":
 			k.Errorf(path+".id", "%q is devices[%d] already, expected an id of its own", d.ID, j)
-		} else {
+		case d.ID == k.config.Gateway.ID && d.ID != "":
+			k.Errorf(path+".id", "%q is the gateway itself, which is a device with signals of its own; expected another id", d.ID)
+		default:
 			first[d.ID] = i
 		}
 		if k.Has(path + ".asset") {
@@ -55,6 +58,49 @@ func (k checker) checkDevices() {
 			k.checkSignals(path, by, d)
 		}
 	}
+}
+
+// checkMains checks which signal is the gateway's supply, of devices that have been
+// checked.
+func (k checker) checkMains() {
+	m := k.config.Gateway.Mains
+	if m == nil || k.Broken("devices") {
+		return
+	}
+	const device, signal = "gateway.mains.device", "gateway.mains.signal"
+	at := slices.IndexFunc(k.config.Devices, func(d Device) bool { return d.ID == m.Device })
+	switch {
+	case !k.Has(device):
+		return
+	case at < 0:
+		var ids []string
+		for _, d := range k.config.Devices {
+			ids = append(ids, d.ID)
+		}
+		k.Errorf(device, "there is no device %q%s", m.Device, orNearest(m.Device, ids))
+		return
+	case !k.Has(signal):
+		return
+	}
+	d := k.config.Devices[at]
+	s, known := d.Signal(m.Signal)
+	var names []string
+	for _, s := range d.Signals {
+		names = append(names, s.Name)
+	}
+	switch {
+	case !known:
+		k.Errorf(signal, "%s has no signal %q%s", m.Device, m.Signal, orNearest(m.Signal, names))
+	case s.Type == modbus.String:
+		k.Errorf(signal, "%s is a text, expected one that is a number, and not 0 while the supply is there", m.Signal)
+	}
+}
+
+func orNearest(name string, known []string) string {
+	if nearest := configfile.Nearest(name, known); nearest != "" {
+		return fmt.Sprintf(", did you mean %q?", nearest)
+	}
+	return ", expected one that is configured"
 }
 
 // protocol is the one by which the device at path is read; given is false if it isn't

@@ -65,12 +65,27 @@ type Gateway struct {
 	// master that this gateway serves, can ask for it. Default: disabled.
 	Control Switch `yaml:"control"`
 
+	// What says whether the gateway's own supply is there: a UPS, or a contact. When it
+	// fails, the gateway says so ahead of everything else, and goes on while it can.
+	// Without this there is no last gasp.
+	Mains *Mains `yaml:"mains"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
 	// The part of the network it belongs to, which decides who may see it in
 	// the cloud. Example: region-1.
 	Zone string `yaml:"zone"`
+}
+
+// Mains is a signal that is 1, or another number than 0, while the gateway's own supply
+// is there.
+type Mains struct {
+	// The device that has it. Example: ups.
+	Device string `yaml:"device,required"`
+
+	// Its name. Example: OnLine.
+	Signal string `yaml:"signal,required"`
 }
 
 // Commands says whose commands the gateway obeys: to answer, to note that an

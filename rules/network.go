@@ -9,6 +9,7 @@ import (
 
 // network is the model, indexed, and the slots of the signals that rules read.
 type network struct {
+	gateway           string // which "*" doesn't mean: it has no signals of a device
 	assets            map[string]Asset
 	devices           map[string]Device
 	assetIDs          []string // in the model's order, then those that only devices and signals name
@@ -21,7 +22,7 @@ type network struct {
 
 func newNetwork(m Model) *network {
 	w := &network{
-		assets: map[string]Asset{}, devices: map[string]Device{},
+		gateway: m.Gateway, assets: map[string]Asset{}, devices: map[string]Device{},
 		byAsset: map[string]map[string][]telemetry.Signal{}, byDevice: map[string]map[string][]telemetry.Signal{},
 		slotOf: map[telemetry.SignalID]int32{}, deviceNumbers: map[string]int32{},
 	}
@@ -121,7 +122,7 @@ func (w *network) targets(on Target) (targets []target, field string, err *fault
 		}
 	} else {
 		for _, id := range w.deviceIDs {
-			if asset := w.devices[id].Asset; (on.Device == "*" || on.Device == id) && matches(asset) {
+			if asset := w.devices[id].Asset; (on.Device == "*" && id != w.gateway || on.Device == id) && matches(asset) {
 				targets = append(targets, target{asset, id})
 			}
 		}

@@ -103,6 +103,14 @@ func check(e telemetry.Event) error {
 		if err := store.CheckCounter(e.Kind, *e.Counter); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.SupplyFailed:
+		if e.LastGasp == nil || e.Time <= 0 {
+			return fmt.Errorf("%s doesn't say what or when", e.Kind)
+		}
+	case telemetry.SupplyRestored:
+		if e.Restored == nil || e.Time <= 0 {
+			return fmt.Errorf("%s doesn't say what or when", e.Kind)
+		}
 	case telemetry.ControlAttempted:
 		if e.Control == nil || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say what or when", e.Kind)
