@@ -2,7 +2,7 @@
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector
-# make portable   the tests of codec, accounts and buffer on 386, and on arm by qemu-arm-static
+# make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
 # make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
 # make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
@@ -39,7 +39,7 @@ torture: build
 # What runs on the smallest gateways. The tests left out start processes of their
 # own, in name spaces or to be killed, which the emulator can't.
 PROCESSES := FullDisk|ReadOnlyDisk|DiskRecoversWithoutAnOperator|KilledProcess|NothingCanBeRemoved|BookkeepingThatCantBeRead
-PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock ./gateway/ntp
+PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock ./gateway/ntp ./adapters/gpio
 portable:
 	GOARCH=386 go test $(PORTABLE)
 	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \

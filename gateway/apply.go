@@ -37,13 +37,14 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	if err != nil {
 		return err
 	}
-	// Until the adapter has changed, a point's name may mean another device.
+	// Until the adapters have changed, a point's name may mean another device.
 	g.control.Suspend()
-	err = g.adapter.Change(to.devices.modbus, func() {
+	err = g.field.change(to.devices, func() {
 		places := to.devices.index(g.accounts.change(to.devices.accounted()))
 		periods := periodsOf(g.live.Load().config)
 		next := periodsOf(to.config)
 		g.live.Store(&to)
+		g.self.change(to.devices.selfIDs(to.config))
 		g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
 			g.pipeline.operations.configure(to.config.Rules)
 			return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(to.config), to.devices.limits(to.config))
@@ -60,9 +61,9 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 // define is the devices of a configuration, whose signals have their ids also if
 // these can't be written down, which is the error.
 func (g *Gateway) define(config gatewayconfig.Config) (devices, error) {
-	d := newDevices(config)
+	d := newDevices(config, g.options.Dir)
 	ids, err := g.buffer.Table().Define(d.definitions)
-	d.assign(ids)
+	d.assign(config, g.options.Dir, ids)
 	d.definitions = nil
 	return d, err
 }

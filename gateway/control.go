@@ -39,7 +39,7 @@ func (g *Gateway) prepareControl() error {
 	}
 	enabled := g.config.Gateway.Control == gatewayconfig.Enabled
 	g.control = control.New(control.Options{
-		Enabled: enabled, Points: points, Controller: g.adapter, Read: g.readForInterlock, Audit: g.audit, Log: g.log,
+		Enabled: enabled, Points: points, Controller: g.field.modbus, Read: g.readForInterlock, Audit: g.audit, Log: g.log,
 	})
 	path := controlTokenPath(g.config, g.options.Dir)
 	if !enabled {
@@ -77,7 +77,7 @@ func (d *devices) controlled(config gatewayconfig.Config) ([]control.Point, erro
 				continue
 			}
 			p := control.Point{
-				Device: c.ID, Signal: s.Name, ID: d.modbus[i].Points[j].Signal, Asset: c.Asset, Unit: s.Unit, Bool: s.Type == modbus.Bool,
+				Device: c.ID, Signal: s.Name, ID: d.list[i].signals[j], Asset: c.Asset, Unit: s.Unit, Bool: s.Type == modbus.Bool,
 				OneOf: o.OneOf, ByRules: o.ByRules, Select: o.Mode == gatewayconfig.ControlSelected, SelectFor: time.Duration(o.SelectTimeout), Every: time.Duration(o.MinInterval),
 			}
 			switch {
@@ -100,18 +100,18 @@ func (d *devices) controlled(config gatewayconfig.Config) ([]control.Point, erro
 }
 
 // readForInterlock reads a device anew. That it has answered is its ChannelLive.
-func (g *Gateway) readForInterlock(ctx context.Context, device string) ([]telemetry.Sample, error) {
-	samples, err := g.adapter.ReadOnce(ctx, device)
+func (g *Gateway) readForInterlock(ctx context.Context, id string) ([]telemetry.Sample, error) {
+	samples, err := g.field.ReadOnce(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	devices := g.live.Load().devices.modbus
-	at := slices.IndexFunc(devices, func(d modbus.Device) bool { return d.ID == device })
+	devices := g.live.Load().devices.list
+	at := slices.IndexFunc(devices, func(d device) bool { return d.id == id })
 	if at < 0 {
-		return nil, fmt.Errorf("gateway: there is no device %s any more", device)
+		return nil, fmt.Errorf("gateway: there is no device %s any more", id)
 	}
 	return append(samples, telemetry.Sample{
-		Signal: devices[at].Live, Time: telemetry.MicrosOf(time.Now()), Value: telemetry.BoolValue(true),
+		Signal: devices[at].live, Time: telemetry.MicrosOf(time.Now()), Value: telemetry.BoolValue(true),
 	}), nil
 }
 

@@ -1,11 +1,13 @@
 package gateway
 
 import (
-	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/deadband"
@@ -14,24 +16,40 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// devices is the configuration as the adapter, the rules and the signal table
+// devices is the configuration as the adapters, the rules and the signal table
 // see it. Signals have the order of gatewayconfig.Config.Model everywhere.
 type devices struct {
 	model       rules.Model
 	definitions []buffer.Definition
-	modbus      []modbus.Device
+	list        []device // in the configuration's order, and then the gateway itself
+
+	modbus []modbus.Device
+	nut    []nut.Device
+	gpio   []gpio.Device
 }
 
-func newDevices(config gatewayconfig.Config) devices {
+// device is one of the configuration, whatever it is read by.
+type device struct {
+	id      string
+	every   time.Duration // 0: it says by itself what changes
+	signals []telemetry.SignalID
+	live    telemetry.SignalID // 0: none, as of the gateway itself
+}
+
+// newDevices is those of a configuration whose file names are relative to dir.
+func newDevices(config gatewayconfig.Config, dir string) devices {
 	d := devices{model: config.Model()}
 	encodings := make([]string, 0, len(d.model.Signals))
 	for _, c := range config.Devices {
-		device := c.ModbusDevice()
 		for _, s := range c.Signals {
 			encodings = append(encodings, encoding(s))
 		}
 		encodings = append(encodings, "live")
-		d.modbus = append(d.modbus, device)
+		d.list = append(d.list, device{id: c.ID, every: time.Duration(c.PollEvery)})
+	}
+	d.list = append(d.list, device{id: config.Gateway.ID})
+	for len(encodings) < len(d.model.Signals) {
+		encodings = append(encodings, "own")
 	}
 	for i, s := range d.model.Signals {
 		d.definitions = append(d.definitions, buffer.Definition{Signal: s, Encoding: encodings[i]})
@@ -40,7 +58,7 @@ func newDevices(config gatewayconfig.Config) devices {
 	for i, s := range d.model.Signals {
 		ids[i] = s.ID
 	}
-	d.assign(ids)
+	d.assign(config, dir, ids)
 	return d
 }
 
@@ -57,22 +75,62 @@ func encoding(s gatewayconfig.Signal) string {
 	if s.Factor != nil {
 		text += "*factor"
 	}
+	if s.ActiveLow {
+		text += "!"
+	}
 	return text
 }
 
 // assign gives every signal its id.
-func (d *devices) assign(ids []telemetry.SignalID) {
+func (d *devices) assign(config gatewayconfig.Config, dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	for i := range d.modbus {
-		device := &d.modbus[i]
-		for j := range device.Points {
-			device.Points[j].Signal = ids[j]
+	d.modbus, d.nut, d.gpio = nil, nil, nil
+	for i, c := range config.Devices {
+		n := len(c.Signals)
+		signals, live := ids[:n:n], ids[n]
+		ids = ids[n+1:]
+		d.list[i].signals, d.list[i].live = signals, live
+		switch {
+		case c.Modbus != nil:
+			m := c.ModbusDevice()
+			m.Live = live
+			for j := range m.Points {
+				m.Points[j].Signal = signals[j]
+			}
+			d.modbus = append(d.modbus, m)
+		case c.NUT != nil:
+			u := c.NUTDevice(dir)
+			u.Live = live
+			for j := range u.Points {
+				u.Points[j].Signal = signals[j]
+			}
+			d.nut = append(d.nut, u)
+		case c.GPIO != nil:
+			g := c.GPIODevice()
+			g.Live = live
+			for j := range g.Lines {
+				g.Lines[j].Signal = signals[j]
+			}
+			d.gpio = append(d.gpio, g)
 		}
-		device.Live = ids[len(device.Points)]
-		ids = ids[len(device.Points)+1:]
 	}
+	d.list[len(d.list)-1].signals = ids
+}
+
+// own is the gateway's signal of that name; 0 if it hasn't got it.
+func (d *devices) own(name string) telemetry.SignalID {
+	return d.signal(d.list[len(d.list)-1].id, name)
+}
+
+// signal is the id of a device's signal; 0 if there is none.
+func (d *devices) signal(device, name string) telemetry.SignalID {
+	i := slices.IndexFunc(d.model.Signals, func(s telemetry.Signal) bool { return s.Device == device && s.Name == name })
+	if i < 0 {
+		return 0
+	}
+	return d.model.Signals[i].ID
 }
 
 // limits are those of the signals of which not every value is stored.
@@ -90,7 +148,7 @@ func (d *devices) limits(config gatewayconfig.Config) map[telemetry.SignalID]dea
 			default:
 				limit.Absolute = s.Deadband.Value
 			}
-			limits[d.modbus[i].Points[j].Signal] = limit
+			limits[d.list[i].signals[j]] = limit
 		}
 	}
 	return limits
@@ -109,10 +167,10 @@ func (d *devices) counters() map[telemetry.SignalID]bool {
 
 // accounted is the devices as the ledger counts them.
 func (d *devices) accounted() (list []account.Device) {
-	for _, m := range d.modbus {
-		device := account.Device{ID: m.ID, Every: cmp.Or(m.PollEvery, modbus.DefaultPollEvery), Own: []telemetry.SignalID{m.Live}}
-		for _, p := range m.Points {
-			device.Signals = append(device.Signals, p.Signal)
+	for _, c := range d.list {
+		device := account.Device{ID: c.id, Every: c.every, Signals: c.signals}
+		if c.live != 0 {
+			device.Own = []telemetry.SignalID{c.live}
 		}
 		list = append(list, device)
 	}
@@ -122,8 +180,8 @@ func (d *devices) accounted() (list []account.Device) {
 // index is the places in the accounts by device.
 func (d *devices) index(places []account.Place) map[string]account.Place {
 	index := make(map[string]account.Place, len(places))
-	for i, m := range d.modbus {
-		index[m.ID] = places[i]
+	for i, c := range d.list {
+		index[c.id] = places[i]
 	}
 	return index
 }

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
@@ -58,10 +57,11 @@ type Gateway struct {
 	buffer   *buffer.Buffer
 	clock    *clock.Clock
 	ntp      *ntp.Client // nil: no servers are asked
-	adapter  *modbus.Adapter
+	field    *field
 	live     atomic.Pointer[live]
 	trials   trials
 	pipeline *pipeline
+	self     *self
 	accounts *accounts
 	links    *links
 	lanes    forward.Lanes
@@ -126,7 +126,7 @@ func (g *Gateway) prepare() error {
 	l := live{config: g.config, devices: devices, source: g.options.Source}
 	g.live.Store(&l)
 	g.trials.refuse(g.options.Refused)
-	if g.adapter, err = modbus.New(modbus.Config{Devices: devices.modbus, Logger: g.log}); err != nil {
+	if g.field, err = newField(devices, g.log); err != nil {
 		return err
 	}
 	engine, err := g.compile(l)
@@ -148,6 +148,11 @@ func (g *Gateway) prepare() error {
 	g.restoreOperations(l.config.Rules)
 	g.pipeline.publish()
 	g.preparePublisher()
+	active := func() []rules.Active { return *g.pipeline.active.Load() }
+	g.self = &self{
+		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(g.config),
+		supply: newSupply(g.config.Gateway.Mains != nil, g.clock, g.buffer, g.hold, active, g.log),
+	}
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
 	if err := g.prepareControl(); err != nil {
 		return err
@@ -248,11 +253,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writer.Go(func() { g.tellAlive(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
-		if err := g.adapter.Run(reading, g.pipeline); err != nil {
+		if err := g.field.Run(reading, g.self); err != nil {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})
 	reader.Go(func() { g.runOperations(reading) })
+	reader.Go(func() { g.self.run(reading) })
 	if g.commands != nil {
 		reader.Go(func() { g.commands.run(reading) })
 	}
@@ -262,6 +268,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.endControl(keeping)
 	stopReading()
 	reader.Wait()
+	g.self.supply.finish()
 	g.control.Close(keeping)
 	g.trials.end()
 	stopEvaluating()

@@ -197,7 +197,7 @@ func (g *Gateway) restoreOperations(list []rules.Rule) {
 // left to the next process.
 func (g *Gateway) runOperations(ctx context.Context) {
 	o := g.pipeline.operations
-	if !g.adapter.AwaitRunning(ctx) {
+	if !g.field.modbus.AwaitRunning(ctx) {
 		return
 	}
 	for {

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/busbar/busbar/adapters"
-	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
@@ -19,19 +18,20 @@ type Reading = status.Reading
 
 // ReadDevice reads one device of the configuration once, now: through the gateway
 // that runs with it on this machine, if one does, since many meters take one
-// client and a serial port takes one program; else by itself.
-func ReadDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger) ([]Reading, error) {
+// client and a serial port takes one program; else by itself. The configuration's file
+// names are relative to dir.
+func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger) ([]Reading, error) {
 	readings, answered, err := askRunning(ctx, config, device)
 	if answered {
 		log.Info("read by the gateway that is running", "device", device)
 		return readings, err
 	}
-	d := newDevices(config)
-	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
+	d := newDevices(config, dir)
+	f, err := newField(d, log)
 	if err != nil {
 		return nil, err
 	}
-	samples, err := adapter.ReadOnce(ctx, device)
+	samples, err := f.ReadOnce(ctx, device)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (g source) Read(ctx context.Context, device string) ([]Reading, error) {
 	if !slices.ContainsFunc(g.live.Load().config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device }) {
 		return nil, status.ErrNoDevice
 	}
-	samples, err := g.adapter.ReadOnce(ctx, device)
+	samples, err := g.field.ReadOnce(ctx, device)
 	if err != nil {
 		return nil, err
 	}
@@ -84,16 +84,16 @@ func askRunning(ctx context.Context, config gatewayconfig.Config, device string)
 	return readings, true, err
 }
 
-// WatchDevice polls one device of the configuration until ctx ends, as a gateway
-// does, and shows each poll.
-func WatchDevice(ctx context.Context, config gatewayconfig.Config, device string, log *slog.Logger, show func([]Reading)) error {
+// WatchDevice reads one device of the configuration until ctx ends, as a gateway
+// does, and shows what each poll brings, or what the device says by itself.
+func WatchDevice(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger, show func([]Reading)) error {
 	config.Devices = slices.DeleteFunc(slices.Clone(config.Devices), func(d gatewayconfig.Device) bool { return d.ID != device })
-	d := newDevices(config)
-	adapter, err := modbus.New(modbus.Config{Devices: d.modbus, Logger: log})
+	d := newDevices(config, dir)
+	f, err := newField(d, log)
 	if err != nil {
 		return err
 	}
-	return adapter.Run(ctx, watcher{&d, show})
+	return f.Run(ctx, watcher{&d, show})
 }
 
 // watcher is the sink of WatchDevice.

@@ -16,12 +16,12 @@ func TestADeviceIsReadByTheGatewayThatIsRunning(t *testing.T) {
 	nowhere.Endpoint = "tcp://127.0.0.1:1"
 	elsewhere.Devices[0].Modbus = &nowhere
 
-	if readings, err := ReadDevice(t.Context(), b.config, "meter", quiet); err != nil || len(readings) != 3 || readings[0].Value != "230" {
+	if readings, err := ReadDevice(t.Context(), b.config, "", "meter", quiet); err != nil || len(readings) != 3 || readings[0].Value != "230" {
 		t.Errorf("without a gateway: %+v, %v", readings, err)
 	}
 	stop := b.run()
 	b.awaitStatus()
-	readings, err := ReadDevice(t.Context(), elsewhere, "meter", quiet)
+	readings, err := ReadDevice(t.Context(), elsewhere, "", "meter", quiet)
 	if err != nil || len(readings) != 3 {
 		t.Fatalf("%+v, %v", readings, err)
 	}
@@ -30,11 +30,11 @@ func TestADeviceIsReadByTheGatewayThatIsRunning(t *testing.T) {
 	}
 	other := elsewhere
 	other.Gateway.ID = "another"
-	if _, err := ReadDevice(t.Context(), other, "meter", quiet); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+	if _, err := ReadDevice(t.Context(), other, "", "meter", quiet); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("another gateway's device: %v", err)
 	}
 	stop()
-	if _, err := ReadDevice(t.Context(), elsewhere, "meter", quiet); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+	if _, err := ReadDevice(t.Context(), elsewhere, "", "meter", quiet); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("after the gateway's end: %v", err)
 	}
 }

@@ -67,19 +67,19 @@ func (g source) Report() status.Report {
 	if refused := g.trials.problem(); refused != "" {
 		r.Problems = append(r.Problems, refused)
 	}
+	g.self.supply.report(&r)
 	g.reportBuffer(&r)
 	if (g.pipeline.failing.Load() || g.pipeline.writer.Failing()) && r.Buffer.FailingSince.IsZero() {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
 	g.reportControl(&r)
 	g.reportPublisher(&r)
-	read := g.adapter.Stats()
-	for _, d := range read.Devices {
+	for _, d := range g.field.stats() {
 		r.Devices = append(r.Devices, status.Device{
 			ID: d.Device, Polls: d.Polls, Failed: d.Failed, Timeouts: d.Timeouts, Missed: d.Missed, Late: d.Late, LastAnswer: d.LastAnswer,
 		})
 	}
-	for _, e := range read.Endpoints {
+	for _, e := range g.field.modbus.Stats().Endpoints {
 		r.Buses = append(r.Buses, status.Bus{Endpoint: e.Endpoint, Busy: e.Busy, Used: e.Used, Waiting: e.Waiting, Reconnects: e.Reconnects})
 	}
 	return r

@@ -57,6 +57,9 @@ func newScanner(config gatewayconfig.Config, e modbus.Endpoint) (discovery.Scann
 	}
 	configured := map[uint8]string{}
 	for _, d := range config.Devices {
+		if d.Modbus == nil {
+			continue
+		}
 		if at, err := modbus.ParseEndpoint(d.Modbus.Endpoint); err == nil && at.Address == e.Address && configured[d.Modbus.Unit] == "" {
 			configured[d.Modbus.Unit] = d.ID
 		}
@@ -70,7 +73,7 @@ func (g source) Scan(ctx context.Context, r discovery.Request, show func(discove
 	if err != nil {
 		return err
 	}
-	p, err := g.adapter.Prober(e, time.Duration(r.Timeout), time.Duration(r.Pause))
+	p, err := g.field.modbus.Prober(e, time.Duration(r.Timeout), time.Duration(r.Pause))
 	if errors.Is(err, modbus.ErrElsewhere) {
 		return status.ErrNoEndpoint
 	}

@@ -146,7 +146,7 @@ func TestAConfigurationIsChangedWhileItRuns(t *testing.T) {
 			}
 		}
 	}
-	if fmt.Sprint(stored) != fmt.Sprint(delivered) || len(stored) != 3 {
+	if fmt.Sprint(stored) != fmt.Sprint(delivered) || len(stored) != 4 {
 		t.Errorf("in the log %v, delivered %v", stored, delivered)
 	}
 }

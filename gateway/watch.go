@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -50,11 +50,14 @@ func (g *Gateway) expected(ctx context.Context, p *pending, wait time.Duration) 
 	var list []expectation
 	var asking sync.WaitGroup
 	for _, d := range p.to.config.Devices {
-		polls := uint64(min(max(0, wait/time.Duration(d.PollEvery)-1), enoughPolls)) // the first may be due after a whole period
-		if changed[d.ID] {
-			polls = max(polls, 1)
+		var polls uint64 // of a device that says by itself what changes, its values are enough
+		if !d.ByChange() {
+			polls = uint64(min(max(0, wait/time.Duration(d.PollEvery)-1), enoughPolls)) // the first may be due after a whole period
+			if changed[d.ID] {
+				polls = max(polls, 1)
+			}
 		}
-		if !before[d.ID] || polls == 0 {
+		if !before[d.ID] || polls == 0 && !(d.ByChange() && changed[d.ID]) {
 			continue
 		}
 		asking.Go(func() {
@@ -84,11 +87,11 @@ func (g *Gateway) expected(ctx context.Context, p *pending, wait time.Duration) 
 
 // lastPoll is what a device's last poll brought. It waits for the first one of a device
 // that has only just been configured as it is.
-func (g *Gateway) lastPoll(ctx context.Context, device string) (last modbus.Last) {
+func (g *Gateway) lastPoll(ctx context.Context, device string) (last adapters.Last) {
 	ctx, cancel := context.WithTimeout(ctx, firstPoll)
 	defer cancel()
 	for {
-		if last = g.adapter.Last(ctx, device); last.Polled {
+		if last = g.field.last(ctx, device); last.Polled {
 			return last
 		}
 		select {
@@ -121,7 +124,7 @@ func (g *Gateway) watch(ctx context.Context, expected []expectation, wait time.D
 		}
 		polls = g.deliveries()
 		expected = slices.DeleteFunc(expected, func(e expectation) bool {
-			return polls[e.device]-e.before >= e.polls && len(e.missing(g.adapter.Last(ctx, e.device).Quality)) == 0
+			return polls[e.device]-e.before >= e.polls && len(e.missing(g.field.last(ctx, e.device).Quality)) == 0
 		})
 		if len(expected) > 0 {
 			continue
@@ -137,7 +140,7 @@ func (g *Gateway) watch(ctx context.Context, expected []expectation, wait time.D
 // deliveries is how many polls have brought values, by device.
 func (g *Gateway) deliveries() map[string]uint64 {
 	polls := map[string]uint64{}
-	for _, d := range g.adapter.Stats().Devices {
+	for _, d := range g.field.stats() {
 		polls[d.Device] = d.Delivered
 	}
 	return polls
@@ -164,7 +167,7 @@ func (g *Gateway) failures(ctx context.Context, expected []expectation) (causes 
 		if i == mostCauses {
 			return append(causes, fmt.Sprintf("and %d more", len(expected)-i))
 		}
-		last := g.adapter.Last(ctx, e.device)
+		last := g.field.last(ctx, e.device)
 		missing := e.missing(last.Quality)
 		cause := ""
 		switch {
@@ -194,7 +197,7 @@ func (g *Gateway) silentNew(ctx context.Context, p *pending) (notes []string) {
 		if !is || c.Key != "" || c.To != "added" {
 			continue
 		}
-		last := g.adapter.Last(ctx, device)
+		last := g.field.last(ctx, device)
 		switch {
 		case len(notes) == mostCauses:
 			return notes

@@ -72,6 +72,7 @@ func (k checker) check() {
 	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
 	k.checkAssets()
 	k.checkDevices()
+	k.checkMains()
 }
 
 func (k checker) checkForward() {

@@ -21,6 +21,9 @@ const (
 func (k checker) checkControl() {
 	var model rules.Model
 	for i, d := range k.config.Devices {
+		if d.Modbus == nil {
+			continue
+		}
 		path := configfile.Item("devices", i) + ".control"
 		if len(d.Control) > 0 && model.Gateway == "" {
 			model = k.config.Model()

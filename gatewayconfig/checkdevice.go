@@ -2,9 +2,11 @@ package gatewayconfig
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/profile"
 )
@@ -18,9 +20,12 @@ func (k checker) checkDevices() {
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.fleetName(path+".id", d.ID)
-		if j, twice := first[d.ID]; twice && d.ID != "" {
+		switch j, twice := first[d.ID]; {
+		case twice && d.ID != "":
 			k.Errorf(path+".id", "%q is devices[%d] already, expected an id of its own", d.ID, j)
-		} else {
+		case d.ID == k.config.Gateway.ID && d.ID != "":
+			k.Errorf(path+".id", "%q is the gateway itself, which is a device with signals of its own; expected another id", d.ID)
+		default:
 			first[d.ID] = i
 		}
 		if k.Has(path + ".asset") {
@@ -34,18 +39,154 @@ func (k checker) checkDevices() {
 		k.name(path+".supply", d.Supply)
 		within(k, path+".poll_every", d.PollEvery, shortestPoll, longestPoll)
 		within(k, path+".timeout", d.Timeout, shortestTimeout, longestTimeout)
-		if k.Has(path+".modbus") || !k.foreign(path) {
+		by, given := k.protocol(path)
+		if !given {
+			continue
+		}
+		switch by {
+		case profile.Modbus:
 			k.checkModbus(path, d, buses)
-			if d.Profile == "" {
-				k.checkSignals(path, d)
-			}
+		case profile.NUT:
+			k.checkNUT(path, d)
+		case profile.GPIO:
+			k.checkGPIO(path, d)
+		}
+		if by != profile.Modbus {
+			k.modbusOnly(path)
+		}
+		if d.Profile == "" || by != profile.Modbus {
+			k.checkSignals(path, by, d)
 		}
 	}
 }
 
-// foreign reports whether the device is of a protocol that has been refused.
-func (k checker) foreign(path string) bool {
-	return slices.ContainsFunc(protocols, func(p string) bool { return k.Has(path + "." + p) })
+// checkMains checks which signal is the gateway's supply, of devices that have been
+// checked.
+func (k checker) checkMains() {
+	m := k.config.Gateway.Mains
+	if m == nil || k.Broken("devices") {
+		return
+	}
+	const device, signal = "gateway.mains.device", "gateway.mains.signal"
+	at := slices.IndexFunc(k.config.Devices, func(d Device) bool { return d.ID == m.Device })
+	switch {
+	case !k.Has(device):
+		return
+	case at < 0:
+		var ids []string
+		for _, d := range k.config.Devices {
+			ids = append(ids, d.ID)
+		}
+		k.Errorf(device, "there is no device %q%s", m.Device, orNearest(m.Device, ids))
+		return
+	case !k.Has(signal):
+		return
+	}
+	d := k.config.Devices[at]
+	s, known := d.Signal(m.Signal)
+	var names []string
+	for _, s := range d.Signals {
+		names = append(names, s.Name)
+	}
+	switch {
+	case !known:
+		k.Errorf(signal, "%s has no signal %q%s", m.Device, m.Signal, orNearest(m.Signal, names))
+	case s.Type == modbus.String:
+		k.Errorf(signal, "%s is a text, expected one that is a number, and not 0 while the supply is there", m.Signal)
+	}
+}
+
+func orNearest(name string, known []string) string {
+	if nearest := configfile.Nearest(name, known); nearest != "" {
+		return fmt.Sprintf(", did you mean %q?", nearest)
+	}
+	return ", expected one that is configured"
+}
+
+// protocol is the one by which the device at path is read; given is false if it isn't
+// exactly one.
+func (k checker) protocol(path string) (by profile.Protocol, given bool) {
+	for _, p := range profile.Protocols {
+		switch key := path + "." + string(p); {
+		case !k.Has(key):
+		case given:
+			k.Errorf(key, "%s is given too, expected exactly one of %s", by, protocolNames)
+			return by, false
+		default:
+			by, given = p, true
+		}
+	}
+	misspelt := func(p profile.Protocol) bool { return k.Broken(path + "." + string(p)) }
+	toCome := func(p string) bool { return k.Has(path + "." + p) }
+	if !given && !slices.ContainsFunc(profile.Protocols, misspelt) && !slices.ContainsFunc(protocolsToCome, toCome) {
+		k.Errorf(path, "how it is read isn't said, expected one of %s, such as modbus: {endpoint: tcp://host:port, unit: 1}", protocolNames)
+	}
+	return by, given
+}
+
+const protocolNames = "modbus, nut and gpio"
+
+// modbusOnly adds the keys that only devices have which are read by modbus.
+func (k checker) modbusOnly(path string) {
+	for _, key := range []string{"profile", "control"} {
+		if k.Has(path + "." + key) {
+			k.Errorf(path+"."+key, "only a device that is read by modbus has this, expected the key to be left out")
+		}
+	}
+}
+
+func (k checker) checkNUT(path string, d Device) {
+	if d.NUT == nil {
+		return
+	}
+	at := path + ".nut"
+	if k.Has(at + ".endpoint") {
+		if _, err := nut.ParseEndpoint(d.NUT.Endpoint); err != nil {
+			k.Errorf(at+".endpoint", "%s", err)
+		}
+	}
+	for key, name := range map[string]string{"ups": d.NUT.UPS, "username": d.NUT.Username} {
+		if !k.Has(at + "." + key) {
+			continue
+		}
+		if err := nut.CheckName(name); err != nil {
+			k.Errorf(at+"."+key, "%q, %s", name, err)
+		}
+	}
+	switch user, password := k.Has(at+".username"), k.Has(at+".password_file"); {
+	case user && !password:
+		k.Errorf(at+".username", "there is no password for it, expected password_file beside it")
+	case password && !user:
+		k.Errorf(at+".password_file", "whose it is isn't said, expected username beside it")
+	case password && d.NUT.PasswordFile == "":
+		k.Errorf(at+".password_file", "empty, expected the name of a file")
+	}
+}
+
+func (k checker) checkGPIO(path string, d Device) {
+	if d.GPIO == nil {
+		return
+	}
+	if at := path + ".gpio.chip"; k.Has(at) && !filepath.IsAbs(d.GPIO.Chip) {
+		k.Errorf(at, "%q, expected the file of a chip, like /dev/gpiochip0", d.GPIO.Chip)
+	}
+	for _, key := range []string{"poll_every", "timeout"} {
+		if k.Has(path + "." + key) {
+			k.Errorf(path+"."+key, "lines aren't polled, they are told of when they change; expected the key to be left out")
+		}
+	}
+	first := map[uint16]int{}
+	for j, s := range d.Signals {
+		at := configfile.Item(path+".signals", j) + ".line"
+		if s.Line == nil {
+			continue
+		}
+		if other, twice := first[*s.Line]; twice {
+			k.Errorf(at, "line %d is signals[%d] of this device already, and can be read once only", *s.Line, other)
+			continue
+		}
+		first[*s.Line] = j
+	}
 }
 
 // buses is what devices share, by address.
@@ -56,7 +197,6 @@ type buses struct {
 
 func (k checker) checkModbus(path string, d Device, buses buses) {
 	if d.Modbus == nil {
-		k.Errorf(path+".modbus", "the key is missing, expected modbus: {endpoint: tcp://host:port, unit: 1}")
 		return
 	}
 	d.Modbus.Check(k.File, path+".modbus")
@@ -92,9 +232,9 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 }
 
 // checkSignals checks the signals of a device that has no profile.
-func (k checker) checkSignals(path string, d Device) {
+func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
 	if len(d.Signals) == 0 {
 		k.Errorf(path+".signals", "no signal, expected at least one, or a profile")
 	}
-	profile.CheckSignals(k.File, path+".signals", d.Signals)
+	profile.CheckSignals(k.File, path+".signals", by, d.Signals)
 }

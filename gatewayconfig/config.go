@@ -68,6 +68,11 @@ type Gateway struct {
 	// master that this gateway serves, can ask for it. Default: disabled.
 	Control Switch `yaml:"control"`
 
+	// What says whether the gateway's own supply is there: a UPS, or a contact. When it
+	// fails, the gateway says so ahead of everything else, and goes on while it can.
+	// Without this there is no last gasp.
+	Mains *Mains `yaml:"mains"`
+
 	// The place it stands in. Example: north-substation.
 	Site string `yaml:"site"`
 
@@ -84,6 +89,16 @@ type Gateway struct {
 	// The part of the network it belongs to, which decides who may see it in
 	// the cloud. Example: region-1.
 	Zone string `yaml:"zone"`
+}
+
+// Mains is a signal that is 1, or another number than 0, while the gateway's own supply
+// is there.
+type Mains struct {
+	// The device that has it. Example: ups.
+	Device string `yaml:"device,required"`
+
+	// Its name. Example: OnLine.
+	Signal string `yaml:"signal,required"`
 }
 
 // Commands says whose commands the gateway obeys: to answer, to note that an
@@ -247,26 +262,35 @@ type Device struct {
 	// Example: battery-1.
 	Supply string `yaml:"supply"`
 
-	// How it is reached by Modbus.
+	// How it is reached by Modbus. Exactly one of modbus, nut and gpio is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
-	// How often it is read; from 1ms to 24h. Default: that of defaults.
+	// How it is reached if it is an uninterruptible power supply: through upsd, the
+	// server of Network UPS Tools.
+	NUT *NUT `yaml:"nut"`
+
+	// Where it is if it is contacts at GPIO lines of this machine, on Linux. They are
+	// told of when they change.
+	GPIO *GPIO `yaml:"gpio"`
+
+	// How often it is read; from 1ms to 24h. Not for gpio. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
-	// that it takes on a serial line; from 1ms to 1m. Default: that of defaults.
+	// that it takes on a serial line; from 1ms to 1m. Not for gpio. Default: that of
+	// defaults.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with
-	// Busbar, as busbar profile list prints them, or a file that ends in .yaml.
-	// Example: eastron/sdm630.
+	// Busbar, as busbar profile list prints them, or a file that ends in .yaml. For
+	// modbus only. Example: eastron/sdm630.
 	Profile string `yaml:"profile"`
 
 	// What is read from it; at least one signal. With a profile, these are added to
 	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
 
-	// What may be written to it. Default: nothing.
+	// What may be written to it, by modbus. Default: nothing.
 	Control []Control `yaml:"control"`
 
 	// Identity is that of the profile.
@@ -284,6 +308,31 @@ const (
 	Auxiliary PoweredBy = "auxiliary"
 	Unknown   PoweredBy = "unknown"
 )
+
+// NUT is a UPS that an upsd serves.
+type NUT struct {
+	// Where upsd is: tcp://host or tcp://host:port; the port is 3493 if it is left out.
+	// Example: tcp://127.0.0.1:3493.
+	Endpoint string `yaml:"endpoint,required"`
+
+	// The name of the UPS in upsd's ups.conf. Example: ups.
+	UPS string `yaml:"ups,required"`
+
+	// The user of upsd's upsd.users to be, who needs no right there. Default: none, which
+	// is enough to read.
+	Username string `yaml:"username"`
+
+	// The file with that user's password. What is in it goes to upsd as it is, so upsd
+	// belongs on this machine, or in a network where nobody listens.
+	// Example: upsd.password.
+	PasswordFile configfile.Path `yaml:"password_file"`
+}
+
+// GPIO is a chip of this machine that has lines.
+type GPIO struct {
+	// The chip's file, which the gateway has to be able to open. Example: /dev/gpiochip0.
+	Chip string `yaml:"chip,required"`
+}
 
 // Modbus is a unit at an endpoint: a network address or a serial port.
 type Modbus struct {

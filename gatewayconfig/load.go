@@ -85,10 +85,10 @@ func (c *Config) fill() {
 		if d.Asset == "" {
 			d.Asset = d.ID
 		}
-		if d.PollEvery == 0 {
+		if d.PollEvery == 0 && !d.ByChange() {
 			d.PollEvery = c.Defaults.PollEvery
 		}
-		if d.Timeout == 0 {
+		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout
 		}
 		for j := range d.Signals {

@@ -10,8 +10,8 @@ import (
 
 // Model is what the configuration's rules are about. The signals come device by
 // device in the order of the configuration, each device's own followed by its
-// telemetry.ChannelLive; a signal's ID is its index here plus 1, until the
-// caller replaces it.
+// telemetry.ChannelLive, and then the gateway's own; a signal's ID is its index here
+// plus 1, until the caller replaces it.
 func (c Config) Model() rules.Model {
 	m := rules.Model{Gateway: c.Gateway.ID}
 	for _, a := range c.Assets {
@@ -20,27 +20,54 @@ func (c Config) Model() rules.Model {
 			NominalVoltage: base(a.NominalVoltage), RatedCurrent: base(a.RatedCurrent),
 		})
 	}
-	signals := 0
+	own := c.Gateway.signals()
+	signals := len(own)
 	for _, d := range c.Devices {
 		signals += len(d.Signals) + 1
 	}
 	m.Signals = make([]telemetry.Signal, 0, signals)
+	add := func(device, asset string, s telemetry.Signal) {
+		s.ID, s.Device, s.Asset = telemetry.SignalID(len(m.Signals)+1), device, asset
+		m.Signals = append(m.Signals, s)
+	}
 	for _, d := range c.Devices {
 		m.Devices = append(m.Devices, rules.Device{
 			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply, Bus: d.bus(),
 			PollEvery: time.Duration(d.PollEvery),
 		})
-		add := func(s telemetry.Signal) {
-			s.ID, s.Device, s.Asset = telemetry.SignalID(len(m.Signals)+1), d.ID, d.Asset
-			m.Signals = append(m.Signals, s)
-		}
 		for _, s := range d.Signals {
 			states, flags := s.Names()
-			add(telemetry.Signal{Name: s.Name, Unit: s.Unit, Kind: s.Kind, States: states, Flags: flags})
+			add(d.ID, d.Asset, telemetry.Signal{Name: s.Name, Unit: s.Unit, Kind: s.Kind, States: states, Flags: flags})
 		}
-		add(telemetry.Signal{Name: telemetry.ChannelLive, Unit: "1", Kind: telemetry.State})
+		add(d.ID, d.Asset, telemetry.Signal{Name: telemetry.ChannelLive, Unit: "1", Kind: telemetry.State})
+	}
+	if len(own) > 0 {
+		m.Devices = append(m.Devices, rules.Device{ID: c.Gateway.ID, Asset: c.Gateway.ID})
+	}
+	for _, s := range own {
+		add(c.Gateway.ID, c.Gateway.ID, s)
 	}
 	return m
+}
+
+// ClockStates are the values of rules.ClockState.
+var ClockStates = map[telemetry.ClockState]int64{telemetry.ClockUnset: 0, telemetry.ClockFreeRunning: 1, telemetry.ClockSynchronised: 2}
+
+// signals are the gateway's own, which come by change; none of a configuration for one device without a
+// gateway.
+func (g Gateway) signals() []telemetry.Signal {
+	if g.ID == "" {
+		return nil
+	}
+	states := telemetry.States{}
+	for state, value := range ClockStates {
+		states[value] = string(state)
+	}
+	list := []telemetry.Signal{{Name: rules.ClockState, Unit: "1", Kind: telemetry.State, States: states}}
+	if g.Mains != nil {
+		list = append(list, telemetry.Signal{Name: rules.Mains, Unit: "1", Kind: telemetry.State})
+	}
+	return list
 }
 
 // base is a voltage in V or a current in A, 0 if there is none.

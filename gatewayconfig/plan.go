@@ -11,8 +11,8 @@ import (
 
 // Demand is what a configuration asks of buses, disk and link.
 type Demand struct {
-	Buses  []BusDemand // by endpoint
-	Values float64     // read in a second
+	Buses  []BusDemand // by endpoint; who shares no bus with others isn't among them
+	Values float64     // read in a second, without those that come by change
 }
 
 // BusDemand is what the devices of one endpoint ask of it together.
@@ -34,6 +34,9 @@ func (c Config) Demand() Demand {
 	var l Demand
 	buses := map[string]*BusDemand{}
 	for _, d := range c.Devices {
+		if !d.ByChange() {
+			l.Values += float64(len(d.Signals)) / time.Duration(d.PollEvery).Seconds()
+		}
 		name := d.bus()
 		if name == "" {
 			continue
@@ -48,7 +51,6 @@ func (c Config) Demand() Demand {
 		b.Requests += demand.Requests
 		b.Registers += demand.Registers
 		b.Busy += demand.Busy
-		l.Values += float64(len(d.Signals)) / time.Duration(d.PollEvery).Seconds()
 	}
 	for _, name := range slices.Sorted(maps.Keys(buses)) {
 		l.Buses = append(l.Buses, *buses[name])

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
@@ -18,7 +17,7 @@ func (k checker) resolveProfiles() {
 	for i := range k.config.Devices {
 		d := &k.config.Devices[i]
 		path := configfile.Item("devices", i)
-		if !k.Has(path+".profile") || k.Broken(path+".profile") {
+		if !k.Has(path+".profile") || k.Broken(path+".profile") || d.NUT != nil || d.GPIO != nil {
 			continue
 		}
 		p, err := loadProfile(d.Profile, k.dir, k.read)
@@ -41,7 +40,7 @@ func (k checker) resolveProfiles() {
 		signals, place := profile.Override(p.At(base), d.Signals, given)
 		for j, s := range signals {
 			if place[j] >= 0 {
-				profile.CheckSignal(k.File, configfile.Item(own, place[j]), s)
+				profile.CheckSignal(k.File, configfile.Item(own, place[j]), profile.Modbus, s)
 			}
 		}
 		d.Signals = signals
@@ -107,24 +106,4 @@ func (k checker) checkRequests() {
 			k.Errorf(path, "%s", err)
 		}
 	}
-}
-
-// ModbusDevice is the device as the adapter takes it, without ids of signals.
-func (d Device) ModbusDevice() modbus.Device {
-	m := modbus.Device{
-		ID: d.ID, Endpoint: d.Modbus.Endpoint, Unit: d.Modbus.Unit, Reads: d.Modbus.Reads(),
-		PollEvery: time.Duration(d.PollEvery), Timeout: time.Duration(d.Timeout),
-		Pause: time.Duration(d.Modbus.Pause), PauseAfterConnect: time.Duration(d.Modbus.PauseAfterConnect),
-	}
-	for _, id := range d.Identity {
-		m.Identity = append(m.Identity, id.Register(d.Modbus.Base))
-	}
-	m.Points = make([]modbus.Point, 0, len(d.Signals))
-	for _, s := range d.Signals {
-		m.Points = append(m.Points, s.Point())
-	}
-	for _, c := range d.Control {
-		m.Controls = append(m.Controls, c.modbus())
-	}
-	return m
 }

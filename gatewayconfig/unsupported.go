@@ -4,17 +4,14 @@ package gatewayconfig
 // key that is accepted and does nothing would be believed.
 const notYet = "not supported by this version, expected the key to be left out"
 
-const modbusOnly = "this version reads devices by modbus only"
+const otherProtocol = "this version reads devices by modbus, nut and gpio only"
 
-var protocols = []string{"opcua", "mqtt", "sparkplug", "iec104", "gpio", "nut"}
+var protocolsToCome = []string{"opcua", "mqtt", "sparkplug", "iec104"}
 
 var unsupported = struct{ config, serve, device map[string]string }{
 	config: map[string]string{"network": notYet},
 	serve:  map[string]string{"iec104": notYet, "sparkplug": notYet},
-	device: map[string]string{
-		"opcua": modbusOnly, "mqtt": modbusOnly, "sparkplug": modbusOnly,
-		"iec104": modbusOnly, "gpio": modbusOnly, "nut": modbusOnly,
-	},
+	device: map[string]string{"opcua": otherProtocol, "mqtt": otherProtocol, "sparkplug": otherProtocol, "iec104": otherProtocol},
 }
 
 func (Config) ExplainKey(key string) string { return unsupported.config[key] }

@@ -17,12 +17,12 @@ var (
 
 const maxSignalName = 64
 
-// CheckSignals adds what is wrong with the signals that stand in the list at
-// path of f.
-func CheckSignals(f *configfile.File, path string, signals []Signal) {
+// CheckSignals adds what is wrong with the signals of a device that stand in the list
+// at path of f.
+func CheckSignals(f *configfile.File, path string, by Protocol, signals []Signal) {
 	CheckNames(f, path, signals)
 	for j, s := range signals {
-		CheckSignal(f, configfile.Item(path, j), s)
+		CheckSignal(f, configfile.Item(path, j), by, s)
 	}
 }
 
@@ -43,14 +43,22 @@ func CheckNames(f *configfile.File, path string, signals []Signal) {
 	}
 }
 
-// CheckSignal adds what is wrong with the signal that stands at path of f, as
-// much of it as f gives.
-func CheckSignal(f *configfile.File, path string, s Signal) {
+// CheckSignal adds what is wrong with the signal of a device that stands at path of f,
+// as much of it as f gives.
+func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 	k := checker{f}
 	if f.Has(path + ".name") {
 		k.name(path+".name", s.Name)
 	}
-	k.point(path, s)
+	k.foreign(path, by)
+	switch by {
+	case Modbus:
+		k.point(path, s)
+	case NUT:
+		k.variable(path, s)
+	case GPIO:
+		k.line(path, s)
+	}
 	k.meaning(path, s)
 	k.reports(path, s)
 	k.names(path, s)

@@ -1,5 +1,5 @@
 // Package profile says what products measure and where in their registers: one
-// YAML file a product. The same profile configures the gateway that reads a
+// YAML file a product, of those that are read by Modbus. The same profile configures the gateway that reads a
 // device, and the simulator that plays it.
 package profile
 
@@ -139,7 +139,7 @@ func Parse(name, file string, src []byte) (Profile, error) {
 	if len(p.Signals) == 0 && f.Has("signals") {
 		f.Errorf("signals", "no signal, expected at least one")
 	}
-	CheckSignals(f, "signals", p.Signals)
+	CheckSignals(f, "signals", Modbus, p.Signals)
 	p.Modbus.Check(f, "modbus")
 	for i := range p.Signals {
 		p.Signals[i].Fill()

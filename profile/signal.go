@@ -3,15 +3,17 @@ package profile
 import (
 	"time"
 
+	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Signal is one measured quantity of a device and where it lies. Exactly one of
-// input, holding, coil and discrete gives its address: from 0 as it travels on
-// the wire, so that holding register 40001 is holding: 0 and input register
-// 30001 is input: 0. Its value is raw × factor × scale + offset.
+// Signal is one measured quantity of a device and where it lies. Of a device that is
+// read by modbus, exactly one of input, holding, coil and discrete gives its address:
+// from 0 as it travels on the wire, so that holding register 40001 is holding: 0 and
+// input register 30001 is input: 0. Of one by nut, exactly one of variable and status
+// does, and of one by gpio, line. Its value is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
 	// with dots between them, after IEC 61850 where it has a name.
@@ -30,11 +32,38 @@ type Signal struct {
 	// Address of the discrete input. Example: 0.
 	Discrete *uint16 `yaml:"discrete"`
 
+	// The variable of the UPS, as upsc prints it. It is a number, unless type is string.
+	// Example: battery.charge.
+	Variable string `yaml:"variable"`
+
+	// A flag of the UPS's ups.status, and thus a bool: OL, it is on line power; OB, on
+	// battery; LB, the battery is low; RB, it has to be replaced; and others.
+	// Example: OL.
+	Status string `yaml:"status"`
+
+	// The number of the GPIO line on its chip; from 0 to 65535. It is a bool, stored when
+	// it changes. Example: 17.
+	Line *uint16 `yaml:"line"`
+
+	// A low level of the line is 1, as of a contact to ground that is closed.
+	// Default: false.
+	ActiveLow bool `yaml:"active_low"`
+
+	// What holds the level of a line that nothing drives: pull-up, pull-down, none, or
+	// as-is, what the machine's firmware has set. Default: as-is.
+	Bias gpio.Bias `yaml:"bias"`
+
+	// For how long a level of the line has to last before it counts, for contacts that
+	// bounce; up to 10s. It is done by the kernel, and the time of the change is then
+	// when it has lasted. Default: 0s.
+	Debounce configfile.Duration `yaml:"debounce"`
+
 	// How the registers hold the value: int8, uint8, int16, uint16, float16 or
 	// bcd16 in one; int32, uint32, float32 or bcd32 in two; int64, uint64, float64
 	// or bcd64 in four; string in length; bool in one bit. Required for registers,
 	// unless bit is given; coils and discrete inputs are always bool. A byte is the
-	// low one of its register, with order BADC the high one.
+	// low one of its register, with order BADC the high one. Of a variable, string if it
+	// is a text.
 	Type modbus.Type `yaml:"type"`
 
 	// The order of the bytes of 0xAABBCCDD in its registers: ABCD, most
@@ -121,16 +150,16 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 // What the format has and this version hasn't: a key that is accepted and does
 // nothing would be believed.
 var unsupported = map[string]string{
-	"ioa": modbusOnly, "node": modbusOnly, "topic": modbusOnly, "json": modbusOnly,
+	"ioa": otherProtocol, "node": otherProtocol, "topic": otherProtocol, "json": otherProtocol,
 }
 
-const modbusOnly = "this version reads devices by modbus only"
+const otherProtocol = "this version reads devices by modbus, nut and gpio only"
 
 // ExplainKey implements configfile.KeyExplainer.
 func (Signal) ExplainKey(key string) string { return unsupported[key] }
 
-// Point is where the signal lies. It is valid once the signal is filled and
-// checked.
+// Point is where the signal lies, of a device that is read by modbus. It is valid once
+// the signal is filled and checked.
 func (s Signal) Point() modbus.Point {
 	table, address := s.register()
 	p := modbus.Point{
@@ -170,6 +199,9 @@ func (s *Signal) Fill() {
 	if s.Unit == "" {
 		s.Unit = "1"
 	}
+	if s.Line != nil && s.Bias == "" {
+		s.Bias = gpio.AsIs
+	}
 	if s.ReportEvery == 0 && s.sifted() {
 		s.ReportEvery = configfile.Duration(time.Minute)
 	}
@@ -178,11 +210,16 @@ func (s *Signal) Fill() {
 // sifted reports whether some of its values aren't stored.
 func (s Signal) sifted() bool { return s.Deadband != nil || s.SwingingDoor > 0 }
 
-func (s Signal) bit() bool { return s.Coil != nil || s.Discrete != nil || s.Bit != nil }
+func (s Signal) bit() bool {
+	return s.Coil != nil || s.Discrete != nil || s.Bit != nil || s.Status != "" || s.Line != nil
+}
 
 func (s Signal) impliedType() modbus.Type {
-	if s.Type == "" && s.bit() {
+	switch {
+	case s.Type == "" && s.bit():
 		return modbus.Bool
+	case s.Type == "" && s.Variable != "":
+		return modbus.Float64
 	}
 	return s.Type
 }

@@ -9,6 +9,7 @@ import (
 
 // network is the model, indexed, and the slots of the signals that rules read.
 type network struct {
+	gateway           string // which "*" doesn't mean: it has no signals of a device
 	assets            map[string]Asset
 	devices           map[string]Device
 	assetIDs          []string // in the model's order, then those that only devices and signals name
@@ -19,7 +20,6 @@ type network struct {
 	slotOf            map[telemetry.SignalID]int32
 	inputs            inputs
 	deviceNumbers     map[string]int32
-	gateway           string
 	buses             map[string][]string // devices by bus
 	busIDs            []string
 	kept              int // samples of all trails

@@ -24,6 +24,9 @@ const (
 
 	ConfigurationApplied    EventKind = "configuration-applied"     // the gateway runs with another one, and it has held
 	ConfigurationRolledBack EventKind = "configuration-rolled-back" // it has tried another one, and runs with the one before
+
+	SupplyFailed   EventKind = "last-gasp"       // the gateway's own supply has failed, and it runs from what is left
+	SupplyRestored EventKind = "supply-restored" // it is back
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -65,6 +68,9 @@ type Event struct {
 	Counter *CounterChange `json:"counter,omitempty"`
 
 	Configuration *Reconfiguration `json:"configuration,omitempty"`
+
+	LastGasp *LastGasp    `json:"last_gasp,omitempty"`
+	Restored *Restoration `json:"restored,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -359,4 +365,31 @@ type Reconfiguration struct {
 	Unlisted int      `json:"unlisted,omitempty"`
 	// Cause is why it was rolled back.
 	Cause string `json:"cause,omitempty"`
+}
+
+// LastGasp is what a gateway says whose own supply has failed at the event's Time.
+type LastGasp struct {
+	Boot string `json:"boot"` // the kernel's id of this boot
+	// Runtime is how long the battery lasts, in s, as the UPS says; nil if none does.
+	Runtime *float64 `json:"battery_runtime_s,omitempty"`
+	// Active are the alarms that were, as rule and asset or device; Unlisted is how many
+	// more there were.
+	Active   []ActiveAlarm `json:"active,omitempty"`
+	Unlisted int           `json:"unlisted,omitempty"`
+}
+
+// ActiveAlarm names an alarm that is active.
+type ActiveAlarm struct {
+	Rule   string `json:"rule"`
+	Asset  string `json:"asset"`
+	Device string `json:"device,omitempty"`
+}
+
+// Restoration says that the gateway's own supply is back at the event's Time.
+type Restoration struct {
+	Since Micros `json:"since_us"` // the Time of the last gasp
+	Boot  string `json:"boot"`     // that of the last gasp
+	// Away is how long the supply was, in µs; nil if a clock that wasn't set would have
+	// to say it.
+	Away *int64 `json:"away_us,omitempty"`
 }

@@ -51,7 +51,7 @@ func TestLedgerAgreesWithTheGateway(t *testing.T) {
 		end := telemetry.QuarterOf(telemetry.MicrosOf(time.Now())) + telemetry.Quarter
 		got = answer{}
 		return s.ask(t, fmt.Sprintf("/api/v1/completeness?from_us=%d&to_us=%d", begin, end), &got) &&
-			len(got.Devices) == len(s.meters) && got.Summary.Expected > 0
+			len(got.Devices) >= len(s.meters) && got.Summary.Expected > 0
 	}
 	await(t, "all that was delivered is stored", 60*time.Second, func() bool { return ask() && got.Summary.OnTheWay == 0 })
 	sum := got.Summary

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -188,19 +189,12 @@ func longestPause(units []*unit) (pause time.Duration) {
 	return pause
 }
 
-// Last is what the last poll of a device brought.
-type Last struct {
-	Polled  bool                         // there was one since the device is configured as it is
-	Quality map[string]telemetry.Quality // of the points, by name
-	Cause   error                        // why the device didn't answer, if it didn't
-}
-
 // Last says what a device's last poll brought; nothing, if the device isn't polled. It
 // waits for a poll that is under way on its bus.
-func (a *Adapter) Last(ctx context.Context, device string) (last Last) {
+func (a *Adapter) Last(ctx context.Context, device string) (last adapters.Last) {
 	u := a.unit(device)
 	if u == nil || !a.running.Load() {
-		return Last{}
+		return adapters.Last{}
 	}
 	_ = u.bus.between(ctx, func() {
 		if u.liveSent.IsZero() {

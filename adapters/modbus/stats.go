@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/busbar/busbar/adapters"
 )
 
 type counter = atomic.Uint64
@@ -17,20 +19,8 @@ type deviceCounters struct {
 // Stats is what the adapter has done since it was made, in configured order. A device
 // that was changed goes on counting.
 type Stats struct {
-	Devices   []DeviceStats
+	Devices   []adapters.DeviceStats
 	Endpoints []EndpointStats
-}
-
-type DeviceStats struct {
-	Device     string
-	Polls      uint64
-	Failed     uint64    // polls without any answer
-	Timeouts   uint64    // of these, because none came in time
-	Missed     uint64    // slots that passed while an earlier read of the endpoint went on
-	Late       uint64    // polls that were answered after the next slot had come
-	Values     uint64    // samples that carried a value
-	Delivered  uint64    // polls that brought a value
-	LastAnswer time.Time // zero: never
 }
 
 type EndpointStats struct {
@@ -54,7 +44,7 @@ func (a *Adapter) Stats() Stats {
 		// there are never more failed polls than polls.
 		timeouts := u.stats.timeouts.Load()
 		failed := u.stats.failed.Load()
-		d := DeviceStats{
+		d := adapters.DeviceStats{
 			Device: u.ID,
 			Polls:  u.stats.polls.Load(),
 			Failed: failed, Timeouts: timeouts,

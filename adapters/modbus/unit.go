@@ -9,23 +9,12 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-const (
-	// DeadAfter is how many polls in a row must bring no answer before a device
-	// that has answered is reported as not living. The first poll ever decides
-	// alone.
-	DeadAfter = 2
-
-	// LiveEvery is how often the live signal is repeated when it doesn't
-	// change, or at the next poll after that.
-	LiveEvery = time.Minute
-
-	// MaxBackOff bounds the doubling of a device's period while it doesn't
-	// answer and others share its endpoint: each attempt costs them a timeout.
-	// The first attempt after it fell silent keeps the period, and so do all while
-	// none of the endpoint's devices answers or its connection can't be made, so
-	// that their return is seen at once.
-	MaxBackOff = 30 * time.Second
-)
+// MaxBackOff bounds the doubling of a device's period while it doesn't
+// answer and others share its endpoint: each attempt costs them a timeout.
+// The first attempt after it fell silent keeps the period, and so do all while
+// none of the endpoint's devices answers or its connection can't be made, so
+// that their return is seen at once.
+const MaxBackOff = 30 * time.Second
 
 // unit is a meter that is being polled. Only its endpoint's goroutine touches
 // it, the statistics apart.
@@ -166,7 +155,7 @@ func (u *unit) observe() bool {
 	switch {
 	case u.answered:
 		u.live = true
-	case u.silent >= DeadAfter:
+	case u.silent >= adapters.DeadAfter:
 		u.live = false
 	}
 	changed := first || u.live != was
@@ -179,7 +168,7 @@ func (u *unit) observe() bool {
 	if u.answered {
 		u.logRequests()
 	}
-	return changed || u.ended.Sub(u.liveSent) >= LiveEvery
+	return changed || u.ended.Sub(u.liveSent) >= adapters.LiveEvery
 }
 
 // span is what a request asks for.

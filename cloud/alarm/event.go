@@ -84,10 +84,6 @@ func check(e telemetry.Event) error {
 		if err := store.CheckPresence(*e.Presence); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
-	case lastGasp, supplyRestored:
-		if e.Decided <= 0 {
-			return fmt.Errorf("%s doesn't say when", e.Kind)
-		}
 	case telemetry.SamplesLost:
 		if e.Loss == nil {
 			return fmt.Errorf("%s doesn't say which", e.Kind)
@@ -132,6 +128,14 @@ func check(e telemetry.Event) error {
 		}
 		if err := store.CheckCounter(e.Kind, *e.Counter); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
+	case telemetry.SupplyFailed:
+		if e.LastGasp == nil || e.Time <= 0 {
+			return fmt.Errorf("%s doesn't say what or when", e.Kind)
+		}
+	case telemetry.SupplyRestored:
+		if e.Restored == nil || e.Time <= 0 {
+			return fmt.Errorf("%s doesn't say what or when", e.Kind)
 		}
 	case telemetry.ControlAttempted:
 		if e.Control == nil || e.Decided <= 0 {

@@ -64,12 +64,6 @@ const (
 // The states of a gateway, as the rules name them.
 var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped"}
 
-// Events of gateways with an emergency supply.
-const (
-	lastGasp       telemetry.EventKind = "last-gasp"       // the supply fails
-	supplyRestored telemetry.EventKind = "supply-restored" // it is back
-)
-
 // notePresence keeps what an event says of its gateway. One that is taken again is of
 // another time.
 func notePresence(t *store.Tx, e event) error {
@@ -88,9 +82,9 @@ func notePresence(t *store.Tx, e event) error {
 		}
 	case telemetry.GatewayStopped:
 		return t.MarkStopped(gateway, true)
-	case lastGasp:
+	case telemetry.SupplyFailed:
 		return t.MarkLastGasp(gateway, true)
-	case supplyRestored:
+	case telemetry.SupplyRestored:
 		return t.MarkLastGasp(gateway, false)
 	case telemetry.GatewayAlive:
 	default:

@@ -134,19 +134,19 @@ func TestSilentGateways(t *testing.T) {
 		}, []string{"a comms-suspect cleared 1"}},
 		"a last gasp": {func(w *watch) {
 			three(w)
-			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+			w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
 			keep(w, 600, "b", "c")
 		}, []string{"a supply-lost active 1"}},
 		"the supply is back": {func(w *watch) {
 			three(w)
-			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+			w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
 			w.judge(1, 2)
-			w.hear(3, "a", telemetry.Event{Kind: supplyRestored, Decided: 1})
+			w.hear(3, "a", telemetry.Event{Kind: telemetry.SupplyRestored, Time: 1, Decided: 1, Restored: &telemetry.Restoration{Since: 1, Boot: "b"}})
 			w.judge(3, 4)
 		}, []string{"a supply-lost cleared 1"}},
 		"it has started again": {func(w *watch) {
 			three(w)
-			w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+			w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
 			w.judge(1, 2)
 			w.hear(3, "a", telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{ActiveAlarms: []string{}, Presence: &telemetry.Presence{Every: 60_000_000, Feeder: "f1", Uplink: "carrier-0"}}})
 			w.judge(3, 4)
@@ -272,7 +272,7 @@ func TestVerdictsSurviveARestart(t *testing.T) {
 func TestVerdictsWithoutTheirState(t *testing.T) {
 	w := newWatch(t)
 	w.alive(0, "a", "f1", "")
-	w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+	w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
 	w.judge(1, 2)
 	if err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveFleetState([]byte(`{"version": 99}`), w.fleet.version) }); err != nil {
 		t.Fatal(err)
@@ -289,7 +289,7 @@ func TestTwoProcessesJudgeOnce(t *testing.T) {
 	w.judge(0, 1)
 	other := &fleet{store: w.store, log: slog.Default()}
 	fail(w, other.judge(t.Context(), at(1), at(1)))
-	w.hear(1, "a", telemetry.Event{Kind: lastGasp, Decided: 1})
+	w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
 	w.judge(2, 2)
 	if err := other.judge(t.Context(), at(3), at(3)); !errors.Is(err, store.ErrFenced) {
 		t.Errorf("%v", err)

@@ -357,7 +357,7 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 func FuzzEvent(f *testing.F) {
 	for _, e := range []telemetry.Event{raised("a", 1), cleared("a", 1), {Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{}},
 		startedWith(1, []string{"a", ""}), captured("a", 5),
-		{Kind: telemetry.GatewayAlive, Presence: &telemetry.Presence{Every: 1, Feeder: "f"}}, {Kind: lastGasp, Decided: 1},
+		{Kind: telemetry.GatewayAlive, Presence: &telemetry.Presence{Every: 1, Feeder: "f"}}, {Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}},
 		{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: "0000000000000001", Stream: "telemetry", Reason: "full", Devices: []telemetry.DeviceLoss{{Device: "m", Count: 1}}}},
 		{Kind: telemetry.SamplesCounted, Account: &telemetry.Account{Epoch: "0000000000000001", To: telemetry.Quarter, Devices: []telemetry.DeviceAccount{
 			{Device: "m", Scheduled: 3, Read: 2, Bad: map[string]uint64{"timeout": 1}, Delivered: 3}}}},

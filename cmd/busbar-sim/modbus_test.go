@@ -96,7 +96,7 @@ func TestGatewayReadsByWhatIsPrinted(t *testing.T) {
 			continue
 		}
 		for _, d := range config.Devices {
-			readings, err := gateway.ReadDevice(t.Context(), config, d.ID, slog.New(slog.DiscardHandler))
+			readings, err := gateway.ReadDevice(t.Context(), config, "", d.ID, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Errorf("%v: %v", args, err)
 			}
@@ -263,7 +263,7 @@ func TestControl(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		readings, err := gateway.ReadDevice(t.Context(), config, config.Devices[0].ID, slog.New(slog.DiscardHandler))
+		readings, err := gateway.ReadDevice(t.Context(), config, "", config.Devices[0].ID, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err.Error()
 		}

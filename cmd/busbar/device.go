@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -81,7 +82,7 @@ func (c readCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	readings, err := gateway.ReadDevice(ctx, config, device, c.Logger())
+	readings, err := gateway.ReadDevice(ctx, config, filepath.Dir(c.Config), device, c.Logger())
 	if err != nil {
 		return err
 	}
@@ -122,11 +123,13 @@ func (c watchCommand) Run(ctx context.Context) error {
 	}
 	if c.Every > 0 {
 		for i := range config.Devices {
-			config.Devices[i].PollEvery = c.Every
+			if d := &config.Devices[i]; !d.ByChange() {
+				d.PollEvery = c.Every
+			}
 		}
 	}
 	onTerminal := isatty.IsTerminal(os.Stdout.Fd())
-	err = gateway.WatchDevice(ctx, config, device, c.Logger(), func(readings []gateway.Reading) {
+	err = gateway.WatchDevice(ctx, config, filepath.Dir(c.Config), device, c.Logger(), func(readings []gateway.Reading) {
 		if onTerminal {
 			fmt.Print("\x1b[H\x1b[2J") // the cursor to the top, and nothing below it
 		}

@@ -114,7 +114,7 @@ func (m *meta) take(tx *bolt.Tx) error {
 		if v := b.Get(keyStarts); len(v) == 8 {
 			m.starts = binary.BigEndian.Uint64(v)
 		}
-		for _, key := range [][]byte{keyClock, keyLinks} {
+		for _, key := range [][]byte{keyClock, keyLinks, keyMains} {
 			notes := b.Get(key)
 			if int64(len(notes)) > tx.Size() {
 				return fmt.Errorf("%w: notes of %d bytes", errDamaged, len(notes))

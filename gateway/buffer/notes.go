@@ -10,6 +10,7 @@ import (
 var (
 	keyClock = []byte("clock")
 	keyLinks = []byte("links")
+	keyMains = []byte("mains")
 )
 
 // ClockNotes is what the last SaveClockNotes wrote, by whichever process; nil if
@@ -24,6 +25,12 @@ func (b *Buffer) SaveClockNotes(notes []byte) error { return b.saveNotes(keyCloc
 func (b *Buffer) LinkNotes() ([]byte, error) { return b.notes(keyLinks) }
 
 func (b *Buffer) SaveLinkNotes(notes []byte) error { return b.saveNotes(keyLinks, notes) }
+
+// MainsNotes and SaveMainsNotes are the same for a failure of the gateway's supply that
+// was told and isn't over.
+func (b *Buffer) MainsNotes() ([]byte, error) { return b.notes(keyMains) }
+
+func (b *Buffer) SaveMainsNotes(notes []byte) error { return b.saveNotes(keyMains, notes) }
 
 func (b *Buffer) notes(key []byte) ([]byte, error) {
 	m := b.meta

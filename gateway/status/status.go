@@ -38,6 +38,7 @@ type Report struct {
 	Uncaptured              uint64 // alarms without the samples that their rule asks for: too many at once
 
 	Clock  Clock
+	Supply Supply
 	Alarms []Alarm // that are active
 
 	Streams []Stream
@@ -61,6 +62,16 @@ type Clock struct {
 	MaxError time.Duration // 0: nobody bounds it
 	Holding  bool          // samples wait for the time
 }
+
+// Supply is how the gateway's own supply is.
+type Supply string
+
+const (
+	SupplyUnwatched Supply = "not watched: without a UPS or a contact (gateway.mains) there is no last gasp"
+	SupplyUnknown   Supply = "not known"
+	SupplyThere     Supply = "there; a last gasp is sent when it fails"
+	SupplyFailed    Supply = "failed"
+)
 
 // Alarm is an alarm that hasn't cleared.
 type Alarm struct {

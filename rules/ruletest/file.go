@@ -203,7 +203,7 @@ func (s *Suite) described(c content) {
 		for _, signal := range d.Signals {
 			to.Signals = append(to.Signals, signal.configured())
 		}
-		profile.CheckSignals(s.file, path+".signals", to.Signals)
+		profile.CheckSignals(s.file, path+".signals", profile.Modbus, to.Signals)
 		for j := range to.Signals {
 			to.Signals[j].Fill()
 		}

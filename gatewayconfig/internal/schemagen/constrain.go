@@ -7,12 +7,14 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/telemetry"
 )
 
 const (
 	fleetName = `^[a-z0-9][a-z0-9-]{0,62}$`
 	plainName = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
+	upsName   = `^[!#-?A-\[\]-~]{1,64}$`
 )
 
 // constrain adds what the types don't say.
@@ -27,6 +29,12 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Device", "asset", plainName)
 	pattern("Device", "supply", plainName)
 	pattern("Modbus", "endpoint", `^(tcp://[^/?#@\s]+|rtu\+tcp://[^/?#@\s]+(\?[^#\s]*)?|rtu:///[^?#\s]+(\?[^#\s]*)?)$`)
+	pattern("NUT", "endpoint", `^tcp://[^/?#@\s]+$`)
+	pattern("NUT", "ups", upsName)
+	pattern("NUT", "username", upsName)
+	pattern("Signal", "variable", upsName)
+	pattern("Signal", "status", upsName)
+	pattern("GPIO", "chip", `^/`)
 	pattern("Signal", "unit", `^[!-~]{1,32}$`)
 	pattern("Status", "listen", `^.*:[0-9]+$`)
 	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
@@ -49,9 +57,12 @@ func constrain(defs jsonschema.Definitions) {
 	property(defs, "Kafka", "brokers").MinItems = &one
 
 	device := defs["Device"]
-	device.Required = append(device.Required, "modbus")
+	for _, p := range profile.Protocols {
+		device.OneOf = append(device.OneOf, &jsonschema.Schema{Required: []string{string(p)}})
+	}
 	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
+	defs["NUT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
 	defs["MQTT"].Required = []string{"broker"}
 	defs["MQTT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
@@ -92,21 +103,27 @@ func wholeSignal() *jsonschema.Schema {
 		}
 		return &jsonschema.Schema{AnyOf: any}
 	}
-	text := with("type", &jsonschema.Schema{Const: string(modbus.String)})
+	text := &jsonschema.Schema{Const: string(modbus.String)}
+	isText := with("type", text)
 	return &jsonschema.Schema{
-		OneOf: given("input", "holding", "coil", "discrete").AnyOf,
+		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line").AnyOf,
 		AllOf: []*jsonschema.Schema{
 			{
 				If:   given("coil", "discrete", "bit"),
 				Then: only("type", &jsonschema.Schema{Const: string(modbus.Bool)}),
-				Else: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
 			},
-			{If: text, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
+			{
+				If:   &jsonschema.Schema{AnyOf: given("input", "holding").AnyOf, Not: given("bit")},
+				Then: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
+			},
+			{If: given("variable"), Then: only("type", text)},
+			{If: given("status", "line"), Then: &jsonschema.Schema{Not: given("type")}},
+			{If: &jsonschema.Schema{AllOf: []*jsonschema.Schema{isText, {Not: given("variable")}}}, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
 			{AnyOf: []*jsonschema.Schema{
 				{Required: []string{"unit"}},
 				with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),
 				{
-					AnyOf: append(given("coil", "discrete", "bit").AnyOf, text),
+					AnyOf: append(given("coil", "discrete", "bit", "status", "line").AnyOf, isText),
 					Not:   &jsonschema.Schema{Required: []string{"kind"}},
 				},
 			}},

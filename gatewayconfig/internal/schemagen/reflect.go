@@ -9,6 +9,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gatewayconfig"
@@ -97,6 +98,8 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return oneOf(kafkaconn.ScramSHA512, kafkaconn.ScramSHA256, kafkaconn.Plain)
 	case reflect.TypeFor[modbus.Type]():
 		return oneOf(modbus.Types()...)
+	case reflect.TypeFor[gpio.Bias]():
+		return oneOf(gpio.PullUp, gpio.PullDown, gpio.None, gpio.AsIs)
 	case reflect.TypeFor[modbus.Order]():
 		return oneOf(modbus.ABCD, modbus.CDAB, modbus.BADC, modbus.DCBA)
 	case reflect.TypeFor[telemetry.Kind]():

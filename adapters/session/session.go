@@ -1,0 +1,253 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Result is what one reading of a device brought, or what it sent by itself.
+type Result struct {
+	// Samples are one a point, in configured order, with a value or the reason why
+	// there is none; what a device sends by itself may be fewer.
+	Samples  []telemetry.Sample
+	Received time.Time
+	// Cause is why the device didn't answer; nil if it did.
+	Cause error
+}
+
+// Failed is the result of a device that didn't answer, every point of which has the
+// quality.
+func (a About) Failed(cause error, q telemetry.Quality) Result {
+	r := Result{Received: time.Now(), Cause: cause, Samples: make([]telemetry.Sample, len(a.Points))}
+	for i, p := range a.Points {
+		r.Samples[i] = telemetry.Sample{Time: telemetry.MicrosOf(r.Received), Signal: p.Signal, Quality: q}
+	}
+	return r
+}
+
+// Bad is the quality of a point that has no value.
+func Bad(reason telemetry.Reason) telemetry.Quality {
+	return telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, reason)
+}
+
+// Session is a device that is being read. Only the goroutine of its Run delivers.
+type Session struct {
+	about About
+	names map[telemetry.SignalID]string
+	log   *slog.Logger
+	stats *counters
+	asks  chan Ask
+	ended chan struct{} // closed when nobody answers any more
+
+	sink adapters.Sink
+	stop context.CancelFunc // nil before it begins
+
+	silent   int // results in a row without an answer
+	spared   telemetry.Reason
+	live     bool
+	liveSent time.Time // zero before the first result
+
+	mu   sync.Mutex
+	last adapters.Last
+}
+
+// Ask is somebody who wants the device to be read now, ahead of what is scheduled.
+type Ask struct {
+	ctx    context.Context
+	answer chan<- Result // takes one without a receiver
+}
+
+// Answer gives what was read.
+func (a Ask) Answer(r Result) { a.answer <- r }
+
+// Context ends when nobody waits for the answer any more.
+func (a Ask) Context() context.Context { return a.ctx }
+
+func newSession(about About, log *slog.Logger) *Session {
+	s := &Session{
+		about: about, log: log.With("device", about.ID, "endpoint", about.Where), stats: &counters{},
+		names: make(map[telemetry.SignalID]string, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
+		last: adapters.Last{Quality: map[string]telemetry.Quality{}},
+	}
+	for _, p := range about.Points {
+		s.names[p.Signal] = p.Name
+	}
+	return s
+}
+
+func (s *Session) begin(sink adapters.Sink, stop context.CancelFunc) {
+	s.sink = sink
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop = stop
+}
+
+// Asked brings those who want the device to be read now.
+func (s *Session) Asked() <-chan Ask { return s.asks }
+
+// Log is for what the device's protocol has to tell.
+func (s *Session) Log() *slog.Logger { return s.log }
+
+var errStopped = errors.New("the gateway has stopped reading")
+
+// ask has the running device read; running is false if it doesn't run.
+func (s *Session) ask(ctx context.Context) (r Result, running bool) {
+	s.mu.Lock()
+	running = s.stop != nil
+	s.mu.Unlock()
+	if !running {
+		return Result{}, false
+	}
+	answer := make(chan Result, 1)
+	select {
+	case s.asks <- Ask{ctx, answer}:
+	case <-ctx.Done():
+		return Result{Cause: ctx.Err()}, true
+	case <-s.ended:
+		return Result{Cause: errStopped}, true
+	}
+	select {
+	case r := <-answer:
+		return r, true
+	case <-ctx.Done():
+		return Result{Cause: ctx.Err()}, true
+	case <-s.ended:
+		return Result{Cause: errStopped}, true
+	}
+}
+
+// Poll reads a device in every slot of its period until ctx ends, and whenever
+// somebody asks.
+func (s *Session) Poll(ctx context.Context, every time.Duration, read func(context.Context) Result) {
+	due := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(time.Until(due))
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-s.asks:
+			a.Answer(read(a.ctx))
+			continue
+		case <-timer.C:
+		}
+		batch := adapters.Batch{}
+		if missed := time.Since(due) / every; missed > 0 {
+			due = due.Add(missed * every)
+			if s.silent > 0 {
+				batch.Spared, batch.SparedFor = int(missed), s.spared
+			} else {
+				batch.Missed = int(missed)
+				s.stats.missed.Add(uint64(missed))
+			}
+		}
+		r := read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		// The wall clock may have been set since the slot was planned.
+		batch.Due = r.Received.Add(due.Sub(r.Received))
+		due = due.Add(every)
+		if r.Cause == nil && r.Received.After(due) {
+			s.stats.late.Add(1)
+		}
+		if s.deliver(ctx, batch, r) != nil {
+			return
+		}
+	}
+}
+
+// Deliver takes what a device sends by itself. It fails only when ctx ends.
+func (s *Session) Deliver(ctx context.Context, r Result) error {
+	return s.deliver(ctx, adapters.Batch{}, r)
+}
+
+func (s *Session) deliver(ctx context.Context, b adapters.Batch, r Result) error {
+	s.count(r)
+	b.Device, b.Received, b.Samples = s.about.ID, r.Received, r.Samples
+	if s.observe(r, b.Due.IsZero()) {
+		s.liveSent = r.Received
+		b.Samples = append(b.Samples, telemetry.Sample{
+			Time: telemetry.MicrosOf(r.Received), Value: telemetry.BoolValue(s.live), Signal: s.about.Live,
+		})
+	}
+	err := s.sink.Deliver(ctx, b)
+	s.note(r)
+	return err
+}
+
+// observe takes what a result says about the device's life and logs what changed. It
+// reports whether the live signal is due. What a device says by itself decides alone.
+func (s *Session) observe(r Result, alone bool) bool {
+	first, was := s.liveSent.IsZero(), s.live
+	switch {
+	case r.Cause == nil:
+		s.live = true
+	case alone || s.silent >= adapters.DeadAfter:
+		s.live = false
+	}
+	changed := first || s.live != was
+	if changed && s.live {
+		s.log.Info("device answers")
+	} else if changed {
+		s.log.Warn("device doesn't answer", "error", r.Cause)
+	}
+	return changed || r.Received.Sub(s.liveSent) >= adapters.LiveEvery
+}
+
+func (s *Session) count(r Result) {
+	var good uint64
+	for _, v := range r.Samples {
+		if v.Quality.Validity() == telemetry.Good {
+			good++
+		}
+	}
+	c := s.stats
+	c.polls.Add(1)
+	c.values.Add(good)
+	if good > 0 {
+		c.delivered.Add(1)
+	}
+	if r.Cause == nil {
+		s.silent = 0
+		c.lastAnswer.Store(r.Received.UnixMicro())
+		return
+	}
+	s.silent++
+	if len(r.Samples) > 0 {
+		s.spared = r.Samples[0].Quality.Reason()
+	}
+	c.failed.Add(1)
+	if s.spared == telemetry.Timeout {
+		c.timeouts.Add(1)
+	}
+}
+
+func (s *Session) note(r Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last.Polled, s.last.Cause = true, r.Cause
+	for _, v := range r.Samples {
+		if name, known := s.names[v.Signal]; known {
+			s.last.Quality[name] = v.Quality
+		}
+	}
+}
+
+func (s *Session) lastResult() adapters.Last {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.last
+	last.Quality = make(map[string]telemetry.Quality, len(s.last.Quality))
+	for name, q := range s.last.Quality {
+		last.Quality[name] = q
+	}
+	return last
+}

@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/clock"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/rules"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// self is the gateway as a device of its own: how far it knows the time, and whether
+// its supply is there. It stands between the adapters and the pipeline, so that a last
+// gasp is sent before anything else that the failure of the supply brings about.
+type self struct {
+	sink   adapters.Sink // the pipeline
+	clock  *clock.Clock
+	supply *supply
+
+	mu    sync.Mutex
+	ids   selfIDs
+	mains telemetry.Sample // as delivered last; its Signal is 0 before the first
+}
+
+// selfIDs are the signals that it delivers and watches; 0: there is none.
+type selfIDs struct {
+	device                string
+	clock, mains          telemetry.SignalID
+	watched               string // the device that says whether the supply is there
+	there, batteryRuntime telemetry.SignalID
+}
+
+// selfIDs are those of a configuration.
+func (d *devices) selfIDs(config gatewayconfig.Config) selfIDs {
+	ids := selfIDs{device: config.Gateway.ID, clock: d.own(rules.ClockState), mains: d.own(rules.Mains)}
+	m := config.Gateway.Mains
+	if m == nil {
+		return ids
+	}
+	ids.watched, ids.there = m.Device, d.signal(m.Device, m.Signal)
+	for _, c := range config.Devices {
+		for _, s := range c.Signals {
+			if c.ID == m.Device && s.Variable == batteryRuntime {
+				ids.batteryRuntime = d.signal(c.ID, s.Name)
+			}
+		}
+	}
+	return ids
+}
+
+// batteryRuntime is the variable of a UPS that says how long it lasts, in s.
+const batteryRuntime = "battery.runtime"
+
+// change has it watch the signals of another configuration.
+func (s *self) change(ids selfIDs) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids = ids
+}
+
+// Deliver implements adapters.Sink.
+func (s *self) Deliver(ctx context.Context, b adapters.Batch) error {
+	own, changed := s.watch(b)
+	if err := s.sink.Deliver(ctx, b); err != nil || !changed {
+		return err
+	}
+	return s.sink.Deliver(ctx, own)
+}
+
+// watch looks for what a batch says about the supply, and tells when that fails or is
+// back. If it says something new, that is a batch of the gateway's own.
+func (s *self) watch(b adapters.Batch) (own adapters.Batch, changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids.there == 0 || b.Device != s.ids.watched {
+		return own, false
+	}
+	own = adapters.Batch{Device: s.ids.device, Received: b.Received}
+	for _, v := range b.Samples {
+		number, known := v.Value.Float()
+		known = known && v.Quality.Validity() != telemetry.Bad
+		switch v.Signal {
+		case s.ids.batteryRuntime:
+			s.supply.lasts(number, known)
+		case s.ids.there:
+			mains := telemetry.Sample{Time: v.Time, Signal: s.ids.mains, Quality: v.Quality}
+			if known {
+				mains.Value = telemetry.BoolValue(number != 0)
+				s.supply.is(number != 0, b.Received.Add(v.Time.Sub(telemetry.MicrosOf(b.Received))))
+			} else {
+				s.supply.unknown()
+			}
+			if mains.Value != s.mains.Value || mains.Quality != s.mains.Quality || s.mains.Signal != mains.Signal {
+				s.mains = mains
+				own.Samples = append(own.Samples, mains)
+			}
+		}
+	}
+	return own, len(own.Samples) > 0
+}
+
+// run tells of the clock whenever its state changes, and at the start, until ctx ends.
+func (s *self) run(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	var told telemetry.ClockState
+	for {
+		if state := s.clock.Stats().State; state != told {
+			told = state
+			if s.tellClock(ctx, state) != nil {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.supply.settle()
+		case <-s.supply.unsaved:
+			s.supply.save()
+		}
+	}
+}
+
+func (s *self) tellClock(ctx context.Context, state telemetry.ClockState) error {
+	s.mu.Lock()
+	ids := s.ids
+	s.mu.Unlock()
+	now := time.Now()
+	return s.sink.Deliver(ctx, adapters.Batch{Device: ids.device, Received: now, Samples: []telemetry.Sample{{
+		Time: telemetry.MicrosOf(now), Signal: ids.clock, Value: telemetry.IntValue(gatewayconfig.ClockStates[state]),
+	}}})
+}

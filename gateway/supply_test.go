@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// watchMains has the gateway take the voltage of its meter for its own supply's.
+func (b *bench) watchMains() {
+	b.t.Helper()
+	b.source = strings.Replace(b.source, "site: north}", "site: north, mains: {device: meter, signal: PhV.phsA}}", 1)
+	b.source = strings.Replace(b.source, "for: 30ms, keep", "for: 0s, keep", 1) // the alarm comes with the same sample
+	b.config = b.parse(b.source)
+}
+
+// valuesOf is what the log has of a signal of the gateway's own, by its name.
+func (l log) valuesOf(name string) (values []telemetry.Value) {
+	var id telemetry.SignalID
+	for _, birth := range l.births {
+		for _, s := range birth.Signals {
+			if s.Device == "gw" && s.Name == name {
+				id = s.ID
+			}
+		}
+	}
+	for _, s := range l.points {
+		if s.Signal == id && id != 0 {
+			values = append(values, s.Value)
+		}
+	}
+	return values
+}
+
+// The supply fails: that is the first thing to be told, once, also if the gateway is
+// started anew meanwhile, and so is its return.
+func TestLastGasp(t *testing.T) {
+	b := newBench(t)
+	b.watchMains()
+	stop := b.run()
+	there := telemetry.BoolValue(true)
+	b.read(func(l log) bool { return slices.Contains(l.valuesOf("Mains"), there) && len(l.valuesOf("ClkSt")) > 0 })
+	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyThere {
+		t.Errorf("supply %s", r.Supply)
+	}
+	b.meter.set(0)
+	l := b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) > 0 && len(l.of(telemetry.SupplyFailed)) > 0 })
+	order := slices.IndexFunc(l.events, func(e telemetry.Event) bool { return e.Kind == telemetry.SupplyFailed })
+	if raised := slices.IndexFunc(l.events, func(e telemetry.Event) bool { return e.Kind == telemetry.AlarmRaised }); order > raised {
+		t.Error("the alarm is told before the last gasp")
+	}
+	gasp := l.events[order]
+	if gasp.Time <= 0 || gasp.Decided < gasp.Time || gasp.LastGasp == nil || gasp.LastGasp.Boot != b.gateway.clock.Boot().String() || gasp.LastGasp.Runtime != nil {
+		t.Errorf("%+v", gasp)
+	}
+	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyFailed || !strings.Contains(strings.Join(r.Problems, "\n"), "supply has failed at") {
+		t.Errorf("supply %s, %q", r.Supply, r.Problems)
+	}
+	stop()
+	stop = b.run()
+	b.read(func(l log) bool {
+		return len(l.of(telemetry.GatewayStarted)) == 2 && len(l.valuesOf("Mains")) >= 3
+	})
+	stop()
+	b.meter.set(230)
+	stop = b.run()
+	defer stop()
+	l = b.read(func(l log) bool { return len(l.of(telemetry.SupplyRestored)) > 0 })
+	if n := len(l.of(telemetry.SupplyFailed)); n != 1 {
+		t.Errorf("%d last gasps of one failure", n)
+	}
+	back := l.of(telemetry.SupplyRestored)[0]
+	if r := back.Restored; r == nil || r.Since != gasp.Time || r.Boot != gasp.LastGasp.Boot || r.Away == nil || *r.Away <= 0 || (telemetry.Micros(*r.Away)-(back.Time-gasp.Time)).Time().UnixMicro() > 1_000_000 {
+		t.Errorf("%+v, %+v", back, back.Restored)
+	}
+	b.meter.set(0)
+	l = b.read(func(l log) bool { return len(l.of(telemetry.SupplyFailed)) == 2 })
+	if n := len(l.of(telemetry.SupplyRestored)); n != 1 {
+		t.Errorf("it was back %d times", n)
+	}
+}
+
+// What can't be read says nothing about the supply, and the alarms that were active
+// and how long the battery lasts are named.
+func TestWhatALastGaspSays(t *testing.T) {
+	b := newBench(t)
+	b.watchMains()
+	stop := b.run()
+	defer stop()
+	b.meter.set(0)
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) > 0 })
+	s := b.gateway.self
+	ids := s.ids
+	ids.watched, ids.there, ids.batteryRuntime = "ups", 1000, 1001
+	s.change(ids)
+	deliver := func(there telemetry.Sample) {
+		now := time.Now()
+		there.Time, there.Signal = telemetry.MicrosOf(now), 1000
+		if err := s.Deliver(t.Context(), adapters.Batch{Device: "ups", Received: now, Samples: []telemetry.Sample{
+			{Time: telemetry.MicrosOf(now), Signal: 1001, Value: telemetry.FloatValue(600)}, there,
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deliver(telemetry.Sample{Value: telemetry.BoolValue(true)})
+	deliver(telemetry.Sample{Quality: telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout)})
+	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyUnknown {
+		t.Errorf("supply %s", r.Supply)
+	}
+	deliver(telemetry.Sample{Value: telemetry.BoolValue(false)})
+	l := b.read(func(l log) bool { return len(l.of(telemetry.SupplyFailed)) == 2 })
+	g := l.of(telemetry.SupplyFailed)[1].LastGasp
+	if g.Runtime == nil || *g.Runtime != 600 || len(g.Active) != 1 || g.Active[0].Asset != "feeder-1" || g.Unlisted != 0 {
+		t.Errorf("%+v", g)
+	}
+}
+
+// Across a boot, nobody knows how long the supply was away if the clock wasn't set when
+// it failed.
+func TestHowLongTheSupplyWasAway(t *testing.T) {
+	b := newBench(t)
+	b.watchMains()
+	stop := b.run()
+	defer stop()
+	b.read(func(l log) bool { return len(l.valuesOf("Mains")) > 0 })
+	s := b.gateway.self.supply
+	for i, failed := range []failedSupply{
+		{Since: 1_790_000_000_000_000, Boot: "another"},
+		{Since: 1_790_000_000_000_000, Boot: "another", Unset: true},
+	} {
+		s.mu.Lock()
+		s.failed = &failed
+		s.mu.Unlock()
+		s.is(true, time.Now())
+		l := b.read(func(l log) bool { return len(l.of(telemetry.SupplyRestored)) > i })
+		if r := l.of(telemetry.SupplyRestored)[i].Restored; (r.Away != nil) == failed.Unset {
+			t.Errorf("%+v: %+v", failed, r)
+		}
+	}
+}
+
+// A gateway that has booted without the time awaits it before it says how long the
+// supply was away.
+func TestTheReturnOfTheSupplyAwaitsTheClock(t *testing.T) {
+	b := newBench(t)
+	b.watchMains()
+	m := &machine{booted: time.Now(), id: record.Boot{7}, atBoot: day}
+	b.kernel = m
+	b.opened = func() {
+		b.gateway.self.supply.failed = &failedSupply{Since: noon - telemetry.Micros(time.Hour.Microseconds()), Boot: "another"}
+	}
+	stop := b.run()
+	defer stop()
+	b.awaitHeld()
+	s := b.gateway.self.supply
+	s.settle()
+	s.mu.Lock()
+	waits := s.failed != nil && !s.back.IsZero()
+	s.mu.Unlock()
+	if !waits {
+		t.Fatal("the return is told without the time")
+	}
+	m.set(noon, true)
+	l := b.read(func(l log) bool { return len(l.of(telemetry.SupplyRestored)) == 1 })
+	if r := l.of(telemetry.SupplyRestored)[0].Restored; r.Away == nil || *r.Away < time.Hour.Microseconds() || *r.Away > time.Hour.Microseconds()+60_000_000 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestClockStatesAreSamples(t *testing.T) {
+	b := newBench(t)
+	stop := b.run()
+	defer stop()
+	l := b.read(func(l log) bool { return len(l.valuesOf("ClkSt")) > 0 })
+	if got := l.valuesOf("ClkSt")[0]; got != telemetry.IntValue(gatewayconfig.ClockStates[b.gateway.clock.Stats().State]) {
+		t.Errorf("%v, but the clock is %s", got, b.gateway.clock.Stats().State)
+	}
+	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyUnwatched {
+		t.Errorf("supply %s", r.Supply)
+	}
+}

@@ -1,0 +1,108 @@
+package profile
+
+import (
+	"slices"
+
+	"github.com/busbar/busbar/adapters/gpio"
+	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/configfile"
+)
+
+// Protocol is how a device is read. It is the key under which a configuration says
+// how the device is reached.
+type Protocol string
+
+const (
+	Modbus Protocol = "modbus"
+	NUT    Protocol = "nut"
+	GPIO   Protocol = "gpio"
+)
+
+// Protocols are all of them.
+var Protocols = []Protocol{Modbus, NUT, GPIO}
+
+// addresses are the keys by which the signals of a protocol say where they lie; one of
+// each protocol's is needed.
+var addresses = map[Protocol]string{
+	Modbus: "input, holding, coil and discrete",
+	NUT:    "variable and status",
+	GPIO:   "line",
+}
+
+// ownKeys are the keys of signals that only some protocols have.
+var ownKeys = []struct {
+	key string
+	of  []Protocol
+}{
+	{"input", []Protocol{Modbus}}, {"holding", []Protocol{Modbus}}, {"coil", []Protocol{Modbus}}, {"discrete", []Protocol{Modbus}},
+	{"order", []Protocol{Modbus}}, {"length", []Protocol{Modbus}}, {"bit", []Protocol{Modbus}}, {"mask", []Protocol{Modbus}},
+	{"absent", []Protocol{Modbus}}, {"factor", []Protocol{Modbus}}, {"group", []Protocol{Modbus}}, {"flags", []Protocol{Modbus}},
+	{"writable", []Protocol{Modbus}},
+	{"variable", []Protocol{NUT}}, {"status", []Protocol{NUT}},
+	{"line", []Protocol{GPIO}}, {"active_low", []Protocol{GPIO}}, {"bias", []Protocol{GPIO}}, {"debounce", []Protocol{GPIO}},
+	{"type", []Protocol{Modbus, NUT}}, {"scale", []Protocol{Modbus, NUT}}, {"offset", []Protocol{Modbus, NUT}},
+}
+
+// foreign adds the keys that a signal of the protocol hasn't got.
+func (k checker) foreign(path string, by Protocol) {
+	for _, own := range ownKeys {
+		if !k.Has(path + "." + own.key) {
+			continue
+		}
+		if !slices.Contains(own.of, by) {
+			k.Errorf(path+"."+own.key, "the device is read by %s, whose signals haven't got this, expected the key to be left out", by)
+		}
+	}
+}
+
+// variable checks where a signal of a UPS lies.
+func (k checker) variable(path string, s Signal) {
+	switch variable, status := k.Has(path+".variable"), k.Has(path+".status"); {
+	case variable && status:
+		k.Errorf(path+".status", "variable is given too, expected one of them")
+		return
+	case !variable && !status:
+		k.Errorf(path, "no address, expected one of %s", addresses[NUT])
+		return
+	}
+	for key, name := range map[string]string{"variable": s.Variable, "status": s.Status} {
+		if !k.Has(path + "." + key) {
+			continue
+		}
+		if err := nut.CheckName(name); err != nil {
+			k.Errorf(path+"."+key, "%q, %s", name, err)
+		}
+	}
+	switch {
+	case s.Status != "" && k.Has(path+".type"):
+		k.Errorf(path+".type", "a flag is always a bool, expected the key to be left out")
+	case s.Variable != "" && s.Type != "" && s.Type != modbus.String:
+		k.Errorf(path+".type", "%q, expected string for a text, or the key to be left out for a number", s.Type)
+	}
+	if s.bit() || s.Type == modbus.String {
+		for _, key := range []string{"scale", "offset"} {
+			if k.Has(path + "." + key) {
+				k.Errorf(path+"."+key, "this isn't a number, expected the key to be left out")
+			}
+		}
+	}
+}
+
+// line checks where a signal of a contact lies.
+func (k checker) line(path string, s Signal) {
+	if s.Line == nil {
+		if !k.Broken(path + ".line") {
+			k.Errorf(path, "no address, expected %s, the number of a line", addresses[GPIO])
+		}
+		return
+	}
+	switch s.Bias {
+	case "", gpio.AsIs, gpio.PullUp, gpio.PullDown, gpio.None:
+	default:
+		k.Errorf(path+".bias", "%q, expected %s, %s, %s or %s", s.Bias, gpio.PullUp, gpio.PullDown, gpio.None, gpio.AsIs)
+	}
+	if longest := configfile.Duration(gpio.MaxDebounce); s.Debounce > longest {
+		k.Errorf(path+".debounce", "%s is out of range, expected 0s to %s", s.Debounce, longest)
+	}
+}
