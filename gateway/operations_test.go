@@ -71,7 +71,7 @@ func (b *bench) withBay() *bay {
 	go func() { server.Serve(ctx); close(served) }()
 	b.t.Cleanup(func() { cancel(); <-served })
 	b.source = strings.Replace(b.source, "gateway: {id: gw,", "gateway: {id: gw, control: enabled,", 1)
-	b.source = strings.Replace(b.source, "rules:\n  - {use: en50160, for: 30ms, keep_firing_for: 30ms}\n", fmt.Sprintf(`  - id: bay
+	b.source = strings.Replace(b.source, "rules:\n  - {use: en50160/voltage-interruption, for: 30ms, keep_firing_for: 30ms}\n", fmt.Sprintf(`  - id: bay
     modbus: {endpoint: "tcp://%s"}
     signals:
       - {name: Horn, holding: 0, type: uint16, unit: "1"}
