@@ -22,6 +22,7 @@ type Alarm struct {
 	Priority telemetry.Priority `json:"priority"`
 	Summary  string             `json:"summary"`
 	Version  string             `json:"rule_version"` // of the rule as it was then; "" if its gateway doesn't say
+	Method   string             `json:"method"`       // how what the rule reads was measured: sampled, device-event or half-cycle; "" if its gateway doesn't say
 	Group    string             `json:"group"`        // of alarms that have one cause
 	FirstUp  string             `json:"first_up"`     // the id of the alarm of the group that was raised first, which may be this one
 
@@ -145,7 +146,7 @@ func (a Alarm) describe(c Change) Alarm {
 	a.ID, a.Gateway = c.Alarm.ID, c.Gateway
 	a.Rule, a.Asset, a.Device = c.Alarm.Rule, c.Alarm.Asset, c.Alarm.Device
 	a.Priority, a.Summary = c.Alarm.Priority, c.Alarm.Summary
-	a.Version, a.Group, a.FirstUp = c.Alarm.Version, c.Alarm.Group, c.Alarm.FirstUp
+	a.Version, a.Method, a.Group, a.FirstUp = c.Alarm.Version, c.Alarm.Method, c.Alarm.Group, c.Alarm.FirstUp
 	return a
 }
 

@@ -77,9 +77,9 @@ func TestCaptureOfAnotherGatewayIsntShown(t *testing.T) {
 func TestAlarmKeepsItsOrigin(t *testing.T) {
 	w := newWorld(t)
 	e := raised("a2", 2000)
-	e.Alarm.Confirmed, e.Alarm.Version, e.Alarm.Group, e.Alarm.FirstUp = 2500, "3f2a", "trips", "a1"
+	e.Alarm.Confirmed, e.Alarm.Version, e.Alarm.Method, e.Alarm.Group, e.Alarm.FirstUp = 2500, "3f2a", "sampled", "trips", "a1"
 	end := cleared("a2", 3000)
-	end.Alarm.Confirmed, end.Alarm.Version, end.Alarm.Group, end.Alarm.FirstUp = 3500, "3f2a", "trips", "a1"
+	end.Alarm.Confirmed, end.Alarm.Version, end.Alarm.Method, end.Alarm.Group, end.Alarm.FirstUp = 3500, "3f2a", "sampled", "trips", "a1"
 	w.send("gw", raised("a1", 1000))
 	w.send("gw", e)
 	w.send("gw", end)
@@ -90,11 +90,11 @@ func TestAlarmKeepsItsOrigin(t *testing.T) {
 	w.await("all", func() bool { return r.Stats().Events == 4 })
 	for id, want := range map[string]Alarm{
 		"a1": {},
-		"a2": {Confirmed: 2500, Version: "3f2a", Group: "trips", FirstUp: "a1"},
+		"a2": {Confirmed: 2500, Version: "3f2a", Method: "sampled", Group: "trips", FirstUp: "a1"},
 		"a3": {Version: "3f2a", Group: "trips", FirstUp: "a1"}, // its raise hasn't come
 	} {
 		a, _, err := Get(t.Context(), w.store, id)
-		if err != nil || a.Confirmed != want.Confirmed || a.Version != want.Version || a.Group != want.Group || a.FirstUp != want.FirstUp {
+		if err != nil || a.Confirmed != want.Confirmed || a.Version != want.Version || a.Method != want.Method || a.Group != want.Group || a.FirstUp != want.FirstUp {
 			t.Errorf("%s: %+v, %v", id, a, err)
 		}
 	}

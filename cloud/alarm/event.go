@@ -150,7 +150,7 @@ func check(e telemetry.Event) error {
 	return nil
 }
 
-// longestName bounds the version and the group of a rule, in bytes.
+// longestName bounds the version, the method and the group of a rule, in bytes.
 const longestName = 100
 
 // checkOrigin checks what not all gateways say of an alarm's rule.
@@ -161,9 +161,9 @@ func checkOrigin(a telemetry.AlarmChange) error {
 	case a.FirstUp != "" && !alarmID.MatchString(a.FirstUp):
 		return errors.New("what came first is no alarm's id")
 	}
-	for _, text := range []string{a.Version, a.Group} {
+	for _, text := range []string{a.Version, a.Method, a.Group} {
 		if len(text) > longestName || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return fmt.Errorf("a rule's version or group is longer than %d bytes, or no text", longestName)
+			return fmt.Errorf("a rule's version, method or group is longer than %d bytes, or no text", longestName)
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ type Entry struct {
 }
 
 const selectAlarm = `SELECT a.id, a.gateway, g.site, a.rule, a.asset, a.device, a.priority, a.summary, a.active, a.acknowledged,
-	a.raised, a.confirmed, a.decided, a.cleared, a.acknowledged_at, a.acknowledged_by, a.comment, a.rule_version, a.alarm_group, a.first_up,
+	a.raised, a.confirmed, a.decided, a.cleared, a.acknowledged_at, a.acknowledged_by, a.comment, a.rule_version, a.method, a.alarm_group, a.first_up,
 	EXISTS (SELECT 1 FROM alarm_capture c WHERE c.gateway = a.gateway AND c.alarm = a.id) FROM alarm a JOIN gateway g ON g.id = a.gateway `
 
 // List is the newest limit alarms by the time they were raised, and the number
@@ -109,16 +109,16 @@ func change(t *store.Tx, id string, c Change) (Alarm, error) {
 
 func save(t *store.Tx, a Alarm, withInputs bool) error {
 	_, err := t.Exec(`INSERT INTO alarm (id, gateway, rule, asset, device, priority, summary, active, acknowledged,
-			raised, confirmed, decided, cleared, acknowledged_at, acknowledged_by, comment, rule_version, alarm_group, first_up)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			raised, confirmed, decided, cleared, acknowledged_at, acknowledged_by, comment, rule_version, method, alarm_group, first_up)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET rule = excluded.rule, asset = excluded.asset, device = excluded.device,
 			priority = excluded.priority, summary = excluded.summary, active = excluded.active, acknowledged = excluded.acknowledged,
 			raised = excluded.raised, confirmed = excluded.confirmed, decided = excluded.decided, cleared = excluded.cleared, acknowledged_at = excluded.acknowledged_at,
 			acknowledged_by = excluded.acknowledged_by, comment = excluded.comment,
-			rule_version = excluded.rule_version, alarm_group = excluded.alarm_group, first_up = excluded.first_up`,
+			rule_version = excluded.rule_version, method = excluded.method, alarm_group = excluded.alarm_group, first_up = excluded.first_up`,
 		a.ID, a.Gateway, a.Rule, a.Asset, a.Device, string(a.Priority), a.Summary, a.Active, a.Acknowledged,
 		int64(a.Raised), int64(a.Confirmed), int64(a.Decided), nullable(a.Cleared), nullable(a.AcknowledgedAt), a.AcknowledgedBy, a.Comment,
-		a.Version, a.Group, a.FirstUp)
+		a.Version, a.Method, a.Group, a.FirstUp)
 	if err != nil || !withInputs {
 		return err
 	}
@@ -152,7 +152,7 @@ func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 	err := t.Each(func(r *sql.Rows) error {
 		var a Alarm
 		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
-			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Group, &a.FirstUp, &a.Captured)
+			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured)
 		list = append(list, a)
 		return err
 	}, query, args...)

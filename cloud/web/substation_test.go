@@ -45,6 +45,7 @@ type alarm struct {
 	Inputs         []input `json:"inputs"`
 	Confirmed      int64   `json:"confirmed_us"`
 	Version        string  `json:"rule_version"`
+	Method         string  `json:"method"`
 	Group          string  `json:"group"`
 	FirstUp        string  `json:"first_up"`
 	Captured       bool    `json:"captured"`
@@ -178,7 +179,7 @@ func (f *fake) substation() {
 
 	f.raise(alarm{ID: "a1", Rule: "feeder-dead", Asset: "feeder-2", Device: "feeder-2-head", Priority: "critical",
 		Summary: "Feeder 2 is dead: no voltage on any phase, breaker open", Raised: now - 154_000_000,
-		Confirmed: now - 153_000_000, Version: "3f2a9c1b", Group: "feeder-2-trip", FirstUp: "a1",
+		Confirmed: now - 153_000_000, Version: "3f2a9c1b", Method: "sampled", Group: "feeder-2-trip", FirstUp: "a1",
 		Inputs: []input{
 			{Series: 1, Name: "PhV.phsA", Device: "feeder-2-head", Unit: "V", Quality: "bad (timeout)", Time: now - 154_000_000},
 			{Series: 2, Name: "PhV.phsB", Device: "feeder-2-head", Unit: "V", Value: new(0.2), Quality: "good", Time: now - 154_000_000},

@@ -28,6 +28,7 @@ export interface Alarm {
   summary: string;
   /** What isn't known of an alarm's rule is empty. */
   rule_version: string;
+  method: string;
   group: string;
   /** The alarm of the group that came first, which may be this one. */
   first_up: string;

@@ -3,6 +3,7 @@
 -- gateway doesn't say.
 ALTER TABLE alarm ADD COLUMN confirmed BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE alarm ADD COLUMN rule_version TEXT NOT NULL DEFAULT '';
+ALTER TABLE alarm ADD COLUMN method TEXT NOT NULL DEFAULT '';
 ALTER TABLE alarm ADD COLUMN alarm_group TEXT NOT NULL DEFAULT '';
 ALTER TABLE alarm ADD COLUMN first_up TEXT NOT NULL DEFAULT '';
 
@@ -22,5 +23,6 @@ CREATE TABLE alarm_capture (
 DROP TABLE alarm_capture;
 ALTER TABLE alarm DROP COLUMN first_up;
 ALTER TABLE alarm DROP COLUMN alarm_group;
+ALTER TABLE alarm DROP COLUMN method;
 ALTER TABLE alarm DROP COLUMN rule_version;
 ALTER TABLE alarm DROP COLUMN confirmed;

@@ -18,6 +18,13 @@ import { generation, link } from "../stream";
 import { AckButton } from "./AlarmsPage";
 import { Captured } from "./Captured";
 
+/** What the methods of a rule are called. */
+const methods = {
+  sampled: "alarm.method.sampled",
+  "device-event": "alarm.method.device-event",
+  "half-cycle": "alarm.method.half-cycle",
+} as const;
+
 export function AlarmPage({ id }: { id: string }) {
   const [detail, failure] = useDetail(id);
   if (!detail) {
@@ -130,6 +137,12 @@ function Facts({ alarm }: { alarm: AlarmDetail }) {
       <dd>{[alarm.site, alarm.gateway].filter(Boolean).join(" · ")}</dd>
       <dt>{t("alarm.rule")}</dt>
       <dd>{alarm.rule_version ? t("alarm.ruleVersion", { rule: alarm.rule, version: alarm.rule_version }) : alarm.rule}</dd>
+      {alarm.method && (
+        <>
+          <dt>{t("alarm.method")}</dt>
+          <dd>{alarm.method in methods ? t(methods[alarm.method as keyof typeof methods]) : alarm.method}</dd>
+        </>
+      )}
       {alarm.first_up && (
         <>
           <dt>{t("alarm.group")}</dt>
