@@ -76,7 +76,7 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(c.Devices[0].Signals) + len(c.Devices[1].Signals); len(c.Devices) != 2 || n != 13 || len(c.Rules) != 3 || c.Devices[1].Modbus.Unit != 17 {
+	if n := len(c.Devices[0].Signals) + len(c.Devices[1].Signals); len(c.Devices) != 2 || n != 13 || len(c.Rules) != 4 || c.Devices[1].Modbus.Unit != 17 {
 		t.Errorf("%+v", c)
 	}
 	m := c.Model()
