@@ -88,6 +88,7 @@ func (c *compiler) compile(r Rule) {
 	used := map[string]bool{}
 	fits := map[target]bool{}
 	var misfits []misfit
+	selects := r.On != Target{} // what the library's rules select is what fits
 	for _, r := range rules {
 		p, ok := c.prepare(r)
 		if !ok {
@@ -105,7 +106,7 @@ func (c *compiler) compile(r Rule) {
 			if err == nil {
 				fits[t] = true
 			} else if err.missing {
-				misfits = append(misfits, misfit{t, field, err, r.On != Target{}})
+				misfits = append(misfits, misfit{t, field, err, selects})
 			} else {
 				c.problem(field, err.column, err)
 				if c.library {
@@ -134,7 +135,7 @@ type misfit struct {
 	target
 	field    string
 	fault    *fault
-	selected bool // by the rule's on
+	selected bool // by the on of the entry
 }
 
 // refused is the misfit to report: a selected target that no rule of the entry
