@@ -11,9 +11,11 @@ const (
 	longestCapture = 10 * time.Minute
 	maxCaptured    = 600 // samples of a signal
 	maxInCapture   = 6000
-	longestSpan    = 60 * 60 * telemetry.Micros(1_000_000)
-	maxCapturing   = 32 // captures that wait for their end
-	capturesPerMin = 60
+	longestSpan    = telemetry.Micros(time.Hour / time.Microsecond) // of the samples of a capture
+
+	mostCapturedSignals = 500
+	maxCapturing        = 32 // captures that wait for their end
+	capturesPerMin      = 60
 )
 
 // around is for how long samples are captured, before an alarm's condition began and
@@ -84,21 +86,23 @@ func (e *Engine) Close(now time.Time, emit func(telemetry.Event)) {
 
 func (e *Engine) emitCapture(c capturing, now time.Time, emit func(telemetry.Event)) {
 	i := &e.instances[c.instance]
-	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: c.raised, To: c.to}
-	most := min(maxCaptured, max(1, maxInCapture/len(i.slots)))
-	for _, n := range i.slots {
+	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: max(c.raised, c.from), To: max(c.raised, c.from, c.to)}
+	slots := i.slots[:min(len(i.slots), mostCapturedSignals)]
+	most := min(maxCaptured, maxInCapture/len(slots))
+	for _, n := range slots {
 		signal := e.in.signals[n]
 		captured := telemetry.CapturedSignal{Signal: signal.ID, Name: signal.Name, Device: signal.Device, Unit: signal.Unit}
 		captured.Samples, captured.Truncated = e.in.slots[n].trail.between(c.from, c.to, most)
 		out.Signals = append(out.Signals, captured)
 		if len(captured.Samples) > 0 {
-			out.From = min(out.From, max(c.from, captured.Samples[0].Time))
+			out.From = min(out.From, captured.Samples[0].Time)
 		}
 	}
 	emit(telemetry.Event{Kind: telemetry.AlarmCaptured, Time: c.raised, Decided: e.clock(now), Capture: out})
 }
 
-// between are the latest samples of a time, with the one that held at its beginning.
+// between are the latest samples of a time, with the one that held at its beginning,
+// unless that makes it too long.
 func (r *trail) between(from, to telemetry.Micros, most int) (samples []telemetry.CapturedSample, truncated bool) {
 	first := 0
 	for n := range r.count {
@@ -109,6 +113,9 @@ func (r *trail) between(from, to telemetry.Micros, most int) (samples []telemetr
 	last := r.count
 	for last > first && r.at(last-1).time > to {
 		last--
+	}
+	if first < last && r.at(first).time < to-longestSpan {
+		first++
 	}
 	truncated = r.dropped >= from
 	if last-first > most {

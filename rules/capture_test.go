@@ -58,6 +58,35 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// The sample that held at the beginning is part of it, so it begins with that.
+func TestCaptureBetweenPolls(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		poll          time.Duration
+		before, delay time.Duration
+		from, to      float64
+		want          string
+	}{
+		{"polled", 2 * time.Second, 5 * time.Second, 0, 4, 11, "4:90 6:90 8:90 10:96 "},
+		{"longer than an hour", byChange, time.Minute, 2 * time.Hour, 3611, 7211, ""},
+	} {
+		m := Model{}
+		meter(&m, Device{ID: "monitor", Asset: "T1", PollEvery: c.poll}, "TopOilTmp")
+		r := newRig(t, m, capturing30(c.before, time.Second, c.delay))
+		for s := 0; s < 10; s += 2 {
+			r.oil(float64(s), 90)
+		}
+		r.oil(10, 96)
+		for next := r.engine.NextDeadline(); !next.IsZero(); next = r.engine.NextDeadline() {
+			r.engine.Tick(next, r.emit)
+		}
+		got := r.captures()
+		if len(got) != 1 || got[0].From != at(c.from) || got[0].To != at(c.to) || text(got[0]) != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
 // Nothing waits for its end when the gateway stops.
 func TestCaptureEndsWithTheEngine(t *testing.T) {
 	m := Model{}

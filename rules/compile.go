@@ -174,12 +174,12 @@ func versionOf(parts ...any) string {
 
 var methods = []string{"sampled", "device-event", "half-cycle"}
 
-var ruleName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+var ruleName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
 	before := len(c.problems)
 	if !ruleName.MatchString(r.Name) {
-		c.problem("name", 0, fmt.Errorf("%q is no name, expected lower-case letters, digits and hyphens", r.Name))
+		c.problem("name", 0, fmt.Errorf("%q is no name, expected up to 63 lower-case letters, digits and hyphens", r.Name))
 	}
 	switch r.Priority {
 	case "":
@@ -207,7 +207,7 @@ func (c *compiler) prepare(r Rule) (p prepared, ok bool) {
 		}
 	}
 	if r.Group != "" && !ruleName.MatchString(r.Group) {
-		c.problem("group", 0, fmt.Errorf("%q is no name, expected lower-case letters, digits and hyphens", r.Group))
+		c.problem("group", 0, fmt.Errorf("%q is no name, expected up to 63 lower-case letters, digits and hyphens", r.Group))
 	}
 	if r.Method != "" && !slices.Contains(methods, r.Method) {
 		c.problem("method", 0, fmt.Errorf("%q is no method, expected %s", r.Method, strings.Join(methods, ", ")))

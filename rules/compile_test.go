@@ -78,7 +78,7 @@ func TestProblems(t *testing.T) {
 		{Rule{Name: "x", On: t1, When: "Pos > 0" + strings.Repeat("+1", 600)}, `rules[0].when: character 508: compilation failed: expression exceeds maximum allowed nodes`},
 
 		// The other keys.
-		{Rule{Name: "Hot", On: t1, When: "Pos"}, `rules[0].name: "Hot" is no name, expected lower-case letters, digits and hyphens`},
+		{Rule{Name: "Hot", On: t1, When: "Pos"}, `rules[0].name: "Hot" is no name, expected up to 63 lower-case letters, digits and hyphens`},
 		{Rule{Name: "x", On: t1, When: "Pos", Priority: "urgent"}, `rules[0].priority: "urgent" is no priority, expected low, medium, high or critical`},
 		{Rule{Name: "x", On: Target{Asset: "T2"}, When: "Pos"}, `rules[0].on.asset: there is no asset T2, did you mean f2?`},
 		{Rule{Name: "x", On: Target{Kind: "feder"}, When: "Pos"}, `rules[0].on.kind: there is no asset of kind feder, did you mean feeder?`},

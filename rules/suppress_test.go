@@ -102,7 +102,7 @@ func TestSuppressionProblems(t *testing.T) {
 		{[]Rule{{Name: "a", When: "TopOilTmp > 95", SuppressedBy: []string{"b"}}, {Name: "b", When: "TopOilTmp > 99", SuppressedBy: []string{"a"}}},
 			"[rules[0].suppressed_by: rule a is suppressed by what it suppresses itself]"},
 		{[]Rule{{Name: "a", When: "TopOilTmp > 95", SuppressedWhen: "Poss"}}, "[rules[0].suppressed_when: character 1: it applies to no asset: asset f1 has no signal Poss, did you mean Pos?]"},
-		{[]Rule{{Name: "a", When: "TopOilTmp > 95", Group: "A B"}}, `[rules[0].group: "A B" is no name, expected lower-case letters, digits and hyphens]`},
+		{[]Rule{{Name: "a", When: "TopOilTmp > 95", Group: "A B"}}, `[rules[0].group: "A B" is no name, expected up to 63 lower-case letters, digits and hyphens]`},
 	} {
 		m := Model{}
 		meter(&m, Device{ID: "m1", Asset: "f1", PollEvery: byPoll}, "TopOilTmp", "Pos")

@@ -56,6 +56,7 @@ devices:
 rules:
   - use: en50160
     with: {reference_voltage: 230 V}
+    capture: {before: 2s, after: 1s}
 `
 
 func newSite(t *testing.T, broker string, faults string) site {
@@ -189,8 +190,8 @@ func TestPartsAgainstRealKafka(t *testing.T) {
 	s.sim(t)
 	type alarms struct {
 		Alarms []struct {
-			Asset, Rule string
-			Active      bool
+			ID, Asset, Rule string
+			Active          bool
 		} `json:"alarms"`
 	}
 	var list alarms
@@ -199,6 +200,25 @@ func TestPartsAgainstRealKafka(t *testing.T) {
 			return s.ask(t, "/api/v1/alarms", &list) && len(list.Alarms) == 1 &&
 				list.Alarms[0].Asset == "feeder-2" && list.Alarms[0].Rule == "voltage-interruption" && list.Alarms[0].Active == active
 		})
+	}
+	var capture struct {
+		Signals []struct {
+			Name    string
+			Samples []struct {
+				V *float64
+			}
+		}
+	}
+	await(t, "the samples before and after", 30*time.Second, func() bool {
+		return s.ask(t, "/api/v1/alarms/"+list.Alarms[0].ID+"/capture", &capture)
+	})
+	if len(capture.Signals) != 3 {
+		t.Fatalf("%d signals were captured", len(capture.Signals))
+	}
+	for _, c := range capture.Signals {
+		if n := len(c.Samples); n < 10 || *c.Samples[0].V < 200 || *c.Samples[n-1].V > 10 {
+			t.Errorf("%s: %d samples, expected a voltage first and none at last", c.Name, n)
+		}
 	}
 	s.awaitSent(t, time.Minute)
 	gateway.stop()
