@@ -268,6 +268,12 @@ func (s *scope) name(n ast.Node, name string) (operand, *fault) {
 		}
 		v := truthOf(s.devices[s.target.device].PoweredBy == PoweredByMeasured)
 		return operand{condition: func(*inputs) truth { return v }}, nil
+	case "polled":
+		if s.devices[s.target.device].ID == "" {
+			return operand{}, faultAt(n, `polled is about a device; select it with on: {device: …}, or every one with device: "*"`)
+		}
+		v := truthOf(s.devices[s.target.device].PollEvery > 0)
+		return operand{condition: func(*inputs) truth { return v }}, nil
 	case "mains_lost":
 		return s.mainsLost(), nil
 	case "devices", "answering":

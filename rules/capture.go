@@ -22,16 +22,24 @@ const (
 // after it was confirmed.
 type around struct{ before, after telemetry.Micros }
 
-// capture makes room for what is captured with the alarms of an instance.
-func (s *scope) capture(c Capture, i instance) (*around, *fault) {
-	a := &around{micros(&c.Before), micros(&c.After)}
-	for _, slot := range i.slots {
-		samples := samplesIn(a.before+i.delay+a.after, s.inputs.slots[slot].poll)
-		if err := s.keep(nil, slot, min(samples, maxCaptured)); err != nil {
-			return nil, err
+// makeRoom makes room for what is captured with alarms, as far as windows leave some:
+// a capture may be cut short, and a rule isn't refused for it.
+func (c *compiler) makeRoom() {
+	for n := range c.instances {
+		i := &c.instances[n]
+		if i.capture == nil {
+			continue
+		}
+		for _, slot := range i.slots {
+			s := &c.inputs.slots[slot]
+			samples := min(samplesIn(i.capture.before+i.delay+i.capture.after, s.poll), maxCaptured)
+			more := min(samples-len(s.trail.ring), maxTrails-c.kept)
+			if more > 0 {
+				c.kept += more
+				s.trail.grow(len(s.trail.ring) + more)
+			}
 		}
 	}
-	return a, nil
 }
 
 // capturing is an alarm of which samples are still to come.

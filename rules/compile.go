@@ -48,6 +48,7 @@ func Compile(entries []Rule, m Model) (*Engine, []Problem) {
 		c.compile(r)
 	}
 	c.link()
+	c.makeRoom()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -251,10 +252,8 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 		}
 	}
 	i.slots, i.counts, i.ages = s.slots, s.counts, s.ages
-	if p.Capture != nil {
-		if i.capture, err = s.capture(*p.Capture, i); err != nil {
-			return "capture", err
-		}
+	if p.Capture != nil && *p.Capture != (Capture{}) {
+		i.capture = &around{micros(&p.Capture.Before), micros(&p.Capture.After)}
 	}
 	if i.summary, err = s.bindSummary(p.summary, p.Name); err != nil {
 		return "summary", err

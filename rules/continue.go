@@ -38,9 +38,17 @@ func (e *Engine) Continue(from *Engine) {
 		i.take(old.saved())
 		i.at = old.at
 		if i.text == old.text {
-			i.hold, i.held, i.fade, i.fades = old.hold, old.held, old.fade, old.fades
-			for n, c := range old.counts {
-				i.counts[n].was, i.counts[n].times = c.was, c.times
+			i.hold, i.held = old.hold, old.held
+			if i.firing && i.latch {
+				i.hold = hold{}
+			}
+			if !i.polled {
+				i.fade, i.fades = old.fade, old.fades
+			}
+			if len(i.counts) == len(old.counts) {
+				for n, c := range old.counts {
+					i.counts[n].was, i.counts[n].times = c.was, c.times
+				}
 			}
 		}
 		if i.fade != 0 {
@@ -58,6 +66,7 @@ func (e *Engine) Continue(from *Engine) {
 		}
 	}
 	e.trial, e.changed, e.stats = true, true, from.stats
+	e.fresh, e.next = true, time.Unix(0, 0)
 }
 
 // Settle says that the configuration lasts: the next Tick, which NextDeadline then

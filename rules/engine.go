@@ -22,6 +22,7 @@ type Engine struct {
 	trial     bool      // orphans are kept
 	next      time.Time // no later than the earliest hold.due; zero if there is none
 	changed   bool
+	fresh     bool // what comes by change only is to be decided by what is known
 	stats     Stats
 	clock     func(time.Time) telemetry.Micros
 
@@ -148,9 +149,7 @@ func (e *Engine) finishRun(received time.Time, samples []telemetry.Sample, emit 
 			}
 		}
 	}
-	if e.ranked {
-		slices.SortStableFunc(e.touched, func(a, b int32) int { return int(e.instances[a].rank - e.instances[b].rank) })
-	}
+	e.sortTouched()
 	for _, n := range e.touched {
 		e.settle(n, received, emit)
 	}
@@ -248,7 +247,7 @@ func (e *Engine) evaluate(n int32, received time.Time, emit func(telemetry.Event
 		i.hold.due = received.Add(time.Duration(rest) * time.Microsecond)
 		e.wake(i.hold.due)
 	}
-	if i.held && !i.hold.begun {
+	if i.held && (!i.hold.begun || i.hold.held < delay) {
 		i.held = false
 		e.stats.Suppressed++
 	}
@@ -272,6 +271,32 @@ func (e *Engine) foresee(i *instance, received time.Time) {
 	if i.fade != 0 {
 		i.fades = received.Add((i.fade - i.at).Sub(0))
 		e.wake(i.fades)
+	}
+}
+
+// decide evaluates what no poll will: a value that comes by change holds as long as
+// nothing comes, also for a rule that is new, and one that was reset or held back.
+func (e *Engine) decide(now time.Time, emit func(telemetry.Event)) {
+	e.fresh = false
+	e.touched = e.touched[:0]
+	for n := range e.instances {
+		if !e.instances[n].polled {
+			e.touched = append(e.touched, int32(n))
+		}
+	}
+	e.sortTouched()
+	for _, n := range e.touched {
+		i := &e.instances[n]
+		i.at = max(i.at, e.clock(now))
+		e.finish(n, now, emit)
+		e.evaluate(n, now, emit)
+	}
+}
+
+// sortTouched puts those that suppress before those that are suppressed.
+func (e *Engine) sortTouched() {
+	if e.ranked {
+		slices.SortStableFunc(e.touched, func(a, b int32) int { return int(e.instances[a].rank - e.instances[b].rank) })
 	}
 }
 
@@ -310,6 +335,9 @@ func (e *Engine) Tick(now time.Time, emit func(telemetry.Event)) {
 	e.next = time.Time{}
 	if !e.trial {
 		e.clearOrphans(now, emit)
+	}
+	if e.fresh {
+		e.decide(now, emit)
 	}
 	for n := range e.instances {
 		i := &e.instances[n]

@@ -74,9 +74,15 @@ func (r Rule) expand() (rules []Rule, parameters map[string]configfile.Quantity,
 			return nil, nil, "use", err
 		}
 		f.Rules = slices.DeleteFunc(f.Rules, func(x Rule) bool { return x.Name != only })
-	} else if r.On != (Target{}) {
-		// What is about buses and the gateway isn't about a part of what they serve.
-		f.Rules = slices.DeleteFunc(f.Rules, func(x Rule) bool { return x.On.Bus != "" || x.On.Gateway })
+	}
+	if r.On != (Target{}) {
+		// What is about a bus or the gateway isn't about a part of what that serves.
+		f.Rules = slices.DeleteFunc(f.Rules, func(x Rule) bool {
+			return (x.On.Bus != "") != (r.On.Bus != "") || x.On.Gateway != r.On.Gateway
+		})
+	}
+	if len(f.Rules) == 0 {
+		return nil, nil, "on", fmt.Errorf("no rule of %s is about that", r.Use)
 	}
 	if parameters, field, err = f.fill(r.With); err != nil {
 		return nil, nil, field, err
@@ -140,6 +146,9 @@ func (r *Rule) override(by Rule) {
 	}
 	if by.On.Device != "" {
 		r.On.Device = by.On.Device
+	}
+	if by.On.Bus != "" {
+		r.On.Bus = by.On.Bus
 	}
 	if by.For != nil {
 		r.For = by.For

@@ -23,11 +23,12 @@ type savedAlarm struct {
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
 	Device   string             `json:"device,omitempty"`
-	Priority telemetry.Priority `json:"priority"`
+	Priority telemetry.Priority `json:"priority,omitempty"`
 	ID       string             `json:"id,omitempty"` // "" if not firing
 	Raised   telemetry.Micros   `json:"raised_us,omitempty"`
 	Noted    string             `json:"acknowledged_by,omitempty"`
 	FirstUp  string             `json:"first_up,omitempty"`
+	Text     string             `json:"text,omitempty"` // names what the rest is of
 	Hold     *savedHold         `json:"hold,omitempty"`
 	Counts   []savedCount       `json:"counts,omitempty"`
 	Counted  telemetry.Micros   `json:"counted_us,omitempty"` // until when
@@ -37,7 +38,7 @@ type savedAlarm struct {
 // savedCount is what one count_over of a rule has counted.
 type savedCount struct {
 	Was   truth              `json:"was"`
-	Times []telemetry.Micros `json:"times_us"`
+	Times []telemetry.Micros `json:"times_us,omitempty"`
 }
 
 type savedHold struct {
@@ -67,18 +68,25 @@ func (e *Engine) State() []byte {
 	state := savedState{Version: stateVersion, Alarms: append([]savedAlarm{}, e.orphans...)}
 	for n := range e.instances {
 		i := &e.instances[n]
-		if !i.firing && !i.hold.begun && !slices.ContainsFunc(i.counts, func(c *edges) bool { return c.was != unknown }) {
+		idle, counting := !i.firing && !i.hold.begun, slices.ContainsFunc(i.counts, func(c *edges) bool { return c.count(i.at) > 0 })
+		if idle && !slices.ContainsFunc(i.counts, func(c *edges) bool { return c.was != unknown }) {
 			continue
 		}
 		a := i.saved()
+		a.Text = versionOf(i.text)
 		if h := i.hold; h.begun {
 			a.Hold = &savedHold{Since: h.since, Last: h.last, Held: h.held, Gap: h.gap, Inputs: e.in.save(i.slots)}
 		}
 		for _, c := range i.counts {
 			a.Counts = append(a.Counts, savedCount{c.was, c.times})
 		}
-		if len(a.Counts) > 0 {
+		if counting {
 			a.Counted, a.Inputs = i.at, e.in.save(i.slots)
+		} else if idle {
+			a.Priority = ""
+			for n := range a.Counts {
+				a.Counts[n].Times = nil
+			}
 		}
 		state.Alarms = append(state.Alarms, a)
 	}
@@ -136,6 +144,9 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 			continue
 		}
 		i.take(a)
+		if a.Text != "" && a.Text != versionOf(i.text) {
+			continue // it waits for something else now
+		}
 		for n, c := range a.Counts {
 			if len(a.Counts) == len(i.counts) && len(c.Times) <= mostCounted {
 				i.counts[n].was = c.Was
@@ -143,18 +154,19 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 			}
 		}
 		e.in.restore(a.Inputs, e.slotOf, present)
-		if len(a.Counts) > 0 && !i.polled {
-			i.at = min(a.Counted, present)
+		i.at = min(a.Counted, present)
+		if a.Counted > 0 && !i.polled {
 			e.foresee(i, now.Add((i.at - present).Sub(0)))
 		}
 		if h := a.Hold; h != nil {
-			if max(h.Since, h.Last) <= present {
+			if max(h.Since, h.Last) <= present && !(i.firing && i.latch) {
 				i.hold = hold{begun: true, since: h.Since, last: h.Last, held: h.Held, gap: h.Gap}
-				i.held = !i.firing && h.Held >= i.delay && len(i.suppressors) > 0
+				i.held = !i.firing && h.Held >= i.delay && (len(i.suppressors) > 0 || i.suppressed != nil)
 			}
 			e.in.restore(h.Inputs, e.slotOf, present)
 		}
 	}
+	e.fresh, e.next = true, time.Unix(0, 0)
 	return nil
 }
 

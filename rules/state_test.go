@@ -40,7 +40,7 @@ func TestAnActiveAlarmSurvivesARestart(t *testing.T) {
 }
 
 func TestAPendingAlarmSurvivesARestart(t *testing.T) {
-	rule := Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95", For: lasting(2 * time.Second)}
+	rule := Rule{Name: "hot", On: Target{Asset: "T1"}, When: "TopOilTmp > 95", ClearWhen: "TopOilTmp < 90", For: lasting(2 * time.Second), KeepFiringFor: lasting(0)}
 	r := hot(t, byPoll, 2*time.Second, 0)
 	r.oil(0, 99)
 	r.oil(1, 99)

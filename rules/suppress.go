@@ -41,15 +41,16 @@ func (e *Engine) release(by *instance, decided time.Time, emit func(telemetry.Ev
 }
 
 // firstUp is the alarm of the instance's group that was raised first of those that are
-// active: the instance's own if there is none.
+// active: its own if there is no other.
 func (e *Engine) firstUp(i *instance) string {
 	if i.group == "" {
 		return ""
 	}
+	first := i
 	for _, n := range i.peers {
-		if p := &e.instances[n]; p.firing && p.first != "" {
-			return p.first
+		if p := &e.instances[n]; p.firing && (first == i || p.raised < first.raised) {
+			first = p
 		}
 	}
-	return i.id
+	return first.id
 }

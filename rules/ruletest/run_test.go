@@ -146,7 +146,7 @@ func TestWhatIsExpectedComes(t *testing.T) {
     resets: [{rule: tripped, device: m3, at: 3s}]
     alarms:
       - {rule: tripped, device: m3, raised: 1s, cleared: 3s}
-      - {rule: tripped, device: m3, raised: 5s}`,
+      - {rule: tripped, device: m3, raised: 3s}`,
 		"a bus": `
     every: 10s
     series: {m4: {TotW: 1 timeout}}
