@@ -29,17 +29,24 @@ func ExplainRules(ctx context.Context, config gatewayconfig.Config, q rules.Ques
 	return explanations, err
 }
 
+// explainedAtOnce is how many alarms are explained between two batches of samples, a
+// millisecond's worth.
+const explainedAtOnce = 20
+
 // Explain implements status.Source.
 func (g source) Explain(ctx context.Context, q rules.Question) ([]rules.Explanation, error) {
+	g.explaining.Lock() // binding thousands of rules takes a second: one question at a time
+	defer g.explaining.Unlock()
 	live := g.live.Load()
-	inquiry := rules.NewInquiry(live.config.Rules, live.devices.model, q)
 	var answer []rules.Explanation
-	g.pipeline.do(ctx, func() []telemetry.Sample {
-		answer = g.pipeline.engine.Explain(inquiry, time.Now())
-		return nil
-	})
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	for inquiry := range rules.NewInquiry(live.config.Rules, live.devices.model, q).Chunks(explainedAtOnce) {
+		g.pipeline.do(ctx, func() []telemetry.Sample {
+			answer = append(answer, g.pipeline.engine.Explain(inquiry, time.Now())...)
+			return nil
+		})
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 	}
 	return answer, nil
 }

@@ -72,6 +72,8 @@ type Gateway struct {
 	control  *control.Authoriser
 	scanning sync.Map // the addresses of the endpoints that are being scanned
 
+	explaining sync.Mutex
+
 	controlToken string // "": nobody on this machine may operate
 }
 

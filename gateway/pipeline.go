@@ -48,8 +48,9 @@ type pipeline struct {
 	generations map[string]uint64 // of gateway time, by device, at its last batch
 
 	decided []buffer.Item // events that are to be sent
-	saved   time.Time     // when the rules' state was last handed to the disk
-	failing atomic.Bool   // commits of events
+	later   captures
+	saved   time.Time   // when the rules' state was last handed to the disk
+	failing atomic.Bool // commits of events
 
 	good, bad, leftOut atomic.Uint64
 	raised, cleared    atomic.Uint64
@@ -205,11 +206,12 @@ func (p *pipeline) run(ctx context.Context) {
 		if len(p.decided) > 0 {
 			p.publish()
 		}
+		p.decided = append(p.decided, p.later.release(time.Now(), ended)...)
 		p.hold(ended)
 		p.count(taken.samples)
 		left := p.engine.Stats()
 		p.suppressed.Store(left.Suppressed)
-		p.uncaptured.Store(left.Uncaptured)
+		p.uncaptured.Store(left.Uncaptured + p.later.dropped)
 		p.writer.Add(stored, taken.slots)
 		if sifted {
 			p.kept = stored
@@ -267,7 +269,7 @@ func (p *pipeline) untilDue() time.Duration {
 	if at := p.engine.NextDeadline(); !at.IsZero() {
 		due = min(due, time.Until(at))
 	}
-	return max(0, min(due, p.untilSaved()))
+	return max(0, min(due, p.untilSaved(), p.later.due()))
 }
 
 // untilSaved is how long until the state is to be committed without an event.
@@ -326,6 +328,10 @@ func (p *pipeline) decide(e telemetry.Event, commanded bool) {
 	item, err := eventItem(e)
 	if err != nil {
 		p.log.Error("event can't be written", "kind", e.Kind, "error", err)
+		return
+	}
+	if e.Kind == telemetry.AlarmCaptured {
+		p.later.add(item)
 		return
 	}
 	p.decided = append(p.decided, item)

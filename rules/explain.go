@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -99,8 +100,19 @@ type bound struct {
 	parts  []*bound
 }
 
-// NewInquiry binds the rules that a question is about. It takes as long as compiling
-// them. Entries and m are what an Engine was compiled from.
+// Chunks are inquiries about so many of the rules each.
+func (i *Inquiry) Chunks(size int) iter.Seq[*Inquiry] {
+	return func(yield func(*Inquiry) bool) {
+		for part := range slices.Chunk(i.rules, size) {
+			if !yield(&Inquiry{i.network, part}) {
+				return
+			}
+		}
+	}
+}
+
+// NewInquiry binds the rules that a question is about, and each part of their
+// conditions: several times what compiling them takes. Entries and m are what an Engine was compiled from.
 func NewInquiry(entries []Rule, m Model, q Question) *Inquiry {
 	c := &compiler{network: newNetwork(m), claimed: map[claim]int{}}
 	inquiry := &Inquiry{network: c.network}

@@ -66,7 +66,6 @@ func (e *Engine) Reset(alarm string, now time.Time, emit func(telemetry.Event)) 
 	}
 	at := max(e.clock(now), i.raised)
 	e.end(i, at, at, now, emit)
-	e.release(i, now, emit)
 	e.fresh = true
 	e.wake(now)
 	return true

@@ -21,16 +21,17 @@ type past struct {
 
 // Bounds of what is kept in memory, in samples. One takes 24 bytes.
 const (
-	maxTrail        = 4000    // of one signal
-	maxTrails       = 400_000 // of all
-	samplesByChange = 1000    // kept of a signal whose samples come by change
+	maxTrail      = 4000    // of one signal
+	maxTrails     = 400_000 // of all
+	leastByChange = 64      // kept of a signal whose samples come by change,
+	mostByChange  = 1000    // and as many as one a second between these
 )
 
 // samplesIn is how many samples of a signal that is polled come in a time, and some
 // more: polls aren't exact.
 func samplesIn(d, poll telemetry.Micros) int {
 	if poll == 0 {
-		return samplesByChange
+		return int(min(max(d/1_000_000, leastByChange), mostByChange))
 	}
 	return int(d/poll) + int(d/poll)/16 + 4
 }

@@ -114,11 +114,22 @@ func asStored(config gatewayconfig.Config) rules.Model {
 // compileStored leaves out the rules that can't be decided by what is stored, such as
 // those with a window shorter than the time between two values.
 func compileStored(entries []rules.Rule, m rules.Model) (*rules.Engine, error) {
+	entries = slices.Clone(entries)
+	places := make([]int, len(entries)) // of the entries in the configuration
+	for i := range places {
+		places[i] = i
+	}
 	engine, problems := rules.Compile(entries, m)
 	for len(problems) > 0 {
-		at := problems[0].Rule
-		fmt.Fprintf(os.Stderr, "busbar: left out, as not every value is stored: %v\n", problems[0])
-		entries = slices.Delete(slices.Clone(entries), at, at+1)
+		p := problems[0]
+		at := p.Rule
+		p.Rule = places[at]
+		fmt.Fprintf(os.Stderr, "busbar: left out, as not every value is stored: %v\n", p)
+		name := entries[at].Name
+		entries, places = slices.Delete(entries, at, at+1), slices.Delete(places, at, at+1)
+		for i := range entries {
+			entries[i].SuppressedBy = slices.DeleteFunc(slices.Clone(entries[i].SuppressedBy), func(by string) bool { return by == name })
+		}
 		engine, problems = rules.Compile(entries, m)
 	}
 	if len(entries) == 0 {

@@ -96,6 +96,10 @@ func (s *Suite) play(t test) (raised []*occurrence, refused []int) {
 		}
 	}
 	pass(now)
+	for range resets { // after the end: nobody saw what came of them
+		refused = append(refused, len(t.Resets)-len(resets))
+		resets = resets[1:]
+	}
 	return raised, refused
 }
 
