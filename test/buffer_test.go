@@ -33,7 +33,7 @@ func TestBufferCommands(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &seen); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v\n%s%s", code, err, out, errs)
 	}
-	if seen.Waiting["telemetry"] < 10 || len(seen.Files) != 3 || seen.Files[2].State != "being written" || len(seen.Files[2].Signals) != 10 {
+	if seen.Waiting["telemetry"] < 10 || len(seen.Files) != 3 || seen.Files[2].State != "being written" || len(seen.Files[2].Signals) != 11 {
 		t.Errorf("a running gateway: %s", out)
 	}
 	if out, errs, code := buffer("verify", "buffer"); code != 0 || !strings.Contains(out, "are good") ||

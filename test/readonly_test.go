@@ -118,7 +118,7 @@ func TestTortureStartOnAReadOnlyDisk(t *testing.T) {
 	s.awaitSent(t, time.Minute)
 	gateway.stop()
 	s.awaitComplete(t)
-	if got, want := s.devices(t), []string{"feeder-1-head", "feeder-2-head", "saved-later"}; !slices.Equal(got, want) {
+	if got, want := s.devices(t), []string{"feeder-1-head", "feeder-2-head", "north-gw1", "saved-later"}; !slices.Equal(got, want) {
 		t.Errorf("the store has series of %q, want %q", got, want)
 	}
 }
