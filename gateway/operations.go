@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/control"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -49,12 +50,8 @@ type operated struct {
 	Effects []effect `json:"effects,omitempty"`
 }
 
-const (
-	// tooLate is how long after its alarm an operation may begin.
-	tooLate = 10 * time.Second
-	// mostOperations bounds those that wait. Not half as many are permitted in tooLate.
-	mostOperations = 256
-)
+// mostOperations bounds those that wait. Not half as many can begin in time.
+const mostOperations = 256
 
 // operations are what rules have to be operated, one after the other. What hasn't begun
 // is committed with the alarm that it is because of, and what has, or was refused, with
@@ -192,7 +189,7 @@ func (o *operations) refusal(op operation) (cause control.Cause, detail string) 
 	case op.Commanded:
 		return control.Commanded, "the alarm was reset by a command of the cloud, which can't have anything written"
 	case o.left(op) <= 0:
-		return control.Late, fmt.Sprintf("it couldn't begin within %v of its alarm", tooLate)
+		return control.Late, fmt.Sprintf("it couldn't begin within %v of its alarm", gatewayconfig.OperateWithin)
 	case op.Raised && !slices.ContainsFunc(o.rules[op.Rule], as):
 		return control.Unlisted, "the rule doesn't operate it any more"
 	case op.Raised:
@@ -212,7 +209,7 @@ func (o *operations) left(op operation) time.Duration {
 	if op.Boot != o.clock.Boot().String() {
 		return 0
 	}
-	return tooLate - time.Duration(o.clock.SinceBoot()-op.SinceBoot)*time.Microsecond
+	return gatewayconfig.OperateWithin - time.Duration(o.clock.SinceBoot()-op.SinceBoot)*time.Microsecond
 }
 
 // restoreOperations goes on with what an earlier process hadn't begun.

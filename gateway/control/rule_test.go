@@ -57,3 +57,30 @@ func TestAwait(t *testing.T) {
 	a.Close(t.Context())
 	free("at the end", "SetW", true)
 }
+
+// It waits for room in the minute too: for one step, or for both of a point that has to
+// be selected.
+func TestAwaitWaitsForRoom(t *testing.T) {
+	now := time.Now()
+	f, a := newField(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	free := func(what string, pos, tap bool) {
+		t.Helper()
+		if a.free("bay-1", "Pos") != pos || a.free("bay-1", "Tap") != tap {
+			t.Errorf("%s: Pos %v, Tap %v", what, !pos, !tap)
+		}
+	}
+	use := func(times int) {
+		for range times {
+			f.expect(t, "it", a.Operate(t.Context(), ask("Tap", telemetry.IntValue(1), "Ana", "")), done, "")
+		}
+	}
+	use(mostOperations - 2)
+	free("room for two", true, true)
+	use(1)
+	free("room for one", false, true)
+	use(1)
+	free("no room", false, false)
+	f.expect(t, "one more", a.Operate(t.Context(), ask("Tap", telemetry.IntValue(1), "Ana", "")), refused, TooMany)
+	now = now.Add(time.Minute)
+	free("the next minute", true, true)
+}
