@@ -100,25 +100,43 @@ func TestWhatALastGaspSays(t *testing.T) {
 	ids := s.ids
 	ids.watched, ids.there, ids.batteryRuntime = "ups", 1000, 1001
 	s.change(ids)
-	deliver := func(there telemetry.Sample) {
+	deliver := func(runtime float64, there telemetry.Sample) {
 		now := time.Now()
 		there.Time, there.Signal = telemetry.MicrosOf(now), 1000
 		if err := s.Deliver(t.Context(), adapters.Batch{Device: "ups", Received: now, Samples: []telemetry.Sample{
-			{Time: telemetry.MicrosOf(now), Signal: 1001, Value: telemetry.FloatValue(600)}, there,
+			there, {Time: telemetry.MicrosOf(now), Signal: 1001, Value: telemetry.FloatValue(runtime)},
 		}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	deliver(telemetry.Sample{Value: telemetry.BoolValue(true)})
-	deliver(telemetry.Sample{Quality: telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout)})
+	deliver(700, telemetry.Sample{Value: telemetry.BoolValue(true)})
+	deliver(700, telemetry.Sample{Quality: telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout)})
 	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyUnknown {
 		t.Errorf("supply %s", r.Supply)
 	}
-	deliver(telemetry.Sample{Value: telemetry.BoolValue(false)})
+	deliver(600, telemetry.Sample{Value: telemetry.BoolValue(false)})
 	l := b.read(func(l log) bool { return len(l.of(telemetry.SupplyFailed)) == 2 })
 	g := l.of(telemetry.SupplyFailed)[1].LastGasp
 	if g.Runtime == nil || *g.Runtime != 600 || len(g.Active) != 1 || g.Active[0].Asset != "feeder-1" || g.Unlisted != 0 {
 		t.Errorf("%+v", g)
+	}
+}
+
+// How long the battery lasts is in s: a variable that is scaled isn't that.
+func TestWhichRuntimeALastGaspTakes(t *testing.T) {
+	b := newBench(t)
+	b.source = strings.Replace(b.withUPS(startUPSD(t)), "site: north}", "site: north, mains: {device: ups, signal: OnLine}}", 1)
+	b.config = b.parse(b.source)
+	b.run()()
+	d := b.gateway.live.Load().devices
+	if ids := d.selfIDs(b.config); ids.batteryRuntime == 0 || ids.batteryRuntime != d.signal("ups", "Runtime") {
+		t.Errorf("%+v", ids)
+	}
+	for _, key := range []string{"scale: 0.5", "offset: 3"} {
+		scaled := b.parse(strings.Replace(b.source, "variable: battery.runtime", "variable: battery.runtime, "+key, 1))
+		if ids := d.selfIDs(scaled); ids.batteryRuntime != 0 || ids.there == 0 {
+			t.Errorf("%s: %+v", key, ids)
+		}
 	}
 }
 
