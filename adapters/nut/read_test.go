@@ -86,6 +86,8 @@ func TestStatus(t *testing.T) {
 	for status, want := range map[string]string{
 		"OL": "true false false", "OL CHRG": "true false false", "OB LB": "false true true", "OL LB": "true false true",
 		"WAIT": "not connected, not connected, not connected", "": "not implemented, not implemented, not implemented",
+		"OB CAL DISCHRG": "not implemented, not implemented, false", "OB TEST LB": "not implemented, not implemented, true",
+		"OL CAL": "true false false", "OL TEST": "true false false",
 		"BYPASS": "not implemented, not implemented, false", "OFF LB": "not implemented, not implemented, true",
 	} {
 		var got []string
