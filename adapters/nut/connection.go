@@ -68,6 +68,8 @@ func (d Device) dial(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, failed(telemetry.NotConnected, "%w", err)
 	}
+	stop := context.AfterFunc(ctx, func() { socket.Close() })
+	defer stop()
 	c := &connection{Conn: socket, in: bufio.NewReaderSize(socket, maxLine)}
 	if err := c.identify(d); err != nil {
 		c.Close()

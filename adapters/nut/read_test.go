@@ -2,8 +2,11 @@ package nut
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +116,42 @@ func TestAClosedConnectionCostsNoReading(t *testing.T) {
 		if got := r.read(t.Context(), d); got.Cause != nil {
 			t.Errorf("reading %d: %v", i, got.Cause)
 		}
+	}
+}
+
+// Who stops doesn't wait for a upsd that doesn't answer, be it the login or the question.
+func TestStoppingWaitsForNoAnswer(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"", "monitor"} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			in := bufio.NewReader(c)
+			in.ReadString('\n')
+			stop() // while the answer is awaited
+			in.ReadString('\n')
+		}()
+		d := Device{
+			UPS: "u", Endpoint: "tcp://" + listener.Addr().String(), Username: user, PasswordFile: password, Timeout: 20 * time.Second,
+			Points: []Point{{Name: "OnLine", Status: "OL"}},
+		}
+		began := time.Now()
+		if r := d.Read(ctx); r.Cause == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("user %q: %v after %v", user, r.Cause, time.Since(began))
+		}
+		stop()
 	}
 }
 

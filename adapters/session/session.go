@@ -134,7 +134,7 @@ func (s *Session) Poll(ctx context.Context, every time.Duration, read func(conte
 		case <-ctx.Done():
 			return
 		case a := <-s.asks:
-			a.Answer(read(a.ctx))
+			a.Answer(readFor(ctx, a, read))
 			continue
 		case <-timer.C:
 		}
@@ -162,6 +162,14 @@ func (s *Session) Poll(ctx context.Context, every time.Duration, read func(conte
 			return
 		}
 	}
+}
+
+// readFor reads until whoever asked has gone, or ctx ends.
+func readFor(ctx context.Context, a Ask, read func(context.Context) Result) Result {
+	asked, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return read(asked)
 }
 
 // Deliver takes what a device sends by itself. It fails only when ctx ends.
