@@ -98,10 +98,11 @@ func (p Point) value(variables map[string]string) (telemetry.Value, telemetry.Re
 		return telemetry.TextValue(text), telemetry.NoReason
 	}
 	number, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	number = number*p.Scale + p.Offset // may be too large for a number
 	if err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
 		return telemetry.Value{}, telemetry.NotANumber
 	}
-	return telemetry.FloatValue(number*p.Scale + p.Offset), telemetry.NoReason
+	return telemetry.FloatValue(number), telemetry.NoReason
 }
 
 // The flags of ups.status that say how the UPS is supplied, and that its driver has yet

@@ -107,6 +107,18 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// What isn't a number, or isn't one any more once it is scaled, has no value.
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]string{
+		"12": "25", " -1.5 ": "-2", "1e308": "", "-1e308": "", "1e400": "", "NaN": "", "Inf": "", "0x1p2": "9", "none": "", "": "",
+	} {
+		v, reason := (Point{Variable: "v", Scale: 2, Offset: 1}).value(map[string]string{"v": text})
+		if got := v.String(); reason == telemetry.NoReason && got != want || reason != telemetry.NoReason && (want != "" || reason != telemetry.NotANumber) {
+			t.Errorf("%q: %s, %v, expected %q", text, got, reason, want)
+		}
+	}
+}
+
 // A connection that upsd has closed between two readings costs none.
 func TestAClosedConnectionCostsNoReading(t *testing.T) {
 	d := Device{UPS: "u", Endpoint: play(t, whole, "close", whole), Timeout: time.Second, Points: []Point{{Name: "OnLine", Status: "OL"}}}
