@@ -2,12 +2,14 @@ package gatewayconfig
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/profile"
 )
 
@@ -140,9 +142,13 @@ func (k checker) checkNUT(path string, d Device) {
 		return
 	}
 	at := path + ".nut"
+	var elsewhere string // another machine
 	if k.Has(at + ".endpoint") {
-		if _, err := nut.ParseEndpoint(d.NUT.Endpoint); err != nil {
+		address, err := nut.ParseEndpoint(d.NUT.Endpoint)
+		if err != nil {
 			k.Errorf(at+".endpoint", "%s", err)
+		} else if host, _, _ := net.SplitHostPort(address); !kafkaconn.ThisMachine(host) {
+			elsewhere = host
 		}
 	}
 	for key, name := range map[string]string{"ups": d.NUT.UPS, "username": d.NUT.Username} {
@@ -160,6 +166,10 @@ func (k checker) checkNUT(path string, d Device) {
 		k.Errorf(at+".password_file", "whose it is isn't said, expected username beside it")
 	case password && d.NUT.PasswordFile == "":
 		k.Errorf(at+".password_file", "empty, expected the name of a file")
+	case d.NUT.Insecure && (!user || elsewhere == "") && !k.Broken(at+".endpoint"):
+		k.Errorf(at+".insecure", "has no effect without a user at a upsd on another machine, expected it to be left out")
+	case user && elsewhere != "" && !d.NUT.Insecure && !k.Broken(at+".insecure"):
+		k.Errorf(at+".username", "its password would be sent to %s unencrypted, expected no user, or upsd on this machine; insecure: true sends it all the same", elsewhere)
 	}
 }
 

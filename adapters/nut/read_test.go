@@ -167,10 +167,27 @@ func TestStoppingWaitsForNoAnswer(t *testing.T) {
 	}
 }
 
+// A password that would be more than one line, or is none, isn't sent.
+func TestPasswords(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	for text, want := range map[string]string{"secret\r\n": "", "se\ncret": "control character", "se\x00cret": "control character", "secret\n\n": "control character", "\n": "empty"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := Device{
+			UPS: "u", Endpoint: play(t, "OK\n", "OK\n", whole), Username: "monitor", PasswordFile: file, Timeout: time.Second,
+			Points: []Point{{Name: "OnLine", Status: "OL"}},
+		}
+		if r := d.Read(t.Context()); (r.Cause == nil) != (want == "") || r.Cause != nil && !strings.Contains(r.Cause.Error(), want) {
+			t.Errorf("%q: %v, expected %q", text, r.Cause, want)
+		}
+	}
+}
+
 func TestEndpoints(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"tcp://127.0.0.1": "127.0.0.1:3493", "tcp://[::1]:99": "[::1]:99", "tcp://ups.example:3494": "ups.example:3494",
-		"tcp://": "", "127.0.0.1": "", "http://x": "", "tcp://x:99999": "", "tcp://x/y": "", "tcp://a@x": "",
+		"tcp://": "", "127.0.0.1": "", "http://x": "", "tcp://x:99999": "", "tcp://x:0": "", "tcp://x:http": "", "tcp://x/y": "", "tcp://a@x": "",
 	} {
 		if got, err := ParseEndpoint(endpoint); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v, expected %q", endpoint, got, err, want)
