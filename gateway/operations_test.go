@@ -193,6 +193,33 @@ func TestWhatHadntBegun(t *testing.T) {
 	}
 }
 
+// What would be refused while the gateway stops, which nobody is told of any more, is
+// left to the next process, which tells it.
+func TestRefusedWhileTheGatewayStops(t *testing.T) {
+	b := newBench(t)
+	device := b.withBay()
+	b.opened = func() {
+		o := b.gateway.pipeline.operations
+		o.waiting = append(o.waiting, operation{
+			Rule: "low", Alarm: "a", Raised: true, Device: "bay", Signal: "Lamp", Value: 2,
+			Boot: o.clock.Boot().String(), SinceBoot: o.clock.SinceBoot() - 11_000_000,
+		})
+		b.gateway.control.Close(t.Context())
+	}
+	stop := b.run()
+	b.meter.set(50) // with this the state is written
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) == 1 })
+	stop()
+	b.opened = nil
+	stop = b.run()
+	defer stop()
+	l := b.read(func(l log) bool { return slices.Contains(l.steps(), "Lamp operate 2 refused late") })
+	if len(l.of(telemetry.GatewayStarted)) != 2 {
+		t.Error("the first process tells it")
+	}
+	device.wrote(t, "Horn=1", "Lamp=2") // of the alarm that was raised
+}
+
 // What the cloud ends by a command has nothing written, nor does what the configuration
 // doesn't say any more.
 func TestACommandOperatesNothing(t *testing.T) {

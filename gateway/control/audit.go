@@ -87,14 +87,19 @@ func (a *Authoriser) log(level slog.Level, t attempt, outcome telemetry.ControlO
 }
 
 // refuse writes a refusal down, unless there were too many, since whoever may ask
-// could otherwise fill the disk, or the gateway's end has been written down.
+// could otherwise fill the disk, or the gateway stops, which is then the cause: its end may
+// have been written down.
 func (a *Authoriser) refuse(t attempt, cause Cause) Answer {
 	a.mu.Lock()
+	stopped := a.stopping && !t.admitted
+	if stopped {
+		cause = Stopping
+	}
 	limit := &a.refusals
 	if cause == Disabled || cause == Unauthorised {
 		limit = &a.strangers
 	}
-	told := (t.admitted || !a.stopping) && limit.allow(a.o.Now())
+	told := !stopped && limit.allow(a.o.Now())
 	if told {
 		a.running.Add(1)
 	}

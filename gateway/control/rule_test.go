@@ -58,6 +58,18 @@ func TestAwait(t *testing.T) {
 	free("at the end", "SetW", true)
 }
 
+// What is refused while the gateway stops isn't written down, and who asked is told why.
+func TestARefusalWhileTheGatewayStops(t *testing.T) {
+	f, a := newField(t, nil)
+	a.Close(t.Context())
+	if got := a.Refuse(telemetry.ControlOperate, ask("Tap", telemetry.IntValue(1), "rule low, alarm 1", ""), Late, ""); got.Outcome != telemetry.ControlRefused || got.Cause != Stopping {
+		t.Errorf("%+v", got)
+	}
+	if told := f.told(); len(told) != 0 {
+		t.Errorf("%v", told)
+	}
+}
+
 // It waits for room in the minute too: for one step, or for both of a point that has to
 // be selected.
 func TestAwaitWaitsForRoom(t *testing.T) {
