@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/control"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -32,12 +33,25 @@ type operation struct {
 	Commanded bool `json:"commanded,omitempty"`
 }
 
-const (
-	// tooLate is how long after its alarm an operation may begin.
-	tooLate = 10 * time.Second
-	// mostOperations bounds those that wait. Not half as many are permitted in tooLate.
-	mostOperations = 256
-)
+// effect is a rules.Operation as it is kept beside its alarm.
+type effect struct {
+	Device  string   `json:"device"`
+	Signal  string   `json:"signal"`
+	OnRaise *float64 `json:"on_raise,omitempty"`
+	OnClear *float64 `json:"on_clear,omitempty"`
+}
+
+func (e effect) at(device, signal string) bool { return e.Device == device && e.Signal == signal }
+
+// operated is an alarm that is active, and what its rule operated when it was raised:
+// another configuration may have no such rule when it clears.
+type operated struct {
+	Rule    string   `json:"rule"`
+	Effects []effect `json:"effects,omitempty"`
+}
+
+// mostOperations bounds those that wait. Not half as many can begin in time.
+const mostOperations = 256
 
 // operations are what rules have to be operated, one after the other. What hasn't begun
 // is committed with the alarm that it is because of, and what has, or was refused, with
@@ -47,34 +61,46 @@ type operations struct {
 	wake  chan struct{}
 
 	mu      sync.Mutex
-	rules   map[string][]rules.Operation // by the rule's name
-	active  map[string]string            // the alarms' rules, by id
+	rules   map[string][]effect // by the rule's name
+	active  map[string]operated // by the alarm's id
 	waiting []operation
 	open    bool // the first of them is being seen to
 }
 
 func newOperations(c *clock.Clock) *operations {
-	return &operations{clock: c, wake: make(chan struct{}, 1), active: map[string]string{}}
+	return &operations{clock: c, wake: make(chan struct{}, 1), active: map[string]operated{}}
 }
 
 // configure replaces what rules operate.
 func (o *operations) configure(list []rules.Rule) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.rules = map[string][]rules.Operation{}
+	o.rules = map[string][]effect{}
 	for _, r := range list {
-		if len(r.Operate) > 0 {
-			o.rules[r.Name] = r.Operate
+		for _, op := range r.Operate {
+			o.rules[r.Name] = append(o.rules[r.Name], effect(op))
 		}
 	}
 }
 
-// value is what an operation writes at a transition; nil: nothing.
-func value(op rules.Operation, raised bool) *float64 {
-	if raised {
-		return op.OnRaise
+// effects are what an alarm operates: what its rule says now, and of other signals what
+// it said when the alarm was raised.
+func (o *operations) effects(a operated) []effect {
+	list := slices.Clone(o.rules[a.Rule])
+	for _, e := range a.Effects {
+		if !slices.ContainsFunc(list, func(now effect) bool { return now.at(e.Device, e.Signal) }) {
+			list = append(list, e)
+		}
 	}
-	return op.OnClear
+	return list
+}
+
+// value is what it writes at a transition; nil: nothing.
+func (e effect) value(raised bool) *float64 {
+	if raised {
+		return e.OnRaise
+	}
+	return e.OnClear
 }
 
 // alarm is told of each alarm that is raised or cleared. It doesn't wait.
@@ -82,13 +108,17 @@ func (o *operations) alarm(e telemetry.Event, commanded bool, log *slog.Logger) 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	a, raised := e.Alarm, e.Kind == telemetry.AlarmRaised
+	list := o.rules[a.Rule]
 	if raised {
-		o.active[a.ID] = a.Rule
+		o.active[a.ID] = operated{a.Rule, list}
 	} else {
+		if was, known := o.active[a.ID]; known {
+			list = o.effects(was)
+		}
 		delete(o.active, a.ID)
 	}
-	for _, op := range o.rules[a.Rule] {
-		v := value(op, raised)
+	for _, op := range list {
+		v := op.value(raised)
 		switch {
 		case v == nil:
 		case len(o.waiting) >= mostOperations:
@@ -117,6 +147,19 @@ func (o *operations) pending() []operation {
 	return slices.Clone(o.waiting)
 }
 
+// operated are the alarms that are active and operated something, by id.
+func (o *operations) operated() map[string]operated {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := map[string]operated{}
+	for id, a := range o.active {
+		if len(a.Effects) > 0 {
+			list[id] = a
+		}
+	}
+	return list
+}
+
 // begin is the first one, which is then seen to until settle.
 func (o *operations) begin() (operation, bool) {
 	o.mu.Lock()
@@ -141,25 +184,20 @@ func (o *operations) settle() {
 func (o *operations) refusal(op operation) (cause control.Cause, detail string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	as := func(r rules.Operation) bool {
-		v := value(r, op.Raised)
-		return r.Device == op.Device && r.Signal == op.Signal && v != nil && *v == op.Value
-	}
+	as := func(e effect) bool { return e.at(op.Device, op.Signal) && e.OnRaise != nil && *e.OnRaise == op.Value }
 	switch {
 	case op.Commanded:
 		return control.Commanded, "the alarm was reset by a command of the cloud, which can't have anything written"
 	case o.left(op) <= 0:
-		return control.Late, fmt.Sprintf("it couldn't begin within %v of its alarm", tooLate)
-	case !slices.ContainsFunc(o.rules[op.Rule], as):
+		return control.Late, fmt.Sprintf("it couldn't begin within %v of its alarm", gatewayconfig.OperateWithin)
+	case op.Raised && !slices.ContainsFunc(o.rules[op.Rule], as):
 		return control.Unlisted, "the rule doesn't operate it any more"
 	case op.Raised:
 		return "", ""
 	}
-	for alarm, rule := range o.active {
-		if slices.ContainsFunc(o.rules[rule], func(r rules.Operation) bool {
-			return r.Device == op.Device && r.Signal == op.Signal && r.OnRaise != nil
-		}) {
-			return control.StillActive, fmt.Sprintf("alarm %s of rule %s is active still, and operates it too", alarm, rule)
+	for alarm, a := range o.active {
+		if slices.ContainsFunc(o.effects(a), func(e effect) bool { return e.at(op.Device, op.Signal) && e.OnRaise != nil }) {
+			return control.StillActive, fmt.Sprintf("alarm %s of rule %s is active still, and operates it too", alarm, a.Rule)
 		}
 	}
 	return "", ""
@@ -171,7 +209,7 @@ func (o *operations) left(op operation) time.Duration {
 	if op.Boot != o.clock.Boot().String() {
 		return 0
 	}
-	return tooLate - time.Duration(o.clock.SinceBoot()-op.SinceBoot)*time.Microsecond
+	return gatewayconfig.OperateWithin - time.Duration(o.clock.SinceBoot()-op.SinceBoot)*time.Microsecond
 }
 
 // restoreOperations goes on with what an earlier process hadn't begun.
@@ -179,7 +217,7 @@ func (g *Gateway) restoreOperations(list []rules.Rule) {
 	o := g.pipeline.operations
 	o.configure(list)
 	for _, a := range g.pipeline.engine.Active() {
-		o.active[a.ID] = a.Rule
+		o.active[a.ID] = operated{Rule: a.Rule}
 	}
 	state := g.buffer.Events.State()
 	if len(state) == 0 {
@@ -191,6 +229,11 @@ func (g *Gateway) restoreOperations(list []rules.Rule) {
 		return
 	}
 	o.waiting = kept.Operations
+	for _, id := range g.pipeline.engine.ActiveIDs() {
+		if was, known := kept.Operated[id]; known {
+			o.active[id] = was
+		}
+	}
 }
 
 // runOperations operates what rules ask for until ctx ends. What hasn't begun then is

@@ -193,6 +193,33 @@ func TestWhatHadntBegun(t *testing.T) {
 	}
 }
 
+// What would be refused while the gateway stops, which nobody is told of any more, is
+// left to the next process, which tells it.
+func TestRefusedWhileTheGatewayStops(t *testing.T) {
+	b := newBench(t)
+	device := b.withBay()
+	b.opened = func() {
+		o := b.gateway.pipeline.operations
+		o.waiting = append(o.waiting, operation{
+			Rule: "low", Alarm: "a", Raised: true, Device: "bay", Signal: "Lamp", Value: 2,
+			Boot: o.clock.Boot().String(), SinceBoot: o.clock.SinceBoot() - 11_000_000,
+		})
+		b.gateway.control.Close(t.Context())
+	}
+	stop := b.run()
+	b.meter.set(50) // with this the state is written
+	b.read(func(l log) bool { return len(l.of(telemetry.AlarmRaised)) == 1 })
+	stop()
+	b.opened = nil
+	stop = b.run()
+	defer stop()
+	l := b.read(func(l log) bool { return slices.Contains(l.steps(), "Lamp operate 2 refused late") })
+	if len(l.of(telemetry.GatewayStarted)) != 2 {
+		t.Error("the first process tells it")
+	}
+	device.wrote(t, "Horn=1", "Lamp=2") // of the alarm that was raised
+}
+
 // What the cloud ends by a command has nothing written, nor does what the configuration
 // doesn't say any more.
 func TestACommandOperatesNothing(t *testing.T) {
@@ -212,7 +239,6 @@ func TestACommandOperatesNothing(t *testing.T) {
 	g := b.gateway
 	for _, op := range []operation{
 		{Rule: "low", Raised: true, Device: "bay", Signal: "Lamp", Value: 3},
-		{Rule: "low", Raised: false, Device: "bay", Signal: "Lamp", Value: 2},
 		{Rule: "gone", Raised: true, Device: "bay", Signal: "Lamp", Value: 2},
 	} {
 		op.Boot, op.SinceBoot = g.clock.Boot().String(), g.clock.SinceBoot()
@@ -220,6 +246,56 @@ func TestACommandOperatesNothing(t *testing.T) {
 			t.Errorf("%+v: %q", op, cause)
 		}
 	}
+}
+
+// An alarm whose rule goes while it is active still ends what it began, be it that the
+// configuration changes or that the gateway is started with another one; and if that
+// doesn't let rules operate the signal any more, this is told.
+func TestTheRuleGoesWhileItsAlarmIsActive(t *testing.T) {
+	b := newBench(t)
+	device := b.withBay()
+	renamed := strings.Replace(b.source, "name: low\n", "name: another\n", 1)
+	renamed = strings.Replace(renamed, "PhV.phsA < 100", "PhV.phsA < 1", 1)
+	locked := strings.Replace(renamed, "min_interval: 200ms, by_rules: true", "min_interval: 200ms", 1)
+	locked = strings.ReplaceAll(locked, "{device: bay, signal: Horn, on_raise: 1, on_clear: 0}", "{device: bay, signal: Lamp, on_raise: 3}")
+	locked = strings.Replace(locked, ", {device: bay, signal: Lamp, on_raise: 2}]", "]", 1)
+	original := b.source
+	written := []string{}
+	raise := func() {
+		t.Helper()
+		b.meter.set(50)
+		written = append(written, "Horn=1", "Lamp=2")
+		device.wrote(t, written...)
+	}
+	keep := func(source string) {
+		t.Helper()
+		if outcome, err := b.try(source, 20*time.Second); err != nil || !outcome.Held {
+			t.Fatalf("%+v, %v", outcome, err)
+		}
+		if err := b.gateway.Keep(hashOf([]byte(source))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := b.run()
+	raise()
+	keep(renamed)
+	written = append(written, "Horn=0")
+	device.wrote(t, written...)
+	keep(original)
+	raise()
+	stop()
+	b.config = b.parse(renamed)
+	stop = b.run()
+	written = append(written, "Horn=0")
+	device.wrote(t, written...)
+	stop()
+	b.config = b.parse(original)
+	stop = b.run()
+	raise()
+	keep(locked)
+	b.read(func(l log) bool { return slices.Contains(l.steps(), "Horn select 0 refused unlisted") })
+	stop()
+	device.wrote(t, written...)
 }
 
 // Rules don't fill the memory: beyond what could be operated in time, none wait.

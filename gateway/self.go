@@ -43,7 +43,7 @@ func (d *devices) selfIDs(config gatewayconfig.Config) selfIDs {
 	ids.watched, ids.there = m.Device, d.signal(m.Device, m.Signal)
 	for _, c := range config.Devices {
 		for _, s := range c.Signals {
-			if c.ID == m.Device && s.Variable == batteryRuntime {
+			if c.ID == m.Device && s.Variable == batteryRuntime && s.Scale == 1 && s.Offset == 0 {
 				ids.batteryRuntime = d.signal(c.ID, s.Name)
 			}
 		}
@@ -51,7 +51,8 @@ func (d *devices) selfIDs(config gatewayconfig.Config) selfIDs {
 	return ids
 }
 
-// batteryRuntime is the variable of a UPS that says how long it lasts, in s.
+// batteryRuntime is the variable of a UPS that says how long it lasts, in s, if it is
+// taken as it is.
 const batteryRuntime = "battery.runtime"
 
 // change has it watch the signals of another configuration.
@@ -79,27 +80,34 @@ func (s *self) watch(b adapters.Batch) (own adapters.Batch, changed bool) {
 		return own, false
 	}
 	own = adapters.Batch{Device: s.ids.device, Received: b.Received}
+	for _, v := range b.Samples { // a last gasp says how long the battery lasts by the same reading
+		if v.Signal == s.ids.batteryRuntime {
+			s.supply.lasts(number(v))
+		}
+	}
 	for _, v := range b.Samples {
-		number, known := v.Value.Float()
-		known = known && v.Quality.Validity() != telemetry.Bad
-		switch v.Signal {
-		case s.ids.batteryRuntime:
-			s.supply.lasts(number, known)
-		case s.ids.there:
-			mains := telemetry.Sample{Time: v.Time, Signal: s.ids.mains, Quality: v.Quality}
-			if known {
-				mains.Value = telemetry.BoolValue(number != 0)
-				s.supply.is(number != 0, b.Received.Add(v.Time.Sub(telemetry.MicrosOf(b.Received))))
-			} else {
-				s.supply.unknown()
-			}
-			if mains.Value != s.mains.Value || mains.Quality != s.mains.Quality || s.mains.Signal != mains.Signal {
-				s.mains = mains
-				own.Samples = append(own.Samples, mains)
-			}
+		if v.Signal != s.ids.there {
+			continue
+		}
+		mains := telemetry.Sample{Time: v.Time, Signal: s.ids.mains, Quality: v.Quality}
+		if n, known := number(v); known {
+			mains.Value = telemetry.BoolValue(n != 0)
+			s.supply.is(n != 0, b.Received.Add(v.Time.Sub(telemetry.MicrosOf(b.Received))))
+		} else {
+			s.supply.unknown()
+		}
+		if mains.Value != s.mains.Value || mains.Quality != s.mains.Quality || s.mains.Signal != mains.Signal {
+			s.mains = mains
+			own.Samples = append(own.Samples, mains)
 		}
 	}
 	return own, len(own.Samples) > 0
+}
+
+// number is what a sample says, if it does.
+func number(v telemetry.Sample) (n float64, known bool) {
+	n, known = v.Value.Float()
+	return n, known && v.Quality.Validity() != telemetry.Bad
 }
 
 // run tells of the clock whenever its state changes, and at the start, until ctx ends.

@@ -30,6 +30,7 @@ type supply struct {
 	runtime *float64 // of the battery, in s
 	failed  *failedSupply
 	back    time.Time // since when it is there again, of a failure whose end isn't told; zero: it isn't
+	untold  time.Time // since when it isn't there, of a failure that couldn't be told; zero: none
 }
 
 // failedSupply is a failure that was told and whose end wasn't.
@@ -53,8 +54,8 @@ func newSupply(configured bool, c *clock.Clock, b *buffer.Buffer, tell func(tele
 	return s
 }
 
-// mostGasped bounds the alarms that a last gasp names: it is to be short.
-const mostGasped = 8
+// mostGasped bounds the names of the alarms in a last gasp, in bytes: it is to be short.
+const mostGasped = 256
 
 // lasts takes how long the battery lasts.
 func (s *supply) lasts(seconds float64, known bool) {
@@ -71,10 +72,12 @@ func (s *supply) is(there bool, at time.Time) {
 	defer s.mu.Unlock()
 	s.known = true
 	switch {
-	case !there && s.failed == nil:
+	case !there && s.failed == nil && s.untold.IsZero():
 		s.gasp(at)
 	case !there:
 		s.back = time.Time{}
+	case !s.untold.IsZero(): // nobody was told that it wasn't there
+		s.untold = time.Time{}
 	case s.failed != nil && s.back.IsZero():
 		s.back = at
 		s.restore()
@@ -90,34 +93,49 @@ func (s *supply) unknown() {
 }
 
 // gasp says at once that the supply has failed. Only then it is noted: there may be no
-// time for both, and who isn't told of the end sees the next start.
+// time for both, and who isn't told of the end sees the next start. What can't be told is
+// tried again by settle.
 func (s *supply) gasp(at time.Time) {
 	now := s.clock.Now()
 	boot := s.clock.Boot().String()
-	s.failed = &failedSupply{
+	failed := &failedSupply{
 		Since: s.clock.At(at), Boot: boot, SinceBoot: s.clock.SinceBoot() - telemetry.Micros(time.Since(at).Microseconds()),
 		Unset: s.clock.Stats().State == telemetry.ClockUnset,
 	}
-	s.back = time.Time{}
 	g := telemetry.LastGasp{Boot: boot, Runtime: s.runtime}
-	for i, a := range s.active() {
-		if i == mostGasped {
-			g.Unlisted = len(s.active()) - i
-			break
+	g.Active, g.Unlisted = gasped(s.active())
+	if err := s.tell(telemetry.Event{Kind: telemetry.SupplyFailed, Time: failed.Since, Decided: now, LastGasp: &g}); err != nil {
+		if s.untold.IsZero() {
+			s.log.Error("that the supply has failed can't be told; it is tried again", "error", err)
 		}
-		g.Active = append(g.Active, telemetry.ActiveAlarm{Rule: a.Rule, Asset: a.Asset, Device: a.Device})
+		s.untold = at
+		return
 	}
-	if err := s.tell(telemetry.Event{Kind: telemetry.SupplyFailed, Time: s.failed.Since, Decided: now, LastGasp: &g}); err != nil {
-		s.log.Error("that the supply has failed can't be told", "error", err)
-	}
-	s.log.Warn("the gateway's supply has failed", "since", s.failed.Since.Time())
+	s.failed, s.back, s.untold = failed, time.Time{}, time.Time{}
+	s.log.Warn("the gateway's supply has failed", "since", failed.Since.Time())
 	s.changed()
 }
 
-// settle tells of a return whose time wasn't known when it came.
+// gasped are the alarms that a last gasp names, and how many more there are.
+func gasped(active []rules.Active) (named []telemetry.ActiveAlarm, unlisted int) {
+	left := mostGasped
+	for i, a := range active {
+		if left -= len(a.Rule) + len(a.Asset) + len(a.Device); left < 0 {
+			return named, len(active) - i
+		}
+		named = append(named, telemetry.ActiveAlarm{Rule: a.Rule, Asset: a.Asset, Device: a.Device})
+	}
+	return named, 0
+}
+
+// settle tells of a failure that couldn't be told when it came, and of a return whose
+// time wasn't known then.
 func (s *supply) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.untold.IsZero() {
+		s.gasp(s.untold)
+	}
 	if s.failed != nil && !s.back.IsZero() {
 		s.restore()
 	}
@@ -189,6 +207,9 @@ func (s *supply) report(r *status.Report) {
 	switch {
 	case !s.configured:
 		r.Supply = status.SupplyUnwatched
+	case !s.untold.IsZero():
+		r.Supply = status.SupplyFailed
+		r.Problems = append(r.Problems, "the gateway's own supply has failed, and that can't be told")
 	case s.failed != nil && s.back.IsZero():
 		r.Supply = status.SupplyFailed
 		r.Problems = append(r.Problems, fmt.Sprintf("the gateway's own supply has failed at %s", s.failed.Since.Time().Format(time.RFC3339)))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -100,25 +102,109 @@ func TestWhatALastGaspSays(t *testing.T) {
 	ids := s.ids
 	ids.watched, ids.there, ids.batteryRuntime = "ups", 1000, 1001
 	s.change(ids)
-	deliver := func(there telemetry.Sample) {
+	deliver := func(runtime float64, there telemetry.Sample) {
 		now := time.Now()
 		there.Time, there.Signal = telemetry.MicrosOf(now), 1000
 		if err := s.Deliver(t.Context(), adapters.Batch{Device: "ups", Received: now, Samples: []telemetry.Sample{
-			{Time: telemetry.MicrosOf(now), Signal: 1001, Value: telemetry.FloatValue(600)}, there,
+			there, {Time: telemetry.MicrosOf(now), Signal: 1001, Value: telemetry.FloatValue(runtime)},
 		}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	deliver(telemetry.Sample{Value: telemetry.BoolValue(true)})
-	deliver(telemetry.Sample{Quality: telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout)})
+	deliver(700, telemetry.Sample{Value: telemetry.BoolValue(true)})
+	deliver(700, telemetry.Sample{Quality: telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout)})
 	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyUnknown {
 		t.Errorf("supply %s", r.Supply)
 	}
-	deliver(telemetry.Sample{Value: telemetry.BoolValue(false)})
+	deliver(600, telemetry.Sample{Value: telemetry.BoolValue(false)})
 	l := b.read(func(l log) bool { return len(l.of(telemetry.SupplyFailed)) == 2 })
 	g := l.of(telemetry.SupplyFailed)[1].LastGasp
 	if g.Runtime == nil || *g.Runtime != 600 || len(g.Active) != 1 || g.Active[0].Asset != "feeder-1" || g.Unlisted != 0 {
 		t.Errorf("%+v", g)
+	}
+}
+
+// A last gasp names what fits, and says how much more there is.
+func TestALastGaspIsShort(t *testing.T) {
+	var active []rules.Active
+	for range 100 {
+		active = append(active, rules.Active{Rule: strings.Repeat("r", 20), Asset: strings.Repeat("a", 20), Device: strings.Repeat("d", 20)})
+	}
+	for n, want := range map[int]int{0: 0, 1: 1, 4: 4, 5: 4, 100: 4} {
+		if named, unlisted := gasped(active[:n]); len(named) != want || unlisted != n-want {
+			t.Errorf("of %d, %d are named, and %d more", n, len(named), unlisted)
+		}
+	}
+	active[0].Rule = strings.Repeat("r", mostGasped)
+	if named, unlisted := gasped(active); named != nil || unlisted != 100 {
+		t.Errorf("%+v, %d", named, unlisted)
+	}
+}
+
+// A last gasp that can't be told is tried again, as long as the supply isn't there, and
+// only what was told has a return.
+func TestALastGaspIsTriedAgain(t *testing.T) {
+	b := newBench(t)
+	b.watchMains()
+	b.run()()
+	s := b.gateway.self.supply
+	var told []telemetry.Event
+	failing := errors.New("full")
+	s.tell = func(e telemetry.Event) error {
+		if failing == nil {
+			told = append(told, e)
+		}
+		return failing
+	}
+	expect := func(what string, want ...telemetry.EventKind) {
+		t.Helper()
+		var got []telemetry.EventKind
+		for _, e := range told {
+			got = append(got, e.Kind)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, expected %v", what, got, want)
+		}
+	}
+	s.is(false, time.Now())
+	s.is(true, time.Now())
+	failing = nil
+	s.settle()
+	expect("over before it could be told")
+	failing = errors.New("full")
+	at := time.Now()
+	s.is(false, at)
+	s.settle()
+	s.is(false, at.Add(time.Hour))
+	if r := (source{b.gateway, time.Now()}).Report(); r.Supply != status.SupplyFailed {
+		t.Errorf("supply %s", r.Supply)
+	}
+	failing = nil
+	s.settle()
+	s.settle()
+	expect("the failure", telemetry.SupplyFailed)
+	if want := b.gateway.clock.At(at); len(told) == 1 && told[0].Time != want {
+		t.Errorf("at %d, expected %d", told[0].Time, want)
+	}
+	s.is(true, time.Now())
+	expect("the return", telemetry.SupplyFailed, telemetry.SupplyRestored)
+}
+
+// How long the battery lasts is in s: a variable that is scaled isn't that.
+func TestWhichRuntimeALastGaspTakes(t *testing.T) {
+	b := newBench(t)
+	b.source = strings.Replace(b.withUPS(startUPSD(t)), "site: north}", "site: north, mains: {device: ups, signal: OnLine}}", 1)
+	b.config = b.parse(b.source)
+	b.run()()
+	d := b.gateway.live.Load().devices
+	if ids := d.selfIDs(b.config); ids.batteryRuntime == 0 || ids.batteryRuntime != d.signal("ups", "Runtime") {
+		t.Errorf("%+v", ids)
+	}
+	for _, key := range []string{"scale: 0.5", "offset: 3"} {
+		scaled := b.parse(strings.Replace(b.source, "variable: battery.runtime", "variable: battery.runtime, "+key, 1))
+		if ids := d.selfIDs(scaled); ids.batteryRuntime != 0 || ids.there == 0 {
+			t.Errorf("%s: %+v", key, ids)
+		}
 	}
 }
 

@@ -2,12 +2,14 @@ package gatewayconfig
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/profile"
 )
 
@@ -17,26 +19,10 @@ func (k checker) checkDevices() {
 	}
 	first := map[string]int{}
 	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
+	lines := map[line]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
-		k.fleetName(path+".id", d.ID)
-		switch j, twice := first[d.ID]; {
-		case twice && d.ID != "":
-			k.Errorf(path+".id", "%q is devices[%d] already, expected an id of its own", d.ID, j)
-		case d.ID == k.config.Gateway.ID && d.ID != "":
-			k.Errorf(path+".id", "%q is the gateway itself, which is a device with signals of its own; expected another id", d.ID)
-		default:
-			first[d.ID] = i
-		}
-		if k.Has(path + ".asset") {
-			k.assetExists(path+".asset", d.Asset)
-		}
-		switch d.PoweredBy {
-		case Measured, Auxiliary, Unknown:
-		default:
-			k.Errorf(path+".powered_by", "%q, expected %s, %s or %s", d.PoweredBy, Measured, Auxiliary, Unknown)
-		}
-		k.name(path+".supply", d.Supply)
+		k.checkPlace(path, i, d, first)
 		within(k, path+".poll_every", d.PollEvery, shortestPoll, longestPoll)
 		within(k, path+".timeout", d.Timeout, shortestTimeout, longestTimeout)
 		by, given := k.protocol(path)
@@ -49,7 +35,7 @@ func (k checker) checkDevices() {
 		case profile.NUT:
 			k.checkNUT(path, d)
 		case profile.GPIO:
-			k.checkGPIO(path, d)
+			k.checkGPIO(path, d, lines)
 		}
 		if by != profile.Modbus {
 			k.modbusOnly(path)
@@ -58,6 +44,29 @@ func (k checker) checkDevices() {
 			k.checkSignals(path, by, d)
 		}
 	}
+}
+
+// checkPlace checks what a device is called and what it belongs to, however it is read.
+// first is where each id stands first.
+func (k checker) checkPlace(path string, i int, d Device, first map[string]int) {
+	k.fleetName(path+".id", d.ID)
+	switch j, twice := first[d.ID]; {
+	case twice && d.ID != "":
+		k.Errorf(path+".id", "%q is devices[%d] already, expected an id of its own", d.ID, j)
+	case d.ID == k.config.Gateway.ID && d.ID != "":
+		k.Errorf(path+".id", "%q is the gateway itself, which is a device with signals of its own; expected another id", d.ID)
+	default:
+		first[d.ID] = i
+	}
+	if k.Has(path + ".asset") {
+		k.assetExists(path+".asset", d.Asset)
+	}
+	switch d.PoweredBy {
+	case Measured, Auxiliary, Unknown:
+	default:
+		k.Errorf(path+".powered_by", "%q, expected %s, %s or %s", d.PoweredBy, Measured, Auxiliary, Unknown)
+	}
+	k.name(path+".supply", d.Supply)
 }
 
 // checkMains checks which signal is the gateway's supply, of devices that have been
@@ -110,7 +119,7 @@ func (k checker) protocol(path string) (by profile.Protocol, given bool) {
 		switch key := path + "." + string(p); {
 		case !k.Has(key):
 		case given:
-			k.Errorf(key, "%s is given too, expected exactly one of %s", by, protocolNames)
+			k.Errorf(key, "%s is given too, expected exactly one of %s", by, profile.ProtocolNames)
 			return by, false
 		default:
 			by, given = p, true
@@ -119,12 +128,10 @@ func (k checker) protocol(path string) (by profile.Protocol, given bool) {
 	misspelt := func(p profile.Protocol) bool { return k.Broken(path + "." + string(p)) }
 	toCome := func(p string) bool { return k.Has(path + "." + p) }
 	if !given && !slices.ContainsFunc(profile.Protocols, misspelt) && !slices.ContainsFunc(protocolsToCome, toCome) {
-		k.Errorf(path, "how it is read isn't said, expected one of %s, such as modbus: {endpoint: tcp://host:port, unit: 1}", protocolNames)
+		k.Errorf(path, "how it is read isn't said, expected one of %s, such as modbus: {endpoint: tcp://host:port, unit: 1}", profile.ProtocolNames)
 	}
 	return by, given
 }
-
-const protocolNames = "modbus, nut and gpio"
 
 // modbusOnly adds the keys that only devices have which are read by modbus.
 func (k checker) modbusOnly(path string) {
@@ -140,9 +147,13 @@ func (k checker) checkNUT(path string, d Device) {
 		return
 	}
 	at := path + ".nut"
+	var elsewhere string // another machine
 	if k.Has(at + ".endpoint") {
-		if _, err := nut.ParseEndpoint(d.NUT.Endpoint); err != nil {
+		address, err := nut.ParseEndpoint(d.NUT.Endpoint)
+		if err != nil {
 			k.Errorf(at+".endpoint", "%s", err)
+		} else if host, _, _ := net.SplitHostPort(address); !kafkaconn.ThisMachine(host) {
+			elsewhere = host
 		}
 	}
 	for key, name := range map[string]string{"ups": d.NUT.UPS, "username": d.NUT.Username} {
@@ -160,10 +171,22 @@ func (k checker) checkNUT(path string, d Device) {
 		k.Errorf(at+".password_file", "whose it is isn't said, expected username beside it")
 	case password && d.NUT.PasswordFile == "":
 		k.Errorf(at+".password_file", "empty, expected the name of a file")
+	case d.NUT.Insecure && (!user || elsewhere == "") && !k.Broken(at+".endpoint"):
+		k.Errorf(at+".insecure", "has no effect without a user at a upsd on another machine, expected it to be left out")
+	case user && elsewhere != "" && !d.NUT.Insecure && !k.Broken(at+".insecure"):
+		k.Errorf(at+".username", "its password would be sent to %s unencrypted, expected no user, or upsd on this machine; insecure: true sends it all the same", elsewhere)
 	}
 }
 
-func (k checker) checkGPIO(path string, d Device) {
+// line is a GPIO line of this machine.
+type line struct {
+	chip   string
+	number uint16
+}
+
+// checkGPIO checks a device of contacts. lines are those of the devices before it, and
+// what each is.
+func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 	if d.GPIO == nil {
 		return
 	}
@@ -175,17 +198,16 @@ func (k checker) checkGPIO(path string, d Device) {
 			k.Errorf(path+"."+key, "lines aren't polled, they are told of when they change; expected the key to be left out")
 		}
 	}
-	first := map[uint16]int{}
 	for j, s := range d.Signals {
-		at := configfile.Item(path+".signals", j) + ".line"
 		if s.Line == nil {
 			continue
 		}
-		if other, twice := first[*s.Line]; twice {
-			k.Errorf(at, "line %d is signals[%d] of this device already, and can be read once only", *s.Line, other)
+		l := line{d.GPIO.Chip, *s.Line}
+		if other, twice := lines[l]; twice {
+			k.Errorf(configfile.Item(path+".signals", j)+".line", "line %d of %s is %s already, and can be read once only", l.number, l.chip, other)
 			continue
 		}
-		first[*s.Line] = j
+		lines[l] = fmt.Sprintf("%s of %s", s.Name, d.ID)
 	}
 }
 

@@ -3,6 +3,7 @@ package gatewayconfig
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
@@ -12,6 +13,9 @@ import (
 // longestOperator bounds the name of a rule that operates something: it is who has
 // asked for it, with the alarm.
 const longestOperator = 63
+
+// OperateWithin is how long after its alarm an operation of a rule may begin.
+const OperateWithin = 10 * time.Second
 
 // checkOperations checks what rules operate, of a configuration that has been filled
 // and whose devices are right. Nothing is operated that the file doesn't permit in
@@ -90,6 +94,9 @@ func (k checker) checkOperation(at string, o rules.Operation) {
 		if expected := c.permits(s, *v.value); expected != "" {
 			k.Errorf(at+"."+v.key, "%v, expected %s, which the entry under control allows", *v.value, expected)
 		}
+	}
+	if every := time.Duration(c.MinInterval); o.OnClear != nil && every >= OperateWithin {
+		k.Errorf(at+".on_clear", "it couldn't be written within %v of the end of a short alarm: min_interval of %s is %v, expected less than %v there", OperateWithin, o.Signal, every, OperateWithin)
 	}
 }
 

@@ -322,10 +322,14 @@ type NUT struct {
 	// is enough to read.
 	Username string `yaml:"username"`
 
-	// The file with that user's password. What is in it goes to upsd as it is, so upsd
-	// belongs on this machine, or in a network where nobody listens.
+	// The file with that user's password; a line break at its end doesn't count. It is
+	// sent to upsd as it is, which is accepted on this machine only.
 	// Example: upsd.password.
 	PasswordFile configfile.Path `yaml:"password_file"`
+
+	// Accepts a user at a upsd on another machine: everybody on the way can then read
+	// the password. Default: false.
+	Insecure bool `yaml:"insecure"`
 }
 
 // GPIO is a chip of this machine that has lines.

@@ -43,8 +43,8 @@ type Control struct {
 	// How long a selection lasts; from 1s to 10m. Default: 30s.
 	SelectTimeout configfile.Duration `yaml:"select_timeout"`
 
-	// How long after one operation of it the next one may begin; from 0s to 24h.
-	// Default: 1s.
+	// How long after one operation of it the next one may begin; from 0s to 24h, and less
+	// than 10s if a rule has an on_clear for it. Default: 1s.
 	MinInterval configfile.Duration `yaml:"min_interval"`
 
 	// Lets the rules of this file operate it, those that name it under operate, beside

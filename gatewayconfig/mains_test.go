@@ -21,6 +21,23 @@ devices:
 rules: [{name: on-battery, when: not Mains, on: {device: gw}}, {use: supervision}, {name: open, on: {device: "*", asset: door}, when: Open}]
 `
 
+// A password isn't sent to another machine unless that is asked for.
+func TestAUserOfUPSD(t *testing.T) {
+	for nut, want := range map[string][]string{
+		"endpoint: tcp://127.0.0.1, username: m, password_file: p":                 nil,
+		"endpoint: tcp://localhost, username: m, password_file: p":                 nil,
+		"endpoint: tcp://10.0.0.1":                                                 nil,
+		"endpoint: tcp://10.0.0.1, username: m, password_file: p, insecure: true":  nil,
+		"username: m, password_file: p, endpoint: tcp://10.0.0.1":                  {"6:21 devices[0].nut.username"},
+		"insecure: true, endpoint: tcp://10.0.0.1":                                 {"6:21 devices[0].nut.insecure"},
+		"insecure: true, endpoint: tcp://127.0.0.1, username: m, password_file: p": {"6:21 devices[0].nut.insecure"},
+	} {
+		if got := places(t, strings.Replace(withUPS, "endpoint: tcp://10.0.0.1", nut, 1)); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, expected %q", nut, got, want)
+		}
+	}
+}
+
 // The gateway is a device of its own, which "*" of a rule doesn't mean.
 func TestTheGatewayIsADevice(t *testing.T) {
 	c, err := Parse("gateway.yaml", []byte(withUPS))

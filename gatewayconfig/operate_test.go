@@ -43,3 +43,14 @@ func TestOperate(t *testing.T) {
 		}
 	}
 }
+
+// What is written at the end can be written soon enough after the beginning.
+func TestOperateWithinTheInterval(t *testing.T) {
+	for interval, want := range map[string][]string{"9.9s": nil, "10s": {"12:68 rules[0].operate[0].on_clear"}, "1h": {"12:68 rules[0].operate[0].on_clear"}} {
+		src := strings.Replace(operating, "signal: Horn, by_rules", "signal: Horn, min_interval: "+interval+", by_rules", 1)
+		src = strings.Replace(src, "max: 100, by_rules", "max: 100, min_interval: 1h, by_rules", 1) // nothing is written to it at the end
+		if got := places(t, src); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, expected %q", interval, got, want)
+		}
+	}
+}

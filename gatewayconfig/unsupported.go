@@ -1,17 +1,17 @@
 package gatewayconfig
 
+import "github.com/busbar/busbar/profile"
+
 // What the format has and this version hasn't: the key is refused, because a
 // key that is accepted and does nothing would be believed.
 const notYet = "not supported by this version, expected the key to be left out"
-
-const otherProtocol = "this version reads devices by modbus, nut and gpio only"
 
 var protocolsToCome = []string{"opcua", "mqtt", "sparkplug", "iec104"}
 
 var unsupported = struct{ config, serve, device map[string]string }{
 	config: map[string]string{"network": notYet},
 	serve:  map[string]string{"iec104": notYet, "sparkplug": notYet},
-	device: map[string]string{"opcua": otherProtocol, "mqtt": otherProtocol, "sparkplug": otherProtocol, "iec104": otherProtocol},
+	device: map[string]string{"opcua": profile.OtherProtocol, "mqtt": profile.OtherProtocol, "sparkplug": profile.OtherProtocol, "iec104": profile.OtherProtocol},
 }
 
 func (Config) ExplainKey(key string) string { return unsupported.config[key] }

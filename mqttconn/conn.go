@@ -128,16 +128,21 @@ func (c *Conn) Lost() <-chan struct{} { return c.lost }
 func (c *Conn) Cause() error { return c.cause }
 
 // Publish sends messages in this order, and returns how many of them, from the first
-// one on, the broker has acknowledged; with an error if that isn't all.
+// one on, the broker has acknowledged; with an error if that isn't all. If ctx ends before,
+// the connection is broken off.
 func (c *Conn) Publish(ctx context.Context, messages []Message) (acknowledged int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, c.Abort)() // paho would go on waiting for a broker that reads nothing
 	tokens := make([]paho.Token, len(messages))
 	for i, m := range messages {
 		tokens[i] = c.client.Publish(m.Topic, 1, m.Retain, m.Payload)
 	}
 	for i, token := range tokens {
 		if err := c.answer(ctx, token); err != nil {
+			if ctx.Err() != nil {
+				err = errSilent // rather than what breaking off has brought about
+			}
 			return i, fmt.Errorf("mqtt: publish %s: %w", messages[i].Topic, err)
 		}
 	}
@@ -145,8 +150,10 @@ func (c *Conn) Publish(ctx context.Context, messages []Message) (acknowledged in
 }
 
 // Retained asks for what the broker keeps, and calls take with the topic of each such
-// message as it comes, in another goroutine, which mustn't wait. The connection is as
-// good as before if the broker refuses, which is ErrRefused.
+// message as it comes, in another goroutine, which mustn't wait. It goes on to the end of
+// the connection, though the broker then sends back what is published there: some send
+// what they keep whenever they have time, and nothing says which is the last. The
+// connection is as good as before if the broker refuses, which is ErrRefused.
 func (c *Conn) Retained(ctx context.Context, filter string, take func(topic string)) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -166,6 +173,8 @@ func (c *Conn) Retained(ctx context.Context, filter string, take func(topic stri
 	return fmt.Errorf("mqtt: subscribe to %s: %w", filter, ErrRefused)
 }
 
+var errSilent = errors.New("the broker doesn't answer in time")
+
 // ErrRefused is that the broker doesn't give this client the right to do something.
 var ErrRefused = errors.New("the broker refuses it")
 
@@ -182,7 +191,7 @@ func (c *Conn) answer(ctx context.Context, token paho.Token) error {
 	case <-c.lost:
 		return c.cause
 	case <-ctx.Done():
-		return errors.New("the broker doesn't answer in time")
+		return errSilent
 	}
 }
 

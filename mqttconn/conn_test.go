@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,38 @@ func TestBadBrokers(t *testing.T) {
 				t.Errorf("%v, expected %s", err, c.want)
 			}
 		})
+	}
+}
+
+// A broker that has accepted and reads nothing any more is waited for as long as ctx
+// says, though the messages don't even fit what the machine takes.
+func TestABrokerThatReadsNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		packets.ReadPacket(conn)
+		conn.Write(accepted)
+		<-t.Context().Done()
+	}()
+	conn, err := Dial(t.Context(), Config{Broker: "tcp://" + l.Addr().String(), ClientID: "gw"}, Options{Will: Message{Topic: "status"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	n, err := conn.Publish(ctx, slices.Repeat([]Message{{Topic: "a", Payload: make([]byte, 4<<20)}}, 4))
+	if took := time.Since(began); n != 0 || !errors.Is(err, errSilent) || took > 5*time.Second {
+		t.Errorf("%d, %v after %v", n, err, took)
 	}
 }
 

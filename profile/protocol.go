@@ -2,6 +2,7 @@ package profile
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
@@ -21,6 +22,22 @@ const (
 
 // Protocols are all of them.
 var Protocols = []Protocol{Modbus, NUT, GPIO}
+
+// ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
+// another one.
+var (
+	ProtocolNames = protocolNames()
+	OtherProtocol = "this version reads devices by " + ProtocolNames + " only"
+)
+
+func protocolNames() string {
+	var names []string
+	for _, p := range Protocols {
+		names = append(names, string(p))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
 
 // addresses are the keys by which the signals of a protocol say where they lie; one of
 // each protocol's is needed.

@@ -150,10 +150,8 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 // What the format has and this version hasn't: a key that is accepted and does
 // nothing would be believed.
 var unsupported = map[string]string{
-	"ioa": otherProtocol, "node": otherProtocol, "topic": otherProtocol, "json": otherProtocol,
+	"ioa": OtherProtocol, "node": OtherProtocol, "topic": OtherProtocol, "json": OtherProtocol,
 }
-
-const otherProtocol = "this version reads devices by modbus, nut and gpio only"
 
 // ExplainKey implements configfile.KeyExplainer.
 func (Signal) ExplainKey(key string) string { return unsupported[key] }

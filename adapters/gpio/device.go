@@ -48,12 +48,8 @@ const (
 	None     Bias = "none"
 )
 
-const (
-	// MaxOffset bounds the number of a line.
-	MaxOffset = 65535
-	// MaxDebounce bounds how long a level may have to last.
-	MaxDebounce = 10 * time.Second
-)
+// MaxDebounce bounds how long a level may have to last.
+const MaxDebounce = 10 * time.Second
 
 // About implements session.Device.
 func (d Device) About() session.About {

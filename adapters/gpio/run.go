@@ -66,7 +66,7 @@ func (d Device) run(ctx context.Context, s *session.Session, open opener) {
 	defer h.close()
 	again := time.NewTicker(tryEvery)
 	defer again.Stop()
-	alive := time.NewTicker(adapters.LiveEvery)
+	alive := time.NewTicker(adapters.LiveEvery / 4)
 	defer alive.Stop()
 	r := h.take()
 	for {
@@ -86,7 +86,9 @@ func (d Device) run(ctx context.Context, s *session.Session, open opener) {
 				r = taken
 			}
 		case now := <-alive.C:
-			r = session.Result{Received: now, Cause: h.cause()}
+			if s.LiveDue(now) {
+				r = session.Result{Received: now, Cause: h.cause()}
+			}
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 type chip struct {
 	mu    sync.Mutex
 	lines map[uint32]*wire // those that can be taken
+	slow  time.Duration    // to give one away
 }
 
 type wire struct {
@@ -76,6 +77,7 @@ func (c *chip) add(offset uint32, high bool) *wire {
 }
 
 func (c *chip) open(_ string, l Line) (input, error) {
+	time.Sleep(c.slow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.lines[l.Offset]
@@ -191,9 +193,41 @@ func TestLines(t *testing.T) {
 		time.Sleep(tryEvery)
 		expect("its return", door, value(now(), door, true))
 		expect("it has lived all the time", live)
-		time.Sleep(adapters.LiveEvery)
+		time.Sleep(adapters.LiveEvery * 5 / 4)
 		if got := s.take(live); len(got) != 1 || got[0].Value != telemetry.BoolValue(true) {
 			t.Errorf("after a minute: %v", got)
+		}
+	})
+}
+
+// That a device lives is said again within a minute and a quarter, also if its lines
+// took a while to be had, and is no poll.
+func TestItLivesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &chip{lines: map[uint32]*wire{}, slow: 10 * time.Millisecond}
+		c.add(17, true)
+		a := session.New([]board{{Device{ID: "contacts", Chip: "c", Live: live, Lines: []Line{{Name: "Door", Offset: 17, Signal: door}}}, c}}, slog.New(slog.DiscardHandler))
+		s := &sink{}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(ctx, s) }()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		got := s.take(live)
+		for i, v := range got[1:] {
+			if gap := v.Time.Time().Sub(got[i].Time.Time()); gap < adapters.LiveEvery || gap > adapters.LiveEvery*5/4 {
+				t.Errorf("%v after the one before", gap)
+			}
+		}
+		if len(got) < 8 {
+			t.Errorf("said %d times in ten minutes", len(got))
+		}
+		if st := a.Stats()[0]; st.Polls != 1 || st.Values != 1 || time.Since(st.LastAnswer) > adapters.LiveEvery*5/4 {
+			t.Errorf("%+v", st)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }

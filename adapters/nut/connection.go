@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
+	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -68,6 +70,8 @@ func (d Device) dial(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, failed(telemetry.NotConnected, "%w", err)
 	}
+	stop := context.AfterFunc(ctx, func() { socket.Close() })
+	defer stop()
 	c := &connection{Conn: socket, in: bufio.NewReaderSize(socket, maxLine)}
 	if err := c.identify(d); err != nil {
 		c.Close()
@@ -80,14 +84,17 @@ func (c *connection) identify(d Device) error {
 	if d.Username == "" {
 		return nil
 	}
-	password, err := os.ReadFile(d.PasswordFile)
+	password, err := kafkaconn.ReadPassword(d.PasswordFile)
 	if err != nil {
 		return failed(telemetry.NotConnected, "%w", err)
+	}
+	if strings.ContainsFunc(password, unicode.IsControl) {
+		return failed(telemetry.NotConnected, "the password in %s holds a control character, expected none", d.PasswordFile)
 	}
 	if err := c.SetDeadline(time.Now().Add(d.Timeout)); err != nil {
 		return failed(telemetry.NotConnected, "%w", err)
 	}
-	for _, request := range []string{"USERNAME " + quote(d.Username), "PASSWORD " + quote(strings.TrimRight(string(password), "\r\n"))} {
+	for _, request := range []string{"USERNAME " + quote(d.Username), "PASSWORD " + quote(password)} {
 		what, _, _ := strings.Cut(request, " ")
 		if err := c.ask(request); err != nil {
 			return err

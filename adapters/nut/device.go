@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func ParseEndpoint(endpoint string) (address string, err error) {
 	if port == "" {
 		port = DefaultPort
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", fmt.Errorf("%q: port %s, expected a number from 1 to 65535", endpoint, port)
 	}
 	return net.JoinHostPort(u.Hostname(), port), nil

@@ -98,31 +98,36 @@ func (p Point) value(variables map[string]string) (telemetry.Value, telemetry.Re
 		return telemetry.TextValue(text), telemetry.NoReason
 	}
 	number, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	number = number*p.Scale + p.Offset // may be too large for a number
 	if err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
 		return telemetry.Value{}, telemetry.NotANumber
 	}
-	return telemetry.FloatValue(number*p.Scale + p.Offset), telemetry.NoReason
+	return telemetry.FloatValue(number), telemetry.NoReason
 }
 
 // The flags of ups.status that say how the UPS is supplied, and that its driver has yet
 // to hear of it.
 const (
-	onLine    = "OL"
-	onBattery = "OB"
-	waiting   = "WAIT"
+	onLine      = "OL"
+	onBattery   = "OB"
+	waiting     = "WAIT"
+	calibration = "CAL"
+	selfTest    = "TEST"
 )
 
 // flag is whether a point's is among those that are set. Where neither of those is set
-// that say how the UPS is supplied, as in bypass, that isn't known.
+// that say how the UPS is supplied, as in bypass, that isn't known. Nor is it where the
+// UPS runs from its battery because it tests that.
 func (p Point) flag(set []string) (telemetry.Value, telemetry.Reason) {
-	supply := slices.Contains(set, onLine) || slices.Contains(set, onBattery)
+	has := func(flag string) bool { return slices.Contains(set, flag) }
+	supply := has(onLine) || has(onBattery) && !has(calibration) && !has(selfTest)
 	switch {
-	case slices.Contains(set, waiting):
+	case has(waiting):
 		return telemetry.Value{}, telemetry.NotConnected
 	case len(set) == 0, !supply && (p.Status == onLine || p.Status == onBattery):
 		return telemetry.Value{}, telemetry.NotImplemented
 	}
-	return telemetry.BoolValue(slices.Contains(set, p.Status)), telemetry.NoReason
+	return telemetry.BoolValue(has(p.Status)), telemetry.NoReason
 }
 
 func bad(reason telemetry.Reason) telemetry.Quality { return session.Bad(reason) }

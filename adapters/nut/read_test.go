@@ -2,8 +2,11 @@ package nut
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +89,8 @@ func TestStatus(t *testing.T) {
 	for status, want := range map[string]string{
 		"OL": "true false false", "OL CHRG": "true false false", "OB LB": "false true true", "OL LB": "true false true",
 		"WAIT": "not connected, not connected, not connected", "": "not implemented, not implemented, not implemented",
+		"OB CAL DISCHRG": "not implemented, not implemented, false", "OB TEST LB": "not implemented, not implemented, true",
+		"OL CAL": "true false false", "OL TEST": "true false false",
 		"BYPASS": "not implemented, not implemented, false", "OFF LB": "not implemented, not implemented, true",
 	} {
 		var got []string
@@ -102,6 +107,18 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// What isn't a number, or isn't one any more once it is scaled, has no value.
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]string{
+		"12": "25", " -1.5 ": "-2", "1e308": "", "-1e308": "", "1e400": "", "NaN": "", "Inf": "", "0x1p2": "9", "none": "", "": "",
+	} {
+		v, reason := (Point{Variable: "v", Scale: 2, Offset: 1}).value(map[string]string{"v": text})
+		if got := v.String(); reason == telemetry.NoReason && got != want || reason != telemetry.NoReason && (want != "" || reason != telemetry.NotANumber) {
+			t.Errorf("%q: %s, %v, expected %q", text, got, reason, want)
+		}
+	}
+}
+
 // A connection that upsd has closed between two readings costs none.
 func TestAClosedConnectionCostsNoReading(t *testing.T) {
 	d := Device{UPS: "u", Endpoint: play(t, whole, "close", whole), Timeout: time.Second, Points: []Point{{Name: "OnLine", Status: "OL"}}}
@@ -114,10 +131,63 @@ func TestAClosedConnectionCostsNoReading(t *testing.T) {
 	}
 }
 
+// Who stops doesn't wait for a upsd that doesn't answer, be it the login or the question.
+func TestStoppingWaitsForNoAnswer(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"", "monitor"} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			in := bufio.NewReader(c)
+			in.ReadString('\n')
+			stop() // while the answer is awaited
+			in.ReadString('\n')
+		}()
+		d := Device{
+			UPS: "u", Endpoint: "tcp://" + listener.Addr().String(), Username: user, PasswordFile: password, Timeout: 20 * time.Second,
+			Points: []Point{{Name: "OnLine", Status: "OL"}},
+		}
+		began := time.Now()
+		if r := d.Read(ctx); r.Cause == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("user %q: %v after %v", user, r.Cause, time.Since(began))
+		}
+		stop()
+	}
+}
+
+// A password that would be more than one line, or is none, isn't sent.
+func TestPasswords(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	for text, want := range map[string]string{"secret\r\n": "", "se\ncret": "control character", "se\x00cret": "control character", "secret\n\n": "control character", "\n": "empty"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := Device{
+			UPS: "u", Endpoint: play(t, "OK\n", "OK\n", whole), Username: "monitor", PasswordFile: file, Timeout: time.Second,
+			Points: []Point{{Name: "OnLine", Status: "OL"}},
+		}
+		if r := d.Read(t.Context()); (r.Cause == nil) != (want == "") || r.Cause != nil && !strings.Contains(r.Cause.Error(), want) {
+			t.Errorf("%q: %v, expected %q", text, r.Cause, want)
+		}
+	}
+}
+
 func TestEndpoints(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"tcp://127.0.0.1": "127.0.0.1:3493", "tcp://[::1]:99": "[::1]:99", "tcp://ups.example:3494": "ups.example:3494",
-		"tcp://": "", "127.0.0.1": "", "http://x": "", "tcp://x:99999": "", "tcp://x/y": "", "tcp://a@x": "",
+		"tcp://": "", "127.0.0.1": "", "http://x": "", "tcp://x:99999": "", "tcp://x:0": "", "tcp://x:http": "", "tcp://x/y": "", "tcp://a@x": "",
 	} {
 		if got, err := ParseEndpoint(endpoint); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v, expected %q", endpoint, got, err, want)

@@ -14,7 +14,8 @@ import (
 // Result is what one reading of a device brought, or what it sent by itself.
 type Result struct {
 	// Samples are one a point, in configured order, with a value or the reason why
-	// there is none; what a device sends by itself may be fewer.
+	// there is none; what a device sends by itself may be fewer. A result without any says
+	// only whether the device lives, and counts as no poll.
 	Samples  []telemetry.Sample
 	Received time.Time
 	// Cause is why the device didn't answer; nil if it did.
@@ -134,7 +135,7 @@ func (s *Session) Poll(ctx context.Context, every time.Duration, read func(conte
 		case <-ctx.Done():
 			return
 		case a := <-s.asks:
-			a.Answer(read(a.ctx))
+			a.Answer(readFor(ctx, a, read))
 			continue
 		case <-timer.C:
 		}
@@ -162,6 +163,14 @@ func (s *Session) Poll(ctx context.Context, every time.Duration, read func(conte
 			return
 		}
 	}
+}
+
+// readFor reads until whoever asked has gone, or ctx ends.
+func readFor(ctx context.Context, a Ask, read func(context.Context) Result) Result {
+	asked, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return read(asked)
 }
 
 // Deliver takes what a device sends by itself. It fails only when ctx ends.
@@ -199,17 +208,26 @@ func (s *Session) observe(r Result, alone bool) bool {
 	} else if changed {
 		s.log.Warn("device doesn't answer", "error", r.Cause)
 	}
-	return changed || r.Received.Sub(s.liveSent) >= adapters.LiveEvery
+	return changed || s.LiveDue(r.Received)
 }
 
+// LiveDue reports whether it is time to say again whether the device lives.
+func (s *Session) LiveDue(now time.Time) bool { return now.Sub(s.liveSent) >= adapters.LiveEvery }
+
 func (s *Session) count(r Result) {
+	c := s.stats
+	if r.Cause == nil {
+		c.lastAnswer.Store(r.Received.UnixMicro())
+	}
+	if len(r.Samples) == 0 { // it says only whether the device lives
+		return
+	}
 	var good uint64
 	for _, v := range r.Samples {
 		if v.Quality.Validity() == telemetry.Good {
 			good++
 		}
 	}
-	c := s.stats
 	c.polls.Add(1)
 	c.values.Add(good)
 	if good > 0 {
@@ -217,13 +235,10 @@ func (s *Session) count(r Result) {
 	}
 	if r.Cause == nil {
 		s.silent = 0
-		c.lastAnswer.Store(r.Received.UnixMicro())
 		return
 	}
 	s.silent++
-	if len(r.Samples) > 0 {
-		s.spared = r.Samples[0].Quality.Reason()
-	}
+	s.spared = r.Samples[0].Quality.Reason()
 	c.failed.Add(1)
 	if s.spared == telemetry.Timeout {
 		c.timeouts.Add(1)

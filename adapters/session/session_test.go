@@ -132,6 +132,43 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// slow is a device whose first reading is quick; the others last until ctx ends.
+type slow struct {
+	meter
+	reading chan struct{} // told of the others
+}
+
+func (d slow) Run(ctx context.Context, s *Session) {
+	first := true
+	s.Poll(ctx, time.Hour, func(ctx context.Context) Result {
+		if first {
+			first = false
+			return d.Read(ctx)
+		}
+		close(d.reading)
+		<-ctx.Done()
+		return d.About().Failed(ctx.Err(), Bad(telemetry.Timeout))
+	})
+}
+
+// Stopping ends a reading that somebody has asked for and still waits for.
+func TestStoppingEndsWhatWasAskedFor(t *testing.T) {
+	d := slow{meter{id: "m", signal: 1, silent: &switchable{}}, make(chan struct{})}
+	a, s := New([]slow{d}, slog.New(slog.DiscardHandler)), &sink{}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { a.Run(ctx, s); close(ended) }()
+	await(t, "a first reading", func() bool { return a.Last("m").Polled })
+	go a.ReadOnce(t.Context(), "m")
+	<-d.reading
+	stop()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
 // Who stays as it was isn't touched by a change; who goes has delivered its last batch
 // when the others are exchanged.
 func TestChange(t *testing.T) {

@@ -87,14 +87,19 @@ func (a *Authoriser) log(level slog.Level, t attempt, outcome telemetry.ControlO
 }
 
 // refuse writes a refusal down, unless there were too many, since whoever may ask
-// could otherwise fill the disk, or the gateway's end has been written down.
+// could otherwise fill the disk, or the gateway stops, which is then the cause: its end may
+// have been written down.
 func (a *Authoriser) refuse(t attempt, cause Cause) Answer {
 	a.mu.Lock()
+	stopped := a.stopping && !t.admitted
+	if stopped {
+		cause = Stopping
+	}
 	limit := &a.refusals
 	if cause == Disabled || cause == Unauthorised {
 		limit = &a.strangers
 	}
-	told := (t.admitted || !a.stopping) && limit.allow(a.o.Now())
+	told := !stopped && limit.allow(a.o.Now())
 	if told {
 		a.running.Add(1)
 	}
@@ -165,9 +170,22 @@ type limiter struct {
 }
 
 func (l *limiter) allow(now time.Time) bool {
-	if now.Sub(l.from) >= time.Minute || now.Before(l.from) {
+	if l.over(now) {
 		l.from, l.n = now, 0
 	}
 	l.n++
 	return l.n <= l.most
+}
+
+// room is how many more it would allow now.
+func (l *limiter) room(now time.Time) int {
+	if l.over(now) {
+		return l.most
+	}
+	return l.most - l.n
+}
+
+// over reports whether the minute is over.
+func (l *limiter) over(now time.Time) bool {
+	return now.Sub(l.from) >= time.Minute || now.Before(l.from)
 }

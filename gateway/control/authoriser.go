@@ -103,8 +103,9 @@ func New(o Options) *Authoriser {
 const again = 20 * time.Millisecond
 
 // Await returns when nothing else goes on that would have the point refused for the
-// moment: another operation, a change of the configuration, or its interval. It returns
-// as well if ctx ends, or the point can't be operated at all.
+// moment: another operation, a change of the configuration, its interval, or the limit of
+// a minute, within which there has to be room for the selection too. It returns as well if
+// ctx ends, or the point can't be operated at all.
 func (a *Authoriser) Await(ctx context.Context, device, signal string) {
 	for !a.free(device, signal) {
 		select {
@@ -125,7 +126,11 @@ func (a *Authoriser) free(device, signal string) bool {
 	case a.busy != nil || a.suspended:
 		return false
 	}
-	return p.operated.IsZero() || !a.o.Now().Before(p.operated.Add(p.Every))
+	steps, now := 1, a.o.Now()
+	if p.Select {
+		steps = 2
+	}
+	return a.operations.room(now) >= steps && (p.operated.IsZero() || !now.Before(p.operated.Add(p.Every)))
 }
 
 // Suspend refuses everything until Configure or Resume, as long as it isn't certain

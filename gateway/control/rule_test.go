@@ -57,3 +57,42 @@ func TestAwait(t *testing.T) {
 	a.Close(t.Context())
 	free("at the end", "SetW", true)
 }
+
+// What is refused while the gateway stops isn't written down, and who asked is told why.
+func TestARefusalWhileTheGatewayStops(t *testing.T) {
+	f, a := newField(t, nil)
+	a.Close(t.Context())
+	if got := a.Refuse(telemetry.ControlOperate, ask("Tap", telemetry.IntValue(1), "rule low, alarm 1", ""), Late, ""); got.Outcome != telemetry.ControlRefused || got.Cause != Stopping {
+		t.Errorf("%+v", got)
+	}
+	if told := f.told(); len(told) != 0 {
+		t.Errorf("%v", told)
+	}
+}
+
+// It waits for room in the minute too: for one step, or for both of a point that has to
+// be selected.
+func TestAwaitWaitsForRoom(t *testing.T) {
+	now := time.Now()
+	f, a := newField(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	free := func(what string, pos, tap bool) {
+		t.Helper()
+		if a.free("bay-1", "Pos") != pos || a.free("bay-1", "Tap") != tap {
+			t.Errorf("%s: Pos %v, Tap %v", what, !pos, !tap)
+		}
+	}
+	use := func(times int) {
+		for range times {
+			f.expect(t, "it", a.Operate(t.Context(), ask("Tap", telemetry.IntValue(1), "Ana", "")), done, "")
+		}
+	}
+	use(mostOperations - 2)
+	free("room for two", true, true)
+	use(1)
+	free("room for one", false, true)
+	use(1)
+	free("no room", false, false)
+	f.expect(t, "one more", a.Operate(t.Context(), ask("Tap", telemetry.IntValue(1), "Ana", "")), refused, TooMany)
+	now = now.Add(time.Minute)
+	free("the next minute", true, true)
+}

@@ -54,6 +54,7 @@ type Stats struct {
 }
 
 const (
+	// online says that the broker shows what is active, and nothing else.
 	online, offline = "online", "offline"
 
 	// together is how many transitions are sent before the first is acknowledged.
@@ -161,18 +162,25 @@ func (p *Publisher) connected(ctx context.Context, made func()) error {
 		return err
 	}
 	defer conn.Abort()
-	if _, err := conn.Publish(ctx, []mqttconn.Message{p.status(online)}); err != nil {
-		return err
-	}
 	err = conn.Retained(ctx, p.topic("alarms", "#"), p.kept)
 	blind := errors.Is(err, mqttconn.ErrRefused)
 	if err != nil && !blind {
 		return err
 	}
+	// What the broker keeps comes before it acknowledges this, as far as it sends that at
+	// once.
+	if _, err := conn.Publish(ctx, []mqttconn.Message{p.status(offline)}); err != nil {
+		return err
+	}
 	number := p.begin(blind)
 	made()
-	for {
-		if err := p.send(ctx, conn, number); err != nil && ctx.Err() == nil {
+	for right := false; ; {
+		err := p.send(ctx, conn, number)
+		if err == nil && !right {
+			_, err = conn.Publish(ctx, []mqttconn.Message{p.status(online)})
+			right = err == nil
+		}
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {

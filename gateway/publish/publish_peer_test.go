@@ -165,6 +165,39 @@ func TestTheBrokerShowsNothingThatIsOver(t *testing.T) {
 	s.kept(map[string]string{"status": "online"})
 }
 
+// Whoever reads online can go by what the broker keeps: what is over was emptied before,
+// and what is active published.
+func TestOnlineIsSaidLast(t *testing.T) {
+	s := &site{t: t, broker: mosquitto.New(t, "")}
+	s.broker.Start()
+	for n := range 3 * together {
+		s.broker.Publish(fmt.Sprintf("busbar/gw/alarms/gone/feeder-%d", n), "x", "-r")
+	}
+	w := s.broker.Watch("busbar/gw")
+	before := len(w.Messages())
+	s.Publisher = New(Options{Config: plain(s.broker), Gateway: "gw", Prefix: "busbar", Log: slog.New(slog.DiscardHandler)})
+	s.Restore(alarm(telemetry.AlarmRaised, "old", "dip", "feeder-1"))
+	s.runs()
+	at := -1
+	await(t, "it is online", func() bool {
+		at = slices.IndexFunc(w.Messages(), func(m mosquitto.Message) bool { return m.Payload == online })
+		return at >= 0
+	})
+	emptied, shown := 0, 0
+	for _, m := range w.Messages()[before:at] {
+		switch {
+		case strings.HasSuffix(m.Topic, "/status"):
+		case m.Payload == "":
+			emptied++
+		default:
+			shown++
+		}
+	}
+	if emptied != 3*together || shown != 1 {
+		t.Errorf("before it is online, %d topics are emptied and %d alarms shown", emptied, shown)
+	}
+}
+
 // A broker that hangs is left, and who hasn't said goodbye is published as gone.
 func TestTheBrokerHangs(t *testing.T) {
 	s := &site{t: t, broker: mosquitto.New(t, "")}

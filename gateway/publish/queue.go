@@ -26,8 +26,16 @@ type active struct {
 type queue struct {
 	waiting []transition // oldest first
 	active  []active     // in the order in which they were raised
-	stale   []string     // topics of which the broker keeps a message that nothing stands for
-	dropped uint64       // transitions
+	alarms  map[string]standing
+	spent   int      // of those that wait, how many are of alarms that have cleared
+	stale   []string // topics of which the broker keeps a message that nothing stands for
+	dropped uint64   // transitions
+}
+
+// standing is how it stands with an alarm that is active or of which something waits.
+type standing struct {
+	active  bool
+	waiting int // transitions
 }
 
 const (
@@ -39,33 +47,79 @@ const (
 )
 
 func (q *queue) add(t transition) {
-	q.active = slices.DeleteFunc(q.active, func(a active) bool { return a.alarm == t.alarm })
+	q.deactivate(t.alarm)
 	if t.raised {
-		q.active = append(q.active, active{alarm: t.alarm, topic: t.topic, payload: t.payload})
+		q.activate(active{alarm: t.alarm, topic: t.topic, payload: t.payload})
 	}
 	q.waiting = append(q.waiting, t)
+	q.count(t.alarm, 1)
 	for len(q.waiting) > mostWaiting {
 		q.shed()
 	}
+}
+
+// restore takes up the alarms that are active when the gateway starts.
+func (q *queue) restore(e telemetry.Event, topic string, payload []byte) {
+	q.activate(active{alarm: e.Alarm.ID, topic: topic, payload: payload})
+}
+
+func (q *queue) activate(a active) {
+	q.active = append(q.active, a)
+	q.change(a.alarm, func(s *standing) { s.active = true })
+}
+
+func (q *queue) deactivate(alarm string) {
+	if q.isActive(alarm) {
+		q.active = slices.DeleteFunc(q.active, func(a active) bool { return a.alarm == alarm })
+		q.change(alarm, func(s *standing) { s.active = false })
+	}
+}
+
+func (q *queue) isActive(alarm string) bool { return q.alarms[alarm].active }
+
+// count says that n more transitions of an alarm wait.
+func (q *queue) count(alarm string, n int) {
+	q.change(alarm, func(s *standing) { s.waiting += n })
+}
+
+func (q *queue) change(alarm string, change func(*standing)) {
+	s := q.alarms[alarm]
+	q.spent -= s.spent()
+	change(&s)
+	q.spent += s.spent()
+	switch {
+	case s == standing{}:
+		delete(q.alarms, alarm)
+		return
+	case q.alarms == nil:
+		q.alarms = map[string]standing{}
+	}
+	q.alarms[alarm] = s
+}
+
+// spent are the transitions that nobody needs any more.
+func (s standing) spent() int {
+	if s.active {
+		return 0
+	}
+	return s.waiting
 }
 
 // shed gives up the oldest that nobody needs any more: what is to be said of an alarm
 // that has cleared. If all are active, the oldest of them is published when its turn
 // comes behind those that wait.
 func (q *queue) shed() {
-	i := slices.IndexFunc(q.waiting, func(t transition) bool { return !q.isActive(t.alarm) })
-	if i < 0 {
+	if q.spent == 0 {
+		q.count(q.waiting[0].alarm, -1)
 		q.waiting = q.waiting[1:]
 		return
 	}
-	over, before := q.waiting[i], len(q.waiting)
+	over := q.waiting[slices.IndexFunc(q.waiting, func(t transition) bool { return !q.isActive(t.alarm) })]
+	n := q.alarms[over.alarm].waiting
 	q.waiting = slices.DeleteFunc(q.waiting, func(t transition) bool { return t.alarm == over.alarm })
-	q.dropped += uint64(before - len(q.waiting))
+	q.count(over.alarm, -n)
+	q.dropped += uint64(n)
 	q.forget(over.topic)
-}
-
-func (q *queue) isActive(alarm string) bool {
-	return slices.ContainsFunc(q.active, func(a active) bool { return a.alarm == alarm })
 }
 
 // forget has the broker forget what it keeps of a topic, if nothing stands for it.
@@ -99,16 +153,14 @@ func (q *queue) take(most int, connection uint64) (batch []outgoing) {
 			batch = append(batch, outgoing{message, &t, ""}, outgoing{mqttconn.Message{Topic: t.topic, Retain: true}, &t, ""})
 		}
 	}
+	for _, t := range q.waiting[:n] {
+		q.count(t.alarm, -1)
+	}
 	q.waiting = q.waiting[n:]
 	if n > 0 {
 		return batch
 	}
-	for _, a := range q.active {
-		if a.shown != connection && len(batch) < most {
-			batch = append(batch, outgoing{mqttconn.Message{Topic: a.topic, Payload: a.payload, Retain: true}, nil, a.alarm})
-		}
-	}
-	if len(batch) > 0 {
+	if batch = q.unshown(most, connection); len(batch) > 0 {
 		return batch
 	}
 	for len(q.stale) > 0 && len(batch) < most {
@@ -121,17 +173,40 @@ func (q *queue) take(most int, connection uint64) (batch []outgoing) {
 	return batch
 }
 
+// unshown are the alarms that are active and that the broker doesn't show. Of several
+// with one topic it shows the last.
+func (q *queue) unshown(most int, connection uint64) (batch []outgoing) {
+	if !slices.ContainsFunc(q.active, func(a active) bool { return a.shown != connection }) {
+		return nil
+	}
+	last := make(map[string]string, len(q.active)) // the alarm of a topic
+	for _, a := range q.active {
+		last[a.topic] = a.alarm
+	}
+	for _, a := range q.active {
+		if a.shown != connection && last[a.topic] == a.alarm && len(batch) < most {
+			batch = append(batch, outgoing{mqttconn.Message{Topic: a.topic, Payload: a.payload, Retain: true}, nil, a.alarm})
+		}
+	}
+	return batch
+}
+
 // settle is told how many of a batch's messages were acknowledged; the others wait
 // again. It returns how many transitions were published.
 func (q *queue) settle(batch []outgoing, acknowledged int, connection uint64) (published uint64) {
+	kept := map[string]string{} // the alarm that the broker shows under a topic; "": none
 	for _, m := range batch[:acknowledged] {
-		for i := range q.active {
-			switch a := &q.active[i]; {
-			case m.shows == a.alarm:
-				a.shown = connection
-			case m.Retain && m.Topic == a.topic: // it is in the place of this one, which has the same topic
-				a.shown = 0
-			}
+		if m.Retain {
+			kept[m.Topic] = m.shows
+		}
+	}
+	for i := range q.active {
+		a := &q.active[i]
+		switch shows, changed := kept[a.topic]; {
+		case shows == a.alarm:
+			a.shown = connection
+		case changed:
+			a.shown = 0
 		}
 	}
 	var again []transition
@@ -151,11 +226,9 @@ func (q *queue) settle(batch []outgoing, acknowledged int, connection uint64) (p
 			published++
 		}
 	}
+	for _, t := range again {
+		q.count(t.alarm, 1)
+	}
 	q.waiting = append(again, q.waiting...)
 	return published
-}
-
-// restore takes up the alarms that are active when the gateway starts.
-func (q *queue) restore(e telemetry.Event, topic string, payload []byte) {
-	q.active = append(q.active, active{alarm: e.Alarm.ID, topic: topic, payload: payload})
 }

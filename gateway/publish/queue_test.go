@@ -2,8 +2,10 @@ package publish
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 func raise(alarm, topic string) transition {
@@ -39,7 +41,7 @@ func (q *queue) want(t *testing.T, connection uint64, want ...string) []outgoing
 // active and the broker doesn't know.
 func TestWhatIsPublished(t *testing.T) {
 	var q queue
-	q.active = []active{{alarm: "old", topic: "t0", payload: []byte("raise old")}}
+	q.activate(active{alarm: "old", topic: "t0", payload: []byte("raise old")})
 	q.add(raise("a", "t1"))
 	q.add(clearing("a", "t1"))
 	q.add(raise("b", "t1"))
@@ -90,6 +92,83 @@ func TestTheOtherAlarmOfATopicIsShownAgain(t *testing.T) {
 	q.settle(q.want(t, 1, "t1: clear b", "t1:  (kept)"), 2, 1)
 	q.settle(q.want(t, 1, "t1: raise a (kept)"), 1, 1)
 	q.want(t, 1)
+}
+
+// Of two alarms with one topic the later one is shown, and that comes to an end.
+func TestTwoAlarmsOfATopic(t *testing.T) {
+	var q queue
+	q.add(raise("a", "t1"))
+	q.add(raise("b", "t1"))
+	for connection := range uint64(2) {
+		for round := 0; ; round++ {
+			batch := q.take(together, connection+1)
+			if len(batch) == 0 {
+				break
+			}
+			if round == 2 {
+				t.Fatalf("connection %d: %q is published for ever", connection+1, texts(batch))
+			}
+			if last := batch[len(batch)-1]; last.shows != "b" {
+				t.Errorf("%q is shown", last.shows)
+			}
+			q.settle(batch, len(batch), connection+1)
+		}
+	}
+}
+
+// Without a broker, adding costs the same however much waits: all of it active, all but
+// the last cleared, or each cleared at once.
+func TestAStormWithoutABroker(t *testing.T) {
+	const storm = 10_000
+	began := time.Now()
+	var active, mixed, cleared queue
+	for n := range storm {
+		id := fmt.Sprint(n)
+		active.add(raise(id, id))
+		mixed.add(raise(id, id))
+		if n > mostWaiting {
+			mixed.add(clearing(id, id))
+		}
+		cleared.add(raise(id, "t"))
+		cleared.add(clearing(id, "t"))
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(active.waiting) != mostWaiting || len(active.active) != storm || active.dropped != 0 || cleared.dropped != 2*storm-mostWaiting || len(cleared.active) != 0 {
+		t.Errorf("%d active, %d and %d dropped", len(active.active), active.dropped, cleared.dropped)
+	}
+}
+
+// What is counted of the transitions that wait is what waits.
+func TestWhatIsSpent(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var q queue
+	for step := range 20_000 {
+		id := fmt.Sprint(random.IntN(50))
+		switch random.IntN(8) {
+		case 0:
+			batch := q.take(together, 1)
+			q.settle(batch, random.IntN(len(batch)+1), 1)
+		case 1, 2, 3:
+			q.add(raise(id, id))
+		case 4, 5, 6:
+			q.add(clearing(id, id))
+		default:
+			if len(q.waiting) > 0 {
+				q.shed()
+			}
+		}
+		spent := 0
+		for _, t := range q.waiting {
+			if !q.isActive(t.alarm) {
+				spent++
+			}
+		}
+		if q.spent != spent {
+			t.Fatalf("step %d: %d are spent, counted %d", step, spent, q.spent)
+		}
+	}
 }
 
 // Too many: what has cleared again goes first, oldest first, and what is active is
