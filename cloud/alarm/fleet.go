@@ -65,15 +65,20 @@ const (
 var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped"}
 
 // notePresence keeps what an event says of its gateway. One that is taken again is of
-// another time.
+// another time: it says where a gateway belongs of which nothing else is known.
 func notePresence(t *store.Tx, e event) error {
-	if e.aside != 0 {
-		return nil
-	}
 	gateway, said := e.record.Gateway, e.Presence
+	if e.Kind == telemetry.GatewayStarted {
+		said = e.Lifecycle.Presence
+	}
+	if e.aside != 0 {
+		if said == nil {
+			return nil
+		}
+		return t.AddPresence(gateway, *said)
+	}
 	switch e.Kind {
 	case telemetry.GatewayStarted:
-		said = e.Lifecycle.Presence
 		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, false)); err != nil {
 			return err
 		}

@@ -37,6 +37,12 @@ func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.S
 // hear takes an event of a gateway.
 func (w *watch) hear(seconds int, gateway string, e telemetry.Event) {
 	w.Helper()
+	w.take(seconds, gateway, e, 0)
+}
+
+// take takes an event that was read on, or again from a row of the quarantine.
+func (w *watch) take(seconds int, gateway string, e telemetry.Event, aside int64) {
+	w.Helper()
 	id := record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: w.seq, Last: w.seq}
 	w.seq++
 	rec := record.Record{Identity: id, Format: record.FormatEvent}
@@ -50,7 +56,7 @@ func (w *watch) hear(seconds int, gateway string, e telemetry.Event) {
 		if err := tx.SaveLedger(l); err != nil {
 			return err
 		}
-		return apply(tx, event{e, rec, arrival{}})
+		return apply(tx, event{e, rec, arrival{aside: aside}})
 	}); err != nil {
 		w.Fatal(err)
 	}
@@ -238,6 +244,27 @@ func fail(w *watch, err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
+	}
+}
+
+// A gateway that is enrolled after its start, which is then taken again, is watched
+// like any other; what comes again changes nothing else.
+func TestStartTakenAgain(t *testing.T) {
+	started := telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{Presence: &telemetry.Presence{Every: 60_000_000, Feeder: "f1", Uplink: "x"}}}
+	w := newWatch(t)
+	w.hear(0, "a", telemetry.Event{Kind: telemetry.ClockChanged})
+	w.take(1, "a", started, 5)
+	w.judge(1, 300)
+	w.want("a silent active 1")
+	w.alive(301, "a", "f2", "x")
+	w.take(302, "a", started, 6)
+	w.take(302, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}}, 7)
+	w.take(302, "a", telemetry.Event{Kind: telemetry.GatewayStopped, Decided: 1, Lifecycle: &telemetry.Lifecycle{}}, 8)
+	w.judge(302, 303)
+	w.want("a silent cleared 1")
+	list, err := w.store.Presences(t.Context())
+	if err != nil || len(list) != 1 || list[0].Feeder != "f2" || list[0].Stopped || list[0].LastGasp {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 

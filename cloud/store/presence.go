@@ -41,10 +41,19 @@ func CheckPresence(p telemetry.Presence) error {
 
 // SavePresence keeps what a gateway says of itself now.
 func (t *Tx) SavePresence(gateway string, p telemetry.Presence) error {
+	return t.putPresence(gateway, p, `UPDATE SET every = excluded.every, site = excluded.site, feeder = excluded.feeder, uplink = excluded.uplink`)
+}
+
+// AddPresence keeps what a gateway has said of itself at some time, unless it is known
+// what it says, or that it doesn't say any more.
+func (t *Tx) AddPresence(gateway string, p telemetry.Presence) error {
+	return t.putPresence(gateway, p, `NOTHING`)
+}
+
+func (t *Tx) putPresence(gateway string, p telemetry.Presence, known string) error {
 	err := t.touchGateway(gateway)
 	if err == nil {
-		_, err = t.Exec(`INSERT INTO presence (gateway, every, site, feeder, uplink) VALUES (?, ?, ?, ?, ?) ON CONFLICT (gateway) DO UPDATE
-			SET every = excluded.every, site = excluded.site, feeder = excluded.feeder, uplink = excluded.uplink`,
+		_, err = t.Exec(`INSERT INTO presence (gateway, every, site, feeder, uplink) VALUES (?, ?, ?, ?, ?) ON CONFLICT (gateway) DO `+known,
 			gateway, p.Every, p.Site, p.Feeder, p.Uplink)
 	}
 	if err != nil {

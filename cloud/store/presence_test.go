@@ -37,6 +37,20 @@ func TestPresenceIsWhatWasSaidLast(t *testing.T) {
 	}
 }
 
+// What was said at another time is kept where nothing is known, and changes nothing else.
+func TestPresenceOfAnotherTime(t *testing.T) {
+	s := opened(t)
+	old, now := telemetry.Presence{Every: 60_000_000, Feeder: "f1"}, telemetry.Presence{Every: 60_000_000, Feeder: "f2"}
+	write(t, s, func(tx *Tx) error {
+		return errors.Join(tx.AddPresence("new", old), tx.SavePresence("known", now), tx.AddPresence("known", old),
+			tx.SavePresence("silent", now), tx.ForgetPresence("silent"), tx.AddPresence("silent", old))
+	})
+	list, err := s.Presences(t.Context())
+	if err != nil || len(list) != 2 || list[0].Presence != now || list[1].Presence != old {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 func TestPresenceThatCantBeKept(t *testing.T) {
 	for name, p := range map[string]telemetry.Presence{
 		"never":          {},
