@@ -26,6 +26,7 @@ import (
 type fleet struct {
 	store    *store.Store
 	log      *slog.Logger
+	flush    time.Duration // for which telemetry waits to be stored, by which gateways are heard
 	engine   *rules.Engine
 	compiled time.Time // when, and how long it took
 	took     time.Duration
@@ -45,8 +46,9 @@ type place struct {
 const (
 	heartbeats = 3 // without any, a gateway is silent
 
-	// longestGap is for how long the log may not be read to its end without starting
-	// anew to wait for gateways. A batch that takes long, or an election, isn't one.
+	// longestGap is for how long, beyond a flush, the log may not be read to its end
+	// without starting anew to wait for gateways. A batch that takes long, or an
+	// election, isn't one.
 	longestGap = 15 * time.Second
 
 	// compileShare is how many times as long as the last one a change of the gateways
@@ -184,12 +186,15 @@ func (f *fleet) follow(through telemetry.Micros) error {
 		return nil // it hasn't yet
 	case through < f.through:
 		return errSetBack
-	case f.since == 0 || through.Sub(f.through) > longestGap:
+	case f.since == 0 || through.Sub(f.through) > f.gap():
 		f.since = through
 	}
 	f.through = through
 	return nil
 }
+
+// gap is how old what is known of the log may be.
+func (f *fleet) gap() time.Duration { return longestGap + f.flush }
 
 // hearing is whether a gateway is heard from.
 type hearing int

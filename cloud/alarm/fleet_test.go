@@ -240,6 +240,19 @@ func TestWhoWasAwayItselfJudgesNobody(t *testing.T) {
 	}
 }
 
+// Telemetry that is stored once in a minute doesn't keep gateways from being missed.
+func TestSilenceWithSeldomFlushes(t *testing.T) {
+	for _, flush := range []int{1, 20, 60} {
+		w := newWatch(t)
+		w.fleet.flush = time.Duration(flush) * time.Second
+		w.alive(0, "a", "f1", "x")
+		for s := range 600 {
+			fail(w, w.fleet.judge(t.Context(), at(s/flush*flush), at(s)))
+		}
+		w.want("a silent active 1")
+	}
+}
+
 func fail(w *watch, err error) {
 	w.Helper()
 	if err != nil {

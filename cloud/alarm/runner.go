@@ -28,6 +28,8 @@ type Config struct {
 	// Telemetry is an instant up to which all current telemetry in the log has been
 	// stored, the zero Time before there is one. Nil: gateways are heard by events alone.
 	Telemetry func() time.Time
+	// Flush is how long Telemetry stands still at most while all is well.
+	Flush time.Duration
 }
 
 // Stats counts committed work since the Runner was made, except for Lag
@@ -100,7 +102,7 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		offsets[topic] = map[int32]int64{}
 	}
 	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store),
-		fleet: &fleet{store: r.cfg.Store, log: r.cfg.Logger}}
+		fleet: &fleet{store: r.cfg.Store, log: r.cfg.Logger, flush: r.cfg.Flush}}
 	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
 		return err
 	}
