@@ -149,7 +149,15 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples []telemetry.Sample, turned map[string]telemetry.Micros) {
 	turned = map[string]telemetry.Micros{}
 	var others []telemetry.Sample
+	latest := at + telemetry.Micros(f.gap().Microseconds())
 	for _, g := range gateways {
+		// A clock that was ahead has left times that mean nothing.
+		if g.Heard > latest {
+			g.Heard = 0
+		}
+		if g.Silent > latest {
+			g.Silent, turned[g.Gateway] = 0, 0
+		}
 		state := f.stateOf(g)
 		switch {
 		case state == silent && (g.Silent == 0 || g.Heard > g.Silent):
@@ -212,7 +220,7 @@ func (f *fleet) stateOf(g store.Presence) hearing {
 		return silent
 	case f.since == 0:
 		return unheard
-	case int64(f.through-max(heard, f.since)) > heartbeats*g.Every:
+	case int64(f.through-max(heard, f.since)) > heartbeats*g.Every+f.flush.Microseconds():
 		return silent
 	case g.Heard >= f.since:
 		return alive

@@ -242,7 +242,7 @@ func TestWhoWasAwayItselfJudgesNobody(t *testing.T) {
 
 // Telemetry that is stored once in a minute doesn't keep gateways from being missed.
 func TestSilenceWithSeldomFlushes(t *testing.T) {
-	for _, flush := range []int{1, 20, 60} {
+	for _, flush := range []int{1, 20, 60} { // s
 		w := newWatch(t)
 		w.fleet.flush = time.Duration(flush) * time.Second
 		w.alive(0, "a", "f1", "x")
@@ -360,6 +360,39 @@ func TestClockSetBackEndsTheSession(t *testing.T) {
 	if err := w.fleet.judge(t.Context(), at(9), at(9)); !errors.Is(err, errSetBack) {
 		t.Errorf("%v", err)
 	}
+}
+
+// A clock that was a day ahead, and is set back, hides neither who falls silent nor who
+// is heard again.
+func TestClockThatWasAhead(t *testing.T) {
+	const ahead = 86400
+	t.Run("heard", func(t *testing.T) {
+		w := newWatch(t)
+		w.alive(ahead, "a", "f1", "x")
+		w.judge(ahead, ahead+2)
+		w.restart()
+		w.judge(100, 279)
+		w.want()
+		w.judge(280, 400)
+		w.want("a silent active 1")
+	})
+	t.Run("silent", func(t *testing.T) {
+		w := newWatch(t)
+		w.alive(ahead, "a", "f1", "x")
+		w.judge(ahead, ahead+300)
+		w.want("a silent active 1")
+		w.restart()
+		w.judge(100, 100)
+		for s := 100; s < 700; s += 60 {
+			w.alive(s, "a", "f1", "x")
+			w.judge(s, s+59)
+		}
+		w.want("a silent cleared 1")
+		list, err := w.store.Presences(t.Context())
+		if err != nil || list[0].Silent != 0 || list[0].Heard != telemetry.MicrosOf(at(640)) {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
 }
 
 // From the log to the alarm, and beside other events.

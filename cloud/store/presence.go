@@ -15,7 +15,7 @@ type Presence struct {
 	Number  int64 // the gateway's own, for ever
 	Gateway string
 	telemetry.Presence
-	Heard    telemetry.Micros // when a record of it was last read
+	Heard    telemetry.Micros // when a record of it was last read; of two consumers, the one that wrote last says
 	Silent   telemetry.Micros // since when it is taken for silent; 0: it isn't
 	Stopped  bool             // it has said that it stops, and not that it started
 	LastGasp bool             // it has said that its supply fails, and nothing after that it is back
