@@ -81,7 +81,7 @@ func notePresence(t *store.Tx, e event) error {
 	}
 	switch e.Kind {
 	case telemetry.GatewayStarted:
-		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, false)); err != nil {
+		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, 0)); err != nil {
 			return err
 		}
 		if said == nil {
@@ -90,9 +90,9 @@ func notePresence(t *store.Tx, e event) error {
 	case telemetry.GatewayStopped:
 		return t.MarkStopped(gateway, true)
 	case telemetry.SupplyFailed:
-		return t.MarkLastGasp(gateway, true)
+		return t.MarkLastGasp(gateway, e.Time)
 	case telemetry.SupplyRestored:
-		return t.MarkLastGasp(gateway, false)
+		return t.MarkLastGasp(gateway, 0)
 	case telemetry.GatewayAlive:
 	default:
 		return nil
@@ -101,7 +101,7 @@ func notePresence(t *store.Tx, e event) error {
 }
 
 // judge brings the alarms up to date. through is up to when the log was read to its
-// end. What it concludes is committed with the state of the rules that it concludes
+// end; while that isn't known, or lies back, nothing is concluded. What it concludes is committed with the state of the rules that it concludes
 // from, so a process beside this one concludes nothing twice.
 func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	gateways, err := f.store.Presences(ctx)
@@ -110,6 +110,9 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	}
 	if err := f.follow(telemetry.MicrosOf(through)); err != nil {
 		return err
+	}
+	if f.since == 0 || telemetry.MicrosOf(now).Sub(f.through) > f.gap() {
+		return nil
 	}
 	if err := f.compile(ctx, gateways, now); err != nil {
 		return err
@@ -165,7 +168,7 @@ func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples
 		case state == alive && g.Silent != 0:
 			turned[g.Gateway] = 0
 		}
-		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp), telemetry.BoolValue(g.Stopped)}
+		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp != 0), telemetry.BoolValue(g.Stopped)}
 		if state != unheard {
 			values[0] = telemetry.BoolValue(state == alive)
 		}
@@ -174,8 +177,12 @@ func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples
 		}
 		f.told[g.Gateway] = values
 		of := &others
-		if state == alive && !g.LastGasp {
+		if state == alive && g.LastGasp == 0 {
 			of = &samples
+		}
+		if g.LastGasp != 0 {
+			// The alarm's time, unless the rules know something later.
+			*of = append(*of, telemetry.Sample{Signal: fleetSignal(g.Number, 1), Time: g.LastGasp, Value: values[1]})
 		}
 		for n, v := range values {
 			*of = append(*of, telemetry.Sample{Signal: fleetSignal(g.Number, n), Time: at, Value: v})

@@ -253,6 +253,36 @@ func TestSilenceWithSeldomFlushes(t *testing.T) {
 	}
 }
 
+// While the log is read again, or isn't read to its end, nothing is concluded from what
+// may be over; a last gasp is an alarm of its own time.
+func TestNothingIsConcludedBeforeTheEndOfTheLog(t *testing.T) {
+	w := newWatch(t)
+	gasp := telemetry.MicrosOf(at(30))
+	w.alive(0, "a", "f1", "x")
+	w.judge(0, 60)
+	w.hear(61, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: gasp, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
+	fail(w, w.fleet.judge(w.Context(), at(60), at(100)))
+	w.want()
+	w.restart()
+	fail(w, w.fleet.judge(w.Context(), time.Time{}, at(101)))
+	w.want()
+	w.judge(102, 102)
+	w.want("a supply-lost active 1")
+	if _, list := w.list(false); list[0].Raised != gasp {
+		t.Errorf("raised at %s", list[0].Raised.Time())
+	}
+}
+
+// A last gasp that is older than what the rules know of the gateway isn't passed over.
+func TestLastGaspByAClockThatLags(t *testing.T) {
+	w := newWatch(t)
+	w.alive(0, "a", "f1", "x")
+	w.judge(0, 60)
+	w.hear(61, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
+	w.judge(61, 61)
+	w.want("a supply-lost active 1")
+}
+
 func fail(w *watch, err error) {
 	w.Helper()
 	if err != nil {
@@ -276,7 +306,7 @@ func TestStartTakenAgain(t *testing.T) {
 	w.judge(302, 303)
 	w.want("a silent cleared 1")
 	list, err := w.store.Presences(t.Context())
-	if err != nil || len(list) != 1 || list[0].Feeder != "f2" || list[0].Stopped || list[0].LastGasp {
+	if err != nil || len(list) != 1 || list[0].Feeder != "f2" || list[0].Stopped || list[0].LastGasp != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
@@ -319,7 +349,7 @@ func TestVerdictsWithoutTheirState(t *testing.T) {
 	}
 	w.restart()
 	w.judge(10, 11)
-	w.want("a supply-lost cleared 1", "a supply-lost active 1")
+	w.want("a supply-lost active 2") // it ended, and is the same occurrence
 }
 
 // Of two processes that judge, one is told that the other has.

@@ -18,7 +18,7 @@ type Presence struct {
 	Heard    telemetry.Micros // when a record of it was last read; of two consumers, the one that wrote last says
 	Silent   telemetry.Micros // since when it is taken for silent; 0: it isn't
 	Stopped  bool             // it has said that it stops, and not that it started
-	LastGasp bool             // it has said that its supply fails, and nothing after that it is back
+	LastGasp telemetry.Micros // when its supply failed, as it has said; 0: it hasn't, or has said that it is back
 }
 
 const (
@@ -72,9 +72,9 @@ func (t *Tx) MarkStopped(gateway string, stopped bool) error {
 	return t.mark(gateway, `UPDATE presence SET stopped = ? WHERE gateway = ?`, stopped)
 }
 
-// MarkLastGasp keeps that a gateway's supply fails, or is back.
-func (t *Tx) MarkLastGasp(gateway string, fails bool) error {
-	return t.mark(gateway, `UPDATE presence SET last_gasp = ? WHERE gateway = ?`, fails)
+// MarkLastGasp keeps when a gateway's supply failed; 0: it is back.
+func (t *Tx) MarkLastGasp(gateway string, failed telemetry.Micros) error {
+	return t.mark(gateway, `UPDATE presence SET supply_failed = ? WHERE gateway = ?`, int64(failed))
 }
 
 // MarkSilent keeps since when a gateway is taken for silent; 0: it isn't.
@@ -99,7 +99,7 @@ func (s *Store) Presences(ctx context.Context) ([]Presence, error) {
 			err := r.Scan(&p.Number, &p.Gateway, &p.Every, &p.Site, &p.Feeder, &p.Uplink, &p.Heard, &p.Silent, &p.Stopped, &p.LastGasp)
 			list = append(list, p)
 			return err
-		}, `SELECT p.number, p.gateway, p.every, p.site, p.feeder, p.uplink, g.heard, p.silent, p.stopped, p.last_gasp
+		}, `SELECT p.number, p.gateway, p.every, p.site, p.feeder, p.uplink, g.heard, p.silent, p.stopped, p.supply_failed
 			FROM presence p JOIN gateway g ON g.id = p.gateway WHERE p.every > 0 ORDER BY p.gateway`)
 	})
 	if err != nil {

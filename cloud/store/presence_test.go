@@ -14,7 +14,7 @@ func TestPresenceIsWhatWasSaidLast(t *testing.T) {
 	first := telemetry.Presence{Every: 60_000_000, Site: "north", Feeder: "f1", Uplink: "x"}
 	second := telemetry.Presence{Every: 30_000_000, Feeder: "f2"}
 	write(t, s, func(tx *Tx) error {
-		return errors.Join(tx.SavePresence("b", first), tx.SavePresence("a", first), tx.MarkSilent("b", 5), tx.MarkStopped("b", true), tx.MarkLastGasp("b", true), tx.MarkSilent("unknown", 5))
+		return errors.Join(tx.SavePresence("b", first), tx.SavePresence("a", first), tx.MarkSilent("b", 5), tx.MarkStopped("b", true), tx.MarkLastGasp("b", 8), tx.MarkSilent("unknown", 5))
 	})
 	write(t, s, func(tx *Tx) error {
 		l := s.NewLedger()
@@ -29,10 +29,10 @@ func TestPresenceIsWhatWasSaidLast(t *testing.T) {
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	if a := list[0]; a.Gateway != "a" || a.Presence != first || a.Silent != 0 || a.Stopped || a.LastGasp || a.Heard != 0 {
+	if a := list[0]; a.Gateway != "a" || a.Presence != first || a.Silent != 0 || a.Stopped || a.LastGasp != 0 || a.Heard != 0 {
 		t.Errorf("%+v", a)
 	}
-	if b := list[1]; b.Number != 1 || b.Presence != second || b.Silent != 5 || !b.Stopped || !b.LastGasp || b.Heard != 70 {
+	if b := list[1]; b.Number != 1 || b.Presence != second || b.Silent != 5 || !b.Stopped || b.LastGasp != 8 || b.Heard != 70 {
 		t.Errorf("%+v", b)
 	}
 }
