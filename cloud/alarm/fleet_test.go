@@ -52,7 +52,7 @@ func (w *watch) take(seconds int, gateway string, e telemetry.Event, aside int64
 		if err != nil {
 			return err
 		}
-		l.Note(id, 1, false, verdict, telemetry.MicrosOf(at(seconds)), telemetry.MicrosOf(at(seconds)))
+		l.Note(id, 1, false, verdict, telemetry.MicrosOf(at(seconds)), telemetry.MicrosOf(at(seconds)), aside == 0)
 		if err := tx.SaveLedger(l); err != nil {
 			return err
 		}

@@ -160,8 +160,8 @@ func sameContents(same bool) Verdict {
 
 // Note remembers a record that Judge was asked about last: a New one or a Merge as
 // received, the others in their counts. Written is when the log got it, now is
-// when it was read.
-func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdict, written, now telemetry.Micros) {
+// when it was read. Fresh is that it hadn't waited before: its gateway was heard then.
+func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdict, written, now telemetry.Micros, fresh bool) {
 	q := sequenceOf(id)
 	r := l.sequences[q]
 	l.changed[q] = r
@@ -178,7 +178,11 @@ func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdi
 		r.conflicts++
 	}
 	h := l.gateways[id.Gateway]
-	l.gateways[id.Gateway] = heard{max(h.written, min(written, now)), now}
+	h.written = max(h.written, min(written, now))
+	if fresh {
+		h.read = now
+	}
+	l.gateways[id.Gateway] = h
 }
 
 // SaveLedger writes what the ledger has noted since the last Confirm.
@@ -216,7 +220,7 @@ func (t *Tx) saveLedger(l *Ledger) error {
 }
 
 // heard is when a gateway's newest record was written, by its own clock, and when its
-// last one was read, by the cloud's: which counts also if that clock was set back.
+// last fresh one was read, by the cloud's: which counts also if that clock was set back.
 type heard struct{ written, read telemetry.Micros }
 
 func (t *Tx) hearGateway(id string, h heard) error {

@@ -15,7 +15,7 @@ type Presence struct {
 	Number  int64 // the gateway's own, for ever
 	Gateway string
 	telemetry.Presence
-	Heard    telemetry.Micros // when a record of it was last read; of two consumers, the one that wrote last says
+	Heard    telemetry.Micros // when a fresh record of it was last read; of two consumers, the one that wrote last says
 	Silent   telemetry.Micros // since when it is taken for silent; 0: it isn't
 	Stopped  bool             // it has said that it stops, and not that it started
 	LastGasp telemetry.Micros // when its supply failed, as it has said; 0: it hasn't, or has said that it is back

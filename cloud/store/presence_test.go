@@ -22,7 +22,7 @@ func TestPresenceIsWhatWasSaidLast(t *testing.T) {
 		if _, err := l.Judge(t.Context(), id, 1, false); err != nil {
 			return err
 		}
-		l.Note(id, 1, false, New, 900, 70)
+		l.Note(id, 1, false, New, 900, 70, true)
 		return errors.Join(tx.SaveLedger(l), tx.SavePresence("b", second))
 	})
 	list, err := s.Presences(t.Context())
