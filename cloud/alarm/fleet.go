@@ -51,6 +51,10 @@ const (
 	// election, isn't one.
 	longestGap = 15 * time.Second
 
+	// lapsedAfter is how long a gateway that has fallen silent speaks for its
+	// neighbours: no supply is expected to be away for longer without repair.
+	lapsedAfter = 4 * time.Hour
+
 	// compileShare is how many times as long as the last one a change of the gateways
 	// waits to be compiled: that takes seconds for ten thousand of them.
 	compileShare = 20
@@ -64,7 +68,7 @@ const (
 )
 
 // The states of a gateway, as the rules name them.
-var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped"}
+var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped", "Lapsed"}
 
 // notePresence keeps what an event says of its gateway. One that is taken again is of
 // another time: it says where a gateway belongs of which nothing else is known.
@@ -168,7 +172,8 @@ func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples
 		case state == alive && g.Silent != 0:
 			turned[g.Gateway] = 0
 		}
-		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp != 0), telemetry.BoolValue(g.Stopped)}
+		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp != 0), telemetry.BoolValue(g.Stopped),
+			telemetry.BoolValue(state == silent && g.Silent != 0 && f.through.Sub(g.Silent) > lapsedAfter)}
 		if state != unheard {
 			values[0] = telemetry.BoolValue(state == alive)
 		}

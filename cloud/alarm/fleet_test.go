@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -46,6 +47,7 @@ func (w *watch) take(seconds int, gateway string, e telemetry.Event, aside int64
 	id := record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: w.seq, Last: w.seq}
 	w.seq++
 	rec := record.Record{Identity: id, Format: record.FormatEvent}
+	identitytest.Enrol(w, w.store, gateway)
 	if err := w.store.Write(w.Context(), func(tx *store.Tx) error {
 		l := w.store.NewLedger()
 		verdict, err := l.Judge(w.Context(), id, 1, false)
@@ -365,6 +367,51 @@ func TestTwoProcessesJudgeOnce(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	w.want("a supply-lost active 1")
+}
+
+// A gateway whose last key was revoked isn't in service: its alarm ends, and it says
+// nothing of its neighbours.
+func TestGatewayWithoutAKey(t *testing.T) {
+	w := newWatch(t)
+	for n, g := range []string{"a", "b", "c"} {
+		w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+	}
+	w.judge(0, 100)
+	revoke := func(gateway string) {
+		id := record.KeyIDOf(identitytest.Public(identitytest.Key(gateway)))
+		fail(w, w.store.RevokeKey(t.Context(), gateway, id, "test", "taken down", 1))
+	}
+	revoke("b")
+	revoke("c")
+	w.fleet.took = 0 // so that the change isn't waited for
+	w.judge(101, 400)
+	w.want("a silent active 1")
+	revoke("a")
+	w.fleet.took = 0
+	w.judge(401, 402)
+	w.want("a silent cleared 1")
+}
+
+// Two gateways were taken away for good, and have keys all the same; another loses its link.
+func TestGatewaysThatAreAwayForGood(t *testing.T) {
+	w := newWatch(t)
+	names := []string{"a", "b", "c", "d"}
+	from := 0
+	keep := func(to int, of ...string) {
+		for ; from < to; from += 60 {
+			for _, g := range of {
+				w.alive(from, g, "f1", fmt.Sprint("carrier-", slices.Index(names, g)))
+			}
+			for s := from; s < from+60; s += 10 {
+				w.judge(s, s)
+			}
+		}
+	}
+	keep(60, names...)
+	keep(5*3600, "c", "d")
+	w.want("a comms-suspect active 1", "b comms-suspect active 1")
+	keep(6*3600, "c")
+	w.want("a comms-suspect active 1", "b comms-suspect active 1", "d comms-suspect active 1")
 }
 
 // A gateway that moves to another feeder is judged there.

@@ -90,7 +90,8 @@ func (t *Tx) mark(gateway, query string, value any) error {
 	return nil
 }
 
-// Presences lists the gateways that say how often they can be heard, by name.
+// Presences lists the gateways that say how often they can be heard, by name, but not
+// those without a valid key, which aren't in service.
 func (s *Store) Presences(ctx context.Context) ([]Presence, error) {
 	var list []Presence
 	err := s.Read(ctx, func(t *Tx) error {
@@ -100,7 +101,8 @@ func (s *Store) Presences(ctx context.Context) ([]Presence, error) {
 			list = append(list, p)
 			return err
 		}, `SELECT p.number, p.gateway, p.every, p.site, p.feeder, p.uplink, g.heard, p.silent, p.stopped, p.supply_failed
-			FROM presence p JOIN gateway g ON g.id = p.gateway WHERE p.every > 0 ORDER BY p.gateway`)
+			FROM presence p JOIN gateway g ON g.id = p.gateway WHERE p.every > 0
+				AND EXISTS (SELECT 1 FROM gateway_key k WHERE k.gateway = p.gateway AND k.revoked_at IS NULL) ORDER BY p.gateway`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list the presence of gateways: %w", err)

@@ -9,8 +9,18 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
+func enrolled(t *testing.T, s *Store, gateways ...string) {
+	t.Helper()
+	for _, g := range gateways {
+		if _, err := s.EnrolKey(t.Context(), GatewayKey{Gateway: g, PublicKey: publicKey(g)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestPresenceIsWhatWasSaidLast(t *testing.T) {
 	s := opened(t)
+	enrolled(t, s, "a", "b")
 	first := telemetry.Presence{Every: 60_000_000, Site: "north", Feeder: "f1", Uplink: "x"}
 	second := telemetry.Presence{Every: 30_000_000, Feeder: "f2"}
 	write(t, s, func(tx *Tx) error {
@@ -37,9 +47,34 @@ func TestPresenceIsWhatWasSaidLast(t *testing.T) {
 	}
 }
 
+// A gateway is in service while one of its keys is valid.
+func TestPresenceIsOfWhoIsInService(t *testing.T) {
+	s := opened(t)
+	enrolled(t, s, "a")
+	second := GatewayKey{Gateway: "a", PublicKey: publicKey("second")}
+	if _, err := s.EnrolKey(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, func(tx *Tx) error {
+		p := telemetry.Presence{Every: 60_000_000}
+		return errors.Join(tx.SavePresence("a", p), tx.SavePresence("stranger", p))
+	})
+	for left, revoke := range []record.KeyID{{}, second.ID(), record.KeyIDOf(publicKey("a"))} {
+		if left > 0 {
+			if err := s.RevokeKey(t.Context(), "a", revoke, "me", "", 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if list, err := s.Presences(t.Context()); err != nil || (len(list) == 1) != (left < 2) {
+			t.Errorf("%d revoked: %+v, %v", left, list, err)
+		}
+	}
+}
+
 // What was said at another time is kept where nothing is known, and changes nothing else.
 func TestPresenceOfAnotherTime(t *testing.T) {
 	s := opened(t)
+	enrolled(t, s, "new", "known", "silent")
 	old, now := telemetry.Presence{Every: 60_000_000, Feeder: "f1"}, telemetry.Presence{Every: 60_000_000, Feeder: "f2"}
 	write(t, s, func(tx *Tx) error {
 		return errors.Join(tx.AddPresence("new", old), tx.SavePresence("known", now), tx.AddPresence("known", old),
