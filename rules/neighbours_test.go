@@ -58,8 +58,8 @@ func TestSilentGateway(t *testing.T) {
 				live := map[rune]any{'L': 1, 'G': 1, 'E': 1, 'D': 0, 'S': 0, 'O': 0, '?': silent{}}[state]
 				r.read(0, string(rune('a'+n)), telemetry.ChannelLive, live, "LastGasp", state == 'G' || state == 'D', "Stopped", state == 'E' || state == 'D', "Lapsed", state == 'O')
 			}
-			r.tick(59)
-			r.tick(61)
+			r.tick(89)
+			r.tick(91)
 			var want []string
 			if c.want != "" {
 				want = []string{c.want}
@@ -93,7 +93,7 @@ func TestSilenceOneAfterTheOther(t *testing.T) {
 	r.want("159 raised gateway-supply-suspect", "159 raised gateway-supply-suspect", "159 raised gateway-supply-suspect")
 	tell(310, "c", 1)
 	r.want("310 cleared gateway-supply-suspect", "310 cleared gateway-supply-suspect", "310 cleared gateway-supply-suspect")
-	r.tick(380)
+	r.tick(401)
 	r.want("310 raised gateway-comms-suspect", "310 raised gateway-comms-suspect")
 }
 

@@ -219,6 +219,24 @@ func TestSilentGateways(t *testing.T) {
 	}
 }
 
+// A feeder of which the last records lie a minute apart, and were under way for longer
+// or shorter, has lost its supply and nothing else.
+func TestFeederFallsSilentOneAfterTheOther(t *testing.T) {
+	for _, apart := range []int{1, 58, 60, 61, 63} { // s
+		t.Run(fmt.Sprint(apart), func(t *testing.T) {
+			w := newWatch(t)
+			for n, g := range []string{"a", "b", "c"} {
+				w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+			}
+			w.judge(0, apart)
+			w.alive(apart, "b", "f1", "carrier-1")
+			w.alive(apart, "c", "f1", "carrier-2")
+			w.judge(apart+1, 600)
+			w.want("a supply-suspect active 1", "b supply-suspect active 1", "c supply-suspect active 1")
+		})
+	}
+}
+
 // A cloud, or a log, that was away makes no gateway silent: each is waited for anew.
 func TestWhoWasAwayItselfJudgesNobody(t *testing.T) {
 	for name, away := range map[string]func(w *watch){
@@ -236,7 +254,7 @@ func TestWhoWasAwayItselfJudgesNobody(t *testing.T) {
 			w.want()
 			w.alive(3780, "b", "f1", "carrier-1")
 			w.alive(3780, "c", "f1", "carrier-2")
-			w.judge(3780, 3860)
+			w.judge(3780, 3890)
 			w.want("a comms-suspect active 1")
 		})
 	}
