@@ -46,6 +46,8 @@ type place struct {
 const (
 	heartbeats = 3 // without any, a gateway is silent
 
+	judgeEvery = time.Second
+
 	// longestGap is for how long, beyond a flush, the log may not be read to its end
 	// without starting anew to wait for gateways. A batch that takes long, or an
 	// election, isn't one.
@@ -62,6 +64,9 @@ const (
 	// mostOnSupply bounds the gateways that judge each other, since each looks at all
 	// of them. No feeder has as many.
 	mostOnSupply = 200
+
+	// mostChanges bounds what one transaction changes: alarms of gateways wait for it.
+	mostChanges = 200
 
 	// mostFleetInputs bounds the values that an alarm about a gateway shows, its own first.
 	mostFleetInputs = 30
@@ -104,6 +109,23 @@ func notePresence(t *store.Tx, e event) error {
 	return t.SavePresence(gateway, *said)
 }
 
+// watch judges every second until ctx ends, or something fails: the fleet is then of no
+// more use. through is as judge takes it.
+func (f *fleet) watch(ctx context.Context, through func() time.Time) error {
+	ticker := time.NewTicker(judgeEvery)
+	defer ticker.Stop()
+	for {
+		if err := f.judge(ctx, through(), time.Now()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
 // judge brings the alarms up to date. through is up to when the log was read to its
 // end; while that isn't known, or lies back, nothing is concluded. What it concludes is committed with the state of the rules that it concludes
 // from, so a process beside this one concludes nothing twice.
@@ -125,29 +147,53 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	if due := f.engine.NextDeadline(); len(samples) == 0 && len(turned) == 0 && (due.IsZero() || now.Before(due)) {
 		return nil
 	}
+	var work []func(*store.Tx) error
+	for gateway, since := range turned {
+		work = append(work, func(t *store.Tx) error { return t.MarkSilent(gateway, since) })
+	}
+	emit := func(e telemetry.Event) {
+		work = append(work, func(t *store.Tx) error { return f.tell(t, e) })
+	}
+	f.engine.Update(now, samples, emit)
+	f.engine.Tick(now, emit)
+	return f.commit(ctx, work)
+}
+
+// commit does the work in transactions that hold nobody else up for long, and saves the
+// state of the rules with the last one: what was told without it, by a process that was
+// killed then, is ended and told anew.
+func (f *fleet) commit(ctx context.Context, work []func(*store.Tx) error) error {
+	for len(work) > mostChanges {
+		err := f.store.Write(ctx, func(t *store.Tx) error {
+			if err := t.HoldFleetState(f.version); err != nil {
+				return err
+			}
+			return do(t, work[:mostChanges])
+		})
+		if err != nil {
+			return err
+		}
+		work = work[mostChanges:]
+	}
 	saved := f.version
-	err = f.store.Write(ctx, func(t *store.Tx) error {
-		var failed error
-		emit := func(e telemetry.Event) {
-			if failed == nil {
-				failed = f.tell(t, e)
-			}
+	err := f.store.Write(ctx, func(t *store.Tx) error {
+		if err := do(t, work); err != nil || !f.engine.Changed() {
+			return err
 		}
-		f.engine.Update(now, samples, emit)
-		f.engine.Tick(now, emit)
-		for gateway, since := range turned {
-			if failed == nil {
-				failed = t.MarkSilent(gateway, since)
-			}
-		}
-		if failed == nil && f.engine.Changed() {
-			failed = t.SaveFleetState(f.engine.State(), f.version)
-			saved = f.version + 1
-		}
-		return failed
+		saved = f.version + 1
+		return t.SaveFleetState(f.engine.State(), f.version)
 	})
 	f.version = saved
 	return err
+}
+
+func do(t *store.Tx, work []func(*store.Tx) error) error {
+	for _, each := range work {
+		if err := each(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // observe is what the rules don't know yet, and which gateways have become silent, and

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -430,6 +431,31 @@ func TestGatewaysThatAreAwayForGood(t *testing.T) {
 	w.want("a comms-suspect active 1", "b comms-suspect active 1")
 	keep(6*3600, "c")
 	w.want("a comms-suspect active 1", "b comms-suspect active 1", "d comms-suspect active 1")
+}
+
+// What many gateways that fall silent together change is written a part at a time, and
+// by one process alone.
+func TestManyChanges(t *testing.T) {
+	w := newWatch(t)
+	w.alive(0, "a", "f1", "")
+	w.judge(0, 1)
+	parts := map[*store.Tx]int{}
+	work := make([]func(*store.Tx) error, 2*mostChanges+1)
+	for i := range work {
+		work[i] = func(tx *store.Tx) error { parts[tx]++; return nil }
+	}
+	fail(w, w.fleet.commit(t.Context(), work))
+	if got := slices.Sorted(maps.Values(parts)); !slices.Equal(got, []int{1, mostChanges, mostChanges}) {
+		t.Errorf("parts of %v", got)
+	}
+	other := &fleet{store: w.store, log: slog.Default()}
+	fail(w, other.judge(t.Context(), at(1), at(1)))
+	w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
+	w.judge(2, 2)
+	clear(parts)
+	if err := other.commit(t.Context(), work); !errors.Is(err, store.ErrFenced) || len(parts) > 0 {
+		t.Errorf("%v, after %d parts", err, len(parts))
+	}
 }
 
 // A gateway that moves to another feeder is judged there.

@@ -24,7 +24,6 @@ type session struct {
 	offsets map[int32]int64
 	ledger  *store.Ledger
 	keys    *identity.Keys
-	fleet   *fleet
 	refused int // events in the quarantine for what their signatures are worth, about
 }
 

@@ -125,6 +125,19 @@ func (s *Store) FleetState(ctx context.Context) (state []byte, version int64, er
 	return state, version, nil
 }
 
+// HoldFleetState returns ErrFenced if another process has saved a state since the version.
+func (t *Tx) HoldFleetState(version int64) error {
+	var now int64
+	err := t.QueryRow(`SELECT COALESCE(MAX(version), 0) FROM fleet_state`, nil, &now)
+	if err == nil && now != version {
+		err = ErrFenced
+	}
+	if err != nil {
+		return fmt.Errorf("store: hold the state of the rules about gateways: %w", err)
+	}
+	return nil
+}
+
 // SaveFleetState keeps the state that follows the version, or returns ErrFenced if
 // another process has saved one since.
 func (t *Tx) SaveFleetState(state []byte, version int64) error {

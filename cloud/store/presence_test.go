@@ -113,6 +113,11 @@ func TestFleetStateIsOfOneProcess(t *testing.T) {
 		return s.Write(t.Context(), func(tx *Tx) error { return tx.SaveFleetState([]byte(state), version) })
 	}
 	for version := range int64(3) {
+		for at := range int64(4) {
+			if err := s.Write(t.Context(), func(tx *Tx) error { return tx.HoldFleetState(at) }); errors.Is(err, ErrFenced) != (at != version) {
+				t.Errorf("held at %d with version %d: %v", at, version, err)
+			}
+		}
 		if err := save("x", version); err != nil {
 			t.Fatal(err)
 		}
