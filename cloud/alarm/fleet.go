@@ -366,6 +366,8 @@ func fleetSignal(number int64, n int) telemetry.SignalID {
 // fleetID begins the ids of these alarms, which no gateway may use.
 const fleetID = "fleet-"
 
+func ofFleet(id string) bool { return strings.HasPrefix(id, fleetID) }
+
 // tell makes an event of the rules a change of an alarm.
 func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
 	c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.Alarm.Device, Alarm: *e.Alarm, By: "cloud"}
@@ -382,7 +384,7 @@ func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
 // don't know any whose state couldn't be read.
 func (f *fleet) end(ctx context.Context, active []string, at telemetry.Micros) error {
 	return f.store.Write(ctx, func(t *store.Tx) error {
-		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND a.id LIKE '`+fleetID+`%'`)
+		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND substr(a.id, 1, length(?)) = ?`, fleetID, fleetID)
 		for _, a := range list {
 			if err == nil && !slices.Contains(active, strings.TrimPrefix(a.ID, fleetID)) {
 				_, err = change(t, a.ID, Change{Action: Cleared, At: max(at, a.Raised), Gateway: a.Gateway, By: "cloud"})

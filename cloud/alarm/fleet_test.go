@@ -359,6 +359,26 @@ func TestVerdictsSurviveARestart(t *testing.T) {
 	w.want("a supply-suspect cleared 1", "b supply-suspect cleared 1", "c supply-suspect cleared 1")
 }
 
+// An alarm of a gateway whose id merely looks like the cloud's is the gateway's.
+func TestAnIDThatIsNotTheFleets(t *testing.T) {
+	for _, id := range []string{"Fleet-1", "fleet", "fleetX1"} {
+		e := telemetry.Event{Kind: telemetry.AlarmRaised, Time: 1, Decided: 1, Alarm: &telemetry.AlarmChange{ID: id, Rule: "hot", Asset: "T1", Priority: telemetry.High}}
+		if err := check(e); err != nil {
+			t.Error(err)
+		}
+		w := newWatch(t)
+		w.hear(1, "a", e)
+		w.judge(2, 3)
+		if _, list := w.list(true); len(list) != 1 || !list[0].Active || list[0].OfCloud() {
+			t.Errorf("the cloud ends %s: %+v", id, list)
+		}
+		w.hear(4, "a", startedWith(4, []string{}))
+		if _, list := w.list(true); len(list) != 1 || list[0].Active {
+			t.Errorf("the start doesn't end %s: %+v", id, list)
+		}
+	}
+}
+
 // A state that is lost, or of another version, leaves no alarm behind that nothing ends.
 func TestVerdictsWithoutTheirState(t *testing.T) {
 	w := newWatch(t)

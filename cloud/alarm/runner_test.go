@@ -293,6 +293,7 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"no capture":            {M{"kind": "alarm-captured", "decided_us": 1}, store.CorruptEvent},
 		"a capture of no alarm": {M{"kind": "alarm-captured", "decided_us": 1, "capture": M{"alarm": "a/b", "from_us": 1, "to_us": 2}}, store.CorruptEvent},
 		"a capture of a day":    {M{"kind": "alarm-captured", "decided_us": 1, "capture": M{"alarm": "a1", "from_us": 1, "to_us": 86_400_000_000}}, store.CorruptEvent},
+		"the cloud's capture":   {captured("fleet-1", 5), store.CorruptEvent},
 		"another's capture":     {captured("a0", 5), store.IdentityConflict},
 		"of another gateway":    {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}
