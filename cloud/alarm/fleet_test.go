@@ -478,6 +478,56 @@ func TestManyChanges(t *testing.T) {
 	}
 }
 
+// Who is heard again as another falls silent doesn't speak for its supply.
+func TestHeardAsAnotherFallsSilent(t *testing.T) {
+	w := newWatch(t)
+	for n, g := range []string{"a", "y", "z"} {
+		w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+	}
+	for s := 60; s <= 240; s += 60 {
+		w.judge(s-59, s)
+		w.alive(s, "a", "f1", "carrier-0")
+	}
+	w.judge(241, 420)
+	w.want("y comms-suspect active 1", "z comms-suspect active 1")
+	w.alive(421, "z", "f1", "carrier-2")
+	w.judge(421, 421)
+	w.want("y comms-suspect active 1", "z comms-suspect cleared 1")
+}
+
+func TestMoreThanAFeederHas(t *testing.T) {
+	for n, supply := range map[int]string{mostOnSupply: "feeder f1", mostOnSupply + 1: ""} {
+		gateways := make([]store.Presence, n)
+		for i := range gateways {
+			gateways[i] = store.Presence{Gateway: fmt.Sprint("g", i), Number: int64(i), Presence: telemetry.Presence{Feeder: "f1"}}
+		}
+		for _, d := range fleetModel(gateways).Devices {
+			if d.Supply != supply {
+				t.Fatalf("%s of %d is on the supply %q, want %q", d.ID, n, d.Supply, supply)
+			}
+		}
+	}
+}
+
+// An alarm of a feeder with many gateways shows some of what it was decided by, its own
+// gateway's values first.
+func TestInputsOfAGatewaysAlarm(t *testing.T) {
+	w := newWatch(t)
+	for n := range mostFleetInputs {
+		w.alive(0, fmt.Sprintf("g%02d", n), "f1", fmt.Sprint("carrier-", n))
+	}
+	w.judge(0, 181)
+	_, list := w.list(true)
+	if len(list) != mostFleetInputs {
+		t.Fatalf("%d alarms", len(list))
+	}
+	for _, a := range list {
+		if len(a.Inputs) != mostFleetInputs || a.Inputs[0].Device != a.Device {
+			t.Errorf("%s: %d inputs, the first of %s", a.Device, len(a.Inputs), a.Inputs[0].Device)
+		}
+	}
+}
+
 // A gateway that moves to another feeder is judged there.
 func TestGatewayMoves(t *testing.T) {
 	w := newWatch(t)
