@@ -127,8 +127,9 @@ func (f *fleet) watch(ctx context.Context, through func() time.Time) error {
 }
 
 // judge brings the alarms up to date. through is up to when the log was read to its
-// end; while that isn't known, or lies back, nothing is concluded. What it concludes is committed with the state of the rules that it concludes
-// from, so a process beside this one concludes nothing twice.
+// end; while that isn't known, or lies back, nothing is concluded. The state of the
+// rules is saved with what they conclude from it, so a process beside this one
+// concludes nothing twice.
 func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	gateways, err := f.store.Presences(ctx)
 	if err != nil {
