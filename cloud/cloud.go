@@ -99,7 +99,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
-		Telemetry: func() time.Time { return c.ingest.Stats().Through }})
+		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
 		return err
 	}

@@ -68,16 +68,20 @@ func TestHeartbeatsDontPileUp(t *testing.T) {
 	b.read(func(l log) bool { return len(l.of(telemetry.GatewayAlive)) > 0 })
 }
 
-func TestLull(t *testing.T) {
-	var l lull
+func TestPulse(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	p := pulse{told: at(100)}
 	for _, c := range []struct {
 		at    int
 		count uint64
-		lasts time.Duration
-	}{{100, 0, 0}, {110, 0, 10 * time.Second}, {111, 3, 0}, {131, 3, 20 * time.Second}, {132, 4, 0}} {
-		if got := l.lasts(at(c.at), c.count); got != c.lasts {
-			t.Errorf("%d at %d: %s", c.count, c.at, got)
+		due   bool
+	}{{100, 0, false}, {159, 0, false}, {160, 0, true}, {161, 3, false}, {221, 3, true}, {222, 4, false},
+		{3699, 5, false}, {3700, 6, true}, {3701, 7, true}} {
+		if got := p.due(at(c.at), c.count, time.Minute); got != c.due {
+			t.Errorf("%d at %d: %t", c.count, c.at, got)
 		}
+	}
+	if p.told = at(3700); p.due(at(3702), 8, time.Minute) {
+		t.Error("told again within the hour")
 	}
 }

@@ -13,14 +13,14 @@ func gateways(carriers string) Model {
 	m := Model{}
 	for n, c := range carriers {
 		d := Device{ID: string(rune('a' + n)), Asset: "feeder-1", Supply: "feeder-1", Bus: strings.Trim(string(c), "-")}
-		meter(&m, d, "LastGasp", "Stopped")
+		meter(&m, d, "LastGasp", "Stopped", "Lapsed")
 	}
 	return m
 }
 
 // What becomes of gateway a, on whose feeder the others are as said: L alive, S silent,
 // G with a last gasp, D stopped after one,
-// E stopped, ? not known yet.
+// E stopped, O silent for hours, ? not known yet.
 func TestSilentGateway(t *testing.T) {
 	for _, c := range []struct{ name, carriers, states, want string }{
 		{"alive", "xxx", "LLL", ""},
@@ -43,6 +43,10 @@ func TestSilentGateway(t *testing.T) {
 		{"silent, alone", "x", "S", "0 raised gateway-silent"},
 		{"silent, the only other dead and talking", "xy", "SG", "0 raised gateway-silent"},
 		{"silent, the others stopped", "xyz", "SEE", "0 raised gateway-silent"},
+		{"silent, two others for hours", "xyz", "SOO", "0 raised gateway-silent"},
+		{"silent, two others for hours, one alive", "xyzz", "SOOL", "0 raised gateway-comms-suspect"},
+		{"silent, one for hours and two not", "xyzz", "SOSS", "0 raised gateway-supply-suspect"},
+		{"silent for hours, two others not", "xyz", "OSS", "0 raised gateway-supply-suspect"},
 		{"silent, one not known", "xy", "S?", ""},
 		{"silent, two silent and one by its carrier not known", "xyzx", "SSS?", "0 raised gateway-supply-suspect"},
 		{"stopped", "xyz", "ELL", ""},
@@ -51,11 +55,11 @@ func TestSilentGateway(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, gateways(c.carriers), Rule{Use: "fleet"})
 			for n, state := range c.states {
-				live := map[rune]any{'L': 1, 'G': 1, 'E': 1, 'D': 0, 'S': 0, '?': silent{}}[state]
-				r.read(0, string(rune('a'+n)), telemetry.ChannelLive, live, "LastGasp", state == 'G' || state == 'D', "Stopped", state == 'E' || state == 'D')
+				live := map[rune]any{'L': 1, 'G': 1, 'E': 1, 'D': 0, 'S': 0, 'O': 0, '?': silent{}}[state]
+				r.read(0, string(rune('a'+n)), telemetry.ChannelLive, live, "LastGasp", state == 'G' || state == 'D', "Stopped", state == 'E' || state == 'D', "Lapsed", state == 'O')
 			}
-			r.tick(59)
-			r.tick(61)
+			r.tick(89)
+			r.tick(91)
 			var want []string
 			if c.want != "" {
 				want = []string{c.want}
@@ -77,7 +81,7 @@ func TestSilentGateway(t *testing.T) {
 func TestSilenceOneAfterTheOther(t *testing.T) {
 	r := newRig(t, gateways("xyz"), Rule{Use: "fleet"})
 	tell := func(at float64, device string, live int) {
-		r.read(at, device, telemetry.ChannelLive, live, "LastGasp", 0, "Stopped", 0)
+		r.read(at, device, telemetry.ChannelLive, live, "LastGasp", 0, "Stopped", 0, "Lapsed", 0)
 	}
 	for _, d := range []string{"a", "b", "c"} {
 		tell(0, d, 1)
@@ -89,7 +93,7 @@ func TestSilenceOneAfterTheOther(t *testing.T) {
 	r.want("159 raised gateway-supply-suspect", "159 raised gateway-supply-suspect", "159 raised gateway-supply-suspect")
 	tell(310, "c", 1)
 	r.want("310 cleared gateway-supply-suspect", "310 cleared gateway-supply-suspect", "310 cleared gateway-supply-suspect")
-	r.tick(380)
+	r.tick(401)
 	r.want("310 raised gateway-comms-suspect", "310 raised gateway-comms-suspect")
 }
 

@@ -9,7 +9,7 @@ const (
 	AlarmCaptured  EventKind = "alarm-captured" // what was measured before and after an alarm was raised
 	GatewayStarted EventKind = "gateway-started"
 	GatewayStopped EventKind = "gateway-stopped"
-	GatewayAlive   EventKind = "gateway-alive"   // a gateway that had nothing else to say for a while
+	GatewayAlive   EventKind = "gateway-alive"   // a gateway that had nothing else to say for a while, or has said nothing of itself for an hour
 	SamplesLost    EventKind = "samples-lost"    // an entry of the completeness ledger
 	SamplesCounted EventKind = "samples-counted" // what became of the samples of a quarter-hour
 	LinkChanged    EventKind = "link-changed"    // a stream's way to the log was lost or is back

@@ -6,7 +6,6 @@ package alarm
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -57,7 +56,7 @@ func (a Alarm) Open() bool { return a.Active || !a.Acknowledged }
 
 // OfCloud reports whether the cloud itself has raised the alarm, so that its gateway
 // knows nothing of it.
-func (a Alarm) OfCloud() bool { return a.Rule == RefusedRule || strings.HasPrefix(a.ID, fleetID) }
+func (a Alarm) OfCloud() bool { return a.Rule == RefusedRule || ofFleet(a.ID) }
 
 // Action is what happened to an alarm.
 type Action string

@@ -2,7 +2,6 @@ package alarm
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -27,7 +26,29 @@ func parse(r record.Record) (telemetry.Event, store.Reason, error) {
 	if err := json.Unmarshal(r.Payload, &e); err != nil {
 		return e, store.CorruptEvent, err
 	}
+	leaveOut(e)
 	return e, store.CorruptEvent, check(e)
+}
+
+// longestName bounds the version, the method and the group of a rule, in bytes.
+const longestName = 100
+
+// leaveOut takes from an event what can't be kept and without which it means the same.
+func leaveOut(e telemetry.Event) {
+	if a := e.Alarm; a != nil {
+		for _, text := range []*string{&a.Version, &a.Method, &a.Group} {
+			if len(*text) > longestName || !utf8.ValidString(*text) || strings.ContainsRune(*text, 0) {
+				*text = ""
+			}
+		}
+		if !alarmID.MatchString(a.FirstUp) {
+			a.FirstUp = ""
+		}
+		a.Confirmed = max(a.Confirmed, 0)
+	}
+	if l := e.Lifecycle; l != nil && l.Presence != nil && store.CheckPresence(*l.Presence) != nil {
+		l.Presence = nil
+	}
 }
 
 func headersOf(r *kgo.Record) []record.Header {
@@ -50,15 +71,15 @@ func check(e telemetry.Event) error {
 		if e.Decided <= 0 {
 			return fmt.Errorf("%s says not when it was decided", e.Kind)
 		}
-		if strings.HasPrefix(e.Alarm.ID, fleetID) {
+		if ofFleet(e.Alarm.ID) {
 			return fmt.Errorf("%s names the alarm %s, which is the cloud's own", e.Kind, e.Alarm.ID)
-		}
-		if err := checkOrigin(*e.Alarm); err != nil {
-			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
 	case telemetry.AlarmCaptured:
 		if e.Capture == nil || !alarmID.MatchString(e.Capture.Alarm) || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say of which alarm or when", e.Kind)
+		}
+		if ofFleet(e.Capture.Alarm) {
+			return fmt.Errorf("%s names the alarm %s, which is the cloud's own", e.Kind, e.Capture.Alarm)
 		}
 		if err := store.CheckCapture(*e.Capture); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
@@ -69,11 +90,6 @@ func check(e telemetry.Event) error {
 		}
 		for _, c := range e.Lifecycle.Committed {
 			if err := checkSequence(c.Epoch, c.Stream, c.Count); err != nil {
-				return fmt.Errorf("%s: %w", e.Kind, err)
-			}
-		}
-		if p := e.Lifecycle.Presence; p != nil {
-			if err := store.CheckPresence(*p); err != nil {
 				return fmt.Errorf("%s: %w", e.Kind, err)
 			}
 		}
@@ -146,25 +162,6 @@ func check(e telemetry.Event) error {
 		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
-	}
-	return nil
-}
-
-// longestName bounds the version, the method and the group of a rule, in bytes.
-const longestName = 100
-
-// checkOrigin checks what not all gateways say of an alarm's rule.
-func checkOrigin(a telemetry.AlarmChange) error {
-	switch {
-	case a.Confirmed < 0:
-		return fmt.Errorf("it was confirmed at %d", a.Confirmed)
-	case a.FirstUp != "" && !alarmID.MatchString(a.FirstUp):
-		return errors.New("what came first is no alarm's id")
-	}
-	for _, text := range []string{a.Version, a.Method, a.Group} {
-		if len(text) > longestName || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return fmt.Errorf("a rule's version, method or group is longer than %d bytes, or no text", longestName)
-		}
 	}
 	return nil
 }

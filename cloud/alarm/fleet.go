@@ -26,6 +26,7 @@ import (
 type fleet struct {
 	store    *store.Store
 	log      *slog.Logger
+	flush    time.Duration // for which telemetry waits to be stored, by which gateways are heard
 	engine   *rules.Engine
 	compiled time.Time // when, and how long it took
 	took     time.Duration
@@ -45,9 +46,16 @@ type place struct {
 const (
 	heartbeats = 3 // without any, a gateway is silent
 
-	// longestGap is for how long the log may not be read to its end without starting
-	// anew to wait for gateways. A batch that takes long, or an election, isn't one.
+	judgeEvery = time.Second
+
+	// longestGap is for how long, beyond a flush, the log may not be read to its end
+	// without starting anew to wait for gateways. A batch that takes long, or an
+	// election, isn't one.
 	longestGap = 15 * time.Second
+
+	// lapsedAfter is how long a gateway that has fallen silent speaks for its
+	// neighbours: no supply is expected to be away for longer without repair.
+	lapsedAfter = 4 * time.Hour
 
 	// compileShare is how many times as long as the last one a change of the gateways
 	// waits to be compiled: that takes seconds for ten thousand of them.
@@ -57,24 +65,32 @@ const (
 	// of them. No feeder has as many.
 	mostOnSupply = 200
 
+	// mostChanges bounds what one transaction changes: alarms of gateways wait for it.
+	mostChanges = 200
+
 	// mostFleetInputs bounds the values that an alarm about a gateway shows, its own first.
 	mostFleetInputs = 30
 )
 
 // The states of a gateway, as the rules name them.
-var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped"}
+var fleetSignals = []string{telemetry.ChannelLive, "LastGasp", "Stopped", "Lapsed"}
 
 // notePresence keeps what an event says of its gateway. One that is taken again is of
-// another time.
+// another time: it says where a gateway belongs of which nothing else is known.
 func notePresence(t *store.Tx, e event) error {
-	if e.aside != 0 {
-		return nil
-	}
 	gateway, said := e.record.Gateway, e.Presence
+	if e.Kind == telemetry.GatewayStarted {
+		said = e.Lifecycle.Presence
+	}
+	if e.aside != 0 {
+		if said == nil {
+			return nil
+		}
+		return t.AddPresence(gateway, *said)
+	}
 	switch e.Kind {
 	case telemetry.GatewayStarted:
-		said = e.Lifecycle.Presence
-		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, false)); err != nil {
+		if err := errors.Join(t.MarkStopped(gateway, false), t.MarkLastGasp(gateway, 0)); err != nil {
 			return err
 		}
 		if said == nil {
@@ -83,9 +99,9 @@ func notePresence(t *store.Tx, e event) error {
 	case telemetry.GatewayStopped:
 		return t.MarkStopped(gateway, true)
 	case telemetry.SupplyFailed:
-		return t.MarkLastGasp(gateway, true)
+		return t.MarkLastGasp(gateway, e.Time)
 	case telemetry.SupplyRestored:
-		return t.MarkLastGasp(gateway, false)
+		return t.MarkLastGasp(gateway, 0)
 	case telemetry.GatewayAlive:
 	default:
 		return nil
@@ -93,9 +109,27 @@ func notePresence(t *store.Tx, e event) error {
 	return t.SavePresence(gateway, *said)
 }
 
+// watch judges every second until ctx ends, or something fails: the fleet is then of no
+// more use. through is as judge takes it.
+func (f *fleet) watch(ctx context.Context, through func() time.Time) error {
+	ticker := time.NewTicker(judgeEvery)
+	defer ticker.Stop()
+	for {
+		if err := f.judge(ctx, through(), time.Now()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
 // judge brings the alarms up to date. through is up to when the log was read to its
-// end. What it concludes is committed with the state of the rules that it concludes
-// from, so a process beside this one concludes nothing twice.
+// end; while that isn't known, or lies back, nothing is concluded. The state of the
+// rules is saved with what they conclude from it, so a process beside this one
+// concludes nothing twice.
 func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	gateways, err := f.store.Presences(ctx)
 	if err != nil {
@@ -104,6 +138,9 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	if err := f.follow(telemetry.MicrosOf(through)); err != nil {
 		return err
 	}
+	if f.since == 0 || telemetry.MicrosOf(now).Sub(f.through) > f.gap() {
+		return nil
+	}
 	if err := f.compile(ctx, gateways, now); err != nil {
 		return err
 	}
@@ -111,29 +148,53 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 	if due := f.engine.NextDeadline(); len(samples) == 0 && len(turned) == 0 && (due.IsZero() || now.Before(due)) {
 		return nil
 	}
+	var work []func(*store.Tx) error
+	for gateway, since := range turned {
+		work = append(work, func(t *store.Tx) error { return t.MarkSilent(gateway, since) })
+	}
+	emit := func(e telemetry.Event) {
+		work = append(work, func(t *store.Tx) error { return f.tell(t, e) })
+	}
+	f.engine.Update(now, samples, emit)
+	f.engine.Tick(now, emit)
+	return f.commit(ctx, work)
+}
+
+// commit does the work in transactions that hold nobody else up for long, and saves the
+// state of the rules with the last one: what was told without it, by a process that was
+// killed then, is ended and told anew.
+func (f *fleet) commit(ctx context.Context, work []func(*store.Tx) error) error {
+	for len(work) > mostChanges {
+		err := f.store.Write(ctx, func(t *store.Tx) error {
+			if err := t.HoldFleetState(f.version); err != nil {
+				return err
+			}
+			return do(t, work[:mostChanges])
+		})
+		if err != nil {
+			return err
+		}
+		work = work[mostChanges:]
+	}
 	saved := f.version
-	err = f.store.Write(ctx, func(t *store.Tx) error {
-		var failed error
-		emit := func(e telemetry.Event) {
-			if failed == nil {
-				failed = f.tell(t, e)
-			}
+	err := f.store.Write(ctx, func(t *store.Tx) error {
+		if err := do(t, work); err != nil || !f.engine.Changed() {
+			return err
 		}
-		f.engine.Update(now, samples, emit)
-		f.engine.Tick(now, emit)
-		for gateway, since := range turned {
-			if failed == nil {
-				failed = t.MarkSilent(gateway, since)
-			}
-		}
-		if failed == nil && f.engine.Changed() {
-			failed = t.SaveFleetState(f.engine.State(), f.version)
-			saved = f.version + 1
-		}
-		return failed
+		saved = f.version + 1
+		return t.SaveFleetState(f.engine.State(), f.version)
 	})
 	f.version = saved
 	return err
+}
+
+func do(t *store.Tx, work []func(*store.Tx) error) error {
+	for _, each := range work {
+		if err := each(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // observe is what the rules don't know yet, and which gateways have become silent, and
@@ -142,7 +203,15 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples []telemetry.Sample, turned map[string]telemetry.Micros) {
 	turned = map[string]telemetry.Micros{}
 	var others []telemetry.Sample
+	latest := at + telemetry.Micros(f.gap().Microseconds())
 	for _, g := range gateways {
+		// A clock that was ahead has left times that mean nothing.
+		if g.Heard > latest {
+			g.Heard = 0
+		}
+		if g.Silent > latest {
+			g.Silent, turned[g.Gateway] = 0, 0
+		}
 		state := f.stateOf(g)
 		switch {
 		case state == silent && (g.Silent == 0 || g.Heard > g.Silent):
@@ -150,7 +219,8 @@ func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples
 		case state == alive && g.Silent != 0:
 			turned[g.Gateway] = 0
 		}
-		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp), telemetry.BoolValue(g.Stopped)}
+		values := []telemetry.Value{{}, telemetry.BoolValue(g.LastGasp != 0), telemetry.BoolValue(g.Stopped),
+			telemetry.BoolValue(state == silent && g.Silent != 0 && f.through.Sub(g.Silent) > lapsedAfter)}
 		if state != unheard {
 			values[0] = telemetry.BoolValue(state == alive)
 		}
@@ -159,8 +229,12 @@ func (f *fleet) observe(gateways []store.Presence, at telemetry.Micros) (samples
 		}
 		f.told[g.Gateway] = values
 		of := &others
-		if state == alive && !g.LastGasp {
+		if state == alive && g.LastGasp == 0 {
 			of = &samples
+		}
+		if g.LastGasp != 0 {
+			// The alarm's time, unless the rules know something later.
+			*of = append(*of, telemetry.Sample{Signal: fleetSignal(g.Number, 1), Time: g.LastGasp, Value: values[1]})
 		}
 		for n, v := range values {
 			*of = append(*of, telemetry.Sample{Signal: fleetSignal(g.Number, n), Time: at, Value: v})
@@ -179,12 +253,15 @@ func (f *fleet) follow(through telemetry.Micros) error {
 		return nil // it hasn't yet
 	case through < f.through:
 		return errSetBack
-	case f.since == 0 || through.Sub(f.through) > longestGap:
+	case f.since == 0 || through.Sub(f.through) > f.gap():
 		f.since = through
 	}
 	f.through = through
 	return nil
 }
+
+// gap is how old what is known of the log may be.
+func (f *fleet) gap() time.Duration { return longestGap + f.flush }
 
 // hearing is whether a gateway is heard from.
 type hearing int
@@ -202,7 +279,7 @@ func (f *fleet) stateOf(g store.Presence) hearing {
 		return silent
 	case f.since == 0:
 		return unheard
-	case int64(f.through-max(heard, f.since)) > heartbeats*g.Every:
+	case int64(f.through-max(heard, f.since)) > heartbeats*g.Every+f.flush.Microseconds():
 		return silent
 	case g.Heard >= f.since:
 		return alive
@@ -290,6 +367,8 @@ func fleetSignal(number int64, n int) telemetry.SignalID {
 // fleetID begins the ids of these alarms, which no gateway may use.
 const fleetID = "fleet-"
 
+func ofFleet(id string) bool { return strings.HasPrefix(id, fleetID) }
+
 // tell makes an event of the rules a change of an alarm.
 func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
 	c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.Alarm.Device, Alarm: *e.Alarm, By: "cloud"}
@@ -306,7 +385,7 @@ func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
 // don't know any whose state couldn't be read.
 func (f *fleet) end(ctx context.Context, active []string, at telemetry.Micros) error {
 	return f.store.Write(ctx, func(t *store.Tx) error {
-		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND a.id LIKE '`+fleetID+`%'`)
+		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND substr(a.id, 1, length(?)) = ?`, fleetID, fleetID)
 		for _, a := range list {
 			if err == nil && !slices.Contains(active, strings.TrimPrefix(a.ID, fleetID)) {
 				_, err = change(t, a.ID, Change{Action: Cleared, At: max(at, a.Raised), Gateway: a.Gateway, By: "cloud"})

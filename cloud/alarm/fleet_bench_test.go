@@ -1,8 +1,10 @@
 package alarm
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -15,29 +17,37 @@ func BenchmarkFleet(b *testing.B) {
 	w := newWatch(b)
 	if err := w.store.Write(b.Context(), func(tx *store.Tx) error {
 		for n := range gateways {
-			p := telemetry.Presence{Every: 1e12 / 100, Feeder: fmt.Sprint("feeder-", n/50), Uplink: fmt.Sprint("carrier-", n%3)}
+			p := telemetry.Presence{Every: 24 * time.Hour.Microseconds(), Feeder: fmt.Sprint("feeder-", n/50), Uplink: fmt.Sprint("carrier-", n%3)}
 			if err := tx.SavePresence(fmt.Sprintf("gw-%05d", n), p); err != nil {
 				return err
 			}
 		}
-		return nil
+		_, key := tx.Exec(`INSERT INTO gateway_key (key_id, gateway, public_key, added_at, added_by, introduced_by, revoked_by, reason) SELECT id, id, id, 1, '', '', '', '' FROM gateway`)
+		_, heard := tx.Exec(`UPDATE gateway SET heard = ?`, int64(telemetry.MicrosOf(at(1))))
+		return errors.Join(key, heard)
 	}); err != nil {
 		b.Fatal(err)
 	}
-	w.judge(0, 1)
+	second := 1
+	look := func() {
+		if err := w.fleet.judge(b.Context(), at(second), at(second)); err != nil {
+			b.Fatal(err)
+		}
+		second++
+	}
+	look()
+	if told := w.fleet.told["gw-00000"]; len(w.fleet.told) != gateways || told[0] != telemetry.BoolValue(true) {
+		b.Fatalf("of %d gateways, the first is %v", len(w.fleet.told), told)
+	}
 	b.Run("look", func(b *testing.B) {
-		for s := 2; b.Loop(); s++ {
-			if err := w.fleet.judge(b.Context(), at(s%10+2), at(s%10+2)); err != nil {
-				w.restart()
-			}
+		for b.Loop() {
+			look()
 		}
 	})
 	b.Run("compile", func(b *testing.B) {
-		for s := 20; b.Loop(); s++ {
+		for b.Loop() {
 			w.fleet.placed, w.fleet.took = nil, 0
-			if err := w.fleet.judge(b.Context(), at(s), at(s)); err != nil {
-				b.Fatal(err)
-			}
+			look()
 		}
 	})
 }

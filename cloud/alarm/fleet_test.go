@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -37,20 +39,27 @@ func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.S
 // hear takes an event of a gateway.
 func (w *watch) hear(seconds int, gateway string, e telemetry.Event) {
 	w.Helper()
+	w.take(seconds, gateway, e, 0)
+}
+
+// take takes an event that was read on, or again from a row of the quarantine.
+func (w *watch) take(seconds int, gateway string, e telemetry.Event, aside int64) {
+	w.Helper()
 	id := record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: w.seq, Last: w.seq}
 	w.seq++
 	rec := record.Record{Identity: id, Format: record.FormatEvent}
+	identitytest.Enrol(w, w.store, gateway)
 	if err := w.store.Write(w.Context(), func(tx *store.Tx) error {
 		l := w.store.NewLedger()
 		verdict, err := l.Judge(w.Context(), id, 1, false)
 		if err != nil {
 			return err
 		}
-		l.Note(id, 1, false, verdict, telemetry.MicrosOf(at(seconds)), telemetry.MicrosOf(at(seconds)))
+		l.Note(id, 1, false, verdict, telemetry.MicrosOf(at(seconds)), telemetry.MicrosOf(at(seconds)), aside == 0)
 		if err := tx.SaveLedger(l); err != nil {
 			return err
 		}
-		return apply(tx, event{e, rec, arrival{}})
+		return apply(tx, event{e, rec, arrival{aside: aside}})
 	}); err != nil {
 		w.Fatal(err)
 	}
@@ -211,25 +220,20 @@ func TestSilentGateways(t *testing.T) {
 	}
 }
 
-// A cloud, or a log, that was away makes no gateway silent: each is waited for anew.
-func TestWhoWasAwayItselfJudgesNobody(t *testing.T) {
-	for name, away := range map[string]func(w *watch){
-		"the cloud": func(w *watch) { w.restart() },
-		"the log":   func(w *watch) { w.judge(61, 61); fail(w, w.fleet.judge(w.Context(), at(61), at(3600))) },
-	} {
-		t.Run(name, func(t *testing.T) {
+// A feeder of which the last records lie a minute apart, and were under way for longer
+// or shorter, has lost its supply and nothing else.
+func TestFeederFallsSilentOneAfterTheOther(t *testing.T) {
+	for _, apart := range []int{1, 58, 60, 61, 63} { // s
+		t.Run(fmt.Sprint(apart), func(t *testing.T) {
 			w := newWatch(t)
 			for n, g := range []string{"a", "b", "c"} {
 				w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
 			}
-			w.judge(0, 60)
-			away(w)
-			w.judge(3600, 3779)
-			w.want()
-			w.alive(3780, "b", "f1", "carrier-1")
-			w.alive(3780, "c", "f1", "carrier-2")
-			w.judge(3780, 3860)
-			w.want("a comms-suspect active 1")
+			w.judge(0, apart)
+			w.alive(apart, "b", "f1", "carrier-1")
+			w.alive(apart, "c", "f1", "carrier-2")
+			w.judge(apart+1, 600)
+			w.want("a supply-suspect active 1", "b supply-suspect active 1", "c supply-suspect active 1")
 		})
 	}
 }
@@ -238,6 +242,27 @@ func fail(w *watch, err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
+	}
+}
+
+// A gateway that is enrolled after its start, which is then taken again, is watched
+// like any other; what comes again changes nothing else.
+func TestStartTakenAgain(t *testing.T) {
+	started := telemetry.Event{Kind: telemetry.GatewayStarted, Decided: 1, Lifecycle: &telemetry.Lifecycle{Presence: &telemetry.Presence{Every: 60_000_000, Feeder: "f1", Uplink: "x"}}}
+	w := newWatch(t)
+	w.hear(0, "a", telemetry.Event{Kind: telemetry.ClockChanged})
+	w.take(1, "a", started, 5)
+	w.judge(1, 300)
+	w.want("a silent active 1")
+	w.alive(301, "a", "f2", "x")
+	w.take(302, "a", started, 6)
+	w.take(302, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}}, 7)
+	w.take(302, "a", telemetry.Event{Kind: telemetry.GatewayStopped, Decided: 1, Lifecycle: &telemetry.Lifecycle{}}, 8)
+	w.judge(302, 303)
+	w.want("a silent cleared 1")
+	list, err := w.store.Presences(t.Context())
+	if err != nil || len(list) != 1 || list[0].Feeder != "f2" || list[0].Stopped || list[0].LastGasp != 0 {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 
@@ -268,6 +293,26 @@ func TestVerdictsSurviveARestart(t *testing.T) {
 	w.want("a supply-suspect cleared 1", "b supply-suspect cleared 1", "c supply-suspect cleared 1")
 }
 
+// An alarm of a gateway whose id merely looks like the cloud's is the gateway's.
+func TestAnIDThatIsNotTheFleets(t *testing.T) {
+	for _, id := range []string{"Fleet-1", "fleet", "fleetX1"} {
+		e := telemetry.Event{Kind: telemetry.AlarmRaised, Time: 1, Decided: 1, Alarm: &telemetry.AlarmChange{ID: id, Rule: "hot", Asset: "T1", Priority: telemetry.High}}
+		if err := check(e); err != nil {
+			t.Error(err)
+		}
+		w := newWatch(t)
+		w.hear(1, "a", e)
+		w.judge(2, 3)
+		if _, list := w.list(true); len(list) != 1 || !list[0].Active || list[0].OfCloud() {
+			t.Errorf("the cloud ends %s: %+v", id, list)
+		}
+		w.hear(4, "a", startedWith(4, []string{}))
+		if _, list := w.list(true); len(list) != 1 || list[0].Active {
+			t.Errorf("the start doesn't end %s: %+v", id, list)
+		}
+	}
+}
+
 // A state that is lost, or of another version, leaves no alarm behind that nothing ends.
 func TestVerdictsWithoutTheirState(t *testing.T) {
 	w := newWatch(t)
@@ -279,7 +324,7 @@ func TestVerdictsWithoutTheirState(t *testing.T) {
 	}
 	w.restart()
 	w.judge(10, 11)
-	w.want("a supply-lost cleared 1", "a supply-lost active 1")
+	w.want("a supply-lost active 2") // it ended, and is the same occurrence
 }
 
 // Of two processes that judge, one is told that the other has.
@@ -297,6 +342,126 @@ func TestTwoProcessesJudgeOnce(t *testing.T) {
 	w.want("a supply-lost active 1")
 }
 
+// A gateway whose last key was revoked isn't in service: its alarm ends, and it says
+// nothing of its neighbours.
+func TestGatewayWithoutAKey(t *testing.T) {
+	w := newWatch(t)
+	for n, g := range []string{"a", "b", "c"} {
+		w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+	}
+	w.judge(0, 100)
+	revoke := func(gateway string) {
+		id := record.KeyIDOf(identitytest.Public(identitytest.Key(gateway)))
+		fail(w, w.store.RevokeKey(t.Context(), gateway, id, "test", "taken down", 1))
+	}
+	revoke("b")
+	revoke("c")
+	w.fleet.took = 0 // so that the change isn't waited for
+	w.judge(101, 400)
+	w.want("a silent active 1")
+	revoke("a")
+	w.fleet.took = 0
+	w.judge(401, 402)
+	w.want("a silent cleared 1")
+}
+
+// Two gateways were taken away for good, and have keys all the same; another loses its link.
+func TestGatewaysThatAreAwayForGood(t *testing.T) {
+	w := newWatch(t)
+	names := []string{"a", "b", "c", "d"}
+	from := 0
+	keep := func(to int, of ...string) {
+		for ; from < to; from += 60 {
+			for _, g := range of {
+				w.alive(from, g, "f1", fmt.Sprint("carrier-", slices.Index(names, g)))
+			}
+			for s := from; s < from+60; s += 10 {
+				w.judge(s, s)
+			}
+		}
+	}
+	keep(60, names...)
+	keep(5*3600, "c", "d")
+	w.want("a comms-suspect active 1", "b comms-suspect active 1")
+	keep(6*3600, "c")
+	w.want("a comms-suspect active 1", "b comms-suspect active 1", "d comms-suspect active 1")
+}
+
+// What many gateways that fall silent together change is written a part at a time, and
+// by one process alone.
+func TestManyChanges(t *testing.T) {
+	w := newWatch(t)
+	w.alive(0, "a", "f1", "")
+	w.judge(0, 1)
+	parts := map[*store.Tx]int{}
+	work := make([]func(*store.Tx) error, 2*mostChanges+1)
+	for i := range work {
+		work[i] = func(tx *store.Tx) error { parts[tx]++; return nil }
+	}
+	fail(w, w.fleet.commit(t.Context(), work))
+	if got := slices.Sorted(maps.Values(parts)); !slices.Equal(got, []int{1, mostChanges, mostChanges}) {
+		t.Errorf("parts of %v", got)
+	}
+	other := &fleet{store: w.store, log: slog.Default()}
+	fail(w, other.judge(t.Context(), at(1), at(1)))
+	w.hear(1, "a", telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, Decided: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}})
+	w.judge(2, 2)
+	clear(parts)
+	if err := other.commit(t.Context(), work); !errors.Is(err, store.ErrFenced) || len(parts) > 0 {
+		t.Errorf("%v, after %d parts", err, len(parts))
+	}
+}
+
+// Who is heard again as another falls silent doesn't speak for its supply.
+func TestHeardAsAnotherFallsSilent(t *testing.T) {
+	w := newWatch(t)
+	for n, g := range []string{"a", "y", "z"} {
+		w.alive(0, g, "f1", fmt.Sprint("carrier-", n))
+	}
+	for s := 60; s <= 240; s += 60 {
+		w.judge(s-59, s)
+		w.alive(s, "a", "f1", "carrier-0")
+	}
+	w.judge(241, 420)
+	w.want("y comms-suspect active 1", "z comms-suspect active 1")
+	w.alive(421, "z", "f1", "carrier-2")
+	w.judge(421, 421)
+	w.want("y comms-suspect active 1", "z comms-suspect cleared 1")
+}
+
+func TestMoreThanAFeederHas(t *testing.T) {
+	for n, supply := range map[int]string{mostOnSupply: "feeder f1", mostOnSupply + 1: ""} {
+		gateways := make([]store.Presence, n)
+		for i := range gateways {
+			gateways[i] = store.Presence{Gateway: fmt.Sprint("g", i), Number: int64(i), Presence: telemetry.Presence{Feeder: "f1"}}
+		}
+		for _, d := range fleetModel(gateways).Devices {
+			if d.Supply != supply {
+				t.Fatalf("%s of %d is on the supply %q, want %q", d.ID, n, d.Supply, supply)
+			}
+		}
+	}
+}
+
+// An alarm of a feeder with many gateways shows some of what it was decided by, its own
+// gateway's values first.
+func TestInputsOfAGatewaysAlarm(t *testing.T) {
+	w := newWatch(t)
+	for n := range mostFleetInputs {
+		w.alive(0, fmt.Sprintf("g%02d", n), "f1", fmt.Sprint("carrier-", n))
+	}
+	w.judge(0, 181)
+	_, list := w.list(true)
+	if len(list) != mostFleetInputs {
+		t.Fatalf("%d alarms", len(list))
+	}
+	for _, a := range list {
+		if len(a.Inputs) != mostFleetInputs || a.Inputs[0].Device != a.Device {
+			t.Errorf("%s: %d inputs, the first of %s", a.Device, len(a.Inputs), a.Inputs[0].Device)
+		}
+	}
+}
+
 // A gateway that moves to another feeder is judged there.
 func TestGatewayMoves(t *testing.T) {
 	w := newWatch(t)
@@ -312,14 +477,6 @@ func TestGatewayMoves(t *testing.T) {
 		w.alive(s, "b", "f2", "x")
 	}
 	w.want("a silent cleared 1", "a comms-suspect active 1")
-}
-
-func TestClockSetBackEndsTheSession(t *testing.T) {
-	w := newWatch(t)
-	w.judge(10, 10)
-	if err := w.fleet.judge(t.Context(), at(9), at(9)); !errors.Is(err, errSetBack) {
-		t.Errorf("%v", err)
-	}
 }
 
 // From the log to the alarm, and beside other events.

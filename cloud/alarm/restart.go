@@ -25,9 +25,11 @@ func reconcile(t *store.Tx, e event) error {
 	err := t.Each(func(r *sql.Rows) error {
 		var id string
 		err := r.Scan(&id)
-		active = append(active, id)
+		if !ofFleet(id) {
+			active = append(active, id)
+		}
 		return err
-	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? AND id NOT LIKE '`+fleetID+`%' ORDER BY id`, e.record.Gateway, RefusedRule)
+	}, `SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND gateway = ? AND rule <> ? ORDER BY id`, e.record.Gateway, RefusedRule)
 	if err != nil {
 		return err
 	}

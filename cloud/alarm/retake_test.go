@@ -63,3 +63,19 @@ func TestWhatNobodySignedIsRefusedBeforeItIsRead(t *testing.T) {
 		t.Errorf("counted: %+v, %v", counts, err)
 	}
 }
+
+// A start that is taken again says where its gateway belongs, and not that it is there.
+func TestStartOfALateGateway(t *testing.T) {
+	w := newWorld(t)
+	r, _ := w.start()
+	said := telemetry.Presence{Every: 60_000_000, Feeder: "f1"}
+	w.sendAs(logRecord("late", 0, payloadOf(t, telemetry.Event{Kind: telemetry.GatewayStarted, Time: 5, Lifecycle: &telemetry.Lifecycle{Presence: &said}})))
+	w.sendAs(logRecord("late", 1, payloadOf(t, telemetry.Event{Kind: telemetry.SupplyFailed, Time: 6, LastGasp: &telemetry.LastGasp{Boot: "b"}})))
+	w.await("the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == 2 })
+	identitytest.Enrol(t, w.store, "late")
+	w.await("the retake", func() bool { return r.Stats().Retaken == 2 })
+	list, err := w.store.Presences(t.Context())
+	if err != nil || len(list) != 1 || list[0].Presence != said || list[0].Heard != 0 || list[0].LastGasp != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

@@ -28,10 +28,12 @@ type Config struct {
 	// Telemetry is an instant up to which all current telemetry in the log has been
 	// stored, the zero Time before there is one. Nil: gateways are heard by events alone.
 	Telemetry func() time.Time
+	// Flush is how long Telemetry stands still at most while all is well.
+	Flush time.Duration
 }
 
-// Stats counts committed work since the Runner was made, except for Lag
-// and Current.
+// Stats counts committed work since the Runner was made, except for Lag,
+// Through and Current.
 type Stats struct {
 	Events      uint64 // read from the log, whatever became of them
 	Duplicates  uint64 // events that came again
@@ -39,6 +41,9 @@ type Stats struct {
 	Retaken     uint64 // events that were taken out of the quarantine
 	Gone        uint64 // events in the quarantine that the log didn't have any more
 	Lag         int64  // events in the log that haven't been read
+	// Through is an instant up to which all events in the log have been taken; the zero
+	// Time before there is one in this session.
+	Through time.Time
 	// Current is when the log could last be read and all that was read had been
 	// committed.
 	Current time.Time
@@ -82,6 +87,9 @@ const (
 )
 
 func (r *Runner) run(ctx context.Context, ok func()) error {
+	r.mu.Lock()
+	r.stats.Through = time.Time{}
+	r.mu.Unlock()
 	offsets, err := r.cfg.Store.Offsets(ctx, consumer)
 	if err != nil {
 		return err
@@ -99,15 +107,29 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	if offsets[topic] == nil {
 		offsets[topic] = map[int32]int64{}
 	}
-	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store),
-		fleet: &fleet{store: r.cfg.Store, log: r.cfg.Logger}}
+	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
 	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
 		return err
 	}
 	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, Logger: r.cfg.Logger})
 	defer feed.Close()
+	judged := make(chan error, 1)
+	judging, end := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	// What is judged takes seconds at times, for which no event is to wait.
+	running.Go(func() {
+		f := &fleet{store: r.cfg.Store, log: r.cfg.Logger, flush: r.cfg.Flush}
+		judged <- f.watch(judging, r.through)
+	})
 	var told time.Time // when what was refused was looked at
 	for {
+		select {
+		case err := <-judged:
+			return err
+		default:
+		}
 		records, err := reader.Poll(ctx, pollWait, pollLimit)
 		switch {
 		case ctx.Err() != nil:
@@ -132,19 +154,16 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 			if err := tellRefused(ctx, r.cfg.Store, told); err != nil {
 				return err
 			}
-			if err := s.fleet.judge(ctx, r.through(reader), told); err != nil {
-				return err
-			}
 		}
 		r.mu.Lock()
-		r.stats.Lag, r.stats.Current = reader.Lag(), reader.Fetched()
+		r.stats.Lag, r.stats.Through, r.stats.Current = reader.Lag(), reader.Through(), reader.Fetched()
 		r.mu.Unlock()
 	}
 }
 
 // through is an instant up to which all that gateways have sent has been taken.
-func (r *Runner) through(events *log.Reader) time.Time {
-	at := events.Through()
+func (r *Runner) through() time.Time {
+	at := r.Stats().Through
 	if r.cfg.Telemetry != nil {
 		if stored := r.cfg.Telemetry(); stored.Before(at) {
 			return stored

@@ -285,18 +285,15 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"a long cause":          {M{"kind": "buffer-damaged", "damage": M{"file": "x", "cause": strings.Repeat("x", longestText+1)}}, store.CorruptEvent},
 		"no configuration":      {M{"kind": "configuration-applied", "time_us": 1, "decided_us": 1}, store.CorruptEvent},
 		"no hash":               {M{"kind": "configuration-rolled-back", "time_us": 1, "decided_us": 1, "configuration": M{"before": "a", "after": "b"}}, store.CorruptEvent},
-		"a version without end": {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a1", "rule_version": strings.Repeat("x", longestName+1)}}, store.CorruptEvent},
-		"a first with a slash":  {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a1", "first_up": "a/b"}}, store.CorruptEvent},
-		"confirmed before 1970": {M{"kind": "alarm-raised", "decided_us": 1, "alarm": M{"id": "a1", "confirmed_us": -1}}, store.CorruptEvent},
 		"an id of the cloud's":  {M{"kind": "alarm-cleared", "decided_us": 1, "alarm": M{"id": "fleet-1"}}, store.CorruptEvent},
 		"no heartbeat":          {M{"kind": "gateway-alive"}, store.CorruptEvent},
 		"a heartbeat of never":  {M{"kind": "gateway-alive", "presence": M{"every_us": 0}}, store.CorruptEvent},
-		"a presence of never":   {M{"kind": "gateway-started", "lifecycle": M{"presence": M{"every_us": -1}}}, store.CorruptEvent},
 		"a long feeder":         {M{"kind": "gateway-alive", "presence": M{"every_us": 1, "feeder": strings.Repeat("f", 101)}}, store.CorruptEvent},
 		"a gasp of no time":     {M{"kind": "last-gasp"}, store.CorruptEvent},
 		"no capture":            {M{"kind": "alarm-captured", "decided_us": 1}, store.CorruptEvent},
 		"a capture of no alarm": {M{"kind": "alarm-captured", "decided_us": 1, "capture": M{"alarm": "a/b", "from_us": 1, "to_us": 2}}, store.CorruptEvent},
 		"a capture of a day":    {M{"kind": "alarm-captured", "decided_us": 1, "capture": M{"alarm": "a1", "from_us": 1, "to_us": 86_400_000_000}}, store.CorruptEvent},
+		"the cloud's capture":   {captured("fleet-1", 5), store.CorruptEvent},
 		"another's capture":     {captured("a0", 5), store.IdentityConflict},
 		"of another gateway":    {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}
@@ -352,6 +349,46 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 	if _, alarms := w.list(false); len(alarms) != 2 || r.Stats().Quarantined[store.LogTruncated] != 1 {
 		t.Errorf("%+v, %+v", alarms, r.Stats())
 	}
+}
+
+// What can't be kept of an alarm's rule or of a gateway's presence costs neither the
+// alarm nor the start.
+func TestWhatIsLeftOutOfAnEvent(t *testing.T) {
+	long := strings.Repeat("x", longestName+1)
+	full := telemetry.AlarmChange{ID: "a1", Version: "3f2a", Method: "sampled", Group: "trips", FirstUp: "a0", Confirmed: 5}
+	for name, c := range map[string]struct {
+		change, left func(a *telemetry.AlarmChange)
+	}{
+		"nothing":              {func(a *telemetry.AlarmChange) {}, func(a *telemetry.AlarmChange) {}},
+		"a long version":       {func(a *telemetry.AlarmChange) { a.Version = long }, func(a *telemetry.AlarmChange) { a.Version = "" }},
+		"a method with a zero": {func(a *telemetry.AlarmChange) { a.Method = "a\x00" }, func(a *telemetry.AlarmChange) { a.Method = "" }},
+		"a long group":         {func(a *telemetry.AlarmChange) { a.Group = long }, func(a *telemetry.AlarmChange) { a.Group = "" }},
+		"a first with a slash": {func(a *telemetry.AlarmChange) { a.FirstUp = "a/b" }, func(a *telemetry.AlarmChange) { a.FirstUp = "" }},
+		"a time before 1970":   {func(a *telemetry.AlarmChange) { a.Confirmed = -1 }, func(a *telemetry.AlarmChange) { a.Confirmed = 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent, want := full, full
+			c.change(&sent)
+			c.left(&want)
+			got := parsed(t, telemetry.Event{Kind: telemetry.AlarmRaised, Decided: 1, Alarm: &sent})
+			if !reflect.DeepEqual(*got.Alarm, want) {
+				t.Errorf("%+v, want %+v", *got.Alarm, want)
+			}
+		})
+	}
+	start := parsed(t, telemetry.Event{Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{Version: "v1", Presence: &telemetry.Presence{Every: -1}}})
+	if start.Lifecycle.Presence != nil || start.Lifecycle.Version != "v1" {
+		t.Errorf("%+v", start.Lifecycle)
+	}
+}
+
+func parsed(t *testing.T, e telemetry.Event) telemetry.Event {
+	t.Helper()
+	got, _, err := parse(record.Record{Identity: record.Identity{Gateway: "gw", Stream: record.Events}, Format: record.FormatEvent, Payload: payloadOf(t, e)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 func FuzzEvent(f *testing.F) {

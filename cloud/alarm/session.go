@@ -24,7 +24,6 @@ type session struct {
 	offsets map[int32]int64
 	ledger  *store.Ledger
 	keys    *identity.Keys
-	fleet   *fleet
 	refused int // events in the quarantine for what their signatures are worth, about
 }
 
@@ -125,7 +124,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 		case store.Conflict:
 			setAside(r, rec, store.IdentityConflict, fmt.Sprintf("record %s contradicts what was received before", rec.Identity), store.MaxQuarantinedBytes)
 		}
-		s.ledger.Note(rec.Identity, sum, false, verdict, telemetry.MicrosOf(r.Timestamp), telemetry.MicrosOf(time.Now()))
+		s.ledger.Note(rec.Identity, sum, false, verdict, telemetry.MicrosOf(r.Timestamp), telemetry.MicrosOf(time.Now()), r.aside == 0)
 	}
 	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
 		if len(next) == 0 {

@@ -47,7 +47,7 @@ func TestACommandIsSignedForTheRunningProcessAndOnRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger.Note(started, 1, false, verdict, 1, 1)
+	ledger.Note(started, 1, false, verdict, 1, 1, true)
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveLedger(ledger) }); err != nil {
 		t.Fatal(err)
 	}

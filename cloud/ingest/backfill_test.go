@@ -2,11 +2,13 @@ package ingest
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -130,4 +132,39 @@ func TestThinnedRecords(t *testing.T) {
 	if c := w.completeness("gw"); c.Received != 110 || c.Conflicts != 0 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// What has waited in the log or in the quarantine says nothing of whether its gateway
+// is there now.
+func TestWhatHasWaitedMakesNoGatewayHeard(t *testing.T) {
+	w := newWorld(t)
+	heard := func(gateway string) telemetry.Micros {
+		t.Helper()
+		list, err := w.store.Presences(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list[slices.IndexFunc(list, func(p store.Presence) bool { return p.Gateway == gateway })].Heard
+	}
+	if err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.AddPresence("gw", telemetry.Presence{Every: 1}), tx.AddPresence("late", telemetry.Presence{Every: 1}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	const blocks = 3 * pollLimit
+	w.enrol("gw")
+	w.sendAs(birthRecord(t, "late", signals(7)...), blockRecord(t, "late", 1, 0, 9, 7))
+	w.send(birthRecord(t, "gw", signals(7)...))
+	for i := range uint64(blocks) {
+		w.send(backfilled(blockRecord(t, "gw", 1, i*10, i*10+9, 7)))
+	}
+	r, _ := w.start(w.config())
+	w.await("the backfill", func() bool { return r.Stats().Samples == blocks*10 })
+	w.enrol("late")
+	w.await("the retake", func() bool { return r.Stats().Retaken == 2 })
+	if gw, late := heard("gw"), heard("late"); gw != 0 || late != 0 {
+		t.Errorf("heard at %d and %d", gw, late)
+	}
+	w.send(backfilled(blockRecord(t, "gw", 1, blocks*10, blocks*10+9, 7)), blockRecord(t, "late", 1, 10, 19, 7))
+	w.await("both gateways", func() bool { return heard("gw") != 0 && heard("late") != 0 })
 }

@@ -138,6 +138,7 @@ func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Re
 			err = s.take(ctx, records)
 		}
 		if err == nil && len(backlog) == 0 {
+			s.abreast = !backfill.Through().IsZero() && backfill.Lag() == 0
 			backlog, err = r.poll(ctx, s, backfill, 0)
 		}
 		for began := time.Now(); err == nil && len(backlog) > 0 && time.Since(began) < backfillPart; backlog = backlog[1:] {

@@ -31,6 +31,7 @@ type session struct {
 
 	topicIDs  map[string]string
 	committed func() // called after each transaction
+	abreast   bool   // the backfill in hand was read when none lay before it
 
 	decoder telemetry.Decoder
 	encoder telemetry.Encoder
@@ -183,8 +184,14 @@ func (s *session) takeBlock(ctx context.Context, r arrival) error {
 			s.batch.park(store.Parked{Record: rec, Table: table.Table, At: now, Merge: verdict == store.Merge})
 		}
 	}
-	s.ledger.Note(rec.Identity, sum, thinned, verdict, telemetry.MicrosOf(r.Timestamp), now)
+	s.ledger.Note(rec.Identity, sum, thinned, verdict, telemetry.MicrosOf(r.Timestamp), now, s.fresh(r))
 	return nil
+}
+
+// fresh reports whether a record hasn't waited, in the quarantine or behind others of
+// the backfill: its gateway is heard now.
+func (s *session) fresh(r arrival) bool {
+	return r.aside == 0 && (r.Topic != s.cfg.Topics.Backfill() || s.abreast)
 }
 
 // addSamples puts samples, grouped by signal, into their bundles' chunks. Newest

@@ -201,9 +201,14 @@ func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kg
 		return nil, r.explain(f)
 	}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if p.Err != nil {
+			return // it says nothing of the partition
+		}
 		r.note(r.end, p.Topic, p.Partition, p.HighWatermark)
 		if n := len(p.Records); n > 0 {
 			r.note(r.position, p.Topic, p.Partition, p.Records[n-1].Offset+1)
+		} else if r.wanted(p.Topic, p.Partition) < p.LogStartOffset {
+			r.note(r.position, p.Topic, p.Partition, p.LogStartOffset) // all before has expired
 		}
 	})
 	r.advance()

@@ -3,6 +3,8 @@ package log
 import (
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Through moves on with the log's end alone, and with nobody who reads it.
@@ -51,5 +53,26 @@ func TestThrough(t *testing.T) {
 	}
 	if at := r.Through(); !still.IsZero() && !at.Equal(still) {
 		t.Errorf("moved from %s to %s without a log", still, at)
+	}
+}
+
+// A partition all of whose records have expired holds nothing up.
+func TestThroughAPartitionThatHasExpired(t *testing.T) {
+	_, opts := cluster(t, 2, "a")
+	produce(t, opts, "a", 0, "0", "1", "2")
+	var expired kadm.Offsets
+	expired.Add(kadm.Offset{Topic: "a", Partition: 0, At: 3})
+	if r, err := kadm.NewClient(client(t, opts)).DeleteRecords(t.Context(), expired); err != nil || r.Error() != nil {
+		t.Fatal(err, r.Error())
+	}
+	produce(t, opts, "a", 1, "x")
+	r := open(t, opts, nil, "a")
+	for deadline := time.Now().Add(20 * time.Second); r.Through().IsZero() || r.Lag() != 0; {
+		if _, err := r.Poll(t.Context(), 100*time.Millisecond, 10); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("read through %s, lag %d", r.Through(), r.Lag())
+		}
 	}
 }

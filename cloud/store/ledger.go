@@ -160,8 +160,8 @@ func sameContents(same bool) Verdict {
 
 // Note remembers a record that Judge was asked about last: a New one or a Merge as
 // received, the others in their counts. Written is when the log got it, now is
-// when it was read.
-func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdict, written, now telemetry.Micros) {
+// when it was read. Fresh is that it hadn't waited before: its gateway was heard then.
+func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdict, written, now telemetry.Micros, fresh bool) {
 	q := sequenceOf(id)
 	r := l.sequences[q]
 	l.changed[q] = r
@@ -178,7 +178,11 @@ func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdi
 		r.conflicts++
 	}
 	h := l.gateways[id.Gateway]
-	l.gateways[id.Gateway] = heard{max(h.written, min(written, now)), max(h.read, now)}
+	h.written = max(h.written, min(written, now))
+	if fresh {
+		h.read = now
+	}
+	l.gateways[id.Gateway] = h
 }
 
 // SaveLedger writes what the ledger has noted since the last Confirm.
@@ -215,14 +219,14 @@ func (t *Tx) saveLedger(l *Ledger) error {
 	return nil
 }
 
-// heard is when a gateway's newest record was written, by its own clock, and read, by
-// the cloud's.
+// heard is when a gateway's newest record was written, by its own clock, and when its
+// last fresh one was read, by the cloud's: which counts also if that clock was set back.
 type heard struct{ written, read telemetry.Micros }
 
 func (t *Tx) hearGateway(id string, h heard) error {
 	_, err := t.Exec(`INSERT INTO gateway (id, last_record, heard) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE
 		SET last_record = CASE WHEN excluded.last_record > gateway.last_record THEN excluded.last_record ELSE gateway.last_record END,
-			heard = CASE WHEN excluded.heard > gateway.heard THEN excluded.heard ELSE gateway.heard END`, id, int64(h.written), int64(h.read))
+			heard = CASE WHEN excluded.heard > 0 THEN excluded.heard ELSE gateway.heard END`, id, int64(h.written), int64(h.read))
 	return err
 }
 

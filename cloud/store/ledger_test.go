@@ -17,7 +17,7 @@ func TestLedgerJudges(t *testing.T) {
 		if err != nil || v != want {
 			t.Fatalf("%s with %d: verdict %v, want %v (%v)", id, sum, v, want, err)
 		}
-		l.Note(id, sum, false, v, 50, 100)
+		l.Note(id, sum, false, v, 50, 100, true)
 	}
 	rounds := func() {
 		judge(id(1, 0, 9), 1, Duplicate)
@@ -89,7 +89,7 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Note(r, 0, false, v, 1, 1)
+		l.Note(r, 0, false, v, 1, 1, true)
 	}
 	epoch1, epoch2 := record.Epoch(1).String(), record.Epoch(2).String()
 	running := id(3, 40, 49)
@@ -97,7 +97,7 @@ func TestLossIsDeclaredOrAHole(t *testing.T) {
 	if v, err := l.Judge(t.Context(), running, 0, false); err != nil {
 		t.Fatal(err)
 	} else {
-		l.Note(running, 0, false, v, 1, 1)
+		l.Note(running, 0, false, v, 1, 1, true)
 	}
 	loss := telemetry.Loss{Epoch: epoch2, Stream: "telemetry", SeqFirst: 3, SeqLast: 8, Reason: "full"}
 	write(t, s, func(tx *Tx) error {
@@ -156,7 +156,7 @@ func TestMoreEventsThanCommitted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Note(sent, 0, false, v, 1, 1)
+		l.Note(sent, 0, false, v, 1, 1, true)
 	}
 	write(t, s, func(tx *Tx) error {
 		if err := tx.SaveLedger(l); err != nil {

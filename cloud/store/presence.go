@@ -15,10 +15,10 @@ type Presence struct {
 	Number  int64 // the gateway's own, for ever
 	Gateway string
 	telemetry.Presence
-	Heard    telemetry.Micros // when a record of it was last read
+	Heard    telemetry.Micros // when a fresh record of it was last read; of two consumers, the one that wrote last says
 	Silent   telemetry.Micros // since when it is taken for silent; 0: it isn't
 	Stopped  bool             // it has said that it stops, and not that it started
-	LastGasp bool             // it has said that its supply fails, and nothing after that it is back
+	LastGasp telemetry.Micros // when its supply failed, as it has said; 0: it hasn't, or has said that it is back
 }
 
 const (
@@ -41,10 +41,19 @@ func CheckPresence(p telemetry.Presence) error {
 
 // SavePresence keeps what a gateway says of itself now.
 func (t *Tx) SavePresence(gateway string, p telemetry.Presence) error {
+	return t.putPresence(gateway, p, `UPDATE SET every = excluded.every, site = excluded.site, feeder = excluded.feeder, uplink = excluded.uplink`)
+}
+
+// AddPresence keeps what a gateway has said of itself at some time, unless it is known
+// what it says, or that it doesn't say any more.
+func (t *Tx) AddPresence(gateway string, p telemetry.Presence) error {
+	return t.putPresence(gateway, p, `NOTHING`)
+}
+
+func (t *Tx) putPresence(gateway string, p telemetry.Presence, known string) error {
 	err := t.touchGateway(gateway)
 	if err == nil {
-		_, err = t.Exec(`INSERT INTO presence (gateway, every, site, feeder, uplink) VALUES (?, ?, ?, ?, ?) ON CONFLICT (gateway) DO UPDATE
-			SET every = excluded.every, site = excluded.site, feeder = excluded.feeder, uplink = excluded.uplink`,
+		_, err = t.Exec(`INSERT INTO presence (gateway, every, site, feeder, uplink) VALUES (?, ?, ?, ?, ?) ON CONFLICT (gateway) DO `+known,
 			gateway, p.Every, p.Site, p.Feeder, p.Uplink)
 	}
 	if err != nil {
@@ -63,9 +72,9 @@ func (t *Tx) MarkStopped(gateway string, stopped bool) error {
 	return t.mark(gateway, `UPDATE presence SET stopped = ? WHERE gateway = ?`, stopped)
 }
 
-// MarkLastGasp keeps that a gateway's supply fails, or is back.
-func (t *Tx) MarkLastGasp(gateway string, fails bool) error {
-	return t.mark(gateway, `UPDATE presence SET last_gasp = ? WHERE gateway = ?`, fails)
+// MarkLastGasp keeps when a gateway's supply failed; 0: it is back.
+func (t *Tx) MarkLastGasp(gateway string, failed telemetry.Micros) error {
+	return t.mark(gateway, `UPDATE presence SET supply_failed = ? WHERE gateway = ?`, int64(failed))
 }
 
 // MarkSilent keeps since when a gateway is taken for silent; 0: it isn't.
@@ -81,7 +90,8 @@ func (t *Tx) mark(gateway, query string, value any) error {
 	return nil
 }
 
-// Presences lists the gateways that say how often they can be heard, by name.
+// Presences lists the gateways that say how often they can be heard, by name, but not
+// those without a valid key, which aren't in service.
 func (s *Store) Presences(ctx context.Context) ([]Presence, error) {
 	var list []Presence
 	err := s.Read(ctx, func(t *Tx) error {
@@ -90,8 +100,9 @@ func (s *Store) Presences(ctx context.Context) ([]Presence, error) {
 			err := r.Scan(&p.Number, &p.Gateway, &p.Every, &p.Site, &p.Feeder, &p.Uplink, &p.Heard, &p.Silent, &p.Stopped, &p.LastGasp)
 			list = append(list, p)
 			return err
-		}, `SELECT p.number, p.gateway, p.every, p.site, p.feeder, p.uplink, g.heard, p.silent, p.stopped, p.last_gasp
-			FROM presence p JOIN gateway g ON g.id = p.gateway WHERE p.every > 0 ORDER BY p.gateway`)
+		}, `SELECT p.number, p.gateway, p.every, p.site, p.feeder, p.uplink, g.heard, p.silent, p.stopped, p.supply_failed
+			FROM presence p JOIN gateway g ON g.id = p.gateway WHERE p.every > 0
+				AND EXISTS (SELECT 1 FROM gateway_key k WHERE k.gateway = p.gateway AND k.revoked_at IS NULL) ORDER BY p.gateway`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list the presence of gateways: %w", err)
@@ -112,6 +123,19 @@ func (s *Store) FleetState(ctx context.Context) (state []byte, version int64, er
 		return nil, 0, fmt.Errorf("store: read the state of the rules about gateways: %w", err)
 	}
 	return state, version, nil
+}
+
+// HoldFleetState returns ErrFenced if another process has saved a state since the version.
+func (t *Tx) HoldFleetState(version int64) error {
+	var now int64
+	err := t.QueryRow(`SELECT COALESCE(MAX(version), 0) FROM fleet_state`, nil, &now)
+	if err == nil && now != version {
+		err = ErrFenced
+	}
+	if err != nil {
+		return fmt.Errorf("store: hold the state of the rules about gateways: %w", err)
+	}
+	return nil
 }
 
 // SaveFleetState keeps the state that follows the version, or returns ErrFenced if

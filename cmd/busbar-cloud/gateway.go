@@ -171,7 +171,8 @@ type revokeKey struct {
 
 func (revokeKey) Help() string {
 	return `Everything that the key has signed is refused from then on, also what still waits on the gateway's disk or in the log. If that was
-a mistake, readmit takes it back.
+a mistake, readmit takes it back. A gateway whose last key is revoked is out of service: alarms about its silence end, and
+none is raised.
 
 Example:
   busbar-cloud gateway revoke --config cloud.yaml north-gw1 21fe31dfa154a261 --reason "the device was stolen"`
