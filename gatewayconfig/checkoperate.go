@@ -10,10 +10,6 @@ import (
 	"github.com/busbar/busbar/rules"
 )
 
-// longestOperator bounds the name of a rule that operates something: it is who has
-// asked for it, with the alarm.
-const longestOperator = 63
-
 // OperateWithin is how long after its alarm an operation of a rule may begin.
 const OperateWithin = 10 * time.Second
 
@@ -35,8 +31,6 @@ func (k checker) checkOperations() {
 		switch {
 		case r.Use != "":
 			k.Errorf(at, "the rules of %s can't operate anything, expected a rule of your own, without use", r.Use)
-		case len(r.Name) > longestOperator:
-			k.Errorf(at, "the rule's name has %d characters, expected at most %d for one that operates something", len(r.Name), longestOperator)
 		case k.config.Gateway.Control != Enabled && !k.Broken("gateway.control"):
 			k.Errorf(at, "control of this gateway isn't enabled, expected control: enabled under gateway")
 		}
