@@ -274,7 +274,7 @@ func (b *bench) overTLS(from time.Time) {
 	b.cluster, b.dial = cluster, &tls.Config{InsecureSkipVerify: true}
 }
 
-func selfSigned(t *testing.T, from, to time.Time) (_ tls.Certificate, ca []byte) {
+func selfSigned(t testing.TB, from, to time.Time) (_ tls.Certificate, ca []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -52,7 +52,7 @@ func (v *volts) Read(_ simulated.Table, _, quantity int, dst []byte) simulated.E
 }
 
 type bench struct {
-	t       *testing.T
+	t       testing.TB
 	meter   *volts
 	cluster *kfake.Cluster
 	dial    *tls.Config // to the cluster; nil: plaintext
@@ -68,7 +68,7 @@ type bench struct {
 	opened  func() // is called when the buffer is open and nothing runs; nil: nothing is
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{t: t, meter: &volts{}}
 	b.meter.set(230)

@@ -262,17 +262,12 @@ func (s *scope) name(n ast.Node, name string) (operand, *fault) {
 		return s.fact(n, name, s.assets[s.target.asset].NominalVoltage, "V")
 	case "rated_current":
 		return s.fact(n, name, s.assets[s.target.asset].RatedCurrent, "A")
-	case "self_powered":
-		if s.devices[s.target.device].ID == "" {
-			return operand{}, faultAt(n, `self_powered is about a device; select it with on: {device: …}, or every one with device: "*"`)
+	case "self_powered", "polled":
+		d := s.devices[s.target.device]
+		if d.ID == "" {
+			return operand{}, faultAt(n, `%s is about a device; select it with on: {device: …}, or every one with device: "*"`, name)
 		}
-		v := truthOf(s.devices[s.target.device].PoweredBy == PoweredByMeasured)
-		return operand{condition: func(*inputs) truth { return v }}, nil
-	case "polled":
-		if s.devices[s.target.device].ID == "" {
-			return operand{}, faultAt(n, `polled is about a device; select it with on: {device: …}, or every one with device: "*"`)
-		}
-		v := truthOf(s.devices[s.target.device].PollEvery > 0)
+		v := truthOf(name == "polled" && d.PollEvery > 0 || name == "self_powered" && d.PoweredBy == PoweredByMeasured)
 		return operand{condition: func(*inputs) truth { return v }}, nil
 	case "mains_lost":
 		return s.mainsLost(), nil

@@ -8,14 +8,13 @@ import (
 
 // Bounds of captures, so that a storm of alarms is one of alarms, and not of samples.
 const (
-	longestCapture = 10 * time.Minute
-	maxCaptured    = 600 // samples of a signal
-	maxInCapture   = 6000
-	longestSpan    = telemetry.Micros(time.Hour / time.Microsecond) // of the samples of a capture
-
-	mostCapturedSignals = 500
-	maxCapturing        = 32 // captures that wait for their end
-	capturesPerMin      = 60
+	longestCapture  = 10 * time.Minute                               // before, and after
+	longestSpan     = telemetry.Micros(time.Hour / time.Microsecond) // of the samples of a capture
+	maxCaptured     = 600                                            // samples of a signal
+	maxInCapture    = 6000                                           // samples of all signals
+	maxSignals      = 500                                            // of a capture
+	maxCapturing    = 32                                             // captures that wait for their end
+	maxCapturesAMin = 60
 )
 
 // around is for how long samples are captured, before an alarm's condition began and
@@ -57,7 +56,7 @@ func (e *Engine) beginCapture(n int32, confirmed telemetry.Micros, decided time.
 	if minute := decided.Unix() / 60; minute != e.captureMinute {
 		e.captureMinute, e.captured = minute, 0
 	}
-	if len(e.capturing) >= maxCapturing || e.captured >= capturesPerMin {
+	if len(e.capturing) >= maxCapturing || e.captured >= maxCapturesAMin {
 		e.stats.Uncaptured++
 		return
 	}
@@ -95,7 +94,7 @@ func (e *Engine) Close(now time.Time, emit func(telemetry.Event)) {
 func (e *Engine) emitCapture(c capturing, now time.Time, emit func(telemetry.Event)) {
 	i := &e.instances[c.instance]
 	out := &telemetry.Capture{Alarm: c.alarm, Rule: i.rule, From: max(c.raised, c.from), To: max(c.raised, c.from, c.to)}
-	slots := i.slots[:min(len(i.slots), mostCapturedSignals)]
+	slots := i.slots[:min(len(i.slots), maxSignals)]
 	most := min(maxCaptured, maxInCapture/len(slots))
 	for _, n := range slots {
 		signal := e.in.signals[n]

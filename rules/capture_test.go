@@ -116,7 +116,7 @@ func TestCapturesAreBounded(t *testing.T) {
 		}
 	}
 	got := r.captures()
-	if len(got) > 2*capturesPerMin || r.engine.Stats().Uncaptured < 900 {
+	if len(got) > 2*maxCapturesAMin || r.engine.Stats().Uncaptured < 900 {
 		t.Errorf("%d captures, %+v", len(got), r.engine.Stats())
 	}
 	r.events = nil

@@ -90,12 +90,14 @@ func (c *compiler) compile(r Rule) {
 	fits := map[target]bool{}
 	var misfits []misfit
 	selects := r.On != Target{} // what the library's rules select is what fits
+	overridden := r.SuppressedBy != nil
 	for _, r := range rules {
 		p, ok := c.prepare(r)
 		if !ok {
 			continue
 		}
-		p.text = fmt.Sprint(p.When, "\n", p.ClearWhen, "\n", micros(p.For), micros(p.KeepFiringFor), parameters)
+		p.text = versionOf(p.When, "\n", p.ClearWhen, "\n", micros(p.For), micros(p.KeepFiringFor), parameters)
+		p.overridden = overridden
 		p.version = versionOf(p.text, p.SuppressedBy, p.SuppressedWhen, p.Latch, p.Priority)
 		targets, field, err := c.targets(r.On)
 		if err != nil {
@@ -164,10 +166,11 @@ type prepared struct {
 	suppressed  ast.Node // nil: never
 	summary     *summary
 	text        string // see instance
-	version     string
+	version     string // names everything that decides when it is raised and cleared
+	overridden  bool   // suppressed_by is the entry's own, and not the library's
 }
 
-// versionOf names a rule by everything that decides when it is raised and cleared.
+// versionOf is a short name for what these parts say.
 func versionOf(parts ...any) string {
 	h := sha256.Sum256(fmt.Append(nil, parts...))
 	return hex.EncodeToString(h[:4])
@@ -248,6 +251,11 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 	}
 	if p.suppressed != nil {
 		if i.suppressed, err = s.condition(p.suppressed); err != nil {
+			// To leave the alarm out for it would suppress it for good.
+			if err.missing {
+				err.missing = false
+				err.message += "; where only some have it, write optional(…) around the condition"
+			}
 			return "suppressed_when", err
 		}
 	}
@@ -263,7 +271,7 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 	}
 	c.claimed[claim{p.Name, t}] = c.entry
 	c.instances = append(c.instances, i)
-	c.origins = append(c.origins, origin{c.entry, c.library, p.SuppressedBy})
+	c.origins = append(c.origins, origin{c.entry, p.SuppressedBy, c.library && !p.overridden})
 	return "", nil
 }
 

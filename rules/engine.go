@@ -56,7 +56,7 @@ func (e *Engine) Stats() Stats { return e.stats }
 type instance struct {
 	rule        string
 	target      target
-	text        string // what makes it wait: conditions, names and durations, as written
+	text        string // names what makes it wait: conditions, their numbers and durations, as written
 	version     string
 	method      string
 	priority    telemetry.Priority

@@ -56,8 +56,8 @@ func (e *Engine) Acknowledge(alarm, by string) bool {
 }
 
 // Reset clears an active alarm and forgets what its rule has waited for, so that
-// the rule decides anew, from the samples that follow; it reports whether there is
-// such an alarm. If what raised it still holds, it is raised again under another
+// the rule decides anew, from the samples that follow, or from what holds if it comes by
+// change only; it reports whether there is such an alarm. If what raised it still holds, it is raised again under another
 // id once it has held for the rule's time.
 func (e *Engine) Reset(alarm string, now time.Time, emit func(telemetry.Event)) bool {
 	i := e.firing(alarm)

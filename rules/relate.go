@@ -11,8 +11,8 @@ import (
 // origin is where an instance comes from.
 type origin struct {
 	entry        int
-	library      bool
 	suppressedBy []string
+	partial      bool // rules of the library, not all of which need be used
 }
 
 // link finds for each instance those that suppress it, and those of its group.
@@ -57,8 +57,7 @@ func (c *compiler) link() {
 					}
 				}
 			}
-			// A part of the library may be used without what it is suppressed by.
-			if !names[name] && !o.library {
+			if !names[name] && !o.partial {
 				c.noRule(o.entry, configfile.Item("suppressed_by", at), name, slices.Sorted(maps.Keys(names)))
 			}
 		}

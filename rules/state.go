@@ -73,7 +73,7 @@ func (e *Engine) State() []byte {
 			continue
 		}
 		a := i.saved()
-		a.Text = versionOf(i.text)
+		a.Text = i.text
 		if h := i.hold; h.begun {
 			a.Hold = &savedHold{Since: h.since, Last: h.last, Held: h.held, Gap: h.gap, Inputs: e.in.save(i.slots)}
 		}
@@ -144,7 +144,7 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 			continue
 		}
 		i.take(a)
-		if a.Text != "" && a.Text != versionOf(i.text) {
+		if a.Text != "" && a.Text != i.text {
 			continue // it waits for something else now
 		}
 		for n, c := range a.Counts {

@@ -101,7 +101,10 @@ func TestSuppressionProblems(t *testing.T) {
 			"[rules[0].suppressed_by[0]: there is no rule hott, did you mean hot?]"},
 		{[]Rule{{Name: "a", When: "TopOilTmp > 95", SuppressedBy: []string{"b"}}, {Name: "b", When: "TopOilTmp > 99", SuppressedBy: []string{"a"}}},
 			"[rules[0].suppressed_by: rule a is suppressed by what it suppresses itself]"},
-		{[]Rule{{Name: "a", When: "TopOilTmp > 95", SuppressedWhen: "Poss"}}, "[rules[0].suppressed_when: character 1: it applies to no asset: asset f1 has no signal Poss, did you mean Pos?]"},
+		{[]Rule{{Name: "a", When: "TopOilTmp > 95", SuppressedWhen: "Poss"}}, "[rules[0].suppressed_when: character 1: asset f1 has no signal Poss, did you mean Pos?; where only some have it, write optional(…) around the condition]"},
+		{[]Rule{{Use: "transformer/transformer-hot", SuppressedBy: []string{"maintenance"}}}, "[rules[0].suppressed_by[0]: there is no rule maintenance]"},
+		{[]Rule{{Use: "transformer/transformer-hot", SuppressedWhen: "Key"}},
+			"[rules[0].suppressed_when: character 1: asset f1 has no signal Key, expected one of ChLiv, Pos, TopOilTmp, hot_spot, hot_spot_emergency, loading, top_oil, top_oil_emergency; where only some have it, write optional(…) around the condition]"},
 		{[]Rule{{Name: "a", When: "TopOilTmp > 95", Group: "A B"}}, `[rules[0].group: "A B" is no name, expected up to 63 lower-case letters, digits and hyphens]`},
 	} {
 		m := Model{}
