@@ -35,7 +35,7 @@ const explainedAtOnce = 20
 
 // Explain implements status.Source.
 func (g source) Explain(ctx context.Context, q rules.Question) ([]rules.Explanation, error) {
-	g.explaining.Lock() // binding thousands of rules takes a second: one question at a time
+	g.explaining.Lock() // binding thousands of rules takes a second
 	defer g.explaining.Unlock()
 	live := g.live.Load()
 	var answer []rules.Explanation

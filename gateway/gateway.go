@@ -72,7 +72,7 @@ type Gateway struct {
 	control  *control.Authoriser
 	scanning sync.Map // the addresses of the endpoints that are being scanned
 
-	explaining sync.Mutex
+	explaining sync.Mutex // one question about rules is answered at a time
 
 	controlToken string // "": nobody on this machine may operate
 }

@@ -49,6 +49,7 @@ func Compile(entries []Rule, m Model) (*Engine, []Problem) {
 	}
 	c.link()
 	c.makeRoom()
+	c.keepByChange()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}

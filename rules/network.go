@@ -94,6 +94,21 @@ func (w *network) slot(signal telemetry.Signal) int32 {
 	return n
 }
 
+// keepByChange keeps the last sample of every signal that comes by change only, also if
+// no rule reads it: one that is new after a reload may, and the next sample may be days
+// away.
+func (w *network) keepByChange() {
+	for _, device := range w.deviceIDs {
+		for _, signals := range w.byDevice[device] {
+			for _, s := range signals {
+				if w.devices[device].PollEvery == 0 || s.Name == telemetry.ChannelLive {
+					w.slot(s)
+				}
+			}
+		}
+	}
+}
+
 // target is one asset or, if device is given, one device on it. A bus is a device
 // without signals; its asset is that of its devices, if they have one in common.
 type target struct{ asset, device string }

@@ -55,9 +55,9 @@ func TestContinuePolled(t *testing.T) {
 func TestNewRuleOnWhatComesByChange(t *testing.T) {
 	m := Model{}
 	meter(&m, Device{ID: "rtu", Asset: "cb"}, "Pos")
-	r := newRig(t, m, Rule{Name: "shut", When: "Pos == 2", For: lasting(time.Hour)})
+	r := newRig(t, m, Rule{Name: "silent", When: "not ChLiv"}) // which doesn't read Pos
 	r.read(0, "rtu", "Pos", 1)
-	r.change(Rule{Name: "shut", When: "Pos == 2", For: lasting(time.Hour)}, Rule{Name: "open", When: "Pos == 1", For: lasting(2 * time.Second)})
+	r.change(Rule{Name: "silent", When: "not ChLiv"}, Rule{Name: "open", When: "Pos == 1", For: lasting(2 * time.Second)})
 	r.engine.Settle()
 	for s := 1; s < 100; s++ {
 		r.tick(float64(s))

@@ -201,9 +201,7 @@ func (c bufferExportCommand) Run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if n.Unreadable+n.Salvaged > 0 {
-			fmt.Fprintf(os.Stderr, "busbar: %s is damaged: %d records were passed over, %d were found beside its tree\n", path, n.Unreadable, n.Salvaged)
-		}
+		tellDamage(path, n.Unreadable, n.Salvaged)
 		total.Lines += n.Lines
 	}
 	if err := lines.Flush(); err != nil {
@@ -241,4 +239,11 @@ func instant(m telemetry.Micros) string {
 
 func bytesText(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/1e6), ".0") + " MB"
+}
+
+// tellDamage says what of a file couldn't be read as it should be.
+func tellDamage(path string, unreadable, salvaged uint64) {
+	if unreadable+salvaged > 0 {
+		fmt.Fprintf(os.Stderr, "busbar: %s is damaged: %d records were passed over, %d were found beside its tree\n", path, unreadable, salvaged)
+	}
 }

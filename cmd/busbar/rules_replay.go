@@ -79,9 +79,7 @@ func (c rulesReplayCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if n.Unreadable+n.Salvaged > 0 {
-			fmt.Fprintf(os.Stderr, "busbar: %s is damaged: %d records were passed over, %d were found beside its tree\n", path, n.Unreadable, n.Salvaged)
-		}
+		tellDamage(path, n.Unreadable, n.Salvaged)
 		if n.Thinned && n.Lines > 0 {
 			fmt.Fprintf(os.Stderr, "busbar: %s was thinned: its %d samples are a part of what was read, and for rules nothing was read between them\n", path, n.Lines)
 		}
