@@ -21,14 +21,9 @@ func (e *Engine) Continue(from *Engine) {
 			}
 		}
 	}
-	known := map[claim]*instance{}
-	for n := range e.instances {
-		i := &e.instances[n]
-		known[claim{i.rule, i.target}] = i
-	}
 	for n := range from.instances {
 		old := &from.instances[n]
-		i, both := known[claim{old.rule, old.target}]
+		i, both := e.known[claim{old.rule, old.target}]
 		if !both {
 			if old.firing {
 				e.orphans = append(e.orphans, old.saved())
@@ -59,7 +54,7 @@ func (e *Engine) Continue(from *Engine) {
 		}
 	}
 	for _, o := range from.orphans {
-		if i, known := known[claim{o.Rule, target{o.Asset, o.Device}}]; known {
+		if i, known := e.known[claim{o.Rule, target{o.Asset, o.Device}}]; known {
 			i.take(o)
 		} else {
 			e.orphans = append(e.orphans, o)

@@ -18,6 +18,7 @@ type Engine struct {
 	in        inputs
 	slotOf    map[telemetry.SignalID]int32
 	instances []instance
+	known     map[claim]*instance
 	orphans   []savedAlarm
 	trial     bool      // orphans are kept
 	next      time.Time // no later than the earliest hold.due; zero if there is none
@@ -91,9 +92,10 @@ type instance struct {
 }
 
 func newEngine(gateway string, w *network, instances []instance) *Engine {
-	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, instances: instances, clock: telemetry.MicrosOf}
+	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, instances: instances, known: make(map[claim]*instance, len(instances)), clock: telemetry.MicrosOf}
 	for n := range e.instances {
 		i := &e.instances[n]
+		e.known[claim{i.rule, i.target}] = i
 		for _, slot := range i.slots {
 			s := &e.in.slots[slot]
 			s.readers = append(s.readers, int32(n))

@@ -112,7 +112,8 @@ func (i *Inquiry) Chunks(size int) iter.Seq[*Inquiry] {
 }
 
 // NewInquiry binds the rules that a question is about, and each part of their
-// conditions: several times what compiling them takes. Entries and m are what an Engine was compiled from.
+// conditions: several times what compiling them takes. Entries and m are what an Engine
+// was compiled from.
 func NewInquiry(entries []Rule, m Model, q Question) *Inquiry {
 	c := &compiler{network: newNetwork(m), claimed: map[claim]int{}}
 	inquiry := &Inquiry{network: c.network}
@@ -250,13 +251,9 @@ func (e *Engine) Explain(q *Inquiry, now time.Time) []Explanation {
 			in.slots[n].time = never
 		}
 	}
-	instances := map[claim]*instance{}
-	for n := range e.instances {
-		instances[claim{e.instances[n].rule, e.instances[n].target}] = &e.instances[n]
-	}
 	list := []Explanation{}
 	for _, r := range q.rules {
-		i := instances[claim{r.Name, r.target}]
+		i := e.known[claim{r.Name, r.target}]
 		if i == nil {
 			continue
 		}

@@ -129,13 +129,8 @@ func (e *Engine) Restore(state []byte, now time.Time) error {
 		return fmt.Errorf("restore the state of the rules: it is of version %d, expected %d", saved.Version, stateVersion)
 	}
 	present := e.clock(now)
-	known := map[claim]*instance{}
-	for n := range e.instances {
-		i := &e.instances[n]
-		known[claim{i.rule, i.target}] = i
-	}
 	for _, a := range saved.Alarms {
-		i, ok := known[claim{a.Rule, target{a.Asset, a.Device}}]
+		i, ok := e.known[claim{a.Rule, target{a.Asset, a.Device}}]
 		if !ok {
 			if a.ID != "" {
 				e.orphans = append(e.orphans, a)

@@ -3,6 +3,8 @@ package alarm
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,4 +116,31 @@ func TestClockThatWasAhead(t *testing.T) {
 			t.Errorf("%+v, %v", list, err)
 		}
 	})
+}
+
+// From the log to the alarm, and beside other events.
+func TestSilenceByTheLog(t *testing.T) {
+	w := newWorld(t)
+	alive := func(gateway, uplink string) {
+		w.send(gateway, telemetry.Event{Kind: telemetry.GatewayAlive, Decided: 1, Presence: &telemetry.Presence{Every: 1_000_000, Feeder: "f1", Uplink: uplink}})
+	}
+	_, stop := w.start()
+	for n, g := range []string{"a", "b", "c"} {
+		alive(g, fmt.Sprint("carrier-", n))
+	}
+	w.await("three alarms", func() bool { _, list := w.list(true); return len(list) == 3 })
+	_, list := w.list(true)
+	if a := list[0]; a.Rule != "gateway-supply-suspect" || a.Asset != "f1" || a.Device != a.Gateway || a.Priority != telemetry.High || !strings.HasPrefix(a.ID, fleetID) || len(a.Inputs) == 0 {
+		t.Errorf("%+v", a)
+	}
+	stop()
+	w.start()
+	alive("a", "carrier-0")
+	w.await("the alarms to clear", func() bool {
+		_, list := w.list(true)
+		return !slices.ContainsFunc(list, func(a Alarm) bool { return a.Active && a.Rule == "gateway-supply-suspect" })
+	})
+	if _, list := w.list(false); len(list) != 3 {
+		t.Errorf("%+v", list)
+	}
 }
