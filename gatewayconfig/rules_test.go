@@ -48,6 +48,22 @@ func TestRuleErrorsHavePlaces(t *testing.T) {
   - name: target
     on: feeder-3
     when: TotW > 5
+  - name: dear
+    on: {asset: meter}
+    when: TotW > 5 and max_over(TotW, "2h") > 5
+  - name: held-back
+    on: {asset: meter}
+    when: TotW > 5
+    suppressed_when: Maintenance
+  - name: kept
+    on: {asset: meter}
+    when: TotW > 5
+    suppressed_by: [overlode]
+    capture: {before: 1h}
+  - name: waiting
+    on: {asset: meter}
+    when: TotW > 5
+    suppressed_by: [overlode]
 `
 	want := []string{
 		"3:16 buffer.path",
@@ -61,6 +77,10 @@ func TestRuleErrorsHavePlaces(t *testing.T) {
 		"23:5 rules[4].sumary",
 		"26:24 rules[5].when",
 		"28:9 rules[6].on",
+		"32:39 rules[7].when", // the time, of which too many samples would have to be kept
+		"36:22 rules[8].suppressed_when",
+		"41:23 rules[9].capture.before",
+		"45:21 rules[10].suppressed_by[0]",
 	}
 	if got := places(t, src); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
