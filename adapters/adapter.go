@@ -33,6 +33,13 @@ type Batch struct {
 	SparedFor telemetry.Reason
 	// Samples belong to the adapter again when Deliver returns.
 	Samples []telemetry.Sample
+	// Past says that these are of the past, told later than what the device told since:
+	// they are stored, and no rule sees them.
+	Past bool
+	// Committed, if it isn't nil, is called once: when the samples are on disk, or with
+	// false when they never will be. Somebody waits for it, so they are committed at
+	// once. It mustn't block.
+	Committed func(bool)
 	// Received is when the last byte of the answer arrived, or when waiting for
 	// it ended.
 	Received time.Time

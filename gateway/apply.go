@@ -25,6 +25,10 @@ type live struct {
 // happened; alarms whose rule is gone stay active until settle. On an error
 // nothing has changed, unless ctx has ended, with which the gateway must end too.
 func (g *Gateway) apply(ctx context.Context, to live) error {
+	if err := g.found.lock(ctx); err != nil {
+		return err
+	}
+	defer g.found.unlock()
 	var err error
 	if to.devices, err = g.define(to.config); err != nil {
 		return fmt.Errorf("gateway: new signals can't be written down: %w", err)
@@ -33,22 +37,14 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	if err != nil {
 		return err
 	}
-	points, err := to.devices.controlled(to.config)
+	points, err := to.devices.controlled()
 	if err != nil {
 		return err
 	}
 	// Until the adapters have changed, a point's name may mean another device.
 	g.control.Suspend()
 	err = g.field.change(to.devices, func() {
-		places := to.devices.index(g.accounts.change(to.devices.accounted()))
-		periods := periodsOf(g.live.Load().config)
-		next := periodsOf(to.config)
-		g.live.Store(&to)
-		g.self.change(to.devices.selfIDs(to.config))
-		g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
-			g.pipeline.operations.configure(to.config.Rules)
-			return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(to.config), to.devices.limits(to.config))
-		})
+		g.exchange(ctx, to, engine)
 	})
 	if err != nil {
 		g.control.Resume()
@@ -58,12 +54,26 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 	return ctx.Err()
 }
 
-// define is the devices of a configuration, whose signals have their ids also if
-// these can't be written down, which is the error.
+// exchange has everything behind the adapters go on with another configuration.
+func (g *Gateway) exchange(ctx context.Context, to live, engine *rules.Engine) {
+	places := to.devices.index(g.accounts.change(to.devices.accounted()))
+	periods := periodsOf(g.live.Load().config)
+	next := periodsOf(to.config)
+	g.live.Store(&to)
+	g.self.change(to.devices.selfIDs())
+	g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
+		g.pipeline.operations.configure(to.config.Rules)
+		return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(), to.devices.limits())
+	})
+}
+
+// define is the devices of a configuration, with the signals that they have told of
+// themselves. These have their ids also if they can't be written down, which is the
+// error.
 func (g *Gateway) define(config gatewayconfig.Config) (devices, error) {
-	d := newDevices(config, g.options.Dir)
+	d := newDevices(g.found.expand(config), g.options.Dir)
 	ids, err := g.buffer.Table().Define(d.definitions)
-	d.assign(config, g.options.Dir, ids)
+	d.assign(g.options.Dir, ids)
 	d.definitions = nil
 	return d, err
 }

@@ -33,7 +33,7 @@ const controlDrain = 5 * time.Second
 // operates anything, but the gateway still reads.
 func (g *Gateway) prepareControl() error {
 	now := g.live.Load()
-	points, err := now.devices.controlled(now.config)
+	points, err := now.devices.controlled()
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,9 @@ func newControlToken(path string) (string, error) {
 }
 
 // controlled is what the configuration lists under control.
-func (d *devices) controlled(config gatewayconfig.Config) ([]control.Point, error) {
+func (d *devices) controlled() ([]control.Point, error) {
 	var points []control.Point
-	for i, c := range config.Devices {
+	for i, c := range d.config.Devices {
 		for j, s := range c.Signals {
 			o, listed := c.ControlOf(s.Name)
 			if !listed {

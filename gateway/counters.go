@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 
 	"github.com/busbar/busbar/gateway/counter"
-	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -47,11 +46,11 @@ func (g *Gateway) restoreCounters(watch *counter.Watch) {
 	}
 }
 
-// watched is the counters of a configuration, as far as they can be told to roll over.
-func (d *devices) watched(config gatewayconfig.Config) []counter.Counter {
+// watched is the counters, as far as they can be told to roll over.
+func (d *devices) watched() []counter.Counter {
 	var list []counter.Counter
 	n := 0
-	for _, c := range config.Devices {
+	for _, c := range d.config.Devices {
 		for i, s := range c.Signals {
 			signal := d.model.Signals[n+i]
 			if signal.Kind != telemetry.Counter {

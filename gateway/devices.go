@@ -19,6 +19,7 @@ import (
 // devices is the configuration as the adapters, the rules and the signal table
 // see it. Signals have the order of gatewayconfig.Config.Model everywhere.
 type devices struct {
+	config      gatewayconfig.Config // with what devices have told of themselves
 	model       rules.Model
 	definitions []buffer.Definition
 	list        []device // in the configuration's order, and then the gateway itself
@@ -38,7 +39,7 @@ type device struct {
 
 // newDevices is those of a configuration whose file names are relative to dir.
 func newDevices(config gatewayconfig.Config, dir string) devices {
-	d := devices{model: config.Model()}
+	d := devices{config: config, model: config.Model()}
 	encodings := make([]string, 0, len(d.model.Signals))
 	for _, c := range config.Devices {
 		for _, s := range c.Signals {
@@ -58,13 +59,16 @@ func newDevices(config gatewayconfig.Config, dir string) devices {
 	for i, s := range d.model.Signals {
 		ids[i] = s.ID
 	}
-	d.assign(config, dir, ids)
+	d.assign(dir, ids)
 	return d
 }
 
 // encoding is how a signal's values come about. Where it changes, the signal is
 // another one.
 func encoding(s gatewayconfig.Signal) string {
+	if s.Found != "" {
+		return s.Found
+	}
 	text := fmt.Sprintf("%s*%v%+v", s.Type, s.Scale, s.Offset)
 	if s.Bit != nil {
 		text += fmt.Sprintf(".%d", *s.Bit)
@@ -82,12 +86,12 @@ func encoding(s gatewayconfig.Signal) string {
 }
 
 // assign gives every signal its id.
-func (d *devices) assign(config gatewayconfig.Config, dir string, ids []telemetry.SignalID) {
+func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
 	d.modbus, d.nut, d.gpio = nil, nil, nil
-	for i, c := range config.Devices {
+	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
 		ids = ids[n+1:]
@@ -119,6 +123,22 @@ func (d *devices) assign(config gatewayconfig.Config, dir string, ids []telemetr
 	d.list[len(d.list)-1].signals = ids
 }
 
+// foundOn is the ids of the signals that a device has told of itself, by name.
+func (d *devices) foundOn(id string) map[string]telemetry.SignalID {
+	ids := map[string]telemetry.SignalID{}
+	for i, c := range d.config.Devices {
+		if c.ID != id {
+			continue
+		}
+		for j, s := range c.Signals {
+			if s.Found != "" {
+				ids[s.Name] = d.list[i].signals[j]
+			}
+		}
+	}
+	return ids
+}
+
 // own is the gateway's signal of that name; 0 if it hasn't got it.
 func (d *devices) own(name string) telemetry.SignalID {
 	return d.signal(d.list[len(d.list)-1].id, name)
@@ -134,9 +154,9 @@ func (d *devices) signal(device, name string) telemetry.SignalID {
 }
 
 // limits are those of the signals of which not every value is stored.
-func (d *devices) limits(config gatewayconfig.Config) map[telemetry.SignalID]deadband.Limit {
+func (d *devices) limits() map[telemetry.SignalID]deadband.Limit {
 	limits := map[telemetry.SignalID]deadband.Limit{}
-	for i, c := range config.Devices {
+	for i, c := range d.config.Devices {
 		for j, s := range c.Signals {
 			limit := deadband.Limit{Door: s.SwingingDoor, Every: time.Duration(s.ReportEvery)}
 			switch {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,7 @@ type Gateway struct {
 	clock    *clock.Clock
 	ntp      *ntp.Client // nil: no servers are asked
 	field    *field
+	found    *found
 	live     atomic.Pointer[live]
 	trials   trials
 	pipeline *pipeline
@@ -121,6 +123,7 @@ func (g *Gateway) identify() error {
 func (g *Gateway) prepare() error {
 	g.clock = newClock(g.buffer, g.config.Time, g.options.Kernel, g.identity.Sign, g.log)
 	g.ntp = newNTP(g.config.Time.NTP, g.clock, g.log)
+	g.found = newFound(filepath.Join(g.config.Buffer.Path.In(g.options.Dir), foundName), g.log)
 	devices, err := g.define(g.config)
 	if err != nil {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
@@ -143,16 +146,16 @@ func (g *Gateway) prepare() error {
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, devices.index(g.accounts.places()), g.log)
-	g.pipeline.filter = deadband.New(devices.limits(g.config))
+	g.pipeline.filter = deadband.New(devices.limits())
 	g.pipeline.table = g.buffer.Table()
-	g.pipeline.watch = counter.NewWatch(devices.watched(g.config))
+	g.pipeline.watch = counter.NewWatch(devices.watched())
 	g.restoreCounters(g.pipeline.watch)
 	g.restoreOperations(l.config.Rules)
 	g.pipeline.publish()
 	g.preparePublisher()
 	active := func() []rules.Active { return *g.pipeline.active.Load() }
 	g.self = &self{
-		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(g.config),
+		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(),
 		supply: newSupply(g.config.Gateway.Mains != nil, g.clock, g.buffer, g.hold, active, g.log),
 	}
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
@@ -255,7 +258,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	writer.Go(func() { g.tellAlive(writing) })
 	evaluator.Go(func() { g.pipeline.run(evaluating) })
 	reader.Go(func() {
-		if err := g.field.Run(reading, g.self); err != nil {
+		if err := g.field.Run(reading, inlet{g.self, g}); err != nil {
 			g.log.Error("reading devices ended", "error", err)
 		}
 	})

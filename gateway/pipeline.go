@@ -66,6 +66,7 @@ type queue struct {
 	slots   []account.Slot
 	orders  []order
 	errands []errand
+	waiting []func(bool) // adapters.Batch.Committed
 }
 
 type queued struct {
@@ -73,6 +74,7 @@ type queued struct {
 	samples  int
 	stamp    clock.Stamp
 	slot     int // in slots; -1: none
+	past     bool
 }
 
 // maxQueued bounds the samples that wait for the rules.
@@ -114,7 +116,10 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 		slotAt = len(p.queue.slots)
 		p.queue.slots = append(p.queue.slots, slot)
 	}
-	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt})
+	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt, b.Past})
+	if b.Committed != nil {
+		p.queue.waiting = append(p.queue.waiting, b.Committed)
+	}
 	p.mu.Unlock()
 	p.notify()
 	return nil
@@ -182,8 +187,10 @@ func (p *pipeline) run(ctx context.Context) {
 		for _, b := range taken.batches {
 			batch := samples[:b.samples]
 			samples = samples[b.samples:]
-			p.engine.Update(b.received, batch, p.emit)
-			p.watch.Take(batch, b.stamp.At, p.emit)
+			if !b.past {
+				p.engine.Update(b.received, batch, p.emit)
+				p.watch.Take(batch, b.stamp.At, p.emit)
+			}
 			if sifted {
 				stored = p.sift(stored, b, batch, taken.slots)
 			} else {
@@ -212,7 +219,7 @@ func (p *pipeline) run(ctx context.Context) {
 		left := p.engine.Stats()
 		p.suppressed.Store(left.Suppressed)
 		p.uncaptured.Store(left.Uncaptured + p.later.dropped)
-		p.writer.Add(stored, taken.slots)
+		p.writer.Add(stored, taken.slots, taken.waiting...)
 		if sifted {
 			p.kept = stored
 		}
@@ -225,6 +232,12 @@ func (p *pipeline) run(ctx context.Context) {
 // sift adds those of a batch to what is stored that are worth it. Those that wait
 // for the time all are, since the filter goes by it.
 func (p *pipeline) sift(stored []telemetry.Sample, b queued, batch []telemetry.Sample, slots []account.Slot) []telemetry.Sample {
+	if b.past { // its signals' present goes on between their last values and the next
+		begin := len(stored)
+		stored = append(stored, batch...)
+		p.place(b.stamp, stored[begin:])
+		return stored
+	}
 	if b.stamp.Held != clock.Nothing || b.stamp.Guessed {
 		stored = append(stored, p.filter.Flush()...)
 		begin := len(stored)
@@ -244,7 +257,7 @@ func (p *pipeline) take(empty queue) queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := p.queue
-	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0], orders: empty.orders[:0], errands: empty.errands[:0]}
+	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0], orders: empty.orders[:0], errands: empty.errands[:0], waiting: empty.waiting[:0]}
 	if len(taken.samples) >= maxQueued {
 		close(p.room)
 		p.room = make(chan struct{})

@@ -33,15 +33,15 @@ type selfIDs struct {
 	there, batteryRuntime telemetry.SignalID
 }
 
-// selfIDs are those of a configuration.
-func (d *devices) selfIDs(config gatewayconfig.Config) selfIDs {
-	ids := selfIDs{device: config.Gateway.ID, clock: d.own(rules.ClockState), mains: d.own(rules.Mains)}
-	m := config.Gateway.Mains
+// selfIDs are those of the configuration.
+func (d *devices) selfIDs() selfIDs {
+	ids := selfIDs{device: d.config.Gateway.ID, clock: d.own(rules.ClockState), mains: d.own(rules.Mains)}
+	m := d.config.Gateway.Mains
 	if m == nil {
 		return ids
 	}
 	ids.watched, ids.there = m.Device, d.signal(m.Device, m.Signal)
-	for _, c := range config.Devices {
+	for _, c := range d.config.Devices {
 		for _, s := range c.Signals {
 			if c.ID == m.Device && s.Variable == batteryRuntime && s.Scale == 1 && s.Offset == 0 {
 				ids.batteryRuntime = d.signal(c.ID, s.Name)

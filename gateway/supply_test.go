@@ -197,12 +197,12 @@ func TestWhichRuntimeALastGaspTakes(t *testing.T) {
 	b.config = b.parse(b.source)
 	b.run()()
 	d := b.gateway.live.Load().devices
-	if ids := d.selfIDs(b.config); ids.batteryRuntime == 0 || ids.batteryRuntime != d.signal("ups", "Runtime") {
+	if ids := d.selfIDs(); ids.batteryRuntime == 0 || ids.batteryRuntime != d.signal("ups", "Runtime") {
 		t.Errorf("%+v", ids)
 	}
 	for _, key := range []string{"scale: 0.5", "offset: 3"} {
-		scaled := b.parse(strings.Replace(b.source, "variable: battery.runtime", "variable: battery.runtime, "+key, 1))
-		if ids := d.selfIDs(scaled); ids.batteryRuntime != 0 || ids.there == 0 {
+		d.config = b.parse(strings.Replace(b.source, "variable: battery.runtime", "variable: battery.runtime, "+key, 1))
+		if ids := d.selfIDs(); ids.batteryRuntime != 0 || ids.there == 0 {
 			t.Errorf("%s: %+v", key, ids)
 		}
 	}

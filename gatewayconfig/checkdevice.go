@@ -37,9 +37,7 @@ func (k checker) checkDevices() {
 		case profile.GPIO:
 			k.checkGPIO(path, d, lines)
 		}
-		if by != profile.Modbus {
-			k.modbusOnly(path)
-		}
+		k.foreign(path, by)
 		if d.Profile == "" || by != profile.Modbus {
 			k.checkSignals(path, by, d)
 		}
@@ -133,11 +131,21 @@ func (k checker) protocol(path string) (by profile.Protocol, given bool) {
 	return by, given
 }
 
-// modbusOnly adds the keys that only devices have which are read by modbus.
-func (k checker) modbusOnly(path string) {
-	for _, key := range []string{"profile", "control"} {
-		if k.Has(path + "." + key) {
-			k.Errorf(path+"."+key, "only a device that is read by modbus has this, expected the key to be left out")
+// ownKeys are the keys of devices that only some protocols have.
+var ownKeys = []struct {
+	key string
+	of  []profile.Protocol
+}{
+	{"profile", []profile.Protocol{profile.Modbus}},
+	{"control", []profile.Protocol{profile.Modbus}},
+	{"follow", nil},
+}
+
+// foreign adds the keys that a device read by the protocol hasn't got.
+func (k checker) foreign(path string, by profile.Protocol) {
+	for _, own := range ownKeys {
+		if k.Has(path+"."+own.key) && !slices.Contains(own.of, by) {
+			k.Errorf(path+"."+own.key, "the device is read by %s, which hasn't got this, expected the key to be left out", by)
 		}
 	}
 }

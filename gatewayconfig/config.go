@@ -290,6 +290,9 @@ type Device struct {
 	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
 
+	// What of it is read without being written down signal by signal. For devices that
+	// tell what they have.
+	Follow []Follow `yaml:"follow"`
 	// What may be written to it, by modbus. Default: nothing.
 	Control []Control `yaml:"control"`
 

@@ -33,7 +33,7 @@ func (c Config) Model() rules.Model {
 	for _, d := range c.Devices {
 		m.Devices = append(m.Devices, rules.Device{
 			ID: d.ID, Asset: d.Asset, PoweredBy: rules.PoweredBy(d.PoweredBy), Supply: d.Supply, Bus: d.bus(),
-			PollEvery: time.Duration(d.PollEvery),
+			PollEvery: time.Duration(d.PollEvery), Open: d.Open(),
 		})
 		for _, s := range d.Signals {
 			states, flags := s.Names()

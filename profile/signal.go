@@ -142,6 +142,10 @@ type Signal struct {
 	// before their registers are full, and for floats.
 	// Default: where the registers are full. Example: 1000000.
 	RollsOverAt float64 `yaml:"rolls_over_at"`
+
+	// Found is how the values come about of a signal that the device has told of itself;
+	// "": it is written down.
+	Found string `yaml:"-" json:"-"`
 }
 
 // SetDefaults implements configfile.Defaulter.

@@ -109,6 +109,8 @@ func (c *compiler) compile(r Rule) {
 			field, err := c.bindTo(p, t, parameters, used)
 			if err == nil {
 				fits[t] = true
+			} else if err.missing && c.open(t) {
+				continue
 			} else if err.missing {
 				misfits = append(misfits, misfit{t, field, err, selects})
 			} else {
@@ -253,7 +255,7 @@ func (c *compiler) bindTo(p prepared, t target, parameters map[string]configfile
 	if p.suppressed != nil {
 		if i.suppressed, err = s.condition(p.suppressed); err != nil {
 			// To leave the alarm out for it would suppress it for good.
-			if err.missing {
+			if err.missing && !s.open(t) {
 				err.missing = false
 				err.message += "; where only some have it, write optional(…) around the condition"
 			}

@@ -47,4 +47,7 @@ type Device struct {
 	// brings a sample, good or bad; 0 if samples come by change only and hold
 	// until the next.
 	PollEvery time.Duration
+	// Open says that it tells by itself which signals it has. A rule doesn't apply to what
+	// lacks one, until it has come.
+	Open bool
 }

@@ -128,6 +128,19 @@ func (w *network) signals(t target) map[string][]telemetry.Signal {
 	return w.byAsset[t.asset]
 }
 
+// open reports whether the target may get signals that it hasn't got yet.
+func (w *network) open(t target) bool {
+	if t.device != "" {
+		return w.devices[t.device].Open
+	}
+	for _, d := range w.devices {
+		if d.Open && d.Asset == t.asset {
+			return true
+		}
+	}
+	return false
+}
+
 // targets are what the selection matches. If that is nothing, the fault's
 // message says why and field which key of on is to blame.
 func (w *network) targets(on Target) (targets []target, field string, err *fault) {

@@ -99,7 +99,7 @@ func (s *scope) bindSummary(text *summary, rule string) (sentence, *fault) {
 	}
 	printed, err := out.render(&s.inputs)
 	if err != nil {
-		return out, &fault{message: err.Error()}
+		return out, &fault{message: err.Error(), missing: s.open(s.target)}
 	}
 	if len(printed) > maxSummary {
 		return out, &fault{message: fmt.Sprintf("it prints %d bytes, expected at most %d", len(printed), maxSummary)}

@@ -20,6 +20,9 @@ type Result struct {
 	Received time.Time
 	// Cause is why the device didn't answer; nil if it did.
 	Cause error
+	// Past and Committed are adapters.Batch's.
+	Past      bool
+	Committed func(bool)
 }
 
 // Failed is the result of a device that didn't answer, every point of which has the
@@ -123,6 +126,15 @@ func (s *Session) ask(ctx context.Context) (r Result, running bool) {
 	}
 }
 
+// Register is adapters.Registrar's, for this device. Where nobody keeps signals that a
+// device tells of itself, none gets an id.
+func (s *Session) Register(ctx context.Context, found []adapters.Found) ([]telemetry.SignalID, error) {
+	if r, keeps := s.sink.(adapters.Registrar); keeps {
+		return r.Register(ctx, s.about.ID, found)
+	}
+	return make([]telemetry.SignalID, len(found)), nil
+}
+
 // Poll reads a device in every slot of its period until ctx ends, and whenever
 // somebody asks.
 func (s *Session) Poll(ctx context.Context, every time.Duration, read func(context.Context) Result) {
@@ -180,7 +192,7 @@ func (s *Session) Deliver(ctx context.Context, r Result) error {
 
 func (s *Session) deliver(ctx context.Context, b adapters.Batch, r Result) error {
 	s.count(r)
-	b.Device, b.Received, b.Samples = s.about.ID, r.Received, r.Samples
+	b.Device, b.Received, b.Samples, b.Past, b.Committed = s.about.ID, r.Received, r.Samples, r.Past, r.Committed
 	if s.observe(r, b.Due.IsZero()) {
 		s.liveSent = r.Received
 		b.Samples = append(b.Samples, telemetry.Sample{

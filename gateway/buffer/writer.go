@@ -79,6 +79,7 @@ type Writer struct {
 	pending   pending
 	oldest    time.Time      // when the first of them came
 	slots     []account.Slot // of the pending samples
+	askers    []func(bool)   // who waits for them to be committed
 	discarded uint64
 	refused   *tally // what was discarded and isn't declared; nil if there is none
 	failing   bool
@@ -111,8 +112,10 @@ func (w *Writer) pressed() bool {
 
 // Add copies samples and the slots in which they were read. It never blocks on
 // the disk: when more than half a million wait for it, further ones are
-// discarded, counted, and declared once the disk takes commits again.
-func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
+// discarded, counted, and declared once the disk takes commits again. If somebody waits
+// for them, they are committed at once, and each is told, on another goroutine or this
+// one, whether they are on disk.
+func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot, waiting ...func(committed bool)) {
 	w.mu.Lock()
 	before := w.pending.count
 	if before == 0 {
@@ -133,7 +136,19 @@ func (w *Writer) Add(samples []telemetry.Sample, slots []account.Slot) {
 		w.refused.add(rest, 1)
 	}
 	now := w.pending.count
+	refused := waiting
+	if fits == len(samples) {
+		w.askers = append(w.askers, waiting...)
+		refused = nil
+	}
 	w.mu.Unlock()
+	for _, tell := range refused {
+		tell(false)
+	}
+	if len(waiting) > len(refused) {
+		w.Hurry()
+		return
+	}
 	// Whoever waits does so anew.
 	if before == 0 && now > 0 || before < worthCommit && now >= worthCommit || now >= commitSamples {
 		w.look()
@@ -181,6 +196,7 @@ func (w *Writer) Run(ctx context.Context) {
 	failed, books := time.Time{}, time.Now()   // when a commit last failed, and the books were kept
 	var group [][]telemetry.Sample             // what isn't committed yet of what was taken
 	var slots []account.Slot
+	var askers []func(bool) // who waits for the group, or for nothing but it
 	var encoder telemetry.Encoder
 	counted := 0 // chunks of the group that the ledger has
 	for ended := false; !ended; {
@@ -211,6 +227,9 @@ func (w *Writer) Run(ctx context.Context) {
 			w.mu.Lock()
 			group = w.pending.take()
 			slots, w.slots = w.slots, slots[:0]
+			askers = append(askers, w.askers...)
+			clear(w.askers)
+			w.askers = w.askers[:0]
 			w.mu.Unlock()
 			for _, s := range slots {
 				if s.SinceBoot {
@@ -249,6 +268,11 @@ func (w *Writer) Run(ctx context.Context) {
 			continue // the rest of the group is kept and tried again
 		}
 		w.setFailing(false, nil)
+		for _, tell := range askers {
+			tell(true)
+		}
+		clear(askers)
+		askers = askers[:0]
 		committed = time.Now()
 		if ended {
 			w.mu.Lock()
@@ -257,6 +281,12 @@ func (w *Writer) Run(ctx context.Context) {
 		}
 		w.keepBooks()
 		books = time.Now()
+	}
+	w.mu.Lock()
+	askers = append(askers, w.askers...)
+	w.mu.Unlock()
+	for _, tell := range askers {
+		tell(false)
 	}
 }
 
