@@ -96,6 +96,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 		signals, live := ids[:n:n], ids[n]
 		ids = ids[n+1:]
 		d.list[i].signals, d.list[i].live = signals, live
+		c.Signals = c.Written()
 		switch {
 		case c.Modbus != nil:
 			m := c.ModbusDevice()

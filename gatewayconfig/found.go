@@ -37,6 +37,15 @@ func (d Device) Fingerprint() string {
 	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
+// Written are the signals that are written down, which come first.
+func (d Device) Written() []Signal {
+	n := slices.IndexFunc(d.Signals, func(s Signal) bool { return s.Found != "" })
+	if n < 0 {
+		n = len(d.Signals)
+	}
+	return d.Signals[:n:n]
+}
+
 // With is the configuration with the signals that its devices have told of themselves
 // behind those that are written down.
 func (c Config) With(found func(Device) []adapters.Found) Config {
