@@ -34,8 +34,8 @@ type Config struct {
 	Security Security `yaml:"security"`
 
 	// The certificates that the server's one must be or come from: files, and
-	// directories whose files all count, in PEM or DER. Default: the directory
-	// opcua/trusted beside the gateway's own certificate. Example: [monitor.der].
+	// directories whose files all count, in PEM or DER. Default: the directory trusted
+	// beside the gateway's own certificate. Example: [monitor.der].
 	Trust []configfile.Path `yaml:"trust"`
 
 	// The name to log in with. Needs password_file. Default: no login.

@@ -27,7 +27,9 @@ const (
 // Options are what a connection needs beside its configuration.
 type Options struct {
 	Dir  string // that file names are relative to
-	Keep string // the directory of the own certificate, of those trusted and of those refused; see Keys
+	Keep string // the directory in which the own certificate and key are made and kept, unless the configuration
+	// names them, beside the directories trusted, which counts unless the configuration says whom to trust, and
+	// rejected, into which the certificates of servers go that aren't trusted
 
 	Now func() time.Time // that certificates have to be valid at; nil: the machine's clock
 	Log *slog.Logger     // nil: nothing is told
@@ -73,10 +75,8 @@ type Conn struct {
 }
 
 // Dial connects to a server, and returns when the session is activated. It takes 20 s at
-// most.
+// most, and the first time as long as it takes to make a certificate.
 func Dial(ctx context.Context, config Config, o Options) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
 	c, err := config.connect(ctx, o.withDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("opcua: connect to %s: %w", config.Endpoint, err)
@@ -99,6 +99,8 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 			return nil, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	e, err := c.discover(ctx, address)
 	if err != nil {
 		return nil, err

@@ -92,6 +92,7 @@ type Server struct {
 	dir     string
 	port    int
 	process *exec.Cmd
+	ended   chan struct{} // closed when the process has
 	said    *limited
 }
 
@@ -133,7 +134,7 @@ func (s *Server) Certificate() string { return filepath.Join(s.dir, "server.der"
 func (s *Server) Kill() {
 	if s.process != nil {
 		s.process.Process.Kill()
-		s.process.Wait()
+		<-s.ended
 		s.process = nil
 	}
 }
@@ -159,13 +160,24 @@ func (s *Server) Restart(settings Settings) {
 	s.process = exec.Command(command[0], args...)
 	s.process.Stdout, s.process.Stderr = s.said, s.said
 	s.process.Dir = s.dir
+	s.process.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(Node.installed(), "node_modules"))
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for limit := time.Now().Add(time.Minute); !s.answers(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(limit) {
-			s.t.Fatalf("%s doesn't answer: %s", s.kind, s.said)
+	process, ended := s.process, make(chan struct{})
+	s.ended = ended
+	go func() {
+		process.Wait()
+		close(ended)
+	}()
+	for limit := time.After(time.Minute); !s.answers(); {
+		select {
+		case <-time.After(50 * time.Millisecond):
+			continue
+		case <-ended:
+		case <-limit:
 		}
+		s.t.Fatalf("%s doesn't answer: %s", s.kind, s.said)
 	}
 }
 
@@ -202,7 +214,14 @@ func root() string {
 	}
 }
 
+// installed is where make peers puts a server.
 func (k Kind) installed() string { return filepath.Join(root(), ".peers", string(k)) }
+
+// source is where our part of a server is.
+func (k Kind) source() string {
+	file := map[Kind]string{Asyncua: "python/server.py", Node: "node/server.js", Milo: "milo/Plant.java"}[k]
+	return filepath.Join(root(), "test", "peers", "opcua", filepath.FromSlash(file))
+}
 
 func python() string {
 	if p := os.Getenv("BUSBAR_PYTHON"); p != "" {
@@ -213,33 +232,40 @@ func python() string {
 
 // missing says what of the server isn't installed.
 func (k Kind) missing() string {
+	if _, err := exec.LookPath(k.command()[0]); err != nil {
+		return err.Error()
+	}
 	switch k {
 	case Asyncua:
 		if out, err := exec.Command(python(), "-c", "import asyncua").CombinedOutput(); err != nil {
 			return strings.TrimSpace(string(out) + err.Error())
 		}
-		return ""
-	case Node, Milo:
-		if _, err := exec.LookPath(k.command()[0]); err != nil {
+	case Node:
+		if _, err := os.Stat(filepath.Join(k.installed(), "node_modules")); err != nil {
 			return err.Error()
 		}
-	}
-	if _, err := os.Stat(k.installed()); err != nil {
-		return err.Error()
+	case Milo:
+		class, err := os.Stat(filepath.Join(k.installed(), "Plant.class"))
+		if err != nil {
+			return err.Error()
+		}
+		if source, err := os.Stat(k.source()); err != nil || source.ModTime().After(class.ModTime()) {
+			return k.source() + " isn't compiled"
+		}
 	}
 	return ""
 }
 
 // command starts the server, but for its settings.
 func (k Kind) command() []string {
-	source := filepath.Join(root(), "test", "peers", "opcua")
 	switch k {
 	case Node:
-		return []string{"node", filepath.Join(k.installed(), "server.js")}
+		return []string{"node", k.source()}
 	case Milo:
-		return []string{"java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx192m", "-cp", filepath.Join(k.installed(), "*"), "Plant"}
+		return []string{"java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx256m",
+			"-cp", k.installed() + string(filepath.ListSeparator) + filepath.Join(k.installed(), "*"), "Plant"}
 	}
-	return []string{python(), filepath.Join(source, "python", "server.py")}
+	return []string{python(), k.source()}
 }
 
 // certify makes the server's certificate.
@@ -252,7 +278,7 @@ func (s *Server) certify(settings Settings) {
 	uri, _ := url.Parse(ApplicationURI)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "Busbar's test plant", Organization: []string{"Busbar"}},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
 		URIs: []*url.URL{uri}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
