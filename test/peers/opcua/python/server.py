@@ -101,7 +101,7 @@ async def main(port, directory, shift, host, items, period):
         begun = time.monotonic()
         while True:
             n += 1
-            now = datetime.now(timezone.utc).replace(tzinfo=None)
+            now = datetime.now(timezone.utc)
 
             def stamped(value, kind):
                 return ua.DataValue(ua.Variant(value, kind), SourceTimestamp=now)
