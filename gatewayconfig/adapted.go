@@ -64,7 +64,7 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 		ID: d.ID, Server: d.OPCUA.Config, Dir: dir, Keep: keep, Poll: d.OPCUA.Mode == OPCUAPoll,
 		PublishEvery: time.Duration(d.OPCUA.PublishEvery), SampleEvery: time.Duration(d.OPCUA.SampleEvery),
 		KeepAlive: time.Duration(d.OPCUA.KeepAlive), Queue: d.OPCUA.Queue, History: d.OPCUA.History == Enabled,
-		Timeout: time.Duration(d.Timeout), Revision: d.Fingerprint(),
+		Timeout: time.Duration(d.Timeout), FollowEvery: time.Duration(d.OPCUA.FollowEvery), Revision: d.Fingerprint(),
 	}
 	for _, s := range d.Signals {
 		if s.Found != "" {

@@ -39,6 +39,10 @@ type OPCUA struct {
 	// Whether what came about while the server couldn't be reached is read from its
 	// history, of nodes that have one: enabled or disabled. Default: enabled.
 	History Switch `yaml:"history"`
+
+	// How often it is looked what the server has that is to be followed, beside when it
+	// says that it has changed; from 10s to 24h. Default: 5m.
+	FollowEvery configfile.Duration `yaml:"follow_every"`
 }
 
 // OPCUAMode is how a server is read.
@@ -56,6 +60,7 @@ func (o *OPCUA) SetDefaults() {
 	o.KeepAlive = configfile.Duration(5 * time.Second)
 	o.Queue = 10
 	o.History = Enabled
+	o.FollowEvery = configfile.Duration(5 * time.Minute)
 }
 
 // fill sets what depends on other values.
@@ -88,6 +93,7 @@ func (k checker) checkOPCUA(path string, d Device) {
 	within(k, at+".publish_every", o.PublishEvery, millis(10), hour)
 	within(k, at+".sample_every", o.SampleEvery, millis(1), hour)
 	within(k, at+".keep_alive", o.KeepAlive, millis(1000), millis(600_000))
+	within(k, at+".follow_every", o.FollowEvery, millis(10_000), longestPoll)
 	if k.Has(at+".queue") && (o.Queue < 1 || o.Queue > longestQueue) {
 		k.Errorf(at+".queue", "%d, expected 1 to %d", o.Queue, longestQueue)
 	}

@@ -40,6 +40,9 @@ type Device struct {
 	Timeout time.Duration // for an answer
 	Points  []Point
 	Follow  []Follow
+	// FollowEvery is how often it is looked what the server has come to have, also if it
+	// doesn't tell of that.
+	FollowEvery time.Duration
 	// Revision changes with whatever gives what is found another identity.
 	Revision string
 	Live     telemetry.SignalID

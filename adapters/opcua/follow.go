@@ -14,10 +14,6 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// followEvery is how often it is looked what a server has come to have, also if it
-// doesn't tell of that.
-const followEvery = 5 * time.Minute
-
 // variable is one that has been found below a node.
 type variable struct {
 	node     Node

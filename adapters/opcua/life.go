@@ -123,7 +123,7 @@ func (l *life) run(ctx context.Context) error {
 	defer poll.Stop()
 	retry := time.NewTicker(retryEvery)
 	defer retry.Stop()
-	follow := time.NewTicker(followEvery)
+	follow := time.NewTicker(l.FollowEvery)
 	defer follow.Stop()
 	l.askTime()
 	for {

@@ -112,7 +112,7 @@ const live telemetry.SignalID = 999
 func plant(t *testing.T, p *opcuapeer.Server, names ...string) Device {
 	d := Device{
 		ID: "plant", Server: opcuaconn.Config{Endpoint: p.Endpoint(), Security: opcuaconn.Security{Policy: opcuaconn.PolicyNone}}, Keep: t.TempDir(),
-		PublishEvery: 100 * time.Millisecond, SampleEvery: 50 * time.Millisecond, KeepAlive: time.Second, Queue: 10, History: true, Timeout: 10 * time.Second, Live: live,
+		PublishEvery: 100 * time.Millisecond, SampleEvery: 50 * time.Millisecond, KeepAlive: time.Second, Queue: 10, History: true, Timeout: 10 * time.Second, Live: live, FollowEvery: time.Hour,
 	}
 	for i, name := range names {
 		name, element, _ := strings.Cut(name, "/")
