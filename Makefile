@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
+# make peers      what tests run against: pymodbus and asyncua (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua (needs npm)
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -20,7 +20,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture portable peers guest kafka bench generate sizes clean
+.PHONY: build demo test race torture portable peers peers-python peers-java peers-node guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -45,10 +45,23 @@ portable:
 	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
 	  -skip '$(PROCESSES)' $(PORTABLE)
 
-peers:
+peers: peers-python peers-java peers-node
+
+peers-python:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
-	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
+
+# One after the other: two Mavens at once get in each other's way.
+JARS = mvn --quiet --batch-mode --file $(1) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/$(2)
+peers-java:
+	$(call JARS,test/kafka/pom.xml,kafka)
+	$(call JARS,test/peers/opcua/milo/pom.xml,milo)
+	javac -Xlint:none -d .peers/milo -cp '.peers/milo/*' test/peers/opcua/milo/Plant.java
+
+peers-node:
+	mkdir -p .peers/node-opcua
+	cp test/peers/opcua/node/package.json test/peers/opcua/node/package-lock.json .peers/node-opcua/
+	npm ci --prefix .peers/node-opcua --silent --no-audit --no-fund --ignore-scripts
 
 # The kernel of another architecture, whatever this machine has from apt-get.
 ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache

@@ -8,6 +8,7 @@ import (
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/deadband"
@@ -27,6 +28,7 @@ type devices struct {
 	modbus []modbus.Device
 	nut    []nut.Device
 	gpio   []gpio.Device
+	opcua  []opcua.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -90,7 +92,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio = nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua = nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -119,6 +121,13 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				g.Lines[j].Signal = signals[j]
 			}
 			d.gpio = append(d.gpio, g)
+		case c.OPCUA != nil:
+			o := c.OPCUADevice(dir, d.config.OPCUAKeys(dir))
+			o.Live = live
+			for j := range o.Points {
+				o.Points[j].Signal = signals[j]
+			}
+			d.opcua = append(d.opcua, o)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

@@ -36,6 +36,8 @@ func (k checker) checkDevices() {
 			k.checkNUT(path, d)
 		case profile.GPIO:
 			k.checkGPIO(path, d, lines)
+		case profile.OPCUA:
+			k.checkOPCUA(path, d)
 		}
 		k.foreign(path, by)
 		if d.Profile == "" || by != profile.Modbus {
@@ -138,7 +140,7 @@ var ownKeys = []struct {
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus}},
-	{"follow", nil},
+	{"follow", []profile.Protocol{profile.OPCUA}},
 }
 
 // foreign adds the keys that a device read by the protocol hasn't got.
@@ -263,7 +265,7 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
-	if len(d.Signals) == 0 {
+	if len(d.Signals) == 0 && len(d.Follow) == 0 {
 		k.Errorf(path+".signals", "no signal, expected at least one, or a profile")
 	}
 	profile.CheckSignals(k.File, path+".signals", by, d.Signals)

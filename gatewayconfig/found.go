@@ -15,11 +15,24 @@ import (
 // that it has, or comes to have, at a place. Names, and units that aren't given here, are
 // the device's own.
 type Follow struct {
+	// Of opcua: the node below which everything is read that can be, by its id, as node of
+	// a signal has it. The signals have the names on the way to it from there, with dots
+	// between. Default: the server's Objects folder, i=85.
+	// Example: nsu=urn:example;s=Plant.
+	Node string `yaml:"node"`
+
+	// Of opcua: which of that: names on the way with dots between, in which * stands for
+	// any part of a name and ** for any number of names. Default: "**".
+	// Example: "**.Temperature".
+	Match string `yaml:"match"`
+
 	// The unit of all of them after UCUM, for devices that don't say it. Default: what the
 	// device says, or "1". Example: Cel.
 	Unit string `yaml:"unit"`
+
 	// How far a value may move before it is stored again, as of a signal.
 	Deadband *profile.Deadband `yaml:"deadband"`
+
 	// How long after a value the next one is stored with a deadband; from 1s to 24h.
 	// Default: 1m.
 	ReportEvery configfile.Duration `yaml:"report_every"`

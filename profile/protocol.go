@@ -7,6 +7,7 @@ import (
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/configfile"
 )
 
@@ -18,10 +19,11 @@ const (
 	Modbus Protocol = "modbus"
 	NUT    Protocol = "nut"
 	GPIO   Protocol = "gpio"
+	OPCUA  Protocol = "opcua"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA}
 
 // ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
 // another one.
@@ -45,6 +47,7 @@ var addresses = map[Protocol]string{
 	Modbus: "input, holding, coil and discrete",
 	NUT:    "variable and status",
 	GPIO:   "line",
+	OPCUA:  "node",
 }
 
 // ownKeys are the keys of signals that only some protocols have.
@@ -58,7 +61,8 @@ var ownKeys = []struct {
 	{"writable", []Protocol{Modbus}},
 	{"variable", []Protocol{NUT}}, {"status", []Protocol{NUT}},
 	{"line", []Protocol{GPIO}}, {"active_low", []Protocol{GPIO}}, {"bias", []Protocol{GPIO}}, {"debounce", []Protocol{GPIO}},
-	{"type", []Protocol{Modbus, NUT}}, {"scale", []Protocol{Modbus, NUT}}, {"offset", []Protocol{Modbus, NUT}},
+	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
+	{"type", []Protocol{Modbus, NUT, OPCUA}}, {"scale", []Protocol{Modbus, NUT, OPCUA}}, {"offset", []Protocol{Modbus, NUT, OPCUA}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.
@@ -121,5 +125,34 @@ func (k checker) line(path string, s Signal) {
 	}
 	if longest := configfile.Duration(gpio.MaxDebounce); s.Debounce > longest {
 		k.Errorf(path+".debounce", "%s is out of range, expected 0s to %s", s.Debounce, longest)
+	}
+}
+
+// node checks where a signal of an OPC UA server lies.
+func (k checker) node(path string, s Signal) {
+	if !k.Has(path + ".node") {
+		if !k.Broken(path + ".node") {
+			k.Errorf(path, "no address, expected %s, like nsu=urn:example;s=T1.TopOil", addresses[OPCUA])
+		}
+		return
+	}
+	if _, err := opcua.ParseNode(s.Node); err != nil {
+		k.Errorf(path+".node", "%s", err)
+	}
+	if err := opcua.CheckElement(s.Element); err != nil {
+		k.Errorf(path+".element", "%s", err)
+	}
+	text := s.Type == modbus.String
+	switch s.Type {
+	case "", modbus.Bool, modbus.String:
+	default:
+		k.Errorf(path+".type", "%q, but the server says what numbers it has, expected bool or string, or the key to be left out for a number", s.Type)
+	}
+	if s.Type == modbus.Bool || text {
+		for _, key := range []string{"scale", "offset", "swinging_door"} {
+			if k.Has(path + "." + key) {
+				k.Errorf(path+"."+key, "this isn't a number, expected the key to be left out")
+			}
+		}
 	}
 }
