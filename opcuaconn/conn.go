@@ -35,8 +35,9 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is told
 
 	ApplicationName string        // by which the server knows us; "": Busbar
-	ChannelLifetime time.Duration // of the secure channel's keys that is asked for; 0: an hour
 	SessionTimeout  time.Duration // without a request that is asked for; 0: 2 minutes
+
+	renew time.Duration // of the channel's keys; 0: as long as they are good for
 }
 
 func (o Options) withDefaults() Options {
@@ -48,9 +49,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ApplicationName == "" {
 		o.ApplicationName = "Busbar"
-	}
-	if o.ChannelLifetime == 0 {
-		o.ChannelLifetime = channelLifetime
 	}
 	if o.SessionTimeout == 0 {
 		o.SessionTimeout = sessionTimeout
@@ -118,7 +116,7 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	}
 	stop := breakOff(ctx, conn)
 	defer stop()
-	ch, err := newChannel(ctx, conn, p, most, o.ChannelLifetime)
+	ch, err := newChannel(ctx, conn, p, most, o.renew)
 	if err != nil {
 		return nil, err
 	}
@@ -174,12 +172,10 @@ func (c *Conn) Lost() <-chan struct{} { return c.channel.lost }
 
 // Cause is why, once it is.
 func (c *Conn) Cause() error {
-	select {
-	case <-c.channel.lost:
+	if c.channel.ended() {
 		return c.channel.cause
-	default:
-		return nil
 	}
+	return nil
 }
 
 // Close ends the session with its subscriptions, and frees everything even if the server
