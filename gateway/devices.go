@@ -7,6 +7,7 @@ import (
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
@@ -27,6 +28,7 @@ type devices struct {
 	modbus []modbus.Device
 	nut    []nut.Device
 	gpio   []gpio.Device
+	mqtt   []mqtt.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -90,7 +92,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio = nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.mqtt = nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -118,6 +120,13 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				g.Lines[j].Signal = signals[j]
 			}
 			d.gpio = append(d.gpio, g)
+		case c.MQTT != nil:
+			m := c.MQTTDevice(dir)
+			m.Live = live
+			for j := range m.Points {
+				m.Points[j].Signal = signals[j]
+			}
+			d.mqtt = append(d.mqtt, m)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

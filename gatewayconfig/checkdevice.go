@@ -20,6 +20,7 @@ func (k checker) checkDevices() {
 	first := map[string]int{}
 	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
 	lines := map[line]string{}
+	clients := map[client]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -36,6 +37,8 @@ func (k checker) checkDevices() {
 			k.checkNUT(path, d)
 		case profile.GPIO:
 			k.checkGPIO(path, d, lines)
+		case profile.MQTT:
+			k.checkMQTT(path, d, clients)
 		}
 		k.foreign(path, by)
 		if d.Profile == "" || by != profile.Modbus {
@@ -138,7 +141,7 @@ var ownKeys = []struct {
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus}},
-	{"follow", nil},
+	{"follow", []profile.Protocol{profile.MQTT}},
 }
 
 // foreign adds the keys that a device read by the protocol hasn't got.
@@ -201,11 +204,7 @@ func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 	if at := path + ".gpio.chip"; k.Has(at) && !filepath.IsAbs(d.GPIO.Chip) {
 		k.Errorf(at, "%q, expected the file of a chip, like /dev/gpiochip0", d.GPIO.Chip)
 	}
-	for _, key := range []string{"poll_every", "timeout"} {
-		if k.Has(path + "." + key) {
-			k.Errorf(path+"."+key, "lines aren't polled, they are told of when they change; expected the key to be left out")
-		}
-	}
+	k.notPolled(path, "lines aren't polled, they are told of when they change")
 	for j, s := range d.Signals {
 		if s.Line == nil {
 			continue
@@ -216,6 +215,15 @@ func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 			continue
 		}
 		lines[l] = fmt.Sprintf("%s of %s", s.Name, d.ID)
+	}
+}
+
+// notPolled refuses what only devices have that are asked.
+func (k checker) notPolled(path, why string) {
+	for _, key := range []string{"poll_every", "timeout"} {
+		if k.Has(path + "." + key) {
+			k.Errorf(path+"."+key, "%s; expected the key to be left out", why)
+		}
 	}
 }
 
@@ -263,8 +271,12 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
-	if len(d.Signals) == 0 {
-		k.Errorf(path+".signals", "no signal, expected at least one, or a profile")
+	if len(d.Signals) == 0 && len(d.Follow) == 0 {
+		other := "a profile"
+		if by == profile.MQTT {
+			other = "follow"
+		}
+		k.Errorf(path+".signals", "no signal, expected at least one, or %s", other)
 	}
 	profile.CheckSignals(k.File, path+".signals", by, d.Signals)
 }

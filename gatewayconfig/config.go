@@ -262,7 +262,7 @@ type Device struct {
 	// Example: battery-1.
 	Supply string `yaml:"supply"`
 
-	// How it is reached by Modbus. Exactly one of modbus, nut and gpio is needed.
+	// How it is reached by Modbus. Exactly one of modbus, nut, gpio and mqtt is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
 	// How it is reached if it is an uninterruptible power supply: through upsd, the
@@ -273,12 +273,16 @@ type Device struct {
 	// told of when they change.
 	GPIO *GPIO `yaml:"gpio"`
 
-	// How often it is read; from 1ms to 24h. Not for gpio. Default: that of defaults.
+	// The MQTT broker that what it says is published to. Messages tell of it when they come.
+	MQTT *MQTTSource `yaml:"mqtt"`
+
+	// How often it is read; from 1ms to 24h. Not for gpio and mqtt. Default:
+	// that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
-	// that it takes on a serial line; from 1ms to 1m. Not for gpio. Default: that of
-	// defaults.
+	// that it takes on a serial line; from 1ms to 1m. Not for gpio and
+	// mqtt. Default: that of defaults.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with
@@ -293,6 +297,7 @@ type Device struct {
 	// What of it is read without being written down signal by signal. For devices that
 	// tell what they have.
 	Follow []Follow `yaml:"follow"`
+
 	// What may be written to it, by modbus. Default: nothing.
 	Control []Control `yaml:"control"`
 

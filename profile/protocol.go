@@ -18,10 +18,11 @@ const (
 	Modbus Protocol = "modbus"
 	NUT    Protocol = "nut"
 	GPIO   Protocol = "gpio"
+	MQTT   Protocol = "mqtt"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO}
+var Protocols = []Protocol{Modbus, NUT, GPIO, MQTT}
 
 // ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
 // another one.
@@ -45,6 +46,7 @@ var addresses = map[Protocol]string{
 	Modbus: "input, holding, coil and discrete",
 	NUT:    "variable and status",
 	GPIO:   "line",
+	MQTT:   "topic",
 }
 
 // ownKeys are the keys of signals that only some protocols have.
@@ -58,7 +60,9 @@ var ownKeys = []struct {
 	{"writable", []Protocol{Modbus}},
 	{"variable", []Protocol{NUT}}, {"status", []Protocol{NUT}},
 	{"line", []Protocol{GPIO}}, {"active_low", []Protocol{GPIO}}, {"bias", []Protocol{GPIO}}, {"debounce", []Protocol{GPIO}},
-	{"type", []Protocol{Modbus, NUT}}, {"scale", []Protocol{Modbus, NUT}}, {"offset", []Protocol{Modbus, NUT}},
+	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
+	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
+	{"type", []Protocol{Modbus, NUT, MQTT}}, {"scale", []Protocol{Modbus, NUT, MQTT}}, {"offset", []Protocol{Modbus, NUT, MQTT}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.

@@ -109,7 +109,7 @@ func CheckName(name, filter string) error {
 	for {
 		before, after, found := strings.Cut(text, "{")
 		if strings.Contains(before, "}") {
-			return errors.New("expected {1} for what the first wildcard of the topic matches")
+			return errors.New("expected {1} for what the first wildcard of the topic matches, and no other braces")
 		}
 		if !found {
 			break
@@ -117,14 +117,25 @@ func CheckName(name, filter string) error {
 		number, rest, closed := strings.Cut(after, "}")
 		i, err := strconv.Atoi(number)
 		if !closed || err != nil || i < 1 || i > n {
-			return fmt.Errorf("expected {1} to {%d} for what the wildcards of the topic match", n)
+			return fmt.Errorf("expected %s for what the wildcards of the topic match", placeholders(n))
 		}
 		used[i], text = true, rest
 	}
 	if len(used) < n {
-		return fmt.Errorf("two topics would have one name, expected {1} to {%d} in it", n)
+		return fmt.Errorf("two topics would have one name, expected %s in it", placeholders(n))
 	}
 	return nil
+}
+
+// placeholders are those of a filter with n wildcards.
+func placeholders(n int) string {
+	switch n {
+	case 0:
+		return "none, as there is no wildcard,"
+	case 1:
+		return "{1}"
+	}
+	return fmt.Sprintf("{1} to {%d}", n)
 }
 
 // longestName is that of a signal.
