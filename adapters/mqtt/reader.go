@@ -337,6 +337,9 @@ func (r *reader) add(p *point, m mqttconn.Received, s telemetry.Sample) {
 		if p.asked { // and it isn't to be delivered
 			return
 		}
+		if !p.met && s.Value.Kind() == telemetry.None {
+			return
+		}
 		if !p.met {
 			p.met = true
 			r.points, r.fresh = append(r.points, p), append(r.fresh, p)
