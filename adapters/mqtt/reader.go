@@ -364,7 +364,7 @@ func (p *point) lack(now time.Time, q telemetry.Quality) telemetry.Sample {
 // register gives those their ids that have none, and fills them in.
 func (r *reader) register(ids []telemetry.SignalID) {
 	for i, p := range r.fresh {
-		p.signal, p.asked = ids[i], true
+		p.signal, p.last.Signal, p.asked = ids[i], ids[i], true
 	}
 	r.fresh = r.fresh[:0]
 	kept := r.batch[:0]
