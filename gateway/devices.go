@@ -7,6 +7,7 @@ import (
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/gateway/account"
@@ -29,6 +30,7 @@ type devices struct {
 	nut    []nut.Device
 	gpio   []gpio.Device
 	opcua  []opcua.Device
+	mqtt   []mqtt.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -92,7 +94,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio, d.opcua = nil, nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt = nil, nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -128,6 +130,13 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				o.Points[j].Signal = signals[j]
 			}
 			d.opcua = append(d.opcua, o)
+		case c.MQTT != nil:
+			m := c.MQTTDevice(dir)
+			m.Live = live
+			for j := range m.Points {
+				m.Points[j].Signal = signals[j]
+			}
+			d.mqtt = append(d.mqtt, m)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/adapters/session"
@@ -54,6 +55,7 @@ func newField(d devices, log *slog.Logger) (*field, error) {
 		sessions[nut.Device]{nut.New(d.nut, log), func(d devices) []nut.Device { return d.nut }},
 		sessions[gpio.Device]{gpio.New(d.gpio, log), func(d devices) []gpio.Device { return d.gpio }},
 		sessions[opcua.Device]{opcua.New(d.opcua, log), func(d devices) []opcua.Device { return d.opcua }},
+		sessions[mqtt.Device]{mqtt.New(d.mqtt, log), func(d devices) []mqtt.Device { return d.mqtt }},
 	}}
 	f.readers = []reader{f.modbus}
 	for _, r := range f.others {

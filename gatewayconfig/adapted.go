@@ -5,6 +5,7 @@ import (
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/opcua"
 )
@@ -94,5 +95,26 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 	return o
 }
 
+// MQTTDevice is the same of one that is read by mqtt. dir is what file names are relative
+// to.
+func (d Device) MQTTDevice(dir string) mqtt.Device {
+	m := mqtt.Device{
+		ID: d.ID, Connection: d.MQTT.Config, Dir: dir, QoS: d.MQTT.QoS, SharedGroup: d.MQTT.SharedGroup,
+		StaleAfter: time.Duration(d.MQTT.StaleAfter),
+	}
+	if a := d.MQTT.Available; a != nil {
+		m.Available = &mqtt.Availability{Topic: a.Topic, JSON: a.JSON, Online: a.Online, Offline: a.Offline}
+	}
+	for _, s := range d.Signals {
+		if s.Found == "" {
+			m.Points = append(m.Points, s.MQTT())
+		}
+	}
+	for _, f := range d.Follow {
+		m.Follow = append(m.Follow, f.signal().MQTTFollow())
+	}
+	return m
+}
+
 // ByChange reports whether the device says by itself what changes, and has no period.
-func (d Device) ByChange() bool { return d.GPIO != nil || d.OPCUA != nil }
+func (d Device) ByChange() bool { return d.GPIO != nil || d.OPCUA != nil || d.MQTT != nil }

@@ -20,6 +20,7 @@ func (k checker) checkDevices() {
 	first := map[string]int{}
 	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
 	lines := map[line]string{}
+	clients := map[client]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -38,6 +39,8 @@ func (k checker) checkDevices() {
 			k.checkGPIO(path, d, lines)
 		case profile.OPCUA:
 			k.checkOPCUA(path, d)
+		case profile.MQTT:
+			k.checkMQTT(path, d, clients)
 		}
 		k.foreign(path, by)
 		if d.Profile == "" || by != profile.Modbus {
@@ -140,13 +143,23 @@ var ownKeys = []struct {
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus}},
-	{"follow", []profile.Protocol{profile.OPCUA}},
+	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT}},
+}
+
+// has reports whether devices read by the protocol have one of ownKeys.
+func has(by profile.Protocol, key string) bool {
+	for _, own := range ownKeys {
+		if own.key == key {
+			return slices.Contains(own.of, by)
+		}
+	}
+	return false
 }
 
 // foreign adds the keys that a device read by the protocol hasn't got.
 func (k checker) foreign(path string, by profile.Protocol) {
 	for _, own := range ownKeys {
-		if k.Has(path+"."+own.key) && !slices.Contains(own.of, by) {
+		if k.Has(path+"."+own.key) && !has(by, own.key) {
 			k.Errorf(path+"."+own.key, "the device is read by %s, which hasn't got this, expected the key to be left out", by)
 		}
 	}
@@ -203,11 +216,7 @@ func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 	if at := path + ".gpio.chip"; k.Has(at) && !filepath.IsAbs(d.GPIO.Chip) {
 		k.Errorf(at, "%q, expected the file of a chip, like /dev/gpiochip0", d.GPIO.Chip)
 	}
-	for _, key := range []string{"poll_every", "timeout"} {
-		if k.Has(path + "." + key) {
-			k.Errorf(path+"."+key, "lines aren't polled, they are told of when they change; expected the key to be left out")
-		}
-	}
+	k.notPolled(path, "lines aren't polled, they are told of when they change")
 	for j, s := range d.Signals {
 		if s.Line == nil {
 			continue
@@ -218,6 +227,15 @@ func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 			continue
 		}
 		lines[l] = fmt.Sprintf("%s of %s", s.Name, d.ID)
+	}
+}
+
+// notPolled refuses what only devices have that are asked.
+func (k checker) notPolled(path, why string) {
+	for _, key := range []string{"poll_every", "timeout"} {
+		if k.Has(path + "." + key) {
+			k.Errorf(path+"."+key, "%s; expected the key to be left out", why)
+		}
 	}
 }
 
@@ -266,7 +284,13 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
 	if len(d.Signals) == 0 && len(d.Follow) == 0 {
-		k.Errorf(path+".signals", "no signal, expected at least one, or a profile")
+		other := ""
+		for _, key := range []string{"profile", "follow"} {
+			if has(by, key) {
+				other += ", or " + key
+			}
+		}
+		k.Errorf(path+".signals", "no signal, expected at least one%s", other)
 	}
 	profile.CheckSignals(k.File, path+".signals", by, d.Signals)
 }

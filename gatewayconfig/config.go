@@ -262,7 +262,7 @@ type Device struct {
 	// Example: battery-1.
 	Supply string `yaml:"supply"`
 
-	// How it is reached by Modbus. Exactly one of modbus, nut, gpio and opcua
+	// How it is reached by Modbus. Exactly one of modbus, nut, gpio, opcua and mqtt
 	// is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
@@ -277,13 +277,16 @@ type Device struct {
 	// Where it is if it is an OPC UA server, which tells by itself what changes.
 	OPCUA *OPCUA `yaml:"opcua"`
 
-	// How often it is read; from 1ms to 24h. Not for gpio and opcua. Default: that of
-	// defaults.
+	// The MQTT broker that what it says is published to. Messages tell of it when they come.
+	MQTT *MQTTSource `yaml:"mqtt"`
+
+	// How often it is read; from 1ms to 24h. Not for gpio, opcua and
+	// mqtt. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
-	// that it takes on a serial line; from 1ms to 1m. Not for gpio. Default: that of
-	// defaults; of opcua 10s.
+	// that it takes on a serial line; from 1ms to 1m. Not for gpio and mqtt.
+	// Default: that of defaults; of opcua 10s.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with
@@ -298,6 +301,7 @@ type Device struct {
 	// What of it is read without being written down signal by signal. For devices that
 	// tell what they have.
 	Follow []Follow `yaml:"follow"`
+
 	// What may be written to it, by modbus and opcua. Default: nothing.
 	Control []Control `yaml:"control"`
 

@@ -7,8 +7,10 @@ import (
 	"slices"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/profile"
+	"github.com/busbar/busbar/telemetry"
 )
 
 // Follow is what of a device is read without being written down signal by signal: all
@@ -26,6 +28,24 @@ type Follow struct {
 	// Example: "**.Temperature".
 	Match string `yaml:"match"`
 
+	// Where they lie in messages, of a device that is read by mqtt: one signal at each topic
+	// that topic matches.
+	profile.Payload `yaml:",inline"`
+
+	// By mqtt: what they are called, with {1} for what the first wildcard of topic matches,
+	// {2} for the second. What can't be in a name becomes _. Example: {1}.TotW.
+	Name string `yaml:"name"`
+	// By mqtt: what their values are: string, a text, or bool. Default: a number.
+	Type modbus.Type `yaml:"type"`
+	// By mqtt: what the raw value is multiplied by to be in unit; not 0. Default: 1.
+	Scale float64 `yaml:"scale"`
+	// By mqtt: what is then added, in unit. Default: 0.
+	Offset float64 `yaml:"offset"`
+	// By mqtt: what values mean over time: gauge, counter or state. Default: gauge for
+	// numbers, else state.
+	Kind telemetry.Kind `yaml:"kind"`
+	// By mqtt: what the values of a state are called, as of a signal.
+	States map[string]string `yaml:"states"`
 	// The unit of all of them after UCUM, for devices that don't say it. Default: what the
 	// device says, or "1". Example: Cel.
 	Unit string `yaml:"unit"`

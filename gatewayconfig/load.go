@@ -99,6 +99,9 @@ func (c *Config) fill() {
 		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout
 		}
+		if d.MQTT != nil {
+			d.fillMQTT(c.Gateway.ID)
+		}
 		for j := range d.Signals {
 			d.Signals[j].Fill()
 		}

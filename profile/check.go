@@ -60,10 +60,16 @@ func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 		k.line(path, s)
 	case OPCUA:
 		k.node(path, s)
+	case MQTT:
+		k.message(path, s)
 	}
 	k.meaning(path, s)
 	k.reports(path, s)
-	k.names(path, s)
+	if by == MQTT && len(s.States) > 0 {
+		k.messageStates(path, s)
+	} else {
+		k.names(path, s)
+	}
 }
 
 type checker struct{ *configfile.File }

@@ -20,10 +20,11 @@ const (
 	NUT    Protocol = "nut"
 	GPIO   Protocol = "gpio"
 	OPCUA  Protocol = "opcua"
+	MQTT   Protocol = "mqtt"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT}
 
 // ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
 // another one.
@@ -48,6 +49,7 @@ var addresses = map[Protocol]string{
 	NUT:    "variable and status",
 	GPIO:   "line",
 	OPCUA:  "node",
+	MQTT:   "topic",
 }
 
 // ownKeys are the keys of signals that only some protocols have.
@@ -62,7 +64,9 @@ var ownKeys = []struct {
 	{"variable", []Protocol{NUT}}, {"status", []Protocol{NUT}},
 	{"line", []Protocol{GPIO}}, {"active_low", []Protocol{GPIO}}, {"bias", []Protocol{GPIO}}, {"debounce", []Protocol{GPIO}},
 	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
-	{"type", []Protocol{Modbus, NUT, OPCUA}}, {"scale", []Protocol{Modbus, NUT, OPCUA}}, {"offset", []Protocol{Modbus, NUT, OPCUA}},
+	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
+	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
+	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT}}, {"offset", []Protocol{Modbus, NUT, OPCUA, MQTT}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.

@@ -13,8 +13,8 @@ import (
 // read by modbus, exactly one of input, holding, coil and discrete gives its address:
 // from 0 as it travels on the wire, so that holding register 40001 is holding: 0 and
 // input register 30001 is input: 0. Of one by nut, exactly one of variable and status
-// does, of one by gpio, line, and of one by opcua, node. Its value is
-// raw × factor × scale + offset.
+// does, of one by gpio, line, of one by opcua, node, and of one by mqtt, topic. Its value
+// is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
 	// with dots between them, after IEC 61850 where it has a name.
@@ -69,13 +69,16 @@ type Signal struct {
 	// when it has lasted. Default: 0s.
 	Debounce configfile.Duration `yaml:"debounce"`
 
+	// Where it lies in messages, of a device that is read by mqtt.
+	Payload `yaml:",inline"`
+
 	// How the registers hold the value: int8, uint8, int16, uint16, float16 or
 	// bcd16 in one; int32, uint32, float32 or bcd32 in two; int64, uint64, float64
 	// or bcd64 in four; string in length; bool in one bit. Required for registers,
 	// unless bit is given; coils and discrete inputs are always bool. A byte is the
 	// low one of its register, with order BADC the high one. Of a variable, string if it
 	// is a text; of a node, bool or string if it is one, as the server says itself what
-	// numbers it has.
+	// numbers it has; of an MQTT payload, string if it is a text, or bool.
 	Type modbus.Type `yaml:"type"`
 
 	// The order of the bytes of 0xAABBCCDD in its registers: ABCD, most
@@ -167,7 +170,7 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 // What the format has and this version hasn't: a key that is accepted and does
 // nothing would be believed.
 var unsupported = map[string]string{
-	"ioa": OtherProtocol, "topic": OtherProtocol, "json": OtherProtocol,
+	"ioa": OtherProtocol,
 }
 
 // ExplainKey implements configfile.KeyExplainer.
