@@ -39,7 +39,7 @@ func (g *Gateway) prepareControl() error {
 	}
 	enabled := g.config.Gateway.Control == gatewayconfig.Enabled
 	g.control = control.New(control.Options{
-		Enabled: enabled, Points: points, Controller: g.field.modbus, Read: g.readForInterlock, Audit: g.audit, Log: g.log,
+		Enabled: enabled, Points: points, Controller: g.field, Read: g.readForInterlock, Audit: g.audit, Log: g.log,
 	})
 	path := controlTokenPath(g.config, g.options.Dir)
 	if !enabled {

@@ -127,7 +127,7 @@ func TestDevicesOfSeveralProtocolsChange(t *testing.T) {
 	if outcome, err := try(b.source); err != nil || !outcome.Held {
 		t.Errorf("%+v, %v", outcome, err)
 	}
-	if devices := b.gateway.live.Load().config.Devices; slices.ContainsFunc(devices, gatewayconfig.Device.ByChange) || b.gateway.field.nut.Has("ups") {
+	if devices := b.gateway.live.Load().config.Devices; slices.ContainsFunc(devices, gatewayconfig.Device.ByChange) || b.gateway.field.reader("ups") != nil {
 		t.Errorf("%+v", devices)
 	}
 }

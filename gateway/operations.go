@@ -240,7 +240,7 @@ func (g *Gateway) restoreOperations(list []rules.Rule) {
 // left to the next process.
 func (g *Gateway) runOperations(ctx context.Context) {
 	o := g.pipeline.operations
-	if !g.field.modbus.AwaitRunning(ctx) {
+	if !g.field.awaitRunning(ctx) {
 		return
 	}
 	for {

@@ -249,7 +249,7 @@ func TestNoLine(t *testing.T) {
 			}
 		}
 		lives(false)
-		if last := a.Last("contacts"); last.Cause == nil || !last.Polled {
+		if last := a.Last(t.Context(), "contacts"); last.Cause == nil || !last.Polled {
 			t.Errorf("%+v", last)
 		}
 		if _, err := a.ReadOnce(ctx, "contacts"); err == nil {

@@ -206,6 +206,9 @@ func (a *Adapter) ReadOnce(ctx context.Context, device string) ([]telemetry.Samp
 	return r.samples, nil
 }
 
+// Has reports whether the device is one of this adapter's.
+func (a *Adapter) Has(device string) bool { return a.unit(device) != nil }
+
 // unit is a device's; nil if there is none.
 func (a *Adapter) unit(device string) *unit {
 	a.mu.Lock()

@@ -259,7 +259,7 @@ func TestMainsFailureOfARealUPS(t *testing.T) {
 	if _, err := a.ReadOnce(t.Context(), "ups"); err == nil {
 		t.Error("it is read all the same")
 	}
-	if last := a.Last("ups"); last.Cause == nil || !last.Polled {
+	if last := a.Last(t.Context(), "ups"); last.Cause == nil || !last.Polled {
 		t.Errorf("%+v", last)
 	}
 }

@@ -42,7 +42,8 @@ type Point struct {
 // Adapter is the adapters.Adapter of such devices. Run is called once; the other
 // methods are safe at any time.
 type Adapter[D Device] struct {
-	log *slog.Logger
+	log     *slog.Logger
+	started chan struct{} // closed when it runs
 
 	changing sync.Mutex // held while devices start or change
 	ctx      context.Context
@@ -56,7 +57,7 @@ type Adapter[D Device] struct {
 
 // New is an adapter of devices that have been checked. logger nil means slog.Default.
 func New[D Device](devices []D, logger *slog.Logger) *Adapter[D] {
-	a := &Adapter[D]{log: cmp.Or(logger, slog.Default())}
+	a := &Adapter[D]{log: cmp.Or(logger, slog.Default()), started: make(chan struct{})}
 	a.devices, a.sessions = devices, a.arrange(devices)
 	return a
 }
@@ -68,12 +69,23 @@ func (a *Adapter[D]) Run(ctx context.Context, sink adapters.Sink) error {
 	for i, s := range a.sessions {
 		a.start(s, a.devices[i])
 	}
+	close(a.started)
 	a.changing.Unlock()
 	<-ctx.Done()
 	a.changing.Lock() // from now on nobody is started
 	a.changing.Unlock()
 	a.reading.Wait()
 	return nil
+}
+
+// AwaitRunning returns true when Run reads devices, or false when ctx ends.
+func (a *Adapter[D]) AwaitRunning(ctx context.Context) bool {
+	select {
+	case <-a.started:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (a *Adapter[D]) start(s *Session, d D) {
@@ -166,8 +178,9 @@ func (a *Adapter[D]) ReadOnce(ctx context.Context, device string) ([]telemetry.S
 	return nil, fmt.Errorf("no device %q", device)
 }
 
-// Last says what a device's last poll brought; nothing, if the device isn't read.
-func (a *Adapter[D]) Last(device string) adapters.Last {
+// Last says what a device's last poll brought, without waiting; nothing, if the device
+// isn't read.
+func (a *Adapter[D]) Last(_ context.Context, device string) adapters.Last {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.sessions {

@@ -158,7 +158,7 @@ func TestStoppingEndsWhatWasAskedFor(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { a.Run(ctx, s); close(ended) }()
-	await(t, "a first reading", func() bool { return a.Last("m").Polled })
+	await(t, "a first reading", func() bool { return a.Last(t.Context(), "m").Polled })
 	go a.ReadOnce(t.Context(), "m")
 	<-d.reading
 	stop()
@@ -185,9 +185,9 @@ func TestChange(t *testing.T) {
 		if after := s.of("goes"); swapped != 1 || len(after) > before && after[before].Samples[0].Signal == goes.signal {
 			t.Errorf("%d swaps; %d batches before, %d after it", swapped, before, len(after))
 		}
-		await(t, "a poll of who comes", func() bool { return a.Last("comes").Polled })
+		await(t, "a poll of who comes", func() bool { return a.Last(t.Context(), "comes").Polled })
 	}
-	await(t, "the end of the others", func() bool { return !a.Has("stays") && !a.Last("goes").Polled })
+	await(t, "the end of the others", func() bool { return !a.Has("stays") && !a.Last(t.Context(), "goes").Polled })
 	batches := s.of("stays")
 	if got := lives(batches, 2); len(got) != 1 {
 		t.Errorf("who stays was begun %d times", len(got))
