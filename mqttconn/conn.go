@@ -1,6 +1,7 @@
 package mqttconn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -25,37 +27,62 @@ const (
 	keepAlive = 30 * time.Second
 	// lossTold is how long paho may take to say why a connection was lost.
 	lossTold = 100 * time.Millisecond
+	// maxPayload is Options.MaxPayload's default.
+	maxPayload = 256 << 10
 	// quiesce is how long a connection that is closed has to say so, in ms.
 	quiesce = 250
 )
 
-// Message is what is published, at QoS 1.
+// Message is what is published.
 type Message struct {
 	Topic   string
 	Payload []byte
 	Retain  bool // the broker keeps it; without a payload, it keeps none any more
+	// AtMostOnce is QoS 0 rather than 1: nobody acknowledges it.
+	AtMostOnce bool
+}
+
+func (m Message) qos() byte {
+	if m.AtMostOnce {
+		return 0
+	}
+	return 1
 }
 
 // Options are what a connection needs beside its configuration.
 type Options struct {
 	Dir  string           // that file names are relative to
 	Now  func() time.Time // that certificates have to be valid at; nil: the machine's clock
-	Will Message          // what the broker publishes when the connection is lost
+	Will Message          // what the broker publishes when the connection is lost; without a topic, nothing
+	// Session has the broker keep the session of the client id while nobody is connected:
+	// what is subscribed to, and what came at QoS 1 and wasn't acknowledged. Close doesn't
+	// end it. Without it, a session that the broker keeps is ended.
+	Session bool
+	// MaxPayload is how long a message may be that is received, in bytes; of a longer one
+	// nothing but the topic is. 0: 256 KiB.
+	MaxPayload int
+	// KeepAlive is after how long without anything sent the broker is asked whether it is
+	// there; after half as much again it is taken not to be. Whole seconds. 0: 30s.
+	KeepAlive time.Duration
 }
 
 // Conn is one connection. It isn't mended: once anything has failed it is closed and
 // another one is made, so that nothing of its state outlives it. Its methods are called
-// by one goroutine.
+// by one goroutine; Receive may be by another one, and Acknowledge, Lost, Cause and
+// Abort by any.
 type Conn struct {
-	client paho.Client
-	socket net.Conn
-	lost   chan struct{}
-	once   sync.Once
-	cause  error // why it was lost
+	client  paho.Client
+	guard   *guard
+	inbox   *inbox
+	session bool // kept by the broker
+	present bool
+	take    atomic.Pointer[func(Received)] // of who asks for what is retained
+	lost    chan struct{}
+	once    sync.Once
+	cause   error // why it was lost
 }
 
-// Dial connects, and returns when the broker has accepted it. The client keeps no
-// session at the broker.
+// Dial connects, and returns when the broker has accepted it.
 func Dial(ctx context.Context, config Config, o Options) (*Conn, error) {
 	host, address, encrypted, ok := config.address()
 	if !ok {
@@ -65,10 +92,13 @@ func Dial(ctx context.Context, config Config, o Options) (*Conn, error) {
 	if !encrypted && !config.Insecure && !kafkaconn.ThisMachine(host) {
 		return fail(errors.New("plaintext to a broker that isn't on this machine is refused; use tls://, or insecure: true"))
 	}
-	options := paho.NewClientOptions().SetClientID(config.ClientID).SetProtocolVersion(4).SetCleanSession(true).
-		SetAutoReconnect(false).SetConnectRetry(false).SetKeepAlive(keepAlive).SetPingTimeout(keepAlive/2).
-		SetConnectTimeout(connectTimeout).SetWriteTimeout(answerTimeout).
-		SetBinaryWill(o.Will.Topic, o.Will.Payload, 1, o.Will.Retain)
+	asks := cmp.Or(o.KeepAlive, keepAlive)
+	options := paho.NewClientOptions().SetClientID(config.ClientID).SetProtocolVersion(4).SetCleanSession(!o.Session).
+		SetAutoReconnect(false).SetConnectRetry(false).SetKeepAlive(asks).SetPingTimeout(asks / 2).
+		SetConnectTimeout(connectTimeout).SetWriteTimeout(answerTimeout)
+	if o.Will.Topic != "" {
+		options.SetBinaryWill(o.Will.Topic, o.Will.Payload, o.Will.qos(), o.Will.Retain)
+	}
 	if config.Username != "" {
 		password, err := kafkaconn.ReadPassword(config.PasswordFile.In(o.Dir))
 		if err != nil {
@@ -82,14 +112,19 @@ func Dial(ctx context.Context, config Config, o Options) (*Conn, error) {
 	if err != nil {
 		return fail(err)
 	}
-	c := &Conn{socket: socket, lost: make(chan struct{})}
+	c := &Conn{inbox: newInbox(), session: o.Session, lost: make(chan struct{})}
+	c.guard = newGuard(socket, cmp.Or(o.MaxPayload, maxPayload), c.deliver, c.inbox.room, c.inbox.closed)
 	options.AddBroker(config.Broker)
-	options.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return &guard{Conn: socket}, nil })
+	options.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return c.guard, nil })
 	options.SetConnectionLostHandler(func(_ paho.Client, err error) { c.lose(err) })
 	c.client = paho.NewClient(options)
-	if err := await(ctx, c.client.Connect()); err != nil {
+	token := c.client.Connect()
+	if err := await(ctx, token); err != nil {
 		c.Abort()
 		return fail(err)
+	}
+	if t, ok := token.(*paho.ConnectToken); ok {
+		c.present = t.SessionPresent()
 	}
 	return c, nil
 }
@@ -118,6 +153,7 @@ func (c *Conn) lose(err error) {
 	c.once.Do(func() {
 		c.cause = err
 		close(c.lost)
+		c.inbox.close()
 	})
 }
 
@@ -128,15 +164,15 @@ func (c *Conn) Lost() <-chan struct{} { return c.lost }
 func (c *Conn) Cause() error { return c.cause }
 
 // Publish sends messages in this order, and returns how many of them, from the first
-// one on, the broker has acknowledged; with an error if that isn't all. If ctx ends before,
-// the connection is broken off.
+// one on, the broker has acknowledged, or have been sent if nobody acknowledges them; with
+// an error if that isn't all. If ctx ends before, the connection is broken off.
 func (c *Conn) Publish(ctx context.Context, messages []Message) (acknowledged int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, c.Abort)() // paho would go on waiting for a broker that reads nothing
 	tokens := make([]paho.Token, len(messages))
 	for i, m := range messages {
-		tokens[i] = c.client.Publish(m.Topic, 1, m.Retain, m.Payload)
+		tokens[i] = c.client.Publish(m.Topic, m.qos(), m.Retain, m.Payload)
 	}
 	for i, token := range tokens {
 		if err := c.answer(ctx, token); err != nil {
@@ -148,35 +184,6 @@ func (c *Conn) Publish(ctx context.Context, messages []Message) (acknowledged in
 	}
 	return len(messages), nil
 }
-
-// Retained asks for what the broker keeps, and calls take with the topic of each such
-// message as it comes, in another goroutine, which mustn't wait. It goes on to the end of
-// the connection, though the broker then sends back what is published there: some send
-// what they keep whenever they have time, and nothing says which is the last. The
-// connection is as good as before if the broker refuses, which is ErrRefused.
-func (c *Conn) Retained(ctx context.Context, filter string, take func(topic string)) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	token := c.client.Subscribe(filter, 0, func(_ paho.Client, m paho.Message) {
-		if m.Retained() && len(m.Payload()) > 0 {
-			take(m.Topic())
-		}
-	})
-	if err := c.answer(ctx, token); err != nil {
-		return fmt.Errorf("mqtt: subscribe to %s: %w", filter, err)
-	}
-	if t, ok := token.(*paho.SubscribeToken); ok {
-		if code, granted := t.Result()[filter]; granted && code == 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("mqtt: subscribe to %s: %w", filter, ErrRefused)
-}
-
-var errSilent = errors.New("the broker doesn't answer in time")
-
-// ErrRefused is that the broker doesn't give this client the right to do something.
-var ErrRefused = errors.New("the broker refuses it")
 
 // answer waits for the broker. paho doesn't end every token when a connection ends.
 func (c *Conn) answer(ctx context.Context, token paho.Token) error {
@@ -221,8 +228,11 @@ func await(ctx context.Context, token paho.Token) error {
 // even if the broker doesn't answer.
 func (c *Conn) Close() {
 	c.client.Disconnect(quiesce)
-	c.socket.Close()
+	c.Abort()
 }
 
 // Abort breaks the connection off, so that the broker publishes the will.
-func (c *Conn) Abort() { c.socket.Close() }
+func (c *Conn) Abort() {
+	c.guard.Close()
+	c.inbox.close()
+}
