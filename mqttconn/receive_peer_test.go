@@ -109,7 +109,8 @@ func TestSession(t *testing.T) {
 	}
 	got := receive(t, c, 95, true)
 	for i, m := range got {
-		if string(m.Payload) != strconv.Itoa(i+5) || m.Duplicate != (i < 3) || m.QoS != 1 {
+		// The broker may have sent some of the others too before it knew that nobody is there.
+		if string(m.Payload) != strconv.Itoa(i+5) || i < 3 && !m.Duplicate || i > 3 && m.Duplicate && !got[i-1].Duplicate || m.QoS != 1 {
 			t.Fatalf("%d: %+v", i, m)
 		}
 	}
