@@ -8,6 +8,7 @@ import (
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/sparkplug"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/deadband"
@@ -27,6 +28,8 @@ type devices struct {
 	modbus []modbus.Device
 	nut    []nut.Device
 	gpio   []gpio.Device
+
+	sparkplug []sparkplug.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -90,7 +93,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio = nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.sparkplug = nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -118,6 +121,10 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				g.Lines[j].Signal = signals[j]
 			}
 			d.gpio = append(d.gpio, g)
+		case c.Sparkplug != nil:
+			s := c.SparkplugDevice(dir)
+			s.Live = live
+			d.sparkplug = append(d.sparkplug, s)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

@@ -57,4 +57,4 @@ func (d Device) GPIODevice() gpio.Device {
 }
 
 // ByChange reports whether the device says by itself what changes, and has no period.
-func (d Device) ByChange() bool { return d.GPIO != nil }
+func (d Device) ByChange() bool { return d.GPIO != nil || d.Sparkplug != nil }

@@ -20,6 +20,7 @@ func (k checker) checkDevices() {
 	first := map[string]int{}
 	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
 	lines := map[line]string{}
+	hosts := map[string]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -36,9 +37,11 @@ func (k checker) checkDevices() {
 			k.checkNUT(path, d)
 		case profile.GPIO:
 			k.checkGPIO(path, d, lines)
+		case profile.Sparkplug:
+			k.checkSparkplug(path, d, hosts)
 		}
 		k.foreign(path, by)
-		if d.Profile == "" || by != profile.Modbus {
+		if by != profile.Sparkplug && (d.Profile == "" || by != profile.Modbus) {
 			k.checkSignals(path, by, d)
 		}
 	}
@@ -138,7 +141,7 @@ var ownKeys = []struct {
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus}},
-	{"follow", nil},
+	{"follow", []profile.Protocol{profile.Sparkplug}},
 }
 
 // foreign adds the keys that a device read by the protocol hasn't got.

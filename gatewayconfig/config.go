@@ -262,7 +262,7 @@ type Device struct {
 	// Example: battery-1.
 	Supply string `yaml:"supply"`
 
-	// How it is reached by Modbus. Exactly one of modbus, nut and gpio is needed.
+	// How it is reached by Modbus. Exactly one of modbus, nut, gpio and sparkplug is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
 	// How it is reached if it is an uninterruptible power supply: through upsd, the
@@ -273,12 +273,17 @@ type Device struct {
 	// told of when they change.
 	GPIO *GPIO `yaml:"gpio"`
 
-	// How often it is read; from 1ms to 24h. Not for gpio. Default: that of defaults.
+	// Where it is if it is edge nodes that publish to an MQTT broker by Sparkplug B, and
+	// their devices. They tell which signals they have.
+	Sparkplug *Sparkplug `yaml:"sparkplug"`
+
+	// How often it is read; from 1ms to 24h. Not for gpio and sparkplug. Default: that of
+	// defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
-	// that it takes on a serial line; from 1ms to 1m. Not for gpio. Default: that of
-	// defaults.
+	// that it takes on a serial line; from 1ms to 1m. Not for gpio and
+	// sparkplug. Default: that of defaults.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with

@@ -15,6 +15,9 @@ import (
 // that it has, or comes to have, at a place. Names, and units that aren't given here, are
 // the device's own.
 type Follow struct {
+	// Of edge nodes: what is read, as patterns of node/metric or node/device/metric in
+	// which * stands for any text. Default: everything. Example: ["*/pump-1/*"].
+	Metrics []string `yaml:"metrics"`
 	// The unit of all of them after UCUM, for devices that don't say it. Default: what the
 	// device says, or "1". Example: Cel.
 	Unit string `yaml:"unit"`
@@ -26,11 +29,18 @@ type Follow struct {
 }
 
 // Open reports whether the device tells by itself which signals it has.
-func (d Device) Open() bool { return len(d.Follow) > 0 }
+func (d Device) Open() bool { return len(d.Follow) > 0 || d.Sparkplug != nil }
 
 // Fingerprint changes with what decides which signals a device tells of itself.
 func (d Device) Fingerprint() string {
-	text, err := json.Marshal(struct{ Follow []Follow }{d.Follow})
+	decides := struct {
+		Follow []Follow
+		Groups []string `json:",omitempty"`
+	}{Follow: d.Follow}
+	if d.Sparkplug != nil {
+		decides.Groups = d.Sparkplug.Groups
+	}
+	text, err := json.Marshal(decides)
 	if err != nil {
 		panic(err) // it has nothing but texts and numbers
 	}

@@ -18,10 +18,13 @@ const (
 	Modbus Protocol = "modbus"
 	NUT    Protocol = "nut"
 	GPIO   Protocol = "gpio"
+
+	// Sparkplug has no signals that are written down.
+	Sparkplug Protocol = "sparkplug"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO}
+var Protocols = []Protocol{Modbus, NUT, GPIO, Sparkplug}
 
 // ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
 // another one.
