@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java)
+# make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java), sparkplug-client (needs npm)
 # make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -49,6 +49,9 @@ peers:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
 	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
+	mkdir -p .peers/sparkplug
+	cp test/peers/sparkplug/package.json test/peers/sparkplug/package-lock.json .peers/sparkplug/
+	npm ci --prefix .peers/sparkplug --silent --no-audit --no-fund --ignore-scripts
 
 # In the order in which they are loaded: a network card, and the line's qdisc.
 MODULES := failover net_failover virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net sch_netem
