@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus and asyncua (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua (needs npm)
+# make peers      what tests run against: pymodbus and asyncua (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua and sparkplug-client (need npm)
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -58,10 +58,15 @@ peers-java:
 	$(call JARS,test/peers/opcua/milo/pom.xml,milo)
 	javac -Xlint:none -d .peers/milo -cp '.peers/milo/*' test/peers/opcua/milo/Plant.java
 
+# The packages that a directory locks, into another one.
+define PACKAGES
+	mkdir -p .peers/$(2)
+	cp $(1)/package.json $(1)/package-lock.json .peers/$(2)/
+	npm ci --prefix .peers/$(2) --silent --no-audit --no-fund --ignore-scripts
+endef
 peers-node:
-	mkdir -p .peers/node-opcua
-	cp test/peers/opcua/node/package.json test/peers/opcua/node/package-lock.json .peers/node-opcua/
-	npm ci --prefix .peers/node-opcua --silent --no-audit --no-fund --ignore-scripts
+	$(call PACKAGES,test/peers/opcua/node,node-opcua)
+	$(call PACKAGES,test/peers/sparkplug,sparkplug)
 
 # The kernel of another architecture, whatever this machine has from apt-get.
 ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache

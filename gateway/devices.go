@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/opcua"
+	"github.com/busbar/busbar/adapters/sparkplug"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/deadband"
@@ -26,11 +27,12 @@ type devices struct {
 	definitions []buffer.Definition
 	list        []device // in the configuration's order, and then the gateway itself
 
-	modbus []modbus.Device
-	nut    []nut.Device
-	gpio   []gpio.Device
-	opcua  []opcua.Device
-	mqtt   []mqtt.Device
+	modbus    []modbus.Device
+	nut       []nut.Device
+	gpio      []gpio.Device
+	opcua     []opcua.Device
+	mqtt      []mqtt.Device
+	sparkplug []sparkplug.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -94,7 +96,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt = nil, nil, nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug = nil, nil, nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -137,6 +139,10 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				m.Points[j].Signal = signals[j]
 			}
 			d.mqtt = append(d.mqtt, m)
+		case c.Sparkplug != nil:
+			s := c.SparkplugDevice(dir)
+			s.Live = live
+			d.sparkplug = append(d.sparkplug, s)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

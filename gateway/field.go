@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/adapters/session"
+	"github.com/busbar/busbar/adapters/sparkplug"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -56,6 +57,7 @@ func newField(d devices, log *slog.Logger) (*field, error) {
 		sessions[gpio.Device]{gpio.New(d.gpio, log), func(d devices) []gpio.Device { return d.gpio }},
 		sessions[opcua.Device]{opcua.New(d.opcua, log), func(d devices) []opcua.Device { return d.opcua }},
 		sessions[mqtt.Device]{mqtt.New(d.mqtt, log), func(d devices) []mqtt.Device { return d.mqtt }},
+		sessions[sparkplug.Device]{sparkplug.New(d.sparkplug, log), func(d devices) []sparkplug.Device { return d.sparkplug }},
 	}}
 	f.readers = []reader{f.modbus}
 	for _, r := range f.others {

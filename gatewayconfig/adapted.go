@@ -117,4 +117,6 @@ func (d Device) MQTTDevice(dir string) mqtt.Device {
 }
 
 // ByChange reports whether the device says by itself what changes, and has no period.
-func (d Device) ByChange() bool { return d.GPIO != nil || d.OPCUA != nil || d.MQTT != nil }
+func (d Device) ByChange() bool {
+	return d.GPIO != nil || d.OPCUA != nil || d.MQTT != nil || d.Sparkplug != nil
+}

@@ -21,6 +21,7 @@ func (k checker) checkDevices() {
 	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
 	lines := map[line]string{}
 	clients := map[client]string{}
+	hosts := map[string]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -41,9 +42,14 @@ func (k checker) checkDevices() {
 			k.checkOPCUA(path, d)
 		case profile.MQTT:
 			k.checkMQTT(path, d, clients)
+		case profile.Sparkplug:
+			k.checkSparkplug(path, d, hosts)
 		}
 		k.foreign(path, by)
-		if d.Profile == "" || by != profile.Modbus {
+		if has(by, "follow") {
+			k.checkFollow(path, by, d)
+		}
+		if by != profile.Sparkplug && (d.Profile == "" || by != profile.Modbus) {
 			k.checkSignals(path, by, d)
 		}
 	}
@@ -143,7 +149,7 @@ var ownKeys = []struct {
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus}},
-	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT}},
+	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 }
 
 // has reports whether devices read by the protocol have one of ownKeys.

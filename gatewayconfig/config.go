@@ -262,8 +262,8 @@ type Device struct {
 	// Example: battery-1.
 	Supply string `yaml:"supply"`
 
-	// How it is reached by Modbus. Exactly one of modbus, nut, gpio, opcua and mqtt
-	// is needed.
+	// How it is reached by Modbus. Exactly one of modbus, nut, gpio, opcua, mqtt
+	// and sparkplug is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
 	// How it is reached if it is an uninterruptible power supply: through upsd, the
@@ -280,12 +280,16 @@ type Device struct {
 	// The MQTT broker that what it says is published to. Messages tell of it when they come.
 	MQTT *MQTTSource `yaml:"mqtt"`
 
-	// How often it is read; from 1ms to 24h. Not for gpio, opcua and
-	// mqtt. Default: that of defaults.
+	// Where it is if it is edge nodes that publish to an MQTT broker by Sparkplug B, and
+	// their devices. They tell which signals they have.
+	Sparkplug *Sparkplug `yaml:"sparkplug"`
+
+	// How often it is read; from 1ms to 24h. Not for gpio, opcua,
+	// mqtt and sparkplug. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
-	// that it takes on a serial line; from 1ms to 1m. Not for gpio and mqtt.
+	// that it takes on a serial line; from 1ms to 1m. Not for gpio, mqtt and sparkplug.
 	// Default: that of defaults; of opcua 10s.
 	Timeout configfile.Duration `yaml:"timeout"`
 

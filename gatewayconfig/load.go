@@ -86,6 +86,9 @@ func (c *Config) fill() {
 		if d.Asset == "" {
 			d.Asset = d.ID
 		}
+		if d.Sparkplug != nil && d.Sparkplug.ClientID == "" { // a broker takes one connection of each
+			d.Sparkplug.ClientID = c.Gateway.ID + "-" + d.ID
+		}
 		if d.PollEvery == 0 && !d.ByChange() {
 			d.PollEvery = c.Defaults.PollEvery
 		}

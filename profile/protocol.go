@@ -21,10 +21,13 @@ const (
 	GPIO   Protocol = "gpio"
 	OPCUA  Protocol = "opcua"
 	MQTT   Protocol = "mqtt"
+
+	// Sparkplug has no signals that are written down.
+	Sparkplug Protocol = "sparkplug"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug}
 
 // ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
 // another one.
