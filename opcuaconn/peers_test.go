@@ -158,6 +158,23 @@ func testRefusals(t *testing.T, s *opcuapeer.Server) {
 	conn.Close(t.Context())
 }
 
+// A server that doesn't know our certificate says so, each in its way.
+func TestServersThatDontTrustUs(t *testing.T) {
+	t.Parallel()
+	keep := t.TempDir()
+	for kind, status := range map[opcuapeer.Kind]ua.StatusCode{
+		opcuapeer.Asyncua: ua.StatusBadCertificateUntrusted, opcuapeer.Node: ua.StatusBadSecurityChecksFailed, opcuapeer.Milo: ua.StatusBadCertificateUntrusted} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			s := opcuapeer.Start(t, kind, opcuapeer.Settings{Strict: true})
+			_, err := Dial(t.Context(), trusting(s, "", ""), Options{Keep: keep})
+			if want := "it may not trust our certificate yet, " + filepath.Join(keep, ownCert); !errors.Is(err, status) || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%v, expected %v; %s", err, status, want)
+			}
+		})
+	}
+}
+
 // A server that calls itself something else than its certificate does is refused.
 func TestAnotherApplicationsCertificate(t *testing.T) {
 	t.Parallel()
