@@ -164,6 +164,9 @@ func decode(body []byte) (response ua.Response, err error) {
 			response, err = nil, fmt.Errorf("%w: a message that can't be decoded: %v", errWire, p)
 		}
 	}()
+	if err := bounded(body); err != nil {
+		return nil, err
+	}
 	_, v, err := ua.DecodeService(body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: a message that can't be decoded: %w", errWire, err)
