@@ -314,7 +314,12 @@ func (c *channel) write(chunk []byte) error {
 
 // close says goodbye, without waiting for anything, and ends the channel.
 func (c *channel) close() {
+	defer c.fail(errClosed)
+	if c.ended() {
+		return
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.tokens) > 0 {
 		id := c.nextRequest()
 		if body, err := encode(&ua.CloseSecureChannelRequest{RequestHeader: requestHeader(nil, id, 0)}); err == nil {
@@ -329,8 +334,6 @@ func (c *channel) close() {
 			}
 		}
 	}
-	c.mu.Unlock()
-	c.fail(errClosed)
 }
 
 // goodbye is how long a closed channel has to say so.

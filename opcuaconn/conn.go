@@ -199,6 +199,7 @@ func (c *Conn) Close(ctx context.Context) {
 	if c.Cause() == nil {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
+		defer context.AfterFunc(ctx, c.Abort)() // who is writing to a server that reads nothing would be waited for
 		c.channel.send(ctx, &ua.CloseSessionRequest{DeleteSubscriptions: true}, c.session.authentication)
 	}
 	c.channel.close()

@@ -81,8 +81,9 @@ type Settings struct {
 	Period time.Duration // of everything that changes; 0: 100 ms
 	Strict bool          // it trusts no client
 
-	// Cert changes the server's certificate before it is signed, when it is made: the
-	// first Start.
+	// Of the server's certificate, which Start makes: how many bits its key has, 0: 2048,
+	// and what is changed of it before it is signed.
+	Bits int
 	Cert func(*x509.Certificate)
 }
 
@@ -272,7 +273,7 @@ func (k Kind) command() []string {
 // certify makes the server's certificate.
 func (s *Server) certify(settings Settings) {
 	s.t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsa.GenerateKey(rand.Reader, max(settings.Bits, 2048))
 	if err != nil {
 		s.t.Fatal(err)
 	}
