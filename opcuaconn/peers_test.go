@@ -178,6 +178,20 @@ func TestServersThatDontTrustUs(t *testing.T) {
 	}
 }
 
+// A server that takes next to nothing at once says so when it is asked one by one.
+func TestASmallServer(t *testing.T) {
+	t.Parallel()
+	s := opcuapeer.Start(t, opcuapeer.Node, opcuapeer.Settings{Limit: 3})
+	c, err := Dial(t.Context(), trusting(s, PolicyNone, ""), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if l := c.Limits; l.MaxNodesPerRead != 3 || l.MaxMonitoredItemsPerCall != 3 || len(c.Namespaces) == 0 {
+		t.Errorf("%+v, %v", l, c.Namespaces)
+	}
+}
+
 // A server that calls itself something else than its certificate does is refused.
 func TestAnotherApplicationsCertificate(t *testing.T) {
 	t.Parallel()

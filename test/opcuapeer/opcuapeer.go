@@ -80,6 +80,7 @@ type Settings struct {
 	Items  int           // variables below Many
 	Period time.Duration // of everything that changes; 0: 100 ms
 	Strict bool          // it trusts no client
+	Limit  int           // how many nodes it takes in a request of any kind (node-opcua only); 0: as many as it does
 
 	// Of the server's certificate, which Start makes: how many bits its key has, 0: 2048,
 	// and what is changed of it before it is signed.
@@ -158,7 +159,7 @@ func (s *Server) Restart(settings Settings) {
 	}
 	command := s.kind.command()
 	args := append(command[1:], strconv.Itoa(s.port), s.dir, strconv.Itoa(settings.Shift), settings.Host,
-		strconv.Itoa(settings.Items), strconv.FormatInt(settings.Period.Milliseconds(), 10), strconv.FormatBool(settings.Strict))
+		strconv.Itoa(settings.Items), strconv.FormatInt(settings.Period.Milliseconds(), 10), strconv.FormatBool(settings.Strict), strconv.Itoa(settings.Limit))
 	s.process = exec.Command(command[0], args...)
 	s.process.Stdout, s.process.Stderr = s.said, s.said
 	s.process.Dir = s.dir
