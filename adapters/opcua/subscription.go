@@ -41,9 +41,10 @@ const (
 	// mostNotifications is how many values a server puts into one message: a message has
 	// to stay below what opcuaconn takes.
 	mostNotifications = 5000
-	// subscriptionLifetime is for how long a server keeps a subscription that nobody
-	// fetches from.
-	subscriptionLifetime = time.Minute
+	// shortestLifetime and longestLifetime are for how long a server keeps a subscription
+	// that nobody fetches from, and another connection may take over.
+	shortestLifetime = time.Minute
+	longestLifetime  = time.Hour
 	// mostPublishers bounds how many publish requests wait at the server.
 	mostPublishers = 10
 	// overtaken is how long a message may be missing that others have overtaken.
@@ -52,13 +53,18 @@ const (
 	mostMissing = 1000
 )
 
+// lifetime is for how long the server's queues last, within bounds.
+func (d Device) lifetime() time.Duration {
+	return min(max(time.Duration(d.Queue)*d.SampleEvery, shortestLifetime), longestLifetime)
+}
+
 // subscribe creates a subscription.
 func (l *life) subscribe(ctx context.Context) (*subscription, error) {
 	count := uint32(max(1, (l.KeepAlive+l.PublishEvery/2)/l.PublishEvery))
 	req := &ua.CreateSubscriptionRequest{
 		RequestedPublishingInterval: float64(l.PublishEvery) / float64(time.Millisecond),
 		RequestedMaxKeepAliveCount:  count,
-		RequestedLifetimeCount:      max(3*count, uint32(subscriptionLifetime/l.PublishEvery)),
+		RequestedLifetimeCount:      max(3*count, uint32(l.lifetime()/l.PublishEvery)),
 		MaxNotificationsPerPublish:  mostNotifications,
 		PublishingEnabled:           true,
 	}
@@ -73,15 +79,20 @@ func (l *life) subscribe(ctx context.Context) (*subscription, error) {
 	period := time.Duration(res.RevisedPublishingInterval * float64(time.Millisecond) * float64(res.RevisedMaxKeepAliveCount))
 	s.keepAlive = max(period, l.KeepAlive)
 	l.post(func() error {
-		s.heard = time.Now()
-		l.subscriptions[s.id] = s
-		for l.publishers < min(len(l.subscriptions)+1, mostPublishers) {
-			l.publishers++
-			l.asking.Go(l.publish)
-		}
+		l.hear(s)
 		return nil
 	})
 	return s, nil
+}
+
+// hear fetches what a subscription tells.
+func (l *life) hear(s *subscription) {
+	s.heard = time.Now()
+	l.subscriptions[s.id] = s
+	for l.publishers < min(len(l.subscriptions)+1, mostPublishers) {
+		l.publishers++
+		l.asking.Go(l.publish)
+	}
 }
 
 // acknowledgements are the messages that have been taken, and of which the server hasn't
@@ -381,7 +392,7 @@ func (l *life) create(ctx context.Context, list []*ua.MonitoredItemCreateRequest
 		if l.room == nil || l.room.free == 0 {
 			s, err := l.subscribe(ctx)
 			if isAny(err, notMonitored) {
-				l.post(func() error { return l.created(list, err) })
+				l.post(func() error { return l.created(0, list, err) })
 				return nil
 			}
 			if err != nil {
@@ -430,7 +441,7 @@ func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.Mon
 				results = append(results, nil)
 			}
 		}
-		l.post(func() error { return l.created(done, results...) })
+		l.post(func() error { return l.created(subscription, done, results...) })
 		return nil
 	})
 	switch {
@@ -445,14 +456,14 @@ func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.Mon
 }
 
 // created takes what came of items; one result may be that of all.
-func (l *life) created(list []*ua.MonitoredItemCreateRequest, results ...error) error {
+func (l *life) created(subscription uint32, list []*ua.MonitoredItemCreateRequest, results ...error) error {
 	for n, c := range list {
 		i := l.items[c.RequestedParameters.ClientHandle]
 		err := results[min(n, len(results)-1)]
 		var status ua.StatusCode
 		switch {
 		case err == nil:
-			i.state, i.told = monitored, nil
+			i.state, i.told, i.in = monitored, nil, subscription
 		case isAny(err, notMonitored):
 			i.state = polled
 		case errors.As(err, &status) && (i.state != refused || i.told == nil || i.told.Error() != err.Error()):
