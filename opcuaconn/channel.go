@@ -28,10 +28,9 @@ const (
 // channel is a secure channel: requests out and responses in, by any number of
 // goroutines, until it is lost. Whatever goes wrong with it ends it.
 type channel struct {
-	conn     net.Conn
-	protect  protection
-	most     bounds
-	lifetime time.Duration // that is asked for
+	conn    net.Conn
+	protect protection
+	most    bounds
 
 	lost  chan struct{}
 	once  sync.Once
@@ -42,9 +41,11 @@ type channel struct {
 	sequence uint32 // of the last chunk sent
 	request  uint32 // the last one sent
 	tokens   []token
+	keys     uint32 // how many tokens there have been
 	waiting  map[uint32]chan reply
 	opening  []byte // our nonce of the channel's opening or renewal that hasn't been answered yet
 	openID   uint32
+	hold     chan struct{}      // closed, and then nil, when the answer to a renewal has come
 	opened   chan time.Duration // the lifetime of each new key
 }
 
@@ -54,10 +55,10 @@ type reply struct {
 	err  error
 }
 
-// newChannel opens a secure channel over a connection that has been shaken hands on. It
-// owns the connection.
-func newChannel(ctx context.Context, conn net.Conn, p protection, most bounds, lifetime time.Duration) (*channel, error) {
-	c := &channel{conn: conn, protect: p, most: most, lifetime: lifetime, lost: make(chan struct{}),
+// newChannel opens a secure channel over a connection that has been shaken hands on, which
+// it owns. Its keys are renewed each so often, 0: before they are no good any more.
+func newChannel(ctx context.Context, conn net.Conn, p protection, most bounds, each time.Duration) (*channel, error) {
+	c := &channel{conn: conn, protect: p, most: most, lost: make(chan struct{}),
 		waiting: map[uint32]chan reply{}, opened: make(chan time.Duration, 1)}
 	go c.receive()
 	if err := c.open(ua.SecurityTokenRequestTypeIssue); err != nil {
@@ -65,13 +66,22 @@ func newChannel(ctx context.Context, conn net.Conn, p protection, most bounds, l
 	}
 	select {
 	case lifetime := <-c.opened:
-		go c.renew(lifetime)
+		go c.renew(lifetime, each)
 		return c, nil
 	case <-c.lost:
 		return nil, c.cause
 	case <-ctx.Done():
 		c.fail(ctx.Err())
 		return nil, fmt.Errorf("the secure channel isn't opened in time: %w", ctx.Err())
+	}
+}
+
+func (c *channel) ended() bool {
+	select {
+	case <-c.lost:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -85,10 +95,14 @@ func (c *channel) fail(err error) {
 }
 
 // renew asks for a new key after three quarters of the time that the last one is good
-// for (OPC 10000-4, 5.5.2.1). Requests go on meanwhile with the old one.
-func (c *channel) renew(lifetime time.Duration) {
+// for (OPC 10000-4, 5.5.2.1).
+func (c *channel) renew(lifetime, each time.Duration) {
 	for {
-		timer := time.NewTimer(max(lifetime, shortestLifetime) * 3 / 4)
+		wait := max(lifetime, shortestLifetime) * 3 / 4
+		if each > 0 {
+			wait = each
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-c.lost:
@@ -125,12 +139,14 @@ func (c *channel) open(kind ua.SecurityTokenRequestType) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.request++
-	c.opening, c.openID = nonce, c.request
+	c.opening, c.openID = nonce, c.nextRequest()
+	if kind == ua.SecurityTokenRequestTypeRenew {
+		c.hold = make(chan struct{})
+	}
 	body, err := encode(&ua.OpenSecureChannelRequest{
 		RequestHeader: requestHeader(nil, c.request, answerTimeout), RequestType: kind,
 		SecurityMode: ua.MessageSecurityModeFromString(string(c.protect.mode)), ClientNonce: nonce,
-		RequestedLifetime: uint32(c.lifetime / time.Millisecond)})
+		RequestedLifetime: uint32(channelLifetime / time.Millisecond)})
 	if err != nil {
 		return err
 	}
@@ -172,9 +188,13 @@ func (c *channel) takeOpen(body []byte, request uint32) error {
 	if err != nil {
 		return err
 	}
-	c.id, c.opening = response.SecurityToken.ChannelID, nil
+	if c.hold != nil {
+		close(c.hold)
+	}
+	c.id, c.opening, c.hold = response.SecurityToken.ChannelID, nil, nil
+	c.keys++
 	c.tokens = append(c.tokens[max(0, len(c.tokens)-1):], token{response.SecurityToken.TokenID, keys})
-	c.opened <- min(time.Duration(response.SecurityToken.RevisedLifetime)*time.Millisecond, c.lifetime)
+	c.opened <- min(time.Duration(response.SecurityToken.RevisedLifetime)*time.Millisecond, channelLifetime)
 	return nil
 }
 
@@ -184,9 +204,6 @@ func (c *channel) send(ctx context.Context, request ua.Request, authentication *
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
 	}
 	id, answer, err := c.post(ctx, request, authentication)
 	if err != nil {
@@ -220,14 +237,30 @@ func (c *channel) send(ctx context.Context, request ua.Request, authentication *
 	}
 }
 
-// post writes a request. What can't be written whole ends the channel.
+// post writes a request. What can't be written whole ends the channel. While the key is
+// renewed it waits: the old one is good all the same, but not every server knows that,
+// Milo with Sign among them.
 func (c *channel) post(ctx context.Context, request ua.Request, authentication *ua.NodeID) (uint32, chan reply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-c.lost:
+	for c.hold != nil {
+		renewed := c.hold
+		c.mu.Unlock()
+		select {
+		case <-renewed:
+		case <-c.lost:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+		if ctx.Err() != nil || c.ended() {
+			break
+		}
+	}
+	if c.ended() {
 		return 0, nil, c.cause
-	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, nil, err
 	}
 	deadline, _ := ctx.Deadline()
 	id := c.nextRequest()

@@ -35,8 +35,9 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is told
 
 	ApplicationName string        // by which the server knows us; "": Busbar
-	ChannelLifetime time.Duration // of the secure channel's keys that is asked for; 0: an hour
 	SessionTimeout  time.Duration // without a request that is asked for; 0: 2 minutes
+
+	renew time.Duration // of the channel's keys; 0: as long as they are good for
 }
 
 func (o Options) withDefaults() Options {
@@ -48,9 +49,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ApplicationName == "" {
 		o.ApplicationName = "Busbar"
-	}
-	if o.ChannelLifetime == 0 {
-		o.ChannelLifetime = channelLifetime
 	}
 	if o.SessionTimeout == 0 {
 		o.SessionTimeout = sessionTimeout
@@ -118,9 +116,9 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	}
 	stop := breakOff(ctx, conn)
 	defer stop()
-	ch, err := newChannel(ctx, conn, p, most, o.ChannelLifetime)
+	ch, err := newChannel(ctx, conn, p, most, o.renew)
 	if err != nil {
-		return nil, err
+		return nil, p.hint(err)
 	}
 	opened := &Conn{channel: ch}
 	if opened.session, err = c.begin(ctx, ch, e, o, p.own.uri(o)); err == nil {
@@ -129,9 +127,24 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	}
 	if err != nil {
 		ch.close()
-		return nil, err
+		return nil, p.hint(err)
 	}
 	return opened, nil
+}
+
+// hint adds what to do if an error is one by which servers say that they don't trust our
+// certificate. Many say no more than that they won't.
+func (p protection) hint(err error) error {
+	if p.policy == PolicyNone {
+		return err
+	}
+	for _, sign := range []error{errHungUp, ua.StatusBadSecurityChecksFailed, ua.StatusBadCertificateUntrusted, ua.StatusBadCertificateInvalid,
+		ua.StatusBadCertificateChainIncomplete, ua.StatusBadCertificateUseNotAllowed} {
+		if errors.Is(err, sign) {
+			return fmt.Errorf("%w; it may not trust our certificate yet, %s", err, p.own.path)
+		}
+	}
+	return err
 }
 
 // dial connects and shakes hands.
@@ -174,12 +187,10 @@ func (c *Conn) Lost() <-chan struct{} { return c.channel.lost }
 
 // Cause is why, once it is.
 func (c *Conn) Cause() error {
-	select {
-	case <-c.channel.lost:
+	if c.channel.ended() {
 		return c.channel.cause
-	default:
-		return nil
 	}
+	return nil
 }
 
 // Close ends the session with its subscriptions, and frees everything even if the server

@@ -41,7 +41,7 @@ func (c Config) discover(ctx context.Context, address *url.URL) (endpoint, error
 	}
 	stop := breakOff(ctx, conn)
 	defer stop()
-	channel, err := newChannel(ctx, conn, protection{policy: PolicyNone, mode: ModeNone}, most, channelLifetime)
+	channel, err := newChannel(ctx, conn, protection{policy: PolicyNone, mode: ModeNone}, most, 0)
 	if err != nil {
 		return endpoint{}, err
 	}
@@ -72,7 +72,7 @@ func (c Config) choose(address *url.URL, offered []*ua.EndpointDescription) (end
 		if best != nil && (samePlace(best, address) || !samePlace(e, address)) {
 			continue // several names of the same
 		}
-		if t := c.tokenOf(e, security.Mode); t != nil {
+		if t := c.tokenOf(e); t != nil {
 			best, token = e, t
 		}
 	}
@@ -80,7 +80,7 @@ func (c Config) choose(address *url.URL, offered []*ua.EndpointDescription) (end
 		return endpoint{}, fmt.Errorf("the server doesn't offer %s with %s and a login %s, but %s",
 			security.Policy, security.Mode, loginName(c.identityKind()), offer(offered))
 	}
-	if token.TokenType == ua.UserTokenTypeUserName && c.openly(security.Mode, best, token) && !c.Insecure && !kafkaconn.ThisMachine(address.Hostname()) {
+	if token.TokenType == ua.UserTokenTypeUserName && openly(security.Mode, best, token) && !c.Insecure && !kafkaconn.ThisMachine(address.Hostname()) {
 		return endpoint{}, errors.New("the server takes the password only unencrypted; use the mode SignAndEncrypt, or insecure: true to send it all the same")
 	}
 	at := *address
@@ -96,7 +96,7 @@ func samePlace(e *ua.EndpointDescription, address *url.URL) bool {
 }
 
 // openly is whether a password would be sent as it is.
-func (c Config) openly(mode Mode, e *ua.EndpointDescription, t *ua.UserTokenPolicy) bool {
+func openly(mode Mode, e *ua.EndpointDescription, t *ua.UserTokenPolicy) bool {
 	return mode != SignAndEncrypt && tokenPolicy(e, t) == PolicyNone.URI()
 }
 
@@ -108,30 +108,35 @@ func tokenPolicy(e *ua.EndpointDescription, t *ua.UserTokenPolicy) string {
 }
 
 // tokenOf is how the user can log in at an endpoint, nil: not at all. The policy that
-// protects the login is filled in, and rather one that protects it.
-func (c Config) tokenOf(e *ua.EndpointDescription, mode Mode) *ua.UserTokenPolicy {
-	var found *ua.UserTokenPolicy
+// protects the login is filled in, the best one that the server has: some servers have
+// only Basic256, which encrypts a password as Basic256Sha256 does.
+func (c Config) tokenOf(e *ua.EndpointDescription) *ua.UserTokenPolicy {
+	var best *ua.UserTokenPolicy
+	value := 0
 	for _, t := range e.UserIdentityTokens {
 		if t == nil || t.TokenType != c.identityKind() {
 			continue
 		}
 		filled := *t
 		filled.SecurityPolicyURI = tokenPolicy(e, t)
-		switch Policy(strings.TrimPrefix(filled.SecurityPolicyURI, policyURI)) {
-		case Basic256Sha256, Aes128Sha256RsaOaep, Aes256Sha256RsaPss:
-			return &filled
-		case PolicyNone:
-			if found == nil && t.TokenType != ua.UserTokenTypeCertificate {
-				found = &filled
-			}
-		default:
-			if found == nil && t.TokenType == ua.UserTokenTypeAnonymous {
-				found = &filled
-			}
+		worth := 0
+		switch policy := Policy(strings.TrimPrefix(filled.SecurityPolicyURI, policyURI)); {
+		case policy == Basic256Sha256 || policy == Aes128Sha256RsaOaep || policy == Aes256Sha256RsaPss:
+			worth = 3
+		case policy == basic256:
+			worth = 2
+		case policy == PolicyNone && t.TokenType != ua.UserTokenTypeCertificate, t.TokenType == ua.UserTokenTypeAnonymous:
+			worth = 1
+		}
+		if worth > value {
+			best, value = &filled, worth
 		}
 	}
-	return found
+	return best
 }
+
+// basic256 protects logins of servers that know nothing better for them.
+const basic256 Policy = "Basic256"
 
 func loginName(kind ua.UserTokenType) string {
 	switch kind {

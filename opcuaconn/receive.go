@@ -12,6 +12,8 @@ import (
 	"github.com/gopcua/opcua/uasc"
 )
 
+var errHungUp = errors.New("the server has closed the connection")
+
 // receive takes what the server sends until the channel is lost.
 func (c *channel) receive() {
 	in := receiver{channel: c, parts: map[uint32][]byte{}}
@@ -24,7 +26,7 @@ func (c *channel) receive() {
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				err = errors.New("the server has closed the connection")
+				err = errHungUp
 			}
 			c.fail(err)
 			return

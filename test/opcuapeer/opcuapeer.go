@@ -4,7 +4,7 @@
 // Every server is on this machine's loopback and offers the policies None,
 // Basic256Sha256, Aes128_Sha256_RsaOaep and Aes256_Sha256_RsaPss, the last three with Sign
 // and with SignAndEncrypt, to nobody, to User with Password, and to any certificate. It
-// takes every client's certificate.
+// takes every client's certificate unless Settings.Strict says otherwise.
 //
 // Below Objects, all with text identifiers in Namespace:
 //
@@ -79,6 +79,7 @@ type Settings struct {
 	Host   string        // by which the server tells its endpoints; "": 127.0.0.1
 	Items  int           // variables below Many
 	Period time.Duration // of everything that changes; 0: 100 ms
+	Strict bool          // it trusts no client
 
 	// Cert changes the server's certificate before it is signed, when it is made: the
 	// first Start.
@@ -156,7 +157,7 @@ func (s *Server) Restart(settings Settings) {
 	}
 	command := s.kind.command()
 	args := append(command[1:], strconv.Itoa(s.port), s.dir, strconv.Itoa(settings.Shift), settings.Host,
-		strconv.Itoa(settings.Items), strconv.FormatInt(settings.Period.Milliseconds(), 10))
+		strconv.Itoa(settings.Items), strconv.FormatInt(settings.Period.Milliseconds(), 10), strconv.FormatBool(settings.Strict))
 	s.process = exec.Command(command[0], args...)
 	s.process.Stdout, s.process.Stderr = s.said, s.said
 	s.process.Dir = s.dir

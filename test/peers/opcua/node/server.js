@@ -1,9 +1,9 @@
-// An OPC UA server for tests, on node-opcua: server.js PORT DIR SHIFT HOST ITEMS PERIOD.
+// An OPC UA server for tests, on node-opcua: server.js PORT DIR SHIFT HOST ITEMS PERIOD STRICT.
 //
 // DIR holds its certificate (server.pem, server.key). SHIFT other namespaces come before
 // ours. HOST is the name by which it tells its endpoints. ITEMS variables are below Many,
-// and all that change do so each PERIOD ms. The address space is the one that the package
-// test/opcuapeer describes.
+// and all that change do so each PERIOD ms. With STRICT true it trusts no client. The address
+// space is the one that the package test/opcuapeer describes.
 "use strict";
 
 const path = require("path");
@@ -20,11 +20,11 @@ const {
   makeAccessLevelFlag,
 } = require("node-opcua");
 
-const [port, dir, shift, host, items, period] = process.argv.slice(2);
+const [port, dir, shift, host, items, period, strict] = process.argv.slice(2);
 
 async function main() {
   const certificates = (name) =>
-    new OPCUACertificateManager({ rootFolder: path.join(dir, name), automaticallyAcceptUnknownCertificate: true });
+    new OPCUACertificateManager({ rootFolder: path.join(dir, name), automaticallyAcceptUnknownCertificate: strict !== "true" });
   const [serverCertificateManager, userCertificateManager] = [certificates("pki"), certificates("users")];
   await Promise.all([serverCertificateManager.initialize(), userCertificateManager.initialize()]);
   const server = new OPCUAServer({
