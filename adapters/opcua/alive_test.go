@@ -1,6 +1,8 @@
 package opcua
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -61,7 +63,7 @@ func TestHistoryFillsTheGap(t *testing.T) {
 		if kind == opcuapeer.Milo {
 			t.Skip("it has no history")
 		}
-		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 50 * time.Millisecond})
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 200 * time.Millisecond})
 		d := plant(t, p, "Counter")
 		d.SampleEvery, d.Queue = 10*time.Millisecond, 10
 		overACut(t, p, d)
@@ -75,10 +77,15 @@ func TestSubscriptionsAreTakenOver(t *testing.T) {
 		if kind == opcuapeer.Asyncua {
 			t.Skip("it hands none over")
 		}
-		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 50 * time.Millisecond})
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 200 * time.Millisecond})
 		d := plant(t, p, "Counter")
 		d.Server.Security = opcuaconn.Security{}
 		d.Server.Trust = []configfile.Path{configfile.Path(p.Certificate())}
+		password := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(password, []byte(opcuapeer.Password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.Server.Username, d.Server.PasswordFile = opcuapeer.User, configfile.Path(password) // they don't hand them over to nobody
 		d.SampleEvery, d.Queue, d.History = 10*time.Millisecond, 1000, false
 		overACut(t, p, d)
 	})

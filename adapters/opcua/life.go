@@ -42,6 +42,7 @@ type life struct {
 	remade        bool             // what the server has lost of them
 	room          *subscription    // that takes more items; belongs to the job that goes on
 
+	began      time.Time
 	heard      time.Time // when the server last told its time
 	clock      time.Time // which was that
 	clockAsked bool
@@ -114,7 +115,8 @@ func (l *life) run(ctx context.Context) (err error) {
 		l.asking.Wait()
 		l.leave(err)
 	}()
-	l.heard = time.Now()
+	l.began = time.Now()
+	l.heard = l.began
 	for _, i := range l.items {
 		l.renew(i)
 	}
@@ -422,8 +424,11 @@ func (l *life) note(i *item, s telemetry.Sample) {
 		return
 	}
 	at := s.Time.Time()
-	if !i.behind.IsZero() && at.After(i.behind) {
+	switch {
+	case !i.behind.IsZero() && at.After(i.behind):
 		l.miss(i, i.behind, at)
+	case overflown(s) && at.Before(l.began) && !i.last.IsZero() && at.After(i.last): // of a queue that was too short for the time without a connection
+		l.miss(i, i.last, at)
 	}
 	i.behind = time.Time{}
 	if at.After(i.last) {

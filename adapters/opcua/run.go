@@ -24,6 +24,7 @@ type watch struct {
 	index   map[itemKey]*item
 	used    map[string]Node // names of signals
 	left    []*subscription // of the connection before, which the server may still have
+	alone   bool            // subscriptions that were taken over from it have told nothing
 	cause   string          // why there is no connection, as it was told last
 }
 
@@ -113,8 +114,8 @@ func (d Device) Run(ctx context.Context, s *session.Session) {
 			wait = firstWait
 		}
 		switch text := err.Error(); {
-		case first || lasted > 0: // the session tells why
-			if s.Deliver(ctx, w.failed(err)) != nil {
+		case first || lasted > 0:
+			if s.Deliver(ctx, w.failed(err)) != nil { // the session tells why
 				return
 			}
 			w.cause = text

@@ -19,8 +19,9 @@ type subscription struct {
 	keepAlive time.Duration // within which something comes
 	free      int           // how many more items it takes; belongs to the job that goes on
 
-	heard time.Time // when something came last
-	next  uint32    // sequence number of the message that comes next
+	heard  time.Time // when something came last
+	proven bool      // over this connection something has come
+	next   uint32    // sequence number of the message that comes next
 	// early are messages that came before one that is missing, which may only have been
 	// overtaken; until is up to which, without it, messages are known to be missing, and
 	// since when.
@@ -192,7 +193,7 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	if s == nil || res.NotificationMessage == nil { // of a subscription that was given up
 		return nil
 	}
-	s.heard = received
+	s.heard, s.proven = received, true
 	m := message{res.NotificationMessage, received}
 	if len(m.NotificationData) == 0 { // a keep-alive, with the number of the message to come
 		if after(m.SequenceNumber, s.next) {

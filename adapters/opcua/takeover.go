@@ -11,10 +11,16 @@ import (
 	"github.com/gopcua/opcua/ua"
 )
 
-// leave keeps what the server may still have when the connection has failed.
+// leave keeps what the server may still have when the connection has failed: the
+// subscriptions that have told something over it.
 func (l *life) leave(err error) {
 	l.left = nil
 	for _, s := range l.subscriptions {
+		if !s.proven {
+			l.alone = l.alone || slices.Contains(l.old, s)
+			continue
+		}
+		s.proven = false
 		s.early, s.since, s.recovering = map[uint32]message{}, time.Time{}, false
 		l.left = append(l.left, s)
 	}
@@ -40,7 +46,7 @@ func idsOf(list []*subscription) []uint32 {
 // more, or doesn't hand over, are made anew.
 func (l *life) takeOver(ctx context.Context) error {
 	left := l.old
-	if len(left) == 0 {
+	if len(left) == 0 || l.alone {
 		return nil
 	}
 	res, err := request[*ua.TransferSubscriptionsResponse](ctx, l.link, &ua.TransferSubscriptionsRequest{SubscriptionIDs: idsOf(left)})
@@ -51,13 +57,18 @@ func (l *life) takeOver(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
+		l.session.Log().Info("the server doesn't hand subscriptions over; they are made anew", "cause", err)
 		return nil
 	}
 	for n, r := range res.Results {
-		if r == nil || r.StatusCode>>30 == 2 {
+		s := left[n]
+		if r == nil {
 			continue
 		}
-		s := left[n]
+		if r.StatusCode>>30 == 2 {
+			l.session.Log().Info("the server doesn't hand a subscription over; it is made anew", "subscription", s.id, "cause", r.StatusCode)
+			continue
+		}
 		l.room = s
 		l.post(func() error {
 			l.hear(s)
