@@ -262,14 +262,18 @@ func TestMQTTDocumentation(t *testing.T) {
 		}
 		return list
 	}
-	config, serve := blocks("yaml")[0], blocks("yaml")[1]
+	yaml := blocks("yaml")
+	config, products, serve := yaml[0], yaml[1], yaml[2]
 	b := mosquitto.New(t, "")
 	b.Start()
 	dir := t.TempDir()
 	rest := "gateway: {id: north-gw1}\nforward: {kafka: {brokers: [localhost:9092]}}\nbuffer: {path: buffer}\nstatus: {listen: \"" + freeAddress(t) + "\"}\n"
+	write(t, dir, "products.yaml", rest+products)
 	write(t, dir, "gateway.yaml", strings.ReplaceAll(rest+config+serve, "127.0.0.1:1883", b.Address))
-	if out, errs, code := call(t, dir, "busbar", "config", "validate", "gateway.yaml"); code != 0 {
-		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	for _, file := range []string{"gateway.yaml", "products.yaml"} {
+		if out, errs, code := call(t, dir, "busbar", "config", "validate", file); code != 0 {
+			t.Fatalf("exit code %d: %s%s", code, out, errs)
+		}
 	}
 	host, port, _ := net.SplitHostPort(b.Address)
 	publish := strings.ReplaceAll(blocks("sh")[0], "mosquitto_pub ", "mosquitto_pub -h "+host+" -p "+port+" ")
