@@ -1,6 +1,7 @@
 package gatewayconfig
 
 import (
+	"cmp"
 	"path/filepath"
 	"time"
 
@@ -85,8 +86,18 @@ func (c *Config) fill() {
 		if d.Asset == "" {
 			d.Asset = d.ID
 		}
+		if d.Sparkplug != nil && d.Sparkplug.ClientID == "" { // a broker takes one connection of each
+			d.Sparkplug.ClientID = c.Gateway.ID + "-" + d.ID
+		}
 		if d.PollEvery == 0 && !d.ByChange() {
 			d.PollEvery = c.Defaults.PollEvery
+		}
+		if o := d.OPCUA; o != nil {
+			o.fill()
+			d.Timeout = cmp.Or(d.Timeout, opcuaTimeout)
+			for j := range d.Follow {
+				d.Follow[j].Node = cmp.Or(d.Follow[j].Node, objectsFolder)
+			}
 		}
 		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout

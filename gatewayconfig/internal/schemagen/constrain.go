@@ -15,6 +15,8 @@ const (
 	fleetName = `^[a-z0-9][a-z0-9-]{0,62}$`
 	plainName = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
 	upsName   = `^[!#-?A-\[\]-~]{1,64}$`
+
+	sparkplugID = `^[^+#/]{1,256}$`
 )
 
 // constrain adds what the types don't say.
@@ -38,7 +40,12 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Signal", "unit", `^[!-~]{1,32}$`)
 	pattern("Status", "listen", `^.*:[0-9]+$`)
 	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
-	pattern("MQTT", "broker", `^(tls|tcp)://[^/?#@\s]+$`)
+	for _, def := range []string{"MQTT", "Sparkplug"} {
+		pattern(def, "broker", `^(tls|tcp)://[^/?#@\s]+$`)
+		defs[def].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
+	}
+	pattern("Sparkplug", "host_id", sparkplugID)
+	property(defs, "Sparkplug", "groups").Items.Pattern = sparkplugID
 	pattern("MQTT", "topic_prefix", `^[A-Za-z0-9._-]{1,60}(/[A-Za-z0-9._-]{1,60}){0,7}$`)
 	property(defs, "Kafka", "brokers").Items.Pattern = `^.+:[0-9]+$`
 
@@ -60,12 +67,12 @@ func constrain(defs jsonschema.Definitions) {
 	for _, p := range profile.Protocols {
 		device.OneOf = append(device.OneOf, &jsonschema.Schema{Required: []string{string(p)}})
 	}
-	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}}
+	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}, {Required: []string{"sparkplug"}}}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	defs["NUT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
 	defs["MQTT"].Required = []string{"broker"}
-	defs["MQTT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
+	defs["Sparkplug"].Required = []string{"broker", "host_id"}
 	constrainSignal(defs)
 }
 
