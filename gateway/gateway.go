@@ -252,6 +252,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.pipeline.publisher != nil {
 		forwarders.Go(func() { g.pipeline.publisher.Run(forwarding) })
 	}
+	if g.pipeline.values != nil {
+		forwarders.Go(func() { g.pipeline.values.Run(forwarding) })
+	}
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })
 	writer.Go(func() { g.watchDisk(writing) })

@@ -38,6 +38,7 @@ type pipeline struct {
 	log      *slog.Logger
 
 	publisher  *publish.Publisher // nil: there is no broker
+	values     *publish.Values    // nil: they aren't published
 	operations *operations
 
 	wake chan struct{}
@@ -190,6 +191,9 @@ func (p *pipeline) run(ctx context.Context) {
 			if !b.past {
 				p.engine.Update(b.received, batch, p.emit)
 				p.watch.Take(batch, b.stamp.At, p.emit)
+				if p.values != nil {
+					p.values.Note(batch)
+				}
 			}
 			if sifted {
 				stored = p.sift(stored, b, batch, taken.slots)
