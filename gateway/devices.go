@@ -9,6 +9,7 @@ import (
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/sparkplug"
+	"github.com/busbar/busbar/adapters/sparkplug/host"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/deadband"
@@ -124,6 +125,9 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 		case c.Sparkplug != nil:
 			s := c.SparkplugDevice(dir)
 			s.Live = live
+			if own := d.config.Serve.Sparkplug; own != nil {
+				s.Own = host.Node{Group: own.Group, Name: own.Node}
+			}
 			d.sparkplug = append(d.sparkplug, s)
 		}
 	}
