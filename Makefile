@@ -4,8 +4,8 @@
 # make race       the tests of what runs concurrently, under the race detector
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus (needs Python), Apache Kafka (needs Maven and Java), sparkplug-client (needs npm)
-# make guest      the kernel of a virtual machine that tests boot (needs Debian's apt-get)
+# make peers      what tests run against: pymodbus and asyncua (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua and sparkplug-client (need npm)
+# make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema and the console's bundle, after a change to their sources
@@ -20,7 +20,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture portable peers guest kafka bench generate sizes clean
+.PHONY: build demo test race torture portable peers peers-python peers-java peers-node guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -45,14 +45,31 @@ portable:
 	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
 	  -skip '$(PROCESSES)' $(PORTABLE)
 
-peers:
+peers: peers-python peers-java peers-node
+
+peers-python:
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement test/peers/requirements.txt
-	mvn --quiet --batch-mode --file test/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/kafka
-	mkdir -p .peers/sparkplug
-	cp test/peers/sparkplug/package.json test/peers/sparkplug/package-lock.json .peers/sparkplug/
-	npm ci --prefix .peers/sparkplug --silent --no-audit --no-fund --ignore-scripts
 
+# One after the other: two Mavens at once get in each other's way.
+JARS = mvn --quiet --batch-mode --file $(1) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.peers/$(2)
+peers-java:
+	$(call JARS,test/kafka/pom.xml,kafka)
+	$(call JARS,test/peers/opcua/milo/pom.xml,milo)
+	javac -Xlint:none -d .peers/milo -cp '.peers/milo/*' test/peers/opcua/milo/Plant.java
+
+# The packages that a directory locks, into another one.
+define PACKAGES
+	mkdir -p .peers/$(2)
+	cp $(1)/package.json $(1)/package-lock.json .peers/$(2)/
+	npm ci --prefix .peers/$(2) --silent --no-audit --no-fund --ignore-scripts
+endef
+peers-node:
+	$(call PACKAGES,test/peers/opcua/node,node-opcua)
+	$(call PACKAGES,test/peers/sparkplug,sparkplug)
+
+# The kernel of another architecture, whatever this machine has from apt-get.
+ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache
 # In the order in which they are loaded: a network card, and the line's qdisc.
 MODULES := failover net_failover virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net sch_netem
 guest:
@@ -63,6 +80,13 @@ guest:
 	  mv boot/vmlinuz-* vmlinuz && \
 	  n=10; for m in $(MODULES); do mv $$(find lib -name $$m.ko) modules/$$n-$$m.ko || exit 1; n=$$((n+1)); done && \
 	  rm -r linux-image-*.deb boot lib
+	rm -rf .peers/linux-arm64 && mkdir -p .peers/linux-arm64/lists/partial .peers/linux-arm64/cache/archives/partial
+	cd .peers/linux-arm64 && \
+	  apt-get -qq $(ARM64) update && \
+	  apt-get -qq $(ARM64) download $$(apt-cache $(ARM64) depends linux-image-arm64 | awk '/Depends: linux-image/ {print $$2}') && \
+	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x --wildcards './boot/vmlinuz-*' && \
+	  mv boot/vmlinuz-* vmlinuz && \
+	  rm -r linux-image-*.deb boot lists cache
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

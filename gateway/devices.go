@@ -7,7 +7,9 @@ import (
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/adapters/sparkplug"
 	"github.com/busbar/busbar/adapters/sparkplug/host"
 	"github.com/busbar/busbar/gateway/account"
@@ -26,10 +28,11 @@ type devices struct {
 	definitions []buffer.Definition
 	list        []device // in the configuration's order, and then the gateway itself
 
-	modbus []modbus.Device
-	nut    []nut.Device
-	gpio   []gpio.Device
-
+	modbus    []modbus.Device
+	nut       []nut.Device
+	gpio      []gpio.Device
+	opcua     []opcua.Device
+	mqtt      []mqtt.Device
 	sparkplug []sparkplug.Device
 }
 
@@ -94,12 +97,13 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio, d.sparkplug = nil, nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug = nil, nil, nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
 		ids = ids[n+1:]
 		d.list[i].signals, d.list[i].live = signals, live
+		c.Signals = c.Written()
 		switch {
 		case c.Modbus != nil:
 			m := c.ModbusDevice()
@@ -122,6 +126,20 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				g.Lines[j].Signal = signals[j]
 			}
 			d.gpio = append(d.gpio, g)
+		case c.OPCUA != nil:
+			o := c.OPCUADevice(dir, d.config.OPCUAKeys(dir))
+			o.Live = live
+			for j := range o.Points {
+				o.Points[j].Signal = signals[j]
+			}
+			d.opcua = append(d.opcua, o)
+		case c.MQTT != nil:
+			m := c.MQTTDevice(dir)
+			m.Live = live
+			for j := range m.Points {
+				m.Points[j].Signal = signals[j]
+			}
+			d.mqtt = append(d.mqtt, m)
 		case c.Sparkplug != nil:
 			s := c.SparkplugDevice(dir)
 			s.Live = live

@@ -10,7 +10,9 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/adapters/sparkplug"
 	"github.com/busbar/busbar/telemetry"
@@ -53,6 +55,8 @@ func newField(d devices, log *slog.Logger) (*field, error) {
 	f := &field{modbus: modbusReader{m}, others: []changer{
 		sessions[nut.Device]{nut.New(d.nut, log), func(d devices) []nut.Device { return d.nut }},
 		sessions[gpio.Device]{gpio.New(d.gpio, log), func(d devices) []gpio.Device { return d.gpio }},
+		sessions[opcua.Device]{opcua.New(d.opcua, log), func(d devices) []opcua.Device { return d.opcua }},
+		sessions[mqtt.Device]{mqtt.New(d.mqtt, log), func(d devices) []mqtt.Device { return d.mqtt }},
 		sessions[sparkplug.Device]{sparkplug.New(d.sparkplug, log), func(d devices) []sparkplug.Device { return d.sparkplug }},
 	}}
 	f.readers = []reader{f.modbus}

@@ -89,6 +89,9 @@ func askRunning(ctx context.Context, config gatewayconfig.Config, device string)
 func WatchDevice(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger, show func([]Reading)) error {
 	config.Devices = slices.DeleteFunc(slices.Clone(config.Devices), func(d gatewayconfig.Device) bool { return d.ID != device })
 	d := newDevices(config, dir)
+	for i, m := range d.mqtt {
+		d.mqtt[i] = m.Apart()
+	}
 	f, err := newField(d, log)
 	if err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/opcua"
 )
 
 // ModbusDevice is a device that is read by modbus, as the adapter takes it, without ids
@@ -56,5 +58,65 @@ func (d Device) GPIODevice() gpio.Device {
 	return g
 }
 
+// OPCUADevice is the same of one that is read by opcua. keep is the directory of the
+// gateway's own certificate for it.
+func (d Device) OPCUADevice(dir, keep string) opcua.Device {
+	o := opcua.Device{
+		ID: d.ID, Server: d.OPCUA.Config, Dir: dir, Keep: keep, Poll: d.OPCUA.Mode == OPCUAPoll,
+		PublishEvery: time.Duration(d.OPCUA.PublishEvery), SampleEvery: time.Duration(d.OPCUA.SampleEvery),
+		KeepAlive: time.Duration(d.OPCUA.KeepAlive), Queue: d.OPCUA.Queue, History: d.OPCUA.History == Enabled,
+		Timeout: time.Duration(d.Timeout), FollowEvery: time.Duration(d.OPCUA.FollowEvery), Revision: d.Fingerprint(),
+	}
+	for _, s := range d.Signals {
+		if s.Found != "" {
+			continue
+		}
+		node, err := opcua.ParseNode(s.Node)
+		if err != nil {
+			panic(err) // it has been checked
+		}
+		p := opcua.Point{Name: s.Name, Node: node, Element: opcua.Element(s.Element), Scale: s.Scale, Offset: s.Offset, Bool: s.Type == modbus.Bool}
+		if s.Deadband != nil && !s.Deadband.Percent { // theirs is one of the range, and ours of the value
+			p.Deadband = s.Deadband.Value
+		}
+		o.Points = append(o.Points, p)
+	}
+	for _, f := range d.Follow {
+		node, err := opcua.ParseNode(f.Node)
+		if err != nil {
+			panic(err) // it has been checked
+		}
+		follow := opcua.Follow{Node: node, Match: opcua.Pattern(f.Match)}
+		if f.Deadband != nil && !f.Deadband.Percent {
+			follow.Deadband = f.Deadband.Value
+		}
+		o.Follow = append(o.Follow, follow)
+	}
+	return o
+}
+
+// MQTTDevice is the same of one that is read by mqtt. dir is what file names are relative
+// to.
+func (d Device) MQTTDevice(dir string) mqtt.Device {
+	m := mqtt.Device{
+		ID: d.ID, Connection: d.MQTT.Config, Dir: dir, QoS: d.MQTT.QoS, SharedGroup: d.MQTT.SharedGroup,
+		StaleAfter: time.Duration(d.MQTT.StaleAfter),
+	}
+	if a := d.MQTT.Available; a != nil {
+		m.Available = &mqtt.Availability{Topic: a.Topic, JSON: a.JSON, Online: a.Online, Offline: a.Offline}
+	}
+	for _, s := range d.Signals {
+		if s.Found == "" {
+			m.Points = append(m.Points, s.MQTT())
+		}
+	}
+	for _, f := range d.Follow {
+		m.Follow = append(m.Follow, f.signal().MQTTFollow())
+	}
+	return m
+}
+
 // ByChange reports whether the device says by itself what changes, and has no period.
-func (d Device) ByChange() bool { return d.GPIO != nil || d.Sparkplug != nil }
+func (d Device) ByChange() bool {
+	return d.GPIO != nil || d.OPCUA != nil || d.MQTT != nil || d.Sparkplug != nil
+}

@@ -20,6 +20,7 @@ func (k checker) checkDevices() {
 	first := map[string]int{}
 	buses := buses{endpoints: map[string]modbus.Endpoint{}, units: map[string]string{}}
 	lines := map[line]string{}
+	clients := map[client]string{}
 	hosts := map[string]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
@@ -37,10 +38,17 @@ func (k checker) checkDevices() {
 			k.checkNUT(path, d)
 		case profile.GPIO:
 			k.checkGPIO(path, d, lines)
+		case profile.OPCUA:
+			k.checkOPCUA(path, d)
+		case profile.MQTT:
+			k.checkMQTT(path, d, clients)
 		case profile.Sparkplug:
 			k.checkSparkplug(path, d, hosts)
 		}
 		k.foreign(path, by)
+		if has(by, "follow") {
+			k.checkFollow(path, by, d)
+		}
 		if by != profile.Sparkplug && (d.Profile == "" || by != profile.Modbus) {
 			k.checkSignals(path, by, d)
 		}
@@ -141,13 +149,23 @@ var ownKeys = []struct {
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus}},
-	{"follow", []profile.Protocol{profile.Sparkplug}},
+	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
+}
+
+// has reports whether devices read by the protocol have one of ownKeys.
+func has(by profile.Protocol, key string) bool {
+	for _, own := range ownKeys {
+		if own.key == key {
+			return slices.Contains(own.of, by)
+		}
+	}
+	return false
 }
 
 // foreign adds the keys that a device read by the protocol hasn't got.
 func (k checker) foreign(path string, by profile.Protocol) {
 	for _, own := range ownKeys {
-		if k.Has(path+"."+own.key) && !slices.Contains(own.of, by) {
+		if k.Has(path+"."+own.key) && !has(by, own.key) {
 			k.Errorf(path+"."+own.key, "the device is read by %s, which hasn't got this, expected the key to be left out", by)
 		}
 	}
@@ -204,11 +222,7 @@ func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 	if at := path + ".gpio.chip"; k.Has(at) && !filepath.IsAbs(d.GPIO.Chip) {
 		k.Errorf(at, "%q, expected the file of a chip, like /dev/gpiochip0", d.GPIO.Chip)
 	}
-	for _, key := range []string{"poll_every", "timeout"} {
-		if k.Has(path + "." + key) {
-			k.Errorf(path+"."+key, "lines aren't polled, they are told of when they change; expected the key to be left out")
-		}
-	}
+	k.notPolled(path, "lines aren't polled, they are told of when they change")
 	for j, s := range d.Signals {
 		if s.Line == nil {
 			continue
@@ -219,6 +233,15 @@ func (k checker) checkGPIO(path string, d Device, lines map[line]string) {
 			continue
 		}
 		lines[l] = fmt.Sprintf("%s of %s", s.Name, d.ID)
+	}
+}
+
+// notPolled refuses what only devices have that are asked.
+func (k checker) notPolled(path, why string) {
+	for _, key := range []string{"poll_every", "timeout"} {
+		if k.Has(path + "." + key) {
+			k.Errorf(path+"."+key, "%s; expected the key to be left out", why)
+		}
 	}
 }
 
@@ -266,8 +289,14 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
-	if len(d.Signals) == 0 {
-		k.Errorf(path+".signals", "no signal, expected at least one, or a profile")
+	if len(d.Signals) == 0 && len(d.Follow) == 0 {
+		other := ""
+		for _, key := range []string{"profile", "follow"} {
+			if has(by, key) {
+				other += ", or " + key
+			}
+		}
+		k.Errorf(path+".signals", "no signal, expected at least one%s", other)
 	}
 	profile.CheckSignals(k.File, path+".signals", by, d.Signals)
 }

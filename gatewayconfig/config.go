@@ -262,7 +262,8 @@ type Device struct {
 	// Example: battery-1.
 	Supply string `yaml:"supply"`
 
-	// How it is reached by Modbus. Exactly one of modbus, nut, gpio and sparkplug is needed.
+	// How it is reached by Modbus. Exactly one of modbus, nut, gpio, opcua, mqtt
+	// and sparkplug is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
 	// How it is reached if it is an uninterruptible power supply: through upsd, the
@@ -273,17 +274,23 @@ type Device struct {
 	// told of when they change.
 	GPIO *GPIO `yaml:"gpio"`
 
+	// Where it is if it is an OPC UA server, which tells by itself what changes.
+	OPCUA *OPCUA `yaml:"opcua"`
+
+	// The MQTT broker that what it says is published to. Messages tell of it when they come.
+	MQTT *MQTTSource `yaml:"mqtt"`
+
 	// Where it is if it is edge nodes that publish to an MQTT broker by Sparkplug B, and
 	// their devices. They tell which signals they have.
 	Sparkplug *Sparkplug `yaml:"sparkplug"`
 
-	// How often it is read; from 1ms to 24h. Not for gpio and sparkplug. Default: that of
-	// defaults.
+	// How often it is read; from 1ms to 24h. Not for gpio, opcua,
+	// mqtt and sparkplug. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
-	// that it takes on a serial line; from 1ms to 1m. Not for gpio and
-	// sparkplug. Default: that of defaults.
+	// that it takes on a serial line; from 1ms to 1m. Not for gpio, mqtt and sparkplug.
+	// Default: that of defaults; of opcua 10s.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with
@@ -291,14 +298,15 @@ type Device struct {
 	// modbus only. Example: eastron/sdm630.
 	Profile string `yaml:"profile"`
 
-	// What is read from it; at least one signal. With a profile, these are added to
+	// What is read from it; at least one signal, unless there is something to follow. With a profile, these are added to
 	// it, and those of a name that it has replace what they give of it.
 	Signals []Signal `yaml:"signals"`
 
 	// What of it is read without being written down signal by signal. For devices that
 	// tell what they have.
 	Follow []Follow `yaml:"follow"`
-	// What may be written to it, by modbus. Default: nothing.
+
+	// What may be written to it, by modbus and opcua. Default: nothing.
 	Control []Control `yaml:"control"`
 
 	// Identity is that of the profile.

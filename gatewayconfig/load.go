@@ -1,6 +1,7 @@
 package gatewayconfig
 
 import (
+	"cmp"
 	"path/filepath"
 	"time"
 
@@ -99,8 +100,18 @@ func (c *Config) fill() {
 		if d.PollEvery == 0 && !d.ByChange() {
 			d.PollEvery = c.Defaults.PollEvery
 		}
+		if o := d.OPCUA; o != nil {
+			o.fill()
+			d.Timeout = cmp.Or(d.Timeout, opcuaTimeout)
+			for j := range d.Follow {
+				d.Follow[j].Node = cmp.Or(d.Follow[j].Node, objectsFolder)
+			}
+		}
 		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout
+		}
+		if d.MQTT != nil {
+			d.fillMQTT(c.Gateway.ID)
 		}
 		for j := range d.Signals {
 			d.Signals[j].Fill()

@@ -17,7 +17,7 @@ func (k checker) resolveProfiles() {
 	for i := range k.config.Devices {
 		d := &k.config.Devices[i]
 		path := configfile.Item("devices", i)
-		if !k.Has(path+".profile") || k.Broken(path+".profile") || d.NUT != nil || d.GPIO != nil || d.Sparkplug != nil {
+		if !k.Has(path+".profile") || k.Broken(path+".profile") || d.NUT != nil || d.ByChange() {
 			continue
 		}
 		p, err := loadProfile(d.Profile, k.dir, k.read)

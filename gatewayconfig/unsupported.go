@@ -6,12 +6,12 @@ import "github.com/busbar/busbar/profile"
 // key that is accepted and does nothing would be believed.
 const notYet = "not supported by this version, expected the key to be left out"
 
-var protocolsToCome = []string{"opcua", "mqtt", "iec104"}
+var protocolsToCome = []string{"iec104"}
 
 var unsupported = struct{ config, serve, device map[string]string }{
 	config: map[string]string{"network": notYet},
 	serve:  map[string]string{"iec104": notYet},
-	device: map[string]string{"opcua": profile.OtherProtocol, "mqtt": profile.OtherProtocol, "iec104": profile.OtherProtocol},
+	device: map[string]string{"iec104": profile.OtherProtocol},
 }
 
 func (Config) ExplainKey(key string) string { return unsupported.config[key] }

@@ -22,7 +22,7 @@ type Config struct {
 	Broker string `yaml:"broker,required"`
 
 	// The name by which the broker knows this connection; of two with the same one it
-	// closes the older. Default: the gateway's id.
+	// closes the older. Default: the gateway's id; of a device, with - and its own behind it.
 	ClientID string `yaml:"client_id"`
 
 	// The name to log in with. Needs password_file. Default: no login.

@@ -163,7 +163,7 @@ func (g *guard) next() error {
 // message reads a message (clause 3.3) whose fixed header has been read. The payload of
 // one that is too long is left out.
 func (g *guard) message(header byte, length int) (Received, error) {
-	m := Received{QoS: header >> 1 & 3, Retained: header&1 != 0, Duplicate: header&8 != 0}
+	m := Received{At: time.Now(), QoS: header >> 1 & 3, Retained: header&1 != 0, Duplicate: header&8 != 0}
 	before := 2
 	if m.QoS == 1 {
 		before += 2

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
@@ -15,7 +16,8 @@ type Received struct {
 	Topic string
 	// Payload is nobody else's, and may be kept.
 	Payload []byte
-	QoS     byte // 0 or 1
+	At      time.Time // when it came
+	QoS     byte      // 0 or 1
 	// Retained says that the broker has kept it from before it was subscribed to.
 	Retained bool
 	// Duplicate says that the broker has sent it before, maybe to an earlier connection.

@@ -58,10 +58,18 @@ func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 		k.variable(path, s)
 	case GPIO:
 		k.line(path, s)
+	case OPCUA:
+		k.node(path, s)
+	case MQTT:
+		k.message(path, s)
 	}
 	k.meaning(path, s)
 	k.reports(path, s)
-	k.names(path, s)
+	if by == MQTT && len(s.States) > 0 {
+		k.messageStates(path, s)
+	} else {
+		k.names(path, s)
+	}
 }
 
 type checker struct{ *configfile.File }
@@ -122,7 +130,7 @@ func (k checker) reports(path string, s Signal) {
 		k.Errorf(path+".swinging_door", "%v, expected a number above 0", s.SwingingDoor)
 	case s.SwingingDoor > 0 && s.Deadband != nil:
 		k.Errorf(path+".swinging_door", "deadband is given too, expected one of them")
-	case s.SwingingDoor > 0 && (s.bit() || s.Type == modbus.String):
+	case s.SwingingDoor > 0 && s.Node == "" && (s.bit() || s.Type == modbus.String):
 		k.Errorf(path+".swinging_door", "this isn't a number, expected deadband: 0")
 	}
 	switch {

@@ -44,7 +44,9 @@ func (k checker) names(path string, s Signal) {
 		return
 	}
 	p := s.Point()
-	p.Type = s.impliedType()
+	if p.Type = s.impliedType(); s.Node != "" && s.Type == "" {
+		p.Type = modbus.Int64 // the server says what it is
+	}
 	integer, unsigned := p.Integer()
 	states, flags := path+".states", path+".flags"
 	switch {

@@ -37,8 +37,10 @@ func (s Signal) hasAddress() bool {
 // overlay sets the fields of a struct to those of another that are given.
 func overlay(into, from reflect.Value, given func(key string) bool) {
 	for i := range from.NumField() {
-		key, _, _ := strings.Cut(from.Type().Field(i).Tag.Get("yaml"), ",")
-		if given(key) {
+		key, options, _ := strings.Cut(from.Type().Field(i).Tag.Get("yaml"), ",")
+		if options == "inline" {
+			overlay(into.Field(i), from.Field(i), given)
+		} else if given(key) {
 			into.Field(i).Set(from.Field(i))
 		}
 	}

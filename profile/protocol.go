@@ -7,6 +7,7 @@ import (
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/configfile"
 )
 
@@ -18,13 +19,15 @@ const (
 	Modbus Protocol = "modbus"
 	NUT    Protocol = "nut"
 	GPIO   Protocol = "gpio"
+	OPCUA  Protocol = "opcua"
+	MQTT   Protocol = "mqtt"
 
 	// Sparkplug has no signals that are written down.
 	Sparkplug Protocol = "sparkplug"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, Sparkplug}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug}
 
 // ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
 // another one.
@@ -48,6 +51,8 @@ var addresses = map[Protocol]string{
 	Modbus: "input, holding, coil and discrete",
 	NUT:    "variable and status",
 	GPIO:   "line",
+	OPCUA:  "node",
+	MQTT:   "topic",
 }
 
 // ownKeys are the keys of signals that only some protocols have.
@@ -61,7 +66,10 @@ var ownKeys = []struct {
 	{"writable", []Protocol{Modbus}},
 	{"variable", []Protocol{NUT}}, {"status", []Protocol{NUT}},
 	{"line", []Protocol{GPIO}}, {"active_low", []Protocol{GPIO}}, {"bias", []Protocol{GPIO}}, {"debounce", []Protocol{GPIO}},
-	{"type", []Protocol{Modbus, NUT}}, {"scale", []Protocol{Modbus, NUT}}, {"offset", []Protocol{Modbus, NUT}},
+	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
+	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
+	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
+	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT}}, {"offset", []Protocol{Modbus, NUT, OPCUA, MQTT}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.
@@ -124,5 +132,34 @@ func (k checker) line(path string, s Signal) {
 	}
 	if longest := configfile.Duration(gpio.MaxDebounce); s.Debounce > longest {
 		k.Errorf(path+".debounce", "%s is out of range, expected 0s to %s", s.Debounce, longest)
+	}
+}
+
+// node checks where a signal of an OPC UA server lies.
+func (k checker) node(path string, s Signal) {
+	if !k.Has(path + ".node") {
+		if !k.Broken(path + ".node") {
+			k.Errorf(path, "no address, expected %s, like nsu=urn:example;s=T1.TopOil", addresses[OPCUA])
+		}
+		return
+	}
+	if _, err := opcua.ParseNode(s.Node); err != nil {
+		k.Errorf(path+".node", "%s", err)
+	}
+	if err := opcua.CheckElement(s.Element); err != nil {
+		k.Errorf(path+".element", "%s", err)
+	}
+	text := s.Type == modbus.String
+	switch s.Type {
+	case "", modbus.Bool, modbus.String:
+	default:
+		k.Errorf(path+".type", "%q, but the server says what numbers it has, expected bool or string, or the key to be left out for a number", s.Type)
+	}
+	if s.Type == modbus.Bool || text {
+		for _, key := range []string{"scale", "offset", "swinging_door"} {
+			if k.Has(path + "." + key) {
+				k.Errorf(path+"."+key, "this isn't a number, expected the key to be left out")
+			}
+		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 // read by modbus, exactly one of input, holding, coil and discrete gives its address:
 // from 0 as it travels on the wire, so that holding register 40001 is holding: 0 and
 // input register 30001 is input: 0. Of one by nut, exactly one of variable and status
-// does, and of one by gpio, line. Its value is raw × factor × scale + offset.
+// does, of one by gpio, line, of one by opcua, node, and of one by mqtt, topic. Its value
+// is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
 	// with dots between them, after IEC 61850 where it has a name.
@@ -45,6 +46,16 @@ type Signal struct {
 	// it changes. Example: 17.
 	Line *uint16 `yaml:"line"`
 
+	// The node of the OPC UA server whose value it is: its id, with the namespace by its
+	// URI, as busbar device browse prints it. An index, as in ns=2;i=1001, is accepted too,
+	// but may mean another namespace when the server starts again. In a URI, ; and % are
+	// written as %3B and %25. Example: nsu=urn:example;s=T1.TopOil.
+	Node string `yaml:"node"`
+
+	// Which part of the node's value it is, if that is an array or a structure: members by
+	// their names, and of arrays by their indices from 0. Example: "Windings[2].Temp".
+	Element string `yaml:"element"`
+
 	// A low level of the line is 1, as of a contact to ground that is closed.
 	// Default: false.
 	ActiveLow bool `yaml:"active_low"`
@@ -58,12 +69,16 @@ type Signal struct {
 	// when it has lasted. Default: 0s.
 	Debounce configfile.Duration `yaml:"debounce"`
 
+	// Where it lies in messages, of a device that is read by mqtt.
+	Payload `yaml:",inline"`
+
 	// How the registers hold the value: int8, uint8, int16, uint16, float16 or
 	// bcd16 in one; int32, uint32, float32 or bcd32 in two; int64, uint64, float64
 	// or bcd64 in four; string in length; bool in one bit. Required for registers,
 	// unless bit is given; coils and discrete inputs are always bool. A byte is the
 	// low one of its register, with order BADC the high one. Of a variable, string if it
-	// is a text.
+	// is a text; of a node, bool or string if it is one, as the server says itself what
+	// numbers it has; of an MQTT payload, string if it is a text, or bool.
 	Type modbus.Type `yaml:"type"`
 
 	// The order of the bytes of 0xAABBCCDD in its registers: ABCD, most
@@ -107,7 +122,8 @@ type Signal struct {
 
 	// How far it may move before it is stored again: a number in unit, or like 1% of
 	// the value stored last; 0 stores each change. Rules see every value all the same,
-	// and what has no value is always stored. Default: every value is stored.
+	// and what has no value is always stored. The server of a node is told a number, too,
+	// and then doesn't send what is within it. Default: every value is stored.
 	// Example: 0.2.
 	Deadband *Deadband `yaml:"deadband"`
 
@@ -154,7 +170,7 @@ func (s *Signal) SetDefaults() { s.Scale = 1 }
 // What the format has and this version hasn't: a key that is accepted and does
 // nothing would be believed.
 var unsupported = map[string]string{
-	"ioa": OtherProtocol, "node": OtherProtocol, "topic": OtherProtocol, "json": OtherProtocol,
+	"ioa": OtherProtocol,
 }
 
 // ExplainKey implements configfile.KeyExplainer.
@@ -220,7 +236,7 @@ func (s Signal) impliedType() modbus.Type {
 	switch {
 	case s.Type == "" && s.bit():
 		return modbus.Bool
-	case s.Type == "" && s.Variable != "":
+	case s.Type == "" && (s.Variable != "" || s.Node != ""):
 		return modbus.Float64
 	}
 	return s.Type
@@ -230,7 +246,7 @@ func (s Signal) impliedKind() telemetry.Kind {
 	switch {
 	case s.Kind != "":
 		return s.Kind
-	case s.bit() || s.Type == modbus.String || len(s.States)+len(s.Flags) > 0:
+	case s.bit() || s.Type == modbus.Bool || s.Type == modbus.String || len(s.States)+len(s.Flags) > 0:
 		return telemetry.State
 	}
 	return telemetry.Gauge

@@ -188,9 +188,9 @@ type moment struct{ boot, wall telemetry.Micros }
 // second serial line goes to the socket line, if there is one.
 func runGuest(t *testing.T, argument, line string) (g guest) {
 	t.Helper()
-	m := machine.Demand(t)
+	m := machine.Demand(t, machine.PC)
 	dir := t.TempDir()
-	if err := machine.Build(dir, "./guest", "../cmd/busbar-gateway", "../cmd/busbar-sim"); err != nil {
+	if err := m.Build(dir, "./guest", "../cmd/busbar-gateway", "../cmd/busbar-sim"); err != nil {
 		t.Fatal(err)
 	}
 	initrd, console := filepath.Join(dir, "initrd.gz"), filepath.Join(dir, "console")

@@ -46,7 +46,7 @@ type thinSite struct {
 // configure has configured in between.
 func newThinSite(t testing.TB, way string, line netem.Options, configure func(s *thinSite)) *thinSite {
 	t.Helper()
-	machine.Demand(t)
+	machine.Demand(t, machine.PC)
 	s := &thinSite{TB: t, dir: t.TempDir(), status: freeAddress(t)}
 	var err error
 	if s.line, err = netem.Open(s.dir, line); err != nil {

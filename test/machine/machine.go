@@ -12,15 +12,31 @@ import (
 )
 
 // ErrMissing is that qemu or the kernel is missing.
-var ErrMissing = errors.New("no qemu-system-x86_64, or no kernel: make guest gets the kernel")
+var ErrMissing = errors.New("no qemu, or no kernel: make guest gets the kernels")
+
+// Board is the kind of computer that a machine is.
+type Board struct {
+	qemu, model, arch string
+	dir               string // of the kernel, in .peers
+	kernel            string // what it is told
+}
+
+var (
+	// PC is a PC with a serial line.
+	PC = Board{qemu: "qemu-system-x86_64", model: "pc", arch: "amd64", dir: "linux", kernel: "console=ttyS0 no_timer_check"} // the kernel's look at the timer fails where the emulator gets little time
+	// ARM is QEMU's own 64-bit ARM board, which has GPIO lines: at the fourth one, of
+	// offset 3, is its power key, which the monitor's system_powerdown presses for 100 ms.
+	ARM = Board{qemu: "qemu-system-aarch64", model: "virt", arch: "arm64", dir: "linux-arm64", kernel: "console=ttyAMA0"}
+)
 
 // Machine is what a virtual machine is made of.
 type Machine struct {
+	Board
 	qemu, dir string
 }
 
 // Find looks for it in the module's directory, from wherever a test runs.
-func Find() (Machine, error) {
+func Find(b Board) (Machine, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return Machine{}, err
@@ -34,8 +50,8 @@ func Find() (Machine, error) {
 		}
 		root = filepath.Dir(root)
 	}
-	m := Machine{dir: filepath.Join(root, ".peers", "linux")}
-	if m.qemu, err = exec.LookPath("qemu-system-x86_64"); err == nil {
+	m := Machine{Board: b, dir: filepath.Join(root, ".peers", b.dir)}
+	if m.qemu, err = exec.LookPath(b.qemu); err == nil {
 		_, err = os.Stat(filepath.Join(m.dir, "vmlinuz"))
 	}
 	if err != nil {
@@ -46,9 +62,9 @@ func Find() (Machine, error) {
 
 // Demand is Find for a test, which fails under CI if something is missing, and is
 // skipped elsewhere.
-func Demand(t testing.TB) Machine {
+func Demand(t testing.TB, b Board) Machine {
 	t.Helper()
-	m, err := Find()
+	m, err := Find(b)
 	switch {
 	case err == nil:
 	case os.Getenv("CI") != "":
@@ -69,10 +85,10 @@ func (m Machine) Modules() ([]string, error) {
 	return modules, err
 }
 
-// Build builds programs of this module for a machine, into dir.
-func Build(dir string, packages ...string) error {
+// Build builds programs of this module for the machine, into dir.
+func (m Machine) Build(dir string, packages ...string) error {
 	build := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", dir + "/"}, packages...)...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+m.arch, "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %v: %w\n%s", packages, err, out)
 	}
@@ -87,8 +103,7 @@ func (m Machine) Command(initrd, console, argument string, args ...string) *exec
 	if argument != "" {
 		argument = " -- " + argument
 	}
-	// The kernel's look at the timer fails where the emulator gets little time.
-	return exec.Command(m.qemu, append([]string{"-machine", "pc", "-nodefaults", "-display", "none", "-no-reboot",
+	return exec.Command(m.qemu, append([]string{"-machine", m.model, "-nodefaults", "-display", "none", "-no-reboot",
 		"-serial", "file:" + console, "-kernel", filepath.Join(m.dir, "vmlinuz"), "-initrd", initrd,
-		"-append", "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init" + argument}, args...)...)
+		"-append", m.kernel + " quiet panic=-1 rdinit=/init" + argument}, args...)...)
 }

@@ -176,11 +176,11 @@ func tap(name string, self, peer end) (*os.File, error) {
 
 // boot starts the machine and returns when it forwards.
 func (l *Line) boot(dir string, setup []string) error {
-	m, err := machine.Find()
+	m, err := machine.Find(machine.PC)
 	if err != nil {
 		return err
 	}
-	if err := machine.Build(dir, "github.com/busbar/busbar/test/netem/modem"); err != nil {
+	if err := m.Build(dir, "github.com/busbar/busbar/test/netem/modem"); err != nil {
 		return err
 	}
 	files := []machine.File{{Path: "/init", From: filepath.Join(dir, "modem")}, {Path: "/setup", Text: strings.Join(setup, "\n")}}

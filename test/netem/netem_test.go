@@ -14,7 +14,7 @@ import (
 // The line is as long and as slow as it says, and loses packets, which TCP sends
 // again.
 func TestLine(t *testing.T) {
-	machine.Demand(t)
+	machine.Demand(t, machine.PC)
 	l, err := Open(t.TempDir(), Options{Rate: 64_000, Delay: 100 * time.Millisecond, Loss: 0.2})
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 
 // sources are the directories whose comments describe the keys, seen from this
 // one.
-var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../mqttconn", "../../../profile", "../../../rules"}
+var sources = []string{"../../../configfile", "../../../gatewayconfig", "../../../kafkaconn", "../../../mqttconn", "../../../opcuaconn", "../../../profile", "../../../rules"}
 
 const here = "github.com/busbar/busbar/gatewayconfig/internal/schemagen"
 

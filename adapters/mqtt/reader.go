@@ -1,0 +1,389 @@
+package mqtt
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/adapters/session"
+	"github.com/busbar/busbar/mqttconn"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// reader makes samples of messages. It is used by one goroutine.
+type reader struct {
+	Device
+	points []*point         // those that are written down, and then those that were found
+	topics map[string]*plan // of each topic that has come; nil: nothing reads it
+	names  map[string]*point
+
+	offline   bool // the source says so
+	malformed string
+	batch     []telemetry.Sample
+	owners    []*point // of the samples in batch
+	fresh     []*point // that have no id yet
+	walker    walker
+	line      line
+	scratch   []byte
+	leftOut   map[string]bool // names that two topics have, or that can't be
+}
+
+// point is a signal, and what came of it.
+type point struct {
+	Selector
+	name   string
+	signal telemetry.SignalID // 0: it isn't registered, or not to be delivered
+	found  *adapters.Found    // nil: it is written down
+	met    bool               // it has had a value
+	asked  bool               // for its id
+	value  row
+	outer  int // the slot of a time that is outside of the array; 0: none
+
+	staleAfter time.Duration
+	heard      time.Time // when the last value came, or the connection was made
+	stale      bool      // and it was said
+	last       telemetry.Sample
+	told       bool // last is
+}
+
+// plan is how the payloads of a topic are read.
+type plan struct {
+	json         *tree
+	paths        []*point // of json, those in no array
+	influx       []*point
+	plain        []*point
+	points       []*point // all
+	availability bool
+	status       int // the slot of the availability
+}
+
+// mostTopics bounds the topics that are remembered, and so those of what is followed.
+const mostTopics = 100_000
+
+func newReader(d Device) *reader {
+	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}, leftOut: map[string]bool{}}
+	for _, p := range d.Points {
+		made := &point{Selector: p.Selector, name: p.Name, signal: p.Signal, staleAfter: p.StaleAfter}
+		r.points = append(r.points, made)
+		r.names[p.Name] = made
+	}
+	for i, p := range d.Points {
+		r.plan(p.Topic).add(r.points[i])
+	}
+	if d.Available != nil {
+		l := r.plan(d.Available.Topic)
+		l.availability = true
+		if d.Available.JSON != "" {
+			steps, _ := parsePath(d.Available.JSON)
+			l.status, _ = l.tree().add(steps)
+		}
+	}
+	return r
+}
+
+// plan is that of a topic, which is made if it isn't there.
+func (r *reader) plan(topic string) *plan {
+	l := r.topics[topic]
+	if l == nil {
+		l = &plan{}
+		r.topics[topic] = l
+		r.follow(topic, l)
+	}
+	return l
+}
+
+func (l *plan) tree() *tree {
+	if l.json == nil {
+		l.json = &tree{}
+	}
+	return l.json
+}
+
+// add has a point read.
+func (l *plan) add(p *point) {
+	l.points = append(l.points, p)
+	switch {
+	case p.Format == Influx:
+		l.influx = append(l.influx, p)
+	case p.JSON == "":
+		l.plain = append(l.plain, p)
+	default:
+		steps, _ := parsePath(p.JSON)
+		slot, group := l.tree().add(steps)
+		p.value = row{point: p, value: slot}
+		if p.Time != "" {
+			of, _ := parsePath(p.Time)
+			time, _ := l.tree().add(of)
+			if sameArray(of, steps) {
+				p.value.time = time
+			} else {
+				p.outer = time
+			}
+		}
+		if group != nil {
+			group.rows = append(group.rows, p.value)
+		} else {
+			l.paths = append(l.paths, p)
+		}
+	}
+}
+
+// follow has the points read that are found at a topic.
+func (r *reader) follow(topic string, l *plan) {
+	for i, f := range r.Follow {
+		wildcards, ok := matches(f.Topic, topic)
+		if !ok {
+			continue
+		}
+		name := expand(f.Name, wildcards)
+		if name == "" || r.names[name] != nil || name == telemetry.ChannelLive {
+			r.leftOut[name] = true
+			continue
+		}
+		p := &point{Selector: f.Selector, name: name, staleAfter: f.StaleAfter, found: &adapters.Found{
+			Name: name, Follow: i, Kind: f.Kind, Encoding: f.Selector.encoding(), States: states(f.States),
+		}}
+		r.names[name] = p
+		l.add(p)
+	}
+}
+
+// encoding is how values come about.
+func (s Selector) encoding() string {
+	return strings.TrimSpace(fmt.Sprintf("mqtt %s%s %s %s %v*%v%+v", s.JSON, s.Field, s.Format, s.Type, s.Tags, s.Scale, s.Offset))
+}
+
+func states(texts map[string]int64) telemetry.States {
+	if len(texts) == 0 {
+		return nil
+	}
+	named := telemetry.States{}
+	for text, value := range texts {
+		named[value] = text
+	}
+	return named
+}
+
+// of is the plan of the topic of a message; nil if nothing reads it.
+func (r *reader) of(topic string) *plan {
+	l, known := r.topics[topic]
+	if known {
+		return l
+	}
+	if len(r.topics) >= mostTopics {
+		return nil
+	}
+	l = &plan{}
+	r.follow(topic, l)
+	if len(l.points) == 0 {
+		l = nil
+	}
+	r.topics[topic] = l
+	return l
+}
+
+// take adds what a message says to batch.
+func (r *reader) take(m mqttconn.Received) {
+	l := r.of(m.Topic)
+	if l == nil || len(m.Payload) == 0 && m.LeftOut == 0 { // without a payload, what was retained is forgotten
+		return
+	}
+	at := telemetry.MicrosOf(m.At)
+	if m.LeftOut > 0 {
+		r.broken(l, m, at, fmt.Errorf("%d bytes are too long", m.LeftOut))
+		return
+	}
+	if l.availability && l.status == 0 {
+		r.status(m.Payload)
+	}
+	if len(l.plain) > 0 {
+		v := plainToken(m.Payload)
+		for _, p := range l.plain {
+			r.sample(p, m, at, v, token{})
+		}
+	}
+	if l.json != nil {
+		if err := r.json(l, m, at); err != nil {
+			r.broken(l, m, at, err)
+		}
+	}
+	if len(l.influx) > 0 {
+		if err := r.lines(l, m, at); err != nil {
+			r.broken(l, m, at, err)
+		}
+	}
+}
+
+// plainToken is a payload that is a value itself.
+func plainToken(payload []byte) token {
+	b := bytes.Trim(payload, " \t\r\n\x00")
+	if len(b) > 1 && b[0] == '"' && b[len(b)-1] == '"' && bytes.IndexByte(b, '\\') < 0 {
+		return token{kind: text, text: b[1 : len(b)-1]}
+	}
+	if string(b) == "null" {
+		return token{kind: null}
+	}
+	return token{kind: text, text: b}
+}
+
+func (r *reader) json(l *plan, m mqttconn.Received, at telemetry.Micros) error {
+	w := &r.walker
+	if err := w.walk(l.json, m.Payload); err != nil {
+		return err
+	}
+	for _, f := range w.found {
+		if f.point.outer > 0 {
+			f.time = w.slots[f.point.outer]
+		}
+		r.sample(f.point, m, at, f.value, f.time)
+	}
+	for _, p := range l.paths {
+		if v := w.slots[p.value.value]; v.kind != absent {
+			r.sample(p, m, at, v, w.slots[p.outer])
+		}
+	}
+	if l.status > 0 {
+		r.status(w.slots[l.status].text)
+	}
+	return nil
+}
+
+func (r *reader) lines(l *plan, m mqttconn.Received, at telemetry.Micros) error {
+	rest := m.Payload
+	for range mostLines {
+		var ok bool
+		var err error
+		if rest, ok, err = r.line.nextLine(rest); !ok || err != nil {
+			return err
+		}
+		for _, p := range l.influx {
+			if !r.line.is(&p.Selector) {
+				continue
+			}
+			if v := r.line.field(p.Field); v.kind != absent {
+				r.sample(p, m, at, v, token{kind: number, text: r.line.time})
+			}
+		}
+	}
+	return nil
+}
+
+// status is told what the source says of itself.
+func (r *reader) status(word []byte) {
+	switch string(bytes.TrimSpace(word)) {
+	case r.Available.Online:
+		r.offline = false
+	case r.Available.Offline:
+		r.offline = true
+	}
+}
+
+// broken is that a payload isn't what was expected: those who read nothing else of it
+// have no value.
+func (r *reader) broken(l *plan, m mqttconn.Received, at telemetry.Micros, err error) {
+	r.malformed = fmt.Sprintf("%s: %v", m.Topic, err)
+	if m.Retained {
+		return
+	}
+	for _, p := range l.points {
+		if p.Format == Influx || p.JSON != "" || m.LeftOut > 0 {
+			r.add(p, m, telemetry.Sample{Time: r.after(p, at), Quality: session.Bad(telemetry.Malformed)})
+		}
+	}
+}
+
+// unknownAge is the quality of what the broker has kept, of a source that doesn't say
+// when it said it.
+var unknownAge = telemetry.MakeQuality(telemetry.Uncertain, telemetry.GatewayTime, telemetry.NoReason) | telemetry.Stale
+
+// sample adds a value of a point, or why there is none.
+func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t token) {
+	read := p.read(v, &r.scratch)
+	s := telemetry.Sample{Time: at, Value: read.value}
+	if read.reason != telemetry.NoReason {
+		s.Quality = session.Bad(read.reason)
+	}
+	source, known := moment(t, p.TimeUnit, at)
+	if known {
+		s.Time, s.Quality = source, s.Quality.WithTime(telemetry.DeviceTime)
+	} else {
+		s.Time = r.after(p, at)
+	}
+	if m.Retained {
+		// What was kept comes at each connection, and is no news if it has come before.
+		if p.told && (known && s.Time <= p.last.Time || !known && s.Value == p.last.Value) {
+			return
+		}
+		if !known && read.reason == telemetry.NoReason {
+			s.Quality = unknownAge
+		}
+	}
+	r.add(p, m, s)
+}
+
+// after is the time of receipt, and later than that of the point's last value: of two
+// values with the same time only one would be kept.
+func (r *reader) after(p *point, at telemetry.Micros) telemetry.Micros {
+	if before := p.last.Time; at <= before && before-at < telemetry.Micros(time.Second.Microseconds()) {
+		return before + 1
+	}
+	return at
+}
+
+func (r *reader) add(p *point, m mqttconn.Received, s telemetry.Sample) {
+	if p.found != nil && p.signal == 0 {
+		if p.asked { // and it isn't to be delivered
+			return
+		}
+		if !p.met && s.Value.Kind() == telemetry.None {
+			return
+		}
+		if !p.met {
+			p.met = true
+			r.points, r.fresh = append(r.points, p), append(r.fresh, p)
+		}
+	}
+	s.Signal = p.signal
+	p.last, p.told = s, true
+	if !m.Retained {
+		p.heard, p.stale = m.At, false
+	} else if p.heard.IsZero() {
+		p.heard = m.At
+	}
+	r.batch, r.owners = append(r.batch, s), append(r.owners, p)
+}
+
+// lack has a point without a value from now on.
+func (p *point) lack(now time.Time, q telemetry.Quality) telemetry.Sample {
+	p.last, p.told = telemetry.Sample{Time: telemetry.MicrosOf(now), Signal: p.signal, Quality: q}, true
+	return p.last
+}
+
+// register gives those their ids that have none, and fills them in.
+func (r *reader) register(ids []telemetry.SignalID) {
+	for i, p := range r.fresh {
+		p.signal, p.last.Signal, p.asked = ids[i], ids[i], true
+	}
+	r.fresh = r.fresh[:0]
+	kept := r.batch[:0]
+	for i, s := range r.batch {
+		if s.Signal = r.owners[i].signal; s.Signal != 0 {
+			kept = append(kept, s)
+		}
+	}
+	r.batch = kept
+}
+
+// toRegister are those that have no ids yet.
+func (r *reader) toRegister() []adapters.Found {
+	list := make([]adapters.Found, len(r.fresh))
+	for i, p := range r.fresh {
+		list[i] = *p.found
+	}
+	return list
+}
+
+// delivered has the next batch begin.
+func (r *reader) delivered() { r.batch, r.owners = r.batch[:0], r.owners[:0] }

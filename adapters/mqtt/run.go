@@ -1,0 +1,529 @@
+package mqtt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/adapters/session"
+	"github.com/busbar/busbar/mqttconn"
+	"github.com/busbar/busbar/telemetry"
+)
+
+const (
+	// keepAlive is after how long of silence the broker is asked whether it is there.
+	keepAlive = 10 * time.Second
+	// soonest and latest bound how long it waits until it connects again.
+	soonest, latest = time.Second, 30 * time.Second
+	// lasting is how long a connection has to last before the next is made as soon as
+	// after the first: two clients with one id drive each other away.
+	lasting = 30 * time.Second
+	// lookEvery is how often it is looked what has become stale.
+	lookEvery = 500 * time.Millisecond
+	// noticed is after how long without any message it is said that none comes.
+	noticed = time.Minute
+	// gatherFor is how long signals that were found are gathered before they are
+	// registered together, and quiet how long without another one.
+	gatherFor, quiet = time.Second, 50 * time.Millisecond
+	// mostGathered bounds the messages of one delivery.
+	mostGathered = 10_000
+	// farewell is how long a device that ends waits for the disk.
+	farewell = 3 * time.Second
+	// lookFor is how long somebody waits who reads once.
+	lookFor = 3 * time.Second
+)
+
+var (
+	errSilent  = errors.New("connected, but nothing comes")
+	errOffline = errors.New("the source says that it is offline")
+	errLost    = errors.New("samples couldn't be kept; the broker is to send them again")
+)
+
+// Run implements session.Device.
+func (d Device) Run(ctx context.Context, s *session.Session) {
+	l := &listener{Device: d, reader: newReader(d), session: s}
+	pause := time.Duration(0)
+	for {
+		began := time.Now()
+		connected, err := l.connected(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if connected { // if it is made again at once, there is no gap
+			s.Log().Warn("connection lost", "error", err)
+		} else if l.away(ctx, err) != nil {
+			return
+		}
+		switch {
+		case connected && time.Since(began) >= lasting:
+			pause = soonest / 2
+		case pause == 0:
+			pause = soonest
+		default:
+			pause = min(2*pause, latest)
+		}
+		if !l.pause(ctx, pause/2+rand.N(pause)) {
+			return
+		}
+	}
+}
+
+// listener is a device that is listened to.
+type listener struct {
+	Device
+	reader  *reader
+	session *session.Session
+	acks    *acks
+
+	gone    bool  // no value is current, and that was said
+	refused error // all subscriptions are
+	came    time.Time
+	quiet   bool // and it was said that nothing comes
+	offline bool // the source, and it was said
+	broken  time.Time
+}
+
+// away says once that no value is current, and again and again that the device doesn't
+// live.
+func (l *listener) away(ctx context.Context, cause error) error {
+	if l.gone {
+		return l.alive(ctx, time.Now(), cause)
+	}
+	l.gone = true
+	return l.lacking(ctx, cause, session.Bad(telemetry.NotConnected))
+}
+
+// lacking says that no signal has a value.
+func (l *listener) lacking(ctx context.Context, cause error, q telemetry.Quality) error {
+	now := time.Now()
+	r := session.Result{Received: now, Cause: cause}
+	for _, p := range l.reader.points {
+		if p.signal == 0 {
+			continue
+		}
+		r.Samples = append(r.Samples, p.lack(now, q))
+	}
+	return l.session.Deliver(ctx, r)
+}
+
+// alive says whether the device lives, if it is time to.
+func (l *listener) alive(ctx context.Context, now time.Time, cause error) error {
+	if !l.session.LiveDue(now) {
+		return nil
+	}
+	return l.session.Deliver(ctx, session.Result{Received: now, Cause: cause})
+}
+
+// pause waits until the next try, and answers who asks meanwhile.
+func (l *listener) pause(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case a := <-l.session.Asked():
+			a.Answer(l.current())
+		case <-timer.C:
+			return true
+		}
+	}
+}
+
+// current is what is known of all signals.
+func (l *listener) current() session.Result {
+	r := session.Result{Received: time.Now()}
+	for _, p := range l.reader.points {
+		switch {
+		case p.signal == 0:
+		case p.told:
+			r.Samples = append(r.Samples, p.last)
+		default:
+			r.Samples = append(r.Samples, telemetry.Sample{Time: telemetry.MicrosOf(r.Received), Signal: p.signal, Quality: session.Bad(telemetry.Timeout)})
+		}
+	}
+	return r
+}
+
+func (d Device) dial(ctx context.Context) (*mqttconn.Conn, error) {
+	config := d.Connection
+	if d.apart {
+		config.ClientID = fmt.Sprintf("%.100s-%08x", config.ClientID, rand.Uint32())
+	}
+	return mqttconn.Dial(ctx, config, mqttconn.Options{Dir: d.Dir, Session: d.QoS > 0, KeepAlive: keepAlive})
+}
+
+// subscribe subscribes to everything. The error is that the connection has failed;
+// refused is that nothing at all is granted.
+func (d Device) subscribe(ctx context.Context, conn *mqttconn.Conn, s *session.Session) (refused, err error) {
+	filters := d.filters()
+	granted, err := conn.Subscribe(ctx, filters)
+	if err != nil {
+		return nil, err
+	}
+	var not, less []string
+	for i, f := range filters {
+		switch {
+		case granted[i] == mqttconn.Refused:
+			not = append(not, f.Topic)
+		case granted[i] < f.QoS:
+			less = append(less, f.Topic)
+		}
+	}
+	if len(not) > 0 && s != nil {
+		s.Log().Warn("the broker refuses subscriptions", "topics", some(not))
+	}
+	if len(less) > 0 && s != nil {
+		s.Log().Warn("the broker grants QoS 0 only; what is published while nobody is connected is lost", "topics", some(less))
+	}
+	if len(not) == len(filters) {
+		return fmt.Errorf("subscribe to %s: %w", some(not), mqttconn.ErrRefused), nil
+	}
+	return nil, nil
+}
+
+// some is a list for people.
+func some(topics []string) string {
+	const most = 5
+	if n := len(topics); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(topics[:most], ", "), n-most)
+	}
+	return strings.Join(topics, ", ")
+}
+
+// connected connects and listens until the connection fails or ctx ends. made says that
+// there was one.
+func (l *listener) connected(ctx context.Context) (made bool, err error) {
+	conn, err := l.dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Abort()
+	l.acks = newAcks()
+	// Before it subscribes: what the broker has kept of the session comes at once.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in := receive(ctx, conn)
+	refused, err := l.Device.subscribe(ctx, conn, l.session)
+	if err != nil {
+		return false, err
+	}
+	l.began(conn, refused)
+	if err := l.session.Deliver(ctx, session.Result{Received: time.Now(), Cause: l.cause()}); err != nil {
+		return true, err
+	}
+	err = l.listen(ctx, conn, in)
+	if ctx.Err() != nil {
+		l.leave(conn)
+	}
+	return true, err
+}
+
+func (l *listener) began(conn *mqttconn.Conn, refused error) {
+	now := time.Now()
+	l.gone, l.refused, l.quiet, l.came, l.offline = false, refused, false, now, false
+	for _, p := range l.reader.points {
+		p.heard = now
+	}
+	l.session.Log().Info("connected", "session_kept", conn.SessionPresent())
+}
+
+// cause is why the device doesn't live; nil if it does.
+func (l *listener) cause() error {
+	switch {
+	case l.refused != nil:
+		return l.refused
+	case l.reader.offline:
+		return errOffline
+	case l.quiet && l.StaleAfter > 0:
+		return fmt.Errorf("%w for %v", errSilent, l.StaleAfter)
+	}
+	return nil
+}
+
+// incoming is what comes by a connection. Who has taken messages says so by next.
+type incoming struct {
+	messages chan []mqttconn.Received
+	next     chan struct{}
+	failed   chan error
+}
+
+func receive(ctx context.Context, conn *mqttconn.Conn) incoming {
+	in := incoming{make(chan []mqttconn.Received), make(chan struct{}), make(chan error, 1)}
+	go func() {
+		for {
+			messages, err := conn.Receive(ctx)
+			if err != nil {
+				in.failed <- err
+				return
+			}
+			for some := range slices.Chunk(messages, mostGathered) {
+				select {
+				case in.messages <- some:
+				case <-ctx.Done():
+					return
+				}
+				select {
+				case <-in.next:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return in
+}
+
+// listen delivers what comes until the connection fails or ctx ends.
+func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in incoming) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		messages := in.messages
+		if l.acks.full() {
+			messages = nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case a := <-l.session.Asked():
+			a.Answer(l.current())
+		case err := <-in.failed:
+			return err
+		case <-l.acks.room:
+		case <-l.acks.ready:
+			if err := l.acknowledge(conn); err != nil {
+				return err
+			}
+		case got := <-messages:
+			unacknowledged, err := l.take(ctx, conn, got, in)
+			if err == nil {
+				err = l.deliver(ctx, unacknowledged)
+			}
+			if err != nil {
+				return err
+			}
+		case now := <-look.C:
+			if err := l.look(ctx, now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (l *listener) acknowledge(conn *mqttconn.Conn) error {
+	messages, lost := l.acks.due()
+	if err := conn.Acknowledge(messages); err != nil {
+		return err
+	}
+	if lost {
+		return errLost
+	}
+	return nil
+}
+
+// take reads messages, and while there are signals that were found, those that come
+// behind them: registering is dear. It returns those that wait for the disk.
+func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in incoming) (unacknowledged []mqttconn.Received, err error) {
+	var until time.Time
+	for {
+		var kept []mqttconn.Received
+		for _, m := range got {
+			l.reader.take(m)
+			m.Payload = nil
+			switch {
+			case m.QoS == 0 || l.apart:
+			case m.Retained && len(unacknowledged) == 0 && l.acks.empty():
+				// The next connection gets it again in any case, and the broker sends no more
+				// than a few messages that aren't acknowledged.
+				kept = append(kept, m)
+			default:
+				unacknowledged = append(unacknowledged, m)
+			}
+		}
+		if err := conn.Acknowledge(kept); err != nil {
+			return nil, err
+		}
+		signalNext(ctx, in)
+		now := time.Now()
+		if until.IsZero() {
+			until = now.Add(gatherFor)
+		}
+		if len(l.reader.fresh) == 0 || len(l.reader.batch) >= mostGathered || now.After(until) {
+			return unacknowledged, nil
+		}
+		timer := time.NewTimer(quiet)
+		select {
+		case got = <-in.messages:
+			timer.Stop()
+		case <-timer.C:
+			return unacknowledged, nil
+		case <-ctx.Done():
+			timer.Stop()
+			return unacknowledged, nil
+		}
+	}
+}
+
+func signalNext(ctx context.Context, in incoming) {
+	select {
+	case in.next <- struct{}{}:
+	case <-ctx.Done():
+	}
+}
+
+// deliver delivers what take has read.
+func (l *listener) deliver(ctx context.Context, unacknowledged []mqttconn.Received) error {
+	r := l.reader
+	if len(r.fresh) > 0 {
+		ids, err := l.session.Register(ctx, r.toRegister())
+		if err != nil {
+			return fmt.Errorf("register signals: %w", err)
+		}
+		r.register(ids)
+	}
+	l.complain()
+	committed := l.acks.expect(unacknowledged)
+	if len(r.batch) == 0 {
+		if committed != nil {
+			committed(true) // there is nothing to keep of them
+		}
+		return l.available(ctx)
+	}
+	now := time.Now()
+	if l.came = now; l.quiet {
+		l.quiet = false
+		l.session.Log().Info("messages come again")
+	}
+	result := session.Result{Samples: r.batch, Received: now, Cause: l.cause(), Committed: committed}
+	// What was placed behind another value of the same moment isn't later than that.
+	for _, s := range r.batch {
+		if later := s.Time - telemetry.MicrosOf(result.Received); later > 0 && s.Quality.TimeQuality() == telemetry.GatewayTime {
+			result.Received = result.Received.Add(time.Duration(later) * time.Microsecond)
+		}
+	}
+	err := l.session.Deliver(ctx, result)
+	r.delivered()
+	if err != nil {
+		if committed != nil {
+			committed(false)
+		}
+		return err
+	}
+	return l.available(ctx)
+}
+
+// available says when the source has gone, or is there again.
+func (l *listener) available(ctx context.Context) error {
+	if l.reader.offline == l.offline {
+		return nil
+	}
+	l.offline = l.reader.offline
+	if l.offline {
+		return l.lacking(ctx, l.cause(), session.Bad(telemetry.NotConnected))
+	}
+	return l.session.Deliver(ctx, session.Result{Received: time.Now(), Cause: l.cause()})
+}
+
+// complain says what payloads aren't what was expected, now and then.
+func (l *listener) complain() {
+	if l.reader.malformed != "" && time.Since(l.broken) >= noticed {
+		l.broken = time.Now()
+		l.session.Log().Warn("a message isn't what was expected", "error", l.reader.malformed)
+	}
+	l.reader.malformed = ""
+	if len(l.reader.leftOut) > 0 {
+		for name := range l.reader.leftOut {
+			l.session.Log().Warn("another topic gives a name that a signal has, or that none can have; it isn't read", "name", name)
+			break
+		}
+		clear(l.reader.leftOut)
+	}
+}
+
+// look says what has become stale, and that nothing comes.
+func (l *listener) look(ctx context.Context, now time.Time) error {
+	fell := !l.quiet && now.Sub(l.came) >= cmp.Or(l.StaleAfter, noticed)
+	if fell {
+		l.quiet = true
+		l.session.Log().Warn(errSilent.Error(), "since", l.came.Format(time.RFC3339), "topics", some(topics(l.filters())))
+	}
+	result := session.Result{Received: now, Cause: l.cause()}
+	for _, p := range l.reader.points {
+		if p.staleAfter == 0 || p.stale || p.signal == 0 || now.Sub(p.heard) < p.staleAfter {
+			continue
+		}
+		p.stale = true
+		result.Samples = append(result.Samples, p.lack(now, session.Bad(telemetry.Timeout)|telemetry.Stale))
+	}
+	if len(result.Samples) > 0 || fell {
+		return l.session.Deliver(ctx, result)
+	}
+	return l.alive(ctx, now, result.Cause)
+}
+
+func topics(filters []mqttconn.Filter) (list []string) {
+	for _, f := range filters {
+		list = append(list, f.Topic)
+	}
+	return list
+}
+
+// leave acknowledges what the disk still takes, and says goodbye.
+func (l *listener) leave(conn *mqttconn.Conn) {
+	limit := time.NewTimer(farewell)
+	defer limit.Stop()
+	for !l.acks.empty() {
+		select {
+		case <-l.acks.ready:
+			if l.acknowledge(conn) != nil {
+				return
+			}
+		case <-limit.C:
+			return
+		}
+	}
+	conn.Close()
+}
+
+// Read implements session.Device.
+func (d Device) Read(ctx context.Context) session.Result {
+	d = d.Apart()
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return d.About().Failed(err, session.Bad(telemetry.NotConnected))
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	refused, err := d.subscribe(ctx, conn, nil)
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return d.About().Failed(err, session.Bad(telemetry.Refused))
+	}
+	l := &listener{Device: d, reader: newReader(d)}
+	for {
+		messages, err := conn.Receive(ctx)
+		if err != nil {
+			r := l.current()
+			if ctx.Err() == nil {
+				r.Cause = err
+			}
+			return r
+		}
+		for _, m := range messages {
+			l.reader.take(m)
+		}
+		l.reader.delivered()
+		if !slices.ContainsFunc(l.reader.points, func(p *point) bool { return p.found == nil && !p.told }) && len(d.Follow) == 0 {
+			return l.current()
+		}
+	}
+}

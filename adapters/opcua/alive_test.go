@@ -1,0 +1,93 @@
+package opcua
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/opcuapeer"
+)
+
+// A server that is killed, and comes again with other indices of its namespaces, is read
+// on; meanwhile everything is bad, and says why.
+func TestServerKilledAndRestarted(t *testing.T) {
+	each(t, func(t *testing.T, kind opcuapeer.Kind) {
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{})
+		c, _ := begin(t, plant(t, p, "Counter", "Name"))
+		c.await(t, "values", func() bool { return good(c.last(1)) && good(c.last(2)) })
+		p.Kill()
+		c.await(t, "that there are none", func() bool {
+			return c.last(1).Quality == telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.NotConnected)|telemetry.Stale &&
+				c.last(2).Quality.Validity() == telemetry.Bad && c.last(live).Value == telemetry.BoolValue(false)
+		})
+		p.Restart(opcuapeer.Settings{Shift: 3})
+		c.await(t, "values again", func() bool {
+			return good(c.last(1)) && good(c.last(2)) && c.last(live).Value == telemetry.BoolValue(true)
+		})
+		if s := c.last(2); s.Value != telemetry.TextValue("Transformer 1") {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A server that is connected and says nothing is noticed within three keep-alives, and
+// read on when it goes on. What its history has of the time in between is fetched, each
+// value once.
+func TestServerFrozen(t *testing.T) {
+	each(t, func(t *testing.T, kind opcuapeer.Kind) {
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{})
+		d := plant(t, p, "Counter", "Name")
+		c, _ := begin(t, d)
+		c.await(t, "values", func() bool { now, _ := c.of(1); return len(now) > 5 })
+		frozen := time.Now()
+		p.Freeze()
+		c.await(t, "that it is silent", func() bool {
+			return c.last(1).Quality == telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout)|telemetry.Stale &&
+				c.last(live).Value == telemetry.BoolValue(false)
+		})
+		t.Logf("noticed after %v", time.Since(frozen).Round(10*time.Millisecond))
+		p.Thaw()
+		c.await(t, "values again", func() bool { return good(c.last(1)) && c.last(live).Value == telemetry.BoolValue(true) })
+	})
+}
+
+// What a server has recorded while it couldn't be reached is read from its history: no
+// value is missing, and none comes twice.
+func TestHistoryFillsTheGap(t *testing.T) {
+	each(t, func(t *testing.T, kind opcuapeer.Kind) {
+		if kind == opcuapeer.Milo {
+			t.Skip("it has no history")
+		}
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 50 * time.Millisecond})
+		via := newRelay(t, p.Endpoint())
+		d := plant(t, p, "Counter")
+		d.SampleEvery, d.Queue = 10*time.Millisecond, 100
+		d.Server.Endpoint = via.endpoint
+		c, _ := begin(t, d)
+		c.await(t, "values", func() bool { now, _ := c.of(1); return len(now) > 10 })
+		via.cut()
+		c.await(t, "that there are none", func() bool { return c.last(live).Value == telemetry.BoolValue(false) })
+		before := c.last(live).Time
+		via.mend()
+		c.await(t, "the past", func() bool { _, past := c.of(1); return len(past) > 0 })
+		c.await(t, "values again", func() bool {
+			now, _ := c.of(1)
+			return len(now) > 0 && now[len(now)-1].Time.Sub(before) > 3*time.Second
+		})
+		now, past := c.of(1)
+		var counted []uint64
+		for _, s := range append(now, past...) {
+			if good(s) {
+				counted = append(counted, s.Value.Bits())
+			}
+		}
+		slices.Sort(counted)
+		for i := 1; i < len(counted); i++ {
+			if counted[i] != counted[i-1]+1 {
+				t.Errorf("%d after %d", counted[i], counted[i-1])
+			}
+		}
+		t.Logf("%d values, of which %d of the past", len(counted), len(past))
+	})
+}

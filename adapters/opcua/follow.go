@@ -1,0 +1,377 @@
+package opcua
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/ua"
+
+	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// variable is one that has been found below a node.
+type variable struct {
+	node     Node
+	follow   int    // which of the device's Follow it comes by
+	name     string // of its signal, or what the names of its members' signals begin with
+	dataType *ua.NodeID
+	rank     int32 // ValueRank: below 0 it is no array
+	unit     string
+	states   telemetry.States
+
+	// signals are its members' by their elements; nil of one that isn't delivered, or has
+	// no id yet.
+	signals map[Element]*sampler
+	held    []heldValue // that wait for that
+}
+
+// heldValue is a value of a variable whose signals have no ids yet.
+type heldValue struct {
+	*ua.DataValue
+	received time.Time
+}
+
+// mostHeld bounds them, for each variable.
+const mostHeld = 100
+
+// freshSignal is a signal that has been found and has no id yet.
+type freshSignal struct {
+	item    *item
+	element Element
+	kind    telemetry.Kind
+}
+
+// longestName bounds the name of a signal, in bytes.
+const longestName = 64
+
+// follow looks for what is to be followed, unless that is being done.
+func (l *life) follow() {
+	if len(l.Follow) == 0 {
+		return
+	}
+	if l.looking {
+		l.lookAgain = true
+		return
+	}
+	l.looking = true
+	names := l.names
+	l.begin(func(ctx context.Context) error {
+		found := map[Node]*variable{}
+		whole := true
+		for n, f := range l.Follow {
+			all, err := l.variables(ctx, f, n, names, found)
+			if err != nil {
+				return err
+			}
+			whole = whole && all
+		}
+		l.post(func() error {
+			l.looking = false
+			l.grown(found, whole)
+			if l.lookAgain {
+				l.lookAgain = false
+				l.follow()
+			}
+			return nil
+		})
+		return nil
+	})
+}
+
+// variables finds those that an entry follows, and that can be read.
+func (l *life) variables(ctx context.Context, f Follow, entry int, names []string, found map[Node]*variable) (whole bool, err error) {
+	from, err := f.Node.on(names)
+	if err != nil {
+		l.session.Log().Warn("nothing can be followed", "node", f.Node.String(), "error", err)
+		return false, nil
+	}
+	var places []*place
+	whole, err = l.below(ctx, from, names, func(p *place) {
+		if _, known := found[p.node]; p.class == ua.NodeClassVariable && !known && f.Match.matches(p.path) {
+			places = append(places, p)
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	if !whole {
+		l.session.Log().Warn("a server has more below a node than is followed", "node", f.Node.String(), "nodes", mostNodes, "levels", deepestBrowse)
+	}
+	about, err := l.about(ctx, places)
+	if err != nil {
+		return false, err
+	}
+	for n, p := range places {
+		if a := about[n]; a.access&accessRead != 0 {
+			found[p.node] = &variable{
+				node: p.node, follow: entry, name: strings.Join(p.path, "."), dataType: a.dataType, rank: a.rank, unit: a.unit, states: a.states,
+				signals: map[Element]*sampler{},
+			}
+		}
+	}
+	return whole, nil
+}
+
+// grown takes what there is to be followed.
+func (l *life) grown(found map[Node]*variable, whole bool) {
+	for _, v := range found {
+		key := itemKey{v.node, l.Follow[v.follow].Deadband}
+		i, known := l.index[key]
+		switch {
+		case l.written(v.node): // it has a signal that is written down
+		case !known:
+			i = l.item(key)
+			i.name, i.found = l.unused(v.name, v.node), v
+			l.renew(i)
+		case i.state == refused:
+			l.renew(i)
+		}
+	}
+	if whole {
+		for _, i := range l.items {
+			if i.found != nil && found[i.node] == nil && i.state != refused {
+				l.refuse(i, ua.StatusBadNodeIDUnknown, ua.StatusBadNodeIDUnknown)
+			}
+		}
+	}
+	l.monitor(func(i *item) bool { return i.state == asked })
+	l.begin(func(context.Context) error {
+		l.post(l.verify)
+		return nil
+	})
+}
+
+// written reports whether a node's own value has a signal that is written down.
+func (w *watch) written(n Node) bool {
+	for _, p := range w.Points {
+		if p.Node == n && p.Element == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// unused is a name that no other node's signals have.
+func (w *watch) unused(name string, n Node) string {
+	if w.used == nil {
+		w.used = map[string]Node{}
+		for _, p := range w.Points {
+			w.used[p.Name] = p.Node
+		}
+	}
+	if len(name) > longestName {
+		name = short(name, n.String())
+	}
+	if other, taken := w.used[name]; taken && other != n {
+		name = short(name, n.String())
+	}
+	w.used[name] = n
+	return name
+}
+
+// short is a name with the sum of what it is for in place of its beginning.
+func short(name, of string) string {
+	h := fnv.New32a()
+	h.Write([]byte(of))
+	sum := fmt.Sprintf("n%08x.", h.Sum32())
+	for len(sum)+len(name) > longestName {
+		_, rest, more := strings.Cut(name, ".")
+		if !more {
+			return sum + name[:longestName-len(sum)]
+		}
+		name = rest
+	}
+	return sum + name
+}
+
+// takeFound takes a value of a variable that is followed.
+func (l *life) takeFound(i *item, v *ua.DataValue, received time.Time) {
+	f := i.found
+	if s, plain := f.signals[""]; plain && len(f.signals) == 1 && s != nil {
+		l.put(i, s, v, received)
+		return
+	}
+	if validity(v.Status) == telemetry.Bad {
+		for _, s := range i.signals {
+			l.put(i, s, v, received)
+		}
+		if len(f.signals) == 0 && f.plain() {
+			l.fresh1(i, leaf{}, v, received)
+		}
+		return
+	}
+	leaves, err := l.leaves(v.Value)
+	if err != nil {
+		if l.wanting() {
+			l.readAgain(i)
+		} else if i.told == nil || i.told.Error() != err.Error() {
+			i.told = err
+			l.session.Log().Warn("a value can't be taken", "signal", i.name, "node", i.node.String(), "error", err)
+		}
+		return
+	}
+	hold := false
+	for _, part := range leaves {
+		if _, known := f.signals[part.element]; !known {
+			l.fresh1(i, part, nil, received)
+			hold = true
+		}
+	}
+	if hold || len(f.held) > 0 {
+		f.hold(v, received)
+		return
+	}
+	for _, s := range i.signals {
+		l.put(i, s, v, received)
+	}
+}
+
+// plain reports whether the variable's value has no members.
+func (v *variable) plain() bool { return v.rank < 0 && v.dataType != nil && builtinOf(v.dataType) != 0 }
+
+func (v *variable) hold(value *ua.DataValue, received time.Time) {
+	if len(v.held) < mostHeld {
+		v.held = append(v.held, heldValue{value, received})
+	}
+}
+
+// fresh1 has a member of a variable get an id.
+func (l *life) fresh1(i *item, part leaf, v *ua.DataValue, received time.Time) {
+	f := i.found
+	f.signals[part.element] = nil
+	if v != nil {
+		f.hold(v, received)
+	}
+	l.fresh = append(l.fresh, freshSignal{i, part.element, f.kind(part.value)})
+	if len(l.fresh) == 1 {
+		l.begin(l.register)
+	}
+}
+
+func (v *variable) kind(value telemetry.Value) telemetry.Kind {
+	kind := value.Kind()
+	if kind == telemetry.None && v.dataType != nil {
+		switch builtinOf(v.dataType) {
+		case ua.TypeIDBoolean:
+			kind = telemetry.Bool
+		case ua.TypeIDString, ua.TypeIDLocalizedText, ua.TypeIDDateTime:
+			kind = telemetry.Text
+		}
+	}
+	if len(v.states) > 0 || kind == telemetry.Bool || kind == telemetry.Text {
+		return telemetry.State
+	}
+	return telemetry.Gauge
+}
+
+// register is the job that gets the ids of what has been found.
+func (l *life) register(ctx context.Context) error {
+	taken := make(chan []freshSignal, 1)
+	if !l.post(func() error {
+		taken <- l.fresh
+		l.fresh = nil
+		return nil
+	}) {
+		return ctx.Err()
+	}
+	fresh := <-taken
+	list := make([]adapters.Found, len(fresh))
+	for n, s := range fresh {
+		v := s.item.found
+		list[n] = adapters.Found{
+			Name: signalName(s.item.name, s.element), Follow: v.follow, Unit: v.unit, Kind: s.kind,
+			Encoding: strings.TrimSpace("opcua " + v.node.String() + " " + string(s.element)),
+		}
+		if s.element == "" {
+			list[n].States = v.states
+		}
+	}
+	ids, err := l.session.Register(ctx, list)
+	if err != nil {
+		return err
+	}
+	l.post(func() error {
+		for n, s := range fresh {
+			steps, err := s.element.steps()
+			if err != nil || ids[n] == 0 {
+				continue
+			}
+			made := &sampler{steps: steps, scale: 1, signal: ids[n]}
+			s.item.found.signals[s.element] = made
+			s.item.signals = append(s.item.signals, made)
+		}
+		for _, s := range fresh {
+			held := s.item.found.held
+			s.item.found.held = nil
+			for _, v := range held {
+				l.takeFound(s.item, v.DataValue, v.received)
+			}
+		}
+		return nil
+	})
+	return nil
+}
+
+// signalName is the name of a member's signal.
+func signalName(name string, e Element) string {
+	steps, _ := e.steps()
+	for _, s := range steps {
+		if s.name == "" {
+			name += fmt.Sprintf("_%d", s.index)
+		} else {
+			name += "." + word(s.name)
+		}
+	}
+	if len(name) > longestName {
+		name = short(name, name)
+	}
+	return name
+}
+
+// watchModel has the server tell when its address space changes. Many don't.
+func (l *life) watchModel(ctx context.Context) error {
+	if l.room == nil {
+		s, err := l.subscribe(ctx)
+		if err != nil {
+			return nil // what can't be subscribed to is looked at now and then
+		}
+		l.room = s
+	}
+	filter := &ua.EventFilter{
+		SelectClauses: []*ua.SimpleAttributeOperand{{
+			TypeDefinitionID: ua.NewNumericNodeID(0, id.BaseEventType), BrowsePath: []*ua.QualifiedName{{Name: "EventType"}}, AttributeID: ua.AttributeIDValue,
+		}},
+		WhereClause: &ua.ContentFilter{Elements: []*ua.ContentFilterElement{{
+			FilterOperator: ua.FilterOperatorOfType,
+			FilterOperands: []*ua.ExtensionObject{ua.NewExtensionObject(&ua.LiteralOperand{Value: ua.MustVariant(ua.NewNumericNodeID(0, id.BaseModelChangeEventType))})},
+		}}},
+	}
+	_, err := request[*ua.CreateMonitoredItemsResponse](ctx, l.link, &ua.CreateMonitoredItemsRequest{
+		SubscriptionID: l.room.id, TimestampsToReturn: ua.TimestampsToReturnBoth,
+		ItemsToCreate: []*ua.MonitoredItemCreateRequest{{
+			ItemToMonitor:  &ua.ReadValueID{NodeID: ua.NewNumericNodeID(0, id.Server), AttributeID: ua.AttributeIDEventNotifier, DataEncoding: &ua.QualifiedName{}},
+			MonitoringMode: ua.MonitoringModeReporting,
+			RequestedParameters: &ua.MonitoringParameters{
+				ClientHandle: modelHandle, QueueSize: 1, DiscardOldest: true, Filter: ua.NewExtensionObject(filter),
+			},
+		}},
+	})
+	if err != nil && l.Cause() != nil {
+		return err
+	}
+	return nil
+}
+
+// modelHandle is the client handle of the server's changes.
+const modelHandle = 1<<32 - 1
+
+// modelChanged looks at what the server has come to have, and gone without.
+func (l *life) modelChanged() {
+	l.follow()
+	l.retry()
+}

@@ -1,0 +1,463 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+
+	"github.com/busbar/busbar/opcuaconn"
+)
+
+// subscription is one at the server (OPC 10000-4, 5.14).
+type subscription struct {
+	id        uint32
+	keepAlive time.Duration // within which something comes
+	free      int           // how many more items it takes; belongs to the job that goes on
+
+	heard time.Time // when something came last
+	next  uint32    // sequence number of the message that comes next
+	// early are messages that came before one that is missing, which may only have been
+	// overtaken; until is up to which, without it, messages are known to be missing, and
+	// since when.
+	early      map[uint32]message
+	until      uint32
+	since      time.Time
+	recovering bool
+}
+
+type message struct {
+	*ua.NotificationMessage
+	received time.Time
+}
+
+const (
+	// mostItems is how many nodes one subscription gets, if the server states no limit.
+	mostItems = 10_000
+	// mostNotifications is how many values a server puts into one message: a message has
+	// to stay below what opcuaconn takes.
+	mostNotifications = 5000
+	// subscriptionLifetime is for how long a server keeps a subscription that nobody
+	// fetches from.
+	subscriptionLifetime = time.Minute
+	// mostPublishers bounds how many publish requests wait at the server.
+	mostPublishers = 10
+	// overtaken is how long a message may be missing that others have overtaken.
+	overtaken = 500 * time.Millisecond
+	// mostMissing is how many missing messages are asked for.
+	mostMissing = 1000
+)
+
+// subscribe creates a subscription.
+func (l *life) subscribe(ctx context.Context) (*subscription, error) {
+	count := uint32(max(1, (l.KeepAlive+l.PublishEvery/2)/l.PublishEvery))
+	req := &ua.CreateSubscriptionRequest{
+		RequestedPublishingInterval: float64(l.PublishEvery) / float64(time.Millisecond),
+		RequestedMaxKeepAliveCount:  count,
+		RequestedLifetimeCount:      max(3*count, uint32(subscriptionLifetime/l.PublishEvery)),
+		MaxNotificationsPerPublish:  mostNotifications,
+		PublishingEnabled:           true,
+	}
+	res, err := request[*ua.CreateSubscriptionResponse](ctx, l.link, req)
+	if err != nil {
+		return nil, fmt.Errorf("create a subscription: %w", err)
+	}
+	s := &subscription{id: res.SubscriptionID, next: 1, early: map[uint32]message{}, free: mostItems}
+	if most := l.Limits.MaxMonitoredItemsPerSub; most > 0 {
+		s.free = min(s.free, int(most))
+	}
+	period := time.Duration(res.RevisedPublishingInterval * float64(time.Millisecond) * float64(res.RevisedMaxKeepAliveCount))
+	s.keepAlive = max(period, l.KeepAlive)
+	l.post(func() error {
+		s.heard = time.Now()
+		l.subscriptions[s.id] = s
+		for l.publishers < min(len(l.subscriptions)+1, mostPublishers) {
+			l.publishers++
+			l.asking.Go(l.publish)
+		}
+		return nil
+	})
+	return s, nil
+}
+
+// acknowledgements are the messages that have been taken, and of which the server hasn't
+// been told so.
+type acknowledgements struct {
+	mu   sync.Mutex
+	list []*ua.SubscriptionAcknowledgement
+}
+
+func (a *acknowledgements) add(subscription, sequence uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.list = append(a.list, &ua.SubscriptionAcknowledgement{SubscriptionID: subscription, SequenceNumber: sequence})
+}
+
+func (a *acknowledgements) take() []*ua.SubscriptionAcknowledgement {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.list
+	a.list = nil
+	return list
+}
+
+// fate is what an answer to a publish request means.
+type fate uint8
+
+const (
+	goOn        fate = iota // another one is sent
+	fewer                   // the server has enough of them
+	resubscribe             // there are no subscriptions
+	redial                  // the connection is no good
+)
+
+func (l *life) fateOf(err error) fate {
+	var status ua.StatusCode
+	switch {
+	case err == nil:
+		return goOn
+	case l.Cause() != nil || l.ctx.Err() != nil:
+		return redial
+	case errors.Is(err, ua.StatusBadTooManyPublishRequests):
+		return fewer
+	case isAny(err, []error{ua.StatusBadNoSubscription, ua.StatusBadSubscriptionIDInvalid}):
+		return resubscribe
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ua.StatusBadTimeout), errors.Is(err, ua.StatusBadRequestTimeout):
+		return goOn
+	case errors.As(err, &status) && status != 0:
+		return redial
+	}
+	return goOn // a message that can't be read: that it is missing shows by the next one
+}
+
+// publish keeps one publish request at the server.
+func (l *life) publish() {
+	for {
+		ctx, cancel := context.WithTimeout(l.ctx, l.publishTimeout())
+		acks := l.acks.take()
+		res, err := opcuaconn.Request[*ua.PublishResponse](ctx, l.Conn, &ua.PublishRequest{SubscriptionAcknowledgements: acks})
+		cancel()
+		received := time.Now()
+		what := l.fateOf(err)
+		if !l.post(func() error { return l.published(res, err, what, received) }) || what == fewer || what == redial {
+			return
+		}
+	}
+}
+
+// publishTimeout is after how long without an answer a publish request counts as lost:
+// as each subscription tells something in its keep-alive, and takes one of them, later
+// than the watchdog's.
+func (l *life) publishTimeout() time.Duration {
+	return 4*max(l.KeepAlive, time.Second)*mostPublishers + l.timeout
+}
+
+// published takes the answer to a publish request.
+func (l *life) published(res *ua.PublishResponse, err error, what fate, received time.Time) error {
+	switch what {
+	case redial:
+		return fmt.Errorf("publish: %w", err)
+	case resubscribe:
+		if len(l.subscriptions) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: %w", errResubscribe, err)
+	case fewer:
+		if l.publishers--; l.publishers > 0 {
+			l.session.Log().Info("the server takes fewer publish requests", "left", l.publishers)
+			return nil
+		}
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err != nil {
+		l.session.Log().Warn("an answer can't be read", "error", err)
+		return nil
+	}
+	s := l.subscriptions[res.SubscriptionID]
+	if s == nil || res.NotificationMessage == nil { // of a subscription that was given up
+		return nil
+	}
+	s.heard = received
+	m := message{res.NotificationMessage, received}
+	if len(m.NotificationData) == 0 { // a keep-alive, with the number of the message to come
+		if after(m.SequenceNumber, s.next) {
+			l.missing(s, m.SequenceNumber, received)
+		}
+		return nil
+	}
+	switch {
+	case m.SequenceNumber == s.next:
+		return l.arrived(s, m)
+	case after(m.SequenceNumber, s.next):
+		s.early[m.SequenceNumber] = m
+		l.missing(s, m.SequenceNumber, received)
+	default: // for the second time
+		l.acks.add(s.id, m.SequenceNumber)
+	}
+	return nil
+}
+
+// after reports whether a message comes after another one. Numbers begin again at 1.
+func after(a, b uint32) bool { return int32(a-b) > 0 }
+
+func following(sequence uint32) uint32 {
+	if sequence++; sequence == 0 {
+		sequence = 1
+	}
+	return sequence
+}
+
+// missing notes that messages before one are missing.
+func (l *life) missing(s *subscription, before uint32, now time.Time) {
+	if s.since.IsZero() {
+		s.since, s.until = now, before
+	}
+	if after(before, s.until) {
+		s.until = before
+	}
+}
+
+// arrived takes the message that comes next, and those that came before it.
+func (l *life) arrived(s *subscription, m message) error {
+	for {
+		l.acks.add(s.id, m.SequenceNumber)
+		s.next = following(m.SequenceNumber)
+		if err := l.notified(s, m); err != nil {
+			return err
+		}
+		var is bool
+		if m, is = s.early[s.next]; !is {
+			break
+		}
+		delete(s.early, s.next)
+	}
+	if s.since.IsZero() || !after(s.until, s.next) {
+		s.since = time.Time{}
+	}
+	return nil
+}
+
+// mind asks for messages of a subscription that have been missing for too long.
+func (l *life) mind(s *subscription, now time.Time) {
+	if s.since.IsZero() || s.recovering || now.Sub(s.since) < overtaken {
+		return
+	}
+	var lost []uint32
+	for n := s.next; after(s.until, n) && len(lost) < mostMissing; n = following(n) {
+		if _, is := s.early[n]; !is {
+			lost = append(lost, n)
+		}
+	}
+	s.recovering = true
+	l.asking.Go(func() {
+		for _, n := range lost {
+			res, err := request[*ua.RepublishResponse](l.ctx, l.link, &ua.RepublishRequest{SubscriptionID: s.id, RetransmitSequenceNumber: n})
+			received := time.Now()
+			if !l.post(func() error { return l.republished(s, n, res, err, received) }) {
+				return
+			}
+		}
+		l.post(func() error {
+			s.recovering = false
+			return nil
+		})
+	})
+}
+
+// republished takes a message that was missing, or that it is lost.
+func (l *life) republished(s *subscription, n uint32, res *ua.RepublishResponse, err error, received time.Time) error {
+	switch {
+	case n != s.next: // it has come by itself
+		return nil
+	case l.Cause() != nil:
+		return err
+	case errors.Is(err, ua.StatusBadSubscriptionIDInvalid):
+		return fmt.Errorf("%w: %w", errResubscribe, err)
+	case err == nil && res.NotificationMessage != nil && len(res.NotificationMessage.NotificationData) > 0:
+		return l.arrived(s, message{res.NotificationMessage, received})
+	}
+	l.session.Log().Warn("a message of the server is lost; its history is asked for what was in it", "subscription", s.id, "seq", n, "error", err)
+	for _, i := range l.items {
+		if i.behind.IsZero() && i.state == monitored {
+			i.behind = i.last
+		}
+	}
+	s.next = following(n)
+	if m, is := s.early[s.next]; is {
+		delete(s.early, s.next)
+		return l.arrived(s, m)
+	}
+	if !after(s.until, s.next) {
+		s.since = time.Time{}
+	}
+	return nil
+}
+
+// notified takes what is in a message.
+func (l *life) notified(s *subscription, m message) error {
+	l.received = m.received
+	for _, data := range m.NotificationData {
+		if data == nil {
+			continue
+		}
+		switch n := data.Value.(type) {
+		case *ua.DataChangeNotification:
+			for _, v := range n.MonitoredItems {
+				if v != nil && v.Value != nil && int64(v.ClientHandle) < int64(len(l.items)) {
+					l.take(l.items[v.ClientHandle], v.Value, m.received)
+				}
+			}
+		case *ua.EventNotificationList:
+			l.modelChanged()
+		case *ua.StatusChangeNotification:
+			if n.Status>>30 != 0 {
+				return fmt.Errorf("%w: %w", errResubscribe, n.Status)
+			}
+		}
+	}
+	return l.flush()
+}
+
+// monitor begins to have the server tell of the items that choose says.
+func (l *life) monitor(choose func(*item) bool) {
+	var list []*ua.MonitoredItemCreateRequest
+	for _, i := range l.items {
+		if i.id == nil || i.state == refused {
+			var err error
+			if i.id, err = i.node.on(l.names); err != nil {
+				continue
+			}
+		}
+		if !choose(i) {
+			continue
+		}
+		if l.Poll {
+			i.state = polled
+			continue
+		}
+		list = append(list, l.creation(i))
+	}
+	if len(list) == 0 {
+		return
+	}
+	l.begin(func(ctx context.Context) error { return l.create(ctx, list) })
+}
+
+// creation asks for a monitored item.
+func (l *life) creation(i *item) *ua.MonitoredItemCreateRequest {
+	r := &ua.MonitoredItemCreateRequest{
+		ItemToMonitor:  &ua.ReadValueID{NodeID: i.id, AttributeID: ua.AttributeIDValue, DataEncoding: &ua.QualifiedName{}},
+		MonitoringMode: ua.MonitoringModeReporting,
+		RequestedParameters: &ua.MonitoringParameters{
+			ClientHandle: i.handle, SamplingInterval: float64(l.SampleEvery) / float64(time.Millisecond), QueueSize: l.Queue, DiscardOldest: true,
+		},
+	}
+	if i.deadband > 0 {
+		r.RequestedParameters.Filter = ua.NewExtensionObject(&ua.DataChangeFilter{
+			Trigger: ua.DataChangeTriggerStatusValue, DeadbandType: uint32(ua.DeadbandTypeAbsolute), DeadbandValue: i.deadband,
+		})
+	}
+	return r
+}
+
+// What a server says of an item that it can't give a deadband to, or can't monitor at all.
+var (
+	noFilter = []error{
+		ua.StatusBadMonitoredItemFilterUnsupported, ua.StatusBadMonitoredItemFilterInvalid, ua.StatusBadFilterNotAllowed, ua.StatusBadDeadbandFilterInvalid,
+	}
+	notMonitored = []error{
+		ua.StatusBadTooManyMonitoredItems, ua.StatusBadTooManySubscriptions, ua.StatusBadServiceUnsupported, ua.StatusBadNotSupported, ua.StatusBadNotImplemented,
+		ua.StatusBadResourceUnavailable,
+	}
+)
+
+// create creates monitored items, in as many subscriptions as they need.
+func (l *life) create(ctx context.Context, list []*ua.MonitoredItemCreateRequest) error {
+	for len(list) > 0 {
+		if l.room == nil || l.room.free == 0 {
+			s, err := l.subscribe(ctx)
+			if isAny(err, notMonitored) {
+				l.post(func() error { return l.created(list, err) })
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			l.room = s
+		}
+		now := list[:min(len(list), l.room.free)]
+		list = list[len(now):]
+		l.room.free -= len(now)
+		if err := l.createIn(ctx, l.room.id, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.MonitoredItemCreateRequest) error {
+	var plain []*ua.MonitoredItemCreateRequest // to be tried without a filter
+	err := portions(len(list), l.Limits.MaxMonitoredItemsPerCall, func(from, to int) error {
+		res, err := request[*ua.CreateMonitoredItemsResponse](ctx, l.link, &ua.CreateMonitoredItemsRequest{
+			SubscriptionID: subscription, TimestampsToReturn: ua.TimestampsToReturnBoth, ItemsToCreate: list[from:to],
+		})
+		if err == nil && len(res.Results) != to-from {
+			err = errAnswer(len(res.Results), to-from)
+		}
+		if err != nil {
+			return err
+		}
+		var done []*ua.MonitoredItemCreateRequest
+		var results []error
+		for n, r := range res.Results {
+			c := list[from+n]
+			switch {
+			case r == nil:
+				return errAnswer(n, to-from)
+			case c.RequestedParameters.Filter != nil && slices.Contains(noFilter, error(r.StatusCode)):
+				c.RequestedParameters.Filter = nil
+				plain = append(plain, c)
+				continue
+			}
+			done = append(done, c)
+			if r.StatusCode>>30 == 2 {
+				results = append(results, r.StatusCode)
+			} else {
+				results = append(results, nil)
+			}
+		}
+		l.post(func() error { return l.created(done, results...) })
+		return nil
+	})
+	switch {
+	case errors.Is(err, ua.StatusBadSubscriptionIDInvalid):
+		return fmt.Errorf("%w: %w", errResubscribe, err)
+	case err != nil:
+		return fmt.Errorf("create monitored items: %w", err)
+	case len(plain) > 0:
+		return l.createIn(ctx, subscription, plain)
+	}
+	return nil
+}
+
+// created takes what came of items; one result may be that of all.
+func (l *life) created(list []*ua.MonitoredItemCreateRequest, results ...error) error {
+	for n, c := range list {
+		i := l.items[c.RequestedParameters.ClientHandle]
+		err := results[min(n, len(results)-1)]
+		var status ua.StatusCode
+		switch {
+		case err == nil:
+			i.state, i.told = monitored, nil
+		case isAny(err, notMonitored):
+			i.state = polled
+		case errors.As(err, &status) && (i.state != refused || i.told == nil || i.told.Error() != err.Error()):
+			l.refuse(i, status, err)
+		}
+	}
+	return nil
+}
