@@ -87,7 +87,7 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, errors.New("it is no endpoint")
 	}
-	security := c.Security.WithDefaults()
+	security := c.Security.withDefaults()
 	if security.Policy == PolicyNone && !c.Insecure && !kafkaconn.ThisMachine(address.Hostname()) {
 		return nil, errors.New("the policy None with a server that isn't on this machine is refused; use Basic256Sha256, or insecure: true")
 	}

@@ -61,7 +61,7 @@ func (c Config) discover(ctx context.Context, address *url.URL) (endpoint, error
 // A server often names itself by a name that only it knows: what was configured is the
 // way to it.
 func (c Config) choose(address *url.URL, offered []*ua.EndpointDescription) (endpoint, error) {
-	security := c.Security.WithDefaults()
+	security := c.Security.withDefaults()
 	mode := ua.MessageSecurityModeFromString(string(security.Mode))
 	var best *ua.EndpointDescription
 	var token *ua.UserTokenPolicy

@@ -16,7 +16,7 @@ import (
 type protection struct {
 	policy    Policy
 	mode      Mode
-	own       Identity // without a certificate with the policy None
+	own       identity // without a certificate with the policy None
 	server    []byte   // its certificate, in DER
 	serverKey *rsa.PublicKey
 }

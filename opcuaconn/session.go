@@ -112,7 +112,7 @@ func signature(policy string, key *rsa.PrivateKey, server, nonce []byte) (*ua.Si
 // user is who logs in.
 type user struct {
 	name, password string
-	certificate    Identity
+	certificate    identity
 }
 
 func (u user) String() string {
