@@ -75,11 +75,13 @@ func newChannel(ctx context.Context, conn net.Conn, p protection, most bounds, e
 		go c.renew(lifetime, each)
 		return c, nil
 	case <-c.lost:
-		return nil, c.cause
 	case <-ctx.Done():
 		c.fail(ctx.Err())
-		return nil, fmt.Errorf("the secure channel isn't opened in time: %w", ctx.Err())
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("open a secure channel: %w", late(ctx))
+	}
+	return nil, c.cause
 }
 
 func (c *channel) ended() bool {
