@@ -119,6 +119,9 @@ func (l *life) run(ctx context.Context) (err error) {
 	l.heard = l.began
 	for _, i := range l.items {
 		l.renew(i)
+		if i.found != nil {
+			l.rediscover(i)
+		}
 	}
 	l.begin(l.start)
 	l.session.Log().Info("connected", "signals", len(l.Points), "nodes", len(l.items))
@@ -296,7 +299,11 @@ func (l *life) check(now time.Time) error {
 	}
 	for _, s := range l.subscriptions {
 		if silent := now.Sub(s.heard); silent > patience*s.keepAlive {
-			return fmt.Errorf("%w: no notification and no keep-alive in %v", errSilent, silent.Round(time.Millisecond))
+			err := fmt.Errorf("%w: no notification and no keep-alive in %v", errSilent, silent.Round(time.Millisecond))
+			if now.Sub(l.heard) < 2*l.KeepAlive { // it answers all the same
+				err = fmt.Errorf("%w: %w", errResubscribe, err)
+			}
+			return err
 		}
 		l.mind(s, now)
 	}
