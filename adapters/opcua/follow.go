@@ -87,10 +87,13 @@ func (l *life) follow() {
 		whole := true
 		for n, f := range l.Follow {
 			all, err := l.variables(ctx, f, n, names, found)
-			if err != nil {
+			if err != nil && (l.Cause() != nil || ctx.Err() != nil) {
 				return err
 			}
-			whole = whole && all
+			if err != nil {
+				l.session.Log().Warn("what is to be followed can't be found out", "node", f.Node.String(), "error", err)
+			}
+			whole = whole && all && err == nil
 		}
 		l.post(func() error {
 			l.looking = false
