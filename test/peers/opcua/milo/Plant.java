@@ -55,12 +55,12 @@ import org.eclipse.milo.opcua.stack.server.EndpointConfiguration;
 import org.eclipse.milo.opcua.stack.server.security.ServerCertificateValidator;
 
 /**
- * An OPC UA server for tests, on Eclipse Milo: Plant PORT DIR SHIFT HOST ITEMS PERIOD STRICT.
+ * An OPC UA server for tests, on Eclipse Milo: Plant PORT DIR SHIFT HOST ITEMS PERIOD STRICT LIMIT.
  *
  * <p>DIR holds its certificate (server.der, server.key). SHIFT other namespaces come before ours.
  * HOST is the name by which it tells its endpoints. ITEMS variables are below Many, and all that
- * change do so each PERIOD ms. With STRICT true it trusts no client. The address space is the one
- * that the package test/opcuapeer describes.
+ * change do so each PERIOD ms. With STRICT true it trusts no client. LIMIT is for node-opcua.
+ * The address space is the one that the package test/opcuapeer describes.
  */
 public class Plant extends ManagedNamespaceWithLifecycle {
   private static final String NAMESPACE = "urn:busbar:test:plant";

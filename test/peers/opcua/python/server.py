@@ -1,9 +1,9 @@
-"""An OPC UA server for tests, on asyncua: server.py PORT DIR SHIFT HOST ITEMS PERIOD STRICT.
+"""An OPC UA server for tests, on asyncua: server.py PORT DIR SHIFT HOST ITEMS PERIOD STRICT LIMIT.
 
 DIR holds its certificate (server.der, server.key). SHIFT other namespaces come before
 ours. HOST is the name by which it tells its endpoints. ITEMS variables are below Many,
-and all that change do so each PERIOD ms. With STRICT true it trusts no client. The address
-space is the one that the package test/opcuapeer describes.
+and all that change do so each PERIOD ms. With STRICT true it trusts no client. LIMIT is for
+node-opcua. The address space is the one that the package test/opcuapeer describes.
 """
 
 import asyncio
@@ -123,5 +123,5 @@ async def main(port, directory, shift, host, items, period, strict):
 
 
 if __name__ == "__main__":
-    port, directory, shift, host, items, period, strict = sys.argv[1:]
+    port, directory, shift, host, items, period, strict, _ = sys.argv[1:]
     asyncio.run(main(int(port), Path(directory), int(shift), host, int(items), int(period), strict == "true"))
