@@ -12,6 +12,7 @@ import (
 
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/opcuapeer"
 )
 
 // upsdServer plays as much of an upsd as the gateway asks for. The real one is in the
@@ -129,5 +130,42 @@ func TestDevicesOfSeveralProtocolsChange(t *testing.T) {
 	}
 	if devices := b.gateway.live.Load().config.Devices; slices.ContainsFunc(devices, gatewayconfig.Device.ByChange) || b.gateway.field.reader("ups") != nil {
 		t.Errorf("%+v", devices)
+	}
+}
+
+// A server's signals come as they are found, are born, have rules, and can be read; what
+// isn't configured otherwise goes on when something else changes.
+func TestServerThatIsFollowed(t *testing.T) {
+	b := newBench(t)
+	p := opcuapeer.Start(t, opcuapeer.Asyncua, opcuapeer.Settings{})
+	b.source = strings.Replace(b.source, "rules:\n", fmt.Sprintf(`  - id: plant
+    opcua: {endpoint: %q, security: {policy: None}, publish_every: 100ms, keep_alive: 1s}
+    signals: [{name: Counter, node: "nsu=%s;s=T1.Counter", kind: counter, unit: "1"}]
+    follow: [{node: "nsu=%s;s=T1", match: "*", unit: "1"}]
+rules:
+  - {name: oil, on: {device: plant}, when: TopOil > 0, priority: low}
+`, p.Endpoint(), opcuapeer.Namespace, opcuapeer.Namespace), 1)
+	b.config = b.parse(b.source)
+	stop := b.run()
+	defer stop()
+	good := func(l log, name string) bool {
+		id := l.id("plant", name)
+		return id != 0 && slices.ContainsFunc(l.points, func(s telemetry.Sample) bool { return s.Signal == id && s.Quality.Validity() == telemetry.Good })
+	}
+	b.read(func(l log) bool {
+		return len(l.births) > 0 && good(l, "Counter") && good(l, "TopOil") && good(l, "Harmonics_4") &&
+			slices.ContainsFunc(l.of(telemetry.AlarmRaised), func(e telemetry.Event) bool { return e.Alarm.Rule == "oil" })
+	})
+	readings, err := (source{b.gateway, time.Now()}).Read(t.Context(), "plant")
+	if err != nil || !slices.ContainsFunc(readings, func(r Reading) bool { return r.Signal == "Range.High" && r.Value == "140" && r.Good }) {
+		t.Errorf("%+v, %v", readings, err)
+	}
+	device := b.gateway.field.stats()
+	changed := strings.Replace(b.source, "TopOil > 0", "TopOil > 1", 1)
+	if outcome, err := b.gateway.Try(Trial{Config: b.parse(changed), Source: Source{Text: []byte(changed)}, By: "test", Wait: 2 * time.Second}); err != nil || !outcome.Held {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+	if last := b.gateway.field.last(t.Context(), "plant"); !last.Polled || last.Cause != nil || last.Quality["Counter"].Validity() != telemetry.Good {
+		t.Errorf("%+v, before %+v", last, device)
 	}
 }

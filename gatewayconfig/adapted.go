@@ -76,7 +76,7 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 			panic(err) // it has been checked
 		}
 		p := opcua.Point{Name: s.Name, Node: node, Element: opcua.Element(s.Element), Scale: s.Scale, Offset: s.Offset, Bool: s.Type == modbus.Bool}
-		if s.Deadband != nil && !s.Deadband.Percent { // theirs is one of the range, and ours of the value
+		if d.OPCUA.ServerDeadband && s.Deadband != nil && !s.Deadband.Percent { // theirs is one of the range, and ours of the value
 			p.Deadband = s.Deadband.Value
 		}
 		o.Points = append(o.Points, p)
@@ -90,7 +90,7 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 			panic(err) // it has been checked
 		}
 		follow := opcua.Follow{Node: node, Match: opcua.Pattern(f.Match)}
-		if f.Deadband != nil && !f.Deadband.Percent {
+		if d.OPCUA.ServerDeadband && f.Deadband != nil && !f.Deadband.Percent {
 			follow.Deadband = f.Deadband.Value
 		}
 		o.Follow = append(o.Follow, follow)

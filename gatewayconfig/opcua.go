@@ -40,6 +40,12 @@ type OPCUA struct {
 	// history, of nodes that have one: enabled or disabled. Default: enabled.
 	History Switch `yaml:"history"`
 
+	// Gives the deadbands of signals that are numbers to the server, too, so that it doesn't
+	// send what is within them; then rules don't see that either. Some servers compare a
+	// value with the one before it instead of the one sent last, and never tell of what
+	// changes slowly. Default: false.
+	ServerDeadband bool `yaml:"server_deadband"`
+
 	// How often it is looked what the server has that is to be followed, beside when it
 	// says that it has changed; from 10s to 24h. Default: 5m.
 	FollowEvery configfile.Duration `yaml:"follow_every"`

@@ -122,8 +122,7 @@ type Signal struct {
 
 	// How far it may move before it is stored again: a number in unit, or like 1% of
 	// the value stored last; 0 stores each change. Rules see every value all the same,
-	// and what has no value is always stored. The server of a node is told a number, too,
-	// and then doesn't send what is within it. Default: every value is stored.
+	// and what has no value is always stored. Default: every value is stored.
 	// Example: 0.2.
 	Deadband *Deadband `yaml:"deadband"`
 

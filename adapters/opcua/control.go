@@ -64,15 +64,14 @@ func (l *links) disconnected(device string) {
 // operation is a value that is to be written.
 type operation struct {
 	*link
-	name      string
-	node      *ua.NodeID
-	feedback  *ua.NodeID
-	sampler   *sampler // of what feedback shows
-	settle    time.Duration
-	requested telemetry.Value
-	variant   *ua.Variant     // as the node takes it
-	expected  telemetry.Value // that is then shown
-	old       telemetry.Value
+	name     string
+	node     *ua.NodeID
+	feedback *ua.NodeID
+	sampler  *sampler // of what feedback shows
+	settle   time.Duration
+	variant  *ua.Variant     // as the node takes it
+	expected telemetry.Value // that is then shown
+	old      telemetry.Value
 }
 
 // Select implements adapters.Controller. Nodes have no selection of their own.
@@ -104,9 +103,9 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 	}
 	shows, readErr := o.readBack(ctx)
 	out.ReadBack = shows
-	shown := readErr == nil && shows == o.expected
+	shown := readErr == nil && o.shows(shows)
 	switch {
-	case err == nil && shown, err != nil && shown && o.old != o.expected:
+	case err == nil && shown, err != nil && shown && !o.shows(o.old):
 		out.Outcome = telemetry.ControlDone
 		return out, nil
 	case err == nil && readErr != nil:
@@ -203,7 +202,7 @@ func (o *operation) check(ctx context.Context, p Point, v telemetry.Value) error
 	if o.variant, err = ua.NewVariant(raw); err != nil {
 		return err
 	}
-	written, _ := o.sample(o.sampler, &ua.DataValue{Value: o.variant}, time.Now())
+	written, _ := o.sample(&sampler{scale: p.Scale, offset: p.Offset}, &ua.DataValue{Value: o.variant}, time.Now())
 	o.expected = written.Value
 	return nil
 }
@@ -227,6 +226,13 @@ func (o *operation) write(ctx context.Context) (sure bool, err error) {
 	return true, nil
 }
 
+// shows reports whether a value is the number that was written.
+func (o *operation) shows(v telemetry.Value) bool {
+	got, is := v.Float()
+	want, _ := o.expected.Float()
+	return is && math.Abs(got-want) <= 1e-9*max(1, math.Abs(want))
+}
+
 // readBackEvery is how often it is looked whether what was written shows.
 const readBackEvery = 100 * time.Millisecond
 
@@ -237,7 +243,7 @@ func (o *operation) readBack(ctx context.Context) (shows telemetry.Value, err er
 			sample, _ := o.sample(o.sampler, v, time.Now())
 			shows = sample.Value
 		})
-		if err == nil && shows == o.expected || time.Now().After(limit) {
+		if err == nil && o.shows(shows) || time.Now().After(limit) {
 			return shows, err
 		}
 		select {

@@ -72,7 +72,7 @@ type Point struct {
 	Offset  float64
 	Bool    bool // what isn't one is a wrong answer
 	// Deadband, in the signal's unit, is how far the value has to move before the server
-	// tells of it; 0: each change is told.
+	// tells of it, if that can do that; 0: each change is told.
 	Deadband float64
 	Signal   telemetry.SignalID
 }

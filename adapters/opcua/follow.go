@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +25,31 @@ type variable struct {
 	unit     string
 	states   telemetry.States
 
-	// signals are its members' by their elements; nil of one that isn't delivered, or has
-	// no id yet.
-	signals map[Element]*sampler
-	held    []heldValue // that wait for that
+	// parts are those of its value that have signals, or get them.
+	parts []part
+	waits bool        // some of them have no id yet
+	held  []heldValue // that wait for that
+}
+
+// part is a part of a variable's value. It has no sampler if it isn't delivered, or has no
+// id yet.
+type part struct {
+	element Element
+	*sampler
+}
+
+// part is that of an element, which is mostly where it is looked for first; nil if there
+// is none.
+func (v *variable) part(e Element, first int) *part {
+	if first < len(v.parts) && v.parts[first].element == e {
+		return &v.parts[first]
+	}
+	for n := range v.parts {
+		if v.parts[n].element == e {
+			return &v.parts[n]
+		}
+	}
+	return nil
 }
 
 // heldValue is a value of a variable whose signals have no ids yet.
@@ -65,10 +87,13 @@ func (l *life) follow() {
 		whole := true
 		for n, f := range l.Follow {
 			all, err := l.variables(ctx, f, n, names, found)
-			if err != nil {
+			if err != nil && (l.Cause() != nil || ctx.Err() != nil) {
 				return err
 			}
-			whole = whole && all
+			if err != nil {
+				l.session.Log().Warn("what is to be followed can't be found out", "node", f.Node.String(), "error", err)
+			}
+			whole = whole && all && err == nil
 		}
 		l.post(func() error {
 			l.looking = false
@@ -110,7 +135,6 @@ func (l *life) variables(ctx context.Context, f Follow, entry int, names []strin
 		if a := about[n]; a.access&accessRead != 0 {
 			found[p.node] = &variable{
 				node: p.node, follow: entry, name: strings.Join(p.path, "."), dataType: a.dataType, rank: a.rank, unit: a.unit, states: a.states,
-				signals: map[Element]*sampler{},
 			}
 		}
 	}
@@ -127,7 +151,11 @@ func (l *life) grown(found map[Node]*variable, whole bool) {
 		case !known:
 			i = l.item(key)
 			i.name, i.found = l.unused(v.name, v.node), v
+			v.name = ""
 			l.renew(i)
+			if v.plain() { // what its signal is, is known before its value
+				l.discover(i, leaf{})
+			}
 		case i.state == refused:
 			l.renew(i)
 		}
@@ -156,18 +184,15 @@ func (w *watch) written(n Node) bool {
 // unused is a name that no other node's signals have.
 func (w *watch) unused(name string, n Node) string {
 	if w.used == nil {
-		w.used = map[string]Node{}
+		w.used = map[string]bool{}
 		for _, p := range w.Points {
-			w.used[p.Name] = p.Node
+			w.used[p.Name] = true
 		}
 	}
-	if len(name) > longestName {
+	if len(name) > longestName || w.used[name] {
 		name = short(name, n.String())
 	}
-	if other, taken := w.used[name]; taken && other != n {
-		name = short(name, n.String())
-	}
-	w.used[name] = n
+	w.used[name] = true
 	return name
 }
 
@@ -186,19 +211,33 @@ func short(name, of string) string {
 	return sum + name
 }
 
+// rediscover has those parts get their signals that were waiting for them when the
+// connection before was lost.
+func (l *life) rediscover(i *item) {
+	f := i.found
+	if !f.waits {
+		return
+	}
+	f.parts = slices.DeleteFunc(f.parts, func(p part) bool { return p.sampler == nil })
+	f.held, f.waits = nil, false
+	if len(f.parts) == 0 && f.plain() {
+		l.discover(i, leaf{})
+	}
+}
+
 // takeFound takes a value of a variable that is followed.
 func (l *life) takeFound(i *item, v *ua.DataValue, received time.Time) {
 	f := i.found
-	if s, plain := f.signals[""]; plain && len(f.signals) == 1 && s != nil {
-		l.put(i, s, v, received)
+	if len(f.parts) == 1 && f.parts[0].element == "" && f.parts[0].sampler != nil {
+		l.put(i, f.parts[0].sampler, v, received)
 		return
 	}
 	if validity(v.Status) == telemetry.Bad {
 		for _, s := range i.signals {
 			l.put(i, s, v, received)
 		}
-		if len(f.signals) == 0 && f.plain() {
-			l.fresh1(i, leaf{}, v, received)
+		if len(i.signals) == 0 && f.waits {
+			f.hold(v, received)
 		}
 		return
 	}
@@ -213,10 +252,13 @@ func (l *life) takeFound(i *item, v *ua.DataValue, received time.Time) {
 		return
 	}
 	hold := false
-	for _, part := range leaves {
-		if _, known := f.signals[part.element]; !known {
-			l.fresh1(i, part, nil, received)
+	for n, part := range leaves {
+		switch p := f.part(part.element, n); {
+		case p == nil:
+			l.discover(i, part)
 			hold = true
+		case p.sampler == nil:
+			hold = f.waits
 		}
 	}
 	if hold || len(f.held) > 0 {
@@ -229,7 +271,13 @@ func (l *life) takeFound(i *item, v *ua.DataValue, received time.Time) {
 }
 
 // plain reports whether the variable's value has no members.
-func (v *variable) plain() bool { return v.rank < 0 && v.dataType != nil && builtinOf(v.dataType) != 0 }
+func (v *variable) plain() bool {
+	if v.rank >= 0 || v.dataType == nil {
+		return false
+	}
+	builtin := builtinOf(v.dataType)
+	return builtin != 0 && builtin < ua.TypeIDExtensionObject
+}
 
 func (v *variable) hold(value *ua.DataValue, received time.Time) {
 	if len(v.held) < mostHeld {
@@ -237,14 +285,11 @@ func (v *variable) hold(value *ua.DataValue, received time.Time) {
 	}
 }
 
-// fresh1 has a member of a variable get an id.
-func (l *life) fresh1(i *item, part leaf, v *ua.DataValue, received time.Time) {
+// discover has a part of a variable's value get a signal.
+func (l *life) discover(i *item, of leaf) {
 	f := i.found
-	f.signals[part.element] = nil
-	if v != nil {
-		f.hold(v, received)
-	}
-	l.fresh = append(l.fresh, freshSignal{i, part.element, f.kind(part.value)})
+	f.parts, f.waits = append(f.parts, part{element: of.element}), true
+	l.fresh = append(l.fresh, freshSignal{i, of.element, f.kind(of.value)})
 	if len(l.fresh) == 1 {
 		l.begin(l.register)
 	}
@@ -294,12 +339,13 @@ func (l *life) register(ctx context.Context) error {
 	}
 	l.post(func() error {
 		for n, s := range fresh {
+			s.item.found.waits = false
 			steps, err := s.element.steps()
 			if err != nil || ids[n] == 0 {
 				continue
 			}
 			made := &sampler{steps: steps, scale: 1, signal: ids[n]}
-			s.item.found.signals[s.element] = made
+			s.item.found.part(s.element, 0).sampler = made
 			s.item.signals = append(s.item.signals, made)
 		}
 		for _, s := range fresh {

@@ -22,8 +22,9 @@ type gap struct {
 }
 
 const (
-	// mostHistoryNodes is how many nodes' history is asked for at once.
-	mostHistoryNodes = 100
+	// mostHistoryNodes is how many nodes' history is asked for at once: an answer has to
+	// stay below what opcuaconn takes.
+	mostHistoryNodes = 20
 	// mostHistoryValues is how many values of one node come in one answer.
 	mostHistoryValues = 1000
 	// mostHistoryAnswers bounds the answers about one node, of a server that doesn't come
@@ -120,11 +121,14 @@ func (l *life) fillSome(ctx context.Context, gaps []gap) (values int, err error)
 			},
 			NodesToRead: asked,
 		})
+		if err == nil && len(res.Results) != len(asked) {
+			err = errAnswer(len(res.Results), len(asked))
+		}
+		if err != nil && values > 0 { // nothing is to be asked for again
+			err = fmt.Errorf("after %d values: %v", values, err)
+		}
 		if err != nil {
 			return values, err
-		}
-		if len(res.Results) != len(asked) {
-			return values, errAnswer(len(res.Results), len(asked))
 		}
 		var more []*ua.HistoryReadValueID
 		var moreOf []gap
@@ -132,8 +136,7 @@ func (l *life) fillSome(ctx context.Context, gaps []gap) (values int, err error)
 			if r == nil {
 				continue
 			}
-			data, _ := historyOf(r)
-			count := l.past(of[n], data)
+			count := l.past(of[n], historyOf(r))
 			values += count
 			if len(r.ContinuationPoint) > 0 && r.StatusCode>>30 != 2 {
 				more = append(more, &ua.HistoryReadValueID{NodeID: of[n].id, DataEncoding: &ua.QualifiedName{}, ContinuationPoint: r.ContinuationPoint})
@@ -150,15 +153,14 @@ func (l *life) fillSome(ctx context.Context, gaps []gap) (values int, err error)
 	return values, errors.New("the server's history doesn't come to an end")
 }
 
-func historyOf(r *ua.HistoryReadResult) ([]*ua.DataValue, error) {
-	if r.HistoryData == nil || r.HistoryData.Value == nil {
-		return nil, nil
+func historyOf(r *ua.HistoryReadResult) []*ua.DataValue {
+	if r.HistoryData == nil {
+		return nil
 	}
-	h, is := r.HistoryData.Value.(*ua.HistoryData)
-	if !is {
-		return nil, fmt.Errorf("history of the type %T", r.HistoryData.Value)
+	if h, is := r.HistoryData.Value.(*ua.HistoryData); is {
+		return h.DataValues
 	}
-	return h.DataValues, nil
+	return nil
 }
 
 // past delivers values of a gap. Those at its ends have come before.

@@ -46,7 +46,7 @@ type life struct {
 	heard      time.Time // when the server last told its time
 	clock      time.Time // which was that
 	clockAsked bool
-	unchanged  int  // how often in a row it told the same one
+	stands     bool // it is the same again
 	running    bool // it says that it runs
 
 	looking   bool // for what is to be followed
@@ -94,6 +94,10 @@ func (l *life) next() {
 		l.post(func() error {
 			l.busy = false
 			l.next()
+			if err != nil && l.Cause() == nil && !errors.Is(err, errResubscribe) {
+				l.session.Log().Warn("a request fails", "error", err)
+				return nil // what depends on it shows in tell, and whether the server lives in check
+			}
 			return err
 		})
 	})
@@ -119,6 +123,9 @@ func (l *life) run(ctx context.Context) (err error) {
 	l.heard = l.began
 	for _, i := range l.items {
 		l.renew(i)
+		if i.found != nil {
+			l.rediscover(i)
+		}
 	}
 	l.begin(l.start)
 	l.session.Log().Info("connected", "signals", len(l.Points), "nodes", len(l.items))
@@ -209,7 +216,10 @@ func (l *life) tell() error {
 			first = i
 		}
 	}
-	if n[asked] > 0 {
+	switch {
+	case n[asked] > 0 && len(l.jobs) > 0: // they are being asked for
+		return nil
+	case n[asked] > 0:
 		return fmt.Errorf("the server left %d nodes of %d unanswered", n[asked], len(l.items))
 	}
 	l.poll()
@@ -278,14 +288,11 @@ func (l *life) told(at time.Time, running bool, err error) error {
 		l.running = running
 		l.session.Log().Warn("the server's state has changed", "running", running)
 	}
-	if !at.IsZero() && at.Equal(l.clock) {
-		if l.unchanged++; l.unchanged >= patience {
-			return fmt.Errorf("%w: its clock stands at %s", errSilent, at.UTC().Format(time.RFC3339Nano))
-		}
-	} else {
-		l.unchanged = 0
+	stands := !at.IsZero() && at.Equal(l.clock)
+	if stands && !l.stands { // it may have none: what it sends says whether it lives
+		l.session.Log().Warn("the server's clock stands", "time", at.UTC().Format(time.RFC3339Nano))
 	}
-	l.clock, l.heard = at, time.Now()
+	l.clock, l.stands, l.heard = at, stands, time.Now()
 	return nil
 }
 
@@ -296,7 +303,11 @@ func (l *life) check(now time.Time) error {
 	}
 	for _, s := range l.subscriptions {
 		if silent := now.Sub(s.heard); silent > patience*s.keepAlive {
-			return fmt.Errorf("%w: no notification and no keep-alive in %v", errSilent, silent.Round(time.Millisecond))
+			err := fmt.Errorf("%w: no notification and no keep-alive in %v", errSilent, silent.Round(time.Millisecond))
+			if now.Sub(l.heard) < 2*l.KeepAlive { // it answers all the same
+				err = fmt.Errorf("%w: %w", errResubscribe, err)
+			}
+			return err
 		}
 		l.mind(s, now)
 	}

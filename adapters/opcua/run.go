@@ -22,7 +22,7 @@ type watch struct {
 	session *session.Session
 	items   []*item // by client handle
 	index   map[itemKey]*item
-	used    map[string]Node // names of signals
+	used    map[string]bool // names of signals
 	left    []*subscription // of the connection before, which the server may still have
 	alone   bool            // subscriptions that were taken over from it have told nothing
 	cause   string          // why there is no connection, as it was told last
@@ -216,6 +216,9 @@ func (w *watch) read(ctx context.Context, l *link) error {
 			return err
 		}
 		w.session.Log().Warn("the subscriptions are made anew", "cause", err)
+		if errors.Is(err, errSilent) && w.session.Deliver(ctx, w.failed(err)) != nil {
+			return ctx.Err()
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ const (
 	mostItems = 10_000
 	// mostNotifications is how many values a server puts into one message: a message has
 	// to stay below what opcuaconn takes.
-	mostNotifications = 5000
+	mostNotifications = 1000
 	// shortestLifetime and longestLifetime are for how long a server keeps a subscription
 	// that nobody fetches from, and another connection may take over.
 	shortestLifetime = time.Minute
