@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -22,12 +23,13 @@ type reader struct {
 	offline   bool // the source says so
 	malformed string
 	batch     []telemetry.Sample
-	owners    []*point // of the samples in batch
-	fresh     []*point // that have no id yet
+	owners    []*point           // of the samples in batch
+	past      []telemetry.Sample // of before what has come already
+	fresh     []*point           // that have no id yet
 	walker    walker
 	line      line
 	scratch   []byte
-	leftOut   map[string]bool // names that two topics have, or that can't be
+	leftOut   string // a topic that isn't read: its name is taken, or none, or there are too many
 }
 
 // point is a signal, and what came of it.
@@ -46,7 +48,8 @@ type point struct {
 	heard      time.Time // when the last value came, or the connection was made
 	stale      bool      // and it was said
 	last       telemetry.Sample
-	told       bool // last is
+	told       bool             // last is
+	newest     telemetry.Micros // the latest time that the source has given
 }
 
 // plan is how the payloads of a topic are read.
@@ -61,10 +64,10 @@ type plan struct {
 }
 
 // mostTopics bounds the topics that are remembered, and so those of what is followed.
-const mostTopics = 100_000
+const mostTopics = 50_000
 
 func newReader(d Device) *reader {
-	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}, leftOut: map[string]bool{}}
+	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}}
 	for _, p := range d.Points {
 		made := &point{Selector: p.Selector, name: p.Name, topic: p.Topic, signal: p.Signal, staleAfter: p.StaleAfter}
 		r.points = append(r.points, made)
@@ -140,7 +143,7 @@ func (r *reader) follow(topic string, l *plan) {
 		}
 		name := expand(f.Name, wildcards)
 		if name == "" || r.names[name] != nil || name == telemetry.ChannelLive {
-			r.leftOut[name] = true
+			r.leftOut = topic
 			continue
 		}
 		p := &point{Selector: f.Selector, name: name, topic: topic, staleAfter: f.StaleAfter, found: &adapters.Found{
@@ -174,6 +177,10 @@ func (r *reader) of(topic string) *plan {
 		return l
 	}
 	if len(r.topics) >= mostTopics {
+		maps.DeleteFunc(r.topics, func(_ string, l *plan) bool { return l == nil })
+	}
+	if len(r.topics) >= mostTopics {
+		r.leftOut = topic
 		return nil
 	}
 	l = &plan{}
@@ -312,11 +319,19 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	} else {
 		s.Time = r.after(p, at)
 	}
+	if known && s.Time < p.newest && !m.Retained && p.signal != 0 {
+		s.Signal = p.signal
+		r.past = append(r.past, s)
+		return
+	}
 	if m.Retained {
 		// What was kept comes at each connection, and is no news if it has come before.
-		if p.told && (known && s.Time <= p.last.Time || !known && s.Value == p.last.Value) {
+		if p.last.Value.Kind() != telemetry.None && (known && s.Time <= p.newest || !known && s.Value == p.last.Value) {
 			return
 		}
+	}
+	if known {
+		p.newest = max(p.newest, source)
 	}
 	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason {
 		s.Quality = unknownAge
@@ -387,4 +402,4 @@ func (r *reader) toRegister() []adapters.Found {
 }
 
 // delivered has the next batch begin.
-func (r *reader) delivered() { r.batch, r.owners = r.batch[:0], r.owners[:0] }
+func (r *reader) delivered() { r.batch, r.owners, r.past = r.batch[:0], r.owners[:0], r.past[:0] }

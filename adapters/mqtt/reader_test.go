@@ -132,6 +132,22 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
+// What is told later than what came after it is of the past.
+func TestPast(t *testing.T) {
+	d := Device{Points: []Point{{Name: "A", Topic: "a", Selector: Selector{JSON: "$[*].v", Time: "$[*].t", TimeUnit: Seconds, Type: Number, Scale: 1}, Signal: 1}}}
+	r := newReader(d)
+	r.take(mqttconn.Received{Topic: "a", Payload: []byte(`[{"v":3,"t":1772366393},{"v":1,"t":1772366391},{"v":2,"t":1772366392},{"v":4,"t":1772366394}]`), At: now})
+	if got := words(r.batch); got != "1 int64 3 at 2026-03-01T11:59:53; 1 int64 4 at 2026-03-01T11:59:54" {
+		t.Error(got)
+	}
+	if got := words(r.past); got != "1 int64 1 at 2026-03-01T11:59:51; 1 int64 2 at 2026-03-01T11:59:52" {
+		t.Error(got)
+	}
+	if r.points[0].last.Value != telemetry.IntValue(4) {
+		t.Error(r.points[0].last.Value)
+	}
+}
+
 // What the broker has kept is no news, unless it says when it was said: of unknown age
 // the first time, and left out if it has come before.
 func TestRetained(t *testing.T) {
@@ -199,7 +215,7 @@ func TestFollow(t *testing.T) {
 	if got := strings.Join(names, "; "); got != "n2_b.TotW 0 gauge; x.door.front.left 1 state" {
 		t.Errorf("%s", got)
 	}
-	if !r.leftOut["inv1.TotW"] || !r.leftOut["n2_b.TotW"] {
+	if r.leftOut != "pv/2+b/ac" {
 		t.Errorf("%v", r.leftOut)
 	}
 	r.register([]telemetry.SignalID{21, 0}) // the second isn't to be delivered
