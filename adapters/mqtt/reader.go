@@ -401,5 +401,13 @@ func (r *reader) toRegister() []adapters.Found {
 	return list
 }
 
+// drop forgets what couldn't be delivered, as if it hadn't come.
+func (r *reader) drop() {
+	for _, p := range r.owners {
+		p.last, p.told, p.newest = telemetry.Sample{}, false, 0
+	}
+	r.delivered()
+}
+
 // delivered has the next batch begin.
 func (r *reader) delivered() { r.batch, r.owners, r.past = r.batch[:0], r.owners[:0], r.past[:0] }

@@ -47,7 +47,7 @@ var (
 
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
-	l := &listener{Device: d, reader: newReader(d), session: s, acks: newAcks()}
+	l := &listener{Device: d, reader: newReader(d), session: s, acks: newAcks(), before: newAcks()}
 	pause := time.Duration(0)
 	for {
 		began := time.Now()
@@ -204,7 +204,10 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 		return false, err
 	}
 	defer conn.Abort()
-	l.before, l.acks = l.acks, newAcks()
+	if l.acks.used() {
+		l.before = l.acks
+	}
+	l.acks = newAcks()
 	// Before it subscribes: what the broker has kept of the session comes at once.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -314,6 +317,7 @@ func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in incoming)
 				err = l.deliver(ctx, l.acks.expect(unacknowledged, sums))
 			}
 			if err != nil {
+				l.reader.drop()
 				return err
 			}
 		case now := <-look.C:
@@ -402,11 +406,17 @@ func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 	}
 	l.complain()
 	now := time.Now()
+	if len(r.past)+len(r.batch) > 0 {
+		l.any, l.came = true, now
+		if l.quiet {
+			l.quiet = false
+			l.session.Log().Info("messages come again")
+		}
+	}
 	if len(r.past) > 0 {
 		past := session.Result{Samples: r.past, Received: now, Cause: l.cause(), Past: true}
 		past.Committed, committed = both(committed)
 		if err := l.session.Deliver(ctx, past); err != nil {
-			r.delivered()
 			abandon(past.Committed)
 			return err
 		}
@@ -418,11 +428,6 @@ func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 		}
 		return l.available(ctx)
 	}
-	l.any = true
-	if l.came = now; l.quiet {
-		l.quiet = false
-		l.session.Log().Info("messages come again")
-	}
 	result := session.Result{Samples: r.batch, Received: now, Cause: l.cause(), Committed: committed}
 	// What was placed behind another value of the same moment isn't later than that.
 	for _, s := range r.batch {
@@ -430,12 +435,11 @@ func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 			result.Received = result.Received.Add(time.Duration(later) * time.Microsecond)
 		}
 	}
-	err := l.session.Deliver(ctx, result)
-	r.delivered()
-	if err != nil {
+	if err := l.session.Deliver(ctx, result); err != nil {
 		abandon(committed)
 		return err
 	}
+	r.delivered()
 	return l.available(ctx)
 }
 
