@@ -11,6 +11,7 @@ import (
 	"github.com/busbar/busbar/adapters/nut"
 	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/adapters/sparkplug"
+	"github.com/busbar/busbar/adapters/sparkplug/host"
 	"github.com/busbar/busbar/gateway/account"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/deadband"
@@ -142,6 +143,9 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 		case c.Sparkplug != nil:
 			s := c.SparkplugDevice(dir)
 			s.Live = live
+			if own := d.config.Serve.Sparkplug; own != nil {
+				s.Own = host.Node{Group: own.Group, Name: own.Node}
+			}
 			d.sparkplug = append(d.sparkplug, s)
 		}
 	}

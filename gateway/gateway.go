@@ -153,6 +153,7 @@ func (g *Gateway) prepare() error {
 	g.restoreOperations(l.config.Rules)
 	g.pipeline.publish()
 	g.preparePublisher()
+	g.prepareEdgeNode(devices.model.Signals)
 	active := func() []rules.Active { return *g.pipeline.active.Load() }
 	g.self = &self{
 		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(),
@@ -254,6 +255,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	if g.pipeline.values != nil {
 		forwarders.Go(func() { g.pipeline.values.Run(forwarding) })
+	}
+	if g.pipeline.edge != nil {
+		forwarders.Go(func() { g.pipeline.edge.Run(forwarding) })
 	}
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })

@@ -15,6 +15,7 @@ import (
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/counter"
 	"github.com/busbar/busbar/gateway/deadband"
+	"github.com/busbar/busbar/gateway/edgenode"
 	"github.com/busbar/busbar/gateway/publish"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
@@ -39,6 +40,7 @@ type pipeline struct {
 
 	publisher  *publish.Publisher // nil: there is no broker
 	values     *publish.Values    // nil: they aren't published
+	edge       *edgenode.Node     // nil: the gateway is none
 	operations *operations
 
 	wake chan struct{}
@@ -196,8 +198,11 @@ func (p *pipeline) run(ctx context.Context) {
 				}
 			}
 			if sifted {
+				begin := len(stored)
 				stored = p.sift(stored, b, batch, taken.slots)
+				p.tellPlant(b, stored[begin:])
 			} else {
+				p.tellPlant(b, batch)
 				p.place(b.stamp, batch)
 			}
 		}

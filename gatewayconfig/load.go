@@ -81,6 +81,14 @@ func (c *Config) fill() {
 	if m := c.Serve.MQTT; m != nil && m.ClientID == "" {
 		m.ClientID = c.Gateway.ID
 	}
+	if s := c.Serve.Sparkplug; s != nil {
+		if s.ClientID == "" {
+			s.ClientID = c.Gateway.ID + "-sparkplug"
+		}
+		if s.Node == "" {
+			s.Node = c.Gateway.ID
+		}
+	}
 	for i := range c.Devices {
 		d := &c.Devices[i]
 		if d.Asset == "" {

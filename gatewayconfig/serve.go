@@ -10,6 +10,10 @@ import (
 type Serve struct {
 	// The MQTT broker that alarms are published to. Default: none.
 	MQTT *MQTT `yaml:"mqtt"`
+
+	// The MQTT broker that everything that is measured is published to by Sparkplug B:
+	// the gateway is an edge node, and its devices are the node's. Default: none.
+	Sparkplug *SparkplugNode `yaml:"sparkplug"`
 }
 
 // MQTT is a broker of the site, to which each alarm is published when it is raised and
@@ -38,12 +42,36 @@ type MQTTValues struct {
 	Retain bool `yaml:"retain"`
 }
 
+// SparkplugNode is the gateway as a Sparkplug B 3.0 edge node. What changes while the
+// broker or the primary host is away waits in memory, and is published as historical
+// then: 100,000 values at most, of which the oldest are given up first.
+type SparkplugNode struct {
+	mqttconn.Config `yaml:",inline"`
+
+	// The group that it is in. Example: plant-a.
+	Group string `yaml:"group,required"`
+
+	// The name of the edge node, unique in its group. Default: the gateway's id.
+	// Example: north-gw1.
+	Node string `yaml:"node"`
+
+	// The host application without which nothing is published: while it is away, values
+	// wait. Default: none is awaited. Example: scada.
+	PrimaryHost string `yaml:"primary_host"`
+}
+
 // SetDefaults is called before a broker is read.
 func (m *MQTT) SetDefaults() { m.TopicPrefix = "busbar" }
 
 var topicPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,60}(/[A-Za-z0-9._-]{1,60}){0,7}$`)
 
 func (k checker) checkServe() {
+	if s := k.config.Serve.Sparkplug; s != nil {
+		s.Config.Validate(k.File, "serve.sparkplug")
+		k.sparkplugID("serve.sparkplug.group", s.Group)
+		k.sparkplugID("serve.sparkplug.node", s.Node)
+		k.sparkplugID("serve.sparkplug.primary_host", s.PrimaryHost)
+	}
 	m := k.config.Serve.MQTT
 	if m == nil {
 		return

@@ -10,7 +10,7 @@ var protocolsToCome = []string{"iec104"}
 
 var unsupported = struct{ config, serve, device map[string]string }{
 	config: map[string]string{"network": notYet},
-	serve:  map[string]string{"iec104": notYet, "sparkplug": notYet},
+	serve:  map[string]string{"iec104": notYet},
 	device: map[string]string{"iec104": profile.OtherProtocol},
 }
 

@@ -37,6 +37,7 @@ type Device struct {
 	// node/metric or node/device/metric, in which * stands for any text.
 	Follow [][]string
 	Live   telemetry.SignalID
+	Own    host.Node // the edge node that the gateway is itself, which isn't read
 }
 
 // About implements session.Device.

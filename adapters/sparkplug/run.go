@@ -40,7 +40,7 @@ type running struct {
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
 	r := &running{
-		Device: d, session: s, host: host.New(host.Config{ID: d.HostID, ReorderTimeout: d.ReorderTimeout}),
+		Device: d, session: s, host: host.New(host.Config{ID: d.HostID, ReorderTimeout: d.ReorderTimeout, Own: d.Own}),
 		found: newFound(d), warned: map[string]time.Time{},
 	}
 	alive := time.NewTicker(adapters.LiveEvery / 4)

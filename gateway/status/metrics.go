@@ -60,6 +60,12 @@ var (
 	descUnsent     = describe("mqtt_waiting", "Alarms raised and cleared that wait for the MQTT broker.")
 	descGivenUp    = describe("mqtt_dropped_total", "Alarms raised and cleared that weren't published, because too many waited.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
+
+	descSparkplug        = describe("sparkplug_connected", "1 while there is a connection to the broker that measurements are published to by Sparkplug.")
+	descSparkplugOnline  = describe("sparkplug_online", "1 while they are published: there is a connection, and the primary host if one is awaited.")
+	descSparkplugSent    = describe("sparkplug_published_total", "Messages that were published by Sparkplug.")
+	descSparkplugWaiting = describe("sparkplug_waiting", "Values that wait to be published by Sparkplug.")
+	descSparkplugDropped = describe("sparkplug_dropped_total", "Values that weren't published by Sparkplug, as too many waited.")
 )
 
 // Describe sends nothing: an unchecked collector, its series come with its devices.
@@ -144,6 +150,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descControl, number(r.Control.Enabled))
 	for _, c := range r.Control.Counts {
 		counter(descControls, c.Count, c.Action, c.Outcome)
+	}
+	if s := r.Sparkplug; s != nil {
+		gauge(descSparkplug, number(s.Connected))
+		gauge(descSparkplugOnline, number(s.Online))
+		counter(descSparkplugSent, s.Published)
+		gauge(descSparkplugWaiting, float64(s.Waiting))
+		counter(descSparkplugDropped, s.Dropped)
 	}
 	if m := r.MQTT; m != nil {
 		gauge(descMQTT, number(m.Connected))

@@ -48,6 +48,8 @@ type Report struct {
 	Buses   []Bus
 	Control Control
 	MQTT    *MQTT // nil: alarms aren't published
+
+	Sparkplug *Sparkplug // nil: the gateway is no edge node
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -144,6 +146,13 @@ type MQTT struct {
 	Published uint64
 	Waiting   int
 	Dropped   uint64
+}
+
+// Sparkplug is the broker that what is measured is published to. Published are messages,
+// and those that wait or were given up are values.
+type Sparkplug struct {
+	MQTT
+	Online bool // it is published; else the primary host isn't there
 }
 
 // Reading is one signal of a device and what was read of it, in words.

@@ -48,6 +48,7 @@ type Metric struct {
 	Name         string              `json:"name,omitempty"`
 	Alias        any                 `json:"alias,omitempty"`
 	Type         string              `json:"type,omitempty"`
+	Datatype     int                 `json:"datatype,omitempty"` // of one that was received
 	Value        any                 `json:"value"`
 	Timestamp    any                 `json:"timestamp,omitempty"`
 	IsHistorical bool                `json:"isHistorical,omitempty"`

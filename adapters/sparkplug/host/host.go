@@ -19,6 +19,9 @@ type Config struct {
 	// ReorderTimeout is how long messages that came out of order wait for those that are
 	// missing.
 	ReorderTimeout time.Duration
+	// Own is an edge node that isn't listened to, as it tells what this host application
+	// has heard.
+	Own Node
 }
 
 // Series is one quantity of an edge node, or of one of its devices.
@@ -160,6 +163,9 @@ func (h *Host) route(name string) *route {
 		return nil
 	}
 	of := Node{t.Group, t.Node}
+	if of == h.config.Own {
+		return nil
+	}
 	n := h.nodes[of]
 	if n == nil {
 		if len(h.nodes) == maxNodes {

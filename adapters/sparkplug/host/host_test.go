@@ -453,6 +453,14 @@ func TestTheBrokerIsLost(t *testing.T) {
 	p.want("n live = true", "n/u = 230")
 }
 
+// What the gateway publishes itself isn't heard.
+func TestOurOwn(t *testing.T) {
+	p := newPlant(t)
+	p.h = New(Config{ID: "busbar", Own: Node{"plant-a", "n"}})
+	p.send(topic.NBirth, "", 0, session(0), defined("u", 1, payload.Double, payload.DoubleValue(230)))
+	p.want()
+}
+
 // What waits is bounded, and what can't be read ends nothing.
 func TestHostile(t *testing.T) {
 	p := newPlant(t)

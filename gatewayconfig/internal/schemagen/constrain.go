@@ -40,11 +40,14 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Signal", "unit", `^[!-~]{1,32}$`)
 	pattern("Status", "listen", `^.*:[0-9]+$`)
 	pattern("Kafka", "topic_prefix", `^[a-zA-Z0-9._-]{1,200}$`)
-	for _, def := range []string{"MQTT", "Sparkplug"} {
+	for _, def := range []string{"MQTT", "Sparkplug", "SparkplugNode"} {
 		pattern(def, "broker", `^(tls|tcp)://[^/?#@\s]+$`)
 		defs[def].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	}
 	pattern("Sparkplug", "host_id", sparkplugID)
+	for _, key := range []string{"group", "node", "primary_host"} {
+		pattern("SparkplugNode", key, sparkplugID)
+	}
 	property(defs, "Sparkplug", "groups").Items.Pattern = sparkplugID
 	pattern("MQTT", "topic_prefix", `^[A-Za-z0-9._-]{1,60}(/[A-Za-z0-9._-]{1,60}){0,7}$`)
 	property(defs, "Kafka", "brokers").Items.Pattern = `^.+:[0-9]+$`
@@ -73,6 +76,7 @@ func constrain(defs jsonschema.Definitions) {
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
 	defs["MQTT"].Required = []string{"broker"}
 	defs["Sparkplug"].Required = []string{"broker", "host_id"}
+	defs["SparkplugNode"].Required = []string{"broker", "group"}
 	constrainSignal(defs)
 }
 

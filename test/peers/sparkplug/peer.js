@@ -5,6 +5,7 @@
 const readline = require('readline')
 const Long = require('long')
 const sparkplug = require('sparkplug-client')
+const { Payload } = require('sparkplug-payload/lib/sparkplugPayloadProto').org.eclipse.tahu.protobuf
 
 const tell = (event) => process.stdout.write(JSON.stringify(event, (_, v) => {
   if (v instanceof Long || (v && v.__isLong__)) return { long: Long.fromValue(v).toString() }
@@ -17,6 +18,15 @@ const revive = (_, v) => {
   return v
 }
 
+const raw = (payload) => ({
+  timestamp: payload.timestamp,
+  seq: payload.seq,
+  metrics: payload.metrics.map((m) => ({
+    name: m.name, alias: Object.hasOwn(m, 'alias') ? m.alias : undefined, datatype: m.datatype, value: m.value ? m[m.value] : null, timestamp: m.timestamp,
+    isHistorical: m.isHistorical, isNull: m.isNull
+  }))
+})
+
 let client
 
 const requests = {
@@ -28,7 +38,11 @@ const requests = {
     client.on('birth', () => tell({ event: 'birth' }))
     client.on('ncmd', (payload) => tell({ event: 'ncmd', payload }))
     client.on('dcmd', (device, payload) => tell({ event: 'dcmd', device, payload }))
-    client.on('message', (topic, payload) => tell({ event: 'message', topic, payload }))
+    // Its library reads values only beside their type, which data needn't have: here as
+    // they were decoded.
+    client.client.on('message', (topic, bytes) => {
+      if (topic.split('/')[1] !== r.group) tell({ event: 'message', topic, payload: raw(Payload.decode(bytes)) })
+    })
     client.on('close', () => tell({ event: 'close' }))
     client.on('error', (error) => tell({ event: 'error', text: String(error) }))
   },

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/mosquitto"
+	"github.com/busbar/busbar/test/sparkplugpeer"
+)
+
+// An edge node's metrics become signals that rules know and the log gets, and the gateway
+// publishes them, with its other devices, as an edge node itself; over a restart, and
+// without hearing itself.
+func TestSparkplugInAndOut(t *testing.T) {
+	broker := mosquitto.New(t, "")
+	broker.Start()
+	b := newBench(t)
+	address := "tcp://" + broker.Address
+	b.source = strings.Replace(b.source, "rules:", fmt.Sprintf(`
+  - id: plant
+    sparkplug: {broker: %q, host_id: busbar}
+rules:
+  - {name: pump-hot, on: {device: plant}, when: line.pump.Temp > 90, summary: hot}`, address), 1) +
+		fmt.Sprintf("serve: {sparkplug: {broker: %q, group: plant-a}}\n", address)
+	b.config = b.parse(b.source)
+	observer := sparkplugpeer.Node(t, broker, "observers", "o")
+	observer.Do(map[string]any{"do": "subscribe", "topic": "spBv1.0/plant-a/#"})
+	observer.Await("subscribed", 1)
+	published := func(device string, metric func(sparkplugpeer.Metric) bool) {
+		t.Helper()
+		for limit := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			for _, e := range observer.Events("message") {
+				if strings.HasPrefix(e.Topic, "spBv1.0/plant-a/D") && strings.HasSuffix(e.Topic, "/gw/"+device) && slices.ContainsFunc(e.Payload.Metrics, metric) {
+					return
+				}
+			}
+			if time.Now().After(limit) {
+				t.Fatalf("nothing of it was published of %s: %+v", device, observer.Events("message"))
+			}
+		}
+	}
+	metric := sparkplugpeer.Metric{Name: "Temp", Alias: 1, Type: "Double", Value: 20.5, Properties: map[string]sparkplugpeer.Property{"engUnit": {Type: "String", Value: "°C"}}}
+	node := sparkplugpeer.Node(t, broker, "plant-b", "line")
+	birth := func() {
+		node.Send("nbirth", "", "", sparkplugpeer.Metric{Name: "Node Control/Rebirth", Type: "Boolean", Value: false})
+		node.Send("dbirth", "pump", "", metric)
+	}
+	b.source = strings.Replace(b.source, "line.pump.Temp", "plant_b.line.pump.Temp", 1)
+	b.config = b.parse(b.source)
+	for round := range 2 {
+		stop := b.run()
+		s := source{b.gateway, time.Now()}
+		for limit := time.Now().Add(time.Minute); s.Report().Sparkplug == nil || !s.Report().Sparkplug.Online || !slices.ContainsFunc(s.Report().Devices, hears("plant")); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatalf("%+v, %+v", s.Report().Sparkplug, s.Report().Devices)
+			}
+		}
+		birth()
+		published("plant", func(m sparkplugpeer.Metric) bool { return m.Name == "plant_b.line.pump.Temp" && m.Value == 20.5 })
+		value := 91.5 + float64(round)
+		node.Send("ddata", "pump", "", sparkplugpeer.Metric{Alias: 1, Type: "Double", Value: value})
+		published("plant", func(m sparkplugpeer.Metric) bool { return m.Value == value })
+		published("meter", func(m sparkplugpeer.Metric) bool { return m.Name == "PhV.phsA" && m.Value == 230.0 })
+		node.Send("ddata", "pump", "", sparkplugpeer.Metric{Alias: 1, Type: "Double", Value: 20.0})
+		l := b.read(func(l log) bool {
+			return len(l.of(telemetry.AlarmRaised)) > round && len(l.of(telemetry.AlarmCleared)) > round && slices.ContainsFunc(l.points, func(p telemetry.Sample) bool { return p.Value == telemetry.FloatValue(value) })
+		})
+		for _, birth := range l.births {
+			for _, signal := range birth.Signals {
+				if signal.Name == "plant_b.line.pump.Temp" && (signal.Unit != "Cel" || signal.Kind != telemetry.Gauge) {
+					t.Errorf("%+v", signal)
+				}
+				if strings.Contains(signal.Name, "plant_a") {
+					t.Errorf("the gateway hears itself: %s", signal.Name)
+				}
+			}
+		}
+		stop()
+	}
+	for _, e := range observer.Events("message") {
+		if strings.HasPrefix(e.Topic, "spBv1.0/plant-a/NDEATH/gw") {
+			return
+		}
+	}
+	t.Error("the gateway has left without a word")
+}
+
+func hears(device string) func(status.Device) bool {
+	return func(d status.Device) bool { return d.ID == device && !d.LastAnswer.IsZero() }
+}
