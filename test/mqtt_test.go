@@ -246,6 +246,37 @@ func TestMQTTBacklog(t *testing.T) {
 	}
 }
 
+// A gateway reads the simulator's meters by the configuration that it prints.
+func TestMQTTSimulator(t *testing.T) {
+	t.Parallel()
+	s := newMQTTSite(t, "")
+	s.broker.Start()
+	sim := start(t, s.dir, "busbar-sim", "mqtt", "tcp://"+s.broker.Address, "--meters", "2", "--every", "100ms")
+	sim.awaitLog("For gateway.yaml:")
+	said, err := os.ReadFile(sim.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, snippet, _ := strings.Cut(string(said), "For gateway.yaml:")
+	snippet, _, _ = strings.Cut(snippet, "\n\n\n")
+	before, _, _ := strings.Cut(fmt.Sprintf(mqttYAML, freeAddress(t), s.status, s.broker.Address), "devices:")
+	write(t, s.dir, "gateway.yaml", before+strings.TrimSpace(snippet)+"\n")
+	s.gateway(t)
+	await(t, "the meters are known", time.Minute, func() bool {
+		text, _ := os.ReadFile(filepath.Join(s.dir, "buffer", "found-signals.json"))
+		return strings.Count(string(text), `"meter_`) == 6
+	})
+	await(t, "they are read", time.Minute, func() bool {
+		out, _, code := call(t, s.dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "meters")
+		return code == 0 && strings.Count(out, "good") == 6
+	})
+	sim.kill()
+	await(t, "their last will is heard", time.Minute, func() bool {
+		out, _, _ := call(t, s.dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "meters")
+		return strings.Count(out, "bad (not connected)") == 6
+	})
+}
+
 // docs/mqtt.md's examples are what the programs take and say.
 func TestMQTTDocumentation(t *testing.T) {
 	t.Parallel()

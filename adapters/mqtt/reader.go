@@ -134,8 +134,12 @@ func (l *plan) add(p *point) {
 	}
 }
 
-// follow has the points read that are found at a topic.
+// follow has the points read that are found at a topic, which isn't where the source says
+// whether it is there.
 func (r *reader) follow(topic string, l *plan) {
+	if r.Available != nil && topic == r.Available.Topic {
+		return
+	}
 	for i, f := range r.Follow {
 		wildcards, ok := matches(f.Topic, topic)
 		if !ok {

@@ -191,7 +191,8 @@ func TestRetained(t *testing.T) {
 // signal can have; a name that is taken isn't given again.
 func TestFollow(t *testing.T) {
 	d := Device{
-		Points: []Point{{Name: "inv1.TotW", Topic: "other", Selector: Selector{Type: Number, Scale: 1}, Signal: 9}},
+		Points:    []Point{{Name: "inv1.TotW", Topic: "other", Selector: Selector{Type: Number, Scale: 1}, Signal: 9}},
+		Available: &Availability{Topic: "sw/x/status", Online: "ON", Offline: "OFF"},
 		Follow: []Follow{
 			{Topic: "pv/+/ac", Name: "{1}.TotW", Selector: Selector{JSON: "$.power", Type: Number, Scale: 1}, Kind: telemetry.Gauge},
 			{Topic: "sw/+/+/#", Name: "{1}.{2}.{3}", Selector: Selector{Type: Bool, Scale: 1}, Kind: telemetry.State},
@@ -207,6 +208,7 @@ func TestFollow(t *testing.T) {
 	send("pv/inv3/ac", `{"voltage":230}`) // says nothing of it
 	send("sw/x/door/front/left", `ON`)
 	send("sw/y/door", `who knows`) // nor can a signal begin
+	send("sw/x/status", `OFF`)
 	send("elsewhere", `1`)
 	var names []string
 	for _, f := range r.toRegister() {
