@@ -152,6 +152,7 @@ func TestAcknowledgedWhenOnDisk(t *testing.T) {
 	s.await(t, 1, "1")
 	// Values of the past and of now have to be kept, both.
 	b.Publish("plant/energy", `[{"v":2,"t":1772366392}]`)
+	s.await(t, 3, "2")
 	b.Publish("plant/energy", `[{"v":1,"t":1772366391},{"v":3,"t":1772366393}]`)
 	s.await(t, 3, "2", "1", "3")
 	s.set(true, false)
@@ -301,8 +302,8 @@ func TestTheSourceGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, s, d)
-	b.Publish("plant/power", "1", "-r")
 	s.await(t, live, "true")
+	b.Publish("plant/power", "1", "-r")
 	s.await(t, 1, "1")
 	source.Abort()
 	s.await(t, live, "true", "false")

@@ -48,8 +48,12 @@ type point struct {
 	heard      time.Time // when the last value came, or the connection was made
 	stale      bool      // and it was said
 	last       telemetry.Sample
-	told       bool             // last is
-	newest     telemetry.Micros // the latest time that the source has given
+	told       bool // last is
+	// newest is the latest time that the source has given, or when that came, if its clock
+	// is ahead.
+	newest       telemetry.Micros
+	lateMessages int // in a row that were of before newest
+	lateAt       time.Time
 }
 
 // plan is how the payloads of a topic are read.
@@ -160,7 +164,7 @@ func (r *reader) follow(topic string, l *plan) {
 
 // encoding is how values come about.
 func (s Selector) encoding() string {
-	return strings.TrimSpace(fmt.Sprintf("mqtt %s%s %s %s %v*%v%+v", s.JSON, s.Field, s.Format, s.Type, s.Tags, s.Scale, s.Offset))
+	return strings.TrimSpace(fmt.Sprintf("mqtt %s%s.%s %s %s %v*%v%+v", s.JSON, s.Measurement, s.Field, s.Format, s.Type, s.Tags, s.Scale, s.Offset))
 }
 
 func states(texts map[string]int64) telemetry.States {
@@ -264,7 +268,7 @@ func (r *reader) json(l *plan, m mqttconn.Received, at telemetry.Micros) error {
 
 func (r *reader) lines(l *plan, m mqttconn.Received, at telemetry.Micros) error {
 	rest := m.Payload
-	for range mostLines {
+	for {
 		var ok bool
 		var err error
 		if rest, ok, err = r.line.nextLine(rest); !ok || err != nil {
@@ -279,7 +283,6 @@ func (r *reader) lines(l *plan, m mqttconn.Received, at telemetry.Micros) error 
 			}
 		}
 	}
-	return nil
 }
 
 // status is told what the source says of itself.
@@ -323,7 +326,7 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	} else {
 		s.Time = r.after(p, at)
 	}
-	if known && s.Time < p.newest && !m.Retained && p.signal != 0 {
+	if known && s.Time < p.newest && !m.Retained && p.signal != 0 && p.late(m.At) {
 		s.Signal = p.signal
 		r.past = append(r.past, s)
 		return
@@ -335,12 +338,29 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 		}
 	}
 	if known {
-		p.newest = max(p.newest, source)
+		p.newest, p.lateMessages = max(p.newest, min(source, at)), 0
 	}
 	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason {
 		s.Quality = unknownAge
 	}
 	r.add(p, m, s)
+}
+
+// mostLate is how many messages in a row can be of the past. After them, it was the
+// source's clock that was set back.
+const mostLate = 3
+
+// late reports whether a value of before the last one, which has come at a time, is of
+// the past. Else the source's clock begins anew.
+func (p *point) late(at time.Time) bool {
+	if !at.Equal(p.lateAt) {
+		p.lateMessages, p.lateAt = p.lateMessages+1, at
+	}
+	if p.lateMessages <= mostLate {
+		return true
+	}
+	p.newest = 0
+	return false
 }
 
 // after is the time of receipt, and later than that of the point's last value: of two

@@ -148,6 +148,32 @@ func TestPast(t *testing.T) {
 	}
 }
 
+// A source whose clock is set back is believed again after a few messages, and one whose
+// clock was ahead at once.
+func TestAClockThatIsSetBack(t *testing.T) {
+	d := Device{Points: []Point{{Name: "A", Topic: "a", Selector: Selector{JSON: "$.v", Time: "$.t", TimeUnit: Seconds, Type: Number, Scale: 1}, Signal: 1}}}
+	r := newReader(d)
+	at := now
+	send := func(ago time.Duration, value int) {
+		at = at.Add(time.Second)
+		r.take(mqttconn.Received{Topic: "a", Payload: fmt.Appendf(nil, `{"v":%d,"t":%d}`, value, at.Add(-ago).Unix()), At: at})
+	}
+	values := func(samples []telemetry.Sample) (list string) {
+		for _, s := range samples {
+			list += s.Value.String()
+		}
+		return list
+	}
+	send(-time.Hour, 1)
+	send(0, 2)
+	for value := 3; value < 9; value++ {
+		send(time.Hour, value)
+	}
+	if got, past := values(r.batch), values(r.past); got != "12678" || past != "345" {
+		t.Errorf("%s, and of the past %s", got, past)
+	}
+}
+
 // What the broker has kept is no news, unless it says when it was said: of unknown age
 // the first time, and left out if it has come before.
 func TestRetained(t *testing.T) {
