@@ -1,5 +1,5 @@
 // The simulator: meters that speak Modbus, what they do wrong, and the faults of
-// their feeders.
+// their feeders, and monitors of transformers that speak OPC UA.
 package main
 
 import (
@@ -18,6 +18,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Modbus  modbusCommand    `cmd:"" help:"Play meters of any profile on a TCP port, a serial port or a pseudo terminal, with anything that meters do wrong."`
 	MQTT    mqttCommand      `cmd:"" name:"mqtt" help:"Play meters that publish to an MQTT broker."`
+	OPCUA   opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
 	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
@@ -55,10 +56,11 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, and monitors of transformers that speak OPC UA.
 
 Examples:
   busbar-sim run sim.yaml
-  busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020`,
+  busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020
+  busbar-sim opcua --listen 127.0.0.1:4840`,
 	}, &c, &c.Logging)
 }
