@@ -42,7 +42,7 @@ func (g *Gateway) preparePublisher() {
 // prepareValues has values published, over a connection of their own: alarms don't wait
 // for them.
 func (g *Gateway) prepareValues(m gatewayconfig.MQTT) {
-	m.ClientID += "-values"
+	m.ClientID += ".values" // a device's, by default, has its id behind a hyphen
 	g.pipeline.values = publish.NewValues(publish.ValuesOptions{
 		Options: publish.Options{
 			Config: m.Config, Dir: g.options.Dir, Now: func() time.Time { return g.clock.Now().Time() },

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -99,7 +100,26 @@ func WatchDevice(ctx context.Context, config gatewayconfig.Config, dir, device s
 	return f.Run(ctx, watcher{&d, show})
 }
 
-// watcher is the sink of WatchDevice.
+// Register implements adapters.Registrar.
+func (w watcher) Register(ctx context.Context, device string, found []adapters.Found) ([]telemetry.SignalID, error) {
+	signals := &w.devices.model.Signals
+	ids := make([]telemetry.SignalID, len(found))
+	for i, f := range found {
+		at := slices.IndexFunc(*signals, func(s telemetry.Signal) bool { return s.Name == f.Name })
+		if at < 0 {
+			at = len(*signals)
+			s := telemetry.Signal{ID: telemetry.SignalID(at + 1), Device: device, Name: f.Name, Unit: cmp.Or(f.Unit, "1"), Kind: f.Kind, States: f.States}
+			if follow := w.devices.config.Devices[0].Follow; f.Follow < len(follow) {
+				s.Unit = cmp.Or(follow[f.Follow].Unit, s.Unit)
+			}
+			*signals = append(*signals, s)
+		}
+		ids[i] = (*signals)[at].ID
+	}
+	return ids, ctx.Err()
+}
+
+// watcher is the sink of WatchDevice, of the one device there is.
 type watcher struct {
 	devices *devices
 	show    func([]Reading)

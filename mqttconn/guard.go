@@ -45,8 +45,8 @@ const (
 	maxTopic = 2 + 65535 + 2
 	// chunkSize is how much is allocated at once for short payloads.
 	chunkSize = 64 << 10
-	// maxTopics bounds the topics that are kept.
-	maxTopics = 100_000
+	// maxTopics bounds the topics that are kept, and longestKept each of them, in bytes.
+	maxTopics, longestKept = 20_000, 256
 	// pingEvery is how often a reader that waits for room looks whether paho waits for the
 	// answer to a ping.
 	pingEvery = 100 * time.Millisecond
@@ -209,6 +209,9 @@ func short(err error) error {
 }
 
 func (g *guard) topic(b []byte) string {
+	if len(b) > longestKept {
+		return string(b)
+	}
 	if t, known := g.topics[string(b)]; known {
 		return t
 	}

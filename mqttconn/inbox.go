@@ -9,7 +9,8 @@ const (
 	// maxWaiting bounds how many messages wait to be received; then nothing more is read
 	// of the broker.
 	maxWaiting = 10_000
-	// maxWaitingBytes bounds their payloads together, of which one may go beyond it.
+	// maxWaitingBytes bounds their topics and payloads together, the last of which may go
+	// beyond it.
 	maxWaitingBytes = 8 << 20
 )
 
@@ -38,7 +39,7 @@ func (b *inbox) put(m Received) bool {
 		return false
 	}
 	b.waiting = append(b.waiting, m)
-	b.bytes += len(m.Payload)
+	b.bytes += len(m.Topic) + len(m.Payload)
 	if len(b.waiting) == 1 {
 		signal(b.came)
 	}

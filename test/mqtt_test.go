@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,15 +70,20 @@ func (s mqttSite) numbers(t *testing.T, signal string) map[uint64][]string {
 	return numbers
 }
 
+// span is from one time to another.
+type span struct{ from, to time.Time }
+
+func (s span) touches(o span) bool { return s.from.Before(o.to) && o.from.Before(s.to) }
+
 // counter publishes numbers at QoS 1 until it is stopped, over whatever becomes of the
-// broker, and notes which were acknowledged.
+// broker, and notes which were acknowledged, and between when.
 type counter struct {
 	t      *testing.T
 	broker string
 
 	mu    sync.Mutex
 	next  uint64
-	acked map[uint64]time.Time
+	acked map[uint64]span
 }
 
 func (c *counter) publish(ctx context.Context) {
@@ -106,12 +112,13 @@ func (c *counter) some(ctx context.Context, conn *mqttconn.Conn) error {
 	for n := first; n < first+20; n++ {
 		batch = append(batch, mqttconn.Message{Topic: "plant/count", Payload: fmt.Appendf(nil, `{"n":%d,"t":%d}`, n, time.Now().UnixMicro())})
 	}
+	began := time.Now()
 	acknowledged, err := conn.Publish(ctx, batch)
-	now := time.Now()
+	took := span{began, time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range acknowledged {
-		c.acked[first+uint64(i)] = now
+		c.acked[first+uint64(i)] = took
 	}
 	return err
 }
@@ -146,10 +153,10 @@ func TestMQTTKills(t *testing.T) {
 	gateway.awaitLog("connected")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	c := &counter{t: t, broker: s.broker.Address, acked: map[uint64]time.Time{}}
+	c := &counter{t: t, broker: s.broker.Address, acked: map[uint64]span{}}
 	publishing := make(chan struct{})
 	go func() { c.publish(ctx); close(publishing) }()
-	var unsaved [][2]time.Time // when the broker had last saved, and was killed
+	var unsaved []span // from when the broker had last saved until it was killed
 	for i := range gatewayKills + brokerKills {
 		c.awaitMore(500)
 		if i%3 < 2 && gatewayKills > 0 || brokerKills == 0 {
@@ -172,7 +179,7 @@ func TestMQTTKills(t *testing.T) {
 		c.awaitMore(20)
 		s.broker.Kill()
 		// It begins to save before that shows, within a second of the one before.
-		unsaved = append(unsaved, [2]time.Time{saved().Add(-100 * time.Millisecond), time.Now()})
+		unsaved = append(unsaved, span{saved().Add(-100 * time.Millisecond), time.Now()})
 		s.broker.Start()
 	}
 	c.awaitMore(500)
@@ -196,7 +203,7 @@ func TestMQTTKills(t *testing.T) {
 				}
 			}
 		case len(times) == 1:
-		case brokersLoss(unsaved, at):
+		case slices.ContainsFunc(unsaved, at.touches):
 			brokers++
 		default:
 			lost++
@@ -208,15 +215,6 @@ func TestMQTTKills(t *testing.T) {
 	}
 }
 
-func brokersLoss(unsaved [][2]time.Time, at time.Time) bool {
-	for _, u := range unsaved {
-		if at.After(u[0]) && at.Before(u[1]) {
-			return true
-		}
-	}
-	return false
-}
-
 // What waits at the broker while the gateway is down, more than it may send at once, is
 // in the buffer when the gateway is back, also if it is killed at once.
 func TestMQTTBacklog(t *testing.T) {
@@ -226,7 +224,7 @@ func TestMQTTBacklog(t *testing.T) {
 	gateway := s.gateway(t)
 	gateway.awaitLog("connected")
 	gateway.kill()
-	c := &counter{t: t, broker: s.broker.Address, acked: map[uint64]time.Time{}}
+	c := &counter{t: t, broker: s.broker.Address, acked: map[uint64]span{}}
 	ctx, stop := context.WithCancel(t.Context())
 	publishing := make(chan struct{})
 	go func() { c.publish(ctx); close(publishing) }()
@@ -246,6 +244,37 @@ func TestMQTTBacklog(t *testing.T) {
 			t.Fatalf("%d is lost", n)
 		}
 	}
+}
+
+// A gateway reads the simulator's meters by the configuration that it prints.
+func TestMQTTSimulator(t *testing.T) {
+	t.Parallel()
+	s := newMQTTSite(t, "")
+	s.broker.Start()
+	sim := start(t, s.dir, "busbar-sim", "mqtt", "tcp://"+s.broker.Address, "--meters", "2", "--every", "100ms")
+	sim.awaitLog("For gateway.yaml:")
+	said, err := os.ReadFile(sim.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, snippet, _ := strings.Cut(string(said), "For gateway.yaml:")
+	snippet, _, _ = strings.Cut(snippet, "\n\n\n")
+	before, _, _ := strings.Cut(fmt.Sprintf(mqttYAML, freeAddress(t), s.status, s.broker.Address), "devices:")
+	write(t, s.dir, "gateway.yaml", before+strings.TrimSpace(snippet)+"\n")
+	s.gateway(t)
+	await(t, "the meters are known", time.Minute, func() bool {
+		text, _ := os.ReadFile(filepath.Join(s.dir, "buffer", "found-signals.json"))
+		return strings.Count(string(text), `"meter_`) == 6
+	})
+	await(t, "they are read", time.Minute, func() bool {
+		out, _, code := call(t, s.dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "meters")
+		return code == 0 && strings.Count(out, "good") == 6
+	})
+	sim.kill()
+	await(t, "their last will is heard", time.Minute, func() bool {
+		out, _, _ := call(t, s.dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "meters")
+		return strings.Count(out, "bad (not connected)") == 6
+	})
 }
 
 // docs/mqtt.md's examples are what the programs take and say.

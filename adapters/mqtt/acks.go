@@ -126,6 +126,13 @@ func (a *acks) full() bool {
 	return a.count >= mostUnacknowledged
 }
 
+// used reports whether messages came that had to be acknowledged.
+func (a *acks) used() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.waiting) > 0 || a.kept != [lastKept]kept{}
+}
+
 func (a *acks) empty() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -103,7 +103,7 @@ func FuzzPayload(f *testing.F) {
 		if len(r.batch) > len(payload)+2*len(d.Points) {
 			t.Fatalf("%d samples of %d bytes", len(r.batch), len(payload))
 		}
-		for _, s := range r.batch {
+		for _, s := range append(r.batch, r.past...) {
 			bad := s.Quality.Validity() == telemetry.Bad
 			if bad != (s.Value.Kind() == telemetry.None) || bad != (s.Quality.Reason() != telemetry.NoReason) {
 				t.Fatalf("%v %v", s.Value, s.Quality)

@@ -11,10 +11,8 @@ import (
 //
 // with , = and space escaped by \ in names and tags, and texts in quotes.
 
-const (
-	mostLines = 100_000
-	mostPairs = 1_000 // tags or fields of a line
-)
+// mostPairs bounds the tags of a line, and its fields.
+const mostPairs = 1_000
 
 var errInflux = errors.New("not Influx line protocol")
 

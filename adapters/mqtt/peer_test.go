@@ -118,6 +118,7 @@ func device(b *mosquitto.Broker) Device {
 		Points: []Point{
 			{Name: "Power", Topic: "plant/power", Selector: Selector{Type: Number, Scale: 1}, Signal: 1},
 			{Name: "Door", Topic: "plant/door", Selector: Selector{Type: Bool, Scale: 1}, Signal: 2},
+			{Name: "Energy", Topic: "plant/energy", Selector: Selector{JSON: "$[*].v", Time: "$[*].t", TimeUnit: Seconds, Type: Number, Scale: 1}, Signal: 3},
 		},
 	}
 }
@@ -149,6 +150,11 @@ func TestAcknowledgedWhenOnDisk(t *testing.T) {
 	s.await(t, live, "true")
 	b.Publish("plant/power", "1")
 	s.await(t, 1, "1")
+	// Values of the past and of now have to be kept, both.
+	b.Publish("plant/energy", `[{"v":2,"t":1772366392}]`)
+	s.await(t, 3, "2")
+	b.Publish("plant/energy", `[{"v":1,"t":1772366391},{"v":3,"t":1772366393}]`)
+	s.await(t, 3, "2", "1", "3")
 	s.set(true, false)
 	b.Publish("plant/power", "2")
 	s.await(t, 1, "1", "2")
@@ -252,7 +258,7 @@ func TestTheBrokerGoes(t *testing.T) {
 	s.await(t, live, "true", "false")
 	s.await(t, 1, "5", "– bad (not connected)")
 	s.await(t, 2, "– bad (not connected)")
-	if samples, err := a.ReadOnce(t.Context(), "plant"); err != nil || len(samples) != 2 || samples[0].Quality.Reason() != telemetry.NotConnected {
+	if samples, err := a.ReadOnce(t.Context(), "plant"); err != nil || len(samples) != 3 || samples[0].Quality.Reason() != telemetry.NotConnected {
 		t.Errorf("%v, %v", samples, err)
 	}
 	b.Start()
@@ -296,8 +302,8 @@ func TestTheSourceGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, s, d)
-	b.Publish("plant/power", "1", "-r")
 	s.await(t, live, "true")
+	b.Publish("plant/power", "1", "-r")
 	s.await(t, 1, "1")
 	source.Abort()
 	s.await(t, live, "true", "false")
@@ -380,7 +386,7 @@ func TestReadOnce(t *testing.T) {
 	b.Publish("plant/power", "5", "-r")
 	a := New([]Device{device(b)}, slog.New(slog.DiscardHandler))
 	samples, err := a.ReadOnce(t.Context(), "plant")
-	if err != nil || len(samples) != 2 || samples[0].Value != telemetry.IntValue(5) || samples[1].Quality.Reason() != telemetry.Timeout {
+	if err != nil || len(samples) != 3 || samples[0].Value != telemetry.IntValue(5) || samples[1].Quality.Reason() != telemetry.Timeout {
 		t.Errorf("%v, %v", samples, err)
 	}
 	b.Kill()

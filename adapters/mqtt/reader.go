@@ -3,6 +3,7 @@ package mqtt
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -22,12 +23,13 @@ type reader struct {
 	offline   bool // the source says so
 	malformed string
 	batch     []telemetry.Sample
-	owners    []*point // of the samples in batch
-	fresh     []*point // that have no id yet
+	owners    []*point           // of the samples in batch
+	past      []telemetry.Sample // of before what has come already
+	fresh     []*point           // that have no id yet
 	walker    walker
 	line      line
 	scratch   []byte
-	leftOut   map[string]bool // names that two topics have, or that can't be
+	leftOut   string // a topic that isn't read: its name is taken, or none, or there are too many
 }
 
 // point is a signal, and what came of it.
@@ -47,6 +49,11 @@ type point struct {
 	stale      bool      // and it was said
 	last       telemetry.Sample
 	told       bool // last is
+	// newest is the latest time that the source has given, or when that came, if its clock
+	// is ahead.
+	newest       telemetry.Micros
+	lateMessages int // in a row that were of before newest
+	lateAt       time.Time
 }
 
 // plan is how the payloads of a topic are read.
@@ -61,10 +68,10 @@ type plan struct {
 }
 
 // mostTopics bounds the topics that are remembered, and so those of what is followed.
-const mostTopics = 100_000
+const mostTopics = 50_000
 
 func newReader(d Device) *reader {
-	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}, leftOut: map[string]bool{}}
+	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}}
 	for _, p := range d.Points {
 		made := &point{Selector: p.Selector, name: p.Name, topic: p.Topic, signal: p.Signal, staleAfter: p.StaleAfter}
 		r.points = append(r.points, made)
@@ -131,8 +138,12 @@ func (l *plan) add(p *point) {
 	}
 }
 
-// follow has the points read that are found at a topic.
+// follow has the points read that are found at a topic, which isn't where the source says
+// whether it is there.
 func (r *reader) follow(topic string, l *plan) {
+	if r.Available != nil && topic == r.Available.Topic {
+		return
+	}
 	for i, f := range r.Follow {
 		wildcards, ok := matches(f.Topic, topic)
 		if !ok {
@@ -140,7 +151,7 @@ func (r *reader) follow(topic string, l *plan) {
 		}
 		name := expand(f.Name, wildcards)
 		if name == "" || r.names[name] != nil || name == telemetry.ChannelLive {
-			r.leftOut[name] = true
+			r.leftOut = topic
 			continue
 		}
 		p := &point{Selector: f.Selector, name: name, topic: topic, staleAfter: f.StaleAfter, found: &adapters.Found{
@@ -153,7 +164,7 @@ func (r *reader) follow(topic string, l *plan) {
 
 // encoding is how values come about.
 func (s Selector) encoding() string {
-	return strings.TrimSpace(fmt.Sprintf("mqtt %s%s %s %s %v*%v%+v", s.JSON, s.Field, s.Format, s.Type, s.Tags, s.Scale, s.Offset))
+	return strings.TrimSpace(fmt.Sprintf("mqtt %s%s.%s %s %s %v*%v%+v", s.JSON, s.Measurement, s.Field, s.Format, s.Type, s.Tags, s.Scale, s.Offset))
 }
 
 func states(texts map[string]int64) telemetry.States {
@@ -174,6 +185,10 @@ func (r *reader) of(topic string) *plan {
 		return l
 	}
 	if len(r.topics) >= mostTopics {
+		maps.DeleteFunc(r.topics, func(_ string, l *plan) bool { return l == nil })
+	}
+	if len(r.topics) >= mostTopics {
+		r.leftOut = topic
 		return nil
 	}
 	l = &plan{}
@@ -253,7 +268,7 @@ func (r *reader) json(l *plan, m mqttconn.Received, at telemetry.Micros) error {
 
 func (r *reader) lines(l *plan, m mqttconn.Received, at telemetry.Micros) error {
 	rest := m.Payload
-	for range mostLines {
+	for {
 		var ok bool
 		var err error
 		if rest, ok, err = r.line.nextLine(rest); !ok || err != nil {
@@ -268,7 +283,6 @@ func (r *reader) lines(l *plan, m mqttconn.Received, at telemetry.Micros) error 
 			}
 		}
 	}
-	return nil
 }
 
 // status is told what the source says of itself.
@@ -312,16 +326,41 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	} else {
 		s.Time = r.after(p, at)
 	}
+	if known && s.Time < p.newest && !m.Retained && p.signal != 0 && p.late(m.At) {
+		s.Signal = p.signal
+		r.past = append(r.past, s)
+		return
+	}
 	if m.Retained {
 		// What was kept comes at each connection, and is no news if it has come before.
-		if p.told && (known && s.Time <= p.last.Time || !known && s.Value == p.last.Value) {
+		if p.last.Value.Kind() != telemetry.None && (known && s.Time <= p.newest || !known && s.Value == p.last.Value) {
 			return
 		}
+	}
+	if known {
+		p.newest, p.lateMessages = max(p.newest, min(source, at)), 0
 	}
 	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason {
 		s.Quality = unknownAge
 	}
 	r.add(p, m, s)
+}
+
+// mostLate is how many messages in a row can be of the past. After them, it was the
+// source's clock that was set back.
+const mostLate = 3
+
+// late reports whether a value of before the last one, which has come at a time, is of
+// the past. Else the source's clock begins anew.
+func (p *point) late(at time.Time) bool {
+	if !at.Equal(p.lateAt) {
+		p.lateMessages, p.lateAt = p.lateMessages+1, at
+	}
+	if p.lateMessages <= mostLate {
+		return true
+	}
+	p.newest = 0
+	return false
 }
 
 // after is the time of receipt, and later than that of the point's last value: of two
@@ -386,5 +425,13 @@ func (r *reader) toRegister() []adapters.Found {
 	return list
 }
 
+// drop forgets what couldn't be delivered, as if it hadn't come.
+func (r *reader) drop() {
+	for _, p := range r.owners {
+		p.last, p.told, p.newest = telemetry.Sample{}, false, 0
+	}
+	r.delivered()
+}
+
 // delivered has the next batch begin.
-func (r *reader) delivered() { r.batch, r.owners = r.batch[:0], r.owners[:0] }
+func (r *reader) delivered() { r.batch, r.owners, r.past = r.batch[:0], r.owners[:0], r.past[:0] }

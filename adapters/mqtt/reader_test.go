@@ -132,6 +132,48 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
+// What is told later than what came after it is of the past.
+func TestPast(t *testing.T) {
+	d := Device{Points: []Point{{Name: "A", Topic: "a", Selector: Selector{JSON: "$[*].v", Time: "$[*].t", TimeUnit: Seconds, Type: Number, Scale: 1}, Signal: 1}}}
+	r := newReader(d)
+	r.take(mqttconn.Received{Topic: "a", Payload: []byte(`[{"v":3,"t":1772366393},{"v":1,"t":1772366391},{"v":2,"t":1772366392},{"v":4,"t":1772366394}]`), At: now})
+	if got := words(r.batch); got != "1 int64 3 at 2026-03-01T11:59:53; 1 int64 4 at 2026-03-01T11:59:54" {
+		t.Error(got)
+	}
+	if got := words(r.past); got != "1 int64 1 at 2026-03-01T11:59:51; 1 int64 2 at 2026-03-01T11:59:52" {
+		t.Error(got)
+	}
+	if r.points[0].last.Value != telemetry.IntValue(4) {
+		t.Error(r.points[0].last.Value)
+	}
+}
+
+// A source whose clock is set back is believed again after a few messages, and one whose
+// clock was ahead at once.
+func TestAClockThatIsSetBack(t *testing.T) {
+	d := Device{Points: []Point{{Name: "A", Topic: "a", Selector: Selector{JSON: "$.v", Time: "$.t", TimeUnit: Seconds, Type: Number, Scale: 1}, Signal: 1}}}
+	r := newReader(d)
+	at := now
+	send := func(ago time.Duration, value int) {
+		at = at.Add(time.Second)
+		r.take(mqttconn.Received{Topic: "a", Payload: fmt.Appendf(nil, `{"v":%d,"t":%d}`, value, at.Add(-ago).Unix()), At: at})
+	}
+	values := func(samples []telemetry.Sample) (list string) {
+		for _, s := range samples {
+			list += s.Value.String()
+		}
+		return list
+	}
+	send(-time.Hour, 1)
+	send(0, 2)
+	for value := 3; value < 9; value++ {
+		send(time.Hour, value)
+	}
+	if got, past := values(r.batch), values(r.past); got != "12678" || past != "345" {
+		t.Errorf("%s, and of the past %s", got, past)
+	}
+}
+
 // What the broker has kept is no news, unless it says when it was said: of unknown age
 // the first time, and left out if it has come before.
 func TestRetained(t *testing.T) {
@@ -175,7 +217,8 @@ func TestRetained(t *testing.T) {
 // signal can have; a name that is taken isn't given again.
 func TestFollow(t *testing.T) {
 	d := Device{
-		Points: []Point{{Name: "inv1.TotW", Topic: "other", Selector: Selector{Type: Number, Scale: 1}, Signal: 9}},
+		Points:    []Point{{Name: "inv1.TotW", Topic: "other", Selector: Selector{Type: Number, Scale: 1}, Signal: 9}},
+		Available: &Availability{Topic: "sw/x/status", Online: "ON", Offline: "OFF"},
 		Follow: []Follow{
 			{Topic: "pv/+/ac", Name: "{1}.TotW", Selector: Selector{JSON: "$.power", Type: Number, Scale: 1}, Kind: telemetry.Gauge},
 			{Topic: "sw/+/+/#", Name: "{1}.{2}.{3}", Selector: Selector{Type: Bool, Scale: 1}, Kind: telemetry.State},
@@ -191,6 +234,7 @@ func TestFollow(t *testing.T) {
 	send("pv/inv3/ac", `{"voltage":230}`) // says nothing of it
 	send("sw/x/door/front/left", `ON`)
 	send("sw/y/door", `who knows`) // nor can a signal begin
+	send("sw/x/status", `OFF`)
 	send("elsewhere", `1`)
 	var names []string
 	for _, f := range r.toRegister() {
@@ -199,7 +243,7 @@ func TestFollow(t *testing.T) {
 	if got := strings.Join(names, "; "); got != "n2_b.TotW 0 gauge; x.door.front.left 1 state" {
 		t.Errorf("%s", got)
 	}
-	if !r.leftOut["inv1.TotW"] || !r.leftOut["n2_b.TotW"] {
+	if r.leftOut != "pv/2+b/ac" {
 		t.Errorf("%v", r.leftOut)
 	}
 	r.register([]telemetry.SignalID{21, 0}) // the second isn't to be delivered

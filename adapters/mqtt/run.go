@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/adapters/session"
@@ -46,7 +47,7 @@ var (
 
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
-	l := &listener{Device: d, reader: newReader(d), session: s, acks: newAcks()}
+	l := &listener{Device: d, reader: newReader(d), session: s, acks: newAcks(), before: newAcks()}
 	pause := time.Duration(0)
 	for {
 		began := time.Now()
@@ -86,6 +87,8 @@ type listener struct {
 	came    time.Time
 	quiet   bool // and it was said that nothing comes
 	offline bool // the source, and it was said
+	any     bool // something has come by this connection
+	leftOut bool // it was said that a topic isn't read
 	broken  time.Time
 }
 
@@ -201,7 +204,10 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 		return false, err
 	}
 	defer conn.Abort()
-	l.before, l.acks = l.acks, newAcks()
+	if l.acks.used() {
+		l.before = l.acks
+	}
+	l.acks = newAcks()
 	// Before it subscribes: what the broker has kept of the session comes at once.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -223,7 +229,7 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 // began is that there is a connection, over which some subscriptions are refused.
 func (l *listener) began(conn *mqttconn.Conn, refused []string) session.Result {
 	now := time.Now()
-	l.gone, l.refused, l.quiet, l.came, l.offline = false, nil, false, now, false
+	l.gone, l.refused, l.quiet, l.came, l.any, l.offline = false, nil, false, now, false, false
 	if len(refused) == len(l.filters()) {
 		l.refused = fmt.Errorf("subscribe to %s: %w", some(refused), mqttconn.ErrRefused)
 	}
@@ -311,6 +317,7 @@ func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in incoming)
 				err = l.deliver(ctx, l.acks.expect(unacknowledged, sums))
 			}
 			if err != nil {
+				l.reader.drop()
 				return err
 			}
 		case now := <-look.C:
@@ -398,16 +405,28 @@ func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 		r.register(ids)
 	}
 	l.complain()
+	now := time.Now()
+	if len(r.past)+len(r.batch) > 0 {
+		l.any, l.came = true, now
+		if l.quiet {
+			l.quiet = false
+			l.session.Log().Info("messages come again")
+		}
+	}
+	if len(r.past) > 0 {
+		past := session.Result{Samples: r.past, Received: now, Cause: l.cause(), Past: true}
+		past.Committed, committed = both(committed)
+		if err := l.session.Deliver(ctx, past); err != nil {
+			abandon(past.Committed)
+			return err
+		}
+	}
 	if len(r.batch) == 0 {
+		r.delivered()
 		if committed != nil {
-			committed(true) // there is nothing to keep of them
+			committed(true) // there is nothing else to keep of them
 		}
 		return l.available(ctx)
-	}
-	now := time.Now()
-	if l.came = now; l.quiet {
-		l.quiet = false
-		l.session.Log().Info("messages come again")
 	}
 	result := session.Result{Samples: r.batch, Received: now, Cause: l.cause(), Committed: committed}
 	// What was placed behind another value of the same moment isn't later than that.
@@ -416,15 +435,37 @@ func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 			result.Received = result.Received.Add(time.Duration(later) * time.Microsecond)
 		}
 	}
-	err := l.session.Deliver(ctx, result)
-	r.delivered()
-	if err != nil {
-		if committed != nil {
-			committed(false)
-		}
+	if err := l.session.Deliver(ctx, result); err != nil {
+		abandon(committed)
 		return err
 	}
+	r.delivered()
 	return l.available(ctx)
+}
+
+// abandon is that nothing that was to be kept ever will be.
+func abandon(committed func(bool)) {
+	if committed != nil {
+		committed(false)
+	}
+}
+
+// both is committed for two deliveries, each of which has to be on disk.
+func both(committed func(bool)) (one, other func(bool)) {
+	if committed == nil {
+		return nil, nil
+	}
+	var left atomic.Int32
+	left.Store(2)
+	each := func(is bool) {
+		if !is {
+			left.Store(0)
+			committed(false)
+		} else if left.Add(-1) == 0 {
+			committed(true)
+		}
+	}
+	return each, each
 }
 
 // available says when the source has gone, or is there again.
@@ -446,18 +487,16 @@ func (l *listener) complain() {
 		l.session.Log().Warn("a message isn't what was expected", "error", l.reader.malformed)
 	}
 	l.reader.malformed = ""
-	if len(l.reader.leftOut) > 0 {
-		for name := range l.reader.leftOut {
-			l.session.Log().Warn("another topic gives a name that a signal has, or that none can have; it isn't read", "name", name)
-			break
-		}
-		clear(l.reader.leftOut)
+	if l.reader.leftOut != "" && !l.leftOut {
+		l.leftOut = true
+		l.session.Log().Warn("topics aren't read whose name another signal has, or none can have, or that are too many", "topic", l.reader.leftOut)
 	}
 }
 
 // look says what has become stale, and that nothing comes.
 func (l *listener) look(ctx context.Context, now time.Time) error {
-	fell := !l.quiet && now.Sub(l.came) >= cmp.Or(l.StaleAfter, noticed)
+	// Without a promise, it is only strange that nothing comes at all.
+	fell := !l.quiet && (l.StaleAfter > 0 || !l.any) && now.Sub(l.came) >= cmp.Or(l.StaleAfter, noticed)
 	if fell {
 		l.quiet = true
 		l.session.Log().Warn(errSilent.Error(), "since", l.came.Format(time.RFC3339), "topics", some(topics(l.filters())))

@@ -17,6 +17,7 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Modbus  modbusCommand    `cmd:"" help:"Play meters of any profile on a TCP port, a serial port or a pseudo terminal, with anything that meters do wrong."`
+	MQTT    mqttCommand      `cmd:"" name:"mqtt" help:"Play meters that publish to an MQTT broker."`
 	OPCUA   opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
 	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }

@@ -1,0 +1,123 @@
+// Package publisher plays meters that publish what they measure by MQTT.
+package publisher
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/busbar/busbar/mqttconn"
+	"github.com/busbar/busbar/sim/simbench"
+)
+
+// Config is some meters of one broker.
+type Config struct {
+	Connection mqttconn.Config
+	Meters     int
+	Every      time.Duration
+	Load       simbench.Profile // what they measure
+	RatedPower float64          // W, at which that is 1
+	Speed      float64          // seconds of it that pass in a second
+	Seed       uint64
+}
+
+// Reading is what a meter publishes.
+type Reading struct {
+	Time    time.Time `json:"time"`
+	Power   float64   `json:"power"`   // W
+	Energy  uint64    `json:"energy"`  // W.h
+	Voltage float64   `json:"voltage"` // V
+	State   string    `json:"state"`
+}
+
+// Topic is a meter's, from 1; and StatusTopic is where it is said whether the meters are
+// there, by their last will too.
+func Topic(meter int) string { return fmt.Sprintf("meters/meter-%d", meter) }
+
+const StatusTopic = "meters/status"
+
+// Snippet is what a gateway reads them by.
+func (c Config) Snippet() string {
+	return fmt.Sprintf(`devices:
+  - id: meters
+    mqtt: {broker: %q, stale_after: %s, available: {topic: %s}}
+    follow:
+      - {topic: meters/+, json: $.power, time: $.time, name: "{1}.TotW", unit: W}
+      - {topic: meters/+, json: $.energy, time: $.time, name: "{1}.DmdWh", unit: W.h, kind: counter}
+      - {topic: meters/+, json: $.voltage, time: $.time, name: "{1}.PhV", unit: V}
+`, c.Connection.Broker, max(time.Second, 10*c.Every).Round(time.Second), StatusTopic)
+}
+
+// Run publishes until ctx ends, whatever becomes of the broker meanwhile. What the meters
+// measure while it is away isn't published.
+func (c Config) Run(ctx context.Context, log *slog.Logger) error {
+	began := time.Now()
+	for ctx.Err() == nil {
+		if err := c.connected(ctx, began); ctx.Err() == nil {
+			log.Warn("not connected", "broker", c.Connection.Broker, "error", err)
+			wait(ctx, time.Second)
+		}
+	}
+	return ctx.Err()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func (c Config) connected(ctx context.Context, began time.Time) error {
+	status := func(word string) mqttconn.Message {
+		return mqttconn.Message{Topic: StatusTopic, Payload: []byte(word), Retain: true}
+	}
+	conn, err := mqttconn.Dial(ctx, c.Connection, mqttconn.Options{Will: status("offline")})
+	if err != nil {
+		return err
+	}
+	defer conn.Abort()
+	next := []mqttconn.Message{status("online")}
+	due := time.NewTicker(c.Every)
+	defer due.Stop()
+	for {
+		next = append(next, c.readings(time.Since(began), time.Now())...)
+		if _, err := conn.Publish(ctx, next); err != nil {
+			return err
+		}
+		next = next[:0]
+		select {
+		case <-due.C:
+		case <-conn.Lost():
+			return conn.Cause()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// readings is what the meters publish after a time.
+func (c Config) readings(after time.Duration, now time.Time) (messages []mqttconn.Message) {
+	at := after.Seconds() * c.Speed
+	noise := rand.New(rand.NewPCG(c.Seed, uint64(after)))
+	for i := range c.Meters {
+		shifted := at + float64(i)*900 // no two of them do the same
+		r := Reading{
+			Time:    now.UTC().Truncate(time.Millisecond),
+			Power:   math.Round(10*c.RatedPower*c.Load.At(shifted)*(1+0.01*noise.NormFloat64())) / 10,
+			Energy:  uint64(c.RatedPower * (c.Load.Integral(shifted) - c.Load.Integral(float64(i)*900)) / 3600),
+			Voltage: math.Round(100*(230+noise.NormFloat64())) / 100,
+			State:   "running",
+		}
+		payload, err := json.Marshal(r)
+		if err != nil {
+			panic(err) // it is finite
+		}
+		messages = append(messages, mqttconn.Message{Topic: Topic(i + 1), Payload: payload, Retain: true})
+	}
+	return messages
+}
