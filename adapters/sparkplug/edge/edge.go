@@ -267,9 +267,13 @@ func (e *Edge) Will(bdSeq uint64, at time.Time) Message {
 	return e.message(topic.NDeath, "", payload.Payload{Metrics: []payload.Metric{bdSeqMetric(bdSeq, at)}})
 }
 
-// Filters are what it has to subscribe to at QoS 1 before anything is published.
+// Filters are what it has to subscribe to at QoS 1 before anything is published. Commands
+// to devices belong to that, though nothing comes of them.
 func (e *Edge) Filters() []string {
-	filters := []string{topic.Topic{Kind: topic.NCmd, Group: e.config.Group, Node: e.config.Node}.String()}
+	filters := []string{
+		topic.Topic{Kind: topic.NCmd, Group: e.config.Group, Node: e.config.Node}.String(),
+		topic.Topic{Kind: topic.DCmd, Group: e.config.Group, Node: e.config.Node, Device: "+"}.String(),
+	}
 	if e.config.PrimaryHost != "" {
 		filters = append(filters, topic.OfHost(e.config.PrimaryHost))
 	}
