@@ -60,6 +60,9 @@ func (g *Gateway) exchange(ctx context.Context, to live, engine *rules.Engine) {
 	periods := periodsOf(g.live.Load().config)
 	next := periodsOf(to.config)
 	g.live.Store(&to)
+	if g.pipeline.values != nil {
+		g.pipeline.values.Describe(to.devices.model.Signals)
+	}
 	g.self.change(to.devices.selfIDs())
 	g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
 		g.pipeline.operations.configure(to.config.Rules)

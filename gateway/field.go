@@ -36,6 +36,8 @@ type reader interface {
 	AwaitRunning(ctx context.Context) bool
 
 	stats() []adapters.DeviceStats
+	// controller is what operates its devices; nil if nothing does.
+	controller() adapters.Controller
 }
 
 // changer is a reader that always takes other devices.
@@ -70,13 +72,30 @@ type modbusReader struct{ *modbus.Adapter }
 
 func (r modbusReader) stats() []adapters.DeviceStats { return r.Stats().Devices }
 
+func (r modbusReader) controller() adapters.Controller { return r.Adapter }
+
 // sessions is the reader of a protocol whose devices have a connection of their own each.
 type sessions[D session.Device] struct {
-	*session.Adapter[D]
+	sessionAdapter[D]
 	of func(devices) []D
 }
 
+// sessionAdapter is a session.Adapter, or what is made of one.
+type sessionAdapter[D session.Device] interface {
+	adapters.Adapter
+	Has(device string) bool
+	Last(ctx context.Context, device string) adapters.Last
+	AwaitRunning(ctx context.Context) bool
+	Stats() []adapters.DeviceStats
+	Change(devices []D, swap func())
+}
+
 func (r sessions[D]) stats() []adapters.DeviceStats { return r.Stats() }
+
+func (r sessions[D]) controller() adapters.Controller {
+	c, _ := r.sessionAdapter.(adapters.Controller)
+	return c
+}
 
 func (r sessions[D]) change(d devices, swap func()) { r.Change(r.of(d), swap) }
 
@@ -172,7 +191,7 @@ func (f *field) controller(device string) (adapters.Controller, error) {
 	if r == nil {
 		return nil, fmt.Errorf("gateway: there is no device %q", device)
 	}
-	if c, is := r.(adapters.Controller); is {
+	if c := r.controller(); c != nil {
 		return c, nil
 	}
 	return nil, fmt.Errorf("gateway: nothing can be written to device %s by its protocol", device)

@@ -253,6 +253,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.pipeline.publisher != nil {
 		forwarders.Go(func() { g.pipeline.publisher.Run(forwarding) })
 	}
+	if g.pipeline.values != nil {
+		forwarders.Go(func() { g.pipeline.values.Run(forwarding) })
+	}
 	if g.pipeline.edge != nil {
 		forwarders.Go(func() { g.pipeline.edge.Run(forwarding) })
 	}

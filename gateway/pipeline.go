@@ -39,6 +39,7 @@ type pipeline struct {
 	log      *slog.Logger
 
 	publisher  *publish.Publisher // nil: there is no broker
+	values     *publish.Values    // nil: they aren't published
 	edge       *edgenode.Node     // nil: the gateway is none
 	operations *operations
 
@@ -192,6 +193,9 @@ func (p *pipeline) run(ctx context.Context) {
 			if !b.past {
 				p.engine.Update(b.received, batch, p.emit)
 				p.watch.Take(batch, b.stamp.At, p.emit)
+				if p.values != nil {
+					p.values.Note(batch)
+				}
 			}
 			if sifted {
 				begin := len(stored)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/busbar/busbar/gateway/publish"
 	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -33,6 +34,23 @@ func (g *Gateway) preparePublisher() {
 		p.Restore(e, payload)
 	}
 	g.pipeline.publisher = p
+	if m.Values != nil {
+		g.prepareValues(*m)
+	}
+}
+
+// prepareValues has values published, over a connection of their own: alarms don't wait
+// for them.
+func (g *Gateway) prepareValues(m gatewayconfig.MQTT) {
+	m.ClientID += "-values"
+	g.pipeline.values = publish.NewValues(publish.ValuesOptions{
+		Options: publish.Options{
+			Config: m.Config, Dir: g.options.Dir, Now: func() time.Time { return g.clock.Now().Time() },
+			Gateway: g.config.Gateway.ID, Prefix: m.TopicPrefix, Log: g.log,
+		},
+		QoS: m.Values.QoS, Retain: m.Values.Retain,
+	})
+	g.pipeline.values.Describe(g.live.Load().devices.model.Signals)
 }
 
 // tellSite publishes an alarm that was raised or cleared, if there is a broker.
@@ -53,6 +71,11 @@ func (g source) reportPublisher(r *status.Report) {
 	}
 	if !s.Connected {
 		r.Problems = append(r.Problems, fmt.Sprintf("alarms can't be published: %s", s.Cause))
+	}
+	if v := g.pipeline.values; v != nil {
+		if s := v.Stats(); !s.Connected {
+			r.Problems = append(r.Problems, fmt.Sprintf("values can't be published: %s", s.Cause))
+		}
 	}
 	if s.Connected && s.Blind {
 		r.Problems = append(r.Problems, fmt.Sprintf("%s doesn't let the gateway subscribe to its own alarms: one that ended while the gateway didn't run stays active there", s.Broker))

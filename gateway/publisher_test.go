@@ -89,6 +89,37 @@ func TestAlarmsArePublishedWithoutTheLog(t *testing.T) {
 	stop()
 }
 
+// Values reach the broker too, if they are to, those of the gateway itself as well.
+func TestValuesArePublished(t *testing.T) {
+	broker := mosquitto.New(t, "")
+	broker.Start()
+	b := newBench(t)
+	b.source += "serve: {mqtt: {broker: \"tcp://" + broker.Address + "\", values: {qos: 1, retain: true}}}\n"
+	b.config = b.parse(b.source)
+	stop := b.run()
+	shows := func(signal, value string) {
+		t.Helper()
+		var kept map[string]string
+		for limit := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			kept = broker.Kept("busbar/gw/values")
+			if strings.Contains(kept["busbar/gw/values/"+signal], value) {
+				return
+			}
+			if time.Now().After(limit) {
+				t.Fatalf("%s isn't %s in %v", signal, value, kept)
+			}
+		}
+	}
+	device := b.config.Devices[0]
+	signal := device.ID + "/" + device.Signals[0].Name
+	shows(signal, `"value":230,`)
+	shows(device.ID+"/ChLiv", `"value":true,`)
+	shows("gw/ClkSt", `"unit":"1"`)
+	b.meter.set(207)
+	shows(signal, `"value":207,`)
+	stop()
+}
+
 // The alarm that isn't a rule's, of a gateway that can't write its buffer, is published
 // too.
 func TestTheAlarmOfTheDiskIsPublished(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 func (k checker) checkControl() {
 	var model rules.Model
 	for i, d := range k.config.Devices {
-		if d.Modbus == nil {
+		if d.Modbus == nil && d.OPCUA == nil {
 			continue
 		}
 		path := configfile.Item("devices", i) + ".control"
@@ -45,9 +45,13 @@ func (k checker) checkControl() {
 }
 
 func (k checker) checkControlled(at string, d Device, c Control) {
-	for _, err := range d.ModbusDevice().CheckControl(c.modbus()) {
-		key, message, _ := strings.Cut(err.Error(), ": ")
-		k.Errorf(at+"."+key, "%s", message)
+	if d.OPCUA != nil {
+		k.checkOPCUAControl(at, d, c)
+	} else {
+		for _, err := range d.ModbusDevice().CheckControl(c.modbus()) {
+			key, message, _ := strings.Cut(err.Error(), ": ")
+			k.Errorf(at+"."+key, "%s", message)
+		}
 	}
 	if c.Mode != ControlSelected && c.Mode != ControlDirect {
 		k.Errorf(at+".mode", "%q, expected %s or %s", c.Mode, ControlSelected, ControlDirect)
@@ -107,6 +111,29 @@ func (k checker) checkInterlock(at string, d Device, lock Interlock, model rules
 	} else {
 		k.Errorf(path, "%s", problem.Err)
 	}
+}
+
+// checkOPCUAControl checks what only the control of a server's nodes has.
+func (k checker) checkOPCUAControl(at string, d Device, c Control) {
+	var names []string
+	for _, s := range d.Signals {
+		names = append(names, s.Name)
+	}
+	switch s, known := d.Signal(c.Signal); {
+	case !known:
+		k.Errorf(at+".signal", "%s has no signal %q%s", d.ID, c.Signal, orNearest(c.Signal, names))
+	case s.Element != "":
+		k.Errorf(at+".signal", "%s is a part of a value, and only whole values are written", c.Signal)
+	case s.Type == modbus.String:
+		k.Errorf(at+".signal", "%s is a text, expected a number or a bool", c.Signal)
+	}
+	if _, known := d.Signal(c.Feedback); c.Feedback != "" && !known {
+		k.Errorf(at+".feedback", "%s has no signal %q%s", d.ID, c.Feedback, orNearest(c.Feedback, names))
+	}
+	if k.Has(at + ".write") {
+		k.Errorf(at+".write", "a node is written in one way only, expected the key to be left out")
+	}
+	within(k, at+".settle", c.Settle, 0, configfile.Duration(time.Minute))
 }
 
 // modbus is the control as the adapter takes it.

@@ -148,7 +148,7 @@ var ownKeys = []struct {
 	of  []profile.Protocol
 }{
 	{"profile", []profile.Protocol{profile.Modbus}},
-	{"control", []profile.Protocol{profile.Modbus}},
+	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 }
 

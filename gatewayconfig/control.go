@@ -21,8 +21,8 @@ const (
 // Nothing is written to a device that isn't listed so, and nothing at all unless
 // control of the gateway is enabled.
 type Control struct {
-	// The signal's name: a coil, or a number or bits in holding registers. One of a
-	// profile has to be marked there as writable. Example: Pos.
+	// The signal's name: a coil, or a number or bits in holding registers, or a node whose
+	// value is a number or a bool. One of a profile has to be marked there as writable. Example: Pos.
 	Signal string `yaml:"signal,required"`
 
 	// The least value that may be written, in the signal's unit. Required with max,
@@ -56,7 +56,7 @@ type Control struct {
 	// a value isn't there or isn't good, isn't permitted. Default: nothing.
 	Interlock []Interlock `yaml:"interlock"`
 
-	// How it is written. Left out: a coil by function 5, a register by 6, several by
+	// How it is written by modbus. Left out: a coil by function 5, a register by 6, several by
 	// 16, bits of a register by 22. multiple: a coil by function 15, a register by 16.
 	// read-modify-write: bits by function 22 and, if the device hasn't got that, by
 	// reading the registers and writing them back with other bits; a change that the

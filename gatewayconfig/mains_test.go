@@ -59,7 +59,7 @@ func TestTheGatewayIsADevice(t *testing.T) {
 	if door.PollEvery != 0 || !door.ByChange() || c.Model().Devices[1].PollEvery != 0 {
 		t.Errorf("%+v", door)
 	}
-	if d := c.Demand(); len(d.Buses) != 0 || d.Values != 2 {
+	if d := c.Demand(); len(d.Buses) != 0 || d.Values != 2 || d.Telling != 1 {
 		t.Errorf("%+v", d)
 	}
 }

@@ -11,8 +11,9 @@ import (
 
 // Demand is what a configuration asks of buses, disk and link.
 type Demand struct {
-	Buses  []BusDemand // by endpoint; who shares no bus with others isn't among them
-	Values float64     // read in a second, without those that come by change
+	Buses   []BusDemand // by endpoint; who shares no bus with others isn't among them
+	Values  float64     // read in a second, without those that come by change
+	Telling int         // devices whose values come by change: how many isn't known before
 }
 
 // BusDemand is what the devices of one endpoint ask of it together.
@@ -34,7 +35,9 @@ func (c Config) Demand() Demand {
 	var l Demand
 	buses := map[string]*BusDemand{}
 	for _, d := range c.Devices {
-		if !d.ByChange() {
+		if d.ByChange() {
+			l.Telling++
+		} else {
 			l.Values += float64(len(d.Signals)) / time.Duration(d.PollEvery).Seconds()
 		}
 		name := d.bus()

@@ -25,6 +25,21 @@ type MQTT struct {
 	// busbar/north-gw1/status and, for each rule and asset or device,
 	// busbar/north-gw1/alarms/RULE/ASSET. Default: busbar.
 	TopicPrefix string `yaml:"topic_prefix"`
+
+	// Publishes the value of each signal too, when it changes, under
+	// busbar/north-gw1/values/DEVICE/SIGNAL. Default: alarms alone.
+	Values *MQTTValues `yaml:"values"`
+}
+
+// MQTTValues says how values are published.
+type MQTTValues struct {
+	// 0, or 1: the broker acknowledges each. In either case the latest one of a signal is
+	// what arrives when the broker was away. Default: 0.
+	QoS uint8 `yaml:"qos"`
+
+	// The broker keeps the last value of each signal, for who subscribes later.
+	// Default: false.
+	Retain bool `yaml:"retain"`
 }
 
 // SparkplugNode is the gateway as a Sparkplug B 3.0 edge node. What changes while the
@@ -62,6 +77,9 @@ func (k checker) checkServe() {
 		return
 	}
 	m.Config.Validate(k.File, "serve.mqtt")
+	if v := m.Values; v != nil && v.QoS > 1 {
+		k.Errorf("serve.mqtt.values.qos", "%d, expected 0 or 1", v.QoS)
+	}
 	if !topicPrefix.MatchString(m.TopicPrefix) {
 		k.Errorf("serve.mqtt.topic_prefix", "%q, expected names of letters, digits, dots, underscores and hyphens with / between them, such as busbar", m.TopicPrefix)
 	}

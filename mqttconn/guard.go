@@ -184,7 +184,7 @@ func (g *guard) message(header byte, length int) (Received, error) {
 	}
 	m.Topic = g.topic(b[2 : 2+topic])
 	if m.QoS == 1 {
-		if m.id = binary.BigEndian.Uint16(b[2+topic:]); m.id == 0 {
+		if m.ID = binary.BigEndian.Uint16(b[2+topic:]); m.ID == 0 {
 			return m, fmt.Errorf("%w: a message without a number", errPacket)
 		}
 	}
@@ -255,7 +255,7 @@ func (g *guard) acknowledge(messages []Received) error {
 	packets := make([]byte, 0, 4*len(messages))
 	for _, m := range messages {
 		if m.QoS == 1 {
-			packets = binary.BigEndian.AppendUint16(append(packets, puback<<4, 2), m.id)
+			packets = binary.BigEndian.AppendUint16(append(packets, puback<<4, 2), m.ID)
 		}
 	}
 	if len(packets) == 0 {

@@ -46,7 +46,7 @@ func TestGuard(t *testing.T) {
 	hello := message(t, "a/b", []byte("hello"))
 	long := message(t, "a/b", make([]byte, 1001))
 	received := Received{Topic: "a/b", Payload: []byte("hello"), Retained: true}
-	again := Received{Topic: "a", Payload: []byte{7}, QoS: 1, Duplicate: true, id: 5}
+	again := Received{Topic: "a", Payload: []byte{7}, QoS: 1, Duplicate: true, ID: 5}
 	for what, c := range map[string]struct {
 		sent, want []byte
 		messages   []Received
@@ -59,7 +59,7 @@ func TestGuard(t *testing.T) {
 		"two messages":                        {sent: append(hello, hello...), messages: []Received{received, received}},
 		"a message behind a long one":         {sent: append(long, hello...), messages: []Received{{Topic: "a/b", Retained: true, LeftOut: 1001}, received}},
 		"a message that asks for an ack":      {sent: []byte{0x3A, 6, 0, 1, 'a', 0, 5, 7}, messages: []Received{again}},
-		"one without a payload":               {sent: []byte{0x32, 5, 0, 1, 'a', 0, 5}, messages: []Received{{Topic: "a", QoS: 1, id: 5}}},
+		"one without a payload":               {sent: []byte{0x32, 5, 0, 1, 'a', 0, 5}, messages: []Received{{Topic: "a", QoS: 1, ID: 5}}},
 		"more subscriptions than one":         {sent: suback2(t, 0, 0), bad: true},
 		"a length of 256 MiB":                 {sent: []byte{0x40, 0xFF, 0xFF, 0xFF, 0x7F}, bad: true},
 		"a length without an end":             {sent: []byte{0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, bad: true},
@@ -120,7 +120,7 @@ func FuzzGuard(f *testing.F) {
 		bytes := 0
 		g := guarded(sent, func(m Received) bool {
 			bytes += len(m.Topic) + len(m.Payload)
-			if m.QoS > 1 || m.QoS == 1 && m.id == 0 || len(m.Payload) > 1000 || m.LeftOut > 0 && m.Payload != nil {
+			if m.QoS > 1 || m.QoS == 1 && m.ID == 0 || len(m.Payload) > 1000 || m.LeftOut > 0 && m.Payload != nil {
 				t.Fatalf("%+v", m)
 			}
 			return true

@@ -24,8 +24,9 @@ type Received struct {
 	Duplicate bool
 	// LeftOut is how many bytes the payload had that isn't there, because it is too long.
 	LeftOut int
-
-	id uint16 // of its acknowledgement
+	// ID is what the broker calls a message at QoS 1 until it is acknowledged, also if it
+	// sends it again to a later connection.
+	ID uint16
 }
 
 // Filter is what is subscribed to.

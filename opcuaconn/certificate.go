@@ -47,6 +47,7 @@ type Identity struct {
 	Cert []byte // in DER, without those behind it
 	Key  *rsa.PrivateKey
 	URI  string // the application URI that the certificate is for; "": none
+	path string // of the certificate
 }
 
 // uri is the application URI by which the server knows us.
@@ -182,7 +183,7 @@ func readIdentity(certPath, keyPath string) (Identity, error) {
 	if !key.PublicKey.Equal(certificate.PublicKey) {
 		return Identity{}, fmt.Errorf("the certificate %s is for another key than %s", certPath, keyPath)
 	}
-	identity := Identity{Cert: certificate.Raw, Key: key}
+	identity := Identity{Cert: certificate.Raw, Key: key, path: certPath}
 	if len(certificate.URIs) > 0 {
 		identity.URI = certificate.URIs[0].String()
 	}

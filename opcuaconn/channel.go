@@ -26,7 +26,8 @@ const (
 )
 
 // channel is a secure channel: requests out and responses in, by any number of
-// goroutines, until it is lost. Whatever goes wrong with it ends it.
+// goroutines, until it is lost. Whatever goes wrong with it ends it. Who writes never
+// keeps what is received waiting, so that a server that does the same is no deadlock.
 type channel struct {
 	conn    net.Conn
 	protect protection
@@ -36,17 +37,20 @@ type channel struct {
 	once  sync.Once
 	cause error // why it was lost
 
-	mu       sync.Mutex // of what follows, and held while a message is written
-	id       uint32
-	sequence uint32 // of the last chunk sent
-	request  uint32 // the last one sent
-	tokens   []token
-	keys     uint32 // how many tokens there have been
-	waiting  map[uint32]chan reply
-	opening  []byte // our nonce of the channel's opening or renewal that hasn't been answered yet
-	openID   uint32
-	hold     chan struct{}      // closed, and then nil, when the answer to a renewal has come
-	opened   chan time.Duration // the lifetime of each new key
+	writing  chan struct{} // has room for the one who may write; guards what follows
+	sequence uint32        // of the last chunk sent
+	request  uint32        // the last one sent
+
+	mu      sync.Mutex // of what follows
+	id      uint32
+	tokens  []token
+	keys    uint32 // how many tokens there have been
+	waiting map[uint32]chan reply
+	opening []byte // our nonce of the channel's opening or renewal that hasn't been answered yet
+	openID  uint32
+	hold    chan struct{} // closed, and then nil, when the answer to a renewal has come
+
+	opened chan time.Duration // the lifetime of each new key
 }
 
 // reply is a message that hasn't been decoded yet, or why there is none.
@@ -58,7 +62,7 @@ type reply struct {
 // newChannel opens a secure channel over a connection that has been shaken hands on, which
 // it owns. Its keys are renewed each so often, 0: before they are no good any more.
 func newChannel(ctx context.Context, conn net.Conn, p protection, most bounds, each time.Duration) (*channel, error) {
-	c := &channel{conn: conn, protect: p, most: most, lost: make(chan struct{}),
+	c := &channel{conn: conn, protect: p, most: most, lost: make(chan struct{}), writing: make(chan struct{}, 1),
 		waiting: map[uint32]chan reply{}, opened: make(chan time.Duration, 1)}
 	go c.receive()
 	if err := c.open(ua.SecurityTokenRequestTypeIssue); err != nil {
@@ -127,6 +131,30 @@ func (c *channel) renew(lifetime, each time.Duration) {
 	}
 }
 
+// lock waits for the right to write.
+func (c *channel) lock(ctx context.Context) error {
+	select {
+	case c.writing <- struct{}{}:
+	case <-c.lost:
+	case <-ctx.Done():
+		return late(ctx)
+	}
+	if c.ended() {
+		return c.cause
+	}
+	return nil
+}
+
+func (c *channel) unlock() { <-c.writing }
+
+// late is why ctx has ended.
+func late(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("the server doesn't answer in time: %w", ctx.Err())
+	}
+	return ctx.Err()
+}
+
 // open sends the request that opens or renews the channel.
 func (c *channel) open(kind ua.SecurityTokenRequestType) error {
 	keys, mode, err := c.protect.asymmetric()
@@ -137,26 +165,32 @@ func (c *channel) open(kind ua.SecurityTokenRequestType) error {
 	if err != nil {
 		return err
 	}
+	if err := c.lock(context.Background()); err != nil {
+		return err
+	}
+	defer c.unlock()
+	request := c.nextRequest()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.opening, c.openID = nonce, c.nextRequest()
+	id := c.id
+	c.opening, c.openID = nonce, request
 	if kind == ua.SecurityTokenRequestTypeRenew {
 		c.hold = make(chan struct{})
 	}
+	c.mu.Unlock()
 	body, err := encode(&ua.OpenSecureChannelRequest{
-		RequestHeader: requestHeader(nil, c.request, answerTimeout), RequestType: kind,
+		RequestHeader: requestHeader(nil, request, answerTimeout), RequestType: kind,
 		SecurityMode: ua.MessageSecurityModeFromString(string(c.protect.mode)), ClientNonce: nonce,
 		RequestedLifetime: uint32(channelLifetime / time.Millisecond)})
 	if err != nil {
 		return err
 	}
-	chunk := c.protect.openHeader(c.id)
+	chunk := c.protect.openHeader(id)
 	clear := len(chunk)
-	chunk = c.appendSequence(chunk, c.request)
+	chunk = c.appendSequence(chunk, request)
 	if chunk, err = seal(append(chunk, body...), clear, keys, mode); err != nil {
 		return err
 	}
-	return c.write(chunk)
+	return c.write(chunk, answerTimeout)
 }
 
 // takeOpen makes what the server answers to open the key of what is sent from now on.
@@ -209,11 +243,7 @@ func (c *channel) send(ctx context.Context, request ua.Request, authentication *
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		c.mu.Lock()
-		delete(c.waiting, id)
-		c.mu.Unlock()
-	}()
+	defer c.forget(id)
 	select {
 	case a := <-answer:
 		if a.err != nil {
@@ -230,38 +260,47 @@ func (c *channel) send(ctx context.Context, request ua.Request, authentication *
 	case <-c.lost:
 		return nil, c.cause
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, fmt.Errorf("the server doesn't answer in time: %w", ctx.Err())
-		}
-		return nil, ctx.Err()
+		return nil, late(ctx)
 	}
 }
 
-// post writes a request. What can't be written whole ends the channel. While the key is
-// renewed it waits: the old one is good all the same, but not every server knows that,
-// Milo with Sign among them.
-func (c *channel) post(ctx context.Context, request ua.Request, authentication *ua.NodeID) (uint32, chan reply, error) {
+// forget ends the waiting for an answer.
+func (c *channel) forget(request uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.hold != nil {
-		renewed := c.hold
-		c.mu.Unlock()
-		select {
-		case <-renewed:
-		case <-c.lost:
-		case <-ctx.Done():
+	delete(c.waiting, request)
+}
+
+// turn waits for the right to write, and while the key is renewed: the old one is good
+// all the same, but not every server knows that, Milo with Sign among them.
+func (c *channel) turn(ctx context.Context) error {
+	for {
+		if err := c.lock(ctx); err != nil {
+			return err
 		}
 		c.mu.Lock()
-		if ctx.Err() != nil || c.ended() {
-			break
+		hold := c.hold
+		c.mu.Unlock()
+		if hold == nil {
+			return nil
+		}
+		c.unlock()
+		select {
+		case <-hold:
+		case <-c.lost:
+			return c.cause
+		case <-ctx.Done():
+			return late(ctx)
 		}
 	}
-	if c.ended() {
-		return 0, nil, c.cause
-	}
-	if err := ctx.Err(); err != nil {
+}
+
+// post writes a request. What can't be written whole ends the channel.
+func (c *channel) post(ctx context.Context, request ua.Request, authentication *ua.NodeID) (uint32, chan reply, error) {
+	if err := c.turn(ctx); err != nil {
 		return 0, nil, err
 	}
+	defer c.unlock()
 	deadline, _ := ctx.Deadline()
 	id := c.nextRequest()
 	request.SetHeader(requestHeader(authentication, id, time.Until(deadline)))
@@ -269,22 +308,25 @@ func (c *channel) post(ctx context.Context, request ua.Request, authentication *
 	if err != nil {
 		return 0, nil, err
 	}
-	key := c.tokens[len(c.tokens)-1]
+	answer := make(chan reply, 1)
+	c.mu.Lock()
+	channelID, key := c.id, c.tokens[len(c.tokens)-1]
+	c.waiting[id] = answer
+	c.mu.Unlock()
 	most := c.protect.mostBody(c.most.chunk, key.keys)
 	if chunks := (len(body) + most - 1) / most; c.most.message > 0 && len(body) > c.most.message || c.most.chunks > 0 && chunks > c.most.chunks {
+		c.forget(id)
 		return 0, nil, fmt.Errorf("a request of %d bytes: %w", len(body), statusError(ua.StatusBadRequestTooLarge))
 	}
-	answer := make(chan reply, 1)
-	c.waiting[id] = answer
 	for len(body) > 0 {
 		part := body[:min(most, len(body))]
 		body = body[len(part):]
-		chunk := append([]byte(message), final, 0, 0, 0, 0)
+		kind := byte(final)
 		if len(body) > 0 {
-			chunk[3] = intermediate
+			kind = intermediate
 		}
-		if err := c.writePart(chunk, id, key, part); err != nil {
-			delete(c.waiting, id)
+		if err := c.writePart(message, kind, channelID, id, key, part, answerTimeout); err != nil {
+			c.forget(id)
 			c.fail(err)
 			return 0, nil, err
 		}
@@ -292,45 +334,46 @@ func (c *channel) post(ctx context.Context, request ua.Request, authentication *
 	return id, answer, nil
 }
 
-// writePart protects and writes one chunk of a message. The lock is held.
-func (c *channel) writePart(chunk []byte, request uint32, key token, part []byte) (err error) {
-	chunk = binary.LittleEndian.AppendUint32(chunk, c.id)
+// writePart protects and writes one chunk. The right to write is held.
+func (c *channel) writePart(what string, kind byte, channelID, request uint32, key token, part []byte, within time.Duration) (err error) {
+	chunk := append([]byte(what), kind, 0, 0, 0, 0)
+	chunk = binary.LittleEndian.AppendUint32(chunk, channelID)
 	chunk = binary.LittleEndian.AppendUint32(chunk, key.id)
 	clear := len(chunk)
 	chunk = append(c.appendSequence(chunk, request), part...)
 	if chunk, err = seal(chunk, clear, key.keys, c.protect.mode); err != nil {
 		return err
 	}
-	return c.write(chunk)
+	return c.write(chunk, within)
 }
 
-func (c *channel) write(chunk []byte) error {
-	if err := c.conn.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+func (c *channel) write(chunk []byte, within time.Duration) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
 	_, err := c.conn.Write(chunk)
 	return err
 }
 
-// close says goodbye, without waiting for anything, and ends the channel.
+// close says goodbye, unless somebody is just writing, and ends the channel.
 func (c *channel) close() {
-	c.mu.Lock()
-	if len(c.tokens) > 0 {
-		id := c.nextRequest()
-		if body, err := encode(&ua.CloseSecureChannelRequest{RequestHeader: requestHeader(nil, id, 0)}); err == nil {
-			c.conn.SetWriteDeadline(time.Now().Add(goodbye))
-			chunk := append([]byte(closing), final, 0, 0, 0, 0)
-			chunk = binary.LittleEndian.AppendUint32(chunk, c.id)
-			key := c.tokens[len(c.tokens)-1]
-			chunk = binary.LittleEndian.AppendUint32(chunk, key.id)
-			clear := len(chunk)
-			if chunk, err = seal(append(c.appendSequence(chunk, id), body...), clear, key.keys, c.protect.mode); err == nil {
-				c.conn.Write(chunk)
-			}
-		}
+	defer c.fail(errClosed)
+	select {
+	case c.writing <- struct{}{}:
+		defer c.unlock()
+	default:
+		return
 	}
+	c.mu.Lock()
+	channelID, tokens := c.id, c.tokens
 	c.mu.Unlock()
-	c.fail(errClosed)
+	if c.ended() || len(tokens) == 0 {
+		return
+	}
+	id := c.nextRequest()
+	if body, err := encode(&ua.CloseSecureChannelRequest{RequestHeader: requestHeader(nil, id, 0)}); err == nil {
+		c.writePart(closing, final, channelID, id, tokens[len(tokens)-1], body, goodbye)
+	}
 }
 
 // goodbye is how long a closed channel has to say so.

@@ -118,7 +118,7 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	defer stop()
 	ch, err := newChannel(ctx, conn, p, most, o.renew)
 	if err != nil {
-		return nil, err
+		return nil, p.hint(err)
 	}
 	opened := &Conn{channel: ch}
 	if opened.session, err = c.begin(ctx, ch, e, o, p.own.uri(o)); err == nil {
@@ -127,9 +127,24 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	}
 	if err != nil {
 		ch.close()
-		return nil, err
+		return nil, p.hint(err)
 	}
 	return opened, nil
+}
+
+// hint adds what to do if an error is one by which servers say that they don't trust our
+// certificate. Many say no more than that they won't.
+func (p protection) hint(err error) error {
+	if p.policy == PolicyNone {
+		return err
+	}
+	for _, sign := range []error{errHungUp, ua.StatusBadSecurityChecksFailed, ua.StatusBadCertificateUntrusted, ua.StatusBadCertificateInvalid,
+		ua.StatusBadCertificateChainIncomplete, ua.StatusBadCertificateUseNotAllowed} {
+		if errors.Is(err, sign) {
+			return fmt.Errorf("%w; it may not trust our certificate yet, %s", err, p.own.path)
+		}
+	}
+	return err
 }
 
 // dial connects and shakes hands.
@@ -184,6 +199,7 @@ func (c *Conn) Close(ctx context.Context) {
 	if c.Cause() == nil {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
+		defer context.AfterFunc(ctx, c.Abort)() // who is writing to a server that reads nothing would be waited for
 		c.channel.send(ctx, &ua.CloseSessionRequest{DeleteSubscriptions: true}, c.session.authentication)
 	}
 	c.channel.close()

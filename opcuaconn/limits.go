@@ -2,6 +2,7 @@ package opcuaconn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gopcua/opcua/id"
@@ -47,24 +48,34 @@ func (l *Limits) nodes() map[uint32]*uint32 {
 	}
 }
 
-// learn reads the server's namespaces and limits, one at a time: how many it takes in a
-// request is what isn't known yet.
+// learn reads the server's namespaces and limits, at once unless that is too many for it.
 func (c *Conn) learn(ctx context.Context) error {
-	v, err := c.value(ctx, id.Server_NamespaceArray)
-	if err != nil {
-		return fmt.Errorf("read the namespaces: %w", err)
+	nodes := []uint32{id.Server_NamespaceArray}
+	var limits []*uint32
+	for node, limit := range c.Limits.nodes() {
+		nodes, limits = append(nodes, node), append(limits, limit)
 	}
-	names, ok := v.([]string)
+	values, err := c.values(ctx, nodes)
+	if errors.Is(err, ua.StatusBadTooManyOperations) {
+		values = nil
+		for _, node := range nodes {
+			var one []any
+			if one, err = c.values(ctx, []uint32{node}); err != nil {
+				break
+			}
+			values = append(values, one...)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read the server's namespaces and limits: %w", err)
+	}
+	names, ok := values[0].([]string)
 	if !ok {
-		return fmt.Errorf("%w: namespaces of the type %T", errWire, v)
+		return fmt.Errorf("%w: namespaces of the type %T", errWire, values[0])
 	}
 	c.Namespaces = names
-	for node, limit := range c.Limits.nodes() {
-		v, err := c.value(ctx, node)
-		if err != nil {
-			return fmt.Errorf("read the server's limits: %w", err)
-		}
-		switch v := v.(type) {
+	for i, limit := range limits {
+		switch v := values[i+1].(type) {
 		case uint32:
 			*limit = v
 		case uint16:
@@ -74,17 +85,24 @@ func (c *Conn) learn(ctx context.Context) error {
 	return nil
 }
 
-// value is the value of a node of the server's own, nil if it has none.
-func (c *Conn) value(ctx context.Context, node uint32) (any, error) {
-	response, err := c.Read(ctx, &ua.ReadRequest{NodesToRead: []*ua.ReadValueID{{NodeID: ua.NewNumericNodeID(0, node), AttributeID: ua.AttributeIDValue}}})
+// values are the values of nodes of the server's own, nil where it has none.
+func (c *Conn) values(ctx context.Context, nodes []uint32) ([]any, error) {
+	request := &ua.ReadRequest{}
+	for _, node := range nodes {
+		request.NodesToRead = append(request.NodesToRead, &ua.ReadValueID{NodeID: ua.NewNumericNodeID(0, node), AttributeID: ua.AttributeIDValue})
+	}
+	response, err := c.Read(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	if len(response.Results) != 1 || response.Results[0] == nil {
-		return nil, fmt.Errorf("%w: %d results for one node", errWire, len(response.Results))
+	if len(response.Results) != len(nodes) {
+		return nil, fmt.Errorf("%w: %d results for %d nodes", errWire, len(response.Results), len(nodes))
 	}
-	if r := response.Results[0]; r.Value != nil && r.Status == ua.StatusOK {
-		return r.Value.Value(), nil
+	values := make([]any, len(nodes))
+	for i, r := range response.Results {
+		if r.Value != nil && r.Status == ua.StatusOK {
+			values[i] = r.Value.Value()
+		}
 	}
-	return nil, nil
+	return values, nil
 }

@@ -2,7 +2,10 @@ package opcuaconn
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -22,13 +25,13 @@ import (
 	"github.com/busbar/busbar/test/opcuapeer"
 )
 
-// Each server that we didn't write. It tells its endpoints by a name that nobody else
-// knows.
+// Each server that we didn't write, with keys of several lengths. It tells its endpoints
+// by a name that nobody else knows.
 func TestServers(t *testing.T) {
-	for _, kind := range []opcuapeer.Kind{opcuapeer.Asyncua, opcuapeer.Node, opcuapeer.Milo} {
+	for kind, bits := range map[opcuapeer.Kind]int{opcuapeer.Asyncua: 3072, opcuapeer.Node: 4096, opcuapeer.Milo: 2048} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			s := opcuapeer.Start(t, kind, opcuapeer.Settings{Shift: 2, Host: "plc-7.invalid"})
+			s := opcuapeer.Start(t, kind, opcuapeer.Settings{Shift: 2, Host: "plc-7.invalid", Bits: bits})
 			for _, test := range []struct {
 				name string
 				run  func(*testing.T, *opcuapeer.Server)
@@ -158,6 +161,37 @@ func testRefusals(t *testing.T, s *opcuapeer.Server) {
 	conn.Close(t.Context())
 }
 
+// A server that doesn't know our certificate says so, each in its way.
+func TestServersThatDontTrustUs(t *testing.T) {
+	t.Parallel()
+	keep := t.TempDir()
+	for kind, status := range map[opcuapeer.Kind]ua.StatusCode{
+		opcuapeer.Asyncua: ua.StatusBadCertificateUntrusted, opcuapeer.Node: ua.StatusBadSecurityChecksFailed, opcuapeer.Milo: ua.StatusBadCertificateUntrusted} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			s := opcuapeer.Start(t, kind, opcuapeer.Settings{Strict: true})
+			_, err := Dial(t.Context(), trusting(s, "", ""), Options{Keep: keep})
+			if want := "it may not trust our certificate yet, " + filepath.Join(keep, ownCert); !errors.Is(err, status) || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%v, expected %v; %s", err, status, want)
+			}
+		})
+	}
+}
+
+// A server that takes next to nothing at once says so when it is asked one by one.
+func TestASmallServer(t *testing.T) {
+	t.Parallel()
+	s := opcuapeer.Start(t, opcuapeer.Node, opcuapeer.Settings{Limit: 3})
+	c, err := Dial(t.Context(), trusting(s, PolicyNone, ""), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if l := c.Limits; l.MaxNodesPerRead != 3 || l.MaxMonitoredItemsPerCall != 3 || len(c.Namespaces) == 0 {
+		t.Errorf("%+v, %v", l, c.Namespaces)
+	}
+}
+
 // A server that calls itself something else than its certificate does is refused.
 func TestAnotherApplicationsCertificate(t *testing.T) {
 	t.Parallel()
@@ -170,29 +204,44 @@ func TestAnotherApplicationsCertificate(t *testing.T) {
 	}
 }
 
-// A key and a certificate of the user's own, in whatever form they come.
+// A key and a certificate of the user's own, in whatever form they come, and longer ones.
 func testOwnFiles(t *testing.T, s *opcuapeer.Server) {
 	dir := t.TempDir()
 	own, err := Own(dir, "gw", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkcs1 := x509.MarshalPKCS1PrivateKey(own.Key)
+	long, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uri, err := url.Parse("urn:gw:busbar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	longCert := issue(t, long, &x509.Certificate{Subject: pkix.Name{CommonName: "gw"}, URIs: []*url.URL{uri}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment |
+		x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, nil, nil).Raw
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(own.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	pkcs1 := x509.MarshalPKCS1PrivateKey(own.Key)
 	text := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
-	certs := [][]byte{own.Cert, text("CERTIFICATE", own.Cert)}
-	for i, key := range [][]byte{pkcs1, pkcs8, text("RSA PRIVATE KEY", pkcs1), text("PRIVATE KEY", pkcs8)} {
-		config := trusting(s, "", "")
-		config.Security.Cert, config.Security.Key = configfile.Path(file(t, "cert", certs[i%2])), configfile.Path(file(t, "key", key))
-		c, err := Dial(t.Context(), config, Options{})
+	for i, c := range []struct{ cert, key []byte }{
+		{own.Cert, pkcs1}, {own.Cert, pkcs8}, {text("CERTIFICATE", own.Cert), text("RSA PRIVATE KEY", pkcs1)}, {text("CERTIFICATE", own.Cert), text("PRIVATE KEY", pkcs8)},
+		{longCert, x509.MarshalPKCS1PrivateKey(long)},
+	} {
+		config := trusting(s, []Policy{Basic256Sha256, Aes128Sha256RsaOaep, Aes256Sha256RsaPss}[i%3], "")
+		config.Security.Cert, config.Security.Key = configfile.Path(file(t, "cert", c.cert)), configfile.Path(file(t, "key", c.key))
+		conn, err := Dial(t.Context(), config, Options{})
 		if err != nil {
 			t.Errorf("%d: %v", i, err)
 			continue
 		}
-		c.Close(t.Context())
+		if v, err := read(t.Context(), conn, "Name"); err != nil || v.Value == nil {
+			t.Errorf("%d: %v, %v", i, v, err)
+		}
+		conn.Close(t.Context())
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/gopcua/opcua/uasc"
 )
 
+var errHungUp = errors.New("the server has closed the connection")
+
 // receive takes what the server sends until the channel is lost.
 func (c *channel) receive() {
 	in := receiver{channel: c, parts: map[uint32][]byte{}}
@@ -24,7 +26,7 @@ func (c *channel) receive() {
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				err = errors.New("the server has closed the connection")
+				err = errHungUp
 			}
 			c.fail(err)
 			return
@@ -162,6 +164,9 @@ func decode(body []byte) (response ua.Response, err error) {
 			response, err = nil, fmt.Errorf("%w: a message that can't be decoded: %v", errWire, p)
 		}
 	}()
+	if err := bounded(body); err != nil {
+		return nil, err
+	}
 	_, v, err := ua.DecodeService(body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: a message that can't be decoded: %w", errWire, err)

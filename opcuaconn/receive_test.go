@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uacp"
 	"github.com/gopcua/opcua/uapolicy"
 )
@@ -253,32 +252,6 @@ func FuzzTake(f *testing.F) {
 			if r.held > len(sent) {
 				t.Fatalf("%d bytes of %d", r.held, len(sent))
 			}
-		}
-	})
-}
-
-// FuzzDecode: whatever a message holds, it is decoded or refused.
-func FuzzDecode(f *testing.F) {
-	header := &ua.ResponseHeader{Timestamp: time.Unix(0, 0), ServiceDiagnostics: &ua.DiagnosticInfo{}, AdditionalHeader: ua.NewExtensionObject(nil)}
-	for _, r := range []ua.Response{
-		&ua.ReadResponse{ResponseHeader: header, Results: []*ua.DataValue{{EncodingMask: ua.DataValueValue, Value: ua.MustVariant([]float64{1, 2})}}},
-		&ua.BrowseResponse{ResponseHeader: header}, &ua.ServiceFault{ResponseHeader: header},
-		&ua.PublishResponse{ResponseHeader: header, NotificationMessage: &ua.NotificationMessage{NotificationData: []*ua.ExtensionObject{
-			ua.NewExtensionObject(&ua.DataChangeNotification{MonitoredItems: []*ua.MonitoredItemNotification{{ClientHandle: 1, Value: &ua.DataValue{}}}})}}},
-	} {
-		id, err := ua.NewFourByteExpandedNodeID(0, ua.ServiceTypeID(r)).Encode()
-		if err != nil {
-			f.Fatal(err)
-		}
-		body, err := ua.Encode(r)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(append(id, body...))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if r, err := decode(body); (r == nil) == (err == nil) {
-			t.Errorf("%v, %v", r, err)
 		}
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -243,6 +245,44 @@ func TestMQTTBacklog(t *testing.T) {
 		if len(got[n]) == 0 {
 			t.Fatalf("%d is lost", n)
 		}
+	}
+}
+
+// docs/mqtt.md's examples are what the programs take and say.
+func TestMQTTDocumentation(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/mqtt.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := func(language string) (list []string) {
+		for _, block := range strings.Split(string(text), "\n```"+language+"\n")[1:] {
+			block, _, _ = strings.Cut(block, "\n```")
+			list = append(list, block+"\n")
+		}
+		return list
+	}
+	yaml := blocks("yaml")
+	config, products, serve := yaml[0], yaml[1], yaml[2]
+	b := mosquitto.New(t, "")
+	b.Start()
+	dir := t.TempDir()
+	rest := "gateway: {id: north-gw1}\nforward: {kafka: {brokers: [localhost:9092]}}\nbuffer: {path: buffer}\nstatus: {listen: \"" + freeAddress(t) + "\"}\n"
+	write(t, dir, "products.yaml", rest+products)
+	write(t, dir, "gateway.yaml", strings.ReplaceAll(rest+config+serve, "127.0.0.1:1883", b.Address))
+	for _, file := range []string{"gateway.yaml", "products.yaml"} {
+		if out, errs, code := call(t, dir, "busbar", "config", "validate", file); code != 0 {
+			t.Fatalf("exit code %d: %s%s", code, out, errs)
+		}
+	}
+	host, port, _ := net.SplitHostPort(b.Address)
+	publish := strings.ReplaceAll(blocks("sh")[0], "mosquitto_pub ", "mosquitto_pub -h "+host+" -p "+port+" ")
+	if out, err := exec.Command("sh", "-e", "-c", publish).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, errs, code := call(t, dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "pv-1")
+	if want := blocks("text")[0]; out != want || code != 0 {
+		t.Errorf("exit code %d: %s\n%s\nexpected\n%s", code, errs, out, want)
 	}
 }
 

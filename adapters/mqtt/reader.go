@@ -34,6 +34,7 @@ type reader struct {
 type point struct {
 	Selector
 	name   string
+	topic  string
 	signal telemetry.SignalID // 0: it isn't registered, or not to be delivered
 	found  *adapters.Found    // nil: it is written down
 	met    bool               // it has had a value
@@ -65,7 +66,7 @@ const mostTopics = 100_000
 func newReader(d Device) *reader {
 	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}, leftOut: map[string]bool{}}
 	for _, p := range d.Points {
-		made := &point{Selector: p.Selector, name: p.Name, signal: p.Signal, staleAfter: p.StaleAfter}
+		made := &point{Selector: p.Selector, name: p.Name, topic: p.Topic, signal: p.Signal, staleAfter: p.StaleAfter}
 		r.points = append(r.points, made)
 		r.names[p.Name] = made
 	}
@@ -142,7 +143,7 @@ func (r *reader) follow(topic string, l *plan) {
 			r.leftOut[name] = true
 			continue
 		}
-		p := &point{Selector: f.Selector, name: name, staleAfter: f.StaleAfter, found: &adapters.Found{
+		p := &point{Selector: f.Selector, name: name, topic: topic, staleAfter: f.StaleAfter, found: &adapters.Found{
 			Name: name, Follow: i, Kind: f.Kind, Encoding: f.Selector.encoding(), States: states(f.States),
 		}}
 		r.names[name] = p
@@ -294,8 +295,8 @@ func (r *reader) broken(l *plan, m mqttconn.Received, at telemetry.Micros, err e
 	}
 }
 
-// unknownAge is the quality of what the broker has kept, of a source that doesn't say
-// when it said it.
+// unknownAge is the quality of what the broker has kept, or sent before, of a source that
+// doesn't say when it said it.
 var unknownAge = telemetry.MakeQuality(telemetry.Uncertain, telemetry.GatewayTime, telemetry.NoReason) | telemetry.Stale
 
 // sample adds a value of a point, or why there is none.
@@ -316,9 +317,9 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 		if p.told && (known && s.Time <= p.last.Time || !known && s.Value == p.last.Value) {
 			return
 		}
-		if !known && read.reason == telemetry.NoReason {
-			s.Quality = unknownAge
-		}
+	}
+	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason {
+		s.Quality = unknownAge
 	}
 	r.add(p, m, s)
 }

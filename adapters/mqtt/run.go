@@ -46,7 +46,7 @@ var (
 
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
-	l := &listener{Device: d, reader: newReader(d), session: s}
+	l := &listener{Device: d, reader: newReader(d), session: s, acks: newAcks()}
 	pause := time.Duration(0)
 	for {
 		began := time.Now()
@@ -79,6 +79,7 @@ type listener struct {
 	reader  *reader
 	session *session.Session
 	acks    *acks
+	before  *acks // of the connection before
 
 	gone    bool  // no value is current, and that was said
 	refused error // all subscriptions are
@@ -158,33 +159,29 @@ func (d Device) dial(ctx context.Context) (*mqttconn.Conn, error) {
 	return mqttconn.Dial(ctx, config, mqttconn.Options{Dir: d.Dir, Session: d.QoS > 0, KeepAlive: keepAlive})
 }
 
-// subscribe subscribes to everything. The error is that the connection has failed;
-// refused is that nothing at all is granted.
-func (d Device) subscribe(ctx context.Context, conn *mqttconn.Conn, s *session.Session) (refused, err error) {
+// subscribe subscribes to everything, and returns what the broker refuses.
+func (d Device) subscribe(ctx context.Context, conn *mqttconn.Conn, s *session.Session) (refused []string, err error) {
 	filters := d.filters()
 	granted, err := conn.Subscribe(ctx, filters)
 	if err != nil {
 		return nil, err
 	}
-	var not, less []string
+	var less []string
 	for i, f := range filters {
 		switch {
 		case granted[i] == mqttconn.Refused:
-			not = append(not, f.Topic)
+			refused = append(refused, strings.TrimPrefix(f.Topic, "$share/"+d.SharedGroup+"/"))
 		case granted[i] < f.QoS:
 			less = append(less, f.Topic)
 		}
 	}
-	if len(not) > 0 && s != nil {
-		s.Log().Warn("the broker refuses subscriptions", "topics", some(not))
+	if len(refused) > 0 && s != nil {
+		s.Log().Warn("the broker refuses subscriptions", "topics", some(refused))
 	}
 	if len(less) > 0 && s != nil {
 		s.Log().Warn("the broker grants QoS 0 only; what is published while nobody is connected is lost", "topics", some(less))
 	}
-	if len(not) == len(filters) {
-		return fmt.Errorf("subscribe to %s: %w", some(not), mqttconn.ErrRefused), nil
-	}
-	return nil, nil
+	return refused, nil
 }
 
 // some is a list for people.
@@ -204,7 +201,7 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 		return false, err
 	}
 	defer conn.Abort()
-	l.acks = newAcks()
+	l.before, l.acks = l.acks, newAcks()
 	// Before it subscribes: what the broker has kept of the session comes at once.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -213,8 +210,7 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	l.began(conn, refused)
-	if err := l.session.Deliver(ctx, session.Result{Received: time.Now(), Cause: l.cause()}); err != nil {
+	if err := l.session.Deliver(ctx, l.began(conn, refused)); err != nil {
 		return true, err
 	}
 	err = l.listen(ctx, conn, in)
@@ -224,13 +220,22 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 	return true, err
 }
 
-func (l *listener) began(conn *mqttconn.Conn, refused error) {
+// began is that there is a connection, over which some subscriptions are refused.
+func (l *listener) began(conn *mqttconn.Conn, refused []string) session.Result {
 	now := time.Now()
-	l.gone, l.refused, l.quiet, l.came, l.offline = false, refused, false, now, false
+	l.gone, l.refused, l.quiet, l.came, l.offline = false, nil, false, now, false
+	if len(refused) == len(l.filters()) {
+		l.refused = fmt.Errorf("subscribe to %s: %w", some(refused), mqttconn.ErrRefused)
+	}
+	result := session.Result{Received: now, Cause: l.cause()}
 	for _, p := range l.reader.points {
 		p.heard = now
+		if slices.ContainsFunc(refused, func(filter string) bool { return covers(filter, p.topic) }) && p.signal != 0 {
+			result.Samples = append(result.Samples, p.lack(now, session.Bad(telemetry.Refused)))
+		}
 	}
 	l.session.Log().Info("connected", "session_kept", conn.SessionPresent())
+	return result
 }
 
 // cause is why the device doesn't live; nil if it does.
@@ -301,9 +306,9 @@ func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in incoming)
 				return err
 			}
 		case got := <-messages:
-			unacknowledged, err := l.take(ctx, conn, got, in)
+			unacknowledged, sums, err := l.take(ctx, conn, got, in)
 			if err == nil {
-				err = l.deliver(ctx, unacknowledged)
+				err = l.deliver(ctx, l.acks.expect(unacknowledged, sums))
 			}
 			if err != nil {
 				return err
@@ -328,26 +333,30 @@ func (l *listener) acknowledge(conn *mqttconn.Conn) error {
 }
 
 // take reads messages, and while there are signals that were found, those that come
-// behind them: registering is dear. It returns those that wait for the disk.
-func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in incoming) (unacknowledged []mqttconn.Received, err error) {
+// behind them: registering is dear. It returns those that wait for the disk, and their
+// sums.
+func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in incoming) (unacknowledged []mqttconn.Received, sums []uint64, err error) {
 	var until time.Time
 	for {
 		var kept []mqttconn.Received
 		for _, m := range got {
-			l.reader.take(m)
-			m.Payload = nil
+			if !l.before.has(m) {
+				l.reader.take(m)
+			}
+			without := m
+			without.Payload = nil
 			switch {
 			case m.QoS == 0 || l.apart:
 			case m.Retained && len(unacknowledged) == 0 && l.acks.empty():
 				// The next connection gets it again in any case, and the broker sends no more
 				// than a few messages that aren't acknowledged.
-				kept = append(kept, m)
+				kept = append(kept, without)
 			default:
-				unacknowledged = append(unacknowledged, m)
+				unacknowledged, sums = append(unacknowledged, without), append(sums, sum(m))
 			}
 		}
 		if err := conn.Acknowledge(kept); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		signalNext(ctx, in)
 		now := time.Now()
@@ -355,17 +364,17 @@ func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn
 			until = now.Add(gatherFor)
 		}
 		if len(l.reader.fresh) == 0 || len(l.reader.batch) >= mostGathered || now.After(until) {
-			return unacknowledged, nil
+			return unacknowledged, sums, nil
 		}
 		timer := time.NewTimer(quiet)
 		select {
 		case got = <-in.messages:
 			timer.Stop()
 		case <-timer.C:
-			return unacknowledged, nil
+			return unacknowledged, sums, nil
 		case <-ctx.Done():
 			timer.Stop()
-			return unacknowledged, nil
+			return unacknowledged, sums, nil
 		}
 	}
 }
@@ -377,8 +386,9 @@ func signalNext(ctx context.Context, in incoming) {
 	}
 }
 
-// deliver delivers what take has read.
-func (l *listener) deliver(ctx context.Context, unacknowledged []mqttconn.Received) error {
+// deliver delivers what take has read. committed, if it isn't nil, is for who waits for
+// the disk.
+func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 	r := l.reader
 	if len(r.fresh) > 0 {
 		ids, err := l.session.Register(ctx, r.toRegister())
@@ -388,7 +398,6 @@ func (l *listener) deliver(ctx context.Context, unacknowledged []mqttconn.Receiv
 		r.register(ids)
 	}
 	l.complain()
-	committed := l.acks.expect(unacknowledged)
 	if len(r.batch) == 0 {
 		if committed != nil {
 			committed(true) // there is nothing to keep of them
@@ -502,8 +511,8 @@ func (d Device) Read(ctx context.Context) session.Result {
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
 	refused, err := d.subscribe(ctx, conn, nil)
-	if err == nil {
-		err = refused
+	if err == nil && len(refused) == len(d.filters()) {
+		err = fmt.Errorf("subscribe to %s: %w", some(refused), mqttconn.ErrRefused)
 	}
 	if err != nil {
 		return d.About().Failed(err, session.Bad(telemetry.Refused))

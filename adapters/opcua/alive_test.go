@@ -1,10 +1,14 @@
 package opcua
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/opcuaconn"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/opcuapeer"
 )
@@ -59,35 +63,64 @@ func TestHistoryFillsTheGap(t *testing.T) {
 		if kind == opcuapeer.Milo {
 			t.Skip("it has no history")
 		}
-		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 50 * time.Millisecond})
-		via := newRelay(t, p.Endpoint())
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 200 * time.Millisecond})
 		d := plant(t, p, "Counter")
-		d.SampleEvery, d.Queue = 10*time.Millisecond, 100
-		d.Server.Endpoint = via.endpoint
-		c, _ := begin(t, d)
-		c.await(t, "values", func() bool { now, _ := c.of(1); return len(now) > 10 })
-		via.cut()
-		c.await(t, "that there are none", func() bool { return c.last(live).Value == telemetry.BoolValue(false) })
-		before := c.last(live).Time
-		via.mend()
-		c.await(t, "the past", func() bool { _, past := c.of(1); return len(past) > 0 })
-		c.await(t, "values again", func() bool {
-			now, _ := c.of(1)
-			return len(now) > 0 && now[len(now)-1].Time.Sub(before) > 3*time.Second
-		})
-		now, past := c.of(1)
-		var counted []uint64
-		for _, s := range append(now, past...) {
-			if good(s) {
-				counted = append(counted, s.Value.Bits())
-			}
-		}
-		slices.Sort(counted)
-		for i := 1; i < len(counted); i++ {
-			if counted[i] != counted[i-1]+1 {
-				t.Errorf("%d after %d", counted[i], counted[i-1])
-			}
-		}
-		t.Logf("%d values, of which %d of the past", len(counted), len(past))
+		d.SampleEvery, d.Queue = 10*time.Millisecond, 10
+		overACut(t, p, d)
 	})
+}
+
+// What a server has queued meanwhile is fetched by taking its subscriptions over, also
+// without a history.
+func TestSubscriptionsAreTakenOver(t *testing.T) {
+	each(t, func(t *testing.T, kind opcuapeer.Kind) {
+		if kind == opcuapeer.Asyncua {
+			t.Skip("it hands none over")
+		}
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 200 * time.Millisecond})
+		d := plant(t, p, "Counter")
+		d.Server.Security = opcuaconn.Security{}
+		d.Server.Trust = []configfile.Path{configfile.Path(p.Certificate())}
+		password := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(password, []byte(opcuapeer.Password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.Server.Username, d.Server.PasswordFile = opcuapeer.User, configfile.Path(password) // they don't hand them over to nobody
+		d.SampleEvery, d.Queue, d.History = 10*time.Millisecond, 1000, false
+		overACut(t, p, d)
+	})
+}
+
+// overACut reads a counter over a line that is cut for a time, and checks that each of its
+// values has come, once.
+func overACut(t *testing.T, p *opcuapeer.Server, d Device) {
+	via := newRelay(t, p.Endpoint())
+	d.Server.Endpoint = via.endpoint
+	c, _ := begin(t, d)
+	c.await(t, "values", func() bool { now, _ := c.of(1); return len(now) > 10 })
+	via.cut()
+	c.await(t, "that there are none", func() bool { return c.last(live).Value == telemetry.BoolValue(false) })
+	before := c.last(live).Time
+	via.mend()
+	if d.History {
+		c.await(t, "the past", func() bool { _, past := c.of(1); return len(past) > 0 })
+	}
+	c.await(t, "values again", func() bool {
+		now, _ := c.of(1)
+		return len(now) > 0 && now[len(now)-1].Time.Sub(before) > 3*time.Second
+	})
+	now, past := c.of(1)
+	var counted []uint64
+	for _, s := range append(now, past...) {
+		if good(s) {
+			counted = append(counted, s.Value.Bits())
+		}
+	}
+	slices.Sort(counted)
+	for i := 1; i < len(counted); i++ {
+		if counted[i] != counted[i-1]+1 {
+			t.Errorf("%d after %d", counted[i], counted[i-1])
+		}
+	}
+	t.Logf("%d values, of which %d of the past", len(counted), len(past))
 }

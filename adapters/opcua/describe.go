@@ -84,7 +84,7 @@ func (d describer) structure(ctx context.Context, dataType *ua.NodeID, depth int
 		if member.builtin, member.of, err = d.kind(ctx, f.DataType, depth+1); err != nil {
 			return nil, err
 		}
-		if member.builtin == 0 && member.of == nil {
+		if builtins[member.builtin] == nil && member.of == nil {
 			d.known[key] = nil
 			return nil, nil
 		}

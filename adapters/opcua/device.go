@@ -14,10 +14,22 @@ import (
 )
 
 // Adapter is the adapters.Adapter for OPC UA servers.
-type Adapter = session.Adapter[Device]
+type Adapter struct {
+	*session.Adapter[Device]
+	links *links
+}
 
 // New is an adapter of devices that have been checked. logger nil means slog.Default.
-func New(devices []Device, logger *slog.Logger) *Adapter { return session.New(devices, logger) }
+func New(devices []Device, logger *slog.Logger) *Adapter {
+	l := &links{}
+	return &Adapter{session.New(l.know(devices), logger), l}
+}
+
+// Change is session.Adapter.Change.
+func (a *Adapter) Change(devices []Device, swap func()) {
+	devices = a.links.know(devices)
+	a.Adapter.Change(devices, swap)
+}
 
 // Device is one server.
 type Device struct {
@@ -45,7 +57,10 @@ type Device struct {
 	FollowEvery time.Duration
 	// Revision changes with whatever gives what is found another identity.
 	Revision string
+	Controls []Control
 	Live     telemetry.SignalID
+
+	links *links // where those that operate it find its connection
 }
 
 // Point is a signal in the value of a node.

@@ -140,10 +140,7 @@ func (l *life) grown(found map[Node]*variable, whole bool) {
 		}
 	}
 	l.monitor(func(i *item) bool { return i.state == asked })
-	l.begin(func(context.Context) error {
-		l.post(l.verify)
-		return nil
-	})
+	l.begin(l.verify)
 }
 
 // written reports whether a node's own value has a signal that is written down.

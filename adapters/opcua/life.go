@@ -38,8 +38,11 @@ type life struct {
 	subscriptions map[uint32]*subscription
 	publishers    int
 	acks          acknowledgements // safe for concurrent use
+	old           []*subscription  // of the connection before
+	remade        bool             // what the server has lost of them
 	room          *subscription    // that takes more items; belongs to the job that goes on
 
+	began      time.Time
 	heard      time.Time // when the server last told its time
 	clock      time.Time // which was that
 	clockAsked bool
@@ -61,7 +64,7 @@ type life struct {
 type job func(ctx context.Context) error
 
 func newLife(w *watch, l *link) *life {
-	return &life{watch: w, link: l, names: l.Namespaces, posts: make(chan func() error), subscriptions: map[uint32]*subscription{}, running: true}
+	return &life{watch: w, link: l, names: l.Namespaces, posts: make(chan func() error), subscriptions: map[uint32]*subscription{}, old: w.left, running: true}
 }
 
 // post has run do something. It returns false if that has ended.
@@ -104,12 +107,16 @@ const (
 )
 
 // run reads until the connection fails, its subscriptions do, or ctx ends.
-func (l *life) run(ctx context.Context) error {
+func (l *life) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	l.ctx = ctx
-	defer l.asking.Wait()
-	defer stop()
-	l.heard = time.Now()
+	defer func() {
+		stop()
+		l.asking.Wait()
+		l.leave(err)
+	}()
+	l.began = time.Now()
+	l.heard = l.began
 	for _, i := range l.items {
 		l.renew(i)
 	}
@@ -117,7 +124,7 @@ func (l *life) run(ctx context.Context) error {
 	l.session.Log().Info("connected", "signals", len(l.Points), "nodes", len(l.items))
 	watchdog := time.NewTicker(max(l.KeepAlive/4, 10*time.Millisecond))
 	defer watchdog.Stop()
-	ask := time.NewTicker(l.KeepAlive)
+	ask := time.NewTicker(min(l.KeepAlive, max(l.SessionTimeout/2, time.Second))) // which keeps the session, too
 	defer ask.Stop()
 	poll := time.NewTicker(l.PublishEvery)
 	defer poll.Stop()
@@ -127,7 +134,6 @@ func (l *life) run(ctx context.Context) error {
 	defer follow.Stop()
 	l.askTime()
 	for {
-		var err error
 		began := time.Now()
 		select {
 		case <-ctx.Done():
@@ -178,12 +184,12 @@ func (l *life) renew(i *item) {
 
 // start is the first job.
 func (l *life) start(ctx context.Context) error {
+	if err := l.takeOver(ctx); err != nil {
+		return err
+	}
 	l.post(func() error {
 		l.monitor(func(i *item) bool { return i.state == asked })
-		l.begin(func(context.Context) error {
-			l.post(l.verify)
-			return nil
-		})
+		l.begin(l.verify)
 		if len(l.Follow) > 0 && !l.Poll {
 			l.begin(l.watchModel)
 		}
@@ -193,8 +199,8 @@ func (l *life) start(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// verify says how much of what was asked for comes.
-func (l *life) verify() error {
+// tell says how much of what was asked for comes.
+func (l *life) tell() error {
 	var n [refused + 1]int
 	var first *item
 	for _, i := range l.items {
@@ -206,6 +212,7 @@ func (l *life) verify() error {
 	if n[asked] > 0 {
 		return fmt.Errorf("the server left %d nodes of %d unanswered", n[asked], len(l.items))
 	}
+	l.poll()
 	l.session.Log().Info("subscribed", "monitored", n[monitored], "polled", n[polled], "refused", n[refused], "subscriptions", len(l.subscriptions))
 	if first != nil {
 		l.session.Log().Warn("the server refuses nodes; they are tried again", "refused", n[refused], "first", first.name, "node", first.node.String(), "cause", first.told)
@@ -417,8 +424,11 @@ func (l *life) note(i *item, s telemetry.Sample) {
 		return
 	}
 	at := s.Time.Time()
-	if !i.behind.IsZero() && at.After(i.behind) {
+	switch {
+	case !i.behind.IsZero() && at.After(i.behind):
 		l.miss(i, i.behind, at)
+	case overflown(s) && at.Before(l.began) && !i.last.IsZero() && at.After(i.last): // of a queue that was too short for the time without a connection
+		l.miss(i, i.last, at)
 	}
 	i.behind = time.Time{}
 	if at.After(i.last) {

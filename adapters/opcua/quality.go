@@ -36,12 +36,17 @@ func quality(s ua.StatusCode) telemetry.Quality {
 	default:
 		q |= flags[code]
 	}
-	// The server's queue of the item was full, so values before this one are missing.
 	if s&infoDataValue != 0 && s&infoOverflow != 0 {
-		q |= telemetry.Oscillatory
+		q |= queueOverflow
 	}
 	return q
 }
+
+// queueOverflow is that the server's queue of the item was full, so that values before
+// this one are missing: the same as of a contact that changes faster than is taken.
+const queueOverflow = telemetry.Oscillatory
+
+func overflown(s telemetry.Sample) bool { return s.Quality.Has(queueOverflow) }
 
 var flags = map[ua.StatusCode]telemetry.Quality{
 	ua.StatusGoodLocalOverride:                       telemetry.Substituted,

@@ -23,6 +23,8 @@ type watch struct {
 	items   []*item // by client handle
 	index   map[itemKey]*item
 	used    map[string]Node // names of signals
+	left    []*subscription // of the connection before, which the server may still have
+	alone   bool            // subscriptions that were taken over from it have told nothing
 	cause   string          // why there is no connection, as it was told last
 }
 
@@ -39,6 +41,7 @@ type item struct {
 	// On the present connection:
 	id     *ua.NodeID
 	state  state
+	in     uint32    // the subscription that it is monitored in
 	behind time.Time // what came after that is missing, and looked for in the history; zero: nothing
 	told   error     // why a value can't be taken, as it was told last
 }
@@ -110,10 +113,13 @@ func (d Device) Run(ctx context.Context, s *session.Session) {
 		if lasted > settled {
 			wait = firstWait
 		}
-		if (first || lasted > 0) && s.Deliver(ctx, w.failed(err)) != nil {
-			return
-		}
-		if text := err.Error(); text != w.cause {
+		switch text := err.Error(); {
+		case first || lasted > 0:
+			if s.Deliver(ctx, w.failed(err)) != nil { // the session tells why
+				return
+			}
+			w.cause = text
+		case text != w.cause:
 			s.Log().Warn("no connection", "error", err)
 			w.cause = text
 		}
@@ -179,7 +185,9 @@ func (w *watch) connected(ctx context.Context) (lasted time.Duration, err error)
 	}
 	began := time.Now()
 	w.cause = ""
+	w.links.connected(w.ID, d.link)
 	defer func() {
+		w.links.disconnected(w.ID)
 		if ctx.Err() != nil { // nobody takes the subscriptions over
 			goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()

@@ -97,11 +97,7 @@ func (l *library) structure(e *ua.ExtensionObject) (any, error) {
 		}
 		return nil, errUnknownStructure
 	}
-	b := ua.NewBuffer(body.body)
-	v, err := s.decode(b, 0)
-	if err == nil {
-		err = b.Error()
-	}
+	v, err := s.value(body.body)
 	if err != nil {
 		return nil, fmt.Errorf("a structure of the type %s: %w", at, err)
 	}
@@ -129,6 +125,20 @@ func (l *library) keep(encoding *ua.NodeID, s *structure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.known[encoding.String()] = s
+}
+
+// value is that of a body. gopcua's decoder panics on some of what a server may send.
+func (s *structure) value(body []byte) (o object, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			o, err = nil, fmt.Errorf("it can't be decoded: %v", p)
+		}
+	}()
+	b := ua.NewBuffer(body)
+	if o, err = s.decode(b, 0); err == nil {
+		err = b.Error()
+	}
+	return o, err
 }
 
 func (s *structure) decode(b *ua.Buffer, depth int) (object, error) {
@@ -206,6 +216,8 @@ func read[T any](b *ua.Buffer) any {
 	return v
 }
 
+// builtins are how members are read. Variants and what has them aren't: gopcua's decoder
+// bounds neither how deep they are nested nor what they take.
 var builtins = map[ua.TypeID]func(*ua.Buffer) any{
 	ua.TypeIDBoolean:         func(b *ua.Buffer) any { return b.ReadBool() },
 	ua.TypeIDSByte:           func(b *ua.Buffer) any { return b.ReadInt8() },
@@ -229,12 +241,7 @@ var builtins = map[ua.TypeID]func(*ua.Buffer) any{
 	ua.TypeIDQualifiedName:   read[ua.QualifiedName],
 	ua.TypeIDLocalizedText:   read[ua.LocalizedText],
 	ua.TypeIDExtensionObject: read[ua.ExtensionObject],
-	ua.TypeIDDataValue:       read[ua.DataValue],
-	ua.TypeIDVariant:         read[ua.Variant],
 }
 
 // abstractTypes are those of OPC UA's own data types that are encoded as another one.
-var abstractTypes = map[uint32]ua.TypeID{
-	id.Structure: ua.TypeIDExtensionObject, id.Enumeration: ua.TypeIDInt32, id.BaseDataType: ua.TypeIDVariant,
-	id.Number: ua.TypeIDVariant, id.Integer: ua.TypeIDVariant, id.UInteger: ua.TypeIDVariant,
-}
+var abstractTypes = map[uint32]ua.TypeID{id.Enumeration: ua.TypeIDInt32, id.Number: ua.TypeIDVariant, id.Integer: ua.TypeIDVariant, id.UInteger: ua.TypeIDVariant}

@@ -19,8 +19,9 @@ type subscription struct {
 	keepAlive time.Duration // within which something comes
 	free      int           // how many more items it takes; belongs to the job that goes on
 
-	heard time.Time // when something came last
-	next  uint32    // sequence number of the message that comes next
+	heard  time.Time // when something came last
+	proven bool      // over this connection something has come
+	next   uint32    // sequence number of the message that comes next
 	// early are messages that came before one that is missing, which may only have been
 	// overtaken; until is up to which, without it, messages are known to be missing, and
 	// since when.
@@ -41,9 +42,10 @@ const (
 	// mostNotifications is how many values a server puts into one message: a message has
 	// to stay below what opcuaconn takes.
 	mostNotifications = 5000
-	// subscriptionLifetime is for how long a server keeps a subscription that nobody
-	// fetches from.
-	subscriptionLifetime = time.Minute
+	// shortestLifetime and longestLifetime are for how long a server keeps a subscription
+	// that nobody fetches from, and another connection may take over.
+	shortestLifetime = time.Minute
+	longestLifetime  = time.Hour
 	// mostPublishers bounds how many publish requests wait at the server.
 	mostPublishers = 10
 	// overtaken is how long a message may be missing that others have overtaken.
@@ -52,13 +54,18 @@ const (
 	mostMissing = 1000
 )
 
+// lifetime is for how long the server's queues last, within bounds.
+func (d Device) lifetime() time.Duration {
+	return min(max(time.Duration(d.Queue)*d.SampleEvery, shortestLifetime), longestLifetime)
+}
+
 // subscribe creates a subscription.
 func (l *life) subscribe(ctx context.Context) (*subscription, error) {
 	count := uint32(max(1, (l.KeepAlive+l.PublishEvery/2)/l.PublishEvery))
 	req := &ua.CreateSubscriptionRequest{
 		RequestedPublishingInterval: float64(l.PublishEvery) / float64(time.Millisecond),
 		RequestedMaxKeepAliveCount:  count,
-		RequestedLifetimeCount:      max(3*count, uint32(subscriptionLifetime/l.PublishEvery)),
+		RequestedLifetimeCount:      max(3*count, uint32(l.lifetime()/l.PublishEvery)),
 		MaxNotificationsPerPublish:  mostNotifications,
 		PublishingEnabled:           true,
 	}
@@ -73,15 +80,20 @@ func (l *life) subscribe(ctx context.Context) (*subscription, error) {
 	period := time.Duration(res.RevisedPublishingInterval * float64(time.Millisecond) * float64(res.RevisedMaxKeepAliveCount))
 	s.keepAlive = max(period, l.KeepAlive)
 	l.post(func() error {
-		s.heard = time.Now()
-		l.subscriptions[s.id] = s
-		for l.publishers < min(len(l.subscriptions)+1, mostPublishers) {
-			l.publishers++
-			l.asking.Go(l.publish)
-		}
+		l.hear(s)
 		return nil
 	})
 	return s, nil
+}
+
+// hear fetches what a subscription tells.
+func (l *life) hear(s *subscription) {
+	s.heard = time.Now()
+	l.subscriptions[s.id] = s
+	for l.publishers < min(len(l.subscriptions)+1, mostPublishers) {
+		l.publishers++
+		l.asking.Go(l.publish)
+	}
 }
 
 // acknowledgements are the messages that have been taken, and of which the server hasn't
@@ -181,7 +193,7 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	if s == nil || res.NotificationMessage == nil { // of a subscription that was given up
 		return nil
 	}
-	s.heard = received
+	s.heard, s.proven = received, true
 	m := message{res.NotificationMessage, received}
 	if len(m.NotificationData) == 0 { // a keep-alive, with the number of the message to come
 		if after(m.SequenceNumber, s.next) {
@@ -381,7 +393,7 @@ func (l *life) create(ctx context.Context, list []*ua.MonitoredItemCreateRequest
 		if l.room == nil || l.room.free == 0 {
 			s, err := l.subscribe(ctx)
 			if isAny(err, notMonitored) {
-				l.post(func() error { return l.created(list, err) })
+				l.post(func() error { return l.created(0, list, err) })
 				return nil
 			}
 			if err != nil {
@@ -430,7 +442,7 @@ func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.Mon
 				results = append(results, nil)
 			}
 		}
-		l.post(func() error { return l.created(done, results...) })
+		l.post(func() error { return l.created(subscription, done, results...) })
 		return nil
 	})
 	switch {
@@ -445,14 +457,14 @@ func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.Mon
 }
 
 // created takes what came of items; one result may be that of all.
-func (l *life) created(list []*ua.MonitoredItemCreateRequest, results ...error) error {
+func (l *life) created(subscription uint32, list []*ua.MonitoredItemCreateRequest, results ...error) error {
 	for n, c := range list {
 		i := l.items[c.RequestedParameters.ClientHandle]
 		err := results[min(n, len(results)-1)]
 		var status ua.StatusCode
 		switch {
 		case err == nil:
-			i.state, i.told = monitored, nil
+			i.state, i.told, i.in = monitored, nil, subscription
 		case isAny(err, notMonitored):
 			i.state = polled
 		case errors.As(err, &status) && (i.state != refused || i.told == nil || i.told.Error() != err.Error()):

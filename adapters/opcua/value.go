@@ -235,7 +235,7 @@ func (l *library) sample(s *sampler, v *ua.DataValue, received time.Time) (telem
 		q = q.WithTime(telemetry.DeviceTime)
 	}
 	lack := func(r telemetry.Reason) {
-		out.Quality = telemetry.MakeQuality(telemetry.Bad, q.TimeQuality(), r) | q&telemetry.Oscillatory
+		out.Quality = telemetry.MakeQuality(telemetry.Bad, q.TimeQuality(), r) | q&queueOverflow
 	}
 	out.Quality = q
 	if q.Validity() == telemetry.Bad {

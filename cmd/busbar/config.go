@@ -125,6 +125,10 @@ func printDemand(w io.Writer, config gatewayconfig.Config, from *gatewayconfig.C
 	fmt.Fprintf(w, "\n%s, if each is stored: about %s to the log; a buffer of %s holds %s of it\n",
 		was(number(demand.Values), number(before.Values), " values/s"), was(megabytes(demand), megabytes(before), " MB a day"),
 		config.Buffer.MaxSize, was(roughly(demand.Holds(config.Buffer)), then, ""))
+	if demand.Telling > 0 {
+		fmt.Fprintf(w, "beside that comes what %s by themselves, as often as they do\n",
+			was(strconv.Itoa(demand.Telling), strconv.Itoa(before.Telling), " devices tell"))
+	}
 	return nil
 }
 

@@ -4,7 +4,7 @@
 // Every server is on this machine's loopback and offers the policies None,
 // Basic256Sha256, Aes128_Sha256_RsaOaep and Aes256_Sha256_RsaPss, the last three with Sign
 // and with SignAndEncrypt, to nobody, to User with Password, and to any certificate. It
-// takes every client's certificate.
+// takes every client's certificate unless Settings.Strict says otherwise.
 //
 // Below Objects, all with text identifiers in Namespace:
 //
@@ -79,9 +79,12 @@ type Settings struct {
 	Host   string        // by which the server tells its endpoints; "": 127.0.0.1
 	Items  int           // variables below Many
 	Period time.Duration // of everything that changes; 0: 100 ms
+	Strict bool          // it trusts no client
+	Limit  int           // how many nodes it takes in a request of any kind (node-opcua only); 0: as many as it does
 
-	// Cert changes the server's certificate before it is signed, when it is made: the
-	// first Start.
+	// Of the server's certificate, which Start makes: how many bits its key has, 0: 2048,
+	// and what is changed of it before it is signed.
+	Bits int
 	Cert func(*x509.Certificate)
 }
 
@@ -156,7 +159,7 @@ func (s *Server) Restart(settings Settings) {
 	}
 	command := s.kind.command()
 	args := append(command[1:], strconv.Itoa(s.port), s.dir, strconv.Itoa(settings.Shift), settings.Host,
-		strconv.Itoa(settings.Items), strconv.FormatInt(settings.Period.Milliseconds(), 10))
+		strconv.Itoa(settings.Items), strconv.FormatInt(settings.Period.Milliseconds(), 10), strconv.FormatBool(settings.Strict), strconv.Itoa(settings.Limit))
 	s.process = exec.Command(command[0], args...)
 	s.process.Stdout, s.process.Stderr = s.said, s.said
 	s.process.Dir = s.dir
@@ -271,7 +274,7 @@ func (k Kind) command() []string {
 // certify makes the server's certificate.
 func (s *Server) certify(settings Settings) {
 	s.t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsa.GenerateKey(rand.Reader, max(settings.Bits, 2048))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ import org.eclipse.milo.opcua.sdk.server.nodes.UaVariableNode;
 import org.eclipse.milo.opcua.sdk.server.util.SubscriptionModel;
 import org.eclipse.milo.opcua.stack.core.Identifiers;
 import org.eclipse.milo.opcua.stack.core.StatusCodes;
+import org.eclipse.milo.opcua.stack.core.UaException;
 import org.eclipse.milo.opcua.stack.core.security.DefaultCertificateManager;
 import org.eclipse.milo.opcua.stack.core.security.SecurityPolicy;
 import org.eclipse.milo.opcua.stack.core.transport.TransportProfile;
@@ -54,12 +55,12 @@ import org.eclipse.milo.opcua.stack.server.EndpointConfiguration;
 import org.eclipse.milo.opcua.stack.server.security.ServerCertificateValidator;
 
 /**
- * An OPC UA server for tests, on Eclipse Milo: Plant PORT DIR SHIFT HOST ITEMS PERIOD.
+ * An OPC UA server for tests, on Eclipse Milo: Plant PORT DIR SHIFT HOST ITEMS PERIOD STRICT LIMIT.
  *
  * <p>DIR holds its certificate (server.der, server.key). SHIFT other namespaces come before ours.
  * HOST is the name by which it tells its endpoints. ITEMS variables are below Many, and all that
- * change do so each PERIOD ms. The address space is the one that the package test/opcuapeer
- * describes.
+ * change do so each PERIOD ms. With STRICT true it trusts no client. LIMIT is for node-opcua.
+ * The address space is the one that the package test/opcuapeer describes.
  */
 public class Plant extends ManagedNamespaceWithLifecycle {
   private static final String NAMESPACE = "urn:busbar:test:plant";
@@ -224,18 +225,24 @@ public class Plant extends ManagedNamespaceWithLifecycle {
     String pem = Files.readString(dir.resolve("server.key")).replaceAll("-----[^-]*-----|\\s", "");
     PrivateKey key = KeyFactory.getInstance("RSA").generatePrivate(new PKCS8EncodedKeySpec(Base64.getDecoder().decode(pem)));
 
-    ServerCertificateValidator everyClient = new ServerCertificateValidator() {
+    ServerCertificateValidator clients = new ServerCertificateValidator() {
       @Override
-      public void validateCertificateChain(List<X509Certificate> chain) {}
+      public void validateCertificateChain(List<X509Certificate> chain) throws UaException {
+        if (Boolean.parseBoolean(args[6])) {
+          throw new UaException(StatusCodes.Bad_CertificateUntrusted, "it is among none");
+        }
+      }
 
       @Override
-      public void validateCertificateChain(List<X509Certificate> chain, String uri) {}
+      public void validateCertificateChain(List<X509Certificate> chain, String uri) throws UaException {
+        validateCertificateChain(chain);
+      }
     };
     OpcUaServer server = new OpcUaServer(OpcUaServerConfig.builder()
         .setApplicationUri("urn:busbar:test:server").setApplicationName(LocalizedText.english("Busbar's test plant on Milo"))
         .setProductUri("urn:busbar:test").setEndpoints(endpoints(port, args[3], certificate))
         .setCertificateManager(new DefaultCertificateManager(new KeyPair(certificate.getPublicKey(), key), certificate))
-        .setCertificateValidator(everyClient).setMinimumSecureChannelLifetime(uint(1000))
+        .setCertificateValidator(clients).setMinimumSecureChannelLifetime(uint(1000))
         .setIdentityValidator(new CompositeValidator<>(AnonymousIdentityValidator.INSTANCE,
             new UsernameIdentityValidator(false, login -> login.getUsername().equals("operator") && login.getPassword().equals("correct horse")),
             new X509IdentityValidator(user -> true)))

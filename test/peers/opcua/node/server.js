@@ -1,9 +1,10 @@
-// An OPC UA server for tests, on node-opcua: server.js PORT DIR SHIFT HOST ITEMS PERIOD.
+// An OPC UA server for tests, on node-opcua: server.js PORT DIR SHIFT HOST ITEMS PERIOD STRICT LIMIT.
 //
 // DIR holds its certificate (server.pem, server.key). SHIFT other namespaces come before
 // ours. HOST is the name by which it tells its endpoints. ITEMS variables are below Many,
-// and all that change do so each PERIOD ms. The address space is the one that the package
-// test/opcuapeer describes.
+// and all that change do so each PERIOD ms. With STRICT true it trusts no client. It takes
+// LIMIT nodes in a request, 0: as many as it does. The address space is the one that the
+// package test/opcuapeer describes.
 "use strict";
 
 const path = require("path");
@@ -20,13 +21,18 @@ const {
   makeAccessLevelFlag,
 } = require("node-opcua");
 
-const [port, dir, shift, host, items, period] = process.argv.slice(2);
+const [port, dir, shift, host, items, period, strict, limit] = process.argv.slice(2);
 
 async function main() {
   const certificates = (name) =>
-    new OPCUACertificateManager({ rootFolder: path.join(dir, name), automaticallyAcceptUnknownCertificate: true });
+    new OPCUACertificateManager({ rootFolder: path.join(dir, name), automaticallyAcceptUnknownCertificate: strict !== "true" });
   const [serverCertificateManager, userCertificateManager] = [certificates("pki"), certificates("users")];
   await Promise.all([serverCertificateManager.initialize(), userCertificateManager.initialize()]);
+  const operationLimits = {};
+  if (Number(limit) > 0) {
+    for (const key of ["maxNodesPerRead", "maxNodesPerBrowse", "maxNodesPerMethodCall", "maxNodesPerHistoryReadData", "maxMonitoredItemsPerCall"])
+      operationLimits[key] = Number(limit);
+  }
   const server = new OPCUAServer({
     port: Number(port),
     host: "127.0.0.1",
@@ -44,6 +50,7 @@ async function main() {
     privateKeyFile: path.join(dir, "server.key"),
     serverCertificateManager,
     userCertificateManager,
+    serverCapabilities: { operationLimits },
     serverInfo: { applicationUri: "urn:busbar:test:server", productUri: "urn:busbar:test" },
     userManager: { isValidUser: (name, password) => name === "operator" && password === "correct horse" },
   });

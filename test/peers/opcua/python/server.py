@@ -1,9 +1,9 @@
-"""An OPC UA server for tests, on asyncua: server.py PORT DIR SHIFT HOST ITEMS PERIOD.
+"""An OPC UA server for tests, on asyncua: server.py PORT DIR SHIFT HOST ITEMS PERIOD STRICT LIMIT.
 
 DIR holds its certificate (server.der, server.key). SHIFT other namespaces come before
 ours. HOST is the name by which it tells its endpoints. ITEMS variables are below Many,
-and all that change do so each PERIOD ms. The address space is the one that the package
-test/opcuapeer describes.
+and all that change do so each PERIOD ms. With STRICT true it trusts no client. LIMIT is for
+node-opcua. The address space is the one that the package test/opcuapeer describes.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from asyncua import Server, ua
+from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
 
 NAMESPACE = "urn:busbar:test:plant"
@@ -26,7 +27,7 @@ class Users:
         return User(role=UserRole.Admin)
 
 
-async def main(port, directory, shift, host, items, period):
+async def main(port, directory, shift, host, items, period, strict):
     server = Server(user_manager=Users())
     server.name = "Busbar's test plant on asyncua"
     await server.init()
@@ -38,6 +39,13 @@ async def main(port, directory, shift, host, items, period):
     server.set_identity_tokens([ua.AnonymousIdentityToken, ua.UserNameIdentityToken, ua.X509IdentityToken])
     await server.load_certificate(str(directory / "server.der"), "DER")
     await server.load_private_key(str(directory / "server.key"), format="PEM")
+
+    if strict:
+
+        async def nobody(certificate, description):
+            raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
+
+        server.set_certificate_validator(nobody)
 
     for i in range(shift):
         await server.register_namespace(f"urn:busbar:test:other:{i}")
@@ -115,5 +123,5 @@ async def main(port, directory, shift, host, items, period):
 
 
 if __name__ == "__main__":
-    port, directory, shift, host, items, period = sys.argv[1:]
-    asyncio.run(main(int(port), Path(directory), int(shift), host, int(items), int(period)))
+    port, directory, shift, host, items, period, strict, _ = sys.argv[1:]
+    asyncio.run(main(int(port), Path(directory), int(shift), host, int(items), int(period), strict == "true"))
