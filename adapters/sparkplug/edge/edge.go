@@ -245,9 +245,9 @@ func (e *Edge) shed() {
 	}
 	n := max(1, e.config.MostWaiting/100)
 	old := min(n, len(most.past))
-	most.past = slices.Delete(most.past, 0, old)
+	most.past = behind(most.past, old)
 	young := min(n-old, len(most.fresh))
-	most.fresh = slices.Delete(most.fresh, 0, young)
+	most.fresh = behind(most.fresh, young)
 	e.waiting -= old + young
 	e.dropped += uint64(old + young)
 }
@@ -363,5 +363,11 @@ func (e *Edge) forget(at time.Time) {
 	for n < len(e.sent) && (at.Sub(e.sent[n].at) > unsure || len(e.sent)-n > maxSent) {
 		n++
 	}
-	e.sent = slices.Delete(e.sent, 0, n)
+	e.sent = behind(e.sent, n)
+}
+
+// behind is a list without its first n, at a cost that doesn't go with its length.
+func behind[T any](list []T, n int) []T {
+	clear(list[:n])
+	return list[n:]
 }
