@@ -156,14 +156,14 @@ func TestManySubscriptions(t *testing.T) {
 // everything in the end.
 func TestAReaderThatTakesItsTime(t *testing.T) {
 	b := started(t, "max_queued_messages 100000\nmax_inflight_messages 0")
-	c := dial(t, b, "reader", Options{KeepAlive: time.Second})
+	c := dial(t, b, "reader", Options{KeepAlive: 3 * time.Second})
 	subscribe(t, c, Filter{"a", 1})
 	publisher := dial(t, b, "publisher", Options{})
 	send(t, publisher, numbered("a", 0, 2*maxWaiting))
 	select {
 	case <-c.Lost():
 		t.Fatal(c.Cause())
-	case <-time.After(5 * time.Second): // longer than it may be silent
+	case <-time.After(10 * time.Second): // longer than it may be silent
 	}
 	for i, m := range receive(t, c, 2*maxWaiting, true) {
 		if string(m.Payload) != strconv.Itoa(i) {

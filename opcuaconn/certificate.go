@@ -42,8 +42,8 @@ const (
 // and the server's clock may be late.
 var ownFrom = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Identity is a certificate with its private key.
-type Identity struct {
+// identity is a certificate with its private key.
+type identity struct {
 	Cert []byte // in DER, without those behind it
 	Key  *rsa.PrivateKey
 	URI  string // the application URI that the certificate is for; "": none
@@ -51,7 +51,7 @@ type Identity struct {
 }
 
 // uri is the application URI by which the server knows us.
-func (i Identity) uri(o Options) string {
+func (i identity) uri(o Options) string {
 	if i.URI != "" {
 		return i.URI
 	}
@@ -71,7 +71,7 @@ func hostname() string {
 
 // own is the gateway's own certificate: the one of the configuration, or the one that is
 // kept, which is made if there is none.
-func (c Config) own(o Options) (Identity, error) {
+func (c Config) own(o Options) (identity, error) {
 	if c.Security.Cert != "" {
 		own, err := readIdentity(c.Security.Cert.In(o.Dir), c.Security.Key.In(o.Dir))
 		if err == nil && own.URI == "" {
@@ -80,31 +80,31 @@ func (c Config) own(o Options) (Identity, error) {
 		return own, err
 	}
 	if o.Keep == "" {
-		return Identity{}, errors.New("no certificate of our own: name one with cert and key")
+		return identity{}, errors.New("no certificate of our own: name one with cert and key")
 	}
-	return Own(o.Keep, o.withDefaults().ApplicationName, o.withDefaults().Now())
+	return keptIdentity(o.Keep, o.ApplicationName, o.Now())
 }
 
-// Own is the certificate kept in a directory, in own.der and own.key, which is made if
+// keptIdentity is the certificate kept in a directory, in own.der and own.key, which is made if
 // there is none. What is there is never replaced: servers trust it.
-func Own(dir, name string, now time.Time) (Identity, error) {
+func keptIdentity(dir, name string, now time.Time) (identity, error) {
 	keyPath, certPath := filepath.Join(dir, ownKey), filepath.Join(dir, ownCert)
 	if _, err := os.Stat(keyPath); errors.Is(err, fs.ErrNotExist) {
 		if err := makeKey(keyPath); err != nil {
-			return Identity{}, fmt.Errorf("make the key %s: %w", keyPath, err)
+			return identity{}, fmt.Errorf("make the key %s: %w", keyPath, err)
 		}
 	}
 	text, err := keyfile.Read(keyPath)
 	if err != nil {
-		return Identity{}, err
+		return identity{}, err
 	}
-	key, err := ParseKey(text)
+	key, err := parseKey(text)
 	if err != nil {
-		return Identity{}, fmt.Errorf("the key %s: %w", keyPath, err)
+		return identity{}, fmt.Errorf("the key %s: %w", keyPath, err)
 	}
 	if _, err := os.Stat(certPath); errors.Is(err, fs.ErrNotExist) {
 		if err := makeCertificate(certPath, key, name, now); err != nil {
-			return Identity{}, fmt.Errorf("make the certificate %s: %w", certPath, err)
+			return identity{}, fmt.Errorf("make the certificate %s: %w", certPath, err)
 		}
 	}
 	return readIdentity(certPath, keyPath)
@@ -163,31 +163,31 @@ func makeCertificate(path string, key *rsa.PrivateKey, name string, now time.Tim
 }
 
 // readIdentity reads a certificate and its key.
-func readIdentity(certPath, keyPath string) (Identity, error) {
+func readIdentity(certPath, keyPath string) (identity, error) {
 	text, err := readFile(certPath)
 	if err != nil {
-		return Identity{}, fmt.Errorf("read the certificate: %w", err)
+		return identity{}, fmt.Errorf("read the certificate: %w", err)
 	}
-	certificates, err := ParseCertificates(text)
+	certificates, err := parseCertificates(text)
 	if err != nil {
-		return Identity{}, fmt.Errorf("the certificate %s: %w", certPath, err)
+		return identity{}, fmt.Errorf("the certificate %s: %w", certPath, err)
 	}
 	certificate := certificates[0]
 	if text, err = readFile(keyPath); err != nil {
-		return Identity{}, fmt.Errorf("read the key: %w", err)
+		return identity{}, fmt.Errorf("read the key: %w", err)
 	}
-	key, err := ParseKey(text)
+	key, err := parseKey(text)
 	if err != nil {
-		return Identity{}, fmt.Errorf("the key %s: %w", keyPath, err)
+		return identity{}, fmt.Errorf("the key %s: %w", keyPath, err)
 	}
 	if !key.PublicKey.Equal(certificate.PublicKey) {
-		return Identity{}, fmt.Errorf("the certificate %s is for another key than %s", certPath, keyPath)
+		return identity{}, fmt.Errorf("the certificate %s is for another key than %s", certPath, keyPath)
 	}
-	identity := Identity{Cert: certificate.Raw, Key: key, path: certPath}
+	i := identity{Cert: certificate.Raw, Key: key, path: certPath}
 	if len(certificate.URIs) > 0 {
-		identity.URI = certificate.URIs[0].String()
+		i.URI = certificate.URIs[0].String()
 	}
-	return identity, nil
+	return i, nil
 }
 
 func readFile(path string) ([]byte, error) {
@@ -201,9 +201,9 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// ParseCertificates reads certificates in PEM or DER. There is at least one if there is
+// parseCertificates reads certificates in PEM or DER. There is at least one if there is
 // no error.
-func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	var der []byte
 	for rest := text; ; {
 		var block *pem.Block
@@ -226,8 +226,8 @@ func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 
 var errNotRSA = errors.New("the key isn't an RSA one, as all security policies need it")
 
-// ParseKey reads an RSA key in PKCS #8 or PKCS #1, in PEM or DER.
-func ParseKey(text []byte) (*rsa.PrivateKey, error) {
+// parseKey reads an RSA key in PKCS #8 or PKCS #1, in PEM or DER.
+func parseKey(text []byte) (*rsa.PrivateKey, error) {
 	der := text
 	for rest := text; ; {
 		var block *pem.Block

@@ -26,12 +26,12 @@ import (
 
 func TestTheOwnCertificateIsMadeOnceAndKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "opcua")
-	var made [4]Identity
+	var made [4]identity
 	var running sync.WaitGroup
 	for i := range made {
 		running.Go(func() {
 			var err error
-			if made[i], err = Own(dir, "north-gw1", time.Unix(0, 0)); err != nil { // a clock that nobody has set
+			if made[i], err = keptIdentity(dir, "north-gw1", time.Unix(0, 0)); err != nil { // a clock that nobody has set
 				t.Error(err)
 			}
 		})
@@ -61,19 +61,19 @@ func TestTheOwnCertificateIsMadeOnceAndKept(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, ownCert)); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := Own(dir, "north-gw1", time.Now()); err != nil || !again.Key.Equal(made[0].Key) || again.URI != made[0].URI {
+	if again, err := keptIdentity(dir, "north-gw1", time.Now()); err != nil || !again.Key.Equal(made[0].Key) || again.URI != made[0].URI {
 		t.Errorf("%v", err)
 	}
 	if err := os.Remove(filepath.Join(dir, ownKey)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Own(dir, "north-gw1", time.Now()); err == nil || !strings.Contains(err.Error(), "is for another key than") {
+	if _, err := keptIdentity(dir, "north-gw1", time.Now()); err == nil || !strings.Contains(err.Error(), "is for another key than") {
 		t.Errorf("%v", err)
 	}
 	if err := os.Chmod(filepath.Join(dir, ownKey), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Own(dir, "north-gw1", time.Now()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := keptIdentity(dir, "north-gw1", time.Now()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that others can read: %v", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestKeysThatCantBeUsed(t *testing.T) {
 		"nothing":          {nil, "no private key"},
 		"a short one":      {x509.MarshalPKCS1PrivateKey(small), "has 1024 bits, expected 2048 to 4096"},
 	} {
-		if _, err := ParseKey(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := parseKey(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, expected %s", what, err, c.want)
 		}
 	}
@@ -258,7 +258,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Add(x509.MarshalPKCS1PrivateKey(key))
 	f.Add(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if key, err := ParseKey(text); (key == nil) == (err == nil) {
+		if key, err := parseKey(text); (key == nil) == (err == nil) {
 			t.Errorf("%v, %v", key, err)
 		}
 	})
@@ -270,7 +270,7 @@ func FuzzParseCertificates(f *testing.F) {
 	f.Add(append(bytes.Clone(certificate.Raw), certificate.Raw...))
 	f.Add(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if all, err := ParseCertificates(text); (len(all) == 0) == (err == nil) {
+		if all, err := parseCertificates(text); (len(all) == 0) == (err == nil) {
 			t.Errorf("%v, %v", all, err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -51,6 +52,7 @@ type channel struct {
 	hold    chan struct{} // closed, and then nil, when the answer to a renewal has come
 
 	opened chan time.Duration // the lifetime of each new key
+	handle atomic.Uint32      // of the last request, by which a server may name it in its log
 }
 
 // reply is a message that hasn't been decoded yet, or why there is none.
@@ -73,11 +75,13 @@ func newChannel(ctx context.Context, conn net.Conn, p protection, most bounds, e
 		go c.renew(lifetime, each)
 		return c, nil
 	case <-c.lost:
-		return nil, c.cause
 	case <-ctx.Done():
 		c.fail(ctx.Err())
-		return nil, fmt.Errorf("the secure channel isn't opened in time: %w", ctx.Err())
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("open a secure channel: %w", late(ctx))
+	}
+	return nil, c.cause
 }
 
 func (c *channel) ended() bool {
@@ -178,7 +182,7 @@ func (c *channel) open(kind ua.SecurityTokenRequestType) error {
 	}
 	c.mu.Unlock()
 	body, err := encode(&ua.OpenSecureChannelRequest{
-		RequestHeader: requestHeader(nil, request, answerTimeout), RequestType: kind,
+		RequestHeader: requestHeader(nil, c.handle.Add(1), answerTimeout), RequestType: kind,
 		SecurityMode: ua.MessageSecurityModeFromString(string(c.protect.mode)), ClientNonce: nonce,
 		RequestedLifetime: uint32(channelLifetime / time.Millisecond)})
 	if err != nil {
@@ -297,17 +301,17 @@ func (c *channel) turn(ctx context.Context) error {
 
 // post writes a request. What can't be written whole ends the channel.
 func (c *channel) post(ctx context.Context, request ua.Request, authentication *ua.NodeID) (uint32, chan reply, error) {
-	if err := c.turn(ctx); err != nil {
-		return 0, nil, err
-	}
-	defer c.unlock()
 	deadline, _ := ctx.Deadline()
-	id := c.nextRequest()
-	request.SetHeader(requestHeader(authentication, id, time.Until(deadline)))
+	request.SetHeader(requestHeader(authentication, c.handle.Add(1), time.Until(deadline)))
 	body, err := encode(request)
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := c.turn(ctx); err != nil {
+		return 0, nil, err
+	}
+	defer c.unlock()
+	id := c.nextRequest()
 	answer := make(chan reply, 1)
 	c.mu.Lock()
 	channelID, key := c.id, c.tokens[len(c.tokens)-1]
@@ -371,7 +375,7 @@ func (c *channel) close() {
 		return
 	}
 	id := c.nextRequest()
-	if body, err := encode(&ua.CloseSecureChannelRequest{RequestHeader: requestHeader(nil, id, 0)}); err == nil {
+	if body, err := encode(&ua.CloseSecureChannelRequest{RequestHeader: requestHeader(nil, c.handle.Add(1), 0)}); err == nil {
 		c.writePart(closing, final, channelID, id, tokens[len(tokens)-1], body, goodbye)
 	}
 }
@@ -398,10 +402,10 @@ func (c *channel) nextRequest() uint32 {
 	return c.request
 }
 
-func requestHeader(authentication *ua.NodeID, id uint32, timeout time.Duration) *ua.RequestHeader {
+func requestHeader(authentication *ua.NodeID, handle uint32, timeout time.Duration) *ua.RequestHeader {
 	if authentication == nil {
 		authentication = ua.NewTwoByteNodeID(0)
 	}
-	return &ua.RequestHeader{AuthenticationToken: authentication, Timestamp: time.Now(), RequestHandle: id,
+	return &ua.RequestHeader{AuthenticationToken: authentication, Timestamp: time.Now(), RequestHandle: handle,
 		TimeoutHint: uint32(min(max(timeout, 0)/time.Millisecond, math.MaxInt32))}
 }

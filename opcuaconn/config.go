@@ -112,8 +112,8 @@ const (
 	SignAndEncrypt Mode = "SignAndEncrypt"
 )
 
-// WithDefaults is the security with what was left out.
-func (s Security) WithDefaults() Security {
+// withDefaults is the security with what was left out.
+func (s Security) withDefaults() Security {
 	if s.Policy == "" {
 		s.Policy = Basic256Sha256
 	}
@@ -140,7 +140,7 @@ func (Config) ExplainKey(key string) string {
 func (c Config) Validate(f *configfile.File, path string) {
 	at := func(key string) string { return configfile.Join(path, key) }
 	in := func(key string) string { return configfile.Join(at("security"), key) }
-	s := c.Security.WithDefaults()
+	s := c.Security.withDefaults()
 	u, err := c.address()
 	switch {
 	case f.Broken(at("endpoint")) || c.Endpoint == "" && !f.Has(at("endpoint")):

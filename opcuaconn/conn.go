@@ -87,7 +87,7 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, errors.New("it is no endpoint")
 	}
-	security := c.Security.WithDefaults()
+	security := c.Security.withDefaults()
 	if security.Policy == PolicyNone && !c.Insecure && !kafkaconn.ThisMachine(address.Hostname()) {
 		return nil, errors.New("the policy None with a server that isn't on this machine is refused; use Basic256Sha256, or insecure: true")
 	}
@@ -110,7 +110,7 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 		}
 		p.server, p.serverKey = certificate.Raw, certificate.PublicKey.(*rsa.PublicKey)
 	}
-	conn, most, err := dial(ctx, mustParse(e.url))
+	conn, most, err := dial(ctx, e.address)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +127,9 @@ func (c Config) connect(ctx context.Context, o Options) (*Conn, error) {
 	}
 	if err != nil {
 		ch.close()
+		if ctx.Err() != nil {
+			err = late(ctx) // rather than what breaking off has brought about
+		}
 		return nil, p.hint(err)
 	}
 	return opened, nil
@@ -162,7 +165,7 @@ func dial(ctx context.Context, address *url.URL) (net.Conn, bounds, error) {
 	if err != nil {
 		conn.Close()
 		if ctx.Err() != nil {
-			err = fmt.Errorf("the server doesn't answer in time: %w", ctx.Err())
+			err = late(ctx)
 		}
 		return nil, bounds{}, err
 	}
@@ -172,14 +175,6 @@ func dial(ctx context.Context, address *url.URL) (net.Conn, bounds, error) {
 // breakOff closes a connection when ctx ends before stop is called.
 func breakOff(ctx context.Context, conn net.Conn) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { conn.Close() })
-}
-
-func mustParse(text string) *url.URL {
-	u, err := url.Parse(text)
-	if err != nil {
-		panic(err) // it was made from one
-	}
-	return u
 }
 
 // Lost is closed when the connection is no good any more.

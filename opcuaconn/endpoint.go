@@ -26,7 +26,7 @@ func (c Config) identityKind() ua.UserTokenType {
 
 // endpoint is what of a server is connected to.
 type endpoint struct {
-	url            string // by which it is reached
+	address        *url.URL // by which it is reached
 	applicationURI string
 	certificate    []byte // in DER, with those behind it that introduce it
 	token          *ua.UserTokenPolicy
@@ -61,7 +61,7 @@ func (c Config) discover(ctx context.Context, address *url.URL) (endpoint, error
 // A server often names itself by a name that only it knows: what was configured is the
 // way to it.
 func (c Config) choose(address *url.URL, offered []*ua.EndpointDescription) (endpoint, error) {
-	security := c.Security.WithDefaults()
+	security := c.Security.withDefaults()
 	mode := ua.MessageSecurityModeFromString(string(security.Mode))
 	var best *ua.EndpointDescription
 	var token *ua.UserTokenPolicy
@@ -87,7 +87,7 @@ func (c Config) choose(address *url.URL, offered []*ua.EndpointDescription) (end
 	if u, err := url.Parse(best.EndpointURL); err == nil {
 		at.Path, at.RawPath = u.Path, u.RawPath
 	}
-	return endpoint{url: at.String(), applicationURI: best.Server.ApplicationURI, certificate: best.ServerCertificate, token: token}, nil
+	return endpoint{address: &at, applicationURI: best.Server.ApplicationURI, certificate: best.ServerCertificate, token: token}, nil
 }
 
 func samePlace(e *ua.EndpointDescription, address *url.URL) bool {

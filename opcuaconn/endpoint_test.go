@@ -26,7 +26,7 @@ func TestWhatIsOffered(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	e, err := Config{Security: Security{Mode: Sign}, Username: "operator"}.choose(address, offered)
-	if err != nil || e.url != "opc.tcp://10.0.0.30:4840/x" || e.token.PolicyID != "1" || e.token.SecurityPolicyURI != Basic256Sha256.URI() {
+	if err != nil || e.address.String() != "opc.tcp://10.0.0.30:4840/x" || e.token.PolicyID != "1" || e.token.SecurityPolicyURI != Basic256Sha256.URI() {
 		t.Errorf("%+v, %v", e, err)
 	}
 	open := &ua.UserTokenPolicy{PolicyID: "2", TokenType: ua.UserTokenTypeUserName, SecurityPolicyURI: PolicyNone.URI()}

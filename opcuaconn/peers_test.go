@@ -77,7 +77,7 @@ func file(t *testing.T, name string, content []byte) string {
 func testMatrix(t *testing.T, s *opcuapeer.Server) {
 	password := file(t, "password", []byte(opcuapeer.Password+"\n"))
 	userDir := t.TempDir()
-	if _, err := Own(userDir, "user", time.Now()); err != nil {
+	if _, err := keptIdentity(userDir, "user", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	keep := t.TempDir()
@@ -207,7 +207,7 @@ func TestAnotherApplicationsCertificate(t *testing.T) {
 // A key and a certificate of the user's own, in whatever form they come, and longer ones.
 func testOwnFiles(t *testing.T, s *opcuapeer.Server) {
 	dir := t.TempDir()
-	own, err := Own(dir, "gw", time.Now())
+	own, err := keptIdentity(dir, "gw", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

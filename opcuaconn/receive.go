@@ -9,7 +9,6 @@ import (
 	"math"
 
 	"github.com/gopcua/opcua/ua"
-	"github.com/gopcua/opcua/uasc"
 )
 
 var errHungUp = errors.New("the server has closed the connection")
@@ -51,7 +50,11 @@ func (r *receiver) take(chunk []byte) error {
 	kind := string(chunk[:3])
 	switch kind {
 	case failure:
-		return decodeServerError(chunk[8:])
+		refused, err := decodeServerError(chunk[8:])
+		if err != nil {
+			return err
+		}
+		return refused
 	case open, message:
 	default:
 		return io.EOF
@@ -138,11 +141,11 @@ func (r *receiver) join(kind byte, request uint32, body []byte) error {
 	switch {
 	case kind == aborted:
 		forget()
-		a := new(uasc.MessageAbort)
-		if _, err := a.Decode(body); err != nil {
-			return fmt.Errorf("%w: a message that is broken off: %w", errWire, err)
+		why, err := decodeServerError(body)
+		if err != nil {
+			return err
 		}
-		give(reply{err: fmt.Errorf("the server breaks its answer off: %w", statusError(ua.StatusCode(a.ErrorCode)))})
+		give(reply{err: fmt.Errorf("the server breaks its answer off: %w", statusError(why.status))})
 	case r.held+len(body) > longestMessage:
 		return fmt.Errorf("%w: answers of more than %d bytes", errWire, longestMessage)
 	case kind == intermediate:

@@ -38,7 +38,7 @@ func TestBadServers(t *testing.T) {
 		"half an acknowledgement":       {[]byte("ACKF\x0c\x00\x00\x00\x00\x00\x00\x00"), "an acknowledgement"},
 		"that it takes next to nothing": {ack(uacp.Acknowledge{ReceiveBufSize: 16}), "chunks of 16 bytes only"},
 		"a message first":               {[]byte("MSGF\x08\x00\x00\x00"), "instead of an acknowledgement"},
-		"no channel":                    {good, "the secure channel isn't opened in time"},
+		"no channel":                    {good, "open a secure channel: the server doesn't answer in time"},
 		"a message without a channel":   {append(bytes.Clone(good), "MSGF\x18\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00"...), "of another channel"},
 		"a channel with another policy": {append(bytes.Clone(good), "OPNF\x18\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"...), errProtection.Error()},
 		"goodbye":                       {append(bytes.Clone(good), "CLOF\x10\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00"...), "has closed the connection"},

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uapolicy"
 )
 
@@ -16,7 +15,7 @@ import (
 type protection struct {
 	policy    Policy
 	mode      Mode
-	own       Identity // without a certificate with the policy None
+	own       identity // without a certificate with the policy None
 	server    []byte   // its certificate, in DER
 	serverKey *rsa.PublicKey
 }
@@ -147,9 +146,16 @@ func (p protection) unsealOpen(chunk []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	buf := ua.NewBuffer(chunk[chunkHeader:])
-	uri, sender, receiver := buf.ReadString(), buf.ReadBytes(), buf.ReadBytes()
-	if buf.Error() != nil || uri != p.policy.URI() {
+	uri, rest, ok := field(chunk[chunkHeader:])
+	if !ok || string(uri) != p.policy.URI() {
+		return nil, errProtection
+	}
+	sender, rest, ok := field(rest)
+	if !ok {
+		return nil, errProtection
+	}
+	receiver, rest, ok := field(rest)
+	if !ok {
 		return nil, errProtection
 	}
 	if p.policy != PolicyNone {
@@ -158,7 +164,7 @@ func (p protection) unsealOpen(chunk []byte) ([]byte, error) {
 			return nil, fmt.Errorf("%w: it isn't the server whose certificate was checked", errProtection)
 		}
 	}
-	return unseal(chunk, chunkHeader+buf.Pos(), keys, mode, p.own.Key != nil && p.own.Key.Size() > 256)
+	return unseal(chunk, len(chunk)-len(rest), keys, mode, p.own.Key != nil && p.own.Key.Size() > 256)
 }
 
 func appendBytes(out, b []byte) []byte {

@@ -34,7 +34,7 @@ func (c Config) begin(ctx context.Context, ch *channel, e endpoint, o Options, u
 	answer, err := ch.send(ctx, &ua.CreateSessionRequest{
 		ClientDescription: &ua.ApplicationDescription{
 			ApplicationURI: uri, ProductURI: productURI, ApplicationName: ua.NewLocalizedText(o.ApplicationName), ApplicationType: ua.ApplicationTypeClient},
-		EndpointURL: e.url, SessionName: o.ApplicationName, ClientNonce: nonce, ClientCertificate: ch.protect.own.Cert,
+		EndpointURL: e.address.String(), SessionName: o.ApplicationName, ClientNonce: nonce, ClientCertificate: ch.protect.own.Cert,
 		RequestedSessionTimeout: float64(o.SessionTimeout / time.Millisecond)}, nil)
 	if err != nil {
 		return session{}, fmt.Errorf("create a session: %w", err)
@@ -112,7 +112,7 @@ func signature(policy string, key *rsa.PrivateKey, server, nonce []byte) (*ua.Si
 // user is who logs in.
 type user struct {
 	name, password string
-	certificate    Identity
+	certificate    identity
 }
 
 func (u user) String() string {

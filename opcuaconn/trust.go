@@ -23,7 +23,7 @@ const (
 	mostRejected = 32   // files that are kept: a server may show another certificate each time
 )
 
-// What keeps a server from being trusted. A *CertificateError is one of them.
+// What keeps a server from being trusted; the error of Dial says more.
 var (
 	ErrUntrusted   = errors.New("the server's certificate isn't trusted")
 	ErrExpired     = errors.New("the server's certificate has expired")
@@ -33,18 +33,11 @@ var (
 	ErrUnusable    = errors.New("the server's certificate can't be used")
 )
 
-// CertificateError is why a server's certificate is refused.
-type CertificateError struct {
-	Reason     error  // one of those above
-	Detail     string // what was found and expected, and what to do about it
-	Thumbprint string // of the certificate: SHA-1 in hex, as servers show it
+// refusal is why a certificate is refused, with what was found and expected, what to do
+// about it, and the certificate's thumbprint: SHA-1 in hex, as servers show it.
+func refusal(reason error, der []byte, format string, args ...any) error {
+	return fmt.Errorf("%w: %s (thumbprint %s)", reason, fmt.Sprintf(format, args...), thumbprint(der))
 }
-
-func (e *CertificateError) Error() string {
-	return fmt.Sprintf("%v: %s (thumbprint %s)", e.Reason, e.Detail, e.Thumbprint)
-}
-
-func (e *CertificateError) Unwrap() error { return e.Reason }
 
 // check is the certificate of a server, whose key is an RSA one, if it is trusted and is
 // the one of this application on this host, now (OPC 10000-4, 6.1.3).
@@ -54,11 +47,11 @@ func (c Config) check(e endpoint, host string, o Options) (*x509.Certificate, er
 	}
 	chain, err := x509.ParseCertificates(e.certificate)
 	if err != nil || len(chain) == 0 {
-		return nil, &CertificateError{ErrUnusable, fmt.Sprintf("it can't be read: %v", err), thumbprint(e.certificate)}
+		return nil, refusal(ErrUnusable, e.certificate, "it can't be read: %v", err)
 	}
 	certificate, now := chain[0], o.Now()
 	refuse := func(reason error, format string, args ...any) (*x509.Certificate, error) {
-		return nil, &CertificateError{reason, fmt.Sprintf(format, args...), thumbprint(certificate.Raw)}
+		return nil, refusal(reason, certificate.Raw, format, args...)
 	}
 	key, ok := certificate.PublicKey.(*rsa.PublicKey)
 	if !ok {
@@ -177,7 +170,7 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := ParseCertificates(text)
+	all, err := parseCertificates(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

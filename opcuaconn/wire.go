@@ -9,7 +9,6 @@ import (
 	"net"
 
 	"github.com/gopcua/opcua/ua"
-	"github.com/gopcua/opcua/uacp"
 )
 
 // Bounds of what is sent to us, in bytes (OPC 10000-6, 7.1.2.3).
@@ -73,12 +72,30 @@ func (e *serverError) Error() string {
 
 func (e *serverError) Unwrap() error { return e.status }
 
-func decodeServerError(body []byte) error {
-	e := new(uacp.Error)
-	if _, err := e.Decode(body); err != nil {
-		return fmt.Errorf("%w: an error message: %w", errWire, err)
+// decodeServerError reads a status and its reason, of an error message or of an answer that
+// is broken off (OPC 10000-6, 7.1.2.5 and 6.7.3).
+func decodeServerError(body []byte) (*serverError, error) {
+	if len(body) < 4 {
+		return nil, fmt.Errorf("%w: an error of %d bytes", errWire, len(body))
 	}
-	return &serverError{ua.StatusCode(e.ErrorCode), shorten(e.Reason)}
+	reason, _, ok := field(body[4:])
+	if !ok {
+		return nil, fmt.Errorf("%w: an error whose reason isn't there", errWire)
+	}
+	return &serverError{ua.StatusCode(binary.LittleEndian.Uint32(body)), shorten(string(reason))}, nil
+}
+
+// field splits off what begins with its length; nothing is a length of -1.
+func field(b []byte) (value, rest []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, nil, false
+	}
+	n := int64(int32(binary.LittleEndian.Uint32(b)))
+	if b = b[4:]; n > int64(len(b)) {
+		return nil, nil, false
+	}
+	n = max(n, 0)
+	return b[:n], b[n:], true
 }
 
 // shorten bounds a text of the server, and makes it one that can be printed.
@@ -103,10 +120,11 @@ type bounds struct {
 
 // shake exchanges Hello and Acknowledge (OPC 10000-6, 7.1.2.3).
 func shake(conn net.Conn, endpoint string) (bounds, error) {
-	body, err := (&uacp.Hello{ReceiveBufSize: longestChunk, SendBufSize: longestChunk, MaxMessageSize: longestMessage, EndpointURL: endpoint}).Encode()
-	if err != nil {
-		return bounds{}, err
+	var body []byte
+	for _, v := range [...]uint32{0, longestChunk, longestChunk, longestMessage, 0} { // version, receive, send, message, and as many chunks as that has
+		body = binary.LittleEndian.AppendUint32(body, v)
 	}
+	body = appendBytes(body, []byte(endpoint))
 	out := append([]byte(hello), final)
 	out = binary.LittleEndian.AppendUint32(out, uint32(8+len(body)))
 	if _, err := conn.Write(append(out, body...)); err != nil {
@@ -116,22 +134,27 @@ func shake(conn net.Conn, endpoint string) (bounds, error) {
 	if err != nil {
 		return bounds{}, err
 	}
+	body = chunk[8:]
 	switch string(chunk[:3]) {
 	case failure:
-		return bounds{}, decodeServerError(chunk[8:])
+		refused, err := decodeServerError(body)
+		if err != nil {
+			return bounds{}, err
+		}
+		return bounds{}, refused
 	case acknowledge:
 	default:
 		return bounds{}, fmt.Errorf("%w: %q instead of an acknowledgement", errWire, chunk[:3])
 	}
-	ack := new(uacp.Acknowledge)
-	if _, err := ack.Decode(chunk[8:]); err != nil {
-		return bounds{}, fmt.Errorf("%w: an acknowledgement: %w", errWire, err)
+	if len(body) < 20 {
+		return bounds{}, fmt.Errorf("%w: an acknowledgement of %d bytes", errWire, len(body))
 	}
-	if ack.ReceiveBufSize < shortestChunk {
-		return bounds{}, fmt.Errorf("%w: it takes chunks of %d bytes only", errWire, ack.ReceiveBufSize)
+	number := func(i int) int { return int(min(binary.LittleEndian.Uint32(body[4*i:]), math.MaxInt32)) }
+	most := bounds{chunk: min(number(1), longestChunk), message: number(3), chunks: number(4)}
+	if most.chunk < shortestChunk {
+		return bounds{}, fmt.Errorf("%w: it takes chunks of %d bytes only", errWire, most.chunk)
 	}
-	least := func(a uint32) int { return int(min(a, math.MaxInt32)) }
-	return bounds{chunk: min(least(ack.ReceiveBufSize), longestChunk), message: least(ack.MaxMessageSize), chunks: least(ack.MaxChunkCount)}, nil
+	return most, nil
 }
 
 // Status is a status code as the specification names it.

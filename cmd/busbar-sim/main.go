@@ -1,5 +1,5 @@
 // The simulator: meters that speak Modbus, what they do wrong, and the faults of
-// their feeders.
+// their feeders, and monitors of transformers that speak OPC UA.
 package main
 
 import (
@@ -17,6 +17,7 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Modbus  modbusCommand    `cmd:"" help:"Play meters of any profile on a TCP port, a serial port or a pseudo terminal, with anything that meters do wrong."`
+	OPCUA   opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
 	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
@@ -54,10 +55,11 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, and monitors of transformers that speak OPC UA.
 
 Examples:
   busbar-sim run sim.yaml
-  busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020`,
+  busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020
+  busbar-sim opcua --listen 127.0.0.1:4840`,
 	}, &c, &c.Logging)
 }

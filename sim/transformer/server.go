@@ -1,0 +1,163 @@
+package transformer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+)
+
+// Namespace is that of the monitors' nodes.
+const Namespace = "urn:busbar:sim:transformers"
+
+// refresh is how often the values change.
+const refresh = time.Second
+
+// Config says what is played.
+type Config struct {
+	Listen       string                                   // host:port
+	Transformers int                                      // T1, T2, …
+	Load         func(since time.Duration, n int) float64 // of the n-th one, from 0 on
+	Speed        float64                                  // seconds of theirs that pass in a second
+}
+
+// Server is one OPC UA server with the monitors of transformers. It encrypts nothing,
+// and everybody may read. It is gopcua's, which knows neither history nor events.
+type Server struct {
+	config Config
+	server *server.Server
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	models []*Model
+	at     time.Time // of the values
+}
+
+// New makes a server that Run runs.
+func New(c Config, log *slog.Logger) (*Server, error) {
+	host, text, err := net.SplitHostPort(c.Listen)
+	port, portErr := strconv.ParseUint(text, 10, 16)
+	if err != nil || portErr != nil || host == "" || port == 0 {
+		return nil, fmt.Errorf("%q, expected host:port", c.Listen)
+	}
+	s := &Server{config: c, log: log, at: time.Now()}
+	s.server = server.New(server.EndPoint(host, int(port)), server.ServerName("Busbar's transformer monitors"), server.ProductName("busbar-sim"),
+		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.EnableAuthMode(ua.UserTokenTypeAnonymous), server.SetLogger(quiet{log}))
+	space := server.NewNodeNameSpace(s.server, Namespace)
+	root, err := s.server.Namespace(0)
+	if err != nil {
+		return nil, err
+	}
+	for n := range c.Transformers {
+		m := NewModel(func(since time.Duration) float64 { return c.Load(since, n) })
+		s.models = append(s.models, m)
+		name := fmt.Sprintf("T%d", n+1)
+		object := space.AddNode(server.NewFolderNode(ua.NewStringNodeID(space.ID(), name), name))
+		root.Objects().AddRef(object, id.Organizes, true)
+		for _, v := range variables {
+			node := space.AddNode(server.NewVariableNode(ua.NewStringNodeID(space.ID(), name+"."+v.name), v.name, s.value(m, v.of)))
+			object.AddRef(node, id.HasComponent, true)
+		}
+	}
+	return s, nil
+}
+
+// quiet passes on what goes wrong; gopcua tells each connection besides.
+type quiet struct{ log *slog.Logger }
+
+func (quiet) Debug(string, ...any)             {}
+func (quiet) Info(string, ...any)              {}
+func (q quiet) Warn(text string, args ...any)  { q.log.Warn("OPC UA: " + fmt.Sprintf(text, args...)) }
+func (q quiet) Error(text string, args ...any) { q.log.Warn("OPC UA: " + fmt.Sprintf(text, args...)) }
+
+// variable is one of those of each transformer.
+type variable struct {
+	name string
+	of   func(State) any
+}
+
+var variables = []variable{
+	{"Load", func(s State) any { return s.Load }},
+	{"Ambient", func(s State) any { return s.Ambient }},
+	{"TopOil", func(s State) any { return s.TopOil }},
+	{"HotSpot", func(s State) any { return s.HotSpot }},
+	{"Tap", func(s State) any { return s.Tap }},
+	{"Fans", func(s State) any { return s.Fans }},
+	{"Alarm", func(s State) any { return s.Alarm }},
+}
+
+// value is what a variable shows.
+func (s *Server) value(m *Model, of func(State) any) func() *ua.DataValue {
+	return func() *ua.DataValue {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return &ua.DataValue{EncodingMask: ua.DataValueValue | ua.DataValueSourceTimestamp | ua.DataValueServerTimestamp,
+			Value: ua.MustVariant(of(m.State)), SourceTimestamp: s.at, ServerTimestamp: time.Now()}
+	}
+}
+
+// URL is where the server is reached.
+func (s *Server) URL() string { return "opc.tcp://" + s.config.Listen }
+
+// Snippet is how a gateway reads the first transformer.
+func (s *Server) Snippet() string {
+	return fmt.Sprintf(`devices:
+  - id: t1
+    opcua: {endpoint: "%s", security: {policy: None}}
+    signals:
+      - {name: TopOilTmp, node: "nsu=%s;s=T1.TopOil", unit: Cel}
+      - {name: HotSpotTmp, node: "nsu=%s;s=T1.HotSpot", unit: Cel}
+`, s.URL(), Namespace, Namespace)
+}
+
+// Run plays until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.server.Start(ctx); err != nil {
+		return fmt.Errorf("listen on %s: %w", s.config.Listen, err)
+	}
+	defer s.server.Close()
+	before := s.values()
+	for tick := time.NewTicker(refresh); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return nil
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		s.at = time.Now()
+		for _, m := range s.models {
+			m.Advance(time.Duration(float64(refresh) * s.config.Speed))
+		}
+		s.mu.Unlock()
+		now := s.values()
+		for i := range now {
+			if now[i] != before[i] {
+				n, v := i/len(variables), variables[i%len(variables)]
+				s.server.ChangeNotification(ua.NewStringNodeID(1, fmt.Sprintf("T%d.%s", n+1, v.name)))
+			}
+		}
+		before = slices.Clone(now)
+	}
+}
+
+// values are those of all variables.
+func (s *Server) values() []any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []any
+	for _, m := range s.models {
+		for _, v := range variables {
+			all = append(all, v.of(m.State))
+		}
+	}
+	return all
+}
