@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -75,6 +76,9 @@ func (r *running) state(online bool) mqttconn.Message {
 // stamp takes the time for the next state. They are ordered by it, also if the clock was
 // set back.
 func (r *running) stamp() { r.since = max(time.Now().UnixMilli(), r.since+1) }
+
+// errBehind is that the broker has kept a later state than the one of this connection.
+var errBehind = errors.New("the clock is behind the last state that was published of this host application")
 
 // arrival is what was received together.
 type arrival struct {
@@ -224,11 +228,16 @@ func (r *running) flush(ctx context.Context, conn *mqttconn.Conn, cause error) e
 		r.session.Log().Info("edge node is asked for its births", "group", n.Group, "node", n.Name)
 		messages = append(messages, rebirth(n, now))
 	}
-	if len(messages) == 0 {
-		return nil
+	if len(messages) > 0 {
+		if _, err := conn.Publish(ctx, messages); err != nil {
+			return err
+		}
 	}
-	_, err := conn.Publish(ctx, messages)
-	return err
+	if e.Since > r.since { // nobody would believe a state that is older than the one before
+		r.since = e.Since
+		return errBehind
+	}
+	return nil
 }
 
 // deliver hands over the readings whose signals are registered.

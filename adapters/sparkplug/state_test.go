@@ -155,3 +155,28 @@ func TestOnlyTheGroups(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// The clock was set back: a state that is older than the one that the broker has kept
+// would be believed by nobody.
+func TestTheClockIsBehind(t *testing.T) {
+	b := mqttrecord.Start(t)
+	s := &site{t: t, current: map[string]string{}}
+	s.run(Device{ID: "plant", HostID: "busbar", ReorderTimeout: time.Second, Live: live, Broker: mqttconn.Config{Broker: "tcp://" + b.Address, ClientID: "gw"}})
+	states := func(list []packets.ControlPacket) (all []topic.State) {
+		for _, p := range list {
+			if m, is := p.(*packets.PublishPacket); is {
+				if state, err := topic.ParseState(m.Payload); err == nil {
+					all = append(all, state)
+				}
+			}
+		}
+		return all
+	}
+	b.Await("it says that it is there", func(list []packets.ControlPacket) bool { return len(states(list)) == 1 })
+	later := time.Now().Add(time.Hour).UnixMilli()
+	b.Send("spBv1.0/STATE/busbar", topic.State{Timestamp: later}.Payload(), true)
+	list := b.Await("it says so later than that", func(list []packets.ControlPacket) bool { return len(states(list)) == 2 })
+	if got := states(list)[1]; !got.Online || got.Timestamp <= later {
+		t.Errorf("%+v", got)
+	}
+}

@@ -245,9 +245,9 @@ func (e *Edge) shed() {
 	}
 	n := max(1, e.config.MostWaiting/100)
 	old := min(n, len(most.past))
-	most.past = slices.Delete(most.past, 0, old)
+	most.past = behind(most.past, old)
 	young := min(n-old, len(most.fresh))
-	most.fresh = slices.Delete(most.fresh, 0, young)
+	most.fresh = behind(most.fresh, young)
 	e.waiting -= old + young
 	e.dropped += uint64(old + young)
 }
@@ -267,9 +267,13 @@ func (e *Edge) Will(bdSeq uint64, at time.Time) Message {
 	return e.message(topic.NDeath, "", payload.Payload{Metrics: []payload.Metric{bdSeqMetric(bdSeq, at)}})
 }
 
-// Filters are what it has to subscribe to at QoS 1 before anything is published.
+// Filters are what it has to subscribe to at QoS 1 before anything is published. Commands
+// to devices belong to that, though nothing comes of them.
 func (e *Edge) Filters() []string {
-	filters := []string{topic.Topic{Kind: topic.NCmd, Group: e.config.Group, Node: e.config.Node}.String()}
+	filters := []string{
+		topic.Topic{Kind: topic.NCmd, Group: e.config.Group, Node: e.config.Node}.String(),
+		topic.Topic{Kind: topic.DCmd, Group: e.config.Group, Node: e.config.Node, Device: "+"}.String(),
+	}
 	if e.config.PrimaryHost != "" {
 		filters = append(filters, topic.OfHost(e.config.PrimaryHost))
 	}
@@ -359,5 +363,11 @@ func (e *Edge) forget(at time.Time) {
 	for n < len(e.sent) && (at.Sub(e.sent[n].at) > unsure || len(e.sent)-n > maxSent) {
 		n++
 	}
-	e.sent = slices.Delete(e.sent, 0, n)
+	e.sent = behind(e.sent, n)
+}
+
+// behind is a list without its first n, at a cost that doesn't go with its length.
+func behind[T any](list []T, n int) []T {
+	clear(list[:n])
+	return list[n:]
 }

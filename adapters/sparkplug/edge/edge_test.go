@@ -408,6 +408,23 @@ func TestDefine(t *testing.T) {
 	p.want("DBIRTH m1 #6 PhV.phsA=230 engUnit=V")
 }
 
+// A device goes before what is known of it could be told.
+func TestDeathComesFirst(t *testing.T) {
+	p := newPlant(t, "")
+	p.lives(live1, true)
+	p.e.Connected(0)
+	p.next()
+	p.take(u1, telemetry.IntValue(5)) // not what its birth has told
+	p.lives(live1, false)
+	p.want("DBIRTH m1 #2 PhV.phsA=null engUnit=V", "DDATA m1 #3 @2=5 past", "DDEATH m1 #4")
+
+	p = newPlant(t, "")
+	p.born()
+	p.lives(live1, false)
+	p.command(rebirth())
+	p.want("NBIRTH #0 bdSeq=7 Node Control/Rebirth=false Node Info/Values Dropped=0 ClockState=null")
+}
+
 // Whatever happens, in whatever order: messages are numbered without a gap, nothing is
 // told of a device that isn't born, each value is told once, at its own time, and in the
 // end nothing waits.

@@ -137,7 +137,7 @@ func (e *Edge) unpublished(d *device) {
 func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Message {
 	n := min(together, len(*list))
 	batch := slices.Clone((*list)[:n])
-	*list = slices.Delete(*list, 0, n)
+	*list = behind(*list, n)
 	e.waiting -= n
 	batch = slices.DeleteFunc(batch, func(v value) bool {
 		return !v.of && v.Sample == v.signal.told // its birth has told it

@@ -60,6 +60,7 @@ type Effects struct {
 	Readings  []Reading
 	Past      []Reading // of the past: what is current isn't changed
 	Rebirths  []Node    // that are to be asked for their births
+	Since     int64     // the timestamp of what the broker has kept of it, in ms; 0: nothing
 	Republish bool      // somebody says that this host application is away
 	Notes     []Note
 }
@@ -76,8 +77,12 @@ const (
 	maxNodes   = 5_000
 	maxDevices = 5_000
 	maxSeries  = 200_000
+	// maxDefined bounds the metrics that births have told of, of all nodes together.
+	maxDefined = 400_000
 	// maxRoutes bounds the topics that are known.
 	maxRoutes = 50_000
+	// longest bounds topics and the names of metrics, in bytes.
+	longest = 1024
 )
 
 // Host is a host application. It isn't safe for concurrent use.
@@ -88,6 +93,7 @@ type Host struct {
 	routes  map[string]*route
 	nodes   map[Node]*node
 	series  []series
+	defined int       // metrics of births
 	due     time.Time // of Tick; zero: never
 	out     Effects
 	scratch scratch
@@ -149,7 +155,12 @@ func (h *Host) Receive(at time.Time, name string, b []byte, retained bool) {
 
 // state is told what is published of this host application.
 func (h *Host) state(b []byte, retained bool) {
-	if s, err := topic.ParseState(b); err == nil && !s.Online && !retained {
+	s, err := topic.ParseState(b)
+	switch {
+	case err != nil:
+	case retained:
+		h.out.Since = s.Timestamp
+	case !s.Online:
 		h.out.Republish = true
 	}
 }
@@ -159,7 +170,7 @@ func (h *Host) route(name string) *route {
 		return r
 	}
 	t, ok := topic.Parse(name)
-	if !ok {
+	if !ok || len(name) > longest {
 		return nil
 	}
 	of := Node{t.Group, t.Node}

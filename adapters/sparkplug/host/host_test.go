@@ -482,6 +482,26 @@ func TestHostile(t *testing.T) {
 	if notes := p.h.Effects().Notes; len(notes) != 1 || notes[0].Err == nil {
 		t.Errorf("%+v", notes)
 	}
+	p.send(topic.NBirth, "", 0, session(0), defined(strings.Repeat("x", 2*longest), 1, payload.Double, payload.DoubleValue(1)))
+	p.h.Receive(p.now, "spBv1.0/plant-a/NDATA/"+strings.Repeat("n", longest), []byte{1}, false)
+	if n := p.h.nodes[Node{"plant-a", "n"}]; len(n.metrics) != 1 || len(p.h.nodes) != 1 {
+		t.Errorf("long names are kept: %d metrics, %d nodes", len(n.metrics), len(p.h.nodes))
+	}
+	many := make([]payload.Metric, payload.MaxMetrics)
+	for i := range many {
+		many[i] = payload.Metric{Name: fmt.Appendf(nil, "%d", i), Type: payload.Bytes}
+	}
+	for i := range 2 * maxDefined / payload.MaxMetrics {
+		p.send(topic.DBirth, fmt.Sprint(i), i+1, many...)
+	}
+	if kept := p.h.defined; kept > maxDefined+payload.MaxMetrics {
+		t.Errorf("%d metrics are known", kept)
+	}
+	p.h.Lost(p.now)
+	if p.h.defined != 0 {
+		t.Errorf("%d metrics are known of nobody", p.h.defined)
+	}
+	p.h.Clear()
 	for i := range 2 * maxNodes {
 		p.h.Receive(p.now, fmt.Sprintf("spBv1.0/plant-a/NDATA/%d", i), nil, false)
 	}

@@ -44,7 +44,10 @@ func (h *Host) define(o *owner, path string, m *payload.Metric, depth int) *metr
 	if d.kind == payload.Unknown {
 		d.kind = m.Value.Natural()
 	}
-	if d.mute {
+	o.defined++
+	h.defined++
+	if d.mute || h.defined > maxDefined || len(path) > longest {
+		d.mute = true
 		return d
 	}
 	d.unit = h.unit(m)
@@ -61,6 +64,9 @@ func (h *Host) define(o *owner, path string, m *payload.Metric, depth int) *metr
 		}
 		d.parts = make(map[string]*metric, len(t.Metrics))
 		for i := range t.Metrics {
+			if h.defined >= maxDefined {
+				break
+			}
 			part := &t.Metrics[i]
 			d.parts[string(part.Name)] = h.define(o, path+"/"+string(part.Name), part, depth+1)
 		}
@@ -290,6 +296,9 @@ func (h *Host) template(o *owner, d *metric, v payload.Value, s telemetry.Sample
 	for i := range t.Metrics {
 		m := &t.Metrics[i]
 		part := d.parts[string(m.Name)]
+		if part == nil && h.defined >= maxDefined {
+			continue
+		}
 		if part == nil {
 			part = h.define(o, d.path+"/"+string(m.Name), m, depth+1)
 			d.parts[string(m.Name)] = part

@@ -39,6 +39,7 @@ type owner struct {
 	device  string
 	online  bool
 	metrics map[string]*metric // of the last birth
+	defined int                // these, with the parts of templates
 	series  []int              // of these
 	known   map[string]int     // all series that it ever had
 	live    int                // a series
@@ -130,7 +131,7 @@ func (h *Host) born(n *node, at time.Time, p *payload.Payload) {
 		if d.online {
 			d.expected = at.Add(deviceGrace)
 			h.wake(d.expected)
-			d.metrics = nil // they have no aliases any more
+			h.undefine(&d.owner) // they have no aliases any more
 		}
 	}
 	h.birth(n, &n.owner, at, p)
@@ -175,6 +176,7 @@ func (h *Host) leave(n *node, at time.Time) {
 func (h *Host) birth(n *node, o *owner, at time.Time, p *payload.Payload) {
 	before := o.series
 	again := o.online
+	h.undefine(o)
 	o.online, o.series, o.metrics = true, nil, make(map[string]*metric, len(p.Metrics))
 	if o.live < 0 {
 		o.live = h.add(o, "", Series{Type: payload.Boolean, Live: true})
@@ -184,8 +186,12 @@ func (h *Host) birth(n *node, o *owner, at time.Time, p *payload.Payload) {
 	}
 	for i := range p.Metrics {
 		m := &p.Metrics[i]
-		if len(m.Name) == 0 {
+		if len(m.Name) == 0 || len(m.Name) > longest {
 			continue // nothing can come of it
+		}
+		if h.defined >= maxDefined {
+			h.overflow(n.Node)
+			break
 		}
 		defined := h.define(o, string(m.Name), m, 0)
 		o.metrics[string(m.Name)] = defined
@@ -212,12 +218,19 @@ func (h *Host) birth(n *node, o *owner, at time.Time, p *payload.Payload) {
 	}
 }
 
+// undefine forgets what a birth has told.
+func (h *Host) undefine(o *owner) {
+	h.defined -= o.defined
+	o.defined, o.metrics = 0, nil
+}
+
 // gone has all that a node or a device has be unknown.
 func (h *Host) gone(o *owner, at time.Time, clock telemetry.TimeQuality) {
 	if !o.online {
 		return
 	}
-	o.online, o.metrics = false, nil
+	o.online = false
+	h.undefine(o)
 	for _, s := range o.series {
 		h.lapse(s, telemetry.MicrosOf(at), clock, telemetry.NotConnected)
 	}

@@ -53,7 +53,6 @@ func (o *order) missed(seq uint8) bool { return o.missing[seq/64]>>(seq%64)&1 !=
 // pass goes on to the number behind seq.
 func (o *order) pass(seq uint8) {
 	o.found(seq)
-	o.found(seq + window) // it is ahead from now on
 	o.next = seq + 1
 }
 
