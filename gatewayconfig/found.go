@@ -43,7 +43,14 @@ func (d Device) Open() bool { return len(d.Follow) > 0 }
 
 // Fingerprint changes with what decides which signals a device tells of itself.
 func (d Device) Fingerprint() string {
-	text, err := json.Marshal(struct{ Follow []Follow }{d.Follow})
+	server := ""
+	if d.OPCUA != nil {
+		server = d.OPCUA.Endpoint
+	}
+	text, err := json.Marshal(struct {
+		Follow []Follow
+		Server string
+	}{d.Follow, server})
 	if err != nil {
 		panic(err) // it has nothing but texts and numbers
 	}
