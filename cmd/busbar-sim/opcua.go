@@ -30,7 +30,7 @@ Examples:
 // mostTransformers is more than anybody wants to watch.
 const mostTransformers = 10000
 
-func (c opcuaCommand) Run(ctx context.Context, logging *program.Logging) error {
+func (c opcuaCommand) Run(ctx context.Context) error {
 	wrong := func(format string, args ...any) error { return program.Usage{Err: fmt.Errorf(format, args...)} }
 	profile, err := simbench.Load(c.Load)
 	switch {
@@ -45,10 +45,14 @@ func (c opcuaCommand) Run(ctx context.Context, logging *program.Logging) error {
 	s, err := transformer.New(transformer.Config{Listen: c.Listen, Transformers: c.Transformers, Speed: c.Speed,
 		Load: func(since time.Duration, n int) float64 {
 			return profile.At((since + time.Duration(n)*24*time.Hour).Seconds())
-		}}, logging.Logger())
+		}})
 	if err != nil {
 		return wrong("--listen: %w", err)
 	}
-	fmt.Printf("%d transformers on %s\n\nFor gateway.yaml:\n\n%s\n", c.Transformers, s.URL(), s.Snippet())
+	who := "T1"
+	if c.Transformers > 1 {
+		who = fmt.Sprintf("T1 to T%d", c.Transformers)
+	}
+	fmt.Printf("%s on %s\n\nFor gateway.yaml:\n\n%s\n", who, s.URL(), s.Snippet())
 	return program.UntilStopped(ctx, s.Run(ctx))
 }

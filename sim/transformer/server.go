@@ -34,7 +34,6 @@ type Config struct {
 type Server struct {
 	config Config
 	server *server.Server
-	log    *slog.Logger
 
 	mu     sync.Mutex
 	models []*Model
@@ -42,15 +41,16 @@ type Server struct {
 }
 
 // New makes a server that Run runs.
-func New(c Config, log *slog.Logger) (*Server, error) {
+func New(c Config) (*Server, error) {
 	host, text, err := net.SplitHostPort(c.Listen)
 	port, portErr := strconv.ParseUint(text, 10, 16)
 	if err != nil || portErr != nil || host == "" || port == 0 {
 		return nil, fmt.Errorf("%q, expected host:port", c.Listen)
 	}
-	s := &Server{config: c, log: log, at: time.Now()}
+	s := &Server{config: c, at: time.Now()}
 	s.server = server.New(server.EndPoint(host, int(port)), server.ServerName("Busbar's transformer monitors"), server.ProductName("busbar-sim"),
-		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.EnableAuthMode(ua.UserTokenTypeAnonymous), server.SetLogger(quiet{log}))
+		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.EnableAuthMode(ua.UserTokenTypeAnonymous),
+		server.SetLogger(slog.New(slog.DiscardHandler))) // it has much to tell about its own address space
 	space := server.NewNodeNameSpace(s.server, Namespace)
 	root, err := s.server.Namespace(0)
 	if err != nil {
@@ -60,38 +60,46 @@ func New(c Config, log *slog.Logger) (*Server, error) {
 		m := NewModel(func(since time.Duration) float64 { return c.Load(since, n) })
 		s.models = append(s.models, m)
 		name := fmt.Sprintf("T%d", n+1)
-		object := space.AddNode(server.NewFolderNode(ua.NewStringNodeID(space.ID(), name), name))
+		object := space.AddNode(server.NewNode(ua.NewStringNodeID(space.ID(), name), attributes(space.ID(), name, ua.NodeClassObject), nil, nil))
 		root.Objects().AddRef(object, id.Organizes, true)
 		for _, v := range variables {
-			node := space.AddNode(server.NewVariableNode(ua.NewStringNodeID(space.ID(), name+"."+v.name), v.name, s.value(m, v.of)))
+			about := attributes(space.ID(), v.name, ua.NodeClassVariable)
+			about[ua.AttributeIDDataType] = server.DataValueFromValue(ua.NewNumericNodeID(0, v.kind))
+			about[ua.AttributeIDValueRank] = server.DataValueFromValue(int32(-1))
+			for _, access := range []ua.AttributeID{ua.AttributeIDAccessLevel, ua.AttributeIDUserAccessLevel} {
+				about[access] = server.DataValueFromValue(byte(ua.AccessLevelTypeCurrentRead))
+			}
+			node := space.AddNode(server.NewNode(ua.NewStringNodeID(space.ID(), name+"."+v.name), about, nil, s.value(m, v.of)))
 			object.AddRef(node, id.HasComponent, true)
 		}
 	}
 	return s, nil
 }
 
-// quiet passes on what goes wrong; gopcua tells each connection besides.
-type quiet struct{ log *slog.Logger }
-
-func (quiet) Debug(string, ...any)             {}
-func (quiet) Info(string, ...any)              {}
-func (q quiet) Warn(text string, args ...any)  { q.log.Warn("OPC UA: " + fmt.Sprintf(text, args...)) }
-func (q quiet) Error(text string, args ...any) { q.log.Warn("OPC UA: " + fmt.Sprintf(text, args...)) }
+// attributes are those that every node has.
+func attributes(space uint16, name string, class ua.NodeClass) server.Attributes {
+	return server.Attributes{
+		ua.AttributeIDNodeClass:   server.DataValueFromValue(uint32(class)),
+		ua.AttributeIDBrowseName:  server.DataValueFromValue(&ua.QualifiedName{NamespaceIndex: space, Name: name}),
+		ua.AttributeIDDisplayName: server.DataValueFromValue(ua.NewLocalizedText(name)),
+	}
+}
 
 // variable is one of those of each transformer.
 type variable struct {
 	name string
+	kind uint32 // of its data type
 	of   func(State) any
 }
 
 var variables = []variable{
-	{"Load", func(s State) any { return s.Load }},
-	{"Ambient", func(s State) any { return s.Ambient }},
-	{"TopOil", func(s State) any { return s.TopOil }},
-	{"HotSpot", func(s State) any { return s.HotSpot }},
-	{"Tap", func(s State) any { return s.Tap }},
-	{"Fans", func(s State) any { return s.Fans }},
-	{"Alarm", func(s State) any { return s.Alarm }},
+	{"Load", id.Double, func(s State) any { return s.Load }},
+	{"Ambient", id.Double, func(s State) any { return s.Ambient }},
+	{"TopOil", id.Double, func(s State) any { return s.TopOil }},
+	{"HotSpot", id.Double, func(s State) any { return s.HotSpot }},
+	{"Tap", id.Int32, func(s State) any { return s.Tap }},
+	{"Fans", id.Boolean, func(s State) any { return s.Fans }},
+	{"Alarm", id.Boolean, func(s State) any { return s.Alarm }},
 }
 
 // value is what a variable shows.

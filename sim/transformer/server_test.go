@@ -3,7 +3,6 @@ package transformer
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"slices"
 	"testing"
@@ -24,7 +23,7 @@ func TestServer(t *testing.T) {
 	address := free.Addr().String()
 	free.Close()
 	s, err := New(Config{Listen: address, Transformers: 2, Speed: 600,
-		Load: func(since time.Duration, n int) float64 { return float64(n+1) * 0.4 }}, slog.New(slog.DiscardHandler))
+		Load: func(since time.Duration, n int) float64 { return float64(n+1) * 0.4 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func TestServer(t *testing.T) {
 
 func TestWhereItCantListen(t *testing.T) {
 	for _, address := range []string{"", "4840", ":4840", "127.0.0.1:0", "127.0.0.1:x"} {
-		if _, err := New(Config{Listen: address}, nil); err == nil {
+		if _, err := New(Config{Listen: address}); err == nil {
 			t.Errorf("%q is accepted", address)
 		}
 	}
