@@ -100,9 +100,13 @@ func (d Device) Open() bool { return len(d.Follow) > 0 || d.Sparkplug != nil }
 func (d Device) Fingerprint() string {
 	decides := struct {
 		Follow []Follow
+		Server string   `json:",omitempty"`
 		Groups []string `json:",omitempty"`
 	}{Follow: d.Follow}
-	if d.Sparkplug != nil {
+	switch {
+	case d.OPCUA != nil:
+		decides.Server = d.OPCUA.Endpoint
+	case d.Sparkplug != nil:
 		decides.Groups = d.Sparkplug.Groups
 	}
 	text, err := json.Marshal(decides)

@@ -106,7 +106,8 @@ func (l *link) enumerations(ctx context.Context, list []about) error {
 		if a.dataType == nil || len(a.states) > 0 || builtinOf(a.dataType) != 0 {
 			continue
 		}
-		if key := a.dataType.String(); !containsKey(place, key) {
+		key := a.dataType.String()
+		if _, known := place[key]; !known {
 			place[key] = len(ids)
 			ids = append(ids, a.dataType)
 		}
@@ -139,8 +140,6 @@ func (l *link) enumerations(ctx context.Context, list []about) error {
 	}
 	return nil
 }
-
-func containsKey(m map[string]int, key string) bool { _, is := m[key]; return is }
 
 // mostStates bounds the names of one signal's values, and longestState each of them, as a
 // configuration has them.

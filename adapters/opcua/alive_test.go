@@ -3,6 +3,7 @@ package opcua
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -123,4 +124,31 @@ func overACut(t *testing.T, p *opcuapeer.Server, d Device) {
 		}
 	}
 	t.Logf("%d values, of which %d of the past", len(counted), len(past))
+}
+
+// Connections that are broken off again and again leave nothing behind.
+func TestReconnectingLeavesNothingBehind(t *testing.T) {
+	p := opcuapeer.Start(t, opcuapeer.Asyncua, opcuapeer.Settings{})
+	via := newRelay(t, p.Endpoint())
+	d := plant(t, p, "Counter", "Nothing")
+	d.Server.Endpoint = via.endpoint
+	c, _ := begin(t, d)
+	var before int
+	for n := range 6 {
+		c.await(t, "values", func() bool { return good(c.last(1)) && c.last(live).Value == telemetry.BoolValue(true) })
+		if n == 0 {
+			before = runtime.NumGoroutine()
+		}
+		via.mend()
+		c.await(t, "that there are none", func() bool { return c.last(live).Value == telemetry.BoolValue(false) })
+	}
+	c.await(t, "values", func() bool { return good(c.last(1)) })
+	const passing = 4 // requests that have just been made
+	limit := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before+passing && time.Now().Before(limit) {
+		runtime.Gosched()
+	}
+	if after := runtime.NumGoroutine(); after > before+passing {
+		t.Errorf("%d goroutines after 6 connections, %d before", after, before)
+	}
 }

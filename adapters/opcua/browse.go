@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"strings"
 
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
@@ -179,25 +180,14 @@ func (p *place) property(q *place) {
 // word is a browse name as a word of a signal's name.
 func word(name string) string {
 	const first, others = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "0123456789_"
-	out := make([]byte, 0, len(name)+1)
-	for _, r := range name {
-		c := byte('_')
-		if r < 0x80 && (containsByte(first, byte(r)) || containsByte(others, byte(r))) {
-			c = byte(r)
+	text := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(first+others, r) {
+			return r
 		}
-		out = append(out, c)
+		return '_'
+	}, name)
+	if text == "" || !strings.ContainsRune(first, rune(text[0])) {
+		text = "n" + text
 	}
-	if len(out) == 0 || !containsByte(first, out[0]) {
-		out = append([]byte("n"), out...)
-	}
-	return string(out)
-}
-
-func containsByte(set string, c byte) bool {
-	for i := range len(set) {
-		if set[i] == c {
-			return true
-		}
-	}
-	return false
+	return text
 }

@@ -144,7 +144,7 @@ func (l *life) variables(ctx context.Context, f Follow, entry int, names []strin
 // grown takes what there is to be followed.
 func (l *life) grown(found map[Node]*variable, whole bool) {
 	for _, v := range found {
-		key := itemKey{v.node, l.Follow[v.follow].Deadband}
+		key := itemKey{v.node, l.Follow[v.follow].Deadband, true}
 		i, known := l.index[key]
 		switch {
 		case l.written(v.node): // it has a signal that is written down

@@ -46,7 +46,7 @@ type life struct {
 	heard      time.Time // when the server last told its time
 	clock      time.Time // which was that
 	clockAsked bool
-	stands     bool // it is the same again
+	stands     int  // how often in a row it was the same
 	running    bool // it says that it runs
 
 	looking   bool // for what is to be followed
@@ -288,11 +288,12 @@ func (l *life) told(at time.Time, running bool, err error) error {
 		l.running = running
 		l.session.Log().Warn("the server's state has changed", "running", running)
 	}
-	stands := !at.IsZero() && at.Equal(l.clock)
-	if stands && !l.stands { // it may have none: what it sends says whether it lives
+	if at.IsZero() || !at.Equal(l.clock) {
+		l.stands = 0
+	} else if l.stands++; l.stands == patience { // it may have none: what it sends says whether it lives
 		l.session.Log().Warn("the server's clock stands", "time", at.UTC().Format(time.RFC3339Nano))
 	}
-	l.clock, l.stands, l.heard = at, stands, time.Now()
+	l.clock, l.heard = at, time.Now()
 	return nil
 }
 

@@ -49,6 +49,7 @@ type item struct {
 type itemKey struct {
 	node     Node
 	deadband float64 // in the unit of the node's value
+	follow   bool    // it isn't written down
 }
 
 // state is how an item's values come.

@@ -124,15 +124,15 @@ func (l *library) pick(v any, steps []step) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v, err = member1(v, s); err == nil {
+		if v, err = memberOf(v, s); err == nil {
 			v, err = l.inner(v)
 		}
 	}
 	return v, err
 }
 
-// member1 is a member of a value.
-func member1(v any, s step) (any, error) {
+// memberOf is a member of a value.
+func memberOf(v any, s step) (any, error) {
 	if o, is := v.(object); is {
 		for _, m := range o {
 			if s.name != "" && m.name == s.name {
