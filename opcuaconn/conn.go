@@ -26,10 +26,13 @@ const (
 
 // Options are what a connection needs beside its configuration.
 type Options struct {
-	Dir  string // that file names are relative to
-	Keep string // the directory in which the own certificate and key are made and kept, unless the configuration
-	// names them, beside the directories trusted, which counts unless the configuration says whom to trust, and
-	// rejected, into which the certificates of servers go that aren't trusted
+	Dir string // that file names are relative to
+
+	// The directory in which the own certificate and key are made and kept, unless the
+	// configuration names them. In it are trusted, the directory of the servers'
+	// certificates that count unless the configuration says otherwise, and rejected, into
+	// which those go that don't.
+	Keep string
 
 	Now func() time.Time // that certificates have to be valid at; nil: the machine's clock
 	Log *slog.Logger     // nil: nothing is told

@@ -52,17 +52,17 @@ func (c Config) begin(ctx context.Context, ch *channel, e endpoint, o Options, u
 	} else if len(created.ServerCertificate) > 0 {
 		server = created.ServerCertificate
 	}
-	signature, err := ch.protect.sign(ch.protect.policy.URI(), ch.protect.own.Key, ch.protect.server, created.ServerNonce)
+	proof, err := signature(ch.protect.policy.URI(), ch.protect.own.Key, ch.protect.server, created.ServerNonce)
 	if err != nil {
 		return session{}, err
 	}
-	token, userSignature, err := user.token(e.token, server, created.ServerNonce)
+	token, userProof, err := user.token(e.token, server, created.ServerNonce)
 	if err != nil {
 		return session{}, err
 	}
 	_, err = ch.send(ctx, &ua.ActivateSessionRequest{
-		ClientSignature: signature, LocaleIDs: []string{"en"},
-		UserIdentityToken: ua.NewExtensionObject(token), UserTokenSignature: userSignature}, created.AuthenticationToken)
+		ClientSignature: proof, LocaleIDs: []string{"en"},
+		UserIdentityToken: ua.NewExtensionObject(token), UserTokenSignature: userProof}, created.AuthenticationToken)
 	switch {
 	case errors.Is(err, ua.StatusBadIdentityTokenRejected), errors.Is(err, ua.StatusBadIdentityTokenInvalid), errors.Is(err, ua.StatusBadUserAccessDenied),
 		errors.Is(err, ua.StatusBadUserSignatureInvalid):
@@ -70,7 +70,10 @@ func (c Config) begin(ctx context.Context, ch *channel, e endpoint, o Options, u
 	case err != nil:
 		return session{}, fmt.Errorf("activate the session: %w", err)
 	}
-	timeout := time.Duration(min(max(created.RevisedSessionTimeout, 0), float64(time.Hour/time.Millisecond))) * time.Millisecond
+	timeout := o.SessionTimeout
+	if ms := created.RevisedSessionTimeout; ms > 0 { // and a number
+		timeout = time.Duration(min(ms, float64(time.Hour/time.Millisecond))) * time.Millisecond
+	}
 	return session{created.AuthenticationToken, timeout}, nil
 }
 
@@ -92,15 +95,11 @@ func (p protection) verify(created *ua.CreateSessionResponse, nonce []byte) erro
 	return nil
 }
 
-// sign proves that the owner of key means the server with a certificate.
-func (p protection) sign(policy string, key *rsa.PrivateKey, server, nonce []byte) (*ua.SignatureData, error) {
+// signature proves to the server with a certificate that the owner of key means it.
+func signature(policy string, key *rsa.PrivateKey, server, nonce []byte) (*ua.SignatureData, error) {
 	if policy == PolicyNone.URI() {
 		return &ua.SignatureData{}, nil
 	}
-	return signature(policy, key, server, nonce)
-}
-
-func signature(policy string, key *rsa.PrivateKey, server, nonce []byte) (*ua.SignatureData, error) {
 	keys, err := uapolicy.Asymmetric(policy, key, nil)
 	if err != nil {
 		return nil, err

@@ -142,9 +142,30 @@ func (s *Server) Kill() {
 	}
 }
 
-// Freeze has it answer nothing, and Thaw again.
-func (s *Server) Freeze() { s.process.Process.Signal(syscall.SIGSTOP) }
-func (s *Server) Thaw()   { s.process.Process.Signal(syscall.SIGCONT) }
+// Freeze has it answer nothing. It returns when all its threads stand still.
+func (s *Server) Freeze() {
+	s.t.Helper()
+	s.process.Process.Signal(syscall.SIGSTOP)
+	for limit := time.Now().Add(time.Minute); s.runs(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			s.t.Fatalf("%s doesn't stand still", s.kind)
+		}
+	}
+}
+
+// runs is whether any of its threads isn't stopped.
+func (s *Server) runs() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Process.Pid))
+	for _, thread := range threads {
+		if stat, err := os.ReadFile(thread); err == nil && !strings.Contains(string(stat), ") T ") {
+			return true
+		}
+	}
+	return false
+}
+
+// Thaw has it go on.
+func (s *Server) Thaw() { s.process.Process.Signal(syscall.SIGCONT) }
 
 // Restart starts it again on the same port with the same certificate, and returns when
 // it answers.
