@@ -59,7 +59,7 @@ func (g *Gateway) exchange(ctx context.Context, to live, engine *rules.Engine) {
 	places := to.devices.index(g.accounts.change(to.devices.accounted()))
 	periods := periodsOf(g.live.Load().config)
 	next := periodsOf(to.config)
-	g.live.Store(&to)
+	g.live.Store(&live{config: to.config, source: to.source, devices: to.devices.lean(to.config)})
 	if g.pipeline.values != nil {
 		g.pipeline.values.Describe(to.devices.model.Signals)
 	}

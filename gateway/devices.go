@@ -23,7 +23,7 @@ import (
 // devices is the configuration as the adapters, the rules and the signal table
 // see it. Signals have the order of gatewayconfig.Config.Model everywhere.
 type devices struct {
-	config      gatewayconfig.Config // with what devices have told of themselves
+	config      gatewayconfig.Config // with what devices have told of themselves, until it is lean
 	model       rules.Model
 	definitions []buffer.Definition
 	list        []device // in the configuration's order, and then the gateway itself
@@ -41,6 +41,7 @@ type device struct {
 	id      string
 	every   time.Duration // 0: it says by itself what changes
 	signals []telemetry.SignalID
+	written int                // of the signals, the first; the rest it has told of itself
 	live    telemetry.SignalID // 0: none, as of the gateway itself
 }
 
@@ -53,7 +54,7 @@ func newDevices(config gatewayconfig.Config, dir string) devices {
 			encodings = append(encodings, encoding(s))
 		}
 		encodings = append(encodings, "live")
-		d.list = append(d.list, device{id: c.ID, every: time.Duration(c.PollEvery)})
+		d.list = append(d.list, device{id: c.ID, every: time.Duration(c.PollEvery), written: len(c.Written())})
 	}
 	d.list = append(d.list, device{id: config.Gateway.ID})
 	for len(encodings) < len(d.model.Signals) {
@@ -152,18 +153,26 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	d.list[len(d.list)-1].signals = ids
 }
 
+// lean is the devices as they are kept while the gateway runs: with the configuration as
+// it is written, since tens of thousands of signals may have been found, of which the
+// model has all that is needed later.
+func (d devices) lean(config gatewayconfig.Config) devices {
+	d.config = config
+	return d
+}
+
 // foundOn is the ids of the signals that a device has told of itself, by name.
 func (d *devices) foundOn(id string) map[string]telemetry.SignalID {
 	ids := map[string]telemetry.SignalID{}
-	for i, c := range d.config.Devices {
-		if c.ID != id {
-			continue
-		}
-		for j, s := range c.Signals {
-			if s.Found != "" {
-				ids[s.Name] = d.list[i].signals[j]
+	n := 0
+	for _, c := range d.list {
+		if c.id == id {
+			for j := c.written; j < len(c.signals); j++ {
+				s := d.model.Signals[n+j]
+				ids[s.Name] = s.ID
 			}
 		}
+		n += len(c.signals) + 1
 	}
 	return ids
 }

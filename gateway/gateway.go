@@ -128,7 +128,7 @@ func (g *Gateway) prepare() error {
 	if err != nil {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
 	}
-	l := live{config: g.config, devices: devices, source: g.options.Source}
+	l := live{config: g.config, devices: devices.lean(g.config), source: g.options.Source}
 	g.live.Store(&l)
 	g.trials.refuse(g.options.Refused)
 	if g.field, err = newField(devices, g.log); err != nil {
