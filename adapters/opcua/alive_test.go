@@ -67,7 +67,23 @@ func TestHistoryFillsTheGap(t *testing.T) {
 		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: 200 * time.Millisecond})
 		d := plant(t, p, "Counter")
 		d.SampleEvery, d.Queue = 10*time.Millisecond, 10
-		overACut(t, p, d)
+		overACut(t, p, d, 0)
+	})
+}
+
+// The same after a line that was cut for ten minutes: as much as these servers record.
+func TestTortureTenMinutesOfHistory(t *testing.T) {
+	if os.Getenv("BUSBAR_TORTURE") == "" {
+		t.Skip("takes 11 minutes; BUSBAR_TORTURE=1 runs it")
+	}
+	each(t, func(t *testing.T, kind opcuapeer.Kind) {
+		if kind == opcuapeer.Milo {
+			t.Skip("it has no history")
+		}
+		p := opcuapeer.Start(t, kind, opcuapeer.Settings{Period: time.Second})
+		d := plant(t, p, "Counter")
+		d.SampleEvery, d.Queue = 100*time.Millisecond, 10
+		overACut(t, p, d, 10*time.Minute)
 	})
 }
 
@@ -88,13 +104,13 @@ func TestSubscriptionsAreTakenOver(t *testing.T) {
 		}
 		d.Server.Username, d.Server.PasswordFile = opcuapeer.User, configfile.Path(password) // they don't hand them over to nobody
 		d.SampleEvery, d.Queue, d.History = 10*time.Millisecond, 1000, false
-		overACut(t, p, d)
+		overACut(t, p, d, 0)
 	})
 }
 
-// overACut reads a counter over a line that is cut for a time, and checks that each of its
-// values has come, once.
-func overACut(t *testing.T, p *opcuapeer.Server, d Device) {
+// overACut reads a counter over a line that is cut until that is noticed, and then for as
+// long again as is said, and checks that each of its values has come, once.
+func overACut(t *testing.T, p *opcuapeer.Server, d Device, longer time.Duration) {
 	via := newRelay(t, p.Endpoint())
 	d.Server.Endpoint = via.endpoint
 	c, _ := begin(t, d)
@@ -102,6 +118,7 @@ func overACut(t *testing.T, p *opcuapeer.Server, d Device) {
 	via.cut()
 	c.await(t, "that there are none", func() bool { return c.last(live).Value == telemetry.BoolValue(false) })
 	before := c.last(live).Time
+	time.Sleep(longer)
 	via.mend()
 	if d.History {
 		c.await(t, "the past", func() bool { _, past := c.of(1); return len(past) > 0 })

@@ -19,6 +19,8 @@ var (
 	errResubscribe = errors.New("the server has given the subscriptions up")
 	// errSilent is that the server is connected and says nothing.
 	errSilent = errors.New("the server is connected, but says nothing any more")
+	// errEnded is said to who asks while the connection is given up.
+	errEnded = errors.New("the connection was given up meanwhile")
 )
 
 // life is how a device is read over one connection, as long as its subscriptions last.
@@ -258,7 +260,11 @@ func (l *life) readFor(a session.Ask, wants []want) session.Result {
 	ctx, cancel := context.WithCancel(a.Context())
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	return l.readAll(ctx, wants)
+	r := l.readAll(ctx, wants)
+	if l.ctx.Err() != nil && errors.Is(r.Cause, context.Canceled) {
+		r.Cause = errEnded
+	}
+	return r
 }
 
 // askTime asks the server for its time, if it isn't being asked.
