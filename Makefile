@@ -1,7 +1,7 @@
 # make            build the four programs into bin/
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
-# make race       the tests of what runs concurrently, under the race detector
+# make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
 # make peers      what tests run against: pymodbus and asyncua (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua and sparkplug-client (need npm)
@@ -31,7 +31,7 @@ test: build
 	go test -timeout 20m ./...
 
 race:
-	go test -race $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
+	go test -race -short $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...

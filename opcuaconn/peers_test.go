@@ -29,6 +29,9 @@ import (
 // by a name that nobody else knows.
 func TestServers(t *testing.T) {
 	for kind, bits := range map[opcuapeer.Kind]int{opcuapeer.Asyncua: 3072, opcuapeer.Node: 4096, opcuapeer.Milo: 2048} {
+		if testing.Short() && kind != opcuapeer.Node {
+			continue
+		}
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			s := opcuapeer.Start(t, kind, opcuapeer.Settings{Shift: 2, Host: "plc-7.invalid", Bits: bits})

@@ -151,7 +151,11 @@ func good(s telemetry.Sample) bool { return s.Signal != 0 && s.Quality.Validity(
 
 // each runs a test against each of the servers.
 func each(t *testing.T, test func(t *testing.T, kind opcuapeer.Kind)) {
-	for _, kind := range []opcuapeer.Kind{opcuapeer.Asyncua, opcuapeer.Node, opcuapeer.Milo} {
+	kinds := []opcuapeer.Kind{opcuapeer.Node, opcuapeer.Asyncua, opcuapeer.Milo}
+	if testing.Short() {
+		kinds = kinds[:1]
+	}
+	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			test(t, kind)
