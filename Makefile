@@ -27,8 +27,9 @@ build:
 demo: build
 	@bin/busbar demo $(ARGS)
 
+# What takes longest, and waits most, begins first.
 test: build
-	go test -timeout 20m ./...
+	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
 race:
 	go test -race -short $$(go list ./... | grep -v -e /cmd/ -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
