@@ -182,7 +182,7 @@ func (k checker) messageStates(path string, s Signal) {
 	k.named(states, s.States, mostStates, func(key string) (string, error) {
 		value, err := strconv.ParseInt(key, 0, 64)
 		if err != nil || octal(key) {
-			return "", fmt.Errorf("%s, expected a whole number from %d to %d", strconv.Quote(key), math.MinInt64, math.MaxInt64)
+			return "", fmt.Errorf("%s, expected a whole number from %d to %d", strconv.Quote(key), int64(math.MinInt64), int64(math.MaxInt64))
 		}
 		return strconv.FormatInt(value, 10), nil
 	})
