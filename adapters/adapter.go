@@ -37,8 +37,8 @@ type Batch struct {
 	// they are stored, and no rule sees them.
 	Past bool
 	// Committed, if it isn't nil, is called once: when the samples are on disk, or with
-	// false when they never will be. Somebody waits for it, so they are committed at
-	// once. It mustn't block.
+	// false when they never will be; not if Deliver fails. Somebody waits for it, so they
+	// are committed at once. It mustn't block.
 	Committed func(bool)
 	// Received is when the last byte of the answer arrived, or when waiting for
 	// it ended.

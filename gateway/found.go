@@ -64,7 +64,7 @@ func (f *found) unlock() { <-f.held }
 // configured as they were then.
 func (f *found) expand(config gatewayconfig.Config) gatewayconfig.Config {
 	return config.With(func(d gatewayconfig.Device) []adapters.Found {
-		if on := f.devices[d.ID]; on.Configured == d.Fingerprint() {
+		if on, known := f.devices[d.ID]; known && on.Configured == d.Fingerprint() {
 			return on.Signals
 		}
 		return nil
@@ -115,6 +115,7 @@ func (f *found) fresh(config gatewayconfig.Config, device string, told []adapter
 		}
 	}
 	var fresh []adapters.Found
+	place := map[string]int{} // in fresh, by name: the last of a name counts
 	refused := 0
 	for _, s := range told {
 		was, is := known[s.Name]
@@ -124,6 +125,11 @@ func (f *found) fresh(config gatewayconfig.Config, device string, told []adapter
 			refused++
 		default:
 			known[s.Name] = s
+			if at, twice := place[s.Name]; twice {
+				fresh[at] = s
+				continue
+			}
+			place[s.Name] = len(fresh)
 			fresh = append(fresh, s)
 		}
 	}

@@ -101,6 +101,9 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 	if other := b.register(changed); other[0] == 0 || other[0] == ids[0] {
 		t.Errorf("the id %v of one that has another type, which had %v", other, ids)
 	}
+	if twice := b.register(changed, hot, changed); twice[0] == ids[0] || twice[1] != twice[0] {
+		t.Errorf("the ids %v of a name that was told with two types, expected those of the last", twice)
+	}
 	if back := b.register(hot); back[0] != ids[0] {
 		t.Errorf("the id %v, expected %v as before", back, ids)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // ModbusDevice is a device that is read by modbus, as the adapter takes it, without ids
-// of signals.
+// of signals. Of this and the following, a device has the signals that are written down
+// only.
 func (d Device) ModbusDevice() modbus.Device {
 	m := modbus.Device{
 		ID: d.ID, Endpoint: d.Modbus.Endpoint, Unit: d.Modbus.Unit, Reads: d.Modbus.Reads(),
@@ -68,9 +69,6 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 		Timeout: time.Duration(d.Timeout), FollowEvery: time.Duration(d.OPCUA.FollowEvery), Revision: d.Fingerprint(),
 	}
 	for _, s := range d.Signals {
-		if s.Found != "" {
-			continue
-		}
 		node, err := opcua.ParseNode(s.Node)
 		if err != nil {
 			panic(err) // it has been checked
@@ -109,9 +107,7 @@ func (d Device) MQTTDevice(dir string) mqtt.Device {
 		m.Available = &mqtt.Availability{Topic: a.Topic, JSON: a.JSON, Online: a.Online, Offline: a.Offline}
 	}
 	for _, s := range d.Signals {
-		if s.Found == "" {
-			m.Points = append(m.Points, s.MQTT())
-		}
+		m.Points = append(m.Points, s.MQTT())
 	}
 	for _, f := range d.Follow {
 		m.Follow = append(m.Follow, f.signal().MQTTFollow())

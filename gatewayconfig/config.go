@@ -298,8 +298,9 @@ type Device struct {
 	// modbus only. Example: eastron/sdm630.
 	Profile string `yaml:"profile"`
 
-	// What is read from it; at least one signal, unless there is something to follow. With a profile, these are added to
-	// it, and those of a name that it has replace what they give of it.
+	// What is read from it; at least one signal, unless there is something to follow. With
+	// a profile, these are added to it, and those of a name that it has replace what they
+	// give of it.
 	Signals []Signal `yaml:"signals"`
 
 	// What of it is read without being written down signal by signal. For devices that

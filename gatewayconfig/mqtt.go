@@ -118,6 +118,12 @@ func (k checker) checkMQTT(path string, d Device, clients map[client]string) {
 		}
 		clients[c] = d.ID
 	}
+	for i := range d.Signals {
+		// It holds a value in memory until the next one has come.
+		if at := configfile.Item(path+".signals", i) + ".swinging_door"; k.Has(at) && d.MQTT.QoS == 1 {
+			k.Errorf(at, "a message at QoS 1 is acknowledged when its value is on disk, which would have to wait for the next one; expected a deadband, or qos: 0")
+		}
+	}
 	for i, f := range d.Follow {
 		k.checkFollowedTopic(configfile.Item(path+".follow", i), f)
 	}

@@ -16,6 +16,7 @@ type network struct {
 	deviceIDs         []string
 	byAsset, byDevice map[string]map[string][]telemetry.Signal // by id, by name
 	bySupply          map[string][]string                      // ids of devices, in the model's order
+	openAssets        map[string]bool                          // that have an open device
 	judged            map[judgement]witness
 	slotOf            map[telemetry.SignalID]int32
 	inputs            inputs
@@ -30,7 +31,7 @@ func newNetwork(m Model) *network {
 		gateway: m.Gateway,
 		assets:  map[string]Asset{}, devices: map[string]Device{},
 		byAsset: map[string]map[string][]telemetry.Signal{}, byDevice: map[string]map[string][]telemetry.Signal{},
-		bySupply: map[string][]string{}, judged: map[judgement]witness{},
+		bySupply: map[string][]string{}, openAssets: map[string]bool{}, judged: map[judgement]witness{},
 		slotOf: map[telemetry.SignalID]int32{}, deviceNumbers: map[string]int32{}, buses: map[string][]string{},
 	}
 	for _, a := range m.Assets {
@@ -61,6 +62,7 @@ func (w *network) addDevice(d Device) {
 		w.devices[d.ID] = d
 		w.deviceIDs = append(w.deviceIDs, d.ID)
 		w.bySupply[d.Supply] = append(w.bySupply[d.Supply], d.ID)
+		w.openAssets[d.Asset] = w.openAssets[d.Asset] || d.Open
 		w.deviceNumbers[d.ID] = int32(len(w.deviceNumbers))
 		if d.Bus != "" {
 			if w.buses[d.Bus] == nil {
@@ -133,12 +135,7 @@ func (w *network) open(t target) bool {
 	if t.device != "" {
 		return w.devices[t.device].Open
 	}
-	for _, d := range w.devices {
-		if d.Open && d.Asset == t.asset {
-			return true
-		}
-	}
-	return false
+	return w.openAssets[t.asset]
 }
 
 // targets are what the selection matches. If that is nothing, the fault's
