@@ -73,7 +73,9 @@ func (g source) reportPublisher(r *status.Report) {
 		r.Problems = append(r.Problems, fmt.Sprintf("alarms can't be published: %s", s.Cause))
 	}
 	if v := g.pipeline.values; v != nil {
-		if s := v.Stats(); !s.Connected {
+		s := v.Stats()
+		r.Values = &status.Values{Connected: s.Connected, Published: s.Published, Replaced: s.Replaced}
+		if !s.Connected {
 			r.Problems = append(r.Problems, fmt.Sprintf("values can't be published: %s", s.Cause))
 		}
 	}

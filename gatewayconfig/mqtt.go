@@ -136,7 +136,7 @@ func (k checker) checkAvailable(at string, a MQTTAvailable) {
 		}
 	}
 	if k.Has(at + ".json") {
-		if err := mqtt.CheckPath(a.JSON); err != nil {
+		if err := mqtt.CheckSinglePath(a.JSON); err != nil {
 			k.Errorf(at+".json", "%s", err)
 		}
 	}

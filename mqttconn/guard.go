@@ -137,7 +137,8 @@ func (g *guard) next() error {
 			return err
 		}
 		if !g.deliver(m) {
-			g.held = &m
+			held := m // which is allocated only here
+			g.held = &held
 		}
 		return nil
 	}

@@ -31,14 +31,14 @@ func TestBoth(t *testing.T) {
 // Messages are acknowledged in the order in which they came, whatever is committed first,
 // and none behind one that never will be.
 func TestAcksInOrder(t *testing.T) {
-	a := newAcks()
-	message := func(id uint16) mqttconn.Received {
+	disk := &onDisk{}
+	a := newAcks(disk)
+	received := func(id uint16) mqttconn.Received {
 		return mqttconn.Received{Topic: "a", Payload: []byte{byte(id)}, QoS: 1, ID: id, Duplicate: true}
 	}
 	var told []func(bool)
 	for id := range uint16(4) {
-		m := message(id + 1)
-		told = append(told, a.expect([]mqttconn.Received{m}, []uint64{sum(m)}))
+		told = append(told, a.expect([]message{remember(received(id + 1))}))
 	}
 	due := func() (ids []uint16) {
 		messages, _ := a.due()
@@ -51,21 +51,40 @@ func TestAcksInOrder(t *testing.T) {
 	if got := due(); got != nil {
 		t.Errorf("%v", got)
 	}
-	if !a.has(message(2)) || a.has(message(1)) {
+	if !disk.has(received(2)) || disk.has(received(1)) {
 		t.Error("what is on disk isn't known")
 	}
 	told[0](true)
 	if got := due(); !slices.Equal(got, []uint16{1, 2}) {
 		t.Errorf("%v", got)
 	}
-	other := message(2)
+	other := received(2)
 	other.Payload = []byte{9}
-	if !a.has(message(1)) || !a.has(message(2)) || a.has(other) {
+	if !disk.has(received(1)) || !disk.has(received(2)) || disk.has(other) {
 		t.Error("what was acknowledged isn't known")
 	}
 	told[2](false)
 	told[3](true)
 	if messages, lost := a.due(); len(messages) > 0 || !lost {
 		t.Errorf("%v, %v", messages, lost)
+	}
+}
+
+// Brokers use ids again: a message isn't on disk because an earlier one with its id said
+// the same.
+func TestAnIDThatIsUsedAgain(t *testing.T) {
+	disk := &onDisk{}
+	say := func(id uint16, payload string) mqttconn.Received {
+		return mqttconn.Received{Topic: "switch", Payload: []byte(payload), QoS: 1, ID: id, Duplicate: true}
+	}
+	disk.add([]message{remember(say(1, "ON")), remember(say(2, "ON")), remember(say(1, "OFF"))})
+	if disk.has(say(1, "ON")) || !disk.has(say(1, "OFF")) || !disk.has(say(2, "ON")) {
+		t.Error("the last one with an id is what is on disk")
+	}
+	for n := range lastKept {
+		disk.add([]message{{id: uint16(n + 100)}})
+	}
+	if disk.has(say(2, "ON")) || disk.has(say(3, "ON")) {
+		t.Error("it remembers what it has no room for, or never had")
 	}
 }

@@ -12,30 +12,28 @@ import (
 )
 
 // take reads messages, and while there are signals that were found, those that come
-// behind them: registering is dear. It returns those that wait for the disk, and their
-// sums.
-func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in incoming) (unacknowledged []mqttconn.Received, sums []uint64, err error) {
+// behind them: registering is dear. It returns those that wait for the disk. What it has
+// read is good also if the connection fails.
+func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in incoming) (unacknowledged []message, err error) {
 	var until time.Time
 	for {
 		var kept []mqttconn.Received
 		for _, m := range got {
-			if !l.before.has(m) {
+			if !l.onDisk.has(m) {
 				l.reader.take(m)
 			}
-			without := m
-			without.Payload = nil
 			switch {
 			case m.QoS == 0 || l.apart:
 			case m.Retained && len(unacknowledged) == 0 && l.acks.empty():
 				// The next connection gets it again in any case, and the broker sends no more
 				// than a few messages that aren't acknowledged.
-				kept = append(kept, without)
+				kept = append(kept, m)
 			default:
-				unacknowledged, sums = append(unacknowledged, without), append(sums, sum(m))
+				unacknowledged = append(unacknowledged, remember(m))
 			}
 		}
 		if err := conn.Acknowledge(kept); err != nil {
-			return nil, nil, err
+			return unacknowledged, err
 		}
 		signalNext(ctx, in)
 		now := time.Now()
@@ -43,17 +41,17 @@ func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn
 			until = now.Add(gatherFor)
 		}
 		if len(l.reader.fresh) == 0 || len(l.reader.batch) >= mostGathered || now.After(until) {
-			return unacknowledged, sums, nil
+			return unacknowledged, nil
 		}
 		timer := time.NewTimer(quiet)
 		select {
 		case got = <-in.messages:
 			timer.Stop()
 		case <-timer.C:
-			return unacknowledged, sums, nil
+			return unacknowledged, nil
 		case <-ctx.Done():
 			timer.Stop()
-			return unacknowledged, sums, nil
+			return unacknowledged, nil
 		}
 	}
 }
@@ -72,6 +70,7 @@ func (l *listener) deliver(ctx context.Context, committed func(bool)) error {
 	if len(r.fresh) > 0 {
 		ids, err := l.session.Register(ctx, r.toRegister())
 		if err != nil {
+			abandon(committed)
 			return fmt.Errorf("register signals: %w", err)
 		}
 		r.register(ids)

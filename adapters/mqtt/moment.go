@@ -29,7 +29,7 @@ var (
 )
 
 // moment is the time that a token is; ok is false if it isn't one that a clock can show
-// at now.
+// at now. A now that no clock shows which has ever been set says nothing.
 func moment(t token, unit TimeUnit, now telemetry.Micros) (at telemetry.Micros, ok bool) {
 	switch {
 	case t.escaped || t.kind != text && t.kind != number || len(t.text) == 0 || len(t.text) > 40:
@@ -46,7 +46,7 @@ func moment(t token, unit TimeUnit, now telemetry.Micros) (at telemetry.Micros, 
 			return 0, false
 		}
 	}
-	return at, at >= earliest && at <= now+ahead
+	return at, at >= earliest && (at <= now+ahead || now < earliest)
 }
 
 // sinceEpoch is a decimal number with its point moved to the right by digits, without

@@ -87,6 +87,15 @@ func CheckPath(text string) error {
 	return err
 }
 
+// CheckSinglePath is CheckPath of what is one value.
+func CheckSinglePath(text string) error {
+	steps, err := parsePath(text)
+	if err == nil && eachOf(steps) >= 0 {
+		return errors.New("expected one value, without [*]")
+	}
+	return err
+}
+
 // CheckTimePath says what is wrong with the path of the time of what is at a path: in each
 // element of an array it is either in the same one, or outside of it.
 func CheckTimePath(time, path string) error {

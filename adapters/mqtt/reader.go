@@ -29,6 +29,7 @@ type reader struct {
 	walker    walker
 	line      line
 	scratch   []byte
+	unread    int    // topics that are remembered because nothing reads them
 	leftOut   string // a topic that isn't read: its name is taken, or none, or there are too many
 }
 
@@ -184,8 +185,13 @@ func (r *reader) of(topic string) *plan {
 	if known {
 		return l
 	}
-	if len(r.topics) >= mostTopics {
+	if len(topic) > longestTopic {
+		r.leftOut = topic[:longestTopic]
+		return nil
+	}
+	if len(r.topics) >= mostTopics && r.unread > 0 {
 		maps.DeleteFunc(r.topics, func(_ string, l *plan) bool { return l == nil })
+		r.unread = 0
 	}
 	if len(r.topics) >= mostTopics {
 		r.leftOut = topic
@@ -195,6 +201,7 @@ func (r *reader) of(topic string) *plan {
 	r.follow(topic, l)
 	if len(l.points) == 0 {
 		l = nil
+		r.unread++
 	}
 	r.topics[topic] = l
 	return l
@@ -326,7 +333,7 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	} else {
 		s.Time = r.after(p, at)
 	}
-	if known && s.Time < p.newest && !m.Retained && p.signal != 0 && p.late(m.At) {
+	if known && s.Time < p.newest && !m.Retained && p.signal != 0 && (m.Duplicate || p.late(m.At)) {
 		s.Signal = p.signal
 		r.past = append(r.past, s)
 		return

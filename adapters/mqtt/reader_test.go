@@ -174,6 +174,46 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	}
 }
 
+// What a broker sends again, however much of it, doesn't say that a clock was set back.
+func TestSentAgain(t *testing.T) {
+	d := Device{Points: []Point{{Name: "A", Topic: "a", Selector: Selector{JSON: "$.v", Time: "$.t", TimeUnit: Seconds, Type: Number, Scale: 1}, Signal: 1}}}
+	r := newReader(d)
+	send := func(value int, again bool) {
+		r.take(mqttconn.Received{Topic: "a", Payload: fmt.Appendf(nil, `{"v":%d,"t":%d}`, value, now.Unix()-100+int64(value)), At: now.Add(time.Duration(value)), Duplicate: again})
+	}
+	for value := range 10 {
+		send(value, false)
+	}
+	for value := range 9 {
+		send(value, true)
+	}
+	if len(r.batch) != 10 || len(r.past) != 9 {
+		t.Errorf("%d are current and %d of the past", len(r.batch), len(r.past))
+	}
+}
+
+// A gateway whose clock was never set believes its sources.
+func TestAClockThatWasNeverSet(t *testing.T) {
+	at, ok := moment(token{kind: number, text: []byte("1772366390")}, Seconds, telemetry.MicrosOf(time.Unix(100, 0)))
+	if !ok || at != 1772366390_000_000 {
+		t.Errorf("%d, %v", at, ok)
+	}
+}
+
+// Topics that nothing reads take bounded memory, and don't keep others out.
+func TestTopicsThatNothingReads(t *testing.T) {
+	r := newReader(Device{Follow: []Follow{{Topic: "m/+", Name: "{1}.V", Selector: Selector{Type: Number, Scale: 1}}}})
+	for n := range mostTopics + 10 {
+		r.of(fmt.Sprint("other/", n))
+	}
+	if long := "m/" + strings.Repeat("x", longestTopic); r.of(long) != nil || r.leftOut != long[:longestTopic] {
+		t.Errorf("%.20s", r.leftOut)
+	}
+	if r.of("m/7") == nil || len(r.topics) > mostTopics || r.unread > mostTopics {
+		t.Errorf("%d topics, %d of which nothing reads", len(r.topics), r.unread)
+	}
+}
+
 // What the broker has kept is no news, unless it says when it was said: of unknown age
 // the first time, and left out if it has come before.
 func TestRetained(t *testing.T) {

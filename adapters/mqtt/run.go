@@ -46,7 +46,7 @@ var (
 
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
-	l := &listener{Device: d, reader: newReader(d), session: s, acks: newAcks(), before: newAcks()}
+	l := &listener{Device: d, reader: newReader(d), session: s, onDisk: &onDisk{}}
 	pause := time.Duration(0)
 	for {
 		began := time.Now()
@@ -78,8 +78,8 @@ type listener struct {
 	Device
 	reader  *reader
 	session *session.Session
-	acks    *acks
-	before  *acks // of the connection before
+	onDisk  *onDisk // of the session that the broker keeps
+	acks    *acks   // of the connection
 
 	gone    bool  // no value is current, and that was said
 	refused error // all subscriptions are
@@ -203,10 +203,10 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 		return false, err
 	}
 	defer conn.Abort()
-	if l.acks.used() {
-		l.before = l.acks
+	if !conn.SessionPresent() { // its ids begin anew
+		l.onDisk = &onDisk{}
 	}
-	l.acks = newAcks()
+	l.acks = newAcks(l.onDisk)
 	// Before it subscribes: what the broker has kept of the session comes at once.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -311,13 +311,13 @@ func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in incoming)
 				return err
 			}
 		case got := <-messages:
-			unacknowledged, sums, err := l.take(ctx, conn, got, in)
-			if err == nil {
-				err = l.deliver(ctx, l.acks.expect(unacknowledged, sums))
-			}
-			if err != nil {
+			unacknowledged, failed := l.take(ctx, conn, got, in)
+			if err := l.deliver(ctx, l.acks.expect(unacknowledged)); err != nil {
 				l.reader.drop()
 				return err
+			}
+			if failed != nil {
+				return failed
 			}
 		case now := <-look.C:
 			if err := l.look(ctx, now); err != nil {

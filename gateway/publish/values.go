@@ -136,10 +136,11 @@ func (v *Values) Run(ctx context.Context) {
 
 func (v *Values) lose(err error) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.stats.Connected, v.stats.Cause = false, err.Error()
-	if !v.told {
-		v.told = true
+	tell := !v.told
+	v.told = true
+	v.mu.Unlock()
+	if tell { // the rules wait for the lock, and mustn't for the log
 		v.o.Log.Warn("values can't be published", "broker", v.o.Config.Broker, "cause", err)
 	}
 }
@@ -173,13 +174,13 @@ func (v *Values) connected(ctx context.Context, made func()) error {
 // begin has everything published that is known: the broker may have forgotten it.
 func (v *Values) begin() {
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.stats.Connected, v.stats.Cause, v.told = true, "", false
 	for _, c := range v.signals {
 		if c.known {
 			v.wait(c)
 		}
 	}
+	v.mu.Unlock()
 	v.o.Log.Info("values are published", "broker", v.o.Config.Broker)
 }
 

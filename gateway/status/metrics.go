@@ -61,6 +61,10 @@ var (
 	descGivenUp    = describe("mqtt_dropped_total", "Alarms raised and cleared that weren't published, because too many waited.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
 
+	descValues         = describe("mqtt_values_connected", "1 while there is a connection to the MQTT broker that values are published to.")
+	descValuesSent     = describe("mqtt_values_published_total", "Values that were published by MQTT.")
+	descValuesReplaced = describe("mqtt_values_replaced_total", "Values that weren't published by MQTT, since a later one of the signal came before.")
+
 	descSparkplug        = describe("sparkplug_connected", "1 while there is a connection to the broker that measurements are published to by Sparkplug.")
 	descSparkplugOnline  = describe("sparkplug_online", "1 while they are published: there is a connection, and the primary host if one is awaited.")
 	descSparkplugSent    = describe("sparkplug_published_total", "Messages that were published by Sparkplug.")
@@ -150,6 +154,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descControl, number(r.Control.Enabled))
 	for _, c := range r.Control.Counts {
 		counter(descControls, c.Count, c.Action, c.Outcome)
+	}
+	if v := r.Values; v != nil {
+		gauge(descValues, number(v.Connected))
+		counter(descValuesSent, v.Published)
+		counter(descValuesReplaced, v.Replaced)
 	}
 	if s := r.Sparkplug; s != nil {
 		gauge(descSparkplug, number(s.Connected))

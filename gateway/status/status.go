@@ -47,7 +47,8 @@ type Report struct {
 	Devices []Device
 	Buses   []Bus
 	Control Control
-	MQTT    *MQTT // nil: alarms aren't published
+	MQTT    *MQTT   // nil: alarms aren't published
+	Values  *Values // nil: values aren't published by MQTT
 
 	Sparkplug *Sparkplug // nil: the gateway is no edge node
 	// Problems are what a person should do something about, empty when the
@@ -146,6 +147,13 @@ type MQTT struct {
 	Published uint64
 	Waiting   int
 	Dropped   uint64
+}
+
+// Values is how publishing values by MQTT stands.
+type Values struct {
+	Connected bool
+	Published uint64
+	Replaced  uint64 // weren't published, since a later one of the signal came before
 }
 
 // Sparkplug is the broker that what is measured is published to. Published are messages,
