@@ -180,27 +180,9 @@ func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
 	}
 	made()
 	n.begin(bdSeq)
-	arrivals, seen := make(chan []mqttconn.Received), make(chan struct{})
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		for {
-			messages, err := conn.Receive(receiving)
-			if err != nil {
-				return // it is lost, which the connection tells
-			}
-			select {
-			case arrivals <- messages:
-			case <-receiving.Done():
-				return
-			}
-			select {
-			case <-seen: // the messages are overwritten by the next
-			case <-receiving.Done():
-				return
-			}
-		}
-	}()
+	arrivals := conn.Arrivals(receiving)
 	for {
 		more, err := n.send(ctx, conn)
 		if err != nil && ctx.Err() == nil {
@@ -213,17 +195,18 @@ func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
 		select {
 		case <-ctx.Done():
 			return n.leave(conn, ctx.Err())
-		case messages := <-arrivals:
+		case messages, ok := <-arrivals.Messages:
+			if !ok {
+				return arrivals.Err()
+			}
 			away := n.receive(messages)
 			if err := conn.Acknowledge(messages); err != nil {
 				return err
 			}
-			seen <- struct{}{}
+			arrivals.Next()
 			if away {
 				return n.leave(conn, errAway)
 			}
-		case <-conn.Lost():
-			return conn.Cause()
 		case <-n.wake:
 		case <-now:
 		}
