@@ -402,6 +402,24 @@ func TestTwiceAndLate(t *testing.T) {
 	p.want("past: n/u = 4")
 	p.send(topic.NData, "", 6, double(1, 6))
 	p.want("n/u = 6")
+	p.send(topic.NData, "", 6, double(1, 6.5))
+	p.want()
+}
+
+// More is missing than numbers can tell from what is late: births are asked for, and what
+// comes behind them is taken.
+func TestManyAreMissing(t *testing.T) {
+	for _, missing := range []int{window, 140, 200, 254} {
+		p := newPlant(t)
+		p.born()
+		p.send(topic.NData, "", 2, double(1, 2))
+		p.want("n/u = 2")
+		p.send(topic.NData, "", (3+missing)%256, double(1, 140))
+		p.want("rebirth of plant-a/n")
+		p.send(topic.NBirth, "", 0, session(3), defined("u", 1, payload.Double, payload.DoubleValue(141)))
+		p.send(topic.NData, "", 1, double(1, 142))
+		p.want("n/u = 141", "n/u = 142")
+	}
 }
 
 // Whatever order messages come in within the window, each value is told once, in the

@@ -32,6 +32,8 @@ type held struct {
 const (
 	// window is how far ahead of its turn a message may be; behind that it is a late one.
 	window = 128
+	// behindLast is where the message is that was the last one: it has come twice.
+	behindLast = 255
 	// maxHeld bounds the payloads that wait of one node, in bytes.
 	maxHeld = 1 << 20
 )
@@ -92,6 +94,8 @@ func (h *Host) message(at time.Time, m message) {
 	case n.missed(seq):
 		n.found(seq)
 		h.process(at, m.route, p, true)
+	case ahead < behindLast:
+		h.ask(n, at) // so many are missing that it can't be said how many
 	}
 }
 
