@@ -197,11 +197,12 @@ func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) 
 	}
 }
 
-// changed has what a signal is now be published, unless its device is known to be gone.
+// changed has what a signal is now be published. That it isn't known of a device that isn't
+// there, its birth tells.
 func (e *Edge) changed(d *device, s *signal) {
 	heard := e.suits(d, s) && e.publishing() && d.born
-	if heard || d.alive || !e.publishing() {
-		e.wait(d, value{s, s.current, false}, heard) // or a birth tells it
+	if heard || d.alive || !e.publishing() || s.current.Quality.Validity() != telemetry.Bad {
+		e.wait(d, value{s, s.current, false}, heard)
 	}
 }
 

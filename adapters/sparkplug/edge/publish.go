@@ -21,7 +21,7 @@ func (e *Edge) Next(at time.Time, most int) (list []Message) {
 	if e.rebirth {
 		list = append(list, e.birth(e.node, at))
 		for _, d := range e.devices {
-			e.unpublished(d)
+			e.unpublished(d, at)
 			d.birth, d.born = true, false
 		}
 	}
@@ -95,7 +95,7 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 		}, e.droppedMetric(at, true))
 	}
 	d.born, d.birth = true, false
-	e.unpublished(d)
+	e.unpublished(d, at)
 	for _, s := range d.signals {
 		if s.Name == telemetry.ChannelLive {
 			continue
@@ -121,10 +121,11 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 }
 
 // unpublished has what is fresh be of the past, as a birth is about to tell what is current.
-func (e *Edge) unpublished(d *device) {
+func (e *Edge) unpublished(d *device, at time.Time) {
 	for _, v := range d.fresh {
 		if d.alive && v.Sample == v.signal.current {
 			e.waiting--
+			e.sent = append(e.sent, sent{v, at})
 		} else {
 			d.past = append(d.past, v)
 		}
@@ -139,12 +140,13 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 	batch := slices.Clone((*list)[:n])
 	*list = behind(*list, n)
 	e.waiting -= n
-	batch = slices.DeleteFunc(batch, func(v value) bool {
-		return !v.of && v.Sample == v.signal.told // its birth has told it
-	})
 	slices.SortStableFunc(batch, func(a, b value) int { return cmp.Compare(a.Time, b.Time) })
 	var metrics []payload.Metric
 	for _, v := range batch {
+		if !v.of && v.Sample == v.signal.told { // its birth has told it
+			e.sent = append(e.sent, sent{v, at})
+			continue
+		}
 		kind, _ := payload.ScalarOf(v.Value)
 		if kind != payload.Unknown && kind != v.signal.born {
 			e.dropped++ // it has become something else since
