@@ -40,6 +40,8 @@ type Node struct {
 	edge  *edge.Edge
 	stats Stats
 	shed  uint64 // values given up, as last said
+
+	list []edge.Message // is being published; Run's
 }
 
 // Stats is how it stands.
@@ -64,9 +66,15 @@ const (
 	keepAlive = 10 * time.Second
 	// soonest and latest bound how long it waits until it connects again.
 	soonest, latest = time.Second, 30 * time.Second
-	// farewell is how long a Node that ends goes on with what waits.
+	// farewell is how long a Node that ends goes on with what waits, and then how long it
+	// tries to say that it ends.
 	farewell = 2 * time.Second
 )
+
+// always is ready.
+var always = make(chan struct{})
+
+func init() { close(always) }
 
 // New is a Node that connects when it runs.
 func New(o Options) *Node {
@@ -166,15 +174,15 @@ var errAway = errors.New("the primary host is away")
 // connected connects with the session of that number, and publishes until the connection
 // fails, the primary host goes, or ctx ends. made is called when there is a connection.
 func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
+	if err := configfile.Replace(n.o.File, fmt.Appendln(nil, bdSeq), 0o600); err != nil {
+		n.o.Log.Error("the number of the Sparkplug session can't be written down; the next process may use it again", "file", n.o.File, "error", err)
+	}
 	will := n.o.will(n.edge, bdSeq)
 	conn, err := mqttconn.Dial(ctx, n.o.Config, mqttconn.Options{Dir: n.o.Dir, Now: n.o.Now, Will: will, KeepAlive: keepAlive})
 	if err != nil {
 		return err
 	}
 	defer conn.Abort()
-	if err := configfile.Replace(n.o.File, fmt.Appendln(nil, bdSeq), 0o600); err != nil {
-		n.o.Log.Error("the number of the Sparkplug session can't be written down; the next process may use it again", "file", n.o.File, "error", err)
-	}
 	if err := n.subscribe(ctx, conn); err != nil {
 		return err
 	}
@@ -183,18 +191,20 @@ func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
 	arrivals := conn.Arrivals(receiving)
-	for {
-		more, err := n.send(ctx, conn)
-		if err != nil && ctx.Err() == nil {
+	sending, broken := context.WithCancel(context.WithoutCancel(ctx))
+	defer broken()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*farewell, broken) })()
+	for ctx.Err() == nil {
+		more, err := n.send(sending, conn)
+		if err != nil {
 			return err
 		}
-		now := make(chan struct{})
+		var now <-chan struct{}
 		if more {
-			close(now)
+			now = always
 		}
 		select {
 		case <-ctx.Done():
-			return n.leave(conn, ctx.Err())
 		case messages, ok := <-arrivals.Messages:
 			if !ok {
 				return arrivals.Err()
@@ -205,18 +215,20 @@ func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
 			}
 			arrivals.Next()
 			if away {
-				return n.leave(conn, errAway)
+				n.list = nil // is told when it is back
+				return n.leave(sending, conn, errAway)
 			}
 		case <-n.wake:
 		case <-now:
 		}
 	}
+	return n.leave(sending, conn, ctx.Err())
 }
 
 // will is what the broker publishes when the connection is lost.
 func (o Options) will(e *edge.Edge, bdSeq uint64) mqttconn.Message {
 	m := e.Will(bdSeq, o.Now())
-	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload}
+	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload.Append(nil)}
 }
 
 func (n *Node) subscribe(ctx context.Context, conn *mqttconn.Conn) error {
@@ -240,6 +252,7 @@ func (n *Node) begin(bdSeq uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.edge.Connected(bdSeq)
+	n.list = nil
 	n.stats.Connected, n.stats.Since, n.stats.Cause = true, time.Now(), ""
 	about := []any{"broker", n.o.Config.Broker, "group", n.o.Edge.Group, "node", n.o.Edge.Node, "waiting", n.edge.Waiting(), "dropped", n.edge.Dropped()}
 	if n.o.Edge.PrimaryHost != "" {
@@ -248,20 +261,21 @@ func (n *Node) begin(bdSeq uint64) {
 	n.o.Log.Info("what is measured is published by Sparkplug", about...)
 }
 
-// send publishes what there is now. It reports whether there is more.
+// send publishes one message of what there is now: over a slow link each has its own time,
+// and what comes or ends meanwhile is heard between two. It reports whether there is more.
 func (n *Node) send(ctx context.Context, conn *mqttconn.Conn) (more bool, err error) {
 	n.mu.Lock()
-	list := n.edge.Next(n.o.Now(), together)
-	more = n.edge.Backlog()
+	if len(n.list) == 0 {
+		n.list = n.edge.Next(n.o.Now(), together)
+	}
+	more = len(n.list) > 1 || n.edge.Backlog()
 	n.mu.Unlock()
-	if len(list) == 0 {
+	if len(n.list) == 0 {
 		return more, nil
 	}
-	messages := make([]mqttconn.Message, len(list))
-	for i, m := range list {
-		messages[i] = mqttconn.Message{Topic: m.Topic, Payload: m.Payload, AtMostOnce: true}
-	}
-	published, err := conn.Publish(ctx, messages)
+	m := n.list[0]
+	n.list = n.list[1:]
+	published, err := conn.Publish(ctx, []mqttconn.Message{{Topic: m.Topic, Payload: m.Payload.Append(nil), AtMostOnce: true}})
 	n.mu.Lock()
 	n.stats.Published += uint64(published)
 	n.mu.Unlock()
@@ -280,15 +294,18 @@ func (n *Node) receive(messages []mqttconn.Received) (away bool) {
 }
 
 // leave ends a session on purpose, for a reason.
-func (n *Node) leave(conn *mqttconn.Conn, why error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+func (n *Node) leave(ctx context.Context, conn *mqttconn.Conn, why error) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*farewell)
 	defer cancel()
-	_, err := n.send(ctx, conn)
+	var err error
+	for more, until := true, time.Now().Add(farewell); more && err == nil && time.Now().Before(until); {
+		more, err = n.send(ctx, conn)
+	}
 	n.mu.Lock()
 	death, born := n.edge.Death(n.o.Now())
 	n.mu.Unlock()
 	if err == nil && born {
-		_, err = conn.Publish(ctx, []mqttconn.Message{{Topic: death.Topic, Payload: death.Payload}})
+		_, err = conn.Publish(ctx, []mqttconn.Message{{Topic: death.Topic, Payload: death.Payload.Append(nil)}})
 	}
 	if err == nil {
 		conn.Close()

@@ -28,7 +28,7 @@ type Config struct {
 // Message is what is to be published, at QoS 0 and not retained.
 type Message struct {
 	Topic   string
-	Payload []byte
+	Payload payload.Payload // isn't encoded yet, as that takes longer than to say what it is
 }
 
 // Edge is an edge node. It isn't safe for concurrent use.

@@ -72,7 +72,7 @@ func (p *plant) read(m Message) string {
 	p.t.Helper()
 	t, ok := topic.Parse(m.Topic)
 	var d payload.Payload
-	if err := d.Decode(m.Payload); err != nil || !ok {
+	if err := d.Decode(m.Payload.Append(nil)); err != nil || !ok {
 		p.t.Fatalf("%q: %v", m.Topic, err)
 	}
 	birth := t.Kind == topic.NBirth || t.Kind == topic.DBirth
@@ -140,7 +140,7 @@ func (p *plant) born() {
 func TestAssertions(t *testing.T) {
 	decoded := func(p *plant, m Message) payload.Payload {
 		var d payload.Payload
-		if err := d.Decode(m.Payload); err != nil {
+		if err := d.Decode(m.Payload.Append(nil)); err != nil {
 			p.t.Fatal(err)
 		}
 		return d
@@ -265,7 +265,7 @@ func TestAssertions(t *testing.T) {
 			p := newPlant(t, "")
 			p.born()
 			if !holds(p) {
-				t.Errorf("%q", p.all)
+				t.Errorf("%v", p.all)
 			}
 		})
 	}
@@ -307,7 +307,7 @@ func TestPrimaryHost(t *testing.T) {
 			p.lives(live1, true)
 			p.e.Connected(0)
 			if !holds(p) {
-				t.Errorf("%q", p.all)
+				t.Errorf("%v", p.all)
 			}
 		})
 	}
@@ -449,7 +449,7 @@ func TestWhateverHappens(t *testing.T) {
 				var tells []telemetry.Micros
 				of, _ := topic.Parse(m.Topic)
 				var d payload.Payload
-				if err := d.Decode(m.Payload); err != nil {
+				if err := d.Decode(m.Payload.Append(nil)); err != nil {
 					t.Fatal(err)
 				}
 				switch of.Kind {

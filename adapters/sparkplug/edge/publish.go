@@ -72,7 +72,7 @@ func (e *Edge) Backlog() bool {
 
 func (e *Edge) message(kind topic.Kind, device string, p payload.Payload) Message {
 	t := topic.Topic{Kind: kind, Group: e.config.Group, Node: e.config.Node, Device: device}
-	return Message{Topic: t.String(), Payload: p.Append(nil)}
+	return Message{Topic: t.String(), Payload: p}
 }
 
 // numbered is a message with the next number.
