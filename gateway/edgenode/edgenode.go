@@ -157,7 +157,7 @@ func (n *Node) lastSession() uint64 {
 func (n *Node) lose(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.edge.Lost(n.o.Now())
+	n.edge.Lost(time.Now())
 	was := n.stats
 	n.stats.Connected, n.stats.Cause = false, err.Error()
 	if was.Connected {
@@ -266,7 +266,7 @@ func (n *Node) begin(bdSeq uint64) {
 func (n *Node) send(ctx context.Context, conn *mqttconn.Conn) (more bool, err error) {
 	n.mu.Lock()
 	if len(n.list) == 0 {
-		n.list = n.edge.Next(n.o.Now(), together)
+		n.list = n.edge.Next(n.o.Now(), time.Now(), together)
 	}
 	more = len(n.list) > 1 || n.edge.Backlog()
 	n.mu.Unlock()

@@ -51,7 +51,15 @@ type Edge struct {
 	dropped  uint64
 	reported uint64 // dropped, as last published
 
-	sent []sent // values that may not have arrived, oldest first
+	sent   []sent // values that may not have arrived, oldest first
+	timed  int    // of them, whose time is known
+	unkept []unkept
+}
+
+// unkept is how many values that may not have arrived are too many to be kept.
+type unkept struct {
+	at     time.Time
+	values uint64
 }
 
 // device is one that is attached, or the node itself.
@@ -82,7 +90,7 @@ type value struct {
 	of bool // it is of the past for whoever measured it, and not only for whoever hears of it
 }
 
-// sent is what was published at some moment.
+// sent is what was published, at the latest at some moment.
 type sent struct {
 	value
 	at time.Time
@@ -91,11 +99,9 @@ type sent struct {
 const (
 	// together is how many metrics a message of data has at most.
 	together = 500
-	// unsure is for how long what was published may have been lost with the connection: as
-	// long as a client waits for a broker that is silent, and some.
-	unsure = 20 * time.Second
-	// maxSent bounds the values that are kept for that.
-	maxSent = 20_000
+	// unsure is for how long what was published may have been lost with the connection: it
+	// is more than a client takes to notice that the broker is silent.
+	unsure = time.Minute
 
 	bdSeqName   = "bdSeq"
 	rebirthName = "Node Control/Rebirth"
@@ -329,23 +335,28 @@ func (e *Edge) state(b []byte) {
 // was no birth.
 func (e *Edge) Death(at time.Time) (m Message, ok bool) { return e.Will(e.bdSeq, at), e.born }
 
-// Lost is told that the session has ended. What was published shortly before may have
-// been lost, and is told again.
-func (e *Edge) Lost(at time.Time) {
+// Lost is told that the session has ended, at a moment of the same clock as Next's. What
+// was published shortly before may have been lost, and is told again; where that is more
+// than can be kept, it counts as given up.
+func (e *Edge) Lost(now time.Time) {
 	e.connected, e.born, e.leave = false, false, false
-	e.forget(at)
+	e.forget(now)
 	again := map[*device][]value{}
 	for _, s := range e.sent {
 		again[s.signal.device] = append(again[s.signal.device], s.value)
 	}
-	e.sent = nil
+	for _, u := range e.unkept {
+		e.dropped += u.values
+	}
+	e.sent, e.timed, e.unkept = nil, 0, nil
 	for _, d := range append([]*device{e.node}, e.devices...) {
 		again := slices.DeleteFunc(again[d], func(v value) bool { return e.signals[v.signal.ID] != v.signal })
 		d.born = false
 		e.waiting += len(again)
-		d.past = slices.Concat(again, d.past, d.fresh)
+		d.past = append(d.past, d.fresh...)
 		d.fresh = nil
 		if len(again) > 0 { // also what had waited already was tried
+			d.past = append(again, d.past...)
 			slices.SortStableFunc(d.past, func(a, b value) int { return cmp.Compare(a.Time, b.Time) })
 		}
 		for _, s := range d.signals {
@@ -358,13 +369,26 @@ func (e *Edge) Lost(at time.Time) {
 	e.devices = slices.DeleteFunc(e.devices, func(d *device) bool { return len(d.signals) == 0 })
 }
 
-// forget lets go of what has arrived by now.
-func (e *Edge) forget(at time.Time) {
+// forget lets go of what has arrived by now, and of what is too much. What Next has said
+// since was published until now.
+func (e *Edge) forget(now time.Time) {
+	for i := range e.sent[e.timed:] {
+		e.sent[e.timed+i].at = now
+	}
 	n := 0
-	for n < len(e.sent) && (at.Sub(e.sent[n].at) > unsure || len(e.sent)-n > maxSent) {
+	for n < len(e.sent) && now.Sub(e.sent[n].at) > unsure {
 		n++
 	}
+	e.unkept = slices.DeleteFunc(e.unkept, func(u unkept) bool { return now.Sub(u.at) > unsure })
+	for ; len(e.sent)-n > e.config.MostWaiting; n++ {
+		at := e.sent[n].at
+		if last := len(e.unkept) - 1; last < 0 || at.Sub(e.unkept[last].at) > time.Second {
+			e.unkept = append(e.unkept, unkept{at: at})
+		}
+		e.unkept[len(e.unkept)-1].values++
+	}
 	e.sent = behind(e.sent, n)
+	e.timed = len(e.sent)
 }
 
 // behind is a list without its first n, at a cost that doesn't go with its length.

@@ -112,7 +112,7 @@ func (p *plant) read(m Message) string {
 
 func (p *plant) next() (list []string) {
 	for first := true; first || p.e.Backlog(); first = false {
-		for _, m := range p.e.Next(p.now, 1) {
+		for _, m := range p.e.Next(p.now, p.now, 1) {
 			p.all = append(p.all, m)
 			list = append(list, p.read(m))
 		}
@@ -318,6 +318,7 @@ func TestPrimaryHost(t *testing.T) {
 func TestStoreAndForward(t *testing.T) {
 	p := newPlant(t, "")
 	p.born()
+	p.next()
 	p.now = p.now.Add(time.Hour) // what was published before has arrived
 	p.e.Lost(p.now)
 	p.volts(1)
@@ -351,6 +352,7 @@ func TestWhatMayHaveBeenLost(t *testing.T) {
 	p.born()
 	p.volts(1)
 	p.next()
+	p.next()
 	p.now = p.now.Add(2 * unsure)
 	p.volts(2)
 	p.next()
@@ -363,6 +365,60 @@ func TestWhatMayHaveBeenLost(t *testing.T) {
 	got := p.next()
 	if want := "DDATA m1 #2 @2=2 past @2=3 past @2=4 past"; len(got) != 3 || got[2] != want {
 		t.Errorf("got\n  %s\nexpected %s at last", strings.Join(got, "\n  "), want)
+	}
+}
+
+// The clock is set while it is published: that makes nothing older. Of a slow connection,
+// what was said long ago may still be underway.
+func TestWhatMayHaveBeenLostByAnotherClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		lost func(*plant)
+		want string
+	}{
+		"the clock is set": {func(p *plant) {
+			p.next()
+			p.e.Next(p.now.Add(24*time.Hour), p.now.Add(time.Second), 1)
+			p.e.Lost(p.now.Add(2 * time.Second))
+		}, "DDATA m1 #2 @2=230 past @2=1 past"},
+		"it takes long": {func(p *plant) { p.e.Lost(p.now.Add(2 * unsure)) }, "DDATA m1 #2 @2=1 past"}, // 230 was before that
+	} {
+		p := newPlant(t, "")
+		p.born()
+		p.volts(1)
+		p.next()
+		c.lost(p)
+		p.volts(2)
+		p.e.Connected(8)
+		if got := p.next(); len(got) != 3 || got[2] != c.want {
+			t.Errorf("%s: got\n  %s\nexpected %s at last", name, strings.Join(got, "\n  "), c.want)
+		}
+	}
+}
+
+// More is published than can be kept: only if the connection is lost is that given up.
+func TestTooMuchMayHaveBeenLost(t *testing.T) {
+	p := newPlant(t, "")
+	p.born()
+	for i := range 3000 {
+		p.volts(float64(i))
+		p.next()
+	}
+	if n := p.e.Dropped(); n != 0 {
+		t.Fatalf("%d are dropped", n)
+	}
+	p.e.Lost(p.now)
+	if n := p.e.Waiting() + int(p.e.Dropped()); n != 3001 {
+		t.Errorf("%d wait, %d are dropped", p.e.Waiting(), p.e.Dropped())
+	}
+	p.e.Connected(8)
+	p.next()
+	p.next()
+	p.now = p.now.Add(2 * unsure)
+	p.next()
+	if before := p.e.Dropped(); before < 2000 {
+		t.Errorf("%d are dropped", before)
+	} else if p.e.Lost(p.now); p.e.Dropped() != before {
+		t.Errorf("%d are dropped of what has arrived", p.e.Dropped()-before)
 	}
 }
 
@@ -445,7 +501,7 @@ func TestWhateverHappens(t *testing.T) {
 			underway = underway[messages:]
 		}
 		publish := func() {
-			for _, m := range e.Next(now, 3) {
+			for _, m := range e.Next(now, now, 3) {
 				var tells []telemetry.Micros
 				of, _ := topic.Parse(m.Topic)
 				var d payload.Payload
@@ -530,6 +586,6 @@ func FuzzReceive(f *testing.F) {
 		p := newPlant(t, "scada")
 		p.e.Connected(0)
 		p.e.Receive(name, b)
-		p.e.Next(p.now, 1)
+		p.e.Next(p.now, p.now, 1)
 	})
 }

@@ -12,16 +12,17 @@ import (
 
 // Next is what is to be published now, in this order: births and deaths, what has
 // changed, and then at most as many messages as most of what had to wait. They count as
-// published.
-func (e *Edge) Next(at time.Time, most int) (list []Message) {
+// published when it is called again. at is what they are stamped with, and now the same
+// moment by a clock that nobody sets.
+func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 	if !e.publishing() {
 		return nil
 	}
-	e.forget(at)
+	e.forget(now)
 	if e.rebirth {
 		list = append(list, e.birth(e.node, at))
 		for _, d := range e.devices {
-			e.unpublished(d, at)
+			e.unpublished(d)
 			d.birth, d.born = true, false
 		}
 	}
@@ -95,7 +96,7 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 		}, e.droppedMetric(at, true))
 	}
 	d.born, d.birth = true, false
-	e.unpublished(d, at)
+	e.unpublished(d)
 	for _, s := range d.signals {
 		if s.Name == telemetry.ChannelLive {
 			continue
@@ -121,11 +122,11 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 }
 
 // unpublished has what is fresh be of the past, as a birth is about to tell what is current.
-func (e *Edge) unpublished(d *device, at time.Time) {
+func (e *Edge) unpublished(d *device) {
 	for _, v := range d.fresh {
 		if d.alive && v.Sample == v.signal.current {
 			e.waiting--
-			e.sent = append(e.sent, sent{v, at})
+			e.sent = append(e.sent, sent{value: v})
 		} else {
 			d.past = append(d.past, v)
 		}
@@ -144,7 +145,7 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 	var metrics []payload.Metric
 	for _, v := range batch {
 		if !v.of && v.Sample == v.signal.told { // its birth has told it
-			e.sent = append(e.sent, sent{v, at})
+			e.sent = append(e.sent, sent{value: v})
 			continue
 		}
 		kind, _ := payload.ScalarOf(v.Value)
@@ -155,7 +156,7 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 		m := metricOf(v.Sample, v.signal.born)
 		m.Alias, m.HasAlias, m.Historical = uint64(v.signal.ID), true, historical || v.of
 		metrics = append(metrics, m)
-		e.sent = append(e.sent, sent{v, at})
+		e.sent = append(e.sent, sent{value: v})
 	}
 	if len(metrics) == 0 {
 		return Message{}
