@@ -194,6 +194,8 @@ func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
 	sending, broken := context.WithCancel(context.WithoutCancel(ctx))
 	defer broken()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*farewell, broken) })()
+	again := time.NewTicker(edge.RebirthPause)
+	defer again.Stop()
 	for ctx.Err() == nil {
 		more, err := n.send(sending, conn)
 		if err != nil {
@@ -219,6 +221,7 @@ func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
 				return n.leave(sending, conn, errAway)
 			}
 		case <-n.wake:
+		case <-again.C:
 		case <-now:
 		}
 	}

@@ -44,6 +44,8 @@ type Edge struct {
 	leave     bool  // it has gone: so does this session
 	born      bool  // the node is, in this session
 	rebirth   bool  // it is to be born, again
+	asked     bool  // for that, by a command
+	bornAt    time.Time
 	bdSeq     uint64
 	seq       uint8
 
@@ -102,6 +104,8 @@ const (
 	// unsure is for how long what was published may have been lost with the connection: it
 	// is more than a client takes to notice that the broker is silent.
 	unsure = time.Minute
+	// RebirthPause is between two births that are asked for.
+	RebirthPause = time.Second
 
 	bdSeqName   = "bdSeq"
 	rebirthName = "Node Control/Rebirth"
@@ -291,7 +295,7 @@ func (e *Edge) Filters() []string {
 func (e *Edge) Connected(bdSeq uint64) {
 	e.connected, e.leave, e.bdSeq = true, false, bdSeq
 	e.host = e.config.PrimaryHost == ""
-	e.born, e.rebirth = false, true
+	e.born, e.rebirth, e.asked = false, true, false
 }
 
 // Receive takes a message that was subscribed to. It reports whether the session is to
@@ -311,7 +315,7 @@ func (e *Edge) Receive(name string, b []byte) (leave bool) {
 	}
 	for _, m := range d.Metrics {
 		if v, err := m.Value.Scalar(payload.Boolean); string(m.Name) == rebirthName && err == nil && v.Bits() != 0 {
-			e.rebirth = true
+			e.asked = true
 		}
 	}
 	return false

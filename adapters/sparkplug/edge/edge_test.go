@@ -56,6 +56,7 @@ func (p *plant) take(id telemetry.SignalID, v telemetry.Value) {
 func (p *plant) volts(v float64)                         { p.take(u1, telemetry.FloatValue(v)) }
 func (p *plant) lives(id telemetry.SignalID, alive bool) { p.take(id, telemetry.BoolValue(alive)) }
 func (p *plant) command(metrics ...payload.Metric) {
+	p.now = p.now.Add(RebirthPause)
 	p.e.Receive("spBv1.0/g/NCMD/gw", payload.Payload{Metrics: metrics}.Append(nil))
 }
 func (p *plant) state(host string, online bool, t int64) bool {
@@ -464,6 +465,30 @@ func TestDefine(t *testing.T) {
 	p.want("DBIRTH m1 #6 PhV.phsA=230 engUnit=V")
 }
 
+// Births are asked for again and again: there is one in a second, and nothing before it.
+func TestRebirthsAreLimited(t *testing.T) {
+	p := newPlant(t, "")
+	p.born()
+	p.command(rebirth())
+	p.next()
+	births := 0
+	for range 1000 {
+		p.volts(1)
+		p.e.Receive("spBv1.0/g/NCMD/gw", payload.Payload{Metrics: []payload.Metric{rebirth()}}.Append(nil))
+		for _, line := range p.next() {
+			if births == 0 && !strings.HasPrefix(line, "NBIRTH") {
+				t.Fatalf("%s comes before the birth", line)
+			}
+			if strings.HasPrefix(line, "NBIRTH") {
+				births++
+			}
+		}
+	}
+	if births != 1 {
+		t.Errorf("%d births in a second", births)
+	}
+}
+
 // A device goes before what is known of it could be told.
 func TestDeathComesFirst(t *testing.T) {
 	p := newPlant(t, "")
@@ -564,6 +589,7 @@ func TestWhateverHappens(t *testing.T) {
 			e.Connected(bdSeq)
 		}
 		for range 100 {
+			now = now.Add(RebirthPause)
 			publish()
 		}
 		if e.Waiting() != 0 || e.Backlog() {

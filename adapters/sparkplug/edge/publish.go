@@ -19,7 +19,14 @@ func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 		return nil
 	}
 	e.forget(now)
+	if e.asked && !e.rebirth {
+		if now.Sub(e.bornAt) < RebirthPause {
+			return nil // no data come before the birth
+		}
+		e.rebirth = true
+	}
 	if e.rebirth {
+		e.asked, e.bornAt = false, now
 		list = append(list, e.birth(e.node, at))
 		for _, d := range e.devices {
 			e.unpublished(d)
@@ -61,9 +68,10 @@ func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 	return list
 }
 
-// Backlog reports whether Next has more to say at once.
+// Backlog reports whether Next has more to say at once. What is asked for soon after a
+// birth waits for RebirthPause.
 func (e *Edge) Backlog() bool {
-	if !e.publishing() {
+	if !e.publishing() || e.asked && !e.rebirth {
 		return false
 	}
 	return e.rebirth || len(e.node.past) > 0 || slices.ContainsFunc(e.devices, func(d *device) bool {
