@@ -39,7 +39,9 @@ type Node struct {
 	mu    sync.Mutex
 	edge  *edge.Edge
 	stats Stats
-	shed  uint64 // values given up, as last said
+	// shedding and retyping are that it was said, since the last connection was made, that
+	// values are given up.
+	shedding, retyping bool
 
 	list []edge.Message // is being published; Run's
 }
@@ -97,12 +99,19 @@ func (n *Node) Define(signals []telemetry.Signal) {
 func (n *Node) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.edge.Take(at, samples, past)
-	if n.shed == 0 && n.edge.Dropped() > 0 {
+	dropped := n.edge.Dropped()
+	if n.edge.Take(at, samples, past) {
+		n.notify()
+	}
+	n.warn(n.edge.Dropped() > dropped)
+}
+
+// warn says once of each connection, and of the time after it, that values are given up.
+func (n *Node) warn(shedding bool) {
+	if shedding && !n.shedding {
+		n.shedding = true
 		n.o.Log.Warn("too many values wait for the Sparkplug broker; the oldest aren't published", "broker", n.o.Config.Broker, "waiting", n.edge.Waiting())
 	}
-	n.shed = n.edge.Dropped()
-	n.notify()
 }
 
 func (n *Node) notify() {
@@ -117,7 +126,7 @@ func (n *Node) Stats() Stats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.stats
-	s.Waiting, s.Dropped, s.Online = n.edge.Waiting(), n.edge.Dropped(), s.Connected && n.edge.Online()
+	s.Waiting, s.Dropped, s.Online = n.edge.Waiting(), n.edge.Dropped()+n.edge.Retyped(), s.Connected && n.edge.Online()
 	return s
 }
 
@@ -157,7 +166,9 @@ func (n *Node) lastSession() uint64 {
 func (n *Node) lose(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	dropped := n.edge.Dropped()
 	n.edge.Lost(time.Now())
+	n.warn(n.edge.Dropped() > dropped)
 	was := n.stats
 	n.stats.Connected, n.stats.Cause = false, err.Error()
 	if was.Connected {
@@ -255,7 +266,7 @@ func (n *Node) begin(bdSeq uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.edge.Connected(bdSeq)
-	n.list = nil
+	n.list, n.shedding, n.retyping = nil, false, false
 	n.stats.Connected, n.stats.Since, n.stats.Cause = true, time.Now(), ""
 	about := []any{"broker", n.o.Config.Broker, "group", n.o.Edge.Group, "node", n.o.Edge.Node, "waiting", n.edge.Waiting(), "dropped", n.edge.Dropped()}
 	if n.o.Edge.PrimaryHost != "" {
@@ -269,7 +280,12 @@ func (n *Node) begin(bdSeq uint64) {
 func (n *Node) send(ctx context.Context, conn *mqttconn.Conn) (more bool, err error) {
 	n.mu.Lock()
 	if len(n.list) == 0 {
+		retyped := n.edge.Retyped()
 		n.list = n.edge.Next(n.o.Now(), time.Now(), together)
+		if n.edge.Retyped() > retyped && !n.retyping {
+			n.retyping = true
+			n.o.Log.Warn("values that waited aren't published, as their signals have become something else", "broker", n.o.Config.Broker)
+		}
 	}
 	more = len(n.list) > 1 || n.edge.Backlog()
 	n.mu.Unlock()

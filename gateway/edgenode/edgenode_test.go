@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,6 +262,64 @@ func TestItEndsWithABacklog(t *testing.T) {
 	if told != values-1 { // one is in the birth
 		t.Errorf("%d values are told", told)
 	}
+}
+
+// That values are given up is said once of each connection, and why.
+func TestWhatIsGivenUpIsSaid(t *testing.T) {
+	var lines logged
+	b := mqttrecord.Start(t)
+	g := newGateway(t, b.Address, "")
+	g.o.Edge.MostWaiting, g.o.Log = 100, slog.New(slog.NewTextHandler(&lines, nil))
+	g.begin()
+	flood := func() {
+		for i := range 1000 {
+			g.measures(float64(i))
+		}
+	}
+	said := func(tooMany, otherType int) {
+		t.Helper()
+		if text := lines.String(); strings.Count(text, "too many values") != tooMany || strings.Count(text, "something else") != otherType {
+			t.Errorf("expected %d and %d: %s", tooMany, otherType, text)
+		}
+	}
+	g.take(live, telemetry.BoolValue(true))
+	g.take(volts, telemetry.IntValue(1))
+	g.take(volts, telemetry.IntValue(2))
+	g.measures(3)
+	stop := g.runs()
+	b.Await("its birth", func(list []packets.ControlPacket) bool { return len(published(list, topic.DBirth)) == 1 })
+	await(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
+	stop()
+	said(0, 1)
+	if s := g.Stats(); s.Dropped != 2 {
+		t.Errorf("%+v", s)
+	}
+	flood()
+	said(1, 1)
+	stop = g.runs()
+	b.Await("its next birth", func(list []packets.ControlPacket) bool { return len(published(list, topic.DBirth)) == 2 })
+	await(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
+	stop()
+	flood()
+	said(2, 1)
+}
+
+// logged are lines of a log.
+type logged struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.String()
 }
 
 // Without a file to count in, it publishes all the same, and with a broken one.

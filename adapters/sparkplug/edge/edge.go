@@ -51,7 +51,8 @@ type Edge struct {
 
 	waiting  int // values
 	dropped  uint64
-	reported uint64 // dropped, as last published
+	retyped  uint64
+	reported uint64 // of both, as last published
 
 	sent   []sent // values that may not have arrived, oldest first
 	timed  int    // of them, whose time is known
@@ -79,6 +80,7 @@ type device struct {
 type signal struct {
 	telemetry.Signal
 	device  *device
+	live    bool             // it says whether its device is there
 	born    payload.DataType // that its birth has told; Unknown: none
 	kind    payload.DataType // of what it was in the past, as far as that is known
 	current telemetry.Sample // without a signal: there was none
@@ -139,7 +141,7 @@ func (e *Edge) Define(signals []telemetry.Signal) {
 			d = &device{id: s.Device}
 			devices[s.Device] = d
 		}
-		if d != e.node && len(d.signals) == 0 && !slices.Contains(e.devices, d) {
+		if d != e.node && len(d.signals) == 0 {
 			e.devices = append(e.devices, d)
 		}
 		one := before[s.ID]
@@ -149,7 +151,7 @@ func (e *Edge) Define(signals []telemetry.Signal) {
 		if !sameMetric(one.Signal, s) {
 			d.birth = true
 		}
-		one.Signal = s
+		one.Signal, one.live = s, s.Name == telemetry.ChannelLive
 		e.signals[s.ID] = one
 		d.signals = append(d.signals, one)
 	}
@@ -177,8 +179,9 @@ func sameMetric(a, b telemetry.Signal) bool {
 }
 
 // Take takes samples. past says that they are older than what is current. at is when they
-// came, which is the time of those that don't know theirs.
-func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) {
+// came, which is the time of those that don't know theirs. It reports whether Next may
+// have something to say of them.
+func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) (news bool) {
 	for _, s := range samples {
 		of := e.signals[s.Signal]
 		if of == nil {
@@ -188,23 +191,25 @@ func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) 
 			s.Time = at
 		}
 		switch d := of.device; {
-		case of.Name == telemetry.ChannelLive:
+		case of.live:
 			if alive := s.Value.Bits() != 0; alive != d.alive {
-				d.alive, d.birth = alive, alive || d.birth && d.born
+				d.alive, d.birth, news = alive, alive || d.birth && d.born, true
 			}
 		case past:
-			if kind, _ := payload.ScalarOf(s.Value); kind != payload.Unknown {
+			if kind := payload.TypeOf(s.Value); kind != payload.Unknown {
 				of.kind = kind
 			}
 			e.suits(d, of)
 			e.wait(d, value{of, s, true}, false)
+			news = true
 		case same(of.current, s):
 			of.current.Time = s.Time
 		default:
-			of.current = s
+			of.current, news = s, true
 			e.changed(d, of)
 		}
 	}
+	return news && e.publishing()
 }
 
 // changed has what a signal is now be published. That it isn't known of a device that isn't
@@ -263,9 +268,12 @@ func (e *Edge) shed() {
 	e.dropped += uint64(old + young)
 }
 
-// Waiting is how many values wait to be published, and Dropped how many were given up.
+// Waiting is how many values wait to be published. Dropped is how many were given up as
+// they were too many, and Retyped as their signal had become something else before they
+// could be published.
 func (e *Edge) Waiting() int    { return e.waiting }
 func (e *Edge) Dropped() uint64 { return e.dropped }
+func (e *Edge) Retyped() uint64 { return e.retyped }
 
 // Online reports whether a session is there in which values are published.
 func (e *Edge) Online() bool { return e.publishing() && e.born }

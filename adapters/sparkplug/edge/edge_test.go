@@ -369,6 +369,23 @@ func TestWhatMayHaveBeenLost(t *testing.T) {
 	}
 }
 
+// Who publishes is woken only by what there is to publish.
+func TestNews(t *testing.T) {
+	p := newPlant(t, "")
+	takes := func(v float64, past bool) bool {
+		return p.e.Take(1, []telemetry.Sample{{Time: 1, Signal: u1, Value: telemetry.FloatValue(v)}}, past)
+	}
+	if takes(1, false) {
+		t.Error("nobody hears it")
+	}
+	p.born()
+	for _, c := range []struct{ got, want bool }{{takes(2, false), true}, {takes(2, false), false}, {takes(2, true), true}} {
+		if c.got != c.want {
+			t.Errorf("%v, expected %v", c.got, c.want)
+		}
+	}
+}
+
 // The clock is set while it is published: that makes nothing older. Of a slow connection,
 // what was said long ago may still be underway.
 func TestWhatMayHaveBeenLostByAnotherClock(t *testing.T) {

@@ -38,8 +38,8 @@ func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 			list = append(list, e.birth(d, at))
 		}
 	}
-	if e.dropped != e.reported {
-		e.reported = e.dropped
+	if e.dropped+e.retyped != e.reported {
+		e.reported = e.dropped + e.retyped
 		list = append(list, e.numbered(topic.NData, "", at, []payload.Metric{e.droppedMetric(at, false)}))
 	}
 	all := append([]*device{e.node}, e.devices...)
@@ -98,7 +98,7 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 	var metrics []payload.Metric
 	if d == e.node {
 		kind, e.seq, e.rebirth, e.born = topic.NBirth, 0, false, true
-		e.reported = e.dropped
+		e.reported = e.dropped + e.retyped
 		metrics = append(metrics, bdSeqMetric(e.bdSeq, at), payload.Metric{
 			Name: []byte(rebirthName), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(false),
 		}, e.droppedMetric(at, true))
@@ -106,14 +106,14 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 	d.born, d.birth = true, false
 	e.unpublished(d)
 	for _, s := range d.signals {
-		if s.Name == telemetry.ChannelLive {
+		if s.live {
 			continue
 		}
 		s.born, s.told = typeOf(s), telemetry.Sample{}
 		if d.alive {
 			s.told = s.current
 		}
-		m := metricOf(s.current, s.born)
+		m := metricOf(s.current)
 		m.Name, m.Alias, m.HasAlias, m.Type = []byte(s.Name), uint64(s.ID), true, s.born
 		if s.current.Signal == 0 || !d.alive {
 			m.Null, m.Value = true, payload.Value{}
@@ -156,12 +156,11 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 			e.sent = append(e.sent, sent{value: v})
 			continue
 		}
-		kind, _ := payload.ScalarOf(v.Value)
-		if kind != payload.Unknown && kind != v.signal.born {
-			e.dropped++ // it has become something else since
+		if kind := payload.TypeOf(v.Value); kind != payload.Unknown && kind != v.signal.born {
+			e.retyped++
 			continue
 		}
-		m := metricOf(v.Sample, v.signal.born)
+		m := metricOf(v.Sample)
 		m.Alias, m.HasAlias, m.Historical = uint64(v.signal.ID), true, historical || v.of
 		metrics = append(metrics, m)
 		e.sent = append(e.sent, sent{value: v})
@@ -178,7 +177,7 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 
 // typeOf is what a signal's values are, as far as that is known.
 func typeOf(s *signal) payload.DataType {
-	if kind, _ := payload.ScalarOf(s.current.Value); kind != payload.Unknown {
+	if kind := payload.TypeOf(s.current.Value); kind != payload.Unknown {
 		return kind
 	}
 	switch {
@@ -199,11 +198,9 @@ const (
 )
 
 // metricOf is a sample as a metric.
-func metricOf(s telemetry.Sample, kind payload.DataType) payload.Metric {
-	m := payload.Metric{Timestamp: uint64(max(0, s.Time) / 1000), HasTimestamp: true}
-	if _, m.Value = payload.ScalarOf(s.Value); m.Value.Form() == payload.Absent {
-		m.Null = true
-	}
+func metricOf(s telemetry.Sample) payload.Metric {
+	m := payload.Metric{Timestamp: uint64(max(0, s.Time) / 1000), HasTimestamp: true, Value: payload.ScalarOf(s.Value)}
+	m.Null = m.Value.Form() == payload.Absent
 	code := int64(-1)
 	switch s.Quality.Validity() {
 	case telemetry.Bad:
@@ -227,7 +224,7 @@ func bdSeqMetric(n uint64, at time.Time) payload.Metric {
 func (e *Edge) droppedMetric(at time.Time, birth bool) payload.Metric {
 	m := payload.Metric{
 		Alias: droppedAlias, HasAlias: true, Timestamp: uint64(at.UnixMilli()), HasTimestamp: true,
-		Value: payload.IntValue(payload.UInt64, int64(e.dropped)),
+		Value: payload.IntValue(payload.UInt64, int64(e.dropped+e.retyped)),
 	}
 	if birth {
 		m.Name, m.Type = []byte(droppedName), payload.UInt64

@@ -302,12 +302,11 @@ func TestScalarsOfOurOwn(t *testing.T) {
 	for _, v := range []telemetry.Value{
 		telemetry.FloatValue(-0.1), telemetry.IntValue(math.MinInt64), telemetry.UintValue(math.MaxUint64), telemetry.BoolValue(true), telemetry.TextValue("é"),
 	} {
-		kind, value := ScalarOf(v)
-		if got, err := value.Scalar(kind); err != nil || got != v {
+		if got, err := ScalarOf(v).Scalar(TypeOf(v)); err != nil || got != v {
 			t.Errorf("%v, %v, expected %v", got, err, v)
 		}
 	}
-	if kind, value := ScalarOf(telemetry.Value{}); kind != Unknown || value.Form() != Absent {
+	if kind, value := TypeOf(telemetry.Value{}), ScalarOf(telemetry.Value{}); kind != Unknown || value.Form() != Absent {
 		t.Errorf("%v %+v", kind, value)
 	}
 }
