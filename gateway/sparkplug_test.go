@@ -7,9 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/busbar/busbar/adapters/sparkplug/payload"
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/mosquitto"
+	"github.com/busbar/busbar/test/mqttrecord"
 	"github.com/busbar/busbar/test/sparkplugpeer"
 )
 
@@ -92,4 +97,89 @@ rules:
 
 func hears(device string) func(status.Device) bool {
 	return func(d status.Device) bool { return d.ID == device && !d.LastAnswer.IsZero() }
+}
+
+// told is what a bench's gateway, which is an edge node at a broker, has published of its
+// meter since its birth.
+func told(t *testing.T, list []packets.ControlPacket) (metrics []payload.Metric) {
+	t.Helper()
+	for _, p := range list {
+		m, is := p.(*packets.PublishPacket)
+		if !is || m.TopicName != "spBv1.0/plant-a/DDATA/gw/meter" {
+			continue
+		}
+		var d payload.Payload
+		if err := d.Decode(m.Payload); err != nil {
+			t.Fatal(err)
+		}
+		metrics = append(metrics, d.Metrics...)
+	}
+	return metrics
+}
+
+// published has a bench's gateway be an edge node at a broker.
+func (b *bench) published(broker *mqttrecord.Broker) {
+	b.source += fmt.Sprintf("serve: {sparkplug: {broker: \"tcp://%s\", group: plant-a}}\n", broker.Address)
+	b.config = b.parse(b.source)
+}
+
+// A time that is a guess makes what is published uncertain, as it does what is stored.
+func TestSparkplugOfAGuessedTime(t *testing.T) {
+	broker := mqttrecord.Start(t)
+	b := newBench(t)
+	b.published(broker)
+	b.config.Time.MaxHold = configfile.Duration(500 * time.Millisecond)
+	b.kernel = &machine{booted: time.Now(), atBoot: day}
+	stop := b.run()
+	defer stop()
+	broker.Await("something is uncertain", func(list []packets.ControlPacket) bool {
+		return slices.ContainsFunc(told(t, list), func(m payload.Metric) bool {
+			properties, err := payload.Properties(nil, m.Properties)
+			if err != nil || len(properties) != 1 {
+				return false
+			}
+			code, err := properties[0].Value.Scalar(payload.Int32)
+			return err == nil && code == telemetry.IntValue(500)
+		})
+	})
+}
+
+// What a swinging door still held at the end is told as it is stored.
+func TestSparkplugOfASwingingDoor(t *testing.T) {
+	broker := mqttrecord.Start(t)
+	b := newBench(t)
+	b.published(broker)
+	b.config.Devices[0].Signals[2].SwingingDoor = 0.5
+	stop := b.run()
+	volts := float32(200)
+	broker.Await("something is told", func(list []packets.ControlPacket) bool {
+		if volts += 3; volts > 250 {
+			volts = 200
+		}
+		b.meter.set(volts)
+		return len(told(t, list)) > 50
+	})
+	committed := samplesOf(stop())
+	l := b.read(func(l log) bool { return l.samples >= committed && len(l.births) > 0 })
+	list := broker.Await("it says goodbye", func(list []packets.ControlPacket) bool {
+		_, ended := list[len(list)-1].(*packets.DisconnectPacket)
+		return ended
+	})
+	i := slices.IndexFunc(l.births[0].Signals, func(s telemetry.Signal) bool { return s.Name == "PhV.phsC" })
+	id := l.births[0].Signals[i].ID
+	var stored telemetry.Sample
+	for _, s := range l.points {
+		if s.Signal == id && s.Time > stored.Time {
+			stored = s
+		}
+	}
+	var last telemetry.Value
+	for _, m := range told(t, list) {
+		if m.Alias == uint64(id) {
+			last, _ = m.Value.Scalar(payload.Double)
+		}
+	}
+	if last != stored.Value {
+		t.Errorf("%v was told at last, and %v stored", last, stored.Value)
+	}
 }
