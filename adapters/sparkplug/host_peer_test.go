@@ -242,3 +242,26 @@ func TestFollowAndChange(t *testing.T) {
 		t.Errorf("signals are %s", got)
 	}
 }
+
+// A metric that becomes what it was is the signal that it was.
+func TestThereAndBackAgain(t *testing.T) {
+	s := newSite(t)
+	s.run(s.device())
+	s.has(map[string]string{"ChLiv": "true"})
+	p := sparkplugpeer.Node(t, s.broker, "plant-a", "n")
+	for round := range 3 {
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "u", Alias: 1, Type: "Double", Value: round})
+		s.has(map[string]string{"n.u": fmt.Sprint(round)})
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "u", Alias: 1, Type: "String", Value: fmt.Sprint("text ", round)})
+		s.has(map[string]string{"n.u": fmt.Sprint("text ", round)})
+	}
+	// Faster than they are registered: the last is what counts.
+	for round := range 3 {
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "v", Alias: 1, Type: "Double", Value: round})
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "v", Alias: 1, Type: "String", Value: fmt.Sprint("text ", round)})
+	}
+	p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "v", Alias: 1, Type: "Double", Value: 7})
+	s.has(map[string]string{"n.v": "7"})
+	p.Send("ndata", "", "", metric{Alias: 1, Type: "Double", Value: 8})
+	s.has(map[string]string{"n.v": "8"})
+}

@@ -266,6 +266,17 @@ func TestBirth(t *testing.T) {
 		t.Errorf("%d are found", n)
 	}
 	p.want("n/Motor/Power = -1")
+	// And as what it was before, which is known.
+	for i := range 100 {
+		known := len(p.h.series)
+		birth()
+		if list := p.h.Effects().Found; len(p.h.series) > known || i == 0 && len(list) != 1 {
+			t.Fatalf("%d are known, %d found", len(p.h.series), len(list))
+		}
+		p.told()
+		p.send(topic.NBirth, "", 0, session(0), defined("Motor/Power", 5, payload.Int8, payload.IntValue(payload.Int8, -1)))
+		p.want("n/Motor/Power = -1")
+	}
 	p.send(topic.NBirth, "", 0, session(0))
 	p.want("n/Motor/Power = –, bad (not implemented, stale)")
 }
@@ -479,6 +490,40 @@ func TestOurOwn(t *testing.T) {
 	p.want()
 }
 
+// What waits of all nodes together is bounded, and nothing else is kept with it.
+func TestMuchWaits(t *testing.T) {
+	p := newPlant(t)
+	send := func(node, seq int, kind topic.Kind, m payload.Metric) {
+		b := encode(seq, p.now, m)
+		p.h.Receive(p.now, topic.Topic{Kind: kind, Group: "plant-a", Node: fmt.Sprint(node)}.String(), b, false)
+		clear(b) // it is used for others
+	}
+	big := double(1, 2)
+	big.Properties = make([]byte, maxHeld/4)
+	for node := range 100 {
+		send(node, 0, topic.NBirth, defined("u", 1, payload.Double, payload.DoubleValue(1)))
+		p.h.Clear()
+		for seq := 2; seq <= 4; seq++ {
+			send(node, seq, topic.NData, big)
+		}
+		if p.h.held > maxHeldTogether {
+			t.Fatalf("%d bytes are held", p.h.held)
+		}
+	}
+	p.want("99/u = 2", "rebirth of plant-a/99")
+	p.later(2 * time.Second)
+	if got := p.told(); p.h.held != 0 || !slices.Contains(got, "0/u = 2") {
+		t.Errorf("%d bytes are held still; %q", p.h.held, got)
+	}
+	for node := range 10 {
+		send(node, 9, topic.NData, big)
+	}
+	p.h.Lost(p.now)
+	if p.h.held != 0 {
+		t.Errorf("%d bytes are held of nobody", p.h.held)
+	}
+}
+
 // What waits is bounded, and what can't be read ends nothing.
 func TestHostile(t *testing.T) {
 	p := newPlant(t)
@@ -487,7 +532,7 @@ func TestHostile(t *testing.T) {
 	big.Properties = make([]byte, maxHeld/4)
 	for i := range 100 {
 		p.send(topic.NData, "", 4+i, big)
-		if n := p.h.nodes[Node{"plant-a", "n"}]; n.bytes > maxHeld+maxHeld/4+100 {
+		if n := p.h.nodes[Node{"plant-a", "n"}]; n.bytes > maxHeld+maxHeld/4+1000 {
 			t.Fatalf("%d bytes are held", n.bytes)
 		}
 	}
