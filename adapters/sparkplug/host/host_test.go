@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/busbar/busbar/adapters/sparkplug/payload"
 	"github.com/busbar/busbar/adapters/sparkplug/topic"
 	"github.com/busbar/busbar/telemetry"
@@ -298,18 +300,30 @@ func TestDevicesAreAwaited(t *testing.T) {
 	p.want("n/d/x = –, bad (not connected, stale)", "n/d live = false")
 }
 
+// composed is a value that has parts, encoded as they are in a field of a metric (6.4.1).
+func composed(t *testing.T, field protowire.Number, parts string) payload.Value {
+	metric := protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), parts)
+	var p payload.Payload
+	if err := p.Decode(protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), metric)); err != nil {
+		t.Fatal(err)
+	}
+	return p.Metrics[0].Value
+}
+
+// template is an instance of a definition: its metrics are encoded as those of a message.
+func template(t *testing.T, of string, metrics ...payload.Metric) payload.Value {
+	ref := protowire.AppendString(protowire.AppendTag(nil, 4, protowire.BytesType), of)
+	return composed(t, 18, string(payload.Payload{Metrics: metrics}.Append(nil))+string(ref))
+}
+
 func TestValues(t *testing.T) {
 	quality := func(code int64) []byte {
 		return payload.AppendProperties(nil, []payload.Property{{Name: []byte("Quality"), Type: payload.Int32, Value: payload.IntValue(payload.Int32, code)}})
 	}
-	inner := payload.TemplateValue(payload.Template{Ref: []byte("Phase"), Metrics: []payload.Metric{
-		defined("V", 0, payload.Int16, payload.IntValue(payload.Int16, -5)),
-	}})
-	outer := payload.TemplateValue(payload.Template{Ref: []byte("Meter"), Metrics: []payload.Metric{
-		defined("A", 0, payload.TemplateType, inner), defined("on", 0, payload.Boolean, payload.BooleanValue(true)),
-	}})
-	table := payload.DataSetValue(payload.DataSet{Columns: [][]byte{[]byte("a"), []byte("b")}, Types: []payload.DataType{payload.Int8, payload.String},
-		Rows: [][]payload.Value{{payload.IntValue(payload.Int8, -1), payload.StringValue("one")}, {payload.IntValue(payload.Int8, 2), {}}}})
+	inner := template(t, "Phase", defined("V", 0, payload.Int16, payload.IntValue(payload.Int16, -5)))
+	outer := template(t, "Meter", defined("A", 0, payload.TemplateType, inner), defined("on", 0, payload.Boolean, payload.BooleanValue(true)))
+	// Columns a and b, of Int8 and String, with the rows -1, "one" and 2, null.
+	table := composed(t, 17, "\x08\x02\x12\x01a\x12\x01b\x18\x01\x18\x0c\x22\x0f\x0a\x06\x08\xff\xff\xff\xff\x0f\x0a\x05\x32\x03one\x22\x06\x0a\x02\x08\x02\x0a\x00")
 	for name, c := range map[string]struct {
 		born, then payload.Metric
 		want       []string

@@ -42,7 +42,7 @@ type Metric struct {
 const (
 	// MaxMetrics bounds the metrics of a message, and of a template.
 	MaxMetrics = 50_000
-	// MaxDepth bounds how deep templates lie in templates, and properties in properties.
+	// MaxDepth bounds how deep templates lie in templates.
 	MaxDepth = 8
 )
 
