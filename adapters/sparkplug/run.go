@@ -244,7 +244,7 @@ func (r *running) deliver(ctx context.Context, now time.Time, cause error) error
 func rebirth(n host.Node, now time.Time) mqttconn.Message {
 	ms := uint64(now.UnixMilli())
 	command := payload.Payload{Timestamp: ms, HasTimestamp: true, Metrics: []payload.Metric{{
-		Name: []byte("Node Control/Rebirth"), Timestamp: ms, HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(true),
+		Name: []byte(payload.Rebirth), Timestamp: ms, HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(true),
 	}}}
 	to := topic.Topic{Kind: topic.NCmd, Group: n.Group, Node: n.Name}
 	return mqttconn.Message{Topic: to.String(), Payload: command.Append(nil), AtMostOnce: true}

@@ -109,8 +109,6 @@ const (
 	// RebirthPause is between two births that are asked for.
 	RebirthPause = time.Second
 
-	bdSeqName   = "bdSeq"
-	rebirthName = "Node Control/Rebirth"
 	droppedName = "Node Info/Values Dropped"
 	// droppedAlias is beyond the ids of signals.
 	droppedAlias = 1 << 32
@@ -322,7 +320,7 @@ func (e *Edge) Receive(name string, b []byte) (leave bool) {
 		return false
 	}
 	for _, m := range d.Metrics {
-		if v, err := m.Value.Scalar(payload.Boolean); string(m.Name) == rebirthName && err == nil && v.Bits() != 0 {
+		if v, err := m.Value.Scalar(payload.Boolean); string(m.Name) == payload.Rebirth && err == nil && v.Bits() != 0 {
 			e.asked = true
 		}
 	}

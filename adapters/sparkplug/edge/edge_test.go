@@ -64,7 +64,7 @@ func (p *plant) state(host string, online bool, t int64) bool {
 }
 
 func rebirth() payload.Metric {
-	return payload.Metric{Name: []byte(rebirthName), Type: payload.Boolean, Value: payload.BooleanValue(true)}
+	return payload.Metric{Name: []byte(payload.Rebirth), Type: payload.Boolean, Value: payload.BooleanValue(true)}
 }
 
 // read is a message as it can be compared, with what is wrong with it by the rules that
@@ -176,10 +176,10 @@ func TestAssertions(t *testing.T) {
 		"tck-id-topics-ndeath-seq":     func(p *plant) bool { return !decoded(p, p.e.Will(7, p.now)).HasSeq },
 		"tck-id-topics-ndeath-topic":   func(p *plant) bool { return p.e.Will(7, p.now).Topic == "spBv1.0/g/NDEATH/gw" },
 		"tck-id-topics-nbirth-rebirth-metric": func(p *plant) bool {
-			m := metric(nbirth(p), rebirthName)
+			m := metric(nbirth(p), payload.Rebirth)
 			return m.Type == payload.Boolean && is(m, payload.BooleanValue(false))
 		},
-		"tck-id-operational-behavior-data-commands-rebirth-name-aliases": func(p *plant) bool { return !metric(nbirth(p), rebirthName).HasAlias },
+		"tck-id-operational-behavior-data-commands-rebirth-name-aliases": func(p *plant) bool { return !metric(nbirth(p), payload.Rebirth).HasAlias },
 		"tck-id-payloads-alias-birth-requirement": func(p *plant) bool {
 			m := metric(decoded(p, p.all[1]), "PhV.phsA")
 			return m.HasAlias && m.Type == payload.Double

@@ -100,7 +100,7 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 		kind, e.seq, e.rebirth, e.born = topic.NBirth, 0, false, true
 		e.reported = e.dropped + e.retyped
 		metrics = append(metrics, bdSeqMetric(e.bdSeq, at), payload.Metric{
-			Name: []byte(rebirthName), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(false),
+			Name: []byte(payload.Rebirth), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(false),
 		}, e.droppedMetric(at, true))
 	}
 	d.born, d.birth = true, false
@@ -216,7 +216,7 @@ func metricOf(s telemetry.Sample) payload.Metric {
 
 func bdSeqMetric(n uint64, at time.Time) payload.Metric {
 	return payload.Metric{
-		Name: []byte(bdSeqName), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Int64, Value: payload.IntValue(payload.Int64, int64(n)),
+		Name: []byte(payload.BdSeq), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Int64, Value: payload.IntValue(payload.Int64, int64(n)),
 	}
 }
 

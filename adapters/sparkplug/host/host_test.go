@@ -43,7 +43,7 @@ func double(alias uint64, v float64) payload.Metric {
 }
 
 func session(n int64) payload.Metric {
-	return defined(bdSeq, 0, payload.Int64, payload.IntValue(payload.Int64, n))
+	return defined(payload.BdSeq, 0, payload.Int64, payload.IntValue(payload.Int64, n))
 }
 
 const noSeq = -1
@@ -63,7 +63,7 @@ func (p *plant) send(kind topic.Kind, device string, seq int, metrics ...payload
 
 // born has a node with a device be born, and forgets what came of it.
 func (p *plant) born() {
-	p.send(topic.NBirth, "", 0, session(3), defined(rebirth, 0, payload.Boolean, payload.BooleanValue(false)), defined("u", 1, payload.Double, payload.DoubleValue(230)))
+	p.send(topic.NBirth, "", 0, session(3), defined(payload.Rebirth, 0, payload.Boolean, payload.BooleanValue(false)), defined("u", 1, payload.Double, payload.DoubleValue(230)))
 	p.send(topic.DBirth, "d", 1, defined("x", 2, payload.Double, payload.DoubleValue(1)))
 	p.h.Clear()
 }
@@ -241,7 +241,7 @@ func TestBirth(t *testing.T) {
 	unit := defined("Motor/Power", 5, payload.Float, payload.FloatValue(1.5))
 	unit.Properties = payload.AppendProperties(nil, []payload.Property{{Name: []byte("engUnit"), Type: payload.String, Value: payload.StringValue("kW")}})
 	birth := func() {
-		p.send(topic.NBirth, "", 0, session(0), defined(rebirth, 0, payload.Boolean, payload.BooleanValue(false)), unit,
+		p.send(topic.NBirth, "", 0, session(0), defined(payload.Rebirth, 0, payload.Boolean, payload.BooleanValue(false)), unit,
 			defined("File", 6, payload.File, payload.BytesValue([]byte("x"))))
 	}
 	birth()

@@ -58,14 +58,9 @@ func (n *node) sorted() []*device {
 	return list
 }
 
-const (
-	bdSeq   = "bdSeq"
-	rebirth = "Node Control/Rebirth"
-)
-
 // controls are metrics that say nothing: they are there to be written to.
 var controls = map[string]bool{
-	bdSeq: true, rebirth: true, "Node Control/Reboot": true, "Node Control/Next Server": true,
+	payload.BdSeq: true, payload.Rebirth: true, "Node Control/Reboot": true, "Node Control/Next Server": true,
 	"Device Control/Rebirth": true, "Device Control/Reboot": true,
 }
 
@@ -121,7 +116,7 @@ func (h *Host) born(n *node, at time.Time, p *payload.Payload) {
 	h.begin(n, uint8(p.Seq)+1)
 	n.hasBdSeq = false
 	for _, m := range p.Metrics {
-		if string(m.Name) == bdSeq {
+		if string(m.Name) == payload.BdSeq {
 			n.bdSeq, n.hasBdSeq = number(m)
 		}
 	}
@@ -148,7 +143,7 @@ func (h *Host) died(n *node, at time.Time, p *payload.Payload) {
 		return
 	}
 	for _, m := range p.Metrics {
-		if string(m.Name) != bdSeq {
+		if string(m.Name) != payload.BdSeq {
 			continue
 		}
 		if of, ok := number(m); ok && n.hasBdSeq && of != n.bdSeq {

@@ -46,6 +46,13 @@ const (
 	MaxDepth = 8
 )
 
+// Names of metrics that the specification gives: the number of a session, and what asks for
+// births.
+const (
+	BdSeq   = "bdSeq"
+	Rebirth = "Node Control/Rebirth"
+)
+
 // ErrMalformed is that bytes aren't what they should be.
 var ErrMalformed = errors.New("malformed Sparkplug payload")
 
