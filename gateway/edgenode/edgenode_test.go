@@ -322,6 +322,13 @@ func (l *logged) String() string {
 	return l.Builder.String()
 }
 
+// A session's number is written down before the broker can know it.
+func TestTheNumberIsWrittenFirst(t *testing.T) {
+	g := newGateway(t, "127.0.0.1:1", "") // where nobody listens
+	g.runs()
+	await(t, "it is written", func() bool { text, _ := os.ReadFile(g.o.File); return string(text) == "0\n" })
+}
+
 // Without a file to count in, it publishes all the same, and with a broken one.
 func TestTheNumberIsLost(t *testing.T) {
 	b := mqttrecord.Start(t)
