@@ -66,10 +66,12 @@ func (g *Gateway) exchange(ctx context.Context, to live, engine *rules.Engine) {
 	g.self.change(to.devices.selfIDs())
 	g.pipeline.change(ctx, places, func(device string) bool { return periods[device] == next[device] }, func() []telemetry.Sample {
 		g.pipeline.operations.configure(to.config.Rules)
+		released := g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(), to.devices.limits())
+		g.pipeline.tellPlant(0, released, false)
 		if g.pipeline.edge != nil {
 			g.pipeline.edge.Define(to.devices.model.Signals)
 		}
-		return g.pipeline.exchange(engine, to.devices.counters(), to.devices.watched(), to.devices.limits())
+		return released
 	})
 }
 

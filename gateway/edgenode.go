@@ -29,10 +29,11 @@ func (g *Gateway) prepareEdgeNode(signals []telemetry.Signal) {
 	g.pipeline.edge.Define(signals)
 }
 
-// tellPlant hands on what is stored of a batch, if the gateway is an edge node.
-func (p *pipeline) tellPlant(b queued, samples []telemetry.Sample) {
+// tellPlant hands on what is stored, which came at that moment, if the gateway is an edge
+// node. past says that it is older than what is current.
+func (p *pipeline) tellPlant(at telemetry.Micros, samples []telemetry.Sample, past bool) {
 	if p.edge != nil {
-		p.edge.Take(b.stamp.At, samples, b.past)
+		p.edge.Take(at, samples, past)
 	}
 }
 

@@ -200,17 +200,19 @@ func (p *pipeline) run(ctx context.Context) {
 			if sifted {
 				begin := len(stored)
 				stored = p.sift(stored, b, batch, taken.slots)
-				p.tellPlant(b, stored[begin:])
+				p.tellPlant(b.stamp.At, stored[begin:], b.past)
 			} else {
-				p.tellPlant(b, batch)
 				p.place(b.stamp, batch)
+				p.tellPlant(b.stamp.At, batch, b.past)
 			}
 		}
 		if ended {
 			p.engine.Close(time.Now(), p.emit)
 		}
 		if ended && sifted {
-			stored = append(stored, p.filter.Flush()...)
+			released := p.filter.Flush()
+			p.tellPlant(0, released, false)
+			stored = append(stored, released...)
 		}
 		for _, e := range taken.errands {
 			stored = append(stored, e.do()...)

@@ -7,9 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/busbar/busbar/adapters/sparkplug/payload"
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/mosquitto"
+	"github.com/busbar/busbar/test/mqttrecord"
 	"github.com/busbar/busbar/test/sparkplugpeer"
 )
 
@@ -92,4 +97,108 @@ rules:
 
 func hears(device string) func(status.Device) bool {
 	return func(d status.Device) bool { return d.ID == device && !d.LastAnswer.IsZero() }
+}
+
+// told is what a bench's gateway, which is an edge node at a broker, has published of its
+// meter.
+func told(t *testing.T, list []packets.ControlPacket) (metrics []payload.Metric) {
+	t.Helper()
+	for _, p := range list {
+		m, is := p.(*packets.PublishPacket)
+		if !is || m.TopicName != "spBv1.0/plant-a/DBIRTH/gw/meter" && m.TopicName != "spBv1.0/plant-a/DDATA/gw/meter" {
+			continue
+		}
+		var d payload.Payload
+		if err := d.Decode(m.Payload); err != nil {
+			t.Fatal(err)
+		}
+		metrics = append(metrics, d.Metrics...)
+	}
+	return metrics
+}
+
+// published has a bench's gateway be an edge node at a broker.
+func (b *bench) published(broker *mqttrecord.Broker) {
+	b.source += fmt.Sprintf("serve: {sparkplug: {broker: \"tcp://%s\", group: plant-a}}\n", broker.Address)
+	b.config = b.parse(b.source)
+}
+
+// A time that is a guess makes what is published uncertain, as it does what is stored.
+func TestSparkplugOfAGuessedTime(t *testing.T) {
+	broker := mqttrecord.Start(t)
+	b := newBench(t)
+	b.published(broker)
+	b.config.Time.MaxHold = configfile.Duration(500 * time.Millisecond)
+	b.kernel = &machine{booted: time.Now(), atBoot: day}
+	stop := b.run()
+	defer stop()
+	broker.Await("something is uncertain", func(list []packets.ControlPacket) bool {
+		return slices.ContainsFunc(told(t, list), func(m payload.Metric) bool {
+			properties, err := payload.Properties(nil, m.Properties)
+			if err != nil || len(properties) != 1 {
+				return false
+			}
+			code, err := properties[0].Value.Scalar(payload.Int32)
+			return err == nil && code == telemetry.IntValue(500)
+		})
+	})
+}
+
+// What a swinging door still holds when it is taken away, or at the end, is told as it is
+// stored.
+func TestSparkplugOfASwingingDoor(t *testing.T) {
+	for name, ends := range map[string]func(*bench){
+		"it is taken away": func(b *bench) {
+			g := b.gateway
+			to := *g.live.Load()
+			to.config = b.parse(b.source)
+			var err error
+			if to.devices, err = g.define(to.config); err != nil {
+				t.Fatal(err)
+			}
+			engine, err := g.compile(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.exchange(t.Context(), to, engine)
+		},
+		"the end": func(*bench) {},
+	} {
+		broker := mqttrecord.Start(t)
+		b := newBench(t)
+		b.published(broker)
+		b.config.Devices[0].Signals[2].SwingingDoor = 0.0001
+		stop := b.run()
+		volts := float32(200)
+		await := func(values int) {
+			broker.Await("values are told", func(list []packets.ControlPacket) bool {
+				volts += 1. / 128
+				b.meter.set(volts)
+				return len(told(t, list)) > values
+			})
+		}
+		await(50)
+		ends(b)
+		await(100)
+		committed := samplesOf(stop())
+		l := b.read(func(l log) bool { return l.samples >= committed && len(l.births) > 0 })
+		list := broker.Await("it says goodbye", func(list []packets.ControlPacket) bool {
+			_, ended := list[len(list)-1].(*packets.DisconnectPacket)
+			return ended
+		})
+		i := slices.IndexFunc(l.births[0].Signals, func(s telemetry.Signal) bool { return s.Name == "PhV.phsC" })
+		id := l.births[0].Signals[i].ID
+		values := map[telemetry.Value]bool{}
+		for _, m := range told(t, list) {
+			if m.Alias == uint64(id) {
+				v, _ := m.Value.Scalar(payload.Double)
+				values[v] = true
+			}
+		}
+		for _, s := range l.points {
+			if s.Signal == id && !values[s.Value] {
+				t.Errorf("%s: %v is stored and wasn't told", name, s.Value)
+			}
+		}
+	}
 }

@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/adapters"
@@ -53,10 +54,13 @@ func newFound(d Device) *found {
 	return &found{device: d, names: names{group: len(d.Groups) != 1, taken: map[string]string{}}, named: map[string]int{}}
 }
 
-// add takes up a series that is new.
+// add takes up a series that is new, or in the place of another one again.
 func (f *found) add(now time.Time, i int, s host.Series) {
 	for len(f.series) <= i {
-		f.series = append(f.series, entry{})
+		f.series = append(f.series, entry{known: true})
+	}
+	if !f.series[i].known { // the last one registered is what it is now
+		f.pending = slices.DeleteFunc(f.pending, func(k int) bool { return k == i })
 	}
 	f.series[i] = entry{Series: s}
 	if f.device.follows(s) < 0 {

@@ -40,12 +40,12 @@ func TestValuesOfAPeer(t *testing.T) {
 		metric{Name: "i8", Alias: 1, Type: "Int8", Value: -128}, metric{Name: "i16", Alias: 2, Type: "Int16", Value: -32768},
 		metric{Name: "i32", Alias: 3, Type: "Int32", Value: -2147483648}, metric{Name: "i64", Alias: 4, Type: "Int64", Value: sparkplugpeer.Long{Text: "-9223372036854775808"}},
 		metric{Name: "u8", Alias: 5, Type: "UInt8", Value: 255}, metric{Name: "u16", Alias: 6, Type: "UInt16", Value: 65535},
-		metric{Name: "u32", Alias: 7, Type: "UInt32", Value: 4294967295}, metric{Name: "u64", Alias: 8, Type: "UInt64", Value: sparkplugpeer.Long{Text: "18446744073709551615"}},
+		metric{Name: "u32", Alias: 7, Type: "UInt32", Value: int64(4294967295)}, metric{Name: "u64", Alias: 8, Type: "UInt64", Value: sparkplugpeer.Long{Text: "18446744073709551615"}},
 		metric{Name: "Folder/f", Alias: 9, Type: "Float", Value: 0.5, Properties: map[string]sparkplugpeer.Property{
 			"engUnit": {Type: "String", Value: "kWh"}, "Quality": {Type: "Int32", Value: 192}}},
 		metric{Name: "d", Alias: 10, Type: "Double", Value: 0.1}, metric{Name: "b", Alias: 11, Type: "Boolean", Value: true},
 		metric{Name: "s", Alias: 12, Type: "String", Value: "größer"}, metric{Name: "t", Alias: 13, Type: "Text", Value: "x"},
-		metric{Name: "at", Alias: 14, Type: "DateTime", Value: 1700000000000}, metric{Name: "null", Alias: 15, Type: "Double", Value: nil},
+		metric{Name: "at", Alias: 14, Type: "DateTime", Value: int64(1700000000000)}, metric{Name: "null", Alias: 15, Type: "Double", Value: nil},
 		metric{Name: "bytes", Alias: 16, Type: "Bytes", Value: sparkplugpeer.Bytes{Base64: []byte{1, 2}}},
 		metric{Name: "set", Alias: 17, Type: "DataSet", Value: map[string]any{"numOfColumns": 2, "types": []string{"Int8", "String"}, "columns": []string{"n", "s"}, "rows": [][]any{{-1, "one"}, {2, "two"}}}},
 		metric{Name: "group", Alias: 18, Type: "Template", Value: map[string]any{"isDefinition": false, "templateRef": "Phase", "metrics": []metric{{Name: "V", Type: "Int16", Value: -5}}}},
@@ -241,4 +241,27 @@ func TestFollowAndChange(t *testing.T) {
 	if got := strings.Join(names, " "); got != "n.Live n.u1 n.u1 n.u2" {
 		t.Errorf("signals are %s", got)
 	}
+}
+
+// A metric that becomes what it was is the signal that it was.
+func TestThereAndBackAgain(t *testing.T) {
+	s := newSite(t)
+	s.run(s.device())
+	s.has(map[string]string{"ChLiv": "true"})
+	p := sparkplugpeer.Node(t, s.broker, "plant-a", "n")
+	for round := range 3 {
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "u", Alias: 1, Type: "Double", Value: round})
+		s.has(map[string]string{"n.u": fmt.Sprint(round)})
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "u", Alias: 1, Type: "String", Value: fmt.Sprint("text ", round)})
+		s.has(map[string]string{"n.u": fmt.Sprint("text ", round)})
+	}
+	// Faster than they are registered: the last is what counts.
+	for round := range 3 {
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "v", Alias: 1, Type: "Double", Value: round})
+		p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "v", Alias: 1, Type: "String", Value: fmt.Sprint("text ", round)})
+	}
+	p.Send("nbirth", "", "", rebirthMetric(), metric{Name: "v", Alias: 1, Type: "Double", Value: 7})
+	s.has(map[string]string{"n.v": "7"})
+	p.Send("ndata", "", "", metric{Alias: 1, Type: "Double", Value: 8})
+	s.has(map[string]string{"n.v": "8"})
 }

@@ -80,12 +80,6 @@ func (r *running) stamp() { r.since = max(time.Now().UnixMilli(), r.since+1) }
 // errBehind is that the broker has kept a later state than the one of this connection.
 var errBehind = errors.New("the clock is behind the last state that was published of this host application")
 
-// arrival is what was received together.
-type arrival struct {
-	messages []mqttconn.Received
-	err      error
-}
-
 // connected connects, and takes what comes until the connection fails or ctx ends. made is
 // called when there is a connection.
 func (r *running) connected(ctx context.Context, alive <-chan time.Time, made func()) error {
@@ -110,27 +104,9 @@ func (r *running) connected(ctx context.Context, alive <-chan time.Time, made fu
 	if err := r.session.Deliver(ctx, session.Result{Received: now}); err != nil {
 		return err
 	}
-	arrivals, seen := make(chan arrival), make(chan struct{})
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		for {
-			messages, err := conn.Receive(receiving)
-			select {
-			case arrivals <- arrival{messages, err}:
-			case <-receiving.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-			select {
-			case <-seen: // the messages are overwritten by the next
-			case <-receiving.Done():
-				return
-			}
-		}
-	}()
+	arrivals := conn.Arrivals(receiving)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -156,14 +132,14 @@ func (r *running) connected(ctx context.Context, alive <-chan time.Time, made fu
 					return err
 				}
 			}
-		case a := <-arrivals:
-			if a.err != nil {
-				return a.err
+		case messages, ok := <-arrivals.Messages:
+			if !ok {
+				return arrivals.Err()
 			}
-			if err := r.take(ctx, conn, a.messages); err != nil {
+			if err := r.take(ctx, conn, messages); err != nil {
 				return err
 			}
-			seen <- struct{}{}
+			arrivals.Next()
 		}
 		if err := r.flush(ctx, conn, nil); err != nil {
 			return err
@@ -268,7 +244,7 @@ func (r *running) deliver(ctx context.Context, now time.Time, cause error) error
 func rebirth(n host.Node, now time.Time) mqttconn.Message {
 	ms := uint64(now.UnixMilli())
 	command := payload.Payload{Timestamp: ms, HasTimestamp: true, Metrics: []payload.Metric{{
-		Name: []byte("Node Control/Rebirth"), Timestamp: ms, HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(true),
+		Name: []byte(payload.Rebirth), Timestamp: ms, HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(true),
 	}}}
 	to := topic.Topic{Kind: topic.NCmd, Group: n.Group, Node: n.Name}
 	return mqttconn.Message{Topic: to.String(), Payload: command.Append(nil), AtMostOnce: true}

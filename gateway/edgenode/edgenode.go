@@ -39,7 +39,11 @@ type Node struct {
 	mu    sync.Mutex
 	edge  *edge.Edge
 	stats Stats
-	shed  uint64 // values given up, as last said
+	// shedding and retyping are that it was said, since the last connection was made, that
+	// values are given up.
+	shedding, retyping bool
+
+	list []edge.Message // is being published; Run's
 }
 
 // Stats is how it stands.
@@ -64,9 +68,15 @@ const (
 	keepAlive = 10 * time.Second
 	// soonest and latest bound how long it waits until it connects again.
 	soonest, latest = time.Second, 30 * time.Second
-	// farewell is how long a Node that ends goes on with what waits.
+	// farewell is how long a Node that ends goes on with what waits, and then how long it
+	// tries to say that it ends.
 	farewell = 2 * time.Second
 )
+
+// always is ready.
+var always = make(chan struct{})
+
+func init() { close(always) }
 
 // New is a Node that connects when it runs.
 func New(o Options) *Node {
@@ -89,12 +99,19 @@ func (n *Node) Define(signals []telemetry.Signal) {
 func (n *Node) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.edge.Take(at, samples, past)
-	if n.shed == 0 && n.edge.Dropped() > 0 {
+	dropped := n.edge.Dropped()
+	if n.edge.Take(at, samples, past) {
+		n.notify()
+	}
+	n.warn(n.edge.Dropped() > dropped)
+}
+
+// warn says once of each connection, and of the time after it, that values are given up.
+func (n *Node) warn(shedding bool) {
+	if shedding && !n.shedding {
+		n.shedding = true
 		n.o.Log.Warn("too many values wait for the Sparkplug broker; the oldest aren't published", "broker", n.o.Config.Broker, "waiting", n.edge.Waiting())
 	}
-	n.shed = n.edge.Dropped()
-	n.notify()
 }
 
 func (n *Node) notify() {
@@ -109,7 +126,7 @@ func (n *Node) Stats() Stats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.stats
-	s.Waiting, s.Dropped, s.Online = n.edge.Waiting(), n.edge.Dropped(), s.Connected && n.edge.Online()
+	s.Waiting, s.Dropped, s.Online = n.edge.Waiting(), n.edge.Dropped()+n.edge.Retyped(), s.Connected && n.edge.Online()
 	return s
 }
 
@@ -149,7 +166,9 @@ func (n *Node) lastSession() uint64 {
 func (n *Node) lose(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.edge.Lost(n.o.Now())
+	dropped := n.edge.Dropped()
+	n.edge.Lost(time.Now())
+	n.warn(n.edge.Dropped() > dropped)
 	was := n.stats
 	n.stats.Connected, n.stats.Cause = false, err.Error()
 	if was.Connected {
@@ -166,74 +185,64 @@ var errAway = errors.New("the primary host is away")
 // connected connects with the session of that number, and publishes until the connection
 // fails, the primary host goes, or ctx ends. made is called when there is a connection.
 func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
+	if err := configfile.Replace(n.o.File, fmt.Appendln(nil, bdSeq), 0o600); err != nil {
+		n.o.Log.Error("the number of the Sparkplug session can't be written down; the next process may use it again", "file", n.o.File, "error", err)
+	}
 	will := n.o.will(n.edge, bdSeq)
 	conn, err := mqttconn.Dial(ctx, n.o.Config, mqttconn.Options{Dir: n.o.Dir, Now: n.o.Now, Will: will, KeepAlive: keepAlive})
 	if err != nil {
 		return err
 	}
 	defer conn.Abort()
-	if err := configfile.Replace(n.o.File, fmt.Appendln(nil, bdSeq), 0o600); err != nil {
-		n.o.Log.Error("the number of the Sparkplug session can't be written down; the next process may use it again", "file", n.o.File, "error", err)
-	}
 	if err := n.subscribe(ctx, conn); err != nil {
 		return err
 	}
 	made()
 	n.begin(bdSeq)
-	arrivals, seen := make(chan []mqttconn.Received), make(chan struct{})
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		for {
-			messages, err := conn.Receive(receiving)
-			if err != nil {
-				return // it is lost, which the connection tells
-			}
-			select {
-			case arrivals <- messages:
-			case <-receiving.Done():
-				return
-			}
-			select {
-			case <-seen: // the messages are overwritten by the next
-			case <-receiving.Done():
-				return
-			}
-		}
-	}()
-	for {
-		more, err := n.send(ctx, conn)
-		if err != nil && ctx.Err() == nil {
+	arrivals := conn.Arrivals(receiving)
+	sending, broken := context.WithCancel(context.WithoutCancel(ctx))
+	defer broken()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*farewell, broken) })()
+	again := time.NewTicker(edge.RebirthPause)
+	defer again.Stop()
+	for ctx.Err() == nil {
+		more, err := n.send(sending, conn)
+		if err != nil {
 			return err
 		}
-		now := make(chan struct{})
+		var now <-chan struct{}
 		if more {
-			close(now)
+			now = always
 		}
 		select {
 		case <-ctx.Done():
-			return n.leave(conn, ctx.Err())
-		case messages := <-arrivals:
+		case messages, ok := <-arrivals.Messages:
+			if !ok {
+				return arrivals.Err()
+			}
 			away := n.receive(messages)
 			if err := conn.Acknowledge(messages); err != nil {
 				return err
 			}
-			seen <- struct{}{}
+			arrivals.Next()
 			if away {
-				return n.leave(conn, errAway)
+				n.list = nil // is told when it is back
+				return n.leave(sending, conn, errAway)
 			}
-		case <-conn.Lost():
-			return conn.Cause()
 		case <-n.wake:
+		case <-again.C:
 		case <-now:
 		}
 	}
+	return n.leave(sending, conn, ctx.Err())
 }
 
 // will is what the broker publishes when the connection is lost.
 func (o Options) will(e *edge.Edge, bdSeq uint64) mqttconn.Message {
 	m := e.Will(bdSeq, o.Now())
-	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload}
+	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload.Append(nil)}
 }
 
 func (n *Node) subscribe(ctx context.Context, conn *mqttconn.Conn) error {
@@ -257,6 +266,7 @@ func (n *Node) begin(bdSeq uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.edge.Connected(bdSeq)
+	n.list, n.shedding, n.retyping = nil, false, false
 	n.stats.Connected, n.stats.Since, n.stats.Cause = true, time.Now(), ""
 	about := []any{"broker", n.o.Config.Broker, "group", n.o.Edge.Group, "node", n.o.Edge.Node, "waiting", n.edge.Waiting(), "dropped", n.edge.Dropped()}
 	if n.o.Edge.PrimaryHost != "" {
@@ -265,20 +275,26 @@ func (n *Node) begin(bdSeq uint64) {
 	n.o.Log.Info("what is measured is published by Sparkplug", about...)
 }
 
-// send publishes what there is now. It reports whether there is more.
+// send publishes one message of what there is now: over a slow link each has its own time,
+// and what comes or ends meanwhile is heard between two. It reports whether there is more.
 func (n *Node) send(ctx context.Context, conn *mqttconn.Conn) (more bool, err error) {
 	n.mu.Lock()
-	list := n.edge.Next(n.o.Now(), together)
-	more = n.edge.Backlog()
+	if len(n.list) == 0 {
+		retyped := n.edge.Retyped()
+		n.list = n.edge.Next(n.o.Now(), time.Now(), together)
+		if n.edge.Retyped() > retyped && !n.retyping {
+			n.retyping = true
+			n.o.Log.Warn("values that waited aren't published, as their signals have become something else", "broker", n.o.Config.Broker)
+		}
+	}
+	more = len(n.list) > 1 || n.edge.Backlog()
 	n.mu.Unlock()
-	if len(list) == 0 {
+	if len(n.list) == 0 {
 		return more, nil
 	}
-	messages := make([]mqttconn.Message, len(list))
-	for i, m := range list {
-		messages[i] = mqttconn.Message{Topic: m.Topic, Payload: m.Payload, AtMostOnce: true}
-	}
-	published, err := conn.Publish(ctx, messages)
+	m := n.list[0]
+	n.list = n.list[1:]
+	published, err := conn.Publish(ctx, []mqttconn.Message{{Topic: m.Topic, Payload: m.Payload.Append(nil), AtMostOnce: true}})
 	n.mu.Lock()
 	n.stats.Published += uint64(published)
 	n.mu.Unlock()
@@ -297,15 +313,18 @@ func (n *Node) receive(messages []mqttconn.Received) (away bool) {
 }
 
 // leave ends a session on purpose, for a reason.
-func (n *Node) leave(conn *mqttconn.Conn, why error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+func (n *Node) leave(ctx context.Context, conn *mqttconn.Conn, why error) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*farewell)
 	defer cancel()
-	_, err := n.send(ctx, conn)
+	var err error
+	for more, until := true, time.Now().Add(farewell); more && err == nil && time.Now().Before(until); {
+		more, err = n.send(ctx, conn)
+	}
 	n.mu.Lock()
 	death, born := n.edge.Death(n.o.Now())
 	n.mu.Unlock()
 	if err == nil && born {
-		_, err = conn.Publish(ctx, []mqttconn.Message{{Topic: death.Topic, Payload: death.Payload}})
+		_, err = conn.Publish(ctx, []mqttconn.Message{{Topic: death.Topic, Payload: death.Payload.Append(nil)}})
 	}
 	if err == nil {
 		conn.Close()

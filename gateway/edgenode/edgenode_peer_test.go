@@ -2,7 +2,9 @@ package edgenode
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,14 @@ func plain(v any) any {
 		return v["long"]
 	}
 	return v
+}
+
+// whole is a number without a fraction, as JavaScript has told it.
+func whole(v any) string {
+	if f, is := plain(v).(float64); is {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(plain(v))
 }
 
 func (g *gateway) hears(p *sparkplugpeer.Peer, want ...string) {
@@ -101,27 +111,28 @@ func TestNothingIsLostWithTheBroker(t *testing.T) {
 	g.take(live, telemetry.BoolValue(true))
 	g.runs()
 	await(t, "it is online", func() bool { return g.Stats().Online })
-	value := 0
+	// What was measured, and what is heard of it, with its time in ms.
+	type reading struct{ at, value string }
+	measured := map[reading]bool{}
 	measure := func(n int) {
 		for range n {
-			value++
-			g.measures(float64(value))
+			at, value := time.Now(), len(measured)+1
+			g.Take(telemetry.MicrosOf(at), []telemetry.Sample{{Time: telemetry.MicrosOf(at), Signal: volts, Value: telemetry.FloatValue(float64(value))}}, false)
+			measured[reading{fmt.Sprint(at.UnixMilli()), fmt.Sprint(value)}] = true
 		}
 	}
-	all := func() bool {
-		seen := map[string]bool{}
-		for _, line := range heard(p) {
-			for part := range strings.SplitSeq(line, " ") {
-				if v, of := strings.CutPrefix(part, "2="); of {
-					seen[v] = true
-				}
-				if v, of := strings.CutPrefix(part, "PhV.phsA2="); of && v != "" {
-					seen[v] = true
+	heard := func() map[reading]bool {
+		heard := map[reading]bool{}
+		for _, e := range p.Events("message") {
+			for _, m := range e.Payload.Metrics {
+				if (m.Name == "PhV.phsA" || fmt.Sprint(plain(m.Alias)) == fmt.Sprint(volts)) && m.Value != nil {
+					heard[reading{whole(m.Timestamp), whole(m.Value)}] = true
 				}
 			}
 		}
-		return len(seen) == value
+		return heard
 	}
+	all := func() bool { return maps.Equal(heard(), measured) }
 	for range 3 {
 		measure(500)
 		await(t, "it is heard", all)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,9 +221,112 @@ func TestThePrimaryHost(t *testing.T) {
 			kept = append(kept, v.String())
 		}
 	}
-	if !slices.Equal(kept, []string{"231", "232"}) { // 233 is in the birth, 231 may have been lost
+	if !slices.Equal(kept, []string{"230", "231", "232"}) { // 233 is in the birth, the first two may have been lost
 		t.Errorf("%q were kept", kept)
 	}
+}
+
+// It is stopped in the midst of much that waits: that is told, and then that it ends.
+func TestItEndsWithABacklog(t *testing.T) {
+	b := mqttrecord.Start(t)
+	g := newGateway(t, b.Address, "")
+	g.take(live, telemetry.BoolValue(true))
+	const values = 20_000
+	for i := range values {
+		g.measures(float64(i))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	asked := 0
+	g.Node.o.Now = func() time.Time {
+		if asked++; asked == 3 { // for the will, for the first messages, and for those behind them
+			stop()
+		}
+		return time.Now()
+	}
+	g.Run(ctx)
+	list := b.Await("it says goodbye", func(list []packets.ControlPacket) bool {
+		_, ended := list[len(list)-1].(*packets.DisconnectPacket)
+		return ended
+	})
+	if death := published(list, topic.NDeath); len(death) != 1 || list[len(list)-2] != packets.ControlPacket(death[0]) {
+		t.Errorf("%d deaths", len(death))
+	}
+	told := 0
+	for _, m := range published(list, topic.DData) {
+		var p payload.Payload
+		if err := p.Decode(m.Payload); err != nil {
+			t.Fatal(err)
+		}
+		told += len(p.Metrics)
+	}
+	if told != values-1 { // one is in the birth
+		t.Errorf("%d values are told", told)
+	}
+}
+
+// That values are given up is said once of each connection, and why.
+func TestWhatIsGivenUpIsSaid(t *testing.T) {
+	var lines logged
+	b := mqttrecord.Start(t)
+	g := newGateway(t, b.Address, "")
+	g.o.Edge.MostWaiting, g.o.Log = 100, slog.New(slog.NewTextHandler(&lines, nil))
+	g.begin()
+	flood := func() {
+		for i := range 1000 {
+			g.measures(float64(i))
+		}
+	}
+	said := func(tooMany, otherType int) {
+		t.Helper()
+		if text := lines.String(); strings.Count(text, "too many values") != tooMany || strings.Count(text, "something else") != otherType {
+			t.Errorf("expected %d and %d: %s", tooMany, otherType, text)
+		}
+	}
+	g.take(live, telemetry.BoolValue(true))
+	g.take(volts, telemetry.IntValue(1))
+	g.take(volts, telemetry.IntValue(2))
+	g.measures(3)
+	stop := g.runs()
+	b.Await("its birth", func(list []packets.ControlPacket) bool { return len(published(list, topic.DBirth)) == 1 })
+	await(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
+	stop()
+	said(0, 1)
+	if s := g.Stats(); s.Dropped != 2 {
+		t.Errorf("%+v", s)
+	}
+	flood()
+	said(1, 1)
+	stop = g.runs()
+	b.Await("its next birth", func(list []packets.ControlPacket) bool { return len(published(list, topic.DBirth)) == 2 })
+	await(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
+	stop()
+	flood()
+	said(2, 1)
+}
+
+// logged are lines of a log.
+type logged struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.String()
+}
+
+// A session's number is written down before the broker can know it.
+func TestTheNumberIsWrittenFirst(t *testing.T) {
+	g := newGateway(t, "127.0.0.1:1", "") // where nobody listens
+	g.runs()
+	await(t, "it is written", func() bool { text, _ := os.ReadFile(g.o.File); return string(text) == "0\n" })
 }
 
 // Without a file to count in, it publishes all the same, and with a broken one.

@@ -28,7 +28,7 @@ type Config struct {
 // Message is what is to be published, at QoS 0 and not retained.
 type Message struct {
 	Topic   string
-	Payload []byte
+	Payload payload.Payload // isn't encoded yet, as that takes longer than to say what it is
 }
 
 // Edge is an edge node. It isn't safe for concurrent use.
@@ -44,14 +44,25 @@ type Edge struct {
 	leave     bool  // it has gone: so does this session
 	born      bool  // the node is, in this session
 	rebirth   bool  // it is to be born, again
+	asked     bool  // for that, by a command
+	bornAt    time.Time
 	bdSeq     uint64
 	seq       uint8
 
 	waiting  int // values
 	dropped  uint64
-	reported uint64 // dropped, as last published
+	retyped  uint64
+	reported uint64 // of both, as last published
 
-	sent []sent // values that may not have arrived, oldest first
+	sent   []sent // values that may not have arrived, oldest first
+	timed  int    // of them, whose time is known
+	unkept []unkept
+}
+
+// unkept is how many values that may not have arrived are too many to be kept.
+type unkept struct {
+	at     time.Time
+	values uint64
 }
 
 // device is one that is attached, or the node itself.
@@ -69,6 +80,7 @@ type device struct {
 type signal struct {
 	telemetry.Signal
 	device  *device
+	live    bool             // it says whether its device is there
 	born    payload.DataType // that its birth has told; Unknown: none
 	kind    payload.DataType // of what it was in the past, as far as that is known
 	current telemetry.Sample // without a signal: there was none
@@ -82,7 +94,7 @@ type value struct {
 	of bool // it is of the past for whoever measured it, and not only for whoever hears of it
 }
 
-// sent is what was published at some moment.
+// sent is what was published, at the latest at some moment.
 type sent struct {
 	value
 	at time.Time
@@ -91,14 +103,12 @@ type sent struct {
 const (
 	// together is how many metrics a message of data has at most.
 	together = 500
-	// unsure is for how long what was published may have been lost with the connection: as
-	// long as a client waits for a broker that is silent, and some.
-	unsure = 20 * time.Second
-	// maxSent bounds the values that are kept for that.
-	maxSent = 20_000
+	// unsure is for how long what was published may have been lost with the connection: it
+	// is more than a client takes to notice that the broker is silent.
+	unsure = time.Minute
+	// RebirthPause is between two births that are asked for.
+	RebirthPause = time.Second
 
-	bdSeqName   = "bdSeq"
-	rebirthName = "Node Control/Rebirth"
 	droppedName = "Node Info/Values Dropped"
 	// droppedAlias is beyond the ids of signals.
 	droppedAlias = 1 << 32
@@ -129,7 +139,7 @@ func (e *Edge) Define(signals []telemetry.Signal) {
 			d = &device{id: s.Device}
 			devices[s.Device] = d
 		}
-		if d != e.node && len(d.signals) == 0 && !slices.Contains(e.devices, d) {
+		if d != e.node && len(d.signals) == 0 {
 			e.devices = append(e.devices, d)
 		}
 		one := before[s.ID]
@@ -139,7 +149,7 @@ func (e *Edge) Define(signals []telemetry.Signal) {
 		if !sameMetric(one.Signal, s) {
 			d.birth = true
 		}
-		one.Signal = s
+		one.Signal, one.live = s, s.Name == telemetry.ChannelLive
 		e.signals[s.ID] = one
 		d.signals = append(d.signals, one)
 	}
@@ -167,8 +177,9 @@ func sameMetric(a, b telemetry.Signal) bool {
 }
 
 // Take takes samples. past says that they are older than what is current. at is when they
-// came, which is the time of those that don't know theirs.
-func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) {
+// came, which is the time of those that don't know theirs. It reports whether Next may
+// have something to say of them.
+func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) (news bool) {
 	for _, s := range samples {
 		of := e.signals[s.Signal]
 		if of == nil {
@@ -178,30 +189,33 @@ func (e *Edge) Take(at telemetry.Micros, samples []telemetry.Sample, past bool) 
 			s.Time = at
 		}
 		switch d := of.device; {
-		case of.Name == telemetry.ChannelLive:
+		case of.live:
 			if alive := s.Value.Bits() != 0; alive != d.alive {
-				d.alive, d.birth = alive, alive || d.birth && d.born
+				d.alive, d.birth, news = alive, alive || d.birth && d.born, true
 			}
 		case past:
-			if kind, _ := payload.ScalarOf(s.Value); kind != payload.Unknown {
+			if kind := payload.TypeOf(s.Value); kind != payload.Unknown {
 				of.kind = kind
 			}
 			e.suits(d, of)
 			e.wait(d, value{of, s, true}, false)
+			news = true
 		case same(of.current, s):
 			of.current.Time = s.Time
 		default:
-			of.current = s
+			of.current, news = s, true
 			e.changed(d, of)
 		}
 	}
+	return news && e.publishing()
 }
 
-// changed has what a signal is now be published, unless its device is known to be gone.
+// changed has what a signal is now be published. That it isn't known of a device that isn't
+// there, its birth tells.
 func (e *Edge) changed(d *device, s *signal) {
 	heard := e.suits(d, s) && e.publishing() && d.born
-	if heard || d.alive || !e.publishing() {
-		e.wait(d, value{s, s.current, false}, heard) // or a birth tells it
+	if heard || d.alive || !e.publishing() || s.current.Quality.Validity() != telemetry.Bad {
+		e.wait(d, value{s, s.current, false}, heard)
 	}
 }
 
@@ -252,9 +266,12 @@ func (e *Edge) shed() {
 	e.dropped += uint64(old + young)
 }
 
-// Waiting is how many values wait to be published, and Dropped how many were given up.
+// Waiting is how many values wait to be published. Dropped is how many were given up as
+// they were too many, and Retyped as their signal had become something else before they
+// could be published.
 func (e *Edge) Waiting() int    { return e.waiting }
 func (e *Edge) Dropped() uint64 { return e.dropped }
+func (e *Edge) Retyped() uint64 { return e.retyped }
 
 // Online reports whether a session is there in which values are published.
 func (e *Edge) Online() bool { return e.publishing() && e.born }
@@ -284,7 +301,7 @@ func (e *Edge) Filters() []string {
 func (e *Edge) Connected(bdSeq uint64) {
 	e.connected, e.leave, e.bdSeq = true, false, bdSeq
 	e.host = e.config.PrimaryHost == ""
-	e.born, e.rebirth = false, true
+	e.born, e.rebirth, e.asked = false, true, false
 }
 
 // Receive takes a message that was subscribed to. It reports whether the session is to
@@ -303,8 +320,8 @@ func (e *Edge) Receive(name string, b []byte) (leave bool) {
 		return false
 	}
 	for _, m := range d.Metrics {
-		if v, err := m.Value.Scalar(payload.Boolean); string(m.Name) == rebirthName && err == nil && v.Bits() != 0 {
-			e.rebirth = true
+		if v, err := m.Value.Scalar(payload.Boolean); string(m.Name) == payload.Rebirth && err == nil && v.Bits() != 0 {
+			e.asked = true
 		}
 	}
 	return false
@@ -328,23 +345,28 @@ func (e *Edge) state(b []byte) {
 // was no birth.
 func (e *Edge) Death(at time.Time) (m Message, ok bool) { return e.Will(e.bdSeq, at), e.born }
 
-// Lost is told that the session has ended. What was published shortly before may have
-// been lost, and is told again.
-func (e *Edge) Lost(at time.Time) {
+// Lost is told that the session has ended, at a moment of the same clock as Next's. What
+// was published shortly before may have been lost, and is told again; where that is more
+// than can be kept, it counts as given up.
+func (e *Edge) Lost(now time.Time) {
 	e.connected, e.born, e.leave = false, false, false
-	e.forget(at)
+	e.forget(now)
 	again := map[*device][]value{}
 	for _, s := range e.sent {
 		again[s.signal.device] = append(again[s.signal.device], s.value)
 	}
-	e.sent = nil
+	for _, u := range e.unkept {
+		e.dropped += u.values
+	}
+	e.sent, e.timed, e.unkept = nil, 0, nil
 	for _, d := range append([]*device{e.node}, e.devices...) {
 		again := slices.DeleteFunc(again[d], func(v value) bool { return e.signals[v.signal.ID] != v.signal })
 		d.born = false
 		e.waiting += len(again)
-		d.past = slices.Concat(again, d.past, d.fresh)
+		d.past = append(d.past, d.fresh...)
 		d.fresh = nil
 		if len(again) > 0 { // also what had waited already was tried
+			d.past = append(again, d.past...)
 			slices.SortStableFunc(d.past, func(a, b value) int { return cmp.Compare(a.Time, b.Time) })
 		}
 		for _, s := range d.signals {
@@ -357,13 +379,26 @@ func (e *Edge) Lost(at time.Time) {
 	e.devices = slices.DeleteFunc(e.devices, func(d *device) bool { return len(d.signals) == 0 })
 }
 
-// forget lets go of what has arrived by now.
-func (e *Edge) forget(at time.Time) {
+// forget lets go of what has arrived by now, and of what is too much. What Next has said
+// since was published until now.
+func (e *Edge) forget(now time.Time) {
+	for i := range e.sent[e.timed:] {
+		e.sent[e.timed+i].at = now
+	}
 	n := 0
-	for n < len(e.sent) && (at.Sub(e.sent[n].at) > unsure || len(e.sent)-n > maxSent) {
+	for n < len(e.sent) && now.Sub(e.sent[n].at) > unsure {
 		n++
 	}
+	e.unkept = slices.DeleteFunc(e.unkept, func(u unkept) bool { return now.Sub(u.at) > unsure })
+	for ; len(e.sent)-n > e.config.MostWaiting; n++ {
+		at := e.sent[n].at
+		if last := len(e.unkept) - 1; last < 0 || at.Sub(e.unkept[last].at) > time.Second {
+			e.unkept = append(e.unkept, unkept{at: at})
+		}
+		e.unkept[len(e.unkept)-1].values++
+	}
 	e.sent = behind(e.sent, n)
+	e.timed = len(e.sent)
 }
 
 // behind is a list without its first n, at a cost that doesn't go with its length.

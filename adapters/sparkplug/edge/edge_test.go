@@ -56,6 +56,7 @@ func (p *plant) take(id telemetry.SignalID, v telemetry.Value) {
 func (p *plant) volts(v float64)                         { p.take(u1, telemetry.FloatValue(v)) }
 func (p *plant) lives(id telemetry.SignalID, alive bool) { p.take(id, telemetry.BoolValue(alive)) }
 func (p *plant) command(metrics ...payload.Metric) {
+	p.now = p.now.Add(RebirthPause)
 	p.e.Receive("spBv1.0/g/NCMD/gw", payload.Payload{Metrics: metrics}.Append(nil))
 }
 func (p *plant) state(host string, online bool, t int64) bool {
@@ -63,7 +64,7 @@ func (p *plant) state(host string, online bool, t int64) bool {
 }
 
 func rebirth() payload.Metric {
-	return payload.Metric{Name: []byte(rebirthName), Type: payload.Boolean, Value: payload.BooleanValue(true)}
+	return payload.Metric{Name: []byte(payload.Rebirth), Type: payload.Boolean, Value: payload.BooleanValue(true)}
 }
 
 // read is a message as it can be compared, with what is wrong with it by the rules that
@@ -72,7 +73,7 @@ func (p *plant) read(m Message) string {
 	p.t.Helper()
 	t, ok := topic.Parse(m.Topic)
 	var d payload.Payload
-	if err := d.Decode(m.Payload); err != nil || !ok {
+	if err := d.Decode(m.Payload.Append(nil)); err != nil || !ok {
 		p.t.Fatalf("%q: %v", m.Topic, err)
 	}
 	birth := t.Kind == topic.NBirth || t.Kind == topic.DBirth
@@ -112,7 +113,7 @@ func (p *plant) read(m Message) string {
 
 func (p *plant) next() (list []string) {
 	for first := true; first || p.e.Backlog(); first = false {
-		for _, m := range p.e.Next(p.now, 1) {
+		for _, m := range p.e.Next(p.now, p.now, 1) {
 			p.all = append(p.all, m)
 			list = append(list, p.read(m))
 		}
@@ -140,7 +141,7 @@ func (p *plant) born() {
 func TestAssertions(t *testing.T) {
 	decoded := func(p *plant, m Message) payload.Payload {
 		var d payload.Payload
-		if err := d.Decode(m.Payload); err != nil {
+		if err := d.Decode(m.Payload.Append(nil)); err != nil {
 			p.t.Fatal(err)
 		}
 		return d
@@ -175,10 +176,10 @@ func TestAssertions(t *testing.T) {
 		"tck-id-topics-ndeath-seq":     func(p *plant) bool { return !decoded(p, p.e.Will(7, p.now)).HasSeq },
 		"tck-id-topics-ndeath-topic":   func(p *plant) bool { return p.e.Will(7, p.now).Topic == "spBv1.0/g/NDEATH/gw" },
 		"tck-id-topics-nbirth-rebirth-metric": func(p *plant) bool {
-			m := metric(nbirth(p), rebirthName)
+			m := metric(nbirth(p), payload.Rebirth)
 			return m.Type == payload.Boolean && is(m, payload.BooleanValue(false))
 		},
-		"tck-id-operational-behavior-data-commands-rebirth-name-aliases": func(p *plant) bool { return !metric(nbirth(p), rebirthName).HasAlias },
+		"tck-id-operational-behavior-data-commands-rebirth-name-aliases": func(p *plant) bool { return !metric(nbirth(p), payload.Rebirth).HasAlias },
 		"tck-id-payloads-alias-birth-requirement": func(p *plant) bool {
 			m := metric(decoded(p, p.all[1]), "PhV.phsA")
 			return m.HasAlias && m.Type == payload.Double
@@ -265,7 +266,7 @@ func TestAssertions(t *testing.T) {
 			p := newPlant(t, "")
 			p.born()
 			if !holds(p) {
-				t.Errorf("%q", p.all)
+				t.Errorf("%v", p.all)
 			}
 		})
 	}
@@ -307,7 +308,7 @@ func TestPrimaryHost(t *testing.T) {
 			p.lives(live1, true)
 			p.e.Connected(0)
 			if !holds(p) {
-				t.Errorf("%q", p.all)
+				t.Errorf("%v", p.all)
 			}
 		})
 	}
@@ -318,6 +319,7 @@ func TestPrimaryHost(t *testing.T) {
 func TestStoreAndForward(t *testing.T) {
 	p := newPlant(t, "")
 	p.born()
+	p.next()
 	p.now = p.now.Add(time.Hour) // what was published before has arrived
 	p.e.Lost(p.now)
 	p.volts(1)
@@ -351,6 +353,7 @@ func TestWhatMayHaveBeenLost(t *testing.T) {
 	p.born()
 	p.volts(1)
 	p.next()
+	p.next()
 	p.now = p.now.Add(2 * unsure)
 	p.volts(2)
 	p.next()
@@ -363,6 +366,77 @@ func TestWhatMayHaveBeenLost(t *testing.T) {
 	got := p.next()
 	if want := "DDATA m1 #2 @2=2 past @2=3 past @2=4 past"; len(got) != 3 || got[2] != want {
 		t.Errorf("got\n  %s\nexpected %s at last", strings.Join(got, "\n  "), want)
+	}
+}
+
+// Who publishes is woken only by what there is to publish.
+func TestNews(t *testing.T) {
+	p := newPlant(t, "")
+	takes := func(v float64, past bool) bool {
+		return p.e.Take(1, []telemetry.Sample{{Time: 1, Signal: u1, Value: telemetry.FloatValue(v)}}, past)
+	}
+	if takes(1, false) {
+		t.Error("nobody hears it")
+	}
+	p.born()
+	for _, c := range []struct{ got, want bool }{{takes(2, false), true}, {takes(2, false), false}, {takes(2, true), true}} {
+		if c.got != c.want {
+			t.Errorf("%v, expected %v", c.got, c.want)
+		}
+	}
+}
+
+// The clock is set while it is published: that makes nothing older. Of a slow connection,
+// what was said long ago may still be underway.
+func TestWhatMayHaveBeenLostByAnotherClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		lost func(*plant)
+		want string
+	}{
+		"the clock is set": {func(p *plant) {
+			p.next()
+			p.e.Next(p.now.Add(24*time.Hour), p.now.Add(time.Second), 1)
+			p.e.Lost(p.now.Add(2 * time.Second))
+		}, "DDATA m1 #2 @2=230 past @2=1 past"},
+		"it takes long": {func(p *plant) { p.e.Lost(p.now.Add(2 * unsure)) }, "DDATA m1 #2 @2=1 past"}, // 230 was before that
+	} {
+		p := newPlant(t, "")
+		p.born()
+		p.volts(1)
+		p.next()
+		c.lost(p)
+		p.volts(2)
+		p.e.Connected(8)
+		if got := p.next(); len(got) != 3 || got[2] != c.want {
+			t.Errorf("%s: got\n  %s\nexpected %s at last", name, strings.Join(got, "\n  "), c.want)
+		}
+	}
+}
+
+// More is published than can be kept: only if the connection is lost is that given up.
+func TestTooMuchMayHaveBeenLost(t *testing.T) {
+	p := newPlant(t, "")
+	p.born()
+	for i := range 3000 {
+		p.volts(float64(i))
+		p.next()
+	}
+	if n := p.e.Dropped(); n != 0 {
+		t.Fatalf("%d are dropped", n)
+	}
+	p.e.Lost(p.now)
+	if n := p.e.Waiting() + int(p.e.Dropped()); n != 3001 {
+		t.Errorf("%d wait, %d are dropped", p.e.Waiting(), p.e.Dropped())
+	}
+	p.e.Connected(8)
+	p.next()
+	p.next()
+	p.now = p.now.Add(2 * unsure)
+	p.next()
+	if before := p.e.Dropped(); before < 2000 {
+		t.Errorf("%d are dropped", before)
+	} else if p.e.Lost(p.now); p.e.Dropped() != before {
+		t.Errorf("%d are dropped of what has arrived", p.e.Dropped()-before)
 	}
 }
 
@@ -408,6 +482,30 @@ func TestDefine(t *testing.T) {
 	p.want("DBIRTH m1 #6 PhV.phsA=230 engUnit=V")
 }
 
+// Births are asked for again and again: there is one in a second, and nothing before it.
+func TestRebirthsAreLimited(t *testing.T) {
+	p := newPlant(t, "")
+	p.born()
+	p.command(rebirth())
+	p.next()
+	births := 0
+	for range 1000 {
+		p.volts(1)
+		p.e.Receive("spBv1.0/g/NCMD/gw", payload.Payload{Metrics: []payload.Metric{rebirth()}}.Append(nil))
+		for _, line := range p.next() {
+			if births == 0 && !strings.HasPrefix(line, "NBIRTH") {
+				t.Fatalf("%s comes before the birth", line)
+			}
+			if strings.HasPrefix(line, "NBIRTH") {
+				births++
+			}
+		}
+	}
+	if births != 1 {
+		t.Errorf("%d births in a second", births)
+	}
+}
+
 // A device goes before what is known of it could be told.
 func TestDeathComesFirst(t *testing.T) {
 	p := newPlant(t, "")
@@ -426,8 +524,8 @@ func TestDeathComesFirst(t *testing.T) {
 }
 
 // Whatever happens, in whatever order: messages are numbered without a gap, nothing is
-// told of a device that isn't born, each value is told once, at its own time, and in the
-// end nothing waits.
+// told of a device that isn't born, each value arrives, at its own time, though the last
+// messages before a connection is lost don't, and in the end nothing waits.
 func TestWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := New(Config{Group: "g", Node: "gw", Own: "gw", MostWaiting: 100_000})
@@ -435,11 +533,21 @@ func TestWhateverHappens(t *testing.T) {
 		now, bdSeq, online := began, uint64(0), false
 		next, born := -1, map[string]bool{}
 		took, told := map[telemetry.Micros]bool{}, map[telemetry.Micros]bool{}
+		var underway [][]telemetry.Micros // what messages of the session tell, that aren't sure to arrive
+		arrived := func(messages int) {
+			for _, m := range underway[:messages] {
+				for _, at := range m {
+					told[at] = true
+				}
+			}
+			underway = underway[messages:]
+		}
 		publish := func() {
-			for _, m := range e.Next(now, 3) {
+			for _, m := range e.Next(now, now, 3) {
+				var tells []telemetry.Micros
 				of, _ := topic.Parse(m.Topic)
 				var d payload.Payload
-				if err := d.Decode(m.Payload); err != nil {
+				if err := d.Decode(m.Payload.Append(nil)); err != nil {
 					t.Fatal(err)
 				}
 				switch of.Kind {
@@ -461,9 +569,10 @@ func TestWhateverHappens(t *testing.T) {
 				}
 				for _, m := range d.Metrics {
 					if m.HasAlias && m.Alias < droppedAlias && !m.Null {
-						told[telemetry.Micros(m.Timestamp*1000)] = true
+						tells = append(tells, telemetry.Micros(m.Timestamp*1000))
 					}
 				}
+				underway = append(underway, tells)
 			}
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -472,6 +581,8 @@ func TestWhateverHappens(t *testing.T) {
 			switch rapid.IntRange(0, 6).Draw(t, "step") {
 			case 0:
 				if online {
+					arrived(rapid.IntRange(0, len(underway)).Draw(t, "arrived"))
+					underway = nil
 					e.Lost(now)
 				} else {
 					e.Connected(bdSeq)
@@ -487,9 +598,7 @@ func TestWhateverHappens(t *testing.T) {
 				publish()
 			default:
 				id := rapid.SampledFrom([]telemetry.SignalID{u1, clock}).Draw(t, "signal")
-				if id == u1 && (e.signals[u1].device.alive || !online) || id == clock {
-					took[at] = true
-				}
+				took[at] = true
 				e.Take(at, []telemetry.Sample{{Time: at, Signal: id, Value: telemetry.IntValue(int64(at))}}, rapid.Bool().Draw(t, "past"))
 			}
 		}
@@ -497,11 +606,13 @@ func TestWhateverHappens(t *testing.T) {
 			e.Connected(bdSeq)
 		}
 		for range 100 {
+			now = now.Add(RebirthPause)
 			publish()
 		}
 		if e.Waiting() != 0 || e.Backlog() {
 			t.Fatalf("%d wait", e.Waiting())
 		}
+		arrived(len(underway))
 		for at := range took {
 			if !told[at] {
 				t.Fatalf("what was at %v isn't told", at.Time())
@@ -518,6 +629,6 @@ func FuzzReceive(f *testing.F) {
 		p := newPlant(t, "scada")
 		p.e.Connected(0)
 		p.e.Receive(name, b)
-		p.e.Next(p.now, 1)
+		p.e.Next(p.now, p.now, 1)
 	})
 }

@@ -12,13 +12,21 @@ import (
 
 // Next is what is to be published now, in this order: births and deaths, what has
 // changed, and then at most as many messages as most of what had to wait. They count as
-// published.
-func (e *Edge) Next(at time.Time, most int) (list []Message) {
+// published when it is called again. at is what they are stamped with, and now the same
+// moment by a clock that nobody sets.
+func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 	if !e.publishing() {
 		return nil
 	}
-	e.forget(at)
+	e.forget(now)
+	if e.asked && !e.rebirth {
+		if now.Sub(e.bornAt) < RebirthPause {
+			return nil // no data come before the birth
+		}
+		e.rebirth = true
+	}
 	if e.rebirth {
+		e.asked, e.bornAt = false, now
 		list = append(list, e.birth(e.node, at))
 		for _, d := range e.devices {
 			e.unpublished(d)
@@ -30,8 +38,8 @@ func (e *Edge) Next(at time.Time, most int) (list []Message) {
 			list = append(list, e.birth(d, at))
 		}
 	}
-	if e.dropped != e.reported {
-		e.reported = e.dropped
+	if e.dropped+e.retyped != e.reported {
+		e.reported = e.dropped + e.retyped
 		list = append(list, e.numbered(topic.NData, "", at, []payload.Metric{e.droppedMetric(at, false)}))
 	}
 	all := append([]*device{e.node}, e.devices...)
@@ -60,9 +68,10 @@ func (e *Edge) Next(at time.Time, most int) (list []Message) {
 	return list
 }
 
-// Backlog reports whether Next has more to say at once.
+// Backlog reports whether Next has more to say at once. What is asked for soon after a
+// birth waits for RebirthPause.
 func (e *Edge) Backlog() bool {
-	if !e.publishing() {
+	if !e.publishing() || e.asked && !e.rebirth {
 		return false
 	}
 	return e.rebirth || len(e.node.past) > 0 || slices.ContainsFunc(e.devices, func(d *device) bool {
@@ -72,7 +81,7 @@ func (e *Edge) Backlog() bool {
 
 func (e *Edge) message(kind topic.Kind, device string, p payload.Payload) Message {
 	t := topic.Topic{Kind: kind, Group: e.config.Group, Node: e.config.Node, Device: device}
-	return Message{Topic: t.String(), Payload: p.Append(nil)}
+	return Message{Topic: t.String(), Payload: p}
 }
 
 // numbered is a message with the next number.
@@ -89,22 +98,22 @@ func (e *Edge) birth(d *device, at time.Time) Message {
 	var metrics []payload.Metric
 	if d == e.node {
 		kind, e.seq, e.rebirth, e.born = topic.NBirth, 0, false, true
-		e.reported = e.dropped
+		e.reported = e.dropped + e.retyped
 		metrics = append(metrics, bdSeqMetric(e.bdSeq, at), payload.Metric{
-			Name: []byte(rebirthName), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(false),
+			Name: []byte(payload.Rebirth), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Boolean, Value: payload.BooleanValue(false),
 		}, e.droppedMetric(at, true))
 	}
 	d.born, d.birth = true, false
 	e.unpublished(d)
 	for _, s := range d.signals {
-		if s.Name == telemetry.ChannelLive {
+		if s.live {
 			continue
 		}
 		s.born, s.told = typeOf(s), telemetry.Sample{}
 		if d.alive {
 			s.told = s.current
 		}
-		m := metricOf(s.current, s.born)
+		m := metricOf(s.current)
 		m.Name, m.Alias, m.HasAlias, m.Type = []byte(s.Name), uint64(s.ID), true, s.born
 		if s.current.Signal == 0 || !d.alive {
 			m.Null, m.Value = true, payload.Value{}
@@ -125,6 +134,7 @@ func (e *Edge) unpublished(d *device) {
 	for _, v := range d.fresh {
 		if d.alive && v.Sample == v.signal.current {
 			e.waiting--
+			e.sent = append(e.sent, sent{value: v})
 		} else {
 			d.past = append(d.past, v)
 		}
@@ -139,21 +149,21 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 	batch := slices.Clone((*list)[:n])
 	*list = behind(*list, n)
 	e.waiting -= n
-	batch = slices.DeleteFunc(batch, func(v value) bool {
-		return !v.of && v.Sample == v.signal.told // its birth has told it
-	})
 	slices.SortStableFunc(batch, func(a, b value) int { return cmp.Compare(a.Time, b.Time) })
 	var metrics []payload.Metric
 	for _, v := range batch {
-		kind, _ := payload.ScalarOf(v.Value)
-		if kind != payload.Unknown && kind != v.signal.born {
-			e.dropped++ // it has become something else since
+		if !v.of && v.Sample == v.signal.told { // its birth has told it
+			e.sent = append(e.sent, sent{value: v})
 			continue
 		}
-		m := metricOf(v.Sample, v.signal.born)
+		if kind := payload.TypeOf(v.Value); kind != payload.Unknown && kind != v.signal.born {
+			e.retyped++
+			continue
+		}
+		m := metricOf(v.Sample)
 		m.Alias, m.HasAlias, m.Historical = uint64(v.signal.ID), true, historical || v.of
 		metrics = append(metrics, m)
-		e.sent = append(e.sent, sent{v, at})
+		e.sent = append(e.sent, sent{value: v})
 	}
 	if len(metrics) == 0 {
 		return Message{}
@@ -167,7 +177,7 @@ func (e *Edge) data(d *device, list *[]value, at time.Time, historical bool) Mes
 
 // typeOf is what a signal's values are, as far as that is known.
 func typeOf(s *signal) payload.DataType {
-	if kind, _ := payload.ScalarOf(s.current.Value); kind != payload.Unknown {
+	if kind := payload.TypeOf(s.current.Value); kind != payload.Unknown {
 		return kind
 	}
 	switch {
@@ -188,11 +198,9 @@ const (
 )
 
 // metricOf is a sample as a metric.
-func metricOf(s telemetry.Sample, kind payload.DataType) payload.Metric {
-	m := payload.Metric{Timestamp: uint64(max(0, s.Time) / 1000), HasTimestamp: true}
-	if _, m.Value = payload.ScalarOf(s.Value); m.Value.Form() == payload.Absent {
-		m.Null = true
-	}
+func metricOf(s telemetry.Sample) payload.Metric {
+	m := payload.Metric{Timestamp: uint64(max(0, s.Time) / 1000), HasTimestamp: true, Value: payload.ScalarOf(s.Value)}
+	m.Null = m.Value.Form() == payload.Absent
 	code := int64(-1)
 	switch s.Quality.Validity() {
 	case telemetry.Bad:
@@ -208,7 +216,7 @@ func metricOf(s telemetry.Sample, kind payload.DataType) payload.Metric {
 
 func bdSeqMetric(n uint64, at time.Time) payload.Metric {
 	return payload.Metric{
-		Name: []byte(bdSeqName), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Int64, Value: payload.IntValue(payload.Int64, int64(n)),
+		Name: []byte(payload.BdSeq), Timestamp: uint64(at.UnixMilli()), HasTimestamp: true, Type: payload.Int64, Value: payload.IntValue(payload.Int64, int64(n)),
 	}
 }
 
@@ -216,7 +224,7 @@ func bdSeqMetric(n uint64, at time.Time) payload.Metric {
 func (e *Edge) droppedMetric(at time.Time, birth bool) payload.Metric {
 	m := payload.Metric{
 		Alias: droppedAlias, HasAlias: true, Timestamp: uint64(at.UnixMilli()), HasTimestamp: true,
-		Value: payload.IntValue(payload.UInt64, int64(e.dropped)),
+		Value: payload.IntValue(payload.UInt64, int64(e.dropped+e.retyped)),
 	}
 	if birth {
 		m.Name, m.Type = []byte(droppedName), payload.UInt64

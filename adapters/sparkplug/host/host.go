@@ -55,7 +55,7 @@ type Note struct {
 
 // Effects are what has come of what was received.
 type Effects struct {
-	// Found are series that are new.
+	// Found are series that are new, or in the place of another one again.
 	Found     []int
 	Readings  []Reading
 	Past      []Reading // of the past: what is current isn't changed
@@ -94,6 +94,7 @@ type Host struct {
 	nodes   map[Node]*node
 	series  []series
 	defined int       // metrics of births
+	held    int       // what waits of all nodes, in bytes
 	due     time.Time // of Tick; zero: never
 	out     Effects
 	scratch scratch
@@ -105,6 +106,7 @@ type series struct {
 	Series
 	last telemetry.Sample
 	told bool // last was read, and what it was read of is still there
+	born bool // it is among its owner's since the last birth
 }
 
 // route is where messages of a topic belong.
@@ -135,8 +137,8 @@ func (h *Host) Clear() {
 // Due is when Tick has something to do; zero: never.
 func (h *Host) Due() time.Time { return h.due }
 
-// Receive takes a message that came at a moment. It may keep the payload. retained says
-// that the broker kept it from before.
+// Receive takes a message that came at a moment. retained says that the broker kept it from
+// before.
 func (h *Host) Receive(at time.Time, name string, b []byte, retained bool) {
 	if name == h.own {
 		h.state(b, retained)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/busbar/busbar/adapters/sparkplug/payload"
 	"github.com/busbar/busbar/adapters/sparkplug/topic"
 	"github.com/busbar/busbar/telemetry"
@@ -41,7 +43,7 @@ func double(alias uint64, v float64) payload.Metric {
 }
 
 func session(n int64) payload.Metric {
-	return defined(bdSeq, 0, payload.Int64, payload.IntValue(payload.Int64, n))
+	return defined(payload.BdSeq, 0, payload.Int64, payload.IntValue(payload.Int64, n))
 }
 
 const noSeq = -1
@@ -61,7 +63,7 @@ func (p *plant) send(kind topic.Kind, device string, seq int, metrics ...payload
 
 // born has a node with a device be born, and forgets what came of it.
 func (p *plant) born() {
-	p.send(topic.NBirth, "", 0, session(3), defined(rebirth, 0, payload.Boolean, payload.BooleanValue(false)), defined("u", 1, payload.Double, payload.DoubleValue(230)))
+	p.send(topic.NBirth, "", 0, session(3), defined(payload.Rebirth, 0, payload.Boolean, payload.BooleanValue(false)), defined("u", 1, payload.Double, payload.DoubleValue(230)))
 	p.send(topic.DBirth, "d", 1, defined("x", 2, payload.Double, payload.DoubleValue(1)))
 	p.h.Clear()
 }
@@ -239,7 +241,7 @@ func TestBirth(t *testing.T) {
 	unit := defined("Motor/Power", 5, payload.Float, payload.FloatValue(1.5))
 	unit.Properties = payload.AppendProperties(nil, []payload.Property{{Name: []byte("engUnit"), Type: payload.String, Value: payload.StringValue("kW")}})
 	birth := func() {
-		p.send(topic.NBirth, "", 0, session(0), defined(rebirth, 0, payload.Boolean, payload.BooleanValue(false)), unit,
+		p.send(topic.NBirth, "", 0, session(0), defined(payload.Rebirth, 0, payload.Boolean, payload.BooleanValue(false)), unit,
 			defined("File", 6, payload.File, payload.BytesValue([]byte("x"))))
 	}
 	birth()
@@ -266,6 +268,17 @@ func TestBirth(t *testing.T) {
 		t.Errorf("%d are found", n)
 	}
 	p.want("n/Motor/Power = -1")
+	// And as what it was before, which is known.
+	for i := range 100 {
+		known := len(p.h.series)
+		birth()
+		if list := p.h.Effects().Found; len(p.h.series) > known || i == 0 && len(list) != 1 {
+			t.Fatalf("%d are known, %d found", len(p.h.series), len(list))
+		}
+		p.told()
+		p.send(topic.NBirth, "", 0, session(0), defined("Motor/Power", 5, payload.Int8, payload.IntValue(payload.Int8, -1)))
+		p.want("n/Motor/Power = -1")
+	}
 	p.send(topic.NBirth, "", 0, session(0))
 	p.want("n/Motor/Power = –, bad (not implemented, stale)")
 }
@@ -287,18 +300,30 @@ func TestDevicesAreAwaited(t *testing.T) {
 	p.want("n/d/x = –, bad (not connected, stale)", "n/d live = false")
 }
 
+// composed is a value that has parts, encoded as they are in a field of a metric (6.4.1).
+func composed(t *testing.T, field protowire.Number, parts string) payload.Value {
+	metric := protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), parts)
+	var p payload.Payload
+	if err := p.Decode(protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), metric)); err != nil {
+		t.Fatal(err)
+	}
+	return p.Metrics[0].Value
+}
+
+// template is an instance of a definition: its metrics are encoded as those of a message.
+func template(t *testing.T, of string, metrics ...payload.Metric) payload.Value {
+	ref := protowire.AppendString(protowire.AppendTag(nil, 4, protowire.BytesType), of)
+	return composed(t, 18, string(payload.Payload{Metrics: metrics}.Append(nil))+string(ref))
+}
+
 func TestValues(t *testing.T) {
 	quality := func(code int64) []byte {
 		return payload.AppendProperties(nil, []payload.Property{{Name: []byte("Quality"), Type: payload.Int32, Value: payload.IntValue(payload.Int32, code)}})
 	}
-	inner := payload.TemplateValue(payload.Template{Ref: []byte("Phase"), Metrics: []payload.Metric{
-		defined("V", 0, payload.Int16, payload.IntValue(payload.Int16, -5)),
-	}})
-	outer := payload.TemplateValue(payload.Template{Ref: []byte("Meter"), Metrics: []payload.Metric{
-		defined("A", 0, payload.TemplateType, inner), defined("on", 0, payload.Boolean, payload.BooleanValue(true)),
-	}})
-	table := payload.DataSetValue(payload.DataSet{Columns: [][]byte{[]byte("a"), []byte("b")}, Types: []payload.DataType{payload.Int8, payload.String},
-		Rows: [][]payload.Value{{payload.IntValue(payload.Int8, -1), payload.StringValue("one")}, {payload.IntValue(payload.Int8, 2), {}}}})
+	inner := template(t, "Phase", defined("V", 0, payload.Int16, payload.IntValue(payload.Int16, -5)))
+	outer := template(t, "Meter", defined("A", 0, payload.TemplateType, inner), defined("on", 0, payload.Boolean, payload.BooleanValue(true)))
+	// Columns a and b, of Int8 and String, with the rows -1, "one" and 2, null.
+	table := composed(t, 17, "\x08\x02\x12\x01a\x12\x01b\x18\x01\x18\x0c\x22\x0f\x0a\x06\x08\xff\xff\xff\xff\x0f\x0a\x05\x32\x03one\x22\x06\x0a\x02\x08\x02\x0a\x00")
 	for name, c := range map[string]struct {
 		born, then payload.Metric
 		want       []string
@@ -402,6 +427,24 @@ func TestTwiceAndLate(t *testing.T) {
 	p.want("past: n/u = 4")
 	p.send(topic.NData, "", 6, double(1, 6))
 	p.want("n/u = 6")
+	p.send(topic.NData, "", 6, double(1, 6.5))
+	p.want()
+}
+
+// More is missing than numbers can tell from what is late: births are asked for, and what
+// comes behind them is taken.
+func TestManyAreMissing(t *testing.T) {
+	for _, missing := range []int{window, 140, 200, 254} {
+		p := newPlant(t)
+		p.born()
+		p.send(topic.NData, "", 2, double(1, 2))
+		p.want("n/u = 2")
+		p.send(topic.NData, "", (3+missing)%256, double(1, 140))
+		p.want("rebirth of plant-a/n")
+		p.send(topic.NBirth, "", 0, session(3), defined("u", 1, payload.Double, payload.DoubleValue(141)))
+		p.send(topic.NData, "", 1, double(1, 142))
+		p.want("n/u = 141", "n/u = 142")
+	}
 }
 
 // Whatever order messages come in within the window, each value is told once, in the
@@ -461,6 +504,40 @@ func TestOurOwn(t *testing.T) {
 	p.want()
 }
 
+// What waits of all nodes together is bounded, and nothing else is kept with it.
+func TestMuchWaits(t *testing.T) {
+	p := newPlant(t)
+	send := func(node, seq int, kind topic.Kind, m payload.Metric) {
+		b := encode(seq, p.now, m)
+		p.h.Receive(p.now, topic.Topic{Kind: kind, Group: "plant-a", Node: fmt.Sprint(node)}.String(), b, false)
+		clear(b) // it is used for others
+	}
+	big := double(1, 2)
+	big.Properties = make([]byte, maxHeld/4)
+	for node := range 100 {
+		send(node, 0, topic.NBirth, defined("u", 1, payload.Double, payload.DoubleValue(1)))
+		p.h.Clear()
+		for seq := 2; seq <= 4; seq++ {
+			send(node, seq, topic.NData, big)
+		}
+		if p.h.held > maxHeldTogether {
+			t.Fatalf("%d bytes are held", p.h.held)
+		}
+	}
+	p.want("99/u = 2", "rebirth of plant-a/99")
+	p.later(2 * time.Second)
+	if got := p.told(); p.h.held != 0 || !slices.Contains(got, "0/u = 2") {
+		t.Errorf("%d bytes are held still; %q", p.h.held, got)
+	}
+	for node := range 10 {
+		send(node, 9, topic.NData, big)
+	}
+	p.h.Lost(p.now)
+	if p.h.held != 0 {
+		t.Errorf("%d bytes are held of nobody", p.h.held)
+	}
+}
+
 // What waits is bounded, and what can't be read ends nothing.
 func TestHostile(t *testing.T) {
 	p := newPlant(t)
@@ -469,7 +546,7 @@ func TestHostile(t *testing.T) {
 	big.Properties = make([]byte, maxHeld/4)
 	for i := range 100 {
 		p.send(topic.NData, "", 4+i, big)
-		if n := p.h.nodes[Node{"plant-a", "n"}]; n.bytes > maxHeld+maxHeld/4+100 {
+		if n := p.h.nodes[Node{"plant-a", "n"}]; n.bytes > maxHeld+maxHeld/4+1000 {
 			t.Fatalf("%d bytes are held", n.bytes)
 		}
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,18 +81,25 @@ func (h *Host) define(o *owner, path string, m *payload.Metric, depth int) *metr
 // there meant something else; -1 if there are too many.
 func (h *Host) add(o *owner, path string, s Series) int {
 	s.Group, s.Node, s.Device, s.Metric = o.node.Group, o.node.Name, o.device, path
-	i, known := o.known[path]
-	if !known || h.series[i].Series != s {
-		if len(h.series) == maxSeries {
-			h.overflow(o.node)
-			return -1
-		}
-		i = len(h.series)
-		o.known[path] = i
+	list := o.known[path]
+	at := slices.IndexFunc(list, func(i int) bool { return h.series[i].Series == s })
+	i := len(h.series)
+	switch {
+	case at >= 0:
+		i = list[at]
+	case i == maxSeries:
+		h.overflow(o.node)
+		return -1
+	default:
 		h.series = append(h.series, series{Series: s})
+	}
+	if at < 0 || at < len(list)-1 {
+		o.known[path] = append(slices.DeleteFunc(list, func(k int) bool { return k == i }), i)
+		h.series[i].told = false
 		h.out.Found = append(h.out.Found, i)
 	}
-	if !s.Live {
+	if !s.Live && !h.series[i].born {
+		h.series[i].born = true
 		o.series = append(o.series, i)
 	}
 	return i

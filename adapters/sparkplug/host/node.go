@@ -41,12 +41,12 @@ type owner struct {
 	metrics map[string]*metric // of the last birth
 	defined int                // these, with the parts of templates
 	series  []int              // of these
-	known   map[string]int     // all series that it ever had
+	known   map[string][]int   // all series that it ever had at a path; the last is what it is now
 	live    int                // a series
 }
 
 func newNode(of Node) *node {
-	return &node{Node: of, owner: owner{node: of, live: -1, known: map[string]int{}}, devices: map[string]*device{}}
+	return &node{Node: of, owner: owner{node: of, live: -1, known: map[string][]int{}}, devices: map[string]*device{}}
 }
 
 func (n *node) sorted() []*device {
@@ -58,14 +58,9 @@ func (n *node) sorted() []*device {
 	return list
 }
 
-const (
-	bdSeq   = "bdSeq"
-	rebirth = "Node Control/Rebirth"
-)
-
 // controls are metrics that say nothing: they are there to be written to.
 var controls = map[string]bool{
-	bdSeq: true, rebirth: true, "Node Control/Reboot": true, "Node Control/Next Server": true,
+	payload.BdSeq: true, payload.Rebirth: true, "Node Control/Reboot": true, "Node Control/Next Server": true,
 	"Device Control/Rebirth": true, "Device Control/Reboot": true,
 }
 
@@ -106,7 +101,7 @@ func (h *Host) process(at time.Time, r *route, p *payload.Payload, late bool) {
 				h.overflow(n.Node)
 				return
 			}
-			d = &device{owner: owner{node: n.Node, device: r.device, live: -1, known: map[string]int{}}}
+			d = &device{owner: owner{node: n.Node, device: r.device, live: -1, known: map[string][]int{}}}
 			n.devices[r.device] = d
 		}
 		d.expected = time.Time{}
@@ -118,10 +113,10 @@ var errDied = errors.New("it has said so, or its connection was lost")
 
 // born takes the birth of a node.
 func (h *Host) born(n *node, at time.Time, p *payload.Payload) {
-	n.begin(uint8(p.Seq))
+	h.begin(n, uint8(p.Seq)+1)
 	n.hasBdSeq = false
 	for _, m := range p.Metrics {
-		if string(m.Name) == bdSeq {
+		if string(m.Name) == payload.BdSeq {
 			n.bdSeq, n.hasBdSeq = number(m)
 		}
 	}
@@ -148,7 +143,7 @@ func (h *Host) died(n *node, at time.Time, p *payload.Payload) {
 		return
 	}
 	for _, m := range p.Metrics {
-		if string(m.Name) != bdSeq {
+		if string(m.Name) != payload.BdSeq {
 			continue
 		}
 		if of, ok := number(m); ok && n.hasBdSeq && of != n.bdSeq {
@@ -168,7 +163,7 @@ func (h *Host) leave(n *node, at time.Time) {
 		d.expected = time.Time{}
 		h.gone(&d.owner, at, telemetry.GatewayTime)
 	}
-	n.stop()
+	h.begin(n, 0)
 	n.aliases = nil
 }
 
@@ -176,6 +171,9 @@ func (h *Host) leave(n *node, at time.Time) {
 func (h *Host) birth(n *node, o *owner, at time.Time, p *payload.Payload) {
 	before := o.series
 	again := o.online
+	for _, s := range before {
+		h.series[s].born = false
+	}
 	h.undefine(o)
 	o.online, o.series, o.metrics = true, nil, make(map[string]*metric, len(p.Metrics))
 	if o.live < 0 {
@@ -200,12 +198,8 @@ func (h *Host) birth(n *node, o *owner, at time.Time, p *payload.Payload) {
 		}
 		h.metric(o, defined, m, p, at, false)
 	}
-	had := make(map[int]bool, len(o.series))
-	for _, s := range o.series {
-		had[s] = true
-	}
 	for _, s := range before {
-		if !had[s] && o.known[h.series[s].Metric] == s { // nor has another one taken its place
+		if known := o.known[h.series[s].Metric]; !h.series[s].born && known[len(known)-1] == s { // nor has another one taken its place
 			h.lapse(s, telemetry.MicrosOf(at), telemetry.GatewayTime, telemetry.NotImplemented)
 		}
 	}

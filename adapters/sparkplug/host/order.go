@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -19,7 +20,7 @@ type message struct {
 type order struct {
 	next    uint8
 	held    map[uint8]held // those that came before their turn
-	bytes   int            // of their payloads
+	bytes   int            // that these take
 	missing [4]uint64      // the numbers, as bits, that were passed over
 	giveUp  time.Time      // when no longer waited for what is missing; zero: nothing is
 }
@@ -29,21 +30,24 @@ type held struct {
 	at time.Time
 }
 
+// size is what a message takes while it waits, in bytes.
+func (m held) size() int { return len(m.payload) + 128 }
+
 const (
 	// window is how far ahead of its turn a message may be; behind that it is a late one.
 	window = 128
-	// maxHeld bounds the payloads that wait of one node, in bytes.
-	maxHeld = 1 << 20
+	// behindLast is where the message is that was the last one: it has come twice.
+	behindLast = 255
+	// maxHeld bounds what waits of one node, and maxHeldTogether that of all, in bytes.
+	maxHeld         = 1 << 20
+	maxHeldTogether = 16 << 20
 )
 
-// begin takes the number of a birth.
-func (o *order) begin(seq uint8) {
-	o.stop()
-	o.next = seq + 1
-}
-
-func (o *order) stop() {
-	o.held, o.bytes, o.missing, o.giveUp = nil, 0, [4]uint64{}, time.Time{}
+// begin has messages of a node be taken from a number on, which is that behind a birth's,
+// and forgets those that wait.
+func (h *Host) begin(n *node, next uint8) {
+	h.held -= n.bytes
+	n.order = order{next: next}
 }
 
 func (o *order) miss(seq uint8)        { o.missing[seq/64] |= 1 << (seq % 64) }
@@ -92,6 +96,8 @@ func (h *Host) message(at time.Time, m message) {
 	case n.missed(seq):
 		n.found(seq)
 		h.process(at, m.route, p, true)
+	case ahead < behindLast:
+		h.ask(n, at) // so many are missing that it can't be said how many
 	}
 }
 
@@ -103,13 +109,15 @@ func (h *Host) hold(n *node, seq uint8, m held) {
 	if n.held == nil {
 		n.held = map[uint8]held{}
 	}
+	m.payload = bytes.Clone(m.payload) // which lies in more that came with it
 	n.held[seq] = m
-	n.bytes += len(m.payload)
+	n.bytes += m.size()
+	h.held += m.size()
 	if n.giveUp.IsZero() {
 		n.giveUp = m.at.Add(h.config.ReorderTimeout)
 		h.wake(n.giveUp)
 	}
-	if n.bytes > maxHeld {
+	if n.bytes > maxHeld || h.held > maxHeldTogether {
 		h.release(n)
 		h.ask(n, m.at)
 	}
@@ -129,7 +137,8 @@ func (h *Host) drain(n *node) {
 
 func (h *Host) takeHeld(n *node, seq uint8, m held) {
 	delete(n.held, seq)
-	n.bytes -= len(m.payload)
+	n.bytes -= m.size()
+	h.held -= m.size()
 	n.pass(seq)
 	if h.decoder.Decode(m.payload) == nil { // as it was when it came
 		h.process(m.at, m.route, &h.decoder.Payload, false)

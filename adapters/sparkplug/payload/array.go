@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -75,33 +74,4 @@ func (t DataType) size() int {
 		return 4
 	}
 	return 8
-}
-
-// ArrayValue is an array of the type with the elements.
-func ArrayValue(t DataType, elements []telemetry.Value) Value {
-	b := []byte{}
-	switch element := t.Element(); element {
-	case String:
-		for _, e := range elements {
-			b = append(append(b, e.Text()...), 0)
-		}
-	case Boolean:
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(elements)))
-		b = append(b, make([]byte, (len(elements)+7)/8)...)
-		for i, e := range elements {
-			if e.Bits() != 0 {
-				b[4+i/8] |= 0x80 >> (i % 8)
-			}
-		}
-	default:
-		for _, e := range elements {
-			bits := e.Bits()
-			if element == Float {
-				f, _ := e.Float()
-				bits = uint64(math.Float32bits(float32(f)))
-			}
-			b = append(b, binary.LittleEndian.AppendUint64(nil, bits)[:element.size()]...)
-		}
-	}
-	return BytesValue(b)
 }

@@ -85,23 +85,3 @@ func (d *Decoder) inflate(how string) error {
 func hasZlibHeader(b []byte) bool {
 	return len(b) >= 2 && b[0]&0x0F == 8 && (uint(b[0])<<8|uint(b[1]))%31 == 0
 }
-
-// Compress is the message compressed by an algorithm.
-func (p Payload) Compress(how string) (Payload, error) {
-	var body bytes.Buffer
-	var w io.WriteCloser
-	switch how {
-	case GZIP:
-		w = gzip.NewWriter(&body)
-	case DEFLATE:
-		w = zlib.NewWriter(&body)
-	default:
-		return Payload{}, fmt.Errorf("no algorithm %q", how)
-	}
-	w.Write(p.Append(nil)) // a Buffer takes everything
-	w.Close()
-	return Payload{
-		UUID: []byte(compressed), Body: body.Bytes(),
-		Metrics: []Metric{{Name: []byte(algorithm), Type: String, Value: StringValue(how)}},
-	}, nil
-}

@@ -76,23 +76,3 @@ func (v Value) DataSet() (s DataSet, err error) {
 	}
 	return s, nil
 }
-
-// DataSetValue is a table as a value.
-func DataSetValue(s DataSet) Value {
-	b := appendVarint(nil, 1, uint64(len(s.Columns)))
-	for _, c := range s.Columns {
-		b = appendBytes(b, 2, c)
-	}
-	for _, t := range s.Types {
-		b = appendVarint(b, 3, uint64(t))
-	}
-	for _, row := range s.Rows {
-		b = appendMessage(b, 4, func(b []byte) []byte {
-			for _, cell := range row {
-				b = appendMessage(b, 1, func(b []byte) []byte { return cell.append(b, 1, scalarForms) })
-			}
-			return b
-		})
-	}
-	return Value{form: AsDataSet, bytes: b}
-}

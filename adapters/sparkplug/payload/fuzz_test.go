@@ -12,18 +12,18 @@ func seeds(f *testing.F) {
 	}
 	f.Add(whole)
 	f.Add(data(3))
-	inner := TemplateValue(Template{Ref: []byte("r"), Metrics: []Metric{{Name: []byte("m"), Type: Int8, Value: IntValue(Int8, -1)}}, Parameters: []Parameter{{Name: []byte("p"), Type: Int8, Value: IntValue(Int8, 1)}}})
-	nested := TemplateValue(Template{Metrics: []Metric{{Name: []byte("t"), Type: TemplateType, Value: inner}}})
-	properties := AppendProperties(nil, []Property{{Name: []byte("quality"), Type: Int32, Value: IntValue(Int32, 192)}, {Name: []byte("s"), Type: PropertySetType, Value: PropertySetValue([]Property{{Name: []byte("x"), Type: String, Value: StringValue("y")}})}})
+	inner := templateValue(Template{Ref: []byte("r"), Metrics: []Metric{{Name: []byte("m"), Type: Int8, Value: IntValue(Int8, -1)}}})
+	nested := templateValue(Template{Metrics: []Metric{{Name: []byte("t"), Type: TemplateType, Value: inner}}})
+	properties := AppendProperties(nil, []Property{{Name: []byte("quality"), Type: Int32, Value: IntValue(Int32, 192)}, {Name: []byte("s"), Type: PropertySetType, Value: Value{form: AsPropertySet, bytes: AppendProperties(nil, []Property{{Name: []byte("x"), Type: String, Value: StringValue("y")}})}}})
 	p := Payload{Seq: 1, HasSeq: true, Metrics: []Metric{
 		{Name: []byte("t"), Type: TemplateType, Value: nested, Properties: properties},
-		{Name: []byte("d"), Type: DataSetType, Value: DataSetValue(DataSet{Columns: [][]byte{[]byte("c")}, Types: []DataType{Int8}, Rows: [][]Value{{IntValue(Int8, 1)}}})},
+		{Name: []byte("d"), Type: DataSetType, Value: dataSetValue(DataSet{Columns: [][]byte{[]byte("c")}, Types: []DataType{Int8}, Rows: [][]Value{{IntValue(Int8, 1)}}})},
 		{Name: []byte("a"), Type: BooleanArray, Value: BytesValue([]byte{3, 0, 0, 0, 0xA0})},
 		{Name: []byte("s"), Type: StringArray, Value: BytesValue([]byte("a\x00"))},
 	}}
 	f.Add(p.Append(nil))
 	for _, how := range []string{GZIP, DEFLATE} {
-		c, err := p.Compress(how)
+		c, err := p.compress(how)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -45,20 +45,7 @@ func visit(metrics []Metric, depth int) {
 		if t, err := m.Value.Template(); err == nil {
 			visit(t.Metrics, depth+1)
 		}
-		visitProperties(m.Properties, depth)
-	}
-}
-
-func visitProperties(b []byte, depth int) {
-	list, err := Properties(nil, b)
-	if err != nil || depth > MaxDepth {
-		return
-	}
-	for _, p := range list {
-		sets, _ := p.Value.PropertySets()
-		for _, s := range sets {
-			visitProperties(s, depth+1)
-		}
+		Properties(nil, m.Properties)
 	}
 }
 

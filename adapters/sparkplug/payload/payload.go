@@ -42,8 +42,15 @@ type Metric struct {
 const (
 	// MaxMetrics bounds the metrics of a message, and of a template.
 	MaxMetrics = 50_000
-	// MaxDepth bounds how deep templates lie in templates, and properties in properties.
+	// MaxDepth bounds how deep templates lie in templates.
 	MaxDepth = 8
+)
+
+// Names of metrics that the specification gives: the number of a session, and what asks for
+// births.
+const (
+	BdSeq   = "bdSeq"
+	Rebirth = "Node Control/Rebirth"
 )
 
 // ErrMalformed is that bytes aren't what they should be.

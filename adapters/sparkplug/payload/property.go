@@ -12,8 +12,7 @@ type Property struct {
 
 const maxProperties = 1000
 
-// Properties reads an encoded PropertySet into dst. It looks into sets within it no
-// further than that: PropertySets does.
+// Properties reads an encoded PropertySet into dst. Sets within it stay encoded.
 func Properties(dst []Property, b []byte) ([]Property, error) {
 	begin, values := len(dst), 0
 	err := fields(b, "properties", func(num protowire.Number, f field) error {
@@ -56,25 +55,6 @@ func (p *Property) decode(b []byte) error {
 	})
 }
 
-// PropertySets are the sets in a value that is one, or a list of them.
-func (v Value) PropertySets() (sets [][]byte, err error) {
-	switch v.form {
-	case AsPropertySet:
-		return [][]byte{v.bytes}, nil
-	case AsPropertySetList:
-		err = fields(v.bytes, "list of property sets", func(num protowire.Number, f field) error {
-			if num == 1 && f.delimited() {
-				if len(sets) == maxProperties {
-					return malformed("too many property sets")
-				}
-				sets = append(sets, f.bytes)
-			}
-			return nil
-		})
-	}
-	return sets, err
-}
-
 // AppendProperties encodes a PropertySet behind dst.
 func AppendProperties(dst []byte, properties []Property) []byte {
 	for _, p := range properties {
@@ -92,18 +72,4 @@ func AppendProperties(dst []byte, properties []Property) []byte {
 		})
 	}
 	return dst
-}
-
-// PropertySetValue is a set of properties as a property.
-func PropertySetValue(properties []Property) Value {
-	return Value{form: AsPropertySet, bytes: AppendProperties([]byte{}, properties)}
-}
-
-// PropertySetListValue is a list of sets as a property.
-func PropertySetListValue(sets ...[]Property) Value {
-	b := []byte{}
-	for _, s := range sets {
-		b = appendBytes(b, 1, AppendProperties(nil, s))
-	}
-	return Value{form: AsPropertySetList, bytes: b}
 }

@@ -150,20 +150,23 @@ func (v Value) Scalar(t DataType) (telemetry.Value, error) {
 	return telemetry.Value{}, fmt.Errorf("%w: a value of another form than %s has", ErrMalformed, t)
 }
 
-// ScalarOf is how a value travels, and its type. There is none of a value that is none.
-func ScalarOf(v telemetry.Value) (DataType, Value) {
+// TypeOf is the type of a value of the gateway's own; Unknown if there is none.
+func TypeOf(v telemetry.Value) DataType {
+	return [...]DataType{telemetry.Float64: Double, telemetry.Int64: Int64, telemetry.Uint64: UInt64, telemetry.Bool: Boolean, telemetry.Text: String}[v.Kind()]
+}
+
+// ScalarOf is how such a value travels.
+func ScalarOf(v telemetry.Value) Value {
 	switch v.Kind() {
 	case telemetry.Float64:
 		f, _ := v.Float()
-		return Double, DoubleValue(f)
-	case telemetry.Int64:
-		return Int64, Value{form: AsLong, bits: v.Bits()}
-	case telemetry.Uint64:
-		return UInt64, Value{form: AsLong, bits: v.Bits()}
+		return DoubleValue(f)
+	case telemetry.Int64, telemetry.Uint64:
+		return Value{form: AsLong, bits: v.Bits()}
 	case telemetry.Bool:
-		return Boolean, BooleanValue(v.Bits() != 0)
+		return BooleanValue(v.Bits() != 0)
 	case telemetry.Text:
-		return String, StringValue(v.Text())
+		return StringValue(v.Text())
 	}
-	return Unknown, Value{}
+	return Value{}
 }
