@@ -10,10 +10,10 @@ import (
 // Who has taken messages doesn't wait for who receives, which may have left meanwhile.
 func TestArrivalsEnd(t *testing.T) {
 	b := started(t, "")
-	c := dial(t, b, "reader", Options{})
-	subscribe(t, c, Filter{"a", 0})
 	publisher := dial(t, b, "publisher", Options{})
-	for range 100 {
+	for range 20 {
+		c := dial(t, b, "reader", Options{})
+		subscribe(t, c, Filter{"a", 0})
 		ctx, cancel := context.WithCancel(t.Context())
 		arrivals := c.Arrivals(ctx)
 		send(t, publisher, numbered("a", 0, 1))
@@ -26,6 +26,7 @@ func TestArrivalsEnd(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatal("it waits for who has left")
 		}
+		c.Close()
 	}
 }
 
