@@ -112,6 +112,7 @@ func (l *library) structure(e *ua.ExtensionObject) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a structure of the type %s: %w", at, err)
 	}
+	e.Value = v // for the other signals in it
 	return v, nil
 }
 

@@ -129,7 +129,14 @@ func TestStructures(t *testing.T) {
 			t.Errorf("%+v, expected %+v", parts[i], want[i])
 		}
 	}
+	once := decode()
+	if _, err := l.leaves(once); err != nil {
+		t.Error(err)
+	}
 	l.keep(encoding, nil)
+	if again, err := l.leaves(once); err != nil || len(again) != len(want) {
+		t.Errorf("a value is decoded for each of its signals: %v, %v", again, err)
+	}
 	if _, err := l.leaves(decode()); err != errUnknownStructure || l.wanting() {
 		t.Errorf("a structure that isn't described is asked for again: %v", err)
 	}
