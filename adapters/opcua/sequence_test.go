@@ -63,3 +63,12 @@ func TestFewerPublishRequests(t *testing.T) {
 		t.Errorf("%d publish requests", n)
 	}
 }
+
+// The values of a message that also ends its subscription count.
+func TestAMessageThatEndsItsSubscription(t *testing.T) {
+	f := newFake(t, quiet)
+	c, _ := begin(t, f.device(1))
+	f.tell(1, 1, &ua.StatusChangeNotification{Status: ua.StatusBadTimeout, DiagnosticInfo: &ua.DiagnosticInfo{}}, f.values(time.Now(), 1))
+	awaitNumbers(t, c, 1)
+	f.await("another subscription", func() bool { return len(requests[*ua.CreateSubscriptionRequest](f)) == 2 })
+}

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -238,7 +239,7 @@ func (l *life) arrived(s *subscription, m message) error {
 	for {
 		l.acks.add(s.id, m.SequenceNumber)
 		s.next = following(m.SequenceNumber)
-		if err := l.notified(s, m); err != nil {
+		if err := l.notified(m); err != nil {
 			return err
 		}
 		var is bool
@@ -309,8 +310,9 @@ func (l *life) republished(s *subscription, n uint32, res *ua.RepublishResponse,
 	return nil
 }
 
-// notified takes what is in a message.
-func (l *life) notified(s *subscription, m message) error {
+// notified takes what is in a message, also in one that ends its subscription.
+func (l *life) notified(m message) error {
+	var ended error
 	l.received = m.received
 	for _, data := range m.NotificationData {
 		if data == nil {
@@ -327,11 +329,11 @@ func (l *life) notified(s *subscription, m message) error {
 			l.modelChanged()
 		case *ua.StatusChangeNotification:
 			if n.Status>>30 != 0 {
-				return fmt.Errorf("%w: %w", errResubscribe, n.Status)
+				ended = fmt.Errorf("%w: %w", errResubscribe, n.Status)
 			}
 		}
 	}
-	return l.flush()
+	return cmp.Or(l.flush(), ended)
 }
 
 // monitor begins to have the server tell of the items that choose says.
