@@ -248,6 +248,7 @@ func (f *fake) usual(c *fakeConn, request uint32, r ua.Request) ua.Response {
 		}
 		return res
 	case *ua.DeleteSubscriptionsRequest:
+		f.waiting = nil
 		return &ua.DeleteSubscriptionsResponse{Results: make([]ua.StatusCode, len(r.SubscriptionIDs))}
 	case *ua.TransferSubscriptionsRequest:
 		res := &ua.TransferSubscriptionsResponse{}

@@ -72,3 +72,55 @@ func TestAMessageThatEndsItsSubscription(t *testing.T) {
 	awaitNumbers(t, c, 1)
 	f.await("another subscription", func() bool { return len(requests[*ua.CreateSubscriptionRequest](f)) == 2 })
 }
+
+// A number that doesn't go with those before it has the subscription made anew, rather
+// than any number of messages asked for or kept.
+func TestOddSequenceNumbers(t *testing.T) {
+	at := time.Now().Add(-time.Hour)
+	f := newFake(t, quiet)
+	d := f.device(1)
+	d.History = false
+	c, _ := begin(t, d)
+	f.tell(1, 1, f.values(at, 1))
+	awaitNumbers(t, c, 1)
+	f.tell(1, 1<<30, f.values(at, 2))
+	f.await("a second subscription", func() bool { return len(requests[*ua.CreateSubscriptionRequest](f)) == 2 })
+	f.tell(2, 1, f.values(at, 3))
+	awaitNumbers(t, c, 1, 3)
+	f.tell(2, 1<<30)
+	f.await("a third subscription", func() bool { return len(requests[*ua.CreateSubscriptionRequest](f)) == 3 })
+	for n := range uint32(mostPublishers + 2) {
+		f.tell(3, n+1, f.values(at, 4))
+	}
+	c.await(t, "values", func() bool { now, _ := floats(c, 1); return len(now) == mostPublishers+4 })
+	for n := range uint32(mostPublishers + 1) { // it begins again
+		f.tell(3, n+1, f.values(at, 5))
+	}
+	f.await("a fourth subscription", func() bool { return len(requests[*ua.CreateSubscriptionRequest](f)) == 4 })
+	f.tell(4, 1, f.values(at, 6))
+	c.await(t, "its value", func() bool { now, _ := floats(c, 1); return len(now) > 0 && now[len(now)-1] == 6 })
+	if n := count[*ua.RepublishRequest](f); n != 0 {
+		t.Errorf("%d messages are asked for again", n)
+	}
+}
+
+// A server that refuses publish requests at once isn't flooded with them.
+func TestPublishRequestsThatFail(t *testing.T) {
+	f := newFake(t, func(_ *fake, r ua.Request) ua.Response {
+		if _, is := r.(*ua.PublishRequest); is {
+			return fault(ua.StatusBadTimeout)
+		}
+		return nil
+	})
+	begin(t, f.device(1))
+	var before int
+	f.await("publish requests", func() bool { before = len(requests[*ua.ReadRequest](f)); return len(requests[*ua.PublishRequest](f)) > 1 })
+	f.await("that time goes by", func() bool { return len(requests[*ua.ReadRequest](f)) >= before+2 })
+	if n := count[*ua.PublishRequest](f); n > 50 {
+		t.Errorf("%d publish requests", n)
+	}
+	l := &life{watch: &watch{Device: Device{KeepAlive: time.Second, PublishEvery: time.Hour}}, link: &link{timeout: time.Second}}
+	if at := l.publishTimeout(); at < 4*time.Hour {
+		t.Errorf("a server that tells each hour has %v", at)
+	}
+}

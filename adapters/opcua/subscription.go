@@ -23,6 +23,7 @@ type subscription struct {
 	heard  time.Time // when something came last
 	proven bool      // over this connection something has come
 	next   uint32    // sequence number of the message that comes next
+	again  int       // how many messages in a row have come for the second time
 	// early are messages that came before one that is missing, which may only have been
 	// overtaken; until is up to which, without it, messages are known to be missing, and
 	// since when.
@@ -49,10 +50,13 @@ const (
 	longestLifetime  = time.Hour
 	// mostPublishers bounds how many publish requests wait at the server.
 	mostPublishers = 10
+	// publishAgain is after how long another publish request follows one that has failed.
+	publishAgain = time.Second
 	// overtaken is how long a message may be missing that others have overtaken.
 	overtaken = 500 * time.Millisecond
-	// mostMissing is how many missing messages are asked for.
-	mostMissing = 1000
+	// mostMissing is how far messages may be apart from the one that comes next, and how
+	// many of those after it are kept; beyond that the numbers mean nothing.
+	mostMissing = 200
 )
 
 // lifetime is for how long the server's queues last, within bounds.
@@ -159,6 +163,12 @@ func (l *life) publish() {
 		if !l.post(func() error { return l.published(res, err, what, received) }) || what == fewer || what == redial {
 			return
 		}
+		if err != nil { // an answer that comes at once would be asked for without end
+			select {
+			case <-time.After(publishAgain):
+			case <-l.ctx.Done():
+			}
+		}
 	}
 }
 
@@ -166,7 +176,7 @@ func (l *life) publish() {
 // as each subscription tells something in its keep-alive, and takes one of them, later
 // than the watchdog's.
 func (l *life) publishTimeout() time.Duration {
-	return 4*max(l.KeepAlive, time.Second)*mostPublishers + l.timeout
+	return 4*max(l.KeepAlive, l.PublishEvery, time.Second)*mostPublishers + l.timeout
 }
 
 // published takes the answer to a publish request.
@@ -175,9 +185,6 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	case redial:
 		return fmt.Errorf("publish: %w", err)
 	case resubscribe:
-		if len(l.subscriptions) == 0 {
-			return nil
-		}
 		return fmt.Errorf("%w: %w", errResubscribe, err)
 	case fewer:
 		if l.publishers--; l.publishers > 0 {
@@ -197,8 +204,8 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	s.heard, s.proven = received, true
 	m := message{res.NotificationMessage, received}
 	if len(m.NotificationData) == 0 { // a keep-alive, with the number of the message to come
-		if after(m.SequenceNumber, s.next) {
-			l.missing(s, m.SequenceNumber, received)
+		if !after(s.next, m.SequenceNumber) {
+			return s.missing(m.SequenceNumber, received)
 		}
 		return nil
 	}
@@ -206,9 +213,14 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	case m.SequenceNumber == s.next:
 		return l.arrived(s, m)
 	case after(m.SequenceNumber, s.next):
+		if err := s.missing(m.SequenceNumber, received); err != nil {
+			return err
+		}
 		s.early[m.SequenceNumber] = m
-		l.missing(s, m.SequenceNumber, received)
+	case s.next-m.SequenceNumber > mostMissing || s.again == mostPublishers: // none that was overtaken can be that old, nor so many
+		return s.odd(m.SequenceNumber)
 	default: // for the second time
+		s.again++
 		l.acks.add(s.id, m.SequenceNumber)
 	}
 	return nil
@@ -224,18 +236,29 @@ func following(sequence uint32) uint32 {
 	return sequence
 }
 
-// missing notes that messages before one are missing.
-func (l *life) missing(s *subscription, before uint32, now time.Time) {
-	if s.since.IsZero() {
+// odd is that a message's number doesn't go with those before it.
+func (s *subscription) odd(sequence uint32) error {
+	return fmt.Errorf("%w: message %d came when %d was to", errResubscribe, sequence, s.next)
+}
+
+// missing notes that messages before one are missing, if it isn't the next.
+func (s *subscription) missing(before uint32, now time.Time) error {
+	switch {
+	case before == s.next:
+		return nil
+	case before-s.next > mostMissing:
+		return s.odd(before)
+	case s.since.IsZero():
 		s.since, s.until = now, before
-	}
-	if after(before, s.until) {
+	case after(before, s.until):
 		s.until = before
 	}
+	return nil
 }
 
 // arrived takes the message that comes next, and those that came before it.
 func (l *life) arrived(s *subscription, m message) error {
+	s.again = 0
 	for {
 		l.acks.add(s.id, m.SequenceNumber)
 		s.next = following(m.SequenceNumber)
@@ -260,7 +283,7 @@ func (l *life) mind(s *subscription, now time.Time) {
 		return
 	}
 	var lost []uint32
-	for n := s.next; after(s.until, n) && len(lost) < mostMissing; n = following(n) {
+	for n := s.next; after(s.until, n); n = following(n) {
 		if _, is := s.early[n]; !is {
 			lost = append(lost, n)
 		}

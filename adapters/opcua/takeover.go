@@ -79,7 +79,9 @@ func (l *life) takeOver(ctx context.Context) error {
 			}
 			for _, seq := range r.AvailableSequenceNumbers {
 				if !after(s.next, seq) { // it hasn't come
-					l.missing(s, following(seq), s.heard.Add(-overtaken))
+					if err := s.missing(following(seq), s.heard.Add(-overtaken)); err != nil {
+						return err
+					}
 				}
 			}
 			l.session.Log().Info("the subscription goes on", "subscription", s.id, "kept", len(r.AvailableSequenceNumbers))
