@@ -114,6 +114,8 @@ func (f *fake) breakOff() {
 
 func (f *fake) serve(c *fakeConn) {
 	defer c.Close()
+	var handling sync.WaitGroup
+	defer handling.Wait()
 	var whole []byte
 	for {
 		head := make([]byte, 8)
@@ -145,7 +147,12 @@ func (f *fake) serve(c *fakeConn) {
 				f.t.Errorf("the fake can't read a request: %v", err)
 				return
 			}
-			f.take(c, binary.LittleEndian.Uint32(rest[12:]), v.(ua.Request))
+			request := binary.LittleEndian.Uint32(rest[12:])
+			if _, is := v.(*ua.CallRequest); is { // a test may have it wait
+				handling.Go(func() { f.take(c, request, v.(ua.Request)) })
+			} else {
+				f.take(c, request, v.(ua.Request))
+			}
 		default:
 			return
 		}
@@ -263,7 +270,9 @@ func (f *fake) usual(c *fakeConn, request uint32, r ua.Request) ua.Response {
 		}
 		return res
 	case *ua.PublishRequest:
-		f.waiting = append(f.waiting, waiting{c, request})
+		if slices.Contains(f.conns, c) {
+			f.waiting = append(f.waiting, waiting{c, request})
+		}
 		return silence
 	case *ua.RepublishRequest:
 		return fault(ua.StatusBadMessageNotAvailable)
@@ -294,7 +303,7 @@ func (f *fake) value(n *ua.ReadValueID) any {
 // await waits until the requests that have come are as they should be.
 func (f *fake) await(what string, is func() bool) {
 	f.t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(20 * time.Second)
 	for {
 		f.mu.Lock()
 		ok, changed := is(), f.changed

@@ -378,6 +378,9 @@ func signalName(name string, e Element) string {
 
 // watchModel has the server tell when its address space changes. Many don't.
 func (l *life) watchModel(ctx context.Context) error {
+	if l.tells {
+		return nil
+	}
 	if l.room == nil {
 		s, err := l.subscribe(ctx)
 		if err != nil {
@@ -407,6 +410,7 @@ func (l *life) watchModel(ctx context.Context) error {
 	if err != nil && l.Cause() != nil {
 		return err
 	}
+	l.tells, l.room.tells = true, true // once, also if it wasn't understood
 	return nil
 }
 

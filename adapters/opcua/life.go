@@ -41,8 +41,13 @@ type life struct {
 	publishers    int
 	acks          acknowledgements // safe for concurrent use
 	old           []*subscription  // of the connection before
+	handed        bool             // the server has said which of them it hands over
 	remade        bool             // what the server has lost of them
-	room          *subscription    // that takes more items; belongs to the job that goes on
+
+	// Of the job that goes on:
+	room   *subscription // that takes more items
+	unsure uint32        // the subscription in which items were asked for, without an answer
+	tells  bool          // there is one that tells when the address space changes
 
 	began      time.Time
 	heard      time.Time // when the server last told its time
@@ -53,6 +58,7 @@ type life struct {
 
 	looking   bool // for what is to be followed
 	lookAgain bool // once that has been done
+	retrying  bool // what was refused is going to be asked for
 
 	reading  bool          // the polled items are being read
 	again    []*item       // to be read when the structures in them are known
@@ -124,6 +130,7 @@ func (l *life) run(ctx context.Context) (err error) {
 	l.began = time.Now()
 	l.heard = l.began
 	for _, i := range l.items {
+		i.asking = false
 		l.renew(i)
 		if i.found != nil {
 			l.rediscover(i)
@@ -341,24 +348,20 @@ func (l *life) poll() {
 
 // retry asks again for what the server refused.
 func (l *life) retry() {
-	some := false
-	for _, i := range l.items {
-		some = some || i.state == refused
-	}
-	if !some {
+	if l.retrying || !slices.ContainsFunc(l.items, func(i *item) bool { return i.state == refused }) {
 		return
 	}
+	l.retrying = true
 	l.begin(func(ctx context.Context) error {
 		names, err := l.namespaces(ctx)
-		if err != nil {
-			return err
-		}
 		l.post(func() error {
-			l.names = names
-			l.monitor(func(i *item) bool { return i.state == refused })
+			if l.retrying = false; err == nil {
+				l.names = names
+				l.monitor(func(i *item) bool { return i.state == refused })
+			}
 			return nil
 		})
-		return nil
+		return err
 	})
 }
 

@@ -24,6 +24,7 @@ type watch struct {
 	index   map[itemKey]*item
 	used    map[string]bool // names of signals
 	left    []*subscription // of the connection before, which the server may still have
+	started time.Time       // the server, by its word, when it had them
 	alone   bool            // subscriptions that were taken over from it have told nothing
 	cause   string          // why there is no connection, as it was told last
 }
@@ -41,6 +42,7 @@ type item struct {
 	// On the present connection:
 	id     *ua.NodeID
 	state  state
+	asking bool      // it is going to be monitored, or that is being asked for
 	in     uint32    // the subscription that it is monitored in
 	behind time.Time // what came after that is missing, and looked for in the history; zero: nothing
 	told   error     // why a value can't be taken, as it was told last

@@ -114,7 +114,10 @@ func TestPublishRequestsThatFail(t *testing.T) {
 	})
 	begin(t, f.device(1))
 	var before int
-	f.await("publish requests", func() bool { before = len(requests[*ua.ReadRequest](f)); return len(requests[*ua.PublishRequest](f)) > 1 })
+	f.await("publish requests", func() bool {
+		before = len(requests[*ua.ReadRequest](f))
+		return len(requests[*ua.PublishRequest](f)) > 1
+	})
 	f.await("that time goes by", func() bool { return len(requests[*ua.ReadRequest](f)) >= before+2 })
 	if n := count[*ua.PublishRequest](f); n > 50 {
 		t.Errorf("%d publish requests", n)

@@ -19,6 +19,7 @@ type subscription struct {
 	id        uint32
 	keepAlive time.Duration // within which something comes
 	free      int           // how many more items it takes; belongs to the job that goes on
+	tells     bool          // when the address space changes; as free
 
 	heard  time.Time // when something came last
 	proven bool      // over this connection something has come
@@ -363,6 +364,9 @@ func (l *life) notified(m message) error {
 func (l *life) monitor(choose func(*item) bool) {
 	var list []*ua.MonitoredItemCreateRequest
 	for _, i := range l.items {
+		if i.asking {
+			continue
+		}
 		if i.id == nil || i.state == refused {
 			var err error
 			if i.id, err = i.node.on(l.names); err != nil {
@@ -376,12 +380,22 @@ func (l *life) monitor(choose func(*item) bool) {
 			i.state = polled
 			continue
 		}
+		i.asking = true
 		list = append(list, l.creation(i))
 	}
 	if len(list) == 0 {
 		return
 	}
-	l.begin(func(ctx context.Context) error { return l.create(ctx, list) })
+	l.begin(func(ctx context.Context) error {
+		err := l.create(ctx, list)
+		l.post(func() error {
+			for _, c := range list { // also what was left unanswered
+				l.items[c.RequestedParameters.ClientHandle].asking = false
+			}
+			return nil
+		})
+		return err
+	})
 }
 
 // creation asks for a monitored item.
@@ -439,6 +453,7 @@ func (l *life) create(ctx context.Context, list []*ua.MonitoredItemCreateRequest
 func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.MonitoredItemCreateRequest) error {
 	var plain []*ua.MonitoredItemCreateRequest // to be tried without a filter
 	err := portions(len(list), l.Limits.MaxMonitoredItemsPerCall, func(from, to int) error {
+		l.unsure = subscription
 		res, err := request[*ua.CreateMonitoredItemsResponse](ctx, l.link, &ua.CreateMonitoredItemsRequest{
 			SubscriptionID: subscription, TimestampsToReturn: ua.TimestampsToReturnBoth, ItemsToCreate: list[from:to],
 		})
@@ -467,7 +482,9 @@ func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.Mon
 				results = append(results, nil)
 			}
 		}
-		l.post(func() error { return l.created(subscription, done, results...) })
+		if l.post(func() error { return l.created(subscription, done, results...) }) {
+			l.unsure = 0
+		}
 		return nil
 	})
 	switch {
