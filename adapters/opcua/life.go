@@ -58,11 +58,11 @@ type life struct {
 
 	looking   bool // for what is to be followed
 	lookAgain bool // once that has been done
+	recalling bool // what is missing is going to be read
 	retrying  bool // what was refused is going to be asked for
 
 	reading  bool          // the polled items are being read
 	again    []*item       // to be read when the structures in them are known
-	gaps     []gap         // whose history hasn't been asked for
 	fresh    []freshSignal // found, and not registered
 	batch    []telemetry.Sample
 	received time.Time // of the batch
@@ -209,6 +209,7 @@ func (l *life) start(ctx context.Context) error {
 		if len(l.Follow) > 0 && !l.Poll {
 			l.begin(l.watchModel)
 		}
+		l.recall()
 		l.follow()
 		return nil
 	})

@@ -24,6 +24,7 @@ type watch struct {
 	index   map[itemKey]*item
 	used    map[string]bool // names of signals
 	left    []*subscription // of the connection before, which the server may still have
+	gaps    []*gap          // whose history hasn't been read
 	started time.Time       // the server, by its word, when it had them
 	alone   bool            // subscriptions that were taken over from it have told nothing
 	cause   string          // why there is no connection, as it was told last
