@@ -281,8 +281,13 @@ func (f *fake) usual(c *fakeConn, request uint32, r ua.Request) ua.Response {
 }
 
 func (f *fake) value(n *ua.ReadValueID) any {
-	if n.AttributeID == ua.AttributeIDUserAccessLevel {
+	switch n.AttributeID {
+	case ua.AttributeIDUserAccessLevel:
 		return uint8(accessRead | accessWrite | accessHistory)
+	case ua.AttributeIDDataType:
+		return ua.NewNumericNodeID(0, id.Double)
+	case ua.AttributeIDValueRank:
+		return int32(-1)
 	}
 	switch n.NodeID.IntID() {
 	case id.Server_NamespaceArray:

@@ -193,8 +193,11 @@ func (l *life) renew(i *item) {
 	var err error
 	i.id, err = i.node.on(l.names)
 	i.state, i.behind, i.told = asked, i.last, nil
-	if err != nil {
+	switch {
+	case err != nil:
 		l.refuse(i, ua.StatusBadNodeIDUnknown, err)
+	case i.found != nil && i.found.nameless():
+		i.state = nameless
 	}
 }
 
@@ -347,8 +350,11 @@ func (l *life) poll() {
 	l.ask(items, func() { l.reading = false })
 }
 
-// retry asks again for what the server refused.
+// retry asks again for what was refused.
 func (l *life) retry() {
+	if len(l.fresh) > 0 { // they may have been refused their ids
+		l.begin(l.register)
+	}
 	if l.retrying || !slices.ContainsFunc(l.items, func(i *item) bool { return i.state == refused }) {
 		return
 	}

@@ -23,6 +23,8 @@ type watch struct {
 	items   []*item // by client handle
 	index   map[itemKey]*item
 	used    map[string]bool // names of signals
+	written map[Node]bool   // whose own value has a signal that is written down
+	full    bool            // the server has had more nodes than are followed
 	left    []*subscription // of the connection before, which the server may still have
 	gaps    []*gap          // whose history hasn't been read
 	started time.Time       // the server, by its word, when it had them
@@ -62,11 +64,12 @@ const (
 	asked     state = iota // nothing is known yet
 	monitored              // the server tells of changes
 	polled                 // it is read in each period, as the server doesn't monitor it
+	nameless               // it is followed, and none of its signals has got an id
 	refused                // it has none
 )
 
 func newWatch(d Device, s *session.Session) *watch {
-	w := &watch{Device: d, session: s, index: map[itemKey]*item{}}
+	w := &watch{Device: d, session: s, index: map[itemKey]*item{}, written: map[Node]bool{}}
 	for _, p := range d.Points {
 		steps, err := p.Element.steps()
 		if err != nil {
@@ -75,6 +78,7 @@ func newWatch(d Device, s *session.Session) *watch {
 		key := itemKey{node: p.Node}
 		if p.Element == "" {
 			key.deadband = p.Deadband / math.Abs(p.Scale)
+			w.written[p.Node] = true
 		}
 		i := w.item(key)
 		if i.name == "" {
