@@ -66,7 +66,7 @@ func TestMoreThanIsLookedAt(t *testing.T) {
 			return list
 		}, mostNodes - 1},
 	} {
-		l, err := dial(t.Context(), newFakeTree(t, c.children).device(0))
+		l, err := dial(t.Context(), newFakeTree(t, c.children).device(0), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -177,7 +177,7 @@ func (w *watch) connected(ctx context.Context) (lasted time.Duration, err error)
 	made := make(chan dialled, 1)
 	done := make(chan time.Time)
 	go func() {
-		l, err := dial(ctx, w.Device)
+		l, err := dial(ctx, w.Device, w.session.Log())
 		made <- dialled{l, err}
 		close(done)
 	}()
@@ -256,7 +256,7 @@ func reasonOf(err error) telemetry.Reason {
 
 // Read implements session.Device.
 func (d Device) Read(ctx context.Context) session.Result {
-	l, err := dial(ctx, d)
+	l, err := dial(ctx, d, nil)
 	if err != nil {
 		return session.Result{Received: time.Now(), Cause: err}
 	}
