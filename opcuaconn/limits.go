@@ -14,37 +14,23 @@ import (
 type Limits struct {
 	MaxNodesPerRead              uint32
 	MaxNodesPerHistoryReadData   uint32
-	MaxNodesPerHistoryReadEvents uint32
-	MaxNodesPerWrite             uint32
-	MaxNodesPerMethodCall        uint32
 	MaxNodesPerBrowse            uint32
-	MaxNodesPerRegisterNodes     uint32
-	MaxNodesPerTranslate         uint32
 	MaxMonitoredItemsPerCall     uint32
 	MaxBrowseContinuationPoints  uint32
 	MaxHistoryContinuationPoints uint32
-	MaxArrayLength               uint32
-	MaxSubscriptionsPerSession   uint32
 	MaxMonitoredItemsPerSub      uint32
 }
 
 // nodes are where the server tells them.
 func (l *Limits) nodes() map[uint32]*uint32 {
 	return map[uint32]*uint32{
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead:                          &l.MaxNodesPerRead,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData:               &l.MaxNodesPerHistoryReadData,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadEvents:             &l.MaxNodesPerHistoryReadEvents,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite:                         &l.MaxNodesPerWrite,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerMethodCall:                    &l.MaxNodesPerMethodCall,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse:                        &l.MaxNodesPerBrowse,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRegisterNodes:                 &l.MaxNodesPerRegisterNodes,
-		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIDs: &l.MaxNodesPerTranslate,
-		id.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall:                 &l.MaxMonitoredItemsPerCall,
-		id.Server_ServerCapabilities_MaxBrowseContinuationPoints:                              &l.MaxBrowseContinuationPoints,
-		id.Server_ServerCapabilities_MaxHistoryContinuationPoints:                             &l.MaxHistoryContinuationPoints,
-		id.Server_ServerCapabilities_MaxArrayLength:                                           &l.MaxArrayLength,
-		id.Server_ServerCapabilities_MaxSubscriptionsPerSession:                               &l.MaxSubscriptionsPerSession,
-		id.Server_ServerCapabilities_MaxMonitoredItemsPerSubscription:                         &l.MaxMonitoredItemsPerSub,
+		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead:            &l.MaxNodesPerRead,
+		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData: &l.MaxNodesPerHistoryReadData,
+		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse:          &l.MaxNodesPerBrowse,
+		id.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall:   &l.MaxMonitoredItemsPerCall,
+		id.Server_ServerCapabilities_MaxBrowseContinuationPoints:                &l.MaxBrowseContinuationPoints,
+		id.Server_ServerCapabilities_MaxHistoryContinuationPoints:               &l.MaxHistoryContinuationPoints,
+		id.Server_ServerCapabilities_MaxMonitoredItemsPerSubscription:           &l.MaxMonitoredItemsPerSub,
 	}
 }
 

@@ -39,11 +39,6 @@ func (c *Conn) BrowseNext(ctx context.Context, request *ua.BrowseNextRequest) (*
 	return Request[*ua.BrowseNextResponse](ctx, c, request)
 }
 
-// Write writes attributes of nodes.
-func (c *Conn) Write(ctx context.Context, request *ua.WriteRequest) (*ua.WriteResponse, error) {
-	return Request[*ua.WriteResponse](ctx, c, request)
-}
-
 // Call calls methods.
 func (c *Conn) Call(ctx context.Context, request *ua.CallRequest) (*ua.CallResponse, error) {
 	return Request[*ua.CallResponse](ctx, c, request)

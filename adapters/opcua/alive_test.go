@@ -37,8 +37,7 @@ func TestServerKilledAndRestarted(t *testing.T) {
 }
 
 // A server that is connected and says nothing is noticed within three keep-alives, and
-// read on when it goes on. What its history has of the time in between is fetched, each
-// value once.
+// read on when it goes on.
 func TestServerFrozen(t *testing.T) {
 	each(t, func(t *testing.T, kind opcuapeer.Kind) {
 		p := opcuapeer.Start(t, kind, opcuapeer.Settings{})

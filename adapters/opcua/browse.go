@@ -98,7 +98,7 @@ type place struct {
 }
 
 // properties that say something of a value (OPC 10000-8, 5.3).
-var properties = map[string]bool{"EngineeringUnits": true, "EnumStrings": true, "EnumValues": true, "EURange": true}
+var properties = map[string]bool{"EngineeringUnits": true, "EnumStrings": true, "EnumValues": true}
 
 // below walks what is below a node by hierarchical references, level by level, and
 // calls visit for each object, variable and method once. It returns false if there is
@@ -106,10 +106,8 @@ var properties = map[string]bool{"EngineeringUnits": true, "EnumStrings": true, 
 func (l *link) below(ctx context.Context, from *ua.NodeID, names []string, visit func(*place)) (whole bool, err error) {
 	seen := map[string]bool{from.String(): true}
 	level := []*place{{id: from, node: nodeOf(from, names)}}
-	for depth := 0; len(level) > 0; depth++ {
-		if depth == deepestBrowse {
-			return false, nil
-		}
+	whole = true
+	for depth := 1; whole && len(level) > 0; depth++ {
 		ids := make([]*ua.NodeID, len(level))
 		for i, p := range level {
 			ids[i] = p.id
@@ -134,7 +132,8 @@ func (l *link) below(ctx context.Context, from *ua.NodeID, names []string, visit
 					continue
 				}
 				if len(seen) >= mostNodes {
-					return false, nil
+					whole = false
+					continue
 				}
 				seen[key] = true
 				next = append(next, p)
@@ -147,8 +146,14 @@ func (l *link) below(ctx context.Context, from *ua.NodeID, names []string, visit
 			}
 		}
 		level = next
+		whole = whole && (depth < deepestBrowse || len(next) == 0)
 	}
-	return true, nil
+	if !whole {
+		for _, p := range level { // of which no more is looked at
+			visit(p)
+		}
+	}
+	return whole, nil
 }
 
 // placeOf is the node of a reference; nil for one that is no node of this server, and for

@@ -215,15 +215,21 @@ func (o *operation) write(ctx context.Context) (sure bool, err error) {
 	var status ua.StatusCode
 	switch {
 	case errors.As(err, &status) && status != 0 && o.Cause() == nil:
-		return true, err // the server has answered
+		return !isAny(err, mayBeDone), err // the server has answered
 	case err != nil:
 		return false, err
 	case len(res.Results) != 1:
 		return false, errAnswer(len(res.Results), 1)
 	case res.Results[0]>>30 == 2:
-		return true, errors.New("the server refuses it: " + opcuaconn.Status(res.Results[0]))
+		return !isAny(res.Results[0], mayBeDone), errors.New("the server refuses it: " + opcuaconn.Status(res.Results[0]))
 	}
 	return true, nil
+}
+
+// mayBeDone are what a server answers also when it has handed the value on, and doesn't
+// know what became of it.
+var mayBeDone = []error{
+	ua.StatusBadTimeout, ua.StatusBadRequestTimeout, ua.StatusBadCommunicationError, ua.StatusBadNoCommunication, ua.StatusBadConnectionClosed, ua.StatusBadUnexpectedError,
 }
 
 // shows reports whether a value is the number that was written.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopcua/opcua/ua"
+
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/opcuapeer"
@@ -53,6 +55,38 @@ func TestControl(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
+}
+
+// What a server answers that doesn't know what became of a value isn't that it failed.
+func TestControlThatMayBeDone(t *testing.T) {
+	var answer ua.Response
+	f := newFake(t, func(_ *fake, r ua.Request) ua.Response {
+		if _, is := r.(*ua.WriteRequest); is {
+			return answer
+		}
+		return nil
+	})
+	d := f.device(1)
+	d.Controls = []Control{{Point: d.Points[0].Name}}
+	_, a := begin(t, d)
+	f.await("a publish request", func() bool { return len(f.waiting) > 0 })
+	result := func(s ua.StatusCode) ua.Response { return &ua.WriteResponse{Results: []ua.StatusCode{s}} }
+	for _, c := range []struct {
+		answer ua.Response
+		want   telemetry.ControlOutcome
+	}{
+		{fault(ua.StatusBadTimeout), telemetry.ControlUnknown},
+		{result(ua.StatusBadCommunicationError), telemetry.ControlUnknown},
+		{result(ua.StatusBadNotWritable), telemetry.ControlFailed},
+		{fault(ua.StatusBadTooManyOperations), telemetry.ControlFailed},
+		{result(ua.StatusOK), telemetry.ControlUnconfirmed},
+	} {
+		answer = c.answer
+		got, err := a.Operate(t.Context(), adapters.Control{Device: "plant", Signal: 1, Value: telemetry.FloatValue(2)})
+		if got.Outcome != c.want || err == nil {
+			t.Errorf("%+v: %+v, %v", c.answer, got, err)
+		}
+	}
 }
 
 func TestRawOf(t *testing.T) {

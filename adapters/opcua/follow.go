@@ -68,6 +68,9 @@ type freshSignal struct {
 	kind    telemetry.Kind
 }
 
+// mostFollowed bounds the nodes that are known of a device, also those that are gone.
+const mostFollowed = 200_000
+
 // longestName bounds the name of a signal, in bytes.
 const longestName = 64
 
@@ -143,11 +146,14 @@ func (l *life) variables(ctx context.Context, f Follow, entry int, names []strin
 
 // grown takes what there is to be followed.
 func (l *life) grown(found map[Node]*variable, whole bool) {
+	more := false
 	for _, v := range found {
 		key := itemKey{v.node, l.Follow[v.follow].Deadband, true}
 		i, known := l.index[key]
 		switch {
-		case l.written(v.node): // it has a signal that is written down
+		case l.written[v.node]: // it has a signal that is written down
+		case !known && len(l.items) >= mostFollowed:
+			more = true
 		case !known:
 			i = l.item(key)
 			i.name, i.found = l.unused(v.name, v.node), v
@@ -167,18 +173,18 @@ func (l *life) grown(found map[Node]*variable, whole bool) {
 			}
 		}
 	}
-	l.monitor(func(i *item) bool { return i.state == asked })
-	l.begin(l.verify)
-}
-
-// written reports whether a node's own value has a signal that is written down.
-func (w *watch) written(n Node) bool {
-	for _, p := range w.Points {
-		if p.Node == n && p.Element == "" {
-			return true
-		}
+	if more && !l.full {
+		l.full = true
+		l.session.Log().Warn("a server has had more variables than are followed; the others are left out", "variables", mostFollowed)
 	}
-	return false
+	l.begin(func(context.Context) error { // after what gets the ids
+		l.post(func() error {
+			l.monitor(func(i *item) bool { return i.state == asked })
+			l.begin(l.verify)
+			return nil
+		})
+		return nil
+	})
 }
 
 // unused is a name that no other node's signals have.
@@ -279,6 +285,11 @@ func (v *variable) plain() bool {
 	return builtin != 0 && builtin < ua.TypeIDExtensionObject
 }
 
+// nameless reports whether none of the variable's parts has got an id.
+func (v *variable) nameless() bool {
+	return !v.waits && len(v.parts) > 0 && !slices.ContainsFunc(v.parts, func(p part) bool { return p.sampler != nil })
+}
+
 func (v *variable) hold(value *ua.DataValue, received time.Time) {
 	if len(v.held) < mostHeld {
 		v.held = append(v.held, heldValue{value, received})
@@ -322,6 +333,9 @@ func (l *life) register(ctx context.Context) error {
 		return ctx.Err()
 	}
 	fresh := <-taken
+	if len(fresh) == 0 {
+		return nil
+	}
 	list := make([]adapters.Found, len(fresh))
 	for n, s := range fresh {
 		v := s.item.found
@@ -335,6 +349,10 @@ func (l *life) register(ctx context.Context) error {
 	}
 	ids, err := l.session.Register(ctx, list)
 	if err != nil {
+		l.post(func() error {
+			l.fresh = append(fresh, l.fresh...) // for retry
+			return nil
+		})
 		return err
 	}
 	l.post(func() error {
@@ -349,6 +367,9 @@ func (l *life) register(ctx context.Context) error {
 			s.item.signals = append(s.item.signals, made)
 		}
 		for _, s := range fresh {
+			if s.item.state == asked && s.item.found.nameless() {
+				s.item.state = nameless
+			}
 			held := s.item.found.held
 			s.item.found.held = nil
 			for _, v := range held {
@@ -378,6 +399,9 @@ func signalName(name string, e Element) string {
 
 // watchModel has the server tell when its address space changes. Many don't.
 func (l *life) watchModel(ctx context.Context) error {
+	if l.tells {
+		return nil
+	}
 	if l.room == nil {
 		s, err := l.subscribe(ctx)
 		if err != nil {
@@ -407,6 +431,7 @@ func (l *life) watchModel(ctx context.Context) error {
 	if err != nil && l.Cause() != nil {
 		return err
 	}
+	l.tells, l.room.tells = true, true // once, also if it wasn't understood
 	return nil
 }
 

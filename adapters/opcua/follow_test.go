@@ -67,7 +67,7 @@ func TestFollow(t *testing.T) {
 // grow has a server come to have another variable.
 func grow(t *testing.T, d Device) {
 	t.Helper()
-	l, err := dial(context.Background(), d)
+	l, err := dial(context.Background(), d, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/id"
@@ -13,12 +14,19 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// gap is a time of which an item's values are missing: between two that came.
+// gap is a time of which an item's values are missing: between two that came. It is kept
+// over connections until the server's history has been read to its end.
 type gap struct {
 	item     *item
-	id       *ua.NodeID
 	signals  []*sampler
 	from, to time.Time
+}
+
+// reading is a gap as it was when its history was asked for.
+type reading struct {
+	gap
+	of *gap
+	id *ua.NodeID
 }
 
 const (
@@ -31,6 +39,11 @@ const (
 	// to an end.
 	mostHistoryAnswers = 10_000
 
+	// mostGaps bounds what is to be asked for.
+	mostGaps = 100_000
+	// together is how far apart gaps that are asked for together may begin.
+	together = time.Minute
+
 	accessHistory = 4 // bit of the attribute AccessLevel: its history can be read
 )
 
@@ -39,15 +52,31 @@ func (l *life) miss(i *item, from, to time.Time) {
 	if !l.History {
 		return
 	}
-	l.gaps = append(l.gaps, gap{i, i.id, append([]*sampler(nil), i.signals...), from, to})
-	if len(l.gaps) > 1 {
-		return // the job takes them all
+	if len(l.gaps) == mostGaps {
+		l.session.Log().Warn("more is missing than is asked for; what is missing for the longest time is left out", "gaps", mostGaps)
+		l.gaps = l.gaps[mostGaps/2:]
 	}
+	l.gaps = append(l.gaps, &gap{i, slices.Clone(i.signals), from, to})
+	l.recall()
+}
+
+// recall reads what is missing, unless that is being done.
+func (l *life) recall() {
+	if len(l.gaps) == 0 || l.recalling {
+		return
+	}
+	l.recalling = true
 	l.begin(func(ctx context.Context) error {
-		taken := make(chan []gap, 1)
+		taken := make(chan []reading, 1)
 		if !l.post(func() error {
-			taken <- l.gaps
-			l.gaps = nil
+			l.recalling = false
+			var list []reading
+			for _, g := range l.gaps {
+				if id, err := g.item.node.on(l.names); err == nil {
+					list = append(list, reading{*g, g, id})
+				}
+			}
+			taken <- list
 			return nil
 		}) {
 			return ctx.Err()
@@ -56,8 +85,20 @@ func (l *life) miss(i *item, from, to time.Time) {
 	})
 }
 
+// filled forgets gaps.
+func (l *life) filled(gaps ...reading) {
+	l.post(func() error {
+		done := map[*gap]bool{}
+		for _, g := range gaps {
+			done[g.of] = true
+		}
+		l.gaps = slices.DeleteFunc(l.gaps, func(g *gap) bool { return done[g] })
+		return nil
+	})
+}
+
 // fill delivers what is missing, as far as the server has it.
-func (l *life) fill(ctx context.Context, gaps []gap) error {
+func (l *life) fill(ctx context.Context, gaps []reading) error {
 	nodes := make([]*ua.NodeID, len(gaps))
 	for n, g := range gaps {
 		nodes[n] = g.id
@@ -66,12 +107,15 @@ func (l *life) fill(ctx context.Context, gaps []gap) error {
 	if err != nil {
 		return err
 	}
-	var kept []gap
+	var kept, without []reading
 	for n, g := range gaps {
 		if level, is := access[n].(uint8); is && level&accessHistory != 0 {
 			kept = append(kept, g)
+		} else {
+			without = append(without, g)
 		}
 	}
+	l.filled(without...)
 	if len(kept) == 0 {
 		return nil
 	}
@@ -83,12 +127,22 @@ func (l *life) fill(ctx context.Context, gaps []gap) error {
 	if points := l.Limits.MaxHistoryContinuationPoints; points > 0 {
 		limit = min(limit, points)
 	}
-	err = portions(len(kept), limit, func(from, to int) error {
-		n, err := l.fillSome(ctx, kept[from:to])
-		values += n
-		return err
-	})
+	slices.SortStableFunc(kept, func(a, b reading) int { return a.from.Compare(b.from) })
+	for from, to := 0, 0; from < len(kept) && err == nil; from = to {
+		for to < len(kept) && kept[to].from.Sub(kept[from].from) <= together {
+			to++
+		}
+		some := kept[from:to]
+		err = portions(len(some), limit, func(from, to int) error {
+			n, err := l.fillSome(ctx, some[from:to])
+			values += n
+			return err
+		})
+	}
 	if err != nil && l.Cause() == nil && ctx.Err() == nil {
+		if !errors.Is(err, context.DeadlineExceeded) { // else the line may be gone
+			l.filled(kept...)
+		}
 		l.session.Log().Warn("the server's history can't be read", "nodes", len(kept), "error", err)
 		err = nil
 	}
@@ -97,7 +151,7 @@ func (l *life) fill(ctx context.Context, gaps []gap) error {
 }
 
 // fillSome asks for the history of gaps together, until there is no more.
-func (l *life) fillSome(ctx context.Context, gaps []gap) (values int, err error) {
+func (l *life) fillSome(ctx context.Context, gaps []reading) (values int, err error) {
 	start, end := gaps[0].from, gaps[0].to
 	for _, g := range gaps {
 		if g.from.Before(start) {
@@ -108,7 +162,7 @@ func (l *life) fillSome(ctx context.Context, gaps []gap) (values int, err error)
 		}
 	}
 	asked := make([]*ua.HistoryReadValueID, len(gaps))
-	of := append([]gap(nil), gaps...)
+	of := slices.Clone(gaps)
 	for n, g := range of {
 		asked[n] = &ua.HistoryReadValueID{NodeID: g.id, DataEncoding: &ua.QualifiedName{}}
 	}
@@ -124,27 +178,31 @@ func (l *life) fillSome(ctx context.Context, gaps []gap) (values int, err error)
 		if err == nil && len(res.Results) != len(asked) {
 			err = errAnswer(len(res.Results), len(asked))
 		}
-		if err != nil && values > 0 { // nothing is to be asked for again
+		if err != nil && values > 0 && isAny(err, tooLarge) { // nothing is to be asked for again
 			err = fmt.Errorf("after %d values: %v", values, err)
 		}
 		if err != nil {
 			return values, err
 		}
 		var more []*ua.HistoryReadValueID
-		var moreOf []gap
+		var moreOf, done []reading
 		for n, r := range res.Results {
 			if r == nil {
-				continue
+				r = &ua.HistoryReadResult{}
 			}
 			count := l.past(of[n], historyOf(r))
 			values += count
 			if len(r.ContinuationPoint) > 0 && r.StatusCode>>30 != 2 {
 				more = append(more, &ua.HistoryReadValueID{NodeID: of[n].id, DataEncoding: &ua.QualifiedName{}, ContinuationPoint: r.ContinuationPoint})
 				moreOf = append(moreOf, of[n])
-			} else if r.StatusCode>>30 == 2 && r.StatusCode != ua.StatusBadNoData {
+				continue
+			}
+			done = append(done, of[n])
+			if r.StatusCode>>30 == 2 && r.StatusCode != ua.StatusBadNoData {
 				l.session.Log().Warn("the history of a node can't be read", "signal", of[n].item.name, "error", r.StatusCode)
 			}
 		}
+		l.filled(done...)
 		if len(more) == 0 {
 			return values, nil
 		}
@@ -164,7 +222,7 @@ func historyOf(r *ua.HistoryReadResult) []*ua.DataValue {
 }
 
 // past delivers values of a gap. Those at its ends have come before.
-func (l *life) past(g gap, values []*ua.DataValue) int {
+func (l *life) past(g reading, values []*ua.DataValue) int {
 	received := time.Now()
 	var samples []telemetry.Sample
 	for _, v := range values {
@@ -183,6 +241,11 @@ func (l *life) past(g gap, values []*ua.DataValue) int {
 		return 0
 	}
 	l.post(func() error {
+		for _, s := range samples {
+			if at := s.Time.Time(); at.After(g.of.from) { // what comes of it over another connection comes after that
+				g.of.from = at
+			}
+		}
 		return l.session.Deliver(l.ctx, session.Result{Samples: samples, Received: received, Past: true})
 	})
 	return len(samples)

@@ -41,8 +41,13 @@ type life struct {
 	publishers    int
 	acks          acknowledgements // safe for concurrent use
 	old           []*subscription  // of the connection before
+	handed        bool             // the server has said which of them it hands over
 	remade        bool             // what the server has lost of them
-	room          *subscription    // that takes more items; belongs to the job that goes on
+
+	// Of the job that goes on:
+	room   *subscription // that takes more items
+	unsure uint32        // the subscription in which items were asked for, without an answer
+	tells  bool          // there is one that tells when the address space changes
 
 	began      time.Time
 	heard      time.Time // when the server last told its time
@@ -53,10 +58,11 @@ type life struct {
 
 	looking   bool // for what is to be followed
 	lookAgain bool // once that has been done
+	recalling bool // what is missing is going to be read
+	retrying  bool // what was refused is going to be asked for
 
 	reading  bool          // the polled items are being read
 	again    []*item       // to be read when the structures in them are known
-	gaps     []gap         // whose history hasn't been asked for
 	fresh    []freshSignal // found, and not registered
 	batch    []telemetry.Sample
 	received time.Time // of the batch
@@ -124,6 +130,7 @@ func (l *life) run(ctx context.Context) (err error) {
 	l.began = time.Now()
 	l.heard = l.began
 	for _, i := range l.items {
+		i.asking = false
 		l.renew(i)
 		if i.found != nil {
 			l.rediscover(i)
@@ -186,8 +193,11 @@ func (l *life) renew(i *item) {
 	var err error
 	i.id, err = i.node.on(l.names)
 	i.state, i.behind, i.told = asked, i.last, nil
-	if err != nil {
+	switch {
+	case err != nil:
 		l.refuse(i, ua.StatusBadNodeIDUnknown, err)
+	case i.found != nil && i.found.nameless():
+		i.state = nameless
 	}
 }
 
@@ -202,6 +212,7 @@ func (l *life) start(ctx context.Context) error {
 		if len(l.Follow) > 0 && !l.Poll {
 			l.begin(l.watchModel)
 		}
+		l.recall()
 		l.follow()
 		return nil
 	})
@@ -339,26 +350,25 @@ func (l *life) poll() {
 	l.ask(items, func() { l.reading = false })
 }
 
-// retry asks again for what the server refused.
+// retry asks again for what was refused.
 func (l *life) retry() {
-	some := false
-	for _, i := range l.items {
-		some = some || i.state == refused
+	if len(l.fresh) > 0 { // they may have been refused their ids
+		l.begin(l.register)
 	}
-	if !some {
+	if l.retrying || !slices.ContainsFunc(l.items, func(i *item) bool { return i.state == refused }) {
 		return
 	}
+	l.retrying = true
 	l.begin(func(ctx context.Context) error {
 		names, err := l.namespaces(ctx)
-		if err != nil {
-			return err
-		}
 		l.post(func() error {
-			l.names = names
-			l.monitor(func(i *item) bool { return i.state == refused })
+			if l.retrying = false; err == nil {
+				l.names = names
+				l.monitor(func(i *item) bool { return i.state == refused })
+			}
 			return nil
 		})
-		return nil
+		return err
 	})
 }
 

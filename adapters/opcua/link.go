@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/gopcua/opcua/id"
@@ -19,8 +20,9 @@ type link struct {
 	timeout time.Duration
 }
 
-func dial(ctx context.Context, d Device) (*link, error) {
-	conn, err := opcuaconn.Dial(ctx, d.Server, opcuaconn.Options{Dir: d.Dir, Keep: d.Keep})
+// dial connects. log nil: nothing is told.
+func dial(ctx context.Context, d Device, log *slog.Logger) (*link, error) {
+	conn, err := opcuaconn.Dial(ctx, d.Server, opcuaconn.Options{Dir: d.Dir, Keep: d.Keep, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ type Part struct {
 // in the order of a tree. whole is false if it has more than is looked at. Of the device
 // only the connection matters.
 func List(ctx context.Context, d Device, from Node, match Pattern) (list []Listed, whole bool, err error) {
-	l, err := dial(ctx, d)
+	l, err := dial(ctx, d, nil)
 	if err != nil {
 		return nil, false, err
 	}

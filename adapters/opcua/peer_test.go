@@ -22,8 +22,8 @@ type collector struct {
 	batches []adapters.Batch
 	found   []adapters.Found
 	ids     map[string]telemetry.SignalID
-	changed chan struct{} // closed and made anew with each batch
-	block   chan struct{} // nil: it takes everything at once
+	changed chan struct{}                                      // closed and made anew with each batch
+	refuses func([]adapters.Found, []telemetry.SignalID) error // nil: all that is found gets its id
 }
 
 func newCollector() *collector {
@@ -50,6 +50,9 @@ func (c *collector) Register(ctx context.Context, _ string, found []adapters.Fou
 			c.found = append(c.found, f)
 		}
 		ids[i] = c.ids[f.Name]
+	}
+	if c.refuses != nil {
+		return ids, c.refuses(found, ids)
 	}
 	return ids, ctx.Err()
 }
@@ -133,6 +136,11 @@ func plantNode(name string) Node {
 func begin(t *testing.T, d Device) (*collector, *Adapter) {
 	t.Helper()
 	c := newCollector()
+	return c, beginWith(t, d, c)
+}
+
+func beginWith(t *testing.T, d Device, c *collector) *Adapter {
+	t.Helper()
 	a := New([]Device{d}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -144,7 +152,7 @@ func begin(t *testing.T, d Device) (*collector, *Adapter) {
 		stop()
 		<-ended
 	})
-	return c, a
+	return a
 }
 
 func good(s telemetry.Sample) bool { return s.Signal != 0 && s.Quality.Validity() == telemetry.Good }

@@ -23,7 +23,11 @@ type watch struct {
 	items   []*item // by client handle
 	index   map[itemKey]*item
 	used    map[string]bool // names of signals
+	written map[Node]bool   // whose own value has a signal that is written down
+	full    bool            // the server has had more nodes than are followed
 	left    []*subscription // of the connection before, which the server may still have
+	gaps    []*gap          // whose history hasn't been read
+	started time.Time       // the server, by its word, when it had them
 	alone   bool            // subscriptions that were taken over from it have told nothing
 	cause   string          // why there is no connection, as it was told last
 }
@@ -41,6 +45,7 @@ type item struct {
 	// On the present connection:
 	id     *ua.NodeID
 	state  state
+	asking bool      // it is going to be monitored, or that is being asked for
 	in     uint32    // the subscription that it is monitored in
 	behind time.Time // what came after that is missing, and looked for in the history; zero: nothing
 	told   error     // why a value can't be taken, as it was told last
@@ -59,11 +64,12 @@ const (
 	asked     state = iota // nothing is known yet
 	monitored              // the server tells of changes
 	polled                 // it is read in each period, as the server doesn't monitor it
+	nameless               // it is followed, and none of its signals has got an id
 	refused                // it has none
 )
 
 func newWatch(d Device, s *session.Session) *watch {
-	w := &watch{Device: d, session: s, index: map[itemKey]*item{}}
+	w := &watch{Device: d, session: s, index: map[itemKey]*item{}, written: map[Node]bool{}}
 	for _, p := range d.Points {
 		steps, err := p.Element.steps()
 		if err != nil {
@@ -72,6 +78,7 @@ func newWatch(d Device, s *session.Session) *watch {
 		key := itemKey{node: p.Node}
 		if p.Element == "" {
 			key.deadband = p.Deadband / math.Abs(p.Scale)
+			w.written[p.Node] = true
 		}
 		i := w.item(key)
 		if i.name == "" {
@@ -170,7 +177,7 @@ func (w *watch) connected(ctx context.Context) (lasted time.Duration, err error)
 	made := make(chan dialled, 1)
 	done := make(chan time.Time)
 	go func() {
-		l, err := dial(ctx, w.Device)
+		l, err := dial(ctx, w.Device, w.session.Log())
 		made <- dialled{l, err}
 		close(done)
 	}()
@@ -249,7 +256,7 @@ func reasonOf(err error) telemetry.Reason {
 
 // Read implements session.Device.
 func (d Device) Read(ctx context.Context) session.Result {
-	l, err := dial(ctx, d)
+	l, err := dial(ctx, d, nil)
 	if err != nil {
 		return session.Result{Received: time.Now(), Cause: err}
 	}

@@ -35,8 +35,13 @@ var taken = struct {
 }{ids: map[string]bool{}}
 
 // take has the bodies of structures with an encoding kept from the next message on. It
-// reports whether they weren't before.
-func take(encoding *ua.NodeID) bool {
+// reports whether they weren't before. gopcua panics about those that it knows itself.
+func take(encoding *ua.NodeID) (fresh bool) {
+	defer func() {
+		if recover() != nil {
+			fresh = false
+		}
+	}()
 	taken.Lock()
 	defer taken.Unlock()
 	key := encoding.String()
@@ -70,7 +75,10 @@ type field struct {
 	optional bool
 }
 
-var errUnknownStructure = errors.New("a structure that the server doesn't describe")
+var (
+	errUnknownStructure = errors.New("a structure that the server doesn't describe")
+	errEmptyStructure   = errors.New("a structure of OPC UA's own without its members, or a newer one")
+)
 
 // structure is the value of one.
 func (l *library) structure(e *ua.ExtensionObject) (any, error) {
@@ -82,8 +90,11 @@ func (l *library) structure(e *ua.ExtensionObject) (any, error) {
 	}
 	at := e.TypeID.NodeID
 	body, ours := e.Value.(*encoded)
-	if e.Value != nil && !ours {
+	switch {
+	case e.Value != nil && !ours:
 		return e.Value, nil
+	case e.Value == nil && at.Namespace() == 0: // gopcua knows it, and there is nothing in it
+		return nil, errEmptyStructure
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,6 +112,7 @@ func (l *library) structure(e *ua.ExtensionObject) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a structure of the type %s: %w", at, err)
 	}
+	e.Value = v // for the other signals in it
 	return v, nil
 }
 
@@ -216,31 +228,30 @@ func read[T any](b *ua.Buffer) any {
 	return v
 }
 
-// builtins are how members are read. Variants and what has them aren't: gopcua's decoder
-// bounds neither how deep they are nested nor what they take.
+// builtins are how members are read. Variants and what has them aren't, nor structures that
+// may be any: gopcua's decoder bounds neither how deep they are nested nor what they take.
 var builtins = map[ua.TypeID]func(*ua.Buffer) any{
-	ua.TypeIDBoolean:         func(b *ua.Buffer) any { return b.ReadBool() },
-	ua.TypeIDSByte:           func(b *ua.Buffer) any { return b.ReadInt8() },
-	ua.TypeIDByte:            func(b *ua.Buffer) any { return b.ReadByte() },
-	ua.TypeIDInt16:           func(b *ua.Buffer) any { return b.ReadInt16() },
-	ua.TypeIDUint16:          func(b *ua.Buffer) any { return b.ReadUint16() },
-	ua.TypeIDInt32:           func(b *ua.Buffer) any { return b.ReadInt32() },
-	ua.TypeIDUint32:          func(b *ua.Buffer) any { return b.ReadUint32() },
-	ua.TypeIDInt64:           func(b *ua.Buffer) any { return b.ReadInt64() },
-	ua.TypeIDUint64:          func(b *ua.Buffer) any { return b.ReadUint64() },
-	ua.TypeIDFloat:           func(b *ua.Buffer) any { return b.ReadFloat32() },
-	ua.TypeIDDouble:          func(b *ua.Buffer) any { return b.ReadFloat64() },
-	ua.TypeIDString:          func(b *ua.Buffer) any { return b.ReadString() },
-	ua.TypeIDDateTime:        func(b *ua.Buffer) any { return b.ReadTime() },
-	ua.TypeIDGUID:            read[ua.GUID],
-	ua.TypeIDByteString:      func(b *ua.Buffer) any { return slices.Clone(b.ReadBytes()) },
-	ua.TypeIDXMLElement:      func(b *ua.Buffer) any { return ua.XMLElement(b.ReadString()) },
-	ua.TypeIDNodeID:          read[ua.NodeID],
-	ua.TypeIDExpandedNodeID:  read[ua.ExpandedNodeID],
-	ua.TypeIDStatusCode:      func(b *ua.Buffer) any { return ua.StatusCode(b.ReadUint32()) },
-	ua.TypeIDQualifiedName:   read[ua.QualifiedName],
-	ua.TypeIDLocalizedText:   read[ua.LocalizedText],
-	ua.TypeIDExtensionObject: read[ua.ExtensionObject],
+	ua.TypeIDBoolean:        func(b *ua.Buffer) any { return b.ReadBool() },
+	ua.TypeIDSByte:          func(b *ua.Buffer) any { return b.ReadInt8() },
+	ua.TypeIDByte:           func(b *ua.Buffer) any { return b.ReadByte() },
+	ua.TypeIDInt16:          func(b *ua.Buffer) any { return b.ReadInt16() },
+	ua.TypeIDUint16:         func(b *ua.Buffer) any { return b.ReadUint16() },
+	ua.TypeIDInt32:          func(b *ua.Buffer) any { return b.ReadInt32() },
+	ua.TypeIDUint32:         func(b *ua.Buffer) any { return b.ReadUint32() },
+	ua.TypeIDInt64:          func(b *ua.Buffer) any { return b.ReadInt64() },
+	ua.TypeIDUint64:         func(b *ua.Buffer) any { return b.ReadUint64() },
+	ua.TypeIDFloat:          func(b *ua.Buffer) any { return b.ReadFloat32() },
+	ua.TypeIDDouble:         func(b *ua.Buffer) any { return b.ReadFloat64() },
+	ua.TypeIDString:         func(b *ua.Buffer) any { return b.ReadString() },
+	ua.TypeIDDateTime:       func(b *ua.Buffer) any { return b.ReadTime() },
+	ua.TypeIDGUID:           read[ua.GUID],
+	ua.TypeIDByteString:     func(b *ua.Buffer) any { return slices.Clone(b.ReadBytes()) },
+	ua.TypeIDXMLElement:     func(b *ua.Buffer) any { return ua.XMLElement(b.ReadString()) },
+	ua.TypeIDNodeID:         read[ua.NodeID],
+	ua.TypeIDExpandedNodeID: read[ua.ExpandedNodeID],
+	ua.TypeIDStatusCode:     func(b *ua.Buffer) any { return ua.StatusCode(b.ReadUint32()) },
+	ua.TypeIDQualifiedName:  read[ua.QualifiedName],
+	ua.TypeIDLocalizedText:  read[ua.LocalizedText],
 }
 
 // abstractTypes are those of OPC UA's own data types that are encoded as another one.

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,12 @@ type subscription struct {
 	id        uint32
 	keepAlive time.Duration // within which something comes
 	free      int           // how many more items it takes; belongs to the job that goes on
+	tells     bool          // when the address space changes; as free
 
 	heard  time.Time // when something came last
 	proven bool      // over this connection something has come
 	next   uint32    // sequence number of the message that comes next
+	again  int       // how many messages in a row have come for the second time
 	// early are messages that came before one that is missing, which may only have been
 	// overtaken; until is up to which, without it, messages are known to be missing, and
 	// since when.
@@ -48,10 +51,13 @@ const (
 	longestLifetime  = time.Hour
 	// mostPublishers bounds how many publish requests wait at the server.
 	mostPublishers = 10
+	// publishAgain is after how long another publish request follows one that has failed.
+	publishAgain = time.Second
 	// overtaken is how long a message may be missing that others have overtaken.
 	overtaken = 500 * time.Millisecond
-	// mostMissing is how many missing messages are asked for.
-	mostMissing = 1000
+	// mostMissing is how far messages may be apart from the one that comes next, and how
+	// many of those after it are kept; beyond that the numbers mean nothing.
+	mostMissing = 200
 )
 
 // lifetime is for how long the server's queues last, within bounds.
@@ -158,6 +164,12 @@ func (l *life) publish() {
 		if !l.post(func() error { return l.published(res, err, what, received) }) || what == fewer || what == redial {
 			return
 		}
+		if err != nil { // an answer that comes at once would be asked for without end
+			select {
+			case <-time.After(publishAgain):
+			case <-l.ctx.Done():
+			}
+		}
 	}
 }
 
@@ -165,7 +177,7 @@ func (l *life) publish() {
 // as each subscription tells something in its keep-alive, and takes one of them, later
 // than the watchdog's.
 func (l *life) publishTimeout() time.Duration {
-	return 4*max(l.KeepAlive, time.Second)*mostPublishers + l.timeout
+	return 4*max(l.KeepAlive, l.PublishEvery, time.Second)*mostPublishers + l.timeout
 }
 
 // published takes the answer to a publish request.
@@ -174,9 +186,6 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	case redial:
 		return fmt.Errorf("publish: %w", err)
 	case resubscribe:
-		if len(l.subscriptions) == 0 {
-			return nil
-		}
 		return fmt.Errorf("%w: %w", errResubscribe, err)
 	case fewer:
 		if l.publishers--; l.publishers > 0 {
@@ -196,8 +205,8 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	s.heard, s.proven = received, true
 	m := message{res.NotificationMessage, received}
 	if len(m.NotificationData) == 0 { // a keep-alive, with the number of the message to come
-		if after(m.SequenceNumber, s.next) {
-			l.missing(s, m.SequenceNumber, received)
+		if !after(s.next, m.SequenceNumber) {
+			return s.missing(m.SequenceNumber, received)
 		}
 		return nil
 	}
@@ -205,9 +214,14 @@ func (l *life) published(res *ua.PublishResponse, err error, what fate, received
 	case m.SequenceNumber == s.next:
 		return l.arrived(s, m)
 	case after(m.SequenceNumber, s.next):
+		if err := s.missing(m.SequenceNumber, received); err != nil {
+			return err
+		}
 		s.early[m.SequenceNumber] = m
-		l.missing(s, m.SequenceNumber, received)
+	case s.next-m.SequenceNumber > mostMissing || s.again == mostPublishers: // none that was overtaken can be that old, nor so many
+		return s.odd(m.SequenceNumber)
 	default: // for the second time
+		s.again++
 		l.acks.add(s.id, m.SequenceNumber)
 	}
 	return nil
@@ -223,22 +237,33 @@ func following(sequence uint32) uint32 {
 	return sequence
 }
 
-// missing notes that messages before one are missing.
-func (l *life) missing(s *subscription, before uint32, now time.Time) {
-	if s.since.IsZero() {
+// odd is that a message's number doesn't go with those before it.
+func (s *subscription) odd(sequence uint32) error {
+	return fmt.Errorf("%w: message %d came when %d was to", errResubscribe, sequence, s.next)
+}
+
+// missing notes that messages before one are missing, if it isn't the next.
+func (s *subscription) missing(before uint32, now time.Time) error {
+	switch {
+	case before == s.next:
+		return nil
+	case before-s.next > mostMissing:
+		return s.odd(before)
+	case s.since.IsZero():
 		s.since, s.until = now, before
-	}
-	if after(before, s.until) {
+	case after(before, s.until):
 		s.until = before
 	}
+	return nil
 }
 
 // arrived takes the message that comes next, and those that came before it.
 func (l *life) arrived(s *subscription, m message) error {
+	s.again = 0
 	for {
 		l.acks.add(s.id, m.SequenceNumber)
 		s.next = following(m.SequenceNumber)
-		if err := l.notified(s, m); err != nil {
+		if err := l.notified(m); err != nil {
 			return err
 		}
 		var is bool
@@ -259,7 +284,7 @@ func (l *life) mind(s *subscription, now time.Time) {
 		return
 	}
 	var lost []uint32
-	for n := s.next; after(s.until, n) && len(lost) < mostMissing; n = following(n) {
+	for n := s.next; after(s.until, n); n = following(n) {
 		if _, is := s.early[n]; !is {
 			lost = append(lost, n)
 		}
@@ -309,8 +334,9 @@ func (l *life) republished(s *subscription, n uint32, res *ua.RepublishResponse,
 	return nil
 }
 
-// notified takes what is in a message.
-func (l *life) notified(s *subscription, m message) error {
+// notified takes what is in a message, also in one that ends its subscription.
+func (l *life) notified(m message) error {
+	var ended error
 	l.received = m.received
 	for _, data := range m.NotificationData {
 		if data == nil {
@@ -327,17 +353,20 @@ func (l *life) notified(s *subscription, m message) error {
 			l.modelChanged()
 		case *ua.StatusChangeNotification:
 			if n.Status>>30 != 0 {
-				return fmt.Errorf("%w: %w", errResubscribe, n.Status)
+				ended = fmt.Errorf("%w: %w", errResubscribe, n.Status)
 			}
 		}
 	}
-	return l.flush()
+	return cmp.Or(l.flush(), ended)
 }
 
 // monitor begins to have the server tell of the items that choose says.
 func (l *life) monitor(choose func(*item) bool) {
 	var list []*ua.MonitoredItemCreateRequest
 	for _, i := range l.items {
+		if i.asking {
+			continue
+		}
 		if i.id == nil || i.state == refused {
 			var err error
 			if i.id, err = i.node.on(l.names); err != nil {
@@ -351,12 +380,22 @@ func (l *life) monitor(choose func(*item) bool) {
 			i.state = polled
 			continue
 		}
+		i.asking = true
 		list = append(list, l.creation(i))
 	}
 	if len(list) == 0 {
 		return
 	}
-	l.begin(func(ctx context.Context) error { return l.create(ctx, list) })
+	l.begin(func(ctx context.Context) error {
+		err := l.create(ctx, list)
+		l.post(func() error {
+			for _, c := range list { // also what was left unanswered
+				l.items[c.RequestedParameters.ClientHandle].asking = false
+			}
+			return nil
+		})
+		return err
+	})
 }
 
 // creation asks for a monitored item.
@@ -414,6 +453,7 @@ func (l *life) create(ctx context.Context, list []*ua.MonitoredItemCreateRequest
 func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.MonitoredItemCreateRequest) error {
 	var plain []*ua.MonitoredItemCreateRequest // to be tried without a filter
 	err := portions(len(list), l.Limits.MaxMonitoredItemsPerCall, func(from, to int) error {
+		l.unsure = subscription
 		res, err := request[*ua.CreateMonitoredItemsResponse](ctx, l.link, &ua.CreateMonitoredItemsRequest{
 			SubscriptionID: subscription, TimestampsToReturn: ua.TimestampsToReturnBoth, ItemsToCreate: list[from:to],
 		})
@@ -442,7 +482,9 @@ func (l *life) createIn(ctx context.Context, subscription uint32, list []*ua.Mon
 				results = append(results, nil)
 			}
 		}
-		l.post(func() error { return l.created(subscription, done, results...) })
+		if l.post(func() error { return l.created(subscription, done, results...) }) {
+			l.unsure = 0
+		}
 		return nil
 	})
 	switch {

@@ -12,12 +12,22 @@ import (
 )
 
 // leave keeps what the server may still have when the connection has failed: the
-// subscriptions that have told something over it.
+// subscriptions that have told something over it, and those before it, as long as nothing
+// says that they are gone.
 func (l *life) leave(err error) {
+	if l.left = l.old; !l.handed {
+		return
+	}
 	l.left = nil
 	for _, s := range l.subscriptions {
-		if !s.proven {
-			l.alone = l.alone || slices.Contains(l.old, s)
+		old := slices.Contains(l.old, s)
+		switch {
+		case s.id == l.unsure:
+			continue
+		case !s.proven && !old:
+			continue
+		case !s.proven && errors.Is(err, errResubscribe) && time.Since(s.heard) > patience*s.keepAlive:
+			l.alone = true
 			continue
 		}
 		s.proven = false
@@ -45,47 +55,69 @@ func idsOf(list []*subscription) []uint32 {
 // with what the server has kept for them (OPC 10000-4, 5.14.7). Those that it hasn't any
 // more, or doesn't hand over, are made anew.
 func (l *life) takeOver(ctx context.Context) error {
-	left := l.old
-	if len(left) == 0 || l.alone {
-		return nil
+	left, before, started := l.old, l.started, time.Time{}
+	values, err := l.attributes(ctx, []*ua.NodeID{ua.NewNumericNodeID(0, id.Server_ServerStatus_StartTime)}, ua.AttributeIDValue)
+	if err == nil {
+		started, _ = values[0].(time.Time)
 	}
-	res, err := request[*ua.TransferSubscriptionsResponse](ctx, l.link, &ua.TransferSubscriptionsRequest{SubscriptionIDs: idsOf(left)})
-	if err == nil && len(res.Results) != len(left) {
-		err = errAnswer(len(res.Results), len(left))
+	if !started.Equal(before) || l.alone {
+		left = nil // what has these ids since the server has started again isn't ours
+	}
+	res := &ua.TransferSubscriptionsResponse{}
+	if err == nil && len(left) > 0 {
+		res, err = request[*ua.TransferSubscriptionsResponse](ctx, l.link, &ua.TransferSubscriptionsRequest{SubscriptionIDs: idsOf(left)})
+		if err == nil && len(res.Results) != len(left) {
+			err = errAnswer(len(res.Results), len(left))
+		}
 	}
 	if err != nil && (l.Cause() != nil || ctx.Err() != nil) {
 		return err
 	}
 	if err != nil {
+		res = &ua.TransferSubscriptionsResponse{}
 		l.session.Log().Info("the server doesn't hand subscriptions over; they are made anew", "cause", err)
-		return nil
 	}
 	for n, r := range res.Results {
-		s := left[n]
-		if r == nil {
-			continue
+		if s := left[n]; r != nil && r.StatusCode>>30 != 2 {
+			l.room, l.tells = s, l.tells || s.tells
 		}
-		if r.StatusCode>>30 == 2 {
-			l.session.Log().Info("the server doesn't hand a subscription over; it is made anew", "subscription", s.id, "cause", r.StatusCode)
-			continue
-		}
-		l.room = s
-		l.post(func() error {
-			l.hear(s)
-			for _, i := range l.items {
-				if i.in == s.id && i.id != nil {
-					i.state = monitored
-				}
-			}
-			for _, seq := range r.AvailableSequenceNumbers {
-				if !after(s.next, seq) { // it hasn't come
-					l.missing(s, following(seq), s.heard.Add(-overtaken))
-				}
-			}
-			l.session.Log().Info("the subscription goes on", "subscription", s.id, "kept", len(r.AvailableSequenceNumbers))
-			return nil
-		})
 	}
+	l.post(func() error {
+		l.handed, l.started = true, started
+		for n, r := range res.Results {
+			if r == nil {
+				continue
+			}
+			if err := l.goOn(left[n], r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return nil
+}
+
+// goOn goes on with a subscription that has been handed over, if it has.
+func (l *life) goOn(s *subscription, r *ua.TransferResult) error {
+	if r.StatusCode>>30 == 2 {
+		l.session.Log().Info("the server doesn't hand a subscription over; it is made anew", "subscription", s.id, "cause", r.StatusCode)
+		return nil
+	}
+	l.hear(s)
+	for _, i := range l.items {
+		if i.in == s.id && i.id != nil {
+			i.state = monitored
+		}
+	}
+	for _, seq := range r.AvailableSequenceNumbers {
+		if after(s.next, seq) {
+			continue // it has come
+		}
+		if err := s.missing(following(seq), s.heard.Add(-overtaken)); err != nil {
+			return err
+		}
+	}
+	l.session.Log().Info("the subscription goes on", "subscription", s.id, "kept", len(r.AvailableSequenceNumbers))
 	return nil
 }
 

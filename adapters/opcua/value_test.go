@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 
 	"github.com/busbar/busbar/telemetry"
@@ -128,9 +129,43 @@ func TestStructures(t *testing.T) {
 			t.Errorf("%+v, expected %+v", parts[i], want[i])
 		}
 	}
+	once := decode()
+	if _, err := l.leaves(once); err != nil {
+		t.Error(err)
+	}
 	l.keep(encoding, nil)
+	if again, err := l.leaves(once); err != nil || len(again) != len(want) {
+		t.Errorf("a value is decoded for each of its signals: %v, %v", again, err)
+	}
 	if _, err := l.leaves(decode()); err != errUnknownStructure || l.wanting() {
 		t.Errorf("a structure that isn't described is asked for again: %v", err)
+	}
+}
+
+// A structure of OPC UA's own that says that it has a body, and has none, is a value that
+// can't be taken, once more too.
+func TestAnEmptyStructureOfOPCUA(t *testing.T) {
+	l := &library{}
+	for range 2 {
+		v := &ua.DataValue{Value: ua.MustVariant(&ua.ExtensionObject{
+			TypeID: ua.NewFourByteExpandedNodeID(0, id.EUInformation_Encoding_DefaultBinary), EncodingMask: ua.ExtensionObjectBinary,
+		})}
+		s, err := l.sample(&sampler{scale: 1}, v, time.Now())
+		if s.Quality.Reason() != telemetry.Malformed || err == nil || l.wanting() {
+			t.Errorf("%+v, %v", s, err)
+		}
+	}
+	if take(ua.NewNumericNodeID(0, id.EUInformation_Encoding_DefaultBinary)) {
+		t.Error("a type that gopcua knows is taken")
+	}
+}
+
+// A member that may be any structure isn't read: what is in it could be nested so deep that
+// the stack doesn't hold it.
+func TestAMemberThatMayBeAnyStructure(t *testing.T) {
+	s := &structure{fields: []field{{name: "Any", builtin: ua.TypeIDExtensionObject}}}
+	if o, err := s.value([]byte{0, 0, 0}); err == nil {
+		t.Errorf("%v", o)
 	}
 }
 
