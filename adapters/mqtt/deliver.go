@@ -14,7 +14,7 @@ import (
 // take reads messages, and while there are signals that were found, those that come
 // behind them: registering is dear. It returns those that wait for the disk. What it has
 // read is good also if the connection fails.
-func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in incoming) (unacknowledged []message, err error) {
+func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn.Received, in *mqttconn.Arrivals) (unacknowledged []message, err error) {
 	var until time.Time
 	for {
 		var kept []mqttconn.Received
@@ -35,7 +35,7 @@ func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn
 		if err := conn.Acknowledge(kept); err != nil {
 			return unacknowledged, err
 		}
-		signalNext(ctx, in)
+		in.Next()
 		now := time.Now()
 		if until.IsZero() {
 			until = now.Add(gatherFor)
@@ -45,21 +45,18 @@ func (l *listener) take(ctx context.Context, conn *mqttconn.Conn, got []mqttconn
 		}
 		timer := time.NewTimer(quiet)
 		select {
-		case got = <-in.messages:
+		case more, ok := <-in.Messages:
 			timer.Stop()
+			if !ok {
+				return unacknowledged, in.Err()
+			}
+			got = more
 		case <-timer.C:
 			return unacknowledged, nil
 		case <-ctx.Done():
 			timer.Stop()
 			return unacknowledged, nil
 		}
-	}
-}
-
-func signalNext(ctx context.Context, in incoming) {
-	select {
-	case in.next <- struct{}{}:
-	case <-ctx.Done():
 	}
 }
 

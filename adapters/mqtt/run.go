@@ -210,7 +210,7 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 	// Before it subscribes: what the broker has kept of the session comes at once.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := receive(ctx, conn)
+	in := conn.Arrivals(ctx)
 	refused, err := l.Device.subscribe(ctx, conn, l.session)
 	if err != nil {
 		return false, err
@@ -256,61 +256,31 @@ func (l *listener) cause() error {
 	return nil
 }
 
-// incoming is what comes by a connection. Who has taken messages says so by next.
-type incoming struct {
-	messages chan []mqttconn.Received
-	next     chan struct{}
-	failed   chan error
-}
-
-func receive(ctx context.Context, conn *mqttconn.Conn) incoming {
-	in := incoming{make(chan []mqttconn.Received), make(chan struct{}), make(chan error, 1)}
-	go func() {
-		for {
-			messages, err := conn.Receive(ctx)
-			if err != nil {
-				in.failed <- err
-				return
-			}
-			for some := range slices.Chunk(messages, mostGathered) {
-				select {
-				case in.messages <- some:
-				case <-ctx.Done():
-					return
-				}
-				select {
-				case <-in.next:
-				case <-ctx.Done():
-					return
-				}
-			}
-		}
-	}()
-	return in
-}
-
 // listen delivers what comes until the connection fails or ctx ends.
-func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in incoming) error {
+func (l *listener) listen(ctx context.Context, conn *mqttconn.Conn, in *mqttconn.Arrivals) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		messages := in.messages
+		messages, lost := in.Messages, (<-chan struct{})(nil)
 		if l.acks.full() {
-			messages = nil
+			messages, lost = nil, conn.Lost()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case a := <-l.session.Asked():
 			a.Answer(l.current())
-		case err := <-in.failed:
-			return err
+		case <-lost:
+			return conn.Cause()
 		case <-l.acks.room:
 		case <-l.acks.ready:
 			if err := l.acknowledge(conn); err != nil {
 				return err
 			}
-		case got := <-messages:
+		case got, ok := <-messages:
+			if !ok {
+				return in.Err()
+			}
 			unacknowledged, failed := l.take(ctx, conn, got, in)
 			if err := l.deliver(ctx, l.acks.expect(unacknowledged)); err != nil {
 				l.reader.drop()
