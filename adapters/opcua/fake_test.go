@@ -340,9 +340,15 @@ func count[R ua.Request](f *fake) int {
 	return len(requests[R](f))
 }
 
-// tell answers a publish request, which it waits for.
+// tell answers a publish request, which it waits for. As of any server, what it tells is
+// of a subscription's items: their requests have come first.
 func (f *fake) tell(subscription uint32, sequence uint32, data ...any) {
 	f.t.Helper()
+	if len(data) > 0 {
+		f.await("the subscription's items", func() bool {
+			return slices.ContainsFunc(requests[*ua.CreateMonitoredItemsRequest](f), func(r *ua.CreateMonitoredItemsRequest) bool { return r.SubscriptionID == subscription })
+		})
+	}
 	f.publish(&ua.PublishResponse{SubscriptionID: subscription, NotificationMessage: notification(sequence, data...)})
 }
 
