@@ -8,16 +8,11 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/mqttconn"
-	"github.com/busbar/busbar/sim/simbench"
 	"github.com/busbar/busbar/test/mosquitto"
 )
 
 // Meters publish what they measure, each something else, and their will.
 func TestMetersPublish(t *testing.T) {
-	load, err := simbench.Load("H0-A")
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := mosquitto.New(t, "")
 	b.Start()
 	w := b.Watch("meters")
@@ -25,7 +20,7 @@ func TestMetersPublish(t *testing.T) {
 	ended := make(chan error)
 	c := Config{
 		Connection: mqttconn.Config{Broker: "tcp://" + b.Address, ClientID: "sim"},
-		Meters:     Meters{Count: 2, Every: 50 * time.Millisecond, Load: load, RatedPower: 20_000, Speed: 600, Seed: 1},
+		Meters:     Meters{Count: 2, Every: 50 * time.Millisecond, Load: loaded(t), RatedPower: 20_000, Speed: 600, Seed: 1},
 	}
 	go func() { ended <- c.Run(ctx, slog.New(slog.DiscardHandler)) }()
 	has := func(topic, payload string) bool {
