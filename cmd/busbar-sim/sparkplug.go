@@ -51,8 +51,12 @@ HOW is what is done wrong, several with semicolons between them. D is a time suc
 ` + list.String()
 }
 
-// mostEdgeNodes is how many connections a broker has to take.
-const mostEdgeNodes = 500
+const (
+	// mostEdgeNodes is how many connections a broker has to take.
+	mostEdgeNodes = 500
+	// mostMeters is how many meters all nodes have together.
+	mostMeters = 100_000
+)
 
 func (c sparkplugCommand) Run(ctx context.Context, logging *program.Logging) error {
 	config, err := c.config()
@@ -91,6 +95,9 @@ func (c sparkplugCommand) config() (out publisher.EdgeNodes, err error) {
 	}
 	if out.Meters, err = c.read(); err != nil {
 		return out, err
+	}
+	if n := c.Nodes * c.Meters; n > mostMeters {
+		return out, fmt.Errorf("--nodes times --meters is %d, expected at most %d", n, mostMeters)
 	}
 	if out.Misbehave, err = publisher.ParseMisbehaviours(strings.Join(c.Misbehave, ";")); err != nil {
 		return out, fmt.Errorf("--misbehave: %w", err)

@@ -16,13 +16,14 @@ import (
 )
 
 func TestSparkplugCommand(t *testing.T) {
-	for _, c := range [][2]string{
+	for _, c := range [][]string{
+		{"--nodes=500", "--meters=1000", "times --meters"},
 		{"127.0.0.1:1883", "tcp://host:port"}, {"--nodes=0", "--nodes"}, {"--meters=0", "--meters"}, {"--group=a/b", "--group"}, {"--primary-host=+", "--primary-host"},
 		{"--misbehave=gab", "did you mean gap?"}, {"--misbehave=cut=0s", "--misbehave"}, {"--load=H9", "--load"},
 	} {
-		out, err := exec.Command(binary, "sparkplug", c[0]).CombinedOutput()
-		if exitCode(err) != 2 || !strings.Contains(string(out), c[1]) {
-			t.Errorf("%s: %v: %s", c[0], err, out)
+		out, err := exec.Command(binary, append([]string{"sparkplug"}, c[:len(c)-1]...)...).CombinedOutput()
+		if exitCode(err) != 2 || !strings.Contains(string(out), c[len(c)-1]) {
+			t.Errorf("%v: %v: %s", c, err, out)
 		}
 	}
 	out, err := exec.Command(binary, "sparkplug", "--help").CombinedOutput()
