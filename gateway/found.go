@@ -150,6 +150,8 @@ func (f *found) save() {
 	}
 }
 
+var _, _ adapters.Registrar = inlet{}, watcher{}
+
 // inlet is what the adapters deliver to and register with.
 type inlet struct {
 	adapters.Sink

@@ -128,6 +128,11 @@ func (p *plant) Register(_ context.Context, _ string, told []adapters.Found) ([]
 	return ids, nil
 }
 
+// Registered implements adapters.Registrar: nothing is known of before.
+func (p *plant) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return nil, nil, nil
+}
+
 // Deliver implements adapters.Sink.
 func (p *plant) Deliver(_ context.Context, b adapters.Batch) error {
 	p.mu.Lock()
