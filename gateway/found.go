@@ -161,6 +161,21 @@ func (i inlet) Register(ctx context.Context, device string, told []adapters.Foun
 	return i.gateway.register(ctx, device, told)
 }
 
+// Known implements adapters.Registrar.
+func (i inlet) Known(ctx context.Context, device string) ([]adapters.Found, error) {
+	f := i.gateway.found
+	if err := f.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer f.unlock()
+	for _, d := range i.gateway.live.Load().config.Devices {
+		if on := f.devices[d.ID]; d.ID == device && on.Configured == d.Fingerprint() {
+			return slices.Clone(on.Signals), nil
+		}
+	}
+	return nil, nil
+}
+
 func (g *Gateway) register(ctx context.Context, device string, told []adapters.Found) ([]telemetry.SignalID, error) {
 	if err := g.found.lock(ctx); err != nil {
 		return nil, err

@@ -32,6 +32,16 @@ func (b *bench) register(found ...adapters.Found) []telemetry.SignalID {
 	return ids
 }
 
+// known is what the meter's adapter is told that it has told before.
+func (b *bench) known() []adapters.Found {
+	b.t.Helper()
+	known, err := inlet{b.gateway.self, b.gateway}.Known(b.t.Context(), "meter")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return known
+}
+
 // tell delivers a value of the meter, as its adapter does, and returns when it is
 // on disk.
 func (b *bench) tell(id telemetry.SignalID, v float64, at time.Time, past bool) {
@@ -91,6 +101,9 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 
 	// After a restart the rule goes on before the device has told anything.
 	stop = b.run()
+	if known := b.known(); len(known) != 1 || known[0].Name != hot.Name || known[0].Encoding != hot.Encoding {
+		t.Errorf("%+v", known)
+	}
 	b.tell(ids[0], 96, time.Now(), false)
 	b.read(func(l log) bool {
 		raised := l.of(telemetry.AlarmRaised)
@@ -113,8 +126,8 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 	b.config.Devices[0].Follow[0].Unit = "K"
 	stop = b.run()
 	defer stop()
-	if known := b.gateway.live.Load().devices.foundOn("meter"); len(known) != 0 {
-		t.Errorf("it knows %v", known)
+	if known := b.gateway.live.Load().devices.foundOn("meter"); len(known) != 0 || len(b.known()) != 0 {
+		t.Errorf("it knows %v and %v", known, b.known())
 	}
 	if ids := b.register(hot, hot); ids[0] == 0 || ids[1] != ids[0] {
 		t.Errorf("%v", ids)

@@ -93,6 +93,13 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 		}
 		o.Follow = append(o.Follow, follow)
 	}
+	for _, a := range d.Alarms {
+		node, err := opcua.ParseNode(a.Node)
+		if err != nil {
+			panic(err) // it has been checked
+		}
+		o.Alarms = append(o.Alarms, opcua.Alarms{Node: node, Severity: a.Severity, Match: opcua.Pattern(a.Match)})
+	}
 	return o
 }
 

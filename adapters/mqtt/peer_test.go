@@ -67,6 +67,9 @@ func (s *sink) Register(_ context.Context, _ string, found []adapters.Found) ([]
 	return ids, nil
 }
 
+// Known implements adapters.Registrar.
+func (s *sink) Known(ctx context.Context, _ string) ([]adapters.Found, error) { return nil, ctx.Err() }
+
 // of is what came of a signal, in words.
 func (s *sink) of(id telemetry.SignalID) (list []string) {
 	s.mu.Lock()

@@ -52,6 +52,7 @@ type Device struct {
 	Timeout time.Duration // for an answer
 	Points  []Point
 	Follow  []Follow
+	Alarms  []Alarms // there are none with Poll
 	// FollowEvery is how often it is looked what the server has come to have, also if it
 	// doesn't tell of that.
 	FollowEvery time.Duration

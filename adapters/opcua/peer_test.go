@@ -57,6 +57,12 @@ func (c *collector) Register(ctx context.Context, _ string, found []adapters.Fou
 	return ids, ctx.Err()
 }
 
+func (c *collector) Known(ctx context.Context, _ string) ([]adapters.Found, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.found), ctx.Err()
+}
+
 // of is what was delivered of a signal, with what is of the past apart.
 func (c *collector) of(id telemetry.SignalID) (now, past []telemetry.Sample) {
 	c.mu.Lock()

@@ -135,6 +135,14 @@ func (s *Session) Register(ctx context.Context, found []adapters.Found) ([]telem
 	return make([]telemetry.SignalID, len(found)), nil
 }
 
+// Known is adapters.Registrar's, for this device.
+func (s *Session) Known(ctx context.Context) ([]adapters.Found, error) {
+	if r, keeps := s.sink.(adapters.Registrar); keeps {
+		return r.Known(ctx, s.about.ID)
+	}
+	return nil, ctx.Err()
+}
+
 // Poll reads a device in every slot of its period until ctx ends, and whenever
 // somebody asks.
 func (s *Session) Poll(ctx context.Context, every time.Duration, read func(context.Context) Result) {

@@ -87,6 +87,9 @@ func (s *site) Register(_ context.Context, device string, told []adapters.Found)
 	return ids, nil
 }
 
+// Known implements adapters.Registrar.
+func (s *site) Known(ctx context.Context, _ string) ([]adapters.Found, error) { return nil, ctx.Err() }
+
 // Deliver implements adapters.Sink.
 func (s *site) Deliver(_ context.Context, b adapters.Batch) error {
 	s.mu.Lock()

@@ -94,6 +94,25 @@ async function main() {
     changing.push(v);
   }
 
+  const tank = ns.addObject({ organizedBy: objects, browseName: "Tank", nodeId: "s=Tank", eventNotifier: 1, eventSourceOf: space.rootFolder.objects.server });
+  space.installAlarmsAndConditionsService();
+  const writable = { accessLevel: makeAccessLevelFlag("CurrentRead | CurrentWrite"), userAccessLevel: makeAccessLevelFlag("CurrentRead | CurrentWrite") };
+  const level = ns.addVariable({ componentOf: tank, browseName: "Level", nodeId: "s=Tank.Level", dataType: DataType.Double, eventSourceOf: tank, ...writable });
+  level.setValueFromSource({ dataType: DataType.Double, value: 50 });
+  ns.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+    browseName: "Limits",
+    nodeId: "s=Tank.Limits",
+    componentOf: tank,
+    conditionName: "Limits",
+    conditionSource: tank,
+    inputNode: level,
+    highHighLimit: 95,
+    highLimit: 80,
+    lowLimit: 20,
+    lowLowLimit: 5,
+    optionals: ["ActiveState.TransitionTime"],
+  });
+
   const double = (name) => ({ name, dataType: DataType.Double });
   ns.addMethod(t1, { browseName: "Add", nodeId: "s=T1.Add", inputArguments: [double("a"), double("b")], outputArguments: [double("sum")] }).bindMethod(
     (inputs, _context, done) =>
@@ -108,6 +127,13 @@ async function main() {
       variable(`Grown${grown}`, DataType.Double, grown);
       grown++;
       done(null, { statusCode: StatusCodes.Good, outputArguments: [{ dataType: DataType.UInt32, value: grown }] });
+    },
+  );
+
+  ns.addMethod(tank, { browseName: "Trip", nodeId: "s=Tank.Trip", inputArguments: [{ name: "message", dataType: DataType.String }], outputArguments: [] }).bindMethod(
+    (inputs, _context, done) => {
+      tank.raiseEvent("BaseEventType", { message: { dataType: DataType.LocalizedText, value: { text: inputs[0].value } }, severity: { dataType: DataType.UInt16, value: 800 } });
+      done(null, { statusCode: StatusCodes.Good, outputArguments: [] });
     },
   );
 
