@@ -80,7 +80,7 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 		o.Points = append(o.Points, p)
 	}
 	for _, c := range d.Control {
-		o.Controls = append(o.Controls, opcua.Control{Point: c.Signal, Feedback: c.Feedback, Settle: time.Duration(c.Settle)})
+		o.Controls = append(o.Controls, c.opcua())
 	}
 	for _, f := range d.Follow {
 		node, err := opcua.ParseNode(f.Node)
