@@ -120,7 +120,9 @@ func (w watcher) Register(ctx context.Context, device string, found []adapters.F
 }
 
 // Known implements adapters.Registrar.
-func (w watcher) Known(ctx context.Context, _ string) ([]adapters.Found, error) { return nil, ctx.Err() }
+func (w watcher) Known(ctx context.Context, _ string) ([]adapters.Found, error) {
+	return nil, ctx.Err()
+}
 
 // watcher is the sink of WatchDevice, of the one device there is.
 type watcher struct {

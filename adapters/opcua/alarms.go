@@ -115,18 +115,31 @@ func (p *panel) items() (list []*item) {
 	return list
 }
 
-// remember takes the conditions that the device told before the gateway started, so that
-// what has cleared meanwhile is known to have.
+// remember takes what the device told before the gateway started, so that conditions that
+// have cleared meanwhile are known to have, and everything keeps its name.
 func (w *watch) remember(known []adapters.Found) {
+	p := &w.panel
 	for _, f := range known {
+		if len(p.conditions)+len(p.speakers) == mostConditions {
+			return
+		}
 		text, is := strings.CutPrefix(f.Encoding, conditionEncoding)
+		dataType := uint32(id.Boolean)
+		if !is {
+			text, is = strings.CutPrefix(f.Encoding, eventEncoding)
+			dataType = id.String
+		}
 		node, err := ParseNode(text)
-		if !is || err != nil || len(w.panel.conditions) == mostConditions {
+		if !is || err != nil {
 			continue
 		}
-		i := w.announced(f.Name, node, conditionEncoding+text, id.Boolean)
+		i, key := w.announced(f.Name, node, f.Encoding, dataType), conditionKey{node: node}
 		i.found.waits = true // for its id, which it gets with the connection
-		w.panel.conditions[conditionKey{node: node}] = &condition{item: i}
+		if dataType == id.Boolean {
+			p.conditions[key] = &condition{item: i}
+		} else {
+			p.speakers[key] = &speaker{item: i}
+		}
 	}
 }
 

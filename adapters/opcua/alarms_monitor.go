@@ -14,8 +14,8 @@ import (
 func (l *life) monitorAlarms() {
 	type want struct {
 		*source
-		node   *ua.NodeID
-		status error
+		node *ua.NodeID
+		err  error // why there is none
 	}
 	var list []want
 	for _, s := range l.panel.sources {
@@ -30,26 +30,25 @@ func (l *life) monitorAlarms() {
 		return
 	}
 	l.begin(func(ctx context.Context) error {
-		var failed error
 		for _, w := range list {
 			var fields []eventField
 			var in uint32
-			if w.status == nil && failed == nil {
-				fields, in, w.status = l.createAlarms(ctx, w.source, w.node)
-				if w.status != nil && (l.Cause() != nil || ctx.Err() != nil || errors.Is(w.status, errResubscribe)) {
-					failed = w.status
-				}
+			err := w.err
+			if err == nil {
+				fields, in, err = l.createAlarms(ctx, w.source, w.node)
+			}
+			if err != nil && (l.Cause() != nil || ctx.Err() != nil || errors.Is(err, errResubscribe)) {
+				return err
 			}
 			if l.post(func() error {
-				if w.asking = false; failed == nil {
-					l.alarmsMonitored(w.source, fields, in, w.status)
-				}
+				w.asking = false
+				l.alarmsMonitored(w.source, fields, in, err)
 				return nil
-			}) && w.status == nil {
+			}) && err == nil {
 				l.unsure = 0
 			}
 		}
-		return failed
+		return nil
 	})
 }
 

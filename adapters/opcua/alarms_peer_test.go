@@ -19,7 +19,7 @@ func TestAlarms(t *testing.T) {
 	t.Parallel()
 	p := opcuapeer.Start(t, opcuapeer.Node, opcuapeer.Settings{})
 	d := plant(t, p)
-	d.Alarms = []Alarms{{Node: serverObject}}
+	d.Alarms = []Alarms{{Node: serverObject, Severity: 100}}
 	direct := d
 	r := newRelay(t, p.Endpoint())
 	d.Server.Endpoint = r.endpoint
@@ -89,21 +89,56 @@ func TestEvents(t *testing.T) {
 			c, _ := begin(t, d)
 			name := object + ".Event"
 			c.await(t, "a connection", func() bool { return c.last(live).Value == telemetry.BoolValue(true) })
-			trip := func(text string) {
-				t.Helper()
-				l := reach(t, d)
-				res, err := opcuaconn.Request[*ua.CallResponse](t.Context(), l.Conn, &ua.CallRequest{MethodsToCall: []*ua.CallMethodRequest{{
-					ObjectID: onPlant(t, l, object), MethodID: onPlant(t, l, object+".Trip"), InputArguments: []*ua.Variant{ua.MustVariant(text)},
-				}}})
-				if err != nil || res.Results[0].StatusCode != ua.StatusOK {
-					t.Fatalf("%+v, %v", res, err)
-				}
-			}
+			trip := func(text string) { call(t, d, object, object+".Trip", text) }
 			for limit := time.Now().Add(time.Minute); c.named(name) == 0 && time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
 				trip("tripped") // until the server tells
 			}
 			c.await(t, "the event", func() bool { return c.last(c.named(name)).Value == telemetry.TextValue("tripped") })
 		})
+	}
+}
+
+// A server that can't tell its conditions anew leaves them as it told them.
+func TestAlarmsOfAsyncua(t *testing.T) {
+	t.Parallel()
+	p := opcuapeer.Start(t, opcuapeer.Asyncua, opcuapeer.Settings{})
+	d := plant(t, p)
+	d.Alarms = []Alarms{{Node: Node{uri: opcuapeer.Namespace, kind: 's', value: "Tank"}, Severity: 500}}
+	direct := d
+	r := newRelay(t, p.Endpoint())
+	d.Server.Endpoint = r.endpoint
+	c, _ := begin(t, d)
+	c.await(t, "a connection", func() bool { return c.last(live).Value == telemetry.BoolValue(true) })
+	say := func(active bool) { call(t, direct, "Tank", "Tank.Say", active) }
+	sayUntil := func(active bool, is func() bool) { // the server tells it to us, too
+		t.Helper()
+		for limit := time.Now().Add(time.Minute); !is() && time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+			say(active)
+		}
+		c.await(t, "what is said", is)
+	}
+	sayUntil(true, c.shows("Tank.Full", "true good"))
+	say(false)
+	c.await(t, "that it has cleared", c.shows("Tank.Full", "false good"))
+	say(true)
+	c.await(t, "that it is back", c.shows("Tank.Full", "true good"))
+	r.cut()
+	c.await(t, "that the line is cut", func() bool { return c.last(c.named("Tank.Full")).Quality.Validity() == telemetry.Bad })
+	say(false)
+	r.mend()
+	c.await(t, "what was told last", c.shows("Tank.Full", "true uncertain (stale)"))
+	sayUntil(false, c.shows("Tank.Full", "false good")) // it hands subscriptions over that are dead
+}
+
+// call has a server do something.
+func call(t *testing.T, d Device, object, method string, argument any) {
+	t.Helper()
+	l := reach(t, d)
+	res, err := opcuaconn.Request[*ua.CallResponse](t.Context(), l.Conn, &ua.CallRequest{MethodsToCall: []*ua.CallMethodRequest{{
+		ObjectID: onPlant(t, l, object), MethodID: onPlant(t, l, method), InputArguments: []*ua.Variant{ua.MustVariant(argument)},
+	}}})
+	if err != nil || res.Results[0].StatusCode != ua.StatusOK {
+		t.Fatalf("%+v, %v", res, err)
 	}
 }
 

@@ -66,6 +66,7 @@ func refreshed(f *fake) (n int) {
 
 func alarmDevice(f *fake) Device {
 	d := f.device(0)
+	d.KeepAlive = 4 * time.Second
 	d.Alarms = []Alarms{{Node: serverObject, Severity: 300, Match: "T1.*"}}
 	return d
 }
