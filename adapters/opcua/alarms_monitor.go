@@ -31,18 +31,16 @@ func (l *life) monitorAlarms() {
 	}
 	l.begin(func(ctx context.Context) error {
 		for _, w := range list {
-			var fields []eventField
-			var in uint32
-			err := w.err
+			in, err := uint32(0), w.err
 			if err == nil {
-				fields, in, err = l.createAlarms(ctx, w.source, w.node)
+				in, err = l.createAlarms(ctx, w.source, w.node)
 			}
 			if err != nil && (l.Cause() != nil || ctx.Err() != nil || errors.Is(err, errResubscribe)) {
 				return err
 			}
 			if l.post(func() error {
 				w.asking = false
-				l.alarmsMonitored(w.source, fields, in, err)
+				l.alarmsMonitored(w.source, in, err)
 				return nil
 			}) && err == nil {
 				l.unsure = 0
@@ -52,13 +50,12 @@ func (l *life) monitorAlarms() {
 	})
 }
 
-// alarmsMonitored takes whether a source is monitored, with which fields, and in which
-// subscription.
-func (l *life) alarmsMonitored(s *source, fields []eventField, in uint32, err error) {
+// alarmsMonitored takes whether a source is monitored, and in which subscription.
+func (l *life) alarmsMonitored(s *source, in uint32, err error) {
 	if err == nil {
-		s.fields, s.in, s.monitored, s.told = fields, in, true, nil
+		s.in, s.monitored, s.told = in, true, nil
 		l.panel.asked, l.panel.due = time.Time{}, true
-		l.session.Log().Info("alarms and events are told", "node", s.Node.String(), "fields", len(fields))
+		l.session.Log().Info("alarms and events are told", "node", s.Node.String(), "fields", len(s.fields))
 		return
 	}
 	if s.told == nil || s.told.Error() != err.Error() {
@@ -80,29 +77,34 @@ func (l *life) alarmsMonitored(s *source, fields []eventField, in uint32, err er
 var filterRefused = append([]error{ua.StatusBadEventFilterInvalid, ua.StatusBadFilterOperatorInvalid, ua.StatusBadFilterOperatorUnsupported, ua.StatusBadFilterOperandInvalid, ua.StatusBadContentFilterInvalid}, noFilter...)
 
 // createAlarms has a node tell of its events, with as many fields as the server knows of.
-func (l *life) createAlarms(ctx context.Context, s *source, node *ua.NodeID) (_ []eventField, in uint32, err error) {
+func (l *life) createAlarms(ctx context.Context, s *source, node *ua.NodeID) (in uint32, err error) {
 	if l.room == nil {
 		if l.room, err = l.subscribe(ctx); err != nil {
 			l.room = nil
-			return nil, 0, err
+			return 0, err
 		}
 	}
 	fields, from := allFields(), s.Severity
 	for {
+		now := fields
+		l.post(func() error { // an event may come before the answer
+			s.fields = now
+			return nil
+		})
 		result, err := l.createEvents(ctx, s.handle, node, eventFilter(fields, from))
 		switch known := result.known(fields); {
 		case err == nil:
-			return fields, l.room.id, nil
+			return l.room.id, nil
 		case !isAny(err, filterRefused):
-			return nil, 0, err
+			return 0, err
 		case len(known) > 0 && len(known) < len(fields):
 			fields = known
 		case from > 1: // it may be the comparison, and we compare too
 			from = 0
 		case len(fields) > int(severityField)+1:
-			fields = slices.DeleteFunc(fields, func(f eventField) bool { return f > severityField })
+			fields = slices.DeleteFunc(slices.Clone(fields), func(f eventField) bool { return f > severityField })
 		default:
-			return nil, 0, err
+			return 0, err
 		}
 	}
 }

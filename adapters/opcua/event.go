@@ -239,6 +239,9 @@ func (e event) names() []string {
 			source = rest
 		}
 	}
+	if source == "" {
+		return []string{name}
+	}
 	return []string{word(source), name}
 }
 
