@@ -189,7 +189,7 @@ func (l *life) grown(found map[Node]*variable, whole bool) {
 	})
 }
 
-// unused is a name that no other signals have, for what another one isn't of.
+// unused is a name that no other signal has; of says which one it is for, as no other does.
 func (w *watch) unused(name, of string) string {
 	if w.used == nil {
 		w.used = map[string]bool{}
