@@ -9,6 +9,7 @@ import (
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -317,4 +318,33 @@ func FuzzEvent(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What was told before the gateway started is known: what isn't told any more has cleared,
+// and everything is called as it was.
+func TestConditionsOfBefore(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, refreshes)
+	c := newCollector()
+	before := []adapters.Found{
+		{Name: "T1.Hot1", Follow: adapters.NoFollow, Kind: telemetry.State, Encoding: "opcua condition i=1"},
+		{Name: "T1.Hot2", Follow: adapters.NoFollow, Kind: telemetry.State, Encoding: "opcua condition i=2"},
+		{Name: "n12345678.T1.Event", Follow: adapters.NoFollow, Kind: telemetry.State, Encoding: "opcua event i=5"},
+		{Name: "V1", Encoding: "opcua i=10001"},
+	}
+	if _, err := c.Register(t.Context(), "plant", before); err != nil {
+		t.Fatal(err)
+	}
+	beginWith(t, alarmDevice(f), c)
+	f.await("that all are asked for", func() bool { return refreshed(f) == 1 })
+	event := told{sourceField: ua.NewNumericNodeID(0, 5), sourceNameField: "T1", messageField: ua.NewLocalizedText("hot"), severityField: uint16(500)}
+	f.tell(1, 1, f.events(ofType(id.RefreshStartEventType), alarmed(2, true), ofType(id.RefreshEndEventType), event))
+	c.await(t, "what isn't told any more", c.shows("T1.Hot1", "false good"))
+	c.await(t, "what is", c.shows("T1.Hot2", "true good"))
+	c.await(t, "the event", c.shows("n12345678.T1.Event", "hot good"))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.found) != len(before) {
+		t.Errorf("%+v", c.found)
+	}
 }
