@@ -163,12 +163,12 @@ func (i inlet) Register(ctx context.Context, device string, told []adapters.Foun
 	return i.gateway.register(ctx, device, told)
 }
 
-// Registered implements adapters.Registrar.
-func (i inlet) Registered(ctx context.Context, device string) ([]adapters.Found, []telemetry.SignalID, error) {
-	return i.gateway.registered(ctx, device)
+// Known implements adapters.Registrar.
+func (i inlet) Known(ctx context.Context, device string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return i.gateway.known(ctx, device)
 }
 
-func (g *Gateway) registered(ctx context.Context, device string) ([]adapters.Found, []telemetry.SignalID, error) {
+func (g *Gateway) known(ctx context.Context, device string) ([]adapters.Found, []telemetry.SignalID, error) {
 	if err := g.found.lock(ctx); err != nil {
 		return nil, nil, err
 	}

@@ -68,8 +68,8 @@ func (s *sink) Register(_ context.Context, _ string, found []adapters.Found) ([]
 	return ids, nil
 }
 
-// Registered implements adapters.Registrar.
-func (s *sink) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+// Known implements adapters.Registrar.
+func (s *sink) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	ids := make([]telemetry.SignalID, len(s.known))
 	for i := range ids {
 		ids[i] = telemetry.SignalID(500 + i)

@@ -327,7 +327,7 @@ func (l *listener) look(ctx context.Context, now time.Time) error {
 		result.Samples = append(result.Samples, p.lack(now, session.Bad(telemetry.Timeout)|telemetry.Stale))
 	}
 	untold, err := l.session.Untold(ctx, now, session.Bad(telemetry.Timeout)|telemetry.Stale, func(f adapters.Found) bool {
-		if f.Follow >= len(l.Follow) {
+		if f.Follow < 0 || f.Follow >= len(l.Follow) {
 			return false
 		}
 		after := l.Follow[f.Follow].StaleAfter

@@ -52,6 +52,7 @@ type Device struct {
 	Timeout time.Duration // for an answer
 	Points  []Point
 	Follow  []Follow
+	Alarms  []Alarms // there are none with Poll
 	// FollowEvery is how often it is looked what the server has come to have, also if it
 	// doesn't tell of that.
 	FollowEvery time.Duration
@@ -90,7 +91,7 @@ const toldWithin = 2 * time.Minute
 
 // About implements session.Device.
 func (d Device) About() session.About {
-	a := session.About{ID: d.ID, Where: d.Server.Endpoint, Live: d.Live, Open: len(d.Follow) > 0, ToldWithin: toldWithin}
+	a := session.About{ID: d.ID, Where: d.Server.Endpoint, Live: d.Live, Open: len(d.Follow)+len(d.Alarms) > 0, ToldWithin: toldWithin}
 	for _, p := range d.Points {
 		a.Points = append(a.Points, session.Point{Name: p.Name, Signal: p.Signal})
 	}

@@ -36,7 +36,7 @@ func (s *tally) Deliver(ctx context.Context, b adapters.Batch) error {
 	return ctx.Err()
 }
 
-func (s *tally) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+func (s *tally) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	return nil, nil, nil
 }
 

@@ -57,8 +57,8 @@ func (c *collector) Register(ctx context.Context, _ string, found []adapters.Fou
 	return ids, ctx.Err()
 }
 
-// Registered implements adapters.Registrar.
-func (c *collector) Registered(ctx context.Context, _ string) ([]adapters.Found, []telemetry.SignalID, error) {
+// Known implements adapters.Registrar.
+func (c *collector) Known(ctx context.Context, _ string) ([]adapters.Found, []telemetry.SignalID, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ids := make([]telemetry.SignalID, len(c.found))

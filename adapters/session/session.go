@@ -155,6 +155,14 @@ func (s *Session) Register(ctx context.Context, found []adapters.Found) ([]telem
 	return ids, nil
 }
 
+// Known is adapters.Registrar's, for this device.
+func (s *Session) Known(ctx context.Context) (found []adapters.Found, ids []telemetry.SignalID, err error) {
+	if r, keeps := s.sink.(adapters.Registrar); keeps {
+		return r.Known(ctx, s.about.ID)
+	}
+	return nil, nil, ctx.Err()
+}
+
 // Poll reads a device in every slot of its period until ctx ends, and whenever
 // somebody asks.
 func (s *Session) Poll(ctx context.Context, every time.Duration, read func(context.Context) Result) {

@@ -25,15 +25,13 @@ func (s *Session) remember(ctx context.Context) (untold, error) {
 		return s.untold, nil
 	}
 	list := untold{}
-	if r, keeps := s.sink.(adapters.Registrar); keeps {
-		found, ids, err := r.Registered(ctx, s.about.ID)
-		if err != nil {
-			return nil, err
-		}
-		for i, f := range found {
-			if ids[i] != 0 {
-				list[f.Name] = earlier{f, ids[i]}
-			}
+	found, ids, err := s.Known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range found {
+		if ids[i] != 0 {
+			list[f.Name] = earlier{f, ids[i]}
 		}
 	}
 	s.untold = list

@@ -23,7 +23,7 @@ func (k *keeper) Register(_ context.Context, _ string, found []adapters.Found) (
 	return make([]telemetry.SignalID, len(found)), nil
 }
 
-func (k *keeper) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+func (k *keeper) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	ids := make([]telemetry.SignalID, len(k.found))
 	for i := range ids {
 		ids[i] = telemetry.SignalID(100 + i)

@@ -18,7 +18,7 @@ import (
 // counter is a sink that counts.
 type counter struct{ values, lives atomic.Uint64 }
 
-func (c *counter) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+func (c *counter) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	return nil, nil, nil
 }
 

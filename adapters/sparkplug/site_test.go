@@ -87,8 +87,8 @@ func (s *site) Register(_ context.Context, device string, told []adapters.Found)
 	return ids, nil
 }
 
-// Registered implements adapters.Registrar.
-func (s *site) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+// Known implements adapters.Registrar.
+func (s *site) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := make([]telemetry.SignalID, len(s.signals))

@@ -128,8 +128,8 @@ func (p *plant) Register(_ context.Context, _ string, told []adapters.Found) ([]
 	return ids, nil
 }
 
-// Registered implements adapters.Registrar: nothing is known of before.
-func (p *plant) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+// Known implements adapters.Registrar: nothing is known of before.
+func (p *plant) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	return nil, nil, nil
 }
 
