@@ -109,16 +109,16 @@ func (c *networkChecker) loops() {
 				switches = append(switches, s.EdgeAsset(e).ID)
 			}
 		}
-		what := "closes a loop"
+		what := fmt.Sprintf("closes a loop of %d edges", len(around))
 		e := s.edges[chord]
 		if x, y := o.Island(e.A), o.Island(e.B); x != y {
-			what = fmt.Sprintf("joins sources %s and %s", s.sources[o.islands[x].Source].ID, s.sources[o.islands[y].Source].ID)
+			what = fmt.Sprintf("joins sources %s and %s over %s", s.sources[o.islands[x].Source].ID, s.sources[o.islands[y].Source].ID, count(len(around), "edge"))
 		}
 		by := "there is no switch on it"
 		if len(switches) > 0 {
 			by = "the switches on it are " + listed(switches, len(switches))
 		}
-		c.add(Warning, InLoop, a, "it %s of %d edges in normal operation; %s", what, len(around), by)
+		c.add(Warning, InLoop, a, "it %s in normal operation; %s", what, by)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,12 @@ import (
 // A large grid is far beyond what the YAML parser takes at a time, so the file is
 // taken apart at the entries of its lists.
 func ReadYAML(path string, src []byte) (grid.Model, []grid.Finding) {
-	y := yamlReader{path: path, first: map[string]int{}, chunk: chunk{line: 1, indent: -1}}
+	return readYAML(path, src, true)
+}
+
+// readYAML reads with the way for what is canonical, or without.
+func readYAML(path string, src []byte, canonical bool) (grid.Model, []grid.Finding) {
+	y := yamlReader{path: path, parseAll: !canonical, first: map[string]int{}, chunk: chunk{line: 1, indent: -1}}
 	if len(src) > table.MaxBytes {
 		y.wrong(1, 1, "the file has %d bytes, expected at most %d", len(src), table.MaxBytes)
 		return y.model, y.findings
@@ -39,8 +45,12 @@ const (
 	chunkBytes   = 64 << 10
 )
 
+// entry is where one of a list is in the chunk's text.
+type entry struct{ line, offset, end int }
+
 type yamlReader struct {
 	path     string
+	parseAll bool // by configfile
 	model    grid.Model
 	findings []grid.Finding
 	first    map[string]int // top-level keys, and their lines
@@ -56,7 +66,7 @@ type chunk struct {
 	text    []byte
 	line    int // where text begins
 	indent  int // of the list's entries, -1 before the first
-	entries int
+	entries []entry
 }
 
 func (y *yamlReader) wrong(line, column int, format string, args ...any) {
@@ -100,12 +110,12 @@ func (y *yamlReader) take(line []byte, number int) {
 		y.topLevel(line, number)
 		return
 	case isEntry(content) && (y.indent < 0 || indent == y.indent):
-		if y.entries >= chunkEntries || len(y.text) >= chunkBytes {
+		if len(y.entries) >= chunkEntries || len(y.text) >= chunkBytes {
 			y.decode()
-			y.text, y.line, y.entries = nil, number, 0
+			y.text, y.line, y.entries = nil, number, nil
 		}
 		y.indent = indent
-		y.entries++
+		y.entries = append(y.entries, entry{line: number, offset: len(y.text)})
 	}
 	y.begun = y.begun || len(bytes.TrimSpace(content)) > 0 && content[0] != '#'
 	y.text = append(y.text, line...)
@@ -138,28 +148,47 @@ func short(s string) string {
 
 // decode reads the chunk into the model.
 func (y *yamlReader) decode() {
-	if len(y.key) == 0 && len(y.text) == 0 {
+	if len(y.key) == 0 && len(y.text) == 0 || len(y.entries) > 0 && !y.parseAll && y.canonical() {
 		return
 	}
-	src := append(bytes.Clone(y.key), y.text...)
+	if y.parse(y.text, y.line, len(y.entries) > 1) {
+		return
+	}
+	// One entry that is no YAML doesn't cost the others.
+	end := len(y.text)
+	for i := len(y.entries) - 1; i >= 0; i-- {
+		y.entries[i].end, end = end, y.entries[i].offset
+	}
+	for _, e := range y.entries {
+		y.parse(y.text[e.offset:e.end], e.line, false)
+	}
+}
+
+// parse reads text, which begins at a line and stands below the chunk's key. If
+// it is no YAML it is left alone and parse returns false, when it can be tried in
+// parts.
+func (y *yamlReader) parse(text []byte, at int, inParts bool) bool {
+	src := append(bytes.Clone(y.key), text...)
 	lineOf := func(line int) int {
 		switch {
 		case y.keyLine == 0: // before the first key
-			return y.line + line - 1
+			return at + line - 1
 		case line <= 1:
 			return y.keyLine
 		}
-		return y.line + line - 2
+		return at + line - 2
 	}
 	var part grid.Model
 	file, err := configfile.Decode(y.path, src, &part)
-	if all, ok := errors.AsType[configfile.Errors](err); ok {
-		for _, e := range all {
-			f := grid.Finding{Severity: grid.Error, Code: grid.Unreadable,
-				Place: grid.Place{File: y.path, Line: lineOf(e.Line), Column: e.Column}, Message: inFile(e.Message, lineOf)}
-			y.locate(&f, e.Path, &part)
-			y.findings = append(y.findings, f)
-		}
+	all, _ := errors.AsType[configfile.Errors](err)
+	if inParts && slices.ContainsFunc(all, func(e *configfile.Error) bool { return e.Path == "" }) {
+		return false
+	}
+	for _, e := range all {
+		f := grid.Finding{Severity: grid.Error, Code: grid.Unreadable,
+			Place: grid.Place{File: y.path, Line: lineOf(e.Line), Column: e.Column}, Message: inFile(e.Message, lineOf)}
+		y.locate(&f, e.Path, &part)
+		y.findings = append(y.findings, f)
 	}
 	if part.Name != "" {
 		y.model.Name = part.Name
@@ -183,6 +212,7 @@ func (y *yamlReader) decode() {
 			all.Set(reflect.Append(all, list.Index(j)))
 		}
 	}
+	return true
 }
 
 // firstLine is how the message about a key that is there twice says where it
