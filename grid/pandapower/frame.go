@@ -50,6 +50,7 @@ func readFrame(name string, raw json.RawMessage) (frame, error) {
 		return frame{}, fmt.Errorf("it is no table of columns, index and data: %w", err)
 	}
 	f := frame{name: name, columns: map[string]int{}}
+	seen := make(map[int64]bool, len(split.Index))
 	if len(split.Index) != len(split.Data) {
 		return frame{}, fmt.Errorf("it has %d rows and %d numbers of rows", len(split.Data), len(split.Index))
 	}
@@ -63,6 +64,10 @@ func readFrame(name string, raw json.RawMessage) (frame, error) {
 		if !ok {
 			return frame{}, fmt.Errorf("the number of its row %d is %s, expected a whole number", i+1, show(v))
 		}
+		if seen[n] {
+			return frame{}, fmt.Errorf("two of its rows have the number %d", n)
+		}
+		seen[n] = true
 		if len(split.Data[i]) != len(split.Columns) {
 			return frame{}, fmt.Errorf("row %d has %d values, and the table %d columns", n, len(split.Data[i]), len(split.Columns))
 		}

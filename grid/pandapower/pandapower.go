@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,7 +48,6 @@ func Read(path string, src []byte) (grid.Model, []grid.Finding, error) {
 	r.sources()
 	r.lines()
 	r.transformers()
-	r.transformers3()
 	r.switches()
 	r.loads()
 	r.left()
@@ -125,10 +125,6 @@ func (r *reader) busTable() {
 		if !b.position.Known {
 			b.position = plain[f.index[i]]
 		}
-		if _, twice := r.buses[f.index[i]]; twice {
-			r.wrong(&f, i, "there is another bus of this number")
-			continue
-		}
 		r.buses[f.index[i]] = b
 		n := grid.Node{Asset: r.asset(&f, i), Voltage: b.voltage}
 		n.Position = b.position
@@ -191,7 +187,7 @@ func (r *reader) sources() {
 
 func (r *reader) lines() {
 	lines, impedances := r.table("line"), r.table("impedance")
-	r.model.Lines = make([]grid.Line, 0, len(lines.rows)+len(impedances.rows)) // ends point into it
+	r.model.Lines = slices.Grow(r.model.Lines, len(lines.rows)+len(impedances.rows)) // ends point into it
 	for _, f := range []*frame{&lines, &impedances} {
 		for i := range f.rows {
 			from, a, okA := r.bus(f, i, "from_bus")
@@ -227,21 +223,21 @@ func (r *reader) end(table string, row, bus int64, node *string) {
 }
 
 func (r *reader) transformers() {
-	f, three := r.table("trafo"), r.tables["trafo3w"] != nil
-	room := len(f.rows)
-	if three {
-		w := r.table("trafo3w")
-		room += 2 * len(w.rows)
-	}
-	r.model.Transformers = make([]grid.Transformer, 0, room) // ends point into it
+	f, three := r.table("trafo"), r.table("trafo3w")
+	r.model.Transformers = slices.Grow(r.model.Transformers, len(f.rows)+2*len(three.rows)) // ends point into it
+	r.twoWindings(&f)
+	r.threeWindings(&three)
+}
+
+func (r *reader) twoWindings(f *frame) {
 	for i := range f.rows {
-		high, a, okA := r.bus(&f, i, "hv_bus")
-		low, b, okB := r.bus(&f, i, "lv_bus")
+		high, a, okA := r.bus(f, i, "hv_bus")
+		low, b, okB := r.bus(f, i, "lv_bus")
 		if !okA || !okB {
 			continue
 		}
 		r.model.Transformers = append(r.model.Transformers, grid.Transformer{
-			Asset: r.asset(&f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: f.text(i, "vector_group"),
+			Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: f.text(i, "vector_group"),
 			RatedPower:  grid.Power(scaled(f.number(i, "sn_mva"), 1e6)),
 			HighVoltage: kilovolts(f.number(i, "vn_hv_kv")), LowVoltage: kilovolts(f.number(i, "vn_lv_kv")),
 			OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService,
@@ -252,19 +248,18 @@ func (r *reader) transformers() {
 	}
 }
 
-func (r *reader) transformers3() {
-	f := r.table("trafo3w")
+func (r *reader) threeWindings(f *frame) {
 	for i := range f.rows {
-		high, a, ok := r.bus(&f, i, "hv_bus")
+		high, a, ok := r.bus(f, i, "hv_bus")
 		if !ok {
 			continue
 		}
 		for _, side := range []struct{ name, suffix string }{{"mv", ""}, {"lv", "-lv"}} {
-			low, b, ok := r.bus(&f, i, side.name+"_bus")
+			low, b, ok := r.bus(f, i, side.name+"_bus")
 			if !ok {
 				continue
 			}
-			v := grid.Transformer{Asset: r.asset(&f, i), From: a.id, To: b.id, Phases: grid.ABC,
+			v := grid.Transformer{Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC,
 				RatedPower:  grid.Power(scaled(f.number(i, "sn_"+side.name+"_mva"), 1e6)),
 				HighVoltage: kilovolts(f.number(i, "vn_hv_kv")), LowVoltage: kilovolts(f.number(i, "vn_"+side.name+"_kv")),
 				OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService}
@@ -306,7 +301,7 @@ func (r *reader) switches() {
 		v.From = *ends[0] // behind the switches that are there already
 		v.To = fmt.Sprintf("%s.%s-%d", b.id, elementName(kind), element)
 		if v.From != b.id {
-			v.To = v.From + "." + v.ID
+			v.To = b.id + "." + v.ID
 		}
 		for _, node := range ends {
 			*node = v.To

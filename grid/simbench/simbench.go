@@ -57,6 +57,9 @@ func Read(name string, dir fs.FS) (grid.Model, []grid.Finding, error) {
 			return grid.Model{}, nil, err
 		}
 	}
+	for _, node := range r.slack { // those of external nets have one
+		r.source(node, node.ID+" supply", node.ID)
+	}
 	if r.measurements > 0 {
 		r.findings = append(r.findings, grid.Finding{Severity: grid.Warning, Code: grid.NotTaken, Place: grid.Place{File: r.path("Measurement.csv")},
 			Message: fmt.Sprintf("%d measurements aren't taken: what is measured where is said by gateways' devices and their assets", r.measurements)})
@@ -77,6 +80,7 @@ type reader struct {
 	voltage          map[string]grid.Voltage // by node
 	substations      map[string]bool
 	fed              map[string]bool // nodes with a source
+	slack            []grid.Asset    // nodes whose angle is set
 	measurements     int
 }
 
@@ -266,7 +270,7 @@ func (r *reader) node(in row) {
 	r.voltage[a.ID] = n.Voltage
 	r.model.Nodes = append(r.model.Nodes, n)
 	if in.text("vaSetp") != "" {
-		r.source(a, a.ID+" supply", a.ID)
+		r.slack = append(r.slack, a)
 	}
 }
 
