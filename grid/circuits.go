@@ -1,10 +1,11 @@
 package grid
 
 // Circuits is the feeders that the network itself shows, for a model that has
-// none: from each source, through everything but lines, a station reaches;
-// each line that leaves it and supplies service points begins a circuit. Its
-// head is what protects only it, or else what switches only it, or else the
-// line. The id is the head's, with feeder- before it.
+// none. A station reaches from a source, or from a transformer to more than
+// 1 kV, through everything but lines; each line that leaves it and supplies
+// service points begins a circuit. Its head is what protects only it, or else
+// what switches only it, or else the line. The id is the head's, with feeder-
+// before it.
 func (s *Snapshot) Circuits() []Feeder {
 	o := s.normal
 	children := make([]int32, len(s.nodes))
@@ -20,6 +21,9 @@ func (s *Snapshot) Circuits() []Feeder {
 		switch {
 		case edge == None:
 			station[n] = o.islands[o.island[n]].Source != None
+			continue
+		case s.edges[edge].Kind == KindTransformer && s.model.Transformers[s.edges[edge].Index].LowVoltage > 1000:
+			station[n] = true
 			continue
 		case !station[o.parent[n]]:
 			continue

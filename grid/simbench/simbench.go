@@ -27,7 +27,9 @@ import (
 //   - Each load is a service point with one customer.
 //   - A transformer with three windings is two, the second with " LV" behind its id.
 //   - Sources are external nets, and nodes whose voltage angle is set: by these
-//     a part of a larger grid says where it was cut out.
+//     a part of a larger grid says where it was cut out. Those that stand for a
+//     grid above that is there are left out: what feeds their node from a higher
+//     voltage is the source.
 //
 // The error is that Node.csv can't be read.
 func Read(name string, dir fs.FS) (grid.Model, []grid.Finding, error) {
@@ -60,6 +62,7 @@ func Read(name string, dir fs.FS) (grid.Model, []grid.Finding, error) {
 	for _, node := range r.slack { // those of external nets have one
 		r.source(node, node.ID+" supply", node.ID)
 	}
+	r.topSources()
 	if r.measurements > 0 {
 		r.findings = append(r.findings, grid.Finding{Severity: grid.Warning, Code: grid.NotTaken, Place: grid.Place{File: r.path("Measurement.csv")},
 			Message: fmt.Sprintf("%d measurements aren't taken: what is measured where is said by gateways' devices and their assets", r.measurements)})
@@ -288,6 +291,33 @@ func (r *reader) source(a grid.Asset, id, node string) {
 	r.fed[node] = true
 	a.ID = id
 	r.model.Sources = append(r.model.Sources, grid.Source{Asset: a, Node: node, Voltage: r.voltage[node]})
+}
+
+// topSources leaves out the sources whose nodes those of higher voltages feed.
+func (r *reader) topSources() {
+	candidates := r.model.Sources
+	slices.SortStableFunc(candidates, func(a, b grid.Source) int { return cmp.Compare(b.Voltage, a.Voltage) })
+	r.model.Sources = nil
+	for len(candidates) > 0 {
+		level := 1
+		for level < len(candidates) && candidates[level].Voltage == candidates[0].Voltage {
+			level++
+		}
+		fed := func(grid.Source) bool { return false }
+		if len(r.model.Sources) > 0 {
+			s := r.model.At(0)
+			fed = func(v grid.Source) bool {
+				n := s.Node(v.Node)
+				return n != grid.None && s.Normal().Energised(n) != 0
+			}
+		}
+		for _, v := range candidates[:level] {
+			if !fed(v) {
+				r.model.Sources = append(r.model.Sources, v)
+			}
+		}
+		candidates = candidates[level:]
+	}
 }
 
 func (r *reader) line(in row) {

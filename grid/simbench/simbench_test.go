@@ -94,10 +94,10 @@ func TestRoundTrip(t *testing.T) {
 // small is a grid with what the one above hasn't.
 var small = fstest.MapFS{
 	"Node.csv": {Data: []byte("id;type;vaSetp;vmR;substation;coordID\nHV;busbar;NULL;110;SS;c1\nMV;double busbar;NULL;20;SS;NULL\nLV;node;NULL;0.4;SS;NULL\n" +
-		"A;auxiliary;NULL;20;NULL;NULL\nB;busbar;NULL;20;NULL;NULL\n")},
+		"A;auxiliary;NULL;20;NULL;NULL\nB;busbar;NULL;20;NULL;NULL\nISLE;busbar;0.0;0.4;NULL;NULL\n")},
 	"Coordinates.csv":     {Data: []byte("id;x;y\nc1;11.41;53.64\n")},
 	"Substation.csv":      {Data: []byte("id\nSS\n")},
-	"ExternalNet.csv":     {Data: []byte("id;node;calc_type\nEG;HV;vavm\n")},
+	"ExternalNet.csv":     {Data: []byte("id;node;calc_type\nEG;HV;vavm\nHV at B;B;vavm\nEG2;ISLE;vavm\n")},
 	"Transformer3W.csv":   {Data: []byte("id;nodeHV;nodeMV;nodeLV;type\nT3;HV;MV;LV;x\n")},
 	"Transformer.csv":     {Data: []byte("id;nodeHV;nodeLV;type\nT1;B;LV;20/0.4 Dyn5 A\n")},
 	"TransformerType.csv": {Data: []byte("id;sR;vmHV;vmLV\n20/0.4 Dyn5 A;0.63;20;0.4\n")},
@@ -111,10 +111,11 @@ func TestSmallGrid(t *testing.T) {
 	if err != nil || len(findings) != 1 || findings[0].String() != "Measurement.csv: warning: 2 measurements aren't taken: what is measured where is said by gateways' devices and their assets" {
 		t.Fatal(err, findings)
 	}
-	if m.Coordinates != grid.WGS84 || m.Nodes[2].ID != "HV" || m.Nodes[2].Position != grid.PositionAt(11.41, 53.64) || m.Nodes[4].Type != grid.Busbar {
+	if m.Coordinates != grid.WGS84 || m.Nodes[2].ID != "HV" || m.Nodes[2].Position != grid.PositionAt(11.41, 53.64) || m.Nodes[5].Type != grid.Busbar {
 		t.Errorf("%+v", m.Nodes)
 	}
-	if len(m.Substations) != 2 || len(m.Sources) != 1 || m.Sources[0].Node != "HV" || m.Sources[0].Voltage != 110e3 {
+	// B is fed from HV, by the transformer with three windings; ISLE by nothing.
+	if len(m.Substations) != 2 || len(m.Sources) != 2 || m.Sources[0].Node != "HV" || m.Sources[0].Voltage != 110e3 || m.Sources[1].ID != "EG2" {
 		t.Errorf("%+v %+v", m.Substations, m.Sources)
 	}
 	if !m.Switches[1].NormallyOpen || m.Switches[2].Type != grid.Disconnector || m.Switches[2].Substation != "OTHER" {
