@@ -173,10 +173,10 @@ func (o *Operation) count() {
 	sum := int64(0)
 	for i, n := range o.preorder {
 		o.pointsTo[i] = int32(len(o.points))
-		for _, p := range s.pointList[s.pointsAt[n]:s.pointsAt[n+1]] {
+		for at := s.pointsAt[n]; at < s.pointsAt[n+1]; at++ {
 			o.customers[len(o.points)] = sum
-			sum += int64(s.points[p].Customers)
-			o.points = append(o.points, p)
+			sum += int64(s.customers[at])
+			o.points = append(o.points, s.pointList[at])
 		}
 	}
 	o.pointsTo[len(o.preorder)] = int32(len(o.points))

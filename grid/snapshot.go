@@ -1,5 +1,7 @@
 package grid
 
+import "math"
+
 // Snapshot is a network at one instant, as a graph that is indexed by small
 // integers: nodes are joined by edges, which are lines, switches and
 // transformers; service points are at nodes. Indices are those of this
@@ -22,6 +24,7 @@ type Snapshot struct {
 	links     []link
 	pointsAt  []int32
 	pointList []int32
+	customers []int32 // by place in pointList, which is where Operate looks
 	sourceAt  []int32 // the nodes of sources, in their order
 
 	headOf   []int32 // by edge: the feeder whose head it is, or None
@@ -161,7 +164,7 @@ func (b *builder) nodesAndEdges() {
 			continue
 		}
 		b.pointIndex[v.ID] = int32(len(b.points))
-		b.points = append(b.points, Point{i, int(b.node(v.Node)), max(v.Customers, 0), allIfNone(v.Phases), v.Priority})
+		b.points = append(b.points, Point{i, int(b.node(v.Node)), min(max(v.Customers, 0), math.MaxInt32), allIfNone(v.Phases), v.Priority})
 	}
 }
 
@@ -181,6 +184,7 @@ func (b *builder) adjacency() {
 		b.pointsAt[i+1] += b.pointsAt[i]
 	}
 	b.links, b.pointList = make([]link, 2*len(b.edges)), make([]int32, len(b.points))
+	b.customers = make([]int32, len(b.points))
 	next := make([]int32, n)
 	copy(next, b.start)
 	for i, e := range b.edges {
@@ -191,7 +195,7 @@ func (b *builder) adjacency() {
 	}
 	copy(next, b.pointsAt)
 	for i, p := range b.points {
-		b.pointList[next[p.Node]] = int32(i)
+		b.pointList[next[p.Node]], b.customers[next[p.Node]] = int32(i), int32(p.Customers)
 		next[p.Node]++
 	}
 	b.rank = make([]int32, n)
