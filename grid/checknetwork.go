@@ -3,7 +3,6 @@ package grid
 import (
 	"fmt"
 	"math/bits"
-	"slices"
 	"strings"
 )
 
@@ -161,16 +160,16 @@ func phaseName(p Phases) string {
 func (c *networkChecker) attached() {
 	s := c.s
 	used := map[string]bool{}
-	hasSource := make([]bool, len(s.nodes))
-	for _, n := range s.sourceAt {
-		hasSource[n] = true
+	source := make([]*Asset, len(s.nodes))
+	for i, n := range s.sourceAt {
+		source[n] = &s.sources[i].Asset
 	}
 	for n := range s.nodes {
 		entry, degree := s.NodeEntry(n), s.start[n+1]-s.start[n]
 		switch {
-		case len(s.PointsAt(n)) > 0 || hasSource[n] && degree > 0:
-		case degree == 0 && hasSource[n]:
-			c.add(Warning, NothingAttached, &s.sources[slices.Index(s.sourceAt, int32(n))].Asset, "nothing is connected to its node %s", s.NodeID(n))
+		case len(s.PointsAt(n)) > 0 || source[n] != nil && degree > 0:
+		case degree == 0 && source[n] != nil:
+			c.add(Warning, NothingAttached, source[n], "nothing is connected to its node %s", s.NodeID(n))
 		case degree == 0 && entry != nil:
 			c.add(Warning, NothingAttached, &entry.Asset, "nothing is connected to this node")
 		case degree == 1 && entry == nil:

@@ -240,6 +240,7 @@ func TestPhases(t *testing.T) {
 // tie between their ends.
 func ring() *grid.Model {
 	m := &grid.Model{
+		Nodes:   []grid.Node{{Asset: grid.Asset{ID: "1d"}}, {Asset: grid.Asset{ID: "1c"}}},
 		Sources: []grid.Source{{Asset: grid.Asset{ID: "grid"}, Node: "bus"}},
 		Feeders: []grid.Feeder{{Asset: grid.Asset{ID: "F1"}, Head: "CB1"}, {Asset: grid.Asset{ID: "F2"}, Head: "CB2"}},
 		Switches: []grid.Switch{
@@ -332,6 +333,10 @@ func TestOperateReusesMemory(t *testing.T) {
 	o := s.Operate(nil, nil)
 	p := s.NormalPositions()
 	p[s.EdgeOf("feeder-1-breaker")], p[s.EdgeOf("tie-1")] = grid.ABC, 0
+	o = s.Operate(nil, s.Operate(p, o))
+	if o.Position(s.EdgeOf("feeder-1-breaker")) != 0 || len(o.Loops()) != 0 || o.Feeder(s.Node("feeder-1-1")) != s.FeederOf("feeder-1") {
+		t.Error("what was operated before is left")
+	}
 	if n := testing.AllocsPerRun(5, func() { o = s.Operate(p, o); o = s.Operate(nil, o) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

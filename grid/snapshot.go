@@ -67,8 +67,8 @@ type Positions []Phases
 
 // At is the network at t, in microseconds since 1970 UTC. What isn't valid
 // then isn't part of it, nor is equipment with both ends at one node. Of several
-// assets of one kind and id, which Check reports, the first counts. The model
-// must not change while the snapshot is used.
+// of one id, which Check reports, the first counts. The model must not change
+// while the snapshot is used.
 func (m *Model) At(t int64) *Snapshot {
 	b := builder{Snapshot: &Snapshot{
 		model: m, at: t,

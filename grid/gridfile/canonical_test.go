@@ -15,7 +15,7 @@ func FuzzCanonical(f *testing.F) {
 		"{id: a, from: b, to: c}", `{id: "a: \"b", from: "x y", to: "null"}`, "{id: true, from: Null, to: nan}", "{id: 1, from: 0x1, to: 1e3}", "{id: a1, from: -1, to: _}",
 		"{id: a, from: b, to: c, voltage: 00.4 kV}", "{id: a, from: b, to: c, voltage: 0.4 kV, phases: A, length: -5 m}", "{id: a, from: b, to: c, position: 1 -2}",
 		"{id: a, from: b, to: c, out_of_service: true}", "{id: a, from: b, to: c, out_of_service: yes}", "{id: a, from: b, to: c, valid_from: \"2026-01-01T00:00:00Z\"}",
-		"{id: a, from: b, id: c}", "{id: a, from: b/c-d_e.f, to: c d}", "{id: a , from: b,  to: c}", "{id: a, from: b #c, to: d}", "{id: a, from: b, to: c} # d", "{id: a, from: é, to: \"é\u0085\"}",
+		"{id: a, from: b, id: c}", "{id: a, from: b, to: c, id: d}", "{id: a, from: b/c-d_e.f, to: c d}", "{id: a , from: b,  to: c}", "{id: a, from: b #c, to: d}", "{id: a, from: b, to: c} # d", "{id: a, from: é, to: \"é\u0085\"}",
 		"{id: a, from: b, to: 'c'}", "{id: , from: b, to: ~}", "{}", "{id: a,from: b, to: c}", "{id: a, from: b\n, to: c}", "{id: a, from: b, to: - c}", "{id: a, from: b, to: c", "{id: \"\", from: b, to: c}",
 		"{id: y, from: on, to: no}", "{id: a, from: b, to: c, voltage: \"20 kV\"}", "{id: a, from: b, to: c:d}", "{id: a, from: \"b\"c, to: d}", "{id: a, from: b, to: \"\t\"}", "{id: Inf, from: .inf, to: -inf}",
 	} {

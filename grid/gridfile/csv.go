@@ -81,6 +81,10 @@ func (c *csvReader) read(file string, src []byte, one *section) {
 	}
 	kind := slices.Index(columns, kindColumn)
 	for {
+		if len(c.findings) > table.MaxFindings {
+			c.findings = append(c.findings, table.TooMany(rows.Place(0), len(c.findings)))
+			return
+		}
 		row, bad := rows.Row()
 		if bad != nil {
 			c.findings = append(c.findings, *bad)

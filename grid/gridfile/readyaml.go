@@ -55,6 +55,7 @@ type yamlReader struct {
 	findings []grid.Finding
 	first    map[string]int // top-level keys, and their lines
 	begun    bool           // the document has
+	total    int            // entries of lists
 	chunk
 }
 
@@ -83,6 +84,11 @@ func (y *yamlReader) read(src []byte) {
 		}
 		src = src[len(line):]
 		number++
+		if y.total > table.MaxAssets || len(y.findings) > table.MaxFindings {
+			y.decode()
+			y.findings = append(y.findings, table.TooMany(grid.Place{File: y.path, Line: number, Column: 1}, len(y.findings)))
+			return
+		}
 		y.take(line, number)
 	}
 	y.decode()
@@ -115,6 +121,7 @@ func (y *yamlReader) take(line []byte, number int) {
 			y.text, y.line, y.entries = nil, number, nil
 		}
 		y.indent = indent
+		y.total++
 		y.entries = append(y.entries, entry{line: number, offset: len(y.text)})
 	}
 	y.begun = y.begun || len(bytes.TrimSpace(content)) > 0 && content[0] != '#'

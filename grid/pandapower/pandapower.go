@@ -10,8 +10,11 @@ import (
 	"strings"
 
 	"github.com/busbar/busbar/grid"
-	"github.com/busbar/busbar/grid/internal/table"
 )
+
+// maxBytes is the largest file that is read; its JSON takes up to 25 times as
+// much memory.
+const maxBytes = 64 << 20
 
 // Read reads the network of pandapower.to_json, as versions 2 and 3 write it.
 // path is what places name; rows are named by table and number. An asset's id is
@@ -29,8 +32,8 @@ import (
 //
 // The error is that src is no such file. Tables of other things aren't read.
 func Read(path string, src []byte) (grid.Model, []grid.Finding, error) {
-	if len(src) > table.MaxBytes {
-		return grid.Model{}, nil, fmt.Errorf("%s has %d bytes, expected at most %d", path, len(src), table.MaxBytes)
+	if len(src) > maxBytes {
+		return grid.Model{}, nil, fmt.Errorf("%s has %d bytes, expected at most %d", path, len(src), maxBytes)
 	}
 	var file struct {
 		Class  string                     `json:"_class"`

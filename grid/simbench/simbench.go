@@ -145,6 +145,10 @@ func (r *reader) table(file string, needed []string, take func(row)) error {
 		}
 	}
 	for {
+		if len(r.findings) > table.MaxFindings {
+			r.findings = append(r.findings, table.TooMany(rows.Place(0), len(r.findings)))
+			return nil
+		}
 		values, bad := rows.Row()
 		if bad != nil {
 			r.findings = append(r.findings, *bad)

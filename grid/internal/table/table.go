@@ -14,8 +14,21 @@ import (
 	"github.com/busbar/busbar/grid"
 )
 
-// MaxBytes is the largest file that is read.
-const MaxBytes = 128 << 20
+// Bounds on what is read, and so on the memory that it takes.
+const (
+	MaxBytes    = 128 << 20 // of a file
+	MaxAssets   = 2_000_000 // of a network, and rows of a table
+	MaxFindings = 10_000    // in one: nobody reads on
+)
+
+// TooMany is the finding that ends reading at a bound.
+func TooMany(place grid.Place, findings int) grid.Finding {
+	message := fmt.Sprintf("there are more than %d findings; what follows isn't read", MaxFindings)
+	if findings <= MaxFindings {
+		message = fmt.Sprintf("there are more than %d assets; what follows isn't read", MaxAssets)
+	}
+	return grid.Finding{Severity: grid.Error, Code: grid.Unreadable, Place: place, Message: message}
+}
 
 // ReadFile is a file's content, if it has at most MaxBytes.
 func ReadFile(fsys fs.FS, name string) ([]byte, error) {
@@ -37,6 +50,7 @@ type Reader struct {
 	csv     *csv.Reader
 	columns []string
 	row     []string
+	rows    int
 }
 
 // New reads the header of a table. Columns are separated by separator, by what
@@ -70,9 +84,17 @@ func New(file string, src []byte, separator rune) (*Reader, *grid.Finding) {
 // Columns is the header.
 func (r *Reader) Columns() []string { return r.columns }
 
-// Row is the next row, which is valid until the next call, and nil at the end.
-// A finding is about a row that can't be read; those behind it can.
+// Row is the next row, which is valid until the next call, and nil at the end,
+// which also comes after MaxAssets. A finding is about a row that can't be read;
+// those behind it can.
 func (r *Reader) Row() ([]string, *grid.Finding) {
+	if r.rows++; r.rows > MaxAssets {
+		if r.rows > MaxAssets+1 {
+			return nil, nil
+		}
+		f := TooMany(r.Place(0), 0)
+		return nil, &f
+	}
 	row, err := r.csv.Read()
 	switch {
 	case err == io.EOF:
