@@ -51,7 +51,7 @@ func (c gridCheckCommand) Run() error {
 	findings = append(findings, model.Check(at.UnixMicro())...)
 	grid.SortFindings(findings)
 	report := gridReport{Summary: model.At(at.UnixMicro()).Summary(), Findings: findings, most: c.Most}
-	if err := report.print(os.Stdout, os.Stdout, c.JSON); err != nil {
+	if err := report.print(os.Stdout, c.JSON); err != nil {
 		return err
 	}
 	return report.exit()
@@ -102,7 +102,7 @@ func (c gridImportCommand) Run() error {
 	findings = append(findings, model.Check(now)...)
 	grid.SortFindings(findings)
 	report := gridReport{Summary: model.At(now).Summary(), Findings: findings, most: 200}
-	if err := report.print(os.Stderr, os.Stderr, c.JSON); err != nil {
+	if err := report.print(os.Stderr, c.JSON); err != nil {
 		return err
 	}
 	return report.exit()
@@ -113,11 +113,7 @@ func (c gridImportCommand) read() (grid.Model, []grid.Finding, error) {
 	case "simbench":
 		return simbench.Read(c.Path, os.DirFS(c.Path))
 	case "pandapower":
-		src, err := os.ReadFile(c.Path)
-		if err != nil {
-			return grid.Model{}, nil, err
-		}
-		return pandapower.Read(c.Path, src)
+		return pandapower.Open(c.Path)
 	}
 	info, err := os.Stat(c.Path)
 	if err == nil && !info.IsDir() && filepath.Ext(c.Path) != ".csv" {
@@ -143,7 +139,7 @@ func (r gridReport) exit() error {
 	return nil
 }
 
-func (r gridReport) print(findings, summary io.Writer, asJSON bool) error {
+func (r gridReport) print(w io.Writer, asJSON bool) error {
 	errors := grid.Errors(r.Findings)
 	if asJSON {
 		type finding struct {
@@ -157,7 +153,7 @@ func (r gridReport) print(findings, summary io.Writer, asJSON bool) error {
 		for i, f := range r.Findings {
 			list[i] = finding{f.Severity, f.Code, f.Place.String(), f.Asset, f.Message}
 		}
-		out := json.NewEncoder(summary)
+		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")
 		return out.Encode(struct {
 			grid.Summary
@@ -168,13 +164,13 @@ func (r gridReport) print(findings, summary io.Writer, asJSON bool) error {
 	}
 	for i, f := range r.Findings {
 		if r.most > 0 && i == r.most {
-			fmt.Fprintf(findings, "and %d more; --most 0 prints all\n", len(r.Findings)-i)
+			fmt.Fprintf(w, "and %d more; --most 0 prints all\n", len(r.Findings)-i)
 			break
 		}
-		fmt.Fprintf(findings, "%s [%s]\n", f, f.Code)
+		fmt.Fprintf(w, "%s [%s]\n", f, f.Code)
 	}
 	if len(r.Findings) > 0 {
-		fmt.Fprintln(findings)
+		fmt.Fprintln(w)
 	}
 	s := r.Summary
 	count := func(n int64, one, more string) string {
@@ -183,12 +179,12 @@ func (r gridReport) print(findings, summary io.Writer, asJSON bool) error {
 		}
 		return fmt.Sprintf("%d %s", n, more)
 	}
-	fmt.Fprintf(summary, "%s, %s, %s, %s\n", count(int64(s.Substations), "substation", "substations"), count(int64(s.Sources), "source", "sources"),
+	fmt.Fprintf(w, "%s, %s, %s, %s\n", count(int64(s.Substations), "substation", "substations"), count(int64(s.Sources), "source", "sources"),
 		count(int64(s.Feeders), "feeder", "feeders"), count(int64(s.Nodes), "node", "nodes"))
-	fmt.Fprintf(summary, "%s, %s (%d normally open, %d telemetered), %s\n", count(int64(s.Lines), "line", "lines"),
+	fmt.Fprintf(w, "%s, %s (%d normally open, %d telemetered), %s\n", count(int64(s.Lines), "line", "lines"),
 		count(int64(s.Switches), "switch", "switches"), s.NormallyOpen, s.Telemetered, count(int64(s.Transformers), "transformer", "transformers"))
-	fmt.Fprintf(summary, "%s, %s\n", count(int64(s.ServicePoints), "service point", "service points"), count(s.Customers, "customer", "customers"))
-	fmt.Fprintf(summary, "%s without a source, %s\n", count(int64(s.UnfedIslands), "part", "parts"), count(int64(s.Loops), "loop", "loops"))
-	fmt.Fprintf(summary, "%s, %s\n", count(int64(errors), "error", "errors"), count(int64(len(r.Findings)-errors), "warning", "warnings"))
+	fmt.Fprintf(w, "%s, %s\n", count(int64(s.ServicePoints), "service point", "service points"), count(s.Customers, "customer", "customers"))
+	fmt.Fprintf(w, "%s without a source, %s\n", count(int64(s.UnfedIslands), "part", "parts"), count(int64(s.Loops), "loop", "loops"))
+	fmt.Fprintf(w, "%s, %s\n", count(int64(errors), "error", "errors"), count(int64(len(r.Findings)-errors), "warning", "warnings"))
 	return nil
 }

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/grid/internal/table"
 )
 
 // maxBytes is the largest file that is read; its JSON takes up to 25 times as
@@ -56,6 +59,15 @@ func Read(path string, src []byte) (grid.Model, []grid.Finding, error) {
 	r.left()
 	r.model.Sort()
 	return r.model, r.findings, nil
+}
+
+// Open reads the file at path, as Read does.
+func Open(path string) (grid.Model, []grid.Finding, error) {
+	src, err := table.ReadFile(os.DirFS(filepath.Dir(path)), filepath.Base(path))
+	if err != nil {
+		return grid.Model{}, nil, err
+	}
+	return Read(path, src)
 }
 
 type reader struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,30 @@ func TestCase33(t *testing.T) {
 	p[s.EdgeOf("line-35")] = 0 // bus 17 to bus 32
 	if o := s.Operate(p, nil); o.Energised(s.Node("bus-25")) != grid.ABC || len(o.Loops()) != 0 {
 		t.Error("the tie from bus 17 to bus 32 doesn't bring bus 25 back")
+	}
+}
+
+// A network of four voltages with switches of every kind, of which some were
+// opened or closed at random and some lines taken out of service. What has no
+// supply is what pandapower.topology.unsupplied_buses gives.
+func TestSupplyIsPandapowers(t *testing.T) {
+	src, err := os.ReadFile("testdata/multivoltage.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, findings, err := pandapower.Read("multivoltage.json", src)
+	if err != nil || len(findings) > 0 {
+		t.Fatal(err, findings)
+	}
+	s := m.At(0)
+	var got []int
+	for i := range 100 {
+		if n := s.Node(fmt.Sprintf("bus-%d", i)); n != grid.None && s.Normal().Energised(n) == 0 {
+			got = append(got, i)
+		}
+	}
+	if want := []int{8, 9, 14, 21, 30, 42, 43, 44, 46, 47, 48, 49, 50, 52, 53, 54, 55, 56}; !slices.Equal(got, want) {
+		t.Errorf("without supply are buses %v, expected %v", got, want)
 	}
 }
 
