@@ -46,7 +46,7 @@ const (
 )
 
 // entry is where one of a list is in the chunk's text.
-type entry struct{ line, offset, end int }
+type entry struct{ line, offset int }
 
 type yamlReader struct {
 	path     string
@@ -158,16 +158,26 @@ func (y *yamlReader) decode() {
 	if len(y.key) == 0 && len(y.text) == 0 || len(y.entries) > 0 && !y.parseAll && y.canonical() {
 		return
 	}
-	if y.parse(y.text, y.line, len(y.entries) > 1) {
+	if len(y.entries) < 2 {
+		y.parse(y.text, y.line, false)
 		return
 	}
-	// One entry that is no YAML doesn't cost the others.
-	end := len(y.text)
-	for i := len(y.entries) - 1; i >= 0; i-- {
-		y.entries[i].end, end = end, y.entries[i].offset
+	if y.parse(y.text, y.line, true) {
+		return
 	}
-	for _, e := range y.entries {
-		y.parse(y.text[e.offset:e.end], e.line, false)
+	// One entry that is no YAML doesn't cost the others, nor does what stands
+	// before them.
+	before := len(y.findings)
+	y.parse(y.text[:y.entries[0].offset], y.line, false)
+	for i, e := range y.entries {
+		end := len(y.text)
+		if i+1 < len(y.entries) {
+			end = y.entries[i+1].offset
+		}
+		y.parse(y.text[e.offset:end], e.line, false)
+	}
+	if len(y.findings) == before {
+		y.wrong(y.line, 1, "these entries are no YAML together; check their indentation")
 	}
 }
 
