@@ -35,6 +35,12 @@ func readYAML(path string, src []byte, canonical bool) (grid.Model, []grid.Findi
 	src = bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
 	src = bytes.ReplaceAll(src, []byte("\r"), []byte("\n"))
 	y.read(src)
+	if len(y.findings) > 0 && len(src) <= onePiece {
+		whole := yamlReader{path: path}
+		if whole.parse(src, 1, false); len(whole.findings) == 0 {
+			return whole.model, nil
+		}
+	}
 	grid.SortFindings(y.findings)
 	return y.model, y.findings
 }
@@ -47,6 +53,11 @@ const (
 
 // entry is where one of a list is in the chunk's text.
 type entry struct{ line, offset int }
+
+// onePiece is how large a file may be that is read in one piece before something
+// is said to be wrong with it: YAML has styles that can't be taken apart by
+// lines, such as braces around all of it.
+const onePiece = 256 << 10
 
 type yamlReader struct {
 	path     string
