@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/busbar/busbar/telemetry"
@@ -73,6 +74,10 @@ func (b *Bucket) merge(next Bucket) {
 	b.Sum += next.Sum
 	b.Valued += next.Valued
 }
+
+func byStart(a, b Bucket) int { return cmp.Compare(a.Start, b.Start) }
+
+func startsAt(b Bucket, start telemetry.Micros) int { return cmp.Compare(b.Start, start) }
 
 // gather merges buckets, by time, into wider ones that begin at multiples of width.
 func gather(buckets []Bucket, width telemetry.Micros) []Bucket {

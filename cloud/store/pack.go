@@ -185,7 +185,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 // replace puts a bucket among others, by time, in the place of the one that begins
 // with it.
 func replace(list []Bucket, b Bucket) []Bucket {
-	at, found := slices.BinarySearchFunc(list, b.Start, func(b Bucket, start telemetry.Micros) int { return cmp.Compare(b.Start, start) })
+	at, found := slices.BinarySearchFunc(list, b.Start, startsAt)
 	if found {
 		list[at] = b
 		return list

@@ -206,10 +206,10 @@ func naive(start telemetry.Micros, samples []telemetry.Sample) Bucket {
 }
 
 func same(got, want Bucket) bool {
-	close := math.Abs(got.Sum-want.Sum) <= 1e-9*(1+math.Abs(want.Sum))
+	near := math.Abs(got.Sum-want.Sum) <= 1e-9*(1+math.Abs(want.Sum))
 	got.Sum, want.Sum = 0, 0
 	got.lastAt, got.textAt = 0, 0
-	return close && got == want
+	return near && got == want
 }
 
 // checkBuckets compares all that sums up a series with its samples.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -39,24 +38,87 @@ func (t *Tx) retained() (map[string]int64, error) {
 	return since, err
 }
 
-// Retain deletes what of a level lies before the day of an instant, in small
-// transactions, and returns how many rows that were. What is kept of wider levels stays
-// as it is, so each level has to be kept for at least as long as the one before.
-// Samples are deleted after they have been packed, and so summed up, only.
-func (s *Store) Retain(ctx context.Context, level string, before telemetry.Micros) (deleted int64, err error) {
+// deletion says how a level is deleted: whose rows there are, where the oldest of one of
+// them lies, and what deletes those before a place, which is counted in units. At most
+// step of these go in one transaction.
+type deletion struct {
+	owners, oldest, deletes string
+	unit                    telemetry.Micros
+	step                    int64
+}
+
+var deletions = map[string]deletion{
+	Raw:      hoursOf("packed", 8),
+	Minutes:  hoursOf("rollup_minutes", 100),
+	Quarters: rowsOf(15 * minute),
+	Hours:    rowsOf(hourMicros),
+	Days:     rowsOf(dayMicros),
+}
+
+func hoursOf(table string, step int64) deletion {
+	rows := fmt.Sprintf(`FROM %s WHERE bundle = ? AND hour < ?`, table)
+	return deletion{`SELECT id FROM series WHERE id = bundle ORDER BY id`, `SELECT MIN(hour) ` + rows, `DELETE ` + rows, hourMicros, step}
+}
+
+func rowsOf(width telemetry.Micros) deletion {
+	rows := fmt.Sprintf(`FROM rollup WHERE width = %d AND series = ? AND start_time < ?`, width/minute)
+	return deletion{`SELECT id FROM series ORDER BY id`, `SELECT MIN(start_time) ` + rows, `DELETE ` + rows, 1, 500 * int64(width)}
+}
+
+// Retain deletes what of a level is of days before that of an instant, in small
+// transactions, and returns how many rows that were. Wider levels stay as they are, so
+// each has to be kept for at least as long as the one before it. Samples are deleted only
+// after they have been packed, and so summed up.
+func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micros) (deleted int64, err error) {
 	before = floor(before, dayMicros)
-	step, args := `DELETE FROM rollup WHERE width = ? AND series = ? AND start_time < ?`, []any{}
-	each := `SELECT id FROM series WHERE id > ? ORDER BY id LIMIT ?`
-	switch level {
-	case Raw:
-		step = `DELETE FROM packed WHERE bundle = ? AND hour < ?`
-	case Minutes:
-		step = `DELETE FROM rollup_minutes WHERE bundle = ? AND hour < ?`
+	of, ok := deletions[level]
+	if !ok {
+		return 0, fmt.Errorf("store: there is no level %q", level)
 	}
-	_ = args
-	_ = each
-	_ = step
-	return 0, fmt.Errorf("store: retain %s: %v", level, slices.Contains(Levels, level))
+	var owners []int64
+	// Noted before anything is deleted: from here on what comes late is added to what
+	// sums it up, instead of being summed up anew.
+	err = p.store.Write(ctx, func(t *Tx) error {
+		_, err := t.Exec(`INSERT INTO retained (level, since) VALUES (?, ?)
+			ON CONFLICT (level) DO UPDATE SET since = excluded.since WHERE retained.since < excluded.since`, level, MinuteOf(before))
+		return err
+	})
+	if err == nil {
+		err = p.store.Read(ctx, func(t *Tx) error {
+			return t.Each(func(r *sql.Rows) error {
+				var id int64
+				err := r.Scan(&id)
+				owners = append(owners, id)
+				return err
+			}, of.owners)
+		})
+	}
+	for _, owner := range owners {
+		for more := true; more && err == nil; {
+			var n int64
+			n, more, err = p.retainStep(ctx, of, owner, int64(before/of.unit))
+			deleted += n
+		}
+	}
+	if err != nil {
+		return deleted, fmt.Errorf("store: delete what is older than it is kept, of %s: %w", level, err)
+	}
+	return deleted, nil
+}
+
+func (p *Packer) retainStep(ctx context.Context, of deletion, owner, end int64) (deleted int64, more bool, err error) {
+	var oldest sql.NullInt64
+	if err := p.store.Read(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, end}, &oldest) }); err != nil || !oldest.Valid {
+		return 0, false, err
+	}
+	err = p.store.Write(ctx, func(t *Tx) error {
+		res, err := t.Exec(of.deletes, owner, min(oldest.Int64+of.step, end))
+		if err == nil {
+			deleted, err = res.RowsAffected()
+		}
+		return err
+	})
+	return deleted, oldest.Int64+of.step < end, err
 }
 
 // absorb adds samples of an hour that isn't kept any more to what sums it up, and
@@ -133,7 +195,7 @@ func (p *Packer) mergeMinutes(block []byte, bundle int64, list []seriesMinutes) 
 			return nil, err
 		}
 		for _, b := range added[id] {
-			at, found := slices.BinarySearchFunc(have, b.Start, func(b Bucket, start telemetry.Micros) int { return cmp.Compare(b.Start, start) })
+			at, found := slices.BinarySearchFunc(have, b.Start, startsAt)
 			if found {
 				b.merge(have[at])
 				have[at] = b
