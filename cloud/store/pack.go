@@ -6,7 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -21,6 +24,9 @@ func HourOf(at telemetry.Micros) int64 {
 
 const minutesPerHour = 60
 
+// FirstHour is before all samples.
+const FirstHour = int64(math.MinInt64/hourMicros) - 1
+
 // A chunk is live unless the packed hour stands for it. The sum is 60 times the
 // difference, so that the division rounds down whatever the sign.
 const (
@@ -29,16 +35,35 @@ const (
 )
 
 // Packer joins the chunks of a bundle's hour and sums them up. One goroutine at a
-// time uses it, and one Packer at a time works on a database.
+// time uses it, but for Longest, and one Packer at a time works on a database.
 type Packer struct {
 	store   *Store
 	decoder telemetry.Decoder
 	encoder telemetry.Encoder
 
 	block, read, sorted, minutes []telemetry.Sample
+
+	longest atomic.Int64 // ns
 }
 
 func (s *Store) NewPacker() *Packer { return &Packer{store: s} }
+
+// Longest is how long the longest of the Packer's transactions kept other writers waiting.
+// It may be called at any time.
+func (p *Packer) Longest() time.Duration { return time.Duration(p.longest.Load()) }
+
+// write is Store.Write, timed from when it is the Packer's turn.
+func (p *Packer) write(ctx context.Context, do func(*Tx) error) error {
+	var began time.Time
+	err := p.store.Write(ctx, func(t *Tx) error {
+		began = time.Now()
+		return do(t)
+	})
+	if took := int64(time.Since(began)); !began.IsZero() && took > p.longest.Load() {
+		p.longest.Store(took)
+	}
+	return err
+}
 
 // Unpacked is the first hour from from on that has chunks of minutes before cut,
 // packed already or not, and the bundles that have them; none if there is no such hour.
@@ -139,7 +164,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	done.Chunks, done.Samples = len(late), len(p.sorted)
 	list := sumUp(p.sorted)
 	if was.gone {
-		return done, p.store.Write(ctx, func(t *Tx) error { return p.absorb(t, bundle, hour, list, was, late) })
+		return done, p.write(ctx, func(t *Tx) error { return p.absorb(t, bundle, hour, list, was, late) })
 	}
 	blocks, err := p.encode()
 	if err != nil {
@@ -149,7 +174,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	if err != nil {
 		return done, err
 	}
-	err = p.store.Write(ctx, func(t *Tx) error {
+	err = p.write(ctx, func(t *Tx) error {
 		if err := t.exchange(bundle, hour, was, blocks, cut, max(was.through, slices.Max(late))); err != nil {
 			return err
 		}
@@ -406,7 +431,7 @@ func (p *Packer) Sweep(ctx context.Context, hour int64) (deleted int, err error)
 		})
 		for len(ids) > 0 && err == nil {
 			step := ids[:min(len(ids), sweepStep)]
-			err = p.store.Write(ctx, func(t *Tx) error { return t.deleteChunks(step) })
+			err = p.write(ctx, func(t *Tx) error { return t.deleteChunks(step) })
 			ids, deleted = ids[len(step):], deleted+len(step)
 		}
 		if err != nil {

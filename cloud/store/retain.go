@@ -78,7 +78,7 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 	var owners []int64
 	// Noted before anything is deleted: from here on what comes late is added to what
 	// sums it up, instead of being summed up anew.
-	err = p.store.Write(ctx, func(t *Tx) error {
+	err = p.write(ctx, func(t *Tx) error {
 		_, err := t.Exec(`INSERT INTO retained (level, since) VALUES (?, ?)
 			ON CONFLICT (level) DO UPDATE SET since = excluded.since WHERE retained.since < excluded.since`, level, MinuteOf(before))
 		return err
@@ -111,7 +111,7 @@ func (p *Packer) retainStep(ctx context.Context, of deletion, owner, end int64) 
 	if err := p.store.Read(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, end}, &oldest) }); err != nil || !oldest.Valid {
 		return 0, false, err
 	}
-	err = p.store.Write(ctx, func(t *Tx) error {
+	err = p.write(ctx, func(t *Tx) error {
 		res, err := t.Exec(of.deletes, owner, min(oldest.Int64+of.step, end))
 		if err == nil {
 			deleted, err = res.RowsAffected()
