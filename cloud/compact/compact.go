@@ -124,6 +124,7 @@ func Cut(now time.Time) time.Time { return now.Add(-Delay).Truncate(quarter) }
 // for long enough. After each hour of a bundle it rests for as long as that took. What
 // fails doesn't keep it from the rest; the first error is returned.
 func (r *Runner) Pass(ctx context.Context, now time.Time) error {
+	defer r.packer.Release()
 	cut := store.MinuteOf(telemetry.MicrosOf(Cut(now)))
 	work, first := r.list(ctx, cut)
 	do := func(work func() error) {

@@ -203,7 +203,9 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	for _, b := range blocks {
 		done.Bytes += len(b.block)
 	}
-	p.shrink()
+	if cap(p.read) > mostHeld {
+		p.Release()
+	}
 	return done, err
 }
 
@@ -319,15 +321,11 @@ func (p *Packer) sort() {
 	}
 }
 
-// shrink gives back the memory of an unusual hour.
-func (p *Packer) shrink() {
-	const most = 1 << 20
-	for _, samples := range []*[]telemetry.Sample{&p.block, &p.read, &p.sorted, &p.minutes} {
-		if cap(*samples) > most {
-			*samples = nil
-		}
-	}
-}
+// Release gives back the Packer's memory, as long as it isn't used.
+func (p *Packer) Release() { p.block, p.read, p.sorted, p.minutes = nil, nil, nil, nil }
+
+// mostHeld bounds the samples that memory is kept for from one hour to the next.
+const mostHeld = 1 << 19
 
 // samplesPerPart bounds a block, of which a reader decodes some and skips the rest.
 const samplesPerPart = 1 << 18
