@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"math"
+	"slices"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -90,6 +91,17 @@ func gather(buckets []Bucket, width telemetry.Micros) []Bucket {
 		out[len(out)-1].merge(b)
 	}
 	return out
+}
+
+// replace puts a bucket among others, by time, in the place of the one that begins
+// with it.
+func replace(list []Bucket, b Bucket) []Bucket {
+	at, found := slices.BinarySearchFunc(list, b.Start, startsAt)
+	if found {
+		list[at] = b
+		return list
+	}
+	return slices.Insert(list, at, b)
 }
 
 // floor is the last multiple of width that isn't after at.

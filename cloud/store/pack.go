@@ -140,7 +140,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	cut = min(cut, (hour+1)*minutesPerHour)
 	var was state
 	var late []int64
-	var changed [hourMicros / (15 * minute)]bool
+	var changed [4]bool // quarter-hours
 	p.read = p.read[:0]
 	err = p.store.Read(ctx, func(t *Tx) (err error) {
 		if was, err = p.readPacked(t, bundle, hour); err != nil {
@@ -152,7 +152,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 			return err
 		}
 		for _, s := range p.read[stored:] {
-			changed[(s.Time-floor(s.Time, hourMicros))/(15*minute)] = true
+			changed[quarterOfHour(s.Time)] = true
 		}
 		was.days, err = t.hoursOfDay(bundle, hour)
 		return err
@@ -174,31 +174,27 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	if err != nil {
 		return done, err
 	}
-	err = p.write(ctx, func(t *Tx) error {
-		if err := t.exchange(bundle, hour, was, blocks, cut, max(was.through, slices.Max(late))); err != nil {
-			return err
+	rows := rowsOfHour(list, changed, was.days)
+	done.Rows = len(rows)
+	// What sums the hour up goes first: if this ends here, all of it is done again.
+	for step := range slices.Chunk(rows, rowStep) {
+		err := p.write(ctx, func(t *Tx) error {
+			for _, r := range step {
+				if err := t.saveBucket(r.width, r.series, r.Bucket); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return done, err
 		}
+	}
+	err = p.write(ctx, func(t *Tx) error {
 		if err := t.saveMinutes(bundle, hour, minutes); err != nil {
 			return err
 		}
-		for _, s := range list {
-			quarters := gather(s.minutes, 15*minute)
-			hours := gather(quarters, hourMicros)
-			for _, q := range quarters {
-				if changed[(q.Start-floor(q.Start, hourMicros))/(15*minute)] {
-					done.Rows++
-					if err := t.saveBucket(15*minute, s.series, q); err != nil {
-						return err
-					}
-				}
-			}
-			day := gather(replace(was.days[s.series], hours[0]), dayMicros)
-			done.Rows += 2
-			if err := errors.Join(t.saveBucket(hourMicros, s.series, hours[0]), t.saveBucket(dayMicros, s.series, day[0])); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.exchange(bundle, hour, was, blocks, cut, max(was.through, slices.Max(late)))
 	})
 	for _, b := range blocks {
 		done.Bytes += len(b.block)
@@ -209,16 +205,8 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	return done, err
 }
 
-// replace puts a bucket among others, by time, in the place of the one that begins
-// with it.
-func replace(list []Bucket, b Bucket) []Bucket {
-	at, found := slices.BinarySearchFunc(list, b.Start, startsAt)
-	if found {
-		list[at] = b
-		return list
-	}
-	return slices.Insert(list, at, b)
-}
+// rowStep bounds the rows that a transaction writes, for which others wait.
+const rowStep = 100
 
 func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 	was.since = map[string]int64{}
@@ -261,28 +249,6 @@ func (p *Packer) readChunks(t *Tx, bundle, hour, cut int64, was state) (ids []in
 		}
 	}
 	return ids, nil
-}
-
-// hoursOfDay is what is known of the hours of the day of an hour, by series.
-func (t *Tx) hoursOfDay(bundle, hour int64) (map[telemetry.SignalID][]Bucket, error) {
-	var members []telemetry.SignalID
-	err := t.Each(func(r *sql.Rows) error {
-		var id telemetry.SignalID
-		err := r.Scan(&id)
-		members = append(members, id)
-		return err
-	}, `SELECT s.id FROM series b JOIN series s ON s.gateway = b.gateway AND s.device = b.device WHERE b.id = ? AND s.bundle = b.id`, bundle)
-	if err != nil {
-		return nil, err
-	}
-	days := make(map[telemetry.SignalID][]Bucket, len(members))
-	day := floor(telemetry.Micros(hour)*hourMicros, dayMicros)
-	for _, id := range members {
-		if days[id], err = t.buckets(hourMicros, id, day, day+dayMicros); err != nil {
-			return nil, err
-		}
-	}
-	return days, nil
 }
 
 // sort puts what was read into the order of series and then times; of equal times it
@@ -348,29 +314,6 @@ func (p *Packer) encode() ([]part, error) {
 		list = list[n:]
 	}
 	return parts, nil
-}
-
-// sumUp is the minutes of samples that are sorted.
-func sumUp(samples []telemetry.Sample) []seriesMinutes {
-	var list []seriesMinutes
-	for i, s := range samples {
-		if i == 0 || s.Signal != samples[i-1].Signal {
-			list = append(list, seriesMinutes{series: s.Signal})
-		}
-		of := &list[len(list)-1]
-		n := len(of.minutes)
-		if n == 0 || s.Time >= of.minutes[n-1].Start+minute {
-			of.minutes = append(of.minutes, Bucket{Start: floor(s.Time, minute)})
-			n++
-		}
-		of.minutes[n-1].add(s)
-	}
-	for _, s := range list {
-		for i := range s.minutes {
-			s.minutes[i].Sum = rounded(s.minutes[i].Sum)
-		}
-	}
-	return list
 }
 
 func (p *Packer) encodeMinutes(bundle int64, list []seriesMinutes) (block []byte, err error) {

@@ -15,6 +15,76 @@ const (
 // widths are those of the buckets that are kept as rows. Days are of UTC.
 var widths = [...]telemetry.Micros{15 * minute, hourMicros, dayMicros}
 
+// sumUp is the minutes of samples that are sorted.
+func sumUp(samples []telemetry.Sample) []seriesMinutes {
+	var list []seriesMinutes
+	for i, s := range samples {
+		if i == 0 || s.Signal != samples[i-1].Signal {
+			list = append(list, seriesMinutes{series: s.Signal})
+		}
+		of := &list[len(list)-1]
+		n := len(of.minutes)
+		if n == 0 || s.Time >= of.minutes[n-1].Start+minute {
+			of.minutes = append(of.minutes, Bucket{Start: floor(s.Time, minute)})
+			n++
+		}
+		of.minutes[n-1].add(s)
+	}
+	for _, s := range list {
+		for i := range s.minutes {
+			s.minutes[i].Sum = rounded(s.minutes[i].Sum)
+		}
+	}
+	return list
+}
+
+type row struct {
+	Bucket
+	width  telemetry.Micros
+	series telemetry.SignalID
+}
+
+// rowsOfHour is what sums up an hour whose minutes are in list: those of its quarter-hours
+// that have changed, the hour, and its day, of whose hours days has what is known.
+func rowsOfHour(list []seriesMinutes, changed [4]bool, days map[telemetry.SignalID][]Bucket) (rows []row) {
+	for _, s := range list {
+		quarters := gather(s.minutes, 15*minute)
+		hour := gather(quarters, hourMicros)[0]
+		day := gather(replace(days[s.series], hour), dayMicros)[0]
+		for _, q := range quarters {
+			if changed[quarterOfHour(q.Start)] {
+				rows = append(rows, row{q, 15 * minute, s.series})
+			}
+		}
+		rows = append(rows, row{hour, hourMicros, s.series}, row{day, dayMicros, s.series})
+	}
+	return rows
+}
+
+func quarterOfHour(at telemetry.Micros) int { return int((at - floor(at, hourMicros)) / (15 * minute)) }
+
+// hoursOfDay is what is known of the hours of the day of an hour, by series.
+func (t *Tx) hoursOfDay(bundle, hour int64) (map[telemetry.SignalID][]Bucket, error) {
+	var members []telemetry.SignalID
+	err := t.Each(func(r *sql.Rows) error {
+		var id telemetry.SignalID
+		err := r.Scan(&id)
+		members = append(members, id)
+		return err
+	}, `SELECT s.id FROM series b JOIN series s ON s.gateway = b.gateway AND s.device = b.device WHERE b.id = ? AND s.bundle = b.id`, bundle)
+	if err != nil {
+		return nil, err
+	}
+	days := make(map[telemetry.SignalID][]Bucket, len(members))
+	day := floor(telemetry.Micros(hour)*hourMicros, dayMicros)
+	for _, id := range members {
+		if days[id], err = t.buckets(hourMicros, id, day, day+dayMicros); err != nil {
+			return nil, err
+		}
+	}
+	return days, nil
+}
+
 func (t *Tx) saveBucket(width telemetry.Micros, series telemetry.SignalID, b Bucket) error {
 	number := func(v float64) sql.NullFloat64 { return sql.NullFloat64{Float64: v, Valid: b.Valued > 0} }
 	_, err := t.Exec(`INSERT INTO rollup (width, series, start_time, samples, good, valued, min_value, max_value, sum_value, last_value, last_text)

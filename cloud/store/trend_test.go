@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,6 +118,31 @@ func TestViewsNameWhatIsSummedUp(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestDocumentedQueriesWork(t *testing.T) {
+	text, err := os.ReadFile("../../docs/store.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newTwoDevices(t, 5)
+	for range 50 {
+		d.store()
+	}
+	d.packAll((aroundMidnight + 3) * minutesPerHour)
+	queries := strings.Split(string(text), "```sql\n")[1:]
+	if len(queries) == 0 {
+		t.Error("there are none")
+	}
+	for _, query := range queries {
+		query, _, _ = strings.Cut(query, "```")
+		query = strings.NewReplacer("$__from", "0", "$__to", "2000000000000", "'W.h'", "''", "'counter'", "'gauge'", "'north-gw1'", "'g'", "'feeder-1-meter'", "'m1'", "'PhV.phsA'", "'3'").Replace(query)
+		var rows int
+		err := d.Read(t.Context(), func(tx *Tx) error { return tx.QueryRow(`SELECT COUNT(*) FROM (`+query+`) q`, nil, &rows) })
+		if err != nil || rows == 0 {
+			t.Errorf("%d rows, %v: %s", rows, err, query)
 		}
 	}
 }
