@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -71,8 +72,8 @@ func (p *Packer) write(ctx context.Context, do func(*Tx) error) error {
 // much as there are of these, and not as there are chunks.
 func (p *Packer) Unpacked(ctx context.Context, from, cut int64) (hour int64, bundles []int64, err error) {
 	first := from * minutesPerHour
+	seen := map[int64]bool{}
 	err = p.store.Read(ctx, func(t *Tx) error {
-		seen := map[int64]bool{}
 		for until := cut; ; {
 			var next sql.NullInt64
 			if err := t.QueryRow(`SELECT MIN(minute) FROM chunk WHERE minute >= ? AND minute < ?`, []any{first, until}, &next); err != nil || !next.Valid {
@@ -93,18 +94,13 @@ func (p *Packer) Unpacked(ctx context.Context, from, cut int64) (hour int64, bun
 			if err != nil {
 				return err
 			}
-			bundles = bundles[:0]
-			for bundle := range seen {
-				bundles = append(bundles, bundle)
-			}
 			first = next.Int64 + 1
 		}
 	})
 	if err != nil {
 		return 0, nil, fmt.Errorf("store: look for chunks to pack: %w", err)
 	}
-	slices.Sort(bundles)
-	return hour, bundles, nil
+	return hour, slices.Sorted(maps.Keys(seen)), nil
 }
 
 // Packed says what Pack has done.

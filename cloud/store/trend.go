@@ -19,7 +19,7 @@ type Trend struct {
 // MostPoints bounds the buckets of a Trend.
 const MostPoints = 5000
 
-// Trend sums up a series from from up to and without to in at most points buckets, up
+// Trend sums up a series from from up to and without to in at most points buckets, from 1
 // to MostPoints, and one more where the span doesn't begin with one. The first and the
 // last are whole, beyond the span. From a minute on a bucket is as many as needed of those
 // that are kept, minutes, quarter-hours, hours or days; what these don't have yet is
@@ -27,6 +27,7 @@ const MostPoints = 5000
 // series.
 func (s *Store) Trend(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros, points int) (Trend, error) {
 	var trend Trend
+	points = min(max(points, 1), MostPoints)
 	err := s.scan(ctx, func(t *Tx) error {
 		found, err := t.series(selectSeries+`WHERE id = ?`, id)
 		if err == nil && len(found) == 0 {
