@@ -143,7 +143,10 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 			return err
 		}
 		stored := len(p.read)
-		cut = max(cut, was.until) // what is packed once is packed as a whole
+		cut = max(cut, was.until) // what comes late goes where the rest is
+		if was.gone {             // what is left of it is summed up already
+			p.read, stored = p.read[:0], 0
+		}
 		if late, err = p.readChunks(t, bundle, hour, cut, was); err != nil || len(late) == 0 {
 			return err
 		}
@@ -205,7 +208,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 const rowStep = 100
 
 func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
-	was.since = map[string]int64{}
+	was.until = math.MinInt64
 	err = t.Each(func(r *sql.Rows) error {
 		var data sql.RawBytes
 		err := r.Scan(&was.until, &was.through, &data)

@@ -389,3 +389,26 @@ func TestAnHourHasAsManyPartsAsItNeeds(t *testing.T) {
 	d.packAll((aroundMidnight + 1) * minutesPerHour)
 	d.checkRollups((aroundMidnight + 1) * minutesPerHour)
 }
+
+// A device whose clock was never set is packed like any other.
+func TestTimeBeforeTheEpochIsPacked(t *testing.T) {
+	d := newTwoDevices(t, 4)
+	bundle := d.bundle()
+	id := d.bundles[bundle][0]
+	for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1} {
+		s := telemetry.Sample{Signal: id, Time: at, Value: telemetry.IntValue(int64(at))}
+		d.samples = append(d.samples, s)
+		write(t, d.Store, func(tx *Tx) error {
+			return tx.AddChunk(Chunk{Bundle: bundle, Minute: MinuteOf(at), First: at, Last: at, Samples: 1, Block: block(t, s)})
+		})
+	}
+	d.packAll(minutesPerHour)
+	_, got, err := d.Samples(t.Context(), id, math.MinInt64, math.MaxInt64)
+	if want := d.of(id, math.MinInt64, math.MaxInt64); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, want %v (%v)", got, want, err)
+	}
+	if hours := len(d.rows()); hours != 3 {
+		t.Errorf("%d packed hours", hours)
+	}
+	d.checkRollups(minutesPerHour)
+}

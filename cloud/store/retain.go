@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/busbar/busbar/telemetry"
@@ -25,9 +26,12 @@ var Levels = []string{Raw, Minutes, Quarters, Hours, Days}
 
 var levelOf = map[telemetry.Micros]string{15 * minute: Quarters, hourMicros: Hours, dayMicros: Days}
 
-// retained is the minute from which on each level is kept, as far as any of it has been deleted.
+// retained is the minute from which on each level is kept.
 func (t *Tx) retained() (map[string]int64, error) {
 	since := map[string]int64{}
+	for _, level := range Levels {
+		since[level] = math.MinInt64
+	}
 	err := t.Each(func(r *sql.Rows) error {
 		var level string
 		var at int64
@@ -48,20 +52,22 @@ type deletion struct {
 }
 
 var deletions = map[string]deletion{
-	Raw:      hoursOf("packed", 8),
-	Minutes:  hoursOf("rollup_minutes", 100),
+	// A packed hour stays as long as there are chunks that it stands for.
+	Raw: hoursOf("packed", 8, ` AND NOT EXISTS (SELECT 1 FROM chunk c
+		WHERE c.bundle = packed.bundle AND c.minute >= packed.hour * 60 AND c.minute < packed.hour * 60 + 60)`),
+	Minutes:  hoursOf("rollup_minutes", 100, ""),
 	Quarters: rowsOf(15 * minute),
 	Hours:    rowsOf(hourMicros),
 	Days:     rowsOf(dayMicros),
 }
 
-func hoursOf(table string, step int64) deletion {
-	rows := fmt.Sprintf(`FROM %s WHERE bundle = ? AND hour < ?`, table)
-	return deletion{`SELECT id FROM series WHERE id = bundle ORDER BY id`, `SELECT MIN(hour) ` + rows, `DELETE ` + rows, hourMicros, step}
+func hoursOf(table string, step int64, but string) deletion {
+	rows := `FROM ` + table + ` WHERE bundle = ? AND hour >= ? AND hour < ?`
+	return deletion{`SELECT id FROM series WHERE id = bundle ORDER BY id`, `SELECT MIN(hour) ` + rows, `DELETE ` + rows + but, hourMicros, step}
 }
 
 func rowsOf(width telemetry.Micros) deletion {
-	rows := fmt.Sprintf(`FROM rollup WHERE width = %d AND series = ? AND start_time < ?`, width/minute)
+	rows := fmt.Sprintf(`FROM rollup WHERE width = %d AND series = ? AND start_time >= ? AND start_time < ?`, width/minute)
 	return deletion{`SELECT id FROM series ORDER BY id`, `SELECT MIN(start_time) ` + rows, `DELETE ` + rows, 1, 500 * int64(width)}
 }
 
@@ -94,9 +100,9 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 		})
 	}
 	for _, owner := range owners {
-		for more := true; more && err == nil; {
+		for from, end := int64(math.MinInt64), int64(before/of.unit); err == nil && from < end; {
 			var n int64
-			n, more, err = p.retainStep(ctx, of, owner, int64(before/of.unit))
+			n, from, err = p.retainStep(ctx, of, owner, from, end)
 			deleted += n
 		}
 	}
@@ -106,19 +112,22 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 	return deleted, nil
 }
 
-func (p *Packer) retainStep(ctx context.Context, of deletion, owner, end int64) (deleted int64, more bool, err error) {
+// retainStep deletes the oldest rows of one of a level's owners, from from on, and returns
+// where those begin that come next.
+func (p *Packer) retainStep(ctx context.Context, of deletion, owner, from, end int64) (deleted, next int64, err error) {
 	var oldest sql.NullInt64
-	if err := p.store.Read(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, end}, &oldest) }); err != nil || !oldest.Valid {
-		return 0, false, err
+	if err := p.store.Read(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, from, end}, &oldest) }); err != nil || !oldest.Valid {
+		return 0, end, err
 	}
+	next = min(oldest.Int64+of.step, end)
 	err = p.write(ctx, func(t *Tx) error {
-		res, err := t.Exec(of.deletes, owner, min(oldest.Int64+of.step, end))
+		res, err := t.Exec(of.deletes, owner, oldest.Int64, next)
 		if err == nil {
 			deleted, err = res.RowsAffected()
 		}
 		return err
 	})
-	return deleted, oldest.Int64+of.step < end, err
+	return deleted, next, err
 }
 
 // absorb adds samples of an hour that isn't kept any more to what sums it up, and

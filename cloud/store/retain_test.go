@@ -109,3 +109,46 @@ func TestWhatIsntSummedUpIsKept(t *testing.T) {
 		d.check()
 	}
 }
+
+// What was about to be deleted when the process ended, and chunks that their packed hour
+// stands for, are summed up once.
+func TestAnInterruptedDeletionCountsNothingTwice(t *testing.T) {
+	d := newTwoDevices(t, 7)
+	end := int64(aroundMidnight+3) * minutesPerHour
+	first := telemetry.Micros(aroundMidnight) * hourMicros
+	checked := func() {
+		t.Helper()
+		for _, width := range append([]telemetry.Micros{minute}, widths[:]...) {
+			d.checkSums("rows", width, floor(first, dayMicros))
+		}
+	}
+	for range 80 {
+		d.store()
+	}
+	for bundle := range d.bundles { // not swept
+		for hour := range int64(3) {
+			d.pack(bundle, aroundMidnight+hour, end)
+		}
+	}
+	checked()
+	if n, err := d.packer.Retain(t.Context(), Raw, first+3*dayMicros); n != 0 || err != nil {
+		t.Errorf("%d deleted before they were swept, %v", n, err)
+	}
+	for range 30 { // late
+		d.store()
+	}
+	newest := d.samples
+	d.store()
+	d.packAll(end)
+	d.samples, newest = newest, d.samples
+	checked()
+	d.samples = newest
+	if n, err := d.packer.Retain(t.Context(), Raw, first+3*dayMicros); n == 0 || err != nil {
+		t.Errorf("%d deleted, %v", n, err)
+	}
+	before := d.samples
+	d.store()
+	d.packAll(end)
+	d.samples = before
+	checked()
+}

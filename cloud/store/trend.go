@@ -23,7 +23,7 @@ const MostPoints = 5000
 // to MostPoints, and one more where the span doesn't begin with one. The first and the
 // last are whole, beyond the span. From a minute on a bucket is as many as needed of those
 // that are kept, minutes, quarter-hours, hours or days; what these don't have yet is
-// read from the samples. Times are from 1900 to 2200. ErrNotFound if there is no such
+// read from the samples. Times are from 1870 to 2269. ErrNotFound if there is no such
 // series.
 func (s *Store) Trend(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros, points int) (Trend, error) {
 	var trend Trend
