@@ -27,4 +27,7 @@ type Registrar interface {
 	// waits until then. An id is 0 of a signal that isn't to be delivered: there are
 	// too many, or its name is that of another one. It fails if ctx ends.
 	Register(ctx context.Context, device string, found []Found) ([]telemetry.SignalID, error)
+	// Registered returns what a device has told of itself so far, also before the
+	// gateway began, as it is configured now, and the ids. It fails if ctx ends.
+	Registered(ctx context.Context, device string) ([]Found, []telemetry.SignalID, error)
 }

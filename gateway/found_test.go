@@ -89,8 +89,12 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 		t.Errorf("the value of the past was sent: %v; its unit is %q", past, unit)
 	}
 
-	// After a restart the rule goes on before the device has told anything.
+	// After a restart the rule goes on before the device has told anything, and its adapter
+	// knows what it is to tell.
 	stop = b.run()
+	if known, of, err := b.gateway.registered(t.Context(), "meter"); err != nil || len(known) != 1 || known[0].Name != hot.Name || of[0] != ids[0] {
+		t.Errorf("%v %v, %v", known, of, err)
+	}
 	b.tell(ids[0], 96, time.Now(), false)
 	b.read(func(l log) bool {
 		raised := l.of(telemetry.AlarmRaised)
@@ -115,6 +119,9 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 	defer stop()
 	if known := b.gateway.live.Load().devices.foundOn("meter"); len(known) != 0 {
 		t.Errorf("it knows %v", known)
+	}
+	if known, _, err := b.gateway.registered(t.Context(), "meter"); err != nil || len(known) != 0 {
+		t.Errorf("its adapter gets %v, %v", known, err)
 	}
 	if ids := b.register(hot, hot); ids[0] == 0 || ids[1] != ids[0] {
 		t.Errorf("%v", ids)

@@ -119,6 +119,11 @@ func (w watcher) Register(ctx context.Context, device string, found []adapters.F
 	return ids, ctx.Err()
 }
 
+// Registered implements adapters.Registrar: nothing is known of before.
+func (watcher) Registered(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return nil, nil, nil
+}
+
 // watcher is the sink of WatchDevice, of the one device there is.
 type watcher struct {
 	devices *devices

@@ -135,7 +135,7 @@ func (c Config) With(found func(Device) []adapters.Found) Config {
 		if len(list) == 0 {
 			continue
 		}
-		d.Signals = slices.Clone(d.Signals)
+		d.Signals = append(make([]Signal, 0, len(d.Signals)+len(list)), d.Signals...)
 		for _, f := range list {
 			s := Signal{Name: f.Name, Unit: f.Unit, Kind: f.Kind, Scale: 1, Found: f.Encoding}
 			for value, name := range f.States {

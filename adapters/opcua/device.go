@@ -84,9 +84,13 @@ type Follow struct {
 	Deadband float64
 }
 
+// toldWithin is how long it may take until everything that is followed has been found and
+// has had a value.
+const toldWithin = 2 * time.Minute
+
 // About implements session.Device.
 func (d Device) About() session.About {
-	a := session.About{ID: d.ID, Where: d.Server.Endpoint, Live: d.Live}
+	a := session.About{ID: d.ID, Where: d.Server.Endpoint, Live: d.Live, Open: len(d.Follow) > 0, ToldWithin: toldWithin}
 	for _, p := range d.Points {
 		a.Points = append(a.Points, session.Point{Name: p.Name, Signal: p.Signal})
 	}

@@ -66,7 +66,9 @@ func TestMoreThanIsLookedAt(t *testing.T) {
 			return list
 		}, mostNodes - 1},
 	} {
-		l, err := dial(t.Context(), newFakeTree(t, c.children).device(0), nil)
+		d := newFakeTree(t, c.children).device(0)
+		d.Timeout = time.Minute
+		l, err := dial(t.Context(), d, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -96,7 +96,7 @@ func (l *life) next() {
 		return
 	}
 	j := l.jobs[0]
-	l.jobs, l.busy = l.jobs[1:], true
+	l.jobs, l.busy = slices.Delete(l.jobs, 0, 1), true // which lets go of what was asked for
 	l.asking.Go(func() {
 		err := j(l.ctx)
 		l.post(func() error {

@@ -51,7 +51,11 @@ func New(cfg Config) *Runner {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Runner{cfg: cfg, packer: cfg.Store.NewPacker(), retained: map[string]time.Time{}, stats: Stats{Deleted: map[string]int64{}}}
+	r := &Runner{cfg: cfg, packer: cfg.Store.NewPacker(), retained: map[string]time.Time{}, stats: Stats{Deleted: map[string]int64{}}}
+	for _, level := range store.Levels {
+		r.stats.Deleted[level] = 0 // counted from there, so that the first rows are an increase
+	}
+	return r
 }
 
 // Stats counts since the Runner was made.
