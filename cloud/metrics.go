@@ -33,6 +33,18 @@ var (
 	descThrough     = describe("ingest_through_timestamp_seconds", "Up to when all current telemetry in the log is stored; absent before that is known.")
 	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
 
+	descPackBacklog = describe("pack_backlog_hours", "Hours of devices that the pass under way has yet to pack and sum up.")
+	descPacked      = describe("packed_hours_total", "Hours of devices that were packed and summed up, each time.")
+	descPackFailed  = describe("pack_failures_total", "Hours of devices that couldn't be packed, each time.")
+	descPackChunks  = describe("packed_chunks_total", "Rows of samples that were packed.")
+	descPackSamples = describe("packed_samples_total", "Samples of the hours that were packed.")
+	descPackRows    = describe("rollup_rows_total", "Rows written that sum samples up.")
+	descPackSwept   = describe("packed_chunks_deleted_total", "Rows of samples deleted after they were packed.")
+	descPackBusy    = describe("pack_seconds_total", "Time spent on packing, summing up and deleting.")
+	descPackLongest = describe("pack_longest_transaction_seconds", "The longest of its transactions, which others wait for.")
+	descPackThrough = describe("pack_through_timestamp_seconds", "Up to when all that had come is summed up; absent before that is known.")
+	descExpired     = describe("expired_rows_total", "Rows deleted that had been kept for long enough, by level.", "level")
+
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
@@ -88,6 +100,21 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLag, float64(s.Lag), "telemetry")
 	gauge(descLag, float64(s.Backlog), "backfill")
 	moment(descThrough, s.Through)
+
+	p := c.cloud.compact.Stats()
+	gauge(descPackBacklog, float64(p.Backlog))
+	counter(descPacked, float64(p.Packed))
+	counter(descPackFailed, float64(p.Failed))
+	counter(descPackChunks, float64(p.Chunks))
+	counter(descPackSamples, float64(p.Samples))
+	counter(descPackRows, float64(p.Rows))
+	counter(descPackSwept, float64(p.Swept))
+	counter(descPackBusy, p.Busy.Seconds())
+	gauge(descPackLongest, p.Longest.Seconds())
+	moment(descPackThrough, p.Through)
+	for level, n := range p.Deleted {
+		counter(descExpired, float64(n), level)
+	}
 
 	a := c.cloud.alarms.Stats()
 	counter(descAlarmEvents, float64(a.Events))

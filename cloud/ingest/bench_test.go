@@ -10,10 +10,12 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -118,9 +120,13 @@ func size(b *testing.B, path string) (bytes int64) {
 // Catching up on a backlog in an in-process broker, whose CPU is counted too.
 func BenchmarkCatchUp(b *testing.B) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	for _, c := range []struct{ signals, seconds, perBlock int }{{5_000, 240, 2}, {100_000, 20, 2}, {100_000, 20, 10}} {
-		b.Run(fmt.Sprintf("signals=%d/seconds=%d", c.signals, c.perBlock), func(b *testing.B) {
+	for _, c := range []struct {
+		signals, seconds, perBlock int
+		packing                    bool // what was stored, beside
+	}{{5_000, 240, 2, false}, {5_000, 240, 2, true}, {100_000, 20, 2, false}, {100_000, 20, 10, false}} {
+		b.Run(fmt.Sprintf("signals=%d/seconds=%d/packing=%v", c.signals, c.perBlock, c.packing), func(b *testing.B) {
 			b.ReportAllocs()
+			var packed compact.Stats
 			var samples int
 			var used, longest time.Duration
 			var bytes int64
@@ -133,9 +139,14 @@ func BenchmarkCatchUp(b *testing.B) {
 				empty := size(b, w.path)
 				b.StartTimer()
 				before := cpu()
+				finish := func() compact.Stats { return compact.Stats{} }
+				if c.packing {
+					finish = packing(w)
+				}
 				r, stop := w.start(Config{Log: w.opts, Topics: topics, Store: w.store})
 				w.await("catching up", func() bool { return r.Stats().Samples == uint64(n) })
 				used += cpu() - before
+				packed = finish()
 				b.StopTimer()
 				stop()
 				w.store.Close()
@@ -146,7 +157,31 @@ func BenchmarkCatchUp(b *testing.B) {
 			b.ReportMetric(float64(samples)/used.Seconds(), "samples/CPU-s")
 			b.ReportMetric(float64(bytes)/float64(samples), "B/sample")
 			b.ReportMetric(longest.Seconds()*1000, "longest-tx-ms")
+			if c.packing {
+				b.ReportMetric(float64(packed.Samples), "packed-samples")
+				b.ReportMetric(packed.Busy.Seconds(), "packing-s")
+				b.ReportMetric(packed.Longest.Seconds()*1000, "longest-packing-tx-ms")
+			}
 		})
+	}
+}
+
+// packing packs whatever is stored until the function that it returns is called.
+func packing(w *world) (finish func() compact.Stats) {
+	ctx, stop := context.WithCancel(context.Background())
+	r := compact.New(compact.Config{Store: w.store})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ctx.Err() == nil {
+			if err := r.Pass(ctx, time.Now()); err != nil && ctx.Err() == nil {
+				w.Error(err)
+			}
+		}
+	})
+	return func() compact.Stats {
+		stop()
+		running.Wait()
+		return r.Stats()
 	}
 }
 

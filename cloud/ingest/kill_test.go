@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runIngest is a process that ingests until it is killed.
+// runIngest is a process that ingests, and packs what it has, until it is killed.
 func runIngest(spec string) {
 	broker, path, _ := strings.Cut(spec, " ")
 	s, err := store.Open(context.Background(), store.Config{Path: path})
@@ -32,11 +33,19 @@ func runIngest(spec string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	go func() {
+		for r := compact.New(compact.Config{Store: s}); ; {
+			if err := r.Pass(context.Background(), time.Now()); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+		}
+	}()
 	New(Config{Log: []kgo.Opt{kgo.SeedBrokers(broker)}, Topics: topics, Store: s, FlushEvery: time.Millisecond, MaxSamples: 50}).Run(context.Background())
 }
 
 // Whatever the moment at which the process is killed, each sample that was sent,
-// some of them several times, is stored once.
+// some of them several times, is stored once, packed or not.
 func TestKilledAtAnyMoment(t *testing.T) {
 	w := newWorld(t)
 	seed := uint64(time.Now().UnixNano())
@@ -76,7 +85,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.await("a commit", func() bool { sendOne(); return committed() != before })
-		for end := time.Now().Add(time.Duration(random.IntN(20_000)) * time.Microsecond); time.Now().Before(end); {
+		for end := time.Now().Add(time.Duration(random.IntN(60_000)) * time.Microsecond); time.Now().Before(end); {
 			sendOne()
 		}
 		child.Process.Kill()
@@ -89,7 +98,17 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	w.start(w.config())
 	w.await("the rest", w.caughtUp)
-	for g := range gateways {
-		w.exactlyOnce(fmt.Sprintf("gw-%d", g), sent[g])
+	once := func() {
+		t.Helper()
+		for g := range gateways {
+			w.exactlyOnce(fmt.Sprintf("gw-%d", g), sent[g])
+		}
 	}
+	once()
+	r := compact.New(compact.Config{Store: w.store})
+	if err := r.Pass(t.Context(), time.Now()); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d hours left to be packed", r.Stats().Packed)
+	once()
 }
