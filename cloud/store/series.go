@@ -44,6 +44,9 @@ func (t *Tx) saveBirth(b record.Birth) error {
 	}
 	devices := map[string][]telemetry.Signal{}
 	for _, s := range b.Signals {
+		// As the database returns them, or a series wouldn't be known again.
+		s.Device, s.Name, s.Unit, s.Asset = storableText(s.Device), storableText(s.Name), storableText(s.Unit), storableText(s.Asset)
+		s.Kind = telemetry.Kind(storableText(string(s.Kind)))
 		devices[s.Device] = append(devices[s.Device], s)
 	}
 	for _, device := range slices.Sorted(maps.Keys(devices)) {
