@@ -70,13 +70,6 @@ type Embedded struct {
 	Path configfile.Path `yaml:"path,required"`
 }
 
-// Store is the database.
-type Store struct {
-	// The SQLite file, created if it is missing.
-	// Example: /var/lib/busbar-cloud/busbar.db.
-	Path configfile.Path `yaml:"path,required"`
-}
-
 // Ingest says how telemetry is taken in.
 type Ingest struct {
 	// How long samples are gathered before they are stored, from 10ms to 1m.
@@ -144,9 +137,7 @@ func ParseConfig(path string, src []byte) (Config, error) {
 
 func check(f *configfile.File, c Config) {
 	loopback(f, "console.listen", c.Console.Listen)
-	if f.Has("store.path") && c.Store.Path == "" {
-		f.Errorf("store.path", "is empty, expected the name of a file")
-	}
+	c.Store.check(f)
 	switch {
 	case c.Log.Kafka != nil && c.Log.Embedded != nil:
 		f.Errorf("log", "both kafka and embedded are given, expected one of them")
@@ -184,7 +175,7 @@ func (e Embedded) check(f *configfile.File, c Config) {
 	switch dir := f.Dir(); {
 	case e.Path == "" && f.Has("log.embedded.path"):
 		f.Errorf("log.embedded.path", "is empty, expected the name of a directory")
-	case e.Path != "" && filepath.Clean(e.Path.In(dir)) == filepath.Clean(c.Store.Path.In(dir)):
+	case e.Path != "" && c.Store.Path != "" && filepath.Clean(e.Path.In(dir)) == filepath.Clean(c.Store.Path.In(dir)):
 		f.Errorf("log.embedded.path", "%s is the file of the store, expected a directory of its own", e.Path)
 	}
 }

@@ -30,8 +30,10 @@ type Postgres struct {
 	// PasswordFile holds the password and perhaps a line break. It is read at each
 	// connection. Without it the password is that of PGPASSWORD or the file PGPASSFILE.
 	PasswordFile string
-	TLS          *PostgresTLS // nil: none, and the server is on this machine or Insecure
-	Insecure     bool         // whatever is sent, passwords included, can be read and changed on its way
+	// TLS is what connections to other machines need beside the certificate authorities
+	// of the operating system. Those to this machine are encrypted only if it is given.
+	TLS      *PostgresTLS
+	Insecure bool // never encrypted: whatever is sent can be read and changed on its way
 }
 
 // PostgresTLS names the files of an encrypted connection, in PEM. The server's
@@ -41,10 +43,7 @@ type PostgresTLS struct {
 	Cert, Key string // this client's own, read at each connection; "": none
 }
 
-// ErrPlaintext says that a server on another machine would be spoken to without TLS.
-var ErrPlaintext = errors.New("plaintext to a server that isn't on this machine")
-
-// Check reports what is wrong with the URL, or an ErrPlaintext.
+// Check reports what is wrong with the URL.
 func (p Postgres) Check() error {
 	_, err := p.parse()
 	return err
@@ -71,28 +70,8 @@ func (p Postgres) parse() (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the URL of the database: %w", err)
 	}
-	for _, host := range hosts(config) {
-		if p.TLS == nil && !p.Insecure && !onThisMachine(host) {
-			return nil, fmt.Errorf("%s: %w", host, ErrPlaintext)
-		}
-	}
 	return config, nil
 }
-
-func hosts(config *pgx.ConnConfig) []string {
-	list := []string{config.Host}
-	for _, f := range config.Fallbacks {
-		list = append(list, f.Host)
-	}
-	return list
-}
-
-func onThisMachine(host string) bool {
-	ip := net.ParseIP(host)
-	return isSocket(host) || host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func isSocket(host string) bool { return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") }
 
 // connection is how to connect, without the password.
 func (p Postgres) connection() (*pgx.ConnConfig, error) {
@@ -100,15 +79,15 @@ func (p Postgres) connection() (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, err
 	}
+	encrypted := &tls.Config{MinVersion: tls.VersionTLS12}
 	if p.TLS != nil {
-		encrypted, err := p.TLS.config()
-		if err != nil {
+		if err := p.TLS.addTo(encrypted); err != nil {
 			return nil, err
 		}
-		config.TLSConfig = forHost(encrypted, config.Host)
-		for _, f := range config.Fallbacks {
-			f.TLSConfig = forHost(encrypted, f.Host)
-		}
+	}
+	config.TLSConfig = p.encryptionTo(config.Host, encrypted)
+	for _, f := range config.Fallbacks {
+		f.TLSConfig = p.encryptionTo(f.Host, encrypted)
 	}
 	// What a server may be set to otherwise. A process or a line that is gone must not
 	// keep its turn for long.
@@ -122,8 +101,12 @@ func (p Postgres) connection() (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-func forHost(encrypted *tls.Config, host string) *tls.Config {
-	if isSocket(host) {
+// encryptionTo is nil for a host that is spoken to in plaintext.
+func (p Postgres) encryptionTo(host string, encrypted *tls.Config) *tls.Config {
+	ip := net.ParseIP(host)
+	socket := strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@")
+	here := host == "localhost" || ip != nil && ip.IsLoopback()
+	if p.Insecure || socket || here && p.TLS == nil {
 		return nil
 	}
 	named := encrypted.Clone()
@@ -131,16 +114,15 @@ func forHost(encrypted *tls.Config, host string) *tls.Config {
 	return named
 }
 
-func (t PostgresTLS) config() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
+func (t PostgresTLS) addTo(config *tls.Config) error {
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no certificate in PEM", t.CA)
+			return fmt.Errorf("%s: no certificate in PEM", t.CA)
 		}
 	}
 	if t.Cert != "" {
@@ -149,7 +131,7 @@ func (t PostgresTLS) config() (*tls.Config, error) {
 			return &cert, err
 		}
 	}
-	return config, nil
+	return nil
 }
 
 // login reads the password, before each connection.

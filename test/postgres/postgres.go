@@ -26,6 +26,7 @@ import (
 type Server struct {
 	dir     string
 	options []string
+	port    int // of its socket's name
 
 	mu      sync.Mutex
 	process *os.Process
@@ -78,7 +79,7 @@ func start(settings []string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, options: settings}
+	s := &Server{dir: dir, options: settings, port: 5432}
 	attributes, err := s.asUser()
 	if err != nil {
 		s.Stop()
@@ -206,7 +207,7 @@ func (s *Server) Stop() {
 
 // URL is that of one of its databases.
 func (s *Server) URL(database string) string {
-	return "postgres://busbar@/" + database + "?host=" + s.dir
+	return fmt.Sprintf("postgres://busbar@/%s?host=%s&port=%d", database, s.dir, s.port)
 }
 
 // Create makes a database, as a copy of another one, or as a new one if that is "".
