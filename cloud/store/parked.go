@@ -23,7 +23,7 @@ type Parked struct {
 
 // Park keeps a record until its births come.
 func (t *Tx) Park(p Parked) error {
-	if _, err := t.Exec(`INSERT INTO parked_record (gateway, epoch, seq_first, seq_last, signal_table, payload, at, merge) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+	if err := t.execLater(`INSERT INTO parked_record (gateway, epoch, seq_first, seq_last, signal_table, payload, at, merge) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		p.Record.Gateway, p.Record.Epoch.String(), p.Record.First, p.Record.Last, tableName(p.Table), p.Record.Payload, int64(p.At), p.Merge); err != nil {
 		return fmt.Errorf("store: park record %s: %w", p.Record.Identity, err)
 	}

@@ -16,6 +16,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -134,10 +135,18 @@ func (s *Store) Close() error {
 // Tx is one transaction. It belongs to the function it was given to.
 type Tx struct {
 	ctx     context.Context
+	conn    *sql.Conn
 	tx      *sql.Tx
 	dialect dialect
 	stmts   map[string]*sql.Stmt
+	numbers map[string]string // statements as numbered makes them
+	later   []statement
 	facts   bool
+}
+
+type statement struct {
+	text string
+	args []any
 }
 
 // Write runs do in a transaction that is on disk when Write returns nil, and
@@ -194,13 +203,18 @@ func (s *Store) scan(ctx context.Context, do func(*Tx) error) error {
 }
 
 func (s *Store) run(ctx context.Context, db *sql.DB, options *sql.TxOptions, do func(*Tx) error) (*Tx, error) {
-	tx, err := db.BeginTx(ctx, options)
+	conn, tx, err := begin(ctx, db, options)
 	if err != nil {
 		return nil, fmt.Errorf("store: begin: %w", err)
 	}
+	defer conn.Close()
 	defer tx.Rollback()
-	t := &Tx{ctx: ctx, tx: tx, dialect: s.dialect, stmts: map[string]*sql.Stmt{}}
-	if err := do(t); err != nil {
+	t := &Tx{ctx: ctx, conn: conn, tx: tx, dialect: s.dialect, stmts: map[string]*sql.Stmt{}, numbers: map[string]string{}}
+	err = do(t)
+	if err == nil {
+		err = t.sendLater()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := tx.Commit(); err != nil {
@@ -209,13 +223,34 @@ func (s *Store) run(ctx context.Context, db *sql.DB, options *sql.TxOptions, do 
 	return t, nil
 }
 
+// begin tries once more with a new connection if the server has dropped an idle one.
+func begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) (*sql.Conn, *sql.Tx, error) {
+	for again := true; ; again = false {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.BeginTx(ctx, options)
+		if err == nil {
+			return conn, tx, nil
+		}
+		conn.Close()
+		if !again || !errors.Is(err, driver.ErrBadConn) {
+			return nil, nil, err
+		}
+	}
+}
+
 // Exec, Query and QueryRow prepare a query once in a transaction, or once in a
 // connection. Queries keep to what SQLite and PostgreSQL share, with ? for parameters.
 // Of one query all rows are read before the next.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
+	if err := t.sendLater(); err != nil {
+		return nil, err
+	}
 	args = storable(args)
 	if t.dialect.numbers {
-		return t.tx.ExecContext(t.ctx, numbered(query), args...)
+		return t.tx.ExecContext(t.ctx, t.numbered(query), args...)
 	}
 	stmt, err := t.prepare(query)
 	if err != nil {
@@ -225,9 +260,12 @@ func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
 }
 
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	if err := t.sendLater(); err != nil {
+		return nil, err
+	}
 	args = storable(args)
 	if t.dialect.numbers {
-		return t.tx.QueryContext(t.ctx, numbered(query), args...)
+		return t.tx.QueryContext(t.ctx, t.numbered(query), args...)
 	}
 	stmt, err := t.prepare(query)
 	if err != nil {
@@ -238,15 +276,27 @@ func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 
 // QueryRow scans the one row of a query into dest; sql.ErrNoRows if there is none.
 func (t *Tx) QueryRow(query string, args []any, dest ...any) error {
+	if err := t.sendLater(); err != nil {
+		return err
+	}
 	args = storable(args)
 	if t.dialect.numbers {
-		return t.tx.QueryRowContext(t.ctx, numbered(query), args...).Scan(dest...)
+		return t.tx.QueryRowContext(t.ctx, t.numbered(query), args...).Scan(dest...)
 	}
 	stmt, err := t.prepare(query)
 	if err != nil {
 		return err
 	}
 	return stmt.QueryRowContext(t.ctx, args...).Scan(dest...)
+}
+
+func (t *Tx) numbered(query string) string {
+	text, ok := t.numbers[query]
+	if !ok {
+		text = numbered(query)
+		t.numbers[query] = text
+	}
+	return text
 }
 
 func (t *Tx) prepare(query string) (*sql.Stmt, error) {
