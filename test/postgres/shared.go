@@ -2,9 +2,13 @@ package postgres
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // shared is the one server of a test's process.
@@ -18,18 +22,22 @@ var shared struct {
 
 const template = "template_busbar"
 
-// Main runs a package's tests and ends the server that they shared.
+// Main runs a package's tests, and then Stop.
 func Main(m *testing.M) int {
-	code := m.Run()
+	defer Stop()
+	return m.Run()
+}
+
+// Stop ends the server that the tests of this process have shared.
+func Stop() {
 	if shared.server != nil {
 		shared.server.Stop()
 	}
-	return code
 }
 
 // Database is the URL of a database that is the test's own. Prepare has put what all of
 // them begin with into the database of its URL; it is called once in a process. The
-// package's TestMain calls Main.
+// package's TestMain calls Main or Stop.
 func Database(t testing.TB, prepare func(url string) error) string {
 	t.Helper()
 	s := sharedServer(t)
@@ -45,6 +53,33 @@ func Database(t testing.TB, prepare func(url string) error) string {
 		}
 	}
 	return s.own(t, template)
+}
+
+// CPU is the time that the shared server's processes have used, those that have ended
+// included; 0 if none runs.
+func CPU() (used time.Duration) {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		return 0
+	}
+	const tick = 10 * time.Millisecond // of the kernel's counts, everywhere
+	pid := shared.server.process.Pid
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for i, process := range append([]string{strconv.Itoa(pid)}, strings.Fields(string(children))...) {
+		stat, _ := os.ReadFile("/proc/" + process + "/stat")
+		_, counts, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(counts)
+		last := 13 // user and system time
+		if i == 0 {
+			last = 15 // and those of children that have ended
+		}
+		for at := 11; at < min(last, len(fields)); at++ {
+			n, _ := strconv.Atoi(fields[at])
+			used += time.Duration(n) * tick
+		}
+	}
+	return used
 }
 
 // Empty is the URL of a database that is the test's own, with nothing in it. Databases
