@@ -178,7 +178,7 @@ func (s *Store) SignalTable(ctx context.Context, gateway string, table uint64) (
 			signals[signal] = p
 			return err
 		}, `SELECT g.signal, s.id, s.bundle FROM table_signal g JOIN series s ON s.id = g.series
-			WHERE g.gateway = ? AND g.signal_table = ?`, gateway, tableName(table))
+			WHERE g.gateway = ? AND g.signal_table = ? AND s.gateway = ?`, gateway, tableName(table), gateway)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: read table %016x of %s: %w", table, gateway, err)
