@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -101,25 +99,6 @@ func start(settings []string) (*Server, error) {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// asUser is how to start a program of PostgreSQL, which doesn't run as root. It ends
-// with this process.
-func (s *Server) asUser() (*syscall.SysProcAttr, error) {
-	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Setpgid: true}
-	if os.Geteuid() != 0 {
-		return attributes, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		if u, err = user.Lookup("nobody"); err != nil {
-			return nil, err
-		}
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return attributes, os.Chown(s.dir, uid, gid)
-}
-
 // Restart starts the server again, after it was killed, and waits until it answers.
 func (s *Server) Restart() error {
 	postgres, err := program("postgres")
@@ -170,21 +149,6 @@ func (s *Server) Restart() error {
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("PostgreSQL doesn't answer: %w", err)
-		}
-	}
-}
-
-// Kill kills the server and all that it has started, as kill -9 does.
-func (s *Server) Kill() {
-	s.mu.Lock()
-	pid := s.process.Pid
-	s.mu.Unlock()
-	list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	s.end(syscall.SIGKILL)
-	for _, child := range strings.Fields(string(list)) {
-		n, _ := strconv.Atoi(child)
-		for syscall.Kill(n, syscall.SIGKILL) == nil {
-			time.Sleep(time.Millisecond)
 		}
 	}
 }

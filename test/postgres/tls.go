@@ -57,19 +57,6 @@ func StartTLS(t testing.TB, password string) (s *Server, certificate string, por
 	return s, certificate, port
 }
 
-// give puts a file into the server's directory, which the server alone can read.
-func (s *Server) give(name string, text []byte) error {
-	path := filepath.Join(s.data(), name)
-	if err := os.WriteFile(path, text, 0o600); err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	attributes, err := s.asUser()
-	if err != nil {
-		return err
-	}
-	return os.Chown(path, int(attributes.Credential.Uid), int(attributes.Credential.Gid))
-}
-
 func certify(t testing.TB, certificate, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
