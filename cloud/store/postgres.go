@@ -90,7 +90,7 @@ func (p Postgres) connection() (*pgx.ConnConfig, error) {
 		f.TLSConfig = p.encryptionTo(f.Host, encrypted)
 	}
 	// What a server may be set to otherwise. A process or a line that is gone must not
-	// keep its turn for long.
+	// keep its turn for long, nor this process wait for a server that is gone.
 	for key, value := range map[string]string{
 		"application_name": "busbar-cloud", "synchronous_commit": "on", "idle_in_transaction_session_timeout": "60s",
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4",
@@ -98,6 +98,7 @@ func (p Postgres) connection() (*pgx.ConnConfig, error) {
 		config.RuntimeParams[key] = value
 	}
 	config.ConnectTimeout = 10 * time.Second
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}}).DialContext
 	return config, nil
 }
 
