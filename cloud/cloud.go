@@ -73,7 +73,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
 		return fmt.Errorf("cloud: console: %w", err)
 	}
-	if c.store, err = store.Open(ctx, store.Config{Path: config.Store.Path.In(dir)}); err != nil {
+	if c.store, err = store.Open(ctx, config.Store.In(dir)); err != nil {
 		return err
 	}
 	key := func() (keyfile.Key, error) { return CommandKey(config, dir) }

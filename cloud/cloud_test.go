@@ -13,9 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/test/postgres"
 )
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
@@ -138,7 +142,16 @@ func TestUnhealthyConsumersAreNamed(t *testing.T) {
 
 // The state and the counters are those of consumers that run.
 func TestHealthAndMetricsFollowTheConsumers(t *testing.T) {
-	c, err := New(t.Context(), embedded(t), Options{Dir: t.TempDir(), Log: quiet})
+	t.Run("sqlite", func(t *testing.T) { healthAndMetrics(t, embedded(t)) })
+	t.Run("postgres", func(t *testing.T) {
+		config := embedded(t)
+		config.Store = Store{Postgres: &Postgres{URL: storetest.Postgres(t).Postgres.URL}}
+		healthAndMetrics(t, config)
+	})
+}
+
+func healthAndMetrics(t *testing.T, config Config) {
+	c, err := New(t.Context(), config, Options{Dir: t.TempDir(), Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +168,7 @@ func TestHealthAndMetricsFollowTheConsumers(t *testing.T) {
 		handler.ServeHTTP(answer, request)
 		return answer.Code, answer.Body.String()
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		code, body := get("/healthz")
 		if code == http.StatusOK && body == "ok\n" {
 			break

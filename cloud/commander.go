@@ -16,11 +16,14 @@ import (
 )
 
 func commandKeyFile(config Config, dir string) string {
+	if config.Store.Postgres != nil {
+		return filepath.Join(dir, "command.key")
+	}
 	return filepath.Join(filepath.Dir(config.Store.Path.In(dir)), "command.key")
 }
 
-// CommandKey is the key that the cloud signs commands with, made beside the
-// store at the first call. dir is what file names in the configuration are
+// CommandKey is the key that the cloud signs commands with, made beside the file of
+// the store, or beside the configuration if there is no such file, at the first call. dir is what file names in the configuration are
 // relative to.
 func CommandKey(config Config, dir string) (keyfile.Key, error) {
 	key, _, err := keyfile.OpenKey(commandKeyFile(config, dir))

@@ -71,16 +71,6 @@ type Embedded struct {
 	Path configfile.Path `yaml:"path,required"`
 }
 
-// Store is the database.
-type Store struct {
-	// The SQLite file, created if it is missing.
-	// Example: /var/lib/busbar-cloud/busbar.db.
-	Path configfile.Path `yaml:"path,required"`
-
-	// For how many days what is stored is kept.
-	KeepDays KeepDays `yaml:"keep_days"`
-}
-
 // KeepDays is for how many days of UTC each level of what is stored is kept, from 1 to
 // 36500, or 0, which is for ever. None may be kept for longer than the one that follows
 // it. What comes too late for a level still counts in those that are kept.
@@ -192,9 +182,7 @@ func ParseConfig(path string, src []byte) (Config, error) {
 
 func check(f *configfile.File, c Config) {
 	loopback(f, "console.listen", c.Console.Listen)
-	if f.Has("store.path") && c.Store.Path == "" {
-		f.Errorf("store.path", "is empty, expected the name of a file")
-	}
+	c.Store.check(f)
 	switch {
 	case c.Log.Kafka != nil && c.Log.Embedded != nil:
 		f.Errorf("log", "both kafka and embedded are given, expected one of them")
@@ -233,7 +221,7 @@ func (e Embedded) check(f *configfile.File, c Config) {
 	switch dir := f.Dir(); {
 	case e.Path == "" && f.Has("log.embedded.path"):
 		f.Errorf("log.embedded.path", "is empty, expected the name of a directory")
-	case e.Path != "" && filepath.Clean(e.Path.In(dir)) == filepath.Clean(c.Store.Path.In(dir)):
+	case e.Path != "" && c.Store.Path != "" && filepath.Clean(e.Path.In(dir)) == filepath.Clean(c.Store.Path.In(dir)):
 		f.Errorf("log.embedded.path", "%s is the file of the store, expected a directory of its own", e.Path)
 	}
 }

@@ -22,6 +22,19 @@ store: {path: cloud.db}
 		{"path: log", "path: ./cloud.db", "log.embedded.path: ./cloud.db is the file of the store"},
 		{"path: log", `path: ""`, "log.embedded.path: is empty"},
 		{"path: cloud.db", `path: ""`, "store.path: is empty"},
+		{"{path: cloud.db}", "{}", "store: neither path nor postgres is given"},
+		{"path: cloud.db", "path: cloud.db, postgres: {url: postgres:///busbar}", "store: both path and postgres are given"},
+		{"path: cloud.db", "postgres: {url: 'postgres:///busbar?host=/run/postgresql'}", ""},
+		{"path: cloud.db", "postgres: {url: 'postgres://busbar@db.example/busbar', password_file: db.password, tls: {ca: ca.crt}}", ""},
+		{"path: cloud.db", "postgres: {url: 'host=db.example dbname=busbar'}", "store.postgres.url: no URL of a PostgreSQL database"},
+		{"path: cloud.db", "postgres: {url: 'postgres://busbar@db.example:x/busbar'}", "store.postgres.url: no URL of a PostgreSQL database"},
+		{"path: cloud.db", "postgres: {url: 'postgres://busbar:s3cret@db.example/busbar'}", "store.postgres.url: a password never stands in a configuration"},
+		{"path: cloud.db", "postgres: {url: 'postgres://db.example/busbar?password=s3cret'}", "store.postgres.url: a password never stands in a configuration"},
+		{"path: cloud.db", "postgres: {url: 'postgres://db.example/busbar', password: s3cret}", "store.postgres.password: a password never stands in a configuration"},
+		{"path: cloud.db", "postgres: {url: 'postgres://db.example/busbar?sslmode=disable'}", "store.postgres.url: sslmode stands in the URL, expected tls beside it"},
+		{"path: cloud.db", "postgres: {url: 'postgres://db.example/busbar', password_file: ''}", "store.postgres.password_file: is empty"},
+		{"path: cloud.db", "postgres: {url: 'postgres://db.example/busbar', insecure: true, tls: {}}", "store.postgres.insecure: has no effect beside tls"},
+		{"path: cloud.db", "postgres: {url: 'postgres://db.example/busbar', tls: {cert: a.crt}}", "store.postgres.tls: cert and key belong together"},
 		{"path: cloud.db", "path: cloud.db, keep_days: {samples: 90, minutes: 400, quarter_hours: 400}", ""},
 		{"path: cloud.db", "path: cloud.db, keep_days: {minutes: 400}", "store.keep_days.minutes: 400 days are less than the samples are kept"},
 		{"path: cloud.db", "path: cloud.db, keep_days: {hours: 400, days: 399}", "store.keep_days.days: 399 days are less than the hours are kept"},
@@ -33,6 +46,8 @@ store: {path: cloud.db}
 		text := strings.Replace(base, c.old, c.new, 1)
 		_, err := ParseConfig("cloud.yaml", []byte(text))
 		switch {
+		case err != nil && strings.Contains(err.Error(), "s3cret"):
+			t.Errorf("%s: the error tells it: %v", c.new, err)
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", c.new, err)
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):

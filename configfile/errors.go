@@ -61,6 +61,9 @@ func (e Errors) sort() {
 // file, which is none.
 var secretKey = regexp.MustCompile(`(?i)[\w-]*(?:pass(?:word|wd|phrase)|secret|token|credential|(?:api|access|private|encryption|signing|shared)[_-]?key)[\w-]*`)
 
+// secretInURL is a password in a URL, before its host or among its parameters.
+var secretInURL = regexp.MustCompile(`(?i)://[^/\s@:]*:[^\s@]+@|[?&][\w-]*(?:pass|secret|token)[\w-]*=`)
+
 // private reports whether the line of an error, or the value at its path, may
 // hold a secret.
 func (e *Error) private() bool {
@@ -71,7 +74,8 @@ func (e *Error) private() bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(secretKey.FindAllString(e.Path, -1), secret) || strings.Contains(e.Source, "PRIVATE KEY")
+	return slices.ContainsFunc(secretKey.FindAllString(e.Path, -1), secret) ||
+		strings.Contains(e.Source, "PRIVATE KEY") || secretInURL.MatchString(e.Source)
 }
 
 const maxExcerpt = 120

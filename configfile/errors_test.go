@@ -25,6 +25,10 @@ func TestErrorsDontShowSecrets(t *testing.T) {
 		{`  {password_file: kafka.password, username: hunter2}`, "", true},
 		{`  {password_file: f, password: hunter2}`, "", false},
 		{`  key: hunter2`, "forward.kafka.tls.key", true},
+		{`  url: postgres://busbar:hunter2@db.example/busbar`, "", false},
+		{`  url: "postgres://busbar:hunter/2@db.example/busbar"`, "", false},
+		{`  url: postgres://db.example/busbar?sslmode=x&password=hunter2`, "", false},
+		{`  url: postgres://hunter2@db.example:5432/busbar?host=/run`, "", true},
 		{`  name: hunter2 # the token of the day`, "", true},
 	} {
 		text := (&Error{File: "x.yaml", Line: 3, Column: 3, Path: c.path, Message: "is wrong", Source: c.source}).Error()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/busbar/busbar/cloud/identity"
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -31,7 +31,6 @@ type world struct {
 	opts     []kgo.Opt
 	producer *kgo.Client
 	store    *store.Store
-	path     string
 	next     map[string]uint64
 	enrolled map[string]bool
 }
@@ -43,12 +42,12 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), next: map[string]uint64{}, enrolled: map[string]bool{}}
+	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, next: map[string]uint64{}, enrolled: map[string]bool{}}
 	if w.producer, err = kgo.NewClient(append(w.opts, kgo.ProducerLinger(0))...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.producer.Close)
-	if w.store, err = store.Open(context.Background(), store.Config{Path: w.path}); err != nil {
+	if w.store, err = store.Open(context.Background(), storetest.New(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })

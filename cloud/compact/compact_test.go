@@ -5,12 +5,12 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -24,7 +24,7 @@ type meter struct {
 }
 
 func newMeter(t *testing.T) *meter {
-	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "busbar.db")})
+	s, err := store.Open(t.Context(), storetest.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}

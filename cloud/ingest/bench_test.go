@@ -16,8 +16,11 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/compact"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/postgres"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -104,65 +107,99 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// size is the bytes of the database's pages in use.
-func size(b *testing.B, path string) (bytes int64) {
-	db, err := sql.Open("sqlite", "file:"+path)
+// size is the bytes of the database: of SQLite's pages in use, or of PostgreSQL's tables
+// and indexes.
+func size(b *testing.B, database store.Config) (bytes int64) {
+	driver, name, query := "sqlite", "file:"+database.Path, `SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size`
+	if database.Postgres != nil {
+		driver, name, query = "pgx", database.Postgres.URL, `SELECT SUM(pg_total_relation_size(oid))::BIGINT FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace`
+	}
+	db, err := sql.Open(driver, name)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.QueryRow(`SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&bytes); err != nil {
+	if err := db.QueryRow(query).Scan(&bytes); err != nil {
 		b.Fatal(err)
 	}
 	return bytes
 }
 
-// Catching up on a backlog in an in-process broker, whose CPU is counted too.
+// settle does what PostgreSQL would do by itself some time later, about what was stored
+// so far.
+func settle(b *testing.B, database store.Config) {
+	if database.Postgres == nil {
+		return
+	}
+	db, err := sql.Open("pgx", database.Postgres.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`VACUUM ANALYZE`); err != nil {
+		b.Fatal(err)
+	}
+}
+
+var engines = []struct {
+	name string
+	new  func(testing.TB) store.Config
+}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}}
+
+// Catching up on a backlog in an in-process broker, whose CPU is counted too; that of
+// PostgreSQL's processes is told apart.
 func BenchmarkCatchUp(b *testing.B) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for _, c := range []struct {
 		signals, seconds, perBlock int
 		packing                    bool // what was stored, beside
 	}{{5_000, 240, 2, false}, {5_000, 240, 2, true}, {100_000, 20, 2, false}, {100_000, 20, 10, false}} {
-		b.Run(fmt.Sprintf("signals=%d/seconds=%d/packing=%v", c.signals, c.perBlock, c.packing), func(b *testing.B) {
-			b.ReportAllocs()
-			var packed compact.Stats
-			var samples int
-			var used, longest time.Duration
-			var bytes int64
-			for range b.N {
-				b.StopTimer()
-				w := newWorld(b)
-				m := meters{c.signals, rand.New(rand.NewPCG(1, 2)), nil}
-				m.born(w)
-				n := m.fill(w, c.seconds, c.perBlock)
-				empty := size(b, w.path)
-				b.StartTimer()
-				before := cpu()
-				finish := func() compact.Stats { return compact.Stats{} }
-				if c.packing {
-					finish = packing(w)
+		for _, engine := range engines {
+			b.Run(fmt.Sprintf("%s/signals=%d/seconds=%d/packing=%v", engine.name, c.signals, c.perBlock, c.packing), func(b *testing.B) {
+				b.ReportAllocs()
+				var packed compact.Stats
+				var samples int
+				var used, server, longest time.Duration
+				var bytes int64
+				for range b.N {
+					b.StopTimer()
+					w := newWorldIn(b, engine.new(b))
+					m := meters{c.signals, rand.New(rand.NewPCG(1, 2)), nil}
+					m.born(w)
+					n := m.fill(w, c.seconds, c.perBlock)
+					settle(b, w.database)
+					empty := size(b, w.database)
+					b.StartTimer()
+					before, serverBefore := cpu(), postgres.CPU()
+					finish := func() compact.Stats { return compact.Stats{} }
+					if c.packing {
+						finish = packing(w)
+					}
+					r, stop := w.start(Config{Log: w.opts, Topics: topics, Store: w.store})
+					w.await("catching up", func() bool { return r.Stats().Samples == uint64(n) })
+					used += cpu() - before
+					server += postgres.CPU() - serverBefore
+					packed = finish()
+					b.StopTimer()
+					stop()
+					w.store.Close()
+					bytes += size(b, w.database) - empty
+					samples += n
+					longest = max(longest, r.Stats().LongestTime)
 				}
-				r, stop := w.start(Config{Log: w.opts, Topics: topics, Store: w.store})
-				w.await("catching up", func() bool { return r.Stats().Samples == uint64(n) })
-				used += cpu() - before
-				packed = finish()
-				b.StopTimer()
-				stop()
-				w.store.Close()
-				bytes += size(b, w.path) - empty
-				samples += n
-				longest = max(longest, r.Stats().LongestTime)
-			}
-			b.ReportMetric(float64(samples)/used.Seconds(), "samples/CPU-s")
-			b.ReportMetric(float64(bytes)/float64(samples), "B/sample")
-			b.ReportMetric(longest.Seconds()*1000, "longest-tx-ms")
-			if c.packing {
-				b.ReportMetric(float64(packed.Samples), "packed-samples")
-				b.ReportMetric(packed.Busy.Seconds(), "packing-s")
-				b.ReportMetric(packed.Longest.Seconds()*1000, "longest-packing-tx-ms")
-			}
-		})
+				b.ReportMetric(float64(samples)/used.Seconds(), "samples/CPU-s")
+				if server > 0 {
+					b.ReportMetric(float64(samples)/(used+server).Seconds(), "samples/CPU-s-with-server")
+				}
+				b.ReportMetric(float64(bytes)/float64(samples), "B/sample")
+				b.ReportMetric(longest.Seconds()*1000, "longest-tx-ms")
+				if c.packing {
+					b.ReportMetric(float64(packed.Samples), "packed-samples")
+					b.ReportMetric(packed.Busy.Seconds(), "packing-s")
+					b.ReportMetric(packed.Longest.Seconds()*1000, "longest-packing-tx-ms")
+				}
+			})
+		}
 	}
 }
 
@@ -249,7 +286,7 @@ func BenchmarkOnline(b *testing.B) {
 	r := New(Config{Log: w.opts, Topics: topics, Store: w.store})
 	s := newSession(r, map[string]map[int32]int64{})
 	ctx := context.Background()
-	empty := size(b, w.path)
+	empty := size(b, w.database)
 	b.ReportAllocs()
 	before := cpu()
 	second := 0
@@ -271,7 +308,7 @@ func BenchmarkOnline(b *testing.B) {
 	samples := float64(second * m.signals)
 	b.ReportMetric(samples/(cpu()-before).Seconds(), "samples/CPU-s")
 	w.store.Close()
-	b.ReportMetric(float64(size(b, w.path)-empty)/samples, "B/sample")
+	b.ReportMetric(float64(size(b, w.database)-empty)/samples, "B/sample")
 	b.ReportMetric(r.Stats().LongestTime.Seconds()*1000, "longest-tx-ms")
 }
 
@@ -316,37 +353,41 @@ func BenchmarkRowPerSample(b *testing.B) {
 	}
 	b.ReportMetric(float64(rows)/(cpu()-before).Seconds(), "samples/CPU-s")
 	db.Close()
-	b.ReportMetric(float64(size(b, path))/float64(rows), "B/sample")
+	b.ReportMetric(float64(size(b, store.Config{Path: path}))/float64(rows), "B/sample")
 }
 
 // Reading the last ten minutes of a signal that was stored a second at a time.
 func BenchmarkReadTenMinutes(b *testing.B) {
-	m := meters{1_000, rand.New(rand.NewPCG(1, 2)), nil}
-	w := newWorld(b)
-	m.born(w)
-	s := newSession(New(Config{Store: w.store, Topics: topics}), map[string]map[int32]int64{})
-	ctx := context.Background()
-	for second := range 900 {
-		samples := m.seconds(second, 1)
-		first := uint64(second * m.perGateway())
-		rec := logRecord(record.Record{Identity: record.Identity{Gateway: "gw-0", Epoch: 1, Stream: record.Telemetry, First: first, Last: first + uint64(len(samples)) - 1},
-			Format: record.FormatBlock, Payload: block(w, samples)})
-		if err := s.take(ctx, fetched(rec, second)); err != nil {
-			b.Fatal(err)
-		}
-		if err := s.flush(ctx); err != nil {
-			b.Fatal(err)
-		}
-	}
-	series, err := w.store.Series(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		_, samples, err := w.store.Samples(ctx, series[500].ID, 1_700_000_000_000_000+300_000_000, 1_700_000_000_000_000+900_000_000)
-		if err != nil || len(samples) != 600 {
-			b.Fatal(len(samples), err)
-		}
+	for _, engine := range engines {
+		b.Run(engine.name, func(b *testing.B) {
+			m := meters{1_000, rand.New(rand.NewPCG(1, 2)), nil}
+			w := newWorldIn(b, engine.new(b))
+			m.born(w)
+			s := newSession(New(Config{Store: w.store, Topics: topics}), map[string]map[int32]int64{})
+			ctx := context.Background()
+			for second := range 900 {
+				samples := m.seconds(second, 1)
+				first := uint64(second * m.perGateway())
+				rec := logRecord(record.Record{Identity: record.Identity{Gateway: "gw-0", Epoch: 1, Stream: record.Telemetry, First: first, Last: first + uint64(len(samples)) - 1},
+					Format: record.FormatBlock, Payload: block(w, samples)})
+				if err := s.take(ctx, fetched(rec, second)); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.flush(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+			series, err := w.store.Series(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				_, samples, err := w.store.Samples(ctx, series[500].ID, 1_700_000_000_000_000+300_000_000, 1_700_000_000_000_000+900_000_000)
+				if err != nil || len(samples) != 600 {
+					b.Fatal(len(samples), err)
+				}
+			}
+		})
 	}
 }

@@ -199,7 +199,7 @@ func TestOneOfTwoIngestersIsFenced(t *testing.T) {
 
 func TestTwoIngestersStoreOnce(t *testing.T) {
 	w := newWorld(t)
-	other, err := store.Open(t.Context(), store.Config{Path: w.path})
+	other, err := store.Open(t.Context(), w.database)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,16 +2,18 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/test/postgres"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -22,13 +24,30 @@ func TestMain(m *testing.M) {
 		runIngest(spec)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(storetest.Main(m))
+}
+
+// child is what a process ingests from and into.
+type child struct {
+	Broker   string
+	Database store.Config
 }
 
 // runIngest is a process that ingests, and packs what it has, until it is killed.
 func runIngest(spec string) {
-	broker, path, _ := strings.Cut(spec, " ")
-	s, err := store.Open(context.Background(), store.Config{Path: path})
+	var c child
+	err := json.Unmarshal([]byte(spec), &c)
+	var s *store.Store
+	for err == nil {
+		// The database may be down, too.
+		if s, err = store.Open(context.Background(), c.Database); err == nil {
+			break
+		}
+		if c.Database.Postgres != nil {
+			time.Sleep(10 * time.Millisecond)
+			err = nil
+		}
+	}
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -36,79 +55,178 @@ func runIngest(spec string) {
 	go func() {
 		for r := compact.New(compact.Config{Store: s}); ; {
 			if err := r.Pass(context.Background(), time.Now()); err != nil {
-				fmt.Println(err)
-				os.Exit(1)
+				if c.Database.Postgres == nil {
+					fmt.Println(err)
+					os.Exit(1)
+				}
+				time.Sleep(10 * time.Millisecond) // the database may be down
 			}
 		}
 	}()
-	New(Config{Log: []kgo.Opt{kgo.SeedBrokers(broker)}, Topics: topics, Store: s, FlushEvery: time.Millisecond, MaxSamples: 50}).Run(context.Background())
+	New(Config{Log: []kgo.Opt{kgo.SeedBrokers(c.Broker)}, Topics: topics, Store: s, FlushEvery: time.Millisecond, MaxSamples: 50}).Run(context.Background())
+}
+
+// load is gateways that send on and on, some of it several times.
+type load struct {
+	*world
+	random *rand.Rand
+	sent   [3]uint64 // by gateway
+	again  []*kgo.Record
+}
+
+const (
+	perBlock = 10
+	unborn   = 5 * perBlock // samples that a gateway sends before its births
+)
+
+func newLoad(w *world) *load {
+	seed := uint64(time.Now().UnixNano())
+	w.Logf("seed %d", seed)
+	l := &load{world: w, random: rand.New(rand.NewPCG(seed, 0))}
+	for g := range l.sent {
+		l.enrol(l.name(g))
+	}
+	return l
+}
+
+func (l *load) name(g int) string { return fmt.Sprintf("gw-%d", g) }
+
+func (l *load) sendOne() {
+	g := l.random.IntN(len(l.sent))
+	if l.sent[g] == unborn {
+		l.send(birthRecord(l, l.name(g), signals(7)...))
+	}
+	b := blockRecord(l, l.name(g), 1, l.sent[g], l.sent[g]+perBlock-1, 7)
+	l.again = append(l.again, &kgo.Record{Topic: b.Topic, Key: b.Key, Value: b.Value, Headers: b.Headers})
+	l.send(b)
+	l.sent[g] += perBlock
+	if l.random.IntN(4) == 0 {
+		old := *l.again[l.random.IntN(len(l.again))]
+		l.send(&old)
+	}
+}
+
+// awaitCommit sends until somebody has committed, and some 10 ms longer.
+func (l *load) awaitCommit() {
+	l.Helper()
+	// The database may have been killed a moment ago.
+	committed := func() (string, bool) {
+		offsets, err := l.store.Offsets(context.Background(), consumer)
+		return fmt.Sprint(offsets), err == nil
+	}
+	var before string
+	l.await("the database", func() (ok bool) { before, ok = committed(); return ok })
+	l.await("a commit", func() bool {
+		l.sendOne()
+		now, ok := committed()
+		return ok && now != before
+	})
+	for end := time.Now().Add(time.Duration(l.random.IntN(20_000)) * time.Microsecond); time.Now().Before(end); {
+		l.sendOne()
+	}
+}
+
+// startChild starts a process that ingests, until kill is called.
+func (l *load) startChild() (kill func()) {
+	spec, err := json.Marshal(child{l.broker.ListenAddrs()[0], l.database})
+	if err != nil {
+		l.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), ingestChild+"="+string(spec))
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Start(); err != nil {
+		l.Fatal(err)
+	}
+	killed := false
+	kill = func() {
+		if !killed {
+			killed = true
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	}
+	l.Cleanup(kill)
+	return kill
+}
+
+// storedOnce takes the rest, and fails unless all that was sent is stored once.
+func (l *load) storedOnce() {
+	l.Helper()
+	for g, sent := range l.sent {
+		if sent <= unborn {
+			l.Fatalf("gateway %d has sent %d samples only", g, sent)
+		}
+	}
+	l.start(l.config())
+	l.await("the rest", l.caughtUp)
+	once := func() {
+		l.Helper()
+		for g, sent := range l.sent {
+			l.exactlyOnce(l.name(g), sent)
+		}
+	}
+	once()
+	r := compact.New(compact.Config{Store: l.store})
+	if err := r.Pass(l.Context(), time.Now()); err != nil {
+		l.Error(err)
+	}
+	l.Logf("%d hours left to be packed", r.Stats().Packed)
+	once()
 }
 
 // Whatever the moment at which the process is killed, each sample that was sent,
 // some of them several times, is stored once, packed or not.
 func TestKilledAtAnyMoment(t *testing.T) {
-	w := newWorld(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	const gateways, kills, perBlock = 3, 30, 10
-	var sent [gateways]uint64
-	var again []*kgo.Record
-	sendOne := func() {
-		g := random.IntN(gateways)
-		name := fmt.Sprintf("gw-%d", g)
-		if sent[g] == 5*perBlock {
-			w.send(birthRecord(t, name, signals(7)...))
-		}
-		b := blockRecord(t, name, 1, sent[g], sent[g]+perBlock-1, 7)
-		again = append(again, &kgo.Record{Topic: b.Topic, Key: b.Key, Value: b.Value, Headers: b.Headers})
-		w.send(b)
-		sent[g] += perBlock
-		if random.IntN(4) == 0 {
-			old := *again[random.IntN(len(again))]
-			w.send(&old)
-		}
+	l := newLoad(newWorld(t))
+	for range 30 {
+		kill := l.startChild()
+		l.awaitCommit()
+		kill()
 	}
-	committed := func() string {
-		offsets, err := w.store.Offsets(t.Context(), consumer)
-		if err != nil {
+	l.storedOnce()
+}
+
+// The same with PostgreSQL, which is killed as well, alone or with the process.
+func TestPostgresKilledAtAnyMoment(t *testing.T) { killPostgres(t, 5) }
+
+func TestTorturePostgresKilledAtAnyMoment(t *testing.T) {
+	if os.Getenv("BUSBAR_TORTURE") == "" {
+		t.Skip("set BUSBAR_TORTURE for 200 kills of PostgreSQL and of the process")
+	}
+	killPostgres(t, 200)
+}
+
+func killPostgres(t *testing.T, kills int) {
+	if !storetest.OnPostgres() {
+		t.Skip("it runs with PostgreSQL")
+	}
+	server := postgres.Start(t)
+	if err := server.Create("ingest", ""); err != nil {
+		t.Fatal(err)
+	}
+	l := newLoad(newWorldIn(t, store.Config{Postgres: &store.Postgres{URL: server.URL("ingest")}}))
+	kill := l.startChild()
+	for i := range kills {
+		l.awaitCommit()
+		if i%3 == 1 {
+			kill()
+		}
+		server.Kill()
+		for range l.random.IntN(5) {
+			l.sendOne()
+		}
+		if err := server.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprint(offsets)
-	}
-	for range kills {
-		before := committed()
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), ingestChild+"="+w.broker.ListenAddrs()[0]+" "+w.path)
-		child.Stdout, child.Stderr = os.Stderr, os.Stderr
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
+		if i%3 == 2 {
+			kill()
 		}
-		w.await("a commit", func() bool { sendOne(); return committed() != before })
-		for end := time.Now().Add(time.Duration(random.IntN(60_000)) * time.Microsecond); time.Now().Before(end); {
-			sendOne()
-		}
-		child.Process.Kill()
-		child.Wait()
-	}
-	for g := range gateways {
-		if sent[g] <= 5*perBlock {
-			t.Fatalf("gateway %d has sent %d samples only", g, sent[g])
+		if i%3 > 0 {
+			kill = l.startChild()
 		}
 	}
-	w.start(w.config())
-	w.await("the rest", w.caughtUp)
-	once := func() {
-		t.Helper()
-		for g := range gateways {
-			w.exactlyOnce(fmt.Sprintf("gw-%d", g), sent[g])
-		}
-	}
-	once()
-	r := compact.New(compact.Config{Store: w.store})
-	if err := r.Pass(t.Context(), time.Now()); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%d hours left to be packed", r.Stats().Packed)
-	once()
+	l.awaitCommit()
+	kill()
+	l.storedOnce()
 }

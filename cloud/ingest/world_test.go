@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -24,7 +24,7 @@ type world struct {
 	broker   *kfake.Cluster
 	opts     []kgo.Opt
 	producer *kgo.Client
-	path     string
+	database store.Config
 	store    *store.Store
 	enrolled map[string]bool
 }
@@ -33,17 +33,22 @@ const partitions = 3
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldIn(t, storetest.New(t))
+}
+
+func newWorldIn(t testing.TB, database store.Config) *world {
+	t.Helper()
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics.Telemetry(), topics.Backfill()), kfake.SeedTopics(1, topics.Births()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, path: filepath.Join(t.TempDir(), "busbar.db"), enrolled: map[string]bool{}}
+	w := &world{TB: t, broker: broker, opts: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}, database: database, enrolled: map[string]bool{}}
 	if w.producer, err = kgo.NewClient(w.opts...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.producer.Close)
-	if w.store, err = store.Open(context.Background(), store.Config{Path: w.path}); err != nil {
+	if w.store, err = store.Open(context.Background(), database); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })

@@ -253,7 +253,7 @@ type Received struct {
 
 // AddReceived adds to what was received.
 func (t *Tx) AddReceived(r Received) error {
-	if _, err := t.Exec(`INSERT INTO received (quarter, bundle, samples, late, estimates) VALUES (?, ?, ?, ?, ?)
+	if err := t.execLater(`INSERT INTO received (quarter, bundle, samples, late, estimates) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (quarter, bundle) DO UPDATE SET samples = received.samples + excluded.samples, late = received.late + excluded.late,
 			estimates = received.estimates + excluded.estimates`, r.Quarter, r.Bundle, r.Samples, r.Late, r.Estimates); err != nil {
 		return fmt.Errorf("store: count what was received of bundle %d: %w", r.Bundle, err)

@@ -33,7 +33,7 @@ type Chunk struct {
 
 // AddChunk adds a chunk. A bundle may have several in a minute.
 func (t *Tx) AddChunk(c Chunk) error {
-	if _, err := t.Exec(`INSERT INTO chunk (bundle, minute, first_time, last_time, samples, block) VALUES (?, ?, ?, ?, ?, ?)`,
+	if err := t.execLater(`INSERT INTO chunk (bundle, minute, first_time, last_time, samples, block) VALUES (?, ?, ?, ?, ?, ?)`,
 		c.Bundle, c.Minute, int64(c.First), int64(c.Last), c.Samples, c.Block); err != nil {
 		return fmt.Errorf("store: add a chunk of bundle %d: %w", c.Bundle, err)
 	}
@@ -150,7 +150,7 @@ func (s *Store) InMinutes(ctx context.Context, bundle, first, last int64, each f
 
 // SaveLatest keeps the newest sample of each series of a bundle, as one block.
 func (t *Tx) SaveLatest(bundle int64, block []byte) error {
-	if _, err := t.Exec(`INSERT INTO latest (bundle, block) VALUES (?, ?) ON CONFLICT (bundle) DO UPDATE SET block = excluded.block`,
+	if err := t.execLater(`INSERT INTO latest (bundle, block) VALUES (?, ?) ON CONFLICT (bundle) DO UPDATE SET block = excluded.block`,
 		bundle, block); err != nil {
 		return fmt.Errorf("store: save the latest of bundle %d: %w", bundle, err)
 	}

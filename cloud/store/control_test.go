@@ -16,42 +16,44 @@ func aControl() telemetry.Control {
 }
 
 func TestControlStepsAreListedNewestFirst(t *testing.T) {
-	s := opened(t)
-	keep := func(gateway string, seq uint64, device string, at telemetry.Micros) {
-		t.Helper()
-		c := aControl()
-		c.Device = device
-		write(t, s, func(tx *Tx) error {
-			return tx.SaveControl(record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: seq, Last: seq}, c, at)
-		})
-	}
-	keep("gw", 1, "bay-1", 10)
-	keep("gw", 1, "bay-1", 10) // again
-	keep("gw", 2, "bay-2", 20)
-	keep("gx", 1, "bay-1", 15)
-	for _, c := range []struct {
-		gateway, device string
-		limit           int
-		at              []telemetry.Micros
-	}{
-		{"", "", 9, []telemetry.Micros{20, 15, 10}}, {"gw", "", 9, []telemetry.Micros{20, 10}}, {"gw", "", 1, []telemetry.Micros{20}},
-		{"", "bay-1", 9, []telemetry.Micros{15, 10}}, {"gw", "bay-1", 9, []telemetry.Micros{10}}, {"gy", "", 9, nil},
-	} {
-		list, err := s.ControlSteps(t.Context(), c.gateway, c.device, c.limit)
-		if err != nil || len(list) != len(c.at) {
-			t.Errorf("%+v: %+v, %v", c, list, err)
-			continue
+	onEngines(t, func(t *testing.T, opened opener) {
+		s := opened(t)
+		keep := func(gateway string, seq uint64, device string, at telemetry.Micros) {
+			t.Helper()
+			c := aControl()
+			c.Device = device
+			write(t, s, func(tx *Tx) error {
+				return tx.SaveControl(record.Identity{Gateway: gateway, Epoch: 7, Stream: record.Events, First: seq, Last: seq}, c, at)
+			})
 		}
-		for i, at := range c.at {
-			if list[i].At != at {
-				t.Errorf("%+v: %+v", c, list)
+		keep("gw", 1, "bay-1", 10)
+		keep("gw", 1, "bay-1", 10) // again
+		keep("gw", 2, "bay-2", 20)
+		keep("gx", 1, "bay-1", 15)
+		for _, c := range []struct {
+			gateway, device string
+			limit           int
+			at              []telemetry.Micros
+		}{
+			{"", "", 9, []telemetry.Micros{20, 15, 10}}, {"gw", "", 9, []telemetry.Micros{20, 10}}, {"gw", "", 1, []telemetry.Micros{20}},
+			{"", "bay-1", 9, []telemetry.Micros{15, 10}}, {"gw", "bay-1", 9, []telemetry.Micros{10}}, {"gy", "", 9, nil},
+		} {
+			list, err := s.ControlSteps(t.Context(), c.gateway, c.device, c.limit)
+			if err != nil || len(list) != len(c.at) {
+				t.Errorf("%+v: %+v, %v", c, list, err)
+				continue
+			}
+			for i, at := range c.at {
+				if list[i].At != at {
+					t.Errorf("%+v: %+v", c, list)
+				}
 			}
 		}
-	}
-	list, err := s.ControlSteps(t.Context(), "gw", "bay-1", 1)
-	if err != nil || len(list) != 1 || list[0].Control != aControl() || list[0].Gateway != "gw" {
-		t.Errorf("%+v, %v", list, err)
-	}
+		list, err := s.ControlSteps(t.Context(), "gw", "bay-1", 1)
+		if err != nil || len(list) != 1 || list[0].Control != aControl() || list[0].Gateway != "gw" {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
 }
 
 func TestControlStepsThatCantBeKept(t *testing.T) {

@@ -211,7 +211,7 @@ func (t *Tx) saveLedger(l *Ledger) error {
 		}
 	}
 	for id, r := range l.records {
-		if _, err := t.Exec(`INSERT INTO received_record (sequence, seq_first, seq_last, checksum, at, thinned) VALUES (?, ?, ?, ?, ?, ?)`,
+		if err := t.execLater(`INSERT INTO received_record (sequence, seq_first, seq_last, checksum, at, thinned) VALUES (?, ?, ?, ?, ?, ?)`,
 			ids[sequenceOf(id.Identity)], id.First, id.Last, r.checksum, int64(r.at), id.thinned); err != nil {
 			return err
 		}
@@ -256,13 +256,13 @@ func (t *Tx) saveIntervals(id int64, r *received) error {
 		if ok && saved == i.Last {
 			continue
 		}
-		if _, err := t.Exec(`INSERT INTO received_interval (sequence, seq_first, seq_last) VALUES (?, ?, ?)
+		if err := t.execLater(`INSERT INTO received_interval (sequence, seq_first, seq_last) VALUES (?, ?, ?)
 			ON CONFLICT (sequence, seq_first) DO UPDATE SET seq_last = excluded.seq_last`, id, i.First, i.Last); err != nil {
 			return err
 		}
 	}
 	for first := range last {
-		if _, err := t.Exec(`DELETE FROM received_interval WHERE sequence = ? AND seq_first = ?`, id, first); err != nil {
+		if err := t.execLater(`DELETE FROM received_interval WHERE sequence = ? AND seq_first = ?`, id, first); err != nil {
 			return err
 		}
 	}

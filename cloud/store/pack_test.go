@@ -28,7 +28,7 @@ type twoDevices struct {
 // one of the next.
 const aroundMidnight = 20_000*24 - 2
 
-func newTwoDevices(t *testing.T, seed uint64) *twoDevices {
+func newTwoDevices(t *testing.T, opened opener, seed uint64) *twoDevices {
 	s := opened(t)
 	var signals []telemetry.Signal
 	for i := range 7 {
@@ -258,39 +258,41 @@ func (d *twoDevices) checkRollups(cut int64) {
 // Whatever is packed when, and whatever comes late, the samples are the same, and what
 // sums them up is what it would be if all had come in order and been packed once.
 func TestPackingChangesNothing(t *testing.T) {
-	for range 5 {
-		seed := uint64(time.Now().UnixNano())
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			d := newTwoDevices(t, seed)
-			for range 250 {
-				switch n := d.random.IntN(10); {
-				case n < 6:
-					d.store()
-				case n < 8:
-					hour := int64(aroundMidnight + d.random.IntN(3))
-					d.pack(d.bundle(), hour, hour*minutesPerHour+15*int64(1+d.random.IntN(4)))
-				case n < 9:
-					if _, err := d.packer.Sweep(t.Context(), int64(aroundMidnight+d.random.IntN(3))); err != nil {
-						t.Fatal(err)
+	onEngines(t, func(t *testing.T, opened opener) {
+		for range 5 {
+			seed := uint64(time.Now().UnixNano())
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				d := newTwoDevices(t, opened, seed)
+				for range 250 {
+					switch n := d.random.IntN(10); {
+					case n < 6:
+						d.store()
+					case n < 8:
+						hour := int64(aroundMidnight + d.random.IntN(3))
+						d.pack(d.bundle(), hour, hour*minutesPerHour+15*int64(1+d.random.IntN(4)))
+					case n < 9:
+						if _, err := d.packer.Sweep(t.Context(), int64(aroundMidnight+d.random.IntN(3))); err != nil {
+							t.Fatal(err)
+						}
 					}
+					d.check()
 				}
-				d.check()
-			}
-			for _, cut := range []int64{(aroundMidnight+1)*minutesPerHour + 30, (aroundMidnight + 3) * minutesPerHour} {
-				d.packAll(cut)
-				d.check()
-				d.store()
-			}
-			d.packAll((aroundMidnight + 3) * minutesPerHour)
-			d.checkRollups((aroundMidnight + 3) * minutesPerHour)
-			// Again: nothing changes.
-			before := d.rows()
-			d.packAll((aroundMidnight + 3) * minutesPerHour)
-			if after := d.rows(); !reflect.DeepEqual(before, after) {
-				t.Error("packing what is packed changes it")
-			}
-		})
-	}
+				for _, cut := range []int64{(aroundMidnight+1)*minutesPerHour + 30, (aroundMidnight + 3) * minutesPerHour} {
+					d.packAll(cut)
+					d.check()
+					d.store()
+				}
+				d.packAll((aroundMidnight + 3) * minutesPerHour)
+				d.checkRollups((aroundMidnight + 3) * minutesPerHour)
+				// Again: nothing changes.
+				before := d.rows()
+				d.packAll((aroundMidnight + 3) * minutesPerHour)
+				if after := d.rows(); !reflect.DeepEqual(before, after) {
+					t.Error("packing what is packed changes it")
+				}
+			})
+		}
+	})
 }
 
 func (d *twoDevices) rows() (list []string) {
@@ -319,96 +321,104 @@ func (d *twoDevices) rows() (list []string) {
 
 // What hasn't come to its quarter-hour's end isn't there yet.
 func TestOnlyWhatIsOverIsSummedUp(t *testing.T) {
-	d := newTwoDevices(t, 1)
-	for range 300 {
-		d.store()
-	}
-	for _, minutes := range []int64{15, 75, 90} {
-		cut := int64(aroundMidnight*minutesPerHour) + minutes
-		d.packAll(cut)
-		d.checkRollups(cut)
-		d.check()
-	}
+	onEngines(t, func(t *testing.T, opened opener) {
+		d := newTwoDevices(t, opened, 1)
+		for range 300 {
+			d.store()
+		}
+		for _, minutes := range []int64{15, 75, 90} {
+			cut := int64(aroundMidnight*minutesPerHour) + minutes
+			d.packAll(cut)
+			d.checkRollups(cut)
+			d.check()
+		}
+	})
 }
 
 // What comes between the reading and the writing of an hour isn't deleted, and an hour
 // that somebody else has packed meanwhile isn't overwritten.
 func TestPackingIsFenced(t *testing.T) {
-	d := newTwoDevices(t, 2)
-	for range 200 {
-		d.store()
-	}
-	bundle, hour := d.bundle(), int64(aroundMidnight)
-	cut := (hour + 1) * minutesPerHour
-	d.pack(bundle, hour, cut-30)
-	was := state{parts: 1, until: cut - 45, through: 1}
-	err := d.Write(t.Context(), func(tx *Tx) error { return tx.exchange(bundle, hour, was, nil, 0, 0) })
-	if err != errMoved {
-		t.Errorf("another has packed it: %v", err)
-	}
-	d.check()
-	d.pack(bundle, hour, cut)
-	for range 100 {
-		d.store()
-	}
-	if _, err := d.packer.Sweep(t.Context(), hour); err != nil {
-		t.Fatal(err)
-	}
-	for range 20 {
+	onEngines(t, func(t *testing.T, opened opener) {
+		d := newTwoDevices(t, opened, 2)
+		for range 200 {
+			d.store()
+		}
+		bundle, hour := d.bundle(), int64(aroundMidnight)
+		cut := (hour + 1) * minutesPerHour
+		d.pack(bundle, hour, cut-30)
+		was := state{parts: 1, until: cut - 45, through: 1}
+		err := d.Write(t.Context(), func(tx *Tx) error { return tx.exchange(bundle, hour, was, nil, 0, 0) })
+		if err != errMoved {
+			t.Errorf("another has packed it: %v", err)
+		}
 		d.check()
-	}
+		d.pack(bundle, hour, cut)
+		for range 100 {
+			d.store()
+		}
+		if _, err := d.packer.Sweep(t.Context(), hour); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			d.check()
+		}
+	})
 }
 
 func TestAnHourHasAsManyPartsAsItNeeds(t *testing.T) {
-	d := newTwoDevices(t, 3)
-	bundle := d.bundle()
-	ids := d.bundles[bundle]
-	start := telemetry.Micros(aroundMidnight * hourMicros)
-	for m := range telemetry.Micros(30) {
-		var list []telemetry.Sample
-		for i := range 10_000 {
-			list = append(list, telemetry.Sample{Signal: ids[i%2], Time: start + m*minute + telemetry.Micros(i)*100, Value: telemetry.IntValue(int64(i))})
+	onEngines(t, func(t *testing.T, opened opener) {
+		d := newTwoDevices(t, opened, 3)
+		bundle := d.bundle()
+		ids := d.bundles[bundle]
+		start := telemetry.Micros(aroundMidnight * hourMicros)
+		for m := range telemetry.Micros(30) {
+			var list []telemetry.Sample
+			for i := range 10_000 {
+				list = append(list, telemetry.Sample{Signal: ids[i%2], Time: start + m*minute + telemetry.Micros(i)*100, Value: telemetry.IntValue(int64(i))})
+			}
+			d.samples = append(d.samples, list...)
+			c := Chunk{Bundle: bundle, Minute: MinuteOf(list[0].Time), First: list[0].Time, Last: list[len(list)-1].Time, Samples: len(list), Block: block(t, list...)}
+			write(t, d.Store, func(tx *Tx) error { return tx.AddChunk(c) })
 		}
-		d.samples = append(d.samples, list...)
-		c := Chunk{Bundle: bundle, Minute: MinuteOf(list[0].Time), First: list[0].Time, Last: list[len(list)-1].Time, Samples: len(list), Block: block(t, list...)}
-		write(t, d.Store, func(tx *Tx) error { return tx.AddChunk(c) })
-	}
-	done, err := d.packer.Pack(t.Context(), bundle, aroundMidnight, (aroundMidnight+1)*minutesPerHour)
-	if err != nil || done.Chunks != 30 || done.Samples != 300_000 {
-		t.Fatalf("%+v, %v", done, err)
-	}
-	if n := len(d.rows()); n != 2 {
-		t.Errorf("%d parts", n)
-	}
-	for _, id := range ids[:2] {
-		_, got, err := d.Samples(t.Context(), id, 0, math.MaxInt64)
-		if want := d.of(id, 0, math.MaxInt64); err != nil || !slices.Equal(got, want) {
-			t.Errorf("series %d: %d samples, want %d (%v)", id, len(got), len(want), err)
+		done, err := d.packer.Pack(t.Context(), bundle, aroundMidnight, (aroundMidnight+1)*minutesPerHour)
+		if err != nil || done.Chunks != 30 || done.Samples != 300_000 {
+			t.Fatalf("%+v, %v", done, err)
 		}
-	}
-	d.packAll((aroundMidnight + 1) * minutesPerHour)
-	d.checkRollups((aroundMidnight + 1) * minutesPerHour)
+		if n := len(d.rows()); n != 2 {
+			t.Errorf("%d parts", n)
+		}
+		for _, id := range ids[:2] {
+			_, got, err := d.Samples(t.Context(), id, 0, math.MaxInt64)
+			if want := d.of(id, 0, math.MaxInt64); err != nil || !slices.Equal(got, want) {
+				t.Errorf("series %d: %d samples, want %d (%v)", id, len(got), len(want), err)
+			}
+		}
+		d.packAll((aroundMidnight + 1) * minutesPerHour)
+		d.checkRollups((aroundMidnight + 1) * minutesPerHour)
+	})
 }
 
 // A device whose clock was never set is packed like any other.
 func TestTimeBeforeTheEpochIsPacked(t *testing.T) {
-	d := newTwoDevices(t, 4)
-	bundle := d.bundle()
-	id := d.bundles[bundle][0]
-	for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1} {
-		s := telemetry.Sample{Signal: id, Time: at, Value: telemetry.IntValue(int64(at))}
-		d.samples = append(d.samples, s)
-		write(t, d.Store, func(tx *Tx) error {
-			return tx.AddChunk(Chunk{Bundle: bundle, Minute: MinuteOf(at), First: at, Last: at, Samples: 1, Block: block(t, s)})
-		})
-	}
-	d.packAll(minutesPerHour)
-	_, got, err := d.Samples(t.Context(), id, math.MinInt64, math.MaxInt64)
-	if want := d.of(id, math.MinInt64, math.MaxInt64); err != nil || !slices.Equal(got, want) {
-		t.Errorf("%v, want %v (%v)", got, want, err)
-	}
-	if hours := len(d.rows()); hours != 3 {
-		t.Errorf("%d packed hours", hours)
-	}
-	d.checkRollups(minutesPerHour)
+	onEngines(t, func(t *testing.T, opened opener) {
+		d := newTwoDevices(t, opened, 4)
+		bundle := d.bundle()
+		id := d.bundles[bundle][0]
+		for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1} {
+			s := telemetry.Sample{Signal: id, Time: at, Value: telemetry.IntValue(int64(at))}
+			d.samples = append(d.samples, s)
+			write(t, d.Store, func(tx *Tx) error {
+				return tx.AddChunk(Chunk{Bundle: bundle, Minute: MinuteOf(at), First: at, Last: at, Samples: 1, Block: block(t, s)})
+			})
+		}
+		d.packAll(minutesPerHour)
+		_, got, err := d.Samples(t.Context(), id, math.MinInt64, math.MaxInt64)
+		if want := d.of(id, math.MinInt64, math.MaxInt64); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, want %v (%v)", got, want, err)
+		}
+		if hours := len(d.rows()); hours != 3 {
+			t.Errorf("%d packed hours", hours)
+		}
+		d.checkRollups(minutesPerHour)
+	})
 }

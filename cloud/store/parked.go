@@ -23,7 +23,7 @@ type Parked struct {
 
 // Park keeps a record until its births come.
 func (t *Tx) Park(p Parked) error {
-	if _, err := t.Exec(`INSERT INTO parked_record (gateway, epoch, seq_first, seq_last, signal_table, payload, at, merge) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+	if err := t.execLater(`INSERT INTO parked_record (gateway, epoch, seq_first, seq_last, signal_table, payload, at, merge) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		p.Record.Gateway, p.Record.Epoch.String(), p.Record.First, p.Record.Last, tableName(p.Table), p.Record.Payload, int64(p.At), p.Merge); err != nil {
 		return fmt.Errorf("store: park record %s: %w", p.Record.Identity, err)
 	}
@@ -98,7 +98,7 @@ func (s *Store) Parked(ctx context.Context, gateway string, table uint64, after 
 // of id, among those before the id before, or any if that is 0.
 func (s *Store) ParkedBeside(ctx context.Context, id record.Identity, before int64) (found bool, err error) {
 	err = s.Read(ctx, func(t *Tx) error {
-		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM parked_record WHERE gateway = ? AND epoch = ? AND seq_first <= ? AND seq_last >= ? AND (id < ? OR ? = 0))`,
+		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM parked_record WHERE gateway = ? AND epoch = ? AND seq_first <= ? AND seq_last >= ? AND (id < ? OR CAST(? AS BIGINT) = 0))`,
 			[]any{id.Gateway, id.Epoch.String(), id.Last, id.First, before, before}, &found)
 	})
 	if err != nil {

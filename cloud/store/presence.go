@@ -53,7 +53,9 @@ func (t *Tx) AddPresence(gateway string, p telemetry.Presence) error {
 func (t *Tx) putPresence(gateway string, p telemetry.Presence, known string) error {
 	err := t.touchGateway(gateway)
 	if err == nil {
-		_, err = t.Exec(`INSERT INTO presence (gateway, every, site, feeder, uplink) VALUES (?, ?, ?, ?, ?) ON CONFLICT (gateway) DO `+known,
+		// One that is told again and again takes no number each time.
+		_, err = t.Exec(`INSERT INTO presence (number, gateway, every, site, feeder, uplink)
+			VALUES ((SELECT COALESCE(MAX(number), 0) + 1 FROM presence), ?, ?, ?, ?, ?) ON CONFLICT (gateway) DO `+known,
 			gateway, p.Every, p.Site, p.Feeder, p.Uplink)
 	}
 	if err != nil {

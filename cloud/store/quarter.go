@@ -172,7 +172,7 @@ func (r *quarterReader) accounts(list []Account, where string, args ...any) ([]A
 		a.Device, a.Uncounted = r.devices[device], r.uncounted[sequence]
 		list = append(list, a)
 		return err
-	}, `SELECT device, sequence, quarter, quarters, scheduled, had_value, suppressed, bad, missed, down, delivered FROM account WHERE `+where+limit,
+	}, `SELECT device, sequence, quarter, quarters, scheduled, had_value, suppressed, bad, missed, down, delivered FROM account WHERE `+where+limit+` ORDER BY quarter, device, sequence, quarters`,
 		append(args, more...)...)
 	return list, err
 }
@@ -190,7 +190,7 @@ func (r *quarterReader) read(q *Quarter) (err error) {
 		l.Device = r.devices[device]
 		q.Losses = append(q.Losses, l)
 		return err
-	}, `SELECT device, reason, samples FROM device_loss WHERE quarter = ?`+limit, append([]any{q.Number}, more...)...)
+	}, `SELECT device, reason, samples FROM device_loss WHERE quarter = ?`+limit+` ORDER BY device, reason, sequence, seq_first`, append([]any{q.Number}, more...)...)
 	if err != nil {
 		return err
 	}
@@ -202,5 +202,5 @@ func (r *quarterReader) read(q *Quarter) (err error) {
 		d.Device = r.bundles[bundle]
 		q.Received = append(q.Received, d)
 		return err
-	}, `SELECT bundle, samples, late, estimates FROM received WHERE quarter = ?`+limit, append([]any{q.Number}, more...)...)
+	}, `SELECT bundle, samples, late, estimates FROM received WHERE quarter = ?`+limit+` ORDER BY bundle`, append([]any{q.Number}, more...)...)
 }

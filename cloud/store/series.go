@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -44,6 +46,9 @@ func (t *Tx) saveBirth(b record.Birth) error {
 	}
 	devices := map[string][]telemetry.Signal{}
 	for _, s := range b.Signals {
+		// As the database returns them, or a series wouldn't be known again.
+		s.Device, s.Name, s.Unit, s.Asset = storableText(s.Device), storableText(s.Name), storableText(s.Unit), storableText(s.Asset)
+		s.Kind = telemetry.Kind(storableText(string(s.Kind)))
 		devices[s.Device] = append(devices[s.Device], s)
 	}
 	for _, device := range slices.Sorted(maps.Keys(devices)) {
@@ -52,7 +57,7 @@ func (t *Tx) saveBirth(b record.Birth) error {
 			return fmt.Errorf("device %s: %w", device, err)
 		}
 		for i, s := range devices[device] {
-			if _, err := t.Exec(`INSERT INTO table_signal (gateway, signal_table, signal, series) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			if err := t.execLater(`INSERT INTO table_signal (gateway, signal_table, signal, series) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 				b.Gateway, b.Table, s.ID, ids[i]); err != nil {
 				return err
 			}
@@ -61,6 +66,14 @@ func (t *Tx) saveBirth(b record.Birth) error {
 	return nil
 }
 
+// seriesKey is what tells the series of a device apart.
+type seriesKey struct {
+	name, unit string
+	kind       telemetry.Kind
+}
+
+func keyOf(s telemetry.Signal) seriesKey { return seriesKey{s.Name, s.Unit, s.Kind} }
+
 // saveDevice finds or makes the series of a device's signals. The bundle made
 // last is filled before the next one is begun.
 func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids []telemetry.SignalID, err error) {
@@ -68,48 +81,89 @@ func (t *Tx) saveDevice(gateway, device string, signals []telemetry.Signal) (ids
 	if err != nil {
 		return nil, err
 	}
-	type key struct {
-		name, unit string
-		kind       telemetry.Kind
-	}
-	known := map[key]Series{}
+	known := map[seriesKey]Series{}
 	members := map[int64]int{}
 	var bundle int64
 	for _, s := range list {
-		known[key{s.Name, s.Unit, s.Kind}] = s
+		known[seriesKey{s.Name, s.Unit, s.Kind}] = s
 		members[s.bundle]++
 		bundle = max(bundle, s.bundle)
 	}
+	var fresh []telemetry.Signal
 	for _, signal := range signals {
-		key := key{signal.Name, signal.Unit, signal.Kind}
+		if _, ok := known[keyOf(signal)]; !ok {
+			known[keyOf(signal)] = Series{}
+			fresh = append(fresh, signal)
+		}
+	}
+	for len(fresh) > 0 {
+		room := SeriesPerBundle - members[bundle]
+		if bundle == 0 || room <= 0 {
+			bundle, room = 0, SeriesPerBundle
+		}
+		n := min(room, len(fresh))
+		added, err := t.addSeries(gateway, device, fresh[:n], bundle)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range added {
+			known[seriesKey{s.Name, s.Unit, s.Kind}] = s
+			bundle = s.bundle
+			members[bundle]++
+		}
+		fresh = fresh[n:]
+	}
+	for _, signal := range signals {
 		called, err := namesOf(signal)
 		if err != nil {
 			return nil, err
 		}
-		s, ok := known[key]
-		if !ok {
-			begin := members[bundle] == 0 || members[bundle] >= SeriesPerBundle
-			if err := t.QueryRow(`INSERT INTO series (gateway, device, name, unit, asset, kind, bundle, names) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-				[]any{gateway, device, signal.Name, signal.Unit, signal.Asset, string(signal.Kind), bundle, called}, &s.ID); err != nil {
-				return nil, err
-			}
-			if begin {
-				bundle = int64(s.ID)
-				if _, err := t.Exec(`UPDATE series SET bundle = id WHERE id = ?`, s.ID); err != nil {
-					return nil, err
-				}
-			}
-			members[bundle]++
-		} else if s.Asset != signal.Asset || s.names != called {
+		s := known[keyOf(signal)]
+		if s.Asset != signal.Asset || s.names != called {
 			if _, err := t.Exec(`UPDATE series SET asset = ?, names = ? WHERE id = ?`, signal.Asset, called, s.ID); err != nil {
 				return nil, err
 			}
 		}
 		s.Asset, s.names = signal.Asset, called
-		known[key] = s
+		known[keyOf(signal)] = s
 		ids = append(ids, s.ID)
 	}
 	return ids, nil
+}
+
+// addSeries adds series to a bundle, or to a new one if that is 0.
+func (t *Tx) addSeries(gateway, device string, signals []telemetry.Signal, bundle int64) ([]Series, error) {
+	added := make([]Series, 0, len(signals))
+	given := map[seriesKey]Series{}
+	var args []any
+	for _, s := range signals {
+		called, err := namesOf(s)
+		if err != nil {
+			return nil, err
+		}
+		given[keyOf(s)] = Series{Asset: s.Asset, names: called, bundle: bundle}
+		args = append(args, gateway, device, s.Name, s.Unit, s.Asset, string(s.Kind), bundle, called)
+	}
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?)`
+	err := t.Each(func(r *sql.Rows) error {
+		var id telemetry.SignalID
+		var key seriesKey
+		err := r.Scan(&id, &key.name, &key.unit, &key.kind)
+		s := given[key]
+		s.ID, s.Name, s.Unit, s.Kind = id, key.name, key.unit, key.kind
+		added = append(added, s)
+		return err
+	}, `INSERT INTO series (gateway, device, name, unit, asset, kind, bundle, names) VALUES `+row+strings.Repeat(`, `+row, len(signals)-1)+
+		` RETURNING id, name, unit, kind`, args...)
+	if err != nil || bundle != 0 {
+		return added, err
+	}
+	bundle = int64(slices.MinFunc(added, func(a, b Series) int { return cmp.Compare(a.ID, b.ID) }).ID)
+	for i := range added {
+		added[i].bundle = bundle
+	}
+	_, err = t.Exec(`UPDATE series SET bundle = ? WHERE gateway = ? AND device = ? AND bundle = 0`, bundle, gateway, device)
+	return added, err
 }
 
 // SignalTable is where the signals of one of a gateway's tables are stored, as
@@ -124,7 +178,7 @@ func (s *Store) SignalTable(ctx context.Context, gateway string, table uint64) (
 			signals[signal] = p
 			return err
 		}, `SELECT g.signal, s.id, s.bundle FROM table_signal g JOIN series s ON s.id = g.series
-			WHERE g.gateway = ? AND g.signal_table = ?`, gateway, tableName(table))
+			WHERE g.gateway = ? AND g.signal_table = ? AND s.gateway = ?`, gateway, tableName(table), gateway)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: read table %016x of %s: %w", table, gateway, err)

@@ -1,24 +1,30 @@
 // Package store is the cloud's database: what was received and from where, the
 // samples, and the stream of facts. Whatever a consumer of the log concludes is
 // committed together with its offset, so nothing is stored twice or skipped.
+//
+// The database is a SQLite file, for one machine, or one of a PostgreSQL server. With
+// both, transactions that write take turns, those of other processes included: SQLite
+// has one writer, and with PostgreSQL each of them begins by taking one advisory lock,
+// which ends with it. So whatever a transaction reads is still so when it commits, facts
+// and whatever else is numbered become visible in the order of their numbers, and none
+// has to be repeated because of another. A process that had its turn while another took
+// its place is fenced: whoever writes what follows from its earlier reading moves
+// or holds an offset in the same transaction, see Tx.Advance. Reading takes no turn: it
+// is of one snapshot.
 package store
 
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite"
 )
 
 //go:embed migrations
@@ -26,17 +32,20 @@ var migrations embed.FS
 
 // Config says where the database is.
 type Config struct {
-	Path string // of the SQLite file; it and its directory are created if missing, for this user alone
+	Path     string    // of the SQLite file; it and its directory are created if missing, for this user alone
+	Postgres *Postgres // in place of the file
 }
 
 // Store is safe for concurrent use. Writers take turns, in the order in which
 // they came; readers don't wait for them. What consumers of the log and the
 // stream of facts read never waits for what operators ask.
 type Store struct {
-	writer *sql.DB       // one connection: SQLite has one writer, and waiting here is fair
-	reader *sql.DB       // of consumers and of the stream of facts
-	asker  *sql.DB       // of operators
-	scans  chan struct{} // holds one for each of scan that runs
+	dialect dialect
+	writer  *sql.DB       // one connection: waiting for a turn here is fair
+	reader  *sql.DB       // of consumers and of the stream of facts
+	asker   *sql.DB       // of operators
+	scans   chan struct{} // holds one for each of scan that runs
+	stop    func()        // ends what runs beside; nil: nothing does
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next commit that adds facts
@@ -51,73 +60,28 @@ const (
 
 // Open opens the database and brings its schema up to date.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	if err := create(c.Path); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+	if c.Postgres != nil {
+		return openPostgres(ctx, *c.Postgres)
 	}
-	writer, err := open(c.Path, url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}})
-	if err != nil {
-		return nil, err
-	}
-	writer.SetMaxOpenConns(1)
-	if err := migrateBeside(ctx, writer); err != nil {
-		writer.Close()
-		return nil, fmt.Errorf("store: %s: %w", c.Path, err)
-	}
-	s := &Store{writer: writer, scans: make(chan struct{}, mostScans), changed: make(chan struct{})}
-	for _, pool := range []**sql.DB{&s.reader, &s.asker} {
-		if *pool, err = open(c.Path, url.Values{"_pragma": {"busy_timeout(5000)", "query_only(1)"}}); err != nil {
-			s.Close()
-			return nil, err
-		}
-		(*pool).SetMaxOpenConns(readers)
-		(*pool).SetMaxIdleConns(readers)
-	}
-	return s, nil
+	return openSQLite(ctx, c.Path)
 }
 
-// create makes the file, if it is missing, so that nobody else can read it.
-// SQLite gives the files that it puts beside it the same mode.
-func create(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	// One that exists isn't opened: closing it again would drop the locks that
-	// this process may have on it.
-	switch info, err := os.Stat(path); {
-	case err == nil && info.IsDir():
-		return &os.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil
-		}
-		return err
-	}
-	return f.Close()
+func newStore(d dialect) *Store {
+	return &Store{dialect: d, scans: make(chan struct{}, mostScans), changed: make(chan struct{})}
 }
 
-func open(path string, options url.Values) (*sql.DB, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+func (s *Store) limitReaders() {
+	for _, pool := range []*sql.DB{s.reader, s.asker} {
+		pool.SetMaxOpenConns(readers)
+		pool.SetMaxIdleConns(readers)
 	}
-	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: options.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("store: open %s: %w", path, err)
-	}
-	return db, nil
 }
 
 // migrateBeside tries again what fails because another process makes the schema
 // of the same new database at the same time.
-func migrateBeside(ctx context.Context, db *sql.DB) (err error) {
+func (s *Store) migrateBeside(ctx context.Context) (err error) {
 	for range 3 {
-		if err = migrate(ctx, db); err == nil || ctx.Err() != nil {
+		if err = s.migrate(ctx); err == nil || ctx.Err() != nil {
 			break
 		}
 		select {
@@ -128,12 +92,12 @@ func migrateBeside(ctx context.Context, db *sql.DB) (err error) {
 	return err
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations/sqlite")
+func (s *Store) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations/"+s.dialect.folder)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	provider, err := goose.NewProvider(s.dialect.name, s.writer, dir)
 	if err != nil {
 		return err
 	}
@@ -153,6 +117,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 
 // Close waits for the transactions that are under way.
 func (s *Store) Close() error {
+	if s.stop != nil {
+		s.stop()
+	}
 	var errs []error
 	for _, db := range []*sql.DB{s.reader, s.asker, s.writer} { // the last one tidies up the file
 		if db != nil {
@@ -167,35 +134,60 @@ func (s *Store) Close() error {
 
 // Tx is one transaction. It belongs to the function it was given to.
 type Tx struct {
-	ctx   context.Context
-	tx    *sql.Tx
-	stmts map[string]*sql.Stmt
-	facts bool
+	ctx     context.Context
+	conn    *sql.Conn
+	tx      *sql.Tx
+	dialect dialect
+	stmts   map[string]*sql.Stmt
+	numbers map[string]string // statements as numbered makes them
+	later   []statement
+	facts   bool
+}
+
+type statement struct {
+	text string
+	args []any
 }
 
 // Write runs do in a transaction that is on disk when Write returns nil, and
-// that never was when it returns an error. Do must not call the Store.
+// that never was when it returns an error; but one that PostgreSQL was asked to
+// commit when the connection to it broke may be either. Do must not call the Store.
 func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
-	t, err := run(ctx, s.writer, do)
+	t, err := s.run(ctx, s.writer, s.dialect.writing, func(t *Tx) error {
+		if s.dialect.turn != "" {
+			if _, err := t.Exec(s.dialect.turn); err != nil {
+				return fmt.Errorf("store: wait for a turn: %w", err)
+			}
+		}
+		err := do(t)
+		if err == nil && t.facts && s.dialect.announce != "" {
+			_, err = t.Exec(s.dialect.announce)
+		}
+		return err
+	})
 	if err == nil && t.facts {
-		s.mu.Lock()
-		close(s.changed)
-		s.changed = make(chan struct{})
-		s.mu.Unlock()
+		s.wake()
 	}
 	return err
+}
+
+func (s *Store) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // Read runs do on one snapshot of the database. It is for consumers and for the
 // stream of facts.
 func (s *Store) Read(ctx context.Context, do func(*Tx) error) error {
-	_, err := run(ctx, s.reader, do)
+	_, err := s.run(ctx, s.reader, s.dialect.reading, do)
 	return err
 }
 
 // Ask is Read for what operators ask. It waits while others ask too much.
 func (s *Store) Ask(ctx context.Context, do func(*Tx) error) error {
-	_, err := run(ctx, s.asker, do)
+	_, err := s.run(ctx, s.asker, s.dialect.reading, do)
 	return err
 }
 
@@ -210,14 +202,19 @@ func (s *Store) scan(ctx context.Context, do func(*Tx) error) error {
 	return s.Ask(ctx, do)
 }
 
-func run(ctx context.Context, db *sql.DB, do func(*Tx) error) (*Tx, error) {
-	tx, err := db.BeginTx(ctx, nil)
+func (s *Store) run(ctx context.Context, db *sql.DB, options *sql.TxOptions, do func(*Tx) error) (*Tx, error) {
+	conn, tx, err := begin(ctx, db, options)
 	if err != nil {
 		return nil, fmt.Errorf("store: begin: %w", err)
 	}
+	defer conn.Close()
 	defer tx.Rollback()
-	t := &Tx{ctx: ctx, tx: tx, stmts: map[string]*sql.Stmt{}}
-	if err := do(t); err != nil {
+	t := &Tx{ctx: ctx, conn: conn, tx: tx, dialect: s.dialect, stmts: map[string]*sql.Stmt{}, numbers: map[string]string{}}
+	err = do(t)
+	if err == nil {
+		err = t.sendLater()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := tx.Commit(); err != nil {
@@ -226,9 +223,35 @@ func run(ctx context.Context, db *sql.DB, do func(*Tx) error) (*Tx, error) {
 	return t, nil
 }
 
-// Exec, Query and QueryRow prepare a query once in a transaction. Queries keep
-// to what SQLite and PostgreSQL share, with ? for parameters.
+// begin tries once more with a new connection if the server has dropped an idle one.
+func begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) (*sql.Conn, *sql.Tx, error) {
+	for again := true; ; again = false {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.BeginTx(ctx, options)
+		if err == nil {
+			return conn, tx, nil
+		}
+		conn.Close()
+		if !again || !errors.Is(err, driver.ErrBadConn) {
+			return nil, nil, err
+		}
+	}
+}
+
+// Exec, Query and QueryRow prepare a query once in a transaction, or once in a
+// connection. Queries keep to what SQLite and PostgreSQL share, with ? for parameters.
+// Of one query all rows are read before the next.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
+	if err := t.sendLater(); err != nil {
+		return nil, err
+	}
+	args = storable(args)
+	if t.dialect.numbers {
+		return t.tx.ExecContext(t.ctx, t.numbered(query), args...)
+	}
 	stmt, err := t.prepare(query)
 	if err != nil {
 		return nil, err
@@ -237,6 +260,13 @@ func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
 }
 
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	if err := t.sendLater(); err != nil {
+		return nil, err
+	}
+	args = storable(args)
+	if t.dialect.numbers {
+		return t.tx.QueryContext(t.ctx, t.numbered(query), args...)
+	}
 	stmt, err := t.prepare(query)
 	if err != nil {
 		return nil, err
@@ -246,11 +276,27 @@ func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 
 // QueryRow scans the one row of a query into dest; sql.ErrNoRows if there is none.
 func (t *Tx) QueryRow(query string, args []any, dest ...any) error {
+	if err := t.sendLater(); err != nil {
+		return err
+	}
+	args = storable(args)
+	if t.dialect.numbers {
+		return t.tx.QueryRowContext(t.ctx, t.numbered(query), args...).Scan(dest...)
+	}
 	stmt, err := t.prepare(query)
 	if err != nil {
 		return err
 	}
 	return stmt.QueryRowContext(t.ctx, args...).Scan(dest...)
+}
+
+func (t *Tx) numbered(query string) string {
+	text, ok := t.numbers[query]
+	if !ok {
+		text = numbered(query)
+		t.numbers[query] = text
+	}
+	return text
 }
 
 func (t *Tx) prepare(query string) (*sql.Stmt, error) {

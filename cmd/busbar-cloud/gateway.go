@@ -44,7 +44,7 @@ func (d database) open(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{Path: config.Store.Path.In(filepath.Dir(d.Config))})
+	return store.Open(ctx, config.Store.In(filepath.Dir(d.Config)))
 }
 
 // use runs do on the store, and closes it.
