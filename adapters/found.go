@@ -9,7 +9,7 @@ import (
 // Found is a signal that a device has told of itself: nobody has written it down.
 type Found struct {
 	Name string
-	// Follow is which entry of the device's follow it comes by, from 0.
+	// Follow is which entry of the device's follow it comes by, from 0, or NoFollow.
 	Follow int
 	Unit   string // "" if the device doesn't say; the entry's own comes first
 	Kind   telemetry.Kind
@@ -17,6 +17,9 @@ type Found struct {
 	Encoding string
 	States   telemetry.States
 }
+
+// NoFollow is that a signal comes by none of the entries of follow.
+const NoFollow = -1
 
 // Registrar gives the signals that devices tell of themselves their ids. It is safe for
 // concurrent use.
@@ -27,4 +30,7 @@ type Registrar interface {
 	// waits until then. An id is 0 of a signal that isn't to be delivered: there are
 	// too many, or its name is that of another one. It fails if ctx ends.
 	Register(ctx context.Context, device string, found []Found) ([]telemetry.SignalID, error)
+	// Known are those that were registered of a device, also before the gateway started,
+	// as long as it is configured as it was then, and their ids. It fails if ctx ends.
+	Known(ctx context.Context, device string) ([]Found, []telemetry.SignalID, error)
 }

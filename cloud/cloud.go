@@ -1,5 +1,5 @@
 // Package cloud is the cloud's runtime: it takes gateways' records from the log
-// into the store, keeps the alarms, and serves operators.
+// into the store, keeps the alarms, sums up what is stored, and serves operators.
 package cloud
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/api"
 	"github.com/busbar/busbar/cloud/command"
+	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
@@ -49,6 +50,7 @@ type Cloud struct {
 	listener net.Listener
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
+	compact  *compact.Runner
 	live     *api.Live
 	sender   *command.Sender
 	tell     chan alarm.Alarm // that were acknowledged, for their gateways
@@ -100,6 +102,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
+	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: config.Store.KeepDays.levels()})
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
 		return err
 	}
@@ -123,6 +126,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 			running.Go(func() { c.tellGateways(ctx) })
 		}
 	})
+	running.Go(func() { c.compact.Run(ctx) })
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.

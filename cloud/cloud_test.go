@@ -178,7 +178,7 @@ func healthAndMetrics(t *testing.T, config Config) {
 		}
 	}
 	_, text := get("/metrics")
-	for _, name := range []string{"ingest_records_total", `ingest_lag_records{topic="telemetry"}`, `ingest_lag_records{topic="backfill"}`, "alarm_events_total", "alarm_duplicates_total", "alarm_lag_records"} {
+	for _, name := range []string{"ingest_records_total", `ingest_lag_records{topic="telemetry"}`, `ingest_lag_records{topic="backfill"}`, "alarm_events_total", "alarm_duplicates_total", "alarm_lag_records", "pack_backlog_hours", "packed_hours_total", "packed_samples_total"} {
 		if !strings.Contains(text, "\nbusbar_cloud_"+name+" 0\n") {
 			t.Errorf("%s is missing", name)
 		}

@@ -159,6 +159,7 @@ func check(f *configfile.File, c Config) {
 	if r, n := int(c.Log.Replicas), c.Log.MinInSync; r > 0 && n > r {
 		f.Errorf("log.min_in_sync", "%d of %d replicas can never be in sync", n, r)
 	}
+	c.Store.KeepDays.check(f)
 	if c.Uplink != nil {
 		c.Uplink.check(f)
 	}

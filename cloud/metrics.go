@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -17,6 +19,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
+	descInfo = describe("info", "1; the label says which version runs.", "version")
+
 	descRecords     = describe("ingest_records_total", "Telemetry records read from the log, whatever became of them.")
 	descSamples     = describe("ingest_samples_total", "Samples stored.")
 	descDuplicates  = describe("ingest_duplicates_total", "Records that came again and were filtered out.")
@@ -26,13 +30,28 @@ var (
 	descMerged      = describe("ingest_merged_total", "Records that overlapped with what was received before, such as thinned ones.")
 	descFlushes     = describe("ingest_flushes_total", "Transactions of samples.")
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
+	descThrough     = describe("ingest_through_timestamp_seconds", "Up to when all current telemetry in the log is stored; absent before that is known.")
 	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
+
+	descPackBacklog = describe("pack_backlog_hours", "Hours of devices that the pass under way has yet to pack and sum up.")
+	descPacked      = describe("packed_hours_total", "Hours of devices that were packed and summed up, each time.")
+	descPackFailed  = describe("pack_failures_total", "Hours of devices that couldn't be packed, each time.")
+	descPackChunks  = describe("packed_chunks_total", "Rows of samples that were packed.")
+	descPackSamples = describe("packed_samples_total", "Samples of the hours that were packed.")
+	descPackRows    = describe("rollup_rows_total", "Rows written that sum samples up.")
+	descPackSwept   = describe("packed_chunks_deleted_total", "Rows of samples deleted after they were packed.")
+	descPackBusy    = describe("pack_seconds_total", "Time spent on packing, summing up and deleting.")
+	descPackLongest = describe("pack_longest_transaction_seconds", "The longest of its transactions, which others wait for.")
+	descPackThrough = describe("pack_through_timestamp_seconds", "Up to when all that had come is summed up; absent before that is known.")
+	descExpired     = describe("expired_rows_total", "Rows deleted that had been kept for long enough, by level.", "level")
 
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
 	descAlarmRetaken     = describe("alarm_retaken_total", "Events that stood in the quarantine and were read again: taken, or gone from the log.", "result")
 	descAlarmLag         = describe("alarm_lag_records", "Events in the log that haven't been read.")
+	descAlarmThrough     = describe("alarm_through_timestamp_seconds", "Up to when all events in the log have been taken; absent before that is known.")
+	descAlarmsOpen       = describe("alarms_open", "Alarms that are active or not acknowledged, by priority.", "priority", "state")
 
 	descCommands = describe("commands_total", "Commands to gateways that are on record: sent, and what became of them: done, refused, or expired without an answer.", "state")
 
@@ -49,13 +68,22 @@ func (c *Cloud) metrics() http.Handler {
 
 type collector struct{ cloud *Cloud }
 
-// Describe sends nothing: an unchecked collector, reasons come as they occur.
+// Describe sends nothing: an unchecked collector, what the store is asked for may be missing.
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	moment := func(d *prometheus.Desc, at time.Time) {
+		if !at.IsZero() {
+			gauge(d, float64(at.UnixMilli())/1000)
+		}
+	}
+	gauge(descInfo, 1, c.cloud.options.Version)
 	s := c.cloud.ingest.Stats()
 	counter(descRecords, float64(s.Records))
 	counter(descSamples, float64(s.Samples))
@@ -66,21 +94,38 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descRetaken, float64(s.Retaken), "taken")
 	counter(descRetaken, float64(s.Gone), "gone")
 	counter(descMerged, float64(s.Merged))
-	for reason, n := range s.Quarantined {
-		counter(descQuarantined, float64(n), string(reason))
+	for _, reason := range store.Reasons { // also those that haven't occurred: that the first one comes is to be seen
+		counter(descQuarantined, float64(s.Quarantined[reason]), string(reason))
 	}
-	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Lag), "telemetry")
-	out <- prometheus.MustNewConstMetric(descLag, prometheus.GaugeValue, float64(s.Backlog), "backfill")
+	gauge(descLag, float64(s.Lag), "telemetry")
+	gauge(descLag, float64(s.Backlog), "backfill")
+	moment(descThrough, s.Through)
+
+	p := c.cloud.compact.Stats()
+	gauge(descPackBacklog, float64(p.Backlog))
+	counter(descPacked, float64(p.Packed))
+	counter(descPackFailed, float64(p.Failed))
+	counter(descPackChunks, float64(p.Chunks))
+	counter(descPackSamples, float64(p.Samples))
+	counter(descPackRows, float64(p.Rows))
+	counter(descPackSwept, float64(p.Swept))
+	counter(descPackBusy, p.Busy.Seconds())
+	gauge(descPackLongest, p.Longest.Seconds())
+	moment(descPackThrough, p.Through)
+	for level, n := range p.Deleted {
+		counter(descExpired, float64(n), level)
+	}
 
 	a := c.cloud.alarms.Stats()
 	counter(descAlarmEvents, float64(a.Events))
 	counter(descAlarmDuplicates, float64(a.Duplicates))
 	counter(descAlarmRetaken, float64(a.Retaken), "taken")
 	counter(descAlarmRetaken, float64(a.Gone), "gone")
-	for reason, n := range a.Quarantined {
-		counter(descAlarmQuarantined, float64(n), string(reason))
+	for _, reason := range store.Reasons {
+		counter(descAlarmQuarantined, float64(a.Quarantined[reason]), string(reason))
 	}
-	out <- prometheus.MustNewConstMetric(descAlarmLag, prometheus.GaugeValue, float64(a.Lag))
+	gauge(descAlarmLag, float64(a.Lag))
+	moment(descAlarmThrough, a.Through)
 
 	asking, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -89,6 +134,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descCommands, float64(n.Done), "done")
 		counter(descCommands, float64(n.Refused), "refused")
 		counter(descCommands, float64(n.Expired), "expired")
+	}
+	if open, err := alarm.CountOpen(asking, c.cloud.store); err == nil {
+		for _, n := range open {
+			gauge(descAlarmsOpen, float64(n.Alarms), string(n.Priority), string(n.State))
+		}
 	}
 
 	if c.cloud.uplink != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
@@ -173,6 +174,16 @@ func (d *devices) foundOn(id string) map[string]telemetry.SignalID {
 			}
 		}
 		n += len(c.signals) + 1
+	}
+	return ids
+}
+
+// idsOf is the ids of what a device has told of itself; 0 where there is none.
+func (d *devices) idsOf(id string, told []adapters.Found) []telemetry.SignalID {
+	known := d.foundOn(id)
+	ids := make([]telemetry.SignalID, len(told))
+	for i := range told {
+		ids[i] = known[told[i].Name]
 	}
 	return ids
 }

@@ -150,6 +150,8 @@ func (f *found) save() {
 	}
 }
 
+var _, _ adapters.Registrar = inlet{}, watcher{}
+
 // inlet is what the adapters deliver to and register with.
 type inlet struct {
 	adapters.Sink
@@ -159,6 +161,25 @@ type inlet struct {
 // Register implements adapters.Registrar.
 func (i inlet) Register(ctx context.Context, device string, told []adapters.Found) ([]telemetry.SignalID, error) {
 	return i.gateway.register(ctx, device, told)
+}
+
+// Known implements adapters.Registrar.
+func (i inlet) Known(ctx context.Context, device string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return i.gateway.known(ctx, device)
+}
+
+func (g *Gateway) known(ctx context.Context, device string) ([]adapters.Found, []telemetry.SignalID, error) {
+	if err := g.found.lock(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer g.found.unlock()
+	running := g.live.Load()
+	at := slices.IndexFunc(running.config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device })
+	on := g.found.devices[device]
+	if at < 0 || on.Configured != running.config.Devices[at].Fingerprint() {
+		return nil, nil, nil
+	}
+	return on.Signals, running.devices.idsOf(device, on.Signals), nil
 }
 
 func (g *Gateway) register(ctx context.Context, device string, told []adapters.Found) ([]telemetry.SignalID, error) {
@@ -177,12 +198,7 @@ func (g *Gateway) register(ctx context.Context, device string, told []adapters.F
 		g.found.save()
 		g.log.Info("device has told signals of itself", "device", device, "signals", len(fresh))
 	}
-	known := g.live.Load().devices.foundOn(device)
-	ids := make([]telemetry.SignalID, len(told))
-	for i := range told {
-		ids[i] = known[told[i].Name]
-	}
-	return ids, nil
+	return g.live.Load().devices.idsOf(device, told), nil
 }
 
 // extend has the gateway go on with what runs and what has been found since.

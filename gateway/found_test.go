@@ -32,6 +32,16 @@ func (b *bench) register(found ...adapters.Found) []telemetry.SignalID {
 	return ids
 }
 
+// known is what the meter's adapter is told that it has told before.
+func (b *bench) known() ([]adapters.Found, []telemetry.SignalID) {
+	b.t.Helper()
+	known, ids, err := inlet{b.gateway.self, b.gateway}.Known(b.t.Context(), "meter")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return known, ids
+}
+
 // tell delivers a value of the meter, as its adapter does, and returns when it is
 // on disk.
 func (b *bench) tell(id telemetry.SignalID, v float64, at time.Time, past bool) {
@@ -89,8 +99,12 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 		t.Errorf("the value of the past was sent: %v; its unit is %q", past, unit)
 	}
 
-	// After a restart the rule goes on before the device has told anything.
+	// After a restart the rule goes on before the device has told anything, and its adapter
+	// knows what it is to tell.
 	stop = b.run()
+	if known, of := b.known(); len(known) != 1 || known[0].Name != hot.Name || known[0].Encoding != hot.Encoding || of[0] != ids[0] {
+		t.Errorf("%+v %v", known, of)
+	}
 	b.tell(ids[0], 96, time.Now(), false)
 	b.read(func(l log) bool {
 		raised := l.of(telemetry.AlarmRaised)
@@ -115,6 +129,9 @@ func TestADeviceTellsOfASignal(t *testing.T) {
 	defer stop()
 	if known := b.gateway.live.Load().devices.foundOn("meter"); len(known) != 0 {
 		t.Errorf("it knows %v", known)
+	}
+	if known, _ := b.known(); len(known) != 0 {
+		t.Errorf("its adapter gets %v", known)
 	}
 	if ids := b.register(hot, hot); ids[0] == 0 || ids[1] != ids[0] {
 		t.Errorf("%v", ids)

@@ -267,6 +267,7 @@ func (p *pipeline) sift(stored []telemetry.Sample, b queued, batch []telemetry.S
 func (p *pipeline) take(empty queue) queue {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	clear(empty.errands) // which may hold a configuration each
 	taken := p.queue
 	p.queue = queue{batches: empty.batches[:0], samples: empty.samples[:0], slots: empty.slots[:0], orders: empty.orders[:0], errands: empty.errands[:0], waiting: empty.waiting[:0]}
 	if len(taken.samples) >= maxQueued {

@@ -109,7 +109,7 @@ func (w watcher) Register(ctx context.Context, device string, found []adapters.F
 		if at < 0 {
 			at = len(*signals)
 			s := telemetry.Signal{ID: telemetry.SignalID(at + 1), Device: device, Name: f.Name, Unit: cmp.Or(f.Unit, "1"), Kind: f.Kind, States: f.States}
-			if follow := w.devices.config.Devices[0].Follow; f.Follow < len(follow) {
+			if follow := w.devices.config.Devices[0].Follow; f.Follow >= 0 && f.Follow < len(follow) {
 				s.Unit = cmp.Or(follow[f.Follow].Unit, s.Unit)
 			}
 			*signals = append(*signals, s)
@@ -117,6 +117,11 @@ func (w watcher) Register(ctx context.Context, device string, found []adapters.F
 		ids[i] = (*signals)[at].ID
 	}
 	return ids, ctx.Err()
+}
+
+// Known implements adapters.Registrar: nothing is known of before.
+func (watcher) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return nil, nil, nil
 }
 
 // watcher is the sink of WatchDevice, of the one device there is.

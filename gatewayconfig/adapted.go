@@ -80,7 +80,7 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 		o.Points = append(o.Points, p)
 	}
 	for _, c := range d.Control {
-		o.Controls = append(o.Controls, opcua.Control{Point: c.Signal, Feedback: c.Feedback, Settle: time.Duration(c.Settle)})
+		o.Controls = append(o.Controls, c.opcua())
 	}
 	for _, f := range d.Follow {
 		node, err := opcua.ParseNode(f.Node)
@@ -92,6 +92,13 @@ func (d Device) OPCUADevice(dir, keep string) opcua.Device {
 			follow.Deadband = f.Deadband.Value
 		}
 		o.Follow = append(o.Follow, follow)
+	}
+	for _, a := range d.Alarms {
+		node, err := opcua.ParseNode(a.Node)
+		if err != nil {
+			panic(err) // it has been checked
+		}
+		o.Alarms = append(o.Alarms, opcua.Alarms{Node: node, Severity: a.Severity, Match: opcua.Pattern(a.Match)})
 	}
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/rules"
 )
@@ -48,6 +49,9 @@ func (k checker) checkControlled(at string, d Device, c Control) {
 	if d.OPCUA != nil {
 		k.checkOPCUAControl(at, d, c)
 	} else {
+		if k.Has(at + ".call") {
+			k.Errorf(at+".call", "the device is read by modbus, which hasn't got methods, expected the key to be left out")
+		}
 		for _, err := range d.ModbusDevice().CheckControl(c.modbus()) {
 			key, message, _ := strings.Cut(err.Error(), ": ")
 			k.Errorf(at+"."+key, "%s", message)
@@ -134,6 +138,48 @@ func (k checker) checkOPCUAControl(at string, d Device, c Control) {
 		k.Errorf(at+".write", "a node is written in one way only, expected the key to be left out")
 	}
 	within(k, at+".settle", c.Settle, 0, configfile.Duration(time.Minute))
+	if c.Call != nil {
+		k.checkCall(at+".call", d, c)
+	}
+}
+
+// checkCall checks the methods by which a signal is operated.
+func (k checker) checkCall(at string, d Device, c Control) {
+	for key, node := range map[string]string{"object": c.Call.Object, "method": c.Call.Method, "on": c.Call.On, "off": c.Call.Off} {
+		if _, err := opcua.ParseNode(node); k.Has(at+"."+key) && err != nil {
+			k.Errorf(at+"."+key, "%s", err)
+		}
+	}
+	each := c.Call.On != "" || c.Call.Off != ""
+	switch s, known := d.Signal(c.Signal); {
+	case k.Broken(at):
+	case each && c.Call.Method != "":
+		k.Errorf(at+".method", "on or off is given too, expected one method that takes the value, or one for each of a bool's")
+	case !each && c.Call.Method == "":
+		k.Errorf(at, "no method, expected method, or on and off")
+	case each && known && s.Type != modbus.Bool:
+		k.Errorf(at, "%s is no bool, expected method, which takes the value", s.Name)
+	}
+}
+
+// opcua is the control as the adapter takes it, of one that has been checked.
+func (c Control) opcua() opcua.Control {
+	o := opcua.Control{Point: c.Signal, Feedback: c.Feedback, Settle: time.Duration(c.Settle)}
+	if c.Call == nil {
+		return o
+	}
+	node := func(text string) (n opcua.Node) {
+		if text == "" {
+			return n
+		}
+		n, err := opcua.ParseNode(text)
+		if err != nil {
+			panic(err) // it has been checked
+		}
+		return n
+	}
+	o.Call = &opcua.Call{Object: node(c.Call.Object), Method: node(c.Call.Method), On: node(c.Call.On), Off: node(c.Call.Off)}
+	return o
 }
 
 // modbus is the control as the adapter takes it.

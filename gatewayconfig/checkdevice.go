@@ -150,6 +150,7 @@ var ownKeys = []struct {
 	{"profile", []profile.Protocol{profile.Modbus}},
 	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
+	{"alarms", []profile.Protocol{profile.OPCUA}},
 }
 
 // has reports whether devices read by the protocol have one of ownKeys.
@@ -289,9 +290,9 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
-	if len(d.Signals) == 0 && len(d.Follow) == 0 {
+	if len(d.Signals) == 0 && len(d.Follow) == 0 && len(d.Alarms) == 0 {
 		other := ""
-		for _, key := range []string{"profile", "follow"} {
+		for _, key := range []string{"profile", "follow", "alarms"} {
 			if has(by, key) {
 				other += ", or " + key
 			}

@@ -307,6 +307,10 @@ type Device struct {
 	// tell what they have.
 	Follow []Follow `yaml:"follow"`
 
+	// What of the conditions and events that an OPC UA server tells of is read, such as its
+	// alarms. Default: nothing.
+	Alarms []Alarms `yaml:"alarms"`
+
 	// What may be written to it, by modbus and opcua. Default: nothing.
 	Control []Control `yaml:"control"`
 

@@ -56,6 +56,10 @@ type Control struct {
 	// a value isn't there or isn't good, isn't permitted. Default: nothing.
 	Interlock []Interlock `yaml:"interlock"`
 
+	// By opcua: the methods by which it is operated, instead of its node being written. Its
+	// own value, or that of feedback, shows what they have done.
+	Call *Call `yaml:"call"`
+
 	// How it is written by modbus. Left out: a coil by function 5, a register by 6, several by
 	// 16, bits of a register by 22. multiple: a coil by function 15, a register by 16.
 	// read-modify-write: bits by function 22 and, if the device hasn't got that, by
@@ -70,6 +74,24 @@ type Control struct {
 	// How long the device may take until it shows the new value; from 0s to 1m. It is
 	// read back until then. Default: 1s.
 	Settle configfile.Duration `yaml:"settle"`
+}
+
+// Call is the methods of an OPC UA server by which a signal is operated: one that takes
+// the value, or one for each of a bool's.
+type Call struct {
+	// The object whose methods they are, by its node's id. Example: nsu=urn:example;s=T1.Fans.
+	Object string `yaml:"object,required"`
+
+	// The method that takes the value as its only argument, as what the argument is.
+	// Example: nsu=urn:example;s=T1.SetFans.
+	Method string `yaml:"method"`
+
+	// The method without arguments that makes a bool 1. Example: nsu=urn:example;s=T1.Fans.Start.
+	On string `yaml:"on"`
+
+	// The method without arguments that makes it 0. If on or off is left out, that value can't
+	// be given. Example: nsu=urn:example;s=T1.Fans.Stop.
+	Off string `yaml:"off"`
 }
 
 // SetDefaults is called before a control is read.

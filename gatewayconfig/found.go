@@ -94,7 +94,9 @@ func (k checker) checkFollow(path string, by profile.Protocol, d Device) {
 }
 
 // Open reports whether the device tells by itself which signals it has.
-func (d Device) Open() bool { return len(d.Follow) > 0 || d.Sparkplug != nil }
+func (d Device) Open() bool {
+	return len(d.Follow) > 0 || len(d.Alarms) > 0 || d.Sparkplug != nil
+}
 
 // Fingerprint changes with what decides which signals a device tells of itself.
 func (d Device) Fingerprint() string {
@@ -102,7 +104,8 @@ func (d Device) Fingerprint() string {
 		Follow []Follow
 		Server string   `json:",omitempty"`
 		Groups []string `json:",omitempty"`
-	}{Follow: d.Follow}
+		Alarms []Alarms `json:",omitempty"`
+	}{Follow: d.Follow, Alarms: d.Alarms}
 	switch {
 	case d.OPCUA != nil:
 		decides.Server = d.OPCUA.Endpoint
@@ -135,7 +138,7 @@ func (c Config) With(found func(Device) []adapters.Found) Config {
 		if len(list) == 0 {
 			continue
 		}
-		d.Signals = slices.Clone(d.Signals)
+		d.Signals = append(make([]Signal, 0, len(d.Signals)+len(list)), d.Signals...)
 		for _, f := range list {
 			s := Signal{Name: f.Name, Unit: f.Unit, Kind: f.Kind, Scale: 1, Found: f.Encoding}
 			for value, name := range f.States {
@@ -144,7 +147,7 @@ func (c Config) With(found func(Device) []adapters.Found) Config {
 				}
 				s.States[fmt.Sprint(value)] = name
 			}
-			if f.Follow < len(d.Follow) {
+			if f.Follow >= 0 && f.Follow < len(d.Follow) {
 				from := d.Follow[f.Follow]
 				if from.Unit != "" {
 					s.Unit = from.Unit

@@ -51,6 +51,27 @@ type OPCUA struct {
 	FollowEvery configfile.Duration `yaml:"follow_every"`
 }
 
+// Alarms is what of an OPC UA server's conditions and events is read. A condition, such as
+// an alarm, is a bool that is true while it is active; other events are texts.
+type Alarms struct {
+	// The node that tells of them, by its id, as node of a signal has it. Default: the
+	// server itself, which tells of all that it has, i=2253.
+	// Example: nsu=urn:example;s=Plant.
+	Node string `yaml:"node"`
+
+	// From which severity on, of 1 to 1000, conditions and events are read. A condition that
+	// has had it once stays. Default: 1.
+	Severity uint16 `yaml:"severity"`
+
+	// Which of them: the names of what they come from and of the condition with a dot between,
+	// or Event for other events, in which * stands for any part of a name and ** for any
+	// number of names. Default: "**". Example: "T1.*".
+	Match string `yaml:"match"`
+}
+
+// SetDefaults is called before an entry is read.
+func (a *Alarms) SetDefaults() { a.Node, a.Severity = serverNode, 1 }
+
 // OPCUAMode is how a server is read.
 type OPCUAMode string
 
@@ -75,6 +96,8 @@ func (o *OPCUA) fill() { o.SampleEvery = cmp.Or(o.SampleEvery, o.PublishEvery) }
 const (
 	opcuaTimeout  = configfile.Duration(10 * time.Second)
 	objectsFolder = "i=85"
+	serverNode    = "i=2253"
+	mostSeverity  = 1000
 	longestQueue  = 10_000
 )
 
@@ -113,6 +136,21 @@ func (k checker) checkOPCUA(path string, d Device) {
 		}
 		if err := opcua.CheckPattern(f.Match); k.Has(at+".match") && err != nil {
 			k.Errorf(at+".match", "%s", err)
+		}
+	}
+	if len(d.Alarms) > 0 && o.Mode == OPCUAPoll {
+		k.Errorf(path+".alarms", "a server that is polled doesn't tell of them, expected mode: %s in opcua", OPCUASubscribe)
+	}
+	for j, a := range d.Alarms {
+		at := configfile.Item(path+".alarms", j)
+		if _, err := opcua.ParseNode(a.Node); k.Has(at+".node") && err != nil {
+			k.Errorf(at+".node", "%s", err)
+		}
+		if err := opcua.CheckPattern(a.Match); k.Has(at+".match") && err != nil {
+			k.Errorf(at+".match", "%s", err)
+		}
+		if k.Has(at+".severity") && (a.Severity < 1 || a.Severity > mostSeverity) {
+			k.Errorf(at+".severity", "%d, expected 1 to %d", a.Severity, mostSeverity)
 		}
 	}
 }

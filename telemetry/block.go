@@ -85,14 +85,30 @@ type Decoder struct {
 // byte, and no samples.
 func (d *Decoder) Block(src []byte, reuse []Sample) (TableRef, []Sample, error) {
 	r := &d.columns
-	table, samples, err := r.block(src, reuse[:0])
+	table, samples, err := r.block(src, nil, reuse[:0])
 	if err != nil {
 		return TableRef{}, nil, fmt.Errorf("block: byte %d: %w", r.bits.pos/8, err)
 	}
 	return table, samples, nil
 }
 
-func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Sample, _ error) {
+// Only is Block of those samples alone whose signals are named by ids, which are
+// ascending. What comes before the last of them is passed over, in a small part of
+// the time that reading it would take; what comes behind isn't looked at.
+func (d *Decoder) Only(src []byte, ids []SignalID, reuse []Sample) ([]Sample, error) {
+	if len(ids) == 0 {
+		return reuse[:0], nil
+	}
+	r := &d.columns
+	_, samples, err := r.block(src, ids, reuse[:0])
+	if err != nil {
+		return nil, fmt.Errorf("block: byte %d: %w", r.bits.pos/8, err)
+	}
+	return samples, nil
+}
+
+// block reads the samples of the signals named by ids, or of all if ids is nil.
+func (r *columnReader) block(src []byte, ids []SignalID, out []Sample) (table TableRef, _ []Sample, _ error) {
 	if err := r.open(src); err != nil {
 		return table, nil, err
 	}
@@ -106,8 +122,11 @@ func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Samp
 	if total > MaxBlockSamples {
 		return table, nil, fmt.Errorf("%d samples, at most %d are allowed", total, MaxBlockSamples)
 	}
-	out = slices.Grow(out, min(int(total), 2*len(src))) // most blocks have no more
-	for id := int64(-1); len(out) < int(total); {
+	all := ids == nil
+	if all {
+		out = slices.Grow(out, min(int(total), 2*len(src))) // most blocks have no more
+	}
+	for id, left := int64(-1), int(total); left > 0; {
 		step := uint64(1)
 		if !r.bits.bit() {
 			step = r.bits.number()
@@ -116,10 +135,23 @@ func (r *columnReader) block(src []byte, out []Sample) (table TableRef, _ []Samp
 			return table, nil, fmt.Errorf("signal id %d+%d", id, step)
 		}
 		id += int64(step)
-		var err error
-		if out, err = r.column(out, SignalID(id), int(total)); err != nil {
+		for len(ids) > 0 && int64(ids[0]) < id {
+			ids = ids[1:]
+		}
+		if !all && len(ids) == 0 {
+			return table, out, nil
+		}
+		n, err := 0, error(nil)
+		if before := len(out); all || int64(ids[0]) == id {
+			out, err = r.column(out, SignalID(id), left, int(total))
+			n = len(out) - before
+		} else {
+			n, err = r.skip(left, int(total))
+		}
+		if err != nil {
 			return table, nil, err
 		}
+		left -= n
 	}
 	return table, out, r.close()
 }

@@ -174,6 +174,26 @@ func BenchmarkDecodeBlock(b *testing.B) {
 
 // BenchmarkEncodeRows is the plain alternative: signal, time, value and quality
 // in 22 bytes.
+// One signal of an hour of a device's 50.
+func BenchmarkDecodeOnly(b *testing.B) {
+	for _, src := range []source{volts, meters} {
+		block, err := new(Encoder).AppendBlock(nil, TableRef{}, fleet(src, 1, 3600))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(src.name, func(b *testing.B) {
+			var d Decoder
+			var out []Sample
+			b.SetBytes(int64(len(block)))
+			for b.Loop() {
+				if out, err = d.Only(block, []SignalID{26}, out); err != nil || len(out) != 3600 {
+					b.Fatal(len(out), err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkEncodeRows(b *testing.B) {
 	eachFleet(b, func(b *testing.B, samples []Sample) {
 		var rows []byte

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func FuzzDecodeBlock(f *testing.F) {
@@ -17,10 +19,13 @@ func FuzzDecodeBlock(f *testing.F) {
 		var d Decoder
 		d.Block(src, nil)
 		// With magic and CRC put right, to reach what they protect.
-		table, out, err := d.Block(seal(append(slices.Clone(blockMagic[:]), src...), 0), nil)
+		sealed := seal(append(slices.Clone(blockMagic[:]), src...), 0)
+		d.Only(sealed, []SignalID{0, 2, math.MaxUint32}, nil)
+		table, out, err := d.Block(sealed, nil)
 		if err != nil {
 			return
 		}
+		checkOnly(t, new(Decoder), sealed, out)
 		block, err := new(Encoder).AppendBlock(nil, table, out)
 		if err != nil {
 			t.Fatal(err)
@@ -31,6 +36,35 @@ func FuzzDecodeBlock(f *testing.F) {
 		}
 		checkSamples(t, back, out)
 	})
+}
+
+// checkOnly reads each signal of a block alone, every other one, and one that it
+// hasn't got.
+func checkOnly(t rapid.TB, d *Decoder, block []byte, samples []Sample) {
+	t.Helper()
+	var ids, half []SignalID
+	for _, s := range samples {
+		if n := len(ids); n == 0 || ids[n-1] != s.Signal {
+			ids = append(ids, s.Signal)
+		}
+	}
+	asked := [][]SignalID{nil, ids, {math.MaxUint32 - 1}}
+	for i, id := range ids {
+		if i%2 == 1 {
+			half = append(half, id)
+		}
+	}
+	for i := range min(len(ids), 8) {
+		asked = append(asked, ids[i:i+1], ids[len(ids)-1-i:len(ids)-i])
+	}
+	for _, ids := range append(asked, half) {
+		want := slices.DeleteFunc(slices.Clone(samples), func(s Sample) bool { return !slices.Contains(ids, s.Signal) })
+		got, err := d.Only(block, ids, nil)
+		if err != nil {
+			t.Fatal(ids, err)
+		}
+		checkSamples(t, got, want)
+	}
 }
 
 func FuzzRoundTrip(f *testing.F) {

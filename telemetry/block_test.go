@@ -34,6 +34,7 @@ func checkBlock(t rapid.TB, e *Encoder, d *Decoder, samples []Sample) []byte {
 		t.Fatalf("table %v, expected %v", got, table)
 	}
 	checkSamples(t, out, bySignal(samples))
+	checkOnly(t, d, block, out)
 	return block
 }
 

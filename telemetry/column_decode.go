@@ -28,10 +28,9 @@ func (r *columnReader) reset(body []byte) {
 	r.bits = bitReader{data: r.padded, end: uint(len(body)) * 8}
 }
 
-// column appends the samples of the next column to those, of the total, that are
-// in out.
-func (r *columnReader) column(out []Sample, signal SignalID, total int) ([]Sample, error) {
-	times, err := r.readTimes(total-len(out), total)
+// column appends the samples of the next column, at most left of the total, to out.
+func (r *columnReader) column(out []Sample, signal SignalID, left, total int) ([]Sample, error) {
+	times, err := r.readTimes(left, total)
 	if err != nil {
 		return out, err
 	}
@@ -44,30 +43,27 @@ func (r *columnReader) column(out []Sample, signal SignalID, total int) ([]Sampl
 		return out, errShort
 	}
 
+	values, err := r.values(len(times), c)
+	if err != nil {
+		return out, err
+	}
 	start := len(out)
 	out = slices.Grow(out, len(times))[:start+len(times)]
 	column := out[start:]
-	values, i := 0, 0
+	i := 0
 	for _, run := range r.quality {
 		end := i + run.length
 		if run.length == 0 {
 			end = len(times)
 		}
-		if end > len(times) || end == i {
-			return out[:start], fmt.Errorf("quality runs don't fit %d samples", len(times))
-		}
 		empty := Sample{Signal: signal, Quality: run.quality}
 		if !run.none {
 			empty.Value.kind = c.typ.kind()
-			values += end - i
 		}
 		for ; i < end; i++ {
 			column[i] = empty
 			column[i].Time = times[i]
 		}
-	}
-	if (c.typ == typeNone) != (values == 0) {
-		return out[:start], fmt.Errorf("%d values of kind %v", values, c.typ.kind())
 	}
 	if c.typ == typeNone {
 		c = ref
@@ -76,6 +72,56 @@ func (r *columnReader) column(out []Sample, signal SignalID, total int) ([]Sampl
 	}
 	r.shapes = append(r.shapes, c)
 	return out, nil
+}
+
+// skip passes over the next column, of at most left samples, and returns their
+// number.
+func (r *columnReader) skip(left, total int) (int, error) {
+	times, err := r.readTimes(left, total)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.readQuality(); err != nil {
+		return 0, err
+	}
+	ref := r.reference()
+	c := r.readType(ref)
+	if r.bits.short {
+		return 0, errShort
+	}
+	values, err := r.values(len(times), c)
+	if err != nil {
+		return 0, err
+	}
+	if c.typ == typeNone {
+		c = ref
+	} else if c.frame, err = r.skipValues(values, c); err != nil {
+		return 0, err
+	}
+	r.shapes = append(r.shapes, c)
+	return len(times), nil
+}
+
+// values is how many of n samples have a value, as the quality runs say.
+func (r *columnReader) values(n int, c shape) (int, error) {
+	values, i := 0, 0
+	for _, run := range r.quality {
+		end := i + run.length
+		if run.length == 0 {
+			end = n
+		}
+		if end > n || end == i {
+			return 0, fmt.Errorf("quality runs don't fit %d samples", n)
+		}
+		if !run.none {
+			values += end - i
+		}
+		i = end
+	}
+	if (c.typ == typeNone) != (values == 0) {
+		return 0, fmt.Errorf("%d values of kind %v", values, c.typ.kind())
+	}
+	return values, nil
 }
 
 func (r *columnReader) readTimes(limit, total int) ([]Micros, error) {
@@ -218,6 +264,30 @@ func (r *columnReader) readValues(column []Sample, values int, c shape) (first f
 			i++
 		}
 		column = column[i:]
+	}
+	return first, nil
+}
+
+// skipValues is readValues of a column that nobody asks for.
+func (r *columnReader) skipValues(values int, c shape) (first frame, err error) {
+	if c.typ == typeText {
+		if err := r.readDictionary(values); err != nil {
+			return first, err
+		}
+	}
+	ref := c.frame
+	for done := 0; done < values; done += frameLen {
+		f, err := r.bits.skipFrame(r.numbers[:min(frameLen, values-done)], ref, c.typ == typeFloat)
+		if r.bits.short {
+			err = errShort
+		}
+		if err != nil {
+			return first, err
+		}
+		if done == 0 {
+			first = f
+		}
+		ref = f.next()
 	}
 	return first, nil
 }

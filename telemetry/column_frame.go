@@ -198,7 +198,42 @@ func runsBits(x []uint64) int {
 
 // frame reads into out what appendFrame wrote. If r came up short, the frame means
 // nothing.
-func (r *bitReader) frame(out []uint64, ref frame, float bool) (f frame, err error) {
+func (r *bitReader) frame(out []uint64, ref frame, float bool) (frame, error) {
+	f, first, err := r.frameHead(ref, float)
+	if err != nil {
+		return f, err
+	}
+	return r.frameBody(out, f, first, ref)
+}
+
+// skipFrame passes over a frame as long as scratch, which it may use.
+func (r *bitReader) skipFrame(scratch []uint64, ref frame, float bool) (frame, error) {
+	f, first, err := r.frameHead(ref, float)
+	if err != nil {
+		return f, err
+	}
+	if f.form != offsets {
+		return r.frameBody(scratch, f, first, ref)
+	}
+	// Offsets don't build on one another: those that the next frame refers to do.
+	n, width := len(scratch), uint(f.width)
+	pos, ok := r.advance(uint(n) * width)
+	if !ok {
+		return f, nil
+	}
+	at := func(i int) uint64 {
+		if width == 0 {
+			return first << f.shift
+		}
+		return (load(r.data, pos+uint(i)*width)&(1<<width-1) + first) << f.shift
+	}
+	f.base, f.step, f.last = first<<f.shift, at(min(1, n-1))-at(0), at(n-1)
+	return f, nil
+}
+
+// frameHead reads what comes before a frame's numbers: its layout and its base,
+// without the zeros that are cut off.
+func (r *bitReader) frameHead(ref frame, float bool) (f frame, first uint64, err error) {
 	f.layout = ref.layout
 	if !r.bit() {
 		v := r.bits(layoutBits)
@@ -208,9 +243,12 @@ func (r *bitReader) frame(out []uint64, ref frame, float bool) (f frame, err err
 		}
 	}
 	if f.width > 64 || f.form == runs && f.width != 0 {
-		return f, fmt.Errorf("frame of form %d with %d bits a number", f.form, f.width)
+		return f, 0, fmt.Errorf("frame of form %d with %d bits a number", f.form, f.width)
 	}
-	first := ref.base>>f.shift + r.signed()
+	return f, ref.base>>f.shift + r.signed(), nil
+}
+
+func (r *bitReader) frameBody(out []uint64, f frame, first uint64, ref frame) (frame, error) {
 	v, step := first, uint64(0)
 	switch f.form {
 	case offsets:

@@ -89,7 +89,7 @@ type Follow struct {
 
 // About implements session.Device.
 func (d Device) About() session.About {
-	a := session.About{ID: d.ID, Where: d.Connection.Broker, Live: d.Live}
+	a := session.About{ID: d.ID, Where: d.Connection.Broker, Live: d.Live, Open: len(d.Follow) > 0}
 	for _, p := range d.Points {
 		a.Points = append(a.Points, session.Point{Name: p.Name, Signal: p.Signal})
 	}

@@ -33,6 +33,7 @@ type sink struct {
 	refused    int
 	held       []func(bool) // who waits meanwhile
 	registered [][]adapters.Found
+	known      []adapters.Found // from earlier, with the ids from 500 on
 }
 
 func (s *sink) Deliver(ctx context.Context, b adapters.Batch) error {
@@ -65,6 +66,15 @@ func (s *sink) Register(_ context.Context, _ string, found []adapters.Found) ([]
 	}
 	s.registered = append(s.registered, found)
 	return ids, nil
+}
+
+// Known implements adapters.Registrar.
+func (s *sink) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	ids := make([]telemetry.SignalID, len(s.known))
+	for i := range ids {
+		ids[i] = telemetry.SignalID(500 + i)
+	}
+	return s.known, ids, nil
 }
 
 // of is what came of a signal, in words.
@@ -288,6 +298,32 @@ func TestNothingComes(t *testing.T) {
 	await(t, "a value, and none again", func() bool {
 		return slices.Equal(s.of(1), []string{"– bad (timeout, stale)", "1", "– bad (timeout, stale)"})
 	})
+}
+
+// What was found before a restart and isn't there any more has no value: when the broker
+// can't be reached, and when nothing comes for as long as was promised.
+func TestFoundBeforeAndSilentSince(t *testing.T) {
+	b, s := start(t, ""), &sink{known: []adapters.Found{{Name: "a", Follow: 0}, {Name: "b", Follow: 1}, {Name: "c", Follow: 0}, {Name: "d", Follow: 7}}}
+	d := device(b)
+	d.Follow = []Follow{
+		{Topic: "found/+", Name: "{1}", StaleAfter: 400 * time.Millisecond, Selector: Selector{Scale: 1}},
+		{Topic: "never/+", Name: "{1}", Selector: Selector{Scale: 1}},
+	}
+	_, stop := run(t, s, d)
+	s.await(t, live, "true")
+	b.Publish("found/c", "5")
+	s.await(t, 500, "– bad (timeout, stale)")
+	if came := append(s.of(501), s.of(503)...); len(came) > 0 {
+		t.Errorf("%q of signals that promise nothing", came)
+	}
+	stop()
+
+	b.Stop()
+	s = &sink{known: s.known}
+	run(t, s, d)
+	for id := telemetry.SignalID(500); id < 504; id++ {
+		s.await(t, id, "– bad (not connected, stale)")
+	}
 }
 
 // A source that says that it is gone has no values, from its last will on.

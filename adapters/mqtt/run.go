@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
@@ -81,8 +82,9 @@ type listener struct {
 	onDisk  *onDisk // of the session that the broker keeps
 	acks    *acks   // of the connection
 
-	gone    bool  // no value is current, and that was said
-	refused error // all subscriptions are
+	gone    bool      // no value is current, and that was said
+	refused error     // all subscriptions are
+	began   time.Time // the connection
 	came    time.Time
 	quiet   bool // and it was said that nothing comes
 	offline bool // the source, and it was said
@@ -215,7 +217,7 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := l.session.Deliver(ctx, l.began(conn, refused)); err != nil {
+	if err := l.session.Deliver(ctx, l.beginning(conn, refused)); err != nil {
 		return true, err
 	}
 	err = l.listen(ctx, conn, in)
@@ -225,10 +227,10 @@ func (l *listener) connected(ctx context.Context) (made bool, err error) {
 	return true, err
 }
 
-// began is that there is a connection, over which some subscriptions are refused.
-func (l *listener) began(conn *mqttconn.Conn, refused []string) session.Result {
+// beginning is that there is a connection, over which some subscriptions are refused.
+func (l *listener) beginning(conn *mqttconn.Conn, refused []string) session.Result {
 	now := time.Now()
-	l.gone, l.refused, l.quiet, l.came, l.any, l.offline = false, nil, false, now, false, false
+	l.began, l.gone, l.refused, l.quiet, l.came, l.any, l.offline = now, false, nil, false, now, false, false
 	if len(refused) == len(l.filters()) {
 		l.refused = fmt.Errorf("subscribe to %s: %w", some(refused), mqttconn.ErrRefused)
 	}
@@ -324,6 +326,17 @@ func (l *listener) look(ctx context.Context, now time.Time) error {
 		p.stale = true
 		result.Samples = append(result.Samples, p.lack(now, session.Bad(telemetry.Timeout)|telemetry.Stale))
 	}
+	untold, err := l.session.Untold(ctx, now, session.Bad(telemetry.Timeout)|telemetry.Stale, func(f adapters.Found) bool {
+		if f.Follow < 0 || f.Follow >= len(l.Follow) {
+			return false
+		}
+		after := l.Follow[f.Follow].StaleAfter
+		return after > 0 && now.Sub(l.began) >= after
+	})
+	if err != nil {
+		return err
+	}
+	result.Samples = append(result.Samples, untold...)
 	if len(result.Samples) > 0 || fell {
 		return l.session.Deliver(ctx, result)
 	}

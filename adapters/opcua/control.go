@@ -23,6 +23,7 @@ type Control struct {
 	Point    string        // its name; its Element is ""
 	Feedback string        // the point that shows what was done; "": the same
 	Settle   time.Duration // how long that may take
+	Call     *Call         // nil: the point's node is written
 }
 
 // links are the connections over which devices are operated. They are safe for concurrent
@@ -69,8 +70,9 @@ type operation struct {
 	feedback *ua.NodeID
 	sampler  *sampler // of what feedback shows
 	settle   time.Duration
-	variant  *ua.Variant     // as the node takes it
-	expected telemetry.Value // that is then shown
+	variant  *ua.Variant           // as the node or method takes it; nil: the method takes none
+	call     *ua.CallMethodRequest // nil: it is written
+	expected telemetry.Value       // that is then shown
 	old      telemetry.Value
 }
 
@@ -93,19 +95,23 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 	if err == nil {
 		err = ctx.Err()
 	}
+	what, do := "write", o.write
+	if o.call != nil {
+		what, do = "call a method for", o.invoke
+	}
 	if err != nil {
-		return out, o.wrap("write", c, err)
+		return out, o.wrap(what, c, err)
 	}
 	ctx = context.WithoutCancel(ctx)
-	sure, err := o.write(ctx)
+	sure, err := do(ctx)
 	if err != nil && sure {
-		return out, o.wrap("write", c, err)
+		return out, o.wrap(what, c, err)
 	}
 	shows, readErr := o.readBack(ctx)
 	out.ReadBack = shows
 	shown := readErr == nil && o.shows(shows)
 	switch {
-	case err == nil && shown, err != nil && shown && !o.shows(o.old):
+	case err == nil && shown, err != nil && shown && o.old.Kind() != telemetry.None && !o.shows(o.old):
 		out.Outcome = telemetry.ControlDone
 		return out, nil
 	case err == nil && readErr != nil:
@@ -115,7 +121,7 @@ func (a *Adapter) Operate(ctx context.Context, c adapters.Control) (adapters.Con
 	default:
 		out.Outcome, err = telemetry.ControlUnknown, fmt.Errorf("it may have been executed: %w", errors.Join(err, readErr))
 	}
-	return out, o.wrap("write", c, err)
+	return out, o.wrap(what, c, err)
 }
 
 func (o operation) wrap(what string, c adapters.Control, err error) error {
@@ -169,11 +175,11 @@ func (l *links) prepare(ctx context.Context, c adapters.Control) (o operation, e
 		return o, err
 	}
 	o.sampler = &sampler{steps: steps, scale: shows.Scale, offset: shows.Offset}
-	return o, o.check(ctx, p, c.Value)
+	return o, o.check(ctx, p, d.Controls[control].Call, c.Value, names)
 }
 
-// check reads what is there, and makes of the value what the node takes.
-func (o *operation) check(ctx context.Context, p Point, v telemetry.Value) error {
+// check reads what is there, and makes of the value what the node or method takes.
+func (o *operation) check(ctx context.Context, p Point, call *Call, v telemetry.Value, names []string) error {
 	var now *ua.DataValue
 	access := uint8(0)
 	err := o.read(ctx, []*ua.ReadValueID{
@@ -185,17 +191,30 @@ func (o *operation) check(ctx context.Context, p Point, v telemetry.Value) error
 			access, _ = v.Value.Value().(uint8)
 		}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case now == nil || now.Value == nil || now.Value.Value() == nil:
-		return errors.New("the server shows no value, and so not of which type it is")
-	case access&accessWrite == 0:
+	}
+	var like any // what its type is that the value gets
+	if now != nil && now.Value != nil {
+		sample, _ := o.sample(&sampler{scale: p.Scale, offset: p.Offset}, now, time.Now())
+		o.old, like = sample.Value, now.Value.Value()
+	}
+	switch {
+	case call != nil:
+		if like, err = o.called(ctx, *call, v, like, names); err != nil {
+			return err
+		}
+		if call.Method == (Node{}) {
+			o.expected = v
+			return nil
+		}
+	case like != nil && access&accessWrite == 0:
 		return errNotWritable
 	}
-	sample, _ := o.sample(&sampler{scale: p.Scale, offset: p.Offset}, now, time.Now())
-	o.old = sample.Value
-	raw, err := rawOf(v, now.Value.Value(), p.Scale, p.Offset)
+	if like == nil {
+		return errors.New("the server shows no value, and so not of which type it is")
+	}
+	raw, err := rawOf(v, like, p.Scale, p.Offset)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ type Device struct {
 	Timeout time.Duration // for an answer
 	Points  []Point
 	Follow  []Follow
+	Alarms  []Alarms // there are none with Poll
 	// FollowEvery is how often it is looked what the server has come to have, also if it
 	// doesn't tell of that.
 	FollowEvery time.Duration
@@ -84,9 +85,13 @@ type Follow struct {
 	Deadband float64
 }
 
+// toldWithin is how long it may take until everything that is followed has been found and
+// has had a value.
+const toldWithin = 2 * time.Minute
+
 // About implements session.Device.
 func (d Device) About() session.About {
-	a := session.About{ID: d.ID, Where: d.Server.Endpoint, Live: d.Live}
+	a := session.About{ID: d.ID, Where: d.Server.Endpoint, Live: d.Live, Open: len(d.Follow)+len(d.Alarms) > 0, ToldWithin: toldWithin}
 	for _, p := range d.Points {
 		a.Points = append(a.Points, session.Point{Name: p.Name, Signal: p.Signal})
 	}

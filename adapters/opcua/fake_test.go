@@ -413,3 +413,8 @@ func numbers(samples []telemetry.Sample) (list []float64) {
 	}
 	return list
 }
+
+// modelChange is that the address space has changed.
+func modelChange() *ua.EventNotificationList {
+	return &ua.EventNotificationList{Events: []*ua.EventFieldList{{ClientHandle: modelHandle}}}
+}

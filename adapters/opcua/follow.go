@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -20,6 +21,7 @@ type variable struct {
 	node     Node
 	follow   int    // which of the device's Follow it comes by
 	name     string // of its signal, or what the names of its members' signals begin with
+	encoding string // adapters.Found's; "": that of a variable
 	dataType *ua.NodeID
 	rank     int32 // ValueRank: below 0 it is no array
 	unit     string
@@ -156,7 +158,7 @@ func (l *life) grown(found map[Node]*variable, whole bool) {
 			more = true
 		case !known:
 			i = l.item(key)
-			i.name, i.found = l.unused(v.name, v.node), v
+			i.name, i.found = l.unused(v.name, v.node.String()), v
 			v.name = ""
 			l.renew(i)
 			if v.plain() { // what its signal is, is known before its value
@@ -187,8 +189,8 @@ func (l *life) grown(found map[Node]*variable, whole bool) {
 	})
 }
 
-// unused is a name that no other node's signals have.
-func (w *watch) unused(name string, n Node) string {
+// unused is a name that no other signal has; of says which one it is for, as no other does.
+func (w *watch) unused(name, of string) string {
 	if w.used == nil {
 		w.used = map[string]bool{}
 		for _, p := range w.Points {
@@ -196,7 +198,7 @@ func (w *watch) unused(name string, n Node) string {
 		}
 	}
 	if len(name) > longestName || w.used[name] {
-		name = short(name, n.String())
+		name = short(name, of)
 	}
 	w.used[name] = true
 	return name
@@ -341,7 +343,7 @@ func (l *life) register(ctx context.Context) error {
 		v := s.item.found
 		list[n] = adapters.Found{
 			Name: signalName(s.item.name, s.element), Follow: v.follow, Unit: v.unit, Kind: s.kind,
-			Encoding: strings.TrimSpace("opcua " + v.node.String() + " " + string(s.element)),
+			Encoding: cmp.Or(v.encoding, strings.TrimSpace("opcua "+v.node.String()+" "+string(s.element))),
 		}
 		if s.element == "" {
 			list[n].States = v.states

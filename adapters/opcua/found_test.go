@@ -66,7 +66,9 @@ func TestMoreThanIsLookedAt(t *testing.T) {
 			return list
 		}, mostNodes - 1},
 	} {
-		l, err := dial(t.Context(), newFakeTree(t, c.children).device(0), nil)
+		d := newFakeTree(t, c.children).device(0)
+		d.Timeout = time.Minute
+		l, err := dial(t.Context(), d, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,6 +133,6 @@ func TestIDsThatCantBeHadYet(t *testing.T) {
 	beginWith(t, d, c)
 	f.await("items", func() bool { _, v1 := f.handles["i=10001"]; return v1 && len(f.waiting) == 2 })
 	n := &ua.DataChangeNotification{MonitoredItems: []*ua.MonitoredItemNotification{{ClientHandle: f.handles["i=10001"], Value: stamped(7.0, time.Now())}}}
-	f.tell(1, 1, n, &ua.EventNotificationList{})
+	f.tell(1, 1, n, modelChange())
 	c.await(t, "its value", func() bool { return c.last(c.named("V1")).Value == telemetry.FloatValue(7) })
 }

@@ -96,7 +96,7 @@ func (l *life) next() {
 		return
 	}
 	j := l.jobs[0]
-	l.jobs, l.busy = l.jobs[1:], true
+	l.jobs, l.busy = slices.Delete(l.jobs, 0, 1), true // which lets go of what was asked for
 	l.asking.Go(func() {
 		err := j(l.ctx)
 		l.post(func() error {
@@ -136,6 +136,7 @@ func (l *life) run(ctx context.Context) (err error) {
 			l.rediscover(i)
 		}
 	}
+	l.resume()
 	l.begin(l.start)
 	l.session.Log().Info("connected", "signals", len(l.Points), "nodes", len(l.items))
 	watchdog := time.NewTicker(max(l.KeepAlive/4, 10*time.Millisecond))
@@ -212,6 +213,7 @@ func (l *life) start(ctx context.Context) error {
 		if len(l.Follow) > 0 && !l.Poll {
 			l.begin(l.watchModel)
 		}
+		l.tendAlarms()
 		l.recall()
 		l.follow()
 		return nil
@@ -329,6 +331,7 @@ func (l *life) check(now time.Time) error {
 		}
 		l.mind(s, now)
 	}
+	l.refresh()
 	return nil
 }
 
@@ -355,6 +358,7 @@ func (l *life) retry() {
 	if len(l.fresh) > 0 { // they may have been refused their ids
 		l.begin(l.register)
 	}
+	l.tendAlarms()
 	if l.retrying || !slices.ContainsFunc(l.items, func(i *item) bool { return i.state == refused }) {
 		return
 	}

@@ -36,6 +36,10 @@ func (s *tally) Deliver(ctx context.Context, b adapters.Batch) error {
 	return ctx.Err()
 }
 
+func (s *tally) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return nil, nil, nil
+}
+
 func (s *tally) Register(_ context.Context, _ string, found []adapters.Found) ([]telemetry.SignalID, error) {
 	ids := make([]telemetry.SignalID, len(found))
 	for i := range ids {

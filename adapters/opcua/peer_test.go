@@ -57,6 +57,17 @@ func (c *collector) Register(ctx context.Context, _ string, found []adapters.Fou
 	return ids, ctx.Err()
 }
 
+// Known implements adapters.Registrar.
+func (c *collector) Known(ctx context.Context, _ string) ([]adapters.Found, []telemetry.SignalID, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := make([]telemetry.SignalID, len(c.found))
+	for i, f := range c.found {
+		ids[i] = c.ids[f.Name]
+	}
+	return slices.Clone(c.found), ids, ctx.Err()
+}
+
 // of is what was delivered of a signal, with what is of the past apart.
 func (c *collector) of(id telemetry.SignalID) (now, past []telemetry.Sample) {
 	c.mu.Lock()

@@ -25,6 +25,7 @@ type watch struct {
 	used    map[string]bool // names of signals
 	written map[Node]bool   // whose own value has a signal that is written down
 	full    bool            // the server has had more nodes than are followed
+	panel   panel
 	left    []*subscription // of the connection before, which the server may still have
 	gaps    []*gap          // whose history hasn't been read
 	started time.Time       // the server, by its word, when it had them
@@ -69,7 +70,7 @@ const (
 )
 
 func newWatch(d Device, s *session.Session) *watch {
-	w := &watch{Device: d, session: s, index: map[itemKey]*item{}, written: map[Node]bool{}}
+	w := &watch{Device: d, session: s, index: map[itemKey]*item{}, written: map[Node]bool{}, panel: newPanel(d)}
 	for _, p := range d.Points {
 		steps, err := p.Element.steps()
 		if err != nil {
@@ -112,6 +113,13 @@ const (
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
 	w := newWatch(d, s)
+	if len(d.Alarms) > 0 {
+		known, _, err := s.Known(ctx)
+		if err != nil {
+			return
+		}
+		w.remember(known)
+	}
 	wait := firstWait
 	for first := true; ; first = false {
 		lasted, err := w.connected(ctx)
@@ -239,6 +247,7 @@ func (w *watch) failed(cause error) session.Result {
 			r.Samples = append(r.Samples, telemetry.Sample{Time: telemetry.MicrosOf(r.Received), Signal: s.signal, Quality: q})
 		}
 	}
+	r.Samples = append(r.Samples, w.panel.fail(r.Received, q)...)
 	return r
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -322,6 +323,9 @@ func (l *life) republished(s *subscription, n uint32, res *ua.RepublishResponse,
 			i.behind = i.last
 		}
 	}
+	if slices.ContainsFunc(l.panel.sources, func(from *source) bool { return from.monitored && from.in == s.id }) {
+		l.panel.due = true
+	}
 	s.next = following(n)
 	if m, is := s.early[s.next]; is {
 		delete(s.early, s.next)
@@ -349,7 +353,7 @@ func (l *life) notified(m message) error {
 				}
 			}
 		case *ua.EventNotificationList:
-			l.modelChanged()
+			l.happened(n.Events, m.received)
 		case *ua.StatusChangeNotification:
 			if n.Status>>30 != 0 {
 				ended = fmt.Errorf("%w: %w", errResubscribe, n.Status)

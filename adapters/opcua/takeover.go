@@ -109,6 +109,9 @@ func (l *life) goOn(s *subscription, r *ua.TransferResult) error {
 			i.state = monitored
 		}
 	}
+	for _, from := range l.panel.sources {
+		from.monitored = from.monitored || from.in == s.id
+	}
 	for _, seq := range r.AvailableSequenceNumbers {
 		if after(s.next, seq) {
 			continue // it has come
@@ -190,10 +193,17 @@ func (l *life) missed(subscription uint32, handles []uint32) {
 			n++
 		}
 	}
+	for _, s := range l.panel.sources {
+		if _, has := slices.BinarySearch(handles, s.handle); s.monitored && s.in == subscription && !has {
+			s.monitored = false
+			n++
+		}
+	}
 	if n > 0 {
 		l.remade = true // once: some servers don't count right
 		l.session.Log().Warn("the server has lost nodes of a subscription; they are asked for again", "subscription", subscription, "nodes", n)
 		l.monitor(func(i *item) bool { return i.state == asked })
+		l.tendAlarms()
 		l.begin(l.verify)
 	}
 }

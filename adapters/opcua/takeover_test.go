@@ -124,7 +124,7 @@ func TestANodeIsMonitoredOnce(t *testing.T) {
 	}
 	c, _ := begin(t, d)
 	f.await("the question which items it has", func() bool { return len(requests[*ua.CallRequest](f)) == 1 && len(f.waiting) == 2 })
-	f.tell(1, 1, f.values(time.Now(), 1), &ua.EventNotificationList{}, &ua.EventNotificationList{})
+	f.tell(1, 1, f.values(time.Now(), 1), modelChange(), modelChange())
 	awaitNumbers(t, c, 1)
 	close(asked)
 	f.await("both nodes again", func() bool { return created(f, 0) >= 2 && created(f, 1) >= 2 })

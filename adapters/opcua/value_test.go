@@ -256,7 +256,7 @@ func TestNames(t *testing.T) {
 	}
 	w := &watch{}
 	long := "Plant.Area.Transformers.Winding.Temperatures.Measured.HighVoltageSide.A"
-	a, b := w.unused(long, plantNode("a")), w.unused(long, plantNode("b"))
+	a, b := w.unused(long, plantNode("a").String()), w.unused(long, plantNode("b").String())
 	if a == b || len(a) > longestName || len(b) > longestName {
 		t.Errorf("%q, %q", a, b)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
@@ -31,6 +32,10 @@ type About struct {
 	Where  string // how it is reached, for people
 	Points []Point
 	Live   telemetry.SignalID // the device's telemetry.ChannelLive
+	// Open is that it tells by itself of signals besides Points, and ToldWithin how long
+	// after it begins to answer it has told of all that there are; 0: nobody knows.
+	Open       bool
+	ToldWithin time.Duration
 }
 
 // Point is a signal of a device.

@@ -40,9 +40,12 @@ type Device struct {
 	Own    host.Node // the edge node that the gateway is itself, which isn't read
 }
 
+// toldWithin is how long it may take until all edge nodes that are there have been born.
+const toldWithin = 2 * time.Minute
+
 // About implements session.Device.
 func (d Device) About() session.About {
-	return session.About{ID: d.ID, Where: d.Broker.Broker, Live: d.Live}
+	return session.About{ID: d.ID, Where: d.Broker.Broker, Live: d.Live, Open: true, ToldWithin: toldWithin}
 }
 
 // filters are what is subscribed to. Deaths and states come at QoS 1.

@@ -18,6 +18,10 @@ import (
 // counter is a sink that counts.
 type counter struct{ values, lives atomic.Uint64 }
 
+func (c *counter) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	return nil, nil, nil
+}
+
 func (c *counter) Register(_ context.Context, _ string, told []adapters.Found) ([]telemetry.SignalID, error) {
 	ids := make([]telemetry.SignalID, len(told))
 	for i := range ids {

@@ -87,6 +87,17 @@ func (s *site) Register(_ context.Context, device string, told []adapters.Found)
 	return ids, nil
 }
 
+// Known implements adapters.Registrar.
+func (s *site) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]telemetry.SignalID, len(s.signals))
+	for i := range ids {
+		ids[i] = live + 1 + telemetry.SignalID(i)
+	}
+	return slices.Clone(s.signals), ids, nil
+}
+
 // Deliver implements adapters.Sink.
 func (s *site) Deliver(_ context.Context, b adapters.Batch) error {
 	s.mu.Lock()

@@ -45,6 +45,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	api := humago.New(mux, config)
 	registerAlarms(api, o)
 	registerSeries(api, o)
+	registerTrend(api, o)
 	registerCounters(api, o)
 	registerGateways(api, o)
 	registerCompleteness(api, o)

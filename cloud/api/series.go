@@ -110,7 +110,7 @@ func registerSeries(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-samples", Method: http.MethodGet, Path: "/api/v1/series/{id}/samples",
 		Summary: "The samples of one series", Tags: []string{"Signals"},
-		Description: fmt.Sprintf("A span that holds more than %d samples is refused: ask for a shorter one.", store.MostSamples),
+		Description: fmt.Sprintf("A span that holds more than %d samples is refused: ask for a shorter one, or for its trend.", store.MostSamples),
 		Errors:      []int{http.StatusNotFound},
 	}, func(ctx context.Context, q *samplesQuery) (*samplesAnswer, error) {
 		from, to := telemetry.Micros(q.From), telemetry.Micros(q.To)

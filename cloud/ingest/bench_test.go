@@ -10,10 +10,12 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
@@ -148,10 +150,14 @@ var engines = []struct {
 // PostgreSQL's processes is told apart.
 func BenchmarkCatchUp(b *testing.B) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	for _, c := range []struct{ signals, seconds, perBlock int }{{5_000, 240, 2}, {100_000, 20, 2}, {100_000, 20, 10}} {
+	for _, c := range []struct {
+		signals, seconds, perBlock int
+		packing                    bool // what was stored, beside
+	}{{5_000, 240, 2, false}, {5_000, 240, 2, true}, {100_000, 20, 2, false}, {100_000, 20, 10, false}} {
 		for _, engine := range engines {
-			b.Run(fmt.Sprintf("%s/signals=%d/seconds=%d", engine.name, c.signals, c.perBlock), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/signals=%d/seconds=%d/packing=%v", engine.name, c.signals, c.perBlock, c.packing), func(b *testing.B) {
 				b.ReportAllocs()
+				var packed compact.Stats
 				var samples int
 				var used, server, longest time.Duration
 				var bytes int64
@@ -165,10 +171,15 @@ func BenchmarkCatchUp(b *testing.B) {
 					empty := size(b, w.database)
 					b.StartTimer()
 					before, serverBefore := cpu(), postgres.CPU()
+					finish := func() compact.Stats { return compact.Stats{} }
+					if c.packing {
+						finish = packing(w)
+					}
 					r, stop := w.start(Config{Log: w.opts, Topics: topics, Store: w.store})
 					w.await("catching up", func() bool { return r.Stats().Samples == uint64(n) })
 					used += cpu() - before
 					server += postgres.CPU() - serverBefore
+					packed = finish()
 					b.StopTimer()
 					stop()
 					w.store.Close()
@@ -182,8 +193,32 @@ func BenchmarkCatchUp(b *testing.B) {
 				}
 				b.ReportMetric(float64(bytes)/float64(samples), "B/sample")
 				b.ReportMetric(longest.Seconds()*1000, "longest-tx-ms")
+				if c.packing {
+					b.ReportMetric(float64(packed.Samples), "packed-samples")
+					b.ReportMetric(packed.Busy.Seconds(), "packing-s")
+					b.ReportMetric(packed.Longest.Seconds()*1000, "longest-packing-tx-ms")
+				}
 			})
 		}
+	}
+}
+
+// packing packs whatever is stored until the function that it returns is called.
+func packing(w *world) (finish func() compact.Stats) {
+	ctx, stop := context.WithCancel(context.Background())
+	r := compact.New(compact.Config{Store: w.store})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ctx.Err() == nil {
+			if err := r.Pass(ctx, time.Now()); err != nil && ctx.Err() == nil {
+				w.Error(err)
+			}
+		}
+	})
+	return func() compact.Stats {
+		stop()
+		running.Wait()
+		return r.Stats()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/test/postgres"
@@ -32,7 +33,7 @@ type child struct {
 	Database store.Config
 }
 
-// runIngest is a process that ingests until it is killed.
+// runIngest is a process that ingests, and packs what it has, until it is killed.
 func runIngest(spec string) {
 	var c child
 	err := json.Unmarshal([]byte(spec), &c)
@@ -51,6 +52,14 @@ func runIngest(spec string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	go func() {
+		for r := compact.New(compact.Config{Store: s}); ; {
+			if err := r.Pass(context.Background(), time.Now()); err != nil && c.Database.Postgres == nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+		}
+	}()
 	New(Config{Log: []kgo.Opt{kgo.SeedBrokers(c.Broker)}, Topics: topics, Store: s, FlushEvery: time.Millisecond, MaxSamples: 50}).Run(context.Background())
 }
 
@@ -109,7 +118,7 @@ func (l *load) awaitCommit() {
 		now, ok := committed()
 		return ok && now != before
 	})
-	for end := time.Now().Add(time.Duration(l.random.IntN(20_000)) * time.Microsecond); time.Now().Before(end); {
+	for end := time.Now().Add(time.Duration(l.random.IntN(60_000)) * time.Microsecond); time.Now().Before(end); {
 		l.sendOne()
 	}
 }
@@ -148,13 +157,23 @@ func (l *load) storedOnce() {
 	}
 	l.start(l.config())
 	l.await("the rest", l.caughtUp)
-	for g, sent := range l.sent {
-		l.exactlyOnce(l.name(g), sent)
+	once := func() {
+		l.Helper()
+		for g, sent := range l.sent {
+			l.exactlyOnce(l.name(g), sent)
+		}
 	}
+	once()
+	r := compact.New(compact.Config{Store: l.store})
+	if err := r.Pass(context.Background(), time.Now()); err != nil {
+		l.Error(err)
+	}
+	l.Logf("%d hours left to be packed", r.Stats().Packed)
+	once()
 }
 
 // Whatever the moment at which the process is killed, each sample that was sent,
-// some of them several times, is stored once.
+// some of them several times, is stored once, packed or not.
 func TestKilledAtAnyMoment(t *testing.T) {
 	l := newLoad(newWorld(t))
 	for range 30 {

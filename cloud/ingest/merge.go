@@ -59,17 +59,26 @@ func (s stock) claim(sample telemetry.Sample, series telemetry.SignalID) bool {
 	return sample.Quality.Has(telemetry.Estimated) && s.any[instant{series, sample.Time}]
 }
 
+type hourKey struct{ bundle, hour int64 }
+
 // haveStored reads what is stored at the times of samples.
 func (s *session) haveStored(ctx context.Context, table map[telemetry.SignalID]store.Place, samples []telemetry.Sample) (stock, error) {
 	have := stock{map[telemetry.Sample]int{}, map[instant]bool{}}
-	wanted := map[chunkKey]bool{}
+	type span struct{ first, last int64 } // minutes
+	wanted := map[hourKey]span{}
 	for _, sample := range samples {
 		place := table[sample.Signal]
-		wanted[chunkKey{place.Bundle, store.MinuteOf(sample.Time)}] = true
+		at := hourKey{place.Bundle, store.HourOf(sample.Time)}
+		m := store.MinuteOf(sample.Time)
+		of, ok := wanted[at]
+		if !ok {
+			of = span{m, m}
+		}
+		wanted[at] = span{min(of.first, m), max(of.last, m)}
 		have.any[instant{place.Series, sample.Time}] = false
 	}
-	for key := range wanted {
-		err := s.cfg.Store.InMinute(ctx, key.bundle, key.minute, func(sample telemetry.Sample) {
+	for key, of := range wanted {
+		err := s.cfg.Store.InMinutes(ctx, key.bundle, of.first, of.last, func(sample telemetry.Sample) {
 			at := instant{sample.Signal, sample.Time}
 			if _, asked := have.any[at]; asked {
 				have.any[at] = true

@@ -78,57 +78,72 @@ func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to tel
 	return series, samples, nil
 }
 
-func (t *Tx) samples(series Series, from, to telemetry.Micros) ([]telemetry.Sample, error) {
-	var out, block []telemetry.Sample
+func (t *Tx) samples(series Series, from, to telemetry.Micros) (out []telemetry.Sample, err error) {
+	err = t.eachBlock(series, from, to, func(samples []telemetry.Sample) error {
+		out = append(out, samples...)
+		if len(out) > MostSamples {
+			return ErrTooMany
+		}
+		return nil
+	})
+	return out, err
+}
+
+// eachBlock calls each with those samples of a series from from up to and without to
+// that a packed hour or a chunk holds, as they arrived as far as they are of equal time.
+func (t *Tx) eachBlock(series Series, from, to telemetry.Micros, each func([]telemetry.Sample) error) error {
+	var block []telemetry.Sample
 	var decoder telemetry.Decoder
-	err := t.Each(func(r *sql.Rows) error {
+	ids := []telemetry.SignalID{series.ID}
+	read := func(r *sql.Rows) error {
+		var data sql.RawBytes
+		err := r.Scan(&data)
+		if err == nil {
+			block, err = decoder.Only(data, ids, block)
+		}
+		if err != nil {
+			return err
+		}
+		return each(slices.DeleteFunc(block, func(s telemetry.Sample) bool { return s.Time < from || s.Time >= to }))
+	}
+	if err := t.Each(read, `SELECT block FROM packed WHERE bundle = ? AND hour >= ? AND hour <= ? AND first_series <= ? AND last_series >= ?
+		ORDER BY hour, part`, series.bundle, HourOf(from), HourOf(to-1), int64(series.ID), int64(series.ID)); err != nil {
+		return err
+	}
+	// One look-up for each minute that has chunks: the index is by minute, and
+	// a scan of it would pass every other bundle.
+	return t.Each(read, `WITH RECURSIVE m (minute) AS (SELECT MIN(minute) FROM chunk WHERE minute >= ?
+			UNION ALL SELECT (SELECT MIN(minute) FROM chunk WHERE minute > m.minute) FROM m WHERE m.minute < ?)
+		SELECT c.block FROM m CROSS JOIN chunk c`+joinPacked+`WHERE c.minute = m.minute AND c.bundle = ? AND c.last_time >= ? AND c.first_time < ? AND `+isLive+`
+		ORDER BY c.minute, c.id`, MinuteOf(from), MinuteOf(to-1), series.bundle, int64(from), int64(to))
+}
+
+// InMinutes calls each with every sample of a bundle that is stored in the minutes from
+// first to last, which are of one hour, and perhaps with others of that hour. Its signal
+// is that of its series.
+func (s *Store) InMinutes(ctx context.Context, bundle, first, last int64, each func(telemetry.Sample)) error {
+	var decoder telemetry.Decoder
+	var block []telemetry.Sample
+	read := func(r *sql.Rows) error {
 		var data sql.RawBytes
 		err := r.Scan(&data)
 		if err == nil {
 			_, block, err = decoder.Block(data, block)
 		}
-		if err != nil {
-			return err
+		for _, sample := range block {
+			each(sample)
 		}
-		at, _ := slices.BinarySearchFunc(block, series.ID, func(s telemetry.Sample, id telemetry.SignalID) int { return cmp.Compare(s.Signal, id) })
-		for ; at < len(block) && block[at].Signal == series.ID; at++ {
-			if s := block[at]; s.Time >= from && s.Time < to {
-				out = append(out, s)
-			}
-		}
-		if len(out) > MostSamples {
-			return ErrTooMany
-		}
-		return nil
-		// One look-up for each minute that has chunks: the index is by minute, and
-		// a scan of it would pass every other bundle.
-	}, `WITH RECURSIVE m (minute) AS (SELECT MIN(minute) FROM chunk WHERE minute >= ?
-			UNION ALL SELECT (SELECT MIN(minute) FROM chunk WHERE minute > m.minute) FROM m WHERE m.minute < ?)
-		SELECT c.block FROM m CROSS JOIN chunk c WHERE c.minute = m.minute AND c.bundle = ? AND c.last_time >= ? AND c.first_time < ?
-		ORDER BY c.minute, c.id`, MinuteOf(from), MinuteOf(to-1), series.bundle, int64(from), int64(to))
-	return out, err
-}
-
-// InMinute calls each with every sample of a bundle that is stored in one minute.
-// Its signal is that of its series.
-func (s *Store) InMinute(ctx context.Context, bundle, minute int64, each func(telemetry.Sample)) error {
-	var decoder telemetry.Decoder
-	var block []telemetry.Sample
+		return err
+	}
 	err := s.Read(ctx, func(t *Tx) error {
-		return t.Each(func(r *sql.Rows) error {
-			var data sql.RawBytes
-			err := r.Scan(&data)
-			if err == nil {
-				_, block, err = decoder.Block(data, block)
-			}
-			for _, sample := range block {
-				each(sample)
-			}
-			return err
-		}, `SELECT block FROM chunk WHERE minute = ? AND bundle = ?`, minute, bundle)
+		err := t.Each(read, `SELECT block FROM packed WHERE bundle = ? AND hour = ? ORDER BY part`, bundle, HourOf(telemetry.Micros(first)*minute))
+		for m := first; err == nil && m <= last; m++ {
+			err = t.Each(read, `SELECT c.block FROM chunk c`+joinPacked+`WHERE c.minute = ? AND c.bundle = ? AND `+isLive, m, bundle)
+		}
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store: read minute %d of bundle %d: %w", minute, bundle, err)
+		return fmt.Errorf("store: read the minutes %d to %d of bundle %d: %w", first, last, bundle, err)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// CountSamples counts the samples in the chunks themselves, by gateway. What
+// CountSamples counts the samples in the chunks and packed hours themselves, by gateway. What
 // was received twice and stored twice would show here, and not in the ledger.
 func (s *Store) CountSamples(ctx context.Context) (map[string]uint64, error) {
 	counts := map[string]uint64{}
@@ -17,7 +17,9 @@ func (s *Store) CountSamples(ctx context.Context) (map[string]uint64, error) {
 			err := r.Scan(&gateway, &n)
 			counts[gateway] = n
 			return err
-		}, `SELECT s.gateway, SUM(c.samples) FROM chunk c JOIN series s ON s.id = c.bundle GROUP BY s.gateway`)
+		}, `SELECT s.gateway, SUM(c.samples) FROM (SELECT bundle, samples FROM packed
+				UNION ALL SELECT c.bundle, c.samples FROM chunk c`+joinPacked+`WHERE `+isLive+`) c
+			JOIN series s ON s.id = c.bundle GROUP BY s.gateway`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: count samples: %w", err)

@@ -31,6 +31,10 @@ const (
 	RevokedKey   Reason = "revoked-key"   // by a key that was revoked
 )
 
+// Reasons are all of them.
+var Reasons = []Reason{BadHeaders, CorruptBlock, WrongCount, CorruptEvent, CorruptBirth, IdentityConflict, LogTruncated, OversizedBatch,
+	Unsigned, UnknownKey, BadSignature, ForeignKey, RevokedKey}
+
 // QuarantineState is what is to become of a record that was set aside.
 type QuarantineState string
 

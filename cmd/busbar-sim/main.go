@@ -1,5 +1,6 @@
 // The simulator: meters that speak Modbus, what they do wrong, and the faults of
-// their feeders, and monitors of transformers that speak OPC UA.
+// their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers
+// that speak OPC UA.
 package main
 
 import (
@@ -15,11 +16,12 @@ var version = "unknown"
 
 type commands struct {
 	program.Logging
-	Version kong.VersionFlag `help:"Print the version and exit."`
-	Modbus  modbusCommand    `cmd:"" help:"Play meters of any profile on a TCP port, a serial port or a pseudo terminal, with anything that meters do wrong."`
-	MQTT    mqttCommand      `cmd:"" name:"mqtt" help:"Play meters that publish to an MQTT broker."`
-	OPCUA   opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
-	Run     run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
+	Version   kong.VersionFlag `help:"Print the version and exit."`
+	Modbus    modbusCommand    `cmd:"" help:"Play meters of any profile on a TCP port, a serial port or a pseudo terminal, with anything that meters do wrong."`
+	MQTT      mqttCommand      `cmd:"" name:"mqtt" help:"Play meters that publish to an MQTT broker."`
+	Sparkplug sparkplugCommand `cmd:"" help:"Play Sparkplug B edge nodes whose devices are meters, at an MQTT broker, with anything that edge nodes do wrong."`
+	OPCUA     opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
+	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
 type run struct {
@@ -56,11 +58,12 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, and monitors of transformers that speak OPC UA.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers that speak OPC UA.
 
 Examples:
   busbar-sim run sim.yaml
   busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020
+  busbar-sim sparkplug tcp://127.0.0.1:1883
   busbar-sim opcua --listen 127.0.0.1:4840`,
 	}, &c, &c.Logging)
 }

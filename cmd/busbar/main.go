@@ -1,5 +1,5 @@
 // The operator's and engineer's tool: demonstrates Busbar, checks
-// configurations, tries devices, tests rules and looks into buffers.
+// configurations and networks, tries devices, tests rules and looks into buffers.
 package main
 
 import (
@@ -18,6 +18,7 @@ type commands struct {
 	Rules   rulesCommand     `cmd:"" help:"Test rules, try them on what was recorded, and say why alarms are active or aren't."`
 	Profile profileCommand   `cmd:"" help:"Find and check descriptions of what devices have in their registers."`
 	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
+	Grid    gridCommand      `cmd:"" help:"Import and check the network: substations, feeders, switches, transformers and service points."`
 	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
 }
 
@@ -36,6 +37,7 @@ Examples:
   busbar device read --config gateway.yaml --device feeder-1-meter
   busbar rules test rules.test.yaml
   busbar profile show eastron/sdm630
+  busbar grid check grid.yaml
   busbar buffer inspect /var/lib/busbar/buffer`,
 	}, &c)
 }

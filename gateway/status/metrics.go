@@ -18,6 +18,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
+	descInfo       = describe("info", "1; the labels say which gateway this is, and its version.", "gateway", "site", "version")
 	descSamples    = describe("samples_total", "Samples read since the start.", "validity")
 	descLeftOut    = describe("samples_left_out_total", "Samples that weren't stored, because a deadband or a swinging door left them out.")
 	descDiscarded  = describe("samples_discarded_total", "Samples given up before they were committed, because the disk didn't keep up.")
@@ -83,6 +84,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	r := c.source.Report()
+	gauge(descInfo, 1, r.Gateway, r.Site, r.Version)
 	counter(descSamples, r.Good, "good")
 	counter(descSamples, r.Bad, "bad")
 	counter(descLeftOut, r.LeftOut)

@@ -1,4 +1,5 @@
-// Package publisher plays meters that publish what they measure by MQTT.
+// Package publisher plays meters that publish what they measure by MQTT: as JSON, or
+// through edge nodes as Sparkplug B.
 package publisher
 
 import (
@@ -6,32 +7,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/busbar/busbar/mqttconn"
-	"github.com/busbar/busbar/sim/simbench"
 )
 
-// Config is some meters of one broker.
+// Config is some meters of one broker that publish JSON.
 type Config struct {
 	Connection mqttconn.Config
-	Meters     int
-	Every      time.Duration
-	Load       simbench.Profile // what they measure
-	RatedPower float64          // W, at which that is 1
-	Speed      float64          // seconds of it that pass in a second
-	Seed       uint64
+	Meters
 }
 
-// Reading is what a meter publishes.
-type Reading struct {
-	Time    time.Time `json:"time"`
-	Power   float64   `json:"power"`   // W
-	Energy  uint64    `json:"energy"`  // W.h
-	Voltage float64   `json:"voltage"` // V
-	State   string    `json:"state"`
+// message is what a meter publishes.
+type message struct {
+	Time time.Time `json:"time"`
+	Reading
+	State string `json:"state"`
 }
 
 // Topic is a meter's, from 1; and StatusTopic is where it is said whether the meters are
@@ -102,18 +93,8 @@ func (c Config) connected(ctx context.Context, began time.Time) error {
 
 // readings is what the meters publish after a time.
 func (c Config) readings(after time.Duration, now time.Time) (messages []mqttconn.Message) {
-	at := after.Seconds() * c.Speed
-	noise := rand.New(rand.NewPCG(c.Seed, uint64(after)))
-	for i := range c.Meters {
-		shifted := at + float64(i)*900 // no two of them do the same
-		r := Reading{
-			Time:    now.UTC().Truncate(time.Millisecond),
-			Power:   math.Round(10*c.RatedPower*c.Load.At(shifted)*(1+0.01*noise.NormFloat64())) / 10,
-			Energy:  uint64(c.RatedPower * (c.Load.Integral(shifted) - c.Load.Integral(float64(i)*900)) / 3600),
-			Voltage: math.Round(100*(230+noise.NormFloat64())) / 100,
-			State:   "running",
-		}
-		payload, err := json.Marshal(r)
+	for i, r := range c.read(after) {
+		payload, err := json.Marshal(message{now.UTC().Truncate(time.Millisecond), r, "running"})
 		if err != nil {
 			panic(err) // it is finite
 		}

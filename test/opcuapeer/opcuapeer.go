@@ -22,6 +22,15 @@
 //	T1.Add        a method: two Doubles in, their sum out
 //	T1.Grow       a method: adds the variable T1.Grown0, T1.Grown1, …
 //	T1.Trip       a method: T1 emits an event with the String as message and severity 800 (asyncua only)
+//	Tank          an object (not Milo), of which:
+//	Tank.Level    Double, 50, that can be written
+//	Tank.Valve    Boolean, false
+//	Tank.SetLevel a method: makes Tank.Level the Float, or refuses one above 100
+//	Tank.Open     a method: makes Tank.Valve true
+//	Tank.Shut     a method: makes it false
+//	Tank.Say      a method: Tank tells of its alarm Full that it is active, by the Boolean (asyncua only)
+//	Tank.Limits   an exclusive limit alarm of Tank.Level: below 5 and 20, above 80 and 95 (node-opcua only)
+//	Tank.Trip     a method: Tank emits an event with the String as message and severity 800 (node-opcua only)
 //	Many          an object, of which:
 //	Many.0 …      Double, changing: as many as Settings.Items says
 //

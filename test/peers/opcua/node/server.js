@@ -94,6 +94,25 @@ async function main() {
     changing.push(v);
   }
 
+  const tank = ns.addObject({ organizedBy: objects, browseName: "Tank", nodeId: "s=Tank", eventNotifier: 1, eventSourceOf: space.rootFolder.objects.server });
+  space.installAlarmsAndConditionsService();
+  const writable = { accessLevel: makeAccessLevelFlag("CurrentRead | CurrentWrite"), userAccessLevel: makeAccessLevelFlag("CurrentRead | CurrentWrite") };
+  const tankLevel = ns.addVariable({ componentOf: tank, browseName: "Level", nodeId: "s=Tank.Level", dataType: DataType.Double, eventSourceOf: tank, ...writable });
+  tankLevel.setValueFromSource({ dataType: DataType.Double, value: 50 });
+  ns.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+    browseName: "Limits",
+    nodeId: "s=Tank.Limits",
+    componentOf: tank,
+    conditionName: "Limits",
+    conditionSource: tank,
+    inputNode: tankLevel,
+    highHighLimit: 95,
+    highLimit: 80,
+    lowLimit: 20,
+    lowLowLimit: 5,
+    optionals: ["ActiveState.TransitionTime"],
+  });
+
   const double = (name) => ({ name, dataType: DataType.Double });
   ns.addMethod(t1, { browseName: "Add", nodeId: "s=T1.Add", inputArguments: [double("a"), double("b")], outputArguments: [double("sum")] }).bindMethod(
     (inputs, _context, done) =>
@@ -109,6 +128,25 @@ async function main() {
       grown++;
       done(null, { statusCode: StatusCodes.Good, outputArguments: [{ dataType: DataType.UInt32, value: grown }] });
     },
+  );
+
+  const valve = ns.addVariable({ componentOf: tank, browseName: "Valve", nodeId: "s=Tank.Valve", dataType: DataType.Boolean });
+  valve.setValueFromSource({ dataType: DataType.Boolean, value: false });
+  const method = (name, inputArguments, act) =>
+    ns.addMethod(tank, { browseName: name, nodeId: `s=Tank.${name}`, inputArguments, outputArguments: [] }).bindMethod((inputs, _context, done) =>
+      done(null, { statusCode: act(inputs) ?? StatusCodes.Good, outputArguments: [] }),
+    );
+  method("SetLevel", [{ name: "level", dataType: DataType.Float }], ([level]) => {
+    if (level.value > 100) return StatusCodes.BadOutOfRange;
+    tankLevel.setValueFromSource({ dataType: DataType.Double, value: level.value });
+  });
+  method("Open", [], () => valve.setValueFromSource({ dataType: DataType.Boolean, value: true }));
+  method("Shut", [], () => valve.setValueFromSource({ dataType: DataType.Boolean, value: false }));
+  method("Trip", [{ name: "message", dataType: DataType.String }], ([message]) =>
+    tank.raiseEvent("BaseEventType", {
+      message: { dataType: DataType.LocalizedText, value: { text: message.value } },
+      severity: { dataType: DataType.UInt16, value: 800 },
+    }),
   );
 
   await server.start();

@@ -102,8 +102,41 @@ async def main(port, directory, shift, host, items, period, strict):
     await t1.add_method(node("T1.Grow"), name("Grow"), grow, [], [number])
     await t1.add_method(node("T1.Trip"), name("Trip"), trip, [string], [])
 
+    tank = await server.nodes.objects.add_object(node("Tank"), name("Tank"))
+    level = await tank.add_variable(node("Tank.Level"), name("Level"), 50.0, double)
+    await level.set_writable()
+    valve = await tank.add_variable(node("Tank.Valve"), name("Valve"), False, ua.VariantType.Boolean)
+
+    async def set_level(parent, value):
+        if value.Value > 100:
+            return ua.StatusCode(ua.StatusCodes.BadOutOfRange)
+        await level.write_value(float(value.Value), double)
+        return []
+
+    async def open_valve(parent):
+        await valve.write_value(True)
+        return []
+
+    async def shut_valve(parent):
+        await valve.write_value(False)
+        return []
+
+    async def say(parent, active):
+        told = full.event
+        told.NodeId, told.ConditionName, told.Severity = node("Tank.Full"), "Full", 500
+        told.Retain = active.Value
+        told.add_property("ActiveState/Id", active.Value, ua.VariantType.Boolean)
+        await full.trigger()
+        return []
+
+    await tank.add_method(node("Tank.Say"), name("Say"), say, [ua.VariantType.Boolean], [])
+    await tank.add_method(node("Tank.SetLevel"), name("SetLevel"), set_level, [ua.VariantType.Float], [])
+    await tank.add_method(node("Tank.Open"), name("Open"), open_valve, [], [])
+    await tank.add_method(node("Tank.Shut"), name("Shut"), shut_valve, [], [])
+
     async with server:
         event = await server.get_event_generator(emitting_node=t1)
+        full = await server.get_event_generator(ua.ObjectIds.AlarmConditionType, tank)
         await server.historize_node_data_change([counter, oil], period=timedelta(hours=1), count=100000)
         n = 0
         begun = time.monotonic()

@@ -1,0 +1,53 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/busbar/busbar/mqttconn"
+)
+
+// EdgeNodes are Sparkplug B edge nodes, whose devices are meters.
+type EdgeNodes struct {
+	Connection mqttconn.Config // client ids are its, with the names of the nodes behind it
+	Group      string
+	Nodes      int // edge-1, edge-2, …
+	Meters         // of each of them: meter-1, meter-2, …
+	// PrimaryHost is the host application without which nothing is published; "": none.
+	PrimaryHost string
+	Misbehave   []Misbehaviour
+	// Truth gets a line of JSON for each value that is published: see Published. nil: nobody
+	// does.
+	Truth io.Writer
+}
+
+// Snippet is what a gateway reads them by.
+func (c EdgeNodes) Snippet() string {
+	host := c.PrimaryHost
+	if host == "" {
+		host = "busbar"
+	}
+	return fmt.Sprintf(`devices:
+  - id: plant
+    sparkplug: {broker: %q, host_id: %q, groups: [%q]}
+`, c.Connection.Broker, host, c.Group)
+}
+
+// Run publishes until ctx ends, whatever becomes of the broker meanwhile, and then says
+// that the nodes go. What the meters measure while nobody hears of it follows as values of
+// the past. It fails if Truth does.
+func (c EdgeNodes) Run(ctx context.Context, log *slog.Logger) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	truth := &truthLog{to: c.Truth, fail: fail}
+	var nodes sync.WaitGroup
+	for i := range c.Nodes {
+		n := newEdgeNode(c, i, truth, log)
+		nodes.Go(func() { n.run(ctx) })
+	}
+	nodes.Wait()
+	return context.Cause(ctx)
+}

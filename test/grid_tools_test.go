@@ -1,0 +1,77 @@
+package test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A network of SimBench and one of pandapower are imported and checked as an
+// engineer does it.
+func TestNetworkIsImportedAndChecked(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lv, err := filepath.Abs("../grid/simbench/testdata/lv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := call(t, dir, "busbar", "grid", "import", "--from", "simbench", lv, "--out", "lv.yaml")
+	if code != 0 || out != "" || !strings.HasSuffix(errs, `0 substations, 1 source, 4 feeders, 43 nodes
+13 lines, 28 switches (0 normally open, 0 telemetered), 1 transformer
+13 service points, 13 customers
+0 parts without a source, 0 loops
+0 errors, 4 warnings
+`) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	out, errs, code = call(t, dir, "busbar", "grid", "check", "lv.yaml")
+	if code != 0 || !strings.Contains(out, "lv.yaml:51:5: warning: feeder-LV1.122 Switch 5: its head LV1.122 Switch 5 is a load-switch") || !strings.HasSuffix(out, "0 errors, 4 warnings\n") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+
+	// To standard output, and without feeders, it is the same network.
+	out, errs, code = call(t, dir, "busbar", "grid", "import", "--from", "pandapower", lv+"/../../../pandapower/testdata/case33bw.json", "--no-feeders", "--json")
+	var report struct {
+		Lines    int               `json:"lines"`
+		Sources  int               `json:"sources"`
+		Errors   int               `json:"errors"`
+		Findings []json.RawMessage `json:"findings"`
+	}
+	if err := json.Unmarshal([]byte(errs), &report); err != nil || code != 0 || report.Lines != 37 || report.Sources != 1 || len(report.Findings) != 0 || !strings.HasPrefix(out, "name: case33bw\n") {
+		t.Errorf("exit code %d, %v\n%.200s\n%s", code, err, out, errs)
+	}
+}
+
+func TestWrongNetworkIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "grid.yaml", "sources:\n  - {id: supply, node: a}\nlines:\n  - {id: L1, from: a, to: b, valid_to: \"2026-01-01T00:00:00Z\"}\nservice_points:\n  - {id: P1, node: b, zone: north}\n")
+	out, errs, code := call(t, dir, "busbar", "grid", "check", "--at", "2025-06-01T00:00:00Z", "grid.yaml")
+	if want := "grid.yaml:6:5: error: P1: zone: there is no zone north [unknown-reference]\n\n"; code != 1 || !strings.HasPrefix(out, want) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	// Half a year later the line is gone.
+	out, errs, code = call(t, dir, "busbar", "grid", "check", "--at", "2026-06-01T00:00:00Z", "--json", "grid.yaml")
+	if code != 1 || !strings.Contains(out, `"code": "not-connected"`) || !strings.Contains(out, `"place": "grid.yaml:6:5"`) || !strings.Contains(out, `"errors": 2`) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "tables"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, arguments := range [][]string{
+		{"check", "none.yaml"}, {"check", "tables"}, {"import", "--from", "simbench", "tables"}, {"import", "--from", "pandapower", "grid.yaml"}, {"import", "--from", "csv", "grid.yaml"},
+		{"import", "--from", "cim", "grid.yaml"},
+	} {
+		if out, errs, code := call(t, dir, "busbar", append([]string{"grid"}, arguments...)...); code != 2 || out != "" || errs == "" {
+			t.Errorf("%v: exit code %d\n%s%s", arguments, code, out, errs)
+		}
+	}
+	write(t, dir, "tables/lines.csv", "id,from,to\nL1,a,b\n")
+	write(t, dir, "tables/sources.csv", "id,node\nS,a\n")
+	write(t, dir, "tables/service_points.csv", "id,node\nP,b\n")
+	if out, errs, code := call(t, dir, "busbar", "grid", "import", "--from", "csv", "tables", "--no-feeders"); code != 0 || !strings.Contains(out, "\nlines:\n  - {id: L1, from: a, to: b}\n") || !strings.Contains(errs, "0 errors, 0 warnings") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
