@@ -54,12 +54,9 @@ func runIngest(spec string) {
 	}
 	go func() {
 		for r := compact.New(compact.Config{Store: s}); ; {
-			if err := r.Pass(context.Background(), time.Now()); err != nil {
-				if c.Database.Postgres == nil {
-					fmt.Println(err)
-					os.Exit(1)
-				}
-				time.Sleep(10 * time.Millisecond) // the database may be down
+			if err := r.Pass(context.Background(), time.Now()); err != nil && c.Database.Postgres == nil {
+				fmt.Println(err)
+				os.Exit(1)
 			}
 		}
 	}()
@@ -121,7 +118,7 @@ func (l *load) awaitCommit() {
 		now, ok := committed()
 		return ok && now != before
 	})
-	for end := time.Now().Add(time.Duration(l.random.IntN(20_000)) * time.Microsecond); time.Now().Before(end); {
+	for end := time.Now().Add(time.Duration(l.random.IntN(60_000)) * time.Microsecond); time.Now().Before(end); {
 		l.sendOne()
 	}
 }
@@ -168,7 +165,7 @@ func (l *load) storedOnce() {
 	}
 	once()
 	r := compact.New(compact.Config{Store: l.store})
-	if err := r.Pass(l.Context(), time.Now()); err != nil {
+	if err := r.Pass(context.Background(), time.Now()); err != nil {
 		l.Error(err)
 	}
 	l.Logf("%d hours left to be packed", r.Stats().Packed)

@@ -150,7 +150,7 @@ func (p Postgres) login(_ context.Context, config *pgx.ConnConfig) error {
 
 const (
 	// turnLock is the advisory lock of whoever writes.
-	turnLock = 0x627573626172
+	turnLock int64 = 0x627573626172
 	// factChannel is where facts are announced.
 	factChannel = "busbar_fact"
 )

@@ -16,8 +16,7 @@ CREATE TABLE packed (
     block        BYTEA  NOT NULL,
     PRIMARY KEY (bundle, hour, part)
 );
--- Blocks are compressed already.
-ALTER TABLE packed ALTER COLUMN block SET STORAGE EXTERNAL;
+ALTER TABLE packed ALTER COLUMN block SET STORAGE EXTERNAL; -- it is compressed already
 
 -- The minutes of a packed hour, in one block.
 CREATE TABLE rollup_minutes (
@@ -47,7 +46,7 @@ CREATE TABLE rollup (
 
 -- Up to which minute samples and rollups have been deleted for their age.
 CREATE TABLE retained (
-    level TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- raw, 1min, 15min, 1h, 1d
+    level TEXT   COLLATE "C" NOT NULL PRIMARY KEY, -- raw, 1min, 15min, 1h, 1d
     since BIGINT NOT NULL
 );
 
