@@ -54,9 +54,12 @@ func runIngest(spec string) {
 	}
 	go func() {
 		for r := compact.New(compact.Config{Store: s}); ; {
-			if err := r.Pass(context.Background(), time.Now()); err != nil && c.Database.Postgres == nil {
-				fmt.Println(err)
-				os.Exit(1)
+			if err := r.Pass(context.Background(), time.Now()); err != nil {
+				if c.Database.Postgres == nil {
+					fmt.Println(err)
+					os.Exit(1)
+				}
+				time.Sleep(10 * time.Millisecond) // the database may be down
 			}
 		}
 	}()

@@ -258,8 +258,12 @@ func (d *twoDevices) checkRollups(cut int64) {
 // Whatever is packed when, and whatever comes late, the samples are the same, and what
 // sums them up is what it would be if all had come in order and been packed once.
 func TestPackingChangesNothing(t *testing.T) {
+	seeds := 5
+	if testing.Short() {
+		seeds = 1
+	}
 	onEngines(t, func(t *testing.T, opened opener) {
-		for range 5 {
+		for range seeds {
 			seed := uint64(time.Now().UnixNano())
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				d := newTwoDevices(t, opened, seed)
