@@ -32,7 +32,7 @@ test: build
 	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
 race:
-	go test -race -short $$(go list ./... | grep -v -e /cmd/ -e /configfile -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
+	go test -race -short $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
