@@ -231,6 +231,7 @@ var page = template.Must(template.New("status").Funcs(template.FuncMap{
 		}
 		return time.Since(t).Round(time.Second).String() + " ago"
 	},
+	"took": func(d time.Duration) string { return d.Round(100 * time.Microsecond).String() },
 	"left": func(d time.Duration) string {
 		switch {
 		case d < 0:
