@@ -266,8 +266,9 @@ func (c *Client) run() {
 		}
 		time.Sleep(gather)
 		for batch := c.take(); len(batch) > 0; batch = c.take() {
-			if err := c.send(batch); err != nil {
-				c.fail(c.take(), err)
+			if rest, err := c.send(batch); err != nil {
+				// Taken before anybody is told: who is told of all sends them again.
+				c.fail(append(rest, c.take()...), err)
 			}
 		}
 	}
@@ -290,17 +291,16 @@ func (c *Client) fail(batch []sending, err error) {
 // requestBytes is how much goes into one request, unless it is one message.
 const requestBytes = 512 << 10
 
-// send sends a batch in as many requests as it needs. After an error the rest of
-// it has failed.
-func (c *Client) send(batch []sending) error {
+// send sends a batch in as many requests as it needs. With an error it returns what
+// of it isn't acknowledged.
+func (c *Client) send(batch []sending) (rest []sending, err error) {
 	for len(batch) > 0 {
 		var body []byte
 		n := 0
 		for n < len(batch) && (n == 0 || len(body)+len(batch[n].message.Value) < requestBytes) {
 			longer, err := batch[n].message.AppendBinary(body)
 			if err != nil {
-				c.fail(batch, err)
-				return err
+				return batch, err
 			}
 			body = longer
 			n++
@@ -311,11 +311,10 @@ func (c *Client) send(batch []sending) error {
 		}
 		batch = batch[acknowledged:]
 		if err != nil {
-			c.fail(batch, err)
-			return err
+			return batch, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // post sends one request of n messages, and waits and repeats it while the

@@ -120,17 +120,24 @@ func TestAFailureHoldsBackWhatComesBehindIt(t *testing.T) {
 	f := newFar(t)
 	c := f.connect(t).NewClient("telemetry", nil)
 	defer c.Close()
-	failed := false
+	const all = 20
+	failed, before := false, 0
 	f.answer = func(w http.ResponseWriter, messages int) (int, bool) {
 		if failed || messages < 3 {
+			before += messages
 			return messages, false
 		}
 		failed = true
+		for waiting := 0; before+messages+waiting < all; time.Sleep(time.Millisecond) {
+			c.mu.Lock()
+			waiting = len(c.queue)
+			c.mu.Unlock()
+		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		json.NewEncoder(w).Encode(record.UplinkAnswer{Acknowledged: 2, Error: "no log"})
 		return 2, true
 	}
-	errs := produce(t, c, 0, 20)
+	errs := produce(t, c, 0, all)
 	first := -1
 	for i, err := range errs {
 		if err != nil && first < 0 {
@@ -144,7 +151,7 @@ func TestAFailureHoldsBackWhatComesBehindIt(t *testing.T) {
 	if first < 0 || !errors.As(errs[first], &refusal) || refusal.Text != "no log" {
 		t.Fatalf("%v", errs)
 	}
-	produce(t, c, first, 20)
+	produce(t, c, first, all)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if strings.Join(f.got, " ") != "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19" {
