@@ -326,16 +326,13 @@ func (l *listener) look(ctx context.Context, now time.Time) error {
 		p.stale = true
 		result.Samples = append(result.Samples, p.lack(now, session.Bad(telemetry.Timeout)|telemetry.Stale))
 	}
-	untold, err := l.session.Untold(ctx, now, session.Bad(telemetry.Timeout)|telemetry.Stale, func(f adapters.Found) bool {
+	untold := l.session.Untold(now, session.Bad(telemetry.Timeout)|telemetry.Stale, func(f adapters.Found) bool {
 		if f.Follow < 0 || f.Follow >= len(l.Follow) {
 			return false
 		}
 		after := l.Follow[f.Follow].StaleAfter
 		return after > 0 && now.Sub(l.began) >= after
 	})
-	if err != nil {
-		return err
-	}
 	result.Samples = append(result.Samples, untold...)
 	if len(result.Samples) > 0 || fell {
 		return l.session.Deliver(ctx, result)

@@ -116,12 +116,15 @@ func (p *panel) items() (list []*item) {
 }
 
 // remember takes what the device told before the gateway started, so that conditions that
-// have cleared meanwhile are known to have, and everything keeps its name.
-func (w *watch) remember(known []adapters.Found) {
+// have cleared meanwhile are known to have, and everything keeps its name. Of a condition
+// that isn't told again the session says that it has no value; what events said stays. It
+// fails if ctx ends.
+func (w *watch) remember(ctx context.Context) error {
 	p := &w.panel
-	for _, f := range known {
+	var said []adapters.Found
+	for _, f := range w.session.Earlier() {
 		if len(p.conditions)+len(p.speakers) == mostConditions {
-			return
+			break
 		}
 		text, is := strings.CutPrefix(f.Encoding, conditionEncoding)
 		dataType := uint32(id.Boolean)
@@ -134,16 +137,19 @@ func (w *watch) remember(known []adapters.Found) {
 			continue
 		}
 		i, key := w.announced(f.Name, node, f.Encoding, dataType), conditionKey{node: node}
-		i.found.waits = true // for its id, which it gets with the connection
 		if dataType == id.Boolean {
 			p.conditions[key] = &condition{item: i}
 		} else {
 			p.speakers[key] = &speaker{item: i}
+			said = append(said, f)
 		}
 	}
+	_, err := w.session.Register(ctx, said)
+	return err
 }
 
-// announced is the item of a condition or speaker.
+// announced is the item of a condition or speaker, which gets its signal with the first
+// value.
 func (w *watch) announced(name string, n Node, encoding string, dataType uint32) *item {
 	return &item{itemKey: itemKey{node: n}, name: w.unused(name, encoding), found: &variable{
 		node: n, follow: adapters.NoFollow, dataType: ua.NewNumericNodeID(0, dataType), rank: -1, encoding: encoding,
@@ -160,9 +166,15 @@ func (l *life) announce(name string, n Node, encoding string, dataType uint32) *
 		}
 		return nil
 	}
-	i := l.announced(name, n, encoding, dataType)
-	l.discover(i, leaf{})
-	return i
+	return l.announced(name, n, encoding, dataType)
+}
+
+// say delivers what is told of a condition or speaker.
+func (l *life) say(i *item, v *ua.DataValue, received time.Time) {
+	if len(i.found.parts) == 0 {
+		l.discover(i, leaf{})
+	}
+	l.takeFound(i, v, received)
 }
 
 // resume is the beginning of a connection.
@@ -275,7 +287,7 @@ func (l *life) show(c *condition, active bool, status ua.StatusCode, since, rece
 	v := &ua.DataValue{Value: ua.MustVariant(active), Status: status, SourceTimestamp: since}
 	c.valid, c.active, c.status = true, active, status
 	c.at, _ = stamp(v, received)
-	l.takeFound(c.item, v, received)
+	l.say(c.item, v, received)
 }
 
 // speak takes an event that is no condition's. What is told twice is taken once.
@@ -303,7 +315,7 @@ func (l *life) speak(s *source, e event, received time.Time) {
 		return
 	}
 	from.last = e.id
-	l.takeFound(from.item, &ua.DataValue{Value: ua.MustVariant(e.message), SourceTimestamp: e.time}, received)
+	l.say(from.item, &ua.DataValue{Value: ua.MustVariant(e.message), SourceTimestamp: e.time}, received)
 }
 
 // tendAlarms has the server tell what it doesn't yet, and what it hasn't to its end.
@@ -413,9 +425,8 @@ func (p *panel) fail(at time.Time, q telemetry.Quality) (samples []telemetry.Sam
 	for _, c := range p.conditions {
 		for _, s := range c.signals {
 			samples = append(samples, telemetry.Sample{Time: telemetry.MicrosOf(at), Signal: s.signal, Quality: q})
-			c.at = at
 		}
-		c.valid = false
+		c.valid, c.at = false, at
 	}
 	return samples
 }

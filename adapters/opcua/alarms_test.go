@@ -320,12 +320,9 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// What was told before the gateway started is known: what isn't told any more has cleared,
-// and everything is called as it was.
-func TestConditionsOfBefore(t *testing.T) {
-	t.Parallel()
-	f := newFake(t, refreshes)
-	c := newCollector()
+// before are what a fake told before the gateway started.
+func (c *collector) before(t *testing.T) []adapters.Found {
+	t.Helper()
 	before := []adapters.Found{
 		{Name: "T1.Hot1", Follow: adapters.NoFollow, Kind: telemetry.State, Encoding: "opcua condition i=1"},
 		{Name: "T1.Hot2", Follow: adapters.NoFollow, Kind: telemetry.State, Encoding: "opcua condition i=2"},
@@ -335,6 +332,16 @@ func TestConditionsOfBefore(t *testing.T) {
 	if _, err := c.Register(t.Context(), "plant", before); err != nil {
 		t.Fatal(err)
 	}
+	return before
+}
+
+// What was told before the gateway started is known: what isn't told any more has cleared,
+// and everything is called as it was.
+func TestConditionsOfBefore(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, refreshes)
+	c := newCollector()
+	before := c.before(t)
 	beginWith(t, alarmDevice(f), c)
 	f.await("that all are asked for", func() bool { return refreshed(f) == 1 })
 	event := told{sourceField: ua.NewNumericNodeID(0, 5), sourceNameField: "T1", messageField: ua.NewLocalizedText("hot"), severityField: uint16(500)}
@@ -346,5 +353,50 @@ func TestConditionsOfBefore(t *testing.T) {
 	defer c.mu.Unlock()
 	if len(c.found) != len(before) {
 		t.Errorf("%+v", c.found)
+	}
+}
+
+// Of a condition of before the session says that it has no value, unless it is told: while
+// there is no connection, and when the server can't tell it anew. What events said stays.
+func TestConditionsOfBeforeThatArentTold(t *testing.T) {
+	t.Parallel()
+	refusals := 1
+	f := newFake(t, func(_ *fake, r ua.Request) ua.Response {
+		if _, is := r.(*ua.CreateSessionRequest); is && refusals > 0 {
+			refusals--
+			return fault(ua.StatusBadServerHalted)
+		}
+		return nil
+	})
+	c := newCollector()
+	c.before(t)
+	registered := map[string]bool{}
+	c.refuses = func(found []adapters.Found, _ []telemetry.SignalID) error {
+		for _, f := range found {
+			registered[f.Name] = true
+		}
+		return nil
+	}
+	d := alarmDevice(f)
+	if d.About().ToldWithin <= 0 {
+		t.Error("nobody says anything of what isn't told")
+	}
+	beginWith(t, d, c)
+	for _, name := range []string{"T1.Hot1", "T1.Hot2"} {
+		c.await(t, "that it isn't known", c.shows(name, "– bad (not connected, stale)"))
+	}
+	f.await("that all are asked for", func() bool { return refreshed(f) == 1 })
+	f.tell(1, 1, f.events(alarmed(1, true, told{activeSinceField: time.Now().Add(-time.Hour)})))
+	c.await(t, "what is told", c.shows("T1.Hot1", "true good"))
+	if now, _ := c.of(c.named("T1.Hot1")); len(now) != 2 || now[1].Time < now[0].Time {
+		t.Errorf("%v", now)
+	}
+	if now, _ := c.of(c.named("n12345678.T1.Event")); len(now) > 0 {
+		t.Errorf("%v", now)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if registered["T1.Hot2"] || !registered["T1.Hot1"] { // from then on the session says nothing of it
+		t.Errorf("%v", registered)
 	}
 }

@@ -143,11 +143,14 @@ func (l *life) fill(ctx context.Context, gaps []reading) error {
 		if !errors.Is(err, context.DeadlineExceeded) { // else the line may be gone
 			l.filled(kept...)
 		}
-		l.session.Log().Warn("the server's history can't be read", "nodes", len(kept), "error", err)
-		err = nil
+		l.session.Log().Warn("the server's history can't be read", "nodes", len(kept), "values", values, "error", err)
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	l.session.Log().Info("what was missed has been read from the server's history", "nodes", len(kept), "values", values, "took", time.Since(began).Round(time.Millisecond))
-	return err
+	return nil
 }
 
 // fillSome asks for the history of gaps together, until there is no more.

@@ -113,12 +113,8 @@ const (
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
 	w := newWatch(d, s)
-	if len(d.Alarms) > 0 {
-		known, _, err := s.Known(ctx)
-		if err != nil {
-			return
-		}
-		w.remember(known)
+	if len(d.Alarms) > 0 && w.remember(ctx) != nil {
+		return
 	}
 	wait := firstWait
 	for first := true; ; first = false {

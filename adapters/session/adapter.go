@@ -99,7 +99,9 @@ func (a *Adapter[D]) start(s *Session, d D) {
 	a.reading.Go(func() {
 		defer close(s.ended)
 		defer stop()
-		d.Run(ctx, s)
+		if s.remember(ctx) == nil {
+			d.Run(ctx, s)
+		}
 	})
 }
 

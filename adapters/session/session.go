@@ -52,16 +52,15 @@ type Session struct {
 	sink adapters.Sink
 	stop context.CancelFunc // nil before it begins
 
-	silent   int // results in a row without an answer
-	spared   telemetry.Reason
-	live     bool
-	liveSent time.Time // zero before the first result
-	// answersSince is when the device answered first after it hadn't; zero: it doesn't.
-	answersSince time.Time
+	silent       int // results in a row without an answer
+	spared       telemetry.Reason
+	live         bool
+	liveSent     time.Time // zero before the first result
+	answersSince time.Time // when the device answered first; zero: it hasn't
 
 	mu     sync.Mutex
 	last   adapters.Last
-	untold untold // nil before it is known
+	untold untold
 }
 
 // Ask is somebody who wants the device to be read now, ahead of what is scheduled.
@@ -136,10 +135,6 @@ func (s *Session) Register(ctx context.Context, found []adapters.Found) ([]telem
 	if !keeps {
 		return make([]telemetry.SignalID, len(found)), nil
 	}
-	earlier, err := s.remember(ctx)
-	if err != nil {
-		return nil, err
-	}
 	ids, err := r.Register(ctx, s.about.ID, found)
 	if err != nil {
 		return nil, err
@@ -147,20 +142,12 @@ func (s *Session) Register(ctx context.Context, found []adapters.Found) ([]telem
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range found {
-		delete(earlier, f.Name)
+		delete(s.untold, f.Name)
 	}
-	if len(earlier) == 0 {
-		s.untold = untold{} // a map keeps its memory
+	if len(s.untold) == 0 {
+		s.untold = nil // a map keeps its memory
 	}
 	return ids, nil
-}
-
-// Known is adapters.Registrar's, for this device.
-func (s *Session) Known(ctx context.Context) (found []adapters.Found, ids []telemetry.SignalID, err error) {
-	if r, keeps := s.sink.(adapters.Registrar); keeps {
-		return r.Known(ctx, s.about.ID)
-	}
-	return nil, nil, ctx.Err()
 }
 
 // Poll reads a device in every slot of its period until ctx ends, and whenever
@@ -220,18 +207,14 @@ func (s *Session) Deliver(ctx context.Context, r Result) error {
 
 func (s *Session) deliver(ctx context.Context, b adapters.Batch, r Result) error {
 	s.count(r)
-	samples, err := s.withUntold(ctx, r)
-	if err != nil {
-		return err
-	}
-	b.Device, b.Received, b.Samples, b.Past, b.Committed = s.about.ID, r.Received, samples, r.Past, r.Committed
+	b.Device, b.Received, b.Samples, b.Past, b.Committed = s.about.ID, r.Received, s.withUntold(r), r.Past, r.Committed
 	if s.observe(r, b.Due.IsZero()) {
 		s.liveSent = r.Received
 		b.Samples = append(b.Samples, telemetry.Sample{
 			Time: telemetry.MicrosOf(r.Received), Value: telemetry.BoolValue(s.live), Signal: s.about.Live,
 		})
 	}
-	err = s.sink.Deliver(ctx, b)
+	err := s.sink.Deliver(ctx, b)
 	s.note(r)
 	return err
 }

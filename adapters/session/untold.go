@@ -17,62 +17,68 @@ type earlier struct {
 	signal telemetry.SignalID
 }
 
-// remember asks once who they are.
-func (s *Session) remember(ctx context.Context) (untold, error) {
+// remember finds out who they are, before the device is read. It fails if ctx ends.
+func (s *Session) remember(ctx context.Context) error {
+	r, keeps := s.sink.(adapters.Registrar)
+	if !keeps || !s.about.Open {
+		return nil
+	}
+	found, ids, err := r.Known(ctx, s.about.ID)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.untold != nil {
-		return s.untold, nil
-	}
-	list := untold{}
-	found, ids, err := s.Known(ctx)
-	if err != nil {
-		return nil, err
-	}
+	s.untold = untold{}
 	for i, f := range found {
 		if ids[i] != 0 {
-			list[f.Name] = earlier{f, ids[i]}
+			s.untold[f.Name] = earlier{f, ids[i]}
 		}
 	}
-	s.untold = list
-	return list, nil
+	return nil
 }
 
-// Untold says of the signals that the device told of earlier and hasn't told of again
-// that they have no value, once of each that which picks.
-func (s *Session) Untold(ctx context.Context, now time.Time, q telemetry.Quality, which func(adapters.Found) bool) ([]telemetry.Sample, error) {
-	list, err := s.remember(ctx)
-	if err != nil {
-		return nil, err
+// Earlier are the signals that the device told of before the session began and hasn't
+// told of again, in no order.
+func (s *Session) Earlier() []adapters.Found {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]adapters.Found, 0, len(s.untold))
+	for _, e := range s.untold {
+		list = append(list, e.Found)
 	}
+	return list
+}
+
+// Untold says of those of them that which picks that they have no value, once of each.
+func (s *Session) Untold(now time.Time, q telemetry.Quality, which func(adapters.Found) bool) []telemetry.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var samples []telemetry.Sample
-	for name, e := range list {
+	for name, e := range s.untold {
 		if which(e.Found) {
 			samples = append(samples, telemetry.Sample{Time: telemetry.MicrosOf(now), Signal: e.signal, Quality: q})
-			delete(list, name)
+			delete(s.untold, name)
 		}
 	}
-	return samples, nil
+	return samples
 }
 
 func all(adapters.Found) bool { return true }
 
 // withUntold adds to a result what has to be said of them: when the device doesn't answer,
 // and when it has had the time to tell of all that it has.
-func (s *Session) withUntold(ctx context.Context, r Result) ([]telemetry.Sample, error) {
+func (s *Session) withUntold(r Result) []telemetry.Sample {
 	switch {
-	case !s.about.Open || r.Past:
-		return r.Samples, nil
+	case r.Past:
+		return r.Samples
 	case r.Cause != nil:
-		s.answersSince = time.Time{}
 	case s.answersSince.IsZero():
 		s.answersSince = r.Received
-		return r.Samples, nil
+		return r.Samples
 	case s.about.ToldWithin == 0 || r.Received.Sub(s.answersSince) < s.about.ToldWithin:
-		return r.Samples, nil
+		return r.Samples
 	}
-	samples, err := s.Untold(ctx, r.Received, Bad(telemetry.NotConnected)|telemetry.Stale, all)
-	return append(r.Samples[:len(r.Samples):len(r.Samples)], samples...), err
+	samples := s.Untold(r.Received, Bad(telemetry.NotConnected)|telemetry.Stale, all)
+	return append(r.Samples[:len(r.Samples):len(r.Samples)], samples...)
 }

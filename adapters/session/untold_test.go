@@ -16,7 +16,7 @@ import (
 // keeper is a sink that knows signals of before.
 type keeper struct {
 	sink
-	found []adapters.Found // with the ids from 100 on
+	found []adapters.Found // with the ids from 100 on; "" has none
 }
 
 func (k *keeper) Register(_ context.Context, _ string, found []adapters.Found) ([]telemetry.SignalID, error) {
@@ -26,7 +26,9 @@ func (k *keeper) Register(_ context.Context, _ string, found []adapters.Found) (
 func (k *keeper) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
 	ids := make([]telemetry.SignalID, len(k.found))
 	for i := range ids {
-		ids[i] = telemetry.SignalID(100 + i)
+		if k.found[i].Name != "" {
+			ids[i] = telemetry.SignalID(100 + i)
+		}
 	}
 	return k.found, ids, nil
 }
@@ -54,10 +56,13 @@ func TestUntold(t *testing.T) {
 		"of the past":      {About{Open: true}, []step{{0, gone, "", true}}, nil},
 		"tells of nothing": {About{}, []step{{0, gone, "", false}}, nil},
 	} {
-		k := &keeper{found: []adapters.Found{{Name: "a"}, {Name: "b"}}}
+		k := &keeper{found: []adapters.Found{{Name: "a"}, {Name: "b"}, {}}}
 		c.about.ID, c.about.Live = "d", 9
 		s := newSession(c.about, slog.New(slog.DiscardHandler))
 		s.begin(k, func() {})
+		if err := s.remember(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		got := map[telemetry.SignalID]int{}
 		for n, step := range c.steps {
 			if step.told != "" {
@@ -89,17 +94,16 @@ func TestUntoldOfSome(t *testing.T) {
 	k := &keeper{found: []adapters.Found{{Name: "a"}, {Name: "b", Follow: 1}}}
 	s := newSession(About{ID: "d", Open: true}, slog.New(slog.DiscardHandler))
 	s.begin(k, func() {})
+	if err := s.remember(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var ids []telemetry.SignalID
 	for range 2 {
-		samples, err := s.Untold(t.Context(), time.Now(), Bad(telemetry.Timeout), func(f adapters.Found) bool { return f.Follow == 1 })
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, v := range samples {
+		for _, v := range s.Untold(time.Now(), Bad(telemetry.Timeout), func(f adapters.Found) bool { return f.Follow == 1 }) {
 			ids = append(ids, v.Signal)
 		}
 	}
-	if !slices.Equal(ids, []telemetry.SignalID{101}) {
-		t.Errorf("%v", ids)
+	if left := s.Earlier(); !slices.Equal(ids, []telemetry.SignalID{101}) || len(left) != 1 || left[0].Name != "a" {
+		t.Errorf("%v, and %v are left", ids, left)
 	}
 }
