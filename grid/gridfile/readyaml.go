@@ -18,15 +18,10 @@ import (
 // ReadYAML reads a model. path is what places name. What is wrong costs the
 // value that it is in, or the asset if that has no id then, and nothing else.
 //
-// A large grid is far beyond what the YAML parser takes at a time, so the file is
+// A parser of YAML takes a hundred times a file's size of memory, so a file is
 // taken apart at the entries of its lists.
 func ReadYAML(path string, src []byte) (grid.Model, []grid.Finding) {
-	return readYAML(path, src, true)
-}
-
-// readYAML reads with the way for what is canonical, or without.
-func readYAML(path string, src []byte, canonical bool) (grid.Model, []grid.Finding) {
-	y := yamlReader{path: path, parseAll: !canonical, first: map[string]int{}, chunk: chunk{line: 1, indent: -1}}
+	y := yamlReader{path: path, first: map[string]int{}, chunk: chunk{line: 1, indent: -1}}
 	if len(src) > table.MaxBytes {
 		y.wrong(1, 1, "the file has %d bytes, expected at most %d", len(src), table.MaxBytes)
 		return y.model, y.findings
@@ -37,8 +32,8 @@ func readYAML(path string, src []byte, canonical bool) (grid.Model, []grid.Findi
 	y.read(src)
 	if len(y.findings) > 0 && len(src) <= onePiece {
 		whole := yamlReader{path: path}
-		if whole.parse(src, 1, false); len(whole.findings) == 0 {
-			return whole.model, nil
+		if whole.parse(src, 1, true) && (y.broken || len(whole.findings) == 0) {
+			y = whole
 		}
 	}
 	grid.SortFindings(y.findings)
@@ -61,11 +56,11 @@ const onePiece = 256 << 10
 
 type yamlReader struct {
 	path     string
-	parseAll bool // by configfile
 	model    grid.Model
 	findings []grid.Finding
 	first    map[string]int // top-level keys, and their lines
 	begun    bool           // the document has
+	broken   bool           // a part of it is no YAML
 	total    int            // entries of lists
 	chunk
 }
@@ -166,7 +161,7 @@ func short(s string) string {
 
 // decode reads the chunk into the model.
 func (y *yamlReader) decode() {
-	if len(y.key) == 0 && len(y.text) == 0 || len(y.entries) > 0 && !y.parseAll && y.canonical() {
+	if len(y.key) == 0 && len(y.text) == 0 {
 		return
 	}
 	if len(y.entries) < 2 {
@@ -209,8 +204,10 @@ func (y *yamlReader) parse(text []byte, at int, inParts bool) bool {
 	var part grid.Model
 	file, err := configfile.Decode(y.path, src, &part)
 	all, _ := errors.AsType[configfile.Errors](err)
-	if inParts && slices.ContainsFunc(all, func(e *configfile.Error) bool { return e.Path == "" }) {
-		return false
+	if slices.ContainsFunc(all, func(e *configfile.Error) bool { return e.Path == "" }) {
+		if y.broken = true; inParts {
+			return false
+		}
 	}
 	for _, e := range all {
 		f := grid.Finding{Severity: grid.Error, Code: grid.Unreadable,
