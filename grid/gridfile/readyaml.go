@@ -146,17 +146,10 @@ func (y *yamlReader) topLevel(line []byte, number int) {
 	}
 	name := string(bytes.Trim(key, `"' `))
 	if before, twice := y.first[name]; twice {
-		y.wrong(number, 1, "the key %q is given twice, first in line %d, expected it once", short(name), before)
+		y.wrong(number, 1, "the key %q is given twice, first in line %d, expected it once", table.Short(name), before)
 		return
 	}
 	y.first[name] = number
-}
-
-func short(s string) string {
-	if r := []rune(strings.ToValidUTF8(s, "\ufffd")); len(r) > 60 {
-		return string(r[:57]) + "…"
-	}
-	return s
 }
 
 // decode reads the chunk into the model.
