@@ -14,7 +14,7 @@ import (
 	"github.com/busbar/busbar/grid/internal/table"
 )
 
-// maxBytes is the largest file that is read; its JSON takes up to 25 times as
+// maxBytes is the largest file that is read; its JSON takes up to 50 times as
 // much memory.
 const maxBytes = 64 << 20
 
