@@ -27,6 +27,10 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: the last of %d findings is %s", name, len(findings), last)
 		}
 	}
+	// A key isn't read again for every entry, however long its line.
+	if _, findings := gridfile.ReadYAML("f", []byte("lines: #"+strings.Repeat("x", 4<<20)+"\n"+strings.Repeat("- {id: L, from: a, to: b}\n", 1000))); len(findings) != 1 {
+		t.Errorf("%d findings about a long line", len(findings))
+	}
 	// One asset doesn't take the parser's whole stack.
 	if _, findings := gridfile.ReadYAML("f", []byte("lines:\n  - "+strings.Repeat("[", 1<<20))); len(findings) != 1 {
 		t.Errorf("%d findings about brackets", len(findings))

@@ -40,10 +40,12 @@ func ReadYAML(path string, src []byte) (grid.Model, []grid.Finding) {
 	return y.model, y.findings
 }
 
-// A chunk has up to so many entries and, once it has one, bytes.
+// A chunk has up to so many entries and, once it has one, bytes. Its key is read
+// again with each, and so what stands below a longer line isn't taken apart.
 const (
 	chunkEntries = 100
 	chunkBytes   = 64 << 10
+	chunkKey     = 1 << 10
 )
 
 // entry is where one of a list is in the chunk's text.
@@ -122,7 +124,7 @@ func (y *yamlReader) take(line []byte, number int) {
 		y.topLevel(line, number)
 		return
 	case isEntry(content) && (y.indent < 0 || indent == y.indent):
-		if len(y.entries) >= chunkEntries || len(y.text) >= chunkBytes {
+		if len(y.key) <= chunkKey && (len(y.entries) >= chunkEntries || len(y.text) >= chunkBytes) {
 			y.decode()
 			y.text, y.line, y.entries = nil, number, nil
 		}
@@ -157,7 +159,7 @@ func (y *yamlReader) decode() {
 	if len(y.key) == 0 && len(y.text) == 0 {
 		return
 	}
-	if len(y.entries) < 2 {
+	if len(y.entries) < 2 || len(y.key) > chunkKey {
 		y.parse(y.text, y.line, false)
 		return
 	}
