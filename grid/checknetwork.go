@@ -111,7 +111,8 @@ func (c *networkChecker) loops() {
 		what := fmt.Sprintf("closes a loop of %d edges", len(around))
 		e := s.edges[chord]
 		if x, y := o.Island(e.A), o.Island(e.B); x != y {
-			what = fmt.Sprintf("joins sources %s and %s over %s", s.sources[o.islands[x].Source].ID, s.sources[o.islands[y].Source].ID, count(len(around), "edge"))
+			sources := c.model.Sources
+			what = fmt.Sprintf("joins sources %s and %s over %s", sources[o.islands[x].Source].ID, sources[o.islands[y].Source].ID, count(len(around), "edge"))
 		}
 		by := "there is no switch on it"
 		if len(switches) > 0 {
@@ -162,7 +163,7 @@ func (c *networkChecker) attached() {
 	used := map[string]bool{}
 	source := make([]*Asset, len(s.nodes))
 	for i, n := range s.sourceAt {
-		source[n] = &s.sources[i].Asset
+		source[n] = &c.model.Sources[s.sources[i]].Asset
 	}
 	for n := range s.nodes {
 		entry, degree := s.NodeEntry(n), s.start[n+1]-s.start[n]

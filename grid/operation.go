@@ -40,7 +40,7 @@ type Operation struct {
 // that is closed, or by loops only.
 type Island struct {
 	Root   int // the node that supplies it
-	Source int // in the model's sources of that time, or None
+	Source int // in the model's Sources, or None
 	Nodes  int
 }
 
@@ -64,7 +64,7 @@ func (s *Snapshot) Operate(positions Positions, into *Operation) *Operation {
 
 func newOperation(s *Snapshot) *Operation {
 	n := len(s.nodes)
-	ints := make([]int32, 8*n)
+	ints := make([]int32, 10*n)
 	part := func() []int32 {
 		out := ints[:n:n]
 		ints = ints[n:]
@@ -73,9 +73,9 @@ func newOperation(s *Snapshot) *Operation {
 	return &Operation{
 		snapshot: s, positions: make(Positions, len(s.edges)),
 		order: part()[:0], parent: part(), supply: part(), depth: part(), island: part(), feeder: part(),
-		first: part(), last: part(), preorder: make([]int32, n), phases: make([]Phases, n),
+		first: part(), last: part(), preorder: part(), jump: part(), phases: make([]Phases, n),
 		points: make([]int32, 0, len(s.points)), pointsTo: make([]int32, n+1), customers: make([]int64, len(s.points)+1),
-		inLoop: make([]bool, len(s.edges)), jump: make([]int32, n),
+		inLoop: make([]bool, len(s.edges)),
 	}
 }
 
@@ -93,7 +93,7 @@ func (o *Operation) grow() {
 	}
 	for i, n := range s.sourceAt {
 		if o.island[n] == None {
-			o.plant(n, i)
+			o.plant(n, int(s.sources[i]))
 		}
 	}
 	o.extend(0)

@@ -10,9 +10,8 @@ import (
 	"github.com/busbar/busbar/grid/gridtest"
 )
 
-// reach is what can be reached from a node over closed edges, searched for
-// without any of the snapshot's order: each node with the phases of the shortest
-// way there, of which the first is taken. skip is an edge that counts as open.
+// reach is what can be reached from nodes over closed edges, searched for without
+// any of the snapshot's order. skip is an edge that counts as open.
 func reach(s *grid.Snapshot, p grid.Positions, from []int, skip int) map[int]bool {
 	seen := map[int]bool{}
 	for _, n := range from {
@@ -174,7 +173,7 @@ func checkIslands(t *testing.T, s *grid.Snapshot, o *grid.Operation, p grid.Posi
 		nodes[o.Island(n)]++
 		if up := o.Upstream(n); up != grid.None {
 			e := s.Edge(o.Supply(n))
-			if e.A+e.B != n+up || o.Island(up) != o.Island(n) || o.First(n) <= o.First(up) || o.Last(n) > o.Last(up) {
+			if e.A+e.B != n+up || o.Island(up) != o.Island(n) || !o.IsBelow(n, up) {
 				t.Fatalf("node %s hangs on %s by %v", s.NodeID(n), s.NodeID(up), e)
 			}
 		}
@@ -334,7 +333,7 @@ func TestOperateReusesMemory(t *testing.T) {
 	p := s.NormalPositions()
 	p[s.EdgeOf("feeder-1-breaker")], p[s.EdgeOf("tie-1")] = grid.ABC, 0
 	o = s.Operate(nil, s.Operate(p, o))
-	if o.Position(s.EdgeOf("feeder-1-breaker")) != 0 || len(o.Loops()) != 0 || o.Feeder(s.Node("feeder-1-1")) != s.FeederOf("feeder-1") {
+	if o.Energised(s.Node("feeder-1-1")) != grid.ABC || len(o.Loops()) != 0 || o.Feeder(s.Node("feeder-1-1")) != s.FeederOf("feeder-1") {
 		t.Error("what was operated before is left")
 	}
 	if n := testing.AllocsPerRun(5, func() { o = s.Operate(p, o); o = s.Operate(nil, o) }); n != 0 {

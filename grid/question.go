@@ -1,11 +1,5 @@
 package grid
 
-// Snapshot is what the operation is one of.
-func (o *Operation) Snapshot() *Snapshot { return o.snapshot }
-
-// Position is which phases of an edge are open.
-func (o *Operation) Position(edge int) Phases { return o.positions[edge] }
-
 // Energised is the phases at a node that have supply, 0 if it has none.
 func (o *Operation) Energised(node int) Phases {
 	if o.islands[o.island[node]].Source == None {
@@ -67,17 +61,6 @@ func (o *Operation) IsBelow(node, of int) bool {
 // Downstream is a node and everything that is supplied through it, a node
 // always behind what supplies it. It must not be changed.
 func (o *Operation) Downstream(node int) []int32 { return o.preorder[o.first[node]:o.last[node]] }
-
-// Preorder is every node; a node's number in it is First's. It must not be
-// changed.
-func (o *Operation) Preorder() []int32 { return o.preorder }
-
-// First is a node's number in the preorder, and Last one behind that of the
-// last node downstream of it.
-func (o *Operation) First(node int) int { return int(o.first[node]) }
-
-// Last is described at First.
-func (o *Operation) Last(node int) int { return int(o.last[node]) }
 
 // PointsBelow is the service points at a node and downstream of it. It must not
 // be changed.

@@ -1,6 +1,9 @@
 package grid
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Snapshot is a network at one instant, as a graph that is indexed by small
 // integers: nodes are joined by edges, which are lines, switches and
@@ -14,7 +17,7 @@ type Snapshot struct {
 	nodes   []nodeEntry
 	edges   []Edge
 	points  []Point
-	sources []Source
+	sources []int32 // in the model's list
 	feeders []int32 // in the model's list
 
 	nodeIndex, edgeIndex, pointIndex, feederIndex map[string]int32
@@ -58,7 +61,6 @@ type Point struct {
 	Node      int
 	Customers int
 	Phases    Phases
-	Priority  Priority
 }
 
 // Positions says of each edge which of its phases are open: 0 is closed, ABC
@@ -70,58 +72,49 @@ type Positions []Phases
 // of one id, which Check reports, the first counts. The model must not change
 // while the snapshot is used.
 func (m *Model) At(t int64) *Snapshot {
-	b := builder{Snapshot: &Snapshot{
+	s := &Snapshot{
 		model: m, at: t,
 		nodeIndex:  make(map[string]int32, len(m.Nodes)+len(m.Lines)),
 		edgeIndex:  make(map[string]int32, len(m.Lines)+len(m.Switches)+len(m.Transformers)),
 		pointIndex: make(map[string]int32, len(m.ServicePoints)), feederIndex: map[string]int32{},
 		points: make([]Point, 0, len(m.ServicePoints)),
 		edges:  make([]Edge, 0, len(m.Lines)+len(m.Switches)+len(m.Transformers)),
-	}}
-	b.nodesAndEdges()
-	b.adjacency()
-	b.feederHeads()
-	s := b.Snapshot
+	}
+	s.nodesAndEdges()
+	s.adjacency()
+	s.feederHeads()
 	s.normal = s.Operate(s.normally, nil)
-	for f, edge := range b.heads {
-		if edge == None {
-			continue
-		}
-		if below := s.normal.Below(int(edge)); below != None {
-			s.farSide[f] = int32(below)
+	for edge, f := range s.headOf {
+		if f != None {
+			s.farSide[f] = int32(s.normal.Below(edge))
 		}
 	}
-	s.rank = s.normal.order
-	s.normal = s.Operate(s.normally, nil) // once more, now that feeders are known
+	s.rank = slices.Clone(s.normal.order)
+	s.normal = s.Operate(s.normally, s.normal) // once more, now that feeders are known
 	return s
 }
 
-type builder struct {
-	*Snapshot
-	heads []int32 // by feeder
-}
-
-func (b *builder) node(id string) int32 {
-	if i, ok := b.nodeIndex[id]; ok {
+func (s *Snapshot) node(id string) int32 {
+	if i, ok := s.nodeIndex[id]; ok {
 		return i
 	}
-	i := int32(len(b.nodes))
-	b.nodes = append(b.nodes, nodeEntry{id, None})
-	b.nodeIndex[id] = i
+	i := int32(len(s.nodes))
+	s.nodes = append(s.nodes, nodeEntry{id, None})
+	s.nodeIndex[id] = i
 	return i
 }
 
-func (b *builder) edge(kind Kind, index int, a *Asset, from, to string, phases Phases, open bool) {
-	if _, twice := b.edgeIndex[a.ID]; twice || !a.ValidAt(b.at) || from == to || from == "" || to == "" {
+func (s *Snapshot) edge(kind Kind, index int, a *Asset, from, to string, phases Phases, open bool) {
+	if _, twice := s.edgeIndex[a.ID]; twice || !a.ValidAt(s.at) || from == to || from == "" || to == "" {
 		return
 	}
-	b.edgeIndex[a.ID] = int32(len(b.edges))
-	b.edges = append(b.edges, Edge{kind, index, int(b.node(from)), int(b.node(to)), allIfNone(phases)})
+	s.edgeIndex[a.ID] = int32(len(s.edges))
+	s.edges = append(s.edges, Edge{kind, index, int(s.node(from)), int(s.node(to)), allIfNone(phases)})
 	position := Phases(0)
 	if open {
 		position = ABC
 	}
-	b.normally = append(b.normally, position)
+	s.normally = append(s.normally, position)
 }
 
 func allIfNone(p Phases) Phases {
@@ -131,99 +124,96 @@ func allIfNone(p Phases) Phases {
 	return p & ABC
 }
 
-func (b *builder) nodesAndEdges() {
-	m := b.model
+func (s *Snapshot) nodesAndEdges() {
+	m := s.model
 	for i := range m.Nodes {
-		if v := &m.Nodes[i]; v.ValidAt(b.at) {
-			if n := b.node(v.ID); b.nodes[n].entry == None {
-				b.nodes[n].entry = int32(i)
+		if v := &m.Nodes[i]; v.ValidAt(s.at) {
+			if n := s.node(v.ID); s.nodes[n].entry == None {
+				s.nodes[n].entry = int32(i)
 			}
 		}
 	}
 	for i := range m.Sources {
-		if v := &m.Sources[i]; v.ValidAt(b.at) && v.Node != "" {
-			b.sources = append(b.sources, *v)
-			b.sourceAt = append(b.sourceAt, b.node(v.Node))
+		if v := &m.Sources[i]; v.ValidAt(s.at) && v.Node != "" {
+			s.sources = append(s.sources, int32(i))
+			s.sourceAt = append(s.sourceAt, s.node(v.Node))
 		}
 	}
 	for i := range m.Lines {
 		v := &m.Lines[i]
-		b.edge(KindLine, i, &v.Asset, v.From, v.To, v.Phases, v.OutOfService)
+		s.edge(KindLine, i, &v.Asset, v.From, v.To, v.Phases, v.OutOfService)
 	}
 	for i := range m.Switches {
 		v := &m.Switches[i]
-		b.edge(KindSwitch, i, &v.Asset, v.From, v.To, v.Phases, v.NormallyOpen)
+		s.edge(KindSwitch, i, &v.Asset, v.From, v.To, v.Phases, v.NormallyOpen)
 	}
 	for i := range m.Transformers {
 		v := &m.Transformers[i]
-		b.edge(KindTransformer, i, &v.Asset, v.From, v.To, v.Phases, v.OutOfService)
+		s.edge(KindTransformer, i, &v.Asset, v.From, v.To, v.Phases, v.OutOfService)
 	}
 	for i := range m.ServicePoints {
 		v := &m.ServicePoints[i]
-		if _, twice := b.pointIndex[v.ID]; twice || !v.ValidAt(b.at) || v.Node == "" {
+		if _, twice := s.pointIndex[v.ID]; twice || !v.ValidAt(s.at) || v.Node == "" {
 			continue
 		}
-		b.pointIndex[v.ID] = int32(len(b.points))
-		b.points = append(b.points, Point{i, int(b.node(v.Node)), min(max(v.Customers, 0), math.MaxInt32), allIfNone(v.Phases), v.Priority})
+		s.pointIndex[v.ID] = int32(len(s.points))
+		s.points = append(s.points, Point{i, int(s.node(v.Node)), min(max(v.Customers, 0), math.MaxInt32), allIfNone(v.Phases)})
 	}
 }
 
 // adjacency turns the lists into what is looked up by node.
-func (b *builder) adjacency() {
-	n := len(b.nodes)
-	b.start, b.pointsAt = make([]int32, n+1), make([]int32, n+1)
-	for _, e := range b.edges {
-		b.start[e.A+1]++
-		b.start[e.B+1]++
+func (s *Snapshot) adjacency() {
+	n := len(s.nodes)
+	s.start, s.pointsAt = make([]int32, n+1), make([]int32, n+1)
+	for _, e := range s.edges {
+		s.start[e.A+1]++
+		s.start[e.B+1]++
 	}
-	for _, p := range b.points {
-		b.pointsAt[p.Node+1]++
+	for _, p := range s.points {
+		s.pointsAt[p.Node+1]++
 	}
 	for i := range n {
-		b.start[i+1] += b.start[i]
-		b.pointsAt[i+1] += b.pointsAt[i]
+		s.start[i+1] += s.start[i]
+		s.pointsAt[i+1] += s.pointsAt[i]
 	}
-	b.links, b.pointList = make([]link, 2*len(b.edges)), make([]int32, len(b.points))
-	b.customers = make([]int32, len(b.points))
+	s.links, s.pointList = make([]link, 2*len(s.edges)), make([]int32, len(s.points))
+	s.customers = make([]int32, len(s.points))
 	next := make([]int32, n)
-	copy(next, b.start)
-	for i, e := range b.edges {
-		b.links[next[e.A]] = link{int32(i), int32(e.B)}
+	copy(next, s.start)
+	for i, e := range s.edges {
+		s.links[next[e.A]] = link{int32(i), int32(e.B)}
 		next[e.A]++
-		b.links[next[e.B]] = link{int32(i), int32(e.A)}
+		s.links[next[e.B]] = link{int32(i), int32(e.A)}
 		next[e.B]++
 	}
-	copy(next, b.pointsAt)
-	for i, p := range b.points {
-		b.pointList[next[p.Node]], b.customers[next[p.Node]] = int32(i), int32(p.Customers)
+	copy(next, s.pointsAt)
+	for i, p := range s.points {
+		s.pointList[next[p.Node]], s.customers[next[p.Node]] = int32(i), int32(p.Customers)
 		next[p.Node]++
 	}
-	b.rank = make([]int32, n)
-	for i := range b.rank {
-		b.rank[i] = int32(i)
+	s.rank = make([]int32, n)
+	for i := range s.rank {
+		s.rank[i] = int32(i)
 	}
 }
 
-func (b *builder) feederHeads() {
-	b.headOf = make([]int32, len(b.edges))
-	for i := range b.headOf {
-		b.headOf[i] = None
+func (s *Snapshot) feederHeads() {
+	s.headOf = make([]int32, len(s.edges))
+	for i := range s.headOf {
+		s.headOf[i] = None
 	}
-	for i := range b.model.Feeders {
-		v := &b.model.Feeders[i]
-		if _, twice := b.feederIndex[v.ID]; twice || !v.ValidAt(b.at) {
+	for i := range s.model.Feeders {
+		v := &s.model.Feeders[i]
+		if _, twice := s.feederIndex[v.ID]; twice || !v.ValidAt(s.at) {
 			continue
 		}
-		feeder := int32(len(b.feeders))
-		b.feederIndex[v.ID] = feeder
-		b.feeders = append(b.feeders, int32(i))
-		b.farSide = append(b.farSide, None)
-		head := int32(None)
-		if e, ok := b.edgeIndex[v.Head]; ok && b.headOf[e] == None {
-			head = e
-			b.headOf[e] = feeder
+		feeder := int32(len(s.feeders))
+		s.feederIndex[v.ID] = feeder
+		s.feeders = append(s.feeders, int32(i))
+		s.farSide = append(s.farSide, None)
+		if e, ok := s.edgeIndex[v.Head]; ok && s.headOf[e] == None {
+			s.headOf[e] = feeder
 		}
-		b.heads = append(b.heads, head)
 	}
 }
 
@@ -312,7 +302,7 @@ func find(index map[string]int32, id string) int {
 }
 
 // NormalPositions is a copy of the normal positions, to change and operate with.
-func (s *Snapshot) NormalPositions() Positions { return append(Positions(nil), s.normally...) }
+func (s *Snapshot) NormalPositions() Positions { return slices.Clone(s.normally) }
 
 // Normal is the network with everything in its normal position. It must not be
 // given to Operate.

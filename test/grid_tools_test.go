@@ -57,6 +57,10 @@ func TestWrongNetworkIsRefused(t *testing.T) {
 	if code != 1 || !strings.Contains(out, `"code": "not-connected"`) || !strings.Contains(out, `"place": "grid.yaml:6:5"`) || !strings.Contains(out, `"errors": 2`) {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
+	out, _, code = call(t, dir, "busbar", "grid", "check", "--at", "2026-06-01T00:00:00Z", "--most", "1", "grid.yaml")
+	if code != 1 || !strings.HasPrefix(out, "grid.yaml:2:5: warning: supply: nothing is connected to its node a [nothing-attached]\nand 2 more; --most 0 prints all\n") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
 	if err := os.Mkdir(filepath.Join(dir, "tables"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +71,10 @@ func TestWrongNetworkIsRefused(t *testing.T) {
 		if out, errs, code := call(t, dir, "busbar", append([]string{"grid"}, arguments...)...); code != 2 || out != "" || errs == "" {
 			t.Errorf("%v: exit code %d\n%s%s", arguments, code, out, errs)
 		}
+	}
+	write(t, dir, "all.CSV", "kind,id,from,to\nline,L1,a,b\n")
+	if out, errs, code := call(t, dir, "busbar", "grid", "import", "--from", "csv", "all.CSV"); code != 1 || !strings.Contains(out, "{id: L1, from: a, to: b}") || !strings.Contains(errs, "[no-source]") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	write(t, dir, "tables/lines.csv", "id,from,to\nL1,a,b\n")
 	write(t, dir, "tables/sources.csv", "id,node\nS,a\n")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -116,7 +117,7 @@ func (c gridImportCommand) read() (grid.Model, []grid.Finding, error) {
 		return pandapower.Open(c.Path)
 	}
 	info, err := os.Stat(c.Path)
-	if err == nil && !info.IsDir() && filepath.Ext(c.Path) != ".csv" {
+	if err == nil && !info.IsDir() && !strings.EqualFold(filepath.Ext(c.Path), ".csv") {
 		err = fmt.Errorf("%s is no directory of tables, and its name doesn't end with .csv", c.Path)
 	}
 	if err != nil {

@@ -34,7 +34,7 @@ func ReadCSV(name string, dir fs.FS) (grid.Model, []grid.Finding, error) {
 			return grid.Model{}, nil, err
 		}
 		found = true
-		c.read(join(name, file), src, &sections[i])
+		c.read(table.Path(name, file), src, &sections[i])
 	}
 	if !found {
 		return grid.Model{}, nil, fmt.Errorf("%s: there is no table of a grid, expected lines.csv, switches.csv or others", name)
@@ -51,13 +51,6 @@ func ReadTable(path string, src []byte) (grid.Model, []grid.Finding) {
 	c.read(path, src, nil)
 	grid.SortFindings(c.findings)
 	return c.model, c.findings
-}
-
-func join(name, file string) string {
-	if name == "" {
-		return file
-	}
-	return strings.TrimSuffix(name, "/") + "/" + file
 }
 
 type csvReader struct {
@@ -80,28 +73,16 @@ func (c *csvReader) read(file string, src []byte, one *section) {
 		return
 	}
 	kind := slices.Index(columns, kindColumn)
-	for {
-		if len(c.findings) > table.MaxFindings {
-			c.findings = append(c.findings, table.TooMany(rows.Place(0), len(c.findings)))
-			return
-		}
-		row, bad := rows.Row()
-		if bad != nil {
-			c.findings = append(c.findings, *bad)
-			continue
-		}
-		if row == nil {
-			return
-		}
+	rows.Each(&c.findings, func(row []string) {
 		s := one
 		if s == nil {
 			if s = sectionOf(row[kind]); s == nil {
-				c.findings = append(c.findings, rows.Wrong(kind, "kind: %q, expected one of %s", short(row[kind]), strings.Join(kinds(), ", ")))
-				continue
+				c.findings = append(c.findings, rows.Wrong(kind, "kind: %q, expected one of %s", table.Short(row[kind]), strings.Join(kinds(), ", ")))
+				return
 			}
 		}
 		c.row(rows, columns, row, s, one == nil)
-	}
+	})
 }
 
 // header checks the names of columns, and reports whether rows can be read.
@@ -132,9 +113,9 @@ func (c *csvReader) header(file string, columns []string, one *section) bool {
 			if nearest := configfile.Nearest(name, known); nearest != "" {
 				hint = fmt.Sprintf("did you mean %q?", nearest)
 			}
-			wrong("unknown column %q, %s", short(name), hint)
+			wrong("unknown column %q, %s", table.Short(name), hint)
 		case slices.Contains(columns[:i], name):
-			wrong("the column %q is there twice", short(name))
+			wrong("the column %q is there twice", table.Short(name))
 		}
 	}
 	complete := true

@@ -131,9 +131,11 @@ g.yaml:2:61: error: P: position: "1" is no position; write x and y, like 9.4797 
 g.yaml:2:74: error: P: priority: "low" is no priority, expected one of normal, high, critical
 g.yaml:2:91: error: P: valid_from: "2026-01-01" is no time; write it like 2026-03-01T00:00:00Z or with an offset, like 2026-03-01T01:00:00+01:00
 g.yaml:2:113: error: P: valid_to: "1970-01-01T00:00:00Z" is no time; write it like 2026-03-01T00:00:00Z or with an offset, like 2026-03-01T01:00:00+01:00`},
-		"missing":         {"switches:\n  - {from: a, to: b, type: fuse}\n  - {id: S}\n  -\n", "g.yaml:2:5: error: id: the key is missing, expected a value\ng.yaml:3:5: error: S: from: the key is missing, expected a value\ng.yaml:3:5: error: S: to: the key is missing, expected a value\ng.yaml:3:5: error: S: type: the key is missing, expected a value\ng.yaml:4:5: error: the list entry is empty, expected a value"},
-		"documents":       {"name: a\n---\nname: b\n", "g.yaml:2:1: error: \"---\" ends the document, expected one document in a file\ng.yaml:3:1: error: the key \"name\" is given twice, first in line 1, expected it once"},
-		"no YAML":         {"lines:\n  - {id: L0, from: a, to: b}\n  - {id: L1, from: a, to: b\n  - {id: L2, from: a, to: b}\nname: x\n", `g.yaml:3:5: error: this is not YAML: the mapping that begins here isn't closed, expected "}"`},
+		"missing":   {"switches:\n  - {from: a, to: b, type: fuse}\n  - {id: S}\n  -\n", "g.yaml:2:5: error: id: the key is missing, expected a value\ng.yaml:3:5: error: S: from: the key is missing, expected a value\ng.yaml:3:5: error: S: to: the key is missing, expected a value\ng.yaml:3:5: error: S: type: the key is missing, expected a value\ng.yaml:4:5: error: the list entry is empty, expected a value"},
+		"documents": {"name: a\n---\nname: b\n", "g.yaml:2:1: error: \"---\" ends the document, expected one document in a file\ng.yaml:3:1: error: the key \"name\" is given twice, first in line 1, expected it once"},
+		"no YAML":   {"lines:\n  - {id: L0, from: a, to: b}\n  - {id: L1, from: a, to: b\n  - {id: L2, from: a, to: b}\nname: x\n", `g.yaml:3:5: error: this is not YAML: the mapping that begins here isn't closed, expected "}"`},
+		"braces around it": {"{\n  name: x, lines: [\n  {id: L1, from: a, to: b, voltage: 20kV},\n  {id: L2, from: a, to: b}]\n}\n",
+			`g.yaml:3:37: error: L1: voltage: "20kV" is no voltage; write a number above 0 and its unit, like 20 kV or 400 V`},
 		"before the list": {"lines:\n  foo: bar\n  - {id: L1, from: a, to: b}\n  - {id: L2, from: a, to: b}\nname: x\n", `g.yaml:1:1: error: lines: a mapping, expected a list`},
 		"only text":       {"a grid\n", `g.yaml:1:1: error: the text "a grid", expected a mapping of "key: value"`},
 		"only a list":     {"- id: a\n", `g.yaml:1:1: error: a list, expected a mapping of "key: value"`},
@@ -149,7 +151,7 @@ g.yaml:2:113: error: P: valid_to: "1970-01-01T00:00:00Z" is no time; write it li
 		if got := strings.Join(lines, "\n"); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, c.want)
 		}
-		if (name == "no YAML" || name == "before the list") && (m.Name != "x" || len(m.Lines) != 2) {
+		if (name == "no YAML" || name == "before the list" || name == "braces around it") && (m.Name != "x" || len(m.Lines) != 2) {
 			t.Errorf("%s: what is right wasn't read: %+v", name, m)
 		}
 		if name == "all of them" && (m.Name != "x" || len(m.Lines) != 3) {

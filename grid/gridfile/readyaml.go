@@ -18,15 +18,10 @@ import (
 // ReadYAML reads a model. path is what places name. What is wrong costs the
 // value that it is in, or the asset if that has no id then, and nothing else.
 //
-// A large grid is far beyond what the YAML parser takes at a time, so the file is
+// A parser of YAML takes a hundred times a file's size of memory, so a file is
 // taken apart at the entries of its lists.
 func ReadYAML(path string, src []byte) (grid.Model, []grid.Finding) {
-	return readYAML(path, src, true)
-}
-
-// readYAML reads with the way for what is canonical, or without.
-func readYAML(path string, src []byte, canonical bool) (grid.Model, []grid.Finding) {
-	y := yamlReader{path: path, parseAll: !canonical, first: map[string]int{}, chunk: chunk{line: 1, indent: -1}}
+	y := yamlReader{path: path, first: map[string]int{}, chunk: chunk{line: 1, indent: -1}}
 	if len(src) > table.MaxBytes {
 		y.wrong(1, 1, "the file has %d bytes, expected at most %d", len(src), table.MaxBytes)
 		return y.model, y.findings
@@ -37,18 +32,20 @@ func readYAML(path string, src []byte, canonical bool) (grid.Model, []grid.Findi
 	y.read(src)
 	if len(y.findings) > 0 && len(src) <= onePiece {
 		whole := yamlReader{path: path}
-		if whole.parse(src, 1, false); len(whole.findings) == 0 {
-			return whole.model, nil
+		if whole.parse(src, 1, true) && (y.broken || len(whole.findings) == 0) {
+			y = whole
 		}
 	}
 	grid.SortFindings(y.findings)
 	return y.model, y.findings
 }
 
-// A chunk has up to so many entries and, once it has one, bytes.
+// A chunk has up to so many entries and, once it has one, bytes. Its key is read
+// again with each, and so what stands below a longer line isn't taken apart.
 const (
 	chunkEntries = 100
 	chunkBytes   = 64 << 10
+	chunkKey     = 1 << 10
 )
 
 // entry is where one of a list is in the chunk's text.
@@ -61,11 +58,11 @@ const onePiece = 256 << 10
 
 type yamlReader struct {
 	path     string
-	parseAll bool // by configfile
 	model    grid.Model
 	findings []grid.Finding
 	first    map[string]int // top-level keys, and their lines
 	begun    bool           // the document has
+	broken   bool           // a part of it is no YAML
 	total    int            // entries of lists
 	chunk
 }
@@ -127,7 +124,7 @@ func (y *yamlReader) take(line []byte, number int) {
 		y.topLevel(line, number)
 		return
 	case isEntry(content) && (y.indent < 0 || indent == y.indent):
-		if len(y.entries) >= chunkEntries || len(y.text) >= chunkBytes {
+		if len(y.key) <= chunkKey && (len(y.entries) >= chunkEntries || len(y.text) >= chunkBytes) {
 			y.decode()
 			y.text, y.line, y.entries = nil, number, nil
 		}
@@ -151,25 +148,18 @@ func (y *yamlReader) topLevel(line []byte, number int) {
 	}
 	name := string(bytes.Trim(key, `"' `))
 	if before, twice := y.first[name]; twice {
-		y.wrong(number, 1, "the key %q is given twice, first in line %d, expected it once", short(name), before)
+		y.wrong(number, 1, "the key %q is given twice, first in line %d, expected it once", table.Short(name), before)
 		return
 	}
 	y.first[name] = number
 }
 
-func short(s string) string {
-	if r := []rune(strings.ToValidUTF8(s, "\ufffd")); len(r) > 60 {
-		return string(r[:57]) + "…"
-	}
-	return s
-}
-
 // decode reads the chunk into the model.
 func (y *yamlReader) decode() {
-	if len(y.key) == 0 && len(y.text) == 0 || len(y.entries) > 0 && !y.parseAll && y.canonical() {
+	if len(y.key) == 0 && len(y.text) == 0 {
 		return
 	}
-	if len(y.entries) < 2 {
+	if len(y.entries) < 2 || len(y.key) > chunkKey {
 		y.parse(y.text, y.line, false)
 		return
 	}
@@ -209,8 +199,10 @@ func (y *yamlReader) parse(text []byte, at int, inParts bool) bool {
 	var part grid.Model
 	file, err := configfile.Decode(y.path, src, &part)
 	all, _ := errors.AsType[configfile.Errors](err)
-	if inParts && slices.ContainsFunc(all, func(e *configfile.Error) bool { return e.Path == "" }) {
-		return false
+	if slices.ContainsFunc(all, func(e *configfile.Error) bool { return e.Path == "" }) {
+		if y.broken = true; inParts {
+			return false
+		}
 	}
 	for _, e := range all {
 		f := grid.Finding{Severity: grid.Error, Code: grid.Unreadable,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,7 +70,7 @@ var plain = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9][A-Za-z0-9
 var words = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity"}
 
 func scalar(s string) string {
-	if plain.MatchString(s) && !isWord(s) {
+	if plain.MatchString(s) && !slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(s, w) }) {
 		return s
 	}
 	return strconv.Quote(s)

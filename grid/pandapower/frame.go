@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/grid/internal/table"
 )
 
 // frame is a pandas DataFrame: a table whose rows have numbers.
@@ -29,7 +29,7 @@ func readFrame(name string, raw json.RawMessage) (frame, error) {
 		return frame{}, fmt.Errorf("it is no table: %w", err)
 	}
 	if envelope.Orient != "" && envelope.Orient != "split" {
-		return frame{}, fmt.Errorf("it is oriented by %q, expected split", short(envelope.Orient))
+		return frame{}, fmt.Errorf("it is oriented by %q, expected split", table.Short(envelope.Orient))
 	}
 	object := []byte(envelope.Object)
 	if bytes.HasPrefix(object, []byte{'"'}) {
@@ -48,6 +48,9 @@ func readFrame(name string, raw json.RawMessage) (frame, error) {
 	d.UseNumber()
 	if err := d.Decode(&split); err != nil {
 		return frame{}, fmt.Errorf("it is no table of columns, index and data: %w", err)
+	}
+	if len(split.Data) > table.MaxAssets {
+		return frame{}, fmt.Errorf("it has %d rows, expected at most %d", len(split.Data), table.MaxAssets)
 	}
 	f := frame{name: name, columns: map[string]int{}}
 	seen := make(map[int64]bool, len(split.Index))
@@ -146,16 +149,9 @@ func show(v any) string {
 	case nil:
 		return "nothing"
 	case string:
-		return strconv.Quote(short(v))
+		return strconv.Quote(table.Short(v))
 	case json.Number:
-		return short(v.String())
+		return table.Short(v.String())
 	}
-	return short(fmt.Sprint(v))
-}
-
-func short(s string) string {
-	if r := []rune(strings.ToValidUTF8(s, "\ufffd")); len(r) > 60 {
-		return string(r[:57]) + "…"
-	}
-	return s
+	return table.Short(fmt.Sprint(v))
 }

@@ -4,7 +4,6 @@ package pandapower
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,7 @@ import (
 	"github.com/busbar/busbar/grid/internal/table"
 )
 
-// maxBytes is the largest file that is read; its JSON takes up to 25 times as
+// maxBytes is the largest file that is read; its JSON takes up to 50 times as
 // much memory.
 const maxBytes = 64 << 20
 
@@ -108,12 +107,19 @@ func (r *reader) table(name string) frame {
 	return f
 }
 
+// wrong adds a finding about a row, and none after MaxFindings but the one that
+// says so.
 func (r *reader) wrong(f *frame, row int, format string, args ...any) {
-	r.add(grid.Error, grid.Unreadable, f, row, format, args...)
-}
-
-func (r *reader) add(severity grid.Severity, code string, f *frame, row int, format string, args ...any) {
-	r.findings = append(r.findings, grid.Finding{Severity: severity, Code: code, Place: f.place(r.path, row), Asset: f.id(row), Message: fmt.Sprintf(format, args...)})
+	finding := grid.Finding{Severity: grid.Error, Code: grid.Unreadable, Place: f.place(r.path, row)}
+	switch n := len(r.findings); {
+	case n < table.MaxFindings:
+		finding.Asset, finding.Message = f.id(row), fmt.Sprintf(format, args...)
+	case n == table.MaxFindings:
+		finding.Message = fmt.Sprintf("there are more than %d findings; the others aren't told", n)
+	default:
+		return
+	}
+	r.findings = append(r.findings, finding)
 }
 
 // asset is a row's, with its name unless that is only its number.
@@ -211,7 +217,7 @@ func (r *reader) lines() {
 				continue
 			}
 			v := grid.Line{Asset: r.asset(f, i), From: a.id, To: b.id, Voltage: a.voltage, Phases: grid.ABC,
-				Length: grid.Length(scaled(f.number(i, "length_km"), 1e3)), RatedCurrent: ratedCurrent(f.number(i, "max_i_ka")),
+				Length: grid.Length(table.Scaled(f.number(i, "length_km"), 1e3)), RatedCurrent: ratedCurrent(f.number(i, "max_i_ka")),
 				OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService}
 			switch f.text(i, "type") {
 			case "cs":
@@ -253,7 +259,7 @@ func (r *reader) twoWindings(f *frame) {
 		}
 		r.model.Transformers = append(r.model.Transformers, grid.Transformer{
 			Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: f.text(i, "vector_group"),
-			RatedPower:  grid.Power(scaled(f.number(i, "sn_mva"), 1e6)),
+			RatedPower:  grid.Power(table.Scaled(f.number(i, "sn_mva"), 1e6)),
 			HighVoltage: kilovolts(f.number(i, "vn_hv_kv")), LowVoltage: kilovolts(f.number(i, "vn_lv_kv")),
 			OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService,
 		})
@@ -275,7 +281,7 @@ func (r *reader) threeWindings(f *frame) {
 				continue
 			}
 			v := grid.Transformer{Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC,
-				RatedPower:  grid.Power(scaled(f.number(i, "sn_"+side.name+"_mva"), 1e6)),
+				RatedPower:  grid.Power(table.Scaled(f.number(i, "sn_"+side.name+"_mva"), 1e6)),
 				HighVoltage: kilovolts(f.number(i, "vn_hv_kv")), LowVoltage: kilovolts(f.number(i, "vn_"+side.name+"_kv")),
 				OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService}
 			v.ID += side.suffix
@@ -335,7 +341,7 @@ func elementName(et string) string {
 	case "t3":
 		return "trafo3w"
 	}
-	return "element of type " + strconv.Quote(short(et))
+	return "element of type " + strconv.Quote(table.Short(et))
 }
 
 // switchType is a breaker for CB, and a load switch where nothing is said.
@@ -387,22 +393,12 @@ func (r *reader) left() {
 	}
 }
 
-func kilovolts(x float64) grid.Voltage { return grid.Voltage(scaled(x, 1e3)) }
+func kilovolts(x float64) grid.Voltage { return grid.Voltage(table.Scaled(x, 1e3)) }
 
 // ratedCurrent is unknown where it is so high that it only says that it is.
 func ratedCurrent(kiloamperes float64) grid.Current {
 	if kiloamperes >= 1000 {
 		return 0
 	}
-	return grid.Current(scaled(kiloamperes, 1e3))
-}
-
-// scaled is x·by without the noise that comes from x not being exact, and 0 for
-// what is no size.
-func scaled(x, by float64) float64 {
-	y, err := strconv.ParseFloat(strconv.FormatFloat(x*by, 'g', 12, 64), 64)
-	if err != nil || math.IsInf(y, 0) || !(y > 0) {
-		return 0
-	}
-	return y
+	return grid.Current(table.Scaled(kiloamperes, 1e3))
 }

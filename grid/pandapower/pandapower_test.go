@@ -222,6 +222,20 @@ func TestBrokenFiles(t *testing.T) {
 	}
 }
 
+// What is endless ends, with a finding that says so.
+func TestBounds(t *testing.T) {
+	loads := slices.Concat([]string{"bus"}, slices.Repeat([]string{"[7]"}, 20_000))
+	_, findings, err := pandapower.Read("x.json", network(t, true, map[string][]string{"bus": {"vn_kv", "[20]"}, "load": loads}))
+	if err != nil || len(findings) != 10_001 || findings[10_000].String() != "x.json: load 10000: error: there are more than 10000 findings; the others aren't told" {
+		t.Errorf("%v, %d findings, the last %v", err, len(findings), findings[len(findings)-1])
+	}
+	src := `{"_object":{"bus":{"_object":{"columns":[],"index":[` + strings.Repeat("0,", 2_000_000) + `0],"data":[` + strings.Repeat("[],", 2_000_000) + `[]]}}}}`
+	_, findings, err = pandapower.Read("x.json", []byte(src))
+	if err != nil || len(findings) != 1 || !strings.HasSuffix(findings[0].String(), "it has 2000001 rows, expected at most 2000000") {
+		t.Errorf("%v %v", err, findings)
+	}
+}
+
 // Whatever the bytes, there is a model or an error, and the model can be checked.
 func FuzzRead(f *testing.F) {
 	f.Add(network(f, true, shapes))

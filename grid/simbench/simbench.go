@@ -64,7 +64,7 @@ func Read(name string, dir fs.FS) (grid.Model, []grid.Finding, error) {
 	}
 	r.topSources()
 	if r.measurements > 0 {
-		r.findings = append(r.findings, grid.Finding{Severity: grid.Warning, Code: grid.NotTaken, Place: grid.Place{File: r.path("Measurement.csv")},
+		r.findings = append(r.findings, grid.Finding{Severity: grid.Warning, Code: grid.NotTaken, Place: grid.Place{File: table.Path(r.name, "Measurement.csv")},
 			Message: fmt.Sprintf("%d measurements aren't taken: what is measured where is said by gateways' devices and their assets", r.measurements)})
 	}
 	r.model.Sort()
@@ -113,13 +113,6 @@ func (r row) text(column string) string {
 
 func (r row) place(column string) grid.Place { return r.Place(r.columns[column]) }
 
-func (r *reader) path(file string) string {
-	if r.name == "" {
-		return file
-	}
-	return strings.TrimSuffix(r.name, "/") + "/" + file
-}
-
 func (r *reader) table(file string, needed []string, take func(row)) error {
 	src, err := table.ReadFile(r.dir, file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,7 +121,7 @@ func (r *reader) table(file string, needed []string, take func(row)) error {
 	if err != nil {
 		return err
 	}
-	rows, bad := table.New(r.path(file), src, ';')
+	rows, bad := table.New(table.Path(r.name, file), src, ';')
 	if bad != nil {
 		r.findings = append(r.findings, *bad)
 		return nil
@@ -140,25 +133,12 @@ func (r *reader) table(file string, needed []string, take func(row)) error {
 	for _, name := range needed {
 		if _, ok := columns[name]; !ok {
 			r.findings = append(r.findings, grid.Finding{Severity: grid.Error, Code: grid.Unreadable,
-				Place: grid.Place{File: r.path(file), Line: 1, Column: 1}, Message: fmt.Sprintf("there is no column %q", name)})
+				Place: grid.Place{File: table.Path(r.name, file), Line: 1, Column: 1}, Message: fmt.Sprintf("there is no column %q", name)})
 			return nil
 		}
 	}
-	for {
-		if len(r.findings) > table.MaxFindings {
-			r.findings = append(r.findings, table.TooMany(rows.Place(0), len(r.findings)))
-			return nil
-		}
-		values, bad := rows.Row()
-		if bad != nil {
-			r.findings = append(r.findings, *bad)
-			continue
-		}
-		if values == nil {
-			return nil
-		}
-		take(row{rows, columns, values})
-	}
+	rows.Each(&r.findings, func(values []string) { take(row{rows, columns, values}) })
+	return nil
 }
 
 // number is a column's number, 0 with a finding if it is none, and 0 without
@@ -229,7 +209,7 @@ func (r *reader) transformerType(in row) {
 	}
 	id := in.text("id")
 	r.transformerTypes[id] = grid.Transformer{
-		RatedPower:  grid.Power(scaled(r.number(in, "sR", 0), 1e6)),
+		RatedPower:  grid.Power(table.Scaled(r.number(in, "sR", 0), 1e6)),
 		HighVoltage: kilovolts(r.number(in, "vmHV", 0)),
 		LowVoltage:  kilovolts(r.number(in, "vmLV", 0)),
 		VectorGroup: vectorGroup(id),
@@ -247,16 +227,7 @@ func vectorGroup(name string) string {
 	return ""
 }
 
-func kilovolts(x float64) grid.Voltage { return grid.Voltage(scaled(x, 1e3)) }
-
-// scaled is x·by without the noise that comes from x not being exact.
-func scaled(x, by float64) float64 {
-	y, err := strconv.ParseFloat(strconv.FormatFloat(x*by, 'g', 12, 64), 64)
-	if err != nil || math.IsInf(y, 0) {
-		return 0
-	}
-	return y
-}
+func kilovolts(x float64) grid.Voltage { return grid.Voltage(table.Scaled(x, 1e3)) }
 
 func (r *reader) substation(in row) {
 	if a, ok := r.asset(in); ok {
@@ -333,7 +304,7 @@ func (r *reader) line(in row) {
 	r.model.Lines = append(r.model.Lines, grid.Line{
 		Asset: a, From: in.text("nodeA"), To: in.text("nodeB"), Type: t.kind, RatedCurrent: t.rated,
 		Voltage: cmp.Or(r.voltage[in.text("nodeA")], r.voltage[in.text("nodeB")]), Phases: grid.ABC,
-		Length: grid.Length(scaled(r.number(in, "length", 0), 1e3)),
+		Length: grid.Length(table.Scaled(r.number(in, "length", 0), 1e3)),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,7 +18,7 @@ import (
 // Bounds on what is read, and so on the memory that it takes.
 const (
 	MaxBytes    = 128 << 20 // of a file
-	MaxAssets   = 2_000_000 // of a network, and rows of a table
+	MaxAssets   = 2_000_000 // of a YAML file, and rows of a table
 	MaxFindings = 10_000    // in one: nobody reads on
 )
 
@@ -44,13 +45,20 @@ func ReadFile(fsys fs.FS, name string) ([]byte, error) {
 	return src, err
 }
 
+// Path is what places name for a file of a directory, which may have no name.
+func Path(dir, file string) string {
+	if dir == "" {
+		return file
+	}
+	return strings.TrimSuffix(dir, "/") + "/" + file
+}
+
 // Reader reads a table.
 type Reader struct {
 	file    string
 	csv     *csv.Reader
 	columns []string
 	row     []string
-	rows    int
 }
 
 // New reads the header of a table. Columns are separated by separator, by what
@@ -84,42 +92,36 @@ func New(file string, src []byte, separator rune) (*Reader, *grid.Finding) {
 // Columns is the header.
 func (r *Reader) Columns() []string { return r.columns }
 
-// Row is the next row, which is valid until the next call, and nil at the end,
-// which also comes after MaxAssets. A finding is about a row that can't be read;
-// those behind it can.
-func (r *Reader) Row() ([]string, *grid.Finding) {
-	if r.rows++; r.rows > MaxAssets {
-		if r.rows > MaxAssets+1 {
-			return nil, nil
+// Each calls take with every row, which is valid until take returns, and adds to
+// findings what is wrong with those that can't be read. It ends at MaxAssets rows
+// and at MaxFindings findings.
+func (r *Reader) Each(findings *[]grid.Finding, take func(row []string)) {
+	add := func(f grid.Finding) { *findings = append(*findings, f) }
+	for rows := 0; ; rows++ {
+		row, err := r.csv.Read()
+		if err == io.EOF {
+			return
 		}
-		f := TooMany(r.Place(0), 0)
-		return nil, &f
-	}
-	row, err := r.csv.Read()
-	switch {
-	case err == io.EOF:
-		return nil, nil
-	case err != nil:
-		r.row = nil
-		return nil, r.broken(err)
-	}
-	r.row = row
-	for i, text := range row {
-		if !utf8.ValidString(text) {
-			f := r.Wrong(i, "this is not UTF-8 text")
-			return nil, &f
+		r.row = row
+		switch invalid := slices.IndexFunc(row, func(text string) bool { return !utf8.ValidString(text) }); {
+		case rows == MaxAssets || len(*findings) > MaxFindings:
+			add(TooMany(r.Place(0), len(*findings)))
+			return
+		case err != nil:
+			add(*r.broken(err))
+		case invalid >= 0:
+			add(r.Wrong(invalid, "this is not UTF-8 text"))
+		case len(row) != len(r.columns):
+			add(r.Wrong(0, "the row has %d columns, and the header %d", len(row), len(r.columns)))
+		default:
+			take(row)
 		}
 	}
-	if len(row) != len(r.columns) {
-		f := r.Wrong(0, "the row has %d columns, and the header %d", len(row), len(r.columns))
-		return nil, &f
-	}
-	return row, nil
 }
 
 // Place is that of a column, from 0, of the current row.
 func (r *Reader) Place(column int) grid.Place {
-	if r.row == nil {
+	if len(r.row) == 0 {
 		return grid.Place{File: r.file}
 	}
 	line, at := r.csv.FieldPos(min(column, len(r.row)-1))
