@@ -36,7 +36,9 @@ const (
 )
 
 // Packer joins the chunks of a bundle's hour and sums them up. One goroutine at a
-// time uses it, but for Longest, and one Packer at a time works on a database.
+// time uses it, but for Longest. Of several on one database, in other processes too, one
+// works at a time: if another has written since a Packer read what it goes by, it stores
+// nothing and returns ErrFenced.
 type Packer struct {
 	store   *Store
 	decoder telemetry.Decoder
@@ -44,8 +46,12 @@ type Packer struct {
 
 	block, read, sorted, minutes []telemetry.Sample
 
+	turn    int64        // how often Packers had written at the last look
 	longest atomic.Int64 // ns
 }
+
+// packing is what Packers move with each transaction, as consumers move their offsets.
+const packing = "pack"
 
 func (s *Store) NewPacker() *Packer { return &Packer{store: s} }
 
@@ -53,13 +59,31 @@ func (s *Store) NewPacker() *Packer { return &Packer{store: s} }
 // It may be called at any time.
 func (p *Packer) Longest() time.Duration { return time.Duration(p.longest.Load()) }
 
+// look is Store.Read of what the transactions that follow go by.
+func (p *Packer) look(ctx context.Context, do func(*Tx) error) error {
+	return p.store.Read(ctx, func(t *Tx) error {
+		p.turn = NoOffset
+		err := t.QueryRow(`SELECT next FROM consumer_offset WHERE consumer = ?`, []any{packing}, &p.turn)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return do(t)
+	})
+}
+
 // write is Store.Write, timed from when it is the Packer's turn.
 func (p *Packer) write(ctx context.Context, do func(*Tx) error) error {
 	var began time.Time
 	err := p.store.Write(ctx, func(t *Tx) error {
 		began = time.Now()
+		if err := t.Advance(packing, Partition{Topic: packing}, p.turn, p.turn+1); err != nil {
+			return err
+		}
 		return do(t)
 	})
+	if err == nil {
+		p.turn++
+	}
 	if took := int64(time.Since(began)); !began.IsZero() && took > p.longest.Load() {
 		p.longest.Store(took)
 	}
@@ -113,7 +137,6 @@ type Packed struct {
 
 // state is what the database has of a bundle's hour.
 type state struct {
-	parts          int
 	until, through int64
 	since          map[string]int64
 	gone           bool                            // the hour's samples have been deleted for their age
@@ -138,7 +161,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	var late []int64
 	var changed [4]bool // quarter-hours
 	p.read = p.read[:0]
-	err = p.store.Read(ctx, func(t *Tx) (err error) {
+	err = p.look(ctx, func(t *Tx) (err error) {
 		if was, err = p.readPacked(t, bundle, hour); err != nil {
 			return err
 		}
@@ -193,7 +216,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 		if err := t.saveMinutes(bundle, hour, minutes); err != nil {
 			return err
 		}
-		return t.exchange(bundle, hour, was, blocks, cut, max(was.through, slices.Max(late)))
+		return t.exchange(bundle, hour, blocks, cut, max(was.through, slices.Max(late)))
 	})
 	for _, b := range blocks {
 		done.Bytes += len(b.block)
@@ -216,7 +239,6 @@ func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 			_, p.block, err = p.decoder.Block(data, p.block)
 		}
 		p.read = append(p.read, p.block...)
-		was.parts++
 		return err
 	}, `SELECT until, through, block FROM packed WHERE bundle = ? AND hour = ? ORDER BY part`, bundle, hour)
 	if err != nil {
@@ -322,19 +344,9 @@ func (p *Packer) encodeMinutes(bundle int64, list []seriesMinutes) (block []byte
 	return p.encoder.AppendBlock(nil, telemetry.TableRef{}, p.minutes)
 }
 
-// errMoved says that somebody else has packed the hour meanwhile.
-var errMoved = errors.New("the hour has been packed by another process")
-
 // exchange puts the parts of an hour into the place of those that were read.
-func (t *Tx) exchange(bundle, hour int64, was state, parts []part, until, through int64) error {
-	res, err := t.Exec(`DELETE FROM packed WHERE bundle = ? AND hour = ? AND until = ? AND through = ?`, bundle, hour, was.until, was.through)
-	var n int64
-	if err == nil {
-		n, err = res.RowsAffected()
-	}
-	if err == nil && n != int64(was.parts) {
-		err = errMoved
-	}
+func (t *Tx) exchange(bundle, hour int64, parts []part, until, through int64) error {
+	_, err := t.Exec(`DELETE FROM packed WHERE bundle = ? AND hour = ?`, bundle, hour)
 	for i, p := range parts {
 		if err == nil {
 			_, err = t.Exec(`INSERT INTO packed (bundle, hour, part, first_series, last_series, samples, until, through, block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -360,7 +372,7 @@ const sweepStep = 500
 func (p *Packer) Sweep(ctx context.Context, hour int64) (deleted int, err error) {
 	for m := hour * minutesPerHour; m < (hour+1)*minutesPerHour; m++ {
 		var ids []int64
-		err := p.store.Read(ctx, func(t *Tx) error {
+		err := p.look(ctx, func(t *Tx) error {
 			return t.Each(func(r *sql.Rows) error {
 				var id int64
 				err := r.Scan(&id)

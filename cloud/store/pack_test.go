@@ -2,11 +2,13 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -339,24 +341,15 @@ func TestOnlyWhatIsOverIsSummedUp(t *testing.T) {
 	})
 }
 
-// What comes between the reading and the writing of an hour isn't deleted, and an hour
-// that somebody else has packed meanwhile isn't overwritten.
-func TestPackingIsFenced(t *testing.T) {
+// What comes between the reading and the writing of an hour isn't deleted.
+func TestWhatComesBesideIsKept(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		d := newTwoDevices(t, opened, 2)
 		for range 200 {
 			d.store()
 		}
-		bundle, hour := d.bundle(), int64(aroundMidnight)
-		cut := (hour + 1) * minutesPerHour
-		d.pack(bundle, hour, cut-30)
-		was := state{parts: 1, until: cut - 45, through: 1}
-		err := d.Write(t.Context(), func(tx *Tx) error { return tx.exchange(bundle, hour, was, nil, 0, 0) })
-		if err != errMoved {
-			t.Errorf("another has packed it: %v", err)
-		}
-		d.check()
-		d.pack(bundle, hour, cut)
+		hour := int64(aroundMidnight)
+		d.pack(d.bundle(), hour, (hour+1)*minutesPerHour)
 		for range 100 {
 			d.store()
 		}
@@ -365,6 +358,49 @@ func TestPackingIsFenced(t *testing.T) {
 		}
 		for range 20 {
 			d.check()
+		}
+	})
+}
+
+// Of two that pack at the same time, two hours of one day or the same one, one is fenced
+// and has changed nothing: neither loses what the other has summed up.
+func TestOneOfTwoPackersIsFenced(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		for _, second := range []int64{aroundMidnight, aroundMidnight + 1} {
+			d := newTwoDevices(t, opened, 2)
+			for range 200 {
+				d.store()
+			}
+			bundle := d.bundle()
+			var packing sync.WaitGroup
+			errs := make(chan error, 2)
+			write(t, d.Store, func(*Tx) error { // both have read, and wait for a turn
+				waited := d.writer.Stats().WaitCount
+				for _, hour := range []int64{aroundMidnight, second} {
+					packing.Go(func() {
+						_, err := d.NewPacker().Pack(t.Context(), bundle, hour, (hour+1)*minutesPerHour)
+						errs <- err
+					})
+				}
+				for deadline := time.Now().Add(time.Minute); d.writer.Stats().WaitCount < waited+2; time.Sleep(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Error("they don't wait for a turn")
+						break
+					}
+				}
+				return nil
+			})
+			packing.Wait()
+			one, other := <-errs, <-errs
+			if one != nil {
+				one, other = other, one
+			}
+			if one != nil || !errors.Is(other, ErrFenced) {
+				t.Errorf("%v, %v", one, other)
+			}
+			d.check()
+			d.packAll((aroundMidnight + 3) * minutesPerHour)
+			d.checkRollups((aroundMidnight + 3) * minutesPerHour)
 		}
 	})
 }

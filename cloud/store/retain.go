@@ -82,21 +82,21 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 		return 0, fmt.Errorf("store: there is no level %q", level)
 	}
 	var owners []int64
-	// Noted before anything is deleted: from here on what comes late is added to what
-	// sums it up, instead of being summed up anew.
-	err = p.write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`INSERT INTO retained (level, since) VALUES (?, ?)
-			ON CONFLICT (level) DO UPDATE SET since = excluded.since WHERE retained.since < excluded.since`, level, MinuteOf(before))
-		return err
+	err = p.look(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var id int64
+			err := r.Scan(&id)
+			owners = append(owners, id)
+			return err
+		}, of.owners)
 	})
 	if err == nil {
-		err = p.store.Read(ctx, func(t *Tx) error {
-			return t.Each(func(r *sql.Rows) error {
-				var id int64
-				err := r.Scan(&id)
-				owners = append(owners, id)
-				return err
-			}, of.owners)
+		// Noted before anything is deleted: from here on what comes late is added to what
+		// sums it up, instead of being summed up anew.
+		err = p.write(ctx, func(t *Tx) error {
+			_, err := t.Exec(`INSERT INTO retained (level, since) VALUES (?, ?)
+				ON CONFLICT (level) DO UPDATE SET since = excluded.since WHERE retained.since < excluded.since`, level, MinuteOf(before))
+			return err
 		})
 	}
 	for _, owner := range owners {
@@ -116,7 +116,7 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 // where those begin that come next.
 func (p *Packer) retainStep(ctx context.Context, of deletion, owner, from, end int64) (deleted, next int64, err error) {
 	var oldest sql.NullInt64
-	if err := p.store.Read(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, from, end}, &oldest) }); err != nil || !oldest.Valid {
+	if err := p.look(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, from, end}, &oldest) }); err != nil || !oldest.Valid {
 		return 0, end, err
 	}
 	next = min(oldest.Int64+of.step, end)
