@@ -16,14 +16,11 @@ import (
 )
 
 // HourOf is the hour that an instant falls into, counted from 1970-01-01 UTC.
-func HourOf(at telemetry.Micros) int64 {
-	if at < 0 {
-		return int64((at+1)/hourMicros) - 1
-	}
-	return int64(at / hourMicros)
-}
+func HourOf(at telemetry.Micros) int64 { return hourOfMinute(MinuteOf(at)) }
 
 const minutesPerHour = 60
+
+func hourOfMinute(m int64) int64 { return int64(floor(telemetry.Micros(m), minutesPerHour)) / minutesPerHour }
 
 // FirstHour is before all samples.
 const FirstHour = int64(math.MinInt64/hourMicros) - 1
@@ -104,7 +101,7 @@ func (p *Packer) Unpacked(ctx context.Context, from, cut int64) (hour int64, bun
 				return err
 			}
 			if len(seen) == 0 {
-				hour = HourOf(telemetry.Micros(next.Int64 * minute))
+				hour = hourOfMinute(next.Int64)
 				until = min(cut, (hour+1)*minutesPerHour)
 			}
 			err := t.Each(func(r *sql.Rows) error {

@@ -157,7 +157,7 @@ func (d *twoDevices) pack(bundle, hour, cut int64) {
 // packAll packs everything before the minute cut, and leaves no chunk of it.
 func (d *twoDevices) packAll(cut int64) {
 	d.Helper()
-	for from := int64(-1 << 40); ; {
+	for from := FirstHour; ; {
 		hour, bundles, err := d.packer.Unpacked(d.Context(), from, cut)
 		if err != nil {
 			d.Fatal(err)
@@ -438,13 +438,13 @@ func TestAnHourHasAsManyPartsAsItNeeds(t *testing.T) {
 	})
 }
 
-// A device whose clock was never set is packed like any other.
+// A device whose clock was never set, or is of any other time, is packed like any other.
 func TestTimeBeforeTheEpochIsPacked(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		d := newTwoDevices(t, opened, 4)
 		bundle := d.bundle()
 		id := d.bundles[bundle][0]
-		for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1} {
+		for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1, math.MinInt64, math.MinInt64 + 1, math.MinInt64 + 2*hourMicros} {
 			s := telemetry.Sample{Signal: id, Time: at, Value: telemetry.IntValue(int64(at))}
 			d.samples = append(d.samples, s)
 			write(t, d.Store, func(tx *Tx) error {
@@ -456,7 +456,7 @@ func TestTimeBeforeTheEpochIsPacked(t *testing.T) {
 		if want := d.of(id, math.MinInt64, math.MaxInt64); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%v, want %v (%v)", got, want, err)
 		}
-		if hours := len(d.rows()); hours != 3 {
+		if hours := len(d.rows()); hours != 5 {
 			t.Errorf("%d packed hours", hours)
 		}
 		d.checkRollups(minutesPerHour)
