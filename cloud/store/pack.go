@@ -20,7 +20,9 @@ func HourOf(at telemetry.Micros) int64 { return hourOfMinute(MinuteOf(at)) }
 
 const minutesPerHour = 60
 
-func hourOfMinute(m int64) int64 { return int64(floor(telemetry.Micros(m), minutesPerHour)) / minutesPerHour }
+func hourOfMinute(m int64) int64 {
+	return int64(floor(telemetry.Micros(m), minutesPerHour)) / minutesPerHour
+}
 
 // FirstHour is before all samples.
 const FirstHour = int64(math.MinInt64/hourMicros) - 1
@@ -43,6 +45,7 @@ type Packer struct {
 
 	block, read, sorted, minutes []telemetry.Sample
 
+	most    int          // samples of an hour
 	turn    int64        // how often Packers had written at the last look
 	longest atomic.Int64 // ns
 }
@@ -50,7 +53,7 @@ type Packer struct {
 // packing is what Packers move with each transaction, as consumers move their offsets.
 const packing = "pack"
 
-func (s *Store) NewPacker() *Packer { return &Packer{store: s} }
+func (s *Store) NewPacker() *Packer { return &Packer{store: s, most: mostPacked} }
 
 // Longest is how long the longest of the Packer's transactions kept other writers waiting.
 // It may be called at any time.
@@ -143,9 +146,13 @@ type state struct {
 // Pack puts those samples of a bundle's hour that lie before the minute cut into the
 // place of its chunks, and brings all that sums it up to what the samples say. What it
 // has read, it reads from one snapshot; chunks that come meanwhile are for the next
-// time. The chunks themselves stay until Sweep.
+// time. The chunks themselves stay until Sweep. An hour of more than 4,194,304 samples
+// isn't packed: it stays as it is, with an error.
 func (p *Packer) Pack(ctx context.Context, bundle, hour, cut int64) (Packed, error) {
 	done, err := p.pack(ctx, bundle, hour, cut)
+	if cap(p.read) > mostHeld {
+		p.Release()
+	}
 	if err != nil {
 		return Packed{}, fmt.Errorf("store: pack hour %d of bundle %d: %w", hour, bundle, err)
 	}
@@ -218,9 +225,6 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	for _, b := range blocks {
 		done.Bytes += len(b.block)
 	}
-	if cap(p.read) > mostHeld {
-		p.Release()
-	}
 	return done, err
 }
 
@@ -233,9 +237,8 @@ func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 		var data sql.RawBytes
 		err := r.Scan(&was.until, &was.through, &data)
 		if err == nil {
-			_, p.block, err = p.decoder.Block(data, p.block)
+			err = p.add(data)
 		}
-		p.read = append(p.read, p.block...)
 		return err
 	}, `SELECT until, through, block FROM packed WHERE bundle = ? AND hour = ? ORDER BY part`, bundle, hour)
 	if err != nil {
@@ -249,25 +252,44 @@ func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 // readChunks reads what is live and returns its ids; of an hour that isn't kept any
 // more, only some, and never the newest of all: these will be deleted.
 func (p *Packer) readChunks(t *Tx, bundle, hour, cut int64, was state) (ids []int64, err error) {
-	for m := hour * minutesPerHour; m < cut && (len(ids) < sweepStep || !was.gone); m++ {
+	most := math.MaxInt
+	if was.gone {
+		most = sweepStep
+	}
+	for m := hour * minutesPerHour; m < cut && len(ids) < most; m++ {
 		err := t.Each(func(r *sql.Rows) error {
 			var id int64
 			var data sql.RawBytes
 			err := r.Scan(&id, &data)
 			if err == nil {
-				_, p.block, err = p.decoder.Block(data, p.block)
+				err = p.add(data)
 			}
 			ids = append(ids, id)
-			p.read = append(p.read, p.block...)
 			return err
 		}, `SELECT id, block FROM chunk WHERE minute = ? AND bundle = ? AND (id > ? OR minute >= ?) AND NOT (? AND id = (SELECT MAX(id) FROM chunk))
-			ORDER BY id`, m, bundle, was.through, was.until, was.gone)
+			ORDER BY id LIMIT ?`, m, bundle, was.through, was.until, was.gone, most-len(ids))
 		if err != nil {
 			return nil, err
 		}
 	}
 	return ids, nil
 }
+
+// add decodes samples that are to be packed.
+func (p *Packer) add(block []byte) (err error) {
+	if _, p.block, err = p.decoder.Block(block, p.block); err != nil {
+		return err
+	}
+	if len(p.read)+len(p.block) > p.most {
+		return fmt.Errorf("it has more than %d samples", p.most)
+	}
+	p.read = append(p.read, p.block...)
+	return nil
+}
+
+// mostPacked bounds the samples of a bundle's hour that are packed, and so memory:
+// each takes 48 bytes twice. It is 64 signals 18 times a second.
+const mostPacked = 1 << 22
 
 // sort puts what was read into the order of series and then times; of equal times it
 // stays as it was.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -435,6 +436,33 @@ func TestAnHourHasAsManyPartsAsItNeeds(t *testing.T) {
 		}
 		d.packAll((aroundMidnight + 1) * minutesPerHour)
 		d.checkRollups((aroundMidnight + 1) * minutesPerHour)
+	})
+}
+
+// An hour that would take too much memory stays as it came.
+func TestAnHourOfTooManySamplesIsLeft(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		d := newTwoDevices(t, opened, 8)
+		for range 200 {
+			d.store()
+		}
+		bundle, hour := d.bundle(), int64(aroundMidnight)
+		cut := (hour + 1) * minutesPerHour
+		var n int
+		for _, id := range d.bundles[bundle] {
+			n += len(d.of(id, telemetry.Micros(hour)*hourMicros, telemetry.Micros(hour+1)*hourMicros))
+		}
+		d.packer.most = n - 1
+		if _, err := d.packer.Pack(t.Context(), bundle, hour, cut); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d samples", n-1)) {
+			t.Error(err)
+		}
+		if len(d.rows()) > 0 {
+			t.Error("it was packed")
+		}
+		d.check()
+		d.packer.most = n
+		d.pack(bundle, hour, cut)
+		d.check()
 	})
 }
 
