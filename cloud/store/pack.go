@@ -190,7 +190,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	done.Chunks, done.Samples = len(late), len(p.sorted)
 	list := sumUp(p.sorted)
 	if was.gone {
-		return done, p.write(ctx, func(t *Tx) error { return p.absorb(t, bundle, hour, list, was, late) })
+		return done, p.absorb(ctx, bundle, hour, list, was.since, late)
 	}
 	blocks, err := p.encode()
 	if err != nil {
@@ -365,10 +365,10 @@ func (p *Packer) encodeMinutes(bundle int64, list []seriesMinutes) (block []byte
 
 // exchange puts the parts of an hour into the place of those that were read.
 func (t *Tx) exchange(bundle, hour int64, parts []part, until, through int64) error {
-	_, err := t.Exec(`DELETE FROM packed WHERE bundle = ? AND hour = ?`, bundle, hour)
+	err := t.execLater(`DELETE FROM packed WHERE bundle = ? AND hour = ?`, bundle, hour)
 	for i, p := range parts {
 		if err == nil {
-			_, err = t.Exec(`INSERT INTO packed (bundle, hour, part, first_series, last_series, samples, until, through, block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			err = t.execLater(`INSERT INTO packed (bundle, hour, part, first_series, last_series, samples, until, through, block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				bundle, hour, i, int64(p.first), int64(p.last), p.samples, until, through, p.block)
 		}
 	}
@@ -376,9 +376,8 @@ func (t *Tx) exchange(bundle, hour int64, parts []part, until, through int64) er
 }
 
 func (t *Tx) saveMinutes(bundle, hour int64, block []byte) error {
-	_, err := t.Exec(`INSERT INTO rollup_minutes (bundle, hour, block) VALUES (?, ?, ?) ON CONFLICT (bundle, hour) DO UPDATE SET block = excluded.block`,
+	return t.execLater(`INSERT INTO rollup_minutes (bundle, hour, block) VALUES (?, ?, ?) ON CONFLICT (bundle, hour) DO UPDATE SET block = excluded.block`,
 		bundle, hour, block)
-	return err
 }
 
 // sweepStep bounds the chunks that a transaction deletes, for which others wait.
@@ -419,7 +418,7 @@ func (t *Tx) deleteChunks(ids []int64) error {
 		for n < len(ids) && ids[n] == ids[0]+int64(n) {
 			n++
 		}
-		if _, err := t.Exec(`DELETE FROM chunk WHERE id >= ? AND id <= ?`, ids[0], ids[n-1]); err != nil {
+		if err := t.execLater(`DELETE FROM chunk WHERE id >= ? AND id <= ?`, ids[0], ids[n-1]); err != nil {
 			return err
 		}
 		ids = ids[n:]

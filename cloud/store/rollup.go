@@ -90,7 +90,7 @@ func (t *Tx) hoursOfDay(bundle, hour int64) (map[telemetry.SignalID][]Bucket, er
 
 func (t *Tx) saveBucket(width telemetry.Micros, series telemetry.SignalID, b Bucket) error {
 	number := func(v float64) sql.NullFloat64 { return sql.NullFloat64{Float64: v, Valid: b.Valued > 0} }
-	_, err := t.Exec(`INSERT INTO rollup (width, series, start_time, samples, good, valued, min_value, max_value, sum_value, last_value, last_text)
+	err := t.execLater(`INSERT INTO rollup (width, series, start_time, samples, good, valued, min_value, max_value, sum_value, last_value, last_text)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (width, series, start_time) DO UPDATE SET samples = excluded.samples, good = excluded.good, valued = excluded.valued,
 			min_value = excluded.min_value, max_value = excluded.max_value, sum_value = excluded.sum_value,
