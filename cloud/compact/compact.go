@@ -4,6 +4,7 @@ package compact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -36,7 +37,8 @@ type Config struct {
 }
 
 // Runner packs all that lies before the last quarter-hour that ended Delay ago, once for
-// each of them. One Runner at a time works on a database.
+// each of them. Of several on one database, in as many processes, one works at a time;
+// the others see a minute later whether it has left them anything.
 type Runner struct {
 	cfg    Config
 	packer *store.Packer
@@ -105,6 +107,8 @@ func (r *Runner) Run(ctx context.Context) {
 				return
 			case err == nil:
 				done, failed = cut, ""
+			case errors.Is(err, store.ErrFenced):
+				wait = tryAgain
 			default:
 				wait = tryAgain
 				if text := fmt.Sprint(err); text != failed {
@@ -126,22 +130,30 @@ func Cut(now time.Time) time.Time { return now.Add(-Delay).Truncate(quarter) }
 
 // Pass packs and sums up what is due at the instant now, and deletes what has been kept
 // for long enough. After each hour of a bundle it rests for as long as that took. What
-// fails doesn't keep it from the rest; the first error is returned.
+// fails doesn't keep it from the rest; the first error is returned. But if another process
+// packs it ends at once, with store.ErrFenced.
 func (r *Runner) Pass(ctx context.Context, now time.Time) error {
 	defer r.packer.Release()
 	cut := store.MinuteOf(telemetry.MicrosOf(Cut(now)))
+	defer r.update(func(s *Stats) { s.Backlog = 0 })
 	work, first := r.list(ctx, cut)
+	var over error
 	do := func(work func() error) {
-		if err := r.timed(ctx, work); first == nil {
+		if over != nil {
+			return
+		}
+		switch err := r.timed(ctx, work); {
+		case ctx.Err() != nil:
+			over = context.Cause(ctx)
+		case errors.Is(err, store.ErrFenced):
+			over = err
+		case first == nil:
 			first = err
 		}
 	}
 	for _, w := range work {
 		for _, bundle := range w.bundles {
 			do(func() error { return r.pack(ctx, bundle, w.hour, cut) })
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
 		}
 		do(func() error {
 			n, err := r.packer.Sweep(ctx, w.hour)
@@ -150,6 +162,9 @@ func (r *Runner) Pass(ctx context.Context, now time.Time) error {
 		})
 	}
 	do(func() error { return r.retain(ctx, now) })
+	if over != nil {
+		return over
+	}
 	if first == nil {
 		r.update(func(s *Stats) { s.Passes, s.Through = s.Passes+1, Cut(now) })
 	}
@@ -161,7 +176,9 @@ func (r *Runner) pack(ctx context.Context, bundle, hour, cut int64) error {
 	r.update(func(s *Stats) {
 		s.Backlog--
 		if err != nil {
-			s.Failed++
+			if !errors.Is(err, store.ErrFenced) {
+				s.Failed++
+			}
 		} else if done.Chunks > 0 {
 			s.Packed++
 			s.Chunks += uint64(done.Chunks)

@@ -3,9 +3,11 @@ package compact
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,6 +163,48 @@ func TestWhatIsOldEnoughIsDeletedAndSaid(t *testing.T) {
 		if strings.Count(m.log.String(), said) != 1 {
 			t.Errorf("%q isn't said once in\n%s", said, m.log.String())
 		}
+	}
+}
+
+// While another process packs, a pass ends, and that is no failure.
+func TestAnotherThatPacksIsLeftToIt(t *testing.T) {
+	m := newMeter(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var other sync.WaitGroup
+	defer other.Wait()
+	defer stop()
+	later := noon.Add(3 * time.Hour)
+	m.read(noon, 5)
+	r := m.runner(nil)
+	m.pass(r, later)
+	other.Go(func() {
+		for ctx.Err() == nil {
+			m.store.Write(ctx, func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE consumer_offset SET next = next + 1 WHERE consumer = 'pack'`)
+				return err
+			})
+		}
+	})
+	for deadline := time.Now().Add(time.Minute); ; {
+		m.read(noon, 5)
+		m.read(noon.Add(time.Hour), 5)
+		err := r.Pass(ctx, later)
+		if errors.Is(err, store.ErrFenced) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("not fenced: %v", err)
+		}
+	}
+	if s := r.Stats(); s.Failed != 0 || s.Backlog != 0 {
+		t.Errorf("%+v", s)
+	}
+	stop()
+	other.Wait()
+	stored := m.stored()
+	m.pass(r, later)
+	if sum := m.count(`SELECT SUM(samples) FROM rollup_1d`); sum != stored {
+		t.Errorf("%d samples in days of %d", sum, stored)
 	}
 }
 

@@ -104,13 +104,17 @@ func replace(list []Bucket, b Bucket) []Bucket {
 	return slices.Insert(list, at, b)
 }
 
-// floor is the last multiple of width that isn't after at.
+// floor is the last multiple of width that isn't after at; the first instant of all if
+// that has none before it.
 func floor(at, width telemetry.Micros) telemetry.Micros {
-	if rest := at % width; rest < 0 {
-		return at - rest - width
-	} else {
-		return at - rest
+	rest := at % width
+	if rest < 0 {
+		rest += width
 	}
+	if at < math.MinInt64+rest {
+		return math.MinInt64
+	}
+	return at - rest
 }
 
 // rounded is v to 14 significant digits: what is summed up of decimals is one again,

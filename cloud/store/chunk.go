@@ -136,7 +136,7 @@ func (s *Store) InMinutes(ctx context.Context, bundle, first, last int64, each f
 		return err
 	}
 	err := s.Read(ctx, func(t *Tx) error {
-		err := t.Each(read, `SELECT block FROM packed WHERE bundle = ? AND hour = ? ORDER BY part`, bundle, HourOf(telemetry.Micros(first)*minute))
+		err := t.Each(read, `SELECT block FROM packed WHERE bundle = ? AND hour = ? ORDER BY part`, bundle, hourOfMinute(first))
 		for m := first; err == nil && m <= last; m++ {
 			err = t.Each(read, `SELECT c.block FROM chunk c`+joinPacked+`WHERE c.minute = ? AND c.bundle = ? AND `+isLive, m, bundle)
 		}

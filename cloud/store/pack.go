@@ -16,14 +16,13 @@ import (
 )
 
 // HourOf is the hour that an instant falls into, counted from 1970-01-01 UTC.
-func HourOf(at telemetry.Micros) int64 {
-	if at < 0 {
-		return int64((at+1)/hourMicros) - 1
-	}
-	return int64(at / hourMicros)
-}
+func HourOf(at telemetry.Micros) int64 { return hourOfMinute(MinuteOf(at)) }
 
 const minutesPerHour = 60
+
+func hourOfMinute(m int64) int64 {
+	return int64(floor(telemetry.Micros(m), minutesPerHour)) / minutesPerHour
+}
 
 // FirstHour is before all samples.
 const FirstHour = int64(math.MinInt64/hourMicros) - 1
@@ -36,7 +35,9 @@ const (
 )
 
 // Packer joins the chunks of a bundle's hour and sums them up. One goroutine at a
-// time uses it, but for Longest, and one Packer at a time works on a database.
+// time uses it, but for Longest. Of several on one database, in other processes too, one
+// works at a time: if another has written since a Packer read what it goes by, it stores
+// nothing and returns ErrFenced.
 type Packer struct {
 	store   *Store
 	decoder telemetry.Decoder
@@ -44,22 +45,45 @@ type Packer struct {
 
 	block, read, sorted, minutes []telemetry.Sample
 
+	most    int          // samples of an hour
+	turn    int64        // how often Packers had written at the last look
 	longest atomic.Int64 // ns
 }
 
-func (s *Store) NewPacker() *Packer { return &Packer{store: s} }
+// packing is what Packers move with each transaction, as consumers move their offsets.
+const packing = "pack"
+
+func (s *Store) NewPacker() *Packer { return &Packer{store: s, most: mostPacked} }
 
 // Longest is how long the longest of the Packer's transactions kept other writers waiting.
 // It may be called at any time.
 func (p *Packer) Longest() time.Duration { return time.Duration(p.longest.Load()) }
+
+// look is Store.Read of what the transactions that follow go by.
+func (p *Packer) look(ctx context.Context, do func(*Tx) error) error {
+	return p.store.Read(ctx, func(t *Tx) error {
+		p.turn = NoOffset
+		err := t.QueryRow(`SELECT next FROM consumer_offset WHERE consumer = ?`, []any{packing}, &p.turn)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return do(t)
+	})
+}
 
 // write is Store.Write, timed from when it is the Packer's turn.
 func (p *Packer) write(ctx context.Context, do func(*Tx) error) error {
 	var began time.Time
 	err := p.store.Write(ctx, func(t *Tx) error {
 		began = time.Now()
+		if err := t.Advance(packing, Partition{Topic: packing}, p.turn, p.turn+1); err != nil {
+			return err
+		}
 		return do(t)
 	})
+	if err == nil {
+		p.turn++
+	}
 	if took := int64(time.Since(began)); !began.IsZero() && took > p.longest.Load() {
 		p.longest.Store(took)
 	}
@@ -80,7 +104,7 @@ func (p *Packer) Unpacked(ctx context.Context, from, cut int64) (hour int64, bun
 				return err
 			}
 			if len(seen) == 0 {
-				hour = HourOf(telemetry.Micros(next.Int64 * minute))
+				hour = hourOfMinute(next.Int64)
 				until = min(cut, (hour+1)*minutesPerHour)
 			}
 			err := t.Each(func(r *sql.Rows) error {
@@ -113,7 +137,6 @@ type Packed struct {
 
 // state is what the database has of a bundle's hour.
 type state struct {
-	parts          int
 	until, through int64
 	since          map[string]int64
 	gone           bool                            // the hour's samples have been deleted for their age
@@ -123,9 +146,13 @@ type state struct {
 // Pack puts those samples of a bundle's hour that lie before the minute cut into the
 // place of its chunks, and brings all that sums it up to what the samples say. What it
 // has read, it reads from one snapshot; chunks that come meanwhile are for the next
-// time. The chunks themselves stay until Sweep.
+// time. The chunks themselves stay until Sweep. An hour of more than 4,194,304 samples
+// isn't packed: it stays as it is, with an error.
 func (p *Packer) Pack(ctx context.Context, bundle, hour, cut int64) (Packed, error) {
 	done, err := p.pack(ctx, bundle, hour, cut)
+	if cap(p.read) > mostHeld {
+		p.Release()
+	}
 	if err != nil {
 		return Packed{}, fmt.Errorf("store: pack hour %d of bundle %d: %w", hour, bundle, err)
 	}
@@ -138,7 +165,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	var late []int64
 	var changed [4]bool // quarter-hours
 	p.read = p.read[:0]
-	err = p.store.Read(ctx, func(t *Tx) (err error) {
+	err = p.look(ctx, func(t *Tx) (err error) {
 		if was, err = p.readPacked(t, bundle, hour); err != nil {
 			return err
 		}
@@ -163,7 +190,7 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 	done.Chunks, done.Samples = len(late), len(p.sorted)
 	list := sumUp(p.sorted)
 	if was.gone {
-		return done, p.write(ctx, func(t *Tx) error { return p.absorb(t, bundle, hour, list, was, late) })
+		return done, p.absorb(ctx, bundle, hour, list, was.since, late)
 	}
 	blocks, err := p.encode()
 	if err != nil {
@@ -193,13 +220,10 @@ func (p *Packer) pack(ctx context.Context, bundle, hour, cut int64) (done Packed
 		if err := t.saveMinutes(bundle, hour, minutes); err != nil {
 			return err
 		}
-		return t.exchange(bundle, hour, was, blocks, cut, max(was.through, slices.Max(late)))
+		return t.exchange(bundle, hour, blocks, cut, max(was.through, slices.Max(late)))
 	})
 	for _, b := range blocks {
 		done.Bytes += len(b.block)
-	}
-	if cap(p.read) > mostHeld {
-		p.Release()
 	}
 	return done, err
 }
@@ -213,10 +237,8 @@ func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 		var data sql.RawBytes
 		err := r.Scan(&was.until, &was.through, &data)
 		if err == nil {
-			_, p.block, err = p.decoder.Block(data, p.block)
+			err = p.add(data)
 		}
-		p.read = append(p.read, p.block...)
-		was.parts++
 		return err
 	}, `SELECT until, through, block FROM packed WHERE bundle = ? AND hour = ? ORDER BY part`, bundle, hour)
 	if err != nil {
@@ -230,25 +252,44 @@ func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 // readChunks reads what is live and returns its ids; of an hour that isn't kept any
 // more, only some, and never the newest of all: these will be deleted.
 func (p *Packer) readChunks(t *Tx, bundle, hour, cut int64, was state) (ids []int64, err error) {
-	for m := hour * minutesPerHour; m < cut && (len(ids) < sweepStep || !was.gone); m++ {
+	most := math.MaxInt
+	if was.gone {
+		most = sweepStep
+	}
+	for m := hour * minutesPerHour; m < cut && len(ids) < most; m++ {
 		err := t.Each(func(r *sql.Rows) error {
 			var id int64
 			var data sql.RawBytes
 			err := r.Scan(&id, &data)
 			if err == nil {
-				_, p.block, err = p.decoder.Block(data, p.block)
+				err = p.add(data)
 			}
 			ids = append(ids, id)
-			p.read = append(p.read, p.block...)
 			return err
 		}, `SELECT id, block FROM chunk WHERE minute = ? AND bundle = ? AND (id > ? OR minute >= ?) AND NOT (? AND id = (SELECT MAX(id) FROM chunk))
-			ORDER BY id`, m, bundle, was.through, was.until, was.gone)
+			ORDER BY id LIMIT ?`, m, bundle, was.through, was.until, was.gone, most-len(ids))
 		if err != nil {
 			return nil, err
 		}
 	}
 	return ids, nil
 }
+
+// add decodes samples that are to be packed.
+func (p *Packer) add(block []byte) (err error) {
+	if _, p.block, err = p.decoder.Block(block, p.block); err != nil {
+		return err
+	}
+	if len(p.read)+len(p.block) > p.most {
+		return fmt.Errorf("it has more than %d samples", p.most)
+	}
+	p.read = append(p.read, p.block...)
+	return nil
+}
+
+// mostPacked bounds the samples of a bundle's hour that are packed, and so memory:
+// each takes 48 bytes twice. It is 64 signals 18 times a second.
+const mostPacked = 1 << 22
 
 // sort puts what was read into the order of series and then times; of equal times it
 // stays as it was.
@@ -322,22 +363,12 @@ func (p *Packer) encodeMinutes(bundle int64, list []seriesMinutes) (block []byte
 	return p.encoder.AppendBlock(nil, telemetry.TableRef{}, p.minutes)
 }
 
-// errMoved says that somebody else has packed the hour meanwhile.
-var errMoved = errors.New("the hour has been packed by another process")
-
 // exchange puts the parts of an hour into the place of those that were read.
-func (t *Tx) exchange(bundle, hour int64, was state, parts []part, until, through int64) error {
-	res, err := t.Exec(`DELETE FROM packed WHERE bundle = ? AND hour = ? AND until = ? AND through = ?`, bundle, hour, was.until, was.through)
-	var n int64
-	if err == nil {
-		n, err = res.RowsAffected()
-	}
-	if err == nil && n != int64(was.parts) {
-		err = errMoved
-	}
+func (t *Tx) exchange(bundle, hour int64, parts []part, until, through int64) error {
+	err := t.execLater(`DELETE FROM packed WHERE bundle = ? AND hour = ?`, bundle, hour)
 	for i, p := range parts {
 		if err == nil {
-			_, err = t.Exec(`INSERT INTO packed (bundle, hour, part, first_series, last_series, samples, until, through, block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			err = t.execLater(`INSERT INTO packed (bundle, hour, part, first_series, last_series, samples, until, through, block) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				bundle, hour, i, int64(p.first), int64(p.last), p.samples, until, through, p.block)
 		}
 	}
@@ -345,9 +376,8 @@ func (t *Tx) exchange(bundle, hour int64, was state, parts []part, until, throug
 }
 
 func (t *Tx) saveMinutes(bundle, hour int64, block []byte) error {
-	_, err := t.Exec(`INSERT INTO rollup_minutes (bundle, hour, block) VALUES (?, ?, ?) ON CONFLICT (bundle, hour) DO UPDATE SET block = excluded.block`,
+	return t.execLater(`INSERT INTO rollup_minutes (bundle, hour, block) VALUES (?, ?, ?) ON CONFLICT (bundle, hour) DO UPDATE SET block = excluded.block`,
 		bundle, hour, block)
-	return err
 }
 
 // sweepStep bounds the chunks that a transaction deletes, for which others wait.
@@ -360,7 +390,7 @@ const sweepStep = 500
 func (p *Packer) Sweep(ctx context.Context, hour int64) (deleted int, err error) {
 	for m := hour * minutesPerHour; m < (hour+1)*minutesPerHour; m++ {
 		var ids []int64
-		err := p.store.Read(ctx, func(t *Tx) error {
+		err := p.look(ctx, func(t *Tx) error {
 			return t.Each(func(r *sql.Rows) error {
 				var id int64
 				err := r.Scan(&id)
@@ -388,7 +418,7 @@ func (t *Tx) deleteChunks(ids []int64) error {
 		for n < len(ids) && ids[n] == ids[0]+int64(n) {
 			n++
 		}
-		if _, err := t.Exec(`DELETE FROM chunk WHERE id >= ? AND id <= ?`, ids[0], ids[n-1]); err != nil {
+		if err := t.execLater(`DELETE FROM chunk WHERE id >= ? AND id <= ?`, ids[0], ids[n-1]); err != nil {
 			return err
 		}
 		ids = ids[n:]

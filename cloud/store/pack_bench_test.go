@@ -144,6 +144,7 @@ func BenchmarkPack(b *testing.B) {
 	b.ReportMetric(m.number(`SELECT SUM(LENGTH(block)) FROM packed`)/samples, "packed-B/sample")
 	b.ReportMetric(m.number(`SELECT SUM(LENGTH(block)) FROM rollup_minutes`)/samples*60, "minutes-B/bucket")
 	b.ReportMetric(float64(rows), "rollup-rows-written")
+	b.ReportMetric(m.number(`SELECT 1.0 * SUM(pgsize) / (SELECT COUNT(*) FROM rollup) FROM dbstat WHERE name = 'rollup'`), "rollup-B/row")
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -2,11 +2,14 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,7 +158,7 @@ func (d *twoDevices) pack(bundle, hour, cut int64) {
 // packAll packs everything before the minute cut, and leaves no chunk of it.
 func (d *twoDevices) packAll(cut int64) {
 	d.Helper()
-	for from := int64(-1 << 40); ; {
+	for from := FirstHour; ; {
 		hour, bundles, err := d.packer.Unpacked(d.Context(), from, cut)
 		if err != nil {
 			d.Fatal(err)
@@ -339,24 +342,15 @@ func TestOnlyWhatIsOverIsSummedUp(t *testing.T) {
 	})
 }
 
-// What comes between the reading and the writing of an hour isn't deleted, and an hour
-// that somebody else has packed meanwhile isn't overwritten.
-func TestPackingIsFenced(t *testing.T) {
+// What comes between the reading and the writing of an hour isn't deleted.
+func TestWhatComesBesideIsKept(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		d := newTwoDevices(t, opened, 2)
 		for range 200 {
 			d.store()
 		}
-		bundle, hour := d.bundle(), int64(aroundMidnight)
-		cut := (hour + 1) * minutesPerHour
-		d.pack(bundle, hour, cut-30)
-		was := state{parts: 1, until: cut - 45, through: 1}
-		err := d.Write(t.Context(), func(tx *Tx) error { return tx.exchange(bundle, hour, was, nil, 0, 0) })
-		if err != errMoved {
-			t.Errorf("another has packed it: %v", err)
-		}
-		d.check()
-		d.pack(bundle, hour, cut)
+		hour := int64(aroundMidnight)
+		d.pack(d.bundle(), hour, (hour+1)*minutesPerHour)
 		for range 100 {
 			d.store()
 		}
@@ -365,6 +359,49 @@ func TestPackingIsFenced(t *testing.T) {
 		}
 		for range 20 {
 			d.check()
+		}
+	})
+}
+
+// Of two that pack at the same time, two hours of one day or the same one, one is fenced
+// and has changed nothing: neither loses what the other has summed up.
+func TestOneOfTwoPackersIsFenced(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		for _, second := range []int64{aroundMidnight, aroundMidnight + 1} {
+			d := newTwoDevices(t, opened, 2)
+			for range 200 {
+				d.store()
+			}
+			bundle := d.bundle()
+			var packing sync.WaitGroup
+			errs := make(chan error, 2)
+			write(t, d.Store, func(*Tx) error { // both have read, and wait for a turn
+				waited := d.writer.Stats().WaitCount
+				for _, hour := range []int64{aroundMidnight, second} {
+					packing.Go(func() {
+						_, err := d.NewPacker().Pack(t.Context(), bundle, hour, (hour+1)*minutesPerHour)
+						errs <- err
+					})
+				}
+				for deadline := time.Now().Add(time.Minute); d.writer.Stats().WaitCount < waited+2; time.Sleep(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Error("they don't wait for a turn")
+						break
+					}
+				}
+				return nil
+			})
+			packing.Wait()
+			one, other := <-errs, <-errs
+			if one != nil {
+				one, other = other, one
+			}
+			if one != nil || !errors.Is(other, ErrFenced) {
+				t.Errorf("%v, %v", one, other)
+			}
+			d.check()
+			d.packAll((aroundMidnight + 3) * minutesPerHour)
+			d.checkRollups((aroundMidnight + 3) * minutesPerHour)
 		}
 	})
 }
@@ -402,13 +439,40 @@ func TestAnHourHasAsManyPartsAsItNeeds(t *testing.T) {
 	})
 }
 
-// A device whose clock was never set is packed like any other.
+// An hour that would take too much memory stays as it came.
+func TestAnHourOfTooManySamplesIsLeft(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		d := newTwoDevices(t, opened, 8)
+		for range 200 {
+			d.store()
+		}
+		bundle, hour := d.bundle(), int64(aroundMidnight)
+		cut := (hour + 1) * minutesPerHour
+		var n int
+		for _, id := range d.bundles[bundle] {
+			n += len(d.of(id, telemetry.Micros(hour)*hourMicros, telemetry.Micros(hour+1)*hourMicros))
+		}
+		d.packer.most = n - 1
+		if _, err := d.packer.Pack(t.Context(), bundle, hour, cut); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d samples", n-1)) {
+			t.Error(err)
+		}
+		if len(d.rows()) > 0 {
+			t.Error("it was packed")
+		}
+		d.check()
+		d.packer.most = n
+		d.pack(bundle, hour, cut)
+		d.check()
+	})
+}
+
+// A device whose clock was never set, or is of any other time, is packed like any other.
 func TestTimeBeforeTheEpochIsPacked(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		d := newTwoDevices(t, opened, 4)
 		bundle := d.bundle()
 		id := d.bundles[bundle][0]
-		for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1} {
+		for _, at := range []telemetry.Micros{-1, -minute, -61 * minute, 0, 1, math.MinInt64, math.MinInt64 + 1, math.MinInt64 + 2*hourMicros} {
 			s := telemetry.Sample{Signal: id, Time: at, Value: telemetry.IntValue(int64(at))}
 			d.samples = append(d.samples, s)
 			write(t, d.Store, func(tx *Tx) error {
@@ -420,7 +484,7 @@ func TestTimeBeforeTheEpochIsPacked(t *testing.T) {
 		if want := d.of(id, math.MinInt64, math.MaxInt64); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%v, want %v (%v)", got, want, err)
 		}
-		if hours := len(d.rows()); hours != 3 {
+		if hours := len(d.rows()); hours != 5 {
 			t.Errorf("%d packed hours", hours)
 		}
 		d.checkRollups(minutesPerHour)

@@ -93,12 +93,13 @@ func (p Postgres) connection() (*pgx.ConnConfig, error) {
 	// keep its turn for long, nor this process wait for a server that is gone.
 	for key, value := range map[string]string{
 		"application_name": "busbar-cloud", "synchronous_commit": "on", "idle_in_transaction_session_timeout": "60s",
-		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4",
+		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4", "tcp_user_timeout": "30s",
 	} {
 		config.RuntimeParams[key] = value
 	}
 	config.ConnectTimeout = 10 * time.Second
-	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}}).DialContext
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4},
+		Control: giveUpSending(30 * time.Second)}).DialContext
 	return config, nil
 }
 

@@ -82,21 +82,21 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 		return 0, fmt.Errorf("store: there is no level %q", level)
 	}
 	var owners []int64
-	// Noted before anything is deleted: from here on what comes late is added to what
-	// sums it up, instead of being summed up anew.
-	err = p.write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`INSERT INTO retained (level, since) VALUES (?, ?)
-			ON CONFLICT (level) DO UPDATE SET since = excluded.since WHERE retained.since < excluded.since`, level, MinuteOf(before))
-		return err
+	err = p.look(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var id int64
+			err := r.Scan(&id)
+			owners = append(owners, id)
+			return err
+		}, of.owners)
 	})
 	if err == nil {
-		err = p.store.Read(ctx, func(t *Tx) error {
-			return t.Each(func(r *sql.Rows) error {
-				var id int64
-				err := r.Scan(&id)
-				owners = append(owners, id)
-				return err
-			}, of.owners)
+		// Noted before anything is deleted: from here on what comes late is added to what
+		// sums it up, instead of being summed up anew.
+		err = p.write(ctx, func(t *Tx) error {
+			_, err := t.Exec(`INSERT INTO retained (level, since) VALUES (?, ?)
+				ON CONFLICT (level) DO UPDATE SET since = excluded.since WHERE retained.since < excluded.since`, level, MinuteOf(before))
+			return err
 		})
 	}
 	for _, owner := range owners {
@@ -116,7 +116,7 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 // where those begin that come next.
 func (p *Packer) retainStep(ctx context.Context, of deletion, owner, from, end int64) (deleted, next int64, err error) {
 	var oldest sql.NullInt64
-	if err := p.store.Read(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, from, end}, &oldest) }); err != nil || !oldest.Valid {
+	if err := p.look(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, from, end}, &oldest) }); err != nil || !oldest.Valid {
 		return 0, end, err
 	}
 	next = min(oldest.Int64+of.step, end)
@@ -133,49 +133,69 @@ func (p *Packer) retainStep(ctx context.Context, of deletion, owner, from, end i
 // absorb adds samples of an hour that isn't kept any more to what sums it up, and
 // deletes their chunks. The last value of a bucket stays: the samples came too late to
 // tell whether they are newer.
-func (p *Packer) absorb(t *Tx, bundle, hour int64, list []seriesMinutes, was state, chunks []int64) error {
-	if hour*minutesPerHour >= was.since[Minutes] {
-		if err := p.absorbMinutes(t, bundle, hour, list); err != nil {
-			return err
+func (p *Packer) absorb(ctx context.Context, bundle, hour int64, list []seriesMinutes, since map[string]int64, chunks []int64) error {
+	var rows []row
+	var minutes []byte
+	// Only a Packer changes these, which would fence this one.
+	err := p.store.Read(ctx, func(t *Tx) (err error) {
+		if hour*minutesPerHour >= since[Minutes] {
+			if minutes, err = p.absorbMinutes(t, bundle, hour, list); err != nil {
+				return err
+			}
 		}
+		rows, err = t.absorbed(list, since)
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	return p.write(ctx, func(t *Tx) error {
+		for _, r := range rows {
+			if err := t.saveBucket(r.width, r.series, r.Bucket); err != nil {
+				return err
+			}
+		}
+		if minutes != nil {
+			if err := t.saveMinutes(bundle, hour, minutes); err != nil {
+				return err
+			}
+		}
+		return t.deleteChunks(slices.Sorted(slices.Values(chunks)))
+	})
+}
+
+// absorbed is the rows that minutes change if they are added.
+func (t *Tx) absorbed(list []seriesMinutes, since map[string]int64) (rows []row, err error) {
 	for _, s := range list {
 		for _, width := range widths {
 			for _, b := range gather(s.minutes, width) {
-				if MinuteOf(b.Start) < was.since[levelOf[width]] {
+				if MinuteOf(b.Start) < since[levelOf[width]] {
 					continue
 				}
 				have, err := t.buckets(width, s.series, b.Start, b.Start+1)
 				if err != nil {
-					return err
+					return nil, err
 				}
 				for _, h := range have {
 					b.merge(h)
 				}
-				if err := t.saveBucket(width, s.series, b); err != nil {
-					return err
-				}
+				rows = append(rows, row{b, width, s.series})
 			}
 		}
 	}
-	return t.deleteChunks(slices.Sorted(slices.Values(chunks)))
+	return rows, nil
 }
 
-func (p *Packer) absorbMinutes(t *Tx, bundle, hour int64, list []seriesMinutes) error {
+func (p *Packer) absorbMinutes(t *Tx, bundle, hour int64, list []seriesMinutes) ([]byte, error) {
 	var block []byte
 	err := t.QueryRow(`SELECT block FROM rollup_minutes WHERE bundle = ? AND hour = ?`, []any{bundle, hour}, &block)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
 	if err == nil {
-		if list, err = p.mergeMinutes(block, bundle, list); err != nil {
-			return err
-		}
+		list, err = p.mergeMinutes(block, bundle, list)
 	}
-	if block, err = p.encodeMinutes(bundle, list); err != nil {
-		return err
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
 	}
-	return t.saveMinutes(bundle, hour, block)
+	return p.encodeMinutes(bundle, list)
 }
 
 // mergeMinutes adds minutes to those of a block, by series.

@@ -24,8 +24,8 @@ func sumUp(samples []telemetry.Sample) []seriesMinutes {
 		}
 		of := &list[len(list)-1]
 		n := len(of.minutes)
-		if n == 0 || s.Time >= of.minutes[n-1].Start+minute {
-			of.minutes = append(of.minutes, Bucket{Start: floor(s.Time, minute)})
+		if start := floor(s.Time, minute); n == 0 || start != of.minutes[n-1].Start {
+			of.minutes = append(of.minutes, Bucket{Start: start})
 			n++
 		}
 		of.minutes[n-1].add(s)
@@ -61,7 +61,10 @@ func rowsOfHour(list []seriesMinutes, changed [4]bool, days map[telemetry.Signal
 	return rows
 }
 
-func quarterOfHour(at telemetry.Micros) int { return int((at - floor(at, hourMicros)) / (15 * minute)) }
+func quarterOfHour(at telemetry.Micros) int {
+	m := MinuteOf(at)
+	return int(m-hourOfMinute(m)*minutesPerHour) / 15
+}
 
 // hoursOfDay is what is known of the hours of the day of an hour, by series.
 func (t *Tx) hoursOfDay(bundle, hour int64) (map[telemetry.SignalID][]Bucket, error) {
@@ -76,7 +79,7 @@ func (t *Tx) hoursOfDay(bundle, hour int64) (map[telemetry.SignalID][]Bucket, er
 		return nil, err
 	}
 	days := make(map[telemetry.SignalID][]Bucket, len(members))
-	day := floor(telemetry.Micros(hour)*hourMicros, dayMicros)
+	day := floor(telemetry.Micros(max(hour, FirstHour+1))*hourMicros, dayMicros)
 	for _, id := range members {
 		if days[id], err = t.buckets(hourMicros, id, day, day+dayMicros); err != nil {
 			return nil, err
@@ -87,7 +90,7 @@ func (t *Tx) hoursOfDay(bundle, hour int64) (map[telemetry.SignalID][]Bucket, er
 
 func (t *Tx) saveBucket(width telemetry.Micros, series telemetry.SignalID, b Bucket) error {
 	number := func(v float64) sql.NullFloat64 { return sql.NullFloat64{Float64: v, Valid: b.Valued > 0} }
-	_, err := t.Exec(`INSERT INTO rollup (width, series, start_time, samples, good, valued, min_value, max_value, sum_value, last_value, last_text)
+	err := t.execLater(`INSERT INTO rollup (width, series, start_time, samples, good, valued, min_value, max_value, sum_value, last_value, last_text)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (width, series, start_time) DO UPDATE SET samples = excluded.samples, good = excluded.good, valued = excluded.valued,
 			min_value = excluded.min_value, max_value = excluded.max_value, sum_value = excluded.sum_value,

@@ -182,7 +182,7 @@ func (t *Tx) liveHours(bundle int64, from, to telemetry.Micros) (hours []int64, 
 	err = t.Each(func(r *sql.Rows) error {
 		var m int64
 		err := r.Scan(&m)
-		hour := HourOf(telemetry.Micros(m) * minute)
+		hour := hourOfMinute(m)
 		if n := len(hours); n == 0 || hours[n-1] != hour {
 			hours = append(hours, hour)
 		}
