@@ -274,6 +274,7 @@ func TestMisbehaviours(t *testing.T) {
 			return p.done(Unwilled) > 2 && len(p.past) > 20
 		},
 		"unborn=100ms,every=60": func(p *plant) bool { return p.lost() > 0 && p.toldSince(Unborn) > 50 },
+		"cut=100ms,every=20; unborn=100ms,every=20": func(p *plant) bool { return p.done(Cut) > 2 && p.done(Unborn) > 2 },
 		"clock=-1h": func(p *plant) bool {
 			for v := range p.present {
 				if age := time.Since(v.at.Time()); age < time.Hour || age > 2*time.Hour {
