@@ -17,7 +17,7 @@ type sparkplugCommand struct {
 
 	Group       string `help:"The group of the edge nodes." default:"sim"`
 	Nodes       int    `help:"How many edge nodes there are: edge-1, edge-2, …" default:"1"`
-	PrimaryHost string `help:"Be born only while the host application with this id is there, and die when it goes. By default it isn't asked whether anybody is." placeholder:"ID"`
+	PrimaryHost string `help:"Be born only while the host application with this id is there, and die when it goes. Default: none is awaited." placeholder:"ID"`
 	meterFlags
 
 	Misbehave []string `help:"What the edge nodes do wrong, see below. May be given again." placeholder:"HOW" sep:"none"`

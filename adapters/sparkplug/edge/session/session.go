@@ -53,7 +53,6 @@ func init() { close(always) }
 func Run(ctx context.Context, config mqttconn.Config, o mqttconn.Options, node Node, wake <-chan struct{}) error {
 	if will, ok := node.Will(); ok {
 		o.Will = encoded(will)
-		o.Will.AtMostOnce = false
 	}
 	o.KeepAlive = keepAlive
 	conn, err := mqttconn.Dial(ctx, config, o)
@@ -72,9 +71,9 @@ func Run(ctx context.Context, config mqttconn.Config, o mqttconn.Options, node N
 	return (&session{node: node, conn: conn}).run(ctx, wake)
 }
 
-// encoded is a message for the broker, at QoS 0.
+// encoded is a message for the broker, at QoS 1.
 func encoded(m edge.Message) mqttconn.Message {
-	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload.Append(nil), AtMostOnce: true}
+	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload.Append(nil)}
 }
 
 type session struct {
@@ -133,9 +132,10 @@ func (s *session) send(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	m := s.list[0]
+	m := encoded(s.list[0])
+	m.AtMostOnce = true
 	s.list = s.list[1:]
-	if _, err := s.conn.Publish(ctx, []mqttconn.Message{encoded(m)}); err != nil {
+	if _, err := s.conn.Publish(ctx, []mqttconn.Message{m}); err != nil {
 		return false, err
 	}
 	s.node.Published()
@@ -160,9 +160,7 @@ func (s *session) leave(ctx context.Context, why error) error {
 	}
 	death, ok := s.node.Death()
 	if err == nil && ok {
-		m := encoded(death)
-		m.AtMostOnce = false
-		_, err = s.conn.Publish(ctx, []mqttconn.Message{m})
+		_, err = s.conn.Publish(ctx, []mqttconn.Message{encoded(death)})
 	}
 	if err == nil {
 		s.conn.Close()
