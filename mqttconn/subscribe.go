@@ -65,6 +65,16 @@ func (c *Conn) Subscribe(ctx context.Context, filters []Filter) (granted []byte,
 	return granted, nil
 }
 
+// SubscribeAll subscribes to topics, all of which the broker has to grant: it fails with
+// ErrRefused if one isn't. The connection is as good as before then.
+func (c *Conn) SubscribeAll(ctx context.Context, filters []Filter) error {
+	granted, err := c.Subscribe(ctx, filters)
+	if at := slices.Index(granted, Refused); err == nil && at >= 0 {
+		err = fmt.Errorf("mqtt: subscribe to %s: %w", filters[at].Topic, ErrRefused)
+	}
+	return err
+}
+
 // subscribe asks for at most maxFilters topics.
 func (c *Conn) subscribe(ctx context.Context, filters map[string]byte) (map[string]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -159,11 +169,7 @@ func (c *Conn) Retained(ctx context.Context, filter string, take func(topic stri
 		}
 		c.take.Store(&only)
 	}
-	granted, err := c.Subscribe(ctx, []Filter{{Topic: filter}})
-	if err == nil && granted[0] == Refused {
-		err = fmt.Errorf("mqtt: subscribe to %s: %w", filter, ErrRefused)
-	}
-	return err
+	return c.SubscribeAll(ctx, []Filter{{Topic: filter}})
 }
 
 // deliver is where the guard has messages go.

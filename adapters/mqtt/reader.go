@@ -68,7 +68,7 @@ type plan struct {
 	status       int // the slot of the availability
 }
 
-// mostTopics bounds the topics that are remembered, and so those of what is followed.
+// mostTopics bounds the topics that are read, and as many that nothing reads are remembered.
 const mostTopics = 50_000
 
 func newReader(d Device) *reader {
@@ -189,17 +189,17 @@ func (r *reader) of(topic string) *plan {
 		r.leftOut = topic[:longestTopic]
 		return nil
 	}
-	if len(r.topics) >= mostTopics && r.unread > 0 {
-		maps.DeleteFunc(r.topics, func(_ string, l *plan) bool { return l == nil })
-		r.unread = 0
-	}
-	if len(r.topics) >= mostTopics {
+	if len(r.topics)-r.unread >= mostTopics {
 		r.leftOut = topic
 		return nil
 	}
 	l = &plan{}
 	r.follow(topic, l)
 	if len(l.points) == 0 {
+		if r.unread == mostTopics {
+			maps.DeleteFunc(r.topics, func(_ string, l *plan) bool { return l == nil })
+			r.unread = 0
+		}
 		l = nil
 		r.unread++
 	}

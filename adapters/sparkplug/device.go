@@ -5,7 +5,6 @@ package sparkplug
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -60,27 +59,12 @@ func (d Device) filters() []mqttconn.Filter {
 	return list
 }
 
-// subscribe fails unless the broker grants all of it.
-func (d Device) subscribe(ctx context.Context, conn *mqttconn.Conn) error {
-	filters := d.filters()
-	granted, err := conn.Subscribe(ctx, filters)
-	if err != nil {
-		return err
-	}
-	for i, g := range granted {
-		if g == mqttconn.Refused {
-			return fmt.Errorf("mqtt: subscribe to %s: %w", filters[i].Topic, mqttconn.ErrRefused)
-		}
-	}
-	return nil
-}
-
 // Read implements session.Device: it says only whether the broker can be reached, as
 // anything else would take the place of the host application that runs.
 func (d Device) Read(ctx context.Context) session.Result {
 	conn, err := mqttconn.Dial(ctx, d.Broker, mqttconn.Options{Dir: d.Dir})
 	if err == nil {
-		err = d.subscribe(ctx, conn)
+		err = conn.SubscribeAll(ctx, d.filters())
 		conn.Close()
 	}
 	return session.Result{Received: time.Now(), Cause: err}

@@ -89,7 +89,7 @@ func (r *running) connected(ctx context.Context, alive <-chan time.Time, made fu
 		return err
 	}
 	defer conn.Abort()
-	if err := r.subscribe(ctx, conn); err != nil {
+	if err := conn.SubscribeAll(ctx, r.filters()); err != nil {
 		return err
 	}
 	if _, err := conn.Publish(ctx, []mqttconn.Message{r.state(true)}); err != nil {

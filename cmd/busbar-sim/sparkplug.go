@@ -17,7 +17,7 @@ type sparkplugCommand struct {
 
 	Group       string `help:"The group of the edge nodes." default:"sim"`
 	Nodes       int    `help:"How many edge nodes there are: edge-1, edge-2, …" default:"1"`
-	PrimaryHost string `help:"The host application without which nothing is published." placeholder:"ID"`
+	PrimaryHost string `help:"Be born only while the host application with this id is there, and die when it goes. Default: none is awaited." placeholder:"ID"`
 	meterFlags
 
 	Misbehave []string `help:"What the edge nodes do wrong, see below. May be given again." placeholder:"HOW" sep:"none"`
@@ -39,14 +39,14 @@ func (sparkplugCommand) Help() string {
 		fmt.Fprintf(table, "  %s\t%s\n", what, about)
 	}
 	table.Flush()
-	return `Each edge node has meters as its devices: TotW, DmdWh and PhV of each, and Supply of its own. Nodes are born with aliases, answer requests for births, and leave a death by bdSeq as their will. What is measured while nobody hears of it follows as historical values. The configuration by which a gateway reads them is printed.
+	return `Each edge node has meters as its devices: TotW, DmdWh and PhV of each, and Supply of its own. Nodes are born with aliases, answer requests for births, and leave a death by bdSeq as their will. What is measured while there is no broker or no primary host follows as historical values, the last 100,000 of each node. The configuration by which a gateway reads them is printed.
 
 Examples:
   busbar-sim sparkplug
   busbar-sim sparkplug tcp://127.0.0.1:1883 --nodes 10 --meters 100 --primary-host busbar
   busbar-sim sparkplug --misbehave "gap,every=100; swap" --misbehave "cut=30s" --truth truth.jsonl
 
-HOW is what is done wrong, several with semicolons between them. D is a time such as 2s; every=N does it at each n-th reading of the meters.
+HOW is what is done wrong, several with semicolons between them. D is a time such as 2s; every=N does it at each n-th reading of the meters, if a node is heard then.
 
 ` + list.String()
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/sparkplug/edge"
+	"github.com/busbar/busbar/adapters/sparkplug/edge/session"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
@@ -42,8 +43,6 @@ type Node struct {
 	// shedding and retyping are that it was said, since the last connection was made, that
 	// values are given up.
 	shedding, retyping bool
-
-	list []edge.Message // is being published; Run's
 }
 
 // Stats is how it stands.
@@ -64,19 +63,9 @@ const (
 	// together is how many messages of what had to wait are sent before what is fresh has
 	// its turn again.
 	together = 16
-	// keepAlive is after how long a silent broker is asked whether it is there.
-	keepAlive = 10 * time.Second
 	// soonest and latest bound how long it waits until it connects again.
 	soonest, latest = time.Second, 30 * time.Second
-	// farewell is how long a Node that ends goes on with what waits, and then how long it
-	// tries to say that it ends.
-	farewell = 2 * time.Second
 )
-
-// always is ready.
-var always = make(chan struct{})
-
-func init() { close(always) }
 
 // New is a Node that connects when it runs.
 func New(o Options) *Node {
@@ -136,8 +125,14 @@ func (n *Node) Run(ctx context.Context) {
 	bdSeq := n.lastSession()
 	for pause := soonest; ctx.Err() == nil; pause = min(2*pause, latest) {
 		bdSeq = (bdSeq + 1) % 256
-		err := n.connected(ctx, bdSeq, func() { pause = soonest })
-		n.lose(err)
+		if err := configfile.Replace(n.o.File, fmt.Appendln(nil, bdSeq), 0o600); err != nil {
+			n.o.Log.Error("the number of the Sparkplug session can't be written down; the next process may use it again", "file", n.o.File, "error", err)
+		}
+		c := &connection{Node: n, bdSeq: bdSeq}
+		n.lose(session.Run(ctx, n.o.Config, mqttconn.Options{Dir: n.o.Dir, Now: n.o.Now}, c, n.wake))
+		if c.made {
+			pause = soonest
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -179,94 +174,26 @@ func (n *Node) lose(err error) {
 	}
 }
 
-// errAway is that the primary host has gone.
-var errAway = errors.New("the primary host is away")
-
-// connected connects with the session of that number, and publishes until the connection
-// fails, the primary host goes, or ctx ends. made is called when there is a connection.
-func (n *Node) connected(ctx context.Context, bdSeq uint64, made func()) error {
-	if err := configfile.Replace(n.o.File, fmt.Appendln(nil, bdSeq), 0o600); err != nil {
-		n.o.Log.Error("the number of the Sparkplug session can't be written down; the next process may use it again", "file", n.o.File, "error", err)
-	}
-	will := n.o.will(n.edge, bdSeq)
-	conn, err := mqttconn.Dial(ctx, n.o.Config, mqttconn.Options{Dir: n.o.Dir, Now: n.o.Now, Will: will, KeepAlive: keepAlive})
-	if err != nil {
-		return err
-	}
-	defer conn.Abort()
-	if err := n.subscribe(ctx, conn); err != nil {
-		return err
-	}
-	made()
-	n.begin(bdSeq)
-	receiving, stop := context.WithCancel(ctx)
-	defer stop()
-	arrivals := conn.Arrivals(receiving)
-	sending, broken := context.WithCancel(context.WithoutCancel(ctx))
-	defer broken()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*farewell, broken) })()
-	again := time.NewTicker(edge.RebirthPause)
-	defer again.Stop()
-	for ctx.Err() == nil {
-		more, err := n.send(sending, conn)
-		if err != nil {
-			return err
-		}
-		var now <-chan struct{}
-		if more {
-			now = always
-		}
-		select {
-		case <-ctx.Done():
-		case messages, ok := <-arrivals.Messages:
-			if !ok {
-				return arrivals.Err()
-			}
-			away := n.receive(messages)
-			if err := conn.Acknowledge(messages); err != nil {
-				return err
-			}
-			arrivals.Next()
-			if away {
-				n.list = nil // is told when it is back
-				return n.leave(sending, conn, errAway)
-			}
-		case <-n.wake:
-		case <-again.C:
-		case <-now:
-		}
-	}
-	return n.leave(sending, conn, ctx.Err())
+// connection is one session of a Node's.
+type connection struct {
+	*Node
+	bdSeq uint64
+	made  bool // it has begun
 }
 
-// will is what the broker publishes when the connection is lost.
-func (o Options) will(e *edge.Edge, bdSeq uint64) mqttconn.Message {
-	m := e.Will(bdSeq, o.Now())
-	return mqttconn.Message{Topic: m.Topic, Payload: m.Payload.Append(nil)}
-}
+// Will implements session.Node.
+func (c *connection) Will() (edge.Message, bool) { return c.edge.Will(c.bdSeq, c.o.Now()), true }
 
-func (n *Node) subscribe(ctx context.Context, conn *mqttconn.Conn) error {
-	var filters []mqttconn.Filter
-	for _, f := range n.edge.Filters() {
-		filters = append(filters, mqttconn.Filter{Topic: f, QoS: 1})
-	}
-	granted, err := conn.Subscribe(ctx, filters)
-	if err != nil {
-		return err
-	}
-	for i, g := range granted {
-		if g == mqttconn.Refused {
-			return fmt.Errorf("mqtt: subscribe to %s: %w", filters[i].Topic, mqttconn.ErrRefused)
-		}
-	}
-	return nil
-}
+// Filters implements session.Node.
+func (c *connection) Filters() []string { return c.edge.Filters() }
 
-func (n *Node) begin(bdSeq uint64) {
+// Begin implements session.Node.
+func (c *connection) Begin() {
+	n := c.Node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.edge.Connected(bdSeq)
-	n.list, n.shedding, n.retyping = nil, false, false
+	n.edge.Connected(c.bdSeq)
+	c.made, n.shedding, n.retyping = true, false, false
 	n.stats.Connected, n.stats.Since, n.stats.Cause = true, time.Now(), ""
 	about := []any{"broker", n.o.Config.Broker, "group", n.o.Edge.Group, "node", n.o.Edge.Node, "waiting", n.edge.Waiting(), "dropped", n.edge.Dropped()}
 	if n.o.Edge.PrimaryHost != "" {
@@ -275,59 +202,37 @@ func (n *Node) begin(bdSeq uint64) {
 	n.o.Log.Info("what is measured is published by Sparkplug", about...)
 }
 
-// send publishes one message of what there is now: over a slow link each has its own time,
-// and what comes or ends meanwhile is heard between two. It reports whether there is more.
-func (n *Node) send(ctx context.Context, conn *mqttconn.Conn) (more bool, err error) {
-	n.mu.Lock()
-	if len(n.list) == 0 {
-		retyped := n.edge.Retyped()
-		n.list = n.edge.Next(n.o.Now(), time.Now(), together)
-		if n.edge.Retyped() > retyped && !n.retyping {
-			n.retyping = true
-			n.o.Log.Warn("values that waited aren't published, as their signals have become something else", "broker", n.o.Config.Broker)
-		}
-	}
-	more = len(n.list) > 1 || n.edge.Backlog()
-	n.mu.Unlock()
-	if len(n.list) == 0 {
-		return more, nil
-	}
-	m := n.list[0]
-	n.list = n.list[1:]
-	published, err := conn.Publish(ctx, []mqttconn.Message{{Topic: m.Topic, Payload: m.Payload.Append(nil), AtMostOnce: true}})
-	n.mu.Lock()
-	n.stats.Published += uint64(published)
-	n.mu.Unlock()
-	return more, err
-}
-
-// receive takes commands, and what the primary host says. It reports whether that has
-// gone.
-func (n *Node) receive(messages []mqttconn.Received) (away bool) {
+// Next implements session.Node.
+func (c *connection) Next() ([]edge.Message, error) {
+	n := c.Node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, m := range messages {
-		away = n.edge.Receive(m.Topic, m.Payload) || away
+	retyped := n.edge.Retyped()
+	list := n.edge.Next(n.o.Now(), time.Now(), together)
+	if n.edge.Retyped() > retyped && !n.retyping {
+		n.retyping = true
+		n.o.Log.Warn("values that waited aren't published, as their signals have become something else", "broker", n.o.Config.Broker)
 	}
-	return away
+	return list, nil
 }
 
-// leave ends a session on purpose, for a reason.
-func (n *Node) leave(ctx context.Context, conn *mqttconn.Conn, why error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*farewell)
-	defer cancel()
-	var err error
-	for more, until := true, time.Now().Add(farewell); more && err == nil && time.Now().Before(until); {
-		more, err = n.send(ctx, conn)
-	}
-	n.mu.Lock()
-	death, born := n.edge.Death(n.o.Now())
-	n.mu.Unlock()
-	if err == nil && born {
-		_, err = conn.Publish(ctx, []mqttconn.Message{{Topic: death.Topic, Payload: death.Payload.Append(nil)}})
-	}
-	if err == nil {
-		conn.Close()
-	}
-	return why
+// Published implements session.Node.
+func (c *connection) Published() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Published++
+}
+
+// Receive implements session.Node.
+func (c *connection) Receive(topic string, payload []byte) (leave bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.edge.Receive(topic, payload)
+}
+
+// Death implements session.Node.
+func (c *connection) Death() (edge.Message, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.edge.Death(c.o.Now())
 }

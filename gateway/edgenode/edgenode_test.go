@@ -101,8 +101,8 @@ func connects(list []packets.ControlPacket) (found []*packets.ConnectPacket) {
 	return found
 }
 
-// session is the bdSeq of a message.
-func session(t *testing.T, b []byte) int64 {
+// bdSeq is the one of a message.
+func bdSeq(t *testing.T, b []byte) int64 {
 	t.Helper()
 	var p payload.Payload
 	if err := p.Decode(b); err != nil {
@@ -150,22 +150,22 @@ func TestAssertionsOfTheConnection(t *testing.T) {
 		"tck-id-message-flow-device-dcmd-subscribe":                              early && slices.Contains(subscribe.Topics, "spBv1.0/plant-a/DCMD/gw/+"),
 		"tck-id-message-flow-edge-node-birth-publish-will-message":               connect.WillFlag,
 		"tck-id-message-flow-edge-node-birth-publish-will-message-topic":         connect.WillTopic == "spBv1.0/plant-a/NDEATH/gw",
-		"tck-id-message-flow-edge-node-birth-publish-will-message-payload-bdSeq": session(t, connect.WillMessage) == 0 && session(t, second.WillMessage) == 1 && session(t, third.WillMessage) == 2,
+		"tck-id-message-flow-edge-node-birth-publish-will-message-payload-bdSeq": bdSeq(t, connect.WillMessage) == 0 && bdSeq(t, second.WillMessage) == 1 && bdSeq(t, third.WillMessage) == 2,
 		"tck-id-message-flow-edge-node-birth-publish-will-message-qos":           connect.WillQos == 1,
 		"tck-id-payloads-ndeath-will-message-qos":                                connect.WillQos == 1,
 		"tck-id-message-flow-edge-node-birth-publish-will-message-will-retained": !connect.WillRetain,
 		"tck-id-payloads-ndeath-will-message-retain":                             !connect.WillRetain,
 		"tck-id-principles-persistence-clean-session-311":                        connect.CleanSession,
 		"tck-id-message-flow-edge-node-birth-publish-nbirth-topic":               nbirth.TopicName == "spBv1.0/plant-a/NBIRTH/gw",
-		"tck-id-message-flow-edge-node-birth-publish-nbirth-payload-bdSeq":       session(t, nbirth.Payload) == session(t, connect.WillMessage),
+		"tck-id-message-flow-edge-node-birth-publish-nbirth-payload-bdSeq":       bdSeq(t, nbirth.Payload) == bdSeq(t, connect.WillMessage),
 		"tck-id-message-flow-edge-node-birth-publish-nbirth-qos":                 unkept(nbirth),
 		"tck-id-topics-nbirth-mqtt":                                              unkept(nbirth),
-		"tck-id-payloads-nbirth-bdseq-repeat":                                    session(t, published(list, topic.NBirth)[1].Payload) == session(t, second.WillMessage),
-		"tck-id-topics-nbirth-bdseq-increment":                                   session(t, published(all, topic.NBirth)[2].Payload) == 2,
+		"tck-id-payloads-nbirth-bdseq-repeat":                                    bdSeq(t, published(list, topic.NBirth)[1].Payload) == bdSeq(t, second.WillMessage),
+		"tck-id-topics-nbirth-bdseq-increment":                                   bdSeq(t, published(all, topic.NBirth)[2].Payload) == 2,
 		"tck-id-message-flow-device-birth-publish-dbirth-topic":                  dbirth.TopicName == "spBv1.0/plant-a/DBIRTH/gw/meter",
 		"tck-id-topics-dbirth-mqtt":                                              unkept(dbirth),
 		"tck-id-topics-ddata-mqtt":                                               unkept(ddata) && ddata.TopicName == "spBv1.0/plant-a/DDATA/gw/meter",
-		"tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath":    len(ndeath) == 1 && session(t, ndeath[0].Payload) == 1 && !ndeath[0].Retain,
+		"tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath":    len(ndeath) == 1 && bdSeq(t, ndeath[0].Payload) == 1 && !ndeath[0].Retain,
 		"tck-id-payloads-ndeath-will-message-publisher-disconnect-mqtt311":       len(ndeath) == 1 && list[len(list)-2] == packets.ControlPacket(ndeath[0]),
 		"tck-id-operational-behavior-edge-node-intentional-disconnect-packet":    len(ndeath) == 1,
 	} {
@@ -200,7 +200,7 @@ func TestThePrimaryHost(t *testing.T) {
 	says(false, 12)
 	list = b.Await("it leaves", func(list []packets.ControlPacket) bool { return len(connects(list)) == 2 })
 	at := slices.IndexFunc(list, func(p packets.ControlPacket) bool { _, is := p.(*packets.DisconnectPacket); return is })
-	if death := published(list[:at+1], topic.NDeath); at < 0 || len(death) != 1 || session(t, death[0].Payload) != 0 {
+	if death := published(list[:at+1], topic.NDeath); at < 0 || len(death) != 1 || bdSeq(t, death[0].Payload) != 0 {
 		t.Errorf("tck-id-message-flow-edge-node-birth-publish-phid-offline: %v", list)
 	}
 	g.measures(232)
@@ -338,7 +338,7 @@ func TestTheNumberIsLost(t *testing.T) {
 	}
 	g.runs()
 	list := b.Await("it is born", func(list []packets.ControlPacket) bool { return len(published(list, topic.NBirth)) == 1 })
-	if n := session(t, published(list, topic.NBirth)[0].Payload); n != 0 {
+	if n := bdSeq(t, published(list, topic.NBirth)[0].Payload); n != 0 {
 		t.Errorf("the session has the number %d", n)
 	}
 }

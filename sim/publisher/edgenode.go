@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/sparkplug/edge"
+	"github.com/busbar/busbar/adapters/sparkplug/edge/session"
 	"github.com/busbar/busbar/adapters/sparkplug/payload"
 	"github.com/busbar/busbar/adapters/sparkplug/topic"
 	"github.com/busbar/busbar/mqttconn"
@@ -29,13 +30,12 @@ type edgeNode struct {
 	wake       chan struct{}
 	bdSeq      uint64
 
-	mu      sync.Mutex
-	edge    *edge.Edge
-	signals []telemetry.Signal // by alias, from 1 on
-	names   map[uint64]string  // of metrics by alias, as births have them
-	due     map[Kind]bool      // what is to be done wrong next
-	held    *edge.Message      // that comes after the next one
-	unborn  bool               // its births are kept back
+	mu     sync.Mutex
+	edge   *edge.Edge
+	names  map[uint64]string // of metrics by alias, as births have them
+	due    map[Kind]bool     // what is to be done wrong next
+	held   *edge.Message     // that comes after the next one
+	unborn bool              // its births are kept back
 }
 
 const (
@@ -43,18 +43,9 @@ const (
 	mostWaiting = 100_000
 	// together is how many messages of what had to wait are published at once.
 	together = 16
-	// keepAlive is after how long a silent broker is asked whether it is there.
-	keepAlive = 10 * time.Second
 	// reconnect is after how long it is tried again to connect.
 	reconnect = time.Second
-	// farewell is how long a node that ends goes on with what waits.
-	farewell = 2 * time.Second
 )
-
-// ready is closed, for who needn't wait.
-var ready = make(chan struct{})
-
-func init() { close(ready) }
 
 func newEdgeNode(c EdgeNodes, i int, truth *truthLog, log *slog.Logger) *edgeNode {
 	n := &edgeNode{
@@ -65,21 +56,20 @@ func newEdgeNode(c EdgeNodes, i int, truth *truthLog, log *slog.Logger) *edgeNod
 	n.connection.ClientID += "-" + n.name
 	n.meters.others = i * c.Count
 	n.edge = edge.New(edge.Config{Group: c.Group, Node: n.name, Own: n.name, PrimaryHost: c.PrimaryHost, MostWaiting: mostWaiting})
-	n.define(n.name, telemetry.Signal{Name: "Supply", Unit: "V", Kind: telemetry.Gauge})
+	var signals []telemetry.Signal
+	define := func(device, name, unit string, kind telemetry.Kind) {
+		signals = append(signals, telemetry.Signal{ID: telemetry.SignalID(len(signals) + 1), Device: device, Name: name, Unit: unit, Kind: kind})
+	}
+	define(n.name, "Supply", "V", telemetry.Gauge) // in take's order
 	for m := range n.meters.Count {
 		device := fmt.Sprintf("meter-%d", m+1)
-		n.define(device, telemetry.Signal{Name: "TotW", Unit: "W", Kind: telemetry.Gauge})
-		n.define(device, telemetry.Signal{Name: "DmdWh", Unit: "W.h", Kind: telemetry.Counter})
-		n.define(device, telemetry.Signal{Name: "PhV", Unit: "V", Kind: telemetry.Gauge})
-		n.define(device, telemetry.Signal{Name: telemetry.ChannelLive, Unit: "1", Kind: telemetry.State})
+		define(device, "TotW", "W", telemetry.Gauge)
+		define(device, "DmdWh", "W.h", telemetry.Counter)
+		define(device, "PhV", "V", telemetry.Gauge)
+		define(device, telemetry.ChannelLive, "1", telemetry.State)
 	}
-	n.edge.Define(n.signals)
+	n.edge.Define(signals)
 	return n
-}
-
-func (n *edgeNode) define(device string, s telemetry.Signal) {
-	s.ID, s.Device = telemetry.SignalID(len(n.signals)+1), device
-	n.signals = append(n.signals, s)
 }
 
 // does is how it does something wrong; ok is false if it doesn't.
@@ -108,7 +98,7 @@ func (n *edgeNode) run(ctx context.Context) {
 	measuring.Go(func() { n.measure(ctx) })
 	defer measuring.Wait()
 	for ; ctx.Err() == nil; n.bdSeq = (n.bdSeq + 1) % 256 {
-		err := n.session(ctx)
+		err := session.Run(ctx, n.connection, mqttconn.Options{}, n, n.wake)
 		n.mu.Lock()
 		n.edge.Lost(time.Now())
 		n.mu.Unlock()
@@ -153,8 +143,8 @@ func (n *edgeNode) take(reading int, readings []Reading) {
 		add(telemetry.BoolValue(true))
 	}
 	n.edge.Take(at, samples, false)
-	for _, m := range n.misbehave {
-		if m.Every > 0 && reading > 0 && reading%m.Every == 0 {
+	for _, m := range n.misbehave { // what is missed while nobody hears of it isn't made up for
+		if m.Every > 0 && n.edge.Online() && reading > 0 && reading%m.Every == 0 {
 			n.due[m.Kind] = true
 		}
 	}
@@ -164,99 +154,61 @@ func (n *edgeNode) take(reading int, readings []Reading) {
 	}
 }
 
-// session connects, and publishes until the connection fails or is broken off, the primary
-// host goes, or ctx ends.
-func (n *edgeNode) session(ctx context.Context) error {
-	o := mqttconn.Options{KeepAlive: keepAlive}
-	if _, unwilled := n.does(Unwilled); !unwilled {
-		will := n.edge.Will(n.bdSeq, n.now())
-		o.Will = mqttconn.Message{Topic: will.Topic, Payload: will.Payload.Append(nil)}
-	}
-	conn, err := mqttconn.Dial(ctx, n.connection, o)
-	if err != nil {
-		return err
-	}
-	defer conn.Abort()
-	if err := n.subscribe(ctx, conn); err != nil {
-		return err
-	}
-	n.begin()
-	receiving, stop := context.WithCancel(ctx)
-	defer stop()
-	arrivals := conn.Arrivals(receiving)
-	sending := context.WithoutCancel(ctx)
-	again := time.NewTicker(edge.RebirthPause)
-	defer again.Stop()
-	for ctx.Err() == nil {
-		more, err := n.send(sending, conn)
-		if err != nil {
-			return err
-		}
-		if err := n.breaks(); err != nil {
-			return err
-		}
-		var now <-chan struct{}
-		if more {
-			now = ready
-		}
-		select {
-		case <-ctx.Done():
-		case messages, ok := <-arrivals.Messages:
-			if !ok {
-				return arrivals.Err()
-			}
-			leaves := n.receive(messages)
-			if err := conn.Acknowledge(messages); err != nil {
-				return err
-			}
-			arrivals.Next()
-			if leaves {
-				return n.leave(sending, conn, errors.New("the primary host is away"))
-			}
-		case <-n.wake:
-		case <-again.C:
-		case <-now:
-		}
-	}
-	return n.leave(sending, conn, ctx.Err())
+// Will implements session.Node.
+func (n *edgeNode) Will() (edge.Message, bool) {
+	_, unwilled := n.does(Unwilled)
+	return n.edge.Will(n.bdSeq, n.now()), !unwilled
 }
 
-func (n *edgeNode) subscribe(ctx context.Context, conn *mqttconn.Conn) error {
-	var filters []mqttconn.Filter
-	for _, f := range n.edge.Filters() {
-		filters = append(filters, mqttconn.Filter{Topic: f, QoS: 1})
-	}
-	granted, err := conn.Subscribe(ctx, filters)
-	if err == nil && slices.Contains(granted, mqttconn.Refused) {
-		err = fmt.Errorf("mqtt: subscribe to %s: %w", filters[slices.Index(granted, mqttconn.Refused)].Topic, mqttconn.ErrRefused)
-	}
-	return err
-}
+// Filters implements session.Node.
+func (n *edgeNode) Filters() []string { return n.edge.Filters() }
 
-func (n *edgeNode) begin() {
+// Begin implements session.Node.
+func (n *edgeNode) Begin() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.edge.Connected(n.bdSeq)
 	n.held = nil
-	clear(n.due)
 }
 
-// send publishes what there is now, as far as the node behaves. It reports whether there is
-// more.
-func (n *edgeNode) send(ctx context.Context, conn *mqttconn.Conn) (more bool, err error) {
+// Next implements session.Node, as far as the node behaves.
+func (n *edgeNode) Next() ([]edge.Message, error) {
 	n.mu.Lock()
-	list := n.spoil(n.edge.Next(n.now(), time.Now(), together))
-	more = n.edge.Backlog()
-	n.mu.Unlock()
-	if len(list) == 0 {
-		return more, nil
+	defer n.mu.Unlock()
+	if err := n.breaks(); err != nil {
+		return nil, err
 	}
-	messages := make([]mqttconn.Message, len(list))
-	for i, m := range list {
-		messages[i] = mqttconn.Message{Topic: m.Topic, Payload: m.Payload.Append(nil), AtMostOnce: true}
+	for {
+		list := n.edge.Next(n.now(), time.Now(), together)
+		if len(list) == 0 {
+			return nil, nil
+		}
+		if list = n.spoil(list); len(list) > 0 {
+			return list, nil
+		}
 	}
-	_, err = conn.Publish(ctx, messages)
-	return more, err
+}
+
+// Published implements session.Node.
+func (n *edgeNode) Published() {}
+
+// Receive implements session.Node.
+func (n *edgeNode) Receive(name string, payload []byte) (leave bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t, ok := topic.Parse(name); ok && t.Kind == topic.NCmd {
+		n.unborn = false
+	}
+	return n.edge.Receive(name, payload)
+}
+
+// Death implements session.Node.
+func (n *edgeNode) Death() (edge.Message, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	death, born := n.edge.Death(n.now())
+	_, unwilled := n.does(Unwilled)
+	return death, born && !unwilled
 }
 
 // spoil is what becomes of messages that are to be published.
@@ -312,8 +264,6 @@ func (n *edgeNode) happens(k Kind) bool {
 
 // breaks says for how long the connection is to break off now; nil: it isn't.
 func (n *edgeNode) breaks() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for _, k := range []Kind{Cut, Unwilled, Unborn} {
 		if n.happens(k) {
 			n.unborn = k == Unborn
@@ -339,35 +289,4 @@ func (n *edgeNode) tell(device string, p payload.Payload, how Kind) {
 			AtMS: m.Timestamp, Value: json.Number(v.String()), Past: m.Historical, How: how,
 		})
 	}
-}
-
-// receive takes commands, and what the primary host says. It reports whether that has gone.
-func (n *edgeNode) receive(messages []mqttconn.Received) (leaves bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, m := range messages {
-		leaves = n.edge.Receive(m.Topic, m.Payload) || leaves
-		if t, ok := topic.Parse(m.Topic); ok && t.Kind == topic.NCmd {
-			n.unborn = false
-		}
-	}
-	return leaves
-}
-
-// leave ends a session on purpose, for a reason.
-func (n *edgeNode) leave(ctx context.Context, conn *mqttconn.Conn, why error) error {
-	var err error
-	for more, until := true, time.Now().Add(farewell); more && err == nil && time.Now().Before(until); {
-		more, err = n.send(ctx, conn)
-	}
-	n.mu.Lock()
-	death, born := n.edge.Death(n.now())
-	n.mu.Unlock()
-	if _, unwilled := n.does(Unwilled); err == nil && born && !unwilled {
-		_, err = conn.Publish(ctx, []mqttconn.Message{{Topic: death.Topic, Payload: death.Payload.Append(nil)}})
-	}
-	if err == nil {
-		conn.Close()
-	}
-	return why
 }

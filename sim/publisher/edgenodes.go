@@ -16,7 +16,8 @@ type EdgeNodes struct {
 	Group      string
 	Nodes      int // edge-1, edge-2, …
 	Meters         // of each of them: meter-1, meter-2, …
-	// PrimaryHost is the host application without which nothing is published; "": none.
+	// PrimaryHost is the host application that the nodes await before they are born, and die
+	// without; "": none.
 	PrimaryHost string
 	Misbehave   []Misbehaviour
 	// Truth gets a line of JSON for each value that is published: see Published. nil: nobody

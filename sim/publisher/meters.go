@@ -30,7 +30,7 @@ type Reading struct {
 // read is what they show after a time.
 func (m Meters) read(after time.Duration) []Reading {
 	at := after.Seconds() * m.Speed
-	noise := rand.New(rand.NewPCG(m.Seed+uint64(m.others), uint64(after)))
+	noise := rand.New(rand.NewPCG(m.Seed+uint64(m.others), uint64(after/m.Every)))
 	readings := make([]Reading, m.Count)
 	for i := range readings {
 		shift := float64(m.others+i) * 900 // no two of them do the same

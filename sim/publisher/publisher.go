@@ -25,11 +25,11 @@ type message struct {
 	State string `json:"state"`
 }
 
-// Topic is a meter's, from 1; and StatusTopic is where it is said whether the meters are
+// meterTopic is a meter's, from 1; and statusTopic is where it is said whether the meters are
 // there, by their last will too.
-func Topic(meter int) string { return fmt.Sprintf("meters/meter-%d", meter) }
+func meterTopic(meter int) string { return fmt.Sprintf("meters/meter-%d", meter) }
 
-const StatusTopic = "meters/status"
+const statusTopic = "meters/status"
 
 // Snippet is what a gateway reads them by.
 func (c Config) Snippet() string {
@@ -40,7 +40,7 @@ func (c Config) Snippet() string {
       - {topic: meters/+, json: $.power, time: $.time, name: "{1}.TotW", unit: W}
       - {topic: meters/+, json: $.energy, time: $.time, name: "{1}.DmdWh", unit: W.h, kind: counter}
       - {topic: meters/+, json: $.voltage, time: $.time, name: "{1}.PhV", unit: V}
-`, c.Connection.Broker, max(time.Second, 10*c.Every).Round(time.Second), StatusTopic)
+`, c.Connection.Broker, max(time.Second, 10*c.Every).Round(time.Second), statusTopic)
 }
 
 // Run publishes until ctx ends, whatever becomes of the broker meanwhile. What the meters
@@ -65,7 +65,7 @@ func wait(ctx context.Context, d time.Duration) {
 
 func (c Config) connected(ctx context.Context, began time.Time) error {
 	status := func(word string) mqttconn.Message {
-		return mqttconn.Message{Topic: StatusTopic, Payload: []byte(word), Retain: true}
+		return mqttconn.Message{Topic: statusTopic, Payload: []byte(word), Retain: true}
 	}
 	conn, err := mqttconn.Dial(ctx, c.Connection, mqttconn.Options{Will: status("offline")})
 	if err != nil {
@@ -98,7 +98,7 @@ func (c Config) readings(after time.Duration, now time.Time) (messages []mqttcon
 		if err != nil {
 			panic(err) // it is finite
 		}
-		messages = append(messages, mqttconn.Message{Topic: Topic(i + 1), Payload: payload, Retain: true})
+		messages = append(messages, mqttconn.Message{Topic: meterTopic(i + 1), Payload: payload, Retain: true})
 	}
 	return messages
 }

@@ -31,13 +31,13 @@ func TestMetersPublish(t *testing.T) {
 		}
 		return false
 	}
-	await(t, "both meters", func() bool { return has(Topic(1), "") && has(Topic(2), "") && has(StatusTopic, "online") })
+	await(t, "both meters", func() bool { return has(meterTopic(1), "") && has(meterTopic(2), "") && has(statusTopic, "online") })
 	stop()
 	<-ended
-	await(t, "the will", func() bool { return has(StatusTopic, "offline") })
+	await(t, "the will", func() bool { return has(statusTopic, "offline") })
 	last := map[string]float64{}
 	for _, m := range w.Messages() {
-		if m.Topic == StatusTopic {
+		if m.Topic == statusTopic {
 			continue
 		}
 		var got struct {
@@ -50,7 +50,7 @@ func TestMetersPublish(t *testing.T) {
 		}
 		last[m.Topic] = got.Power
 	}
-	if last[Topic(1)] == last[Topic(2)] {
+	if last[meterTopic(1)] == last[meterTopic(2)] {
 		t.Errorf("both show %v", last)
 	}
 }

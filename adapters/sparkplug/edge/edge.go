@@ -16,7 +16,8 @@ import (
 // Config is what an edge node is called.
 type Config struct {
 	Group, Node string
-	// PrimaryHost is the host application without which nothing is published; "": none.
+	// PrimaryHost is the host application that it awaits before it is born, and dies without;
+	// "": none.
 	PrimaryHost string
 	// Own is the device whose signals are those of the node itself.
 	Own string

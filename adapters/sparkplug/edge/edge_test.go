@@ -110,13 +110,16 @@ func (p *plant) read(m Message) string {
 }
 
 func (p *plant) next() (list []string) {
-	for first := true; first || p.e.Backlog(); first = false {
-		for _, m := range p.e.Next(p.now, p.now, 1) {
+	for {
+		messages := p.e.Next(p.now, p.now, 1)
+		for _, m := range messages {
 			p.all = append(p.all, m)
 			list = append(list, p.read(m))
 		}
+		if len(messages) == 0 {
+			return list
+		}
 	}
-	return list
 }
 
 func (p *plant) want(want ...string) {

@@ -12,8 +12,9 @@ import (
 
 // Next is what is to be published now, in this order: births and deaths, what has
 // changed, and then at most as many messages as most of what had to wait. They count as
-// published when it is called again. at is what they are stamped with, and now the same
-// moment by a clock that nobody sets.
+// published when it is called again; there is nothing more when it says nothing. at is what
+// they are stamped with, and now the same moment by a clock that nobody sets. What is asked
+// for soon after a birth waits for RebirthPause, and everything else with it.
 func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 	if !e.publishing() {
 		return nil
@@ -66,17 +67,6 @@ func (e *Edge) Next(at, now time.Time, most int) (list []Message) {
 	}
 	e.devices = slices.DeleteFunc(e.devices, func(d *device) bool { return len(d.signals) == 0 && !d.born })
 	return list
-}
-
-// Backlog reports whether Next has more to say at once. What is asked for soon after a
-// birth waits for RebirthPause.
-func (e *Edge) Backlog() bool {
-	if !e.publishing() || e.asked && !e.rebirth {
-		return false
-	}
-	return e.rebirth || len(e.node.past) > 0 || slices.ContainsFunc(e.devices, func(d *device) bool {
-		return d.birth && d.alive || len(d.past) > 0 || len(d.fresh) > 0 || d.born && !d.alive
-	})
 }
 
 func (e *Edge) message(kind topic.Kind, device string, p payload.Payload) Message {

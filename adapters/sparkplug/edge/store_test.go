@@ -98,7 +98,7 @@ func TestWhatMayHaveBeenLostByAnotherClock(t *testing.T) {
 		p := newPlant(t, "")
 		p.born()
 		p.volts(1)
-		p.next()
+		p.e.Next(p.now, p.now, 1)
 		c.lost(p)
 		p.volts(2)
 		p.e.Connected(8)
