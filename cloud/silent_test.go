@@ -11,6 +11,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/identity/identitytest"
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -78,7 +79,7 @@ func TestSilentGatewaysAreAlarmed(t *testing.T) {
 	}
 	// Then that one, too.
 	for {
-		_, alarms, err := alarm.List(t.Context(), c.store, true, 10)
+		_, alarms, err := alarm.List(t.Context(), c.store, true, store.Page[alarm.Place]{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -222,7 +222,7 @@ func TestTortureKillsOnASlowDisk(t *testing.T) {
 	s.awaitComplete(t)
 	cloud.stop()
 	st := s.history(t)
-	_, all, err := alarm.List(t.Context(), st, false, 1_000_000)
+	_, all, err := alarm.List(t.Context(), st, false, store.Page[alarm.Place]{Limit: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestAccountsAndLinksAreKept(t *testing.T) {
 	if len(scope.Began) != 1 || scope.Began["gw"] != 3000 {
 		t.Errorf("began %v", scope.Began)
 	}
-	outages, err := w.store.Outages(t.Context(), "gw", 0, 10)
+	outages, err := w.store.Outages(t.Context(), "gw", 0, 10, store.Page[store.OutagePlace]{Limit: 10})
 	if err != nil || len(outages) != 1 || outages[0].State != "throttled" || outages[0].From != 5 || outages[0].Cause != "quota" {
 		t.Errorf("%+v, %v", outages, err)
 	}
@@ -137,7 +137,7 @@ func TestCounterChangesAreChecked(t *testing.T) {
 	if st := r.Stats(); st.Quarantined[store.CorruptEvent] != 7 {
 		t.Errorf("%+v", st)
 	}
-	list, err := w.store.CounterChanges(t.Context(), 0, 0, 10)
+	list, err := w.store.CounterChanges(t.Context(), 0, 0, 10, store.Page[store.CounterPlace]{Limit: 10})
 	if err != nil || len(list) != 2 || list[0].Kind != telemetry.CounterRolledOver || list[1].Before != 5 {
 		t.Errorf("%+v, %v", list, err)
 	}

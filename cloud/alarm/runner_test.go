@@ -133,7 +133,7 @@ func cleared(id string, at telemetry.Micros) telemetry.Event {
 
 func (w *world) list(open bool) (int64, []Alarm) {
 	w.Helper()
-	seq, alarms, err := List(context.Background(), w.store, open, 100)
+	seq, alarms, err := List(context.Background(), w.store, open, store.Page[Place]{Limit: 100})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -25,19 +26,29 @@ const selectAlarm = `SELECT a.id, a.gateway, g.site, a.rule, a.asset, a.device, 
 	a.raised, a.confirmed, a.decided, a.cleared, a.acknowledged_at, a.acknowledged_by, a.comment, a.rule_version, a.method, a.alarm_group, a.first_up,
 	EXISTS (SELECT 1 FROM alarm_capture c WHERE c.gateway = a.gateway AND c.alarm = a.id) FROM alarm a JOIN gateway g ON g.id = a.gateway `
 
-// List is the newest limit alarms by the time they were raised, and the number
-// of the last fact that they include. With open it is every alarm that is active
-// or not acknowledged, however old.
-func List(ctx context.Context, s *store.Store, open bool, limit int) (seq int64, alarms []Alarm, err error) {
-	query, args := selectAlarm+`ORDER BY a.raised DESC, a.id LIMIT ?`, []any{limit}
+// Place is an alarm's place in their list.
+type Place struct {
+	Raised telemetry.Micros
+	ID     string
+}
+
+func (a Alarm) Place() Place { return Place{a.Raised, a.ID} }
+
+// List is alarms, those raised last first, and the number of the last fact that they
+// include; with open only those that are active or not acknowledged, however old.
+func List(ctx context.Context, s *store.Store, open bool, page store.Page[Place]) (seq int64, alarms []Alarm, err error) {
+	var of store.Conditions
 	if open {
-		query, args = selectAlarm+`WHERE a.active OR NOT a.acknowledged ORDER BY a.raised DESC, a.id`, nil
+		of.And(`(a.active OR NOT a.acknowledged)`)
+	}
+	if p := page.After; p != nil {
+		of.And(`(a.raised, a.id) < (?, ?)`, int64(p.Raised), p.ID)
 	}
 	err = s.Ask(ctx, func(t *store.Tx) error {
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
-		alarms, err = read(t, query, args...)
+		alarms, err = read(t, selectAlarm+of.Where()+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})
 	if err != nil {
@@ -45,6 +56,9 @@ func List(ctx context.Context, s *store.Store, open bool, limit int) (seq int64,
 	}
 	return seq, alarms, nil
 }
+
+// MostHistory bounds the history that Get returns: the newest part of it.
+const MostHistory = 1000
 
 // Get is one alarm and its history, oldest first; ErrNotFound if there is none.
 func Get(ctx context.Context, s *store.Store, id string) (a Alarm, history []Entry, err error) {
@@ -55,7 +69,10 @@ func Get(ctx context.Context, s *store.Store, id string) (a Alarm, history []Ent
 		if a.ID == "" {
 			return ErrNotFound
 		}
-		history, err = entries(t, id)
+		transitions, err := transitions(t, `WHERE e.alarm = ?`, id, MostHistory)
+		for _, of := range slices.Backward(transitions) {
+			history = append(history, of.Entry)
+		}
 		return err
 	})
 	if err != nil {
@@ -180,16 +197,5 @@ func inputsOf(t *store.Tx, id string) ([]Input, error) {
 			ORDER BY CASE WHEN s.unit = i.unit THEN 0 ELSE 1 END, s.id DESC LIMIT 1), 0), i.device, i.name, i.unit, i.value, i.quality, i.time, i.state
 		FROM alarm_input i JOIN alarm a ON a.id = i.alarm
 		WHERE i.alarm = ? ORDER BY i.position`, id)
-	return list, err
-}
-
-func entries(t *store.Tx, id string) ([]Entry, error) {
-	list := []Entry{}
-	err := t.Each(func(r *sql.Rows) error {
-		var e Entry
-		err := r.Scan(&e.Seq, &e.At, &e.Action, &e.By, &e.Comment)
-		list = append(list, e)
-		return err
-	}, `SELECT fact, at, action, actor, comment FROM alarm_event WHERE alarm = ? ORDER BY fact`, id)
 	return list, err
 }

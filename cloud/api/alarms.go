@@ -17,14 +17,29 @@ import (
 )
 
 type alarmsQuery struct {
-	State string `query:"state" enum:"open,all" default:"open" doc:"open: active or not acknowledged, whatever their age; all: newest first"`
-	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"500" doc:"Of all; open alarms are never cut off"`
+	State string `query:"state" enum:"open,all" default:"open" doc:"open: active or not acknowledged, whatever their age"`
+	Paging
 }
 
 type alarmList struct {
+	Link string `header:"Link"`
 	Body struct {
-		Seq    int64         `json:"seq" doc:"The stream's sequence number that this list is as of"`
-		Alarms []alarm.Alarm `json:"alarms"`
+		Seq    int64         `json:"seq" doc:"The stream's sequence number that this page is as of"`
+		Alarms []alarm.Alarm `json:"alarms" doc:"Those raised last first"`
+		Next
+	}
+}
+
+type eventsQuery struct {
+	Gateway string `query:"gateway" maxLength:"256" doc:"Only of this gateway's alarms"`
+	Paging
+}
+
+type eventList struct {
+	Link string `header:"Link"`
+	Body struct {
+		Events []alarm.Transition `json:"events" doc:"Newest first"`
+		Next
 	}
 }
 
@@ -35,7 +50,7 @@ type alarmID struct {
 // AlarmDetail is an alarm and what has happened to it.
 type AlarmDetail struct {
 	alarm.Alarm
-	History []alarm.Entry `json:"history" doc:"Oldest first"`
+	History []alarm.Entry `json:"history" doc:"Oldest first; the newest 1000"`
 }
 
 type alarmDetail struct{ Body AlarmDetail }
@@ -91,16 +106,37 @@ func registerAlarms(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-alarms", Method: http.MethodGet, Path: "/api/v1/alarms",
 		Summary: "Alarms", Tags: []string{"Alarms"},
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *alarmsQuery) (*alarmList, error) {
-		seq, alarms, err := alarm.List(ctx, o.Store, q.State == "open", q.Limit)
+		page, err := pageOf[alarm.Place](q.Paging, "alarms")
+		if err != nil {
+			return nil, err
+		}
+		seq, alarms, err := alarm.List(ctx, o.Store, q.State == "open", page)
 		if err != nil {
 			return nil, o.fault(ctx, "list the alarms", err)
 		}
 		answer := &alarmList{}
-		answer.Body.Seq, answer.Body.Alarms = seq, alarms
-		if alarms == nil {
-			answer.Body.Alarms = []alarm.Alarm{}
+		answer.Body.Seq = seq
+		answer.Body.Alarms, answer.Link, answer.Body.Next = turned(q.Paging, "alarms", alarms, alarm.Alarm.Place)
+		return answer, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "list-events", Method: http.MethodGet, Path: "/api/v1/events",
+		Summary: "What became of alarms, and who did it", Tags: []string{"Alarms"},
+		Errors: noSuchPage,
+	}, func(ctx context.Context, q *eventsQuery) (*eventList, error) {
+		page, err := pageOf[int64](q.Paging, "events")
+		if err != nil {
+			return nil, err
 		}
+		list, err := alarm.Journal(ctx, o.Store, q.Gateway, page)
+		if err != nil {
+			return nil, o.fault(ctx, "list the events", err)
+		}
+		answer := &eventList{}
+		answer.Body.Events, answer.Link, answer.Body.Next = turned(q.Paging, "events", list, func(t alarm.Transition) int64 { return t.Seq })
 		return answer, nil
 	})
 
@@ -138,7 +174,8 @@ func registerAlarms(api huma.API, o Options) {
 		OperationID: "acknowledge-alarm", Method: http.MethodPost, Path: "/api/v1/alarms/{id}/acknowledge",
 		Summary: "Acknowledge an alarm", Tags: []string{"Alarms"},
 		Description: "Says that someone has taken notice. It holds for this occurrence: the next one asks again.",
-		Errors:      []int{http.StatusNotFound, http.StatusConflict},
+		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
+			http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 	}, func(ctx context.Context, q *acknowledgement) (*alarmAnswer, error) {
 		by := strings.TrimSpace(q.Body.By)
 		if by == "" {

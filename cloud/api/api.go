@@ -43,6 +43,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	config.CreateHooks = nil // no $schema links in answers
 	config.Info.Description = "Alarms, signals and the completeness of what gateways sent. Times are µs since 1970-01-01 UTC."
 	api := humago.New(mux, config)
+	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) { refuseEmpty(api, c, next) })
 	registerAlarms(api, o)
 	registerSeries(api, o)
 	registerTrend(api, o)
@@ -53,6 +54,20 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerControls(api, o)
 	registerStream(mux, api, o)
 	return api.OpenAPI()
+}
+
+// refuseEmpty refuses parameters that are there without a value, where only a text may
+// be empty: huma takes them for left out.
+func refuseEmpty(api huma.API, c huma.Context, next func(huma.Context)) {
+	at := c.URL()
+	query := at.Query()
+	for _, p := range c.Operation().Parameters {
+		if p.In == "query" && (p.Schema.Type != huma.TypeString || len(p.Schema.Enum) > 0) && query.Has(p.Name) && query.Get(p.Name) == "" {
+			huma.WriteErr(api, c, http.StatusUnprocessableEntity, p.Name+" has no value")
+			return
+		}
+	}
+	next(c)
 }
 
 // Guard refuses what another web site could make a browser on this machine

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -27,12 +28,14 @@ type Command struct {
 
 type commandsQuery struct {
 	Gateway string `query:"gateway" maxLength:"256" doc:"Only this gateway's"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Paging
 }
 
 type commandList struct {
+	Link string `header:"Link"`
 	Body struct {
 		Commands []Command `json:"commands" doc:"Newest first"`
+		Next
 	}
 }
 
@@ -40,8 +43,13 @@ func registerCommands(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-commands", Method: http.MethodGet, Path: "/api/v1/commands",
 		Summary: "What gateways were asked to do, and their answers", Tags: []string{"Gateways"},
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *commandsQuery) (*commandList, error) {
-		list, err := o.Store.Commands(ctx, q.Gateway, q.Limit)
+		page, err := pageOf[store.CommandPlace](q.Paging, "commands")
+		if err != nil {
+			return nil, err
+		}
+		list, err := o.Store.Commands(ctx, q.Gateway, page)
 		if err != nil {
 			return nil, o.fault(ctx, "list the commands", err)
 		}
@@ -53,6 +61,7 @@ func registerCommands(api huma.API, o Options) {
 		}
 		now := telemetry.MicrosOf(time.Now())
 		answer := &commandList{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "commands", list, store.Command.Place)
 		answer.Body.Commands = make([]Command, len(list))
 		for i, c := range list {
 			answer.Body.Commands[i] = Command{ID: c.ID, Gateway: c.Gateway, Epoch: c.Epoch, Kind: string(c.Kind), Alarm: c.Alarm, By: c.By,

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,6 +52,7 @@ type completenessQuery struct {
 	Zone    string `query:"time_zone" default:"UTC" maxLength:"64" doc:"Whose day it is, by its IANA name" example:"Europe/Berlin"`
 	From    int64  `query:"from_us" doc:"First instant, the beginning of a quarter-hour"`
 	To      int64  `query:"to_us" doc:"The instant after the last, at most 31 days later"`
+	Paging
 }
 
 // span is the range that is asked for.
@@ -73,6 +77,7 @@ func (q *completenessQuery) span() (from, to telemetry.Micros, err error) {
 }
 
 type completenessAnswer struct {
+	Link string `header:"Link"`
 	Body struct {
 		From     telemetry.Micros     `json:"from_us"`
 		To       telemetry.Micros     `json:"to_us"`
@@ -80,7 +85,12 @@ type completenessAnswer struct {
 		Complete bool                 `json:"complete" doc:"Whether all that was expected of every device is stored"`
 		Summary  Tally                `json:"summary" doc:"Over all devices; of each quarter-hour the worst state of any"`
 		Devices  []DeviceCompleteness `json:"devices" doc:"By gateway and name"`
+		Next
 	}
+}
+
+func compareDevices(a, b store.Device) int {
+	return cmp.Or(strings.Compare(a.Gateway, b.Gateway), strings.Compare(a.Name, b.Name))
 }
 
 func tallyOf(l completeness.Line) Tally {
@@ -108,11 +118,14 @@ type linksQuery struct {
 	ID   string `path:"id"`
 	From int64  `query:"from_us" required:"true" doc:"First instant"`
 	To   int64  `query:"to_us" required:"true" doc:"The instant after the last, at most 31 days later"`
+	Paging
 }
 
 type linksAnswer struct {
+	Link string `header:"Link"`
 	Body struct {
-		Outages []Outage `json:"outages" doc:"By stream, in the order in which they began; at most 1000 of each"`
+		Outages []Outage `json:"outages" doc:"By stream, in the order in which they began"`
+		Next
 	}
 }
 
@@ -122,9 +135,14 @@ func registerCompleteness(api huma.API, o Options) {
 		Summary: "Whether the quarter-hours of a day are complete, and if not, why", Tags: []string{"Gateways"},
 		Description: "What was expected is what gateways account for, each quarter-hour; without an account it isn't known. " +
 			"Which of the samples that were given up or are on the way had a value isn't known either: they are charged to those that had. " +
-			"For the numbers of one quarter-hour of a device ask for its from_us and to_us.",
+			"For the numbers of one quarter-hour of a device ask for its from_us and to_us. Pages are of the devices; the summary is always over all.",
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *completenessQuery) (*completenessAnswer, error) {
 		from, to, err := q.span()
+		if err != nil {
+			return nil, err
+		}
+		page, err := pageOf[store.Device](q.Paging, "completeness")
 		if err != nil {
 			return nil, err
 		}
@@ -135,8 +153,19 @@ func registerCompleteness(api huma.API, o Options) {
 		answer := &completenessAnswer{}
 		body := &answer.Body
 		body.From, body.To, body.Quarters, body.Complete, body.Summary = from, to, report.Quarters, report.Complete(), tallyOf(report.Total)
-		body.Devices = make([]DeviceCompleteness, len(report.Devices))
-		for i, d := range report.Devices {
+		devices := report.Devices
+		byName := func(a, b completeness.Line) int { return compareDevices(a.Device, b.Device) }
+		slices.SortFunc(devices, byName)
+		if page.After != nil {
+			at, found := slices.BinarySearchFunc(devices, completeness.Line{Device: *page.After}, byName)
+			if found {
+				at++
+			}
+			devices = devices[at:]
+		}
+		devices, answer.Link, body.Next = turned(q.Paging, "completeness", devices, func(l completeness.Line) store.Device { return l.Device })
+		body.Devices = make([]DeviceCompleteness, len(devices))
+		for i, d := range devices {
 			body.Devices[i] = DeviceCompleteness{Gateway: d.Gateway, Device: d.Name, Tally: tallyOf(d)}
 		}
 		return answer, nil
@@ -145,15 +174,21 @@ func registerCompleteness(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-outages", Method: http.MethodGet, Path: "/api/v1/gateways/{id}/links",
 		Summary: "When a gateway's links to the log were down or throttled", Tags: []string{"Gateways"},
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *linksQuery) (*linksAnswer, error) {
 		if q.From < 0 || q.From >= q.To || q.To-q.From > store.LongestAccount {
 			return nil, huma.Error422UnprocessableEntity("to_us must be after from_us, and at most 31 days after it")
 		}
-		list, err := o.Store.Outages(ctx, q.ID, telemetry.Micros(q.From), telemetry.Micros(q.To))
+		page, err := pageOf[store.OutagePlace](q.Paging, "links")
+		if err != nil {
+			return nil, err
+		}
+		list, err := o.Store.Outages(ctx, q.ID, telemetry.Micros(q.From), telemetry.Micros(q.To), page)
 		if err != nil {
 			return nil, o.fault(ctx, "list the outages", err)
 		}
 		answer := &linksAnswer{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "links", list, store.Outage.Place)
 		answer.Body.Outages = make([]Outage, len(list))
 		for i, out := range list {
 			answer.Body.Outages[i] = Outage{Stream: out.Stream, State: out.State, From: out.From, To: out.To, Cause: out.Cause}

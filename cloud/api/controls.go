@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -33,12 +34,14 @@ type ControlStep struct {
 type controlsQuery struct {
 	Gateway string `query:"gateway" maxLength:"256" doc:"Only this gateway's"`
 	Device  string `query:"device" maxLength:"256" doc:"Only this device's"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Paging
 }
 
 type controlList struct {
+	Link string `header:"Link"`
 	Body struct {
 		Controls []ControlStep `json:"controls" doc:"Newest first"`
+		Next
 	}
 }
 
@@ -48,12 +51,18 @@ func registerControls(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-controls", Method: http.MethodGet, Path: "/api/v1/controls",
 		Summary: "Who wrote to which device through a gateway, and what came of it", Tags: []string{"Gateways"},
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *controlsQuery) (*controlList, error) {
-		list, err := o.Store.ControlSteps(ctx, q.Gateway, q.Device, q.Limit)
+		page, err := pageOf[store.ControlPlace](q.Paging, "controls")
+		if err != nil {
+			return nil, err
+		}
+		list, err := o.Store.ControlSteps(ctx, q.Gateway, q.Device, page)
 		if err != nil {
 			return nil, o.fault(ctx, "list what was operated", err)
 		}
 		answer := &controlList{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "controls", list, func(c store.ControlStep) store.ControlPlace { return c.Place })
 		answer.Body.Controls = make([]ControlStep, len(list))
 		for i, c := range list {
 			answer.Body.Controls[i] = ControlStep{

@@ -30,11 +30,14 @@ type counterQuery struct {
 	Series telemetry.SignalID `query:"series" doc:"Of this series only"`
 	From   int64              `query:"from_us" required:"true" doc:"First instant, µs UTC"`
 	To     int64              `query:"to_us" required:"true" doc:"The instant after the last, µs UTC"`
+	Paging
 }
 
 type counterAnswer struct {
+	Link string `header:"Link"`
 	Body struct {
-		Changes []CounterChange `json:"changes" doc:"Newest first, at most 1000"`
+		Changes []CounterChange `json:"changes" doc:"Newest first"`
+		Next
 	}
 }
 
@@ -42,15 +45,21 @@ func registerCounters(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-counter-changes", Method: http.MethodGet, Path: "/api/v1/counter-changes",
 		Summary: "Where counters rolled over or were reset", Tags: []string{"Signals"},
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *counterQuery) (*counterAnswer, error) {
 		if q.To <= q.From {
 			return nil, huma.Error422UnprocessableEntity("to_us must be after from_us")
 		}
-		list, err := o.Store.CounterChanges(ctx, q.Series, telemetry.Micros(q.From), telemetry.Micros(q.To))
+		page, err := pageOf[store.CounterPlace](q.Paging, "counter-changes")
+		if err != nil {
+			return nil, err
+		}
+		list, err := o.Store.CounterChanges(ctx, q.Series, telemetry.Micros(q.From), telemetry.Micros(q.To), page)
 		if err != nil {
 			return nil, o.fault(ctx, "list the changes of counters", err)
 		}
 		answer := &counterAnswer{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "counter-changes", list, store.CounterChange.Place)
 		answer.Body.Changes = make([]CounterChange, len(list))
 		for i, c := range list {
 			answer.Body.Changes[i] = counterChangeOf(c)

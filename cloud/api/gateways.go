@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -16,7 +18,27 @@ type Gateway struct {
 	Zone       string           `json:"zone"`
 	LastRecord telemetry.Micros `json:"last_record_us" doc:"When its newest record was written, 0 if it has sent none"`
 	Stored     *uint64          `json:"stored,omitempty" doc:"Samples counted in the store itself, if that was asked for"`
-	Epochs     []Epoch          `json:"epochs" doc:"Those begun last come first"`
+	Totals     []Total          `json:"totals" doc:"Over all its epochs"`
+	Epochs     []Epoch          `json:"epochs" doc:"The 100 begun last, those last first; all are at /api/v1/gateways/{id}/epochs"`
+}
+
+// mostEpochs bounds those that come with a gateway.
+const mostEpochs = 100
+
+// Total sums up what all runs of a gateway say they committed of a stream, and
+// what the store holds. Telemetry counts samples, events counts events. Once none is
+// running, expected is the sum of received, parked and lost.
+type Total struct {
+	Stream     string `json:"stream" enum:"telemetry,events"`
+	Epochs     int    `json:"epochs"`
+	Running    int    `json:"running" doc:"Of these, the ones whose end isn't known"`
+	Expected   uint64 `json:"expected" doc:"Of the others"`
+	Received   uint64 `json:"received"`
+	Parked     uint64 `json:"parked"`
+	Missing    uint64 `json:"missing"`
+	Lost       uint64 `json:"lost"`
+	Duplicates uint64 `json:"duplicates"`
+	Conflicts  uint64 `json:"conflicts"`
 }
 
 // Epoch compares what one run of a gateway says it committed with what the
@@ -36,11 +58,27 @@ type Epoch struct {
 
 type gatewayQuery struct {
 	Stored bool `query:"stored" doc:"Also count the samples in the store, which takes time in proportion to their number"`
+	Paging
 }
 
 type gatewayList struct {
+	Link string `header:"Link"`
 	Body struct {
-		Gateways []Gateway `json:"gateways"`
+		Gateways []Gateway `json:"gateways" doc:"By id"`
+		Next
+	}
+}
+
+type epochsQuery struct {
+	ID string `path:"id"`
+	Paging
+}
+
+type epochList struct {
+	Link string `header:"Link"`
+	Body struct {
+		Epochs []Epoch `json:"epochs" doc:"Those begun last come first"`
+		Next
 	}
 }
 
@@ -48,8 +86,13 @@ func registerGateways(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-gateways", Method: http.MethodGet, Path: "/api/v1/gateways",
 		Summary: "Gateways and the completeness of their data", Tags: []string{"Gateways"},
+		Errors: noSuchPage,
 	}, func(ctx context.Context, q *gatewayQuery) (*gatewayList, error) {
-		list, err := o.Store.Gateways(ctx)
+		page, err := pageOf[string](q.Paging, "gateways")
+		if err != nil {
+			return nil, err
+		}
+		list, err := o.Store.GatewayPage(ctx, page)
 		if err != nil {
 			return nil, o.fault(ctx, "list the gateways", err)
 		}
@@ -60,21 +103,65 @@ func registerGateways(api huma.API, o Options) {
 			}
 		}
 		answer := &gatewayList{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "gateways", list, func(g store.Gateway) string { return g.ID })
 		answer.Body.Gateways = make([]Gateway, len(list))
 		for i, g := range list {
-			out := Gateway{ID: g.ID, Site: g.Site, Zone: g.Zone, LastRecord: g.LastRecord, Epochs: make([]Epoch, len(g.Sequences))}
+			out := Gateway{ID: g.ID, Site: g.Site, Zone: g.Zone, LastRecord: g.LastRecord, Totals: totalsOf(g)}
 			if q.Stored {
 				n := stored[g.ID]
 				out.Stored = &n
 			}
-			for j, c := range g.Sequences {
-				out.Epochs[j] = Epoch{
-					Epoch: c.Epoch.String(), Stream: string(c.Stream), Expected: c.Expected,
-					Received: c.Received, Parked: c.Parked, Missing: c.Missing, Lost: c.Lost, Duplicates: c.Duplicates, Conflicts: c.Conflicts,
-				}
-			}
+			out.Epochs = epochsOf(g.Sequences[:min(len(g.Sequences), mostEpochs)])
 			answer.Body.Gateways[i] = out
 		}
 		return answer, nil
 	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "list-epochs", Method: http.MethodGet, Path: "/api/v1/gateways/{id}/epochs",
+		Summary: "The completeness of each run of a gateway", Tags: []string{"Gateways"},
+		Errors: []int{http.StatusNotFound},
+	}, func(ctx context.Context, q *epochsQuery) (*epochList, error) {
+		page, err := pageOf[int64](q.Paging, "epochs")
+		if err != nil {
+			return nil, err
+		}
+		g, err := o.Store.Gateway(ctx, q.ID)
+		if errors.Is(err, store.ErrNoGateway) {
+			return nil, huma.Error404NotFound("there is no such gateway")
+		}
+		if err != nil {
+			return nil, o.fault(ctx, "list the gateway's epochs", err)
+		}
+		list := g.Sequences
+		for page.After != nil && len(list) > 0 && list[0].ID >= *page.After {
+			list = list[1:]
+		}
+		answer := &epochList{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "epochs", list, func(c store.Completeness) int64 { return c.ID })
+		answer.Body.Epochs = epochsOf(list)
+		return answer, nil
+	})
+}
+
+func totalsOf(g store.Gateway) []Total {
+	totals := []Total{}
+	for _, t := range g.Totals() {
+		totals = append(totals, Total{
+			Stream: string(t.Stream), Epochs: t.Epochs, Running: t.Running, Expected: t.Expected, Received: t.Received, Parked: t.Parked,
+			Missing: t.Missing, Lost: t.Lost, Duplicates: t.Duplicates, Conflicts: t.Conflicts,
+		})
+	}
+	return totals
+}
+
+func epochsOf(list []store.Completeness) []Epoch {
+	epochs := make([]Epoch, len(list))
+	for i, c := range list {
+		epochs[i] = Epoch{
+			Epoch: c.Epoch.String(), Stream: string(c.Stream), Expected: c.Expected,
+			Received: c.Received, Parked: c.Parked, Missing: c.Missing, Lost: c.Lost, Duplicates: c.Duplicates, Conflicts: c.Conflicts,
+		}
+	}
+	return epochs
 }

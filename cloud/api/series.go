@@ -68,16 +68,24 @@ func namedSample(of store.Series, s telemetry.Sample) Sample {
 	return out
 }
 
+type seriesQuery struct {
+	Gateway string `query:"gateway" maxLength:"256" doc:"Only this gateway's"`
+	Device  string `query:"device" maxLength:"256" doc:"Only this device's"`
+	Paging
+}
+
 type seriesList struct {
+	Link string `header:"Link"`
 	Body struct {
-		Series []Series `json:"series"`
+		Series []Series `json:"series" doc:"By gateway, device and name"`
+		Next
 	}
 }
 
 type samplesQuery struct {
 	ID   telemetry.SignalID `path:"id"`
 	From int64              `query:"from_us" required:"true" doc:"First instant, µs UTC"`
-	To   int64              `query:"to_us" required:"true" doc:"Last instant, µs UTC; at most a day after the first"`
+	To   int64              `query:"to_us" required:"true" doc:"The instant after the last, µs UTC; at most a day after the first"`
 }
 
 const longestQuery = 24 * time.Hour
@@ -94,12 +102,18 @@ func registerSeries(api huma.API, o Options) {
 		OperationID: "list-series", Method: http.MethodGet, Path: "/api/v1/series",
 		Summary: "Every series with its newest sample", Tags: []string{"Signals"},
 		Description: "A signal whose unit or kind has changed has a series for each of them.",
-	}, func(ctx context.Context, _ *struct{}) (*seriesList, error) {
-		list, err := o.Store.Series(ctx)
+		Errors:      noSuchPage,
+	}, func(ctx context.Context, q *seriesQuery) (*seriesList, error) {
+		page, err := pageOf[store.SeriesPlace](q.Paging, "series")
+		if err != nil {
+			return nil, err
+		}
+		list, err := o.Store.SeriesOf(ctx, q.Gateway, q.Device, page)
 		if err != nil {
 			return nil, o.fault(ctx, "list the series", err)
 		}
 		answer := &seriesList{}
+		list, answer.Link, answer.Body.Next = turned(q.Paging, "series", list, store.Series.Place)
 		answer.Body.Series = make([]Series, len(list))
 		for i, s := range list {
 			answer.Body.Series[i] = seriesOf(s)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,41 +76,44 @@ func (c Client) Ledger(ctx context.Context) (Ledger, error) {
 	var answer struct {
 		Gateways []struct {
 			Stored int64 `json:"stored"`
-			Epochs []struct {
+			Totals []struct {
 				Stream     string `json:"stream"`
-				Expected   *int64 `json:"expected"`
+				Running    int    `json:"running"`
+				Expected   int64  `json:"expected"`
 				Received   int64  `json:"received"`
 				Parked     int64  `json:"parked"`
 				Missing    int64  `json:"missing"`
 				Lost       int64  `json:"lost"`
 				Duplicates int64  `json:"duplicates"`
-			} `json:"epochs"`
+			} `json:"totals"`
 		} `json:"gateways"`
-	}
-	if err := c.get(ctx, "/api/v1/gateways?stored=true", &answer); err != nil {
-		return Ledger{}, err
+		Next *string `json:"next"`
 	}
 	l := Ledger{Complete: true}
-	for _, g := range answer.Gateways {
-		l.Stored += g.Stored
-		for _, e := range g.Epochs {
-			if e.Stream != "telemetry" {
-				continue
+	for query := (url.Values{"stored": {"true"}}); ; query.Set("cursor", *answer.Next) {
+		answer.Gateways, answer.Next = nil, nil
+		if err := c.get(ctx, "/api/v1/gateways?"+query.Encode(), &answer); err != nil {
+			return Ledger{}, err
+		}
+		for _, g := range answer.Gateways {
+			l.Stored += g.Stored
+			for _, of := range g.Totals {
+				if of.Stream != "telemetry" {
+					continue
+				}
+				l.Received += of.Received
+				l.Parked += of.Parked
+				l.Missing += of.Missing
+				l.Lost += of.Lost
+				l.Duplicates += of.Duplicates
+				l.Expected += of.Expected
+				l.Complete = l.Complete && of.Running == 0 && of.Received == of.Expected && of.Parked == 0
 			}
-			l.Received += e.Received
-			l.Parked += e.Parked
-			l.Missing += e.Missing
-			l.Lost += e.Lost
-			l.Duplicates += e.Duplicates
-			if e.Expected == nil {
-				l.Complete = false
-				continue
-			}
-			l.Expected += *e.Expected
-			l.Complete = l.Complete && e.Received == *e.Expected && e.Parked == 0
+		}
+		if answer.Next == nil {
+			return l, nil
 		}
 	}
-	return l, nil
 }
 
 // Acknowledge takes notice of an alarm in the name of by.
@@ -129,7 +133,7 @@ func (c Client) Acknowledge(ctx context.Context, id, by, comment string) error {
 // Follow calls f for each transition of an alarm, from the first ever, until ctx
 // ends. It takes up the stream where it was when the cloud has been away. When it
 // is too far behind for that, it calls f for the alarms as they are now, oldest
-// first, of the 10,000 raised last, and goes on from there.
+// first, and goes on from there.
 func (c Client) Follow(ctx context.Context, f func(Alarm)) {
 	last := "0"
 	for ctx.Err() == nil {
@@ -188,15 +192,28 @@ func (c Client) followOnce(ctx context.Context, last *string, f func(Alarm)) {
 // reload calls f for every alarm and moves last to the list's number. If that
 // fails, the next stream says resync again.
 func (c Client) reload(ctx context.Context, last *string, f func(Alarm)) {
-	var list struct {
+	var page struct {
 		Seq    int64   `json:"seq"`
 		Alarms []Alarm `json:"alarms"`
+		Next   *string `json:"next"`
 	}
-	if c.get(ctx, "/api/v1/alarms?state=all&limit=10000", &list) != nil {
-		return
+	var alarms []Alarm
+	var seq int64 // of the first page: what came after it comes by the stream
+	for query := (url.Values{"state": {"all"}, "limit": {"1000"}}); ; query.Set("cursor", *page.Next) {
+		page.Alarms, page.Next = nil, nil
+		if c.get(ctx, "/api/v1/alarms?"+query.Encode(), &page) != nil {
+			return
+		}
+		if len(alarms) == 0 {
+			seq = page.Seq
+		}
+		alarms = append(alarms, page.Alarms...)
+		if page.Next == nil {
+			break
+		}
 	}
-	for _, a := range slices.Backward(list.Alarms) {
+	for _, a := range slices.Backward(alarms) {
 		f(a)
 	}
-	*last = strconv.FormatInt(list.Seq, 10)
+	*last = strconv.FormatInt(seq, 10)
 }

@@ -155,7 +155,7 @@ func TestOutages(t *testing.T) {
 			{310, 340, []Outage{second}},
 			{600, 700, []Outage{open}},
 		} {
-			got, err := s.Outages(t.Context(), "gw", c.from, c.to)
+			got, err := s.Outages(t.Context(), "gw", c.from, c.to, Page[OutagePlace]{Limit: 10})
 			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("from %d to %d: %+v, want %+v (%v)", c.from, c.to, got, c.want, err)
 			}

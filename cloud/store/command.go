@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -126,15 +127,27 @@ func (s *Store) Command(ctx context.Context, id string) (Command, error) {
 	return list[0], nil
 }
 
-// Commands lists at most limit commands to a gateway, or to all if it is empty, those
-// that were issued or answered last first.
-func (s *Store) Commands(ctx context.Context, gateway string, limit int) (list []Command, err error) {
+// CommandPlace is a command's place in their list.
+type CommandPlace struct {
+	At telemetry.Micros
+	ID string
+}
+
+// Place is when the command was issued, or answered if that isn't known.
+func (c Command) Place() CommandPlace { return CommandPlace{cmp.Or(c.Issued, c.Answered), c.ID} }
+
+// Commands lists commands to a gateway, or to all if it is empty, those that were issued
+// or answered last first.
+func (s *Store) Commands(ctx context.Context, gateway string, page Page[CommandPlace]) (list []Command, err error) {
+	var of Conditions
+	if gateway != "" {
+		of.And(`gateway = ?`, gateway)
+	}
+	if p := page.After; p != nil {
+		of.And(`(COALESCE(issued, answered), id) < (?, ?)`, int64(p.At), p.ID)
+	}
 	err = s.Ask(ctx, func(t *Tx) (err error) {
-		if gateway == "" {
-			list, err = t.commands(`ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, limit)
-		} else {
-			list, err = t.commands(`WHERE gateway = ? ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, gateway, limit)
-		}
+		list, err = t.commands(of.Where()+` ORDER BY COALESCE(issued, answered) DESC, id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})
 	if err != nil {

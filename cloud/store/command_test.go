@@ -144,11 +144,11 @@ func TestCommandsAreListedAndCountedByWhatBecameOfThem(t *testing.T) {
 		if n, err := s.CountCommands(t.Context(), now); err != nil || n != (CommandCount{Sent: 4, Done: 1, Refused: 1, Expired: 1}) {
 			t.Errorf("%+v, %v", n, err)
 		}
-		list, err := s.Commands(t.Context(), "", 3)
+		list, err := s.Commands(t.Context(), "", Page[CommandPlace]{Limit: 3})
 		if err != nil || len(list) != 3 || list[0].ID != "another cloud's" || list[1].ID != "c4" || list[1].State(now) != "sent" || list[2].ID != "c3" || list[2].State(now) != "expired" {
 			t.Errorf("%+v, %v", list, err)
 		}
-		if list, err = s.Commands(t.Context(), "gw", 100); err != nil || len(list) != 4 || list[3].State(now) != "done" || list[2].Cause != "expired" {
+		if list, err = s.Commands(t.Context(), "gw", Page[CommandPlace]{Limit: 100}); err != nil || len(list) != 4 || list[3].State(now) != "done" || list[2].Cause != "expired" {
 			t.Errorf("%+v, %v", list, err)
 		}
 	})

@@ -16,6 +16,7 @@ type ControlStep struct {
 	telemetry.Control
 	Gateway string
 	At      telemetry.Micros // by the gateway's clock
+	Place   ControlPlace
 }
 
 // CheckControl reports what of a step can't be kept. Actions, origins and outcomes
@@ -47,29 +48,37 @@ func (t *Tx) SaveControl(of record.Identity, c telemetry.Control, at telemetry.M
 	return nil
 }
 
-// ControlSteps lists at most limit steps of a gateway, or of all if it is empty, and
-// of one device if that is given, the newest first.
-func (s *Store) ControlSteps(ctx context.Context, gateway, device string, limit int) ([]ControlStep, error) {
-	const columns = `SELECT gateway, at, attempt, action, device, signal, asset, unit, origin, actor, requested, old, read_back, outcome, cause, detail FROM control_step `
-	const order = ` ORDER BY at DESC, epoch, seq DESC LIMIT ?`
+// ControlPlace is a step's place in their list.
+type ControlPlace struct {
+	At             telemetry.Micros
+	Gateway, Epoch string
+	Seq            int64
+}
+
+// ControlSteps lists steps of a gateway, or of all if it is empty, and of one device if
+// that is given, the newest first.
+func (s *Store) ControlSteps(ctx context.Context, gateway, device string, page Page[ControlPlace]) ([]ControlStep, error) {
+	var of Conditions
+	if gateway != "" {
+		of.And(`gateway = ?`, gateway)
+	}
+	if device != "" {
+		of.And(`device = ?`, device)
+	}
+	if p := page.After; p != nil {
+		of.And(`(at, gateway, epoch, seq) < (?, ?, ?, ?)`, int64(p.At), p.Gateway, p.Epoch, p.Seq)
+	}
 	list := []ControlStep{}
 	err := s.Ask(ctx, func(t *Tx) error {
-		query, args := columns+order, []any{limit}
-		switch {
-		case gateway != "" && device != "":
-			query, args = columns+`WHERE gateway = ? AND device = ?`+order, []any{gateway, device, limit}
-		case gateway != "":
-			query, args = columns+`WHERE gateway = ?`+order, []any{gateway, limit}
-		case device != "":
-			query, args = columns+`WHERE device = ?`+order, []any{device, limit}
-		}
 		return t.Each(func(r *sql.Rows) error {
 			var c ControlStep
-			err := r.Scan(&c.Gateway, &c.At, &c.ID, &c.Action, &c.Device, &c.Signal, &c.Asset, &c.Unit, &c.Origin, &c.By, &c.Requested, &c.Old, &c.ReadBack,
+			err := r.Scan(&c.Gateway, &c.Place.Epoch, &c.Place.Seq, &c.At, &c.ID, &c.Action, &c.Device, &c.Signal, &c.Asset, &c.Unit, &c.Origin, &c.By, &c.Requested, &c.Old, &c.ReadBack,
 				&c.Outcome, &c.Cause, &c.Detail)
+			c.Place.At, c.Place.Gateway = c.At, c.Gateway
 			list = append(list, c)
 			return err
-		}, query, args...)
+		}, `SELECT gateway, epoch, seq, at, attempt, action, device, signal, asset, unit, origin, actor, requested, old, read_back, outcome, cause, detail
+			FROM control_step`+of.Where()+` ORDER BY at DESC, gateway DESC, epoch DESC, seq DESC LIMIT ?`, append(of.Args, page.Limit)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list what was operated: %w", err)

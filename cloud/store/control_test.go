@@ -38,7 +38,7 @@ func TestControlStepsAreListedNewestFirst(t *testing.T) {
 			{"", "", 9, []telemetry.Micros{20, 15, 10}}, {"gw", "", 9, []telemetry.Micros{20, 10}}, {"gw", "", 1, []telemetry.Micros{20}},
 			{"", "bay-1", 9, []telemetry.Micros{15, 10}}, {"gw", "bay-1", 9, []telemetry.Micros{10}}, {"gy", "", 9, nil},
 		} {
-			list, err := s.ControlSteps(t.Context(), c.gateway, c.device, c.limit)
+			list, err := s.ControlSteps(t.Context(), c.gateway, c.device, Page[ControlPlace]{Limit: c.limit})
 			if err != nil || len(list) != len(c.at) {
 				t.Errorf("%+v: %+v, %v", c, list, err)
 				continue
@@ -49,7 +49,7 @@ func TestControlStepsAreListedNewestFirst(t *testing.T) {
 				}
 			}
 		}
-		list, err := s.ControlSteps(t.Context(), "gw", "bay-1", 1)
+		list, err := s.ControlSteps(t.Context(), "gw", "bay-1", Page[ControlPlace]{Limit: 1})
 		if err != nil || len(list) != 1 || list[0].Control != aControl() || list[0].Gateway != "gw" {
 			t.Errorf("%+v, %v", list, err)
 		}

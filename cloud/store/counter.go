@@ -57,13 +57,28 @@ type CounterChange struct {
 	Series telemetry.SignalID // 0 until births have named it
 }
 
-// MostCounterChanges bounds what CounterChanges returns.
-const MostCounterChanges = 1000
+// CounterPlace is the place of a change in their list.
+type CounterPlace struct {
+	At                                telemetry.Micros
+	Gateway, Device, Name, Unit, Kind string
+}
 
-// CounterChanges lists the newest changes of counters from from up to and without to,
-// newest first: those of one series, or of all if that is 0.
-func (s *Store) CounterChanges(ctx context.Context, series telemetry.SignalID, from, to telemetry.Micros) ([]CounterChange, error) {
+func (c CounterChange) Place() CounterPlace {
+	return CounterPlace{c.AfterTime, c.Gateway, c.Device, c.Name, c.Unit, string(c.Kind)}
+}
+
+// CounterChanges lists changes of counters from from up to and without to, newest
+// first: those of one series, or of all if that is 0.
+func (s *Store) CounterChanges(ctx context.Context, series telemetry.SignalID, from, to telemetry.Micros, page Page[CounterPlace]) ([]CounterChange, error) {
 	list := []CounterChange{}
+	var of Conditions
+	of.And(`c.at >= ? AND c.at < ?`, int64(from), int64(to))
+	if series != 0 {
+		of.And(`s.id = ?`, int64(series))
+	}
+	if p := page.After; p != nil {
+		of.And(`(c.at, c.gateway, c.device, c.name, c.unit, c.kind) < (?, ?, ?, ?, ?, ?)`, int64(p.At), p.Gateway, p.Device, p.Name, p.Unit, p.Kind)
+	}
 	err := s.Ask(ctx, func(t *Tx) error {
 		return t.Each(func(r *sql.Rows) error {
 			var c CounterChange
@@ -72,9 +87,8 @@ func (s *Store) CounterChanges(ctx context.Context, series telemetry.SignalID, f
 			return err
 		}, `SELECT c.gateway, c.device, c.name, c.unit, c.at, c.kind, c.asset, c.value_after, c.before_at, c.value_before, c.modulus, COALESCE(s.id, 0)
 			FROM counter_change c LEFT JOIN series s
-			ON s.gateway = c.gateway AND s.device = c.device AND s.name = c.name AND s.unit = c.unit AND s.kind = 'counter'
-			WHERE c.at >= ? AND c.at < ? AND (CAST(? AS BIGINT) = 0 OR s.id = ?) ORDER BY c.at DESC, c.gateway, c.device, c.name LIMIT ?`,
-			int64(from), int64(to), int64(series), int64(series), MostCounterChanges)
+			ON s.gateway = c.gateway AND s.device = c.device AND s.name = c.name AND s.unit = c.unit AND s.kind = 'counter'`+of.Where()+`
+			ORDER BY c.at DESC, c.gateway DESC, c.device DESC, c.name DESC, c.unit DESC, c.kind DESC LIMIT ?`, append(of.Args, page.Limit)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list the changes of counters: %w", err)

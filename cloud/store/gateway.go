@@ -73,12 +73,56 @@ type Gateway struct {
 	Sequences      []Completeness   // those begun last come first
 }
 
+// Total sums up what a gateway sent of one stream in all its epochs. Once none of them
+// runs, Expected is the sum of Received, Parked and Lost.
+type Total struct {
+	Stream                record.Stream
+	Epochs, Running       int    // and those of them of which no end is known
+	Expected              uint64 // of the others
+	Received, Parked      uint64
+	Missing, Lost         uint64
+	Duplicates, Conflicts uint64
+}
+
+// Totals are those of the streams of which something is known.
+func (g Gateway) Totals() []Total {
+	totals := []Total{}
+	for _, stream := range []record.Stream{record.Telemetry, record.Events} {
+		sum := Total{Stream: stream}
+		for _, c := range g.Sequences {
+			if c.Stream == stream {
+				sum.add(c)
+			}
+		}
+		if sum.Epochs > 0 {
+			totals = append(totals, sum)
+		}
+	}
+	return totals
+}
+
+func (s *Total) add(c Completeness) {
+	s.Epochs++
+	if c.Expected == nil {
+		s.Running++
+	} else {
+		s.Expected += *c.Expected
+	}
+	s.Received += c.Received
+	s.Parked += c.Parked
+	s.Missing += c.Missing
+	s.Lost += c.Lost
+	s.Duplicates += c.Duplicates
+	s.Conflicts += c.Conflicts
+}
+
 // Completeness compares what a gateway says it committed of one stream of one
 // epoch with what is in the store. A process that was killed may have sent events
 // that it hadn't committed: what was received counts as expected. Once Expected is known, it is the sum of
 // Received, Parked and Lost. Numbers of a record that was set aside in the
 // quarantine haven't been received: they are in Missing, and then in Lost.
 type Completeness struct {
+	ID       int64 // larger than those of epochs begun before
 	Epoch    record.Epoch
 	Stream   record.Stream
 	Expected *uint64 // nil: the epoch is running, or its end isn't known
@@ -96,51 +140,83 @@ type Completeness struct {
 
 // Gateways lists every gateway by its id.
 func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
+	return s.GatewayPage(ctx, Page[string]{Limit: math.MaxInt32})
+}
+
+// GatewayPage is a part of Gateways. A gateway's place is its id.
+func (s *Store) GatewayPage(ctx context.Context, page Page[string]) ([]Gateway, error) {
+	var of Conditions
+	if page.After != nil {
+		of.And(`id > ?`, *page.After)
+	}
+	return s.gateways(ctx, `SELECT id, site, zone, last_record FROM gateway`+of.Where()+` ORDER BY id LIMIT ?`, append(of.Args, page.Limit)...)
+}
+
+// Gateway is the gateway of that id; ErrNoGateway if there is none.
+func (s *Store) Gateway(ctx context.Context, id string) (Gateway, error) {
+	list, err := s.gateways(ctx, `SELECT id, site, zone, last_record FROM gateway WHERE id = ?`, id)
+	if err == nil && len(list) == 0 {
+		err = ErrNoGateway
+	}
+	if err != nil {
+		return Gateway{}, err
+	}
+	return list[0], nil
+}
+
+// ErrNoGateway says that no gateway has the id.
+var ErrNoGateway = errors.New("no such gateway")
+
+func (s *Store) gateways(ctx context.Context, query string, args ...any) ([]Gateway, error) {
 	var list []Gateway
 	err := s.Ask(ctx, func(t *Tx) error {
-		received, err := t.intervals(`SELECT sequence, seq_first, seq_last FROM received_interval`)
-		if err != nil {
-			return err
-		}
-		declared, err := t.intervals(`SELECT sequence, seq_first, seq_last FROM declared_loss`)
-		if err != nil {
-			return err
-		}
-		parked, err := t.intervals(`SELECT q.id, p.seq_first, p.seq_last FROM parked_record p
-			JOIN sequence q ON q.gateway = p.gateway AND q.epoch = p.epoch AND q.stream = '` + string(record.Telemetry) + `'`)
-		if err != nil {
-			return err
-		}
 		at := map[string]int{}
-		err = t.Each(func(r *sql.Rows) error {
+		err := t.Each(func(r *sql.Rows) error {
 			var g Gateway
 			err := r.Scan(&g.ID, &g.Site, &g.Zone, &g.LastRecord)
 			at[g.ID] = len(list)
 			list = append(list, g)
 			return err
-		}, `SELECT id, site, zone, last_record FROM gateway ORDER BY id`)
+		}, query, args...)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		first, last := list[0].ID, list[len(list)-1].ID
+		received, err := t.intervals(`SELECT i.sequence, i.seq_first, i.seq_last FROM received_interval i
+			JOIN sequence q ON q.id = i.sequence WHERE q.gateway >= ? AND q.gateway <= ?`, first, last)
+		if err != nil {
+			return err
+		}
+		declared, err := t.intervals(`SELECT l.sequence, l.seq_first, l.seq_last FROM declared_loss l
+			JOIN sequence q ON q.id = l.sequence WHERE q.gateway >= ? AND q.gateway <= ?`, first, last)
+		if err != nil {
+			return err
+		}
+		parked, err := t.intervals(`SELECT q.id, p.seq_first, p.seq_last FROM parked_record p
+			JOIN sequence q ON q.gateway = p.gateway AND q.epoch = p.epoch AND q.stream = '`+string(record.Telemetry)+`'
+			WHERE q.gateway >= ? AND q.gateway <= ?`, first, last)
 		if err != nil {
 			return err
 		}
 		return t.Each(func(r *sql.Rows) error {
-			var id int64
 			var gateway, epoch string
 			var c Completeness
-			err := r.Scan(&id, &gateway, &epoch, &c.Stream, &c.Expected, &c.Duplicates, &c.Conflicts)
+			err := r.Scan(&c.ID, &gateway, &epoch, &c.Stream, &c.Expected, &c.Duplicates, &c.Conflicts)
 			if err != nil {
 				return err
 			}
 			if c.Epoch, err = record.ParseEpoch(epoch); err != nil {
 				return err
 			}
-			c.Parked = parked[id].Count()
-			c.Received = received[id].Count() - c.Parked
-			c.expectAll(received[id])
-			c.Lost, c.Missing = absent(received[id], declared[id], c.Expected)
+			c.Parked = parked[c.ID].Count()
+			c.Received = received[c.ID].Count() - c.Parked
+			c.expectAll(received[c.ID])
+			c.Lost, c.Missing = absent(received[c.ID], declared[c.ID], c.Expected)
 			g := &list[at[gateway]]
 			g.Sequences = append(g.Sequences, c)
 			return nil
-		}, `SELECT id, gateway, epoch, stream, expected, duplicates, conflicts FROM sequence ORDER BY id DESC`)
+		}, `SELECT id, gateway, epoch, stream, expected, duplicates, conflicts FROM sequence
+			WHERE gateway >= ? AND gateway <= ? ORDER BY id DESC`, first, last)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list gateways: %w", err)
@@ -149,7 +225,7 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 }
 
 // intervals reads rows of sequence, first and last into sets.
-func (t *Tx) intervals(query string) (map[int64]Intervals, error) {
+func (t *Tx) intervals(query string, args ...any) (map[int64]Intervals, error) {
 	sets := map[int64]Intervals{}
 	err := t.Each(func(r *sql.Rows) error {
 		var id int64
@@ -157,7 +233,7 @@ func (t *Tx) intervals(query string) (map[int64]Intervals, error) {
 		err := r.Scan(&id, &i.First, &i.Last)
 		sets[id] = sets[id].Add(i)
 		return err
-	}, query)
+	}, query, args...)
 	return sets, err
 }
 

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/busbar/busbar/telemetry"
@@ -52,23 +54,44 @@ type Outage struct {
 	To                   *telemetry.Micros // nil: it hasn't ended, as far as is known
 }
 
-// MostOutages bounds what Outages returns.
-const MostOutages = 1000
+// OutagePlace is an outage's place in their list. A stream has one state at a time.
+type OutagePlace struct {
+	Stream, State string
+	From          telemetry.Micros
+}
+
+func (o Outage) Place() OutagePlace { return OutagePlace{o.Stream, o.State, o.From} }
 
 // Outages lists a gateway's outages that reach into the time from from up to and
-// without to: the first MostOutages of each stream, in the order in which they began.
-func (s *Store) Outages(ctx context.Context, gateway string, from, to telemetry.Micros) ([]Outage, error) {
+// without to, by stream, in the order in which they began.
+func (s *Store) Outages(ctx context.Context, gateway string, from, to telemetry.Micros, page Page[OutagePlace]) ([]Outage, error) {
 	list := []Outage{}
+	streams := []string{"events", "telemetry", "backfill"}
+	var after OutagePlace
+	if page.After != nil {
+		after = *page.After
+		if i := slices.Index(streams, after.Stream); i >= 0 {
+			streams = streams[i:]
+		}
+	}
+	enough := errors.New("there is no room for more")
 	err := s.Ask(ctx, func(t *Tx) error {
-		for _, stream := range []string{"events", "telemetry", "backfill"} {
+		for _, stream := range streams {
 			begin := len(list)
+			var behind OutagePlace
+			if stream == after.Stream {
+				behind = after
+			}
 			err := t.Each(func(r *sql.Rows) error {
 				o := Outage{Stream: stream}
 				err := r.Scan(&o.From, &o.State, &o.Cause)
 				if last := len(list) - 1; last >= begin && list[last].To == nil {
 					list[last].To = &o.From
 				}
-				if o.State != LinkUp {
+				if err == nil && o.State != LinkUp {
+					if len(list) == page.Limit {
+						return enough
+					}
 					list = append(list, o)
 				}
 				return err
@@ -76,12 +99,17 @@ func (s *Store) Outages(ctx context.Context, gateway string, from, to telemetry.
 			}, `SELECT at, state, cause FROM link_change WHERE gateway = ? AND stream = ?
 				AND at >= COALESCE((SELECT MAX(at) FROM link_change WHERE gateway = ? AND stream = ? AND at <= ?), 0)
 				AND at <= COALESCE((SELECT MIN(at) FROM link_change WHERE gateway = ? AND stream = ? AND at >= ?), ?)
-				ORDER BY at LIMIT ?`, gateway, stream, gateway, stream, int64(from), gateway, stream, int64(to), int64(to), MostOutages)
-			if err != nil {
+				AND (at, state) > (?, ?)
+				ORDER BY at, state`, gateway, stream, gateway, stream, int64(from), gateway, stream, int64(to), int64(to),
+				int64(behind.From), behind.State)
+			if err != nil && err != enough {
 				return err
 			}
 			if n := len(list); n > begin && list[n-1].From >= to {
 				list = list[:n-1]
+			}
+			if err == enough {
+				break
 			}
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -224,9 +225,34 @@ const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundl
 // Series lists every series, by gateway, device and name, those of the same name
 // in the order in which they began.
 func (s *Store) Series(ctx context.Context) ([]Series, error) {
+	return s.SeriesOf(ctx, "", "", Page[SeriesPlace]{Limit: math.MaxInt32})
+}
+
+// SeriesPlace is a series' place in their list.
+type SeriesPlace struct {
+	Gateway, Device, Name string
+	ID                    telemetry.SignalID
+}
+
+func (s Series) Place() SeriesPlace { return SeriesPlace{s.Gateway, s.Device, s.Name, s.ID} }
+
+// SeriesOf is Series of one gateway, or of all if it is empty, and of one device if that
+// is given.
+func (s *Store) SeriesOf(ctx context.Context, gateway, device string, page Page[SeriesPlace]) ([]Series, error) {
+	var of Conditions
+	if gateway != "" {
+		of.And(`gateway = ?`, gateway)
+	}
+	if device != "" {
+		of.And(`device = ?`, device)
+	}
+	if p := page.After; p != nil {
+		of.And(`(gateway, device, name, id) > (?, ?, ?, ?)`, p.Gateway, p.Device, p.Name, int64(p.ID))
+	}
 	var list []Series
 	err := s.Ask(ctx, func(t *Tx) (err error) {
-		if list, err = t.series(selectSeries + `ORDER BY gateway, device, name, id`); err != nil {
+		list, err = t.series(selectSeries+of.Where()+` ORDER BY gateway, device, name, id LIMIT ?`, append(of.Args, page.Limit)...)
+		if err != nil {
 			return err
 		}
 		return t.addLatest(list)

@@ -33,6 +33,7 @@ type fake struct {
 	outages     []outage
 	counters    []counterChange
 	ledgerFails bool
+	page        int // how many entries a page has at most; 0: as many as are asked for
 	subscribers map[chan message]bool
 }
 
@@ -213,7 +214,8 @@ func (f *fake) getAlarms(w http.ResponseWriter, r *http.Request) {
 			found = append(found, *a)
 		}
 	}
-	answer(w, http.StatusOK, map[string]any{"seq": f.seq, "alarms": found})
+	page, next := turn(f, r, found)
+	answer(w, http.StatusOK, map[string]any{"seq": f.seq, "alarms": page, "next": next})
 }
 
 func (f *fake) getAlarm(w http.ResponseWriter, r *http.Request) {
@@ -266,10 +268,11 @@ func (f *fake) postAcknowledge(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (f *fake) getSeries(w http.ResponseWriter, _ *http.Request) {
+func (f *fake) getSeries(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	answer(w, http.StatusOK, map[string]any{"series": f.series})
+	page, next := turn(f, r, f.series)
+	answer(w, http.StatusOK, map[string]any{"series": page, "next": next})
 }
 
 func (f *fake) getSamples(w http.ResponseWriter, r *http.Request) {
@@ -315,13 +318,15 @@ func (f *fake) getCounterChanges(w http.ResponseWriter, r *http.Request) {
 			found = append(found, c)
 		}
 	}
-	answer(w, http.StatusOK, map[string]any{"changes": found})
+	page, next := turn(f, r, found)
+	answer(w, http.StatusOK, map[string]any{"changes": page, "next": next})
 }
 
-func (f *fake) getGateways(w http.ResponseWriter, _ *http.Request) {
+func (f *fake) getGateways(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	answer(w, http.StatusOK, map[string]any{"gateways": f.gateways})
+	page, next := turn(f, r, f.gateways)
+	answer(w, http.StatusOK, map[string]any{"gateways": page, "next": next})
 }
 
 func (f *fake) getStream(w http.ResponseWriter, r *http.Request) {
@@ -368,6 +373,24 @@ func (f *fake) getStream(w http.ResponseWriter, r *http.Request) {
 			flusher.Flush()
 		}
 	}
+}
+
+// turn is the page of a list that is asked for, and the cursor of the next one. It needs
+// f.mu.
+func turn[T any](f *fake, r *http.Request, list []T) (page []T, next *string) {
+	from, _ := strconv.Atoi(r.FormValue("cursor"))
+	limit, err := strconv.Atoi(r.FormValue("limit"))
+	if err != nil {
+		limit = 500
+	}
+	if f.page > 0 {
+		limit = f.page
+	}
+	list = list[min(from, len(list)):]
+	if len(list) > limit {
+		list, next = list[:limit], new(strconv.Itoa(from+limit))
+	}
+	return list, next
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -147,7 +147,8 @@ func (f *fake) getCompleteness(w http.ResponseWriter, r *http.Request) {
 	summary.Quarters = string(worst)
 	summary.States = tallyOf(string(worst)).States
 	complete := len(all) > 0 && summary.States["complete"]+summary.States["late"]+summary.States["not-configured"] == n
-	answer(w, http.StatusOK, map[string]any{"from_us": from, "to_us": to, "quarter_hours": n, "complete": complete, "summary": summary, "devices": all})
+	page, next := turn(f, r, all)
+	answer(w, http.StatusOK, map[string]any{"from_us": from, "to_us": to, "quarter_hours": n, "complete": complete, "summary": summary, "devices": page, "next": next})
 }
 
 func (f *fake) getLinks(w http.ResponseWriter, r *http.Request) {
@@ -165,5 +166,6 @@ func (f *fake) getLinks(w http.ResponseWriter, r *http.Request) {
 			found = append(found, o)
 		}
 	}
-	answer(w, http.StatusOK, map[string]any{"outages": found})
+	page, next := turn(f, r, found)
+	answer(w, http.StatusOK, map[string]any{"outages": page, "next": next})
 }

@@ -107,14 +107,12 @@ type counterChange struct {
 	Modulus   float64 `json:"modulus"`
 }
 
-type epoch struct {
-	Epoch      string `json:"epoch"`
+type total struct {
 	Stream     string `json:"stream"`
-	Expected   *int64 `json:"expected"`
 	Received   int64  `json:"received"`
 	Lost       int64  `json:"lost"`
-	Missing    int64  `json:"missing,omitempty"`
-	Parked     int64  `json:"parked,omitempty"`
+	Missing    int64  `json:"missing"`
+	Parked     int64  `json:"parked"`
 	Duplicates int64  `json:"duplicates"`
 }
 
@@ -123,7 +121,7 @@ type gateway struct {
 	Site   string  `json:"site"`
 	Zone   string  `json:"zone"`
 	Last   int64   `json:"last_record_us"`
-	Epochs []epoch `json:"epochs"`
+	Totals []total `json:"totals"`
 }
 
 // voltages are one sample a second around 230 V from a time on, with bad
@@ -208,14 +206,13 @@ func (f *fake) substation() {
 
 	f.gateways = []gateway{
 		{ID: "north-gw1", Site: "North substation", Zone: "north", Last: now - 2_000_000,
-			Epochs: []epoch{
-				{Epoch: "9a", Stream: "telemetry", Expected: new(int64(128_400)), Received: 128_397, Lost: 3, Duplicates: 41},
-				{Epoch: "9a", Stream: "events", Expected: new(int64(61)), Received: 61},
+			Totals: []total{
+				{Stream: "telemetry", Received: 128_397, Lost: 3, Duplicates: 41},
+				{Stream: "events", Received: 61},
 			}},
 		{ID: "south-gw1", Site: "South substation", Zone: "south", Last: now - 1_000_000,
-			Epochs: []epoch{
-				{Epoch: "4c", Stream: "telemetry", Received: 90_112, Missing: 9, Parked: 5},
-				{Epoch: "4b", Stream: "telemetry", Expected: new(int64(11_000)), Received: 10_997, Missing: 3},
+			Totals: []total{
+				{Stream: "telemetry", Received: 101_109, Missing: 12, Parked: 5},
 			}},
 	}
 

@@ -93,7 +93,7 @@ func (l listCommands) Run(ctx context.Context) error {
 		return program.Usage{Err: fmt.Errorf("--limit %d is out of range, expected 1 to 10000", l.Limit)}
 	}
 	return l.use(ctx, func(s *store.Store) error {
-		list, err := s.Commands(ctx, l.Gateway, l.Limit)
+		list, err := s.Commands(ctx, l.Gateway, store.Page[store.CommandPlace]{Limit: l.Limit})
 		if err != nil {
 			return err
 		}

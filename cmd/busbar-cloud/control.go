@@ -34,7 +34,7 @@ func (l listControls) Run(ctx context.Context) error {
 		return program.Usage{Err: fmt.Errorf("--limit %d is out of range, expected 1 to 10000", l.Limit)}
 	}
 	return l.use(ctx, func(s *store.Store) error {
-		list, err := s.ControlSteps(ctx, l.Gateway, l.Device, l.Limit)
+		list, err := s.ControlSteps(ctx, l.Gateway, l.Device, store.Page[store.ControlPlace]{Limit: l.Limit})
 		if err != nil {
 			return err
 		}

@@ -52,8 +52,43 @@ async function reason(response: Response): Promise<string> {
   }
 }
 
+/** A page of a list; next is null on the last one. */
+export type Page<K extends string, T> = { [key in K]: T[] | null } & { next: string | null };
+
+const pageSize = "1000";
+
+/** The page of a list that cursor leads to, or the first. */
+function page<A extends { next: string | null }>(path: string, query: Record<string, string>, cursor: string | null): Promise<A> {
+  return call<A>(`${path}?${new URLSearchParams({ ...query, limit: pageSize, ...(cursor === null ? {} : { cursor }) })}`);
+}
+
+/** Every page of a list. */
+async function pages<A extends { next: string | null }>(path: string, query: Record<string, string> = {}): Promise<A[]> {
+  const all: A[] = [];
+  let cursor: string | null = null;
+  do {
+    const one: A = await page<A>(path, query, cursor);
+    all.push(one);
+    cursor = one.next ?? null;
+  } while (cursor !== null);
+  return all;
+}
+
+/** All entries of a list. */
+async function whole<K extends string, T>(list: K, path: string, query: Record<string, string> = {}): Promise<T[]> {
+  return (await pages<Page<K, T>>(path, query)).flatMap((one) => one[list] ?? []);
+}
+
+export type AlarmPage = Page<"alarms", Alarm> & { seq: number };
+
 export const api = {
-  alarms: (state: "open" | "all") => call<{ seq: number; alarms: Alarm[] | null }>(`/alarms?state=${state}`),
+  /** Every open alarm, and the oldest position in the stream that they are of. */
+  openAlarms: async () => {
+    const all = await pages<AlarmPage>("/alarms", { state: "open" });
+    return { seq: Math.min(...all.map((one) => one.seq)), alarms: all.flatMap((one) => one.alarms ?? []) };
+  },
+  /** Alarms of any state, newest first. */
+  alarms: (cursor: string | null) => page<AlarmPage>("/alarms", { state: "all" }, cursor),
   alarm: (id: string) => call<AlarmDetail>(`/alarms/${encodeURIComponent(id)}`),
   capture: (id: string) => call<Capture>(`/alarms/${encodeURIComponent(id)}/capture`),
   acknowledge: (id: string, by: string, comment: string) =>
@@ -62,7 +97,7 @@ export const api = {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ by, comment }),
     }),
-  series: () => call<{ series: Series[] | null }>("/series"),
+  series: () => whole<"series", Series>("series", "/series"),
   /** The samples in a span of time that may reach into the future, of the last day of it. */
   samples: (id: number, fromUs: number, toUs: number) => {
     const to = Math.ceil(Math.min(toUs, nowUs() + aheadUs));
@@ -71,15 +106,16 @@ export const api = {
   },
   /** Where a counter rolled over or was reset, newest first. */
   counterChanges: (id: number, fromUs: number, toUs: number) =>
-    call<{ changes: CounterChange[] | null }>(`/counter-changes?series=${id}&from_us=${Math.floor(fromUs)}&to_us=${Math.ceil(toUs)}`),
+    whole<"changes", CounterChange>("changes", "/counter-changes", { series: `${id}`, from_us: `${Math.floor(fromUs)}`, to_us: `${Math.ceil(toUs)}` }),
   /** A local day YYYY-MM-DD; an empty gateway stands for all. */
-  day: (day: string, gateway: string) => {
-    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    return call<Completeness>(`/completeness?${new URLSearchParams({ day, time_zone: zone, gateway })}`);
+  day: async (day: string, gateway: string): Promise<Completeness> => {
+    const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const all = await pages<Completeness & { next: string | null }>("/completeness", { day, time_zone, gateway });
+    return { ...(all.at(-1) as Completeness), devices: all.flatMap((one) => one.devices ?? []) };
   },
   quarter: (gateway: string, device: string, fromUs: number) =>
     call<Completeness>(`/completeness?${new URLSearchParams({ gateway, device, from_us: `${fromUs}`, to_us: `${fromUs + quarterUs}` })}`),
   outages: (gateway: string, fromUs: number, toUs: number) =>
-    call<{ outages: Outage[] | null }>(`/gateways/${encodeURIComponent(gateway)}/links?from_us=${fromUs}&to_us=${toUs}`),
-  gateways: () => call<{ gateways: Gateway[] | null }>("/gateways"),
+    whole<"outages", Outage>("outages", `/gateways/${encodeURIComponent(gateway)}/links`, { from_us: `${fromUs}`, to_us: `${toUs}` }),
+  gateways: () => whole<"gateways", Gateway>("gateways", "/gateways"),
 };

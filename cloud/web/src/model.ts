@@ -115,14 +115,13 @@ export interface Latest extends Sample {
   series: number;
 }
 
-export interface Epoch {
-  epoch: string | number;
+/** What a gateway sent of a stream, in all its epochs. */
+export interface Total {
   stream: string;
-  expected: number | null;
   received: number;
   lost: number;
-  missing?: number;
-  parked?: number;
+  missing: number;
+  parked: number;
   duplicates: number;
 }
 
@@ -131,7 +130,7 @@ export interface Gateway {
   site: string;
   zone: string;
   last_record_us: number | null;
-  epochs: Epoch[] | null;
+  totals: Total[] | null;
 }
 
 /** What became of the samples that were expected; see the API's description. */

@@ -14,6 +14,15 @@ export const scope = signal<"open" | "all">("open");
 
 export const loaded = signal(false);
 
+/** Where the alarms of any state go on that aren't loaded yet; null: they are all here. */
+const older = signal<string | null>(null);
+
+/** Counts the pages of alarms of any state that have been asked for. */
+export const asked = signal(0);
+
+/** Whether there are alarms that showOlder would add. */
+export const hasOlder = computed(() => scope.value === "all" && older.value !== null);
+
 /** The newest alarm that was raised while this page was open. */
 export const newest = signal<Alarm | undefined>(undefined);
 
@@ -70,10 +79,11 @@ export function highest(alarms: Iterable<Alarm>): Priority | undefined {
 
 /** The server's state now, which replaces everything when shown. */
 export async function snapshot(): Promise<Snapshot> {
-  const [now, all] = await Promise.all([api.alarms("open"), scope.value === "all" ? api.alarms("all") : undefined]);
+  const [now, all] = await Promise.all([api.openAlarms(), scope.value === "all" ? api.alarms(null) : undefined]);
   const show = () => {
     known.clear();
-    for (const a of [...(all?.alarms ?? []), ...(now.alarms ?? [])]) {
+    older.value = all?.next ?? null;
+    for (const a of [...(all?.alarms ?? []), ...now.alarms]) {
       known.set(a.id, a);
     }
     loaded.value = true;
@@ -103,7 +113,18 @@ export function apply(a: Alarm): void {
 
 export async function showAll(): Promise<void> {
   scope.value = "all";
-  const { alarms } = await api.alarms("all");
+  await add(null);
+}
+
+/** Adds the next alarms behind those that have been loaded. */
+export async function showOlder(): Promise<void> {
+  await add(older.value);
+}
+
+async function add(cursor: string | null): Promise<void> {
+  const { alarms, next } = await api.alarms(cursor);
+  older.value = next;
+  asked.value++;
   for (const a of alarms ?? []) {
     // What is known already is as new as the stream, so newer than this answer.
     if (!known.has(a.id)) {

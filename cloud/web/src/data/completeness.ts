@@ -29,7 +29,7 @@ async function load(day: string, gateway: string): Promise<void> {
   try {
     const report = await api.day(day, gateway);
     const only = gateway || onlyGateway(report);
-    const outages = only ? ((await api.outages(only, report.from_us, report.to_us)).outages ?? []) : [];
+    const outages = only ? await api.outages(only, report.from_us, report.to_us) : [];
     if (mine === asked) {
       shown.value = { day, gateway, report, outages };
       failure.value = "";

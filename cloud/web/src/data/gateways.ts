@@ -9,7 +9,7 @@ export const gateways = signal<readonly Gateway[] | undefined>(undefined);
 
 async function load(): Promise<void> {
   try {
-    gateways.value = (await api.gateways()).gateways ?? [];
+    gateways.value = await api.gateways();
   } catch {
     // The connection state tells of a server that can't be reached.
   }

@@ -39,7 +39,7 @@ export function want(): void {
 
 async function load(): Promise<void> {
   try {
-    const all = (await api.series()).series ?? [];
+    const all = await api.series();
     const order = new Intl.Collator(navigator.language, { numeric: true });
     all.sort((a, b) => order.compare(a.asset, b.asset) || order.compare(a.device, b.device) || order.compare(a.name, b.name));
     latest = new Map(streamed);

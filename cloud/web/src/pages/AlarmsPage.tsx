@@ -1,6 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { reasonOf } from "../api";
-import { alarmOf, highest, isOpen, listed, loaded, scope, showAll } from "../data/alarms";
+import { alarmOf, asked, hasOlder, highest, isOpen, listed, loaded, scope, showAll, showOlder } from "../data/alarms";
 import { t } from "../messages";
 import { stateOf, type Alarm } from "../model";
 import { acknowledging } from "../parts/AckDialog";
@@ -27,11 +27,22 @@ export function AlarmsPage() {
     document.querySelector("h1")?.focus({ preventScroll: true });
   };
 
+  const failed = (error: unknown) => setFailure(t("page.failed", { reason: reasonOf(error) }));
+
+  const more = () => {
+    setFailure("");
+    if (alarms.length > limit) {
+      setLimit(limit + pageSize);
+    } else {
+      showOlder().then(() => setLimit(limit + pageSize), failed);
+    }
+  };
+
   const show = (all: boolean) => {
     setFailure("");
     release();
     if (all) {
-      showAll().catch((error: unknown) => setFailure(t("page.failed", { reason: reasonOf(error) })));
+      showAll().catch(failed);
     } else {
       scope.value = "open";
     }
@@ -41,7 +52,7 @@ export function AlarmsPage() {
     <>
       <div class="heading">
         <h1 tabIndex={-1}>{t("alarms.title")}</h1>
-        <span data-testid="total">{t("alarms.total", { n: listed.value.length })}</span>
+        <span data-testid="total">{t(hasOlder.value ? "alarms.totalShown" : "alarms.total", { n: listed.value.length })}</span>
         <div class="chips" role="group" aria-label={t("alarms.scope")}>
           <button aria-pressed={scope.value === "open"} onClick={() => show(false)} data-testid="scope-open">
             {t("alarms.open")}
@@ -65,9 +76,9 @@ export function AlarmsPage() {
         <Table alarms={alarms.slice(0, limit)} />
         {!loaded.value && link.value.state !== "reconnecting" && <p class="empty">{t("page.loading")}</p>}
         {loaded.value && alarms.length === 0 && <p class="empty">{t(scope.value === "open" ? "alarms.none" : "alarms.noneEver")}</p>}
-        {alarms.length > limit && (
-          <button class="more" onClick={() => setLimit(limit + pageSize)}>
-            {t("alarms.more", { shown: limit, total: alarms.length })}
+        {(alarms.length > limit || hasOlder.value) && (
+          <button class="more" onClick={more} data-testid="more-alarms">
+            {hasOlder.value ? t("alarms.older", { shown: Math.min(limit, alarms.length) }) : t("alarms.more", { shown: limit, total: alarms.length })}
           </button>
         )}
       </div>
@@ -75,11 +86,13 @@ export function AlarmsPage() {
   );
 }
 
-/** The alarms in their order, or while held in the order of before, each as it is now. */
+/** The alarms in their order, or while held in the order of before, each as it is now. Who asks for more gets them all the same. */
 function useOrder(current: readonly Alarm[], held: boolean): Alarm[] {
   const order = useRef<readonly string[]>([]);
-  if (!held || order.current.length === 0) {
+  const pages = useRef(asked.value);
+  if (!held || order.current.length === 0 || pages.current !== asked.value) {
     order.current = current.map((a) => a.id);
+    pages.current = asked.value;
   }
   return order.current.map(alarmOf).filter((a) => a !== undefined);
 }

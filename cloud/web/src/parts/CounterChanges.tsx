@@ -24,7 +24,7 @@ export function useCounterChanges(series: Series): [readonly CounterChange[] | u
     api.counterChanges(series.id, until - spanUs, until).then(
       (answer) => {
         if (current) {
-          setChanges(answer.changes ?? []);
+          setChanges(answer);
           setFailure("");
         }
       },

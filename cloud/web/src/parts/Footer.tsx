@@ -23,12 +23,12 @@ export function Footer() {
 
 function Completeness({ gateway }: { gateway: Gateway }) {
   const sum = { received: 0, lost: 0, missing: 0, parked: 0, duplicates: 0 };
-  for (const e of gateway.epochs ?? []) {
-    sum.received += e.received;
-    sum.lost += e.lost;
-    sum.duplicates += e.duplicates;
-    sum.missing += e.missing ?? 0;
-    sum.parked += e.parked ?? 0;
+  for (const of of gateway.totals ?? []) {
+    sum.received += of.received;
+    sum.lost += of.lost;
+    sum.duplicates += of.duplicates;
+    sum.missing += of.missing;
+    sum.parked += of.parked;
   }
   return (
     <li data-testid="gateway" data-gateway={gateway.id}>
