@@ -95,8 +95,8 @@ func capturedSignalOf(s store.CapturedSignal) CapturedSignal {
 type acknowledgement struct {
 	ID   string `path:"id" maxLength:"64"`
 	Body struct {
-		By      string `json:"by" minLength:"1" maxLength:"80" doc:"Who takes notice of the alarm" example:"Ana"`
-		Comment string `json:"comment,omitempty" maxLength:"1000"`
+		By      string  `json:"by" minLength:"1" maxLength:"80" doc:"Who takes notice of the alarm" example:"Ana"`
+		Comment *string `json:"comment,omitempty" maxLength:"1000"`
 	}
 }
 
@@ -181,7 +181,11 @@ func registerAlarms(api huma.API, o Options) {
 		if by == "" {
 			return nil, huma.Error422UnprocessableEntity("by: a name is missing")
 		}
-		a, err := alarm.Acknowledge(ctx, o.Store, q.ID, by, strings.TrimSpace(q.Body.Comment), telemetry.MicrosOf(time.Now()))
+		var comment string
+		if q.Body.Comment != nil {
+			comment = strings.TrimSpace(*q.Body.Comment)
+		}
+		a, err := alarm.Acknowledge(ctx, o.Store, q.ID, by, comment, telemetry.MicrosOf(time.Now()))
 		if err != nil {
 			return nil, o.alarmFault(ctx, "acknowledge the alarm", err)
 		}

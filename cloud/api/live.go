@@ -6,55 +6,42 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Live passes the newest sample of each series on to those who watch. A watcher
-// that is slow gets fewer values, each the newest, and delays nobody.
+// Live passes the newest sample of each series on to the streams, which all get the
+// same frame of them, made once.
 type Live struct {
-	mu       sync.Mutex
-	watchers map[*watcher]struct{}
-}
-
-func NewLive() *Live { return &Live{watchers: map[*watcher]struct{}{}} }
-
-// watcher gathers what its connection hasn't sent yet.
-type watcher struct {
 	mu      sync.Mutex
+	wanted  bool // somebody takes
 	pending map[telemetry.SignalID]telemetry.Sample
 }
 
+func NewLive() *Live { return &Live{pending: map[telemetry.SignalID]telemetry.Sample{}} }
+
 // Publish hands out samples, whose Signal is their series. It keeps nothing of
-// the slice.
+// the slice, and waits for nobody.
 func (l *Live) Publish(newest []telemetry.Sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for w := range l.watchers {
-		w.add(newest)
+	if !l.wanted {
+		return
+	}
+	for _, s := range newest {
+		l.pending[s.Signal] = s
 	}
 }
 
-func (l *Live) watch() (w *watcher, stop func()) {
-	w = &watcher{pending: map[telemetry.SignalID]telemetry.Sample{}}
+// want begins to gather, or ends it.
+func (l *Live) want(wanted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watchers[w] = struct{}{}
-	return w, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.watchers, w)
-	}
+	l.wanted = wanted
+	clear(l.pending)
 }
 
-func (w *watcher) add(newest []telemetry.Sample) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range newest {
-		w.pending[s.Signal] = s
-	}
-}
-
-func (w *watcher) take() map[telemetry.SignalID]telemetry.Sample {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	taken := w.pending
-	w.pending = map[telemetry.SignalID]telemetry.Sample{}
+// take is the newest sample of each series that has one since the last call.
+func (l *Live) take() map[telemetry.SignalID]telemetry.Sample {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.pending
+	l.pending = map[telemetry.SignalID]telemetry.Sample{}
 	return taken
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -11,26 +10,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/busbar/busbar/cloud/store"
-	"github.com/busbar/busbar/telemetry"
 )
 
 const (
 	beatEvery    = 15 * time.Second
 	writeTimeout = 10 * time.Second
-	latestEvery  = time.Second
-	factsAtOnce  = 500
-	// A client that is further behind than this reloads what it shows instead.
-	mostBehind = 5000
 )
 
-// latest is one entry of the stream's event latest.
-type latest struct {
-	Series telemetry.SignalID `json:"series"`
-	Sample
-}
-
 func registerStream(mux *http.ServeMux, api huma.API, o Options) {
-	mux.HandleFunc("GET /api/v1/stream", o.stream)
+	feed := newFeed(o)
+	mux.HandleFunc("GET /api/v1/stream", func(w http.ResponseWriter, r *http.Request) { o.stream(feed, w, r) })
 	api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "stream", Method: http.MethodGet, Path: "/api/v1/stream", Tags: []string{"Live"},
 		Summary: "Alarm transitions and newest samples as they come",
@@ -40,55 +29,76 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 			{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "Resume after this sequence number"},
 			{Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "The same, for a first connection; without either, the stream begins with what is new"},
 		},
-		Responses: map[string]*huma.Response{"200": {
-			Description: "The stream",
-			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
-		}},
+		Responses: map[string]*huma.Response{
+			"200": {
+				Description: "The stream",
+				Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			},
+			"400": {
+				Description: "The sequence number isn't one",
+				Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			},
+			"500": {
+				Description: "The store can't be read",
+				Content:     map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			},
+		},
 	})
 }
 
-func (o Options) stream(w http.ResponseWriter, r *http.Request) {
+func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	after, given, err := resumeAt(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	queue, from, newest, err := feed.join(ctx)
+	if err != nil {
+		http.Error(w, o.fault(ctx, "begin the stream", err).Error(), http.StatusInternalServerError)
+		return
+	}
+	defer feed.leave(queue)
 	if !given {
-		if after, err = o.newest(ctx); err != nil {
-			http.Error(w, o.fault(ctx, "begin the stream", err).Error(), http.StatusInternalServerError)
-			return
-		}
+		after = from
 	}
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
 	s := eventWriter{w: w, control: http.NewResponseController(w)}
-	values, stop := o.Live.watch()
-	defer stop()
-	beat := time.NewTicker(beatEvery)
-	defer beat.Stop()
-	// Values are gathered for a second, alarms are not.
-	pace := time.NewTicker(latestEvery)
-	defer pace.Stop()
-
 	if s.comment("busbar") != nil {
 		return
 	}
+	// What the queue doesn't get any more.
+	if from-after > mostBehind || after > max(from, newest) {
+		after, err = from, s.send(resync(from).text)
+	}
+	if err == nil {
+		after, err = o.catchUp(ctx, s, after, from)
+	}
+	if err != nil {
+		return
+	}
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
 	for {
-		changed := o.Store.FactsChanged()
-		if after, err = o.sendFacts(ctx, s, after); err != nil {
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed:
 		case <-beat.C:
 			err = s.comment("beat")
-		case <-pace.C:
-			err = sendLatest(s, values)
+		case <-queue.wake:
+			frames, lost, ended := queue.take()
+			if ended {
+				return
+			}
+			if lost > after {
+				after, err = lost, s.send(resync(lost).text)
+			}
+			if err == nil {
+				after, err = s.frames(frames, after)
+			}
 		}
 		if err != nil {
 			return
@@ -118,44 +128,22 @@ func (o Options) newest(ctx context.Context) (seq int64, err error) {
 	return seq, err
 }
 
-// sendFacts sends what came after the number after and returns the new one.
-func (o Options) sendFacts(ctx context.Context, s eventWriter, after int64) (int64, error) {
-	newest, err := o.newest(ctx)
-	if err != nil {
-		return after, err
-	}
-	if newest-after > mostBehind || after > newest {
-		return newest, s.event("resync", newest, []byte("{}"))
-	}
-	for after < newest {
+// resync says that the client has missed facts up to seq.
+func resync(seq int64) frame { return eventFrame("resync", seq, []byte("{}")) }
+
+// catchUp sends the facts after the number after until it has sent that of the number
+// from, and returns the last one's.
+func (o Options) catchUp(ctx context.Context, s eventWriter, after, from int64) (int64, error) {
+	for after < from {
 		facts, err := o.Store.Facts(ctx, after, factsAtOnce)
 		if err != nil || len(facts) == 0 {
 			return after, err
 		}
-		for _, f := range facts {
-			if err := s.event(f.Kind, f.Seq, f.Data); err != nil {
-				return after, err
-			}
-			after = f.Seq
+		if after, err = s.frames(framesOf(facts), after); err != nil {
+			return after, err
 		}
 	}
 	return after, nil
-}
-
-func sendLatest(s eventWriter, w *watcher) error {
-	taken := w.take()
-	if len(taken) == 0 {
-		return nil
-	}
-	list := make([]latest, 0, len(taken))
-	for series, sample := range taken {
-		list = append(list, latest{series, sampleOf(sample)})
-	}
-	data, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	return s.event("latest", 0, data)
 }
 
 // eventWriter writes server-sent events and gives up on a client that doesn't
@@ -165,22 +153,31 @@ type eventWriter struct {
 	control *http.ResponseController
 }
 
-func (s eventWriter) event(name string, id int64, data []byte) error {
-	text := "event: " + name + "\n"
-	if id > 0 {
-		text += "id: " + strconv.FormatInt(id, 10) + "\n"
+func (s eventWriter) comment(text string) error { return s.send([]byte(": " + text + "\n\n")) }
+
+// frames sends those that aren't facts up to the number after, and returns the new one.
+func (s eventWriter) frames(frames []frame, after int64) (int64, error) {
+	var texts [][]byte
+	for _, f := range frames {
+		if f.seq == 0 || f.seq > after {
+			texts = append(texts, f.text)
+			after = max(after, f.seq)
+		}
 	}
-	return s.send(text + "data: " + string(data) + "\n\n")
+	if len(texts) == 0 {
+		return after, nil
+	}
+	return after, s.send(texts...)
 }
 
-func (s eventWriter) comment(text string) error { return s.send(": " + text + "\n\n") }
-
-func (s eventWriter) send(text string) error {
+func (s eventWriter) send(texts ...[]byte) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	if _, err := s.w.Write([]byte(text)); err != nil {
-		return err
+	for _, text := range texts {
+		if _, err := s.w.Write(text); err != nil {
+			return err
+		}
 	}
 	return s.control.Flush()
 }
