@@ -96,7 +96,7 @@ type acknowledgement struct {
 	ID   string `path:"id" maxLength:"64"`
 	Body struct {
 		By      string  `json:"by" minLength:"1" maxLength:"80" doc:"Who takes notice of the alarm" example:"Ana"`
-		Comment *string `json:"comment,omitempty" maxLength:"1000"`
+		Comment *string `json:"comment,omitempty" maxLength:"1000" nullable:"true"`
 	}
 }
 

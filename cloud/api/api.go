@@ -47,6 +47,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerAlarms(api, o)
 	registerSeries(api, o)
 	registerTrend(api, o)
+	registerExport(api, o)
 	registerCounters(api, o)
 	registerGateways(api, o)
 	registerCompleteness(api, o)

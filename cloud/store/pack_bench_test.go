@@ -27,7 +27,11 @@ type meters struct {
 const perMeter = 50
 
 func newMeters(b testing.TB, n int) *meters {
-	s, err := Open(context.Background(), Config{Path: filepath.Join(b.TempDir(), "busbar.db")})
+	return newMetersAt(b, n, Config{Path: filepath.Join(b.TempDir(), "busbar.db")})
+}
+
+func newMetersAt(b testing.TB, n int, c Config) *meters {
+	s, err := Open(context.Background(), c)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -151,8 +155,12 @@ func BenchmarkPack(b *testing.B) {
 // 24 hours of a signal that was stored second by second, and packed: as a plot of 500
 // points, in the finest buckets, and whole.
 func BenchmarkReadDay(b *testing.B) {
+	b.Run("sqlite", func(b *testing.B) { benchmarkReadDay(b, newMeters(b, 1)) })
+	b.Run("postgres", func(b *testing.B) { benchmarkReadDay(b, newMetersAt(b, 1, onPostgres(b))) })
+}
+
+func benchmarkReadDay(b *testing.B, m *meters) {
 	const day = 20_000
-	m := newMeters(b, 1)
 	for h := range 24 {
 		m.fill(day*24+h, 3600)
 		m.packed(m.NewPacker(), int64(day*24+h+1)*60)
