@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/test/kafka"
+	"github.com/busbar/busbar/test/postgres"
 )
 
 // bin is where the programs under test are, built once for all tests.
@@ -41,6 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	kafka.StopShared()
+	postgres.Stop()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
