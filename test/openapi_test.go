@@ -23,10 +23,10 @@ func TestTortureAPIIsAsDescribed(t *testing.T) {
 	if os.Getenv("BUSBAR_TORTURE") == "" {
 		t.Skip("set BUSBAR_TORTURE=1")
 	}
-	t.Run("sqlite", func(t *testing.T) { checkAPI(t, "", "--max-examples", "200") })
+	t.Run("sqlite", func(t *testing.T) { checkAPI(t, "", "--max-examples", "100") })
 	t.Run("postgres", func(t *testing.T) {
 		url := postgres.Database(t, func(string) error { return nil })
-		checkAPI(t, fmt.Sprintf("store: {postgres: {url: %q}}\n", url), "--max-examples", "200")
+		checkAPI(t, fmt.Sprintf("store: {postgres: {url: %q}}\n", url), "--max-examples", "100")
 	})
 }
 

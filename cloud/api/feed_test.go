@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,6 +146,30 @@ func TestStreamResumesAfterARestart(t *testing.T) {
 	}
 	if !slices.Equal(got, []int64{last + 1, last + 2}) {
 		t.Errorf("after %d came %d", last, got)
+	}
+}
+
+// What a stream that resumes has read from the store may wait in its queue as well.
+func TestNoFactIsSentTwice(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s := eventWriter{w, http.NewResponseController(w)}
+		after, err := s.frames(framesOf([]store.Fact{{Seq: 7}, {Seq: 8}, {Seq: 9}}), 7)
+		if err == nil {
+			after, err = s.frames(append(framesOf([]store.Fact{{Seq: 9}, {Seq: 10}}), frame{0, []byte("id: newest\n")}), after)
+		}
+		if after != 10 || err != nil {
+			t.Errorf("after %d, %v", after, err)
+		}
+	}))
+	defer server.Close()
+	response, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if ids := regexp.MustCompile(`id: (\w+)`).FindAllString(string(body), -1); err != nil || strings.Join(ids, " ") != "id: 8 id: 9 id: 10 id: newest" {
+		t.Errorf("%q, %v", ids, err)
 	}
 }
 

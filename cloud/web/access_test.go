@@ -18,6 +18,7 @@ import (
 func TestAccessible(t *testing.T) {
 	f := newFake(t)
 	f.substation()
+	f.page = 4
 	b := open(t, f, "/")
 	axe, err := os.ReadFile("testdata/axe/axe.min.js")
 	if err != nil {
@@ -25,6 +26,7 @@ func TestAccessible(t *testing.T) {
 	}
 	screens := []struct{ name, path, ready, act string }{
 		{"alarms", "/", `document.querySelector("[data-testid=alarm-row]")`, ""},
+		{"older", "/", `document.querySelector("[data-testid=alarm-row]") && (document.querySelector("[data-testid=more-alarms]") || document.querySelector("[data-testid=scope-all]").click())`, ""},
 		{"acknowledge", "/", `document.querySelector("[data-testid=ack]")`, `document.querySelector("[data-testid=ack]").click()`},
 		{"detail", "/alarms/a1", `document.querySelector("[data-testid=plot]")?.dataset.points > 300`, ""},
 		{"returned", "/alarms/a3", `document.querySelector("[data-testid=plot]")?.dataset.points > 10`, ""},
@@ -35,7 +37,7 @@ func TestAccessible(t *testing.T) {
 		{"nothing", "/completeness?day=2026-01-01", `document.querySelector("[data-testid=answer]")`, ""},
 		{"counter", "/signals?series=4", `document.querySelectorAll("[data-testid=counter-change]").length === 2`, ""},
 		{"flags", "/signals?series=9", `document.querySelector("[data-testid=plot]")?.dataset.points === "1"`, ""},
-		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 500`, ""},
+		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 100`, ""},
 	}
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
