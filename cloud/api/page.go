@@ -15,7 +15,7 @@ import (
 // Paging asks for a page of a list.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"500" doc:"How many entries there are on the page at most"`
-	Cursor string `query:"cursor" maxLength:"4096" doc:"next of the page before; without it the list begins"`
+	Cursor string `query:"cursor" maxLength:"32768" doc:"next of the page before; empty: the first page"`
 
 	url url.URL
 }
@@ -30,7 +30,7 @@ var noSuchPage = []int{http.StatusNotFound}
 
 // Next is where a list goes on.
 type Next struct {
-	Next *string `json:"next" doc:"Is the cursor of the page that follows, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this page is the last"`
+	Next *string `json:"next" doc:"The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page"`
 }
 
 // cursor is a place in a list of that name. Clients don't look into it.
@@ -47,8 +47,8 @@ func (c cursor[Place]) String() string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// pageOf is the page of a list that is asked for, and one entry more, which turns knows
-// by that there is a page behind it.
+// pageOf is the page of a list that is asked for, and one entry more, by which turned
+// knows that there is a page behind it.
 func pageOf[Place any](p Paging, list string) (store.Page[Place], error) {
 	page := store.Page[Place]{Limit: p.Limit + 1}
 	if p.Cursor == "" {
@@ -62,7 +62,7 @@ func pageOf[Place any](p Paging, list string) (store.Page[Place], error) {
 		err = decoder.Decode(&c)
 	}
 	if err != nil || c.List != list {
-		return page, huma.Error404NotFound("there is no such page: cursor isn't the next of a page of this list")
+		return page, huma.Error404NotFound("there is no such page: cursor is not the next of a page of this list")
 	}
 	page.After = &c.Place
 	return page, nil

@@ -60,7 +60,7 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	}
 	defer feed.leave(queue)
 	if !given {
-		after = from
+		after = max(from, newest)
 	}
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
