@@ -15,7 +15,7 @@ import (
 // Paging asks for a page of a list.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"500" doc:"How many entries there are on the page at most"`
-	Cursor string `query:"cursor" maxLength:"32768" doc:"next of the page before; empty: the first page"`
+	Cursor string `query:"cursor" maxLength:"4096" doc:"next of the page before; empty: the first page"`
 
 	url url.URL
 }
