@@ -213,6 +213,7 @@ func TestSilentGateways(t *testing.T) {
 		}, []string{"a comms-suspect cleared 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWatch(t)
 			c.do(w)
 			w.want(c.want...)
