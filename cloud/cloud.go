@@ -21,6 +21,7 @@ import (
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/measurements"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
@@ -51,6 +52,7 @@ type Cloud struct {
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	compact  *compact.Runner
+	measured *measurements.Runner // nil: nobody reads them
 	live     *api.Live
 	sender   *command.Sender
 	tell     chan alarm.Alarm // that were acknowledged, for their gateways
@@ -85,6 +87,9 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		return err
 	}
 	c.topics = log.Topics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
+	if config.Measurements != nil {
+		c.topics = append(c.topics, log.MeasurementTopics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)...)
+	}
 	c.read = []string{names.Telemetry(), names.Events(), names.Births()}
 	if e := config.Log.Embedded; e != nil {
 		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{
@@ -103,6 +108,14 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
 	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: config.Store.KeepDays.levels()})
+	if m := config.Measurements; m != nil {
+		c.measured, err = measurements.New(ctx, measurements.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log, Select: m.in()})
+		if err != nil {
+			return err
+		}
+	} else if err := measurements.Forget(ctx, c.store); err != nil {
+		return err
+	}
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
 		return err
 	}
@@ -124,6 +137,9 @@ func (c *Cloud) Run(ctx context.Context) error {
 			running.Go(func() { c.ingest.Run(ctx) })
 			running.Go(func() { c.alarms.Run(ctx) })
 			running.Go(func() { c.tellGateways(ctx) })
+			if c.measured != nil {
+				running.Go(func() { c.measured.Run(ctx) })
+			}
 		}
 	})
 	running.Go(func() { c.compact.Run(ctx) })

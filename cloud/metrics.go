@@ -45,6 +45,9 @@ var (
 	descPackThrough = describe("pack_through_timestamp_seconds", "Up to when all that had come is summed up; absent before that is known.")
 	descExpired     = describe("expired_rows_total", "Rows deleted that had been kept for long enough, by level.", "level")
 
+	descMeasurements    = describe("measurements_total", "Samples written as measurements.")
+	descMeasuredThrough = describe("measurements_through_timestamp_seconds", "When no stored sample waited last to be written as a measurement; at first the start.")
+
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
@@ -114,6 +117,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	moment(descPackThrough, p.Through)
 	for level, n := range p.Deleted {
 		counter(descExpired, float64(n), level)
+	}
+
+	if c.cloud.measured != nil {
+		m := c.cloud.measured.Stats()
+		counter(descMeasurements, float64(m.Measurements))
+		moment(descMeasuredThrough, m.Through)
 	}
 
 	a := c.cloud.alarms.Stats()

@@ -37,6 +37,14 @@ func Topics(names record.Topics, partitions int32, replicas int16, minInSync int
 	}
 }
 
+// MeasurementTopics are those of measurements, with as many partitions as telemetry has.
+func MeasurementTopics(names record.Topics, partitions int32, replicas int16, minInSync int) []Topic {
+	return []Topic{
+		{Name: names.Measurements(), Partitions: partitions, Replicas: replicas, MinInSync: minInSync, Retention: 7 * 24 * time.Hour},
+		{Name: names.MeasurementsCursor(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Compacted: true},
+	}
+}
+
 // EnsureTopics creates the topics that are missing. It never alters one that
 // exists, whatever its settings.
 func EnsureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error {
