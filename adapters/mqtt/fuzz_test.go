@@ -78,7 +78,7 @@ func everything() Device {
 		return Point{Name: name, Topic: "t", Selector: s, Signal: 1}
 	}
 	return Device{
-		Available: &Availability{Topic: "t", JSON: "$.state", Online: "online", Offline: "offline"},
+		Available: []Availability{{Topic: "t", JSON: "$.state", Online: "online", Offline: "offline"}},
 		Points: []Point{
 			point("a", Selector{JSON: "$.a", Type: Number, Time: "$.t"}), point("b", Selector{JSON: "$.b[*].v", Time: "$.b[*].t", TimeUnit: Seconds}),
 			point("c", Selector{JSON: "$.b[0]", Type: Text}), point("d", Selector{Type: Bool}), point("e", Selector{States: map[string]int64{"ON": 1}}),

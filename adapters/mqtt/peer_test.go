@@ -330,7 +330,7 @@ func TestFoundBeforeAndSilentSince(t *testing.T) {
 func TestTheSourceGoes(t *testing.T) {
 	b, s := start(t, ""), &sink{}
 	d := device(b)
-	d.Available = &Availability{Topic: "plant/status", JSON: "$.state", Online: "online", Offline: "offline"}
+	d.Available = []Availability{{Topic: "plant/status", JSON: "$.state", Online: "online", Offline: "offline"}}
 	b.Publish("plant/status", `{"state":"online"}`, "-r")
 	source, err := mqttconn.Dial(t.Context(), mqttconn.Config{Broker: "tcp://" + b.Address, ClientID: "source"},
 		mqttconn.Options{Will: mqttconn.Message{Topic: "plant/status", Payload: []byte(`{"state":"offline"}`), Retain: true}})
