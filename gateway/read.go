@@ -102,19 +102,23 @@ func WatchDevice(ctx context.Context, config gatewayconfig.Config, dir, device s
 
 // Register implements adapters.Registrar.
 func (w watcher) Register(ctx context.Context, device string, found []adapters.Found) ([]telemetry.SignalID, error) {
-	signals := &w.devices.model.Signals
+	signals, d := &w.devices.model.Signals, w.devices.config.Devices[0]
 	ids := make([]telemetry.SignalID, len(found))
 	for i, f := range found {
 		at := slices.IndexFunc(*signals, func(s telemetry.Signal) bool { return s.Name == f.Name })
 		if at < 0 {
 			at = len(*signals)
-			s := telemetry.Signal{ID: telemetry.SignalID(at + 1), Device: device, Name: f.Name, Unit: cmp.Or(f.Unit, "1"), Kind: f.Kind, States: f.States}
-			if follow := w.devices.config.Devices[0].Follow; f.Follow >= 0 && f.Follow < len(follow) {
-				s.Unit = cmp.Or(follow[f.Follow].Unit, s.Unit)
-			}
-			*signals = append(*signals, s)
+			*signals = append(*signals, telemetry.Signal{ID: telemetry.SignalID(at + 1), Device: device, Name: f.Name})
 		}
-		ids[i] = (*signals)[at].ID
+		s := &(*signals)[at]
+		ids[i] = s.ID
+		if _, written := d.Signal(f.Name); written {
+			continue
+		}
+		s.Unit, s.Kind, s.States = cmp.Or(f.Unit, "1"), f.Kind, f.States
+		if f.Follow >= 0 && f.Follow < len(d.Follow) {
+			s.Unit = cmp.Or(d.Follow[f.Follow].Unit, s.Unit)
+		}
 	}
 	return ids, ctx.Err()
 }

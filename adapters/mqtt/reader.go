@@ -45,7 +45,7 @@ type point struct {
 	found  *adapters.Found    // nil: it is written down
 	met    bool               // it has had a value
 	asked  bool               // for its id
-	source *source            // nil: it is what a source says of itself
+	source *source            // nil: it is what a source says of itself, whose last word holds
 	value  row
 	outer  int // the slot of a time that is outside of the array; 0: none
 
@@ -363,7 +363,7 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	if known {
 		p.newest, p.lateMessages = max(p.newest, min(source, at)), 0
 	}
-	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason {
+	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason && p.source != nil {
 		s.Quality = unknownAge
 	}
 	r.add(p, m, s)
