@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,8 @@ import (
 
 // watched is the last that has been read of each signal of a device.
 type watched struct {
+	config gatewayconfig.Config
+
 	mu   sync.Mutex
 	last map[string]Reading
 }
@@ -60,7 +63,7 @@ devices:
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{last: map[string]Reading{}}
+	w := &watched{config: config, last: map[string]Reading{}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
@@ -126,7 +129,7 @@ func TestTheDevicesOfAProfileGo(t *testing.T) {
 	b := mosquitto.New(t, "")
 	b.Start()
 	b.Publish("tele/cellar/LWT", "Online", "-r")
-	all := watchBroker(t, b, "    mqtt: {broker: BROKER}\n    profile: tasmota\n    follow: [{name: '{1}.TotW', scale: 0.001, unit: kW}]\n")
+	all := watchBroker(t, b, "    mqtt: {broker: BROKER}\n    profile: tasmota\n    follow: [{name: TotW, scale: 0.001, unit: kW}]\n")
 	one := watchBroker(t, b, "    mqtt: {broker: BROKER, topic: cellar}\n    profile: tasmota\n    signals: [{name: TotW, scale: 0.001, unit: kW}, {name: Hz}]\n")
 	for _, w := range []*watched{all, one} {
 		w.await(t, map[string]string{"ChLiv": "true"})
@@ -139,6 +142,11 @@ func TestTheDevicesOfAProfileGo(t *testing.T) {
 	b.Publish("tele/cellar/LWT", "Offline", "-r")
 	all.await(t, map[string]string{"cellar.TotW": "not connected", "cellar.PhV": "not connected", "cellar.Online": "0", "attic.TotW": "2 kW", "ChLiv": "true"})
 	one.await(t, map[string]string{"TotW": "not connected", "PhV": "not connected", "Hz": "not connected", "Online": "0", "ChLiv": "false"})
+	// Who asks once, without a gateway, is told of it as well.
+	readings, err := ReadDevice(t.Context(), one.config, t.TempDir(), "site", slog.New(slog.DiscardHandler))
+	if err != nil || len(readings) != 3 || !slices.ContainsFunc(readings, func(r Reading) bool { return r.Signal == "Online" && is(r, "0") }) {
+		t.Errorf("%+v, %v", readings, err)
+	}
 	b.Publish("tele/cellar/LWT", "Online", "-r")
 	b.Publish("tele/cellar/SENSOR", fmt.Sprintf(power, 3000))
 	all.await(t, map[string]string{"cellar.TotW": "3 kW", "cellar.Online": "1"})

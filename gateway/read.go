@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/gateway/status"
@@ -27,6 +28,9 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device st
 		log.Info("read by the gateway that is running", "device", device)
 		return readings, err
 	}
+	if readings, live := look(ctx, config, dir, device, log); live {
+		return readings, nil
+	}
 	d := newDevices(config, dir)
 	f, err := newField(d, log)
 	if err != nil {
@@ -37,6 +41,33 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device st
 		return nil, err
 	}
 	return d.readings(samples), nil
+}
+
+// lookFor is how long what a device tells of itself is waited for.
+const lookFor = 3 * time.Second
+
+// look reads a device that is followed by mqtt, which has no signals before it has told
+// them: what it tells in some time. live is false of others, and if it can't be reached.
+func look(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger) (readings []Reading, live bool) {
+	if !slices.ContainsFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device && d.MQTT != nil && d.Open() }) {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	err := WatchDevice(ctx, config, dir, device, log, func(told []Reading) {
+		for _, r := range told {
+			at := slices.IndexFunc(readings, func(before Reading) bool { return before.Signal == r.Signal })
+			switch {
+			case r.Signal == telemetry.ChannelLive:
+				live = live || r.Value == "true" // before it may say itself that it isn't there
+			case at < 0:
+				readings = append(readings, r)
+			default:
+				readings[at] = r
+			}
+		}
+	})
+	return readings, live && err == nil
 }
 
 // readings says in words what was read.

@@ -80,42 +80,56 @@ func (k checker) resolvePublishing(path string, d *Device, p profile.Profile) {
 		k.Errorf(path+".profile", "%s has signals of one device, expected its topic in mqtt, without +", d.Profile)
 		return
 	}
-	p = p.AtTopic(topic)
-	d.MQTT.Publishing = *p.MQTT
-	signals, follow := k.pinned(path, *d, p)
+	d.MQTT.Publishing = *p.AtTopic(topic).MQTT
+	if k.Has(path + ".mqtt.stale_after") { // for all of it
+		for i := range p.Follow {
+			p.Follow[i].StaleAfter = 0
+		}
+	}
 	given := func(list string) func(int, string) bool {
 		return func(j int, key string) bool { return k.Has(configfile.Item(path+"."+list, j) + "." + key) }
 	}
+	signals, follow := pinned(p, d.Signals, given("signals"))
 	var place, unknown []int
 	d.Follow, place, unknown = profile.OverrideFollow(follow, d.Follow, given("follow"))
 	for _, j := range unknown {
 		k.Errorf(configfile.Item(path+".follow", j), "no topic, and %s follows nothing of that name, expected topic, or the name of what it follows", d.Profile)
 	}
-	for i, f := range d.Follow {
+	for i := range d.Follow {
+		f := &d.Follow[i]
+		raw := f.Topic
+		*f = f.At(topic)
 		if place[i] >= 0 {
-			profile.CheckFollow(k.File, configfile.Item(path+".follow", place[i]), profile.MQTT, f)
+			at := configfile.Item(path+".follow", place[i])
+			profile.CheckPlace(k.File, at+".topic", raw, false)
+			profile.CheckFollow(k.File, at, profile.MQTT, *f)
 		}
 	}
 	profile.CheckNames(k.File, path+".signals", d.Signals)
 	d.Signals, place = profile.Override(signals, d.Signals, given("signals"))
-	for i, s := range d.Signals {
+	for i := range d.Signals {
+		s := &d.Signals[i]
+		raw := s.Topic
+		s.Topic = strings.ReplaceAll(raw, profile.TopicPlace, topic)
 		if place[i] >= 0 {
-			profile.CheckSignal(k.File, configfile.Item(path+".signals", place[i]), profile.MQTT, s)
+			at := configfile.Item(path+".signals", place[i])
+			profile.CheckPlace(k.File, at+".topic", raw, false)
+			profile.CheckSignal(k.File, at, profile.MQTT, *s)
 		}
 	}
 }
 
-// pinned is the signals and what is followed of a profile: what it follows of one name is
-// a signal, whether it has come or not, if the device lists it among its signals.
-func (k checker) pinned(path string, d Device, p profile.Profile) (signals []Signal, follow []Follow) {
-	signals = p.Signals
+// pinned is the signals and what is followed of a profile, where what it follows of a name
+// is a signal, there before it comes, if a device lists that among its own.
+func pinned(p profile.Profile, own []Signal, given func(j int, key string) bool) (signals []Signal, follow []Follow) {
+	signals = slices.Clone(p.Signals)
 	for _, f := range p.Follow {
-		named := func(s Signal) bool { return s.Name == f.Name }
-		if j := slices.IndexFunc(d.Signals, named); j >= 0 && f.DescribedBy == "" && !k.Has(configfile.Item(path+".signals", j)+".topic") {
+		j := slices.IndexFunc(own, func(s Signal) bool { return s.Name == f.Name })
+		if j >= 0 && f.DescribedBy == "" && !given(j, "topic") {
 			signals = append(signals, f.Signal())
-			continue
+		} else {
+			follow = append(follow, f)
 		}
-		follow = append(follow, f)
 	}
 	return signals, follow
 }

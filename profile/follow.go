@@ -35,7 +35,8 @@ type Follow struct {
 
 	// By mqtt: what they are called, with {1} for what the first wildcard of topic matches,
 	// {2} for the second. What can't be in a name becomes _. With a profile, an entry without
-	// a topic replaces what it gives of the profile's of that name. Example: {1}.TotW.
+	// a topic replaces what it gives of the profile's of that name, and what {topic} in one
+	// matches is in front of the name. Example: {1}.TotW.
 	Name string `yaml:"name"`
 	// By mqtt: what their values are: string, a text, or bool. Default: a number.
 	Type modbus.Type `yaml:"type"`
@@ -201,8 +202,12 @@ func OverrideFollow(follow, own []Follow, given func(j int, key string) bool) (m
 // TopicPlace stands in the topics of a profile for that of the device.
 const TopicPlace = "{topic}"
 
-// at is what is followed of a device, or of many, whose own topic is that.
-func (f Follow) at(topic string) Follow {
+// At is what is followed of a device, or of many, whose own topic is that; what has no
+// place for it is as it is.
+func (f Follow) At(topic string) Follow {
+	if !strings.Contains(f.Topic, TopicPlace) {
+		return f
+	}
 	f.Sources = wildcards(topic)
 	own := wildcards(f.Topic)
 	f.Topic = strings.ReplaceAll(f.Topic, TopicPlace, topic)

@@ -15,7 +15,8 @@ import (
 // Payload is where a value lies in the messages of an MQTT topic.
 type Payload struct {
 	// The MQTT topic that it is published to; of what is followed, with + for any one
-	// level and # for all that follow; in a profile, with {topic} for that of the device.
+	// level and # for all that follow; in and with a profile, with {topic} for that of the
+	// device.
 	// Example: pv/inv1/ac.
 	Topic string `yaml:"topic"`
 

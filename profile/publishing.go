@@ -93,7 +93,7 @@ func (p Profile) AtTopic(topic string) Profile {
 	}
 	p.Follow = slices.Clone(p.Follow)
 	for i := range p.Follow {
-		p.Follow[i] = p.Follow[i].at(topic)
+		p.Follow[i] = p.Follow[i].At(topic)
 	}
 	return p
 }
@@ -138,19 +138,19 @@ func (p Profile) checkMQTT(f *configfile.File) {
 	for i, a := range at.MQTT.Available {
 		path := configfile.Item("mqtt.available", i)
 		a.Check(f, path)
-		checkPlace(f, path+".topic", p.MQTT.Available[i].Topic, false)
+		CheckPlace(f, path+".topic", p.MQTT.Available[i].Topic, false)
 	}
 	CheckNames(f, "signals", p.Signals)
 	for i, s := range at.Signals {
 		path := configfile.Item("signals", i)
 		CheckSignal(f, path, MQTT, s)
-		checkPlace(f, path+".topic", p.Signals[i].Topic, true)
+		CheckPlace(f, path+".topic", p.Signals[i].Topic, true)
 	}
 	first := map[string]int{}
 	for i, of := range at.Follow {
 		path := configfile.Item("follow", i)
 		CheckFollow(f, path, MQTT, of)
-		checkPlace(f, path+".topic", p.Follow[i].Topic, true)
+		CheckPlace(f, path+".topic", p.Follow[i].Topic, true)
 		if other, twice := first[of.Name]; twice && of.Name != "" {
 			f.Errorf(path+".name", "%q is follow[%d] already, expected a name of its own", of.Name, other)
 		}
@@ -158,8 +158,8 @@ func (p Profile) checkMQTT(f *configfile.File) {
 	}
 }
 
-// checkPlace adds where {topic} isn't as it should be.
-func checkPlace(f *configfile.File, path, topic string, needed bool) {
+// CheckPlace adds where {topic} isn't as it should be in a topic at path of f.
+func CheckPlace(f *configfile.File, path, topic string, needed bool) {
 	wild, times := false, 0
 	for level := range strings.SplitSeq(topic, "/") {
 		switch {

@@ -66,7 +66,7 @@ type place struct {
 	wildcards []string
 }
 
-// description is that a topic describes others: one, or all below it.
+// description is that a topic describes another one, or all below that.
 type description struct {
 	of        string
 	attribute string // datatype, unit or document
@@ -80,7 +80,7 @@ type described struct {
 }
 
 // longestHeld bounds a value that waits for its description, in bytes.
-const longestHeld = 4096
+const longestHeld = 512
 
 // hold keeps a message until its topic is described.
 func (d *described) hold(m mqttconn.Received) {
@@ -143,7 +143,7 @@ func (r *reader) describe(d *description, payload []byte) {
 			properties := of.Nodes[node].Properties
 			for _, name := range slices.Sorted(maps.Keys(properties)) {
 				p := properties[name]
-				r.learn(d.of+"/"+node+"/"+name, about{p.Datatype, p.Unit})
+				r.learn(d.of+"/"+node+"/"+name, about{word([]byte(p.Datatype)), word([]byte(p.Unit))})
 			}
 		}
 	}
@@ -155,7 +155,7 @@ func word(payload []byte) string { return strings.TrimSpace(string(payload[:min(
 // learn takes up what is said of a topic.
 func (r *reader) learn(topic string, a about) {
 	before, known := r.described.topics[topic]
-	if known && before == a || !known && len(r.described.topics) >= mostTopics {
+	if known && before == a || !known && len(r.described.topics) >= mostTopics || len(topic) > longestTopic {
 		return
 	}
 	if r.described.topics == nil {
