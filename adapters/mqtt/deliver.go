@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
@@ -143,6 +144,15 @@ func (l *listener) available(ctx context.Context) error {
 	if gone := l.reader.takeGone(); len(gone) > 0 {
 		if err := l.lacking(ctx, l.cause(), func(p *point) bool { return slices.Contains(gone, p.source) }); err != nil {
 			return err
+		}
+		now := time.Now()
+		untold := l.session.Untold(now, session.Bad(telemetry.NotConnected)|telemetry.Stale, func(f adapters.Found) bool {
+			return slices.ContainsFunc(gone, func(s *source) bool { return l.reader.tells(s, f) })
+		})
+		if len(untold) > 0 {
+			if err := l.session.Deliver(ctx, session.Result{Samples: untold, Received: now, Cause: l.cause()}); err != nil {
+				return err
+			}
 		}
 	}
 	if l.reader.whole.gone() == l.offline {

@@ -479,3 +479,17 @@ func TestByCertificate(t *testing.T) {
 		}
 	}
 }
+
+// What was found of a source before a restart, which has gone since, isn't there.
+func TestFoundOfASourceThatHasGoneSince(t *testing.T) {
+	b, s := start(t, ""), &sink{known: []adapters.Found{{Name: "a.n0.W", Follow: 1}, {Name: "b.n0.W", Follow: 1}, {Name: "a.there", Follow: 2}}}
+	b.Publish("plug/a/there", "no", "-r")
+	b.Publish("plug/b/there", "yes", "-r")
+	d := device(b)
+	d.Available, d.Follow = plugs().Available, plugs().Follow
+	run(t, s, d)
+	s.await(t, 500, "– bad (not connected, stale)")
+	if came := append(s.of(501), s.of(502)...); len(came) > 0 {
+		t.Errorf("%q of what hasn't gone", came)
+	}
+}

@@ -3,11 +3,14 @@ package mqtt
 import (
 	"bytes"
 	"strings"
+
+	"github.com/busbar/busbar/adapters"
 )
 
 // source is who publishes: the device, or one of the many that are read as one.
 type source struct {
 	away []bool // by which of the device's Availabilities it is
+	name string // what the names of its signals begin with, of one of many
 }
 
 // gone reports whether it has said, in one place or another, that it isn't there.
@@ -36,6 +39,9 @@ func (r *reader) source(wildcards []string) *source {
 	s := r.sources[key]
 	if s == nil {
 		s = &source{}
+		for _, w := range wildcards {
+			s.name += expand("{1}", []string{w}) + "."
+		}
 		r.sources[key] = s
 	}
 	return s
@@ -90,6 +96,11 @@ func (r *reader) status(s saying, word []byte) {
 // away reports whether who publishes a point says that it isn't there.
 func (r *reader) away(p *point) bool {
 	return p.source != nil && (p.source.gone() || r.whole.gone())
+}
+
+// tells reports whether a signal that was found earlier is of a source.
+func (r *reader) tells(s *source, f adapters.Found) bool {
+	return f.Follow >= 0 && f.Follow < len(r.Follow) && r.Follow[f.Follow].Sources > 0 && strings.HasPrefix(f.Name, s.name)
 }
 
 // takeGone is which of many sources have gone since it was asked last.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
@@ -18,8 +19,8 @@ func plugs() Device {
 			{Topic: "hub", JSON: "$.state", Online: "on", Offline: "off"},
 		},
 		Follow: []Follow{
-			{Topic: "plug/+/there", Name: "{1}.There", Sources: 1, Selector: Selector{Type: Bool, Scale: 1}, Kind: telemetry.State, StaleAfter: 1},
-			{Topic: "plug/+/+/power", Name: "{1}.{2}.W", Sources: 1, Selector: number, Kind: telemetry.Gauge, StaleAfter: 1},
+			{Topic: "plug/+/there", Name: "{1}.There", Sources: 1, Selector: Selector{Type: Bool, Scale: 1}, Kind: telemetry.State, StaleAfter: time.Hour},
+			{Topic: "plug/+/+/power", Name: "{1}.{2}.W", Sources: 1, Selector: number, Kind: telemetry.Gauge, StaleAfter: time.Hour},
 			{Topic: "plug/#", Name: "{1}", Selector: Selector{Type: Text, Scale: 1}, Kind: telemetry.State},
 		},
 	}
