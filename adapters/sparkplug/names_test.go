@@ -99,11 +99,3 @@ func TestPatterns(t *testing.T) {
 		}
 	}
 }
-
-func TestUnits(t *testing.T) {
-	for told, want := range map[string]string{"°C": "Cel", "kWh": "kW.h", "V": "V", "A B": "", "": "", "№": ""} {
-		if got := unit(told); got != want {
-			t.Errorf("%q: %q, expected %q", told, got, want)
-		}
-	}
-}
