@@ -16,11 +16,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/api"
 	"github.com/busbar/busbar/cloud/command"
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/notify"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
@@ -51,6 +53,8 @@ type Cloud struct {
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	compact  *compact.Runner
+	notify   *notify.Runner
+	receiver *alertmanager.Receiver // nil: nothing is taken from Alertmanagers
 	live     *api.Live
 	sender   *command.Sender
 	tell     chan alarm.Alarm // that were acknowledged, for their gateways
@@ -103,6 +107,9 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
 	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: config.Store.KeepDays.levels()})
+	if err = c.openNotifications(); err != nil {
+		return err
+	}
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
 		return err
 	}
@@ -127,6 +134,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 		}
 	})
 	running.Go(func() { c.compact.Run(ctx) })
+	running.Go(func() { c.notify.Run(ctx) })
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.
@@ -222,6 +230,7 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 	mux := http.NewServeMux()
 	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Log: c.log})
 	mux.Handle("/api/", calls)
+	c.handleAlerts(mux, started)
 	mux.Handle("/openapi.json", calls)
 	mux.Handle("/openapi.yaml", calls)
 	mux.Handle("GET /metrics", c.metrics())

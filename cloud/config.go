@@ -29,6 +29,12 @@ type Config struct {
 	// Where gateways send to that don't reach the Kafka cluster. Without it,
 	// nothing listens for them.
 	Uplink *Uplink `yaml:"uplink"`
+
+	// Which other systems are told of alarms.
+	Notify Notify `yaml:"notify"`
+
+	// From which other systems alarms are taken. Default: from none.
+	Receive Receive `yaml:"receive"`
 }
 
 // Console is the HTTP server.
@@ -163,6 +169,7 @@ func check(f *configfile.File, c Config) {
 	if c.Uplink != nil {
 		c.Uplink.check(f)
 	}
+	c.Notify.check(f)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)
 	}
