@@ -23,6 +23,7 @@ import (
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/notify"
+	"github.com/busbar/busbar/cloud/remotewrite"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
@@ -55,6 +56,7 @@ type Cloud struct {
 	compact  *compact.Runner
 	notify   *notify.Runner
 	receiver *alertmanager.Receiver // nil: nothing is taken from Alertmanagers
+	writers  []*remotewrite.Writer
 	live     *api.Live
 	sender   *command.Sender
 	tell     chan alarm.Alarm // that were acknowledged, for their gateways
@@ -102,12 +104,15 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	}
 	c.ingest = ingest.New(ingest.Config{
 		Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
-		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
+		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
 	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: config.Store.KeepDays.levels()})
 	if err = c.openNotifications(); err != nil {
+		return err
+	}
+	if err = c.openRemoteWrite(); err != nil {
 		return err
 	}
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
@@ -135,6 +140,9 @@ func (c *Cloud) Run(ctx context.Context) error {
 	})
 	running.Go(func() { c.compact.Run(ctx) })
 	running.Go(func() { c.notify.Run(ctx) })
+	for _, w := range c.writers {
+		running.Go(func() { w.Run(ctx) })
+	}
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.

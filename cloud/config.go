@@ -35,6 +35,9 @@ type Config struct {
 
 	// From which other systems alarms are taken. Default: from none.
 	Receive Receive `yaml:"receive"`
+
+	// Who is sent the values of signals by Prometheus' remote write.
+	RemoteWrite []RemoteWrite `yaml:"remote_write"`
 }
 
 // Console is the HTTP server.
@@ -170,6 +173,7 @@ func check(f *configfile.File, c Config) {
 		c.Uplink.check(f)
 	}
 	c.Notify.check(f)
+	checkRemoteWrite(f, c.RemoteWrite)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)
 	}

@@ -60,6 +60,11 @@ var (
 	descNotifyRefused = describe("notify_refused_total", "What a target has refused for good.", "target", "kind")
 	descNotifyFailing = describe("notify_failing_seconds", "For how long nothing could be delivered to a target, which is how long the first that waits has waited; 0: it can.", "target", "kind")
 
+	descWritten      = describe("remote_write_samples_total", "Samples that a server has taken by remote write.", "url")
+	descWriteDropped = describe("remote_write_dropped_total", "Samples that weren't sent, as too many waited or the server refused them.", "url")
+	descWriteFailed  = describe("remote_write_failures_total", "Requests that failed and are made again.", "url")
+	descWriteWaiting = describe("remote_write_waiting_samples", "Samples that wait to be sent.", "url")
+
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
 	descUplinkRefused = describe("uplink_refusals_total", "Requests to the uplink that were refused, or asked to wait.", "answer")
@@ -155,6 +160,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			failing = time.Since(n.Failing).Seconds()
 		}
 		gauge(descNotifyFailing, failing, n.Target, n.Kind)
+	}
+
+	for _, w := range c.cloud.writers {
+		s := w.Stats()
+		counter(descWritten, float64(s.Sent), s.URL)
+		counter(descWriteDropped, float64(s.Dropped), s.URL)
+		counter(descWriteFailed, float64(s.Failed), s.URL)
+		gauge(descWriteWaiting, float64(s.Pending), s.URL)
 	}
 
 	if c.cloud.uplink != nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/notify"
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
@@ -117,7 +117,7 @@ type ReceiveAlertmanager struct {
 
 func (n Notify) check(f *configfile.File) {
 	if n.ConsoleURL != "" {
-		if err := notify.CheckURL(n.ConsoleURL, true); err != nil {
+		if err := outgoing.CheckURL(n.ConsoleURL, true); err != nil {
 			f.Errorf("notify.console_url", "%v", err)
 		}
 	}
@@ -153,7 +153,7 @@ func checkServer(f *configfile.File, at, url string, insecure bool) {
 	if !f.Has(at + ".url") {
 		return
 	}
-	if err := notify.CheckURL(url, insecure); err != nil {
+	if err := outgoing.CheckURL(url, insecure); err != nil {
 		f.Errorf(at+".url", "%v", err)
 	}
 }
@@ -170,13 +170,7 @@ func (m Match) check(f *configfile.File, at string) {
 			f.Errorf(configfile.Item(at+".kind", i), "%q, expected one of %v", k, alarm.Kinds)
 		}
 	}
-	for key, list := range map[string][]string{"gateway": m.Gateway, "site": m.Site, "rule": m.Rule} {
-		for i, pattern := range list {
-			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-				f.Errorf(configfile.Item(at+"."+key, i), "%q, expected a name, in which * is any text", pattern)
-			}
-		}
-	}
+	checkPatterns(f, at, map[string][]string{"gateway": m.Gateway, "site": m.Site, "rule": m.Rule})
 }
 
 func (m Match) of() notify.Match {
@@ -187,12 +181,12 @@ func (m Match) of() notify.Match {
 func (n Notify) notifier(dir string, s *store.Store, log *slog.Logger) (*notify.Runner, error) {
 	c := notify.Config{Store: s, Logger: log, Console: n.ConsoleURL}
 	for _, w := range n.Webhooks {
-		c.Webhooks = append(c.Webhooks, notify.Webhook{Name: w.Name, Access: notify.Access{URL: w.URL, CA: w.CA.In(dir)},
+		c.Webhooks = append(c.Webhooks, notify.Webhook{Name: w.Name, Server: outgoing.Server{URL: w.URL, CA: w.CA.In(dir)},
 			SecretFile: w.SecretFile.In(dir), Match: w.Match.of(), Changes: w.Changes})
 	}
 	for _, a := range n.Alertmanagers {
 		c.Alertmanagers = append(c.Alertmanagers, notify.Alertmanager{Match: a.Match.of(),
-			Access: notify.Access{URL: a.URL, CA: a.CA.In(dir), TokenFile: a.TokenFile.In(dir)}})
+			Server: outgoing.Server{URL: a.URL, CA: a.CA.In(dir), TokenFile: a.TokenFile.In(dir)}})
 	}
 	return notify.New(c)
 }

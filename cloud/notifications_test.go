@@ -29,6 +29,10 @@ func TestNotificationsAreChecked(t *testing.T) {
 		{hook, "notify: {alertmanagers: [{url: 'http://10.0.0.1:9093'}]}", "notify.alertmanagers[0].url: sends in the clear"},
 		{hook, "notify: {alertmanagers: [{url: 'http://127.0.0.1:9093'}, {url: 'http://127.0.0.1:9093'}]}", "notify.alertmanagers[1].url: "},
 		{hook, "receive: {alertmanager: {token_file: alertmanager.token}}", ""},
+		{hook, "remote_write: [{url: 'http://127.0.0.1:9090/api/v1/write', signals: [{name: ['PhV.*']}]}]", ""},
+		{hook, "remote_write: [{url: 'http://10.0.0.1/'}]", "remote_write[0].url: sends in the clear"},
+		{hook, "remote_write: [{url: 'https://a', signals: [{name: ['[']}]}, {url: 'https://a'}]", "remote_write[0].signals[0].name[0]: "},
+		{hook, "remote_write: [{url: 'https://a'}, {url: 'https://a'}]", `remote_write[1].url: "https://a" is remote_write[0] already`},
 		{hook, "receive: {alertmanager: {token: s3cret}}", "receive.alertmanager.token: unknown key"},
 	} {
 		text := "log: {embedded: {path: log}}\nstore: {path: cloud.db}\n" + strings.Replace(hook, c.old, c.new, 1)

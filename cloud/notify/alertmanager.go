@@ -12,11 +12,12 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alertmanager"
+	"github.com/busbar/busbar/cloud/outgoing"
 )
 
 // Alertmanager is told of what is active. The path of its API is added to URL.
 type Alertmanager struct {
-	Access
+	outgoing.Server
 	Match Match
 }
 
@@ -41,7 +42,7 @@ type pusher struct {
 }
 
 func newPusher(r *Runner, a Alertmanager) (*pusher, error) {
-	client, err := a.client()
+	client, err := a.Client()
 	if err != nil {
 		return nil, fmt.Errorf("notify: Alertmanager %s: %w", a.URL, err)
 	}
@@ -64,7 +65,7 @@ func (p *pusher) run(ctx context.Context) {
 			}
 			n = 0
 			p.update(func(s *Stats) { s.Failing = time.Time{} })
-			sleep(ctx, min(soonest, p.pace.again))
+			outgoing.Sleep(ctx, min(soonest, p.pace.again))
 			timer := time.NewTimer(p.pace.again)
 			select {
 			case <-ctx.Done():
@@ -84,7 +85,7 @@ func (p *pusher) run(ctx context.Context) {
 			}
 		})
 		// What is active has to come before it expires, so it is never waited for long.
-		sleep(ctx, min(p.pace.wait(n, err), p.pace.again))
+		outgoing.Sleep(ctx, min(p.pace.Wait(n, err), p.pace.again))
 		n++
 	}
 }
@@ -160,13 +161,13 @@ func (p *pusher) send(ctx context.Context, alerts []alertmanager.Posted) error {
 	if err != nil {
 		return err
 	}
-	err = p.post(ctx, p.client, http.Header{"Content-Type": {"application/json"}}, body)
-	var f *failure
+	err = p.Post(ctx, p.client, http.Header{"Content-Type": {"application/json"}}, body)
+	var f *outgoing.Failure
 	switch {
 	case err == nil:
 		p.update(func(s *Stats) { s.Delivered += uint64(len(alerts)) })
 		return nil
-	case !errors.As(err, &f) || f.code != http.StatusBadRequest || len(alerts) == 0:
+	case !errors.As(err, &f) || f.Code != http.StatusBadRequest || len(alerts) == 0:
 		return err
 	case len(alerts) == 1:
 		p.cfg.Logger.Error("Alertmanager refuses an alert", "url", p.URL, "alarm", alerts[0].Annotations["alarm"], "error", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alertmanager"
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -39,7 +40,7 @@ func TestAnAlertThatIsRefusedIsAlone(t *testing.T) {
 	for _, rule := range []string{"a", "bad", "c"} {
 		put(t, s, alarm.Alarm{ID: rule, Gateway: "gw", Rule: rule, Priority: telemetry.Low, Active: true, Raised: 1})
 	}
-	r, _ := run(t, Config{Store: s, Alertmanagers: []Alertmanager{{Access: Access{URL: server.URL}}}})
+	r, _ := run(t, Config{Store: s, Alertmanagers: []Alertmanager{{Server: outgoing.Server{URL: server.URL}}}})
 	await(t, "the others", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -69,7 +70,7 @@ func TestAlarmsOfTheSameLabelsAreOneAlert(t *testing.T) {
 	two.ID, two.Raised = "2", 2_000_000
 	put(t, s, one)
 	put(t, s, two)
-	run(t, Config{Store: s, Alertmanagers: []Alertmanager{{Access: Access{URL: server.URL}}}})
+	run(t, Config{Store: s, Alertmanagers: []Alertmanager{{Server: outgoing.Server{URL: server.URL}}}})
 	sent := func(n int, began int64) func() bool {
 		return func() bool {
 			mu.Lock()

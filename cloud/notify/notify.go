@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -33,12 +34,12 @@ type Runner struct {
 
 // pace is how long is waited for what. Tests wait less.
 type pace struct {
-	first, most time.Duration // before a delivery is tried again, growing
-	late        time.Duration // a change that waits for longer is told of
-	again       time.Duration // before an alert is sent again
+	outgoing.Backoff
+	late  time.Duration // a change that waits for longer is told of
+	again time.Duration // before an alert is sent again
 }
 
-var ordinary = pace{first: time.Second, most: 5 * time.Minute, late: 24 * time.Hour, again: time.Minute}
+var ordinary = pace{outgoing.Ordinary, 24 * time.Hour, time.Minute}
 
 // New reads the certificate authorities; secrets are read at each delivery.
 func New(cfg Config) (*Runner, error) {
@@ -97,16 +98,7 @@ func (r *Runner) untilItWorks(ctx context.Context, what string, do func() error)
 		if !failed && ctx.Err() == nil {
 			r.cfg.Logger.Error("can't go on with "+what+", trying again", "error", err)
 		}
-		sleep(ctx, 2*time.Second)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		outgoing.Sleep(ctx, 2*time.Second)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alertmanager"
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -108,7 +109,7 @@ func TestAlertmanagerIsTold(t *testing.T) {
 		Summary: "low", Active: true, Raised: telemetry.MicrosOf(time.Now().Add(-time.Hour)), Inputs: []alarm.Input{}}
 	put(t, s, raised)
 	raise(t, s, "elsewhere", telemetry.High, false)
-	r, _ := run(t, Config{Store: s, Console: "https://busbar.example", Alertmanagers: []Alertmanager{{Access: Access{URL: down.URL}}, {Access: Access{URL: url + "/", TokenFile: token}}}})
+	r, _ := run(t, Config{Store: s, Console: "https://busbar.example", Alertmanagers: []Alertmanager{{Server: outgoing.Server{URL: down.URL}}, {Server: outgoing.Server{URL: url + "/", TokenFile: token}}}})
 	var got alertmanager.Posted
 	await(t, "the alert", func() (ok bool) { got, ok = alertsOf(t, url)["low-voltage"]; return ok })
 	want := alertmanager.PostedOf(raised, "https://busbar.example")

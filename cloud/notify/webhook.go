@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -18,7 +19,7 @@ import (
 // Webhook is told of each change of an alarm by Standard Webhooks.
 type Webhook struct {
 	Name string // by which it is known again after a restart
-	Access
+	outgoing.Server
 	SecretFile string
 	Match      Match
 	Changes    []alarm.Action // none: all
@@ -62,7 +63,7 @@ type hook struct {
 }
 
 func newHook(r *Runner, w Webhook) (*hook, error) {
-	client, err := w.client()
+	client, err := w.Client()
 	if err == nil {
 		_, err = secrets(w.SecretFile)
 	}
@@ -89,10 +90,10 @@ func (h *hook) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, store.ErrFenced): // another process has told it
-			sleep(ctx, time.Second)
+			outgoing.Sleep(ctx, time.Second)
 		default:
 			h.cfg.Logger.Error("webhook stopped, trying again", "target", h.Name, "error", err)
-			sleep(ctx, 2*time.Second)
+			outgoing.Sleep(ctx, 2*time.Second)
 		}
 	}
 }
@@ -141,7 +142,7 @@ func (h *hook) take(ctx context.Context, c alarm.Told) error {
 	}
 	for n := 0; ; n++ {
 		err := h.deliver(ctx, messageID(c), body)
-		var f *failure
+		var f *outgoing.Failure
 		switch {
 		case err == nil:
 			if n > 0 || h.at.Failing != 0 {
@@ -151,7 +152,7 @@ func (h *hook) take(ctx context.Context, c alarm.Told) error {
 			return h.move(ctx, store.NotifyTarget{Name: h.Name, After: c.Seq})
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &f) && f.final:
+		case errors.As(err, &f) && f.Final:
 			h.cfg.Logger.Error("webhook refused for good", "target", h.Name, "seq", c.Seq, "alarm", c.Alarm.ID, "change", string(c.Action), "error", err)
 			h.update(func(s *Stats) { s.Refused++ })
 			return h.move(ctx, store.NotifyTarget{Name: h.Name, After: c.Seq}, store.Refusal{Fact: c.Seq, At: telemetry.MicrosOf(time.Now()), Cause: err.Error()})
@@ -160,14 +161,14 @@ func (h *hook) take(ctx context.Context, c alarm.Told) error {
 		if err := h.fails(ctx, c, n, err); err != nil {
 			return err
 		}
-		sleep(ctx, h.pace.wait(n, err))
+		outgoing.Sleep(ctx, h.pace.Wait(n, err))
 	}
 }
 
 func (h *hook) deliver(ctx context.Context, id string, body []byte) error {
 	keys, err := secrets(h.SecretFile)
 	if err != nil {
-		return &failure{err: err}
+		return &outgoing.Failure{Err: err}
 	}
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	header := http.Header{}
@@ -175,7 +176,7 @@ func (h *hook) deliver(ctx context.Context, id string, body []byte) error {
 	header.Set("webhook-id", id)
 	header.Set("webhook-timestamp", now)
 	header.Set("webhook-signature", sign(keys, id, now, body))
-	return h.post(ctx, h.client, header, body)
+	return h.Post(ctx, h.client, header, body)
 }
 
 // fails keeps since when, and says so once, and again for each day.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
@@ -158,7 +159,7 @@ func webhook(t *testing.T, name, url string) Webhook {
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Webhook{Name: name, Access: Access{URL: url}, SecretFile: file}
+	return Webhook{Name: name, Server: outgoing.Server{URL: url}, SecretFile: file}
 }
 
 // run starts a Runner that waits for little, and returns what ends it. It is at work when
@@ -170,7 +171,7 @@ func run(t *testing.T, c Config) (r *Runner, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.pace = pace{first: time.Millisecond, most: 20 * time.Millisecond, late: time.Hour, again: 100 * time.Millisecond}
+	r.pace = pace{outgoing.Backoff{First: time.Millisecond, Most: 20 * time.Millisecond}, time.Hour, 100 * time.Millisecond}
 	for _, w := range c.Webhooks {
 		if _, err := c.Store.NotifyTarget(t.Context(), w.Name); err != nil {
 			t.Fatal(err)
@@ -301,42 +302,4 @@ func TestATargetByTLSMustBeTheOne(t *testing.T) {
 	}
 	run(t, Config{Store: s, Webhooks: []Webhook{w}})
 	d.await(1)
-}
-
-func TestWaits(t *testing.T) {
-	p := ordinary
-	for n, most := range map[int]time.Duration{0: time.Second, 3: 8 * time.Second, 8: 256 * time.Second, 9: 5 * time.Minute, 100: 5 * time.Minute} {
-		if d := p.wait(n, nil); d > most || d < most*3/4 {
-			t.Errorf("before attempt %d: %v, want about %v", n, d, most)
-		}
-	}
-	if d := p.wait(0, &failure{after: 7 * time.Minute}); d != 7*time.Minute {
-		t.Errorf("%v", d)
-	}
-	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "20": 20 * time.Second, "-1": 0, "x": 0, "99999999999": 0, "86400": time.Hour,
-		"Mon, 01 Jun 2026 12:00:30 GMT": 30 * time.Second, "Mon, 01 Jun 2026 11:00:00 GMT": 0, "Tue, 02 Jun 2026 12:00:30 GMT": time.Hour,
-	} {
-		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got != want {
-			t.Errorf("Retry-After %q: %v, want %v", text, got, want)
-		}
-	}
-}
-
-func TestURLs(t *testing.T) {
-	for _, c := range []struct {
-		url      string
-		insecure bool
-		want     string
-	}{
-		{"https://desk.example/x?y=1", false, ""}, {"http://127.0.0.1:9093", false, ""}, {"http://[::1]/", false, ""}, {"http://localhost/", false, ""},
-		{"http://10.0.0.1/", false, "in the clear"}, {"http://10.0.0.1/", true, ""}, {"http://localhost.example/", false, "in the clear"},
-		{"https://ana:s3cret@desk.example/", false, "a password never"}, {"ftp://desk.example/", false, "no URL"}, {"desk.example", false, "no URL"}, {"https:///x", false, "no URL"}, {"https://d/#x", false, "fragment"},
-	} {
-		err := CheckURL(c.url, c.insecure)
-		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret")) {
-			t.Errorf("%s: %v, want %q", c.url, err, c.want)
-		}
-	}
 }

@@ -1,4 +1,6 @@
-package notify
+// Package outgoing reaches the servers that the cloud's configuration names, as it says
+// and no other way.
+package outgoing
 
 import (
 	"bytes"
@@ -18,8 +20,8 @@ import (
 	"time"
 )
 
-// Access is how a server is reached and who it is asked as.
-type Access struct {
+// Server is how a server is reached and who it is asked as.
+type Server struct {
 	URL string
 	// CA is a file of certificate authorities in PEM; "": those of the operating system.
 	CA string
@@ -52,18 +54,18 @@ const (
 	longestAsk = time.Hour        // that a Retry-After is honoured for
 )
 
-// client speaks TLS that is verified, to the configured host alone: it goes through no
+// Client speaks TLS that is verified, to the configured host alone: it goes through no
 // proxy that the environment names and follows no redirects.
-func (a Access) client() (*http.Client, error) {
+func (s Server) Client() (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if a.CA != "" {
-		text, err := os.ReadFile(a.CA)
+	if s.CA != "" {
+		text, err := os.ReadFile(s.CA)
 		if err != nil {
 			return nil, err
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, errors.New(a.CA + " has no certificates in PEM")
+			return nil, errors.New(s.CA + " has no certificates in PEM")
 		}
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second}
@@ -77,45 +79,45 @@ func (a Access) client() (*http.Client, error) {
 	}, nil
 }
 
-// failure is a delivery that didn't succeed.
-type failure struct {
-	err   error
-	code  int           // of the answer; 0: there is none
-	final bool          // the server will never take it
-	after time.Duration // that the server asks to wait for; 0: it doesn't say
+// Failure is a delivery that didn't succeed.
+type Failure struct {
+	Err   error
+	Code  int           // of the answer; 0: there is none
+	Final bool          // the server will never take it
+	After time.Duration // that the server asks to wait for; 0: it doesn't say
 }
 
-func (f *failure) Error() string { return f.err.Error() }
+func (f *Failure) Error() string { return f.Err.Error() }
 
-// post sends a body and returns a *failure if the server doesn't take it.
-func (a Access) post(ctx context.Context, client *http.Client, header http.Header, body []byte) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(body))
+// Post sends a body and returns a *Failure if the server doesn't take it.
+func (s Server) Post(ctx context.Context, client *http.Client, header http.Header, body []byte) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(body))
 	if err != nil {
-		return &failure{err: err}
+		return &Failure{Err: err}
 	}
 	request.Header = header.Clone()
 	request.Header.Set("User-Agent", "busbar-cloud")
-	if a.TokenFile != "" {
-		token, err := os.ReadFile(a.TokenFile)
+	if s.TokenFile != "" {
+		token, err := os.ReadFile(s.TokenFile)
 		if err != nil {
-			return &failure{err: err}
+			return &Failure{Err: err}
 		}
 		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return &failure{err: err}
+		return &Failure{Err: err}
 	}
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, excerpt))
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
-	f := &failure{err: fmt.Errorf("%s answers %s %q", request.URL.Host, answer.Status, text), code: answer.StatusCode, after: retryAfter(answer.Header, time.Now())}
+	f := &Failure{Err: fmt.Errorf("%s answers %s %q", request.URL.Host, answer.Status, text), Code: answer.StatusCode, After: retryAfter(answer.Header, time.Now())}
 	switch answer.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 	default:
-		f.final = answer.StatusCode/100 == 4
+		f.Final = answer.StatusCode/100 == 4
 	}
 	return f
 }
@@ -132,17 +134,35 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// wait is how long to wait before the n-th new attempt, from 0 on, so that targets that
-// failed at once aren't tried again at once.
-func (p pace) wait(n int, cause error) time.Duration {
-	d := p.most
+// Backoff is how long is waited before a delivery is tried again: First, and twice as long
+// each time, up to Most.
+type Backoff struct{ First, Most time.Duration }
+
+// Ordinary is for whatever has no reason for another one.
+var Ordinary = Backoff{time.Second, 5 * time.Minute}
+
+// Wait is how long to wait before the n-th new attempt, from 0 on: up to a quarter less
+// than that, so that servers that failed at once aren't tried again at once, but no less
+// than the server asks for.
+func (b Backoff) Wait(n int, cause error) time.Duration {
+	d := b.Most
 	if n < 30 {
-		d = min(p.first<<n, p.most)
+		d = min(b.First<<n, b.Most)
 	}
 	d = d*3/4 + rand.N(d/4+1)
-	var f *failure
+	var f *Failure
 	if errors.As(cause, &f) {
-		d = max(d, f.after)
+		d = max(d, f.After)
 	}
 	return d
+}
+
+// Sleep waits for d, or until ctx ends.
+func Sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
