@@ -144,6 +144,9 @@ func (n Notify) check(f *configfile.File) {
 		if j := slices.IndexFunc(n.Alertmanagers, func(o Alertmanager) bool { return o.URL == a.URL }); j < i {
 			f.Errorf(at+".url", "%q is alertmanagers[%d] already, expected another one", a.URL, j)
 		}
+		if strings.Contains(a.URL, "?") {
+			f.Errorf(at+".url", "has a query, expected an address such as http://127.0.0.1:9093")
+		}
 		checkServer(f, at, a.URL, a.Insecure)
 		a.Match.check(f, at+".match")
 	}

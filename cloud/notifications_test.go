@@ -1,6 +1,8 @@
 package cloud
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -8,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 func TestNotificationsAreChecked(t *testing.T) {
@@ -28,11 +34,12 @@ func TestNotificationsAreChecked(t *testing.T) {
 		{hook, "notify: {console_url: busbar, alertmanagers: [{url: 'http://10.0.0.1:9093'}]}", "notify.console_url: no URL"},
 		{hook, "notify: {alertmanagers: [{url: 'http://10.0.0.1:9093'}]}", "notify.alertmanagers[0].url: sends in the clear"},
 		{hook, "notify: {alertmanagers: [{url: 'http://127.0.0.1:9093'}, {url: 'http://127.0.0.1:9093'}]}", "notify.alertmanagers[1].url: "},
+		{hook, "notify: {alertmanagers: [{url: 'http://127.0.0.1:9093/?x=1'}]}", "notify.alertmanagers[0].url: has a query"},
 		{hook, "receive: {alertmanager: {token_file: alertmanager.token}}", ""},
 		{hook, "remote_write: [{url: 'http://127.0.0.1:9090/api/v1/write', signals: [{name: ['PhV.*']}]}]", ""},
 		{hook, "remote_write: [{url: 'http://10.0.0.1/'}]", "remote_write[0].url: sends in the clear"},
 		{hook, "remote_write: [{url: 'https://a', signals: [{name: ['[']}]}, {url: 'https://a'}]", "remote_write[0].signals[0].name[0]: "},
-		{hook, "remote_write: [{url: 'https://a'}, {url: 'https://a'}]", `remote_write[1].url: "https://a" is remote_write[0] already`},
+		{hook, "remote_write: [{url: 'https://a'}, {url: 'https://a?x=1'}]", `remote_write[1].url: "https://a" is remote_write[0] already`},
 		{hook, "receive: {alertmanager: {token: s3cret}}", "receive.alertmanager.token: unknown key"},
 	} {
 		text := "log: {embedded: {path: log}}\nstore: {path: cloud.db}\n" + strings.Replace(hook, c.old, c.new, 1)
@@ -100,6 +107,74 @@ func TestAlertsAreServed(t *testing.T) {
 		}
 		if err := os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// What an Alertmanager tells a cloud that runs goes on to its webhooks, and values that are
+// stored to whom they are written.
+func TestWhatComesInGoesOut(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"am.token": "a-token-of-24-characters", "desk.secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told, written := make(chan string, 10), make(chan string, 10)
+	desk := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/write" {
+			written <- r.Header.Get("Content-Encoding")
+		} else {
+			told <- string(body)
+		}
+	}))
+	t.Cleanup(desk.Close)
+	config := embedded(t)
+	config.Receive.Alertmanager = &ReceiveAlertmanager{TokenFile: "am.token"}
+	config.Notify.Webhooks = []Webhook{{Name: "desk", URL: desk.URL, SecretFile: "desk.secret", Match: Match{Rule: []string{"Disk*"}}}}
+	config.RemoteWrite = []RemoteWrite{{URL: desk.URL + "/write", Signals: []SignalChoice{{Name: []string{"PhV"}}}}}
+	c, err := New(t.Context(), config, Options{Dir: dir, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As it would be once it has run.
+	if _, err := c.store.NotifyTarget(t.Context(), "desk"); err != nil {
+		t.Fatal(err)
+	}
+	birth := record.Birth{Gateway: "gw", Table: "1", Parts: 1, Signals: []telemetry.Signal{{ID: 1, Device: "meter", Name: "PhV", Unit: "V", Kind: telemetry.Gauge}}}
+	if err := c.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveBirth(birth) }); err != nil {
+		t.Fatal(err)
+	}
+	series, err := c.store.Signals(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	body := `{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"Other"},"startsAt":"2026-11-26T16:00:00Z"},` +
+		`{"status":"firing","labels":{"alertname":"DiskFull"},"startsAt":"2026-11-26T16:00:00Z"}]}`
+	request, err := http.NewRequest("POST", "http://"+config.Console.Listen+"/api/v1/alertmanager/webhook", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer a-token-of-24-characters")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	c.publish([]telemetry.Sample{{Signal: series[0].ID, Time: 1, Value: telemetry.FloatValue(230)}})
+	for what, of := range map[string]chan string{`"rule":"DiskFull"`: told, "snappy": written} {
+		select {
+		case got := <-of:
+			if !strings.Contains(got, what) {
+				t.Errorf("%s, want %s", got, what)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("nothing came of %s", what)
 		}
 	}
 }

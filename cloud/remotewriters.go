@@ -49,8 +49,9 @@ type SignalChoice struct {
 func checkRemoteWrite(f *configfile.File, list []RemoteWrite) {
 	for i, w := range list {
 		at := configfile.Item("remote_write", i)
-		if j := slices.IndexFunc(list, func(o RemoteWrite) bool { return o.URL == w.URL }); j < i {
-			f.Errorf(at+".url", "%q is remote_write[%d] already, expected another one", w.URL, j)
+		name := outgoing.Server{URL: w.URL}.Name()
+		if j := slices.IndexFunc(list, func(o RemoteWrite) bool { return outgoing.Server{URL: o.URL}.Name() == name }); j < i {
+			f.Errorf(at+".url", "%q is remote_write[%d] already, expected another one", name, j)
 		}
 		checkServer(f, at, w.URL, w.Insecure)
 		for j, c := range w.Signals {

@@ -49,7 +49,8 @@ func takeAlert(t *store.Tx, by string, a Alert, now telemetry.Micros) error {
 	sum := sha256.Sum256([]byte(by + "\x00" + a.Fingerprint))
 	of := fmt.Sprintf("%s%x-", externalID, sum[:8])
 	var active string
-	err := t.QueryRow(`SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active AND substr(id, 1, length(?)) = ? LIMIT 1`, []any{of, of}, &active)
+	var raised telemetry.Micros
+	err := t.QueryRow(`SELECT id, raised FROM alarm WHERE (active OR NOT acknowledged) AND active AND substr(id, 1, length(?)) = ? LIMIT 1`, []any{of, of}, &active, &raised)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -63,8 +64,10 @@ func takeAlert(t *store.Tx, by string, a Alert, now telemetry.Micros) error {
 		_, err := change(t, id, c)
 		return err
 	}
-	if active != "" {
+	if active != "" && a.Ended >= raised {
 		id = active
+	} else if active != "" {
+		return nil // an earlier one is over
 	} else if known, err := find(t, id); err != nil || known.ID != "" {
 		return err
 	} else if _, err := change(t, id, c); err != nil {

@@ -30,6 +30,12 @@ func TestAnAlertFromElsewhereHasOneAlarm(t *testing.T) {
 	if !a.Active || a.Kind != OfExternal || a.Gateway != "" || a.Rule != "DiskFull" || a.Raised != began || a.Summary != "The disk is full" || a.OfItsGateway() {
 		t.Errorf("%+v", a)
 	}
+	before := disk
+	before.Began, before.Ended = began-9, began-1
+	w.alert(20, before)
+	if _, list := w.list(true); len(list) != 1 || !list[0].Active {
+		t.Fatalf("what is over ends what began later: %+v", list)
+	}
 	over := disk
 	over.Ended = began + 60_000_000
 	w.alert(70, over)

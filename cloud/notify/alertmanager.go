@@ -61,7 +61,7 @@ func (p *pusher) run(ctx context.Context) {
 			return
 		case err == nil:
 			if n > 0 {
-				p.cfg.Logger.Info("Alertmanager takes alerts again", "url", p.URL)
+				p.cfg.Logger.Info("alerts can be sent to an Alertmanager again", "url", p.URL)
 			}
 			n = 0
 			p.update(func(s *Stats) { s.Failing = time.Time{} })
@@ -76,7 +76,7 @@ func (p *pusher) run(ctx context.Context) {
 			continue
 		}
 		if n == 0 {
-			p.cfg.Logger.Warn("Alertmanager doesn't take alerts, trying again", "url", p.URL, "error", err)
+			p.cfg.Logger.Warn("alerts can't be sent to an Alertmanager, trying again", "url", p.URL, "error", err)
 		}
 		p.update(func(s *Stats) {
 			s.Failed++
@@ -104,6 +104,9 @@ func (p *pusher) round(ctx context.Context, now time.Time) error {
 		}
 		alert := alertmanager.PostedOf(a, p.cfg.Console)
 		alert.EndsAt = now.Add(expiry).UTC()
+		if alert.StartsAt.After(now) {
+			alert.StartsAt = now.UTC() // the clock of its gateway is ahead; an alert that ends before it starts is refused
+		}
 		key := alert.Labels.Key()
 		if other, ok := firing[key]; ok && other.StartsAt.Before(alert.StartsAt) {
 			alert.StartsAt = other.StartsAt

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,11 +35,14 @@ func TestAnAlertThatIsRefusedIsAlone(t *testing.T) {
 		}
 		for _, a := range list {
 			taken[a.Labels["alertname"]]++
+			if !a.EndsAt.After(a.StartsAt) {
+				t.Errorf("%+v ends before it starts", a)
+			}
 		}
 	}))
 	t.Cleanup(server.Close)
-	for _, rule := range []string{"a", "bad", "c"} {
-		put(t, s, alarm.Alarm{ID: rule, Gateway: "gw", Rule: rule, Priority: telemetry.Low, Active: true, Raised: 1})
+	for rule, at := range map[string]telemetry.Micros{"a": math.MaxInt64, "bad": 1, "c": math.MinInt64} {
+		put(t, s, alarm.Alarm{ID: rule, Gateway: "gw", Rule: rule, Priority: telemetry.Low, Active: true, Raised: at})
 	}
 	r, _ := run(t, Config{Store: s, Alertmanagers: []Alertmanager{{Server: outgoing.Server{URL: server.URL}}}})
 	await(t, "the others", func() bool {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -214,6 +215,19 @@ func TestEachChangeIsToldInOrder(t *testing.T) {
 	last := all.got[4]
 	if last.Version != 1 || last.Data.By != "Ana" || last.Data.Comment != "seen" || last.Timestamp.Unix() != 5 || last.Data.At != 5_000_000 || !last.Data.Alarm.Acknowledged || last.Data.Alarm.Kind != alarm.OfExternal {
 		t.Errorf("%+v", last)
+	}
+}
+
+// Whatever a gateway's clock says, what comes after it is told.
+func TestATimeThatCantBeWrittenStopsNothing(t *testing.T) {
+	s, d := open(t), newDesk(t)
+	run(t, Config{Store: s, Webhooks: []Webhook{webhook(t, "desk", d.url)}})
+	for i, at := range []telemetry.Micros{math.MaxInt64, math.MinInt64, 7} {
+		put(t, s, alarm.Alarm{ID: fmt.Sprint(i), Gateway: "gw", Rule: "r", Priority: telemetry.Low, Active: true, Raised: at})
+	}
+	d.await(3)
+	if at := d.got[0].Data.At; at != math.MaxInt64 || d.got[0].Timestamp.Year() != 9999 || d.got[0].Type != "alarm.updated" {
+		t.Errorf("%+v", d.got[0])
 	}
 }
 

@@ -29,6 +29,12 @@ type Server struct {
 	TokenFile string
 }
 
+// Name is the URL without its query, which may hold what isn't for everybody.
+func (s Server) Name() string {
+	name, _, _ := strings.Cut(s.URL, "?")
+	return name
+}
+
 // CheckURL says what is wrong with the URL of a server. Without TLS only this machine is
 // spoken to, unless insecure says otherwise.
 func CheckURL(text string, insecure bool) error {
@@ -106,6 +112,10 @@ func (s Server) Post(ctx context.Context, client *http.Client, header http.Heade
 	}
 	answer, err := client.Do(request)
 	if err != nil {
+		var by *url.Error // which tells the whole URL
+		if errors.As(err, &by) {
+			err = fmt.Errorf("%s: %w", request.URL.Host, by.Err)
+		}
 		return &Failure{Err: err}
 	}
 	defer answer.Body.Close()

@@ -28,6 +28,19 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// An error says which server, and not what a query may hold.
+func TestAnErrorDoesntTellTheQuery(t *testing.T) {
+	s := Server{URL: "http://127.0.0.1:1/hook?token=s3cret"}
+	client, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Post(t.Context(), client, http.Header{}, nil)
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "127.0.0.1:1") || strings.Contains(s.Name(), "s3cret") {
+		t.Errorf("%v of %s", err, s.Name())
+	}
+}
+
 func TestURLs(t *testing.T) {
 	for _, c := range []struct {
 		url      string

@@ -43,7 +43,7 @@ func anyFits(patterns []string, name string) bool {
 
 const (
 	mostPending = 200_000 // samples that wait
-	mostAtOnce  = 2_000   // in a request
+	mostAtOnce  = 10_000  // in a request
 	sendEvery   = time.Second
 	namesEvery  = 10 * time.Minute // the names of series are read anew: they may have changed
 	namesPause  = 5 * time.Second  // at least, before they are read for a series that is new
@@ -51,7 +51,7 @@ const (
 
 // Stats counts samples since the Writer was made.
 type Stats struct {
-	URL     string
+	URL     string // without its query
 	Sent    uint64
 	Dropped uint64    // there were too many, or the server has refused them for good
 	Failed  uint64    // requests that are made again
@@ -84,10 +84,10 @@ func New(cfg Config) (*Writer, error) {
 	}
 	client, err := cfg.Client()
 	if err != nil {
-		return nil, fmt.Errorf("remote write to %s: %w", cfg.URL, err)
+		return nil, fmt.Errorf("remote write to %s: %w", cfg.Name(), err)
 	}
 	return &Writer{cfg: cfg, client: client, backoff: outgoing.Backoff{First: time.Second, Most: time.Minute}, every: sendEvery, pause: namesPause,
-		chosen: map[telemetry.SignalID][]byte{}, last: map[telemetry.SignalID]int64{}, stats: Stats{URL: cfg.URL}}, nil
+		chosen: map[telemetry.SignalID][]byte{}, last: map[telemetry.SignalID]int64{}, stats: Stats{URL: cfg.Name()}}, nil
 }
 
 // Publish takes samples that were committed, whose Signal is their series, those of a
@@ -164,7 +164,7 @@ func (w *Writer) name(ctx context.Context, batch []telemetry.Sample) (named, lat
 		if err := w.readNames(ctx); err == nil {
 			return batch, nil
 		} else if ctx.Err() == nil {
-			w.cfg.Logger.Error("remote write can't read what signals are called", "url", w.cfg.URL, "error", err)
+			w.cfg.Logger.Error("remote write can't read what signals are called", "url", w.cfg.Name(), "error", err)
 		}
 	}
 	for _, s := range batch {
@@ -211,19 +211,19 @@ func (w *Writer) send(ctx context.Context, batch []telemetry.Sample) {
 		switch {
 		case err == nil:
 			if try > 0 {
-				w.cfg.Logger.Info("remote write works again", "url", w.cfg.URL)
+				w.cfg.Logger.Info("remote write works again", "url", w.cfg.Name())
 			}
 			w.update(func(s *Stats) { s.Sent += uint64(n); s.Failing = time.Time{} })
 			return
 		case ctx.Err() != nil:
 			return
 		case errors.As(err, &f) && f.Final:
-			w.cfg.Logger.Error("remote write is refused", "url", w.cfg.URL, "samples", n, "error", err)
+			w.cfg.Logger.Error("remote write is refused", "url", w.cfg.Name(), "samples", n, "error", err)
 			w.update(func(s *Stats) { s.Dropped += uint64(n); s.Failing = time.Time{} })
 			return
 		}
 		if try == 0 {
-			w.cfg.Logger.Warn("remote write fails, trying again", "url", w.cfg.URL, "error", err)
+			w.cfg.Logger.Warn("remote write fails, trying again", "url", w.cfg.Name(), "error", err)
 		}
 		w.update(func(s *Stats) {
 			s.Failed++
