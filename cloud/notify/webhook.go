@@ -113,9 +113,9 @@ func (h *hook) follow(ctx context.Context) error {
 			}
 		}
 		if len(list) > 0 {
-			// What nobody is told of is passed over here, in one step.
+			// What the target isn't told of is passed over here, in one step.
 			if last := list[len(list)-1].Seq; last > h.at.After {
-				if err := h.move(ctx, store.NotifyTarget{Name: h.Name, After: last, Failing: h.at.Failing}); err != nil {
+				if err := h.move(ctx, store.NotifyTarget{Name: h.Name, After: last}); err != nil {
 					return err
 				}
 			}

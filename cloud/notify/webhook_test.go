@@ -267,6 +267,38 @@ func TestWhatATargetMissesComesLater(t *testing.T) {
 	}
 }
 
+// One that is far behind is told of once for each span of that length.
+func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
+	s, text := open(t), &strings.Builder{}
+	d := newDesk(t, status(503), status(503), status(503))
+	c := Config{Store: s, Logger: slog.New(slog.NewTextHandler(text, nil)), Webhooks: []Webhook{webhook(t, "desk", d.url)}}
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.pace.Backoff, r.pace.late = outgoing.Backoff{First: time.Millisecond, Most: time.Millisecond}, time.Hour
+	long := telemetry.MicrosOf(time.Now().Add(-2 * time.Hour))
+	at, err := s.NotifyTarget(t.Context(), "desk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := at
+	to.Failing = long
+	if err := s.MoveNotifyTarget(t.Context(), at, to); err != nil {
+		t.Fatal(err)
+	}
+	raise(t, s, "a", telemetry.High, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	d.await(1)
+	cancel()
+	running.Wait()
+	if n := strings.Count(text.String(), "far behind"); n != 1 {
+		t.Errorf("told of %d times:\n%s", n, text)
+	}
+}
+
 func TestWhatIsRefusedIsWrittenDown(t *testing.T) {
 	s := open(t)
 	elsewhere := newDesk(t)
