@@ -38,6 +38,7 @@ type named struct {
 
 type status struct {
 	InhibitedBy []string `json:"inhibitedBy"`
+	MutedBy     []string `json:"mutedBy"` // since Alertmanager 0.28
 	SilencedBy  []string `json:"silencedBy"`
 	State       string   `json:"state"`
 }
@@ -132,7 +133,7 @@ func (r Reader) alerts(ctx context.Context, q url.Values) ([]alert, error) {
 		if slices.ContainsFunc(matchers, func(m matcher) bool { return !m.fits(p.Labels) }) {
 			continue
 		}
-		list = append(list, alert{p, p.Labels.fingerprint(), []named{{receiver}}, status{[]string{}, []string{}, "active"}, now})
+		list = append(list, alert{p, p.Labels.fingerprint(), []named{{receiver}}, status{[]string{}, []string{}, []string{}, "active"}, now})
 	}
 	return list, nil
 }
