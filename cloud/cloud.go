@@ -16,12 +16,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/api"
 	"github.com/busbar/busbar/cloud/command"
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/measurements"
+	"github.com/busbar/busbar/cloud/notify"
+	"github.com/busbar/busbar/cloud/remotewrite"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
@@ -53,6 +56,9 @@ type Cloud struct {
 	alarms   *alarm.Runner
 	compact  *compact.Runner
 	measured *measurements.Runner // nil: nobody reads them
+	notify   *notify.Runner
+	receiver *alertmanager.Receiver // nil: nothing is taken from Alertmanagers
+	writers  []*remotewrite.Writer
 	live     *api.Live
 	sender   *command.Sender
 	tell     chan alarm.Alarm // that were acknowledged, for their gateways
@@ -103,17 +109,18 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	}
 	c.ingest = ingest.New(ingest.Config{
 		Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
-		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
+		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.publish,
 	})
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
 	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: config.Store.KeepDays.levels()})
-	if m := config.Measurements; m != nil {
-		c.measured, err = measurements.New(ctx, measurements.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log, Select: m.in()})
-		if err != nil {
-			return err
-		}
-	} else if err := measurements.Forget(ctx, c.store); err != nil {
+	if err = c.openMeasurements(ctx, names); err != nil {
+		return err
+	}
+	if err = c.openNotifications(); err != nil {
+		return err
+	}
+	if err = c.openRemoteWrite(); err != nil {
 		return err
 	}
 	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
@@ -143,6 +150,10 @@ func (c *Cloud) Run(ctx context.Context) error {
 		}
 	})
 	running.Go(func() { c.compact.Run(ctx) })
+	running.Go(func() { c.notify.Run(ctx) })
+	for _, w := range c.writers {
+		running.Go(func() { w.Run(ctx) })
+	}
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.
@@ -238,6 +249,7 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 	mux := http.NewServeMux()
 	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Log: c.log})
 	mux.Handle("/api/", calls)
+	c.handleAlerts(mux, started)
 	mux.Handle("/openapi.json", calls)
 	mux.Handle("/openapi.yaml", calls)
 	mux.Handle("GET /metrics", c.metrics())

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/busbar/busbar/cloud/measurements"
 	"github.com/busbar/busbar/cloud/uplink"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
@@ -34,6 +33,15 @@ type Config struct {
 	// Where gateways send to that don't reach the Kafka cluster. Without it,
 	// nothing listens for them.
 	Uplink *Uplink `yaml:"uplink"`
+
+	// Which other systems are told of alarms.
+	Notify Notify `yaml:"notify"`
+
+	// From which other systems alarms are taken. Default: from none.
+	Receive Receive `yaml:"receive"`
+
+	// Who is sent the values of signals by Prometheus' remote write.
+	RemoteWrite []RemoteWrite `yaml:"remote_write"`
 }
 
 // Console is the HTTP server.
@@ -80,46 +88,6 @@ type Ingest struct {
 	// How long samples are gathered before they are stored, from 10ms to 1m.
 	// Alarms don't wait. Default: 1s.
 	FlushEvery configfile.Duration `yaml:"flush_every"`
-}
-
-// Measurements says which samples are written for others to read.
-type Measurements struct {
-	// Samples are written that one of these describes. Default: all.
-	Select []Selection `yaml:"select"`
-}
-
-// Selection describes samples: what is given must be so. In each, * stands for any text.
-type Selection struct {
-	// Example: north-*.
-	Gateway string `yaml:"gateway"`
-
-	// Where the gateway is.
-	Site string `yaml:"site"`
-
-	// Example: transformer-*.
-	Device string `yaml:"device"`
-
-	// What the device belongs to. Example: feeder-*.
-	Asset string `yaml:"asset"`
-
-	// Example: PhV.*.
-	Signal string `yaml:"signal"`
-}
-
-// in is the selection as package measurements has it.
-func (m Measurements) in() (list []measurements.Selection) {
-	for _, s := range m.Select {
-		list = append(list, measurements.Selection(s))
-	}
-	return list
-}
-
-func (m Measurements) check(f *configfile.File) {
-	for i, s := range m.Select {
-		if at := configfile.Item("measurements.select", i); s == (Selection{}) && !f.Broken(at) {
-			f.Errorf(at, "describes everything, expected gateway, site, device, asset or signal; without select all samples are written")
-		}
-	}
 }
 
 // Uplink is the HTTPS server for gateways. It takes nothing that an enrolled key
@@ -211,6 +179,8 @@ func check(f *configfile.File, c Config) {
 	if c.Measurements != nil {
 		c.Measurements.check(f)
 	}
+	c.Notify.check(f)
+	checkRemoteWrite(f, c.RemoteWrite)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)
 	}

@@ -58,6 +58,16 @@ var (
 
 	descCommands = describe("commands_total", "Commands to gateways that are on record: sent, and what became of them: done, refused, or expired without an answer.", "state")
 
+	descNotified      = describe("notify_delivered_total", "Changes of alarms that a target has taken, and alerts, each time that an Alertmanager has.", "target", "kind")
+	descNotifyFailed  = describe("notify_failures_total", "Deliveries that failed and are tried again.", "target", "kind")
+	descNotifyRefused = describe("notify_refused_total", "What a target has refused for good.", "target", "kind")
+	descNotifyFailing = describe("notify_failing_seconds", "For how long nothing could be delivered to a target, which is how long the first that waits has waited; 0: it can.", "target", "kind")
+
+	descWritten      = describe("remote_write_samples_total", "Samples that a server has taken by remote write.", "url")
+	descWriteDropped = describe("remote_write_dropped_total", "Samples that weren't sent, as too many waited or the server refused them.", "url")
+	descWriteFailed  = describe("remote_write_failures_total", "Requests that failed and are made again.", "url")
+	descWriteWaiting = describe("remote_write_waiting_samples", "Samples that wait to be sent.", "url")
+
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
 	descUplinkRefused = describe("uplink_refusals_total", "Requests to the uplink that were refused, or asked to wait.", "answer")
@@ -148,6 +158,25 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for _, n := range open {
 			gauge(descAlarmsOpen, float64(n.Alarms), string(n.Priority), string(n.State))
 		}
+	}
+
+	for _, n := range c.cloud.notify.Stats() {
+		counter(descNotified, float64(n.Delivered), n.Target, n.Kind)
+		counter(descNotifyFailed, float64(n.Failed), n.Target, n.Kind)
+		counter(descNotifyRefused, float64(n.Refused), n.Target, n.Kind)
+		failing := 0.0
+		if !n.Failing.IsZero() {
+			failing = time.Since(n.Failing).Seconds()
+		}
+		gauge(descNotifyFailing, failing, n.Target, n.Kind)
+	}
+
+	for _, w := range c.cloud.writers {
+		s := w.Stats()
+		counter(descWritten, float64(s.Sent), s.URL)
+		counter(descWriteDropped, float64(s.Dropped), s.URL)
+		counter(descWriteFailed, float64(s.Failed), s.URL)
+		gauge(descWriteWaiting, float64(s.Pending), s.URL)
 	}
 
 	if c.cloud.uplink != nil {

@@ -304,7 +304,7 @@ func TestAnIDThatIsNotTheFleets(t *testing.T) {
 		w := newWatch(t)
 		w.hear(1, "a", e)
 		w.judge(2, 3)
-		if _, list := w.list(true); len(list) != 1 || !list[0].Active || list[0].OfCloud() {
+		if _, list := w.list(true); len(list) != 1 || !list[0].Active || !list[0].OfItsGateway() {
 			t.Errorf("the cloud ends %s: %+v", id, list)
 		}
 		w.hear(4, "a", startedWith(4, []string{}))

@@ -17,7 +17,7 @@ type Entry struct {
 	Seq     int64            `json:"seq"` // of the fact that holds the alarm after it
 	At      telemetry.Micros `json:"at_us"`
 	Action  Action           `json:"action"`
-	By      string           `json:"by"` // "gateway <id>", "cloud", or the operator's name
+	By      string           `json:"by"` // "gateway <id>", "cloud", "alertmanager", or the operator's name
 	Comment string           `json:"comment"`
 }
 
@@ -148,14 +148,7 @@ func find(t *store.Tx, id string) (Alarm, error) {
 }
 
 func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
-	list := []Alarm{}
-	err := t.Each(func(r *sql.Rows) error {
-		var a Alarm
-		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
-			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured)
-		list = append(list, a)
-		return err
-	}, query, args...)
+	list, err := readBrief(t, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +158,20 @@ func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 		}
 	}
 	return list, nil
+}
+
+// readBrief is read without the inputs.
+func readBrief(t *store.Tx, query string, args ...any) ([]Alarm, error) {
+	list := []Alarm{}
+	err := t.Each(func(r *sql.Rows) error {
+		var a Alarm
+		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
+			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured)
+		a.Kind = kindOf(a.ID, a.Rule)
+		list = append(list, a)
+		return err
+	}, query, args...)
+	return list, err
 }
 
 // inputsOf finds the series of the inputs by (gateway, device, name), the newest

@@ -46,6 +46,10 @@ func (t *Tx) BeyondExpected(id record.Identity) (beyond bool, err error) {
 	return expected != nil && id.First >= *expected, nil
 }
 
+// AddNoGateway makes sure that there is the row of what belongs to no gateway, whose id is
+// empty.
+func (t *Tx) AddNoGateway() error { return t.touchGateway("") }
+
 // FirstStart keeps when a gateway's first process started. One whose buffer was
 // removed counts its starts anew: the earliest holds.
 func (t *Tx) FirstStart(gateway string, at telemetry.Micros) error {
@@ -118,7 +122,7 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 			at[g.ID] = len(list)
 			list = append(list, g)
 			return err
-		}, `SELECT id, site, zone, last_record FROM gateway ORDER BY id`)
+		}, `SELECT id, site, zone, last_record FROM gateway WHERE id <> '' ORDER BY id`)
 		if err != nil {
 			return err
 		}

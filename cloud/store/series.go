@@ -237,6 +237,18 @@ func (s *Store) Series(ctx context.Context) ([]Series, error) {
 	return list, nil
 }
 
+// Signals is Series without their newest samples, in the order of their ids.
+func (s *Store) Signals(ctx context.Context) (list []Series, err error) {
+	err = s.Ask(ctx, func(t *Tx) (err error) {
+		list, err = t.series(selectSeries + `ORDER BY id`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list signals: %w", err)
+	}
+	return list, nil
+}
+
 func (t *Tx) series(query string, args ...any) ([]Series, error) {
 	var list []Series
 	err := t.Each(func(r *sql.Rows) error {
