@@ -68,7 +68,7 @@ func (c *Cloud) through(consumer string, here time.Time) time.Time {
 	if !c.store.Shared() {
 		return here
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	at, err := c.store.Progress(ctx, consumer)
 	if err != nil || at == 0 {

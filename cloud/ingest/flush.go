@@ -48,7 +48,7 @@ func (s *session) flush(ctx context.Context) error {
 }
 
 func (s *session) write(t *store.Tx, data encoded) error {
-	if s.batch.retakes() || len(s.batch.unparked) > 0 {
+	if s.batch.retakes() || len(s.batch.unparked) > 0 || !s.through.IsZero() {
 		// These follow from what this consumer knows, and move no offset.
 		if err := t.Hold(consumer, s.share, s.offsets); err != nil {
 			return err

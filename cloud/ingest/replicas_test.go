@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	ossignal "os/signal"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -172,6 +173,57 @@ func (l *load) enough() bool {
 		}
 	}
 	return true
+}
+
+// A share is taken and nothing else, also of what is parked; the rest waits for others.
+func TestAShareIsTakenAndNothingElse(t *testing.T) {
+	w := newWorld(t)
+	var gateways [partitions]string // of each partition
+	for n := 0; slices.Contains(gateways[:], ""); n++ {
+		g := fmt.Sprintf("gw-%d", n)
+		gateways[partitioner.Partition(&kgo.Record{Key: []byte(g)}, partitions)] = g
+	}
+	stored := func() (text string) {
+		for _, g := range gateways {
+			text += fmt.Sprint(len(w.stored(g)), " ")
+		}
+		return text
+	}
+	run := func(parts ...int) (stop func()) {
+		r := New(w.config())
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { r.RunShare(ctx, store.Share{Of: partitions, Parts: parts}); close(done) }()
+		stop = sync.OnceFunc(func() { cancel(); <-done })
+		t.Cleanup(stop)
+		return stop
+	}
+	for _, g := range gateways {
+		w.send(blockRecord(w, g, 1, 0, 9, 7))
+	}
+	offsets := func(topic string) map[int32]int64 {
+		all, err := w.store.Offsets(t.Context(), consumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[topic]
+	}
+	// The one without part 0, which has the births, parks what it reads.
+	stop := run(1, 2)
+	w.await("two partitions", func() bool { return len(offsets(topics.Telemetry())) == 2 })
+	stop()
+	for _, g := range gateways {
+		w.send(birthRecord(w, g, signals(7)...))
+	}
+	stop = run(0)
+	w.await("the births", func() bool { return offsets(topics.Births())[0] == partitions && len(offsets(topics.Telemetry())) == 3 })
+	w.await("what part 0 has parked", func() bool { return stored() == "10 0 0 " })
+	stop()
+	if got := stored(); got != "10 0 0 " {
+		t.Errorf("stored are %s", got)
+	}
+	run(1, 2)
+	w.await("what was parked", func() bool { return stored() == "10 10 10 " })
 }
 
 // polled counts the records of telemetry that a consumer has got.

@@ -115,6 +115,9 @@ func CountPartitions(ctx context.Context, client *kgo.Client, topic string) (int
 	if err == nil {
 		err = topics[topic].Err
 	}
+	if err == nil && len(topics[topic].Partitions) == 0 {
+		err = errors.New("it has none yet")
+	}
 	if err != nil {
 		return 0, fmt.Errorf("log: count the partitions of %s: %w", topic, err)
 	}

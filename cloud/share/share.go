@@ -93,6 +93,12 @@ func (d *Division) Run(ctx context.Context, do func(ctx context.Context, mine st
 
 // take is a membership: from joining to the first error, or the end of ctx.
 func (d *Division) take(ctx context.Context, do func(context.Context, store.Share), ok func()) error {
+	// First, or whoever can't count would have others give up parts.
+	parts, err := d.count(ctx)
+	if err != nil {
+		return err
+	}
+	counted := time.Now()
 	member, err := d.cfg.Store.Join(ctx, d.cfg.Work)
 	if err != nil {
 		return err
@@ -101,15 +107,10 @@ func (d *Division) take(ctx context.Context, do func(context.Context, store.Shar
 	w := worker{do: do}
 	defer d.set(State{})
 	defer w.stop() // before the parts are given back
-	var counted time.Time
-	parts := 1
 	for {
-		if d.cfg.Parts != nil && time.Since(counted) >= countEvery {
-			n, err := d.count(ctx)
-			if err == nil {
+		if time.Since(counted) >= countEvery {
+			if n, err := d.count(ctx); err == nil {
 				parts = n
-			} else if counted.IsZero() {
-				return err
 			}
 			counted = time.Now()
 		}
@@ -126,6 +127,9 @@ func (d *Division) take(ctx context.Context, do func(context.Context, store.Shar
 }
 
 func (d *Division) count(ctx context.Context) (int, error) {
+	if d.cfg.Parts == nil {
+		return 1, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, countTime)
 	defer cancel()
 	return d.cfg.Parts(ctx)

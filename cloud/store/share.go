@@ -48,18 +48,22 @@ func placeholders(n int) string {
 // the work among them.
 func (s *Store) Shared() bool { return s.dialect.numbers }
 
+// setBack is by how much a progress must go back to be believed, in µs. Clocks of two
+// processes differ by less, and what the one before has said stays true.
+const setBack = 60_000_000
+
 // SaveProgress keeps up to when all that the log had of a consumer's share is stored, for
 // other processes.
 func (t *Tx) SaveProgress(consumer string, share Share, through telemetry.Micros) error {
 	if share.Of == 0 {
 		share = Share{Of: 1, Parts: []int{0}}
 	}
-	args := []any{int64(through), consumer, share.Of}
+	args := []any{int64(through), int64(through) + setBack, int64(through), consumer, share.Of}
 	for _, p := range share.Parts {
 		args = append(args, p)
 	}
 	known := int64(0)
-	res, err := t.Exec(`UPDATE consumer_progress SET through = ? WHERE consumer = ? AND parts = ? AND part IN (`+placeholders(len(share.Parts))+`)`, args...)
+	res, err := t.Exec(`UPDATE consumer_progress SET through = CASE WHEN through < CAST(? AS BIGINT) OR through > CAST(? AS BIGINT) THEN CAST(? AS BIGINT) ELSE through END WHERE consumer = ? AND parts = ? AND part IN (`+placeholders(len(share.Parts))+`)`, args...)
 	if err == nil {
 		known, err = res.RowsAffected()
 	}

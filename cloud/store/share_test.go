@@ -50,6 +50,59 @@ func TestALedgerThatWasOvertakenIsFenced(t *testing.T) {
 	})
 }
 
+// What is to be taken again, and where the offsets have to be, is that of a share.
+func TestAShareOfThePartitions(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		s := opened(t)
+		key := GatewayKey{Gateway: "gw", PublicKey: publicKey("a"), AddedAt: 1}
+		if _, err := s.EnrolKey(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		for p := range int32(5) {
+			write(t, s, func(tx *Tx) error {
+				if err := tx.Advance("c", Partition{"t", "", p}, NoOffset, 7); err != nil {
+					return err
+				}
+				return tx.Quarantine(Quarantined{Consumer: "c", Topic: "t", Partition: p, Gateway: "gw", KeyID: key.ID(), Reason: UnknownKey})
+			})
+		}
+		due := func(share Share, want ...int32) {
+			t.Helper()
+			var got []int32
+			list, err := s.Due(t.Context(), "c", share, "", true, 10)
+			for _, q := range list {
+				got = append(got, q.Partition)
+			}
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("due of %+v are %v, %v", share, got, err)
+			}
+		}
+		hold := func(share Share, partitions ...int32) error {
+			offsets := map[string]map[int32]int64{"t": {}}
+			for _, p := range partitions {
+				offsets["t"][p] = 7
+			}
+			return s.Write(t.Context(), func(tx *Tx) error { return tx.Hold("c", share, offsets) })
+		}
+		for range 2 {
+			due(Share{}, 0, 1, 2, 3, 4)
+			due(Share{Of: 2, Parts: []int{0, 1}}, 0, 1, 2, 3, 4)
+			due(Share{Of: 2, Parts: []int{1}}, 1, 3)
+			due(Share{Of: 3, Parts: []int{0, 1}}, 0, 1, 3, 4)
+			due(Share{Of: 8, Parts: []int{7}})
+			if _, err := s.AskAside(t.Context(), SetAside{Gateway: "gw"}); err != nil { // then what is asked for
+				t.Fatal(err)
+			}
+		}
+		if err := hold(Share{Of: 3, Parts: []int{0, 1}}, 0, 1, 3, 4); err != nil {
+			t.Error(err)
+		}
+		if err := hold(Share{Of: 3, Parts: []int{0, 1}}, 0, 1, 3); !errors.Is(err, ErrFenced) {
+			t.Errorf("without one of the share: %v", err)
+		}
+	})
+}
+
 func TestProgressIsThatOfThePartThatIsLast(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		s := opened(t)
@@ -64,6 +117,10 @@ func TestProgressIsThatOfThePartThatIsLast(t *testing.T) {
 			{Share{Of: 3, Parts: []int{1}}, 12, 10},
 			{Share{Of: 3, Parts: []int{0, 1}}, 20, 10},
 			{Share{Of: 2, Parts: []int{0, 1}}, 30, 30},
+			{Share{Of: 2, Parts: []int{0, 1}}, 29, 30}, // another's clock
+			{Share{Of: 2, Parts: []int{0, 1}}, 2 * setBack, 2 * setBack},
+			{Share{Of: 2, Parts: []int{1}}, setBack, 2 * setBack},
+			{Share{Of: 2, Parts: []int{1}}, setBack - 1, setBack - 1}, // it was wrong
 		} {
 			write(t, s, func(tx *Tx) error { return tx.SaveProgress("c", c.share, c.through) })
 			if at, err := s.Progress(t.Context(), "c"); err != nil || at != c.want {
