@@ -436,7 +436,8 @@ func (s *session) unpark(ctx context.Context, key tableKey) error {
 }
 
 // unparkAll adds what is parked though its births have come: to a process that died before
-// it read the parked records, or to one beside this.
+// it read the parked records, or to one beside this. The batch is empty when it is called,
+// and afterwards.
 func (s *session) unparkAll(ctx context.Context) error {
 	tables, err := s.cfg.Store.ParkedTables(ctx)
 	if err != nil {
@@ -452,7 +453,7 @@ func (s *session) unparkAll(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return s.flush(ctx)
 }
 
 // keepHouse does what isn't urgent.
