@@ -77,8 +77,9 @@ func (c *Cloud) through(consumer string, here time.Time) time.Time {
 	return at.Time()
 }
 
-// followEvery is how often newest samples are fetched that other processes have stored.
-const followEvery = time.Second
+// followEvery is how often newest samples are fetched that any process has stored, if there
+// are any.
+const followEvery = 250 * time.Millisecond
 
 // followLatest passes on the newest samples that any process has stored, if several may.
 func (c *Cloud) followLatest(ctx context.Context) {
