@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/compact"
+	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -20,6 +22,9 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descInfo = describe("info", "1; the label says which version runs.", "version")
+
+	descParts     = describe("work_parts", "Parts of the work that this process does, of those that the processes divide among them.", "work")
+	descProcesses = describe("work_processes", "Processes that divide the work among them, this one included; absent while that isn't known.", "work")
 
 	descRecords     = describe("ingest_records_total", "Telemetry records read from the log, whatever became of them.")
 	descSamples     = describe("ingest_samples_total", "Samples stored.")
@@ -97,6 +102,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	gauge(descInfo, 1, c.cloud.options.Version)
+	for target, division := range c.cloud.sharing {
+		if state := division.State(); c.cloud.runs(target) && state.Members > 0 {
+			gauge(descParts, float64(len(state.Share.Parts)), string(target))
+			gauge(descProcesses, float64(state.Members), string(target))
+		}
+	}
 	s := c.cloud.ingest.Stats()
 	counter(descRecords, float64(s.Records))
 	counter(descSamples, float64(s.Samples))
@@ -112,7 +123,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descLag, float64(s.Lag), "telemetry")
 	gauge(descLag, float64(s.Backlog), "backfill")
-	moment(descThrough, s.Through)
+	moment(descThrough, c.cloud.through(ingest.Consumer, s.Through))
 
 	p := c.cloud.compact.Stats()
 	gauge(descPackBacklog, float64(p.Backlog))
@@ -124,7 +135,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descPackSwept, float64(p.Swept))
 	counter(descPackBusy, p.Busy.Seconds())
 	gauge(descPackLongest, p.Longest.Seconds())
-	moment(descPackThrough, p.Through)
+	moment(descPackThrough, c.cloud.through(compact.Consumer, p.Through))
 	for level, n := range p.Deleted {
 		counter(descExpired, float64(n), level)
 	}
@@ -132,7 +143,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if c.cloud.measured != nil {
 		m := c.cloud.measured.Stats()
 		counter(descMeasurements, float64(m.Measurements))
-		moment(descMeasuredThrough, m.Through)
+		if c.cloud.publishing.Load() {
+			moment(descMeasuredThrough, m.Through)
+		}
 	}
 
 	a := c.cloud.alarms.Stats()
@@ -144,7 +157,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descAlarmQuarantined, float64(a.Quarantined[reason]), string(reason))
 	}
 	gauge(descAlarmLag, float64(a.Lag))
-	moment(descAlarmThrough, a.Through)
+	moment(descAlarmThrough, c.cloud.through(alarm.Consumer, a.Through))
 
 	asking, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -160,15 +173,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 
-	for _, n := range c.cloud.notify.Stats() {
-		counter(descNotified, float64(n.Delivered), n.Target, n.Kind)
-		counter(descNotifyFailed, float64(n.Failed), n.Target, n.Kind)
-		counter(descNotifyRefused, float64(n.Refused), n.Target, n.Kind)
-		failing := 0.0
-		if !n.Failing.IsZero() {
-			failing = time.Since(n.Failing).Seconds()
+	if c.cloud.notify != nil {
+		for _, n := range c.cloud.notify.Stats() {
+			counter(descNotified, float64(n.Delivered), n.Target, n.Kind)
+			counter(descNotifyFailed, float64(n.Failed), n.Target, n.Kind)
+			counter(descNotifyRefused, float64(n.Refused), n.Target, n.Kind)
+			failing := 0.0
+			if !n.Failing.IsZero() {
+				failing = time.Since(n.Failing).Seconds()
+			}
+			gauge(descNotifyFailing, failing, n.Target, n.Kind)
 		}
-		gauge(descNotifyFailing, failing, n.Target, n.Kind)
 	}
 
 	for _, w := range c.cloud.writers {

@@ -202,14 +202,15 @@ func (c *Cloud) handleAlerts(mux *http.ServeMux, started time.Time) {
 	}
 }
 
-// openNotifications reads the files that the configuration of them names.
-func (c *Cloud) openNotifications() (err error) {
-	if a := c.config.Receive.Alertmanager; a != nil {
-		c.receiver = &alertmanager.Receiver{Store: c.store, TokenFile: a.TokenFile.In(c.options.Dir), Logger: c.log}
-		if err := c.receiver.CheckToken(); err != nil {
-			return fmt.Errorf("cloud: receive from Alertmanager: %w", err)
-		}
+// openReceiver reads the file that its configuration names.
+func (c *Cloud) openReceiver() error {
+	a := c.config.Receive.Alertmanager
+	if a == nil {
+		return nil
 	}
-	c.notify, err = c.config.Notify.notifier(c.options.Dir, c.store, c.log)
-	return err
+	c.receiver = &alertmanager.Receiver{Store: c.store, TokenFile: a.TokenFile.In(c.options.Dir), Logger: c.log}
+	if err := c.receiver.CheckToken(); err != nil {
+		return fmt.Errorf("cloud: receive from Alertmanager: %w", err)
+	}
+	return nil
 }

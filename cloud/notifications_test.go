@@ -166,7 +166,10 @@ func TestWhatComesInGoesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
-	c.publish([]telemetry.Sample{{Signal: series[0].ID, Time: 1, Value: telemetry.FloatValue(230)}})
+	for !c.publishing.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	c.pass([]telemetry.Sample{{Signal: series[0].ID, Time: 1, Value: telemetry.FloatValue(230)}})
 	for what, of := range map[string]chan string{`"rule":"DiskFull"`: told, "snappy": written} {
 		select {
 		case got := <-of:

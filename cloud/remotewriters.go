@@ -7,7 +7,6 @@ import (
 	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/remotewrite"
 	"github.com/busbar/busbar/configfile"
-	"github.com/busbar/busbar/telemetry"
 )
 
 // RemoteWrite is a server that takes Prometheus' remote write, version 1.0.
@@ -84,12 +83,4 @@ func (c *Cloud) openRemoteWrite() error {
 		c.writers = append(c.writers, writer)
 	}
 	return nil
-}
-
-// publish hands the newest samples to whoever watches them.
-func (c *Cloud) publish(newest []telemetry.Sample) {
-	c.live.Publish(newest)
-	for _, w := range c.writers {
-		w.Publish(newest)
-	}
 }

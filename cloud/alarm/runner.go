@@ -12,12 +12,15 @@ import (
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// consumer names the alarm runner's offsets in the store.
-const consumer = "alarm"
+// Consumer names the alarm runner's offsets and progress in the store.
+const Consumer = "alarm"
+
+const consumer = Consumer
 
 // Config says what to read and where to store it.
 type Config struct {
@@ -77,6 +80,9 @@ func (r *Runner) Stats() Stats {
 // from the offsets in the store.
 func (r *Runner) Run(ctx context.Context) {
 	log.Sessions(ctx, r.cfg.Logger.With("consumer", consumer), r.run)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Lag, r.stats.Through = 0, time.Time{} // nothing is known any more
 }
 
 const (
@@ -154,11 +160,24 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 			if err := tellRefused(ctx, r.cfg.Store, told); err != nil {
 				return err
 			}
+			if err := r.tellProgress(ctx, reader.Through()); err != nil {
+				return err
+			}
 		}
 		r.mu.Lock()
 		r.stats.Lag, r.stats.Through, r.stats.Current = reader.Lag(), reader.Through(), reader.Fetched()
 		r.mu.Unlock()
 	}
+}
+
+// tellProgress keeps for other processes up to when events have been taken.
+func (r *Runner) tellProgress(ctx context.Context, through time.Time) error {
+	if !r.cfg.Store.Shared() || through.IsZero() {
+		return nil
+	}
+	return r.cfg.Store.Write(ctx, func(t *store.Tx) error {
+		return t.SaveProgress(consumer, store.Share{}, telemetry.MicrosOf(through))
+	})
 }
 
 // through is an instant up to which all that gateways have sent has been taken.

@@ -129,7 +129,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
 		if len(next) == 0 {
 			// What is taken again is judged by what this consumer knows, and moves no offset.
-			if err := t.Hold(consumer, map[string]map[int32]int64{s.topic: s.offsets}); err != nil {
+			if err := t.Hold(consumer, store.Share{}, map[string]map[int32]int64{s.topic: s.offsets}); err != nil {
 				return err
 			}
 		}

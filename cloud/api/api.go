@@ -24,7 +24,10 @@ type Options struct {
 	// Acknowledged is called with each alarm that an operator has acknowledged, and
 	// doesn't wait; nil: nothing is.
 	Acknowledged func(alarm.Alarm)
-	Log          *slog.Logger
+	// Ending is closed when streams are to end, so that their clients go elsewhere; nil:
+	// never.
+	Ending <-chan struct{}
+	Log    *slog.Logger
 }
 
 // New makes the handler of everything below /api and /openapi. It belongs

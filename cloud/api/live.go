@@ -31,6 +31,13 @@ func (l *Live) Publish(newest []telemetry.Sample) {
 	}
 }
 
+// Watched reports whether anybody does.
+func (l *Live) Watched() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.watchers) > 0
+}
+
 func (l *Live) watch() (w *watcher, stop func()) {
 	w = &watcher{pending: map[telemetry.SignalID]telemetry.Sample{}}
 	l.mu.Lock()

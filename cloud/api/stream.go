@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -83,6 +84,9 @@ func (o Options) stream(w http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-ctx.Done():
+			return
+		case <-o.Ending:
+			s.comeBack()
 			return
 		case <-changed:
 		case <-beat.C:
@@ -171,6 +175,11 @@ func (s eventWriter) event(name string, id int64, data []byte) error {
 		text += "id: " + strconv.FormatInt(id, 10) + "\n"
 	}
 	return s.send(text + "data: " + string(data) + "\n\n")
+}
+
+// comeBack has the client connect again, each at some other moment of a second.
+func (s eventWriter) comeBack() {
+	s.send(fmt.Sprintf("retry: %d\n\n", 100+rand.IntN(900)))
 }
 
 func (s eventWriter) comment(text string) error { return s.send(": " + text + "\n\n") }

@@ -116,3 +116,18 @@ func (t Topic) configs() map[string]*string {
 	}
 	return c
 }
+
+// CountPartitions is how many partitions a topic has.
+func CountPartitions(ctx context.Context, client *kgo.Client, topic string) (int, error) {
+	topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
+	if err == nil {
+		err = topics[topic].Err
+	}
+	if err == nil && len(topics[topic].Partitions) == 0 {
+		err = errors.New("it has none yet")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("log: count the partitions of %s: %w", topic, err)
+	}
+	return len(topics[topic].Partitions), nil
+}

@@ -42,7 +42,8 @@ type Config struct {
 	Select []Selection  // none: everything
 }
 
-// Runner writes measurements. Of several on one log, the one that began last writes.
+// Runner writes measurements. Of several on one log, the one that began last writes, and
+// the others fail until they begin again.
 type Runner struct {
 	cfg Config
 

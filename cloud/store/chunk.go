@@ -154,6 +154,7 @@ func (t *Tx) SaveLatest(bundle int64, block []byte) error {
 		bundle, block); err != nil {
 		return fmt.Errorf("store: save the latest of bundle %d: %w", bundle, err)
 	}
+	t.newest = append(t.newest, bundle)
 	return nil
 }
 

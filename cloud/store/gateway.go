@@ -67,7 +67,8 @@ func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int6
 	if err := t.touchGateway(gateway); err != nil {
 		return 0, err
 	}
-	return t.sequence(sequence{gateway, epoch, record.Stream(stream)}, 0, 0)
+	id, _, err := t.sequence(sequence{gateway, epoch, record.Stream(stream)}, 0, 0, 0)
+	return id, err
 }
 
 // Gateway is a gateway and the completeness of what it sent.

@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 )
 
@@ -41,14 +42,16 @@ type Config struct {
 // stream of facts read never waits for what operators ask.
 type Store struct {
 	dialect dialect
-	writer  *sql.DB       // one connection: waiting for a turn here is fair
-	reader  *sql.DB       // of consumers and of the stream of facts
-	asker   *sql.DB       // of operators
-	scans   chan struct{} // holds one for each of scan that runs
-	stop    func()        // ends what runs beside; nil: nothing does
+	writer  *sql.DB                                  // one connection: waiting for a turn here is fair
+	reader  *sql.DB                                  // of consumers and of the stream of facts
+	asker   *sql.DB                                  // of operators
+	scans   chan struct{}                            // holds one for each of scan that runs
+	stop    func()                                   // ends what runs beside; nil: nothing does
+	connect func(context.Context) (*pgx.Conn, error) // makes a session of its own; nil with SQLite
 
 	mu      sync.Mutex
-	changed chan struct{} // closed at the next commit that adds facts
+	changed chan struct{}  // closed at the next commit that adds facts
+	newest  map[int64]bool // bundles whose newest samples have changed, see LatestChanged
 }
 
 const (
@@ -67,7 +70,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func newStore(d dialect) *Store {
-	return &Store{dialect: d, scans: make(chan struct{}, mostScans), changed: make(chan struct{})}
+	return &Store{dialect: d, scans: make(chan struct{}, mostScans), changed: make(chan struct{}), newest: map[int64]bool{}}
 }
 
 func (s *Store) limitReaders() {
@@ -142,6 +145,7 @@ type Tx struct {
 	numbers map[string]string // statements as numbered makes them
 	later   []statement
 	facts   bool
+	newest  []int64 // bundles whose newest samples it has saved
 }
 
 type statement struct {
@@ -162,6 +166,9 @@ func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
 		err := do(t)
 		if err == nil && t.facts && s.dialect.announce != "" {
 			_, err = t.Exec(s.dialect.announce)
+		}
+		if err == nil && s.dialect.announceLatest != "" {
+			err = t.announceLatest(s.dialect.announceLatest)
 		}
 		return err
 	})
