@@ -115,7 +115,7 @@ func TestApplyDoesNotDependOnOrder(t *testing.T) {
 
 func TestOfCloud(t *testing.T) {
 	for want, list := range map[bool][]Alarm{
-		true:  {{ID: fleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
+		true:  {{ID: FleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
 		false: {{ID: "a1", Rule: "gateway-silent"}, {ID: "a1", Rule: DamagedRule}},
 	} {
 		for _, a := range list {

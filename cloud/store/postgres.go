@@ -156,19 +156,26 @@ const (
 	factChannel = "busbar_fact"
 )
 
+// placeOf names a database for people.
+func placeOf(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("database %s of %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
+}
+
+var postgresDialect = dialect{
+	name: goose.DialectPostgres, folder: "postgres", numbers: true,
+	writing:  &sql.TxOptions{Isolation: sql.LevelReadCommitted}, // each statement sees what was committed before the turn
+	reading:  &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	turn:     fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
+	announce: `SELECT pg_notify('` + factChannel + `', '')`,
+}
+
 func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 	config, err := p.connection()
 	if err != nil {
 		return nil, fmt.Errorf("store: PostgreSQL: %w", err)
 	}
-	where := fmt.Sprintf("database %s of %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
-	s := newStore(dialect{
-		name: goose.DialectPostgres, folder: "postgres", numbers: true,
-		writing:  &sql.TxOptions{Isolation: sql.LevelReadCommitted}, // each statement sees what was committed before the turn
-		reading:  &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		turn:     fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
-		announce: `SELECT pg_notify('` + factChannel + `', '')`,
-	})
+	where := placeOf(config)
+	s := newStore(postgresDialect)
 	connect := func() *sql.DB { return stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(p.login)) }
 	s.writer, s.reader, s.asker = connect(), connect(), connect()
 	s.limitReaders()
