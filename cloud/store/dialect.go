@@ -24,6 +24,7 @@ type dialect struct {
 	turn string
 	// announce is what one that has added facts says last, to other processes.
 	announce string
+	catalog
 }
 
 // numbered replaces each ? outside of quotes by $1, $2 and so on.

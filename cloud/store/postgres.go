@@ -167,6 +167,7 @@ var postgresDialect = dialect{
 	reading:  &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	turn:     fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
 	announce: `SELECT pg_notify('` + factChannel + `', '')`,
+	catalog:  postgresCatalog,
 }
 
 func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
@@ -199,6 +200,12 @@ func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 
 // migrateInTurn brings the schema up to date while no other process does, or writes.
 func (s *Store) migrateInTurn(ctx context.Context) error {
+	return s.inTurn(ctx, func(*sql.Conn) error { return s.migrate(ctx) })
+}
+
+// inTurn does something while no other process writes. Do is given the connection that
+// has the turn.
+func (s *Store) inTurn(ctx context.Context, do func(*sql.Conn) error) error {
 	conn, err := s.writer.Conn(ctx)
 	if err != nil {
 		return err
@@ -215,7 +222,7 @@ func (s *Store) migrateInTurn(ctx context.Context) error {
 		return err
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf(`SELECT pg_advisory_unlock(%d)`, turnLock))
-	return s.migrate(ctx)
+	return do(conn)
 }
 
 // listen has those woken who wait for facts of other processes, until Close.

@@ -15,7 +15,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-var sqliteDialect = dialect{name: goose.DialectSQLite3, folder: "sqlite"}
+var sqliteDialect = dialect{name: goose.DialectSQLite3, folder: "sqlite", catalog: sqliteCatalog}
 
 // openSQLite opens the file at path, which is made if it is missing.
 func openSQLite(ctx context.Context, path string) (*Store, error) {

@@ -60,7 +60,11 @@ func (r replayCommand) Run(ctx context.Context, logging *program.Logging) error 
 }
 
 func (r replayCommand) replay(ctx context.Context, logging *program.Logging) (*replay.Report, error) {
-	options := cloud.ReplayOptions{Dir: filepath.Dir(r.Config), Into: r.Into, Only: replay.Analytics(r.Only), Log: logging.Logger(), Progress: progress()}
+	tell := progress()
+	options := cloud.ReplayOptions{Dir: filepath.Dir(r.Config), Into: r.Into, Only: replay.Analytics(r.Only), Log: logging.Logger(),
+		Progress: func(p replay.Progress) {
+			tell(func() string { return fmt.Sprintf("%s: %d of %d", p.Step, p.Done, p.Of) })
+		}}
 	for _, bound := range []struct {
 		flag, text string
 		at         *time.Time
@@ -101,15 +105,14 @@ func (r replayCommand) print(report *replay.Report) error {
 	return out.Encode(report)
 }
 
-// progress prints on standard error how far long work has come.
-func progress() func(replay.Progress) {
+// progress prints a line on standard error every few seconds.
+func progress() func(line func() string) {
 	const every = 5 * time.Second
 	last := time.Now()
-	return func(p replay.Progress) {
-		if time.Since(last) < every {
-			return
+	return func(line func() string) {
+		if time.Since(last) >= every {
+			last = time.Now()
+			fmt.Fprintln(os.Stderr, line())
 		}
-		last = time.Now()
-		fmt.Fprintf(os.Stderr, "%s: %d of %d\n", p.Step, p.Done, p.Of)
 	}
 }
