@@ -41,14 +41,7 @@ func Replay(ctx context.Context, config Config, o ReplayOptions) (report *replay
 		return nil, err
 	}
 	defer live.Close()
-	shadow, err := store.Open(ctx, store.Config{Path: o.Into})
-	if err != nil {
-		return nil, err
-	}
 	defer func() {
-		if closed := shadow.Close(); err == nil {
-			err = closed
-		}
 		if err != nil {
 			report = nil
 			for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -56,6 +49,11 @@ func Replay(ctx context.Context, config Config, o ReplayOptions) (report *replay
 			}
 		}
 	}()
+	shadow, err := store.Open(ctx, store.Config{Path: o.Into})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, shadow.Close()) }()
 	return replay.Run(ctx, replay.Config{Log: options, Topics: topics, Live: live, Shadow: shadow,
 		From: o.From, To: o.To, Only: o.Only, Logger: o.Log, Progress: o.Progress})
 }

@@ -25,19 +25,22 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/kafka"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+func TestMain(m *testing.M) {
+	code := storetest.Main(m)
+	kafka.StopShared()
+	os.Exit(code)
+}
 
-var (
-	topics = record.TopicsOf("")
-	quiet  = slog.New(slog.NewTextHandler(io.Discard, nil))
-)
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // world is the embedded log, gateways that write to it, and the cloud's store.
 type world struct {
 	testing.TB
 	opts     []kgo.Opt
+	topics   record.Topics
 	producer *kgo.Client
 	live     *store.Store
 	next     map[string]map[record.Stream]uint64
@@ -59,17 +62,24 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	l.Close()
-	embedded, err := log.StartEmbedded(t.Context(), log.EmbeddedOptions{Listen: l.Addr().String(), Dir: t.TempDir(), Topics: log.Topics(topics, 2, 1, 0), Logger: quiet})
+	embedded, err := log.StartEmbedded(t.Context(), log.EmbeddedOptions{Listen: l.Addr().String(), Dir: t.TempDir(), Topics: log.Topics(record.TopicsOf(""), 2, 1, 0), Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(embedded.Close)
-	return newWorldAt(t, []kgo.Opt{kgo.SeedBrokers(embedded.Addr())})
+	return newWorldAt(t, []kgo.Opt{kgo.SeedBrokers(embedded.Addr())}, record.TopicsOf(""))
 }
 
-func newWorldAt(t testing.TB, opts []kgo.Opt) *world {
+// newWorldOnKafka has a cluster of three brokers in place of the embedded log.
+func newWorldOnKafka(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, opts: opts, next: map[string]map[record.Stream]uint64{}, sent: map[string]int64{}}
+	cluster, prefix := kafka.Shared(t)
+	return newWorldAt(t, []kgo.Opt{kgo.SeedBrokers(cluster.Brokers()...)}, record.TopicsOf(prefix))
+}
+
+func newWorldAt(t testing.TB, opts []kgo.Opt, topics record.Topics) *world {
+	t.Helper()
+	w := &world{TB: t, opts: opts, topics: topics, next: map[string]map[record.Stream]uint64{}, sent: map[string]int64{}}
 	var err error
 	if w.producer, err = kgo.NewClient(append(w.opts[:len(w.opts):len(w.opts)], kgo.ProducerLinger(0))...); err != nil {
 		t.Fatal(err)
@@ -86,8 +96,9 @@ func newWorldAt(t testing.TB, opts []kgo.Opt) *world {
 	return w
 }
 
-// base is when the records begin to be written: a whole hour.
-var base = time.Date(2026, 10, 1, 6, 0, 0, 0, time.UTC)
+// base is when the records begin to be written: a whole hour, not so long ago that a
+// broker would delete them.
+var base = time.Now().UTC().Truncate(24 * time.Hour).Add(-18 * time.Hour)
 
 func at(after time.Duration) telemetry.Micros { return telemetry.MicrosOf(base.Add(after)) }
 
@@ -134,7 +145,7 @@ func (w *world) event(gateway string, after time.Duration, e telemetry.Event) {
 		w.Fatal(err)
 	}
 	w.later(after, func() {
-		w.write(w.record(topics.Events(), gateway, record.Events, record.FormatEvent, 1, payload), after)
+		w.write(w.record(w.topics.Events(), gateway, record.Events, record.FormatEvent, 1, payload), after)
 	})
 }
 
@@ -163,7 +174,7 @@ func (w *world) birth(gateway string, after time.Duration) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.later(after, func() { w.write(&kgo.Record{Topic: topics.Births(), Key: []byte(b.Key()), Value: value}, after) })
+	w.later(after, func() { w.write(&kgo.Record{Topic: w.topics.Births(), Key: []byte(b.Key()), Value: value}, after) })
 }
 
 // block writes a minute of samples of every signal that begins at of, each second.
@@ -192,11 +203,11 @@ func (w *world) takeIn() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, 2)
 	go func() {
-		ingest.New(ingest.Config{Log: w.opts, Topics: topics, Store: w.live, Logger: quiet, FlushEvery: 10 * time.Millisecond}).Run(ctx)
+		ingest.New(ingest.Config{Log: w.opts, Topics: w.topics, Store: w.live, Logger: quiet, FlushEvery: 10 * time.Millisecond}).Run(ctx)
 		ended <- struct{}{}
 	}()
 	go func() {
-		alarm.New(alarm.Config{Log: w.opts, Topics: topics, Store: w.live, Logger: quiet}).Run(ctx)
+		alarm.New(alarm.Config{Log: w.opts, Topics: w.topics, Store: w.live, Logger: quiet}).Run(ctx)
 		ended <- struct{}{}
 	}()
 	defer func() { cancel(); <-ended; <-ended }()
@@ -258,7 +269,7 @@ func (w *world) replay(from, to time.Duration, only Analytics) *Report {
 		w.Fatal(err)
 	}
 	defer shadow.Close()
-	cfg := Config{Log: w.opts, Topics: topics, Live: w.live, Shadow: shadow, Only: only, Logger: quiet}
+	cfg := Config{Log: w.opts, Topics: w.topics, Live: w.live, Shadow: shadow, Only: only, Logger: quiet}
 	if from != 0 {
 		cfg.From = base.Add(from)
 	}

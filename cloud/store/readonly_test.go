@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,5 +44,38 @@ func TestOpenReadOnly(t *testing.T) {
 	})
 	if _, err := OpenReadOnly(t.Context(), Config{Path: filepath.Join(t.TempDir(), "none.db")}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
+	}
+}
+
+// A cloud that has stopped leaves a file alone, one that was killed leaves its log beside it.
+func TestOpenReadOnlyWithoutACloud(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "busbar.db")
+	s := openAt(t, path)
+	write(t, s, func(tx *Tx) error { _, err := tx.AddFact("test", 1, "x"); return err })
+	killed := func(suffixes ...string) string {
+		to := filepath.Join(t.TempDir(), "busbar.db")
+		for _, suffix := range suffixes {
+			data, err := os.ReadFile(path + suffix)
+			if err == nil {
+				err = os.WriteFile(to+suffix, data, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return to
+	}
+	paths := []string{killed("", "-wal", "-shm"), killed("", "-wal")}
+	s.Close()
+	for _, path := range append(paths, path) {
+		r, err := OpenReadOnly(t.Context(), Config{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if facts, err := r.Facts(t.Context(), 0, 10); err != nil || len(facts) != 1 {
+			t.Errorf("%+v, %v", facts, err)
+		}
+		r.Close()
 	}
 }

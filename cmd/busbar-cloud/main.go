@@ -53,6 +53,7 @@ func main() {
 Example:
   busbar-cloud run --config cloud.yaml
   busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
-  busbar-cloud gateway ping --config cloud.yaml north-gw1`,
+  busbar-cloud gateway ping --config cloud.yaml north-gw1
+  busbar-cloud backup --config cloud.yaml /backup/today.busbar`,
 	}, &c, &c.Logging)
 }
