@@ -140,9 +140,12 @@ func (r *Report) WriteText(to io.Writer) error {
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, "note: "+note)
 	}
-	if r.Same {
+	switch r.Count {
+	case 0:
 		fmt.Fprintln(w, "\nthe same")
-	} else {
+	case 1:
+		fmt.Fprintln(w, "\n1 difference")
+	default:
 		fmt.Fprintf(w, "\n%d differences\n", r.Count)
 	}
 	return w.Flush()

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func restoreFile(ctx context.Context, path string, r *backup.Reader, force bool,
 	if err := os.Rename(beside, path); err != nil {
 		return err
 	}
-	return syncFile(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // detach makes a database one file that nobody has open.
@@ -124,11 +125,22 @@ func detach(ctx context.Context, path string) error {
 }
 
 func syncFile(path string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it can't be
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // checkFile has SQLite look at the whole file.

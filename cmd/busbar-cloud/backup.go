@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"text/tabwriter"
 	"time"
 
@@ -85,6 +86,9 @@ func writeWhole(path string, write func(io.Writer) ([]backup.Rows, error)) (coun
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return nil, err
+	}
+	if runtime.GOOS == "windows" {
+		return counts, nil // a directory can't be synced
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
