@@ -115,7 +115,7 @@ func TestApplyDoesNotDependOnOrder(t *testing.T) {
 
 func TestKinds(t *testing.T) {
 	for want, list := range map[Kind][]Alarm{
-		OfCloud:    {{ID: fleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
+		OfCloud:    {{ID: FleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
 		OfGateway:  {{ID: "a1", Rule: "gateway-silent"}, {ID: "a1", Rule: DamagedRule}},
 		OfExternal: {{ID: externalID + "1", Rule: "gateway-silent"}, {ID: externalID + "1", Rule: RefusedRule}},
 	} {

@@ -95,7 +95,7 @@ func TestWhatWasOverBeforeItWasKnownIsKept(t *testing.T) {
 }
 
 func TestAGatewayMayNotNameAnAlarmOfElsewhere(t *testing.T) {
-	for _, id := range []string{externalID + "1", fleetID + "1"} {
+	for _, id := range []string{externalID + "1", FleetID + "1"} {
 		for _, e := range []telemetry.Event{
 			{Kind: telemetry.AlarmRaised, Decided: 1, Alarm: &telemetry.AlarmChange{ID: id}},
 			{Kind: telemetry.AlarmCaptured, Decided: 1, Capture: &telemetry.Capture{Alarm: id}},

@@ -20,8 +20,6 @@ import (
 // Consumer names the alarm runner's offsets and progress in the store.
 const Consumer = "alarm"
 
-const consumer = Consumer
-
 // Config says what to read and where to store it.
 type Config struct {
 	Log    []kgo.Opt // how to reach the brokers
@@ -79,7 +77,7 @@ func (r *Runner) Stats() Stats {
 // Run takes events until ctx ends. It tries again whatever fails for a while,
 // from the offsets in the store.
 func (r *Runner) Run(ctx context.Context) {
-	log.Sessions(ctx, r.cfg.Logger.With("consumer", consumer), r.run)
+	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), r.run)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.Lag, r.stats.Through = 0, time.Time{} // nothing is known any more
@@ -96,11 +94,11 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	r.mu.Lock()
 	r.stats.Through = time.Time{}
 	r.mu.Unlock()
-	offsets, err := r.cfg.Store.Offsets(ctx, consumer)
+	offsets, err := r.cfg.Store.Offsets(ctx, Consumer)
 	if err != nil {
 		return err
 	}
-	ids, err := r.cfg.Store.TopicIDs(ctx, consumer)
+	ids, err := r.cfg.Store.TopicIDs(ctx, Consumer)
 	if err != nil {
 		return err
 	}
@@ -114,10 +112,10 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		offsets[topic] = map[int32]int64{}
 	}
 	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
-	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
+	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, Consumer); err != nil {
 		return err
 	}
-	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, Logger: r.cfg.Logger})
+	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: Consumer, Logger: r.cfg.Logger})
 	defer feed.Close()
 	judged := make(chan error, 1)
 	judging, end := context.WithCancel(ctx)
@@ -176,7 +174,7 @@ func (r *Runner) tellProgress(ctx context.Context, through time.Time) error {
 		return nil
 	}
 	return r.cfg.Store.Write(ctx, func(t *store.Tx) error {
-		return t.SaveProgress(consumer, store.Share{}, telemetry.MicrosOf(through))
+		return t.SaveProgress(Consumer, store.Share{}, telemetry.MicrosOf(through))
 	})
 }
 
@@ -194,7 +192,7 @@ func (r *Runner) through() time.Time {
 // explain keeps what the log has lost, if that is why it can't be read on; the
 // next session then can. Ids are those of the topics that were read.
 func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
-	reason, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	reason, err := log.Lost(ctx, r.cfg.Store, Consumer, cause, ids)
 	if reason != "" {
 		r.mu.Lock()
 		r.stats.Quarantined[reason]++

@@ -50,7 +50,7 @@ func (s *session) flush(ctx context.Context) error {
 func (s *session) write(t *store.Tx, data encoded) error {
 	if s.batch.retakes() || len(s.batch.unparked) > 0 || !s.through.IsZero() {
 		// These follow from what this consumer knows, and move no offset.
-		if err := t.Hold(consumer, s.share, s.offsets); err != nil {
+		if err := t.Hold(Consumer, s.share, s.offsets); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (s *session) write(t *store.Tx, data encoded) error {
 			if !ok {
 				from = store.NoOffset
 			}
-			if err := t.Advance(consumer, store.Partition{Topic: topic, TopicID: s.topicIDs[topic], Number: p}, from, next); err != nil {
+			if err := t.Advance(Consumer, store.Partition{Topic: topic, TopicID: s.topicIDs[topic], Number: p}, from, next); err != nil {
 				return err
 			}
 		}
@@ -118,7 +118,7 @@ func (s *session) write(t *store.Tx, data encoded) error {
 		}
 	}
 	if !s.through.IsZero() {
-		return t.SaveProgress(consumer, s.share, telemetry.MicrosOf(s.through))
+		return t.SaveProgress(Consumer, s.share, telemetry.MicrosOf(s.through))
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (l *load) awaitCommit() {
 	l.Helper()
 	// The database may have been killed a moment ago.
 	committed := func() (string, bool) {
-		offsets, err := l.store.Offsets(context.Background(), consumer)
+		offsets, err := l.store.Offsets(context.Background(), Consumer)
 		return fmt.Sprint(offsets), err == nil
 	}
 	var before string

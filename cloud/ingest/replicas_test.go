@@ -31,7 +31,7 @@ func runShare(c child, s *store.Store) {
 	ctx, stop := ossignal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	config := c.config(s)
-	ingesting := share.New(share.Config{Store: s, Work: consumer, Logger: slog.Default(), Parts: func(ctx context.Context) (int, error) {
+	ingesting := share.New(share.Config{Store: s, Work: Consumer, Logger: slog.Default(), Parts: func(ctx context.Context) (int, error) {
 		client, err := kgo.NewClient(config.Log...)
 		if err != nil {
 			return 0, err
@@ -202,7 +202,7 @@ func TestAShareIsTakenAndNothingElse(t *testing.T) {
 		w.send(blockRecord(w, g, 1, 0, 9, 7))
 	}
 	offsets := func(topic string) map[int32]int64 {
-		all, err := w.store.Offsets(t.Context(), consumer)
+		all, err := w.store.Offsets(t.Context(), Consumer)
 		if err != nil {
 			t.Fatal(err)
 		}

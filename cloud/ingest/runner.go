@@ -22,8 +22,6 @@ import (
 // Consumer names the ingest's offsets and progress in the store.
 const Consumer = "ingest"
 
-const consumer = Consumer
-
 // Config says what to read and where to store it.
 type Config struct {
 	Log    []kgo.Opt // how to reach the brokers
@@ -69,7 +67,7 @@ func (r *Runner) Run(ctx context.Context) { r.RunShare(ctx, store.Share{}) }
 // RunShare is Run of a share of the partitions, of which the telemetry topic has as many
 // as it is divided into. Others work on the rest.
 func (r *Runner) RunShare(ctx context.Context, share store.Share) {
-	log.Sessions(ctx, r.cfg.Logger.With("consumer", consumer), func(ctx context.Context, ok func()) error { return r.run(ctx, share, ok) })
+	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), func(ctx context.Context, ok func()) error { return r.run(ctx, share, ok) })
 	r.stats.update(func(st *Stats) { st.Lag, st.Backlog, st.Through = 0, 0, time.Time{} }) // nothing is known any more
 }
 
@@ -97,11 +95,11 @@ const (
 )
 
 func (r *Runner) run(ctx context.Context, share store.Share, ok func()) error {
-	offsets, err := r.cfg.Store.Offsets(ctx, consumer)
+	offsets, err := r.cfg.Store.Offsets(ctx, Consumer)
 	if err != nil {
 		return err
 	}
-	ids, err := r.cfg.Store.TopicIDs(ctx, consumer)
+	ids, err := r.cfg.Store.TopicIDs(ctx, Consumer)
 	if err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func (r *Runner) run(ctx context.Context, share store.Share, ok func()) error {
 		return err
 	}
 	defer backfill.Close()
-	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, Share: share, First: r.cfg.Topics.Births(), Logger: r.cfg.Logger})
+	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: Consumer, Share: share, First: r.cfg.Topics.Births(), Logger: r.cfg.Logger})
 	defer feed.Close()
 	return r.read(ctx, s, current, backfill, feed)
 }
@@ -244,7 +242,7 @@ func (s *session) retakePart(ctx context.Context, again []retake.Again) ([]retak
 // explain keeps what the log has lost, if that is why it can't be read on; the
 // next session then can. Ids are those of the topics that were read.
 func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
-	reason, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	reason, err := log.Lost(ctx, r.cfg.Store, Consumer, cause, ids)
 	if reason != "" {
 		r.stats.update(func(st *Stats) { st.Quarantined[reason]++ })
 	}

@@ -292,7 +292,7 @@ func (s *session) quarantine(r arrival, of claim, reason store.Reason, cause err
 	if !of.proven {
 		excerpt = store.MaxRefusedBytes
 	}
-	s.batch.quarantine(store.Quarantined{ID: r.aside, Consumer: consumer, Topic: r.Topic, TopicID: s.topicIDs[r.Topic], Partition: r.Partition,
+	s.batch.quarantine(store.Quarantined{ID: r.aside, Consumer: Consumer, Topic: r.Topic, TopicID: s.topicIDs[r.Topic], Partition: r.Partition,
 		Offset: r.Offset, Gateway: of.gateway, KeyID: of.key, Reason: reason, Detail: cause.Error(),
 		Payload: bytes.Clone(r.Value[:min(len(r.Value), excerpt)]), At: telemetry.MicrosOf(time.Now())})
 }
@@ -463,7 +463,7 @@ func (s *session) keepHouse(ctx context.Context) error {
 		return err
 	}
 	now := telemetry.MicrosOf(time.Now())
-	if s.refused, err = s.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
+	if s.refused, err = s.cfg.Store.CountRefusedAside(ctx, Consumer); err != nil {
 		return err
 	}
 	for n := int64(forgetStep); n == forgetStep; {

@@ -68,6 +68,7 @@ type Reader struct {
 	start      Offsets
 	ids        map[string]string // of topics
 	assigned   map[string]map[int32]bool
+	until      Offsets // for ReadTo; nil: there is no end
 	discovered time.Time
 	fetched    atomic.Int64 // when a broker last answered, in ns of Unix time
 
@@ -218,7 +219,7 @@ func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kg
 		}
 	})
 	r.advance()
-	return fetches.Records(), nil
+	return r.within(fetches.Records()), nil
 }
 
 // advance moves through to the mark, once all that the log had then has been handed

@@ -27,6 +27,7 @@ type dialect struct {
 	// announceLatest is what one says that has saved newest samples, with a list of their
 	// bundles.
 	announceLatest string
+	catalog
 }
 
 // numbered replaces each ? outside of quotes by $1, $2 and so on.

@@ -82,6 +82,12 @@ func (s *Store) Unfollow(ctx context.Context, name string) error {
 	return nil
 }
 
+// forgetFollowers has all of them begin anew.
+func (t *Tx) forgetFollowers() error {
+	_, err := t.Exec(`DELETE FROM consumer_offset WHERE topic = ?`, followed)
+	return err
+}
+
 // mostStored bounds the chunks that StoredFrom lists.
 const mostStored = 1000
 

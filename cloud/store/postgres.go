@@ -159,20 +159,28 @@ const (
 	latestChannel = "busbar_latest"
 )
 
+// placeOf names a database for people.
+func placeOf(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("database %s of %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
+}
+
+var postgresDialect = dialect{
+	name: goose.DialectPostgres, folder: "postgres", numbers: true,
+	writing:        &sql.TxOptions{Isolation: sql.LevelReadCommitted}, // each statement sees what was committed before the turn
+	reading:        &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	turn:           fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
+	announce:       `SELECT pg_notify('` + factChannel + `', '')`,
+	announceLatest: `SELECT pg_notify('` + latestChannel + `', ?)`,
+	catalog:        postgresCatalog,
+}
+
 func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 	config, err := p.connection()
 	if err != nil {
 		return nil, fmt.Errorf("store: PostgreSQL: %w", err)
 	}
-	where := fmt.Sprintf("database %s of %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
-	s := newStore(dialect{
-		name: goose.DialectPostgres, folder: "postgres", numbers: true,
-		writing:        &sql.TxOptions{Isolation: sql.LevelReadCommitted}, // each statement sees what was committed before the turn
-		reading:        &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		turn:           fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
-		announce:       `SELECT pg_notify('` + factChannel + `', '')`,
-		announceLatest: `SELECT pg_notify('` + latestChannel + `', ?)`,
-	})
+	where := placeOf(config)
+	s := newStore(postgresDialect)
 	connect := func() *sql.DB { return stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(p.login)) }
 	s.writer, s.reader, s.asker = connect(), connect(), connect()
 	s.limitReaders()
@@ -197,6 +205,12 @@ func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 
 // migrateInTurn brings the schema up to date while no other process does, or writes.
 func (s *Store) migrateInTurn(ctx context.Context) error {
+	return s.inTurn(ctx, func(*sql.Conn) error { return s.migrate(ctx) })
+}
+
+// inTurn does something while no other process writes. Do is given the connection that
+// has the turn.
+func (s *Store) inTurn(ctx context.Context, do func(*sql.Conn) error) error {
 	conn, err := s.writer.Conn(ctx)
 	if err != nil {
 		return err
@@ -213,7 +227,7 @@ func (s *Store) migrateInTurn(ctx context.Context) error {
 		return err
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf(`SELECT pg_advisory_unlock(%d)`, turnLock))
-	return s.migrate(ctx)
+	return do(conn)
 }
 
 // listen has those woken who wait for facts of other processes, and gathers whose newest

@@ -96,26 +96,42 @@ func (s *Store) migrateBeside(ctx context.Context) (err error) {
 }
 
 func (s *Store) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations/"+s.dialect.folder)
+	provider, has, err := s.schema(ctx)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(s.dialect.name, s.writer, dir)
+	known, err := newestVersion()
 	if err != nil {
 		return err
 	}
-	has, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("read the version of the schema: %w", err)
-	}
-	sources := provider.ListSources()
-	if known := sources[len(sources)-1].Version; has > known {
-		return fmt.Errorf("the database has version %d of the schema, this program knows up to version %d: it needs a newer Busbar", has, known)
+	if has > known {
+		return newerSchema(has, known)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// schema is what changes the database's schema, and the version that it has.
+func (s *Store) schema(ctx context.Context) (*goose.Provider, int64, error) {
+	dir, err := fs.Sub(migrations, "migrations/"+s.dialect.folder)
+	if err != nil {
+		return nil, 0, err
+	}
+	provider, err := goose.NewProvider(s.dialect.name, s.writer, dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	has, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the version of the schema: %w", err)
+	}
+	return provider, has, nil
+}
+
+func newerSchema(has, known int64) error {
+	return fmt.Errorf("the database has version %d of the schema, this program knows up to version %d: it needs a newer Busbar", has, known)
 }
 
 // Close waits for the transactions that are under way.
@@ -157,6 +173,9 @@ type statement struct {
 // that never was when it returns an error; but one that PostgreSQL was asked to
 // commit when the connection to it broke may be either. Do must not call the Store.
 func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
+	if s.writer == nil {
+		return ErrReadOnly
+	}
 	t, err := s.run(ctx, s.writer, s.dialect.writing, func(t *Tx) error {
 		if s.dialect.turn != "" {
 			if _, err := t.Exec(s.dialect.turn); err != nil {

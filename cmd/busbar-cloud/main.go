@@ -23,6 +23,9 @@ type commands struct {
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
 	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
 	Control controlCommand   `cmd:"" help:"What was written to devices, as their gateways tell it."`
+	Backup  backupCommand    `cmd:"" help:"Write all that is stored into one file, while the cloud runs, or verify such a file."`
+	Restore restoreCommand   `cmd:"" help:"Make the database of a backup, with whichever engine the configuration names."`
+	Replay  replayCommand    `cmd:"" help:"Run the analytics again on what the log has, and say in what the store differs."`
 }
 
 type run struct {
@@ -70,6 +73,7 @@ func main() {
 Example:
   busbar-cloud run --config cloud.yaml
   busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
-  busbar-cloud gateway ping --config cloud.yaml north-gw1`,
+  busbar-cloud gateway ping --config cloud.yaml north-gw1
+  busbar-cloud backup --config cloud.yaml /backup/today.busbar`,
 	}, &c, &c.Logging)
 }
