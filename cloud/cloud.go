@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/api"
 	"github.com/busbar/busbar/cloud/command"
@@ -22,7 +23,6 @@ import (
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
-	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry/record"
@@ -47,7 +47,7 @@ type Cloud struct {
 	read     []string // the topics that must be readable
 	embedded *log.Embedded
 	store    *store.Store
-	listener net.Listener
+	console  console
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	compact  *compact.Runner
@@ -70,11 +70,15 @@ func New(ctx context.Context, config Config, o Options) (*Cloud, error) {
 
 func (c *Cloud) open(ctx context.Context) (err error) {
 	config, dir := c.config, c.options.Dir
-	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
-		return fmt.Errorf("cloud: console: %w", err)
+	if err = c.openConsole(config.Console); err != nil {
+		return err
 	}
 	if c.store, err = store.Open(ctx, config.Store.In(dir)); err != nil {
 		return err
+	}
+	if config.Console.SignIn {
+		c.console.access = access.New(c.store, c.console.secure, c.log)
+		c.warnOfNobody(ctx)
 	}
 	key := func() (keyfile.Key, error) { return CommandKey(config, dir) }
 	if _, err := key(); err != nil {
@@ -127,6 +131,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 		}
 	})
 	running.Go(func() { c.compact.Run(ctx) })
+	running.Go(func() { c.tellAudit(ctx) })
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.
@@ -134,7 +139,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
 	}
 	running.Go(func() {
-		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(c.console.listener); !errors.Is(err, http.ErrServerClosed) {
 			cancel(fmt.Errorf("cloud: console: %w", err))
 		}
 	})
@@ -145,7 +150,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 			}
 		})
 	}
-	c.log.Info("cloud started", "version", c.options.Version, "console", "http://"+c.listener.Addr().String())
+	c.log.Info("cloud started", "version", c.options.Version, "console", c.url())
 	<-ctx.Done()
 	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
@@ -218,18 +223,6 @@ func (c *Cloud) warnOfRetention(ctx context.Context, client *kgo.Client) {
 	}
 }
 
-func (c *Cloud) handler(started time.Time) http.Handler {
-	mux := http.NewServeMux()
-	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Log: c.log})
-	mux.Handle("/api/", calls)
-	mux.Handle("/openapi.json", calls)
-	mux.Handle("/openapi.yaml", calls)
-	mux.Handle("GET /metrics", c.metrics())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { c.health(w, started) })
-	mux.Handle("/", web.Handler())
-	return api.Guard(mux)
-}
-
 func (c *Cloud) close() {
 	if c.uplink != nil {
 		c.uplink.close()
@@ -245,7 +238,7 @@ func (c *Cloud) close() {
 			c.log.Error("closing the store", "error", err)
 		}
 	}
-	if c.listener != nil {
-		c.listener.Close()
+	if c.console.listener != nil {
+		c.console.listener.Close()
 	}
 }
