@@ -136,7 +136,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		// Streams end with ctx, not when their clients go.
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+		ErrorLog:    slog.NewLogLogger(c.log.Handler(), c.console.errors()),
 	}
 	running.Go(func() {
 		if err := server.Serve(c.console.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -87,6 +88,15 @@ type console struct {
 	access   *access.Access // nil: nobody signs in
 	named    func(host string) bool
 	secure   bool
+}
+
+// errors is the level of what goes wrong on connections. Where anybody may connect, they
+// would fill the log.
+func (c console) errors() slog.Level {
+	if c.secure {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 func (c *Cloud) openConsole(config Console) (err error) {

@@ -28,6 +28,8 @@ const (
 	mostWaiting = 16
 	// How many failed sign-ins are written down in a minute, each in a row.
 	mostWritten = 30
+	// nobody stands for every name that no user can have.
+	nobody = "(no user's name)"
 )
 
 var life = store.SessionLife{Longest: telemetry.Micros(longestSession.Microseconds()), Idle: telemetry.Micros(idleSession.Microseconds())}
@@ -88,6 +90,9 @@ func NewSecret() string {
 // SignIn begins a session and returns its cookie. remote is the address of the
 // client. The error is ErrRefused, ErrBusy or a *WaitError if the client is to blame.
 func (a *Access) SignIn(ctx context.Context, remote, name, password string) (*http.Cookie, Who, error) {
+	if CheckName(name) != nil {
+		name = nobody // what was typed may be long, or a password in the wrong field
+	}
 	address := addressOf(remote)
 	byName, byAddress := "name "+name, "address "+address
 	if wait := a.limiter.wait(a.now(), byName, byAddress); wait > 0 {
@@ -158,10 +163,6 @@ func (a *Access) check(ctx context.Context, name, password string) (store.User, 
 // writeFailure audits a failed sign-in. In a flood of them it writes so many and counts
 // the others: strangers don't get to fill the disk.
 func (a *Access) writeFailure(ctx context.Context, name, address string) {
-	// What was typed into the wrong field needn't be a name.
-	if CheckName(name) != nil {
-		name = "(no user's name)"
-	}
 	detail := "from " + address
 	a.mu.Lock()
 	if now := a.now(); now.Sub(a.minute) >= time.Minute {

@@ -21,9 +21,9 @@ type commands struct {
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
 	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
 	Control controlCommand   `cmd:"" help:"What was written to devices, as their gateways tell it."`
-	User    userCommand    `cmd:"" help:"Who signs in to the console."`
-	Token   tokenCommand   `cmd:"" help:"Tokens that programs show to the API."`
-	Audit   auditCommand   `cmd:"" help:"Who did what."`
+	User    userCommand      `cmd:"" help:"Who signs in to the console."`
+	Token   tokenCommand     `cmd:"" help:"Tokens that programs show to the API."`
+	Audit   auditCommand     `cmd:"" help:"Who did what."`
 }
 
 type run struct {
