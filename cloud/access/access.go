@@ -179,7 +179,8 @@ func (a *Access) writeFailure(ctx context.Context, name, address string) {
 	a.written, a.unwritten = a.written+1, 0
 	a.mu.Unlock()
 	a.log.Warn("a sign-in has failed", "user", name, "address", address)
-	if err := a.store.SignInFailed(ctx, name, detail, a.micros()); err != nil && ctx.Err() == nil {
+	// Also of somebody who hangs up meanwhile.
+	if err := a.store.SignInFailed(context.WithoutCancel(ctx), name, detail, a.micros()); err != nil {
 		a.log.Error("a failed sign-in isn't audited", "error", err)
 	}
 }

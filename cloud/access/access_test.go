@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -233,8 +234,14 @@ func TestAFloodOfSignIns(t *testing.T) {
 	}
 	rows, err = a.store.AuditRows(t.Context(), 0, 1)
 	want := fmt.Sprintf("from 10.3.0.1; %d more before it, that aren't written down one by one", mostWaiting+mostWritten)
-	if err != nil || rows[0].Detail != want || rows[0].Subject != "(no user's name)" {
+	if err != nil || rows[0].Detail != want || rows[0].Subject != nobody {
 		t.Errorf("%+v, %v; want %s", rows, err, want)
+	}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	a.writeFailure(gone, "ana", "10.3.0.2")
+	if rows, err = a.store.AuditRows(t.Context(), 0, 1); err != nil || rows[0].Detail != "from 10.3.0.2" {
+		t.Errorf("of somebody who has hung up: %+v, %v", rows, err)
 	}
 }
 
