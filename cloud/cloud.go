@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/api"
@@ -28,7 +29,6 @@ import (
 	"github.com/busbar/busbar/cloud/remotewrite"
 	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
-	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry/record"
@@ -57,7 +57,7 @@ type Cloud struct {
 	read     []string // the topics that must be readable
 	embedded *log.Embedded
 	store    *store.Store
-	listener net.Listener
+	console  console
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	compact  *compact.Runner
@@ -96,11 +96,15 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	if c.targets, err = targetsOf(config, c.options.Targets); err != nil {
 		return err
 	}
-	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
-		return fmt.Errorf("cloud: console: %w", err)
+	if err = c.openConsole(config.Console); err != nil {
+		return err
 	}
 	if c.store, err = store.Open(ctx, config.Store.In(dir)); err != nil {
 		return err
+	}
+	if config.Console.SignIn {
+		c.console.access = access.New(c.store, c.console.secure, c.log)
+		c.warnOfNobody(ctx)
 	}
 	var names record.Topics
 	if c.kafka, names, err = connection(config, dir); err != nil {
@@ -166,6 +170,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 	running.Go(func() { c.work(ctx) })
 	if c.runs(TargetAPI) {
 		running.Go(func() { c.tellGateways(serving) })
+		running.Go(func() { c.tellAudit(ctx) })
 	}
 	if c.runs(TargetAPI) || len(c.writers) > 0 {
 		running.Go(func() { c.followLatest(serving) })
@@ -173,10 +178,10 @@ func (c *Cloud) Run(ctx context.Context) error {
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return serving },
-		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+		ErrorLog:    slog.NewLogLogger(c.log.Handler(), c.console.errors()),
 	}
 	running.Go(func() {
-		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(c.console.listener); !errors.Is(err, http.ErrServerClosed) {
 			cancel(fmt.Errorf("cloud: console: %w", err))
 		}
 	})
@@ -187,7 +192,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 			}
 		})
 	}
-	c.log.Info("cloud started", "version", c.options.Version, "console", "http://"+c.listener.Addr().String(), "targets", fmt.Sprint(c.targets))
+	c.log.Info("cloud started", "version", c.options.Version, "console", c.url(), "targets", fmt.Sprint(c.targets))
 	<-ctx.Done()
 	c.draining.Store(true)
 	if c.options.Drain > 0 && errors.Is(context.Cause(ctx), context.Canceled) {
@@ -267,23 +272,6 @@ func (c *Cloud) warnOfRetention(ctx context.Context, client *kgo.Client) {
 	}
 }
 
-func (c *Cloud) handler(started time.Time) http.Handler {
-	mux := http.NewServeMux()
-	if c.runs(TargetAPI) {
-		calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Ending: c.ending, Log: c.log})
-		mux.Handle("/api/", calls)
-		c.handleAlerts(mux, started)
-		mux.Handle("/openapi.json", calls)
-		mux.Handle("/openapi.yaml", calls)
-		mux.Handle("/", web.Handler())
-	}
-	mux.Handle("GET /metrics", c.metrics())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.unhealthy(started)) })
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, c.unready(r.Context(), started)) })
-	return api.Guard(mux)
-}
-
 func (c *Cloud) close() {
 	if c.uplink != nil {
 		c.uplink.close()
@@ -299,7 +287,7 @@ func (c *Cloud) close() {
 			c.log.Error("closing the store", "error", err)
 		}
 	}
-	if c.listener != nil {
-		c.listener.Close()
+	if c.console.listener != nil {
+		c.console.listener.Close()
 	}
 }

@@ -44,13 +44,6 @@ type Config struct {
 	RemoteWrite []RemoteWrite `yaml:"remote_write"`
 }
 
-// Console is the HTTP server.
-type Console struct {
-	// Where it listens, as host:port. There is no sign-in yet, so only loopback
-	// addresses are accepted. Default: 127.0.0.1:8080.
-	Listen string `yaml:"listen"`
-}
-
 // Log is either a Kafka cluster or the broker that this program brings along.
 type Log struct {
 	// A Kafka cluster.
@@ -149,7 +142,7 @@ func ParseConfig(path string, src []byte) (Config, error) {
 }
 
 func check(f *configfile.File, c Config) {
-	loopback(f, "console.listen", c.Console.Listen)
+	c.Console.check(f)
 	c.Store.check(f)
 	switch {
 	case c.Log.Kafka != nil && c.Log.Embedded != nil:
@@ -200,15 +193,7 @@ func (e Embedded) check(f *configfile.File, c Config) {
 }
 
 func loopback(f *configfile.File, path, address string) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		f.Errorf(path, "%q, expected host:port such as 127.0.0.1:8080", address)
-		return
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		f.Errorf(path, "port %q, expected a number from 1 to 65535", port)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if host, ok := hostPort(f, path, address); ok && !isLoopback(host) {
 		f.Errorf(path, "%q is reachable from other machines and would ask nobody for a password, expected a loopback address such as 127.0.0.1", address)
 	}
 }

@@ -130,7 +130,7 @@ func TestAConsoleBesideTheConsumers(t *testing.T) {
 		t.Errorf("the process without the API answers %d", code)
 	}
 
-	response, err := http.Get("http://" + serving.listener.Addr().String() + "/api/v1/stream?after=0")
+	response, err := http.Get(serving.url() + "/api/v1/stream?after=0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestAConsoleBesideTheConsumers(t *testing.T) {
 			Format: record.FormatEvent, Payload: s.encode(e)})
 	}
 	next("broken")
-	answer, err := http.Post("http://"+serving.listener.Addr().String()+"/api/v1/alarms/a-1/acknowledge", "application/json", strings.NewReader(`{"by": "Ana"}`))
+	answer, err := http.Post(serving.url()+"/api/v1/alarms/a-1/acknowledge", "application/json", strings.NewReader(`{"by": "Ana"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestAReplicaTakesOver(t *testing.T) {
 func TestDrains(t *testing.T) {
 	s := newSite(t)
 	c, stop := s.start(2*time.Second, TargetAPI)
-	url := "http://" + c.listener.Addr().String()
+	url := c.url()
 	status := func(path string) int {
 		response, err := http.Get(url + path)
 		if err != nil {

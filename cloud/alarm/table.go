@@ -29,15 +29,15 @@ const selectAlarm = `SELECT a.id, a.gateway, g.site, a.rule, a.asset, a.device, 
 // of the last fact that they include. With open it is every alarm that is active
 // or not acknowledged, however old.
 func List(ctx context.Context, s *store.Store, open bool, limit int) (seq int64, alarms []Alarm, err error) {
-	query, args := selectAlarm+`ORDER BY a.raised DESC, a.id LIMIT ?`, []any{limit}
-	if open {
-		query, args = selectAlarm+`WHERE a.active OR NOT a.acknowledged ORDER BY a.raised DESC, a.id`, nil
-	}
 	err = s.Ask(ctx, func(t *store.Tx) error {
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
-		alarms, err = read(t, query, args...)
+		query, args := `WHERE `+t.Seen("a.gateway")+` ORDER BY a.raised DESC, a.id LIMIT ?`, []any{limit}
+		if open {
+			query, args = `WHERE (a.active OR NOT a.acknowledged) AND `+t.Seen("a.gateway")+` ORDER BY a.raised DESC, a.id`, nil
+		}
+		alarms, err = read(t, selectAlarm+query, args...)
 		return err
 	})
 	if err != nil {
@@ -68,8 +68,10 @@ func Get(ctx context.Context, s *store.Store, id string) (a Alarm, history []Ent
 // ErrNotFound and ErrAlreadyAcknowledged leave everything as it was.
 func Acknowledge(ctx context.Context, s *store.Store, id, by, comment string, at telemetry.Micros) (a Alarm, err error) {
 	err = s.Write(ctx, func(t *store.Tx) error {
-		a, err = change(t, id, Change{Action: Acknowledged, At: at, By: by, Comment: comment})
-		return err
+		if a, err = change(t, id, Change{Action: Acknowledged, At: at, By: by, Comment: comment}); err != nil {
+			return err
+		}
+		return t.Audit(store.Change{At: at, By: by, Action: "acknowledge", Subject: "alarm " + id, Detail: comment})
 	})
 	if err != nil {
 		return Alarm{}, fmt.Errorf("alarm %s: acknowledge: %w", id, err)
@@ -138,9 +140,9 @@ func nullable(m *telemetry.Micros) any {
 	return int64(*m)
 }
 
-// find reads an alarm; the zero Alarm if there is none.
+// find reads an alarm; the zero Alarm if there is none, or none that may be seen.
 func find(t *store.Tx, id string) (Alarm, error) {
-	list, err := read(t, selectAlarm+`WHERE a.id = ?`, id)
+	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+t.Seen("a.gateway"), id)
 	if err != nil || len(list) == 0 {
 		return Alarm{}, err
 	}

@@ -59,7 +59,7 @@ type group struct {
 }
 
 // Handler answers below /api/v2/.
-func (r Reader) Handler() http.Handler {
+func (r Reader) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v2/alerts", r.serve(func(ctx context.Context, q url.Values) (any, error) { return r.alerts(ctx, q) }))
 	mux.HandleFunc("GET /api/v2/alerts/groups", r.serve(r.groups))

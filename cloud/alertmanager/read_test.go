@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -98,5 +100,10 @@ func TestReader(t *testing.T) {
 	get("silences", nil, http.StatusOK, &silences)
 	if silences == nil || len(silences) != 0 {
 		t.Errorf("silences %v", silences)
+	}
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, httptest.NewRequestWithContext(store.InZones(t.Context(), []string{"north"}), "GET", "/api/v2/alerts", nil))
+	if text := strings.TrimSpace(answer.Body.String()); text != "[]" {
+		t.Errorf("in another zone: %s", text)
 	}
 }

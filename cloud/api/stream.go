@@ -68,6 +68,10 @@ func (o Options) stream(w http.ResponseWriter, r *http.Request) {
 	s := eventWriter{w: w, control: http.NewResponseController(w)}
 	values, stop := o.Live.watch()
 	defer stop()
+	seen, err := o.Store.SeenSeries(ctx)
+	if err != nil {
+		return
+	}
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	// Values are gathered for a second, alarms are not.
@@ -90,9 +94,14 @@ func (o Options) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-changed:
 		case <-beat.C:
-			err = s.comment("beat")
+			if ctx, err = o.Access.Again(r); err != nil {
+				return
+			}
+			if seen, err = o.Store.SeenSeries(ctx); err == nil {
+				err = s.comment("beat")
+			}
 		case <-pace.C:
-			err = sendLatest(s, values)
+			err = sendLatest(s, values, seen)
 		}
 		if err != nil {
 			return
@@ -137,8 +146,10 @@ func (o Options) sendFacts(ctx context.Context, s eventWriter, after int64) (int
 			return after, err
 		}
 		for _, f := range facts {
-			if err := s.event(f.Kind, f.Seq, f.Data); err != nil {
-				return after, err
+			if f.Kind != "" {
+				if err := s.event(f.Kind, f.Seq, f.Data); err != nil {
+					return after, err
+				}
 			}
 			after = f.Seq
 		}
@@ -146,14 +157,17 @@ func (o Options) sendFacts(ctx context.Context, s eventWriter, after int64) (int
 	return after, nil
 }
 
-func sendLatest(s eventWriter, w *watcher) error {
+// sendLatest sends the newest samples of the series that are seen; nil: of all.
+func sendLatest(s eventWriter, w *watcher, seen map[telemetry.SignalID]bool) error {
 	taken := w.take()
-	if len(taken) == 0 {
-		return nil
-	}
 	list := make([]latest, 0, len(taken))
 	for series, sample := range taken {
-		list = append(list, latest{series, sampleOf(sample)})
+		if seen == nil || seen[series] {
+			list = append(list, latest{series, sampleOf(sample)})
+		}
+	}
+	if len(list) == 0 {
+		return nil
 	}
 	data, err := json.Marshal(list)
 	if err != nil {
@@ -191,5 +205,9 @@ func (s eventWriter) send(text string) error {
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	// HTTP/2 ends a stream at its deadline also while nothing is written.
+	return s.control.SetWriteDeadline(time.Time{})
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -52,7 +53,10 @@ func (s *Store) AddCommand(ctx context.Context, c record.Command) error {
 	err := s.Write(ctx, func(t *Tx) error {
 		_, err := t.Exec(`INSERT INTO command (id, gateway, epoch, kind, alarm, actor, issued, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 			c.ID, c.Gateway, c.Epoch, string(c.Kind), c.Alarm, c.By, int64(c.Issued), int64(c.Expires))
-		return err
+		if err != nil {
+			return err
+		}
+		return t.Audit(Change{At: c.Issued, By: c.By, Action: "command", Subject: "gateway " + c.Gateway, Detail: strings.TrimSpace(string(c.Kind) + " " + c.Alarm)})
 	})
 	if err != nil {
 		return fmt.Errorf("store: keep command %s to gateway %s: %w", c.ID, c.Gateway, err)
@@ -131,9 +135,9 @@ func (s *Store) Command(ctx context.Context, id string) (Command, error) {
 func (s *Store) Commands(ctx context.Context, gateway string, limit int) (list []Command, err error) {
 	err = s.Ask(ctx, func(t *Tx) (err error) {
 		if gateway == "" {
-			list, err = t.commands(`ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, limit)
+			list, err = t.commands(`WHERE `+t.Seen("gateway")+` ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, limit)
 		} else {
-			list, err = t.commands(`WHERE gateway = ? ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, gateway, limit)
+			list, err = t.commands(`WHERE gateway = ? AND `+t.Seen("gateway")+` ORDER BY COALESCE(issued, answered) DESC, id LIMIT ?`, gateway, limit)
 		}
 		return err
 	})

@@ -54,14 +54,14 @@ func (s *Store) ControlSteps(ctx context.Context, gateway, device string, limit 
 	const order = ` ORDER BY at DESC, epoch, seq DESC LIMIT ?`
 	list := []ControlStep{}
 	err := s.Ask(ctx, func(t *Tx) error {
-		query, args := columns+order, []any{limit}
+		query, args := columns+`WHERE `+t.Seen("gateway")+order, []any{limit}
 		switch {
 		case gateway != "" && device != "":
-			query, args = columns+`WHERE gateway = ? AND device = ?`+order, []any{gateway, device, limit}
+			query, args = columns+`WHERE gateway = ? AND device = ? AND `+t.Seen("gateway")+order, []any{gateway, device, limit}
 		case gateway != "":
-			query, args = columns+`WHERE gateway = ?`+order, []any{gateway, limit}
+			query, args = columns+`WHERE gateway = ? AND `+t.Seen("gateway")+order, []any{gateway, limit}
 		case device != "":
-			query, args = columns+`WHERE device = ?`+order, []any{device, limit}
+			query, args = columns+`WHERE device = ? AND `+t.Seen("gateway")+order, []any{device, limit}
 		}
 		return t.Each(func(r *sql.Rows) error {
 			var c ControlStep

@@ -73,7 +73,7 @@ func (s *Store) CounterChanges(ctx context.Context, series telemetry.SignalID, f
 		}, `SELECT c.gateway, c.device, c.name, c.unit, c.at, c.kind, c.asset, c.value_after, c.before_at, c.value_before, c.modulus, COALESCE(s.id, 0)
 			FROM counter_change c LEFT JOIN series s
 			ON s.gateway = c.gateway AND s.device = c.device AND s.name = c.name AND s.unit = c.unit AND s.kind = 'counter'
-			WHERE c.at >= ? AND c.at < ? AND (CAST(? AS BIGINT) = 0 OR s.id = ?) ORDER BY c.at DESC, c.gateway, c.device, c.name LIMIT ?`,
+			WHERE c.at >= ? AND c.at < ? AND (CAST(? AS BIGINT) = 0 OR s.id = ?) AND `+t.Seen("c.gateway")+` ORDER BY c.at DESC, c.gateway, c.device, c.name LIMIT ?`,
 			int64(from), int64(to), int64(series), int64(series), MostCounterChanges)
 	})
 	if err != nil {

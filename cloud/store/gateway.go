@@ -123,7 +123,7 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 			at[g.ID] = len(list)
 			list = append(list, g)
 			return err
-		}, `SELECT id, site, zone, last_record FROM gateway WHERE id <> '' ORDER BY id`)
+		}, `SELECT id, site, zone, last_record FROM gateway WHERE id <> '' AND `+t.Seen("id")+` ORDER BY id`)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 			g := &list[at[gateway]]
 			g.Sequences = append(g.Sequences, c)
 			return nil
-		}, `SELECT id, gateway, epoch, stream, expected, duplicates, conflicts FROM sequence ORDER BY id DESC`)
+		}, `SELECT id, gateway, epoch, stream, expected, duplicates, conflicts FROM sequence WHERE `+t.Seen("gateway")+` ORDER BY id DESC`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list gateways: %w", err)

@@ -226,7 +226,7 @@ const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundl
 func (s *Store) Series(ctx context.Context) ([]Series, error) {
 	var list []Series
 	err := s.Ask(ctx, func(t *Tx) (err error) {
-		if list, err = t.series(selectSeries + `ORDER BY gateway, device, name, id`); err != nil {
+		if list, err = t.series(selectSeries + `WHERE ` + t.Seen("gateway") + ` ORDER BY gateway, device, name, id`); err != nil {
 			return err
 		}
 		return t.addLatest(list)

@@ -14,6 +14,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -35,6 +36,9 @@ var migrations embed.FS
 type Config struct {
 	Path     string    // of the SQLite file; it and its directory are created if missing, for this user alone
 	Postgres *Postgres // in place of the file
+	// Via is how those who make changes are known, for the audit, where the context
+	// doesn't say. Default: it is the cloud itself that makes them.
+	Via string
 }
 
 // Store is safe for concurrent use. Writers take turns, in the order in which
@@ -48,6 +52,7 @@ type Store struct {
 	scans   chan struct{}                            // holds one for each of scan that runs
 	stop    func()                                   // ends what runs beside; nil: nothing does
 	connect func(context.Context) (*pgx.Conn, error) // makes a session of its own; nil with SQLite
+	via     string                                   // see Config
 
 	mu      sync.Mutex
 	changed chan struct{}  // closed at the next commit that adds facts
@@ -62,11 +67,16 @@ const (
 )
 
 // Open opens the database and brings its schema up to date.
-func Open(ctx context.Context, c Config) (*Store, error) {
+func Open(ctx context.Context, c Config) (s *Store, err error) {
 	if c.Postgres != nil {
-		return openPostgres(ctx, *c.Postgres)
+		s, err = openPostgres(ctx, *c.Postgres)
+	} else {
+		s, err = openSQLite(ctx, c.Path)
 	}
-	return openSQLite(ctx, c.Path)
+	if err == nil {
+		s.via = cmp.Or(c.Via, "cloud")
+	}
+	return s, err
 }
 
 func newStore(d dialect) *Store {
@@ -157,6 +167,7 @@ type Tx struct {
 	conn    *sql.Conn
 	tx      *sql.Tx
 	dialect dialect
+	via     string
 	stmts   map[string]*sql.Stmt
 	numbers map[string]string // statements as numbered makes them
 	later   []statement
@@ -235,7 +246,7 @@ func (s *Store) run(ctx context.Context, db *sql.DB, options *sql.TxOptions, do 
 	}
 	defer conn.Close()
 	defer tx.Rollback()
-	t := &Tx{ctx: ctx, conn: conn, tx: tx, dialect: s.dialect, stmts: map[string]*sql.Stmt{}, numbers: map[string]string{}}
+	t := &Tx{ctx: ctx, conn: conn, tx: tx, dialect: s.dialect, via: s.via, stmts: map[string]*sql.Stmt{}, numbers: map[string]string{}}
 	err = do(t)
 	if err == nil {
 		err = t.sendLater()

@@ -26,6 +26,9 @@ type commands struct {
 	Backup  backupCommand    `cmd:"" help:"Write all that is stored into one file, while the cloud runs, or verify such a file."`
 	Restore restoreCommand   `cmd:"" help:"Make the database of a backup, with whichever engine the configuration names."`
 	Replay  replayCommand    `cmd:"" help:"Run the analytics again on what the log has, and say in what the store differs."`
+	User    userCommand      `cmd:"" help:"Who signs in to the console."`
+	Token   tokenCommand     `cmd:"" help:"Tokens that programs show to the API."`
+	Audit   auditCommand     `cmd:"" help:"Who did what."`
 }
 
 type run struct {
