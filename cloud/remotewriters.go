@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"path"
 	"slices"
 
 	"github.com/busbar/busbar/cloud/outgoing"
@@ -63,7 +62,7 @@ func checkRemoteWrite(f *configfile.File, list []RemoteWrite) {
 func checkPatterns(f *configfile.File, at string, lists map[string][]string) {
 	for key, list := range lists {
 		for i, pattern := range list {
-			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			if pattern == "" {
 				f.Errorf(configfile.Item(at+"."+key, i), "%q, expected a name, in which * is any text", pattern)
 			}
 		}

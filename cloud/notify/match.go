@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"path"
 	"slices"
 
 	"github.com/busbar/busbar/cloud/alarm"
@@ -9,7 +8,8 @@ import (
 )
 
 // Match says of which alarms a target is told: those that fit each of its lists, of which
-// an empty one fits all. Gateways, sites and rules are patterns as of path.Match.
+// an empty one fits all. Gateways, sites and rules are patterns as of
+// telemetry.Matches.
 type Match struct {
 	Priority []telemetry.Priority
 	Kind     []alarm.Kind
@@ -26,8 +26,5 @@ func (m Match) fits(a alarm.Alarm) bool {
 func oneOf[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }
 
 func anyFits(patterns []string, name string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
-		ok, _ := path.Match(p, name)
-		return ok
-	})
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return telemetry.Matches(p, name) })
 }

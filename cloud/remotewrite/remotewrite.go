@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
 	"slices"
 	"sync"
 	"time"
@@ -26,8 +25,8 @@ type Config struct {
 	Logger  *slog.Logger // nil: slog.Default
 }
 
-// Choice fits signals by patterns as of path.Match. They fit each of its lists, of which
-// an empty one fits all.
+// Choice fits signals by patterns as of telemetry.Matches. They fit each of its lists, of
+// which an empty one fits all.
 type Choice struct{ Gateway, Device, Asset, Name []string }
 
 func (c Choice) fits(s store.Series) bool {
@@ -35,10 +34,7 @@ func (c Choice) fits(s store.Series) bool {
 }
 
 func anyFits(patterns []string, name string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
-		ok, _ := path.Match(p, name)
-		return ok
-	})
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return telemetry.Matches(p, name) })
 }
 
 const (
