@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua and sparkplug-client (need npm)
+# make peers      what tests run against: pymodbus, asyncua, confluent-kafka and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua and sparkplug-client (need npm)
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -31,7 +31,7 @@ demo: build
 test: build
 	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
-# What takes long under the race detector, and shows it nothing that the others don't.
+# What takes long, and shows neither the race detector nor another architecture what the others don't.
 ALONE := SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds
 race:
 	go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
@@ -44,9 +44,9 @@ torture: build
 PROCESSES := FullDisk|ReadOnlyDisk|DiskRecoversWithoutAnOperator|KilledProcess|NothingCanBeRemoved|BookkeepingThatCantBeRead
 PORTABLE := ./telemetry/... ./gateway/buffer ./gateway/account ./gateway/clock ./gateway/ntp ./adapters/gpio
 portable:
-	GOARCH=386 go test $(PORTABLE)
-	GOARCH=arm GOARM=6 go test -exec qemu-arm-static \
-	  -skip '$(PROCESSES)' $(PORTABLE)
+	GOARCH=386 go test -short -skip '$(ALONE)' $(PORTABLE)
+	GOARCH=arm GOARM=6 go test -short -exec qemu-arm-static \
+	  -skip '$(PROCESSES)|$(ALONE)' $(PORTABLE)
 
 peers: peers-python peers-java peers-node
 

@@ -11,18 +11,24 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/api"
 	"github.com/busbar/busbar/cloud/command"
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/measurements"
+	"github.com/busbar/busbar/cloud/notify"
+	"github.com/busbar/busbar/cloud/remotewrite"
+	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
-	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/keyfile"
 	"github.com/busbar/busbar/telemetry/record"
@@ -33,6 +39,10 @@ type Options struct {
 	Version string
 	Dir     string // that the configuration's file names are relative to
 	Log     *slog.Logger
+	Targets []Target // none: all
+	// Drain is for how long, after its context has ended, Run still answers as if nothing
+	// were, but for /readyz: so that whoever sends it requests can see that first.
+	Drain time.Duration
 }
 
 // Cloud is a configured cloud that holds its store, its listener and, if it has
@@ -47,20 +57,33 @@ type Cloud struct {
 	read     []string // the topics that must be readable
 	embedded *log.Embedded
 	store    *store.Store
-	listener net.Listener
+	console  console
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
 	compact  *compact.Runner
+	receiver *alertmanager.Receiver // nil: nothing is taken from Alertmanagers
 	live     *api.Live
 	sender   *command.Sender
 	tell     chan alarm.Alarm // that were acknowledged, for their gateways
 	uplink   *uplinkServer    // nil: there is none
+
+	targets []Target
+	// Of TargetPublish.
+	notify     *notify.Runner
+	measured   *measurements.Runner // nil: nobody reads them
+	writers    []*remotewrite.Writer
+	publishing atomic.Bool                // this process does, and doesn't stand by
+	sharing    map[Target]*share.Division // of the consumers, and of TargetAnalytics
+	prepared   chan struct{}              // closed when the topics are there
+	draining   atomic.Bool
+	ending     chan struct{} // closed when streams are to end
 }
 
 // New opens the store, the console's address and the embedded log. A Kafka
 // cluster need not be reachable yet.
 func New(ctx context.Context, config Config, o Options) (*Cloud, error) {
-	c := &Cloud{config: config, options: o, log: o.Log, live: api.NewLive(), tell: make(chan alarm.Alarm, acknowledgements)}
+	c := &Cloud{config: config, options: o, log: o.Log, live: api.NewLive(),
+		tell: make(chan alarm.Alarm, acknowledgements), sharing: map[Target]*share.Division{}, ending: make(chan struct{}), prepared: make(chan struct{})}
 	if err := c.open(ctx); err != nil {
 		c.close()
 		return nil, err
@@ -70,22 +93,36 @@ func New(ctx context.Context, config Config, o Options) (*Cloud, error) {
 
 func (c *Cloud) open(ctx context.Context) (err error) {
 	config, dir := c.config, c.options.Dir
-	if c.listener, err = net.Listen("tcp", config.Console.Listen); err != nil {
-		return fmt.Errorf("cloud: console: %w", err)
+	if c.targets, err = targetsOf(config, c.options.Targets); err != nil {
+		return err
+	}
+	if err = c.openConsole(config.Console); err != nil {
+		return err
 	}
 	if c.store, err = store.Open(ctx, config.Store.In(dir)); err != nil {
 		return err
 	}
-	key := func() (keyfile.Key, error) { return CommandKey(config, dir) }
-	if _, err := key(); err != nil {
-		return err
+	if config.Console.SignIn {
+		c.console.access = access.New(c.store, c.console.secure, c.log)
+		c.warnOfNobody(ctx)
 	}
 	var names record.Topics
 	if c.kafka, names, err = connection(config, dir); err != nil {
 		return err
 	}
 	c.topics = log.Topics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
-	c.read = []string{names.Telemetry(), names.Events(), names.Births()}
+	if config.Measurements != nil {
+		c.topics = append(c.topics, log.MeasurementTopics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)...)
+	}
+	if c.runs(TargetIngest) {
+		c.read = append(c.read, names.Telemetry(), names.Births())
+	}
+	if c.runs(TargetAlarm) {
+		c.read = append(c.read, names.Events())
+	}
+	if c.runs(TargetPublish) && config.Measurements != nil {
+		c.read = append(c.read, names.MeasurementsCursor())
+	}
 	if e := config.Log.Embedded; e != nil {
 		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{
 			Listen: e.Listen, Dir: e.Path.In(dir), Topics: c.topics, Logger: c.log,
@@ -96,62 +133,79 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		c.log.Warn("using the embedded log: one node, no replication, not for production", "listen", c.embedded.Addr())
 		c.kafka = append(c.kafka, kgo.SeedBrokers(c.embedded.Addr()))
 	}
-	c.ingest = ingest.New(ingest.Config{
-		Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
-		FlushEvery: time.Duration(config.Ingest.FlushEvery), OnLatest: c.live.Publish,
-	})
-	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
-		Telemetry: func() time.Time { return c.ingest.Stats().Through }, Flush: time.Duration(config.Ingest.FlushEvery)})
-	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: config.Store.KeepDays.levels()})
-	if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
-		return err
+	c.prepareWork(names)
+	if c.runs(TargetPublish) {
+		if err := c.openPublishing(ctx, names); err != nil {
+			return err
+		}
 	}
-	if config.Uplink != nil {
+	if c.runs(TargetAPI) {
+		key := func() (keyfile.Key, error) { return CommandKey(config, dir) }
+		if _, err := key(); err != nil {
+			return err
+		}
+		if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
+			return err
+		}
+		if err := c.openReceiver(); err != nil {
+			return err
+		}
+	}
+	if c.runs(TargetUplink) {
 		c.uplink, err = c.openUplink(*config.Uplink, names)
 	}
 	return err
 }
 
-// Run works until ctx ends and closes everything that New opened.
+// Run works until ctx ends and closes everything that New opened. What is under way then
+// is brought to an end: what was read is stored, requests are answered, and streams end.
 func (c *Cloud) Run(ctx context.Context) error {
 	defer c.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
 	started := time.Now()
 	var running sync.WaitGroup
-	running.Go(func() {
-		if c.prepareTopics(ctx) == nil {
-			running.Go(func() { c.ingest.Run(ctx) })
-			running.Go(func() { c.alarms.Run(ctx) })
-			running.Go(func() { c.tellGateways(ctx) })
-		}
-	})
-	running.Go(func() { c.compact.Run(ctx) })
+	running.Go(func() { c.work(ctx) })
+	if c.runs(TargetAPI) {
+		running.Go(func() { c.tellGateways(serving) })
+		running.Go(func() { c.tellAudit(ctx) })
+	}
+	if c.runs(TargetAPI) || len(c.writers) > 0 {
+		running.Go(func() { c.followLatest(serving) })
+	}
 	server := http.Server{
 		Handler: c.handler(started), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
-		// Streams end with ctx, not when their clients go.
-		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return serving },
+		ErrorLog:    slog.NewLogLogger(c.log.Handler(), c.console.errors()),
 	}
 	running.Go(func() {
-		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(c.console.listener); !errors.Is(err, http.ErrServerClosed) {
 			cancel(fmt.Errorf("cloud: console: %w", err))
 		}
 	})
 	if c.uplink != nil {
 		running.Go(func() {
-			if err := c.uplink.serve(ctx); err != nil {
+			if err := c.uplink.serve(serving); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	c.log.Info("cloud started", "version", c.options.Version, "console", "http://"+c.listener.Addr().String())
+	c.log.Info("cloud started", "version", c.options.Version, "console", c.url(), "targets", fmt.Sprint(c.targets))
 	<-ctx.Done()
+	c.draining.Store(true)
+	if c.options.Drain > 0 && errors.Is(context.Cause(ctx), context.Canceled) {
+		c.log.Info("stopping", "drain", c.options.Drain.String())
+		time.Sleep(c.options.Drain)
+	}
+	close(c.ending)
 	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	if err := server.Shutdown(ending); err != nil {
 		server.Close()
 	}
+	stopServing()
 	running.Wait()
 	c.log.Info("cloud stopped")
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -218,18 +272,6 @@ func (c *Cloud) warnOfRetention(ctx context.Context, client *kgo.Client) {
 	}
 }
 
-func (c *Cloud) handler(started time.Time) http.Handler {
-	mux := http.NewServeMux()
-	calls := api.New(api.Options{Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Log: c.log})
-	mux.Handle("/api/", calls)
-	mux.Handle("/openapi.json", calls)
-	mux.Handle("/openapi.yaml", calls)
-	mux.Handle("GET /metrics", c.metrics())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { c.health(w, started) })
-	mux.Handle("/", web.Handler())
-	return api.Guard(mux)
-}
-
 func (c *Cloud) close() {
 	if c.uplink != nil {
 		c.uplink.close()
@@ -245,7 +287,7 @@ func (c *Cloud) close() {
 			c.log.Error("closing the store", "error", err)
 		}
 	}
-	if c.listener != nil {
-		c.listener.Close()
+	if c.console.listener != nil {
+		c.console.listener.Close()
 	}
 }

@@ -71,7 +71,7 @@ const (
 
 // acknowledged has the gateway of an active alarm told of its acknowledgement.
 func (c *Cloud) acknowledged(a alarm.Alarm) {
-	if !a.Active || a.OfCloud() {
+	if !a.Active || !a.OfItsGateway() {
 		return
 	}
 	select {

@@ -26,16 +26,22 @@ type Config struct {
 	// How telemetry is taken in.
 	Ingest Ingest `yaml:"ingest"`
 
+	// What is stored, as JSON in a topic of the log for others to read. Without it, none
+	// is written. {} writes every sample.
+	Measurements *Measurements `yaml:"measurements"`
+
 	// Where gateways send to that don't reach the Kafka cluster. Without it,
 	// nothing listens for them.
 	Uplink *Uplink `yaml:"uplink"`
-}
 
-// Console is the HTTP server.
-type Console struct {
-	// Where it listens, as host:port. There is no sign-in yet, so only loopback
-	// addresses are accepted. Default: 127.0.0.1:8080.
-	Listen string `yaml:"listen"`
+	// Which other systems are told of alarms.
+	Notify Notify `yaml:"notify"`
+
+	// From which other systems alarms are taken. Default: from none.
+	Receive Receive `yaml:"receive"`
+
+	// Who is sent the values of signals by Prometheus' remote write.
+	RemoteWrite []RemoteWrite `yaml:"remote_write"`
 }
 
 // Log is either a Kafka cluster or the broker that this program brings along.
@@ -136,7 +142,7 @@ func ParseConfig(path string, src []byte) (Config, error) {
 }
 
 func check(f *configfile.File, c Config) {
-	loopback(f, "console.listen", c.Console.Listen)
+	c.Console.check(f)
 	c.Store.check(f)
 	switch {
 	case c.Log.Kafka != nil && c.Log.Embedded != nil:
@@ -163,6 +169,11 @@ func check(f *configfile.File, c Config) {
 	if c.Uplink != nil {
 		c.Uplink.check(f)
 	}
+	if c.Measurements != nil {
+		c.Measurements.check(f)
+	}
+	c.Notify.check(f)
+	checkRemoteWrite(f, c.RemoteWrite)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)
 	}
@@ -182,15 +193,7 @@ func (e Embedded) check(f *configfile.File, c Config) {
 }
 
 func loopback(f *configfile.File, path, address string) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		f.Errorf(path, "%q, expected host:port such as 127.0.0.1:8080", address)
-		return
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		f.Errorf(path, "port %q, expected a number from 1 to 65535", port)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if host, ok := hostPort(f, path, address); ok && !isLoopback(host) {
 		f.Errorf(path, "%q is reachable from other machines and would ask nobody for a password, expected a loopback address such as 127.0.0.1", address)
 	}
 }

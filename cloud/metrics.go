@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/compact"
+	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -20,6 +22,9 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descInfo = describe("info", "1; the label says which version runs.", "version")
+
+	descParts     = describe("work_parts", "Parts of the work that this process does, of those that the processes divide among them.", "work")
+	descProcesses = describe("work_processes", "Processes that divide the work among them, this one included; absent while that isn't known.", "work")
 
 	descRecords     = describe("ingest_records_total", "Telemetry records read from the log, whatever became of them.")
 	descSamples     = describe("ingest_samples_total", "Samples stored.")
@@ -45,6 +50,9 @@ var (
 	descPackThrough = describe("pack_through_timestamp_seconds", "Up to when all that had come is summed up; absent before that is known.")
 	descExpired     = describe("expired_rows_total", "Rows deleted that had been kept for long enough, by level.", "level")
 
+	descMeasurements    = describe("measurements_total", "Samples written as measurements.")
+	descMeasuredThrough = describe("measurements_through_timestamp_seconds", "When no stored sample waited last to be written as a measurement; at first the start.")
+
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
 	descAlarmQuarantined = describe("alarm_quarantined_total", "Events that were set aside, by reason.", "reason")
@@ -54,6 +62,16 @@ var (
 	descAlarmsOpen       = describe("alarms_open", "Alarms that are active or not acknowledged, by priority.", "priority", "state")
 
 	descCommands = describe("commands_total", "Commands to gateways that are on record: sent, and what became of them: done, refused, or expired without an answer.", "state")
+
+	descNotified      = describe("notify_delivered_total", "Changes of alarms that a target has taken, and alerts, each time that an Alertmanager has.", "target", "kind")
+	descNotifyFailed  = describe("notify_failures_total", "Deliveries that failed and are tried again.", "target", "kind")
+	descNotifyRefused = describe("notify_refused_total", "What a target has refused for good.", "target", "kind")
+	descNotifyFailing = describe("notify_failing_seconds", "For how long nothing could be delivered to a target, which is how long the first that waits has waited; 0: it can.", "target", "kind")
+
+	descWritten      = describe("remote_write_samples_total", "Samples that a server has taken by remote write.", "url")
+	descWriteDropped = describe("remote_write_dropped_total", "Samples that weren't sent, as too many waited or the server refused them.", "url")
+	descWriteFailed  = describe("remote_write_failures_total", "Requests that failed and are made again.", "url")
+	descWriteWaiting = describe("remote_write_waiting_samples", "Samples that wait to be sent.", "url")
 
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
@@ -84,6 +102,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	gauge(descInfo, 1, c.cloud.options.Version)
+	for target, division := range c.cloud.sharing {
+		if state := division.State(); c.cloud.runs(target) && state.Members > 0 {
+			gauge(descParts, float64(len(state.Share.Parts)), string(target))
+			gauge(descProcesses, float64(state.Members), string(target))
+		}
+	}
 	s := c.cloud.ingest.Stats()
 	counter(descRecords, float64(s.Records))
 	counter(descSamples, float64(s.Samples))
@@ -99,7 +123,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descLag, float64(s.Lag), "telemetry")
 	gauge(descLag, float64(s.Backlog), "backfill")
-	moment(descThrough, s.Through)
+	moment(descThrough, c.cloud.through(ingest.Consumer, s.Through))
 
 	p := c.cloud.compact.Stats()
 	gauge(descPackBacklog, float64(p.Backlog))
@@ -111,9 +135,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descPackSwept, float64(p.Swept))
 	counter(descPackBusy, p.Busy.Seconds())
 	gauge(descPackLongest, p.Longest.Seconds())
-	moment(descPackThrough, p.Through)
+	moment(descPackThrough, c.cloud.through(compact.Consumer, p.Through))
 	for level, n := range p.Deleted {
 		counter(descExpired, float64(n), level)
+	}
+
+	if c.cloud.measured != nil {
+		m := c.cloud.measured.Stats()
+		counter(descMeasurements, float64(m.Measurements))
+		if c.cloud.publishing.Load() {
+			moment(descMeasuredThrough, m.Through)
+		}
 	}
 
 	a := c.cloud.alarms.Stats()
@@ -125,7 +157,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descAlarmQuarantined, float64(a.Quarantined[reason]), string(reason))
 	}
 	gauge(descAlarmLag, float64(a.Lag))
-	moment(descAlarmThrough, a.Through)
+	moment(descAlarmThrough, c.cloud.through(alarm.Consumer, a.Through))
 
 	asking, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -139,6 +171,27 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for _, n := range open {
 			gauge(descAlarmsOpen, float64(n.Alarms), string(n.Priority), string(n.State))
 		}
+	}
+
+	if c.cloud.notify != nil {
+		for _, n := range c.cloud.notify.Stats() {
+			counter(descNotified, float64(n.Delivered), n.Target, n.Kind)
+			counter(descNotifyFailed, float64(n.Failed), n.Target, n.Kind)
+			counter(descNotifyRefused, float64(n.Refused), n.Target, n.Kind)
+			failing := 0.0
+			if !n.Failing.IsZero() {
+				failing = time.Since(n.Failing).Seconds()
+			}
+			gauge(descNotifyFailing, failing, n.Target, n.Kind)
+		}
+	}
+
+	for _, w := range c.cloud.writers {
+		s := w.Stats()
+		counter(descWritten, float64(s.Sent), s.URL)
+		counter(descWriteDropped, float64(s.Dropped), s.URL)
+		counter(descWriteFailed, float64(s.Failed), s.URL)
+		gauge(descWriteWaiting, float64(s.Pending), s.URL)
 	}
 
 	if c.cloud.uplink != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/gateway/status"
@@ -27,6 +28,9 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device st
 		log.Info("read by the gateway that is running", "device", device)
 		return readings, err
 	}
+	if readings, live := look(ctx, config, dir, device, log); live {
+		return readings, nil
+	}
 	d := newDevices(config, dir)
 	f, err := newField(d, log)
 	if err != nil {
@@ -37,6 +41,33 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device st
 		return nil, err
 	}
 	return d.readings(samples), nil
+}
+
+// lookFor is how long what a device tells of itself is waited for.
+const lookFor = 3 * time.Second
+
+// look reads a device that is followed by mqtt, which has no signals before it has told
+// them: what it tells in some time. live is false of others, and if it can't be reached.
+func look(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger) (readings []Reading, live bool) {
+	if !slices.ContainsFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device && d.MQTT != nil && d.Open() }) {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	err := WatchDevice(ctx, config, dir, device, log, func(told []Reading) {
+		for _, r := range told {
+			at := slices.IndexFunc(readings, func(before Reading) bool { return before.Signal == r.Signal })
+			switch {
+			case r.Signal == telemetry.ChannelLive:
+				live = live || r.Value == "true" // before it may say itself that it isn't there
+			case at < 0:
+				readings = append(readings, r)
+			default:
+				readings[at] = r
+			}
+		}
+	})
+	return readings, live && err == nil
 }
 
 // readings says in words what was read.
@@ -102,19 +133,23 @@ func WatchDevice(ctx context.Context, config gatewayconfig.Config, dir, device s
 
 // Register implements adapters.Registrar.
 func (w watcher) Register(ctx context.Context, device string, found []adapters.Found) ([]telemetry.SignalID, error) {
-	signals := &w.devices.model.Signals
+	signals, d := &w.devices.model.Signals, w.devices.config.Devices[0]
 	ids := make([]telemetry.SignalID, len(found))
 	for i, f := range found {
 		at := slices.IndexFunc(*signals, func(s telemetry.Signal) bool { return s.Name == f.Name })
 		if at < 0 {
 			at = len(*signals)
-			s := telemetry.Signal{ID: telemetry.SignalID(at + 1), Device: device, Name: f.Name, Unit: cmp.Or(f.Unit, "1"), Kind: f.Kind, States: f.States}
-			if follow := w.devices.config.Devices[0].Follow; f.Follow >= 0 && f.Follow < len(follow) {
-				s.Unit = cmp.Or(follow[f.Follow].Unit, s.Unit)
-			}
-			*signals = append(*signals, s)
+			*signals = append(*signals, telemetry.Signal{ID: telemetry.SignalID(at + 1), Device: device, Name: f.Name})
 		}
-		ids[i] = (*signals)[at].ID
+		s := &(*signals)[at]
+		ids[i] = s.ID
+		if _, written := d.Signal(f.Name); written {
+			continue
+		}
+		s.Unit, s.Kind, s.States = cmp.Or(f.Unit, "1"), f.Kind, f.States
+		if f.Follow >= 0 && f.Follow < len(d.Follow) {
+			s.Unit = cmp.Or(d.Follow[f.Follow].Unit, s.Unit)
+		}
 	}
 	return ids, ctx.Err()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/busbar/busbar/gateway/discovery"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/profile"
 )
 
 // Scan finds out what answers behind an endpoint: through the gateway that runs on
@@ -47,8 +48,8 @@ func Scan(ctx context.Context, config gatewayconfig.Config, r discovery.Request,
 	return found, s.Scan(ctx, p, units, take)
 }
 
-// profiles are those that come with Busbar, read once somebody scans.
-var profiles = sync.OnceValues(firmware.Profiles().LoadAll)
+// profiles are those of Modbus that come with Busbar, read once somebody scans.
+var profiles = sync.OnceValues(func() ([]profile.Profile, error) { return firmware.Profiles().LoadBy(profile.Modbus) })
 
 func newScanner(config gatewayconfig.Config, e modbus.Endpoint) (discovery.Scanner, error) {
 	known, err := profiles()

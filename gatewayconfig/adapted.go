@@ -110,14 +110,14 @@ func (d Device) MQTTDevice(dir string) mqtt.Device {
 		ID: d.ID, Connection: d.MQTT.Config, Dir: dir, QoS: d.MQTT.QoS, SharedGroup: d.MQTT.SharedGroup,
 		StaleAfter: time.Duration(d.MQTT.StaleAfter),
 	}
-	if a := d.MQTT.Available; a != nil {
-		m.Available = &mqtt.Availability{Topic: a.Topic, JSON: a.JSON, Online: a.Online, Offline: a.Offline}
+	for _, a := range d.MQTT.available() {
+		m.Available = append(m.Available, a.MQTT())
 	}
 	for _, s := range d.Signals {
 		m.Points = append(m.Points, s.MQTT())
 	}
 	for _, f := range d.Follow {
-		m.Follow = append(m.Follow, f.signal().MQTTFollow())
+		m.Follow = append(m.Follow, f.MQTT())
 	}
 	return m
 }

@@ -46,10 +46,15 @@ func (k checker) checkDevices() {
 			k.checkSparkplug(path, d, hosts)
 		}
 		k.foreign(path, by)
-		if has(by, "follow") {
-			k.checkFollow(path, by, d)
+		if has(by, "profile") && d.Profile != "" { // with which its signals have been checked
+			continue
 		}
-		if by != profile.Sparkplug && (d.Profile == "" || by != profile.Modbus) {
+		if has(by, "follow") {
+			for j, f := range d.Follow {
+				profile.CheckFollow(k.File, configfile.Item(path+".follow", j), by, f)
+			}
+		}
+		if by != profile.Sparkplug {
 			k.checkSignals(path, by, d)
 		}
 	}
@@ -147,7 +152,7 @@ var ownKeys = []struct {
 	key string
 	of  []profile.Protocol
 }{
-	{"profile", []profile.Protocol{profile.Modbus}},
+	{"profile", []profile.Protocol{profile.Modbus, profile.MQTT}},
 	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 	{"alarms", []profile.Protocol{profile.OPCUA}},

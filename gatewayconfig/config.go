@@ -295,7 +295,7 @@ type Device struct {
 
 	// The product that it is, whose signals it then has: a profile that comes with
 	// Busbar, as busbar profile list prints them, or a file that ends in .yaml. For
-	// modbus only. Example: eastron/sdm630.
+	// modbus and mqtt. Example: eastron/sdm630.
 	Profile string `yaml:"profile"`
 
 	// What is read from it; at least one signal, unless there is something to follow. With
@@ -304,7 +304,7 @@ type Device struct {
 	Signals []Signal `yaml:"signals"`
 
 	// What of it is read without being written down signal by signal. For devices that
-	// tell what they have.
+	// tell what they have. With a profile, these are added to what it follows.
 	Follow []Follow `yaml:"follow"`
 
 	// What of the conditions and events that an OPC UA server tells of is read, such as its

@@ -1,10 +1,10 @@
 package gatewayconfig
 
 import (
+	"cmp"
 	"regexp"
 	"time"
 
-	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/profile"
@@ -30,38 +30,33 @@ type MQTTSource struct {
 	// logged after a minute. Example: 1m.
 	StaleAfter configfile.Duration `yaml:"stale_after"`
 
+	// With a profile: the topic of the device itself, as its maker calls it; in it, + is any
+	// level, and the device then all whose topics match, each with its own in front of the
+	// names of its signals. Default: +. Example: kitchen.
+	Topic string `yaml:"topic"`
+
 	// Where the source says whether it is there, as by its last will. While it isn't, its
-	// signals have no value. Default: it doesn't say.
-	Available *MQTTAvailable `yaml:"available"`
-}
+	// signals have no value. Default: where its profile says; without one, it doesn't say.
+	Available *profile.Availability `yaml:"available"`
 
-// MQTTAvailable is the topic of a source's last will.
-type MQTTAvailable struct {
-	// The topic. Example: tele/plug-1/LWT.
-	Topic string `yaml:"topic,required"`
-
-	// Where the word is in a JSON payload, as a path. Default: the payload is the word.
-	// Example: $.state.
-	JSON string `yaml:"json"`
-
-	// What it says when it is there. Default: online.
-	Online string `yaml:"online"`
-
-	// What it says when it isn't. Default: offline.
-	Offline string `yaml:"offline"`
+	// Publishing is that of the profile, at the topic of the device.
+	Publishing profile.Publishing `yaml:"-" json:"-"`
 }
 
 // SetDefaults is called before a source is read.
 func (m *MQTTSource) SetDefaults() { m.QoS = 1 }
 
-// SetDefaults is called before an availability is read.
-func (a *MQTTAvailable) SetDefaults() { a.Online, a.Offline = "online", "offline" }
-
-// SetDefaults is called before what is followed is read.
-func (f *Follow) SetDefaults() { f.Scale = 1 }
+// available is where the source says whether it is there.
+func (m MQTTSource) available() []profile.Availability {
+	if m.Available != nil {
+		return []profile.Availability{*m.Available}
+	}
+	return m.Publishing.Available
+}
 
 // fillMQTT sets what depends on other values.
 func (d *Device) fillMQTT(gateway string) {
+	d.MQTT.StaleAfter = cmp.Or(d.MQTT.StaleAfter, d.MQTT.Publishing.StaleAfter)
 	if d.MQTT.ClientID == "" {
 		d.MQTT.ClientID = gateway + "-" + d.ID
 	}
@@ -77,14 +72,6 @@ func (d *Device) fillMQTT(gateway string) {
 		if d.Follow[i].Deadband != nil && d.Follow[i].ReportEvery == 0 {
 			d.Follow[i].ReportEvery = configfile.Duration(time.Minute)
 		}
-	}
-}
-
-// signal is one of those that are found, with the name that all of them are given by.
-func (f Follow) signal() Signal {
-	return Signal{
-		Payload: f.Payload, Name: f.Name, Type: f.Type, Scale: f.Scale, Offset: f.Offset, Kind: f.Kind, States: f.States, Unit: f.Unit,
-		Deadband: f.Deadband, ReportEvery: f.ReportEvery,
 	}
 }
 
@@ -109,7 +96,10 @@ func (k checker) checkMQTT(path string, d Device, clients map[client]string) {
 	}
 	profile.CheckStale(k.File, at+".stale_after", d.MQTT.StaleAfter)
 	if a := d.MQTT.Available; a != nil {
-		k.checkAvailable(at+".available", *a)
+		a.Check(k.File, at+".available")
+	}
+	if k.Has(at+".topic") && !k.Has(path+".profile") && !k.Broken(path+".profile") {
+		k.Errorf(at+".topic", "the device has no profile whose topics it could be part of, expected one beside it, or topic in its signals")
 	}
 	if id := d.MQTT.ClientID; id != "" {
 		c := client{d.MQTT.Broker, id}
@@ -124,45 +114,4 @@ func (k checker) checkMQTT(path string, d Device, clients map[client]string) {
 			k.Errorf(at, "a message at QoS 1 is acknowledged when its value is on disk, which would have to wait for the next one; expected a deadband, or qos: 0")
 		}
 	}
-	for i, f := range d.Follow {
-		k.checkFollowedTopic(configfile.Item(path+".follow", i), f)
-	}
-}
-
-func (k checker) checkAvailable(at string, a MQTTAvailable) {
-	if k.Has(at + ".topic") {
-		if err := mqtt.CheckTopic(a.Topic); err != nil {
-			k.Errorf(at+".topic", "%q, %s", a.Topic, err)
-		}
-	}
-	if k.Has(at + ".json") {
-		if err := mqtt.CheckSinglePath(a.JSON); err != nil {
-			k.Errorf(at+".json", "%s", err)
-		}
-	}
-	if a.Online == a.Offline && !k.Broken(at) {
-		k.Errorf(at, "online and offline are both %q, expected two words", a.Online)
-	}
-}
-
-// checkFollowedTopic checks what is read of the topics of a filter.
-func (k checker) checkFollowedTopic(at string, f Follow) {
-	switch {
-	case k.Broken(at + ".topic"):
-	case !k.Has(at + ".topic"):
-		k.Errorf(at, "no address, expected topic")
-	default:
-		if err := mqtt.CheckFilter(f.Topic); err != nil {
-			k.Errorf(at+".topic", "%q, %s", f.Topic, err)
-			break
-		}
-		if !k.Has(at+".name") && !k.Broken(at+".name") {
-			k.Errorf(at, "what they are called isn't said, expected name, such as {1}.TotW")
-		} else if err := mqtt.CheckName(f.Name, f.Topic); err != nil {
-			k.Errorf(at+".name", "%q, %s", f.Name, err)
-		}
-	}
-	s := f.signal()
-	profile.CheckPayload(k.File, at, s)
-	profile.CheckMeaning(k.File, at, s)
 }

@@ -1,9 +1,11 @@
 package gatewayconfig
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/busbar/busbar/adapters/modbus"
@@ -17,12 +19,20 @@ func (k checker) resolveProfiles() {
 	for i := range k.config.Devices {
 		d := &k.config.Devices[i]
 		path := configfile.Item("devices", i)
-		if !k.Has(path+".profile") || k.Broken(path+".profile") || d.NUT != nil || d.ByChange() {
+		if !k.Has(path+".profile") || k.Broken(path+".profile") || d.NUT != nil || d.ByChange() && d.MQTT == nil {
 			continue
 		}
 		p, err := loadProfile(d.Profile, k.dir, k.read)
 		if err != nil {
 			k.Errorf(path+".profile", "%s", err)
+			continue
+		}
+		if by := d.by(); by != "" && by != p.By() {
+			k.Errorf(path+".profile", "%s is read by %s, and the device by %s, expected a profile of that", d.Profile, p.By(), by)
+			continue
+		}
+		if d.MQTT != nil {
+			k.resolvePublishing(path, d, p)
 			continue
 		}
 		own := path + ".signals"
@@ -46,6 +56,82 @@ func (k checker) resolveProfiles() {
 		d.Signals = signals
 		d.Identity = p.Identify
 	}
+}
+
+// by is how the device is read, of those that have profiles; "" if that isn't said.
+func (d Device) by() profile.Protocol {
+	switch {
+	case d.Modbus != nil:
+		return profile.Modbus
+	case d.MQTT != nil:
+		return profile.MQTT
+	}
+	return ""
+}
+
+// resolvePublishing gives a device what its profile says of messages.
+func (k checker) resolvePublishing(path string, d *Device, p profile.Profile) {
+	topic := cmp.Or(d.MQTT.Topic, profile.EveryTopic)
+	if err := profile.CheckDeviceTopic(topic); err != nil {
+		k.Errorf(path+".mqtt.topic", "%q, %s", topic, err)
+		return
+	}
+	if many := strings.Contains(topic, "+"); many && len(p.Signals) > 0 {
+		k.Errorf(path+".profile", "%s has signals of one device, expected its topic in mqtt, without +", d.Profile)
+		return
+	}
+	d.MQTT.Publishing = *p.AtTopic(topic).MQTT
+	if k.Has(path + ".mqtt.stale_after") { // for all of it
+		for i := range p.Follow {
+			p.Follow[i].StaleAfter = 0
+		}
+	}
+	given := func(list string) func(int, string) bool {
+		return func(j int, key string) bool { return k.Has(configfile.Item(path+"."+list, j) + "." + key) }
+	}
+	signals, follow := pinned(p, d.Signals, given("signals"))
+	var place, unknown []int
+	d.Follow, place, unknown = profile.OverrideFollow(follow, d.Follow, given("follow"))
+	for _, j := range unknown {
+		k.Errorf(configfile.Item(path+".follow", j), "no topic, and %s follows nothing of that name, expected topic, or the name of what it follows", d.Profile)
+	}
+	for i := range d.Follow {
+		f := &d.Follow[i]
+		raw := f.Topic
+		*f = f.At(topic)
+		if place[i] >= 0 {
+			at := configfile.Item(path+".follow", place[i])
+			profile.CheckPlace(k.File, at+".topic", raw, false)
+			profile.CheckFollow(k.File, at, profile.MQTT, *f)
+		}
+	}
+	profile.CheckNames(k.File, path+".signals", d.Signals)
+	d.Signals, place = profile.Override(signals, d.Signals, given("signals"))
+	for i := range d.Signals {
+		s := &d.Signals[i]
+		raw := s.Topic
+		s.Topic = strings.ReplaceAll(raw, profile.TopicPlace, topic)
+		if place[i] >= 0 {
+			at := configfile.Item(path+".signals", place[i])
+			profile.CheckPlace(k.File, at+".topic", raw, false)
+			profile.CheckSignal(k.File, at, profile.MQTT, *s)
+		}
+	}
+}
+
+// pinned is the signals and what is followed of a profile, where what it follows of a name
+// is a signal, there before it comes, if a device lists that among its own.
+func pinned(p profile.Profile, own []Signal, given func(j int, key string) bool) (signals []Signal, follow []Follow) {
+	signals = slices.Clone(p.Signals)
+	for _, f := range p.Follow {
+		j := slices.IndexFunc(own, func(s Signal) bool { return s.Name == f.Name })
+		if j >= 0 && f.DescribedBy == "" && !given(j, "topic") {
+			signals = append(signals, f.Signal())
+		} else {
+			follow = append(follow, f)
+		}
+	}
+	return signals, follow
 }
 
 // loadProfile is the profile that a configuration in dir names.
@@ -83,6 +169,9 @@ func ForDevice(endpoint string, unit uint8, profileName string, base uint16) (Co
 	p, err := loadProfile(profileName, "", configfile.Read)
 	if err != nil {
 		return Config{}, err
+	}
+	if p.By() != profile.Modbus {
+		return Config{}, fmt.Errorf("%s is read by %s, expected a profile of what is read by %s", profileName, p.By(), profile.Modbus)
 	}
 	if int(base)+p.End() > math.MaxUint16+1 {
 		return Config{}, fmt.Errorf("base %d: the profile's addresses reach %d and the last address is %d", base, p.End()-1, math.MaxUint16)

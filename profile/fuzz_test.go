@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/configfile"
 	firmware "github.com/busbar/busbar/firmware-config"
 	"github.com/busbar/busbar/profile"
@@ -28,7 +29,15 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		for _, topic := range []string{profile.EveryTopic, "site/+/+", "kitchen"} {
+			if p.By() == profile.MQTT {
+				checkAt(t, p.AtTopic(topic))
+			}
+		}
 		for _, s := range p.Signals {
+			if p.By() == profile.MQTT {
+				break
+			}
 			if errs := s.Point().Check(); errs != nil {
 				t.Errorf("%s: %v", s.Name, errs)
 			}
@@ -37,4 +46,21 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkAt has topics and names be such as the adapter takes, at any topic of a device.
+func checkAt(t *testing.T, p profile.Profile) {
+	for _, f := range p.Follow {
+		if err := mqtt.CheckFilter(f.Topic); err != nil && len(f.Topic) < 1024 {
+			t.Errorf("%q: %v", f.Topic, err)
+		}
+		if err := mqtt.CheckName(f.Name, f.Topic); err != nil {
+			t.Errorf("%q of %q: %v", f.Name, f.Topic, err)
+		}
+	}
+	for _, a := range p.MQTT.Available {
+		if err := mqtt.CheckFilter(a.Topic); err != nil && len(a.Topic) < 1024 {
+			t.Errorf("%q: %v", a.Topic, err)
+		}
+	}
 }

@@ -15,7 +15,9 @@ import (
 // Payload is where a value lies in the messages of an MQTT topic.
 type Payload struct {
 	// The MQTT topic that it is published to; of what is followed, with + for any one
-	// level and # for all that follow. Example: pv/inv1/ac.
+	// level and # for all that follow; in and with a profile, with {topic} for that of the
+	// device.
+	// Example: pv/inv1/ac.
 	Topic string `yaml:"topic"`
 
 	// Where it is in a JSON payload, as a path: $ is the payload, .name or ['name'] a
@@ -84,11 +86,6 @@ func (s Signal) MQTT() mqtt.Point {
 	return mqtt.Point{Name: s.Name, Topic: s.Topic, Selector: s.selector(), StaleAfter: time.Duration(s.StaleAfter)}
 }
 
-// MQTTFollow is signals that are found, each as s is with the name of it.
-func (s Signal) MQTTFollow() mqtt.Follow {
-	return mqtt.Follow{Topic: s.Topic, Name: s.Name, Selector: s.selector(), Kind: s.impliedKind(), StaleAfter: time.Duration(s.StaleAfter)}
-}
-
 const (
 	shortestStale = configfile.Duration(time.Second)
 	longestStale  = configfile.Duration(31 * 24 * time.Hour)
@@ -103,7 +100,7 @@ func CheckStale(f *configfile.File, path string, d configfile.Duration) {
 
 // message checks where a signal of MQTT lies.
 func (k checker) message(path string, s Signal) {
-	if !k.Has(path + ".topic") {
+	if s.Topic == "" {
 		if !k.Broken(path + ".topic") {
 			k.Errorf(path, "no address, expected %s", addresses[MQTT])
 		}
@@ -186,14 +183,4 @@ func (k checker) messageStates(path string, s Signal) {
 		}
 		return strconv.FormatInt(value, 10), nil
 	})
-}
-
-// CheckMeaning adds what is wrong with what values mean, of signals that are found.
-func CheckMeaning(f *configfile.File, path string, s Signal) {
-	k := checker{f}
-	k.meaning(path, s)
-	k.reports(path, s)
-	if len(s.States) > 0 {
-		k.messageStates(path, s)
-	}
 }

@@ -1,6 +1,6 @@
-// Package profile says what products measure and where in their registers: one
-// YAML file a product, of those that are read by Modbus. The same profile configures the gateway that reads a
-// device, and the simulator that plays it.
+// Package profile says what products measure and where in their registers, or in what they
+// publish by MQTT: one YAML file a product. The same profile configures the gateway that
+// reads a device and, of registers, the simulator that plays it.
 package profile
 
 import (
@@ -33,19 +33,26 @@ type Profile struct {
 	// Other models that have the same registers.
 	Covers []string `yaml:"covers"`
 
-	// Where the registers are documented, and whose words they are.
+	// Where the registers or topics are documented, and whose words they are.
 	Source string `yaml:"source,required"`
 
-	// How it likes to be asked.
+	// How it likes to be asked, of one that is read by modbus.
 	Modbus Reading `yaml:"modbus"`
+
+	// How it publishes, of one that is read by mqtt; it says that it is.
+	MQTT *Publishing `yaml:"mqtt"`
 
 	// What it has at fixed places, by which it is told from others.
 	Identify []Identity `yaml:"identify"`
 
-	// What it measures.
-	Signals []Signal `yaml:"signals,required"`
+	// What it measures, whether it says so or not. Of one that is read by mqtt, it may be
+	// left out, and is for one device only.
+	Signals []Signal `yaml:"signals"`
 
-	// Registers as it has shown them, and the values that they are.
+	// What is read of it if it has it, of one that is read by mqtt.
+	Follow []Follow `yaml:"follow"`
+
+	// Registers or messages as it has shown them, and the values that they are.
 	Examples []Example `yaml:"examples,required"`
 }
 
@@ -119,15 +126,20 @@ func (i Identity) Register(base uint16) modbus.Register {
 	return modbus.Register{Table: modbus.Holding, Address: *i.Holding + base, Value: i.Equals}
 }
 
-// Example is a part of a table as a device has shown it, and what is in it.
+// Example is a part of a table as a device has shown it, or messages, and what is in it.
 type Example struct {
 	// Address of the first input register.
 	Input *uint16 `yaml:"input"`
 	// Address of the first holding register.
 	Holding *uint16 `yaml:"holding"`
 	// The registers in hexadecimal, with spaces as one likes.
-	Registers string `yaml:"registers,required"`
-	// The values of the signals that lie in them; of one without a value, the reason.
+	Registers string `yaml:"registers"`
+	// By mqtt, the topic of the device, or with + of several.
+	Topic string `yaml:"topic"`
+	// By mqtt, what is published, one after the other.
+	Messages []Published `yaml:"messages"`
+	// The values of the signals that lie in them; of one without a value, the reason. By
+	// mqtt, a unit that the device has told may stand behind.
 	Values map[string]string `yaml:"values,required"`
 }
 
@@ -136,11 +148,18 @@ type Example struct {
 func Parse(name, file string, src []byte) (Profile, error) {
 	p := Profile{Name: name}
 	f, _ := configfile.Decode(file, src, &p)
-	if len(p.Signals) == 0 && f.Has("signals") {
+	if len(p.Signals)+len(p.Follow) == 0 && !f.Broken("signals") && !f.Broken("follow") {
 		f.Errorf("signals", "no signal, expected at least one")
 	}
-	CheckSignals(f, "signals", Modbus, p.Signals)
-	p.Modbus.Check(f, "modbus")
+	if p.By() == MQTT {
+		p.checkMQTT(f)
+	} else {
+		if f.Has("follow") {
+			f.Errorf("follow", "the product is read by %s, which hasn't got this, expected the key to be left out, or mqtt beside it", Modbus)
+		}
+		CheckSignals(f, "signals", Modbus, p.Signals)
+		p.Modbus.Check(f, "modbus")
+	}
 	for i := range p.Signals {
 		p.Signals[i].Fill()
 	}
@@ -149,13 +168,23 @@ func Parse(name, file string, src []byte) (Profile, error) {
 			f.Errorf(configfile.Item("identify", i), "expected either input or holding")
 		}
 	}
+	// What is wrong with the profile isn't said of each example again.
+	right := f.Err() == nil
 	for i, e := range p.Examples {
-		p.checkExample(f, configfile.Item("examples", i), e)
+		p.checkExample(f, configfile.Item("examples", i), e, right)
 	}
 	if err := f.Err(); err != nil {
 		return Profile{}, err
 	}
 	return p, nil
+}
+
+// By is how the product is read: Modbus or MQTT.
+func (p Profile) By() Protocol {
+	if p.MQTT != nil {
+		return MQTT
+	}
+	return Modbus
 }
 
 // Check adds what is wrong with the reading at path of f.
@@ -179,7 +208,8 @@ func (r Reading) Check(f *configfile.File, path string) {
 	}
 }
 
-// Library is the profiles of a file system whose files are maker/model.yaml.
+// Library is the profiles of a file system whose files are maker/model.yaml, or
+// product.yaml.
 type Library struct{ files fs.FS }
 
 // NewLibrary is the profiles in files.
@@ -230,6 +260,12 @@ func (l Library) LoadAll() (list []Profile, err error) {
 		list = append(list, p)
 	}
 	return list, nil
+}
+
+// LoadBy is every profile of what is read by a protocol, by name. It fails if one is wrong.
+func (l Library) LoadBy(by Protocol) ([]Profile, error) {
+	list, err := l.LoadAll()
+	return slices.DeleteFunc(list, func(p Profile) bool { return p.By() != by }), err
 }
 
 // LoadFile is the profile in a file of its own.
@@ -291,8 +327,22 @@ func (p Profile) At(base uint16) []Signal {
 	return signals
 }
 
-// checkExample has the example's registers decoded as the gateway does.
-func (p Profile) checkExample(f *configfile.File, at string, e Example) {
+// checkExample has the example decoded as the gateway does; of messages, only if the
+// profile is right.
+func (p Profile) checkExample(f *configfile.File, at string, e Example, right bool) {
+	for by, keys := range map[Protocol][]string{Modbus: {"input", "holding", "registers"}, MQTT: {"topic", "messages"}} {
+		for _, key := range keys {
+			if by != p.By() && f.Has(at+"."+key) {
+				f.Errorf(at+"."+key, "the product is read by %s, whose examples haven't got this, expected the key to be left out", p.By())
+			}
+		}
+	}
+	if p.By() == MQTT {
+		if right {
+			p.checkMessages(f, at, e)
+		}
+		return
+	}
 	table, first := modbus.Input, e.Input
 	if e.Holding != nil {
 		table, first = modbus.Holding, e.Holding
@@ -334,3 +384,6 @@ func means(t modbus.Type, v telemetry.Value, text string) bool {
 	want, err := strconv.ParseFloat(text, 64)
 	return number && err == nil && math.Abs(got-want) <= t.Resolution()*math.Abs(want)
 }
+
+// near reports whether two float64 are the same but for the last digits of a scale.
+func near(a, b float64) bool { return math.Abs(a-b) <= 1e-12*math.Abs(b) }

@@ -98,6 +98,16 @@ func (v Validity) String() string {
 // String is the quality as a person reads it: "good", "bad (timeout)",
 // "uncertain (stale, unsynchronised clock)".
 func (q Quality) String() string {
+	why := q.Why()
+	if why == "" {
+		return q.Validity().String()
+	}
+	return q.Validity().String() + " (" + why + ")"
+}
+
+// Why is what a quality says beside its validity: "stale, unsynchronised clock"; "" if
+// that is nothing.
+func (q Quality) Why() string {
 	var why []string
 	if r := q.Reason(); r != NoReason {
 		why = append(why, r.String())
@@ -113,8 +123,5 @@ func (q Quality) String() string {
 	case SinceBoot:
 		why = append(why, "time since boot")
 	}
-	if len(why) == 0 {
-		return q.Validity().String()
-	}
-	return q.Validity().String() + " (" + strings.Join(why, ", ") + ")"
+	return strings.Join(why, ", ")
 }

@@ -38,9 +38,14 @@ func TestMachineThatBootsIn1970(t *testing.T) {
 		t.Fatalf("the clock was set %d times", len(after))
 	}
 	noon := telemetry.MicrosOf(time.Date(2026, time.November, 25, 12, 0, 0, 0, time.UTC))
+	// The clock is set at some moment between two marks: how long these lie apart.
+	var setting [3]telemetry.Micros
+	for i := range setting {
+		setting[i] = after[i].boot - before[i].boot
+	}
 	// Everything before the first setting is placed by it.
-	spans = append(spans, span{after[0].wall - (after[0].boot - start.boot), before[1].wall})
-	spans = append(spans, span{after[1].wall, before[2].wall}, span{after[2].wall, stop.wall})
+	spans = append(spans, span{after[0].wall - (after[0].boot - start.boot), before[1].wall + setting[1]})
+	spans = append(spans, span{after[1].wall - setting[1], before[2].wall + setting[2]}, span{after[2].wall - setting[2], stop.wall})
 	if spans[0].from > noon || spans[1].from > noon || spans[2].from < noon+23*3600*1_000_000 {
 		t.Fatalf("the clock was set otherwise: %v", spans)
 	}

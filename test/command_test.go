@@ -27,7 +27,7 @@ func TestAWrongCommandLineExitsWithTwo(t *testing.T) {
 		"busbar demo --console :8080":                             "no sign-in",
 		"busbar demo --console localhost:0":                       "1 to 65535",
 		"busbar demo --console 127.0.0.1:70000":                   "1 to 65535",
-		"busbar demo --dir used":                                  "is not empty",
+		"busbar demo --dir used --console " + freeAddress(t):      "is not empty",
 		"busbar --log-level debug config schema":                  "--log-level",
 		"busbar config validate none.yaml":                        "none.yaml",
 		"busbar device read --config none.yaml --device feeder-1": "none.yaml",

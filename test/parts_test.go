@@ -185,6 +185,7 @@ func TestPartsAgainstRealKafka(t *testing.T) {
 	cloud := must(cluster.Cloud(ctx, prefix))(t)
 	s := newSite(t, cluster.Brokers()[0], "faults:\n  - {at: 3s, feeder: feeder-2, kind: outage, for: 4s}\n")
 	s.onKafka(t, edge.MTLS(), cloud.SCRAM())
+	s.edit(t, "cloud.yaml", "log:\n", "measurements: {}\nlog:\n")
 	s.cloud(t)
 	gateway := s.gateway(t)
 	s.sim(t)
@@ -222,7 +223,8 @@ func TestPartsAgainstRealKafka(t *testing.T) {
 	}
 	s.awaitSent(t, time.Minute)
 	gateway.stop()
-	s.awaitComplete(t)
+	g := s.awaitComplete(t)
+	readMeasurements(t, ctx, cluster, prefix, int(g.Stored))
 }
 
 // The log is away when the gateway starts, and the gateway is stopped and

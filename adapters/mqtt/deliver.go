@@ -3,9 +3,11 @@ package mqtt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
@@ -136,14 +138,29 @@ func both(committed func(bool)) (one, other func(bool)) {
 	return each, each
 }
 
-// available says when the source has gone, or is there again.
+// available says when the device, or one of many sources, has gone, and when the device
+// is there again.
 func (l *listener) available(ctx context.Context) error {
-	if l.reader.offline == l.offline {
+	if gone := l.reader.takeGone(); len(gone) > 0 {
+		if err := l.lacking(ctx, l.cause(), func(p *point) bool { return slices.Contains(gone, p.source) }); err != nil {
+			return err
+		}
+		now := time.Now()
+		untold := l.session.Untold(now, session.Bad(telemetry.NotConnected)|telemetry.Stale, func(f adapters.Found) bool {
+			return slices.ContainsFunc(gone, func(s *source) bool { return l.reader.tells(s, f) })
+		})
+		if len(untold) > 0 {
+			if err := l.session.Deliver(ctx, session.Result{Samples: untold, Received: now, Cause: l.cause()}); err != nil {
+				return err
+			}
+		}
+	}
+	if l.reader.whole.gone() == l.offline {
 		return nil
 	}
-	l.offline = l.reader.offline
+	l.offline = l.reader.whole.gone()
 	if l.offline {
-		return l.lacking(ctx, l.cause(), session.Bad(telemetry.NotConnected))
+		return l.lacking(ctx, l.cause(), func(p *point) bool { return p.source != nil })
 	}
 	return l.session.Deliver(ctx, session.Result{Received: time.Now(), Cause: l.cause()})
 }

@@ -30,7 +30,7 @@ type Device struct {
 	// StaleAfter is for how long nothing may come before the device counts as silent; 0: for
 	// ever.
 	StaleAfter time.Duration
-	Available  *Availability
+	Available  []Availability
 	Points     []Point
 	Follow     []Follow
 	Live       telemetry.SignalID
@@ -39,8 +39,10 @@ type Device struct {
 	apart bool
 }
 
-// Availability is where the source says whether it is there, as by its last will.
+// Availability is where a source says whether it is there, as by its last will.
 type Availability struct {
+	// Topic is that of the device; with wildcards, of as many sources as they match: see
+	// Follow.Sources.
 	Topic           string
 	JSON            string // "": the payload is the text
 	Online, Offline string
@@ -82,6 +84,10 @@ type Point struct {
 type Follow struct {
 	Topic string // with wildcards
 	Name  string // {1} is what the first of them matches
+	// Sources is how many of the first wildcards say which source it is that publishes, as
+	// they do in an Availability; 0: the device is one.
+	Sources   int
+	Described Convention
 	Selector
 	Kind       telemetry.Kind
 	StaleAfter time.Duration
@@ -113,7 +119,7 @@ func (d Device) filters() []mqttconn.Filter {
 		all = append(all, p.Topic)
 	}
 	for _, f := range d.Follow {
-		all = append(all, f.Topic)
+		all = append(append(all, f.Topic), f.descriptions()...)
 	}
 	group := ""
 	if d.SharedGroup != "" {
@@ -123,8 +129,11 @@ func (d Device) filters() []mqttconn.Filter {
 	for _, topic := range broadest(all) {
 		list = append(list, mqttconn.Filter{Topic: group + topic, QoS: d.QoS})
 	}
-	if a := d.Available; a != nil && (group != "" || !covered(a.Topic, list)) {
-		list = append(list, mqttconn.Filter{Topic: a.Topic, QoS: d.QoS})
+	shared := len(list)
+	for _, a := range d.Available {
+		if by := list[shared:]; !covered(a.Topic, by) && (group != "" || !covered(a.Topic, list)) {
+			list = append(list, mqttconn.Filter{Topic: a.Topic, QoS: d.QoS})
+		}
 	}
 	return list
 }

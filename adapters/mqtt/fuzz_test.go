@@ -78,14 +78,19 @@ func everything() Device {
 		return Point{Name: name, Topic: "t", Selector: s, Signal: 1}
 	}
 	return Device{
-		Available: &Availability{Topic: "t", JSON: "$.state", Online: "online", Offline: "offline"},
+		Available: []Availability{{Topic: "t", JSON: "$.state", Online: "online", Offline: "offline"}, {Topic: "+/lwt", Online: "online", Offline: "offline"}},
 		Points: []Point{
 			point("a", Selector{JSON: "$.a", Type: Number, Time: "$.t"}), point("b", Selector{JSON: "$.b[*].v", Time: "$.b[*].t", TimeUnit: Seconds}),
 			point("c", Selector{JSON: "$.b[0]", Type: Text}), point("d", Selector{Type: Bool}), point("e", Selector{States: map[string]int64{"ON": 1}}),
 			point("f", Selector{Format: Influx, Field: "v", Tags: map[string]string{"h": "1"}, TimeUnit: Nanoseconds}),
 			point("g", Selector{Format: Influx, Measurement: "m x", Field: "v", Type: Text, TimeUnit: Milliseconds}),
 		},
-		Follow: []Follow{{Topic: "#", Name: "{1}", Selector: Selector{Type: Number, Scale: 2}, Kind: telemetry.Gauge}},
+		Follow: []Follow{
+			{Topic: "homie/5/+/+/+", Name: "{1}.{2}.{3}", Sources: 1, Described: Homie5, Selector: Selector{Scale: 1}},
+			{Topic: "homie/+/+/+", Name: "{1}.{2}.{3}", Sources: 1, Described: Homie4, Selector: Selector{Scale: 1}},
+			{Topic: "+/lwt", Name: "{1}.There", Sources: 1, Selector: Selector{Type: Bool, Scale: 1}, Kind: telemetry.State},
+			{Topic: "#", Name: "{1}", Selector: Selector{Type: Number, Scale: 2}, Kind: telemetry.Gauge},
+		},
 	}
 }
 
@@ -96,9 +101,16 @@ func FuzzPayload(f *testing.F) {
 		f.Add("t", []byte(seed))
 	}
 	f.Add("a/+\xff/b", []byte("1"))
+	f.Add("a/lwt", []byte("offline"))
+	f.Add("homie/5/d/$description", []byte(`{"nodes":{"n":{"properties":{"p":{"datatype":"float","unit":"°C"}}}}}`))
+	f.Add("homie/d/n/p/$datatype", []byte("float"))
 	d := everything()
 	f.Fuzz(func(t *testing.T, topic string, payload []byte) {
 		r := newReader(d)
+		for _, waits := range []string{"homie/d/n/p", "homie/5/d/n/p"} {
+			r.take(mqttconn.Received{Topic: waits, Payload: []byte("21.5"), Retained: true, At: now})
+		}
+		r.delivered()
 		r.take(mqttconn.Received{Topic: topic, Payload: bytes.Clone(payload), At: now})
 		if len(r.batch) > len(payload)+2*len(d.Points) {
 			t.Fatalf("%d samples of %d bytes", len(r.batch), len(payload))

@@ -330,7 +330,7 @@ func TestFoundBeforeAndSilentSince(t *testing.T) {
 func TestTheSourceGoes(t *testing.T) {
 	b, s := start(t, ""), &sink{}
 	d := device(b)
-	d.Available = &Availability{Topic: "plant/status", JSON: "$.state", Online: "online", Offline: "offline"}
+	d.Available = []Availability{{Topic: "plant/status", JSON: "$.state", Online: "online", Offline: "offline"}}
 	b.Publish("plant/status", `{"state":"online"}`, "-r")
 	source, err := mqttconn.Dial(t.Context(), mqttconn.Config{Broker: "tcp://" + b.Address, ClientID: "source"},
 		mqttconn.Options{Will: mqttconn.Message{Topic: "plant/status", Payload: []byte(`{"state":"offline"}`), Retain: true}})
@@ -477,5 +477,19 @@ func TestByCertificate(t *testing.T) {
 		if r := d.Read(t.Context()); r.Cause == nil {
 			t.Errorf("certificate %s is accepted", what)
 		}
+	}
+}
+
+// What was found of a source before a restart, which has gone since, isn't there.
+func TestFoundOfASourceThatHasGoneSince(t *testing.T) {
+	b, s := start(t, ""), &sink{known: []adapters.Found{{Name: "a.n0.W", Follow: 1}, {Name: "b.n0.W", Follow: 1}, {Name: "a.there", Follow: 2}}}
+	b.Publish("plug/a/there", "no", "-r")
+	b.Publish("plug/b/there", "yes", "-r")
+	d := device(b)
+	d.Available, d.Follow = plugs().Available, plugs().Follow
+	run(t, s, d)
+	s.await(t, 500, "– bad (not connected, stale)")
+	if came := append(s.of(501), s.of(502)...); len(came) > 0 {
+		t.Errorf("%q of what hasn't gone", came)
 	}
 }

@@ -20,7 +20,10 @@ type reader struct {
 	topics map[string]*plan // of each topic that has come; nil: nothing reads it
 	names  map[string]*point
 
-	offline   bool // the source says so
+	whole     *source // the device
+	sources   map[string]*source
+	turned    []*source // that have gone, or come again
+	described described
 	malformed string
 	batch     []telemetry.Sample
 	owners    []*point           // of the samples in batch
@@ -42,6 +45,7 @@ type point struct {
 	found  *adapters.Found    // nil: it is written down
 	met    bool               // it has had a value
 	asked  bool               // for its id
+	source *source            // nil: it is what a source says of itself, whose last word holds
 	value  row
 	outer  int // the slot of a time that is outside of the array; 0: none
 
@@ -59,35 +63,28 @@ type point struct {
 
 // plan is how the payloads of a topic are read.
 type plan struct {
-	json         *tree
-	paths        []*point // of json, those in no array
-	influx       []*point
-	plain        []*point
-	points       []*point // all
-	availability bool
-	status       int // the slot of the availability
+	json      *tree
+	paths     []*point // of json, those in no array
+	influx    []*point
+	plain     []*point
+	points    []*point // all
+	says      []saying
+	described []place // whose values come here
+	describes *description
 }
 
 // mostTopics bounds the topics that are read, and as many that nothing reads are remembered.
 const mostTopics = 50_000
 
 func newReader(d Device) *reader {
-	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}}
+	r := &reader{Device: d, topics: map[string]*plan{}, names: map[string]*point{}, whole: &source{}, sources: map[string]*source{}}
 	for _, p := range d.Points {
-		made := &point{Selector: p.Selector, name: p.Name, topic: p.Topic, signal: p.Signal, staleAfter: p.StaleAfter}
+		made := &point{Selector: p.Selector, name: p.Name, topic: p.Topic, signal: p.Signal, staleAfter: p.StaleAfter, source: r.whole}
 		r.points = append(r.points, made)
 		r.names[p.Name] = made
 	}
 	for i, p := range d.Points {
 		r.plan(p.Topic).add(r.points[i])
-	}
-	if d.Available != nil {
-		l := r.plan(d.Available.Topic)
-		l.availability = true
-		if d.Available.JSON != "" {
-			steps, _ := parsePath(d.Available.JSON)
-			l.status, _ = l.tree().add(steps)
-		}
 	}
 	return r
 }
@@ -96,10 +93,16 @@ func newReader(d Device) *reader {
 func (r *reader) plan(topic string) *plan {
 	l := r.topics[topic]
 	if l == nil {
-		l = &plan{}
+		l = r.newPlan(topic)
 		r.topics[topic] = l
-		r.follow(topic, l)
 	}
+	return l
+}
+
+func (r *reader) newPlan(topic string) *plan {
+	l := &plan{}
+	r.hear(topic, l)
+	r.follow(topic, l)
 	return l
 }
 
@@ -139,28 +142,42 @@ func (l *plan) add(p *point) {
 	}
 }
 
-// follow has the points read that are found at a topic, which isn't where the source says
-// whether it is there.
+// follow has the points read that are found at a topic. Where a source says whether it is
+// there, these are only those that are to be read of just that.
 func (r *reader) follow(topic string, l *plan) {
-	if r.Available != nil && topic == r.Available.Topic {
-		return
-	}
 	for i, f := range r.Follow {
+		if f.Described != "" {
+			r.followDescribed(i, topic, l)
+			continue
+		}
 		wildcards, ok := matches(f.Topic, topic)
-		if !ok {
+		if !ok || len(l.says) > 0 && !r.says(f.Topic) {
 			continue
 		}
-		name := expand(f.Name, wildcards)
-		if name == "" || r.names[name] != nil || name == telemetry.ChannelLive {
-			r.leftOut = topic
+		p := r.found(i, topic, wildcards)
+		if p == nil {
 			continue
 		}
-		p := &point{Selector: f.Selector, name: name, topic: topic, staleAfter: f.StaleAfter, found: &adapters.Found{
-			Name: name, Follow: i, Kind: f.Kind, Encoding: f.Selector.encoding(), States: states(f.States),
-		}}
-		r.names[name] = p
+		if len(l.says) > 0 { // it holds until something else is said
+			p.source, p.staleAfter = nil, 0
+		}
 		l.add(p)
 	}
+}
+
+// found is a point that is found by an entry of follow; nil if it can't have its name.
+func (r *reader) found(follow int, topic string, wildcards []string) *point {
+	f := r.Follow[follow]
+	name := expand(f.Name, wildcards)
+	if name == "" || r.names[name] != nil || name == telemetry.ChannelLive {
+		r.leftOut = topic
+		return nil
+	}
+	p := &point{Selector: f.Selector, name: name, topic: topic, staleAfter: f.StaleAfter, source: r.source(wildcards[:f.Sources]), found: &adapters.Found{
+		Name: name, Follow: follow, Kind: f.Kind, Encoding: f.Selector.encoding(), States: states(f.States),
+	}}
+	r.names[name] = p
+	return p
 }
 
 // encoding is how values come about.
@@ -193,9 +210,8 @@ func (r *reader) of(topic string) *plan {
 		r.leftOut = topic
 		return nil
 	}
-	l = &plan{}
-	r.follow(topic, l)
-	if len(l.points) == 0 {
+	l = r.newPlan(topic)
+	if len(l.points)+len(l.says)+len(l.described) == 0 && l.describes == nil {
 		if r.unread == mostTopics {
 			maps.DeleteFunc(r.topics, func(_ string, l *plan) bool { return l == nil })
 			r.unread = 0
@@ -218,8 +234,16 @@ func (r *reader) take(m mqttconn.Received) {
 		r.broken(l, m, at, fmt.Errorf("%d bytes are too long", m.LeftOut))
 		return
 	}
-	if l.availability && l.status == 0 {
-		r.status(m.Payload)
+	if l.describes != nil {
+		r.describe(l.describes, m.Payload)
+	}
+	if len(l.described) > 0 && len(l.points) == 0 {
+		r.described.hold(m)
+	}
+	for _, s := range l.says {
+		if s.slot == 0 {
+			r.status(s, m.Payload)
+		}
 	}
 	if len(l.plain) > 0 {
 		v := plainToken(m.Payload)
@@ -267,8 +291,10 @@ func (r *reader) json(l *plan, m mqttconn.Received, at telemetry.Micros) error {
 			r.sample(p, m, at, v, w.slots[p.outer])
 		}
 	}
-	if l.status > 0 {
-		r.status(w.slots[l.status].text)
+	for _, s := range l.says {
+		if s.slot > 0 {
+			r.status(s, w.slots[s.slot].text)
+		}
 	}
 	return nil
 }
@@ -289,16 +315,6 @@ func (r *reader) lines(l *plan, m mqttconn.Received, at telemetry.Micros) error 
 				r.sample(p, m, at, v, token{kind: number, text: r.line.time})
 			}
 		}
-	}
-}
-
-// status is told what the source says of itself.
-func (r *reader) status(word []byte) {
-	switch string(bytes.TrimSpace(word)) {
-	case r.Available.Online:
-		r.offline = false
-	case r.Available.Offline:
-		r.offline = true
 	}
 }
 
@@ -347,10 +363,13 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	if known {
 		p.newest, p.lateMessages = max(p.newest, min(source, at)), 0
 	}
-	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason {
+	if (m.Retained || m.Duplicate) && !known && read.reason == telemetry.NoReason && p.source != nil {
 		s.Quality = unknownAge
 	}
 	r.add(p, m, s)
+	if m.Retained && r.away(p) { // it is what was last known
+		r.add(p, m, telemetry.Sample{Time: r.after(p, at), Quality: session.Bad(telemetry.NotConnected)})
+	}
 }
 
 // mostLate is how many messages in a row can be of the past. After them, it was the

@@ -268,7 +268,7 @@ func TestRetained(t *testing.T) {
 func TestFollow(t *testing.T) {
 	d := Device{
 		Points:    []Point{{Name: "inv1.TotW", Topic: "other", Selector: Selector{Type: Number, Scale: 1}, Signal: 9}},
-		Available: &Availability{Topic: "sw/x/status", Online: "ON", Offline: "OFF"},
+		Available: []Availability{{Topic: "sw/x/status", Online: "ON", Offline: "OFF"}},
 		Follow: []Follow{
 			{Topic: "pv/+/ac", Name: "{1}.TotW", Selector: Selector{JSON: "$.power", Type: Number, Scale: 1}, Kind: telemetry.Gauge},
 			{Topic: "sw/+/+/#", Name: "{1}.{2}.{3}", Selector: Selector{Type: Bool, Scale: 1}, Kind: telemetry.State},
@@ -335,7 +335,7 @@ func TestTopics(t *testing.T) {
 			t.Errorf("%s covers %s: %v", c.a, c.b, !c.want)
 		}
 	}
-	d := Device{QoS: 1, SharedGroup: "g", Available: &Availability{Topic: "pv/lwt"}, Follow: []Follow{{Topic: "pv/+/ac"}}}
+	d := Device{QoS: 1, SharedGroup: "g", Available: []Availability{{Topic: "pv/lwt"}}, Follow: []Follow{{Topic: "pv/+/ac"}}}
 	for _, topic := range []string{"pv/1/ac", "x", "pv/1/dc", "x"} {
 		d.Points = append(d.Points, Point{Topic: topic})
 	}

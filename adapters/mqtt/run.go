@@ -100,18 +100,17 @@ func (l *listener) away(ctx context.Context, cause error) error {
 		return l.alive(ctx, time.Now(), cause)
 	}
 	l.gone = true
-	return l.lacking(ctx, cause, session.Bad(telemetry.NotConnected))
+	return l.lacking(ctx, cause, func(*point) bool { return true })
 }
 
-// lacking says that no signal has a value.
-func (l *listener) lacking(ctx context.Context, cause error, q telemetry.Quality) error {
+// lacking says that signals have no value, since who publishes them isn't connected.
+func (l *listener) lacking(ctx context.Context, cause error, which func(*point) bool) error {
 	now := time.Now()
 	r := session.Result{Received: now, Cause: cause}
 	for _, p := range l.reader.points {
-		if p.signal == 0 {
-			continue
+		if p.signal != 0 && which(p) {
+			r.Samples = append(r.Samples, p.lack(now, session.Bad(telemetry.NotConnected)))
 		}
-		r.Samples = append(r.Samples, p.lack(now, q))
 	}
 	return l.session.Deliver(ctx, r)
 }
@@ -250,7 +249,7 @@ func (l *listener) cause() error {
 	switch {
 	case l.refused != nil:
 		return l.refused
-	case l.reader.offline:
+	case l.reader.whole.gone():
 		return errOffline
 	case l.quiet && l.StaleAfter > 0:
 		return fmt.Errorf("%w for %v", errSilent, l.StaleAfter)

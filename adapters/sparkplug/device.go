@@ -6,7 +6,6 @@ package sparkplug
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/busbar/busbar/adapters/session"
@@ -85,31 +84,10 @@ func (d Device) follows(s host.Series) int {
 			return i
 		}
 		for _, p := range patterns {
-			if matches(p, path) {
+			if telemetry.Matches(p, path) {
 				return i
 			}
 		}
 	}
 	return -1
-}
-
-// matches reports whether text is what a pattern says, in which * stands for any text.
-func matches(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	first, last := parts[0], parts[len(parts)-1]
-	if len(parts) == 1 {
-		return pattern == text
-	}
-	if len(text) < len(first)+len(last) || !strings.HasPrefix(text, first) || !strings.HasSuffix(text, last) {
-		return false
-	}
-	text = text[len(first) : len(text)-len(last)]
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(text, part)
-		if at < 0 {
-			return false
-		}
-		text = text[at+len(part):]
-	}
-	return true
 }

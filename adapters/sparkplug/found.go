@@ -150,7 +150,7 @@ func (f *found) register(ctx context.Context, s *session.Session) error {
 // signalOf is a series as a signal.
 func signalOf(s host.Series, name string, follow int) adapters.Found {
 	f := adapters.Found{
-		Name: name, Follow: follow, Unit: unit(s.Unit), Kind: telemetry.Gauge, Encoding: "sparkplug " + s.Type.String() + " " + origin(s),
+		Name: name, Follow: follow, Unit: adapters.Unit(s.Unit), Kind: telemetry.Gauge, Encoding: "sparkplug " + s.Type.String() + " " + origin(s),
 	}
 	switch s.Type {
 	case payload.Boolean, payload.String, payload.Text, payload.UUID:

@@ -90,31 +90,12 @@ func TestNamesAreGood(t *testing.T) {
 }
 
 func TestPatterns(t *testing.T) {
-	for _, c := range []struct {
-		pattern, text string
-		want          bool
-	}{
-		{"*", "", true}, {"n/*", "n/d/x", true}, {"*/x", "n/d/x", true}, {"n/*/x", "n/x", false}, {"n/*x", "n/x", true},
-		{"a*b*c", "a-b-c", true}, {"a*b*c", "a-c", false}, {"ab*ba", "aba", false}, {"n/x", "n/x", true}, {"n/x", "n/xy", false}, {"**", "x", true},
-	} {
-		if got := matches(c.pattern, c.text); got != c.want {
-			t.Errorf("%q of %q: %v", c.pattern, c.text, got)
-		}
-	}
 	d := Device{Follow: [][]string{{"n/d/*"}, {"*/x"}}}
 	for series, want := range map[host.Series]int{
 		{Node: "n", Device: "d", Metric: "x"}: 0, {Node: "m", Metric: "x"}: 1, {Node: "m", Metric: "y"}: -1, {Node: "m", Live: true}: 0,
 	} {
 		if got := d.follows(series); got != want {
 			t.Errorf("%+v: %d, expected %d", series, got, want)
-		}
-	}
-}
-
-func TestUnits(t *testing.T) {
-	for told, want := range map[string]string{"°C": "Cel", "kWh": "kW.h", "V": "V", "A B": "", "": "", "№": ""} {
-		if got := unit(told); got != want {
-			t.Errorf("%q: %q, expected %q", told, got, want)
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 // Alarm is one occurrence of a condition, from raise to clear.
 type Alarm struct {
 	ID       string             `json:"id"`
-	Gateway  string             `json:"gateway"`
+	Kind     Kind               `json:"kind" enum:"gateway,cloud,external" doc:"Who decides whether it is active"`
+	Gateway  string             `json:"gateway"` // "": none
 	Site     string             `json:"site"`
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
@@ -54,9 +55,8 @@ type Input struct {
 // Open reports whether the alarm still asks for someone's attention.
 func (a Alarm) Open() bool { return a.Active || !a.Acknowledged }
 
-// OfCloud reports whether the cloud itself has raised the alarm, so that its gateway
-// knows nothing of it.
-func (a Alarm) OfCloud() bool { return a.Rule == RefusedRule || ofFleet(a.ID) }
+// OfItsGateway reports whether a gateway has raised the alarm, and so knows of it.
+func (a Alarm) OfItsGateway() bool { return kindOf(a.ID, a.Rule) == OfGateway }
 
 // Action is what happened to an alarm.
 type Action string

@@ -113,14 +113,15 @@ func TestApplyDoesNotDependOnOrder(t *testing.T) {
 	})
 }
 
-func TestOfCloud(t *testing.T) {
-	for want, list := range map[bool][]Alarm{
-		true:  {{ID: fleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
-		false: {{ID: "a1", Rule: "gateway-silent"}, {ID: "a1", Rule: DamagedRule}},
+func TestKinds(t *testing.T) {
+	for want, list := range map[Kind][]Alarm{
+		OfCloud:    {{ID: FleetID + "1", Rule: "gateway-silent"}, {ID: "refused-1", Rule: RefusedRule}},
+		OfGateway:  {{ID: "a1", Rule: "gateway-silent"}, {ID: "a1", Rule: DamagedRule}},
+		OfExternal: {{ID: externalID + "1", Rule: "gateway-silent"}, {ID: externalID + "1", Rule: RefusedRule}},
 	} {
 		for _, a := range list {
-			if a.OfCloud() != want {
-				t.Errorf("%+v: %v", a, !want)
+			if kind := kindOf(a.ID, a.Rule); kind != want || a.OfItsGateway() != (want == OfGateway) {
+				t.Errorf("%+v: %s", a, kind)
 			}
 		}
 	}

@@ -71,14 +71,14 @@ func check(e telemetry.Event) error {
 		if e.Decided <= 0 {
 			return fmt.Errorf("%s says not when it was decided", e.Kind)
 		}
-		if ofFleet(e.Alarm.ID) {
+		if reserved(e.Alarm.ID) {
 			return fmt.Errorf("%s names the alarm %s, which is the cloud's own", e.Kind, e.Alarm.ID)
 		}
 	case telemetry.AlarmCaptured:
 		if e.Capture == nil || !alarmID.MatchString(e.Capture.Alarm) || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say of which alarm or when", e.Kind)
 		}
-		if ofFleet(e.Capture.Alarm) {
+		if reserved(e.Capture.Alarm) {
 			return fmt.Errorf("%s names the alarm %s, which is the cloud's own", e.Kind, e.Capture.Alarm)
 		}
 		if err := store.CheckCapture(*e.Capture); err != nil {

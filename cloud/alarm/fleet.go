@@ -364,10 +364,10 @@ func fleetSignal(number int64, n int) telemetry.SignalID {
 	return telemetry.SignalID(number)*telemetry.SignalID(len(fleetSignals)) + telemetry.SignalID(n)
 }
 
-// fleetID begins the ids of these alarms, which no gateway may use.
-const fleetID = "fleet-"
+// FleetID begins the ids of these alarms, which no gateway may use.
+const FleetID = "fleet-"
 
-func ofFleet(id string) bool { return strings.HasPrefix(id, fleetID) }
+func ofFleet(id string) bool { return strings.HasPrefix(id, FleetID) }
 
 // tell makes an event of the rules a change of an alarm.
 func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
@@ -375,7 +375,7 @@ func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
 	if e.Kind == telemetry.AlarmCleared {
 		c.Action = Cleared
 	}
-	c.Alarm.ID = fleetID + c.Alarm.ID
+	c.Alarm.ID = FleetID + c.Alarm.ID
 	c.Alarm.Inputs = c.Alarm.Inputs[:min(len(c.Alarm.Inputs), mostFleetInputs)]
 	_, err := change(t, c.Alarm.ID, c)
 	return err
@@ -385,9 +385,9 @@ func (f *fleet) tell(t *store.Tx, e telemetry.Event) error {
 // don't know any whose state couldn't be read.
 func (f *fleet) end(ctx context.Context, active []string, at telemetry.Micros) error {
 	return f.store.Write(ctx, func(t *store.Tx) error {
-		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND substr(a.id, 1, length(?)) = ?`, fleetID, fleetID)
+		list, err := read(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND a.active AND substr(a.id, 1, length(?)) = ?`, FleetID, FleetID)
 		for _, a := range list {
-			if err == nil && !slices.Contains(active, strings.TrimPrefix(a.ID, fleetID)) {
+			if err == nil && !slices.Contains(active, strings.TrimPrefix(a.ID, FleetID)) {
 				_, err = change(t, a.ID, Change{Action: Cleared, At: max(at, a.Raised), Gateway: a.Gateway, By: "cloud"})
 			}
 		}

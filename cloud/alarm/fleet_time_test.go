@@ -130,7 +130,7 @@ func TestSilenceByTheLog(t *testing.T) {
 	}
 	w.await("three alarms", func() bool { _, list := w.list(true); return len(list) == 3 })
 	_, list := w.list(true)
-	if a := list[0]; a.Rule != "gateway-supply-suspect" || a.Asset != "f1" || a.Device != a.Gateway || a.Priority != telemetry.High || !strings.HasPrefix(a.ID, fleetID) || len(a.Inputs) == 0 {
+	if a := list[0]; a.Rule != "gateway-supply-suspect" || a.Asset != "f1" || a.Device != a.Gateway || a.Priority != telemetry.High || !strings.HasPrefix(a.ID, FleetID) || len(a.Inputs) == 0 {
 		t.Errorf("%+v", a)
 	}
 	stop()

@@ -12,12 +12,13 @@ import (
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// consumer names the alarm runner's offsets in the store.
-const consumer = "alarm"
+// Consumer names the alarm runner's offsets and progress in the store.
+const Consumer = "alarm"
 
 // Config says what to read and where to store it.
 type Config struct {
@@ -76,7 +77,10 @@ func (r *Runner) Stats() Stats {
 // Run takes events until ctx ends. It tries again whatever fails for a while,
 // from the offsets in the store.
 func (r *Runner) Run(ctx context.Context) {
-	log.Sessions(ctx, r.cfg.Logger.With("consumer", consumer), r.run)
+	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), r.run)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Lag, r.stats.Through = 0, time.Time{} // nothing is known any more
 }
 
 const (
@@ -90,11 +94,11 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	r.mu.Lock()
 	r.stats.Through = time.Time{}
 	r.mu.Unlock()
-	offsets, err := r.cfg.Store.Offsets(ctx, consumer)
+	offsets, err := r.cfg.Store.Offsets(ctx, Consumer)
 	if err != nil {
 		return err
 	}
-	ids, err := r.cfg.Store.TopicIDs(ctx, consumer)
+	ids, err := r.cfg.Store.TopicIDs(ctx, Consumer)
 	if err != nil {
 		return err
 	}
@@ -108,10 +112,10 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		offsets[topic] = map[int32]int64{}
 	}
 	s := &session{Runner: r, topic: topic, topicID: reader.TopicID(topic), offsets: offsets[topic], ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store)}
-	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
+	if s.refused, err = r.cfg.Store.CountRefusedAside(ctx, Consumer); err != nil {
 		return err
 	}
-	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, Logger: r.cfg.Logger})
+	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: Consumer, Logger: r.cfg.Logger})
 	defer feed.Close()
 	judged := make(chan error, 1)
 	judging, end := context.WithCancel(ctx)
@@ -154,11 +158,24 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 			if err := tellRefused(ctx, r.cfg.Store, told); err != nil {
 				return err
 			}
+			if err := r.tellProgress(ctx, reader.Through()); err != nil {
+				return err
+			}
 		}
 		r.mu.Lock()
 		r.stats.Lag, r.stats.Through, r.stats.Current = reader.Lag(), reader.Through(), reader.Fetched()
 		r.mu.Unlock()
 	}
+}
+
+// tellProgress keeps for other processes up to when events have been taken.
+func (r *Runner) tellProgress(ctx context.Context, through time.Time) error {
+	if !r.cfg.Store.Shared() || through.IsZero() {
+		return nil
+	}
+	return r.cfg.Store.Write(ctx, func(t *store.Tx) error {
+		return t.SaveProgress(Consumer, store.Share{}, telemetry.MicrosOf(through))
+	})
 }
 
 // through is an instant up to which all that gateways have sent has been taken.
@@ -175,7 +192,7 @@ func (r *Runner) through() time.Time {
 // explain keeps what the log has lost, if that is why it can't be read on; the
 // next session then can. Ids are those of the topics that were read.
 func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
-	reason, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	reason, err := log.Lost(ctx, r.cfg.Store, Consumer, cause, ids)
 	if reason != "" {
 		r.mu.Lock()
 		r.stats.Quarantined[reason]++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -296,26 +297,31 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		"another's capture":     {captured("a0", 5), store.IdentityConflict},
 		"of another gateway":    {telemetry.Event{Kind: telemetry.AlarmCleared, Decided: 1, Alarm: &telemetry.AlarmChange{ID: "a0"}}, store.IdentityConflict},
 	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.send("gw", raised("a0", 1))
-			payload := []byte("{")
-			if c.payload != nil {
-				payload, _ = json.Marshal(c.payload)
-			}
-			w.resend(logRecord("bad", 0, payload))
-			w.send("gw", cleared("a0", 2))
-			r, _ := w.start()
-			w.await("three events", func() bool { return r.Stats().Events == 3 })
-			list, err := w.store.Quarantined(t.Context(), 10)
-			if err != nil || len(list) != 1 || list[0].Reason != c.reason || list[0].Offset != 1 || r.Stats().Quarantined[c.reason] != 1 {
-				t.Errorf("%+v, %v", list, err)
-			}
-			if _, alarms := w.list(false); len(alarms) != 1 || alarms[0].Active {
-				t.Errorf("%+v", alarms)
-			}
-		})
+	// All in one log, between what raises an alarm and what clears it.
+	w := newWorld(t)
+	w.send("gw", raised("a0", 1))
+	names := slices.Sorted(maps.Keys(cases))
+	for n, name := range names {
+		payload := []byte("{")
+		if of := cases[name].payload; of != nil {
+			payload, _ = json.Marshal(of)
+		}
+		w.resend(logRecord("bad", uint64(n), payload))
+	}
+	w.send("gw", cleared("a0", 2))
+	r, _ := w.start()
+	w.await("all events", func() bool { return r.Stats().Events == uint64(len(cases)+2) })
+	list, err := w.store.Quarantined(t.Context(), len(cases)+1)
+	if err != nil || len(list) != len(cases) {
+		t.Errorf("%d were set aside, expected %d: %v", len(list), len(cases), err)
+	}
+	for _, q := range list {
+		if name := names[q.Offset-1]; q.Reason != cases[name].reason {
+			t.Errorf("%s: %s, %s", name, q.Reason, q.Detail)
+		}
+	}
+	if _, alarms := w.list(false); len(alarms) != 1 || alarms[0].Active {
+		t.Errorf("%+v", alarms)
 	}
 	t.Run("telemetry", func(t *testing.T) {
 		w := newWorld(t)

@@ -76,7 +76,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 	}
 	setAside := func(r arrival, rec record.Record, reason store.Reason, detail string, excerpt int) {
 		delete(ends, r.aside)
-		quarantined = append(quarantined, store.Quarantined{ID: r.aside, Consumer: consumer, Topic: r.Topic, TopicID: s.topicID, Partition: r.Partition,
+		quarantined = append(quarantined, store.Quarantined{ID: r.aside, Consumer: Consumer, Topic: r.Topic, TopicID: s.topicID, Partition: r.Partition,
 			Offset: r.Offset, Gateway: rec.Gateway, KeyID: rec.KeyID, Reason: reason, Detail: detail,
 			Payload: r.Value[:min(len(r.Value), excerpt)], At: telemetry.MicrosOf(time.Now())})
 	}
@@ -129,7 +129,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
 		if len(next) == 0 {
 			// What is taken again is judged by what this consumer knows, and moves no offset.
-			if err := t.Hold(consumer, map[string]map[int32]int64{s.topic: s.offsets}); err != nil {
+			if err := t.Hold(Consumer, store.Share{}, map[string]map[int32]int64{s.topic: s.offsets}); err != nil {
 				return err
 			}
 		}
@@ -138,7 +138,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 			if !ok {
 				from = store.NoOffset
 			}
-			if err := t.Advance(consumer, store.Partition{Topic: s.topic, TopicID: s.topicID, Number: p}, from, n); err != nil {
+			if err := t.Advance(Consumer, store.Partition{Topic: s.topic, TopicID: s.topicID, Number: p}, from, n); err != nil {
 				return err
 			}
 		}
@@ -273,7 +273,7 @@ const DamagedRule = "buffer-damaged"
 // raiseDamage raises an alarm about a file that was set aside.
 func raiseDamage(t *store.Tx, e event) error {
 	return raiseForPeople(t, e, telemetry.AlarmChange{
-		ID: damageID(e.record.Gateway, e.Damage.File), Rule: DamagedRule, Asset: e.record.Gateway, Priority: telemetry.High,
+		ID: IDFor(e.record.Gateway, e.Event), Rule: DamagedRule, Asset: e.record.Gateway, Priority: telemetry.High,
 		Summary: fmt.Sprintf("A file of the buffer of %s was set aside as unreadable: %s: %s", e.record.Gateway, e.Damage.File, e.Damage.Cause)})
 }
 
@@ -282,9 +282,8 @@ const RolledBackRule = "configuration-rolled-back"
 
 // raiseRolledBack raises an alarm about a configuration that a gateway has taken back.
 func raiseRolledBack(t *store.Tx, e event) error {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", e.record.Gateway, e.Configuration.After, e.Decided))
 	return raiseForPeople(t, e, telemetry.AlarmChange{
-		ID: fmt.Sprintf("%s-%x", RolledBackRule, sum[:8]), Rule: RolledBackRule, Asset: e.record.Gateway, Priority: telemetry.Medium,
+		ID: IDFor(e.record.Gateway, e.Event), Rule: RolledBackRule, Asset: e.record.Gateway, Priority: telemetry.Medium,
 		Summary: fmt.Sprintf("%s tried another configuration for %s and went back: %s", e.record.Gateway, e.Configuration.By, e.Configuration.Cause)})
 }
 
@@ -302,6 +301,19 @@ func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
 	c.Action = Cleared
 	_, err = change(t, c.Alarm.ID, c)
 	return err
+}
+
+// IDFor is the id of the alarm that the cloud raises because of an event about a damaged
+// buffer, or about a configuration that was taken back; "" of others.
+func IDFor(gateway string, e telemetry.Event) string {
+	switch e.Kind {
+	case telemetry.BufferDamaged:
+		return damageID(gateway, e.Damage.File)
+	case telemetry.ConfigurationRolledBack:
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Configuration.After, e.Decided))
+		return fmt.Sprintf("%s-%x", RolledBackRule, sum[:8])
+	}
+	return ""
 }
 
 func damageID(gateway, file string) string {

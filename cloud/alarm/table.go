@@ -18,7 +18,7 @@ type Entry struct {
 	Seq     int64            `json:"seq"` // of the fact that holds the alarm after it
 	At      telemetry.Micros `json:"at_us"`
 	Action  Action           `json:"action"`
-	By      string           `json:"by"` // "gateway <id>", "cloud", or the operator's name
+	By      string           `json:"by"` // "gateway <id>", "cloud", "alertmanager", or the operator's name
 	Comment string           `json:"comment"`
 }
 
@@ -48,6 +48,7 @@ func List(ctx context.Context, s *store.Store, open bool, page store.Page[Place]
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
+		of.And(t.Seen("a.gateway"))
 		alarms, err = read(t, selectAlarm+of.Where()+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})
@@ -85,8 +86,10 @@ func Get(ctx context.Context, s *store.Store, id string) (a Alarm, history []Ent
 // ErrNotFound and ErrAlreadyAcknowledged leave everything as it was.
 func Acknowledge(ctx context.Context, s *store.Store, id, by, comment string, at telemetry.Micros) (a Alarm, err error) {
 	err = s.Write(ctx, func(t *store.Tx) error {
-		a, err = change(t, id, Change{Action: Acknowledged, At: at, By: by, Comment: comment})
-		return err
+		if a, err = change(t, id, Change{Action: Acknowledged, At: at, By: by, Comment: comment}); err != nil {
+			return err
+		}
+		return t.Audit(store.Change{At: at, By: by, Action: "acknowledge", Subject: "alarm " + id, Detail: comment})
 	})
 	if err != nil {
 		return Alarm{}, fmt.Errorf("alarm %s: acknowledge: %w", id, err)
@@ -155,9 +158,9 @@ func nullable(m *telemetry.Micros) any {
 	return int64(*m)
 }
 
-// find reads an alarm; the zero Alarm if there is none.
+// find reads an alarm; the zero Alarm if there is none, or none that may be seen.
 func find(t *store.Tx, id string) (Alarm, error) {
-	list, err := read(t, selectAlarm+`WHERE a.id = ?`, id)
+	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+t.Seen("a.gateway"), id)
 	if err != nil || len(list) == 0 {
 		return Alarm{}, err
 	}
@@ -165,14 +168,7 @@ func find(t *store.Tx, id string) (Alarm, error) {
 }
 
 func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
-	list := []Alarm{}
-	err := t.Each(func(r *sql.Rows) error {
-		var a Alarm
-		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
-			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured)
-		list = append(list, a)
-		return err
-	}, query, args...)
+	list, err := readBrief(t, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +178,20 @@ func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 		}
 	}
 	return list, nil
+}
+
+// readBrief is read without the inputs.
+func readBrief(t *store.Tx, query string, args ...any) ([]Alarm, error) {
+	list := []Alarm{}
+	err := t.Each(func(r *sql.Rows) error {
+		var a Alarm
+		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
+			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured)
+		a.Kind = kindOf(a.ID, a.Rule)
+		list = append(list, a)
+		return err
+	}, query, args...)
+	return list, err
 }
 
 // inputsOf finds the series of the inputs by (gateway, device, name), the newest

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -95,7 +96,7 @@ func capturedSignalOf(s store.CapturedSignal) CapturedSignal {
 type acknowledgement struct {
 	ID   string `path:"id" maxLength:"64"`
 	Body struct {
-		By      string  `json:"by" minLength:"1" maxLength:"80" doc:"Who takes notice of the alarm" example:"Ana"`
+		By      string  `json:"by,omitempty" maxLength:"80" doc:"Who takes notice of the alarm; where people sign in it is who has, whatever this says" example:"Ana"`
 		Comment *string `json:"comment,omitempty" maxLength:"1000" nullable:"true"`
 	}
 }
@@ -177,7 +178,7 @@ func registerAlarms(api huma.API, o Options) {
 		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
 			http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 	}, func(ctx context.Context, q *acknowledgement) (*alarmAnswer, error) {
-		by := strings.TrimSpace(q.Body.By)
+		by := cmp.Or(access.From(ctx).Name, strings.TrimSpace(q.Body.By))
 		if by == "" {
 			return nil, huma.Error422UnprocessableEntity("by: a name is missing")
 		}

@@ -5,13 +5,12 @@ package api
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/store"
 )
@@ -24,12 +23,17 @@ type Options struct {
 	// Acknowledged is called with each alarm that an operator has acknowledged, and
 	// doesn't wait; nil: nothing is.
 	Acknowledged func(alarm.Alarm)
-	Log          *slog.Logger
+	// Ending is closed when streams are to end, so that their clients go elsewhere; nil:
+	// never.
+	Ending <-chan struct{}
+	// Access is how people sign in; nil: nobody does.
+	Access *access.Access
+	Log    *slog.Logger
 }
 
 // New makes the handler of everything below /api and /openapi. It belongs
-// behind Guard.
-func New(o Options) http.Handler {
+// behind Guard and a Gate with Rights.
+func New(o Options) *http.ServeMux {
 	mux := http.NewServeMux()
 	describe(mux, o)
 	return mux
@@ -54,6 +58,9 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerCommands(api, o)
 	registerControls(api, o)
 	registerStream(mux, api, o)
+	registerSession(api, o)
+	registerAudit(api, o)
+	describeRights(api.OpenAPI())
 	return api.OpenAPI()
 }
 
@@ -69,23 +76,6 @@ func refuseEmpty(api huma.API, c huma.Context, next func(huma.Context)) {
 		}
 	}
 	next(c)
-}
-
-// Guard refuses what another web site could make a browser on this machine
-// send: requests that cross origins, and host names that were pointed at it.
-func Guard(next http.Handler) http.Handler {
-	var crossOrigin http.CrossOriginProtection
-	return crossOrigin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "this server answers to localhost and loopback addresses only", http.StatusMisdirectedRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}))
 }
 
 // fault turns a failure inside into an answer that doesn't show it.

@@ -77,7 +77,7 @@ func newBench(t *testing.T) *bench {
 		ended <- struct{}{}
 	}()
 	t.Cleanup(func() { cancel(); <-ended; <-ended })
-	b.server = httptest.NewServer(Guard(New(Options{Version: "test", Store: s, Live: b.live, Log: quiet})))
+	b.server = httptest.NewServer(Guard(New(Options{Version: "test", Store: s, Live: b.live, Log: quiet}), nil, false))
 	t.Cleanup(b.server.Close)
 	return b
 }

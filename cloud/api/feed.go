@@ -33,6 +33,33 @@ type feed struct {
 type frame struct {
 	seq  int64
 	text []byte
+	// What it tells of: a gateway, or newest samples. Neither is of no gateway.
+	gateway string
+	latest  []latest
+}
+
+// seen is what of it is sent to somebody; nil: nothing.
+func (f frame) seen(s store.Sight) ([]byte, error) {
+	switch {
+	case s.All:
+		return f.text, nil
+	case f.latest == nil:
+		if f.gateway == "" || !s.Gateways[f.gateway] {
+			return nil, nil
+		}
+		return f.text, nil
+	}
+	list := make([]latest, 0, len(f.latest))
+	for _, l := range f.latest {
+		if s.Series[l.Series] {
+			list = append(list, l)
+		}
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	data, err := json.Marshal(list)
+	return eventFrame("latest", 0, data).text, err
 }
 
 // queue is what a stream hasn't sent yet. One that is mostBehind events behind loses
@@ -136,7 +163,16 @@ func (f *feed) handOutFacts(ctx context.Context) error {
 func framesOf(facts []store.Fact) []frame {
 	frames := make([]frame, len(facts))
 	for i, fact := range facts {
+		if frames[i].seq = fact.Seq; fact.Kind == "" {
+			continue // it isn't shown to who asks
+		}
+		var of struct {
+			Gateway string `json:"gateway"`
+		}
 		frames[i] = eventFrame(fact.Kind, fact.Seq, fact.Data)
+		if json.Unmarshal(fact.Data, &of) == nil {
+			frames[i].gateway = of.Gateway
+		}
 	}
 	return frames
 }
@@ -155,7 +191,9 @@ func (f *feed) handOutLatest(ctx context.Context) {
 		f.options.Log.Error("newest samples can't be encoded", "error", err)
 		return
 	}
-	f.handOut(ctx, []frame{eventFrame("latest", 0, data)}, 0)
+	of := eventFrame("latest", 0, data)
+	of.latest = list
+	f.handOut(ctx, []frame{of}, 0)
 }
 
 // handOut puts frames into every queue. Through is the last one's number, if they are
@@ -223,5 +261,5 @@ func eventFrame(name string, id int64, data []byte) frame {
 		text = strconv.AppendInt(append(text, "\nid: "...), id, 10)
 	}
 	text = append(append(append(text, "\ndata: "...), data...), "\n\n"...)
-	return frame{id, text}
+	return frame{seq: id, text: text}
 }

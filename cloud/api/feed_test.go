@@ -34,7 +34,7 @@ func openFacts(t testing.TB, at store.Config) *facts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &facts{t, s, httptest.NewServer(Guard(New(Options{Version: "test", Store: s, Live: NewLive(), Log: quiet})))}
+	f := &facts{t, s, httptest.NewServer(Guard(New(Options{Version: "test", Store: s, Live: NewLive(), Log: quiet}), nil, false))}
 	t.Cleanup(f.close)
 	return f
 }
@@ -152,10 +152,10 @@ func TestStreamResumesAfterARestart(t *testing.T) {
 // What a stream that resumes has read from the store may wait in its queue as well.
 func TestNoFactIsSentTwice(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s := eventWriter{w, http.NewResponseController(w)}
-		after, err := s.frames(framesOf([]store.Fact{{Seq: 7}, {Seq: 8}, {Seq: 9}}), 7)
+		s := eventWriter{w, http.NewResponseController(w), store.Sight{All: true}}
+		after, err := s.frames(framesOf([]store.Fact{{Seq: 7, Kind: "alarm"}, {Seq: 8, Kind: "alarm"}, {Seq: 9, Kind: "alarm"}}), 7)
 		if err == nil {
-			after, err = s.frames(append(framesOf([]store.Fact{{Seq: 9}, {Seq: 10}}), frame{0, []byte("id: newest\n")}), after)
+			after, err = s.frames(append(framesOf([]store.Fact{{Seq: 9, Kind: "alarm"}, {Seq: 10, Kind: "alarm"}}), frame{text: []byte("id: newest\n")}), after)
 		}
 		if after != 10 || err != nil {
 			t.Errorf("after %d, %v", after, err)

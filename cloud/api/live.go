@@ -29,6 +29,13 @@ func (l *Live) Publish(newest []telemetry.Sample) {
 	}
 }
 
+// Watched reports whether anybody does.
+func (l *Live) Watched() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wanted
+}
+
 // want begins to gather, or ends it.
 func (l *Live) want(wanted bool) {
 	l.mu.Lock()

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -66,7 +67,11 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
-	s := eventWriter{w: w, control: http.NewResponseController(w)}
+	sight, err := o.Store.Sight(ctx)
+	if err != nil {
+		return
+	}
+	s := eventWriter{w: w, control: http.NewResponseController(w), sight: sight}
 	if s.comment("busbar") != nil {
 		return
 	}
@@ -86,8 +91,16 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-o.Ending:
+			s.comeBack()
+			return
 		case <-beat.C:
-			err = s.comment("beat")
+			if ctx, err = o.Access.Again(r); err != nil {
+				return
+			}
+			if s.sight, err = o.Store.Sight(ctx); err == nil {
+				err = s.comment("beat")
+			}
 		case <-queue.wake:
 			frames, lost, ended := queue.take()
 			if ended {
@@ -151,6 +164,7 @@ func (o Options) catchUp(ctx context.Context, s eventWriter, after, from int64) 
 type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	sight   store.Sight // what its client is shown
 }
 
 func (s eventWriter) comment(text string) error { return s.send([]byte(": " + text + "\n\n")) }
@@ -159,15 +173,27 @@ func (s eventWriter) comment(text string) error { return s.send([]byte(": " + te
 func (s eventWriter) frames(frames []frame, after int64) (int64, error) {
 	var texts [][]byte
 	for _, f := range frames {
-		if f.seq == 0 || f.seq > after {
-			texts = append(texts, f.text)
-			after = max(after, f.seq)
+		if f.seq > 0 && f.seq <= after {
+			continue
+		}
+		after = max(after, f.seq)
+		text, err := f.seen(s.sight)
+		if err != nil {
+			return after, err
+		}
+		if text != nil {
+			texts = append(texts, text)
 		}
 	}
 	if len(texts) == 0 {
 		return after, nil
 	}
 	return after, s.send(texts...)
+}
+
+// comeBack has the client connect again, each at some other moment of a second.
+func (s eventWriter) comeBack() {
+	s.send(fmt.Appendf(nil, "retry: %d\n\n", 100+rand.IntN(900)))
 }
 
 func (s eventWriter) send(texts ...[]byte) error {
@@ -179,5 +205,9 @@ func (s eventWriter) send(texts ...[]byte) error {
 			return err
 		}
 	}
-	return s.control.Flush()
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	// HTTP/2 ends a stream at its deadline also while nothing is written.
+	return s.control.SetWriteDeadline(time.Time{})
 }

@@ -20,6 +20,9 @@ import (
 // is taken with the next quarter-hour.
 const Delay = 2 * time.Minute
 
+// Consumer names the progress in the store.
+const Consumer = "analytics"
+
 const (
 	quarter   = 15 * time.Minute
 	day       = 24 * time.Hour
@@ -164,6 +167,11 @@ func (r *Runner) Pass(ctx context.Context, now time.Time) error {
 	do(func() error { return r.retain(ctx, now) })
 	if over != nil {
 		return over
+	}
+	if first == nil && r.cfg.Store.Shared() {
+		first = r.cfg.Store.Write(ctx, func(t *store.Tx) error {
+			return t.SaveProgress(Consumer, store.Share{}, telemetry.MicrosOf(Cut(now)))
+		})
 	}
 	if first == nil {
 		r.update(func(s *Stats) { s.Passes, s.Through = s.Passes+1, Cut(now) })

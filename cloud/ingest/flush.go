@@ -12,7 +12,7 @@ import (
 // flush commits the batch. When it fails nothing of the batch is stored and the
 // session is over.
 func (s *session) flush(ctx context.Context) error {
-	if s.batch.empty() {
+	if s.batch.empty() && s.through.IsZero() {
 		return nil
 	}
 	data, err := s.batch.encode(&s.encoder, s.newest, telemetry.MicrosOf(time.Now()))
@@ -34,7 +34,10 @@ func (s *session) flush(ctx context.Context) error {
 			s.offsets[topic][p] = next
 		}
 	}
-	s.report(took)
+	if !s.batch.empty() {
+		s.report(took)
+	}
+	s.through = time.Time{}
 	s.announce()
 	s.batch.reset()
 	if cap(s.samples) > mostSpare {
@@ -45,9 +48,9 @@ func (s *session) flush(ctx context.Context) error {
 }
 
 func (s *session) write(t *store.Tx, data encoded) error {
-	if s.batch.retakes() {
-		// These are judged by what this consumer knows, and move no offset.
-		if err := t.Hold(consumer, s.offsets); err != nil {
+	if s.batch.retakes() || len(s.batch.unparked) > 0 || !s.through.IsZero() {
+		// These follow from what this consumer knows, and move no offset.
+		if err := t.Hold(Consumer, s.share, s.offsets); err != nil {
 			return err
 		}
 	}
@@ -63,7 +66,7 @@ func (s *session) write(t *store.Tx, data encoded) error {
 			if !ok {
 				from = store.NoOffset
 			}
-			if err := t.Advance(consumer, store.Partition{Topic: topic, TopicID: s.topicIDs[topic], Number: p}, from, next); err != nil {
+			if err := t.Advance(Consumer, store.Partition{Topic: topic, TopicID: s.topicIDs[topic], Number: p}, from, next); err != nil {
 				return err
 			}
 		}
@@ -113,6 +116,9 @@ func (s *session) write(t *store.Tx, data encoded) error {
 		if err := t.CountRefused(*r); err != nil {
 			return err
 		}
+	}
+	if !s.through.IsZero() {
+		return t.SaveProgress(Consumer, s.share, telemetry.MicrosOf(s.through))
 	}
 	return nil
 }

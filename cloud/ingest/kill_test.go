@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 type child struct {
 	Broker   string
 	Database store.Config
+	Share    bool // the work with others
 }
 
 // runIngest is a process that ingests, and packs what it has, until it is killed.
@@ -52,6 +53,10 @@ func runIngest(spec string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	if c.Share {
+		runShare(c, s)
+		return
+	}
 	go func() {
 		for r := compact.New(compact.Config{Store: s}); ; {
 			if err := r.Pass(context.Background(), time.Now()); err != nil {
@@ -63,14 +68,18 @@ func runIngest(spec string) {
 			}
 		}
 	}()
-	New(Config{Log: []kgo.Opt{kgo.SeedBrokers(c.Broker)}, Topics: topics, Store: s, FlushEvery: time.Millisecond, MaxSamples: 50}).Run(context.Background())
+	New(c.config(s)).Run(context.Background())
+}
+
+func (c child) config(s *store.Store) Config {
+	return Config{Log: []kgo.Opt{kgo.SeedBrokers(c.Broker)}, Topics: topics, Store: s, FlushEvery: time.Millisecond, MaxSamples: 50}
 }
 
 // load is gateways that send on and on, some of it several times.
 type load struct {
 	*world
 	random *rand.Rand
-	sent   [3]uint64 // by gateway
+	sent   [5]uint64 // by gateway
 	again  []*kgo.Record
 }
 
@@ -111,7 +120,7 @@ func (l *load) awaitCommit() {
 	l.Helper()
 	// The database may have been killed a moment ago.
 	committed := func() (string, bool) {
-		offsets, err := l.store.Offsets(context.Background(), consumer)
+		offsets, err := l.store.Offsets(context.Background(), Consumer)
 		return fmt.Sprint(offsets), err == nil
 	}
 	var before string
@@ -128,16 +137,7 @@ func (l *load) awaitCommit() {
 
 // startChild starts a process that ingests, until kill is called.
 func (l *load) startChild() (kill func()) {
-	spec, err := json.Marshal(child{l.broker.ListenAddrs()[0], l.database})
-	if err != nil {
-		l.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), ingestChild+"="+string(spec))
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Start(); err != nil {
-		l.Fatal(err)
-	}
+	cmd := l.launch(false)
 	killed := false
 	kill = func() {
 		if !killed {
@@ -148,6 +148,21 @@ func (l *load) startChild() (kill func()) {
 	}
 	l.Cleanup(kill)
 	return kill
+}
+
+func (l *load) launch(share bool) *exec.Cmd {
+	l.Helper()
+	spec, err := json.Marshal(child{l.broker.ListenAddrs()[0], l.database, share})
+	if err != nil {
+		l.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), ingestChild+"="+string(spec))
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Start(); err != nil {
+		l.Fatal(err)
+	}
+	return cmd
 }
 
 // storedOnce takes the rest, and fails unless all that was sent is stored once.

@@ -108,7 +108,7 @@ func TestAThinnedRecordOverlapsWithWhatWasReceived(t *testing.T) {
 func TestMergesLoseNothingAndStoreNothingTwice(t *testing.T) {
 	w := newWorld(t)
 	resumed := func() *session {
-		offsets, err := w.store.Offsets(t.Context(), consumer)
+		offsets, err := w.store.Offsets(t.Context(), Consumer)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,16 +92,16 @@ func TestWhatIsRefusedByOldKnowledgeIsTaken(t *testing.T) {
 	stop()
 	missed := blockRecord(t, "late", 1, 10, 19, 7)
 	w.send(missed)
-	offsets, err := w.store.Offsets(t.Context(), consumer)
+	offsets, err := w.store.Offsets(t.Context(), Consumer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = w.store.Write(t.Context(), func(tx *store.Tx) error {
-		if err := tx.Advance(consumer, store.Partition{Topic: missed.Topic, Number: missed.Partition, TopicID: idOf(t, w, missed.Topic)},
+		if err := tx.Advance(Consumer, store.Partition{Topic: missed.Topic, Number: missed.Partition, TopicID: idOf(t, w, missed.Topic)},
 			offsets[missed.Topic][missed.Partition], missed.Offset+1); err != nil {
 			return err
 		}
-		return tx.Quarantine(store.Quarantined{Consumer: consumer, Topic: missed.Topic, Partition: missed.Partition, Offset: missed.Offset,
+		return tx.Quarantine(store.Quarantined{Consumer: Consumer, Topic: missed.Topic, Partition: missed.Partition, Offset: missed.Offset,
 			Gateway: "late", KeyID: record.KeyIDOf(identitytest.Public(identitytest.Key("late"))), Reason: store.UnknownKey, At: telemetry.MicrosOf(time.Now())})
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func TestWhatIsRefusedByOldKnowledgeIsTaken(t *testing.T) {
 }
 
 func idOf(t *testing.T, w *world, topic string) string {
-	ids, err := w.store.TopicIDs(t.Context(), consumer)
+	ids, err := w.store.TopicIDs(t.Context(), Consumer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/busbar/busbar/cloud/log"
@@ -18,8 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// consumer names the ingest's offsets in the store.
-const consumer = "ingest"
+// Consumer names the ingest's offsets and progress in the store.
+const Consumer = "ingest"
 
 // Config says what to read and where to store it.
 type Config struct {
@@ -37,8 +38,9 @@ type Config struct {
 	OnLatest func([]telemetry.Sample)
 }
 
-// Runner reads the topics of telemetry, of its backfill, and of births. One
-// session reads them all, because a gateway's sequence is judged by one ledger.
+// Runner reads the topics of telemetry, of its backfill, and of births, or a share of
+// their partitions. One session reads all of a gateway, whose partition is the same in
+// both topics, because a gateway's sequence is judged by one ledger.
 type Runner struct {
 	cfg   Config
 	stats counters
@@ -58,10 +60,15 @@ func New(cfg Config) *Runner {
 // Stats may be called at any time.
 func (r *Runner) Stats() Stats { return r.stats.snapshot() }
 
-// Run ingests until ctx ends. It tries again whatever fails for a while, from
-// the offsets in the store.
-func (r *Runner) Run(ctx context.Context) {
-	log.Sessions(ctx, r.cfg.Logger.With("consumer", consumer), r.run)
+// Run ingests until ctx ends, and then commits what it has read. It tries again whatever
+// fails for a while, from the offsets in the store.
+func (r *Runner) Run(ctx context.Context) { r.RunShare(ctx, store.Share{}) }
+
+// RunShare is Run of a share of the partitions, of which the telemetry topic has as many
+// as it is divided into. Others work on the rest.
+func (r *Runner) RunShare(ctx context.Context, share store.Share) {
+	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), func(ctx context.Context, ok func()) error { return r.run(ctx, share, ok) })
+	r.stats.update(func(st *Stats) { st.Lag, st.Backlog, st.Through = 0, 0, time.Time{} }) // nothing is known any more
 }
 
 const (
@@ -79,21 +86,30 @@ const (
 	// How long the session waits for current telemetry before it looks whether
 	// something is to be taken again.
 	lookEvery = time.Second
+
+	// How often others are told up to when all is stored.
+	tellEvery = time.Second
+
+	// How long what was read may take to be committed after the session's end.
+	lastFlush = 5 * time.Second
 )
 
-func (r *Runner) run(ctx context.Context, ok func()) error {
-	offsets, err := r.cfg.Store.Offsets(ctx, consumer)
+func (r *Runner) run(ctx context.Context, share store.Share, ok func()) error {
+	offsets, err := r.cfg.Store.Offsets(ctx, Consumer)
 	if err != nil {
 		return err
 	}
-	ids, err := r.cfg.Store.TopicIDs(ctx, consumer)
+	ids, err := r.cfg.Store.TopicIDs(ctx, Consumer)
 	if err != nil {
 		return err
+	}
+	for _, partitions := range offsets {
+		maps.DeleteFunc(partitions, func(p int32, _ int64) bool { return !share.Has(p) })
 	}
 	s := newSession(r, offsets)
-	s.committed = ok
+	s.share, s.committed = share, ok
 	open := func(topics ...string) (*log.Reader, error) {
-		reader, err := log.OpenReader(ctx, r.cfg.Log, topics, offsets, ids)
+		reader, err := log.OpenShare(ctx, r.cfg.Log, topics, share, offsets, ids)
 		if err != nil {
 			return nil, r.explain(ctx, err, ids)
 		}
@@ -112,7 +128,7 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		return err
 	}
 	defer backfill.Close()
-	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: consumer, First: r.cfg.Topics.Births(), Logger: r.cfg.Logger})
+	feed := retake.Start(retake.Config{Log: r.cfg.Log, Store: r.cfg.Store, Consumer: Consumer, Share: share, First: r.cfg.Topics.Births(), Logger: r.cfg.Logger})
 	defer feed.Close()
 	return r.read(ctx, s, current, backfill, feed)
 }
@@ -120,10 +136,16 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 // read takes current telemetry first in each round, and then a part of the
 // backfill and of what is to be taken again, so that neither delays a current value
 // for long.
-func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Reader, feed *retake.Feed) error {
+//
+// When it is to end, it commits what it has read: what it does until then isn't broken off
+// in the middle.
+func (r *Runner) read(ending context.Context, s *session, current, backfill *log.Reader, feed *retake.Feed) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ending))
+	defer cancel()
+	defer context.AfterFunc(ending, func() { time.AfterFunc(lastFlush, cancel) })()
 	var backlog []*kgo.Record
 	var again []retake.Again
-	var kept time.Time
+	var kept, told time.Time
 	for due := time.Now(); ; {
 		wait := time.Until(due)
 		switch {
@@ -133,13 +155,16 @@ func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Re
 			wait = min(wait, backfillWait)
 		}
 		wait = min(wait, lookEvery)
-		records, err := r.poll(ctx, s, current, wait)
+		if ending.Err() != nil {
+			return errors.Join(ending.Err(), s.flush(ctx))
+		}
+		records, err := r.poll(ending, s, current, wait)
 		if err == nil {
 			err = s.take(ctx, records)
 		}
 		if err == nil && len(backlog) == 0 {
 			s.abreast = !backfill.Through().IsZero() && backfill.Lag() == 0
-			backlog, err = r.poll(ctx, s, backfill, 0)
+			backlog, err = r.poll(ending, s, backfill, 0)
 		}
 		for began := time.Now(); err == nil && len(backlog) > 0 && time.Since(began) < backfillPart; backlog = backlog[1:] {
 			err = s.take(ctx, backlog[:1])
@@ -162,8 +187,16 @@ func (r *Runner) read(ctx context.Context, s *session, current, backfill *log.Re
 		case time.Now().Before(due):
 			continue
 		}
+		if r.cfg.Store.Shared() && time.Since(told) >= tellEvery {
+			told, s.through = time.Now(), current.Through()
+		}
 		if err := s.flush(ctx); err != nil {
 			return err
+		}
+		if !s.share.All() {
+			if err := s.unparkAll(ctx); err != nil { // births come to others
+				return err
+			}
 		}
 		due = time.Now().Add(r.cfg.FlushEvery)
 		r.stats.update(func(st *Stats) {
@@ -187,6 +220,9 @@ func (r *Runner) poll(ctx context.Context, s *session, from *log.Reader, wait ti
 	if err == nil {
 		return records, nil
 	}
+	if ctx.Err() != nil {
+		return nil, nil // it is to end
+	}
 	if flushed := s.flush(ctx); flushed != nil {
 		return nil, errors.Join(err, flushed)
 	}
@@ -206,7 +242,7 @@ func (s *session) retakePart(ctx context.Context, again []retake.Again) ([]retak
 // explain keeps what the log has lost, if that is why it can't be read on; the
 // next session then can. Ids are those of the topics that were read.
 func (r *Runner) explain(ctx context.Context, cause error, ids map[string]string) error {
-	reason, err := log.Lost(ctx, r.cfg.Store, consumer, cause, ids)
+	reason, err := log.Lost(ctx, r.cfg.Store, Consumer, cause, ids)
 	if reason != "" {
 		r.stats.update(func(st *Stats) { st.Quarantined[reason]++ })
 	}

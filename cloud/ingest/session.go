@@ -20,7 +20,8 @@ import (
 // database at the session's offsets, so it is dropped when a transaction fails.
 type session struct {
 	*Runner
-	offsets map[string]map[int32]int64 // committed
+	share   store.Share
+	offsets map[string]map[int32]int64 // of the share, committed
 	ledger  *store.Ledger
 	keys    *identity.Keys
 	tables  map[tableKey]map[telemetry.SignalID]store.Place
@@ -30,8 +31,9 @@ type session struct {
 	refused int // records in the quarantine for what their signatures are worth, about
 
 	topicIDs  map[string]string
-	committed func() // called after each transaction
-	abreast   bool   // the backfill in hand was read when none lay before it
+	committed func()    // called after each transaction
+	abreast   bool      // the backfill in hand was read when none lay before it
+	through   time.Time // up to when all that was in the log is committed with the batch; zero: others needn't know
 
 	decoder telemetry.Decoder
 	encoder telemetry.Encoder
@@ -290,7 +292,7 @@ func (s *session) quarantine(r arrival, of claim, reason store.Reason, cause err
 	if !of.proven {
 		excerpt = store.MaxRefusedBytes
 	}
-	s.batch.quarantine(store.Quarantined{ID: r.aside, Consumer: consumer, Topic: r.Topic, TopicID: s.topicIDs[r.Topic], Partition: r.Partition,
+	s.batch.quarantine(store.Quarantined{ID: r.aside, Consumer: Consumer, Topic: r.Topic, TopicID: s.topicIDs[r.Topic], Partition: r.Partition,
 		Offset: r.Offset, Gateway: of.gateway, KeyID: of.key, Reason: reason, Detail: cause.Error(),
 		Payload: bytes.Clone(r.Value[:min(len(r.Value), excerpt)]), At: telemetry.MicrosOf(time.Now())})
 }
@@ -351,11 +353,22 @@ func (s *session) takeBirths(ctx context.Context, records []arrival) error {
 		}
 	}
 	for key := range named {
+		if !s.reads(key.gateway) {
+			continue
+		}
 		if err := s.unpark(ctx, key); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+var partitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
+
+// reads reports whether a gateway's telemetry is in the share: whose it is knows the
+// newest samples.
+func (s *session) reads(gateway string) bool {
+	return s.share.All() || s.share.Has(int32(partitioner.Partition(&kgo.Record{Key: []byte(gateway)}, s.share.Of)))
 }
 
 func (s *session) takeBirth(ctx context.Context, r arrival) (key tableKey, taken bool, err error) {
@@ -422,22 +435,35 @@ func (s *session) unpark(ctx context.Context, key tableKey) error {
 	}
 }
 
-// keepHouse does what isn't urgent: records may have been parked by a process
-// that died before it read their births' parked records, or beside one.
-func (s *session) keepHouse(ctx context.Context) error {
+// unparkAll adds what is parked though its births have come: to a process that died before
+// it read the parked records, or to one beside this. The batch is empty when it is called,
+// and afterwards.
+func (s *session) unparkAll(ctx context.Context) error {
 	tables, err := s.cfg.Store.ParkedTables(ctx)
 	if err != nil {
 		return err
 	}
 	for gateway, ids := range tables {
+		if !s.reads(gateway) {
+			continue
+		}
 		for _, id := range ids {
 			if err := s.unpark(ctx, tableKey{gateway, id}); err != nil {
 				return err
 			}
 		}
 	}
+	return s.flush(ctx)
+}
+
+// keepHouse does what isn't urgent.
+func (s *session) keepHouse(ctx context.Context) error {
+	err := s.unparkAll(ctx)
+	if err != nil {
+		return err
+	}
 	now := telemetry.MicrosOf(time.Now())
-	if s.refused, err = s.cfg.Store.CountRefusedAside(ctx, consumer); err != nil {
+	if s.refused, err = s.cfg.Store.CountRefusedAside(ctx, Consumer); err != nil {
 		return err
 	}
 	for n := int64(forgetStep); n == forgetStep; {

@@ -163,7 +163,7 @@ func backfilled(r *kgo.Record) *kgo.Record {
 // caughtUp reports whether everything in the log has been taken and nothing is
 // parked that could be stored.
 func (w *world) caughtUp() bool {
-	offsets, err := w.store.Offsets(context.Background(), consumer)
+	offsets, err := w.store.Offsets(context.Background(), Consumer)
 	if err != nil {
 		w.Fatal(err)
 	}

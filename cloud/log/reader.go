@@ -57,16 +57,18 @@ const (
 	askTimeout    = 10 * time.Second // for what the brokers are asked beside fetching
 )
 
-// Reader reads every partition of its topics. It belongs to no consumer group:
+// Reader reads every partition of its topics, or a share of them. It belongs to no consumer group:
 // the offsets live beside the results in the consumer's database and are
 // committed with them. A Reader belongs to one goroutine; Lag may be called
 // from any.
 type Reader struct {
 	client     *kgo.Client
 	topics     []string
+	share      store.Share
 	start      Offsets
 	ids        map[string]string // of topics
 	assigned   map[string]map[int32]bool
+	until      Offsets // for ReadTo; nil: there is no end
 	discovered time.Time
 	fetched    atomic.Int64 // when a broker last answered, in ns of Unix time
 
@@ -88,7 +90,12 @@ type mark struct {
 // offsets are about, as far as they are known; if one has changed, the error is
 // *RecreatedError. It fails if a topic doesn't exist.
 func OpenReader(ctx context.Context, opts []kgo.Opt, topics []string, next Offsets, ids map[string]string) (*Reader, error) {
-	r := &Reader{topics: topics, start: next, ids: map[string]string{}, assigned: map[string]map[int32]bool{}, position: Offsets{}, end: Offsets{}}
+	return OpenShare(ctx, opts, topics, store.Share{}, next, ids)
+}
+
+// OpenShare is OpenReader of a share of the partitions.
+func OpenShare(ctx context.Context, opts []kgo.Opt, topics []string, share store.Share, next Offsets, ids map[string]string) (*Reader, error) {
+	r := &Reader{topics: topics, share: share, start: next, ids: map[string]string{}, assigned: map[string]map[int32]bool{}, position: Offsets{}, end: Offsets{}}
 	maps.Copy(r.ids, ids)
 	// With no reset allowed, an offset that isn't in the log is an error here
 	// and not a silent jump.
@@ -153,7 +160,7 @@ func (r *Reader) discover(ctx context.Context) error {
 			r.ids[topic] = now
 		}
 		for p := range detail.Partitions {
-			if r.assigned[topic][p] {
+			if r.assigned[topic][p] || !r.share.Has(p) {
 				continue
 			}
 			from := kgo.NewOffset().AtStart()
@@ -212,7 +219,7 @@ func (r *Reader) Poll(ctx context.Context, wait time.Duration, limit int) ([]*kg
 		}
 	})
 	r.advance()
-	return fetches.Records(), nil
+	return r.within(fetches.Records()), nil
 }
 
 // advance moves through to the mark, once all that the log had then has been handed

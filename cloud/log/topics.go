@@ -37,6 +37,14 @@ func Topics(names record.Topics, partitions int32, replicas int16, minInSync int
 	}
 }
 
+// MeasurementTopics are those of measurements, with as many partitions as telemetry has.
+func MeasurementTopics(names record.Topics, partitions int32, replicas int16, minInSync int) []Topic {
+	return []Topic{
+		{Name: names.Measurements(), Partitions: partitions, Replicas: replicas, MinInSync: minInSync, Retention: 7 * 24 * time.Hour},
+		{Name: names.MeasurementsCursor(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Compacted: true},
+	}
+}
+
 // EnsureTopics creates the topics that are missing. It never alters one that
 // exists, whatever its settings.
 func EnsureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error {
@@ -107,4 +115,19 @@ func (t Topic) configs() map[string]*string {
 		c["cleanup.policy"] = kadm.StringPtr("compact")
 	}
 	return c
+}
+
+// CountPartitions is how many partitions a topic has.
+func CountPartitions(ctx context.Context, client *kgo.Client, topic string) (int, error) {
+	topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
+	if err == nil {
+		err = topics[topic].Err
+	}
+	if err == nil && len(topics[topic].Partitions) == 0 {
+		err = errors.New("it has none yet")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("log: count the partitions of %s: %w", topic, err)
+	}
+	return len(topics[topic].Partitions), nil
 }

@@ -19,8 +19,9 @@ import (
 type Config struct {
 	Log      []kgo.Opt // how to reach the brokers
 	Store    *store.Store
-	Consumer string // whose records
-	First    string // the topic whose records come before others'; "": none
+	Consumer string      // whose records
+	Share    store.Share // of the partitions
+	First    string      // the topic whose records come before others'; "": none
 	Logger   *slog.Logger
 }
 
@@ -131,7 +132,7 @@ func (f *Feed) next(ctx context.Context) ([]Again, error) {
 		return nil, err
 	}
 	look := f.more || keys != f.keys || time.Since(f.looked) >= lookAgain
-	due, err := f.cfg.Store.Due(ctx, f.cfg.Consumer, f.cfg.First, look, portion)
+	due, err := f.cfg.Store.Due(ctx, f.cfg.Consumer, f.cfg.Share, f.cfg.First, look, portion)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to tel
 	var series Series
 	var samples []telemetry.Sample
 	err := s.scan(ctx, func(t *Tx) error {
-		found, err := t.series(selectSeries+`WHERE id = ?`, id)
+		found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
 		if err != nil {
 			return err
 		}
@@ -154,6 +154,7 @@ func (t *Tx) SaveLatest(bundle int64, block []byte) error {
 		bundle, block); err != nil {
 		return fmt.Errorf("store: save the latest of bundle %d: %w", bundle, err)
 	}
+	t.newest = append(t.newest, bundle)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -53,7 +54,10 @@ func (s *Store) AddCommand(ctx context.Context, c record.Command) error {
 	err := s.Write(ctx, func(t *Tx) error {
 		_, err := t.Exec(`INSERT INTO command (id, gateway, epoch, kind, alarm, actor, issued, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 			c.ID, c.Gateway, c.Epoch, string(c.Kind), c.Alarm, c.By, int64(c.Issued), int64(c.Expires))
-		return err
+		if err != nil {
+			return err
+		}
+		return t.Audit(Change{At: c.Issued, By: c.By, Action: "command", Subject: "gateway " + c.Gateway, Detail: strings.TrimSpace(string(c.Kind) + " " + c.Alarm)})
 	})
 	if err != nil {
 		return fmt.Errorf("store: keep command %s to gateway %s: %w", c.ID, c.Gateway, err)
@@ -147,6 +151,7 @@ func (s *Store) Commands(ctx context.Context, gateway string, page Page[CommandP
 		of.And(`(COALESCE(issued, answered), id) < (?, ?)`, int64(p.At), p.ID)
 	}
 	err = s.Ask(ctx, func(t *Tx) (err error) {
+		of.And(t.Seen("gateway"))
 		list, err = t.commands(of.Where()+` ORDER BY COALESCE(issued, answered) DESC, id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})

@@ -70,6 +70,7 @@ func (s *Store) ControlSteps(ctx context.Context, gateway, device string, page P
 	}
 	list := []ControlStep{}
 	err := s.Ask(ctx, func(t *Tx) error {
+		of.And(t.Seen("gateway"))
 		return t.Each(func(r *sql.Rows) error {
 			var c ControlStep
 			err := r.Scan(&c.Gateway, &c.Place.Epoch, &c.Place.Seq, &c.At, &c.ID, &c.Action, &c.Device, &c.Signal, &c.Asset, &c.Unit, &c.Origin, &c.By, &c.Requested, &c.Old, &c.ReadBack,

@@ -80,6 +80,7 @@ func (s *Store) CounterChanges(ctx context.Context, series telemetry.SignalID, f
 		of.And(`(c.at, c.gateway, c.device, c.name, c.unit, c.kind) < (?, ?, ?, ?, ?, ?)`, int64(p.At), p.Gateway, p.Device, p.Name, p.Unit, p.Kind)
 	}
 	err := s.Ask(ctx, func(t *Tx) error {
+		of.And(t.Seen("c.gateway"))
 		return t.Each(func(r *sql.Rows) error {
 			var c CounterChange
 			err := r.Scan(&c.Gateway, &c.Device, &c.Name, &c.Unit, &c.AfterTime, &c.Kind, &c.Asset, &c.After, &c.BeforeTime, &c.Before, &c.Modulus, &c.Series)

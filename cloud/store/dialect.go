@@ -24,6 +24,10 @@ type dialect struct {
 	turn string
 	// announce is what one that has added facts says last, to other processes.
 	announce string
+	// announceLatest is what one says that has saved newest samples, with a list of their
+	// bundles.
+	announceLatest string
+	catalog
 }
 
 // numbered replaces each ? outside of quotes by $1, $2 and so on.

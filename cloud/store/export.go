@@ -23,7 +23,7 @@ type Export struct {
 func (s *Store) Export(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros) (Export, error) {
 	e := Export{store: s, from: from, to: to}
 	err := s.scan(ctx, func(t *Tx) error {
-		found, err := t.series(selectSeries+`WHERE id = ?`, id)
+		found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
 		if err == nil && len(found) == 0 {
 			err = ErrNotFound
 		}

@@ -42,11 +42,12 @@ func (t *Tx) LastFact() (seq int64, err error) {
 	return seq, nil
 }
 
-// Facts lists at most limit facts after the number after, oldest first.
+// Facts lists at most limit facts after the number after, oldest first. Those that the
+// context hides come without kind and data.
 func (s *Store) Facts(ctx context.Context, after int64, limit int) ([]Fact, error) {
 	var list []Fact
 	err := s.Read(ctx, func(t *Tx) error {
-		return t.Each(func(r *sql.Rows) error {
+		err := t.Each(func(r *sql.Rows) error {
 			var f Fact
 			var data string
 			err := r.Scan(&f.Seq, &f.Kind, &f.At, &data)
@@ -54,6 +55,10 @@ func (s *Store) Facts(ctx context.Context, after int64, limit int) ([]Fact, erro
 			list = append(list, f)
 			return err
 		}, `SELECT seq, kind, at, data FROM fact WHERE seq > ? ORDER BY seq LIMIT ?`, after, limit)
+		if err != nil {
+			return err
+		}
+		return t.hide(list)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list facts after %d: %w", after, err)

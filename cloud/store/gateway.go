@@ -46,6 +46,10 @@ func (t *Tx) BeyondExpected(id record.Identity) (beyond bool, err error) {
 	return expected != nil && id.First >= *expected, nil
 }
 
+// AddNoGateway makes sure that there is the row of what belongs to no gateway, whose id is
+// empty.
+func (t *Tx) AddNoGateway() error { return t.touchGateway("") }
+
 // FirstStart keeps when a gateway's first process started. One whose buffer was
 // removed counts its starts anew: the earliest holds.
 func (t *Tx) FirstStart(gateway string, at telemetry.Micros) error {
@@ -63,7 +67,8 @@ func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int6
 	if err := t.touchGateway(gateway); err != nil {
 		return 0, err
 	}
-	return t.sequence(sequence{gateway, epoch, record.Stream(stream)}, 0, 0)
+	id, _, err := t.sequence(sequence{gateway, epoch, record.Stream(stream)}, 0, 0, 0)
+	return id, err
 }
 
 // Gateway is a gateway and the completeness of what it sent.
@@ -149,12 +154,14 @@ func (s *Store) GatewayPage(ctx context.Context, page Page[string]) ([]Gateway, 
 	if page.After != nil {
 		of.And(`id > ?`, *page.After)
 	}
-	return s.gateways(ctx, `SELECT id, site, zone, last_record FROM gateway`+of.Where()+` ORDER BY id LIMIT ?`, append(of.Args, page.Limit)...)
+	return s.gateways(ctx, of, page.Limit)
 }
 
 // Gateway is the gateway of that id; ErrNoGateway if there is none.
 func (s *Store) Gateway(ctx context.Context, id string) (Gateway, error) {
-	list, err := s.gateways(ctx, `SELECT id, site, zone, last_record FROM gateway WHERE id = ?`, id)
+	var of Conditions
+	of.And(`id = ?`, id)
+	list, err := s.gateways(ctx, of, 1)
 	if err == nil && len(list) == 0 {
 		err = ErrNoGateway
 	}
@@ -167,9 +174,11 @@ func (s *Store) Gateway(ctx context.Context, id string) (Gateway, error) {
 // ErrNoGateway says that no gateway has the id.
 var ErrNoGateway = errors.New("no such gateway")
 
-func (s *Store) gateways(ctx context.Context, query string, args ...any) ([]Gateway, error) {
+func (s *Store) gateways(ctx context.Context, of Conditions, limit int) ([]Gateway, error) {
 	var list []Gateway
 	err := s.Ask(ctx, func(t *Tx) error {
+		of.And(`id <> ''`)
+		of.And(t.Seen("id"))
 		at := map[string]int{}
 		err := t.Each(func(r *sql.Rows) error {
 			var g Gateway
@@ -177,7 +186,7 @@ func (s *Store) gateways(ctx context.Context, query string, args ...any) ([]Gate
 			at[g.ID] = len(list)
 			list = append(list, g)
 			return err
-		}, query, args...)
+		}, `SELECT id, site, zone, last_record FROM gateway`+of.Where()+` ORDER BY id LIMIT ?`, append(of.Args, limit)...)
 		if err != nil || len(list) == 0 {
 			return err
 		}
@@ -216,7 +225,7 @@ func (s *Store) gateways(ctx context.Context, query string, args ...any) ([]Gate
 			g.Sequences = append(g.Sequences, c)
 			return nil
 		}, `SELECT id, gateway, epoch, stream, expected, duplicates, conflicts FROM sequence
-			WHERE gateway >= ? AND gateway <= ? ORDER BY id DESC`, first, last)
+			WHERE gateway >= ? AND gateway <= ? AND `+t.Seen("gateway")+` ORDER BY id DESC`, first, last)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list gateways: %w", err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"database/sql"
@@ -98,7 +99,7 @@ func (t *Tx) key(id record.KeyID) (k GatewayKey, found bool, err error) {
 // may already changes nothing. ErrKeyTaken and ErrKeyRevoked say why it can't.
 func (s *Store) EnrolKey(ctx context.Context, k GatewayKey) (added bool, err error) {
 	err = s.Write(ctx, func(t *Tx) error {
-		added, err = t.addKey(k)
+		added, err = t.addKey(k, "")
 		return err
 	})
 	if err != nil {
@@ -107,7 +108,8 @@ func (s *Store) EnrolKey(ctx context.Context, k GatewayKey) (added bool, err err
 	return added, nil
 }
 
-func (t *Tx) addKey(k GatewayKey) (added bool, err error) {
+// addKey is told how whoever adds the key is known, see Change.
+func (t *Tx) addKey(k GatewayKey, via string) (added bool, err error) {
 	switch known, found, err := t.key(k.ID()); {
 	case err != nil:
 		return false, err
@@ -127,6 +129,9 @@ func (t *Tx) addKey(k GatewayKey) (added bool, err error) {
 	}
 	_, err = t.Exec(`INSERT INTO gateway_key (key_id, gateway, public_key, added_at, added_by, introduced_by, revoked_by, reason) VALUES (?, ?, ?, ?, ?, ?, '', '')`,
 		k.ID().String(), k.Gateway, record.FormatPublicKey(k.PublicKey), int64(k.AddedAt), k.AddedBy, introducedBy)
+	if err == nil {
+		err = t.Audit(Change{At: k.AddedAt, By: cmp.Or(k.AddedBy, introducedBy), Via: via, Action: "key-add", Subject: "gateway " + k.Gateway, Detail: "key " + k.ID().String()})
+	}
 	return err == nil, err
 }
 
@@ -138,7 +143,7 @@ func (t *Tx) AddIntroducedKey(k GatewayKey) error {
 		err = ErrNotIntroduced
 	}
 	if err == nil {
-		_, err = t.addKey(k)
+		_, err = t.addKey(k, "gateway-key")
 	}
 	if err != nil {
 		return fmt.Errorf("store: add key %s of gateway %s, introduced by %s: %w", k.ID(), k.Gateway, k.IntroducedBy, err)
@@ -186,6 +191,9 @@ func (s *Store) changeKey(ctx context.Context, gateway string, id record.KeyID, 
 		}
 		if err == nil {
 			_, err = t.Exec(`INSERT INTO gateway_key_change (key_id, at, action, actor, reason) VALUES (?, ?, ?, ?, ?)`, id.String(), int64(at), action, by, reason)
+		}
+		if err == nil {
+			err = t.Audit(Change{At: at, By: by, Action: "key-" + action, Subject: "gateway " + gateway, Detail: "key " + id.String() + ": " + reason})
 		}
 		return err
 	})

@@ -27,8 +27,9 @@ const (
 // Ledger tells the records of one consumer apart by the intervals of sequence
 // numbers received so far. What it learns is saved in the transaction that
 // stores the records' contents, and confirmed after it. What it remembers of
-// the database is valid as long as the consumer isn't fenced: after any failed
-// transaction begin a new Ledger. It belongs to one goroutine.
+// the database is valid as long as no other ledger writes of the same sequences: one
+// that has is noticed by SaveLedger. After any failed transaction begin a new Ledger. It
+// belongs to one goroutine.
 type Ledger struct {
 	store     *Store
 	sequences map[sequence]*received
@@ -47,6 +48,7 @@ type sequence struct {
 
 type received struct {
 	now, saved            Intervals
+	revision              int64 // of the sequence, in the database
 	duplicates, conflicts int64 // since the last Confirm
 }
 
@@ -75,6 +77,11 @@ func (l *Ledger) load(ctx context.Context, q sequence) (*received, error) {
 	}
 	r := &received{}
 	err := l.store.Read(ctx, func(t *Tx) error {
+		err := t.QueryRow(`SELECT revision FROM sequence WHERE gateway = ? AND epoch = ? AND stream = ?`,
+			[]any{q.gateway, q.epoch.String(), string(q.stream)}, &r.revision)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
 		return t.Each(func(rows *sql.Rows) error {
 			var i Interval
 			err := rows.Scan(&i.First, &i.Last)
@@ -185,7 +192,8 @@ func (l *Ledger) Note(id record.Identity, checksum uint32, thinned bool, v Verdi
 	l.gateways[id.Gateway] = h
 }
 
-// SaveLedger writes what the ledger has noted since the last Confirm.
+// SaveLedger writes what the ledger has noted since the last Confirm, or returns ErrFenced
+// if another has written of the same sequences since this one has read them.
 func (t *Tx) SaveLedger(l *Ledger) error {
 	if err := t.saveLedger(l); err != nil {
 		return fmt.Errorf("store: save the ledger: %w", err)
@@ -201,7 +209,10 @@ func (t *Tx) saveLedger(l *Ledger) error {
 	}
 	ids := map[sequence]int64{}
 	for q, r := range l.changed {
-		id, err := t.sequence(q, r.duplicates, r.conflicts)
+		id, revision, err := t.sequence(q, r.duplicates, r.conflicts, 1)
+		if err == nil && revision != r.revision+1 {
+			err = fmt.Errorf("%s/%s/%s: %w", q.gateway, q.epoch, q.stream, ErrFenced)
+		}
 		if err != nil {
 			return err
 		}
@@ -233,14 +244,15 @@ func (t *Tx) hearGateway(id string, h heard) error {
 // touchGateway makes the gateway's row, if there is none.
 func (t *Tx) touchGateway(id string) error { return t.hearGateway(id, heard{}) }
 
-// sequence finds or makes the row of q and adds to its counts. The gateway's
-// row exists.
-func (t *Tx) sequence(q sequence, duplicates, conflicts int64) (id int64, err error) {
-	err = t.QueryRow(`INSERT INTO sequence (gateway, epoch, stream, duplicates, conflicts) VALUES (?, ?, ?, ?, ?)
+// sequence finds or makes the row of q and adds to its counts and its revision, which it
+// returns. The gateway's row exists.
+func (t *Tx) sequence(q sequence, duplicates, conflicts, revisions int64) (id, revision int64, err error) {
+	err = t.QueryRow(`INSERT INTO sequence (gateway, epoch, stream, duplicates, conflicts, revision) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (gateway, epoch, stream) DO UPDATE
-		SET duplicates = sequence.duplicates + excluded.duplicates, conflicts = sequence.conflicts + excluded.conflicts RETURNING id`,
-		[]any{q.gateway, q.epoch.String(), string(q.stream), duplicates, conflicts}, &id)
-	return id, err
+		SET duplicates = sequence.duplicates + excluded.duplicates, conflicts = sequence.conflicts + excluded.conflicts,
+			revision = sequence.revision + excluded.revision RETURNING id, revision`,
+		[]any{q.gateway, q.epoch.String(), string(q.stream), duplicates, conflicts, revisions}, &id, &revision)
+	return id, revision, err
 }
 
 // saveIntervals writes the intervals that differ from those saved: rows are by
@@ -272,6 +284,7 @@ func (t *Tx) saveIntervals(id int64, r *received) error {
 // Confirm says that the transaction of the last SaveLedger was committed.
 func (l *Ledger) Confirm() {
 	for _, r := range l.changed {
+		r.revision++
 		r.duplicates, r.conflicts = 0, 0
 		r.saved = append(r.saved[:0], r.now...)
 	}

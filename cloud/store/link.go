@@ -96,7 +96,7 @@ func (s *Store) Outages(ctx context.Context, gateway string, from, to telemetry.
 				}
 				return err
 				// From the change that from finds in force to the one that ends the last.
-			}, `SELECT at, state, cause FROM link_change WHERE gateway = ? AND stream = ?
+			}, `SELECT at, state, cause FROM link_change WHERE gateway = ? AND stream = ? AND `+t.Seen("gateway")+`
 				AND at >= COALESCE((SELECT MAX(at) FROM link_change WHERE gateway = ? AND stream = ? AND at <= ?), 0)
 				AND at <= COALESCE((SELECT MIN(at) FROM link_change WHERE gateway = ? AND stream = ? AND at >= ?), ?)
 				AND (at, state) > (?, ?)

@@ -250,7 +250,8 @@ func (p *Packer) readPacked(t *Tx, bundle, hour int64) (was state, err error) {
 }
 
 // readChunks reads what is live and returns its ids; of an hour that isn't kept any
-// more, only some, and never the newest of all: these will be deleted.
+// more, only some, and neither the newest of all nor what a follower has yet to pass: these
+// will be deleted.
 func (p *Packer) readChunks(t *Tx, bundle, hour, cut int64, was state) (ids []int64, err error) {
 	most := math.MaxInt
 	if was.gone {
@@ -266,7 +267,7 @@ func (p *Packer) readChunks(t *Tx, bundle, hour, cut int64, was state) (ids []in
 			}
 			ids = append(ids, id)
 			return err
-		}, `SELECT id, block FROM chunk WHERE minute = ? AND bundle = ? AND (id > ? OR minute >= ?) AND NOT (? AND id = (SELECT MAX(id) FROM chunk))
+		}, `SELECT id, block FROM chunk WHERE minute = ? AND bundle = ? AND (id > ? OR minute >= ?) AND NOT (? AND (id = (SELECT MAX(id) FROM chunk) OR id >= `+firstHeld+`))
 			ORDER BY id LIMIT ?`, m, bundle, was.through, was.until, was.gone, most-len(ids))
 		if err != nil {
 			return nil, err
@@ -386,7 +387,7 @@ const sweepStep = 500
 // Sweep deletes the chunks of an hour that its packed bundles stand for, and returns
 // their number. They go in the order in which they came, whatever their bundles: then
 // whole pages become free, and each is written once. The newest chunk of all stays, as
-// SQLite would give its id to the next one.
+// SQLite would give its id to the next one, and so does what a follower hasn't passed.
 func (p *Packer) Sweep(ctx context.Context, hour int64) (deleted int, err error) {
 	for m := hour * minutesPerHour; m < (hour+1)*minutesPerHour; m++ {
 		var ids []int64
@@ -397,7 +398,7 @@ func (p *Packer) Sweep(ctx context.Context, hour int64) (deleted int, err error)
 				ids = append(ids, id)
 				return err
 			}, `SELECT c.id FROM chunk c`+joinPacked+`WHERE c.minute = ? AND NOT `+isLive+`
-				AND c.id < (SELECT MAX(id) FROM chunk) ORDER BY c.id`, m)
+				AND c.id < (SELECT MAX(id) FROM chunk) AND c.id < `+firstHeld+` ORDER BY c.id`, m)
 		})
 		for len(ids) > 0 && err == nil {
 			step := ids[:min(len(ids), sweepStep)]

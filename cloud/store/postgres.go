@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
@@ -154,21 +155,32 @@ const (
 	turnLock int64 = 0x627573626172
 	// factChannel is where facts are announced.
 	factChannel = "busbar_fact"
+	// latestChannel is where bundles are announced whose newest samples have changed.
+	latestChannel = "busbar_latest"
 )
+
+// placeOf names a database for people.
+func placeOf(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("database %s of %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
+}
+
+var postgresDialect = dialect{
+	name: goose.DialectPostgres, folder: "postgres", numbers: true,
+	writing:        &sql.TxOptions{Isolation: sql.LevelReadCommitted}, // each statement sees what was committed before the turn
+	reading:        &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	turn:           fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
+	announce:       `SELECT pg_notify('` + factChannel + `', '')`,
+	announceLatest: `SELECT pg_notify('` + latestChannel + `', ?)`,
+	catalog:        postgresCatalog,
+}
 
 func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 	config, err := p.connection()
 	if err != nil {
 		return nil, fmt.Errorf("store: PostgreSQL: %w", err)
 	}
-	where := fmt.Sprintf("database %s of %s", config.Database, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
-	s := newStore(dialect{
-		name: goose.DialectPostgres, folder: "postgres", numbers: true,
-		writing:  &sql.TxOptions{Isolation: sql.LevelReadCommitted}, // each statement sees what was committed before the turn
-		reading:  &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		turn:     fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, turnLock),
-		announce: `SELECT pg_notify('` + factChannel + `', '')`,
-	})
+	where := placeOf(config)
+	s := newStore(postgresDialect)
 	connect := func() *sql.DB { return stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(p.login)) }
 	s.writer, s.reader, s.asker = connect(), connect(), connect()
 	s.limitReaders()
@@ -177,13 +189,14 @@ func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 		return nil, fmt.Errorf("store: %s: %w", where, err)
 	}
 	s.writer.SetMaxOpenConns(1)
-	if err := s.listen(ctx, func(ctx context.Context) (*pgx.Conn, error) {
+	s.connect = func(ctx context.Context) (*pgx.Conn, error) {
 		config := config.Copy()
 		if err := p.login(ctx, config); err != nil {
 			return nil, err
 		}
 		return pgx.ConnectConfig(ctx, config)
-	}); err != nil {
+	}
+	if err := s.listen(ctx, s.connect); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("store: %s: %w", where, err)
 	}
@@ -192,6 +205,12 @@ func openPostgres(ctx context.Context, p Postgres) (*Store, error) {
 
 // migrateInTurn brings the schema up to date while no other process does, or writes.
 func (s *Store) migrateInTurn(ctx context.Context) error {
+	return s.inTurn(ctx, func(*sql.Conn) error { return s.migrate(ctx) })
+}
+
+// inTurn does something while no other process writes. Do is given the connection that
+// has the turn.
+func (s *Store) inTurn(ctx context.Context, do func(*sql.Conn) error) error {
 	conn, err := s.writer.Conn(ctx)
 	if err != nil {
 		return err
@@ -208,15 +227,16 @@ func (s *Store) migrateInTurn(ctx context.Context) error {
 		return err
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf(`SELECT pg_advisory_unlock(%d)`, turnLock))
-	return s.migrate(ctx)
+	return do(conn)
 }
 
-// listen has those woken who wait for facts of other processes, until Close.
+// listen has those woken who wait for facts of other processes, and gathers whose newest
+// samples they have saved, until Close.
 func (s *Store) listen(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)) error {
 	begin := func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := connect(ctx)
 		if err == nil {
-			if _, err = conn.Exec(ctx, `LISTEN `+factChannel); err != nil {
+			if _, err = conn.Exec(ctx, `LISTEN `+factChannel+`; LISTEN `+latestChannel); err != nil {
 				end(conn)
 			}
 		}
@@ -233,7 +253,13 @@ func (s *Store) listen(ctx context.Context, connect func(context.Context) (*pgx.
 		defer close(ended)
 		for {
 			for err == nil {
-				if _, err = conn.WaitForNotification(ctx); err == nil {
+				var n *pgconn.Notification
+				if n, err = conn.WaitForNotification(ctx); err != nil {
+					break
+				}
+				if n.Channel == latestChannel {
+					s.noteLatest(n.Payload)
+				} else {
 					s.wake()
 				}
 			}

@@ -125,13 +125,9 @@ func (r *quarterReader) readDevices(scope *Scope) error {
 		return err
 	}
 	const order = ` ORDER BY 1, 2`
-	if r.gateway == "" {
-		err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device
-			UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle`+order)
-	} else {
-		err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device WHERE gateway = ?
-		UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle AND gateway = ?`+order, r.gateway, r.gateway)
-	}
+	which, args := r.which()
+	err = r.Each(bySeries, `SELECT gateway, name, id, FALSE FROM device WHERE `+which+`
+		UNION ALL SELECT gateway, device, id, TRUE FROM series WHERE id = bundle AND `+which+order, append(args, args...)...)
 	scope.Devices = list
 	return err
 }
@@ -145,17 +141,26 @@ func (r *quarterReader) readUncounted() error {
 	}, `SELECT DISTINCT sequence FROM declared_loss WHERE NOT counted`)
 }
 
-// of limits a query to the gateway's devices, if one was asked for.
-func (r *quarterReader) of(column, ids string) (string, []any) {
+// which gateways are read, as a condition on the column gateway.
+func (r *quarterReader) which() (string, []any) {
 	if r.gateway == "" {
+		return r.Seen("gateway"), nil
+	}
+	return `gateway = ? AND ` + r.Seen("gateway"), []any{r.gateway}
+}
+
+// of limits a query to the devices that are read, unless it is all.
+func (r *quarterReader) of(column, ids string) (string, []any) {
+	if r.gateway == "" && !r.limited() {
 		return "", nil
 	}
-	return ` AND ` + column + ` IN (` + ids + `)`, []any{r.gateway}
+	which, args := r.which()
+	return ` AND ` + column + ` IN (` + ids + which + `)`, args
 }
 
 const (
-	deviceIDs = `SELECT id FROM device WHERE gateway = ?`
-	bundleIDs = `SELECT id FROM series WHERE id = bundle AND gateway = ?`
+	deviceIDs = `SELECT id FROM device WHERE `
+	bundleIDs = `SELECT id FROM series WHERE id = bundle AND `
 )
 
 func (r *quarterReader) accounts(list []Account, where string, args ...any) ([]Account, error) {

@@ -14,10 +14,12 @@ import (
 // Due lists at most limit records that a consumer is to take again: those that
 // somebody has asked for and, with keys, those whose keys have become valid. What is
 // in the topic first comes first; otherwise they are in the order of one partition
-// after another.
-func (s *Store) Due(ctx context.Context, consumer, first string, keys bool, limit int) (list []Quarantined, err error) {
+// after another. Only partitions of the share count.
+func (s *Store) Due(ctx context.Context, consumer string, share Share, first string, keys bool, limit int) (list []Quarantined, err error) {
+	mine, args := share.where()
+	of := func(more ...any) []any { return append(more, args...) }
 	err = s.Read(ctx, func(t *Tx) error {
-		if list, err = t.inOrder(first, limit, `state = 'asked' AND consumer = ?`, consumer); err != nil || len(list) > 0 || !keys {
+		if list, err = t.inOrder(first, limit, `state = 'asked' AND consumer = ?`+mine, of(consumer)...); err != nil || len(list) > 0 || !keys {
 			return err
 		}
 		var due []string
@@ -27,9 +29,9 @@ func (s *Store) Due(ctx context.Context, consumer, first string, keys bool, limi
 			due = append(due, id)
 			return err
 		}, `SELECT k.key_id FROM gateway_key k WHERE k.revoked_at IS NULL
-			AND EXISTS (SELECT 1 FROM quarantine q WHERE q.state = 'keyless' AND q.key_id = k.key_id AND q.consumer = ?) LIMIT 1`, consumer)
+			AND EXISTS (SELECT 1 FROM quarantine q WHERE q.state = 'keyless' AND q.key_id = k.key_id AND q.consumer = ?`+mine+`) LIMIT 1`, of(consumer)...)
 		if err == nil && len(due) > 0 {
-			list, err = t.inOrder(first, limit, `state = 'keyless' AND consumer = ? AND key_id = ?`, consumer, due[0])
+			list, err = t.inOrder(first, limit, `state = 'keyless' AND consumer = ? AND key_id = ?`+mine, of(consumer, due[0])...)
 		}
 		return err
 	})
@@ -47,9 +49,9 @@ func (t *Tx) inOrder(first string, limit int, which string, args ...any) ([]Quar
 	return t.quarantined(selectQuarantined+`WHERE `+which+` ORDER BY topic, partition, log_offset LIMIT ?`, append(slices.Clone(args), limit)...)
 }
 
-// Hold returns ErrFenced unless a consumer's offsets are where it left them. It
-// fences what moves none of them.
-func (t *Tx) Hold(consumer string, offsets map[string]map[int32]int64) error {
+// Hold returns ErrFenced unless a consumer's offsets in its share of the partitions are
+// where it left them. It fences what moves none of them.
+func (t *Tx) Hold(consumer string, share Share, offsets map[string]map[int32]int64) error {
 	held := 0
 	err := t.Each(func(r *sql.Rows) error {
 		var topic string
@@ -57,6 +59,9 @@ func (t *Tx) Hold(consumer string, offsets map[string]map[int32]int64) error {
 		var next int64
 		if err := r.Scan(&topic, &partition, &next); err != nil {
 			return err
+		}
+		if !share.Has(partition) {
+			return nil
 		}
 		if at, ok := offsets[topic][partition]; !ok || at != next {
 			return fmt.Errorf("%s/%d is at %d: %w", topic, partition, next, ErrFenced)

@@ -10,7 +10,7 @@ import (
 
 func (s *Store) due(t *testing.T, first string, keys bool) (offsets []int64) {
 	t.Helper()
-	list, err := s.Due(t.Context(), "ingest", first, keys, 10)
+	list, err := s.Due(t.Context(), "ingest", Share{}, first, keys, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestWhatIsDueFollowsTheKeys(t *testing.T) {
 		if records != 5 || before != 2 {
 			t.Errorf("%d records, %d of them before the log's beginning: %+v", records, before, list)
 		}
-		asked, err := s.Due(t.Context(), "ingest", "", false, 10)
+		asked, err := s.Due(t.Context(), "ingest", Share{}, "", false, 10)
 		if err != nil || len(asked) != 1 {
 			t.Fatal(asked, err)
 		}
@@ -125,7 +125,7 @@ func TestHoldFencesWhoeverWasOvertaken(t *testing.T) {
 			"where nothing was":    {nil, ErrFenced},
 			"a partition too many": {map[string]map[int32]int64{"t": {0: 7, 1: 1}}, ErrFenced},
 		} {
-			if err := s.Write(t.Context(), func(tx *Tx) error { return tx.Hold("c", c.offsets) }); !errors.Is(err, c.want) {
+			if err := s.Write(t.Context(), func(tx *Tx) error { return tx.Hold("c", Share{}, c.offsets) }); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -251,6 +251,7 @@ func (s *Store) SeriesOf(ctx context.Context, gateway, device string, page Page[
 	}
 	var list []Series
 	err := s.Ask(ctx, func(t *Tx) (err error) {
+		of.And(t.Seen("gateway"))
 		list, err = t.series(selectSeries+of.Where()+` ORDER BY gateway, device, name, id LIMIT ?`, append(of.Args, page.Limit)...)
 		if err != nil {
 			return err
@@ -259,6 +260,18 @@ func (s *Store) SeriesOf(ctx context.Context, gateway, device string, page Page[
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list series: %w", err)
+	}
+	return list, nil
+}
+
+// Signals is Series without their newest samples, in the order of their ids.
+func (s *Store) Signals(ctx context.Context) (list []Series, err error) {
+	err = s.Ask(ctx, func(t *Tx) (err error) {
+		list, err = t.series(selectSeries + `ORDER BY id`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list signals: %w", err)
 	}
 	return list, nil
 }

@@ -15,12 +15,14 @@ import (
 	_ "modernc.org/sqlite"
 )
 
+var sqliteDialect = dialect{name: goose.DialectSQLite3, folder: "sqlite", catalog: sqliteCatalog}
+
 // openSQLite opens the file at path, which is made if it is missing.
 func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := newStore(dialect{name: goose.DialectSQLite3, folder: "sqlite"})
+	s := newStore(sqliteDialect)
 	writer, err := openFile(path, url.Values{"_txlock": {"immediate"}, "_pragma": {
 		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}})
 	if err != nil {

@@ -14,6 +14,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -24,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 )
 
@@ -34,6 +36,9 @@ var migrations embed.FS
 type Config struct {
 	Path     string    // of the SQLite file; it and its directory are created if missing, for this user alone
 	Postgres *Postgres // in place of the file
+	// Via is how those who make changes are known, for the audit, where the context
+	// doesn't say. Default: it is the cloud itself that makes them.
+	Via string
 }
 
 // Store is safe for concurrent use. Writers take turns, in the order in which
@@ -41,14 +46,17 @@ type Config struct {
 // stream of facts read never waits for what operators ask.
 type Store struct {
 	dialect dialect
-	writer  *sql.DB       // one connection: waiting for a turn here is fair
-	reader  *sql.DB       // of consumers and of the stream of facts
-	asker   *sql.DB       // of operators
-	scans   chan struct{} // holds one for each of scan that runs
-	stop    func()        // ends what runs beside; nil: nothing does
+	writer  *sql.DB                                  // one connection: waiting for a turn here is fair
+	reader  *sql.DB                                  // of consumers and of the stream of facts
+	asker   *sql.DB                                  // of operators
+	scans   chan struct{}                            // holds one for each of scan that runs
+	stop    func()                                   // ends what runs beside; nil: nothing does
+	connect func(context.Context) (*pgx.Conn, error) // makes a session of its own; nil with SQLite
+	via     string                                   // see Config
 
 	mu      sync.Mutex
-	changed chan struct{} // closed at the next commit that adds facts
+	changed chan struct{}  // closed at the next commit that adds facts
+	newest  map[int64]bool // bundles whose newest samples have changed, see LatestChanged
 }
 
 const (
@@ -59,15 +67,20 @@ const (
 )
 
 // Open opens the database and brings its schema up to date.
-func Open(ctx context.Context, c Config) (*Store, error) {
+func Open(ctx context.Context, c Config) (s *Store, err error) {
 	if c.Postgres != nil {
-		return openPostgres(ctx, *c.Postgres)
+		s, err = openPostgres(ctx, *c.Postgres)
+	} else {
+		s, err = openSQLite(ctx, c.Path)
 	}
-	return openSQLite(ctx, c.Path)
+	if err == nil {
+		s.via = cmp.Or(c.Via, "cloud")
+	}
+	return s, err
 }
 
 func newStore(d dialect) *Store {
-	return &Store{dialect: d, scans: make(chan struct{}, mostScans), changed: make(chan struct{})}
+	return &Store{dialect: d, scans: make(chan struct{}, mostScans), changed: make(chan struct{}), newest: map[int64]bool{}}
 }
 
 func (s *Store) limitReaders() {
@@ -93,26 +106,42 @@ func (s *Store) migrateBeside(ctx context.Context) (err error) {
 }
 
 func (s *Store) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations/"+s.dialect.folder)
+	provider, has, err := s.schema(ctx)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(s.dialect.name, s.writer, dir)
+	known, err := newestVersion()
 	if err != nil {
 		return err
 	}
-	has, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("read the version of the schema: %w", err)
-	}
-	sources := provider.ListSources()
-	if known := sources[len(sources)-1].Version; has > known {
-		return fmt.Errorf("the database has version %d of the schema, this program knows up to version %d: it needs a newer Busbar", has, known)
+	if has > known {
+		return newerSchema(has, known)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// schema is what changes the database's schema, and the version that it has.
+func (s *Store) schema(ctx context.Context) (*goose.Provider, int64, error) {
+	dir, err := fs.Sub(migrations, "migrations/"+s.dialect.folder)
+	if err != nil {
+		return nil, 0, err
+	}
+	provider, err := goose.NewProvider(s.dialect.name, s.writer, dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	has, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the version of the schema: %w", err)
+	}
+	return provider, has, nil
+}
+
+func newerSchema(has, known int64) error {
+	return fmt.Errorf("the database has version %d of the schema, this program knows up to version %d: it needs a newer Busbar", has, known)
 }
 
 // Close waits for the transactions that are under way.
@@ -138,10 +167,12 @@ type Tx struct {
 	conn    *sql.Conn
 	tx      *sql.Tx
 	dialect dialect
+	via     string
 	stmts   map[string]*sql.Stmt
 	numbers map[string]string // statements as numbered makes them
 	later   []statement
 	facts   bool
+	newest  []int64 // bundles whose newest samples it has saved
 }
 
 type statement struct {
@@ -153,6 +184,9 @@ type statement struct {
 // that never was when it returns an error; but one that PostgreSQL was asked to
 // commit when the connection to it broke may be either. Do must not call the Store.
 func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
+	if s.writer == nil {
+		return ErrReadOnly
+	}
 	t, err := s.run(ctx, s.writer, s.dialect.writing, func(t *Tx) error {
 		if s.dialect.turn != "" {
 			if _, err := t.Exec(s.dialect.turn); err != nil {
@@ -162,6 +196,9 @@ func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
 		err := do(t)
 		if err == nil && t.facts && s.dialect.announce != "" {
 			_, err = t.Exec(s.dialect.announce)
+		}
+		if err == nil && s.dialect.announceLatest != "" {
+			err = t.announceLatest(s.dialect.announceLatest)
 		}
 		return err
 	})
@@ -209,7 +246,7 @@ func (s *Store) run(ctx context.Context, db *sql.DB, options *sql.TxOptions, do 
 	}
 	defer conn.Close()
 	defer tx.Rollback()
-	t := &Tx{ctx: ctx, conn: conn, tx: tx, dialect: s.dialect, stmts: map[string]*sql.Stmt{}, numbers: map[string]string{}}
+	t := &Tx{ctx: ctx, conn: conn, tx: tx, dialect: s.dialect, via: s.via, stmts: map[string]*sql.Stmt{}, numbers: map[string]string{}}
 	err = do(t)
 	if err == nil {
 		err = t.sendLater()

@@ -35,7 +35,10 @@ func (s *Store) NewToken(ctx context.Context, gateway, by string, valid time.Dur
 	err = s.Write(ctx, func(t *Tx) error {
 		_, err := t.Exec(`INSERT INTO enrolment_token (hash, gateway, created_at, created_by, expires) VALUES (?, ?, ?, ?, ?)`,
 			tokenHash(token), gateway, int64(now), by, int64(now)+valid.Microseconds())
-		return err
+		if err != nil {
+			return err
+		}
+		return t.Audit(Change{At: now, By: by, Action: "enrolment-token", Subject: "gateway " + gateway, Detail: "for " + valid.String()})
 	})
 	if err != nil {
 		return "", fmt.Errorf("store: make a token for gateway %s: %w", gateway, err)
@@ -73,7 +76,7 @@ func (s *Store) EnrolByToken(ctx context.Context, token string, k GatewayKey) er
 		case !write:
 			return nil
 		}
-		if _, err := t.addKey(k); err != nil {
+		if _, err := t.addKey(k, "enrolment-token"); err != nil {
 			return err
 		}
 		_, err = t.Exec(`UPDATE enrolment_token SET used_at = ?, key_id = ? WHERE hash = ?`, int64(k.AddedAt), k.ID().String(), tokenHash(token))

@@ -29,7 +29,7 @@ func (s *Store) Trend(ctx context.Context, id telemetry.SignalID, from, to telem
 	var trend Trend
 	points = min(max(points, 1), MostPoints)
 	err := s.scan(ctx, func(t *Tx) error {
-		found, err := t.series(selectSeries+`WHERE id = ?`, id)
+		found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
 		if err == nil && len(found) == 0 {
 			err = ErrNotFound
 		}

@@ -33,7 +33,10 @@ type fake struct {
 	outages     []outage
 	counters    []counterChange
 	ledgerFails bool
-	page        int // how many entries a page has at most; 0: as many as are asked for
+	page        int    // how many entries a page has at most; 0: as many as are asked for
+	session     string // the secret of whoever has signed in; whoever shows another is unknown
+	signIn      bool   // people sign in: ana, as role, with the password "right"
+	role        string
 	subscribers map[chan message]bool
 }
 
@@ -77,8 +80,11 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/gateways/{id}/links", f.getLinks)
 	mux.HandleFunc("GET /api/v1/completeness", f.getCompleteness)
 	mux.HandleFunc("GET /api/v1/stream", f.getStream)
+	mux.HandleFunc("GET /api/v1/session", f.getSession)
+	mux.HandleFunc("POST /api/v1/session", f.postSession)
+	mux.HandleFunc("DELETE /api/v1/session", f.deleteSession)
 	mux.Handle("/", Handler())
-	f.server = &http.Server{Handler: mux}
+	f.server = &http.Server{Handler: f.gate(mux)}
 	go f.server.Serve(listener)
 }
 

@@ -44,7 +44,9 @@ func (d database) open(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, config.Store.In(filepath.Dir(d.Config)))
+	c := config.Store.In(filepath.Dir(d.Config))
+	c.Via = "command-line"
+	return store.Open(ctx, c)
 }
 
 // use runs do on the store, and closes it.

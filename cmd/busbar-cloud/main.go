@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -21,19 +23,43 @@ type commands struct {
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
 	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
 	Control controlCommand   `cmd:"" help:"What was written to devices, as their gateways tell it."`
+	Backup  backupCommand    `cmd:"" help:"Write all that is stored into one file, while the cloud runs, or verify such a file."`
+	Restore restoreCommand   `cmd:"" help:"Make the database of a backup, with whichever engine the configuration names."`
+	Replay  replayCommand    `cmd:"" help:"Run the analytics again on what the log has, and say in what the store differs."`
+	User    userCommand      `cmd:"" help:"Who signs in to the console."`
+	Token   tokenCommand     `cmd:"" help:"Tokens that programs show to the API."`
+	Audit   auditCommand     `cmd:"" help:"Who did what."`
 }
 
 type run struct {
-	Config string `help:"The configuration file." default:"/etc/busbar/cloud.yaml" placeholder:"FILE" type:"path"`
+	Config string         `help:"The configuration file." default:"/etc/busbar/cloud.yaml" placeholder:"FILE" type:"path"`
+	Target []cloud.Target `help:"What this process does: ${enum}. Several are separated by commas." enum:"all,ingest,alarm,analytics,publish,api,uplink" default:"all" placeholder:"TARGET"`
+	Drain  time.Duration  `help:"How long to go on answering after the signal to stop, while /readyz says that it isn't ready; at most 10m." default:"0s" placeholder:"DURATION"`
+}
+
+func (run) Help() string {
+	return `Targets: ingest stores telemetry, alarm takes events and judges which gateways are silent, analytics sums up and deletes what is
+stored, publish passes on to others what there is, api is the console with the API, uplink takes what gateways send by HTTPS. With
+store.postgres and log.kafka there may be several processes of each, on as many machines: those that ingest divide the log's partitions
+among them, and of alarm, analytics and publish one works at a time and the others stand by. Each also answers /metrics, /healthz, /readyz and /livez where the console listens.
+
+Example:
+  busbar-cloud run --config cloud.yaml
+  busbar-cloud run --config cloud.yaml --target ingest,alarm,analytics,publish
+  busbar-cloud run --config cloud.yaml --target api --drain 5s`
 }
 
 func (r run) Run(ctx context.Context, info program.Info, logging *program.Logging) error {
+	if r.Drain < 0 || r.Drain > 10*time.Minute {
+		return program.Usage{Err: fmt.Errorf("--drain %s is out of range, expected 0s to 10m", r.Drain)}
+	}
 	config, err := cloud.LoadConfig(r.Config)
 	if err != nil {
 		return err
 	}
 	c, err := cloud.New(ctx, config, cloud.Options{
 		Version: info.Version, Dir: filepath.Dir(r.Config), Log: logging.Logger(),
+		Targets: r.Target, Drain: r.Drain,
 	})
 	if err != nil {
 		return program.UntilStopped(ctx, err)
@@ -50,6 +76,7 @@ func main() {
 Example:
   busbar-cloud run --config cloud.yaml
   busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
-  busbar-cloud gateway ping --config cloud.yaml north-gw1`,
+  busbar-cloud gateway ping --config cloud.yaml north-gw1
+  busbar-cloud backup --config cloud.yaml /backup/today.busbar`,
 	}, &c, &c.Logging)
 }

@@ -16,7 +16,7 @@ import (
 type profileCommand struct {
 	List profileListCommand `cmd:"" help:"Print the profiles that come with Busbar, for profile: in gateway.yaml."`
 	Show profileShowCommand `cmd:"" help:"Print one of them as the YAML that it is, to look into or to begin one's own with."`
-	Test profileTestCommand `cmd:"" help:"Check profiles of one's own: their keys, their addresses, and whether their registers mean what their examples say. The exit code is 2 if one is wrong."`
+	Test profileTestCommand `cmd:"" help:"Check profiles of one's own: their keys, their addresses, and whether their registers or messages mean what their examples say. The exit code is 2 if one is wrong."`
 }
 
 type profileListCommand struct{}
@@ -28,7 +28,7 @@ func (profileListCommand) Run() error {
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, p := range profiles {
-		fmt.Fprintf(table, "%s\t%s\t%d signals\n", p.Name, strings.Join(slices.Concat([]string{p.Product}, p.Covers), ", "), len(p.Signals))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d signals\n", p.Name, strings.Join(slices.Concat([]string{p.Product}, p.Covers), ", "), p.By(), len(p.Signals)+len(p.Follow))
 	}
 	return table.Flush()
 }
@@ -66,7 +66,7 @@ func (c profileTestCommand) Run() error {
 		for _, e := range p.Examples {
 			values += len(e.Values)
 		}
-		fmt.Printf("%s is valid: %s, %d signals, %d of their values as its examples say\n", file, p.Product, len(p.Signals), values)
+		fmt.Printf("%s is valid: %s, %d signals, %d of their values as its examples say\n", file, p.Product, len(p.Signals)+len(p.Follow), values)
 	}
 	return wrong
 }

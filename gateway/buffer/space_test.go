@@ -265,7 +265,10 @@ func TestDirectoryNeverExceedsItsSize(t *testing.T) {
 // are committed one by one, or held and committed together.
 func TestEventsHaveTheirShare(t *testing.T) {
 	for _, together := range []int{0, 1, 100} {
-		t.Run(fmt.Sprintf("held=%d", together), func(t *testing.T) { fillWithEvents(t, together) })
+		t.Run(fmt.Sprintf("held=%d", together), func(t *testing.T) {
+			t.Parallel()
+			fillWithEvents(t, together)
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 	"github.com/busbar/busbar/sim/simbench"
 )
 
-var profiles = must(firmware.Profiles().LoadAll())
+var profiles = must(firmware.Profiles().LoadBy(profile.Modbus))
 
 func must(list []profile.Profile, err error) []profile.Profile {
 	if err != nil {
@@ -99,7 +99,8 @@ func scanAll(t *testing.T, bus Bus, units ...uint8) Endpoint {
 }
 
 func TestEveryMeterIsKnownByItsProfile(t *testing.T) {
-	for _, name := range firmware.Profiles().Names() {
+	for _, p := range profiles {
+		name := p.Name
 		if strings.HasPrefix(name, sunSpecProfiles) {
 			continue
 		}

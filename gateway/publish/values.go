@@ -232,6 +232,7 @@ type published struct {
 func payload(signal telemetry.Signal, s telemetry.Sample) []byte {
 	p := published{
 		Time: s.Time.Time().UTC().Format("2006-01-02T15:04:05.000000Z07:00"), Unit: signal.Unit, Text: signal.InWords(s.Value),
+		Quality: s.Quality.Validity().String(), Reason: s.Quality.Why(),
 	}
 	switch v := s.Value; v.Kind() {
 	case telemetry.Float64:
@@ -247,9 +248,6 @@ func payload(signal telemetry.Signal, s telemetry.Sample) []byte {
 	case telemetry.Text:
 		p.Value = v.Text()
 	}
-	var reason string
-	p.Quality, reason, _ = strings.Cut(s.Quality.String(), " (")
-	p.Reason = strings.TrimSuffix(reason, ")")
 	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // it is texts, bools and finite numbers

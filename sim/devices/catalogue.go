@@ -31,6 +31,9 @@ func LoadProduct(names ...string) (*Product, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.By() != profile.Modbus {
+			return nil, fmt.Errorf("profile %s is read by %s, expected one of what is read by %s", name, p.By(), profile.Modbus)
+		}
 		profiles = append(profiles, p)
 	}
 	if models {

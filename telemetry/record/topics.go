@@ -17,6 +17,10 @@ func (t Topics) Events() string    { return t.prefix + ".events" }    // keyed b
 func (t Topics) Births() string    { return t.prefix + ".births" }    // compacted; keyed by Birth.Key
 func (t Topics) Commands() string  { return t.prefix + ".commands" }  // keyed by gateway
 
+// What the cloud has stored, for others; and how far it has written that.
+func (t Topics) Measurements() string       { return t.prefix + ".measurements" }   // keyed by signal
+func (t Topics) MeasurementsCursor() string { return t.Measurements() + ".cursor" } // compacted; the cloud's own
+
 // Lane is the topic of a gateway's lane: events, telemetry, backfill or births;
 // "" if there is no such lane.
 func (t Topics) Lane(lane string) string {

@@ -53,11 +53,26 @@ func (c Credentials) MTLS() kafkaconn.Config {
 	}
 }
 
-// Right is what an ACL allows on a topic.
+// Right is what an ACL allows on a topic, a consumer group or a transactional id.
 type Right struct {
-	Topic      string
-	Prefixed   bool // every topic whose name begins with Topic
-	Operations []kadm.ACLOperation
+	Topic         string
+	Prefixed      bool // every topic whose name begins with Topic
+	Group         string
+	Transactional string
+	Operations    []kadm.ACLOperation
+}
+
+func (r Right) acl(user string) *kadm.ACLBuilder {
+	b := kadm.NewACLs().ResourcePatternType(kadm.ACLPatternLiteral).Allow("User:" + user).Operations(r.Operations...)
+	switch {
+	case r.Group != "":
+		return b.Groups(r.Group)
+	case r.Transactional != "":
+		return b.TransactionalIDs(r.Transactional)
+	case r.Prefixed:
+		return b.Topics(r.Topic).ResourcePatternType(kadm.ACLPatternPrefixed)
+	}
+	return b.Topics(r.Topic)
 }
 
 // GatewayRights are all that a gateway needs on the topics under prefix. Writing
@@ -76,15 +91,25 @@ func GatewayRights(prefix string) []Right {
 
 // CloudRights are all that the cloud needs: it creates the topics that are
 // missing, reads what gateways write, warns of births that aren't compacted, and
-// writes commands. It belongs to no consumer group.
+// writes commands and measurements, these in transactions. It belongs to no consumer group.
 func CloudRights(prefix string) []Right {
 	if prefix == "" {
 		prefix = "busbar"
 	}
+	topics, write := record.TopicsOf(prefix), []kadm.ACLOperation{kadm.OpWrite}
 	return []Right{
 		{Topic: prefix + ".", Prefixed: true, Operations: []kadm.ACLOperation{kadm.OpCreate, kadm.OpDescribe, kadm.OpDescribeConfigs, kadm.OpRead}},
-		{Topic: record.TopicsOf(prefix).Commands(), Operations: []kadm.ACLOperation{kadm.OpWrite}},
+		{Topic: topics.Commands(), Operations: write},
+		{Topic: topics.Measurements(), Operations: write},
+		{Topic: topics.MeasurementsCursor(), Operations: write},
+		{Transactional: topics.Measurements(), Operations: []kadm.ACLOperation{kadm.OpWrite, kadm.OpDescribe}},
 	}
+}
+
+// ReaderRights are all that somebody needs who reads measurements in a consumer group.
+func ReaderRights(prefix, group string) []Right {
+	read := []kadm.ACLOperation{kadm.OpRead, kadm.OpDescribe}
+	return []Right{{Topic: record.TopicsOf(prefix).Measurements(), Operations: read}, {Group: group, Operations: read}}
 }
 
 // Gateway lets a gateway in, with the rights it needs on the topics under
@@ -131,17 +156,12 @@ func (c *Cluster) admit(ctx context.Context, user *Credentials, unit string, rig
 	}
 	return c.ask(ctx, func(ctx context.Context, admin *kadm.Client) error {
 		for _, r := range rights {
-			pattern := kadm.ACLPatternLiteral
-			if r.Prefixed {
-				pattern = kadm.ACLPatternPrefixed
-			}
-			created, err := admin.CreateACLs(ctx, kadm.NewACLs().Topics(r.Topic).ResourcePatternType(pattern).
-				Allow("User:"+user.User).Operations(r.Operations...))
+			created, err := admin.CreateACLs(ctx, r.acl(user.User))
 			for _, acl := range created {
 				err = errors.Join(err, acl.Err)
 			}
 			if err != nil {
-				return fmt.Errorf("ACL on %s: %w", r.Topic, err)
+				return fmt.Errorf("ACL on %s%s%s: %w", r.Topic, r.Group, r.Transactional, err)
 			}
 		}
 		return nil
@@ -173,7 +193,7 @@ func (c *Cluster) awaitUser(ctx context.Context, user Credentials, rights []Righ
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{} // none is about the login alone
 	for _, r := range rights {
-		if !r.Prefixed {
+		if r.Topic != "" && !r.Prefixed {
 			t := kmsg.NewMetadataRequestTopic()
 			t.Topic = kmsg.StringPtr(r.Topic)
 			request.Topics = append(request.Topics, t)

@@ -1,6 +1,6 @@
 import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
-import type { Alarm, AlarmDetail, Capture, Completeness, CounterChange, Gateway, Outage, Sample, Series } from "./model";
+import type { Alarm, AlarmDetail, Capture, Completeness, CounterChange, Gateway, Outage, Sample, Series, Session } from "./model";
 
 const timeoutMs = 10_000;
 
@@ -32,14 +32,39 @@ interface Problem {
   errors?: { message?: string; location?: string }[];
 }
 
+let out: (() => void) | undefined;
+let refused: Refusal | undefined;
+
+/** Calls tell when the server doesn't know who asks any more; from then on nothing is asked. */
+export function signedOut(tell: () => void): void {
+  out = tell;
+}
+
 async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
+  if (refused) {
+    throw refused;
+  }
+  try {
+    return (await (await send(path, init)).json()) as T;
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 401) {
+      refused = error;
+      out?.();
+    }
+    throw error;
+  }
+}
+
+async function send(path: string, init: RequestInit): Promise<Response> {
   const response = await fetch(`/api/v1${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) });
   serverSays(response.headers.get("Date"));
   if (!response.ok) {
     throw new Refusal(response.status, await reason(response));
   }
-  return (await response.json()) as T;
+  return response;
 }
+
+const json = { "Content-Type": "application/json" };
 
 async function reason(response: Response): Promise<string> {
   const fallback = `${response.status} ${response.statusText}`.trim();
@@ -89,12 +114,15 @@ export const api = {
   },
   /** Alarms of any state, newest first. */
   alarms: (cursor: string | null) => page<AlarmPage>("/alarms", { state: "all" }, cursor),
+  session: () => call<Session>("/session"),
+  signIn: (name: string, password: string) => send("/session", { method: "POST", headers: json, body: JSON.stringify({ name, password }) }),
+  signOut: () => send("/session", { method: "DELETE" }),
   alarm: (id: string) => call<AlarmDetail>(`/alarms/${encodeURIComponent(id)}`),
   capture: (id: string) => call<Capture>(`/alarms/${encodeURIComponent(id)}/capture`),
   acknowledge: (id: string, by: string, comment: string) =>
     call<Alarm>(`/alarms/${encodeURIComponent(id)}/acknowledge`, {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: json,
       body: JSON.stringify({ by, comment }),
     }),
   series: () => whole<"series", Series>("series", "/series"),

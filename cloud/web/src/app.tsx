@@ -9,10 +9,12 @@ import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
 import { CompletenessPage } from "./pages/CompletenessPage";
 import { SignalsPage } from "./pages/SignalsPage";
+import { SignInPage } from "./pages/SignInPage";
 import { AckDialog } from "./parts/AckDialog";
 import { Footer } from "./parts/Footer";
 import { Header, titleOf } from "./parts/Header";
 import { place, route } from "./router";
+import { identify, standing } from "./session";
 import { follow } from "./stream";
 
 function pageName(): string {
@@ -52,6 +54,12 @@ function App() {
     }
     arrived.current = true;
   }, [place.value.pathname]);
+  switch (standing.value.state) {
+    case "asking":
+      return null;
+    case "out":
+      return <SignInPage />;
+  }
   return (
     <>
       <Header />
@@ -66,10 +74,12 @@ function App() {
 
 route();
 effect(() => {
-  document.title = titleOf(pageName());
+  document.title = standing.value.state === "out" ? `${t("signin.title")} · ${t("app.name")}` : titleOf(pageName());
 });
-watchGateways();
-follow({ snapshot: alarms.snapshot, alarm: alarms.apply, latest: series.apply });
+void identify(() => {
+  watchGateways();
+  follow({ snapshot: alarms.snapshot, alarm: alarms.apply, latest: series.apply });
+});
 const root = document.getElementById("app");
 if (root) {
   render(<App />, root);

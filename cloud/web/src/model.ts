@@ -2,6 +2,16 @@
 
 export type Priority = "low" | "medium" | "high" | "critical";
 
+/** Who asks, and what they may. */
+export interface Session {
+  /** Whether people sign in here at all. */
+  sign_in: boolean;
+  name: string;
+  role: "viewer" | "operator" | "engineer" | "admin";
+  /** null: all. */
+  zones: string[] | null;
+}
+
 /** From the most to the least urgent. */
 export const priorities: readonly Priority[] = ["critical", "high", "medium", "low"];
 

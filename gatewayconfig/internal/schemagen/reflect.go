@@ -11,6 +11,7 @@ import (
 
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/kafkaconn"
@@ -100,6 +101,8 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return oneOf(modbus.Types()...)
 	case reflect.TypeFor[gpio.Bias]():
 		return oneOf(gpio.PullUp, gpio.PullDown, gpio.None, gpio.AsIs)
+	case reflect.TypeFor[mqtt.Convention]():
+		return oneOf(mqtt.Conventions...)
 	case reflect.TypeFor[modbus.Order]():
 		return oneOf(modbus.ABCD, modbus.CDAB, modbus.BADC, modbus.DCBA)
 	case reflect.TypeFor[telemetry.Kind]():

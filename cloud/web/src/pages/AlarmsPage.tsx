@@ -8,6 +8,7 @@ import { FirstUp } from "../parts/FirstUp";
 import { useHold } from "../parts/hold";
 import { PriorityLabel } from "../parts/Priority";
 import { Age, Moment } from "../parts/Times";
+import { mayAcknowledge } from "../session";
 import { link } from "../stream";
 
 const pageSize = 200;
@@ -168,7 +169,7 @@ function Row({ alarm: a }: { alarm: Alarm }) {
 }
 
 export function AckButton({ alarm }: { alarm: Alarm }) {
-  return alarm.acknowledged ? null : (
+  return alarm.acknowledged || !mayAcknowledge() ? null : (
     <button
       aria-label={t("alarms.acknowledgeThis", { summary: alarm.summary })}
       onClick={() => {

@@ -7,6 +7,7 @@ import { timeText } from "../format";
 import { keep, recall } from "../kept";
 import { t } from "../messages";
 import type { Alarm } from "../model";
+import { userName } from "../session";
 import { PriorityLabel } from "./Priority";
 
 /** The alarm that the dialog asks about. */
@@ -23,10 +24,11 @@ function Dialog({ alarm }: { alarm: Alarm }) {
   const comment = useRef<HTMLTextAreaElement>(null);
   const [failure, setFailure] = useState("");
   const [sending, setSending] = useState(false);
+  const user = userName();
 
   useEffect(() => {
     dialog.current?.showModal();
-    (recall("name") ? comment : name).current?.focus();
+    (user !== undefined || recall("name") ? comment : name).current?.focus();
   }, []);
 
   const close = () => {
@@ -36,7 +38,7 @@ function Dialog({ alarm }: { alarm: Alarm }) {
 
   const submit = async (e: SubmitEvent) => {
     e.preventDefault();
-    const by = name.current?.value.trim() ?? "";
+    const by = user ?? name.current?.value.trim() ?? "";
     if (by === "") {
       setFailure(t("ack.nameless"));
       name.current?.focus();
@@ -46,7 +48,9 @@ function Dialog({ alarm }: { alarm: Alarm }) {
     setFailure("");
     try {
       await acknowledge(alarm.id, by, comment.current?.value.trim() ?? "");
-      keep("name", by);
+      if (user === undefined) {
+        keep("name", by);
+      }
       close();
       // The button that opened the dialog goes away with the acknowledgement.
       document.querySelector<HTMLElement>(`[data-alarm-id="${CSS.escape(alarm.id)}"] [data-focus]`)?.focus();
@@ -65,10 +69,14 @@ function Dialog({ alarm }: { alarm: Alarm }) {
           <strong>{alarm.summary}</strong>
           <span>{[alarm.asset, alarm.device].filter(Boolean).join(" · ")}</span>
         </p>
-        <label>
-          {t("ack.name")}
-          <input ref={name} name="by" required autoComplete="name" maxLength={80} defaultValue={recall("name")} data-testid="ack-name" />
-        </label>
+        {user === undefined ? (
+          <label>
+            {t("ack.name")}
+            <input ref={name} name="by" required autoComplete="name" maxLength={80} defaultValue={recall("name")} data-testid="ack-name" />
+          </label>
+        ) : (
+          <p>{t("signin.as", { name: user })}</p>
+        )}
         <label>
           {t("ack.comment")}
           <textarea ref={comment} name="comment" rows={3} maxLength={1000} data-testid="ack-comment" />

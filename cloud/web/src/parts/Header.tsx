@@ -3,6 +3,7 @@ import { clockText } from "../format";
 import { t } from "../messages";
 import { priorities } from "../model";
 import { place } from "../router";
+import { signOut, userName } from "../session";
 import { link } from "../stream";
 import { choose, theme, themes } from "../theme";
 import { PriorityIcon } from "./Priority";
@@ -30,6 +31,7 @@ export function Header() {
         <Counts />
         <Connection />
         <ThemeChoice />
+        <SignedIn />
       </div>
       <StaleBanner />
       <p class="unseen" role="status">
@@ -61,6 +63,20 @@ function Connection() {
     <span class={`connection ${state}`} role="status" data-testid="connection" data-state={state}>
       <span class="dot" aria-hidden="true" />
       {text}
+    </span>
+  );
+}
+
+function SignedIn() {
+  const name = userName();
+  return name === undefined ? null : (
+    <span class="who">
+      <span title={t("signin.as", { name })} data-testid="who">
+        {name}
+      </span>
+      <button onClick={() => void signOut()} data-testid="signout">
+        {t("signin.out")}
+      </button>
     </span>
   );
 }

@@ -1,4 +1,4 @@
-package sparkplug
+package adapters
 
 import "regexp"
 
@@ -11,10 +11,12 @@ var ucum = map[string]string{
 	"VAr": "var", "VAR": "var", "kVAr": "kvar", "kVAR": "kvar", "MVAr": "Mvar", "MVAR": "Mvar", "kVArh": "kvarh", "kVARh": "kvarh",
 	"rpm": "/min", "RPM": "/min", "1/min": "/min", "sec": "s", "hr": "h", "hrs": "h", "Ω": "Ohm", "ohm": "Ohm", "kΩ": "kOhm", "MΩ": "MOhm", "µA": "uA", "µs": "us",
 	"m³": "m3", "m³/h": "m3/h", "m²": "m2", "W/m²": "W/m2", "m/s²": "m/s2", "ppm": "[ppm]", "psi": "[psi]", "PSI": "[psi]", "% RH": "%", "%RH": "%",
+	"ft": "[ft_i]", "gal": "[gal_us]", "#": "1",
 }
 
-// unit is the unit that a birth gives, as far as it is understood; "" if it isn't.
-func unit(told string) string {
+// Unit is the unit that a device gives, after UCUM, as far as it is understood; "" if it
+// isn't.
+func Unit(told string) string {
 	if u, known := ucum[told]; known {
 		return u
 	}

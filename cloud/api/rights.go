@@ -1,0 +1,92 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/busbar/busbar/cloud/access"
+)
+
+// Rights say who may use which route of the console's address: all of them, those of
+// other packages included. What isn't here nobody may use.
+var Rights = access.Rights{
+	"/":                        {Least: access.Anyone}, // the console's page and script, which hold no data
+	"GET /healthz":             {Least: access.Anyone},
+	"GET /livez":               {Least: access.Anyone},
+	"GET /readyz":              {Least: access.Anyone},
+	"POST /api/v1/session":     {Least: access.Anyone},
+	"DELETE /api/v1/session":   {Least: access.Anyone},
+	"GET /metrics":             {Least: access.Viewer, Everywhere: true},
+	"GET /openapi.json":        {Least: access.Viewer},
+	"GET /openapi.yaml":        {Least: access.Viewer},
+	"GET /openapi-3.0.json":    {Least: access.Viewer},
+	"GET /openapi-3.0.yaml":    {Least: access.Viewer},
+	"GET /api/v1/session":      {Least: access.Viewer},
+	"GET /api/v1/stream":       {Least: access.Viewer},
+	"GET /api/v1/alarms":       {Least: access.Viewer},
+	"GET /api/v1/alarms/{id}":  {Least: access.Viewer},
+	"GET /api/v1/series":       {Least: access.Viewer},
+	"GET /api/v1/gateways":     {Least: access.Viewer},
+	"GET /api/v1/completeness": {Least: access.Viewer},
+	"GET /api/v1/commands":     {Least: access.Viewer},
+	"GET /api/v1/controls":     {Least: access.Viewer},
+	"GET /api/v1/audit":        {Least: access.Admin, Everywhere: true},
+
+	"GET /api/v1/events":                   {Least: access.Viewer},
+	"GET /api/v1/gateways/{id}/epochs":     {Least: access.Viewer},
+	"GET /api/v1/series/{id}/export":       {Least: access.Viewer},
+	"GET /api/v1/counter-changes":          {Least: access.Viewer},
+	"GET /api/v1/series/{id}/samples":      {Least: access.Viewer},
+	"GET /api/v1/series/{id}/trend":        {Least: access.Viewer},
+	"GET /api/v1/gateways/{id}/links":      {Least: access.Viewer},
+	"GET /api/v1/alarms/{id}/capture":      {Least: access.Viewer},
+	"POST /api/v1/alarms/{id}/acknowledge": {Least: access.Operator},
+
+	"POST /api/v1/alertmanager/webhook": {Least: access.Anyone}, // it asks for a token of its own
+	"GET /api/v2/alerts":                {Least: access.Viewer},
+	"GET /api/v2/alerts/groups":         {Least: access.Viewer},
+	"GET /api/v2/status":                {Least: access.Viewer},
+	"GET /api/v2/receivers":             {Least: access.Viewer},
+	"GET /api/v2/silences":              {Least: access.Viewer},
+}
+
+// describeRights adds to each operation who may use it, and how the others are
+// answered. It panics if Rights lack an operation.
+func describeRights(all *huma.OpenAPI) {
+	all.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"session": {Type: "apiKey", In: "cookie", Name: "__Host-busbar", Description: "What signing in gives; without TLS it is called busbar"},
+		"token":   {Type: "http", Scheme: "bearer", Description: "An API token, which begins with " + access.TokenPrefix},
+	}
+	problem := func(what string) *huma.Response {
+		return &huma.Response{Description: what, Content: map[string]*huma.MediaType{
+			"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/ErrorModel"}}}}
+	}
+	for path, item := range all.Paths {
+		for _, operation := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
+			if operation == nil {
+				continue
+			}
+			route := operation.Method + " " + path
+			right, ok := Rights[route]
+			if !ok {
+				panic(fmt.Sprintf("api: nobody may use %s: it isn't among the rights", route))
+			}
+			if right.Least == access.Anyone {
+				continue
+			}
+			operation.Security = []map[string][]string{{"session": {}}, {"token": {}}, {}}
+			needs := "Where people sign in, this needs the role " + right.Least.String()
+			if right.Everywhere {
+				needs += ", for all zones"
+			}
+			operation.Description = strings.TrimSpace(operation.Description + " " + needs + ".")
+			for status, what := range map[int]string{http.StatusUnauthorized: "Nobody has signed in", http.StatusForbidden: "The role or the zones don't allow it"} {
+				operation.Responses[strconv.Itoa(status)] = problem(what)
+			}
+		}
+	}
+}

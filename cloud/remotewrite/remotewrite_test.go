@@ -1,0 +1,239 @@
+package remotewrite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/busbar/busbar/cloud/outgoing"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+func await(t *testing.T, what string, ask func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !ask(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never: ", what)
+		}
+	}
+}
+
+// world is a database that knows a device's signals, and their series by name.
+func world(t *testing.T, names ...string) (*store.Store, map[string]telemetry.SignalID) {
+	t.Helper()
+	s, err := store.Open(t.Context(), storetest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, bear(t, s, names...)
+}
+
+func bear(t *testing.T, s *store.Store, names ...string) map[string]telemetry.SignalID {
+	t.Helper()
+	birth := record.Birth{Gateway: "gw", Site: "north", Table: "1", Parts: 1}
+	for i, name := range names {
+		birth.Signals = append(birth.Signals, telemetry.Signal{ID: telemetry.SignalID(i + 1), Device: "meter", Asset: "feeder-1", Name: name, Unit: "V", Kind: telemetry.Gauge})
+	}
+	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveBirth(birth) }); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Signals(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[string]telemetry.SignalID{}
+	for _, series := range list {
+		by[series.Name] = series.ID
+	}
+	return by
+}
+
+// write starts a Writer that waits for little.
+func write(t *testing.T, c Config) *Writer {
+	t.Helper()
+	c.Logger = slog.New(slog.DiscardHandler)
+	w, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.backoff, w.every = outgoing.Backoff{First: time.Millisecond, Most: 20 * time.Millisecond}, 5*time.Millisecond
+	w.pause = 300 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return w
+}
+
+// startPrometheus runs one that takes remote write. Without it the test is skipped, or
+// fails if CI is set.
+func startPrometheus(t *testing.T) (address string) {
+	t.Helper()
+	path, err := exec.LookPath("prometheus")
+	if err != nil {
+		report := t.Skipf
+		if os.Getenv("CI") != "" {
+			report = t.Fatalf
+		}
+		report("no prometheus: apt-get install prometheus")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yaml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = l.Addr().String()
+	l.Close()
+	cmd := exec.Command(path, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
+		"--web.enable-remote-write-receiver", "--log.level=warn")
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Log(said.String())
+		}
+	})
+	return address
+}
+
+// query is the results of an instant query or, of the samples in a range, all of them, as
+// time and value.
+func query(t *testing.T, address, expr string) map[string]string {
+	answer, err := http.Get("http://" + address + "/api/v1/query?" + url.Values{"query": {expr}}.Encode())
+	if err != nil {
+		return nil // it starts
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	var result struct {
+		Data struct {
+			Result []struct {
+				Metric map[string]string
+				Value  []any
+				Values [][]any
+			}
+		}
+	}
+	if json.Unmarshal(body, &result) != nil {
+		return nil
+	}
+	by := map[string]string{}
+	for _, r := range result.Data.Result {
+		if r.Metric["gateway"] != "gw" || r.Metric["device"] != "meter" || r.Metric["asset"] != "feeder-1" || r.Metric["unit"] != "V" || r.Metric["kind"] != "gauge" || r.Metric["__name__"] != Metric {
+			t.Errorf("labels %v", r.Metric)
+		}
+		if r.Value != nil {
+			r.Values = append(r.Values, r.Value)
+		}
+		for _, v := range r.Values {
+			by[r.Metric["signal"]] += fmt.Sprint(v[1], " ")
+		}
+	}
+	return by
+}
+
+func TestPrometheusHasTheValues(t *testing.T) {
+	address := startPrometheus(t)
+	s, ids := world(t, "PhV.phsA", "PhV.phsB", "Big", "Text", "Hz")
+	w := write(t, Config{Server: outgoing.Server{URL: "http://" + address + "/api/v1/write"}, Store: s,
+		Signals: []Choice{{Name: []string{"PhV.*", "Big"}, Gateway: []string{"g*"}}, {Name: []string{"Text"}}, {Device: []string{"other"}}}})
+	now := telemetry.MicrosOf(time.Now().Add(-10 * time.Second))
+	at := func(name string, ms int64, v telemetry.Value, q telemetry.Quality) telemetry.Sample {
+		return telemetry.Sample{Signal: ids[name], Time: now + telemetry.Micros(ms*1000), Value: v, Quality: q}
+	}
+	bad := telemetry.Quality(0).WithValidity(telemetry.Bad)
+	w.Publish([]telemetry.Sample{
+		at("PhV.phsA", 0, telemetry.FloatValue(230.25), 0), at("PhV.phsA", 0, telemetry.FloatValue(1), 0), at("PhV.phsA", 1000, telemetry.FloatValue(231.5), 0),
+		at("PhV.phsB", 0, telemetry.FloatValue(229), 0),
+		at("Big", 0, telemetry.IntValue(-5), 0), at("Text", 0, telemetry.TextValue("x"), 0), at("Hz", 0, telemetry.FloatValue(50), 0),
+	})
+	want := map[string]string{"PhV.phsA": "231.5 ", "PhV.phsB": "229 ", "Big": "-5 "}
+	await(t, "the values", func() bool { return maps.Equal(query(t, address, Metric), want) })
+	want = map[string]string{"PhV.phsA": "230.25 231.5 ", "PhV.phsB": "229 ", "Big": "-5 "}
+	if got := query(t, address, Metric+"[1m]"); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	// What is bad has no value, and what comes after it has.
+	w.Publish([]telemetry.Sample{at("PhV.phsA", 2000, telemetry.FloatValue(1), bad), at("PhV.phsB", 2000, telemetry.Value{}, bad), at("PhV.phsB", 3000, telemetry.FloatValue(math.NaN()), 0)})
+	want = map[string]string{"PhV.phsB": "NaN ", "Big": "-5 "}
+	await(t, "that one is stale", func() bool { return maps.Equal(query(t, address, Metric), want) })
+	w.Publish([]telemetry.Sample{at("PhV.phsA", 4000, telemetry.FloatValue(232), 0)})
+	await(t, "that it is back", func() bool { return query(t, address, Metric)["PhV.phsA"] == "232 " })
+	if st := w.Stats(); st.Sent != 8 || st.Dropped != 0 || st.Pending != 0 || !st.Failing.IsZero() {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A signal that is born while others are sent isn't lost, and a server that is away costs a
+// bounded memory.
+func TestWhatWaitsIsBounded(t *testing.T) {
+	s, ids := world(t, "A")
+	var refuses, requests atomic.Int64
+	refuses.Store(1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		switch refuses.Load() {
+		case 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 2:
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(server.Close)
+	w := write(t, Config{Server: outgoing.Server{URL: server.URL}, Store: s})
+	sample := func(id telemetry.SignalID, i int) telemetry.Sample {
+		return telemetry.Sample{Signal: id, Time: telemetry.Micros(i) * 1000, Value: telemetry.FloatValue(1)}
+	}
+	w.Publish([]telemetry.Sample{sample(ids["A"], 1)})
+	await(t, "attempts", func() bool { return requests.Load() > 2 })
+	const n = mostPending + 10
+	for i := range n {
+		w.Publish([]telemetry.Sample{sample(ids["A"], 2+i)})
+	}
+	if st := w.Stats(); st.Pending > mostPending || st.Dropped != mostPending/4 || st.Failing.IsZero() {
+		t.Errorf("%+v", st)
+	}
+	refuses.Store(0)
+	await(t, "all that was kept", func() bool { return w.Stats().Sent == 1+n-mostPending/4 })
+	refuses.Store(2)
+	w.Publish([]telemetry.Sample{sample(ids["A"], n+5)})
+	await(t, "what is refused is given up", func() bool { return w.Stats().Dropped == mostPending/4+1 })
+	refuses.Store(0)
+	sent := w.Stats().Sent
+	ids = bear(t, s, "A", "B")
+	w.Publish([]telemetry.Sample{sample(ids["B"], 1)})
+	await(t, "the new signal", func() bool { return w.Stats().Sent == sent+1 })
+	// What is newer than the names waits for them.
+	ids = bear(t, s, "A", "B", "C")
+	w.Publish([]telemetry.Sample{sample(ids["C"], 1), sample(ids["B"], 2)})
+	await(t, "the newest signal", func() bool { st := w.Stats(); return st.Sent == sent+3 && st.Pending == 0 })
+}

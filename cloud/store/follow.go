@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Stored is the block of a chunk, and where it stands in the order in which chunks were
+// stored. Signals are series.
+type Stored struct {
+	Number int64 // rises by commit, with gaps
+	Block  []byte
+}
+
+// Follower reads chunks in the order in which they were stored. What it hasn't passed is
+// kept when it is packed.
+type Follower struct {
+	// Database tells the database in which it began from others.
+	Database string
+	Next     int64 // what is before it was passed
+	Newest   int64 // the number of the newest chunk, 0 if there is none
+}
+
+// followed is the topic of followers' offsets.
+const followed = "chunk"
+
+// firstHeld is the first chunk that a follower hasn't passed.
+var firstHeld = fmt.Sprintf(`COALESCE((SELECT MIN(next) FROM consumer_offset WHERE topic = '%s'), %d)`, followed, int64(math.MaxInt64))
+
+// Follow is where a follower stands. One that is new begins behind the newest chunk.
+func (s *Store) Follow(ctx context.Context, name string) (f Follower, err error) {
+	err = s.Write(ctx, func(t *Tx) error {
+		if err := t.QueryRow(`SELECT COALESCE(MAX(id), 0) FROM chunk`, nil, &f.Newest); err != nil {
+			return err
+		}
+		err := t.QueryRow(`SELECT topic_id, next FROM consumer_offset WHERE consumer = ? AND topic = ?`, []any{name, followed}, &f.Database, &f.Next)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		f.Database, f.Next = rand.Text(), f.Newest+1
+		return t.Advance(name, Partition{Topic: followed, TopicID: f.Database}, NoOffset, f.Next)
+	})
+	if err != nil {
+		return Follower{}, fmt.Errorf("store: follow as %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// Pass says that a follower has passed what is before next. It never goes back.
+func (s *Store) Pass(ctx context.Context, name string, next int64) error {
+	err := s.Write(ctx, func(t *Tx) error {
+		_, err := t.Exec(`UPDATE consumer_offset SET next = ? WHERE consumer = ? AND topic = ? AND next < ?`, next, name, followed, next)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store: pass %d as %s: %w", next, name, err)
+	}
+	return nil
+}
+
+// Unfollow forgets a follower, so that nothing is kept for it.
+func (s *Store) Unfollow(ctx context.Context, name string) error {
+	var there bool
+	err := s.Read(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM consumer_offset WHERE consumer = ? AND topic = ?)`, []any{name, followed}, &there)
+	})
+	if err == nil && there {
+		err = s.Write(ctx, func(t *Tx) error {
+			_, err := t.Exec(`DELETE FROM consumer_offset WHERE consumer = ? AND topic = ?`, name, followed)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("store: forget %s: %w", name, err)
+	}
+	return nil
+}
+
+// forgetFollowers has all of them begin anew.
+func (t *Tx) forgetFollowers() error {
+	_, err := t.Exec(`DELETE FROM consumer_offset WHERE topic = ?`, followed)
+	return err
+}
+
+// mostStored bounds the chunks that StoredFrom lists.
+const mostStored = 1000
+
+// StoredFrom lists chunks from a number on, at most as many as have some samples together,
+// or one that has more.
+func (s *Store) StoredFrom(ctx context.Context, number int64, samples int) (list []Stored, err error) {
+	err = s.Read(ctx, func(t *Tx) error {
+		last, sum := number, 0
+		if err := t.Each(func(r *sql.Rows) error {
+			var id int64
+			var n int
+			err := r.Scan(&id, &n)
+			if sum == 0 || sum+n <= samples {
+				last = id
+			}
+			sum += n
+			return err
+		}, `SELECT id, samples FROM chunk WHERE id >= ? ORDER BY id LIMIT ?`, number, mostStored); err != nil || sum == 0 {
+			return err
+		}
+		return t.Each(func(r *sql.Rows) error {
+			var c Stored
+			err := r.Scan(&c.Number, &c.Block)
+			list = append(list, c)
+			return err
+		}, `SELECT id, block FROM chunk WHERE id >= ? AND id <= ? ORDER BY id`, number, last)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list chunks from %d on: %w", number, err)
+	}
+	return list, nil
+}
+
+// Sourced is a series and where its gateway is.
+type Sourced struct {
+	Series     // without its newest sample
+	Site, Zone string
+}
+
+// Sources is what is known of series.
+func (s *Store) Sources(ctx context.Context, ids []telemetry.SignalID) (list []Sourced, err error) {
+	err = s.Read(ctx, func(t *Tx) error {
+		for _, id := range ids {
+			found, err := t.series(selectSeries+`WHERE id = ?`, id)
+			if err != nil {
+				return err
+			}
+			for _, series := range found {
+				of := Sourced{Series: series}
+				err := t.QueryRow(`SELECT site, zone FROM gateway WHERE id = ?`, []any{series.Gateway}, &of.Site, &of.Zone)
+				if err != nil {
+					return err
+				}
+				list = append(list, of)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: read series: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+// NotifyTarget is how far somebody has been told of facts.
+type NotifyTarget struct {
+	Name    string
+	After   int64            // the number of the last fact that is done with
+	Failing telemetry.Micros // since when the next one can't be delivered; 0: it can
+}
+
+// Refusal is a fact that a target has refused for good.
+type Refusal struct {
+	Fact  int64
+	At    telemetry.Micros
+	Cause string
+}
+
+// mostRefusals bounds those that are kept of a target, and refusalCause the bytes of each.
+const (
+	mostRefusals = 1000
+	refusalCause = 500
+)
+
+// NotifyTarget is how far a target has been told. One that is new has been told of all
+// that there is.
+func (s *Store) NotifyTarget(ctx context.Context, name string) (n NotifyTarget, err error) {
+	err = s.Write(ctx, func(t *Tx) error {
+		n.Name = name
+		err := t.QueryRow(`SELECT after, failing FROM notify_target WHERE target = ?`, []any{name}, &n.After, &n.Failing)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if n.After, err = t.LastFact(); err != nil {
+			return err
+		}
+		_, err = t.Exec(`INSERT INTO notify_target (target, after) VALUES (?, ?)`, name, n.After)
+		return err
+	})
+	if err != nil {
+		return NotifyTarget{}, fmt.Errorf("store: read how far %s has been told: %w", name, err)
+	}
+	return n, nil
+}
+
+// KeepNotifyTargets forgets the targets that aren't among names.
+func (s *Store) KeepNotifyTargets(ctx context.Context, names []string) error {
+	err := s.Write(ctx, func(t *Tx) error {
+		var gone []string
+		err := t.Each(func(r *sql.Rows) error {
+			var name string
+			err := r.Scan(&name)
+			if !slices.Contains(names, name) {
+				gone = append(gone, name)
+			}
+			return err
+		}, `SELECT target FROM notify_target`)
+		for _, name := range gone {
+			for _, table := range []string{"notify_refusal", "notify_target"} {
+				if err == nil {
+					_, err = t.Exec(`DELETE FROM `+table+` WHERE target = ?`, name)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store: forget targets: %w", err)
+	}
+	return nil
+}
+
+// MoveNotifyTarget makes a target that is at from.After what to says, and keeps what it
+// has refused. It returns ErrFenced if the target isn't there.
+func (s *Store) MoveNotifyTarget(ctx context.Context, from, to NotifyTarget, refused ...Refusal) error {
+	err := s.Write(ctx, func(t *Tx) error {
+		res, err := t.Exec(`UPDATE notify_target SET after = ?, failing = ? WHERE target = ? AND after = ?`, to.After, int64(to.Failing), from.Name, from.After)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, ErrFenced)
+		}
+		for _, r := range refused {
+			_, err := t.Exec(`INSERT INTO notify_refusal (target, fact, at, cause) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				from.Name, r.Fact, int64(r.At), r.Cause[:min(len(r.Cause), refusalCause)])
+			if err == nil {
+				_, err = t.Exec(`DELETE FROM notify_refusal WHERE target = ? AND fact <=
+					(SELECT fact FROM notify_refusal WHERE target = ? ORDER BY fact DESC LIMIT 1 OFFSET ?)`, from.Name, from.Name, mostRefusals)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store: move %s from %d to %d: %w", from.Name, from.After, to.After, err)
+	}
+	return nil
+}
+
+// Refusals are the newest facts that a target has refused for good, the newest first.
+func (s *Store) Refusals(ctx context.Context, target string, limit int) ([]Refusal, error) {
+	var list []Refusal
+	err := s.Ask(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var f Refusal
+			err := r.Scan(&f.Fact, &f.At, &f.Cause)
+			list = append(list, f)
+			return err
+		}, `SELECT fact, at, cause FROM notify_refusal WHERE target = ? ORDER BY fact DESC LIMIT ?`, target, limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list what %s has refused: %w", target, err)
+	}
+	return list, nil
+}

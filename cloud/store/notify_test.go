@@ -1,0 +1,81 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestATargetIsToldFromWhereItWas(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		s := opened(t)
+		add := func() (seq int64) {
+			write(t, s, func(tx *Tx) (err error) { seq, err = tx.AddFact("alarm", 1, "x"); return err })
+			return seq
+		}
+		old := add()
+		get := func(name string) NotifyTarget {
+			t.Helper()
+			n, err := s.NotifyTarget(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		first := get("desk")
+		if first.After != old || first.Failing != 0 {
+			t.Fatalf("a new one is at %+v, want %d", first, old)
+		}
+		next := add()
+		if again := get("desk"); again != first {
+			t.Errorf("it is at %+v, was at %+v", again, first)
+		}
+		if err := s.MoveNotifyTarget(t.Context(), first, NotifyTarget{"desk", next, 7}); err != nil {
+			t.Fatal(err)
+		}
+		if at := get("desk"); at != (NotifyTarget{"desk", next, 7}) {
+			t.Errorf("it is at %+v", at)
+		}
+		if err := s.MoveNotifyTarget(t.Context(), first, NotifyTarget{"desk", next, 0}); !errors.Is(err, ErrFenced) {
+			t.Errorf("moved from where it isn't: %v", err)
+		}
+		get("other")
+		if err := s.KeepNotifyTargets(t.Context(), []string{"other"}); err != nil {
+			t.Fatal(err)
+		}
+		newest := add()
+		if at := get("desk"); at.After != newest || at.Failing != 0 {
+			t.Errorf("one that was away is at %+v, want %d", at, newest)
+		}
+	})
+}
+
+func TestRefusalsAreKeptAndBounded(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		s := opened(t)
+		at, err := s.NotifyTarget(t.Context(), "desk")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []Refusal
+		for i := range mostRefusals + 10 {
+			list = append(list, Refusal{int64(i + 1), 5, fmt.Sprint(i, strings.Repeat("ä", refusalCause))})
+		}
+		to := at
+		to.After = mostRefusals + 10
+		if err := s.MoveNotifyTarget(t.Context(), at, to, list...); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Refusals(t.Context(), "desk", 2*mostRefusals)
+		if err != nil || len(got) != mostRefusals || got[0].Fact != mostRefusals+10 || got[mostRefusals-1].Fact != 11 || len(got[0].Cause) > 2*refusalCause {
+			t.Fatalf("%d refusals, %v", len(got), err)
+		}
+		if err := s.KeepNotifyTargets(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Refusals(t.Context(), "desk", 10); err != nil || len(got) != 0 {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+}

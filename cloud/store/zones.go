@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+type zonesKey struct{}
+
+// InZones limits what operators are told with the context to the gateways of zones, as
+// these name them; none is nothing at all. It holds for every method that answers
+// operators: what it hides isn't there for them.
+func InZones(ctx context.Context, zones []string) context.Context {
+	return context.WithValue(ctx, zonesKey{}, append([]string{}, zones...))
+}
+
+// Seen is the condition, in SQL, that the gateway whose id is in column is of a zone
+// that the transaction's context is limited to. Whoever writes a query that answers
+// operators puts it in.
+func (t *Tx) Seen(column string) string {
+	zones, limited := t.ctx.Value(zonesKey{}).([]string)
+	switch {
+	case !limited:
+		return "TRUE"
+	case len(zones) == 0:
+		return "FALSE"
+	}
+	quoted := make([]string, len(zones))
+	for i, zone := range zones {
+		quoted[i] = "'" + strings.ReplaceAll(storableText(zone), "'", "''") + "'"
+	}
+	return column + ` IN (SELECT id FROM gateway WHERE zone IN (` + strings.Join(quoted, ", ") + `))`
+}
+
+// limited reports whether the transaction's context hides any gateway.
+func (t *Tx) limited() bool {
+	_, limited := t.ctx.Value(zonesKey{}).([]string)
+	return limited
+}
+
+// Sight is what a context shows.
+type Sight struct {
+	All      bool // everything; what follows is empty then
+	Gateways map[string]bool
+	Series   map[telemetry.SignalID]bool
+}
+
+// Sight is what the context is limited to at this moment.
+func (s *Store) Sight(ctx context.Context) (of Sight, err error) {
+	err = s.Ask(ctx, func(t *Tx) (err error) {
+		if of.All = !t.limited(); of.All {
+			return nil
+		}
+		if of.Gateways, err = t.gatewaysSeen(); err != nil {
+			return err
+		}
+		of.Series = map[telemetry.SignalID]bool{}
+		return t.Each(func(r *sql.Rows) error {
+			var id telemetry.SignalID
+			err := r.Scan(&id)
+			of.Series[id] = true
+			return err
+		}, `SELECT id FROM series WHERE `+t.Seen("gateway"))
+	})
+	if err != nil {
+		return Sight{}, fmt.Errorf("store: list what the zones have: %w", err)
+	}
+	return of, nil
+}
+
+func (t *Tx) gatewaysSeen() (map[string]bool, error) {
+	seen := map[string]bool{}
+	err := t.Each(func(r *sql.Rows) error {
+		var id string
+		err := r.Scan(&id)
+		seen[id] = true
+		return err
+	}, `SELECT id FROM gateway WHERE `+t.Seen("id"))
+	return seen, err
+}
+
+// hide takes kind and data from the facts of gateways that the context doesn't show, and
+// from those of no gateway.
+func (t *Tx) hide(list []Fact) error {
+	if !t.limited() || len(list) == 0 {
+		return nil
+	}
+	seen, err := t.gatewaysSeen()
+	if err != nil {
+		return err
+	}
+	for i, f := range list {
+		var of struct {
+			Gateway string `json:"gateway"`
+		}
+		if json.Unmarshal(f.Data, &of) != nil || !seen[of.Gateway] {
+			list[i].Kind, list[i].Data = "", nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+// Who has signed in. It isn't known until the server has been asked.
+import { signal } from "@preact/signals";
+import { api, Refusal, signedOut } from "./api";
+import type { Session } from "./model";
+
+export type Standing = { state: "asking" } | { state: "out" } | { state: "in"; who: Session | undefined };
+
+export const standing = signal<Standing>({ state: "asking" });
+
+// A page shows what its session may see, so another session begins with another page.
+// All tabs have the same one.
+const channel = "BroadcastChannel" in window ? new BroadcastChannel("busbar.session.1") : undefined;
+
+function afresh(): void {
+  channel?.postMessage("changed");
+  location.reload();
+}
+
+channel?.addEventListener("message", () => location.reload());
+
+/** Finds out who has signed in, and calls begin if the console has something to show. */
+export async function identify(begin: () => void): Promise<void> {
+  signedOut(() => {
+    standing.value = { state: "out" };
+  });
+  let who: Session | undefined;
+  try {
+    who = await api.session();
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 401) {
+      return;
+    }
+    // The connection state tells of a server that can't be reached.
+  }
+  standing.value = { state: "in", who };
+  begin();
+}
+
+/** The name of who has signed in, undefined where nobody does. */
+export function userName(): string | undefined {
+  return standing.value.state === "in" && standing.value.who?.sign_in ? standing.value.who.name : undefined;
+}
+
+export function mayAcknowledge(): boolean {
+  return standing.value.state !== "in" || standing.value.who?.role !== "viewer";
+}
+
+/** Rejects with a Refusal if name and password aren't right. */
+export async function signIn(name: string, password: string): Promise<void> {
+  await api.signIn(name, password);
+  afresh();
+}
+
+export async function signOut(): Promise<void> {
+  await api.signOut();
+  afresh();
+}

@@ -1,0 +1,120 @@
+package cloud
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/compact"
+	"github.com/busbar/busbar/cloud/ingest"
+	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/share"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// prepareWork makes what works in the background, and divides it among the processes of
+// the database.
+func (c *Cloud) prepareWork(names record.Topics) {
+	flush := time.Duration(c.config.Ingest.FlushEvery)
+	taking := ingest.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log, FlushEvery: flush}
+	if !c.store.Shared() {
+		taking.OnLatest = c.pass // else it comes by the store
+	}
+	c.ingest = ingest.New(taking)
+	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
+		Telemetry: func() time.Time { return c.through(ingest.Consumer, c.ingest.Stats().Through) }, Flush: flush})
+	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: c.config.Store.KeepDays.levels()})
+	divide := func(t Target, parts func(context.Context) (int, error)) {
+		c.sharing[t] = share.New(share.Config{Store: c.store, Work: string(t), Parts: parts, Logger: c.log})
+	}
+	divide(TargetIngest, func(ctx context.Context) (int, error) {
+		client, err := kgo.NewClient(c.kafka...)
+		if err != nil {
+			return 0, err
+		}
+		defer client.Close()
+		return log.CountPartitions(ctx, client, names.Telemetry())
+	})
+	divide(TargetAlarm, nil)
+	divide(TargetAnalytics, nil)
+	divide(TargetPublish, nil)
+}
+
+// work does what this process is for beside answering requests, until ctx ends.
+func (c *Cloud) work(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	do := func(t Target, work func(context.Context, store.Share)) {
+		if c.runs(t) {
+			running.Go(func() { c.sharing[t].Run(ctx, work) })
+		}
+	}
+	do(TargetAnalytics, func(ctx context.Context, _ store.Share) { c.compact.Run(ctx) })
+	do(TargetPublish, func(ctx context.Context, _ store.Share) { c.publish(ctx) })
+	if len(c.read) == 0 || c.prepareTopics(ctx) != nil {
+		return
+	}
+	close(c.prepared)
+	do(TargetIngest, c.ingest.RunShare)
+	do(TargetAlarm, func(ctx context.Context, _ store.Share) { c.alarms.Run(ctx) })
+}
+
+// through is up to when all that the log had of a consumer's work is stored, whichever
+// processes do it; here is that of this one. The zero Time if it isn't known.
+func (c *Cloud) through(consumer string, here time.Time) time.Time {
+	if !c.store.Shared() {
+		return here
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	at, err := c.store.Progress(ctx, consumer)
+	if err != nil || at == 0 {
+		return time.Time{}
+	}
+	return at.Time()
+}
+
+// followEvery is how often newest samples are fetched that any process has stored, if there
+// are any.
+const followEvery = 250 * time.Millisecond
+
+// followLatest passes on the newest samples that any process has stored, if several may.
+func (c *Cloud) followLatest(ctx context.Context) {
+	if !c.store.Shared() {
+		return
+	}
+	known := map[telemetry.SignalID]telemetry.Sample{}
+	ticker := time.NewTicker(followEvery)
+	defer ticker.Stop()
+	failed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if !c.live.Watched() && !(c.publishing.Load() && len(c.writers) > 0) {
+			c.store.SkipLatest()
+			clear(known)
+			continue
+		}
+		samples, err := c.store.LatestChanged(ctx)
+		if err != nil && !failed && ctx.Err() == nil {
+			c.log.Warn("newest samples can't be read for those who watch, trying again", "error", err)
+		}
+		failed = err != nil
+		var changed []telemetry.Sample
+		for _, s := range samples {
+			if known[s.Signal] != s {
+				known[s.Signal] = s
+				changed = append(changed, s)
+			}
+		}
+		c.pass(changed)
+	}
+}

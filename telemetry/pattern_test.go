@@ -1,0 +1,17 @@
+package telemetry
+
+import "testing"
+
+func TestMatches(t *testing.T) {
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"*", "", true}, {"n/*", "n/d/x", true}, {"*/x", "n/d/x", true}, {"n/*/x", "n/x", false}, {"n/*x", "n/x", true},
+		{"a*b*c", "a-b-c", true}, {"a*b*c", "a-c", false}, {"ab*ba", "aba", false}, {"n/x", "n/x", true}, {"n/x", "n/xy", false}, {"**", "x", true},
+	} {
+		if got := Matches(c.pattern, c.text); got != c.want {
+			t.Errorf("%q of %q: %v", c.pattern, c.text, got)
+		}
+	}
+}
