@@ -151,7 +151,7 @@ func (r *quarterReader) which() (string, []any) {
 
 // of limits a query to the devices that are read, unless it is all.
 func (r *quarterReader) of(column, ids string) (string, []any) {
-	if r.gateway == "" && !r.limited() {
+	if r.gateway == "" && !limited(r.ctx) {
 		return "", nil
 	}
 	which, args := r.which()

@@ -37,10 +37,10 @@ func (t *Tx) Seen(column string) string {
 	return column + ` IN (SELECT id FROM gateway WHERE zone IN (` + strings.Join(quoted, ", ") + `))`
 }
 
-// limited reports whether the transaction's context hides any gateway.
-func (t *Tx) limited() bool {
-	_, limited := t.ctx.Value(zonesKey{}).([]string)
-	return limited
+// limited reports whether a context hides any gateway.
+func limited(ctx context.Context) bool {
+	_, is := ctx.Value(zonesKey{}).([]string)
+	return is
 }
 
 // Sight is what a context shows.
@@ -50,12 +50,13 @@ type Sight struct {
 	Series   map[telemetry.SignalID]bool
 }
 
-// Sight is what the context is limited to at this moment.
+// Sight is what the context is limited to at this moment. It doesn't wait for what
+// operators ask.
 func (s *Store) Sight(ctx context.Context) (of Sight, err error) {
-	err = s.Ask(ctx, func(t *Tx) (err error) {
-		if of.All = !t.limited(); of.All {
-			return nil
-		}
+	if of.All = !limited(ctx); of.All {
+		return of, nil
+	}
+	err = s.Read(ctx, func(t *Tx) (err error) {
 		if of.Gateways, err = t.gatewaysSeen(); err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (t *Tx) gatewaysSeen() (map[string]bool, error) {
 // hide takes kind and data from the facts of gateways that the context doesn't show, and
 // from those of no gateway.
 func (t *Tx) hide(list []Fact) error {
-	if !t.limited() || len(list) == 0 {
+	if !limited(t.ctx) || len(list) == 0 {
 		return nil
 	}
 	seen, err := t.gatewaysSeen()
