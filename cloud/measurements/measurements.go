@@ -138,12 +138,13 @@ func (s *session) resume(ctx context.Context) error {
 	if s.f, err = s.cfg.Store.Follow(ctx, follower); err != nil {
 		return err
 	}
-	switch {
-	case c.Database == s.f.Database && c.Next <= s.f.Newest+1:
-		s.f.Next = max(s.f.Next, c.Next)
-	case c.Database != "":
+	same := c.Database == s.f.Database
+	if same {
+		// One that has been put back into an earlier state hasn't got so far.
+		s.f.Next = min(max(s.f.Next, c.Next), s.f.Newest+1)
+	}
+	if c.Database != "" && (!same || c.Next > s.f.Newest+1) {
 		s.cfg.Logger.Warn("the database isn't the one that measurements were written from; they go on with what is stored from now on")
-		s.f.Next = s.f.Newest + 1
 	}
 	return nil
 }
