@@ -29,7 +29,7 @@ func TestNotificationsAreChecked(t *testing.T) {
 		{", secret_file: desk.secret", "", "notify.webhooks[0].secret_file: the key is missing"},
 		{"desk.secret}", "desk.secret, match: {priority: [urgent]}}", `notify.webhooks[0].match.priority[0]: "urgent", expected one of [low`},
 		{"desk.secret}", "desk.secret, match: {kind: [x]}}", `notify.webhooks[0].match.kind[0]: "x"`},
-		{"desk.secret}", "desk.secret, match: {site: ['[']}}", `notify.webhooks[0].match.site[0]: "["`},
+		{"desk.secret}", "desk.secret, match: {site: ['']}}", `notify.webhooks[0].match.site[0]: ""`},
 		{"desk.secret}", "desk.secret, changes: [lit]}", `notify.webhooks[0].changes[0]: "lit"`},
 		{hook, "notify: {console_url: busbar, alertmanagers: [{url: 'http://10.0.0.1:9093'}]}", "notify.console_url: no URL"},
 		{hook, "notify: {alertmanagers: [{url: 'http://10.0.0.1:9093'}]}", "notify.alertmanagers[0].url: sends in the clear"},
@@ -38,7 +38,7 @@ func TestNotificationsAreChecked(t *testing.T) {
 		{hook, "receive: {alertmanager: {token_file: alertmanager.token}}", ""},
 		{hook, "remote_write: [{url: 'http://127.0.0.1:9090/api/v1/write', signals: [{name: ['PhV.*']}]}]", ""},
 		{hook, "remote_write: [{url: 'http://10.0.0.1/'}]", "remote_write[0].url: sends in the clear"},
-		{hook, "remote_write: [{url: 'https://a', signals: [{name: ['[']}]}, {url: 'https://a'}]", "remote_write[0].signals[0].name[0]: "},
+		{hook, "remote_write: [{url: 'https://a', signals: [{name: ['']}]}, {url: 'https://a'}]", "remote_write[0].signals[0].name[0]: "},
 		{hook, "remote_write: [{url: 'https://a'}, {url: 'https://a?x=1'}]", `remote_write[1].url: "https://a" is remote_write[0] already`},
 		{hook, "receive: {alertmanager: {token: s3cret}}", "receive.alertmanager.token: unknown key"},
 	} {

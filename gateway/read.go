@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
@@ -47,10 +48,15 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device st
 const lookFor = 3 * time.Second
 
 // look reads a device that is followed by mqtt, which has no signals before it has told
-// them: what it tells in some time. live is false of others, and if it can't be reached.
+// them but those that are written down: these, and what it tells in some time. live is
+// false of others, and if it can't be reached.
 func look(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger) (readings []Reading, live bool) {
-	if !slices.ContainsFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device && d.MQTT != nil && d.Open() }) {
+	at := slices.IndexFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device && d.MQTT != nil && d.Open() })
+	if at < 0 {
 		return nil, false
+	}
+	for _, s := range config.Devices[at].Written() {
+		readings = append(readings, Reading{Signal: s.Name, Value: telemetry.Value{}.String(), Unit: s.Unit, Quality: session.Bad(telemetry.Timeout).String()})
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()

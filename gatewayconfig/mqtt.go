@@ -3,6 +3,7 @@ package gatewayconfig
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -93,6 +94,9 @@ func (k checker) checkMQTT(path string, d Device, clients map[client]string) {
 	}
 	if k.Has(at+".shared_group") && !sharedGroup.MatchString(d.MQTT.SharedGroup) {
 		k.Errorf(at+".shared_group", "%q, expected letters, digits, dots, underscores and hyphens", d.MQTT.SharedGroup)
+	}
+	if k.Has(at+".shared_group") && slices.ContainsFunc(d.Follow, func(f Follow) bool { return f.DescribedBy != "" }) {
+		k.Errorf(at+".shared_group", "what is described by a convention is described by what the broker keeps, which it doesn't give to groups; expected no shared_group")
 	}
 	profile.CheckStale(k.File, at+".stale_after", d.MQTT.StaleAfter)
 	if a := d.MQTT.Available; a != nil {

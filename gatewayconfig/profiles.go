@@ -81,6 +81,14 @@ func (k checker) resolvePublishing(path string, d *Device, p profile.Profile) {
 		return
 	}
 	d.MQTT.Publishing = *p.AtTopic(topic).MQTT
+	if a := d.MQTT.Available; a != nil && strings.Contains(a.Topic, profile.TopicPlace) {
+		profile.CheckPlace(k.File, path+".mqtt.available.topic", a.Topic, true)
+		own := *a
+		own.Topic = strings.ReplaceAll(a.Topic, profile.TopicPlace, topic)
+		d.MQTT.Publishing.Available = []profile.Availability{own}
+		a.Check(k.File, path+".mqtt.available")
+		d.MQTT.Available = nil
+	}
 	if k.Has(path + ".mqtt.stale_after") { // for all of it
 		for i := range p.Follow {
 			p.Follow[i].StaleAfter = 0

@@ -33,7 +33,7 @@ type Availability struct {
 	// Example: $.state.
 	JSON string `yaml:"json"`
 
-	// What it says when it is there. Default: online.
+	// What it says when it is there; empty: anything but offline. Default: online.
 	Online string `yaml:"online"`
 
 	// What it says when it isn't. Default: offline.

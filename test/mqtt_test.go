@@ -292,12 +292,16 @@ func TestMQTTDocumentation(t *testing.T) {
 		return list
 	}
 	yaml := blocks("yaml")
-	config, products, serve := yaml[0], yaml[1], yaml[2]
+	config, products, own, serve := yaml[0], yaml[1], yaml[2], yaml[3]
 	b := mosquitto.New(t, "")
 	b.Start()
 	dir := t.TempDir()
 	rest := "gateway: {id: north-gw1}\nforward: {kafka: {brokers: [localhost:9092]}}\nbuffer: {path: buffer}\nstatus: {listen: \"" + freeAddress(t) + "\"}\n"
 	write(t, dir, "products.yaml", rest+products)
+	write(t, dir, "site.yaml", own)
+	if out, errs, code := call(t, dir, "busbar", "profile", "test", "site.yaml"); code != 0 {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
 	write(t, dir, "gateway.yaml", strings.ReplaceAll(rest+config+serve, "127.0.0.1:1883", b.Address))
 	for _, file := range []string{"gateway.yaml", "products.yaml"} {
 		if out, errs, code := call(t, dir, "busbar", "config", "validate", file); code != 0 {

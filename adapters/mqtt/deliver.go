@@ -141,7 +141,8 @@ func both(committed func(bool)) (one, other func(bool)) {
 // available says when the device, or one of many sources, has gone, and when the device
 // is there again.
 func (l *listener) available(ctx context.Context) error {
-	if gone := l.reader.takeGone(); len(gone) > 0 {
+	gone, back := l.reader.takeTurned()
+	if len(gone) > 0 {
 		if err := l.lacking(ctx, l.cause(), func(p *point) bool { return slices.Contains(gone, p.source) }); err != nil {
 			return err
 		}
@@ -155,14 +156,15 @@ func (l *listener) available(ctx context.Context) error {
 			}
 		}
 	}
-	if l.reader.whole.gone() == l.offline {
-		return nil
-	}
+	now, was := time.Now(), l.offline
 	l.offline = l.reader.whole.gone()
-	if l.offline {
+	switch {
+	case l.offline && !was:
 		return l.lacking(ctx, l.cause(), func(p *point) bool { return p.source != nil })
+	case was && !l.offline || len(back) > 0:
+		return l.session.Deliver(ctx, session.Result{Received: now, Samples: l.reader.restore(now), Cause: l.cause()})
 	}
-	return l.session.Deliver(ctx, session.Result{Received: time.Now(), Cause: l.cause()})
+	return nil
 }
 
 // complain says what payloads aren't what was expected, now and then.

@@ -45,7 +45,7 @@ type Availability struct {
 	// Follow.Sources.
 	Topic           string
 	JSON            string // "": the payload is the text
-	Online, Offline string
+	Online, Offline string // Online "": any other word
 }
 
 // Format is how a payload is written.

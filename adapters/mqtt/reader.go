@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,8 @@ type point struct {
 	value  row
 	outer  int // the slot of a time that is outside of the array; 0: none
 
+	// meanwhile is the value that the broker had kept of a source that is away; no time: none.
+	meanwhile  telemetry.Sample
 	staleAfter time.Duration
 	heard      time.Time // when the last value came, or the connection was made
 	stale      bool      // and it was said
@@ -84,7 +87,11 @@ func newReader(d Device) *reader {
 		r.names[p.Name] = made
 	}
 	for i, p := range d.Points {
-		r.plan(p.Topic).add(r.points[i])
+		l, made := r.plan(p.Topic), r.points[i]
+		if r.isWord(l, made) {
+			made.source, made.staleAfter = nil, 0
+		}
+		l.add(made)
 	}
 	return r
 }
@@ -158,11 +165,17 @@ func (r *reader) follow(topic string, l *plan) {
 		if p == nil {
 			continue
 		}
-		if len(l.says) > 0 { // it holds until something else is said
+		if r.isWord(l, p) {
 			p.source, p.staleAfter = nil, 0
 		}
 		l.add(p)
 	}
+}
+
+// isWord reports whether a point is what a source says of itself, which holds until it
+// says something else.
+func (r *reader) isWord(l *plan, p *point) bool {
+	return slices.ContainsFunc(l.says, func(s saying) bool { return r.Available[s.by].JSON == p.JSON })
 }
 
 // found is a point that is found by an entry of follow; nil if it can't have its name.
@@ -368,6 +381,7 @@ func (r *reader) sample(p *point, m mqttconn.Received, at telemetry.Micros, v, t
 	}
 	r.add(p, m, s)
 	if m.Retained && r.away(p) { // it is what was last known
+		p.meanwhile = s
 		r.add(p, m, telemetry.Sample{Time: r.after(p, at), Quality: session.Bad(telemetry.NotConnected)})
 	}
 }

@@ -3,8 +3,10 @@ package mqtt
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/telemetry"
 )
 
 // source is who publishes: the device, or one of the many that are read as one.
@@ -78,11 +80,13 @@ func (r *reader) status(s saying, word []byte) {
 	a, before := r.Available[s.by], s.source.gone()
 	away := false
 	switch string(bytes.TrimSpace(word)) {
-	case a.Online:
 	case a.Offline:
 		away = true
+	case a.Online:
 	default:
-		return
+		if a.Online != "" {
+			return
+		}
 	}
 	if s.source.away == nil {
 		s.source.away = make([]bool, len(r.Available))
@@ -103,13 +107,35 @@ func (r *reader) tells(s *source, f adapters.Found) bool {
 	return f.Follow >= 0 && f.Follow < len(r.Follow) && r.Follow[f.Follow].Sources > 0 && strings.HasPrefix(f.Name, s.name)
 }
 
-// takeGone is which of many sources have gone since it was asked last.
-func (r *reader) takeGone() (gone []*source) {
+// takeTurned is which of many sources have gone since it was asked last, and which have
+// come back.
+func (r *reader) takeTurned() (gone, back []*source) {
 	for _, s := range r.turned {
 		if s.gone() {
 			gone = append(gone, s)
+		} else {
+			back = append(back, s)
 		}
 	}
 	r.turned = nil
-	return gone
+	return gone, back
+}
+
+// restore is the values that the broker has kept of those that are back. It won't tell
+// them again, and the source need not before they change.
+func (r *reader) restore(now time.Time) (samples []telemetry.Sample) {
+	for _, p := range r.points {
+		if p.meanwhile.Time == 0 || r.away(p) {
+			continue
+		}
+		s := p.meanwhile
+		p.meanwhile = telemetry.Sample{}
+		if p.last.Value.Kind() != telemetry.None || p.signal == 0 {
+			continue // it has told something since
+		}
+		s.Time, s.Signal = r.after(p, telemetry.MicrosOf(now)), p.signal
+		p.last = s
+		samples = append(samples, s)
+	}
+	return samples
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -76,7 +77,7 @@ func TestRetainedOfWhoHasGone(t *testing.T) {
 			topic, payload, _ := strings.Cut(m, " ")
 			r.take(mqttconn.Received{Topic: topic, Payload: []byte(payload), Retained: true, At: now})
 		}
-		gone := r.takeGone()
+		gone, _ := r.takeTurned()
 		if len(gone) != 1 || !r.away(r.names["a.n0.W"]) || !slices.Contains(gone, r.names["a.n0.W"].source) {
 			t.Errorf("%v: %d", order, len(gone))
 		}
@@ -161,5 +162,68 @@ func TestADescriptionThatChanges(t *testing.T) {
 	send("homie/d/n/p", "3")
 	if got := words(r.batch); len(r.fresh) > 0 || got != "8 int64 3 +1us" {
 		t.Error(got)
+	}
+}
+
+// A source that is back is as the broker has kept it, since it needn't say anew what
+// hasn't changed.
+func TestWhatWasKeptOfWhoIsBack(t *testing.T) {
+	r := newReader(plugs())
+	take := func(topic, payload string, retained bool) {
+		r.take(mqttconn.Received{Topic: topic, Payload: []byte(payload), Retained: retained, At: now})
+	}
+	take("plug/a/0/power", "1", false)
+	take("plug/b/0/power", "1", false)
+	take("plug/a/there", "no", false)
+	take("plug/b/there", "no", false)
+	ids := make([]telemetry.SignalID, len(r.fresh))
+	for i := range ids {
+		ids[i] = telemetry.SignalID(i + 1)
+	}
+	r.register(ids)
+	for _, p := range r.points {
+		if p.name != "a.There" && p.name != "b.There" {
+			p.lack(now, session.Bad(telemetry.NotConnected))
+		}
+	}
+	take("plug/a/0/power", "2", true)
+	take("plug/b/0/power", "2", true)
+	take("plug/a/there", "yes", true)
+	if _, back := r.takeTurned(); !slices.Contains(back, r.names["a.n0.W"].source) || slices.Contains(back, r.names["b.n0.W"].source) {
+		t.Fatalf("%v are back", back)
+	}
+	restored := r.restore(now)
+	if len(restored) != 1 || restored[0].Signal != r.names["a.n0.W"].signal || restored[0].Quality != unknownAge || restored[0].Value.String() != "2" {
+		t.Errorf("%+v", restored)
+	}
+	take("plug/b/0/power", "3", false)
+	take("plug/b/there", "yes", false)
+	if late := r.restore(now); len(late) != 0 {
+		t.Errorf("it has told something since: %+v", late)
+	}
+}
+
+// A last word that stands among the signals holds until the next one, as one that is
+// followed does.
+func TestALastWordAmongTheSignals(t *testing.T) {
+	d := Device{
+		Available: []Availability{{Topic: "k/LWT", Offline: "Offline"}},
+		Points: []Point{
+			{Name: "Online", Topic: "k/LWT", Selector: Selector{States: map[string]int64{"Offline": 0, "Online": 1}}, StaleAfter: time.Minute, Signal: 1},
+			{Name: "W", Topic: "k/STATE", Selector: Selector{JSON: "$.W"}, StaleAfter: time.Minute, Signal: 2},
+		},
+	}
+	r := newReader(d)
+	if p := r.names["Online"]; p.source != nil || p.staleAfter != 0 {
+		t.Errorf("%+v", p)
+	}
+	if p := r.names["W"]; p.source != r.whole || p.staleAfter != time.Minute {
+		t.Errorf("%+v", p)
+	}
+	for _, word := range []string{"Offline", "anything else"} {
+		r.take(mqttconn.Received{Topic: "k/LWT", Payload: []byte(word), At: now})
+		if r.whole.gone() != (word == "Offline") {
+			t.Errorf("%s: gone %v", word, r.whole.gone())
+		}
 	}
 }

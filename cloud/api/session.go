@@ -68,7 +68,8 @@ func registerSession(api huma.API, o Options) {
 		OperationID: "sign-in", Method: http.MethodPost, Path: "/api/v1/session",
 		Summary: "Sign in", Tags: []string{"Session"}, MaxBodyBytes: 8 << 10,
 		Description: "The session is a cookie. Whoever fails too often waits, as Retry-After says. 404: nobody signs in here.",
-		Errors:      []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusTooManyRequests, http.StatusServiceUnavailable},
+		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
+			http.StatusUnsupportedMediaType, http.StatusTooManyRequests, http.StatusServiceUnavailable},
 	}, func(ctx context.Context, q *signIn) (*signedIn, error) {
 		if o.Access == nil {
 			return nil, huma.Error404NotFound("nobody signs in here")

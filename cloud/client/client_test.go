@@ -74,20 +74,24 @@ func TestFollowReloadsWhenItIsTooFarBehind(t *testing.T) {
 }
 
 func TestLedgerIsCompleteWhenAllIsStored(t *testing.T) {
-	for epoch, want := range map[string]bool{
-		`"expected":10,"received":10,"parked":0`:              true,
-		`"expected":10,"received":0,"parked":10`:              false,
-		`"expected":10,"received":10,"parked":1`:              false,
-		`"expected":10,"received":9,"parked":0,"lost":1`:      false,
-		`"expected":null,"received":9,"parked":0,"missing":1`: false,
+	for total, want := range map[string]bool{
+		`"running":0,"expected":10,"received":10,"parked":0`:             true,
+		`"running":0,"expected":10,"received":0,"parked":10`:             false,
+		`"running":0,"expected":10,"received":10,"parked":1`:             false,
+		`"running":0,"expected":10,"received":9,"parked":0,"lost":1`:     false,
+		`"running":1,"expected":10,"received":10,"parked":0,"missing":1`: false,
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `{"gateways":[{"stored":9,"epochs":[{"stream":"telemetry",%s}]}]}`, epoch)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("cursor") == "" { // a page of gateways without anything
+				fmt.Fprint(w, `{"gateways":[{"stored":1,"totals":[]}],"next":"page-2"}`)
+				return
+			}
+			fmt.Fprintf(w, `{"gateways":[{"stored":9,"totals":[{"stream":"telemetry",%s},{"stream":"events","running":1}]}],"next":null}`, total)
 		}))
 		l, err := New(server.URL).Ledger(t.Context())
 		server.Close()
-		if err != nil || l.Complete != want {
-			t.Errorf("%s: %+v, %v", epoch, l, err)
+		if err != nil || l.Complete != want || l.Stored != 10 {
+			t.Errorf("%s: %+v, %v", total, l, err)
 		}
 	}
 }
