@@ -74,6 +74,11 @@ func comesToTheSame(t *testing.T, w *world) {
 	if _, err := alarm.Acknowledge(t.Context(), w.live, "within", "Ana", "", at(2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	// What another system tells of doesn't come by the log.
+	outside := alarm.Alert{Fingerprint: "f", Rule: "DiskFull", Priority: telemetry.High, Began: at(time.Hour)}
+	if err := alarm.TakeAlerts(t.Context(), w.live, "alertmanager", []alarm.Alert{outside}, at(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	whole := w.replay(0, 0, All)
 	if !whole.Same || whole.EdgeCount != 0 || len(whole.Notes) != 0 {
 		t.Errorf("%s", textOf(whole))
