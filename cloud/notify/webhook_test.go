@@ -55,6 +55,20 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+// A restored database gives a number to another change of the same alarm.
+func TestMessagesAreToldApart(t *testing.T) {
+	ids := map[string]bool{}
+	for _, action := range []alarm.Action{alarm.Raised, alarm.Cleared} {
+		for _, at := range []telemetry.Micros{1, 2} {
+			id := messageID(alarm.Told{Entry: alarm.Entry{Seq: 7, Action: action, At: at}, Alarm: alarm.Alarm{ID: "a"}})
+			if ids[id] || strings.Contains(id, ".") {
+				t.Errorf("%q of another message, or with a dot", id)
+			}
+			ids[id] = true
+		}
+	}
+}
+
 // desk is a server of webhooks that answers as a test wants, at first, and then well.
 type desk struct {
 	*testing.T
