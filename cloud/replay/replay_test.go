@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // tell has two gateways tell of three hours.
@@ -108,10 +110,18 @@ func comesToTheSame(t *testing.T, w *world) {
 			t.Errorf("at the edge are %s, want %s among them", strings.Join(edge, "\n"), want)
 		}
 	}
+	// A key that is revoked by now has signed what it has.
+	if err := w.live.RevokeKey(t.Context(), "gw-a", record.KeyIDOf(identitytest.Public(identitytest.Key("gw-a"))), "Ana", "", at(3*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	revoked := w.replay(60*time.Minute, 120*time.Minute, All)
+	if !revoked.Same || !slices.Equal(found(revoked.Edge), edge) {
+		t.Errorf("%s", textOf(revoked))
+	}
 	if n := counted(part, "alarms"); n.Replay != 6 {
 		t.Errorf("alarms %+v", n)
 	}
-	one, err := json.Marshal(part)
+	one, err := json.Marshal(revoked)
 	if err != nil {
 		t.Fatal(err)
 	}
