@@ -111,7 +111,7 @@ func comesToTheSame(t *testing.T, w *world) {
 		}
 	}
 	// A key that is revoked by now has signed what it has.
-	if err := w.live.RevokeKey(t.Context(), "gw-a", record.KeyIDOf(identitytest.Public(identitytest.Key("gw-a"))), "Ana", "", at(3*time.Hour)); err != nil {
+	if err := w.live.RevokeKey(t.Context(), "gw-b", record.KeyIDOf(identitytest.Public(identitytest.Key("gw-b"))), "Ana", "", at(3*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	revoked := w.replay(60*time.Minute, 120*time.Minute, All)
