@@ -152,6 +152,8 @@ func TestAReplayNamesWhatDiffers(t *testing.T) {
 	w.samples("gw-a", "meter-1", "PhV.phsA", func(s telemetry.Sample) []telemetry.Sample { return []telemetry.Sample{s, s} })
 	w.change(`UPDATE rollup SET sum_value = sum_value + 1 WHERE width = 60 AND start_time = ? AND series = (SELECT id FROM series
 		WHERE gateway = 'gw-b' AND device = 'meter-1' AND name = 'PhV.phsB')`, int64(at(time.Hour)))
+	w.change(`DELETE FROM rollup WHERE width = 15 AND start_time >= ? AND start_time < ? AND series IN (SELECT id FROM series
+		WHERE gateway = 'gw-b' AND device = 'meter-0')`, int64(at(time.Hour)), int64(at(2*time.Hour)))
 	of := func(gateway, device, name string) string {
 		return " gateway=" + gateway + " device=" + device + " name=" + name + " unit=V kind=gauge hour=" + base.Add(time.Hour).Format("2006-01-02T15Z")
 	}
@@ -165,6 +167,8 @@ func TestAReplayNamesWhatDiffers(t *testing.T) {
 		"differs samples" + of("gw-a", "meter-0", "PhV.phsA"),
 		"missing samples" + of("gw-a", "meter-0", "PhV.phsB"),
 		"twice samples" + of("gw-a", "meter-1", "PhV.phsA"),
+		"missing summary" + of("gw-b", "meter-0", "PhV.phsA"),
+		"missing summary" + of("gw-b", "meter-0", "PhV.phsB"),
 		"differs summary" + of("gw-b", "meter-1", "PhV.phsB"),
 	}
 	for _, window := range [][2]time.Duration{{0, 0}, {60 * time.Minute, 120 * time.Minute}} {

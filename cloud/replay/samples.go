@@ -349,11 +349,9 @@ func (c *sampleComparison) summaries(ctx context.Context, name store.Device, hou
 	if err != nil || !complete {
 		return err
 	}
-	widths := map[telemetry.Micros]bool{} // that the cloud keeps
-	for _, list := range live {
-		for _, s := range list {
-			widths[s.Width] = true
-		}
+	widths, err := c.keptWidths(ctx, hour, live, again)
+	if err != nil {
+		return err
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(again), seriesKey.compare) {
 		want := slices.DeleteFunc(again[key], func(s store.Summary) bool { return !widths[s.Width] })
@@ -373,6 +371,32 @@ func (c *sampleComparison) summaries(ctx context.Context, name store.Device, hou
 		}
 	}
 	return nil
+}
+
+var levels = map[telemetry.Micros]string{60_000_000: store.Minutes, telemetry.Quarter: store.Quarters, 3600_000_000: store.Hours}
+
+// keptWidths are those that the cloud has, and those of again that it should have: their
+// level is kept since before that hour. What it deletes meanwhile it no longer keeps.
+func (c *sampleComparison) keptWidths(ctx context.Context, hour int64, live, again map[seriesKey][]store.Summary) (map[telemetry.Micros]bool, error) {
+	kept := map[telemetry.Micros]bool{}
+	for _, list := range live {
+		for _, s := range list {
+			kept[s.Width] = true
+		}
+	}
+	for _, list := range again {
+		for _, s := range list {
+			if _, known := kept[s.Width]; known {
+				continue
+			}
+			since, err := c.Live.KeptSince(ctx, levels[s.Width])
+			if err != nil {
+				return nil, err
+			}
+			kept[s.Width] = hour*60 >= since
+		}
+	}
+	return kept, nil
 }
 
 func summedUp(ctx context.Context, s *store.Store, d *device, hour int64, same map[seriesKey]bool) (map[seriesKey][]store.Summary, bool, error) {
