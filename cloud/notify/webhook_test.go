@@ -296,6 +296,9 @@ func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.NotifyTarget(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
 	to := at
 	to.Failing = long
 	if err := s.MoveNotifyTarget(t.Context(), at, to); err != nil {
@@ -310,6 +313,9 @@ func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
 	running.Wait()
 	if n := strings.Count(text.String(), "far behind"); n != 1 {
 		t.Errorf("told of %d times:\n%s", n, text)
+	}
+	if !strings.Contains(text.String(), "target=gone behind=1\n") {
+		t.Errorf("that another is forgotten isn't told:\n%s", text)
 	}
 }
 
