@@ -50,7 +50,8 @@ func takeAlert(t *store.Tx, by string, a Alert, now telemetry.Micros) error {
 	of := fmt.Sprintf("%s%x-", externalID, sum[:8])
 	var active string
 	var raised telemetry.Micros
-	err := t.QueryRow(`SELECT id, raised FROM alarm WHERE (active OR NOT acknowledged) AND active AND substr(id, 1, length(?)) = ? LIMIT 1`, []any{of, of}, &active, &raised)
+	// By the ids that begin so: many alarms may be open.
+	err := t.QueryRow(`SELECT id, raised FROM alarm WHERE id >= ? AND id < ? AND active LIMIT 1`, []any{of + "0", of + "g"}, &active, &raised)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

@@ -35,61 +35,87 @@ const (
 
 // message is the body of Alertmanager's webhook, version 4.
 type message struct {
-	Version string `json:"version"`
-	Alerts  []struct {
-		Status      string    `json:"status"`
-		Labels      Labels    `json:"labels"`
-		Annotations Labels    `json:"annotations"`
-		StartsAt    time.Time `json:"startsAt"`
-		EndsAt      time.Time `json:"endsAt"`
-		Fingerprint string    `json:"fingerprint"`
-	} `json:"alerts"`
-	Truncated int `json:"truncatedAlerts"`
+	Version   string            `json:"version"`
+	Alerts    []json.RawMessage `json:"alerts"`
+	Truncated int               `json:"truncatedAlerts"`
 }
 
-// Parse reads the body of a webhook. Left is how many alerts it leaves out.
-func Parse(body []byte) (alerts []alarm.Alert, left int, err error) {
+type told struct {
+	Status      string    `json:"status"`
+	Labels      Labels    `json:"labels"`
+	Annotations Labels    `json:"annotations"`
+	StartsAt    time.Time `json:"startsAt"`
+	EndsAt      time.Time `json:"endsAt"`
+	Fingerprint string    `json:"fingerprint"`
+}
+
+// Left is how many alerts of a webhook are left out.
+type Left struct {
+	Truncated  int   // by Alertmanager
+	Impossible int   // say what can't be
+	Cause      error // of the first of these
+}
+
+// Parse reads the body of a webhook. An alert that says what can't be doesn't take others
+// along: it is left out. An error is of what is no message of version 4.
+func Parse(body []byte) (alerts []alarm.Alert, left Left, err error) {
 	var m message
 	if err := json.Unmarshal(body, &m); err != nil {
-		return nil, 0, fmt.Errorf("no webhook of Alertmanager: %w", err)
+		return nil, Left{}, fmt.Errorf("no webhook of Alertmanager: %w", err)
 	}
 	if m.Version != "4" {
-		return nil, 0, fmt.Errorf("version %q of Alertmanager's webhook, expected 4", cut(m.Version, 20))
+		return nil, Left{}, fmt.Errorf("version %q of Alertmanager's webhook, expected 4", cut(m.Version, 20))
 	}
 	if len(m.Alerts) > mostAlerts {
-		return nil, 0, fmt.Errorf("%d alerts, expected at most %d", len(m.Alerts), mostAlerts)
+		return nil, Left{}, fmt.Errorf("%d alerts, expected at most %d", len(m.Alerts), mostAlerts)
 	}
-	for i, a := range m.Alerts {
-		out := alarm.Alert{
-			Fingerprint: cmp.Or(a.Fingerprint, a.Labels.fingerprint()),
-			Rule:        cut(a.Labels["alertname"], longestName),
-			Asset:       cut(cmp.Or(a.Labels["asset"], a.Labels["instance"], a.Labels["job"]), longestName),
-			Device:      cut(cmp.Or(a.Labels["device"], a.Labels["instance"]), longestName),
-			Priority:    priorityOf(a.Labels["severity"]),
-			Summary:     cut(cmp.Or(a.Annotations["summary"], a.Annotations["message"], a.Annotations["description"], a.Labels["alertname"]), longestText),
-			Began:       telemetry.MicrosOf(a.StartsAt),
+	left.Truncated = max(m.Truncated, 0)
+	for i, text := range m.Alerts {
+		a, err := parseAlert(text)
+		if err == nil {
+			alerts = append(alerts, a)
+			continue
 		}
-		switch {
-		case out.Rule == "":
-			return nil, 0, fmt.Errorf("alerts[%d] has no label alertname", i)
-		case !plausible(a.StartsAt):
-			return nil, 0, fmt.Errorf("alerts[%d].startsAt is %s, expected a time since 1970", i, a.StartsAt)
-		case a.Status == "resolved" && !plausible(a.EndsAt):
-			return nil, 0, fmt.Errorf("alerts[%d].endsAt is %s, expected a time since 1970", i, a.EndsAt)
-		case a.Status == "resolved":
-			out.Ended = telemetry.MicrosOf(a.EndsAt)
-		case a.Status != "firing":
-			return nil, 0, fmt.Errorf("alerts[%d].status is %q, expected firing or resolved", i, cut(a.Status, 20))
+		if left.Impossible++; left.Cause == nil {
+			left.Cause = fmt.Errorf("alerts[%d]: %w", i, err)
 		}
-		alerts = append(alerts, out)
 	}
-	return alerts, max(m.Truncated, 0), nil
+	return alerts, left, nil
+}
+
+func parseAlert(text []byte) (alarm.Alert, error) {
+	var a told
+	if err := json.Unmarshal(text, &a); err != nil {
+		return alarm.Alert{}, err
+	}
+	name := cmp.Or(a.Labels["alertname"], "unnamed")
+	out := alarm.Alert{
+		Fingerprint: cmp.Or(a.Fingerprint, a.Labels.fingerprint()),
+		Rule:        cut(name, longestName),
+		Asset:       cut(cmp.Or(a.Labels["asset"], a.Labels["instance"], a.Labels["job"]), longestName),
+		Device:      cut(cmp.Or(a.Labels["device"], a.Labels["instance"]), longestName),
+		Priority:    priorityOf(a.Labels["severity"]),
+		Summary:     cut(cmp.Or(a.Annotations["summary"], a.Annotations["message"], a.Annotations["description"], name), longestText),
+		Began:       telemetry.MicrosOf(a.StartsAt),
+	}
+	switch {
+	case !plausible(a.StartsAt):
+		return out, fmt.Errorf("startsAt is %s, expected a time since 1970", a.StartsAt)
+	case a.Status == "resolved" && !plausible(a.EndsAt):
+		return out, fmt.Errorf("endsAt is %s, expected a time since 1970", a.EndsAt)
+	case a.Status == "resolved":
+		out.Ended = telemetry.MicrosOf(a.EndsAt)
+	case a.Status != "firing":
+		return out, fmt.Errorf("status is %q, expected firing or resolved", cut(a.Status, 20))
+	}
+	return out, nil
 }
 
 func plausible(at time.Time) bool { return at.Unix() > 0 && at.Year() < 10_000 }
 
-// cut shortens a text to at most n bytes, not within a character.
+// cut shortens a text to at most n bytes, not within a character. No database keeps a NUL.
 func cut(text string, n int) string {
+	text = strings.ReplaceAll(text, "\x00", "\uFFFD")
 	if len(text) <= n {
 		return text
 	}
@@ -168,8 +194,11 @@ func (r Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if left > 0 {
-		r.Logger.Warn("Alertmanager leaves alerts out, expected max_alerts: 0 in its configuration", "alerts", left)
+	if left.Truncated > 0 {
+		r.Logger.Warn("Alertmanager leaves alerts out, expected max_alerts: 0 in its configuration", "alerts", left.Truncated)
+	}
+	if left.Impossible > 0 {
+		r.Logger.Warn("alerts of Alertmanager are left out, as they say what can't be", "alerts", left.Impossible, "error", left.Cause)
 	}
 	for part := range slices.Chunk(alerts, alertsAtOnce) {
 		if err := alarm.TakeAlerts(request.Context(), r.Store, "alertmanager", part, telemetry.MicrosOf(time.Now())); err != nil {

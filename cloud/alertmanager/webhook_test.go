@@ -28,22 +28,42 @@ func TestParse(t *testing.T) {
 	alerts, left, err := Parse([]byte(firing))
 	want := alarm.Alert{Fingerprint: "e25963d69425c836", Rule: "DiskFull", Asset: "db:9100", Device: "db:9100", Priority: telemetry.Critical,
 		Summary: "The disk of db is full", Began: 1795708800_500000}
-	if err != nil || left != 0 || len(alerts) != 1 || alerts[0] != want {
-		t.Errorf("%+v, %d, %v", alerts, left, err)
+	if err != nil || left != (Left{}) || len(alerts) != 1 || alerts[0] != want {
+		t.Errorf("%+v, %+v, %v", alerts, left, err)
 	}
 	for name, c := range map[string]struct{ old, new, want string }{
 		"no JSON":       {firing, "alert!", "no webhook of Alertmanager"},
 		"version":       {`"version":"4"`, `"version":"5"`, `version "5"`},
-		"no name":       {`"alertname":"DiskFull",`, "", "alerts[0] has no label alertname"},
-		"no status":     {`{"status":"firing"`, `{"status":"x"`, `alerts[0].status is "x"`},
-		"no start":      {"2026-11-26T16:00:00.5Z", "0001-01-01T00:00:00Z", "alerts[0].startsAt is 0001"},
-		"no end":        {`{"status":"firing"`, `{"status":"resolved"`, "alerts[0].endsAt is 0001"},
 		"too many":      {`"alerts":[`, `"alerts":[` + strings.Repeat("{},", mostAlerts), "10001 alerts"},
-		"labels a list": {`"labels":{"alertname":"DiskFull","instance":"db:9100","severity":"critical"}`, `"labels":[]`, "no webhook of Alertmanager"},
+		"alerts a text": {`"alerts":[`, `"alerts":"","x":[`, "no webhook of Alertmanager"},
 	} {
 		if _, _, err := Parse([]byte(strings.Replace(firing, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
+	}
+}
+
+// An alert that can't be doesn't take those along that it came with.
+func TestOneAlertTakesNoOtherAlong(t *testing.T) {
+	const alert = `{"status":"firing","labels":{"alertname":"a\u0000b"},"startsAt":"2026-11-26T16:00:00Z","endsAt":"0001-01-01T00:00:00Z"}`
+	for name, c := range map[string]struct{ old, new, want string }{
+		"status":        {"firing", "x", `status is "x"`},
+		"no status":     {`"status":"firing",`, "", `status is ""`},
+		"no start":      {"2026-11-26T16:00:00Z", "0001-01-01T00:00:00Z", "startsAt is 0001"},
+		"no time":       {"2026-11-26T16:00:00Z", "yesterday", "yesterday"},
+		"no end":        {"firing", "resolved", "endsAt is 0001"},
+		"labels a list": {`{"alertname":"a\u0000b"}`, `["a"]`, "cannot unmarshal array"},
+		"a number":      {alert, "7", "cannot unmarshal number"},
+	} {
+		body := `{"version":"4","alerts":[` + alert + `,` + strings.Replace(alert, c.old, c.new, 1) + `,` + alert + `]}`
+		alerts, left, err := Parse([]byte(body))
+		if err != nil || len(alerts) != 2 || left.Impossible != 1 || left.Cause == nil || !strings.HasPrefix(left.Cause.Error(), "alerts[1]: ") || !strings.Contains(left.Cause.Error(), c.want) {
+			t.Errorf("%s: %+v, %+v, %v, want %s", name, alerts, left, err, c.want)
+		}
+	}
+	alerts, left, err := Parse([]byte(`{"version":"4","alerts":[` + strings.Replace(alert, `"alertname":"a\u0000b"`, `"job":"db"`, 1) + `,` + alert + `]}`))
+	if err != nil || left != (Left{}) || len(alerts) != 2 || alerts[0].Rule != "unnamed" || alerts[0].Summary != "unnamed" || alerts[1].Rule != "a\uFFFDb" {
+		t.Errorf("%+v, %+v, %v", alerts, left, err)
 	}
 }
 
@@ -52,7 +72,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(resolved))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		alerts, left, err := Parse(body)
-		if err != nil && alerts != nil || left < 0 {
+		if err != nil && alerts != nil || left.Truncated < 0 || (left.Impossible > 0) != (left.Cause != nil) {
 			t.Fatal("an error and alerts")
 		}
 		for _, a := range alerts {
@@ -110,6 +130,8 @@ func TestReceiver(t *testing.T) {
 		{strings.Repeat(" ", mostBytes) + firing, http.StatusRequestEntityTooLarge, 0},
 		{firing, http.StatusNoContent, 1},
 		{firing, http.StatusNoContent, 1},
+		{resolved, http.StatusNoContent, 0},
+		{strings.Replace(firing, `"alerts":[`, `"alerts":[{},`, 1), http.StatusNoContent, 1},
 		{resolved, http.StatusNoContent, 0},
 	} {
 		if code := post("Bearer "+token, c.body); code != c.code || active() != c.active {

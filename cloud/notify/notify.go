@@ -80,7 +80,13 @@ func (r *Runner) followAll(ctx context.Context) {
 	for _, h := range r.webhooks {
 		names = append(names, h.Name)
 	}
-	r.untilItWorks(ctx, "the targets of webhooks", func() error { return r.cfg.Store.KeepNotifyTargets(ctx, names) })
+	r.untilItWorks(ctx, "the targets of webhooks", func() error {
+		gone, err := r.cfg.Store.KeepNotifyTargets(ctx, names)
+		for _, g := range gone {
+			r.cfg.Logger.Warn("a webhook isn't in the configuration any more, and is forgotten", "target", g.Name, "behind", g.Behind)
+		}
+		return err
+	})
 	var running sync.WaitGroup
 	for _, h := range r.webhooks {
 		running.Go(func() { h.run(ctx) })

@@ -49,9 +49,12 @@ func messageOf(c alarm.Told) Message {
 	return Message{Version, "alarm." + string(c.Action), alarm.Moment(c.At), Data{c.Seq, c.At, c.By, c.Comment, c.Alarm}}
 }
 
-// messageID is the same at every attempt. It names the alarm as well: a new database
-// counts its facts anew.
-func messageID(c alarm.Told) string { return fmt.Sprintf("%s.%d", c.Alarm.ID, c.Seq) }
+// messageID is the same at every attempt. It names more than the change's number: a
+// database that was restored gives those since the backup to others. A dot would end it in
+// what is signed.
+func messageID(c alarm.Told) string {
+	return fmt.Sprintf("%s-%d-%s-%d", c.Alarm.ID, c.Seq, c.Action, int64(c.At))
+}
 
 type hook struct {
 	Webhook

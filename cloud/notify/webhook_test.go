@@ -55,6 +55,20 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+// A restored database gives a number to another change of the same alarm.
+func TestMessagesAreToldApart(t *testing.T) {
+	ids := map[string]bool{}
+	for _, action := range []alarm.Action{alarm.Raised, alarm.Cleared} {
+		for _, at := range []telemetry.Micros{1, 2} {
+			id := messageID(alarm.Told{Entry: alarm.Entry{Seq: 7, Action: action, At: at}, Alarm: alarm.Alarm{ID: "a"}})
+			if ids[id] || strings.Contains(id, ".") {
+				t.Errorf("%q of another message, or with a dot", id)
+			}
+			ids[id] = true
+		}
+	}
+}
+
 // desk is a server of webhooks that answers as a test wants, at first, and then well.
 type desk struct {
 	*testing.T
@@ -282,6 +296,9 @@ func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.NotifyTarget(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
 	to := at
 	to.Failing = long
 	if err := s.MoveNotifyTarget(t.Context(), at, to); err != nil {
@@ -296,6 +313,9 @@ func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
 	running.Wait()
 	if n := strings.Count(text.String(), "far behind"); n != 1 {
 		t.Errorf("told of %d times:\n%s", n, text)
+	}
+	if !strings.Contains(text.String(), "target=gone behind=1\n") {
+		t.Errorf("that another is forgotten isn't told:\n%s", text)
 	}
 }
 

@@ -3,6 +3,7 @@ package remotewrite
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/klauspost/compress/s2"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -49,41 +50,89 @@ func labelsOf(s store.Series) (encoded []byte) {
 	return encoded
 }
 
-// encode is the body of a request with those of the samples that are chosen and have a
-// value or are bad, and their number. Within a millisecond, which is as exact as
-// Prometheus is, the first of a series counts.
-func (w *Writer) encode(batch []telemetry.Sample) (body []byte, n int) {
-	by := map[telemetry.SignalID][]byte{}
-	var order []telemetry.SignalID
+// series is what a request has of one series.
+type series struct {
+	labels []byte
+	points []point
+}
+
+type point struct {
+	ms   int64
+	bits uint64
+}
+
+// timely reports whether a Prometheus takes a sample of this time, and is none the worse
+// for it: of one in the past its head has gone on, and one in the future would keep what
+// is measured now out of its series.
+func timely(ms int64, now time.Time) bool {
+	d := time.UnixMilli(ms).Sub(now)
+	return d <= mostAhead && d >= -mostBehind
+}
+
+// gather is those of the samples that are chosen and have a value or are bad, by series in
+// the order in which these come, and how many of them have times that aren't sent. Within
+// a millisecond, which is as exact as Prometheus is, the first of a series counts.
+func (w *Writer) gather(batch []telemetry.Sample) (list []series, untimely int) {
+	now := time.Now()
+	at := map[telemetry.SignalID]int{}
 	for _, s := range batch {
 		if w.chosen[s.Signal] == nil {
 			continue
 		}
 		bits, ok := valueOf(s)
+		if !ok {
+			continue
+		}
 		ms := s.Time.Time().UnixMilli()
-		if last, sent := w.last[s.Signal]; !ok || sent && ms <= last {
+		if !timely(ms, now) {
+			untimely++
+			continue
+		}
+		if last, sent := w.last[s.Signal]; sent && ms <= last {
 			continue
 		}
 		w.last[s.Signal] = ms
-		var sample []byte
-		sample = protowire.AppendTag(sample, sampleValue, protowire.Fixed64Type)
-		sample = protowire.AppendFixed64(sample, bits)
-		sample = protowire.AppendTag(sample, sampleTime, protowire.VarintType)
-		sample = protowire.AppendVarint(sample, uint64(ms))
-		series, begun := by[s.Signal]
+		i, begun := at[s.Signal]
 		if !begun {
-			series = slices.Clone(w.chosen[s.Signal])
-			order = append(order, s.Signal)
+			i = len(list)
+			at[s.Signal] = i
+			list = append(list, series{labels: w.chosen[s.Signal]})
 		}
-		series = protowire.AppendTag(series, seriesSamples, protowire.BytesType)
-		by[s.Signal] = protowire.AppendBytes(series, sample)
-		n++
+		list[i].points = append(list[i].points, point{ms, bits})
 	}
-	for _, id := range order {
-		body = protowire.AppendTag(body, requestSeries, protowire.BytesType)
-		body = protowire.AppendBytes(body, by[id])
+	return list, untimely
+}
+
+// encode is the body of a request with those points that are timely, and their number.
+func encode(list []series, now time.Time) (body []byte, n int) {
+	for _, s := range list {
+		message, has := slices.Clone(s.labels), n
+		for _, p := range s.points {
+			if !timely(p.ms, now) {
+				continue
+			}
+			var sample []byte
+			sample = protowire.AppendTag(sample, sampleValue, protowire.Fixed64Type)
+			sample = protowire.AppendFixed64(sample, p.bits)
+			sample = protowire.AppendTag(sample, sampleTime, protowire.VarintType)
+			sample = protowire.AppendVarint(sample, uint64(p.ms))
+			message = protowire.AppendTag(message, seriesSamples, protowire.BytesType)
+			message = protowire.AppendBytes(message, sample)
+			n++
+		}
+		if n > has {
+			body = protowire.AppendTag(body, requestSeries, protowire.BytesType)
+			body = protowire.AppendBytes(body, message)
+		}
 	}
 	return s2.EncodeSnappy(nil, body), n
+}
+
+func pointsOf(list []series) (n int) {
+	for _, s := range list {
+		n += len(s.points)
+	}
+	return n
 }
 
 // valueOf is the bits of a sample's value; false for a text.

@@ -43,13 +43,16 @@ const (
 	sendEvery   = time.Second
 	namesEvery  = 10 * time.Minute // the names of series are read anew: they may have changed
 	namesPause  = 5 * time.Second  // at least, before they are read for a series that is new
+	mostAhead   = 10 * time.Minute // of now, that a sample is sent
+	mostBehind  = 55 * time.Minute // Prometheus takes about an hour
+	mostParted  = 200              // requests that a batch is sent in, if some of it is refused
 )
 
 // Stats counts samples since the Writer was made.
 type Stats struct {
 	URL     string // without its query
 	Sent    uint64
-	Dropped uint64    // there were too many, or the server has refused them for good
+	Dropped uint64    // there were too many, their clock is wrong, or the server has refused them for good
 	Failed  uint64    // requests that are made again
 	Pending int       // samples that wait
 	Failing time.Time // since when the server takes nothing; zero: it does
@@ -191,17 +194,44 @@ func (w *Writer) readNames(ctx context.Context) error {
 	return nil
 }
 
-// send sends samples until the server has taken or refused them, or ctx ends.
+// send sends samples until the server has taken or refused them, or ctx ends. A batch of
+// which it refuses something is sent in halves, so that one series doesn't take others along.
 func (w *Writer) send(ctx context.Context, batch []telemetry.Sample) {
-	body, n := w.encode(batch)
-	if n == 0 {
-		return
+	list, untimely := w.gather(batch)
+	w.update(func(s *Stats) { s.Dropped += uint64(untimely) })
+	refused, requests := 0, 0
+	var cause error
+	for parts := [][]series{list}; len(parts) > 0 && ctx.Err() == nil; requests++ {
+		part := parts[len(parts)-1]
+		parts = parts[:len(parts)-1]
+		f := w.post(ctx, part)
+		switch half := len(part) / 2; {
+		case f == nil:
+		case f.Code == http.StatusBadRequest && half > 0 && requests+len(parts) < mostParted:
+			parts = append(parts, part[half:], part[:half])
+		default:
+			refused, cause = refused+pointsOf(part), f
+		}
 	}
+	if refused > 0 {
+		w.cfg.Logger.Error("remote write is refused", "url", w.cfg.Name(), "samples", refused, "error", cause)
+		w.update(func(s *Stats) { s.Dropped += uint64(refused) })
+	}
+}
+
+// post makes one request until the server has taken it, or ctx ends; otherwise the failure
+// is a final one. What is no longer timely is left out.
+func (w *Writer) post(ctx context.Context, list []series) *outgoing.Failure {
 	header := http.Header{}
 	header.Set("Content-Type", "application/x-protobuf")
 	header.Set("Content-Encoding", "snappy")
 	header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
 	for try := 0; ; try++ {
+		body, n := encode(list, time.Now())
+		if n == 0 {
+			w.update(func(s *Stats) { s.Dropped += uint64(pointsOf(list)) })
+			return nil
+		}
 		err := w.cfg.Post(ctx, w.client, header, body)
 		var f *outgoing.Failure
 		switch {
@@ -209,14 +239,17 @@ func (w *Writer) send(ctx context.Context, batch []telemetry.Sample) {
 			if try > 0 {
 				w.cfg.Logger.Info("remote write works again", "url", w.cfg.Name())
 			}
-			w.update(func(s *Stats) { s.Sent += uint64(n); s.Failing = time.Time{} })
-			return
+			w.update(func(s *Stats) {
+				s.Sent += uint64(n)
+				s.Dropped += uint64(pointsOf(list) - n)
+				s.Failing = time.Time{}
+			})
+			return nil
 		case ctx.Err() != nil:
-			return
+			return nil
 		case errors.As(err, &f) && f.Final:
-			w.cfg.Logger.Error("remote write is refused", "url", w.cfg.Name(), "samples", n, "error", err)
-			w.update(func(s *Stats) { s.Dropped += uint64(n); s.Failing = time.Time{} })
-			return
+			w.update(func(s *Stats) { s.Failing = time.Time{} })
+			return f
 		}
 		if try == 0 {
 			w.cfg.Logger.Warn("remote write fails, trying again", "url", w.cfg.Name(), "error", err)

@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/s2"
 
 	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
@@ -179,7 +182,7 @@ func TestPrometheusHasTheValues(t *testing.T) {
 	want := map[string]string{"PhV.phsA": "231.5 ", "PhV.phsB": "229 ", "Big": "-5 "}
 	await(t, "the values", func() bool { return maps.Equal(query(t, address, Metric), want) })
 	want = map[string]string{"PhV.phsA": "230.25 231.5 ", "PhV.phsB": "229 ", "Big": "-5 "}
-	if got := query(t, address, Metric+"[1m]"); !maps.Equal(got, want) {
+	if got := query(t, address, Metric+"[10m]"); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	// What is bad has no value, and what comes after it has.
@@ -188,7 +191,8 @@ func TestPrometheusHasTheValues(t *testing.T) {
 	await(t, "that one is stale", func() bool { return maps.Equal(query(t, address, Metric), want) })
 	w.Publish([]telemetry.Sample{at("PhV.phsA", 4000, telemetry.FloatValue(232), 0)})
 	await(t, "that it is back", func() bool { return query(t, address, Metric)["PhV.phsA"] == "232 " })
-	if st := w.Stats(); st.Sent != 8 || st.Dropped != 0 || st.Pending != 0 || !st.Failing.IsZero() {
+	await(t, "that it says so", func() bool { return w.Stats().Sent == 8 })
+	if st := w.Stats(); st.Dropped != 0 || st.Pending != 0 || !st.Failing.IsZero() {
 		t.Errorf("%+v", st)
 	}
 }
@@ -210,8 +214,9 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	w := write(t, Config{Server: outgoing.Server{URL: server.URL}, Store: s})
+	begin := telemetry.MicrosOf(time.Now().Add(-5 * time.Minute))
 	sample := func(id telemetry.SignalID, i int) telemetry.Sample {
-		return telemetry.Sample{Signal: id, Time: telemetry.Micros(i) * 1000, Value: telemetry.FloatValue(1)}
+		return telemetry.Sample{Signal: id, Time: begin + telemetry.Micros(i)*1000, Value: telemetry.FloatValue(1)}
 	}
 	w.Publish([]telemetry.Sample{sample(ids["A"], 1)})
 	await(t, "attempts", func() bool { return requests.Load() > 2 })
@@ -236,4 +241,40 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	ids = bear(t, s, "A", "B", "C")
 	w.Publish([]telemetry.Sample{sample(ids["C"], 1), sample(ids["B"], 2)})
 	await(t, "the newest signal", func() bool { st := w.Stats(); return st.Sent == sent+3 && st.Pending == 0 })
+}
+
+// One meter whose clock is wrong, and one that the server refuses, keep no other out, and a
+// clock that is right again is heard again.
+func TestOneSeriesTakesNoOtherAlong(t *testing.T) {
+	names := []string{"A", "B", "C", "D", "E", "F", "refused"}
+	s, ids := world(t, names...)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if body, err := s2.Decode(nil, body); err != nil || bytes.Contains(body, []byte("refused")) {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(server.Close)
+	w := write(t, Config{Server: outgoing.Server{URL: server.URL}, Store: s})
+	now := time.Now()
+	at := func(name string, d time.Duration) telemetry.Sample {
+		return telemetry.Sample{Signal: ids[name], Time: telemetry.MicrosOf(now.Add(d)), Value: telemetry.FloatValue(1)}
+	}
+	batch := []telemetry.Sample{at("A", time.Hour), at("B", -time.Hour), at("C", 100*365*24*time.Hour)}
+	for _, name := range names {
+		batch = append(batch, at(name, 0))
+	}
+	w.Publish(batch)
+	await(t, "all but what is refused", func() bool { st := w.Stats(); return st.Sent == 6 && st.Dropped == 4 })
+}
+
+// What waits until it is too old isn't sent.
+func TestWhatIsNoLongerTimelyIsLeftOut(t *testing.T) {
+	now := time.Now()
+	list := []series{{points: []point{{ms: now.UnixMilli()}, {ms: now.Add(50 * time.Minute).UnixMilli()}}}}
+	for after, want := range map[time.Duration]int{-8 * time.Minute: 1, 54 * time.Minute: 2, 56 * time.Minute: 1, 2 * time.Hour: 0} {
+		if _, n := encode(list, now.Add(after)); n != want {
+			t.Errorf("after %s: %d, want %d", after, n, want)
+		}
+	}
 }

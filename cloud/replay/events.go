@@ -80,7 +80,9 @@ type comparison struct {
 	alarms   map[string]string // that both stores have: their gateways, by id
 	unraised map[string]bool   // alarms of which what was read has the clearing alone
 	whole    bool
-	outside  map[string]bool // what the log says elsewhere
+	// outside is what the log could say elsewhere that makes a difference of those found
+	// one by nature, and whether it does.
+	outside map[string]bool
 }
 
 func (c *comparison) compare(ctx context.Context, live, shadow *store.Tx, k *kept) error {
@@ -171,9 +173,20 @@ func (c *comparison) judge(d candidate) (why string, within bool) {
 
 func (d candidate) what(name string) bool { return d.kept.what == name }
 
-// lookOutside notes what the log tells of beside what was read.
-func (c *comparison) lookOutside(ctx context.Context) error {
+// ask notes what judge will want to know of the rest of the log, which may be long.
+func (c *comparison) ask() {
 	c.outside = map[string]bool{}
+	for _, d := range c.found {
+		c.outside[d.kept.about(d.key)] = false
+		if d.gateway != "" {
+			c.outside["start "+d.gateway] = false
+		}
+	}
+}
+
+// lookOutside notes which of what is asked for the log tells of beside what was read.
+func (c *comparison) lookOutside(ctx context.Context) error {
+	c.ask()
 	topic := c.Topics.Events()
 	now, err := log.Spans(ctx, c.Log, []string{topic}, c.From, c.To)
 	if err != nil {
@@ -220,11 +233,14 @@ func (c *comparison) noteOutside(ctx context.Context, keys *identity.Keys, k *kg
 	if err != nil {
 		return nil // no event: it was set aside
 	}
-	if refusal, err := keys.Record(ctx, rec, nil); err != nil || refusal != nil {
+	// What a key has signed before it was revoked was taken.
+	if refusal, err := keys.Record(ctx, rec, nil); err != nil || refusal != nil && refusal.Reason != store.RevokedKey {
 		return err
 	}
 	for _, about := range subjects(rec.Gateway, rec.Epoch.String(), rec.First, e) {
-		c.outside[about] = true
+		if _, asked := c.outside[about]; asked {
+			c.outside[about] = true
+		}
 	}
 	return nil
 }

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // tell has two gateways tell of three hours.
@@ -74,6 +76,11 @@ func comesToTheSame(t *testing.T, w *world) {
 	if _, err := alarm.Acknowledge(t.Context(), w.live, "within", "Ana", "", at(2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	// What another system tells of doesn't come by the log.
+	outside := alarm.Alert{Fingerprint: "f", Rule: "DiskFull", Priority: telemetry.High, Began: at(time.Hour)}
+	if err := alarm.TakeAlerts(t.Context(), w.live, "alertmanager", []alarm.Alert{outside}, at(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	whole := w.replay(0, 0, All)
 	if !whole.Same || whole.EdgeCount != 0 || len(whole.Notes) != 0 {
 		t.Errorf("%s", textOf(whole))
@@ -103,10 +110,18 @@ func comesToTheSame(t *testing.T, w *world) {
 			t.Errorf("at the edge are %s, want %s among them", strings.Join(edge, "\n"), want)
 		}
 	}
+	// A key that is revoked by now has signed what it has.
+	if err := w.live.RevokeKey(t.Context(), "gw-b", record.KeyIDOf(identitytest.Public(identitytest.Key("gw-b"))), "Ana", "", at(3*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	revoked := w.replay(60*time.Minute, 120*time.Minute, All)
+	if !revoked.Same || !slices.Equal(found(revoked.Edge), edge) {
+		t.Errorf("%s", textOf(revoked))
+	}
 	if n := counted(part, "alarms"); n.Replay != 6 {
 		t.Errorf("alarms %+v", n)
 	}
-	one, err := json.Marshal(part)
+	one, err := json.Marshal(revoked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +152,8 @@ func TestAReplayNamesWhatDiffers(t *testing.T) {
 	w.samples("gw-a", "meter-1", "PhV.phsA", func(s telemetry.Sample) []telemetry.Sample { return []telemetry.Sample{s, s} })
 	w.change(`UPDATE rollup SET sum_value = sum_value + 1 WHERE width = 60 AND start_time = ? AND series = (SELECT id FROM series
 		WHERE gateway = 'gw-b' AND device = 'meter-1' AND name = 'PhV.phsB')`, int64(at(time.Hour)))
+	w.change(`DELETE FROM rollup WHERE width = 15 AND start_time >= ? AND start_time < ? AND series IN (SELECT id FROM series
+		WHERE gateway = 'gw-b' AND device = 'meter-0')`, int64(at(time.Hour)), int64(at(2*time.Hour)))
 	of := func(gateway, device, name string) string {
 		return " gateway=" + gateway + " device=" + device + " name=" + name + " unit=V kind=gauge hour=" + base.Add(time.Hour).Format("2006-01-02T15Z")
 	}
@@ -150,6 +167,8 @@ func TestAReplayNamesWhatDiffers(t *testing.T) {
 		"differs samples" + of("gw-a", "meter-0", "PhV.phsA"),
 		"missing samples" + of("gw-a", "meter-0", "PhV.phsB"),
 		"twice samples" + of("gw-a", "meter-1", "PhV.phsA"),
+		"missing summary" + of("gw-b", "meter-0", "PhV.phsA"),
+		"missing summary" + of("gw-b", "meter-0", "PhV.phsB"),
 		"differs summary" + of("gw-b", "meter-1", "PhV.phsB"),
 	}
 	for _, window := range [][2]time.Duration{{0, 0}, {60 * time.Minute, 120 * time.Minute}} {

@@ -26,8 +26,9 @@ type kept struct {
 	adds  bool                      // events elsewhere may also take it away
 }
 
-// ofGateways leaves out the alarms that the cloud has raised by itself, by its own clock.
-const ofGateways = ` rule <> '` + alarm.RefusedRule + `' AND substr(id, 1, 6) <> '` + alarm.FleetID + `' `
+// ofGateways leaves out the alarms that the cloud has raised by itself, by its own clock,
+// and those that other systems have told it of, which aren't in the log.
+const ofGateways = ` gateway <> '' AND rule <> '` + alarm.RefusedRule + `' AND substr(id, 1, 6) <> '` + alarm.FleetID + `' `
 
 const quarter = telemetry.Quarter
 

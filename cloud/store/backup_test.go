@@ -272,3 +272,64 @@ func TestRestoreOfAnOlderSchema(t *testing.T) {
 		t.Errorf("into a newer schema: %v", err)
 	}
 }
+
+// What SQLite would replay over a restored file isn't left beside it, and a file that is
+// damaged can be replaced.
+func TestRestoreWhereSomethingIsLeft(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "old.db"))
+	write(t, s, func(tx *Tx) error { _, err := tx.AddFact("test", 1, "x"); return err })
+	file := backUp(t, s)
+	restore := func(path string, force bool) error {
+		_, err := Restore(t.Context(), Config{Path: path}, bytes.NewReader(file), force, nil)
+		return err
+	}
+	sound := func(path string) {
+		t.Helper()
+		r := openAt(t, path)
+		if facts, err := r.Facts(t.Context(), 0, 10); err != nil || len(facts) != 1 {
+			t.Errorf("%+v, %v", facts, err)
+		}
+		r.Close()
+	}
+	leave := func(path string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The log of a process that was killed, of another database.
+	otherPath := filepath.Join(t.TempDir(), "other.db")
+	other := openAt(t, otherPath)
+	write(t, other, func(tx *Tx) error { _, err := tx.AddFact("other", 1, "x"); return err })
+	log, err := os.ReadFile(otherPath + "-wal")
+	if err != nil || len(log) == 0 {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		path := filepath.Join(t.TempDir(), "busbar.db")
+		leave(path+suffix, log)
+		if err := restore(path, false); !errors.Is(err, ErrNotEmpty) || !strings.Contains(err.Error(), path+suffix) {
+			t.Errorf("beside %s: %v", suffix, err)
+		}
+		if _, err := os.Stat(path + suffix); err != nil {
+			t.Error(err)
+		}
+		if err := restore(path, true); err != nil {
+			t.Errorf("beside %s, by force: %v", suffix, err)
+		}
+		sound(path)
+	}
+	path := filepath.Join(t.TempDir(), "busbar.db")
+	leave(path, bytes.Repeat([]byte("damaged"), 10_000))
+	leave(path+"-wal", log)
+	if err := restore(path, false); !errors.Is(err, ErrNotEmpty) {
+		t.Error(err)
+	}
+	if err := restore(path, true); err != nil {
+		t.Errorf("over a damaged file: %v", err)
+	}
+	sound(path)
+	if err := restore(t.TempDir(), true); err == nil || errors.Is(err, ErrInUse) {
+		t.Errorf("over a directory: %v", err)
+	}
+}

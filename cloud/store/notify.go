@@ -51,31 +51,42 @@ func (s *Store) NotifyTarget(ctx context.Context, name string) (n NotifyTarget, 
 	return n, nil
 }
 
+// Forgotten is a target that was forgotten, and how many facts it hadn't come to.
+type Forgotten struct {
+	Name   string
+	Behind int64
+}
+
 // KeepNotifyTargets forgets the targets that aren't among names.
-func (s *Store) KeepNotifyTargets(ctx context.Context, names []string) error {
-	err := s.Write(ctx, func(t *Tx) error {
-		var gone []string
-		err := t.Each(func(r *sql.Rows) error {
+func (s *Store) KeepNotifyTargets(ctx context.Context, names []string) (gone []Forgotten, err error) {
+	err = s.Write(ctx, func(t *Tx) error {
+		gone = nil
+		last, err := t.LastFact()
+		if err != nil {
+			return err
+		}
+		err = t.Each(func(r *sql.Rows) error {
 			var name string
-			err := r.Scan(&name)
+			var after int64
+			err := r.Scan(&name, &after)
 			if !slices.Contains(names, name) {
-				gone = append(gone, name)
+				gone = append(gone, Forgotten{name, last - after})
 			}
 			return err
-		}, `SELECT target FROM notify_target`)
-		for _, name := range gone {
+		}, `SELECT target, after FROM notify_target ORDER BY target`)
+		for _, f := range gone {
 			for _, table := range []string{"notify_refusal", "notify_target"} {
 				if err == nil {
-					_, err = t.Exec(`DELETE FROM `+table+` WHERE target = ?`, name)
+					_, err = t.Exec(`DELETE FROM `+table+` WHERE target = ?`, f.Name)
 				}
 			}
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store: forget targets: %w", err)
+		return nil, fmt.Errorf("store: forget targets: %w", err)
 	}
-	return nil
+	return gone, nil
 }
 
 // MoveNotifyTarget makes a target that is at from.After what to says, and keeps what it

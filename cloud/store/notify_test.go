@@ -41,8 +41,9 @@ func TestATargetIsToldFromWhereItWas(t *testing.T) {
 			t.Errorf("moved from where it isn't: %v", err)
 		}
 		get("other")
-		if err := s.KeepNotifyTargets(t.Context(), []string{"other"}); err != nil {
-			t.Fatal(err)
+		add()
+		if gone, err := s.KeepNotifyTargets(t.Context(), []string{"other"}); err != nil || len(gone) != 1 || gone[0] != (Forgotten{"desk", 1}) {
+			t.Fatalf("%+v, %v", gone, err)
 		}
 		newest := add()
 		if at := get("desk"); at.After != newest || at.Failing != 0 {
@@ -71,7 +72,7 @@ func TestRefusalsAreKeptAndBounded(t *testing.T) {
 		if err != nil || len(got) != mostRefusals || got[0].Fact != mostRefusals+10 || got[mostRefusals-1].Fact != 11 || len(got[0].Cause) > 2*refusalCause {
 			t.Fatalf("%d refusals, %v", len(got), err)
 		}
-		if err := s.KeepNotifyTargets(t.Context(), nil); err != nil {
+		if _, err := s.KeepNotifyTargets(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Refusals(t.Context(), "desk", 10); err != nil || len(got) != 0 {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/busbar/busbar/cloud/backup"
 )
@@ -55,14 +57,7 @@ func Restore(ctx context.Context, c Config, in io.Reader, force bool, told func(
 }
 
 func restoreFile(ctx context.Context, path string, r *backup.Reader, force bool, told func(backup.Rows)) (err error) {
-	switch _, err := os.Stat(path); {
-	case err == nil && !force:
-		return fmt.Errorf("%s: %w", path, ErrNotEmpty)
-	case err == nil:
-		if err := detach(ctx, path); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	if _, err := inTheWay(ctx, path, force); err != nil {
 		return err
 	}
 	beside := path + ".restoring"
@@ -101,13 +96,50 @@ func restoreFile(ctx context.Context, path string, r *backup.Reader, force bool,
 	if err := syncFile(beside); err != nil {
 		return err
 	}
+	// Somebody may have made one meanwhile.
+	left, err := inTheWay(ctx, path, force)
+	if err != nil {
+		return err
+	}
+	for _, file := range left {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
 	if err := os.Rename(beside, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// detach makes a database one file that nobody has open.
+// inTheWay returns ErrNotEmpty if there is a database at path, or what is left of one, and
+// with force ErrInUse if somebody has it open. Left are the files beside it that SQLite
+// would take for those of another one at path: of one that is gone, or is damaged.
+func inTheWay(ctx context.Context, path string, force bool) (left []string, err error) {
+	switch _, err := os.Stat(path); {
+	case err == nil && !force:
+		return nil, fmt.Errorf("%s: %w", path, ErrNotEmpty)
+	case err == nil:
+		if err := detach(ctx, path); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		switch _, err := os.Lstat(path + suffix); {
+		case err == nil && !force:
+			return nil, fmt.Errorf("%s is left of a database whose file is gone, and would change the restored one: %w", path+suffix, ErrNotEmpty)
+		case err == nil:
+			left = append(left, path+suffix)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+// detach makes a database one file that nobody has open. One that is damaged stays as it is.
 func detach(ctx context.Context, path string) error {
 	db, err := openFile(path, url.Values{})
 	if err != nil {
@@ -115,8 +147,18 @@ func detach(ctx context.Context, path string) error {
 	}
 	defer db.Close()
 	var mode string
-	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode = DELETE`).Scan(&mode); err != nil {
-		return fmt.Errorf("%w (%w)", ErrInUse, err)
+	err = db.QueryRowContext(ctx, `PRAGMA journal_mode = DELETE`).Scan(&mode)
+	var failed *sqlite.Error
+	if errors.As(err, &failed) {
+		switch failed.Code() & 0xff { // the rest says more of it
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			return fmt.Errorf("%w (%w)", ErrInUse, err)
+		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+			return nil
+		}
+	}
+	if err != nil {
+		return err
 	}
 	if mode != "delete" {
 		return ErrInUse

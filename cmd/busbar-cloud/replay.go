@@ -29,8 +29,8 @@ cloud's store, of which nothing is changed: alarms, accounts and losses, samples
 anybody. The cloud may be running; if its log is the embedded one, it has to be. Signal tables are read however old they are.
 
 What differs because a part of it lies outside of the time is listed apart, as at the edge. Not compared is what doesn't
-follow from the log: who acknowledged an alarm, and the alarms that the cloud raises by its own clock, about gateways that
-are silent or records that were refused.
+follow from the log: who acknowledged an alarm, the alarms that the cloud raises by its own clock, about gateways that
+are silent or records that were refused, and those that come from Alertmanager.
 
 The exit code is 0 if nothing differs, 1 if something does, and 2 if it couldn't be found out.
 
