@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -25,7 +27,7 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 		OperationID: "stream", Method: http.MethodGet, Path: "/api/v1/stream", Tags: []string{"Live"},
 		Summary: "Alarm transitions and newest samples as they come",
 		Description: "Server-sent events. alarm: an Alarm after each of its transitions, in order; its id is the sequence number to resume from. " +
-			"latest: a list of the newest samples by series, about once a second. resync: the client is too far behind and reloads what it shows.",
+			"latest: a list of the newest samples by series, about once a second. resync: the client is too far behind, or sees other gateways than before, and reloads what it shows.",
 		Parameters: []*huma.Param{
 			{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "Resume after this sequence number"},
 			{Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "The same, for a first connection; without either, the stream begins with what is new"},
@@ -85,7 +87,7 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	beat := time.NewTicker(beatEvery)
+	beat := time.NewTicker(cmp.Or(o.beat, beatEvery))
 	defer beat.Stop()
 	for {
 		select {
@@ -98,8 +100,15 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 			if ctx, err = o.Access.Again(r); err != nil {
 				return
 			}
-			if s.sight, err = o.Store.Sight(ctx); err == nil {
+			before := s.sight
+			if s.sight, err = o.Store.Sight(ctx); err != nil {
+				return
+			}
+			if s.sight.All == before.All && maps.Equal(s.sight.Gateways, before.Gateways) {
 				err = s.comment("beat")
+			} else {
+				// What a gateway has told before it was seen was passed over.
+				err = s.send(resync(after).text)
 			}
 		case <-queue.wake:
 			frames, lost, ended := queue.take()
@@ -141,7 +150,7 @@ func (o Options) newest(ctx context.Context) (seq int64, err error) {
 	return seq, err
 }
 
-// resync says that the client has missed facts up to seq.
+// resync says that the client may have missed facts up to seq.
 func resync(seq int64) frame { return eventFrame("resync", seq, []byte("{}")) }
 
 // catchUp sends the facts after the number after until it has sent that of the number
