@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -50,10 +51,19 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 }
 
 func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
+	ctx, cancel := context.WithCancel(r.Context())
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer cancel()
+	r = r.WithContext(ctx)
 	after, given, err := resumeAt(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	sight, err := o.Store.Sight(ctx)
+	if err != nil {
+		http.Error(w, o.fault(ctx, "begin the stream", err).Error(), http.StatusInternalServerError)
 		return
 	}
 	queue, from, newest, err := feed.join(ctx)
@@ -69,10 +79,6 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
-	sight, err := o.Store.Sight(ctx)
-	if err != nil {
-		return
-	}
 	s := eventWriter{w: w, control: http.NewResponseController(w), sight: sight}
 	if s.comment("busbar") != nil {
 		return
@@ -89,6 +95,9 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	}
 	beat := time.NewTicker(cmp.Or(o.beat, beatEvery))
 	defer beat.Stop()
+	// It may have to wait for what operators ask, as no alarm does.
+	looked := make(chan look, 1)
+	busy := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -97,16 +106,17 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 			s.comeBack()
 			return
 		case <-beat.C:
-			if ctx, err = o.Access.Again(r); err != nil {
+			err = s.comment("beat")
+			if !busy {
+				busy = true
+				looking.Go(func() { looked <- o.look(r) })
+			}
+		case now := <-looked:
+			if busy = false; now.err != nil {
 				return
 			}
 			before := s.sight
-			if s.sight, err = o.Store.Sight(ctx); err != nil {
-				return
-			}
-			if s.sight.All == before.All && maps.Equal(s.sight.Gateways, before.Gateways) {
-				err = s.comment("beat")
-			} else {
+			if s.sight = now.sight; s.sight.All != before.All || !maps.Equal(s.sight.Gateways, before.Gateways) {
 				// What a gateway has told before it was seen was passed over.
 				err = s.send(resync(after).text)
 			}
@@ -126,6 +136,20 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// look is what a client is shown as of now, or why it is shown nothing any more.
+type look struct {
+	sight store.Sight
+	err   error
+}
+
+func (o Options) look(r *http.Request) (l look) {
+	var ctx context.Context
+	if ctx, l.err = o.Access.Again(r); l.err == nil {
+		l.sight, l.err = o.Store.Sight(ctx)
+	}
+	return l
 }
 
 // resumeAt is the number that the client has seen last, if it says one.

@@ -6,9 +6,11 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
@@ -156,6 +158,7 @@ func TestStreamOfAZoneThatGetsAGateway(t *testing.T) {
 		return err
 	})
 	s := (&bench{t: t, server: server}).stream("", "")
+	defer time.AfterFunc(time.Minute, server.CloseClientConnections).Stop()
 	alarm()
 	move("north")
 	s.next("resync")
@@ -165,4 +168,53 @@ func TestStreamOfAZoneThatGetsAGateway(t *testing.T) {
 	}
 	move("south")
 	s.next("resync")
+}
+
+// Whoever asks so much that others wait holds up no alarm.
+func TestStreamWhileOperatorsAskTooMuch(t *testing.T) {
+	at, err := store.Open(t.Context(), storetest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { at.Close() })
+	secret := access.TokenPrefix + access.NewSecret()
+	if err := at.AddAPIToken(t.Context(), store.APIToken{Name: "wall", Role: "viewer", Zones: "*", Expires: telemetry.MicrosOf(time.Now().Add(time.Hour))}, secret); err != nil {
+		t.Fatal(err)
+	}
+	who := access.New(at, false, quiet)
+	gate := access.Gate(New(Options{Version: "test", Store: at, Live: NewLive(), Access: who, Log: quiet, beat: 10 * time.Millisecond}), Rights, who, quiet)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+secret)
+		gate.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s := (&bench{t: t, server: server}).stream("", "")
+	defer time.AfterFunc(time.Minute, server.CloseClientConnections).Stop()
+	answered := make(chan struct{})
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer close(answered)
+	asked := make(chan struct{}, 64)
+	for range cap(asked) {
+		asking.Go(func() {
+			at.Ask(t.Context(), func(*store.Tx) error {
+				asked <- struct{}{}
+				<-answered
+				return nil
+			})
+		})
+	}
+	<-asked
+	for beats := 0; beats < 5 && s.lines.Scan(); {
+		if s.lines.Text() == ": beat" {
+			beats++
+		}
+	}
+	if err := at.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.AddFact("alarm", 1, map[string]any{"gateway": "g"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.next("alarm")
 }
