@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -176,4 +177,43 @@ func TestAConsoleNeedsItsFiles(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+}
+
+// Between a renewed certificate and its key the console answers as before.
+func TestACertificateThatIsRenewed(t *testing.T) {
+	dir := t.TempDir()
+	first := certify(t, dir, "console", nil, "first.example")
+	second := certify(t, dir, "renewed", nil, "second.example")
+	replace := func(suffix string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(dir, "renewed"+suffix), filepath.Join(dir, "console"+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var logged strings.Builder
+	config, named, err := ConsoleTLS{Cert: "console.crt", Key: "console.key"}.load(dir, slog.New(slog.NewTextHandler(&logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want tls.Certificate, host string, warnings int) {
+		t.Helper()
+		for range 3 {
+			got, err := config.GetCertificate(nil)
+			if err != nil || !got.Leaf.Equal(want.Leaf) || !named(host) {
+				t.Fatalf("it isn't that of %s: %v", host, err)
+			}
+		}
+		if n := strings.Count(logged.String(), "level=WARN"); n != warnings {
+			t.Errorf("%d warnings, want %d: %s", n, warnings, logged.String())
+		}
+	}
+	expect(first, "first.example", 0)
+	replace(".crt")
+	expect(first, "first.example", 1)
+	if err := os.Remove(filepath.Join(dir, "console.key")); err != nil {
+		t.Fatal(err)
+	}
+	expect(first, "first.example", 2)
+	replace(".key")
+	expect(second, "second.example", 2)
 }
