@@ -116,6 +116,9 @@ func TestAConsoleOpenToOthers(t *testing.T) {
 		{"/", "console.example", "", 200},
 		{"/healthz", "", "", 200},
 		{"/livez", "", "", 200},
+		{"/livez", "10.0.0.1:8080", "", 200}, // probes ask by address
+		{"/healthz", "10.0.0.1:8080", "", 200},
+		{"/metrics", "10.0.0.1:8080", tokens["*"], 421},
 		{"/", "evil.example", "", 421},
 		{"/api/v1/alarms", "", "", 401},
 		{"/api/v1/alarms", "", tokens["*"], 200},
