@@ -220,13 +220,13 @@ func (c *Cloud) tellAudit(ctx context.Context) {
 	for look(ctx); ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
-			ending, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer stop()
-			look(ending)
 		case <-every.C:
 			look(ctx)
 		}
 	}
+	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer stop()
+	look(ending)
 }
 
 // warnOfNobody says that nobody can sign in yet.

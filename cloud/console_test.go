@@ -220,3 +220,23 @@ func TestACertificateThatIsRenewed(t *testing.T) {
 	replace(".key")
 	expect(second, "second.example", 2)
 }
+
+// Whenever it is stopped, the last head of the audit is in the log.
+func TestTheLastHeadOfTheAuditIsTold(t *testing.T) {
+	c, err := New(t.Context(), embedded(t), Options{Dir: t.TempDir(), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := c.store.AddAPIToken(t.Context(), store.APIToken{Name: "t", Role: "viewer", Zones: "*", Expires: 1}, access.NewSecret()); err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	c.log = slog.New(slog.NewTextHandler(&logged, nil))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	c.tellAudit(ended)
+	if n := strings.Count(logged.String(), "head of the audit"); n != 1 {
+		t.Errorf("it is told %d times", n)
+	}
+}
