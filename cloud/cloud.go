@@ -170,7 +170,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 	running.Go(func() { c.work(ctx) })
 	if c.runs(TargetAPI) {
 		running.Go(func() { c.tellGateways(serving) })
-		running.Go(func() { c.tellAudit(ctx) })
+		running.Go(func() { c.tellAudit(serving) })
 	}
 	if c.runs(TargetAPI) || len(c.writers) > 0 {
 		running.Go(func() { c.followLatest(serving) })

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +38,8 @@ type Console struct {
 }
 
 // ConsoleTLS names the files of the console's encrypted connection, in PEM. A renewed
-// certificate and key are used from the next connection on; a changed client_ca needs a
-// restart.
+// certificate and key are used from the next connection on, once they belong together; a
+// changed client_ca needs a restart.
 type ConsoleTLS struct {
 	// The certificate of the server and what leads to its authority. The console
 	// answers to the names and addresses in it. Example: console.crt.
@@ -103,7 +104,7 @@ func (c *Cloud) openConsole(config Console) (err error) {
 	c.console.secure = config.TLS != nil
 	var encrypted *tls.Config
 	if config.TLS != nil {
-		if encrypted, c.console.named, err = config.TLS.load(c.options.Dir); err != nil {
+		if encrypted, c.console.named, err = config.TLS.load(c.options.Dir, c.log); err != nil {
 			return fmt.Errorf("cloud: console: %w", err)
 		}
 	}
@@ -117,20 +118,12 @@ func (c *Cloud) openConsole(config Console) (err error) {
 }
 
 // load reads the files, and tells which hosts the certificate that is in use names.
-func (t ConsoleTLS) load(dir string) (*tls.Config, func(host string) bool, error) {
-	var current atomic.Pointer[x509.Certificate]
-	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(t.Cert.In(dir), t.Key.In(dir))
-		if err != nil {
-			return nil, fmt.Errorf("load the certificate: %w", err)
-		}
-		current.Store(pair.Leaf)
-		return &pair, nil
+func (t ConsoleTLS) load(dir string, log *slog.Logger) (*tls.Config, func(host string) bool, error) {
+	pair := &renewed{cert: t.Cert.In(dir), key: t.Key.In(dir), log: log}
+	if err := pair.load(); err != nil {
+		return nil, nil, fmt.Errorf("load the certificate: %w", err)
 	}
-	if _, err := get(nil); err != nil {
-		return nil, nil, err
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: get, NextProtos: []string{"h2", "http/1.1"}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}
 	if t.ClientCA != "" {
 		text, err := os.ReadFile(t.ClientCA.In(dir))
 		if err != nil {
@@ -141,7 +134,40 @@ func (t ConsoleTLS) load(dir string) (*tls.Config, func(host string) bool, error
 			return nil, nil, fmt.Errorf("%s has no certificate", t.ClientCA.In(dir))
 		}
 	}
-	return config, func(host string) bool { return current.Load().VerifyHostname(host) == nil }, nil
+	return config, func(host string) bool { return pair.current.Load().Leaf.VerifyHostname(host) == nil }, nil
+}
+
+// renewed is a certificate whose files may be replaced at any time, one after the other.
+type renewed struct {
+	cert, key string
+	log       *slog.Logger
+	current   atomic.Pointer[tls.Certificate] // the last that could be loaded
+
+	mu     sync.Mutex
+	failed string // why the files can't be; empty: they can
+}
+
+func (r *renewed) load() error {
+	pair, err := tls.LoadX509KeyPair(r.cert, r.key)
+	if err == nil {
+		r.current.Store(&pair)
+	}
+	return err
+}
+
+// get is tls.Config's GetCertificate. While the files can't be loaded it is what they were.
+func (r *renewed) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	var why string
+	if err := r.load(); err != nil {
+		why = err.Error()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if why != r.failed && why != "" {
+		r.log.Warn("the console's certificate can't be renewed; it keeps the one it has", "error", why)
+	}
+	r.failed = why
+	return r.current.Load(), nil
 }
 
 // url is where people find the console.
@@ -194,13 +220,13 @@ func (c *Cloud) tellAudit(ctx context.Context) {
 	for look(ctx); ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
-			ending, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer stop()
-			look(ending)
 		case <-every.C:
 			look(ctx)
 		}
 	}
+	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer stop()
+	look(ending)
 }
 
 // warnOfNobody says that nobody can sign in yet.

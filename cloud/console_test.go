@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -115,6 +116,9 @@ func TestAConsoleOpenToOthers(t *testing.T) {
 		{"/", "console.example", "", 200},
 		{"/healthz", "", "", 200},
 		{"/livez", "", "", 200},
+		{"/livez", "10.0.0.1:8080", "", 200}, // probes ask by address
+		{"/healthz", "10.0.0.1:8080", "", 200},
+		{"/metrics", "10.0.0.1:8080", tokens["*"], 421},
 		{"/", "evil.example", "", 421},
 		{"/api/v1/alarms", "", "", 401},
 		{"/api/v1/alarms", "", tokens["*"], 200},
@@ -175,5 +179,64 @@ func TestAConsoleNeedsItsFiles(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// Between a renewed certificate and its key the console answers as before.
+func TestACertificateThatIsRenewed(t *testing.T) {
+	dir := t.TempDir()
+	first := certify(t, dir, "console", nil, "first.example")
+	second := certify(t, dir, "renewed", nil, "second.example")
+	replace := func(suffix string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(dir, "renewed"+suffix), filepath.Join(dir, "console"+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var logged strings.Builder
+	config, named, err := ConsoleTLS{Cert: "console.crt", Key: "console.key"}.load(dir, slog.New(slog.NewTextHandler(&logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want tls.Certificate, host string, warnings int) {
+		t.Helper()
+		for range 3 {
+			got, err := config.GetCertificate(nil)
+			if err != nil || !got.Leaf.Equal(want.Leaf) || !named(host) {
+				t.Fatalf("it isn't that of %s: %v", host, err)
+			}
+		}
+		if n := strings.Count(logged.String(), "level=WARN"); n != warnings {
+			t.Errorf("%d warnings, want %d: %s", n, warnings, logged.String())
+		}
+	}
+	expect(first, "first.example", 0)
+	replace(".crt")
+	expect(first, "first.example", 1)
+	if err := os.Remove(filepath.Join(dir, "console.key")); err != nil {
+		t.Fatal(err)
+	}
+	expect(first, "first.example", 2)
+	replace(".key")
+	expect(second, "second.example", 2)
+}
+
+// Whenever it is stopped, the last head of the audit is in the log.
+func TestTheLastHeadOfTheAuditIsTold(t *testing.T) {
+	c, err := New(t.Context(), embedded(t), Options{Dir: t.TempDir(), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := c.store.AddAPIToken(t.Context(), store.APIToken{Name: "t", Role: "viewer", Zones: "*", Expires: 1}, access.NewSecret()); err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	c.log = slog.New(slog.NewTextHandler(&logged, nil))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	c.tellAudit(ended)
+	if n := strings.Count(logged.String(), "head of the audit"); n != 1 {
+		t.Errorf("it is told %d times", n)
 	}
 }

@@ -53,7 +53,7 @@ func (c *Cloud) unready(ctx context.Context, started time.Time) (reasons []strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	if err := c.store.Ask(ctx, func(t *store.Tx) error { return t.QueryRow(`SELECT 1`, nil, new(int)) }); err != nil {
+	if err := c.store.Read(ctx, func(t *store.Tx) error { return t.QueryRow(`SELECT 1`, nil, new(int)) }); err != nil {
 		c.log.Debug("the store doesn't answer", "error", err)
 		reasons = append(reasons, "store: it doesn't answer")
 	}

@@ -181,6 +181,13 @@ func TestWhoFailsWaitsLongerEachTime(t *testing.T) {
 	if err := attempt(there, "ana", password); err != nil {
 		t.Errorf("elsewhere: %v", err)
 	}
+	// A control room behind one address, where somebody mistypes now and then.
+	for i := range 2 * ofAddress.free {
+		*now = now.Add(2 * forgiveAfter)
+		if err := attempt("10.0.0.9:5", fmt.Sprintf("user%d", i%7), "wrong"); !errors.Is(err, ErrRefused) {
+			t.Fatalf("typo %d: %v", i, err)
+		}
+	}
 }
 
 func TestTheLimiterIsBounded(t *testing.T) {

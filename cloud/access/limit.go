@@ -9,6 +9,9 @@ import (
 
 const (
 	mostFailures = 10_000
+	// For each time this long without a failure, nor a wait, one less counts: the typos of
+	// a control room don't add up over a day.
+	forgiveAfter = 3 * time.Minute
 	// What failed is forgotten after so long.
 	forgetAfter = time.Hour
 )
@@ -62,6 +65,11 @@ func (l *limiter) failed(now time.Time, key string, a allowance) {
 	if now.Sub(f.last) > forgetAfter {
 		f = failure{}
 	}
+	free := f.last // to fail again
+	if f.until.After(free) {
+		free = f.until
+	}
+	f.count = max(0, f.count-int(max(0, now.Sub(free))/forgiveAfter))
 	f.count, f.last = f.count+1, now
 	if over := f.count - a.free; over >= 0 {
 		f.until = now.Add(min(time.Second<<min(over, 20), a.longest))

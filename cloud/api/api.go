@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -29,6 +30,8 @@ type Options struct {
 	// Access is how people sign in; nil: nobody does.
 	Access *access.Access
 	Log    *slog.Logger
+
+	beat time.Duration // of streams; 0: beatEvery
 }
 
 // New makes the handler of everything below /api and /openapi. It belongs

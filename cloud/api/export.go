@@ -61,6 +61,7 @@ func registerExport(api huma.API, o Options) {
 func writeTable(ctx context.Context, w http.ResponseWriter, export store.Export) error {
 	control := http.NewResponseController(w)
 	table := csv.NewWriter(w)
+	begin := func() error { return control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
 	table.UseCRLF = true
 	if err := table.Write([]string{"time", "value", "text", "state", "quality"}); err != nil {
 		return err
@@ -68,7 +69,7 @@ func writeTable(ctx context.Context, w http.ResponseWriter, export store.Export)
 	err := export.Each(ctx, func(samples []telemetry.Sample) error {
 		for i, s := range samples {
 			if i%1000 == 0 {
-				if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+				if err := begin(); err != nil {
 					return err
 				}
 			}
@@ -77,10 +78,22 @@ func writeTable(ctx context.Context, w http.ResponseWriter, export store.Export)
 				return err
 			}
 		}
-		return nil
+		if len(samples) == 0 {
+			return nil
+		}
+		// HTTP/2 ends a stream at its deadline also while nothing is written, as while the
+		// next hour is read.
+		table.Flush()
+		return errors.Join(table.Error(), control.Flush(), control.SetWriteDeadline(time.Time{}))
 	})
+	if err == nil {
+		err = begin()
+	}
+	if err != nil {
+		return err
+	}
 	table.Flush()
-	return errors.Join(err, table.Error())
+	return table.Error()
 }
 
 // numberOf is a value in digits; empty unless it is a finite number.

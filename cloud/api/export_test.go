@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -67,11 +69,40 @@ func TestExportOfASeries(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %q\nwant %q", err, got, want)
 	}
+	// While an hour is read, nothing is written and no time runs out.
+	export, err := b.store.Export(t.Context(), id, start, start+31*hour+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	if err := writeTable(t.Context(), w, export); err != nil {
+		t.Error(err)
+	}
+	const hours = 4
+	if len(w.given) != 2*hours+1 {
+		t.Fatalf("deadlines: %v", w.given)
+	}
+	for i, at := range w.given {
+		if at.IsZero() != (i%2 == 1) {
+			t.Errorf("deadline %d: %v", i, at)
+		}
+	}
 	for query, want := range map[string]int{fmt.Sprintf("%d/export?from_us=1&to_us=0", id): 422, "9999/export?from_us=0&to_us=1": 404} {
 		if status, _ := b.call("GET", "/api/v1/series/"+query, ""); status != want {
 			t.Errorf("%s: %d, want %d", query, status, want)
 		}
 	}
+}
+
+// deadlines are those that an answer has been given; the zero time: none any more.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	given []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.given = append(d.given, at)
+	return nil
 }
 
 // bundleOf finds where a series is stored: of a device of few signals, with the first.

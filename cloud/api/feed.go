@@ -177,8 +177,18 @@ func framesOf(facts []store.Fact) []frame {
 	return frames
 }
 
+// takeLatest takes none of another feed's that has begun.
+func (f *feed) takeLatest(ctx context.Context) map[telemetry.SignalID]telemetry.Sample {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return f.options.Live.take()
+}
+
 func (f *feed) handOutLatest(ctx context.Context) {
-	taken := f.options.Live.take()
+	taken := f.takeLatest(ctx)
 	if len(taken) == 0 {
 		return
 	}

@@ -173,6 +173,20 @@ func TestNoFactIsSentTwice(t *testing.T) {
 	}
 }
 
+// A feed that has ended leaves the values to the one that has begun since.
+func TestAFeedThatHasEndedTakesNoValues(t *testing.T) {
+	live := NewLive()
+	live.want(true)
+	live.Publish([]telemetry.Sample{{Signal: 1, Value: telemetry.FloatValue(1)}})
+	f := newFeed(Options{Live: live, Log: quiet})
+	ended, end := context.WithCancel(t.Context())
+	end()
+	f.handOutLatest(ended)
+	if n := len(live.take()); n != 1 {
+		t.Errorf("%d values are left", n)
+	}
+}
+
 func TestAQueueHasABound(t *testing.T) {
 	q := &queue{wake: make(chan struct{}, 1)}
 	for seq := range int64(mostBehind) {

@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
+// probes are the paths of probes. They tell of no data.
+var probes = map[string]bool{"/healthz": true, "/livez": true, "/readyz": true}
+
 // Guard refuses what another web site could make a browser send: requests that cross
 // origins, and host names that were pointed here. It answers to loopback addresses and to
-// those that named, unless it is nil, says are its own. Answers are made safe to show:
-// no page may frame them, and with secure, which says that all is TLS, browsers don't
-// come back without it.
+// those that named, unless it is nil, says are its own. Probes come by any address.
+// Answers are made safe to show: no page may frame them, and with secure, which says that
+// all is TLS, browsers don't come back without it.
 func Guard(next http.Handler, named func(host string) bool, secure bool) http.Handler {
 	var crossOrigin http.CrossOriginProtection
 	return crossOrigin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -33,7 +36,7 @@ func Guard(next http.Handler, named func(host string) bool, secure bool) http.Ha
 		}
 		host = strings.Trim(host, "[]")
 		ip := net.ParseIP(host)
-		if host == "localhost" || ip != nil && ip.IsLoopback() || named != nil && named(host) {
+		if probes[r.URL.Path] || host == "localhost" || ip != nil && ip.IsLoopback() || named != nil && named(host) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -25,7 +28,7 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 		OperationID: "stream", Method: http.MethodGet, Path: "/api/v1/stream", Tags: []string{"Live"},
 		Summary: "Alarm transitions and newest samples as they come",
 		Description: "Server-sent events. alarm: an Alarm after each of its transitions, in order; its id is the sequence number to resume from. " +
-			"latest: a list of the newest samples by series, about once a second. resync: the client is too far behind and reloads what it shows.",
+			"latest: a list of the newest samples by series, about once a second. resync: the client is too far behind, or sees other gateways than before, and reloads what it shows.",
 		Parameters: []*huma.Param{
 			{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "Resume after this sequence number"},
 			{Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "The same, for a first connection; without either, the stream begins with what is new"},
@@ -48,10 +51,19 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 }
 
 func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
+	ctx, cancel := context.WithCancel(r.Context())
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer cancel()
+	r = r.WithContext(ctx)
 	after, given, err := resumeAt(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	sight, err := o.Store.Sight(ctx)
+	if err != nil {
+		http.Error(w, o.fault(ctx, "begin the stream", err).Error(), http.StatusInternalServerError)
 		return
 	}
 	queue, from, newest, err := feed.join(ctx)
@@ -67,10 +79,6 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
-	sight, err := o.Store.Sight(ctx)
-	if err != nil {
-		return
-	}
 	s := eventWriter{w: w, control: http.NewResponseController(w), sight: sight}
 	if s.comment("busbar") != nil {
 		return
@@ -85,8 +93,11 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	beat := time.NewTicker(beatEvery)
+	beat := time.NewTicker(cmp.Or(o.beat, beatEvery))
 	defer beat.Stop()
+	// It may have to wait for what operators ask, as no alarm does.
+	looked := make(chan look, 1)
+	busy := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,11 +106,19 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 			s.comeBack()
 			return
 		case <-beat.C:
-			if ctx, err = o.Access.Again(r); err != nil {
+			err = s.comment("beat")
+			if !busy {
+				busy = true
+				looking.Go(func() { looked <- o.look(r) })
+			}
+		case now := <-looked:
+			if busy = false; now.err != nil {
 				return
 			}
-			if s.sight, err = o.Store.Sight(ctx); err == nil {
-				err = s.comment("beat")
+			before := s.sight
+			if s.sight = now.sight; s.sight.All != before.All || !maps.Equal(s.sight.Gateways, before.Gateways) {
+				// What a gateway has told before it was seen was passed over.
+				err = s.send(resync(after).text)
 			}
 		case <-queue.wake:
 			frames, lost, ended := queue.take()
@@ -117,6 +136,20 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// look is what a client is shown as of now, or why it is shown nothing any more.
+type look struct {
+	sight store.Sight
+	err   error
+}
+
+func (o Options) look(r *http.Request) (l look) {
+	var ctx context.Context
+	if ctx, l.err = o.Access.Again(r); l.err == nil {
+		l.sight, l.err = o.Store.Sight(ctx)
+	}
+	return l
 }
 
 // resumeAt is the number that the client has seen last, if it says one.
@@ -141,7 +174,7 @@ func (o Options) newest(ctx context.Context) (seq int64, err error) {
 	return seq, err
 }
 
-// resync says that the client has missed facts up to seq.
+// resync says that the client may have missed facts up to seq.
 func resync(seq int64) frame { return eventFrame("resync", seq, []byte("{}")) }
 
 // catchUp sends the facts after the number after until it has sent that of the number

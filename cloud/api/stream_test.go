@@ -3,10 +3,16 @@ package api
 import (
 	"bufio"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/access"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -114,4 +120,101 @@ func TestStreamShowsNewestValues(t *testing.T) {
 	if _, data := s.next("latest"); !strings.Contains(data, `"v":229.9`) {
 		t.Errorf("latest: %s", data)
 	}
+}
+
+// What a gateway told before it got into somebody's zone was passed over in their stream.
+func TestStreamOfAZoneThatGetsAGateway(t *testing.T) {
+	at, err := store.Open(t.Context(), storetest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { at.Close() })
+	calls := New(Options{Version: "test", Store: at, Live: NewLive(), Log: quiet, beat: 10 * time.Millisecond})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.ServeHTTP(w, r.WithContext(store.InZones(r.Context(), []string{"north"})))
+	}))
+	t.Cleanup(server.Close)
+	write := func(do func(*store.Tx) error) {
+		t.Helper()
+		if err := at.Write(t.Context(), do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move := func(zone string) {
+		write(func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE gateway SET zone = ? WHERE id = 'g'`, zone)
+			return err
+		})
+	}
+	alarm := func() (seq int64) {
+		write(func(tx *store.Tx) (err error) {
+			seq, err = tx.AddFact("alarm", 1, map[string]any{"gateway": "g"})
+			return err
+		})
+		return seq
+	}
+	write(func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO gateway (id, zone) VALUES ('g', 'south')`)
+		return err
+	})
+	s := (&bench{t: t, server: server}).stream("", "")
+	defer time.AfterFunc(time.Minute, server.CloseClientConnections).Stop()
+	alarm()
+	move("north")
+	s.next("resync")
+	seen := alarm()
+	if id, _ := s.next("alarm"); id != strconv.FormatInt(seen, 10) {
+		t.Errorf("alarm %s, want %d", id, seen)
+	}
+	move("south")
+	s.next("resync")
+}
+
+// Whoever asks so much that others wait holds up no alarm.
+func TestStreamWhileOperatorsAskTooMuch(t *testing.T) {
+	at, err := store.Open(t.Context(), storetest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { at.Close() })
+	secret := access.TokenPrefix + access.NewSecret()
+	if err := at.AddAPIToken(t.Context(), store.APIToken{Name: "wall", Role: "viewer", Zones: "*", Expires: telemetry.MicrosOf(time.Now().Add(time.Hour))}, secret); err != nil {
+		t.Fatal(err)
+	}
+	who := access.New(at, false, quiet)
+	gate := access.Gate(New(Options{Version: "test", Store: at, Live: NewLive(), Access: who, Log: quiet, beat: 10 * time.Millisecond}), Rights, who, quiet)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+secret)
+		gate.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s := (&bench{t: t, server: server}).stream("", "")
+	defer time.AfterFunc(time.Minute, server.CloseClientConnections).Stop()
+	answered := make(chan struct{})
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer close(answered)
+	asked := make(chan struct{}, 64)
+	for range cap(asked) {
+		asking.Go(func() {
+			at.Ask(t.Context(), func(*store.Tx) error {
+				asked <- struct{}{}
+				<-answered
+				return nil
+			})
+		})
+	}
+	<-asked
+	for beats := 0; beats < 5 && s.lines.Scan(); {
+		if s.lines.Text() == ": beat" {
+			beats++
+		}
+	}
+	if err := at.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.AddFact("alarm", 1, map[string]any{"gateway": "g"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.next("alarm")
 }

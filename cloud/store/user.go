@@ -29,15 +29,15 @@ var (
 	ErrNoSession = errors.New("there is no such session")
 )
 
-const selectUser = `SELECT u.name, u.password, u.role, u.zones, u.added_at, u.added_by FROM console_user u `
+const userColumns = `u.name, u.password, u.role, u.zones, u.added_at, u.added_by`
 
-func scanUser(r interface{ Scan(...any) error }, more ...any) (u User, err error) {
-	err = r.Scan(append([]any{&u.Name, &u.Password, &u.Role, &u.Zones, &u.AddedAt, &u.AddedBy}, more...)...)
-	return u, err
+// columns are where userColumns go.
+func (u *User) columns() []any {
+	return []any{&u.Name, &u.Password, &u.Role, &u.Zones, &u.AddedAt, &u.AddedBy}
 }
 
 func (t *Tx) user(name string) (u User, err error) {
-	err = t.QueryRow(selectUser+`WHERE u.name = ?`, []any{name}, &u.Name, &u.Password, &u.Role, &u.Zones, &u.AddedAt, &u.AddedBy)
+	err = t.QueryRow(`SELECT `+userColumns+` FROM console_user u WHERE u.name = ?`, []any{name}, u.columns()...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNoUser
 	}
@@ -103,10 +103,11 @@ func (s *Store) SetPassword(ctx context.Context, name, password, by string, at t
 func (s *Store) Users(ctx context.Context) (list []User, err error) {
 	err = s.Ask(ctx, func(t *Tx) error {
 		return t.Each(func(r *sql.Rows) error {
-			u, err := scanUser(r)
+			var u User
+			err := r.Scan(u.columns()...)
 			list = append(list, u)
 			return err
-		}, selectUser+`ORDER BY u.name`)
+		}, `SELECT `+userColumns+` FROM console_user u ORDER BY u.name`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list users: %w", err)
@@ -180,10 +181,8 @@ func (s *Store) SignInFailed(ctx context.Context, name, detail string, now telem
 func (s *Store) Session(ctx context.Context, secret string, life SessionLife, now telemetry.Micros) (Session, error) {
 	var found Session
 	err := s.Ask(ctx, func(t *Tx) error {
-		u := &found.User
-		err := t.QueryRow(`SELECT u.name, u.password, u.role, u.zones, u.added_at, u.added_by, s.begun, s.seen
-			FROM session s JOIN console_user u ON u.name = s.user_name WHERE s.hash = ?`, []any{secretHash(secret)},
-			&u.Name, &u.Password, &u.Role, &u.Zones, &u.AddedAt, &u.AddedBy, &found.Begun, &found.Seen)
+		err := t.QueryRow(`SELECT `+userColumns+`, s.begun, s.seen FROM session s JOIN console_user u ON u.name = s.user_name WHERE s.hash = ?`,
+			[]any{secretHash(secret)}, append(found.columns(), &found.Begun, &found.Seen)...)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && life.over(found, now) {
 			err = ErrNoSession
 		}

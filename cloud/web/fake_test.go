@@ -19,25 +19,26 @@ type fake struct {
 	t    *testing.T
 	addr string
 
-	mu          sync.Mutex
-	server      *http.Server
-	seq         int64
-	alarms      []*alarm
-	events      []event
-	resumed     []int64
-	asked       []int64
-	series      []series
-	samples     map[int64][]sample
-	gateways    []gateway
-	ledger      map[string][]ledgerDevice // by day; others have open quarter-hours
-	outages     []outage
-	counters    []counterChange
-	ledgerFails bool
-	page        int    // how many entries a page has at most; 0: as many as are asked for
-	session     string // the secret of whoever has signed in; whoever shows another is unknown
-	signIn      bool   // people sign in: ana, as role, with the password "right"
-	role        string
-	subscribers map[chan message]bool
+	mu           sync.Mutex
+	server       *http.Server
+	seq          int64
+	alarms       []*alarm
+	events       []event
+	resumed      []int64
+	asked        []int64
+	series       []series
+	samples      map[int64][]sample
+	gateways     []gateway
+	ledger       map[string][]ledgerDevice // by day; others have open quarter-hours
+	outages      []outage
+	counters     []counterChange
+	ledgerFails  bool
+	page         int    // how many entries a page has at most; 0: as many as are asked for
+	session      string // the secret of whoever has signed in; whoever shows another is unknown
+	signIn       bool   // people sign in: ana, as role, with the password "right"
+	role         string
+	signOutFails bool
+	subscribers  map[chan message]bool
 }
 
 type event struct {

@@ -58,6 +58,13 @@ func (f *fake) postSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fake) deleteSession(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	fails := f.signOutFails
+	f.mu.Unlock()
+	if fails {
+		refuse(w, http.StatusInternalServerError, "could not sign out")
+		return
+	}
 	f.endSession()
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -119,6 +126,15 @@ func TestSigningInAndOut(t *testing.T) {
 	}
 	b.click("[data-testid=ack-submit]")
 	b.await(`document.querySelector("[data-testid=ack-dialog]") === null`)
+	outFails := func(fails bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.signOutFails = fails
+	}
+	outFails(true)
+	b.click("[data-testid=signout]")
+	b.await(`document.querySelector("[data-testid=signout-error]")?.innerText === "You are not signed out: could not sign out"`)
+	outFails(false)
 	b.click("[data-testid=signout]")
 	b.await(`document.querySelector("[data-testid=signin-name]")`)
 

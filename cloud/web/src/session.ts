@@ -1,6 +1,6 @@
 // Who has signed in. It isn't known until the server has been asked.
 import { signal } from "@preact/signals";
-import { api, Refusal, signedOut } from "./api";
+import { api, reasonOf, Refusal, signedOut } from "./api";
 import type { Session } from "./model";
 
 export type Standing = { state: "asking" } | { state: "out" } | { state: "in"; who: Session | undefined };
@@ -51,7 +51,16 @@ export async function signIn(name: string, password: string): Promise<void> {
   afresh();
 }
 
+/** Why signing out has failed; empty: it hasn't. */
+export const signOutFailure = signal("");
+
 export async function signOut(): Promise<void> {
-  await api.signOut();
+  signOutFailure.value = "";
+  try {
+    await api.signOut();
+  } catch (error) {
+    signOutFailure.value = reasonOf(error);
+    return;
+  }
   afresh();
 }

@@ -1,5 +1,5 @@
 import { computed, signal } from "@preact/signals";
-import { api } from "../api";
+import { api, type AlarmPage } from "../api";
 import { priorities, stateOf, type Alarm, type Priority } from "../model";
 import type { Snapshot } from "../stream";
 
@@ -113,16 +113,19 @@ export function apply(a: Alarm): void {
 
 export async function showAll(): Promise<void> {
   scope.value = "all";
-  await add(null);
+  add(await api.alarms(null));
 }
 
-/** Adds the next alarms behind those that have been loaded. */
+/** Adds the next alarms behind those that have been loaded, unless the list is shown anew meanwhile. */
 export async function showOlder(): Promise<void> {
-  await add(older.value);
+  const cursor = older.value;
+  const page = await api.alarms(cursor);
+  if (older.value === cursor) {
+    add(page);
+  }
 }
 
-async function add(cursor: string | null): Promise<void> {
-  const { alarms, next } = await api.alarms(cursor);
+function add({ alarms, next }: AlarmPage): void {
   older.value = next;
   asked.value++;
   for (const a of alarms ?? []) {

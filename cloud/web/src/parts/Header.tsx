@@ -3,7 +3,7 @@ import { clockText } from "../format";
 import { t } from "../messages";
 import { priorities } from "../model";
 import { place } from "../router";
-import { signOut, userName } from "../session";
+import { signOut, signOutFailure, userName } from "../session";
 import { link } from "../stream";
 import { choose, theme, themes } from "../theme";
 import { PriorityIcon } from "./Priority";
@@ -37,6 +37,11 @@ export function Header() {
       <p class="unseen" role="status">
         {newest.value && t("alarms.announce", { priority: t(`priority.${newest.value.priority}`), summary: newest.value.summary })}
       </p>
+      {signOutFailure.value && (
+        <p class="failure" role="alert" data-testid="signout-error">
+          {t("signin.stays", { reason: signOutFailure.value })}
+        </p>
+      )}
     </header>
   );
 }
