@@ -50,7 +50,7 @@ const longestState = 256
 // that is no finite number, is null.
 func (o *source) append(b []byte, s telemetry.Sample) []byte {
 	b = append(b, `{"time":"`...)
-	b = s.Time.Time().UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = s.Time.Moment().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 	b = append(b, '"')
 	b = append(b, o.about...)
 	b = append(b, `"value":`...)

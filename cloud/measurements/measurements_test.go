@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -324,6 +325,19 @@ func TestJSON(t *testing.T) {
 		got := string(of.append(nil, telemetry.Sample{Time: 1e6, Value: c.value, Quality: c.quality}))
 		if got != about+c.want || !json.Valid([]byte(got)) {
 			t.Errorf("%s, expected %s", got, about+c.want)
+		}
+	}
+}
+
+func TestTimesAreOnesThatCanBeWritten(t *testing.T) {
+	of := sourceOf(store.Sourced{})
+	for at, want := range map[telemetry.Micros]string{
+		math.MinInt64: "1970-01-01T00:00:00.000000Z",
+		-1:            "1970-01-01T00:00:00.000000Z",
+		math.MaxInt64: "9999-12-31T23:59:59.999999Z",
+	} {
+		if got := string(of.append(nil, telemetry.Sample{Time: at})); !strings.HasPrefix(got, `{"time":"`+want+`"`) {
+			t.Errorf("%d: %s", at, got)
 		}
 	}
 }
