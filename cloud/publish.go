@@ -31,6 +31,7 @@ func (c *Cloud) publish(ctx context.Context) {
 		running.Go(func() { w.Run(ctx) })
 	}
 	if c.measured == nil {
+		c.forgetMeasurements(ctx) // by whoever publishes: others may have an older configuration
 		return
 	}
 	select {
