@@ -238,7 +238,15 @@ func TestAReplicaTakesOver(t *testing.T) {
 	// A start of long ago excuses nobody: the alarms' consumer stands by.
 	s.await("the second to be healthy", func() bool { return len(second.unhealthy(time.Now().Add(-time.Hour))) == 0 })
 	stop()
-	s.await("the second to have all", func() bool { return holds(second) == "211" })
+	s.await("the second to have all", func() bool {
+		if reasons := second.unhealthy(time.Now().Add(-time.Hour)); len(reasons) > 0 {
+			t.Fatalf("while it takes over: %s", reasons)
+		}
+		return holds(second) == "211"
+	})
+	if reasons := second.unhealthy(time.Now().Add(-time.Hour)); len(reasons) > 0 {
+		t.Errorf("having taken over: %s", reasons)
+	}
 }
 
 // A process that is told to stop isn't ready any more, and answers for a while.

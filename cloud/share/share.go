@@ -40,6 +40,9 @@ type State struct {
 	Members int // processes that are there, with this one
 	// Idle is when this one was last seen to be there and to have nothing to do.
 	Idle time.Time
+	// Took is since when it has its share, if that is any. After an error both are as
+	// they were, and there is no share.
+	Took time.Time
 }
 
 // New prepares it.
@@ -56,6 +59,13 @@ func (d *Division) set(s State) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state = s
+}
+
+// lose forgets the share.
+func (d *Division) lose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state = State{Idle: d.state.Idle, Took: d.state.Took}
 }
 
 const (
@@ -105,7 +115,7 @@ func (d *Division) take(ctx context.Context, do func(context.Context, store.Shar
 	}
 	defer member.Leave()
 	w := worker{do: do}
-	defer d.set(State{})
+	defer d.lose()
 	defer w.stop() // before the parts are given back
 	for {
 		if time.Since(counted) >= countEvery {
@@ -162,9 +172,9 @@ func (d *Division) balance(ctx context.Context, member *store.Member, w *worker,
 	}
 	next := store.Share{Of: parts, Parts: append(want, got...)}
 	slices.Sort(next.Parts)
-	state := State{Share: next, Members: members}
+	state := State{Share: next, Members: members, Took: d.State().Took}
 	if len(next.Parts) == 0 {
-		state.Idle = time.Now()
+		state.Idle, state.Took = time.Now(), time.Time{}
 	}
 	if w.share.Of == next.Of && slices.Equal(w.share.Parts, next.Parts) {
 		d.set(state)
@@ -183,6 +193,9 @@ func (d *Division) balance(ctx context.Context, member *store.Member, w *worker,
 		return ctx.Err()
 	}
 	d.cfg.Logger.Info("sharing the work", "work", d.cfg.Work, "parts", fmt.Sprint(next.Parts), "of", parts, "processes", members)
+	if len(next.Parts) > 0 {
+		state.Took = time.Now()
+	}
 	d.set(state)
 	w.start(ctx, next)
 	return nil
