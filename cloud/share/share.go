@@ -72,6 +72,7 @@ const (
 	lookEvery  = time.Second
 	countEvery = 30 * time.Second
 	countTime  = 5 * time.Second // that it may take
+	mostCauses = 10              // to log until the work is shared again: texts may hold ports that are never the same
 )
 
 // Run has the work done until ctx ends. Do gets the share and does its work until its own
@@ -83,14 +84,14 @@ func (d *Division) Run(ctx context.Context, do func(ctx context.Context, mine st
 		do(ctx, store.Share{})
 		return
 	}
-	failed := ""
+	causes := map[string]bool{}
 	for {
-		err := d.take(ctx, do, func() { failed = "" })
+		err := d.take(ctx, do, func() { clear(causes) })
 		if ctx.Err() != nil {
 			return
 		}
-		if text := fmt.Sprint(err); text != failed {
-			failed = text
+		if text := fmt.Sprint(err); !causes[text] && len(causes) < mostCauses {
+			causes[text] = true
 			d.cfg.Logger.Warn("the work can't be shared, trying again", "work", d.cfg.Work, "error", err)
 		}
 		select {
