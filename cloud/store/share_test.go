@@ -107,6 +107,7 @@ func TestAShareOfThePartitions(t *testing.T) {
 func TestProgressIsThatOfThePartThatIsLast(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		s := opened(t)
+		now := telemetry.MicrosOf(time.Now())
 		for _, c := range []struct {
 			share   Share
 			through telemetry.Micros
@@ -119,9 +120,10 @@ func TestProgressIsThatOfThePartThatIsLast(t *testing.T) {
 			{Share{Of: 3, Parts: []int{0, 1}}, 20, 10},
 			{Share{Of: 2, Parts: []int{0, 1}}, 30, 30},
 			{Share{Of: 2, Parts: []int{0, 1}}, 29, 30}, // another's clock
-			{Share{Of: 2, Parts: []int{0, 1}}, 2 * setBack, 2 * setBack},
-			{Share{Of: 2, Parts: []int{1}}, setBack, 2 * setBack},
-			{Share{Of: 2, Parts: []int{1}}, setBack - 1, setBack - 1}, // it was wrong
+			{Share{Of: 2, Parts: []int{0, 1}}, now, now},
+			{Share{Of: 2, Parts: []int{0}}, 31, now}, // somebody who is far behind
+			{Share{Of: 2, Parts: []int{0, 1}}, now + 1000*ahead, now + 1000*ahead},
+			{Share{Of: 2, Parts: []int{1}}, now, now}, // it was wrong
 		} {
 			write(t, s, func(tx *Tx) error { return tx.SaveProgress("c", c.share, c.through) })
 			if at, err := s.Progress(t.Context(), "c"); err != nil || at != c.want {
