@@ -42,7 +42,8 @@ type Options struct {
 	Targets []Target // none: all
 	// Drain is for how long, after its context has ended, Run still answers as if nothing
 	// were, but for /readyz: so that whoever sends it requests can see that first.
-	Drain time.Duration
+	Drain   time.Duration
+	drained <-chan struct{} // ends it before
 }
 
 // Cloud is a configured cloud that holds its store, its listener and, if it has
@@ -197,7 +198,10 @@ func (c *Cloud) Run(ctx context.Context) error {
 	c.draining.Store(true)
 	if c.options.Drain > 0 && errors.Is(context.Cause(ctx), context.Canceled) {
 		c.log.Info("stopping", "drain", c.options.Drain.String())
-		time.Sleep(c.options.Drain)
+		select {
+		case <-time.After(c.options.Drain):
+		case <-c.options.drained:
+		}
 	}
 	close(c.ending)
 	ending, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/cloud/store"
@@ -28,16 +29,14 @@ func answer(w http.ResponseWriter, reasons []string) {
 }
 
 // unhealthy says which of this process's consumers don't keep up. One that stands by
-// does, as long as it knows that it isn't needed.
+// does, as long as it knows that it isn't needed, and one that takes over has its time.
 func (c *Cloud) unhealthy(started time.Time) []string {
 	current := func(t Target, at time.Time) time.Time {
 		if !c.runs(t) {
 			return time.Now()
 		}
-		if idle := c.sharing[t].State().Idle; idle.After(at) {
-			return idle
-		}
-		return at
+		s := c.sharing[t].State()
+		return slices.MaxFunc([]time.Time{at, s.Idle, s.Took}, time.Time.Compare)
 	}
 	return unhealthy(time.Now(), started, time.Duration(c.config.Ingest.FlushEvery),
 		current(TargetIngest, c.ingest.Stats().Current), current(TargetAlarm, c.alarms.Stats().Current))

@@ -31,6 +31,7 @@ func (c *Cloud) publish(ctx context.Context) {
 		running.Go(func() { w.Run(ctx) })
 	}
 	if c.measured == nil {
+		c.forgetMeasurements(ctx) // by whoever publishes: others may have an older configuration
 		return
 	}
 	select {
@@ -43,6 +44,11 @@ func (c *Cloud) publish(ctx context.Context) {
 // pass hands the newest samples to whoever watches them.
 func (c *Cloud) pass(newest []telemetry.Sample) {
 	c.live.Publish(newest)
+	c.writeRemotely(newest)
+}
+
+// writeRemotely hands them to other systems, unless another process does.
+func (c *Cloud) writeRemotely(newest []telemetry.Sample) {
 	if !c.publishing.Load() {
 		return
 	}

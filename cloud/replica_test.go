@@ -27,8 +27,9 @@ import (
 // site is a log and a database that several clouds may run on, and a gateway's client.
 type site struct {
 	*testing.T
-	config Config
-	client *kgo.Client
+	config  Config
+	client  *kgo.Client
+	drained chan struct{} // closed: those that stop answer no longer
 }
 
 var names = record.TopicsOf("")
@@ -48,15 +49,15 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &site{t, config, client}
+	return &site{t, config, client, make(chan struct{})}
 }
 
 // start runs a cloud until it is stopped, or the test ends.
 func (s *site) start(drain time.Duration, targets ...Target) (c *Cloud, stop func()) {
 	s.Helper()
 	config := s.config
-	config.Console.Listen = freeAddress(s.T)
-	c, err := New(s.Context(), config, Options{Dir: s.TempDir(), Log: quiet, Targets: targets, Drain: drain})
+	config.Console.Listen = "127.0.0.1:0"
+	c, err := New(s.Context(), config, Options{Dir: s.TempDir(), Log: quiet, Targets: targets, Drain: drain, drained: s.drained})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -238,13 +239,23 @@ func TestAReplicaTakesOver(t *testing.T) {
 	// A start of long ago excuses nobody: the alarms' consumer stands by.
 	s.await("the second to be healthy", func() bool { return len(second.unhealthy(time.Now().Add(-time.Hour))) == 0 })
 	stop()
-	s.await("the second to have all", func() bool { return holds(second) == "211" })
+	s.await("the second to have all", func() bool {
+		if reasons := second.unhealthy(time.Now().Add(-time.Hour)); len(reasons) > 0 {
+			t.Fatalf("while it takes over: %s", reasons)
+		}
+		return holds(second) == "211"
+	})
+	if reasons := second.unhealthy(time.Now().Add(-time.Hour)); len(reasons) > 0 {
+		t.Errorf("having taken over: %s", reasons)
+	}
 }
 
 // A process that is told to stop isn't ready any more, and answers for a while.
 func TestDrains(t *testing.T) {
 	s := newSite(t)
-	c, stop := s.start(2*time.Second, TargetAPI)
+	c, stop := s.start(time.Hour, TargetAPI)
+	drained := sync.OnceFunc(func() { close(s.drained) })
+	t.Cleanup(drained)
 	url := c.url()
 	status := func(path string) int {
 		response, err := http.Get(url + path)
@@ -263,6 +274,7 @@ func TestDrains(t *testing.T) {
 	if live, alarms := status("/livez"), status("/api/v1/alarms"); live != http.StatusOK || alarms != http.StatusOK {
 		t.Errorf("/livez: %d, alarms: %d", live, alarms)
 	}
+	drained()
 	<-stopped
 	if code := status("/livez"); code != 0 {
 		t.Errorf("it answers %d after its end", code)

@@ -108,13 +108,30 @@ func (c *Cloud) followLatest(ctx context.Context) {
 			c.log.Warn("newest samples can't be read for those who watch, trying again", "error", err)
 		}
 		failed = err != nil
-		var changed []telemetry.Sample
-		for _, s := range samples {
-			if known[s.Signal] != s {
-				known[s.Signal] = s
-				changed = append(changed, s)
-			}
-		}
-		c.pass(changed)
+		changed, fresh := pick(samples, known, telemetry.MicrosOf(time.Now()))
+		c.live.Publish(changed)
+		c.writeRemotely(fresh)
 	}
+}
+
+// lateStart is how old the first sample that is known of a series may be to be news for
+// other systems. Samples come by the bundle: beside one that is new are some that others
+// have passed on long ago.
+const lateStart = 10 * 60_000_000 // µs
+
+// pick is which samples differ from what is known of their series, and which of them are
+// news for other systems. It makes them known.
+func pick(samples []telemetry.Sample, known map[telemetry.SignalID]telemetry.Sample, now telemetry.Micros) (changed, fresh []telemetry.Sample) {
+	for _, s := range samples {
+		before, has := known[s.Signal]
+		if has && before == s {
+			continue
+		}
+		known[s.Signal] = s
+		changed = append(changed, s)
+		if has || s.Time > now-lateStart {
+			fresh = append(fresh, s)
+		}
+	}
+	return changed, fresh
 }

@@ -88,6 +88,13 @@ func MicrosOf(t time.Time) Micros           { return Micros(t.UnixMicro()) }
 func (m Micros) Time() time.Time            { return time.UnixMicro(int64(m)).UTC() }
 func (m Micros) Sub(n Micros) time.Duration { return time.Duration(m-n) * time.Microsecond }
 
+// lastMoment is the last instant that RFC 3339 can write.
+var lastMoment = MicrosOf(time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC))
+
+// Moment is the instant as RFC 3339 can write it, whatever somebody's clock says: the
+// nearest from 1970 to 9999.
+func (m Micros) Moment() time.Time { return min(max(m, 0), lastMoment).Time() }
+
 // Sample is one value of one signal at one instant of its source.
 type Sample struct {
 	Time    Micros

@@ -3,20 +3,9 @@ package alarm
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/busbar/busbar/cloud/store"
-	"github.com/busbar/busbar/telemetry"
 )
-
-// latest is the last instant that RFC 3339 can write.
-var latest = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-
-// Moment is a time of an alarm as RFC 3339 can write it, whatever a gateway's clock says:
-// from 1970 to 9999.
-func Moment(at telemetry.Micros) time.Time {
-	return min(max(at, 0), telemetry.MicrosOf(latest)).Time()
-}
 
 // Firing reports whether another system is to take the alarm for one that goes on: it is
 // active, or it is about something that nothing will clear and nobody has taken note of.

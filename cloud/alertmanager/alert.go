@@ -45,7 +45,7 @@ type Posted struct {
 // PostedOf makes an alert of an alarm, without its end. Console is the address of the
 // console that it leads to, "" if to none.
 func PostedOf(a alarm.Alarm, console string) Posted {
-	p := Posted{Labels: Labels{}, Annotations: Labels{}, StartsAt: alarm.Moment(a.Raised)}
+	p := Posted{Labels: Labels{}, Annotations: Labels{}, StartsAt: a.Raised.Moment()}
 	p.Labels.set("alertname", a.Rule)
 	p.Labels.set("severity", string(a.Priority))
 	p.Labels.set("gateway", a.Gateway)

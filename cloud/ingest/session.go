@@ -25,6 +25,7 @@ type session struct {
 	ledger  *store.Ledger
 	keys    *identity.Keys
 	tables  map[tableKey]map[telemetry.SignalID]store.Place
+	tried   map[tableKey]int // how many signals of it were named when unparkAll looked last
 	newest  newestSamples
 	batch   *batch
 
@@ -49,7 +50,7 @@ type tableKey struct {
 
 func newSession(r *Runner, offsets map[string]map[int32]int64) *session {
 	return &session{Runner: r, offsets: offsets, ledger: r.cfg.Store.NewLedger(), keys: identity.NewKeys(r.cfg.Store), batch: newBatch(),
-		tables: map[tableKey]map[telemetry.SignalID]store.Place{}, newest: newestSamples{},
+		tables: map[tableKey]map[telemetry.SignalID]store.Place{}, tried: map[tableKey]int{}, newest: newestSamples{},
 		topicIDs: map[string]string{}, committed: func() {}, minutes: map[int64]bool{}}
 }
 
@@ -436,8 +437,9 @@ func (s *session) unpark(ctx context.Context, key tableKey) error {
 }
 
 // unparkAll adds what is parked though its births have come: to a process that died before
-// it read the parked records, or to one beside this. The batch is empty when it is called,
-// and afterwards.
+// it read the parked records, or to one beside this. Tables of which no more signals are
+// named than when it looked last are passed over. The batch is empty when it is called, and
+// afterwards.
 func (s *session) unparkAll(ctx context.Context) error {
 	tables, err := s.cfg.Store.ParkedTables(ctx)
 	if err != nil {
@@ -447,10 +449,15 @@ func (s *session) unparkAll(ctx context.Context) error {
 		if !s.reads(gateway) {
 			continue
 		}
-		for _, id := range ids {
-			if err := s.unpark(ctx, tableKey{gateway, id}); err != nil {
+		for id, named := range ids {
+			key := tableKey{gateway, id}
+			if s.tried[key] == named {
+				continue
+			}
+			if err := s.unpark(ctx, key); err != nil {
 				return err
 			}
+			s.tried[key] = named
 		}
 	}
 	return s.flush(ctx)
@@ -458,6 +465,7 @@ func (s *session) unparkAll(ctx context.Context) error {
 
 // keepHouse does what isn't urgent.
 func (s *session) keepHouse(ctx context.Context) error {
+	clear(s.tried)
 	err := s.unparkAll(ctx)
 	if err != nil {
 		return err

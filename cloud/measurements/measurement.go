@@ -42,11 +42,15 @@ func sourceOf(s store.Sourced) *source {
 	}
 }
 
+// longestState is in bytes. The names of many flags together may be long, and it is said
+// in each measurement.
+const longestState = 256
+
 // append adds a sample as a JSON object to b. Integers are exact; what has no value, or one
 // that is no finite number, is null.
 func (o *source) append(b []byte, s telemetry.Sample) []byte {
 	b = append(b, `{"time":"`...)
-	b = s.Time.Time().UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = s.Time.Moment().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 	b = append(b, '"')
 	b = append(b, o.about...)
 	b = append(b, `"value":`...)
@@ -54,7 +58,7 @@ func (o *source) append(b []byte, s telemetry.Sample) []byte {
 	if text := s.Value.Text(); s.Value.Kind() == telemetry.Text {
 		b = appendText(append(b, `,"text":`...), text)
 	}
-	if state := o.signal.InWords(s.Value); state != "" {
+	if state := o.signal.InWords(s.Value); state != "" && len(state) <= longestState {
 		b = appendText(append(b, `,"state":`...), state)
 	}
 	b = append(b, `,"quality":"`...)

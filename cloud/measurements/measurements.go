@@ -5,6 +5,7 @@
 package measurements
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -24,7 +25,8 @@ import (
 const follower = "measurements"
 
 const (
-	together  = 20_000 // samples of a transaction
+	together  = 20_000   // samples of a transaction
+	onTheWay  = 32 << 20 // bytes of a transaction that wait for the brokers
 	lookEvery = 250 * time.Millisecond
 	passEvery = 10 * time.Second // what the store may delete may be late
 	known     = time.Minute      // after that a series is looked at anew
@@ -89,7 +91,8 @@ type session struct {
 	client  *kgo.Client
 	f       store.Follower
 	decoder telemetry.Decoder
-	samples []telemetry.Sample
+	block   []telemetry.Sample
+	samples []telemetry.Sample             // of a transaction
 	sources map[telemetry.SignalID]*source // nil: none of its are written
 	since   time.Time                      // of the sources
 	text    []byte
@@ -100,7 +103,7 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	client, err := kgo.NewClient(append(r.cfg.Log[:len(r.cfg.Log):len(r.cfg.Log)],
 		kgo.TransactionalID(r.cfg.Topics.Measurements()), kgo.TransactionTimeout(unfinished),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()), kgo.MaxBufferedRecords(together+1))...)
+		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()), kgo.MaxBufferedRecords(together), kgo.MaxBufferedBytes(onTheWay))...)
 	if err != nil {
 		return fmt.Errorf("measurements: Kafka client: %w", err)
 	}
@@ -160,19 +163,17 @@ func (s *session) write(ctx context.Context) (more bool, err error) {
 		s.update(func(stats *Stats) { stats.Through = began })
 		return false, s.pass(ctx)
 	}
-	var records []*kgo.Record
-	for _, c := range chunks {
-		if records, err = s.add(ctx, records, c); err != nil {
-			return false, err
-		}
+	if err := s.decode(ctx, chunks); err != nil {
+		return false, err
 	}
 	next := chunks[len(chunks)-1].Number + 1
-	if len(records) > 0 {
-		if err := s.commit(ctx, append(records, s.cursor(next))); err != nil {
-			return false, err
-		}
+	n, err := s.commit(ctx, next)
+	if err != nil {
+		return false, err
+	}
+	if n > 0 {
 		s.update(func(stats *Stats) {
-			stats.Measurements, stats.Transactions = stats.Measurements+uint64(len(records)), stats.Transactions+1
+			stats.Measurements, stats.Transactions = stats.Measurements+n, stats.Transactions+1
 		})
 	}
 	s.f.Next = next
@@ -194,24 +195,16 @@ func (s *session) update(f func(*Stats)) {
 	f(&s.stats)
 }
 
-// add adds the samples of a chunk that are to be written.
-func (s *session) add(ctx context.Context, records []*kgo.Record, c store.Stored) ([]*kgo.Record, error) {
-	var err error
-	if _, s.samples, err = s.decoder.Block(c.Block, s.samples); err != nil {
-		return nil, fmt.Errorf("measurements: chunk %d: %w", c.Number, err)
-	}
-	if err := s.learn(ctx); err != nil {
-		return nil, err
-	}
-	for _, sample := range s.samples {
-		of := s.sources[sample.Signal]
-		if of == nil {
-			continue
+// decode reads the samples of chunks, and learns of which series they are.
+func (s *session) decode(ctx context.Context, chunks []store.Stored) (err error) {
+	s.samples = s.samples[:0]
+	for _, c := range chunks {
+		if _, s.block, err = s.decoder.Block(c.Block, s.block); err != nil {
+			return fmt.Errorf("measurements: chunk %d: %w", c.Number, err)
 		}
-		s.text = of.append(s.text[:0], sample)
-		records = append(records, &kgo.Record{Topic: s.cfg.Topics.Measurements(), Key: of.key, Value: append([]byte(nil), s.text...)})
+		s.samples = append(s.samples, s.block...)
 	}
-	return records, nil
+	return s.learn(ctx)
 }
 
 // learn looks up the series of samples that aren't known.
@@ -250,17 +243,39 @@ func (s *session) selects(of store.Sourced) bool {
 	return len(s.cfg.Select) == 0
 }
 
-// commit writes records in one transaction. After an error the session is of no more
-// use: the next one finds out whether it was committed.
-func (s *session) commit(ctx context.Context, records []*kgo.Record) error {
-	if err := s.client.BeginTransaction(); err != nil {
-		return fmt.Errorf("measurements: begin a transaction: %w", err)
+// commit writes the samples that are selected and where they end, in one transaction, and
+// reports how many they are. Without any there is none. After an error the session is of
+// no more use: the next one finds out whether it was committed.
+func (s *session) commit(ctx context.Context, next int64) (n uint64, err error) {
+	written := kgo.AbortingFirstErrPromise(s.client)
+	for _, sample := range s.samples {
+		of := s.sources[sample.Signal]
+		if of == nil {
+			continue
+		}
+		if n == 0 {
+			if err := s.client.BeginTransaction(); err != nil {
+				return 0, fmt.Errorf("measurements: begin a transaction: %w", err)
+			}
+		}
+		n++
+		s.text = of.append(s.text[:0], sample)
+		// It waits while too much is on its way.
+		s.client.Produce(ctx, &kgo.Record{Topic: s.cfg.Topics.Measurements(), Key: of.key, Value: bytes.Clone(s.text)}, written.Promise())
 	}
-	if err := s.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return fmt.Errorf("measurements: write: %w", err)
+	if n == 0 {
+		return 0, nil
+	}
+	s.client.Produce(ctx, s.cursor(next), written.Promise())
+	err = s.client.Flush(ctx)
+	if err == nil {
+		err = written.Err()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("measurements: write: %w", err)
 	}
 	if err := s.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		return fmt.Errorf("measurements: commit: %w", err)
+		return 0, fmt.Errorf("measurements: commit: %w", err)
 	}
-	return nil
+	return n, nil
 }

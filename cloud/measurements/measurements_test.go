@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -33,8 +34,33 @@ type plant struct {
 	store  *store.Store
 	broker []kgo.Opt
 	places map[telemetry.SignalID]store.Place
-	log    bytes.Buffer
+	log    logged
+	logger *slog.Logger
 	next   int64 // value
+}
+
+// logged is text that several write at once.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logged) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }
 
 func newPlant(t *testing.T) *plant {
@@ -49,6 +75,7 @@ func newPlant(t *testing.T) *plant {
 	}
 	t.Cleanup(broker.Close)
 	p := &plant{T: t, store: s, broker: []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}}
+	p.logger = slog.New(slog.NewTextHandler(&p.log, nil))
 	birth := record.Birth{Gateway: "gw", Site: "north", Zone: "z", Table: "000000000000000a", Version: 1, Parts: 1, Signals: []telemetry.Signal{
 		{ID: 1, Device: "meter", Name: "a", Unit: "V", Asset: "feeder-1", Kind: telemetry.Gauge}, {ID: 2, Device: "meter", Name: "b", Unit: "1", Kind: telemetry.State},
 	}}
@@ -89,7 +116,7 @@ func (p *plant) keep(signal telemetry.SignalID, samples int) {
 // run starts a Runner.
 func (p *plant) run(selected ...Selection) (r *Runner, stop func()) {
 	ctx, cancel := context.WithCancel(p.Context())
-	r, err := New(p.Context(), Config{Log: p.broker, Topics: topics, Store: p.store, Logger: slog.New(slog.NewTextHandler(&p.log, nil)), Select: selected})
+	r, err := New(p.Context(), Config{Log: p.broker, Topics: topics, Store: p.store, Logger: p.logger, Select: selected})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -278,7 +305,7 @@ func TestForget(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	of := sourceOf(store.Sourced{Site: "n\"orth", Zone: "z", Series: store.Series{Gateway: "gw", Device: "d/1", Name: "PhV.phsA", Unit: "V", Asset: "f", Kind: telemetry.Gauge, States: telemetry.States{2: "running"}}})
+	of := sourceOf(store.Sourced{Site: "n\"orth", Zone: "z", Series: store.Series{Gateway: "gw", Device: "d/1", Name: "PhV.phsA", Unit: "V", Asset: "f", Kind: telemetry.Gauge, States: telemetry.States{2: "running", 3: strings.Repeat("x", 257)}}})
 	const about = `{"time":"1970-01-01T00:00:01.000000Z","gateway":"gw","site":"n\"orth","zone":"z","device":"d/1","asset":"f","signal":"PhV.phsA","unit":"V","kind":"gauge",`
 	for _, c := range []struct {
 		value   telemetry.Value
@@ -291,12 +318,26 @@ func TestJSON(t *testing.T) {
 		{telemetry.UintValue(1<<64 - 1), 0, `"value":18446744073709551615,"quality":"good"}`},
 		{telemetry.BoolValue(true), 0, `"value":1,"quality":"good"}`},
 		{telemetry.IntValue(2), 0, `"value":2,"state":"running","quality":"good"}`},
+		{telemetry.IntValue(3), 0, `"value":3,"quality":"good"}`},
 		{telemetry.TextValue("<\n"), 0, `"value":null,"text":"\u003c\n","quality":"good"}`},
 		{telemetry.Value{}, telemetry.MakeQuality(telemetry.Bad, telemetry.GatewayTime, telemetry.Timeout), `"value":null,"quality":"bad","reason":"timeout"}`},
 	} {
 		got := string(of.append(nil, telemetry.Sample{Time: 1e6, Value: c.value, Quality: c.quality}))
 		if got != about+c.want || !json.Valid([]byte(got)) {
 			t.Errorf("%s, expected %s", got, about+c.want)
+		}
+	}
+}
+
+func TestTimesAreOnesThatCanBeWritten(t *testing.T) {
+	of := sourceOf(store.Sourced{})
+	for at, want := range map[telemetry.Micros]string{
+		math.MinInt64: "1970-01-01T00:00:00.000000Z",
+		-1:            "1970-01-01T00:00:00.000000Z",
+		math.MaxInt64: "9999-12-31T23:59:59.999999Z",
+	} {
+		if got := string(of.append(nil, telemetry.Sample{Time: at})); !strings.HasPrefix(got, `{"time":"`+want+`"`) {
+			t.Errorf("%d: %s", at, got)
 		}
 	}
 }

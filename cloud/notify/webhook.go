@@ -46,7 +46,7 @@ type Data struct {
 }
 
 func messageOf(c alarm.Told) Message {
-	return Message{Version, "alarm." + string(c.Action), alarm.Moment(c.At), Data{c.Seq, c.At, c.By, c.Comment, c.Alarm}}
+	return Message{Version, "alarm." + string(c.Action), c.At.Moment(), Data{c.Seq, c.At, c.By, c.Comment, c.Alarm}}
 }
 
 // messageID is the same at every attempt. It names more than the change's number: a

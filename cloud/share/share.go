@@ -40,6 +40,9 @@ type State struct {
 	Members int // processes that are there, with this one
 	// Idle is when this one was last seen to be there and to have nothing to do.
 	Idle time.Time
+	// Took is since when it has its share, if that is any. After an error both are as
+	// they were, and there is no share.
+	Took time.Time
 }
 
 // New prepares it.
@@ -58,10 +61,18 @@ func (d *Division) set(s State) {
 	d.state = s
 }
 
+// lose forgets the share.
+func (d *Division) lose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state = State{Idle: d.state.Idle, Took: d.state.Took}
+}
+
 const (
 	lookEvery  = time.Second
 	countEvery = 30 * time.Second
 	countTime  = 5 * time.Second // that it may take
+	mostCauses = 10              // to log until the work is shared again: texts may hold ports that are never the same
 )
 
 // Run has the work done until ctx ends. Do gets the share and does its work until its own
@@ -73,14 +84,14 @@ func (d *Division) Run(ctx context.Context, do func(ctx context.Context, mine st
 		do(ctx, store.Share{})
 		return
 	}
-	failed := ""
+	causes := map[string]bool{}
 	for {
-		err := d.take(ctx, do, func() { failed = "" })
+		err := d.take(ctx, do, func() { clear(causes) })
 		if ctx.Err() != nil {
 			return
 		}
-		if text := fmt.Sprint(err); text != failed {
-			failed = text
+		if text := fmt.Sprint(err); !causes[text] && len(causes) < mostCauses {
+			causes[text] = true
 			d.cfg.Logger.Warn("the work can't be shared, trying again", "work", d.cfg.Work, "error", err)
 		}
 		select {
@@ -105,7 +116,7 @@ func (d *Division) take(ctx context.Context, do func(context.Context, store.Shar
 	}
 	defer member.Leave()
 	w := worker{do: do}
-	defer d.set(State{})
+	defer d.lose()
 	defer w.stop() // before the parts are given back
 	for {
 		if time.Since(counted) >= countEvery {
@@ -162,9 +173,9 @@ func (d *Division) balance(ctx context.Context, member *store.Member, w *worker,
 	}
 	next := store.Share{Of: parts, Parts: append(want, got...)}
 	slices.Sort(next.Parts)
-	state := State{Share: next, Members: members}
+	state := State{Share: next, Members: members, Took: d.State().Took}
 	if len(next.Parts) == 0 {
-		state.Idle = time.Now()
+		state.Idle, state.Took = time.Now(), time.Time{}
 	}
 	if w.share.Of == next.Of && slices.Equal(w.share.Parts, next.Parts) {
 		d.set(state)
@@ -183,6 +194,9 @@ func (d *Division) balance(ctx context.Context, member *store.Member, w *worker,
 		return ctx.Err()
 	}
 	d.cfg.Logger.Info("sharing the work", "work", d.cfg.Work, "parts", fmt.Sprint(next.Parts), "of", parts, "processes", members)
+	if len(next.Parts) > 0 {
+		state.Took = time.Now()
+	}
 	d.set(state)
 	w.start(ctx, next)
 	return nil

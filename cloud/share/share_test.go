@@ -106,7 +106,7 @@ func TestPartsAreDividedEvenly(t *testing.T) {
 	divided("[2 2 3]")
 	first()
 	divided("[3 4]")
-	if s := third.State(); s.Members != 2 || s.Share.Of != 7 || !s.Idle.IsZero() {
+	if s := third.State(); s.Members != 2 || s.Share.Of != 7 || !s.Idle.IsZero() || s.Took.IsZero() {
 		t.Errorf("%+v", s)
 	}
 }

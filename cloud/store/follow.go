@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -127,21 +128,25 @@ type Sourced struct {
 	Site, Zone string
 }
 
-// Sources is what is known of series.
+// mostAsked bounds the parameters of a query that asks for many things by their numbers.
+const mostAsked = 500
+
+// Sources is what is known of series, in no order.
 func (s *Store) Sources(ctx context.Context, ids []telemetry.SignalID) (list []Sourced, err error) {
 	err = s.Read(ctx, func(t *Tx) error {
-		for _, id := range ids {
-			found, err := t.series(selectSeries+`WHERE id = ?`, id)
+		for some := range slices.Chunk(ids, mostAsked) {
+			args := make([]any, len(some))
+			for i, id := range some {
+				args[i] = id
+			}
+			err := t.Each(func(r *sql.Rows) error {
+				var of Sourced
+				err := of.scan(r, &of.Site, &of.Zone)
+				list = append(list, of)
+				return err
+			}, `SELECT `+seriesColumns+`, g.site, g.zone FROM series s JOIN gateway g ON g.id = s.gateway WHERE s.id IN (`+placeholders(len(args))+`)`, args...)
 			if err != nil {
 				return err
-			}
-			for _, series := range found {
-				of := Sourced{Series: series}
-				err := t.QueryRow(`SELECT site, zone FROM gateway WHERE id = ?`, []any{series.Gateway}, &of.Site, &of.Zone)
-				if err != nil {
-					return err
-				}
-				list = append(list, of)
 			}
 		}
 		return nil

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // What a follower hasn't passed is kept although it is packed, and it is given all that was
@@ -84,4 +87,40 @@ func values(samples []telemetry.Sample) (list []string) {
 	}
 	slices.Sort(list) // a chunk is by series
 	return list
+}
+
+// However many series are asked for, each is told with where its gateway is.
+func TestSourcesAreManySeries(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		s := opened(t)
+		const of = mostAsked/2 + 1
+		for _, gateway := range []string{"north", "south"} {
+			b := record.Birth{Gateway: gateway, Site: gateway + "-site", Zone: gateway + "-zone", Table: "000000000000000a", Version: 1, Parts: 1}
+			for n := range uint32(of) {
+				b.Signals = append(b.Signals, telemetry.Signal{ID: telemetry.SignalID(n), Device: "m", Name: fmt.Sprint(n), Kind: telemetry.State, States: telemetry.States{1: "on"}})
+			}
+			write(t, s, func(tx *Tx) error { return tx.SaveBirth(b) })
+		}
+		series, err := s.Signals(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := []telemetry.SignalID{1 << 30} // isn't there
+		want := map[telemetry.SignalID]string{}
+		for _, of := range series {
+			ids = append(ids, of.ID)
+			want[of.ID] = fmt.Sprint(of.Gateway, of.Name, of.Gateway+"-site", of.Gateway+"-zone", of.States)
+		}
+		list, err := s.Sources(t.Context(), ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[telemetry.SignalID]string{}
+		for _, of := range list {
+			got[of.ID] = fmt.Sprint(of.Gateway, of.Name, of.Site, of.Zone, of.States)
+		}
+		if len(list) != 2*of || !maps.Equal(got, want) {
+			t.Errorf("%d sources of %d", len(list), 2*of)
+		}
+	})
 }

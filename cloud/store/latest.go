@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,49 +41,61 @@ func (s *Store) noteLatest(announced string) {
 	}
 }
 
+// missLatest says that announcements may be lost.
+func (s *Store) missLatest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missed = true
+}
+
 // LatestChanged is the newest samples of each bundle of which any process has saved some
-// since the last call, by series. It is for a Shared store, of which one goroutine asks.
-// What was saved while there was no connection isn't among them.
+// since the last call, by series; of all bundles after one that has failed, and when some
+// may have been missed. It is for a Shared store, of which one goroutine asks.
 func (s *Store) LatestChanged(ctx context.Context) (samples []telemetry.Sample, err error) {
-	bundles := s.SkipLatest()
-	if len(bundles) == 0 {
+	bundles, all := s.takeLatest()
+	if len(bundles) == 0 && !all {
 		return nil, nil
 	}
-	const step = 500
 	var decoder telemetry.Decoder
 	err = s.Read(ctx, func(t *Tx) error {
-		for len(bundles) > 0 {
-			some := bundles[:min(step, len(bundles))]
-			bundles = bundles[len(some):]
-			err := t.Each(func(r *sql.Rows) error {
-				var block sql.RawBytes
-				err := r.Scan(&block)
-				var of []telemetry.Sample
-				if err == nil {
-					_, of, err = decoder.Block(block, nil)
-				}
-				samples = append(samples, of...)
-				return err
-			}, `SELECT block FROM latest WHERE bundle IN (`+placeholders(len(some))+`)`, some...)
-			if err != nil {
+		add := func(r *sql.Rows) error {
+			var block sql.RawBytes
+			err := r.Scan(&block)
+			var of []telemetry.Sample
+			if err == nil {
+				_, of, err = decoder.Block(block, nil)
+			}
+			samples = append(samples, of...)
+			return err
+		}
+		if all {
+			return t.Each(add, `SELECT block FROM latest`)
+		}
+		for some := range slices.Chunk(bundles, mostAsked) {
+			if err := t.Each(add, `SELECT block FROM latest WHERE bundle IN (`+placeholders(len(some))+`)`, some...); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
+		s.missLatest()
 		return nil, fmt.Errorf("store: read newest samples: %w", err)
 	}
 	return samples, nil
 }
 
-// SkipLatest passes over what LatestChanged would give, for the bundles that it returns.
-func (s *Store) SkipLatest() (bundles []any) {
+// SkipLatest passes over what LatestChanged would give.
+func (s *Store) SkipLatest() { s.takeLatest() }
+
+// takeLatest is what LatestChanged is to read: some bundles, or all.
+func (s *Store) takeLatest() (bundles []any, all bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for bundle := range s.newest {
 		bundles = append(bundles, bundle)
 	}
+	all, s.missed = s.missed, false
 	clear(s.newest)
-	return bundles
+	return bundles, all
 }

@@ -47,22 +47,29 @@ func (t *Tx) Unpark(id int64) error {
 	return nil
 }
 
-// ParkedTables lists the gateways and tables that records are parked for and of
-// which births have come.
-func (s *Store) ParkedTables(ctx context.Context) (map[string][]uint64, error) {
-	tables := map[string][]uint64{}
+// ParkedTables lists, by gateway, the tables that records are parked for and of
+// which births have come, and how many signals these have named.
+func (s *Store) ParkedTables(ctx context.Context) (map[string]map[uint64]int, error) {
+	tables := map[string]map[uint64]int{}
 	err := s.Read(ctx, func(t *Tx) error {
 		return t.Each(func(r *sql.Rows) error {
 			var gateway, name string
 			var table uint64
-			err := r.Scan(&gateway, &name)
+			var named int
+			err := r.Scan(&gateway, &name, &named)
 			if err == nil {
 				_, err = fmt.Sscanf(name, "%016x", &table)
 			}
-			tables[gateway] = append(tables[gateway], table)
+			if named == 0 {
+				return err
+			}
+			if tables[gateway] == nil {
+				tables[gateway] = map[uint64]int{}
+			}
+			tables[gateway][table] = named
 			return err
-		}, `SELECT DISTINCT p.gateway, p.signal_table FROM parked_record p
-			WHERE EXISTS (SELECT 1 FROM table_signal g WHERE g.gateway = p.gateway AND g.signal_table = p.signal_table)`)
+		}, `SELECT p.gateway, p.signal_table, (SELECT COUNT(*) FROM table_signal g WHERE g.gateway = p.gateway AND g.signal_table = p.signal_table)
+			FROM (SELECT DISTINCT gateway, signal_table FROM parked_record) p`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: list parked records: %w", err)

@@ -269,8 +269,9 @@ func (s *Store) listen(ctx context.Context, connect func(context.Context) (*pgx.
 				return
 			case <-time.After(time.Second):
 			}
-			// Facts may have been announced meanwhile.
+			// Facts and newest samples may have been announced meanwhile.
 			if conn, err = begin(ctx); err == nil {
+				s.missLatest()
 				s.wake()
 			}
 		}

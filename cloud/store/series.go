@@ -220,7 +220,21 @@ func namesOf(s telemetry.Signal) (string, error) {
 // ErrNotFound says that no series has the id.
 var ErrNotFound = errors.New("no such series")
 
-const selectSeries = `SELECT id, gateway, device, name, unit, asset, kind, bundle, names FROM series `
+// seriesColumns are what Series.scan reads.
+const seriesColumns = `s.id, s.gateway, s.device, s.name, s.unit, s.asset, s.kind, s.bundle, s.names`
+
+const selectSeries = `SELECT ` + seriesColumns + ` FROM series s `
+
+// scan reads a row: seriesColumns, and more.
+func (s *Series) scan(r *sql.Rows, more ...any) error {
+	err := r.Scan(append([]any{&s.ID, &s.Gateway, &s.Device, &s.Name, &s.Unit, &s.Asset, &s.Kind, &s.bundle, &s.names}, more...)...)
+	if err == nil && s.names != "" {
+		var n names
+		err = json.Unmarshal([]byte(s.names), &n)
+		s.States, s.Flags = n.States, n.Flags
+	}
+	return err
+}
 
 // Series lists every series, by gateway, device and name, those of the same name
 // in the order in which they began.
@@ -280,12 +294,7 @@ func (t *Tx) series(query string, args ...any) ([]Series, error) {
 	var list []Series
 	err := t.Each(func(r *sql.Rows) error {
 		var s Series
-		err := r.Scan(&s.ID, &s.Gateway, &s.Device, &s.Name, &s.Unit, &s.Asset, &s.Kind, &s.bundle, &s.names)
-		if err == nil && s.names != "" {
-			var n names
-			err = json.Unmarshal([]byte(s.names), &n)
-			s.States, s.Flags = n.States, n.Flags
-		}
+		err := s.scan(r)
 		list = append(list, s)
 		return err
 	}, query, args...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -48,9 +49,10 @@ func placeholders(n int) string {
 // the work among them.
 func (s *Store) Shared() bool { return s.dialect.numbers }
 
-// setBack is by how much a progress must go back to be believed, in µs. Clocks of two
-// processes differ by less, and what the one before has said stays true.
-const setBack = 60_000_000
+// ahead is by how much a progress must be ahead of now to be wrong, in µs: clocks of two
+// processes differ by less. Any other stays true, whatever somebody says later who hasn't
+// got so far, such as a process that has lost its share and doesn't know yet.
+const ahead = 60_000_000
 
 // SaveProgress keeps up to when all that the log had of a consumer's share is stored, for
 // other processes.
@@ -58,7 +60,7 @@ func (t *Tx) SaveProgress(consumer string, share Share, through telemetry.Micros
 	if share.Of == 0 {
 		share = Share{Of: 1, Parts: []int{0}}
 	}
-	args := []any{int64(through), int64(through) + setBack, int64(through), consumer, share.Of}
+	args := []any{int64(through), time.Now().UnixMicro() + ahead, int64(through), consumer, share.Of}
 	for _, p := range share.Parts {
 		args = append(args, p)
 	}

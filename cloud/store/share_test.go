@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"testing"
@@ -106,6 +107,7 @@ func TestAShareOfThePartitions(t *testing.T) {
 func TestProgressIsThatOfThePartThatIsLast(t *testing.T) {
 	onEngines(t, func(t *testing.T, opened opener) {
 		s := opened(t)
+		now := telemetry.MicrosOf(time.Now())
 		for _, c := range []struct {
 			share   Share
 			through telemetry.Micros
@@ -118,9 +120,10 @@ func TestProgressIsThatOfThePartThatIsLast(t *testing.T) {
 			{Share{Of: 3, Parts: []int{0, 1}}, 20, 10},
 			{Share{Of: 2, Parts: []int{0, 1}}, 30, 30},
 			{Share{Of: 2, Parts: []int{0, 1}}, 29, 30}, // another's clock
-			{Share{Of: 2, Parts: []int{0, 1}}, 2 * setBack, 2 * setBack},
-			{Share{Of: 2, Parts: []int{1}}, setBack, 2 * setBack},
-			{Share{Of: 2, Parts: []int{1}}, setBack - 1, setBack - 1}, // it was wrong
+			{Share{Of: 2, Parts: []int{0, 1}}, now, now},
+			{Share{Of: 2, Parts: []int{0}}, 31, now}, // somebody who is far behind
+			{Share{Of: 2, Parts: []int{0, 1}}, now + 1000*ahead, now + 1000*ahead},
+			{Share{Of: 2, Parts: []int{1}}, now, now}, // it was wrong
 		} {
 			write(t, s, func(tx *Tx) error { return tx.SaveProgress("c", c.share, c.through) })
 			if at, err := s.Progress(t.Context(), "c"); err != nil || at != c.want {
@@ -162,6 +165,40 @@ func TestNewestSamplesOfAnotherProcessAreAnnounced(t *testing.T) {
 	for _, sample := range want {
 		if !reflect.DeepEqual(got[sample.Signal], sample) {
 			t.Fatalf("%+v, want %+v", got[sample.Signal], sample)
+		}
+	}
+
+	// What was announced may be missed: the next read is of all.
+	read := func(ctx context.Context, want int) (failed error) {
+		t.Helper()
+		list, err := s.LatestChanged(ctx)
+		if len(list) != want {
+			t.Errorf("%d samples, want %d", len(list), want)
+		}
+		return err
+	}
+	s.noteLatest("7 ")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := read(ended, 0); err == nil {
+		t.Error("it could be read")
+	}
+	for _, n := range []int{len(want), 0} {
+		if err := read(t.Context(), n); err != nil {
+			t.Error(err)
+		}
+	}
+	write(t, other, func(tx *Tx) error {
+		_, err := tx.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`)
+		return err
+	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		list, err := s.LatestChanged(t.Context())
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("after the listener's end: %d of %d samples, %v", len(list), len(want), err)
+		}
+		if len(list) == len(want) {
+			break
 		}
 	}
 }

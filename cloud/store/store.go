@@ -57,6 +57,7 @@ type Store struct {
 	mu      sync.Mutex
 	changed chan struct{}  // closed at the next commit that adds facts
 	newest  map[int64]bool // bundles whose newest samples have changed, see LatestChanged
+	missed  bool           // there may be more of these
 }
 
 const (

@@ -296,7 +296,7 @@ func TestUnparkIsOnce(t *testing.T) {
 		write(t, s, func(tx *Tx) error {
 			return tx.SaveBirth(birth("g", "000000000000000a", telemetry.Signal{ID: 1, Device: "m", Name: "a"}))
 		})
-		if tables, err := s.ParkedTables(t.Context()); !reflect.DeepEqual(tables, map[string][]uint64{"g": {0xa}}) {
+		if tables, err := s.ParkedTables(t.Context()); !reflect.DeepEqual(tables, map[string]map[uint64]int{"g": {0xa: 1}}) {
 			t.Errorf("tables %v, %v", tables, err)
 		}
 		list, err := s.Parked(t.Context(), "g", 0xa, 0, 10)

@@ -1,0 +1,43 @@
+package cloud
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// Whoever publishes has nothing kept for measurements that nobody asks for; who stands by
+// leaves it alone.
+func TestWhatIsKeptForMeasurementsIsGivenUp(t *testing.T) {
+	config := embedded(t)
+	c, err := New(t.Context(), config, Options{Dir: t.TempDir(), Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const follower = "measurements"
+	if _, err := c.store.Follow(t.Context(), follower); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.openPublishing(t.Context(), names); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() bool {
+		offsets, err := c.store.Offsets(t.Context(), follower)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(offsets) > 0
+	}
+	if !kept() {
+		t.Error("it is given up before it is known who publishes")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	for deadline := time.Now().Add(time.Minute); kept(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never given up")
+		}
+	}
+}
