@@ -169,7 +169,7 @@ func TestWhatComesInGoesOut(t *testing.T) {
 	for !c.publishing.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	c.pass([]telemetry.Sample{{Signal: series[0].ID, Time: 1, Value: telemetry.FloatValue(230)}})
+	c.pass([]telemetry.Sample{{Signal: series[0].ID, Time: telemetry.MicrosOf(time.Now()), Value: telemetry.FloatValue(230)}})
 	for what, of := range map[string]chan string{`"rule":"DiskFull"`: told, "snappy": written} {
 		select {
 		case got := <-of:
