@@ -170,7 +170,7 @@ func check(f *configfile.File, c Config) {
 		c.Uplink.check(f)
 	}
 	if c.Measurements != nil {
-		c.Measurements.check(f)
+		checkSignals(f, "measurements.signals", c.Measurements.Signals)
 	}
 	c.Notify.check(f)
 	checkRemoteWrite(f, c.RemoteWrite)

@@ -46,6 +46,8 @@ store: {path: cloud.db}
 		{"path: cloud.db", "path: cloud.db, keep_days: {minutes: 400}", "store.keep_days.minutes: 400 days are less than the samples are kept"},
 		{"path: cloud.db", "path: cloud.db, keep_days: {hours: 400, days: 399}", "store.keep_days.days: 399 days are less than the hours are kept"},
 		{"path: cloud.db", "path: cloud.db, keep_days: {samples: -1}", "store.keep_days.samples: -1 is out of range"},
+		{"store:", "measurements: {}\nstore:", ""},
+		{"store:", "measurements: {signals: [{name: [TotW, '']}]}\nstore:", `measurements.signals[0].name[1]: ""`},
 		{"path: log}", "path: log}, replicas: 0", "log.replicas: 0 is out of range"},
 		{"path: log}", "path: log}, min_in_sync: 0", "log.min_in_sync: 0 is out of range"},
 		{"path: log}", "path: log}, replicas: 1, min_in_sync: 2", "log.min_in_sync: 2 of 1 replicas"},

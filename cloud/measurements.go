@@ -5,48 +5,13 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/measurements"
-	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry/record"
 )
 
 // Measurements says which samples are written for others to read.
 type Measurements struct {
-	// Samples are written that one of these describes. Default: all.
-	Select []Selection `yaml:"select"`
-}
-
-// Selection describes samples: what is given must be so. In each, * stands for any text.
-type Selection struct {
-	// Example: north-*.
-	Gateway string `yaml:"gateway"`
-
-	// Where the gateway is.
-	Site string `yaml:"site"`
-
-	// Example: transformer-*.
-	Device string `yaml:"device"`
-
-	// What the device belongs to. Example: feeder-*.
-	Asset string `yaml:"asset"`
-
-	// Example: PhV.*.
-	Signal string `yaml:"signal"`
-}
-
-// in is the selection as package measurements has it.
-func (m Measurements) in() (list []measurements.Selection) {
-	for _, s := range m.Select {
-		list = append(list, measurements.Selection(s))
-	}
-	return list
-}
-
-func (m Measurements) check(f *configfile.File) {
-	for i, s := range m.Select {
-		if at := configfile.Item("measurements.select", i); s == (Selection{}) && !f.Broken(at) {
-			f.Errorf(at, "describes everything, expected gateway, site, device, asset or signal; without select all samples are written")
-		}
-	}
+	// Of which signals: those that fit one of the list. Default: all.
+	Signals []SignalChoice `yaml:"signals"`
 }
 
 const forgetAgain = 5 * time.Second
@@ -78,6 +43,6 @@ func (c *Cloud) openMeasurements(ctx context.Context, names record.Topics) (err 
 	if m == nil {
 		return nil
 	}
-	c.measured, err = measurements.New(ctx, measurements.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log, Select: m.in()})
+	c.measured, err = measurements.New(ctx, measurements.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log, Signals: choices(m.Signals)})
 	return err
 }

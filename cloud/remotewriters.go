@@ -28,22 +28,6 @@ type RemoteWrite struct {
 	Insecure bool `yaml:"insecure"`
 }
 
-// SignalChoice is the signals that fit each of the lists that are given. In each name *
-// is any text.
-type SignalChoice struct {
-	// Names of gateways. Example: [north-*].
-	Gateway []string `yaml:"gateway"`
-
-	// Names of devices.
-	Device []string `yaml:"device"`
-
-	// Names of assets.
-	Asset []string `yaml:"asset"`
-
-	// Names of signals. Example: [PhV.*, TotW].
-	Name []string `yaml:"name"`
-}
-
 func checkRemoteWrite(f *configfile.File, list []RemoteWrite) {
 	for i, w := range list {
 		at := configfile.Item("remote_write", i)
@@ -52,30 +36,14 @@ func checkRemoteWrite(f *configfile.File, list []RemoteWrite) {
 			f.Errorf(at+".url", "%q is remote_write[%d] already, expected another one", name, j)
 		}
 		checkServer(f, at, w.URL, w.Insecure)
-		for j, c := range w.Signals {
-			checkPatterns(f, configfile.Item(at+".signals", j), map[string][]string{"gateway": c.Gateway, "device": c.Device, "asset": c.Asset, "name": c.Name})
-		}
-	}
-}
-
-// checkPatterns checks the lists of names below the value at a path.
-func checkPatterns(f *configfile.File, at string, lists map[string][]string) {
-	for key, list := range lists {
-		for i, pattern := range list {
-			if pattern == "" {
-				f.Errorf(configfile.Item(at+"."+key, i), "%q, expected a name, in which * is any text", pattern)
-			}
-		}
+		checkSignals(f, at+".signals", w.Signals)
 	}
 }
 
 func (c *Cloud) openRemoteWrite() error {
 	for _, w := range c.config.RemoteWrite {
-		config := remotewrite.Config{Server: outgoing.Server{URL: w.URL, CA: w.CA.In(c.options.Dir), TokenFile: w.TokenFile.In(c.options.Dir)}, Store: c.store, Logger: c.log}
-		for _, s := range w.Signals {
-			config.Signals = append(config.Signals, remotewrite.Choice(s))
-		}
-		writer, err := remotewrite.New(config)
+		writer, err := remotewrite.New(remotewrite.Config{Server: outgoing.Server{URL: w.URL, CA: w.CA.In(c.options.Dir), TokenFile: w.TokenFile.In(c.options.Dir)},
+			Signals: choices(w.Signals), Store: c.store, Logger: c.log})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,14 @@
 package telemetry
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// MatchesAny reports whether text is what one of some patterns says; without any it is.
+func MatchesAny(patterns []string, text string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return Matches(p, text) })
+}
 
 // Matches reports whether text is what a pattern says, in which * stands for any text.
 func Matches(pattern, text string) bool {

@@ -14,4 +14,9 @@ func TestMatches(t *testing.T) {
 			t.Errorf("%q of %q: %v", c.pattern, c.text, got)
 		}
 	}
+	for text, want := range map[string]bool{"a1": true, "b": true, "c": false} {
+		if MatchesAny([]string{"a*", "b"}, text) != want || !MatchesAny(nil, text) {
+			t.Errorf("%q: not %v", text, want)
+		}
+	}
 }

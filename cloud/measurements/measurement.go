@@ -91,18 +91,3 @@ func appendText(b []byte, text string) []byte {
 	}
 	return append(b, quoted...)
 }
-
-// Selection is which measurements are written: those of which each pattern that is given
-// says what they are. * stands for any text.
-type Selection struct {
-	Gateway, Site, Device, Asset, Signal string
-}
-
-func (c Selection) takes(s store.Sourced) bool {
-	for _, p := range [][2]string{{c.Gateway, s.Gateway}, {c.Site, s.Site}, {c.Device, s.Device}, {c.Asset, s.Asset}, {c.Signal, s.Name}} {
-		if p[0] != "" && !telemetry.Matches(p[0], p[1]) {
-			return false
-		}
-	}
-	return true
-}

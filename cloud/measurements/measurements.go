@@ -37,11 +37,11 @@ const (
 
 // Config says what to write and where.
 type Config struct {
-	Log    []kgo.Opt // how to reach the brokers
-	Topics record.Topics
-	Store  *store.Store
-	Logger *slog.Logger // nil: slog.Default
-	Select []Selection  // none: everything
+	Log     []kgo.Opt // how to reach the brokers
+	Topics  record.Topics
+	Store   *store.Store
+	Logger  *slog.Logger   // nil: slog.Default
+	Signals []store.Choice // none: all
 }
 
 // Runner writes measurements. Of several on one log, the one that began last writes, and
@@ -227,20 +227,11 @@ func (s *session) learn(ctx context.Context) error {
 		return err
 	}
 	for _, of := range found {
-		if s.selects(of) {
+		if of.Chosen(s.cfg.Signals) {
 			s.sources[of.ID] = sourceOf(of)
 		}
 	}
 	return nil
-}
-
-func (s *session) selects(of store.Sourced) bool {
-	for _, c := range s.cfg.Select {
-		if c.takes(of) {
-			return true
-		}
-	}
-	return len(s.cfg.Select) == 0
 }
 
 // commit writes the samples that are selected and where they end, in one transaction, and

@@ -114,9 +114,9 @@ func (p *plant) keep(signal telemetry.SignalID, samples int) {
 }
 
 // run starts a Runner.
-func (p *plant) run(selected ...Selection) (r *Runner, stop func()) {
+func (p *plant) run(signals ...store.Choice) (r *Runner, stop func()) {
 	ctx, cancel := context.WithCancel(p.Context())
-	r, err := New(p.Context(), Config{Log: p.broker, Topics: topics, Store: p.store, Logger: p.logger, Select: selected})
+	r, err := New(p.Context(), Config{Log: p.broker, Topics: topics, Store: p.store, Logger: p.logger, Signals: signals})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestWhatIsStoredIsWritten(t *testing.T) {
 
 func TestOnlyWhatIsSelectedIsWritten(t *testing.T) {
 	p := newPlant(t)
-	r, stop := p.run(Selection{Gateway: "x*"}, Selection{Gateway: "g*", Signal: "b"})
+	r, stop := p.run(store.Choice{Gateway: []string{"x*"}}, store.Choice{Gateway: []string{"g*"}, Name: []string{"b"}})
 	defer stop()
 	p.current(r)
 	p.keep(1, 5)

@@ -20,11 +20,7 @@ type Match struct {
 
 func (m Match) fits(a alarm.Alarm) bool {
 	return oneOf(m.Priority, a.Priority) && oneOf(m.Kind, a.Kind) &&
-		anyFits(m.Gateway, a.Gateway) && anyFits(m.Site, a.Site) && anyFits(m.Rule, a.Rule)
+		telemetry.MatchesAny(m.Gateway, a.Gateway) && telemetry.MatchesAny(m.Site, a.Site) && telemetry.MatchesAny(m.Rule, a.Rule)
 }
 
 func oneOf[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }
-
-func anyFits(patterns []string, name string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return telemetry.Matches(p, name) })
-}

@@ -20,21 +20,9 @@ import (
 // Config is one server and what it gets.
 type Config struct {
 	outgoing.Server
-	Signals []Choice // none: all
+	Signals []store.Choice // none: all
 	Store   *store.Store
 	Logger  *slog.Logger // nil: slog.Default
-}
-
-// Choice fits signals by patterns as of telemetry.Matches. They fit each of its lists, of
-// which an empty one fits all.
-type Choice struct{ Gateway, Device, Asset, Name []string }
-
-func (c Choice) fits(s store.Series) bool {
-	return anyFits(c.Gateway, s.Gateway) && anyFits(c.Device, s.Device) && anyFits(c.Asset, s.Asset) && anyFits(c.Name, s.Name)
-}
-
-func anyFits(patterns []string, name string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return telemetry.Matches(p, name) })
 }
 
 const (
@@ -184,7 +172,7 @@ func (w *Writer) readNames(ctx context.Context) error {
 	chosen := make(map[telemetry.SignalID][]byte, len(list))
 	for _, s := range list {
 		chosen[s.ID] = nil
-		if len(w.cfg.Signals) == 0 || slices.ContainsFunc(w.cfg.Signals, func(c Choice) bool { return c.fits(s) }) {
+		if s.Chosen(w.cfg.Signals) {
 			chosen[s.ID] = labelsOf(s)
 		}
 	}

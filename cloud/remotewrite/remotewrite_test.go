@@ -168,7 +168,7 @@ func TestPrometheusHasTheValues(t *testing.T) {
 	address := startPrometheus(t)
 	s, ids := world(t, "PhV.phsA", "PhV.phsB", "Big", "Text", "Hz")
 	w := write(t, Config{Server: outgoing.Server{URL: "http://" + address + "/api/v1/write"}, Store: s,
-		Signals: []Choice{{Name: []string{"PhV.*", "Big"}, Gateway: []string{"g*"}}, {Name: []string{"Text"}}, {Device: []string{"other"}}}})
+		Signals: []store.Choice{{Name: []string{"PhV.*", "Big"}, Gateway: []string{"g*"}}, {Name: []string{"Text"}}, {Device: []string{"other"}}}})
 	now := telemetry.MicrosOf(time.Now().Add(-10 * time.Second))
 	at := func(name string, ms int64, v telemetry.Value, q telemetry.Quality) telemetry.Sample {
 		return telemetry.Sample{Signal: ids[name], Time: now + telemetry.Micros(ms*1000), Value: v, Quality: q}

@@ -53,20 +53,9 @@ var ErrTooMany = fmt.Errorf("more than %d samples", MostSamples)
 func (s *Store) Samples(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros) (Series, []telemetry.Sample, error) {
 	var series Series
 	var samples []telemetry.Sample
-	err := s.scan(ctx, func(t *Tx) error {
-		found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
-		if err != nil {
+	err := s.scan(ctx, func(t *Tx) (err error) {
+		if series, err = t.oneSeries(id); err != nil || from >= to {
 			return err
-		}
-		if len(found) == 0 {
-			return ErrNotFound
-		}
-		if err := t.addLatest(found); err != nil {
-			return err
-		}
-		series = found[0]
-		if from >= to {
-			return nil
 		}
 		samples, err = t.samples(series, from, to)
 		return err

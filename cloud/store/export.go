@@ -22,20 +22,9 @@ type Export struct {
 // no such series.
 func (s *Store) Export(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros) (Export, error) {
 	e := Export{store: s, from: from, to: to}
-	err := s.scan(ctx, func(t *Tx) error {
-		found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
-		if err == nil && len(found) == 0 {
-			err = ErrNotFound
-		}
-		if err == nil {
-			err = t.addLatest(found)
-		}
-		if err != nil {
+	err := s.scan(ctx, func(t *Tx) (err error) {
+		if e.Series, err = t.oneSeries(id); err != nil || from >= to {
 			return err
-		}
-		e.Series = found[0]
-		if from >= to {
-			return nil
 		}
 		if e.hours, err = t.liveHours(e.Series.bundle, from, to); err != nil {
 			return err

@@ -290,6 +290,22 @@ func (s *Store) Signals(ctx context.Context) (list []Series, err error) {
 	return list, nil
 }
 
+// oneSeries is a series with its newest sample; ErrNotFound if the context shows none of
+// that id.
+func (t *Tx) oneSeries(id telemetry.SignalID) (Series, error) {
+	found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err == nil {
+		err = t.addLatest(found)
+	}
+	if err != nil {
+		return Series{}, err
+	}
+	return found[0], nil
+}
+
 func (t *Tx) series(query string, args ...any) ([]Series, error) {
 	var list []Series
 	err := t.Each(func(r *sql.Rows) error {

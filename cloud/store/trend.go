@@ -28,18 +28,10 @@ const MostPoints = 5000
 func (s *Store) Trend(ctx context.Context, id telemetry.SignalID, from, to telemetry.Micros, points int) (Trend, error) {
 	var trend Trend
 	points = min(max(points, 1), MostPoints)
-	err := s.scan(ctx, func(t *Tx) error {
-		found, err := t.series(selectSeries+`WHERE id = ? AND `+t.Seen("gateway"), id)
-		if err == nil && len(found) == 0 {
-			err = ErrNotFound
-		}
-		if err == nil {
-			err = t.addLatest(found)
-		}
-		if err != nil {
+	err := s.scan(ctx, func(t *Tx) (err error) {
+		if trend.Series, err = t.oneSeries(id); err != nil {
 			return err
 		}
-		trend.Series = found[0]
 		const century = 100 * 365 * dayMicros
 		from, to := max(from, -century), min(to, 3*century)
 		if from >= to {
@@ -58,10 +50,10 @@ func (s *Store) Trend(ctx context.Context, id telemetry.SignalID, from, to telem
 		trend.Width = width
 		from, to = floor(from, width), floor(to-1, width)+width
 		if kept == 0 {
-			trend.Buckets, err = t.summedUp(found[0], width, from, to)
+			trend.Buckets, err = t.summedUp(trend.Series, width, from, to)
 			return err
 		}
-		list, err := t.kept(found[0], kept, from, to)
+		list, err := t.kept(trend.Series, kept, from, to)
 		trend.Buckets = gather(list, width)
 		return err
 	})
