@@ -14,22 +14,9 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
-)
 
-// prometheus is where a program of Prometheus is. Without it the test is skipped, or
-// fails if CI is set.
-func prometheus(t testing.TB, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no %s: apt-get install prometheus", program)
-	}
-	return path
-}
+	"github.com/busbar/busbar/test/peer"
+)
 
 const monitoring = "../deploy/prometheus"
 
@@ -37,7 +24,7 @@ const monitoring = "../deploy/prometheus"
 func TestAlertRules(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"check config prometheus.yaml", "test rules busbar.rules.test.yaml"} {
-		cmd := exec.Command(prometheus(t, "promtool"), strings.Fields(args)...)
+		cmd := exec.Command(peer.Program(t, "promtool", "prometheus"), strings.Fields(args)...)
 		cmd.Dir = monitoring
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", args, err, out)
@@ -80,7 +67,7 @@ func readFile(t *testing.T, elements ...string) string {
 // shows something.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
-	server, dir := prometheus(t, "prometheus"), t.TempDir()
+	server, dir := peer.Program(t, "prometheus", "prometheus"), t.TempDir()
 	console := freeAddress(t)
 	start(t, dir, "busbar", "demo", "--headless", "--for", "1h", "--dir", "demo", "--console", console)
 	status := regexp.MustCompile(`status: \{listen: "(.*)"\}`)

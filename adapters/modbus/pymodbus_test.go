@@ -15,6 +15,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
+	foreign "github.com/busbar/busbar/test/peer"
 )
 
 // python is an interpreter that has pymodbus, the peer that knows nothing of
@@ -23,11 +24,7 @@ func python(t *testing.T) string {
 	t.Helper()
 	python := cmp.Or(os.Getenv("BUSBAR_PYTHON"), "python3")
 	if out, err := exec.Command(python, "-c", "import pymodbus.simulator").CombinedOutput(); err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") == "true" {
-			report = t.Fatalf
-		}
-		report("%s has no pymodbus: python3 -m venv .venv && .venv/bin/pip install pymodbus==3.16.1, and BUSBAR_PYTHON=$PWD/.venv/bin/python\n%v %s", python, err, out)
+		foreign.Missing(t, "%s has no pymodbus: python3 -m venv .venv && .venv/bin/pip install pymodbus==3.16.1, and BUSBAR_PYTHON=$PWD/.venv/bin/python\n%v %s", python, err, out)
 	}
 	return python
 }
@@ -86,13 +83,7 @@ func start(t *testing.T, cmd *exec.Cmd, out *bytes.Buffer) (kill func(), exited 
 // twoTTYs is a cable between two terminals of socat's, and how to unplug it.
 func twoTTYs(t *testing.T) (ours, theirs string, unplug func()) {
 	t.Helper()
-	if _, err := exec.LookPath("socat"); err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") == "true" {
-			report = t.Fatalf
-		}
-		report("no socat: apt-get install socat")
-	}
+	foreign.Program(t, "socat", "socat")
 	dir := t.TempDir()
 	ours, theirs = filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
 	unplug = plug(t, ours, theirs)

@@ -29,11 +29,7 @@ const password = "correct horse battery"
 // newAccess has one user, ana, and a clock that stands still.
 func newAccess(t *testing.T) (a *Access, clock *time.Time) {
 	t.Helper()
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	if err := s.AddUser(t.Context(), store.User{Name: "ana", Password: cheap.hash(password), Role: "operator", Zones: "north"}); err != nil {
 		t.Fatal(err)
 	}

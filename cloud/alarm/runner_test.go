@@ -48,10 +48,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.producer.Close)
-	if w.store, err = store.Open(context.Background(), storetest.New(t)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.store.Close() })
+	w.store = storetest.Open(t)
 	return w
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -49,7 +50,7 @@ func TestFingerprint(t *testing.T) {
 }
 
 func TestReader(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	err := alarm.TakeAlerts(t.Context(), s, "alertmanager", []alarm.Alert{
 		{Fingerprint: "1", Rule: "A", Asset: "x", Priority: telemetry.High, Began: 1_000_000},
 		{Fingerprint: "2", Rule: "A", Asset: "y", Priority: telemetry.Low, Began: 2_000_000},

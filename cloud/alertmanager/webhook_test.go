@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/busbar/busbar/cloud/alarm"
-	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -83,23 +82,13 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func open(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
 func TestReceiver(t *testing.T) {
 	const token = "a-token-of-24-characters"
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := Receiver{Store: open(t), TokenFile: file, Logger: slog.New(slog.DiscardHandler)}
+	r := Receiver{Store: storetest.Open(t), TokenFile: file, Logger: slog.New(slog.DiscardHandler)}
 	post := func(authorization, body string) int {
 		request := httptest.NewRequest("POST", "/", strings.NewReader(body))
 		request.Header.Set("Authorization", authorization)

@@ -52,11 +52,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(embedded.Close)
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	kafka := []kgo.Opt{kgo.SeedBrokers(embedded.Addr())}
 	client, err := kgo.NewClient(kafka...)
 	if err != nil {

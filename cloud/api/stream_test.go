@@ -124,11 +124,7 @@ func TestStreamShowsNewestValues(t *testing.T) {
 
 // What a gateway told before it got into somebody's zone was passed over in their stream.
 func TestStreamOfAZoneThatGetsAGateway(t *testing.T) {
-	at, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { at.Close() })
+	at := storetest.Open(t)
 	calls := New(Options{Version: "test", Store: at, Live: NewLive(), Log: quiet, beat: 10 * time.Millisecond})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls.ServeHTTP(w, r.WithContext(store.InZones(r.Context(), []string{"north"})))
@@ -172,11 +168,7 @@ func TestStreamOfAZoneThatGetsAGateway(t *testing.T) {
 
 // Whoever asks so much that others wait holds up no alarm.
 func TestStreamWhileOperatorsAskTooMuch(t *testing.T) {
-	at, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { at.Close() })
+	at := storetest.Open(t)
 	secret := access.TokenPrefix + access.NewSecret()
 	if err := at.AddAPIToken(t.Context(), store.APIToken{Name: "wall", Role: "viewer", Zones: "*", Expires: telemetry.MicrosOf(time.Now().Add(time.Hour))}, secret); err != nil {
 		t.Fatal(err)

@@ -26,11 +26,7 @@ type meter struct {
 }
 
 func newMeter(t *testing.T) *meter {
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	m := &meter{T: t, store: s}
 	birth := record.Birth{Gateway: "gw", Table: "000000000000000a", Version: 1, Parts: 1, Signals: []telemetry.Signal{{ID: 1, Device: "meter", Name: "PhV", Unit: "V", Kind: telemetry.Gauge}}}
 	m.write(func(tx *store.Tx) error { return tx.SaveBirth(birth) })

@@ -28,11 +28,7 @@ type world struct {
 // newWorld is a database with births of gateway gw's meters a and b.
 func newWorld(t testing.TB, devices ...string) *world {
 	t.Helper()
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	w := &world{t, s, map[string]int64{}}
 	for _, d := range devices {
 		w.birth("gw", d)

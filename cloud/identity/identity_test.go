@@ -18,11 +18,7 @@ import (
 
 func newStore(t *testing.T, gateways ...string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	identitytest.Enrol(t, s, gateways...)
 	return s
 }

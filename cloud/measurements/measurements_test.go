@@ -64,11 +64,7 @@ func (l *logged) Reset() {
 }
 
 func newPlant(t *testing.T) *plant {
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, topics.Measurements()), kfake.SeedTopics(1, topics.MeasurementsCursor()))
 	if err != nil {
 		t.Fatal(err)

@@ -12,12 +12,13 @@ import (
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/outgoing"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 )
 
 // One alert that is refused doesn't keep the others back.
 func TestAnAlertThatIsRefusedIsAlone(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	var mu sync.Mutex
 	taken := map[string]int{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +58,7 @@ func TestAnAlertThatIsRefusedIsAlone(t *testing.T) {
 
 // Two alarms with the same labels are one alert, which goes on until both are over.
 func TestAlarmsOfTheSameLabelsAreOneAlert(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	var mu sync.Mutex
 	var last []alertmanager.Posted
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,23 +17,10 @@ import (
 	"github.com/busbar/busbar/cloud/alertmanager"
 	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/peer"
 )
-
-// program is where a program of Alertmanager is. Without it the test is skipped, or fails
-// if CI is set.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no %s: apt-get install prometheus-alertmanager", name)
-	}
-	return path
-}
 
 // startAlertmanager runs one that sends all that it has to a webhook, at once.
 func startAlertmanager(t *testing.T, webhook, tokenFile string) (url string) {
@@ -51,26 +37,9 @@ receivers:
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	cmd := exec.Command(program(t, "prometheus-alertmanager"), "--config.file="+file, "--storage.path="+dir, "--cluster.listen-address=",
+	address := peer.Address(t)
+	peer.Run(t, peer.Program(t, "prometheus-alertmanager", "prometheus-alertmanager"), "--config.file="+file, "--storage.path="+dir, "--cluster.listen-address=",
 		"--web.listen-address="+address)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(said.String())
-		}
-	})
 	return "http://" + address
 }
 
@@ -95,7 +64,7 @@ func alertsOf(t *testing.T, url string) map[string]alertmanager.Posted {
 
 // A real Alertmanager is told of what a gateway has raised, and until when.
 func TestAlertmanagerIsTold(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	nobody := httptest.NewServer(status(200))
 	t.Cleanup(nobody.Close)
 	down := httptest.NewServer(status(503))
@@ -153,7 +122,7 @@ func put(t *testing.T, s *store.Store, a alarm.Alarm) {
 
 // What Prometheus tells a real Alertmanager comes by its webhook, and amtool reads it here.
 func TestAlertmanagerTells(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("a-token-of-24-characters"), 0o600); err != nil {
 		t.Fatal(err)
@@ -192,7 +161,7 @@ func TestAlertmanagerTells(t *testing.T) {
 	put(t, s, alarm.Alarm{ID: "a1", Gateway: "gw", Rule: "low-voltage", Asset: "feeder-1", Priority: telemetry.High, Summary: "low", Active: true, Raised: 1_000_000})
 	amtool := func(want string, args ...string) string {
 		t.Helper()
-		out, err := exec.Command(program(t, "amtool"), append([]string{"--alertmanager.url=" + cloud.URL, "--no-version-check"}, args...)...).CombinedOutput()
+		out, err := exec.Command(peer.Program(t, "amtool", "prometheus-alertmanager"), append([]string{"--alertmanager.url=" + cloud.URL, "--no-version-check"}, args...)...).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("amtool %v: %v\n%s", args, err, out)
 		}

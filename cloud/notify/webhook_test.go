@@ -146,16 +146,6 @@ func await(t *testing.T, what string, ask func() bool) {
 	}
 }
 
-func open(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
 // raise raises an alarm of a rule from elsewhere, or clears it.
 func raise(t *testing.T, s *store.Store, rule string, priority telemetry.Priority, over bool) {
 	t.Helper()
@@ -201,7 +191,7 @@ func run(t *testing.T, c Config) (r *Runner, stop func()) {
 }
 
 func TestEachChangeIsToldInOrder(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	raise(t, s, "before", telemetry.High, false)
 	all, high := newDesk(t), newDesk(t)
 	important := webhook(t, "high", high.url)
@@ -234,7 +224,7 @@ func TestEachChangeIsToldInOrder(t *testing.T) {
 
 // Whatever a gateway's clock says, what comes after it is told.
 func TestATimeThatCantBeWrittenStopsNothing(t *testing.T) {
-	s, d := open(t), newDesk(t)
+	s, d := storetest.Open(t), newDesk(t)
 	run(t, Config{Store: s, Webhooks: []Webhook{webhook(t, "desk", d.url)}})
 	for i, at := range []telemetry.Micros{math.MaxInt64, math.MinInt64, 7} {
 		put(t, s, alarm.Alarm{ID: fmt.Sprint(i), Gateway: "gw", Rule: "r", Priority: telemetry.Low, Active: true, Raised: at})
@@ -248,7 +238,7 @@ func TestATimeThatCantBeWrittenStopsNothing(t *testing.T) {
 // A target that is down stops no other one, and is told everything once it is back, also
 // by the next process.
 func TestWhatATargetMissesComesLater(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	down := httptest.NewServer(status(http.StatusServiceUnavailable))
 	well := newDesk(t)
 	targets := []Webhook{webhook(t, "down", down.URL), webhook(t, "well", well.url)}
@@ -283,7 +273,7 @@ func TestWhatATargetMissesComesLater(t *testing.T) {
 
 // One that is far behind is told of once for each span of that length.
 func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
-	s, text := open(t), &strings.Builder{}
+	s, text := storetest.Open(t), &strings.Builder{}
 	d := newDesk(t, status(503), status(503), status(503))
 	c := Config{Store: s, Logger: slog.New(slog.NewTextHandler(text, nil)), Webhooks: []Webhook{webhook(t, "desk", d.url)}}
 	r, err := New(c)
@@ -320,7 +310,7 @@ func TestATargetThatIsFarBehindIsToldOf(t *testing.T) {
 }
 
 func TestWhatIsRefusedIsWrittenDown(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	elsewhere := newDesk(t)
 	moved := func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.url, http.StatusTemporaryRedirect)
@@ -348,7 +338,7 @@ func TestWhatIsRefusedIsWrittenDown(t *testing.T) {
 }
 
 func TestATargetByTLSMustBeTheOne(t *testing.T) {
-	s := open(t)
+	s := storetest.Open(t)
 	d := &desk{T: t}
 	server := httptest.NewUnstartedServer(d)
 	server.Config.ErrorLog = slog.NewLogLogger(quiet.Handler(), slog.LevelInfo)

@@ -9,14 +9,11 @@ import (
 	"log/slog"
 	"maps"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +26,7 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/peer"
 )
 
 func await(t *testing.T, what string, ask func() bool) {
@@ -43,11 +41,7 @@ func await(t *testing.T, what string, ask func() bool) {
 // world is a database that knows a device's signals, and their series by name.
 func world(t *testing.T, names ...string) (*store.Store, map[string]telemetry.SignalID) {
 	t.Helper()
-	s, err := store.Open(t.Context(), storetest.New(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t)
 	return s, bear(t, s, names...)
 }
 
@@ -92,39 +86,15 @@ func write(t *testing.T, c Config) *Writer {
 // fails if CI is set.
 func startPrometheus(t *testing.T) (address string) {
 	t.Helper()
-	path, err := exec.LookPath("prometheus")
-	if err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no prometheus: apt-get install prometheus")
-	}
+	program := peer.Program(t, "prometheus", "prometheus")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yaml")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
-	cmd := exec.Command(path, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
+	address = peer.Address(t)
+	peer.Run(t, program, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address,
 		"--web.enable-remote-write-receiver", "--log.level=warn")
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(said.String())
-		}
-	})
 	return address
 }
 

@@ -85,10 +85,7 @@ func newWorldAt(t testing.TB, opts []kgo.Opt, topics record.Topics) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.producer.Close)
-	if w.live, err = store.Open(context.Background(), storetest.New(t)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.live.Close() })
+	w.live = storetest.Open(t)
 	for _, gateway := range []string{"gw-a", "gw-b"} {
 		identitytest.Enrol(t, w.live, gateway)
 		w.next[gateway] = map[record.Stream]uint64{}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/test/peer"
 )
 
 // play runs busbar-sim modbus until the test ends, and returns the part of a
@@ -65,20 +66,6 @@ func where(endpoint string) string {
 	return rest
 }
 
-// peer is the path of a program that isn't ours, without which the test can't be made.
-func peer(t *testing.T, name, install string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") == "true" {
-			report = t.Fatalf
-		}
-		report("no %s: %s", name, install)
-	}
-	return path
-}
-
 // What is printed is a configuration by which a gateway reads everything there is.
 func TestGatewayReadsByWhatIsPrinted(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "meters")
@@ -123,7 +110,7 @@ func cable(t *testing.T) (one, other string) {
 	t.Helper()
 	dir := t.TempDir()
 	one, other = filepath.Join(dir, "one"), filepath.Join(dir, "other")
-	command := exec.Command(peer(t, "socat", "apt-get install socat"), "pty,raw,echo=0,link="+one, "pty,raw,echo=0,link="+other)
+	command := exec.Command(peer.Program(t, "socat", "socat"), "pty,raw,echo=0,link="+one, "pty,raw,echo=0,link="+other)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +128,7 @@ func cable(t *testing.T) (one, other string) {
 }
 
 func TestAgainstMbpoll(t *testing.T) {
-	mbpoll := peer(t, "mbpoll", "apt-get install mbpoll")
+	mbpoll := peer.Program(t, "mbpoll", "mbpoll")
 	port, otherEnd := cable(t)
 	for _, args := range [][]string{
 		{"--listen", "127.0.0.1:0"},
@@ -199,7 +186,7 @@ func TestPymodbusOperates(t *testing.T) {
 		python = "python3"
 	}
 	if out, err := exec.Command(python, "-c", "import pymodbus.client, serial").CombinedOutput(); err != nil {
-		peer(t, "a Python with pymodbus and pyserial", "make peers, and BUSBAR_PYTHON=$PWD/.venv/bin/python\n"+string(out))
+		peer.Missing(t, "no Python with pymodbus and pyserial: make peers, and BUSBAR_PYTHON=$PWD/.venv/bin/python\n%s", out)
 	}
 	for transport, args := range map[string][]string{
 		"tcp":     {"--listen", "127.0.0.1:0"},

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/busbar/busbar/test/peer"
 )
 
 // Start starts a server with further directives, such as "local stratum 8", and
@@ -17,17 +17,7 @@ import (
 // Without the program, the test is skipped, or fails if CI is set.
 func Start(t testing.TB, directives string) string {
 	t.Helper()
-	program, err := exec.LookPath("chronyd")
-	if err != nil {
-		program = "/usr/sbin/chronyd" // which isn't in everybody's path
-	}
-	if _, err := os.Stat(program); err != nil {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no chronyd: apt-get install chrony")
-	}
+	program := peer.Program(t, "chronyd", "chrony")
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,18 +34,6 @@ func Start(t testing.TB, directives string) string {
 	if os.Getuid() == 0 {
 		user = "root"
 	}
-	cmd := exec.Command(program, "-x", "-U", "-u", user, "-d", "-f", path)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("chronyd: %s", said.String())
-		}
-	})
+	peer.Run(t, program, "-x", "-U", "-u", user, "-d", "-f", path)
 	return fmt.Sprintf("127.0.0.1:%d", address.Port)
 }

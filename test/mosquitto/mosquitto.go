@@ -15,11 +15,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/test/peer"
 )
 
 // Broker is a mosquitto on this machine's loopback.
 type Broker struct {
 	t       testing.TB
+	program string
 	Address string // host:port
 	config  string
 	client  []string // what mosquitto_sub needs to connect
@@ -32,21 +35,9 @@ type Broker struct {
 // the test. Without the program, the test is skipped, or fails if CI is set.
 func New(t testing.TB, directives string, client ...string) *Broker {
 	t.Helper()
-	for _, p := range []string{"mosquitto", "mosquitto_sub"} {
-		if find(p) == "" {
-			report := t.Skipf
-			if os.Getenv("CI") != "" {
-				report = t.Fatalf
-			}
-			report("no %s: apt-get install mosquitto mosquitto-clients", p)
-		}
-	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &Broker{t: t, Address: free.Addr().String(), config: filepath.Join(t.TempDir(), "mosquitto.conf"), client: client}
-	free.Close()
+	program := peer.Program(t, "mosquitto", "mosquitto")
+	peer.Program(t, "mosquitto_sub", "mosquitto-clients")
+	b := &Broker{t: t, program: program, Address: peer.Address(t), config: filepath.Join(t.TempDir(), "mosquitto.conf"), client: client}
 	_, port, _ := net.SplitHostPort(b.Address)
 	config := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n", port)
 	if os.Getuid() == 0 {
@@ -64,20 +55,10 @@ func New(t testing.TB, directives string, client ...string) *Broker {
 	return b
 }
 
-// find is where a program is, also if it is a daemon, which isn't in everybody's path.
-func find(program string) string {
-	for _, path := range []string{program, "/usr/sbin/" + program} {
-		if found, err := exec.LookPath(path); err == nil {
-			return found
-		}
-	}
-	return ""
-}
-
 // Start starts it, and returns when it listens.
 func (b *Broker) Start() {
 	b.t.Helper()
-	b.process = exec.Command(find("mosquitto"), "-c", b.config)
+	b.process = exec.Command(b.program, "-c", b.config)
 	b.process.Stdout, b.process.Stderr = &b.said, &b.said
 	if err := b.process.Start(); err != nil {
 		b.t.Fatal(err)

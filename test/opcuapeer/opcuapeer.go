@@ -63,6 +63,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/test/peer"
 )
 
 // What every server has.
@@ -113,11 +115,7 @@ type Server struct {
 func Start(t testing.TB, kind Kind, settings Settings) *Server {
 	t.Helper()
 	if missing := kind.missing(); missing != "" {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no %s: %s; make peers", kind, missing)
+		peer.Missing(t, "no %s: %s; make peers", kind, missing)
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

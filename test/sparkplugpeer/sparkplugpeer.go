@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/test/mosquitto"
+	"github.com/busbar/busbar/test/peer"
 )
 
 // Peer is one edge node, in a process of its own.
@@ -85,11 +86,7 @@ func Start(t testing.TB) *Peer {
 	_, err := os.Stat(filepath.Join(modules, "sparkplug-client"))
 	node, noNode := exec.LookPath("node")
 	if err != nil || noNode != nil {
-		report := t.Skipf
-		if os.Getenv("CI") != "" {
-			report = t.Fatalf
-		}
-		report("no sparkplug-client: make peers")
+		peer.Missing(t, "no sparkplug-client: make peers")
 	}
 	p := &Peer{t: t, process: exec.Command(node, filepath.Join(root(), "test", "peers", "sparkplug", "peer.js"))}
 	p.process.Env = append(os.Environ(), "NODE_PATH="+modules)

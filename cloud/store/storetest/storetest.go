@@ -38,6 +38,17 @@ func New(t testing.TB) store.Config {
 	return SQLite(t)
 }
 
+// Open opens New until the test ends.
+func Open(t testing.TB) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
 // OnPostgres reports whether that is PostgreSQL.
 func OnPostgres() bool { return onPostgres }
 
