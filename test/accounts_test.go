@@ -145,7 +145,7 @@ func TestKilledGatewayAccountsForEveryPoll(t *testing.T) {
 	gateway := s.gateway(t)
 	await(t, "samples are stored", 60*time.Second, func() bool {
 		g, ok := s.state(t)
-		return ok && g.Stored > 0 && len(g.Epochs) >= 2*(kills+1)
+		return ok && g.Stored > 0 && g.epochs() >= 2*(kills+1)
 	})
 	s.awaitSent(t, time.Minute)
 	gateway.stop()

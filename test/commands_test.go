@@ -151,8 +151,8 @@ func (s site) awaitRunning(t *testing.T, want bool) {
 	await(t, fmt.Sprintf("the cloud knows whether the gateway runs, %v", want), time.Minute, func() bool {
 		g, ok := s.state(t)
 		running := false
-		for _, e := range g.Epochs {
-			running = running || e.Stream == "events" && e.Expected == nil
+		for _, of := range g.Totals {
+			running = running || of.Stream == "events" && of.Running > 0
 		}
 		return ok && running == want
 	})

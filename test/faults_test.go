@@ -90,15 +90,15 @@ func (s site) awaitAccounted(t *testing.T) {
 	})
 	await(t, "everything committed is stored or declared lost", 60*time.Second, func() bool {
 		g, ok := s.state(t)
-		if !ok || len(g.Epochs) == 0 {
+		if !ok || len(g.Totals) == 0 {
 			return false
 		}
 		expected, received = 0, 0
-		for _, e := range g.Epochs {
-			if e.Expected == nil {
+		for _, of := range g.Totals {
+			if of.Running > 0 {
 				return false
 			}
-			expected, received = expected+*e.Expected, received+e.Received
+			expected, received = expected+of.Expected, received+of.Received
 		}
 		query := `SELECT COALESCE(SUM(seq_last - seq_first + 1), 0) FROM declared_loss`
 		if err := db.QueryRow(query).Scan(&declared); err != nil {

@@ -80,8 +80,8 @@ func TestKeysRotateAcrossABacklog(t *testing.T) {
 	s.awaitStored(t, 0)
 	s.awaitSent(t, time.Minute)
 	gateway.stop()
-	if g := s.awaitComplete(t); len(g.Epochs) != 8 {
-		t.Errorf("%d streams of epochs, want two of each of the gateway's four runs", len(g.Epochs))
+	if g := s.awaitComplete(t); g.epochs() != 8 {
+		t.Errorf("%d streams of epochs, want two of each of the gateway's four runs", g.epochs())
 	}
 	if keys := s.keys(t); len(keys) != 3 {
 		t.Errorf("keys:\n%s", strings.Join(keys, "\n"))
@@ -144,7 +144,7 @@ func TestAGatewayCantWriteInAnothersName(t *testing.T) {
 	s.sim(t)
 	s.gateway(t)
 	s.awaitRefusal(t, `north-gw1 wrote in the name of "south-gw1"`)
-	if g, _ := s.state(t); g.ID != "north-gw1" || g.Stored != 0 || len(g.Epochs) != 0 {
+	if g, _ := s.state(t); g.ID != "north-gw1" || g.Stored != 0 || g.epochs() != 0 {
 		t.Errorf("%+v", g)
 	}
 }

@@ -19,11 +19,11 @@ type Gateway struct {
 	LastRecord telemetry.Micros `json:"last_record_us" doc:"When its newest record was written, 0 if it has sent none"`
 	Stored     *uint64          `json:"stored,omitempty" doc:"Samples counted in the store itself, if that was asked for"`
 	Totals     []Total          `json:"totals" doc:"Over all its epochs"`
-	Epochs     []Epoch          `json:"epochs" doc:"The 100 begun last, those last first; all are at /api/v1/gateways/{id}/epochs"`
+	Epochs     []Epoch          `json:"epochs" doc:"The 10 begun last, those last first; all are at /api/v1/gateways/{id}/epochs"`
 }
 
 // mostEpochs bounds those that come with a gateway.
-const mostEpochs = 100
+const mostEpochs = 10
 
 // Total sums up what all runs of a gateway say they committed of a stream, and
 // what the store holds. Telemetry counts samples, events counts events. Once none is

@@ -118,20 +118,3 @@ func (s *Store) MoveNotifyTarget(ctx context.Context, from, to NotifyTarget, ref
 	}
 	return nil
 }
-
-// Refusals are the newest facts that a target has refused for good, the newest first.
-func (s *Store) Refusals(ctx context.Context, target string, limit int) ([]Refusal, error) {
-	var list []Refusal
-	err := s.Ask(ctx, func(t *Tx) error {
-		return t.Each(func(r *sql.Rows) error {
-			var f Refusal
-			err := r.Scan(&f.Fact, &f.At, &f.Cause)
-			list = append(list, f)
-			return err
-		}, `SELECT fact, at, cause FROM notify_refusal WHERE target = ? ORDER BY fact DESC LIMIT ?`, target, limit)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("store: list what %s has refused: %w", target, err)
-	}
-	return list, nil
-}
