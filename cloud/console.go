@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/cloud/access"
@@ -119,9 +117,9 @@ func (c *Cloud) openConsole(config Console) (err error) {
 
 // load reads the files, and tells which hosts the certificate that is in use names.
 func (t ConsoleTLS) load(dir string, log *slog.Logger) (*tls.Config, func(host string) bool, error) {
-	pair := &renewed{cert: t.Cert.In(dir), key: t.Key.In(dir), log: log}
-	if err := pair.load(); err != nil {
-		return nil, nil, fmt.Errorf("load the certificate: %w", err)
+	pair, err := loadRenewed("console", t.Cert.In(dir), t.Key.In(dir), log)
+	if err != nil {
+		return nil, nil, err
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}
 	if t.ClientCA != "" {
@@ -135,39 +133,6 @@ func (t ConsoleTLS) load(dir string, log *slog.Logger) (*tls.Config, func(host s
 		}
 	}
 	return config, func(host string) bool { return pair.current.Load().Leaf.VerifyHostname(host) == nil }, nil
-}
-
-// renewed is a certificate whose files may be replaced at any time, one after the other.
-type renewed struct {
-	cert, key string
-	log       *slog.Logger
-	current   atomic.Pointer[tls.Certificate] // the last that could be loaded
-
-	mu     sync.Mutex
-	failed string // why the files can't be; empty: they can
-}
-
-func (r *renewed) load() error {
-	pair, err := tls.LoadX509KeyPair(r.cert, r.key)
-	if err == nil {
-		r.current.Store(&pair)
-	}
-	return err
-}
-
-// get is tls.Config's GetCertificate. While the files can't be loaded it is what they were.
-func (r *renewed) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	var why string
-	if err := r.load(); err != nil {
-		why = err.Error()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if why != r.failed && why != "" {
-		r.log.Warn("the console's certificate can't be renewed; it keeps the one it has", "error", why)
-	}
-	r.failed = why
-	return r.current.Load(), nil
 }
 
 // url is where people find the console.

@@ -29,16 +29,9 @@ type uplinkServer struct {
 
 // openUplink listens, with the certificate that the configuration names.
 func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, error) {
-	cert, key := config.Cert.In(c.options.Dir), config.Key.In(c.options.Dir)
-	load := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("cloud: uplink: load the certificate: %w", err)
-		}
-		return &pair, nil
-	}
-	if _, err := load(nil); err != nil {
-		return nil, err
+	pair, err := loadRenewed("uplink", config.Cert.In(c.options.Dir), config.Key.In(c.options.Dir), c.log)
+	if err != nil {
+		return nil, fmt.Errorf("cloud: uplink: %w", err)
 	}
 	producer, err := kgo.NewClient(append(c.kafka[:len(c.kafka):len(c.kafka)],
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -59,7 +52,7 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 		Uplink: uplink.New(uplink.Options{
 			Producer: producer, Topics: names, Keys: uplink.NewRegistry(c.store, names), Commands: commands, MaxRate: int(config.MaxRate), Log: c.log,
 		}),
-		listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: load, NextProtos: []string{"h2", "http/1.1"}}),
+		listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}),
 		producer: producer, commands: commands, log: c.log,
 	}, nil
 }
