@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Replace writes a file as a whole: whoever reads it, also after a power failure,
@@ -45,6 +46,9 @@ func Write(path string, data []byte, mode fs.FileMode) (temporary string, err er
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
+	}
+	if runtime.GOOS == "windows" {
+		return nil // a directory can't be synced
 	}
 	dir, err := os.Open(filepath.Dir(to))
 	if err != nil {

@@ -124,10 +124,8 @@ func (p Profile) checkMQTT(f *configfile.File) {
 	if f.Has("modbus") {
 		f.Errorf("modbus", "mqtt is given too, expected one of them")
 	}
-	for _, key := range []string{"identify"} {
-		if f.Has(key) {
-			f.Errorf(key, "the product is read by mqtt, which hasn't got this, expected the key to be left out")
-		}
+	if f.Has("identify") {
+		f.Errorf("identify", "the product is read by mqtt, which hasn't got this, expected the key to be left out")
 	}
 	CheckStale(f, "mqtt.stale_after", p.MQTT.StaleAfter)
 	if len(p.MQTT.Available) > mostAvailable {

@@ -126,7 +126,7 @@ func (c *comparison) compare(ctx context.Context, live, shadow *store.Tx, k *kep
 			each.Kind = Differs
 			if ofAlarm {
 				c.alarms[texts[0]] = texts[1]
-				c.unraised[texts[0]] = b[10].(int64) == 0
+				c.unraised[texts[0]] = b[k.time].(int64) == 0
 			}
 			again := b.texts()
 			for i := k.keys; i < len(texts); i++ {

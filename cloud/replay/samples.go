@@ -264,12 +264,12 @@ func keyOf(name store.Device, key seriesKey, hour int64) []string {
 func compareSamples(live, again []telemetry.Sample) []Difference {
 	kinds := [...]Kind{Missing, Differs, Twice, Extra}
 	var found [len(kinds)]Difference
-	note := func(at int, live, again *telemetry.Sample) {
-		d := &found[at]
+	note := func(kind Kind, live, again *telemetry.Sample) {
+		d := &found[slices.Index(kinds[:], kind)]
 		if d.Samples++; d.Samples > 1 {
 			return
 		}
-		d.Kind = kinds[at]
+		d.Kind = kind
 		of := cmp.Or(live, again)
 		d.At = of.Time.Time().UTC().Format("2006-01-02T15:04:05.000000Z")
 		d.Fields = []Field{{"value", valueOf(live), valueOf(again)}}
@@ -301,7 +301,7 @@ func compareSamples(live, again []telemetry.Sample) []Difference {
 }
 
 // compareInstant compares samples of one time.
-func compareInstant(live, again []telemetry.Sample, note func(kind int, live, again *telemetry.Sample)) {
+func compareInstant(live, again []telemetry.Sample, note func(kind Kind, live, again *telemetry.Sample)) {
 	if slices.Equal(live, again) {
 		return
 	}
@@ -315,17 +315,17 @@ func compareInstant(live, again []telemetry.Sample, note func(kind int, live, ag
 		return at >= 0
 	})
 	for len(live) > 0 && len(again) > 0 {
-		note(1, &live[0], &again[0])
+		note(Differs, &live[0], &again[0])
 		live, again = live[1:], again[1:]
 	}
 	for i := range again {
-		note(0, nil, &again[i])
+		note(Missing, nil, &again[i])
 	}
 	for i := range live {
 		if slices.Contains(was, live[i]) {
-			note(2, &live[i], nil)
+			note(Twice, &live[i], nil)
 		} else {
-			note(3, &live[i], nil)
+			note(Extra, &live[i], nil)
 		}
 	}
 }

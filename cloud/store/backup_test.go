@@ -162,10 +162,7 @@ func TestABackupIsTheSameOnBothEngines(t *testing.T) {
 			t.Fatalf("%d rows only", len(want))
 		}
 		file := backUp(t, s)
-		other := Config{Path: filepath.Join(t.TempDir(), "new", "busbar.db")}
-		if !s.dialect.numbers {
-			other = onPostgres(t)
-		}
+		other := onTheOther(t, s)
 		counts, err := Restore(t.Context(), other, bytes.NewReader(file), false, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -237,6 +234,38 @@ func TestABackupIsTheSameOnBothEngines(t *testing.T) {
 			if info, err := os.Stat(other.Path); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%v, %v", info, err)
 			}
+		}
+	})
+}
+
+// onTheOther is an empty database of the engine that isn't that of s.
+func onTheOther(t *testing.T, s *Store) Config {
+	t.Helper()
+	if s.dialect.numbers {
+		return Config{Path: filepath.Join(t.TempDir(), "new", "busbar.db")}
+	}
+	return onPostgres(t)
+}
+
+// Numbers of chunks go on from the backup's, so that a follower which had come further
+// would pass over what is stored after the restore: it is to begin anew.
+func TestARestoredDatabaseIsAnotherOneToItsFollowers(t *testing.T) {
+	onEngines(t, func(t *testing.T, open opener) {
+		s := open(t)
+		before, err := s.Follow(t.Context(), "reader")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := onTheOther(t, s)
+		if _, err := Restore(t.Context(), to, bytes.NewReader(backUp(t, s)), false, nil); err != nil {
+			t.Fatal(err)
+		}
+		now, err := openConfig(t, to).Follow(t.Context(), "reader")
+		if err != nil || now.Database == before.Database {
+			t.Errorf("%+v, it was %+v, %v", now, before, err)
+		}
+		if again, err := s.Follow(t.Context(), "reader"); err != nil || again != before {
+			t.Errorf("%+v, it was %+v, %v", again, before, err)
 		}
 	})
 }

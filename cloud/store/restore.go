@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +19,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/busbar/busbar/cloud/backup"
+	"github.com/busbar/busbar/configfile"
 )
 
 var (
@@ -106,10 +105,7 @@ func restoreFile(ctx context.Context, path string, r *backup.Reader, force bool,
 			return err
 		}
 	}
-	if err := os.Rename(beside, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return configfile.Rename(beside, path)
 }
 
 // inTheWay returns ErrNotEmpty if there is a database at path, or what is left of one, and
@@ -172,17 +168,6 @@ func syncFile(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // it can't be
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // checkFile has SQLite look at the whole file.

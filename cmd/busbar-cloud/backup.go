@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"text/tabwriter"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/busbar/busbar/cloud/backup"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -84,17 +84,7 @@ func writeWhole(path string, write func(io.Writer) ([]backup.Rows, error)) (coun
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return nil, err
-	}
-	if runtime.GOOS == "windows" {
-		return counts, nil // a directory can't be synced
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	return counts, errors.Join(dir.Sync(), dir.Close())
+	return counts, configfile.Rename(f.Name(), path)
 }
 
 func (b backupCommand) verify(ctx context.Context) error {

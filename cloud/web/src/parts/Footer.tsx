@@ -23,12 +23,12 @@ export function Footer() {
 
 function Completeness({ gateway }: { gateway: Gateway }) {
   const sum = { received: 0, lost: 0, missing: 0, parked: 0, duplicates: 0 };
-  for (const of of gateway.totals ?? []) {
-    sum.received += of.received;
-    sum.lost += of.lost;
-    sum.duplicates += of.duplicates;
-    sum.missing += of.missing;
-    sum.parked += of.parked;
+  for (const total of gateway.totals ?? []) {
+    sum.received += total.received;
+    sum.lost += total.lost;
+    sum.duplicates += total.duplicates;
+    sum.missing += total.missing;
+    sum.parked += total.parked;
   }
   return (
     <li data-testid="gateway" data-gateway={gateway.id}>
