@@ -3,7 +3,8 @@ package cloud
 import (
 	"context"
 	"testing"
-	"time"
+
+	"github.com/busbar/busbar/test/await"
 )
 
 // Whoever publishes has nothing kept for measurements that nobody asks for; who stands by
@@ -35,9 +36,5 @@ func TestWhatIsKeptForMeasurementsIsGivenUp(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
-	for deadline := time.Now().Add(time.Minute); kept(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it is never given up")
-		}
-	}
+	await.True(t, "it is given up", func() bool { return !kept() })
 }

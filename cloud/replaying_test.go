@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 // A replay runs beside a cloud, and leaves a file behind only if it has come to an end.
@@ -48,11 +48,7 @@ func TestReplayBesideACloud(t *testing.T) {
 	if err := client.ProduceSync(t.Context(), identitytest.Sign(r)).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); c.alarms.Stats().Events == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the alarm isn't taken")
-		}
-	}
+	await.True(t, "the alarm is taken", func() bool { return c.alarms.Stats().Events > 0 })
 
 	options := ReplayOptions{Dir: dir, Into: filepath.Join(dir, "shadow.db"), Log: quiet}
 	report, err := Replay(t.Context(), config, options)

@@ -22,6 +22,7 @@ import (
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 // site is a log and a database that several clouds may run on, and a gateway's client.
@@ -74,15 +75,6 @@ func (s *site) start(drain time.Duration, targets ...Target) (c *Cloud, stop fun
 	return c, stop
 }
 
-func (s *site) await(what string, condition func() bool) {
-	s.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.Fatalf("waited too long for %s", what)
-		}
-	}
-}
-
 func (s *site) send(r *kgo.Record) {
 	s.Helper()
 	if err := s.client.ProduceSync(s.Context(), identitytest.Sign(r)).FirstErr(); err != nil {
@@ -122,7 +114,7 @@ func TestAConsoleBesideTheConsumers(t *testing.T) {
 	taking, _ := s.start(0, TargetIngest, TargetAlarm)
 	serving, stop := s.start(0, TargetAPI)
 	identitytest.Enrol(t, taking.store, "gw")
-	s.await("both to be ready", func() bool {
+	await.True(s, "both to be ready", func() bool {
 		a, _ := get(taking, "/readyz")
 		b, _ := get(serving, "/readyz")
 		return a == http.StatusOK && b == http.StatusOK
@@ -195,7 +187,7 @@ func TestAConsoleBesideTheConsumers(t *testing.T) {
 	}
 	defer commands.Close()
 	told := false
-	s.await("the gateway to be told", func() bool {
+	await.True(s, "the gateway to be told", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		commands.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
@@ -206,7 +198,7 @@ func TestAConsoleBesideTheConsumers(t *testing.T) {
 
 	// Each tells up to when all is stored, whoever does it.
 	for _, c := range []*Cloud{taking, serving} {
-		s.await("the progress", func() bool {
+		await.True(s, "the progress", func() bool {
 			_, text := get(c, "/metrics")
 			return strings.Contains(text, "\nbusbar_cloud_ingest_through_timestamp_seconds ") && strings.Contains(text, "\nbusbar_cloud_alarm_through_timestamp_seconds ")
 		})
@@ -232,14 +224,14 @@ func TestAReplicaTakesOver(t *testing.T) {
 		}
 		return text
 	}
-	s.await("one to have all", func() bool { return holds(first) == "211" })
+	await.True(s, "one to have all", func() bool { return holds(first) == "211" })
 	second, _ := s.start(0)
-	s.await("the parts to be divided", func() bool { return holds(first)[0] == '1' && holds(second) == "100" })
-	s.await("the second to be ready", func() bool { code, _ := get(second, "/readyz"); return code == http.StatusOK })
+	await.True(s, "the parts to be divided", func() bool { return holds(first)[0] == '1' && holds(second) == "100" })
+	await.True(s, "the second to be ready", func() bool { code, _ := get(second, "/readyz"); return code == http.StatusOK })
 	// A start of long ago excuses nobody: the alarms' consumer stands by.
-	s.await("the second to be healthy", func() bool { return len(second.unhealthy(time.Now().Add(-time.Hour))) == 0 })
+	await.True(s, "the second to be healthy", func() bool { return len(second.unhealthy(time.Now().Add(-time.Hour))) == 0 })
 	stop()
-	s.await("the second to have all", func() bool {
+	await.True(s, "the second to have all", func() bool {
 		if reasons := second.unhealthy(time.Now().Add(-time.Hour)); len(reasons) > 0 {
 			t.Fatalf("while it takes over: %s", reasons)
 		}
@@ -270,7 +262,7 @@ func TestDrains(t *testing.T) {
 	}
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
-	s.await("it not to be ready", func() bool { return status("/readyz") == http.StatusServiceUnavailable })
+	await.True(s, "it not to be ready", func() bool { return status("/readyz") == http.StatusServiceUnavailable })
 	if live, alarms := status("/livez"), status("/api/v1/alarms"); live != http.StatusOK || alarms != http.StatusOK {
 		t.Errorf("/livez: %d, alarms: %d", live, alarms)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/goburrow/modbus"
 
 	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/test/await"
 )
 
 // start runs a simulation; stop ends it and is called at the latest by the end
@@ -76,15 +77,6 @@ func (p *poller) answers() (uint32, error) {
 	return binary.BigEndian.Uint32(b), nil
 }
 
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
 func device(id, feeder, listen string, unit int, poweredBy string) Device {
 	return Device{ID: id, Feeder: feeder, Listen: listen, Unit: unit, PoweredBy: poweredBy, Profile: "H0-A",
 		RatedPower: configfile.Quantity{Value: 60, Unit: "kW"}}
@@ -137,7 +129,7 @@ func TestOutage(t *testing.T) {
 			t.Errorf("%s does not read 230 V before the outage", name)
 		}
 	}
-	await(t, "the head meter reads 0 V", func() bool {
+	await.True(t, "the head meter reads 0 V", func() bool {
 		v, err := head.float(0)
 		if err != nil {
 			t.Fatalf("a meter with its own supply: %v", err)
@@ -147,7 +139,7 @@ func TestOutage(t *testing.T) {
 	if amperes, err := head.float(6); amperes != 0 || err != nil {
 		t.Errorf("current on a dead feeder: %v A, %v", amperes, err)
 	}
-	await(t, "the self-powered meter is silent", func() bool {
+	await.True(t, "the self-powered meter is silent", func() bool {
 		v, err := meter.float(0)
 		if err == nil && v != 0 {
 			t.Fatalf("a self-powered meter reads %v V in an outage", v)
@@ -161,11 +153,11 @@ func TestOutage(t *testing.T) {
 	if !live(other) {
 		t.Error("the meter of another feeder does not read 230 V")
 	}
-	await(t, "the head meter reads 230 V", func() bool { return live(head) })
+	await.True(t, "the head meter reads 230 V", func() bool { return live(head) })
 	if live(meter) {
 		t.Error("the self-powered meter needs no time to boot")
 	}
-	await(t, "the self-powered meter reads 230 V", func() bool { return live(meter) })
+	await.True(t, "the self-powered meter reads 230 V", func() bool { return live(meter) })
 	_ = old.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := old.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("a connection from before the outage: %v, want it broken off", err)
@@ -263,7 +255,7 @@ func TestAnswersInTheTruthAreWhatClientsGot(t *testing.T) {
 		}
 		return answers
 	}
-	await(t, "two snapshots", func() bool { return len(snapshots()) >= 2 })
+	await.True(t, "two snapshots", func() bool { return len(snapshots()) >= 2 })
 	if last := snapshots()[1].Answers; last["a"] != clients*reads || last["b"] != 0 || len(last) != 2 {
 		t.Errorf("the truth says %v, want a: %d, b: 0", last, clients*reads)
 	}
@@ -310,7 +302,7 @@ func TestDeviceFaults(t *testing.T) {
 		t.Errorf("the good device: %d, %v", n, err)
 	}
 	for _, p := range []*poller{silent, garbage} {
-		await(t, "an answer after the fault", func() bool {
+		await.True(t, "an answer after the fault", func() bool {
 			n, err := p.answers()
 			if err == nil && n != 1 {
 				t.Fatalf("first answer is number %d", n)

@@ -20,6 +20,7 @@ import (
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/kafka"
 	"github.com/busbar/busbar/test/mosquitto"
 )
@@ -95,15 +96,6 @@ func (s *sink) set(withhold, refuse bool) {
 	s.withhold, s.refuse = withhold, refuse
 }
 
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s hasn't happened", what)
-		}
-	}
-}
-
 // run listens until stop is called, or the test ends.
 func run(t *testing.T, s *sink, d Device) (a *Adapter, stop func()) {
 	t.Helper()
@@ -172,7 +164,7 @@ func TestAcknowledgedWhenOnDisk(t *testing.T) {
 	b.Publish("plant/power", "3")
 	next := &sink{refuse: true}
 	run(t, next, device(b))
-	await(t, "messages that can't be kept", func() bool { next.mu.Lock(); defer next.mu.Unlock(); return next.refused > 1 })
+	await.True(t, "messages that can't be kept", func() bool { next.mu.Lock(); defer next.mu.Unlock(); return next.refused > 1 })
 	next.set(false, false)
 	// The broker has sent them before, and nobody knows when they were published.
 	next.await(t, 1, "2 uncertain (stale)", "3 uncertain (stale)")
@@ -290,12 +282,12 @@ func TestNothingComes(t *testing.T) {
 	s.await(t, 1, "– bad (timeout, stale)")
 	b.Publish("plant/door", "ON")
 	s.await(t, 2, "true")
-	await(t, "the device lives, and doesn't again", func() bool {
+	await.True(t, "the device lives, and doesn't again", func() bool {
 		got := s.of(live)
 		return len(got) >= 4 && slices.Equal(got[:4], []string{"true", "false", "true", "false"})
 	})
 	b.Publish("plant/power", "1")
-	await(t, "a value, and none again", func() bool {
+	await.True(t, "a value, and none again", func() bool {
 		return slices.Equal(s.of(1), []string{"– bad (timeout, stale)", "1", "– bad (timeout, stale)"})
 	})
 }
@@ -379,13 +371,13 @@ func TestManyAreFound(t *testing.T) {
 		}
 		return signals, len(s.registered)
 	}
-	await(t, "the retained ones are found", func() bool { n, _ := found(); return n == meters/2 })
+	await.True(t, "the retained ones are found", func() bool { n, _ := found(); return n == meters/2 })
 	if _, goes := found(); goes > 20 {
 		t.Errorf("%d goes for what was retained", goes)
 	}
 	publish(meters/2, meters, false)
-	await(t, "the others are found", func() bool { n, _ := found(); return n == meters })
-	await(t, "each has a value", func() bool {
+	await.True(t, "the others are found", func() bool { n, _ := found(); return n == meters })
+	await.True(t, "each has a value", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		ids := map[telemetry.SignalID]bool{}
@@ -410,7 +402,7 @@ func TestSharing(t *testing.T) {
 	for i := range 20 {
 		b.Publish("plant/power", fmt.Sprint(i))
 	}
-	await(t, "20 messages come", func() bool { return len(one.of(1))+len(two.of(1)) >= 20 })
+	await.True(t, "20 messages come", func() bool { return len(one.of(1))+len(two.of(1)) >= 20 })
 	if a, b := len(one.of(1)), len(two.of(1)); a == 0 || b == 0 || a+b != 20 {
 		t.Errorf("%d and %d", a, b)
 	}
@@ -465,7 +457,7 @@ func TestByCertificate(t *testing.T) {
 	s := &sink{}
 	a, _ := run(t, s, d)
 	b.Publish("plant/power", "1", "-r")
-	await(t, "a value", func() bool { return len(s.of(1)) == 1 })
+	await.True(t, "a value", func() bool { return len(s.of(1)) == 1 })
 	if last := a.Last(t.Context(), "plant"); last.Cause != nil {
 		t.Error(last.Cause)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/busbar/busbar/mqttconn"
+	"github.com/busbar/busbar/test/await"
 )
 
 // refusing is a broker that grants subscriptions at QoS 0 only, and none that begins with
@@ -97,7 +98,7 @@ func TestRefusedSubscriptions(t *testing.T) {
 		stop := running(t, a, s)
 		s.await(t, live, c.lives)
 		for _, text := range c.says {
-			await(t, text, func() bool { return log.has(text) })
+			await.True(t, text, func() bool { return log.has(text) })
 		}
 		stop()
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // upsd is Network UPS Tools' own server with its dummy-ups driver, whose variables
@@ -183,16 +184,6 @@ func run(t *testing.T, devices ...Device) (*Adapter, *sink) {
 	return a, s
 }
 
-// await waits until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s hasn't happened", what)
-		}
-	}
-}
-
 func TestReadsRealUPS(t *testing.T) {
 	u := startUPSD(t)
 	for _, known := range []bool{false, true} {
@@ -233,15 +224,15 @@ func TestMainsFailureOfARealUPS(t *testing.T) {
 			return known && (b != 0) == value && v.Quality.Validity() == telemetry.Good
 		}
 	}
-	await(t, "a first reading", is(1, true))
-	await(t, "the live signal", is(9, true))
+	await.True(t, "a first reading", is(1, true))
+	await.True(t, "the live signal", is(9, true))
 	u.supply("OB DISCHRG")
-	await(t, "the failure of the mains", is(2, true))
+	await.True(t, "the failure of the mains", is(2, true))
 	if !is(1, false)() {
 		t.Error("it is on line power and on battery")
 	}
 	u.supply("OL CHRG")
-	await(t, "their return", is(1, true))
+	await.True(t, "their return", is(1, true))
 	if samples, err := a.ReadOnce(t.Context(), "ups"); err != nil || len(samples) != 7 || samples[0].Value != telemetry.BoolValue(true) {
 		t.Errorf("%v, %v", samples, err)
 	}
@@ -252,10 +243,10 @@ func TestMainsFailureOfARealUPS(t *testing.T) {
 			return q.Validity() == telemetry.Bad && (q.Reason() == reason[0] || q.Reason() == reason[len(reason)-1])
 		}
 	}
-	await(t, "that the driver is gone", bad(telemetry.NotConnected, telemetry.Timeout))
-	await(t, "that the device doesn't live", is(9, false))
+	await.True(t, "that the driver is gone", bad(telemetry.NotConnected, telemetry.Timeout))
+	await.True(t, "that the device doesn't live", is(9, false))
 	u.server.Process.Kill()
-	await(t, "that upsd is gone", bad(telemetry.NotConnected))
+	await.True(t, "that upsd is gone", bad(telemetry.NotConnected))
 	if _, err := a.ReadOnce(t.Context(), "ups"); err == nil {
 		t.Error("it is read all the same")
 	}

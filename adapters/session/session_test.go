@@ -11,6 +11,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // meter is a device that is polled, or that answers nothing.
@@ -67,15 +68,6 @@ func (s *sink) of(device string) (list []adapters.Batch) {
 	return list
 }
 
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s hasn't happened", what)
-		}
-	}
-}
-
 func start(t *testing.T, devices ...meter) (*Adapter[meter], *sink) {
 	t.Helper()
 	a, s := New(devices, slog.New(slog.DiscardHandler)), &sink{}
@@ -108,11 +100,11 @@ func TestSlots(t *testing.T) {
 	silent := &switchable{}
 	const every = 10 * time.Millisecond
 	a, s := start(t, meter{id: "m", every: every, signal: 1, silent: silent})
-	await(t, "three polls", func() bool { return len(s.of("m")) >= 3 })
+	await.True(t, "three polls", func() bool { return len(s.of("m")) >= 3 })
 	silent.set(true)
-	await(t, "a device that doesn't live", func() bool { return slices.Contains(lives(s.of("m"), 2), false) })
+	await.True(t, "a device that doesn't live", func() bool { return slices.Contains(lives(s.of("m"), 2), false) })
 	silent.set(false)
-	await(t, "its return", func() bool { l := lives(s.of("m"), 2); return len(l) == 3 && l[2] })
+	await.True(t, "its return", func() bool { l := lives(s.of("m"), 2); return len(l) == 3 && l[2] })
 	batches := s.of("m")
 	for i, b := range batches[1:] {
 		before := batches[i]
@@ -158,7 +150,7 @@ func TestStoppingEndsWhatWasAskedFor(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { a.Run(ctx, s); close(ended) }()
-	await(t, "a first reading", func() bool { return a.Last(t.Context(), "m").Polled })
+	await.True(t, "a first reading", func() bool { return a.Last(t.Context(), "m").Polled })
 	go a.ReadOnce(t.Context(), "m")
 	<-d.reading
 	stop()
@@ -176,7 +168,7 @@ func TestChange(t *testing.T) {
 	stays := meter{id: "stays", every: 5 * time.Millisecond, signal: 1, silent: answers}
 	goes := meter{id: "goes", every: 5 * time.Millisecond, signal: 11, silent: answers}
 	a, s := start(t, stays, goes)
-	await(t, "polls of both", func() bool { return len(s.of("stays")) > 1 && len(s.of("goes")) > 1 })
+	await.True(t, "polls of both", func() bool { return len(s.of("stays")) > 1 && len(s.of("goes")) > 1 })
 	changed, comes := goes, meter{id: "comes", every: 5 * time.Millisecond, signal: 21, silent: answers}
 	changed.signal = 31
 	for _, next := range [][]meter{{stays, changed, comes}, {comes}} {
@@ -185,9 +177,9 @@ func TestChange(t *testing.T) {
 		if after := s.of("goes"); swapped != 1 || len(after) > before && after[before].Samples[0].Signal == goes.signal {
 			t.Errorf("%d swaps; %d batches before, %d after it", swapped, before, len(after))
 		}
-		await(t, "a poll of who comes", func() bool { return a.Last(t.Context(), "comes").Polled })
+		await.True(t, "a poll of who comes", func() bool { return a.Last(t.Context(), "comes").Polled })
 	}
-	await(t, "the end of the others", func() bool { return !a.Has("stays") && !a.Last(t.Context(), "goes").Polled })
+	await.True(t, "the end of the others", func() bool { return !a.Has("stays") && !a.Last(t.Context(), "goes").Polled })
 	batches := s.of("stays")
 	if got := lives(batches, 2); len(got) != 1 {
 		t.Errorf("who stays was begun %d times", len(got))

@@ -14,17 +14,9 @@ import (
 	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mosquitto"
 )
-
-func await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
 
 const live telemetry.SignalID = 1
 
@@ -131,7 +123,7 @@ func (s *site) has(want map[string]string) {
 			s.t.Log(got)
 		}
 	}()
-	await(s.t, fmt.Sprint(want), func() bool {
+	await.True(s.t, fmt.Sprint(want), func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		got = fmt.Sprint(s.current)

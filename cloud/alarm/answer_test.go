@@ -6,6 +6,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 // An answer is kept with its command; another gateway's is set aside.
@@ -22,7 +23,7 @@ func TestAnswersToCommandsAreKept(t *testing.T) {
 	w.send("gw", malformed)
 	w.send("gw", answer)
 	r, _ := w.start()
-	w.await("all three", func() bool { return r.Stats().Events == 3 })
+	await.True(w, "all three", func() bool { return r.Stats().Events == 3 })
 	c, err := w.store.Command(t.Context(), "c1")
 	if err != nil || c.Answered != 5 || c.Result != telemetry.CommandRefused || c.Cause != "expired" || c.By != "Ana" {
 		t.Errorf("%+v, %v", c, err)

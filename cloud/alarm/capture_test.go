@@ -8,6 +8,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // captured is what was measured from 1 to at, with a sample of one signal at each.
@@ -33,7 +34,7 @@ func TestCaptureIsKeptWithItsAlarm(t *testing.T) {
 				w.send("gw", e)
 			}
 			r, _ := w.start()
-			w.await("all", func() bool { return r.Stats().Events == uint64(len(events)) })
+			await.True(w, "all", func() bool { return r.Stats().Events == uint64(len(events)) })
 			c, err := Capture(context.Background(), w.store, "a1")
 			if err != nil || c.From != 1 || c.To != 2000 || len(c.Signals) != 1 {
 				t.Fatalf("%+v, %v", c, err)
@@ -61,7 +62,7 @@ func TestCaptureOfAnotherGatewayIsntShown(t *testing.T) {
 	w.send("gx", captured("a1", 2000))
 	w.send("gw", raised("a1", 1000))
 	r, _ := w.start()
-	w.await("both", func() bool { return r.Stats().Events == 2 })
+	await.True(w, "both", func() bool { return r.Stats().Events == 2 })
 	if _, list := w.list(true); len(list) != 1 || list[0].Captured {
 		t.Errorf("%+v", list)
 	}
@@ -87,7 +88,7 @@ func TestAlarmKeepsItsOrigin(t *testing.T) {
 	other.Alarm.Version, other.Alarm.Group, other.Alarm.FirstUp = "3f2a", "trips", "a1"
 	w.send("gx", other)
 	r, _ := w.start()
-	w.await("all", func() bool { return r.Stats().Events == 4 })
+	await.True(w, "all", func() bool { return r.Stats().Events == 4 })
 	for id, want := range map[string]Alarm{
 		"a1": {},
 		"a2": {Confirmed: 2500, Version: "3f2a", Method: "sampled", Group: "trips", FirstUp: "a1"},

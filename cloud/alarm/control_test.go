@@ -5,6 +5,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // What was operated is kept as it was told, whoever's it was; what doesn't say
@@ -20,7 +21,7 @@ func TestWhatWasOperatedIsKept(t *testing.T) {
 	w.send("gw", e)
 	w.send("gw", empty)
 	r, _ := w.start()
-	w.await("both", func() bool { return r.Stats().Events == 2 })
+	await.True(w, "both", func() bool { return r.Stats().Events == 2 })
 	list, err := w.store.ControlSteps(t.Context(), "gw", "", store.Page[store.ControlPlace]{Limit: 10})
 	if err != nil || len(list) != 1 || list[0].Control != *e.Control || list[0].At != 6 {
 		t.Errorf("%+v, %v", list, err)

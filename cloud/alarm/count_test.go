@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // Each open alarm is counted once, in its state; those that nobody has to look at aren't.
@@ -15,7 +16,7 @@ func TestCountOpen(t *testing.T) {
 	}
 	w.send("gw", cleared("a1", 2000))
 	w.send("gw", cleared("a2", 2000))
-	w.await("all events", func() bool { return r.Stats().Events == 7 })
+	await.True(w, "all events", func() bool { return r.Stats().Events == 7 })
 	for _, id := range []string{"a2", "a3"} {
 		if _, err := Acknowledge(t.Context(), w.store, id, "Ana", "", 3000); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // A cloud, or a log, that was away makes no gateway silent: each is waited for anew.
@@ -128,7 +129,7 @@ func TestSilenceByTheLog(t *testing.T) {
 	for n, g := range []string{"a", "b", "c"} {
 		alive(g, fmt.Sprint("carrier-", n))
 	}
-	w.await("three alarms", func() bool { _, list := w.list(true); return len(list) == 3 })
+	await.True(w, "three alarms", func() bool { _, list := w.list(true); return len(list) == 3 })
 	_, list := w.list(true)
 	if a := list[0]; a.Rule != "gateway-supply-suspect" || a.Asset != "f1" || a.Device != a.Gateway || a.Priority != telemetry.High || !strings.HasPrefix(a.ID, FleetID) || len(a.Inputs) == 0 {
 		t.Errorf("%+v", a)
@@ -136,7 +137,7 @@ func TestSilenceByTheLog(t *testing.T) {
 	stop()
 	w.start()
 	alive("a", "carrier-0")
-	w.await("the alarms to clear", func() bool {
+	await.True(w, "the alarms to clear", func() bool {
 		_, list := w.list(true)
 		return !slices.ContainsFunc(list, func(a Alarm) bool { return a.Active && a.Rule == "gateway-supply-suspect" })
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 func TestLifecycleAndLossReachTheLedger(t *testing.T) {
@@ -18,7 +19,7 @@ func TestLifecycleAndLossReachTheLedger(t *testing.T) {
 	w.send("gw", telemetry.Event{Kind: telemetry.GatewayStopped, Lifecycle: &telemetry.Lifecycle{Committed: []telemetry.Committed{{Epoch: epoch, Stream: "telemetry", Count: 100}}}})
 	w.send("gw", telemetry.Event{Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{Committed: []telemetry.Committed{{Epoch: epoch, Stream: "telemetry", Count: 120}, {Epoch: epoch, Stream: "events", Count: 0}}}})
 	w.send("gw", telemetry.Event{Kind: telemetry.SamplesLost, Loss: &telemetry.Loss{Epoch: record.Epoch(4).String(), Stream: "telemetry", SeqFirst: 10, SeqLast: 19, Reason: "full"}})
-	w.await("three events", func() bool { return r.Stats().Events == 3 })
+	await.True(w, "three events", func() bool { return r.Stats().Events == 3 })
 	list, err := w.store.Gateways(t.Context())
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%+v, %v", list, err)
@@ -59,7 +60,7 @@ func TestAccountsAndLinksAreKept(t *testing.T) {
 	w.resend(account)
 	w.resend(again) // its record came again
 	r, _ := w.start()
-	w.await("twelve events", func() bool { return r.Stats().Events == 12 })
+	await.True(w, "twelve events", func() bool { return r.Stats().Events == 12 })
 	if st := r.Stats(); st.Duplicates != 2 || len(st.Quarantined) != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -97,7 +98,7 @@ func TestDamageRaisesAnAlarm(t *testing.T) {
 	damage("gw", "telemetry/8.db")
 	damage("other", "telemetry/7.db")
 	r, _ := w.start()
-	w.await("four events", func() bool { return r.Stats().Events == 4 })
+	await.True(w, "four events", func() bool { return r.Stats().Events == 4 })
 	_, open := w.list(true)
 	if len(open) != 3 || len(r.Stats().Quarantined) != 0 {
 		t.Fatalf("%+v", open)
@@ -111,7 +112,7 @@ func TestDamageRaisesAnAlarm(t *testing.T) {
 	theft := telemetry.Event{Kind: telemetry.AlarmRaised, Decided: 1, Alarm: &telemetry.AlarmChange{ID: damageID("gw", "telemetry/9.db")}}
 	w.send("thief", theft)
 	damage("gw", "telemetry/9.db")
-	w.await("the refusal", func() bool { return r.Stats().Quarantined[store.IdentityConflict] == 1 })
+	await.True(w, "the refusal", func() bool { return r.Stats().Quarantined[store.IdentityConflict] == 1 })
 }
 
 // A change of a counter that can't be one is set aside, and what is one raises no alarm.
@@ -133,7 +134,7 @@ func TestCounterChangesAreChecked(t *testing.T) {
 	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.Unit = strings.Repeat("x", 1001) })
 	send(telemetry.CounterReset, func(c *telemetry.CounterChange) { c.Before, c.After = 1e308, -1e308 })
 	r, _ := w.start()
-	w.await("nine events", func() bool { return r.Stats().Events == 9 })
+	await.True(w, "nine events", func() bool { return r.Stats().Events == 9 })
 	if st := r.Stats(); st.Quarantined[store.CorruptEvent] != 7 {
 		t.Errorf("%+v", st)
 	}
@@ -159,7 +160,7 @@ func TestAConfigurationThatWasTakenBackRaisesAnAlarm(t *testing.T) {
 	tell(telemetry.ConfigurationRolledBack, 3000)
 	tell(telemetry.ConfigurationRolledBack, 4000)
 	r, _ := w.start()
-	w.await("four events", func() bool { return r.Stats().Events == 4 })
+	await.True(w, "four events", func() bool { return r.Stats().Events == 4 })
 	_, open := w.list(true)
 	if len(open) != 2 || len(r.Stats().Quarantined) != 0 {
 		t.Fatalf("%+v, %+v", open, r.Stats())

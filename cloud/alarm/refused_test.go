@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 func payloadOf(t *testing.T, e telemetry.Event) []byte {
@@ -31,9 +32,9 @@ func TestForgedEventsRaiseOneAlarm(t *testing.T) {
 	for i := range uint64(forged) {
 		w.sendAs(identitytest.SignWith(identitytest.Key("other"), logRecord("gw", 100+i, payloadOf(t, cleared("a1", 2000)))))
 	}
-	w.await("the forged events", func() bool { return r.Stats().Quarantined[store.ForeignKey] == forged })
+	await.True(w, "the forged events", func() bool { return r.Stats().Quarantined[store.ForeignKey] == forged })
 	var list []Alarm
-	w.await("the alarm", func() bool { _, list = w.list(true); return len(list) == 2 })
+	await.True(w, "the alarm", func() bool { _, list = w.list(true); return len(list) == 2 })
 	if counts, err := w.store.Refused(t.Context()); err != nil || len(counts) != 1 || counts[0].Records != forged {
 		t.Errorf("counted: %+v, %v", counts, err)
 	}
@@ -119,7 +120,7 @@ func TestANewKeyMayRaiseAlarms(t *testing.T) {
 	introduction := record.Introduce(identitytest.Key("gw"), "gw", identitytest.Public(identitytest.Key("new")))
 	w.resend(identitytest.SignWith(identitytest.Key("new"), e, introduction))
 	r, _ := w.start()
-	w.await("two events", func() bool { return r.Stats().Events == 2 })
+	await.True(w, "two events", func() bool { return r.Stats().Events == 2 })
 	_, list := w.list(false)
 	if len(list) != 1 || list[0].Active {
 		t.Errorf("%+v", list)

@@ -12,6 +12,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 func startedWith(at telemetry.Micros, active []string) telemetry.Event {
@@ -34,7 +35,7 @@ func TestStartEndsForgottenAlarms(t *testing.T) {
 	for _, e := range events {
 		w.send("gw", e)
 	}
-	w.await("all events", func() bool { return r.Stats().Events == uint64(len(events)+3) })
+	await.True(w, "all events", func() bool { return r.Stats().Events == uint64(len(events)+3) })
 	var active []string
 	_, all := w.list(false)
 	for _, a := range all {
@@ -77,7 +78,7 @@ func TestStartEndsForgottenAlarms(t *testing.T) {
 	w.send("gw", cleared("resumed", 7000))
 	w.send("gw", startedWith(8000, nil)) // of an older program: nothing is known
 	n := r.Stats().Events
-	w.await("three more", func() bool { return r.Stats().Events >= uint64(len(events)+6) && r.Stats().Events >= n })
+	await.True(w, "three more", func() bool { return r.Stats().Events >= uint64(len(events)+6) && r.Stats().Events >= n })
 	if a, _, err := Get(t.Context(), w.store, "forgotten"); err != nil || !a.Active || a.Cleared != nil || a.Raised != 2000 || a.Decided != 7000 {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -85,7 +86,7 @@ func TestStartEndsForgottenAlarms(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	w.send("gw", startedWith(9500, []string{}))
-	w.await("the last start", func() bool { return r.Stats().Events == uint64(len(events)+7) })
+	await.True(w, "the last start", func() bool { return r.Stats().Events == uint64(len(events)+7) })
 	if _, open := w.list(true); slices.ContainsFunc(open, func(a Alarm) bool { return a.Active && a.Gateway == "gw" }) {
 		t.Errorf("%+v", open)
 	}
@@ -119,7 +120,7 @@ func TestLateEventsOfAKilledProcess(t *testing.T) {
 	late(3, raised("a3", 3000))  // nor this
 	late(1, raised("a2", 1000))  // committed
 	r, _ := w.start()
-	w.await("five events", func() bool { return r.Stats().Events == 5 })
+	await.True(w, "five events", func() bool { return r.Stats().Events == 5 })
 	_, all := w.list(false)
 	if len(all) != 2 || !all[0].Active || !all[1].Active {
 		t.Errorf("%+v", all)
@@ -154,11 +155,11 @@ func TestStartLeavesTheCloudsAlarms(t *testing.T) {
 		}
 		return Alarm{}
 	}
-	w.await("the cloud's alarm", func() bool { return refused().ID != "" })
+	await.True(w, "the cloud's alarm", func() bool { return refused().ID != "" })
 	before := refused()
 	w.send("gw", startedWith(6000, []string{before.ID}))
 	w.send("gw", startedWith(6000, []string{}))
-	w.await("three events", func() bool { return r.Stats().Events == 3 })
+	await.True(w, "three events", func() bool { return r.Stats().Events == 3 })
 	if after := refused(); after.Active != before.Active {
 		t.Errorf("%+v, then %+v", before, after)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // The events of a gateway that is enrolled late raise and clear its alarms, also if
@@ -20,14 +21,14 @@ func TestEventsOfALateGatewayAreTaken(t *testing.T) {
 	for i, e := range early {
 		w.sendAs(logRecord("late", uint64(i), payloadOf(t, e)))
 	}
-	w.await("the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == uint64(len(early)) })
-	w.await("the alarm about them", func() bool { _, alarms := w.list(true); return len(alarms) == 1 })
+	await.True(w, "the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == uint64(len(early)) })
+	await.True(w, "the alarm about them", func() bool { _, alarms := w.list(true); return len(alarms) == 1 })
 	stop()
 	identitytest.Enrol(t, w.store, "late")
 	w.sendAs(logRecord("late", uint64(len(early)), payloadOf(t, cleared("a1", 3000))))
 	r, _ = w.start()
-	w.await("the retake", func() bool { return r.Stats().Retaken == uint64(len(early)) })
-	w.await("the last event", func() bool { return r.Stats().Events == 1 })
+	await.True(w, "the retake", func() bool { return r.Stats().Retaken == uint64(len(early)) })
+	await.True(w, "the last event", func() bool { return r.Stats().Events == 1 })
 	_, alarms := w.list(false)
 	if len(alarms) != 3 { // one of them about the refusals
 		t.Errorf("%+v", alarms)
@@ -54,7 +55,7 @@ func TestWhatNobodySignedIsRefusedBeforeItIsRead(t *testing.T) {
 	junk := logRecord("gw", 0, make([]byte, 500<<10))
 	w.sendAs(identitytest.SignWith(identitytest.Key("nobody"), junk))
 	r, _ := w.start()
-	w.await("the refusal", func() bool { return r.Stats().Quarantined[store.UnknownKey] == 1 })
+	await.True(w, "the refusal", func() bool { return r.Stats().Quarantined[store.UnknownKey] == 1 })
 	list, err := w.store.Quarantined(t.Context(), 10)
 	if err != nil || len(list) != 1 || len(list[0].Payload) > store.MaxRefusedBytes {
 		t.Errorf("%d entries, %v", len(list), err)
@@ -71,9 +72,9 @@ func TestStartOfALateGateway(t *testing.T) {
 	said := telemetry.Presence{Every: 60_000_000, Feeder: "f1"}
 	w.sendAs(logRecord("late", 0, payloadOf(t, telemetry.Event{Kind: telemetry.GatewayStarted, Time: 5, Lifecycle: &telemetry.Lifecycle{Presence: &said}})))
 	w.sendAs(logRecord("late", 1, payloadOf(t, telemetry.Event{Kind: telemetry.SupplyFailed, Time: 6, LastGasp: &telemetry.LastGasp{Boot: "b"}})))
-	w.await("the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == 2 })
+	await.True(w, "the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == 2 })
 	identitytest.Enrol(t, w.store, "late")
-	w.await("the retake", func() bool { return r.Stats().Retaken == 2 })
+	await.True(w, "the retake", func() bool { return r.Stats().Retaken == 2 })
 	list, err := w.store.Presences(t.Context())
 	if err != nil || len(list) != 1 || list[0].Presence != said || list[0].Heard != 0 || list[0].LastGasp != 0 {
 		t.Errorf("%+v, %v", list, err)

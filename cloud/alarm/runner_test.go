@@ -18,6 +18,7 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -62,15 +63,6 @@ func (w *world) start() (r *Runner, stop func()) {
 	stop = func() { cancel(); <-done }
 	w.Cleanup(stop)
 	return r, stop
-}
-
-func (w *world) await(what string, condition func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatalf("waited too long for %s", what)
-		}
-	}
 }
 
 // send writes a gateway's next event and returns the record as it was sent.
@@ -145,7 +137,7 @@ func TestAlarmFromRaiseToAcknowledged(t *testing.T) {
 	w.send("north-gw1", raised("a2", 2000))
 	w.resend(first)
 	w.send("north-gw1", cleared("a1", 3000))
-	w.await("four events", func() bool { return r.Stats().Events == 4 })
+	await.True(w, "four events", func() bool { return r.Stats().Events == 4 })
 	seq, open := w.list(true)
 	if len(open) != 2 || open[0].ID != "a2" || !open[0].Active || open[1].Active || *open[1].Cleared != 3000 {
 		t.Fatalf("open: %+v", open)
@@ -218,12 +210,12 @@ func TestRestartTakesNothingTwice(t *testing.T) {
 	w := newWorld(t)
 	r, stop := w.start()
 	first := w.send("gw", raised("a1", 1000))
-	w.await("the raise", func() bool { return r.Stats().Events == 1 })
+	await.True(w, "the raise", func() bool { return r.Stats().Events == 1 })
 	stop()
 	w.send("gw", cleared("a1", 2000))
 	w.resend(first)
 	r, _ = w.start()
-	w.await("the clear", func() bool { return r.Stats().Events == 2 })
+	await.True(w, "the clear", func() bool { return r.Stats().Events == 2 })
 	if facts, err := w.store.Facts(t.Context(), 0, 10); len(facts) != 2 || err != nil {
 		t.Errorf("%d facts, %v", len(facts), err)
 	}
@@ -307,7 +299,7 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 	}
 	w.send("gw", cleared("a0", 2))
 	r, _ := w.start()
-	w.await("all events", func() bool { return r.Stats().Events == uint64(len(cases)+2) })
+	await.True(w, "all events", func() bool { return r.Stats().Events == uint64(len(cases)+2) })
 	list, err := w.store.Quarantined(t.Context(), len(cases)+1)
 	if err != nil || len(list) != len(cases) {
 		t.Errorf("%d were set aside, expected %d: %v", len(list), len(cases), err)
@@ -327,7 +319,7 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		w.resend(identitytest.Sign(bad))
 		w.send("gw", raised("a0", 1))
 		r, _ := w.start()
-		w.await("two events", func() bool { return r.Stats().Events == 2 })
+		await.True(w, "two events", func() bool { return r.Stats().Events == 2 })
 		if r.Stats().Quarantined[store.BadHeaders] != 1 {
 			t.Errorf("%+v", r.Stats())
 		}
@@ -338,7 +330,7 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 	w := newWorld(t)
 	r, stop := w.start()
 	w.send("gw", raised("a1", 1))
-	w.await("one", func() bool { return r.Stats().Events == 1 })
+	await.True(w, "one", func() bool { return r.Stats().Events == 1 })
 	stop()
 	for i := range 3 {
 		w.send("gw", raised(fmt.Sprint("b", i), 1))
@@ -347,7 +339,7 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ = w.start()
-	w.await("the last", func() bool { return r.Stats().Events == 1 })
+	await.True(w, "the last", func() bool { return r.Stats().Events == 1 })
 	if _, alarms := w.list(false); len(alarms) != 2 || r.Stats().Quarantined[store.LogTruncated] != 1 {
 		t.Errorf("%+v, %+v", alarms, r.Stats())
 	}
@@ -432,7 +424,7 @@ func BenchmarkEventToCommit(b *testing.B) {
 	w := newWorld(b)
 	w.start()
 	w.send("gw", raised("warm", 1))
-	w.await("the first", func() bool { _, alarms := w.list(false); return len(alarms) == 1 })
+	await.True(w, "the first", func() bool { _, alarms := w.list(false); return len(alarms) == 1 })
 	var took []time.Duration
 	b.ReportAllocs()
 	n := 0
@@ -453,7 +445,7 @@ func TestInputsNameTheSeriesOfTheirUnit(t *testing.T) {
 	w := newWorld(t)
 	r, _ := w.start()
 	w.send("gw", raised("a1", 1000))
-	w.await("the alarm", func() bool { return r.Stats().Events == 1 })
+	await.True(w, "the alarm", func() bool { return r.Stats().Events == 1 })
 	for i, unit := range []string{"V", "kV"} {
 		if err := w.store.Write(t.Context(), func(tx *store.Tx) error {
 			return tx.SaveBirth(record.Birth{Gateway: "gw", Table: record.Epoch(i).String(),
@@ -476,7 +468,7 @@ func TestStartsAgainInATopicMadeAnew(t *testing.T) {
 	r, stop := w.start()
 	w.send("gw", raised("a1", 1))
 	w.send("gw", cleared("a1", 2))
-	w.await("two", func() bool { return r.Stats().Events == 2 })
+	await.True(w, "two", func() bool { return r.Stats().Events == 2 })
 	stop()
 	admin := kadm.NewClient(w.producer)
 	if _, err := admin.DeleteTopics(t.Context(), topics.Events()); err != nil {
@@ -494,7 +486,7 @@ func TestStartsAgainInATopicMadeAnew(t *testing.T) {
 		w.send("gw", raised(fmt.Sprint("b", i), 3))
 	}
 	r, _ = w.start()
-	w.await("all four", func() bool { return r.Stats().Events == 4 })
+	await.True(w, "all four", func() bool { return r.Stats().Events == 4 })
 	if list, err := w.store.Quarantined(t.Context(), 10); err != nil || len(list) != 1 || list[0].Reason != store.LogTruncated {
 		t.Errorf("%+v, %v", list, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 // meter is a store with one meter of one signal, which is 230 V.
@@ -211,11 +212,7 @@ func TestRunWorksUntilItIsStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { r.Run(ctx); close(done) }()
-	for deadline := time.Now().Add(time.Minute); r.Stats().Passes == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nothing was done")
-		}
-	}
+	await.True(t, "something is done", func() bool { return r.Stats().Passes > 0 })
 	stop()
 	<-done
 	if n := m.count(`SELECT COUNT(*) FROM chunk`); n != 1 || m.stored() != 100 {

@@ -11,6 +11,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -28,7 +29,7 @@ func TestBothTopicsStoreEachSampleOnce(t *testing.T) {
 				w.send(first(blockRecord(t, "gw", 1, i*50, i*50+49, 7)))
 			}
 			r, stop := w.start(w.config())
-			w.await("one topic", func() bool { return r.Stats().Samples == 1000 })
+			await.True(w, "one topic", func() bool { return r.Stats().Samples == 1000 })
 			stop()
 			for i := range uint64(20) {
 				again := blockRecord(t, "gw", 1, i*50, i*50+49, 7)
@@ -38,7 +39,7 @@ func TestBothTopicsStoreEachSampleOnce(t *testing.T) {
 				w.send(again)
 			}
 			r, _ = w.start(w.config())
-			w.await("the other topic", func() bool { return r.Stats().Duplicates == 20 })
+			await.True(w, "the other topic", func() bool { return r.Stats().Duplicates == 20 })
 			w.exactlyOnce("gw", 1000)
 			if c := w.completeness("gw"); c.Received != 1000 || c.Conflicts != 0 {
 				t.Errorf("%+v", c)
@@ -65,11 +66,11 @@ func TestBackfillComesInOrderAndLeavesTheCurrentValue(t *testing.T) {
 			}
 			r, _ := w.start(w.config())
 			send(func(r *kgo.Record) *kgo.Record { return r }, 500, 599)
-			w.await("the current values", func() bool { return r.Stats().Samples == 100 })
+			await.True(w, "the current values", func() bool { return r.Stats().Samples == 100 })
 			for first := uint64(0); first < 500; first += 100 {
 				send(backfilled, first, first+99)
 			}
-			w.await("the backfill", func() bool { return r.Stats().Samples == 600 })
+			await.True(w, "the backfill", func() bool { return r.Stats().Samples == 600 })
 			list, err := w.store.Series(t.Context())
 			if err != nil || len(list) != 1 || list[0].Latest == nil {
 				t.Fatalf("%+v, %v", list, err)
@@ -96,13 +97,13 @@ func TestCurrentTelemetryPassesTheBacklog(t *testing.T) {
 	}
 	w.send(backlog...)
 	r, _ := w.start(w.config())
-	w.await("the backlog", func() bool { return r.Stats().Samples > 0 })
+	await.True(w, "the backlog", func() bool { return r.Stats().Samples > 0 })
 	w.send(blockRecord(t, "other", 1, 0, 9, 7))
-	w.await("the current telemetry", func() bool { return len(w.stored("other")) == 10 })
+	await.True(w, "the current telemetry", func() bool { return len(w.stored("other")) == 10 })
 	if st := r.Stats(); st.Samples > blocks*perBlock/2 || st.Backlog == 0 {
 		t.Errorf("the current telemetry waited for %d samples of the backlog's %d, of which %d records were left", st.Samples, blocks*perBlock, st.Backlog)
 	}
-	w.await("all", w.caughtUp)
+	await.True(w, "all", w.caughtUp)
 	w.exactlyOnce("gw", blocks*perBlock)
 }
 
@@ -119,13 +120,13 @@ func TestThinnedRecords(t *testing.T) {
 	w := newWorld(t)
 	w.send(birthRecord(t, "gw", signals(7)...), blockRecord(t, "gw", 1, 0, 9, 7), blockRecord(t, "gw", 1, 10, 19, 7))
 	r, _ := w.start(w.config())
-	w.await("whole records", func() bool { return r.Stats().Samples == 20 })
+	await.True(w, "whole records", func() bool { return r.Stats().Samples == 20 })
 	w.send(thinned(20, 99, 8))
-	w.await("a thinned record", func() bool { return r.Stats().Samples == 28 })
+	await.True(w, "a thinned record", func() bool { return r.Stats().Samples == 28 })
 	w.send(thinned(0, 19, 3)) // had arrived whole before the gateway was killed
-	w.await("what came too late", func() bool { return r.Stats().Duplicates == 1 })
+	await.True(w, "what came too late", func() bool { return r.Stats().Duplicates == 1 })
 	w.send(thinned(90, 109, 3)) // of 90 to 99 something is stored, of 100 to 109 nothing
-	w.await("what overlaps", func() bool { return r.Stats().Samples == 31 })
+	await.True(w, "what overlaps", func() bool { return r.Stats().Samples == 31 })
 	if stored := w.stored("gw"); len(stored) != 31 || stored[90] != 1 || stored[92] != 1 {
 		t.Errorf("%v", stored)
 	}
@@ -159,12 +160,12 @@ func TestWhatHasWaitedMakesNoGatewayHeard(t *testing.T) {
 		w.send(backfilled(blockRecord(t, "gw", 1, i*10, i*10+9, 7)))
 	}
 	r, _ := w.start(w.config())
-	w.await("the backfill", func() bool { return r.Stats().Samples == blocks*10 })
+	await.True(w, "the backfill", func() bool { return r.Stats().Samples == blocks*10 })
 	w.enrol("late")
-	w.await("the retake", func() bool { return r.Stats().Retaken == 2 })
+	await.True(w, "the retake", func() bool { return r.Stats().Retaken == 2 })
 	if gw, late := heard("gw"), heard("late"); gw != 0 || late != 0 {
 		t.Errorf("heard at %d and %d", gw, late)
 	}
 	w.send(backfilled(blockRecord(t, "gw", 1, blocks*10, blocks*10+9, 7)), blockRecord(t, "late", 1, 10, 19, 7))
-	w.await("both gateways", func() bool { return heard("gw") != 0 && heard("late") != 0 })
+	await.True(w, "both gateways", func() bool { return heard("gw") != 0 && heard("late") != 0 })
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/test/await"
 )
 
 // A backup is made while samples come in, and restored with the other engine. What ingest
@@ -29,14 +30,14 @@ func TestIngestGoesOnFromABackup(t *testing.T) {
 	}
 	sent := make(chan struct{})
 	go func() { send(0, blocks); close(sent) }()
-	w.await("a third of the samples", func() bool { return r.Stats().Samples >= blocks*perBlock/3 })
+	await.True(w, "a third of the samples", func() bool { return r.Stats().Samples >= blocks*perBlock/3 })
 	var file bytes.Buffer
 	if _, err := w.store.Backup(t.Context(), &file, "test", nil); err != nil {
 		t.Fatal(err)
 	}
 	<-sent
 	send(blocks, blocks+20)
-	w.await("everything", w.caughtUp)
+	await.True(w, "everything", w.caughtUp)
 	stop()
 	w.exactlyOnce("gw", (blocks+20)*perBlock)
 
@@ -59,7 +60,7 @@ func TestIngestGoesOnFromABackup(t *testing.T) {
 		t.Fatalf("the backup has %d samples of %d", had, (blocks+20)*perBlock)
 	}
 	again, stop := other.start(other.config())
-	other.await("the rest", other.caughtUp)
+	await.True(other, "the rest", other.caughtUp)
 	stop()
 	other.exactlyOnce("gw", (blocks+20)*perBlock)
 	if n := again.Stats().Samples; n != uint64((blocks+20)*perBlock-had) {

@@ -20,6 +20,7 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/postgres"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -71,7 +72,7 @@ func (m meters) born(w *world) {
 		w.send(birthRecord(w, fmt.Sprintf("gw-%d", g), m.table()...))
 	}
 	_, stop := w.start(w.config())
-	w.await("births", w.caughtUp)
+	await.True(w, "births", w.caughtUp)
 	stop()
 }
 
@@ -176,7 +177,7 @@ func BenchmarkCatchUp(b *testing.B) {
 						finish = packing(w)
 					}
 					r, stop := w.start(Config{Log: w.opts, Topics: topics, Store: w.store})
-					w.await("catching up", func() bool { return r.Stats().Samples == uint64(n) })
+					await.True(w, "catching up", func() bool { return r.Stats().Samples == uint64(n) })
 					used += cpu() - before
 					server += postgres.CPU() - serverBefore
 					packed = finish()

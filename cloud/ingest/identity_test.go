@@ -11,6 +11,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 func without(r *kgo.Record, headers ...string) *kgo.Record {
@@ -107,8 +108,8 @@ func TestOnlySignedRecordsAreStored(t *testing.T) {
 			bad := c.record(t)
 			w.sendAs(bad)
 			r, _ := w.start(w.config())
-			w.await("everything", w.caughtUp)
-			w.await("the quarantine", func() bool { return r.Stats().Quarantined[c.reason] == 1 })
+			await.True(w, "everything", w.caughtUp)
+			await.True(w, "the quarantine", func() bool { return r.Stats().Quarantined[c.reason] == 1 })
 			w.exactlyOnce("gw", 10)
 			if got := w.completeness("gw"); got.Received != 10 || got.Missing != 0 || got.Conflicts != 0 {
 				t.Errorf("%+v", got)
@@ -128,7 +129,7 @@ func TestOnlySignedRecordsAreStored(t *testing.T) {
 			}
 			// The same numbers, rightly signed, are still new.
 			w.send(block(t))
-			w.await("the good block", func() bool { return r.Stats().Samples == 20 })
+			await.True(w, "the good block", func() bool { return r.Stats().Samples == 20 })
 		})
 	}
 }
@@ -154,14 +155,14 @@ func TestRevocationTakesEffectWhileRunning(t *testing.T) {
 	send := func() {
 		w.send(blockRecord(t, "gw", 1, next, next+9, 7))
 		next += 10
-		w.await("the block", func() bool {
+		await.True(w, "the block", func() bool {
 			st := r.Stats()
 			return st.Samples+10*st.Quarantined[store.RevokedKey] == next
 		})
 	}
 	send()
 	w.revoke("gw", "gw")
-	w.await("the revocation to take effect", func() bool { send(); return r.Stats().Quarantined[store.RevokedKey] > 0 })
+	await.True(w, "the revocation to take effect", func() bool { send(); return r.Stats().Quarantined[store.RevokedKey] > 0 })
 	stored := r.Stats().Samples
 	send()
 	if r.Stats().Samples != stored {
@@ -183,14 +184,14 @@ func TestANewKeyIsIntroducedByTheOldOne(t *testing.T) {
 			w.send(blockOf(0))
 			w.send(identitytest.SignWith(identitytest.Key("new"), blockOf(10), introduction))
 			w.send(blockOf(20))
-			w.await("both keys' blocks", func() bool { return r.Stats().Samples == 30 })
+			await.True(w, "both keys' blocks", func() bool { return r.Stats().Samples == 30 })
 			if restart {
 				stop()
 				r, _ = w.start(w.config())
 			}
 			w.revoke("gw", "gw")
 			w.send(identitytest.SignWith(identitytest.Key("new"), blockOf(30)))
-			w.await("a block of the new key alone", func() bool { return len(w.stored("gw")) == 40 })
+			await.True(w, "a block of the new key alone", func() bool { return len(w.stored("gw")) == 40 })
 			w.exactlyOnce("gw", 40)
 			keys, err := w.store.GatewayKeys(t.Context())
 			if err != nil || len(keys) != 2 || keys[1].IntroducedBy != keys[0].ID() || keys[1].AddedBy != "gateway gw" {
@@ -210,7 +211,7 @@ func TestABirthIntroducesTheNewKey(t *testing.T) {
 	w.send(identitytest.SignWith(identitytest.Key("new"), birthRecord(t, "gw", signals(7)...), introduction))
 	w.send(identitytest.SignWith(identitytest.Key("new"), blockRecord(t, "gw", 1, 0, 9, 7), introduction))
 	r, _ := w.start(w.config())
-	w.await("the block", func() bool { return r.Stats().Samples == 10 })
+	await.True(w, "the block", func() bool { return r.Stats().Samples == 10 })
 	w.exactlyOnce("gw", 10)
 }
 
@@ -222,5 +223,5 @@ func TestABirthStandsUnderItsOwnKey(t *testing.T) {
 	b.Key = []byte("gw/000000000000abcd/9/0")
 	w.send(identitytest.Sign(b))
 	r, _ := w.start(w.config())
-	w.await("the quarantine", func() bool { return r.Stats().Quarantined[store.CorruptBirth] == 1 })
+	await.True(w, "the quarantine", func() bool { return r.Stats().Quarantined[store.CorruptBirth] == 1 })
 }

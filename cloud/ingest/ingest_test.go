@@ -12,6 +12,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -32,13 +33,13 @@ func TestStoresEachSampleOnce(t *testing.T) {
 		again = append(again, blockRecord(t, "gw", 1, first, first+49, 7))
 	}
 	r, stop := w.start(w.config())
-	w.await("the first time", func() bool { return r.Stats().Samples == 1000 })
+	await.True(w, "the first time", func() bool { return r.Stats().Samples == 1000 })
 	w.send(again...)
-	w.await("the second time", func() bool { return r.Stats().Records == 40 })
+	await.True(w, "the second time", func() bool { return r.Stats().Records == 40 })
 	stop()
 	w.send(again[0], blockRecord(t, "gw", 1, 1000, 1009, 7))
 	r, _ = w.start(w.config())
-	w.await("the third time", func() bool { return r.Stats().Records == 2 })
+	await.True(w, "the third time", func() bool { return r.Stats().Records == 2 })
 	w.exactlyOnce("gw", 1010)
 	got := w.completeness("gw")
 	if got.Received != 1010 || got.Duplicates != 21 || got.Conflicts != 0 || got.Stream != record.Telemetry || got.Epoch != 1 {
@@ -87,13 +88,13 @@ func TestSetsAsideWhatIsWrongAndGoesOn(t *testing.T) {
 			w.send(birthRecord(t, "gw", signals(7)...))
 			w.send(blockRecord(t, "gw", 1, 0, 9, 7))
 			r, _ := w.start(w.config())
-			w.await("the good record before", func() bool { return r.Stats().Samples == 10 })
+			await.True(w, "the good record before", func() bool { return r.Stats().Samples == 10 })
 			bad := c.record(t)
 			w.send(identitytest.Sign(bad))
 			w.send(good(t))
-			w.await("the good record after", func() bool { return r.Stats().Samples == 20 })
+			await.True(w, "the good record after", func() bool { return r.Stats().Samples == 20 })
 			w.exactlyOnce("gw", 20)
-			w.await("the quarantine", func() bool { return r.Stats().Quarantined[c.reason] == 1 })
+			await.True(w, "the quarantine", func() bool { return r.Stats().Quarantined[c.reason] == 1 })
 			list, err := w.store.Quarantined(t.Context(), 10)
 			if err != nil || len(list) != 1 {
 				t.Fatalf("%+v, %v", list, err)
@@ -122,11 +123,11 @@ func TestParkedUntilBorn(t *testing.T) {
 			for i := range uint64(blocks) {
 				w.send(blockRecord(t, "gw", 1, i*10, i*10+9, 7))
 			}
-			w.await("parking", func() bool { return r.Stats().Parked == blocks })
+			await.True(w, "parking", func() bool { return r.Stats().Parked == blocks })
 			w.send(blockRecord(t, "gw", 1, 0, 9, 7))
-			w.await("a duplicate of a parked record", func() bool { return r.Stats().Duplicates == 1 })
+			await.True(w, "a duplicate of a parked record", func() bool { return r.Stats().Duplicates == 1 })
 			w.send(birthRecord(t, "gw", signals(7)[:4]...))
-			w.await("half of the table", func() bool { return r.Stats().Births == 1 })
+			await.True(w, "half of the table", func() bool { return r.Stats().Births == 1 })
 			if restart {
 				stop()
 				r, _ = w.start(w.config())
@@ -135,7 +136,7 @@ func TestParkedUntilBorn(t *testing.T) {
 				t.Fatalf("%d samples are stored of a table half known", n)
 			}
 			w.send(birthRecord(t, "gw", signals(7)[4:]...))
-			w.await("the table", func() bool { return r.Stats().Unparked == blocks })
+			await.True(w, "the table", func() bool { return r.Stats().Unparked == blocks })
 			w.exactlyOnce("gw", blocks*10)
 			if rest, err := w.store.ParkedTables(t.Context()); len(rest) != 0 || err != nil {
 				t.Errorf("still parked: %v, %v", rest, err)
@@ -168,7 +169,7 @@ func TestParkedByAProcessThatDied(t *testing.T) {
 		t.Fatal("the parked record should be in the batch that was lost")
 	}
 	r, _ := w.start(w.config())
-	w.await("unparking", func() bool { return r.Stats().Unparked == 1 })
+	await.True(w, "unparking", func() bool { return r.Stats().Unparked == 1 })
 	w.exactlyOnce("gw", 10)
 }
 
@@ -176,7 +177,7 @@ func TestOneOfTwoIngestersIsFenced(t *testing.T) {
 	w := newWorld(t)
 	w.send(birthRecord(t, "gw", signals(7)...))
 	births, _ := w.start(w.config())
-	w.await("births", func() bool { return births.Stats().Births == 1 })
+	await.True(w, "births", func() bool { return births.Stats().Births == 1 })
 	b := blockRecord(t, "gw", 1, 0, 9, 7)
 	var sessions [2]*session
 	for i := range sessions {
@@ -217,11 +218,11 @@ func TestTwoIngestersStoreOnce(t *testing.T) {
 			w.send(blockRecord(t, gateway, 1, i*10, i*10+9, 7))
 		}
 	}
-	w.await("both", func() bool { return a.Stats().Samples+b.Stats().Samples > 600 })
+	await.True(w, "both", func() bool { return a.Stats().Samples+b.Stats().Samples > 600 })
 	stopA()
 	stopB()
 	w.start(w.config()) // takes what one of them parked beside the other's births
-	w.await("the rest", w.caughtUp)
+	await.True(w, "the rest", w.caughtUp)
 	for g := range 3 {
 		w.exactlyOnce(fmt.Sprintf("gw-%d", g), 600)
 	}
@@ -242,10 +243,10 @@ func TestLatestIsTheNewestOnce(t *testing.T) {
 	}
 	w.send(birthRecord(t, "gw", signals(2)...))
 	r, stop := w.start(cfg)
-	w.await("births", func() bool { return r.Stats().Births == 1 })
+	await.True(w, "births", func() bool { return r.Stats().Births == 1 })
 	for i, b := range [][2]uint64{{100, 109}, {0, 9}, {200, 200}} {
 		w.send(blockRecord(t, "gw", 1, b[0], b[1], 2))
-		w.await("a block", func() bool { return r.Stats().Records == uint64(i+1) })
+		await.True(w, "a block", func() bool { return r.Stats().Records == uint64(i+1) })
 	}
 	stop()
 	place, err := w.store.SignalTable(t.Context(), "gw", table)
@@ -258,7 +259,7 @@ func TestLatestIsTheNewestOnce(t *testing.T) {
 	// What is stored is what the next process begins from.
 	w.send(blockRecord(t, "gw", 1, 20, 29, 2))
 	r, _ = w.start(cfg)
-	w.await("an older block", func() bool { return r.Stats().Records == 1 })
+	await.True(w, "an older block", func() bool { return r.Stats().Records == 1 })
 	list, err := w.store.Series(t.Context())
 	if err != nil || len(list) != 2 || list[0].Latest == nil || list[1].Latest == nil {
 		t.Fatalf("%+v, %v", list, err)
@@ -290,7 +291,7 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 		w.send(blockRecord(t, "gw", 1, i*10, i*10+9, 7))
 	}
 	r, stop := w.start(w.config())
-	w.await("four", func() bool { return r.Stats().Samples == 40 })
+	await.True(w, "four", func() bool { return r.Stats().Samples == 40 })
 	stop()
 	var last *kgo.Record
 	for i := range uint64(3) {
@@ -301,7 +302,7 @@ func TestGoesOnWhereTheLogBegins(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ = w.start(w.config())
-	w.await("what is left", func() bool { return r.Stats().Samples == 10 })
+	await.True(w, "what is left", func() bool { return r.Stats().Samples == 10 })
 	list, err := w.store.Quarantined(t.Context(), 10)
 	if err != nil || len(list) != 1 || list[0].Reason != store.LogTruncated || list[0].Offset != last.Offset-2 {
 		t.Errorf("%+v, %v", list, err)
@@ -325,7 +326,7 @@ func TestWaitsForTheTopics(t *testing.T) {
 		rec.Topic = "late" + rec.Topic[len("busbar"):]
 		w.send(rec)
 	}
-	w.await("samples", func() bool { return r.Stats().Samples == 10 })
+	await.True(w, "samples", func() bool { return r.Stats().Samples == 10 })
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {

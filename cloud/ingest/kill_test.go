@@ -13,6 +13,7 @@ import (
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/postgres"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -124,8 +125,8 @@ func (l *load) awaitCommit() {
 		return fmt.Sprint(offsets), err == nil
 	}
 	var before string
-	l.await("the database", func() (ok bool) { before, ok = committed(); return ok })
-	l.await("a commit", func() bool {
+	await.True(l, "the database", func() (ok bool) { before, ok = committed(); return ok })
+	await.True(l, "a commit", func() bool {
 		l.sendOne()
 		now, ok := committed()
 		return ok && now != before
@@ -174,7 +175,7 @@ func (l *load) storedOnce() {
 		}
 	}
 	l.start(l.config())
-	l.await("the rest", l.caughtUp)
+	await.True(l, "the rest", l.caughtUp)
 	once := func() {
 		l.Helper()
 		for g, sent := range l.sent {

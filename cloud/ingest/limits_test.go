@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -158,7 +159,7 @@ func TestWhatIsNotStoredShows(t *testing.T) {
 	w.send(blockRecord(t, "gw", 1, 0, 99, 3), bad, blockRecord(t, "gw", 1, 200, 299, 3))
 	w.send(blockRecord(t, "other", 1, 0, 49, 3))
 	r, _ := w.start(w.config())
-	w.await("four", func() bool { return r.Stats().Records == 4 })
+	await.True(w, "four", func() bool { return r.Stats().Records == 4 })
 	if c := w.completeness("gw"); c.Received != 200 || c.Missing != 100 || c.Parked != 0 || c.Lost != 0 {
 		t.Errorf("with a record in quarantine: %+v", c)
 	}
@@ -174,7 +175,7 @@ func TestStartsAgainInATopicMadeAnew(t *testing.T) {
 		w.send(blockRecord(t, "gw", 1, i*10, i*10+9, 3))
 	}
 	r, stop := w.start(w.config())
-	w.await("five", func() bool { return r.Stats().Records == 5 })
+	await.True(w, "five", func() bool { return r.Stats().Records == 5 })
 	stop()
 	admin := kadm.NewClient(w.producer)
 	if _, err := admin.DeleteTopics(t.Context(), topics.Telemetry()); err != nil {
@@ -193,7 +194,7 @@ func TestStartsAgainInATopicMadeAnew(t *testing.T) {
 		w.send(blockRecord(t, "gw", 2, i*10, i*10+9, 3))
 	}
 	r, _ = w.start(w.config())
-	w.await("all ten", func() bool { return r.Stats().Records == 10 })
+	await.True(w, "all ten", func() bool { return r.Stats().Records == 10 })
 	list, err := w.store.Quarantined(t.Context(), 10)
 	if err != nil || len(list) != 1 || list[0].Reason != store.LogTruncated || list[0].Topic != topics.Telemetry() || r.Stats().Quarantined[store.LogTruncated] != 1 {
 		t.Errorf("%+v, %v", list, err)

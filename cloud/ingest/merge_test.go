@@ -9,6 +9,7 @@ import (
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 const millisecond = 1000
@@ -67,7 +68,7 @@ func TestAThinnedRecordOverlapsWithWhatWasReceived(t *testing.T) {
 				t.Helper()
 				w.send(record)
 				taken++
-				w.await(what, func() bool { return r.Stats().Records == taken })
+				await.True(w, what, func() bool { return r.Stats().Records == taken })
 			}
 			send("a record", rawOf(t, "gw", 0, 9))
 			send("another", rawOf(t, "gw", 50, 59))
@@ -79,7 +80,7 @@ func TestAThinnedRecordOverlapsWithWhatWasReceived(t *testing.T) {
 			if !born {
 				w.send(birth)
 			}
-			w.await("the samples", func() bool { return r.Stats().Samples == 10+10+20+1+7 })
+			await.True(w, "the samples", func() bool { return r.Stats().Samples == 10+10+20+1+7 })
 			stored := w.stored("gw")
 			for seq := range uint64(100) {
 				want := 0

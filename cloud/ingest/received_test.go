@@ -9,6 +9,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 // What is stored is counted by device and quarter-hour: once, in the transaction
@@ -34,7 +35,7 @@ func TestCountsWhatIsReceived(t *testing.T) {
 	}
 	send(old, old+telemetry.Quarter-1, old+telemetry.Quarter) // comes before its birth
 	r, _ := w.start(w.config())
-	w.await("parking", func() bool { return r.Stats().Parked == 1 && r.Stats().Records == 2 })
+	await.True(w, "parking", func() bool { return r.Stats().Parked == 1 && r.Stats().Records == 2 })
 	counts := func() map[string]string {
 		got := map[string]string{}
 		var devices []store.Device
@@ -54,9 +55,9 @@ func TestCountsWhatIsReceived(t *testing.T) {
 		t.Errorf("parked samples are counted: %v", got)
 	}
 	w.send(birthRecord(t, "gw", signals(6)...))
-	w.await("unparking", func() bool { return r.Stats().Unparked == 1 })
+	await.True(w, "unparking", func() bool { return r.Stats().Unparked == 1 })
 	send(quarter+telemetry.Quarter, quarter+telemetry.Quarter+1) // from a clock that is ahead
-	w.await("all", func() bool { return r.Stats().Records == 4 && w.caughtUp() })
+	await.True(w, "all", func() bool { return r.Stats().Records == 4 && w.caughtUp() })
 	want := map[string]string{"meter-0 0": "6 6", "meter-1 0": "6 6", "meter-0 1": "3 3", "meter-1 1": "3 3", "meter-0 5": "6 0", "meter-1 5": "6 0"}
 	if got := counts(); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -23,6 +23,7 @@ import (
 	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/test/await"
 )
 
 // runShare is a process that has its share of ingesting and of packing, until it is told
@@ -86,7 +87,7 @@ func (r *replicas) leave(how os.Signal) {
 func (r *replicas) balanced() {
 	r.Helper()
 	var took map[int64]int64 // by process
-	r.await("the parts to be divided", func() bool {
+	await.True(r, "the parts to be divided", func() bool {
 		r.sendOne()
 		took = map[int64]int64{}
 		err := r.store.Read(context.Background(), func(t *store.Tx) error {
@@ -160,7 +161,7 @@ func TestAZombieIsFenced(t *testing.T) {
 	for !l.enough() {
 		l.sendOne()
 	}
-	l.await("the rest", l.caughtUp)
+	await.True(l, "the rest", l.caughtUp)
 	for g, sent := range l.sent {
 		l.exactlyOnce(l.name(g), sent)
 	}
@@ -210,20 +211,20 @@ func TestAShareIsTakenAndNothingElse(t *testing.T) {
 	}
 	// The one without part 0, which has the births, parks what it reads.
 	stop := run(1, 2)
-	w.await("two partitions", func() bool { return len(offsets(topics.Telemetry())) == 2 })
+	await.True(w, "two partitions", func() bool { return len(offsets(topics.Telemetry())) == 2 })
 	stop()
 	for _, g := range gateways {
 		w.send(birthRecord(w, g, signals(7)...))
 	}
 	stop = run(0)
-	w.await("the births", func() bool { return offsets(topics.Births())[0] == partitions && len(offsets(topics.Telemetry())) == 3 })
-	w.await("what part 0 has parked", func() bool { return stored() == "10 0 0 " })
+	await.True(w, "the births", func() bool { return offsets(topics.Births())[0] == partitions && len(offsets(topics.Telemetry())) == 3 })
+	await.True(w, "what part 0 has parked", func() bool { return stored() == "10 0 0 " })
 	stop()
 	if got := stored(); got != "10 0 0 " {
 		t.Errorf("stored are %s", got)
 	}
 	run(1, 2)
-	w.await("what was parked", func() bool { return stored() == "10 10 10 " })
+	await.True(w, "what was parked", func() bool { return stored() == "10 10 10 " })
 }
 
 // polled counts the records of telemetry that a consumer has got.
@@ -244,12 +245,12 @@ func TestTheLastSamplesAreCommitted(t *testing.T) {
 	config.Log = append(slices.Clone(config.Log), kgo.WithHooks(&got))
 	w.send(birthRecord(w, "gw", signals(7)...))
 	r, stop := w.start(config)
-	w.await("the births", func() bool { return r.Stats().Births == 1 })
+	await.True(w, "the births", func() bool { return r.Stats().Births == 1 })
 	const records = 4
 	for n := range uint64(records) {
 		w.send(blockRecord(w, "gw", 1, n*10, n*10+9, 7))
 	}
-	w.await("the records to be read", func() bool { return got.n.Load() == records })
+	await.True(w, "the records to be read", func() bool { return got.n.Load() == records })
 	if n := r.Stats().Samples; n != 0 {
 		t.Fatalf("%d samples are committed already", n)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 )
 
 // aside counts what stands in the quarantine, by reason and state.
@@ -52,8 +53,8 @@ func TestWhatWasRefusedIsTakenOnceTheKeyIsEnrolled(t *testing.T) {
 		const blocks = 50
 		w.strangers("late", blocks)
 		r, stop := w.start(w.config())
-		w.await("the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == blocks+1 })
-		w.await("the other's samples", func() bool { return r.Stats().Samples == blocks*10 })
+		await.True(w, "the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == blocks+1 })
+		await.True(w, "the other's samples", func() bool { return r.Stats().Samples == blocks*10 })
 		if !running {
 			stop()
 		}
@@ -62,7 +63,7 @@ func TestWhatWasRefusedIsTakenOnceTheKeyIsEnrolled(t *testing.T) {
 		if !running {
 			r, _ = w.start(w.config())
 		}
-		w.await("the retake", func() bool { return r.Stats().Retaken == blocks+1 })
+		await.True(w, "the retake", func() bool { return r.Stats().Retaken == blocks+1 })
 		w.exactlyOnce("late", blocks*10)
 		w.exactlyOnce("gw", blocks*10)
 		if got := w.aside(); len(got) != 1 || got["unknown-key taken"] != blocks+1 {
@@ -75,7 +76,7 @@ func TestWhatWasRefusedIsTakenOnceTheKeyIsEnrolled(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		w.send(blockRecord(t, "late", 1, blocks*10, blocks*10+9, 7))
-		w.await("what comes next", func() bool { return len(w.stored("late")) == blocks*10+10 })
+		await.True(w, "what comes next", func() bool { return len(w.stored("late")) == blocks*10+10 })
 	}
 }
 
@@ -88,7 +89,7 @@ func TestWhatIsRefusedByOldKnowledgeIsTaken(t *testing.T) {
 	block := blockRecord(t, "late", 1, 0, 9, 7)
 	w.send(block)
 	r, stop := w.start(w.config())
-	w.await("the block", func() bool { return r.Stats().Samples == 10 })
+	await.True(w, "the block", func() bool { return r.Stats().Samples == 10 })
 	stop()
 	missed := blockRecord(t, "late", 1, 10, 19, 7)
 	w.send(missed)
@@ -108,7 +109,7 @@ func TestWhatIsRefusedByOldKnowledgeIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ = w.start(w.config())
-	w.await("the retake", func() bool { return r.Stats().Retaken == 1 })
+	await.True(w, "the retake", func() bool { return r.Stats().Retaken == 1 })
 	w.exactlyOnce("late", 20)
 }
 
@@ -126,15 +127,15 @@ func TestWhatARevokedKeySignedIsTakenOnceItIsReadmitted(t *testing.T) {
 	w.revoke("gw", "gw")
 	w.send(birthRecord(t, "gw", signals(7)...), blockRecord(t, "gw", 1, 0, 9, 7))
 	r, _ := w.start(w.config())
-	w.await("the refusals", func() bool { return r.Stats().Quarantined[store.RevokedKey] == 2 })
+	await.True(w, "the refusals", func() bool { return r.Stats().Quarantined[store.RevokedKey] == 2 })
 	id := record.KeyIDOf(identitytest.Public(identitytest.Key("gw")))
 	if err := w.store.ReadmitKey(t.Context(), "gw", id, "Ana", "the wrong one", telemetry.MicrosOf(time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	w.await("the retake", func() bool { return r.Stats().Retaken == 2 })
+	await.True(w, "the retake", func() bool { return r.Stats().Retaken == 2 })
 	w.exactlyOnce("gw", 10)
 	w.send(blockRecord(t, "gw", 1, 10, 19, 7))
-	w.await("what comes next", func() bool { return r.Stats().Samples == 20 })
+	await.True(w, "what comes next", func() bool { return r.Stats().Samples == 20 })
 }
 
 // Whatever a record was set aside for, it is taken again when somebody asks: what is
@@ -147,17 +148,17 @@ func TestWhatIsAskedForIsJudgedAnew(t *testing.T) {
 	corrupt.Value = bytes.Repeat([]byte{7}, 100)
 	w.sendAs(identitytest.Sign(corrupt))
 	r, _ := w.start(w.config())
-	w.await("the refusals", func() bool {
+	await.True(w, "the refusals", func() bool {
 		st := r.Stats()
 		return st.Quarantined[store.Unsigned] == 1 && st.Quarantined[store.CorruptBlock] == 1
 	})
 	w.send(blockRecord(t, "gw", 1, 0, 9, 7)) // the same, signed
-	w.await("the signed one", func() bool { return r.Stats().Samples == 10 })
+	await.True(w, "the signed one", func() bool { return r.Stats().Samples == 10 })
 	before := w.refused()
 	if n, err := w.store.AskAside(t.Context(), store.SetAside{Gateway: "gw"}); n != 2 || err != nil {
 		t.Fatal(n, err)
 	}
-	w.await("the answer", func() bool { got := w.aside(); return got["unsigned kept"] == 1 && got["corrupt-block kept"] == 1 })
+	await.True(w, "the answer", func() bool { got := w.aside(); return got["unsigned kept"] == 1 && got["corrupt-block kept"] == 1 })
 	if after := w.refused(); after["gw unsigned"] != before["gw unsigned"] {
 		t.Errorf("refused: %v, then %v", before, after)
 	}
@@ -173,7 +174,7 @@ func TestWhatTheLogForgotIsSaid(t *testing.T) {
 	const blocks = 20
 	w.strangers("late", blocks)
 	r, _ := w.start(w.config())
-	w.await("the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == blocks+1 })
+	await.True(w, "the refusals", func() bool { return r.Stats().Quarantined[store.UnknownKey] == blocks+1 })
 	list, err := w.store.Quarantined(t.Context(), 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +204,7 @@ func TestWhatTheLogForgotIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.enrol("late")
-	w.await("the retake", func() bool { st := r.Stats(); return int(st.Gone) == gone && int(st.Retaken) == blocks+1-gone })
+	await.True(w, "the retake", func() bool { st := r.Stats(); return int(st.Gone) == gone && int(st.Retaken) == blocks+1-gone })
 	if got := w.aside(); got["unknown-key gone"] != gone || got["unknown-key taken"] != blocks+1-gone {
 		t.Errorf("%v, want %d gone", got, gone)
 	}
@@ -218,17 +219,17 @@ func TestTwoCloudsTakeAgainOnce(t *testing.T) {
 	const blocks = 300
 	w.strangers("late", blocks)
 	a, stopA := w.start(w.config())
-	w.await("the refusals", func() bool { return a.Stats().Quarantined[store.UnknownKey] == blocks+1 })
+	await.True(w, "the refusals", func() bool { return a.Stats().Quarantined[store.UnknownKey] == blocks+1 })
 	stopA()
 	w.enrol("late")
 	for range 3 {
 		b, stopB := w.start(w.config())
-		w.await("a part", func() bool { return b.Stats().Retaken > 0 || w.aside()["unknown-key taken"] == blocks+1 })
+		await.True(w, "a part", func() bool { return b.Stats().Retaken > 0 || w.aside()["unknown-key taken"] == blocks+1 })
 		stopB()
 	}
 	w.start(w.config())
 	w.start(w.config())
-	w.await("all", func() bool { return w.aside()["unknown-key taken"] == blocks+1 })
-	w.await("its samples", func() bool { return len(w.stored("late")) == blocks*10 })
+	await.True(w, "all", func() bool { return w.aside()["unknown-key taken"] == blocks+1 })
+	await.True(w, "its samples", func() bool { return len(w.stored("late")) == blocks*10 })
 	w.exactlyOnce("late", blocks*10)
 }

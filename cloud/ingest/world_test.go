@@ -71,15 +71,6 @@ func (w *world) start(cfg Config) (r *Runner, stop func()) {
 	return r, stop
 }
 
-func (w *world) await(what string, condition func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatalf("waited too long for %s", what)
-		}
-	}
-}
-
 func (w *world) enrol(gateway string) {
 	w.Helper()
 	if gateway != "" && !w.enrolled[gateway] {

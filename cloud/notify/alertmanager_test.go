@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 // One alert that is refused doesn't keep the others back.
@@ -46,7 +47,7 @@ func TestAnAlertThatIsRefusedIsAlone(t *testing.T) {
 		put(t, s, alarm.Alarm{ID: rule, Gateway: "gw", Rule: rule, Priority: telemetry.Low, Active: true, Raised: at})
 	}
 	r, _ := run(t, Config{Store: s, Alertmanagers: []Alertmanager{{Server: outgoing.Server{URL: server.URL}}}})
-	await(t, "the others", func() bool {
+	await.True(t, "the others", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return taken["a"] > 1 && taken["c"] > 1 && taken["bad"] == 0
@@ -83,11 +84,11 @@ func TestAlarmsOfTheSameLabelsAreOneAlert(t *testing.T) {
 			return len(last) == n && (n == 0 || last[0].StartsAt.Unix() == began)
 		}
 	}
-	await(t, "one alert", sent(1, 1))
+	await.True(t, "one alert", sent(1, 1))
 	one.Active = false
 	put(t, s, one)
-	await(t, "the alert of the other", sent(1, 2))
+	await.True(t, "the alert of the other", sent(1, 2))
 	two.Active = false
 	put(t, s, two)
-	await(t, "nothing", sent(0, 0))
+	await.True(t, "nothing", sent(0, 0))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/peer"
 )
 
@@ -80,7 +81,7 @@ func TestAlertmanagerIsTold(t *testing.T) {
 	raise(t, s, "elsewhere", telemetry.High, false)
 	r, _ := run(t, Config{Store: s, Console: "https://busbar.example", Alertmanagers: []Alertmanager{{Server: outgoing.Server{URL: down.URL}}, {Server: outgoing.Server{URL: url + "/", TokenFile: token}}}})
 	var got alertmanager.Posted
-	await(t, "the alert", func() (ok bool) { got, ok = alertsOf(t, url)["low-voltage"]; return ok })
+	await.True(t, "the alert", func() (ok bool) { got, ok = alertsOf(t, url)["low-voltage"]; return ok })
 	want := alertmanager.PostedOf(raised, "https://busbar.example")
 	want.Labels["site"] = "north"
 	if got.Labels.Key() != want.Labels.Key() || got.Annotations["summary"] != "low" || got.Annotations["alarm"] != "a1" || got.GeneratorURL != "https://busbar.example/alarms/a1" ||
@@ -91,10 +92,10 @@ func TestAlertmanagerIsTold(t *testing.T) {
 		t.Error("what comes from elsewhere goes back there")
 	}
 	end := got.EndsAt
-	await(t, "that it is sent again", func() bool { return alertsOf(t, url)["low-voltage"].EndsAt.After(end) })
+	await.True(t, "that it is sent again", func() bool { return alertsOf(t, url)["low-voltage"].EndsAt.After(end) })
 	raised.Active = false
 	put(t, s, raised)
-	await(t, "that it is resolved", func() bool { return len(alertsOf(t, url)) == 0 })
+	await.True(t, "that it is resolved", func() bool { return len(alertsOf(t, url)) == 0 })
 	if st := r.Stats(); st[0].Delivered != 0 || st[0].Failed == 0 || st[0].Failing.IsZero() || st[1].Delivered < 2 || !st[1].Failing.IsZero() {
 		t.Errorf("%+v", st)
 	}
@@ -140,7 +141,7 @@ func TestAlertmanagerTells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		await(t, "that Alertmanager takes it", func() bool {
+		await.True(t, "that Alertmanager takes it", func() bool {
 			answer, err := http.Post(url+"/api/v2/alerts", "application/json", strings.NewReader(string(body)))
 			if err != nil {
 				return false // it starts
@@ -151,7 +152,7 @@ func TestAlertmanagerTells(t *testing.T) {
 	}
 	send(time.Now().Add(time.Hour))
 	var list []alarm.Alarm
-	await(t, "the alarm", func() bool {
+	await.True(t, "the alarm", func() bool {
 		_, list, _ = alarm.List(t.Context(), s, true, store.Page[alarm.Place]{Limit: 10})
 		return len(list) == 1
 	})
@@ -178,7 +179,7 @@ func TestAlertmanagerTells(t *testing.T) {
 	amtool("", "silence", "query")
 	amtool("receiver: busbar", "config", "show")
 	send(time.Now())
-	await(t, "that it has cleared", func() bool {
+	await.True(t, "that it has cleared", func() bool {
 		_, list, _ = alarm.List(t.Context(), s, true, store.Page[alarm.Place]{Limit: 10})
 		for _, a := range list {
 			if a.Rule == "DiskFull" && !a.Active {

@@ -24,6 +24,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -125,7 +126,7 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // await waits until n messages have been taken, and returns them as type and alarm.
 func (d *desk) await(n int) (list []string) {
 	d.Helper()
-	await(d.T, fmt.Sprint(n, " messages"), func() bool {
+	await.True(d.T, fmt.Sprint(n, " messages"), func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		list = nil
@@ -135,15 +136,6 @@ func (d *desk) await(n int) (list []string) {
 		return len(list) >= n
 	})
 	return list
-}
-
-func await(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ask(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("never: ", what)
-		}
-	}
 }
 
 // raise raises an alarm of a rule from elsewhere, or clears it.
@@ -247,7 +239,7 @@ func TestWhatATargetMissesComesLater(t *testing.T) {
 		raise(t, s, rule, telemetry.High, false)
 	}
 	well.await(3)
-	await(t, "attempts at what is down", func() bool { return r.Stats()[0].Failed > 2 })
+	await.True(t, "attempts at what is down", func() bool { return r.Stats()[0].Failed > 2 })
 	since := r.Stats()[0].Failing
 	if since.IsZero() || r.Stats()[0].Delivered != 0 || !r.Stats()[1].Failing.IsZero() {
 		t.Errorf("%+v", r.Stats())
@@ -256,7 +248,7 @@ func TestWhatATargetMissesComesLater(t *testing.T) {
 	down.Close()
 	raise(t, s, "d", telemetry.High, false)
 	r, stop = run(t, Config{Store: s, Webhooks: targets})
-	await(t, "what is known from before", func() bool { return r.Stats()[0].Failing.Equal(since) })
+	await.True(t, "what is known from before", func() bool { return r.Stats()[0].Failing.Equal(since) })
 	well.await(4)
 	stop()
 	back := newDesk(t)
@@ -265,7 +257,7 @@ func TestWhatATargetMissesComesLater(t *testing.T) {
 	if got := back.await(4); fmt.Sprint(got) != "[alarm.raised a alarm.raised b alarm.raised c alarm.raised d]" {
 		t.Errorf("%q", got)
 	}
-	await(t, "that it is well", func() bool { return r.Stats()[0].Failing.IsZero() && r.Stats()[0].Delivered == 4 })
+	await.True(t, "that it is well", func() bool { return r.Stats()[0].Failing.IsZero() && r.Stats()[0].Delivered == 4 })
 	if len(well.got) != 4 {
 		t.Errorf("%d messages, want 4", len(well.got))
 	}
@@ -350,7 +342,7 @@ func TestATargetByTLSMustBeTheOne(t *testing.T) {
 	w := webhook(t, "desk", server.URL)
 	r, stop := run(t, Config{Store: s, Webhooks: []Webhook{w}})
 	raise(t, s, "a", telemetry.High, false)
-	await(t, "attempts", func() bool { return r.Stats()[0].Failed > 1 })
+	await.True(t, "attempts", func() bool { return r.Stats()[0].Failed > 1 })
 	if d.asked != 0 {
 		t.Error("a server of an unknown authority is told of an alarm")
 	}

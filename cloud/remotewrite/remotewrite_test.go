@@ -26,17 +26,9 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/peer"
 )
-
-func await(t *testing.T, what string, ask func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ask(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("never: ", what)
-		}
-	}
-}
 
 // world is a database that knows a device's signals, and their series by name.
 func world(t *testing.T, names ...string) (*store.Store, map[string]telemetry.SignalID) {
@@ -150,7 +142,7 @@ func TestPrometheusHasTheValues(t *testing.T) {
 		at("Big", 0, telemetry.IntValue(-5), 0), at("Text", 0, telemetry.TextValue("x"), 0), at("Hz", 0, telemetry.FloatValue(50), 0),
 	})
 	want := map[string]string{"PhV.phsA": "231.5 ", "PhV.phsB": "229 ", "Big": "-5 "}
-	await(t, "the values", func() bool { return maps.Equal(query(t, address, Metric), want) })
+	await.True(t, "the values", func() bool { return maps.Equal(query(t, address, Metric), want) })
 	want = map[string]string{"PhV.phsA": "230.25 231.5 ", "PhV.phsB": "229 ", "Big": "-5 "}
 	if got := query(t, address, Metric+"[10m]"); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -158,10 +150,10 @@ func TestPrometheusHasTheValues(t *testing.T) {
 	// What is bad has no value, and what comes after it has.
 	w.Publish([]telemetry.Sample{at("PhV.phsA", 2000, telemetry.FloatValue(1), bad), at("PhV.phsB", 2000, telemetry.Value{}, bad), at("PhV.phsB", 3000, telemetry.FloatValue(math.NaN()), 0)})
 	want = map[string]string{"PhV.phsB": "NaN ", "Big": "-5 "}
-	await(t, "that one is stale", func() bool { return maps.Equal(query(t, address, Metric), want) })
+	await.True(t, "that one is stale", func() bool { return maps.Equal(query(t, address, Metric), want) })
 	w.Publish([]telemetry.Sample{at("PhV.phsA", 4000, telemetry.FloatValue(232), 0)})
-	await(t, "that it is back", func() bool { return query(t, address, Metric)["PhV.phsA"] == "232 " })
-	await(t, "that it says so", func() bool { return w.Stats().Sent == 8 })
+	await.True(t, "that it is back", func() bool { return query(t, address, Metric)["PhV.phsA"] == "232 " })
+	await.True(t, "that it says so", func() bool { return w.Stats().Sent == 8 })
 	if st := w.Stats(); st.Dropped != 0 || st.Pending != 0 || !st.Failing.IsZero() {
 		t.Errorf("%+v", st)
 	}
@@ -189,7 +181,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 		return telemetry.Sample{Signal: id, Time: begin + telemetry.Micros(i)*1000, Value: telemetry.FloatValue(1)}
 	}
 	w.Publish([]telemetry.Sample{sample(ids["A"], 1)})
-	await(t, "attempts", func() bool { return requests.Load() > 2 })
+	await.True(t, "attempts", func() bool { return requests.Load() > 2 })
 	const n = mostPending + 10
 	for i := range n {
 		w.Publish([]telemetry.Sample{sample(ids["A"], 2+i)})
@@ -198,19 +190,19 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	refuses.Store(0)
-	await(t, "all that was kept", func() bool { return w.Stats().Sent == 1+n-mostPending/4 })
+	await.True(t, "all that was kept", func() bool { return w.Stats().Sent == 1+n-mostPending/4 })
 	refuses.Store(2)
 	w.Publish([]telemetry.Sample{sample(ids["A"], n+5)})
-	await(t, "what is refused is given up", func() bool { return w.Stats().Dropped == mostPending/4+1 })
+	await.True(t, "what is refused is given up", func() bool { return w.Stats().Dropped == mostPending/4+1 })
 	refuses.Store(0)
 	sent := w.Stats().Sent
 	ids = bear(t, s, "A", "B")
 	w.Publish([]telemetry.Sample{sample(ids["B"], 1)})
-	await(t, "the new signal", func() bool { return w.Stats().Sent == sent+1 })
+	await.True(t, "the new signal", func() bool { return w.Stats().Sent == sent+1 })
 	// What is newer than the names waits for them.
 	ids = bear(t, s, "A", "B", "C")
 	w.Publish([]telemetry.Sample{sample(ids["C"], 1), sample(ids["B"], 2)})
-	await(t, "the newest signal", func() bool { st := w.Stats(); return st.Sent == sent+3 && st.Pending == 0 })
+	await.True(t, "the newest signal", func() bool { st := w.Stats(); return st.Sent == sent+3 && st.Pending == 0 })
 }
 
 // One meter whose clock is wrong, and one that the server refuses, keep no other out, and a
@@ -235,7 +227,7 @@ func TestOneSeriesTakesNoOtherAlong(t *testing.T) {
 		batch = append(batch, at(name, 0))
 	}
 	w.Publish(batch)
-	await(t, "all but what is refused", func() bool { st := w.Stats(); return st.Sent == 6 && st.Dropped == 4 })
+	await.True(t, "all but what is refused", func() bool { st := w.Stats(); return st.Sent == 6 && st.Dropped == 4 })
 }
 
 // What waits until it is too old isn't sent.

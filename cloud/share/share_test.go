@@ -9,10 +9,10 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/postgres"
 )
 
@@ -26,15 +26,6 @@ func open(t *testing.T, c store.Config) *store.Store {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
-}
-
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-	}
 }
 
 // busy is who works on which part.
@@ -96,7 +87,7 @@ func TestPartsAreDividedEvenly(t *testing.T) {
 	}
 	divided := func(want string) {
 		t.Helper()
-		await(t, "parts divided as "+want, func() bool { return b.sizes() == want })
+		await.True(t, "parts divided as "+want, func() bool { return b.sizes() == want })
 	}
 	_, first := join("a")
 	divided("[7]")
@@ -136,7 +127,7 @@ func TestOneWorksAndTheOthersStandBy(t *testing.T) {
 		}
 		return b.sizes() == "[1]" && idle == 1
 	}
-	await(t, "one to work", settled)
+	await.True(t, "one to work", settled)
 	s := open(t, config)
 	if err := s.Write(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid = 0
@@ -145,6 +136,6 @@ func TestOneWorksAndTheOthersStandBy(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the work to be given up", func() bool { return !settled() })
-	await(t, "one to work again", settled)
+	await.True(t, "the work to be given up", func() bool { return !settled() })
+	await.True(t, "one to work again", settled)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mosquitto"
 	"github.com/busbar/busbar/test/sparkplugpeer"
 )
@@ -67,7 +68,7 @@ func (g *gateway) hears(p *sparkplugpeer.Peer, want ...string) {
 			g.t.Logf("heard\n  %s", strings.Join(got, "\n  "))
 		}
 	}()
-	await(g.t, strings.Join(want, ", "), func() bool {
+	await.True(g.t, strings.Join(want, ", "), func() bool {
 		got = heard(p)
 		return len(got) >= len(want) && slices.Equal(got[len(got)-len(want):], want)
 	})
@@ -110,7 +111,7 @@ func TestNothingIsLostWithTheBroker(t *testing.T) {
 	g := newGateway(t, b.Address, "")
 	g.take(live, telemetry.BoolValue(true))
 	g.runs()
-	await(t, "it is online", func() bool { return g.Stats().Online })
+	await.True(t, "it is online", func() bool { return g.Stats().Online })
 	// What was measured, and what is heard of it, with its time in ms.
 	type reading struct{ at, value string }
 	measured := map[reading]bool{}
@@ -135,16 +136,16 @@ func TestNothingIsLostWithTheBroker(t *testing.T) {
 	all := func() bool { return maps.Equal(heard(), measured) }
 	for range 3 {
 		measure(500)
-		await(t, "it is heard", all)
+		await.True(t, "it is heard", all)
 		measure(200) // underway as the broker dies
 		b.Kill()
 		measure(500)
-		await(t, "the loss is noticed", func() bool { return !g.Stats().Connected })
+		await.True(t, "the loss is noticed", func() bool { return !g.Stats().Connected })
 		measure(500)
 		b.Start()
 		p.Do(map[string]any{"do": "subscribe", "topic": "spBv1.0/plant-a/#"})
-		await(t, "what waited is told", func() bool { s := g.Stats(); return s.Online && s.Waiting == 0 })
-		await(t, "everything is heard", all)
+		await.True(t, "what waited is told", func() bool { s := g.Stats(); return s.Online && s.Waiting == 0 })
+		await.True(t, "everything is heard", all)
 	}
 	if s := g.Stats(); s.Dropped != 0 {
 		t.Errorf("%+v", s)

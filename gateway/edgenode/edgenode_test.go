@@ -18,17 +18,9 @@ import (
 	"github.com/busbar/busbar/adapters/sparkplug/topic"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mqttrecord"
 )
-
-func await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
 
 // The signals of a gateway with one meter.
 const (
@@ -182,7 +174,7 @@ func TestThePrimaryHost(t *testing.T) {
 	g.measures(230)
 	g.take(live, telemetry.BoolValue(true))
 	g.runs()
-	await(t, "it is connected", func() bool { return g.Stats().Connected })
+	await.True(t, "it is connected", func() bool { return g.Stats().Connected })
 	says := func(online bool, at int64) {
 		b.Send(topic.OfHost("scada"), topic.State{Online: online, Timestamp: at}.Payload(), true)
 	}
@@ -205,7 +197,7 @@ func TestThePrimaryHost(t *testing.T) {
 	}
 	g.measures(232)
 	g.measures(233)
-	await(t, "it is connected again", func() bool { return g.Stats().Connected })
+	await.True(t, "it is connected again", func() bool { return g.Stats().Connected })
 	if s := g.Stats(); s.Online || s.Waiting == 0 {
 		t.Errorf("%+v", s)
 	}
@@ -288,7 +280,7 @@ func TestWhatIsGivenUpIsSaid(t *testing.T) {
 	g.measures(3)
 	stop := g.runs()
 	b.Await("its birth", func(list []packets.ControlPacket) bool { return len(published(list, topic.DBirth)) == 1 })
-	await(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
+	await.True(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
 	stop()
 	said(0, 1)
 	if s := g.Stats(); s.Dropped != 2 {
@@ -298,7 +290,7 @@ func TestWhatIsGivenUpIsSaid(t *testing.T) {
 	said(1, 1)
 	stop = g.runs()
 	b.Await("its next birth", func(list []packets.ControlPacket) bool { return len(published(list, topic.DBirth)) == 2 })
-	await(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
+	await.True(t, "nothing waits", func() bool { return g.Stats().Waiting == 0 })
 	stop()
 	flood()
 	said(2, 1)
@@ -326,7 +318,7 @@ func (l *logged) String() string {
 func TestTheNumberIsWrittenFirst(t *testing.T) {
 	g := newGateway(t, "127.0.0.1:1", "") // where nobody listens
 	g.runs()
-	await(t, "it is written", func() bool { text, _ := os.ReadFile(g.o.File); return string(text) == "0\n" })
+	await.True(t, "it is written", func() bool { text, _ := os.ReadFile(g.o.File); return string(text) == "0\n" })
 }
 
 // Without a file to count in, it publishes all the same, and with a broken one.

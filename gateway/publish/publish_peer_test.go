@@ -12,24 +12,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/kafka"
 	"github.com/busbar/busbar/test/mosquitto"
 )
-
-func await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
 
 // alarm is one that was raised or cleared, and its event.
 func alarm(kind telemetry.EventKind, id, rule, asset string) (telemetry.Event, []byte) {
@@ -74,7 +65,7 @@ func plain(b *mosquitto.Broker) mqttconn.Config {
 func (s *site) kept(want map[string]string) {
 	s.t.Helper()
 	var got map[string]string
-	await(s.t, fmt.Sprintf("%v is kept", want), func() bool {
+	await.True(s.t, fmt.Sprintf("%v is kept", want), func() bool {
 		got = map[string]string{}
 		for topic, payload := range s.broker.Kept("busbar/gw") {
 			var e telemetry.Event
@@ -114,7 +105,7 @@ func TestAlarmsReachTheBroker(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	s.broker.Kill()
-	await(t, "the loss is noticed", func() bool { return !s.Stats().Connected })
+	await.True(t, "the loss is noticed", func() bool { return !s.Stats().Connected })
 	s.clear("a", "hot")
 	s.raise("c", "hot")
 	s.raise("d", "dip")
@@ -125,7 +116,7 @@ func TestAlarmsReachTheBroker(t *testing.T) {
 	s.broker.Start()
 	w = s.broker.Watch("busbar")
 	s.kept(map[string]string{"status": "online", "alarms/hot/feeder-1": "alarm-raised c"})
-	await(t, "everything is published", func() bool { return s.Stats().Waiting == 0 })
+	await.True(t, "everything is published", func() bool { return s.Stats().Waiting == 0 })
 	all := []string{"alarm-cleared a", "alarm-raised c", "alarm-raised d", "alarm-cleared d"}
 	if got := said(w); len(got) > 0 && !slices.Equal(got, all[len(all)-len(got):]) { // it may have subscribed in between
 		t.Errorf("got %q, want the end of %q", got, all)
@@ -153,7 +144,7 @@ func TestTheBrokerShowsNothingThatIsOver(t *testing.T) {
 		t.Errorf("another gateway's alarms: %v", kept)
 	}
 	s.broker.Stop()
-	await(t, "the loss is noticed", func() bool { return !s.Stats().Connected })
+	await.True(t, "the loss is noticed", func() bool { return !s.Stats().Connected })
 	s.clear("old", "dip")
 	s.broker.Start()
 	s.kept(map[string]string{"status": "online"})
@@ -179,7 +170,7 @@ func TestOnlineIsSaidLast(t *testing.T) {
 	s.Restore(alarm(telemetry.AlarmRaised, "old", "dip", "feeder-1"))
 	s.runs()
 	at := -1
-	await(t, "it is online", func() bool {
+	await.True(t, "it is online", func() bool {
 		at = slices.IndexFunc(w.Messages(), func(m mosquitto.Message) bool { return m.Payload == online })
 		return at >= 0
 	})
@@ -206,7 +197,7 @@ func TestTheBrokerHangs(t *testing.T) {
 	s.kept(map[string]string{"status": "online"})
 	s.broker.Freeze()
 	s.raise("a", "hot")
-	await(t, "the broker is given up", func() bool { return !s.Stats().Connected })
+	await.True(t, "the broker is given up", func() bool { return !s.Stats().Connected })
 	if cause := s.Stats().Cause; !strings.Contains(cause, "doesn't answer in time") {
 		t.Errorf("%s", cause)
 	}
@@ -219,7 +210,7 @@ func TestTheBrokerHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Abort()
-	await(t, "the will is published", func() bool { return s.broker.Kept("will")["will"] == "gone" })
+	await.True(t, "the will is published", func() bool { return s.broker.Kept("will")["will"] == "gone" })
 }
 
 // By TLS with a login; and each thing that is wrong is said.

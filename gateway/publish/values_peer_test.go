@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mosquitto"
 )
 
@@ -59,10 +60,10 @@ func TestValuesReachTheBroker(t *testing.T) {
 			}
 			return list
 		}
-		await(t, "a connection", func() bool { return v.Stats().Connected })
+		await.True(t, "a connection", func() bool { return v.Stats().Connected })
 		published := func(want ...string) {
 			t.Helper()
-			await(t, strings.Join(want, "; "), func() bool { return slices.Equal(values(w.Messages()), want) })
+			await.True(t, strings.Join(want, "; "), func() bool { return slices.Equal(values(w.Messages()), want) })
 		}
 		note(1, 230)
 		published("PhV.phsA 230")
@@ -75,7 +76,7 @@ func TestValuesReachTheBroker(t *testing.T) {
 		note(3, 50)
 		published("PhV.phsA 230", "TotW 1", "Hz 50")
 		b.Kill()
-		await(t, "the loss of the connection", func() bool { return !v.Stats().Connected })
+		await.True(t, "the loss of the connection", func() bool { return !v.Stats().Connected })
 		for i := range int64(10_000) {
 			note(1, 231+i)
 		}
@@ -84,7 +85,7 @@ func TestValuesReachTheBroker(t *testing.T) {
 		}
 		b.Start()
 		want := []string{"Hz 50", "PhV.phsA 10230", "TotW 1"}
-		await(t, "what is current is kept again", func() bool {
+		await.True(t, "what is current is kept again", func() bool {
 			kept := b.Kept("busbar")
 			var list []mosquitto.Message
 			for topic, payload := range kept {
@@ -123,7 +124,7 @@ func TestNotingNeverWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { v.Run(ctx); close(ended) }()
-	await(t, "a connection", func() bool { return v.Stats().Connected })
+	await.True(t, "a connection", func() bool { return v.Stats().Connected })
 	b.Freeze()
 	for n := range int64(1000) {
 		for i := range samples {

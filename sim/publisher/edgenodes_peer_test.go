@@ -17,17 +17,9 @@ import (
 	"github.com/busbar/busbar/mqttconn"
 	"github.com/busbar/busbar/sim/simbench"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mosquitto"
 )
-
-func await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
 
 // value is one of a metric at its time.
 type value struct {
@@ -101,7 +93,7 @@ func newPlant(t *testing.T) *plant {
 	ended := make(chan struct{})
 	go func() { a.Run(ctx, p); close(ended) }()
 	t.Cleanup(func() { stop(); <-ended })
-	await(t, "the host application is there", func() bool {
+	await.True(t, "the host application is there", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.here
@@ -219,7 +211,7 @@ func (p *plant) agrees() {
 			p.t.Errorf("%d of %d values haven't come, such as %v", len(list), len(told), list[0])
 		}
 	}()
-	await(p.t, "every value comes", func() bool { return len(missing()) == 0 })
+	await.True(p.t, "every value comes", func() bool { return len(missing()) == 0 })
 	for v := range p.delivered() {
 		if !told[v] {
 			p.t.Errorf("%v has come, and nobody told it", v)
@@ -238,7 +230,7 @@ func (p *plant) agrees() {
 func TestEveryValueComesOnce(t *testing.T) {
 	p := newPlant(t)
 	stop := p.plays(func(c *EdgeNodes) { c.Nodes = 3 })
-	await(t, "a thousand values", func() bool { return len(p.delivered()) > 1000 })
+	await.True(t, "a thousand values", func() bool { return len(p.delivered()) > 1000 })
 	stop()
 	p.agrees()
 	p.mu.Lock()
@@ -290,7 +282,7 @@ func TestMisbehaviours(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop := p.plays(func(c *EdgeNodes) { c.Misbehave = misbehave })
-			await(t, how, func() bool {
+			await.True(t, how, func() bool {
 				p.mu.Lock()
 				defer p.mu.Unlock()
 				return shows(p)
@@ -338,7 +330,7 @@ func (p *plant) toldSince(k Kind) (n int) {
 func TestAClockThatIsAhead(t *testing.T) {
 	p := newPlant(t)
 	p.plays(func(c *EdgeNodes) { c.Misbehave = []Misbehaviour{{Kind: Clock, Time: 5 * time.Hour}} })
-	await(t, "values by the time at which they come", func() bool {
+	await.True(t, "values by the time at which they come", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.guessed > 100
@@ -367,13 +359,13 @@ func TestWills(t *testing.T) {
 	heard := heard(b.Watch(topic.Namespace))
 	p := &plant{t: t, broker: b, truth: &truths{}}
 	stop := p.plays(func(c *EdgeNodes) { c.Misbehave = []Misbehaviour{{Unwilled, 100 * time.Millisecond, 10}} })
-	await(t, "several sessions", func() bool { return heard(topic.NBirth) > 3 })
+	await.True(t, "several sessions", func() bool { return heard(topic.NBirth) > 3 })
 	stop()
 	if n := heard(topic.NDeath); n != 0 {
 		t.Errorf("%d deaths without a will", n)
 	}
 	stop = p.plays(func(c *EdgeNodes) { c.Misbehave = []Misbehaviour{{Cut, 100 * time.Millisecond, 10}} })
-	await(t, "a death each", func() bool { return heard(topic.NDeath) > 3 })
+	await.True(t, "a death each", func() bool { return heard(topic.NDeath) > 3 })
 	stop()
 }
 
@@ -390,17 +382,17 @@ func TestPrimaryHost(t *testing.T) {
 	state(false)
 	p.plays(func(c *EdgeNodes) { c.PrimaryHost = "scada" })
 	state(true)
-	await(t, "a birth", func() bool { return heard(topic.DData) > 0 })
+	await.True(t, "a birth", func() bool { return heard(topic.DData) > 0 })
 	if first := w.Messages()[0].Topic; first != "spBv1.0/sim/NBIRTH/edge-1" {
 		t.Errorf("first of all, %s", first)
 	}
 	state(false)
-	await(t, "a death", func() bool { return heard(topic.NDeath) == 1 })
+	await.True(t, "a death", func() bool { return heard(topic.NDeath) == 1 })
 	if n := heard(topic.NBirth); n != 1 {
 		t.Errorf("%d births", n)
 	}
 	state(true)
-	await(t, "another birth", func() bool { return heard(topic.NBirth) == 2 })
+	await.True(t, "another birth", func() bool { return heard(topic.NBirth) == 2 })
 }
 
 // What can't be written down isn't published as if it were.

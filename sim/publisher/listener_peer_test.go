@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/sparkplug/topic"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mosquitto"
 	"github.com/busbar/busbar/test/sparkplugpeer"
 )
@@ -34,9 +35,9 @@ func TestAPeerListens(t *testing.T) {
 		}
 		return lists
 	}
-	await(t, "births again", func() bool { return len(names(topic.DBirth, "meter-2")) == 2 })
+	await.True(t, "births again", func() bool { return len(names(topic.DBirth, "meter-2")) == 2 })
 	stop()
-	await(t, "a death", func() bool { return len(names(topic.NDeath, "")) == 1 })
+	await.True(t, "a death", func() bool { return len(names(topic.NDeath, "")) == 1 })
 	for _, got := range names(topic.NBirth, "") {
 		if want := []string{"bdSeq", "Node Control/Rebirth", "Node Info/Values Dropped", "Supply"}; !slices.Equal(got, want) {
 			t.Errorf("%q", got)
@@ -61,7 +62,7 @@ func TestNumbersOfMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.plays(func(c *EdgeNodes) { c.Misbehave = misbehave })
-		await(t, how, func() bool { return steps(listener)[step] > 3 })
+		await.True(t, how, func() bool { return steps(listener)[step] > 3 })
 	}
 }
 

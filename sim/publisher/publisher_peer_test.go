@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/mqttconn"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/mosquitto"
 )
 
@@ -31,10 +32,10 @@ func TestMetersPublish(t *testing.T) {
 		}
 		return false
 	}
-	await(t, "both meters", func() bool { return has(meterTopic(1), "") && has(meterTopic(2), "") && has(statusTopic, "online") })
+	await.True(t, "both meters", func() bool { return has(meterTopic(1), "") && has(meterTopic(2), "") && has(statusTopic, "online") })
 	stop()
 	<-ended
-	await(t, "the will", func() bool { return has(statusTopic, "offline") })
+	await.True(t, "the will", func() bool { return has(statusTopic, "offline") })
 	last := map[string]float64{}
 	for _, m := range w.Messages() {
 		if m.Topic == statusTopic {
