@@ -64,9 +64,7 @@ func TestCalls(t *testing.T) {
 					t.Errorf("%d: %+v, %v", id, got, err)
 				}
 			}
-			if s := c.last(2); s.Value != telemetry.BoolValue(false) {
-				t.Errorf("%v", s.Value)
-			}
+			c.await(t, "that it is shut", func() bool { return c.last(2).Value == telemetry.BoolValue(false) })
 		})
 	}
 }
