@@ -21,6 +21,7 @@ type commands struct {
 	MQTT      mqttCommand      `cmd:"" name:"mqtt" help:"Play meters that publish to an MQTT broker."`
 	Sparkplug sparkplugCommand `cmd:"" help:"Play Sparkplug B edge nodes whose devices are meters, at an MQTT broker, with anything that edge nodes do wrong."`
 	OPCUA     opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
+	Grid      gridCommand      `cmd:"" help:"Make a network to practise on."`
 	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
@@ -64,6 +65,7 @@ Examples:
   busbar-sim run sim.yaml
   busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020
   busbar-sim sparkplug tcp://127.0.0.1:1883
-  busbar-sim opcua --listen 127.0.0.1:4840`,
+  busbar-sim opcua --listen 127.0.0.1:4840
+  busbar-sim grid --points 10000 --out grid.yaml`,
 	}, &c, &c.Logging)
 }
