@@ -11,6 +11,7 @@ import (
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -54,7 +55,12 @@ func (c *Cloud) work(ctx context.Context) {
 			running.Go(func() { c.sharing[t].Run(ctx, work) })
 		}
 	}
-	do(TargetAnalytics, func(ctx context.Context, _ store.Share) { c.compact.Run(ctx) })
+	do(TargetAnalytics, func(ctx context.Context, _ store.Share) {
+		var keeping sync.WaitGroup
+		keeping.Go(func() { network.Keep(ctx, c.store, c.log) })
+		c.compact.Run(ctx)
+		keeping.Wait()
+	})
 	do(TargetPublish, func(ctx context.Context, _ store.Share) { c.publish(ctx) })
 	if len(c.read) == 0 || c.prepareTopics(ctx) != nil {
 		return

@@ -83,3 +83,42 @@ func TestWrongNetworkIsRefused(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }
+
+// The cloud is given a network, another one, and the first again, as an engineer does it.
+func TestNetworkIsTheClouds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "cloud.yaml", "console: {listen: \"127.0.0.1:1\"}\nlog: {embedded: {path: log}}\nstore: {path: cloud.db}\n")
+	const network = "name: North\nsources:\n  - {id: supply, node: a}\nlines:\n  - {id: L1, from: a, to: b}\nservice_points:\n  - {id: P1, node: b, customers: 3}\n"
+	write(t, dir, "grid.yaml", network)
+	write(t, dir, "more.yaml", network+"  - {id: P2, node: b}\n")
+	write(t, dir, "wrong.yaml", strings.Replace(network, "node: b", "node: c", 1))
+	for _, c := range []struct {
+		args string
+		code int
+		want string // of what is printed, at its end
+	}{
+		{"show", 1, "no model of the network was imported yet\n"},
+		{"import --dry-run grid.yaml", 0, "it would be version 1 (assets: 5 new, 0 changed, 0 gone)\n"},
+		{"import grid.yaml --comment begin --by ana", 0, "0 errors, 0 warnings\nversion 1 is in use (assets: 5 new, 0 changed, 0 gone)\n"},
+		{"import grid.yaml", 0, "it is version 1, which is in use\n"},
+		{"import wrong.yaml", 1, "1 error, 1 warning\nnothing of it was taken\n"},
+		{"import nothing.yaml", 2, "no such file or directory\n"},
+		{"import more.yaml", 0, "version 2 is in use (assets: 1 new, 0 changed, 0 gone)\n"},
+		{"return 1 --comment early --by ben", 0, "version 3 is in use (assets: 0 new, 0 changed, 1 gone)\n"},
+		{"return 7", 1, "there is no such version of the network's model\n"},
+		{"export", 0, "\nlines:\n  - {id: L1, from: a, to: b}\n\nservice_points:\n  - {id: P1, node: b, customers: 3}\n"},
+		{"show", 0, "node           2       \nservice_point  1       3\nsource         1       \n"},
+		{"findings", 0, "version 3: 0 warnings\n  none\nassets that gateways name and the network hasn't got:\n  none\nassets that can be measured and aren't:\n  service_point P1\n"},
+	} {
+		verb, rest, _ := strings.Cut(c.args, " ")
+		out, errs, code := call(t, dir, "busbar-cloud", append([]string{"grid", verb, "--config", "cloud.yaml"}, strings.Fields(rest)...)...)
+		if code != c.code || !strings.HasSuffix(out+errs, c.want) {
+			t.Errorf("%s: exit code %d\n%s%s", c.args, code, out, errs)
+		}
+	}
+	out, _, _ := call(t, dir, "busbar-cloud", "grid", "versions", "--config", "cloud.yaml")
+	if lines := strings.Split(out, "\n"); len(lines) != 5 || !strings.HasSuffix(lines[1], "kept   returned to 1: early") || !strings.HasSuffix(lines[3], "kept   begin") {
+		t.Errorf("%s", out)
+	}
+}

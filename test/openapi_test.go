@@ -52,6 +52,13 @@ func checkAPI(t *testing.T, store string, args ...string) {
 	})
 	gateway.stop()
 	s.awaitComplete(t)
+	network, err := filepath.Abs("../cmd/busbar/demo/files/grid.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := call(t, s.dir, "busbar-cloud", "grid", "import", "--config", "cloud.yaml", network); code != 0 {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
 
 	run := exec.Command(python, append([]string{"-m", "schemathesis.cli", "--no-color", "--config-file", config,
 		"run", "http://" + s.console + "/openapi.json", "--request-timeout", "60", "--seed", "1", "--no-shrink", "--warnings", "off"}, args...)...)

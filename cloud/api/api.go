@@ -48,7 +48,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	config.DocsPath = "" // the documentation page would load scripts from elsewhere
 	config.SchemasPath = ""
 	config.CreateHooks = nil // no $schema links in answers
-	config.Info.Description = "Alarms, signals and the completeness of what gateways sent. Times are µs since 1970-01-01 UTC."
+	config.Info.Description = "Alarms, signals, the network that they are of, and the completeness of what gateways sent. Times are µs since 1970-01-01 UTC."
 	api := humago.New(mux, config)
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) { refuseEmpty(api, c, next) })
 	registerAlarms(api, o)
@@ -61,6 +61,8 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerCommands(api, o)
 	registerControls(api, o)
 	registerStream(mux, api, o)
+	registerAssets(api, o)
+	registerGrid(api, o)
 	registerSession(api, o)
 	registerAudit(api, o)
 	describeRights(api.OpenAPI())

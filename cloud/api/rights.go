@@ -46,6 +46,15 @@ var Rights = access.Rights{
 	"GET /api/v1/alarms/{id}/capture":      {Least: access.Viewer},
 	"POST /api/v1/alarms/{id}/acknowledge": {Least: access.Operator},
 
+	"GET /api/v1/assets":              {Least: access.Viewer},
+	"GET /api/v1/assets/{id}":         {Least: access.Viewer},
+	"GET /api/v1/grid":                {Least: access.Viewer},
+	"GET /api/v1/grid/unknown-assets": {Least: access.Viewer},
+	"GET /api/v1/grid/findings":       {Least: access.Viewer, Everywhere: true},
+	"GET /api/v1/grid/versions":       {Least: access.Viewer, Everywhere: true},
+	"GET /api/v1/grid/model":          {Least: access.Viewer, Everywhere: true},
+	"PUT /api/v1/grid/model":          {Least: access.Engineer, Everywhere: true},
+
 	"POST /api/v1/alertmanager/webhook": {Least: access.Anyone}, // it asks for a token of its own
 	"GET /api/v2/alerts":                {Least: access.Viewer},
 	"GET /api/v2/alerts/groups":         {Least: access.Viewer},

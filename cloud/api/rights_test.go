@@ -12,7 +12,9 @@ import (
 
 	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/identity/identitytest"
+	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -42,8 +44,11 @@ func newZoned(t *testing.T) *zoned {
 		t.Fatal(err)
 	}
 	for _, s := range list {
-		z.series[s.Gateway] = s.ID
+		if s.Name == "DmdWh" {
+			z.series[s.Gateway] = s.ID
+		}
 	}
+	z.importNetwork()
 	for _, role := range []access.Role{access.Viewer, access.Operator, access.Engineer, access.Admin} {
 		for _, zones := range []string{"own-zone", "*"} {
 			secret := access.TokenPrefix + access.NewSecret()
@@ -62,12 +67,37 @@ func newZoned(t *testing.T) *zoned {
 	return z
 }
 
+// zonedNetwork has what is own supplied through what is foreign.
+const zonedNetwork = `
+zones: [{id: own-zone}, {id: own-part, parent: own-zone}, {id: foreign-zone}]
+sources: [{id: foreign-source, node: foreign-hv, zone: foreign-zone}]
+lines:
+  - {id: foreign-line, from: foreign-hv, to: border}
+  - {id: own-line, from: border, to: own-end, zone: own-part}
+feeders:
+  - {id: foreign-feeder, head: foreign-line}
+  - {id: own-feeder, head: own-line}
+service_points:
+  - {id: foreign-point, node: border, customers: 5}
+  - {id: own-point, node: own-end, customers: 3}
+`
+
+func (z *zoned) importNetwork() {
+	z.t.Helper()
+	m, findings := gridfile.ReadYAML("own-and-foreign.yaml", []byte(zonedNetwork))
+	in := network.Import{Model: m, Read: findings, By: "test", Comment: "own and foreign", Now: time.Now()}
+	if _, err := in.Save(z.t.Context(), z.store); err != nil {
+		z.t.Fatal(err, in.Model.Check(0))
+	}
+}
+
 // fill has a gateway send one of everything.
 func (z *zoned) fill(name string, epoch record.Epoch) {
 	z.t.Helper()
 	identitytest.Enrol(z.t, z.store, name)
 	birth := record.Birth{Gateway: name, Site: name + "-site", Zone: name + "-zone", Table: fmt.Sprintf("%016x", 7), Version: 2, Parts: 1,
-		Signals: []telemetry.Signal{{ID: 1, Device: name + "-meter", Name: "DmdWh", Unit: "W.h", Asset: name + "-feeder", Kind: telemetry.Counter}}}
+		Signals: []telemetry.Signal{{ID: 1, Device: name + "-meter", Name: "DmdWh", Unit: "W.h", Asset: name + "-feeder", Kind: telemetry.Counter},
+			{ID: 2, Device: name + "-meter", Name: "Hz", Unit: "Hz", Asset: name + "-lost", Kind: telemetry.Gauge}}}
 	payload, err := json.Marshal(birth)
 	if err != nil {
 		z.t.Fatal(err)
@@ -136,6 +166,10 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		queries = []string{span}
 	case "GET /api/v1/stream":
 		queries = []string{"?after=0"}
+	case "GET /api/v1/assets":
+		queries = []string{"", "?text=" + strings.ToUpper(whose), "?zone=" + whose + "-zone", "?feeder=" + whose + "-feeder", "?kind=feeder", "?unmeasured=true"}
+	case "PUT /api/v1/grid/model":
+		queries, body = []string{"", "?dry_run=true"}, zonedNetwork
 	case "POST /api/v1/alarms/{id}/acknowledge":
 		queries, body = []string{""}, "{}"
 	default:
@@ -144,6 +178,8 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 	switch {
 	case strings.HasPrefix(path, "/api/v1/alarms/"):
 		path = strings.Replace(path, "{id}", whose+"-alarm", 1)
+	case strings.HasPrefix(path, "/api/v1/assets/"):
+		path = strings.Replace(path, "{id}", whose+"-feeder", 1)
 	case strings.HasPrefix(path, "/api/v1/series/"):
 		path = strings.Replace(path, "{id}", series, 1)
 	case strings.HasPrefix(path, "/api/v1/gateways/"):
@@ -159,12 +195,25 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 // what comes until one of its events has told of own, or until it ends.
 func (z *zoned) ask(token, method, path, body string) (status int, answer string) {
 	z.t.Helper()
+	content := ""
+	switch body {
+	case "":
+	case zonedNetwork:
+		content = "application/yaml"
+	default:
+		content = "application/json"
+	}
+	return z.send(token, method, path, body, content)
+}
+
+func (z *zoned) send(token, method, path, body, content string) (status int, answer string) {
+	z.t.Helper()
 	request, err := http.NewRequestWithContext(z.t.Context(), method, z.server.URL+path, strings.NewReader(body))
 	if err != nil {
 		z.t.Fatal(err)
 	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
+	if content != "" {
+		request.Header.Set("Content-Type", content)
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -197,6 +246,7 @@ func TestRights(t *testing.T) {
 	z := newZoned(t)
 	t.Run("a session", func(t *testing.T) { z.aSession(t) })
 	t.Run("every operation", func(t *testing.T) { z.everyOperation(t) })
+	t.Run("assets", func(t *testing.T) { z.assets(t) })
 	t.Run("a stream ends with its token", func(t *testing.T) { z.aStreamEndsWithItsToken(t) })
 }
 
@@ -220,7 +270,7 @@ func (z *zoned) everyOperation(t *testing.T) {
 }
 
 // tellsOfNobody are the operations whose answers are about no gateway.
-var tellsOfNobody = map[string]bool{"GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true}
+var tellsOfNobody = map[string]bool{"GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true}
 
 func (z *zoned) walk(route, method string) {
 	right := Rights[route]

@@ -18,6 +18,7 @@ import (
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -177,10 +178,14 @@ func (r *replay) records(topics ...string) (n int64) {
 	return n
 }
 
-// seed gives the shadow what isn't in the log: the gateways' keys, and where to begin.
+// seed gives the shadow what isn't in the log: the gateways' keys, the network, and where
+// to begin.
 // A key that was revoked before is revoked there; later than that, what it has signed
 // may have been taken.
 func (r *replay) seed(ctx context.Context) error {
+	if err := network.Copy(ctx, r.Live, r.Shadow); err != nil {
+		return err
+	}
 	keys, err := r.Live.GatewayKeys(ctx)
 	if err != nil {
 		return err

@@ -21,8 +21,10 @@ import (
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
+	"github.com/busbar/busbar/grid/gridtest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 	"github.com/busbar/busbar/test/kafka"
@@ -89,6 +91,9 @@ func newWorldAt(t testing.TB, opts []kgo.Opt, topics record.Topics) *world {
 	for _, gateway := range []string{"gw-a", "gw-b"} {
 		identitytest.Enrol(t, w.live, gateway)
 		w.next[gateway] = map[record.Stream]uint64{}
+	}
+	if _, err := (network.Import{Model: *gridtest.Radial(10, 1), Now: base}).Save(t.Context(), w.live); err != nil {
+		t.Fatal(err)
 	}
 	return w
 }
@@ -276,6 +281,9 @@ func (w *world) replay(from, to time.Duration, only Analytics) *Report {
 	report, err := Run(w.Context(), cfg)
 	if err != nil {
 		w.Fatal(err)
+	}
+	if state, err := shadow.GridState(w.Context()); err != nil || state.AsOf != telemetry.MicrosOf(base) {
+		w.Errorf("the network isn't there: %+v %v", state, err)
 	}
 	return report
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -139,13 +140,21 @@ func TestDocumentedQueriesWork(t *testing.T) {
 			d.store()
 		}
 		d.packAll((aroundMidnight + 3) * minutesPerHour)
+		list, err := d.Signals(t.Context())
+		if err == nil {
+			_, err = d.SaveGrid(t.Context(), GridVersion{}, nil, nil, GridIndex{Assets: []GridAsset{
+				{ID: list[0].Asset, Kind: "line", Feeder: "f", RatedCurrent: sql.NullFloat64{Float64: 300, Valid: true}}}}, false)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		queries := strings.Split(string(text), "```sql\n")[1:]
 		if len(queries) == 0 {
 			t.Error("there are none")
 		}
 		for _, query := range queries {
 			query, _, _ = strings.Cut(query, "```")
-			query = strings.NewReplacer("$__from", "0", "$__to", "2000000000000", "'W.h'", "''", "'counter'", "'gauge'", "'north-gw1'", "'g'", "'feeder-1-meter'", "'m1'", "'PhV.phsA'", "'3'").Replace(query)
+			query = strings.NewReplacer("$__from", "0", "$__to", "2000000000000", "'W.h'", "''", "'counter'", "'gauge'", "'north-gw1'", "'g'", "'feeder-1-meter'", "'m1'", "'PhV.phsA'", "'3'", "'A.phsA'", "'3'").Replace(query)
 			var rows int
 			err := d.Read(t.Context(), func(tx *Tx) error { return tx.QueryRow(`SELECT COUNT(*) FROM (`+query+`) q`, nil, &rows) })
 			if err != nil || rows == 0 {

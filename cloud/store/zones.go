@@ -13,7 +13,8 @@ import (
 type zonesKey struct{}
 
 // InZones limits what operators are told with the context to the gateways of zones, as
-// these name them; none is nothing at all. It holds for every method that answers
+// these name them, and to the assets of the zones and of those within them; none is
+// nothing at all. It holds for every method that answers
 // operators: what it hides isn't there for them.
 func InZones(ctx context.Context, zones []string) context.Context {
 	return context.WithValue(ctx, zonesKey{}, append([]string{}, zones...))
@@ -23,6 +24,21 @@ func InZones(ctx context.Context, zones []string) context.Context {
 // that the transaction's context is limited to. Whoever writes a query that answers
 // operators puts it in.
 func (t *Tx) Seen(column string) string {
+	return t.inZones(func(zones string) string {
+		return column + ` IN (SELECT id FROM gateway WHERE zone IN (` + zones + `))`
+	})
+}
+
+// SeenAsset is Seen of an asset of the network: the condition that the zone in column is
+// one that the context is limited to, or lies within one.
+func (t *Tx) SeenAsset(column string) string {
+	return t.inZones(func(zones string) string {
+		return column + ` IN (SELECT zone FROM grid_zone WHERE within IN (` + zones + `))`
+	})
+}
+
+// inZones is a condition on the names of the zones that the context is limited to.
+func (t *Tx) inZones(condition func(names string) string) string {
 	zones, limited := t.ctx.Value(zonesKey{}).([]string)
 	switch {
 	case !limited:
@@ -34,7 +50,7 @@ func (t *Tx) Seen(column string) string {
 	for i, zone := range zones {
 		quoted[i] = "'" + strings.ReplaceAll(storableText(zone), "'", "''") + "'"
 	}
-	return column + ` IN (SELECT id FROM gateway WHERE zone IN (` + strings.Join(quoted, ", ") + `))`
+	return condition(strings.Join(quoted, ", "))
 }
 
 // limited reports whether a context hides any gateway.

@@ -29,6 +29,7 @@ type commands struct {
 	User    userCommand      `cmd:"" help:"Who signs in to the console."`
 	Token   tokenCommand     `cmd:"" help:"Tokens that programs show to the API."`
 	Audit   auditCommand     `cmd:"" help:"Who did what."`
+	Grid    gridCommand      `cmd:"" help:"The network's model: import one, see what is in use, return to an earlier one."`
 }
 
 type run struct {

@@ -33,8 +33,8 @@ func (userCommand) Help() string {
 
 // scope is what a user or a token may.
 type scope struct {
-	Role string   `help:"viewer: see; operator: also acknowledge alarms; engineer: as operator, for what is to come; admin: also read the audit." required:"" placeholder:"ROLE"`
-	Zone []string `help:"See only the gateways of this zone, as their gateway.zone says; may be repeated." default:"*" placeholder:"NAME"`
+	Role string   `help:"viewer: see; operator: also acknowledge alarms; engineer: also change the network's model; admin: also read the audit." required:"" placeholder:"ROLE"`
+	Zone []string `help:"See only the gateways of this zone, as their gateway.zone says, and the assets of it and of the zones within it; may be repeated." default:"*" placeholder:"NAME"`
 }
 
 func (s scope) parse() (role access.Role, zones access.Zones, err error) {

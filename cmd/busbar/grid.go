@@ -2,14 +2,13 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/busbar/busbar/cmd/internal/gridreport"
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/grid/gridfile"
@@ -51,11 +50,11 @@ func (c gridCheckCommand) Run() error {
 	}
 	findings = append(findings, model.Check(at.UnixMicro())...)
 	grid.SortFindings(findings)
-	report := gridReport{Summary: model.At(at.UnixMicro()).Summary(), Findings: findings, most: c.Most}
-	if err := report.print(os.Stdout, c.JSON); err != nil {
+	report := gridreport.Report{Summary: model.At(at.UnixMicro()).Summary(), Findings: findings, Most: c.Most}
+	if err := report.Print(os.Stdout, c.JSON); err != nil {
 		return err
 	}
-	return report.exit()
+	return report.Exit()
 }
 
 type gridImportCommand struct {
@@ -102,11 +101,11 @@ func (c gridImportCommand) Run() error {
 	}
 	findings = append(findings, model.Check(now)...)
 	grid.SortFindings(findings)
-	report := gridReport{Summary: model.At(now).Summary(), Findings: findings, most: 200}
-	if err := report.print(os.Stderr, c.JSON); err != nil {
+	report := gridreport.Report{Summary: model.At(now).Summary(), Findings: findings, Most: 200}
+	if err := report.Print(os.Stderr, c.JSON); err != nil {
 		return err
 	}
-	return report.exit()
+	return report.Exit()
 }
 
 func (c gridImportCommand) read() (grid.Model, []grid.Finding, error) {
@@ -124,68 +123,4 @@ func (c gridImportCommand) read() (grid.Model, []grid.Finding, error) {
 		return grid.Model{}, nil, err
 	}
 	return gridfile.Open(c.Path)
-}
-
-// gridReport is what is said about a network.
-type gridReport struct {
-	grid.Summary
-	Findings []grid.Finding
-	most     int // that are printed
-}
-
-func (r gridReport) exit() error {
-	if grid.Errors(r.Findings) > 0 {
-		return program.Silent(program.ExitFailure)
-	}
-	return nil
-}
-
-func (r gridReport) print(w io.Writer, asJSON bool) error {
-	errors := grid.Errors(r.Findings)
-	if asJSON {
-		type finding struct {
-			Severity grid.Severity `json:"severity"`
-			Code     string        `json:"code"`
-			Place    string        `json:"place,omitempty"`
-			Asset    string        `json:"asset,omitempty"`
-			Message  string        `json:"message"`
-		}
-		list := make([]finding, len(r.Findings))
-		for i, f := range r.Findings {
-			list[i] = finding{f.Severity, f.Code, f.Place.String(), f.Asset, f.Message}
-		}
-		out := json.NewEncoder(w)
-		out.SetIndent("", "  ")
-		return out.Encode(struct {
-			grid.Summary
-			Errors   int       `json:"errors"`
-			Warnings int       `json:"warnings"`
-			Findings []finding `json:"findings"`
-		}{r.Summary, errors, len(r.Findings) - errors, list})
-	}
-	for i, f := range r.Findings {
-		if r.most > 0 && i == r.most {
-			fmt.Fprintf(w, "and %d more; --most 0 prints all\n", len(r.Findings)-i)
-			break
-		}
-		fmt.Fprintf(w, "%s [%s]\n", f, f.Code)
-	}
-	if len(r.Findings) > 0 {
-		fmt.Fprintln(w)
-	}
-	s := r.Summary
-	count := func(n int64, one, more string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return fmt.Sprintf("%d %s", n, more)
-	}
-	fmt.Fprintf(w, "%s, %s, %s, %s\n", count(int64(s.Substations), "substation", "substations"), count(int64(s.Sources), "source", "sources"),
-		count(int64(s.Feeders), "feeder", "feeders"), count(int64(s.Nodes), "node", "nodes"))
-	fmt.Fprintf(w, "%s, %s (%d normally open, %d telemetered), %s\n", count(int64(s.Lines), "line", "lines"),
-		count(int64(s.Switches), "switch", "switches"), s.NormallyOpen, s.Telemetered, count(int64(s.Transformers), "transformer", "transformers"))
-	fmt.Fprintf(w, "%s, %s\n", count(int64(s.ServicePoints), "service point", "service points"), count(s.Customers, "customer", "customers"))
-	fmt.Fprintf(w, "%s without a source, %s\n", count(int64(s.UnfedIslands), "part", "parts"), count(int64(s.Loops), "loop", "loops"))
-	fmt.Fprintf(w, "%s, %s\n", count(int64(errors), "error", "errors"), count(int64(len(r.Findings)-errors), "warning", "warnings"))
-	return nil
 }

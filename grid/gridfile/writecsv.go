@@ -1,9 +1,7 @@
 package gridfile
 
 import (
-	"encoding/csv"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -25,8 +23,7 @@ func WriteCSV(dir string, m *grid.Model) error {
 	for i := range sections {
 		s := &sections[i]
 		path := filepath.Join(dir, s.name+".csv")
-		list := model.Field(s.index)
-		if list.Len() == 0 {
+		if model.Field(s.index).Len() == 0 {
 			if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 				return err
 			}
@@ -36,7 +33,7 @@ func WriteCSV(dir string, m *grid.Model) error {
 		if err != nil {
 			return err
 		}
-		err = s.writeTable(file, list)
+		err = writeRows(file, model, sections[i:i+1], "")
 		if closed := file.Close(); err == nil {
 			err = closed
 		}
@@ -45,42 +42,4 @@ func WriteCSV(dir string, m *grid.Model) error {
 		}
 	}
 	return nil
-}
-
-func (s *section) writeTable(w io.Writer, list reflect.Value) error {
-	var columns []field
-	var header []string
-	for _, f := range s.fields {
-		if f.required || s.anySays(f, list) {
-			columns, header = append(columns, f), append(header, f.name)
-		}
-	}
-	out := csv.NewWriter(w)
-	out.Write(header)
-	row := make([]string, len(columns))
-	for j := range list.Len() {
-		for k, f := range columns {
-			row[k] = ""
-			if v := list.Index(j).FieldByIndex(f.index); f.required || s.says(f, v) {
-				row[k] = text(v)
-			}
-		}
-		out.Write(row)
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// says reports whether a value is another than what holds without being said.
-func (s *section) says(f field, v reflect.Value) bool {
-	return v.Interface() != s.standard.FieldByIndex(f.index).Interface()
-}
-
-func (s *section) anySays(f field, list reflect.Value) bool {
-	for j := range list.Len() {
-		if s.says(f, list.Index(j).FieldByIndex(f.index)) {
-			return true
-		}
-	}
-	return false
 }

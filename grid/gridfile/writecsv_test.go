@@ -1,6 +1,7 @@
 package gridfile_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,8 +14,12 @@ import (
 
 func TestCSVRoundTrip(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tables")
-	few := &grid.Model{Lines: []grid.Line{{Asset: grid.Asset{ID: "L"}, From: "a", To: "b", Phases: grid.A}}}
-	for _, m := range []*grid.Model{full(), gridtest.Radial(500, 3), few} {
+	few := &grid.Model{Lines: []grid.Line{{Asset: grid.Asset{ID: "L;1"}, From: "a", To: "b,\n\"c\"", Phases: grid.A}}}
+	models := []*grid.Model{full(), gridtest.Radial(500, 3)}
+	for seed := range uint64(30) {
+		models = append(models, gridtest.Random(rand.New(rand.NewPCG(seed, 4))))
+	}
+	for _, m := range append(models, few) {
 		if err := gridfile.WriteCSV(dir, m); err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +33,7 @@ func TestCSVRoundTrip(t *testing.T) {
 			t.Errorf("it came back as another model:\n%+v\n%+v", got, want)
 		}
 	}
-	if src, err := os.ReadFile(filepath.Join(dir, "lines.csv")); err != nil || string(src) != "id,from,to,phases\nL,a,b,A\n" {
+	if src, err := os.ReadFile(filepath.Join(dir, "lines.csv")); err != nil || string(src) != "id,from,to,phases\n\"L;1\",a,\"b,\n\"\"c\"\"\",A\n" {
 		t.Errorf("%v\n%s", err, src)
 	}
 	if err := gridfile.WriteCSV(filepath.Join(dir, "lines.csv"), few); err == nil {

@@ -42,12 +42,12 @@ func WriteYAML(w io.Writer, m *grid.Model) error {
 func (s *section) writeItem(out *bufio.Writer, item reflect.Value) {
 	out.WriteString("  - {")
 	comma := ""
-	for _, f := range s.fields {
-		v := item.FieldByIndex(f.index)
-		if !f.required && !s.says(f, v) {
+	for i := range s.fields {
+		f := &s.fields[i]
+		if !s.says(item, f) {
 			continue
 		}
-		fmt.Fprintf(out, "%s%s: %s", comma, f.name, yamlText(v))
+		fmt.Fprintf(out, "%s%s: %s", comma, f.name, yamlText(item.FieldByIndex(f.index)))
 		comma = ", "
 	}
 	out.WriteString("}\n")

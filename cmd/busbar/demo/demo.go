@@ -62,7 +62,11 @@ func Run(ctx context.Context, o Options) (summary Summary, err error) {
 		return Summary{}, err
 	}
 
-	if err := enrol(ctx, dir, o.Programs); err != nil {
+	t := tools{dir, o.Programs}
+	if err := t.enrol(ctx); err != nil {
+		return Summary{}, err
+	}
+	if err := t.importNetwork(ctx); err != nil {
 		return Summary{}, err
 	}
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/grid/gridfile"
 )
 
 // output is what the demo prints; said runs with all of it after each line.
@@ -41,8 +43,9 @@ func parts(t *testing.T, scripts map[string]string) string {
 		if !ok {
 			script = "exec sleep 60"
 		}
-		// Whatever a program does when it runs, its key is there and is enrolled.
-		script = "case $1 in key) echo gateway: gw; echo public_key: key; exit;; gateway|command) exit;; esac\n" + script
+		// Whatever a program does when it runs, its key is there and is enrolled,
+		// and the network is known.
+		script = "case $1 in key) echo gateway: gw; echo public_key: key; exit;; gateway|command|grid) exit;; esac\n" + script
 		if err := os.WriteFile(filepath.Join(dir, "busbar-"+name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -139,6 +142,26 @@ func TestOnlyFeedersFail(t *testing.T) {
 		newStory(Options{Out: &out}, setup{}).tellFault([]byte(line))
 		if got := out.text.String(); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q", line, got)
+		}
+	}
+}
+
+// The network is sound, and has whatever is measured in it.
+func TestTheMetersAreInTheNetwork(t *testing.T) {
+	dir := t.TempDir()
+	s := setup{Meters: make([]string, meters)}
+	if err := s.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	m, findings, err := gridfile.Open(filepath.Join(dir, "grid.yaml"))
+	if findings = append(findings, m.Check(1)...); err != nil || len(findings) > 0 {
+		t.Fatal(findings, err)
+	}
+	ids := map[string]bool{}
+	m.Each(func(_ grid.Kind, _ int, a *grid.Asset) { ids[a.ID] = true })
+	for _, meter := range s.AllMeters() {
+		if !ids[meter.Asset] {
+			t.Errorf("the network hasn't got %s", meter.Asset)
 		}
 	}
 }

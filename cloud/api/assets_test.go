@@ -1,0 +1,139 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// get asks as somebody, and expects a status.
+func (z *zoned) get(t *testing.T, who, path string, want int, into any) {
+	t.Helper()
+	status, answer := z.ask(z.tokens[who], "GET", path, "")
+	if status != want {
+		t.Errorf("%s: %d %s", path, status, answer)
+	}
+	if into != nil {
+		if err := json.Unmarshal([]byte(answer), into); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func (z *zoned) assets(t *testing.T) {
+	ids := func(who, query string) string {
+		var list struct{ Assets []Asset }
+		z.get(t, who, "/api/v1/assets?"+query, 200, &list)
+		var out []string
+		for _, a := range list.Assets {
+			out = append(out, a.ID)
+		}
+		return strings.Join(out, " ")
+	}
+	for query, want := range map[string]string{
+		"":              "border foreign-feeder foreign-hv foreign-line foreign-point foreign-source foreign-zone own-end own-feeder own-line own-part own-point own-zone",
+		"zone=own-zone": "own-end own-feeder own-line own-part own-point own-zone",
+		"zone=own-part": "own-end own-feeder own-line own-part own-point",
+		"kind=line":     "foreign-line own-line", "feeder=own-feeder": "own-end own-feeder own-line own-point",
+		"text=N-LINE": "foreign-line own-line", "text=%25": "", "text=own_line": "", "text=n-l&kind=node": "", "substation=x": "",
+		// Both feeders are, by own-meter and foreign-meter.
+		"unmeasured=true": "foreign-point own-point", "unmeasured=true&kind=line": "foreign-line own-line",
+	} {
+		if got := ids("viewer*", query); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	if got := ids("viewerown-zone", ""); got != "own-end own-feeder own-line own-part own-point own-zone" {
+		t.Errorf("of their zone and below they see %s", got)
+	}
+
+	var own, all AssetDetail
+	z.get(t, "viewerown-zone", "/api/v1/assets/own-feeder", 200, &own)
+	z.get(t, "viewer*", "/api/v1/assets/own-feeder", 200, &all)
+	path := func(d AssetDetail) (list []string) {
+		for _, r := range d.SuppliedBy {
+			list = append(list, r.ID)
+		}
+		return list
+	}
+	if got := path(own); !slices.Equal(got, []string{"own-line"}) {
+		t.Errorf("of the way to the source they see %v", got)
+	}
+	if got := path(all); !slices.Equal(got, []string{"own-line", "foreign-line", "foreign-source"}) {
+		t.Errorf("the way to the source is %v", got)
+	}
+	if own.Behind.Customers != 3 || own.Energised != "ABC" || own.Properties["head"] != "own-line" {
+		t.Errorf("%+v", own)
+	}
+	if len(own.Series) != 1 || own.Series[0].Device != "own-meter" || own.Series[0].Latest == nil || len(own.Alarms) != 1 || own.Alarms[0].ID != "own-alarm" {
+		t.Errorf("what is measured there: %+v, and its alarms: %+v", own.Series, own.Alarms)
+	}
+	z.get(t, "viewer*", "/api/v1/assets/foreign-feeder", 200, &all)
+	if all.Behind != (AssetBehind{2, 8}) {
+		t.Errorf("%+v", all.Behind)
+	}
+	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder", 404, nil)
+	z.get(t, "viewer*", "/api/v1/assets/"+url.PathEscape("a/b"), 404, nil)
+
+	var sum struct {
+		Version int64
+		Of      *GridVersion
+		Kinds   []GridCount
+	}
+	z.get(t, "viewerown-zone", "/api/v1/grid", 200, &sum)
+	if got := fmt.Sprint(sum.Of, sum.Kinds); got != "<nil> [{feeder 1 0} {line 1 0} {node 1 0} {service_point 1 3} {zone 2 0}]" {
+		t.Errorf("of the network they see %s", got)
+	}
+
+	var unknown struct {
+		Assets []UnknownAsset
+		Next   *string
+	}
+	z.get(t, "viewer*", "/api/v1/grid/unknown-assets?limit=1", 200, &unknown)
+	if got := fmt.Sprint(unknown.Assets); got != "[{foreign-lost foreign foreign-meter}]" || unknown.Next == nil {
+		t.Fatalf("%s", got)
+	}
+	z.get(t, "viewer*", "/api/v1/grid/unknown-assets?limit=1&cursor="+*unknown.Next, 200, &unknown)
+	if got := fmt.Sprint(unknown.Assets); got != "[{own-lost own own-meter}]" || unknown.Next != nil {
+		t.Errorf("%s", got)
+	}
+
+	// Another model is noticed at the next request.
+	z.put(t, "", strings.Replace(zonedNetwork, "customers: 3", "customers: 4", 1), 200, `"new":true`)
+	z.put(t, "", zonedNetwork, 200, `"new":true,"changes":{"added":0,"changed":1,"removed":0}`)
+	z.put(t, "?dry_run=true", "", 400, "")
+	z.put(t, "", "name: North\n", 422, "the model has no assets")
+	z.put(t, "", strings.Replace(zonedNetwork, "to: own-end", "to: nowhere", 1), 422, "nothing supplies it: no line, switch or transformer is at node own-end [not-connected]")
+	z.get(t, "viewer*", "/api/v1/grid", 200, &sum)
+	if sum.Of == nil || sum.Version != sum.Of.Version || sum.Of.By != "token:engineer-all" || sum.Of.Warnings != 2 {
+		t.Errorf("%+v", sum.Of)
+	}
+	first := sum.Version
+	var found struct {
+		Findings []GridFinding
+		Next     *string
+	}
+	z.get(t, "viewer*", "/api/v1/grid/findings?limit=1", 200, &found)
+	if len(found.Findings) != 1 || found.Next == nil {
+		t.Fatalf("%+v", found)
+	}
+	next := *found.Next
+	z.get(t, "viewer*", "/api/v1/grid/findings?limit=1&cursor="+next, 200, &found)
+	if len(found.Findings) != 1 || found.Next != nil || found.Findings[0].Asset != "own-feeder" || found.Findings[0].Place != "the model:9:5" {
+		t.Errorf("%+v", found)
+	}
+	z.put(t, "", strings.Replace(zonedNetwork, "customers: 3", "customers: 5", 1), 200, fmt.Sprintf(`"version":{"version":%d,`, first+1))
+	z.get(t, "viewer*", "/api/v1/grid/findings?limit=1&cursor="+next, 404, nil)
+	z.get(t, "viewer*", fmt.Sprintf("/api/v1/grid/model?version=%d", first+2), 404, nil)
+}
+
+func (z *zoned) put(t *testing.T, query, model string, want int, says string) {
+	t.Helper()
+	status, answer := z.send(z.tokens["engineer*"], "PUT", "/api/v1/grid/model"+query, model, "application/yaml")
+	if status != want || !strings.Contains(answer, says) {
+		t.Errorf("%d %s", status, answer)
+	}
+}

@@ -1,0 +1,88 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Holder has the network in use in memory. It is safe for concurrent use.
+type Holder struct {
+	store   *store.Store
+	turn    chan struct{} // holds one while somebody looks
+	current *Network
+}
+
+// NewHolder reads nothing yet.
+func NewHolder(s *store.Store) *Holder { return &Holder{store: s, turn: make(chan struct{}, 1)} }
+
+// Current is the network that the store shows at this moment, whichever process has
+// changed it; a store.ErrNoGrid if it has none. One that it hasn't seen yet it reads first,
+// for which others wait.
+func (h *Holder) Current(ctx context.Context) (*Network, error) {
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	state, err := h.store.GridState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h.current != nil && h.current.Version == state.Version && h.current.AsOf == state.AsOf {
+		return h.current, nil
+	}
+	v, state, model, err := h.store.GridModel(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	m, err := modelOf(v, model)
+	if err != nil {
+		return nil, err
+	}
+	h.current = At(m, state.Version, state.AsOf)
+	return h.current, nil
+}
+
+// Refresh has the store show the network of the version in use as of a time, if an asset
+// has come or gone since it was last looked at.
+func Refresh(ctx context.Context, s *store.Store, now telemetry.Micros) error {
+	state, err := s.GridState(ctx)
+	if errors.Is(err, store.ErrNoGrid) || err == nil && (state.NextChange == 0 || state.NextChange > now) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, _, err := Model(ctx, s, state.Version)
+	if err != nil {
+		return err
+	}
+	return s.RefreshGrid(ctx, state.Version, At(m, state.Version, now).Index())
+}
+
+// refreshEvery is how late an asset may come or go.
+const refreshEvery = 10 * time.Second
+
+// Keep refreshes the network until ctx ends.
+func Keep(ctx context.Context, s *store.Store, log *slog.Logger) {
+	every := time.NewTicker(refreshEvery)
+	defer every.Stop()
+	for failed := false; ; {
+		err := Refresh(ctx, s, telemetry.MicrosOf(time.Now()))
+		if err != nil && !failed && ctx.Err() == nil {
+			log.Error("the network can't be brought up to date, trying again", "error", err)
+		}
+		failed = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
