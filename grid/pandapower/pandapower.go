@@ -4,6 +4,7 @@ package pandapower
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -272,7 +273,7 @@ func (r *reader) twoWindings(f *frame) {
 			NoLoadCurrent:       grid.Percent(table.Scaled(f.number(i, "i0_percent"), 1)),
 			OutOfService:        !f.is(i, "in_service", true) || !a.inService || !b.inService,
 		}
-		v.SetTap((f.number(i, "tap_pos")-f.number(i, "tap_neutral"))*f.number(i, "tap_step_percent"), f.text(i, "tap_side") == "lv")
+		v.SetTap(tapOf(f, i), f.text(i, "tap_side") == "lv")
 		r.model.Transformers = append(r.model.Transformers, v)
 		added := &r.model.Transformers[len(r.model.Transformers)-1]
 		r.end("t", f.index[i], high, &added.From)
@@ -407,6 +408,29 @@ func (r *reader) left() {
 // parallel is how many of a row's lines or transformers there are side by side,
 // which are one in a model.
 func parallel(f *frame, row int) float64 { return max(1, f.number(row, "parallel")) }
+
+// tapOf is how many per cent a transformer's tap changer adds to its winding's
+// voltage: none if its position isn't said, or if it turns the angle only. Version 3
+// says of each what it does, and those of which nothing is said do nothing; version 2
+// says which turn the angle.
+func tapOf(f *frame, row int) float64 {
+	if _, said := f.columns["tap_changer_type"]; said {
+		if kind := f.text(row, "tap_changer_type"); kind != "Ratio" && kind != "Symmetrical" {
+			return 0
+		}
+	} else if f.is(row, "tap_phase_shifter", false) {
+		return 0
+	}
+	if f.value(row, "tap_pos") == nil {
+		return 0
+	}
+	percent := (f.number(row, "tap_pos") - f.number(row, "tap_neutral")) * f.number(row, "tap_step_percent")
+	if degrees := f.number(row, "tap_step_degree"); degrees != 0 { // what is added is at this angle
+		sin, cos := math.Sincos(degrees * math.Pi / 180)
+		percent = math.Hypot(100+percent*cos, percent*sin) - 100
+	}
+	return percent
+}
 
 // vectorGroup is a transformer's with its number, which is that of its angle where
 // the group has none.

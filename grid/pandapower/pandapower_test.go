@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -224,6 +225,40 @@ func TestImpedances(t *testing.T) {
 	}
 	if m.Sources[0].Setpoint != 20400 || m.Sources[1].Setpoint != 0 {
 		t.Errorf("%+v", m.Sources)
+	}
+}
+
+// A tap changes the ratio where pandapower lets it: by the changer's type, which
+// version 3 has, or unless it turns the angle, in version 2.
+func TestTaps(t *testing.T) {
+	for _, c := range []struct {
+		columns, row string
+		want         float64
+	}{
+		{"tap_changer_type", `"Ratio"`, 5},
+		{"tap_changer_type", `"Symmetrical"`, 5},
+		{"tap_changer_type tap_step_degree", `"Symmetrical",60`, math.Hypot(102.5, 5*math.Sqrt(0.75)) - 100},
+		{"tap_changer_type", `"Ideal"`, 0},
+		{"tap_changer_type", `"Tabular"`, 0},
+		{"tap_changer_type", `null`, 0},
+		{"tap_phase_shifter", `true`, 0},
+		{"tap_phase_shifter", `false`, 5},
+	} {
+		for _, at := range []struct {
+			position string
+			want     float64
+		}{{"3", c.want}, {"null", 0}} {
+			m, findings, err := pandapower.Read("net.json", network(t, true, map[string][]string{
+				"bus": {"vn_kv", `[20.0]`, `[0.4]`}, "ext_grid": {"bus", `[0]`},
+				"trafo": {"hv_bus lv_bus sn_mva tap_side tap_neutral tap_pos tap_step_percent " + c.columns, `[0,1,0.4,"hv",1,` + at.position + `,2.5,` + c.row + `]`},
+			}))
+			if err != nil || len(findings) > 0 {
+				t.Fatal(err, findings)
+			}
+			if got := float64(m.Transformers[0].Tap); math.Abs(got-at.want) > 1e-12 {
+				t.Errorf("%s %s at %s: %g %%, expected %g", c.columns, c.row, at.position, got, at.want)
+			}
+		}
 	}
 }
 
