@@ -1,9 +1,11 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -22,7 +24,7 @@ type gridCommand struct {
 	Telemetry     float64 `help:"The part of load switches on the lines whose position is signalled." default:"0.5"`
 	SinglePhase   float64 `help:"The part of service points with one phase." default:"0.5"`
 	Center        string  `help:"Where its middle is: longitude and latitude." default:"10 51" placeholder:"'X Y'"`
-	Out           string  `help:"The file that is written, or, if it ends with /, the directory of CSV tables; YAML to standard output, unless it is said. What is there is replaced." placeholder:"FILE|DIR/"`
+	Out           string  `help:"The file that is written: one table if it ends with .csv, else YAML; or, if it ends with /, the directory of a table for each kind. YAML to standard output, unless it is said. What is there is replaced." placeholder:"FILE|DIR/"`
 }
 
 func (gridCommand) Help() string {
@@ -48,7 +50,10 @@ func (c gridCommand) Run() error {
 	if err := middle.UnmarshalText([]byte(c.Center)); err != nil {
 		return program.Usage{Err: fmt.Errorf("--center: %w", err)}
 	}
-	p.Longitude, p.Latitude = middle.X, middle.Y
+	p.Longitude, p.Latitude = cmp.Or(middle.X, math.SmallestNonzeroFloat64), middle.Y // so is 0 0
+	if c.PerFeeder < 0 || c.PerSubstation < 1 {
+		return program.Usage{Err: fmt.Errorf("--per-feeder %d and --per-substation %d: expected more than 0", c.PerFeeder, c.PerSubstation)}
+	}
 	if c.Points < 1 || c.Overhead < 0 || c.Telemetry < 0 || c.SinglePhase < 0 {
 		return program.Usage{Err: fmt.Errorf("%d points, parts of %g, %g and %g: expected at least 1, and parts from 0 to 1", c.Points, c.Overhead, c.Telemetry, c.SinglePhase)}
 	}
@@ -66,11 +71,11 @@ func (c gridCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(file)
-	err = gridfile.WriteYAML(out, m)
-	if err == nil {
-		err = out.Flush()
+	write := gridfile.WriteYAML
+	if strings.EqualFold(filepath.Ext(c.Out), ".csv") { // which busbar grid reads as one
+		write = gridfile.WriteTable
 	}
+	err = write(file, m)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}

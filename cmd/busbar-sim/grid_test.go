@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -8,11 +9,11 @@ import (
 	"github.com/busbar/busbar/grid/gridfile"
 )
 
-// What is written, as YAML and as tables, is a network with nothing wrong.
+// What is written, as YAML, as a table and as tables, is a network with nothing wrong.
 func TestGrid(t *testing.T) {
 	dir := t.TempDir()
-	for _, out := range []string{filepath.Join(dir, "grid.yaml"), filepath.Join(dir, "tables") + "/"} {
-		if said, err := exec.Command(binary, "grid", "--points", "200", "--seed", "5", "--overhead", "0", "--telemetry", "0", "--out", out).CombinedOutput(); err != nil || len(said) > 0 {
+	for _, out := range []string{filepath.Join(dir, "grid.yaml"), filepath.Join(dir, "grid.csv"), filepath.Join(dir, "tables") + "/"} {
+		if said, err := exec.Command(binary, "grid", "--points", "200", "--seed", "5", "--overhead", "0", "--telemetry", "0", "--center", "0 0", "--out", out).CombinedOutput(); err != nil || len(said) > 0 {
 			t.Fatalf("%s: %v\n%s", out, err, said)
 		}
 		m, findings, err := gridfile.Open(out)
@@ -21,6 +22,9 @@ func TestGrid(t *testing.T) {
 		}
 		if findings = append(findings, m.Check(0)...); len(findings) > 0 || len(m.ServicePoints) != 200 {
 			t.Errorf("%s: %d service points, %v", out, len(m.ServicePoints), findings)
+		}
+		if at := m.Substations[0].Position; math.Hypot(at.X, at.Y) > 0.1 {
+			t.Errorf("%s: the substation is at %s", out, at)
 		}
 	}
 }

@@ -68,6 +68,7 @@ func TestCommand(t *testing.T) {
 		{"help of a grid", []string{"grid", "--help"}, 0, []string{"--points 10000 --seed 1 --out grid.yaml"}},
 		{"too many points", []string{"grid", "--points", "1000001"}, 2, []string{"1000001 service points, expected 1 to 1000000"}},
 		{"a part below 0", []string{"grid", "--overhead=-1"}, 2, []string{"parts from 0 to 1"}},
+		{"no feeders", []string{"grid", "--per-substation", "0"}, 2, []string{"--per-substation 0: expected more than 0"}},
 		{"no place", []string{"grid", "--center", "10"}, 2, []string{"--center", "is no position"}},
 		{"no directory", []string{"grid", "--out", filepath.Join(dir, "none", "grid.yaml")}, 1, []string{"no such file"}},
 		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+oneMeter)}, 1, []string{"truth log"}},

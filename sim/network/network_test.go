@@ -54,6 +54,24 @@ func TestNothingIsWrong(t *testing.T) {
 	}
 }
 
+// However odd the parameters, positions are on the earth.
+func TestOddParameters(t *testing.T) {
+	for _, p := range []network.Parameters{{PerFeeder: math.MaxInt, PerSubstation: math.MaxInt}, {PerFeeder: 10, PerSubstation: 1, Longitude: 180, Latitude: 80},
+		{PerFeeder: 10, PerSubstation: 1, Longitude: -180, Latitude: -80}} {
+		p.ServicePoints = 300
+		m := network.Generate(p)
+		if findings := m.Check(0); len(findings) > 0 || len(m.ServicePoints) != 300 {
+			t.Errorf("%+v: %d service points, %v", p, len(m.ServicePoints), findings)
+		}
+		for _, n := range m.Nodes {
+			if at := n.Position; at.Known && !(math.Abs(at.X) <= 180 && math.Abs(at.Y) <= 90) {
+				t.Errorf("%+v: node %s is at %s", p, n.ID, at)
+				break
+			}
+		}
+	}
+}
+
 func TestTortureAMillion(t *testing.T) {
 	if os.Getenv("BUSBAR_TORTURE") == "" {
 		t.Skip("takes 20 s and 1.5 GB: run by make torture")

@@ -66,8 +66,8 @@ func (p Parameters) withDefaults() Parameters {
 	}
 	p.ServicePoints = cmp.Or(p.ServicePoints, 1000)
 	p.Name = cmp.Or(p.Name, "Practice")
-	p.PerFeeder = cmp.Or(p.PerFeeder, min(max(p.ServicePoints/8, 50), 1000))
-	p.PerSubstation = cmp.Or(p.PerSubstation, 10)
+	p.PerFeeder = min(cmp.Or(p.PerFeeder, min(max(p.ServicePoints/8, 50), 1000)), p.ServicePoints)
+	p.PerSubstation = min(cmp.Or(p.PerSubstation, 10), max(2, p.ServicePoints)) // there aren't more feeders
 	p.Overhead, p.Telemetry, p.SinglePhase = part(p.Overhead, 0.4), part(p.Telemetry, 0.5), part(p.SinglePhase, 0.5)
 	if p.Longitude == 0 && p.Latitude == 0 {
 		p.Longitude, p.Latitude = 10, 51

@@ -29,8 +29,9 @@ func (h heading) bent(r *rand.Rand, by float64) heading {
 func (b *builder) position(p place) grid.Position {
 	const metres = 111_320 // to a degree
 	round := func(x float64) float64 { return math.Round(x*1e5) / 1e5 }
+	east := b.Longitude + p.x/(metres*math.Cos(b.Latitude*math.Pi/180))
 	return grid.PositionAt(
-		round(b.Longitude+p.x/(metres*math.Cos(b.Latitude*math.Pi/180))),
+		round(math.Remainder(east, 360)), // on both sides of the 180th meridian
 		round(b.Latitude+p.y/metres))
 }
 
