@@ -215,6 +215,10 @@ func TestErrors(t *testing.T) {
 	}
 	_, err = v.Solve(nil)
 	want(err, "there are 0 loads, expected one for each of 5 service points")
+	for _, load := range []complex128{complex(math.NaN(), 0), complex(0, math.Inf(-1))} {
+		_, err = v.Solve([]complex128{load, 0, 0, 0, 0})
+		want(err, "the load of service point pn0 is (")
+	}
 	_, err = v.Solve([]complex128{0, 0, 0, 0, 50e9})
 	want(err, "no solution after")
 	var convergence *powerflow.ConvergenceError
@@ -266,6 +270,23 @@ func TestFedFromBelow(t *testing.T) {
 	}
 	if got := v.Voltage(s.Node("mv"))[0]; math.Abs(cmplx.Abs(got)-0.95) > 1e-12 || math.Abs(cmplx.Phase(got)-5*math.Pi/6) > 1e-12 {
 		t.Errorf("%v above without a load, expected 0.95 at 150°", got)
+	}
+}
+
+// A line charges the phases that it has.
+func TestCapacitanceOfOnePhase(t *testing.T) {
+	m := &grid.Model{
+		Sources: []grid.Source{{Asset: grid.Asset{ID: "source"}, Node: "a", Voltage: 20e3}},
+		Lines:   []grid.Line{{Asset: grid.Asset{ID: "lateral"}, From: "a", To: "b", Length: 10e3, Phases: grid.B, Resistance: 0.6, Reactance: 0.37, Capacitance: 250}},
+	}
+	s, v := solve(t, m, nil, powerflow.Options{Tolerance: 1e-12})
+	q := 2 * math.Pi * 50 * 250e-9 * 10 * 20e3 * 20e3 / 3
+	if total := v.Total(); math.Abs(imag(total.Sources)+q) > 1e-2*q {
+		t.Errorf("the source takes %g var, expected about %g", -imag(total.Sources), q)
+	}
+	i := v.Current(s.EdgeOf("lateral"))
+	if want := q / (20e3 / math.Sqrt(3)); i[0] != 0 || i[2] != 0 || math.Abs(cmplx.Abs(i[1])-want) > 1e-2*want {
+		t.Errorf("%v A, expected %g in phase B only", i, want)
 	}
 }
 

@@ -52,9 +52,11 @@ func (v *Solver) into(edge int) (u, i phases, unit float64) {
 	r := &v.rows[k]
 	i, u = r.upstream(v.current[k]), v.voltage[r.parent]
 	nominal := v.nominal[v.rows[r.parent].node]
-	charging := complex(0, v.branches[edge].half*nominal*nominal/3)
-	for p := range i {
-		i[p] += charging * u[p]
+	if !r.chargedFar {
+		charging := complex(0, v.branches[edge].half*nominal*nominal/3)
+		for p := range i {
+			i[p] += charging * u[p]
+		}
 	}
 	return u, i, math.Sqrt(3) / nominal
 }

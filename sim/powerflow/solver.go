@@ -51,10 +51,12 @@ type row struct {
 	way     way
 	shape   uint8
 	loaded  bool
-	partial bool        // not all phases are alive, or one floats
-	wires   grid.Phases // that lead to a source, or to a transformer that has all
-	alive   grid.Phases
-	floats  int8 // the phase that floats from here on, or none
+	partial bool // not all phases are alive, or one floats
+
+	chargedFar bool        // all of its way's capacitance is here, and none at its parent
+	wires      grid.Phases // that lead to a source, or to a transformer that has all
+	alive      grid.Phases
+	floats     int8 // the phase that floats from here on, or none
 
 	ratio   float64 // voltage behind the ideal part of the way, by the parent's
 	series  complex128
@@ -201,9 +203,14 @@ func (v *Solver) grow(node, parent int32, edge int, conducts grid.Phases) {
 		case r.series != 0:
 			r.way = along
 		}
-		if b.half != 0 {
+		switch {
+		case b.half == 0:
+		case conducts == grid.ABC:
 			r.shunt += complex(0, b.half) * ohms
 			up.shunt += complex(0, b.half*there*there/3)
+		default: // where it has its phases only
+			r.shunt += complex(0, 2*b.half) * ohms
+			r.chargedFar = true
 		}
 	}
 	v.rowOf[node] = int32(len(v.rows))

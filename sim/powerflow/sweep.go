@@ -29,12 +29,14 @@ func (e *ConvergenceError) Error() string {
 //
 // It returns how many iterations it took. The error is a ConvergenceError, after
 // which what the solver returns means nothing, or that loads isn't as long as
-// there are service points.
+// there are service points or that one of them is no finite number.
 func (v *Solver) Solve(loads []complex128) (int, error) {
 	if len(loads) != len(v.pointRow) {
 		return 0, fmt.Errorf("powerflow: there are %d loads, expected one for each of %d service points", len(loads), len(v.pointRow))
 	}
-	v.take(loads)
+	if at := v.take(loads); at != none {
+		return 0, fmt.Errorf("powerflow: the load of service point %s is %g, expected a finite number of VA", v.snapshot.PointAsset(at).ID, loads[at])
+	}
 	clear(v.current)
 	v.forward()
 	for n := 1; ; n++ {
@@ -52,10 +54,14 @@ func (v *Solver) Solve(loads []complex128) (int, error) {
 	}
 }
 
-// take sums up the loads by row and phase.
-func (v *Solver) take(loads []complex128) {
+// take sums up the loads by row and phase. It returns the point of one that isn't
+// finite, or none.
+func (v *Solver) take(loads []complex128) int {
 	clear(v.load)
 	for i, r := range v.pointRow {
+		if loads[i]-loads[i] != 0 {
+			return i
+		}
 		if r == none {
 			continue
 		}
@@ -81,6 +87,7 @@ func (v *Solver) take(loads []complex128) {
 			}
 		}
 	}
+	return none
 }
 
 // drawn is the current of a load.
