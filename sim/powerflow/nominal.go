@@ -1,13 +1,15 @@
 package powerflow
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/busbar/busbar/grid"
 )
 
 // nominalVoltages is that of each node between phases: what it or its equipment
-// is said to have, else that of what lines and switches join it to.
+// is said to have, else that of what lines and switches join it to. It is 0 for what
+// is joined to no source and no transformer, and so never has supply.
 func nominalVoltages(s *grid.Snapshot) ([]float64, error) {
 	m := s.Model()
 	known := make([]float64, s.Nodes())
@@ -56,9 +58,24 @@ func nominalVoltages(s *grid.Snapshot) ([]float64, error) {
 			}
 		})
 	}
-	for n, v := range known {
-		if v == 0 {
-			return nil, fmt.Errorf("powerflow: the voltage of node %s isn't known: neither its nor that of anything at it is given", s.NodeID(n))
+	needed := func(node int) error {
+		if known[node] == 0 {
+			return fmt.Errorf("powerflow: the voltage of node %s isn't known: neither its nor that of anything at it is given", s.NodeID(node))
+		}
+		return nil
+	}
+	for _, island := range s.Normal().Islands() {
+		if island.Source != grid.None {
+			if err := needed(island.Root); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := range s.Edges() {
+		if e := s.Edge(i); e.Kind == grid.KindTransformer {
+			if err := cmp.Or(needed(e.A), needed(e.B)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return known, nil

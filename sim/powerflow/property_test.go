@@ -232,9 +232,20 @@ func TestErrors(t *testing.T) {
 	_, err = powerflow.New(m.At(0), powerflow.Options{})
 	want(err, "transformer transformer: its rated_power isn't known")
 	m.Transformers[0].RatedPower = 400e3
-	m.Lines = append(m.Lines, grid.Line{Asset: grid.Asset{ID: "loose"}, From: "x", To: "y"})
+	m.Lines = append(m.Lines, grid.Line{Asset: grid.Asset{ID: "loose"}, From: "x", To: "y"}) // which nothing can supply
+	if v, err = powerflow.New(m.At(0), powerflow.Options{}); err != nil {
+		t.Error(err)
+	} else if _, err := v.Solve(make([]complex128, 5)); err != nil {
+		t.Error(err)
+	}
+	m.Transformers = append(m.Transformers, grid.Transformer{Asset: grid.Asset{ID: "another"}, From: "hv", To: "y", RatedPower: 400e3})
+	_, err = powerflow.New(m.At(0), powerflow.Options{})
+	want(err, "the voltage of node y isn't known")
+	m.Transformers = m.Transformers[:1]
+	m.Sources = append(m.Sources, grid.Source{Asset: grid.Asset{ID: "generator"}, Node: "x"})
 	_, err = powerflow.New(m.At(0), powerflow.Options{})
 	want(err, "the voltage of node x isn't known")
+	m.Sources = m.Sources[:1]
 	m.Lines[len(m.Lines)-1] = grid.Line{Asset: grid.Asset{ID: "chord"}, From: "n0", To: "n4", Length: 100, Phases: grid.ABC}
 	v, err = powerflow.New(m.At(0), powerflow.Options{})
 	want(err, "closes a loop; only what is supplied from one side can be computed")

@@ -77,8 +77,8 @@ const (
 const none = -1
 
 // New prepares load flows of a snapshot in its normal operation, as Operate
-// does for another. It fails where the voltage of a node or the rated power of a
-// transformer isn't known. If the error is a LoopError, the solver is there as
+// does for another. It fails where the voltage of a node that can have supply or the
+// rated power of a transformer isn't known. If the error is a LoopError, the solver is there as
 // well.
 //
 // Lines without a resistance and a reactance, and transformers without a
