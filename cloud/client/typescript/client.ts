@@ -1049,17 +1049,19 @@ export interface Options {
 
 /** An answer that isn't a success. Its message is what the server says about it. */
 export class Refusal extends Error {
-  constructor(
-    /** Of HTTP. */
-    readonly status: number,
-    message: string,
-    /** What the server says, unless something between says it. */
-    readonly problem?: Problem | undefined,
-    /** After how many seconds asking again may help, if it says so. */
-    readonly retryAfter?: number | undefined,
-  ) {
+  /** Of HTTP. */
+  readonly status: number;
+  /** What the server says, unless something between has answered. */
+  readonly problem: Problem | undefined;
+  /** After how many seconds asking again may help, if it says so. */
+  readonly retryAfter: number | undefined;
+
+  constructor(status: number, message: string, problem?: Problem, retryAfter?: number) {
     super(message);
     this.name = "Refusal";
+    this.status = status;
+    this.problem = problem;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -1083,7 +1085,7 @@ async function refusal(response: Response): Promise<Refusal> {
   return new Refusal(status, message, problem, Number(headers.get("Retry-After")) || undefined);
 }
 
-async function ask(server: Server, method: string, path: string, options: Options = {}, content: { headers?: Record<string, string>; body?: BodyInit | null } = {}): Promise<Response> {
+async function ask(server: Server, method: string, path: string, options: Options = {}, content: { headers?: Record<string, string>; body?: BodyInit | null | undefined } = {}): Promise<Response> {
   const headers = { ...(server.token ? { Authorization: `Bearer ${server.token}` } : {}), ...content.headers };
   const response = await (server.fetch ?? fetch)((server.url ?? "").replace(/\/+$/, "") + path, { method, headers, body: content.body ?? null, signal: options.signal ?? null });
   if (!response.ok) {
@@ -1144,21 +1146,25 @@ export class Events<E> implements AsyncIterable<E> {
   /** When to come again, as the server has said. */
   retryMs: number | undefined;
 
-  constructor(
-    private readonly response: Response,
-    private readonly names: readonly string[],
-  ) {}
+  readonly #response: Response;
+  readonly #names: readonly string[];
+
+  constructor(response: Response, names: readonly string[]) {
+    this.#response = response;
+    this.#names = names;
+  }
 
   /** Rejects with a TypeError if the connection is lost, or nothing comes for a minute. */
   async *[Symbol.asyncIterator](): AsyncGenerator<E, void, undefined> {
     let event = "message";
-    let id: number | undefined;
+    let id: string | undefined;
     let data: string[] = [];
-    for await (const line of lines(this.response)) {
+    for await (const line of lines(this.#response)) {
       const [, field, value = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
       if (line === "") {
-        if (data.length > 0 && this.names.includes(event)) {
-          yield { event, ...(id === undefined ? {} : { id }), data: JSON.parse(data.join("\n")) as unknown } as E;
+        this.lastId = id ?? this.lastId;
+        if (data.length > 0 && this.#names.includes(event)) {
+          yield { event, ...(id === undefined ? {} : { id: Number(id) }), data: JSON.parse(data.join("\n")) as unknown } as E;
         }
         event = "message";
         id = undefined;
@@ -1168,8 +1174,7 @@ export class Events<E> implements AsyncIterable<E> {
       } else if (field === "data") {
         data.push(value);
       } else if (field === "id") {
-        this.lastId = value;
-        id = Number(value);
+        id = value;
       } else if (field === "retry") {
         this.retryMs = Number(value);
       }
@@ -1189,6 +1194,9 @@ async function* lines(response: Response): AsyncGenerator<string, void, undefine
       });
       const { done, value } = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
       if (done) {
+        if (half) {
+          yield rest;
+        }
         return;
       }
       const text = half + value;
@@ -1226,6 +1234,7 @@ export async function* follow<P extends { "Last-Event-ID"?: number | undefined }
       for await (const event of events) {
         at = events.lastId === undefined ? at : Number(events.lastId);
         yield event;
+        options.signal?.throwIfAborted();
       }
     } catch (error) {
       options.signal?.throwIfAborted();

@@ -1,7 +1,7 @@
 // Who has signed in. It isn't known until the server has been asked.
+import { Refusal, type Session } from "@busbar/client";
 import { signal } from "@preact/signals";
-import { api, reasonOf, Refusal, signedOut } from "./api";
-import type { Session } from "./model";
+import { api, reasonOf, signedOut } from "./api";
 
 export type Standing = { state: "asking" } | { state: "out" } | { state: "in"; who: Session | undefined };
 

@@ -1,5 +1,6 @@
+import { Refusal } from "@busbar/client";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { reasonOf, Refusal } from "../api";
+import { reasonOf } from "../api";
 import { t } from "../messages";
 import { signIn } from "../session";
 
