@@ -64,6 +64,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerSession(api, o)
 	registerAudit(api, o)
 	describeRights(api.OpenAPI())
+	describeNull(api.OpenAPI().Components.Schemas)
 	return api.OpenAPI()
 }
 

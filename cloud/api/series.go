@@ -47,14 +47,6 @@ type Series struct {
 	Latest  *Sample            `json:"latest" doc:"null: none has been stored yet"`
 }
 
-// TransformSchema lets latest be null, which a tag can't say of an object.
-func (Series) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	if of := s.Properties["latest"]; of != nil {
-		s.Properties["latest"] = &huma.Schema{AnyOf: []*huma.Schema{{Ref: of.Ref}, {Type: "null"}}, Description: of.Description}
-	}
-	return s
-}
-
 func seriesOf(s store.Series) Series {
 	out := Series{ID: s.ID, Gateway: s.Gateway, Device: s.Device, Name: s.Name, Unit: s.Unit, Asset: s.Asset, Kind: s.Kind, States: s.States}
 	for bit, name := range s.Flags {
