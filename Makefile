@@ -36,7 +36,7 @@ test: build
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
 ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds
 race:
-	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
+	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...

@@ -142,7 +142,7 @@ export class Events<E> implements AsyncIterable<E> {
       } else if (field === "id") {
         id = value;
       } else if (field === "retry") {
-        this.retryMs = Number(value);
+        this.retryMs = Number(value) || this.retryMs;
       }
     }
   }
