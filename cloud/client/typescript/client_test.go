@@ -23,8 +23,6 @@ import (
 	"github.com/busbar/busbar/test/typescript"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
-
 // cloud is the API where people sign in, with alarms. It can go away and come back.
 type cloud struct {
 	t      *testing.T
