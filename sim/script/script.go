@@ -1,7 +1,7 @@
-// Package scenario says what is wrong on the grid at which time: scripted
+// Package script says what is wrong on the grid at which time: scripted
 // faults of feeders and devices, and what follows from them. It is a pure
 // function of the script and the time since the start.
-package scenario
+package script
 
 import (
 	"maps"
@@ -41,7 +41,7 @@ func (f Fault) span() span {
 	return span{f.At, f.At + f.For}
 }
 
-// Device is what a scenario has to know of a device.
+// Device is what a script has to know of a device.
 type Device struct {
 	ID     string
 	Feeder string
@@ -63,8 +63,8 @@ type Condition struct {
 	How     string // it misbehaves; "": it doesn't
 }
 
-// Scenario is a script that has been checked. It is immutable.
-type Scenario struct {
+// Script is one that has been checked. It is immutable.
+type Script struct {
 	faults  []Fault
 	devices map[string]Device
 	dead    map[string]spans // by feeder, apart: together they are what a hold-up has to bridge
@@ -74,11 +74,11 @@ type Scenario struct {
 
 // New checks the faults against the devices, whose IDs are unique, and returns
 // every problem it finds as Problems.
-func New(devices []Device, faults []Fault) (*Scenario, error) {
+func New(devices []Device, faults []Fault) (*Script, error) {
 	if problems := check(devices, faults); len(problems) > 0 {
 		return nil, problems
 	}
-	s := &Scenario{faults: slices.Clone(faults), devices: map[string]Device{}, dead: map[string]spans{}, off: map[string]spans{}}
+	s := &Script{faults: slices.Clone(faults), devices: map[string]Device{}, dead: map[string]spans{}, off: map[string]spans{}}
 	changes := map[time.Duration]bool{}
 	for _, f := range faults {
 		changes[f.span().from], changes[f.span().to] = true, true
@@ -110,10 +110,10 @@ func New(devices []Device, faults []Fault) (*Scenario, error) {
 }
 
 // Live reports whether a feeder has voltage at a time since the start.
-func (s *Scenario) Live(feeder string, at time.Duration) bool { return !s.dead[feeder].cover(at) }
+func (s *Script) Live(feeder string, at time.Duration) bool { return !s.dead[feeder].cover(at) }
 
 // Condition is the state of a device at a time since the start.
-func (s *Scenario) Condition(device string, at time.Duration) Condition {
+func (s *Script) Condition(device string, at time.Duration) Condition {
 	c := Condition{Live: s.Live(s.devices[device].Feeder, at), Powered: !s.off[device].cover(at)}
 	for _, f := range s.faults {
 		if f.Device == device && f.Active(at) {
@@ -125,7 +125,7 @@ func (s *Scenario) Condition(device string, at time.Duration) Condition {
 
 // Next is the first time after at when anything changes; ok is false if nothing
 // does.
-func (s *Scenario) Next(at time.Duration) (next time.Duration, ok bool) {
+func (s *Script) Next(at time.Duration) (next time.Duration, ok bool) {
 	i, found := slices.BinarySearch(s.changes, at)
 	if found {
 		i++

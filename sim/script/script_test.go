@@ -1,4 +1,4 @@
-package scenario
+package script
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ var devices = []Device{
 	{ID: "other", Feeder: "feeder-1", SelfPowered: true},
 }
 
-func script(t *testing.T, faults ...Fault) *Scenario {
+func script(t *testing.T, faults ...Fault) *Script {
 	t.Helper()
 	sc, err := New(devices, faults)
 	if err != nil {
