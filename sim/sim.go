@@ -28,13 +28,13 @@ const snapshotEvery = time.Second
 
 // Simulator is a simulation that runs once.
 type Simulator struct {
-	log      *slog.Logger
-	truth    *truthLog
-	script   *script.Script
-	faults   []*fault
-	meters   []*meter
-	servers  map[string]*devices.Server // by the address as configured
-	began    time.Time
+	log     *slog.Logger
+	truth   *truthLog
+	script  *script.Script
+	faults  []*fault
+	meters  []*meter
+	servers map[string]*devices.Server // by the address as configured
+	began   time.Time
 }
 
 type fault struct {
