@@ -89,6 +89,9 @@ type Source struct {
 	Node string `yaml:"node,required"`
 	// Its nominal voltage between phases.
 	Voltage Voltage `yaml:"voltage"`
+	// The voltage between phases that it holds, its nominal one if it isn't
+	// said. Example: 20.4 kV.
+	Setpoint Voltage `yaml:"setpoint"`
 }
 
 // Feeder is a circuit: everything that is supplied through its head.
@@ -118,6 +121,12 @@ type Line struct {
 	Length Length `yaml:"length"`
 	// The current that it may carry for ever. Example: 270 A.
 	RatedCurrent Current `yaml:"rated_current"`
+	// A phase's resistance. Example: 0.206 ohm/km.
+	Resistance ImpedancePerLength `yaml:"resistance"`
+	// A phase's reactance in symmetrical operation. Example: 0.08 ohm/km.
+	Reactance ImpedancePerLength `yaml:"reactance"`
+	// A phase's capacitance in symmetrical operation. Example: 260 nF/km.
+	Capacitance CapacitancePerLength `yaml:"capacitance"`
 	// It is there and normally carries nothing.
 	OutOfService bool `yaml:"out_of_service"`
 }
@@ -169,10 +178,35 @@ type Transformer struct {
 	LowVoltage Voltage `yaml:"low_voltage"`
 	// How its windings are connected. Example: Dyn5.
 	VectorGroup string `yaml:"vector_group"`
+	// The part of its rated voltage that drives its rated current through it
+	// when the other side is short-circuited. Example: 4 %.
+	ShortCircuitVoltage Percent `yaml:"short_circuit_voltage"`
+	// What it loses in its windings at its rated current. Example: 4.6 kW.
+	LoadLoss ActivePower `yaml:"load_loss"`
+	// What it loses whatever its load. Example: 600 W.
+	NoLoadLoss ActivePower `yaml:"no_load_loss"`
+	// The part of its rated current that it takes without a load. Example: 0.3 %.
+	NoLoadCurrent Percent `yaml:"no_load_current"`
+	// How far from its rated ratio it is set, as a part of the high voltage:
+	// above 0, its low voltage is lower. Example: -2.5 %.
+	Tap Tap `yaml:"tap"`
 	// The phases that it transforms.
 	Phases Phases `yaml:"phases"`
 	// It is there and normally carries nothing.
 	OutOfService bool `yaml:"out_of_service"`
+}
+
+// SetTap sets the tap to percent above the rated voltage of one winding, the
+// lower one if low, which then takes part in the short-circuit voltage.
+func (t *Transformer) SetTap(percent float64, low bool) {
+	if !low {
+		t.Tap = Tap(percent)
+		return
+	}
+	turns := 1 + percent/100
+	t.Tap = Tap(100 * (1/turns - 1))
+	t.ShortCircuitVoltage *= Percent(turns * turns)
+	t.LoadLoss *= ActivePower(turns * turns)
 }
 
 // ServicePoint is where customers are connected.

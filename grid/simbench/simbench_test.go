@@ -40,12 +40,16 @@ func TestLowVoltageGrid(t *testing.T) {
 		}
 	}
 	transformer := m.Transformers[0]
+	if transformer.ShortCircuitVoltage != 4 || transformer.LoadLoss != 2350 || transformer.NoLoadLoss != 460 || transformer.NoLoadCurrent == 0 || transformer.Tap != 0 {
+		t.Errorf("transformer %+v", transformer)
+	}
 	if breakers != 2 || transformer.RatedPower != 160e3 || transformer.HighVoltage != 20e3 || transformer.LowVoltage != 400 || transformer.From != "MV1.101 Bus 58_1" {
 		t.Errorf("%d breakers, transformer %+v", breakers, transformer)
 	}
 	line := m.Lines[0]
 	if want := (grid.Line{Asset: grid.Asset{ID: "LV1.122 Line 1", Place: grid.Place{File: "lv/Line.csv", Line: 2, Column: 1}}, From: "LV1.122 Bus 10_1", To: "LV1.122 Bus 3_1",
-		Type: grid.Cable, Voltage: 400, Phases: grid.ABC, Length: 55.7667, RatedCurrent: 270}); line != want {
+		Type: grid.Cable, Voltage: 400, Phases: grid.ABC, Length: 55.7667, RatedCurrent: 270,
+		Resistance: 0.2067, Reactance: 0.0804248, Capacitance: 829.999394422}); line != want {
 		t.Errorf("got %+v\nwant %+v", line, want)
 	}
 
