@@ -29,6 +29,9 @@ const (
 	Call         Kind = "call"          // a customer says that there is no supply
 )
 
+// Kinds are all of them.
+var Kinds = []Kind{Meter, LastGasp, PowerUp, Timeout, Answer, Voltage, Position, MainsFail, MainsBack, GatewayGone, GatewayThere, Call}
+
 // Event is one piece of evidence. Those that don't apply are empty.
 type Event struct {
 	Arrival   int64         `json:"arrival_us"` // when the cloud has it, µs UTC
@@ -53,7 +56,7 @@ type Config struct {
 	Silent float64 `yaml:"silent"`
 	// The share of last gasps that get lost; default 0.1.
 	LastGaspsLost float64 `yaml:"last_gasps_lost"`
-	// How long an interruption lasts until a meter tells of it; default 500ms.
+	// How long an interruption lasts until a meter tells of it; default 1s.
 	LastGaspAfter configfile.Duration `yaml:"last_gasp_after"`
 	// How many false last gasps a meter sends a day.
 	FalseLastGasps float64 `yaml:"false_last_gasps"`
@@ -92,7 +95,7 @@ type Config struct {
 // SetDefaults says what holds where nothing is said.
 func (c *Config) SetDefaults() {
 	*c = Config{
-		Metered: 1, LastGaspsLost: 0.1, LastGaspAfter: configfile.Duration(500 * time.Millisecond), Delay: configfile.Duration(time.Second),
+		Metered: 1, LastGaspsLost: 0.1, LastGaspAfter: configfile.Duration(time.Second), Delay: configfile.Duration(time.Second),
 		Poll: configfile.Duration(time.Minute), HoldUp: configfile.Duration(10 * time.Second), SilentAfter: configfile.Duration(3 * time.Minute),
 		DropoutLasts: configfile.Duration(10 * time.Minute), TelecomBattery: configfile.Duration(2 * time.Hour),
 		CallAfter: configfile.Duration(10 * time.Minute), ClockError: configfile.Duration(100 * time.Millisecond),

@@ -208,6 +208,16 @@ func (e *Edge) send(at int64, i int, event Event) {
 	e.tell(at, event)
 }
 
+// Gateways is the ids of those for which is true.
+func (e *Edge) Gateways(which func(gateway string, node int) bool) (ids []string) {
+	for i := range e.gateways {
+		if g := &e.gateways[i]; which(g.id, g.node) {
+			ids = append(ids, g.id)
+		}
+	}
+	return ids
+}
+
 // Cut takes the connection of the gateways for which is true from them, for a
 // time in µs.
 func (e *Edge) Cut(at, lasts int64, which func(gateway string, node int) bool) {

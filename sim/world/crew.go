@@ -53,7 +53,7 @@ func (w *World) dispatch(at int64) {
 		random := rand.New(rand.NewPCG(w.seed, 1<<32|uint64(len(w.jobs))))
 		takes := w.crews.Travel.draw(random)
 		switch {
-		case !f.active:
+		case !f.active || f.Clears > 0: // gone by then
 			takes += w.crews.Replace.draw(random)
 		case f.Work > 0:
 			takes += f.Work

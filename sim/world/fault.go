@@ -124,9 +124,12 @@ func (w *World) fed(f *fault) (node int, phases grid.Phases) {
 		return node, f.Phases & w.levels[node].Live() &^ w.service[int32(f.point)]
 	}
 	e := w.snapshot.Edge(f.edge)
-	sides := [2]int{e.A, e.B}
+	sides := []int{e.A, e.B}
 	if below := w.op.Below(f.edge); below != grid.None {
-		sides = [2]int{w.op.Upstream(below), below}
+		sides = []int{w.op.Upstream(below), below}
+	}
+	if e.Kind == grid.KindTransformer {
+		sides = sides[:1] // the phases of the other side are others
 	}
 	closed := f.Phases & e.Phases &^ w.positions[f.edge]
 	for _, node := range sides {

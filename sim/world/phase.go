@@ -14,7 +14,8 @@ type Levels [3]uint8
 // dead is the level below which a phase counts as interrupted (EN 50160).
 const dead = 5
 
-var whole = Levels{100, 100, 100}
+// Whole is all phases at their nominal voltage.
+var Whole = Levels{100, 100, 100}
 
 // Of is the levels of some phases, and 0 for the others.
 func (l Levels) Of(phases grid.Phases) Levels {

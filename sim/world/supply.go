@@ -19,7 +19,7 @@ func (w *World) operate() {
 	for _, island := range w.op.Islands() {
 		level := Levels{}
 		if island.Source != grid.None {
-			level = whole
+			level = Whole
 		}
 		nodes := w.op.Downstream(island.Root)
 		w.levels[nodes[0]] = level
@@ -36,7 +36,7 @@ func (w *World) levelOf(node int) Levels {
 	if closed := w.has[edge] &^ w.positions[edge]; closed != grid.ABC {
 		level = level.Of(closed)
 	}
-	if x := w.windings[edge]; x != straight && level != whole && w.snapshot.Edge(edge).B == node {
+	if x := w.windings[edge]; x != straight && level != Whole && w.snapshot.Edge(edge).B == node {
 		return x.through(level)
 	}
 	return level

@@ -1,0 +1,261 @@
+package scenario_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/busbar/busbar/sim/evidence"
+	"github.com/busbar/busbar/sim/scenario"
+	"github.com/busbar/busbar/sim/truth"
+)
+
+func TestEveryScenarioOfTheLibraryComesOutAsItSays(t *testing.T) {
+	for _, name := range scenario.Library() {
+		t.Run(name, func(t *testing.T) {
+			s, err := scenario.Open(name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(s.Expect) == 0 {
+				t.Error("nothing is expected")
+			}
+			result, err := s.Run(context.Background(), scenario.Sinks{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range result.Failures {
+				t.Errorf("%s: %s", f.Path, f.Message)
+			}
+			t.Logf("%+v", result)
+		})
+	}
+}
+
+// played is the bytes that a run writes.
+func played(t *testing.T, name string, seed *uint64) (out [3]bytes.Buffer) {
+	t.Helper()
+	s, err := scenario.Open(name, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(i int, v any) error { return json.NewEncoder(&out[i]).Encode(v) }
+	if _, err = s.Run(context.Background(), scenario.Sinks{
+		Truth:    func(r truth.Record) error { return write(0, r) },
+		Evidence: func(e evidence.Event) error { return write(1, e) },
+		Readings: func(r scenario.Reading) error { _, err := fmt.Fprintf(&out[2], "%+v\n", r); return err },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
+	for _, name := range []string{"storm", "transformer-overload"} {
+		want := played(t, name, nil)
+		one := runtime.GOMAXPROCS(1)
+		again := played(t, name, nil)
+		runtime.GOMAXPROCS(one)
+		seed := uint64(77)
+		other := played(t, name, &seed)
+		for i, what := range []string{"truth", "evidence", "readings"} {
+			if !bytes.Equal(want[i].Bytes(), again[i].Bytes()) {
+				t.Errorf("%s: other %s the second time", name, what)
+			}
+			differs := what != "evidence" || name == "storm" // of the other only which meters there are
+			if differs && want[i].Len() > 0 && bytes.Equal(want[i].Bytes(), other[i].Bytes()) {
+				t.Errorf("%s: the same %s with another seed", name, what)
+			}
+		}
+	}
+}
+
+// The truth is whole by itself: every outage ends with all of its points, and what
+// it adds up to is what the run says.
+func TestTruthAddsUp(t *testing.T) {
+	for _, name := range []string{"storm", "nested", "partial-restoration", "recloser-lockout"} {
+		customers, out, since := map[string]int{}, map[string]int{}, map[string]int64{}
+		minutes, last := 0.0, int64(0)
+		var stop truth.Record
+		log := played(t, name, nil)
+		count := func(id string, to int64) {
+			if to-since[id] >= truth.Sustained {
+				n, ok := customers[id]
+				if !ok {
+					n = 1
+				}
+				minutes += float64(n) * float64(to-since[id]) / 60e6
+			}
+			delete(out, id)
+		}
+		if err := truth.Read(&log[0], func(r truth.Record) error {
+			if r.At < last {
+				return fmt.Errorf("%s is before what stands before it", r.What)
+			}
+			last = r.At
+			switch r.What {
+			case truth.Start:
+				customers = r.Customers
+			case truth.Outage:
+				if r.Device == "" {
+					return fmt.Errorf("outage %d has no device", r.Outage)
+				}
+				for _, id := range r.Points {
+					if out[id] != 0 {
+						return fmt.Errorf("%s is out in two outages", id)
+					}
+					out[id], since[id] = r.Outage, r.At
+				}
+			case truth.Restored:
+				for _, id := range r.Points {
+					if out[id] != r.Outage {
+						return fmt.Errorf("%s is restored in outage %d and was in %d", id, r.Outage, out[id])
+					}
+					count(id, r.At)
+				}
+			case truth.OutageEnd:
+				for id, n := range out {
+					if n == r.Outage {
+						return fmt.Errorf("%s is out after the end", id)
+					}
+				}
+			case truth.Stop:
+				stop = r
+				for id := range out {
+					count(id, r.At)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if math.Abs(stop.CustomerMinutes-minutes) > 1e-6*minutes || minutes == 0 {
+			t.Errorf("%s: the records add up to %v customer-minutes, it says %v", name, minutes, stop.CustomerMinutes)
+		}
+	}
+}
+
+func TestErrorsNameTheirPlace(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"lasts: 0s\n", "x.yaml:4:8: lasts: 0s is not above 0"},
+		{"lasts: 1h\nlast: 2h\n", `x.yaml:5:1: last: unknown key "last", did you mean "lasts"?`},
+		{"lasts: 1h\nfaults:\n  - {id: a, at: 1m, asset: nowhere}\n", `x.yaml:6:5: faults[0]: the grid has no line, switch, transformer, node or service point "nowhere"`},
+		{"lasts: 1h\nfaults:\n  - {id: a, at: 1m, asset: north-1}\n  - {id: a, at: 1m, asset: north-1}\n", "x.yaml:7:5: faults[1]: a fault needs an id of its own"},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, open: tie, close: tie}\n", "x.yaml:6:5: steps[0]"},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, repair: x}\n", `x.yaml:6:5: steps[0]: there is no fault "x"`},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, cut_off: x, for: 1m}\n", `x.yaml:6:23: steps[0].cut_off: there is no gateway and no feeder "x"`},
+		{"lasts: 1h\nedge: {metered: 2}\n", "x.yaml:5:17: edge.metered: 2 is no share from 0 to 1"},
+		{"lasts: 1h\nprotection: {devices: {tie: {slow: 1s}}}\n", `protection.devices.tie: the grid has no breaker or recloser "tie"`},
+		{"lasts: 1h\nprotection: {recloser: {dead: []}}\n", ""},
+		{"lasts: 1h\nprotection: {recloser: {fast_trips: 5}}\n", "protection.recloser.fast_trips: 5, expected 0 to the 4 trips"},
+		{"lasts: 1h\nexpect:\n  - {at: 1m, out: [nobody]}\n", `x.yaml:6:20: expect[0].out[0]: the grid has no service point "nobody"`},
+		{"lasts: 1h\nexpect:\n  - {happened: trip}\n", "x.yaml:6:5: expect[0]"},
+		{"lasts: 1h\nexpect:\n  - {happened: tripp, times: 1}\n", `x.yaml:6:16: expect[0].happened: "tripp" is nothing that is recorded`},
+		{"lasts: 1h\nexpect:\n  - {counted: h1, times: 1}\n", `nobody has the effect "h1"`},
+		{"lasts: 1h\nloads: {effects: [{point: mill-9, kind: h1}]}\n", `loads.effects[0].point: the grid has no service point "mill-9"`},
+		{"lasts: 1h\nloads: {effects: [{some: 31, kind: h1}]}\n", "31 are more than there are"},
+		{"lasts: 1h\nstorm: {lasts: 1h, faults: 0}\n", "storm.faults: 0 for 100 km"},
+		{"lasts: 1h\ncrews: {count: 0}\n", "crews.count: 0, expected 1 to"},
+	} {
+		src := "description: x\ngrid: {file: library/grids/town.yaml}\n\n" + c.text
+		_, err := scenario.Parse("x.yaml", []byte(src), os.ReadFile, nil)
+		if c.want == "" && err == nil {
+			continue
+		}
+		if err == nil || c.want == "" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %s", c.text, err, c.want)
+		}
+	}
+	for grid, want := range map[string]string{
+		"{}":                           "grid: has file \"\" and 0 service_points, expected one of them",
+		"{file: none.yaml}":            "grid.file: open none.yaml: no such file",
+		"{service_points: -1}":         "grid.service_points: -1, expected 1 to 1000000",
+		"{service_points: 1, file: x}": "expected one of them",
+		"{file: library/service.yaml}": "grid.file: the grid is wrong in",
+	} {
+		_, err := scenario.Parse("x.yaml", []byte("description: x\nlasts: 1h\ngrid: "+grid+"\n"), os.ReadFile, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("grid %s: %v, want %s", grid, err, want)
+		}
+	}
+	if _, err := scenario.Open("strom", nil); err == nil || !strings.Contains(err.Error(), `did you mean "storm"?`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range scenario.Library() {
+		src, err := os.ReadFile("library/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(src)
+	}
+	read := func(string) ([]byte, error) { return os.ReadFile("library/grids/town.yaml") }
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if bytes.Contains(src, []byte("service_points")) {
+			return // a large grid takes long
+		}
+		_, _ = scenario.Parse("x.yaml", src, read, nil)
+	})
+}
+
+func TestExpectationsFailWhereTheyDontHold(t *testing.T) {
+	src := `description: x
+lasts: 1h
+grid: {file: library/grids/town.yaml}
+faults: [{id: pole, at: 10m, asset: north-3}]
+expect:
+  - {at: 20m, out: []}
+  - {at: 20m, out_behind: north-breaker}
+  - {at: 20m, point: mill-1, levels: [100, 0, 0]}
+  - {happened: trip, times: 3}
+  - {happened: trip, least: 5}
+  - {told: last-gasp, most: 1}
+  - {sustained: true, times: 0}
+  - {customer_minutes: true, most: 1}
+  - {at: 20m, out_behind: north-recloser}
+`
+	s, err := scenario.Parse("x.yaml", []byte(src), os.ReadFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Run(context.Background(), scenario.Sinks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range r.Failures {
+		got = append(got, f.Path+": "+f.Message)
+	}
+	slices.Sort(got)
+	want := []string{
+		"expect[0]: at 20m mill-1, mill-2, mill-3, mill-4 and 10 more are out, unexpectedly",
+		"expect[1]: at 20m church-1, church-2, church-3, church-4 are not out, unexpectedly",
+		"expect[2]: at 20m mill-1 has the levels [0 0 0], want [100 0 0]",
+		"expect[3]: trip: 4, want 3", "expect[4]: trip: 4, want at least 5", "expect[5]: told last-gasp: 26, want at most 1",
+		"expect[6]: sustained outages: 1, want 0", "expect[7]: customer-minutes: 695.065, want at most 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// A fault of the truth on the disk stops the run.
+func TestAFailingSinkStopsTheRun(t *testing.T) {
+	s, err := scenario.Open("storm", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("disk full")
+	if _, err := s.Run(context.Background(), scenario.Sinks{Evidence: func(evidence.Event) error { return full }}); err != full {
+		t.Errorf("%v, want %v", err, full)
+	}
+}
