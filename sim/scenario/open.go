@@ -31,6 +31,19 @@ func Library() (names []string) {
 	return names
 }
 
+// Source is the text of one of them, or of a grid of theirs such as
+// grids/town.yaml.
+func Source(name string) ([]byte, error) {
+	if path.Ext(name) != ".yaml" {
+		name += ".yaml"
+	}
+	src, err := library.ReadFile(path.Join("library", name))
+	if err != nil {
+		return nil, fmt.Errorf("no scenario and no grid %q comes with Busbar", strings.TrimSuffix(name, ".yaml"))
+	}
+	return src, nil
+}
+
 // Open reads a scenario: a file whose name ends in .yaml, or one of the library.
 // seed, if it isn't nil, is instead of the file's. The error is configfile.Errors,
 // with everything that is wrong, or configfile.ReadError if the file can't be read.
