@@ -88,9 +88,9 @@ func (w *world) close() {
 // slack is how far apart two clocks may be, in µs.
 const slack = int64(60e6)
 
-// outages gives each told one the true one that it has most service points in
-// common with, of those that it overlaps in time. The first that is told of a true
-// one finds it.
+// outages gives each told one the true one that it agrees with best, of those that
+// it overlaps in time and has a service point in common with. The first that is
+// told of a true one finds it.
 func (w *world) outages(told []truth.Finding) Outages {
 	list := slices.DeleteFunc(slices.Clone(told), func(f truth.Finding) bool { return f.What != truth.Outage })
 	slices.SortStableFunc(list, func(a, b truth.Finding) int {
@@ -161,10 +161,14 @@ func (w *world) match(f truth.Finding, at map[string][]int) *outage {
 		if n == 0 || f.Start-slack > o.to || o.from-slack > to {
 			continue
 		}
-		// Points in common of all of both; one that lasts before one that doesn't.
+		// Points and time in common of those of both; one that lasts goes before
+		// one that doesn't.
 		of := float64(n) / float64(len(o.points)+len(seen)-n)
+		if both := min(o.to, to) - max(o.from, f.Start); both > 0 {
+			of += float64(both) / float64(max(o.to, to)-min(o.from, f.Start))
+		}
 		if o.sustained() {
-			of += 1
+			of += 2
 		}
 		if of > most {
 			best, most = i, of
@@ -185,8 +189,18 @@ func (w *world) minutes(list []truth.Finding, s *Outages) {
 		if to == 0 {
 			to = w.end
 		}
+		early := map[string]int64{}
+		for _, step := range f.Restored {
+			for _, id := range step.Points {
+				early[id] = step.At
+			}
+		}
 		for _, id := range f.Points {
-			told[id] = append(told[id], span{max(f.Start, w.start), min(to, w.end)})
+			end := to
+			if at, ok := early[id]; ok {
+				end = min(at, to)
+			}
+			told[id] = append(told[id], span{max(f.Start, w.start), min(end, w.end)})
 		}
 	}
 	sum := func(of map[string][]span, also map[string][]span) (all, alone float64) {

@@ -103,8 +103,15 @@ type Finding struct {
 	Start    int64    `json:"start_us"`
 	End      int64    `json:"end_us"` // 0 if it lasts
 	Points   []string `json:"points"`
-	Point    string   `json:"point"` // of a suspect
+	Restored []Step   `json:"restored"` // those of them that had supply again before the end
+	Point    string   `json:"point"`    // of a suspect
 	Since    int64    `json:"since_us"`
+}
+
+// Step is the restoration of a part.
+type Step struct {
+	At     int64    `json:"time_us"`
+	Points []string `json:"points"`
 }
 
 // What a finding is.
