@@ -22,6 +22,7 @@ type gateway struct {
 	gone     bool // as told
 	connects int  // counts changes of its connection
 	waiting  []Event
+	meters   []int32 // points
 }
 
 // telecom is a node of a telecom network.
@@ -55,6 +56,7 @@ func (e *Edge) plant() {
 			level: level, told: level, supplied: true, answers: true,
 		}
 		if m := &e.meters[point]; m.there {
+			e.gateways[g].meters = append(e.gateways[g].meters, int32(point))
 			by := Measured
 			if m.auxiliary {
 				by = Auxiliary
@@ -132,11 +134,9 @@ func (e *Edge) gatewaySupply(at int64) {
 			if !g.running {
 				g.running = true
 				e.connection(at, i)
-				for point := range e.meters {
-					if m := &e.meters[point]; m.gateway == i && m.there {
-						e.poll(at, point)
-						e.see(at, point)
-					}
+				for _, point := range g.meters {
+					e.poll(at, int(point))
+					e.see(at, int(point))
 				}
 			}
 			e.send(at, i, Event{Source: at + g.clock, Kind: MainsBack})
