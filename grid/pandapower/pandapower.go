@@ -263,7 +263,7 @@ func (r *reader) twoWindings(f *frame) {
 		}
 		n := parallel(f, i)
 		v := grid.Transformer{
-			Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: f.text(i, "vector_group"),
+			Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: vectorGroup(f, i),
 			RatedPower:  grid.Power(table.Scaled(n*f.number(i, "sn_mva"), 1e6)),
 			HighVoltage: kilovolts(f.number(i, "vn_hv_kv")), LowVoltage: kilovolts(f.number(i, "vn_lv_kv")),
 			ShortCircuitVoltage: grid.Percent(table.Scaled(f.number(i, "vk_percent"), 1)),
@@ -407,6 +407,17 @@ func (r *reader) left() {
 // parallel is how many of a row's lines or transformers there are side by side,
 // which are one in a model.
 func parallel(f *frame, row int) float64 { return max(1, f.number(row, "parallel")) }
+
+// vectorGroup is a transformer's with its number, which is that of its angle where
+// the group has none.
+func vectorGroup(f *frame, row int) string {
+	group := f.text(row, "vector_group")
+	clock, ok := whole(f.value(row, "shift_degree"))
+	if group == "" || !ok || strings.ContainsAny(group, "0123456789") || clock%30 != 0 {
+		return group
+	}
+	return fmt.Sprint(group, ((clock/30)%12+12)%12)
+}
 
 // setpoint is unknown where it is the nominal voltage.
 func setpoint(nominal grid.Voltage, perUnit float64) grid.Voltage {

@@ -19,11 +19,11 @@ var (
 	ratings        = []float64{50e3, 100e3, 160e3, 250e3, 400e3, 630e3, 1000e3}
 )
 
-// ratingFor is the smallest that carries a power, with room for a quarter more, or
+// ratingFor is the smallest that carries a power, with room for half as much again, or
 // the largest.
 func ratingFor(power float64, of []float64) float64 {
 	for _, rating := range of {
-		if rating >= 1.25*power {
+		if rating >= 1.5*power {
 			return rating
 		}
 	}

@@ -148,6 +148,9 @@ func (s *Scenario) check(f *configfile.File) {
 		f.Errorf("lasts", "%v is not above 0 and up to %v", s.Lasts, configfile.Duration(mostTime))
 	}
 	s.Edge.Check(below("edge"))
+	if s.Protection.FuseMelts <= 0 {
+		f.Errorf("protection.fuse_melts", "%v is no time above 0", s.Protection.FuseMelts)
+	}
 	s.Protection.Breaker.check(below("protection.breaker"))
 	s.Protection.Recloser.check(below("protection.recloser"))
 	for id, sequence := range s.Protection.Devices {

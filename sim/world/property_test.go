@@ -9,6 +9,7 @@ import (
 
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/grid/gridtest"
+	"github.com/busbar/busbar/sim/network"
 	"github.com/busbar/busbar/sim/world"
 )
 
@@ -48,11 +49,13 @@ func TestAnyWorldHoldsWhatItSays(t *testing.T) {
 	for seed := range uint64(2000) {
 		m := gridtest.Random(rand.New(rand.NewPCG(seed, 1)))
 		w, events := anything(m, seed)
-		again, sameEvents := anything(m, seed)
+		_, sameEvents := anything(m, seed)
 		if !reflect.DeepEqual(events, sameEvents) {
 			t.Fatalf("seed %d: other events the second time", seed)
 		}
-		_ = again
+		if fed := w.Fed(); len(fed) > 0 {
+			t.Fatalf("seed %d: the faults %v are fed, long after they began", seed, fed)
+		}
 		s := w.Snapshot()
 		supply := make([]world.Levels, s.Points())
 		fresh := world.New(s, defaults())
@@ -82,6 +85,48 @@ func TestAnyWorldHoldsWhatItSays(t *testing.T) {
 				t.Fatalf("seed %d: node %s has voltage without a closed way to a source", seed, s.NodeID(n))
 			}
 		}
+	}
+}
+
+// Who is out after a permanent fault is who is behind the nearest device with
+// protection in the tree, found here by walking up.
+func TestPermanentFaultTakesWhatIsBehindTheNearestDevice(t *testing.T) {
+	m := network.Generate(network.Parameters{ServicePoints: 600, PerFeeder: 300, Overhead: 1, Seed: 4})
+	s := m.At(0)
+	random := rand.New(rand.NewPCG(1, 2))
+	kinds := map[grid.SwitchType]int{}
+	for range 150 {
+		line := random.IntN(len(m.Lines))
+		edge := s.EdgeOf(m.Lines[line].ID)
+		below := s.Normal().Below(edge)
+		if below == grid.None {
+			continue // up to an open tie
+		}
+		device := grid.None
+		for n := below; device == grid.None; n = s.Normal().Upstream(n) {
+			e := s.Normal().Supply(n)
+			if x := s.Edge(e); x.Kind == grid.KindSwitch && m.Switches[x.Index].Type.Protective() {
+				device = e
+				kinds[m.Switches[x.Index].Type]++
+			}
+		}
+		w := world.New(s, defaults())
+		if err := w.Plan(0, world.Action{Act: world.BeginFault, Fault: world.Fault{ID: "f", Asset: m.Lines[line].ID}}); err != nil {
+			t.Fatal(err)
+		}
+		w.Advance(600e6)
+		want := map[int]bool{}
+		for _, p := range s.Normal().PointsBelow(s.Normal().Below(device)) {
+			want[int(p)] = true
+		}
+		for p := range s.Points() {
+			if out := w.Level(p).Live() == 0; out != want[p] {
+				t.Fatalf("a fault on %s: %s out %v, want %v as %s opens", m.Lines[line].ID, s.PointAsset(p).ID, out, want[p], s.EdgeAsset(device).ID)
+			}
+		}
+	}
+	if len(kinds) != 3 {
+		t.Errorf("only %v were tried", kinds)
 	}
 }
 

@@ -252,6 +252,28 @@ func TestTieBackFeedsWhatIsSound(t *testing.T) {
 		"401.60 trip breaker-2", "401.60 lockout breaker-2", "401.60 supply a:0 abc:0 b:0 c:0 end:0")
 }
 
+// With the tie closed the fault is fed from both sides, and both trip.
+func TestFaultInALoopIsClearedFromBothSides(t *testing.T) {
+	p := play(t, town(t), defaults())
+	p.plan(1, world.Action{Act: world.Close, Asset: "tie"})
+	p.fault(10, "l3", 0)
+	p.to(1000)
+	locked := map[string]bool{}
+	for _, line := range p.lines {
+		if device, ok := strings.CutPrefix(line[strings.Index(line, " ")+1:], "lockout "); ok {
+			locked[device] = true
+		}
+	}
+	if len(locked) != 2 || !locked["recloser"] || !locked["breaker-2"] {
+		t.Errorf("locked out: %v\n%s", locked, strings.Join(p.lines, "\n"))
+	}
+	for i, want := range []uint8{0, 0, 0, 0, 0, 100} { // all but near
+		if got := p.Level(i).Live() != 0; got != (want > 0) {
+			t.Errorf("point %d has supply: %v", i, got)
+		}
+	}
+}
+
 func TestClosingOntoAFaultLocksOutAtOnce(t *testing.T) {
 	p := play(t, town(t), defaults())
 	p.fault(10, "l3", 0)
