@@ -1,12 +1,15 @@
 package scenario
 
 import (
+	"errors"
 	"math"
+	"math/cmplx"
 	"math/rand/v2"
 
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/load"
+	"github.com/busbar/busbar/sim/powerflow"
 	"github.com/busbar/busbar/sim/truth"
 )
 
@@ -18,12 +21,13 @@ type Reading struct {
 	Export float32
 }
 
-// powerFactor is that of all customers together.
-const powerFactor = 0.95
-
 func (s *Scenario) checkLoads(snapshot *grid.Snapshot, f *configfile.File) {
 	if s.Loads == nil {
 		return
+	}
+	var loops *powerflow.LoopError
+	if _, err := powerflow.New(snapshot, powerflow.Options{}); err != nil && !errors.As(err, &loops) {
+		f.Errorf("loads", "%v", err)
 	}
 	m := s.Loads.Mix
 	for _, share := range []struct {
@@ -59,6 +63,7 @@ type loads struct {
 	day          int             // that real and metered are of
 	real         []load.Day
 	metered      []load.Day // if readings are asked for
+	flow         *flow
 	over         map[int]float64
 }
 
@@ -74,6 +79,7 @@ func newLoads(r *run) *loads {
 	for p := range s.Points() {
 		l.customers = append(l.customers, l.model.Customer(uint64(p)))
 	}
+	l.flow = newFlow(s)
 	for e := range s.Edges() {
 		if x := s.Edge(e); x.Kind == grid.KindTransformer && s.Model().Transformers[x.Index].RatedPower > 0 {
 			l.transformers = append(l.transformers, e)
@@ -142,22 +148,23 @@ func (l *loads) pause(r *run, at int64) {
 			}
 		}
 	}
-	l.overloads(r, at, slot)
+	l.flow.solve(r.world, l.real, slot)
+	l.overloads(r, at)
 }
 
 // overloads looks at what transformers carry in the quarter-hour that begins.
-func (l *loads) overloads(r *run, at int64, slot int) {
+func (l *loads) overloads(r *run, at int64) {
 	s := r.world.Snapshot()
 	for _, e := range l.transformers {
 		t := &s.Model().Transformers[s.Edge(e).Index]
-		carried := l.below(r, e, slot) * 4 / powerFactor / float64(t.RatedPower)
+		high, _ := l.flow.through(e)
+		carried := cmplx.Abs(high) / float64(t.RatedPower)
 		peak, was := l.over[e]
 		switch {
 		case carried > 1:
 			if l.over[e] = max(peak, carried); !was {
 				r.record(truth.Record{At: at, What: truth.Overload, Device: t.ID})
 			}
-			r.over[t.ID] = max(r.over[t.ID], carried)
 		case was:
 			l.relieve(r, at, e)
 		}
@@ -169,23 +176,8 @@ func (l *loads) relieve(r *run, at int64, edge int) {
 	delete(l.over, edge)
 }
 
-// below is the energy that goes through a transformer in a quarter-hour, in Wh,
-// without losses.
-func (l *loads) below(r *run, edge, slot int) (sum float64) {
-	below := r.world.Operation().Below(edge)
-	if below == grid.None {
-		return 0
-	}
-	for _, p := range r.world.Operation().PointsBelow(below) {
-		if r.world.Level(int(p)).Live() != 0 {
-			sum += float64(l.real[p].Import[slot]) - float64(l.real[p].Export[slot])
-		}
-	}
-	return sum
-}
-
-// read tells what meters counted in a quarter-hour, as those are supplied at its
-// end.
+// read tells what meters counted in a quarter-hour: service points as they are
+// supplied at its end, transformers as all were at its beginning.
 func (l *loads) read(r *run, from int64) {
 	if l.metered == nil || r.err != nil {
 		return
@@ -208,8 +200,17 @@ func (l *loads) read(r *run, from int64) {
 		tell(x)
 	}
 	for _, e := range l.transformers {
-		sum := float32(l.below(r, e, slot))
-		tell(Reading{At: from, Meter: s.EdgeAsset(e).ID, Import: max(sum, 0), Export: max(-sum, 0)})
+		_, low := l.flow.through(e)
+		x := Reading{At: from, Meter: s.EdgeAsset(e).ID}
+		switch wh := float32(real(low) / 4); {
+		case wh != wh:
+			x.Import, x.Export = wh, wh
+		case wh < 0:
+			x.Export = -wh
+		default:
+			x.Import = wh
+		}
+		tell(x)
 	}
 }
 

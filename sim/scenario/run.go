@@ -51,7 +51,6 @@ type run struct {
 	result   Result
 	happened map[occurrence]int
 	told     map[evidence.Kind]int
-	over     map[string]float64 // the most that transformers carried, per unit
 }
 
 // occurrence is what happened to what.
@@ -61,7 +60,7 @@ type occurrence struct{ what, of string }
 // and seed give each sink the same, however many processors there are.
 func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 	snapshot := s.model.At(int64(s.Start))
-	r := &run{Scenario: s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}, over: map[string]float64{}}
+	r := &run{Scenario: s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}}
 	r.world = world.New(snapshot, s.world())
 	s.plan(r.world, func(string, error) {}) // what is wrong was found by Open
 	r.edge = evidence.New(r.world, s.Edge, s.Seed)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/scenario"
 	"github.com/busbar/busbar/sim/truth"
@@ -245,6 +246,70 @@ expect:
 		"expect[6]: sustained outages: 1, want 0", "expect[7]: customer-minutes: 695.065, want at most 1"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// What transformers count is what their customers do and what is lost on the way,
+// and what is stolen shows in it.
+func TestTransformersCountWhatCustomersReallyTake(t *testing.T) {
+	src := `description: x
+lasts: 48h
+grid: {service_points: 200}
+steps:
+  - {at: 20h7m, open: f1-breaker}
+  - {at: 22h7m, close: f1-breaker}
+loads: {pv: 0, effects: [%s]}
+`
+	missing := func(effects string) (share float64) {
+		s, err := scenario.Parse("x.yaml", fmt.Appendf(nil, src, effects), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshot := s.Model().At(0)
+		of := map[string]string{} // by point: its transformer
+		for p := range snapshot.Points() {
+			n := snapshot.Point(p).Node
+			for snapshot.Edge(snapshot.Normal().Supply(n)).Kind != grid.KindTransformer {
+				n = snapshot.Normal().Upstream(n)
+			}
+			of[snapshot.PointAsset(p).ID] = snapshot.EdgeAsset(snapshot.Normal().Supply(n)).ID
+		}
+		type quarter struct {
+			at          int64
+			transformer string
+		}
+		head, customers := map[quarter]float64{}, map[quarter]float64{}
+		if _, err := s.Run(context.Background(), scenario.Sinks{Readings: func(r scenario.Reading) error {
+			if transformer, ok := of[r.Meter]; ok {
+				customers[quarter{r.At, transformer}] += float64(r.Import)
+			} else {
+				head[quarter{r.At, r.Meter}] = float64(r.Import)
+			}
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(customers) / (48 * 4); n < 5 || len(customers)%(48*4) != 0 {
+			t.Fatalf("%d quarter-hours of transformers", len(customers))
+		}
+		var all, lost float64
+		for q, counted := range customers {
+			if since := (q.at - int64(s.Start)) / 60e6; since >= 20*60 && since < 22*60+15 && strings.HasPrefix(q.transformer, "f1-") {
+				continue // in part without supply
+			}
+			if effects == "" && (head[q] < counted*0.9999 || head[q] > counted*1.08) {
+				t.Fatalf("%s at %d: %g Wh for customers who counted %g", q.transformer, q.at, head[q], counted)
+			}
+			all, lost = all+head[q], lost+head[q]-counted
+		}
+		return lost / all
+	}
+	honest, stolen := missing(""), missing("{some: 40, kind: h1}")
+	if honest <= 0 || honest > 0.03 {
+		t.Errorf("%.2f %% is lost in low voltage", 100*honest)
+	}
+	if stolen < honest+0.05 || stolen > honest+0.2 { // a fifth of the customers, 0.55 of their energy
+		t.Errorf("%.2f %% is missing with thieves, %.2f %% without", 100*stolen, 100*honest)
 	}
 }
 

@@ -263,6 +263,13 @@ func (w *World) Operation() *grid.Operation { return w.op }
 // Position is the phases of an edge that are open.
 func (w *World) Position(edge int) grid.Phases { return w.positions[edge] }
 
+// Positions is those of all edges, phase by phase. It must not be changed, and is
+// valid until the next Advance.
+func (w *World) Positions() grid.Positions { return w.positions }
+
+// Connection is the phases that are open at a service point's own fuses.
+func (w *World) Connection(point int) grid.Phases { return w.service[int32(point)] }
+
 // Faults is how many faults there have been, or are planned.
 func (w *World) Faults() int { return len(w.faults) }
 
