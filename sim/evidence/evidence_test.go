@@ -140,6 +140,27 @@ func TestAGatewayWithoutSupplyIsSilentAboutItsMeters(t *testing.T) {
 	}
 }
 
+func TestALastGaspNeedsAGatewayThatRuns(t *testing.T) {
+	_, _, events := played(t, defaults(func(c *evidence.Config) { c.HoldUp = 0 }), nil, open(600, "feeder-1-breaker"))
+	if got := told(events, evidence.LastGasp); len(got) > 0 {
+		t.Errorf("%d last gasps came through gateways without supply", len(got))
+	}
+}
+
+// The first loss is over before the second poll, which finds the second loss.
+func TestATimeoutIsTwoPollsLong(t *testing.T) {
+	c := defaults(func(c *evidence.Config) { c.HoldUp = configfile.Duration(time.Hour) })
+	_, _, events := played(t, c, nil, open(600, "feeder-1-breaker"), shut(610, "feeder-1-breaker"), open(655, "feeder-1-breaker"))
+	if got, want := told(events, evidence.Timeout), below(t, "feeder-1-breaker"); !reflect.DeepEqual(got, want) {
+		t.Errorf("timeouts of %d meters, want %d", len(got), len(want))
+	}
+	for _, e := range events {
+		if e.Kind == evidence.Timeout && e.Source < 715e6 {
+			t.Fatalf("a timeout at %v s of a meter that lost its supply at 655 s", float64(e.Source)/1e6)
+		}
+	}
+}
+
 func TestMomentaryInterruptionsMakeNoLastGasp(t *testing.T) {
 	for _, c := range []struct {
 		seconds float64

@@ -207,6 +207,7 @@ func (o *outages) causeOf(point int, causes []world.Event) int {
 	}
 	s, op := o.world.Snapshot(), o.world.Operation()
 	node := s.Point(point).Node
+	cutOff := op.Islands()[op.Island(node)].Source == grid.None
 	for i, e := range causes {
 		if e.Point == point {
 			return i
@@ -216,7 +217,7 @@ func (o *outages) causeOf(point int, causes []world.Event) int {
 		}
 		x := s.Edge(e.Edge)
 		if below := op.Below(e.Edge); below != grid.None && op.IsBelow(node, below) ||
-			below == grid.None && (op.Island(x.A) == op.Island(node) || op.Island(x.B) == op.Island(node)) {
+			below == grid.None && cutOff && (op.Island(x.A) == op.Island(node) || op.Island(x.B) == op.Island(node)) {
 			return i
 		}
 	}

@@ -120,6 +120,20 @@ func TestTwoOutagesOfOnePlace(t *testing.T) {
 	}
 }
 
+// A breaker's trip took a, b and c for a minute, and a stayed out behind a fuse. Who
+// says that all three are out means the one that lasts.
+func TestOneThatLastsGoesBeforeAMomentaryOne(t *testing.T) {
+	s, err := score.Compare(strings.NewReader(`{"time_us":1000000000,"what":"start","end_us":7000000000}
+{"time_us":1600000000,"what":"outage","outage":1,"device":"CB","points":["a","b","c"]}
+{"time_us":1660000000,"what":"restored","outage":1,"points":["a","b","c"]}
+{"time_us":1660100000,"what":"outage","outage":2,"device":"F1","points":["a"]}
+{"time_us":3400000000,"what":"restored","outage":2,"points":["a"]}
+`), strings.NewReader(`{"what":"outage","device":"F1","detected_us":1700000000,"start_us":1600000000,"end_us":1665000000,"points":["a","b","c"]}`))
+	if o := s.Outages; err != nil || o.Found != 1 || o.Momentary != 0 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 func TestNothingTold(t *testing.T) {
 	s := compare(t, "")
 	if s.Outages.Precision != nil || s.Outages.DetectMedian != nil || s.Suspects.Precision != nil {
