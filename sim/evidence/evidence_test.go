@@ -141,7 +141,7 @@ func TestAGatewayWithoutSupplyIsSilentAboutItsMeters(t *testing.T) {
 }
 
 func TestALastGaspNeedsAGatewayThatRuns(t *testing.T) {
-	_, _, events := played(t, defaults(func(c *evidence.Config) { c.HoldUp = 0 }), nil, open(600, "feeder-1-breaker"))
+	_, _, events := played(t, defaults(func(c *evidence.Config) { c.HoldUp = 0 }), nil, open(600, "feeder-1-breaker"), shut(1800, "feeder-1-breaker"))
 	if got := told(events, evidence.LastGasp); len(got) > 0 {
 		t.Errorf("%d last gasps came through gateways without supply", len(got))
 	}

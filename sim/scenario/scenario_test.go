@@ -296,6 +296,9 @@ loads: {pv: 0, effects: [%s]}
 		var all, lost float64
 		for q, counted := range customers {
 			if since := (q.at - int64(s.Start)) / 60e6; since >= 20*60 && since < 22*60+15 && strings.HasPrefix(q.transformer, "f1-") {
+				if since >= 20*60+15 && since < 22*60 && (head[q] != 0 || counted != 0) {
+					t.Fatalf("%s at %d: %g and %g Wh without supply", q.transformer, q.at, head[q], counted)
+				}
 				continue // in part without supply
 			}
 			if effects == "" && (head[q] < counted*0.9999 || head[q] > counted*1.08) {
