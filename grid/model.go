@@ -1,5 +1,7 @@
 package grid
 
+import "math"
+
 // Model is a network over time: the same id may stand for one asset after
 // another, each valid for a time of its own.
 type Model struct {
@@ -196,17 +198,20 @@ type Transformer struct {
 	OutOfService bool `yaml:"out_of_service"`
 }
 
-// SetTap sets the tap to percent above the rated voltage of one winding, the
-// lower one if low, which then takes part in the short-circuit voltage.
+// SetTap sets the tap to percent above the rated voltage of one winding. A tap of
+// the lower one is converted to the higher one's, for which the short-circuit
+// voltage and the load loss change as well. Percents from -50 to 50 are taken.
 func (t *Transformer) SetTap(percent float64, low bool) {
-	if !low {
+	switch {
+	case !(math.Abs(percent) <= 50):
+	case !low:
 		t.Tap = Tap(percent)
-		return
+	default:
+		turns := 1 + percent/100
+		t.Tap = Tap(-100 * percent / (100 + percent))
+		t.ShortCircuitVoltage = Percent(min(float64(t.ShortCircuitVoltage)*turns*turns, math.MaxFloat64))
+		t.LoadLoss = ActivePower(min(float64(t.LoadLoss)*turns*turns, math.MaxFloat64))
 	}
-	turns := 1 + percent/100
-	t.Tap = Tap(100 * (1/turns - 1))
-	t.ShortCircuitVoltage *= Percent(turns * turns)
-	t.LoadLoss *= ActivePower(turns * turns)
 }
 
 // ServicePoint is where customers are connected.

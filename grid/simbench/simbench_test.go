@@ -3,6 +3,7 @@ package simbench_test
 import (
 	"bytes"
 	"maps"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -108,6 +109,33 @@ var small = fstest.MapFS{
 	"Switch.csv":          {Data: []byte("id;nodeA;nodeB;type;cond;substation\nS1;MV;A;CB;1;SS\nS2;B;A;LS;0;NULL\nS3;MV;B;DS;1;OTHER\n")},
 	"Load.csv":            {Data: []byte("id;node\nP1;A\n")},
 	"Measurement.csv":     {Data: []byte("id;element1\nm1;A\nm2;B\n")},
+}
+
+// What a load flow needs.
+func TestImpedances(t *testing.T) {
+	m, findings, err := simbench.Read("", fstest.MapFS{
+		"Node.csv":            {Data: []byte("id;vmSetp;vaSetp;vmR\nMV;1.025;0.0;20\nA;NULL;NULL;0.4\nB;NULL;NULL;0.4\n")},
+		"TransformerType.csv": {Data: []byte("id;sR;vmHV;vmLV;vmImp;pCu;pFe;iNoLoad;tapside;dVm;tapNeutr\nT;0.63;20;0.4;4;6.8;1.18;0.1873;HV;2.5;0\nL;0.63;20;0.4;4;6.8;1.18;0.1873;LV;25;-1\n")},
+		"Transformer.csv":     {Data: []byte("id;nodeHV;nodeLV;type;tappos\n1;MV;A;T;-2\n2;MV;B;L;0\n")},
+		"LineType.csv":        {Data: []byte("id;r;x;b;iMax;type\nK;0.2067;0.0804;100;270;cable\n")},
+		"Line.csv":            {Data: []byte("id;nodeA;nodeB;type;length\nL1;A;B;K;0.1\n")},
+	})
+	if err != nil || len(findings) > 0 {
+		t.Fatal(err, findings)
+	}
+	if l := m.Lines[0]; l.Resistance != 0.2067 || l.Reactance != 0.0804 || math.Abs(float64(l.Capacitance)*1e-9*2*math.Pi*50-100e-6) > 1e-15 {
+		t.Errorf("%+v", l)
+	}
+	a, b := m.Transformers[0], m.Transformers[1]
+	if a.ShortCircuitVoltage != 4 || a.LoadLoss != 6800 || a.NoLoadLoss != 1180 || a.NoLoadCurrent != 0.1873 || a.Tap != -5 {
+		t.Errorf("%+v", a)
+	}
+	if b.ShortCircuitVoltage != 6.25 || b.LoadLoss != 10625 || b.Tap != -20 {
+		t.Errorf("%+v", b)
+	}
+	if len(m.Sources) != 1 || m.Sources[0].Setpoint != 20500 {
+		t.Errorf("%+v", m.Sources)
+	}
 }
 
 func TestSmallGrid(t *testing.T) {

@@ -28,7 +28,7 @@ func cpu() time.Duration {
 }
 
 func BenchmarkSolve(b *testing.B) {
-	for _, n := range []int{1000, 10_000, 100_000} {
+	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := network.Generate(network.Parameters{ServicePoints: n, Seed: 1}).At(0)
 			v, err := powerflow.New(s, powerflow.Options{})

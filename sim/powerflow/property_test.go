@@ -239,6 +239,36 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A transformer that is fed from below is the same one: up by it and down by
+// another is twice its impedance, and no angle.
+func TestFedFromBelow(t *testing.T) {
+	transformer := func(id, from, to string) grid.Transformer {
+		return grid.Transformer{Asset: grid.Asset{ID: id}, From: from, To: to, RatedPower: 400e3, HighVoltage: 20e3, LowVoltage: 400, VectorGroup: "Dyn5", Phases: grid.ABC,
+			ShortCircuitVoltage: 5, LoadLoss: 12e3, Tap: -5}
+	}
+	m := &grid.Model{
+		Sources:       []grid.Source{{Asset: grid.Asset{ID: "generator"}, Node: "a", Voltage: 400}},
+		Transformers:  []grid.Transformer{transformer("up", "mv", "a"), transformer("down", "mv", "b")},
+		ServicePoints: []grid.ServicePoint{{Asset: grid.Asset{ID: "p"}, Node: "b", Phases: grid.ABC}},
+	}
+	const load = 200e3 + 100e3i
+	s, v := solve(t, m, []complex128{load}, powerflow.Options{Tolerance: 1e-13})
+	z := 2 * complex(0.03, 0.04) / 400e3 // in parts of the nominal voltage by VA
+	want := complex(1, 0)
+	for range 100 {
+		want = 1 - z*cmplx.Conj(load/want)
+	}
+	if got := v.Voltage(s.Node("b"))[0]; cmplx.Abs(got-want) > 1e-11 {
+		t.Errorf("%v, expected %v", got, want)
+	}
+	if _, err := v.Solve([]complex128{0}); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Voltage(s.Node("mv"))[0]; math.Abs(cmplx.Abs(got)-0.95) > 1e-12 || math.Abs(cmplx.Phase(got)-5*math.Pi/6) > 1e-12 {
+		t.Errorf("%v above without a load, expected 0.95 at 150°", got)
+	}
+}
+
 // Two switches side by side are one place, and no loop that matters.
 func TestSwitchesSideBySide(t *testing.T) {
 	m := tree(rand.New(rand.NewPCG(1, 1)), 5)

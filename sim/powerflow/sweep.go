@@ -107,8 +107,8 @@ func (v *Solver) backward() {
 			i[1] += r.shunt * u[1]
 			i[2] += r.shunt * u[2]
 		}
-		if r.floats != none {
-			divert(i, int(r.floats))
+		if r.partial {
+			r.divert(i)
 		}
 		if r.parent == none {
 			continue
@@ -136,12 +136,20 @@ func (r *row) upstream(i phases) phases {
 	return i
 }
 
-// divert lets the other two phases carry what one without a wire has, half each.
-func divert(i *phases, from int) {
-	half := i[from] / 2
-	i[from] = 0
-	i[(from+1)%3] += half
-	i[(from+2)%3] += half
+// divert lets the other two phases carry what one that floats has, half each, and
+// takes from one without a wire what it can't carry.
+func (r *row) divert(i *phases) {
+	if f := int(r.floats); f != none {
+		half := i[f] / 2
+		i[f] = 0
+		i[(f+1)%3] += half
+		i[(f+2)%3] += half
+	}
+	for p := range i {
+		if r.alive&(1<<p) == 0 {
+			i[p] = 0
+		}
+	}
 }
 
 // forward computes the voltages, and returns the greatest change and its row.

@@ -102,6 +102,10 @@ network(net, "cigre_mv")
 balanced(net, "cigre_mv")
 
 net = pandapower.networks.create_cigre_network_lv()
+net.trafo["tap_side"], net.trafo["tap_neutral"], net.trafo["tap_step_percent"], net.trafo["tap_pos"] = "lv", 0, 2.5, [0, 1, -2]
+net.trafo["tap_changer_type"] = "Ratio"
+net.trafo.loc[1, "parallel"], net.line.loc[[3, 20], "parallel"] = 2, 2
+net.ext_grid["vm_pu"] = 1.03
 network(net, "cigre_lv")
 balanced(net, "cigre_lv")
 
