@@ -77,7 +77,9 @@ func newLoads(r *run) *loads {
 		l.metered = make([]load.Day, s.Points())
 	}
 	for p := range s.Points() {
-		l.customers = append(l.customers, l.model.Customer(uint64(p)))
+		c := l.model.Customer(uint64(p))
+		c.Annual *= float64(max(s.Point(p).Customers, 1)) // as one who uses what all of them do
+		l.customers = append(l.customers, c)
 	}
 	l.flow = newFlow(s)
 	for e := range s.Edges() {
