@@ -11,13 +11,13 @@ import (
 // feederBuilder makes a feeder.
 type feederBuilder struct {
 	*builder
-	r        *rand.Rand
-	station  *station
-	id       string
-	overhead bool
-	left     int // service points to come
-	spurs    int // transformers so far
-	joints   int // of medium voltage so far
+	r            *rand.Rand
+	station      *station
+	id           string
+	overhead     bool
+	left         int // service points to come
+	transformers int // so far
+	joints       int // of medium voltage, so far
 }
 
 func (b *builder) feeder(i int, s *station, points int) end {
@@ -29,8 +29,7 @@ func (b *builder) feeder(i int, s *station, points int) end {
 	b.model.Nodes = append(b.model.Nodes, grid.Node{Asset: f.asset(first, at), Substation: s.id, Voltage: mediumVoltage})
 	b.model.Switches = append(b.model.Switches, grid.Switch{Asset: f.asset(head, at), From: s.bus[s.left%2], To: first, Type: grid.Breaker, Substation: s.id,
 		Voltage: mediumVoltage, Phases: grid.ABC, Signal: "Pos", Device: f.id + "-relay", Gateway: s.id + "-gw"})
-	b.model.Feeders = append(b.model.Feeders, grid.Feeder{Asset: f.asset(f.id, place{}), Substation: s.id, Head: head})
-	b.model.Feeders[len(b.model.Feeders)-1].Position = grid.Position{}
+	b.model.Feeders = append(b.model.Feeders, grid.Feeder{Asset: grid.Asset{ID: f.id, Zone: s.zone}, Substation: s.id, Head: head})
 	out := s.first + heading(2*math.Pi*float64(s.left)/float64(max(s.feeders, 3)))
 	s.left++
 	return f.trunk(first, at, out)
@@ -59,7 +58,7 @@ func (f *feederBuilder) trunk(node string, at place, out heading) end {
 			f.transformer(node, at)
 		}
 	}
-	return end{node, at, f.id, f.station, f.overhead}
+	return end{node, at, f.station, f.overhead}
 }
 
 // device adds a switch behind a node, and returns the one behind that.

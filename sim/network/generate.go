@@ -122,7 +122,6 @@ func (s *station) switchgear(b *builder, id, from, to string, open bool) {
 type end struct {
 	node     string
 	at       place
-	feeder   string
 	station  *station
 	overhead bool
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/cmplx"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -31,8 +32,8 @@ func yaml(t testing.TB, p network.Parameters) []byte {
 
 // Networks of every size have what they should, and nothing is wrong with them.
 func TestNothingIsWrong(t *testing.T) {
-	for _, n := range []int{1, 2, 3, 17, 100, 999, 10_000} {
-		for seed := range uint64(2) {
+	for _, n := range []int{1, 2, 3, 17, 100, 999, 20_000} {
+		for seed := range uint64(min(3, 20_000/n)) {
 			for _, p := range []network.Parameters{{}, {Overhead: 1, Telemetry: 1, SinglePhase: 1, PerSubstation: 3}, {Overhead: -1, Telemetry: -1, SinglePhase: -1, PerFeeder: 200}} {
 				p.ServicePoints, p.Seed = n, seed
 				m := network.Generate(p)
@@ -50,6 +51,16 @@ func TestNothingIsWrong(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTortureAMillion(t *testing.T) {
+	if os.Getenv("BUSBAR_TORTURE") == "" {
+		t.Skip("takes 20 s and 1.5 GB: run by make torture")
+	}
+	m := network.Generate(network.Parameters{ServicePoints: network.Most})
+	if findings := m.Check(0); len(findings) > 0 || len(m.ServicePoints) != network.Most {
+		t.Errorf("%d service points, %d findings", len(m.ServicePoints), len(findings))
 	}
 }
 

@@ -19,8 +19,8 @@ func (f *feederBuilder) transformer(node string, at place) {
 	}
 	n = min(n, f.left)
 	f.left -= n
-	f.spurs++
-	id := f.id + "-t" + strconv.Itoa(f.spurs)
+	f.transformers++
+	id := f.id + "-t" + strconv.Itoa(f.transformers)
 	m.Switches = append(m.Switches, grid.Switch{Asset: f.asset(id+"-fuse", at), From: node, To: id + "-hv", Type: grid.Fuse, Voltage: mediumVoltage, Phases: grid.ABC})
 	m.Nodes = append(m.Nodes, grid.Node{Asset: f.asset(id+"-lv", at), Type: grid.Busbar, Voltage: lowVoltage})
 	t := grid.Transformer{Asset: f.asset(id, at), From: id + "-hv", To: id + "-lv", HighVoltage: mediumVoltage, LowVoltage: lowVoltage, VectorGroup: "Dyn5", Phases: grid.ABC}
