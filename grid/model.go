@@ -1,5 +1,7 @@
 package grid
 
+import "math"
+
 // Model is a network over time: the same id may stand for one asset after
 // another, each valid for a time of its own.
 type Model struct {
@@ -89,6 +91,9 @@ type Source struct {
 	Node string `yaml:"node,required"`
 	// Its nominal voltage between phases.
 	Voltage Voltage `yaml:"voltage"`
+	// The voltage between phases that it holds, its nominal one if it isn't
+	// said. Example: 20.4 kV.
+	Setpoint Voltage `yaml:"setpoint"`
 }
 
 // Feeder is a circuit: everything that is supplied through its head.
@@ -118,6 +123,12 @@ type Line struct {
 	Length Length `yaml:"length"`
 	// The current that it may carry for ever. Example: 270 A.
 	RatedCurrent Current `yaml:"rated_current"`
+	// A phase's resistance. Example: 0.206 ohm/km.
+	Resistance ImpedancePerLength `yaml:"resistance"`
+	// A phase's reactance in symmetrical operation. Example: 0.08 ohm/km.
+	Reactance ImpedancePerLength `yaml:"reactance"`
+	// A phase's capacitance in symmetrical operation. Example: 260 nF/km.
+	Capacitance CapacitancePerLength `yaml:"capacitance"`
 	// It is there and normally carries nothing.
 	OutOfService bool `yaml:"out_of_service"`
 }
@@ -169,10 +180,38 @@ type Transformer struct {
 	LowVoltage Voltage `yaml:"low_voltage"`
 	// How its windings are connected. Example: Dyn5.
 	VectorGroup string `yaml:"vector_group"`
+	// The part of its rated voltage that drives its rated current through it
+	// when the other side is short-circuited. Example: 4 %.
+	ShortCircuitVoltage Percent `yaml:"short_circuit_voltage"`
+	// What it loses in its windings at its rated current. Example: 4.6 kW.
+	LoadLoss ActivePower `yaml:"load_loss"`
+	// What it loses whatever its load. Example: 600 W.
+	NoLoadLoss ActivePower `yaml:"no_load_loss"`
+	// The part of its rated current that it takes without a load. Example: 0.3 %.
+	NoLoadCurrent Percent `yaml:"no_load_current"`
+	// How far from its rated ratio it is set, as a part of the high voltage:
+	// above 0, its low voltage is lower. Example: -2.5 %.
+	Tap Tap `yaml:"tap"`
 	// The phases that it transforms.
 	Phases Phases `yaml:"phases"`
 	// It is there and normally carries nothing.
 	OutOfService bool `yaml:"out_of_service"`
+}
+
+// SetTap sets the tap to percent above the rated voltage of one winding. A tap of
+// the lower one is converted to the higher one's, for which the short-circuit
+// voltage and the load loss change as well. Percents from -50 to 50 are taken.
+func (t *Transformer) SetTap(percent float64, low bool) {
+	switch {
+	case !(math.Abs(percent) <= 50):
+	case !low:
+		t.Tap = Tap(percent)
+	default:
+		turns := 1 + percent/100
+		t.Tap = Tap(-100 * percent / (100 + percent))
+		t.ShortCircuitVoltage = Percent(min(float64(t.ShortCircuitVoltage)*turns*turns, math.MaxFloat64))
+		t.LoadLoss = ActivePower(min(float64(t.LoadLoss)*turns*turns, math.MaxFloat64))
+	}
 }
 
 // ServicePoint is where customers are connected.

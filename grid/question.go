@@ -31,6 +31,9 @@ func (o *Operation) Supply(node int) int { return int(o.supply[node]) }
 // Upstream is the node that supplies a node, None for the root of an island.
 func (o *Operation) Upstream(node int) int { return int(o.parent[node]) }
 
+// Conducts is the phases that an edge connects in its position.
+func (o *Operation) Conducts(edge int) Phases { return o.conducts(int32(edge)) }
+
 // Device is the nearest switch or transformer upstream of a node, or None.
 func (o *Operation) Device(node int) int {
 	for n := int32(node); o.supply[n] != None; n = o.parent[n] {

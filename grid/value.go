@@ -20,6 +20,21 @@ type Power float64
 // Length is in m; 0 is unknown.
 type Length float64
 
+// ActivePower is in W; 0 is unknown.
+type ActivePower float64
+
+// ImpedancePerLength is in ohm/km; 0 is unknown.
+type ImpedancePerLength float64
+
+// CapacitancePerLength is in nF/km; 0 is unknown.
+type CapacitancePerLength float64
+
+// Percent is a part in hundredths; 0 is unknown.
+type Percent float64
+
+// Tap is a deviation in hundredths, of either sign.
+type Tap float64
+
 // unit is a unit and how many base units it is.
 type unit struct {
 	name  string
@@ -31,6 +46,11 @@ var (
 	currentUnits = []unit{{"kA", 1e3}, {"A", 1}}
 	powerUnits   = []unit{{"MVA", 1e6}, {"kVA", 1e3}, {"VA", 1}}
 	lengthUnits  = []unit{{"km", 1e3}, {"m", 1}}
+
+	activePowerUnits = []unit{{"MW", 1e6}, {"kW", 1e3}, {"W", 1}}
+	impedanceUnits   = []unit{{"ohm/km", 1}}
+	capacitanceUnits = []unit{{"nF/km", 1}}
+	percentUnits     = []unit{{"%", 1}}
 )
 
 func (v Voltage) String() string { return quantity(float64(v), voltageUnits) }
@@ -38,10 +58,22 @@ func (c Current) String() string { return quantity(float64(c), currentUnits) }
 func (p Power) String() string   { return quantity(float64(p), powerUnits) }
 func (l Length) String() string  { return quantity(float64(l), lengthUnits) }
 
+func (p ActivePower) String() string          { return quantity(float64(p), activePowerUnits) }
+func (z ImpedancePerLength) String() string   { return quantity(float64(z), impedanceUnits) }
+func (c CapacitancePerLength) String() string { return quantity(float64(c), capacitanceUnits) }
+func (p Percent) String() string              { return quantity(float64(p), percentUnits) }
+func (t Tap) String() string                  { return quantity(float64(t), percentUnits) }
+
 func (v Voltage) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 func (c Current) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 func (p Power) MarshalText() ([]byte, error)   { return []byte(p.String()), nil }
 func (l Length) MarshalText() ([]byte, error)  { return []byte(l.String()), nil }
+
+func (p ActivePower) MarshalText() ([]byte, error)          { return []byte(p.String()), nil }
+func (z ImpedancePerLength) MarshalText() ([]byte, error)   { return []byte(z.String()), nil }
+func (c CapacitancePerLength) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+func (p Percent) MarshalText() ([]byte, error)              { return []byte(p.String()), nil }
+func (t Tap) MarshalText() ([]byte, error)                  { return []byte(t.String()), nil }
 
 func (v *Voltage) UnmarshalText(text []byte) (err error) {
 	*(*float64)(v), err = parseQuantity(text, voltageUnits, "voltage", "20 kV or 400 V")
@@ -61,6 +93,36 @@ func (p *Power) UnmarshalText(text []byte) (err error) {
 func (l *Length) UnmarshalText(text []byte) (err error) {
 	*(*float64)(l), err = parseQuantity(text, lengthUnits, "length", "55 m or 1.2 km")
 	return err
+}
+
+func (p *ActivePower) UnmarshalText(text []byte) (err error) {
+	*(*float64)(p), err = parseQuantity(text, activePowerUnits, "active power", "600 W or 4.6 kW")
+	return err
+}
+
+func (z *ImpedancePerLength) UnmarshalText(text []byte) (err error) {
+	*(*float64)(z), err = parseQuantity(text, impedanceUnits, "impedance of a line", "0.206 ohm/km")
+	return err
+}
+
+func (c *CapacitancePerLength) UnmarshalText(text []byte) (err error) {
+	*(*float64)(c), err = parseQuantity(text, capacitanceUnits, "capacitance of a line", "260 nF/km")
+	return err
+}
+
+func (p *Percent) UnmarshalText(text []byte) (err error) {
+	*(*float64)(p), err = parseQuantity(text, percentUnits, "part in percent", "4 %")
+	return err
+}
+
+func (t *Tap) UnmarshalText(text []byte) error {
+	number, sign, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	x, err := strconv.ParseFloat(number, 64)
+	if err != nil || sign != "%" || !(x > -100 && x < 100) {
+		return fmt.Errorf("%q is no tap; write how many per cent it is from the rated ratio, like -2.5 %%", shorten(string(text)))
+	}
+	*t = Tap(x)
+	return nil
 }
 
 // quantity is x in the largest unit that it is at least one of and that gives

@@ -65,6 +65,11 @@ func TestCommand(t *testing.T) {
 		{"unknown flag", []string{"run", "--fast", "x"}, 2, []string{"--fast"}},
 		{"no file", []string{"run", filepath.Join(dir, "none.yaml")}, 2, []string{"none.yaml"}},
 		{"wrong configuration", []string{"run", bad}, 2, []string{bad + ":1:14: sim.speed", bad + ":3:32: devices[0].listen"}},
+		{"help of a grid", []string{"grid", "--help"}, 0, []string{"--points 10000 --seed 1 --out grid.yaml"}},
+		{"too many points", []string{"grid", "--points", "1000001"}, 2, []string{"1000001 service points, expected 1 to 1000000"}},
+		{"a part below 0", []string{"grid", "--overhead=-1"}, 2, []string{"parts from 0 to 1"}},
+		{"no place", []string{"grid", "--center", "10"}, 2, []string{"--center", "is no position"}},
+		{"no directory", []string{"grid", "--out", filepath.Join(dir, "none", "grid.yaml")}, 1, []string{"no such file"}},
 		{"failure", []string{"run", write("sim.yaml", "sim: {truth_log: no/truth}\n"+oneMeter)}, 1, []string{"truth log"}},
 	} {
 		out, err := exec.Command(binary, c.args...).CombinedOutput()

@@ -44,7 +44,7 @@ func (s *section) writeItem(out *bufio.Writer, item reflect.Value) {
 	comma := ""
 	for _, f := range s.fields {
 		v := item.FieldByIndex(f.index)
-		if !f.required && v.Interface() == s.standard.FieldByIndex(f.index).Interface() {
+		if !f.required && !s.says(f, v) {
 			continue
 		}
 		fmt.Fprintf(out, "%s%s: %s", comma, f.name, yamlText(v))

@@ -200,7 +200,7 @@ func (r *reader) sources() {
 				continue
 			}
 			if _, b, ok := r.bus(f, i, "bus"); ok && b.inService {
-				r.model.Sources = append(r.model.Sources, grid.Source{Asset: r.asset(f, i), Node: b.id, Voltage: b.voltage})
+				r.model.Sources = append(r.model.Sources, grid.Source{Asset: r.asset(f, i), Node: b.id, Voltage: b.voltage, Setpoint: setpoint(b.voltage, f.number(i, "vm_pu"))})
 			}
 		}
 	}
@@ -216,8 +216,12 @@ func (r *reader) lines() {
 			if !okA || !okB {
 				continue
 			}
+			n := parallel(f, i)
 			v := grid.Line{Asset: r.asset(f, i), From: a.id, To: b.id, Voltage: a.voltage, Phases: grid.ABC,
-				Length: grid.Length(table.Scaled(f.number(i, "length_km"), 1e3)), RatedCurrent: ratedCurrent(f.number(i, "max_i_ka")),
+				Length: grid.Length(table.Scaled(f.number(i, "length_km"), 1e3)), RatedCurrent: ratedCurrent(n * f.number(i, "max_i_ka")),
+				Resistance:   grid.ImpedancePerLength(table.Scaled(f.number(i, "r_ohm_per_km"), 1/n)),
+				Reactance:    grid.ImpedancePerLength(table.Scaled(f.number(i, "x_ohm_per_km"), 1/n)),
+				Capacitance:  grid.CapacitancePerLength(table.Scaled(f.number(i, "c_nf_per_km"), n)),
 				OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService}
 			switch f.text(i, "type") {
 			case "cs":
@@ -257,12 +261,19 @@ func (r *reader) twoWindings(f *frame) {
 		if !okA || !okB {
 			continue
 		}
-		r.model.Transformers = append(r.model.Transformers, grid.Transformer{
-			Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: f.text(i, "vector_group"),
-			RatedPower:  grid.Power(table.Scaled(f.number(i, "sn_mva"), 1e6)),
+		n := parallel(f, i)
+		v := grid.Transformer{
+			Asset: r.asset(f, i), From: a.id, To: b.id, Phases: grid.ABC, VectorGroup: vectorGroup(f, i),
+			RatedPower:  grid.Power(table.Scaled(n*f.number(i, "sn_mva"), 1e6)),
 			HighVoltage: kilovolts(f.number(i, "vn_hv_kv")), LowVoltage: kilovolts(f.number(i, "vn_lv_kv")),
-			OutOfService: !f.is(i, "in_service", true) || !a.inService || !b.inService,
-		})
+			ShortCircuitVoltage: grid.Percent(table.Scaled(f.number(i, "vk_percent"), 1)),
+			LoadLoss:            grid.ActivePower(table.Scaled(n*f.number(i, "sn_mva")*f.number(i, "vkr_percent"), 1e4)),
+			NoLoadLoss:          grid.ActivePower(table.Scaled(n*f.number(i, "pfe_kw"), 1e3)),
+			NoLoadCurrent:       grid.Percent(table.Scaled(f.number(i, "i0_percent"), 1)),
+			OutOfService:        !f.is(i, "in_service", true) || !a.inService || !b.inService,
+		}
+		v.SetTap((f.number(i, "tap_pos")-f.number(i, "tap_neutral"))*f.number(i, "tap_step_percent"), f.text(i, "tap_side") == "lv")
+		r.model.Transformers = append(r.model.Transformers, v)
 		added := &r.model.Transformers[len(r.model.Transformers)-1]
 		r.end("t", f.index[i], high, &added.From)
 		r.end("t", f.index[i], low, &added.To)
@@ -391,6 +402,29 @@ func (r *reader) left() {
 				Message: fmt.Sprintf("its %d rows aren't taken: the model has nothing of this kind", len(f.rows))})
 		}
 	}
+}
+
+// parallel is how many of a row's lines or transformers there are side by side,
+// which are one in a model.
+func parallel(f *frame, row int) float64 { return max(1, f.number(row, "parallel")) }
+
+// vectorGroup is a transformer's with its number, which is that of its angle where
+// the group has none.
+func vectorGroup(f *frame, row int) string {
+	group := f.text(row, "vector_group")
+	clock, ok := whole(f.value(row, "shift_degree"))
+	if group == "" || !ok || strings.ContainsAny(group, "0123456789") || clock%30 != 0 {
+		return group
+	}
+	return fmt.Sprint(group, ((clock/30)%12+12)%12)
+}
+
+// setpoint is unknown where it is the nominal voltage.
+func setpoint(nominal grid.Voltage, perUnit float64) grid.Voltage {
+	if perUnit == 1 {
+		return 0
+	}
+	return grid.Voltage(table.Scaled(float64(nominal), perUnit))
 }
 
 func kilovolts(x float64) grid.Voltage { return grid.Voltage(table.Scaled(x, 1e3)) }

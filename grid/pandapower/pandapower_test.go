@@ -197,6 +197,36 @@ net.json: dcline: warning: its 1 rows aren't taken: the model has nothing of thi
 	}
 }
 
+// What a load flow needs: parallel equipment is one, taps are of the higher
+// voltage.
+func TestImpedances(t *testing.T) {
+	m, findings, err := pandapower.Read("net.json", network(t, true, map[string][]string{
+		"bus":      {"vn_kv", `[20.0]`, `[0.4]`, `[0.4]`},
+		"ext_grid": {"bus vm_pu", `[0,1.02]`, `[1,1.0]`},
+		"line":     {"from_bus to_bus length_km r_ohm_per_km x_ohm_per_km c_nf_per_km max_i_ka parallel", `[1,2,0.1,0.642,0.083,210.0,0.142,2]`},
+		"trafo": {"hv_bus lv_bus sn_mva vn_hv_kv vn_lv_kv vk_percent vkr_percent pfe_kw i0_percent parallel tap_side tap_neutral tap_pos tap_step_percent vector_group shift_degree",
+			`[0,1,0.4,20.0,0.4,6.0,1.425,1.35,0.3375,2,"hv",1,-1,2.5,"Dyn",150.0]`,
+			`[0,2,0.4,20.0,0.4,6.0,1.425,1.35,0.3375,1,"lv",0,4,6.25,"Yzn5",150.0]`},
+	}))
+	if err != nil || len(findings) > 0 {
+		t.Fatal(err, findings)
+	}
+	l := m.Lines[0]
+	if l.Resistance != 0.321 || l.Reactance != 0.0415 || l.Capacitance != 420 || l.RatedCurrent != 284 {
+		t.Errorf("%+v", l)
+	}
+	a, b := m.Transformers[0], m.Transformers[1]
+	if a.RatedPower != 800e3 || a.ShortCircuitVoltage != 6 || a.LoadLoss != 11400 || a.NoLoadLoss != 2700 || a.NoLoadCurrent != 0.3375 || a.Tap != -5 || a.VectorGroup != "Dyn5" {
+		t.Errorf("%+v", a)
+	}
+	if b.ShortCircuitVoltage != 9.375 || b.LoadLoss != 5700*1.5625 || b.NoLoadLoss != 1350 || b.Tap != -20 || b.VectorGroup != "Yzn5" {
+		t.Errorf("%+v", b)
+	}
+	if m.Sources[0].Setpoint != 20400 || m.Sources[1].Setpoint != 0 {
+		t.Errorf("%+v", m.Sources)
+	}
+}
+
 func TestBrokenFiles(t *testing.T) {
 	for name, src := range map[string]string{
 		"no JSON": "grid", "another class": `{"_class":"DataFrame","_object":{"bus":{}}}`, "no buses": `{"_class":"pandapowerNet","_object":{}}`, "a list": `[]`,

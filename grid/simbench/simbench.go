@@ -33,7 +33,7 @@ import (
 //
 // The error is that Node.csv can't be read.
 func Read(name string, dir fs.FS) (grid.Model, []grid.Finding, error) {
-	r := reader{name: name, dir: dir, voltage: map[string]grid.Voltage{}, substations: map[string]bool{}, fed: map[string]bool{}}
+	r := reader{name: name, dir: dir, voltage: map[string]grid.Voltage{}, setpoint: map[string]grid.Voltage{}, substations: map[string]bool{}, fed: map[string]bool{}}
 	if _, err := fs.Stat(dir, "Node.csv"); err != nil {
 		return grid.Model{}, nil, fmt.Errorf("%s is no SimBench grid: %w", name, err)
 	}
@@ -78,18 +78,26 @@ type reader struct {
 	findings []grid.Finding
 
 	positions        map[string]grid.Position
-	lineTypes        map[string]lineType
-	transformerTypes map[string]grid.Transformer
+	lineTypes        map[string]grid.Line
+	transformerTypes map[string]transformerType
 	voltage          map[string]grid.Voltage // by node
+	setpoint         map[string]grid.Voltage // by node
 	substations      map[string]bool
 	fed              map[string]bool // nodes with a source
 	slack            []grid.Asset    // nodes whose angle is set
 	measurements     int
 }
 
-type lineType struct {
-	kind  grid.LineType
-	rated grid.Current
+// transformerType is a transformer, and how its tap changer is made.
+type transformerType struct {
+	grid.Transformer
+	step, neutral float64
+	onLow         bool
+}
+
+// capacitance is that in nF of a susceptance in µS at 50 Hz.
+func capacitance(b float64) grid.CapacitancePerLength {
+	return grid.CapacitancePerLength(table.Scaled(b, 1e3/(2*math.Pi*50)))
 }
 
 // row is a row of one table.
@@ -191,29 +199,36 @@ func (r *reader) coordinates(in row) {
 
 func (r *reader) lineType(in row) {
 	if r.lineTypes == nil {
-		r.lineTypes = map[string]lineType{}
+		r.lineTypes = map[string]grid.Line{}
 	}
-	t := lineType{rated: grid.Current(r.number(in, "iMax", 0))}
+	t := grid.Line{RatedCurrent: grid.Current(r.number(in, "iMax", 0)), Phases: grid.ABC,
+		Resistance:  grid.ImpedancePerLength(r.number(in, "r", 0)),
+		Reactance:   grid.ImpedancePerLength(r.number(in, "x", 0)),
+		Capacitance: capacitance(r.number(in, "b", 0))}
 	switch in.text("type") {
 	case "cable":
-		t.kind = grid.Cable
+		t.Type = grid.Cable
 	case "ohl":
-		t.kind = grid.Overhead
+		t.Type = grid.Overhead
 	}
 	r.lineTypes[in.text("id")] = t
 }
 
 func (r *reader) transformerType(in row) {
 	if r.transformerTypes == nil {
-		r.transformerTypes = map[string]grid.Transformer{}
+		r.transformerTypes = map[string]transformerType{}
 	}
 	id := in.text("id")
-	r.transformerTypes[id] = grid.Transformer{
-		RatedPower:  grid.Power(table.Scaled(r.number(in, "sR", 0), 1e6)),
-		HighVoltage: kilovolts(r.number(in, "vmHV", 0)),
-		LowVoltage:  kilovolts(r.number(in, "vmLV", 0)),
-		VectorGroup: vectorGroup(id),
-	}
+	r.transformerTypes[id] = transformerType{grid.Transformer{
+		RatedPower:          grid.Power(table.Scaled(r.number(in, "sR", 0), 1e6)),
+		HighVoltage:         kilovolts(r.number(in, "vmHV", 0)),
+		LowVoltage:          kilovolts(r.number(in, "vmLV", 0)),
+		VectorGroup:         vectorGroup(id),
+		ShortCircuitVoltage: grid.Percent(r.number(in, "vmImp", 0)),
+		LoadLoss:            grid.ActivePower(table.Scaled(r.number(in, "pCu", 0), 1e3)),
+		NoLoadLoss:          grid.ActivePower(table.Scaled(r.number(in, "pFe", 0), 1e3)),
+		NoLoadCurrent:       grid.Percent(r.number(in, "iNoLoad", 0)),
+	}, r.number(in, "dVm", 0), r.number(in, "tapNeutr", -math.MaxFloat64), in.text("tapside") == "LV"}
 }
 
 // vectorGroup is the word of a type's name that is one, such as Dyn5.
@@ -246,6 +261,9 @@ func (r *reader) node(in row) {
 		n.Type = grid.Busbar
 	}
 	r.voltage[a.ID] = n.Voltage
+	if perUnit := r.number(in, "vmSetp", 0); perUnit != 1 {
+		r.setpoint[a.ID] = grid.Voltage(table.Scaled(float64(n.Voltage), perUnit))
+	}
 	r.model.Nodes = append(r.model.Nodes, n)
 	if in.text("vaSetp") != "" {
 		r.slack = append(r.slack, a)
@@ -265,7 +283,7 @@ func (r *reader) source(a grid.Asset, id, node string) {
 	}
 	r.fed[node] = true
 	a.ID = id
-	r.model.Sources = append(r.model.Sources, grid.Source{Asset: a, Node: node, Voltage: r.voltage[node]})
+	r.model.Sources = append(r.model.Sources, grid.Source{Asset: a, Node: node, Voltage: r.voltage[node], Setpoint: r.setpoint[node]})
 }
 
 // topSources leaves out the sources whose nodes those of higher voltages feed.
@@ -300,12 +318,14 @@ func (r *reader) line(in row) {
 	if !ok {
 		return
 	}
-	t := r.lineTypes[in.text("type")]
-	r.model.Lines = append(r.model.Lines, grid.Line{
-		Asset: a, From: in.text("nodeA"), To: in.text("nodeB"), Type: t.kind, RatedCurrent: t.rated,
-		Voltage: cmp.Or(r.voltage[in.text("nodeA")], r.voltage[in.text("nodeB")]), Phases: grid.ABC,
-		Length: grid.Length(table.Scaled(r.number(in, "length", 0), 1e3)),
-	})
+	l, known := r.lineTypes[in.text("type")]
+	if !known {
+		l.Phases = grid.ABC
+	}
+	l.Asset, l.From, l.To = a, in.text("nodeA"), in.text("nodeB")
+	l.Voltage = cmp.Or(r.voltage[l.From], r.voltage[l.To])
+	l.Length = grid.Length(table.Scaled(r.number(in, "length", 0), 1e3))
+	r.model.Lines = append(r.model.Lines, l)
 }
 
 func (r *reader) switchRow(in row) {
@@ -344,7 +364,10 @@ func (r *reader) transformer(in row) {
 		r.wrong(in, "type", "type: there is no %q in TransformerType.csv, so its power and voltages aren't known", in.text("type"))
 	}
 	t.Asset, t.From, t.To, t.Phases, t.Substation = a, in.text("nodeHV"), in.text("nodeLV"), grid.ABC, r.inSubstation(in)
-	r.model.Transformers = append(r.model.Transformers, t)
+	if in.text("tappos") != "" {
+		t.SetTap((r.number(in, "tappos", -math.MaxFloat64)-t.neutral)*t.step, t.onLow)
+	}
+	r.model.Transformers = append(r.model.Transformers, t.Transformer)
 }
 
 // transformer3W makes two transformers of one with three windings.

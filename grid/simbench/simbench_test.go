@@ -3,6 +3,7 @@ package simbench_test
 import (
 	"bytes"
 	"maps"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -40,12 +41,16 @@ func TestLowVoltageGrid(t *testing.T) {
 		}
 	}
 	transformer := m.Transformers[0]
+	if transformer.ShortCircuitVoltage != 4 || transformer.LoadLoss != 2350 || transformer.NoLoadLoss != 460 || transformer.NoLoadCurrent == 0 || transformer.Tap != 0 {
+		t.Errorf("transformer %+v", transformer)
+	}
 	if breakers != 2 || transformer.RatedPower != 160e3 || transformer.HighVoltage != 20e3 || transformer.LowVoltage != 400 || transformer.From != "MV1.101 Bus 58_1" {
 		t.Errorf("%d breakers, transformer %+v", breakers, transformer)
 	}
 	line := m.Lines[0]
 	if want := (grid.Line{Asset: grid.Asset{ID: "LV1.122 Line 1", Place: grid.Place{File: "lv/Line.csv", Line: 2, Column: 1}}, From: "LV1.122 Bus 10_1", To: "LV1.122 Bus 3_1",
-		Type: grid.Cable, Voltage: 400, Phases: grid.ABC, Length: 55.7667, RatedCurrent: 270}); line != want {
+		Type: grid.Cable, Voltage: 400, Phases: grid.ABC, Length: 55.7667, RatedCurrent: 270,
+		Resistance: 0.2067, Reactance: 0.0804248, Capacitance: 829.999394422}); line != want {
 		t.Errorf("got %+v\nwant %+v", line, want)
 	}
 
@@ -104,6 +109,33 @@ var small = fstest.MapFS{
 	"Switch.csv":          {Data: []byte("id;nodeA;nodeB;type;cond;substation\nS1;MV;A;CB;1;SS\nS2;B;A;LS;0;NULL\nS3;MV;B;DS;1;OTHER\n")},
 	"Load.csv":            {Data: []byte("id;node\nP1;A\n")},
 	"Measurement.csv":     {Data: []byte("id;element1\nm1;A\nm2;B\n")},
+}
+
+// What a load flow needs.
+func TestImpedances(t *testing.T) {
+	m, findings, err := simbench.Read("", fstest.MapFS{
+		"Node.csv":            {Data: []byte("id;vmSetp;vaSetp;vmR\nMV;1.025;0.0;20\nA;NULL;NULL;0.4\nB;NULL;NULL;0.4\n")},
+		"TransformerType.csv": {Data: []byte("id;sR;vmHV;vmLV;vmImp;pCu;pFe;iNoLoad;tapside;dVm;tapNeutr\nT;0.63;20;0.4;4;6.8;1.18;0.1873;HV;2.5;0\nL;0.63;20;0.4;4;6.8;1.18;0.1873;LV;25;-1\n")},
+		"Transformer.csv":     {Data: []byte("id;nodeHV;nodeLV;type;tappos\n1;MV;A;T;-2\n2;MV;B;L;0\n")},
+		"LineType.csv":        {Data: []byte("id;r;x;b;iMax;type\nK;0.2067;0.0804;100;270;cable\n")},
+		"Line.csv":            {Data: []byte("id;nodeA;nodeB;type;length\nL1;A;B;K;0.1\n")},
+	})
+	if err != nil || len(findings) > 0 {
+		t.Fatal(err, findings)
+	}
+	if l := m.Lines[0]; l.Resistance != 0.2067 || l.Reactance != 0.0804 || math.Abs(float64(l.Capacitance)*1e-9*2*math.Pi*50-100e-6) > 1e-15 {
+		t.Errorf("%+v", l)
+	}
+	a, b := m.Transformers[0], m.Transformers[1]
+	if a.ShortCircuitVoltage != 4 || a.LoadLoss != 6800 || a.NoLoadLoss != 1180 || a.NoLoadCurrent != 0.1873 || a.Tap != -5 {
+		t.Errorf("%+v", a)
+	}
+	if b.ShortCircuitVoltage != 6.25 || b.LoadLoss != 10625 || b.Tap != -20 {
+		t.Errorf("%+v", b)
+	}
+	if len(m.Sources) != 1 || m.Sources[0].Setpoint != 20500 {
+		t.Errorf("%+v", m.Sources)
+	}
 }
 
 func TestSmallGrid(t *testing.T) {
