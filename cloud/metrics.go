@@ -3,6 +3,8 @@ package cloud
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +39,10 @@ var (
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
 	descThrough     = describe("ingest_through_timestamp_seconds", "Up to when all current telemetry in the log is stored; absent before that is known.")
 	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
+
+	descPartitionRecords = describe("ingest_partition_records_total", "Records read from a partition and committed, whatever became of them.", "topic", "partition")
+	descPartitionBytes   = describe("ingest_partition_bytes_total", "Bytes of their values.", "topic", "partition")
+	descPartitionLag     = describe("ingest_partition_lag_records", "Records in a partition that haven't been read; absent for one that another process reads.", "topic", "partition")
 
 	descPackBacklog = describe("pack_backlog_hours", "Hours of devices that the pass under way has yet to pack and sum up.")
 	descPacked      = describe("packed_hours_total", "Hours of devices that were packed and summed up, each time.")
@@ -84,6 +90,9 @@ func (c *Cloud) metrics() http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
+// lane is a topic's name without the prefix, which is the same for all.
+func lane(topic string) string { return topic[strings.LastIndexByte(topic, '.')+1:] }
+
 type collector struct{ cloud *Cloud }
 
 // Describe sends nothing: an unchecked collector, what the store is asked for may be missing.
@@ -124,6 +133,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLag, float64(s.Lag), "telemetry")
 	gauge(descLag, float64(s.Backlog), "backfill")
 	moment(descThrough, c.cloud.through(ingest.Consumer, s.Through))
+	for at, taken := range s.Partitions {
+		topic, number := lane(at.Topic), strconv.Itoa(int(at.Number))
+		counter(descPartitionRecords, float64(taken.Records), topic, number)
+		counter(descPartitionBytes, float64(taken.Bytes), topic, number)
+	}
+	for at, lag := range s.Lags {
+		gauge(descPartitionLag, float64(lag), lane(at.Topic), strconv.Itoa(int(at.Number)))
+	}
 
 	p := c.cloud.compact.Stats()
 	gauge(descPackBacklog, float64(p.Backlog))
