@@ -21,12 +21,12 @@ import (
 // aroundMidnight are a gateway's records from half past ten in the evening until two, with
 // samples of every quality, and its signal table, which comes first.
 func aroundMidnight(t testing.TB, random *rand.Rand) (records []*kgo.Record, end time.Time) {
-	const samples, every = 1400, 9_000_000
+	const samples, every = 10_000, 1_260_000
 	begin := time.Unix(1_700_000_000, 0).UTC().Truncate(24 * time.Hour).Add(22*time.Hour + 30*time.Minute)
 	records = append(records, birthRecord(t, "gw", signals(7)...))
 	for first := 0; first < samples; {
 		var list []telemetry.Sample
-		for n := min(samples-first, 10+random.IntN(30)); len(list) < n; {
+		for n := min(samples-first, 50+random.IntN(150)); len(list) < n; {
 			seq := first + len(list)
 			s := telemetry.Sample{Signal: telemetry.SignalID(seq % 7), Time: telemetry.MicrosOf(begin) + telemetry.Micros(seq)*every}
 			switch random.IntN(10) {
