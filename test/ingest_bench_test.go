@@ -85,7 +85,7 @@ func (s *ingestSite) takeBirths() {
 	p := s.cloud()
 	db := openStore(s, s.database)
 	defer db.Close()
-	await(s, "the signal tables are stored", 2*time.Minute, func() bool {
+	await(s, "the signal tables are stored", 10*time.Minute, func() bool {
 		series, err := db.Series(context.Background())
 		return err == nil && len(series) == s.fleet.gateways*s.fleet.signals
 	})
