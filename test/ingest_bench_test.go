@@ -23,7 +23,7 @@ import (
 func BenchmarkIngest(b *testing.B) {
 	const gateways, signals, seconds = 100, 1000, 300
 	for _, engine := range []string{"sqlite", "postgres"} {
-		for _, perBlock := range []int{1, 2, 10} {
+		for _, perBlock := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/signals=%d/seconds=%d", engine, gateways*signals, perBlock), func(b *testing.B) {
 				s := newIngestSite(b, engine == "postgres", gateways, signals)
 				s.takeBirths()
