@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua, confluent-kafka and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client and TypeScript (need npm)
+# make peers      what tests run against: pymodbus, asyncua, confluent-kafka, kubernetes-validate and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -22,7 +22,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture portable peers peers-python peers-java peers-node guest kafka bench generate sizes clean
+.PHONY: build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -36,7 +36,7 @@ test: build
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
 ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds
 race:
-	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
+	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
@@ -50,7 +50,7 @@ portable:
 	GOARCH=arm GOARM=6 go test -short -exec qemu-arm-static \
 	  -skip '$(PROCESSES)|$(ALONE)' $(PORTABLE)
 
-peers: peers-python peers-java peers-node
+peers: peers-python peers-java peers-node peers-deploy
 
 peers-python:
 	python3 -m venv .venv
@@ -73,6 +73,10 @@ peers-node:
 	$(call PACKAGES,test/peers/opcua/node,node-opcua)
 	$(call PACKAGES,test/peers/sparkplug,sparkplug)
 	$(call PACKAGES,cloud/client/typescript,tsc)
+
+# The loaders of Docker Compose and Kustomize, in a module of their own.
+peers-deploy:
+	go build -C test/peers/deploy -o $(CURDIR)/.peers/deploy/render .
 
 # The kernel of another architecture, whatever this machine has from apt-get.
 ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache
