@@ -1,13 +1,18 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -149,7 +154,34 @@ func TestMinutesInSQL(t *testing.T) {
 	}
 }
 
-// 24 hours of one of a meter's 50 signals, minute by minute, the last of them, which is read last.
+// serverTime is the CPU time that the processes of a store's database have taken.
+func serverTime(b *testing.B, s *Store) (total time.Duration) {
+	b.Helper()
+	err := s.Read(context.Background(), func(tx *Tx) error {
+		return tx.Each(func(r *sql.Rows) error {
+			var pid int
+			if err := r.Scan(&pid); err != nil {
+				return err
+			}
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err != nil {
+				return err
+			}
+			fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')'):]))
+			user, _ := strconv.Atoi(fields[12])
+			system, _ := strconv.Atoi(fields[13])
+			total += time.Duration(user+system) * 10 * time.Millisecond
+			return nil
+		}, `SELECT pid FROM pg_stat_activity WHERE datname = current_database()`)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return total
+}
+
+// 24 hours of one of a meter's 50 signals, minute by minute: the last of them, before which
+// all others are passed over.
 func BenchmarkMinutesInSQL(b *testing.B) {
 	m := newMetersAt(b, 1, onPostgres(b))
 	packer := m.NewPacker()
@@ -160,9 +192,11 @@ func BenchmarkMinutesInSQL(b *testing.B) {
 		}
 	}
 	series := m.places[perMeter-1].Series
+	before := serverTime(b, m.Store)
 	for b.Loop() {
 		if n := len(sqlMinutes(b, m.Store, series, 0, 24*hourMicros)); n != 24*60 {
 			b.Fatal(n)
 		}
 	}
+	b.ReportMetric(float64((serverTime(b, m.Store)-before).Milliseconds())/float64(b.N), "server-CPU-ms/op")
 }

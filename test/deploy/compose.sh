@@ -34,7 +34,7 @@ chmod 600 /run/secrets/{ca,postgres}.key
 until_() {
   what=$1
   shift
-  for ((i = 0; i < 600; i++)); do
+  for ((i = 0; i < 240; i++)); do
     if "$@" >"$work/last" 2>&1; then return; fi
     sleep 0.5
   done

@@ -47,8 +47,10 @@ DECLARE
     v BIT VARYING; bytes INTEGER; len INTEGER; p INTEGER; -- the stream, its last bit first; how far it was read
     w BIGINT; z BIGINT; g INTEGER;
     total BIGINT; remaining BIGINT; id BIGINT := -1;
-    -- Of each column: its type and exponent, layout, base and step.
-    n INTEGER := 0; types INTEGER[] := '{}'; layouts BIGINT[] := '{}'; bases BIGINT[] := '{}'; steps BIGINT[] := '{}';
+    -- Of each column: its type and exponent, layout, base and step;
+    n INTEGER := 0; types INTEGER[] := '{}'; layouts BIGINT[] := '{}'; bases BIGINT[] := '{}'; steps BIGINT[] := '{}'; -- a step is null until it is asked for,
+    places INTEGER[] := '{}'; sizes INTEGER[] := '{}'; place INTEGER; -- and then read from the place of its numbers
+    ref_layout BIGINT; ref_place INTEGER; ref_count INTEGER; time_place INTEGER; time_count INTEGER;
     run INTEGER := 0; last_run INTEGER := 0; ref INTEGER;
     -- The sequences of times, one after another.
     times BIGINT[] := '{}'; firsts INTEGER[] := '{}'; counts INTEGER[] := '{}'; current INTEGER := 0; count INTEGER; first INTEGER;
@@ -80,6 +82,25 @@ BEGIN
             RAISE EXCEPTION 'the block is cut short';
         END IF;
         w := substring(v FROM len - p - 62 FOR 63)::bigint;
+        -- Most columns are like the one before, whose numbers weren't shifted, and of another series.
+        IF w & 31 = 31 AND n > run AND n > 2 * run - last_run - 1 AND shift = 0 AND form < 2 AND typ <> 1 AND typ <> 7
+            AND (id + 1) & (per_column - 1) <> away THEN
+            id := id + 1;
+            EXIT WHEN id > last_id;
+            g := busbar_ones(w >> 5);
+            base := base + busbar_unzigzag(substring(v FROM len - p - 5 - 5 * g FOR 4 * g)::bigint);
+            p := p + 6 + 5 * g;
+            n := n + 1;
+            types[n] := typ;
+            layouts[n] := layout;
+            bases[n] := base;
+            steps[n] := NULL;
+            places[n] := p;
+            sizes[n] := count;
+            p := p + (count - form) * width;
+            remaining := remaining - count;
+            CONTINUE;
+        END IF;
         IF w & 1 = 1 THEN
             id := id + 1;
             p := p + 1;
@@ -132,6 +153,9 @@ BEGIN
                 layout := time_layout;
                 base := time_base;
                 step := time_step;
+                ref_layout := layout;
+                ref_place := time_place;
+                ref_count := time_count;
             ELSE
                 count := counts[current];
                 IF w & 7 <> 7 THEN
@@ -150,6 +174,9 @@ BEGIN
                     layout := layouts[ref + 1];
                     base := bases[ref + 1];
                     step := steps[ref + 1];
+                    ref_layout := layout;
+                    ref_place := places[ref + 1];
+                    ref_count := sizes[ref + 1];
                 ELSE
                     typ := 0;
                     layout := 0;
@@ -206,21 +233,27 @@ BEGIN
             g := busbar_ones(substring(v FROM len - p - 31 FOR 32)::bigint);
             z := busbar_unzigzag(substring(v FROM len - p - 5 * g FOR 4 * g)::bigint);
             p := p + 5 * g + 1;
+            IF form = 2 AND step IS NULL THEN
+                width := (ref_layout >> 2) & 127;
+                step := CASE WHEN ref_count < 2 THEN 0
+                    WHEN ref_layout & 3 = 0 THEN busbar_sum(busbar_sum(substring(v FROM len - ref_place - 2 * width + 1 FOR width)::bigint,
+                        ~substring(v FROM len - ref_place - width + 1 FOR width)::bigint), 1)
+                    ELSE busbar_unzigzag(substring(v FROM len - ref_place - width + 1 FOR width)::bigint) END << (ref_layout >> 9)::integer;
+                width := (layout >> 2) & 127;
+            END IF;
             IF shift > 0 THEN
                 base := (base >> shift) & ~((-1)::bigint << (64 - shift));
                 step := step >> shift;
             END IF;
             base := busbar_sum(base, z);
             here := base;
+            place := p;
             IF wanted THEN
                 x := '{}';
             END IF;
             CASE form
             WHEN 0 THEN
-                step := 0;
-                IF count > 1 THEN
-                    step := busbar_sum(busbar_sum(substring(v FROM len - p - 2 * width + 1 FOR width)::bigint, ~substring(v FROM len - p - width + 1 FOR width)::bigint), 1);
-                END IF;
+                step := NULL;
                 IF wanted THEN
                     FOR i IN 1..count LOOP
                         x[i] := busbar_sum(base, substring(v FROM len - p - i * width + 1 FOR width)::bigint);
@@ -228,10 +261,7 @@ BEGIN
                 END IF;
                 p := p + count * width;
             WHEN 1 THEN
-                step := 0;
-                IF count > 1 THEN
-                    step := busbar_unzigzag(substring(v FROM len - p - width + 1 FOR width)::bigint);
-                END IF;
+                step := NULL;
                 IF wanted THEN
                     x[1] := base;
                     FOR i IN 2..count LOOP
@@ -282,6 +312,8 @@ BEGIN
             time_layout := layout;
             time_base := base;
             time_step := step;
+            time_place := place;
+            time_count := count;
             firsts := firsts || coalesce(array_length(times, 1), 0);
             counts := counts || count;
             current := array_length(firsts, 1);
@@ -328,6 +360,9 @@ BEGIN
         layouts[n] := layout;
         bases[n] := base << shift;
         steps[n] := step << shift;
+        places[n] := place;
+        sizes[n] := count;
+        base := bases[n];
         remaining := remaining - count;
         EXIT WHEN id = last_id;
     END LOOP;
