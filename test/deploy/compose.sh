@@ -82,8 +82,6 @@ command_ kafka-acls.sh AclCommand
 command_ kafka-topics.sh TopicCommand
 chmod +x "$work"/bin/*
 export PATH=$work/bin:$PATH
-mount --make-rprivate / 2>/dev/null || true
-touch "$work/admin.properties"
 cp "$DIR/kafka/admin.properties" "$work/admin.properties"
 sed "s#^config=/admin.properties#config=$work/admin.properties#" "$DIR/kafka/users.sh" >"$work/users.sh"
 until_ "the brokers let in who administers them" bash "$work/users.sh"
@@ -118,9 +116,8 @@ until_ "the second process is ready" in_cloud 2 health
 echo "a password for ana" | in_cloud 1 user add ana --role admin
 in_cloud 1 token add prometheus --role viewer >/run/secrets/prometheus.token
 metrics() { curl --silent --show-error --fail --cacert /run/secrets/ca.crt --header "Authorization: Bearer $(cat /run/secrets/prometheus.token)" "https://cloud-$1:8443/metrics"; }
-divided() { metrics 1 | grep -qx 'busbar_cloud_work_processes{target="ingest"} 2' && metrics 2 | grep -qx 'busbar_cloud_work_parts{target="ingest"} 12'; }
-metrics 1 >"$work/metrics"
-grep '^busbar_cloud_work' "$work/metrics" || true
+divided() { metrics 1 | grep -qx 'busbar_cloud_work_processes{work="ingest"} 2' && metrics 2 | grep -qx 'busbar_cloud_work_parts{work="ingest"} 6'; }
+until_ "two processes divide the partitions" divided
 
 kafka-topics.sh --bootstrap-server kafka-2:9092 --command-config "$work/admin.properties" --describe >"$work/topics"
 grep -c 'Leader: [1-3].*Isr: [1-3],[1-3],[1-3]' "$work/topics" | sed 's/^/partitions in sync: /'

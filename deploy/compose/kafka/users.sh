@@ -7,7 +7,7 @@ config=/admin.properties
 # Not as an argument, which others on the machine could read.
 password=$(mktemp)
 trap 'rm -f "$password"' EXIT
-printf 'SCRAM-SHA-512=[iterations=8192,password=%s]\n' "$(cat /run/secrets/kafka.password)" >"$password"
+printf 'SCRAM-SHA-512=iterations=8192,password=%s\n' "$(cat /run/secrets/kafka.password)" >"$password"
 kafka-configs.sh "${admin[@]}" --command-config "$config" --alter --entity-type users --entity-name busbar-cloud --add-config-file "$password"
 
 acls=(kafka-acls.sh "${admin[@]}" --command-config "$config" --add --allow-principal User:busbar-cloud)
