@@ -9,9 +9,10 @@
 #   POSTGRES   the directory of PostgreSQL's programs
 set -euo pipefail
 . "$DIR/.env"
-work=$(mktemp -d)
+work=$(mktemp -d -p "$DIR")
 chmod 711 "$work"
-trap 'status=$?; trap "" TERM; kill -TERM 0; wait; [ $status = 0 ] || tail -n 25 "$work"/*.log >&2; rm -rf "$work"; exit $status' EXIT
+# What still runs then ends with its name space, of which this is the first process.
+trap 'status=$?; [ $status = 0 ] || tail -n 25 "$work"/*.log >&2; exit $status' EXIT
 
 # Each service has an address, and its files a place, as in a container.
 ip link set lo up
@@ -100,21 +101,22 @@ cloud() {
   install -m 440 -g 65532 /run/secrets/command.key "$root/etc/busbar/command.key"
   mount --bind "$root" "$root"
   mount -o remount,bind,ro "$root"
-  in_cloud "$n" run --drain 1s >"$work/cloud-$n.log" 2>&1 &
+  (in_cloud "$n" run --drain 1s) >"$work/cloud-$n.log" 2>&1 &
   eval "cloud_$n=$!"
 }
 in_cloud() {
   local n=$1
   shift
-  env -i /usr/sbin/chroot --userspec=65532:65532 "$work/cloud-$n" /busbar-cloud "$@"
+  exec env -i /usr/sbin/chroot --userspec=65532:65532 "$work/cloud-$n" /busbar-cloud "$@"
 }
 cloud 1
 cloud 2
-until_ "the first process is ready" in_cloud 1 health
-until_ "the second process is ready" in_cloud 2 health
+asked() (in_cloud "$@")
+until_ "the first process is ready" asked 1 health
+until_ "the second process is ready" asked 2 health
 
-echo "a password for ana" | in_cloud 1 user add ana --role admin
-in_cloud 1 token add prometheus --role viewer >/run/secrets/prometheus.token
+echo "a password for ana" | asked 1 user add ana --role admin
+asked 1 token add prometheus --role viewer >/run/secrets/prometheus.token
 metrics() { curl --silent --show-error --fail --cacert /run/secrets/ca.crt --header "Authorization: Bearer $(cat /run/secrets/prometheus.token)" "https://cloud-$1:8443/metrics"; }
 divided() { metrics 1 | grep -qx 'busbar_cloud_work_processes{work="ingest"} 2' && metrics 2 | grep -qx 'busbar_cloud_work_parts{work="ingest"} 6'; }
 until_ "two processes divide the partitions" divided
@@ -126,7 +128,7 @@ grep 'PartitionCount' "$work/topics" | sort
 # A gateway by the uplink.
 mkdir "$work/gateway"
 cd "$work/gateway"
-in_cloud 2 gateway token north-gw1 >token
+asked 2 gateway token north-gw1 >token
 cat >gateway.yaml <<EOF
 gateway: {id: north-gw1}
 forward: {uplink: {url: "https://cloud-2:9443", ca: /run/secrets/ca.crt}}
@@ -145,5 +147,5 @@ until_ "a sample is stored" stored
 # One stops in good order, and the other one goes on.
 kill -TERM "$cloud_1"
 wait "$cloud_1"
-in_cloud 2 health
+asked 2 health
 echo done
