@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua, confluent-kafka and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua and sparkplug-client (need npm)
+# make peers      what tests run against: pymodbus, asyncua, confluent-kafka and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client and oidc-provider (need npm)
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -70,6 +70,7 @@ endef
 peers-node:
 	$(call PACKAGES,test/peers/opcua/node,node-opcua)
 	$(call PACKAGES,test/peers/sparkplug,sparkplug)
+	$(call PACKAGES,test/peers/oidc,oidc)
 
 # The kernel of another architecture, whatever this machine has from apt-get.
 ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache

@@ -65,7 +65,7 @@ func (a *Access) BeginOIDC(ctx context.Context, remote, page string) (at string,
 	if err != nil {
 		return "", nil, err
 	}
-	return at, a.attemptCookie(sealed, attempt.Until.Sub(a.now())), nil
+	return at, a.attemptCookie(sealed, oidc.AttemptTime), nil
 }
 
 // Arrival is how somebody comes back from the provider.

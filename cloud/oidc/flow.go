@@ -57,8 +57,8 @@ type Attempt struct {
 	Until                  time.Time
 }
 
-// attemptTime is how long somebody may take at the provider.
-const attemptTime = 10 * time.Minute
+// AttemptTime is how long somebody may take at the provider.
+const AttemptTime = 10 * time.Minute
 
 // Begin is where the browser is sent, and what it has to bring back. The error is a
 // *Refusal.
@@ -67,7 +67,7 @@ func (p *Provider) Begin(ctx context.Context, back string) (at string, a Attempt
 	if err != nil {
 		return "", Attempt{}, refuse(Unreachable, "the provider can't be used: %w", err)
 	}
-	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Return: back, Until: p.now().Add(attemptTime)}
+	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Return: back, Until: p.now().Add(AttemptTime)}
 	oauth := p.oauth(is, "")
 	return oauth.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), a, nil
 }
@@ -85,7 +85,7 @@ func (p *Provider) Finish(ctx context.Context, a Attempt, answer Answer) (Identi
 		return Identity{}, refuse(Expired, "the state isn't that of a sign-in that this browser has begun")
 	}
 	if p.now().After(a.Until) {
-		return Identity{}, refuse(Expired, "they took longer than %v at the provider", attemptTime)
+		return Identity{}, refuse(Expired, "they took longer than %v at the provider", AttemptTime)
 	}
 	is, err := p.discover(ctx)
 	if err != nil {

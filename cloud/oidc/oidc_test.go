@@ -113,6 +113,9 @@ func TestWhoIsLetIn(t *testing.T) {
 		"it takes no secret":                {c, oidctest.Wrong{User: ana(), Discovery: func(d map[string]any) { d["token_endpoint_auth_methods_supported"] = []string{"private_key_jwt"} }}, "unreachable: private_key_jwt"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if x.does.User == nil {
+				x.does.User = ana()
+			}
 			i.Do(x.does)
 			who, err := signIn(t, newProvider(t, x.config))
 			if reason, detail, isRefused := strings.Cut(x.want, ": "); isRefused {
@@ -377,14 +380,14 @@ func TestAttemptsAreSealed(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	key := oidc.Key{1}
-	sealed, err := key.Seal(oidc.Attempt{State: "s"})
+	sealed, err := key.Seal(oidc.Attempt{State: "the only one"})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(sealed)
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		if a, err := key.Open(text); err == nil && text != sealed {
+		if a, err := key.Open(text); err == nil && a.State != "the only one" {
 			t.Errorf("%q: %+v", text, a)
 		}
 	})

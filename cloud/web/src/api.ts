@@ -1,6 +1,6 @@
 import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
-import type { Alarm, AlarmDetail, Capture, Completeness, CounterChange, Gateway, Outage, Sample, Series, Session } from "./model";
+import type { Alarm, AlarmDetail, Capture, Completeness, CounterChange, Gateway, Outage, Sample, Series, Session, SignInMethods } from "./model";
 
 const timeoutMs = 10_000;
 
@@ -115,6 +115,7 @@ export const api = {
   /** Alarms of any state, newest first. */
   alarms: (cursor: string | null) => page<AlarmPage>("/alarms", { state: "all" }, cursor),
   session: () => call<Session>("/session"),
+  methods: async () => (await (await send("/session/methods", {})).json()) as SignInMethods,
   signIn: (name: string, password: string) => send("/session", { method: "POST", headers: json, body: JSON.stringify({ name, password }) }),
   signOut: () => send("/session", { method: "DELETE" }),
   alarm: (id: string) => call<AlarmDetail>(`/alarms/${encodeURIComponent(id)}`),

@@ -10,6 +10,14 @@ export interface Session {
   role: "viewer" | "operator" | "engineer" | "admin";
   /** null: all. */
   zones: string[] | null;
+  /** Where signing out goes on, for who has signed in by a provider. */
+  sign_out_at?: string;
+}
+
+export interface SignInMethods {
+  password: boolean;
+  /** The OpenID Connect provider; null: there is none. */
+  oidc: { name: string; reachable: boolean } | null;
 }
 
 /** From the most to the least urgent. */
