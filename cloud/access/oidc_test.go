@@ -39,13 +39,13 @@ func providerOf(t *testing.T, i *oidctest.Issuer, grants ...oidc.Grant) *oidc.Pr
 }
 
 // provided goes to the provider from one replica and comes back to another.
-func provided(t *testing.T, a, b *Access) (Arrival, error) {
+func provided(t *testing.T, issuer *oidctest.Issuer, a, b *Access) (Arrival, error) {
 	t.Helper()
 	at, keep, err := a.BeginOIDC(t.Context(), from, "/alarms/a1")
 	if err != nil {
 		return Arrival{}, err
 	}
-	q := oidctest.Visit(t, at)
+	q := issuer.Visit(t, at)
 	return b.FinishOIDC(t.Context(), from, header(keep), oidc.Answer{State: q.Get("state"), Code: q.Get("code")})
 }
 
@@ -91,7 +91,7 @@ func TestASessionOnAProvidersWord(t *testing.T) {
 	if err != nil || keep.Name != "__Host-busbar-oidc" || !keep.HttpOnly || !keep.Secure || keep.SameSite != http.SameSiteLaxMode || keep.Path != "/" || keep.MaxAge != 600 || len(keep.Value) > 1000 {
 		t.Fatalf("%v, %v", keep, err)
 	}
-	arrival, err := provided(t, a, replica)
+	arrival, err := provided(t, issuer, a, replica)
 	if err != nil || arrival.Page != "/alarms/a1" || len(arrival.Cookies) != 2 || arrival.Cookies[0].Name != keep.Name || arrival.Cookies[0].MaxAge >= 0 {
 		t.Fatalf("%+v, %v", arrival, err)
 	}
@@ -152,7 +152,7 @@ func TestASessionOnAProvidersWord(t *testing.T) {
 	// Signing out, here and at the provider.
 	again := func() *http.Cookie {
 		t.Helper()
-		arrival, err := provided(t, a, a)
+		arrival, err := provided(t, issuer, a, a)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,16 +203,16 @@ func TestWhoIsTurnedAwayByAProvidersWord(t *testing.T) {
 		}
 	}
 	issuer.Do(oidctest.Wrong{User: map[string]any{"sub": "s2", "preferred_username": "eva", "groups": "cooks"}})
-	arrival, err := provided(t, a, a)
+	arrival, err := provided(t, issuer, a, a)
 	turnedAway(err, oidc.Unmapped, "unknown|oidc|sign-in-failed|oidc:eva|from 10.0.0.7; none of the 1 values of the claim groups is mapped to a role; issuer "+issuer.URL+", subject s2")
 	if arrival.Page != "/alarms/a1" || len(arrival.Cookies) != 1 || arrival.Cookies[0].MaxAge >= 0 {
 		t.Errorf("%+v", arrival)
 	}
 	issuer.Do(oidctest.Wrong{Claims: func(c map[string]any) { c["nonce"] = "x" }})
-	_, err = provided(t, a, a)
+	_, err = provided(t, issuer, a, a)
 	turnedAway(err, oidc.Refused, "unknown|oidc|sign-in-failed|(no user's name)|from 10.0.0.7; the ID token: the nonce isn't that of this sign-in")
 	issuer.Do(oidctest.Wrong{Status: 502})
-	_, err = provided(t, a, a)
+	_, err = provided(t, issuer, a, a)
 	turnedAway(err, oidc.Unreachable, "unknown|oidc|sign-in-failed|(no user's name)|from 10.0.0.7; the code isn't exchanged")
 	issuer.Do(oidctest.Wrong{User: map[string]any{"sub": "s1", "preferred_username": "ana", "groups": "grid-viewers"}})
 
@@ -221,7 +221,7 @@ func TestWhoIsTurnedAwayByAProvidersWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := oidctest.Visit(t, at)
+	q := issuer.Visit(t, at)
 	for name, cookies := range map[string]string{"nothing kept": "", "something else": "__Host-busbar-oidc=" + NewSecret(), "the right one": header(keep)} {
 		arrival, err := a.FinishOIDC(t.Context(), from, cookies, oidc.Answer{State: "another", Code: q.Get("code")})
 		turnedAway(err, oidc.Expired, "unknown|oidc|sign-in-failed|(no user's name)|from 10.0.0.7; the state isn't")
@@ -273,7 +273,7 @@ func TestAnotherDatabaseHasAnotherKey(t *testing.T) {
 	defer s.Close()
 	stranger := New(s, true, quiet)
 	stranger.UseOIDC(providerOf(t, issuer, oidc.Grant{Value: "grid-viewers", Role: "viewer", Zones: "south"}))
-	_, err = provided(t, a, stranger)
+	_, err = provided(t, issuer, a, stranger)
 	var r *oidc.Refusal
 	if !errors.As(err, &r) || r.Reason != oidc.Expired {
 		t.Errorf("%v", err)

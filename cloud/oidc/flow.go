@@ -63,7 +63,7 @@ const AttemptTime = 10 * time.Minute
 // Begin is where the browser is sent, and what it has to bring back. The error is a
 // *Refusal.
 func (p *Provider) Begin(ctx context.Context, back string) (at string, a Attempt, err error) {
-	is, err := p.discover(ctx)
+	is, err := p.discover(ctx, freshToGo)
 	if err != nil {
 		return "", Attempt{}, refuse(Unreachable, "the provider can't be used: %w", err)
 	}
@@ -87,7 +87,7 @@ func (p *Provider) Finish(ctx context.Context, a Attempt, answer Answer) (Identi
 	if p.now().After(a.Until) {
 		return Identity{}, refuse(Expired, "they took longer than %v at the provider", AttemptTime)
 	}
-	is, err := p.discover(ctx)
+	is, err := p.discover(ctx, freshFor)
 	if err != nil {
 		return Identity{}, refuse(Unreachable, "the provider can't be used: %w", err)
 	}

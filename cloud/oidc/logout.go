@@ -21,7 +21,7 @@ const LogoutPath = "/api/v1/session/oidc/logout"
 
 // Ended reads a logout token of OpenID Connect Back-Channel Logout 1.0.
 func (p *Provider) Ended(ctx context.Context, token string) (Ended, error) {
-	is, err := p.discover(ctx)
+	is, err := p.discover(ctx, freshFor)
 	if err != nil {
 		return Ended{}, err
 	}

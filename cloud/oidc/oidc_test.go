@@ -47,7 +47,7 @@ func answerOf(q url.Values) oidc.Answer {
 }
 
 // signIn goes all the way.
-func signIn(t *testing.T, p *oidc.Provider) (oidc.Identity, error) {
+func signIn(t *testing.T, i *oidctest.Issuer, p *oidc.Provider) (oidc.Identity, error) {
 	t.Helper()
 	at, attempt, err := p.Begin(t.Context(), "/alarms/a1")
 	if err != nil {
@@ -56,7 +56,7 @@ func signIn(t *testing.T, p *oidc.Provider) (oidc.Identity, error) {
 	if attempt.Return != "/alarms/a1" {
 		t.Errorf("it leads back to %s", attempt.Return)
 	}
-	return p.Finish(t.Context(), attempt, answerOf(oidctest.Visit(t, at)))
+	return p.Finish(t.Context(), attempt, answerOf(i.Visit(t, at)))
 }
 
 func refused(t *testing.T, err error, reason oidc.Reason, detail string) {
@@ -117,7 +117,7 @@ func TestWhoIsLetIn(t *testing.T) {
 				x.does.User = ana()
 			}
 			i.Do(x.does)
-			who, err := signIn(t, newProvider(t, x.config))
+			who, err := signIn(t, i, newProvider(t, x.config))
 			if reason, detail, isRefused := strings.Cut(x.want, ": "); isRefused {
 				refused(t, err, oidc.Reason(reason), detail)
 				return
@@ -189,7 +189,7 @@ func TestWhatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			i.Do(x.does)
-			who, err := signIn(t, newProvider(t, configOf(t, i)))
+			who, err := signIn(t, i, newProvider(t, configOf(t, i)))
 			if x.reason != "" {
 				refused(t, err, x.reason, x.detail)
 			} else if err != nil || who.Subject != "248289" || who.Session != "s1" {
@@ -213,7 +213,7 @@ func TestAnAnswerBelongsToItsAttempt(t *testing.T) {
 			q.Get("redirect_uri") != console+"/api/v1/session/oidc/callback" || len(q.Get("state")) < 26 || len(q.Get("nonce")) < 26 {
 			t.Errorf("%s, %v", at, err)
 		}
-		return attempt, answerOf(oidctest.Visit(t, at))
+		return attempt, answerOf(i.Visit(t, at))
 	}
 	first, answer := begin()
 	second, _ := begin()
@@ -265,7 +265,7 @@ func TestTheProviderComesAndGoes(t *testing.T) {
 	_, _, err = p.Begin(t.Context(), "/")
 	refused(t, err, oidc.Unreachable, "can't be used") // it was asked a moment ago
 	now = now.Add(2 * time.Second)
-	if _, err := signIn(t, p); err != nil || !p.Reachable() {
+	if _, err := signIn(t, i, p); err != nil || !p.Reachable() {
 		t.Errorf("it is back: %v", err)
 	}
 	at, err := url.Parse(p.SignOutAt())
@@ -276,11 +276,28 @@ func TestTheProviderComesAndGoes(t *testing.T) {
 	if _, _, err := p.Begin(t.Context(), "/"); err != nil {
 		t.Errorf("it answered a moment ago: %v", err)
 	}
-	now = now.Add(2 * time.Minute)
+	now = now.Add(2 * time.Second)
 	_, _, err = p.Begin(t.Context(), "/")
 	refused(t, err, oidc.Unreachable, "can't be used")
 	if p.Reachable() {
 		t.Error("it is reachable")
+	}
+}
+
+// Its certificate has to be of an authority that is trusted.
+func TestAProviderBehindTLS(t *testing.T) {
+	i := oidctest.NewTLS(t, ana())
+	c := configOf(t, i)
+	_, err := signIn(t, i, newProvider(t, c))
+	refused(t, err, oidc.Unreachable, "certificate")
+	c.CA = i.Authority(t)
+	p := newProvider(t, c)
+	at, attempt, err := p.Begin(t.Context(), "/")
+	if err != nil || !strings.HasPrefix(at, "https://") {
+		t.Fatalf("%s, %v", at, err)
+	}
+	if _, err := p.Finish(t.Context(), attempt, answerOf(i.Visit(t, at))); err != nil {
+		t.Error(err)
 	}
 }
 

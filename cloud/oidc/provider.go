@@ -62,8 +62,10 @@ const (
 
 	// leeway is what the provider's clock may differ from this one.
 	leeway = time.Minute
-	// freshFor is how long what the provider says of itself isn't asked for again.
+	// freshFor is how long what the provider says of itself isn't asked for again; for who
+	// is about to be sent there, it is shorter: they shouldn't find nobody.
 	freshFor   = time.Minute
+	freshToGo  = time.Second
 	retryAfter = 10 * time.Second
 	// notAgain keeps people who press the button from asking a provider that is gone at
 	// each press.
@@ -142,7 +144,7 @@ func (p *Provider) Terms() string {
 func (p *Provider) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		every := freshFor
-		if _, err := p.discover(ctx); err != nil {
+		if _, err := p.discover(ctx, freshFor/2); err != nil {
 			every = retryAfter
 		}
 		outgoing.Sleep(ctx, every)
@@ -157,8 +159,9 @@ func (p *Provider) Reachable() bool {
 	return p.err == nil
 }
 
-// discover asks the provider about itself, unless it has answered a moment ago.
-func (p *Provider) discover(ctx context.Context) (*found, error) {
+// discover asks the provider about itself, unless it has answered not longer than fresh
+// ago.
+func (p *Provider) discover(ctx context.Context, fresh time.Duration) (*found, error) {
 	select {
 	case p.asking <- struct{}{}:
 		defer func() { <-p.asking }()
@@ -171,7 +174,7 @@ func (p *Provider) discover(ctx context.Context) (*found, error) {
 	switch since := p.now().Sub(tried); {
 	case failed != nil && since < notAgain:
 		return nil, failed
-	case failed == nil && before != nil && p.now().Sub(at) < freshFor:
+	case failed == nil && before != nil && p.now().Sub(at) < fresh:
 		return before, nil
 	}
 	// Whoever waits may go: others wait for the same answer.

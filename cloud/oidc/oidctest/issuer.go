@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -42,7 +43,22 @@ type Issuer struct {
 }
 
 // New starts one until the test ends. The claims of whoever comes have at least a sub.
-func New(t testing.TB, user map[string]any) *Issuer {
+func New(t testing.TB, user map[string]any) *Issuer { return start(t, user, httptest.NewServer) }
+
+// NewTLS is New, reached by TLS.
+func NewTLS(t testing.TB, user map[string]any) *Issuer { return start(t, user, httptest.NewTLSServer) }
+
+// Authority is a file with the certificate that it is reached by.
+func (i *Issuer) Authority(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func start(t testing.TB, user map[string]any, serve func(http.Handler) *httptest.Server) *Issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -55,7 +71,7 @@ func New(t testing.TB, user map[string]any) *Issuer {
 	mux.HandleFunc("POST /token", i.exchange)
 	mux.HandleFunc("GET /userinfo", i.userInfo)
 	mux.HandleFunc("GET /keys", i.keys)
-	i.server = httptest.NewServer(mux)
+	i.server = serve(mux)
 	i.URL = i.server.URL
 	t.Cleanup(i.server.Close)
 	return i
@@ -96,9 +112,9 @@ func (i *Issuer) Close() { i.server.Close() }
 
 // Visit follows an address to the issuer, as a browser does, and is what it is sent back
 // with.
-func Visit(t testing.TB, at string) url.Values {
+func (i *Issuer) Visit(t testing.TB, at string) url.Values {
 	t.Helper()
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{Transport: i.server.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	answer, err := client.Get(at)
 	if err != nil {
 		t.Fatal(err)

@@ -23,8 +23,11 @@ async function main () {
     },
     renderError (ctx, out) {
       ctx.body = JSON.stringify(out)
-    }
+    },
+    // It would speak to no client on this machine, and wait for 2.5 s at most.
+    fetch: (url, { dispatcher, signal, ...options }) => fetch(url, options)
   })
+  provider.on('backchannel.error', (_, error) => console.error(error))
   provider.on('server_error', (_, error) => console.error(error))
   provider.listen(new URL(issuer).port, '127.0.0.1', () => console.log('ready'))
 }
