@@ -196,6 +196,7 @@ func (z *zoned) ask(token, method, path, body string) (status int, answer string
 func TestRights(t *testing.T) {
 	z := newZoned(t)
 	t.Run("a session", func(t *testing.T) { z.aSession(t) })
+	t.Run("by a provider", func(t *testing.T) { z.byAProvider(t) })
 	t.Run("every operation", func(t *testing.T) { z.everyOperation(t) })
 	t.Run("a stream ends with its token", func(t *testing.T) { z.aStreamEndsWithItsToken(t) })
 }
