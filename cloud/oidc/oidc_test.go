@@ -279,7 +279,7 @@ func TestTheProviderComesAndGoes(t *testing.T) {
 	now = now.Add(2 * time.Second)
 	_, _, err = p.Begin(t.Context(), "/")
 	refused(t, err, oidc.Unreachable, "can't be used")
-	if p.Reachable() {
+	if p.Reachable() || p.SignOutAt() != "" {
 		t.Error("it is reachable")
 	}
 }

@@ -236,12 +236,13 @@ func (p *Provider) oauth(is *found, secret string) oauth2.Config {
 }
 
 // SignOutAt is where the provider ends its own session and sends the browser back to the
-// console, "" if it doesn't say where. It is told neither who nor by a token: it may ask.
+// console, "" if it doesn't say where, or isn't there. It is told neither who nor by a
+// token: it may ask.
 func (p *Provider) SignOutAt() string {
 	p.mu.Lock()
-	is := p.found
+	is, failed := p.found, p.err
 	p.mu.Unlock()
-	if is == nil || is.EndSession == "" {
+	if is == nil || failed != nil || is.EndSession == "" {
 		return ""
 	}
 	at, err := url.Parse(is.EndSession)
