@@ -18,7 +18,7 @@ import (
 // SignInMethods are how people sign in.
 type SignInMethods struct {
 	Password bool        `json:"password" doc:"By a name and a password"`
-	OIDC     *OIDCMethod `json:"oidc" doc:"By an OpenID Connect provider; null: not so"`
+	OIDC     *OIDCMethod `json:"oidc,omitempty" doc:"By an OpenID Connect provider; absent: not so"`
 }
 
 // OIDCMethod is the provider.
@@ -139,7 +139,11 @@ func registerOIDC(api huma.API, o Options) {
 		}
 		return nil, nil
 	})
+	api.OpenAPI().Paths[oidc.LogoutPath].Post.RequestBody.Content[formType].Schema = &huma.Schema{Type: huma.TypeObject, Required: []string{"logout_token"},
+		Properties: map[string]*huma.Schema{"logout_token": {Type: huma.TypeString, MinLength: new(1)}}}
 }
+
+const formType = "application/x-www-form-urlencoded"
 
 func (o Options) provider() *oidc.Provider {
 	if o.Access == nil {

@@ -13,7 +13,11 @@ import (
 func (f *fake) getMethods(w http.ResponseWriter, _ *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	answer(w, http.StatusOK, map[string]any{"password": true, "oidc": f.provider})
+	methods := map[string]any{"password": true}
+	if f.provider != nil {
+		methods["oidc"] = f.provider
+	}
+	answer(w, http.StatusOK, methods)
 }
 
 // beginOIDC is the console's way to the provider and back, without the provider.

@@ -16,8 +16,8 @@ export interface Session {
 
 export interface SignInMethods {
   password: boolean;
-  /** The OpenID Connect provider; null: there is none. */
-  oidc: { name: string; reachable: boolean } | null;
+  /** The OpenID Connect provider, if there is one. */
+  oidc?: { name: string; reachable: boolean };
 }
 
 /** From the most to the least urgent. */

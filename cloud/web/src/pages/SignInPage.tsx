@@ -61,7 +61,7 @@ export function SignInPage() {
 
 /** Signing in by the OpenID Connect provider, if there is one. */
 function Provider() {
-  const [provider, setProvider] = useState<SignInMethods["oidc"]>(null);
+  const [provider, setProvider] = useState<SignInMethods["oidc"]>();
   const [reason] = useState(turnedAway);
 
   useEffect(() => {
