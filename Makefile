@@ -32,7 +32,7 @@ test: build
 	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
-ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds
+ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds|SigningInByAProvider$$|AProviderWeDidNotWrite
 race:
 	go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/powerloss -e '/cloud/web')
 

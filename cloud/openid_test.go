@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/browser"
 	"github.com/busbar/busbar/test/oidcpeer"
@@ -190,6 +192,30 @@ store: {path: cloud.db}
 	defer answer.Body.Close()
 	if err := json.NewDecoder(answer.Body).Decode(&methods); err != nil || methods.OIDC.Reachable {
 		t.Errorf("%+v, %v", methods, err)
+	}
+
+	secret := access.TokenPrefix + access.NewSecret()
+	if err := c.store.AddAPIToken(t.Context(), store.APIToken{Name: "prometheus", Role: "viewer", Zones: "*", Expires: telemetry.MicrosOf(time.Now().Add(time.Hour))}, secret); err != nil {
+		t.Fatal(err)
+	}
+	ask, err := http.NewRequestWithContext(t.Context(), "GET", console+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set("Authorization", "Bearer "+secret)
+	metrics, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer metrics.Body.Close()
+	text, err := io.ReadAll(metrics.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"busbar_cloud_oidc_reachable 0", `busbar_cloud_oidc_sign_ins_total{result="signed-in"} 2`, `busbar_cloud_oidc_sign_ins_total{result="refused"} 2`} {
+		if !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("the metrics haven't: %s", line)
+		}
 	}
 
 	rows, err := c.store.AuditRows(t.Context(), store.Page[int64]{Limit: 100})
