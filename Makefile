@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua, confluent-kafka, kubernetes-validate and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client and TypeScript (need npm), the loaders of Compose and Kustomize
+# make peers      what tests run against: pymodbus, asyncua, confluent-kafka, kubernetes-validate and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -34,7 +34,7 @@ test: build
 	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
-ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds
+ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds|SigningInByAProvider$$|AProviderWeDidNotWrite
 race:
 	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
 
@@ -72,6 +72,7 @@ endef
 peers-node:
 	$(call PACKAGES,test/peers/opcua/node,node-opcua)
 	$(call PACKAGES,test/peers/sparkplug,sparkplug)
+	$(call PACKAGES,test/peers/oidc,oidc)
 	$(call PACKAGES,cloud/client/typescript,tsc)
 
 # The loaders of Docker Compose and Kustomize, in a module of their own.

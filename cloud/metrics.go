@@ -79,6 +79,9 @@ var (
 	descWriteFailed  = describe("remote_write_failures_total", "Requests that failed and are made again.", "url")
 	descWriteWaiting = describe("remote_write_waiting_samples", "Samples that wait to be sent.", "url")
 
+	descProvided          = describe("oidc_sign_ins_total", "Those who came back from the OpenID Connect provider: signed in, refused, or unreachable, as the provider didn't answer.", "result")
+	descProviderReachable = describe("oidc_reachable", "1: the OpenID Connect provider answered when it was asked last; 0: it didn't.")
+
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
 	descUplinkRefused = describe("uplink_refusals_total", "Requests to the uplink that were refused, or asked to wait.", "answer")
@@ -209,6 +212,18 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descWriteDropped, float64(s.Dropped), s.URL)
 		counter(descWriteFailed, float64(s.Failed), s.URL)
 		gauge(descWriteWaiting, float64(s.Pending), s.URL)
+	}
+
+	if a := c.cloud.console.access; a != nil && a.Provider() != nil {
+		n := a.Provided()
+		counter(descProvided, float64(n.SignedIn), "signed-in")
+		counter(descProvided, float64(n.Refused), "refused")
+		counter(descProvided, float64(n.Unreachable), "unreachable")
+		reachable := 0.0
+		if a.Provider().Reachable() {
+			reachable = 1
+		}
+		gauge(descProviderReachable, reachable)
 	}
 
 	if c.cloud.uplink != nil {

@@ -62,6 +62,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerControls(api, o)
 	registerStream(mux, api, o)
 	registerSession(api, o)
+	registerOIDC(api, o)
 	registerAudit(api, o)
 	describeRights(api.OpenAPI())
 	describeNull(api.OpenAPI().Components.Schemas)

@@ -46,6 +46,11 @@ var Rights = access.Rights{
 	"GET /api/v1/alarms/{id}/capture":      {Least: access.Viewer},
 	"POST /api/v1/alarms/{id}/acknowledge": {Least: access.Operator},
 
+	"GET /api/v1/session/methods":       {Least: access.Anyone},
+	"GET /api/v1/session/oidc":          {Least: access.Anyone},
+	"GET /api/v1/session/oidc/callback": {Least: access.Anyone}, // what it is sent is from the provider, or isn't taken
+	"POST /api/v1/session/oidc/logout":  {Least: access.Anyone},
+
 	"POST /api/v1/alertmanager/webhook": {Least: access.Anyone}, // it asks for a token of its own
 	"GET /api/v2/alerts":                {Least: access.Viewer},
 	"GET /api/v2/alerts/groups":         {Least: access.Viewer},

@@ -104,7 +104,7 @@ export interface AuditRow {
   hash: string;
   seq: Int64;
   subject: string;
-  /** How they are known: session, token, password, command-line, console where nobody signs in, enrolment-token, gateway-key, or cloud */
+  /** How they are known: session, token, password, oidc, command-line, console where nobody signs in, enrolment-token, gateway-key, or cloud */
   via: string;
 }
 
@@ -407,6 +407,13 @@ export interface LinksAnswerBody {
   outages: Outage[] | null;
 }
 
+export interface OIDCMethod {
+  /** What people call it */
+  name: string;
+  /** Whether it answered when it was asked last */
+  reachable: boolean;
+}
+
 export interface Outage {
   cause: string;
   from_us: Micros;
@@ -468,11 +475,13 @@ export interface SeriesListBody {
 }
 
 export interface Session {
-  /** Empty where nobody signs in; token: and its name of an API token */
+  /** Empty where nobody signs in; token: and its name of an API token; oidc: and their name of who has signed in by OpenID Connect */
   name: string;
   role: "viewer" | "operator" | "engineer" | "admin";
   /** Whether people sign in; if not, whoever reaches the console may everything */
   sign_in: boolean;
+  /** Where the OpenID Connect provider ends its own session, for whoever has signed in by it and has signed out here */
+  sign_out_at?: string;
   /** Whose gateways they see; null: all */
   zones: string[] | null;
 }
@@ -480,6 +489,13 @@ export interface Session {
 export interface SignInBody {
   name: string;
   password: string;
+}
+
+export interface SignInMethods {
+  /** By an OpenID Connect provider; absent: not so */
+  oidc?: OIDCMethod;
+  /** By a name and a password */
+  password: boolean;
 }
 
 export interface Tally {
@@ -994,6 +1010,62 @@ export async function getSession(server: Server, options?: Options): Promise<Ses
  */
 export async function signIn(server: Server, body: SignInBody, options?: Options): Promise<Session> {
   return answered<Session>(await ask(server, "POST", `/api/v1/session`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+/**
+ * How people sign in
+ *
+ * GET /api/v1/session/methods
+ */
+export async function getSignInMethods(server: Server, options?: Options): Promise<SignInMethods> {
+  return answered<SignInMethods>(await ask(server, "GET", `/api/v1/session/methods`, options));
+}
+
+export interface BeginOidcParams {
+  /** The page of the console to come back to; what leads elsewhere is taken for / */
+  return?: string | undefined;
+}
+
+/**
+ * Sign in by the OpenID Connect provider
+ *
+ * For browsers. Leads to the provider, or, if that can't be, to the page in return with signin= and a reason. 404: there is no provider.
+ *
+ * GET /api/v1/session/oidc
+ */
+export function beginOidc(server: Server, params: BeginOidcParams): string {
+  return (server.url ?? "").replace(/\/+$/, "") + `/api/v1/session/oidc${query(params, "return")}`;
+}
+
+export interface FinishOidcParams {
+  state?: string | undefined;
+  code?: string | undefined;
+  /** RFC 9207 */
+  iss?: string | undefined;
+  error?: string | undefined;
+  error_description?: string | undefined;
+}
+
+/**
+ * Come back from the OpenID Connect provider
+ *
+ * For browsers, which the provider sends here. Leads to the page that was wanted, signed in or with signin= and a reason. 404: there is no provider.
+ *
+ * GET /api/v1/session/oidc/callback
+ */
+export function finishOidc(server: Server, params: FinishOidcParams): string {
+  return (server.url ?? "").replace(/\/+$/, "") + `/api/v1/session/oidc/callback${query(params, "state", "code", "iss", "error", "error_description")}`;
+}
+
+/**
+ * End the sessions that the OpenID Connect provider has ended
+ *
+ * For the provider: a form with the logout_token of OpenID Connect Back-Channel Logout 1.0. 400: it isn't one of the provider's. 404: there is no provider.
+ *
+ * POST /api/v1/session/oidc/logout
+ */
+export async function endOidc(server: Server, body: BodyInit, options?: Options): Promise<void> {
+  await ask(server, "POST", `/api/v1/session/oidc/logout`, options, { headers: { "Content-Type": "application/x-www-form-urlencoded" }, body: body });
 }
 
 export interface StreamParams {

@@ -82,6 +82,7 @@ export const api = {
   /** The stream from a position on. */
   stream: (after: number, signal: AbortSignal) => busbar.stream(server, { after }, { signal }),
   session: () => call((options) => busbar.getSession(server, options)),
+  methods: () => busbar.getSignInMethods(server, soon()),
   signIn: (name: string, password: string) => busbar.signIn(server, { name, password }, soon()),
   signOut: () => busbar.signOut(server, soon()),
   alarm: (id: string) => call((options) => busbar.getAlarm(server, { id }, options)),
