@@ -98,19 +98,18 @@ func (r *Runner) count(f func(*Stats)) {
 // for a while, from the table's newest snapshot. The error is iceberg.ErrFenced if another
 // writer has committed: there is one at a time.
 func (r *Runner) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var fenced error
 	log.Sessions(ctx, r.cfg.Logger.With("consumer", "lake"), func(ctx context.Context, ok func()) error {
 		err := r.session(ctx, ok)
 		if errors.Is(err, iceberg.ErrFenced) {
-			cancel(err)
+			fenced = err
+			cancel()
 		}
 		return err
 	})
-	if cause := context.Cause(ctx); errors.Is(cause, iceberg.ErrFenced) {
-		return cause
-	}
-	return nil
+	return fenced
 }
 
 const (
