@@ -81,6 +81,7 @@ func TestOthersReadWhatWasSent(t *testing.T) {
 	if s := r.Stats(); s.Samples != 650 || s.Duplicates != 22 || s.Lag != 0 || s.Version < 2 {
 		t.Errorf("%+v", s)
 	}
+	w.documented()
 	days := map[string]bool{}
 	names, err := w.files.List(t.Context(), "data/")
 	if err != nil {

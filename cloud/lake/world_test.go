@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -290,5 +291,35 @@ func (w *world) exactlyOnce(sent map[string]uint64, properties ...string) {
 	}
 	if len(have) != total {
 		w.Fatalf("%d different rows, %d were sent", len(have), total)
+	}
+}
+
+// documented runs the queries that docs/lake.md shows on the table.
+func (w *world) documented() {
+	w.Helper()
+	doc, err := os.ReadFile("../../docs/lake.md")
+	if err != nil {
+		w.Fatal(err)
+	}
+	st, err := ReadStatus(context.Background(), w.files)
+	if err != nil {
+		w.Fatal(err)
+	}
+	var script strings.Builder
+	for i, part := range strings.Split(string(doc), "```") {
+		if code, found := strings.CutPrefix(part, "python\n"); found && i%2 == 1 {
+			script.WriteString(code)
+		}
+	}
+	code := strings.NewReplacer("/var/lib/busbar/lake/metadata/v42.metadata.json", st.Location, "2026-11-26", "2023-11-15", "2026-11-27", "2023-11-16").Replace(script.String())
+	out, err := exec.Command(python(w), "-c", code).CombinedOutput()
+	if err != nil {
+		w.Fatalf("%v: %s", err, out)
+	}
+	// A sample each 400 s: 216 of gw-1 are of that day, and the 34 last ones of gw-2.
+	for _, want := range []string{"meter-2", "PhV.phsA", "\n250\n"} {
+		if !strings.Contains(string(out), want) {
+			w.Errorf("the documented queries say\n%s\nwithout %q", out, want)
+		}
 	}
 }
