@@ -179,9 +179,7 @@ func TestAStaleWriterStops(t *testing.T) {
 	}
 	w.send(blockRecord(t, "gw", 20, 29))
 	await.True(t, "the first goes on", w.caughtUp)
-	if old.Stats().Samples != 30 {
-		t.Errorf("%+v", old.Stats())
-	}
+	await.True(t, "three commits of the first", func() bool { return old.Stats().Samples == 30 })
 	// What the stale writer left is found, and nothing else.
 	deleted, err := iceberg.Clean(t.Context(), w.files, Definition(), false)
 	if err != nil || !slices.ContainsFunc(deleted, func(name string) bool { return strings.HasPrefix(name, "data/") }) {

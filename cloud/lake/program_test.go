@@ -39,7 +39,9 @@ func TestTheProgramTellsHowItIs(t *testing.T) {
 		text, _ := io.ReadAll(answer.Body)
 		return string(text)
 	}
-	await.True(t, "a block that waits", func() bool { return strings.Contains(ask("/metrics"), "busbar_lake_waiting_samples 10\n") || w.caughtUp() })
+	await.True(t, "a block that waits", func() bool {
+		return strings.Contains(ask("/metrics"), "busbar_lake_waiting_samples 10\n") || w.caughtUp()
+	})
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ok\n", "/livez": "ok\n"} {
 		if got := ask(path); got != want {
 			t.Errorf("%s says %q", path, got)
