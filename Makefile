@@ -1,10 +1,10 @@
-# make            build the four programs into bin/
+# make            build the five programs into bin/
 # make demo       the whole story on this machine; ARGS='--for 60s --headless'
 # make test       every test
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua, confluent-kafka, kubernetes-validate and schemathesis (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
+# make peers      what tests run against: pymodbus, asyncua, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka and Eclipse Milo (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -112,8 +112,8 @@ generate:
 # A cloud isn't run on the smallest boards.
 sizes:
 	@for arch in amd64 arm64 arm; do \
-	  for program in busbar busbar-gateway busbar-sim busbar-cloud; do \
-	    [ $$arch-$$program != arm-busbar-cloud ] || continue; \
+	  for program in busbar busbar-gateway busbar-sim busbar-cloud busbar-lake; do \
+	    case $$arch-$$program in arm-busbar-cloud|arm-busbar-lake) continue; esac; \
 	    GOOS=linux GOARCH=$$arch GOARM=6 $(GOBUILD) -o bin/sizes/$$arch/$$program ./cmd/$$program || exit 1; \
 	    printf '%-6s %-15s %5.1f MB\n' $$arch $$program $$(stat -c %s bin/sizes/$$arch/$$program | awk '{print $$1/1e6}'); \
 	  done; \
