@@ -105,6 +105,9 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	}
 	if config.Console.SignIn {
 		c.console.access = access.New(c.store, c.console.secure, c.log)
+		if err := c.openOpenID(); err != nil {
+			return err
+		}
 		c.warnOfNobody(ctx)
 	}
 	var names record.Topics
@@ -172,6 +175,9 @@ func (c *Cloud) Run(ctx context.Context) error {
 	if c.runs(TargetAPI) {
 		running.Go(func() { c.tellGateways(serving) })
 		running.Go(func() { c.tellAudit(serving) })
+		if a := c.console.access; a != nil && a.Provider() != nil {
+			running.Go(func() { a.Provider().Run(serving) })
+		}
 	}
 	if c.runs(TargetAPI) || len(c.writers) > 0 {
 		running.Go(func() { c.followLatest(serving) })

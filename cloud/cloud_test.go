@@ -16,6 +16,7 @@ import (
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
+	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/postgres"
 )
 
@@ -182,5 +183,12 @@ func healthAndMetrics(t *testing.T, config Config) {
 		if !strings.Contains(text, "\nbusbar_cloud_"+name+" 0\n") {
 			t.Errorf("%s is missing", name)
 		}
+	}
+	// These come with the first transaction's time.
+	for _, name := range []string{`{partition="0",topic="telemetry"}`, `{partition="0",topic="backfill"}`, `{partition="0",topic="births"}`} {
+		await.True(t, "the lag of "+name, func() bool {
+			_, text := get("/metrics")
+			return strings.Contains(text, "\nbusbar_cloud_ingest_partition_lag_records"+name+" 0\n")
+		})
 	}
 }

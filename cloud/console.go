@@ -33,6 +33,10 @@ type Console struct {
 
 	// The encrypted connection. Default: none.
 	TLS *ConsoleTLS `yaml:"tls"`
+
+	// An OpenID Connect provider that people can sign in by as well; needs sign_in.
+	// Default: none.
+	OIDC *OpenID `yaml:"oidc"`
 }
 
 // ConsoleTLS names the files of the console's encrypted connection, in PEM. A renewed
@@ -53,6 +57,9 @@ type ConsoleTLS struct {
 }
 
 func (c Console) check(f *configfile.File) {
+	if c.OIDC != nil {
+		c.OIDC.check(f, c)
+	}
 	if c.SignIn && c.TLS != nil {
 		hostPort(f, "console.listen", c.Listen)
 		return
@@ -196,6 +203,9 @@ func (c *Cloud) tellAudit(ctx context.Context) {
 
 // warnOfNobody says that nobody can sign in yet.
 func (c *Cloud) warnOfNobody(ctx context.Context) {
+	if c.console.access.Provider() != nil {
+		return
+	}
 	users, err := c.store.Users(ctx)
 	if err == nil && len(users) == 0 {
 		err = errors.New("there are no users: make one by busbar-cloud user add")

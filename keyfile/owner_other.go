@@ -8,3 +8,5 @@ import (
 )
 
 func giveTo(*os.File, fs.FileInfo) error { return nil }
+
+func lent(fs.FileInfo) fs.FileMode { return 0 }

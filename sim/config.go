@@ -12,7 +12,7 @@ import (
 
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/sim/devices"
-	"github.com/busbar/busbar/sim/scenario"
+	"github.com/busbar/busbar/sim/script"
 	"github.com/busbar/busbar/sim/simbench"
 )
 
@@ -157,8 +157,8 @@ func (c Config) check(report func(path, format string, args ...any)) {
 			places[place] = i
 		}
 	}
-	var problems scenario.Problems
-	if _, err := c.scenario(); errors.As(err, &problems) {
+	var problems script.Problems
+	if _, err := c.script(); errors.As(err, &problems) {
 		for _, p := range problems {
 			report(configfile.Join(configfile.Item("faults", p.Fault), p.Field), "%s", p.Message)
 		}
@@ -215,19 +215,19 @@ func (d Device) product() (*devices.Product, error) {
 	return devices.LoadProduct(models...)
 }
 
-func (c Config) scenario() (*scenario.Scenario, error) {
-	var devices []scenario.Device
+func (c Config) script() (*script.Script, error) {
+	var devices []script.Device
 	for _, d := range c.Devices {
-		devices = append(devices, scenario.Device{ID: d.ID, Feeder: d.Feeder, SelfPowered: d.PoweredBy == Measured})
+		devices = append(devices, script.Device{ID: d.ID, Feeder: d.Feeder, SelfPowered: d.PoweredBy == Measured})
 	}
-	return scenario.New(devices, c.script())
+	return script.New(devices, c.faults())
 }
 
-func (c Config) script() []scenario.Fault {
-	var faults []scenario.Fault
+func (c Config) faults() []script.Fault {
+	var faults []script.Fault
 	for _, f := range c.Faults {
-		faults = append(faults, scenario.Fault{
-			At: time.Duration(f.At), For: time.Duration(f.For), Kind: scenario.Kind(f.Kind),
+		faults = append(faults, script.Fault{
+			At: time.Duration(f.At), For: time.Duration(f.For), Kind: script.Kind(f.Kind),
 			Feeder: f.Feeder, Device: f.Device, How: f.How,
 		})
 	}

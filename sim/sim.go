@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/sim/devices"
-	"github.com/busbar/busbar/sim/scenario"
+	"github.com/busbar/busbar/sim/script"
 	"github.com/busbar/busbar/sim/simbench"
 )
 
@@ -28,24 +28,24 @@ const snapshotEvery = time.Second
 
 // Simulator is a simulation that runs once.
 type Simulator struct {
-	log      *slog.Logger
-	truth    *truthLog
-	scenario *scenario.Scenario
-	faults   []*fault
-	meters   []*meter
-	servers  map[string]*devices.Server // by the address as configured
-	began    time.Time
+	log     *slog.Logger
+	truth   *truthLog
+	script  *script.Script
+	faults  []*fault
+	meters  []*meter
+	servers map[string]*devices.Server // by the address as configured
+	began   time.Time
 }
 
 type fault struct {
-	scenario.Fault
+	script.Fault
 	active bool
 }
 
 type meter struct {
 	Device
 	*devices.Meter
-	condition scenario.Condition
+	condition script.Condition
 }
 
 // New checks the configuration, and opens the ports and the truth log, which Run
@@ -54,12 +54,12 @@ func New(c Config, log *slog.Logger) (*Simulator, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	script, err := c.scenario()
+	plan, err := c.script()
 	if err != nil {
 		return nil, err
 	}
-	s := &Simulator{log: log, scenario: script, servers: map[string]*devices.Server{}}
-	for _, f := range c.script() {
+	s := &Simulator{log: log, script: plan, servers: map[string]*devices.Server{}}
+	for _, f := range c.faults() {
 		s.faults = append(s.faults, &fault{Fault: f})
 	}
 	units := map[string]map[byte]devices.Unit{}
@@ -79,7 +79,7 @@ func New(c Config, log *slog.Logger) (*Simulator, error) {
 				RatedPower: d.RatedPower.Value * watts[d.RatedPower.Unit],
 				Clock:      func() time.Duration { return time.Since(s.began) },
 			}),
-			condition: scenario.Condition{Live: true, Powered: true},
+			condition: script.Condition{Live: true, Powered: true},
 		}
 		s.meters = append(s.meters, m)
 		if units[d.Listen] == nil {
@@ -158,7 +158,7 @@ func (s *Simulator) play(ctx context.Context) error {
 	var at time.Duration
 	for {
 		var change <-chan time.Time
-		next, ok := s.scenario.Next(at)
+		next, ok := s.script.Next(at)
 		if ok {
 			change = time.After(time.Until(s.began.Add(next)))
 		}
@@ -190,7 +190,7 @@ func (s *Simulator) apply(at time.Duration) error {
 	var changed, behaves []*meter
 	for _, m := range s.meters {
 		was := m.condition
-		m.condition = s.scenario.Condition(m.ID, at)
+		m.condition = s.script.Condition(m.ID, at)
 		m.SetSupply(m.condition.Live)
 		if m.condition.Powered != was.Powered {
 			changed = append(changed, m)
@@ -219,7 +219,7 @@ func (s *Simulator) apply(at time.Duration) error {
 		if f.active {
 			what, message = "fault-begin", "fault begins"
 		}
-		if f.Kind == scenario.Outage {
+		if f.Kind == script.Outage {
 			s.log.Info(message, "kind", f.Kind, "feeder", f.Feeder)
 		} else {
 			s.log.Info(message, "kind", f.Kind, "device", f.Device, "how", f.How)
@@ -238,7 +238,7 @@ func (s *Simulator) apply(at time.Duration) error {
 }
 
 // misbehaviour is how a device answers.
-func misbehaviour(c scenario.Condition) []devices.Misbehaviour {
+func misbehaviour(c script.Condition) []devices.Misbehaviour {
 	if !c.Powered {
 		return []devices.Misbehaviour{{Kind: devices.Silent}}
 	}

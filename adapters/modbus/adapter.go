@@ -106,10 +106,11 @@ const (
 	// startSpread bounds how long the first poll of a device with a long period
 	// is put off to spread the load.
 	startSpread = 10 * time.Second
-	// phases is how many moments of a period the endpoints are spread over.
-	// Each moment wakes the process once: with 100 of them, waking up costs several
-	// times what reading does.
-	phases = 4
+	// The polls of a period begin at one moment for each as many endpoints as
+	// together, and no more than mostMoments. Each wakes the process: with 100 of
+	// them, waking up costs several times what reading does.
+	together    = 128
+	mostMoments = 4
 )
 
 // Run polls every device on its own fixed grid until ctx ends. Endpoints are
@@ -163,7 +164,8 @@ func (a *Adapter) start(b *bus) {
 // units of the bus-th of all buses.
 func (u *unit) phase(bus, buses, unit, units int) time.Duration {
 	place, places := bus*units+unit, buses*units
-	return min(u.PollEvery, startSpread) / phases * time.Duration(place*phases/places)
+	moments := min(1+(buses-1)/together, mostMoments)
+	return min(u.PollEvery, startSpread) / time.Duration(moments) * time.Duration(place*moments/places)
 }
 
 // ReadOnce reads one device, ahead of all polls and over the connection that they

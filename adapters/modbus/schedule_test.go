@@ -156,22 +156,27 @@ func TestGridKeepsItsPhase(t *testing.T) {
 }
 
 func TestStartsAreSpread(t *testing.T) {
-	n := &pipeNet{}
-	var devices []Device
-	for i := range 100 {
-		devices = append(devices, device(fmt.Sprint("d", i), fmt.Sprint("m", i), 1, telemetry.SignalID(10*i), time.Second))
+	for n, moments := range map[int]int{100: 1, 200: 2, 600: 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			peers := &pipeNet{}
+			var devices []Device
+			for i := range n {
+				devices = append(devices, device(fmt.Sprint("d", i), fmt.Sprint("m", i), 1, telemetry.SignalID(10*i), time.Second))
+			}
+			last := fmt.Sprint("m", n-1)
+			devices = append(devices, device("slow", last, 2, telemetry.SignalID(10*n), time.Hour))
+			inBubble(t, peers, func(*Adapter, *recorder) {
+				pass(10 * time.Second)
+				for i := range n {
+					phase := time.Duration(i*moments/n) * time.Second / time.Duration(moments)
+					expect(t, fmt.Sprint("d", i), peers.requests(fmt.Sprintf("m%d:502/1", i))[:2], []time.Duration{phase, time.Second + phase})
+				}
+				if len(peers.requests(last+":502/2")) != 1 {
+					t.Error("a device with a long period waited longer than startSpread for its first poll")
+				}
+			}, devices...)
+		})
 	}
-	devices = append(devices, device("slow", "m99", 2, 5000, time.Hour))
-	inBubble(t, n, func(*Adapter, *recorder) {
-		pass(10 * time.Second)
-		for i := range 100 {
-			phase := time.Duration(i/25) * 250 * time.Millisecond
-			expect(t, fmt.Sprint("d", i), n.requests(fmt.Sprintf("m%d:502/1", i))[:2], []time.Duration{phase, time.Second + phase})
-		}
-		if len(n.requests("m99:502/2")) != 1 {
-			t.Error("a device with a long period waited longer than startSpread for its first poll")
-		}
-	}, devices...)
 }
 
 // everySlot checks that the batches account for every slot of a device's grid,

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/busbar/busbar/cloud/oidc"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -66,6 +67,10 @@ type Access struct {
 	waiting atomic.Int32
 	decoy   string // the hash of no password, for names that nobody has: they take as long
 
+	provider *oidc.Provider // nil: there is none
+	key      atomic.Pointer[oidc.Key]
+	returned returned
+
 	mu        sync.Mutex
 	minute    time.Time
 	written   int
@@ -117,7 +122,7 @@ func (a *Access) SignIn(ctx context.Context, remote, name, password string) (*ht
 	if errors.Is(err, ErrRefused) {
 		a.limiter.failed(a.now(), byName, ofName)
 		a.limiter.failed(a.now(), byAddress, ofAddress)
-		a.writeFailure(ctx, name, address)
+		a.writeFailure(ctx, name, "password", "from "+address)
 	}
 	if err != nil {
 		return nil, Who{}, err
@@ -162,8 +167,7 @@ func (a *Access) check(ctx context.Context, name, password string) (store.User, 
 
 // writeFailure audits a failed sign-in. In a flood of them it writes so many and counts
 // the others: strangers don't get to fill the disk.
-func (a *Access) writeFailure(ctx context.Context, name, address string) {
-	detail := "from " + address
+func (a *Access) writeFailure(ctx context.Context, name, via, detail string) {
 	a.mu.Lock()
 	if now := a.now(); now.Sub(a.minute) >= time.Minute {
 		a.minute, a.written = now, 0
@@ -178,9 +182,9 @@ func (a *Access) writeFailure(ctx context.Context, name, address string) {
 	}
 	a.written, a.unwritten = a.written+1, 0
 	a.mu.Unlock()
-	a.log.Warn("a sign-in has failed", "user", name, "address", address)
+	a.log.Warn("a sign-in has failed", "user", name, "via", via, "detail", detail)
 	// Also of somebody who hangs up meanwhile.
-	if err := a.store.SignInFailed(context.WithoutCancel(ctx), name, detail, a.micros()); err != nil {
+	if err := a.store.SignInFailed(context.WithoutCancel(ctx), name, via, detail, a.micros()); err != nil {
 		a.log.Error("a failed sign-in isn't audited", "error", err)
 	}
 }
@@ -225,8 +229,11 @@ func (a *Access) Identify(r *http.Request) (Who, error) {
 	if err != nil {
 		return Who{}, err
 	}
+	if s.OIDC != nil && !a.honours(*s.OIDC) {
+		return Who{}, ErrUnknown
+	}
 	who, err := whoIs(s.Name, s.Role, s.Zones, "session")
-	who.seen = s.Seen
+	who.seen, who.OIDC = s.Seen, s.OIDC != nil
 	return who, err
 }
 

@@ -55,7 +55,7 @@ func TestASessionFromSignInToSignOut(t *testing.T) {
 		cookie.Name != "__Host-busbar" || len(cookie.Value) != 43 {
 		t.Errorf("%v", cookie)
 	}
-	want := "{ana operator north session 0}"
+	want := "{ana operator north session false 0}"
 	if got := fmt.Sprint(who); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -242,7 +242,7 @@ func TestAFloodOfSignIns(t *testing.T) {
 	}
 	gone, hangUp := context.WithCancel(t.Context())
 	hangUp()
-	a.writeFailure(gone, "ana", "10.3.0.2")
+	a.writeFailure(gone, "ana", "password", "from 10.3.0.2")
 	if rows, err = a.store.AuditRows(t.Context(), store.Page[int64]{Limit: 1}); err != nil || rows[0].Detail != "from 10.3.0.2" {
 		t.Errorf("of somebody who has hung up: %+v, %v", rows, err)
 	}

@@ -81,10 +81,11 @@ func (z Zones) String() string {
 
 // Who asks.
 type Who struct {
-	Name  string // of the user; "token:" and its name of a token; empty where nobody signs in
+	Name  string // of the user; "token:" and its name of a token; "oidc:" and the name of a provider's user; empty where nobody signs in
 	Role  Role
 	Zones Zones
 	Via   string // how they are known: session, token, or console where nobody signs in
+	OIDC  bool   // they have signed in by OpenID Connect
 
 	seen telemetry.Micros // when the session was last in use
 }

@@ -19,7 +19,7 @@ type Alarm struct {
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
 	Device   string             `json:"device"`
-	Priority telemetry.Priority `json:"priority"`
+	Priority telemetry.Priority `json:"priority" enum:"low,medium,high,critical"`
 	Summary  string             `json:"summary"`
 	Version  string             `json:"rule_version"` // of the rule as it was then; "" if its gateway doesn't say
 	Method   string             `json:"method"`       // how what the rule reads was measured: sampled, device-event or half-cycle; "" if its gateway doesn't say

@@ -17,7 +17,7 @@ type Transition struct {
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
 	Device   string             `json:"device"`
-	Priority telemetry.Priority `json:"priority"`
+	Priority telemetry.Priority `json:"priority" enum:"low,medium,high,critical"`
 	Summary  string             `json:"summary"`
 }
 

@@ -317,11 +317,17 @@ func TestSetsAsideWhatIsNoEvent(t *testing.T) {
 		bad := logRecord("bad", 0, nil)
 		bad.Headers[2].Value = []byte("telemetry")
 		w.resend(identitytest.Sign(bad))
+		headless := logRecord("bad", 1, nil) // whose it is says its key in the log alone
+		headless.Headers = nil
+		w.resend(headless)
 		w.send("gw", raised("a0", 1))
 		r, _ := w.start()
-		await.True(w, "two events", func() bool { return r.Stats().Events == 2 })
-		if r.Stats().Quarantined[store.BadHeaders] != 1 {
+		await.True(w, "three events", func() bool { return r.Stats().Events == 3 })
+		if r.Stats().Quarantined[store.BadHeaders] != 2 {
 			t.Errorf("%+v", r.Stats())
+		}
+		if n, err := w.store.AskAside(t.Context(), store.SetAside{Gateway: "bad"}); n != 2 || err != nil {
+			t.Errorf("%d are taken again, want 2 (%v)", n, err)
 		}
 	})
 }

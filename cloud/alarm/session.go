@@ -88,6 +88,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 		}
 		rec, err := record.ParseHeaders(headersOf(r.Record), r.Value)
 		if err != nil && !errors.Is(err, record.ErrSeal) {
+			rec.Gateway = record.KeyGateway(r.Key)
 			setAside(r, rec, store.BadHeaders, err.Error(), store.MaxRefusedBytes)
 			continue
 		}

@@ -17,7 +17,7 @@ const FactKind = "alarm"
 type Entry struct {
 	Seq     int64            `json:"seq"` // of the fact that holds the alarm after it
 	At      telemetry.Micros `json:"at_us"`
-	Action  Action           `json:"action"`
+	Action  Action           `json:"action" enum:"raised,cleared,acknowledged"`
 	By      string           `json:"by"` // "gateway <id>", "cloud", "alertmanager", or the operator's name
 	Comment string           `json:"comment"`
 }

@@ -62,7 +62,7 @@ type CapturedSignal struct {
 	Device    string             `json:"device"`
 	Name      string             `json:"name"`
 	Unit      string             `json:"unit"`
-	Kind      telemetry.Kind     `json:"kind" doc:"gauge, counter or state; empty until births have named it"`
+	Kind      telemetry.Kind     `json:"kind" enum:"gauge,counter,state," doc:"Empty until births have named it"`
 	States    telemetry.States   `json:"states,omitempty" doc:"What its values are called, by value"`
 	Flags     map[string]string  `json:"flags,omitempty" doc:"What the bits of its values are called, by their number from 0"`
 	Samples   []Sample           `json:"samples" doc:"By time"`

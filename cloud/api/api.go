@@ -64,8 +64,10 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerAssets(api, o)
 	registerGrid(api, o)
 	registerSession(api, o)
+	registerOIDC(api, o)
 	registerAudit(api, o)
 	describeRights(api.OpenAPI())
+	describeNull(api.OpenAPI().Components.Schemas)
 	return api.OpenAPI()
 }
 

@@ -15,7 +15,7 @@ type AuditRow struct {
 	Seq     int64            `json:"seq"`
 	At      telemetry.Micros `json:"at_us"`
 	By      string           `json:"by"`
-	Via     string           `json:"via" doc:"How they are known: session, token, password, command-line, console where nobody signs in, enrolment-token, gateway-key, or cloud"`
+	Via     string           `json:"via" doc:"How they are known: session, token, password, oidc, command-line, console where nobody signs in, enrolment-token, gateway-key, or cloud"`
 	Action  string           `json:"action" example:"acknowledge"`
 	Subject string           `json:"subject"`
 	Detail  string           `json:"detail"`

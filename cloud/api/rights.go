@@ -55,6 +55,11 @@ var Rights = access.Rights{
 	"GET /api/v1/grid/model":          {Least: access.Viewer, Everywhere: true},
 	"PUT /api/v1/grid/model":          {Least: access.Engineer, Everywhere: true},
 
+	"GET /api/v1/session/methods":       {Least: access.Anyone},
+	"GET /api/v1/session/oidc":          {Least: access.Anyone},
+	"GET /api/v1/session/oidc/callback": {Least: access.Anyone}, // what it is sent is from the provider, or isn't taken
+	"POST /api/v1/session/oidc/logout":  {Least: access.Anyone},
+
 	"POST /api/v1/alertmanager/webhook": {Least: access.Anyone}, // it asks for a token of its own
 	"GET /api/v2/alerts":                {Least: access.Viewer},
 	"GET /api/v2/alerts/groups":         {Least: access.Viewer},

@@ -245,6 +245,7 @@ func (z *zoned) send(token, method, path, body, content string) (status int, ans
 func TestRights(t *testing.T) {
 	z := newZoned(t)
 	t.Run("a session", func(t *testing.T) { z.aSession(t) })
+	t.Run("by a provider", func(t *testing.T) { z.byAProvider(t) })
 	t.Run("every operation", func(t *testing.T) { z.everyOperation(t) })
 	t.Run("assets", func(t *testing.T) { z.assets(t) })
 	t.Run("a stream ends with its token", func(t *testing.T) { z.aStreamEndsWithItsToken(t) })
@@ -270,7 +271,8 @@ func (z *zoned) everyOperation(t *testing.T) {
 }
 
 // tellsOfNobody are the operations whose answers are about no gateway.
-var tellsOfNobody = map[string]bool{"GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true}
+var tellsOfNobody = map[string]bool{"GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true,
+	"GET /api/v1/session/methods": true, "GET /api/v1/session/oidc": true, "GET /api/v1/session/oidc/callback": true, "POST /api/v1/session/oidc/logout": true}
 
 func (z *zoned) walk(route, method string) {
 	right := Rights[route]

@@ -14,15 +14,20 @@ import (
 // Session is who asks.
 type Session struct {
 	SignIn bool     `json:"sign_in" doc:"Whether people sign in; if not, whoever reaches the console may everything"`
-	Name   string   `json:"name" doc:"Empty where nobody signs in; token: and its name of an API token"`
+	Name   string   `json:"name" doc:"Empty where nobody signs in; token: and its name of an API token; oidc: and their name of who has signed in by OpenID Connect"`
 	Role   string   `json:"role" enum:"viewer,operator,engineer,admin"`
 	Zones  []string `json:"zones" nullable:"true" doc:"Whose gateways they see; null: all"`
+
+	SignOutAt string `json:"sign_out_at,omitempty" doc:"Where the OpenID Connect provider ends its own session, for whoever has signed in by it and has signed out here"`
 }
 
 func (o Options) sessionOf(who access.Who) Session {
 	s := Session{SignIn: o.Access != nil, Name: who.Name, Role: who.Role.String()}
 	if !who.Zones.All {
 		s.Zones = append([]string{}, who.Zones.Names...)
+	}
+	if p := o.provider(); p != nil && who.OIDC {
+		s.SignOutAt = p.SignOutAt()
 	}
 	return s
 }

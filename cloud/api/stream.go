@@ -7,12 +7,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -36,7 +38,7 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 		Responses: map[string]*huma.Response{
 			"200": {
 				Description: "The stream",
-				Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+				Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: streamSchema(api.OpenAPI().Components.Schemas)}},
 			},
 			"400": {
 				Description: "The sequence number isn't one",
@@ -48,6 +50,28 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 			},
 		},
 	})
+}
+
+// streamSchema describes what a stream brings as a list of its events, each with its data
+// read as JSON.
+func streamSchema(schemas huma.Registry) *huma.Schema {
+	event := func(name string, data *huma.Schema, id ...string) *huma.Schema {
+		e := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+			"event": {Type: huma.TypeString, Extensions: map[string]any{"const": name}},
+			"data":  data,
+		}, Required: []string{"event", "data"}}
+		if len(id) > 0 {
+			e.Properties["id"] = &huma.Schema{Type: huma.TypeInteger, Format: "int64", Description: id[0]}
+		}
+		return e
+	}
+	transition := event("alarm", schemas.Schema(reflect.TypeFor[alarm.Alarm](), true, ""), "Its sequence number")
+	transition.Required = append(transition.Required, "id")
+	return &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{OneOf: []*huma.Schema{
+		transition,
+		event("latest", &huma.Schema{Type: huma.TypeArray, Items: schemas.Schema(reflect.TypeFor[latest](), true, "")}),
+		event("resync", &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false}, "The sequence number to go on from"),
+	}}}
 }
 
 func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
@@ -72,15 +96,18 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer feed.leave(queue)
+	hello := ": busbar\n\n"
 	if !given {
+		// A client that is cut off before the first event goes on from here too.
 		after = max(from, newest)
+		hello += fmt.Sprintf("id: %d\n\n", after)
 	}
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
 	s := eventWriter{w: w, control: http.NewResponseController(w), sight: sight}
-	if s.comment("busbar") != nil {
+	if s.send([]byte(hello)) != nil {
 		return
 	}
 	// What the queue doesn't get any more.

@@ -42,14 +42,14 @@ func (b *bench) stream(query, lastID string) stream {
 	return stream{b.t, bufio.NewScanner(response.Body)}
 }
 
-// next is the next event of the given name.
+// next is the next event of the given name; empty: what tells an id alone.
 func (s stream) next(name string) (id, data string) {
 	s.t.Helper()
 	var event string
 	for s.lines.Scan() {
 		line := s.lines.Text()
 		if line == "" {
-			if event == name {
+			if event == name && (event != "" || id != "") {
 				return id, data
 			}
 			event, id, data = "", "", ""
@@ -93,6 +93,19 @@ func TestStreamResumesWithoutGapOrRepetition(t *testing.T) {
 	// A number from a database that is gone.
 	if _, data := b.stream("", "999999").next("resync"); data != "{}" {
 		t.Errorf("resync: %s", data)
+	}
+}
+
+// A client that is cut off before anything has come knows where to go on.
+func TestStreamSaysWhereItBegins(t *testing.T) {
+	b := newBench(t)
+	b.raise("a1")
+	b.eventually("/api/v1/alarms", func(a map[string]any) bool { return len(alarms(a)) == 1 })
+	id, _ := b.stream("", "").next("")
+	b.raise("missed")
+	b.eventually("/api/v1/alarms", func(a map[string]any) bool { return len(alarms(a)) == 2 })
+	if _, data := b.stream("", id).next("alarm"); !strings.Contains(data, `"id":"missed"`) {
+		t.Errorf("from %q on came %s", id, data)
 	}
 }
 

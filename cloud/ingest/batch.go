@@ -15,6 +15,7 @@ import (
 // batch is what the next transaction stores.
 type batch struct {
 	next        map[string]map[int32]int64 // offsets after what the batch holds
+	taken       map[Partition]Taken
 	chunks      map[chunkKey]*[]telemetry.Sample
 	spare       []*[]telemetry.Sample
 	spareCap    int            // samples that spare has room for
@@ -44,7 +45,7 @@ type (
 )
 
 func newBatch() *batch {
-	return &batch{next: map[string]map[int32]int64{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}, refused: map[refusedKey]*store.Refused{}}
+	return &batch{next: map[string]map[int32]int64{}, taken: map[Partition]Taken{}, chunks: map[chunkKey]*[]telemetry.Sample{}, newest: map[int64]bool{}, refused: map[refusedKey]*store.Refused{}}
 }
 
 func (b *batch) empty() bool { return len(b.next) == 0 && len(b.unparked) == 0 && !b.retakes() }
@@ -77,6 +78,7 @@ func (b *batch) reset() {
 	b.held = 0
 	clear(b.chunks)
 	clear(b.next)
+	clear(b.taken)
 	clear(b.newest)
 	clear(b.refused)
 	b.births, b.parked, b.unparked, b.quarantined, b.retaken, b.stats = nil, nil, nil, nil, nil, Stats{}
@@ -90,6 +92,10 @@ func (b *batch) done(a arrival) {
 			b.next[a.Topic] = map[int32]int64{}
 		}
 		b.next[a.Topic][a.Partition] = a.Offset + 1
+		at := Partition{a.Topic, a.Partition}
+		taken := b.taken[at]
+		taken.add(1, uint64(len(a.Value)))
+		b.taken[at] = taken
 		return
 	}
 	if n := len(b.quarantined); n == 0 || b.quarantined[n-1].ID != a.aside {

@@ -141,6 +141,11 @@ func (s *session) report(took time.Duration) {
 				st.Quarantined[q.Reason]++
 			}
 		}
+		for at, more := range b.taken {
+			taken := st.Partitions[at]
+			taken.add(more.Records, more.Bytes)
+			st.Partitions[at] = taken
+		}
 		st.Flushes++
 		st.FlushTime += took
 		st.LongestTime = max(st.LongestTime, took)

@@ -257,3 +257,41 @@ func TestTheLastSamplesAreCommitted(t *testing.T) {
 	stop()
 	w.exactlyOnce("gw", records*10)
 }
+
+// Each process tells of its partitions how much it has read and how much is left, and of
+// no other's.
+func TestThroughputAndLagByPartition(t *testing.T) {
+	w := newWorld(t)
+	var sent [partitions]Taken
+	for n := range 3 * partitions {
+		g := fmt.Sprintf("gw-%d", n)
+		w.send(birthRecord(w, g, signals(7)...))
+		for i := range uint64(n + 1) {
+			r := blockRecord(w, g, 1, i*10, i*10+9, 7)
+			w.send(r)
+			sent[r.Partition].add(1, uint64(len(r.Value)))
+		}
+	}
+	r := New(w.config())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { r.RunShare(ctx, store.Share{Of: partitions, Parts: []int{0, 2}}); close(done) }()
+	of := func(number int32) Partition { return Partition{topics.Telemetry(), number} }
+	await.True(w, "two partitions", func() bool {
+		s := r.Stats()
+		lag, read := s.Lags[of(2)]
+		return s.Partitions[of(0)] == sent[0] && s.Partitions[of(2)] == sent[2] && read && lag == 0
+	})
+	s := r.Stats()
+	if _, read := s.Lags[of(1)]; read || s.Partitions[of(1)] != (Taken{}) {
+		t.Errorf("of another's partition: %+v, %+v", s.Partitions, s.Lags)
+	}
+	if births := s.Partitions[Partition{topics.Births(), 0}]; births.Records != 3*partitions {
+		t.Errorf("of births: %+v", births)
+	}
+	cancel()
+	<-done
+	if lags := r.Stats().Lags; len(lags) > 0 {
+		t.Errorf("lags without a session: %+v", lags)
+	}
+}

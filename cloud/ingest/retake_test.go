@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,18 +148,27 @@ func TestWhatIsAskedForIsJudgedAnew(t *testing.T) {
 	corrupt := blockRecord(t, "gw", 1, 10, 19, 7)
 	corrupt.Value = bytes.Repeat([]byte{7}, 100)
 	w.sendAs(identitytest.Sign(corrupt))
+	// Of these the key in the log alone says whose they are.
+	headless := blockRecord(t, "gw", 1, 20, 29, 7)
+	headless.Headers = nil
+	birth := birthRecord(t, "gw", signals(7)...)
+	birth.Value = []byte("{")
+	w.sendAs(headless, identitytest.Sign(birth))
 	r, _ := w.start(w.config())
 	await.True(w, "the refusals", func() bool {
 		st := r.Stats()
-		return st.Quarantined[store.Unsigned] == 1 && st.Quarantined[store.CorruptBlock] == 1
+		return st.Quarantined[store.Unsigned] == 1 && st.Quarantined[store.CorruptBlock] == 1 && st.Quarantined[store.BadHeaders] == 1 && st.Quarantined[store.CorruptBirth] == 1
 	})
 	w.send(blockRecord(t, "gw", 1, 0, 9, 7)) // the same, signed
 	await.True(w, "the signed one", func() bool { return r.Stats().Samples == 10 })
 	before := w.refused()
-	if n, err := w.store.AskAside(t.Context(), store.SetAside{Gateway: "gw"}); n != 2 || err != nil {
+	if n, err := w.store.AskAside(t.Context(), store.SetAside{Gateway: "gw"}); n != 4 || err != nil {
 		t.Fatal(n, err)
 	}
-	await.True(w, "the answer", func() bool { got := w.aside(); return got["unsigned kept"] == 1 && got["corrupt-block kept"] == 1 })
+	await.True(w, "the answer", func() bool {
+		got := w.aside()
+		return len(got) == 4 && got["unsigned kept"] == 1 && got["corrupt-block kept"] == 1 && got["bad-headers kept"] == 1 && got["corrupt-birth kept"] == 1
+	})
 	if after := w.refused(); after["gw unsigned"] != before["gw unsigned"] {
 		t.Errorf("refused: %v, then %v", before, after)
 	}
@@ -166,6 +176,53 @@ func TestWhatIsAskedForIsJudgedAnew(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	w.exactlyOnce("gw", 10)
+}
+
+// What a cloud set aside that didn't understand it yet, or judged it wrongly, is taken by
+// one that does, whatever the reason was, once somebody asks.
+func TestWhateverTheReasonItIsTakenOnceItIsMended(t *testing.T) {
+	w := newWorld(t)
+	w.send(birthRecord(t, "gw", signals(7)...))
+	r, stop := w.start(w.config())
+	await.True(w, "the birth", func() bool { return r.Stats().Births == 1 })
+	stop()
+	var reasons []store.Reason
+	for _, reason := range store.Reasons {
+		// Of these the log has no record that could be read again.
+		if reason != store.LogTruncated && reason != store.OversizedBatch {
+			reasons = append(reasons, reason)
+		}
+	}
+	for i, reason := range reasons {
+		first := uint64(i) * 10
+		missed := blockRecord(t, "gw", 1, first, first+9, 7)
+		w.send(missed)
+		from := missed.Offset
+		if from == 0 {
+			from = store.NoOffset
+		}
+		err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+			if err := tx.Advance(Consumer, store.Partition{Topic: missed.Topic, Number: missed.Partition}, from, missed.Offset+1); err != nil {
+				return err
+			}
+			return tx.Quarantine(store.Quarantined{Consumer: Consumer, Topic: missed.Topic, Partition: missed.Partition, Offset: missed.Offset,
+				Gateway: "gw", Reason: reason, At: telemetry.MicrosOf(time.Now())})
+		})
+		if err != nil {
+			t.Fatal(reason, err)
+		}
+	}
+	r, _ = w.start(w.config())
+	if n, err := w.store.AskAside(t.Context(), store.SetAside{Gateway: "gw"}); int(n) != len(reasons) || err != nil {
+		t.Fatalf("%d are asked for, want %d (%v)", n, len(reasons), err)
+	}
+	await.True(w, "the retake", func() bool { return int(r.Stats().Retaken) == len(reasons) })
+	for at, n := range w.aside() {
+		if !strings.HasSuffix(at, " taken") || n != 1 {
+			t.Errorf("%d %s", n, at)
+		}
+	}
+	w.exactlyOnce("gw", uint64(len(reasons))*10)
 }
 
 // What the log has forgotten is said to be gone, and the rest is taken.

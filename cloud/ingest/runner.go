@@ -54,6 +54,7 @@ func New(cfg Config) *Runner {
 	cfg.MaxSamples = cmp.Or(cfg.MaxSamples, 200_000)
 	r := &Runner{cfg: cfg}
 	r.stats.Quarantined = map[store.Reason]uint64{}
+	r.stats.Partitions = map[Partition]Taken{}
 	return r
 }
 
@@ -68,7 +69,7 @@ func (r *Runner) Run(ctx context.Context) { r.RunShare(ctx, store.Share{}) }
 // as it is divided into. Others work on the rest.
 func (r *Runner) RunShare(ctx context.Context, share store.Share) {
 	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), func(ctx context.Context, ok func()) error { return r.run(ctx, share, ok) })
-	r.stats.update(func(st *Stats) { st.Lag, st.Backlog, st.Through = 0, 0, time.Time{} }) // nothing is known any more
+	r.stats.update(func(st *Stats) { st.Lags, st.Lag, st.Backlog, st.Through = nil, 0, 0, time.Time{} }) // nothing is known any more
 }
 
 const (
@@ -199,7 +200,15 @@ func (r *Runner) read(ending context.Context, s *session, current, backfill *log
 			}
 		}
 		due = time.Now().Add(r.cfg.FlushEvery)
+		lags := map[Partition]int64{}
+		for _, reader := range []*log.Reader{current, backfill} {
+			reader.Lags(func(topic string, partition int32, lag int64) { lags[Partition{topic, partition}] = lag })
+		}
+		for _, waiting := range backlog {
+			lags[Partition{waiting.Topic, waiting.Partition}]++
+		}
 		r.stats.update(func(st *Stats) {
+			st.Lags = lags
 			st.Lag, st.Backlog = current.Lag(), backfill.Lag()+int64(len(backlog))
 			st.Current, st.Through = current.Fetched(), current.Through()
 		})

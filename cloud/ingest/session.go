@@ -121,7 +121,7 @@ func (s *session) takeBlock(ctx context.Context, r arrival) error {
 	rec, err := record.ParseHeaders(headersOf(r.Record), r.Value)
 	thinned := rec.Format == record.FormatThinned
 	if err != nil && !errors.Is(err, record.ErrSeal) {
-		s.quarantine(r, claim{}, store.BadHeaders, err)
+		s.quarantine(r, claim{gateway: record.KeyGateway(r.Key)}, store.BadHeaders, err)
 		return nil
 	}
 	refusal, err := s.keys.Record(ctx, rec, err)
@@ -375,7 +375,7 @@ func (s *session) reads(gateway string) bool {
 func (s *session) takeBirth(ctx context.Context, r arrival) (key tableKey, taken bool, err error) {
 	b, err := record.ParseBirth(r.Key, r.Value)
 	if err != nil {
-		s.quarantine(r, claim{}, store.CorruptBirth, err)
+		s.quarantine(r, claim{gateway: record.KeyGateway(r.Key)}, store.CorruptBirth, err)
 		return key, false, nil
 	}
 	headers := headersOf(r.Record)

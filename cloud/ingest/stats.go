@@ -9,7 +9,7 @@ import (
 )
 
 // Stats counts since the Runner was made. It counts what has been committed,
-// except for Lag, Backlog, Through and Current.
+// except for Lags, Lag, Backlog, Through and Current.
 type Stats struct {
 	Records     uint64 // blocks read from the log, whatever became of them
 	Births      uint64 // parts of signal tables
@@ -25,13 +25,32 @@ type Stats struct {
 	Flushes     uint64
 	FlushTime   time.Duration // spent in transactions, in total
 	LongestTime time.Duration // the longest of them
-	Lag         int64         // records of current telemetry and births in the log that haven't been read
-	Backlog     int64         // records of backfill in the log that haven't been read
+	Partitions  map[Partition]Taken
+	Lags        map[Partition]int64 // records of each partition that is read that haven't been read
+	Lag         int64               // records of current telemetry and births in the log that haven't been read
+	Backlog     int64               // records of backfill in the log that haven't been read
 	// Through is an instant up to which all current telemetry in the log is committed.
 	Through time.Time
 	// Current is when the log could last be read and all that was read had been
 	// committed.
 	Current time.Time
+}
+
+// Partition is one of a topic's.
+type Partition struct {
+	Topic  string
+	Number int32
+}
+
+// Taken is what was read of a partition, whatever became of it.
+type Taken struct {
+	Records uint64
+	Bytes   uint64 // of their values
+}
+
+func (t *Taken) add(records, bytes uint64) {
+	t.Records += records
+	t.Bytes += bytes
 }
 
 type counters struct {
@@ -50,5 +69,6 @@ func (c *counters) snapshot() Stats {
 	defer c.mu.Unlock()
 	s := c.Stats
 	s.Quarantined = maps.Clone(s.Quarantined)
+	s.Partitions, s.Lags = maps.Clone(s.Partitions), maps.Clone(s.Lags)
 	return s
 }

@@ -289,6 +289,19 @@ func (r *Reader) wanted(topic string, partition int32) int64 {
 	return store.NoOffset
 }
 
+// Lags calls each with every partition that is read, and how many records it holds beyond
+// those that Poll returned, as far as the brokers have said. It is for the Reader's
+// goroutine.
+func (r *Reader) Lags(each func(topic string, partition int32, lag int64)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for topic, partitions := range r.assigned {
+		for p := range partitions {
+			each(topic, p, max(0, r.end[topic][p]-r.position[topic][p]))
+		}
+	}
+}
+
 // Lag is how many records the log holds beyond those that Poll returned, as far
 // as the brokers have said.
 func (r *Reader) Lag() int64 {

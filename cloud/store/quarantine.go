@@ -64,7 +64,7 @@ type Quarantined struct {
 	TopicID   string // what Kafka calls the topic; "" if that isn't known
 	Partition int32
 	Offset    int64
-	Gateway   string       // that it names, "" if that can't be read
+	Gateway   string       // that it names, or whose key it has in the log if that can't be read; "": it isn't one record
 	KeyID     record.KeyID // that it names; zero if none
 	Reason    Reason
 	Detail    string

@@ -14,18 +14,18 @@ type Summary struct {
 }
 
 // SummedUp is what sums up an hour of those of a bundle's series that are named: minutes,
-// quarter-hours and the hour, as far as these levels are kept. It is nil if not all that
-// is stored of the hour is summed up yet.
+// quarter-hours and the hour, as far as these levels are kept. It is nil if nothing is
+// stored of the hour, or not all of that is summed up yet.
 func (s *Store) SummedUp(ctx context.Context, bundle, hour int64, ids []telemetry.SignalID) (map[telemetry.SignalID][]Summary, error) {
 	start := telemetry.Micros(hour) * hourMicros
 	out := map[telemetry.SignalID][]Summary{}
 	err := s.scan(ctx, func(t *Tx) error {
-		var until int64
-		if err := t.QueryRow(`SELECT COALESCE(MIN(until), 0) FROM packed WHERE bundle = ? AND hour = ?`, []any{bundle, hour}, &until); err != nil {
+		var parts int
+		if err := t.QueryRow(`SELECT COUNT(*) FROM packed WHERE bundle = ? AND hour = ?`, []any{bundle, hour}, &parts); err != nil {
 			return err
 		}
 		live, err := t.liveHours(bundle, start, start+hourMicros)
-		if err != nil || until < (hour+1)*minutesPerHour || len(live) > 0 {
+		if err != nil || parts == 0 || len(live) > 0 {
 			out = nil
 			return err
 		}

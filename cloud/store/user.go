@@ -136,6 +136,7 @@ func secretHash(secret string) string {
 type Session struct {
 	User
 	Begun, Seen telemetry.Micros
+	OIDC        *OIDCUser // nil: of a user of ours
 }
 
 // SessionLife bounds sessions: how long one may last, and how long without a request.
@@ -169,10 +170,10 @@ func (s *Store) BeginSession(ctx context.Context, u User, secret string, life Se
 	return nil
 }
 
-// SignInFailed keeps that somebody couldn't sign in as name.
-func (s *Store) SignInFailed(ctx context.Context, name, detail string, now telemetry.Micros) error {
+// SignInFailed keeps that somebody couldn't sign in as name, by a password or by oidc.
+func (s *Store) SignInFailed(ctx context.Context, name, via, detail string, now telemetry.Micros) error {
 	return s.Write(ctx, func(t *Tx) error {
-		return t.Audit(Change{At: now, By: "unknown", Via: "password", Action: "sign-in-failed", Subject: name, Detail: detail})
+		return t.Audit(Change{At: now, By: "unknown", Via: via, Action: "sign-in-failed", Subject: name, Detail: detail})
 	})
 }
 
@@ -183,7 +184,10 @@ func (s *Store) Session(ctx context.Context, secret string, life SessionLife, no
 	err := s.Ask(ctx, func(t *Tx) error {
 		err := t.QueryRow(`SELECT `+userColumns+`, s.begun, s.seen FROM session s JOIN console_user u ON u.name = s.user_name WHERE s.hash = ?`,
 			[]any{secretHash(secret)}, append(found.columns(), &found.Begun, &found.Seen)...)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && life.over(found, now) {
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			found, err = t.oidcSession(secret, life.Idle, now)
+		case err == nil && life.over(found, now):
 			err = ErrNoSession
 		}
 		return err
@@ -197,8 +201,12 @@ func (s *Store) Session(ctx context.Context, secret string, life SessionLife, no
 // TouchSession keeps that a session is in use.
 func (s *Store) TouchSession(ctx context.Context, secret string, now telemetry.Micros) error {
 	return s.Write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`UPDATE session SET seen = ? WHERE hash = ? AND seen < ?`, int64(now), secretHash(secret), int64(now))
-		return err
+		for _, query := range []string{`UPDATE session SET seen = ? WHERE hash = ? AND seen < ?`, `UPDATE oidc_session SET seen = ? WHERE hash = ? AND seen < ?`} {
+			if _, err := t.Exec(query, int64(now), secretHash(secret), int64(now)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -207,6 +215,9 @@ func (s *Store) EndSession(ctx context.Context, secret string, now telemetry.Mic
 	err := s.Write(ctx, func(t *Tx) error {
 		var name string
 		err := t.QueryRow(`DELETE FROM session WHERE hash = ? RETURNING user_name`, []any{secretHash(secret)}, &name)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = t.QueryRow(`DELETE FROM oidc_session WHERE hash = ? RETURNING user_name`, []any{secretHash(secret)}, &name)
+		}
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}

@@ -84,7 +84,7 @@ func TestUsersAndTheirSessions(t *testing.T) {
 				t.Errorf("%s of nobody: %v", name, err)
 			}
 		}
-		if err := s.SignInFailed(ctx, "ana", "from there", 2008); err != nil {
+		if err := s.SignInFailed(ctx, "ana", "password", "from there", 2008); err != nil {
 			t.Fatal(err)
 		}
 		want := []string{"root|user-add|ana", "ana|sign-in|ana", "ana|sign-in|ana", "ana|sign-out|ana", "ana|sign-in|ana", "root|user-password|ana",

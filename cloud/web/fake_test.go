@@ -38,6 +38,8 @@ type fake struct {
 	signIn       bool   // people sign in: ana, as role, with the password "right"
 	role         string
 	signOutFails bool
+	provider     map[string]any // by which people sign in as well; nil: there is none
+	turnAway     string         // the reason for which the provider's users are
 	subscribers  map[chan message]bool
 }
 
@@ -84,6 +86,8 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/session", f.getSession)
 	mux.HandleFunc("POST /api/v1/session", f.postSession)
 	mux.HandleFunc("DELETE /api/v1/session", f.deleteSession)
+	mux.HandleFunc("GET /api/v1/session/methods", f.getMethods)
+	mux.HandleFunc("GET /api/v1/session/oidc", f.beginOIDC)
 	mux.Handle("/", Handler())
 	f.server = &http.Server{Handler: f.gate(mux)}
 	go f.server.Serve(listener)

@@ -19,7 +19,7 @@ func (f *fake) gate(next http.Handler) http.Handler {
 		c, err := r.Cookie("busbar")
 		known := !f.signIn || err == nil && f.session != "" && c.Value == f.session
 		f.mu.Unlock()
-		if !known && strings.HasPrefix(r.URL.Path, "/api/") && (r.URL.Path != "/api/v1/session" || r.Method == http.MethodGet) {
+		if !known && strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/api/v1/session/") && (r.URL.Path != "/api/v1/session" || r.Method == http.MethodGet) {
 			refuse(w, http.StatusUnauthorized, "sign in, or show a token")
 			return
 		}

@@ -20,6 +20,7 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Run     run              `cmd:"" help:"Take in what gateways send and serve the console, until stopped by SIGINT, SIGTERM or SIGHUP."`
+	Health  healthCommand    `cmd:"" help:"Ask the cloud that runs with a configuration on this machine whether it is ready."`
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
 	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
 	Control controlCommand   `cmd:"" help:"What was written to devices, as their gateways tell it."`

@@ -25,6 +25,7 @@ type userCommand struct {
 	List     listUsers   `cmd:"" help:"List who may sign in."`
 	Remove   removeUser  `cmd:"" help:"Let somebody sign in no more, and end their sessions."`
 	Password setPassword `cmd:"" help:"Give somebody another password, and end their sessions."`
+	SignOut  signOutUser `cmd:"" help:"End somebody's sessions."`
 }
 
 func (userCommand) Help() string {
@@ -189,5 +190,28 @@ func (p setPassword) Run(ctx context.Context) error {
 	}
 	return p.use(ctx, func(s *store.Store) error {
 		return s.SetPassword(ctx, p.Name, access.HashPassword(password), p.By, telemetry.MicrosOf(time.Now()))
+	})
+}
+
+type signOutUser struct {
+	database
+	Name string `arg:"" help:"The user; whoever signs in by OpenID Connect is oidc: and their name, as the audit has it."`
+	By   string `help:"Who ends them." default:"${user}" placeholder:"NAME"`
+}
+
+func (signOutUser) Help() string {
+	return `They can sign in again as long as they are users: busbar-cloud user remove takes away one of the cloud's own. One of an OpenID Connect provider is taken away there.
+
+Example:
+  busbar-cloud user sign-out --config cloud.yaml oidc:ana`
+}
+
+func (o signOutUser) Run(ctx context.Context) error {
+	return o.use(ctx, func(s *store.Store) error {
+		n, err := s.EndSessionsOf(ctx, o.Name, o.By, telemetry.MicrosOf(time.Now()))
+		if err == nil {
+			fmt.Printf("sessions of %s that have ended: %d\n", shown(o.Name), n)
+		}
+		return err
 	})
 }

@@ -1,6 +1,6 @@
 // The simulator: meters that speak Modbus, what they do wrong, and the faults of
 // their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers
-// that speak OPC UA.
+// that speak OPC UA; and what happens to a whole grid in simulated time.
 package main
 
 import (
@@ -22,6 +22,8 @@ type commands struct {
 	Sparkplug sparkplugCommand `cmd:"" help:"Play Sparkplug B edge nodes whose devices are meters, at an MQTT broker, with anything that edge nodes do wrong."`
 	OPCUA     opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
 	Grid      gridCommand      `cmd:"" help:"Make a network to practise on."`
+	Scenario  scenarioCommand  `cmd:"" help:"What happens to a grid: faults, what protection and people do, and what the edge tells of it."`
+	Score     scoreCommand     `cmd:"" help:"Compare what was concluded from a scenario with the truth."`
 	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
@@ -59,13 +61,14 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers that speak OPC UA.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers that speak OPC UA. And scenarios of what happens to a whole grid, in simulated time.
 
 Examples:
   busbar-sim run sim.yaml
   busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020
   busbar-sim sparkplug tcp://127.0.0.1:1883
   busbar-sim opcua --listen 127.0.0.1:4840
-  busbar-sim grid --points 10000 --out grid.yaml`,
+  busbar-sim grid --points 10000 --out grid.yaml
+  busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl`,
 	}, &c, &c.Logging)
 }

@@ -1,209 +1,395 @@
-package scenario
+package scenario_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"pgregory.net/rapid"
+	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/sim/evidence"
+	"github.com/busbar/busbar/sim/scenario"
+	"github.com/busbar/busbar/sim/truth"
 )
 
-const (
-	ms = time.Millisecond
-	s  = time.Second
-)
-
-var devices = []Device{
-	{ID: "head", Feeder: "feeder-2"},
-	{ID: "meter", Feeder: "feeder-2", SelfPowered: true},
-	{ID: "other", Feeder: "feeder-1", SelfPowered: true},
+func TestEveryScenarioOfTheLibraryComesOutAsItSays(t *testing.T) {
+	for _, name := range scenario.Library() {
+		t.Run(name, func(t *testing.T) {
+			s, err := scenario.Open(name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(s.Expect) == 0 {
+				t.Error("nothing is expected")
+			}
+			result, err := s.Run(context.Background(), scenario.Sinks{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range result.Failures {
+				t.Errorf("%s: %s", f.Path, f.Message)
+			}
+			t.Logf("%+v", result)
+		})
+	}
 }
 
-func script(t *testing.T, faults ...Fault) *Scenario {
+// played is the bytes that a run writes.
+func played(t *testing.T, name string, seed *uint64) (out [3]bytes.Buffer) {
 	t.Helper()
-	sc, err := New(devices, faults)
+	s, err := scenario.Open(name, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sc
+	write := func(i int, v any) error { return json.NewEncoder(&out[i]).Encode(v) }
+	if _, err = s.Run(context.Background(), scenario.Sinks{
+		Truth:    func(r truth.Record) error { return write(0, r) },
+		Evidence: func(e evidence.Event) error { return write(1, e) },
+		Readings: func(r scenario.Reading) error { _, err := fmt.Fprintf(&out[2], "%+v\n", r); return err },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
-func TestOutageTakesItsFeederAndTheMetersThatLiveOnIt(t *testing.T) {
-	sc := script(t, Fault{At: 20 * s, For: 20 * s, Kind: Outage, Feeder: "feeder-2"})
-	for _, c := range []struct {
-		at          time.Duration
-		live, meter bool
-	}{
-		{0, true, true},
-		{20*s - 1, true, true},
-		{20 * s, false, true},
-		{20*s + HoldUp - 1, false, true},
-		{20*s + HoldUp, false, false},
-		{40*s - 1, false, false},
-		{40 * s, true, false},
-		{40*s + BootTime - 1, true, false},
-		{40*s + BootTime, true, true},
-	} {
-		if got := sc.Live("feeder-2", c.at); got != c.live {
-			t.Errorf("at %v feeder-2 live: %v", c.at, got)
-		}
-		if got, want := sc.Condition("meter", c.at), (Condition{Live: c.live, Powered: c.meter}); got != want {
-			t.Errorf("at %v the self-powered meter: %+v, want %+v", c.at, got, want)
-		}
-		if got, want := sc.Condition("head", c.at), (Condition{Live: c.live, Powered: true}); got != want {
-			t.Errorf("at %v the auxiliary-powered meter: %+v, want %+v", c.at, got, want)
-		}
-		if got, want := sc.Condition("other", c.at), (Condition{Live: true, Powered: true}); got != want || !sc.Live("feeder-1", c.at) {
-			t.Errorf("at %v the meter of another feeder: %+v, want %+v", c.at, got, want)
-		}
-	}
-	var changes []time.Duration
-	for at, ok := sc.Next(-1); ok; at, ok = sc.Next(at) {
-		changes = append(changes, at)
-	}
-	if want := []time.Duration{20 * s, 20*s + HoldUp, 40 * s, 40*s + BootTime}; len(changes) != 4 || [4]time.Duration(changes) != [4]time.Duration(want) {
-		t.Errorf("changes at %v, want %v", changes, want)
-	}
-}
-
-func TestOutagesThatMeet(t *testing.T) {
-	sc := script(t,
-		Fault{At: 60 * s, Kind: Outage, Feeder: "feeder-2"},                   // to the end
-		Fault{At: 10 * s, For: 5 * s, Kind: Outage, Feeder: "feeder-2"},       // until 15 s
-		Fault{At: 12 * s, For: 4 * s, Kind: Outage, Feeder: "feeder-2"},       // until 16 s
-		Fault{At: 17 * s, For: 1 * s, Kind: Outage, Feeder: "feeder-2"},       // while the meter boots
-		Fault{At: 5 * s, For: HoldUp, Kind: Outage, Feeder: "feeder-2"},       // too short for the meter
-		Fault{At: 25 * s, For: HoldUp + ms, Kind: Outage, Feeder: "feeder-2"}, // just long enough
-		Fault{At: 50 * s, For: HoldUp - ms, Kind: Outage, Feeder: "feeder-2"},
-		Fault{At: 50*s + HoldUp - ms, For: HoldUp - ms, Kind: Outage, Feeder: "feeder-2"}, // long enough together
-	)
-	for _, c := range []struct {
-		at            time.Duration
-		live, powered bool
-	}{
-		{5*s + 400*ms, false, true},
-		{5*s + HoldUp, true, true},
-		{15*s + 500*ms, false, false},
-		{16*s + 500*ms, true, false},
-		{19 * s, true, false},
-		{20 * s, true, true},
-		{25*s + HoldUp, false, false},
-		{25*s + HoldUp + ms, true, false},
-		{28 * s, true, true},
-		{50*s + HoldUp - 1, false, true},
-		{50*s + HoldUp, false, false},
-		{60 * s, false, true},
-		{9000 * time.Hour, false, false},
-	} {
-		if got, want := sc.Condition("meter", c.at), (Condition{Live: c.live, Powered: c.powered}); got != want {
-			t.Errorf("at %v: %+v, want %+v", c.at, got, want)
-		}
-	}
-}
-
-func TestDeviceFaults(t *testing.T) {
-	sc := script(t,
-		Fault{At: 1 * s, For: 1 * s, Kind: Misbehave, Device: "meter", How: "silent"},
-		Fault{At: 2 * s, For: 1 * s, Kind: Misbehave, Device: "meter", How: "late=300ms"},
-		Fault{At: 5 * s, Kind: Misbehave, Device: "meter", How: "garbage"},
-	)
-	for at, want := range map[time.Duration]Condition{
-		0:            {Live: true, Powered: true},
-		1 * s:        {Live: true, Powered: true, How: "silent"},
-		2 * s:        {Live: true, Powered: true, How: "late=300ms"},
-		3 * s:        {Live: true, Powered: true},
-		time.Hour:    {Live: true, Powered: true, How: "garbage"},
-		5*s - 1:      {Live: true, Powered: true},
-		5 * s:        {Live: true, Powered: true, How: "garbage"},
-		2*s + 999*ms: {Live: true, Powered: true, How: "late=300ms"},
-	} {
-		if got := sc.Condition("meter", at); got != want {
-			t.Errorf("at %v: %+v, want %+v", at, got, want)
-		}
-		if got := sc.Condition("head", at); got.How != "" {
-			t.Errorf("at %v another device: %+v", at, got)
-		}
-	}
-}
-
-func TestProblems(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		faults []Fault
-		want   string
-	}{
-		{"kind", []Fault{{Kind: "fire", Feeder: "feeder-2"}}, `faults[0].kind: "fire" is no kind of fault; there are outage, misbehave`},
-		{"unknown feeder", []Fault{{Kind: Outage, Feeder: "feeder-9"}}, `faults[0].feeder: no device is on feeder "feeder-9"; there are feeder-2, feeder-1`},
-		{"no feeder", []Fault{{Kind: Outage}}, "faults[0].feeder: is missing; an outage is of a feeder"},
-		{"outage of a device", []Fault{{Kind: Outage, Feeder: "feeder-2", Device: "head"}}, "faults[0].device: an outage is of a feeder, not of a device"},
-		{"unknown device", []Fault{{Kind: Misbehave, How: "silent", Device: "haed"}}, `faults[0].device: no device "haed"; there are head, meter, other`},
-		{"no device", []Fault{{Kind: Misbehave, How: "silent"}}, `faults[0].device: is missing; "misbehave" is a fault of a device`},
-		{"silent feeder", []Fault{{Kind: Misbehave, How: "silent", Feeder: "feeder-2", Device: "head"}}, `faults[0].feeder: "misbehave" is a fault of a device, not of a feeder`},
-		{"no word of how", []Fault{{Kind: Misbehave, Device: "head"}}, "faults[0].how: is missing, expected what it does wrong"},
-		{"how of an outage", []Fault{{Kind: Outage, Feeder: "feeder-2", How: "silent"}}, "faults[0].how: belongs to kind misbehave only"},
-		{"before the start", []Fault{{At: -s, Kind: Misbehave, How: "silent", Device: "head"}}, "faults[0].at: -1s is not from 0s to 876000h0m0s"},
-		{"for too long", []Fault{{For: forever, Kind: Misbehave, How: "silent", Device: "head"}}, "faults[0].for: "},
-		{"overlap", []Fault{{Kind: Misbehave, How: "silent", Device: "head"}, {At: 9 * s, Kind: Misbehave, How: "garbage", Device: "head"}}, "faults[1].at: overlaps faults[0] of the same device"},
-		{"several", []Fault{{Kind: "fire"}, {Kind: Outage, Feeder: "feeder-1"}, {Kind: Outage}}, "there are outage, misbehave\nfaults[2].feeder: is missing"},
-	} {
-		_, err := New(devices, c.faults)
-		var problems Problems
-		if !errors.As(err, &problems) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %s", c.name, err, c.want)
-		}
-	}
-}
-
-// Between two changes nothing changes, and a meter's power follows its feeder.
-func TestNextMissesNothing(t *testing.T) {
-	const step = 50 * ms
-	var meters []Device
-	for _, id := range []string{"a", "b", "c", "d", "e"} {
-		meters = append(meters, Device{ID: id, Feeder: "feeder-1", SelfPowered: true})
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		steps := func(name string, most int) time.Duration {
-			return time.Duration(rapid.IntRange(0, most).Draw(t, name)) * step
-		}
-		var faults []Fault
-		for i := range rapid.IntRange(0, len(meters)).Draw(t, "faults") {
-			f := Fault{At: steps("at", 200), For: steps("for", 100), Kind: rapid.SampledFrom(Kinds).Draw(t, "kind")}
-			switch f.Kind {
-			case Outage:
-				f.Feeder = "feeder-1"
-			default:
-				f.Device, f.How = meters[i].ID, "silent"
+func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
+	for _, name := range []string{"storm", "transformer-overload"} {
+		want := played(t, name, nil)
+		one := runtime.GOMAXPROCS(1)
+		again := played(t, name, nil)
+		runtime.GOMAXPROCS(one)
+		seed := uint64(77)
+		other := played(t, name, &seed)
+		for i, what := range []string{"truth", "evidence", "readings"} {
+			if !bytes.Equal(want[i].Bytes(), again[i].Bytes()) {
+				t.Errorf("%s: other %s the second time", name, what)
 			}
-			faults = append(faults, f)
+			differs := what != "evidence" || name == "storm" // of the other only which meters there are
+			if differs && want[i].Len() > 0 && bytes.Equal(want[i].Bytes(), other[i].Bytes()) {
+				t.Errorf("%s: the same %s with another seed", name, what)
+			}
 		}
-		sc, err := New(meters, faults)
+	}
+}
+
+// The truth is whole by itself: every outage ends with all of its points, and what
+// it adds up to is what the run says.
+func TestTruthAddsUp(t *testing.T) {
+	for _, name := range []string{"storm", "nested", "partial-restoration", "recloser-lockout"} {
+		customers, out, since := map[string]int{}, map[string]int{}, map[string]int64{}
+		minutes, last := 0.0, int64(0)
+		var stop truth.Record
+		log := played(t, name, nil)
+		count := func(id string, to int64) {
+			if to-since[id] >= truth.Sustained {
+				n, ok := customers[id]
+				if !ok {
+					n = 1
+				}
+				minutes += float64(n) * float64(to-since[id]) / 60e6
+			}
+			delete(out, id)
+		}
+		if err := truth.Read(&log[0], func(r truth.Record) error {
+			if r.At < last {
+				return fmt.Errorf("%s is before what stands before it", r.What)
+			}
+			last = r.At
+			switch r.What {
+			case truth.Start:
+				customers = r.Customers
+			case truth.Outage:
+				if r.Device == "" {
+					return fmt.Errorf("outage %d has no device", r.Outage)
+				}
+				for _, id := range r.Points {
+					if out[id] != 0 {
+						return fmt.Errorf("%s is out in two outages", id)
+					}
+					out[id], since[id] = r.Outage, r.At
+				}
+			case truth.Restored:
+				for _, id := range r.Points {
+					if out[id] != r.Outage {
+						return fmt.Errorf("%s is restored in outage %d and was in %d", id, r.Outage, out[id])
+					}
+					count(id, r.At)
+				}
+			case truth.OutageEnd:
+				for id, n := range out {
+					if n == r.Outage {
+						return fmt.Errorf("%s is out after the end", id)
+					}
+				}
+			case truth.Stop:
+				stop = r
+				for id := range out {
+					count(id, r.At)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if math.Abs(stop.CustomerMinutes-minutes) > 1e-6*minutes || minutes == 0 {
+			t.Errorf("%s: the records add up to %v customer-minutes, it says %v", name, minutes, stop.CustomerMinutes)
+		}
+	}
+}
+
+func TestErrorsNameTheirPlace(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"lasts: 0s\n", "x.yaml:4:8: lasts: 0s is not above 0"},
+		{"lasts: 1h\nlast: 2h\n", `x.yaml:5:1: last: unknown key "last", did you mean "lasts"?`},
+		{"lasts: 1h\nfaults:\n  - {id: a, at: 1m, asset: nowhere}\n", `x.yaml:6:5: faults[0]: the grid has no line, switch, transformer, node or service point "nowhere"`},
+		{"lasts: 1h\nfaults:\n  - {id: a, at: 1m, asset: north-1}\n  - {id: a, at: 1m, asset: north-1}\n", "x.yaml:7:5: faults[1]: a fault needs an id of its own"},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, open: tie, close: tie}\n", "x.yaml:6:5: steps[0]"},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, repair: x}\n", `x.yaml:6:5: steps[0]: there is no fault "x"`},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, cut_off: x, for: 1m}\n", `x.yaml:6:23: steps[0].cut_off: there is no gateway and no feeder "x"`},
+		{"lasts: 1h\nedge: {metered: 2}\n", "x.yaml:5:17: edge.metered: 2 is no share from 0 to 1"},
+		{"lasts: 1h\nprotection: {devices: {tie: {slow: 1s}}}\n", `protection.devices.tie: the grid has no breaker or recloser "tie"`},
+		{"lasts: 1h\nprotection: {recloser: {dead: []}}\n", ""},
+		{"lasts: 1h\nprotection: {recloser: {fast_trips: 5}}\n", "protection.recloser.fast_trips: 5, expected 0 to the 4 trips"},
+		{"lasts: 1h\nexpect:\n  - {at: 1m, out: [nobody]}\n", `x.yaml:6:20: expect[0].out[0]: the grid has no service point "nobody"`},
+		{"lasts: 1h\nexpect:\n  - {happened: trip}\n", "x.yaml:6:5: expect[0]"},
+		{"lasts: 1h\nexpect:\n  - {happened: tripp, times: 1}\n", `x.yaml:6:16: expect[0].happened: "tripp" is nothing that is recorded`},
+		{"lasts: 1h\nexpect:\n  - {counted: h1, times: 1}\n", `nobody has the effect "h1"`},
+		{"lasts: 1h\nloads: {effects: [{point: mill-9, kind: h1}]}\n", `loads.effects[0].point: the grid has no service point "mill-9"`},
+		{"lasts: 1h\nloads: {effects: [{some: 31, kind: h1}]}\n", "31 are more than there are"},
+		{"lasts: 1h\nstorm: {lasts: 1h, faults: 0}\n", "storm.faults: 0 for 100 km"},
+		{"lasts: 1h\ncrews: {count: 0}\n", "crews.count: 0, expected 1 to"},
+	} {
+		src := "description: x\ngrid: {file: library/grids/town.yaml}\n\n" + c.text
+		_, err := scenario.Parse("x.yaml", []byte(src), os.ReadFile, nil)
+		if c.want == "" && err == nil {
+			continue
+		}
+		if err == nil || c.want == "" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %s", c.text, err, c.want)
+		}
+	}
+	for grid, want := range map[string]string{
+		"{}":                           "grid: has file \"\" and 0 service_points, expected one of them",
+		"{file: none.yaml}":            "grid.file: open none.yaml: no such file",
+		"{service_points: -1}":         "grid.service_points: -1, expected 1 to 1000000",
+		"{service_points: 1, file: x}": "expected one of them",
+		"{file: library/service.yaml}": "grid.file: the grid is wrong in",
+	} {
+		_, err := scenario.Parse("x.yaml", []byte("description: x\nlasts: 1h\ngrid: "+grid+"\n"), os.ReadFile, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("grid %s: %v, want %s", grid, err, want)
+		}
+	}
+	if _, err := scenario.Open("strom", nil); err == nil || !strings.Contains(err.Error(), `did you mean "storm"?`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range scenario.Library() {
+		src, err := os.ReadFile("library/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(src)
+	}
+	read := func(string) ([]byte, error) { return os.ReadFile("library/grids/town.yaml") }
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if bytes.Contains(src, []byte("service_points")) {
+			return // a large grid takes long
+		}
+		_, _ = scenario.Parse("x.yaml", src, read, nil)
+	})
+}
+
+func TestExpectationsFailWhereTheyDontHold(t *testing.T) {
+	src := `description: x
+lasts: 1h
+grid: {file: library/grids/town.yaml}
+faults: [{id: pole, at: 10m, asset: north-3}]
+expect:
+  - {at: 20m, out: []}
+  - {at: 20m, out_behind: north-breaker}
+  - {at: 20m, point: mill-1, levels: [100, 0, 0]}
+  - {happened: trip, times: 3}
+  - {happened: trip, least: 5}
+  - {told: last-gasp, most: 1}
+  - {sustained: true, times: 0}
+  - {customer_minutes: true, most: 1}
+  - {at: 20m, out_behind: north-recloser}
+`
+	s, err := scenario.Parse("x.yaml", []byte(src), os.ReadFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Run(context.Background(), scenario.Sinks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range r.Failures {
+		got = append(got, f.Path+": "+f.Message)
+	}
+	slices.Sort(got)
+	want := []string{
+		"expect[0]: at 20m mill-1, mill-2, mill-3, mill-4 and 10 more are out, unexpectedly",
+		"expect[1]: at 20m church-1, church-2, church-3, church-4 are not out, unexpectedly",
+		"expect[2]: at 20m mill-1 has the levels [0 0 0], want [100 0 0]",
+		"expect[3]: trip: 4, want 3", "expect[4]: trip: 4, want at least 5", "expect[5]: told last-gasp: 26, want at most 1",
+		"expect[6]: sustained outages: 1, want 0", "expect[7]: customer-minutes: 695.065, want at most 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// What transformers count is what their customers do and what is lost on the way,
+// and what is stolen shows in it.
+func TestTransformersCountWhatCustomersReallyTake(t *testing.T) {
+	src := `description: x
+lasts: 48h
+grid: {service_points: 200}
+steps:
+  - {at: 20h7m, open: f1-breaker}
+  - {at: 22h7m, close: f1-breaker}
+loads: {pv: 0, effects: [%s]}
+`
+	missing := func(effects string) (share float64) {
+		s, err := scenario.Parse("x.yaml", fmt.Appendf(nil, src, effects), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		conditions := func(at time.Duration) (c [5]Condition) {
-			for i, m := range meters {
-				c[i] = sc.Condition(m.ID, at)
+		snapshot := s.Model().At(0)
+		of := map[string]string{} // by point: its transformer
+		for p := range snapshot.Points() {
+			n := snapshot.Point(p).Node
+			for snapshot.Edge(snapshot.Normal().Supply(n)).Kind != grid.KindTransformer {
+				n = snapshot.Normal().Upstream(n)
 			}
-			return c
+			of[snapshot.PointAsset(p).ID] = snapshot.EdgeAsset(snapshot.Normal().Supply(n)).ID
 		}
-		var live, dead time.Duration // for how long the feeder has been
-		live = BootTime
-		for at := time.Duration(0); at < 20*s; at += step {
-			now := conditions(at)
-			if at > 0 && now != conditions(at-step) {
-				if next, ok := sc.Next(at - step); !ok || next > at {
-					t.Fatalf("a change at %v, the next one was to be at %v", at, next)
-				}
-			}
-			if now[0].Live {
-				live, dead = live+step, 0
+		type quarter struct {
+			at          int64
+			transformer string
+		}
+		head, customers := map[quarter]float64{}, map[quarter]float64{}
+		if _, err := s.Run(context.Background(), scenario.Sinks{Readings: func(r scenario.Reading) error {
+			if transformer, ok := of[r.Meter]; ok {
+				customers[quarter{r.At, transformer}] += float64(r.Import)
 			} else {
-				live, dead = 0, dead+step
+				head[quarter{r.At, r.Meter}] = float64(r.Import)
 			}
-			if live > BootTime && !now[0].Powered || dead > HoldUp && now[0].Powered {
-				t.Fatalf("at %v powered is %v, the feeder live for %v, dead for %v", at, now[0].Powered, live, dead)
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(customers) / (48 * 4); n < 5 || len(customers)%(48*4) != 0 {
+			t.Fatalf("%d quarter-hours of transformers", len(customers))
+		}
+		var all, lost float64
+		for q, counted := range customers {
+			if since := (q.at - int64(s.Start)) / 60e6; since >= 20*60 && since < 22*60+15 && strings.HasPrefix(q.transformer, "f1-") {
+				if since >= 20*60+15 && since < 22*60 && (head[q] != 0 || counted != 0) {
+					t.Fatalf("%s at %d: %g and %g Wh without supply", q.transformer, q.at, head[q], counted)
+				}
+				continue // in part without supply
+			}
+			if effects == "" && (head[q] < counted*0.9999 || head[q] > counted*1.08) {
+				t.Fatalf("%s at %d: %g Wh for customers who counted %g", q.transformer, q.at, head[q], counted)
+			}
+			all, lost = all+head[q], lost+head[q]-counted
+		}
+		return lost / all
+	}
+	honest, stolen := missing(""), missing("{some: 40, kind: h1}")
+	if honest <= 0 || honest > 0.018 { // 1.2 % in the lines; transformers lose as much again
+		t.Errorf("%.2f %% is lost in low voltage", 100*honest)
+	}
+	if stolen < honest+0.05 || stolen > honest+0.2 { // a fifth of the customers, 0.55 of their energy
+		t.Errorf("%.2f %% is missing with thieves, %.2f %% without", 100*stolen, 100*honest)
+	}
+}
+
+func TestOutagesOfOneInstantHaveTheirOwnDevices(t *testing.T) {
+	src := `description: x
+lasts: 1h
+grid: {file: library/grids/town.yaml}
+steps: [{at: 1m, open: lateral-fuse}, {at: 1m, open: south-switch}, {at: 1m, open: school-2}, {at: 1m, open: harbour-fuse}]
+`
+	s, err := scenario.Parse("x.yaml", []byte(src), os.ReadFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	if _, err := s.Run(context.Background(), scenario.Sinks{Truth: func(r truth.Record) error {
+		if r.What == truth.Outage {
+			got[r.Device] = len(r.Points)
+		}
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]int{"lateral-fuse": 9, "south-switch": 4, "school-2": 1, "harbour-fuse": 8}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestAStormIsNotInTheGround(t *testing.T) {
+	s, err := scenario.Open("storm", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cables := map[string]bool{}
+	for _, l := range s.Model().Lines {
+		cables[l.ID] = l.Type == grid.Cable
+	}
+	n := 0
+	if _, err := s.Run(context.Background(), scenario.Sinks{Truth: func(r truth.Record) error {
+		if r.What == "fault-begin" {
+			if n++; cables[r.Asset] {
+				t.Errorf("a fault of the cable %s", r.Asset)
+			}
+			if since := r.At - int64(s.Start); since < 3600e6 || since > 7*3600e6 {
+				t.Errorf("a fault %d s after the start", since/1e6)
 			}
 		}
-	})
+		return nil
+	}}); err != nil || n == 0 {
+		t.Fatalf("%d faults, %v", n, err)
+	}
+}
+
+// A fault of the truth on the disk stops the run.
+func TestAFailingSinkStopsTheRun(t *testing.T) {
+	s, err := scenario.Open("storm", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("disk full")
+	if _, err := s.Run(context.Background(), scenario.Sinks{Evidence: func(evidence.Event) error { return full }}); err != full {
+		t.Errorf("%v, want %v", err, full)
+	}
+}
+
+func TestTheDocumentationsScenarioComesOutAsItSays(t *testing.T) {
+	text, err := os.ReadFile("../../docs/simulation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	s, err := scenario.Parse("library/docs.yaml", []byte(example), os.ReadFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Run(context.Background(), scenario.Sinks{}); err != nil || len(r.Failures) > 0 || len(s.Expect) < 3 {
+		t.Errorf("%v, %v", r.Failures, err)
+	}
 }

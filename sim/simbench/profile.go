@@ -2,6 +2,7 @@ package simbench
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -42,6 +43,9 @@ func (p Profile) Integral(seconds float64) float64 {
 	middle := p.values[i] + (p.values[(i+1)%len(p.values)]-p.values[i])*fraction/2
 	return circles*p.integral[len(p.values)] + p.integral[i] + middle*fraction*Step.Seconds()
 }
+
+// Values is a copy of the values, one a Step.
+func (p Profile) Values() []float64 { return slices.Clone(p.values) }
 
 // locate is the value at or before a time, the part of a Step since, and the
 // whole circles before.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Message is a record or a birth as it stands in the log: a key, headers and a
@@ -18,6 +19,13 @@ type Message struct {
 // Message is the record as it stands in the log, keyed by its gateway.
 func (r Record) Message() Message {
 	return Message{Key: []byte(r.Gateway), Headers: r.Headers(), Value: r.Payload}
+}
+
+// KeyGateway is the gateway under whose key a message stands in the log: of one that
+// can't be read there is nothing else to tell by.
+func KeyGateway(key []byte) string {
+	gateway, _, _ := strings.Cut(string(key), "/") // of births the table follows
+	return gateway
 }
 
 // MaxMessageBytes bounds a message in its binary form: a log's usual limit.

@@ -79,6 +79,26 @@ listener.name.mtls.ssl.client.auth=required
 listener.name.mtls.ssl.principal.mapping.rules=RULE:^CN=([^,]+),OU=gateway,O=utility$/$1/,RULE:^CN={{.Cloud}},OU=cloud,O=utility$/{{.Cloud}}/,DEFAULT
 `))
 
+// Settings are the properties of a broker of three, for those who compare theirs.
+func Settings() map[string]string {
+	var text strings.Builder
+	if err := properties.Execute(&text, &broker{ID: 1, Replicas: 3, InSync: 2}); err != nil {
+		panic(err)
+	}
+	return ParseProperties(text.String())
+}
+
+// ParseProperties reads a file of properties that has neither continued lines nor escapes.
+func ParseProperties(text string) map[string]string {
+	settings := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), "="); found && !strings.HasPrefix(name, "#") {
+			settings[name] = value
+		}
+	}
+	return settings
+}
+
 // Data is the directory of its records.
 func (b *broker) Data() string { return filepath.Join(b.Dir, fmt.Sprint(b.ID)) }
 

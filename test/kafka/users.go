@@ -106,6 +106,17 @@ func CloudRights(prefix string) []Right {
 	}
 }
 
+// UplinkRights are what the cloud needs besides, to pass on what gateways send by its uplink.
+func UplinkRights(prefix string) []Right {
+	topics, write := record.TopicsOf(prefix), []kadm.ACLOperation{kadm.OpWrite}
+	return []Right{
+		{Topic: topics.Telemetry(), Operations: write},
+		{Topic: topics.Backfill(), Operations: write},
+		{Topic: topics.Events(), Operations: write},
+		{Topic: topics.Births(), Operations: write},
+	}
+}
+
 // ReaderRights are all that somebody needs who reads measurements in a consumer group.
 func ReaderRights(prefix, group string) []Right {
 	read := []kadm.ACLOperation{kadm.OpRead, kadm.OpDescribe}

@@ -87,7 +87,7 @@ func (m Machine) Modules() ([]string, error) {
 
 // Build builds programs of this module for the machine, into dir.
 func (m Machine) Build(dir string, packages ...string) error {
-	build := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", dir + "/"}, packages...)...)
+	build := exec.Command("go", append([]string{"build", "-ldflags", "-s -w", "-o", dir + "/"}, packages...)...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+m.arch, "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %v: %w\n%s", packages, err, out)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -167,6 +168,30 @@ func (s *Server) end(signal syscall.Signal) {
 func (s *Server) Stop() {
 	s.end(syscall.SIGQUIT)
 	os.RemoveAll(s.dir)
+}
+
+// CPU is the time that the server's processes have used since it was started last, those
+// that have ended included.
+func (s *Server) CPU() (used time.Duration) {
+	const tick = 10 * time.Millisecond // of the kernel's counts, everywhere
+	s.mu.Lock()
+	pid := s.process.Pid
+	s.mu.Unlock()
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for i, process := range append([]string{strconv.Itoa(pid)}, strings.Fields(string(children))...) {
+		stat, _ := os.ReadFile("/proc/" + process + "/stat")
+		_, counts, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(counts)
+		last := 13 // user and system time
+		if i == 0 {
+			last = 15 // and those of children that have ended
+		}
+		for at := 11; at < min(last, len(fields)); at++ {
+			n, _ := strconv.Atoi(fields[at])
+			used += time.Duration(n) * tick
+		}
+	}
+	return used
 }
 
 // URL is that of one of its databases.

@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,31 +52,14 @@ func Database(t testing.TB, prepare func(url string) error) string {
 	return s.own(t, template)
 }
 
-// CPU is the time that the shared server's processes have used, those that have ended
-// included; 0 if none runs.
-func CPU() (used time.Duration) {
+// CPU is Server.CPU of the shared server; 0 if none runs.
+func CPU() time.Duration {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
 		return 0
 	}
-	const tick = 10 * time.Millisecond // of the kernel's counts, everywhere
-	pid := shared.server.process.Pid
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for i, process := range append([]string{strconv.Itoa(pid)}, strings.Fields(string(children))...) {
-		stat, _ := os.ReadFile("/proc/" + process + "/stat")
-		_, counts, _ := strings.Cut(string(stat), ") ")
-		fields := strings.Fields(counts)
-		last := 13 // user and system time
-		if i == 0 {
-			last = 15 // and those of children that have ended
-		}
-		for at := 11; at < min(last, len(fields)); at++ {
-			n, _ := strconv.Atoi(fields[at])
-			used += time.Duration(n) * tick
-		}
-	}
-	return used
+	return shared.server.CPU()
 }
 
 // Empty is the URL of a database that is the test's own, with nothing in it. Databases

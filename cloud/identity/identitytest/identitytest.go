@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,10 +34,7 @@ func Enrol(t testing.TB, s *store.Store, gateways ...string) {
 }
 
 // GatewayOf is the gateway of a record or birth, by its key in the log.
-func GatewayOf(r *kgo.Record) string {
-	gateway, _, _ := strings.Cut(string(r.Key), "/")
-	return gateway
-}
+func GatewayOf(r *kgo.Record) string { return record.KeyGateway(r.Key) }
 
 // Sign gives a record or birth the signature of its gateway.
 func Sign(r *kgo.Record) *kgo.Record { return SignWith(Key(GatewayOf(r)), r) }

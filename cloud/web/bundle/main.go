@@ -68,7 +68,7 @@ func build(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	alias := map[string]string{}
+	alias := map[string]string{"@busbar/client": filepath.Join(root, "..", "client", "typescript", "client.ts")}
 	for name, file := range vendored {
 		alias[name] = filepath.Join(root, "third_party", filepath.FromSlash(file))
 	}

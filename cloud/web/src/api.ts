@@ -1,6 +1,8 @@
+// What the console asks of the API.
+import * as busbar from "@busbar/client";
+import { pages, Refusal, type Alarm, type AlarmListBody, type Options, type Server } from "@busbar/client";
 import { nowUs, serverSays } from "./clock";
 import { t } from "./messages";
-import type { Alarm, AlarmDetail, Capture, Completeness, CounterChange, Gateway, Outage, Sample, Series, Session } from "./model";
 
 const timeoutMs = 10_000;
 
@@ -11,25 +13,9 @@ const aheadUs = 60_000_000;
 
 export const quarterUs = 900_000_000;
 
-/** An answer that isn't a success; message is what the server says about it. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 /** Why a call failed, for a person. */
 export function reasonOf(error: unknown): string {
   return error instanceof Refusal ? error.message : t("link.unreachable");
-}
-
-interface Problem {
-  title?: string;
-  detail?: string;
-  errors?: { message?: string; location?: string }[];
 }
 
 let out: (() => void) | undefined;
@@ -40,12 +26,22 @@ export function signedOut(tell: () => void): void {
   out = tell;
 }
 
-async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
+const server: Server = {
+  fetch: async (input, init) => {
+    const response = await fetch(input, init);
+    serverSays(response.headers.get("Date"));
+    return response;
+  },
+};
+
+const soon = (): Options => ({ signal: AbortSignal.timeout(timeoutMs) });
+
+async function call<T>(ask: (options: Options) => Promise<T>): Promise<T> {
   if (refused) {
     throw refused;
   }
   try {
-    return (await (await send(path, init)).json()) as T;
+    return await ask(soon());
   } catch (error) {
     if (error instanceof Refusal && error.status === 401) {
       refused = error;
@@ -55,95 +51,61 @@ async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   }
 }
 
-async function send(path: string, init: RequestInit): Promise<Response> {
-  const response = await fetch(`/api/v1${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) });
-  serverSays(response.headers.get("Date"));
-  if (!response.ok) {
-    throw new Refusal(response.status, await reason(response));
-  }
-  return response;
-}
+const pageSize = 1000;
 
-const json = { "Content-Type": "application/json" };
-
-async function reason(response: Response): Promise<string> {
-  const fallback = `${response.status} ${response.statusText}`.trim();
-  try {
-    const problem = (await response.json()) as Problem;
-    const fields = (problem.errors ?? []).map((e) => [e.location, e.message].filter(Boolean).join(": "));
-    return [problem.detail ?? problem.title ?? fallback, ...fields].join("; ");
-  } catch {
-    return fallback;
-  }
-}
-
-/** A page of a list; next is null on the last one. */
-export type Page<K extends string, T> = { [key in K]: T[] | null } & { next: string | null };
-
-const pageSize = "1000";
-
-/** The page of a list that cursor leads to, or the first. */
-function page<A extends { next: string | null }>(path: string, query: Record<string, string>, cursor: string | null): Promise<A> {
-  return call<A>(`${path}?${new URLSearchParams({ ...query, limit: pageSize, ...(cursor === null ? {} : { cursor }) })}`);
+interface Paged {
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 /** Every page of a list. */
-async function pages<A extends { next: string | null }>(path: string, query: Record<string, string> = {}): Promise<A[]> {
+async function every<P extends Paged, A extends { next: string | null }>(
+  list: (server: Server, params: P, options: Options) => Promise<A>,
+  params: NoInfer<P>,
+): Promise<A[]> {
   const all: A[] = [];
-  let cursor: string | null = null;
-  do {
-    const one: A = await page<A>(path, query, cursor);
-    all.push(one);
-    cursor = one.next ?? null;
-  } while (cursor !== null);
+  for await (const page of pages((at, of: P) => call((options) => list(at, of, options)), server, { ...params, limit: pageSize })) {
+    all.push(page);
+  }
   return all;
 }
 
-/** All entries of a list. */
-async function whole<K extends string, T>(list: K, path: string, query: Record<string, string> = {}): Promise<T[]> {
-  return (await pages<Page<K, T>>(path, query)).flatMap((one) => one[list] ?? []);
-}
-
-export type AlarmPage = Page<"alarms", Alarm> & { seq: number };
-
 export const api = {
   /** Every open alarm, and the oldest position in the stream that they are of. */
-  openAlarms: async () => {
-    const all = await pages<AlarmPage>("/alarms", { state: "open" });
+  openAlarms: async (): Promise<{ seq: number; alarms: Alarm[] }> => {
+    const all = await every(busbar.listAlarms, { state: "open" });
     return { seq: Math.min(...all.map((one) => one.seq)), alarms: all.flatMap((one) => one.alarms ?? []) };
   },
   /** Alarms of any state, newest first. */
-  alarms: (cursor: string | null) => page<AlarmPage>("/alarms", { state: "all" }, cursor),
-  session: () => call<Session>("/session"),
-  signIn: (name: string, password: string) => send("/session", { method: "POST", headers: json, body: JSON.stringify({ name, password }) }),
-  signOut: () => send("/session", { method: "DELETE" }),
-  alarm: (id: string) => call<AlarmDetail>(`/alarms/${encodeURIComponent(id)}`),
-  capture: (id: string) => call<Capture>(`/alarms/${encodeURIComponent(id)}/capture`),
-  acknowledge: (id: string, by: string, comment: string) =>
-    call<Alarm>(`/alarms/${encodeURIComponent(id)}/acknowledge`, {
-      method: "POST",
-      headers: json,
-      body: JSON.stringify({ by, comment }),
-    }),
-  series: () => whole<"series", Series>("series", "/series"),
+  alarms: (cursor: string | null): Promise<AlarmListBody> =>
+    call((options) => busbar.listAlarms(server, { state: "all", limit: pageSize, cursor: cursor ?? undefined }, options)),
+  /** The stream from a position on. */
+  stream: (after: number, signal: AbortSignal) => busbar.stream(server, { after }, { signal }),
+  session: () => call((options) => busbar.getSession(server, options)),
+  methods: () => busbar.getSignInMethods(server, soon()),
+  signIn: (name: string, password: string) => busbar.signIn(server, { name, password }, soon()),
+  signOut: () => busbar.signOut(server, soon()),
+  alarm: (id: string) => call((options) => busbar.getAlarm(server, { id }, options)),
+  capture: (id: string) => call((options) => busbar.getAlarmCapture(server, { id }, options)),
+  acknowledge: (id: string, by: string, comment: string) => call((options) => busbar.acknowledgeAlarm(server, { id }, { by, comment }, options)),
+  series: async () => (await every(busbar.listSeries, {})).flatMap((page) => page.series ?? []),
   /** The samples in a span of time that may reach into the future, of the last day of it. */
   samples: (id: number, fromUs: number, toUs: number) => {
-    const to = Math.ceil(Math.min(toUs, nowUs() + aheadUs));
-    const from = Math.floor(Math.min(Math.max(fromUs, to - longestUs), to));
-    return call<{ series: Series; samples: Sample[] | null }>(`/series/${id}/samples?from_us=${from}&to_us=${to}`);
+    const to_us = Math.ceil(Math.min(toUs, nowUs() + aheadUs));
+    const from_us = Math.floor(Math.min(Math.max(fromUs, to_us - longestUs), to_us));
+    return call((options) => busbar.listSamples(server, { id, from_us, to_us }, options));
   },
   /** Where a counter rolled over or was reset, newest first. */
-  counterChanges: (id: number, fromUs: number, toUs: number) =>
-    whole<"changes", CounterChange>("changes", "/counter-changes", { series: `${id}`, from_us: `${Math.floor(fromUs)}`, to_us: `${Math.ceil(toUs)}` }),
+  counterChanges: async (series: number, fromUs: number, toUs: number) =>
+    (await every(busbar.listCounterChanges, { series, from_us: Math.floor(fromUs), to_us: Math.ceil(toUs) })).flatMap((page) => page.changes ?? []),
   /** A local day YYYY-MM-DD; an empty gateway stands for all. */
-  day: async (day: string, gateway: string): Promise<Completeness> => {
+  day: async (day: string, gateway: string) => {
     const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    const all = await pages<Completeness & { next: string | null }>("/completeness", { day, time_zone, gateway });
-    return { ...(all.at(-1) as Completeness), devices: all.flatMap((one) => one.devices ?? []) };
+    const all = await every(busbar.getCompleteness, { day, time_zone, gateway });
+    return { ...(all.at(-1) as busbar.CompletenessAnswerBody), devices: all.flatMap((one) => one.devices ?? []) };
   },
   quarter: (gateway: string, device: string, fromUs: number) =>
-    call<Completeness>(`/completeness?${new URLSearchParams({ gateway, device, from_us: `${fromUs}`, to_us: `${fromUs + quarterUs}` })}`),
-  outages: (gateway: string, fromUs: number, toUs: number) =>
-    whole<"outages", Outage>("outages", `/gateways/${encodeURIComponent(gateway)}/links`, { from_us: `${fromUs}`, to_us: `${toUs}` }),
-  gateways: () => whole<"gateways", Gateway>("gateways", "/gateways"),
+    call((options) => busbar.getCompleteness(server, { gateway, device, from_us: fromUs, to_us: fromUs + quarterUs }, options)),
+  outages: async (id: string, from_us: number, to_us: number) => (await every(busbar.listOutages, { id, from_us, to_us })).flatMap((page) => page.outages ?? []),
+  gateways: async () => (await every(busbar.listGateways, {})).flatMap((page) => page.gateways ?? []),
 };

@@ -1,7 +1,8 @@
 // Who has signed in. It isn't known until the server has been asked.
+import { Refusal, type Session } from "@busbar/client";
 import { signal } from "@preact/signals";
-import { api, reasonOf, Refusal, signedOut } from "./api";
-import type { Session } from "./model";
+import { api, reasonOf, signedOut } from "./api";
+import { amend, place } from "./router";
 
 export type Standing = { state: "asking" } | { state: "out" } | { state: "in"; who: Session | undefined };
 
@@ -51,15 +52,37 @@ export async function signIn(name: string, password: string): Promise<void> {
   afresh();
 }
 
+const reasons = ["unreachable", "cancelled", "expired", "refused", "unmapped", "wait", "failed"] as const;
+
+export type Reason = (typeof reasons)[number];
+
+/** Why somebody has come back from the provider without being signed in, once. */
+export function turnedAway(): Reason | undefined {
+  const here = new URL(place.value);
+  const told = here.searchParams.get("signin");
+  if (told === null) {
+    return undefined;
+  }
+  here.searchParams.delete("signin");
+  amend(here.pathname + here.search);
+  return reasons.find((known) => known === told) ?? "failed";
+}
+
 /** Why signing out has failed; empty: it hasn't. */
 export const signOutFailure = signal("");
 
 export async function signOut(): Promise<void> {
   signOutFailure.value = "";
+  const next = standing.value.state === "in" ? standing.value.who?.sign_out_at : undefined;
   try {
     await api.signOut();
   } catch (error) {
     signOutFailure.value = reasonOf(error);
+    return;
+  }
+  if (next) {
+    channel?.postMessage("changed");
+    location.assign(next); // the provider's own session ends there, which leads back
     return;
   }
   afresh();

@@ -1,5 +1,6 @@
 // The connection itself, held by one tab.
-import type { Alarm, Latest } from "./model";
+import type { Alarm, Latest } from "@busbar/client";
+import { api } from "./api";
 
 /** What a stream brings. Each connection is another stream, named at random. */
 export type News =
@@ -9,8 +10,7 @@ export type News =
   | { kind: "alarm"; stream: string; seq: number; alarm: Alarm }
   | { kind: "latest"; stream: string; values: Latest[] };
 
-// A stream without a value or alarm for this long may be a dead connection:
-// the server's comment lines don't reach a script.
+// A stream without a value or alarm for this long may be a dead connection.
 const silenceMs = 30_000;
 const openWithinMs = 10_000;
 const backoffMs = [200, 1000, 2000, 5000, 10_000];
@@ -20,7 +20,7 @@ const backoffMs = [200, 1000, 2000, 5000, 10_000];
  * tells what comes, until the returned function is called.
  */
 export function hold(snapshot: () => Promise<number>, tell: (news: News) => void): () => void {
-  let source: EventSource | undefined;
+  let connection = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let heardMs = Date.now();
   let attempt = 0;
@@ -33,7 +33,7 @@ export function hold(snapshot: () => Promise<number>, tell: (news: News) => void
   }
 
   function close(): void {
-    source?.close();
+    connection.abort();
     open = false;
   }
 
@@ -58,37 +58,49 @@ export function hold(snapshot: () => Promise<number>, tell: (news: News) => void
       return;
     }
     if (mine === attempt) {
-      listen(position);
+      connection = new AbortController();
+      void listen(position, connection.signal);
     }
   }
 
-  function listen(position: number): void {
+  async function listen(position: number, signal: AbortSignal): Promise<void> {
     const stream = Math.random().toString(36).slice(2);
     const heard = () => {
       heardMs = Date.now();
       after(silenceMs, () => void connect());
     };
-    source = new EventSource(`/api/v1/stream?after=${position}`);
     after(openWithinMs, lost);
-    source.onopen = () => {
+    try {
+      const events = await api.stream(position, signal);
       failures = 0;
       open = true;
       heard();
       tell({ kind: "live", stream });
-    };
-    source.onerror = lost;
-    source.addEventListener("alarm", (e: MessageEvent<string>) => {
-      heard();
-      tell({ kind: "alarm", stream, seq: Number(e.lastEventId), alarm: JSON.parse(e.data) as Alarm });
-    });
-    source.addEventListener("latest", (e: MessageEvent<string>) => {
-      heard();
-      tell({ kind: "latest", stream, values: JSON.parse(e.data) as Latest[] });
-    });
-    source.addEventListener("resync", () => {
-      close();
-      after(1000 * Math.random(), () => void connect());
-    });
+      for await (const event of events) {
+        if (signal.aborted) {
+          return;
+        }
+        switch (event.event) {
+          case "alarm":
+            heard();
+            tell({ kind: "alarm", stream, seq: event.id, alarm: event.data });
+            break;
+          case "latest":
+            heard();
+            tell({ kind: "latest", stream, values: event.data });
+            break;
+          case "resync":
+            close();
+            after(1000 * Math.random(), () => void connect());
+            return;
+        }
+      }
+    } catch {
+      // It is lost, as when it ends.
+    }
+    if (!signal.aborted) {
+      lost();
+    }
   }
 
   const online = () => {

@@ -6,9 +6,9 @@
 // which its snapshot includes. A follower takes its snapshot while it listens
 // to a stream that is open already, and applies what lies after the snapshot's
 // position. So no transition can fall between the two.
+import type { Alarm, Latest } from "@busbar/client";
 import { signal } from "@preact/signals";
 import { canLead, lead } from "./leader";
-import type { Alarm, Latest } from "./model";
 import { hold, type News } from "./source";
 
 export type Link = { state: "connecting" | "live" } | { state: "reconnecting"; sinceMs: number };

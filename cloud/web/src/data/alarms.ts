@@ -1,6 +1,7 @@
+import type { Alarm, AlarmListBody } from "@busbar/client";
 import { computed, signal } from "@preact/signals";
-import { api, type AlarmPage } from "../api";
-import { priorities, stateOf, type Alarm, type Priority } from "../model";
+import { api } from "../api";
+import { priorities, type Priority, stateOf } from "../model";
 import type { Snapshot } from "../stream";
 
 const keepClosed = 5000;
@@ -125,7 +126,7 @@ export async function showOlder(): Promise<void> {
   }
 }
 
-function add({ alarms, next }: AlarmPage): void {
+function add({ alarms, next }: AlarmListBody): void {
   older.value = next;
   asked.value++;
   for (const a of alarms ?? []) {

@@ -1,7 +1,7 @@
+import type { CompletenessAnswerBody as Completeness, Outage } from "@busbar/client";
 import { effect, signal } from "@preact/signals";
 import { api, reasonOf } from "../api";
 import { nowUs } from "../clock";
-import type { Completeness, Outage } from "../model";
 import { generation, link } from "../stream";
 
 const everyMs = 60_000;

@@ -1,6 +1,6 @@
+import type { Gateway } from "@busbar/client";
 import { effect, signal } from "@preact/signals";
 import { api } from "../api";
-import type { Gateway } from "../model";
 import { generation, link } from "../stream";
 
 const everyMs = 10_000;

@@ -1,6 +1,7 @@
 // The letters by which the API names quarter-hours, and its reasons, in words.
+import type { Tally } from "@busbar/client";
 import { t, type Key } from "../messages";
-import type { QuarterState, Tally } from "../model";
+import type { QuarterState } from "../model";
 
 const states: Record<string, QuarterState> = { c: "complete", l: "late", o: "open", u: "unknown", x: "inconsistent", "-": "not-configured" };
 

@@ -1,6 +1,6 @@
+import type { Latest, Sample, Series } from "@busbar/client";
 import { effect, signal } from "@preact/signals";
 import { api, reasonOf } from "../api";
-import type { Latest, Sample, Series } from "../model";
 import { generation } from "../stream";
 
 /** Every series, by asset, device and name; undefined before the first load. */

@@ -1,11 +1,12 @@
+import { type AlarmDetail, type Entry as Transition, type Input, Refusal } from "@busbar/client";
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { api, reasonOf, Refusal } from "../api";
+import { api, reasonOf } from "../api";
 import { now } from "../clock";
 import { alarmOf } from "../data/alarms";
 import { namedText, timeText, valueText } from "../format";
 import { t } from "../messages";
-import { stateOf, type AlarmDetail, type Input, type Transition } from "../model";
+import { stateOf } from "../model";
 import { FirstUp } from "../parts/FirstUp";
 import { PriorityLabel } from "../parts/Priority";
 import { Quality } from "../parts/Quality";

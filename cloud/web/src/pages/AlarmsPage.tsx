@@ -1,8 +1,9 @@
+import type { Alarm } from "@busbar/client";
 import { useRef, useState } from "preact/hooks";
 import { reasonOf } from "../api";
 import { alarmOf, asked, hasOlder, highest, isOpen, listed, loaded, scope, showAll, showOlder } from "../data/alarms";
 import { t } from "../messages";
-import { stateOf, type Alarm } from "../model";
+import { stateOf } from "../model";
 import { acknowledging } from "../parts/AckDialog";
 import { FirstUp } from "../parts/FirstUp";
 import { useHold } from "../parts/hold";

@@ -1,9 +1,9 @@
+import type { AlarmDetail, CaptureAnswerBody as Capture, CapturedSignal } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { now } from "../clock";
 import { timeText } from "../format";
 import { t } from "../messages";
-import type { AlarmDetail, Capture, CapturedSignal } from "../model";
 import type { Mark } from "../plot/paint";
 import { byUnit } from "../plot/line";
 import { Plot } from "../plot/Plot";

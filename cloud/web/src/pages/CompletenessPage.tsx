@@ -1,3 +1,4 @@
+import type { CompletenessAnswerBody as Completeness } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { now } from "../clock";
 import { chosen, failure, onlyGateway, shown, watch, type Day } from "../data/completeness";
@@ -5,7 +6,7 @@ import { gateways } from "../data/gateways";
 import { missingOf, stateText } from "../data/quarters";
 import { dayAfter, dayOf, dayText } from "../format";
 import { t } from "../messages";
-import type { Completeness, QuarterState } from "../model";
+import type { QuarterState } from "../model";
 import { Swatch } from "../parts/Strip";
 import { amend, place } from "../router";
 import { link } from "../stream";

@@ -1,10 +1,10 @@
+import type { CompletenessAnswerBody as Completeness, DeviceCompleteness as DeviceTally, Outage, Tally } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, quarterUs, reasonOf } from "../api";
 import { chosen } from "../data/completeness";
 import { missingOf, reasonText, stateOfLetter, stateText, whyOfLetter } from "../data/quarters";
 import { minuteText, numberText } from "../format";
 import { t } from "../messages";
-import type { Completeness, DeviceTally, Outage, Tally } from "../model";
 import { Strip } from "../parts/Strip";
 
 const columns = 6;

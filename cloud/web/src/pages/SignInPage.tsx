@@ -1,7 +1,11 @@
+import { Refusal, type SignInMethods } from "@busbar/client";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { reasonOf, Refusal } from "../api";
+import { api, reasonOf } from "../api";
 import { t } from "../messages";
-import { signIn } from "../session";
+import { place } from "../router";
+import { signIn, turnedAway } from "../session";
+
+const askAgainMs = 10_000;
 
 export function SignInPage() {
   const name = useRef<HTMLInputElement>(null);
@@ -49,7 +53,52 @@ export function SignInPage() {
         <button type="submit" class="primary" disabled={sending} data-testid="signin-submit">
           {t(sending ? "signin.sending" : "signin.submit")}
         </button>
+        <Provider />
       </form>
     </main>
+  );
+}
+
+/** Signing in by the OpenID Connect provider, if there is one. */
+function Provider() {
+  const [provider, setProvider] = useState<SignInMethods["oidc"]>();
+  const [reason] = useState(turnedAway);
+
+  useEffect(() => {
+    let timer: number | undefined;
+    const ask = async () => {
+      try {
+        const found = (await api.methods()).oidc;
+        setProvider(found);
+        if (found?.reachable !== false) {
+          return;
+        }
+      } catch {
+        // The server may be back later.
+      }
+      timer = window.setTimeout(() => void ask(), askAgainMs);
+    };
+    void ask();
+    return () => window.clearTimeout(timer);
+  }, []);
+
+  if (!provider) {
+    return null;
+  }
+  const back = place.value.pathname + place.value.search;
+  const problem = reason ? t(`signin.oidc.${reason}`, { name: provider.name }) : "";
+  return (
+    <div class="provider">
+      <p class="abnormal" role="alert" data-testid="signin-provider-error">
+        {problem}
+      </p>
+      {/* It leads elsewhere, which is no matter of this page's. */}
+      <a class="button" href={`/api/v1/session/oidc?${new URLSearchParams({ return: back })}`} target="_self" data-testid="signin-provider">
+        {t("signin.by", { name: provider.name })}
+      </a>
+      <p class="abnormal" role="status" data-testid="signin-provider-state">
+        {!provider.reachable && reason !== "unreachable" && t("signin.oidc.unreachable", { name: provider.name })}
+      </p>
+    </div>
   );
 }

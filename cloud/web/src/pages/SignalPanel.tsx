@@ -1,8 +1,8 @@
+import type { CounterChange, Series } from "@busbar/client";
 import { useEffect, useRef } from "preact/hooks";
 import { now } from "../clock";
 import { timeText } from "../format";
 import { t } from "../messages";
-import type { CounterChange, Series } from "../model";
 import { CounterChanges, useCounterChanges } from "../parts/CounterChanges";
 import type { Mark } from "../plot/paint";
 import { Plot } from "../plot/Plot";

@@ -1,9 +1,9 @@
+import type { Series } from "@busbar/client";
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { failure, latestOf, series, tick, want } from "../data/series";
 import { nameOf, namedText, unitText } from "../format";
 import { t } from "../messages";
-import type { Series } from "../model";
 import { Quality } from "../parts/Quality";
 import { useRows } from "../parts/rows";
 import { Age } from "../parts/Times";

@@ -1,12 +1,12 @@
+import { type Alarm, Refusal } from "@busbar/client";
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, Refusal } from "../api";
+import { api } from "../api";
 import { nowUs } from "../clock";
 import { acknowledge, apply } from "../data/alarms";
 import { timeText } from "../format";
 import { keep, recall } from "../kept";
 import { t } from "../messages";
-import type { Alarm } from "../model";
 import { userName } from "../session";
 import { PriorityLabel } from "./Priority";
 

@@ -1,9 +1,9 @@
+import type { CounterChange, Series } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { now, nowUs } from "../clock";
 import { numberText, valueText } from "../format";
 import { t } from "../messages";
-import type { CounterChange, Series } from "../model";
 import { generation } from "../stream";
 import { Moment } from "./Times";
 

@@ -1,6 +1,6 @@
+import type { Alarm } from "@busbar/client";
 import { alarmOf } from "../data/alarms";
 import { t } from "../messages";
-import type { Alarm } from "../model";
 
 /** Which alarm of its group came first: this one, or a link to the other. Nothing without a group. */
 export function FirstUp({ alarm }: { alarm: Alarm }) {

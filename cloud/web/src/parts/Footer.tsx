@@ -1,6 +1,6 @@
+import type { Gateway } from "@busbar/client";
 import { gateways } from "../data/gateways";
 import { t } from "../messages";
-import type { Gateway } from "../model";
 import { Age } from "./Times";
 
 export function Footer() {

@@ -1,6 +1,7 @@
+import type { Sample } from "@busbar/client";
 import { valueText, durationText, timeText, unitText } from "../format";
 import { t } from "../messages";
-import { isUsable, type Names, type Sample } from "../model";
+import { isUsable, type Names } from "../model";
 
 /** One series as a plot shows it. */
 export interface Line {

@@ -1,8 +1,8 @@
+import type { Sample, Series } from "@busbar/client";
 import { effect, signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { latestOf, tick } from "../data/series";
-import type { Sample, Series } from "../model";
 import { generation, link } from "../stream";
 
 export interface Trace {

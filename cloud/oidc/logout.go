@@ -1,0 +1,33 @@
+package oidc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// Ended is a session, or all sessions of somebody, that the provider has ended.
+type Ended struct {
+	Subject, Session string // one of them may be ""
+	// Before is when those began that are meant: a token that comes again ends nothing that
+	// began since.
+	Before time.Time
+}
+
+// LogoutPath is where the provider may say that it has ended a session.
+const LogoutPath = "/api/v1/session/oidc/logout"
+
+// Ended reads a logout token of OpenID Connect Back-Channel Logout 1.0.
+func (p *Provider) Ended(ctx context.Context, token string) (Ended, error) {
+	is, err := p.discover(ctx, freshFor)
+	if err != nil {
+		return Ended{}, err
+	}
+	of, err := is.verifier.VerifyLogout(oidc.ClientContext(ctx, p.client), token)
+	if err != nil {
+		return Ended{}, excerpt(fmt.Errorf("the logout token: %w", err))
+	}
+	return Ended{of.Subject, of.SessionID, of.IssuedAt.Add(leeway)}, nil
+}

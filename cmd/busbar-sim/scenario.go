@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/grid/gridfile"
+	"github.com/busbar/busbar/sim/evidence"
+	"github.com/busbar/busbar/sim/scenario"
+	"github.com/busbar/busbar/sim/truth"
+)
+
+type scenarioCommand struct {
+	Run   scenarioRunCommand   `cmd:"" help:"Play a scenario as fast as it goes, and write what happened and what the edge told of it."`
+	List  scenarioListCommand  `cmd:"" help:"List the scenarios that come with Busbar."`
+	Show  scenarioShowCommand  `cmd:"" help:"Print one of them, or its grid, to begin one's own with."`
+	Check scenarioCheckCommand `cmd:"" help:"Say what is wrong with scenarios."`
+	Test  scenarioTestCommand  `cmd:"" help:"Play scenarios and compare what comes of them with what they expect. The exit code is 1 if something differs."`
+}
+
+type scenarioRunCommand struct {
+	Scenario string  `arg:"" help:"The scenario: a file whose name ends in .yaml, or the name of one that comes with Busbar." placeholder:"FILE|NAME"`
+	Seed     *uint64 `help:"Draw at random by this seed, instead of the scenario's."`
+	Truth    string  `help:"Write what really happened, as JSON lines." placeholder:"FILE"`
+	Evidence string  `help:"Write what the edge told, as JSON lines in the order of arrival." placeholder:"FILE"`
+	Readings string  `help:"Write what meters counted each quarter-hour, as CSV, if the scenario has loads." placeholder:"FILE"`
+	Model    string  `help:"Write the grid as it is known, with its mistakes, as YAML." placeholder:"FILE"`
+}
+
+func (scenarioRunCommand) Help() string {
+	return `The same scenario and seed write the same bytes. docs/simulation.md describes the files. What a scenario expects is compared as well, unless it has another seed.
+
+Exit codes: 0 it was played and came out as expected, 1 it didn't, 2 the scenario is wrong.
+
+Examples:
+  busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl --model known.yaml
+  busbar-sim scenario run my.yaml --seed 7`
+}
+
+func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
+	s, err := scenario.Open(c.Scenario, c.Seed)
+	if err != nil {
+		return err
+	}
+	var files outputs
+	defer func() { err = errors.Join(err, files.close()) }()
+	sinks := scenario.Sinks{}
+	if w, err := files.open(c.Truth); err != nil {
+		return err
+	} else if w != nil {
+		lines := json.NewEncoder(w)
+		sinks.Truth = func(r truth.Record) error { return lines.Encode(r) }
+	}
+	if w, err := files.open(c.Evidence); err != nil {
+		return err
+	} else if w != nil {
+		lines := json.NewEncoder(w)
+		sinks.Evidence = func(e evidence.Event) error { return lines.Encode(e) }
+	}
+	if w, err := files.open(c.Readings); err != nil {
+		return err
+	} else if w != nil {
+		if s.Loads == nil {
+			return program.Usage{Err: fmt.Errorf("--readings: scenario %s has no loads", s.Name())}
+		}
+		fmt.Fprintln(w, "time_us,meter,import_wh,export_wh")
+		var line []byte
+		sinks.Readings = func(r scenario.Reading) error {
+			line = appendReading(line[:0], r)
+			_, err := w.Write(line)
+			return err
+		}
+	}
+	if w, err := files.open(c.Model); err != nil {
+		return err
+	} else if w != nil {
+		known, _ := s.Known()
+		if err := gridfile.WriteYAML(w, known); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	result, err := s.Run(ctx, sinks)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %v in %.1f s, %d service points\n", s.Name(), s.Lasts, time.Since(began).Seconds(), len(s.Model().ServicePoints))
+	fmt.Printf("%d faults, %d outages of 3 minutes or more, %d momentary ones, %.1f customer-minutes, %d transformer overloads, %d pieces of evidence\n",
+		result.Faults, result.Sustained, result.Momentary, result.CustomerMinutes, result.Overloads, result.Evidence)
+	if c.Seed != nil {
+		return nil
+	}
+	return report(c.Scenario, result)
+}
+
+// appendReading is a row; what wasn't counted is empty.
+func appendReading(line []byte, r scenario.Reading) []byte {
+	number := func(x float32) {
+		if line = append(line, ','); x == x {
+			line = strconv.AppendFloat(line, float64(x), 'f', 1, 32)
+		}
+	}
+	line = strconv.AppendInt(line, r.At, 10)
+	line = append(append(line, ','), r.Meter...)
+	number(r.Import)
+	number(r.Export)
+	return append(line, '\n')
+}
+
+// report says what isn't as expected.
+func report(name string, r scenario.Result) error {
+	for _, f := range r.Failures {
+		fmt.Printf("FAILED  %s: %s: %s\n", name, f.Path, f.Message)
+	}
+	if len(r.Failures) > 0 {
+		return program.Silent(program.ExitFailure)
+	}
+	return nil
+}
+
+// outputs are files that are written, each once.
+type outputs []output
+
+type output struct {
+	*bufio.Writer
+	file *os.File
+}
+
+// open is the file at path, "-" for standard output, or nil if path is empty.
+func (o *outputs) open(path string) (io.Writer, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file := os.Stdout
+	if path != "-" {
+		var err error
+		if file, err = os.Create(path); err != nil {
+			return nil, err
+		}
+	}
+	*o = append(*o, output{bufio.NewWriterSize(file, 256<<10), file})
+	return (*o)[len(*o)-1].Writer, nil
+}
+
+func (o outputs) close() (err error) {
+	for _, x := range o {
+		err = errors.Join(err, x.Flush())
+		if x.file != os.Stdout {
+			err = errors.Join(err, x.file.Close())
+		}
+	}
+	return err
+}
+
+type scenarioListCommand struct{}
+
+func (scenarioListCommand) Run() error {
+	for _, name := range scenario.Library() {
+		s, err := scenario.Open(name, nil)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-22s %s\n", name, s.Description)
+	}
+	return nil
+}
+
+type scenarioShowCommand struct {
+	Name string `arg:"" help:"A scenario's name, as scenario list prints it, or grids/town.yaml, its grid." placeholder:"NAME"`
+}
+
+func (c scenarioShowCommand) Run() error {
+	src, err := scenario.Source(c.Name)
+	if err != nil {
+		return program.Usage{Err: err}
+	}
+	_, err = os.Stdout.Write(src)
+	return err
+}
+
+type scenarioCheckCommand struct {
+	Scenarios []string `arg:"" help:"Files whose names end in .yaml, or names." placeholder:"FILE|NAME"`
+}
+
+func (c scenarioCheckCommand) Run() error {
+	var wrong configfile.Errors
+	for _, name := range c.Scenarios {
+		s, err := scenario.Open(name, nil)
+		var here configfile.Errors
+		switch {
+		case errors.As(err, &here):
+			wrong = append(wrong, here...)
+			continue
+		case err != nil:
+			return err
+		}
+		fmt.Printf("%s: no errors; %d service points, %v, %d expectations\n", name, len(s.Model().ServicePoints), s.Lasts, len(s.Expect))
+	}
+	if len(wrong) > 0 {
+		return wrong
+	}
+	return nil
+}
+
+type scenarioTestCommand struct {
+	Scenarios []string `arg:"" optional:"" help:"Files whose names end in .yaml, or names; all that come with Busbar, if none is given." placeholder:"FILE|NAME"`
+}
+
+func (scenarioTestCommand) Help() string {
+	return `Examples:
+  busbar-sim scenario test
+  busbar-sim scenario test my.yaml`
+}
+
+func (c scenarioTestCommand) Run(ctx context.Context) error {
+	names := c.Scenarios
+	if len(names) == 0 {
+		names = scenario.Library()
+	}
+	var failed error
+	for _, name := range names {
+		s, err := scenario.Open(name, nil)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		result, err := s.Run(ctx, scenario.Sinks{})
+		if err != nil {
+			return err
+		}
+		if err := report(name, result); err != nil {
+			failed = err
+			continue
+		}
+		fmt.Printf("passed  %-22s %d expectations, %v in %.2f s\n", name, len(s.Expect), s.Lasts, time.Since(began).Seconds())
+	}
+	return failed
+}

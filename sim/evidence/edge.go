@@ -1,0 +1,233 @@
+package evidence
+
+import (
+	"container/heap"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/sim/world"
+)
+
+// Edge is everything that tells of a world. It is not safe for concurrent use.
+type Edge struct {
+	world  *world.World
+	config Config
+	seed   uint64
+
+	meters   []meter // by point
+	gateways []gateway
+	telecom  []telecom
+	stale    []bool // by edge: a switch whose position no longer changes
+
+	timers timers
+	number int64
+	out    arrivals
+}
+
+// works is the level at which a power supply does: a meter or a gateway does
+// with one phase.
+const works = 40
+
+func runs(l world.Levels) bool { return max(l[0], l[1], l[2]) >= works }
+
+// New is the edge of a world, at its present time.
+func New(w *world.World, c Config, seed uint64) *Edge {
+	e := &Edge{world: w, config: c, seed: seed}
+	e.plant()
+	s := w.Snapshot()
+	e.stale = make([]bool, s.Edges())
+	for edge := range s.Edges() {
+		e.stale[edge] = e.chance(drawStale, edge, 0, c.StalePositions)
+	}
+	e.nextFalse(w.Now())
+	return e
+}
+
+// Stale is the telemetered switches whose position no longer changes.
+func (e *Edge) Stale() (ids []string) {
+	s := e.world.Snapshot()
+	for edge, stale := range e.stale {
+		if x := s.Edge(edge); stale && x.Kind == grid.KindSwitch && s.Model().Switches[x.Index].Telemetered() {
+			ids = append(ids, s.EdgeAsset(edge).ID)
+		}
+	}
+	return ids
+}
+
+// Observe takes what has happened in the world at its present time.
+func (e *Edge) Observe(events []world.Event) {
+	now := e.world.Now()
+	e.run(now)
+	for _, event := range events {
+		switch event.Kind {
+		case world.SupplyChanged:
+			for _, c := range event.Supply {
+				e.meterSupply(now, int(c.Point), c.To)
+			}
+			e.gatewaySupply(now)
+		case world.Tripped, world.Reclosed, world.Opened, world.Closed, world.Blown, world.LockedOut:
+			if event.Edge != grid.None {
+				e.position(now, event)
+			}
+		}
+	}
+}
+
+// Until is the evidence that has arrived up to a time which the world has
+// reached, in the order of arrival.
+func (e *Edge) Until(at int64) (events []Event) {
+	e.run(at)
+	for len(e.out) > 0 && e.out[0].Arrival <= at {
+		events = append(events, heap.Pop(&e.out).(arrival).Event)
+	}
+	return events
+}
+
+// Next is when something happens at the edge next; false if nothing does.
+func (e *Edge) Next() (int64, bool) {
+	switch {
+	case len(e.timers) == 0 && len(e.out) == 0:
+		return 0, false
+	case len(e.timers) == 0:
+		return e.out[0].Arrival, true
+	case len(e.out) == 0:
+		return e.timers[0].at, true
+	}
+	return min(e.timers[0].at, e.out[0].Arrival), true
+}
+
+func (e *Edge) run(to int64) {
+	for len(e.timers) > 0 && e.timers[0].at <= to {
+		t := heap.Pop(&e.timers).(timer)
+		t.do(t.at)
+	}
+}
+
+func (e *Edge) after(at int64, d configfile.Duration, do func(at int64)) {
+	e.at(at+time.Duration(d).Microseconds(), do)
+}
+
+func (e *Edge) at(at int64, do func(at int64)) {
+	e.number++
+	heap.Push(&e.timers, timer{at, e.number, do})
+}
+
+// tell is an event that is on its way to the cloud for some time.
+func (e *Edge) tell(at int64, event Event) {
+	e.number++
+	event.Arrival = at + e.delay(e.number)
+	heap.Push(&e.out, arrival{event, e.number})
+}
+
+// position tells where a telemetered switch is.
+func (e *Edge) position(at int64, event world.Event) {
+	s := e.world.Snapshot()
+	x := s.Edge(event.Edge)
+	if x.Kind != grid.KindSwitch || e.stale[event.Edge] {
+		return
+	}
+	v := &s.Model().Switches[x.Index]
+	if !v.Telemetered() {
+		return
+	}
+	open := event.Kind != world.Reclosed && event.Kind != world.Closed
+	e.tell(at, Event{Source: at, Kind: Position, Switch: v.ID, Gateway: v.Gateway, Open: &open, LockedOut: event.Kind == world.LockedOut})
+}
+
+// What is drawn at random, each independently of the others and of their order.
+const (
+	drawMetered uint64 = iota + 1
+	drawAuxiliary
+	drawSilent
+	drawLost
+	drawFalse
+	drawDelay
+	drawPoll
+	drawDropout
+	drawCall
+	drawClock
+	drawWrongClock
+	drawStale
+	drawBoot
+	drawTelecom
+	drawTopology
+)
+
+func (e *Edge) random(what uint64, of, turn int) *rand.Rand { return random(e.seed, what, of, turn) }
+
+func random(seed, what uint64, of, turn int) *rand.Rand {
+	return rand.New(rand.NewPCG(seed^what<<56, uint64(of)<<24^uint64(turn)))
+}
+
+func (e *Edge) chance(what uint64, of, turn int, share float64) bool {
+	return share > 0 && e.random(what, of, turn).Float64() < share
+}
+
+// delay is log-normal, in µs.
+func (e *Edge) delay(number int64) int64 {
+	median := float64(time.Duration(e.config.Delay).Microseconds())
+	return int64(median * math.Exp(0.5*e.random(drawDelay, int(number), 0).NormFloat64()))
+}
+
+// exponential is a time in µs whose median is given.
+func exponential(r *rand.Rand, median configfile.Duration) int64 {
+	return int64(r.ExpFloat64() / math.Ln2 * float64(time.Duration(median).Microseconds()))
+}
+
+// clock is how far the clock of a meter or gateway is off, in µs.
+func (e *Edge) clock(of int) int64 {
+	r := e.random(drawClock, of, 0)
+	off := int64(r.NormFloat64() * float64(time.Duration(e.config.ClockError).Microseconds()))
+	if e.chance(drawWrongClock, of, 0, e.config.WrongClocks) {
+		off += int64((r.Float64()*2 - 1) * float64((6 * time.Hour).Microseconds()))
+	}
+	return off
+}
+
+type timer struct {
+	at, number int64
+	do         func(at int64)
+}
+
+type timers []timer
+
+func (t timers) Len() int      { return len(t) }
+func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+func (t timers) Less(i, j int) bool {
+	return t[i].at < t[j].at || t[i].at == t[j].at && t[i].number < t[j].number
+}
+func (t *timers) Push(x any) { *t = append(*t, x.(timer)) }
+func (t *timers) Pop() any {
+	old := *t
+	last := old[len(old)-1]
+	*t = slices.Delete(old, len(old)-1, len(old))
+	return last
+}
+
+type arrival struct {
+	Event
+	number int64
+}
+
+type arrivals []arrival
+
+func (a arrivals) Len() int      { return len(a) }
+func (a arrivals) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a arrivals) Less(i, j int) bool {
+	return a[i].Arrival < a[j].Arrival || a[i].Arrival == a[j].Arrival && a[i].number < a[j].number
+}
+func (a *arrivals) Push(x any) { *a = append(*a, x.(arrival)) }
+func (a *arrivals) Pop() any {
+	old := *a
+	last := old[len(old)-1]
+	*a = old[:len(old)-1]
+	return last
+}
+
+// gatewayID is the gateway of a transformer.
+func gatewayID(transformer string) string { return "gw-" + strings.TrimPrefix(transformer, "gw-") }

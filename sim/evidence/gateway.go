@@ -1,0 +1,253 @@
+package evidence
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/busbar/busbar/grid"
+)
+
+// gateway reads the meters behind a transformer, and is supplied there.
+type gateway struct {
+	id      string
+	node    int // where it is supplied
+	telecom int // grid.None if that always works
+	clock   int64
+	phase   int64 // when it asks, µs from a multiple of the poll
+
+	supplied bool
+	running  bool
+	cut      int  // failures of its connection that last
+	turn     int  // counts changes of its supply
+	gone     bool // as told
+	connects int  // counts changes of its connection
+	waiting  []Event
+	meters   []int32 // points
+}
+
+// telecom is a node of a telecom network.
+type telecom struct {
+	node     int
+	supplied bool
+	up       bool
+	turn     int
+	serves   []int
+}
+
+// plant places meters, gateways and telecom nodes, and tells of the meters.
+func (e *Edge) plant() {
+	s, now := e.world.Snapshot(), e.world.Now()
+	byNode, index := map[int]int{}, 0
+	e.meters = make([]meter, s.Points())
+	for point := range e.meters {
+		node, id := gatewayOf(s, s.Point(point).Node)
+		g, ok := byNode[node]
+		if !ok {
+			g = len(e.gateways)
+			byNode[node] = g
+			phase := int64(e.random(drawPoll, g, 0).Float64() * float64(time.Duration(e.config.Poll).Microseconds()))
+			e.gateways = append(e.gateways, gateway{id: id, node: node, telecom: grid.None, phase: phase, supplied: true, running: true,
+				clock: e.clock(1<<30 + g)})
+		}
+		level := e.world.Level(point)
+		e.meters[point] = meter{
+			there: e.chance(drawMetered, point, 0, e.config.Metered), auxiliary: e.chance(drawAuxiliary, point, 0, e.config.Auxiliary),
+			silent: e.chance(drawSilent, point, 0, e.config.Silent), gateway: g, clock: e.clock(point),
+			level: level, told: level, supplied: true, answers: true,
+		}
+		if m := &e.meters[point]; m.there {
+			e.gateways[g].meters = append(e.gateways[g].meters, int32(point))
+			by := Measured
+			if m.auxiliary {
+				by = Auxiliary
+			}
+			heap.Push(&e.out, arrival{Event{Arrival: now, Source: now, Kind: Meter, Point: e.id(point), Gateway: id, PoweredBy: by}, int64(index)})
+			index++
+			if m.silent {
+				m.answers = false
+				e.poll(now, point)
+			}
+		}
+	}
+	e.number = int64(index)
+	if n := e.config.TelecomServes; n > 0 {
+		for first := 0; first < len(e.gateways); first += n {
+			t := telecom{supplied: true, up: true}
+			for g := first; g < min(first+n, len(e.gateways)); g++ {
+				t.serves = append(t.serves, g)
+				e.gateways[g].telecom = len(e.telecom)
+			}
+			t.node = e.gateways[t.serves[e.random(drawTelecom, first, 0).IntN(len(t.serves))]].node
+			e.telecom = append(e.telecom, t)
+		}
+	}
+	for g := range e.gateways {
+		e.nextDropout(now, g, 0)
+	}
+}
+
+// gatewayOf is where the gateway of a node is: behind the next transformer
+// upstream in normal operation, or at the source.
+func gatewayOf(s *grid.Snapshot, node int) (int, string) {
+	for n := node; ; n = s.Normal().Upstream(n) {
+		edge := s.Normal().Supply(n)
+		if edge == grid.None {
+			return n, gatewayID(s.NodeID(n))
+		}
+		if s.Edge(edge).Kind == grid.KindTransformer {
+			return n, gatewayID(s.EdgeAsset(edge).ID)
+		}
+	}
+}
+
+// gatewaySupply looks where gateways and telecom nodes have lost or got supply.
+func (e *Edge) gatewaySupply(at int64) {
+	for i := range e.gateways {
+		g := &e.gateways[i]
+		supplied := runs(e.world.NodeLevel(g.node))
+		if supplied == g.supplied {
+			continue
+		}
+		g.supplied = supplied
+		g.turn++
+		turn := g.turn
+		if !supplied {
+			if g.running {
+				e.send(at, i, Event{Source: at + g.clock, Kind: MainsFail})
+			}
+			e.after(at, e.config.HoldUp, func(at int64) {
+				if g.turn == turn && g.running {
+					g.running = false
+					e.connection(at, i)
+				}
+			})
+			continue
+		}
+		boot := int64(0)
+		if !g.running {
+			boot = int64(30e6)
+		}
+		e.at(at+boot, func(at int64) {
+			if g.turn != turn {
+				return
+			}
+			if !g.running {
+				g.running = true
+				e.connection(at, i)
+				for _, point := range g.meters {
+					e.poll(at, int(point))
+					e.see(at, int(point))
+				}
+			}
+			e.send(at, i, Event{Source: at + g.clock, Kind: MainsBack})
+		})
+	}
+	for i := range e.telecom {
+		t := &e.telecom[i]
+		supplied := runs(e.world.NodeLevel(t.node))
+		if supplied == t.supplied {
+			continue
+		}
+		t.supplied = supplied
+		t.turn++
+		turn := t.turn
+		wait := int64(60e6) // to start
+		if !supplied {
+			wait = time.Duration(e.config.TelecomBattery).Microseconds()
+		}
+		e.at(at+wait, func(at int64) {
+			if t.turn == turn && t.up != supplied {
+				t.up = supplied
+				for _, g := range t.serves {
+					e.connection(at, g)
+				}
+			}
+		})
+	}
+}
+
+// connected reports whether what a gateway sends arrives.
+func (e *Edge) connected(i int) bool {
+	g := &e.gateways[i]
+	return g.running && g.cut == 0 && (g.telecom == grid.None || e.telecom[g.telecom].up)
+}
+
+// connection is a change of what a gateway's connection depends on. What it has
+// kept it sends when it has one again.
+func (e *Edge) connection(at int64, i int) {
+	g := &e.gateways[i]
+	g.connects++
+	turn := g.connects
+	if !e.connected(i) {
+		e.after(at, e.config.SilentAfter, func(at int64) {
+			if g.connects == turn && !g.gone {
+				g.gone = true
+				e.tell(at, Event{Source: at, Kind: GatewayGone, Gateway: g.id})
+			}
+		})
+		return
+	}
+	if g.gone {
+		g.gone = false
+		e.tell(at, Event{Source: at, Kind: GatewayThere, Gateway: g.id})
+	}
+	for _, event := range g.waiting {
+		e.tell(at, event)
+	}
+	g.waiting = nil
+}
+
+// send is an event that a gateway has, which waits for its connection.
+func (e *Edge) send(at int64, i int, event Event) {
+	g := &e.gateways[i]
+	event.Gateway = g.id
+	if !e.connected(i) {
+		g.waiting = append(g.waiting, event)
+		return
+	}
+	e.tell(at, event)
+}
+
+// Gateways is the ids of those for which is true.
+func (e *Edge) Gateways(which func(gateway string, node int) bool) (ids []string) {
+	for i := range e.gateways {
+		if g := &e.gateways[i]; which(g.id, g.node) {
+			ids = append(ids, g.id)
+		}
+	}
+	return ids
+}
+
+// Cut takes the connection of the gateways for which is true from them, for a
+// time in µs.
+func (e *Edge) Cut(at, lasts int64, which func(gateway string, node int) bool) {
+	for i := range e.gateways {
+		if g := &e.gateways[i]; which(g.id, g.node) {
+			e.at(at, func(at int64) { e.cut(at, i, 1) })
+			e.at(at+lasts, func(at int64) { e.cut(at, i, -1) })
+		}
+	}
+}
+
+func (e *Edge) cut(at int64, i, by int) {
+	was := e.connected(i)
+	e.gateways[i].cut += by
+	if e.connected(i) != was {
+		e.connection(at, i)
+	}
+}
+
+func (e *Edge) nextDropout(at int64, i, turn int) {
+	if e.config.Dropouts <= 0 {
+		return
+	}
+	r := e.random(drawDropout, i, turn)
+	begin := at + int64(r.ExpFloat64()*86400e6/e.config.Dropouts)
+	e.at(begin, func(at int64) {
+		e.cut(at, i, 1)
+		e.at(at+exponential(r, e.config.DropoutLasts), func(at int64) {
+			e.cut(at, i, -1)
+			e.nextDropout(at, i, turn+1)
+		})
+	})
+}
