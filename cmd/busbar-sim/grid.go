@@ -28,7 +28,7 @@ type gridCommand struct {
 }
 
 func (gridCommand) Help() string {
-	return `The same parameters give the same bytes. docs/simulation-network.md says how it is built. A YAML file of more than 650,000 service points is larger than what busbar grid check reads; tables aren't.
+	return `The same parameters give the same bytes. docs/simulation-network.md says how it is built. A YAML file of more than 650,000 service points, or one table of more than 800,000, is larger than what busbar grid check reads; a directory of tables isn't.
 
 Examples:
   busbar-sim grid --points 10000 --seed 1 --out grid.yaml

@@ -2,18 +2,21 @@ package gridfile
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/grid/internal/table"
 )
 
 // WriteTable writes all assets of a model as one table, in the model's order. Its
 // columns are those that any of them needs. What holds without being said is an empty
 // cell. ReadTable gives them back, places and spaces around texts aside; the model's
-// name and coordinates aren't in a table.
+// name and coordinates aren't in a table. The error is the writer's, or that there are
+// more assets than ReadTable takes.
 func WriteTable(w io.Writer, m *grid.Model) error {
 	return writeRows(w, reflect.ValueOf(m).Elem(), sections, kindColumn)
 }
@@ -21,6 +24,13 @@ func WriteTable(w io.Writer, m *grid.Model) error {
 // writeRows writes the assets of some of a model's lists as a table, whose first column
 // says the kind of each if it has a name.
 func writeRows(w io.Writer, model reflect.Value, of []section, kind string) error {
+	rows := 0
+	for i := range of {
+		rows += model.Field(of[i].index).Len()
+	}
+	if rows > table.MaxAssets {
+		return fmt.Errorf("gridfile: %d assets, expected at most %d in a table", rows, table.MaxAssets)
+	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	columns := usedColumns(model, of)
 	header := columns

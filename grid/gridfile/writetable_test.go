@@ -2,8 +2,10 @@ package gridfile_test
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/busbar/busbar/grid"
@@ -30,6 +32,14 @@ func TestTableRoundTrip(t *testing.T) {
 		if want := withoutPlaces(*m); !reflect.DeepEqual(withoutPlaces(got), want) {
 			t.Fatalf("it came back as another model:\n%.2000s\n%+v\n%+v", src.Bytes(), got, want)
 		}
+	}
+}
+
+// What couldn't be read again isn't written: it may be all that is kept.
+func TestTooManyForATable(t *testing.T) {
+	m := &grid.Model{Zones: make([]grid.Zone, 1_000_001), Nodes: make([]grid.Node, 1_000_000)}
+	if err := gridfile.WriteTable(io.Discard, m); err == nil || !strings.Contains(err.Error(), "2000001 assets, expected at most 2000000") {
+		t.Error(err)
 	}
 }
 
