@@ -304,5 +304,13 @@ func FuzzReadTable(f *testing.F) {
 			}
 		}
 		m.Check(0)
+		var out bytes.Buffer
+		if err := gridfile.WriteTable(&out, &m); err != nil || len(findings) > 0 {
+			return // what is missing is an error again
+		}
+		again, findings := gridfile.ReadTable("g", out.Bytes())
+		if got, want := withoutPlaces(again), withoutPlaces(m); len(findings) > 0 || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v\n%q\n%+v\n%+v", findings, out.Bytes(), got, want)
+		}
 	})
 }
