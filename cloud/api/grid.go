@@ -238,7 +238,7 @@ type modelUpload struct {
 	RawBody []byte `contentType:"application/yaml"`
 }
 
-// GridChanges is in how many assets a network differs from the one before.
+// GridChanges is in how many assets, as lists have them, a network differs from the one before.
 type GridChanges struct {
 	Added   int `json:"added"`
 	Changed int `json:"changed"`
@@ -249,7 +249,7 @@ type modelAnswer struct {
 	Body struct {
 		Version GridVersion   `json:"version" doc:"The one in use then"`
 		New     bool          `json:"new" doc:"false: it is the model that was in use, so nothing has changed"`
-		Changes GridChanges   `json:"changes"`
+		Changes GridChanges   `json:"changes" doc:"Of assets as lists have them: another impedance, length or signal alone isn't counted"`
 		Found   []GridFinding `json:"findings" doc:"Warnings, the first 1000"`
 	}
 }

@@ -48,7 +48,8 @@ type GridState struct {
 	NextChange telemetry.Micros
 }
 
-// GridChanges is in how many of its assets a network differs from the one before.
+// GridChanges is in how many rows of its index a network differs from the one before. What
+// an index has no column for, such as an impedance, isn't counted.
 type GridChanges struct{ Added, Changed, Removed int }
 
 var (

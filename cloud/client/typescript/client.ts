@@ -588,6 +588,7 @@ export interface LinksAnswerBody {
 }
 
 export interface ModelAnswerBody {
+  /** Of assets as lists have them: another impedance, length or signal alone isn't counted */
   changes: GridChanges;
   /** Warnings, the first 1000 */
   findings: GridFinding[] | null;
