@@ -105,10 +105,12 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	}
 	if config.Console.SignIn {
 		c.console.access = access.New(c.store, c.console.secure, c.log)
-		if err := c.openOpenID(); err != nil {
-			return err
+		if c.runs(TargetAPI) {
+			if err := c.openOpenID(); err != nil {
+				return err
+			}
+			c.warnOfNobody(ctx)
 		}
-		c.warnOfNobody(ctx)
 	}
 	var names record.Topics
 	if c.kafka, names, err = connection(config, dir); err != nil {

@@ -108,7 +108,8 @@ const (
 	startSpread = 10 * time.Second
 	// The polls of a period begin at one moment for each as many endpoints as
 	// together, and no more than mostMoments. Each wakes the process: with 100 of
-	// them, waking up costs several times what reading does.
+	// them, waking up costs several times what reading does. Units that share an
+	// endpoint, and so its time, are always spread.
 	together    = 128
 	mostMoments = 4
 )
@@ -164,7 +165,10 @@ func (a *Adapter) start(b *bus) {
 // units of the bus-th of all buses.
 func (u *unit) phase(bus, buses, unit, units int) time.Duration {
 	place, places := bus*units+unit, buses*units
-	moments := min(1+(buses-1)/together, mostMoments)
+	moments := mostMoments
+	if units == 1 {
+		moments = min(1+(buses-1)/together, mostMoments)
+	}
 	return min(u.PollEvery, startSpread) / time.Duration(moments) * time.Duration(place*moments/places)
 }
 

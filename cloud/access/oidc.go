@@ -109,6 +109,9 @@ func (a *Access) FinishOIDC(ctx context.Context, remote, cookies string, answer 
 	now := a.micros()
 	name, err := a.store.BeginOIDCSession(ctx, store.OIDCUser{Issuer: who.Issuer, Subject: who.Subject, Name: OIDCPrefix + who.Name, SID: who.Session,
 		Role: who.Grant.Role, Zones: who.Grant.Zones, Terms: a.provider.Terms()}, secret, life.Idle, now+telemetry.Micros(lasting.Microseconds()), "from "+address, now)
+	if errors.Is(err, store.ErrNameTaken) {
+		a.refuseOIDC(ctx, address, &oidc.Refusal{Reason: oidc.Unmapped, Detail: err.Error(), Who: who})
+	}
 	if err != nil {
 		return to, err
 	}
@@ -123,12 +126,17 @@ func (a *Access) FinishOIDC(ctx context.Context, remote, cookies string, answer 
 // that aren't.
 func (a *Access) EndOIDC(ctx context.Context, remote, token string) (int, error) {
 	address := addressOf(remote)
-	if wait := a.limiter.wait(a.now(), "address "+address); wait > 0 {
+	from := "logout " + address // who signs in from there isn't to blame for it, nor can stop it
+	if wait := a.limiter.wait(a.now(), from); wait > 0 {
 		return 0, &WaitError{wait}
 	}
 	ended, err := a.provider.Ended(ctx, token)
+	var unreachable *oidc.Refusal
+	if errors.As(err, &unreachable) { // it may be valid
+		return 0, err
+	}
 	if err != nil {
-		a.limiter.failed(a.now(), "address "+address, ofAddress)
+		a.limiter.failed(a.now(), from, ofAddress)
 		a.log.Warn("a logout token isn't taken", "address", address, "error", err)
 		return 0, ErrRefused
 	}
@@ -136,12 +144,13 @@ func (a *Access) EndOIDC(ctx context.Context, remote, token string) (int, error)
 }
 
 // refuseOIDC keeps that somebody wasn't let in. Who has changed their mind, or finds the
-// provider gone, isn't made to wait for it.
+// provider gone, isn't made to wait for it; nor for what any web site can have a browser
+// ask, by which nothing can be guessed.
 func (a *Access) refuseOIDC(ctx context.Context, address string, r *oidc.Refusal) {
 	switch r.Reason {
 	case oidc.Unreachable:
 		a.returned.unreachable.Add(1)
-	case oidc.Cancelled:
+	case oidc.Cancelled, oidc.Expired:
 		a.returned.refused.Add(1)
 	default:
 		a.returned.refused.Add(1)

@@ -188,6 +188,9 @@ func TestASessionOnAProvidersWord(t *testing.T) {
 	if _, err := a.EndOIDC(t.Context(), "10.0.0.8:1", token(*now)); !errors.As(err, &wait) {
 		t.Errorf("who sends what isn't valid needn't wait: %v", err)
 	}
+	if _, _, err := a.BeginOIDC(t.Context(), "10.0.0.8:1", "/"); err != nil {
+		t.Errorf("wrong logout tokens keep people from signing in: %v", err)
+	}
 }
 
 func TestWhoIsTurnedAwayByAProvidersWord(t *testing.T) {
@@ -238,13 +241,29 @@ func TestWhoIsTurnedAwayByAProvidersWord(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 
+	// Any web site can have a browser come back from where it never was.
+	for range 2 * ofAddress.free {
+		if _, err := a.FinishOIDC(t.Context(), from, "", oidc.Answer{State: "x"}); err == nil {
+			t.Fatal("signed in by nothing")
+		}
+	}
+	if _, _, err := a.BeginOIDC(t.Context(), from, "/"); err != nil {
+		t.Errorf("somebody else's answers keep people from signing in: %v", err)
+	}
+
 	// Who fails too often waits, and a flood doesn't fill the audit.
+	issuer.Do(oidctest.Wrong{Claims: func(c map[string]any) { c["nonce"] = "x" }})
 	var wait *WaitError
 	for n := 0; !errors.As(err, &wait); n++ {
 		if n > ofAddress.free {
 			t.Fatalf("nobody who fails has to wait: %v", err)
 		}
-		_, err = a.FinishOIDC(t.Context(), from, "", oidc.Answer{State: "x"})
+		if at, keep, begun := a.BeginOIDC(t.Context(), from, "/"); begun != nil {
+			err = begun
+		} else {
+			q := issuer.Visit(t, at)
+			_, err = a.FinishOIDC(t.Context(), from, header(keep), oidc.Answer{State: q.Get("state"), Code: q.Get("code")})
+		}
 	}
 	if _, _, err := a.BeginOIDC(t.Context(), from, "/"); !errors.As(err, &wait) {
 		t.Errorf("%v, want to wait", err)

@@ -180,9 +180,9 @@ func values(cookies []*http.Cookie) []http.Cookie {
 // without saying.
 func canonical(scheme, host string) string {
 	host = strings.ToLower(host)
-	name, port, err := net.SplitHostPort(host)
+	_, port, err := net.SplitHostPort(host)
 	if err == nil && (scheme == "https" && port == "443" || scheme == "http" && port == "80") {
-		return name
+		return strings.TrimSuffix(host, ":"+port)
 	}
 	return host
 }

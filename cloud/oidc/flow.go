@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -165,11 +164,10 @@ func (p *Provider) check(token *oidc.IDToken, access, nonce string) error {
 // failure tells a provider that answers from one that doesn't.
 func failure(err error) Reason {
 	var answered *oauth2.RetrieveError
-	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &answered) && answered.Response != nil && answered.Response.StatusCode >= http.StatusInternalServerError:
 		return Unreachable
-	case errors.As(err, &answered), errors.As(err, &syntax), errors.Is(err, errForeign):
+	case errors.As(err, &answered), errors.Is(err, errForeign):
 		return Refused
 	}
 	return Unreachable

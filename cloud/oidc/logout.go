@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,15 +20,19 @@ type Ended struct {
 // LogoutPath is where the provider may say that it has ended a session.
 const LogoutPath = "/api/v1/session/oidc/logout"
 
-// Ended reads a logout token of OpenID Connect Back-Channel Logout 1.0.
+// Ended reads a logout token of OpenID Connect Back-Channel Logout 1.0. A *Refusal if the
+// provider, which has to be asked for its keys, can't be used now.
 func (p *Provider) Ended(ctx context.Context, token string) (Ended, error) {
 	is, err := p.discover(ctx, freshFor)
 	if err != nil {
-		return Ended{}, err
+		return Ended{}, refuse(Unreachable, "the provider can't be used: %w", err)
 	}
 	of, err := is.verifier.VerifyLogout(oidc.ClientContext(ctx, p.client), token)
 	if err != nil {
 		return Ended{}, excerpt(fmt.Errorf("the logout token: %w", err))
+	}
+	if of.IssuedAt.IsZero() {
+		return Ended{}, errors.New("the logout token doesn't say when it was issued")
 	}
 	return Ended{of.Subject, of.SessionID, of.IssuedAt.Add(leeway)}, nil
 }

@@ -138,7 +138,12 @@ func (s *Store) EndSessionsOf(ctx context.Context, name, by string, now telemetr
 		if known == 0 {
 			return ErrNoUser
 		}
-		for _, query := range []string{`DELETE FROM session WHERE user_name = ? RETURNING user_name`, `DELETE FROM oidc_session WHERE user_name = ? RETURNING user_name`} {
+		for _, query := range []string{
+			`DELETE FROM session WHERE user_name = ? RETURNING user_name`,
+			// Under every name that the provider has given them.
+			`DELETE FROM oidc_session WHERE user_name IN (SELECT o.name FROM oidc_name o
+			 JOIN oidc_name n ON n.issuer = o.issuer AND n.subject = o.subject WHERE n.name = ?) RETURNING user_name`,
+		} {
 			if err := t.Each(func(r *sql.Rows) error {
 				n++
 				return nil

@@ -154,6 +154,9 @@ func TestDocumentedQueriesWork(t *testing.T) {
 		}
 		for _, query := range queries {
 			query, _, _ = strings.Cut(query, "```")
+			if strings.Contains(query, "rollup_1min") && !d.dialect.numbers {
+				continue // minutes are for PostgreSQL
+			}
 			query = strings.NewReplacer("$__from", "0", "$__to", "2000000000000", "'W.h'", "''", "'counter'", "'gauge'", "'north-gw1'", "'g'", "'feeder-1-meter'", "'m1'", "'PhV.phsA'", "'3'", "'A.phsA'", "'3'").Replace(query)
 			var rows int
 			err := d.Read(t.Context(), func(tx *Tx) error { return tx.QueryRow(`SELECT COUNT(*) FROM (`+query+`) q`, nil, &rows) })

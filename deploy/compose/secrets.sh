@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 umask 077
 mkdir -p secrets
+chmod 700 secrets
 cd secrets
 days=825
 
@@ -15,20 +16,20 @@ days=825
 share() { chmod 444 "$@"; }
 
 if [ ! -e ca.key ]; then
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 3650 -subj "/O=busbar/CN=Busbar CA" \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.crt 2>/dev/null
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/O=busbar/CN=Busbar CA" \
+    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.crt
   share ca.crt
 fi
 
 # certificate FILE SUBJECT USAGE NAMES makes FILE.crt and FILE.key.
 certificate() {
-  [ -e "$1.key" ] && return
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "$2" -keyout "$1.key" -out "$1.csr" 2>/dev/null
+  [ -e "$1.crt" ] && return
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$2" -keyout "$1.key" -out "$1.csr"
   {
     printf 'keyUsage=critical,digitalSignature\nextendedKeyUsage=%s\n' "$3"
     [ -z "$4" ] || printf 'subjectAltName=%s\n' "$4"
   } >"$1.ext"
-  openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days "$days" -extfile "$1.ext" -out "$1.crt" 2>/dev/null
+  openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days "$days" -extfile "$1.ext" -out "$1.crt"
   rm "$1.csr" "$1.ext"
   share "$1.crt" "$1.key"
 }
@@ -50,7 +51,8 @@ certificate postgres "/O=busbar/CN=postgres" serverAuth DNS:postgres
 names=DNS:cloud-1,DNS:cloud-2,DNS:localhost,IP:127.0.0.1,IP:::1
 for name in "$@"; do
   case $name in
-    *[!0-9.:]*) names+=,DNS:$name ;;
+    *:*) names+=,IP:$name ;;
+    *[!0-9.]*) names+=,DNS:$name ;;
     *) names+=,IP:$name ;;
   esac
 done
@@ -76,6 +78,9 @@ fi
 user=$(id -u):$(id -g)
 if [ "$(id -u)" = 0 ]; then
   user=65532:65532
+fi
+if [ -e ../.env ]; then
+  user=$(sed -n 's/^BUSBAR_USER=//p' ../.env)
 fi
 chown "$user" command.key
 chmod 600 command.key

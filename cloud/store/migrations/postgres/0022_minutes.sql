@@ -38,7 +38,7 @@ $$;
 -- +goose StatementBegin
 CREATE FUNCTION busbar_minutes(block BYTEA, away BIGINT) RETURNS TABLE (time_us BIGINT, min_value DOUBLE PRECISION, max_value DOUBLE PRECISION,
     sum_value DOUBLE PRECISION, last_value DOUBLE PRECISION, last_text TEXT, samples BIGINT, valued BIGINT, good BIGINT)
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path FROM CURRENT AS $$
 DECLARE
     per_column CONSTANT BIGINT := 268435456;
     last_id CONSTANT BIGINT := 7 * per_column + away;
