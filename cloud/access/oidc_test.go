@@ -268,6 +268,7 @@ func TestWhoIsTurnedAwayByAProvidersWord(t *testing.T) {
 	if _, _, err := a.BeginOIDC(t.Context(), from, "/"); !errors.As(err, &wait) {
 		t.Errorf("%v, want to wait", err)
 	}
+	issuer.Do(oidctest.Wrong{User: map[string]any{"sub": "s1", "preferred_username": "ana", "groups": "grid-viewers"}})
 	if _, err := a.FinishOIDC(t.Context(), "10.0.0.8:1", header(keep), oidc.Answer{State: q.Get("state"), Code: q.Get("code")}); err != nil {
 		t.Errorf("elsewhere: %v", err)
 	}
