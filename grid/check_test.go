@@ -63,6 +63,9 @@ func TestCheck(t *testing.T) {
 		"another kind": {change: "{id: F2, head: P1}", want: "g.yaml:11:5: error: F2: head: P1 is a service point, expected a switch, line or transformer [unknown-reference]"},
 		"zones in a circle": {change: "{id: north, parent: south}", add: "zones: {id: south, parent: north}",
 			want: "g.yaml:2:5: error: north: parent: the zone contains itself, by way of south [unknown-reference]"},
+		"zones in a circle for some time": {change: `{id: north, parent: south, valid_to: "2030-01-02T00:00:00Z"}`,
+			add:  `zones: {id: north, valid_from: "2030-01-02T00:00:00Z"}; zones: {id: south, parent: north}; zones: {id: west, parent: south}`,
+			want: "g.yaml:2:5: error: north: parent: the zone contains itself, by way of south [unknown-reference]"},
 		"a node that is a line": {change: "{id: P3, node: L2}", want: `g.yaml:25:5: error: P3: node: L2 is a line, expected a node [unknown-reference]
 g.yaml:25:5: error: P3: nothing supplies it: no line, switch or transformer is at node L2 [not-connected]`},
 		"a substation that comes later": {change: `{id: SS, valid_from: "2020-01-01T00:00:00Z"}`, want: `g.yaml:6:5: error: bus: substation: SS is not valid for all of the time that this is [reference-not-valid]

@@ -127,25 +127,44 @@ func covered(a *Asset, versions []*Asset) bool {
 	return false
 }
 
-// zonesInZones checks that no zone contains itself.
+// zonesInZones checks that no zone contains itself, by whichever of its entries.
 func (c *checker) zonesInZones() {
-	parents := map[string]string{}
-	for i := range c.model.Zones {
-		parents[c.model.Zones[i].ID] = c.model.Zones[i].Parent
-	}
-	done := map[string]bool{}
+	entries := map[string][]*Zone{}
 	for i := range c.model.Zones {
 		v := &c.model.Zones[i]
-		on := map[string]bool{}
-		for id := v.ID; id != "" && !done[id]; id = parents[id] {
-			if on[id] {
-				c.add(Error, UnknownReference, &v.Asset, "parent: the zone contains itself, by way of %s", v.Parent)
-				break
-			}
-			on[id] = true
+		entries[v.ID] = append(entries[v.ID], v)
+	}
+	type step struct {
+		id   string
+		next int // of its entries
+	}
+	const done = -1
+	place := map[string]int{} // on the way, from 1
+	for i := range c.model.Zones {
+		id := c.model.Zones[i].ID
+		if place[id] == done {
+			continue
 		}
-		for id := range on {
-			done[id] = true
+		way := []step{{id: id}}
+		place[id] = 1
+		for len(way) > 0 {
+			last := &way[len(way)-1]
+			if last.next == len(entries[last.id]) {
+				place[last.id] = done
+				way = way[:len(way)-1]
+				continue
+			}
+			parent := entries[last.id][last.next].Parent
+			last.next++
+			switch at := place[parent]; {
+			case parent == "" || at == done:
+			case at == 0:
+				way = append(way, step{id: parent})
+				place[parent] = len(way)
+			default:
+				v := entries[parent][way[at-1].next-1]
+				c.add(Error, UnknownReference, &v.Asset, "parent: the zone contains itself, by way of %s", v.Parent)
+			}
 		}
 	}
 }
