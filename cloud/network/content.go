@@ -20,6 +20,9 @@ func content(m *grid.Model) (v store.GridVersion, model []byte, err error) {
 	if err := gridfile.WriteTable(&table, m); err != nil {
 		return v, nil, err
 	}
+	if table.Len() > largestTable {
+		return v, nil, fmt.Errorf("network: the model is too large: the table of its assets has %d bytes, expected at most %d", table.Len(), largestTable)
+	}
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return v, nil, err
@@ -33,7 +36,7 @@ func content(m *grid.Model) (v store.GridVersion, model []byte, err error) {
 	return v, z.EncodeAll(table.Bytes(), nil), nil
 }
 
-// largestTable bounds what a stored model is decompressed to.
+// largestTable bounds the table of a model, in bytes.
 const largestTable = 512 << 20
 
 // modelOf is the model of a version that is kept.

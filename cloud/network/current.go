@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/cloud/store"
@@ -13,8 +14,8 @@ import (
 // Holder has the network in use in memory. It is safe for concurrent use.
 type Holder struct {
 	store   *store.Store
-	turn    chan struct{} // holds one while somebody looks
-	current *Network
+	turn    chan struct{} // holds one while somebody reads a network
+	current atomic.Pointer[Network]
 }
 
 // NewHolder reads nothing yet.
@@ -24,18 +25,17 @@ func NewHolder(s *store.Store) *Holder { return &Holder{store: s, turn: make(cha
 // changed it; a store.ErrNoGrid if it has none. One that it hasn't seen yet it reads first,
 // for which others wait.
 func (h *Holder) Current(ctx context.Context) (*Network, error) {
+	if n, err := h.held(ctx); n != nil || err != nil {
+		return n, err
+	}
 	select {
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	state, err := h.store.GridState(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if h.current != nil && h.current.Version == state.Version && h.current.AsOf == state.AsOf {
-		return h.current, nil
+	if n, err := h.held(ctx); n != nil || err != nil {
+		return n, err // somebody has read it meanwhile
 	}
 	v, state, model, err := h.store.GridModel(ctx, 0)
 	if err != nil {
@@ -45,8 +45,21 @@ func (h *Holder) Current(ctx context.Context) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.current = At(m, state.Version, state.AsOf)
-	return h.current, nil
+	n := At(m, state.Version, state.AsOf)
+	h.current.Store(n)
+	return n, nil
+}
+
+// held is the network that the store shows, nil if it is another one than was read last.
+func (h *Holder) held(ctx context.Context) (*Network, error) {
+	state, err := h.store.GridState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n := h.current.Load(); n != nil && n.Version == state.Version && n.AsOf == state.AsOf {
+		return n, nil
+	}
+	return nil, nil
 }
 
 // Refresh has the store show the network of the version in use as of a time, if an asset

@@ -4,6 +4,7 @@ package network
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/telemetry"
@@ -55,18 +56,17 @@ func At(m *grid.Model, version int64, asOf telemetry.Micros) *Network {
 	return n
 }
 
-// containing is a zone and those that contain it. The check refuses zones in a circle;
-// here they end.
+// containing is a zone and those that contain it, each once. The check refuses zones in a
+// circle; here they end.
 func (n *Network) containing(zone string) (list []string) {
-	for range n.entries {
+	for {
 		e, ok := n.entries[zone]
-		if !ok || e.kind != grid.KindZone {
-			break
+		if !ok || e.kind != grid.KindZone || slices.Contains(list, zone) {
+			return list
 		}
 		list = append(list, zone)
 		zone = n.Model().Zones[e.index].Parent
 	}
-	return list
 }
 
 // spread gives each node its zone, and the transformer that supplies it: a node that
@@ -187,6 +187,3 @@ func (n *Network) pointZone(point int) string {
 func KindName(k grid.Kind) string { return kindNames[k] }
 
 var kindNames = [...]string{"zone", "substation", "node", "source", "feeder", "line", "switch", "transformer", "service_point"}
-
-// Kinds are all names of kinds.
-func Kinds() []string { return kindNames[:] }

@@ -403,3 +403,53 @@ func TestTheNetworkIsCarriedOn(t *testing.T) {
 		}
 	}
 }
+
+// The check refuses zones in a circle, but a model that was kept before it did may have
+// some: it is shown nevertheless.
+func TestZonesInACircleEnd(t *testing.T) {
+	m := read(t, "zones: [{id: A, parent: B}, {id: B, parent: A}, {id: C, parent: A}, {id: D}, {id: E}]")
+	now := telemetry.MicrosOf(noon)
+	index := At(&m, 0, now).Index()
+	var pairs []string
+	for _, z := range index.Zones {
+		pairs = append(pairs, z.Zone+" in "+z.Within)
+	}
+	slices.Sort(pairs)
+	if got := strings.Join(pairs, ", "); got != "A in A, A in B, B in A, B in B, C in A, C in B, C in C, D in D, E in E" {
+		t.Errorf("%s", got)
+	}
+	v, model, err := content(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storetest.Open(t).SaveGrid(t.Context(), v, model, nil, index, false); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who asks for the network that is held doesn't wait for somebody who reads another one.
+func TestTheHeldNetworkIsThereAtOnce(t *testing.T) {
+	s := storetest.Open(t)
+	save(t, s, north)
+	h := NewHolder(s)
+	n, err := h.Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.turn <- struct{}{}
+	if again, err := h.Current(t.Context()); err != nil || again != n {
+		t.Errorf("%p, not %p: %v", again, n, err)
+	}
+}
+
+// Names are compared as they are kept.
+func TestWhatCannotBeKeptIsNoChange(t *testing.T) {
+	s := storetest.Open(t)
+	for i := range 2 {
+		m := read(t, fmt.Sprintf(`{name: North %d, zones: [{id: A, name: "a\0b"}]}`, i))
+		out, err := (Import{Model: m, Now: noon}).Save(t.Context(), s)
+		if want := (store.GridChanges{Added: 1 - i}); err != nil || !out.New || out.Changes != want {
+			t.Errorf("import %d: %+v %v", i, out.Changes, err)
+		}
+	}
+}

@@ -42,6 +42,13 @@ func (a *GridAsset) values() []any {
 		a.Voltage, a.RatedPower, a.RatedCurrent, a.X, a.Y, int64(a.ValidFrom), int64(a.ValidTo)}
 }
 
+// storable makes texts what the store keeps of them, so that they compare equal to it.
+func (a *GridAsset) storable() {
+	for _, text := range []*string{&a.ID, &a.Name, &a.Zone, &a.Parent, &a.Substation, &a.Feeder, &a.Transformer} {
+		*text = storableText(*text)
+	}
+}
+
 // GridZone says that a zone lies within another one, or is that.
 type GridZone struct{ Zone, Within string }
 
@@ -93,6 +100,7 @@ type gridDiff struct {
 func (s *Store) gridDiff(ctx context.Context, index GridIndex) (d gridDiff, err error) {
 	fresh := make(map[string]*GridAsset, len(index.Assets))
 	for i := range index.Assets {
+		index.Assets[i].storable()
 		fresh[index.Assets[i].ID] = &index.Assets[i]
 	}
 	zones := map[GridZone]bool{}
