@@ -39,12 +39,16 @@ func (z *zoned) assets(t *testing.T) {
 		"zone=own-part": "own-end own-feeder own-line own-part own-point",
 		"kind=line":     "foreign-line own-line", "feeder=own-feeder": "own-end own-feeder own-line own-point",
 		"text=N-LINE": "foreign-line own-line", "text=%25": "", "text=own_line": "", "text=n-l&kind=node": "", "substation=x": "",
-		// Both feeders are, by own-meter and foreign-meter.
-		"unmeasured=true": "foreign-point own-point", "unmeasured=true&kind=line": "foreign-line own-line",
+		// Both feeders are, by own-meter and foreign-meter, and own-line by foreign-meter.
+		"unmeasured=true": "foreign-point own-point", "unmeasured=true&kind=line": "foreign-line",
 	} {
 		if got := ids("viewer*", query); got != want {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
+	}
+	// What a foreign gateway measures of their own line isn't there for them.
+	if got := ids("viewerown-zone", "unmeasured=true&kind=line"); got != "own-line" {
+		t.Errorf("unmeasured lines of their zone: %s", got)
 	}
 	if got := ids("viewerown-zone", ""); got != "own-end own-feeder own-line own-part own-point own-zone" {
 		t.Errorf("of their zone and below they see %s", got)
@@ -80,12 +84,16 @@ func (z *zoned) assets(t *testing.T) {
 
 	var sum struct {
 		Version int64
+		Next    *int64 `json:"next_change_us"`
 		Of      *GridVersion
 		Kinds   []GridCount
 	}
 	z.get(t, "viewerown-zone", "/api/v1/grid", 200, &sum)
 	if got := fmt.Sprint(sum.Of, sum.Kinds); got != "<nil> [{feeder 1 0} {line 1 0} {node 1 0} {service_point 1 3} {zone 2 0}]" {
 		t.Errorf("of the network they see %s", got)
+	}
+	if sum.Next != nil {
+		t.Errorf("they see that something of another zone goes at %d", *sum.Next)
 	}
 
 	var unknown struct {
@@ -108,8 +116,8 @@ func (z *zoned) assets(t *testing.T) {
 	z.put(t, "", "name: North\n", 422, "the model has no assets")
 	z.put(t, "", strings.Replace(zonedNetwork, "to: own-end", "to: nowhere", 1), 422, "nothing supplies it: no line, switch or transformer is at node own-end [not-connected]")
 	z.get(t, "viewer*", "/api/v1/grid", 200, &sum)
-	if sum.Of == nil || sum.Version != sum.Of.Version || sum.Of.By != "token:engineer-all" || sum.Of.Warnings != 2 {
-		t.Errorf("%+v", sum.Of)
+	if sum.Of == nil || sum.Version != sum.Of.Version || sum.Of.By != "token:engineer-all" || sum.Of.Warnings != 2 || sum.Next == nil {
+		t.Errorf("%+v, the next change: %v", sum.Of, sum.Next)
 	}
 	first := sum.Version
 	var found struct {
@@ -128,6 +136,13 @@ func (z *zoned) assets(t *testing.T) {
 	z.put(t, "", strings.Replace(zonedNetwork, "customers: 3", "customers: 5", 1), 200, fmt.Sprintf(`"version":{"version":%d,`, first+1))
 	z.get(t, "viewer*", "/api/v1/grid/findings?limit=1&cursor="+next, 404, nil)
 	z.get(t, "viewer*", fmt.Sprintf("/api/v1/grid/model?version=%d", first+2), 404, nil)
+	// Models are sent one after the other, whatever has become of the one before.
+	for range 2 {
+		if status, answer := z.ask(z.tokens["viewer*"], "GET", "/api/v1/grid/model", ""); status != 200 || !strings.Contains(answer, "customers: 5") {
+			t.Errorf("%d %s", status, answer)
+		}
+	}
+	z.put(t, "?dry_run=true", zonedNetwork, 200, `"new":true`)
 }
 
 func (z *zoned) put(t *testing.T, query, model string, want int, says string) {

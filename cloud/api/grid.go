@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ type gridAnswer struct {
 	Body struct {
 		Version    int64             `json:"version" doc:"The one in use"`
 		AsOf       telemetry.Micros  `json:"as_of_us" doc:"When it was last looked at which assets are part of it"`
-		NextChange *telemetry.Micros `json:"next_change_us" doc:"When the next asset comes or goes; null: none does"`
+		NextChange *telemetry.Micros `json:"next_change_us" doc:"When the next asset comes or goes; null: none does, or not all zones are seen"`
 		Of         *GridVersion      `json:"of,omitempty" doc:"The version; not there where not all zones are seen"`
 		Kinds      []GridCount       `json:"kinds" doc:"Of which some are seen, by name"`
 	}
@@ -108,8 +109,10 @@ type unknownAssetList struct {
 
 func registerGrid(api huma.API, o Options) {
 	none := func(ctx context.Context, what string, err error) error {
-		if errors.Is(err, store.ErrNoGrid) || errors.Is(err, store.ErrNoGridVersion) || errors.Is(err, store.ErrGridForgotten) {
-			return huma.Error404NotFound(errors.Unwrap(err).Error())
+		for _, missing := range []error{store.ErrNoGrid, store.ErrNoGridVersion, store.ErrGridForgotten} {
+			if errors.Is(err, missing) {
+				return huma.Error404NotFound(missing.Error())
+			}
 		}
 		return o.fault(ctx, what, err)
 	}
@@ -124,7 +127,7 @@ func registerGrid(api huma.API, o Options) {
 		}
 		answer := &gridAnswer{}
 		answer.Body.Version, answer.Body.AsOf = sum.State.Version, sum.State.AsOf
-		if sum.State.NextChange != 0 {
+		if sum.All && sum.State.NextChange != 0 { // it may be that of an asset that isn't seen
 			answer.Body.NextChange = &sum.State.NextChange
 		}
 		if sum.All {
@@ -255,6 +258,17 @@ type modelAnswer struct {
 }
 
 func registerGridModel(api huma.API, o Options, none func(context.Context, string, error) error) {
+	turn := make(chan struct{}, 1)
+	// take waits until nobody else has a model in hand, for each takes much memory.
+	take := func(ctx context.Context) error {
+		select {
+		case turn <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	leave := func() { <-turn }
 	huma.Register(api, huma.Operation{
 		OperationID: "get-grid-model", Method: http.MethodGet, Path: "/api/v1/grid/model",
 		Summary: "The network's model, as YAML", Tags: []string{"Network"}, Errors: []int{http.StatusNotFound},
@@ -262,7 +276,15 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 			Description: "The model, which can be imported again",
 			Content:     map[string]*huma.MediaType{"application/yaml": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
 		}},
-	}, func(ctx context.Context, q *modelQuery) (*huma.StreamResponse, error) {
+	}, func(ctx context.Context, q *modelQuery) (answer *huma.StreamResponse, err error) {
+		if err := take(ctx); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if answer == nil { // or it is left when all is sent
+				leave()
+			}
+		}()
 		m, v, err := network.Model(ctx, o.Store, q.Version)
 		if err != nil {
 			return nil, none(ctx, "read the model", err)
@@ -272,14 +294,17 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 			return nil, o.fault(ctx, "write the model", err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
+			defer leave()
 			_, w := humago.Unwrap(c)
 			w.Header().Set("Content-Type", "application/yaml")
 			w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="grid-%d.yaml"`, v.Version))
-			text.WriteTo(w)
+			if err := sendModel(w, text.Bytes()); err != nil {
+				_ = o.fault(ctx, "send the model", err)
+				panic(http.ErrAbortHandler) // or what was sent would look whole
+			}
 		}}, nil
 	})
 
-	importing := make(chan struct{}, 1)
 	huma.Register(api, huma.Operation{
 		OperationID: "put-grid-model", Method: http.MethodPut, Path: "/api/v1/grid/model",
 		Summary: "Make a model the one in use", Tags: []string{"Network"},
@@ -288,12 +313,10 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 			http.StatusUnprocessableEntity},
 		MaxBodyBytes: largestModel, BodyReadTimeout: 2 * time.Minute,
 	}, func(ctx context.Context, q *modelUpload) (*modelAnswer, error) {
-		select { // one at a time: each takes much memory
-		case importing <- struct{}{}:
-			defer func() { <-importing }()
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := take(ctx); err != nil {
+			return nil, err
 		}
+		defer leave()
 		in := network.Import{Comment: strings.TrimSpace(q.Comment), By: cmp.Or(access.From(ctx).Name, strings.TrimSpace(q.By), "unknown"), Now: time.Now(), Dry: q.Dry}
 		in.Model, in.Read = gridfile.ReadYAML("the model", q.RawBody)
 		out, err := in.Save(ctx, o.Store)
@@ -314,6 +337,21 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 		}
 		return answer, nil
 	})
+}
+
+// sendModel gives up on a client that doesn't take a part within writeTimeout.
+func sendModel(w http.ResponseWriter, text []byte) error {
+	const part = 256 << 10
+	control := http.NewResponseController(w)
+	for some := range slices.Chunk(text, part) {
+		if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return err
+		}
+		if _, err := w.Write(some); err != nil {
+			return err
+		}
+	}
+	return control.Flush()
 }
 
 // refusals are the errors among findings, as those of a problem.

@@ -78,7 +78,7 @@ feeders:
   - {id: foreign-feeder, head: foreign-line}
   - {id: own-feeder, head: own-line}
 service_points:
-  - {id: foreign-point, node: border, customers: 5}
+  - {id: foreign-point, node: border, customers: 5, valid_to: "2099-01-01T00:00:00Z"}
   - {id: own-point, node: own-end, customers: 3}
 `
 
@@ -98,6 +98,9 @@ func (z *zoned) fill(name string, epoch record.Epoch) {
 	birth := record.Birth{Gateway: name, Site: name + "-site", Zone: name + "-zone", Table: fmt.Sprintf("%016x", 7), Version: 2, Parts: 1,
 		Signals: []telemetry.Signal{{ID: 1, Device: name + "-meter", Name: "DmdWh", Unit: "W.h", Asset: name + "-feeder", Kind: telemetry.Counter},
 			{ID: 2, Device: name + "-meter", Name: "Hz", Unit: "Hz", Asset: name + "-lost", Kind: telemetry.Gauge}}}
+	if name == "foreign" { // it measures something in the other zone as well
+		birth.Signals = append(birth.Signals, telemetry.Signal{ID: 3, Device: "foreign-meter", Name: "A", Unit: "A", Asset: "own-line", Kind: telemetry.Gauge})
+	}
 	payload, err := json.Marshal(birth)
 	if err != nil {
 		z.t.Fatal(err)

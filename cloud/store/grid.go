@@ -65,7 +65,7 @@ var (
 // GridState is the network that is in use, or an ErrNoGrid. It is a quick question: ask
 // each time.
 func (s *Store) GridState(ctx context.Context) (state GridState, err error) {
-	err = s.Read(ctx, func(t *Tx) error {
+	err = s.Ask(ctx, func(t *Tx) error {
 		state, err = t.gridState()
 		if err == nil && state.Version == 0 {
 			err = ErrNoGrid
@@ -128,7 +128,7 @@ func (t *Tx) gridVersion(number int64) (v GridVersion, err error) {
 
 // GridModel is a version and its model, as SaveGrid was given it; 0 is the one in use.
 func (s *Store) GridModel(ctx context.Context, number int64) (v GridVersion, state GridState, model []byte, err error) {
-	err = s.Read(ctx, func(t *Tx) error {
+	err = s.Ask(ctx, func(t *Tx) error {
 		if state, err = t.gridState(); err != nil {
 			return err
 		}

@@ -19,12 +19,14 @@ type GridFilter struct {
 	Substation string // those in it
 	Feeder     string // those that it supplies in normal operation
 	Text       string // those whose id or name has it somewhere; letters from A to Z are as small ones
-	// Unmeasured leaves out those that a series is of; without a Kind also what isn't a
-	// feeder, switch, transformer or service point: others are rarely measured themselves.
+	// Unmeasured leaves out those that a series is of which is seen; without a Kind also what
+	// isn't a feeder, switch, transformer or service point: others are rarely measured
+	// themselves.
 	Unmeasured bool
 }
 
-func (f GridFilter) conditions() (of Conditions) {
+// conditions are those of the filter for a transaction's context.
+func (f GridFilter) conditions(t *Tx) (of Conditions) {
 	for _, c := range []struct{ column, value string }{{"kind", f.Kind}, {"substation", f.Substation}, {"feeder", f.Feeder}} {
 		if c.value != "" {
 			// The second condition is that of the column's index.
@@ -42,7 +44,7 @@ func (f GridFilter) conditions() (of Conditions) {
 		of.And(`a.kind IN ('feeder', 'service_point', 'switch', 'transformer')`)
 	}
 	if f.Unmeasured {
-		of.And(`NOT EXISTS (SELECT 1 FROM series s WHERE s.asset = a.id)`)
+		of.And(`NOT EXISTS (SELECT 1 FROM series s WHERE s.asset = a.id AND ` + t.Seen("s.gateway") + `)`)
 	}
 	return of
 }
@@ -59,11 +61,11 @@ func lowerASCII(s string) string {
 
 // GridAssets lists the network's assets by id. The place of one is its id.
 func (s *Store) GridAssets(ctx context.Context, f GridFilter, page Page[string]) (list []GridAsset, err error) {
-	of := f.conditions()
-	if page.After != nil {
-		of.And(`a.id > ?`, *page.After)
-	}
 	err = s.Ask(ctx, func(t *Tx) error {
+		of := f.conditions(t)
+		if page.After != nil {
+			of.And(`a.id > ?`, *page.After)
+		}
 		of.And(t.SeenAsset("a.zone"))
 		return t.Each(func(r *sql.Rows) error {
 			var a GridAsset

@@ -488,7 +488,7 @@ export interface GridAnswerBody {
   as_of_us: Micros;
   /** Of which some are seen, by name */
   kinds: GridCount[] | null;
-  /** When the next asset comes or goes; null: none does */
+  /** When the next asset comes or goes; null: none does, or not all zones are seen */
   next_change_us: Micros | null;
   /** The version; not there where not all zones are seen */
   of?: GridVersion;
