@@ -199,10 +199,18 @@ func (s S3) endpoint() object.S3Config {
 	return object.S3Config{Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, Prefix: s.Prefix, PathStyle: s.PathStyle, Insecure: s.Insecure}
 }
 
-// Open opens where the table is. dir is the directory of the configuration.
+// Open opens where the table is, and makes the directory. dir is that of the configuration.
 func (t Table) Open(dir string) (object.Store, error) {
 	if t.S3 == nil {
 		return object.OpenDirectory(t.Path.In(dir))
+	}
+	return t.Find(dir)
+}
+
+// Find is Open, but makes no directory.
+func (t Table) Find(dir string) (object.Store, error) {
+	if t.S3 == nil {
+		return object.FindDirectory(t.Path.In(dir))
 	}
 	c := t.S3.endpoint()
 	c.AccessKeyFile, c.SecretKeyFile, c.CA = t.S3.AccessKeyFile.In(dir), t.S3.SecretKeyFile.In(dir), t.S3.CA.In(dir)

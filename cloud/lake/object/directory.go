@@ -18,30 +18,57 @@ type Directory struct{ root string }
 
 // OpenDirectory makes the directory if it is missing.
 func OpenDirectory(path string) (*Directory, error) {
-	root, err := filepath.Abs(path)
+	d, err := FindDirectory(path)
 	if err == nil {
-		err = os.MkdirAll(root, 0o755)
+		if err = makeDir(d.root); err != nil {
+			err = fmt.Errorf("lake: %w", err)
+		}
 	}
+	return d, err
+}
+
+// FindDirectory makes nothing: where there is no directory there are no files.
+func FindDirectory(path string) (*Directory, error) {
+	root, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("lake: %w", err)
 	}
 	return &Directory{root}, nil
 }
 
+// makeDir makes a directory and what is missing above it, so that a power failure
+// doesn't take them away again with what is in them.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeDir(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
 func (d *Directory) path(name string) string { return filepath.Join(d.root, filepath.FromSlash(name)) }
 
 func (d *Directory) URL(name string) string { return d.path(name) }
 
-// temporary begins the names of files that are being written.
-const temporary = ".busbar-"
+// Temporary begins the names of files that are being written: a number, _ and the name that
+// they will have follow. A kill leaves them.
+const Temporary = ".busbar"
 
 // write makes a durable file under a name that nobody else uses.
 func (d *Directory) write(name string, r io.Reader) (path string, err error) {
 	dir := filepath.Dir(d.path(name))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(dir); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(dir, temporary)
+	f, err := os.CreateTemp(dir, Temporary+"*_"+filepath.Base(d.path(name)))
 	if err != nil {
 		return "", err
 	}
@@ -53,6 +80,7 @@ func (d *Directory) write(name string, r io.Reader) (path string, err error) {
 	return f.Name(), err
 }
 
+// syncDir makes the name of a file or directory durable.
 func syncDir(path string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -61,8 +89,8 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-func (d *Directory) Put(_ context.Context, name string, r io.ReadSeeker, _ int64) error {
-	from, err := d.write(name, r)
+func (d *Directory) Put(_ context.Context, name string, r io.ReaderAt, size int64) error {
+	from, err := d.write(name, io.NewSectionReader(r, 0, size))
 	if err == nil {
 		if err = os.Rename(from, d.path(name)); err == nil {
 			err = syncDir(d.path(name))
@@ -103,7 +131,7 @@ func (d *Directory) List(_ context.Context, prefix string) (names []string, err 
 			return err
 		}
 		name, err := filepath.Rel(d.root, path)
-		if name = filepath.ToSlash(name); err == nil && strings.HasPrefix(name, prefix) && !strings.HasPrefix(e.Name(), temporary) {
+		if name = filepath.ToSlash(name); err == nil && strings.HasPrefix(name, prefix) {
 			names = append(names, name)
 		}
 		return err

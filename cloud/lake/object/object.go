@@ -17,8 +17,8 @@ var (
 // Store keeps files by names, which have slashes in them. It may be used by several
 // goroutines. What Put and Create have returned from without an error is durable.
 type Store interface {
-	// Put writes a file, in place of one of that name.
-	Put(ctx context.Context, name string, r io.ReadSeeker, size int64) error
+	// Put writes a file of the first size bytes of r, in place of one of that name.
+	Put(ctx context.Context, name string, r io.ReaderAt, size int64) error
 	// Create writes a file if there is none of that name, and is ErrExists otherwise: of
 	// several at once one succeeds. After any other error it may be there or not.
 	Create(ctx context.Context, name string, data []byte) error

@@ -54,7 +54,8 @@ type S3 struct {
 const (
 	tries        = 4
 	firstPause   = 200 * time.Millisecond
-	mostAnswer   = 1 << 30 // bytes that are read
+	mostAnswer   = 1 << 30  // bytes that are read
+	mostRefusal  = 64 << 10 // of an answer that is no success
 	emptySHA256  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	signedFormat = "20060102T150405Z"
 )
@@ -82,6 +83,8 @@ func OpenS3(c S3Config) (*S3, error) {
 		transport.TLSClientConfig.RootCAs = pool
 	}
 	s.host.Transport = transport
+	// What is signed is for this server alone.
+	s.host.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return s, nil
 }
 
@@ -102,11 +105,11 @@ type statusError struct {
 func (e statusError) Error() string { return fmt.Sprintf("the server says %d: %.300s", e.code, e.text) }
 
 // do sends a request, again if the server or the way to it fails, and returns what it answers.
-func (s *S3) do(ctx context.Context, method, key string, query url.Values, headers map[string]string, body io.ReadSeeker, size int64) ([]byte, error) {
+func (s *S3) do(ctx context.Context, method, key string, query url.Values, headers map[string]string, body io.ReaderAt, size int64) ([]byte, error) {
 	sum := emptySHA256
 	if body != nil {
 		h := sha256.New()
-		if _, err := io.Copy(h, body); err != nil {
+		if _, err := io.Copy(h, io.NewSectionReader(body, 0, size)); err != nil {
 			return nil, err
 		}
 		sum = hex.EncodeToString(h.Sum(nil))
@@ -130,7 +133,7 @@ func (s *S3) do(ctx context.Context, method, key string, query url.Values, heade
 	return nil, err
 }
 
-func (s *S3) send(ctx context.Context, method, key string, query url.Values, headers map[string]string, body io.ReadSeeker, size int64, sum string) ([]byte, error) {
+func (s *S3) send(ctx context.Context, method, key string, query url.Values, headers map[string]string, body io.ReaderAt, size int64, sum string) ([]byte, error) {
 	u := s.base
 	path := "/" + key
 	if s.config.PathStyle {
@@ -145,10 +148,8 @@ func (s *S3) send(ctx context.Context, method, key string, query url.Values, hea
 		return nil, err
 	}
 	if body != nil {
-		if _, err := body.Seek(0, io.SeekStart); err != nil {
-			return nil, err
-		}
-		r.Body, r.ContentLength = io.NopCloser(body), size
+		// One of its own: the try before may still be reading.
+		r.Body, r.ContentLength = io.NopCloser(io.NewSectionReader(body, 0, size)), size
 		if size == 0 {
 			r.Body = http.NoBody
 		}
@@ -170,9 +171,13 @@ func (s *S3) send(ctx context.Context, method, key string, query url.Values, hea
 		return nil, err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
 	if answer.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, mostRefusal))
 		return nil, statusError{answer.StatusCode, strings.TrimSpace(string(text))}
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer+1))
+	if err == nil && len(text) > mostAnswer {
+		err = fmt.Errorf("the server's answer is longer than %d bytes", mostAnswer)
 	}
 	return text, err
 }
@@ -233,7 +238,7 @@ func sign(r *http.Request, access, secret, region, sum string, now time.Time) {
 	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s,SignedHeaders=%s,Signature=%x", access, scope, signed, key))
 }
 
-func (s *S3) Put(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+func (s *S3) Put(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	_, err := s.do(ctx, http.MethodPut, s.key(name), nil, nil, r, size)
 	return explain("write", name, err)
 }
