@@ -50,6 +50,9 @@ func BenchmarkCommit(b *testing.B) {
 		if err := table.Append(b.Context(), list, map[string]string{}); err != nil {
 			b.Fatal(err)
 		}
+		if err := table.Tidy(b.Context()); err != nil {
+			b.Fatal(err)
+		}
 		bytes += list[0].Bytes
 	}
 	b.ReportMetric(float64(len(rows)*b.N)/b.Elapsed().Seconds(), "samples/s")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,13 @@ func New(ctx context.Context, c Config, o Options) (*Lake, error) {
 	files, err := c.Table.Open(o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if dir := c.Commit.spool(o.Dir); dir != "" {
+		if info, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("lake: commit.spool: %w", err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("lake: commit.spool: %s is no directory", dir)
+		}
 	}
 	keys, err := c.Store.open(ctx, o.Dir)
 	if err != nil {
@@ -107,7 +115,7 @@ func (l *Lake) unhealthy(started time.Time) (reasons []string) {
 	if d := since(s.Current); d > longestSilence {
 		reasons = append(reasons, fmt.Sprintf("log: nothing could be read for %v", d))
 	}
-	if d := since(s.Committed); s.Waiting > 0 && d > l.every+longestSilence {
+	if d := since(s.Since); !s.Since.IsZero() && d > l.every+longestSilence {
 		reasons = append(reasons, fmt.Sprintf("table: nothing could be committed for %v", d))
 	}
 	return reasons

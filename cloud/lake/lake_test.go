@@ -248,11 +248,21 @@ func killed(t *testing.T, kills int) {
 			}
 		}
 	}
+	sendOne() // one more version: what the last one killed left for it is then old
 	_, stop := w.start(w.config())
 	await.True(t, "everything in the table", w.caughtUp)
 	stop()
 	if _, err := iceberg.Clean(t.Context(), w.files, Definition(), false); err != nil {
 		t.Fatal(err)
+	}
+	names, err := w.files.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.Contains(name, object.Temporary) {
+			t.Errorf("%s is left", name)
+		}
 	}
 	w.exactlyOnce(sent)
 	t.Logf("%d kills, version %d, %v samples", kills, version(), sent)

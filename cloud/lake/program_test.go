@@ -23,6 +23,11 @@ func TestTheProgramTellsHowItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nowhere := config
+	nowhere.Commit.Spool = "nowhere"
+	if _, err := New(t.Context(), nowhere, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "commit.spool") {
+		t.Errorf("a spool that isn't there: %v", err)
+	}
 	l, err := New(t.Context(), config, Options{Version: "test", Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,9 @@
 package lake
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -59,15 +57,27 @@ func telemetryDay(day int32) time.Time { return time.Unix(int64(day)*86400, 0).U
 // spool gathers rows in memory, and in a file a day that is a Parquet file when the rows
 // are committed.
 type spool struct {
-	dir    string
-	rows   []row
-	values []parquet.Values
-	files  map[int32]*spooled
+	dir      string
+	rows     []row
+	nameless map[namelessKey]*series // of rows
+	days     map[int32]bool          // of rows and files
+	values   []parquet.Values
+	scratch  *parquet.Scratch
+	files    map[int32]*spooled
+	failed   error // of the flush that has written some of its rows, and can't be done again
+}
+
+// mostDays is for how many days there may be rows before they are committed; each day is an
+// open file. The record that reaches it may be of record.MaxMinutes more.
+const mostDays = 500
+
+type namelessKey struct {
+	tableKey
+	signal telemetry.SignalID
 }
 
 type spooled struct {
 	file            *os.File
-	buffer          *bufio.Writer
 	writer          *parquet.Writer
 	rows            int64
 	first, last     telemetry.Micros
@@ -75,7 +85,24 @@ type spooled struct {
 }
 
 func newSpool(dir string) *spool {
-	return &spool{dir: dir, values: make([]parquet.Values, columnCount), files: map[int32]*spooled{}}
+	return &spool{dir: dir, nameless: map[namelessKey]*series{}, days: map[int32]bool{}, values: make([]parquet.Values, columnCount),
+		scratch: parquet.NewScratch(), files: map[int32]*spooled{}}
+}
+
+// add adds a record's samples.
+func (s *spool) add(from *source, samples []telemetry.Sample, seriesOf func(telemetry.SignalID) *series) {
+	var of *series
+	var day int32
+	for i, sample := range samples {
+		if i == 0 || sample.Signal != samples[i-1].Signal {
+			of = seriesOf(sample.Signal)
+		}
+		if d := dayOf(sample.Time); i == 0 || d != day {
+			day = d
+			s.days[day] = true
+		}
+		s.rows = append(s.rows, row{sample, of, from})
+	}
 }
 
 // bytes is how much is in the files.
@@ -86,8 +113,6 @@ func (s *spool) bytes() (n int64) {
 	return n
 }
 
-func (s *spool) empty() bool { return len(s.rows) == 0 && len(s.files) == 0 }
-
 // close drops what is in the spool.
 func (s *spool) close() {
 	for _, f := range s.files {
@@ -95,11 +120,23 @@ func (s *spool) close() {
 		os.Remove(f.file.Name())
 	}
 	clear(s.files)
-	s.rows = s.rows[:0]
+	clear(s.days)
+	s.dropRows()
 }
 
-// flush writes the rows into the files, each day's as a row group, by series and time.
-func (s *spool) flush() error {
+func (s *spool) dropRows() {
+	clear(s.rows)
+	s.rows = s.rows[:0]
+	clear(s.nameless)
+}
+
+// flush writes the rows into the files, each day's as a row group, by series and time. After an
+// error the spool is of no more use.
+func (s *spool) flush() (err error) {
+	if s.failed != nil {
+		return s.failed
+	}
+	defer func() { s.failed = err }()
 	ranked := map[*series]bool{}
 	for i, r := range s.rows {
 		if i == 0 || r.series != s.rows[i-1].series {
@@ -129,8 +166,7 @@ func (s *spool) flush() error {
 		}
 		from = to
 	}
-	clear(s.rows)
-	s.rows = s.rows[:0]
+	s.dropRows()
 	return nil
 }
 
@@ -142,11 +178,10 @@ func (s *spool) write(day int32, rows []row) error {
 			return fmt.Errorf("lake: %w", err)
 		}
 		os.Remove(file.Name()) // a kill leaves nothing; where that can't be, close does it
-		buffer := bufio.NewWriterSize(file, 256<<10)
-		f = &spooled{file: file, buffer: buffer, first: rows[0].sample.Time, last: rows[0].sample.Time,
+		f = &spooled{file: file, first: rows[0].sample.Time, last: rows[0].sample.Time,
 			lowest: rows[0].series.gateway, highest: rows[0].series.gateway}
 		s.files[day] = f
-		if f.writer, err = parquet.NewWriter(buffer, parquetColumns()); err != nil {
+		if f.writer, err = parquet.NewWriter(file, parquetColumns(), s.scratch); err != nil {
 			return err
 		}
 	}
@@ -154,7 +189,7 @@ func (s *spool) write(day int32, rows []row) error {
 		s.values[i].Reset()
 	}
 	for i := range rows {
-		s.add(&rows[i])
+		s.columns(&rows[i])
 		at := rows[i].sample.Time
 		f.first, f.last = min(f.first, at), max(f.last, at)
 	}
@@ -165,8 +200,8 @@ func (s *spool) write(day int32, rows []row) error {
 
 var timeQualities = [...]string{telemetry.GatewayTime: "gateway", telemetry.DeviceTime: "device", telemetry.UnsynchronisedTime: "unsynchronised", telemetry.SinceBoot: "since boot"}
 
-// add appends a row to the values of the columns.
-func (s *spool) add(r *row) {
+// columns appends a row to the values of the columns.
+func (s *spool) columns(r *row) {
 	v := s.values
 	text := func(column int, t string) { v[column].Texts = append(v[column].Texts, t) }
 	optional := func(column int, present bool, t string) {
@@ -226,14 +261,7 @@ func (s *spool) add(r *row) {
 func (s *spool) deliver(ctx context.Context, to object.Store, t *iceberg.Table) (list []iceberg.DataFile, err error) {
 	for _, day := range slices.Sorted(maps.Keys(s.files)) {
 		f := s.files[day]
-		err := f.writer.Close()
-		if err == nil {
-			err = f.buffer.Flush()
-		}
-		if err == nil {
-			_, err = f.file.Seek(0, io.SeekStart)
-		}
-		if err != nil {
+		if err := f.writer.Close(); err != nil {
 			return nil, fmt.Errorf("lake: %w", err)
 		}
 		size := f.writer.Size()

@@ -64,6 +64,7 @@ type Stats struct {
 	Waiting    int           // samples that aren't committed yet
 	Version    int64         // of the table
 	Committed  time.Time     // when the table's newest snapshot was made
+	Since      time.Time     // when the first was read of what isn't committed; zero: there is nothing
 	Current    time.Time     // when the log could last be read
 }
 
@@ -96,21 +97,28 @@ func (r *Runner) count(f func(*Stats)) {
 
 // Run writes until ctx ends, and then commits what it has read. It tries again whatever fails
 // for a while, from the table's newest snapshot. The error is iceberg.ErrFenced if another
-// writer has committed: there is one at a time.
+// writer has committed: there is one at a time; or says why the last commit failed.
 func (r *Runner) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var fenced error
+	var last error
 	log.Sessions(ctx, r.cfg.Logger.With("consumer", "lake"), func(ctx context.Context, ok func()) error {
 		err := r.session(ctx, ok)
-		if errors.Is(err, iceberg.ErrFenced) {
-			fenced = err
+		switch {
+		case errors.Is(err, iceberg.ErrFenced):
+			last = err
 			cancel()
+		case ctx.Err() != nil && errors.Is(err, errCommit):
+			last = err
+			r.cfg.Logger.Error("what was read last isn't known to be committed; the next process goes on from the table", "error", err)
 		}
 		return err
 	})
-	return fenced
+	return last
 }
+
+// errCommit says that it isn't known whether a commit took place. Only a new session knows.
+var errCommit = errors.New("commit")
 
 const (
 	pollLimit  = 64 // records
@@ -205,7 +213,10 @@ func (s *session) read(ctx, ending context.Context, reader, births *log.Reader) 
 	due := time.Now().Add(s.cfg.CommitEvery)
 	for {
 		if ending.Err() != nil {
-			return errors.Join(ending.Err(), s.commit(ctx))
+			if err := s.commit(ctx); err != nil {
+				return err
+			}
+			return ending.Err()
 		}
 		records, err := reader.Poll(ending, min(time.Until(due), lookEvery), pollLimit)
 		if err != nil {
@@ -223,12 +234,19 @@ func (s *session) read(ctx, ending context.Context, reader, births *log.Reader) 
 			if err == nil {
 				err = s.take(ctx, r)
 			}
+			if err == nil && len(s.spool.days) >= mostDays {
+				if err := s.commit(ctx); err != nil {
+					return err
+				}
+			}
 		}
 		if err == nil && len(s.parked) > 0 && (len(named) > 0 || time.Since(s.looked) >= s.cfg.ParkFor/4) {
 			err = s.unpark()
 		}
-		if err == nil && (time.Now().After(due) || s.spool.bytes() >= s.cfg.CommitBytes) {
-			err = s.commit(ctx)
+		if err == nil && (time.Now().After(due) || s.spool.bytes() >= s.cfg.CommitBytes || len(s.spool.days) >= mostDays) {
+			if err := s.commit(ctx); err != nil {
+				return err
+			}
 			due = time.Now().Add(s.cfg.CommitEvery)
 		}
 		if err != nil {
@@ -244,7 +262,19 @@ func (s *session) read(ctx, ending context.Context, reader, births *log.Reader) 
 				st.Waiting += int(f.rows)
 			}
 		})
+		if s.moved {
+			s.waits()
+		}
 	}
+}
+
+// waits notes that there is something to commit.
+func (s *session) waits() {
+	s.count(func(st *Stats) {
+		if st.Since.IsZero() {
+			st.Since = time.Now()
+		}
+	})
 }
 
 // lost commits what was read, and that the log has lost something if cause says so; the next
@@ -256,11 +286,15 @@ func (s *session) lost(ctx context.Context, cause error) error {
 	switch {
 	case errors.As(cause, &truncated):
 		gap.Topic, gap.Partition, gap.From, gap.To = truncated.Topic, truncated.Partition, max(0, truncated.Next), truncated.Resume
-		s.drainParked()
+		if err := s.drainParked(ctx); err != nil {
+			return errors.Join(cause, err)
+		}
 		s.move(gap.Topic, gap.Partition, gap.To)
 	case errors.As(cause, &recreated):
 		gap.Topic = recreated.Topic
-		s.drainParked()
+		if err := s.drainParked(ctx); err != nil {
+			return errors.Join(cause, err)
+		}
 		delete(s.offsets, gap.Topic)
 		delete(s.state.TopicIDs, gap.Topic)
 		s.moved = true
@@ -288,6 +322,14 @@ func (s *session) commit(ctx context.Context) error {
 	if !s.moved {
 		return nil
 	}
+	s.waits()
+	if err := s.append(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errCommit, err)
+	}
+	return nil
+}
+
+func (s *session) append(ctx context.Context) error {
 	began := time.Now()
 	if err := s.spool.flush(); err != nil {
 		return err
@@ -304,11 +346,14 @@ func (s *session) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.moved = false // whatever happens now, this session doesn't append it again
 	if err := s.table.Append(ctx, files, properties); err != nil {
 		return err
 	}
+	if err := s.table.Tidy(ctx); err != nil {
+		s.cfg.Logger.Warn("the commit is made, but what is obsolete isn't all deleted", "version", s.table.Version(), "error", err)
+	}
 	s.spool.close()
-	s.moved = false
 	took := time.Since(began)
 	var rows, bytes int64
 	for _, f := range files {
@@ -330,7 +375,12 @@ func (s *session) commit(ctx context.Context) error {
 
 func (s *session) say() {
 	_, at := s.table.Summary()
-	s.count(func(st *Stats) { st.Version, st.Committed = s.table.Version(), at })
+	s.count(func(st *Stats) {
+		if st.Version != s.table.Version() {
+			st.Since = time.Time{}
+		}
+		st.Version, st.Committed = s.table.Version(), at
+	})
 }
 
 // refuse counts a record that isn't taken. It says the first of a reason and every thousandth.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/cloud/lake/iceberg"
@@ -30,6 +31,7 @@ type state struct {
 	Offsets  log.Offsets                           `json:"offsets"`
 	TopicIDs map[string]string                     `json:"topic_ids"`
 	Received map[string]map[string]store.Intervals `json:"received"` // by gateway and epoch
+	Whole    map[string]map[string]store.Intervals `json:"whole"`    // those of them whose records weren't thinned
 	Gaps     []Gap                                 `json:"gaps,omitempty"`
 }
 
@@ -47,7 +49,7 @@ type Gap struct {
 const mostGaps = 1000
 
 func newState() state {
-	return state{log.Offsets{}, map[string]string{}, map[string]map[string]store.Intervals{}, nil}
+	return state{Offsets: log.Offsets{}, TopicIDs: map[string]string{}, Received: map[string]map[string]store.Intervals{}, Whole: map[string]map[string]store.Intervals{}}
 }
 
 // readState is that of the table's newest snapshot.
@@ -68,6 +70,7 @@ func readState(ctx context.Context, files object.Store, t *iceberg.Table) (state
 	if sum := sha256.Sum256(packed); hex.EncodeToString(sum[:]) != summary[propertySum] {
 		return s, fmt.Errorf("lake: %s isn't the file that the snapshot names: its checksum is another", name)
 	}
+	s.Whole = nil
 	unpacked, err := gzip.NewReader(bytes.NewReader(packed))
 	if err == nil {
 		var text []byte
@@ -77,6 +80,15 @@ func readState(ctx context.Context, files object.Store, t *iceberg.Table) (state
 	}
 	if err != nil {
 		return s, fmt.Errorf("lake: %s: %w", name, err)
+	}
+	if s.Whole == nil { // it was written before they were told apart
+		s.Whole = map[string]map[string]store.Intervals{}
+		for gateway, epochs := range s.Received {
+			s.Whole[gateway] = map[string]store.Intervals{}
+			for epoch, numbers := range epochs {
+				s.Whole[gateway][epoch] = slices.Clone(numbers)
+			}
+		}
 	}
 	return s, nil
 }
@@ -107,13 +119,26 @@ func (s state) at(offsets log.Offsets) state {
 	return s
 }
 
-func (s *state) received(gateway, epoch string) store.Intervals { return s.Received[gateway][epoch] }
-
-func (s *state) receive(gateway, epoch string, i store.Interval) {
-	if s.Received[gateway] == nil {
-		s.Received[gateway] = map[string]store.Intervals{}
+// has says whether a record's samples are all there. Those of a thinned one are if its numbers
+// were received in whatever record; a whole one has samples that a thinned one hasn't.
+func (s *state) has(gateway, epoch string, i store.Interval, thinned bool) bool {
+	if thinned {
+		return s.Received[gateway][epoch].Covers(i)
 	}
-	s.Received[gateway][epoch] = s.Received[gateway][epoch].Add(i)
+	return s.Whole[gateway][epoch].Covers(i)
+}
+
+func (s *state) receive(gateway, epoch string, i store.Interval, thinned bool) {
+	add := func(to map[string]map[string]store.Intervals) {
+		if to[gateway] == nil {
+			to[gateway] = map[string]store.Intervals{}
+		}
+		to[gateway][epoch] = to[gateway][epoch].Add(i)
+	}
+	add(s.Received)
+	if !thinned {
+		add(s.Whole)
+	}
 }
 
 func cloneOffsets(o log.Offsets) log.Offsets {

@@ -63,8 +63,8 @@ func (s *session) take(ctx context.Context, r *kgo.Record) error {
 func (s *session) add(r *kgo.Record, rec record.Record, park bool) error {
 	epoch := rec.Epoch.String()
 	numbers := store.Interval{First: rec.First, Last: rec.Last}
-	before := s.state.received(rec.Gateway, epoch)
-	if before.Covers(numbers) {
+	thinned := rec.Format == record.FormatThinned
+	if s.state.has(rec.Gateway, epoch, numbers, thinned) {
 		s.count(func(st *Stats) { st.Duplicates++ })
 		return nil
 	}
@@ -75,7 +75,7 @@ func (s *session) add(r *kgo.Record, rec record.Record, park bool) error {
 	}
 	s.samples = samples
 	switch {
-	case uint64(len(samples)) != rec.Count() && rec.Format != record.FormatThinned:
+	case uint64(len(samples)) != rec.Count() && !thinned:
 		s.refuse(r, corruptBlock, fmt.Errorf("record %s holds %d samples", rec.Identity, len(samples)))
 		return nil
 	case !s.fewMinutes(samples):
@@ -90,25 +90,23 @@ func (s *session) add(r *kgo.Record, rec record.Record, park bool) error {
 		}
 		s.count(func(st *Stats) { st.Nameless++ })
 	}
-	if known == nil {
-		known = map[telemetry.SignalID]*series{}
-		s.signals[key] = known
-	}
-	from := &source{epoch, rec.First, rec.Last, before.Overlaps(numbers)}
+	from := &source{epoch, rec.First, rec.Last, s.state.Received[rec.Gateway][epoch].Overlaps(numbers)}
 	if from.overlap {
 		s.count(func(st *Stats) { st.Overlaps++ })
 	}
-	var of *series
-	for i, sample := range samples {
-		if i == 0 || sample.Signal != samples[i-1].Signal {
-			if of = known[sample.Signal]; of == nil {
-				of = &series{gateway: rec.Gateway, table: record.Epoch(table.Table).String(), signal: telemetry.Signal{ID: sample.Signal}}
-				known[sample.Signal] = of
-			}
+	s.spool.add(from, samples, func(id telemetry.SignalID) *series {
+		if of := known[id]; of != nil {
+			return of
 		}
-		s.spool.rows = append(s.spool.rows, row{sample, of, from})
-	}
-	s.state.receive(rec.Gateway, epoch, numbers)
+		nameless := namelessKey{key, id}
+		of := s.spool.nameless[nameless]
+		if of == nil {
+			of = &series{gateway: rec.Gateway, table: record.Epoch(table.Table).String(), signal: telemetry.Signal{ID: id}}
+			s.spool.nameless[nameless] = of
+		}
+		return of
+	})
+	s.state.receive(rec.Gateway, epoch, numbers, thinned)
 	if len(s.spool.rows) >= s.cfg.MaxRows {
 		return s.spool.flush()
 	}
@@ -163,7 +161,8 @@ func (s *session) park(r *kgo.Record, rec record.Record) bool {
 }
 
 // unpark adds the records that waited and whose tables have come, and, without names, those
-// that have waited for long enough: a table that never comes is to hold up nothing.
+// that have waited for long enough: a table that never comes is to hold up nothing. It stops
+// when a commit is due.
 func (s *session) unpark() error {
 	s.looked = time.Now()
 	waiting := s.parked
@@ -172,7 +171,7 @@ func (s *session) unpark() error {
 		before := len(s.parked)
 		r := &kgo.Record{Topic: p.topic, Partition: p.partition, Offset: p.offset}
 		if err := s.add(r, p.record, time.Since(p.since) < s.cfg.ParkFor); err != nil {
-			s.parked = append(s.parked, waiting[i:]...)
+			s.parkAgain(waiting[i:])
 			return err
 		}
 		if len(s.parked) > before {
@@ -180,20 +179,42 @@ func (s *session) unpark() error {
 		} else {
 			s.moved = true
 		}
+		if len(s.spool.days) >= mostDays {
+			s.looked = time.Time{}
+			s.parkAgain(waiting[i+1:])
+			return nil
+		}
 	}
 	return nil
 }
 
+func (s *session) parkAgain(list []parked) {
+	s.parked = append(s.parked, list...)
+	for _, p := range list {
+		s.held += len(p.record.Payload)
+	}
+}
+
 // drainParked adds all that waits, as the log can't be relied on to give it again.
-func (s *session) drainParked() {
+func (s *session) drainParked(ctx context.Context) error {
 	waiting := s.parked
 	s.parked, s.held = nil, 0
-	for _, p := range waiting {
+	for i, p := range waiting {
 		r := &kgo.Record{Topic: p.topic, Partition: p.partition, Offset: p.offset}
-		if err := s.add(r, p.record, false); err != nil {
-			s.cfg.Logger.Error("a record that waited for its signal table is lost", "record", p.record.Identity.String(), "error", err)
+		err := s.add(r, p.record, false)
+		if err == nil {
+			s.moved = true
+			if len(s.spool.days) >= mostDays {
+				s.parkAgain(waiting[i+1:])
+				err = s.commit(ctx)
+				s.parked, s.held = nil, 0
+			}
+		}
+		if err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // takeBirths learns what signals are called.

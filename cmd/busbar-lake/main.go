@@ -32,13 +32,13 @@ type configured struct {
 	Config string `help:"The configuration file." default:"/etc/busbar/lake.yaml" placeholder:"FILE" type:"path"`
 }
 
-// files opens where the table is.
+// files finds where the table is.
 func (c configured) files() (object.Store, error) {
 	config, err := lake.LoadConfig(c.Config)
 	if err != nil {
 		return nil, err
 	}
-	return config.Table.Open(filepath.Dir(c.Config))
+	return config.Table.Find(filepath.Dir(c.Config))
 }
 
 type run struct{ configured }
@@ -60,7 +60,7 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return program.UntilStopped(ctx, err)
 	}
-	return program.UntilStopped(ctx, l.Run(ctx))
+	return l.Run(ctx)
 }
 
 type status struct{ configured }

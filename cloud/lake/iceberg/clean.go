@@ -3,7 +3,9 @@ package iceberg
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/busbar/busbar/cloud/lake/object"
 )
@@ -41,10 +43,58 @@ func (t *Table) expire(ctx context.Context, dropped []snapshot) error {
 			}
 		}
 	}
-	if old := t.version - kept; old > 0 {
-		return t.store.Delete(ctx, versionName(old))
+	if t.version <= kept {
+		return nil
+	}
+	names, err := t.store.List(ctx, "metadata/v")
+	if err != nil {
+		return err
+	}
+	for _, name := range t.old(names) {
+		if err := t.store.Delete(ctx, name); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// old are those of names that are versions which aren't kept any more, in the order in which
+// they are deleted: commit relies on it that none is left behind a younger one's.
+func (t *Table) old(names []string) []string {
+	var versions []int64
+	for _, name := range names {
+		if v := versionOf(name); v > 0 && v <= t.version-kept {
+			versions = append(versions, v)
+		}
+	}
+	slices.Sort(versions)
+	var old []string
+	for _, v := range versions {
+		old = append(old, versionName(v))
+	}
+	return old
+}
+
+// Names that NextName makes, also while they are temporary, and those that versions have then.
+var (
+	nextNames      = regexp.MustCompile(`^(?:data/[^/]+/(?:\.busbar\d+_)?samples|metadata/(?:\.busbar\d+_)?(?:manifest|snap|state))-(\d{10,})-[0-9a-f]{16}\.[a-z.]+$`)
+	temporaryNames = regexp.MustCompile(`^metadata/\.busbar\d+_(?:v(\d+)\.metadata\.json|version-hint\.text)$`)
+)
+
+// nextOf is the version that a file was meant for; not ok of files of others.
+func nextOf(name string) (version int64, ok bool) {
+	found := nextNames.FindStringSubmatch(name)
+	if found == nil {
+		found = temporaryNames.FindStringSubmatch(name)
+	}
+	if found == nil {
+		return 0, false
+	}
+	if found[1] == "" {
+		return 0, true // which version is the newest is told with each commit anew
+	}
+	version, err := strconv.ParseInt(found[1], 10, 64)
+	return version, err == nil
 }
 
 // Clean deletes the files that no snapshot names and none will: what a writer left behind that
@@ -52,19 +102,28 @@ func (t *Table) expire(ctx context.Context, dropped []snapshot) error {
 // meant for, and once there is that version no other commit will name it. With dry it only
 // says what it would delete.
 func Clean(ctx context.Context, s object.Store, def Definition, dry bool) (deleted []string, err error) {
-	names, err := s.List(ctx, "") // before the table is read: what is written meanwhile is left alone
-	if err != nil {
-		return nil, err
+	var names []string // before the table is read: what is written meanwhile is left alone
+	for _, dir := range []string{"data/", "metadata/"} {
+		more, err := s.List(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, more...)
 	}
 	t, err := Read(ctx, s, def)
 	if err != nil {
 		return nil, err
 	}
 	used := map[string]bool{}
-	for _, s := range t.meta.Snapshots {
+	for i, s := range t.meta.Snapshots {
+		// A writer may be deleting it; all its data files are in the newest, too.
+		older := i < len(t.meta.Snapshots)-1
 		used[t.name(s.ManifestList)] = true
 		used[s.Summary[Attached]] = true
 		manifests, err := t.list(ctx, s)
+		if older && errors.Is(err, object.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +134,10 @@ func Clean(ctx context.Context, s object.Store, def Definition, dry bool) (delet
 			}
 			used[name] = true
 			entries, err := t.entries(ctx, m)
+			if older && errors.Is(err, object.ErrNotExist) {
+				delete(used, name) // it is to be missed if the newest has it
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -83,20 +146,13 @@ func Clean(ctx context.Context, s object.Store, def Definition, dry bool) (delet
 			}
 		}
 	}
-	var versions []int64
 	for _, name := range names {
-		if v := versionOf(name); v > 0 && v <= t.version-kept {
-			versions = append(versions, v)
-		}
 		if v, ok := nextOf(name); !ok || v > t.version || used[name] {
 			continue
 		}
 		deleted = append(deleted, name)
 	}
-	slices.Sort(versions)
-	for _, v := range versions {
-		deleted = append(deleted, versionName(v))
-	}
+	deleted = append(deleted, t.old(names)...)
 	if dry {
 		return deleted, nil
 	}

@@ -77,6 +77,5 @@ type logged struct {
 	SnapshotID int64 `json:"snapshot-id"`
 }
 
-// intValue and longValue are Iceberg's single-value forms.
-func intValue(v int32) []byte  { return binary.LittleEndian.AppendUint32(nil, uint32(v)) }
-func longValue(v int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(v)) }
+// intValue is Iceberg's single-value form.
+func intValue(v int32) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(v)) }

@@ -26,6 +26,9 @@ import (
 // what was to be committed is in the table.
 var ErrFenced = errors.New("another writer has committed to the table")
 
+// errNoTable says that there is no version at all, and not only that a file is missing.
+var errNoTable = fmt.Errorf("no table: %w", object.ErrNotExist)
+
 const (
 	kept        = 100 // snapshots that the metadata names, and versions of it that are kept
 	mostEntries = 500 // of a manifest that is written anew with each commit
@@ -52,13 +55,14 @@ type Table struct {
 	version   int64
 	meta      metadata
 	manifests []manifest
-	open      []entry // of the last manifest
+	open      []entry    // of the last manifest
+	dropped   []snapshot // by the last commit
 }
 
 // Open reads the newest version of the table, or makes it.
 func Open(ctx context.Context, s object.Store, def Definition) (*Table, error) {
 	t, err := Read(ctx, s, def)
-	if !errors.Is(err, object.ErrNotExist) {
+	if !errors.Is(err, errNoTable) {
 		return t, err
 	}
 	var uuid [16]byte
@@ -69,17 +73,23 @@ func Open(ctx context.Context, s object.Store, def Definition) (*Table, error) {
 	for _, f := range def.Fields {
 		last = max(last, f.ID)
 	}
-	m := metadata{FormatVersion: 2, TableUUID: id, Location: strings.TrimSuffix(s.URL(""), "/"), LastUpdated: time.Now().UnixMilli(), LastColumnID: last,
+	m := metadata{FormatVersion: 2, TableUUID: id, Location: location(s), LastUpdated: time.Now().UnixMilli(), LastColumnID: last,
 		Schemas: []schema{def.schema()}, PartitionSpecs: []partitionSpec{{0, def.partition()}}, LastPartitionID: 1000,
 		SortOrders: []sortOrder{{0, []struct{}{}}}, Properties: def.Properties, Refs: map[string]ref{}, Snapshots: []snapshot{}, SnapshotLog: []logged{}, MetadataLog: []struct{}{}}
-	if err := s.Create(ctx, versionName(1), []byte(text(m))); err != nil && !errors.Is(err, object.ErrExists) {
-		return nil, err
+	err = s.Create(ctx, versionName(1), []byte(text(m)))
+	if errors.Is(err, object.ErrExists) {
+		return Read(ctx, s, def) // another writer's, who may have committed
 	}
-	if err := s.Put(ctx, hintName, strings.NewReader("1"), 1); err != nil {
+	if err == nil {
+		err = s.Put(ctx, hintName, strings.NewReader("1"), 1)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return Read(ctx, s, def)
 }
+
+func location(s object.Store) string { return strings.TrimSuffix(s.URL(""), "/") }
 
 const hintName = "metadata/version-hint.text"
 
@@ -90,13 +100,14 @@ func versionOf(name string) int64 {
 	digits, found := strings.CutPrefix(name, "metadata/v")
 	digits, ends := strings.CutSuffix(digits, ".metadata.json")
 	version, err := strconv.ParseInt(digits, 10, 64)
-	if !found || !ends || err != nil {
+	if !found || !ends || err != nil || versionName(version) != name {
 		return 0
 	}
 	return version
 }
 
-// Read reads the newest version of a table; the error is object.ErrNotExist if there is none.
+// Read reads the newest version of a table; the error is object.ErrNotExist if there is none,
+// and also if a file of it is missing.
 func Read(ctx context.Context, s object.Store, def Definition) (*Table, error) {
 	names, err := s.List(ctx, "metadata/v")
 	if err != nil {
@@ -107,7 +118,7 @@ func Read(ctx context.Context, s object.Store, def Definition) (*Table, error) {
 		t.version = max(t.version, versionOf(name))
 	}
 	if t.version == 0 {
-		return nil, fmt.Errorf("lake: a table at %s: %w", s.URL(""), object.ErrNotExist)
+		return nil, fmt.Errorf("lake: %s: %w", location(s), errNoTable)
 	}
 	data, err := s.Get(ctx, versionName(t.version))
 	if err != nil {
@@ -118,6 +129,9 @@ func Read(ctx context.Context, s object.Store, def Definition) (*Table, error) {
 	}
 	if t.meta.FormatVersion != 2 || len(t.meta.Schemas) != 1 || !reflect.DeepEqual(t.meta.Schemas[0], def.schema()) {
 		return nil, fmt.Errorf("lake: %s describes another table than this program writes", versionName(t.version))
+	}
+	if here := location(s); t.meta.Location != here {
+		return nil, fmt.Errorf("lake: %s describes a table at %s, and not at %s: a table can't be moved", versionName(t.version), t.meta.Location, here)
 	}
 	current := t.current()
 	if current == nil {
@@ -187,16 +201,6 @@ func (t *Table) NextName(dir, kind, extension string) string {
 	return fmt.Sprintf("%s/%s-%010d-%s.%s", dir, kind, t.version+1, hex.EncodeToString(token[:]), extension)
 }
 
-// nextOf is the version that NextName made a name for.
-func nextOf(name string) (version int64, ok bool) {
-	parts := strings.Split(name[strings.LastIndexByte(name, '/')+1:], "-")
-	if len(parts) != 3 || len(parts[1]) < 10 {
-		return 0, false
-	}
-	version, err := strconv.ParseInt(parts[1], 10, 64)
-	return version, err == nil
-}
-
 // Append commits files, which may be none, with properties of the snapshot; attached are files
 // that belong to it. The error is ErrFenced if another writer has committed. After any
 // error it isn't known whether the commit took place: open the table anew.
@@ -236,12 +240,17 @@ func (t *Table) Append(ctx context.Context, files []DataFile, properties map[str
 		return err
 	}
 	t.version++
-	t.meta, t.manifests, t.open = next, manifests, open
-	hint := strconv.FormatInt(t.version, 10)
-	if err := put(ctx, t.store, hintName, []byte(hint)); err != nil {
-		return err
-	}
-	return t.expire(ctx, dropped)
+	t.meta, t.manifests, t.open, t.dropped = next, manifests, open, dropped
+	return nil
+}
+
+// Tidy follows Append: it tells which version is the newest, and deletes what the commit made
+// obsolete. The commit doesn't depend on it, nor on its error; the next Tidy tells and deletes
+// versions anew, and Clean finds the rest.
+func (t *Table) Tidy(ctx context.Context) error {
+	dropped := t.dropped
+	t.dropped = nil
+	return errors.Join(put(ctx, t.store, hintName, []byte(strconv.FormatInt(t.version, 10))), t.expire(ctx, dropped))
 }
 
 func put(ctx context.Context, s object.Store, name string, data []byte) error {

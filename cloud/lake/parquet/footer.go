@@ -77,7 +77,7 @@ func (c Column) element(t *thrift) {
 	case Timestamp:
 		t.open(10)
 		t.open(8)
-		t.flag(1, true) // UTC
+		t.set(1) // UTC
 		t.open(2)
 		t.open(2) // µs
 		t.end()

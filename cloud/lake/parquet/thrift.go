@@ -11,7 +11,6 @@ type thrift struct {
 // Types of the compact protocol.
 const (
 	typeTrue   = 1
-	typeFalse  = 2
 	typeI32    = 5
 	typeI64    = 6
 	typeBinary = 8
@@ -46,13 +45,8 @@ func (t *thrift) i64(id int16, v int64) {
 	t.number(v)
 }
 
-func (t *thrift) flag(id int16, v bool) {
-	if v {
-		t.field(id, typeTrue)
-	} else {
-		t.field(id, typeFalse)
-	}
-}
+// set is a flag that is true.
+func (t *thrift) set(id int16) { t.field(id, typeTrue) }
 
 func (t *thrift) text(id int16, v string) {
 	t.field(id, typeBinary)

@@ -4,6 +4,7 @@
 package parquet
 
 import (
+	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -97,15 +98,31 @@ func (v *Values) len(t Type) int {
 // Writer writes one file. One goroutine at a time may use it. After an error it is of no
 // more use.
 type Writer struct {
+	*Scratch
 	out     io.Writer
 	columns []Column
-	zstd    *zstd.Encoder
 	size    int64
 	groups  []group
+}
+
+// Scratch is what Writers need while they write, and not in between: they may be many, and
+// it is large. One goroutine at a time may use all that have the same.
+type Scratch struct {
+	zstd    *zstd.Encoder
+	buffer  *bufio.Writer
 	page    []byte
 	packed  []byte
 	indices []uint32
 	numbers []int64
+}
+
+// NewScratch is one for any number of Writers.
+func NewScratch() *Scratch {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false))
+	if err != nil {
+		panic(err) // its options are wrong
+	}
+	return &Scratch{zstd: encoder, buffer: bufio.NewWriterSize(nil, 256<<10)}
 }
 
 type group struct {
@@ -125,19 +142,21 @@ type chunk struct {
 const magic = "PAR1"
 
 // NewWriter begins a file.
-func NewWriter(out io.Writer, columns []Column) (*Writer, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("parquet: %w", err)
-	}
-	w := &Writer{out: out, columns: columns, zstd: encoder}
-	return w, w.write([]byte(magic))
+func NewWriter(out io.Writer, columns []Column, scratch *Scratch) (*Writer, error) {
+	w := &Writer{Scratch: scratch, out: out, columns: columns}
+	w.buffer.Reset(out)
+	w.write([]byte(magic))
+	return w, w.flush()
 }
 
-func (w *Writer) write(b []byte) error {
-	n, err := w.out.Write(b)
+// write keeps its error for flush.
+func (w *Writer) write(b []byte) {
+	n, _ := w.buffer.Write(b)
 	w.size += int64(n)
-	if err != nil {
+}
+
+func (w *Writer) flush() error {
+	if err := w.buffer.Flush(); err != nil {
 		return fmt.Errorf("parquet: %w", err)
 	}
 	return nil
@@ -152,22 +171,19 @@ const pageRows = 1 << 16
 // RowGroup writes rows, of which there is at least one, as a row group: the values of each column.
 func (w *Writer) RowGroup(rows int, values []Values) error {
 	g := group{rows: rows}
+	w.buffer.Reset(w.out)
 	for i, c := range w.columns {
 		v := &values[i]
 		if n := v.len(c.Type); c.Required && n != rows || !c.Required && len(v.Present) != rows {
 			return fmt.Errorf("parquet: column %s has %d values for %d rows", c.Name, n, rows)
 		}
-		ch, err := w.column(c, rows, v)
-		if err != nil {
-			return err
-		}
-		g.chunks = append(g.chunks, ch)
+		g.chunks = append(g.chunks, w.column(c, rows, v))
 	}
 	w.groups = append(w.groups, g)
-	return nil
+	return w.flush()
 }
 
-func (w *Writer) column(c Column, rows int, v *Values) (chunk, error) {
+func (w *Writer) column(c Column, rows int, v *Values) chunk {
 	total := v.len(c.Type)
 	ch := chunk{values: rows, nulls: int64(rows - total), encodings: []int32{encodingRLE}}
 	ch.bounds(c.Type, v)
@@ -181,14 +197,12 @@ func (w *Writer) column(c Column, rows int, v *Values) (chunk, error) {
 			encoding = encodingDictionary
 			ch.dictionary = w.size
 			ch.encodings = append(ch.encodings, encodingPlain)
-			if err := w.pageOf(&ch, dictionary, func(t *thrift) {
+			w.pageOf(&ch, dictionary, func(t *thrift) {
 				t.open(7)
 				t.i32(1, int32(entries))
 				t.i32(2, encodingPlain)
 				t.end()
-			}, pageDictionary); err != nil {
-				return ch, err
-			}
+			}, pageDictionary)
 		}
 	}
 	ch.encodings = append(ch.encodings, encoding)
@@ -224,22 +238,20 @@ func (w *Writer) column(c Column, rows int, v *Values) (chunk, error) {
 			w.page = appendPlain(w.page, c.Type, v, at, at+here)
 		}
 		at += here
-		if err := w.pageOf(&ch, w.page, func(t *thrift) {
+		w.pageOf(&ch, w.page, func(t *thrift) {
 			t.open(5)
 			t.i32(1, int32(n))
 			t.i32(2, encoding)
 			t.i32(3, encodingRLE)
 			t.i32(4, encodingRLE)
 			t.end()
-		}, pageData); err != nil {
-			return ch, err
-		}
+		}, pageData)
 	}
-	return ch, nil
+	return ch
 }
 
 // pageOf compresses and writes a page.
-func (w *Writer) pageOf(ch *chunk, page []byte, about func(*thrift), kind int32) error {
+func (w *Writer) pageOf(ch *chunk, page []byte, about func(*thrift), kind int32) {
 	w.packed = w.zstd.EncodeAll(page, w.packed[:0])
 	var t thrift
 	t.begin()
@@ -250,10 +262,8 @@ func (w *Writer) pageOf(ch *chunk, page []byte, about func(*thrift), kind int32)
 	t.end()
 	ch.uncompressed += int64(len(t.out) + len(page))
 	ch.packed += int64(len(t.out) + len(w.packed))
-	if err := w.write(t.out); err != nil {
-		return err
-	}
-	return w.write(w.packed)
+	w.write(t.out)
+	w.write(w.packed)
 }
 
 // mostEntries bounds a dictionary.
@@ -358,8 +368,9 @@ func (ch *chunk) bounds(t Type, v *Values) {
 
 // Close writes the end of the file; the underlying writer stays open.
 func (w *Writer) Close() error {
-	defer w.zstd.Close()
 	footer := w.footer()
 	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
-	return w.write(append(footer, magic...))
+	w.buffer.Reset(w.out)
+	w.write(append(footer, magic...))
+	return w.flush()
 }
