@@ -87,7 +87,9 @@ func (o *outages) record(e world.Event) truth.Record {
 	case world.FaultEnded, world.Repaired:
 		r.Asset = o.world.Fault(e.Fault).Asset
 	default:
-		r.Device = o.name(e)
+		if r.Device = o.name(e); r.Device == "" && e.Kind == world.Dispatched {
+			r.Asset = o.world.Fault(e.Fault).Asset // where nothing has opened
+		}
 	}
 	return r
 }
@@ -194,6 +196,8 @@ func (o *outages) because(r *truth.Record, causes []world.Event, cause int) {
 	normal := o.world.Snapshot().Normal()
 	if e.Edge != grid.None {
 		r.Adjacent = o.next(e.Edge)
+	} else if e.Point == grid.None {
+		return // the source's own protection
 	} else if above := normal.Device(o.world.Snapshot().Point(e.Point).Node); above != grid.None {
 		r.Adjacent = []string{o.world.Snapshot().EdgeAsset(above).ID}
 	}

@@ -24,8 +24,11 @@ type Drawn struct {
 }
 
 func (d Drawn) draw(random *rand.Rand) time.Duration {
-	return time.Duration(float64(d.Median) * math.Exp(d.Spread*random.NormFloat64())).Round(time.Second)
+	return time.Duration(min(float64(d.Median)*math.Exp(d.Spread*random.NormFloat64()), float64(longest))).Round(time.Second)
 }
+
+// longest bounds what is drawn.
+const longest = 365 * 24 * time.Hour
 
 // job is a device to be closed again, and the fault for which it opened.
 type job struct {

@@ -27,7 +27,7 @@ func (k Kind) String() string { return kindNames[k] }
 type Event struct {
 	At     int64 // µs UTC
 	Kind   Kind
-	Fault  int         // in Faults, or grid.None
+	Fault  int         // of World.Fault, or grid.None
 	Edge   int         // the device or line, or grid.None
 	Point  int         // the service point whose own fuse it is, or grid.None
 	Phases grid.Phases // that were opened or closed

@@ -63,7 +63,7 @@ type guard struct {
 // guardOf is the device that clears a fault with these phases below a node, as
 // switched now; edge is grid.None if there is none. The nearest one upstream does,
 // except that a breaker or recloser whose next trip is by the fast curve comes
-// before a fuse. It doesn't see through a transformer that fast.
+// before a fuse that takes longer. It doesn't see through a transformer that fast.
 func (w *World) guardOf(node int, phases grid.Phases) guard {
 	found := guard{edge: grid.None}
 	last := guard{edge: grid.None} // the edge next to the source
@@ -87,9 +87,8 @@ func (w *World) guardOf(node int, phases grid.Phases) guard {
 				found = guard{int32(edge), phases & e.Phases, w.protection.FuseMelts}
 			}
 		case grid.Breaker, grid.Recloser:
-			fast := s.trips < s.FastTrips && !s.held
-			switch {
-			case fast:
+			switch fast := s.trips < s.FastTrips && !s.held; {
+			case fast && (found.edge == grid.None || s.Fast < found.after):
 				return guard{int32(edge), grid.ABC, s.Fast}
 			case found.edge == grid.None:
 				return guard{int32(edge), grid.ABC, s.Slow}

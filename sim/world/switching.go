@@ -13,9 +13,12 @@ func (w *World) trip(at int64, g guard, index int) {
 	e := event(at, Tripped)
 	e.Fault, e.Edge, e.Phases = index, edge, opens
 	d := w.devices[edge]
-	if d == nil { // a fuse, or the source's own protection
-		if e.Kind = Blown; !w.isSwitch(edge, grid.Fuse) {
+	if jammed := w.jammed[g.edge]; d == nil || jammed { // a fuse, or the source's own protection
+		if e.Kind = Blown; jammed || !w.isSwitch(edge, grid.Fuse) {
 			e.Kind = LockedOut
+		}
+		if jammed {
+			e.Edge = grid.None // which is where it was
 		}
 		w.emit(e)
 		w.order(at, job{edge: edge, point: grid.None, fault: index})
@@ -87,6 +90,9 @@ func (w *World) close(at int64, edge int, phases grid.Phases) {
 func (w *World) disconnect(at int64, point int) {
 	e := event(at, Opened)
 	e.Point, e.Phases = point, w.snapshot.Point(point).Phases&^w.service[int32(point)]
+	if e.Phases == 0 {
+		return
+	}
 	w.connection(point, grid.ABC, 0)
 	w.emit(e)
 }
@@ -94,6 +100,9 @@ func (w *World) disconnect(at int64, point int) {
 func (w *World) reconnect(at int64, point int) {
 	e := event(at, Closed)
 	e.Point, e.Phases = point, w.snapshot.Point(point).Phases&w.service[int32(point)]
+	if e.Phases == 0 {
+		return
+	}
 	w.connection(point, 0, grid.ABC)
 	w.emit(e)
 }

@@ -270,8 +270,5 @@ func (w *World) Positions() grid.Positions { return w.positions }
 // Connection is the phases that are open at a service point's own fuses.
 func (w *World) Connection(point int) grid.Phases { return w.service[int32(point)] }
 
-// Faults is how many faults there have been, or are planned.
-func (w *World) Faults() int { return len(w.faults) }
-
-// Fault is one of them.
+// Fault is one of those that there have been, or are planned.
 func (w *World) Fault(index int) Fault { return w.faults[index].Fault }

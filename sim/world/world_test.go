@@ -295,6 +295,48 @@ func TestNextDeviceBacksUpOneThatIsJammed(t *testing.T) {
 		"11.30 reclose breaker", "11.30 supply a:100 abc:100 b:100 c:100 end:100 near:100")
 }
 
+// The source's own protection does it, which is no device.
+func TestSourceBacksUpABreakerThatIsJammed(t *testing.T) {
+	p := play(t, town(t), defaults())
+	p.plan(1, world.Action{Act: world.Jam, Asset: "breaker"})
+	p.fault(10, "l1", 0)
+	p.to(1000)
+	p.want("10.00 fault-begin l1", "10.30 lockout", "10.30 supply a:0 abc:0 b:0 c:0 end:0 near:0")
+}
+
+func TestRecloserIsNotFastEnoughForAFastFuse(t *testing.T) {
+	c := defaults()
+	c.Protection.FuseMelts = 20 * time.Millisecond
+	p := play(t, town(t), c)
+	p.fault(10, "lateral", 0)
+	p.to(1000)
+	p.want("10.00 fault-begin lateral", "10.02 blown fuse", "10.02 supply a:0 abc:0 b:0 c:0")
+}
+
+func TestSwitchingWhatIsSwitchedIsNoEvent(t *testing.T) {
+	p := play(t, town(t), defaults())
+	for i, act := range []world.Act{world.Close, world.Open, world.Open, world.Close} {
+		p.plan(float64(10*i), world.Action{Act: act, Asset: "near"})
+	}
+	p.to(1000)
+	p.want("10.00 open near", "10.00 supply near:0", "30.00 close near", "30.00 supply near:100")
+}
+
+func TestCrewsTakeNoLongerThanAYear(t *testing.T) {
+	c := defaults()
+	forever := world.Drawn{Median: 30 * 24 * time.Hour, Spread: 300}
+	c.Crews = world.Crews{Count: 1, Travel: forever, Repair: forever, Replace: forever}
+	for seed := range uint64(20) {
+		c.Seed = seed
+		p := play(t, town(t), c)
+		p.fault(10, "l1", 0)
+		p.to(3 * 366 * 86400)
+		if p.Level(0).Live() == 0 {
+			t.Errorf("seed %d: nobody has come in two years", seed)
+		}
+	}
+}
+
 func TestServicePointHasItsOwnFuse(t *testing.T) {
 	p := play(t, town(t), defaults())
 	p.fault(10, "abc", 0)
