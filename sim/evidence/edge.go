@@ -22,12 +22,16 @@ type Edge struct {
 	meters   []meter // by point
 	gateways []gateway
 	telecom  []telecom
-	stale    []bool // by edge: a switch whose position no longer changes
+	stale    []bool     // by edge: a switch whose position no longer changes
+	told     []position // by edge
 
 	timers timers
 	number int64
 	out    arrivals
 }
+
+// position is that of a switch as it was told.
+type position struct{ open, lockedOut bool }
 
 // works is the level at which a power supply does: a meter or a gateway does
 // with one phase.
@@ -40,8 +44,9 @@ func New(w *world.World, c Config, seed uint64) *Edge {
 	e := &Edge{world: w, config: c, seed: seed}
 	e.plant()
 	s := w.Snapshot()
-	e.stale = make([]bool, s.Edges())
+	e.stale, e.told = make([]bool, s.Edges()), make([]position, s.Edges())
 	for edge := range s.Edges() {
+		e.told[edge].open = e.isOpen(edge)
 		e.stale[edge] = e.chance(drawStale, edge, 0, c.StalePositions)
 	}
 	e.nextFalse(w.Now())
@@ -69,12 +74,14 @@ func (e *Edge) Observe(events []world.Event) {
 			for _, c := range event.Supply {
 				e.meterSupply(now, int(c.Point), c.To)
 			}
-			e.gatewaySupply(now)
 		case world.Tripped, world.Reclosed, world.Opened, world.Closed, world.Blown, world.LockedOut:
 			if event.Edge != grid.None {
 				e.position(now, event)
 			}
 		}
+	}
+	if len(events) > 0 {
+		e.gatewaySupply(now) // a node may have lost its supply, and no service point
 	}
 }
 
@@ -124,7 +131,8 @@ func (e *Edge) tell(at int64, event Event) {
 	heap.Push(&e.out, arrival{event, e.number})
 }
 
-// position tells where a telemetered switch is.
+// position tells where a telemetered switch is, if that has changed. It is open if
+// no phase is closed.
 func (e *Edge) position(at int64, event world.Event) {
 	s := e.world.Snapshot()
 	x := s.Edge(event.Edge)
@@ -135,8 +143,17 @@ func (e *Edge) position(at int64, event world.Event) {
 	if !v.Telemetered() {
 		return
 	}
-	open := event.Kind != world.Reclosed && event.Kind != world.Closed
-	e.tell(at, Event{Source: at, Kind: Position, Switch: v.ID, Gateway: v.Gateway, Open: &open, LockedOut: event.Kind == world.LockedOut})
+	open := e.isOpen(event.Edge)
+	now := position{open, open && event.Kind == world.LockedOut}
+	if now == e.told[event.Edge] {
+		return
+	}
+	e.told[event.Edge] = now
+	e.tell(at, Event{Source: at, Kind: Position, Switch: v.ID, Gateway: v.Gateway, Open: &open, LockedOut: now.lockedOut})
+}
+
+func (e *Edge) isOpen(edge int) bool {
+	return e.world.Snapshot().Edge(edge).Phases&^e.world.Position(edge) == 0
 }
 
 // What is drawn at random, each independently of the others and of their order.

@@ -140,6 +140,53 @@ func TestAGatewayWithoutSupplyIsSilentAboutItsMeters(t *testing.T) {
 	}
 }
 
+// A gateway boots later than its meters, and tells of them then.
+func TestMetersOfAGatewayThatWasOffTellOfTheEnd(t *testing.T) {
+	_, _, events := played(t, defaults(nil), nil, open(600, "feeder-1-breaker"), shut(1800, "feeder-1-breaker"))
+	if got, want := told(events, evidence.PowerUp), below(t, "feeder-1-breaker"); !reflect.DeepEqual(got, want) {
+		t.Errorf("power-up by %d meters, want %d once each", len(got), len(want))
+	}
+	for _, e := range events {
+		if at := float64(e.Source) / 1e6; e.Kind == evidence.PowerUp && (at < 1802 || at > 1810 || e.Arrival < 1830e6) {
+			t.Fatalf("%+v", e)
+		}
+	}
+}
+
+func TestASwitchIsOpenIfNoPhaseIsClosed(t *testing.T) {
+	phase := func(second float64, act world.Act, phases grid.Phases) step {
+		return step{second, world.Action{Act: act, Asset: "feeder-1-breaker", Phases: phases}}
+	}
+	_, _, events := played(t, defaults(nil), nil, phase(600, world.Open, grid.A), phase(700, world.Open, grid.B|grid.C),
+		phase(800, world.Close, grid.B), phase(900, world.Close, grid.ABC))
+	var got []bool
+	for _, e := range events {
+		if e.Kind == evidence.Position {
+			if got = append(got, *e.Open); len(got) == 1 && e.Source != 700e6 {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, []bool{true, false}) {
+		t.Errorf("told %v, want open and closed", got)
+	}
+}
+
+// It has no supply, and loses its connection as well before that is told.
+func TestFurtherFailuresDontPostponeThatAGatewayIsGone(t *testing.T) {
+	_, _, events := played(t, defaults(nil), func(e *evidence.Edge) {
+		e.Cut(600e6, 600e6, func(id string, _ int) bool { return id == "gw-"+place })
+	}, open(700, "feeder-0-breaker"))
+	if below(t, "feeder-0-breaker")[place+"-sp-0"] != 1 || told(events, evidence.GatewayGone)["gw-"+place] != 1 {
+		t.Fatal("the gateway isn't gone, or has its supply")
+	}
+	for _, e := range events {
+		if e.Kind == evidence.GatewayGone && e.Gateway == "gw-"+place && e.Source != 780e6 {
+			t.Errorf("gone is told at %v s, want 780", float64(e.Source)/1e6)
+		}
+	}
+}
+
 func TestALastGaspNeedsAGatewayThatRuns(t *testing.T) {
 	_, _, events := played(t, defaults(func(c *evidence.Config) { c.HoldUp = 0 }), nil, open(600, "feeder-1-breaker"), shut(1800, "feeder-1-breaker"))
 	if got := told(events, evidence.LastGasp); len(got) > 0 {
@@ -312,7 +359,7 @@ func TestStaleSwitchesTellNothing(t *testing.T) {
 }
 
 func TestMistakenModelHasSomePointsElsewhere(t *testing.T) {
-	known, mistakes := evidence.Mistaken(network, 0.02, 9)
+	known, mistakes := evidence.Mistaken(network, 0, 0.02, 9)
 	near(t, "mistakes", len(mistakes), 2000, 0.02)
 	n := 0
 	for i, p := range network.ServicePoints {

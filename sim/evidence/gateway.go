@@ -15,14 +15,15 @@ type gateway struct {
 	clock   int64
 	phase   int64 // when it asks, µs from a multiple of the poll
 
-	supplied bool
-	running  bool
-	cut      int  // failures of its connection that last
-	turn     int  // counts changes of its supply
-	gone     bool // as told
-	connects int  // counts changes of its connection
-	waiting  []Event
-	meters   []int32 // points
+	supplied  bool
+	running   bool
+	connected bool
+	cut       int  // failures of its connection that last
+	turn      int  // counts changes of its supply
+	gone      bool // as told
+	connects  int  // counts changes of its connection
+	waiting   []Event
+	meters    []int32 // points
 }
 
 // telecom is a node of a telecom network.
@@ -46,7 +47,7 @@ func (e *Edge) plant() {
 			g = len(e.gateways)
 			byNode[node] = g
 			phase := int64(e.random(drawPoll, g, 0).Float64() * float64(time.Duration(e.config.Poll).Microseconds()))
-			e.gateways = append(e.gateways, gateway{id: id, node: node, telecom: grid.None, phase: phase, supplied: true, running: true,
+			e.gateways = append(e.gateways, gateway{id: id, node: node, telecom: grid.None, phase: phase, supplied: true, running: true, connected: true,
 				clock: e.clock(1<<30 + g)})
 		}
 		level := e.world.Level(point)
@@ -135,6 +136,7 @@ func (e *Edge) gatewaySupply(at int64) {
 				g.running = true
 				e.connection(at, i)
 				for _, point := range g.meters {
+					e.powerUp(at, int(point))
 					e.poll(at, int(point))
 					e.see(at, int(point))
 				}
@@ -176,9 +178,14 @@ func (e *Edge) connected(i int) bool {
 // kept it sends when it has one again.
 func (e *Edge) connection(at int64, i int) {
 	g := &e.gateways[i]
+	connected := e.connected(i)
+	if connected == g.connected {
+		return // one more reason, or one fewer
+	}
+	g.connected = connected
 	g.connects++
 	turn := g.connects
-	if !e.connected(i) {
+	if !connected {
 		e.after(at, e.config.SilentAfter, func(at int64) {
 			if g.connects == turn && !g.gone {
 				g.gone = true

@@ -27,6 +27,7 @@ type meter struct {
 	turn     int  // counts changes of its supply
 	losses   int  // counts those to none
 	lost     int64
+	booted   int64
 
 	timedOut bool         // as told
 	gasped   bool         // as told, or lost
@@ -88,13 +89,21 @@ func (e *Edge) gasp(at int64, point int) {
 // from its clock.
 func (e *Edge) boot(at int64, point int) {
 	m := &e.meters[point]
-	m.answers = true
-	if m.gasped && e.gateways[m.gateway].running {
-		m.gasped = false
-		e.send(at, m.gateway, Event{Source: at + m.clock, Kind: PowerUp, Point: e.id(point)})
-	}
+	m.answers, m.booted = true, at
+	e.powerUp(at, point)
 	e.poll(at, point)
 	e.see(at, point)
+}
+
+// powerUp tells of the boot of a meter that has told of its loss, once its gateway
+// runs.
+func (e *Edge) powerUp(at int64, point int) {
+	m := &e.meters[point]
+	if !m.gasped || !m.answers || !e.gateways[m.gateway].running {
+		return
+	}
+	m.gasped = false
+	e.send(at, m.gateway, Event{Source: m.booted + m.clock, Kind: PowerUp, Point: e.id(point)})
 }
 
 // see tells the levels of a meter that is read if they aren't what was told.

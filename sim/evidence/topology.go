@@ -15,14 +15,14 @@ type Mistake struct {
 
 // Mistaken is the model as it is known, in which a share of the service points
 // is behind another transformer than in truth: that of a service point near in
-// the list. The model itself isn't changed.
-func Mistaken(m *grid.Model, share float64, seed uint64) (*grid.Model, []Mistake) {
+// the list, as the grid is at a time. The model itself isn't changed.
+func Mistaken(m *grid.Model, at int64, share float64, seed uint64) (*grid.Model, []Mistake) {
 	known := *m
 	known.ServicePoints = slices.Clone(m.ServicePoints)
 	if share <= 0 {
 		return &known, nil
 	}
-	s := m.At(0)
+	s := m.At(at)
 	var mistakes []Mistake
 	for point := range s.Points() {
 		r := random(seed, drawTopology, point, 0)

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -99,7 +100,7 @@ func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 // Known is the model as those have it who are to find out what happened, with
 // its mistakes.
 func (s *Scenario) Known() (*grid.Model, []evidence.Mistake) {
-	return evidence.Mistaken(s.model, s.Edge.TopologyErrors, s.Seed)
+	return evidence.Mistaken(s.model, int64(s.Start), s.Edge.TopologyErrors, s.Seed)
 }
 
 // stops are the times at which something is looked at: expectations, cuts of
@@ -156,10 +157,7 @@ func (r *run) pause(at int64) {
 }
 
 func (r *run) record(t truth.Record) {
-	of := t.Device
-	if of == "" {
-		of = t.Asset
-	}
+	of := cmp.Or(t.Device, t.Asset, t.Point)
 	if r.happened[occurrence{t.What, of}]++; of != "" {
 		r.happened[occurrence{t.What, ""}]++
 	}
