@@ -10,6 +10,7 @@ import (
 
 // world is the truth.
 type world struct {
+	begun      bool
 	start, end int64
 	customers  map[string]int
 	list       []*outage // by number
@@ -33,12 +34,15 @@ type span struct{ from, to int64 }
 func inFile(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
 
 func (w *world) take(r truth.Record) error {
-	if w.start == 0 && r.What != truth.Start {
+	switch {
+	case !w.begun && r.What != truth.Start:
 		return fmt.Errorf("begins with %q, expected %q: is it the truth of a scenario?", r.What, truth.Start)
+	case w.begun && r.What == truth.Start:
+		return fmt.Errorf("begins again: is it the truth of two runs?")
 	}
 	switch r.What {
 	case truth.Start:
-		w.start, w.end = r.At, r.End
+		w.begun, w.start, w.end = true, r.At, r.End
 		for id, n := range r.Customers {
 			w.customers[id] = n
 		}
@@ -89,7 +93,8 @@ func (w *world) close() {
 const slack = int64(60e6)
 
 // outages gives each told one the true one that it agrees with best, of those that
-// it overlaps in time and has a service point in common with. The first that is
+// it overlaps in time, or misses by slack at most, and has a service point in common
+// with. The first that is
 // told of a true one finds it.
 func (w *world) outages(told []truth.Finding) Outages {
 	list := slices.DeleteFunc(slices.Clone(told), func(f truth.Finding) bool { return f.What != truth.Outage })
@@ -107,8 +112,9 @@ func (w *world) outages(told []truth.Finding) Outages {
 		}
 	}
 	var detect []float64
+	var points, pointsTold, pointsTrue int
 	for _, f := range list {
-		o := w.match(f, at)
+		o, common, named := w.match(f, at)
 		switch {
 		case o == nil:
 			s.False++
@@ -119,9 +125,10 @@ func (w *world) outages(told []truth.Finding) Outages {
 		default:
 			o.told = true
 			s.Found++
-			detect = append(detect, float64(f.Detected-o.from)/1e6)
+			points, pointsTold, pointsTrue = points+common, pointsTold+named, pointsTrue+len(o.points)
+			detect = append(detect, float64(max(f.Detected-o.from, 0))/1e6) // nobody knows before it begins
 			switch {
-			case f.Device == o.device:
+			case f.Device != "" && f.Device == o.device:
 				s.Exact++
 			case slices.Contains(o.adjacent, f.Device):
 				s.Adjacent++
@@ -131,6 +138,7 @@ func (w *world) outages(told []truth.Finding) Outages {
 		}
 	}
 	s.Precision, s.Recall = ratio(s.Found, s.Told), ratio(s.Found, s.True)
+	s.PointsPrecision, s.PointsRecall = ratio(points, pointsTold), ratio(points, pointsTrue)
 	s.DetectMedian, s.DetectP90 = quantile(detect, 0.5), quantile(detect, 0.9)
 	w.minutes(list, &s)
 	return s
@@ -138,8 +146,9 @@ func (w *world) outages(told []truth.Finding) Outages {
 
 func (o *outage) sustained() bool { return o.to-o.from >= truth.Sustained }
 
-// match is the true outage that a told one means, nil if it means none.
-func (w *world) match(f truth.Finding, at map[string][]int) *outage {
+// match is the true outage that a told one means, nil if it means none, how many
+// service points both have, and how many the told one has.
+func (w *world) match(f truth.Finding, at map[string][]int) (o *outage, both, named int) {
 	common := map[int]int{}
 	seen := map[string]bool{}
 	for _, id := range f.Points {
@@ -175,9 +184,9 @@ func (w *world) match(f truth.Finding, at map[string][]int) *outage {
 		}
 	}
 	if best < 0 {
-		return nil
+		return nil, 0, len(seen)
 	}
-	return w.list[best]
+	return w.list[best], common[best], len(seen)
 }
 
 // minutes compares the time that each service point is out, in interruptions of
@@ -241,7 +250,7 @@ func union(spans []span) (out []span) {
 	for _, s := range sorted {
 		switch n := len(out); {
 		case s.to <= s.from:
-		case n > 0 && s.from < out[n-1].to:
+		case n > 0 && s.from <= out[n-1].to:
 			out[n-1].to = max(out[n-1].to, s.to)
 		default:
 			out = append(out, s)

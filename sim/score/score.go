@@ -33,6 +33,11 @@ type Outages struct {
 	Precision *float64 `json:"precision"` // found of told
 	Recall    *float64 `json:"recall"`    // found of true
 
+	// Of the service points that are told of found outages, and of those that are in
+	// them, the part that is in both: all found outages together.
+	PointsPrecision *float64 `json:"points_precision"`
+	PointsRecall    *float64 `json:"points_recall"`
+
 	// Of the found ones: the device is the right one, one next to it, or another.
 	Exact    int `json:"device_exact"`
 	Adjacent int `json:"device_adjacent"`
@@ -55,9 +60,10 @@ type Suspects struct {
 	True  int `json:"true"`
 	Told  int `json:"told"`
 	Found int `json:"found"`
-	// Told ones who are honest and look like it, by what they do, and others.
-	LookAlikes map[string]int `json:"look_alikes"`
-	False      int            `json:"false"`
+	// Those who are honest and look like it, by what they do.
+	LookAlikes map[string]LookAlike `json:"look_alikes"`
+	// Told ones who are neither.
+	False int `json:"false"`
 
 	Precision *float64 `json:"precision"`
 	Recall    *float64 `json:"recall"`
@@ -71,7 +77,17 @@ type Suspects struct {
 }
 
 // Kind is how many of a kind there are, and how many were found.
-type Kind struct{ True, Found int }
+type Kind struct {
+	True  int `json:"true"`
+	Found int `json:"found"`
+}
+
+// LookAlike is how many there are who do something, and how many of them were
+// suspected.
+type LookAlike struct {
+	True      int `json:"true"`
+	Suspected int `json:"suspected"`
+}
 
 // Compare reads the truth and the findings.
 func Compare(truthLog, findings io.Reader) (Score, error) {
@@ -110,11 +126,16 @@ func quantile(values []float64, q float64) *float64 {
 // suspects compares those who are said to steal. Of one who is told several times
 // the first counts.
 func (w *world) suspects(told []truth.Finding) Suspects {
-	s := Suspects{True: len(w.thieves), LookAlikes: map[string]int{}, Kinds: map[string]Kind{}}
+	s := Suspects{True: len(w.thieves), LookAlikes: map[string]LookAlike{}, Kinds: map[string]Kind{}}
 	for _, t := range w.thieves {
 		k := s.Kinds[t.Kind]
 		k.True++
 		s.Kinds[t.Kind] = k
+	}
+	for _, kind := range w.alike {
+		a := s.LookAlikes[kind]
+		a.True++
+		s.LookAlikes[kind] = a
 	}
 	list := slices.DeleteFunc(slices.Clone(told), func(f truth.Finding) bool { return f.What != truth.Suspect })
 	slices.SortStableFunc(list, func(a, b truth.Finding) int { return cmp.Compare(a.Detected, b.Detected) })
@@ -129,7 +150,7 @@ func (w *world) suspects(told []truth.Finding) Suspects {
 		s.Told++
 		t, thief := w.thieves[f.Point]
 		switch alike, is := w.alike[f.Point]; {
-		case thief && f.Detected >= t.Since:
+		case thief && f.Detected >= t.Since && (t.Until == 0 || f.Detected < t.Until):
 			s.Found++
 			k := s.Kinds[t.Kind]
 			k.Found++
@@ -139,7 +160,9 @@ func (w *world) suspects(told []truth.Finding) Suspects {
 				since = append(since, math.Abs(float64(f.Since-t.Since))/day)
 			}
 		case is && !thief:
-			s.LookAlikes[alike]++
+			a := s.LookAlikes[alike]
+			a.Suspected++
+			s.LookAlikes[alike] = a
 		default:
 			s.False++
 		}

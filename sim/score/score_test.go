@@ -88,6 +88,8 @@ func TestAResultWithMistakes(t *testing.T) {
 	near(t, "precision", s.Precision, 1.0/3)
 	near(t, "recall", s.Recall, 0.5)
 	near(t, "median", s.DetectMedian, 120)
+	near(t, "points precision", s.PointsPrecision, 1)
+	near(t, "points recall", s.PointsRecall, 1)
 	near(t, "true", &s.TrueMinutes, 190)
 	near(t, "told", &s.ToldMinutes, 25*3+10)
 	near(t, "excess", &s.ExcessMinutes, 5+5+10)
@@ -102,6 +104,43 @@ func TestSomethingOfThePlaceAtAnotherTimeIsFalse(t *testing.T) {
 	s = compare(t, `{"what":"outage","device":"F2","detected_us":1610000000,"start_us":1600000000,"end_us":3400000000,"points":["a","z"]}`+"\n").Outages
 	if s.Found != 1 || s.Other != 1 {
 		t.Errorf("%+v", s)
+	}
+	near(t, "points precision", s.PointsPrecision, 1.0/2) // a of a and z
+	near(t, "points recall", s.PointsRecall, 1.0/3)       // a of a, b and c
+}
+
+func TestWhatIsToldBeforeItBeginsIsDetectedAtOnce(t *testing.T) {
+	s := compare(t, `{"what":"outage","device":"F1","detected_us":1590000000,"start_us":1590000000,"end_us":3400000000,"points":["a"]}`).Outages
+	if s.Found != 1 {
+		t.Errorf("%+v", s)
+	}
+	near(t, "median", s.DetectMedian, 0)
+}
+
+// Neither the truth nor a result that names no device has the right one.
+func TestNoDeviceIsNotTheRightOne(t *testing.T) {
+	s, err := score.Compare(strings.NewReader(strings.ReplaceAll(log, `"device":"F1",`, "")),
+		strings.NewReader(`{"what":"outage","detected_us":1610000000,"start_us":1600000000,"points":["a"]}`))
+	if o := s.Outages; err != nil || o.Found != 1 || o.Exact != 0 || o.Other != 1 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Told in two parts that touch, each too short for an interruption that counts.
+func TestPartsThatTouchAreOneInterruption(t *testing.T) {
+	s := compare(t, `{"what":"outage","device":"F1","detected_us":1610000000,"start_us":1600000000,"end_us":1700000000,"points":["a"]}
+{"what":"outage","device":"F1","detected_us":1610000000,"start_us":1700000000,"end_us":1840000000,"points":["a"]}
+`).Outages
+	near(t, "told", &s.ToldMinutes, 4)
+}
+
+func TestTheftThatIsOverIsNotFound(t *testing.T) {
+	over := strings.Replace(log, `"point":"x","since_us":2200000000`, `"point":"x","since_us":2200000000,"until_us":3000000000`, 1)
+	for at, found := range map[string]int{"2999000000": 1, "3000000000": 0} {
+		s, err := score.Compare(strings.NewReader(over), strings.NewReader(`{"what":"suspect","point":"x","detected_us":`+at+`}`))
+		if err != nil || s.Suspects.Found != found || s.Suspects.False != 1-found {
+			t.Errorf("at %s: %+v, %v", at, s.Suspects, err)
+		}
 	}
 }
 
@@ -142,7 +181,8 @@ func TestNothingTold(t *testing.T) {
 	near(t, "recall", s.Outages.Recall, 0)
 	near(t, "missed", &s.Outages.MissedMinutes, 190)
 	text, err := json.Marshal(s)
-	if err != nil || !strings.Contains(string(text), `"precision":null`) {
+	if err != nil || !strings.Contains(string(text), `"precision":null`) || !strings.Contains(string(text), `"vacation":{"true":1,"suspected":0}`) ||
+		!strings.Contains(string(text), `"h1":{"true":1,"found":0}`) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
@@ -155,7 +195,7 @@ func TestSuspects(t *testing.T) {
 {"what":"suspect","point":"z","detected_us":3000000000}
 {"what":"suspect","point":"y","detected_us":2000000000}
 `).Suspects
-	if s.True != 2 || s.Told != 4 || s.Found != 1 || s.False != 2 || s.LookAlikes["vacation"] != 1 { // y was suspected before
+	if s.True != 2 || s.Told != 4 || s.Found != 1 || s.False != 2 || s.LookAlikes["vacation"] != (score.LookAlike{True: 1, Suspected: 1}) { // y was suspected before
 		t.Errorf("%+v", s)
 	}
 	if s.Kinds["h1"] != (score.Kind{True: 1, Found: 1}) || s.Kinds["h5"] != (score.Kind{True: 1}) {
@@ -172,7 +212,7 @@ func TestTableSaysIt(t *testing.T) {
 	if err := compare(t, `{"what":"suspect","point":"v","detected_us":3000000000}`).Table(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"outages of 3 minutes or more  2", "0 exact, 0 adjacent", "190.0 true", "0 of 1 found", "vacation", "1 suspected", "median -"} {
+	for _, want := range []string{"outages of 3 minutes or more  2", "0 exact, 0 adjacent", "190.0 true", "0 of 1 found", "vacation", "1 of 1 suspected", "median -"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
@@ -188,6 +228,11 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{log, `{"what":"x"}`, `result: line 1: what is "x", expected outage or suspect`},
 		{log, "\n" + `{"what":"suspect"}`, "result: line 2: a suspect without point"},
 		{log, `{"what":"outage"}`, "result: line 1: an outage without points"},
+		{log, `{"what":"suspect","point":"x"}`, "result: line 1: no detected_us"},
+		{log, `{"what":"outage","points":["a"],"start_us":1}`, "result: line 1: no detected_us"},
+		{log, `{"what":"outage","points":["a"],"detected_us":1}`, "result: line 1: an outage without start_us"},
+		{log, `{"what":"outage","points":["a"],"detected_us":1,"start_us":2,"end_us":1}`, "result: line 1: an outage that ends at 1, before it starts at 2"},
+		{log + log, "", "truth: line 15: begins again"},
 	} {
 		_, err := score.Compare(strings.NewReader(c.truth), strings.NewReader(c.findings))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {

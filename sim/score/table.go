@@ -16,13 +16,14 @@ func (s Score) Table(out io.Writer) error {
 	row("outages of 3 minutes or more", "%d", o.True)
 	row("outages told", "%d: %d found, %d momentary, %d repeated, %d false", o.Told, o.Found, o.Momentary, o.Repeated, o.False)
 	row("precision, recall", "%s, %s", percent(o.Precision), percent(o.Recall))
+	row("points of found ones", "precision %s, recall %s", percent(o.PointsPrecision), percent(o.PointsRecall))
 	row("device", "%d exact, %d adjacent, %d another", o.Exact, o.Adjacent, o.Other)
 	row("time to detect", "median %s, p90 %s", with(o.DetectMedian, "s"), with(o.DetectP90, "s"))
 	row("customer-minutes", "%.1f true, %.1f told, %.1f missed, %.1f in excess", o.TrueMinutes, o.ToldMinutes, o.MissedMinutes, o.ExcessMinutes)
 	if t := s.Suspects; t.True+t.Told > 0 {
 		honest := 0
-		for _, n := range t.LookAlikes {
-			honest += n
+		for _, a := range t.LookAlikes {
+			honest += a.Suspected
 		}
 		row("thieves", "%d", t.True)
 		row("suspects told", "%d: %d found, %d look-alikes, %d others", t.Told, t.Found, honest, t.False)
@@ -33,7 +34,7 @@ func (s Score) Table(out io.Writer) error {
 			row("  "+kind, "%d of %d found", t.Kinds[kind].Found, t.Kinds[kind].True)
 		}
 		for _, kind := range slices.Sorted(maps.Keys(t.LookAlikes)) {
-			row("  "+kind, "%d suspected", t.LookAlikes[kind])
+			row("  "+kind, "%d of %d suspected", t.LookAlikes[kind].Suspected, t.LookAlikes[kind].True)
 		}
 	}
 	return w.Flush()

@@ -127,6 +127,12 @@ func ReadFindings(r io.Reader, f func(Finding) error) error {
 			return fmt.Errorf("a suspect without point")
 		case v.What == Outage && len(v.Points) == 0:
 			return fmt.Errorf("an outage without points")
+		case v.Detected == 0:
+			return fmt.Errorf("no detected_us: when was it told?")
+		case v.What == Outage && v.Start == 0:
+			return fmt.Errorf("an outage without start_us")
+		case v.What == Outage && v.End != 0 && v.End < v.Start:
+			return fmt.Errorf("an outage that ends at %d, before it starts at %d", v.End, v.Start)
 		}
 		return f(v)
 	})
