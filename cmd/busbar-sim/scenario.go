@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,6 +51,9 @@ Examples:
 func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
 	s, err := scenario.Open(c.Scenario, c.Seed)
 	if err != nil {
+		return err
+	}
+	if err := c.differ(); err != nil {
 		return err
 	}
 	var files outputs
@@ -93,13 +98,33 @@ func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %v in %.1f s, %d service points\n", s.Name(), s.Lasts, time.Since(began).Seconds(), len(s.Model().ServicePoints))
-	fmt.Printf("%d faults, %d outages of 3 minutes or more, %d momentary ones, %.1f customer-minutes, %d transformer overloads, %d pieces of evidence\n",
+	summary := os.Stdout
+	if slices.Contains(c.files(), "-") {
+		summary = os.Stderr
+	}
+	fmt.Fprintf(summary, "%s: %v in %.1f s, %d service points\n", s.Name(), s.Lasts, time.Since(began).Seconds(), len(s.Model().ServicePoints))
+	fmt.Fprintf(summary, "%d faults, %d outages of 3 minutes or more, %d momentary ones, %.1f customer-minutes, %d transformer overloads, %d pieces of evidence\n",
 		result.Faults, result.Sustained, result.Momentary, result.CustomerMinutes, result.Overloads, result.Evidence)
 	if c.Seed != nil {
 		return nil
 	}
-	return report(c.Scenario, result)
+	return report(summary, c.Scenario, result)
+}
+
+func (c scenarioRunCommand) files() []string {
+	return []string{c.Truth, c.Evidence, c.Readings, c.Model}
+}
+
+// differ refuses two outputs in one file.
+func (c scenarioRunCommand) differ() error {
+	seen := map[string]bool{}
+	for _, path := range c.files() {
+		if path = filepath.Clean(path); path != "." && seen[path] {
+			return program.Usage{Err: fmt.Errorf("two outputs can't be written to %s at once", path)}
+		}
+		seen[path] = true
+	}
+	return nil
 }
 
 // appendReading is a row; what wasn't counted is empty.
@@ -117,9 +142,9 @@ func appendReading(line []byte, r scenario.Reading) []byte {
 }
 
 // report says what isn't as expected.
-func report(name string, r scenario.Result) error {
+func report(to io.Writer, name string, r scenario.Result) error {
 	for _, f := range r.Failures {
-		fmt.Printf("FAILED  %s: %s: %s\n", name, f.Path, f.Message)
+		fmt.Fprintf(to, "FAILED  %s: %s: %s\n", name, f.Path, f.Message)
 	}
 	if len(r.Failures) > 0 {
 		return program.Silent(program.ExitFailure)
@@ -192,23 +217,42 @@ type scenarioCheckCommand struct {
 }
 
 func (c scenarioCheckCommand) Run() error {
-	var wrong configfile.Errors
+	var bad unopened
 	for _, name := range c.Scenarios {
 		s, err := scenario.Open(name, nil)
-		var here configfile.Errors
-		switch {
-		case errors.As(err, &here):
-			wrong = append(wrong, here...)
+		if err != nil {
+			bad.add(err)
 			continue
-		case err != nil:
-			return err
 		}
 		fmt.Printf("%s: no errors; %d service points, %v, %d expectations\n", name, len(s.Model().ServicePoints), s.Lasts, len(s.Expect))
 	}
-	if len(wrong) > 0 {
-		return wrong
+	return bad.err()
+}
+
+// unopened is what is wrong with scenarios that couldn't be opened: one of them
+// doesn't stop the others.
+type unopened struct {
+	wrong configfile.Errors
+	other error
+}
+
+func (u *unopened) add(err error) {
+	var here configfile.Errors
+	if errors.As(err, &here) {
+		u.wrong = append(u.wrong, here...)
+		return
 	}
-	return nil
+	u.other = errors.Join(u.other, err)
+}
+
+func (u *unopened) err() error {
+	if len(u.wrong) == 0 {
+		return u.other
+	}
+	if u.other != nil {
+		fmt.Fprintln(os.Stderr, u.other)
+	}
+	return u.wrong
 }
 
 type scenarioTestCommand struct {
@@ -227,21 +271,26 @@ func (c scenarioTestCommand) Run(ctx context.Context) error {
 		names = scenario.Library()
 	}
 	var failed error
+	var bad unopened
 	for _, name := range names {
 		s, err := scenario.Open(name, nil)
 		if err != nil {
-			return err
+			bad.add(err)
+			continue
 		}
 		began := time.Now()
 		result, err := s.Run(ctx, scenario.Sinks{})
 		if err != nil {
 			return err
 		}
-		if err := report(name, result); err != nil {
+		if err := report(os.Stdout, name, result); err != nil {
 			failed = err
 			continue
 		}
 		fmt.Printf("passed  %-22s %d expectations, %v in %.2f s\n", name, len(s.Expect), s.Lasts, time.Since(began).Seconds())
+	}
+	if err := bad.err(); err != nil {
+		return err
 	}
 	return failed
 }

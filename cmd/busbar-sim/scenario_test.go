@@ -61,6 +61,27 @@ func TestScenarioCommands(t *testing.T) {
 			t.Error(out)
 		}
 	}
+	for _, word := range []string{"check", "test"} { // one doesn't stop the others
+		out := simulate(t, 2, "scenario", word, "nowhere", bad, "service")
+		for _, want := range []string{`no scenario "nowhere"`, bad + ":4:10: faults[0]", "service"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %q in\n%s", word, want, out)
+			}
+		}
+	}
+	out, err := exec.Command(binary, "scenario", "run", "service", "--truth", "-").Output()
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(out)) { // and no summary
+		if !json.Valid([]byte(line)) {
+			t.Errorf("standard output has %q", line)
+		}
+	}
+	same := filepath.Join(dir, "same")
+	if out := simulate(t, 2, "scenario", "run", "service", "--truth", same, "--evidence", filepath.Join(dir, ".", "same")); !strings.Contains(out, "two outputs") {
+		t.Error(out)
+	}
 	simulate(t, 2, "scenario", "run", "nowhere")
 	simulate(t, 2, "scenario", "show", "nowhere")
 	if out := simulate(t, 2, "scenario", "run", "service", "--readings", filepath.Join(dir, "r.csv")); !strings.Contains(out, "has no loads") {
