@@ -69,7 +69,7 @@ func (l *Loads) has(c *Customer, day int) (pv, ev, heat, life float64) {
 		case NewPV:
 			pv += 3e3 + 7e3*d.uniform()
 		case NewEV:
-			ev = max(ev, 11e3)
+			ev += 11e3
 		case NewHeatPump:
 			heat += 100 + 150*d.uniform()
 		case Vacation:

@@ -29,7 +29,7 @@ type Expectation struct {
 
 	// How often something is in the truth: a kind of record, such as trip.
 	Happened string `yaml:"happened"`
-	// To which device or asset; to any if it isn't said.
+	// To which device, asset or service point; to any if it isn't said.
 	Of string `yaml:"of"`
 	// How often there is evidence of a kind, such as last-gasp.
 	Told string `yaml:"told"`
@@ -62,12 +62,14 @@ func (e *Expectation) check(s *Scenario, snapshot *grid.Snapshot, wrong func(key
 		wrong("", "is about %d things, expected one of out, out_behind, point, happened, told, counted, customer_minutes and sustained", kinds)
 	case e.moment() == bounds:
 		wrong("", "a number is of what is counted: happened, told, counted, customer_minutes and sustained need times, least or most")
-	case e.moment() && s.at(e.At) > s.end():
+	case e.moment() && e.At > s.Lasts:
 		wrong("at", "%v is after the end", e.At)
 	case !e.moment() && e.At != 0:
 		wrong("at", "what is counted is counted over all of the time")
 	case e.Of != "" && e.Happened == "":
 		wrong("of", "belongs to happened")
+	case e.Of != "" && snapshot.EdgeOf(e.Of) == grid.None && snapshot.PointOf(e.Of) == grid.None && snapshot.Node(e.Of) == grid.None:
+		wrong("of", "the grid has nothing that is called %q", e.Of)
 	case (e.Point != "") != (len(e.Levels) == 3):
 		wrong("levels", "expected three, for the phases of a point")
 	case e.Point != "" && snapshot.PointOf(e.Point) == grid.None:
@@ -184,9 +186,9 @@ func (e *Expectation) sum(r *run, wrong func(format string, args ...any)) {
 	switch {
 	case least == most && got != least:
 		wrong("%s: %v, want %v", what, got, least)
-	case got < least:
+	case !(got >= least):
 		wrong("%s: %v, want at least %v", what, got, least)
-	case got > most:
+	case !(got <= most):
 		wrong("%s: %v, want at most %v", what, got, most)
 	}
 }

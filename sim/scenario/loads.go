@@ -38,19 +38,34 @@ func (s *Scenario) checkLoads(snapshot *grid.Snapshot, f *configfile.File) {
 			f.Errorf(configfile.Join("loads", share.key), "%v is no share from 0 to 1", share.value)
 		}
 	}
+	first, _ := load.SlotAt(int64(s.Start))
+	named := map[string]bool{}
 	left := snapshot.Points()
+	for _, e := range s.Loads.Effects {
+		if e.Point != "" && !named[e.Point] {
+			named[e.Point] = true
+			left--
+		}
+	}
+	clear(named)
 	for i, e := range s.Loads.Effects {
 		at := configfile.Item("loads.effects", i)
 		left -= max(e.Some, 0)
+		twice := e.Point != "" && named[e.Point]
+		named[e.Point] = true
 		switch {
 		case (e.Point != "") == (e.Some != 0):
 			f.Errorf(at, "has point %q and some %d, expected one of them", e.Point, e.Some)
 		case e.Point != "" && snapshot.PointOf(e.Point) == grid.None:
 			f.Errorf(configfile.Join(at, "point"), "the grid has no service point %q", e.Point)
-		case e.Some < 0 || left < 0:
+		case twice:
+			f.Errorf(configfile.Join(at, "point"), "%q has an effect already", e.Point)
+		case e.Some < 0 || e.Some > 0 && left < 0:
 			f.Errorf(configfile.Join(at, "some"), "%d are more than there are without an effect", e.Some)
-		case e.Day < 0 || e.Days < 0:
-			f.Errorf(at, "day %d, days %d, expected 0 or more", e.Day, e.Days)
+		case e.Day < 0 || e.Days < 0 || e.Days > mostDays:
+			f.Errorf(at, "day %d, days %d, expected 0 or more, and %d days at most", e.Day, e.Days, mostDays)
+		case e.Day > mostDays || int64(first+e.Day)*86400e6 >= s.end():
+			f.Errorf(configfile.Join(at, "day"), "%d is after the end", e.Day)
 		}
 	}
 }
@@ -163,6 +178,8 @@ func (l *loads) overloads(r *run, at int64) {
 		carried := cmplx.Abs(high) / float64(t.RatedPower)
 		peak, was := l.over[e]
 		switch {
+		case carried != carried:
+			// Of a load flow without a solution nothing is known.
 		case carried > 1:
 			if l.over[e] = max(peak, carried); !was {
 				r.record(truth.Record{At: at, What: truth.Overload, Device: t.ID})

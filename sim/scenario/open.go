@@ -15,6 +15,7 @@ import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/grid/gridfile"
+	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/network"
 	"github.com/busbar/busbar/sim/world"
 )
@@ -78,6 +79,7 @@ func Parse(name string, src []byte, read func(string) ([]byte, error), seed *uin
 	if !f.Broken("grid") {
 		s.openGrid(f, read)
 	}
+	s.protect(f)
 	s.check(f)
 	if err := f.Err(); err != nil {
 		return nil, err
@@ -85,10 +87,47 @@ func Parse(name string, src []byte, read func(string) ([]byte, error), seed *uin
 	return s, nil
 }
 
+// protect gives the devices that differ from others of their type what they have in
+// common with them.
+func (s *Scenario) protect(f *configfile.File) {
+	if s.model == nil {
+		return
+	}
+	for i := range s.model.Switches {
+		id := s.model.Switches[i].ID
+		own, differs := s.Protection.Devices[id]
+		if !differs {
+			continue
+		}
+		of := s.Protection.Recloser
+		if s.model.Switches[i].Type == grid.Breaker {
+			of = s.Protection.Breaker
+		}
+		has := func(key string) bool { return f.Has(configfile.Join(configfile.Join("protection.devices", id), key)) }
+		if !has("slow") {
+			own.Slow = of.Slow
+		}
+		if !has("fast") {
+			own.Fast = of.Fast
+		}
+		if !has("fast_trips") {
+			own.FastTrips = of.FastTrips
+		}
+		if !has("dead") {
+			own.Dead = of.Dead
+		}
+		if !has("reset") {
+			own.Reset = of.Reset
+		}
+		s.Protection.Devices[id] = own
+	}
+}
+
 // most bounds what a scenario may ask for.
 const (
 	mostPoints = 1_000_000
-	mostTime   = 400 * 24 * time.Hour
+	mostDays   = 400
+	mostTime   = mostDays * 24 * time.Hour
 )
 
 func (s *Scenario) openGrid(f *configfile.File, read func(string) ([]byte, error)) {
@@ -151,14 +190,17 @@ func (s *Scenario) check(f *configfile.File) {
 	if s.Protection.FuseMelts <= 0 {
 		f.Errorf("protection.fuse_melts", "%v is no time above 0", s.Protection.FuseMelts)
 	}
-	s.Protection.Breaker.check(below("protection.breaker"))
-	s.Protection.Recloser.check(below("protection.recloser"))
+	s.Protection.Breaker.check(s.Protection.FuseMelts, below("protection.breaker"))
+	s.Protection.Recloser.check(s.Protection.FuseMelts, below("protection.recloser"))
 	for id, sequence := range s.Protection.Devices {
-		sequence.check(below(configfile.Join("protection.devices", id)))
-		if s.model != nil && !slices.ContainsFunc(s.model.Switches, func(x grid.Switch) bool {
+		switch at := configfile.Join("protection.devices", id); {
+		case s.model == nil:
+		case !slices.ContainsFunc(s.model.Switches, func(x grid.Switch) bool {
 			return x.ID == id && (x.Type == grid.Breaker || x.Type == grid.Recloser)
-		}) {
-			f.Errorf(configfile.Join("protection.devices", id), "the grid has no breaker or recloser %q", id)
+		}):
+			f.Errorf(at, "the grid has no breaker or recloser %q", id)
+		default:
+			sequence.check(s.Protection.FuseMelts, below(at))
 		}
 	}
 	if c := s.Crews; c != nil && (c.Count < 1 || c.Count > 10000) {
@@ -167,11 +209,33 @@ func (s *Scenario) check(f *configfile.File) {
 	if c := s.Crews; c != nil && !(c.Spread >= 0 && c.Spread <= 3) {
 		f.Errorf("crews.spread", "%v, expected 0 to 3", c.Spread)
 	}
+	if c := s.Crews; c != nil {
+		for _, d := range []struct {
+			key   string
+			value configfile.Duration
+		}{{"travel", c.Travel}, {"repair", c.Repair}, {"replace", c.Replace}} {
+			if time.Duration(d.value) > 30*24*time.Hour {
+				f.Errorf(configfile.Join("crews", d.key), "%v is more than 30 days", d.value)
+			}
+		}
+	}
 	if s.Storm != nil {
 		s.Storm.check(below("storm"))
+		if s.Storm.At > s.Lasts || s.Storm.Lasts > s.Lasts-s.Storm.At {
+			f.Errorf("storm.lasts", "from %v for %v is after the end", s.Storm.At, s.Storm.Lasts)
+		}
+	}
+	within := func(list string, i int, at configfile.Duration) {
+		if at > s.Lasts {
+			f.Errorf(configfile.Join(configfile.Item(list, i), "at"), "%v is after the end", at)
+		}
+	}
+	for i, fault := range s.Faults {
+		within("faults", i, fault.At)
 	}
 	for i, step := range s.Steps {
 		step.check(below(configfile.Item("steps", i)))
+		within("steps", i, step.At)
 	}
 	if s.model == nil || f.Err() != nil {
 		return // what follows needs the grid, and all that is named
@@ -182,16 +246,25 @@ func (s *Scenario) check(f *configfile.File) {
 	for i := range s.Expect {
 		s.Expect[i].check(s, snapshot, below(configfile.Item("expect", i)))
 	}
+	var edge *evidence.Edge
 	for i, step := range s.Steps {
-		if step.CutOff != "" && s.cutOff(snapshot, step.CutOff) == nil {
-			f.Errorf(configfile.Join(configfile.Item("steps", i), "cut_off"), "there is no gateway and no feeder %q; gateways are called gw- and their transformer", step.CutOff)
+		if step.CutOff == "" {
+			continue
+		}
+		if edge == nil {
+			edge = evidence.New(world.New(snapshot, s.world()), s.Edge, s.Seed)
+		}
+		if len(edge.Gateways(s.cutOff(snapshot, step.CutOff))) == 0 {
+			f.Errorf(configfile.Join(configfile.Item("steps", i), "cut_off"), "there is no gateway, and no feeder with one, %q; gateways are called gw- and their transformer", step.CutOff)
 		}
 	}
 }
 
-func (s Sequence) check(wrong func(key, format string, args ...any)) {
+func (s Sequence) check(fuse configfile.Duration, wrong func(key, format string, args ...any)) {
 	if s.Slow <= 0 {
 		wrong("slow", "%v is no time above 0", s.Slow)
+	} else if s.Slow <= fuse {
+		wrong("slow", "%v is not above the %v in which a fuse melts", s.Slow, fuse)
 	}
 	if s.FastTrips < 0 || s.FastTrips > len(s.Dead)+1 {
 		wrong("fast_trips", "%d, expected 0 to the %d trips that there are", s.FastTrips, len(s.Dead)+1)
@@ -263,14 +336,10 @@ func (s *Scenario) plan(w *world.World, report func(path string, err error)) {
 	}
 }
 
-// cutOff is which gateways a name means, nil if there are none.
+// cutOff is which gateways a name means.
 func (s *Scenario) cutOff(snapshot *grid.Snapshot, name string) func(gateway string, node int) bool {
 	if feeder := snapshot.FeederOf(name); feeder != grid.None {
 		return func(_ string, node int) bool { return snapshot.Normal().Feeder(node) == feeder }
-	}
-	transformer := snapshot.EdgeOf(strings.TrimPrefix(name, "gw-"))
-	if transformer == grid.None || !strings.HasPrefix(name, "gw-") {
-		return nil
 	}
 	return func(gateway string, _ int) bool { return gateway == name }
 }

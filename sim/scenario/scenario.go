@@ -61,7 +61,8 @@ type Protection struct {
 	FuseMelts configfile.Duration `yaml:"fuse_melts"`
 	Breaker   Sequence            `yaml:"breaker"`
 	Recloser  Sequence            `yaml:"recloser"`
-	Devices   map[string]Sequence `yaml:"devices"`
+	// Those that differ from others of their type, in what is said of them.
+	Devices map[string]Sequence `yaml:"devices"`
 }
 
 // Sequence is that of package world.
@@ -146,9 +147,6 @@ func (s *Scenario) SetDefaults() {
 	p := world.DefaultProtection()
 	s.Protection = Protection{FuseMelts: configfile.Duration(p.FuseMelts), Breaker: sequence(p.Breaker), Recloser: sequence(p.Recloser)}
 }
-
-// SetDefaults says what holds where nothing is said.
-func (s *Sequence) SetDefaults() { *s = sequence(world.DefaultProtection().Recloser) }
 
 func sequence(s world.Sequence) Sequence {
 	out := Sequence{Slow: configfile.Duration(s.Slow), Fast: configfile.Duration(s.Fast), FastTrips: s.FastTrips, Reset: configfile.Duration(s.Reset)}

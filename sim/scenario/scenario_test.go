@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/scenario"
 	"github.com/busbar/busbar/sim/truth"
+	"github.com/busbar/busbar/sim/world"
 )
 
 func TestEveryScenarioOfTheLibraryComesOutAsItSays(t *testing.T) {
@@ -153,7 +155,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"lasts: 1h\nfaults:\n  - {id: a, at: 1m, asset: north-1}\n  - {id: a, at: 1m, asset: north-1}\n", "x.yaml:7:5: faults[1]: a fault needs an id of its own"},
 		{"lasts: 1h\nsteps:\n  - {at: 1m, open: tie, close: tie}\n", "x.yaml:6:5: steps[0]"},
 		{"lasts: 1h\nsteps:\n  - {at: 1m, repair: x}\n", `x.yaml:6:5: steps[0]: there is no fault "x"`},
-		{"lasts: 1h\nsteps:\n  - {at: 1m, cut_off: x, for: 1m}\n", `x.yaml:6:23: steps[0].cut_off: there is no gateway and no feeder "x"`},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, cut_off: x, for: 1m}\n", `x.yaml:6:23: steps[0].cut_off: there is no gateway, and no feeder with one, "x"`},
 		{"lasts: 1h\nedge: {metered: 2}\n", "x.yaml:5:17: edge.metered: 2 is no share from 0 to 1"},
 		{"lasts: 1h\nprotection: {devices: {tie: {slow: 1s}}}\n", `protection.devices.tie: the grid has no breaker or recloser "tie"`},
 		{"lasts: 1h\nprotection: {recloser: {dead: []}}\n", ""},
@@ -164,6 +166,19 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"lasts: 1h\nexpect:\n  - {counted: h1, times: 1}\n", `nobody has the effect "h1"`},
 		{"lasts: 1h\nloads: {effects: [{point: mill-9, kind: h1}]}\n", `loads.effects[0].point: the grid has no service point "mill-9"`},
 		{"lasts: 1h\nloads: {effects: [{some: 31, kind: h1}]}\n", "31 are more than there are"},
+		{"lasts: 1h\nloads: {effects: [{point: mill-1, kind: h1}, {some: 30, kind: h2}]}\n", "loads.effects[1].some: 30 are more than there are"},
+		{"lasts: 1h\nloads: {effects: [{some: 30, kind: h2}, {point: mill-1, kind: h1}]}\n", "loads.effects[0].some: 30 are more than there are"},
+		{"lasts: 1h\nloads: {effects: [{point: mill-1, kind: h1}, {point: mill-1, kind: h2}]}\n", `loads.effects[1].point: "mill-1" has an effect already`},
+		{"lasts: 1h\nloads: {effects: [{point: mill-1, kind: h1, day: 1}]}\n", "loads.effects[0].day: 1 is after the end"},
+		{"lasts: 1h\nloads: {effects: [{point: mill-1, kind: h1, day: 9223372036854775807}]}\n", "loads.effects[0].day: 9223372036854775807 is after the end"},
+		{"lasts: 1h\nfaults:\n  - {id: a, at: 2h, asset: north-1}\n", "x.yaml:6:17: faults[0].at: 2h is after the end"},
+		{"lasts: 1h\nsteps:\n  - {at: 61m, open: tie}\n", "steps[0].at: 1h1m is after the end"},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, cut_off: gw-tie, for: 1m}\n", `steps[0].cut_off: there is no gateway, and no feeder with one, "gw-tie"`},
+		{"lasts: 1h\nsteps:\n  - {at: 1m, cut_off: gw-mill, for: 1m}\n", ""},
+		{"lasts: 1h\nstorm: {at: 30m, lasts: 1h, faults: 1}\n", "storm.lasts: from 30m for 1h is after the end"},
+		{"lasts: 1h\nprotection: {fuse_melts: 200ms}\n", "protection.recloser.slow: 200ms is not above the 200ms"},
+		{"lasts: 1h\ncrews: {count: 1, travel: 721h}\n", "crews.travel: 721h is more than 30 days"},
+		{"lasts: 1h\nexpect:\n  - {happened: trip, of: nort-breaker, times: 0}\n", `expect[0].of: the grid has nothing that is called "nort-breaker"`},
 		{"lasts: 1h\nstorm: {lasts: 1h, faults: 0}\n", "storm.faults: 0 for 100 km"},
 		{"lasts: 1h\ncrews: {count: 0}\n", "crews.count: 0, expected 1 to"},
 	} {
@@ -201,12 +216,20 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(src)
 	}
+	f.Add([]byte("description: x\nlasts: 1h\ngrid: {file: x}\nloads: {effects: [{point: mill-1, kind: h1}, {some: 29, kind: h2}]}\n"))
+	f.Add([]byte("description: x\nlasts: 1h\ngrid: {file: x}\nsteps: [{at: 0s, jam: north-breaker}]\nfaults: [{id: a, at: 0s, asset: north-1}]\ncrews: {count: 1}\n"))
 	read := func(string) ([]byte, error) { return os.ReadFile("library/grids/town.yaml") }
 	f.Fuzz(func(t *testing.T, src []byte) {
 		if bytes.Contains(src, []byte("service_points")) {
 			return // a large grid takes long
 		}
-		_, _ = scenario.Parse("x.yaml", src, read, nil)
+		s, err := scenario.Parse("x.yaml", src, read, nil)
+		if err != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond) // of those that last long the beginning
+		defer cancel()
+		_, _ = s.Run(ctx, scenario.Sinks{Readings: func(scenario.Reading) error { return nil }})
 	})
 }
 
@@ -247,6 +270,99 @@ expect:
 		"expect[6]: sustained outages: 1, want 0", "expect[7]: customer-minutes: 695.065, want at most 1"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// run is what comes of the town.
+func run(t *testing.T, text string) (failures []string, log []truth.Record) {
+	t.Helper()
+	s, err := scenario.Parse("x.yaml", []byte("description: x\nlasts: 48h\ngrid: {file: library/grids/town.yaml}\n"+text), os.ReadFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Run(context.Background(), scenario.Sinks{Truth: func(r truth.Record) error { log = append(log, r); return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Failures {
+		failures = append(failures, f.Path+": "+f.Message)
+	}
+	return failures, log
+}
+
+func TestTheftIsOfAServicePoint(t *testing.T) {
+	failures, _ := run(t, `loads: {effects: [{point: mill-1, kind: h1, day: 1}]}
+expect:
+  - {happened: theft, of: mill-1, times: 1}
+  - {happened: theft, of: mill-2, times: 0}
+  - {happened: theft, times: 1}
+`)
+	if len(failures) > 0 {
+		t.Errorf("%q", failures)
+	}
+}
+
+// What isn't said of a device is as with others of its type.
+func TestADeviceDiffersInWhatIsSaidOfIt(t *testing.T) {
+	failures, _ := run(t, `protection:
+  breaker: {dead: [1s, 2s]}
+  devices: {north-breaker: {slow: 400ms}, north-recloser: {dead: []}}
+faults:
+  - {id: crane, at: 10m, asset: north-1}
+  - {id: pole, at: 30m, asset: north-3}
+steps:
+  - {at: 20m, repair: crane}
+  - {at: 21m, close: north-breaker}
+expect:
+  - {happened: trip, of: north-breaker, times: 3}
+  - {happened: trip, of: north-recloser, times: 1}
+`)
+	if len(failures) > 0 {
+		t.Errorf("%q", failures)
+	}
+}
+
+func TestCrewsGoSomewhere(t *testing.T) {
+	_, log := run(t, `crews: {count: 1}
+faults: [{id: crane, at: 10m, asset: north-1}, {id: conductor, at: 12h, asset: north-3, phases: A, broken: true}]
+`)
+	var got []string
+	for _, r := range log {
+		if r.What == world.Dispatched.String() {
+			got = append(got, r.Device+"/"+r.Asset)
+		}
+	}
+	if want := []string{"north-breaker/", "/north-3"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The source is next to the breakers, one of which is jammed: its own protection
+// acts, which is no device.
+func TestASourceActsForAJammedDevice(t *testing.T) {
+	grid := `sources: [{id: source, node: bus}]
+switches: [{id: breaker, from: bus, to: n1, type: breaker, signal: Pos, device: rtu, gateway: gw}]
+lines: [{id: l1, from: n1, to: n2}]
+service_points: [{id: house, node: n2}]
+`
+	s, err := scenario.Parse("x.yaml", []byte(`description: x
+lasts: 1h
+grid: {file: grid.yaml}
+steps: [{at: 1m, jam: breaker}, {at: 20m, repair: crane}, {at: 21m, close: breaker}]
+faults: [{id: crane, at: 10m, asset: l1}]
+expect:
+  - {at: 15m, out: [house]}
+  - {at: 30m, out: []}
+  - {happened: trip, times: 0}
+  - {happened: lockout, of: breaker, times: 0}
+  - {told: position, times: 0}
+`), func(string) ([]byte, error) { return []byte(grid), nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Run(context.Background(), scenario.Sinks{})
+	if err != nil || len(r.Failures) > 0 {
+		t.Errorf("%v, %v", r.Failures, err)
 	}
 }
 
