@@ -17,11 +17,11 @@ type Kind string
 const (
 	Meter        Kind = "meter"         // there is one, by which gateway it is read, and what powers it; before everything else
 	LastGasp     Kind = "last-gasp"     // a meter lost its supply
-	PowerUp      Kind = "power-up"      // a meter has its supply again
+	PowerUp      Kind = "power-up"      // a meter has its supply again, and a gateway to tell it by
 	Timeout      Kind = "timeout"       // a meter doesn't answer its gateway
 	Answer       Kind = "answer"        // a meter answers again
 	Voltage      Kind = "voltage"       // a meter that answers sees these levels
-	Position     Kind = "position"      // of a switch
+	Position     Kind = "position"      // of a switch, if it has changed
 	MainsFail    Kind = "mains-fail"    // a gateway lost its supply
 	MainsBack    Kind = "mains-back"    // a gateway has its supply again
 	GatewayGone  Kind = "gateway-gone"  // nothing comes from a gateway any more

@@ -1,15 +1,11 @@
 package load_test
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
-	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -226,55 +222,27 @@ func TestLookAlikesAreCountedAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestTheSameBytesOnAnyNumberOfProcessors(t *testing.T) {
+// In any order, and by several at once.
+func TestAnyDayCanBeHadByItself(t *testing.T) {
 	l := load.New(7, mixed())
-	list := customers(l, 203, load.Effect{Kind: load.ScaledMean, From: january + 3})
-	digest := func(workers int) string {
-		h := sha256.New()
-		next := 0
-		err := l.Each(context.Background(), list, january, 7, workers, func(i int, days []load.Day) error {
-			if i != next {
-				t.Fatalf("customer %d after %d", i, next-1)
+	list := customers(l, 103, load.Effect{Kind: load.ScaledMean, From: january + 3})
+	const days = 7
+	want := make([]load.Day, days*len(list))
+	for i := range want {
+		l.Metered(&list[i/days], january+i%days, &want[i])
+	}
+	got := make([]load.Day, len(want))
+	var working sync.WaitGroup
+	for first := range 3 {
+		working.Go(func() {
+			for i := len(got) - 1 - first; i >= 0; i -= 3 {
+				l.Metered(&list[i/days], january+i%days, &got[i])
 			}
-			next++
-			return binary.Write(h, binary.LittleEndian, days)
 		})
-		if err != nil || next != len(list) {
-			t.Fatalf("%d customers, %v", next, err)
-		}
-		return fmt.Sprintf("%x", h.Sum(nil))
 	}
-	want := digest(1)
-	for _, workers := range []int{2, 3, 16} {
-		if got := digest(workers); got != want {
-			t.Errorf("%d workers: other bytes", workers)
-		}
-	}
-	// Any day can be had alone.
-	var d load.Day
-	l.Metered(&list[100], january+5, &d)
-	_ = l.Each(context.Background(), list[100:101], january+5, 1, 1, func(_ int, days []load.Day) error {
-		if days[0] != d {
-			t.Error("a day alone differs")
-		}
-		return nil
-	})
-}
-
-func TestEachStopsAtAnError(t *testing.T) {
-	l := load.New(7, mixed())
-	want := errors.New("full")
-	if err := l.Each(context.Background(), customers(l, 50), january, 1, 3, func(i int, _ []load.Day) error {
-		if i == 5 {
-			return want
-		}
-		return nil
-	}); err != want {
-		t.Errorf("%v, want %v", err, want)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := l.Each(ctx, customers(l, 50), january, 1, 3, func(i int, _ []load.Day) error { cancel(); return nil }); err != context.Canceled {
-		t.Errorf("%v, want it to be canceled", err)
+	working.Wait()
+	if !slices.Equal(got, want) {
+		t.Error("another order gives other days")
 	}
 }
 
@@ -284,14 +252,15 @@ func BenchmarkYear(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			l := load.New(1, mixed())
 			list := customers(l, n)
+			var d load.Day
+			bytes := unsafe.Slice((*byte)(unsafe.Pointer(&d)), unsafe.Sizeof(d))
 			for b.Loop() {
 				crc := uint32(0)
-				if err := l.Each(context.Background(), list, january, 365, runtime.GOMAXPROCS(0), func(_ int, days []load.Day) error {
-					bytes := unsafe.Slice((*byte)(unsafe.Pointer(&days[0])), len(days)*int(unsafe.Sizeof(days[0])))
-					crc = crc32.Update(crc, crc32.MakeTable(crc32.Castagnoli), bytes)
-					return nil
-				}); err != nil {
-					b.Fatal(err)
+				for i := range list {
+					for day := range 365 {
+						l.Metered(&list[i], january+day, &d)
+						crc = crc32.Update(crc, crc32.MakeTable(crc32.Castagnoli), bytes)
+					}
 				}
 			}
 			b.ReportMetric(float64(n)*365*load.Slots*float64(b.N)/b.Elapsed().Seconds(), "readings/s")

@@ -127,7 +127,7 @@ func (s *Storm) one(r *rand.Rand, l *grid.Line, number int) world.Fault {
 		}
 	}
 	if r.Float64() < s.Temporary {
-		// Most are flashovers; others last until a branch has burnt off.
+		// From flashovers to branches that must burn off.
 		f.Clears = time.Duration(200+r.ExpFloat64()*1000) * time.Millisecond
 		return f
 	}
