@@ -79,10 +79,11 @@ func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 		if err := ctx.Err(); err != nil {
 			return r.result, err
 		}
-		if at, ok := r.world.Next(); ok && at <= stops[0] {
+		to := min(stops[0], next+hour) // so that what the edge tells is passed on, and ctx looked at
+		if at, ok := r.world.Next(); ok && at <= to {
 			next = at
 		} else {
-			next = stops[0]
+			next = to
 		}
 		r.advance(next)
 		if next < stops[0] {
@@ -96,6 +97,8 @@ func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 	r.stop()
 	return r.result, r.err
 }
+
+const hour = int64(3600e6)
 
 // Known is the model as those have it who are to find out what happened, with
 // its mistakes.

@@ -366,6 +366,50 @@ expect:
 	}
 }
 
+// While more is asked for than the grid can carry, nothing is known of transformers:
+// the overload before it isn't over.
+func TestAnOverloadLastsWhileThereIsNoLoadFlow(t *testing.T) {
+	town, err := os.ReadFile("library/grids/town.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	town = bytes.Replace(town, []byte("{id: harbour-4, "), []byte("{id: harbour-4, customers: 300, "), 1)
+	s, err := scenario.Parse("x.yaml", []byte("description: x\nlasts: 24h\ngrid: {file: x.yaml}\nloads: {business: 0, farm: 0, pv: 0}\n"),
+		func(string) ([]byte, error) { return town, nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, ended, overloads := map[int64]bool{}, map[int64]bool{}, 0
+	if _, err := s.Run(context.Background(), scenario.Sinks{
+		Readings: func(r scenario.Reading) error {
+			unknown[r.At] = unknown[r.At] || r.Meter == "harbour" && r.Import != r.Import
+			return nil
+		},
+		Truth: func(r truth.Record) error {
+			if r.What == truth.OverloadEnd {
+				ended[r.At] = true
+			} else if r.What == truth.Overload {
+				overloads++
+			}
+			return nil
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for at, is := range unknown {
+		if is {
+			if n++; ended[at] {
+				t.Errorf("an overload ends at %d, of which nothing is known", at)
+			}
+		}
+	}
+	t.Logf("%d quarter-hours without a solution, %d overloads", n, overloads)
+	if n == 0 || n == len(unknown) || overloads == 0 {
+		t.Errorf("%d of %d quarter-hours without a solution, %d overloads", n, len(unknown), overloads)
+	}
+}
+
 // What transformers count is what their customers do and what is lost on the way,
 // and what is stolen shows in it.
 func TestTransformersCountWhatCustomersReallyTake(t *testing.T) {
