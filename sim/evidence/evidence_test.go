@@ -187,6 +187,18 @@ func TestFurtherFailuresDontPostponeThatAGatewayIsGone(t *testing.T) {
 	}
 }
 
+// All of its meters are disconnected, so none of them loses anything.
+func TestAGatewayLosesItsSupplyWhereNoMeterDoes(t *testing.T) {
+	var steps []step
+	for p := range below(t, place) {
+		steps = append(steps, open(500, p))
+	}
+	_, _, events := played(t, defaults(nil), nil, append(steps, open(600, place))...)
+	if got := told(events, evidence.MainsFail); !reflect.DeepEqual(got, map[string]int{"gw-" + place: 1}) {
+		t.Errorf("mains-fail of %v", got)
+	}
+}
+
 func TestALastGaspNeedsAGatewayThatRuns(t *testing.T) {
 	_, _, events := played(t, defaults(func(c *evidence.Config) { c.HoldUp = 0 }), nil, open(600, "feeder-1-breaker"), shut(1800, "feeder-1-breaker"))
 	if got := told(events, evidence.LastGasp); len(got) > 0 {

@@ -322,6 +322,7 @@ func TestSwitchingWhatIsSwitchedIsNoEvent(t *testing.T) {
 	p.want("10.00 open near", "10.00 supply near:0", "30.00 close near", "30.00 supply near:100")
 }
 
+// What is drawn neither takes for ever nor runs over into the past.
 func TestCrewsTakeNoLongerThanAYear(t *testing.T) {
 	c := defaults()
 	forever := world.Drawn{Median: 30 * 24 * time.Hour, Spread: 300}
@@ -330,7 +331,13 @@ func TestCrewsTakeNoLongerThanAYear(t *testing.T) {
 		c.Seed = seed
 		p := play(t, town(t), c)
 		p.fault(10, "l1", 0)
-		p.to(3 * 366 * 86400)
+		last := int64(0)
+		for _, e := range p.Advance(us(3 * 366 * 86400)) {
+			if e.At < last {
+				t.Errorf("seed %d: %s at %d, after %d", seed, e.Kind, e.At, last)
+			}
+			last = e.At
+		}
 		if p.Level(0).Live() == 0 {
 			t.Errorf("seed %d: nobody has come in two years", seed)
 		}
