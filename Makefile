@@ -34,7 +34,7 @@ test: build
 	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
-ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds|SigningInByAProvider$$|AProviderWeDidNotWrite
+ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds|AStormWithoutABroker|SigningInByAProvider$$|AProviderWeDidNotWrite
 race:
 	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /sim/evidence -e /sim/load -e /sim/network -e /sim/powerflow -e /sim/sc -e /sim/world -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
 
