@@ -5,6 +5,7 @@ package network
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/telemetry"
@@ -184,6 +185,4 @@ func (n *Network) pointZone(point int) string {
 }
 
 // KindName is what a kind is called in tables and answers.
-func KindName(k grid.Kind) string { return kindNames[k] }
-
-var kindNames = [...]string{"zone", "substation", "node", "source", "feeder", "line", "switch", "transformer", "service_point"}
+func KindName(k grid.Kind) string { return strings.ReplaceAll(k.String(), " ", "_") }

@@ -140,6 +140,9 @@ func TestView(t *testing.T) {
 	if c := n.View("lv", everything).Connections; len(c) != 1 || fmt.Sprint(c[0].Assets) != "[{T2 transformer } {P1 service_point } {P2 service_point }]" {
 		t.Errorf("%+v", c)
 	}
+	if p := n.View("bus", everything).Properties; p["type"] != "busbar" || p["voltage"] != "20 kV" {
+		t.Errorf("%v", p)
+	}
 	if n.View("nothing", everything) != nil {
 		t.Error("there is something that isn't there")
 	}
@@ -219,6 +222,11 @@ func TestAModelIsImportedWholeOrNotAtAll(t *testing.T) {
 	}
 	if second := save(t, s, changed); second.Version != 2 || second.Changes != dry.Changes {
 		t.Errorf("%+v", second)
+	}
+	// What lists don't show makes a version too, and isn't counted.
+	longer := read(t, strings.Replace(changed, "id: L2,", "id: L2, length: 2 km, resistance: 0.2 ohm/km,", 1))
+	if out, err := (Import{Model: longer, Now: noon, Dry: true}).Save(t.Context(), s); err != nil || !out.New || out.Version != 3 || out.Changes != (store.GridChanges{}) {
+		t.Errorf("%+v %v", out, err)
 	}
 	// The first comes back under a number of its own, as it was.
 	back, err := Return(t.Context(), s, 1, "ben", "P2 is there", noon.Add(time.Hour), false)

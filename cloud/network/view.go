@@ -1,6 +1,8 @@
 package network
 
 import (
+	"slices"
+
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/grid/gridfile"
@@ -34,8 +36,8 @@ type View struct {
 	Position   store.Telemetered // of a switch
 }
 
-// MostRefs bounds each list of a View.
-const MostRefs = 1000
+// mostRefs bounds each list of a View.
+const mostRefs = 1000
 
 // View looks at an asset; nil if it isn't part of the network. Of assets of zones that
 // sees refuses it doesn't tell, and doesn't count their customers.
@@ -52,7 +54,7 @@ func (n *Network) View(id string, sees func(zone string) bool) *View {
 		v.count([]int32{int32(point)})
 	case node != grid.None:
 		if e := n.NodeEntry(node); e != nil {
-			v.out.Properties = v.properties(grid.KindNode, id)
+			v.out.Properties = v.nodeProperties(e)
 		}
 		v.at(id, node)
 		v.supply(node)
@@ -73,14 +75,13 @@ type viewer struct {
 	out  View
 }
 
-// properties is what the model says of an asset of which there may be several of one id.
-func (v *viewer) properties(kind grid.Kind, id string) (out map[string]string) {
-	v.Model().Each(func(k grid.Kind, i int, a *grid.Asset) {
-		if out == nil && k == kind && a.ID == id && a.ValidAt(int64(v.AsOf)) {
-			out = gridfile.Properties(v.Model(), kind, i)
+func (v *viewer) nodeProperties(entry *grid.Node) map[string]string {
+	for i := range v.Model().Nodes {
+		if &v.Model().Nodes[i] == entry {
+			return gridfile.Properties(v.Model(), grid.KindNode, i)
 		}
-	})
-	return out
+	}
+	return nil
 }
 
 func (v *viewer) edge(edge int) {
@@ -129,10 +130,8 @@ func (v *viewer) entry(id string, e entry) {
 		}
 	case grid.KindZone:
 		for point := range v.Points() {
-			for _, within := range v.within[v.pointZone(point)] {
-				if within == id {
-					v.count([]int32{int32(point)})
-				}
+			if slices.Contains(v.within[v.pointZone(point)], id) {
+				v.count([]int32{int32(point)})
 			}
 		}
 	}
@@ -147,6 +146,13 @@ func (v *viewer) count(points []int32) {
 	}
 }
 
+// tell names an asset in a list, if it may and there is room.
+func (v *viewer) tell(list *[]Ref, kind grid.Kind, a *grid.Asset, zone string) {
+	if len(*list) < mostRefs && v.sees(zone) {
+		*list = append(*list, Ref{a.ID, KindName(kind), a.Name})
+	}
+}
+
 // at adds a node of an asset.
 func (v *viewer) at(id string, node int) {
 	if !v.sees(v.nodeZone[node]) && v.NodeID(node) != id {
@@ -154,8 +160,8 @@ func (v *viewer) at(id string, node int) {
 	}
 	c := Connection{Node: v.NodeID(node)}
 	add := func(kind grid.Kind, a *grid.Asset, zone string) {
-		if a.ID != id && len(c.Assets) < MostRefs && v.sees(zone) {
-			c.Assets = append(c.Assets, Ref{a.ID, KindName(kind), a.Name})
+		if a.ID != id {
+			v.tell(&c.Assets, kind, a, zone)
 		}
 	}
 	for i := range v.Model().Sources {
@@ -175,17 +181,12 @@ func (v *viewer) at(id string, node int) {
 func (v *viewer) supply(node int) {
 	o := v.Normal()
 	v.out.Energised = o.Energised(node)
-	add := func(kind grid.Kind, a *grid.Asset, zone string) {
-		if len(v.out.SuppliedBy) < MostRefs && v.sees(zone) {
-			v.out.SuppliedBy = append(v.out.SuppliedBy, Ref{a.ID, KindName(kind), a.Name})
-		}
-	}
 	for o.Supply(node) != grid.None {
 		edge := o.Supply(node)
-		add(v.Edge(edge).Kind, v.EdgeAsset(edge), v.edgeZone(edge))
+		v.tell(&v.out.SuppliedBy, v.Edge(edge).Kind, v.EdgeAsset(edge), v.edgeZone(edge))
 		node = o.Upstream(node)
 	}
 	if source := o.Islands()[o.Island(node)].Source; source != grid.None {
-		add(grid.KindSource, &v.Model().Sources[source].Asset, v.entryZone(entry{grid.KindSource, source}))
+		v.tell(&v.out.SuppliedBy, grid.KindSource, &v.Model().Sources[source].Asset, v.entryZone(entry{grid.KindSource, source}))
 	}
 }

@@ -33,7 +33,7 @@ type GridVersion struct {
 	Coordinates string
 	Digest      string // of its content
 	Assets      int64  // entries of the model
-	Warnings    int64  // that were found, of which Findings has the first
+	Warnings    int64  // findings of its check, of which the first are kept; errors too of one that was returned to
 	Kept        bool   // its model is still there
 }
 

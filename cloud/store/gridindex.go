@@ -60,9 +60,9 @@ type GridIndex struct {
 	Zones      []GridZone
 }
 
-// overGrid has do look at, or with dry only look at, the network that is in use, and at
-// what to write so that index is shown. What that is was found out before, so that others
-// wait for what is written, and no longer.
+// overGrid calls do with what to write so that index is shown, in a transaction that only
+// reads if dry. What to write is found out before it, so that others wait for the writing
+// alone.
 func (s *Store) overGrid(ctx context.Context, index GridIndex, dry bool, do func(*Tx, gridDiff) error) error {
 	in := s.Write
 	if dry {
@@ -156,9 +156,10 @@ func (t *Tx) applyGrid(d gridDiff, index GridIndex, version int64) error {
 			return err
 		}
 	}
-	row := `(` + placeholders(strings.Count(gridAssetColumns, `,`)+1) + `)`
+	columns := strings.Count(gridAssetColumns, `,`) + 1
+	row := `(` + placeholders(columns) + `)`
 	for some := range slices.Chunk(d.insert, gridRows) {
-		args := make([]any, 0, 18*len(some))
+		args := make([]any, 0, columns*len(some))
 		for _, a := range some {
 			args = append(args, a.values()...)
 		}
