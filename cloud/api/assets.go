@@ -49,15 +49,9 @@ func assetOf(a store.GridAsset) Asset {
 		}
 		return &v.Float64
 	}
-	instant := func(t telemetry.Micros) *telemetry.Micros {
-		if t == 0 {
-			return nil
-		}
-		return &t
-	}
 	out := Asset{ID: a.ID, Kind: a.Kind, Name: a.Name, Type: a.Type, Zone: a.Zone, Parent: a.Parent, Substation: a.Substation, Feeder: a.Feeder,
 		Transformer: a.Transformer, Phases: a.Phases, Voltage: number(a.Voltage), RatedPower: number(a.RatedPower), RatedCurrent: number(a.RatedCurrent),
-		ValidFrom: instant(a.ValidFrom), ValidTo: instant(a.ValidTo)}
+		ValidFrom: known(a.ValidFrom), ValidTo: known(a.ValidTo)}
 	if a.X.Valid && a.Y.Valid {
 		out.Position = &AssetPosition{a.X.Float64, a.Y.Float64}
 	}

@@ -53,12 +53,6 @@ func registerCommands(api huma.API, o Options) {
 		if err != nil {
 			return nil, o.fault(ctx, "list the commands", err)
 		}
-		known := func(at telemetry.Micros) *telemetry.Micros {
-			if at == 0 {
-				return nil
-			}
-			return &at
-		}
 		now := telemetry.MicrosOf(time.Now())
 		answer := &commandList{}
 		list, answer.Link, answer.Body.Next = turned(q.Paging, "commands", list, store.Command.Place)
@@ -69,4 +63,12 @@ func registerCommands(api huma.API, o Options) {
 		}
 		return answer, nil
 	})
+}
+
+// known is a time as answers have it: null if it is 0.
+func known(at telemetry.Micros) *telemetry.Micros {
+	if at == 0 {
+		return nil
+	}
+	return &at
 }

@@ -80,8 +80,6 @@ type GridFinding struct {
 	Message  string `json:"message"`
 }
 
-func gridFindingOf(f store.GridFinding) GridFinding { return GridFinding(f) }
-
 type gridFindingList struct {
 	Link string `header:"Link"`
 	Body struct {
@@ -126,10 +124,7 @@ func registerGrid(api huma.API, o Options) {
 			return nil, none(ctx, "sum up the network", err)
 		}
 		answer := &gridAnswer{}
-		answer.Body.Version, answer.Body.AsOf = sum.State.Version, sum.State.AsOf
-		if sum.All && sum.State.NextChange != 0 { // it may be that of an asset that isn't seen
-			answer.Body.NextChange = &sum.State.NextChange
-		}
+		answer.Body.Version, answer.Body.AsOf, answer.Body.NextChange = sum.State.Version, sum.State.AsOf, known(sum.State.NextChange)
 		if sum.All {
 			of := gridVersionOf(sum.Of)
 			answer.Body.Of = &of
@@ -195,7 +190,7 @@ func registerGrid(api huma.API, o Options) {
 		answer.Body.Version = v.Version
 		answer.Body.Findings = make([]GridFinding, len(rest))
 		for i, f := range rest {
-			answer.Body.Findings[i] = gridFindingOf(f.GridFinding)
+			answer.Body.Findings[i] = GridFinding(f.GridFinding)
 		}
 		return answer, nil
 	})

@@ -102,7 +102,8 @@ type GridCount struct {
 }
 
 // GridSummary is the version in use, and how much of what its network has. A context that
-// is limited to zones sees their assets counted, and of the version its number.
+// is limited to zones sees their assets counted, and of the version its number; NextChange
+// may be that of an asset that it doesn't show, so it is 0.
 type GridSummary struct {
 	Of     GridVersion
 	State  GridState
@@ -122,7 +123,7 @@ func (s *Store) GridSummary(ctx context.Context) (sum GridSummary, err error) {
 		if sum.All = !limited(ctx); sum.All {
 			sum.Of, err = t.gridVersion(sum.State.Version)
 		} else {
-			sum.Of.Version = sum.State.Version
+			sum.Of.Version, sum.State.NextChange = sum.State.Version, 0
 		}
 		if err != nil {
 			return err
