@@ -84,6 +84,8 @@ export const api = {
   session: () => call((options) => busbar.getSession(server, options)),
   methods: () => busbar.getSignInMethods(server, soon()),
   signIn: (name: string, password: string) => busbar.signIn(server, { name, password }, soon()),
+  /** Where the provider signs somebody in, who comes back to a page. */
+  signInThere: (back: string) => busbar.beginOidc(server, { return: back }),
   signOut: () => busbar.signOut(server, soon()),
   alarm: (id: string) => call((options) => busbar.getAlarm(server, { id }, options)),
   capture: (id: string) => call((options) => busbar.getAlarmCapture(server, { id }, options)),

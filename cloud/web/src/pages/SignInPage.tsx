@@ -93,7 +93,7 @@ function Provider() {
         {problem}
       </p>
       {/* It leads elsewhere, which is no matter of this page's. */}
-      <a class="button" href={`/api/v1/session/oidc?${new URLSearchParams({ return: back })}`} target="_self" data-testid="signin-provider">
+      <a class="button" href={api.signInThere(back)} target="_self" data-testid="signin-provider">
         {t("signin.by", { name: provider.name })}
       </a>
       <p class="abnormal" role="status" data-testid="signin-provider-state">
