@@ -91,6 +91,7 @@ func TestNetworkIsTheClouds(t *testing.T) {
 	write(t, dir, "cloud.yaml", "console: {listen: \"127.0.0.1:1\"}\nlog: {embedded: {path: log}}\nstore: {path: cloud.db}\n")
 	const network = "name: North\nsources:\n  - {id: supply, node: a}\nlines:\n  - {id: L1, from: a, to: b}\nservice_points:\n  - {id: P1, node: b, customers: 3}\n"
 	write(t, dir, "grid.yaml", network)
+	write(t, dir, "longer.yaml", strings.Replace(network, "to: b", "to: b, length: 1 km", 1))
 	write(t, dir, "more.yaml", network+"  - {id: P2, node: b}\n")
 	write(t, dir, "wrong.yaml", strings.Replace(network, "node: b", "node: c", 1))
 	for _, c := range []struct {
@@ -104,12 +105,13 @@ func TestNetworkIsTheClouds(t *testing.T) {
 		{"import grid.yaml", 0, "it is version 1, which is in use\n"},
 		{"import wrong.yaml", 1, "1 error, 1 warning\nnothing of it was taken\n"},
 		{"import nothing.yaml", 2, "no such file or directory\n"},
+		{"import --dry-run longer.yaml", 0, "it would be version 2 (lists of assets stay as they are)\n"},
 		{"import more.yaml", 0, "version 2 is in use (assets: 1 new, 0 changed, 0 gone)\n"},
 		{"return 1 --comment early --by ben", 0, "version 3 is in use (assets: 0 new, 0 changed, 1 gone)\n"},
 		{"return 7", 1, "there is no such version of the network's model\n"},
 		{"export", 0, "\nlines:\n  - {id: L1, from: a, to: b}\n\nservice_points:\n  - {id: P1, node: b, customers: 3}\n"},
 		{"show", 0, "node           2       \nservice_point  1       3\nsource         1       \n"},
-		{"findings", 0, "version 3: 0 warnings\n  none\nassets that gateways name and the network hasn't got:\n  none\nassets that can be measured and aren't:\n  service_point P1\n"},
+		{"findings", 0, "version 3: 0 findings\n  none\nassets that gateways name and the network hasn't got:\n  none\nassets that can be measured and aren't:\n  service_point P1\n"},
 	} {
 		verb, rest, _ := strings.Cut(c.args, " ")
 		out, errs, code := call(t, dir, "busbar-cloud", append([]string{"grid", verb, "--config", "cloud.yaml"}, strings.Fields(rest)...)...)

@@ -17,7 +17,7 @@ type auditCommand struct {
 
 type listAudit struct {
 	database
-	Limit int `help:"At most so many rows, newest first." default:"50" placeholder:"NUMBER"`
+	Limit int `help:"How many rows are listed, newest first." default:"50"`
 }
 
 func (listAudit) Help() string {

@@ -80,7 +80,7 @@ func (k rotateCommandKey) Run() error {
 type listCommands struct {
 	database
 	Gateway string `help:"Only those to this gateway." placeholder:"NAME"`
-	Limit   int    `help:"At most so many, newest first." default:"50" placeholder:"NUMBER"`
+	Limit   int    `help:"How many are listed, newest first." default:"50"`
 }
 
 func (listCommands) Help() string {

@@ -18,7 +18,7 @@ type listControls struct {
 	database
 	Gateway string `help:"Only through this gateway." placeholder:"NAME"`
 	Device  string `help:"Only to this device." placeholder:"ID"`
-	Limit   int    `help:"At most so many steps, newest first." default:"50" placeholder:"NUMBER"`
+	Limit   int    `help:"How many steps are listed, newest first." default:"50"`
 }
 
 func (listControls) Help() string {

@@ -38,7 +38,7 @@ type gridImport struct {
 	Path    string `arg:"" help:"The network: YAML, a table of CSV, or a directory of those." placeholder:"PATH"`
 	Comment string `help:"What has changed, for those who ask later; at most 1000 characters." placeholder:"TEXT"`
 	DryRun  bool   `help:"Check it, and say what would change; change nothing."`
-	Most    int    `help:"How many findings are printed. 0 is all." default:"200"`
+	Most    int    `help:"How many findings are printed; 0 is all." default:"200"`
 	By      string `help:"Who imports it." default:"${user}" placeholder:"NAME"`
 }
 
@@ -98,13 +98,18 @@ func (g gridImport) Run(ctx context.Context) error {
 }
 
 func tellSaved(out network.Imported, dry bool) {
-	switch c := out.Changes; {
+	c := out.Changes
+	changes := fmt.Sprintf("assets: %d new, %d changed, %d gone", c.Added, c.Changed, c.Removed)
+	if c == (store.GridChanges{}) {
+		changes = "lists of assets stay as they are"
+	}
+	switch {
 	case !out.New:
 		fmt.Printf("it is version %d, which is in use\n", out.Version)
 	case dry:
-		fmt.Printf("it would be version %d (assets: %d new, %d changed, %d gone)\n", out.Version, c.Added, c.Changed, c.Removed)
+		fmt.Printf("it would be version %d (%s)\n", out.Version, changes)
 	default:
-		fmt.Printf("version %d is in use (assets: %d new, %d changed, %d gone)\n", out.Version, c.Added, c.Changed, c.Removed)
+		fmt.Printf("version %d is in use (%s)\n", out.Version, changes)
 	}
 }
 
@@ -164,7 +169,7 @@ type gridFindings struct {
 }
 
 func (gridFindings) Help() string {
-	return `Lists the warnings that were kept with the version in use; the assets that gateways name and that it lacks, with the devices whose
+	return `Lists what the check found when the version in use came; the assets that gateways name and that it lacks, with the devices whose
 signals name them; and the feeders, switches, transformers and service points that no signal is of.
 
 Example:
@@ -188,9 +193,9 @@ func (g gridFindings) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("version %d: %d warnings\n", v.Version, v.Warnings)
+		fmt.Printf("version %d: %d findings\n", v.Version, v.Warnings)
 		some(g.Most, findings, func(f store.GridFinding) {
-			fmt.Printf("  %s: %s: %s [%s]\n", shown(f.Place), shown(f.Asset), shown(f.Message), f.Code)
+			fmt.Printf("  %s: %s: %s: %s [%s]\n", shown(f.Place), f.Severity, shown(f.Asset), shown(f.Message), f.Code)
 		})
 		fmt.Println("assets that gateways name and the network hasn't got:")
 		some(g.Most, unknown, func(u store.UnknownAsset) {
@@ -217,7 +222,7 @@ func some[T any](most int, list []T, show func(T)) {
 
 type gridVersions struct {
 	database
-	Limit int `help:"At most so many, newest first." default:"50" placeholder:"NUMBER"`
+	Limit int `help:"How many are listed, newest first." default:"50"`
 }
 
 func (gridVersions) Help() string {
@@ -255,8 +260,8 @@ func (g gridVersions) Run(ctx context.Context) error {
 
 type gridExport struct {
 	database
-	Number int64  `arg:"" name:"version" optional:"" help:"The version; the one in use, unless it is said."`
-	Out    string `help:"The file that is written; standard output, unless it is said. One that is there is replaced." placeholder:"FILE" type:"path"`
+	Number int64  `arg:"" name:"version" optional:"" help:"The version, by default the one in use."`
+	Out    string `help:"The file to write, standard output by default. One that is there is replaced." placeholder:"FILE" type:"path"`
 }
 
 func (gridExport) Help() string {

@@ -18,13 +18,13 @@ type gridCommand struct {
 	Points        int     `help:"How many service points it has, up to 1,000,000." default:"1000"`
 	Seed          uint64  `help:"Another seed is another network of the same kind." default:"1"`
 	Name          string  `help:"What it is called." default:"Practice"`
-	PerFeeder     int     `help:"How many service points a feeder has, about; an eighth of all of them, from 50 to 1000, unless it is said." placeholder:"N"`
+	PerFeeder     int     `help:"About how many service points a feeder has; by default an eighth of all of them, from 50 to 1000." placeholder:"N"`
 	PerSubstation int     `help:"How many feeders leave a substation." default:"10"`
 	Overhead      float64 `help:"The part of feeders that are overhead lines, the others being cables." default:"0.4"`
 	Telemetry     float64 `help:"The part of load switches on the lines whose position is signalled." default:"0.5"`
 	SinglePhase   float64 `help:"The part of service points with one phase." default:"0.5"`
 	Center        string  `help:"Where its middle is: longitude and latitude." default:"10 51" placeholder:"'X Y'"`
-	Out           string  `help:"The file that is written: one table if it ends with .csv, else YAML; or, if it ends with /, the directory of a table for each kind. YAML to standard output, unless it is said. What is there is replaced." placeholder:"FILE|DIR/"`
+	Out           string  `help:"The file that is written: one table if it ends with .csv, else YAML; or, if it ends with /, the directory of a table for each kind. By default YAML to standard output. What is there is replaced." placeholder:"FILE|DIR/"`
 }
 
 func (gridCommand) Help() string {

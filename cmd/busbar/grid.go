@@ -23,8 +23,8 @@ type gridCommand struct {
 
 type gridCheckCommand struct {
 	Path string    `arg:"" help:"The network: YAML, a table of CSV, or a directory of those." placeholder:"PATH"`
-	At   time.Time `help:"The time at which the network is looked at; now, unless it is said." placeholder:"TIME"`
-	Most int       `help:"How many findings are printed. 0 is all." default:"200"`
+	At   time.Time `help:"The time at which the network is looked at, now by default." placeholder:"TIME"`
+	Most int       `help:"How many findings are printed; 0 is all." default:"200"`
 	JSON bool      `help:"Print the counts and all findings as JSON."`
 }
 
@@ -60,7 +60,7 @@ func (c gridCheckCommand) Run() error {
 type gridImportCommand struct {
 	Path    string `arg:"" help:"SimBench's or CSV's directory, or the file." placeholder:"PATH"`
 	From    string `help:"What it is: simbench, pandapower or csv." enum:"simbench,pandapower,csv" required:""`
-	Out     string `help:"The file that is written; standard output, unless it is said. One that is there is replaced." placeholder:"FILE"`
+	Out     string `help:"The file to write, standard output by default. One that is there is replaced." placeholder:"FILE"`
 	Feeders bool   `help:"Make a feeder of each circuit that leaves a source's station, if the network has none." default:"true" negatable:""`
 	JSON    bool   `help:"Print the counts and all findings as JSON to standard error."`
 }
