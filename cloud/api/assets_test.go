@@ -3,10 +3,13 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // get asks as somebody, and expects a status.
@@ -142,8 +145,34 @@ func (z *zoned) assets(t *testing.T) {
 			t.Errorf("%d %s", status, answer)
 		}
 	}
+	// One that is sent to a client that doesn't take it keeps nobody from importing.
+	stuck := stuckWriter{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+	request := httptest.NewRequestWithContext(t.Context(), "GET", z.server.URL+"/api/v1/grid/model", nil)
+	request.Header.Set("Authorization", "Bearer "+z.tokens["viewer*"])
+	var sending sync.WaitGroup
+	sending.Go(func() { z.server.Config.Handler.ServeHTTP(stuck, request) })
+	<-stuck.begun
 	z.put(t, "?dry_run=true", zonedNetwork, 200, `"new":true`)
+	close(stuck.taken)
+	sending.Wait()
+	if !strings.Contains(stuck.Body.String(), "customers: 5") {
+		t.Errorf("%s", stuck.Body)
+	}
 }
+
+// stuckWriter says when the first part is written, which ends when taken is closed.
+type stuckWriter struct {
+	*httptest.ResponseRecorder
+	begun, taken chan struct{}
+}
+
+func (w stuckWriter) Write(p []byte) (int, error) {
+	close(w.begun)
+	<-w.taken
+	return w.ResponseRecorder.Write(p)
+}
+
+func (stuckWriter) SetWriteDeadline(time.Time) error { return nil }
 
 func (z *zoned) put(t *testing.T, query, model string, want int, says string) {
 	t.Helper()

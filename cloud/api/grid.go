@@ -252,18 +252,23 @@ type modelAnswer struct {
 	}
 }
 
-func registerGridModel(api huma.API, o Options, none func(context.Context, string, error) error) {
-	turn := make(chan struct{}, 1)
-	// take waits until nobody else has a model in hand, for each takes much memory.
-	take := func(ctx context.Context) error {
-		select {
-		case turn <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+// turn is had by one at a time.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	leave := func() { <-turn }
+}
+
+func (t turn) leave() { <-t }
+
+func registerGridModel(api huma.API, o Options, none func(context.Context, string, error) error) {
+	// Each takes much memory. Who reads slowly keeps nobody from importing.
+	reading, importing := make(turn, 1), make(turn, 1)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-grid-model", Method: http.MethodGet, Path: "/api/v1/grid/model",
 		Summary: "The network's model, as YAML", Tags: []string{"Network"}, Errors: []int{http.StatusNotFound},
@@ -272,12 +277,12 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 			Content:     map[string]*huma.MediaType{"application/yaml": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
 		}},
 	}, func(ctx context.Context, q *modelQuery) (answer *huma.StreamResponse, err error) {
-		if err := take(ctx); err != nil {
+		if err := reading.take(ctx); err != nil {
 			return nil, err
 		}
 		defer func() {
 			if answer == nil { // or it is left when all is sent
-				leave()
+				reading.leave()
 			}
 		}()
 		m, v, err := network.Model(ctx, o.Store, q.Version)
@@ -289,7 +294,7 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 			return nil, o.fault(ctx, "write the model", err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
-			defer leave()
+			defer reading.leave()
 			_, w := humago.Unwrap(c)
 			w.Header().Set("Content-Type", "application/yaml")
 			w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="grid-%d.yaml"`, v.Version))
@@ -308,10 +313,10 @@ func registerGridModel(api huma.API, o Options, none func(context.Context, strin
 			http.StatusUnprocessableEntity},
 		MaxBodyBytes: largestModel, BodyReadTimeout: 2 * time.Minute,
 	}, func(ctx context.Context, q *modelUpload) (*modelAnswer, error) {
-		if err := take(ctx); err != nil {
+		if err := importing.take(ctx); err != nil {
 			return nil, err
 		}
-		defer leave()
+		defer importing.leave()
 		in := network.Import{Comment: strings.TrimSpace(q.Comment), By: cmp.Or(access.From(ctx).Name, strings.TrimSpace(q.By), "unknown"), Now: time.Now(), Dry: q.Dry}
 		in.Model, in.Read = gridfile.ReadYAML("the model", q.RawBody)
 		out, err := in.Save(ctx, o.Store)
