@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/database"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
@@ -38,7 +39,7 @@ func embedded(t *testing.T) Config {
 	return Config{
 		Console: Console{Listen: freeAddress(t)},
 		Log:     Log{Partitions: 1, Embedded: &Embedded{Listen: freeAddress(t), Path: "log"}},
-		Store:   Store{Path: "cloud.db"},
+		Store:   Store{Config: database.Config{Path: "cloud.db"}},
 		Ingest:  Ingest{FlushEvery: configfile.Duration(10 * time.Millisecond)},
 	}
 }
@@ -146,7 +147,7 @@ func TestHealthAndMetricsFollowTheConsumers(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { healthAndMetrics(t, embedded(t)) })
 	t.Run("postgres", func(t *testing.T) {
 		config := embedded(t)
-		config.Store = Store{Postgres: &Postgres{URL: storetest.Postgres(t).Postgres.URL}}
+		config.Store = Store{Config: database.Config{Postgres: &database.Postgres{URL: storetest.Postgres(t).Postgres.URL}}}
 		healthAndMetrics(t, config)
 	})
 }

@@ -143,7 +143,7 @@ func ParseConfig(path string, src []byte) (Config, error) {
 
 func check(f *configfile.File, c Config) {
 	c.Console.check(f)
-	c.Store.check(f)
+	c.Store.Validate(f, "store")
 	switch {
 	case c.Log.Kafka != nil && c.Log.Embedded != nil:
 		f.Errorf("log", "both kafka and embedded are given, expected one of them")

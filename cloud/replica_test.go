@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/cloud/database"
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store/storetest"
@@ -43,7 +44,7 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(broker.Close)
 	config := embedded(t)
-	config.Store = Store{Postgres: &Postgres{URL: storetest.Postgres(t).Postgres.URL}}
+	config.Store = Store{Config: database.Config{Postgres: &database.Postgres{URL: storetest.Postgres(t).Postgres.URL}}}
 	config.Log = Log{Partitions: 2, Kafka: &kafkaconn.Config{Brokers: []string{broker.Addr()}, Insecure: true}}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()))
 	if err != nil {

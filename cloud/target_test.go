@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/cloud/database"
 	"github.com/busbar/busbar/kafkaconn"
 )
 
 func TestTargets(t *testing.T) {
-	file := Config{Store: Store{Path: "cloud.db"}, Log: Log{Embedded: &Embedded{}}}
-	large := Config{Store: Store{Postgres: &Postgres{}}, Log: Log{Kafka: &kafkaconn.Config{}}}
+	file := Config{Store: Store{Config: database.Config{Path: "cloud.db"}}, Log: Log{Embedded: &Embedded{}}}
+	large := Config{Store: Store{Config: database.Config{Postgres: &database.Postgres{}}}, Log: Log{Kafka: &kafkaconn.Config{}}}
 	withUplink := large
 	withUplink.Uplink = &Uplink{}
 	mixed := large

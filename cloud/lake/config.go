@@ -1,14 +1,13 @@
 package lake
 
 import (
-	"context"
 	"net"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/busbar/busbar/cloud/database"
 	"github.com/busbar/busbar/cloud/lake/object"
-	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
 )
@@ -20,7 +19,7 @@ type Config struct {
 	Log Log `yaml:"log,required"`
 
 	// The cloud's database, which says whose keys are valid. Nothing else is read from it.
-	Store Store `yaml:"store,required"`
+	Store database.Config `yaml:"store,required"`
 
 	// Where the table is.
 	Table Table `yaml:"table,required"`
@@ -37,40 +36,6 @@ type Config struct {
 type Log struct {
 	// The cluster.
 	Kafka kafkaconn.Config `yaml:"kafka,required"`
-}
-
-// Store is the cloud's database: the same as in cloud.yaml.
-type Store struct {
-	// The file of SQLite. Example: /var/lib/busbar/cloud.db.
-	Path configfile.Path `yaml:"path"`
-
-	// A PostgreSQL server in place of the file.
-	Postgres *Postgres `yaml:"postgres"`
-}
-
-// Postgres is the connection to a PostgreSQL server.
-type Postgres struct {
-	// The server, user and database, without a password.
-	// Example: postgres://busbar@db.example/busbar.
-	URL string `yaml:"url,required"`
-
-	// The file that holds the password. It is read at each connection.
-	PasswordFile configfile.Path `yaml:"password_file"`
-
-	// The certificate authorities that the server's certificate must come from, in PEM.
-	// Default: those of the operating system.
-	CA configfile.Path `yaml:"ca"`
-
-	// Speaks to servers on other machines without TLS. Default: false.
-	Insecure bool `yaml:"insecure"`
-}
-
-// ExplainKey refuses a password that stands in the configuration itself.
-func (Postgres) ExplainKey(key string) string {
-	if key == "password" {
-		return "a password never stands in a configuration; put it in a file and name it with password_file"
-	}
-	return ""
 }
 
 // Table is a directory or a place in an object store.
@@ -158,20 +123,12 @@ func ParseConfig(path string, src []byte) (Config, error) {
 	if f.Has("log.kafka") {
 		c.Log.Kafka.Validate(f, "log.kafka")
 	}
-	one := func(path string, a, b bool, names string) {
-		switch {
-		case a && b:
-			f.Errorf(path, "both %s are given, expected one of them", names)
-		case !a && !b && f.Has(path):
-			f.Errorf(path, "neither of %s is given, expected one of them", names)
-		}
-	}
-	one("store", c.Store.Path != "", c.Store.Postgres != nil, "path and postgres")
-	one("table", c.Table.Path != "", c.Table.S3 != nil, "path and s3")
-	if p := c.Store.Postgres; p != nil && f.Has("store.postgres.url") {
-		if err := (store.Postgres{URL: p.URL}).Check(); err != nil {
-			f.Errorf("store.postgres.url", "%v", err)
-		}
+	c.Store.Validate(f, "store")
+	switch {
+	case c.Table.Path != "" && c.Table.S3 != nil:
+		f.Errorf("table", "both path and s3 are given, expected one of them")
+	case c.Table.Path == "" && c.Table.S3 == nil && f.Has("table"):
+		f.Errorf("table", "neither path nor s3 is given, expected one of them")
 	}
 	if s := c.Table.S3; s != nil && s.Endpoint != "" {
 		if err := s.endpoint().Check(); err != nil {
@@ -215,17 +172,6 @@ func (t Table) Find(dir string) (object.Store, error) {
 	c := t.S3.endpoint()
 	c.AccessKeyFile, c.SecretKeyFile, c.CA = t.S3.AccessKeyFile.In(dir), t.S3.SecretKeyFile.In(dir), t.S3.CA.In(dir)
 	return object.OpenS3(c)
-}
-
-func (s Store) open(ctx context.Context, dir string) (*store.Store, error) {
-	c := store.Config{Path: s.Path.In(dir)}
-	if p := s.Postgres; p != nil {
-		c = store.Config{Postgres: &store.Postgres{URL: p.URL, PasswordFile: p.PasswordFile.In(dir), Insecure: p.Insecure}}
-		if p.CA != "" {
-			c.Postgres.TLS = &store.PostgresTLS{CA: p.CA.In(dir)}
-		}
-	}
-	return store.OpenReadOnly(ctx, c)
 }
 
 // spool is the directory of files that aren't committed.

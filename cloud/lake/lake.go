@@ -49,7 +49,7 @@ func New(ctx context.Context, c Config, o Options) (*Lake, error) {
 			return nil, fmt.Errorf("lake: commit.spool: %s is no directory", dir)
 		}
 	}
-	keys, err := c.Store.open(ctx, o.Dir)
+	keys, err := store.OpenReadOnly(ctx, c.Store.In(o.Dir))
 	if err != nil {
 		return nil, err
 	}

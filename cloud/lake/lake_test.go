@@ -288,7 +288,9 @@ func TestEveryKindOfMistakeIsNamed(t *testing.T) {
 			t.Errorf("%q\n%v, want %q", text, err, want)
 		}
 	}
-	if _, err := ParseConfig("lake.yaml", []byte("log: {kafka: {brokers: [127.0.0.1:9092]}}\nstore: {path: a}\ntable: {path: b}\n")); err != nil {
-		t.Error(err)
+	for _, store := range []string{"{path: a}", "{postgres: {url: 'postgres://u@db.example/b', password_file: p, tls: {ca: ca.crt, cert: c, key: k}}}"} {
+		if _, err := ParseConfig("lake.yaml", []byte("log: {kafka: {brokers: [127.0.0.1:9092]}}\nstore: "+store+"\ntable: {path: b}\n")); err != nil {
+			t.Error(err)
+		}
 	}
 }
