@@ -11,7 +11,6 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // alarmID is what stands in addresses of the API as it is.
@@ -49,14 +48,6 @@ func leaveOut(e telemetry.Event) {
 	if l := e.Lifecycle; l != nil && l.Presence != nil && store.CheckPresence(*l.Presence) != nil {
 		l.Presence = nil
 	}
-}
-
-func headersOf(r *kgo.Record) []record.Header {
-	headers := make([]record.Header, len(r.Headers))
-	for i, h := range r.Headers {
-		headers[i] = record.Header(h)
-	}
-	return headers
 }
 
 // longestText bounds what is shown of a damaged file or a configuration, in bytes.

@@ -53,7 +53,7 @@ func (r *Runner) replay(ctx context.Context, until log.Offsets) error {
 
 // Parse reads the event in a record of the log whose signature is left to the caller.
 func Parse(r *kgo.Record) (record.Record, telemetry.Event, error) {
-	rec, err := record.ParseHeaders(headersOf(r), r.Value)
+	rec, err := record.ParseHeaders(log.Headers(r), r.Value)
 	if err != nil {
 		return rec, telemetry.Event{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/identity"
+	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -86,7 +87,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival, gone []int64) 
 		} else {
 			ends[r.aside] = store.Taken
 		}
-		rec, err := record.ParseHeaders(headersOf(r.Record), r.Value)
+		rec, err := record.ParseHeaders(log.Headers(r.Record), r.Value)
 		if err != nil && !errors.Is(err, record.ErrSeal) {
 			rec.Gateway = record.KeyGateway(r.Key)
 			setAside(r, rec, store.BadHeaders, err.Error(), store.MaxRefusedBytes)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/identity"
+	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/retake"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -118,7 +119,7 @@ func (s *session) takeAll(ctx context.Context, records []arrival) error {
 }
 
 func (s *session) takeBlock(ctx context.Context, r arrival) error {
-	rec, err := record.ParseHeaders(headersOf(r.Record), r.Value)
+	rec, err := record.ParseHeaders(log.Headers(r.Record), r.Value)
 	thinned := rec.Format == record.FormatThinned
 	if err != nil && !errors.Is(err, record.ErrSeal) {
 		s.quarantine(r, claim{gateway: record.KeyGateway(r.Key)}, store.BadHeaders, err)
@@ -273,14 +274,6 @@ func (s *session) newestOf(ctx context.Context, bundle int64) (*newestOfBundle, 
 	return n, nil
 }
 
-func headersOf(r *kgo.Record) []record.Header {
-	headers := make([]record.Header, len(r.Headers))
-	for i, h := range r.Headers {
-		headers[i] = record.Header(h)
-	}
-	return headers
-}
-
 // claim is what a record says of who wrote it, and whether that is right.
 type claim struct {
 	gateway string
@@ -378,7 +371,7 @@ func (s *session) takeBirth(ctx context.Context, r arrival) (key tableKey, taken
 		s.quarantine(r, claim{gateway: record.KeyGateway(r.Key)}, store.CorruptBirth, err)
 		return key, false, nil
 	}
-	headers := headersOf(r.Record)
+	headers := log.Headers(r.Record)
 	refusal, err := s.keys.Birth(ctx, b.Gateway, headers, r.Key, r.Value)
 	if err != nil {
 		return key, false, err

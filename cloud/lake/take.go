@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -22,18 +23,10 @@ const (
 	corruptBirth = "corrupt-birth"
 )
 
-func headersOf(r *kgo.Record) []record.Header {
-	headers := make([]record.Header, len(r.Headers))
-	for i, h := range r.Headers {
-		headers[i] = record.Header(h)
-	}
-	return headers
-}
-
 // take takes a record. The error is the database's that knows the keys, or of the spool.
 func (s *session) take(ctx context.Context, r *kgo.Record) error {
 	s.count(func(st *Stats) { st.Records++ })
-	rec, err := record.ParseHeaders(headersOf(r), r.Value)
+	rec, err := record.ParseHeaders(log.Headers(r), r.Value)
 	if err != nil && !errors.Is(err, record.ErrSeal) {
 		s.refuse(r, badHeaders, err)
 		s.move(r.Topic, r.Partition, r.Offset+1)
@@ -228,7 +221,7 @@ func (s *session) takeBirths(ctx context.Context, records []*kgo.Record) error {
 			s.refuse(r, corruptBirth, err)
 			continue
 		}
-		refusal, err := s.keys.Birth(ctx, b.Gateway, headersOf(r), r.Key, r.Value)
+		refusal, err := s.keys.Birth(ctx, b.Gateway, log.Headers(r), r.Key, r.Value)
 		if err != nil {
 			return err
 		}
