@@ -137,15 +137,6 @@ func pduTo(request []byte) []byte {
 	return append([]byte{function, byte(len(data))}, data...)
 }
 
-// poison is the frame of a right answer with values that no register holds.
-func poison(request []byte) []byte {
-	b := answerTo(request)
-	for i := 9; i < len(b); i++ {
-		b[i] = 0xEE
-	}
-	return b
-}
-
 func frame(request, pdu []byte) []byte {
 	b := append([]byte{}, request[:4]...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(pdu)+1))

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -118,11 +117,18 @@ func (c clean) Run(ctx context.Context) error {
 	for _, name := range deleted {
 		fmt.Println(name)
 	}
-	if err == nil {
-		what := map[bool]string{false: "deleted", true: "to delete"}[c.DryRun]
-		fmt.Printf("%s %s\n", cmp.Or(map[bool]string{true: "1 file"}[len(deleted) == 1], fmt.Sprintf("%d files", len(deleted))), what)
+	if err != nil {
+		return err
 	}
-	return err
+	count, what := fmt.Sprintf("%d files", len(deleted)), "deleted"
+	if len(deleted) == 1 {
+		count = "1 file"
+	}
+	if c.DryRun {
+		what = "to delete"
+	}
+	fmt.Println(count, what)
+	return nil
 }
 
 func main() {

@@ -13,7 +13,6 @@ const (
 
 // framing is how requests and answers lie in a stream of bytes.
 type framing interface {
-	unit(request []byte) byte
 	pdu(request []byte) []byte
 	// wrap appends the frame of an answer to a request.
 	wrap(out, request []byte, unit byte, pdu []byte) []byte
@@ -22,7 +21,6 @@ type framing interface {
 // mbap is the framing of Modbus TCP.
 type mbap struct{}
 
-func (mbap) unit(request []byte) byte  { return request[6] }
 func (mbap) pdu(request []byte) []byte { return request[headerSize:] }
 
 func (mbap) wrap(out, request []byte, unit byte, pdu []byte) []byte {
@@ -54,7 +52,6 @@ func split(stream []byte) (request, rest []byte, err error) {
 // Line V1.02, 2.5.1).
 type rtu struct{}
 
-func (rtu) unit(request []byte) byte  { return request[0] }
 func (rtu) pdu(request []byte) []byte { return request[1 : len(request)-2] }
 
 func (rtu) wrap(out, _ []byte, unit byte, pdu []byte) []byte {
