@@ -26,8 +26,8 @@ type Edge struct {
 	told     []position // by edge
 
 	timers timers
-	number int64
-	out    arrivals
+	number int64   // counts timers, and what is drawn without one
+	out    []Event // that have arrived
 }
 
 // position is that of a switch as it was told.
@@ -85,27 +85,12 @@ func (e *Edge) Observe(events []world.Event) {
 	}
 }
 
-// Until is the evidence that has arrived up to a time which the world has
-// reached, in the order of arrival.
+// Until is the evidence that has arrived up to the time which the world has
+// reached, and wasn't returned before, in the order of arrival.
 func (e *Edge) Until(at int64) (events []Event) {
 	e.run(at)
-	for len(e.out) > 0 && e.out[0].Arrival <= at {
-		events = append(events, heap.Pop(&e.out).(arrival).Event)
-	}
+	events, e.out = e.out, nil
 	return events
-}
-
-// Next is when something happens at the edge next; false if nothing does.
-func (e *Edge) Next() (int64, bool) {
-	switch {
-	case len(e.timers) == 0 && len(e.out) == 0:
-		return 0, false
-	case len(e.timers) == 0:
-		return e.out[0].Arrival, true
-	case len(e.out) == 0:
-		return e.timers[0].at, true
-	}
-	return min(e.timers[0].at, e.out[0].Arrival), true
 }
 
 func (e *Edge) run(to int64) {
@@ -126,9 +111,8 @@ func (e *Edge) at(at int64, do func(at int64)) {
 
 // tell is an event that is on its way to the cloud for some time.
 func (e *Edge) tell(at int64, event Event) {
-	e.number++
-	event.Arrival = at + e.delay(e.number)
-	heap.Push(&e.out, arrival{event, e.number})
+	event.Arrival = at + e.delay(e.number+1)
+	e.at(event.Arrival, func(int64) { e.out = append(e.out, event) })
 }
 
 // position tells where a telemetered switch is, if that has changed. It is open if
@@ -223,26 +207,6 @@ func (t *timers) Pop() any {
 	old := *t
 	last := old[len(old)-1]
 	*t = slices.Delete(old, len(old)-1, len(old))
-	return last
-}
-
-type arrival struct {
-	Event
-	number int64
-}
-
-type arrivals []arrival
-
-func (a arrivals) Len() int      { return len(a) }
-func (a arrivals) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a arrivals) Less(i, j int) bool {
-	return a[i].Arrival < a[j].Arrival || a[i].Arrival == a[j].Arrival && a[i].number < a[j].number
-}
-func (a *arrivals) Push(x any) { *a = append(*a, x.(arrival)) }
-func (a *arrivals) Pop() any {
-	old := *a
-	last := old[len(old)-1]
-	*a = old[:len(old)-1]
 	return last
 }
 

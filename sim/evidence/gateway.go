@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/busbar/busbar/grid"
@@ -10,16 +9,14 @@ import (
 // gateway reads the meters behind a transformer, and is supplied there.
 type gateway struct {
 	id      string
-	node    int // where it is supplied
 	telecom int // grid.None if that always works
 	clock   int64
 	phase   int64 // when it asks, µs from a multiple of the poll
 
-	supplied  bool
+	supply
 	running   bool
-	connected bool
+	connected bool // what it sends arrives
 	cut       int  // failures of its connection that last
-	turn      int  // counts changes of its supply
 	gone      bool // as told
 	connects  int  // counts changes of its connection
 	waiting   []Event
@@ -28,17 +25,33 @@ type gateway struct {
 
 // telecom is a node of a telecom network.
 type telecom struct {
-	node     int
-	supplied bool
-	up       bool
-	turn     int
-	serves   []int
+	supply
+	up     bool
+	serves []int
+}
+
+// supply is that of a gateway or telecom node.
+type supply struct {
+	node int
+	on   bool
+	turn int // counts its changes
+}
+
+// changed looks whether a supply has come or gone.
+func (e *Edge) changed(s *supply) bool {
+	on := runs(e.world.NodeLevel(s.node))
+	if on == s.on {
+		return false
+	}
+	s.on = on
+	s.turn++
+	return true
 }
 
 // plant places meters, gateways and telecom nodes, and tells of the meters.
 func (e *Edge) plant() {
 	s, now := e.world.Snapshot(), e.world.Now()
-	byNode, index := map[int]int{}, 0
+	byNode := map[int]int{}
 	e.meters = make([]meter, s.Points())
 	for point := range e.meters {
 		node, id := gatewayOf(s, s.Point(point).Node)
@@ -47,7 +60,7 @@ func (e *Edge) plant() {
 			g = len(e.gateways)
 			byNode[node] = g
 			phase := int64(e.random(drawPoll, g, 0).Float64() * float64(time.Duration(e.config.Poll).Microseconds()))
-			e.gateways = append(e.gateways, gateway{id: id, node: node, telecom: grid.None, phase: phase, supplied: true, running: true, connected: true,
+			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, phase: phase, running: true, connected: true,
 				clock: e.clock(1<<30 + g)})
 		}
 		level := e.world.Level(point)
@@ -62,18 +75,17 @@ func (e *Edge) plant() {
 			if m.auxiliary {
 				by = Auxiliary
 			}
-			heap.Push(&e.out, arrival{Event{Arrival: now, Source: now, Kind: Meter, Point: e.id(point), Gateway: id, PoweredBy: by}, int64(index)})
-			index++
+			e.out = append(e.out, Event{Arrival: now, Source: now, Kind: Meter, Point: e.id(point), Gateway: id, PoweredBy: by})
 			if m.silent {
 				m.answers = false
 				e.poll(now, point)
 			}
 		}
 	}
-	e.number = int64(index)
+	e.number = int64(len(e.out))
 	if n := e.config.TelecomServes; n > 0 {
 		for first := 0; first < len(e.gateways); first += n {
-			t := telecom{supplied: true, up: true}
+			t := telecom{supply: supply{on: true}, up: true}
 			for g := first; g < min(first+n, len(e.gateways)); g++ {
 				t.serves = append(t.serves, g)
 				e.gateways[g].telecom = len(e.telecom)
@@ -105,14 +117,11 @@ func gatewayOf(s *grid.Snapshot, node int) (int, string) {
 func (e *Edge) gatewaySupply(at int64) {
 	for i := range e.gateways {
 		g := &e.gateways[i]
-		supplied := runs(e.world.NodeLevel(g.node))
-		if supplied == g.supplied {
+		if !e.changed(&g.supply) {
 			continue
 		}
-		g.supplied = supplied
-		g.turn++
 		turn := g.turn
-		if !supplied {
+		if !g.on {
 			if g.running {
 				e.send(at, i, Event{Source: at + g.clock, Kind: MainsFail})
 			}
@@ -146,20 +155,17 @@ func (e *Edge) gatewaySupply(at int64) {
 	}
 	for i := range e.telecom {
 		t := &e.telecom[i]
-		supplied := runs(e.world.NodeLevel(t.node))
-		if supplied == t.supplied {
+		if !e.changed(&t.supply) {
 			continue
 		}
-		t.supplied = supplied
-		t.turn++
 		turn := t.turn
 		wait := int64(60e6) // to start
-		if !supplied {
+		if !t.on {
 			wait = time.Duration(e.config.TelecomBattery).Microseconds()
 		}
 		e.at(at+wait, func(at int64) {
-			if t.turn == turn && t.up != supplied {
-				t.up = supplied
+			if t.turn == turn && t.up != t.on {
+				t.up = t.on
 				for _, g := range t.serves {
 					e.connection(at, g)
 				}
@@ -168,17 +174,11 @@ func (e *Edge) gatewaySupply(at int64) {
 	}
 }
 
-// connected reports whether what a gateway sends arrives.
-func (e *Edge) connected(i int) bool {
-	g := &e.gateways[i]
-	return g.running && g.cut == 0 && (g.telecom == grid.None || e.telecom[g.telecom].up)
-}
-
 // connection is a change of what a gateway's connection depends on. What it has
 // kept it sends when it has one again.
 func (e *Edge) connection(at int64, i int) {
 	g := &e.gateways[i]
-	connected := e.connected(i)
+	connected := g.running && g.cut == 0 && (g.telecom == grid.None || e.telecom[g.telecom].up)
 	if connected == g.connected {
 		return // one more reason, or one fewer
 	}
@@ -208,7 +208,7 @@ func (e *Edge) connection(at int64, i int) {
 func (e *Edge) send(at int64, i int, event Event) {
 	g := &e.gateways[i]
 	event.Gateway = g.id
-	if !e.connected(i) {
+	if !g.connected {
 		g.waiting = append(g.waiting, event)
 		return
 	}
@@ -237,11 +237,8 @@ func (e *Edge) Cut(at, lasts int64, which func(gateway string, node int) bool) {
 }
 
 func (e *Edge) cut(at int64, i, by int) {
-	was := e.connected(i)
 	e.gateways[i].cut += by
-	if e.connected(i) != was {
-		e.connection(at, i)
-	}
+	e.connection(at, i)
 }
 
 func (e *Edge) nextDropout(at int64, i, turn int) {

@@ -40,7 +40,7 @@ func (e *Edge) meterSupply(at int64, point int, level world.Levels) {
 	m.level = level
 	m.turn++
 	turn := m.turn
-	if out := level.Live() == 0; out {
+	if level.Live() == 0 {
 		e.mayCall(at, point)
 	}
 	if !m.there || m.silent {
