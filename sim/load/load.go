@@ -159,15 +159,6 @@ func (l *Loads) Metered(c *Customer, day int, into *Day) {
 	}
 }
 
-// Power is what a customer really takes at a time, in W: the mean of its
-// quarter-hour. It is negative if the customer gives.
-func (l *Loads) Power(c *Customer, at int64) float64 {
-	var d Day
-	day, slot := SlotAt(at)
-	l.Real(c, day, &d)
-	return 4 * float64(d.Import[slot]-d.Export[slot])
-}
-
 // SlotAt is the day and the quarter-hour of a time in µs UTC.
 func SlotAt(at int64) (day, slot int) {
 	const quarter = int64(900e6)

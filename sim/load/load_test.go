@@ -93,14 +93,9 @@ func TestSunShinesByDayAndMoreInSummer(t *testing.T) {
 	}
 }
 
-func TestPowerIsTheQuarterHoursMean(t *testing.T) {
-	l := load.New(3, mixed())
-	c := l.Customer(5)
-	var d load.Day
-	l.Real(&c, january, &d)
-	at := int64(january)*86400e6 + 50*900e6 + 5e6
-	if got, want := l.Power(&c, at), 4*float64(d.Import[50]-d.Export[50]); got != want {
-		t.Errorf("%v W, want %v", got, want)
+func TestSlotOfATime(t *testing.T) {
+	if day, slot := load.SlotAt(int64(january)*86400e6 + 50*900e6 + 5e6); day != january || slot != 50 {
+		t.Errorf("day %d, slot %d", day, slot)
 	}
 	if day, slot := load.SlotAt(-1); day != -1 || slot != 95 {
 		t.Errorf("just before 1970: day %d, slot %d", day, slot)

@@ -2,8 +2,7 @@ package powerflow
 
 import (
 	"math"
-
-	"github.com/busbar/busbar/grid"
+	"math/cmplx"
 )
 
 // What follows is of the last Solve.
@@ -17,10 +16,6 @@ func (v *Solver) Voltage(node int) [3]complex128 {
 	}
 	return [3]complex128{}
 }
-
-// Nominal is a node's nominal voltage in V between phases; between a phase and
-// the neutral it is √3 less.
-func (v *Solver) Nominal(node int) float64 { return v.nominal[node] }
 
 // Current is what flows into a line, switch or transformer from the side that
 // supplies it, in A, 0 if it carries nothing: it is open, has no supply or would
@@ -37,7 +32,7 @@ func (v *Solver) Current(edge int) [3]complex128 {
 func (v *Solver) Power(edge int) [3]complex128 {
 	u, i, _ := v.into(edge)
 	for p := range i {
-		i[p] = u[p] * conj(i[p])
+		i[p] = u[p] * cmplx.Conj(i[p])
 	}
 	return i
 }
@@ -82,7 +77,7 @@ func (v *Solver) seriesLoss(k int32) complex128 {
 
 func (v *Solver) shuntLoss(k int32) complex128 {
 	u := &v.voltage[k]
-	return conj(v.rows[k].shunt) * complex(square(u[0])+square(u[1])+square(u[2]), 0)
+	return cmplx.Conj(v.rows[k].shunt) * complex(square(u[0])+square(u[1])+square(u[2]), 0)
 }
 
 // Total is the balance of everything that has supply, in VA.
@@ -101,7 +96,7 @@ func (v *Solver) Total() Total {
 		r := &v.rows[k]
 		if r.parent == none {
 			for p, u := range v.voltage[k] {
-				t.Sources += u * conj(v.current[k][p])
+				t.Sources += u * cmplx.Conj(v.current[k][p])
 			}
 		} else {
 			t.Losses += v.seriesLoss(int32(k))
@@ -111,16 +106,11 @@ func (v *Solver) Total() Total {
 		}
 		if r.loaded {
 			for p, u := range v.voltage[k] {
-				t.Loads += u * conj(drawn(v.load[k][p], u, least))
+				t.Loads += u * cmplx.Conj(drawn(v.load[k][p], u, least))
 			}
 		}
 	}
 	return t
 }
-
-// Supplied reports whether a node has supply.
-func (v *Solver) Supplied(node int) bool { return v.rowOf[node] != grid.None }
-
-func conj(x complex128) complex128 { return complex(real(x), -imag(x)) }
 
 func square(x complex128) float64 { return real(x)*real(x) + imag(x)*imag(x) }

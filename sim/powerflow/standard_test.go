@@ -2,6 +2,7 @@ package powerflow
 
 import (
 	"math"
+	"math/cmplx"
 	"testing"
 
 	"github.com/busbar/busbar/grid"
@@ -98,8 +99,8 @@ func TestShapes(t *testing.T) {
 		before := s.currents(i)
 		var one, other complex128
 		for p := range 3 {
-			one += behind[p] * conj(i[p])
-			other += u[p] * conj(before[p])
+			one += behind[p] * cmplx.Conj(i[p])
+			other += u[p] * cmplx.Conj(before[p])
 		}
 		if d := one - other; math.Hypot(real(d), imag(d)) > 1e-12 {
 			t.Errorf("clock %d: %v behind, %v before", clock, one, other)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"math/cmplx"
 
 	"github.com/busbar/busbar/grid"
 )
@@ -92,8 +93,7 @@ func (v *Solver) take(loads []complex128) int {
 
 // drawn is the current of a load.
 func drawn(load, voltage complex128, least float64) complex128 {
-	square := real(voltage)*real(voltage) + imag(voltage)*imag(voltage)
-	return complex(real(load), -imag(load)) * voltage * complex(1/max(square, least), 0)
+	return cmplx.Conj(load) * voltage * complex(1/max(square(voltage), least), 0)
 }
 
 // backward sums up currents from the ends of the trees.

@@ -3,6 +3,7 @@ package score
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/busbar/busbar/sim/truth"
@@ -31,8 +32,6 @@ type outage struct {
 
 type span struct{ from, to int64 }
 
-func inFile(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
-
 func (w *world) take(r truth.Record) error {
 	switch {
 	case !w.begun && r.What != truth.Start:
@@ -42,10 +41,7 @@ func (w *world) take(r truth.Record) error {
 	}
 	switch r.What {
 	case truth.Start:
-		w.begun, w.start, w.end = true, r.At, r.End
-		for id, n := range r.Customers {
-			w.customers[id] = n
-		}
+		w.begun, w.start, w.end, w.customers = true, r.At, r.End, r.Customers
 	case truth.Outage:
 		if r.Outage != len(w.list)+1 {
 			return fmt.Errorf("outage %d comes after %d", r.Outage, len(w.list))
@@ -94,8 +90,7 @@ const slack = int64(60e6)
 
 // outages gives each told one the true one that it agrees with best, of those that
 // it overlaps in time, or misses by slack at most, and has a service point in common
-// with. The first that is
-// told of a true one finds it.
+// with. The first that is told of a true one finds it.
 func (w *world) outages(told []truth.Finding) Outages {
 	list := slices.DeleteFunc(slices.Clone(told), func(f truth.Finding) bool { return f.What != truth.Outage })
 	slices.SortStableFunc(list, func(a, b truth.Finding) int {
@@ -213,7 +208,7 @@ func (w *world) minutes(list []truth.Finding, s *Outages) {
 		}
 	}
 	sum := func(of map[string][]span, also map[string][]span) (all, alone float64) {
-		for _, id := range sortedKeys(of) {
+		for _, id := range slices.Sorted(maps.Keys(of)) {
 			n, ok := w.customers[id]
 			if !ok {
 				n = 1
@@ -228,15 +223,6 @@ func (w *world) minutes(list []truth.Finding, s *Outages) {
 	}
 	s.TrueMinutes, s.MissedMinutes = sum(w.out, told)
 	s.ToldMinutes, s.ExcessMinutes = sum(told, w.out)
-}
-
-func sortedKeys(m map[string][]span) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // lasting is the union of those that aren't momentary.

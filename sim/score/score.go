@@ -4,6 +4,7 @@ package score
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -91,14 +92,14 @@ type LookAlike struct {
 
 // Compare reads the truth and the findings.
 func Compare(truthLog, findings io.Reader) (Score, error) {
-	w := &world{customers: map[string]int{}, thieves: map[string]truth.Record{}, alike: map[string]string{}, out: map[string][]span{}}
+	w := &world{thieves: map[string]truth.Record{}, alike: map[string]string{}, out: map[string][]span{}}
 	if err := truth.Read(truthLog, w.take); err != nil {
-		return Score{}, inFile("truth", err)
+		return Score{}, fmt.Errorf("truth: %w", err)
 	}
 	w.close()
 	var told []truth.Finding
 	if err := truth.ReadFindings(findings, func(f truth.Finding) error { told = append(told, f); return nil }); err != nil {
-		return Score{}, inFile("result", err)
+		return Score{}, fmt.Errorf("result: %w", err)
 	}
 	return Score{Outages: w.outages(told), Suspects: w.suspects(told)}, nil
 }
