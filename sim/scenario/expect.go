@@ -192,7 +192,3 @@ func (e *Expectation) sum(r *run, wrong func(format string, args ...any)) {
 		wrong("%s: %v, want at most %v", what, got, most)
 	}
 }
-
-func failure(path, format string, args ...any) Failure {
-	return Failure{path, fmt.Sprintf(format, args...)}
-}

@@ -146,11 +146,11 @@ func (l *loads) start(r *run) {
 
 // pause is a stop, at which a quarter-hour may begin or end.
 func (l *loads) pause(r *run, at int64) {
-	if l == nil || at%900e6 != 0 {
+	if l == nil || at%quarter != 0 {
 		return
 	}
 	if at > int64(r.Start) {
-		l.read(r, at-900e6)
+		l.read(r, at-quarter)
 	}
 	if at >= r.end() {
 		return

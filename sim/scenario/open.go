@@ -203,21 +203,8 @@ func (s *Scenario) check(f *configfile.File) {
 			sequence.check(s.Protection.FuseMelts, below(at))
 		}
 	}
-	if c := s.Crews; c != nil && (c.Count < 1 || c.Count > 10000) {
-		f.Errorf("crews.count", "%d, expected 1 to 10000", c.Count)
-	}
-	if c := s.Crews; c != nil && !(c.Spread >= 0 && c.Spread <= 3) {
-		f.Errorf("crews.spread", "%v, expected 0 to 3", c.Spread)
-	}
-	if c := s.Crews; c != nil {
-		for _, d := range []struct {
-			key   string
-			value configfile.Duration
-		}{{"travel", c.Travel}, {"repair", c.Repair}, {"replace", c.Replace}} {
-			if time.Duration(d.value) > 30*24*time.Hour {
-				f.Errorf(configfile.Join("crews", d.key), "%v is more than 30 days", d.value)
-			}
-		}
+	if s.Crews != nil {
+		s.Crews.check(below("crews"))
 	}
 	if s.Storm != nil {
 		s.Storm.check(below("storm"))
@@ -282,6 +269,23 @@ func (s Sequence) check(fuse configfile.Duration, wrong func(key, format string,
 	}
 	if s.Reset <= 0 {
 		wrong("reset", "%v is no time above 0", s.Reset)
+	}
+}
+
+func (c *Crews) check(wrong func(key, format string, args ...any)) {
+	if c.Count < 1 || c.Count > 10000 {
+		wrong("count", "%d, expected 1 to 10000", c.Count)
+	}
+	if !(c.Spread >= 0 && c.Spread <= 3) {
+		wrong("spread", "%v, expected 0 to 3", c.Spread)
+	}
+	for _, d := range []struct {
+		key   string
+		value configfile.Duration
+	}{{"travel", c.Travel}, {"repair", c.Repair}, {"replace", c.Replace}} {
+		if time.Duration(d.value) > 30*24*time.Hour {
+			wrong(d.key, "%v is more than 30 days", d.value)
+		}
 	}
 }
 

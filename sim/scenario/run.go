@@ -3,6 +3,7 @@ package scenario
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -98,7 +99,11 @@ func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 	return r.result, r.err
 }
 
-const hour = int64(3600e6)
+// In µs.
+const (
+	quarter = int64(900e6) // of an hour
+	hour    = 4 * quarter
+)
 
 // Known is the model as those have it who are to find out what happened, with
 // its mistakes.
@@ -121,7 +126,6 @@ func (r *run) stops() []int64 {
 		}
 	}
 	if r.loads != nil {
-		const quarter = int64(900e6)
 		for t := (int64(r.Start) + quarter - 1) / quarter * quarter; t <= r.end(); t += quarter {
 			at[t] = true
 		}
@@ -207,5 +211,5 @@ func (r *run) stop() {
 }
 
 func (r *run) fail(i int, format string, args ...any) {
-	r.result.Failures = append(r.result.Failures, failure(configfile.Item("expect", i), format, args...))
+	r.result.Failures = append(r.result.Failures, Failure{configfile.Item("expect", i), fmt.Sprintf(format, args...)})
 }
