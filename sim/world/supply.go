@@ -9,6 +9,10 @@ import (
 
 // operate finds what is supplied with the positions as they are.
 func (w *World) operate() {
+	if w.op != nil && slices.Equal(w.positions, w.operated) {
+		return // a fault has begun or gone, and nothing has opened or closed
+	}
+	w.operated = append(w.operated[:0], w.positions...)
 	for edge, open := range w.positions {
 		w.topology[edge] = 0
 		if w.has[edge]&^open == 0 {

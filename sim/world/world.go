@@ -25,6 +25,7 @@ type World struct {
 	positions grid.Positions // of every edge, by phase
 	topology  grid.Positions // the same by edge: open if all phases are
 	op        *grid.Operation
+	operated  grid.Positions        // the positions that op and levels are of
 	levels    []Levels              // by node
 	service   map[int32]grid.Phases // by point: the phases open at its connection
 	has       []grid.Phases         // by edge
