@@ -42,17 +42,17 @@ func (v *visit) Resolve(ctx huma.Context) []error {
 
 type beginOIDC struct {
 	visit
-	Return string `query:"return" maxLength:"1000" doc:"The page of the console to come back to; what leads elsewhere is taken for /" example:"/alarms/a1"`
+	Return string `query:"return" doc:"The page of the console to come back to; what leads elsewhere is taken for /" example:"/alarms/a1"`
 }
 
 type finishOIDC struct {
 	visit
 	Cookies     string `header:"Cookie" hidden:"true"`
-	State       string `query:"state" maxLength:"200"`
-	Code        string `query:"code" maxLength:"4096"`
-	Issuer      string `query:"iss" maxLength:"1000" doc:"RFC 9207"`
-	Error       string `query:"error" maxLength:"200"`
-	Description string `query:"error_description" maxLength:"2000"`
+	State       string `query:"state"`
+	Code        string `query:"code"`
+	Issuer      string `query:"iss" doc:"RFC 9207"`
+	Error       string `query:"error"`
+	Description string `query:"error_description"`
 }
 
 type endOIDC struct {

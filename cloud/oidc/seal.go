@@ -60,11 +60,11 @@ const longestReturn = 1000
 // they say leads anywhere else.
 func Back(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" || len(text) > longestReturn {
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return "/"
 	}
 	back := u.RequestURI()
-	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsFunc(back, func(r rune) bool { return r <= ' ' || r == '\\' || r > '~' }) ||
+	if len(back) > longestReturn || !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsFunc(back, func(r rune) bool { return r <= ' ' || r == '\\' || r > '~' }) ||
 		strings.HasPrefix(u.Path, "//") || strings.HasPrefix(u.Path, "/api/") {
 		return "/"
 	}
