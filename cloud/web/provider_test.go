@@ -94,6 +94,19 @@ func TestSigningInByAProvider(t *testing.T) {
 	if got := get[string](b, "location.pathname + location.search"); got != "/signals?series=1" {
 		t.Errorf("it leads to %s", got)
 	}
+	// Other tabs hear of who is in, and of nobody.
+	other, _ := b.another(f)
+	b.click("[data-testid=signout]")
+	other.await(providerButton)
+	b.await(providerButton)
+	b.click("[data-testid=signin-provider]")
+	b.await(isLive)
+	other.await(isLive)
+	// Why somebody was turned away is no more to be told once they are in.
+	b.visit(f, "/signals?series=1&signin=failed")
+	if got := get[string](b, "location.pathname + location.search"); got != "/signals?series=1" {
+		t.Errorf("of who is in, it leads to %s", got)
+	}
 }
 
 func TestSigningInByAProviderIsAccessible(t *testing.T) {

@@ -8,16 +8,22 @@ export type Standing = { state: "asking" } | { state: "out" } | { state: "in"; w
 
 export const standing = signal<Standing>({ state: "asking" });
 
-// A page shows what its session may see, so another session begins with another page.
-// All tabs have the same one.
+// A page shows what its session may see, so another session begins with another page. All
+// tabs have the same one, and whichever knows it tells the others.
 const channel = "BroadcastChannel" in window ? new BroadcastChannel("busbar.session.1") : undefined;
 
-function afresh(): void {
-  channel?.postMessage("changed");
-  location.reload();
+const nobody = "";
+
+/** What a page is made for: who has signed in, and what they see and may. */
+function shownTo(now: Standing): string {
+  return now.state === "in" && now.who?.sign_in ? JSON.stringify([now.who.name, now.who.role, now.who.zones]) : nobody;
 }
 
-channel?.addEventListener("message", () => location.reload());
+channel?.addEventListener("message", (e: MessageEvent<string>) => {
+  if (standing.value.state !== "asking" && e.data !== shownTo(standing.value)) {
+    location.reload();
+  }
+});
 
 /** Finds out who has signed in, and calls begin if the console has something to show. */
 export async function identify(begin: () => void): Promise<void> {
@@ -33,7 +39,11 @@ export async function identify(begin: () => void): Promise<void> {
     }
     // The connection state tells of a server that can't be reached.
   }
+  turnedAway(); // of no concern to whoever is in nevertheless
   standing.value = { state: "in", who };
+  if (who?.sign_in) {
+    channel?.postMessage(shownTo(standing.value));
+  }
   begin();
 }
 
@@ -49,7 +59,7 @@ export function mayAcknowledge(): boolean {
 /** Rejects with a Refusal if name and password aren't right. */
 export async function signIn(name: string, password: string): Promise<void> {
   await api.signIn(name, password);
-  afresh();
+  location.reload();
 }
 
 const reasons = ["unreachable", "cancelled", "expired", "refused", "unmapped", "wait", "failed"] as const;
@@ -80,10 +90,10 @@ export async function signOut(): Promise<void> {
     signOutFailure.value = reasonOf(error);
     return;
   }
+  channel?.postMessage(nobody);
   if (next) {
-    channel?.postMessage("changed");
     location.assign(next); // the provider's own session ends there, which leads back
-    return;
+  } else {
+    location.reload();
   }
-  afresh();
 }
