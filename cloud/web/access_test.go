@@ -12,18 +12,12 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestAccessible runs axe-core over every page in both themes, wide and on a
-// phone, and looks for sideways scrolling. With BUSBAR_SHOTS=DIR it leaves a
-// picture of each there.
+// TestAccessible checks every page in both themes, wide and on a phone.
 func TestAccessible(t *testing.T) {
 	f := newFake(t)
 	f.substation()
 	f.page = 4
 	b := open(t, f, "/")
-	axe, err := os.ReadFile("testdata/axe/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	screens := []struct{ name, path, ready, act string }{
 		{"alarms", "/", `document.querySelector("[data-testid=alarm-row]")`, ""},
 		{"older", "/", `document.querySelector("[data-testid=alarm-row]") && (document.querySelector("[data-testid=more-alarms]") || document.querySelector("[data-testid=scope-all]").click())`, ""},
@@ -49,18 +43,29 @@ func TestAccessible(t *testing.T) {
 				if s.act != "" {
 					b.Do(chromedp.Evaluate[chromedp.Void](s.act))
 				}
-				if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-					t.Errorf("%s: %d px wider than the screen", name, over)
-				}
-				b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
-				for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
-					r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
-					t.Errorf("%s: %s", name, v)
-				}
-				b.shoot(name)
+				b.checkAccessible(name)
 			}
 		}
 	}
+}
+
+// checkAccessible runs axe-core over what is shown, and looks for sideways scrolling. With
+// BUSBAR_SHOTS=DIR it leaves a picture there.
+func (b *tab) checkAccessible(name string) {
+	b.T.Helper()
+	axe, err := os.ReadFile("testdata/axe/axe.min.js")
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+		b.T.Errorf("%s: %d px wider than the screen", name, over)
+	}
+	b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
+	for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
+		r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
+		b.T.Errorf("%s: %s", name, v)
+	}
+	b.shoot(name)
 }
 
 func prefer(feature, value string) chromedp.Action[chromedp.Void] {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -114,25 +113,13 @@ func TestSigningInByAProviderIsAccessible(t *testing.T) {
 	f.signIn, f.role = true, "operator"
 	f.substation()
 	b := newTab(t)
-	axe, err := os.ReadFile("testdata/axe/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
 			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
-			name := fmt.Sprintf("provider-%s-%d", theme, width)
 			f.offer(false, "")
 			b.arrive(f, "/?signin=unmapped")
 			b.await(providerState + ` !== "" && ` + providerError + ` !== ""`)
-			if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-				t.Errorf("%s: %d px wider than the screen", name, over)
-			}
-			b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
-			for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
-				t.Errorf("%s: %s", name, v)
-			}
-			b.shoot(name)
+			b.checkAccessible(fmt.Sprintf("provider-%s-%d", theme, width))
 		}
 	}
 }

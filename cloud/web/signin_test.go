@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -159,21 +158,6 @@ func TestSignInIsAccessible(t *testing.T) {
 	f.signIn, f.role = true, "operator"
 	f.substation()
 	b := newTab(t)
-	axe, err := os.ReadFile("testdata/axe/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := func(name string) {
-		t.Helper()
-		if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-			t.Errorf("%s: %d px wider than the screen", name, over)
-		}
-		b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
-		for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
-			t.Errorf("%s: %s", name, v)
-		}
-		b.shoot(name)
-	}
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
 			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
@@ -181,10 +165,10 @@ func TestSignInIsAccessible(t *testing.T) {
 			b.arrive(f, "/")
 			b.signIn("ana", "wrong")
 			b.await(`document.querySelector("[data-testid=signin-error]").innerText !== ""`)
-			check(fmt.Sprintf("signin-%s-%d", theme, width))
+			b.checkAccessible(fmt.Sprintf("signin-%s-%d", theme, width))
 			b.signIn("ana", "right")
 			b.await(isLive)
-			check(fmt.Sprintf("signedin-%s-%d", theme, width))
+			b.checkAccessible(fmt.Sprintf("signedin-%s-%d", theme, width))
 		}
 	}
 }
