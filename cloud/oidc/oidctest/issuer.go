@@ -226,7 +226,7 @@ func SignBy(key *ecdsa.PrivateKey, claims map[string]any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature[:])
 }
 
-// Encode makes a part of a token.
+// encode makes a part of a token.
 func encode(part map[string]any) string {
 	text, err := json.Marshal(part)
 	if err != nil {
