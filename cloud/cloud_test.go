@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,6 +43,21 @@ func embedded(t *testing.T) Config {
 		Store:   Store{Config: database.Config{Path: "cloud.db"}},
 		Ingest:  Ingest{FlushEvery: configfile.Duration(10 * time.Millisecond)},
 	}
+}
+
+// run runs a cloud until it is stopped or the test ends.
+func run(t testing.TB, c *Cloud) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("targets %v: %v", c.options.Targets, err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
 }
 
 func TestAStartThatFailsNamesTheCauseAndClosesWhatItOpened(t *testing.T) {
@@ -157,10 +173,7 @@ func healthAndMetrics(t *testing.T, config Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	run(t, c)
 	// A start of long ago excuses nobody.
 	handler := c.handler(time.Now().Add(-time.Hour))
 	get := func(path string) (int, string) {

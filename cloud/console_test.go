@@ -80,15 +80,7 @@ func TestAConsoleOpenToOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
-	ctx, stop := context.WithCancel(t.Context())
-	go func() { ended <- c.Run(ctx) }()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	run(t, c)
 	tokens := map[string]string{}
 	for _, zones := range []string{"*", "north"} {
 		tokens[zones] = access.TokenPrefix + access.NewSecret()

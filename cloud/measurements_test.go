@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"context"
 	"testing"
 
 	"github.com/busbar/busbar/test/await"
@@ -32,9 +31,6 @@ func TestWhatIsKeptForMeasurementsIsGivenUp(t *testing.T) {
 	if !kept() {
 		t.Error("it is given up before it is known who publishes")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	run(t, c)
 	await.True(t, "it is given up", func() bool { return !kept() })
 }

@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -150,10 +149,7 @@ func TestWhatComesInGoesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	run(t, c)
 	body := `{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"Other"},"startsAt":"2026-11-26T16:00:00Z"},` +
 		`{"status":"firing","labels":{"alertname":"DiskFull"},"startsAt":"2026-11-26T16:00:00Z"}]}`
 	request, err := http.NewRequest("POST", "http://"+config.Console.Listen+"/api/v1/alertmanager/webhook", strings.NewReader(body))

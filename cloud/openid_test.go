@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,15 +60,7 @@ store: {path: cloud.db}
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
-	ctx, stop := context.WithCancel(t.Context())
-	go func() { ended <- c.Run(ctx) }()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	run(t, c)
 	const password = "correct horse battery"
 	if err := c.store.AddUser(t.Context(), store.User{Name: "ana", Password: access.HashPassword(password), Role: "viewer", Zones: "*"}); err != nil {
 		t.Fatal(err)

@@ -25,10 +25,7 @@ func TestReplayBesideACloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	run(t, c)
 	identitytest.Enrol(t, c.store, "gw")
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.embedded.Addr()))
 	if err != nil {

@@ -63,17 +63,7 @@ func (s *site) start(drain time.Duration, targets ...Target) (c *Cloud, stop fun
 	if err != nil {
 		s.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			s.Errorf("%v: %v", targets, err)
-		}
-	})
-	s.Cleanup(stop)
-	return c, stop
+	return c, run(s, c)
 }
 
 func (s *site) send(r *kgo.Record) {

@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -23,10 +22,7 @@ func TestSilentGatewaysAreAlarmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
+	run(t, c)
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.embedded.Addr()))
 	if err != nil {
 		t.Fatal(err)
