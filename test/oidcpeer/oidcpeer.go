@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -40,16 +39,11 @@ type Config struct {
 	InIDToken bool
 }
 
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
-}
-
 // Start starts one that ends with the test. If it isn't installed, the test is skipped, or
 // fails if CI is set.
 func Start(t testing.TB, c Config) *Provider {
 	t.Helper()
-	modules := filepath.Join(root(), ".peers", "oidc", "node_modules")
+	modules := filepath.Join(peer.Root(), ".peers", "oidc", "node_modules")
 	_, err := os.Stat(filepath.Join(modules, "oidc-provider"))
 	node, noNode := exec.LookPath("node")
 	if err != nil || noNode != nil {
@@ -74,7 +68,7 @@ func Start(t testing.TB, c Config) *Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.process = exec.Command(node, filepath.Join(root(), "test", "peers", "oidc", "provider.js"), modules, string(config))
+	p.process = exec.Command(node, filepath.Join(peer.Root(), "test", "peers", "oidc", "provider.js"), modules, string(config))
 	var said strings.Builder
 	p.process.Stderr = &said
 	out, err := p.process.StdoutPipe()

@@ -56,7 +56,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -232,33 +231,20 @@ func (s *Server) answers() bool {
 	return err == nil && string(answer) == "ACK"
 }
 
-// root is the directory of the repository.
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	if filepath.IsAbs(file) {
-		return filepath.Join(filepath.Dir(file), "..", "..")
-	}
-	for dir, _ := os.Getwd(); ; dir = filepath.Dir(dir) { // the paths were trimmed
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil || dir == filepath.Dir(dir) {
-			return dir
-		}
-	}
-}
-
 // installed is where make peers puts a server.
-func (k Kind) installed() string { return filepath.Join(root(), ".peers", string(k)) }
+func (k Kind) installed() string { return filepath.Join(peer.Root(), ".peers", string(k)) }
 
 // source is where our part of a server is.
 func (k Kind) source() string {
 	file := map[Kind]string{Asyncua: "python/server.py", Node: "node/server.js", Milo: "milo/Plant.java"}[k]
-	return filepath.Join(root(), "test", "peers", "opcua", filepath.FromSlash(file))
+	return filepath.Join(peer.Root(), "test", "peers", "opcua", filepath.FromSlash(file))
 }
 
 func python() string {
 	if p := os.Getenv("BUSBAR_PYTHON"); p != "" {
 		return p
 	}
-	return filepath.Join(root(), ".venv", "bin", "python")
+	return filepath.Join(peer.Root(), ".venv", "bin", "python")
 }
 
 // missing says what of the server isn't installed.

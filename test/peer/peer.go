@@ -5,9 +5,24 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
+
+// Root is the directory of the repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	if filepath.IsAbs(file) {
+		return filepath.Join(filepath.Dir(file), "..", "..")
+	}
+	for dir, _ := os.Getwd(); ; dir = filepath.Dir(dir) { // the paths were trimmed
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+	}
+}
 
 // Missing skips a test that needs what isn't installed, or fails it if CI is set.
 func Missing(t testing.TB, format string, args ...any) {

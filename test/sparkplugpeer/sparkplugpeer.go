@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -73,22 +72,17 @@ type Bytes struct {
 	Base64 []byte `json:"base64"`
 }
 
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
-}
-
 // Start starts one. It ends with the test. If it isn't installed, the test is skipped, or
 // fails if CI is set.
 func Start(t testing.TB) *Peer {
 	t.Helper()
-	modules := filepath.Join(root(), ".peers", "sparkplug", "node_modules")
+	modules := filepath.Join(peer.Root(), ".peers", "sparkplug", "node_modules")
 	_, err := os.Stat(filepath.Join(modules, "sparkplug-client"))
 	node, noNode := exec.LookPath("node")
 	if err != nil || noNode != nil {
 		peer.Missing(t, "no sparkplug-client: make peers")
 	}
-	p := &Peer{t: t, process: exec.Command(node, filepath.Join(root(), "test", "peers", "sparkplug", "peer.js"))}
+	p := &Peer{t: t, process: exec.Command(node, filepath.Join(peer.Root(), "test", "peers", "sparkplug", "peer.js"))}
 	p.process.Env = append(os.Environ(), "NODE_PATH="+modules)
 	p.process.Stderr = os.Stderr
 	p.in, err = p.process.StdinPipe()

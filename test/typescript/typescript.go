@@ -6,17 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/busbar/busbar/test/peer"
 )
-
-// Root is the directory that the module is in.
-func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
-}
 
 // Compile runs the compiler, and fails the test with what it says is wrong. If it isn't
 // installed, the test is skipped, or fails if CI is set.
@@ -36,7 +29,7 @@ func Complaints(t testing.TB, args ...string) string {
 
 func compiler(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	tsc := filepath.Join(Root(), ".peers", "tsc", "node_modules", ".bin", "tsc")
+	tsc := filepath.Join(peer.Root(), ".peers", "tsc", "node_modules", ".bin", "tsc")
 	if _, err := os.Stat(tsc); err != nil {
 		peer.Missing(t, "no TypeScript: make peers")
 	}
@@ -55,7 +48,7 @@ var strict = map[string]any{
 func Project(t testing.TB, client string, files map[string]string) (dir, complaints string) {
 	t.Helper()
 	dir = t.TempDir()
-	of := filepath.Join(Root(), "cloud", "client", "typescript")
+	of := filepath.Join(peer.Root(), "cloud", "client", "typescript")
 	at := filepath.Join(dir, "node_modules", "@busbar", "client")
 	write(t, filepath.Join(at, "client.ts"), []byte(client))
 	for _, name := range []string{"package.json", "tsconfig.json"} {

@@ -20,6 +20,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/peer"
 	"github.com/busbar/busbar/test/typescript"
 )
 
@@ -74,7 +75,7 @@ func TestProgramInTheDocumentation(t *testing.T) {
 	c.start()
 	defer func() { c.stop() }()
 
-	docs, err := os.ReadFile(filepath.Join(typescript.Root(), "docs", "api.md"))
+	docs, err := os.ReadFile(filepath.Join(peer.Root(), "docs", "api.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

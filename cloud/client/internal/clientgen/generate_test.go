@@ -14,11 +14,12 @@ import (
 
 	"github.com/evanw/esbuild/pkg/api"
 
+	"github.com/busbar/busbar/test/peer"
 	"github.com/busbar/busbar/test/typescript"
 )
 
 func TestClientIsCurrent(t *testing.T) {
-	description, err := os.ReadFile(filepath.Join(typescript.Root(), "docs", "openapi.json"))
+	description, err := os.ReadFile(filepath.Join(peer.Root(), "docs", "openapi.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func TestClientIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(typescript.Root(), "cloud", "client", "typescript", "client.ts"))
+	got, err := os.ReadFile(filepath.Join(peer.Root(), "cloud", "client", "typescript", "client.ts"))
 	if err != nil {
 		t.Fatal(err)
 	}
