@@ -9,6 +9,7 @@
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema, the TypeScript client and the console's bundle, after a change to their sources
+# make packages   .deb and .rpm of the gateway for amd64, arm64 and armhf, into bin/packages
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -22,7 +23,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
+.PHONY: packages peers-packages build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -50,7 +51,7 @@ portable:
 	GOARCH=arm GOARM=6 go test -short -exec qemu-arm-static \
 	  -skip '$(PROCESSES)|$(ALONE)' $(PORTABLE)
 
-peers: peers-python peers-java peers-node peers-deploy
+peers: peers-python peers-java peers-node peers-deploy peers-packages
 
 peers-python:
 	python3 -m venv .venv
@@ -78,6 +79,10 @@ peers-node:
 # The loaders of Docker Compose and Kustomize, in a module of their own.
 peers-deploy:
 	go build -C test/peers/deploy -o $(CURDIR)/.peers/deploy/render .
+
+# What makes packages. Later ones need modules that aren't to be had.
+peers-packages:
+	GOBIN=$(CURDIR)/.peers/nfpm go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
 # The kernel of another architecture, whatever this machine has from apt-get.
 ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache
@@ -116,6 +121,24 @@ sizes:
 	    case $$arch-$$program in arm-busbar-cloud|arm-busbar-lake) continue; esac; \
 	    GOOS=linux GOARCH=$$arch GOARM=6 $(GOBUILD) -o bin/sizes/$$arch/$$program ./cmd/$$program || exit 1; \
 	    printf '%-6s %-15s %5.1f MB\n' $$arch $$program $$(stat -c %s bin/sizes/$$arch/$$program | awk '{print $$1/1e6}'); \
+	  done; \
+	done
+
+# A version begins with a digit. The time is the commit's, so that the same commit gives the same packages.
+PACKAGE_VERSION ?= $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0+$(VERSION))
+PACKAGES ?= bin/packages
+PACKAGE_ARCHES ?= amd64 arm64 arm6
+PACKAGE_FORMATS ?= deb rpm
+packages:
+	@mkdir -p $(PACKAGES)
+	@for arch in $(PACKAGE_ARCHES); do \
+	  case $$arch in arm6) goarch=arm;; *) goarch=$$arch;; esac; \
+	  for program in busbar busbar-gateway; do \
+	    GOOS=linux GOARCH=$$goarch GOARM=6 $(GOBUILD) -o $(PACKAGES)/$$arch/$$program ./cmd/$$program || exit 1; \
+	  done; \
+	  for format in $(PACKAGE_FORMATS); do \
+	    ARCH=$$arch VERSION=$(subst -,+,$(PACKAGE_VERSION)) BIN=$(PACKAGES)/$$arch SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	      $(CURDIR)/.peers/nfpm/nfpm package --config firmware-config/packages/nfpm.yaml --packager $$format --target $(PACKAGES) || exit 1; \
 	  done; \
 	done
 

@@ -38,6 +38,7 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return err
 	}
+	o.Alive = newSupervised(ctx, o.Log).alive
 	g, err := gateway.New(config, o)
 	if err != nil {
 		return err
