@@ -9,6 +9,7 @@
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema, the TypeScript client and the console's bundle, after a change to their sources
+# make image-parts what images are made of beside the gateway: kernels and systemd-boot (needs Debian's apt-get)
 # make packages   .deb and .rpm of the gateway for amd64, arm64 and armhf, into bin/packages
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
 
@@ -23,7 +24,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: packages peers-packages build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
+.PHONY: packages peers-packages image-parts build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -103,6 +104,26 @@ guest:
 	  dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x --wildcards './boot/vmlinuz-*' && \
 	  mv boot/vmlinuz-* vmlinuz && \
 	  rm -r linux-image-*.deb boot lists cache
+
+# What images are made of beside the gateway, by target: kernels and systemd-boot. The kernels
+# are modules that nothing imports, so they have a module of their own.
+KERNELS := firmware-config/kernels
+define PARTS
+	mkdir -p .peers/image/$(1)
+	cp $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.$(2))/vmlinuz .peers/image/$(1)/
+	cd .peers/image && apt-get -qq $(3) download systemd-boot-efi && dpkg-deb -x systemd-boot-efi_*.deb deb
+	mv .peers/image/deb/usr/lib/systemd/boot/efi/systemd-boot$(4).efi .peers/image/$(1)/boot.efi
+	rm -r .peers/image/deb .peers/image/systemd-boot-efi_*.deb
+endef
+IMAGES_ARM64 = -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=$(CURDIR)/.peers/image/apt/lists \
+  -o Dir::State::status=/dev/null -o Dir::Cache=$(CURDIR)/.peers/image/apt
+image-parts:
+	rm -rf .peers/image && mkdir -p .peers/image/apt/lists/partial .peers/image/apt/archives/partial
+	go mod download -C $(KERNELS)
+	$(call PARTS,pc,amd64,,x64)
+	apt-get -qq $(IMAGES_ARM64) update
+	$(call PARTS,arm64,arm64,$(IMAGES_ARM64),aa64)
+	rm -r .peers/image/apt
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/diskfs/go-diskfs"
@@ -53,6 +54,8 @@ type Spec struct {
 	Loader  string // systemd-boot
 	Gateway string // the program busbar-gateway, linked statically
 	Config  []byte // gateway.yaml
+	// Beside are files that the configuration names, which are put beside it.
+	Beside []string
 	// CommandLine is what the kernel is told beside what every image has.
 	CommandLine string
 }
@@ -93,14 +96,22 @@ func Build(to string, s Spec) (err error) {
 		return err
 	}
 	dir := path.Join("busbar", s.Version)
-	return write(to, []file{
+	files := []file{
 		{name: loader, from: s.Loader},
 		{name: "loader/loader.conf", content: []byte("timeout 0\neditor no\n")},
 		{name: path.Join("loader/entries", "busbar-"+s.Version+".conf"), content: s.entry(dir)},
 		{name: path.Join(dir, "vmlinuz"), from: s.Kernel},
 		{name: path.Join(dir, "initrd"), from: initrd},
 		{name: ConfigName, content: s.Config},
-	})
+	}
+	for _, from := range s.Beside {
+		name := filepath.Base(from)
+		if slices.ContainsFunc(files, func(f file) bool { return strings.EqualFold(f.name, name) }) {
+			return fmt.Errorf("%s: the image has a file of this name", from)
+		}
+		files = append(files, file{name: name, from: from})
+	}
+	return write(to, files)
 }
 
 // entry is what systemd-boot reads of a version, by the Boot Loader Specification.
