@@ -16,7 +16,7 @@ import (
 type Config struct {
 	// The time zone whose days are traded; default Europe/Brussels.
 	Zone string `yaml:"zone"`
-	// The mean price of the day-ahead market; default 80.
+	// The mean price of a year in the day-ahead market, within some percent; default 80.
 	DayAhead float64 `yaml:"day_ahead"`
 	// The share of quarter-hours in which the imbalance price is a spike; default 0.01.
 	Spikes float64 `yaml:"spikes"`
@@ -111,7 +111,7 @@ func (m *Market) Price(start int64) Price {
 		shape -= 0.25
 	}
 	hourly := m.random(drawHour, start/(4*Quarter))
-	p := Price{Start: start, DayAhead: round(m.config.DayAhead * (level*shape + 0.04*hourly.NormFloat64()))}
+	p := Price{Start: start, DayAhead: round(m.config.DayAhead * (level*shape/yearly + 0.04*hourly.NormFloat64()))}
 	q := m.random(drawQuarter, start/Quarter)
 	off := 0.5*hourly.NormFloat64() + 0.25*q.NormFloat64()
 	if q.Float64() < m.config.Spikes {
@@ -124,6 +124,9 @@ func (m *Market) Price(start int64) Price {
 	p.Imbalance = round(p.DayAhead + m.config.DayAhead*off)
 	return p
 }
+
+// yearly is the mean of the shape over a year.
+const yearly = 0.763
 
 // Member reports whether a service point is in the portfolio.
 func (m *Market) Member(point int) bool {

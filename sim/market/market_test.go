@@ -67,7 +67,7 @@ func TestPricesOfAYear(t *testing.T) {
 			spikes++
 		}
 	}
-	if mean := sum / float64(n); mean < 0.6*c.DayAhead || mean > 1.2*c.DayAhead {
+	if mean := sum / float64(n); mean < 0.95*c.DayAhead || mean > 1.05*c.DayAhead {
 		t.Errorf("the mean is %v", mean)
 	}
 	if evening < 1.3*noon {

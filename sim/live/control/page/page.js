@@ -84,10 +84,9 @@ function paint() {
   for (const n of state.dead) dead[n] = 1;
   const changed = new Set(state.off);
   const small = drawing.X.length > 400;
-  const lines = [new Path2D(), new Path2D()];
+  const lines = [new Path2D(), new Path2D(), new Path2D()]; // supplied, without supply, open
   drawing.edges.forEach((e, i) => {
-    if (!!e.open !== changed.has(i)) return; // it is open
-    const path = lines[dead[e.a] && dead[e.b] ? 1 : 0];
+    const path = lines[!!e.open !== changed.has(i) ? 2 : dead[e.a] && dead[e.b] ? 1 : 0];
     path.moveTo(px(e.a), py(e.a));
     path.lineTo(px(e.b), py(e.b));
   });
@@ -98,6 +97,9 @@ function paint() {
   pen.setLineDash([4, 3]);
   pen.strokeStyle = alarm;
   pen.stroke(lines[1]);
+  pen.setLineDash([1, 4]);
+  pen.strokeStyle = wire;
+  pen.stroke(lines[2]);
   pen.setLineDash([]);
   drawing.edges.forEach((e, i) => {
     const x = (px(e.a) + px(e.b)) / 2, y = (py(e.a) + py(e.b)) / 2;
