@@ -1,0 +1,99 @@
+package live
+
+import "github.com/busbar/busbar/grid"
+
+// Point is what the meter of a service point has at its terminals. It is that of
+// the last step, as everything else is that Live returns.
+type Point struct {
+	Alive     bool       // a phase has voltage, so that a meter which measures it works
+	Voltage   [3]float64 // V, phase A, B and C against the neutral; 0 for one that it doesn't use
+	Current   [3]float64 // A
+	Active    [3]float64 // W, taken from the grid; negative if it is given
+	Reactive  [3]float64 // var
+	Frequency float64    // Hz; 0 if it isn't alive
+	// What its registers count, in Wh, from before the start on. They don't
+	// decrease. What is stolen, and what a faulty meter doesn't count, isn't in them
+	// and not in currents and powers.
+	Import, Export float64
+}
+
+// Transformer is what a transformer carries.
+type Transformer struct {
+	Alive       bool
+	HighVoltage [3]float64 // V, phase against neutral
+	LowVoltage  [3]float64
+	LowCurrent  [3]float64 // A
+	Active      float64    // W, into its high side; negative if it is given back
+	Reactive    float64    // var
+	// The apparent power per unit of the rated one, which is the load that heats
+	// its oil (IEC 60076-7); 0 if no rating is known.
+	Loading float64
+}
+
+// Position is that of a switch, as a double point has it (IEC 60870-5-101, DPI).
+type Position uint8
+
+const (
+	Between Position = iota // some of its phases are open, as after a fuse has blown
+	Open
+	Closed
+)
+
+func (p Position) String() string { return [...]string{"between", "open", "closed"}[p] }
+
+// Switch is a breaker, recloser, fuse, load switch or disconnector.
+type Switch struct {
+	Position    Position
+	Phases      grid.Phases // that are open
+	Telemetered bool        // a signal shows its position
+	Stale       bool        // which doesn't change any more
+	Operations  uint32      // how often it has opened or closed, since the start
+	Tripped     bool        // it is open by protection
+	LockedOut   bool        // and doesn't close by itself
+	Current     [3]float64  // A, from the side that supplies it
+}
+
+// state is all of it, by index of the grid's snapshot.
+type state struct {
+	at           int64
+	frequency    float64
+	points       []Point
+	transformers map[int]Transformer // by edge
+	switches     map[int]Switch      // by edge
+}
+
+// Point is that of a service point, by its index in Snapshot. It is safe for
+// concurrent use, as all of Live's methods are.
+func (l *Live) Point(point int) Point {
+	l.read.RLock()
+	defer l.read.RUnlock()
+	return l.state.points[point]
+}
+
+// Transformer is that of an edge that is one; the zero value otherwise.
+func (l *Live) Transformer(edge int) Transformer {
+	l.read.RLock()
+	defer l.read.RUnlock()
+	return l.state.transformers[edge]
+}
+
+// Switch is that of an edge that is one; the zero value otherwise.
+func (l *Live) Switch(edge int) Switch {
+	l.read.RLock()
+	defer l.read.RUnlock()
+	return l.state.switches[edge]
+}
+
+// Frequency is the grid's, in Hz.
+func (l *Live) Frequency() float64 {
+	l.read.RLock()
+	defer l.read.RUnlock()
+	return l.state.frequency
+}
+
+// Now is the simulated time of the last step, in µs UTC.
+func (l *Live) Now() int64 {
+	l.read.RLock()
+	defer l.read.RUnlock()
+	return l.state.at
+}
