@@ -121,7 +121,7 @@ func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 		copy(dst, counter[2*(address-answersAddress):])
 		return 0
 	}
-	if !m.has(table, address, quantity) {
+	if !m.config.Product.has(table, address, quantity) {
 		return IllegalAddress
 	}
 	m.mu.Lock()
@@ -130,15 +130,10 @@ func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 	return 0
 }
 
-func (m *Meter) has(table Table, address, quantity int) bool {
-	span := m.config.Product.spans[table]
-	return address >= span.first && address+quantity <= span.end
-}
-
 // Change implements Changer.
 func (m *Meter) Change(table Table, address, quantity int, change func(data []byte)) Exception {
 	readOnly := func(s Span) bool { return address <= s.Last && s.First < address+quantity }
-	if !m.has(table, address, quantity) || slices.ContainsFunc(m.config.ReadOnly, readOnly) {
+	if !m.config.Product.has(table, address, quantity) || slices.ContainsFunc(m.config.ReadOnly, readOnly) {
 		return IllegalAddress
 	}
 	m.mu.Lock()
@@ -162,14 +157,7 @@ func (m *Meter) Change(table Table, address, quantity int, change func(data []by
 // read is what Read and Change have in common: addresses that the table has.
 func (m *Meter) read(table Table, address, quantity int, dst []byte) {
 	m.measure()
-	at := address - m.config.Product.spans[table].first
-	if table.registers() {
-		copy(dst, m.values[table][2*at:])
-	} else {
-		for i, bit := range m.values[table][at:][:quantity] {
-			dst[i/8] |= bit << (i % 8)
-		}
-	}
+	m.config.Product.read(m.values, table, address, quantity, dst)
 	if len(m.written[table]) == 0 {
 		return
 	}

@@ -162,26 +162,54 @@ func (p *Product) show(r *Reading, into image) {
 	}
 	for i := range p.shown {
 		s := &p.shown[i]
-		at := int(s.point.Address) - p.spans[s.table].first
-		if !s.point.Table.Registers() {
-			continue // no bit is measured
+		switch {
+		case !s.point.Table.Registers(): // no bit is measured
+		case s.quantity == nil:
+			s.put(telemetry.Value{}, false, p, into)
+		default:
+			s.put(s.quantity(r), true, p, into)
 		}
-		data := into[s.table][2*at:][:2*s.point.Size()]
-		if s.quantity != nil {
-			v := s.quantity(r)
-			if number, ok := v.Float(); ok && s.rollsOver > 0 {
-				v = telemetry.FloatValue(math.Mod(number, s.rollsOver))
-			}
-			if number, ok := v.Float(); ok && s.exponent != 0 {
-				v = telemetry.FloatValue(number / math.Pow10(s.exponent))
-			}
-			if s.point.Encode(v, data) == nil {
-				continue
-			}
+	}
+}
+
+// put brings a value into the image, or that there is none.
+func (s *shown) put(v telemetry.Value, is bool, p *Product, into image) {
+	at := int(s.point.Address) - p.spans[s.table].first
+	if !s.table.registers() {
+		into[s.table][at] = byte(v.Bits() & 1)
+		return
+	}
+	data := into[s.table][2*at:][:2*s.point.Size()]
+	if is {
+		if number, ok := v.Float(); ok && s.rollsOver > 0 {
+			v = telemetry.FloatValue(math.Mod(number, s.rollsOver))
 		}
-		if len(s.point.Absent) > 0 {
-			s.point.PutRaw(s.point.Absent[0], data)
+		if number, ok := v.Float(); ok && s.exponent != 0 {
+			v = telemetry.FloatValue(number / math.Pow10(s.exponent))
 		}
+		if s.point.Encode(v, data) == nil {
+			return
+		}
+	}
+	if len(s.point.Absent) > 0 {
+		s.point.PutRaw(s.point.Absent[0], data)
+	}
+}
+
+// has reports whether a table has these addresses.
+func (p *Product) has(table Table, address, quantity int) bool {
+	return address >= p.spans[table].first && address+quantity <= p.spans[table].end
+}
+
+// read is addresses that the table has.
+func (p *Product) read(from image, table Table, address, quantity int, dst []byte) {
+	at := address - p.spans[table].first
+	if table.registers() {
+		copy(dst, from[table][2*at:])
+		return
+	}
+	for i, bit := range from[table][at:][:quantity] {
+		dst[i/8] |= bit << (i % 8)
 	}
 }
 
