@@ -1,5 +1,7 @@
 package devices
 
+import "math"
+
 // Reading is what a meter measures at one instant.
 type Reading struct {
 	Voltage   [3]float64 // V, phase to neutral
@@ -33,4 +35,11 @@ type Source interface {
 type Worker interface {
 	Unit
 	Works() bool
+}
+
+// SetPower sets what a phase takes, in W and var, and with it the apparent power, as a
+// meter of limited resolution shows it.
+func (r *Reading) SetPower(phase int, active, reactive float64) {
+	r.Active[phase], r.Reactive[phase] = round(active, 10), round(reactive, 10)
+	r.Apparent[phase] = round(math.Hypot(active, reactive), 10)
 }
