@@ -1,6 +1,13 @@
 package live
 
-import "github.com/busbar/busbar/grid"
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/sim/scenario"
+)
 
 // Point is what the meter of a service point has at its terminals. It is that of
 // the last step, as everything else is that Live returns.
@@ -58,8 +65,45 @@ type state struct {
 	at           int64
 	frequency    float64
 	points       []Point
-	transformers map[int]Transformer // by edge
-	switches     map[int]Switch      // by edge
+	transformers []Transformer
+	switches     []Switch
+
+	transformerOf, switchOf []int32   // by edge: the index in those, or -1
+	edges, switchEdges      []int     // by those: the edge
+	nominal                 []float64 // by point: V, phase against neutral
+	phases                  []int     // by point: how many it uses
+}
+
+// newState is that of a grid before its first load flow. Meters have counted for
+// some years.
+func newState(play *scenario.Play, f *flow) state {
+	snapshot := play.World().Snapshot()
+	s := state{at: play.World().Now(), points: make([]Point, snapshot.Points()), transformerOf: make([]int32, snapshot.Edges()), switchOf: make([]int32, snapshot.Edges()),
+		nominal: make([]float64, snapshot.Points()), phases: make([]int, snapshot.Points())}
+	for p := range s.points {
+		random := rand.New(rand.NewPCG(f.seed, uint64(p)<<8|0x4e))
+		s.points[p].Import = math.Round(f.customers[p].Annual * (1 + 10*random.Float64()))
+		s.points[p].Export = math.Round(f.customers[p].PV * 500 * random.Float64())
+		point := snapshot.Point(p)
+		s.nominal[p], s.phases[p] = f.solver.Nominal(point.Node)/math.Sqrt(3), bits.OnesCount8(uint8(point.Phases))
+	}
+	stale := map[string]bool{}
+	for _, id := range play.Edge().Stale() {
+		stale[id] = true
+	}
+	for edge := range snapshot.Edges() {
+		s.transformerOf[edge], s.switchOf[edge] = -1, -1
+		switch e := snapshot.Edge(edge); e.Kind {
+		case grid.KindTransformer:
+			s.transformerOf[edge] = int32(len(s.transformers))
+			s.transformers, s.edges = append(s.transformers, Transformer{}), append(s.edges, edge)
+		case grid.KindSwitch:
+			v := &snapshot.Model().Switches[e.Index]
+			s.switchOf[edge] = int32(len(s.switches))
+			s.switches, s.switchEdges = append(s.switches, Switch{Telemetered: v.Telemetered(), Stale: stale[v.ID]}), append(s.switchEdges, edge)
+		}
+	}
+	return s
 }
 
 // Point is that of a service point, by its index in Snapshot. It is safe for
@@ -74,14 +118,20 @@ func (l *Live) Point(point int) Point {
 func (l *Live) Transformer(edge int) Transformer {
 	l.read.RLock()
 	defer l.read.RUnlock()
-	return l.state.transformers[edge]
+	if i := l.state.transformerOf[edge]; i >= 0 {
+		return l.state.transformers[i]
+	}
+	return Transformer{}
 }
 
 // Switch is that of an edge that is one; the zero value otherwise.
 func (l *Live) Switch(edge int) Switch {
 	l.read.RLock()
 	defer l.read.RUnlock()
-	return l.state.switches[edge]
+	if i := l.state.switchOf[edge]; i >= 0 {
+		return l.state.switches[i]
+	}
+	return Switch{}
 }
 
 // Frequency is the grid's, in Hz.

@@ -28,6 +28,27 @@ func (v *Solver) Current(edge int) [3]complex128 {
 	return i
 }
 
+// Given is what a transformer gives on the side away from its supply, in A. It is
+// what its node there has of current, as Current is that of the other node.
+func (v *Solver) Given(edge int) [3]complex128 {
+	k := v.edgeRow[edge]
+	if k == none {
+		return [3]complex128{}
+	}
+	if v.rows[k].node == none {
+		k++ // its middle comes before its far side
+	}
+	i := v.current[k]
+	for p := range i {
+		i[p] *= complex(math.Sqrt(3)/v.nominal[v.rows[k].node], 0)
+	}
+	return i
+}
+
+// Nominal is the nominal voltage of a node between phases, in V; 0 of one that can't
+// have supply.
+func (v *Solver) Nominal(node int) float64 { return v.nominal[node] }
+
 // Power is what flows into it from there, in VA: P + jQ by phase.
 func (v *Solver) Power(edge int) [3]complex128 {
 	u, i, _ := v.into(edge)

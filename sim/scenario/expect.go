@@ -154,7 +154,7 @@ func some(ids []string) string {
 }
 
 // sum compares a number.
-func (e *Expectation) sum(r *run, wrong func(format string, args ...any)) {
+func (e *Expectation) sum(r *Play, wrong func(format string, args ...any)) {
 	var got float64
 	var what string
 	switch {

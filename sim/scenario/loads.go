@@ -64,7 +64,7 @@ func (s *Scenario) checkLoads(snapshot *grid.Snapshot, f *configfile.File) {
 			f.Errorf(configfile.Join(at, "some"), "%d are more than there are without an effect", e.Some)
 		case e.Day < 0 || e.Days < 0 || e.Days > mostDays:
 			f.Errorf(at, "day %d, days %d, expected 0 or more, and %d days at most", e.Day, e.Days, mostDays)
-		case e.Day > mostDays || int64(first+e.Day)*86400e6 >= s.end():
+		case e.Day > mostDays || int64(first+e.Day)*86400e6 >= s.End():
 			f.Errorf(configfile.Join(at, "day"), "%d is after the end", e.Day)
 		}
 	}
@@ -82,20 +82,16 @@ type loads struct {
 	over         map[int]float64
 }
 
-func newLoads(r *run) *loads {
+func newLoads(r *Play) *loads {
 	if r.Loads == nil {
 		return nil
 	}
 	s := r.world.Snapshot()
-	l := &loads{model: load.New(r.Seed, r.Loads.Mix), day: math.MinInt, real: make([]load.Day, s.Points()), over: map[int]float64{}}
+	l := &loads{day: math.MinInt, real: make([]load.Day, s.Points()), over: map[int]float64{}}
 	if r.sinks.Readings != nil {
 		l.metered = make([]load.Day, s.Points())
 	}
-	for p := range s.Points() {
-		c := l.model.Customer(uint64(p))
-		c.Annual *= float64(max(s.Point(p).Customers, 1)) // as one who uses what all of them do
-		l.customers = append(l.customers, c)
-	}
+	l.model, l.customers = Customers(s, r.Seed, r.Loads.Mix)
 	l.flow = newFlow(s)
 	for e := range s.Edges() {
 		if x := s.Edge(e); x.Kind == grid.KindTransformer && s.Model().Transformers[x.Index].RatedPower > 0 {
@@ -105,8 +101,19 @@ func newLoads(r *run) *loads {
 	return l
 }
 
+// Customers is what a grid's service points use, and how each of them is, by a seed.
+func Customers(s *grid.Snapshot, seed uint64, mix load.Mix) (*load.Loads, []load.Customer) {
+	model := load.New(seed, mix)
+	customers := make([]load.Customer, s.Points())
+	for p := range customers {
+		customers[p] = model.Customer(uint64(p))
+		customers[p].Annual *= float64(max(s.Point(p).Customers, 1)) // as one who uses what all of them do
+	}
+	return model, customers
+}
+
 // start draws who has which effect, and records it.
-func (l *loads) start(r *run) {
+func (l *loads) start(r *Play) {
 	if l == nil {
 		return
 	}
@@ -145,14 +152,14 @@ func (l *loads) start(r *run) {
 }
 
 // pause is a stop, at which a quarter-hour may begin or end.
-func (l *loads) pause(r *run, at int64) {
+func (l *loads) pause(r *Play, at int64) {
 	if l == nil || at%quarter != 0 {
 		return
 	}
 	if at > int64(r.Start) {
 		l.read(r, at-quarter)
 	}
-	if at >= r.end() {
+	if at >= r.End() {
 		return
 	}
 	day, slot := load.SlotAt(at)
@@ -170,7 +177,7 @@ func (l *loads) pause(r *run, at int64) {
 }
 
 // overloads looks at what transformers carry in the quarter-hour that begins.
-func (l *loads) overloads(r *run, at int64) {
+func (l *loads) overloads(r *Play, at int64) {
 	s := r.world.Snapshot()
 	for _, e := range l.transformers {
 		t := &s.Model().Transformers[s.Edge(e).Index]
@@ -190,14 +197,14 @@ func (l *loads) overloads(r *run, at int64) {
 	}
 }
 
-func (l *loads) relieve(r *run, at int64, edge int) {
+func (l *loads) relieve(r *Play, at int64, edge int) {
 	r.record(truth.Record{At: at, What: truth.OverloadEnd, Device: r.world.Snapshot().EdgeAsset(edge).ID, Peak: math.Round(l.over[edge]*1e4) / 1e4})
 	delete(l.over, edge)
 }
 
 // read tells what meters counted in a quarter-hour: service points as they are
 // supplied at its end, transformers as all were at its beginning.
-func (l *loads) read(r *run, from int64) {
+func (l *loads) read(r *Play, from int64) {
 	if l.metered == nil || r.err != nil {
 		return
 	}
@@ -233,7 +240,7 @@ func (l *loads) read(r *run, from int64) {
 	}
 }
 
-func (l *loads) stop(r *run, at int64) {
+func (l *loads) stop(r *Play, at int64) {
 	if l == nil {
 		return
 	}
@@ -246,10 +253,10 @@ func (l *loads) stop(r *run, at int64) {
 
 // counted is the part of what customers really took that their meters counted, on
 // the days on which they had an effect of a kind.
-func (l *loads) counted(r *run, kind string) float64 {
+func (l *loads) counted(r *Play, kind string) float64 {
 	var real, counted float64
 	first, _ := load.SlotAt(int64(r.Start))
-	last, _ := load.SlotAt(r.end() - 1)
+	last, _ := load.SlotAt(r.End() - 1)
 	for i := range l.customers {
 		c := &l.customers[i]
 		for _, e := range c.Effects {

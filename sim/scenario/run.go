@@ -3,6 +3,7 @@ package scenario
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/evidence"
+	"github.com/busbar/busbar/sim/load"
 	"github.com/busbar/busbar/sim/truth"
 	"github.com/busbar/busbar/sim/world"
 )
@@ -41,15 +43,16 @@ type Failure struct {
 	Message string
 }
 
-// run is one while it goes on.
-type run struct {
+// Play is a scenario while it is being played. It isn't safe for concurrent use.
+type Play struct {
 	*Scenario
 	world    *world.World
 	edge     *evidence.Edge
 	outages  *outages
 	loads    *loads
 	sinks    Sinks
-	err      error // of a sink
+	stops    []int64 // at which something is looked at, the end last
+	err      error   // of a sink
 	result   Result
 	happened map[occurrence]int
 	told     map[evidence.Kind]int
@@ -61,42 +64,107 @@ type occurrence struct{ what, of string }
 // Run plays the scenario. The error is that of a sink, or ctx's. The same scenario
 // and seed give each sink the same, however many processors there are.
 func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
-	snapshot := s.model.At(int64(s.Start))
-	r := &run{Scenario: s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}}
-	r.world = world.New(snapshot, s.world())
-	s.plan(r.world, func(string, error) {}) // what is wrong was found by Open
-	r.edge = evidence.New(r.world, s.Edge, s.Seed)
-	r.outages = newOutages(r.world, r.record)
-	for _, step := range s.Steps {
-		if step.CutOff != "" {
-			r.edge.Cut(s.at(step.At), time.Duration(step.For).Microseconds(), s.cutOff(snapshot, step.CutOff))
+	p, err := s.Play(sinks)
+	for err == nil && !p.Over() {
+		if err = ctx.Err(); err == nil {
+			_, err = p.Advance(p.world.Now() + hour)
 		}
 	}
-	r.loads = newLoads(r)
-	r.start()
+	return p.Result(), err
+}
 
-	stops := r.stops()
-	for next := int64(s.Start); r.err == nil; {
-		if err := ctx.Err(); err != nil {
-			return r.result, err
+// Play begins a scenario, for whoever plays it step by step. The error is that of a
+// sink, or that the grid isn't what it was when the scenario was opened, because the
+// start is another one.
+func (s *Scenario) Play(sinks Sinks) (*Play, error) {
+	snapshot := s.model.At(int64(s.Start))
+	p := &Play{Scenario: s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}}
+	p.world = world.New(snapshot, s.world())
+	s.plan(p.world, func(path string, err error) { p.err = errors.Join(p.err, fmt.Errorf("%s: %w", path, err)) })
+	p.edge = evidence.New(p.world, s.Edge, s.Seed)
+	p.outages = newOutages(p.world, p.record)
+	for _, step := range s.Steps {
+		if step.CutOff != "" {
+			p.edge.Cut(s.at(step.At), time.Duration(step.For).Microseconds(), s.cutOff(snapshot, step.CutOff))
 		}
-		to := min(stops[0], next+hour) // so that what the edge tells is passed on, and ctx looked at
-		if at, ok := r.world.Next(); ok && at <= to {
+	}
+	p.loads = newLoads(p)
+	p.stops = p.whenToLook()
+	if p.err == nil {
+		p.start()
+	}
+	return p, p.err
+}
+
+// Advance goes on to a time, or to the end if that is earlier, and returns what
+// has happened in the world. How often it is called makes no difference to what a
+// sink gets. The error is that of a sink.
+func (p *Play) Advance(to int64) (happened []world.Event, err error) {
+	for p.err == nil && len(p.stops) > 0 && p.world.Now() <= to {
+		next := min(p.stops[0], to, p.world.Now()+hour) // so that what the edge tells is passed on
+		if at, ok := p.world.Next(); ok && at <= next {
 			next = at
-		} else {
-			next = to
 		}
-		r.advance(next)
-		if next < stops[0] {
-			continue
-		}
-		r.pause(next)
-		if stops = stops[1:]; len(stops) == 0 {
+		happened = append(happened, p.advance(next)...)
+		if next == p.stops[0] {
+			if p.pause(next); len(p.stops) == 1 {
+				p.stop()
+			}
+			p.stops = p.stops[1:]
+		} else if next == to {
 			break
 		}
 	}
-	r.stop()
-	return r.result, r.err
+	return happened, p.err
+}
+
+// Act is what somebody does at the present time, and what has happened because of
+// it so far. The error is that it can't be done, or that of a sink.
+func (p *Play) Act(a world.Action) ([]world.Event, error) {
+	if p.Over() {
+		return nil, fmt.Errorf("the scenario is over")
+	}
+	if err := p.world.Plan(p.world.Now(), a); err != nil {
+		return nil, err
+	}
+	events := p.advance(p.world.Now())
+	return events, p.err
+}
+
+// CutOff is a failure of the connection of a gateway, or of all of a feeder's, from
+// now on and for a time. It returns which they are.
+func (p *Play) CutOff(name string, lasts time.Duration) ([]string, error) {
+	which := p.cutOff(p.world.Snapshot(), name)
+	gateways := p.edge.Gateways(which)
+	if len(gateways) == 0 {
+		return nil, fmt.Errorf("there is no gateway, and no feeder with one, %q; gateways are called gw- and their transformer", name)
+	}
+	now := p.world.Now()
+	p.edge.Cut(now, lasts.Microseconds(), which)
+	p.record(truth.Record{At: now, What: truth.CutOff, Until: now + lasts.Microseconds(), Gateways: gateways})
+	p.advance(now)
+	return gateways, p.err
+}
+
+// Over reports whether the end has been reached.
+func (p *Play) Over() bool { return len(p.stops) == 0 }
+
+// Result is what has come of it up to now; all of it once it is over.
+func (p *Play) Result() Result { return p.result }
+
+// World is the grid. Only Play may bring it forward.
+func (p *Play) World() *world.World { return p.world }
+
+// Edge is what tells of it. Only Play may bring it forward.
+func (p *Play) Edge() *evidence.Edge { return p.edge }
+
+// Customers is what service points use, and how each of them is; nil if the
+// scenario has no loads.
+func (p *Play) Customers() (*load.Loads, []load.Customer) {
+	if p.loads == nil {
+		return nil, nil
+	}
+	return p.loads.model, p.loads.customers
 }
 
 // In µs.
@@ -111,105 +179,106 @@ func (s *Scenario) Known() (*grid.Model, []evidence.Mistake) {
 	return evidence.Mistaken(s.model, int64(s.Start), s.Edge.TopologyErrors, s.Seed)
 }
 
-// stops are the times at which something is looked at: expectations, cuts of
+// whenToLook is the times at which something is looked at: expectations, cuts of
 // connections, quarter-hours if there are loads, and the end.
-func (r *run) stops() []int64 {
-	at := map[int64]bool{r.end(): true}
-	for _, e := range r.Expect {
+func (p *Play) whenToLook() []int64 {
+	at := map[int64]bool{p.End(): true}
+	for _, e := range p.Expect {
 		if e.moment() {
-			at[r.at(e.At)] = true
+			at[p.at(e.At)] = true
 		}
 	}
-	for _, s := range r.Steps {
-		if s.CutOff != "" && r.at(s.At) <= r.end() {
-			at[r.at(s.At)] = true
+	for _, s := range p.Steps {
+		if s.CutOff != "" && p.at(s.At) <= p.End() {
+			at[p.at(s.At)] = true
 		}
 	}
-	if r.loads != nil {
-		for t := (int64(r.Start) + quarter - 1) / quarter * quarter; t <= r.end(); t += quarter {
+	if p.loads != nil {
+		for t := (int64(p.Start) + quarter - 1) / quarter * quarter; t <= p.End(); t += quarter {
 			at[t] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(at))
 }
 
-func (r *run) advance(to int64) {
-	events := r.world.Advance(to)
-	r.edge.Observe(events)
-	r.outages.take(events)
-	for _, e := range r.edge.Until(to) {
-		r.told[e.Kind]++
-		r.result.Evidence++
-		if r.sinks.Evidence != nil && r.err == nil {
-			r.err = r.sinks.Evidence(e)
+func (p *Play) advance(to int64) []world.Event {
+	events := p.world.Advance(to)
+	p.edge.Observe(events)
+	p.outages.take(events)
+	for _, e := range p.edge.Until(to) {
+		p.told[e.Kind]++
+		p.result.Evidence++
+		if p.sinks.Evidence != nil && p.err == nil {
+			p.err = p.sinks.Evidence(e)
 		}
 	}
+	return events
 }
 
 // pause looks at the world at a stop.
-func (r *run) pause(at int64) {
-	for _, s := range r.Steps {
-		if s.CutOff != "" && r.at(s.At) == at {
+func (p *Play) pause(at int64) {
+	for _, s := range p.Steps {
+		if s.CutOff != "" && p.at(s.At) == at {
 			record := truth.Record{At: at, What: truth.CutOff, Until: at + time.Duration(s.For).Microseconds()}
-			record.Gateways = r.edge.Gateways(r.cutOff(r.world.Snapshot(), s.CutOff))
-			r.record(record)
+			record.Gateways = p.edge.Gateways(p.cutOff(p.world.Snapshot(), s.CutOff))
+			p.record(record)
 		}
 	}
-	r.loads.pause(r, at)
-	for i, e := range r.Expect {
-		if e.moment() && r.at(e.At) == at {
-			e.look(r.world, func(format string, args ...any) { r.fail(i, format, args...) })
+	p.loads.pause(p, at)
+	for i, e := range p.Expect {
+		if e.moment() && p.at(e.At) == at {
+			e.look(p.world, func(format string, args ...any) { p.fail(i, format, args...) })
 		}
 	}
 }
 
-func (r *run) record(t truth.Record) {
+func (p *Play) record(t truth.Record) {
 	of := cmp.Or(t.Device, t.Asset, t.Point)
-	if r.happened[occurrence{t.What, of}]++; of != "" {
-		r.happened[occurrence{t.What, ""}]++
+	if p.happened[occurrence{t.What, of}]++; of != "" {
+		p.happened[occurrence{t.What, ""}]++
 	}
-	if r.sinks.Truth != nil && r.err == nil {
-		r.err = r.sinks.Truth(t)
+	if p.sinks.Truth != nil && p.err == nil {
+		p.err = p.sinks.Truth(t)
 	}
 }
 
 // start is what is so from the beginning.
-func (r *run) start() {
-	snapshot := r.world.Snapshot()
+func (p *Play) start() {
+	snapshot := p.world.Snapshot()
 	customers := map[string]int{}
-	for p := range snapshot.Points() {
-		if n := snapshot.Point(p).Customers; n != 1 {
-			customers[snapshot.PointAsset(p).ID] = n
+	for i := range snapshot.Points() {
+		if n := snapshot.Point(i).Customers; n != 1 {
+			customers[snapshot.PointAsset(i).ID] = n
 		}
 	}
-	at := int64(r.Start)
-	r.record(truth.Record{At: at, What: truth.Start, Scenario: r.name, Seed: r.Seed, End: r.end(), Customers: customers})
-	_, mistakes := r.Known()
+	at := int64(p.Start)
+	p.record(truth.Record{At: at, What: truth.Start, Scenario: p.name, Seed: p.Seed, End: p.End(), Customers: customers})
+	_, mistakes := p.Known()
 	for _, m := range mistakes {
-		r.record(truth.Record{At: at, What: truth.TopologyError, Point: m.Point, Node: m.Node, Given: m.Given})
+		p.record(truth.Record{At: at, What: truth.TopologyError, Point: m.Point, Node: m.Node, Given: m.Given})
 	}
-	for _, id := range r.edge.Stale() {
-		r.record(truth.Record{At: at, What: truth.StalePosition, Device: id})
+	for _, id := range p.edge.Stale() {
+		p.record(truth.Record{At: at, What: truth.StalePosition, Device: id})
 	}
-	r.loads.start(r)
+	p.loads.start(p)
 }
 
-func (r *run) stop() {
-	at := r.end()
-	r.loads.stop(r, at)
-	r.outages.stop(at)
-	r.result.Sustained, r.result.CustomerMinutes = r.outages.sustained, r.outages.minutes
-	r.result.Momentary = r.outages.number - r.outages.sustained
-	r.result.Faults = r.happened[occurrence{world.FaultBegan.String(), ""}]
-	r.result.Overloads = r.happened[occurrence{truth.Overload, ""}]
-	r.record(truth.Record{At: at, What: truth.Stop, Sustained: r.outages.sustained, CustomerMinutes: r.outages.minutes})
-	for i, e := range r.Expect {
+func (p *Play) stop() {
+	at := p.End()
+	p.loads.stop(p, at)
+	p.outages.stop(at)
+	p.result.Sustained, p.result.CustomerMinutes = p.outages.sustained, p.outages.minutes
+	p.result.Momentary = p.outages.number - p.outages.sustained
+	p.result.Faults = p.happened[occurrence{world.FaultBegan.String(), ""}]
+	p.result.Overloads = p.happened[occurrence{truth.Overload, ""}]
+	p.record(truth.Record{At: at, What: truth.Stop, Sustained: p.outages.sustained, CustomerMinutes: p.outages.minutes})
+	for i, e := range p.Expect {
 		if !e.moment() {
-			e.sum(r, func(format string, args ...any) { r.fail(i, format, args...) })
+			e.sum(p, func(format string, args ...any) { p.fail(i, format, args...) })
 		}
 	}
 }
 
-func (r *run) fail(i int, format string, args ...any) {
-	r.result.Failures = append(r.result.Failures, Failure{configfile.Item("expect", i), fmt.Sprintf(format, args...)})
+func (p *Play) fail(i int, format string, args ...any) {
+	p.result.Failures = append(p.result.Failures, Failure{configfile.Item("expect", i), fmt.Sprintf(format, args...)})
 }

@@ -190,8 +190,8 @@ func (s *Scenario) at(d configfile.Duration) int64 {
 	return int64(s.Start) + time.Duration(d).Microseconds()
 }
 
-// end is when it ends.
-func (s *Scenario) end() int64 { return s.at(s.Lasts) }
+// End is when it ends, in µs UTC.
+func (s *Scenario) End() int64 { return s.at(s.Lasts) }
 
 // Name is its file's, without the ending.
 func (s *Scenario) Name() string { return s.name }

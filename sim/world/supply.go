@@ -58,6 +58,7 @@ func (w *World) NodeLevel(node int) Levels { return w.levels[node] }
 // connection opens or closes phases at a service point's own fuses.
 func (w *World) connection(point int, opens, closes grid.Phases) {
 	p := int32(point)
+	w.serviceChanges++
 	if w.service[p] = w.service[p]&^closes | opens; w.service[p] == 0 {
 		delete(w.service, p)
 	}

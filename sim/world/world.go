@@ -21,17 +21,18 @@ type World struct {
 	crews      Crews
 	seed       uint64
 
-	now       int64
-	positions grid.Positions // of every edge, by phase
-	topology  grid.Positions // the same by edge: open if all phases are
-	op        *grid.Operation
-	operated  grid.Positions        // the positions that op and levels are of
-	levels    []Levels              // by node
-	service   map[int32]grid.Phases // by point: the phases open at its connection
-	has       []grid.Phases         // by edge
-	windings  []winding             // by edge
-	jammed    map[int32]bool        // devices that don't operate
-	devices   map[int]*device       // breakers and reclosers, by edge
+	now            int64
+	positions      grid.Positions // of every edge, by phase
+	topology       grid.Positions // the same by edge: open if all phases are
+	op             *grid.Operation
+	operated       grid.Positions        // the positions that op and levels are of
+	levels         []Levels              // by node
+	service        map[int32]grid.Phases // by point: the phases open at its connection
+	serviceChanges int                   // counts changes of service
+	has            []grid.Phases         // by edge
+	windings       []winding             // by edge
+	jammed         map[int32]bool        // devices that don't operate
+	devices        map[int]*device       // breakers and reclosers, by edge
 
 	faults     []fault
 	faultIndex map[string]int
@@ -271,5 +272,25 @@ func (w *World) Positions() grid.Positions { return w.positions }
 // Connection is the phases that are open at a service point's own fuses.
 func (w *World) Connection(point int) grid.Phases { return w.service[int32(point)] }
 
+// Disconnected is how many service points have an open phase at their own fuses.
+func (w *World) Disconnected() int { return len(w.service) }
+
+// ServiceChanges counts the changes of those fuses.
+func (w *World) ServiceChanges() int { return w.serviceChanges }
+
 // Fault is one of those that there have been, or are planned.
 func (w *World) Fault(index int) Fault { return w.faults[index].Fault }
+
+// Faults is how many there have been or are planned; they are counted from 0.
+func (w *World) Faults() int { return len(w.faults) }
+
+// Active reports whether a fault is there now.
+func (w *World) Active(fault int) bool { return w.faults[fault].active }
+
+// FaultOf is the index of the fault with an id, or grid.None.
+func (w *World) FaultOf(id string) int {
+	if index, ok := w.faultIndex[id]; ok {
+		return index
+	}
+	return grid.None
+}
