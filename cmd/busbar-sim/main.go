@@ -24,6 +24,7 @@ type commands struct {
 	Grid      gridCommand      `cmd:"" help:"Make a network to practise on."`
 	Scenario  scenarioCommand  `cmd:"" help:"What happens to a grid: faults, what protection and people do, and what the edge tells of it."`
 	Score     scoreCommand     `cmd:"" help:"Compare what was concluded from a scenario with the truth."`
+	Devices   devicesCommand   `cmd:"" help:"x"`
 	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 

@@ -226,3 +226,6 @@ func ParseShares(text string) (list []Share, err error) {
 	}
 	return list, nil
 }
+
+// First is the first address of Modbus TCP.
+func (f *Field) First() string { return f.servers[0].Addr().String() }
