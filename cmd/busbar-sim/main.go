@@ -23,6 +23,13 @@ type commands struct {
 	OPCUA     opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
 	Grid      gridCommand      `cmd:"" help:"Make a network to practise on."`
 	Scenario  scenarioCommand  `cmd:"" help:"What happens to a grid: faults, what protection and people do, and what the edge tells of it."`
+	Live      liveCommand      `cmd:"" help:"Play a scenario against the clock, with a page on which faults can be caused by hand."`
+	Status    statusCommand    `cmd:"" help:"Say how the grid is that live plays: who is out, what is open, which faults there are."`
+	Fault     faultCommand     `cmd:"" help:"Cause a fault in the grid that live plays."`
+	Repair    repairCommand    `cmd:"" help:"Repair a fault in it."`
+	Switch    switchCommand    `cmd:"" help:"Open or close a switch in it."`
+	CutOff    cutOffCommand    `cmd:"" help:"Let the connection of one of its gateways fail."`
+	Speed     speedCommand     `cmd:"" help:"Let its time pass faster or slower, or pause."`
 	Score     scoreCommand     `cmd:"" help:"Compare what was concluded from a scenario with the truth."`
 	Devices   devicesCommand   `cmd:"" help:"x"`
 	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
@@ -62,7 +69,7 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers that speak OPC UA. And scenarios of what happens to a whole grid, in simulated time.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers that speak OPC UA. And scenarios of what happens to a whole grid, in simulated time, or against the clock with faults by hand.
 
 Examples:
   busbar-sim run sim.yaml
@@ -70,6 +77,8 @@ Examples:
   busbar-sim sparkplug tcp://127.0.0.1:1883
   busbar-sim opcua --listen 127.0.0.1:4840
   busbar-sim grid --points 10000 --out grid.yaml
-  busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl`,
+  busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl
+  busbar-sim live service --lasts 24h --speed 60
+  busbar-sim fault north`,
 	}, &c, &c.Logging)
 }

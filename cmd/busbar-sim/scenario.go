@@ -1,24 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/configfile"
-	"github.com/busbar/busbar/grid/gridfile"
-	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/scenario"
-	"github.com/busbar/busbar/sim/truth"
 )
 
 type scenarioCommand struct {
@@ -32,10 +24,7 @@ type scenarioCommand struct {
 type scenarioRunCommand struct {
 	Scenario string  `arg:"" help:"The scenario: a file whose name ends in .yaml, or the name of one that comes with Busbar." placeholder:"FILE|NAME"`
 	Seed     *uint64 `help:"Draw at random by this seed, instead of the scenario's."`
-	Truth    string  `help:"Write what really happened, as JSON lines." placeholder:"FILE"`
-	Evidence string  `help:"Write what the edge told, as JSON lines in the order of arrival." placeholder:"FILE"`
-	Readings string  `help:"Write what meters counted each quarter-hour, as CSV, if the scenario has loads." placeholder:"FILE"`
-	Model    string  `help:"Write the grid as it is known, with its mistakes, as YAML." placeholder:"FILE"`
+	written
 }
 
 func (scenarioRunCommand) Help() string {
@@ -45,7 +34,8 @@ Exit codes: 0 it was played and came out as expected, 1 it didn't, 2 the scenari
 
 Examples:
   busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl --model known.yaml
-  busbar-sim scenario run my.yaml --seed 7`
+  busbar-sim scenario run my.yaml --seed 7
+  busbar-sim scenario run storm --truth kafka: --evidence kafka: --kafka 127.0.0.1:9092`
 }
 
 func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
@@ -53,45 +43,11 @@ func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.differ(); err != nil {
-		return err
-	}
 	var files outputs
 	defer func() { err = errors.Join(err, files.close()) }()
-	sinks := scenario.Sinks{}
-	if w, err := files.open(c.Truth); err != nil {
+	sinks, err := c.open(ctx, s, &files)
+	if err != nil {
 		return err
-	} else if w != nil {
-		lines := json.NewEncoder(w)
-		sinks.Truth = func(r truth.Record) error { return lines.Encode(r) }
-	}
-	if w, err := files.open(c.Evidence); err != nil {
-		return err
-	} else if w != nil {
-		lines := json.NewEncoder(w)
-		sinks.Evidence = func(e evidence.Event) error { return lines.Encode(e) }
-	}
-	if w, err := files.open(c.Readings); err != nil {
-		return err
-	} else if w != nil {
-		if s.Loads == nil {
-			return program.Usage{Err: fmt.Errorf("--readings: scenario %s has no loads", s.Name())}
-		}
-		fmt.Fprintln(w, "time_us,meter,import_wh,export_wh")
-		var line []byte
-		sinks.Readings = func(r scenario.Reading) error {
-			line = appendReading(line[:0], r)
-			_, err := w.Write(line)
-			return err
-		}
-	}
-	if w, err := files.open(c.Model); err != nil {
-		return err
-	} else if w != nil {
-		known, _ := s.Known()
-		if err := gridfile.WriteYAML(w, known); err != nil {
-			return err
-		}
 	}
 	began := time.Now()
 	result, err := s.Run(ctx, sinks)
@@ -99,7 +55,7 @@ func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	summary := os.Stdout
-	if slices.Contains(c.files(), "-") {
+	if c.toStdout() {
 		summary = os.Stderr
 	}
 	fmt.Fprintf(summary, "%s: %v in %.1f s, %d service points\n", s.Name(), s.Lasts, time.Since(began).Seconds(), len(s.Model().ServicePoints))
@@ -111,36 +67,6 @@ func (c scenarioRunCommand) Run(ctx context.Context) (err error) {
 	return report(summary, c.Scenario, result)
 }
 
-func (c scenarioRunCommand) files() []string {
-	return []string{c.Truth, c.Evidence, c.Readings, c.Model}
-}
-
-// differ refuses two outputs in one file.
-func (c scenarioRunCommand) differ() error {
-	seen := map[string]bool{}
-	for _, path := range c.files() {
-		if path = filepath.Clean(path); path != "." && seen[path] {
-			return program.Usage{Err: fmt.Errorf("two outputs can't be written to %s at once", path)}
-		}
-		seen[path] = true
-	}
-	return nil
-}
-
-// appendReading is a row; what wasn't counted is empty.
-func appendReading(line []byte, r scenario.Reading) []byte {
-	number := func(x float32) {
-		if line = append(line, ','); x == x {
-			line = strconv.AppendFloat(line, float64(x), 'f', 1, 32)
-		}
-	}
-	line = strconv.AppendInt(line, r.At, 10)
-	line = append(append(line, ','), r.Meter...)
-	number(r.Import)
-	number(r.Export)
-	return append(line, '\n')
-}
-
 // report says what isn't as expected.
 func report(to io.Writer, name string, r scenario.Result) error {
 	for _, f := range r.Failures {
@@ -150,40 +76,6 @@ func report(to io.Writer, name string, r scenario.Result) error {
 		return program.Silent(program.ExitFailure)
 	}
 	return nil
-}
-
-// outputs are files that are written, each once.
-type outputs []output
-
-type output struct {
-	*bufio.Writer
-	file *os.File
-}
-
-// open is the file at path, "-" for standard output, or nil if path is empty.
-func (o *outputs) open(path string) (io.Writer, error) {
-	if path == "" {
-		return nil, nil
-	}
-	file := os.Stdout
-	if path != "-" {
-		var err error
-		if file, err = os.Create(path); err != nil {
-			return nil, err
-		}
-	}
-	*o = append(*o, output{bufio.NewWriterSize(file, 256<<10), file})
-	return (*o)[len(*o)-1].Writer, nil
-}
-
-func (o outputs) close() (err error) {
-	for _, x := range o {
-		err = errors.Join(err, x.Flush())
-		if x.file != os.Stdout {
-			err = errors.Join(err, x.file.Close())
-		}
-	}
-	return err
 }
 
 type scenarioListCommand struct{}

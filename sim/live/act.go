@@ -201,3 +201,13 @@ func (l *Live) trippedFor(edge int) bool {
 	i := l.state.switchOf[edge]
 	return i < 0 || l.state.switches[i].Tripped || l.state.switches[i].LockedOut
 }
+
+// FaultAt is the fault with an index, as events have it.
+func (l *Live) FaultAt(index int) (world.Fault, bool) {
+	if index < 0 {
+		return world.Fault{}, false
+	}
+	l.step.Lock()
+	defer l.step.Unlock()
+	return l.play.World().Fault(index), true
+}

@@ -6,6 +6,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -21,7 +22,10 @@ import (
 type Live struct {
 	snapshot *grid.Snapshot
 	name     string
+	seed     uint64
+	start    int64
 	end      int64
+	normal   grid.Positions
 
 	step    sync.Mutex // of what follows: one step after the other
 	play    *scenario.Play
@@ -66,7 +70,7 @@ func New(s *scenario.Scenario, sinks scenario.Sinks) (*Live, error) {
 		return nil, err
 	}
 	w := play.World()
-	l := &Live{snapshot: w.Snapshot(), name: s.Name(), end: s.End(), play: play, opened: map[int][]int{}, blown: map[int][]int{},
+	l := &Live{snapshot: w.Snapshot(), name: s.Name(), seed: s.Seed, start: w.Now(), end: s.End(), normal: w.Snapshot().NormalPositions(), play: play, opened: map[int][]int{}, blown: map[int][]int{},
 		clock: clock{at: w.Now()}, wake: make(chan struct{}, 1), changes: changes{more: make(chan struct{})}}
 	if l.flow, err = newFlow(s, play); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", s.Name(), err)
@@ -80,6 +84,12 @@ func (l *Live) Snapshot() *grid.Snapshot { return l.snapshot }
 
 // Name is the scenario's.
 func (l *Live) Name() string { return l.name }
+
+// Seed is what all that is drawn at random follows from.
+func (l *Live) Seed() uint64 { return l.seed }
+
+// Start is when it began, in µs UTC.
+func (l *Live) Start() int64 { return l.start }
 
 // End is when it ends, in µs UTC.
 func (l *Live) End() int64 { return l.end }
@@ -119,6 +129,16 @@ func (l *Live) Run(ctx context.Context, speed float64) error {
 		}
 	}
 	return nil
+}
+
+// Stop ends the scenario now, as its end would: the truth says who is out still. The
+// error is that of a sink.
+func (l *Live) Stop() error {
+	l.step.Lock()
+	defer l.step.Unlock()
+	l.trouble = errors.Join(l.trouble, l.play.Stop())
+	l.follow(nil, l.clock.speed <= 60)
+	return l.trouble
 }
 
 // tick goes on to the present. More than a second isn't caught up with.
@@ -205,6 +225,7 @@ func (l *Live) follow(events []world.Event, fine bool) {
 	next.at = w.Now()
 	next.frequency = frequency(l.flow.seed, next.at)
 	values := l.flow.solve(w, fine)
+	next.look(w)
 	if values {
 		l.flow.show(w, next)
 	}

@@ -52,7 +52,7 @@ func advance(t *testing.T, l *live.Live, d time.Duration) {
 }
 
 func TestWritesWhatARunWrites(t *testing.T) {
-	for _, name := range []string{"nested", "storm", "transformer-overload", "telecom-failure"} {
+	for _, name := range []string{"nested", "transformer-overload", "telecom-failure"} {
 		t.Run(name, func(t *testing.T) {
 			written := func(play func(s *scenario.Scenario, to scenario.Sinks)) string {
 				var out bytes.Buffer

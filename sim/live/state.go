@@ -7,6 +7,7 @@ import (
 
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/scenario"
+	"github.com/busbar/busbar/sim/world"
 )
 
 // Point is what the meter of a service point has at its terminals. It is that of
@@ -67,6 +68,8 @@ type state struct {
 	points       []Point
 	transformers []Transformer
 	switches     []Switch
+	positions    grid.Positions // by edge
+	levels       []world.Levels // by node
 
 	transformerOf, switchOf []int32   // by edge: the index in those, or -1
 	edges, switchEdges      []int     // by those: the edge

@@ -130,6 +130,9 @@ const (
 	mostTime   = mostDays * 24 * time.Hour
 )
 
+// Longest is how long a scenario may last.
+const Longest = mostTime
+
 func (s *Scenario) openGrid(f *configfile.File, read func(string) ([]byte, error)) {
 	switch n := s.Grid.ServicePoints; {
 	case (s.Grid.File != "") == (n != 0):

@@ -45,7 +45,7 @@ type Failure struct {
 
 // Play is a scenario while it is being played. It isn't safe for concurrent use.
 type Play struct {
-	*Scenario
+	Scenario
 	world    *world.World
 	edge     *evidence.Edge
 	outages  *outages
@@ -78,7 +78,7 @@ func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 // start is another one.
 func (s *Scenario) Play(sinks Sinks) (*Play, error) {
 	snapshot := s.model.At(int64(s.Start))
-	p := &Play{Scenario: s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}}
+	p := &Play{Scenario: *s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}}
 	p.world = world.New(snapshot, s.world())
 	s.plan(p.world, func(path string, err error) { p.err = errors.Join(p.err, fmt.Errorf("%s: %w", path, err)) })
 	p.edge = evidence.New(p.world, s.Edge, s.Seed)
@@ -144,6 +144,16 @@ func (p *Play) CutOff(name string, lasts time.Duration) ([]string, error) {
 	p.record(truth.Record{At: now, What: truth.CutOff, Until: now + lasts.Microseconds(), Gateways: gateways})
 	p.advance(now)
 	return gateways, p.err
+}
+
+// Stop ends it now, if it isn't over: what the truth says to the end is that of now.
+// Nothing that was expected is compared. The error is that of a sink.
+func (p *Play) Stop() error {
+	if len(p.stops) > 0 && p.err == nil {
+		p.stops, p.Expect = nil, nil
+		p.stop()
+	}
+	return p.err
 }
 
 // Over reports whether the end has been reached.
@@ -264,7 +274,7 @@ func (p *Play) start() {
 }
 
 func (p *Play) stop() {
-	at := p.End()
+	at := p.world.Now()
 	p.loads.stop(p, at)
 	p.outages.stop(at)
 	p.result.Sustained, p.result.CustomerMinutes = p.outages.sustained, p.outages.minutes
