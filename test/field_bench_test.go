@@ -32,7 +32,7 @@ func BenchmarkField(b *testing.B) {
 func benchField(b *testing.B, points, meters, registers int) {
 	dir := b.TempDir()
 	write(b, dir, "s.yaml", fmt.Sprintf("description: A quiet day.\nlasts: 24h\ngrid: {service_points: %d}\n", points))
-	sim := start(b, dir, "busbar-sim", "devices", "s.yaml", "--devices", freeAddress(b), "--products", "eastron/sdm630", "--gateway-config", "gateway.yaml")
+	sim := start(b, dir, "busbar-sim", "live", "s.yaml", "--listen", freeAddress(b), "--devices", freeAddress(b), "--products", "eastron/sdm630", "--gateway-config", "gateway.yaml")
 	await(b, "the devices", time.Minute, func() bool { _, err := os.Stat(filepath.Join(dir, "bay.yaml")); return err == nil })
 	config, err := gatewayconfig.Load(filepath.Join(dir, "gateway.yaml"))
 	if err != nil {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"time"
 
+	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/sim/field"
@@ -26,13 +28,11 @@ type fieldFlags struct {
 
 	GatewayConfig string              `help:"Write the configuration by which a gateway reads the devices." placeholder:"FILE"`
 	GatewayID     string              `help:"What the gateway is called in it." default:"sim-gw"`
-	Kafka         string              `help:"The broker that the gateway forwards to." default:"127.0.0.1:9092"`
+	GatewayKafka  string              `help:"The broker that it forwards to." default:"127.0.0.1:9092" placeholder:"HOST:PORT"`
+	GatewayStatus string              `help:"Where its status page is." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
 	PollEvery     configfile.Duration `help:"How often the gateway reads each device." default:"1s"`
 	GatewayModel  string              `help:"Write the grid, as it is known, with the signals by which this gateway shows the positions of switches." placeholder:"FILE"`
 }
-
-// given reports whether devices are asked for.
-func (c fieldFlags) given() bool { return c.Devices != "" }
 
 // config is the devices of a grid. The error says which flag is wrong.
 func (c fieldFlags) config(s *scenario.Scenario, l *live.Live) (out field.Config, err error) {
@@ -57,11 +57,18 @@ func (c fieldFlags) config(s *scenario.Scenario, l *live.Live) (out field.Config
 	return out, nil
 }
 
-// open places the devices, says so, and writes what a gateway needs.
-func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, log *slog.Logger) (*field.Field, error) {
+// open places the devices, says so, and writes what a gateway needs. Without --devices
+// there are none.
+func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, say io.Writer, log *slog.Logger) (*field.Field, error) {
+	if c.Devices == "" {
+		if c.OPCUA != "" || c.MQTTShare+c.Sparkplug > 0 || c.GatewayConfig != "" || c.GatewayModel != "" {
+			return nil, program.Usage{Err: errors.New("--devices is missing: from which address on?")}
+		}
+		return &field.Field{}, nil
+	}
 	config, err := c.config(s, l)
 	if err != nil {
-		return nil, err
+		return nil, program.Usage{Err: err}
 	}
 	f, err := field.New(config, log)
 	if err != nil {
@@ -74,29 +81,37 @@ func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, log *slog.Logger) (
 	for _, of := range []string{field.Meter, field.TransformerMeter, field.Bay, field.Monitor} {
 		for _, by := range []string{field.ByModbus, field.ByMQTT, field.BySparkplug, field.ByOPCUA} {
 			if n := count[of+" by "+by]; n > 0 {
-				fmt.Printf("%6d %s by %s\n", n, plural(of, n), by)
+				fmt.Fprintf(say, "%6d %s by %s\n", n, plural(of, n), by)
 			}
 		}
 	}
-	fmt.Printf("%6d %s of Modbus TCP from %s on\n", f.Ports(), plural("address", f.Ports()), f.First())
-	if c.GatewayConfig != "" {
-		if err := f.WriteGateway(c.GatewayConfig, field.Gateway{ID: c.GatewayID, Kafka: c.Kafka, Poll: time.Duration(c.PollEvery)}); err != nil {
-			return nil, err
-		}
-		fmt.Printf("%s reads them: busbar-gateway run --config %s\n", c.GatewayConfig, c.GatewayConfig)
-	}
-	if c.GatewayModel != "" {
-		known, _ := s.Known()
-		file, err := os.Create(c.GatewayModel)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		if err := gridfile.WriteYAML(file, f.Model(known, c.GatewayID)); err != nil {
-			return nil, err
-		}
+	fmt.Fprintf(say, "%6d %s of Modbus TCP from %s on\n", f.Ports(), plural("address", f.Ports()), f.First())
+	if err := c.write(s, f, say); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// write writes what a gateway needs.
+func (c fieldFlags) write(s *scenario.Scenario, f *field.Field, say io.Writer) (err error) {
+	if c.GatewayConfig != "" {
+		g := field.Gateway{ID: c.GatewayID, Kafka: c.GatewayKafka, Status: c.GatewayStatus, Poll: time.Duration(c.PollEvery)}
+		if err := f.WriteGateway(c.GatewayConfig, g); err != nil {
+			return err
+		}
+		fmt.Fprintf(say, "busbar-gateway run --config %s reads them\n", c.GatewayConfig)
+	}
+	if c.GatewayModel == "" {
+		return nil
+	}
+	var files outputs
+	defer func() { err = errors.Join(err, files.close()) }()
+	w, err := files.open(c.GatewayModel)
+	if err != nil {
+		return err
+	}
+	known, _ := s.Known()
+	return gridfile.WriteYAML(w, f.Model(known, c.GatewayID))
 }
 
 func plural(noun string, n int) string {

@@ -31,7 +31,6 @@ type commands struct {
 	CutOff    cutOffCommand    `cmd:"" help:"Let the connection of one of its gateways fail."`
 	Speed     speedCommand     `cmd:"" help:"Let its time pass faster or slower, or pause."`
 	Score     scoreCommand     `cmd:"" help:"Compare what was concluded from a scenario with the truth."`
-	Devices   devicesCommand   `cmd:"" help:"x"`
 	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }
 
@@ -79,6 +78,7 @@ Examples:
   busbar-sim grid --points 10000 --out grid.yaml
   busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl
   busbar-sim live service --lasts 24h --speed 60
+  busbar-sim live service --devices 127.0.0.1:15020 --gateway-config gateway.yaml
   busbar-sim fault north`,
 	}, &c, &c.Logging)
 }

@@ -78,7 +78,7 @@ func DefaultProducts() []Share {
 	return []Share{{"eastron/sdm630", 4}, {"abb/b23", 2}, {"carlo-gavazzi/em340", 2}, {"schneider/iem3000", 1}, {"siemens/pac2200", 1}}
 }
 
-// Field is the devices of a grid.
+// Field is the devices of a grid. The zero value has none.
 type Field struct {
 	config   Config
 	devices  []Device
@@ -106,7 +106,7 @@ func New(c Config, log *slog.Logger) (*Field, error) {
 	if err := f.place(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(f.listen(), f.monitor()); err != nil {
+	if err := errors.Join(f.listen(), f.monitor()); err != nil { // one busy address doesn't hide the other
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

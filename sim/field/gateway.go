@@ -21,6 +21,7 @@ type Gateway struct {
 	ID     string        // of the gateway; "": sim-gw
 	Kafka  string        // a broker; "": 127.0.0.1:9092
 	Buffer string        // a directory; "": data
+	Status string        // where its status page is; "": where the gateway has it by default
 	Poll   time.Duration // how often devices are read; 1s if it is 0
 }
 
@@ -64,14 +65,18 @@ func (f *Field) gateway(w io.Writer, g Gateway) {
 	if f.config.Operate != nil {
 		control = ", control: enabled"
 	}
+	status := ""
+	if g.Status != "" {
+		status = fmt.Sprintf("status: {listen: %q}\n", g.Status)
+	}
 	fmt.Fprintf(w, `# The devices of a simulated grid. Written by busbar-sim.
 gateway: {id: %s%s}
 forward: {kafka: {brokers: [%q]}}
 buffer: {path: %q}
-defaults: {poll_every: %v, timeout: 500ms}
+%sdefaults: {poll_every: %v, timeout: 500ms}
 
 assets:
-`, word(g.ID), control, g.Kafka, g.Buffer, configfile.Duration(g.Poll))
+`, word(g.ID), control, g.Kafka, g.Buffer, status, configfile.Duration(g.Poll))
 	f.assets(w)
 	fmt.Fprintln(w, "\ndevices:")
 	for i := range f.devices {
@@ -125,7 +130,9 @@ func (f *Field) device(w io.Writer, d *Device) {
 			fmt.Fprint(w, ", control: [{signal: PosOn, settle: 5s}]")
 		}
 	case ByOPCUA:
-		node := func(variable string) string { return fmt.Sprintf("nsu=%s;s=%s.%s", transformer.Namespace, d.Asset, variable) }
+		node := func(variable string) string {
+			return fmt.Sprintf("nsu=%s;s=%s.%s", transformer.Namespace, d.Asset, variable)
+		}
 		fmt.Fprintf(w, ", opcua: {endpoint: %q, security: {policy: None}}, signals: [{name: Load, node: %q, unit: \"1\"}, {name: TopOilTmp, node: %q, unit: Cel}, {name: HPTmp, node: %q, unit: Cel}]",
 			d.Endpoint, node("Load"), node("TopOil"), node("HotSpot"))
 	case ByMQTT:
