@@ -18,7 +18,7 @@ import (
 // fieldFlags say which devices speak with what a grid has that is being played.
 type fieldFlags struct {
 	Devices      string  `help:"Let devices speak: Modbus TCP meters and bay controllers from this address on, and on the ports after it." placeholder:"HOST:PORT"`
-	UnitsPerPort int     `help:"How many units there are behind an address of Modbus TCP." default:"247"`
+	UnitsPerPort int     `help:"How many units there are behind an address of Modbus TCP." default:"32"`
 	Products     string  `help:"What meters of three phases are, and their shares." placeholder:"PROFILE=SHARE,…"`
 	Refused      bool    `help:"Answer for a meter without supply with exception 11, as gateways to serial lines do, instead of not at all."`
 	OPCUA        string  `name:"opcua" help:"Let monitors of the transformers speak OPC UA on this address." placeholder:"HOST:PORT"`

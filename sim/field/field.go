@@ -44,7 +44,8 @@ type Config struct {
 	// Listen is the first address of Modbus TCP, host:port; further ones have the ports
 	// after it. With port 0, each is any that is free.
 	Listen string
-	// UnitsPerPort is how many units there are behind an address at most; 1 to 247.
+	// UnitsPerPort is how many units there are behind an address at most; 1 to 247. 0 is
+	// 32, as many as a line of RS-485 takes.
 	UnitsPerPort int
 	// Products are those of the meters of three phases, by their shares. One of one phase
 	// is an Eastron SDM120.
@@ -91,7 +92,7 @@ type Field struct {
 // New places the devices and opens their ports, which Run closes.
 func New(c Config, log *slog.Logger) (*Field, error) {
 	if c.UnitsPerPort == 0 {
-		c.UnitsPerPort = lastUnit
+		c.UnitsPerPort = 32
 	}
 	if len(c.Products) == 0 {
 		c.Products = DefaultProducts()
