@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -33,15 +32,16 @@ func benchField(b *testing.B, points, meters, registers int) {
 	dir := b.TempDir()
 	write(b, dir, "s.yaml", fmt.Sprintf("description: A quiet day.\nlasts: 24h\ngrid: {service_points: %d}\n", points))
 	sim := start(b, dir, "busbar-sim", "live", "s.yaml", "--listen", freeAddress(b), "--devices", freeAddress(b), "--products", "eastron/sdm630", "--gateway-config", "gateway.yaml")
-	await(b, "the devices", time.Minute, func() bool { _, err := os.Stat(filepath.Join(dir, "bay.yaml")); return err == nil })
-	config, err := gatewayconfig.Load(filepath.Join(dir, "gateway.yaml"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	var config gatewayconfig.Config
+	await(b, "the devices", time.Minute, func() (written bool) {
+		var err error
+		config, err = gatewayconfig.Load(filepath.Join(dir, "gateway.yaml"))
+		return err == nil
+	})
 	units := map[string][]byte{} // by endpoint
 	left := meters
 	for _, d := range config.Devices {
-		if d.Modbus != nil && left > 0 && (d.Profile == "eastron/sdm630" || d.Profile == "eastron/sdm120" && registers <= 76) {
+		if d.Modbus != nil && left > 0 && (d.Profile == "eastron/sdm630" || strings.HasSuffix(d.Profile, "one-phase.yaml") && registers <= 76) {
 			units[d.Modbus.Endpoint] = append(units[d.Modbus.Endpoint], d.Modbus.Unit)
 			left--
 		}

@@ -143,7 +143,7 @@ func TestDevicesOfAGridSpeak(t *testing.T) {
 	}
 	eastron := func(by string) func(field.Device) bool {
 		return func(d field.Device) bool {
-			return d.Of == field.Meter && d.By == field.ByModbus && strings.HasPrefix(d.Product, "eastron/") && d.PoweredBy == by && on(d)
+			return d.Of == field.Meter && d.By == field.ByModbus && (d.Product == "eastron/sdm630" || d.Product == "one-phase.yaml") && d.PoweredBy == by && on(d)
 		}
 	}
 	fed, own := s.find(t, eastron(evidence.Measured)), s.find(t, eastron(evidence.Auxiliary))

@@ -47,8 +47,7 @@ type Config struct {
 	// UnitsPerPort is how many units there are behind an address at most; 1 to 247. 0 is
 	// 32, as many as a line of RS-485 takes.
 	UnitsPerPort int
-	// Products are those of the meters of three phases, by their shares. One of one phase
-	// is an Eastron SDM120.
+	// Products are those of the meters of three phases, by their shares.
 	Products []Share
 	// Refused has an address answer for a meter without supply, with exception 11, as a
 	// gateway to a serial line does. Otherwise nobody answers.

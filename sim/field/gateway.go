@@ -1,7 +1,7 @@
 package field
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -40,23 +40,24 @@ func (g *Gateway) fill() {
 	}
 }
 
-// WriteGateway writes the configuration by which a gateway reads the devices, and bay.yaml
-// beside it, the profile of bay controllers.
-func (f *Field) WriteGateway(path string, g Gateway) (err error) {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
+// WriteGateway writes the configuration by which a gateway reads the devices, and beside
+// it the profiles of those that are no product.
+func (f *Field) WriteGateway(path string, g Gateway) error {
+	for _, file := range []string{bayFile, onePhaseFile} {
+		if !slices.ContainsFunc(f.devices, func(d Device) bool { return d.Product == file && d.By == ByModbus }) {
+			continue
+		}
+		src, err := profiles.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), file), src, 0o644); err != nil {
+			return err
+		}
 	}
-	w := bufio.NewWriter(file)
-	f.gateway(w, g)
-	err = w.Flush()
-	if closing := file.Close(); err == nil {
-		err = closing
-	}
-	if err == nil && slices.ContainsFunc(f.devices, func(d Device) bool { return d.Of == Bay }) {
-		err = os.WriteFile(filepath.Join(filepath.Dir(path), bayFile), bayProfile, 0o644)
-	}
-	return err
+	var text bytes.Buffer
+	f.gateway(&text, g)
+	return os.WriteFile(path, text.Bytes(), 0o644)
 }
 
 func (f *Field) gateway(w io.Writer, g Gateway) {

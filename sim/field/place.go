@@ -26,9 +26,6 @@ const (
 	Monitor          = "transformer monitor"
 )
 
-// onePhase is the product of meters that have one phase.
-const onePhase = "eastron/sdm120"
-
 // transformerProduct is that of the meters at transformers' low sides.
 const transformerProduct = "siemens/pac2200"
 
@@ -43,7 +40,7 @@ type Device struct {
 	// Supply is the fuse, switch or transformer with which it loses its voltage, in
 	// normal operation.
 	Supply  string
-	Product string // the profile of one that is read by Modbus; bay.yaml of a bay controller
+	Product string // the profile of one that is read by Modbus
 	// Endpoint and Unit are where it is.
 	Endpoint string
 	Unit     byte
@@ -161,7 +158,7 @@ func (f *Field) equip(x *station, names namer) {
 			d.Supply = names.asset(s.EdgeAsset(edge).ID)
 		}
 		if phases(s.Point(p).Phases) == 1 {
-			d.Product = onePhase
+			d.Product = onePhaseFile
 		}
 		x.meters = append(x.meters, len(f.devices))
 		f.devices = append(f.devices, d)

@@ -1,9 +1,10 @@
 package field
 
 import (
-	_ "embed"
+	"embed"
 	"hash/fnv"
 	"math"
+	"strings"
 
 	"github.com/busbar/busbar/profile"
 	"github.com/busbar/busbar/sim/devices"
@@ -12,13 +13,24 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// bayProfile is what bay controllers have in their registers, and bayFile where a
-// gateway's configuration expects it.
+// The profiles of what is no product. A gateway's configuration expects them beside it.
 //
-//go:embed bay.yaml
-var bayProfile []byte
+//go:embed bay.yaml one-phase.yaml
+var profiles embed.FS
 
-const bayFile = "bay.yaml"
+const (
+	bayFile      = "bay.yaml"
+	onePhaseFile = "one-phase.yaml"
+)
+
+// profileOf is one of them.
+func profileOf(file string) (profile.Profile, error) {
+	src, err := profiles.ReadFile(file)
+	if err != nil {
+		return profile.Profile{}, err
+	}
+	return profile.Parse("busbar/"+strings.TrimSuffix(file, ".yaml"), file, src)
+}
 
 func hash(text string) uint64 {
 	h := fnv.New64a()
@@ -28,9 +40,16 @@ func hash(text string) uint64 {
 
 // units is what is behind each port.
 func (f *Field) units() (ports []map[byte]devices.Unit, err error) {
-	products := map[string]*devices.Product{}
-	bay, err := profile.Parse("busbar/bay", bayFile, bayProfile)
+	bay, err := profileOf(bayFile)
 	if err != nil {
+		return nil, err
+	}
+	single, err := profileOf(onePhaseFile)
+	if err != nil {
+		return nil, err
+	}
+	products := map[string]*devices.Product{}
+	if products[onePhaseFile], err = devices.NewProduct(devices.Part{Profile: single}); err != nil {
 		return nil, err
 	}
 	for i := range f.devices {
