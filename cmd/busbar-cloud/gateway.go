@@ -93,8 +93,9 @@ func minute(m telemetry.Micros) string { return m.Time().Format("2006-01-02T15:0
 
 type enrolKey struct {
 	database
-	Gateway   string `arg:"" help:"The gateway's id, as in its configuration."`
-	PublicKey string `arg:"" help:"Its public key, as busbar-gateway key prints it."`
+	Gateway   string `arg:"" optional:"" help:"The gateway's id, as in its configuration."`
+	PublicKey string `arg:"" optional:"" help:"Its public key, as busbar-gateway key prints it."`
+	Keys      string `help:"Enrol many: a file with a gateway's id and its public key on each line." placeholder:"FILE" type:"path"`
 	By        string `help:"Who enrols it." default:"${user}" placeholder:"NAME"`
 }
 
@@ -103,12 +104,24 @@ func (enrolKey) Help() string {
 The same key again changes nothing. A gateway may have several keys.
 
 Example, with what busbar-gateway key --config gateway.yaml has printed on the gateway:
-  busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=`
+  busbar-cloud gateway enrol --config cloud.yaml north-gw1 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+
+and with what busbar-sim fleet keys has written:
+  busbar-cloud gateway enrol --config cloud.yaml --keys fleet.keys`
 }
 
 var gatewayName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 func (e enrolKey) Run(ctx context.Context) error {
+	if e.Keys != "" {
+		if e.Gateway != "" {
+			return program.Usage{Err: errors.New("--keys and a gateway exclude each other")}
+		}
+		return e.many(ctx)
+	}
+	if e.PublicKey == "" {
+		return program.Usage{Err: errors.New("expected a gateway and its public key, or --keys")}
+	}
 	if !gatewayName.MatchString(e.Gateway) {
 		return program.Usage{Err: fmt.Errorf("%q is no gateway's id: expected 1 to 63 lower-case letters, digits and hyphens, the first no hyphen", e.Gateway)}
 	}

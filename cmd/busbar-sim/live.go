@@ -45,9 +45,15 @@ func (c liveCommand) open() (*scenario.Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Expect = nil // of a scenario without anybody who acts
+	return s, c.change(s)
+}
+
+// change is what else holds than what the scenario says.
+func (c liveCommand) change(s *scenario.Scenario) error {
 	if c.Lasts != 0 {
 		if c.Lasts < 0 || c.Lasts > scenario.Longest {
-			return nil, program.Usage{Err: fmt.Errorf("--lasts %v, expected more than 0 and up to %v", c.Lasts, scenario.Longest)}
+			return program.Usage{Err: fmt.Errorf("--lasts %v, expected more than 0 and up to %v", c.Lasts, scenario.Longest)}
 		}
 		s.Lasts = configfile.Duration(c.Lasts)
 	}
@@ -58,12 +64,11 @@ func (c liveCommand) open() (*scenario.Scenario, error) {
 	default:
 		t, err := time.Parse(time.RFC3339, c.Start)
 		if err != nil {
-			return nil, program.Usage{Err: fmt.Errorf("--start %q, expected now or a time such as 2026-03-01T06:00:00Z", c.Start)}
+			return program.Usage{Err: fmt.Errorf("--start %q, expected now or a time such as 2026-03-01T06:00:00Z", c.Start)}
 		}
 		s.Start = grid.Time(t.UnixMicro())
 	}
-	s.Expect = nil // of a scenario without anybody who acts
-	return s, nil
+	return nil
 }
 
 func (c liveCommand) Run(ctx context.Context, logging *program.Logging) (err error) {

@@ -30,6 +30,7 @@ type commands struct {
 	Switch    switchCommand    `cmd:"" help:"Open or close a switch in it."`
 	CutOff    cutOffCommand    `cmd:"" help:"Let the connection of one of its gateways fail."`
 	Speed     speedCommand     `cmd:"" help:"Let its time pass faster or slower, or pause."`
+	Fleet     fleetCommand     `cmd:"" help:"Write what a hundred thousand meters and more would, straight to Kafka."`
 	Score     scoreCommand     `cmd:"" help:"Compare what was concluded from a scenario with the truth."`
 	Run       run              `cmd:"" help:"Simulate until stopped by SIGINT, SIGTERM or SIGHUP."`
 }

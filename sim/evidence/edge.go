@@ -28,6 +28,8 @@ type Edge struct {
 	timers timers
 	number int64   // counts timers, and what is drawn without one
 	out    []Event // that have arrived
+
+	dropouts []Dropout // that weren't returned
 }
 
 // position is that of a switch as it was told.

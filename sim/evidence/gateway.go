@@ -249,7 +249,9 @@ func (e *Edge) nextDropout(at int64, i, turn int) {
 	begin := at + int64(r.ExpFloat64()*86400e6/e.config.Dropouts)
 	e.at(begin, func(at int64) {
 		e.cut(at, i, 1)
-		e.at(at+exponential(r, e.config.DropoutLasts), func(at int64) {
+		until := at + exponential(r, e.config.DropoutLasts)
+		e.dropouts = append(e.dropouts, Dropout{e.gateways[i].id, at, until})
+		e.at(until, func(at int64) {
 			e.cut(at, i, -1)
 			e.nextDropout(at, i, turn+1)
 		})

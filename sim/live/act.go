@@ -47,7 +47,7 @@ func (l *Live) act(a world.Action) error {
 		}
 	}
 	events, err := l.play.Act(a)
-	l.follow(events, l.clock.speed <= 60)
+	l.follow(events, l.fine())
 	return err
 }
 

@@ -24,9 +24,9 @@ type flow struct {
 	seed      uint64
 	loads     *load.Loads
 	customers []load.Customer
-	day       int        // that the days are of
-	real      []load.Day // by point
-	metered   []load.Day
+	day       int               // that the days are of
+	real      []load.Day        // by point
+	metered   map[int]*load.Day // of those whose meter doesn't count what is real
 
 	solver    *powerflow.Solver
 	operation *grid.Operation
@@ -43,12 +43,17 @@ type flow struct {
 func newFlow(s *scenario.Scenario, play *scenario.Play) (*flow, error) {
 	snapshot := play.World().Snapshot()
 	n := snapshot.Points()
-	f := &flow{seed: s.Seed, day: math.MinInt, minute: math.MinInt64, real: make([]load.Day, n), metered: make([]load.Day, n),
+	f := &flow{seed: s.Seed, day: math.MinInt, minute: math.MinInt64, real: make([]load.Day, n), metered: map[int]*load.Day{},
 		takes: make([]complex128, n), counted: make([]complex128, n), share: make([]float64, n)}
 	if f.loads, f.customers = play.Customers(); f.loads == nil {
 		var mix load.Mix
 		mix.SetDefaults()
 		f.loads, f.customers = scenario.Customers(snapshot, s.Seed, mix)
+	}
+	for p := range f.customers {
+		if len(f.customers[p].Effects) > 0 {
+			f.metered[p] = &load.Day{}
+		}
 	}
 	var err error
 	var loops *powerflow.LoopError
@@ -115,7 +120,9 @@ func (f *flow) draw(at int64, fine bool) {
 		f.day = day
 		for p := range f.customers {
 			f.loads.Real(&f.customers[p], day, &f.real[p])
-			f.loads.Metered(&f.customers[p], day, &f.metered[p])
+			if metered := f.metered[p]; metered != nil {
+				f.loads.Metered(&f.customers[p], day, metered)
+			}
 		}
 	}
 	for p := range f.customers {
@@ -130,7 +137,10 @@ func (f *flow) draw(at int64, fine bool) {
 			}
 			return complex(x, reactive*max(x, 0))
 		}
-		f.takes[p], f.counted[p] = power(&f.real[p]), power(&f.metered[p])
+		f.takes[p] = power(&f.real[p])
+		if f.counted[p] = f.takes[p]; f.metered[p] != nil {
+			f.counted[p] = power(f.metered[p])
+		}
 	}
 }
 

@@ -27,17 +27,18 @@ type Live struct {
 	end      int64
 	normal   grid.Positions
 
-	step    sync.Mutex // of what follows: one step after the other
-	play    *scenario.Play
-	flow    *flow
-	spare   state
-	hands   int           // counts faults that people have caused
-	opened  map[int][]int // by fault: the edges that protection has opened for it
-	blown   map[int][]int // by fault: the service points whose own fuses have blown
-	trouble error         // of a sink
-	clock   clock
-	behind  time.Duration // as of the last tick
-	wake    chan struct{} // the clock has changed
+	step     sync.Mutex // of what follows: one step after the other
+	play     *scenario.Play
+	flow     *flow
+	spare    state
+	hands    int           // counts faults that people have caused
+	opened   map[int][]int // by fault: the edges that protection has opened for it
+	blown    map[int][]int // by fault: the service points whose own fuses have blown
+	trouble  error         // of a sink
+	clock    clock
+	quarters bool
+	behind   time.Duration // as of the last tick
+	wake     chan struct{} // the clock has changed
 
 	read    sync.RWMutex // of what follows
 	state   state
@@ -137,7 +138,7 @@ func (l *Live) Stop() error {
 	l.step.Lock()
 	defer l.step.Unlock()
 	l.trouble = errors.Join(l.trouble, l.play.Stop())
-	l.follow(nil, l.clock.speed <= 60)
+	l.follow(nil, l.fine())
 	return l.trouble
 }
 
@@ -193,7 +194,7 @@ func (l *Live) Advance(to int64) error {
 // quarter-hour if time passes faster than a minute a second.
 func (l *Live) advance(to int64) error {
 	to = min(to, l.end)
-	every, fine := minute, l.clock.speed <= 60
+	every, fine := minute, l.fine()
 	if !fine {
 		every = quarter
 	}

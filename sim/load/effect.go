@@ -29,9 +29,17 @@ const (
 	NewHeatPump  // a heat pump from then on
 	TariffChange // what can wait waits for the night
 	MeterSwap    // two hours of the first day aren't counted, and the new meter differs by up to 2 %
+
+	// What goes wrong with a meter.
+	Stuck         // its register stands still
+	Drift         // it counts less and less: a hundredth of what it did less each day
+	LeadLost      // the voltage of one of three phases doesn't reach it, which counts nothing
+	ReversedCT    // one of three current transformers is the wrong way round, which is subtracted
+	RegisterReset // its register begins at 0 again at noon of the first day, and that quarter-hour isn't known
 )
 
-var kindNames = []string{"h1", "h2", "h3", "h4", "h5", "h6", "vacation", "move-out", "new-pv", "new-ev", "new-heat-pump", "tariff-change", "meter-swap"}
+var kindNames = []string{"h1", "h2", "h3", "h4", "h5", "h6", "vacation", "move-out", "new-pv", "new-ev", "new-heat-pump", "tariff-change", "meter-swap",
+	"stuck", "drift", "lead-lost", "reversed-ct", "register-reset"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -48,6 +56,9 @@ func (k *Kind) UnmarshalText(text []byte) error {
 
 // Theft reports whether it is theft.
 func (k Kind) Theft() bool { return k <= Reversed }
+
+// MeterFault reports whether it is a fault of the meter.
+func (k Kind) MeterFault() bool { return k >= Stuck }
 
 // Effect is a change of a customer's readings for whole days.
 type Effect struct {
@@ -100,10 +111,11 @@ func scale(x *[Slots]float32, by float32) {
 }
 
 // meter changes what is counted of a day.
-func (e Effect) meter(l *Loads, c *Customer, day int, x *[Slots]float32) {
+func (e Effect) meter(l *Loads, c *Customer, day int, of *Day) {
 	if !e.on(day) {
 		return
 	}
+	x := &of.Import
 	always := draw{hash(l.seed, c.Number, uint64(e.From), 5)}
 	today := draw{hash(l.seed, c.Number, uint64(day), 6)}
 	mean := func() float32 {
@@ -143,6 +155,22 @@ func (e Effect) meter(l *Loads, c *Customer, day int, x *[Slots]float32) {
 			for i := from; i < from+8; i++ {
 				x[i] = float32(math.NaN())
 			}
+		}
+	case Stuck:
+		of.Import, of.Export = [Slots]float32{}, [Slots]float32{}
+	case Drift:
+		left := float32(math.Pow(0.99, float64(day-e.From)))
+		scale(x, left)
+		scale(&of.Export, left)
+	case LeadLost:
+		scale(x, 2./3)
+		scale(&of.Export, 2./3)
+	case ReversedCT: // of three equal parts, two less one
+		scale(x, 1./3)
+		scale(&of.Export, 1./3)
+	case RegisterReset:
+		if day == e.From {
+			x[Slots/2], of.Export[Slots/2] = float32(math.NaN()), float32(math.NaN())
 		}
 	}
 }

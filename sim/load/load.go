@@ -155,7 +155,7 @@ func (l *Loads) Real(c *Customer, day int, into *Day) {
 func (l *Loads) Metered(c *Customer, day int, into *Day) {
 	l.Real(c, day, into)
 	for _, e := range c.Effects {
-		e.meter(l, c, day, &into.Import)
+		e.meter(l, c, day, into)
 	}
 }
 

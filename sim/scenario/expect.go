@@ -33,6 +33,8 @@ type Expectation struct {
 	Of string `yaml:"of"`
 	// How often there is evidence of a kind, such as last-gasp.
 	Told string `yaml:"told"`
+	// Of which only that counts whose own time differs by so much from its arrival.
+	OffBy configfile.Duration `yaml:"off_by"`
 	// The part of the energy that is counted while an effect lasts, such as h1: of
 	// all that have it together. It is in the readings, not a number of things.
 	Counted string `yaml:"counted"`
@@ -78,6 +80,8 @@ func (e *Expectation) check(s *Scenario, snapshot *grid.Snapshot, wrong func(key
 		wrong("out_behind", "the grid has no line, switch or transformer %q that supplies anything", e.OutBehind)
 	case e.Happened != "" && !slices.Contains(happenings, e.Happened):
 		wrong("happened", "%q is nothing that is recorded, expected one of %s", e.Happened, strings.Join(happenings, ", "))
+	case e.OffBy < 0 || e.OffBy > 0 && e.Told == "":
+		wrong("off_by", "belongs to told, and is a time above 0")
 	case e.Counted != "" && (s.Loads == nil || !slices.ContainsFunc(s.Loads.Effects, func(x Effect) bool { return x.Kind.String() == e.Counted })):
 		wrong("counted", "nobody has the effect %q", e.Counted)
 	case e.Told != "" && !slices.Contains(evidence.Kinds, evidence.Kind(e.Told)):
@@ -94,7 +98,8 @@ func (e *Expectation) check(s *Scenario, snapshot *grid.Snapshot, wrong func(key
 
 // happenings are the kinds of records that are counted.
 var happenings = func() []string {
-	list := []string{truth.Outage, truth.PhaseLoss, truth.Overload, truth.Theft, truth.LookAlike, truth.CutOff, truth.TopologyError, truth.StalePosition}
+	list := []string{truth.Outage, truth.PhaseLoss, truth.Overload, truth.Theft, truth.LookAlike, truth.CutOff, truth.TopologyError, truth.StalePosition,
+		truth.SilentMeter, truth.WrongClock, truth.Jammed, truth.Dropout, truth.MeterFault}
 	for kind := range world.SupplyChanged {
 		list = append(list, kind.String())
 	}
@@ -165,6 +170,9 @@ func (e *Expectation) sum(r *Play, wrong func(format string, args ...any)) {
 		}
 	case e.Told != "":
 		got, what = float64(r.told[evidence.Kind(e.Told)]), "told "+e.Told
+		if e.OffBy > 0 {
+			got, what = float64(r.off[misdated{evidence.Kind(e.Told), e.OffBy}]), fmt.Sprintf("%s off by %v", what, e.OffBy)
+		}
 	case e.Counted != "":
 		got, what = r.loads.counted(r, e.Counted), "counted with "+e.Counted
 	case e.CustomerMinutes:

@@ -130,8 +130,11 @@ func (l *loads) start(r *Play) {
 		}
 		l.customers[point].Effects = append(l.customers[point].Effects, effect)
 		what := truth.LookAlike
-		if e.Kind.Theft() {
+		switch {
+		case e.Kind.Theft():
 			what = truth.Theft
+		case e.Kind.MeterFault():
+			what = truth.MeterFault
 		}
 		r.record(truth.Record{At: int64(r.Start), What: what, Kind: e.Kind.String(), Point: s.PointAsset(point).ID,
 			Since: max(int64(effect.From)*86400e6, int64(r.Start)), Until: until})

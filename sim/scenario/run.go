@@ -56,6 +56,13 @@ type Play struct {
 	result   Result
 	happened map[occurrence]int
 	told     map[evidence.Kind]int
+	off      map[misdated]int
+}
+
+// misdated is a kind of evidence whose time is off by so much, that is expected.
+type misdated struct {
+	kind evidence.Kind
+	by   configfile.Duration
 }
 
 // occurrence is what happened to what.
@@ -78,7 +85,7 @@ func (s *Scenario) Run(ctx context.Context, sinks Sinks) (Result, error) {
 // start is another one.
 func (s *Scenario) Play(sinks Sinks) (*Play, error) {
 	snapshot := s.model.At(int64(s.Start))
-	p := &Play{Scenario: *s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}}
+	p := &Play{Scenario: *s, sinks: sinks, happened: map[occurrence]int{}, told: map[evidence.Kind]int{}, off: map[misdated]int{}}
 	p.world = world.New(snapshot, s.world())
 	s.plan(p.world, func(path string, err error) { p.err = errors.Join(p.err, fmt.Errorf("%s: %w", path, err)) })
 	p.edge = evidence.New(p.world, s.Edge, s.Seed)
@@ -86,6 +93,11 @@ func (s *Scenario) Play(sinks Sinks) (*Play, error) {
 	for _, step := range s.Steps {
 		if step.CutOff != "" {
 			p.edge.Cut(s.at(step.At), time.Duration(step.For).Microseconds(), s.cutOff(snapshot, step.CutOff))
+		}
+	}
+	for _, e := range s.Expect {
+		if e.OffBy > 0 {
+			p.off[misdated{evidence.Kind(e.Told), e.OffBy}] = 0
 		}
 	}
 	p.loads = newLoads(p)
@@ -190,7 +202,7 @@ func (s *Scenario) Known() (*grid.Model, []evidence.Mistake) {
 }
 
 // whenToLook is the times at which something is looked at: expectations, cuts of
-// connections, quarter-hours if there are loads, and the end.
+// connections, what jams, quarter-hours if there are loads, and the end.
 func (p *Play) whenToLook() []int64 {
 	at := map[int64]bool{p.End(): true}
 	for _, e := range p.Expect {
@@ -199,7 +211,7 @@ func (p *Play) whenToLook() []int64 {
 		}
 	}
 	for _, s := range p.Steps {
-		if s.CutOff != "" && p.at(s.At) <= p.End() {
+		if (s.CutOff != "" || s.Jam != "") && p.at(s.At) <= p.End() {
 			at[p.at(s.At)] = true
 		}
 	}
@@ -214,9 +226,17 @@ func (p *Play) whenToLook() []int64 {
 func (p *Play) advance(to int64) []world.Event {
 	events := p.world.Advance(to)
 	p.edge.Observe(events)
+	for _, d := range p.edge.Dropouts() {
+		p.record(truth.Record{At: d.From, What: truth.Dropout, Gateways: []string{d.Gateway}, Until: d.Until})
+	}
 	p.outages.take(events)
 	for _, e := range p.edge.Until(to) {
 		p.told[e.Kind]++
+		for of := range p.off {
+			if of.kind == e.Kind && max(e.Arrival-e.Source, e.Source-e.Arrival) >= time.Duration(of.by).Microseconds() {
+				p.off[of]++
+			}
+		}
 		p.result.Evidence++
 		if p.sinks.Evidence != nil && p.err == nil {
 			p.err = p.sinks.Evidence(e)
@@ -232,6 +252,9 @@ func (p *Play) pause(at int64) {
 			record := truth.Record{At: at, What: truth.CutOff, Until: at + time.Duration(s.For).Microseconds()}
 			record.Gateways = p.edge.Gateways(p.cutOff(p.world.Snapshot(), s.CutOff))
 			p.record(record)
+		}
+		if s.Jam != "" && p.at(s.At) == at {
+			p.record(truth.Record{At: at, What: truth.Jammed, Device: s.Jam})
 		}
 	}
 	p.loads.pause(p, at)
@@ -269,6 +292,16 @@ func (p *Play) start() {
 	}
 	for _, id := range p.edge.Stale() {
 		p.record(truth.Record{At: at, What: truth.StalePosition, Device: id})
+	}
+	for _, id := range p.edge.Silent() {
+		p.record(truth.Record{At: at, What: truth.SilentMeter, Point: id})
+	}
+	for _, c := range p.edge.WrongClocks() {
+		record := truth.Record{At: at, What: truth.WrongClock, Point: c.Point, Off: c.Off}
+		if c.Gateway != "" {
+			record.Gateways = []string{c.Gateway}
+		}
+		p.record(record)
 	}
 	p.loads.start(p)
 }

@@ -16,6 +16,11 @@ const (
 	Start         = "start"          // Scenario, Seed, End, and the Customers of those service points that don't have one
 	TopologyError = "topology-error" // Point is at Node, and the model that is given has it at Given
 	StalePosition = "stale-position" // Device: its position isn't told any more
+	SilentMeter   = "silent-meter"   // Point has a meter that never answers
+	WrongClock    = "wrong-clock"    // of Point's meter, or of the Gateways: it is off by Off
+	Jammed        = "jammed"         // Device doesn't open at faults from now on
+	Dropout       = "dropout"        // the connection of Gateways fails by itself until Until
+	MeterFault    = "meter-fault"    // Point, Kind, Since, Until
 	Theft         = "theft"          // Point, Kind, Since, Until
 	LookAlike     = "look-alike"     // the same of what is no theft
 	Outage        = "outage"         // Outage begins at Device, which Fault has opened: Points lose their supply
@@ -56,6 +61,7 @@ type Record struct {
 	Gateways []string      `json:"gateways,omitempty"`
 	Since    int64         `json:"since_us,omitempty"`
 	Until    int64         `json:"until_us,omitempty"`
+	Off      int64         `json:"off_us,omitempty"`
 	Peak     float64       `json:"peak,omitempty"`
 
 	Sustained       int     `json:"sustained,omitempty"`
