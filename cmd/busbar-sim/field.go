@@ -54,7 +54,12 @@ func (c fieldFlags) config(s *scenario.Scenario, l *live.Live) (out field.Config
 			return out, fmt.Errorf("--products: %w", err)
 		}
 	}
-	return out, nil
+	return out, errors.Join(out.Check(), c.gateway().Check())
+}
+
+// gateway is what else the configuration of a gateway says.
+func (c fieldFlags) gateway() field.Gateway {
+	return field.Gateway{ID: c.GatewayID, Kafka: c.GatewayKafka, Status: c.GatewayStatus, Poll: time.Duration(c.PollEvery)}
 }
 
 // open places the devices, says so, and writes what a gateway needs. Without --devices
@@ -95,8 +100,7 @@ func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, say io.Writer, log 
 // write writes what a gateway needs.
 func (c fieldFlags) write(s *scenario.Scenario, f *field.Field, say io.Writer) (err error) {
 	if c.GatewayConfig != "" {
-		g := field.Gateway{ID: c.GatewayID, Kafka: c.GatewayKafka, Status: c.GatewayStatus, Poll: time.Duration(c.PollEvery)}
-		if err := f.WriteGateway(c.GatewayConfig, g); err != nil {
+		if err := f.WriteGateway(c.GatewayConfig, c.gateway()); err != nil {
 			return err
 		}
 		fmt.Fprintf(say, "busbar-gateway run --config %s reads them\n", c.GatewayConfig)

@@ -90,16 +90,8 @@ type Field struct {
 
 // New places the devices and opens their ports, which Run closes.
 func New(c Config, log *slog.Logger) (*Field, error) {
-	if c.UnitsPerPort == 0 {
-		c.UnitsPerPort = 32
-	}
-	if len(c.Products) == 0 {
-		c.Products = DefaultProducts()
-	}
-	if c.Every == 0 {
-		c.Every = time.Second
-	}
-	if err := c.check(); err != nil {
+	c.fill()
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	f := &Field{config: c, log: log}
@@ -114,7 +106,21 @@ func New(c Config, log *slog.Logger) (*Field, error) {
 
 const lastUnit = 247
 
-func (c Config) check() error {
+func (c *Config) fill() {
+	if c.UnitsPerPort == 0 {
+		c.UnitsPerPort = 32
+	}
+	if len(c.Products) == 0 {
+		c.Products = DefaultProducts()
+	}
+	if c.Every == 0 {
+		c.Every = time.Second
+	}
+}
+
+// Check says what is wrong with the configuration, if something is.
+func (c Config) Check() error {
+	c.fill()
 	if c.UnitsPerPort < 1 || c.UnitsPerPort > lastUnit {
 		return fmt.Errorf("%d units behind an address, expected 1 to %d", c.UnitsPerPort, lastUnit)
 	}
@@ -127,12 +133,18 @@ func (c Config) check() error {
 		if !(s.Weight > 0) {
 			return fmt.Errorf("the share %v of %s is not above 0", s.Weight, s.Product)
 		}
+		if _, err := devices.LoadProduct(s.Product); err != nil {
+			return err
+		}
 	}
 	if !(c.MQTTShare >= 0 && c.SparkplugShare >= 0 && c.MQTTShare+c.SparkplugShare <= 1) {
 		return fmt.Errorf("the shares %v of MQTT and %v of Sparkplug are not from 0 to 1 together", c.MQTTShare, c.SparkplugShare)
 	}
 	if c.MQTTShare+c.SparkplugShare > 0 && c.Broker == "" {
 		return errors.New("MQTT and Sparkplug need a broker")
+	}
+	if _, _, err := net.SplitHostPort(c.OPCUA); err != nil && c.OPCUA != "" {
+		return fmt.Errorf("%q is not host:port, like 127.0.0.1:4840", c.OPCUA)
 	}
 	return nil
 }

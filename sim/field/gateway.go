@@ -25,6 +25,16 @@ type Gateway struct {
 	Poll   time.Duration // how often devices are read; 1s if it is 0
 }
 
+var gatewayID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// Check says what is wrong, if something is.
+func (g Gateway) Check() error {
+	if g.fill(); !gatewayID.MatchString(g.ID) {
+		return fmt.Errorf("%q is no gateway's id, expected lower-case letters, digits and hyphens", g.ID)
+	}
+	return nil
+}
+
 func (g *Gateway) fill() {
 	if g.ID == "" {
 		g.ID = "sim-gw"
