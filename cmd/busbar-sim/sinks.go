@@ -25,16 +25,20 @@ import (
 
 // written is where a scenario writes to.
 type written struct {
-	Truth    string `help:"Write what really happened, as JSON lines; kafka: is the topic busbar.truth, kafka:TOPIC another one. Nothing that is judged by it may read it." placeholder:"FILE|kafka:"`
-	Evidence string `help:"Write what the edge told, as JSON lines in the order of arrival; kafka: is the topic busbar.sim-evidence." placeholder:"FILE|kafka:"`
-	Readings string `help:"Write what meters counted each quarter-hour, as CSV, if the scenario has loads." placeholder:"FILE"`
-	Model    string `help:"Write the grid as it is known, with its mistakes, as YAML." placeholder:"FILE"`
-	Kafka    string `help:"The Kafka of kafka: a broker of this machine, or a file whose name ends in .yaml with what a gateway has under kafka: brokers, tls, sasl and so on." placeholder:"HOST:PORT|FILE"`
+	Truth       string `help:"Write what really happened, as JSON lines; kafka: is the topic busbar.truth, kafka:TOPIC another one. Nothing that is judged by it may read it." placeholder:"FILE|kafka:"`
+	Evidence    string `help:"Write what the edge told, as JSON lines in the order of arrival; kafka: is the topic busbar.sim-evidence." placeholder:"FILE|kafka:"`
+	Readings    string `help:"Write what meters counted each quarter-hour, as CSV, if the scenario has loads." placeholder:"FILE"`
+	Prices      string `help:"Write the prices of each quarter-hour, day-ahead and of imbalance, as CSV." placeholder:"FILE"`
+	Nominations string `help:"Write what a portfolio of service points was nominated to take in each quarter-hour, as CSV." placeholder:"FILE"`
+	Model       string `help:"Write the grid as it is known, with its mistakes, as YAML." placeholder:"FILE"`
+	Kafka       string `help:"The Kafka of kafka: a broker of this machine, or a file whose name ends in .yaml with what a gateway has under kafka: brokers, tls, sasl and so on." placeholder:"HOST:PORT|FILE"`
 
 	direct bool // each line is written at once
 }
 
-func (c written) paths() []string { return []string{c.Truth, c.Evidence, c.Readings, c.Model} }
+func (c written) paths() []string {
+	return []string{c.Truth, c.Evidence, c.Readings, c.Prices, c.Nominations, c.Model}
+}
 
 // toStdout reports whether standard output is one of them.
 func (c written) toStdout() bool { return slices.Contains(c.paths(), "-") }
@@ -127,6 +131,28 @@ func (c written) open(ctx context.Context, s *scenario.Scenario, files *outputs)
 			line = appendReading(line[:0], r)
 			_, err := w.Write(line)
 			return err
+		}
+	}
+	if w, err := files.open(c.Prices); err != nil {
+		return sinks, err
+	} else if w != nil {
+		fmt.Fprintln(w, "start_us,day,number,day_ahead_eur_mwh,imbalance_eur_mwh")
+		if err := s.Prices(ctx, func(p scenario.Price) error {
+			_, err := fmt.Fprintf(w, "%d,%s,%d,%.2f,%.2f\n", p.Start, p.Day, p.Number, p.DayAhead, p.Imbalance)
+			return err
+		}); err != nil {
+			return sinks, err
+		}
+	}
+	if w, err := files.open(c.Nominations); err != nil {
+		return sinks, err
+	} else if w != nil {
+		fmt.Fprintln(w, "start_us,day,number,nominated_wh")
+		if err := s.Nominations(ctx, func(n scenario.Nomination) error {
+			_, err := fmt.Fprintf(w, "%d,%s,%d,%d\n", n.Start, n.Day, n.Number, n.Wh)
+			return err
+		}); err != nil {
+			return sinks, err
 		}
 	}
 	if w, err := files.open(c.Model); err != nil {

@@ -206,6 +206,9 @@ func (s *Scenario) check(f *configfile.File) {
 			sequence.check(s.Protection.FuseMelts, below(at))
 		}
 	}
+	if s.Market != nil {
+		s.Market.Check(below("market"))
+	}
 	if s.Crews != nil {
 		s.Crews.check(below("crews"))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/load"
+	"github.com/busbar/busbar/sim/market"
 	"github.com/busbar/busbar/sim/world"
 )
 
@@ -39,6 +40,8 @@ type Scenario struct {
 	Storm *Storm `yaml:"storm"`
 	// What customers use, if that matters.
 	Loads *Loads `yaml:"loads"`
+	// What prices and nominations are like.
+	Market *market.Config `yaml:"market"`
 	// What is expected to come of it.
 	Expect []Expectation `yaml:"expect"`
 
