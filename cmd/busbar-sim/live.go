@@ -25,14 +25,18 @@ type liveCommand struct {
 	Lasts    time.Duration `help:"How long it lasts, instead of what it says, in its own time: 24h." placeholder:"TIME"`
 	Listen   string        `help:"Where the page and the control are, on this machine alone." default:"127.0.0.1:5080" placeholder:"HOST:PORT"`
 	written
+	fieldFlags
 }
 
 func (liveCommand) Help() string {
 	return `Plays a scenario against the clock and shows it on a page, on which faults can be caused, repaired and switched away by hand; fault, repair, switch, cut-off, speed and status do the same from another terminal. Truth and evidence are written as they come; without anything done by hand they are those of scenario run. It ends with the scenario, or by SIGINT, SIGTERM or SIGHUP. docs/simulation.md describes the page and its control.
 
+With --devices, meters and bay controllers stand on the grid and speak with what it has; docs/simulation-devices.md describes them.
+
 Examples:
   busbar-sim live service --lasts 24h --speed 60
   busbar-sim live storm --speed 600 --truth truth.jsonl --evidence evidence.jsonl
+  busbar-sim live service --devices 127.0.0.1:15020 --opcua 127.0.0.1:4840 --gateway-config gateway.yaml
   busbar-sim live my.yaml --start now --truth kafka: --kafka 127.0.0.1:9092`
 }
 
@@ -67,7 +71,7 @@ func (c liveCommand) change(s *scenario.Scenario) error {
 	return nil
 }
 
-func (c liveCommand) Run(ctx context.Context) (err error) {
+func (c liveCommand) Run(ctx context.Context, logging *program.Logging) (err error) {
 	s, err := c.open()
 	if err != nil {
 		return err
@@ -93,14 +97,23 @@ func (c liveCommand) Run(ctx context.Context) (err error) {
 		say = os.Stderr
 	}
 	fmt.Fprintf(say, "%s, %d service points, from %s for %v\nhttp://%s/\n", s.Name(), grid.Snapshot().Points(), control.Time(grid.Start()), s.Lasts, port.Addr())
+	devices, err := c.fieldFlags.open(s, grid, say, logging.Logger())
+	if err != nil {
+		return errors.Join(err, grid.Stop())
+	}
 	serving, stop := context.WithCancel(ctx)
 	var served sync.WaitGroup
-	var trouble error
+	var trouble, silence error
 	served.Go(func() { trouble = control.Serve(serving, port, grid) })
-	err = grid.Run(ctx, c.Speed)
+	served.Go(func() {
+		if silence = devices.Run(serving); silence != nil {
+			stop() // a grid whose devices are silent would mislead
+		}
+	})
+	err = grid.Run(serving, c.Speed)
 	stop()
 	served.Wait()
-	err = errors.Join(err, trouble, grid.Stop())
+	err = errors.Join(err, trouble, silence, grid.Stop())
 	result := grid.Result()
 	fmt.Fprintf(say, "%s: %d faults, %d outages of 3 minutes or more, %d momentary ones, %.1f customer-minutes, %d pieces of evidence\n",
 		control.Time(grid.Now()), result.Faults, result.Sustained, result.Momentary, result.CustomerMinutes, result.Evidence)

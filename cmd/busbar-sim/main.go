@@ -79,6 +79,7 @@ Examples:
   busbar-sim grid --points 10000 --out grid.yaml
   busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl
   busbar-sim live service --lasts 24h --speed 60
+  busbar-sim live service --devices 127.0.0.1:15020 --gateway-config gateway.yaml
   busbar-sim fault north`,
 	}, &c, &c.Logging)
 }

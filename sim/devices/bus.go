@@ -24,6 +24,12 @@ type place struct {
 	requests  atomic.Uint64
 }
 
+// works is false of a unit that says nothing at present.
+func (p *place) works() bool {
+	w, ok := p.unit.(Worker)
+	return !ok || w.Works()
+}
+
 // NewBus is units that do nothing wrong. The seed decides which requests meet what
 // comes by chance, and what bytes mean nothing: the same for the same requests in
 // the same order.

@@ -58,6 +58,12 @@ func (c *conversation) answer(ctx context.Context, request []byte) error {
 		return nil
 	}
 	p.requests.Add(1)
+	if !p.works() {
+		if c.server.refuses.Load() {
+			c.reply(request, func(out, pdu []byte) []byte { return refuse(out, pdu[0], TargetDoesNotAnswer) })
+		}
+		return nil
+	}
 	b := p.behaviour.Load()
 	if b == nil {
 		c.reply(request, func(out, pdu []byte) []byte { return answer(out, p.unit, pdu) })

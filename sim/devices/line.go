@@ -165,6 +165,9 @@ func (l *line) broadcast(request []byte) {
 
 func (l *line) answer(ctx context.Context, p *place, request []byte) error {
 	p.requests.Add(1)
+	if !p.works() {
+		return nil
+	}
 	b := p.behaviour.Load()
 	var r response
 	if b == nil {

@@ -2,9 +2,6 @@ package devices
 
 import (
 	"encoding/binary"
-	"hash/fnv"
-	"math"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -14,38 +11,6 @@ import (
 
 // Span is some neighbouring addresses, both ends included.
 type Span struct{ First, Last int }
-
-// Refresh is how often a meter measures anew. Between two refreshes its values
-// stand still.
-const Refresh = 200 * time.Millisecond
-
-const (
-	nominalVoltage = 230.0 // V, phase to neutral
-	voltageNoise   = 0.2   // V, standard deviation
-	nominalHz      = 50.0
-	frequencyNoise = 0.01 // Hz, standard deviation
-	powerFactor    = 0.95 // inductive
-	unbalance      = 0.05 // standard deviation of a phase's share, relative
-)
-
-// reading is what a meter has measured at one time.
-type reading struct {
-	voltage   [3]float64 // V, phase to neutral
-	current   [3]float64 // A
-	power     [3]float64 // W, imported
-	apparent  [3]float64 // VA
-	share     [3]float64 // of the energy
-	frequency float64    // Hz
-	energy    float64    // J, imported
-}
-
-func (r reading) activePower(phase int) float64   { return round(r.power[phase], 10) }
-func (r reading) apparentPower(phase int) float64 { return round(r.apparent[phase], 10) }
-
-func (r reading) reactivePower(phase int) float64 {
-	p, s := r.activePower(phase), r.apparentPower(phase)
-	return round(math.Sqrt(max(0, s*s-p*p)), 10)
-}
 
 // MeterConfig says what a meter measures.
 type MeterConfig struct {
@@ -60,6 +25,9 @@ type MeterConfig struct {
 	// Clock is the time since the start, which never goes back. It is called
 	// from many goroutines.
 	Clock func() time.Duration
+	// Source is what it is connected to, instead of a load that follows Profile; Seed,
+	// RatedPower, Speed, Energy and Clock are not used then.
+	Source Source
 }
 
 // Meter is a three-phase meter. What it measures depends on nothing but its
@@ -75,52 +43,41 @@ type MeterConfig struct {
 // asks; a number that no client got is an answer that was lost on the way.
 type Meter struct {
 	config MeterConfig
-	seed   uint64
-	shares [3]float64 // of the power, of each phase; 1 together
+	source Source
 
-	mu      sync.Mutex
-	dead    bool
-	since   time.Duration // when the supply came last
-	energy  float64       // J, until then
-	tick    int64         // of values; -1 if they are to be measured anew
-	values  image
-	answers uint32
-	written [tables]map[int]uint16 // by address; bits are 0 or 1
+	mu       sync.Mutex
+	instant  int64 // of values
+	measured bool  // values are of instant
+	values   image
+	counted  counted // before the counters were reset
+	answers  uint32
+	written  [tables]map[int]uint16 // by address; bits are 0 or 1
 }
+
+// counted is energies in W.h.
+type counted struct{ imported, exported float64 }
 
 // NewMeter is a meter whose supply is live and whose energy register is 0.
 func NewMeter(c MeterConfig) *Meter {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(c.ID))
-	m := &Meter{config: c, seed: c.Seed ^ h.Sum64(), tick: -1, values: c.Product.newImage(), energy: c.Energy}
-	random := rand.New(rand.NewPCG(m.seed, math.MaxUint64))
-	var sum float64
-	for i := range m.shares {
-		m.shares[i] = max(0.1, 1+unbalance*random.NormFloat64())
-		sum += m.shares[i]
-	}
-	for i := range m.shares {
-		m.shares[i] /= sum
+	m := &Meter{config: c, source: c.Source, values: c.Product.newImage()}
+	if m.source == nil {
+		m.source = newLoad(c)
 	}
 	return m
 }
 
-// SetSupply says that the feeder is live or dead from now on. A meter on a dead
-// feeder measures 0 V and 0 A, and its energy stands still.
+// SetSupply says that the feeder is live or dead from now on, of a meter without a
+// Source. On a dead feeder it measures 0 V and 0 A, and its energy stands still.
 func (m *Meter) SetSupply(live bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.dead == !live {
+	l, ok := m.source.(*load)
+	if !ok {
 		return
 	}
-	now := m.config.Clock()
-	if live {
-		m.since = now
-	} else {
-		m.energy = m.energyAt(now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.set(live) {
+		m.measured = false
 	}
-	m.dead = !live
-	m.tick = -1
 }
 
 // ResetCounters makes the meter count its energy from 0 on again, as a new one
@@ -128,8 +85,12 @@ func (m *Meter) SetSupply(live bool) {
 func (m *Meter) ResetCounters() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.energy, m.since, m.tick = 0, m.config.Clock(), -1
+	r := m.source.Measure(m.source.Instant())
+	m.counted, m.measured = counted{r.Imported, r.Exported}, false
 }
+
+// Works implements Worker.
+func (m *Meter) Works() bool { return m.source.Powers() }
 
 // Identification implements Identified.
 func (m *Meter) Identification() []string { return m.config.Product.identification }
@@ -160,7 +121,7 @@ func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 		copy(dst, counter[2*(address-answersAddress):])
 		return 0
 	}
-	if !m.has(table, address, quantity) {
+	if !m.config.Product.has(table, address, quantity) {
 		return IllegalAddress
 	}
 	m.mu.Lock()
@@ -169,15 +130,10 @@ func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
 	return 0
 }
 
-func (m *Meter) has(table Table, address, quantity int) bool {
-	span := m.config.Product.spans[table]
-	return address >= span.first && address+quantity <= span.end
-}
-
 // Change implements Changer.
 func (m *Meter) Change(table Table, address, quantity int, change func(data []byte)) Exception {
 	readOnly := func(s Span) bool { return address <= s.Last && s.First < address+quantity }
-	if !m.has(table, address, quantity) || slices.ContainsFunc(m.config.ReadOnly, readOnly) {
+	if !m.config.Product.has(table, address, quantity) || slices.ContainsFunc(m.config.ReadOnly, readOnly) {
 		return IllegalAddress
 	}
 	m.mu.Lock()
@@ -201,14 +157,7 @@ func (m *Meter) Change(table Table, address, quantity int, change func(data []by
 // read is what Read and Change have in common: addresses that the table has.
 func (m *Meter) read(table Table, address, quantity int, dst []byte) {
 	m.measure()
-	at := address - m.config.Product.spans[table].first
-	if table.registers() {
-		copy(dst, m.values[table][2*at:])
-	} else {
-		for i, bit := range m.values[table][at:][:quantity] {
-			dst[i/8] |= bit << (i % 8)
-		}
-	}
+	m.config.Product.read(m.values, table, address, quantity, dst)
 	if len(m.written[table]) == 0 {
 		return
 	}
@@ -224,38 +173,15 @@ func (m *Meter) read(table Table, address, quantity int, dst []byte) {
 	}
 }
 
-// measure brings values up to the present refresh.
+// measure brings values up to the present instant.
 func (m *Meter) measure() {
-	tick := int64(m.config.Clock() / Refresh)
-	if tick == m.tick {
+	instant := m.source.Instant()
+	if m.measured && instant == m.instant {
 		return
 	}
-	m.tick = tick
-	at := time.Duration(tick) * Refresh
-	if m.dead {
-		m.config.Product.show(reading{energy: m.energy, share: m.shares}, m.values)
-		return
-	}
-	r := reading{energy: m.energyAt(max(at, m.since)), share: m.shares}
-	power := m.config.RatedPower * m.config.Profile.At(at.Seconds()*m.config.Speed)
-	random := rand.New(rand.NewPCG(m.seed, uint64(tick)))
-	for i, share := range m.shares {
-		r.voltage[i] = round(nominalVoltage+voltageNoise*random.NormFloat64(), 10)
-		r.power[i] = power * share
-		r.apparent[i] = r.power[i] / powerFactor
-		r.current[i] = round(r.apparent[i]/r.voltage[i], 1000)
-	}
-	r.frequency = round(nominalHz+frequencyNoise*random.NormFloat64(), 100)
-	m.config.Product.show(r, m.values)
+	m.instant, m.measured = instant, true
+	r := m.source.Measure(instant)
+	r.Imported -= m.counted.imported
+	r.Exported -= m.counted.exported
+	m.config.Product.show(&r, m.values)
 }
-
-// energyAt is the energy in J at a time at or after since, with the supply live.
-func (m *Meter) energyAt(at time.Duration) float64 {
-	c := m.config
-	area := c.Profile.Integral(at.Seconds()*c.Speed) - c.Profile.Integral(m.since.Seconds()*c.Speed)
-	return m.energy + c.RatedPower*area/c.Speed
-}
-
-// round is v to the nearest part of 1, which is how a display and a register of
-// limited resolution show it.
-func round(v, parts float64) float64 { return math.Round(v*parts) / parts }

@@ -155,38 +155,66 @@ func (p *Product) newImage() image {
 }
 
 // show brings what was measured into the image.
-func (p *Product) show(r reading, into image) {
+func (p *Product) show(r *Reading, into image) {
 	for _, f := range p.fixed {
 		t := tableOf[f.Table]
 		binary.BigEndian.PutUint16(into[t][2*(int(f.Address)-p.spans[t].first):], f.Value)
 	}
 	for i := range p.shown {
 		s := &p.shown[i]
-		at := int(s.point.Address) - p.spans[s.table].first
-		if !s.point.Table.Registers() {
-			continue // no bit is measured
-		}
-		data := into[s.table][2*at:][:2*s.point.Size()]
-		if s.quantity != nil {
-			v := s.quantity(r)
-			if number, ok := v.Float(); ok && s.rollsOver > 0 {
-				v = telemetry.FloatValue(math.Mod(number, s.rollsOver))
-			}
-			if number, ok := v.Float(); ok && s.exponent != 0 {
-				v = telemetry.FloatValue(number / math.Pow10(s.exponent))
-			}
-			if s.point.Encode(v, data) == nil {
-				continue
-			}
-		}
-		if len(s.point.Absent) > 0 {
-			s.point.PutRaw(s.point.Absent[0], data)
+		switch {
+		case !s.point.Table.Registers(): // no bit is measured
+		case s.quantity == nil:
+			s.put(telemetry.Value{}, false, p, into)
+		default:
+			s.put(s.quantity(r), true, p, into)
 		}
 	}
 }
 
+// put brings a value into the image, or that there is none.
+func (s *shown) put(v telemetry.Value, is bool, p *Product, into image) {
+	at := int(s.point.Address) - p.spans[s.table].first
+	if !s.table.registers() {
+		into[s.table][at] = byte(v.Bits() & 1)
+		return
+	}
+	data := into[s.table][2*at:][:2*s.point.Size()]
+	if is {
+		if number, ok := v.Float(); ok && s.rollsOver > 0 {
+			v = telemetry.FloatValue(math.Mod(number, s.rollsOver))
+		}
+		if number, ok := v.Float(); ok && s.exponent != 0 {
+			v = telemetry.FloatValue(number / math.Pow10(s.exponent))
+		}
+		if s.point.Encode(v, data) == nil {
+			return
+		}
+	}
+	if len(s.point.Absent) > 0 {
+		s.point.PutRaw(s.point.Absent[0], data)
+	}
+}
+
+// has reports whether a table has these addresses.
+func (p *Product) has(table Table, address, quantity int) bool {
+	return address >= p.spans[table].first && address+quantity <= p.spans[table].end
+}
+
+// read is addresses that the table has.
+func (p *Product) read(from image, table Table, address, quantity int, dst []byte) {
+	at := address - p.spans[table].first
+	if table.registers() {
+		copy(dst, from[table][2*at:])
+		return
+	}
+	for i, bit := range from[table][at:][:quantity] {
+		dst[i/8] |= bit << (i % 8)
+	}
+}
+
 // quantity is one of those that a meter measures, in the signal's unit.
-type quantity func(reading) telemetry.Value
+type quantity func(*Reading) telemetry.Value
 
 // exponentOf is what a device scales a quantity of a unit by, so that two bytes
 // hold it.
@@ -203,7 +231,7 @@ func exponentOf(unit string) int {
 // quantityOf is what a signal of that name measures, nil if a meter doesn't.
 func quantityOf(s profile.Signal, product string) quantity {
 	if s.Type == modbus.String {
-		return func(reading) telemetry.Value { return telemetry.TextValue(product[:min(len(product), 2*s.Length)]) }
+		return func(*Reading) telemetry.Value { return telemetry.TextValue(product[:min(len(product), 2*s.Length)]) }
 	}
 	name, phase, _ := strings.Cut(s.Name, ".phs")
 	measure := measures[name]
@@ -221,53 +249,63 @@ func quantityOf(s profile.Signal, product string) quantity {
 	if s.Unit == "%" {
 		per = 0.01
 	}
-	return func(r reading) telemetry.Value { return telemetry.FloatValue(measure(r, at) / per) }
+	return func(r *Reading) telemetry.Value { return telemetry.FloatValue(measure(r, at) / per) }
 }
 
 // measures are the quantities by their names, of a phase from 0, or of all
 // together at -1.
-var measures = map[string]func(r reading, phase int) float64{
-	"PhV": func(r reading, phase int) float64 {
+var measures = map[string]func(r *Reading, phase int) float64{
+	"PhV": func(r *Reading, phase int) float64 {
 		if phase < 0 {
-			return round((r.voltage[0]+r.voltage[1]+r.voltage[2])/3, 10)
+			return round(mean(r), 10)
 		}
-		return r.voltage[phase]
+		return round(r.Voltage[phase], 10)
 	},
-	"PPV": func(r reading, _ int) float64 {
-		return round(math.Sqrt(3)*(r.voltage[0]+r.voltage[1]+r.voltage[2])/3, 10)
-	},
-	"A":  func(r reading, phase int) float64 { return sum(phase, func(i int) float64 { return r.current[i] }) },
-	"W":  func(r reading, phase int) float64 { return sum(phase, r.activePower) },
-	"VA": func(r reading, phase int) float64 { return sum(phase, r.apparentPower) },
-	"VAr": func(r reading, phase int) float64 {
-		return sum(phase, r.reactivePower)
-	},
-	"PF": func(r reading, phase int) float64 {
-		return factor(sum(phase, r.activePower), sum(phase, r.apparentPower))
-	},
-	"TotW":   func(r reading, _ int) float64 { return sum(-1, r.activePower) },
-	"TotVA":  func(r reading, _ int) float64 { return sum(-1, r.apparentPower) },
-	"TotVAr": func(r reading, _ int) float64 { return sum(-1, r.reactivePower) },
-	"TotPF":  func(r reading, _ int) float64 { return factor(sum(-1, r.activePower), sum(-1, r.apparentPower)) },
-	"Hz":     func(r reading, _ int) float64 { return r.frequency },
+	"PPV":    func(r *Reading, _ int) float64 { return round(math.Sqrt(3)*mean(r), 10) },
+	"A":      func(r *Reading, phase int) float64 { return round(of(&r.Current, phase), 1000) },
+	"W":      func(r *Reading, phase int) float64 { return of(&r.Active, phase) },
+	"VA":     func(r *Reading, phase int) float64 { return of(&r.Apparent, phase) },
+	"VAr":    func(r *Reading, phase int) float64 { return round(of(&r.Reactive, phase), 10) },
+	"PF":     func(r *Reading, phase int) float64 { return factor(of(&r.Active, phase), of(&r.Apparent, phase)) },
+	"TotW":   func(r *Reading, _ int) float64 { return of(&r.Active, -1) },
+	"TotVA":  func(r *Reading, _ int) float64 { return of(&r.Apparent, -1) },
+	"TotVAr": func(r *Reading, _ int) float64 { return round(of(&r.Reactive, -1), 10) },
+	"TotPF":  func(r *Reading, _ int) float64 { return factor(of(&r.Active, -1), of(&r.Apparent, -1)) },
+	"Hz":     func(r *Reading, _ int) float64 { return r.Frequency },
 	"DmdWh":  imported, "TotWhImp": imported, "WH": imported,
-	"SupWh": func(reading, int) float64 { return 0 },
+	"SupWh": exported, "TotWhExp": exported,
+}
+
+// mean is the voltage of the phases that there are, on average.
+func mean(r *Reading) float64 {
+	n := r.Phases
+	if n == 0 {
+		n = 3
+	}
+	var sum float64
+	for _, v := range r.Voltage[:n] {
+		sum += v
+	}
+	return sum / float64(n)
 }
 
 // imported is the energy in W.h, to whole ones.
-func imported(r reading, phase int) float64 {
-	energy := r.energy / 3600
+func imported(r *Reading, phase int) float64 { return counts(r.Imported, r, phase) }
+
+func exported(r *Reading, phase int) float64 { return counts(r.Exported, r, phase) }
+
+func counts(energy float64, r *Reading, phase int) float64 {
 	if phase >= 0 {
-		energy *= r.share[phase]
+		energy *= r.Shares[phase]
 	}
 	return math.Round(energy)
 }
 
-func sum(phase int, of func(i int) float64) float64 {
+func of(phases *[3]float64, phase int) float64 {
 	if phase >= 0 {
-		return of(phase)
+		return phases[phase]
 	}
-	return of(0) + of(1) + of(2)
+	return phases[0] + phases[1] + phases[2]
 }
 
 func factor(power, apparent float64) float64 {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type Server struct {
 	listener net.Listener
 	line     *LineConfig // nil: Modbus TCP
 	log      *slog.Logger
+	refuses  atomic.Bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // nil once the server has stopped
@@ -53,6 +55,10 @@ func (b *Bus) ListenRTU(address string, line LineConfig, log *slog.Logger) (*Ser
 	s.line = &line
 	return s, nil
 }
+
+// Refuse has the server answer for units that don't work with exception 0x0B, as a
+// gateway does to a serial line with nobody there. It is for Modbus TCP.
+func (s *Server) Refuse(on bool) { s.refuses.Store(on) }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

@@ -168,7 +168,11 @@ func random(seed, what uint64, of, turn int) *rand.Rand {
 }
 
 func (e *Edge) chance(what uint64, of, turn int, share float64) bool {
-	return share > 0 && e.random(what, of, turn).Float64() < share
+	return chance(e.seed, what, of, turn, share)
+}
+
+func chance(seed, what uint64, of, turn int, share float64) bool {
+	return share > 0 && random(seed, what, of, turn).Float64() < share
 }
 
 // delay is log-normal, in µs.

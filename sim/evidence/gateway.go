@@ -64,9 +64,9 @@ func (e *Edge) plant() {
 				clock: e.clock(1<<30 + g)})
 		}
 		level := e.world.Level(point)
+		has := e.config.Equip(e.seed, point)
 		e.meters[point] = meter{
-			there: e.chance(drawMetered, point, 0, e.config.Metered), auxiliary: e.chance(drawAuxiliary, point, 0, e.config.Auxiliary),
-			silent: e.chance(drawSilent, point, 0, e.config.Silent), gateway: g, clock: e.clock(point),
+			there: has.Metered, auxiliary: has.Auxiliary, silent: has.Silent, gateway: g, clock: e.clock(point),
 			level: level, told: level, supplied: true, answers: true,
 		}
 		if m := &e.meters[point]; m.there {

@@ -49,12 +49,11 @@ const (
 
 func newEdgeNode(c EdgeNodes, i int, truth *truthLog, log *slog.Logger) *edgeNode {
 	n := &edgeNode{
-		name: fmt.Sprintf("edge-%d", i+1), connection: c.Connection, meters: c.Meters, misbehave: c.Misbehave, truth: truth,
+		name: c.node(i).Name, connection: c.Connection, meters: c.node(i).Meters, misbehave: c.Misbehave, truth: truth,
 		wake: make(chan struct{}, 1), names: map[uint64]string{}, due: map[Kind]bool{},
 	}
 	n.log = log.With("node", n.name)
 	n.connection.ClientID += "-" + n.name
-	n.meters.others = i * c.Count
 	n.edge = edge.New(edge.Config{Group: c.Group, Node: n.name, Own: n.name, PrimaryHost: c.PrimaryHost, MostWaiting: mostWaiting})
 	var signals []telemetry.Signal
 	define := func(device, name, unit string, kind telemetry.Kind) {
@@ -62,7 +61,7 @@ func newEdgeNode(c EdgeNodes, i int, truth *truthLog, log *slog.Logger) *edgeNod
 	}
 	define(n.name, "Supply", "V", telemetry.Gauge) // in take's order
 	for m := range n.meters.Count {
-		device := fmt.Sprintf("meter-%d", m+1)
+		device := n.meters.name(m)
 		define(device, "TotW", "W", telemetry.Gauge)
 		define(device, "DmdWh", "W.h", telemetry.Counter)
 		define(device, "PhV", "V", telemetry.Gauge)
@@ -132,15 +131,21 @@ func (n *edgeNode) take(reading int, readings []Reading) {
 	defer n.mu.Unlock()
 	at := telemetry.MicrosOf(n.now())
 	var samples []telemetry.Sample
+	id := telemetry.SignalID(1)
 	add := func(v telemetry.Value) {
-		samples = append(samples, telemetry.Sample{Time: at, Signal: telemetry.SignalID(len(samples) + 1), Value: v})
+		samples = append(samples, telemetry.Sample{Time: at, Signal: id, Value: v})
+		id++
 	}
 	add(telemetry.FloatValue(24 + math.Mod(float64(reading), 10)/100))
 	for _, r := range readings {
-		add(telemetry.FloatValue(r.Power))
-		add(telemetry.UintValue(r.Energy))
-		add(telemetry.FloatValue(r.Voltage))
-		add(telemetry.BoolValue(true))
+		if !r.Silent {
+			add(telemetry.FloatValue(r.Power))
+			add(telemetry.UintValue(r.Energy))
+			add(telemetry.FloatValue(r.Voltage))
+		} else {
+			id += 3
+		}
+		add(telemetry.BoolValue(!r.Silent))
 	}
 	n.edge.Take(at, samples, false)
 	for _, m := range n.misbehave { // what is missed while nobody hears of it isn't made up for

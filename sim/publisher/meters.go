@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -16,6 +17,11 @@ type Meters struct {
 	RatedPower float64 // W, at which the load is 1
 	Speed      float64 // seconds of the load that pass in a second
 	Seed       uint64
+	// Names are what they are called, one of each; nil: meter-1, meter-2, …
+	Names []string
+	// Measure is what they show at present, one of each, instead of the load. nil: they
+	// show that.
+	Measure func() []Reading
 
 	others int // that are played beside them, and do something else
 }
@@ -25,10 +31,23 @@ type Reading struct {
 	Power   float64 `json:"power"`   // W
 	Energy  uint64  `json:"energy"`  // W.h
 	Voltage float64 `json:"voltage"` // V
+	// Silent is that the meter has no supply, and says nothing.
+	Silent bool `json:"-"`
+}
+
+// name is what a meter is called, from 0.
+func (m Meters) name(i int) string {
+	if m.Names != nil {
+		return m.Names[i]
+	}
+	return fmt.Sprintf("meter-%d", i+1)
 }
 
 // read is what they show after a time.
 func (m Meters) read(after time.Duration) []Reading {
+	if m.Measure != nil {
+		return m.Measure()
+	}
 	at := after.Seconds() * m.Speed
 	noise := rand.New(rand.NewPCG(m.Seed+uint64(m.others), uint64(after/m.Every)))
 	readings := make([]Reading, m.Count)

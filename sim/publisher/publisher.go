@@ -25,9 +25,9 @@ type message struct {
 	State string `json:"state"`
 }
 
-// meterTopic is a meter's, from 1; and statusTopic is where it is said whether the meters are
+// meterTopic is a meter's by its name; and statusTopic is where it is said whether the meters are
 // there, by their last will too.
-func meterTopic(meter int) string { return fmt.Sprintf("meters/meter-%d", meter) }
+func meterTopic(name string) string { return "meters/" + name }
 
 const statusTopic = "meters/status"
 
@@ -94,11 +94,14 @@ func (c Config) connected(ctx context.Context, began time.Time) error {
 // readings is what the meters publish after a time.
 func (c Config) readings(after time.Duration, now time.Time) (messages []mqttconn.Message) {
 	for i, r := range c.read(after) {
+		if r.Silent {
+			continue
+		}
 		payload, err := json.Marshal(message{now.UTC().Truncate(time.Millisecond), r, "running"})
 		if err != nil {
 			panic(err) // it is finite
 		}
-		messages = append(messages, mqttconn.Message{Topic: meterTopic(i + 1), Payload: payload, Retain: true})
+		messages = append(messages, mqttconn.Message{Topic: meterTopic(c.name(i)), Payload: payload, Retain: true})
 	}
 	return messages
 }

@@ -32,7 +32,9 @@ func TestMetersPublish(t *testing.T) {
 		}
 		return false
 	}
-	await.True(t, "both meters", func() bool { return has(meterTopic(1), "") && has(meterTopic(2), "") && has(statusTopic, "online") })
+	await.True(t, "both meters", func() bool {
+		return has(meterTopic("meter-1"), "") && has(meterTopic("meter-2"), "") && has(statusTopic, "online")
+	})
 	stop()
 	<-ended
 	await.True(t, "the will", func() bool { return has(statusTopic, "offline") })
@@ -51,7 +53,7 @@ func TestMetersPublish(t *testing.T) {
 		}
 		last[m.Topic] = got.Power
 	}
-	if last[meterTopic(1)] == last[meterTopic(2)] {
+	if last[meterTopic("meter-1")] == last[meterTopic("meter-2")] {
 		t.Errorf("both show %v", last)
 	}
 }

@@ -61,6 +61,13 @@ func ambient(since time.Duration) float64 {
 	return noonAmbient - ambientSwing + ambientSwing*math.Sin(2*math.Pi*(since.Hours()-9)/24)
 }
 
+// warm has it be as it is after a day until a time of day under the load that it has then.
+func (m *Model) warm(at time.Duration) {
+	const day = 24 * time.Hour
+	m.since = at - day
+	m.Advance(day)
+}
+
 // Advance lets time pass.
 func (m *Model) Advance(by time.Duration) {
 	for by > 0 {

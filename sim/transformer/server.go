@@ -24,9 +24,21 @@ const refresh = time.Second
 // Config says what is played.
 type Config struct {
 	Listen       string                                   // host:port
-	Transformers int                                      // T1, T2, …
+	Transformers int                                      // T1, T2, …, unless they have names
+	Names        []string                                 // of all of them
 	Load         func(since time.Duration, n int) float64 // of the n-th one, from 0 on
 	Speed        float64                                  // seconds of theirs that pass in a second
+	// Clock is the time since the midnight before the start, whatever Speed says, and may
+	// be nil. The transformers begin as warm as they get in a day of the load that they have then.
+	Clock func() time.Duration
+}
+
+// name is what a transformer is called, from 0.
+func (c Config) name(n int) string {
+	if c.Names != nil {
+		return c.Names[n]
+	}
+	return fmt.Sprintf("T%d", n+1)
 }
 
 // Server is one OPC UA server with the monitors of transformers. It encrypts nothing,
@@ -58,8 +70,11 @@ func New(c Config) (*Server, error) {
 	}
 	for n := range c.Transformers {
 		m := NewModel(func(since time.Duration) float64 { return c.Load(since, n) })
+		if c.Clock != nil {
+			m.warm(c.Clock())
+		}
 		s.models = append(s.models, m)
-		name := fmt.Sprintf("T%d", n+1)
+		name := c.name(n)
 		object := space.AddNode(server.NewNode(ua.NewStringNodeID(space.ID(), name), attributes(space.ID(), name, ua.NodeClassObject), nil, nil))
 		root.Objects().AddRef(object, id.Organizes, true)
 		for _, v := range variables {
@@ -143,14 +158,18 @@ func (s *Server) Run(ctx context.Context) error {
 		s.mu.Lock()
 		s.at = time.Now()
 		for _, m := range s.models {
-			m.Advance(time.Duration(float64(refresh) * s.config.Speed))
+			if s.config.Clock == nil {
+				m.Advance(time.Duration(float64(refresh) * s.config.Speed))
+			} else if by := s.config.Clock() - m.since; by > 0 {
+				m.Advance(by)
+			}
 		}
 		s.mu.Unlock()
 		now := s.values()
 		for i := range now {
 			if now[i] != before[i] {
 				n, v := i/len(variables), variables[i%len(variables)]
-				s.server.ChangeNotification(ua.NewStringNodeID(1, fmt.Sprintf("T%d.%s", n+1, v.name)))
+				s.server.ChangeNotification(ua.NewStringNodeID(1, s.config.name(n)+"."+v.name))
 			}
 		}
 		before = slices.Clone(now)
