@@ -37,7 +37,7 @@ func TestASimulatedFleetIsStoredAsItIs(t *testing.T) {
 	tool("busbar-sim", "fleet", "keys", path, "--per-gateway", "64")
 	tool("busbar-cloud", "gateway", "enrol", "--config", "cloud.yaml", "--keys", "fleet.keys")
 	cloud := start(t, dir, "busbar-cloud", "run", "--config", "cloud.yaml", "--log-level", "error")
-	await(t, "the cloud runs", time.Minute, func() bool { return reachable(console) })
+	await(t, "the cloud runs", time.Minute, func() bool { return reachable(console) && reachable(broker) })
 	tool("busbar-sim", "fleet", "run", path, "--per-gateway", "64", "--kafka", broker, "--truth", "kafka:")
 
 	// The same grid, in this process.

@@ -192,7 +192,7 @@ func newProducer(ctx context.Context, c kafkaconn.Config, dir string) (*producer
 		return nil, err
 	}
 	client, err := kgo.NewClient(append(options, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedBytes(64<<20), kgo.RecordDeliveryTimeout(time.Minute), kgo.UnknownTopicRetries(2))...)
+		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedBytes(64<<20), kgo.RecordDeliveryTimeout(time.Minute), kgo.UnknownTopicRetries(20))...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
