@@ -31,6 +31,8 @@ type Config struct {
 type Handler interface {
 	// Told is an ASDU in monitoring direction.
 	Told(a *asdu.ASDU, received time.Time) error
+	// Idle is that all that has come was told.
+	Idle() error
 	// Ended is that what was asked for has ended. Of an interrogation that is Complete,
 	// what hasn't been told isn't there.
 	Ended(of asdu.Type, station uint16, e Ending, objects int) error
@@ -90,14 +92,13 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for err == nil {
+		if err = c.drain(h); err != nil {
+			break
+		}
 		timer.Reset(time.Until(c.deadline(time.Now())))
 		select {
 		case m := <-c.conn.Messages():
-			if m.Event == link.Data {
-				err = c.take(m, h)
-			} else if m.Event == link.Stopped {
-				err = errors.New("iec104: the transfer was stopped")
-			}
+			err = c.take(m, h)
 		case <-c.conn.Ended():
 			err = c.conn.Err()
 		case do := <-c.posts:
@@ -111,6 +112,24 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 		}
 	}
 	return err
+}
+
+// mostAtOnce is how much is taken before it is looked what else there is to do.
+const mostAtOnce = 64
+
+// drain takes what has come, and tells the handler when that is all.
+func (c *Client) drain(h Handler) error {
+	for range mostAtOnce {
+		select {
+		case m := <-c.conn.Messages():
+			if err := c.take(m, h); err != nil {
+				return err
+			}
+		default:
+			return h.Idle()
+		}
+	}
+	return h.Idle()
 }
 
 // leave tells the station that nothing is taken any more.
@@ -141,17 +160,18 @@ func (c *Client) Do(ctx context.Context, f func() error) bool {
 	}
 }
 
-// Interrogate has everything asked for now, of all stations.
-func (c *Client) Interrogate(ctx context.Context) bool {
-	return c.Do(ctx, func() error {
-		for _, p := range c.procedures {
-			if p.header.Type == asdu.Interrogation && p.phase == idle {
-				p.due = time.Now()
-			}
+// Interrogate has everything asked for now, of all stations. It is for the goroutine of
+// Run: see Do.
+func (c *Client) Interrogate() {
+	for _, p := range c.procedures {
+		if p.header.Type == asdu.Interrogation && p.phase == idle {
+			p.due = time.Now()
 		}
-		return nil
-	})
+	}
 }
+
+// Done is closed when Run has ended.
+func (c *Client) Done() <-chan struct{} { return c.ended }
 
 // deadline is when tick has something to do.
 func (c *Client) deadline(now time.Time) time.Time {
@@ -224,6 +244,13 @@ func (c *Client) send(ctx context.Context, h asdu.Header, o asdu.Object) error {
 
 // take takes an ASDU. One that is wrong is dropped, and the link goes on.
 func (c *Client) take(m link.Message, h Handler) error {
+	switch m.Event {
+	case link.Data:
+	case link.Stopped:
+		return errors.New("iec104: the transfer was stopped")
+	default:
+		return nil
+	}
 	a, err := c.config.Params.Parse(m.ASDU)
 	if err != nil {
 		if c.malformed++; c.malformed == 1 {

@@ -42,6 +42,8 @@ func (h *heard) Told(a *asdu.ASDU, _ time.Time) error {
 	return nil
 }
 
+func (h *heard) Idle() error { return nil }
+
 func (h *heard) Ended(of asdu.Type, _ uint16, e Ending, objects int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
