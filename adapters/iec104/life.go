@@ -23,9 +23,11 @@ type life struct {
 	batch    []telemetry.Sample
 	past     []telemetry.Sample
 	received time.Time
-	asked    []func(session.Result) // who waits for everything to have been told
-	stations int                    // whose interrogation hasn't ended
-	foreign  int                    // objects that are no point
+	asked    []func(session.Result)   // who waits for everything to have been told
+	stations int                      // whose interrogation hasn't ended
+	foreign  int                      // objects that are no point
+	whole    map[uint16]bool          // stations whose first interrogation over this link has ended
+	later    map[int]telemetry.Sample // what is of the past, and yet what a point was last told to be
 
 	mu       sync.Mutex
 	shows    []telemetry.Sample // by point; without a value before the first one
@@ -37,6 +39,7 @@ func newLife(ctx context.Context, w *watch, c *controlling.Client) *life {
 	l := &life{
 		watch: w, client: c, ctx: ctx, zone: w.zone(), told: make([]bool, len(w.Points)), shows: make([]telemetry.Sample, len(w.Points)),
 		changed: make(chan struct{}), selected: map[telemetry.SignalID]telemetry.Value{},
+		whole: map[uint16]bool{}, later: map[int]telemetry.Sample{},
 	}
 	l.stations = len(w.config().Stations)
 	return l
@@ -59,13 +62,24 @@ func (l *life) Told(a *asdu.ASDU, received time.Time) error {
 	return nil
 }
 
-// put takes a sample of a point. What is older than what was told before is of the past.
+// put takes a sample of a point. Until a station has been interrogated it may replay what
+// it has kept: that is of the past where it is older than what was told. After that it is
+// the present, by a clock that isn't right, or that has been set.
 func (l *life) put(n int, s telemetry.Sample) {
 	l.told[n] = true
-	if s.Time < l.last[n] {
-		l.past = append(l.past, s)
-		return
+	switch {
+	case s.Time >= l.last[n]:
+	case l.last[n]-s.Time < telemetry.Micros(rounding.Microseconds()): // it was told behind that, in the same moment
+		s.Time = l.last[n] + 1
+	default:
+		if !l.whole[l.Points[n].Station] {
+			l.past = append(l.past, s)
+			l.later[n] = s
+			return
+		}
+		s.Time, s.Quality = max(l.last[n], telemetry.MicrosOf(l.received)), s.Quality.WithTime(telemetry.GatewayTime)
 	}
+	delete(l.later, n)
 	l.last[n] = s.Time
 	l.batch = append(l.batch, s)
 	l.mu.Lock()
@@ -108,6 +122,15 @@ func (l *life) Ended(of asdu.Type, station uint16, e controlling.Ending, objects
 	}
 	counters := of == asdu.CounterInterrogation
 	now := time.Now()
+	if !counters {
+		l.whole[station] = true
+		l.received = now
+		for n, s := range l.later {
+			if l.Points[n].Station == station { // it was told behind the answer, and nothing since
+				l.put(n, s)
+			}
+		}
+	}
 	missing, first := 0, ""
 	for n, p := range l.Points {
 		if p.Station != station || l.told[n] || (p.Counter && l.Counters > 0) != counters {

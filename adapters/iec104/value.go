@@ -9,9 +9,13 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// furthestAhead is how far the station's clock may be ahead of ours: a time further in
-// the future isn't believed.
+// furthestAhead is how far the station's clock may be ahead of ours without being said to
+// be wrong. What is told has the time of arrival in either case.
 const furthestAhead = time.Minute
+
+// rounding is how far a time may be ahead that is right: it is told in milliseconds, and
+// some stations count in ticks.
+const rounding = 10 * time.Millisecond
 
 // sample makes a sample of an object. Bytes that say that a value isn't one, or a time
 // none, make no value and no time of it.
@@ -28,8 +32,9 @@ func (p *Point) sample(a *asdu.ASDU, o asdu.Object, received time.Time, zone *ti
 	case !told:
 	case at.After(received.Add(furthestAhead)):
 		s.Quality |= telemetry.ClockJumped
+	case at.After(received.Add(rounding)): // nothing is told before it has happened
 	default:
-		s.Time, s.Quality = telemetry.MicrosOf(at), s.Quality.WithTime(telemetry.DeviceTime)
+		s.Time, s.Quality = min(s.Time, telemetry.MicrosOf(at)), s.Quality.WithTime(telemetry.DeviceTime)
 	}
 	return s
 }
