@@ -7,6 +7,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
+	"github.com/busbar/busbar/adapters/iec104"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
@@ -35,6 +36,7 @@ type devices struct {
 	opcua     []opcua.Device
 	mqtt      []mqtt.Device
 	sparkplug []sparkplug.Device
+	iec104    []iec104.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -99,7 +101,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug = nil, nil, nil, nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug, d.iec104 = nil, nil, nil, nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -149,6 +151,13 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				s.Own = host.Node{Group: own.Group, Name: own.Node}
 			}
 			d.sparkplug = append(d.sparkplug, s)
+		case c.IEC104 != nil:
+			s := c.IEC104Device(dir)
+			s.Live = live
+			for j := range s.Points {
+				s.Points[j].Signal = signals[j]
+			}
+			d.iec104 = append(d.iec104, s)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

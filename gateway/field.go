@@ -9,6 +9,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
+	"github.com/busbar/busbar/adapters/iec104"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
@@ -59,6 +60,7 @@ func newField(d devices, log *slog.Logger) (*field, error) {
 		sessions[gpio.Device]{gpio.New(d.gpio, log), func(d devices) []gpio.Device { return d.gpio }},
 		sessions[opcua.Device]{opcua.New(d.opcua, log), func(d devices) []opcua.Device { return d.opcua }},
 		sessions[mqtt.Device]{mqtt.New(d.mqtt, log), func(d devices) []mqtt.Device { return d.mqtt }},
+		sessions[iec104.Device]{iec104.New(d.iec104, log), func(d devices) []iec104.Device { return d.iec104 }},
 		sessions[sparkplug.Device]{sparkplug.New(d.sparkplug, log), func(d devices) []sparkplug.Device { return d.sparkplug }},
 	}}
 	f.readers = []reader{f.modbus}

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/gateway/control"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/iec104peer"
 	"github.com/busbar/busbar/test/opcuapeer"
 )
 
@@ -167,5 +169,38 @@ rules:
 	}
 	if last := b.gateway.field.last(t.Context(), "plant"); !last.Polled || last.Cause != nil || last.Quality["Counter"].Validity() != telemetry.Good {
 		t.Errorf("%+v, before %+v", last, device)
+	}
+}
+
+// A station of IEC 60870-5-104 is read, judged and read on demand like other devices, and its
+// breaker is operated.
+func TestStationOfIEC104(t *testing.T) {
+	b := newBench(t)
+	s := iec104peer.Start(t, iec104peer.C104, nil)
+	b.source = strings.Replace(b.source, "rules:\n", fmt.Sprintf(`  - id: bay
+    iec104: {endpoint: "tcp://%s", counters_every: 1h}
+    signals: [{name: Pos, ioa: 1001, type: bool}, {name: Level, ioa: 1003, unit: "1"}, {name: TotWh, ioa: 1005, unit: W.h, kind: counter}]
+    control: [{signal: Pos, command: {ioa: 2001, type: double}, settle: 5s, mode: direct}]
+rules:
+  - {name: closed, on: {device: bay}, when: Pos, priority: low}
+`, s.Address()), 1)
+	b.source = strings.Replace(b.source, "gateway: {", "gateway: {control: enabled, ", 1)
+	b.config = b.parse(b.source)
+	stop := b.run()
+	defer stop()
+	b.read(func(l log) bool {
+		id := l.id("bay", "TotWh")
+		return id != 0 && slices.ContainsFunc(l.points, func(s telemetry.Sample) bool { return s.Signal == id && s.Value == telemetry.IntValue(4711) })
+	})
+	answer := b.gateway.control.Operate(t.Context(), control.Request{Device: "bay", Signal: "Pos", Value: telemetry.BoolValue(true), Origin: telemetry.ControlLocal, By: "test"})
+	if answer.Outcome != telemetry.ControlDone || answer.ReadBack != telemetry.BoolValue(true) {
+		t.Errorf("%+v", answer)
+	}
+	b.read(func(l log) bool {
+		return slices.ContainsFunc(l.of(telemetry.AlarmRaised), func(e telemetry.Event) bool { return e.Alarm.Rule == "closed" })
+	})
+	readings, err := (source{b.gateway, time.Now()}).Read(t.Context(), "bay")
+	if err != nil || !slices.ContainsFunc(readings, func(r Reading) bool { return r.Signal == "Level" && r.Value == "10.5" && r.Good }) {
+		t.Errorf("%+v, %v", readings, err)
 	}
 }

@@ -22,7 +22,7 @@ const (
 func (k checker) checkControl() {
 	var model rules.Model
 	for i, d := range k.config.Devices {
-		if d.Modbus == nil && d.OPCUA == nil {
+		if d.Modbus == nil && d.OPCUA == nil && d.IEC104 == nil {
 			continue
 		}
 		path := configfile.Item("devices", i) + ".control"
@@ -46,9 +46,15 @@ func (k checker) checkControl() {
 }
 
 func (k checker) checkControlled(at string, d Device, c Control) {
-	if d.OPCUA != nil {
+	if k.Has(at+".command") && d.IEC104 == nil {
+		k.Errorf(at+".command", "the device isn't read by iec104, expected the key to be left out")
+	}
+	switch {
+	case d.OPCUA != nil:
 		k.checkOPCUAControl(at, d, c)
-	} else {
+	case d.IEC104 != nil:
+		k.checkIEC104Control(at, d, c)
+	default:
 		if k.Has(at + ".call") {
 			k.Errorf(at+".call", "the device is read by modbus, which hasn't got methods, expected the key to be left out")
 		}

@@ -22,6 +22,7 @@ func (k checker) checkDevices() {
 	lines := map[line]string{}
 	clients := map[client]string{}
 	hosts := map[string]string{}
+	stations := map[string]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -44,6 +45,8 @@ func (k checker) checkDevices() {
 			k.checkMQTT(path, d, clients)
 		case profile.Sparkplug:
 			k.checkSparkplug(path, d, hosts)
+		case profile.IEC104:
+			k.checkIEC104(path, d, stations)
 		}
 		k.foreign(path, by)
 		if has(by, "profile") && d.Profile != "" { // with which its signals have been checked
@@ -140,8 +143,7 @@ func (k checker) protocol(path string) (by profile.Protocol, given bool) {
 		}
 	}
 	misspelt := func(p profile.Protocol) bool { return k.Broken(path + "." + string(p)) }
-	toCome := func(p string) bool { return k.Has(path + "." + p) }
-	if !given && !slices.ContainsFunc(profile.Protocols, misspelt) && !slices.ContainsFunc(protocolsToCome, toCome) {
+	if !given && !slices.ContainsFunc(profile.Protocols, misspelt) {
 		k.Errorf(path, "how it is read isn't said, expected one of %s, such as modbus: {endpoint: tcp://host:port, unit: 1}", profile.ProtocolNames)
 	}
 	return by, given
@@ -153,7 +155,7 @@ var ownKeys = []struct {
 	of  []profile.Protocol
 }{
 	{"profile", []profile.Protocol{profile.Modbus, profile.MQTT}},
-	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA}},
+	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA, profile.IEC104}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 	{"alarms", []profile.Protocol{profile.OPCUA}},
 }

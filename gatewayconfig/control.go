@@ -60,6 +60,9 @@ type Control struct {
 	// own value, or that of feedback, shows what they have done.
 	Call *Call `yaml:"call"`
 
+	// By iec104: the command by which it is operated. Required there.
+	Command *Command `yaml:"command"`
+
 	// How it is written by modbus. Left out: a coil by function 5, a register by 6, several by
 	// 16, bits of a register by 22. multiple: a coil by function 15, a register by 16.
 	// read-modify-write: bits by function 22 and, if the device hasn't got that, by

@@ -107,6 +107,9 @@ func (c *Config) fill() {
 				d.Follow[j].Node = cmp.Or(d.Follow[j].Node, objectsFolder)
 			}
 		}
+		if d.IEC104 != nil {
+			d.Timeout = cmp.Or(d.Timeout, iec104Timeout)
+		}
 		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout
 		}

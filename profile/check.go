@@ -62,6 +62,8 @@ func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 		k.node(path, s)
 	case MQTT:
 		k.message(path, s)
+	case IEC104:
+		k.object(path, s)
 	}
 	k.meaning(path, s)
 	k.reports(path, s)

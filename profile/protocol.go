@@ -22,19 +22,17 @@ const (
 	OPCUA  Protocol = "opcua"
 	MQTT   Protocol = "mqtt"
 
+	IEC104 Protocol = "iec104"
+
 	// Sparkplug has no signals that are written down.
 	Sparkplug Protocol = "sparkplug"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104}
 
-// ProtocolNames are all of them, for people, and OtherProtocol is said of a key of
-// another one.
-var (
-	ProtocolNames = protocolNames()
-	OtherProtocol = "this version reads devices by " + ProtocolNames + " only"
-)
+// ProtocolNames are all of them, for people.
+var ProtocolNames = protocolNames()
 
 func protocolNames() string {
 	var names []string
@@ -53,6 +51,7 @@ var addresses = map[Protocol]string{
 	GPIO:   "line",
 	OPCUA:  "node",
 	MQTT:   "topic",
+	IEC104: "ioa",
 }
 
 // ownKeys are the keys of signals that only some protocols have.
@@ -69,7 +68,9 @@ var ownKeys = []struct {
 	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
 	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
 	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
-	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT}}, {"offset", []Protocol{Modbus, NUT, OPCUA, MQTT}},
+	{"ioa", []Protocol{IEC104}}, {"common_address", []Protocol{IEC104}},
+	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}},
+	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.
@@ -161,5 +162,32 @@ func (k checker) node(path string, s Signal) {
 				k.Errorf(path+"."+key, "this isn't a number, expected the key to be left out")
 			}
 		}
+	}
+}
+
+// highestObject is the highest address of an object, of three octets.
+const highestObject = 1<<24 - 1
+
+// object checks where a signal of a station of IEC 60870-5-104 lies.
+func (k checker) object(path string, s Signal) {
+	switch {
+	case s.IOA == nil && !k.Broken(path+".ioa"):
+		k.Errorf(path, "no address, expected %s, that of an information object", addresses[IEC104])
+	case s.IOA != nil && *s.IOA > highestObject:
+		k.Errorf(path+".ioa", "%d, expected at most %d", *s.IOA, highestObject)
+	}
+	if k.Has(path+".common_address") && (s.CommonAddress == 0 || s.CommonAddress == 65535) {
+		k.Errorf(path+".common_address", "%d, expected 1 to 65534", s.CommonAddress)
+	}
+	switch s.Type {
+	case "":
+	case modbus.Bool:
+		for _, key := range []string{"scale", "offset", "swinging_door"} {
+			if k.Has(path + "." + key) {
+				k.Errorf(path+"."+key, "this isn't a number, expected the key to be left out")
+			}
+		}
+	default:
+		k.Errorf(path+".type", "%q, but the station says what numbers it has, expected bool, or the key to be left out for a number", s.Type)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // read by modbus, exactly one of input, holding, coil and discrete gives its address:
 // from 0 as it travels on the wire, so that holding register 40001 is holding: 0 and
 // input register 30001 is input: 0. Of one by nut, exactly one of variable and status
-// does, of one by gpio, line, of one by opcua, node, and of one by mqtt, topic. Its value
+// does, of one by gpio, line, of one by opcua, node, of one by mqtt, topic, and of one by
+// iec104, ioa. Its value
 // is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
@@ -56,6 +57,14 @@ type Signal struct {
 	// their names, and of arrays by their indices from 0. Example: "Windings[2].Temp".
 	Element string `yaml:"element"`
 
+	// The address of the information object of an IEC 60870-5-104 station; from 0 to
+	// 16777215. Example: 1001.
+	IOA *uint32 `yaml:"ioa"`
+
+	// The common address of the station that has it, if there are several behind the same
+	// link. Default: that of the device.
+	CommonAddress uint16 `yaml:"common_address"`
+
 	// A low level of the line is 1, as of a contact to ground that is closed.
 	// Default: false.
 	ActiveLow bool `yaml:"active_low"`
@@ -78,7 +87,8 @@ type Signal struct {
 	// unless bit is given; coils and discrete inputs are always bool. A byte is the
 	// low one of its register, with order BADC the high one. Of a variable, string if it
 	// is a text; of a node, bool or string if it is one, as the server says itself what
-	// numbers it has; of an MQTT payload, string if it is a text, or bool.
+	// numbers it has; of an MQTT payload, string if it is a text, or bool; of an object of
+	// IEC 60870-5-104, bool if it is a single or double point that is one.
 	Type modbus.Type `yaml:"type"`
 
 	// The order of the bytes of 0xAABBCCDD in its registers: ABCD, most
@@ -166,15 +176,6 @@ type Signal struct {
 // SetDefaults implements configfile.Defaulter.
 func (s *Signal) SetDefaults() { s.Scale = 1 }
 
-// What the format has and this version hasn't: a key that is accepted and does
-// nothing would be believed.
-var unsupported = map[string]string{
-	"ioa": OtherProtocol,
-}
-
-// ExplainKey implements configfile.KeyExplainer.
-func (Signal) ExplainKey(key string) string { return unsupported[key] }
-
 // Point is where the signal lies, of a device that is read by modbus. It is valid once
 // the signal is filled and checked.
 func (s Signal) Point() modbus.Point {
@@ -235,7 +236,7 @@ func (s Signal) impliedType() modbus.Type {
 	switch {
 	case s.Type == "" && s.bit():
 		return modbus.Bool
-	case s.Type == "" && (s.Variable != "" || s.Node != ""):
+	case s.Type == "" && (s.Variable != "" || s.Node != "" || s.IOA != nil):
 		return modbus.Float64
 	}
 	return s.Type

@@ -32,6 +32,8 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Device", "supply", plainName)
 	pattern("Modbus", "endpoint", `^(tcp://[^/?#@\s]+|rtu\+tcp://[^/?#@\s]+(\?[^#\s]*)?|rtu:///[^?#\s]+(\?[^#\s]*)?)$`)
 	pattern("NUT", "endpoint", `^tcp://[^/?#@\s]+$`)
+	pattern("IEC104", "endpoint", `^(tcp|tls)://[^/?#@\s]+$`)
+	property(defs, "IEC104", "redundant").Items.Pattern = `^(tcp|tls)://[^/?#@\s]+$`
 	pattern("NUT", "ups", upsName)
 	pattern("NUT", "username", upsName)
 	pattern("Signal", "variable", upsName)
@@ -92,6 +94,13 @@ func constrainSignal(defs jsonschema.Definitions) {
 		p.Minimum, p.Maximum = json.Number(fmt.Sprint(least)), json.Number(fmt.Sprint(most))
 	}
 	limit("Signal", "bit", 0, 15)
+	limit("Signal", "ioa", 0, 1<<24-1)
+	limit("Command", "ioa", 0, 1<<24-1)
+	limit("IEC104", "k", 1, 32767)
+	limit("IEC104", "w", 1, 32767)
+	limit("IEC104", "cause_octets", 1, 2)
+	limit("IEC104", "address_octets", 1, 2)
+	limit("IEC104", "object_octets", 1, 3)
 	property(defs, "Signal", "swinging_door").ExclusiveMinimum = "0"
 	limit("Signal", "length", 1, 125)
 	limit("Modbus", "max_registers", 1, 125)
@@ -117,7 +126,7 @@ func wholeSignal() *jsonschema.Schema {
 	text := &jsonschema.Schema{Const: string(modbus.String)}
 	isText := with("type", text)
 	return &jsonschema.Schema{
-		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line").AnyOf,
+		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line", "ioa").AnyOf,
 		AllOf: []*jsonschema.Schema{
 			{
 				If:   given("coil", "discrete", "bit"),
@@ -133,6 +142,7 @@ func wholeSignal() *jsonschema.Schema {
 			{AnyOf: []*jsonschema.Schema{
 				{Required: []string{"unit"}},
 				with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),
+				with("type", &jsonschema.Schema{Const: string(modbus.Bool)}, "ioa"),
 				{
 					AnyOf: append(given("coil", "discrete", "bit", "status", "line").AnyOf, isText),
 					Not:   &jsonschema.Schema{Required: []string{"kind"}},

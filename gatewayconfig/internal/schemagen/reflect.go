@@ -115,6 +115,8 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return oneOf(gatewayconfig.Enabled, gatewayconfig.Disabled)
 	case reflect.TypeFor[gatewayconfig.ControlMode]():
 		return oneOf(gatewayconfig.ControlSelected, gatewayconfig.ControlDirect)
+	case reflect.TypeFor[gatewayconfig.CommandType]():
+		return oneOf(gatewayconfig.CommandTypes...)
 	case reflect.TypeFor[modbus.Method]():
 		return oneOf(modbus.Multiple, modbus.ReadModifyWrite)
 	case reflect.TypeFor[gatewayconfig.TimeSource]():

@@ -93,6 +93,11 @@ rules: [{name: high, when: TotW > 5, for: 1s, priority: high}]
 func TestSchemaAgreesWithParse(t *testing.T) {
 	validate := validator(t)
 	const totW = "{name: TotW, input: 0x34, type: float32, unit: W}"
+	const station = `  - id: bay
+    iec104: {endpoint: "tcp://10.0.0.20", redundant: ["tcp://10.0.1.20:2405"], common_address: 3, k: 12}
+    signals: [{name: Pos, ioa: 1001, type: bool}, {name: A, ioa: 1002, common_address: 4, unit: A}]
+    control: [{signal: Pos, command: {ioa: 2001, type: double}}]
+`
 	cases := []struct {
 		old, new string
 		valid    bool
@@ -158,6 +163,11 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{"unit: 1}", "unit: 1.5}", false},
 		{"unit: 1}", "unit: -1}", false},
 		{"    modbus: {", "    opcua: {", false},
+		{"devices:\n", "devices:\n" + station, true},
+		{"devices:\n", "devices:\n" + strings.Replace(station, "tcp://", "opc.tcp://", 1), false},
+		{"devices:\n", "devices:\n" + strings.Replace(station, "ioa: 1001", "ioa: 16777216", 1), false},
+		{"devices:\n", "devices:\n" + strings.Replace(station, "type: double", "type: triple", 1), false},
+		{"devices:\n", "devices:\n" + strings.Replace(station, "k: 12", "k: 0", 1), false},
 		{"      - " + totW, "      []", false},
 		{totW, "{name: TotW, holding: 0, type: uint64, order: CDAB, scale: 0.1, offset: -5, unit: W}", true},
 		{totW, "{name: TotW, input: 0x34, holding: 1, type: float32, unit: W}", false},
