@@ -26,7 +26,7 @@ func (t *Tree) solve(v int32, s State, into []Opening) []Opening {
 			continue
 		}
 		_, open := t.ways[c].best(&t.costs[c], s)
-		state := t.ways[c].beyond(s, open)
+		state := t.ways[c].Beyond(s, open)
 		if open != 0 {
 			into = append(into, Opening{int(c), open, state})
 		} else if usual && t.opens[c] == 0 {
@@ -50,7 +50,7 @@ func (t *Tree) Forced(node int, open grid.Phases) (more Cost, ok bool) {
 	w := &t.ways[v]
 	var forced Costs
 	for s := range State(States) {
-		forced[s] = t.costs[v][w.beyond(s, open)]
+		forced[s] = t.costs[v][w.Beyond(s, open)]
 		if open != 0 {
 			forced[s] += w.Open
 		} else if !w.Fixed {
@@ -79,3 +79,8 @@ func (t *Tree) Normal(node int) State { return t.normal[node] }
 
 // Busy is how many pieces of evidence there are at a node and below it.
 func (t *Tree) Busy(node int) int { return int(t.busy[node]) }
+
+// Below appends what would open below a node that has its normal supply.
+func (t *Tree) Below(node int, into []Opening) []Opening {
+	return t.solve(int32(node), t.normal[node], into)
+}

@@ -31,15 +31,15 @@ type Way struct {
 // ones the earlier goes first.
 var openings = [...]grid.Phases{0, grid.A, grid.B, grid.C, grid.A | grid.B, grid.A | grid.C, grid.B | grid.C, grid.ABC}
 
-// beyond is the state behind a way with phases open.
-func (w *Way) beyond(s State, open grid.Phases) State {
+// Beyond is the state behind a way with phases open.
+func (w *Way) Beyond(s State, open grid.Phases) State {
 	return w.Winding.through(s.without(open | grid.ABC&^w.Phases))
 }
 
 // best is the cheapest of what can open on the way to a node whose costs are f, if
 // there is the supply s.
 func (w *Way) best(f *Costs, s State) (Cost, grid.Phases) {
-	least, open := f[w.beyond(s, 0)], grid.Phases(0)
+	least, open := f[w.Beyond(s, 0)], grid.Phases(0)
 	if w.Fixed {
 		return least, 0
 	}
@@ -52,7 +52,7 @@ func (w *Way) best(f *Costs, s State) (Cost, grid.Phases) {
 		if s.Live()&o&w.Phases == 0 && w.Stay == 0 || w.Each && o&^w.Phases != 0 && o != grid.ABC {
 			continue
 		}
-		if c := w.Open + f[w.beyond(s, o)]; c < least {
+		if c := w.Open + f[w.Beyond(s, o)]; c < least {
 			least, open = c, o
 		}
 	}
@@ -83,7 +83,7 @@ func New(parent, order []int32, ways []Way, costs []Costs, busy []int32) *Tree {
 		if p := parent[v]; p == None {
 			t.normal[v] = Whole
 		} else {
-			t.normal[v] = ways[v].beyond(t.normal[p], 0)
+			t.normal[v] = ways[v].Beyond(t.normal[p], 0)
 			t.start[p+1]++
 		}
 	}
