@@ -136,7 +136,8 @@ func (e *Engine) match(found []*finding) {
 	}
 	for _, x := range e.incidents {
 		for _, f := range found {
-			if f.of == nil && f.edge == x.edge && f.point == x.point && len(x.found) == 0 {
+			// Phases lost after an outage, or in its place, are an incident of their own.
+			if f.of == nil && f.edge == x.edge && f.point == x.point && len(x.found) == 0 && (len(f.points) > 0 || len(x.ever) == 0) {
 				give(f, x)
 			}
 		}

@@ -141,7 +141,7 @@ func (e *Engine) progress(x *incident) {
 	if x.Class == PhaseLoss && len(x.out) > 0 { // from now on it is an outage
 		x.Class, x.AnnouncedAt, x.ProbableAt, x.State, x.changed = Open, 0, 0, Suspected, e.now
 		x.times, x.since, x.first, x.opened = nil, e.now, e.now, 0
-		x.Start = 0
+		x.Start, x.Seen, x.NestedIn, x.SplitFrom = e.now, e.now, "", ""
 		e.wake(e.now + µs(e.c.Settle))
 	}
 	if active && x.State == Suspected {

@@ -84,6 +84,7 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 // Recorder is an engine whose conclusions are written down.
 type Recorder struct {
 	Engine   *outage.Engine
+	Told     func(outage.Change) // is told of each change, if it isn't nil
 	last     int64
 	result   Result
 	told     map[string]outage.Incident
@@ -111,6 +112,9 @@ func (r *Recorder) advance(to int64) {
 	r.last = to
 	changes, asks := r.Engine.Advance(to)
 	for _, c := range changes {
+		if r.Told != nil {
+			r.Told(c)
+		}
 		r.told[c.Incident.ID] = c.Incident
 		if c.Kind == outage.Settled || c.Kind == outage.Reopened && c.Incident.ProbableAt != 0 {
 			r.probable[c.Incident.ID] = append(r.probable[c.Incident.ID], c.At)
@@ -180,6 +184,9 @@ func (r *Recorder) findings(x outage.Incident) (all []Finding) {
 		if s.At >= f.Start && (f.End == 0 || s.At < f.End) {
 			f.Restored = append(f.Restored, Part{s.At, slices.DeleteFunc(slices.Clone(s.Points), func(id string) bool { return out[id] })})
 		}
+	}
+	if len(all) > 0 && f.End != 0 && f.End-f.Start < sustained {
+		return all
 	}
 	return append(all, f)
 }
