@@ -240,6 +240,7 @@ func (e *Engine) begin(f *finding) *incident {
 	x := &incident{edge: f.edge, point: f.point, node: int32(f.Node), changed: e.now, fresh: true, first: e.now}
 	x.Began, x.Seen, x.State, x.Class = e.now, e.now, Suspected, Open
 	x.Counts = map[Kind]int{}
+	x.since, x.Start, x.Earliest, x.Latest = e.now, e.now, e.now, e.now
 	e.name(x, f)
 	x.ID = e.idOf(x)
 	if in := e.incidentsOf(f); len(in) > 0 && 2*in[0].points >= len(f.points) {
@@ -379,12 +380,14 @@ func (e *Engine) stir(x *incident) {
 		return
 	}
 	if x.edge != none && x.opened != 0 {
-		if t := &e.switches[x.edge]; t.open != 0 && t.at > x.closed && x.closed > x.first {
-			e.interrupt(x, max(x.closedAt, x.Start), t.when, t.at)
+		if t := &e.switches[x.edge]; t.gap.back > x.Start && t.open != 0 {
+			g := t.gap
+			t.gap = gap{}
+			e.interrupt(x, g.back, g.lost, g.seen)
 			return
 		}
 		if t := &e.switches[x.edge]; t.told && !t.bad && t.open == 0 && t.at > x.first && t.at != x.closed {
-			x.closed, x.closedAt = t.at, t.when
+			x.closed = t.at
 			x.restoring = 0
 			e.hold(x)
 			return
@@ -407,7 +410,9 @@ func (e *Engine) interrupt(x *incident, back, lost, seen int64) {
 		i.Customers += int64(e.net.s.Point(int(p)).Customers)
 	}
 	slices.Sort(i.Points)
-	x.Interruptions = append(slices.Clip(x.Interruptions), i)
+	if len(i.Points) > 0 {
+		x.Interruptions = append(slices.Clip(x.Interruptions), i)
+	}
 	x.restoring, x.back, x.times, x.verified = 0, nil, nil, false
 	x.first, x.opened, x.since, x.Start, x.Latest, x.Earliest, x.Seen = seen, lost, lost, lost, seen, lost, seen
 	x.NestedIn, x.SplitFrom = "", ""

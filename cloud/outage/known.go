@@ -73,7 +73,7 @@ func (e *Engine) observe(p *point) (o infer.Observation) {
 		if p.gasp != 0 {
 			out = w.LastGasp
 		}
-		if p.timeout != 0 {
+		if p.timeout != 0 && (works || p.gasp != 0 || p.incident != nil) { // of a gateway that is silent itself by now it says little
 			out = max(w.Timeout, out+w.Timeout/2)
 		}
 		if p.call != 0 {

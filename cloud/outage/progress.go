@@ -28,7 +28,6 @@ type incident struct {
 	since     int64   // when this interruption began
 	first     int64   // arrival of its first evidence: what came before it says nothing
 	changed   int64
-	closedAt  int64
 	closed    int64 // when its device was told to have closed, as of stir
 	restoring int64 // since when something has supply again
 	stepOf    int64 // which of these the last step is of

@@ -179,7 +179,11 @@ func seeds(few int) uint64 {
 func TestAStormIsUnderstood(t *testing.T) {
 	s := &sums{}
 	for seed := range seeds(6) {
-		s.add(t, play(t, storm, hard, seed+1), true)
+		p := play(t, storm, hard, seed+1)
+		s.add(t, p, true)
+		if off := p.score.MissedMinutes + p.score.ExcessMinutes; off > 0.02*p.score.TrueMinutes {
+			t.Logf("seed %d: %.0f customers' minutes missed, %.0f in excess, of %.0f", seed+1, p.score.MissedMinutes, p.score.ExcessMinutes, p.score.TrueMinutes)
+		}
 	}
 	t.Log("\n" + head + "\n" + s.row("100 %"))
 	if exact := share(s.Exact, s.Found); exact < 0.95 {
@@ -204,7 +208,8 @@ func TestCommunicationAloneIsNoOutage(t *testing.T) {
 	for seed := range seeds(2) {
 		p := play(t, calm+"steps:\n  - {at: 5h, cut_off: f1, for: 1h}\n  - {at: 9h, cut_off: f2, for: 40s}\n", hard+", dropouts: 2, telecom_serves: 15, wrong_clocks: 0.02", seed+1)
 		if n := len(p.result.Findings); n > 0 {
-			t.Errorf("seed %d: %d outages: %+v", seed+1, n, p.result.Findings)
+			f := p.result.Findings[0]
+			t.Errorf("seed %d: %d outages; the first of %d points behind %s, from %d, %s %v", seed+1, n, len(f.Points), f.Device, f.Start, f.Incident, f.Counts)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (e *Engine) Take(v Evidence) error {
 			return e.keep(v, v.Switch)
 		}
 		m.time = e.believed(v, none)
-		if !e.takePosition(int(m.edge), v) {
+		if !e.takePosition(int(m.edge), v, m.time) {
 			return nil
 		}
 	case v.Gateway != "":
@@ -253,11 +253,24 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 }
 
 // takePosition reports whether a position is news.
-func (e *Engine) takePosition(edge int, v Evidence) bool {
+func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 	t := &e.switches[edge]
+	closed := !v.Bad && !*v.Open && v.Phases == 0
 	if e.overtaken(v.Source, &t.source) && v.By == "" {
+		if closed && t.open != 0 && t.when > when { // it came late: it has opened again since
+			t.gap = gap{when, t.when, t.at}
+			e.dirty = true
+		}
 		return false
 	}
+	switch {
+	case v.Bad:
+	case closed && t.told && t.open != 0:
+		t.closed = when
+	case !closed && t.open == 0 && t.closed != 0:
+		t.gap, t.closed = gap{t.closed, when, v.Arrival}, 0
+	}
+	t.when = when
 	t.told, t.bad, t.byHand, t.at, t.denied = true, v.Bad, v.By != "", v.Arrival, false
 	if !v.Bad {
 		t.open, t.lockedOut = 0, v.LockedOut

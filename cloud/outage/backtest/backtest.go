@@ -28,6 +28,8 @@ type Finding struct {
 	Points     []string `json:"points"`
 	Restored   []Part   `json:"restored"`
 	NestedIn   string   `json:"nested_in,omitempty"`
+	// How many pieces of evidence of each kind it rests on.
+	Counts map[outage.Kind]int `json:"evidence"`
 }
 
 // Part is what had supply again before the end.
@@ -159,7 +161,7 @@ func (r *Recorder) Result() Result {
 
 // findings is an incident's interruptions, those apart that were momentary.
 func (r *Recorder) findings(x outage.Incident) (all []Finding) {
-	f := Finding{What: "outage", Incident: x.ID, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID], NestedIn: x.NestedIn}
+	f := Finding{What: "outage", Incident: x.ID, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID], NestedIn: x.NestedIn, Counts: x.Counts}
 	detected := x.ProbableAt
 	for _, i := range x.Interruptions {
 		if i.End-i.Start < sustained {
