@@ -54,12 +54,14 @@ type Result struct {
 // longestLine bounds a piece of evidence.
 const longestLine = 1 << 20
 
-// Run takes evidence, one piece a line. The error names the line.
-func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error) {
+// Run takes evidence, one piece a line, of a network as it is when it begins. The error
+// names the line.
+func Run(network *grid.Model, c outage.Config, from io.Reader) (Result, error) {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(make([]byte, 0, 64<<10), longestLine)
 	var r *Recorder
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
@@ -68,14 +70,14 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 			return Result{}, fmt.Errorf("line %d: %w", n, err)
 		}
 		if r == nil {
-			r = New(network, c, v.Arrival)
+			r = New(network.At(v.Arrival), c, v.Arrival)
 		}
 		if err := r.Take(v); err != nil {
 			return Result{}, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("line %d: %w", n, err)
 	}
 	if r == nil {
 		return Result{}, nil
