@@ -415,7 +415,10 @@ func (e *Engine) interrupt(x *incident, back, lost, seen int64) {
 	}
 	x.restoring, x.back, x.times, x.verified = 0, nil, nil, false
 	x.first, x.opened, x.since, x.Start, x.Latest, x.Earliest, x.Seen = seen, lost, lost, lost, seen, lost, seen
-	x.NestedIn, x.SplitFrom = "", ""
+	x.NestedIn, x.SplitFrom, x.touched = "", "", true
+	if x.Class == Momentary {
+		x.Class = Open
+	}
 	x.tell = append(x.tell, Reopened)
 }
 
@@ -461,13 +464,16 @@ func (e *Engine) setOut(x *incident, out []int32) {
 				e.drop(y, p) // it never was part of that
 			}
 			s.incident, s.joined = x, e.now
+			if _, was := slices.BinarySearch(x.ever, p); was {
+				s.joined = x.Began
+			}
 			delete(e.loose, p)
 		}
 	}
 	if grew {
 		x.ever = union(x.ever, out)
 		if !x.fresh && !x.moved {
-			x.tell = append(x.tell, Grew)
+			e.later(x, Grew)
 		}
 	}
 	if len(returned) > 0 || grew {

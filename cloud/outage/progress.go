@@ -41,6 +41,8 @@ type incident struct {
 	inherited bool // people were told of what it was part of
 	pinned    bool // an operator has said which device it is
 	tell      []ChangeKind
+	pending   ChangeKind // to be told with what comes next, or after a while
+	told      int64
 
 	outIDs, everIDs []string
 }
@@ -165,6 +167,9 @@ func (e *Engine) progress(x *incident) {
 	if x.State == Restored || x.State == Partial && x.RestoredAt != 0 {
 		e.verify(x)
 	}
+	if x.pending != "" && e.now >= x.told+seldom && len(x.tell) == 0 {
+		x.tell = append(x.tell, x.pending)
+	}
 	for _, kind := range x.tell {
 		e.publish(x, kind)
 	}
@@ -281,21 +286,42 @@ func (e *Engine) step(x *incident, points []int32) {
 		}
 	}
 	if len(x.out) > 0 {
-		x.tell = append(x.tell, SteppedUp)
+		e.later(x, SteppedUp)
 	}
+}
+
+// seldom is how long passes between two tellings of who is out in an incident.
+const seldom = int64(10e6)
+
+// later tells of a change that comes bit by bit.
+func (e *Engine) later(x *incident, kind ChangeKind) {
+	if x.pending == "" {
+		e.wake(max(e.now, x.told+seldom))
+	}
+	x.pending = kind
 }
 
 // backAt is the best estimate of when what comes back did.
 func (e *Engine) backAt(x *incident) int64 {
-	if x.edge != none {
-		if t := &e.switches[x.edge]; t.told && t.open == 0 && t.at > x.since && t.when != 0 {
-			return max(t.when, x.Start)
+	shown := int64(0)
+	if len(x.back) > 0 {
+		shown = max(quarter(x.back), x.Start)
+	}
+	// The last device on the way that was told to have closed since gave it back, if
+	// signs of it don't come long after that.
+	closed := int64(0)
+	for v := x.node; v != none && e.net.edge[v] != none; v = e.net.parent[v] {
+		if t := &e.switches[e.net.edge[v]]; t.told && t.open == 0 && t.when > x.Start {
+			closed = max(closed, t.when)
 		}
 	}
-	if len(x.back) == 0 {
-		return e.now
+	switch {
+	case closed != 0 && (shown == 0 || shown < closed+120e6):
+		return closed
+	case shown != 0:
+		return shown
 	}
-	return max(quarter(x.back), x.Start)
+	return e.now
 }
 
 // quarter is a value that a quarter of them don't exceed: clocks are wrong in either
@@ -375,6 +401,7 @@ func (e *Engine) end(x *incident, state State, kind ChangeKind) {
 // publish tells of a change.
 func (e *Engine) publish(x *incident, kind ChangeKind) {
 	x.Revision++
+	x.pending, x.told = "", e.now
 	if !x.State.Over() && len(x.found) > 0 {
 		e.consider(x)
 	}
