@@ -99,7 +99,7 @@ func (e *Engine) find() (found []*finding) {
 	}
 	single := infer.Weight(e.c.Weights.Device + 0.2)
 	alone := func(p int32) {
-		if !covered[p] && e.points[p].seen.Out >= single {
+		if s := &e.points[p]; !covered[p] && (s.seen.Out >= single || s.word < 0) {
 			covered[p] = true
 			found = append(found, &finding{Opening: infer.Opening{Node: e.net.s.Point(int(p)).Node, Phases: grid.ABC}, edge: none, point: p, points: []int32{p}})
 		}
@@ -113,7 +113,7 @@ func (e *Engine) find() (found []*finding) {
 		return false
 	}
 	for p := range e.loose {
-		if e.points[p].seen.Out >= single && !in(p) {
+		if s := &e.points[p]; (s.seen.Out >= single || s.word < 0) && !in(p) {
 			alone(p)
 		}
 	}
@@ -209,7 +209,7 @@ func (e *Engine) covers(f *finding, x *incident) bool {
 			n++
 		}
 	}
-	return 2*n >= len(x.ever)
+	return 4*n >= 3*len(x.ever)
 }
 
 type common struct {
@@ -362,6 +362,9 @@ func (e *Engine) update(x *incident) {
 		return back(p) || other != nil && other != x && (other.shadowed || !x.fresh && len(other.found) > 0)
 	})
 	e.setOut(x, out)
+	if x.restoring != 0 && !x.holding(e) && x.closed >= x.restoring-pace && x.closed != 0 {
+		e.doubt(x)
+	}
 	if x.restoring != 0 && !x.holding(e) && len(out) > 0 {
 		x.restoring, x.back = 0, nil // what is out now is what is waited for
 	}
@@ -510,5 +513,24 @@ func (e *Engine) drop(x *incident, p int32) {
 	}
 	if i, ok := slices.BinarySearch(x.out, p); ok {
 		x.out = slices.Delete(slices.Clone(x.out), i, i+1)
+	}
+}
+
+// doubt is that a device has closed, and some of what is behind it can't say whether
+// it has supply: what they said before counts no more.
+func (e *Engine) doubt(x *incident) {
+	for _, p := range slices.Clone(x.out) {
+		s := &e.points[p]
+		if s.gateway == none || e.gateways[s.gateway].gone == 0 || s.word != 0 {
+			continue
+		}
+		if s.lost() && !s.stale {
+			s.stale = true
+			e.look(p)
+		}
+		if g := &e.gateways[s.gateway]; !g.stale {
+			g.stale = true
+			e.lookAt(s.gateway)
+		}
 	}
 }

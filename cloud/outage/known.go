@@ -45,8 +45,8 @@ type gateway struct {
 	heard  int64 // last, before it was gone
 	alive  int64 // last told to have supply
 	source int64
-	asked  int64
 	seen   infer.Observation
+	stale  bool // what was above it has closed since, and it is silent
 }
 
 func (g *gateway) works() bool { return g.failed == 0 && g.gone == 0 }
@@ -57,7 +57,7 @@ func (e *Engine) observe(p *point) (o infer.Observation) {
 	works := p.gateway == none || e.gateways[p.gateway].works()
 	switch {
 	case p.word < 0:
-		o.Out = infer.Weight(w.Word)
+		o.Out = infer.Weight(w.Device) // it is out, which says nothing of others
 		return o
 	case p.word > 0:
 		o.Alive = infer.Weight(w.Word)
@@ -80,7 +80,7 @@ func (e *Engine) observe(p *point) (o infer.Observation) {
 			out += w.Call
 		}
 		if p.unanswered != 0 {
-			out += w.Unanswered / 2
+			out = max(w.Unanswered, out+w.Unanswered/2)
 		}
 		o.Out = infer.Weight(out)
 	case p.measured && p.levels == Levels{}:
@@ -152,6 +152,7 @@ func (e *Engine) lookAt(i int32) {
 func (e *Engine) mains(g *gateway) (o infer.Observation) {
 	w := &e.c.Weights
 	switch {
+	case g.failed != 0 && g.stale:
 	case g.failed != 0:
 		// One alone is a fuse of its power supply, or a plug.
 		weight := w.Mains * 5 / 8
@@ -161,6 +162,8 @@ func (e *Engine) mains(g *gateway) (o infer.Observation) {
 		o.Out = infer.Weight(weight)
 	case g.gone == 0:
 		o.Alive = infer.Weight(w.Mains)
+	default: // it had supply when it was heard last, and nothing says that it lost it
+		o.Alive = infer.Weight(w.Mains / 2)
 	}
 	return o
 }

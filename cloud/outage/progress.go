@@ -350,9 +350,12 @@ func (e *Engine) giveBack(x *incident) {
 
 // verify closes an incident once enough of those who can answer have.
 func (e *Engine) verify(x *incident) {
-	reach, alive := 0, 0
+	reach, alive, metered := 0, 0, 0
 	for _, p := range x.ever {
 		s := &e.points[p]
+		if s.metered {
+			metered++
+		}
 		if !s.metered || s.stale || s.gateway != none && e.gateways[s.gateway].gone != 0 || s.incident != nil {
 			continue
 		}
@@ -363,7 +366,7 @@ func (e *Engine) verify(x *incident) {
 			alive++
 		}
 	}
-	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || e.now >= x.askedBack+e.fresh()) {
+	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || metered == 0 && e.now >= x.askedBack+e.fresh()) {
 		e.end(x, Closed, Ended)
 		return
 	}

@@ -218,6 +218,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 // takeGateway reports whether evidence about a gateway is news.
 func (e *Engine) takeGateway(i int32, v Evidence) bool {
 	g := &e.gateways[i]
+	g.stale = false
 	switch v.Kind {
 	case Gateway:
 		g.asset = v.Asset
