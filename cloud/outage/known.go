@@ -20,8 +20,8 @@ type point struct {
 	joined     int64 // when it became part of its incident
 	checked    int64 // the timer that looks after what isn't explained
 	asked      int64
-	meterTime  int64 // newest of its own clock
-	pollTime   int64 // newest of its gateway's
+	meterTime  clock // newest of its own clock
+	pollTime   clock // newest of its gateway's
 	levels     Levels
 	metered    bool
 	auxiliary  bool
@@ -44,7 +44,7 @@ type gateway struct {
 	gone   int64
 	heard  int64 // last, before it was gone
 	alive  int64 // last told to have supply
-	source int64
+	source clock
 	seen   infer.Observation
 	stale  bool // what was above it has closed since, and it is silent
 }

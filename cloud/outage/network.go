@@ -10,7 +10,8 @@ type position struct {
 	told, bad, lockedOut bool
 	byHand               bool
 	open                 grid.Phases
-	at, source, when     int64
+	at, when             int64
+	source               clock
 	gap                  gap
 	closed               int64 // when it was told to have, if it was open before
 	denied               bool  // people say that it isn't so

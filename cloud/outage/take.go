@@ -113,16 +113,20 @@ func (e *Engine) believed(v Evidence, g int32) int64 {
 	return min(v.Source, v.Arrival)
 }
 
-// overtaken reports whether evidence is older than what was told by the same clock.
-// A clock that was set back is no reason.
-func (e *Engine) overtaken(source int64, newest *int64) bool {
-	if source == 0 {
+// clock is what was told last by one clock: the time by it, and the time of its arrival.
+type clock struct{ source, arrival int64 }
+
+// overtaken reports whether evidence is older than what arrived shortly before it by the
+// same clock, as what is sent at once comes in any order. One that was set back tells
+// older times for good.
+func (e *Engine) overtaken(v Evidence, c *clock) bool {
+	if v.Source == 0 {
 		return false
 	}
-	if source < *newest && *newest-source < µs(e.c.ClockTolerance) {
+	if v.Source < c.source && v.Arrival-c.arrival < µs(e.c.ClockTolerance) {
 		return true
 	}
-	*newest = source
+	*c = clock{v.Source, v.Arrival}
 	return false
 }
 
@@ -157,27 +161,27 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 			}
 		}
 	case LastGasp:
-		if e.overtaken(v.Source, &p.meterTime) {
+		if e.overtaken(v, &p.meterTime) {
 			return false
 		}
 		lost(&p.gasp)
 	case PowerUp:
-		if e.overtaken(v.Source, &p.meterTime) {
+		if e.overtaken(v, &p.meterTime) {
 			return false
 		}
 		supplied()
 	case Timeout:
-		if e.overtaken(v.Source, &p.pollTime) {
+		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
 		lost(&p.timeout)
 	case Answer:
-		if e.overtaken(v.Source, &p.pollTime) {
+		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
 		supplied()
 	case Voltage:
-		if e.overtaken(v.Source, &p.pollTime) {
+		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
 		p.levels = *v.Levels
@@ -228,12 +232,12 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 		}
 		return true
 	case MainsFail:
-		if e.overtaken(v.Source, &g.source) {
+		if e.overtaken(v, &g.source) {
 			return false
 		}
 		g.failed = v.Arrival
 	case MainsBack:
-		if e.overtaken(v.Source, &g.source) {
+		if e.overtaken(v, &g.source) {
 			return false
 		}
 		g.failed, g.alive = 0, v.Arrival
@@ -257,7 +261,7 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 	t := &e.switches[edge]
 	closed := !v.Bad && !*v.Open && v.Phases == 0
-	if e.overtaken(v.Source, &t.source) && v.By == "" {
+	if e.overtaken(v, &t.source) && v.By == "" {
 		if closed && t.open != 0 && t.when > when { // it came late: it has opened again since
 			t.gap = gap{when, t.when, t.at}
 			e.dirty = true
