@@ -375,7 +375,7 @@ func (e *Engine) verify(x *incident) {
 		x.tell = append(x.tell, Unverified)
 	}
 	if x.State == Partial {
-		e.wake(e.now + µs(e.c.Verify))
+		e.wake(e.now + max(µs(e.c.Verify), (e.now-x.askedBack)/2))
 	}
 }
 
