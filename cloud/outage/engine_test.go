@@ -67,6 +67,8 @@ func newDesk(t *testing.T, more string) *desk {
 		}
 	}
 	d.pass(time.Hour)
+	// However far the time goes, little is done for it.
+	t.Cleanup(func() { d.e.Advance(d.at + 1000*365*86400e6) })
 	return d
 }
 
