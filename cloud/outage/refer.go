@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/busbar/busbar/cloud/outage/infer"
-	"github.com/busbar/busbar/grid"
 )
 
 // mention remembers evidence for incidents.
@@ -190,5 +189,3 @@ func (e *Engine) say(v Evidence) {
 	x.out = nil
 	e.end(x, Withdrawn, Ended)
 }
-
-var _ = grid.None
