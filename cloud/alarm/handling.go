@@ -23,6 +23,9 @@ const (
 	Unsuppressed Action = "unsuppressed"
 )
 
+// deeds is what the audit calls them.
+var deeds = map[Action]string{Shelved: "shelve", Unshelved: "unshelve", OutOfService: "take-out-of-service", InService: "return-to-service"}
+
 // Handling is why, by whom and until when an alarm isn't announced.
 type Handling struct {
 	State  Action            `json:"state" enum:"shelved,out-of-service"`
@@ -194,7 +197,7 @@ func setHandling(t *store.Tx, a Alarm, to *Handling, action Action, d Deed) erro
 			return err
 		}
 	}
-	return t.Audit(store.Change{At: d.At, By: d.By, Action: string(action), Subject: "alarm " + a.ID, Detail: detail})
+	return t.Audit(store.Change{At: d.At, By: d.By, Action: deeds[action], Subject: "alarm " + a.ID, Detail: detail})
 }
 
 // Suppress says that another alarm stands for this one, as that of an outage stands for
