@@ -45,3 +45,24 @@ func Annunciations(ctx context.Context, s *store.Store, from, to telemetry.Micro
 	slices.Reverse(list)
 	return list, nil
 }
+
+// StandingAt lists alarms that were raised before an instant and are still active, or
+// weren't over at another one, the oldest first, at most so many: an Annunciation of each
+// without when it was told. What people or another alarm keep quiet isn't among them.
+func StandingAt(ctx context.Context, s *store.Store, raised, at telemetry.Micros, most int) (list []Annunciation, err error) {
+	err = s.Ask(ctx, func(t *store.Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var a Annunciation
+			err := r.Scan(&a.Alarm, &a.Gateway, &a.Zone, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Raised, &a.Cleared)
+			list = append(list, a)
+			return err
+		}, `SELECT a.id, a.gateway, g.zone, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
+			FROM alarm a JOIN gateway g ON g.id = a.gateway
+			WHERE a.raised < ? AND (a.active OR a.cleared > ?) AND a.handling = '' AND a.suppressed_by = '' AND `+t.Seen("a.gateway")+`
+			ORDER BY a.raised, a.id LIMIT ?`, int64(raised), int64(at), most)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("alarm: list what stands: %w", err)
+	}
+	return list, nil
+}

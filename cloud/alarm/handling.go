@@ -324,6 +324,7 @@ type Shelf struct {
 	Handling
 	Alarm    string             `json:"alarm" doc:"The newest one of the condition"`
 	Gateway  string             `json:"gateway"`
+	Zone     string             `json:"zone"` // of the gateway
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
 	Device   string             `json:"device"`
@@ -339,14 +340,14 @@ func Shelves(ctx context.Context, s *store.Store) (list []Shelf, err error) {
 		return t.Each(func(r *sql.Rows) error {
 			var f Shelf
 			var ends telemetry.Micros
-			err := r.Scan(&f.State, &f.Since, &ends, &f.By, &f.Reason, &f.Alarm, &f.Gateway, &f.Rule, &f.Asset, &f.Device, &f.Priority, &f.Summary, &f.Active)
+			err := r.Scan(&f.State, &f.Since, &ends, &f.By, &f.Reason, &f.Alarm, &f.Gateway, &f.Zone, &f.Rule, &f.Asset, &f.Device, &f.Priority, &f.Summary, &f.Active)
 			if ends != 0 {
 				f.Until = &ends
 			}
 			list = append(list, f)
 			return err
-		}, `SELECT s.handling, s.since, s.ends, s.actor, s.reason, s.alarm, s.gateway, s.rule, s.asset, s.device, a.priority, a.summary, a.active
-			FROM alarm_shelf s JOIN alarm a ON a.id = s.alarm WHERE `+t.Seen("s.gateway")+` ORDER BY s.since, s.alarm`)
+		}, `SELECT s.handling, s.since, s.ends, s.actor, s.reason, s.alarm, s.gateway, g.zone, s.rule, s.asset, s.device, a.priority, a.summary, a.active
+			FROM alarm_shelf s JOIN alarm a ON a.id = s.alarm JOIN gateway g ON g.id = s.gateway WHERE `+t.Seen("s.gateway")+` ORDER BY s.since, s.alarm`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("alarm: list what is shelved: %w", err)
