@@ -25,6 +25,7 @@ type Alarm struct {
 	Method   string             `json:"method"`       // how what the rule reads was measured: sampled, device-event or half-cycle; "" if its gateway doesn't say
 	Group    string             `json:"group"`        // of alarms that have one cause
 	FirstUp  string             `json:"first_up"`     // the id of the alarm of the group that was raised first, which may be this one
+	Feeder   string             `json:"feeder"`       // of the asset, or else of the gateway; "" if that isn't known
 
 	Active         bool              `json:"active"`
 	Acknowledged   bool              `json:"acknowledged"`
@@ -38,6 +39,11 @@ type Alarm struct {
 
 	Inputs   []Input `json:"inputs"`   // the values that raised it
 	Captured bool    `json:"captured"` // there are samples from before and after
+
+	Handling     *Handling        `json:"handling" doc:"Why its condition isn't announced; null: people let it be"`
+	SuppressedBy string           `json:"suppressed_by" doc:"The id of the alarm that stands for it; empty: none does"`
+	Unannounced  bool             `json:"unannounced" doc:"It was handled or suppressed when it was raised, so no other system was told of it"`
+	Chattered    telemetry.Micros `json:"chattered_us" doc:"When its condition was last found to be raised three times within 60 s; 0: never"`
 }
 
 // Input is one of the values that a rule decided by.
@@ -77,6 +83,7 @@ type Change struct {
 	Alarm   telemetry.AlarmChange
 	By      string
 	Comment string
+	Told    telemetry.Micros // when it came; 0: now
 }
 
 var (

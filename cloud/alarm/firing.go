@@ -9,6 +9,7 @@ import (
 
 // Firing reports whether another system is to take the alarm for one that goes on: it is
 // active, or it is about something that nothing will clear and nobody has taken note of.
+// It may be Quiet.
 func (a Alarm) Firing() bool {
 	return a.Active || !a.Acknowledged && a.OfItsGateway() && (a.Rule == DamagedRule || a.Rule == RolledBackRule)
 }

@@ -46,6 +46,15 @@ var Rights = access.Rights{
 	"GET /api/v1/alarms/{id}/capture":      {Least: access.Viewer},
 	"POST /api/v1/alarms/{id}/acknowledge": {Least: access.Operator},
 
+	"GET /api/v1/alarm-shelves":               {Least: access.Viewer},
+	"GET /api/v1/alarm-flood":                 {Least: access.Viewer},
+	"GET /api/v1/alarm-performance":           {Least: access.Viewer},
+	"GET /api/v1/alarm-performance/table":    {Least: access.Viewer},
+	"POST /api/v1/alarms/{id}/shelve":         {Least: access.Operator},
+	"POST /api/v1/alarms/{id}/unshelve":       {Least: access.Operator},
+	"POST /api/v1/alarms/{id}/out-of-service": {Least: access.Engineer},
+	"POST /api/v1/alarms/{id}/in-service":     {Least: access.Engineer},
+
 	"GET /api/v1/assets":              {Least: access.Viewer},
 	"GET /api/v1/assets/{id}":         {Least: access.Viewer},
 	"GET /api/v1/grid":                {Least: access.Viewer},
