@@ -16,6 +16,7 @@ type Alarm struct {
 	Kind     Kind               `json:"kind" enum:"gateway,cloud,external" doc:"Who decides whether it is active"`
 	Gateway  string             `json:"gateway"` // "": none
 	Site     string             `json:"site"`
+	Zone     string             `json:"zone"` // of one that is of no gateway; "" of others
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
 	Device   string             `json:"device"`
@@ -84,6 +85,7 @@ type Change struct {
 	By      string
 	Comment string
 	Told    telemetry.Micros // when it came; 0: now
+	Zone    string           // of an alarm that is of no gateway
 }
 
 var (
@@ -149,7 +151,7 @@ func (a Alarm) Apply(c Change) (Alarm, bool, error) {
 }
 
 func (a Alarm) describe(c Change) Alarm {
-	a.ID, a.Gateway = c.Alarm.ID, c.Gateway
+	a.ID, a.Gateway, a.Zone = c.Alarm.ID, c.Gateway, c.Zone
 	a.Rule, a.Asset, a.Device = c.Alarm.Rule, c.Alarm.Asset, c.Alarm.Device
 	a.Priority, a.Summary = c.Alarm.Priority, c.Alarm.Summary
 	a.Version, a.Method, a.Group, a.FirstUp = c.Alarm.Version, c.Alarm.Method, c.Alarm.Group, c.Alarm.FirstUp

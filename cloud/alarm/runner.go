@@ -91,9 +91,10 @@ func (r *Runner) expire(ctx context.Context) {
 	ticker := time.NewTicker(expireEvery)
 	defer ticker.Stop()
 	for failed := false; ; {
-		err := expire(ctx, r.cfg.Store, telemetry.MicrosOf(time.Now()))
+		now := telemetry.MicrosOf(time.Now())
+		err := errors.Join(expire(ctx, r.cfg.Store, now), release(ctx, r.cfg.Store, now))
 		if err != nil && !failed && ctx.Err() == nil {
-			r.cfg.Logger.Error("alarms can't be unshelved, trying again", "error", err)
+			r.cfg.Logger.Error("alarms can't be unshelved or announced, trying again", "error", err)
 		}
 		failed = err != nil
 		select {

@@ -218,6 +218,9 @@ func apply(t *store.Tx, e event) error {
 	if err := notePresence(t, e); err != nil {
 		return err
 	}
+	if err := noteEvidence(t, e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
 		if forgotten, err := t.BeyondExpected(e.record.Identity); forgotten || err != nil {

@@ -27,7 +27,7 @@ const selectAlarm = `SELECT a.id, a.gateway, g.site, a.rule, a.asset, a.device, 
 	a.raised, a.confirmed, a.decided, a.cleared, a.acknowledged_at, a.acknowledged_by, a.comment, a.rule_version, a.method, a.alarm_group, a.first_up,
 	EXISTS (SELECT 1 FROM alarm_capture c WHERE c.gateway = a.gateway AND c.alarm = a.id),
 	COALESCE(NULLIF(CASE WHEN n.kind = 'feeder' THEN n.id ELSE n.feeder END, ''), p.feeder, ''), a.suppressed_by, a.unannounced, a.chattered,
-	COALESCE(h.handling, ''), COALESCE(h.since, 0), COALESCE(h.ends, 0), COALESCE(h.actor, ''), COALESCE(h.reason, '')
+	COALESCE(h.handling, ''), COALESCE(h.since, 0), COALESCE(h.ends, 0), COALESCE(h.actor, ''), COALESCE(h.reason, ''), a.zone
 	FROM alarm a JOIN gateway g ON g.id = a.gateway LEFT JOIN grid_asset n ON n.id = a.asset LEFT JOIN presence p ON p.gateway = a.gateway
 	LEFT JOIN alarm_shelf h ON a.handling <> '' AND h.gateway = a.gateway AND h.rule = a.rule AND h.asset = a.asset AND h.device = a.device `
 
@@ -58,7 +58,7 @@ func List(ctx context.Context, s *store.Store, open bool, page store.Page[Place]
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
-		of.And(t.Seen("a.gateway"))
+		of.And(seen(t))
 		alarms, err = read(t, selectAlarm+of.Where()+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})
@@ -126,7 +126,12 @@ func change(t *store.Tx, id string, c Change) (Alarm, error) {
 	}
 	announced := false
 	if c.Action == Raised && after.Active {
-		quiet, err := inherit(t, after)
+		held, err := hold(t, after)
+		quiet := false
+		if err == nil {
+			quiet, err = inherit(t, after)
+		}
+		quiet = quiet || held
 		if err == nil {
 			err = noteChatter(t, &after, c.Told)
 		}
@@ -166,16 +171,16 @@ func note(t *store.Tx, after Alarm, c Change, announced bool) error {
 
 func save(t *store.Tx, a Alarm, withInputs bool) error {
 	_, err := t.Exec(`INSERT INTO alarm (id, gateway, rule, asset, device, priority, summary, active, acknowledged,
-			raised, confirmed, decided, cleared, acknowledged_at, acknowledged_by, comment, rule_version, method, alarm_group, first_up)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			raised, confirmed, decided, cleared, acknowledged_at, acknowledged_by, comment, rule_version, method, alarm_group, first_up, zone)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET rule = excluded.rule, asset = excluded.asset, device = excluded.device,
 			priority = excluded.priority, summary = excluded.summary, active = excluded.active, acknowledged = excluded.acknowledged,
 			raised = excluded.raised, confirmed = excluded.confirmed, decided = excluded.decided, cleared = excluded.cleared, acknowledged_at = excluded.acknowledged_at,
 			acknowledged_by = excluded.acknowledged_by, comment = excluded.comment,
-			rule_version = excluded.rule_version, method = excluded.method, alarm_group = excluded.alarm_group, first_up = excluded.first_up`,
+			rule_version = excluded.rule_version, method = excluded.method, alarm_group = excluded.alarm_group, first_up = excluded.first_up, zone = excluded.zone`,
 		a.ID, a.Gateway, a.Rule, a.Asset, a.Device, string(a.Priority), a.Summary, a.Active, a.Acknowledged,
 		int64(a.Raised), int64(a.Confirmed), int64(a.Decided), nullable(a.Cleared), nullable(a.AcknowledgedAt), a.AcknowledgedBy, a.Comment,
-		a.Version, a.Method, a.Group, a.FirstUp)
+		a.Version, a.Method, a.Group, a.FirstUp, a.Zone)
 	if err != nil || !withInputs {
 		return err
 	}
@@ -197,7 +202,7 @@ func nullable(m *telemetry.Micros) any {
 
 // find reads an alarm; the zero Alarm if there is none, or none that may be seen.
 func find(t *store.Tx, id string) (Alarm, error) {
-	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+t.Seen("a.gateway"), id)
+	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+seen(t), id)
 	if err != nil || len(list) == 0 {
 		return Alarm{}, err
 	}
@@ -226,7 +231,7 @@ func readBrief(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 		var ends telemetry.Micros
 		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
 			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured,
-			&a.Feeder, &a.SuppressedBy, &a.Unannounced, &a.Chattered, &h.State, &h.Since, &ends, &h.By, &h.Reason)
+			&a.Feeder, &a.SuppressedBy, &a.Unannounced, &a.Chattered, &h.State, &h.Since, &ends, &h.By, &h.Reason, &a.Zone)
 		a.Kind = kindOf(a.ID, a.Rule)
 		if h.State != "" {
 			if ends != 0 {

@@ -72,6 +72,8 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerStream(mux, api, o)
 	registerAssets(api, o)
 	registerGrid(api, o)
+	registerOutages(api, o)
+	registerOutageDesk(api, o)
 	registerSession(api, o)
 	registerOIDC(api, o)
 	registerAudit(api, o)
