@@ -17,6 +17,7 @@ CREATE TABLE outage_evidence (
     taken   BIGINT NOT NULL
 );
 CREATE INDEX outage_evidence_waits ON outage_evidence (seq) WHERE taken = 0;
+CREATE INDEX outage_evidence_taken ON outage_evidence (taken, seq);
 CREATE INDEX outage_evidence_about ON outage_evidence (kind, gateway, asset, device, seq);
 
 -- Which evidence an outage rests on.
@@ -25,6 +26,8 @@ CREATE TABLE outage_reference (
     evidence BIGINT NOT NULL,
     PRIMARY KEY (outage, evidence)
 );
+
+CREATE INDEX outage_reference_evidence ON outage_reference (evidence);
 
 -- How often outages were concluded from evidence: of two processes, one does.
 CREATE TABLE outage_turn (
