@@ -49,7 +49,7 @@ var Rights = access.Rights{
 	"GET /api/v1/alarm-shelves":               {Least: access.Viewer},
 	"GET /api/v1/alarm-flood":                 {Least: access.Viewer},
 	"GET /api/v1/alarm-performance":           {Least: access.Viewer},
-	"GET /api/v1/alarm-performance/table":    {Least: access.Viewer},
+	"GET /api/v1/alarm-performance/table":     {Least: access.Viewer},
 	"POST /api/v1/alarms/{id}/shelve":         {Least: access.Operator},
 	"POST /api/v1/alarms/{id}/unshelve":       {Least: access.Operator},
 	"POST /api/v1/alarms/{id}/out-of-service": {Least: access.Engineer},
