@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 )
 
@@ -63,6 +64,30 @@ func (f *fake) suppress(id, by string) {
 		a := f.find(id)
 		a.SuppressedBy = by
 		a.step("suppressed", nowUs(), "cloud", "")
+		return a
+	})
+}
+
+// handled keeps some alarms of the substation quiet, has one chatter and gives them feeders.
+func (f *fake) handled() {
+	f.mu.Lock()
+	for i, a := range f.alarms {
+		a.Feeder = fmt.Sprintf("feeder-%d", 1+i%2)
+	}
+	f.mu.Unlock()
+	f.raise(alarm{ID: "b1", Priority: "medium", Asset: "feeder-1", Device: "feeder-1-head", Feeder: "feeder-1", Summary: "Current of feeder 1 is above its limit", Chattered: nowUs()})
+	f.raise(alarm{ID: "b2", Priority: "high", Asset: "feeder-2", Device: "meter-17", Feeder: "feeder-2", Summary: "Meter 17 is without voltage", Raised: nowUs() - 90_000_000_000})
+	f.raise(alarm{ID: "b3", Priority: "low", Asset: "feeder-2", Device: "door", Feeder: "feeder-2", Summary: "The door of the substation is open"})
+	f.raise(alarm{ID: "b4", Priority: "low", Asset: "feeder-1", Device: "battery", Feeder: "feeder-1", Summary: "The battery is old"})
+	f.suppress("b2", "a1")
+	f.change(func() *alarm {
+		a := f.find("b3")
+		a.Handling = &handled{State: "shelved", Since: nowUs() - 600_000_000, Until: new(nowUs() + 3_000_000_000), By: "Ana", Reason: "painters are at work"}
+		return a
+	})
+	f.change(func() *alarm {
+		a := f.find("b4")
+		a.Handling = &handled{State: "out-of-service", Since: nowUs() - 400_000_000_000, By: "Ben", Reason: "a new one is ordered"}
 		return a
 	})
 }
