@@ -90,7 +90,7 @@ func TestTabsShareOneStream(t *testing.T) {
 	last := fmt.Sprintf("s%d", storm-1) // on top of the list
 	acknowledge(tabs[5], last)
 	for _, b := range tabs {
-		b.awaitState(last, "acknowledged")
+		b.await(fmt.Sprintf(`document.querySelector("[data-testid=count-low]").dataset.count === "%d"`, storm-1))
 	}
 }
 

@@ -150,12 +150,17 @@ export function HandleButton({ alarm }: { alarm: Alarm }) {
     <button
       class="handle"
       aria-label={t("handle.this", { deed: t(`handle.${deed}`), summary: alarm.summary })}
+      title={t(`handle.${deed}`)}
       onClick={() => {
         handling.value = { alarm, deed };
       }}
       data-testid="handle"
     >
-      {t(`handle.${deed}`)}
+      <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+        <circle cx="8" cy="8" r="6.5" fill="none" stroke="currentColor" stroke-width="1.5" />
+        <path d="M8 4v4.5l3 1.5" fill="none" stroke="currentColor" stroke-width="1.5" />
+      </svg>
+      <span class="word">{t(`handle.${deed}`)}</span>
     </button>
   );
 }
