@@ -42,7 +42,7 @@ func darkTown(meters int) string {
 func TestAFeedersOutageHasOneAlarm(t *testing.T) {
 	meters := 200
 	if os.Getenv("BUSBAR_TORTURE") != "" {
-		meters = 10_000
+		meters = 2_000
 	}
 	config, dir := embedded(t), t.TempDir()
 	quick := outage.Defaults()

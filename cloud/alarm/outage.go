@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/cloud/store"
@@ -95,14 +98,21 @@ const holdFor = time.Minute
 // Held is an alarm that is.
 type Held struct{ ID, Gateway, Device, Asset string }
 
-// HeldAlarms lists those that are.
+// HeldAlarms lists those that are, and those that were and that were announced for want of
+// an outage: one may be found later.
 func HeldAlarms(t *store.Tx) (list []Held, err error) {
+	args := []any{HeldBy}
+	for _, rule := range slices.Sorted(maps.Keys(ofSupply)) {
+		args = append(args, rule)
+	}
 	err = t.Each(func(r *sql.Rows) error {
 		var h Held
 		err := r.Scan(&h.ID, &h.Gateway, &h.Device, &h.Asset)
 		list = append(list, h)
 		return err
-	}, `SELECT id, gateway, device, asset FROM alarm WHERE suppressed_by = ? AND suppressed_by <> '' ORDER BY id`, HeldBy)
+	}, `SELECT id, gateway, device, asset FROM alarm WHERE suppressed_by = ? AND suppressed_by <> ''
+		UNION ALL SELECT a.id, a.gateway, a.device, a.asset FROM alarm a JOIN grid_asset g ON g.id = a.asset WHERE (a.active OR NOT a.acknowledged) AND a.active
+			AND a.suppressed_by = '' AND a.rule IN (?`+strings.Repeat(`, ?`, len(ofSupply)-1)+`) ORDER BY 1`, args...)
 	return list, err
 }
 

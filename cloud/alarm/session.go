@@ -226,7 +226,10 @@ func apply(t *store.Tx, e event) error {
 		if forgotten, err := t.BeyondExpected(e.record.Identity); forgotten || err != nil {
 			return err // the next process has started without it
 		}
-		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.record.Gateway, Alarm: *e.Alarm, Told: telemetry.MicrosOf(e.Timestamp)}
+		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.record.Gateway, Alarm: *e.Alarm}
+		if e.Record != nil {
+			c.Told = telemetry.MicrosOf(e.Timestamp)
+		}
 		if e.Kind == telemetry.AlarmCleared {
 			c.Action = Cleared
 		}
