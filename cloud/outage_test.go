@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -40,10 +39,7 @@ func darkTown(meters int) string {
 
 // Every meter of a feeder has an alarm, and people are told of one.
 func TestAFeedersOutageHasOneAlarm(t *testing.T) {
-	meters := 200
-	if os.Getenv("BUSBAR_TORTURE") != "" {
-		meters = 2_000
-	}
+	const meters = 200
 	config, dir := embedded(t), t.TempDir()
 	quick := outage.Defaults()
 	quick.Settle, quick.Hurry, quick.BreakerReclose, quick.Return = 500*time.Millisecond, 2*time.Second, 500*time.Millisecond, 500*time.Millisecond
