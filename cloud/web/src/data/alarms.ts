@@ -1,9 +1,10 @@
 import type { Alarm, AlarmListBody } from "@busbar/client";
 import { computed, signal } from "@preact/signals";
 import { api } from "../api";
-import { priorities, type Priority, quiet, stateOf } from "../model";
+import { type Priority, quiet, stateOf } from "../model";
 import type { Snapshot } from "../stream";
 import { type Filter, filters, fits } from "./filters";
+import { byUrgency, later, rank } from "./order";
 
 const keepClosed = 5000;
 
@@ -29,29 +30,14 @@ export const hasOlder = computed(() => scope.value === "all" && older.value !== 
 /** The newest alarm that was raised while this page was open. */
 export const newest = signal<Alarm | undefined>(undefined);
 
-export function alarmOf(id: string): Alarm | undefined {
-  version.value;
+/** The alarm as it is now, for who doesn't follow its changes. */
+export function presently(id: string): Alarm | undefined {
   return known.get(id);
 }
 
-const rank = Object.fromEntries(priorities.map((p, i) => [p, i])) as Record<Priority, number>;
-
-/** What comes first: what nobody has acknowledged, by priority, and what is kept quiet last. */
-function urgencyOf(a: Alarm): number {
-  return (quiet(a) ? 8 : 0) + (a.acknowledged ? 4 : 0) + rank[a.priority];
-}
-
-function later(a: Alarm, b: Alarm): number {
-  return b.raised_us - a.raised_us || (a.id < b.id ? -1 : 1);
-}
-
-/** Alarms by urgency, and of the same urgency the latest first. Sorting each urgency for itself compares numbers only. */
-export function byUrgency(alarms: Iterable<Alarm>): Alarm[] {
-  const by: Alarm[][] = Array.from({ length: 16 }, () => []);
-  for (const a of alarms) {
-    by[urgencyOf(a)]?.push(a);
-  }
-  return by.flatMap((of) => of.sort(later));
+export function alarmOf(id: string): Alarm | undefined {
+  version.value;
+  return known.get(id);
 }
 
 /** Whether an alarm asks for attention, or is the last one of a condition that is shelved or out of service. */
@@ -73,8 +59,8 @@ const open = computed(() => {
 /** How many open alarms each filter lets through. */
 export const counted = computed(() => {
   const counts = Object.fromEntries(filters.map((f) => [f, 0])) as Record<Filter, number>;
-  for (const a of open.value) {
-    for (const f of filters) {
+  for (const f of filters) {
+    for (const a of open.value) {
       if (fits(a, f)) {
         counts[f]++;
       }

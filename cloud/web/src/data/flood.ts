@@ -21,7 +21,10 @@ async function look(): Promise<void> {
   asking = true;
   try {
     const { whole, zones } = await api.flood();
-    floods.value = whole.flood ? [whole] : (zones ?? []).filter((z) => z.flood !== null);
+    const now = whole.flood ? [whole] : (zones ?? []).filter((z) => z.flood !== null);
+    if (now.length > 0 || floods.peek().length > 0) {
+      floods.value = now;
+    }
   } catch {
     // What is shown stays until the server answers; the connection's state tells of it.
   } finally {

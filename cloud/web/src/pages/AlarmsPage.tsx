@@ -1,8 +1,8 @@
 import type { Alarm } from "@busbar/client";
 import type { RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { reasonOf } from "../api";
-import { alarmOf, asked, counted, filter, hasOlder, highest, isOpen, listed, loaded, scope, showAll, showOlder } from "../data/alarms";
+import { asked, counted, filter, hasOlder, highest, isOpen, listed, loaded, presently, scope, showAll, showOlder } from "../data/alarms";
 import { type Filter, filters } from "../data/filters";
 import { floods } from "../data/flood";
 import { grouped } from "../data/groups";
@@ -21,7 +21,7 @@ export function AlarmsPage() {
   const [failure, setFailure] = useState("");
   const [byGroup, setByGroup] = useGrouping();
   const alarms = useOrder(listed.value, held);
-  const fresh = held ? unlisted(alarms) : [];
+  const fresh = useMemo(() => (held ? unlisted(alarms) : []), [held, alarms]);
   const worst = highest(fresh);
 
   const showFresh = () => {
@@ -125,7 +125,7 @@ function AckVisible({ list }: { list: RefObject<HTMLElement | null> }) {
       const at = row.getBoundingClientRect();
       return at.top >= top && at.bottom <= innerHeight;
     });
-    acknowledging.value = rows.map((row) => alarmOf(row.dataset["alarmId"] ?? "")).filter((a) => a !== undefined && !a.acknowledged && !quiet(a)) as Alarm[];
+    acknowledging.value = rows.map((row) => presently(row.dataset["alarmId"] ?? "")).filter((a) => a !== undefined && !a.acknowledged && !quiet(a)) as Alarm[];
   };
   return (
     <button onClick={ask} data-testid="ack-visible">
@@ -140,13 +140,16 @@ function useOrder(current: readonly Alarm[], held: boolean): readonly Alarm[] {
   const pages = useRef(asked.value);
   const shown = useRef("");
   const now = scope.value + filter.value;
-  if (!held || order.current.length === 0 || pages.current !== asked.value || shown.current !== now) {
-    order.current = current;
-    pages.current = asked.value;
-    shown.current = now;
-    return current;
-  }
-  return order.current.map((a) => alarmOf(a.id)).filter((a) => a !== undefined);
+  // There may be very many: nothing is done twice.
+  return useMemo(() => {
+    if (!held || order.current.length === 0 || pages.current !== asked.value || shown.current !== now) {
+      order.current = current;
+      pages.current = asked.value;
+      shown.current = now;
+      return current;
+    }
+    return order.current.map((a) => presently(a.id)).filter((a) => a !== undefined);
+  }, [current, held, now, asked.value]);
 }
 
 function unlisted(alarms: readonly Alarm[]): Alarm[] {

@@ -6,6 +6,9 @@ import { durationText } from "../format";
 import { t } from "../messages";
 import { FirstUp } from "./FirstUp";
 
+/** Stands in place of the alarm that suppresses, until it is clear whether an outage does. */
+const held = "outages";
+
 /** What there is to say of an alarm beside its state: what keeps it quiet, and how it behaves. */
 export function Badges({ alarm }: { alarm: Alarm }) {
   const { handling } = alarm;
@@ -18,7 +21,8 @@ export function Badges({ alarm }: { alarm: Alarm }) {
           {handling.until_us === null ? t("badge.outOfService", { age: durationText(now.value - handling.since_us) }) : t("badge.shelved", { left: durationText(handling.until_us - now.value) })}
         </span>
       )}
-      {alarm.suppressed_by && (
+      {alarm.suppressed_by === held && <span class="badge">{t("badge.held")}</span>}
+      {alarm.suppressed_by && alarm.suppressed_by !== held && (
         <a class="badge" href={`/alarms/${encodeURIComponent(alarm.suppressed_by)}`} data-testid="badge-suppressed">
           {parent ? t("badge.suppressedBy", { summary: parent.summary }) : t("badge.suppressed")}
         </a>
