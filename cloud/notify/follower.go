@@ -126,6 +126,13 @@ func (f *follower) takeAll(ctx context.Context, list []alarm.Told) error {
 			continue
 		}
 		if f.After > 0 {
+			// What is due doesn't wait for what isn't for long.
+			if len(together) > 0 && time.Until(f.due(c)) > f.Gather {
+				if err := f.take(ctx, together); err != nil {
+					return err
+				}
+				together = nil
+			}
 			still, err := f.unattended(ctx, &c)
 			if err != nil {
 				return err
@@ -151,7 +158,7 @@ func (f *follower) takeAll(ctx context.Context, list []alarm.Told) error {
 // unattended waits until a change is old enough, and makes it what is told then, if the
 // alarm still asks for attention. Changes come in the order in which they are due.
 func (f *follower) unattended(ctx context.Context, c *alarm.Told) (bool, error) {
-	outgoing.Sleep(ctx, time.Until(c.Told.Moment().Add(f.After)))
+	outgoing.Sleep(ctx, time.Until(f.due(*c)))
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -165,6 +172,8 @@ func (f *follower) unattended(ctx context.Context, c *alarm.Told) (bool, error) 
 	c.Action, c.Alarm = Unattended, now
 	return true, nil
 }
+
+func (f *follower) due(c alarm.Told) time.Time { return c.Told.Moment().Add(f.After) }
 
 func (f *follower) take(ctx context.Context, list []alarm.Told) error {
 	last := list[len(list)-1]

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"mime"
@@ -193,6 +194,35 @@ func TestEscalation(t *testing.T) {
 	})
 	if st := r.Stats()[0]; st.Delivered != 1 || st.Kind != "mail" {
 		t.Errorf("%+v", st)
+	}
+}
+
+// One that is due doesn't wait for others that aren't, also where mails are gathered.
+func TestEscalationInTime(t *testing.T) {
+	s := storetest.Open(t)
+	for _, rule := range []string{"due", "later"} {
+		raise(t, s, rule, telemetry.High, false)
+	}
+	list, err := alarm.Changes(t.Context(), s, 0, 10)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d changes, %v", len(list), err)
+	}
+	list[0].Told -= telemetry.Micros((2 * time.Hour).Microseconds())
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &Runner{cfg: Config{Store: s, Logger: quiet}, pace: ordinary}
+	var told []string
+	f := newFollower(r, "mail", "boss", Choice{After: time.Hour, Gather: time.Second}, func(_ context.Context, list []alarm.Told) error {
+		for _, c := range list {
+			told = append(told, c.Alarm.Rule+" "+string(c.Action))
+		}
+		cancel() // it would wait for an hour
+		return nil
+	})
+	if f.at, err = s.NotifyTarget(t.Context(), "boss"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.takeAll(ctx, list); !errors.Is(err, context.Canceled) || len(told) != 1 || told[0] != "due unacknowledged" {
+		t.Errorf("%q, %v", told, err)
 	}
 }
 
