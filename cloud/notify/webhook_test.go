@@ -250,6 +250,7 @@ func TestWhatATargetMissesComesLater(t *testing.T) {
 	r, stop = run(t, Config{Store: s, Webhooks: targets})
 	await.True(t, "what is known from before", func() bool { return r.Stats()[0].Failing.Equal(since) })
 	well.await(4)
+	await.True(t, "that its answer is read", func() bool { return r.Stats()[1].Delivered == 1 })
 	stop()
 	back := newDesk(t)
 	targets[0].URL = back.url
