@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // watch is a fleet on a database, in a time of its own. Heartbeats come every minute.
@@ -59,7 +60,7 @@ func (w *watch) take(seconds int, gateway string, e telemetry.Event, aside int64
 		if err := tx.SaveLedger(l); err != nil {
 			return err
 		}
-		return apply(tx, event{e, rec, arrival{aside: aside}})
+		return apply(tx, event{e, rec, arrival{Record: &kgo.Record{Timestamp: at(seconds)}, aside: aside}})
 	}); err != nil {
 		w.Fatal(err)
 	}

@@ -417,7 +417,7 @@ func FuzzEvent(f *testing.F) {
 			if err := tx.SaveBirth(record.Birth{Gateway: "gw"}); err != nil {
 				return err
 			}
-			return apply(tx, event{e, rec, arrival{}})
+			return apply(tx, event{e, rec, arrival{Record: &kgo.Record{}}})
 		})
 		if err != nil {
 			t.Errorf("%s: %v", payload, err)
