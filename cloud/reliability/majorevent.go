@@ -74,7 +74,7 @@ func (m *majorDays) within(period Period) (days []MajorDay, judged bool) {
 	if m.daily == nil {
 		m.sumUp()
 	}
-	first, last := period.From.Time().In(m.in).Year(), (period.To-1).Time().In(m.in).Year()
+	first, last := period.From.Time().In(m.in).Year(), (period.To - 1).Time().In(m.in).Year()
 	for year := first; year <= last && year < first+200; year++ {
 		t, ok := m.threshold(year)
 		if !ok {
