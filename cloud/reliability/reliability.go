@@ -9,6 +9,7 @@
 package reliability
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
@@ -109,4 +110,21 @@ func Months(year int, in *time.Location) []Period {
 		months[i] = Month(year, time.Month(i+1), in)
 	}
 	return months
+}
+
+// ParsePeriod reads a year, a month or a day.
+func ParsePeriod(text string, in *time.Location) (Period, error) {
+	for _, layout := range []string{"2006", "2006-01", "2006-01-02"} {
+		t, err := time.Parse(layout, text)
+		switch {
+		case err != nil || t.Year() < 1971 || t.Year() > 9998:
+			continue
+		case layout == "2006":
+			return Year(t.Year(), in), nil
+		case layout == "2006-01":
+			return Month(t.Year(), t.Month(), in), nil
+		}
+		return Day(t.Year(), t.Month(), t.Day(), in), nil
+	}
+	return Period{}, fmt.Errorf("%q, expected a year, month or day such as 2026, 2026-03 or 2026-03-29", text)
 }
