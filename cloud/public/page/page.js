@@ -4,7 +4,7 @@
 (() => {
   const body = document.body.dataset;
   const at = Number(body.at) / 1000, stale = Number(body.stale) / 1000;
-  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+  const clock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
   for (const t of document.querySelectorAll("time")) t.textContent = clock.format(new Date(t.dateTime));
   const age = document.getElementById("age"), old = document.getElementById("old"), news = document.getElementById("news");
   const plural = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
