@@ -181,7 +181,7 @@ func (p Prior) quantile(at float64) float64 {
 
 // curve is how the share of a class that is over grows with time, after Kaplan and Meier.
 type curve struct {
-	seconds []float64 // when some ended, rising
+	seconds []float64 // when each ended that has, rising
 	ended   []float64 // the share that is over then
 	over    int
 
@@ -202,9 +202,12 @@ func curveOf(cases []Case) *curve {
 			}
 		}
 		if ended > 0 {
-			surviving *= 1 - float64(ended)/float64(len(cases)-i)
-			c.seconds = append(c.seconds, cases[i].Lasted.Seconds())
-			c.ended = append(c.ended, 1-surviving)
+			step := surviving / float64(len(cases)-i)
+			for range ended {
+				surviving -= step
+				c.seconds = append(c.seconds, cases[i].Lasted.Seconds())
+				c.ended = append(c.ended, 1-surviving)
+			}
 			c.over += ended
 		}
 		i = j
