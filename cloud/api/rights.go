@@ -71,6 +71,7 @@ var Rights = access.Rights{
 	"POST /api/v1/outages/{id}/actions": {Least: access.Operator},
 	"GET /api/v1/outage-summary":        {Least: access.Viewer},
 	"GET /api/v1/outage-codes":          {Least: access.Viewer},
+	"GET /api/v1/reliability":           {Least: access.Viewer},
 	"GET /api/v1/crews":                 {Least: access.Viewer},
 	"PUT /api/v1/crews/{id}":            {Least: access.Operator},
 	"GET /api/v1/calls":                 {Least: access.Viewer},

@@ -86,17 +86,31 @@ func (p Period) has(at telemetry.Micros) bool { return p.From <= at && at < p.To
 
 // Year is a calendar year, from local midnight to local midnight.
 func Year(year int, in *time.Location) Period {
-	return span("2006", time.Date(year, 1, 1, 0, 0, 0, 0, in), time.Date(year+1, 1, 1, 0, 0, 0, 0, in))
+	return span("2006", midnight(year, 1, 1, in), midnight(year+1, 1, 1, in))
 }
 
 // Month is a calendar month.
 func Month(year int, month time.Month, in *time.Location) Period {
-	return span("2006-01", time.Date(year, month, 1, 0, 0, 0, 0, in), time.Date(year, month+1, 1, 0, 0, 0, 0, in))
+	return span("2006-01", midnight(year, month, 1, in), midnight(year, month+1, 1, in))
 }
 
 // Day is a calendar day, which has 23 or 25 hours where clocks are changed.
 func Day(year int, month time.Month, day int, in *time.Location) Period {
-	return span("2006-01-02", time.Date(year, month, day, 0, 0, 0, 0, in), time.Date(year, month, day+1, 0, 0, 0, 0, in))
+	return span("2006-01-02", midnight(year, month, day, in), midnight(year, month, day+1, in))
+}
+
+// midnight is the first instant that clocks show as a day: where they skip midnight it is
+// an hour later, and where they show it twice it is the first time.
+func midnight(year int, month time.Month, day int, in *time.Location) time.Time {
+	t := time.Date(year, month, day, 0, 0, 0, 0, in)
+	want := time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Day()
+	if t.Day() != want {
+		t = t.Add(time.Hour)
+	}
+	if before := t.Add(-time.Hour); before.Day() == want {
+		t = before
+	}
+	return t
 }
 
 func span(layout string, from, to time.Time) Period {

@@ -310,6 +310,24 @@ func TestPeriodsBeginAtLocalMidnight(t *testing.T) {
 			t.Errorf("%s has %v h, want %v", c.p.Name, got, c.hours)
 		}
 	}
+	// Clocks that skip midnight, and that show it twice.
+	for zone, days := range map[string][]struct {
+		day   int
+		month time.Month
+		first string
+		hours float64
+	}{
+		"Africa/Cairo":   {{24, 4, "01:00", 23}, {23, 4, "00:00", 24}},
+		"America/Havana": {{1, 11, "00:00", 25}, {31, 10, "00:00", 24}, {8, 3, "01:00", 23}},
+	} {
+		in := location(t, zone)
+		for _, d := range days {
+			p := Day(2026, d.month, d.day, in)
+			if got := p.From.Time().In(in).Format("15:04"); got != d.first || p.To.Sub(p.From).Hours() != d.hours {
+				t.Errorf("%s in %s begins at %s and has %v h, want %s and %v", p.Name, zone, got, p.To.Sub(p.From).Hours(), d.first, d.hours)
+			}
+		}
+	}
 	// 23:30 of the last day of the year by UTC is the new year here. What goes on over a
 	// boundary is charged where it began.
 	in := Input{Now: at(t, "2028-01-01T00:00:00Z"), Served: []Served{{Customers: 10}},
