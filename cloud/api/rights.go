@@ -17,6 +17,7 @@ var Rights = access.Rights{
 	"/":                        {Least: access.Anyone}, // the console's page and script, which hold no data
 	"GET /healthz":             {Least: access.Anyone},
 	"GET /livez":               {Least: access.Anyone},
+	"GET /public/":             {Least: access.Anyone}, // what anybody may know
 	"GET /readyz":              {Least: access.Anyone},
 	"POST /api/v1/session":     {Least: access.Anyone},
 	"DELETE /api/v1/session":   {Least: access.Anyone},
