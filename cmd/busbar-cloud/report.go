@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,14 +13,16 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/busbar/busbar/cloud/outage/history"
 	"github.com/busbar/busbar/cloud/reliability"
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
 )
 
 type reportCommand struct {
-	Indices reportIndices `cmd:"" help:"Compute SAIDI, SAIFI and other indices from a table of interruptions."`
+	Indices reportIndices `cmd:"" help:"Compute SAIDI, SAIFI and other indices of what is stored, or of a table of interruptions."`
 	Steps   reportSteps   `cmd:"" help:"Write the interruptions of a period as a regulator's table, with what became of each."`
 }
 
@@ -29,8 +33,9 @@ columns, the profiles and the definitions.`
 
 // interruptions are what both commands read, and how they count.
 type interruptions struct {
-	Outages   string   `help:"The table of interruptions, by steps." required:"" placeholder:"FILE" type:"path"`
-	Customers string   `help:"The table of customers served." required:"" placeholder:"FILE" type:"path"`
+	Config    string   `help:"Take them from the database of this configuration, instead of from tables." placeholder:"FILE" type:"path" xor:"from" required:""`
+	Outages   string   `help:"The table of interruptions, by steps." placeholder:"FILE" type:"path" xor:"from" required:""`
+	Customers string   `help:"The table of customers served." placeholder:"FILE" type:"path"`
 	Points    string   `help:"The table that names the steps' service points; some indices need it." placeholder:"FILE" type:"path"`
 	Profile   string   `help:"How is counted: ${enum}." enum:"ieee1366,bnetza,ofgem,generic" default:"ieee1366"`
 	Without   []string `help:"Causes that are left out, instead of the profile's." placeholder:"CAUSE"`
@@ -41,7 +46,7 @@ type interruptions struct {
 	Out       string   `help:"The file to write, standard output by default. One that is there is replaced." placeholder:"FILE" type:"path"`
 }
 
-func (i interruptions) read() (in reliability.Input, q reliability.Question, err error) {
+func (i interruptions) read(ctx context.Context) (in reliability.Input, q reliability.Question, err error) {
 	wrong := func(err error) (reliability.Input, reliability.Question, error) {
 		return in, q, program.Usage{Err: err}
 	}
@@ -69,6 +74,20 @@ func (i interruptions) read() (in reliability.Input, q reliability.Question, err
 	}
 	if i.Affected < 0 {
 		return wrong(fmt.Errorf("--affected %v is below zero", i.Affected))
+	}
+	if i.Config != "" {
+		if i.Customers != "" || i.Points != "" {
+			return wrong(errors.New("--customers and --points go with --outages, the database has its own"))
+		}
+		now := in.Now
+		err := database{i.Config}.use(ctx, func(s *store.Store) error {
+			in, err = history.Interruptions(ctx, s, 0, now)
+			return err
+		})
+		return in, q, err
+	}
+	if i.Customers == "" {
+		return wrong(errors.New("--customers is missing"))
 	}
 	in.Affected = i.Affected
 	text, err := os.ReadFile(i.Outages)
@@ -118,13 +137,14 @@ func (reportIndices) Help() string {
 empty, in JSON null. Provisional is what isn't over: the period, or an interruption that began in it.
 
 Examples:
+  busbar-cloud report indices --config cloud.yaml --period 2026 --time-zone Europe/Berlin --by area
   busbar-cloud report indices --outages outages.csv --customers customers.csv --period 2026 --time-zone Europe/Berlin
   busbar-cloud report indices --outages outages.csv --customers customers.csv --points points.csv --period 2026 --by feeder --format csv --out indices.csv
   busbar-cloud report indices --outages outages.csv --customers customers.csv --period 2026 --profile ofgem`
 }
 
-func (r reportIndices) Run() error {
-	in, q, err := r.read()
+func (r reportIndices) Run(ctx context.Context) error {
+	in, q, err := r.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -222,12 +242,13 @@ func (reportSteps) Help() string {
 	return `The columns of the table of interruptions, and how long each step lasted, whether it is sustained, whether its day is a major event
 day, and whether it is final.
 
-Example:
+Examples:
+  busbar-cloud report steps --config cloud.yaml --period 2026 --out filing.csv
   busbar-cloud report steps --outages outages.csv --customers customers.csv --period 2026 --out filing.csv`
 }
 
-func (r reportSteps) Run() error {
-	in, q, err := r.read()
+func (r reportSteps) Run(ctx context.Context) error {
+	in, q, err := r.read(ctx)
 	if err != nil {
 		return err
 	}
