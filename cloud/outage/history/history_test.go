@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage/cim"
 	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/outage/etr"
 	"github.com/busbar/busbar/cloud/outage/lifecycle"
@@ -217,5 +218,21 @@ func TestAStormIsManyAtOnce(t *testing.T) {
 		if want := i >= 11; storm != want {
 			t.Errorf("%d: %v, want %v", i, storm, want)
 		}
+	}
+}
+
+func TestAnOutageForOthers(t *testing.T) {
+	o := of("a", lifecycle.Restored, noon-90*minute)
+	o.Cause, o.Customers, o.Restored, o.Expected = "tree", 44, ptr(noon), &lifecycle.Estimated{P50: noon, P80: noon + minute}
+	text, err := cim.Write(cim.Document{Made: noon, Outages: []cim.Outage{CIMOf(o)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := cim.Read(text)
+	if err != nil || len(d.Outages) != 1 {
+		t.Fatal(d, err)
+	}
+	if got := d.Outages[0]; got.Began != o.Began || got.Ended != noon || got.Restored != noon+minute || got.Confidence != 80 || got.Cause != "tree" || *got.Customers != 44 || got.Equipment != "b1" || got.Planned {
+		t.Errorf("%+v", got)
 	}
 }
