@@ -17,6 +17,7 @@ type point struct {
 	call       int64
 	unanswered int64
 	alive      int64 // the last sign of supply
+	joined     int64 // when it became part of its incident
 	checked    int64 // the timer that looks after what isn't explained
 	asked      int64
 	meterTime  int64 // newest of its own clock
@@ -62,7 +63,7 @@ func (e *Engine) observe(p *point) (o infer.Observation) {
 		o.Alive = infer.Weight(w.Word)
 		return o
 	}
-	if p.measured {
+	if p.measured && works && !p.lost() {
 		o.Levels, o.Seen = p.levels, infer.Weight(w.Voltage)
 	}
 	switch {

@@ -28,15 +28,17 @@ type incident struct {
 	since     int64   // when this interruption began
 	first     int64   // arrival of its first evidence: what came before it says nothing
 	changed   int64
+	closedAt  int64
+	closed    int64 // when its device was told to have closed, as of stir
 	restoring int64 // since when something has supply again
 	stepOf    int64 // which of these the last step is of
 	askedBack int64 // since when it is verified
 	opened    int64 // when its device was told to have
-	lately    []int64
 	verified  bool
 	fresh     bool // just begun
 	moved     bool
 	touched   bool // something is known of one of its points that wasn't
+	shadowed  bool // one further up, which began later, has taken its supply as well
 	inherited bool // people were told of what it was part of
 	pinned    bool // an operator has said which device it is
 	tell      []ChangeKind
@@ -107,7 +109,7 @@ func (e *Engine) idOf(x *incident) string {
 // progress takes an incident on as far as time and evidence do.
 func (e *Engine) progress(x *incident) {
 	told := x.edge != none && e.toldOpen(x.edge)
-	active := len(x.found) > 0
+	active := len(x.found) > 0 || x.shadowed
 	lossOnly := active && len(x.out) == 0 && x.Lossy > 0
 	if x.fresh {
 		x.fresh = false
@@ -127,22 +129,27 @@ func (e *Engine) progress(x *incident) {
 	case !active && x.State != Restored && x.State != Partial, x.State == Partial && len(x.out) == 0 && x.RestoredAt == 0:
 		e.giveBack(x)
 	case active && x.RestoredAt != 0: // it was thought that all had supply
-		x.RestoredAt, x.restoring, x.back, x.verified = 0, 0, nil, false
-		x.tell = append(x.tell, Reopened)
-		if x.AnnouncedAt == 0 {
-			x.times, x.since, x.first, x.State, x.changed = nil, e.now, e.now, Suspected, e.now
-			e.wake(e.now + µs(e.c.Settle))
-		} else {
-			x.State = Probable
+		e.interrupt(x, x.RestoredAt, e.now, e.now)
+		x.RestoredAt, x.opened = 0, 0
+		if x.edge != none && told {
+			x.opened = e.switches[x.edge].when
 		}
-		e.attachAgain(x)
+		x.State, x.changed = Suspected, e.now
+		e.wake(e.now + µs(e.c.Settle))
+		e.date(x)
+	}
+	if x.Class == PhaseLoss && len(x.out) > 0 { // from now on it is an outage
+		x.Class, x.AnnouncedAt, x.ProbableAt, x.State, x.changed = Open, 0, 0, Suspected, e.now
+		x.times, x.since, x.first, x.opened = nil, e.now, e.now, 0
+		x.Start = 0
+		e.wake(e.now + µs(e.c.Settle))
 	}
 	if active && x.State == Suspected {
 		if e.now >= x.changed+µs(e.c.Settle) || e.now >= x.Began+µs(e.c.Hurry) {
 			if x.State = Probable; told {
 				x.State = Confirmed
 			}
-			x.ProbableAt = cmp.Or(x.ProbableAt, e.now)
+			x.ProbableAt = e.now
 			x.tell = append(x.tell, Settled)
 		}
 	} else if active && x.State == Probable && told {
@@ -176,7 +183,7 @@ func (e *Engine) announce(x *incident, active, lossOnly bool) {
 		return // a position that everything else contradicts
 	}
 	locked := x.edge != none && e.switches[x.edge].lockedOut
-	if at := x.since + e.reclose(x); !locked && !x.inherited && e.now < at {
+	if at := x.since + e.reclose(x) + µs(e.c.Return); !locked && !x.inherited && e.now < at {
 		e.wake(at)
 		return
 	}

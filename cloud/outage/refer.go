@@ -56,15 +56,6 @@ func (e *Engine) attach() {
 	e.recent = kept
 }
 
-// attachAgain lets an interruption that begins anew find its evidence.
-func (e *Engine) attachAgain(x *incident) {
-	for _, t := range x.lately {
-		x.times = append(x.times, t)
-	}
-	x.lately = nil
-	e.date(x)
-}
-
 // about is evidence about an incident.
 func (e *Engine) about(x *incident, m mention) {
 	e.refer(x, m.Reference)

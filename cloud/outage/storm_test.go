@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -69,6 +70,9 @@ func play(t *testing.T, text string, seed uint64) *played {
 
 func TestTryStorm(t *testing.T) {
 	seed := uint64(1)
+	if v, err := strconv.Atoi(os.Getenv("SEED")); err == nil {
+		seed = uint64(v)
+	}
 	began := time.Now()
 	p := play(t, storm+"edge: {last_gasps_lost: 0.2, false_last_gasps: 0.02, silent: 0.05}\n", seed)
 	t.Log(time.Since(began))
@@ -78,11 +82,28 @@ func TestTryStorm(t *testing.T) {
 	n := len(res.Findings)
 	res.Findings = nil
 	t.Logf("%d %+v", n, res)
+	type o struct {
+		r    truth.Record
+		end  int64
+		left int
+	}
+	var list []*o
 	for _, r := range p.log {
 		switch r.What {
-		case "outage", "restored", "outage-end", "lockout", "blown", "phase-loss":
-			t.Logf("%.1f %s #%d dev=%s n=%d fault=%s %v", float64(r.At-p.log[0].At)/1e6, r.What, r.Outage, r.Device, len(r.Points), r.Fault, r.Phases)
+		case "outage":
+			list = append(list, &o{r: r, left: len(r.Points)})
+		case "restored":
+			x := list[r.Outage-1]
+			if x.left -= len(r.Points); x.left == 0 {
+				x.end = r.At
+			}
 		}
+	}
+	for _, x := range list {
+		if x.end != 0 && x.end-x.r.At < 180e6 {
+			continue
+		}
+		t.Logf("TRUE #%d %.1f-%.1f %s n=%d", x.r.Outage, float64(x.r.At-p.log[0].At)/1e6, float64(x.end-p.log[0].At)/1e6, x.r.Device, len(x.r.Points))
 	}
 	for _, f := range p.result.Findings {
 		t.Logf("det %.1f start %.1f end %.1f ann %.1f %s n=%d conf %.2f nested %s", float64(f.Detected-p.log[0].At)/1e6, float64(f.Start-p.log[0].At)/1e6, float64(f.End-p.log[0].At)/1e6, float64(f.Announced-p.log[0].At)/1e6, f.Device, len(f.Points), f.Confidence, f.NestedIn)

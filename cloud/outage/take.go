@@ -160,7 +160,6 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		if e.overtaken(v.Source, &p.meterTime) {
 			return false
 		}
-		p.measured = false
 		lost(&p.gasp)
 	case PowerUp:
 		if e.overtaken(v.Source, &p.meterTime) {
@@ -171,7 +170,6 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		if e.overtaken(v.Source, &p.pollTime) {
 			return false
 		}
-		p.measured = false
 		lost(&p.timeout)
 	case Answer:
 		if e.overtaken(v.Source, &p.pollTime) {

@@ -83,17 +83,18 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 
 // Recorder is an engine whose conclusions are written down.
 type Recorder struct {
-	Engine *outage.Engine
-	last   int64
-	result Result
-	told   map[string]outage.Incident
-	first  map[string]float64 // confidence when people were told
+	Engine   *outage.Engine
+	last     int64
+	result   Result
+	told     map[string]outage.Incident
+	first    map[string]float64 // confidence when people were told
+	probable map[string][]int64
 }
 
 // New begins at a time.
 func New(network *grid.Snapshot, c outage.Config, at int64) *Recorder {
 	c.Keep = 1 << 62 // nothing is over for good
-	return &Recorder{Engine: outage.New(network, c, at), last: at, told: map[string]outage.Incident{}, first: map[string]float64{}}
+	return &Recorder{Engine: outage.New(network, c, at), last: at, told: map[string]outage.Incident{}, first: map[string]float64{}, probable: map[string][]int64{}}
 }
 
 // Take takes a piece, at its time of arrival, which mustn't be before the last one's.
@@ -111,6 +112,9 @@ func (r *Recorder) advance(to int64) {
 	changes, asks := r.Engine.Advance(to)
 	for _, c := range changes {
 		r.told[c.Incident.ID] = c.Incident
+		if c.Kind == outage.Settled || c.Kind == outage.Reopened && c.Incident.ProbableAt != 0 {
+			r.probable[c.Incident.ID] = append(r.probable[c.Incident.ID], c.At)
+		}
 		if c.Kind == outage.Announce {
 			r.first[c.Incident.ID] = c.Incident.Confidence
 		}
@@ -140,7 +144,7 @@ func (r *Recorder) Result() Result {
 		case !x.Announced():
 			out.Momentary++
 		case len(x.Ever) > 0:
-			out.Findings = append(out.Findings, r.finding(x))
+			out.Findings = append(out.Findings, r.findings(x)...)
 		}
 	}
 	slices.SortFunc(out.Findings, func(a, b Finding) int {
@@ -149,9 +153,19 @@ func (r *Recorder) Result() Result {
 	return out
 }
 
-func (r *Recorder) finding(x outage.Incident) Finding {
-	f := Finding{What: "outage", Incident: x.ID, Detected: x.ProbableAt, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID],
-		Start: x.Start, End: x.RestoredAt, Points: x.Ever, NestedIn: x.NestedIn}
+// findings is an incident's interruptions, those apart that were momentary.
+func (r *Recorder) findings(x outage.Incident) (all []Finding) {
+	f := Finding{What: "outage", Incident: x.ID, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID], NestedIn: x.NestedIn}
+	detected := x.ProbableAt
+	for _, i := range x.Interruptions {
+		if i.End-i.Start < sustained {
+			continue
+		}
+		f.Detected, f.Device, f.Start, f.End, f.Points = max(r.settled(x, i.Start), i.Start), i.Device, i.Start, i.End, i.Points
+		all = append(all, f)
+	}
+	f.Device, f.Start, f.End, f.Points, f.Restored = x.Device, x.Start, x.RestoredAt, x.Ever, nil
+	f.Detected = max(detected, x.Seen)
 	if x.State == outage.Withdrawn {
 		f.End = x.OverAt
 	}
@@ -163,11 +177,24 @@ func (r *Recorder) finding(x outage.Incident) Finding {
 		out[id] = true
 	}
 	for _, s := range x.Steps {
-		if f.End == 0 || s.At < f.End {
+		if s.At >= f.Start && (f.End == 0 || s.At < f.End) {
 			f.Restored = append(f.Restored, Part{s.At, slices.DeleteFunc(slices.Clone(s.Points), func(id string) bool { return out[id] })})
 		}
 	}
-	return f
+	return append(all, f)
+}
+
+// sustained is how long an interruption lasts that isn't momentary, µs.
+const sustained = int64(180e6)
+
+// settled is when an interruption was probable first.
+func (r *Recorder) settled(x outage.Incident, start int64) int64 {
+	for _, at := range r.probable[x.ID] {
+		if at >= start {
+			return at
+		}
+	}
+	return x.Seen
 }
 
 // Write writes findings as lines.
