@@ -145,7 +145,7 @@ func (r *room) one(what string, is func(Outage) bool) (o Outage) {
 	return o
 }
 
-func (r *room) get(id string) (Outage, []Entry, []Step) {
+func (r *room) get(id string) (Outage, []OutageEntry, []Step) {
 	r.Helper()
 	o, entries, steps, err := Get(r.Context(), r.store, id)
 	if err != nil {
@@ -177,6 +177,7 @@ func announced(o Outage) bool { return o.Announced != nil && o.Alarm != "" }
 
 func TestAnOutageFromSuspicionToItsReport(t *testing.T) {
 	r := newRoom(t, 2)
+	r.light(points(0, 4, 8)...)
 	r.dark(points(0, 0, 4)...)
 	o := r.one("an outage of the transformer", announced)
 	if o.Device != "t0-0" || o.DeviceKind != "transformer" || o.DeviceName != "Transformer 0" || o.Zone != "west" || o.Feeder != "feeder-0" ||
@@ -260,6 +261,7 @@ func TestAnOutageFromSuspicionToItsReport(t *testing.T) {
 // Whatever is killed when: who starts again knows the same outages by the same ids.
 func TestWhoStartsAgainKnowsTheSame(t *testing.T) {
 	r := newRoom(t, 3)
+	r.light(append(points(0, 4, 8), points(2, 0, 4)...)...)
 	r.dark(points(0, 0, 4)...)
 	r.dark(points(1, 0, 8)...)
 	await.True(t, "two outages", func() bool {
@@ -301,6 +303,7 @@ func TestWhoStartsAgainKnowsTheSame(t *testing.T) {
 
 func TestWhoSeesSomeZones(t *testing.T) {
 	r := newRoom(t, 1)
+	r.light(points(0, 0, 4)...)
 	r.dark(points(0, 4, 8)...)
 	o := r.one("an outage in the east", announced)
 	if o.Zone != "east" {

@@ -82,8 +82,8 @@ type Step struct {
 	Tie          string           `json:"tie" doc:"The switch through which they are supplied now, if that isn't the way that they lost"`
 }
 
-// Entry is what has become of an outage, and who did it.
-type Entry struct {
+// OutageEntry is what has become of an outage, and who did it.
+type OutageEntry struct {
 	Seq     int64            `json:"seq" doc:"Of the fact that holds the outage after it"`
 	At      telemetry.Micros `json:"at_us"`
 	Action  lifecycle.Action `json:"action" enum:"suspect,find,confirm,assign,unassign,en-route,on-site,repaired,restored,relapse,verify,complete,dismiss,merge,edit,estimate,note,update,announce,step"`

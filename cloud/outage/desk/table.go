@@ -100,14 +100,14 @@ func find(t *store.Tx, id string) (Outage, error) {
 const MostHistory = 1000
 
 // Get is an outage, what has become of it, and the steps of its restoration, oldest first.
-func Get(ctx context.Context, s *store.Store, id string) (o Outage, entries []Entry, steps []Step, err error) {
+func Get(ctx context.Context, s *store.Store, id string) (o Outage, entries []OutageEntry, steps []Step, err error) {
 	err = s.Ask(ctx, func(t *store.Tx) error {
 		if o, err = find(t, id); err != nil {
 			return err
 		}
-		entries, steps = []Entry{}, []Step{}
+		entries, steps = []OutageEntry{}, []Step{}
 		err := t.Each(func(r *sql.Rows) error {
-			var e Entry
+			var e OutageEntry
 			err := r.Scan(&e.Seq, &e.At, &e.Action, &e.State, &e.By, &e.Comment, &e.Detail)
 			entries = append(entries, e)
 			return err

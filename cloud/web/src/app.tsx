@@ -2,16 +2,20 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import * as alarms from "./data/alarms";
+import { watchFlood } from "./data/flood";
 import { watchGateways } from "./data/gateways";
 import * as series from "./data/series";
+import { watchSound } from "./data/sound";
 import { t } from "./messages";
 import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
 import { CompletenessPage } from "./pages/CompletenessPage";
+import { PerformancePage } from "./pages/PerformancePage";
 import { SignalsPage } from "./pages/SignalsPage";
 import { SignInPage } from "./pages/SignInPage";
 import { AckDialog } from "./parts/AckDialog";
 import { Footer } from "./parts/Footer";
+import { HandleDialog } from "./parts/HandleDialog";
 import { Header, titleOf } from "./parts/Header";
 import { place, route } from "./router";
 import { identify, standing } from "./session";
@@ -23,6 +27,8 @@ function pageName(): string {
       return t("nav.signals");
     case "/completeness":
       return t("nav.completeness");
+    case "/alarm-performance":
+      return t("performance.title");
   }
   return t("nav.alarms");
 }
@@ -40,6 +46,8 @@ function Page() {
       return <SignalsPage />;
     case "/completeness":
       return <CompletenessPage />;
+    case "/alarm-performance":
+      return <PerformancePage />;
   }
   return <h1 tabIndex={-1}>{t("page.missing")}</h1>;
 }
@@ -68,6 +76,7 @@ function App() {
       </main>
       <Footer />
       <AckDialog />
+      <HandleDialog />
     </>
   );
 }
@@ -78,6 +87,8 @@ effect(() => {
 });
 void identify(() => {
   watchGateways();
+  watchFlood();
+  watchSound();
   follow({ snapshot: alarms.snapshot, alarm: alarms.apply, latest: series.apply });
 });
 const root = document.getElementById("app");
