@@ -13,7 +13,7 @@ import (
 )
 
 type reliabilityQuery struct {
-	Period  []string `query:"period,explode" required:"true" minItems:"1" maxItems:"40" doc:"Years, months or days" example:"2026"`
+	Period  []string `query:"period" required:"true" minItems:"1" maxItems:"40" doc:"Years, months or days, separated by commas" example:"2026,2026-03"`
 	Zone    string   `query:"time_zone" default:"UTC" maxLength:"64" doc:"Where they begin at midnight, by its IANA name" example:"Europe/Berlin"`
 	Profile string   `query:"profile" enum:"ieee1366,bnetza,ofgem,generic" default:"ieee1366" doc:"How is counted, see docs/reliability-indices.md"`
 	By      string   `query:"by" enum:"nothing,area,feeder,cause" default:"nothing" doc:"What each period is divided by; an area is a zone of the network"`
