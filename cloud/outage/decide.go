@@ -99,7 +99,7 @@ func (e *Engine) find() (found []*finding) {
 	}
 	single := infer.Weight(e.c.Weights.Device + 0.2)
 	alone := func(p int32) {
-		if !covered[p] && e.points[p].seen.Out >= single {
+		if s := &e.points[p]; !covered[p] && (s.seen.Out >= single || s.word < 0) {
 			covered[p] = true
 			found = append(found, &finding{Opening: infer.Opening{Node: e.net.s.Point(int(p)).Node, Phases: grid.ABC}, edge: none, point: p, points: []int32{p}})
 		}
@@ -113,7 +113,7 @@ func (e *Engine) find() (found []*finding) {
 		return false
 	}
 	for p := range e.loose {
-		if e.points[p].seen.Out >= single && !in(p) {
+		if s := &e.points[p]; (s.seen.Out >= single || s.word < 0) && !in(p) {
 			alone(p)
 		}
 	}
@@ -136,7 +136,8 @@ func (e *Engine) match(found []*finding) {
 	}
 	for _, x := range e.incidents {
 		for _, f := range found {
-			if f.of == nil && f.edge == x.edge && f.point == x.point && len(x.found) == 0 {
+			// Phases lost after an outage, or in its place, are an incident of their own.
+			if f.of == nil && f.edge == x.edge && f.point == x.point && len(x.found) == 0 && (len(f.points) > 0 || len(x.ever) == 0) {
 				give(f, x)
 			}
 		}
@@ -208,7 +209,7 @@ func (e *Engine) covers(f *finding, x *incident) bool {
 			n++
 		}
 	}
-	return 2*n >= len(x.ever)
+	return 4*n >= 3*len(x.ever)
 }
 
 type common struct {
@@ -239,6 +240,7 @@ func (e *Engine) begin(f *finding) *incident {
 	x := &incident{edge: f.edge, point: f.point, node: int32(f.Node), changed: e.now, fresh: true, first: e.now}
 	x.Began, x.Seen, x.State, x.Class = e.now, e.now, Suspected, Open
 	x.Counts = map[Kind]int{}
+	x.since, x.Start, x.Earliest, x.Latest = e.now, e.now, e.now, e.now
 	e.name(x, f)
 	x.ID = e.idOf(x)
 	if in := e.incidentsOf(f); len(in) > 0 && 2*in[0].points >= len(f.points) {
@@ -360,6 +362,9 @@ func (e *Engine) update(x *incident) {
 		return back(p) || other != nil && other != x && (other.shadowed || !x.fresh && len(other.found) > 0)
 	})
 	e.setOut(x, out)
+	if x.restoring != 0 && !x.holding(e) && x.closed >= x.restoring-pace && x.closed != 0 {
+		e.doubt(x)
+	}
 	if x.restoring != 0 && !x.holding(e) && len(out) > 0 {
 		x.restoring, x.back = 0, nil // what is out now is what is waited for
 	}
@@ -378,12 +383,14 @@ func (e *Engine) stir(x *incident) {
 		return
 	}
 	if x.edge != none && x.opened != 0 {
-		if t := &e.switches[x.edge]; t.open != 0 && t.at > x.closed && x.closed > x.first {
-			e.interrupt(x, max(x.closedAt, x.Start), t.when, t.at)
+		if t := &e.switches[x.edge]; t.gap.back > x.Start && t.open != 0 {
+			g := t.gap
+			t.gap = gap{}
+			e.interrupt(x, g.back, g.lost, g.seen)
 			return
 		}
 		if t := &e.switches[x.edge]; t.told && !t.bad && t.open == 0 && t.at > x.first && t.at != x.closed {
-			x.closed, x.closedAt = t.at, t.when
+			x.closed = t.at
 			x.restoring = 0
 			e.hold(x)
 			return
@@ -406,10 +413,15 @@ func (e *Engine) interrupt(x *incident, back, lost, seen int64) {
 		i.Customers += int64(e.net.s.Point(int(p)).Customers)
 	}
 	slices.Sort(i.Points)
-	x.Interruptions = append(slices.Clip(x.Interruptions), i)
+	if len(i.Points) > 0 {
+		x.Interruptions = append(slices.Clip(x.Interruptions), i)
+	}
 	x.restoring, x.back, x.times, x.verified = 0, nil, nil, false
 	x.first, x.opened, x.since, x.Start, x.Latest, x.Earliest, x.Seen = seen, lost, lost, lost, seen, lost, seen
-	x.NestedIn, x.SplitFrom = "", ""
+	x.NestedIn, x.SplitFrom, x.touched = "", "", true
+	if x.Class == Momentary {
+		x.Class = Open
+	}
 	x.tell = append(x.tell, Reopened)
 }
 
@@ -455,13 +467,16 @@ func (e *Engine) setOut(x *incident, out []int32) {
 				e.drop(y, p) // it never was part of that
 			}
 			s.incident, s.joined = x, e.now
+			if _, was := slices.BinarySearch(x.ever, p); was {
+				s.joined = x.Began
+			}
 			delete(e.loose, p)
 		}
 	}
 	if grew {
 		x.ever = union(x.ever, out)
 		if !x.fresh && !x.moved {
-			x.tell = append(x.tell, Grew)
+			e.later(x, Grew)
 		}
 	}
 	if len(returned) > 0 || grew {
@@ -498,5 +513,24 @@ func (e *Engine) drop(x *incident, p int32) {
 	}
 	if i, ok := slices.BinarySearch(x.out, p); ok {
 		x.out = slices.Delete(slices.Clone(x.out), i, i+1)
+	}
+}
+
+// doubt is that a device has closed, and some of what is behind it can't say whether
+// it has supply: what they said before counts no more.
+func (e *Engine) doubt(x *incident) {
+	for _, p := range slices.Clone(x.out) {
+		s := &e.points[p]
+		if s.gateway == none || e.gateways[s.gateway].gone == 0 || s.word != 0 {
+			continue
+		}
+		if s.lost() && !s.stale {
+			s.stale = true
+			e.look(p)
+		}
+		if g := &e.gateways[s.gateway]; !g.stale {
+			g.stale = true
+			e.lookAt(s.gateway)
+		}
 	}
 }

@@ -28,7 +28,6 @@ type incident struct {
 	since     int64   // when this interruption began
 	first     int64   // arrival of its first evidence: what came before it says nothing
 	changed   int64
-	closedAt  int64
 	closed    int64 // when its device was told to have closed, as of stir
 	restoring int64 // since when something has supply again
 	stepOf    int64 // which of these the last step is of
@@ -42,6 +41,8 @@ type incident struct {
 	inherited bool // people were told of what it was part of
 	pinned    bool // an operator has said which device it is
 	tell      []ChangeKind
+	pending   ChangeKind // to be told with what comes next, or after a while
+	told      int64
 
 	outIDs, everIDs []string
 }
@@ -141,7 +142,7 @@ func (e *Engine) progress(x *incident) {
 	if x.Class == PhaseLoss && len(x.out) > 0 { // from now on it is an outage
 		x.Class, x.AnnouncedAt, x.ProbableAt, x.State, x.changed = Open, 0, 0, Suspected, e.now
 		x.times, x.since, x.first, x.opened = nil, e.now, e.now, 0
-		x.Start = 0
+		x.Start, x.Seen, x.NestedIn, x.SplitFrom = e.now, e.now, "", ""
 		e.wake(e.now + µs(e.c.Settle))
 	}
 	if active && x.State == Suspected {
@@ -165,6 +166,9 @@ func (e *Engine) progress(x *incident) {
 	e.announce(x, active, lossOnly)
 	if x.State == Restored || x.State == Partial && x.RestoredAt != 0 {
 		e.verify(x)
+	}
+	if x.pending != "" && e.now >= x.told+seldom && len(x.tell) == 0 {
+		x.tell = append(x.tell, x.pending)
 	}
 	for _, kind := range x.tell {
 		e.publish(x, kind)
@@ -282,21 +286,42 @@ func (e *Engine) step(x *incident, points []int32) {
 		}
 	}
 	if len(x.out) > 0 {
-		x.tell = append(x.tell, SteppedUp)
+		e.later(x, SteppedUp)
 	}
+}
+
+// seldom is how long passes between two tellings of who is out in an incident.
+const seldom = int64(10e6)
+
+// later tells of a change that comes bit by bit.
+func (e *Engine) later(x *incident, kind ChangeKind) {
+	if x.pending == "" {
+		e.wake(max(e.now, x.told+seldom))
+	}
+	x.pending = kind
 }
 
 // backAt is the best estimate of when what comes back did.
 func (e *Engine) backAt(x *incident) int64 {
-	if x.edge != none {
-		if t := &e.switches[x.edge]; t.told && t.open == 0 && t.at > x.since && t.when != 0 {
-			return max(t.when, x.Start)
+	shown := int64(0)
+	if len(x.back) > 0 {
+		shown = max(quarter(x.back), x.Start)
+	}
+	// The last device on the way that was told to have closed since gave it back, if
+	// signs of it don't come long after that.
+	closed := int64(0)
+	for v := x.node; v != none && e.net.edge[v] != none; v = e.net.parent[v] {
+		if t := &e.switches[e.net.edge[v]]; t.told && t.open == 0 && t.when > x.Start {
+			closed = max(closed, t.when)
 		}
 	}
-	if len(x.back) == 0 {
-		return e.now
+	switch {
+	case closed != 0 && (shown == 0 || shown < closed+120e6):
+		return closed
+	case shown != 0:
+		return shown
 	}
-	return max(quarter(x.back), x.Start)
+	return e.now
 }
 
 // quarter is a value that a quarter of them don't exceed: clocks are wrong in either
@@ -325,9 +350,12 @@ func (e *Engine) giveBack(x *incident) {
 
 // verify closes an incident once enough of those who can answer have.
 func (e *Engine) verify(x *incident) {
-	reach, alive := 0, 0
+	reach, alive, metered := 0, 0, 0
 	for _, p := range x.ever {
 		s := &e.points[p]
+		if s.metered {
+			metered++
+		}
 		if !s.metered || s.stale || s.gateway != none && e.gateways[s.gateway].gone != 0 || s.incident != nil {
 			continue
 		}
@@ -338,7 +366,7 @@ func (e *Engine) verify(x *incident) {
 			alive++
 		}
 	}
-	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || e.now >= x.askedBack+e.fresh()) {
+	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || metered == 0 && e.now >= x.askedBack+e.fresh()) {
 		e.end(x, Closed, Ended)
 		return
 	}
@@ -347,7 +375,7 @@ func (e *Engine) verify(x *incident) {
 		x.tell = append(x.tell, Unverified)
 	}
 	if x.State == Partial {
-		e.wake(e.now + µs(e.c.Verify))
+		e.wake(e.now + max(µs(e.c.Verify), (e.now-x.askedBack)/2))
 	}
 }
 
@@ -376,6 +404,7 @@ func (e *Engine) end(x *incident, state State, kind ChangeKind) {
 // publish tells of a change.
 func (e *Engine) publish(x *incident, kind ChangeKind) {
 	x.Revision++
+	x.pending, x.told = "", e.now
 	if !x.State.Over() && len(x.found) > 0 {
 		e.consider(x)
 	}

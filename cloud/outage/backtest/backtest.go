@@ -28,6 +28,8 @@ type Finding struct {
 	Points     []string `json:"points"`
 	Restored   []Part   `json:"restored"`
 	NestedIn   string   `json:"nested_in,omitempty"`
+	// How many pieces of evidence of each kind it rests on.
+	Counts map[outage.Kind]int `json:"evidence"`
 }
 
 // Part is what had supply again before the end.
@@ -52,12 +54,14 @@ type Result struct {
 // longestLine bounds a piece of evidence.
 const longestLine = 1 << 20
 
-// Run takes evidence, one piece a line. The error names the line.
-func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error) {
+// Run takes evidence, one piece a line, of a network as it is when it begins. The error
+// names the line.
+func Run(network *grid.Model, c outage.Config, from io.Reader) (Result, error) {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(make([]byte, 0, 64<<10), longestLine)
 	var r *Recorder
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
@@ -66,14 +70,14 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 			return Result{}, fmt.Errorf("line %d: %w", n, err)
 		}
 		if r == nil {
-			r = New(network, c, v.Arrival)
+			r = New(network.At(v.Arrival), c, v.Arrival)
 		}
 		if err := r.Take(v); err != nil {
 			return Result{}, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("line %d: %w", n, err)
 	}
 	if r == nil {
 		return Result{}, nil
@@ -84,6 +88,7 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 // Recorder is an engine whose conclusions are written down.
 type Recorder struct {
 	Engine   *outage.Engine
+	Told     func(outage.Change) // is told of each change, if it isn't nil
 	last     int64
 	result   Result
 	told     map[string]outage.Incident
@@ -111,6 +116,9 @@ func (r *Recorder) advance(to int64) {
 	r.last = to
 	changes, asks := r.Engine.Advance(to)
 	for _, c := range changes {
+		if r.Told != nil {
+			r.Told(c)
+		}
 		r.told[c.Incident.ID] = c.Incident
 		if c.Kind == outage.Settled || c.Kind == outage.Reopened && c.Incident.ProbableAt != 0 {
 			r.probable[c.Incident.ID] = append(r.probable[c.Incident.ID], c.At)
@@ -155,7 +163,7 @@ func (r *Recorder) Result() Result {
 
 // findings is an incident's interruptions, those apart that were momentary.
 func (r *Recorder) findings(x outage.Incident) (all []Finding) {
-	f := Finding{What: "outage", Incident: x.ID, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID], NestedIn: x.NestedIn}
+	f := Finding{What: "outage", Incident: x.ID, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID], NestedIn: x.NestedIn, Counts: x.Counts}
 	detected := x.ProbableAt
 	for _, i := range x.Interruptions {
 		if i.End-i.Start < sustained {
@@ -180,6 +188,9 @@ func (r *Recorder) findings(x outage.Incident) (all []Finding) {
 		if s.At >= f.Start && (f.End == 0 || s.At < f.End) {
 			f.Restored = append(f.Restored, Part{s.At, slices.DeleteFunc(slices.Clone(s.Points), func(id string) bool { return out[id] })})
 		}
+	}
+	if len(all) > 0 && f.End != 0 && f.End-f.Start < sustained {
+		return all
 	}
 	return append(all, f)
 }
