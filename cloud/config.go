@@ -45,6 +45,9 @@ type Config struct {
 
 	// Who is sent the values of signals by Prometheus' remote write.
 	RemoteWrite []RemoteWrite `yaml:"remote_write"`
+
+	// The page on which anybody can see where supply is out. Without it, none is written.
+	Public *Public `yaml:"public"`
 }
 
 // Log is either a Kafka cluster or the broker that this program brings along.
@@ -178,6 +181,9 @@ func check(f *configfile.File, c Config) {
 	}
 	c.Alarms.check(f)
 	c.Notify.check(f)
+	if c.Public != nil {
+		c.Public.check(f)
+	}
 	checkRemoteWrite(f, c.RemoteWrite)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)

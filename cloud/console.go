@@ -15,6 +15,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/api"
+	"github.com/busbar/busbar/cloud/public"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/web"
 	"github.com/busbar/busbar/configfile"
@@ -164,6 +165,9 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 		mux.Handle("/openapi.json", calls)
 		mux.Handle("/openapi.yaml", calls)
 		mux.Handle("/", web.Handler())
+		if p := c.config.Public; p != nil {
+			mux.Handle("GET /public/", public.Handler("/public/", p.Dir.In(c.options.Dir)))
+		}
 	}
 	mux.Handle("GET /metrics", c.metrics())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.unhealthy(started)) })

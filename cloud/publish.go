@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -29,6 +30,9 @@ func (c *Cloud) publish(ctx context.Context) {
 	running.Go(func() { c.notify.Run(ctx) })
 	for _, w := range c.writers {
 		running.Go(func() { w.Run(ctx) })
+	}
+	if p := c.config.Public; p != nil {
+		running.Go(func() { c.publisher(*p).Run(ctx, time.Duration(p.Every)) })
 	}
 	if c.measured == nil {
 		c.forgetMeasurements(ctx) // by whoever publishes: others may have an older configuration

@@ -60,6 +60,7 @@ func (c *Cloud) work(ctx context.Context) {
 	do(TargetAnalytics, func(ctx context.Context, _ store.Share) {
 		var keeping sync.WaitGroup
 		keeping.Go(func() { network.Keep(ctx, c.store, c.log) })
+		keeping.Go(func() { c.estimate(ctx) })
 		c.compact.Run(ctx)
 		keeping.Wait()
 	})

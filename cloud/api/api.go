@@ -74,6 +74,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerGrid(api, o)
 	registerOutages(api, o)
 	registerOutageDesk(api, o)
+	registerReliability(api, o)
 	registerSession(api, o)
 	registerOIDC(api, o)
 	registerAudit(api, o)

@@ -17,6 +17,7 @@ var Rights = access.Rights{
 	"/":                        {Least: access.Anyone}, // the console's page and script, which hold no data
 	"GET /healthz":             {Least: access.Anyone},
 	"GET /livez":               {Least: access.Anyone},
+	"GET /public/":             {Least: access.Anyone}, // what anybody may know
 	"GET /readyz":              {Least: access.Anyone},
 	"POST /api/v1/session":     {Least: access.Anyone},
 	"DELETE /api/v1/session":   {Least: access.Anyone},
@@ -71,6 +72,7 @@ var Rights = access.Rights{
 	"POST /api/v1/outages/{id}/actions": {Least: access.Operator},
 	"GET /api/v1/outage-summary":        {Least: access.Viewer},
 	"GET /api/v1/outage-codes":          {Least: access.Viewer},
+	"GET /api/v1/reliability":           {Least: access.Viewer},
 	"GET /api/v1/crews":                 {Least: access.Viewer},
 	"PUT /api/v1/crews/{id}":            {Least: access.Operator},
 	"GET /api/v1/calls":                 {Least: access.Viewer},

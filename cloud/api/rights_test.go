@@ -230,6 +230,8 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		queries, body = []string{""}, "{}"
 	case "GET /api/v1/outages":
 		queries = []string{"", "?state=all", "?feeder=" + whose + "-feeder", "?zone=" + whose + "-zone"}
+	case "GET /api/v1/reliability":
+		queries = []string{"?period=2026&by=area", "?period=2026&by=feeder"}
 	case "GET /api/v1/calls":
 		queries = []string{"", "?outage=" + whose + "-outage"}
 	case "POST /api/v1/outages/{id}/actions":

@@ -32,6 +32,7 @@ type commands struct {
 	Audit   auditCommand     `cmd:"" help:"Who did what."`
 	Grid    gridCommand      `cmd:"" help:"The network's model: import one, see what is in use, return to an earlier one."`
 	Outage  outageCommand    `cmd:"" help:"Which outages there were, by evidence in a file."`
+	Report  reportCommand    `cmd:"" help:"How reliably customers were supplied: indices, and tables for regulators."`
 }
 
 type run struct {
