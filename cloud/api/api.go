@@ -63,6 +63,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerStream(mux, api, o)
 	registerAssets(api, o)
 	registerGrid(api, o)
+	registerGridMap(api, o)
 	registerSession(api, o)
 	registerOIDC(api, o)
 	registerAudit(api, o)
