@@ -16,6 +16,7 @@ type Alarm struct {
 	Kind     Kind               `json:"kind" enum:"gateway,cloud,external" doc:"Who decides whether it is active"`
 	Gateway  string             `json:"gateway"` // "": none
 	Site     string             `json:"site"`
+	Zone     string             `json:"zone"` // of one that is of no gateway; "" of others
 	Rule     string             `json:"rule"`
 	Asset    string             `json:"asset"`
 	Device   string             `json:"device"`
@@ -25,6 +26,7 @@ type Alarm struct {
 	Method   string             `json:"method"`       // how what the rule reads was measured: sampled, device-event or half-cycle; "" if its gateway doesn't say
 	Group    string             `json:"group"`        // of alarms that have one cause
 	FirstUp  string             `json:"first_up"`     // the id of the alarm of the group that was raised first, which may be this one
+	Feeder   string             `json:"feeder"`       // of the asset, or else of the gateway; "" if that isn't known
 
 	Active         bool              `json:"active"`
 	Acknowledged   bool              `json:"acknowledged"`
@@ -38,6 +40,11 @@ type Alarm struct {
 
 	Inputs   []Input `json:"inputs"`   // the values that raised it
 	Captured bool    `json:"captured"` // there are samples from before and after
+
+	Handling     *Handling        `json:"handling" doc:"Why its condition isn't announced; null: people let it be"`
+	SuppressedBy string           `json:"suppressed_by" doc:"The id of the alarm that stands for it; empty: none does"`
+	Unannounced  bool             `json:"unannounced" doc:"It was handled or suppressed when it was raised, so no other system was told of it"`
+	Chattered    telemetry.Micros `json:"chattered_us" doc:"When its condition was last found to be raised three times within 60 s; 0: never"`
 }
 
 // Input is one of the values that a rule decided by.
@@ -77,6 +84,8 @@ type Change struct {
 	Alarm   telemetry.AlarmChange
 	By      string
 	Comment string
+	Told    telemetry.Micros // when it came; 0: now
+	Zone    string           // of an alarm that is of no gateway
 }
 
 var (
@@ -142,7 +151,7 @@ func (a Alarm) Apply(c Change) (Alarm, bool, error) {
 }
 
 func (a Alarm) describe(c Change) Alarm {
-	a.ID, a.Gateway = c.Alarm.ID, c.Gateway
+	a.ID, a.Gateway, a.Zone = c.Alarm.ID, c.Gateway, c.Zone
 	a.Rule, a.Asset, a.Device = c.Alarm.Rule, c.Alarm.Asset, c.Alarm.Device
 	a.Priority, a.Summary = c.Alarm.Priority, c.Alarm.Summary
 	a.Version, a.Method, a.Group, a.FirstUp = c.Alarm.Version, c.Alarm.Method, c.Alarm.Group, c.Alarm.FirstUp

@@ -13,7 +13,7 @@ import (
 const Updated Action = "updated"
 
 // Actions are all that can happen to an alarm.
-var Actions = []Action{Raised, Cleared, Acknowledged, Updated}
+var Actions = []Action{Raised, Cleared, Acknowledged, Updated, Shelved, Unshelved, OutOfService, InService, Suppressed, Unsuppressed}
 
 // Told is one change of an alarm, as it stands in the stream of facts.
 type Told struct {

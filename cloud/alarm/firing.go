@@ -9,6 +9,7 @@ import (
 
 // Firing reports whether another system is to take the alarm for one that goes on: it is
 // active, or it is about something that nothing will clear and nobody has taken note of.
+// It may be Quiet.
 func (a Alarm) Firing() bool {
 	return a.Active || !a.Acknowledged && a.OfItsGateway() && (a.Rule == DamagedRule || a.Rule == RolledBackRule)
 }
@@ -17,7 +18,7 @@ func (a Alarm) Firing() bool {
 // last first.
 func Firing(ctx context.Context, s *store.Store) (list []Alarm, err error) {
 	err = s.Ask(ctx, func(t *store.Tx) error {
-		open, err := readBrief(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND `+t.Seen("a.gateway")+` ORDER BY a.raised DESC, a.id`)
+		open, err := readBrief(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND `+seen(t)+` ORDER BY a.raised DESC, a.id`)
 		for _, a := range open {
 			if a.Firing() {
 				list = append(list, a)

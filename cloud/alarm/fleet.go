@@ -149,8 +149,15 @@ func (f *fleet) judge(ctx context.Context, through, now time.Time) error {
 		return nil
 	}
 	var work []func(*store.Tx) error
-	for gateway, since := range turned {
-		work = append(work, func(t *store.Tx) error { return t.MarkSilent(gateway, since) })
+	for _, g := range gateways {
+		if since, did := turned[g.Gateway]; did {
+			work = append(work, func(t *store.Tx) error {
+				if err := noteHearing(t, g, since != 0, telemetry.MicrosOf(now)); err != nil {
+					return err
+				}
+				return t.MarkSilent(g.Gateway, since)
+			})
+		}
 	}
 	emit := func(e telemetry.Event) {
 		work = append(work, func(t *store.Tx) error { return f.tell(t, e) })

@@ -21,11 +21,13 @@ func kindOf(id, rule string) Kind {
 	switch {
 	case strings.HasPrefix(id, externalID):
 		return OfExternal
-	case rule == RefusedRule || ofFleet(id):
+	case rule == RefusedRule || ofFleet(id) || strings.HasPrefix(id, outageID):
 		return OfCloud
 	}
 	return OfGateway
 }
 
 // reserved reports whether an id is none that a gateway may give an alarm.
-func reserved(id string) bool { return ofFleet(id) || strings.HasPrefix(id, externalID) }
+func reserved(id string) bool {
+	return ofFleet(id) || strings.HasPrefix(id, externalID) || strings.HasPrefix(id, outageID)
+}

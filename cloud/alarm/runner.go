@@ -77,10 +77,32 @@ func (r *Runner) Stats() Stats {
 // Run takes events until ctx ends. It tries again whatever fails for a while,
 // from the offsets in the store.
 func (r *Runner) Run(ctx context.Context) {
+	var expiring sync.WaitGroup
+	defer expiring.Wait()
+	expiring.Go(func() { r.expire(ctx) })
 	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), r.run)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.Lag, r.stats.Through = 0, time.Time{} // nothing is known any more
+}
+
+// expire unshelves what is due until ctx ends, also while the log can't be read.
+func (r *Runner) expire(ctx context.Context) {
+	ticker := time.NewTicker(expireEvery)
+	defer ticker.Stop()
+	for failed := false; ; {
+		now := telemetry.MicrosOf(time.Now())
+		err := errors.Join(expire(ctx, r.cfg.Store, now), release(ctx, r.cfg.Store, now))
+		if err != nil && !failed && ctx.Err() == nil {
+			r.cfg.Logger.Error("alarms can't be unshelved or announced, trying again", "error", err)
+		}
+		failed = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 const (

@@ -218,12 +218,15 @@ func apply(t *store.Tx, e event) error {
 	if err := notePresence(t, e); err != nil {
 		return err
 	}
+	if err := noteEvidence(t, e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case telemetry.AlarmRaised, telemetry.AlarmCleared:
 		if forgotten, err := t.BeyondExpected(e.record.Identity); forgotten || err != nil {
 			return err // the next process has started without it
 		}
-		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.record.Gateway, Alarm: *e.Alarm}
+		c := Change{Action: Raised, At: e.Time, Decided: e.Decided, Gateway: e.record.Gateway, Alarm: *e.Alarm, Told: telemetry.MicrosOf(e.Timestamp)}
 		if e.Kind == telemetry.AlarmCleared {
 			c.Action = Cleared
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -17,14 +18,22 @@ const FactKind = "alarm"
 type Entry struct {
 	Seq     int64            `json:"seq"` // of the fact that holds the alarm after it
 	At      telemetry.Micros `json:"at_us"`
-	Action  Action           `json:"action" enum:"raised,cleared,acknowledged"`
+	Action  Action           `json:"action" enum:"raised,cleared,acknowledged,shelved,unshelved,out-of-service,in-service,suppressed,unsuppressed"`
 	By      string           `json:"by"` // "gateway <id>", "cloud", "alertmanager", or the operator's name
 	Comment string           `json:"comment"`
 }
 
 const selectAlarm = `SELECT a.id, a.gateway, g.site, a.rule, a.asset, a.device, a.priority, a.summary, a.active, a.acknowledged,
 	a.raised, a.confirmed, a.decided, a.cleared, a.acknowledged_at, a.acknowledged_by, a.comment, a.rule_version, a.method, a.alarm_group, a.first_up,
-	EXISTS (SELECT 1 FROM alarm_capture c WHERE c.gateway = a.gateway AND c.alarm = a.id) FROM alarm a JOIN gateway g ON g.id = a.gateway `
+	EXISTS (SELECT 1 FROM alarm_capture c WHERE c.gateway = a.gateway AND c.alarm = a.id),
+	COALESCE(NULLIF(CASE WHEN n.kind = 'feeder' THEN n.id ELSE n.feeder END, ''), p.feeder, ''), a.suppressed_by, a.unannounced, a.chattered,
+	COALESCE(h.handling, ''), COALESCE(h.since, 0), COALESCE(h.ends, 0), COALESCE(h.actor, ''), COALESCE(h.reason, ''), a.zone
+	FROM alarm a JOIN gateway g ON g.id = a.gateway LEFT JOIN grid_asset n ON n.id = a.asset LEFT JOIN presence p ON p.gateway = a.gateway
+	LEFT JOIN alarm_shelf h ON a.handling <> '' AND h.gateway = a.gateway AND h.rule = a.rule AND h.asset = a.asset AND h.device = a.device `
+
+// isListed is the condition, in SQL, that an alarm asks for attention, or that it is the last
+// one of a condition that people keep from being announced.
+const isListed = `(a.active OR NOT a.acknowledged OR a.handling <> '')`
 
 // Place is an alarm's place in their list.
 type Place struct {
@@ -35,11 +44,12 @@ type Place struct {
 func (a Alarm) Place() Place { return Place{a.Raised, a.ID} }
 
 // List is alarms, those raised last first, and the number of the last fact that they
-// include; with open only those that are active or not acknowledged, however old.
+// include; with open only those that are active or not acknowledged, however old, and the
+// newest of each condition that is shelved or out of service.
 func List(ctx context.Context, s *store.Store, open bool, page store.Page[Place]) (seq int64, alarms []Alarm, err error) {
 	var of store.Conditions
 	if open {
-		of.And(`(a.active OR NOT a.acknowledged)`)
+		of.And(isListed)
 	}
 	if p := page.After; p != nil {
 		of.And(`(a.raised, a.id) < (?, ?)`, int64(p.Raised), p.ID)
@@ -48,7 +58,7 @@ func List(ctx context.Context, s *store.Store, open bool, page store.Page[Place]
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
-		of.And(t.Seen("a.gateway"))
+		of.And(seen(t))
 		alarms, err = read(t, selectAlarm+of.Where()+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})
@@ -110,35 +120,67 @@ func change(t *store.Tx, id string, c Change) (Alarm, error) {
 	if err := save(t, after, before.Decided == 0 && after.Decided != 0); err != nil {
 		return Alarm{}, err
 	}
+	now := telemetry.MicrosOf(time.Now())
+	if c.Told = min(c.Told, now); c.Told <= 0 {
+		c.Told = now
+	}
+	announced := false
+	if c.Action == Raised && after.Active {
+		held, err := hold(t, after)
+		quiet := false
+		if err == nil {
+			quiet, err = inherit(t, after)
+		}
+		quiet = quiet || held
+		if err == nil {
+			err = noteChatter(t, &after, c.Told)
+		}
+		if err == nil {
+			_, err = t.Exec(`UPDATE alarm SET unannounced = ?, chattered = ? WHERE id = ?`, quiet, int64(after.Chattered), id)
+		}
+		if err != nil {
+			return Alarm{}, err
+		}
+		announced = !quiet
+	}
 	// Read again for what the gateway's births add: site and series.
 	if after, err = find(t, id); err != nil {
 		return Alarm{}, err
 	}
+	return after, note(t, after, c, announced)
+}
+
+// note keeps a transition and tells of the alarm after it. announced says that the alarm
+// asks for attention by it.
+func note(t *store.Tx, after Alarm, c Change, announced bool) error {
 	seq, err := t.AddFact(FactKind, c.At, after)
 	if err != nil {
-		return Alarm{}, err
+		return err
 	}
 	by := c.By
 	if c.Action != Acknowledged && by == "" {
 		by = "gateway " + c.Gateway
 	}
-	_, err = t.Exec(`INSERT INTO alarm_event (fact, alarm, at, action, actor, comment) VALUES (?, ?, ?, ?, ?, ?)`,
-		seq, id, int64(c.At), string(c.Action), by, c.Comment)
-	return after, err
+	if c.Told == 0 {
+		c.Told = c.At
+	}
+	_, err = t.Exec(`INSERT INTO alarm_event (fact, alarm, at, action, actor, comment, told, announced) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		seq, after.ID, int64(c.At), string(c.Action), by, c.Comment, int64(c.Told), announced)
+	return err
 }
 
 func save(t *store.Tx, a Alarm, withInputs bool) error {
 	_, err := t.Exec(`INSERT INTO alarm (id, gateway, rule, asset, device, priority, summary, active, acknowledged,
-			raised, confirmed, decided, cleared, acknowledged_at, acknowledged_by, comment, rule_version, method, alarm_group, first_up)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			raised, confirmed, decided, cleared, acknowledged_at, acknowledged_by, comment, rule_version, method, alarm_group, first_up, zone)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET rule = excluded.rule, asset = excluded.asset, device = excluded.device,
 			priority = excluded.priority, summary = excluded.summary, active = excluded.active, acknowledged = excluded.acknowledged,
 			raised = excluded.raised, confirmed = excluded.confirmed, decided = excluded.decided, cleared = excluded.cleared, acknowledged_at = excluded.acknowledged_at,
 			acknowledged_by = excluded.acknowledged_by, comment = excluded.comment,
-			rule_version = excluded.rule_version, method = excluded.method, alarm_group = excluded.alarm_group, first_up = excluded.first_up`,
+			rule_version = excluded.rule_version, method = excluded.method, alarm_group = excluded.alarm_group, first_up = excluded.first_up, zone = excluded.zone`,
 		a.ID, a.Gateway, a.Rule, a.Asset, a.Device, string(a.Priority), a.Summary, a.Active, a.Acknowledged,
 		int64(a.Raised), int64(a.Confirmed), int64(a.Decided), nullable(a.Cleared), nullable(a.AcknowledgedAt), a.AcknowledgedBy, a.Comment,
-		a.Version, a.Method, a.Group, a.FirstUp)
+		a.Version, a.Method, a.Group, a.FirstUp, a.Zone)
 	if err != nil || !withInputs {
 		return err
 	}
@@ -160,7 +202,7 @@ func nullable(m *telemetry.Micros) any {
 
 // find reads an alarm; the zero Alarm if there is none, or none that may be seen.
 func find(t *store.Tx, id string) (Alarm, error) {
-	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+t.Seen("a.gateway"), id)
+	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+seen(t), id)
 	if err != nil || len(list) == 0 {
 		return Alarm{}, err
 	}
@@ -185,9 +227,18 @@ func readBrief(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 	list := []Alarm{}
 	err := t.Each(func(r *sql.Rows) error {
 		var a Alarm
+		var h Handling
+		var ends telemetry.Micros
 		err := r.Scan(&a.ID, &a.Gateway, &a.Site, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Active, &a.Acknowledged,
-			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured)
+			&a.Raised, &a.Confirmed, &a.Decided, &a.Cleared, &a.AcknowledgedAt, &a.AcknowledgedBy, &a.Comment, &a.Version, &a.Method, &a.Group, &a.FirstUp, &a.Captured,
+			&a.Feeder, &a.SuppressedBy, &a.Unannounced, &a.Chattered, &h.State, &h.Since, &ends, &h.By, &h.Reason, &a.Zone)
 		a.Kind = kindOf(a.ID, a.Rule)
+		if h.State != "" {
+			if ends != 0 {
+				h.Until = &ends
+			}
+			a.Handling = &h
+		}
 		list = append(list, a)
 		return err
 	}, query, args...)

@@ -18,7 +18,7 @@ import (
 )
 
 type alarmsQuery struct {
-	State string `query:"state" enum:"open,all" default:"open" doc:"open: active or not acknowledged, whatever their age"`
+	State string `query:"state" enum:"open,all" default:"open" doc:"open: active or not acknowledged, whatever their age, and the newest of each condition that is shelved or out of service"`
 	Paging
 }
 
@@ -198,7 +198,16 @@ func registerAlarms(api huma.API, o Options) {
 }
 
 func (o Options) alarmFault(ctx context.Context, what string, err error) error {
+	var limit *alarm.LimitError
 	switch {
+	case errors.As(err, &limit):
+		return huma.Error422UnprocessableEntity("seconds: " + limit.Error())
+	case errors.Is(err, alarm.ErrNotShelved):
+		return huma.Error409Conflict("the alarm isn't shelved")
+	case errors.Is(err, alarm.ErrOutOfService):
+		return huma.Error409Conflict("the alarm is out of service")
+	case errors.Is(err, alarm.ErrInService):
+		return huma.Error409Conflict("the alarm isn't out of service")
 	case errors.Is(err, alarm.ErrNotFound):
 		return huma.Error404NotFound("there is no such alarm")
 	case errors.Is(err, store.ErrNoCapture):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/alarm/performance"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -24,6 +25,12 @@ type Options struct {
 	// Acknowledged is called with each alarm that an operator has acknowledged, and
 	// doesn't wait; nil: nothing is.
 	Acknowledged func(alarm.Alarm)
+	// Limits say for how long alarms may be shelved; nil: alarm.DefaultLimits.
+	Limits alarm.Limits
+	// Targets are what the work that alarms make is held against, and what they are called;
+	// nil: those of performance.DefaultPreset.
+	Targets     performance.Targets
+	TargetsName string
 	// Ending is closed when streams are to end, so that their clients go elsewhere; nil:
 	// never.
 	Ending <-chan struct{}
@@ -52,6 +59,8 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	api := humago.New(mux, config)
 	api.UseMiddleware(func(c huma.Context, next func(huma.Context)) { refuseEmpty(api, c, next) })
 	registerAlarms(api, o)
+	registerHandling(api, o)
+	registerPerformance(api, o)
 	registerSeries(api, o)
 	registerTrend(api, o)
 	registerExport(api, o)
@@ -64,6 +73,8 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerAssets(api, o)
 	registerGrid(api, o)
 	registerGridMap(api, o)
+	registerOutages(api, o)
+	registerOutageDesk(api, o)
 	registerSession(api, o)
 	registerOIDC(api, o)
 	registerAudit(api, o)

@@ -105,8 +105,8 @@ func tallyOf(l completeness.Line) Tally {
 	return t
 }
 
-// Outage is a time in which a stream's way to the log was down or throttled.
-type Outage struct {
+// LinkOutage is a time in which a stream's way to the log was down or throttled.
+type LinkOutage struct {
 	Stream string            `json:"stream" enum:"events,telemetry,backfill"`
 	State  string            `json:"state" enum:"down,throttled"`
 	From   telemetry.Micros  `json:"from_us"`
@@ -124,7 +124,7 @@ type linksQuery struct {
 type linksAnswer struct {
 	Link string `header:"Link"`
 	Body struct {
-		Outages []Outage `json:"outages" doc:"By stream, in the order in which they began"`
+		Outages []LinkOutage `json:"outages" doc:"By stream, in the order in which they began"`
 		Next
 	}
 }
@@ -172,7 +172,7 @@ func registerCompleteness(api huma.API, o Options) {
 	})
 
 	huma.Register(api, huma.Operation{
-		OperationID: "list-outages", Method: http.MethodGet, Path: "/api/v1/gateways/{id}/links",
+		OperationID: "list-link-outages", Method: http.MethodGet, Path: "/api/v1/gateways/{id}/links",
 		Summary: "When a gateway's links to the log were down or throttled", Tags: []string{"Gateways"},
 		Errors: noSuchPage,
 	}, func(ctx context.Context, q *linksQuery) (*linksAnswer, error) {
@@ -189,9 +189,9 @@ func registerCompleteness(api huma.API, o Options) {
 		}
 		answer := &linksAnswer{}
 		list, answer.Link, answer.Body.Next = turned(q.Paging, "links", list, store.Outage.Place)
-		answer.Body.Outages = make([]Outage, len(list))
+		answer.Body.Outages = make([]LinkOutage, len(list))
 		for i, out := range list {
-			answer.Body.Outages[i] = Outage{Stream: out.Stream, State: out.State, From: out.From, To: out.To, Cause: out.Cause}
+			answer.Body.Outages[i] = LinkOutage{Stream: out.Stream, State: out.State, From: out.From, To: out.To, Cause: out.Cause}
 		}
 		return answer, nil
 	})

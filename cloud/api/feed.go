@@ -33,8 +33,9 @@ type feed struct {
 type frame struct {
 	seq  int64
 	text []byte
-	// What it tells of: a gateway, or newest samples. Neither is of no gateway.
+	// What it tells of: a gateway, a zone of the network, or newest samples.
 	gateway string
+	zone    string // of a fact of no gateway
 	latest  []latest
 }
 
@@ -44,7 +45,7 @@ func (f frame) seen(s store.Sight) ([]byte, error) {
 	case s.All:
 		return f.text, nil
 	case f.latest == nil:
-		if f.gateway == "" || !s.Gateways[f.gateway] {
+		if !s.Shows(f.gateway, f.zone) {
 			return nil, nil
 		}
 		return f.text, nil
@@ -168,10 +169,11 @@ func framesOf(facts []store.Fact) []frame {
 		}
 		var of struct {
 			Gateway string `json:"gateway"`
+			Zone    string `json:"zone"`
 		}
 		frames[i] = eventFrame(fact.Kind, fact.Seq, fact.Data)
 		if json.Unmarshal(fact.Data, &of) == nil {
-			frames[i].gateway = of.Gateway
+			frames[i].gateway, frames[i].zone = of.Gateway, of.Zone
 		}
 	}
 	return frames

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -28,9 +29,9 @@ func registerStream(mux *http.ServeMux, api huma.API, o Options) {
 	mux.HandleFunc("GET /api/v1/stream", func(w http.ResponseWriter, r *http.Request) { o.stream(feed, w, r) })
 	api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "stream", Method: http.MethodGet, Path: "/api/v1/stream", Tags: []string{"Live"},
-		Summary: "Alarm transitions and newest samples as they come",
+		Summary: "Alarm transitions, changes of outages and newest samples as they come",
 		Description: "Server-sent events. alarm: an Alarm after each of its transitions, in order; its id is the sequence number to resume from. " +
-			"latest: a list of the newest samples by series, about once a second. resync: the client is too far behind, or sees other gateways than before, and reloads what it shows.",
+			"outage: an Outage after each of its changes, in the same order, with such an id too. latest: a list of the newest samples by series, about once a second. resync: the client is too far behind, or sees other gateways than before, and reloads what it shows.",
 		Parameters: []*huma.Param{
 			{Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "Resume after this sequence number"},
 			{Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "The same, for a first connection; without either, the stream begins with what is new"},
@@ -65,10 +66,13 @@ func streamSchema(schemas huma.Registry) *huma.Schema {
 		}
 		return e
 	}
+	outage := event("outage", schemas.Schema(reflect.TypeFor[desk.Outage](), true, ""), "Its sequence number")
+	outage.Required = append(outage.Required, "id")
 	transition := event("alarm", schemas.Schema(reflect.TypeFor[alarm.Alarm](), true, ""), "Its sequence number")
 	transition.Required = append(transition.Required, "id")
 	return &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{OneOf: []*huma.Schema{
 		transition,
+		outage,
 		event("latest", &huma.Schema{Type: huma.TypeArray, Items: schemas.Schema(reflect.TypeFor[latest](), true, "")}),
 		event("resync", &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false}, "The sequence number to go on from"),
 	}}}
@@ -143,7 +147,7 @@ func (o Options) stream(feed *feed, w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			before := s.sight
-			if s.sight = now.sight; s.sight.All != before.All || !maps.Equal(s.sight.Gateways, before.Gateways) {
+			if s.sight = now.sight; s.sight.All != before.All || !maps.Equal(s.sight.Gateways, before.Gateways) || !maps.Equal(s.sight.Zones, before.Zones) {
 				// What a gateway has told before it was seen was passed over.
 				err = s.send(resync(after).text)
 			}

@@ -186,3 +186,15 @@ func (n *Network) pointZone(point int) string {
 
 // KindName is what a kind is called in tables and answers.
 func KindName(k grid.Kind) string { return strings.ReplaceAll(k.String(), " ", "_") }
+
+// ZoneOf is the zone of a line, switch, transformer, service point or node; "" if it has
+// none, or isn't part of the network.
+func (n *Network) ZoneOf(id string) string {
+	if edge := n.EdgeOf(id); edge != grid.None {
+		return n.edgeZone(edge)
+	}
+	if point := n.PointOf(id); point != grid.None {
+		return n.pointZone(point)
+	}
+	return n.zoneAt(id)
+}

@@ -32,7 +32,7 @@ const ofGateways = ` gateway <> '' AND rule <> '` + alarm.RefusedRule + `' AND s
 
 const quarter = telemetry.Quarter
 
-// keptOfEvents is all that is compared. Who has acknowledged an alarm isn't in the log,
+// keptOfEvents is all that is compared. What people have done with an alarm isn't in the log,
 // and when the cloud has read something isn't either.
 var keptOfEvents = []kept{
 	{what: "alarm", many: "alarms", keys: 1, time: 10, unit: 1, about: aboutAlarm,
@@ -43,7 +43,7 @@ var keptOfEvents = []kept{
 			FROM alarm_input i JOIN (SELECT id FROM alarm WHERE` + ofGateways + `) a ON a.id = i.alarm ORDER BY i.alarm, i.position`},
 	{what: "alarm transition", many: "alarm transitions", keys: 4, time: -1, about: aboutAlarm,
 		query: `SELECT e.alarm, e.action, e.at, e.actor, COUNT(*) AS count
-			FROM alarm_event e JOIN (SELECT id FROM alarm WHERE` + ofGateways + `) a ON a.id = e.alarm WHERE e.action <> 'acknowledged'
+			FROM alarm_event e JOIN (SELECT id FROM alarm WHERE` + ofGateways + `) a ON a.id = e.alarm WHERE e.action IN ('raised', 'cleared')
 			GROUP BY e.alarm, e.action, e.at, e.actor ORDER BY e.alarm, e.action, e.at, e.actor`},
 	{what: "capture", many: "captures", keys: 2, time: 2, unit: 1, about: func(key []string) string { return "alarm " + key[1] },
 		query: `SELECT gateway, alarm, decided, from_time, to_time, signals FROM alarm_capture ORDER BY gateway, alarm`},

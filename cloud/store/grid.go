@@ -224,3 +224,9 @@ func (s *Store) RefreshGrid(ctx context.Context, version int64, index GridIndex)
 	}
 	return nil
 }
+
+// HasGrid reports whether the network is known.
+func (t *Tx) HasGrid() (bool, error) {
+	state, err := t.gridState()
+	return state.Version != 0, err
+}

@@ -342,3 +342,22 @@ func (t *Tx) addLatest(list []Series) error {
 	}
 	return nil
 }
+
+// SeriesNamed lists the series of these names, of which some are asked for often, with
+// their newest samples.
+func (s *Store) SeriesNamed(ctx context.Context, names map[string]bool) (list []Series, err error) {
+	args := make([]any, 0, len(names))
+	for name := range names {
+		args = append(args, name)
+	}
+	err = s.Read(ctx, func(t *Tx) (err error) {
+		if list, err = t.series(selectSeries+`WHERE s.name IN (`+placeholders(len(args))+`) ORDER BY s.id`, args...); err == nil {
+			err = t.addLatest(list)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list series by name: %w", err)
+	}
+	return list, nil
+}

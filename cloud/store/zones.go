@@ -63,7 +63,17 @@ func limited(ctx context.Context) bool {
 type Sight struct {
 	All      bool // everything; what follows is empty then
 	Gateways map[string]bool
+	Zones    map[string]bool // of assets of the network
 	Series   map[telemetry.SignalID]bool
+}
+
+// Shows reports whether what is of a gateway, or of a zone of the network if it is of none,
+// is shown. What is of neither isn't, but to who sees everything.
+func (s Sight) Shows(gateway, zone string) bool {
+	if gateway != "" {
+		return s.All || s.Gateways[gateway]
+	}
+	return s.All || zone != "" && s.Zones[zone]
 }
 
 // Sight is what the context is limited to at this moment. It doesn't wait for what
@@ -74,6 +84,9 @@ func (s *Store) Sight(ctx context.Context) (of Sight, err error) {
 	}
 	err = s.Read(ctx, func(t *Tx) (err error) {
 		if of.Gateways, err = t.gatewaysSeen(); err != nil {
+			return err
+		}
+		if of.Zones, err = t.zonesSeen(); err != nil {
 			return err
 		}
 		of.Series = map[telemetry.SignalID]bool{}
@@ -101,21 +114,38 @@ func (t *Tx) gatewaysSeen() (map[string]bool, error) {
 	return seen, err
 }
 
+func (t *Tx) zonesSeen() (map[string]bool, error) {
+	seen := map[string]bool{}
+	err := t.Each(func(r *sql.Rows) error {
+		var zone string
+		err := r.Scan(&zone)
+		seen[zone] = true
+		return err
+	}, `SELECT DISTINCT zone FROM grid_zone WHERE `+t.SeenAsset("zone"))
+	return seen, err
+}
+
 // hide takes kind and data from the facts of gateways that the context doesn't show, and
-// from those of no gateway.
+// from those of no gateway but of zones that it does show.
 func (t *Tx) hide(list []Fact) error {
 	if !limited(t.ctx) || len(list) == 0 {
 		return nil
 	}
-	seen, err := t.gatewaysSeen()
+	gateways, err := t.gatewaysSeen()
 	if err != nil {
 		return err
 	}
+	zones, err := t.zonesSeen()
+	if err != nil {
+		return err
+	}
+	seen := Sight{Gateways: gateways, Zones: zones}
 	for i, f := range list {
 		var of struct {
 			Gateway string `json:"gateway"`
+			Zone    string `json:"zone"`
 		}
-		if json.Unmarshal(f.Data, &of) != nil || !seen[of.Gateway] {
+		if json.Unmarshal(f.Data, &of) != nil || !seen.Shows(of.Gateway, of.Zone) {
 			list[i].Kind, list[i].Data = "", nil
 		}
 	}

@@ -28,14 +28,19 @@ export interface Alarm {
   active: boolean;
   asset: string;
   captured: boolean;
+  /** When its condition was last found to be raised three times within 60 s; 0: never */
+  chattered_us: Micros;
   cleared_us: Micros | null;
   comment: string;
   confirmed_us: Micros;
   decided_us: Micros;
   device: string;
+  feeder: string;
   first_up: string;
   gateway: string;
   group: string;
+  /** Why its condition isn't announced; null: people let it be */
+  handling: Handling | null;
   id: string;
   inputs: Input[] | null;
   /** Who decides whether it is active */
@@ -47,6 +52,10 @@ export interface Alarm {
   rule_version: string;
   site: string;
   summary: string;
+  /** The id of the alarm that stands for it; empty: none does */
+  suppressed_by: string;
+  /** It was handled or suppressed when it was raised, so no other system was told of it */
+  unannounced: boolean;
 }
 
 export interface AlarmDetail {
@@ -56,14 +65,19 @@ export interface AlarmDetail {
   active: boolean;
   asset: string;
   captured: boolean;
+  /** When its condition was last found to be raised three times within 60 s; 0: never */
+  chattered_us: Micros;
   cleared_us: Micros | null;
   comment: string;
   confirmed_us: Micros;
   decided_us: Micros;
   device: string;
+  feeder: string;
   first_up: string;
   gateway: string;
   group: string;
+  /** Why its condition isn't announced; null: people let it be */
+  handling: Handling | null;
   /** Oldest first; the newest 1000 */
   history: Entry[] | null;
   id: string;
@@ -77,6 +91,10 @@ export interface AlarmDetail {
   rule_version: string;
   site: string;
   summary: string;
+  /** The id of the alarm that stands for it; empty: none does */
+  suppressed_by: string;
+  /** It was handled or suppressed when it was raised, so no other system was told of it */
+  unannounced: boolean;
 }
 
 export interface AlarmListBody {
@@ -339,6 +357,11 @@ export interface ControlStep {
   unit: string;
 }
 
+export interface Count {
+  count: Int64;
+  from_us: Micros;
+}
+
 export interface CounterAnswerBody {
   /** Newest first */
   changes: CounterChange[] | null;
@@ -364,6 +387,13 @@ export interface CounterChange {
   /** 0 until its signal table has come */
   series: number;
   unit: string;
+}
+
+export interface Deed {
+  /** Who does it; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** Why; not empty */
+  reason: string;
 }
 
 export interface DeviceCompleteness {
@@ -394,7 +424,7 @@ export interface DeviceCompleteness {
 }
 
 export interface Entry {
-  action: "raised" | "cleared" | "acknowledged";
+  action: "raised" | "cleared" | "acknowledged" | "shelved" | "unshelved" | "out-of-service" | "in-service" | "suppressed" | "unsuppressed";
   at_us: Micros;
   by: string;
   comment: string;
@@ -460,6 +490,31 @@ export interface EventListBody {
   events: Transition[] | null;
   /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
   next: string | null;
+}
+
+export interface Flood {
+  began_us: Micros;
+  /** Annunciations, with those in the 10 minutes before it that made it one */
+  count: Int64;
+  /** null: it goes on */
+  ended_us: Micros | null;
+  /** The most within 10 minutes */
+  peak: Int64;
+}
+
+export interface FloodAnswerBody {
+  whole: FloodState;
+  /** Those with annunciations within the last two hours, by name */
+  zones: FloodState[] | null;
+}
+
+export interface FloodState {
+  /** That goes on; null: none does */
+  flood: Flood | null;
+  /** Annunciations */
+  last_10_min: Int64;
+  /** Empty: all that is seen */
+  zone: string;
 }
 
 export interface Gateway {
@@ -555,6 +610,14 @@ export interface GridVersionListBody {
   versions: GridVersion[] | null;
 }
 
+export interface Handling {
+  by: string;
+  reason: string;
+  since_us: Micros;
+  state: "shelved" | "out-of-service";
+  until_us: Micros | null;
+}
+
 export interface Input {
   device: string;
   name: string;
@@ -605,6 +668,18 @@ export interface OIDCMethod {
   reachable: boolean;
 }
 
+export interface Often {
+  asset: string;
+  count: Int64;
+  device: string;
+  gateway: string;
+  /** The last time */
+  priority: "low" | "medium" | "high" | "critical";
+  rule: string;
+  /** Of all annunciations, from 0 to 1 */
+  share: number;
+}
+
 export interface Outage {
   cause: string;
   from_us: Micros;
@@ -612,6 +687,38 @@ export interface Outage {
   stream: "events" | "telemetry" | "backfill";
   /** null: it hasn't ended, as far as is known */
   to_us: Micros | null;
+}
+
+export interface Performance {
+  annunciated: Int64;
+  /** Conditions that were annunciated three times within 60 s; count: in how many annunciations. At most 100 */
+  chattering: Often[] | null;
+  /** Annunciations of alarms that were over within 10 s */
+  fleeting: Int64;
+  floods: Flood[] | null;
+  from_us: Micros;
+  /** Annunciations in each hour from from_us on */
+  hours: Count[] | null;
+  /** Windows with more than 10 annunciations */
+  over: Int64;
+  /** The first of the windows with most */
+  peak: Count;
+  /** Critical first */
+  priorities: Split[] | null;
+  /** What is shelved or out of service now, those that began first first */
+  shelved: Shelf[] | null;
+  /** Alarms that had been active for more than 24 h at the end, the oldest first. At most 100 */
+  stale: Standing[] | null;
+  /** What they are called */
+  targets: string;
+  /** Not later than now */
+  to_us: Micros;
+  /** The 10 conditions that were annunciated most often */
+  top: Often[] | null;
+  /** Each figure beside its target */
+  verdicts: Verdict[] | null;
+  /** Of 10 minutes, from from_us on */
+  windows: Int64;
 }
 
 export interface Reason {
@@ -677,6 +784,46 @@ export interface Session {
   zones: string[] | null;
 }
 
+export interface Shelf {
+  active: boolean;
+  /** The newest one of the condition */
+  alarm: string;
+  asset: string;
+  by: string;
+  device: string;
+  gateway: string;
+  priority: "low" | "medium" | "high" | "critical";
+  reason: string;
+  rule: string;
+  since_us: Micros;
+  state: "shelved" | "out-of-service";
+  summary: string;
+  until_us: Micros | null;
+  zone: string;
+}
+
+export interface ShelfLimit {
+  priority: "low" | "medium" | "high" | "critical";
+  /** 0: they may not be shelved */
+  seconds: Int64;
+}
+
+export interface ShelfListBody {
+  /** One for each priority, critical first */
+  limits: ShelfLimit[] | null;
+  /** Those that began first first */
+  shelves: Shelf[] | null;
+}
+
+export interface ShelvingBody {
+  /** Who does it; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** Why; not empty */
+  reason: string;
+  /** For how long; limits say how long at most */
+  seconds: Int64;
+}
+
 export interface SignInBody {
   name: string;
   password: string;
@@ -687,6 +834,22 @@ export interface SignInMethods {
   oidc?: OIDCMethod;
   /** By a name and a password */
   password: boolean;
+}
+
+export interface Split {
+  count: Int64;
+  priority: "low" | "medium" | "high" | "critical";
+  share: number;
+}
+
+export interface Standing {
+  alarm: string;
+  asset: string;
+  device: string;
+  gateway: string;
+  priority: "low" | "medium" | "high" | "critical";
+  raised_us: Micros;
+  rule: string;
 }
 
 export interface Tally {
@@ -730,7 +893,7 @@ export interface Total {
 }
 
 export interface Transition {
-  action: "raised" | "cleared" | "acknowledged";
+  action: "raised" | "cleared" | "acknowledged" | "shelved" | "unshelved" | "out-of-service" | "in-service" | "suppressed" | "unsuppressed";
   alarm: string;
   asset: string;
   at_us: Micros;
@@ -765,9 +928,80 @@ export interface UnknownAssetListBody {
   next: string | null;
 }
 
+export interface Verdict {
+  figure: "per-day" | "per-hour" | "per-10-min" | "peak-10-min" | "over-share" | "flood-share" | "top-10-share" | "chattering" | "stale" | "urgent-share" | "medium-share";
+  /** It is no more than that, or there is none */
+  met: boolean;
+  /** What it is to be at most; null: there is none */
+  target: number | null;
+  value: number;
+}
+
+/**
+ * Whether more alarms ask for attention than people can attend to
+ *
+ * A flood begins with the eleventh annunciation within 10 minutes, and is over when there are fewer than five. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/alarm-flood
+ */
+export async function getAlarmFlood(server: Server, options?: Options): Promise<FloodAnswerBody> {
+  return answered<FloodAnswerBody>(await ask(server, "GET", `/api/v1/alarm-flood`, options));
+}
+
+export interface GetAlarmPerformanceParams {
+  /** First instant, µs UTC */
+  from_us: Micros;
+  /** The instant after the last, µs UTC; at most 31 days later */
+  to_us: Micros;
+  /** Only of gateways of this zone; empty: of all */
+  zone?: string | undefined;
+}
+
+/**
+ * What alarms have asked of people, held against targets
+ *
+ * By the figures of EEMUA 191, ISA-18.2 and IEC 62682. What was shelved, out of service or suppressed isn't counted. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/alarm-performance
+ */
+export async function getAlarmPerformance(server: Server, params: GetAlarmPerformanceParams, options?: Options): Promise<Performance> {
+  return answered<Performance>(await ask(server, "GET", `/api/v1/alarm-performance${query(params, "from_us", "to_us", "zone")}`, options));
+}
+
+export interface GetAlarmPerformanceTableParams {
+  /** First instant, µs UTC */
+  from_us: Micros;
+  /** The instant after the last, µs UTC; at most 31 days later */
+  to_us: Micros;
+  /** Only of gateways of this zone; empty: of all */
+  zone?: string | undefined;
+}
+
+/**
+ * The same as a table
+ *
+ * CSV after RFC 4180 in UTF-8. kind says what a line is of: a figure, an hour, a flood, a priority, or a condition among the top, chattering, stale or shelved. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/alarm-performance/table
+ */
+export async function getAlarmPerformanceTable(server: Server, params: GetAlarmPerformanceTableParams, options?: Options): Promise<Response> {
+  return await ask(server, "GET", `/api/v1/alarm-performance/table${query(params, "from_us", "to_us", "zone")}`, options);
+}
+
+/**
+ * What is shelved or out of service
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/alarm-shelves
+ */
+export async function listShelves(server: Server, options?: Options): Promise<ShelfListBody> {
+  return answered<ShelfListBody>(await ask(server, "GET", `/api/v1/alarm-shelves`, options));
+}
+
 export interface ListAlarmsParams {
   /**
-   * open: active or not acknowledged, whatever their age
+   * open: active or not acknowledged, whatever their age, and the newest of each condition that is shelved or out of service
    *
    * @defaultValue "open"
    */
@@ -838,6 +1072,66 @@ export interface GetAlarmCaptureParams {
  */
 export async function getAlarmCapture(server: Server, params: GetAlarmCaptureParams, options?: Options): Promise<CaptureAnswerBody> {
   return answered<CaptureAnswerBody>(await ask(server, "GET", `/api/v1/alarms/${part(params.id)}/capture`, options));
+}
+
+export interface ReturnAlarmToServiceParams {
+  id: string;
+}
+
+/**
+ * Return an alarm to service
+ *
+ * Where people sign in, this needs the role engineer.
+ *
+ * POST /api/v1/alarms/{id}/in-service
+ */
+export async function returnAlarmToService(server: Server, params: ReturnAlarmToServiceParams, body: Deed, options?: Options): Promise<Alarm> {
+  return answered<Alarm>(await ask(server, "POST", `/api/v1/alarms/${part(params.id)}/in-service`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface TakeAlarmOutOfServiceParams {
+  id: string;
+}
+
+/**
+ * Take an alarm out of service until somebody returns it
+ *
+ * Where people sign in, this needs the role engineer.
+ *
+ * POST /api/v1/alarms/{id}/out-of-service
+ */
+export async function takeAlarmOutOfService(server: Server, params: TakeAlarmOutOfServiceParams, body: Deed, options?: Options): Promise<Alarm> {
+  return answered<Alarm>(await ask(server, "POST", `/api/v1/alarms/${part(params.id)}/out-of-service`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface ShelveAlarmParams {
+  id: string;
+}
+
+/**
+ * Shelve an alarm for some time
+ *
+ * Its condition, which is its gateway, rule, asset and device, isn't announced until the time is over; alarms that it raises meanwhile are shelved too. One that is shelved already is shelved anew. Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/alarms/{id}/shelve
+ */
+export async function shelveAlarm(server: Server, params: ShelveAlarmParams, body: ShelvingBody, options?: Options): Promise<Alarm> {
+  return answered<Alarm>(await ask(server, "POST", `/api/v1/alarms/${part(params.id)}/shelve`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface UnshelveAlarmParams {
+  id: string;
+}
+
+/**
+ * End the shelving of an alarm
+ *
+ * Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/alarms/{id}/unshelve
+ */
+export async function unshelveAlarm(server: Server, params: UnshelveAlarmParams, body: Deed, options?: Options): Promise<Alarm> {
+  return answered<Alarm>(await ask(server, "POST", `/api/v1/alarms/${part(params.id)}/unshelve`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 export interface ListAssetsParams {

@@ -108,6 +108,6 @@ export const api = {
   },
   quarter: (gateway: string, device: string, fromUs: number) =>
     call((options) => busbar.getCompleteness(server, { gateway, device, from_us: fromUs, to_us: fromUs + quarterUs }, options)),
-  outages: async (id: string, from_us: number, to_us: number) => (await every(busbar.listOutages, { id, from_us, to_us })).flatMap((page) => page.outages ?? []),
+  outages: async (id: string, from_us: number, to_us: number) => (await every(busbar.listLinkOutages, { id, from_us, to_us })).flatMap((page) => page.outages ?? []),
   gateways: async () => (await every(busbar.listGateways, {})).flatMap((page) => page.gateways ?? []),
 };

@@ -1,4 +1,4 @@
-import type { CompletenessAnswerBody as Completeness, Outage } from "@busbar/client";
+import type { CompletenessAnswerBody as Completeness, LinkOutage as Outage } from "@busbar/client";
 import { effect, signal } from "@preact/signals";
 import { api, reasonOf } from "../api";
 import { nowUs } from "../clock";

@@ -1,4 +1,4 @@
-import type { CompletenessAnswerBody as Completeness, DeviceCompleteness as DeviceTally, Outage, Tally } from "@busbar/client";
+import type { CompletenessAnswerBody as Completeness, DeviceCompleteness as DeviceTally, LinkOutage as Outage, Tally } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, quarterUs, reasonOf } from "../api";
 import { chosen } from "../data/completeness";

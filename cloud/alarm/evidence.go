@@ -1,0 +1,145 @@
+package alarm
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/busbar/busbar/cloud/outage"
+	"github.com/busbar/busbar/cloud/outage/evidence"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// noteEvidence keeps what an event says of supply, in the transaction that takes it. What
+// is taken again later says nothing of now.
+func noteEvidence(t *store.Tx, e event) error {
+	if e.aside != 0 {
+		return nil
+	}
+	list := evidenceOf(e.Event, e.record.Gateway)
+	if len(list) == 0 {
+		return nil
+	}
+	if known, err := t.HasGrid(); err != nil || !known {
+		return err // nothing can be concluded from it
+	}
+	for _, v := range list {
+		v.Arrival = int64(telemetry.MicrosOf(time.Now()))
+		v.Source, v.Unsynchronised = int64(e.Time), e.Clock != nil
+		if err := evidence.Note(t, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
+	of := func(kind outage.Kind) evidence.Observation {
+		return evidence.Observation{Evidence: outage.Evidence{Kind: kind, Gateway: gateway}}
+	}
+	switch e.Kind {
+	case telemetry.AlarmRaised, telemetry.AlarmCleared:
+		list := evidenceOfAlarm(*e.Alarm, e.Kind == telemetry.AlarmRaised)
+		for i := range list {
+			list[i].Gateway, list[i].Device, list[i].Alarm, list[i].Rule = gateway, e.Alarm.Device, e.Alarm.ID, e.Alarm.Rule
+		}
+		return list
+	case telemetry.GatewayStarted:
+		there := []evidence.Observation{of(outage.GatewayThere)}
+		if p := e.Lifecycle.Presence; p != nil && (p.Feeder != "" || p.Site != "") {
+			stands := of(outage.Gateway)
+			if stands.Asset = p.Feeder; stands.Asset == "" {
+				stands.Asset = p.Site
+			}
+			there = append([]evidence.Observation{stands}, there...)
+		}
+		return there
+	case telemetry.SupplyFailed:
+		return []evidence.Observation{of(outage.MainsFail)}
+	case telemetry.SupplyRestored:
+		return []evidence.Observation{of(outage.MainsBack)}
+	case telemetry.CommandAnswered:
+		if e.Answer.Kind == "ping" && e.Answer.Result == telemetry.CommandDone {
+			return []evidence.Observation{of(outage.PingAnswered)}
+		}
+	}
+	return nil
+}
+
+// evidenceOfAlarm is what the rules of the library say of supply when they raise an alarm,
+// or clear it.
+func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observation {
+	one := func(v outage.Evidence) []evidence.Observation { return []evidence.Observation{{Evidence: v}} }
+	voltage := func(levels outage.Levels) []evidence.Observation {
+		return one(outage.Evidence{Kind: outage.Voltage, Asset: a.Asset, Levels: &levels})
+	}
+	switch a.Rule {
+	case "supply-suspect", "supply-unknown":
+		if !raised {
+			return one(outage.Evidence{Kind: outage.Answer, Asset: a.Asset})
+		}
+		return []evidence.Observation{ // the rule is of those alone that are fed by what they measure
+			{Evidence: outage.Evidence{Kind: outage.Meter, Asset: a.Asset, PoweredBy: "measured"}},
+			{Evidence: outage.Evidence{Kind: outage.Timeout, Asset: a.Asset}}}
+	case "voltage-interruption", "interruption", "reliability-interruption":
+		if raised {
+			return voltage(outage.Levels{})
+		}
+		return voltage(outage.Levels{100, 100, 100})
+	case "phase-loss", "phase-loss-upstream":
+		if !raised {
+			return voltage(outage.Levels{100, 100, 100})
+		}
+		if levels, ok := levelsOf(a.Inputs); ok {
+			return voltage(levels)
+		}
+	case "breaker-open", "breaker-lockout":
+		if a.Rule == "breaker-lockout" && !raised {
+			return nil // it may be open yet
+		}
+		return one(outage.Evidence{Kind: outage.Position, Switch: a.Asset, Open: &raised, LockedOut: a.Rule == "breaker-lockout"})
+	case "supply-lost", "gateway-mains-lost":
+		if raised {
+			return one(outage.Evidence{Kind: outage.MainsFail})
+		}
+		return one(outage.Evidence{Kind: outage.MainsBack})
+	}
+	return nil
+}
+
+// levelsOf is what the voltages of a rule's inputs are in percent of the highest of them,
+// which some phase has that wasn't lost. False if one of them isn't known.
+func levelsOf(inputs []telemetry.Input) (levels outage.Levels, ok bool) {
+	var volts [3]float64
+	var have [3]bool
+	highest := 0.0
+	for _, in := range inputs {
+		i := slices.Index([]string{"PhV.phsA", "PhV.phsB", "PhV.phsC"}, in.Name)
+		if i < 0 || in.Value == nil || !(*in.Value >= 0) {
+			continue
+		}
+		volts[i], have[i] = *in.Value, true
+		highest = max(highest, *in.Value)
+	}
+	if have != [3]bool{true, true, true} || highest == 0 {
+		return levels, false
+	}
+	for i, v := range volts {
+		levels[i] = uint8(math.Round(100 * v / highest))
+	}
+	return levels, true
+}
+
+// noteHearing keeps that a gateway has fallen silent, without having stopped, or that it
+// is heard again.
+func noteHearing(t *store.Tx, p store.Presence, silent bool, at telemetry.Micros) error {
+	if known, err := t.HasGrid(); err != nil || !known || silent && p.Stopped {
+		return err
+	}
+	kind := outage.GatewayThere
+	if silent {
+		kind = outage.GatewayGone
+	}
+	return evidence.Note(t, evidence.Observation{Evidence: outage.Evidence{Kind: kind, Gateway: p.Gateway, Arrival: int64(at)}})
+}

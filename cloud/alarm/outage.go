@@ -1,0 +1,172 @@
+package alarm
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// OutageRule is the rule of the alarms about outages, of which each has one.
+const OutageRule = "outage"
+
+// outageID begins their ids, which no gateway may use.
+const outageID = "outage-"
+
+// OfOutage is what the alarm of an outage says.
+type OfOutage struct {
+	ID       string // of the outage
+	Zone     string
+	Asset    string
+	Priority telemetry.Priority
+	Summary  string
+	Began    telemetry.Micros
+	At       telemetry.Micros // when it is said
+}
+
+// IDOfOutage is the id of the alarm of an outage.
+func IDOfOutage(outage string) string { return outageID + outage }
+
+// RaiseOutage raises the alarm of an outage, again if it has cleared, or keeps what it says
+// now, in the transaction of what the outage has become.
+func RaiseOutage(t *store.Tx, o OfOutage) error {
+	id := IDOfOutage(o.ID)
+	a, err := find(t, id)
+	if err != nil {
+		return err
+	}
+	if a.ID == "" || !a.Active {
+		if err := t.AddNoGateway(); err != nil {
+			return err
+		}
+		_, err := change(t, id, Change{Action: Raised, At: o.Began, Decided: max(o.At, a.Decided+1), By: "cloud", Zone: o.Zone,
+			Alarm: telemetry.AlarmChange{ID: id, Rule: OutageRule, Asset: o.Asset, Priority: o.Priority, Summary: o.Summary}})
+		return err
+	}
+	if a.Summary == o.Summary && a.Priority == o.Priority && a.Asset == o.Asset && a.Zone == o.Zone {
+		return nil
+	}
+	a.Summary, a.Priority, a.Asset, a.Zone = o.Summary, o.Priority, o.Asset, o.Zone
+	if err := save(t, a, false); err != nil {
+		return err
+	}
+	if a, err = find(t, id); err != nil {
+		return err
+	}
+	_, err = t.AddFact(FactKind, o.At, a)
+	return err
+}
+
+// ClearOutage clears the alarm of an outage, and announces what it stood for and is still
+// active. It changes nothing of one that is cleared.
+func ClearOutage(t *store.Tx, o OfOutage) error {
+	id := IDOfOutage(o.ID)
+	a, err := find(t, id)
+	if err != nil || !a.Active {
+		return err
+	}
+	if _, err := change(t, id, Change{Action: Cleared, At: max(o.At, a.Raised), By: "cloud"}); err != nil {
+		return err
+	}
+	children, err := ids(t, `SELECT id FROM alarm WHERE suppressed_by = ? AND active ORDER BY id`, id)
+	for _, child := range children {
+		if err == nil {
+			err = Unsuppress(t, child, "The outage that stood for it is over", o.At)
+		}
+	}
+	return err
+}
+
+// HeldBy stands in SuppressedBy of an alarm until it is clear whether an outage stands for
+// it. One that is held for longer than holdFor is announced, whatever becomes of outages.
+const HeldBy = "outages"
+
+const holdFor = time.Minute
+
+// Held is an alarm that is.
+type Held struct{ ID, Gateway, Device, Asset string }
+
+// HeldAlarms lists those that are.
+func HeldAlarms(t *store.Tx) (list []Held, err error) {
+	err = t.Each(func(r *sql.Rows) error {
+		var h Held
+		err := r.Scan(&h.ID, &h.Gateway, &h.Device, &h.Asset)
+		list = append(list, h)
+		return err
+	}, `SELECT id, gateway, device, asset FROM alarm WHERE suppressed_by = ? AND suppressed_by <> '' ORDER BY id`, HeldBy)
+	return list, err
+}
+
+// ofSupply are the rules of which an outage may be the cause.
+var ofSupply = map[string]bool{"voltage-interruption": true, "interruption": true, "sustained-interruption": true, "reliability-interruption": true,
+	"reliability-sustained": true, "phase-loss": true, "phase-loss-upstream": true, "supply-suspect": true, "supply-unknown": true, "supply-lost": true,
+	"gateway-mains-lost": true, "gateway-supply-lost": true, "gateway-supply-suspect": true, "gateway-silent": true,
+	"breaker-tripped": true, "breaker-open": true, "breaker-lockout": true}
+
+// hold is whether an alarm that is raised waits for whether an outage stands for it: one of
+// a rule about supply, of an asset that the network has.
+func hold(t *store.Tx, a Alarm) (bool, error) {
+	if !ofSupply[a.Rule] || a.SuppressedBy != "" {
+		return false, nil
+	}
+	var known int
+	if err := t.QueryRow(`SELECT COUNT(*) FROM grid_asset WHERE id = ?`, []any{a.Asset}, &known); err != nil || known == 0 {
+		return false, err
+	}
+	_, err := t.Exec(`UPDATE alarm SET suppressed_by = ? WHERE id = ?`, HeldBy, a.ID)
+	return err == nil, err
+}
+
+// release announces what has been held for too long, and forgets that what has cleared
+// meanwhile was.
+func release(ctx context.Context, s *store.Store, now telemetry.Micros) error {
+	const due = ` FROM alarm a WHERE a.suppressed_by = ? AND a.suppressed_by <> '' AND
+		(SELECT MAX(e.told) FROM alarm_event e WHERE e.alarm = a.id AND e.action = 'raised') <= ?`
+	before := int64(now) - holdFor.Microseconds()
+	var n int
+	err := s.Read(ctx, func(t *store.Tx) error { return t.QueryRow(`SELECT COUNT(*)`+due, []any{HeldBy, before}, &n) })
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.Write(ctx, func(t *store.Tx) error {
+		list, err := ids(t, `SELECT a.id`+due+` ORDER BY a.id`, HeldBy, before)
+		for _, id := range list {
+			if err == nil {
+				err = Unsuppress(t, id, "No outage was found that stands for it", now)
+			}
+		}
+		return err
+	})
+}
+
+func ids(t *store.Tx, query string, args ...any) (list []string, err error) {
+	err = t.Each(func(r *sql.Rows) error {
+		var id string
+		err := r.Scan(&id)
+		list = append(list, id)
+		return err
+	}, query, args...)
+	return list, err
+}
+
+// StoodFor lists the alarms that another one stands for, those raised last first, at most
+// so many.
+func StoodFor(ctx context.Context, s *store.Store, by string, most int) (list []Alarm, err error) {
+	err = s.Ask(ctx, func(t *store.Tx) error {
+		list, err = readBrief(t, selectAlarm+`WHERE a.suppressed_by = ? AND a.suppressed_by <> '' AND `+seen(t)+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, by, most)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("alarm: list those that %s stands for: %w", by, err)
+	}
+	return list, nil
+}
+
+// seen is the condition, in SQL, that the transaction's context shows an alarm: by its
+// gateway, or by its zone if it has none.
+func seen(t *store.Tx) string {
+	return `(` + t.Seen("a.gateway") + ` OR a.gateway = '' AND a.zone <> '' AND ` + t.SeenAsset("a.zone") + `)`
+}

@@ -1,0 +1,190 @@
+package desk
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/outage"
+	"github.com/busbar/busbar/cloud/outage/evidence"
+	"github.com/busbar/busbar/cloud/outage/lifecycle"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+)
+
+// Act takes a step with an outage, as a person does. revision, unless it is 0, is that of
+// the outage that the person has seen: an ErrRevision says that it has changed since. A
+// *lifecycle.Refused leaves everything as it was.
+func Act(ctx context.Context, s *store.Store, id string, revision int64, step lifecycle.Step) (o Outage, err error) {
+	err = s.Write(ctx, func(t *store.Tx) error {
+		if o, err = find(t, id); err != nil {
+			return err
+		}
+		if revision != 0 && o.Revision != revision {
+			return ErrRevision
+		}
+		if step.Action == lifecycle.Merge {
+			if step.Into == id {
+				return &lifecycle.Refused{Step: step.Action, State: o.State, Reason: "it can't be part of itself"}
+			}
+			if into, err := find(t, step.Into); err != nil {
+				return err
+			} else if into.State.Over() {
+				return &lifecycle.Refused{Step: step.Action, State: o.State, Reason: "the other one is over"}
+			}
+		}
+		detail, err := o.take(step)
+		if err != nil {
+			return err
+		}
+		if err := crewsFollow(t, o, step); err != nil {
+			return err
+		}
+		if err := alarmFollows(t, &o, step.At); err != nil {
+			return err
+		}
+		if err := save(t, &o, 0, entry{step.At, step.Action, step.By, step.Why, detail}); err != nil {
+			return err
+		}
+		if err := tellEngine(t, id, step); err != nil {
+			return err
+		}
+		if o, err = find(t, id); err != nil {
+			return err
+		}
+		text := detail
+		if step.Why != "" {
+			text = cmp.Or(text, string(step.Action)) + ": " + step.Why
+		}
+		return t.Audit(store.Change{At: step.At, By: step.By, Action: "outage-" + string(step.Action), Subject: "outage " + id, Detail: text})
+	})
+	if err != nil {
+		return Outage{}, fmt.Errorf("outage %s: %s: %w", id, step.Action, err)
+	}
+	return o, nil
+}
+
+// take takes a step, and says in words what it has changed.
+func (o *Outage) take(step lifecycle.Step) (detail string, err error) {
+	before := lifecycle.Outage{State: o.State, Crew: o.Crew, Report: o.Report, Expected: o.Expected, Verdict: o.Verdict, Into: o.MergedInto}
+	after, err := before.Take(step)
+	if err != nil {
+		return "", err
+	}
+	o.State, o.Crew, o.Report, o.Expected, o.Verdict, o.MergedInto = after.State, after.Crew, after.Report, after.Expected, after.Verdict, after.Into
+	at := step.At
+	switch {
+	case !after.State.Over():
+		o.Over = nil
+	case !before.State.Over():
+		o.Over = &at
+	}
+	switch step.Action {
+	case lifecycle.Restore:
+		o.Restored = &at
+	case lifecycle.Relapse:
+		o.Restored = nil
+	}
+	return lifecycle.Difference(before, after), nil
+}
+
+// crewsFollow keeps with the crews what a step says of them.
+func crewsFollow(t *store.Tx, o Outage, step lifecycle.Step) error {
+	state := map[lifecycle.Action]string{lifecycle.Assign: "assigned", lifecycle.SetOff: "en-route", lifecycle.Arrive: "on-site"}[step.Action]
+	free := step.Action == lifecycle.Unassign || step.Action == lifecycle.Assign || o.State.Over() || o.State == lifecycle.Verified
+	if free {
+		if _, err := t.Exec(`UPDATE crew SET state = 'available', outage = '', actor = ?, at = ? WHERE outage = ?`, step.By, int64(step.At), o.ID); err != nil {
+			return err
+		}
+	}
+	if state == "" || o.Crew == "" {
+		return nil
+	}
+	c, err := crew(t, o.Crew)
+	switch {
+	case err != nil:
+		return err
+	case step.Action == lifecycle.Assign && c.Outage != "" && c.Outage != o.ID:
+		return ErrCrewBusy
+	}
+	_, err = t.Exec(`UPDATE crew SET state = ?, outage = ?, actor = ?, at = ? WHERE id = ?`, state, o.ID, step.By, int64(step.At), o.Crew)
+	return err
+}
+
+// alarmFollows ends the alarm of an outage when supply is back, or when there was none.
+func alarmFollows(t *store.Tx, o *Outage, at telemetry.Micros) error {
+	if o.Alarm == "" {
+		return nil
+	}
+	if o.State.Out() {
+		return alarm.RaiseOutage(t, o.alarm(at))
+	}
+	return alarm.ClearOutage(t, o.alarm(at))
+}
+
+// alarm is the one that stands for the outage.
+func (o *Outage) alarm(at telemetry.Micros) alarm.OfOutage {
+	where := cmp.Or(o.Device, o.Feeder)
+	priority := telemetry.High
+	switch {
+	case o.Critical > 0:
+		priority = telemetry.Critical
+	case o.Class == string(outage.Planned):
+		priority = telemetry.Low
+	}
+	what := "Outage"
+	if o.Class == string(outage.Planned) {
+		what = "Planned outage"
+	}
+	if o.CustomersOut == 0 && o.Lossy > 0 {
+		what = "Phases lost"
+	}
+	return alarm.OfOutage{ID: o.ID, Zone: o.Zone, Asset: where, Priority: priority, At: at, Began: o.Began,
+		Summary: fmt.Sprintf("%s behind %s: %d customers without supply", what, cmp.Or(o.DeviceName, where, "an unknown device"), o.Customers)}
+}
+
+// tellEngine has the engine know what a person has said.
+func tellEngine(t *store.Tx, id string, step lifecycle.Step) error {
+	kind := map[lifecycle.Action]outage.Kind{lifecycle.Confirm: outage.Confirm, lifecycle.Dismiss: outage.Deny}[step.Action]
+	if kind == "" {
+		return nil
+	}
+	return evidence.Note(t, evidence.Observation{Comment: step.Why, Evidence: outage.Evidence{Kind: kind, Arrival: int64(step.At), Source: int64(step.At), Incident: id, By: step.By}})
+}
+
+// Now is the time of a step that is taken now.
+func Now() telemetry.Micros { return telemetry.MicrosOf(time.Now()) }
+
+// Summarise sums up the outages that go on.
+func Summarise(ctx context.Context, s *store.Store) (sum Summary, err error) {
+	sum.Feeders = []FeederSummary{}
+	err = s.Ask(ctx, func(t *store.Tx) error {
+		list, err := read(t, selectOutage+`WHERE o.over = 0 AND `+t.SeenAsset("o.zone"))
+		for _, o := range list {
+			sum.Outages++
+			if o.Announced == nil {
+				sum.Unannounced++
+			}
+			sum.CustomersOut += o.CustomersOut
+			sum.PointsOut += o.PointsOut
+			sum.Critical += o.Critical
+			at := slices.IndexFunc(sum.Feeders, func(f FeederSummary) bool { return f.Feeder == o.Feeder })
+			if at < 0 {
+				at, sum.Feeders = len(sum.Feeders), append(sum.Feeders, FeederSummary{Feeder: o.Feeder})
+			}
+			sum.Feeders[at].Outages++
+			sum.Feeders[at].CustomersOut += o.CustomersOut
+		}
+		return err
+	})
+	slices.SortStableFunc(sum.Feeders, func(a, b FeederSummary) int {
+		return cmp.Or(cmp.Compare(b.CustomersOut, a.CustomersOut), cmp.Compare(a.Feeder, b.Feeder))
+	})
+	if err != nil {
+		return Summary{}, fmt.Errorf("outages: sum up: %w", err)
+	}
+	return sum, nil
+}

@@ -1,0 +1,475 @@
+package outage
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/busbar/busbar/cloud/outage/infer"
+	"github.com/busbar/busbar/grid"
+)
+
+// incident is one with what the engine needs to go on.
+type incident struct {
+	Incident
+	edge, point int32
+	node        int32 // below the edge, or none if it supplies nothing now
+	state       infer.State
+	found       []*finding // of this decision
+	below       []int32    // points below the device, as of made
+	made        int        // the tree of that time
+
+	out, ever []int32
+	times     []int64 // of evidence of the loss
+	back      []int64 // of evidence of supply
+	since     int64   // when this interruption began
+	first     int64   // arrival of its first evidence: what came before it says nothing
+	changed   int64
+	restoring int64 // since when something has supply again
+	stepOf    int64 // which of these the last step is of
+	askedBack int64 // since when it is verified
+	opened    int64 // when its device was told to have
+	lately    []int64
+	verified  bool
+	fresh     bool // just begun
+	moved     bool
+	touched   bool // something is known of one of its points that wasn't
+	inherited bool // people were told of what it was part of
+	pinned    bool // an operator has said which device it is
+	tell      []ChangeKind
+
+	outIDs, everIDs []string
+}
+
+func older(a, b *incident) int {
+	return cmp.Or(cmp.Compare(a.Began, b.Began), cmp.Compare(a.ID, b.ID))
+}
+
+// holding reports whether an incident waits for what comes back.
+func (x *incident) holding(e *Engine) bool {
+	return x.restoring != 0 && e.now < x.restoring+µs(e.c.Restoring)
+}
+
+func (x *incident) changedOut() { x.outIDs, x.everIDs = nil, nil }
+
+// use makes the indices those of another version of the network.
+func (x *incident) use(old, s *grid.Snapshot, all func([]int32) []int32) {
+	if x.edge != none {
+		x.edge = int32(s.EdgeOf(old.EdgeAsset(int(x.edge)).ID))
+	}
+	if x.point != none {
+		x.point = int32(s.PointOf(old.PointAsset(int(x.point)).ID))
+	}
+	x.out, x.ever, x.below = all(x.out), all(x.ever), nil
+	slices.Sort(x.out)
+	slices.Sort(x.ever)
+	x.touched = true
+	x.changedOut()
+}
+
+// name says where an incident is.
+func (e *Engine) name(x *incident, f *finding) {
+	s := e.net.s
+	x.Phases, x.Device, x.Feeder, x.Substation, x.Zone = f.Phases, "", "", "", ""
+	var a *grid.Asset
+	if f.point != none {
+		a = &s.PointAsset(int(f.point)).Asset
+	} else {
+		a = s.EdgeAsset(int(f.edge))
+		switch edge := s.Edge(int(f.edge)); edge.Kind {
+		case grid.KindSwitch:
+			x.Substation = s.Model().Switches[edge.Index].Substation
+		case grid.KindTransformer:
+			x.Substation = s.Model().Transformers[edge.Index].Substation
+		}
+	}
+	x.Device, x.Zone = a.ID, a.Zone
+	if feeder := s.Normal().Feeder(f.Node); feeder != none {
+		v := s.Feeder(feeder)
+		x.Feeder, x.Zone, x.Substation = v.ID, cmp.Or(x.Zone, v.Zone), cmp.Or(x.Substation, v.Substation)
+	}
+}
+
+// idOf is an id that another run has as well.
+func (e *Engine) idOf(x *incident) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(x.Device))
+	id := fmt.Sprintf("o%s-%04x", strconv.FormatInt(x.Began/1000, 36), h.Sum32()&0xffff)
+	for n := 2; e.byID[id] != nil; n++ {
+		id = fmt.Sprintf("o%s-%04x-%d", strconv.FormatInt(x.Began/1000, 36), h.Sum32()&0xffff, n)
+	}
+	return id
+}
+
+// progress takes an incident on as far as time and evidence do.
+func (e *Engine) progress(x *incident) {
+	told := x.edge != none && e.toldOpen(x.edge)
+	active := len(x.found) > 0
+	lossOnly := active && len(x.out) == 0 && x.Lossy > 0
+	if x.fresh {
+		x.fresh = false
+		x.tell = append(x.tell[:0], Began)
+		e.wake(e.now + µs(e.c.Settle))
+		e.wake(e.now + µs(e.c.Hurry))
+	} else if x.moved {
+		x.tell = append([]ChangeKind{Moved}, x.tell...)
+		e.wake(e.now + µs(e.c.Settle))
+	}
+	x.moved = false
+	e.cover(x)
+	switch {
+	case !active && x.State == Suspected && x.back == nil && len(x.Steps) == 0:
+		e.end(x, Withdrawn, Ended)
+		return
+	case !active && x.State != Restored && x.State != Partial, x.State == Partial && len(x.out) == 0 && x.RestoredAt == 0:
+		e.giveBack(x)
+	case active && x.RestoredAt != 0: // it was thought that all had supply
+		x.RestoredAt, x.restoring, x.back, x.verified = 0, 0, nil, false
+		x.tell = append(x.tell, Reopened)
+		if x.AnnouncedAt == 0 {
+			x.times, x.since, x.first, x.State, x.changed = nil, e.now, e.now, Suspected, e.now
+			e.wake(e.now + µs(e.c.Settle))
+		} else {
+			x.State = Probable
+		}
+		e.attachAgain(x)
+	}
+	if active && x.State == Suspected {
+		if e.now >= x.changed+µs(e.c.Settle) || e.now >= x.Began+µs(e.c.Hurry) {
+			if x.State = Probable; told {
+				x.State = Confirmed
+			}
+			x.ProbableAt = cmp.Or(x.ProbableAt, e.now)
+			x.tell = append(x.tell, Settled)
+		}
+	} else if active && x.State == Probable && told {
+		x.State = Confirmed
+		x.tell = append(x.tell, Settled)
+	}
+	if active && x.State == Partial && len(x.Steps) == 0 {
+		x.State = Probable
+	}
+	if active && (x.State == Probable || x.State == Confirmed) && len(x.Steps) > 0 && len(x.out) > 0 && !x.holding(e) && x.partly() {
+		x.State = Partial
+	}
+	e.announce(x, active, lossOnly)
+	if x.State == Restored || x.State == Partial && x.RestoredAt != 0 {
+		e.verify(x)
+	}
+	for _, kind := range x.tell {
+		e.publish(x, kind)
+	}
+	x.tell = x.tell[:0]
+}
+
+func (x *incident) partly() bool { return len(x.out) < len(x.ever) }
+
+// announce lets people be told of what lasts.
+func (e *Engine) announce(x *incident, active, lossOnly bool) {
+	if !active || x.AnnouncedAt != 0 || x.State == Suspected || x.Class == Planned || x.holding(e) {
+		return
+	}
+	if x.Island && !e.anyLost(x) {
+		return // a position that everything else contradicts
+	}
+	locked := x.edge != none && e.switches[x.edge].lockedOut
+	if at := x.since + e.reclose(x); !locked && !x.inherited && e.now < at {
+		e.wake(at)
+		return
+	}
+	x.AnnouncedAt = e.now
+	if x.Class = Sustained; lossOnly {
+		x.Class = PhaseLoss
+	}
+	x.tell = append(x.tell, Announce)
+}
+
+func (e *Engine) anyLost(x *incident) bool {
+	return slices.ContainsFunc(x.out, func(p int32) bool { return e.points[p].lost() })
+}
+
+// reclose is how long supply may be gone until the slowest device on the way has
+// closed again by itself.
+func (e *Engine) reclose(x *incident) int64 {
+	longest := int64(0)
+	v := x.node
+	if x.edge == none {
+		v = int32(e.net.s.Point(int(x.point)).Node)
+	}
+	for ; v != none && e.net.edge[v] != none; v = e.net.parent[v] {
+		edge := e.net.s.Edge(int(e.net.edge[v]))
+		if edge.Kind != grid.KindSwitch {
+			continue
+		}
+		sw := &e.net.s.Model().Switches[edge.Index]
+		if d, ok := e.c.DeviceReclose[sw.ID]; ok {
+			longest = max(longest, µs(d))
+			continue
+		}
+		switch sw.Type {
+		case grid.Breaker:
+			longest = max(longest, µs(e.c.BreakerReclose))
+		case grid.Recloser:
+			longest = max(longest, µs(e.c.RecloserReclose))
+		}
+	}
+	return longest
+}
+
+// cover finds the planned switching that an incident is part of.
+func (e *Engine) cover(x *incident) {
+	if x.Plan != "" {
+		return
+	}
+	for _, plan := range e.plans {
+		if x.Start+1 < plan.From || x.Start >= plan.Until {
+			continue
+		}
+		for _, id := range plan.Devices {
+			edge := e.net.s.EdgeOf(id)
+			if edge == none || x.node == none {
+				continue
+			}
+			if below := e.net.node[edge]; below != none && e.net.isBelow(x.node, below) {
+				x.Plan, x.Class = plan.ID, Planned
+				return
+			}
+		}
+	}
+}
+
+// step is that some have supply again. What comes back while it is waited for is
+// one step.
+func (e *Engine) step(x *incident, points []int32) {
+	at := e.backAt(x)
+	s := e.net.s
+	var step *Step
+	if n := len(x.Steps); n > 0 && x.Steps[n-1].At >= x.restoring-µs(e.c.ClockTolerance) && x.stepOf == x.restoring && x.restoring != 0 {
+		x.Steps = slices.Clone(x.Steps)
+		step = &x.Steps[n-1]
+		step.Points = slices.Clone(step.Points)
+	} else {
+		x.Steps = append(slices.Clip(x.Steps), Step{})
+		step = &x.Steps[len(x.Steps)-1]
+		x.stepOf = x.restoring
+	}
+	step.At = at
+	for _, p := range points {
+		step.Points = append(step.Points, s.PointAsset(int(p)).ID)
+		step.Customers += int64(s.Point(int(p)).Customers)
+	}
+	slices.Sort(step.Points)
+	if len(points) > 0 && x.node != none {
+		node := s.Point(int(points[0])).Node
+		if !e.net.isBelow(int32(node), x.node) {
+			op := e.net.operation()
+			for v := node; v != none; v = op.Upstream(v) {
+				if edge := op.Supply(v); edge != none && e.net.usual[edge] != 0 {
+					step.Tie = s.EdgeAsset(edge).ID
+					break
+				}
+			}
+		}
+	}
+	if len(x.out) > 0 {
+		x.tell = append(x.tell, SteppedUp)
+	}
+}
+
+// backAt is the best estimate of when what comes back did.
+func (e *Engine) backAt(x *incident) int64 {
+	if x.edge != none {
+		if t := &e.switches[x.edge]; t.told && t.open == 0 && t.at > x.since && t.when != 0 {
+			return max(t.when, x.Start)
+		}
+	}
+	if len(x.back) == 0 {
+		return e.now
+	}
+	return max(quarter(x.back), x.Start)
+}
+
+// quarter is a value that a quarter of them don't exceed: clocks are wrong in either
+// direction, and messages only late.
+func quarter(values []int64) int64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return sorted[(len(sorted)-1)/4]
+}
+
+// giveBack is that all of an incident have supply again, as far as is known.
+func (e *Engine) giveBack(x *incident) {
+	at := e.backAt(x)
+	if n := len(x.Steps); n > 0 {
+		at = max(at, x.Steps[n-1].At)
+	}
+	x.RestoredAt, x.State = at, Restored
+	x.askedBack = e.now
+	x.tell = append(x.tell, Returned)
+	if x.AnnouncedAt == 0 && x.Class == Open {
+		x.Class = Momentary
+	}
+	e.wake(e.now + µs(e.c.Verify))
+	e.wake(e.now + e.fresh())
+}
+
+// verify closes an incident once enough of those who can answer have.
+func (e *Engine) verify(x *incident) {
+	reach, alive := 0, 0
+	for _, p := range x.ever {
+		s := &e.points[p]
+		if !s.metered || s.stale || s.gateway != none && e.gateways[s.gateway].gone != 0 || s.incident != nil {
+			continue
+		}
+		reach++
+		switch works := s.gateway == none || e.gateways[s.gateway].works(); {
+		case s.lost():
+		case s.alive >= x.first, works && e.now >= x.askedBack+e.fresh():
+			alive++
+		}
+	}
+	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || e.now >= x.askedBack+e.fresh()) {
+		e.end(x, Closed, Ended)
+		return
+	}
+	if e.now >= x.askedBack+µs(e.c.Verify) && x.State == Restored {
+		x.State = Partial
+		x.tell = append(x.tell, Unverified)
+	}
+	if x.State == Partial {
+		e.wake(e.now + µs(e.c.Verify))
+	}
+}
+
+// end is that no more comes of an incident.
+func (e *Engine) end(x *incident, state State, kind ChangeKind) {
+	x.State, x.OverAt = state, e.now
+	for _, p := range x.out {
+		if e.points[p].incident == x {
+			e.points[p].incident = nil
+			e.look(p)
+			e.checkAt(p, e.now+µs(e.c.Unexplained))
+		}
+	}
+	x.out = nil
+	x.changedOut()
+	for _, before := range x.tell {
+		e.publish(x, before)
+	}
+	x.tell = x.tell[:0]
+	e.publish(x, kind)
+	e.incidents = slices.DeleteFunc(slices.Clone(e.incidents), func(y *incident) bool { return y == x })
+	e.over = append(e.over, x)
+	x.below, x.found, x.times, x.back = nil, nil, nil, nil
+}
+
+// publish tells of a change.
+func (e *Engine) publish(x *incident, kind ChangeKind) {
+	x.Revision++
+	if !x.State.Over() && len(x.found) > 0 {
+		e.consider(x)
+	}
+	e.changes = append(e.changes, Change{At: e.now, Kind: kind, Incident: e.shown(x)})
+}
+
+// shown is an incident as others see it.
+func (e *Engine) shown(x *incident) Incident {
+	s := e.net.s
+	ids := func(points []int32) []string {
+		out := make([]string, len(points))
+		for i, p := range points {
+			out[i] = s.PointAsset(int(p)).ID
+		}
+		slices.Sort(out)
+		return out
+	}
+	if x.outIDs == nil {
+		x.outIDs, x.CustomersOut, x.Critical, x.High = ids(x.out), 0, 0, 0
+		for _, p := range x.out {
+			x.CustomersOut += int64(s.Point(int(p)).Customers)
+			switch s.PointAsset(int(p)).Priority {
+			case grid.CriticalPriority:
+				x.Critical++
+			case grid.HighPriority:
+				x.High++
+			}
+		}
+	}
+	if x.everIDs == nil {
+		x.everIDs, x.CustomersEver = ids(x.ever), 0
+		for _, p := range x.ever {
+			x.CustomersEver += int64(s.Point(int(p)).Customers)
+		}
+	}
+	out := x.Incident
+	out.Out, out.Ever = x.outIDs, x.everIDs
+	out.Counts = map[Kind]int{}
+	for k, n := range x.Counts {
+		out.Counts[k] = n
+	}
+	out.Evidence = slices.Clone(x.Evidence)
+	return out
+}
+
+// consider finds what else explains the evidence, and how much worse.
+func (e *Engine) consider(x *incident) {
+	s := e.net.s
+	if x.node == none {
+		x.Candidates, x.Confidence = []Candidate{{Device: x.Device, Phases: x.Phases, Confidence: 1}}, 1
+		return
+	}
+	list := []Candidate{{Device: x.Device, Phases: x.Phases}}
+	if more, ok := e.net.tree.Forced(int(x.node), 0); ok {
+		c := Candidate{Cost: more.Weight()}
+		if below := e.net.tree.Below(int(x.node), nil); len(below) > 0 {
+			c.Device, c.Phases = s.EdgeAsset(int(e.net.edge[below[0].Node])).ID, below[0].Phases
+		}
+		list = append(list, c)
+	}
+	above := 0
+	for v := e.net.parent[x.node]; v != none && e.net.edge[v] != none && above < 3; v = e.net.parent[v] {
+		edge := int(e.net.edge[v])
+		if s.Edge(edge).Kind == grid.KindLine {
+			continue
+		}
+		above++
+		if more, ok := e.net.tree.Forced(int(v), grid.ABC); ok {
+			list = append(list, Candidate{Device: s.EdgeAsset(edge).ID, Phases: grid.ABC, Cost: more.Weight()})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Candidate) int { return cmp.Compare(a.Cost, b.Cost) })
+	sum := 0.0
+	for i := range list {
+		list[i].Confidence = math.Exp(-max(list[i].Cost, 0))
+		sum += list[i].Confidence
+	}
+	for i := range list {
+		list[i].Confidence /= sum
+	}
+	x.Candidates, x.Confidence = list, list[0].Confidence
+}
+
+// Incidents is those that are known, by their ids: those that go on, and those over
+// for less than Config.Keep.
+func (e *Engine) Incidents() (all []Incident) {
+	for _, x := range e.incidents {
+		all = append(all, e.shown(x))
+	}
+	for _, x := range e.over {
+		all = append(all, e.shown(x))
+	}
+	slices.SortFunc(all, func(a, b Incident) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Incident is one of them.
+func (e *Engine) Incident(id string) (Incident, bool) {
+	x := e.byID[id]
+	if x == nil {
+		return Incident{}, false
+	}
+	return e.shown(x), true
+}
