@@ -33,21 +33,22 @@ type outageList struct {
 	}
 }
 
-type outageID struct {
+// OutageID names an outage in a path.
+type OutageID struct {
 	ID string `path:"id" maxLength:"128"`
 }
 
 type outagePage struct {
-	outageID
+	OutageID
 	Paging
 }
 
 // OutageDetail is an outage, what has become of it, and what it stands for.
 type OutageDetail struct {
 	desk.Outage
-	Timeline []desk.OutageEntry  `json:"timeline" doc:"Oldest first; the newest 1000"`
-	Steps    []desk.Step   `json:"steps" doc:"By which supply came back, oldest first"`
-	Children []alarm.Alarm `json:"children" doc:"The alarms that its alarm stands for, those raised last first; at most 200, without their inputs"`
+	Timeline []desk.OutageEntry `json:"timeline" doc:"Oldest first; the newest 1000"`
+	Steps    []desk.Step        `json:"steps" doc:"By which supply came back, oldest first"`
+	Children []alarm.Alarm      `json:"children" doc:"The alarms that its alarm stands for, those raised last first; at most 200, without their inputs"`
 }
 
 type outageDetail struct{ Body OutageDetail }
@@ -74,7 +75,7 @@ type evidenceList struct {
 
 // outageStep is what an operator does with an outage.
 type outageStep struct {
-	outageID
+	OutageID
 	Body struct {
 		Action   lifecycle.Action `json:"action" enum:"confirm,assign,unassign,en-route,on-site,repaired,restored,verify,complete,dismiss,merge,edit,estimate,note"`
 		Revision int64            `json:"revision,omitempty" minimum:"0" doc:"Of the outage that was seen: refused if it has changed since; 0: whatever it is"`
@@ -142,7 +143,7 @@ func registerOutages(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "get-outage", Method: http.MethodGet, Path: "/api/v1/outages/{id}",
 		Summary: "One outage, what has become of it, and its alarms", Tags: []string{"Outages"}, Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, q *outageID) (*outageDetail, error) {
+	}, func(ctx context.Context, q *OutageID) (*outageDetail, error) {
 		of, entries, steps, err := desk.Get(ctx, o.Store, q.ID)
 		if err != nil {
 			return nil, o.deskFault(ctx, "read the outage", err)

@@ -56,6 +56,7 @@ export interface Alarm {
   suppressed_by: string;
   /** It was handled or suppressed when it was raised, so no other system was told of it */
   unannounced: boolean;
+  zone: string;
 }
 
 export interface AlarmDetail {
@@ -95,6 +96,7 @@ export interface AlarmDetail {
   suppressed_by: string;
   /** It was handled or suppressed when it was raised, so no other system was told of it */
   unannounced: boolean;
+  zone: string;
 }
 
 export interface AlarmListBody {
@@ -247,6 +249,39 @@ export interface Bucket {
   valued: Int64;
 }
 
+export interface Call {
+  at_us: Micros;
+  /** Who took it */
+  by: string;
+  id: Int64;
+  /** In which the service point was when it came, or came to be; empty: none */
+  outage: string;
+  says: "no-supply" | "supply-back" | "other";
+  service_point: string;
+  text: string;
+}
+
+export interface CallListBody {
+  /** Newest first */
+  calls: Call[] | null;
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+}
+
+export interface CallTakingBody {
+  /** Who takes the call; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** The first two are evidence */
+  says: "no-supply" | "supply-back" | "other";
+  service_point: string;
+  text?: string;
+}
+
+export interface Candidate {
+  confidence: number;
+  device: string;
+}
+
 export interface CaptureAnswerBody {
   from_us: Micros;
   signals: CapturedSignal[] | null;
@@ -269,6 +304,11 @@ export interface CapturedSignal {
   /** There were more before the first, which the gateway had no room for */
   truncated: boolean;
   unit: string;
+}
+
+export interface Code {
+  code: string;
+  name: string;
 }
 
 export interface Command {
@@ -389,6 +429,32 @@ export interface CounterChange {
   unit: string;
 }
 
+export interface Crew {
+  at_us: Micros;
+  /** Who has said so last */
+  by: string;
+  comment: string;
+  id: string;
+  name: string;
+  /** That it has; empty: none */
+  outage: string;
+  state: "available" | "assigned" | "en-route" | "on-site" | "suspended" | "off-duty";
+}
+
+export interface CrewListBody {
+  /** By id */
+  crews: Crew[] | null;
+}
+
+export interface CrewSavingBody {
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string;
+  comment?: string;
+  name: string;
+  /** While it has an outage, its state follows from that */
+  state: "available" | "suspended" | "off-duty";
+}
+
 export interface Deed {
   /** Who does it; where people sign in it is who has, whatever this says */
   by?: string;
@@ -485,11 +551,52 @@ export interface ErrorModel {
   type?: string;
 }
 
+export interface Estimated {
+  at_us: Micros;
+  /** Who has set it; cloud: it follows from outages before */
+  by: string;
+  p50_us: Micros;
+  p80_us: Micros;
+}
+
 export interface EventListBody {
   /** Newest first */
   events: Transition[] | null;
   /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
   next: string | null;
+}
+
+export interface Evidence {
+  /** The alarm that says so */
+  alarm: string;
+  /** What it is about */
+  asset: string;
+  /** When the cloud had it */
+  at_us: Micros;
+  /** Who says so, if it is a person */
+  by: string;
+  comment: string;
+  device: string;
+  gateway: string;
+  /** What it says, as docs/outage.md lists it */
+  kind: string;
+  rule: string;
+  seq: Int64;
+  /** When it was so in the field; null: that isn't known */
+  source_us: Micros | null;
+}
+
+export interface EvidenceListBody {
+  /** Newest first: of each conclusion the newest pieces */
+  evidence: Evidence[] | null;
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+}
+
+export interface FeederSummary {
+  customers_out: Int64;
+  feeder: string;
+  outages: Int64;
 }
 
 export interface Flood {
@@ -583,6 +690,25 @@ export interface GridFindingListBody {
   version: Int64;
 }
 
+export interface GridMap {
+  as_of_us: Micros;
+  coordinates: "local" | "wgs84";
+  /** Switches and transformers */
+  devices: MapDevices;
+  /** Their ids, to which the numbers among points point */
+  feeders: string[] | null;
+  lines: MapLines;
+  /** How many have no position, nor anything near them */
+  nowhere: MapNowhere;
+  /** Service points, each behind what supplies it in normal operation */
+  points: MapPoints;
+  step: number;
+  substations: MapSubstations;
+  version: Int64;
+  x0: number;
+  y0: number;
+}
+
 export interface GridVersion {
   /** Entries of the model */
   assets: Int64;
@@ -643,11 +769,62 @@ export interface Latest {
   v: number | null;
 }
 
+export interface LinkOutage {
+  cause: string;
+  from_us: Micros;
+  state: "down" | "throttled";
+  stream: "events" | "telemetry" | "backfill";
+  /** null: it hasn't ended, as far as is known */
+  to_us: Micros | null;
+}
+
 export interface LinksAnswerBody {
   /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
   next: string | null;
   /** By stream, in the order in which they began */
-  outages: Outage[] | null;
+  outages: LinkOutage[] | null;
+}
+
+export interface MapDevices {
+  id: string[] | null;
+  /** switch or transformer */
+  kind: string[] | null;
+  /** It is open in normal operation */
+  open: boolean[] | null;
+  x: number[] | null;
+  y: number[] | null;
+}
+
+export interface MapLines {
+  id: string[] | null;
+  /** Of at most 1 kV */
+  low: boolean[] | null;
+  to_x: number[] | null;
+  to_y: number[] | null;
+  x: number[] | null;
+  y: number[] | null;
+}
+
+export interface MapNowhere {
+  devices: Int64;
+  lines: Int64;
+  points: Int64;
+}
+
+export interface MapPoints {
+  customers: number[] | null;
+  /** In feeders; -1: none */
+  feeder: number[] | null;
+  id: string[] | null;
+  x: number[] | null;
+  y: number[] | null;
+}
+
+export interface MapSubstations {
+  id: string[] | null;
+  name: string[] | null;
+  x: number[] | null;
+  y: number[] | null;
 }
 
 export interface ModelAnswerBody {
@@ -680,13 +857,290 @@ export interface Often {
   share: number;
 }
 
+export interface OneLine {
+  branches: OneLineBranch[] | null;
+  columns: Int64;
+  feeder: string;
+  /** Through what all of it is supplied */
+  head: string;
+  /** Nodes that are left out, for there are too many */
+  more: Int64;
+  /** Each behind what supplies it */
+  nodes: OneLineNode[] | null;
+  rows: Int64;
+  /** Measured of the feeder itself */
+  series: Series[] | null;
+  /** Open switches at the nodes */
+  ties: OneLineTie[] | null;
+}
+
+export interface OneLineBranch {
+  /** Of the nodes, from 0 */
+  from: Int64;
+  id: string;
+  in_loop: boolean;
+  kind: "line" | "switch" | "transformer";
+  name: string;
+  /** Of a switch; null: nothing shows it */
+  position: Series | null;
+  /** Voltages, currents and power measured of it */
+  series: Series[] | null;
+  to: Int64;
+  type: string;
+}
+
+export interface OneLineNode {
+  busbar: boolean;
+  column: Int64;
+  /** What is behind it isn't drawn */
+  counted: boolean;
+  customers: Int64;
+  /** Empty: it is of another zone */
+  id: string;
+  name: string;
+  row: Int64;
+  /** At it, or behind it if what is behind it isn't drawn */
+  service_points: Int64;
+}
+
+export interface OneLineTie {
+  /** The node, from 0 */
+  at: Int64;
+  id: string;
+  name: string;
+  /** The feeder at its other end; empty: none, or one of another zone */
+  other: string;
+  other_node: string;
+  /** null: nothing shows it */
+  position: Series | null;
+  type: string;
+  /** The node of this drawing at its other end; -1: none */
+  within: Int64;
+}
+
+export interface OperatingBody {
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** Why */
+  comment: string;
+  /** Whether the conductor is cut; null: as before */
+  cut?: boolean | null;
+  /** That are open; empty: all */
+  phases?: string;
+  /** normal: nobody says any more; empty: as before */
+  position?: "open" | "closed" | "normal" | "";
+  /** Why it may not be operated; empty: it may again; null: as before */
+  tag?: string | null;
+}
+
 export interface Outage {
+  /** That alarm is */
+  acknowledged: boolean;
+  acknowledged_by: string;
+  /** The one alarm that stands for all of it; empty: it hasn't been raised */
+  alarm: string;
+  /** That it stands for */
+  alarms: Int64;
+  /** When people were told aloud; null: it may be a momentary one yet */
+  announced_us: Micros | null;
+  /** In the field, as far as is known */
+  began_us: Micros;
+  /** What explains the evidence, the best first; at most 5 */
+  candidates: Candidate[] | null;
   cause: string;
-  from_us: Micros;
-  state: "down" | "throttled";
-  stream: "events" | "telemetry" | "backfill";
-  /** null: it hasn't ended, as far as is known */
-  to_us: Micros | null;
+  /** open: it isn't known yet whether it lasts */
+  class: "open" | "momentary" | "sustained" | "planned" | "phase-loss";
+  /** Of the device, from 0 to 1 */
+  confidence: number;
+  /** Its id; empty: none is assigned */
+  crew: string;
+  /** Of those out now, how many have that priority */
+  critical: Int64;
+  customers: Int64;
+  customers_out: Int64;
+  /** The asset that has opened; empty: it isn't known */
+  device: string;
+  /** switch, transformer or line, or service_point */
+  device_kind: string;
+  device_name: string;
+  earliest_us: Micros;
+  /** What the evidence alone says, whatever people do */
+  evidence_says: "suspected" | "probable" | "confirmed" | "partial" | "restored" | "closed" | "merged" | "withdrawn";
+  /** When supply is expected back; null: nobody has said */
+  expected: Estimated | null;
+  failure: string;
+  feeder: string;
+  /** When the cloud first suspected it */
+  found_us: Micros;
+  high: Int64;
+  id: string;
+  /** There is voltage below the open device, where no source is: it isn't restored */
+  island: boolean;
+  latest_us: Micros;
+  /** Service points that have lost some of their phases only */
+  lossy: Int64;
+  merged_into: string;
+  /** The outage after whose restoration this part was still without supply */
+  nested_in: string;
+  /** When it was completed, dismissed or merged */
+  over_us: Micros | null;
+  /** That have opened */
+  phases: string;
+  /** The planned switching that covers it */
+  plan: string;
+  /** Service points that ever were without supply in it */
+  points: Int64;
+  /** That are now */
+  points_out: Int64;
+  remedy: string;
+  restored_us: Micros | null;
+  /** Rises with each change */
+  revision: Int64;
+  split_from: string;
+  state: "suspected" | "probable" | "confirmed" | "assigned" | "en-route" | "on-site" | "repaired" | "restored" | "verified" | "completed" | "dismissed" | "merged";
+  substation: string;
+  updated_us: Micros;
+  /** Why it was dismissed */
+  verdict: string;
+  /** Where it is on the map; null: nothing near it has a position */
+  x: number | null;
+  y: number | null;
+  /** Of the device */
+  zone: string;
+}
+
+export interface OutageCodesBody {
+  causes: Code[] | null;
+  failures: Code[] | null;
+  remedies: Code[] | null;
+}
+
+export interface OutageDetail {
+  /** That alarm is */
+  acknowledged: boolean;
+  acknowledged_by: string;
+  /** The one alarm that stands for all of it; empty: it hasn't been raised */
+  alarm: string;
+  /** That it stands for */
+  alarms: Int64;
+  /** When people were told aloud; null: it may be a momentary one yet */
+  announced_us: Micros | null;
+  /** In the field, as far as is known */
+  began_us: Micros;
+  /** What explains the evidence, the best first; at most 5 */
+  candidates: Candidate[] | null;
+  cause: string;
+  /** The alarms that its alarm stands for, those raised last first; at most 200, without their inputs */
+  children: Alarm[] | null;
+  /** open: it isn't known yet whether it lasts */
+  class: "open" | "momentary" | "sustained" | "planned" | "phase-loss";
+  /** Of the device, from 0 to 1 */
+  confidence: number;
+  /** Its id; empty: none is assigned */
+  crew: string;
+  /** Of those out now, how many have that priority */
+  critical: Int64;
+  customers: Int64;
+  customers_out: Int64;
+  /** The asset that has opened; empty: it isn't known */
+  device: string;
+  /** switch, transformer or line, or service_point */
+  device_kind: string;
+  device_name: string;
+  earliest_us: Micros;
+  /** What the evidence alone says, whatever people do */
+  evidence_says: "suspected" | "probable" | "confirmed" | "partial" | "restored" | "closed" | "merged" | "withdrawn";
+  /** When supply is expected back; null: nobody has said */
+  expected: Estimated | null;
+  failure: string;
+  feeder: string;
+  /** When the cloud first suspected it */
+  found_us: Micros;
+  high: Int64;
+  id: string;
+  /** There is voltage below the open device, where no source is: it isn't restored */
+  island: boolean;
+  latest_us: Micros;
+  /** Service points that have lost some of their phases only */
+  lossy: Int64;
+  merged_into: string;
+  /** The outage after whose restoration this part was still without supply */
+  nested_in: string;
+  /** When it was completed, dismissed or merged */
+  over_us: Micros | null;
+  /** That have opened */
+  phases: string;
+  /** The planned switching that covers it */
+  plan: string;
+  /** Service points that ever were without supply in it */
+  points: Int64;
+  /** That are now */
+  points_out: Int64;
+  remedy: string;
+  restored_us: Micros | null;
+  /** Rises with each change */
+  revision: Int64;
+  split_from: string;
+  state: "suspected" | "probable" | "confirmed" | "assigned" | "en-route" | "on-site" | "repaired" | "restored" | "verified" | "completed" | "dismissed" | "merged";
+  /** By which supply came back, oldest first */
+  steps: Step[] | null;
+  substation: string;
+  /** Oldest first; the newest 1000 */
+  timeline: OutageEntry[] | null;
+  updated_us: Micros;
+  /** Why it was dismissed */
+  verdict: string;
+  /** Where it is on the map; null: nothing near it has a position */
+  x: number | null;
+  y: number | null;
+  /** Of the device */
+  zone: string;
+}
+
+export interface OutageEntry {
+  action: "suspect" | "find" | "confirm" | "assign" | "unassign" | "en-route" | "on-site" | "repaired" | "restored" | "relapse" | "verify" | "complete" | "dismiss" | "merge" | "edit" | "estimate" | "note" | "update" | "announce" | "step";
+  at_us: Micros;
+  /** cloud, or who did it */
+  by: string;
+  /** Why */
+  comment: string;
+  /** What has changed, in words */
+  detail: string;
+  /** Of the fact that holds the outage after it */
+  seq: Int64;
+  /** After it */
+  state: string;
+}
+
+export interface OutageListBody {
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+  /** Those found last first */
+  outages: Outage[] | null;
+  /** The stream's sequence number that this page is as of */
+  seq: Int64;
+}
+
+export interface OutageStepBody {
+  action: "confirm" | "assign" | "unassign" | "en-route" | "on-site" | "repaired" | "restored" | "verify" | "complete" | "dismiss" | "merge" | "edit" | "estimate" | "note";
+  /** Who does it; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** With edit or complete, as the other two: a code */
+  cause?: string;
+  /** Why; required to dismiss, unassign, merge or note, to edit what is completed, and to say that supply is back or verified */
+  comment?: string;
+  /** With assign */
+  crew?: string;
+  failure?: string;
+  /** With merge: the outage that it is part of */
+  into?: string;
+  /** With estimate: supply is back by then with a probability of 50 % */
+  p50_us?: Micros;
+  /** With estimate: of 80 % */
+  p80_us?: Micros;
+  remedy?: string;
+  /** Of the outage that was seen: refused if it has changed since; 0: whatever it is */
+  revision?: Int64;
 }
 
 export interface Performance {
@@ -719,6 +1173,26 @@ export interface Performance {
   verdicts: Verdict[] | null;
   /** Of 10 minutes, from from_us on */
   windows: Int64;
+}
+
+export interface Point {
+  customers: Int64;
+  id: string;
+  name: string;
+  out: boolean;
+  priority: "normal" | "high" | "critical" | "";
+  since_us: Micros;
+  /** When it had supply again; null: it hasn't */
+  until_us: Micros | null;
+  x: number | null;
+  y: number | null;
+}
+
+export interface PointListBody {
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+  /** By id */
+  points: Point[] | null;
 }
 
 export interface Reason {
@@ -852,6 +1326,56 @@ export interface Standing {
   rule: string;
 }
 
+export interface Step {
+  at_us: Micros;
+  customers: Int64;
+  /** Those that still were without after it */
+  customers_out: Int64;
+  points: Int64;
+  /** The switch through which they are supplied now, if that isn't the way that they lost */
+  tie: string;
+}
+
+export interface Summary {
+  /** Service points of that priority that are out */
+  critical: Int64;
+  customers_out: Int64;
+  /** Those with most customers out first */
+  feeders: FeederSummary[] | null;
+  /** That go on */
+  outages: Int64;
+  points_out: Int64;
+  /** Of these, how many nobody was told of aloud yet */
+  unannounced: Int64;
+}
+
+export interface Switching {
+  asset: string;
+  at_us: Micros;
+  /** Who has said so last; telemetry: it is measured */
+  by: string;
+  comment: string;
+  /** Its conductor is cut */
+  cut: boolean;
+  /** That measures it */
+  gateway: string;
+  kind: "switch" | "line" | "transformer" | "";
+  normal: "open" | "closed" | "";
+  /** That are open */
+  phases: string;
+  /** normal: nobody says, it is taken to be as the model has it */
+  position: "open" | "closed" | "normal";
+  /** Why it may not be operated; empty: it may */
+  tag: string;
+}
+
+export interface SwitchingListBody {
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+  /** By asset */
+  switching: Switching[] | null;
+}
+
 export interface Tally {
   /** Samples that the configuration asks for, as the gateway's accounts say */
   expected: Int64;
@@ -935,6 +1459,24 @@ export interface Verdict {
   /** What it is to be at most; null: there is none */
   target: number | null;
   value: number;
+}
+
+export interface Word {
+  asset: string;
+  at_us: Micros;
+  by: string;
+  comment: string;
+  out: boolean;
+}
+
+export interface WordingBody {
+  /** A service point */
+  asset: string;
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string;
+  comment?: string;
+  /** Whether it has supply */
+  says: "out" | "supplied";
 }
 
 /**
@@ -1185,6 +1727,21 @@ export async function getAsset(server: Server, params: GetAssetParams, options?:
   return answered<AssetDetail>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}`, options));
 }
 
+export interface GetOneLineParams {
+  id: string;
+}
+
+/**
+ * The one-line diagram of a feeder, or of the one that supplies an asset
+ *
+ * In normal operation, from the source down. What is behind a transformer of the feeder is counted, not drawn. Assets of other zones are neither named nor counted. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/assets/{id}/one-line
+ */
+export async function getOneLine(server: Server, params: GetOneLineParams, options?: Options): Promise<OneLine> {
+  return answered<OneLine>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line`, options));
+}
+
 export interface ListAuditParams {
   /**
    * How many entries there are on the page at most
@@ -1207,6 +1764,43 @@ export interface ListAuditParams {
  */
 export async function listAudit(server: Server, params: ListAuditParams, options?: Options): Promise<AuditListBody> {
   return answered<AuditListBody>(await ask(server, "GET", `/api/v1/audit${query(params, "limit", "cursor")}`, options));
+}
+
+export interface ListCallsParams {
+  /** Only those from its service points while they were in it, or up to an hour before it was found */
+  outage?: string | undefined;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * What customers have said
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/calls
+ *
+ * One page of the list; pages(listCalls, …) turns them all.
+ */
+export async function listCalls(server: Server, params: ListCallsParams, options?: Options): Promise<CallListBody> {
+  return answered<CallListBody>(await ask(server, "GET", `/api/v1/calls${query(params, "outage", "limit", "cursor")}`, options));
+}
+
+/**
+ * Keep what a customer says
+ *
+ * Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/calls
+ */
+export async function addCall(server: Server, body: CallTakingBody, options?: Options): Promise<Call> {
+  return answered<Call>(await ask(server, "POST", `/api/v1/calls`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 export interface ListCommandsParams {
@@ -1333,6 +1927,32 @@ export async function listCounterChanges(server: Server, params: ListCounterChan
   return answered<CounterAnswerBody>(await ask(server, "GET", `/api/v1/counter-changes${query(params, "series", "from_us", "to_us", "limit", "cursor")}`, options));
 }
 
+/**
+ * Crews, and which outage each has
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/crews
+ */
+export async function listCrews(server: Server, options?: Options): Promise<CrewListBody> {
+  return answered<CrewListBody>(await ask(server, "GET", `/api/v1/crews`, options));
+}
+
+export interface PutCrewParams {
+  id: string;
+}
+
+/**
+ * Add a crew, or say what it is called and whether it is there
+ *
+ * Where people sign in, this needs the role operator.
+ *
+ * PUT /api/v1/crews/{id}
+ */
+export async function putCrew(server: Server, params: PutCrewParams, body: CrewSavingBody, options?: Options): Promise<Crew> {
+  return answered<Crew>(await ask(server, "PUT", `/api/v1/crews/${part(params.id)}`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
 export interface ListEventsParams {
   /** Only of this gateway's alarms */
   gateway?: string | undefined;
@@ -1357,6 +1977,17 @@ export interface ListEventsParams {
  */
 export async function listEvents(server: Server, params: ListEventsParams, options?: Options): Promise<EventListBody> {
   return answered<EventListBody>(await ask(server, "GET", `/api/v1/events${query(params, "gateway", "limit", "cursor")}`, options));
+}
+
+/**
+ * Say that a service point has supply, or hasn't
+ *
+ * What a crew has seen there, or an operator knows. It counts more than what meters tell. Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/evidence
+ */
+export async function addEvidence(server: Server, body: WordingBody, options?: Options): Promise<Word> {
+  return answered<Word>(await ask(server, "POST", `/api/v1/evidence`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 export interface ListGatewaysParams {
@@ -1410,7 +2041,7 @@ export async function listEpochs(server: Server, params: ListEpochsParams, optio
   return answered<EpochListBody>(await ask(server, "GET", `/api/v1/gateways/${part(params.id)}/epochs${query(params, "limit", "cursor")}`, options));
 }
 
-export interface ListOutagesParams {
+export interface ListLinkOutagesParams {
   id: string;
   /** First instant */
   from_us: Micros;
@@ -1433,9 +2064,9 @@ export interface ListOutagesParams {
  *
  * GET /api/v1/gateways/{id}/links
  *
- * One page of the list; pages(listOutages, …) turns them all.
+ * One page of the list; pages(listLinkOutages, …) turns them all.
  */
-export async function listOutages(server: Server, params: ListOutagesParams, options?: Options): Promise<LinksAnswerBody> {
+export async function listLinkOutages(server: Server, params: ListLinkOutagesParams, options?: Options): Promise<LinksAnswerBody> {
   return answered<LinksAnswerBody>(await ask(server, "GET", `/api/v1/gateways/${part(params.id)}/links${query(params, "from_us", "to_us", "limit", "cursor")}`, options));
 }
 
@@ -1472,6 +2103,21 @@ export interface ListGridFindingsParams {
  */
 export async function listGridFindings(server: Server, params: ListGridFindingsParams, options?: Options): Promise<GridFindingListBody> {
   return answered<GridFindingListBody>(await ask(server, "GET", `/api/v1/grid/findings${query(params, "limit", "cursor")}`, options));
+}
+
+export interface GetGridMapParams {
+  "If-None-Match"?: string | undefined;
+}
+
+/**
+ * Where everything is
+ *
+ * It changes with the network only, as its ETag does. Who is of some zones sees the assets of these and of the zones within them. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/grid/map
+ */
+export async function getGridMap(server: Server, params: GetGridMapParams, options?: Options): Promise<GridMap> {
+  return answered<GridMap>(await ask(server, "GET", `/api/v1/grid/map`, options, { headers: { ...given(params, ["If-None-Match"]) } }));
 }
 
 export interface GetGridModelParams {
@@ -1560,6 +2206,142 @@ export interface ListGridVersionsParams {
  */
 export async function listGridVersions(server: Server, params: ListGridVersionsParams, options?: Options): Promise<GridVersionListBody> {
   return answered<GridVersionListBody>(await ask(server, "GET", `/api/v1/grid/versions${query(params, "limit", "cursor")}`, options));
+}
+
+/**
+ * By which codes cause, failure and remedy are entered
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/outage-codes
+ */
+export async function listOutageCodes(server: Server, options?: Options): Promise<OutageCodesBody> {
+  return answered<OutageCodesBody>(await ask(server, "GET", `/api/v1/outage-codes`, options));
+}
+
+/**
+ * How many outages go on, and how many customers are without supply
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/outage-summary
+ */
+export async function sumUpOutages(server: Server, options?: Options): Promise<Summary> {
+  return answered<Summary>(await ask(server, "GET", `/api/v1/outage-summary`, options));
+}
+
+export interface ListOutagesParams {
+  /**
+   * open: those that aren't completed, dismissed or merged
+   *
+   * @defaultValue "open"
+   */
+  state?: "open" | "all" | "suspected" | "probable" | "confirmed" | "assigned" | "en-route" | "on-site" | "repaired" | "restored" | "verified" | "completed" | "dismissed" | "merged" | undefined;
+  /** Only on this feeder */
+  feeder?: string | undefined;
+  /** Only in this zone and in those within it */
+  zone?: string | undefined;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * Outages
+ *
+ * Who is of some zones sees the outages whose device is of these or of the zones within them. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/outages
+ *
+ * One page of the list; pages(listOutages, …) turns them all.
+ */
+export async function listOutages(server: Server, params: ListOutagesParams, options?: Options): Promise<OutageListBody> {
+  return answered<OutageListBody>(await ask(server, "GET", `/api/v1/outages${query(params, "state", "feeder", "zone", "limit", "cursor")}`, options));
+}
+
+export interface GetOutageParams {
+  id: string;
+}
+
+/**
+ * One outage, what has become of it, and its alarms
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/outages/{id}
+ */
+export async function getOutage(server: Server, params: GetOutageParams, options?: Options): Promise<OutageDetail> {
+  return answered<OutageDetail>(await ask(server, "GET", `/api/v1/outages/${part(params.id)}`, options));
+}
+
+export interface ActOnOutageParams {
+  id: string;
+}
+
+/**
+ * Take a step with an outage
+ *
+ * confirm, assign, en-route, on-site, repaired, restored, verify and complete lead from one state to the next; complete needs cause, failure and remedy. What isn't possible in the outage's state is refused with 409, and why. Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/outages/{id}/actions
+ */
+export async function actOnOutage(server: Server, params: ActOnOutageParams, body: OutageStepBody, options?: Options): Promise<Outage> {
+  return answered<Outage>(await ask(server, "POST", `/api/v1/outages/${part(params.id)}/actions`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface ListOutageEvidenceParams {
+  id: string;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * What an outage rests on
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/outages/{id}/evidence
+ *
+ * One page of the list; pages(listOutageEvidence, …) turns them all.
+ */
+export async function listOutageEvidence(server: Server, params: ListOutageEvidenceParams, options?: Options): Promise<EvidenceListBody> {
+  return answered<EvidenceListBody>(await ask(server, "GET", `/api/v1/outages/${part(params.id)}/evidence${query(params, "limit", "cursor")}`, options));
+}
+
+export interface ListOutagePointsParams {
+  id: string;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * The service points that are or were without supply in an outage
+ *
+ * Those of zones that aren't seen aren't listed. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/outages/{id}/points
+ *
+ * One page of the list; pages(listOutagePoints, …) turns them all.
+ */
+export async function listOutagePoints(server: Server, params: ListOutagePointsParams, options?: Options): Promise<PointListBody> {
+  return answered<PointListBody>(await ask(server, "GET", `/api/v1/outages/${part(params.id)}/points${query(params, "limit", "cursor")}`, options));
 }
 
 export interface ListSeriesParams {
@@ -1753,6 +2535,11 @@ export type StreamEvent = {
   /** Its sequence number */
   id: Int64;
 } | {
+  data: Outage;
+  event: "outage";
+  /** Its sequence number */
+  id: Int64;
+} | {
   data: Latest[];
   event: "latest";
 } | {
@@ -1763,14 +2550,53 @@ export type StreamEvent = {
 };
 
 /**
- * Alarm transitions and newest samples as they come
+ * Alarm transitions, changes of outages and newest samples as they come
  *
- * Server-sent events. alarm: an Alarm after each of its transitions, in order; its id is the sequence number to resume from. latest: a list of the newest samples by series, about once a second. resync: the client is too far behind, or sees other gateways than before, and reloads what it shows. Where people sign in, this needs the role viewer.
+ * Server-sent events. alarm: an Alarm after each of its transitions, in order; its id is the sequence number to resume from. outage: an Outage after each of its changes, in the same order, with such an id too. latest: a list of the newest samples by series, about once a second. resync: the client is too far behind, or sees other gateways than before, and reloads what it shows. Where people sign in, this needs the role viewer.
  *
  * GET /api/v1/stream
  */
 export async function stream(server: Server, params: StreamParams, options?: Options): Promise<Events<StreamEvent>> {
-  return new Events<StreamEvent>(await ask(server, "GET", `/api/v1/stream${query(params, "after")}`, options, { headers: { ...given(params, ["Last-Event-ID"]) } }), ["alarm", "latest", "resync"]);
+  return new Events<StreamEvent>(await ask(server, "GET", `/api/v1/stream${query(params, "after")}`, options, { headers: { ...given(params, ["Last-Event-ID"]) } }), ["alarm", "outage", "latest", "resync"]);
+}
+
+export interface ListSwitchingParams {
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * How the network is operated, where it isn't as its model says
+ *
+ * Switches that are measured and not in their normal position, and what operators have said of lines, switches and transformers: positions, cuts and tags. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/switching
+ *
+ * One page of the list; pages(listSwitching, …) turns them all.
+ */
+export async function listSwitching(server: Server, params: ListSwitchingParams, options?: Options): Promise<SwitchingListBody> {
+  return answered<SwitchingListBody>(await ask(server, "GET", `/api/v1/switching${query(params, "limit", "cursor")}`, options));
+}
+
+export interface PutSwitchingParams {
+  asset: string;
+}
+
+/**
+ * Say how a line, switch or transformer is operated
+ *
+ * It moves nothing: it says what people have done. A switch whose position is measured is as it is measured. Where people sign in, this needs the role operator.
+ *
+ * PUT /api/v1/switching/{asset}
+ */
+export async function putSwitching(server: Server, params: PutSwitchingParams, body: OperatingBody, options?: Options): Promise<Switching> {
+  return answered<Switching>(await ask(server, "PUT", `/api/v1/switching/${part(params.asset)}`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 /** What a server says about a question that it doesn't answer. */
