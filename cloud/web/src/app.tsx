@@ -5,9 +5,14 @@ import * as alarms from "./data/alarms";
 import { watchGateways } from "./data/gateways";
 import * as series from "./data/series";
 import { t } from "./messages";
+import * as outages from "./data/outages";
 import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
 import { CompletenessPage } from "./pages/CompletenessPage";
+import { AssetPage } from "./pages/AssetPage";
+import { DeskPage } from "./pages/DeskPage";
+import { FeederPage } from "./pages/OneLine";
+import { OverviewPage } from "./pages/OverviewPage";
 import { SignalsPage } from "./pages/SignalsPage";
 import { SignInPage } from "./pages/SignInPage";
 import { AckDialog } from "./parts/AckDialog";
@@ -23,6 +28,10 @@ function pageName(): string {
       return t("nav.signals");
     case "/completeness":
       return t("nav.completeness");
+    case "/overview":
+      return t("nav.overview");
+    case "/desk":
+      return t("nav.desk");
   }
   return t("nav.alarms");
 }
@@ -33,7 +42,16 @@ function Page() {
   if (alarm !== undefined) {
     return <AlarmPage key={alarm} id={alarm} />;
   }
+  const [, kind, id] = /^\/(assets|feeders)\/([^/]+)$/.exec(path) ?? [];
+  if (kind !== undefined && id !== undefined) {
+    const of = decodeURIComponent(id);
+    return kind === "assets" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
+  }
   switch (path) {
+    case "/overview":
+      return <OverviewPage />;
+    case "/desk":
+      return <DeskPage />;
     case "/":
       return <AlarmsPage />;
     case "/signals":
@@ -78,7 +96,8 @@ effect(() => {
 });
 void identify(() => {
   watchGateways();
-  follow({ snapshot: alarms.snapshot, alarm: alarms.apply, latest: series.apply });
+  outages.watch();
+  follow({ snapshot: alarms.snapshot, alarm: alarms.apply, outage: outages.apply, latest: series.apply });
 });
 const root = document.getElementById("app");
 if (root) {
