@@ -34,6 +34,9 @@ type Config struct {
 	// nothing listens for them.
 	Uplink *Uplink `yaml:"uplink"`
 
+	// How people handle alarms, and how much work they may make.
+	Alarms Alarms `yaml:"alarms"`
+
 	// Which other systems are told of alarms.
 	Notify Notify `yaml:"notify"`
 
@@ -135,6 +138,7 @@ func ParseConfig(path string, src []byte) (Config, error) {
 		Console: Console{Listen: "127.0.0.1:8080"},
 		Log:     Log{Partitions: 4},
 		Ingest:  Ingest{FlushEvery: configfile.Duration(time.Second)},
+		Alarms:  defaultAlarms(),
 	}
 	f, _ := configfile.Decode(path, src, &c)
 	check(f, c)
@@ -172,6 +176,7 @@ func check(f *configfile.File, c Config) {
 	if c.Measurements != nil {
 		checkSignals(f, "measurements.signals", c.Measurements.Signals)
 	}
+	c.Alarms.check(f)
 	c.Notify.check(f)
 	checkRemoteWrite(f, c.RemoteWrite)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {

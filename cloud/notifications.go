@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type Notify struct {
 
 	// Who is told of each change of an alarm, in order and at least once.
 	Webhooks []Webhook `yaml:"webhooks"`
+
+	// Who is told by mail, in the same way.
+	Mail []Mail `yaml:"mail"`
 
 	// Alertmanagers that have what is active sent to them. Each gets everything: list all
 	// that belong together.
@@ -49,9 +53,14 @@ type Webhook struct {
 	// Which alarms it is told of. Default: all.
 	Match Match `yaml:"match"`
 
-	// Of which changes: raised, cleared, acknowledged, and updated, which is that the
-	// summary has changed or samples were captured. Default: all.
+	// Of which changes: raised, cleared, acknowledged, shelved, unshelved, out-of-service,
+	// in-service, suppressed, unsuppressed, and updated, which is that the summary has
+	// changed or samples were captured. Default: all.
 	Changes []alarm.Action `yaml:"changes"`
+
+	// Tells of alarms only that are still active so long after they have asked for
+	// attention, and that nobody has acknowledged or shelved. Example: 15m.
+	After configfile.Duration `yaml:"after"`
 
 	// The certificate authorities that the server's certificate must come from, in PEM.
 	// Default: those of the operating system. Example: ca.crt.
@@ -60,6 +69,58 @@ type Webhook struct {
 	// Sends to another machine without TLS: everybody on the way can read it.
 	// Default: false.
 	Insecure bool `yaml:"insecure"`
+}
+
+// Mail is somebody who is told of changes of alarms by mail.
+type Mail struct {
+	// What the log and the metrics call it, and by which it is known after a restart, as
+	// of a webhook: no other target has it. Example: on-call.
+	Name string `yaml:"name,required"`
+
+	// The mail server, as host:port. At port 465 it speaks TLS from the first byte, at any
+	// other one it has to offer STARTTLS. Example: mail.example:587.
+	Server string `yaml:"server,required"`
+
+	// The sender. Example: Busbar <busbar@grid.example>.
+	From string `yaml:"from,required"`
+
+	// The recipients. Example: [on-call@grid.example].
+	To []string `yaml:"to,required"`
+
+	// Who signs in there. Default: nobody does.
+	Username string `yaml:"username"`
+
+	// The file of the password, read at each mail. Example: mail.password.
+	PasswordFile configfile.Path `yaml:"password_file"`
+
+	// Which alarms are told of. Default: all.
+	Match Match `yaml:"match"`
+
+	// Of which changes, as of a webhook. Default: [raised, unshelved, in-service,
+	// unsuppressed].
+	Changes []alarm.Action `yaml:"changes"`
+
+	// Tells of alarms only that nobody has attended to for so long, as of a webhook.
+	// Example: 15m.
+	After configfile.Duration `yaml:"after"`
+
+	// For how long further changes are waited for, which are told in the same mail, from
+	// 0s, with which each is a mail of its own, to 10m. Default: 10s.
+	Gather configfile.Duration `yaml:"gather"`
+
+	// The certificate authorities that the server's certificate must come from, in PEM.
+	// Default: those of the operating system. Example: ca.crt.
+	CA configfile.Path `yaml:"ca"`
+
+	// Speaks to the server without TLS: everybody on the way can read it, and nobody can
+	// sign in but on this machine. Default: false.
+	Insecure bool `yaml:"insecure"`
+}
+
+// SetDefaults is called before the section is read.
+func (m *Mail) SetDefaults() {
+	m.Changes = []alarm.Action{alarm.Raised, alarm.Unshelved, alarm.InService, alarm.Unsuppressed}
+	m.Gather = configfile.Duration(10 * time.Second)
 }
 
 // Alertmanager is one of Prometheus' Alertmanagers.
@@ -124,20 +185,17 @@ func (n Notify) check(f *configfile.File) {
 	for i, w := range n.Webhooks {
 		at := configfile.Item("notify.webhooks", i)
 		if f.Has(at + ".name") {
-			if w.Name == "" || len(w.Name) > 60 || strings.ContainsFunc(w.Name, func(r rune) bool { return r < ' ' }) {
-				f.Errorf(at+".name", "%q, expected 1 to 60 characters", w.Name)
-			}
+			checkTargetName(f, at, w.Name)
 			if j := slices.IndexFunc(n.Webhooks, func(o Webhook) bool { return o.Name == w.Name }); j < i {
 				f.Errorf(at+".name", "%q is webhooks[%d] already, expected a name of its own", w.Name, j)
 			}
 		}
 		checkServer(f, at, w.URL, w.Insecure)
-		for j, c := range w.Changes {
-			if !slices.Contains(alarm.Actions, c) {
-				f.Errorf(configfile.Item(at+".changes", j), "%q, expected one of %v", c, alarm.Actions)
-			}
-		}
+		checkChanges(f, at, w.Changes)
 		w.Match.check(f, at+".match")
+	}
+	for i, m := range n.Mail {
+		m.check(f, n, i)
 	}
 	for i, a := range n.Alertmanagers {
 		at := configfile.Item("notify.alertmanagers", i)
@@ -150,6 +208,59 @@ func (n Notify) check(f *configfile.File) {
 		checkServer(f, at, a.URL, a.Insecure)
 		a.Match.check(f, at+".match")
 	}
+}
+
+func checkTargetName(f *configfile.File, at, name string) {
+	if name == "" || len(name) > 60 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+		f.Errorf(at+".name", "%q, expected 1 to 60 characters", name)
+	}
+}
+
+func checkChanges(f *configfile.File, at string, changes []alarm.Action) {
+	for i, c := range changes {
+		if !slices.Contains(alarm.Actions, c) {
+			f.Errorf(configfile.Item(at+".changes", i), "%q, expected one of %v", c, alarm.Actions)
+		}
+	}
+}
+
+func (m Mail) check(f *configfile.File, n Notify, i int) {
+	at := configfile.Item("notify.mail", i)
+	if f.Has(at + ".name") {
+		checkTargetName(f, at, m.Name)
+		if slices.ContainsFunc(n.Webhooks, func(o Webhook) bool { return o.Name == m.Name }) || slices.IndexFunc(n.Mail, func(o Mail) bool { return o.Name == m.Name }) < i {
+			f.Errorf(at+".name", "%q is that of another target, expected a name of its own", m.Name)
+		}
+	}
+	host := ""
+	if f.Has(at + ".server") {
+		host, _ = hostPort(f, at+".server", m.Server)
+	}
+	address := func(path, text string) {
+		if _, err := mail.ParseAddress(text); err != nil {
+			f.Errorf(path, "%q, expected a mail address such as on-call@grid.example", text)
+		}
+	}
+	if f.Has(at + ".from") {
+		address(at+".from", m.From)
+	}
+	for j, to := range m.To {
+		address(configfile.Item(at+".to", j), to)
+	}
+	if f.Has(at+".to") && len(m.To) == 0 {
+		f.Errorf(at+".to", "is empty, expected somebody to tell")
+	}
+	switch {
+	case (m.Username == "") != (m.PasswordFile == ""):
+		f.Errorf(at, "username and password_file belong together")
+	case m.Insecure && m.Username != "" && !isLoopback(host):
+		f.Errorf(at+".insecure", "would send the password in the clear, expected TLS, or no username")
+	}
+	if m.Gather > configfile.Duration(10*time.Minute) {
+		f.Errorf(at+".gather", "%s is out of range, expected 0s to 10m", m.Gather)
+	}
+	checkChanges(f, at, m.Changes)
+	m.Match.check(f, at+".match")
 }
 
 func checkServer(f *configfile.File, at, url string, insecure bool) {
@@ -185,7 +296,11 @@ func (n Notify) notifier(dir string, s *store.Store, log *slog.Logger) (*notify.
 	c := notify.Config{Store: s, Logger: log, Console: n.ConsoleURL}
 	for _, w := range n.Webhooks {
 		c.Webhooks = append(c.Webhooks, notify.Webhook{Name: w.Name, Server: outgoing.Server{URL: w.URL, CA: w.CA.In(dir)},
-			SecretFile: w.SecretFile.In(dir), Match: w.Match.of(), Changes: w.Changes})
+			SecretFile: w.SecretFile.In(dir), Choice: notify.Choice{Match: w.Match.of(), Changes: w.Changes, After: time.Duration(w.After)}})
+	}
+	for _, m := range n.Mail {
+		c.Mails = append(c.Mails, notify.Mail{Name: m.Name, Server: m.Server, CA: m.CA.In(dir), Insecure: m.Insecure, Username: m.Username, Password: m.PasswordFile.In(dir),
+			From: m.From, To: m.To, Choice: notify.Choice{Match: m.Match.of(), Changes: m.Changes, After: time.Duration(m.After), Gather: time.Duration(m.Gather)}})
 	}
 	for _, a := range n.Alertmanagers {
 		c.Alertmanagers = append(c.Alertmanagers, notify.Alertmanager{Match: a.Match.of(),

@@ -104,9 +104,12 @@ func (r Reader) alerts(ctx context.Context, q url.Values) ([]alert, error) {
 		return nil, wrong{err}
 	}
 	wanted := true
-	if text := q.Get("active"); text != "" {
-		if wanted, err = strconv.ParseBool(text); err != nil {
-			return nil, wrong{fmt.Errorf("active: %q, expected true or false", text)}
+	show := map[string]bool{"active": true, "silenced": true, "inhibited": true}
+	for name := range show {
+		if text := q.Get(name); text != "" {
+			if show[name], err = strconv.ParseBool(text); err != nil {
+				return nil, wrong{fmt.Errorf("%s: %q, expected true or false", name, text)}
+			}
 		}
 	}
 	if text := q.Get("receiver"); text != "" {
@@ -133,9 +136,26 @@ func (r Reader) alerts(ctx context.Context, q url.Values) ([]alert, error) {
 		if slices.ContainsFunc(matchers, func(m matcher) bool { return !m.fits(p.Labels) }) {
 			continue
 		}
-		list = append(list, alert{p, p.Labels.fingerprint(), []named{{receiver}}, status{[]string{}, []string{}, []string{}, "active"}, now})
+		of := statusOf(a)
+		if !show["active"] && of.State == "active" || !show["silenced"] && len(of.SilencedBy) > 0 || !show["inhibited"] && len(of.InhibitedBy) > 0 {
+			continue
+		}
+		list = append(list, alert{p, p.Labels.fingerprint(), []named{{receiver}}, of, now})
 	}
 	return list, nil
+}
+
+// statusOf shows what people have done as a silence, of the alarm's own id, and a parent
+// as what inhibits.
+func statusOf(a alarm.Alarm) status {
+	s := status{InhibitedBy: []string{}, MutedBy: []string{}, SilencedBy: []string{}, State: "active"}
+	if a.Handling != nil {
+		s.SilencedBy, s.State = []string{string(a.Handling.State) + "-" + a.ID}, "suppressed"
+	}
+	if a.SuppressedBy != "" {
+		s.InhibitedBy, s.State = []string{a.SuppressedBy}, "suppressed"
+	}
+	return s
 }
 
 // groups are by alertname.

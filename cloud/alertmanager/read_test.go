@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/store"
@@ -101,6 +102,22 @@ func TestReader(t *testing.T) {
 	get("silences", nil, http.StatusOK, &silences)
 	if silences == nil || len(silences) != 0 {
 		t.Errorf("silences %v", silences)
+	}
+	get("alerts", url.Values{"filter": {"alertname=A", "asset=x"}}, http.StatusOK, &list)
+	shelved := list[0].Annotations["alarm"]
+	if _, err := alarm.Shelve(t.Context(), s, shelved, time.Minute, alarm.DefaultLimits, alarm.Deed{At: 5, By: "Ana", Reason: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]int{"": 3, "silenced=false": 2, "active=false": 1, "inhibited=false": 3} {
+		values, _ := url.ParseQuery(query)
+		get("alerts", values, http.StatusOK, &list)
+		if len(list) != want {
+			t.Errorf("with one shelved, %s: %d alerts, want %d", query, len(list), want)
+		}
+	}
+	get("alerts", url.Values{"filter": {"alertname=A", "asset=x"}}, http.StatusOK, &list)
+	if of := list[0].Status; of.State != "suppressed" || len(of.SilencedBy) != 1 || of.SilencedBy[0] != "shelved-"+shelved {
+		t.Errorf("%+v", of)
 	}
 	answer := httptest.NewRecorder()
 	h.ServeHTTP(answer, httptest.NewRequestWithContext(store.InZones(t.Context(), []string{"north"}), "GET", "/api/v2/alerts", nil))

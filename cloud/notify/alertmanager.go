@@ -99,7 +99,7 @@ func (p *pusher) round(ctx context.Context, now time.Time) error {
 	firing := map[string]alertmanager.Posted{}
 	for _, a := range list {
 		// What comes from an Alertmanager doesn't go back there.
-		if a.Kind == alarm.OfExternal || !p.Match.fits(a) {
+		if a.Kind == alarm.OfExternal || a.Quiet() || !p.Match.fits(a) {
 			continue
 		}
 		alert := alertmanager.PostedOf(a, p.cfg.Console)

@@ -1,5 +1,6 @@
-// Package notify tells other systems of alarms: webhooks of each change, in order and at
-// least once, and Alertmanagers of what is active.
+// Package notify tells other systems of alarms: webhooks and mail of each change, in order
+// and at least once, or of what nobody has acknowledged after some time, and Alertmanagers
+// of what is active.
 package notify
 
 import (
@@ -20,6 +21,7 @@ type Config struct {
 	// they lead nowhere.
 	Console       string
 	Webhooks      []Webhook
+	Mails         []Mail
 	Alertmanagers []Alertmanager
 }
 
@@ -28,7 +30,7 @@ type Config struct {
 type Runner struct {
 	cfg           Config
 	pace          pace
-	webhooks      []*hook
+	followers     []*follower
 	alertmanagers []*pusher
 }
 
@@ -52,7 +54,14 @@ func New(cfg Config) (*Runner, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.webhooks = append(r.webhooks, h)
+		r.followers = append(r.followers, h)
+	}
+	for _, m := range cfg.Mails {
+		f, err := newMailer(r, m)
+		if err != nil {
+			return nil, err
+		}
+		r.followers = append(r.followers, f)
 	}
 	for _, a := range cfg.Alertmanagers {
 		p, err := newPusher(r, a)
@@ -77,18 +86,18 @@ func (r *Runner) Run(ctx context.Context) {
 // followAll forgets the targets that are gone and serves the others.
 func (r *Runner) followAll(ctx context.Context) {
 	var names []string
-	for _, h := range r.webhooks {
-		names = append(names, h.Name)
+	for _, h := range r.followers {
+		names = append(names, h.name)
 	}
-	r.untilItWorks(ctx, "the targets of webhooks", func() error {
+	r.untilItWorks(ctx, "the targets", func() error {
 		gone, err := r.cfg.Store.KeepNotifyTargets(ctx, names)
 		for _, g := range gone {
-			r.cfg.Logger.Warn("a webhook isn't in the configuration any more, and is forgotten", "target", g.Name, "behind", g.Behind)
+			r.cfg.Logger.Warn("a target isn't in the configuration any more, and is forgotten", "target", g.Name, "behind", g.Behind)
 		}
 		return err
 	})
 	var running sync.WaitGroup
-	for _, h := range r.webhooks {
+	for _, h := range r.followers {
 		running.Go(func() { h.run(ctx) })
 	}
 	running.Wait()
@@ -111,7 +120,7 @@ func (r *Runner) untilItWorks(ctx context.Context, what string, do func() error)
 // Stats is what became of what one target was sent, since the Runner was made.
 type Stats struct {
 	Target    string    // as the configuration calls it
-	Kind      string    // webhook or alertmanager
+	Kind      string    // webhook, mail or alertmanager
 	Delivered uint64    // changes, or alerts each time
 	Failed    uint64    // attempts that are made again
 	Refused   uint64    // changes or alerts that were given up
@@ -121,7 +130,7 @@ type Stats struct {
 // Stats may be called at any time.
 func (r *Runner) Stats() []Stats {
 	var list []Stats
-	for _, h := range r.webhooks {
+	for _, h := range r.followers {
 		list = append(list, h.snapshot())
 	}
 	for _, p := range r.alertmanagers {

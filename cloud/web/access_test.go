@@ -17,11 +17,14 @@ func TestAccessible(t *testing.T) {
 	f := newFake(t)
 	f.substation()
 	f.page = 4
+	f.handled()
 	b := open(t, f, "/")
 	screens := []struct{ name, path, ready, act string }{
 		{"alarms", "/", `document.querySelector("[data-testid=alarm-row]")`, ""},
 		{"older", "/", `document.querySelector("[data-testid=alarm-row]") && (document.querySelector("[data-testid=more-alarms]") || document.querySelector("[data-testid=scope-all]").click())`, ""},
 		{"acknowledge", "/", `document.querySelector("[data-testid=ack]")`, `document.querySelector("[data-testid=ack]").click()`},
+		{"shelve", "/", `document.querySelector("[data-testid=handle]")`, `document.querySelector("[data-testid=handle]").click()`},
+		{"performance", "/alarm-performance", `document.querySelectorAll("[data-testid=verdict]").length === 4`, ""},
 		{"detail", "/alarms/a1", `document.querySelector("[data-testid=plot]")?.dataset.points > 300`, ""},
 		{"returned", "/alarms/a3", `document.querySelector("[data-testid=plot]")?.dataset.points > 10`, ""},
 		{"signals", "/signals", `document.querySelector("[data-testid=signal-row]")`, ""},
@@ -45,6 +48,23 @@ func TestAccessible(t *testing.T) {
 				}
 				b.checkAccessible(name)
 			}
+		}
+	}
+}
+
+// TestFloodIsAccessible is TestAccessible while there is a flood.
+func TestFloodIsAccessible(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.handled()
+	f.flow(&flood{Began: nowUs() - 300_000_000, Count: 25, Peak: 25})
+	b := open(t, f, "/")
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 390} {
+			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.visit(f, "/")
+			b.await(`document.querySelector("[data-testid=flood]") && document.querySelector("[data-testid=alarm-group]")`)
+			b.checkAccessible(fmt.Sprintf("flood-%s-%d", theme, width))
 		}
 	}
 }

@@ -40,7 +40,9 @@ type fake struct {
 	signOutFails bool
 	provider     map[string]any // by which people sign in as well; nil: there is none
 	turnAway     string         // the reason for which the provider's users are
+	flood        *flood         // that goes on; nil: none does
 	subscribers  map[chan message]bool
+	desk         outageDesk
 }
 
 type event struct {
@@ -76,6 +78,10 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/alarms/{id}", f.getAlarm)
 	mux.HandleFunc("GET /api/v1/alarms/{id}/capture", f.getCapture)
 	mux.HandleFunc("POST /api/v1/alarms/{id}/acknowledge", f.postAcknowledge)
+	mux.HandleFunc("POST /api/v1/alarms/{id}/{deed}", f.postDeed)
+	mux.HandleFunc("GET /api/v1/alarm-shelves", f.getShelves)
+	mux.HandleFunc("GET /api/v1/alarm-flood", f.getFlood)
+	mux.HandleFunc("GET /api/v1/alarm-performance", f.getPerformance)
 	mux.HandleFunc("GET /api/v1/series", f.getSeries)
 	mux.HandleFunc("GET /api/v1/series/{id}/samples", f.getSamples)
 	mux.HandleFunc("GET /api/v1/counter-changes", f.getCounterChanges)
@@ -88,6 +94,7 @@ func (f *fake) start() {
 	mux.HandleFunc("DELETE /api/v1/session", f.deleteSession)
 	mux.HandleFunc("GET /api/v1/session/methods", f.getMethods)
 	mux.HandleFunc("GET /api/v1/session/oidc", f.beginOIDC)
+	f.deskRoutes(mux)
 	mux.Handle("/", Handler())
 	f.server = &http.Server{Handler: f.gate(mux)}
 	go f.server.Serve(listener)
@@ -221,7 +228,7 @@ func (f *fake) getAlarms(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	found := []alarm{}
 	for _, a := range slices.Backward(f.alarms) {
-		if r.FormValue("state") == "all" || a.Active || !a.Acknowledged {
+		if r.FormValue("state") == "all" || a.Active || !a.Acknowledged || a.Handling != nil {
 			found = append(found, *a)
 		}
 	}

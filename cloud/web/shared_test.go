@@ -87,9 +87,10 @@ func TestTabsShareOneStream(t *testing.T) {
 		b.await(`document.querySelector("[data-testid=connection]").dataset.state === "live"`)
 	}
 	awaitStreams(t, f, 1)
-	acknowledge(tabs[5], "s0")
+	last := fmt.Sprintf("s%d", storm-1) // on top of the list
+	acknowledge(tabs[5], last)
 	for _, b := range tabs {
-		b.awaitState("s0", "acknowledged")
+		b.await(fmt.Sprintf(`document.querySelector("[data-testid=count-low]").dataset.count === "%d"`, storm-1))
 	}
 }
 

@@ -49,9 +49,23 @@ type alarm struct {
 	Group          string  `json:"group"`
 	FirstUp        string  `json:"first_up"`
 	Captured       bool    `json:"captured"`
+	Feeder         string  `json:"feeder"`
+	SuppressedBy   string  `json:"suppressed_by"`
+	Unannounced    bool    `json:"unannounced"`
+	Chattered      int64   `json:"chattered_us"`
+
+	Handling *handled `json:"handling"`
 
 	history []transition
 	capture *capture
+}
+
+type handled struct {
+	State  string `json:"state"`
+	Since  int64  `json:"since_us"`
+	Until  *int64 `json:"until_us"`
+	By     string `json:"by"`
+	Reason string `json:"reason"`
 }
 
 type sample struct {

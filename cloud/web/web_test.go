@@ -41,6 +41,7 @@ func TestHandler(t *testing.T) {
 		{"HEAD", "/", 200, "text/html; charset=utf-8", "no-cache"},
 		{"GET", "/signals", 200, "text/html; charset=utf-8", "no-cache"},
 		{"GET", "/completeness", 200, "text/html; charset=utf-8", "no-cache"},
+		{"GET", "/alarm-performance", 200, "text/html; charset=utf-8", "no-cache"},
 		{"GET", "/alarms/9f86d081884c7d65", 200, "text/html; charset=utf-8", "no-cache"},
 		{"GET", script, 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"},
 		{"GET", "/assets/licenses.txt", 200, "text/plain; charset=utf-8", "no-cache"},

@@ -90,6 +90,13 @@ export const api = {
   alarm: (id: string) => call((options) => busbar.getAlarm(server, { id }, options)),
   capture: (id: string) => call((options) => busbar.getAlarmCapture(server, { id }, options)),
   acknowledge: (id: string, by: string, comment: string) => call((options) => busbar.acknowledgeAlarm(server, { id }, { by, comment }, options)),
+  shelve: (id: string, by: string, reason: string, seconds: number) => call((options) => busbar.shelveAlarm(server, { id }, { by, reason, seconds }, options)),
+  unshelve: (id: string, by: string, reason: string) => call((options) => busbar.unshelveAlarm(server, { id }, { by, reason }, options)),
+  takeOutOfService: (id: string, by: string, reason: string) => call((options) => busbar.takeAlarmOutOfService(server, { id }, { by, reason }, options)),
+  returnToService: (id: string, by: string, reason: string) => call((options) => busbar.returnAlarmToService(server, { id }, { by, reason }, options)),
+  shelves: () => call((options) => busbar.listShelves(server, options)),
+  flood: () => call((options) => busbar.getAlarmFlood(server, options)),
+  performance: (from_us: number, to_us: number) => call((options) => busbar.getAlarmPerformance(server, { from_us, to_us }, options)),
   series: async () => (await every(busbar.listSeries, {})).flatMap((page) => page.series ?? []),
   /** The samples in a span of time that may reach into the future, of the last day of it. */
   samples: (id: number, fromUs: number, toUs: number) => {

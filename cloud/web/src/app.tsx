@@ -2,8 +2,10 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import * as alarms from "./data/alarms";
+import { watchFlood } from "./data/flood";
 import { watchGateways } from "./data/gateways";
 import * as series from "./data/series";
+import { watchSound } from "./data/sound";
 import { t } from "./messages";
 import * as outages from "./data/outages";
 import { AlarmPage } from "./pages/AlarmPage";
@@ -13,10 +15,12 @@ import { AssetPage } from "./pages/AssetPage";
 import { DeskPage } from "./pages/DeskPage";
 import { FeederPage } from "./pages/OneLine";
 import { OverviewPage } from "./pages/OverviewPage";
+import { PerformancePage } from "./pages/PerformancePage";
 import { SignalsPage } from "./pages/SignalsPage";
 import { SignInPage } from "./pages/SignInPage";
 import { AckDialog } from "./parts/AckDialog";
 import { Footer } from "./parts/Footer";
+import { HandleDialog } from "./parts/HandleDialog";
 import { Header, titleOf } from "./parts/Header";
 import { place, route } from "./router";
 import { identify, standing } from "./session";
@@ -32,6 +36,8 @@ function pageName(): string {
       return t("nav.overview");
     case "/desk":
       return t("nav.desk");
+    case "/alarm-performance":
+      return t("performance.title");
   }
   return t("nav.alarms");
 }
@@ -58,6 +64,8 @@ function Page() {
       return <SignalsPage />;
     case "/completeness":
       return <CompletenessPage />;
+    case "/alarm-performance":
+      return <PerformancePage />;
   }
   return <h1 tabIndex={-1}>{t("page.missing")}</h1>;
 }
@@ -86,6 +94,7 @@ function App() {
       </main>
       <Footer />
       <AckDialog />
+      <HandleDialog />
     </>
   );
 }
@@ -97,6 +106,8 @@ effect(() => {
 void identify(() => {
   watchGateways();
   outages.watch();
+  watchFlood();
+  watchSound();
   follow({ snapshot: alarms.snapshot, alarm: alarms.apply, outage: outages.apply, latest: series.apply });
 });
 const root = document.getElementById("app");

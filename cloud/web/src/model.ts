@@ -21,6 +21,11 @@ export function stateOf(a: Alarm): State {
   return a.acknowledged ? "normal" : "returned";
 }
 
+/** Whether people, or an alarm that stands for it, keep an alarm from being announced. */
+export function quiet(a: Alarm): boolean {
+  return Boolean(a.handling) || Boolean(a.suppressed_by); // those that were told of long ago have neither
+}
+
 export function isGood(quality: string): boolean {
   return quality === "good" || quality.startsWith("good ");
 }

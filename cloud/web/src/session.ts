@@ -56,6 +56,12 @@ export function mayAcknowledge(): boolean {
   return standing.value.state !== "in" || standing.value.who?.role !== "viewer";
 }
 
+/** Whether alarms may be taken out of service, which is for who maintains them. */
+export function mayTakeOutOfService(): boolean {
+  const role = standing.value.state === "in" && standing.value.who?.sign_in ? standing.value.who.role : "engineer";
+  return role === "engineer" || role === "admin";
+}
+
 /** Rejects with a Refusal if name and password aren't right. */
 export async function signIn(name: string, password: string): Promise<void> {
   await api.signIn(name, password);

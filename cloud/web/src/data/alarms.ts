@@ -1,8 +1,9 @@
 import type { Alarm, AlarmListBody } from "@busbar/client";
 import { computed, signal } from "@preact/signals";
 import { api } from "../api";
-import { priorities, type Priority, stateOf } from "../model";
+import { priorities, type Priority, quiet, stateOf } from "../model";
 import type { Snapshot } from "../stream";
+import { type Filter, filters, fits } from "./filters";
 
 const keepClosed = 5000;
 
@@ -10,8 +11,9 @@ const known = new Map<string, Alarm>();
 const version = signal(0);
 let changing: ReturnType<typeof setTimeout> | undefined;
 
-/** Which alarms the list shows. */
+/** Which alarms the list shows: those of any state, or of the open ones those that a filter lets through. */
 export const scope = signal<"open" | "all">("open");
+export const filter = signal<Filter>("open");
 
 export const loaded = signal(false);
 
@@ -34,34 +36,69 @@ export function alarmOf(id: string): Alarm | undefined {
 
 const rank = Object.fromEntries(priorities.map((p, i) => [p, i])) as Record<Priority, number>;
 
-function urgency(a: Alarm, b: Alarm): number {
-  return (
-    Number(a.acknowledged) - Number(b.acknowledged) ||
-    rank[a.priority] - rank[b.priority] ||
-    b.raised_us - a.raised_us ||
-    (a.id < b.id ? -1 : 1)
-  );
+/** What comes first: what nobody has acknowledged, by priority, and what is kept quiet last. */
+function urgencyOf(a: Alarm): number {
+  return (quiet(a) ? 8 : 0) + (a.acknowledged ? 4 : 0) + rank[a.priority];
 }
 
+function later(a: Alarm, b: Alarm): number {
+  return b.raised_us - a.raised_us || (a.id < b.id ? -1 : 1);
+}
+
+/** Alarms by urgency, and of the same urgency the latest first. Sorting each urgency for itself compares numbers only. */
+export function byUrgency(alarms: Iterable<Alarm>): Alarm[] {
+  const by: Alarm[][] = Array.from({ length: 16 }, () => []);
+  for (const a of alarms) {
+    by[urgencyOf(a)]?.push(a);
+  }
+  return by.flatMap((of) => of.sort(later));
+}
+
+/** Whether an alarm asks for attention, or is the last one of a condition that is shelved or out of service. */
 export function isOpen(a: Alarm): boolean {
-  return stateOf(a) !== "normal";
+  return stateOf(a) !== "normal" || Boolean(a.handling);
 }
 
 const open = computed(() => {
   version.value;
-  return [...known.values()].filter(isOpen).sort(urgency);
+  const list: Alarm[] = [];
+  for (const a of known.values()) {
+    if (isOpen(a)) {
+      list.push(a);
+    }
+  }
+  return byUrgency(list);
+});
+
+/** How many open alarms each filter lets through. */
+export const counted = computed(() => {
+  const counts = Object.fromEntries(filters.map((f) => [f, 0])) as Record<Filter, number>;
+  for (const a of open.value) {
+    for (const f of filters) {
+      if (fits(a, f)) {
+        counts[f]++;
+      }
+    }
+  }
+  return counts;
 });
 
 /** What the list shows now: open by urgency, or all by time, newest first. */
 export const listed = computed(() => {
   version.value;
-  return scope.value === "open" ? open.value : [...known.values()].sort((a, b) => b.raised_us - a.raised_us || urgency(a, b));
+  if (scope.value === "all") {
+    return [...known.values()].sort(later);
+  }
+  const chosen = filter.value;
+  const list = chosen === "open" ? open.value : open.value.filter((a) => fits(a, chosen));
+  // Of what people keep quiet, what has been so for longest is what somebody has forgotten.
+  return chosen === "shelved" || chosen === "out-of-service" ? [...list].sort((a, b) => (a.handling?.since_us ?? 0) - (b.handling?.since_us ?? 0)) : list;
 });
 
 export const unacknowledged = computed(() => {
   const counts: Record<Priority, number> = { critical: 0, high: 0, medium: 0, low: 0 };
   for (const a of open.value) {
-    if (!a.acknowledged) {
+    if (!a.acknowledged && !quiet(a)) {
       counts[a.priority]++;
     }
   }
@@ -95,7 +132,7 @@ export async function snapshot(): Promise<Snapshot> {
 
 /** Takes in a transition from the stream. A burst is shown as one change. */
 export function apply(a: Alarm): void {
-  if (!known.has(a.id) && stateOf(a) === "unacknowledged") {
+  if (!known.has(a.id) && stateOf(a) === "unacknowledged" && !quiet(a)) {
     newest.value = a;
   }
   known.set(a.id, a);
@@ -138,14 +175,15 @@ function add({ alarms, next }: AlarmListBody): void {
   version.value++;
 }
 
-/**
- * Acknowledges on the server. The answer is shown at once unless the stream
- * has brought something newer meanwhile.
- */
-export async function acknowledge(id: string, by: string, comment: string): Promise<void> {
+/** Takes in the server's answer to what somebody did with an alarm, unless the stream has brought something newer meanwhile. */
+export async function did(id: string, deed: () => Promise<Alarm>): Promise<void> {
   const before = known.get(id);
-  const after = await api.acknowledge(id, by, comment);
+  const after = await deed();
   if (known.get(id) === before) {
     apply(after);
   }
+}
+
+export function acknowledge(id: string, by: string, comment: string): Promise<void> {
+  return did(id, () => api.acknowledge(id, by, comment));
 }

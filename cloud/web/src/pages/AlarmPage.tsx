@@ -6,7 +6,8 @@ import { now } from "../clock";
 import { alarmOf } from "../data/alarms";
 import { namedText, timeText, valueText } from "../format";
 import { t } from "../messages";
-import { stateOf } from "../model";
+import { quiet, stateOf } from "../model";
+import { Badges } from "../parts/Badges";
 import { FirstUp } from "../parts/FirstUp";
 import { PriorityLabel } from "../parts/Priority";
 import { Quality } from "../parts/Quality";
@@ -16,7 +17,7 @@ import type { Mark } from "../plot/paint";
 import { Plot } from "../plot/Plot";
 import { useTraces } from "../plot/traces";
 import { generation, link } from "../stream";
-import { AckButton } from "./AlarmsPage";
+import { AckButton, HandleButton } from "./AlarmList";
 import { Captured } from "./Captured";
 
 /** What the methods of a rule are called. */
@@ -82,7 +83,7 @@ function Detail({ alarm, failure }: { alarm: AlarmDetail; failure: string }) {
         <a href="/">{t("alarm.back")}</a>
       </p>
       <div class="detail-head">
-        <PriorityLabel priority={alarm.priority} quiet={alarm.acknowledged} />
+        <PriorityLabel priority={alarm.priority} quiet={alarm.acknowledged || quiet(alarm)} />
         <h1 tabIndex={-1} data-focus>
           {alarm.summary}
         </h1>
@@ -90,6 +91,10 @@ function Detail({ alarm, failure }: { alarm: AlarmDetail; failure: string }) {
           {t(`state.${state}`)}
         </p>
         <AckButton alarm={alarm} />
+        <HandleButton alarm={alarm} />
+        <p class="badges">
+          <Badges alarm={alarm} />
+        </p>
       </div>
       {failure && (
         <p class="failure" role="alert">
@@ -149,6 +154,20 @@ function Facts({ alarm }: { alarm: AlarmDetail }) {
           <dt>{t("alarm.group")}</dt>
           <dd>
             {alarm.group} <FirstUp alarm={alarm} />
+          </dd>
+        </>
+      )}
+      {alarm.handling && (
+        <>
+          <dt>{t(alarm.handling.until_us === null ? "alarm.outOfService" : "alarm.shelved")}</dt>
+          <dd>
+            <Moment us={alarm.handling.since_us} />
+            {alarm.handling.until_us !== null && (
+              <>
+                –<Moment us={alarm.handling.until_us} />
+              </>
+            )}{" "}
+            {t("badge.why", { by: alarm.handling.by, reason: alarm.handling.reason })}
           </dd>
         </>
       )}

@@ -1,24 +1,25 @@
 import type { Alarm } from "@busbar/client";
-import { useRef, useState } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { reasonOf } from "../api";
-import { alarmOf, asked, hasOlder, highest, isOpen, listed, loaded, scope, showAll, showOlder } from "../data/alarms";
+import { alarmOf, asked, counted, filter, hasOlder, highest, isOpen, listed, loaded, scope, showAll, showOlder } from "../data/alarms";
+import { type Filter, filters } from "../data/filters";
+import { floods } from "../data/flood";
+import { grouped } from "../data/groups";
 import { t } from "../messages";
-import { stateOf } from "../model";
+import { quiet } from "../model";
 import { acknowledging } from "../parts/AckDialog";
-import { FirstUp } from "../parts/FirstUp";
+import { FloodBanner } from "../parts/FloodBanner";
 import { useHold } from "../parts/hold";
-import { PriorityLabel } from "../parts/Priority";
-import { Age, Moment } from "../parts/Times";
 import { mayAcknowledge } from "../session";
 import { link } from "../stream";
-
-const pageSize = 200;
+import { AlarmList } from "./AlarmList";
 
 export function AlarmsPage() {
   const list = useRef<HTMLDivElement>(null);
   const [held, release] = useHold(list);
-  const [limit, setLimit] = useState(pageSize);
   const [failure, setFailure] = useState("");
+  const [byGroup, setByGroup] = useGrouping();
   const alarms = useOrder(listed.value, held);
   const fresh = held ? unlisted(alarms) : [];
   const worst = highest(fresh);
@@ -31,39 +32,28 @@ export function AlarmsPage() {
 
   const failed = (error: unknown) => setFailure(t("page.failed", { reason: reasonOf(error) }));
 
-  const more = () => {
-    setFailure("");
-    if (alarms.length > limit) {
-      setLimit(limit + pageSize);
-    } else {
-      showOlder().then(() => setLimit(limit + pageSize), failed);
-    }
-  };
-
-  const show = (all: boolean) => {
+  const show = (chosen: Filter | "all") => {
     setFailure("");
     release();
-    if (all) {
+    if (chosen === "all") {
       showAll().catch(failed);
     } else {
+      filter.value = chosen;
       scope.value = "open";
     }
   };
 
+  const inGroups = byGroup && scope.value === "open";
   return (
     <>
       <div class="heading">
         <h1 tabIndex={-1}>{t("alarms.title")}</h1>
         <span data-testid="total">{t(hasOlder.value ? "alarms.totalShown" : "alarms.total", { n: listed.value.length })}</span>
-        <div class="chips" role="group" aria-label={t("alarms.scope")}>
-          <button aria-pressed={scope.value === "open"} onClick={() => show(false)} data-testid="scope-open">
-            {t("alarms.open")}
-          </button>
-          <button aria-pressed={scope.value === "all"} onClick={() => show(true)} data-testid="scope-all">
-            {t("alarms.all")}
-          </button>
-        </div>
+        <a href="/alarm-performance">{t("performance.title")}</a>
+        <AckVisible list={list} />
       </div>
+      <Chips show={show} />
+      <FloodBanner grouped={byGroup} choose={setByGroup} />
       {failure && (
         <p class="failure" role="alert">
           {failure}
@@ -75,12 +65,19 @@ export function AlarmsPage() {
         </button>
       )}
       <div ref={list} class={link.value.state === "reconnecting" ? "stale" : ""}>
-        <Table alarms={alarms.slice(0, limit)} />
+        <AlarmList items={inGroups ? grouped(alarms) : alarms} />
         {!loaded.value && link.value.state !== "reconnecting" && <p class="empty">{t("page.loading")}</p>}
-        {loaded.value && alarms.length === 0 && <p class="empty">{t(scope.value === "open" ? "alarms.none" : "alarms.noneEver")}</p>}
-        {(alarms.length > limit || hasOlder.value) && (
-          <button class="more" onClick={more} data-testid="more-alarms">
-            {hasOlder.value ? t("alarms.older", { shown: Math.min(limit, alarms.length) }) : t("alarms.more", { shown: limit, total: alarms.length })}
+        {loaded.value && alarms.length === 0 && <p class="empty">{t(scope.value === "all" ? "alarms.noneEver" : filter.value === "open" ? "alarms.none" : "alarms.noneSuch")}</p>}
+        {hasOlder.value && (
+          <button
+            class="more"
+            onClick={() => {
+              setFailure("");
+              showOlder().catch(failed);
+            }}
+            data-testid="more-alarms"
+          >
+            {t("alarms.older", { shown: alarms.length })}
           </button>
         )}
       </div>
@@ -88,97 +85,71 @@ export function AlarmsPage() {
   );
 }
 
-/** The alarms in their order, or while held in the order of before, each as it is now. Who asks for more gets them all the same. */
-function useOrder(current: readonly Alarm[], held: boolean): Alarm[] {
-  const order = useRef<readonly string[]>([]);
-  const pages = useRef(asked.value);
-  if (!held || order.current.length === 0 || pages.current !== asked.value) {
-    order.current = current.map((a) => a.id);
-    pages.current = asked.value;
+/** Whether the list is by groups: while there is a flood, unless somebody wants it otherwise. */
+function useGrouping(): [boolean, (grouped: boolean) => void] {
+  const [chosen, choose] = useState<boolean | undefined>(undefined);
+  const flooded = floods.value.length > 0;
+  useEffect(() => choose(undefined), [flooded]);
+  return [chosen ?? flooded, choose];
+}
+
+function Chips({ show }: { show(chosen: Filter | "all"): void }) {
+  const chip = (chosen: Filter | "all", n?: number) => (
+    <button
+      key={chosen}
+      aria-pressed={chosen === "all" ? scope.value === "all" : scope.value === "open" && filter.value === chosen}
+      onClick={() => show(chosen)}
+      data-testid={`scope-${chosen}`}
+      data-count={n}
+    >
+      {t(`filter.${chosen}`)}
+      {n !== undefined && <span class="count"> {n.toLocaleString()}</span>}
+    </button>
+  );
+  return (
+    <div class="chips filters" role="group" aria-label={t("alarms.scope")}>
+      {filters.map((f) => chip(f, counted.value[f]))}
+      {chip("all")}
+    </div>
+  );
+}
+
+/** Acknowledges what is on screen, which is all that somebody can have taken note of. */
+function AckVisible({ list }: { list: RefObject<HTMLElement | null> }) {
+  if (!mayAcknowledge()) {
+    return null;
   }
-  return order.current.map(alarmOf).filter((a) => a !== undefined);
+  const ask = () => {
+    const top = document.querySelector("header")?.getBoundingClientRect().bottom ?? 0;
+    const rows = [...(list.current?.querySelectorAll<HTMLElement>("[data-alarm-id]") ?? [])].filter((row) => {
+      const at = row.getBoundingClientRect();
+      return at.top >= top && at.bottom <= innerHeight;
+    });
+    acknowledging.value = rows.map((row) => alarmOf(row.dataset["alarmId"] ?? "")).filter((a) => a !== undefined && !a.acknowledged && !quiet(a)) as Alarm[];
+  };
+  return (
+    <button onClick={ask} data-testid="ack-visible">
+      {t("alarms.acknowledgeVisible")}
+    </button>
+  );
+}
+
+/** The alarms in their order, or while held in the order of before, each as it is now. Who asks for more gets them all the same. */
+function useOrder(current: readonly Alarm[], held: boolean): readonly Alarm[] {
+  const order = useRef<readonly Alarm[]>([]);
+  const pages = useRef(asked.value);
+  const shown = useRef("");
+  const now = scope.value + filter.value;
+  if (!held || order.current.length === 0 || pages.current !== asked.value || shown.current !== now) {
+    order.current = current;
+    pages.current = asked.value;
+    shown.current = now;
+    return current;
+  }
+  return order.current.map((a) => alarmOf(a.id)).filter((a) => a !== undefined);
 }
 
 function unlisted(alarms: readonly Alarm[]): Alarm[] {
   const ids = new Set(alarms.map((a) => a.id));
   return listed.value.filter((a) => isOpen(a) && !ids.has(a.id));
-}
-
-const columns = ["priority", "state", "asset", "device", "summary", "since", "age", "action"] as const;
-
-function Table({ alarms }: { alarms: readonly Alarm[] }) {
-  return (
-    <table class="alarms" role="table" data-testid="alarm-list">
-      <thead role="rowgroup">
-        <tr role="row">
-          {columns.map((c) => (
-            <th key={c} role="columnheader" scope="col" class={c}>
-              {c === "action" ? <span class="unseen">{t("alarms.action")}</span> : t(`alarms.${c}`)}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        {alarms.map((a) => (
-          <Row key={a.id} alarm={a} />
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-function Row({ alarm: a }: { alarm: Alarm }) {
-  const state = stateOf(a);
-  return (
-    <tr
-      role="row"
-      class={`alarm ${a.priority} ${state}`}
-      data-testid="alarm-row"
-      data-alarm-id={a.id}
-      data-state={state}
-      data-priority={a.priority}
-    >
-      <td role="cell" class="priority">
-        <PriorityLabel priority={a.priority} quiet={a.acknowledged} />
-      </td>
-      <td role="cell" class="state" data-testid="alarm-state">
-        {t(`state.${state}`)}
-      </td>
-      <td role="cell" class="asset">
-        {a.asset}
-      </td>
-      <td role="cell" class="device">
-        {a.device}
-      </td>
-      <td role="cell" class="summary">
-        <a href={`/alarms/${encodeURIComponent(a.id)}`} data-focus data-testid="alarm-link">
-          {a.summary}
-        </a>
-        <FirstUp alarm={a} />
-      </td>
-      <td role="cell" class="since">
-        <Moment us={a.raised_us} />
-      </td>
-      <td role="cell" class="age">
-        <Age us={a.raised_us} />
-      </td>
-      <td role="cell" class="action">
-        <AckButton alarm={a} />
-      </td>
-    </tr>
-  );
-}
-
-export function AckButton({ alarm }: { alarm: Alarm }) {
-  return alarm.acknowledged || !mayAcknowledge() ? null : (
-    <button
-      aria-label={t("alarms.acknowledgeThis", { summary: alarm.summary })}
-      onClick={() => {
-        acknowledging.value = alarm;
-      }}
-      data-testid="ack"
-    >
-      {t("alarms.acknowledge")}
-    </button>
-  );
 }

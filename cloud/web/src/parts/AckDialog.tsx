@@ -5,78 +5,78 @@ import { api } from "../api";
 import { nowUs } from "../clock";
 import { acknowledge, apply } from "../data/alarms";
 import { timeText } from "../format";
-import { keep, recall } from "../kept";
 import { t } from "../messages";
-import { userName } from "../session";
+import { useName } from "./name";
 import { PriorityLabel } from "./Priority";
 
-/** The alarm that the dialog asks about. */
-export const acknowledging = signal<Alarm | undefined>(undefined);
+/** The alarms that the dialog asks about. */
+export const acknowledging = signal<readonly Alarm[]>([]);
+
+const mostShown = 5;
 
 export function AckDialog() {
-  const alarm = acknowledging.value;
-  return alarm ? <Dialog key={alarm.id} alarm={alarm} /> : null;
+  const alarms = acknowledging.value;
+  return alarms.length > 0 ? <Dialog key={alarms.map((a) => a.id).join()} alarms={alarms} /> : null;
 }
 
-function Dialog({ alarm }: { alarm: Alarm }) {
+function Dialog({ alarms }: { alarms: readonly Alarm[] }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const name = useRef<HTMLInputElement>(null);
   const comment = useRef<HTMLTextAreaElement>(null);
   const [failure, setFailure] = useState("");
   const [sending, setSending] = useState(false);
-  const user = userName();
+  const name = useName();
 
   useEffect(() => {
     dialog.current?.showModal();
-    (user !== undefined || recall("name") ? comment : name).current?.focus();
+    if (!name.missing()) {
+      comment.current?.focus();
+    }
   }, []);
 
   const close = () => {
     dialog.current?.close();
-    acknowledging.value = undefined;
+    acknowledging.value = [];
   };
 
   const submit = async (e: SubmitEvent) => {
     e.preventDefault();
-    const by = user ?? name.current?.value.trim() ?? "";
-    if (by === "") {
+    if (name.missing()) {
       setFailure(t("ack.nameless"));
-      name.current?.focus();
       return;
     }
     setSending(true);
     setFailure("");
-    try {
-      await acknowledge(alarm.id, by, comment.current?.value.trim() ?? "");
-      if (user === undefined) {
-        keep("name", by);
+    const left: string[] = [];
+    for (const alarm of alarms) {
+      try {
+        await acknowledge(alarm.id, name.said(), comment.current?.value.trim() ?? "");
+      } catch (error) {
+        left.push(await explain(alarm.id, error));
+        if (!(error instanceof Refusal)) {
+          break;
+        }
       }
-      close();
-      // The button that opened the dialog goes away with the acknowledgement.
-      document.querySelector<HTMLElement>(`[data-alarm-id="${CSS.escape(alarm.id)}"] [data-focus]`)?.focus();
-    } catch (error) {
-      setFailure(await explain(alarm.id, error));
-      setSending(false);
     }
+    if (left[0] !== undefined) {
+      setFailure(left.length === 1 ? left[0] : t("ack.several", { n: left.length, first: left[0] }));
+      setSending(false);
+      return;
+    }
+    name.keep();
+    close();
+    // The button that opened the dialog goes away with the acknowledgement.
+    document.querySelector<HTMLElement>(`[data-alarm-id="${CSS.escape(alarms[0]?.id ?? "")}"] [data-focus]`)?.focus();
   };
 
   return (
     <dialog ref={dialog} class="ack" aria-labelledby="ack-title" data-testid="ack-dialog" onClose={close}>
       <form method="dialog" noValidate onSubmit={(e) => void submit(e)}>
-        <h2 id="ack-title">{t("ack.title")}</h2>
-        <p class="ack-alarm">
-          <PriorityLabel priority={alarm.priority} />
-          <strong>{alarm.summary}</strong>
-          <span>{[alarm.asset, alarm.device].filter(Boolean).join(" · ")}</span>
-        </p>
-        {user === undefined ? (
-          <label>
-            {t("ack.name")}
-            <input ref={name} name="by" required autoComplete="name" maxLength={80} defaultValue={recall("name")} data-testid="ack-name" />
-          </label>
-        ) : (
-          <p>{t("signin.as", { name: user })}</p>
-        )}
+        <h2 id="ack-title">{alarms.length === 1 ? t("ack.title") : t("ack.titleSeveral", { n: alarms.length })}</h2>
+        {alarms.slice(0, mostShown).map((alarm) => (
+          <AlarmNamed key={alarm.id} alarm={alarm} />
+        ))}
+        {alarms.length > mostShown && <p>{t("ack.more", { n: alarms.length - mostShown })}</p>}
+        {name.field}
         <label>
           {t("ack.comment")}
           <textarea ref={comment} name="comment" rows={3} maxLength={1000} data-testid="ack-comment" />
@@ -94,6 +94,17 @@ function Dialog({ alarm }: { alarm: Alarm }) {
         </div>
       </form>
     </dialog>
+  );
+}
+
+/** Which alarm a dialog is about. */
+export function AlarmNamed({ alarm }: { alarm: Alarm }) {
+  return (
+    <p class="ack-alarm">
+      <PriorityLabel priority={alarm.priority} />
+      <strong>{alarm.summary}</strong>
+      <span>{[alarm.asset, alarm.device].filter(Boolean).join(" · ")}</span>
+    </p>
   );
 }
 

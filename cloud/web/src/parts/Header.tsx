@@ -7,6 +7,7 @@ import { signOut, signOutFailure, userName } from "../session";
 import { link } from "../stream";
 import { choose, theme, themes } from "../theme";
 import { PriorityIcon } from "./Priority";
+import { Sound } from "./Sound";
 
 export function Header() {
   const at = place.value.pathname;
@@ -35,6 +36,7 @@ export function Header() {
           </a>
         </nav>
         <Counts />
+        <Sound />
         <Connection />
         <ThemeChoice />
         <SignedIn />
