@@ -48,10 +48,10 @@ function Page() {
   if (alarm !== undefined) {
     return <AlarmPage key={alarm} id={alarm} />;
   }
-  const [, kind, id] = /^\/(assets|feeders)\/([^/]+)$/.exec(path) ?? [];
+  const [, kind, id] = /^\/(network|feeders)\/([^/]+)$/.exec(path) ?? [];
   if (kind !== undefined && id !== undefined) {
     const of = decodeURIComponent(id);
-    return kind === "assets" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
+    return kind === "network" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
   }
   switch (path) {
     case "/overview":

@@ -82,7 +82,7 @@ function Facts({ outage: o }: { outage: Outage }) {
       t("outage.device"),
       o.device ? (
         <>
-          <a href={`/assets/${encodeURIComponent(o.device)}`}>{o.device}</a> {t("outage.confidence", { n: Math.round(o.confidence * 100) })}
+          <a href={`/network/${encodeURIComponent(o.device)}`}>{o.device}</a> {t("outage.confidence", { n: Math.round(o.confidence * 100) })}
         </>
       ) : (
         t("outage.deviceUnknown")
@@ -168,7 +168,7 @@ function More({ known: { detail, evidence, calls } }: { known: Known }) {
       <ul class="evidence">
         {evidence.map((e) => (
           <li key={e.seq}>
-            <strong>{e.kind}</strong> {e.asset && <a href={`/assets/${encodeURIComponent(e.asset)}`}>{e.asset}</a>} <span class="muted">{[e.gateway, e.device, e.by].filter(Boolean).join(" · ")}</span>{" "}
+            <strong>{e.kind}</strong> {e.asset && <a href={`/network/${encodeURIComponent(e.asset)}`}>{e.asset}</a>} <span class="muted">{[e.gateway, e.device, e.by].filter(Boolean).join(" · ")}</span>{" "}
             {e.source_us === null ? <span class="abnormal">{t("outage.noSource")}</span> : <Moment us={e.source_us} />}
             {e.comment && <q>{e.comment}</q>}
           </li>

@@ -45,13 +45,22 @@ function colours(): Colours {
   return c;
 }
 
+/** By their ids, where points and lines are in their lists. */
+const indices = new WeakMap<Scene, [points: ReadonlyMap<string, number>, lines: ReadonlyMap<string, number>]>();
+
+function indicesOf(now: Scene) {
+  const byId = (ids: readonly string[] | null) => new Map((ids ?? []).map((id, i) => [id, i]));
+  const made = indices.get(now) ?? ([byId(now.map.points.id), byId(now.map.lines.id)] as const);
+  indices.set(now, [made[0], made[1]]);
+  return made;
+}
+
 /** What is out, as the map shows it. */
 function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>): Lost {
-  const index = new Map((now.map.points.id ?? []).map((id, i) => [id, i]));
+  const [index, lineIndex] = indicesOf(now);
   const out = new Uint8Array(now.px.length);
   const unsure = new Uint8Array(now.px.length);
   const lines = new Map<number, Standing>();
-  const lineIndex = new Map((now.map.lines.id ?? []).map((id, i) => [id, i]));
   for (const o of open.value) {
     const standing = standingOf(o);
     const line = lineIndex.get(o.device);
@@ -85,7 +94,6 @@ function Canvas({ scene: now }: { scene: Scene }) {
   const view = useRef<View | undefined>(undefined);
   const drawn = useRef<Drawn>({ spots: [], groups: [] });
   const frame = useRef(0);
-  const worst = useRef(0);
   const pointers = useRef(new Map<number, { x: number; y: number }>());
   const moved = useRef(false);
   const [found, setFound] = useState<{ id: string; customers: number } | undefined>(undefined);
@@ -114,9 +122,8 @@ function Canvas({ scene: now }: { scene: Scene }) {
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
     drawn.current = draw(ctx, w, h, now, view.current, lost.current, spots.current, selected.peek(), palette.current);
     const took = performance.now() - begun;
-    worst.current = Math.max(worst.current, took);
     c.dataset["frames"] = String(Number(c.dataset["frames"] ?? 0) + 1);
-    c.dataset["worst"] = worst.current.toFixed(1);
+    c.dataset["took"] = took.toFixed(1);
     c.dataset["groups"] = String(drawn.current.groups.length);
     c.dataset["spots"] = drawn.current.spots.map((s) => `${s.id}@${Math.round(s.x)},${Math.round(s.y)}`).join(" ");
   };
@@ -314,7 +321,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
       <p class="map-foot" role="status">
         {found && (
           <span data-testid="map-found">
-            <a href={`/assets/${encodeURIComponent(found.id)}`}>{found.id}</a> {t("outage.customers", { n: found.customers })}
+            <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a> {t("outage.customers", { n: found.customers })}
           </span>
         )}
         {(!loaded.value || link.value.state === "reconnecting") && <strong class="abnormal">{t("map.uncertain")}</strong>}

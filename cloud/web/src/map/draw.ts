@@ -44,6 +44,10 @@ export interface Drawn {
 }
 
 const cell = 64;
+
+/** Lines shorter than this, in pixels, aren't drawn, nor more than this many: a frame has to stay short. */
+const leastPixels = 4;
+const mostLines = 3000;
 const paths = Object.fromEntries(Object.entries(shapes).map(([name, s]) => [name, [new Path2D(s.outline), new Path2D(s.inner)]])) as Record<Standing, [Path2D, Path2D]>;
 
 export function levelFor(scene: Scene, scale: number): number {
@@ -137,8 +141,8 @@ function lines(ctx: CanvasRenderingContext2D, width: number, height: number, sce
     { path: new Path2D(), colour: c.abnormal, width: 3, dash: [5, 4] },
     { path: new Path2D(), colour: c.worked, width: 3, dash: [] },
   ];
-  const least = 1.5 / k; // what is shorter than that can't be seen
-  for (let i = 0; i < lengths.length && (lengths[i] ?? 0) >= least; i++) {
+  const least = leastPixels / k;
+  for (let i = 0, shown = 0; i < lengths.length && shown < mostLines && (lengths[i] ?? 0) >= least; i++) {
     const x1 = (ends[4 * i] ?? 0) * k + ox;
     const y1 = (ends[4 * i + 1] ?? 0) * k + oy;
     const x2 = (ends[4 * i + 2] ?? 0) * k + ox;
@@ -146,6 +150,7 @@ function lines(ctx: CanvasRenderingContext2D, width: number, height: number, sce
     if (Math.max(x1, x2) < 0 || Math.max(y1, y2) < 0 || Math.min(x1, x2) > width || Math.min(y1, y2) > height) {
       continue;
     }
+    shown++;
     const line = lines[i] ?? 0;
     const standing = lost.lines.get(line);
     const kind = standing === "confirmed" ? 2 : standing === "unsure" ? 3 : standing === "worked" ? 4 : low[line] ? 0 : 1;

@@ -17,7 +17,8 @@ export interface Scene {
   order: Uint32Array;
   codes: Uint32Array;
   levels: (Level | undefined)[];
-  /** The lines' ends as x, y, x, y, the longest first; which they are; how long they are. */
+  /** The lines' ends as x, y, x, y, the longest first, and those of more than 1 kV as if they had three times their length;
+      which they are; how long they are so. */
   ends: Float64Array;
   lines: Uint32Array;
   lengths: Float64Array;
@@ -72,12 +73,14 @@ export function sceneOf(map: GridMap): Scene {
   const ay = place(map.lines.y ?? [], true);
   const bx = place(map.lines.to_x ?? [], false);
   const by = place(map.lines.to_y ?? [], true);
-  const length = (i: number) => Math.hypot((bx[i] ?? 0) - (ax[i] ?? 0), (by[i] ?? 0) - (ay[i] ?? 0));
+  const low = map.lines.low ?? [];
+  // What feeds many is drawn before what feeds few.
+  const length = (i: number) => Math.hypot((bx[i] ?? 0) - (ax[i] ?? 0), (by[i] ?? 0) - (ay[i] ?? 0)) * (low[i] ? 1 : 3);
   const all = Float64Array.from(lines, (_, i) => length(i));
   const longest = Uint32Array.from(lines, (_, i) => i).sort((a, b) => (all[b] ?? 0) - (all[a] ?? 0));
   const ends = new Float64Array(4 * longest.length);
   longest.forEach((i, at) => ends.set([ax[i] ?? 0, ay[i] ?? 0, bx[i] ?? 0, by[i] ?? 0], 4 * at));
-  return {
+  const scene: Scene = {
     size,
     px,
     py,
@@ -94,6 +97,11 @@ export function sceneOf(map: GridMap): Scene {
     project: (x, y) => [((x - map.x0) / map.step) * shrink, top - (y - map.y0) / map.step],
     map,
   };
+  // Now, or the first frame of each scale would wait for its cells.
+  for (let level = 0; level <= finest; level++) {
+    levelOf(scene, level);
+  }
+  return scene;
 }
 
 /** The points in cells of size / 2^level; of the finest level each point by itself. */

@@ -88,7 +88,7 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
                   <>
                     <dt>{t(`kind.${key}`)}</dt>
                     <dd>
-                      <a href={`/assets/${encodeURIComponent(asset[key])}`}>{asset[key]}</a>
+                      <a href={`/network/${encodeURIComponent(asset[key])}`}>{asset[key]}</a>
                     </dd>
                   </>
                 ),
@@ -107,7 +107,7 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
             {(asset.supplied_by ?? []).map((ref, i) => (
               <>
                 {i > 0 && " ← "}
-                <a href={`/assets/${encodeURIComponent(ref.id)}`}>{ref.name || ref.id}</a>
+                <a href={`/network/${encodeURIComponent(ref.id)}`}>{ref.name || ref.id}</a>
               </>
             ))}
             {(asset.supplied_by ?? []).length === 0 && t("asset.noWay")}

@@ -57,7 +57,7 @@ export function DeskPage() {
   useEffect(() => {
     const key = (e: KeyboardEvent) => {
       const target = e.target instanceof Element ? e.target : null;
-      if (e.ctrlKey || e.metaKey || e.altKey || target?.closest("input, textarea, select, dialog, [contenteditable]")) {
+      if (e.ctrlKey || e.metaKey || e.altKey || target?.closest("input, textarea, select, dialog[open], [contenteditable]")) {
         return;
       }
       if (e.key === "?") {

@@ -68,7 +68,7 @@ function Drawing({ of }: { of: OneLine }) {
   const height = above + of.rows * high + 20;
   const tiesAt = new Map<number, number>();
   return (
-    <div class={`oneline${link.value.state === "reconnecting" ? " uncertain" : ""}`}>
+    <div class={`oneline${link.value.state === "reconnecting" ? " uncertain" : ""}`} tabIndex={0} role="group" aria-label={t("oneline.title", { feeder: of.feeder })}>
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={t("oneline.label", { feeder: of.feeder, n: branches.length })} data-testid="oneline">
         {branches.map((b) => {
           const [x1, y1] = at(b.from);
@@ -158,7 +158,7 @@ function Branch({ of, x, y }: { of: OneLineBranch; x: number; y: number }) {
       {outage && (
         <path class="cross" d={`M${x - 24} ${y - 9}l14 18m0-18l-14 18`} onClick={() => (selected.value = outage.id)} />
       )}
-      {of.kind !== "line" && (
+      {(of.kind !== "line" || outage) && (
         <text x={x + 15} y={y - 2}>
           {label}
         </text>
