@@ -75,12 +75,13 @@ export function DeskPage() {
           selected.value = next.id;
         }
       };
-      const enter = (...actions: (typeof entering.value)[]) => {
-        const may = outage ? stepsOf(outage) : [];
-        const first = actions.find((a) => a !== undefined && may.includes(a));
-        if (first) {
+      // As of now, not of the last time that the page was drawn.
+      const of = outageOf(selected.value);
+      const may = of ? stepsOf(of) : [];
+      const enter = (action: typeof entering.value) => {
+        if (action !== undefined && may.includes(action)) {
           shown.value = "details";
-          entering.value = first;
+          entering.value = action;
         }
       };
       const keys: Record<string, () => void> = {
@@ -92,8 +93,8 @@ export function DeskPage() {
         "4": () => focusPane("details"),
         m: () => (picture.value = "map"),
         l: () => (picture.value = "oneline"),
-        s: () => (chosenStorm.value = !stormy),
-        n: () => enter(outage ? stepsOf(outage)[0] : undefined),
+        s: () => (chosenStorm.value = !(chosenStorm.value ?? storm.value)),
+        n: () => enter(may[0]),
         c: () => enter("confirm"),
         a: () => enter("assign"),
         e: () => enter("estimate"),
@@ -107,7 +108,7 @@ export function DeskPage() {
     };
     document.addEventListener("keydown", key);
     return () => document.removeEventListener("keydown", key);
-  }, [shortcuts, outage, stormy]);
+  }, [shortcuts]);
 
   const pane = (name: Pane, title: string, content: preact.ComponentChildren, tools?: preact.ComponentChildren) => (
     <section id={`pane-${name}`} class={`pane pane-${name}${shown.value === name ? " shown" : ""}`} tabIndex={-1} aria-labelledby={`title-${name}`} data-testid={`pane-${name}`}>
