@@ -9,6 +9,8 @@
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema, the TypeScript client and the console's bundle, after a change to their sources
+# make image-parts what images are made of beside the gateway: kernels and systemd-boot (needs Debian's apt-get)
+# make packages   .deb and .rpm of the gateway for amd64, arm64 and armhf, into bin/packages
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -22,21 +24,21 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
+.PHONY: packages peers-packages image-parts build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
 demo: build
 	@bin/busbar demo $(ARGS)
 
-# What takes longest, and waits most, begins first.
+# What takes longest, and waits most, begins first; tests wait more than they compute.
 test: build
-	go test -timeout 20m ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
+	go test -timeout 30m -p 3 ./test/... $$(go list ./... | grep -v -E '/test(/|$$)')
 
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
 ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds|AStormWithoutABroker|SigningInByAProvider$$|AProviderWeDidNotWrite
 race:
-	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /grid -e /profile -e /rules/r -e /sim/evidence -e /sim/load -e /sim/network -e /sim/powerflow -e /sim/sc -e /sim/world -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
+	CGO_ENABLED=1 go test -race -short -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /firmware-config -e /grid -e /profile -e /rules/r -e /sim/evidence -e /sim/load -e /sim/network -e /sim/powerflow -e /sim/sc -e /sim/world -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/image -e /test/packages -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
@@ -50,7 +52,7 @@ portable:
 	GOARCH=arm GOARM=6 go test -short -exec qemu-arm-static \
 	  -skip '$(PROCESSES)|$(ALONE)' $(PORTABLE)
 
-peers: peers-python peers-java peers-node peers-deploy
+peers: peers-python peers-java peers-node peers-deploy peers-packages
 
 peers-python:
 	python3 -m venv .venv
@@ -79,6 +81,10 @@ peers-node:
 peers-deploy:
 	go build -C test/peers/deploy -o $(CURDIR)/.peers/deploy/render .
 
+# What makes packages. Later ones need modules that aren't to be had.
+peers-packages:
+	GOBIN=$(CURDIR)/.peers/nfpm go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+
 # The kernel of another architecture, whatever this machine has from apt-get.
 ARM64 := -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=lists -o Dir::State::status=/dev/null -o Dir::Cache=cache
 # In the order in which they are loaded: a network card, and the line's qdisc.
@@ -99,6 +105,26 @@ guest:
 	  mv boot/vmlinuz-* vmlinuz && \
 	  rm -r linux-image-*.deb boot lists cache
 
+# What images are made of beside the gateway, by target: kernels and systemd-boot. The kernels
+# are modules that nothing imports, so they have a module of their own.
+KERNELS := firmware-config/kernels
+define PARTS
+	mkdir -p .peers/image/$(1)
+	cp $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.$(2))/vmlinuz .peers/image/$(1)/
+	cd .peers/image && apt-get -qq $(3) download systemd-boot-efi && dpkg-deb -x systemd-boot-efi_*.deb deb
+	mv .peers/image/deb/usr/lib/systemd/boot/efi/systemd-boot$(4).efi .peers/image/$(1)/boot.efi
+	rm -r .peers/image/deb .peers/image/systemd-boot-efi_*.deb
+endef
+IMAGES_ARM64 = -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=$(CURDIR)/.peers/image/apt/lists \
+  -o Dir::State::status=/dev/null -o Dir::Cache=$(CURDIR)/.peers/image/apt
+image-parts:
+	rm -rf .peers/image && mkdir -p .peers/image/apt/lists/partial .peers/image/apt/archives/partial
+	go mod download -C $(KERNELS)
+	$(call PARTS,pc,amd64,,x64)
+	apt-get -qq $(IMAGES_ARM64) update
+	$(call PARTS,arm64,arm64,$(IMAGES_ARM64),aa64)
+	rm -r .peers/image/apt
+
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run
 	@exec bin/test-kafka $(ARGS)
@@ -116,6 +142,24 @@ sizes:
 	    case $$arch-$$program in arm-busbar-cloud|arm-busbar-lake) continue; esac; \
 	    GOOS=linux GOARCH=$$arch GOARM=6 $(GOBUILD) -o bin/sizes/$$arch/$$program ./cmd/$$program || exit 1; \
 	    printf '%-6s %-15s %5.1f MB\n' $$arch $$program $$(stat -c %s bin/sizes/$$arch/$$program | awk '{print $$1/1e6}'); \
+	  done; \
+	done
+
+# A version begins with a digit. The time is the commit's, so that the same commit gives the same packages.
+PACKAGE_VERSION ?= $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0+$(VERSION))
+PACKAGES ?= bin/packages
+PACKAGE_ARCHES ?= amd64 arm64 arm6
+PACKAGE_FORMATS ?= deb rpm
+packages:
+	@mkdir -p $(PACKAGES)
+	@for arch in $(PACKAGE_ARCHES); do \
+	  case $$arch in arm6) goarch=arm;; *) goarch=$$arch;; esac; \
+	  for program in busbar busbar-gateway; do \
+	    GOOS=linux GOARCH=$$goarch GOARM=6 $(GOBUILD) -o $(PACKAGES)/$$arch/$$program ./cmd/$$program || exit 1; \
+	  done; \
+	  for format in $(PACKAGE_FORMATS); do \
+	    ARCH=$$arch VERSION=$(subst -,+,$(PACKAGE_VERSION)) BIN=$(PACKAGES)/$$arch SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	      $(CURDIR)/.peers/nfpm/nfpm package --config firmware-config/packages/nfpm.yaml --packager $$format --target $(PACKAGES) || exit 1; \
 	  done; \
 	done
 

@@ -26,6 +26,7 @@ import (
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/measurements"
 	"github.com/busbar/busbar/cloud/notify"
+	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/remotewrite"
 	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
@@ -61,6 +62,7 @@ type Cloud struct {
 	console  console
 	ingest   *ingest.Runner
 	alarms   *alarm.Runner
+	outages  *desk.Runner
 	compact  *compact.Runner
 	receiver *alertmanager.Receiver // nil: nothing is taken from Alertmanagers
 	live     *api.Live
@@ -145,7 +147,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if c.runs(TargetAPI) {
+	if c.runs(TargetAPI) || c.runs(TargetAlarm) {
 		key := func() (keyfile.Key, error) { return CommandKey(config, dir) }
 		if _, err := key(); err != nil {
 			return err
@@ -153,6 +155,8 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		if c.sender, err = command.NewSender(c.store, key, c.kafka, names); err != nil {
 			return err
 		}
+	}
+	if c.runs(TargetAPI) {
 		if err := c.openReceiver(); err != nil {
 			return err
 		}

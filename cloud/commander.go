@@ -99,3 +99,13 @@ func (c *Cloud) tellGateways(ctx context.Context) {
 		}
 	}
 }
+
+// ping asks a gateway whether it is there, and returns when it has answered.
+func (c *Cloud) ping(ctx context.Context, gateway string) error {
+	sent, err := c.sender.Send(ctx, command.Request{Gateway: gateway, Kind: record.Ping, By: "cloud", Life: 10 * time.Second})
+	if err != nil {
+		return err
+	}
+	_, err = command.Await(ctx, c.store, sent.ID)
+	return err
+}

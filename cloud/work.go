@@ -12,6 +12,7 @@ import (
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -29,6 +30,7 @@ func (c *Cloud) prepareWork(names record.Topics) {
 	c.ingest = ingest.New(taking)
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.through(ingest.Consumer, c.ingest.Stats().Through) }, Flush: flush})
+	c.outages = desk.New(desk.Config{Store: c.store, Logger: c.log, Ping: c.ping})
 	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: c.config.Store.KeepDays.levels()})
 	divide := func(t Target, parts func(context.Context) (int, error)) {
 		c.sharing[t] = share.New(share.Config{Store: c.store, Work: string(t), Parts: parts, Logger: c.log})
@@ -67,7 +69,12 @@ func (c *Cloud) work(ctx context.Context) {
 	}
 	close(c.prepared)
 	do(TargetIngest, c.ingest.RunShare)
-	do(TargetAlarm, func(ctx context.Context, _ store.Share) { c.alarms.Run(ctx) })
+	do(TargetAlarm, func(ctx context.Context, _ store.Share) {
+		var concluding sync.WaitGroup
+		concluding.Go(func() { c.outages.Run(ctx) })
+		c.alarms.Run(ctx)
+		concluding.Wait()
+	})
 }
 
 // through is up to when all that the log had of a consumer's work is stored, whichever

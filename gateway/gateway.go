@@ -41,6 +41,10 @@ type Options struct {
 	Source Source
 	// Refused says why that isn't what File holds; "" if it is.
 	Refused string
+	// Alive, unless it is nil, is called at least once a second by the goroutine that
+	// evaluates and hands on what was read, for who has to know that it goes on. It
+	// mustn't block.
+	Alive func()
 
 	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
@@ -146,6 +150,7 @@ func (g *Gateway) prepare() error {
 	writer := g.buffer.NewWriter(time.Duration(g.config.Buffer.CommitEvery), g.declareLost, g.accounts)
 	writer.Boot = g.clock.Boot()
 	g.pipeline = newPipeline(engine, g.clock, devices.counters(), g.buffer.Events, writer, devices.index(g.accounts.places()), g.log)
+	g.pipeline.alive = g.options.Alive
 	g.pipeline.filter = deadband.New(devices.limits())
 	g.pipeline.table = g.buffer.Table()
 	g.pipeline.watch = counter.NewWatch(devices.watched())

@@ -42,6 +42,7 @@ type pipeline struct {
 	values     *publish.Values    // nil: they aren't published
 	edge       *edgenode.Node     // nil: the gateway is none
 	operations *operations
+	alive      func() // nil: nobody asks
 
 	wake chan struct{}
 	room chan struct{} // closed and replaced when the queue has been taken
@@ -172,6 +173,9 @@ func (p *pipeline) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		if p.alive != nil {
+			p.alive()
+		}
 		timer.Reset(p.untilDue())
 		ended := false
 		select {
@@ -291,11 +295,17 @@ const (
 // untilDue is how long the rules and their state can wait.
 func (p *pipeline) untilDue() time.Duration {
 	due := time.Hour
+	if p.alive != nil {
+		due = aliveEvery
+	}
 	if at := p.engine.NextDeadline(); !at.IsZero() {
 		due = min(due, time.Until(at))
 	}
 	return max(0, min(due, p.untilSaved(), p.later.due()))
 }
+
+// aliveEvery is how often Options.Alive is called at least.
+const aliveEvery = time.Second
 
 // untilSaved is how long until the state is to be committed without an event.
 func (p *pipeline) untilSaved() time.Duration {

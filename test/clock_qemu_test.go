@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/firmware-config/cpio"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -199,11 +200,11 @@ func runGuest(t *testing.T, argument, line string) (g guest) {
 		t.Fatal(err)
 	}
 	initrd, console := filepath.Join(dir, "initrd.gz"), filepath.Join(dir, "console")
-	files := []machine.File{{Path: "init", From: filepath.Join(dir, "guest")}}
+	files := []cpio.File{{Path: "init", From: filepath.Join(dir, "guest")}}
 	for _, name := range []string{"busbar-gateway", "busbar-sim"} {
-		files = append(files, machine.File{Path: name, From: filepath.Join(dir, name)})
+		files = append(files, cpio.File{Path: name, From: filepath.Join(dir, name)})
 	}
-	if err := machine.WriteInitrd(initrd, files...); err != nil {
+	if err := cpio.WriteFile(initrd, files...); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"-accel", "tcg", "-cpu", "max", "-m", "640", "-rtc", "base=1970-01-02T00:00:00,clock=vm"}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/firmware-config/cpio"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/machine"
 )
@@ -32,7 +33,7 @@ func TestContactsAtARealKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	initrd, console, monitor := filepath.Join(dir, "initrd.gz"), filepath.Join(dir, "console"), filepath.Join(dir, "monitor")
-	if err := machine.WriteInitrd(initrd, machine.File{Path: "init", From: filepath.Join(dir, "contacts")}); err != nil {
+	if err := cpio.WriteFile(initrd, cpio.File{Path: "init", From: filepath.Join(dir, "contacts")}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := m.Command(initrd, console, "", "-accel", "tcg", "-cpu", "cortex-a72", "-m", "256", "-qmp", "unix:"+monitor+",server=on,wait=off")

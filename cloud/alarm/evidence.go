@@ -72,7 +72,8 @@ func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
 func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observation {
 	one := func(v outage.Evidence) []evidence.Observation { return []evidence.Observation{{Evidence: v}} }
 	voltage := func(levels outage.Levels) []evidence.Observation {
-		return one(outage.Evidence{Kind: outage.Voltage, Asset: a.Asset, Levels: &levels})
+		return []evidence.Observation{{Evidence: outage.Evidence{Kind: outage.Meter, Asset: a.Asset, PoweredBy: "unknown"}},
+			{Evidence: outage.Evidence{Kind: outage.Voltage, Asset: a.Asset, Levels: &levels}}}
 	}
 	switch a.Rule {
 	case "supply-suspect", "supply-unknown":
@@ -94,9 +95,9 @@ func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observatio
 		if levels, ok := levelsOf(a.Inputs); ok {
 			return voltage(levels)
 		}
-	case "breaker-open", "breaker-lockout":
-		if a.Rule == "breaker-lockout" && !raised {
-			return nil // it may be open yet
+	case "breaker-tripped", "breaker-open", "breaker-lockout":
+		if !raised {
+			return nil // another of them may stand for it now: that it closes is seen by its position
 		}
 		return one(outage.Evidence{Kind: outage.Position, Switch: a.Asset, Open: &raised, LockedOut: a.Rule == "breaker-lockout"})
 	case "supply-lost", "gateway-mains-lost":

@@ -60,20 +60,26 @@ func RaiseOutage(t *store.Tx, o OfOutage) error {
 	return err
 }
 
-// ClearOutage clears the alarm of an outage, and announces what it stood for and is still
-// active. It changes nothing of one that is cleared.
+// ClearOutage clears the alarm of an outage. It changes nothing of one that is cleared.
 func ClearOutage(t *store.Tx, o OfOutage) error {
 	id := IDOfOutage(o.ID)
 	a, err := find(t, id)
-	if err != nil || !a.Active {
-		return err
+	if err == nil && a.Active {
+		_, err = change(t, id, Change{Action: Cleared, At: max(o.At, a.Raised), By: "cloud"})
 	}
-	if _, err := change(t, id, Change{Action: Cleared, At: max(o.At, a.Raised), By: "cloud"}); err != nil {
-		return err
-	}
-	children, err := ids(t, `SELECT id FROM alarm WHERE suppressed_by = ? AND active ORDER BY id`, id)
+	return err
+}
+
+// FreeOutage announces what the alarm of an outage stood for and is still active, or has it
+// wait for another outage that stands for it.
+func FreeOutage(t *store.Tx, o OfOutage, wait bool) error {
+	children, err := ids(t, `SELECT id FROM alarm WHERE suppressed_by = ? AND suppressed_by <> '' AND active ORDER BY id`, IDOfOutage(o.ID))
 	for _, child := range children {
-		if err == nil {
+		switch {
+		case err != nil:
+		case wait:
+			err = Suppress(t, child, HeldBy, "The outage that stood for it is part of another one", o.At)
+		default:
 			err = Unsuppress(t, child, "The outage that stood for it is over", o.At)
 		}
 	}

@@ -13,6 +13,10 @@ import (
 	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage"
+	"github.com/busbar/busbar/cloud/outage/desk"
+	"github.com/busbar/busbar/cloud/outage/evidence"
+	"github.com/busbar/busbar/cloud/outage/lifecycle"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/telemetry"
@@ -49,6 +53,7 @@ func newZoned(t *testing.T) *zoned {
 		}
 	}
 	z.importNetwork()
+	z.addOutages()
 	for _, role := range []access.Role{access.Viewer, access.Operator, access.Engineer, access.Admin} {
 		for _, zones := range []string{"own-zone", "*"} {
 			secret := access.TokenPrefix + access.NewSecret()
@@ -88,6 +93,46 @@ func (z *zoned) importNetwork() {
 	in := network.Import{Model: m, Read: findings, By: "test", Comment: "own and foreign", Now: time.Now()}
 	if _, err := in.Save(z.t.Context(), z.store); err != nil {
 		z.t.Fatal(err, in.Model.Check(0))
+	}
+}
+
+// addOutages adds one of everything that is kept about outages, of each zone.
+func (z *zoned) addOutages() {
+	z.t.Helper()
+	for _, whose := range []string{"own", "foreign"} {
+		zone := whose + "-zone"
+		if whose == "own" {
+			zone = "own-part" // within it
+		}
+		o := desk.Outage{ID: whose + "-outage", State: lifecycle.Confirmed, Zone: zone, Feeder: whose + "-feeder", Device: whose + "-line", Found: quarterStart, Candidates: []desk.Candidate{}}
+		data, err := json.Marshal(o)
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		err = z.store.Write(z.t.Context(), func(t *store.Tx) error {
+			if _, err := t.Exec(`INSERT INTO outage (id, state, zone, feeder, device, alarm, found, over, told, data) VALUES (?, 'confirmed', ?, ?, ?, '', ?, 0, 1, ?)`,
+				o.ID, zone, o.Feeder, o.Device, int64(o.Found), string(data)); err != nil {
+				return err
+			}
+			if _, err := t.Exec(`INSERT INTO outage_point (outage, point, customers, since, until) VALUES (?, ?, 3, 1, 0)`, o.ID, whose+"-point"); err != nil {
+				return err
+			}
+			if err := evidence.Note(t, evidence.Observation{Evidence: outage.Evidence{Kind: outage.Timeout, Asset: whose + "-point", Gateway: whose, Arrival: 1}}); err != nil {
+				return err
+			}
+			_, err := t.Exec(`INSERT INTO outage_reference (outage, evidence) SELECT ?, MAX(seq) FROM outage_evidence`, o.ID)
+			return err
+		})
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		if _, err := desk.AddCall(z.t.Context(), z.store, desk.Call{At: quarterStart, ServicePoint: whose + "-point", Says: "no-supply", By: "test"}); err != nil {
+			z.t.Fatal(err)
+		}
+		tag := "test"
+		if _, err := desk.Operate(z.t.Context(), z.store, desk.Operated{Asset: whose + "-line", Tag: &tag, At: 1, By: "test", Comment: "test"}); err != nil {
+			z.t.Fatal(err)
+		}
 	}
 }
 
@@ -183,12 +228,32 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		queries, body = []string{"", "?dry_run=true"}, zonedNetwork
 	case "POST /api/v1/alarms/{id}/acknowledge":
 		queries, body = []string{""}, "{}"
+	case "GET /api/v1/outages":
+		queries = []string{"", "?state=all", "?feeder=" + whose + "-feeder", "?zone=" + whose + "-zone"}
+	case "GET /api/v1/calls":
+		queries = []string{"", "?outage=" + whose + "-outage"}
+	case "POST /api/v1/outages/{id}/actions":
+		queries, body = []string{""}, `{"action":"note","comment":"seen"}`
+	case "PUT /api/v1/crews/{id}":
+		queries, body = []string{""}, `{"name":"`+whose+` crew","state":"available"}`
+	case "POST /api/v1/calls":
+		queries, body = []string{""}, `{"service_point":"`+whose+`-point","says":"other","text":"hello"}`
+	case "PUT /api/v1/switching/{asset}":
+		queries, body = []string{""}, `{"tag":"test","comment":"test"}`
+	case "POST /api/v1/evidence":
+		queries, body = []string{""}, `{"asset":"`+whose+`-point","says":"supplied"}`
 	default:
 		queries = []string{""}
 	}
 	switch {
 	case strings.HasPrefix(path, "/api/v1/alarms/"):
 		path = strings.Replace(path, "{id}", whose+"-alarm", 1)
+	case strings.HasPrefix(path, "/api/v1/outages/"):
+		path = strings.Replace(path, "{id}", whose+"-outage", 1)
+	case strings.HasPrefix(path, "/api/v1/crews/"):
+		path = strings.Replace(path, "{id}", whose+"-crew", 1)
+	case strings.HasPrefix(path, "/api/v1/switching/"):
+		path = strings.Replace(path, "{asset}", whose+"-line", 1)
 	case strings.HasPrefix(path, "/api/v1/assets/"):
 		path = strings.Replace(path, "{id}", whose+"-feeder", 1)
 	case strings.HasPrefix(path, "/api/v1/series/"):
@@ -282,7 +347,7 @@ func (z *zoned) everyOperation(t *testing.T) {
 }
 
 // tellsOfNobody are the operations whose answers are about no gateway.
-var tellsOfNobody = map[string]bool{"GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true,
+var tellsOfNobody = map[string]bool{"GET /api/v1/crews": true, "PUT /api/v1/crews/{id}": true, "GET /api/v1/outage-codes": true, "GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true,
 	"GET /api/v1/alarm-shelves":   true, // there are none, or some, by what was asked before
 	"GET /api/v1/session/methods": true, "GET /api/v1/session/oidc": true, "GET /api/v1/session/oidc/callback": true, "POST /api/v1/session/oidc/logout": true}
 

@@ -7,11 +7,13 @@ import (
 
 // ask says what it would help to know.
 func (e *Engine) ask() {
+	var loose []int32
 	for _, p := range slices.Sorted(maps.Keys(e.loose)) {
 		if s := &e.points[p]; s.seen.Out != 0 && s.unanswered == 0 {
-			e.askFor(AskSilent, "", []int32{p})
+			loose = append(loose, p)
 		}
 	}
+	e.askFor(AskSilent, "", loose)
 	for _, x := range e.incidents {
 		switch {
 		case x.RestoredAt != 0 && e.now >= x.askedBack+µs(e.c.Verify)/2:

@@ -12,6 +12,8 @@ type Config struct {
 	// Reclose is how long after its beginning people are told of an incident,
 	// by the slowest device on the way to the source that closes again by itself.
 	BreakerReclose, RecloserReclose time.Duration
+	// Return is how long it takes beyond that until it is known that supply is back.
+	Return time.Duration
 	// DeviceReclose is that of devices that differ, by id.
 	DeviceReclose map[string]time.Duration
 
@@ -23,6 +25,9 @@ type Config struct {
 	Unexplained time.Duration
 	// CallLasts is how long a call counts.
 	CallLasts time.Duration
+	// Together is how far apart what turns out to have one cause may have begun. What
+	// was there for longer stays an incident of its own below one further up.
+	Together time.Duration
 	// Restoring is how long an incident waits, once something in it has supply
 	// again, until what still hasn't is an incident of its own.
 	Restoring time.Duration
@@ -65,12 +70,12 @@ type Weights struct {
 // Defaults are the defaults.
 func Defaults() Config {
 	return Config{
-		Weights: Weights{Device: 1.5, Line: 4, ToldOpen: 8, ToldClosed: 4, LastGasp: 1, Timeout: 0.5, Call: 0.25, Unanswered: 0.5,
+		Weights: Weights{Device: 1.5, Line: 5.75, ToldOpen: 8, ToldClosed: 4, LastGasp: 1, Timeout: 0.5, Call: 0.25, Unanswered: 0.5,
 			Voltage: 3, Mains: 2, Alive: 3, Quiet: 0.25, Word: 20},
 		Settle: 3 * time.Second, Hurry: 8 * time.Second,
-		BreakerReclose: 5 * time.Second, RecloserReclose: 30 * time.Second,
+		BreakerReclose: 5 * time.Second, RecloserReclose: 25 * time.Second, Return: 15 * time.Second,
 		Poll: time.Minute, Unexplained: 5 * time.Minute, CallLasts: 2 * time.Hour,
-		Restoring: 90 * time.Second, Verify: 5 * time.Minute, VerifyShare: 0.95,
+		Together: 2 * time.Minute, Restoring: 90 * time.Second, Verify: 5 * time.Minute, VerifyShare: 0.95,
 		ClockTolerance: 5 * time.Minute,
 		AskEvery:       5 * time.Minute, AskMost: 50, AsksPerMinute: 500,
 		References: 50, Keep: 24 * time.Hour,

@@ -25,6 +25,7 @@ func (e *Engine) decide() {
 	found := e.find()
 	for _, x := range e.incidents {
 		x.found = x.found[:0]
+		e.stir(x)
 	}
 	e.match(found)
 	for _, x := range slices.Clone(e.incidents) {
@@ -98,7 +99,7 @@ func (e *Engine) find() (found []*finding) {
 	}
 	single := infer.Weight(e.c.Weights.Device + 0.2)
 	alone := func(p int32) {
-		if !covered[p] && e.points[p].seen.Out >= single {
+		if s := &e.points[p]; !covered[p] && (s.seen.Out >= single || s.word < 0) {
 			covered[p] = true
 			found = append(found, &finding{Opening: infer.Opening{Node: e.net.s.Point(int(p)).Node, Phases: grid.ABC}, edge: none, point: p, points: []int32{p}})
 		}
@@ -112,7 +113,7 @@ func (e *Engine) find() (found []*finding) {
 		return false
 	}
 	for p := range e.loose {
-		if e.points[p].seen.Out >= single && !in(p) {
+		if s := &e.points[p]; (s.seen.Out >= single || s.word < 0) && !in(p) {
 			alone(p)
 		}
 	}
@@ -135,8 +136,22 @@ func (e *Engine) match(found []*finding) {
 	}
 	for _, x := range e.incidents {
 		for _, f := range found {
-			if f.of == nil && f.edge == x.edge && f.point == x.point && len(x.found) == 0 {
+			// Phases lost after an outage, or in its place, are an incident of their own.
+			if f.of == nil && f.edge == x.edge && f.point == x.point && len(x.found) == 0 && (len(f.points) > 0 || len(x.ever) == 0) {
 				give(f, x)
+			}
+		}
+	}
+	// What was there before stays an incident of its own.
+	for _, x := range e.incidents {
+		x.shadowed = false
+		if len(x.found) > 0 || x.RestoredAt != 0 || x.node == none || len(x.out)+x.Lossy == 0 || e.now < x.Began+µs(e.c.Together) || x.holding(e) {
+			continue
+		}
+		for _, f := range found {
+			if f.edge != none && f.edge != x.edge && e.net.isBelow(x.node, int32(f.Node)) {
+				x.shadowed = true
+				break
 			}
 		}
 	}
@@ -151,6 +166,9 @@ func (e *Engine) match(found []*finding) {
 		// What comes back by and by is one incident until it has had its time.
 		if x := in[0].x; x.holding(e) && 2*in[0].points >= len(f.points) {
 			give(f, x)
+			if f.edge != none && f.edge != x.edge && x.node != none && e.net.isBelow(x.node, int32(f.Node)) {
+				e.move(x, f)
+			}
 			continue
 		}
 		// It is further up: what was there is part of it, and the oldest goes on.
@@ -165,7 +183,7 @@ func (e *Engine) match(found []*finding) {
 		}
 		slices.SortFunc(inside, older)
 		whole := inside[0]
-		if len(inside) == 1 && !e.covers(f, whole) && whole.restoring != 0 {
+		if len(inside) == 1 && !e.covers(f, whole) && len(whole.Steps) > 0 {
 			continue // a part of it that is still out, and is no longer waited for
 		}
 		give(f, whole)
@@ -191,7 +209,7 @@ func (e *Engine) covers(f *finding, x *incident) bool {
 			n++
 		}
 	}
-	return 2*n >= len(x.ever)
+	return 4*n >= 3*len(x.ever)
 }
 
 type common struct {
@@ -203,7 +221,7 @@ type common struct {
 func (e *Engine) incidentsOf(f *finding) (in []common) {
 	at := map[*incident]int{}
 	for _, p := range f.points {
-		if x := e.points[p].incident; x != nil && !x.State.Over() {
+		if x := e.points[p].incident; x != nil && !x.State.Over() && !x.shadowed {
 			i, ok := at[x]
 			if !ok {
 				i = len(in)
@@ -220,22 +238,21 @@ func (e *Engine) incidentsOf(f *finding) (in []common) {
 // begin is a new incident.
 func (e *Engine) begin(f *finding) *incident {
 	x := &incident{edge: f.edge, point: f.point, node: int32(f.Node), changed: e.now, fresh: true, first: e.now}
-	x.Began, x.State, x.Class = e.now, Suspected, Open
+	x.Began, x.Seen, x.State, x.Class = e.now, e.now, Suspected, Open
 	x.Counts = map[Kind]int{}
+	x.since, x.Start, x.Earliest, x.Latest = e.now, e.now, e.now, e.now
 	e.name(x, f)
 	x.ID = e.idOf(x)
 	if in := e.incidentsOf(f); len(in) > 0 && 2*in[0].points >= len(f.points) {
 		from := in[0].x
 		x.first = from.first
-		if from.restoring != 0 {
+		if len(from.Steps) > 0 {
 			x.NestedIn = from.ID
 		} else {
 			x.SplitFrom = from.ID
 		}
 		x.since, x.Start, x.Earliest, x.Latest = from.since, from.Start, from.Earliest, from.Latest
-		if from.AnnouncedAt != 0 {
-			x.inherited = true
-		}
+		x.inherited = from.AnnouncedAt != 0 && from.Class == Sustained
 	}
 	e.incidents = append(e.incidents, x)
 	e.byID[x.ID] = x
@@ -261,7 +278,7 @@ func (e *Engine) absorb(x, by *incident) {
 		by.Counts[k] += n
 	}
 	by.times = append(by.times, x.times...)
-	if x.AnnouncedAt != 0 {
+	if x.AnnouncedAt != 0 && x.Class == Sustained {
 		by.inherited = true
 	}
 	by.ever = union(by.ever, x.ever)
@@ -295,6 +312,9 @@ func union(a, b []int32) []int32 {
 // update finds who is out in an incident now.
 func (e *Engine) update(x *incident) {
 	told := x.edge != none && e.toldOpen(x.edge)
+	if x.shadowed {
+		return
+	}
 	if len(x.found) == 1 && !x.touched && !x.moved && x.made == e.grown && x.restoring == 0 && !x.fresh {
 		f := x.found[0]
 		if f.edge == x.edge && f.Phases == x.Phases {
@@ -316,11 +336,7 @@ func (e *Engine) update(x *incident) {
 			out = union(out, f.points)
 		}
 	}
-	// Who has shown a sign of supply since has it, unless somebody feeds an island.
-	back := func(p int32) bool {
-		s := &e.points[p]
-		return s.alive > x.first && !s.lost() && (!told || s.word > 0)
-	}
+	back := func(p int32) bool { return e.isBack(x, p) }
 	islanded := 0
 	if told {
 		for _, p := range out {
@@ -335,20 +351,84 @@ func (e *Engine) update(x *incident) {
 			x.tell = append(x.tell, Islanded)
 		}
 	}
-	if !x.fresh && x.restoring == 0 && (slices.ContainsFunc(x.out, back) || len(x.found) == 0) {
-		x.restoring = e.now
-		e.wake(e.now + µs(e.c.Restoring))
+	if !x.fresh && len(x.found) == 0 {
+		e.hold(x)
 	}
 	if len(x.found) > 0 && x.holding(e) && !x.fresh {
 		out = union(out, x.out)
 	}
 	out = slices.DeleteFunc(slices.Clone(out), func(p int32) bool {
 		other := e.points[p].incident
-		return back(p) || other != nil && other != x && !x.fresh && len(other.found) > 0
+		return back(p) || other != nil && other != x && (other.shadowed || !x.fresh && len(other.found) > 0)
 	})
 	e.setOut(x, out)
+	if x.restoring != 0 && !x.holding(e) && x.closed >= x.restoring-pace && x.closed != 0 {
+		e.doubt(x)
+	}
 	if x.restoring != 0 && !x.holding(e) && len(out) > 0 {
 		x.restoring, x.back = 0, nil // what is out now is what is waited for
+	}
+}
+
+// isBack reports whether a point has shown a sign of supply since it lost it, and it
+// isn't that somebody feeds an island.
+func (e *Engine) isBack(x *incident, p int32) bool {
+	s := &e.points[p]
+	return s.alive > x.first && !s.lost() && (s.word > 0 || x.edge == none || !e.toldOpen(x.edge))
+}
+
+// stir lets an incident wait for what comes back, once something does.
+func (e *Engine) stir(x *incident) {
+	if x.RestoredAt != 0 || x.shadowed {
+		return
+	}
+	if x.edge != none && x.opened != 0 {
+		if t := &e.switches[x.edge]; t.gap.back > x.Start && t.open != 0 {
+			g := t.gap
+			t.gap = gap{}
+			e.interrupt(x, g.back, g.lost, g.seen)
+			return
+		}
+		if t := &e.switches[x.edge]; t.told && !t.bad && t.open == 0 && t.at > x.first && t.at != x.closed {
+			x.closed = t.at
+			x.restoring = 0
+			e.hold(x)
+			return
+		}
+	}
+	if x.touched && x.restoring == 0 && slices.ContainsFunc(x.out, func(p int32) bool { return e.isBack(x, p) }) {
+		e.hold(x)
+	}
+}
+
+// interrupt is that supply was back at a time, and was lost again.
+func (e *Engine) interrupt(x *incident, back, lost, seen int64) {
+	i := Interruption{Start: x.Start, End: back, Device: x.Device}
+	of := x.out
+	if len(of) == 0 {
+		of = x.ever
+	}
+	for _, p := range of {
+		i.Points = append(i.Points, e.net.s.PointAsset(int(p)).ID)
+		i.Customers += int64(e.net.s.Point(int(p)).Customers)
+	}
+	slices.Sort(i.Points)
+	if len(i.Points) > 0 {
+		x.Interruptions = append(slices.Clip(x.Interruptions), i)
+	}
+	x.restoring, x.back, x.times, x.verified = 0, nil, nil, false
+	x.first, x.opened, x.since, x.Start, x.Latest, x.Earliest, x.Seen = seen, lost, lost, lost, seen, lost, seen
+	x.NestedIn, x.SplitFrom, x.touched = "", "", true
+	if x.Class == Momentary {
+		x.Class = Open
+	}
+	x.tell = append(x.tell, Reopened)
+}
+
+func (e *Engine) hold(x *incident) {
+	if x.restoring == 0 {
+		x.restoring = e.now
+		e.wake(e.now + µs(e.c.Restoring))
 	}
 }
 
@@ -383,19 +463,36 @@ func (e *Engine) setOut(x *incident, out []int32) {
 		s := &e.points[p]
 		if s.incident != x {
 			grew = true
-			s.incident = x
+			if y := s.incident; y != nil && x.NestedIn != y.ID {
+				e.drop(y, p) // it never was part of that
+			}
+			s.incident, s.joined = x, e.now
+			if _, was := slices.BinarySearch(x.ever, p); was {
+				s.joined = x.Began
+			}
 			delete(e.loose, p)
 		}
 	}
 	if grew {
 		x.ever = union(x.ever, out)
 		if !x.fresh && !x.moved {
-			x.tell = append(x.tell, Grew)
+			e.later(x, Grew)
 		}
 	}
 	if len(returned) > 0 || grew {
 		x.changedOut()
 	}
+	// Those who joined later, and not for long, were in a momentary interruption further
+	// up.
+	returned = slices.DeleteFunc(returned, func(p int32) bool {
+		s := &e.points[p]
+		passed := s.joined > x.Began+µs(e.c.Together) && e.now < s.joined+µs(e.c.Together)
+		if passed {
+			e.drop(x, p)
+			e.look(p)
+		}
+		return passed
+	})
 	if len(returned) > 0 {
 		e.step(x, returned)
 		for _, p := range returned {
@@ -404,6 +501,36 @@ func (e *Engine) setOut(x *incident, out []int32) {
 			if e.points[p].lost() {
 				e.checkAt(p, e.now+µs(e.c.Unexplained))
 			}
+		}
+	}
+}
+
+// drop takes a point out of those that ever were in an incident.
+func (e *Engine) drop(x *incident, p int32) {
+	if i, ok := slices.BinarySearch(x.ever, p); ok {
+		x.ever = slices.Delete(slices.Clone(x.ever), i, i+1)
+		x.changedOut()
+	}
+	if i, ok := slices.BinarySearch(x.out, p); ok {
+		x.out = slices.Delete(slices.Clone(x.out), i, i+1)
+	}
+}
+
+// doubt is that a device has closed, and some of what is behind it can't say whether
+// it has supply: what they said before counts no more.
+func (e *Engine) doubt(x *incident) {
+	for _, p := range slices.Clone(x.out) {
+		s := &e.points[p]
+		if s.gateway == none || e.gateways[s.gateway].gone == 0 || s.word != 0 {
+			continue
+		}
+		if s.lost() && !s.stale {
+			s.stale = true
+			e.look(p)
+		}
+		if g := &e.gateways[s.gateway]; !g.stale {
+			g.stale = true
+			e.lookAt(s.gateway)
 		}
 	}
 }

@@ -219,9 +219,9 @@ func (e *Engine) check(i int32) {
 		case e.now < since+lasts:
 			e.checkAt(i, since+lasts)
 		case owed:
-			e.checkAt(i, e.now+e.c.Unexplained.Microseconds()) // it is asked
+			e.checkAt(i, e.now+max(lasts, (e.now-since)/2)) // it is asked
 		case !works && p.call == 0:
-			e.checkAt(i, e.now+e.c.Unexplained.Microseconds()) // nothing could say otherwise
+			e.checkAt(i, e.now+max(lasts, (e.now-since)/2)) // nothing could say otherwise
 		default:
 			p.stale = true
 		}

@@ -78,9 +78,15 @@ type Evidence struct {
 	By       string  `json:"by,omitempty"`
 }
 
+// latest is the end of the year 9999, in µs.
+const latest = int64(253402300800e6)
+
 // Check says what is missing. What names something that the network hasn't got
 // is no error: evidence comes before the model, and after it.
 func (e *Evidence) Check() error {
+	if e.Arrival < 0 || e.Arrival > latest || e.Source < 0 || e.Source > latest {
+		return fmt.Errorf("%s at %d, which arrived at %d: times are µs since 1970, up to the year 9999", e.Kind, e.Source, e.Arrival)
+	}
 	need := func(what, have string) error {
 		if have == "" {
 			return fmt.Errorf("%s without %s", e.Kind, what)

@@ -60,6 +60,15 @@ type Reference struct {
 	Of      string // the point, gateway or switch
 }
 
+// Interruption is a time without supply of an incident that had supply in between, as
+// when a breaker closes onto a fault and trips again.
+type Interruption struct {
+	Start, End int64
+	Device     string
+	Points     []string
+	Customers  int64
+}
+
 // Incident is one outage. Its slices must not be changed.
 type Incident struct {
 	// ID is the same whenever the same evidence is taken again.
@@ -76,11 +85,12 @@ type Incident struct {
 	// Confidence is that of the first of them.
 	Confidence float64
 
-	// Start is the best estimate of when it began, between Earliest and Latest.
+	// Start is the best estimate of when its last interruption began, between Earliest
+	// and Latest.
 	Start, Earliest, Latest int64
 	// When it became so, 0 if it didn't: first seen, probable, annunciated (people
-	// may be told aloud), restored, and over.
-	Began, ProbableAt, AnnouncedAt, RestoredAt, OverAt int64
+	// may be told aloud), restored, and over. Seen is when its last interruption was.
+	Seen, Began, ProbableAt, AnnouncedAt, RestoredAt, OverAt int64
 
 	// Out are the service points without supply now, Ever those that ever were in
 	// it, both sorted.
@@ -92,6 +102,9 @@ type Incident struct {
 	// Critical and High are how many of those out have that priority.
 	Critical, High int
 	Steps          []Step
+	// Interruptions are those before the one that goes on, or that was the last:
+	// what is of that is in Start and RestoredAt.
+	Interruptions []Interruption
 
 	// Evidence is the newest of it, at most Config.References; Counts is all.
 	Evidence []Reference

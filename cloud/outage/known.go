@@ -17,10 +17,11 @@ type point struct {
 	call       int64
 	unanswered int64
 	alive      int64 // the last sign of supply
+	joined     int64 // when it became part of its incident
 	checked    int64 // the timer that looks after what isn't explained
 	asked      int64
-	meterTime  int64 // newest of its own clock
-	pollTime   int64 // newest of its gateway's
+	meterTime  clock // newest of its own clock
+	pollTime   clock // newest of its gateway's
 	levels     Levels
 	metered    bool
 	auxiliary  bool
@@ -43,9 +44,9 @@ type gateway struct {
 	gone   int64
 	heard  int64 // last, before it was gone
 	alive  int64 // last told to have supply
-	source int64
-	asked  int64
+	source clock
 	seen   infer.Observation
+	stale  bool // what was above it has closed since, and it is silent
 }
 
 func (g *gateway) works() bool { return g.failed == 0 && g.gone == 0 }
@@ -56,13 +57,13 @@ func (e *Engine) observe(p *point) (o infer.Observation) {
 	works := p.gateway == none || e.gateways[p.gateway].works()
 	switch {
 	case p.word < 0:
-		o.Out = infer.Weight(w.Word)
+		o.Out = infer.Weight(w.Device) // it is out, which says nothing of others
 		return o
 	case p.word > 0:
 		o.Alive = infer.Weight(w.Word)
 		return o
 	}
-	if p.measured {
+	if p.measured && works && !p.lost() {
 		o.Levels, o.Seen = p.levels, infer.Weight(w.Voltage)
 	}
 	switch {
@@ -72,14 +73,14 @@ func (e *Engine) observe(p *point) (o infer.Observation) {
 		if p.gasp != 0 {
 			out = w.LastGasp
 		}
-		if p.timeout != 0 {
+		if p.timeout != 0 && (works || p.gasp != 0 || p.incident != nil) { // of a gateway that is silent itself by now it says little
 			out = max(w.Timeout, out+w.Timeout/2)
 		}
 		if p.call != 0 {
 			out += w.Call
 		}
 		if p.unanswered != 0 {
-			out += w.Unanswered / 2
+			out = max(w.Unanswered, out+w.Unanswered/2)
 		}
 		o.Out = infer.Weight(out)
 	case p.measured && p.levels == Levels{}:
@@ -151,6 +152,7 @@ func (e *Engine) lookAt(i int32) {
 func (e *Engine) mains(g *gateway) (o infer.Observation) {
 	w := &e.c.Weights
 	switch {
+	case g.failed != 0 && g.stale:
 	case g.failed != 0:
 		// One alone is a fuse of its power supply, or a plug.
 		weight := w.Mains * 5 / 8
@@ -160,6 +162,8 @@ func (e *Engine) mains(g *gateway) (o infer.Observation) {
 		o.Out = infer.Weight(weight)
 	case g.gone == 0:
 		o.Alive = infer.Weight(w.Mains)
+	default: // it had supply when it was heard last, and nothing says that it lost it
+		o.Alive = infer.Weight(w.Mains / 2)
 	}
 	return o
 }

@@ -10,9 +10,16 @@ type position struct {
 	told, bad, lockedOut bool
 	byHand               bool
 	open                 grid.Phases
-	at, source, when     int64
-	denied               bool // people say that it isn't so
+	at, when             int64
+	source               clock
+	gap                  gap
+	closed               int64 // when it was told to have, if it was open before
+	denied               bool  // people say that it isn't so
 }
+
+// gap is that a device was closed between two times at which it was open: it closed
+// onto a fault.
+type gap struct{ back, lost, seen int64 }
 
 // network is the tree in which is looked for openings. A device that was told to be
 // open stays in it, as the way by which what is below lost its supply, unless that

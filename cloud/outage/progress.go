@@ -28,18 +28,21 @@ type incident struct {
 	since     int64   // when this interruption began
 	first     int64   // arrival of its first evidence: what came before it says nothing
 	changed   int64
+	closed    int64 // when its device was told to have closed, as of stir
 	restoring int64 // since when something has supply again
 	stepOf    int64 // which of these the last step is of
 	askedBack int64 // since when it is verified
 	opened    int64 // when its device was told to have
-	lately    []int64
 	verified  bool
 	fresh     bool // just begun
 	moved     bool
 	touched   bool // something is known of one of its points that wasn't
+	shadowed  bool // one further up, which began later, has taken its supply as well
 	inherited bool // people were told of what it was part of
 	pinned    bool // an operator has said which device it is
 	tell      []ChangeKind
+	pending   ChangeKind // to be told with what comes next, or after a while
+	told      int64
 
 	outIDs, everIDs []string
 }
@@ -107,7 +110,7 @@ func (e *Engine) idOf(x *incident) string {
 // progress takes an incident on as far as time and evidence do.
 func (e *Engine) progress(x *incident) {
 	told := x.edge != none && e.toldOpen(x.edge)
-	active := len(x.found) > 0
+	active := len(x.found) > 0 || x.shadowed
 	lossOnly := active && len(x.out) == 0 && x.Lossy > 0
 	if x.fresh {
 		x.fresh = false
@@ -127,22 +130,27 @@ func (e *Engine) progress(x *incident) {
 	case !active && x.State != Restored && x.State != Partial, x.State == Partial && len(x.out) == 0 && x.RestoredAt == 0:
 		e.giveBack(x)
 	case active && x.RestoredAt != 0: // it was thought that all had supply
-		x.RestoredAt, x.restoring, x.back, x.verified = 0, 0, nil, false
-		x.tell = append(x.tell, Reopened)
-		if x.AnnouncedAt == 0 {
-			x.times, x.since, x.first, x.State, x.changed = nil, e.now, e.now, Suspected, e.now
-			e.wake(e.now + µs(e.c.Settle))
-		} else {
-			x.State = Probable
+		e.interrupt(x, x.RestoredAt, e.now, e.now)
+		x.RestoredAt, x.opened = 0, 0
+		if x.edge != none && told {
+			x.opened = e.switches[x.edge].when
 		}
-		e.attachAgain(x)
+		x.State, x.changed = Suspected, e.now
+		e.wake(e.now + µs(e.c.Settle))
+		e.date(x)
+	}
+	if x.Class == PhaseLoss && len(x.out) > 0 { // from now on it is an outage
+		x.Class, x.AnnouncedAt, x.ProbableAt, x.State, x.changed = Open, 0, 0, Suspected, e.now
+		x.times, x.since, x.first, x.opened = nil, e.now, e.now, 0
+		x.Start, x.Seen, x.NestedIn, x.SplitFrom = e.now, e.now, "", ""
+		e.wake(e.now + µs(e.c.Settle))
 	}
 	if active && x.State == Suspected {
 		if e.now >= x.changed+µs(e.c.Settle) || e.now >= x.Began+µs(e.c.Hurry) {
 			if x.State = Probable; told {
 				x.State = Confirmed
 			}
-			x.ProbableAt = cmp.Or(x.ProbableAt, e.now)
+			x.ProbableAt = e.now
 			x.tell = append(x.tell, Settled)
 		}
 	} else if active && x.State == Probable && told {
@@ -158,6 +166,9 @@ func (e *Engine) progress(x *incident) {
 	e.announce(x, active, lossOnly)
 	if x.State == Restored || x.State == Partial && x.RestoredAt != 0 {
 		e.verify(x)
+	}
+	if x.pending != "" && e.now >= x.told+seldom && len(x.tell) == 0 {
+		x.tell = append(x.tell, x.pending)
 	}
 	for _, kind := range x.tell {
 		e.publish(x, kind)
@@ -176,7 +187,7 @@ func (e *Engine) announce(x *incident, active, lossOnly bool) {
 		return // a position that everything else contradicts
 	}
 	locked := x.edge != none && e.switches[x.edge].lockedOut
-	if at := x.since + e.reclose(x); !locked && !x.inherited && e.now < at {
+	if at := x.since + e.reclose(x) + µs(e.c.Return); !locked && !x.inherited && e.now < at {
 		e.wake(at)
 		return
 	}
@@ -275,21 +286,42 @@ func (e *Engine) step(x *incident, points []int32) {
 		}
 	}
 	if len(x.out) > 0 {
-		x.tell = append(x.tell, SteppedUp)
+		e.later(x, SteppedUp)
 	}
+}
+
+// seldom is how long passes between two tellings of who is out in an incident.
+const seldom = int64(10e6)
+
+// later tells of a change that comes bit by bit.
+func (e *Engine) later(x *incident, kind ChangeKind) {
+	if x.pending == "" {
+		e.wake(max(e.now, x.told+seldom))
+	}
+	x.pending = kind
 }
 
 // backAt is the best estimate of when what comes back did.
 func (e *Engine) backAt(x *incident) int64 {
-	if x.edge != none {
-		if t := &e.switches[x.edge]; t.told && t.open == 0 && t.at > x.since && t.when != 0 {
-			return max(t.when, x.Start)
+	shown := int64(0)
+	if len(x.back) > 0 {
+		shown = max(quarter(x.back), x.Start)
+	}
+	// The last device on the way that was told to have closed since gave it back, if
+	// signs of it don't come long after that.
+	closed := int64(0)
+	for v := x.node; v != none && e.net.edge[v] != none; v = e.net.parent[v] {
+		if t := &e.switches[e.net.edge[v]]; t.told && t.open == 0 && t.when > x.Start {
+			closed = max(closed, t.when)
 		}
 	}
-	if len(x.back) == 0 {
-		return e.now
+	switch {
+	case closed != 0 && (shown == 0 || shown < closed+120e6):
+		return closed
+	case shown != 0:
+		return shown
 	}
-	return max(quarter(x.back), x.Start)
+	return e.now
 }
 
 // quarter is a value that a quarter of them don't exceed: clocks are wrong in either
@@ -318,9 +350,12 @@ func (e *Engine) giveBack(x *incident) {
 
 // verify closes an incident once enough of those who can answer have.
 func (e *Engine) verify(x *incident) {
-	reach, alive := 0, 0
+	reach, alive, metered := 0, 0, 0
 	for _, p := range x.ever {
 		s := &e.points[p]
+		if s.metered {
+			metered++
+		}
 		if !s.metered || s.stale || s.gateway != none && e.gateways[s.gateway].gone != 0 || s.incident != nil {
 			continue
 		}
@@ -331,7 +366,7 @@ func (e *Engine) verify(x *incident) {
 			alive++
 		}
 	}
-	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || e.now >= x.askedBack+e.fresh()) {
+	if float64(alive) >= e.c.VerifyShare*float64(reach) && (reach > 0 || metered == 0 && e.now >= x.askedBack+e.fresh()) {
 		e.end(x, Closed, Ended)
 		return
 	}
@@ -340,7 +375,7 @@ func (e *Engine) verify(x *incident) {
 		x.tell = append(x.tell, Unverified)
 	}
 	if x.State == Partial {
-		e.wake(e.now + µs(e.c.Verify))
+		e.wake(e.now + max(µs(e.c.Verify), (e.now-x.askedBack)/2))
 	}
 }
 
@@ -369,6 +404,7 @@ func (e *Engine) end(x *incident, state State, kind ChangeKind) {
 // publish tells of a change.
 func (e *Engine) publish(x *incident, kind ChangeKind) {
 	x.Revision++
+	x.pending, x.told = "", e.now
 	if !x.State.Over() && len(x.found) > 0 {
 		e.consider(x)
 	}

@@ -9,9 +9,6 @@ import (
 
 // mention remembers evidence for incidents.
 func (e *Engine) mention(m mention) {
-	if m.edge != none {
-		e.switches[m.edge].when = m.time
-	}
 	e.recent = append(e.recent, m)
 }
 
@@ -56,15 +53,6 @@ func (e *Engine) attach() {
 	e.recent = kept
 }
 
-// attachAgain lets an interruption that begins anew find its evidence.
-func (e *Engine) attachAgain(x *incident) {
-	for _, t := range x.lately {
-		x.times = append(x.times, t)
-	}
-	x.lately = nil
-	e.date(x)
-}
-
 // about is evidence about an incident.
 func (e *Engine) about(x *incident, m mention) {
 	e.refer(x, m.Reference)
@@ -83,7 +71,9 @@ func (e *Engine) about(x *incident, m mention) {
 	case Position:
 		if m.edge == x.edge && e.switches[m.edge].open != 0 && !e.switches[m.edge].bad {
 			x.first = min(x.first, m.Arrival)
-			x.opened = m.time
+			if x.first >= m.Arrival || x.opened == 0 {
+				x.opened = m.time
+			}
 		}
 	case PowerUp, Answer, MainsBack, PingAnswered, PointSupplied:
 		x.back = append(x.back, m.time)
@@ -172,7 +162,7 @@ func (e *Engine) say(v Evidence) {
 				}
 			}
 			open := true
-			_ = e.takePosition(edge, Evidence{Kind: Position, Arrival: v.Arrival, Open: &open, By: v.By, Phases: v.Phases})
+			_ = e.takePosition(edge, Evidence{Kind: Position, Arrival: v.Arrival, Open: &open, By: v.By, Phases: v.Phases}, v.Arrival)
 		}
 		return
 	}

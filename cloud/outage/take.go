@@ -52,7 +52,7 @@ func (e *Engine) Take(v Evidence) error {
 			return e.keep(v, v.Switch)
 		}
 		m.time = e.believed(v, none)
-		if !e.takePosition(int(m.edge), v) {
+		if !e.takePosition(int(m.edge), v, m.time) {
 			return nil
 		}
 	case v.Gateway != "":
@@ -113,16 +113,20 @@ func (e *Engine) believed(v Evidence, g int32) int64 {
 	return min(v.Source, v.Arrival)
 }
 
-// overtaken reports whether evidence is older than what was told by the same clock.
-// A clock that was set back is no reason.
-func (e *Engine) overtaken(source int64, newest *int64) bool {
-	if source == 0 {
+// clock is what was told last by one clock: the time by it, and the time of its arrival.
+type clock struct{ source, arrival int64 }
+
+// overtaken reports whether evidence is older than what arrived shortly before it by the
+// same clock, as what is sent at once comes in any order. One that was set back tells
+// older times for good.
+func (e *Engine) overtaken(v Evidence, c *clock) bool {
+	if v.Source == 0 {
 		return false
 	}
-	if source < *newest && *newest-source < µs(e.c.ClockTolerance) {
+	if v.Source < c.source && v.Arrival-c.arrival < µs(e.c.ClockTolerance) {
 		return true
 	}
-	*newest = source
+	*c = clock{v.Source, v.Arrival}
 	return false
 }
 
@@ -157,29 +161,27 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 			}
 		}
 	case LastGasp:
-		if e.overtaken(v.Source, &p.meterTime) {
+		if e.overtaken(v, &p.meterTime) {
 			return false
 		}
-		p.measured = false
 		lost(&p.gasp)
 	case PowerUp:
-		if e.overtaken(v.Source, &p.meterTime) {
+		if e.overtaken(v, &p.meterTime) {
 			return false
 		}
 		supplied()
 	case Timeout:
-		if e.overtaken(v.Source, &p.pollTime) {
+		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
-		p.measured = false
 		lost(&p.timeout)
 	case Answer:
-		if e.overtaken(v.Source, &p.pollTime) {
+		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
 		supplied()
 	case Voltage:
-		if e.overtaken(v.Source, &p.pollTime) {
+		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
 		p.levels = *v.Levels
@@ -220,6 +222,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 // takeGateway reports whether evidence about a gateway is news.
 func (e *Engine) takeGateway(i int32, v Evidence) bool {
 	g := &e.gateways[i]
+	g.stale = false
 	switch v.Kind {
 	case Gateway:
 		g.asset = v.Asset
@@ -229,12 +232,12 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 		}
 		return true
 	case MainsFail:
-		if e.overtaken(v.Source, &g.source) {
+		if e.overtaken(v, &g.source) {
 			return false
 		}
 		g.failed = v.Arrival
 	case MainsBack:
-		if e.overtaken(v.Source, &g.source) {
+		if e.overtaken(v, &g.source) {
 			return false
 		}
 		g.failed, g.alive = 0, v.Arrival
@@ -255,11 +258,24 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 }
 
 // takePosition reports whether a position is news.
-func (e *Engine) takePosition(edge int, v Evidence) bool {
+func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 	t := &e.switches[edge]
-	if e.overtaken(v.Source, &t.source) && v.By == "" {
+	closed := !v.Bad && !*v.Open && v.Phases == 0
+	if e.overtaken(v, &t.source) && v.By == "" {
+		if closed && t.open != 0 && t.when > when { // it came late: it has opened again since
+			t.gap = gap{when, t.when, t.at}
+			e.dirty = true
+		}
 		return false
 	}
+	switch {
+	case v.Bad:
+	case closed && t.told && t.open != 0:
+		t.closed = when
+	case !closed && t.open == 0 && t.closed != 0:
+		t.gap, t.closed = gap{t.closed, when, v.Arrival}, 0
+	}
+	t.when = when
 	t.told, t.bad, t.byHand, t.at, t.denied = true, v.Bad, v.By != "", v.Arrival, false
 	if !v.Bad {
 		t.open, t.lockedOut = 0, v.LockedOut

@@ -31,6 +31,7 @@ type commands struct {
 	Token   tokenCommand     `cmd:"" help:"Tokens that programs show to the API."`
 	Audit   auditCommand     `cmd:"" help:"Who did what."`
 	Grid    gridCommand      `cmd:"" help:"The network's model: import one, see what is in use, return to an earlier one."`
+	Outage  outageCommand    `cmd:"" help:"Which outages there were, by evidence in a file."`
 }
 
 type run struct {

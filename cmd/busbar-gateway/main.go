@@ -21,6 +21,7 @@ type commands struct {
 	program.Logging
 	Version kong.VersionFlag `help:"Print the version and exit."`
 	Run     run              `cmd:"" help:"Read devices and forward what they say, until stopped by SIGINT or SIGTERM. SIGHUP has it try what the configuration's file holds by then, and go back by itself if data stops."`
+	Init    initCommand      `cmd:"" help:"Be the only program of a machine, as in an image."`
 	Key     key              `cmd:"" help:"Print the public key that the cloud has to know, making the key if it is missing."`
 	Rotate  rotateKey        `cmd:"" name:"rotate-key" help:"Put a new key in the place of the gateway's key, which introduces it to the cloud."`
 }
@@ -38,6 +39,7 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return err
 	}
+	o.Alive = newSupervised(ctx, o.Log).alive
 	g, err := gateway.New(config, o)
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ type commands struct {
 	Gateway gatewayCommand   `cmd:"" help:"Make a gateway known to the cloud."`
 	Grid    gridCommand      `cmd:"" help:"Import and check the network: substations, feeders, switches, transformers and service points."`
 	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
+	Image   imageCommand     `cmd:"" help:"Make images to flash gateways with."`
+	Bundle  bundleCommand    `cmd:"" help:"Make and check the signed files in which new versions come to gateways."`
 }
 
 func main() {

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/busbar/busbar/firmware-config/cpio"
 	"github.com/busbar/busbar/test/machine"
 )
 
@@ -183,13 +184,13 @@ func (l *Line) boot(dir string, setup []string) error {
 	if err := m.Build(dir, "github.com/busbar/busbar/test/netem/modem"); err != nil {
 		return err
 	}
-	files := []machine.File{{Path: "/init", From: filepath.Join(dir, "modem")}, {Path: "/setup", Text: strings.Join(setup, "\n")}}
+	files := []cpio.File{{Path: "/init", From: filepath.Join(dir, "modem")}, {Path: "/setup", Text: strings.Join(setup, "\n")}}
 	modules, err := m.Modules()
 	if err != nil {
 		return err
 	}
 	for _, module := range modules {
-		files = append(files, machine.File{Path: "/modules/" + filepath.Base(module), From: module})
+		files = append(files, cpio.File{Path: "/modules/" + filepath.Base(module), From: module})
 	}
 	for _, name := range []string{"ip", "tc"} {
 		more, err := program(name)
@@ -199,7 +200,7 @@ func (l *Line) boot(dir string, setup []string) error {
 		files = append(files, more...)
 	}
 	initrd := filepath.Join(dir, "modem.initrd")
-	if err := machine.WriteInitrd(initrd, files...); err != nil {
+	if err := cpio.WriteFile(initrd, files...); err != nil {
 		return err
 	}
 	// Emulated, since that works everywhere, and the line is slower.
@@ -250,7 +251,7 @@ func (l *Line) boot(dir string, setup []string) error {
 const bootTime = 5 * time.Minute
 
 // program are a program of this machine and the libraries that it needs.
-func program(name string) ([]machine.File, error) {
+func program(name string) ([]cpio.File, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return nil, err
@@ -259,9 +260,9 @@ func program(name string) ([]machine.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("libraries of %s: %w", path, err)
 	}
-	files := []machine.File{{Path: "/bin/" + name, From: path}}
+	files := []cpio.File{{Path: "/bin/" + name, From: path}}
 	for _, library := range libraries.FindAllString(string(out), -1) {
-		files = append(files, machine.File{Path: library, From: library})
+		files = append(files, cpio.File{Path: library, From: library})
 	}
 	return files, nil
 }

@@ -28,6 +28,8 @@ type Finding struct {
 	Points     []string `json:"points"`
 	Restored   []Part   `json:"restored"`
 	NestedIn   string   `json:"nested_in,omitempty"`
+	// How many pieces of evidence of each kind it rests on.
+	Counts map[outage.Kind]int `json:"evidence"`
 }
 
 // Part is what had supply again before the end.
@@ -52,12 +54,14 @@ type Result struct {
 // longestLine bounds a piece of evidence.
 const longestLine = 1 << 20
 
-// Run takes evidence, one piece a line. The error names the line.
-func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error) {
+// Run takes evidence, one piece a line, of a network as it is when it begins. The error
+// names the line.
+func Run(network *grid.Model, c outage.Config, from io.Reader) (Result, error) {
 	lines := bufio.NewScanner(from)
 	lines.Buffer(make([]byte, 0, 64<<10), longestLine)
 	var r *Recorder
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
@@ -66,14 +70,14 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 			return Result{}, fmt.Errorf("line %d: %w", n, err)
 		}
 		if r == nil {
-			r = New(network, c, v.Arrival)
+			r = New(network.At(v.Arrival), c, v.Arrival)
 		}
 		if err := r.Take(v); err != nil {
 			return Result{}, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("line %d: %w", n, err)
 	}
 	if r == nil {
 		return Result{}, nil
@@ -83,17 +87,19 @@ func Run(network *grid.Snapshot, c outage.Config, from io.Reader) (Result, error
 
 // Recorder is an engine whose conclusions are written down.
 type Recorder struct {
-	Engine *outage.Engine
-	last   int64
-	result Result
-	told   map[string]outage.Incident
-	first  map[string]float64 // confidence when people were told
+	Engine   *outage.Engine
+	Told     func(outage.Change) // is told of each change, if it isn't nil
+	last     int64
+	result   Result
+	told     map[string]outage.Incident
+	first    map[string]float64 // confidence when people were told
+	probable map[string][]int64
 }
 
 // New begins at a time.
 func New(network *grid.Snapshot, c outage.Config, at int64) *Recorder {
 	c.Keep = 1 << 62 // nothing is over for good
-	return &Recorder{Engine: outage.New(network, c, at), last: at, told: map[string]outage.Incident{}, first: map[string]float64{}}
+	return &Recorder{Engine: outage.New(network, c, at), last: at, told: map[string]outage.Incident{}, first: map[string]float64{}, probable: map[string][]int64{}}
 }
 
 // Take takes a piece, at its time of arrival, which mustn't be before the last one's.
@@ -110,7 +116,13 @@ func (r *Recorder) advance(to int64) {
 	r.last = to
 	changes, asks := r.Engine.Advance(to)
 	for _, c := range changes {
+		if r.Told != nil {
+			r.Told(c)
+		}
 		r.told[c.Incident.ID] = c.Incident
+		if c.Kind == outage.Settled || c.Kind == outage.Reopened && c.Incident.ProbableAt != 0 {
+			r.probable[c.Incident.ID] = append(r.probable[c.Incident.ID], c.At)
+		}
 		if c.Kind == outage.Announce {
 			r.first[c.Incident.ID] = c.Incident.Confidence
 		}
@@ -140,7 +152,7 @@ func (r *Recorder) Result() Result {
 		case !x.Announced():
 			out.Momentary++
 		case len(x.Ever) > 0:
-			out.Findings = append(out.Findings, r.finding(x))
+			out.Findings = append(out.Findings, r.findings(x)...)
 		}
 	}
 	slices.SortFunc(out.Findings, func(a, b Finding) int {
@@ -149,9 +161,19 @@ func (r *Recorder) Result() Result {
 	return out
 }
 
-func (r *Recorder) finding(x outage.Incident) Finding {
-	f := Finding{What: "outage", Incident: x.ID, Detected: x.ProbableAt, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID],
-		Start: x.Start, End: x.RestoredAt, Points: x.Ever, NestedIn: x.NestedIn}
+// findings is an incident's interruptions, those apart that were momentary.
+func (r *Recorder) findings(x outage.Incident) (all []Finding) {
+	f := Finding{What: "outage", Incident: x.ID, Announced: x.AnnouncedAt, Device: x.Device, Confidence: r.first[x.ID], NestedIn: x.NestedIn, Counts: x.Counts}
+	detected := x.ProbableAt
+	for _, i := range x.Interruptions {
+		if i.End-i.Start < sustained {
+			continue
+		}
+		f.Detected, f.Device, f.Start, f.End, f.Points = max(r.settled(x, i.Start), i.Start), i.Device, i.Start, i.End, i.Points
+		all = append(all, f)
+	}
+	f.Device, f.Start, f.End, f.Points, f.Restored = x.Device, x.Start, x.RestoredAt, x.Ever, nil
+	f.Detected = max(detected, x.Seen)
 	if x.State == outage.Withdrawn {
 		f.End = x.OverAt
 	}
@@ -163,11 +185,27 @@ func (r *Recorder) finding(x outage.Incident) Finding {
 		out[id] = true
 	}
 	for _, s := range x.Steps {
-		if f.End == 0 || s.At < f.End {
+		if s.At >= f.Start && (f.End == 0 || s.At < f.End) {
 			f.Restored = append(f.Restored, Part{s.At, slices.DeleteFunc(slices.Clone(s.Points), func(id string) bool { return out[id] })})
 		}
 	}
-	return f
+	if len(all) > 0 && f.End != 0 && f.End-f.Start < sustained {
+		return all
+	}
+	return append(all, f)
+}
+
+// sustained is how long an interruption lasts that isn't momentary, µs.
+const sustained = int64(180e6)
+
+// settled is when an interruption was probable first.
+func (r *Recorder) settled(x outage.Incident, start int64) int64 {
+	for _, at := range r.probable[x.ID] {
+		if at >= start {
+			return at
+		}
+	}
+	return x.Seen
 }
 
 // Write writes findings as lines.

@@ -114,7 +114,8 @@ func crewsFollow(t *store.Tx, o Outage, step lifecycle.Step) error {
 	return err
 }
 
-// alarmFollows ends the alarm of an outage when supply is back, or when there was none.
+// alarmFollows ends the alarm of an outage when supply is back, or when there was none. The
+// alarms that it stands for wait for what is verified.
 func alarmFollows(t *store.Tx, o *Outage, at telemetry.Micros) error {
 	if o.Alarm == "" {
 		return nil
@@ -122,7 +123,10 @@ func alarmFollows(t *store.Tx, o *Outage, at telemetry.Micros) error {
 	if o.State.Out() {
 		return alarm.RaiseOutage(t, o.alarm(at))
 	}
-	return alarm.ClearOutage(t, o.alarm(at))
+	if err := alarm.ClearOutage(t, o.alarm(at)); err != nil || o.State == lifecycle.Restored {
+		return err
+	}
+	return alarm.FreeOutage(t, o.alarm(at), o.State == lifecycle.Merged)
 }
 
 // alarm is the one that stands for the outage.

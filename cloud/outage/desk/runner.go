@@ -51,6 +51,8 @@ const (
 	pace = 200 * time.Millisecond
 	// positionsEvery is how often the positions of switches are looked at.
 	positionsEvery = 2 * time.Second
+	// metersEvery is how often new meters and gateways are looked for.
+	metersEvery = time.Minute
 	// mostAtOnce bounds the evidence of one transaction.
 	mostAtOnce = 5000
 )
@@ -85,7 +87,7 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	if err := s.recall(ctx); err != nil {
 		return err
 	}
-	watch := &watch{store: r.cfg.Store, known: nil}
+	watch := &watch{store: r.cfg.Store}
 	for {
 		changed := r.cfg.Store.FactsChanged()
 		if err := s.followNetwork(ctx); err != nil {
@@ -93,6 +95,9 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		}
 		if s.network != nil {
 			if err := watch.look(ctx, s.network, time.Now()); err != nil {
+				return err
+			}
+			if err := watch.lookForMeters(ctx, time.Now()); err != nil {
 				return err
 			}
 		}

@@ -17,6 +17,8 @@ type watch struct {
 	store *store.Store
 	known map[string]position // by switch; nil: nothing is known yet
 	last  time.Time
+	// when meters were looked for
+	counted time.Time
 }
 
 // position is what a switch's signal shows.
@@ -153,4 +155,31 @@ func (w *watch) recall(ctx context.Context) (map[string]position, error) {
 		})
 	})
 	return known, err
+}
+
+// lookForMeters keeps as evidence which service points are measured, by which gateways, and
+// where these stand, as births and gateways say.
+func (w *watch) lookForMeters(ctx context.Context, now time.Time) error {
+	if now.Sub(w.counted) < metersEvery {
+		return nil
+	}
+	w.counted = now
+	var found []evidence.Observation
+	err := w.store.Read(ctx, func(t *store.Tx) error {
+		return evidence.Unknown(t, func(v outage.Evidence) {
+			v.Arrival = int64(telemetry.MicrosOf(now))
+			found = append(found, evidence.Observation{Evidence: v})
+		})
+	})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return w.store.Write(ctx, func(t *store.Tx) error {
+		for _, v := range found {
+			if err := evidence.Note(t, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -129,3 +129,28 @@ func Forget(t *store.Tx, now telemetry.Micros) error {
 func Positions(t *store.Tx, do func(outage.Evidence)) error {
 	return each(t, func(_, _ int64, v Observation) { do(v.Evidence) }, `WHERE kind = ? AND actor = 'telemetry' ORDER BY seq`, string(outage.Position))
 }
+
+// Unknown gives the meters at service points and the gateways with a place that are known
+// to the store and no evidence says anything of.
+func Unknown(t *store.Tx, do func(outage.Evidence)) error {
+	for _, of := range []struct {
+		kind  outage.Kind
+		query string
+	}{
+		{outage.Meter, `SELECT DISTINCT s.asset, s.gateway FROM series s JOIN grid_asset g ON g.id = s.asset WHERE g.kind = 'service_point'
+			AND NOT EXISTS (SELECT 1 FROM outage_evidence e WHERE e.kind = ? AND e.gateway = s.gateway AND e.asset = s.asset) ORDER BY 1, 2`},
+		{outage.Gateway, `SELECT CASE WHEN p.feeder <> '' THEN p.feeder ELSE p.site END, p.gateway FROM presence p JOIN grid_asset g ON g.id = CASE WHEN p.feeder <> '' THEN p.feeder ELSE p.site END
+			WHERE NOT EXISTS (SELECT 1 FROM outage_evidence e WHERE e.kind = ? AND e.gateway = p.gateway) ORDER BY 2`},
+	} {
+		err := t.Each(func(r *sql.Rows) error {
+			v := outage.Evidence{Kind: of.kind}
+			err := r.Scan(&v.Asset, &v.Gateway)
+			do(v)
+			return err
+		}, of.query, string(of.kind))
+		if err != nil {
+			return fmt.Errorf("outages: look for meters and gateways: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,4 +1,5 @@
-package machine
+// Package cpio writes the archive that a Linux kernel unpacks at its start.
+package cpio
 
 import (
 	"compress/gzip"
@@ -15,8 +16,8 @@ type File struct {
 	Text string
 }
 
-// WriteInitrd writes the archive of the files, which all may be executed.
-func WriteInitrd(to string, files ...File) error {
+// WriteFile writes the archive of the files, which all may be executed.
+func WriteFile(to string, files ...File) error {
 	file, err := os.Create(to)
 	if err != nil {
 		return err

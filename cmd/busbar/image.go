@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/firmware-config/bundle"
+	"github.com/busbar/busbar/firmware-config/image"
+	"github.com/busbar/busbar/gatewayconfig"
+)
+
+type imageCommand struct {
+	Build imageBuildCommand `cmd:"" help:"Make what is written onto a gateway's card or disk."`
+}
+
+type imageBuildCommand struct {
+	Target      bundle.Target `help:"What it is for: pc or arm64, both with UEFI." required:"" enum:"pc,arm64" placeholder:"TARGET"`
+	Parts       string        `help:"The directory with vmlinuz and boot.efi, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Gateway     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
+	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
+	Beside      []string      `help:"A file that the configuration names, such as a certificate; it is put beside it." placeholder:"FILE" type:"existingfile"`
+	Release     string        `help:"The version that it is." default:"1" placeholder:"VERSION"`
+	CommandLine string        `help:"What the kernel is told beside what it always is." placeholder:"TEXT"`
+	Output      string        `short:"o" help:"Where the image goes." required:"" placeholder:"FILE" type:"path"`
+}
+
+func (imageBuildCommand) Help() string {
+	return `The image has a partition that any computer can edit, with gateway.yaml; the gateway makes a second
+one for its data out of the rest of the card at its first start. The same parts give the same bytes, with
+the time that SOURCE_DATE_EPOCH says.
+
+Example:
+  make image-parts
+  busbar image build --target pc --parts .peers/image/pc --gateway bin/busbar-gateway --config gateway.yaml -o card.img`
+}
+
+func (c imageBuildCommand) Run() error {
+	config, err := os.ReadFile(c.Config)
+	if err != nil {
+		return err
+	}
+	if _, err := gatewayconfig.Parse(c.Config, config); err != nil {
+		return err
+	}
+	if err := timeOfImages(); err != nil {
+		return program.Usage{Err: err}
+	}
+	part := func(name string) string { return filepath.Join(c.Parts, name) }
+	err = image.Build(c.Output, image.Spec{
+		Target: c.Target, Version: c.Release, Config: config, Beside: c.Beside, CommandLine: c.CommandLine,
+		Kernel: part("vmlinuz"), Loader: part("boot.efi"), Gateway: c.Gateway,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: version %s for %s\n", c.Output, c.Release, c.Target)
+	return nil
+}
+
+// timeOfImages is the time of everything in an image, unless somebody has said another.
+func timeOfImages() error {
+	const name, time = "SOURCE_DATE_EPOCH", 1790000000
+	text := os.Getenv(name)
+	if text == "" {
+		return os.Setenv(name, strconv.Itoa(time))
+	}
+	if _, err := strconv.ParseInt(text, 10, 64); err != nil {
+		return fmt.Errorf("%s is %q: expected seconds since 1970", name, text)
+	}
+	return nil
+}

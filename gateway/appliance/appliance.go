@@ -1,0 +1,123 @@
+//go:build linux
+
+// Package appliance is what a gateway does that is alone on its machine: it is the
+// first process, and there is no other. It mounts what it needs, makes the partition for
+// its data, brings the network up and feeds the watchdog.
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/busbar/busbar/firmware-config/image"
+)
+
+const (
+	// BootDir has the partition that any computer can edit, read-only.
+	BootDir = "/boot"
+	// DataDir has the partition that is the gateway's.
+	DataDir = "/var/lib/busbar"
+)
+
+// patience is how long a medium may take to appear, as on USB.
+const patience = 20 * time.Second
+
+// Machine is one that has started.
+type Machine struct {
+	log      *slog.Logger
+	watchdog *watchdog
+	stop     context.CancelFunc
+	links    sync.WaitGroup
+}
+
+// Start makes of a kernel that has just started a machine on which a gateway can run.
+// What fails is told and gone without, but for the partitions: the error is about those, and
+// the machine is there nevertheless, so that it can say so.
+func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
+	m := &Machine{log: log}
+	if err := mountKernel(); err != nil {
+		return m, err
+	}
+	m.watchdog = openWatchdog(log)
+	err := m.mountDisk(ctx)
+	ctx, m.stop = context.WithCancel(ctx)
+	m.startNetwork(ctx)
+	return m, err
+}
+
+// Alive keeps the watchdog from starting the machine anew for a while.
+func (m *Machine) Alive() { m.watchdog.feed() }
+
+// Reboot ends what the machine does and starts it anew. It returns only if it can't.
+func (m *Machine) Reboot() error {
+	if m.stop != nil {
+		m.stop()
+		m.links.Wait()
+	}
+	err := errors.Join(unmount(DataDir), unmount(BootDir))
+	unix.Sync()
+	return errors.Join(err, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
+}
+
+func unmount(dir string) error {
+	if err := unix.Unmount(dir, 0); err != nil && !errors.Is(err, unix.EINVAL) { // nothing is mounted
+		return fmt.Errorf("unmount %s: %w", dir, err)
+	}
+	return nil
+}
+
+func mount(source, dir, kind string, flags uintptr, data string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(source, dir, kind, flags, data); err != nil && !errors.Is(err, unix.EBUSY) { // the kernel has done so
+		return fmt.Errorf("mount %s at %s: %w", kind, dir, err)
+	}
+	return nil
+}
+
+func mountKernel() error {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	return errors.Join(
+		mount("proc", "/proc", "proc", flags, ""),
+		mount("sysfs", "/sys", "sysfs", flags, ""),
+		mount("devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, ""),
+		mount("tmpfs", "/tmp", "tmpfs", flags, "size=16m"),
+		os.MkdirAll("/etc", 0o755),
+	)
+}
+
+func (m *Machine) mountDisk(ctx context.Context) error {
+	boot, err := await(ctx, image.BootName, m.Alive)
+	if err != nil {
+		return err
+	}
+	data, err := find(image.DataName)
+	if errors.Is(err, errNoPartition) {
+		m.log.Info("making the partition for data", "disk", boot.disk)
+		started := time.Now()
+		if err = makeData(boot.disk); err != nil {
+			return fmt.Errorf("the partition for data can't be made on %s: %w", boot.disk, err)
+		}
+		m.log.Info("the partition for data is made", "took", time.Since(started).Round(time.Millisecond))
+		data, err = await(ctx, image.DataName, m.Alive)
+	}
+	if err != nil {
+		return err
+	}
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
+	if err := mount(boot.device, BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
+		return err
+	}
+	if err := mount(data.device, DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
+		return err
+	}
+	return os.Chmod(DataDir, 0o700)
+}

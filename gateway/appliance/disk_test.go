@@ -1,0 +1,45 @@
+//go:build linux
+
+package appliance
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/diskfs/go-diskfs/partition/gpt"
+)
+
+func TestPartitionsAreFoundByName(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	block := fstest.MapFS{
+		"mmcblk0/uevent":              file("DEVNAME=mmcblk0\nDEVTYPE=disk\n"),
+		"mmcblk0/mmcblk0p1/partition": file("1\n"),
+		"mmcblk0p1/uevent":            file("DEVNAME=mmcblk0p1\nDEVTYPE=partition\nPARTN=1\nPARTNAME=busbar-boot\n"),
+		"mmcblk0p1/partition":         file("1\n"),
+		"sda/uevent":                  file("DEVNAME=sda\n"),
+	}
+	if p, err := findIn(block, "busbar-boot"); err != nil || p != (partition{"/dev/mmcblk0p1", "/dev/mmcblk0"}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if _, err := findIn(block, "busbar"); !errors.Is(err, errNoPartition) {
+		t.Errorf("part of a name: %v", err)
+	}
+}
+
+func TestDataTakesWhatIsBehindTheLastPartition(t *testing.T) {
+	table := func() *gpt.Table {
+		return &gpt.Table{LogicalSectorSize: 512, PhysicalSectorSize: 512, Partitions: []*gpt.Partition{{Index: 1, Start: 2048, End: 522239}}}
+	}
+	p, err := free(table(), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Index != 2 || p.Start != 522240 || p.Start%align != 0 || (p.End+1)%align != 0 || p.Size != (p.End+1-p.Start)*512 || p.End*512 > 1<<30-34*512 {
+		t.Errorf("%+v", p)
+	}
+	if _, err := free(table(), 300<<20); err == nil || !strings.Contains(err.Error(), "too small") {
+		t.Errorf("a card of 300 MB: %v", err)
+	}
+}

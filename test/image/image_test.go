@@ -1,0 +1,309 @@
+// Package image flashes virtual machines and has them read meters.
+package image
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"encoding/json"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/configfile"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/await"
+	"github.com/busbar/busbar/test/kafka"
+	"github.com/busbar/busbar/test/peer"
+)
+
+// board is a kind of machine with UEFI: its emulator with its ports, and its firmware's
+// code and variables.
+type board struct {
+	target, arch string
+	qemu         []string
+	firmware     [2]string
+}
+
+var (
+	pc = board{"pc", "amd64", []string{"qemu-system-x86_64", "-machine", "q35", "-device", "ahci,id=sata", "-device", "ide-hd,drive=card,bus=sata.0",
+		"-device", "e1000e,netdev=net,romfile=", "-device", "i6300esb", "-action", "watchdog=reset"},
+		[2]string{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"}}
+	arm64 = board{"arm64", "arm64", []string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72", "-device", "virtio-blk-pci,drive=card",
+		"-device", "virtio-net-pci,netdev=net,romfile="},
+		[2]string{"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"}}
+)
+
+// card is the medium of a machine, which goes on over its power cuts.
+type card struct {
+	t         *testing.T
+	board     board
+	dir, path string
+	serial    string // the address of the RS-485 line behind its USB adapter; "": there is none
+	machine   *exec.Cmd
+	consoles  int
+}
+
+// flash makes an image of the configuration and writes it onto a card of 1 GiB.
+func flash(t *testing.T, b board, config, serial string, beside ...string) *card {
+	t.Helper()
+	peer.Program(t, b.qemu[0], "qemu-system")
+	parts := filepath.Join(peer.Root(), ".peers", "image", b.target)
+	if _, err := os.Stat(filepath.Join(parts, "vmlinuz")); err != nil {
+		peer.Missing(t, "%v: make image-parts gets what images are made of", err)
+	}
+	c := &card{t: t, board: b, dir: t.TempDir(), serial: serial}
+	c.path = filepath.Join(c.dir, "card.img")
+	yaml := filepath.Join(c.dir, "gateway.yaml")
+	if err := os.WriteFile(yaml, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gateway := exec.Command("go", "build", "-ldflags", "-s -w", "-o", filepath.Join(c.dir, "busbar-gateway"), "./cmd/busbar-gateway")
+	gateway.Dir, gateway.Env = peer.Root(), append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.arch)
+	if out, err := gateway.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	build := []string{"image", "build", "--target", b.target, "--parts", parts, "--gateway", filepath.Join(c.dir, "busbar-gateway"), "--config", yaml, "-o", c.path}
+	for _, file := range beside {
+		build = append(build, "--beside", file)
+	}
+	c.run(filepath.Join(peer.Root(), "bin", "busbar"), build...)
+	c.run("truncate", "-s", "1G", c.path)
+	c.run("cp", b.firmware[1], filepath.Join(c.dir, "vars.fd"))
+	return c
+}
+
+func (c *card) run(program string, args ...string) string {
+	c.t.Helper()
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (c *card) sh(script string, args ...string) string {
+	c.t.Helper()
+	return c.run("sh", append([]string{"-ec", script, "sh"}, args...)...)
+}
+
+// boot puts the card into a machine and switches it on.
+func (c *card) boot() {
+	c.t.Helper()
+	c.consoles++
+	args := append(c.board.qemu[1:len(c.board.qemu):len(c.board.qemu)], "-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "none",
+		"-serial", "file:"+c.console(), "-netdev", "user,id=net", "-drive", "if=none,id=card,format=raw,file="+c.path,
+		"-drive", "if=pflash,format=raw,readonly=on,file="+c.board.firmware[0], "-drive", "if=pflash,format=raw,file="+filepath.Join(c.dir, "vars.fd"))
+	if c.serial != "" {
+		args = append(args, "-device", "qemu-xhci", "-chardev", "socket,id=line,host="+strings.Replace(c.serial, ":", ",port=", 1)+",reconnect=1",
+			"-device", "usb-serial,chardev=line,always-plugged=on")
+	}
+	c.machine = exec.Command(c.board.qemu[0], args...)
+	c.machine.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	errs, err := os.Create(filepath.Join(c.dir, "qemu.log"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer errs.Close()
+	c.machine.Stderr = errs
+	if err := c.machine.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		c.cut()
+		if c.t.Failed() {
+			console, _ := os.ReadFile(c.console())
+			c.t.Logf("%s", console)
+		}
+	})
+}
+
+func (c *card) console() string {
+	return filepath.Join(c.dir, fmt.Sprintf("console-%d", c.consoles))
+}
+
+// awaitConsole waits until the machine has said so since it was switched on.
+func (c *card) awaitConsole(text string) {
+	c.t.Helper()
+	await.True(c.t, fmt.Sprintf("the console says %q", text), func() bool {
+		console, _ := os.ReadFile(c.console())
+		return strings.Contains(string(console), text)
+	})
+}
+
+// cut cuts the machine's power.
+func (c *card) cut() {
+	c.machine.Process.Kill()
+	c.machine.Wait()
+}
+
+var dataAt = regexp.MustCompile(`First sector: (\d+)`)
+
+// check has the system's own tools look at the card, after the journal was followed as a
+// boot does.
+func (c *card) check() {
+	c.t.Helper()
+	if out := c.sh(`sgdisk -v "$1"`, c.path); !strings.Contains(out, "No problems found") {
+		c.t.Error(out)
+	}
+	at := dataAt.FindStringSubmatch(c.sh(`sgdisk -i 2 "$1"`, c.path))
+	if at == nil {
+		c.t.Fatal("there is no partition for data")
+	}
+	c.sh(`dd if="$1" of="$2/data" bs=512 skip="$3" conv=sparse status=none; e2fsck -fp "$2/data" || [ $? -le 1 ]; e2fsck -fn "$2/data"; rm "$2/data"`, c.path, c.dir, at[1])
+	c.sh(`dd if="$1" of="$2/boot" bs=1M skip=1 count=254 conv=sparse status=none; fsck.vfat -n "$2/boot"; rm "$2/boot"`, c.path, c.dir)
+}
+
+// outside is an address of this machine that a virtual one reaches as well.
+func outside(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			return n.IP.String()
+		}
+	}
+	peer.Missing(t, "this machine has no network card")
+	return ""
+}
+
+// numbers is what the log has of each process's telemetry, and what those after it say
+// that it had committed.
+type numbers struct {
+	client          *kgo.Client
+	seen            map[record.Identity]bool
+	came, committed map[string]uint64
+}
+
+func (n *numbers) read(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	n.client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+		var headers []record.Header
+		for _, h := range r.Headers {
+			headers = append(headers, record.Header(h))
+		}
+		rec, err := record.ParseHeaders(headers, r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.seen[rec.Identity] {
+			return
+		}
+		n.seen[rec.Identity] = true
+		if rec.Stream == record.Telemetry {
+			n.came[rec.Epoch.String()] += rec.Count()
+			return
+		}
+		var e telemetry.Event
+		if err := json.Unmarshal(rec.Payload, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind == telemetry.GatewayStarted {
+			for _, c := range e.Lifecycle.Committed {
+				if c.Stream == string(record.Telemetry) {
+					n.committed[c.Epoch] = c.Count
+				}
+			}
+		}
+	})
+}
+
+// A flashed PC reads a meter on a serial line behind a USB adapter, and what it has read
+// and committed comes to the log although its power is cut, each sample once.
+func TestAFlashedPCReadsAMeterThroughPowerCuts(t *testing.T) { readThroughPowerCuts(t, 2) }
+
+func TestTortureAFlashedPCByPowerCuts(t *testing.T) {
+	if os.Getenv("BUSBAR_TORTURE") == "" {
+		t.Skip("make torture")
+	}
+	readThroughPowerCuts(t, 20)
+}
+
+// What is wrong with the configuration is told at the console.
+func TestAFlashedARM64MachineSaysWhatIsWrong(t *testing.T) {
+	c := flash(t, arm64, `
+gateway: {id: north-gw1}
+forward: {kafka: {brokers: ["127.0.0.1:9092"]}}
+buffer: {path: /var/lib/busbar}
+devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://10.0.2.2:502", unit: 1}}]
+`, "")
+	c.sh(`printf 'gateway: {id: north-gw1}\ndevices: []\n' > "$2/wrong"; mcopy -o -i "$1@@1M" "$2/wrong" ::gateway.yaml`, c.path, c.dir)
+	c.boot()
+	c.awaitConsole("/boot/gateway.yaml:1:1: forward: the key is missing")
+	c.awaitConsole("an address by DHCP")
+	c.cut()
+	c.check()
+}
+
+func readThroughPowerCuts(t *testing.T, cuts int) {
+	line := peer.Address(t)
+	cluster := kafka.StartAt(t, outside(t), 1)
+	if err := cluster.CreateTopics(t.Context(), "busbar"); err != nil {
+		t.Fatal(err)
+	}
+	gateway, err := cluster.Gateway(t.Context(), "busbar", "north-gw1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := gateway.MTLS()
+	var beside []string
+	for _, file := range []*configfile.Path{&link.TLS.CA, &link.TLS.Cert, &link.TLS.Key} {
+		beside = append(beside, string(*file))
+		*file = configfile.Path(filepath.Base(string(*file)))
+	}
+	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen-rtu", line, "--no-pace")
+	c := flash(t, pc, fmt.Sprintf(`
+gateway: {id: north-gw1}
+forward:
+  kafka:
+%s
+buffer: {path: /var/lib/busbar, max_size: 128MiB}
+devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 1}}]
+`, kafka.YAML(link, "    ")), line, beside...)
+	topics := record.TopicsOf("busbar")
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.ConsumeTopics(topics.Telemetry(), topics.Backfill(), topics.Events()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	n := numbers{client, map[record.Identity]bool{}, map[string]uint64{}, map[string]uint64{}}
+	for cut := range cuts {
+		began := time.Now()
+		c.boot()
+		c.awaitConsole("gateway started")
+		t.Logf("boot %d: the gateway runs after %v", cut+1, time.Since(began).Round(100*time.Millisecond))
+		processes := len(n.came)
+		await.True(t, "samples of this start come", func() bool { n.read(t); return len(n.came) > processes })
+		c.cut()
+	}
+	c.check()
+	c.boot()
+	await.True(t, "everything that was committed has come", func() bool {
+		n.read(t)
+		if len(n.committed) < cuts {
+			return false
+		}
+		for epoch, count := range n.committed {
+			if n.came[epoch] != count {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("committed before the cuts: %v", maps.Collect(maps.All(n.committed)))
+}
