@@ -72,6 +72,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerStream(mux, api, o)
 	registerAssets(api, o)
 	registerGrid(api, o)
+	registerGridMap(api, o)
 	registerOutages(api, o)
 	registerOutageDesk(api, o)
 	registerReliability(api, o)

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -180,4 +181,48 @@ func (z *zoned) put(t *testing.T, query, model string, want int, says string) {
 	if status != want || !strings.Contains(answer, says) {
 		t.Errorf("%d %s", status, answer)
 	}
+}
+
+// The map and the drawings of feeders tell each of what they see, and are known again.
+func TestMapOfTheNetwork(t *testing.T) {
+	z := newZoned(t)
+	var all, own GridMap
+	z.get(t, "viewer*", "/api/v1/grid/map", 200, &all)
+	z.get(t, "viewerown-zone", "/api/v1/grid/map", 200, &own)
+	if got := fmt.Sprint(all.Points.ID, all.Points.X, all.Points.Y, all.Points.Customers, all.Feeders, all.Lines.ID, all.Nowhere, all.X0, all.Y0); got !=
+		"[foreign-point own-point] [0 7500000] [0 10000000] [5 3] [foreign-feeder own-feeder] [own-line] {0 1 0} 1 2" {
+		t.Errorf("the map has %s", got)
+	}
+	if got := fmt.Sprint(own.Points.ID, own.Feeders, own.Lines.ID, own.Nowhere); got != "[own-point] [own-feeder] [own-line] {0 0 0}" {
+		t.Errorf("of their zone they see %s", got)
+	}
+	tag := func(who, known string) (int, string) {
+		request := httptest.NewRequestWithContext(t.Context(), "GET", z.server.URL+"/api/v1/grid/map", nil)
+		request.RequestURI = ""
+		request.Header.Set("Authorization", "Bearer "+z.tokens[who])
+		request.Header.Set("If-None-Match", known)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode, response.Header.Get("ETag")
+	}
+	_, known := tag("viewer*", "")
+	if status, again := tag("viewer*", known); status != 304 || again != known {
+		t.Errorf("the same map: %d %s", status, again)
+	}
+	if status, other := tag("viewerown-zone", known); status != 200 || other == known {
+		t.Errorf("that of a zone: %d %s", status, other)
+	}
+	z.put(t, "", strings.Replace(zonedNetwork, "4 6", "4 7", 1), 200, `"new":true`)
+	if status, _ := tag("viewer*", known); status != 200 {
+		t.Errorf("after a change: %d", status)
+	}
+	var line OneLine
+	z.get(t, "viewerown-zone", "/api/v1/assets/own-feeder/one-line", 200, &line)
+	if got := fmt.Sprintf("%d %q %s %s %d", len(line.Nodes), line.Nodes[0].ID, line.Nodes[1].ID, line.Branches[0].ID, line.Nodes[1].Customers); got != `2 "" own-end own-line 3` {
+		t.Errorf("the drawing: %s", got)
+	}
+	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder/one-line", 404, nil)
 }

@@ -83,8 +83,8 @@ feeders:
   - {id: foreign-feeder, head: foreign-line}
   - {id: own-feeder, head: own-line}
 service_points:
-  - {id: foreign-point, node: border, customers: 5, valid_to: "2099-01-01T00:00:00Z"}
-  - {id: own-point, node: own-end, customers: 3}
+  - {id: foreign-point, node: border, position: 1 2, customers: 5, valid_to: "2099-01-01T00:00:00Z"}
+  - {id: own-point, node: own-end, position: 4 6, customers: 3}
 `
 
 func (z *zoned) importNetwork() {

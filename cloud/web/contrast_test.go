@@ -28,6 +28,8 @@ var contrasts = []struct {
 	{[]string{"page", "surface", "raised", "hover"}, object, []string{"control", "focus", "action",
 		"critical-edge", "high-edge", "medium-edge", "low-edge"}},
 	{[]string{"surface"}, object, []string{"trace-1", "trace-2", "trace-3", "trace-4"}},
+	{[]string{"page", "surface", "raised", "hover"}, text, []string{"worked"}},
+	{[]string{"worked"}, text, []string{"on-worked"}},
 	{[]string{"critical"}, text, []string{"on-critical"}},
 	{[]string{"high"}, text, []string{"on-high"}},
 	{[]string{"medium"}, text, []string{"on-medium"}},

@@ -42,6 +42,7 @@ type fake struct {
 	turnAway     string         // the reason for which the provider's users are
 	flood        *flood         // that goes on; nil: none does
 	subscribers  map[chan message]bool
+	desk         outageDesk
 }
 
 type event struct {
@@ -93,6 +94,7 @@ func (f *fake) start() {
 	mux.HandleFunc("DELETE /api/v1/session", f.deleteSession)
 	mux.HandleFunc("GET /api/v1/session/methods", f.getMethods)
 	mux.HandleFunc("GET /api/v1/session/oidc", f.beginOIDC)
+	f.deskRoutes(mux)
 	mux.Handle("/", Handler())
 	f.server = &http.Server{Handler: f.gate(mux)}
 	go f.server.Serve(listener)

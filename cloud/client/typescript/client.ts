@@ -108,15 +108,6 @@ export interface AlarmListBody {
   seq: Int64;
 }
 
-export interface Answer {
-  /** What each period is divided by; empty: by nothing */
-  by: "" | "area" | "feeder" | "cause";
-  /** How is counted */
-  profile: string;
-  /** Of each period all of it, then its parts by name */
-  rows: Line[] | null;
-}
-
 export interface Asset {
   /** Of a service point */
   customers?: Int64;
@@ -237,14 +228,6 @@ export interface AuditRow {
   subject: string;
   /** How they are known: session, token, password, oidc, command-line, console where nobody signs in, enrolment-token, gateway-key, or cloud */
   via: string;
-}
-
-export interface BeyondThreshold {
-  day: string;
-  /** Minutes */
-  saidi: number;
-  /** Minutes, T_MED */
-  threshold: number;
 }
 
 export interface Bucket {
@@ -707,6 +690,25 @@ export interface GridFindingListBody {
   version: Int64;
 }
 
+export interface GridMap {
+  as_of_us: Micros;
+  coordinates: "local" | "wgs84";
+  /** Switches and transformers */
+  devices: MapDevices;
+  /** Their ids, to which the numbers among points point */
+  feeders: string[] | null;
+  lines: MapLines;
+  /** How many have no position, nor anything near them */
+  nowhere: MapNowhere;
+  /** Service points, each behind what supplies it in normal operation */
+  points: MapPoints;
+  step: number;
+  substations: MapSubstations;
+  version: Int64;
+  x0: number;
+  y0: number;
+}
+
 export interface GridVersion {
   /** Entries of the model */
   assets: Int64;
@@ -767,34 +769,6 @@ export interface Latest {
   v: number | null;
 }
 
-export interface Line {
-  customer_minutes: number;
-  /** Different ones; null: not known one by one */
-  customers_affected: number | null;
-  /** For a sustained time, once for each time */
-  customers_interrupted: number;
-  /** On average over the period */
-  customers_served: number;
-  from_us: Micros;
-  /** The area, feeder or cause; empty also of what names none */
-  group: string;
-  indices: Value[] | null;
-  /** That count, by id */
-  interruptions: Int64;
-  major_event_days?: BeyondThreshold[] | null;
-  /** Of them those that aren't over */
-  open: Int64;
-  period: string;
-  /** Final: the period is over, and nothing that began in it is open */
-  state: "provisional" | "final";
-  /** The first instant after it */
-  to_us: Micros;
-  /** It is all of the period */
-  whole: boolean;
-  /** The same without those days; absent where days aren't set apart */
-  without_major_event_days?: Sums;
-}
-
 export interface LinkOutage {
   cause: string;
   from_us: Micros;
@@ -809,6 +783,48 @@ export interface LinksAnswerBody {
   next: string | null;
   /** By stream, in the order in which they began */
   outages: LinkOutage[] | null;
+}
+
+export interface MapDevices {
+  id: string[] | null;
+  /** switch or transformer */
+  kind: string[] | null;
+  /** It is open in normal operation */
+  open: boolean[] | null;
+  x: number[] | null;
+  y: number[] | null;
+}
+
+export interface MapLines {
+  id: string[] | null;
+  /** Of at most 1 kV */
+  low: boolean[] | null;
+  to_x: number[] | null;
+  to_y: number[] | null;
+  x: number[] | null;
+  y: number[] | null;
+}
+
+export interface MapNowhere {
+  devices: Int64;
+  lines: Int64;
+  points: Int64;
+}
+
+export interface MapPoints {
+  customers: number[] | null;
+  /** In feeders; -1: none */
+  feeder: number[] | null;
+  id: string[] | null;
+  x: number[] | null;
+  y: number[] | null;
+}
+
+export interface MapSubstations {
+  id: string[] | null;
+  name: string[] | null;
+  x: number[] | null;
+  y: number[] | null;
 }
 
 export interface ModelAnswerBody {
@@ -839,6 +855,67 @@ export interface Often {
   rule: string;
   /** Of all annunciations, from 0 to 1 */
   share: number;
+}
+
+export interface OneLine {
+  branches: OneLineBranch[] | null;
+  columns: Int64;
+  feeder: string;
+  /** Through what all of it is supplied */
+  head: string;
+  /** Nodes that are left out, for there are too many */
+  more: Int64;
+  /** Each behind what supplies it */
+  nodes: OneLineNode[] | null;
+  rows: Int64;
+  /** Measured of the feeder itself */
+  series: Series[] | null;
+  /** Open switches at the nodes */
+  ties: OneLineTie[] | null;
+}
+
+export interface OneLineBranch {
+  /** Of the nodes, from 0 */
+  from: Int64;
+  id: string;
+  in_loop: boolean;
+  kind: "line" | "switch" | "transformer";
+  name: string;
+  /** Of a switch; null: nothing shows it */
+  position: Series | null;
+  /** Voltages, currents and power measured of it */
+  series: Series[] | null;
+  to: Int64;
+  type: string;
+}
+
+export interface OneLineNode {
+  busbar: boolean;
+  column: Int64;
+  /** What is behind it isn't drawn */
+  counted: boolean;
+  customers: Int64;
+  /** Empty: it is of another zone */
+  id: string;
+  name: string;
+  row: Int64;
+  /** At it, or behind it if what is behind it isn't drawn */
+  service_points: Int64;
+}
+
+export interface OneLineTie {
+  /** The node, from 0 */
+  at: Int64;
+  id: string;
+  name: string;
+  /** The feeder at its other end; empty: none, or one of another zone */
+  other: string;
+  other_node: string;
+  /** null: nothing shows it */
+  position: Series | null;
+  type: string;
+  /** The node of this drawing at its other end; -1: none */
+  within: Int64;
 }
 
 export interface OperatingBody {
@@ -1272,21 +1349,6 @@ export interface Summary {
   unannounced: Int64;
 }
 
-export interface Sums {
-  customer_minutes: number;
-  /** Different ones; null: not known one by one */
-  customers_affected: number | null;
-  /** For a sustained time, once for each time */
-  customers_interrupted: number;
-  /** On average over the period */
-  customers_served: number;
-  indices: Value[] | null;
-  /** That count, by id */
-  interruptions: Int64;
-  /** Of them those that aren't over */
-  open: Int64;
-}
-
 export interface Switching {
   asset: string;
   at_us: Micros;
@@ -1388,13 +1450,6 @@ export interface UnknownAssetListBody {
   assets: UnknownAsset[] | null;
   /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
   next: string | null;
-}
-
-export interface Value {
-  index: string;
-  unit: "min" | "1";
-  /** Null: it isn't defined, or isn't known */
-  value: number | null;
 }
 
 export interface Verdict {
@@ -1670,6 +1725,21 @@ export interface GetAssetParams {
  */
 export async function getAsset(server: Server, params: GetAssetParams, options?: Options): Promise<AssetDetail> {
   return answered<AssetDetail>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}`, options));
+}
+
+export interface GetOneLineParams {
+  id: string;
+}
+
+/**
+ * The one-line diagram of a feeder, or of the one that supplies an asset
+ *
+ * In normal operation, from the source down. What is behind a transformer of the feeder is counted, not drawn. Assets of other zones are neither named nor counted. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/assets/{id}/one-line
+ */
+export async function getOneLine(server: Server, params: GetOneLineParams, options?: Options): Promise<OneLine> {
+  return answered<OneLine>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line`, options));
 }
 
 export interface ListAuditParams {
@@ -2035,6 +2105,21 @@ export async function listGridFindings(server: Server, params: ListGridFindingsP
   return answered<GridFindingListBody>(await ask(server, "GET", `/api/v1/grid/findings${query(params, "limit", "cursor")}`, options));
 }
 
+export interface GetGridMapParams {
+  "If-None-Match"?: string | undefined;
+}
+
+/**
+ * Where everything is
+ *
+ * It changes with the network only, as its ETag does. Who is of some zones sees the assets of these and of the zones within them. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/grid/map
+ */
+export async function getGridMap(server: Server, params: GetGridMapParams, options?: Options): Promise<GridMap> {
+  return answered<GridMap>(await ask(server, "GET", `/api/v1/grid/map`, options, { headers: { ...given(params, ["If-None-Match"]) } }));
+}
+
 export interface GetGridModelParams {
   /**
    * The version; 0 is the one in use
@@ -2257,40 +2342,6 @@ export interface ListOutagePointsParams {
  */
 export async function listOutagePoints(server: Server, params: ListOutagePointsParams, options?: Options): Promise<PointListBody> {
   return answered<PointListBody>(await ask(server, "GET", `/api/v1/outages/${part(params.id)}/points${query(params, "limit", "cursor")}`, options));
-}
-
-export interface GetReliabilityParams {
-  /** Years, months or days, separated by commas */
-  period: string[] | null;
-  /**
-   * Where they begin at midnight, by its IANA name
-   *
-   * @defaultValue "UTC"
-   */
-  time_zone?: string | undefined;
-  /**
-   * How is counted, see docs/reliability-indices.md
-   *
-   * @defaultValue "ieee1366"
-   */
-  profile?: "ieee1366" | "bnetza" | "ofgem" | "generic" | undefined;
-  /**
-   * What each period is divided by; an area is a zone of the network
-   *
-   * @defaultValue "nothing"
-   */
-  by?: "nothing" | "area" | "feeder" | "cause" | undefined;
-}
-
-/**
- * How reliably customers were supplied
- *
- * SAIDI, SAIFI and other indices of periods, by what is stored of outages. Who is of some zones is told of the customers of these. Where people sign in, this needs the role viewer.
- *
- * GET /api/v1/reliability
- */
-export async function getReliability(server: Server, params: GetReliabilityParams, options?: Options): Promise<Answer> {
-  return answered<Answer>(await ask(server, "GET", `/api/v1/reliability${query(params, "period", "time_zone", "profile", "by")}`, options));
 }
 
 export interface ListSeriesParams {

@@ -115,6 +115,19 @@ export const api = {
   },
   quarter: (gateway: string, device: string, fromUs: number) =>
     call((options) => busbar.getCompleteness(server, { gateway, device, from_us: fromUs, to_us: fromUs + quarterUs }, options)),
-  outages: async (id: string, from_us: number, to_us: number) => (await every(busbar.listOutages, { id, from_us, to_us })).flatMap((page) => page.outages ?? []),
+  outages: async (id: string, from_us: number, to_us: number) => (await every(busbar.listLinkOutages, { id, from_us, to_us })).flatMap((page) => page.outages ?? []),
+  gridMap: () => busbar.getGridMap(server, {}, { signal: AbortSignal.timeout(6 * timeoutMs) }),
+  oneLine: (id: string) => call((options) => busbar.getOneLine(server, { id }, options)),
+  asset: (id: string) => call((options) => busbar.getAsset(server, { id }, options)),
+  openOutages: async () => (await every(busbar.listOutages, { state: "open" })).flatMap((page) => page.outages ?? []),
+  outage: (id: string) => call((options) => busbar.getOutage(server, { id }, options)),
+  outagesOf: async (feeder: string) => (await call((options) => busbar.listOutages(server, { state: "all", feeder, limit: 50 }, options))).outages ?? [],
+  /** The first service points of an outage, as many as a page has. */
+  outagePoints: async (id: string) => (await call((options) => busbar.listOutagePoints(server, { id, limit: pageSize }, options))).points ?? [],
+  outageEvidence: async (id: string) => (await call((options) => busbar.listOutageEvidence(server, { id, limit: 50 }, options))).evidence ?? [],
+  outageCodes: () => call((options) => busbar.listOutageCodes(server, options)),
+  act: (id: string, step: busbar.OutageStepBody) => call((options) => busbar.actOnOutage(server, { id }, step, options)),
+  crews: async () => (await call((options) => busbar.listCrews(server, options))).crews ?? [],
+  calls: async (outage: string) => (await call((options) => busbar.listCalls(server, { outage, limit: 50 }, options))).calls ?? [],
   gateways: async () => (await every(busbar.listGateways, {})).flatMap((page) => page.gateways ?? []),
 };

@@ -7,9 +7,14 @@ import { watchGateways } from "./data/gateways";
 import * as series from "./data/series";
 import { watchSound } from "./data/sound";
 import { t } from "./messages";
+import * as outages from "./data/outages";
 import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
 import { CompletenessPage } from "./pages/CompletenessPage";
+import { AssetPage } from "./pages/AssetPage";
+import { DeskPage } from "./pages/DeskPage";
+import { FeederPage } from "./pages/OneLine";
+import { OverviewPage } from "./pages/OverviewPage";
 import { PerformancePage } from "./pages/PerformancePage";
 import { SignalsPage } from "./pages/SignalsPage";
 import { SignInPage } from "./pages/SignInPage";
@@ -27,6 +32,10 @@ function pageName(): string {
       return t("nav.signals");
     case "/completeness":
       return t("nav.completeness");
+    case "/overview":
+      return t("nav.overview");
+    case "/desk":
+      return t("nav.desk");
     case "/alarm-performance":
       return t("performance.title");
   }
@@ -39,7 +48,16 @@ function Page() {
   if (alarm !== undefined) {
     return <AlarmPage key={alarm} id={alarm} />;
   }
+  const [, kind, id] = /^\/(network|feeders)\/([^/]+)$/.exec(path) ?? [];
+  if (kind !== undefined && id !== undefined) {
+    const of = decodeURIComponent(id);
+    return kind === "network" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
+  }
   switch (path) {
+    case "/overview":
+      return <OverviewPage />;
+    case "/desk":
+      return <DeskPage />;
     case "/":
       return <AlarmsPage />;
     case "/signals":
@@ -87,9 +105,10 @@ effect(() => {
 });
 void identify(() => {
   watchGateways();
+  outages.watch();
   watchFlood();
   watchSound();
-  follow({ snapshot: alarms.snapshot, alarm: alarms.apply, latest: series.apply });
+  follow({ snapshot: alarms.snapshot, alarm: alarms.apply, outage: outages.apply, latest: series.apply });
 });
 const root = document.getElementById("app");
 if (root) {

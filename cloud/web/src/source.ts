@@ -1,5 +1,5 @@
 // The connection itself, held by one tab.
-import type { Alarm, Latest } from "@busbar/client";
+import type { Alarm, Latest, Outage } from "@busbar/client";
 import { api } from "./api";
 
 /** What a stream brings. Each connection is another stream, named at random. */
@@ -8,6 +8,7 @@ export type News =
   | { kind: "live"; stream: string }
   | { kind: "lost"; sinceMs: number }
   | { kind: "alarm"; stream: string; seq: number; alarm: Alarm }
+  | { kind: "outage"; stream: string; outage: Outage }
   | { kind: "latest"; stream: string; values: Latest[] };
 
 // A stream without a value or alarm for this long may be a dead connection.
@@ -84,6 +85,10 @@ export function hold(snapshot: () => Promise<number>, tell: (news: News) => void
           case "alarm":
             heard();
             tell({ kind: "alarm", stream, seq: event.id, alarm: event.data });
+            break;
+          case "outage":
+            heard();
+            tell({ kind: "outage", stream, outage: event.data });
             break;
           case "latest":
             heard();

@@ -6,7 +6,7 @@
 // which its snapshot includes. A follower takes its snapshot while it listens
 // to a stream that is open already, and applies what lies after the snapshot's
 // position. So no transition can fall between the two.
-import type { Alarm, Latest } from "@busbar/client";
+import type { Alarm, Latest, Outage } from "@busbar/client";
 import { signal } from "@preact/signals";
 import { canLead, lead } from "./leader";
 import { hold, type News } from "./source";
@@ -27,6 +27,7 @@ export interface Snapshot {
 export interface Follower {
   snapshot(): Promise<Snapshot>;
   alarm(alarm: Alarm): void;
+  outage(outage: Outage): void;
   latest(values: Latest[]): void;
 }
 
@@ -120,6 +121,9 @@ export function follow(page: Follower): void {
       case "alarm":
         alarm(news);
         return;
+      case "outage":
+        page.outage(news.outage);
+        return;
       case "latest":
         page.latest(news.values);
         return;
@@ -162,6 +166,8 @@ export function follow(page: Follower): void {
       }
     } else if (message.kind === "alarm") {
       alarm(message);
+    } else if (message.kind === "outage") {
+      page.outage(message.outage);
     } else {
       page.latest(message.values);
     }

@@ -19,6 +19,12 @@ export function Header() {
       <div class="bar">
         <span class="brand">{t("app.name")}</span>
         <nav aria-label={t("nav.label")}>
+          <a href="/overview" aria-current={at === "/overview" ? "page" : undefined}>
+            {t("nav.overview")}
+          </a>
+          <a href="/desk" aria-current={at === "/desk" ? "page" : undefined}>
+            {t("nav.desk")}
+          </a>
           <a href="/" aria-current={at === "/" ? "page" : undefined}>
             {t("nav.alarms")}
           </a>

@@ -1,0 +1,204 @@
+package web
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// keys presses some, one after the other.
+func (b *tab) keys(text string) { b.T.Helper(); b.Do(chromedp.KeyEvent(text)) }
+
+func (b *tab) focused(css string) bool {
+	return get[bool](b, fmt.Sprintf(`document.activeElement?.matches(%q)`, css))
+}
+
+const chosen = `document.querySelector("[data-testid=outage-detail]")?.dataset`
+
+// An outage's whole life by the keyboard alone: choose it, confirm it, assign a crew, and
+// so on until its report is complete. Every pane shows the same outage.
+func TestDeskByKeyboard(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(300)
+	b := open(t, f, "/desk")
+	b.await(`document.querySelectorAll("[data-testid=outage-row]").length === 2 && document.querySelector("[data-testid=map]")?.dataset.spots?.split(" ").length === 2`)
+	b.keys("?")
+	b.await(`document.querySelector("[data-testid=help]").open`)
+	b.keys(kb.Escape)
+	b.await(`!document.querySelector("[data-testid=help]").open`)
+	b.keys("j")
+	b.await(chosen + `?.outage === "o-1"`)
+	b.await(`document.querySelector("[data-testid=call]")?.innerText.includes("All dark")`)
+	b.await(`location.search === "?outage=o-1"`)
+	b.keys("l")
+	b.await(`document.querySelector("[data-testid=oneline] .lost[data-id=L2]")`)
+	b.keys("m")
+	b.await(`document.querySelector("[data-testid=map]")`)
+
+	step := func(action, want string, fill func()) {
+		t.Helper()
+		b.keys("n")
+		b.await(`document.querySelector("[data-testid=step-form]")`)
+		b.await(`document.activeElement?.closest("[data-testid=step-form]")`)
+		if fill != nil {
+			fill()
+		}
+		b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-submit]")), chromedp.KeyEvent(kb.Enter))
+		b.await(fmt.Sprintf(chosen+`?.state === %q`, want))
+		b.await(fmt.Sprintf(`[...document.querySelectorAll("[data-testid=timeline-entry]")].at(-1)?.dataset.action === %q`, action))
+	}
+	step("confirm", "confirmed", func() {
+		b.Do(chromedp.KeyEvent(kb.Enter)) // without a name
+		b.await(`document.querySelector("[data-testid=step-error]").innerText.includes("name")`)
+		b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-name]")), chromedp.KeyEvent("Ana"))
+	})
+	step("assign", "assigned", nil)
+	b.await(`document.querySelector("[data-outage=o-1]").innerText.includes("Crew 3")`)
+	step("en-route", "en-route", nil)
+	step("on-site", "on-site", nil)
+	step("repaired", "repaired", nil)
+	step("restored", "restored", nil)
+	step("verify", "verified", nil)
+	b.keys("n")
+	b.await(`document.querySelector("[data-testid=step-cause] option[value=tree]")`)
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-submit]")), chromedp.KeyEvent(kb.Enter))
+	b.await(`document.querySelector("[data-testid=step-error]").innerText.includes("cause, failure and remedy missing")`)
+	for _, name := range []string{"cause", "failure", "remedy"} {
+		b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-"+name+"]")), chromedp.KeyEvent(kb.ArrowDown))
+	}
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-submit]")), chromedp.KeyEvent(kb.Enter))
+	b.await(chosen + `?.state === "completed" && document.querySelectorAll("[data-testid=outage-row]").length === 1`)
+	b.Forgive("409")
+
+	// The panes' sizes are moved by keys, and kept.
+	b.Do(chromedp.Focus(chromedp.CSS(`[data-testid="desk.splitLeft"]`)), chromedp.KeyEvent(kb.ArrowRight))
+	b.await(`document.querySelector("[data-testid='desk.splitLeft']").ariaValueNow === "32" && localStorage.getItem("busbar.desk.left") === "32"`)
+	// The map is moved by keys, and its middle is chosen.
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=map]")))
+	before := get[string](b, `document.querySelector("[data-testid=map]").dataset.spots`)
+	b.keys(kb.ArrowRight)
+	b.await(fmt.Sprintf(`document.querySelector("[data-testid=map]").dataset.spots !== %q`, before))
+}
+
+// What isn't known isn't shown as fine.
+func TestUnknownIsShownAsUnknown(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(50)
+	b := open(t, f, "/feeders/feeder-1")
+	b.await(`document.querySelector("[data-testid=oneline]")`)
+	position := func(id string) string {
+		return get[string](b, fmt.Sprintf(`document.querySelector("[data-id='%s']").dataset.position`, id))
+	}
+	if got := position("feeder-1-breaker") + " " + position("F7") + " " + position("tie"); got != "closed unknown open" {
+		t.Errorf("positions: %s", got)
+	}
+	if got := get[string](b, `document.querySelector("[data-testid=tie]").ariaLabel`); !strings.Contains(got, "to feeder-2") || !strings.Contains(got, "open, good") {
+		t.Errorf("the tie says %q", got)
+	}
+	// A bad quality makes it unknown, whatever the value.
+	f.mu.Lock()
+	f.broadcast(message{"latest", 0, []latest{{901, sample{Time: nowUs(), Value: new(1.0), Quality: "bad (timeout)"}}}})
+	f.mu.Unlock()
+	b.await(`document.querySelector("[data-id='feeder-1-breaker']").dataset.position === "unknown"`)
+	b.await(`document.querySelector("[data-id='T-mill'] .values").textContent.endsWith("?")`)
+
+	b.visit(f, "/overview")
+	b.await(`document.querySelector("[data-testid=overview-out]").innerText === "34 customers out"`)
+	b.await(`document.querySelector("[data-testid=overview-silent]").innerText === "0 of 2 silent"`)
+	f.mu.Lock()
+	f.gateways[1].Last = nowUs() - 200_000_000
+	f.mu.Unlock()
+	b.visit(f, "/overview")
+	b.await(`document.querySelector("[data-testid=overview-silent].abnormal")?.innerText === "1 of 2 silent"`)
+
+	// Without positions there is no map, and the desk says so.
+	f.mu.Lock()
+	f.desk.network["points"] = map[string]any{"id": []string{}, "x": []int{}, "y": []int{}, "customers": []int{}, "feeder": []int{}}
+	f.desk.network["devices"] = map[string]any{"id": []string{}, "x": []int{}, "y": []int{}, "kind": []string{}, "open": []bool{}}
+	f.desk.network["substations"] = map[string]any{"id": []string{}, "name": []string{}, "x": []int{}, "y": []int{}}
+	f.mu.Unlock()
+	b.visit(f, "/desk")
+	b.await(`document.querySelector("[data-testid=pane-map]").innerText.includes("gives no positions")`)
+}
+
+// More than ten outages in ten minutes are a storm: grouped by feeder under a banner.
+func TestStormMode(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(100)
+	b := open(t, f, "/desk")
+	b.await(`document.querySelectorAll("[data-testid=outage-row]").length === 2 && !document.querySelector("[data-testid=storm]")`)
+	for i := range 12 {
+		f.setOutage(fmt.Sprintf("s-%d", i), func(o map[string]any) { o["feeder"] = fmt.Sprintf("feeder-%d", i%3+1) })
+	}
+	b.await(`document.querySelector("[data-testid=storm]")?.innerText.includes("14 outages") && document.querySelectorAll("[data-testid=desk-group]").length === 3`)
+	b.keys("s")
+	b.await(`!document.querySelector("[data-testid=desk-group]")`)
+}
+
+// The desk, the one-line, the overview and an asset are accessible, light and dark, wide
+// and on a phone.
+func TestDeskIsAccessible(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(3000)
+	b := open(t, f, "/desk?outage=o-1")
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 390} {
+			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			for _, page := range []struct{ name, path, ready string }{
+				{"desk", "/desk?outage=o-1", `document.querySelector("[data-testid=call]")`},
+				{"oneline", "/feeders/feeder-1", `document.querySelector("[data-testid=oneline]")`},
+				{"overview", "/overview", `document.querySelector("[data-testid=overview-out]")?.innerText.includes("out")`},
+				{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]")`},
+			} {
+				b.visit(f, page.path)
+				b.await(page.ready)
+				if page.name == "desk" && width == 1280 {
+					b.await(`document.querySelector("[data-testid=map]")?.dataset.frames > 1`)
+				}
+				b.checkAccessible(fmt.Sprintf("%s-%s-%d", page.name, theme, width))
+			}
+		}
+	}
+}
+
+// TestMapOf100kServicePoints pans and zooms a map of 100,000 service points in Chromium, and tells how
+// long drawing took, and how long it was between two frames.
+func TestMapOf100kServicePoints(t *testing.T) {
+	if os.Getenv("BUSBAR_TORTURE") == "" {
+		t.Skip("measures only: BUSBAR_TORTURE=1")
+	}
+	f := newFake(t)
+	f.substation()
+	f.network(100_000)
+	b := open(t, f, "/desk")
+	b.Await(30_000_000_000, `document.querySelector("[data-testid=map]")?.dataset.frames > 0`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-testid=map]").focus()`))
+	told := get[string](b, `new Promise(done => {
+		const map = document.querySelector("[data-testid=map]");
+		const waits = [], drawing = [];
+		let last = 0, n = 0;
+		const keys = [...Array(12).fill("+"), ...Array(6).fill("ArrowRight"), ...Array(6).fill("ArrowDown"), ...Array(18).fill("-")];
+		const of = list => { list.sort((a, b) => a - b); return "median " + list[list.length >> 1].toFixed(1) + ", 90th percentile " + list[Math.floor(list.length * 0.9)].toFixed(1) + ", longest " + list.at(-1).toFixed(1) + " ms"; };
+		const next = now => {
+			if (last) waits.push(now - last);
+			if (n) drawing.push(Number(map.dataset.took));
+			last = now;
+			if (n === keys.length) {
+				done("drawing: " + of(drawing) + "; between frames: " + of(waits) + "; of " + waits.length);
+				return;
+			}
+			map.dispatchEvent(new KeyboardEvent("keydown", { key: keys[n++], bubbles: true }));
+			requestAnimationFrame(next);
+		};
+		requestAnimationFrame(next);
+	})`)
+	t.Log(told)
+}

@@ -1,0 +1,135 @@
+import type { Outage } from "@busbar/client";
+import { useEffect, useRef } from "preact/hooks";
+import { crews, customersOut, failure, loaded, open, selected } from "../data/outages";
+import { now } from "../clock";
+import { timeText } from "../format";
+import { t } from "../messages";
+import { OutageState } from "../parts/OutageIcon";
+import { Age, Moment } from "../parts/Times";
+
+export function placeOf(o: Outage): string {
+  return o.device_name || o.device || t("outage.deviceUnknown");
+}
+
+export function crewName(id: string): string {
+  return crews.value?.find((c) => c.id === id)?.name || id;
+}
+
+/** When supply is expected, and by then with which probability. */
+export function Expected({ outage }: { outage: Outage }) {
+  const e = outage.expected;
+  return e ? (
+    <span title={t("outage.etrTitle", { p50: timeText(e.p50_us, now.value), p80: timeText(e.p80_us, now.value) })}>{t("outage.etr", { p50: timeText(e.p50_us, now.value), p80: timeText(e.p80_us, now.value) })}</span>
+  ) : (
+    <span class="muted">{t("outage.noEtr")}</span>
+  );
+}
+
+/** The outages that go on; in a storm by feeder, without what nobody was told of. */
+export function Events({ storm }: { storm: boolean }) {
+  const list = open.value;
+  const shown = storm ? list.filter((o) => o.announced_us !== null || o.state !== "suspected") : list;
+  const groups = new Map<string, Outage[]>();
+  for (const o of shown) {
+    const feeder = storm ? o.feeder || o.substation || t("outage.noFeeder") : "";
+    groups.set(feeder, [...(groups.get(feeder) ?? []), o]);
+  }
+  const out = (group: readonly Outage[]) => group.reduce((sum, o) => sum + o.customers_out, 0);
+  return (
+    <>
+      <p class="desk-sum" data-testid="desk-sum">
+        {loaded.value ? (
+          <>
+            <strong>{t("outage.total", { n: list.length })}</strong> <strong>{t("outage.out", { n: customersOut.value })}</strong>
+          </>
+        ) : (
+          <span class="muted">{failure.value ? t("page.failed", { reason: failure.value }) : t("page.loading")}</span>
+        )}
+      </p>
+      {loaded.value && list.length === 0 && <p class="empty">{t("outage.none")}</p>}
+      {[...groups]
+        .sort((a, b) => (storm ? out(b[1]) - out(a[1]) : 0))
+        .map(([feeder, group]) => (
+          <section key={feeder} aria-label={feeder || t("desk.events")}>
+            {storm && (
+              <h3 class="desk-group" data-testid="desk-group">
+                {feeder} <span>{t("outage.out", { n: out(group) })}</span>
+              </h3>
+            )}
+            <ul class="events">
+              {group.map((o) => (
+                <Row key={o.id} outage={o} storm={storm} />
+              ))}
+            </ul>
+          </section>
+        ))}
+    </>
+  );
+}
+
+function Row({ outage: o, storm }: { outage: Outage; storm: boolean }) {
+  const button = useRef<HTMLButtonElement>(null);
+  const chosen = selected.value === o.id;
+  useEffect(() => {
+    if (chosen) {
+      button.current?.scrollIntoView({ block: "nearest" });
+    }
+  }, [chosen]);
+  return (
+    <li>
+      <button
+        ref={button}
+        class={`event${chosen ? " chosen" : ""}`}
+        aria-pressed={chosen}
+        onClick={() => (selected.value = o.id)}
+        data-testid="outage-row"
+        data-outage={o.id}
+        data-state={o.state}
+      >
+        <OutageState outage={o} />
+        <span class="event-customers">{t("outage.outOf", { n: o.customers_out, of: o.customers })}</span>
+        <strong class="event-device">{placeOf(o)}</strong>
+        {!storm && (
+          <span class="event-more">
+            {o.feeder && `${o.feeder} · `}
+            <Moment us={o.began_us} /> (<Age us={o.began_us} />)
+          </span>
+        )}
+        <span class="event-more">
+          {o.state !== "restored" && o.state !== "verified" && <Expected outage={o} />}
+          {o.crew && ` · ${crewName(o.crew)}`}
+          {o.critical > 0 && (
+            <>
+              {" · "}
+              <strong class="abnormal">{t("outage.critical", { n: o.critical })}</strong>
+            </>
+          )}
+          {!o.acknowledged && o.alarm !== "" && ` · ${t("outage.unacknowledged")}`}
+        </span>
+      </button>
+    </li>
+  );
+}
+
+export function Crews() {
+  const list = crews.value;
+  if (!list) {
+    return <p class="muted">{t("page.loading")}</p>;
+  }
+  return list.length === 0 ? (
+    <p class="muted">{t("crew.none")}</p>
+  ) : (
+    <ul class="crews">
+      {list.map((c) => (
+        <li key={c.id} data-testid="crew" data-crew={c.id}>
+          <strong>{c.name}</strong> <span class={c.state === "available" ? "muted" : ""}>{t(`crew.${c.state}`)}</span>{" "}
+          {c.outage && (
+            <button class="plain" onClick={() => (selected.value = c.outage)}>
+              {t("crew.show")}
+            </button>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}

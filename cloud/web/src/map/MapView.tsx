@@ -1,0 +1,333 @@
+import type { OutagePoint } from "./lost";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { failure, load, scene } from "../data/map";
+import { loaded, open, outageOf, selected, standingOf, type Standing } from "../data/outages";
+import { t } from "../messages";
+import { generation, link } from "../stream";
+import { repaint } from "../theme";
+import { draw, type Colours, type Drawn, type Lost, type Spot, type View } from "./draw";
+import { lostPoints } from "./lost";
+import { sums, type Scene } from "./scene";
+
+export function MapView() {
+  useEffect(() => void load(), [generation.value]);
+  const now = scene.value;
+  if (!now) {
+    return (
+      <p class="empty" role="status">
+        {failure.value || t("page.loading")}
+      </p>
+    );
+  }
+  return now.px.length + now.dx.length + now.sx.length === 0 ? <p class="empty">{t("map.nowhere")}</p> : <Canvas scene={now} />;
+}
+
+function colours(): Colours {
+  const probe = document.createElement("span");
+  document.body.append(probe);
+  const of = (token: string) => {
+    probe.style.color = `var(${token})`;
+    return getComputedStyle(probe).color;
+  };
+  const c = {
+    page: of("--page"),
+    text: of("--text"),
+    muted: of("--muted"),
+    line: of("--line"),
+    control: of("--control"),
+    surface: of("--surface"),
+    focus: of("--focus"),
+    onAction: of("--on-action"),
+    abnormal: of("--abnormal"),
+    worked: of("--worked"),
+  };
+  probe.remove();
+  return c;
+}
+
+/** By their ids, where points and lines are in their lists. */
+const indices = new WeakMap<Scene, [points: ReadonlyMap<string, number>, lines: ReadonlyMap<string, number>]>();
+
+function indicesOf(now: Scene) {
+  const byId = (ids: readonly string[] | null) => new Map((ids ?? []).map((id, i) => [id, i]));
+  const made = indices.get(now) ?? ([byId(now.map.points.id), byId(now.map.lines.id)] as const);
+  indices.set(now, [made[0], made[1]]);
+  return made;
+}
+
+/** What is out, as the map shows it. */
+function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>): Lost {
+  const [index, lineIndex] = indicesOf(now);
+  const out = new Uint8Array(now.px.length);
+  const unsure = new Uint8Array(now.px.length);
+  const lines = new Map<number, Standing>();
+  for (const o of open.value) {
+    const standing = standingOf(o);
+    const line = lineIndex.get(o.device);
+    if (line !== undefined && standing !== "back") {
+      lines.set(line, standing);
+    }
+    for (const p of points.get(o.id) ?? []) {
+      const i = index.get(p.id);
+      if (i !== undefined && p.out) {
+        (standing === "unsure" ? unsure : out)[i] = 1;
+      }
+    }
+  }
+  return { out: sums(now, out), unsure: sums(now, unsure), lines };
+}
+
+function spotsOf(now: Scene): Spot[] {
+  return open.value.flatMap((outage) => {
+    if (outage.x === null || outage.y === null) {
+      return [];
+    }
+    const [x, y] = now.project(outage.x, outage.y);
+    return [{ x, y, outage }];
+  });
+}
+
+const nearest = 20;
+
+function Canvas({ scene: now }: { scene: Scene }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const view = useRef<View | undefined>(undefined);
+  const drawn = useRef<Drawn>({ spots: [], groups: [] });
+  const frame = useRef(0);
+  const pointers = useRef(new Map<number, { x: number; y: number }>());
+  const moved = useRef(false);
+  const [found, setFound] = useState<{ id: string; customers: number } | undefined>(undefined);
+  const points = lostPoints.value;
+  const lost = useRef<Lost | undefined>(undefined);
+  const spots = useRef<Spot[]>([]);
+  const palette = useRef<Colours | undefined>(undefined);
+
+  const paint = () => {
+    frame.current = 0;
+    const c = canvas.current;
+    const ctx = c?.getContext("2d");
+    if (!c || !ctx) {
+      return;
+    }
+    const begun = performance.now();
+    const { clientWidth: w, clientHeight: h } = c;
+    const ratio = devicePixelRatio;
+    if (c.width !== Math.round(w * ratio) || c.height !== Math.round(h * ratio)) {
+      c.width = Math.round(w * ratio);
+      c.height = Math.round(h * ratio);
+    }
+    view.current ??= fit(w, h);
+    palette.current ??= colours();
+    lost.current ??= lostOf(now, points);
+    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    drawn.current = draw(ctx, w, h, now, view.current, lost.current, spots.current, selected.peek(), palette.current);
+    const took = performance.now() - begun;
+    c.dataset["frames"] = String(Number(c.dataset["frames"] ?? 0) + 1);
+    c.dataset["took"] = took.toFixed(1);
+    c.dataset["groups"] = String(drawn.current.groups.length);
+    c.dataset["spots"] = drawn.current.spots.map((s) => `${s.id}@${Math.round(s.x)},${Math.round(s.y)}`).join(" ");
+  };
+  const soon = () => {
+    frame.current ||= requestAnimationFrame(paint);
+  };
+
+  const fit = (w: number, h: number): View => {
+    const least = { x: Infinity, y: Infinity };
+    const most = { x: -Infinity, y: -Infinity };
+    for (const [xs, ys] of [
+      [now.px, now.py],
+      [now.dx, now.dy],
+      [now.sx, now.sy],
+    ] as const) {
+      xs.forEach((x, i) => {
+        const y = ys[i] ?? 0;
+        least.x = Math.min(least.x, x);
+        most.x = Math.max(most.x, x);
+        least.y = Math.min(least.y, y);
+        most.y = Math.max(most.y, y);
+      });
+    }
+    const scale = Math.min((w - 80) / Math.max(most.x - least.x, 1e-9), (h - 80) / Math.max(most.y - least.y, 1e-9));
+    return { x: (least.x + most.x) / 2, y: (least.y + most.y) / 2, scale: Math.max(1e-9, Math.min(scale, 1)) };
+  };
+
+  const zoom = (by: number, x?: number, y?: number) => {
+    const c = canvas.current;
+    const v = view.current;
+    if (!c || !v) {
+      return;
+    }
+    const dx = (x ?? c.clientWidth / 2) - c.clientWidth / 2;
+    const dy = (y ?? c.clientHeight / 2) - c.clientHeight / 2;
+    const scale = Math.min(v.scale * by, 1);
+    view.current = { x: v.x + dx / v.scale - dx / scale, y: v.y + dy / v.scale - dy / scale, scale };
+    soon();
+  };
+  const pan = (dx: number, dy: number) => {
+    const v = view.current;
+    if (v) {
+      view.current = { ...v, x: v.x - dx / v.scale, y: v.y - dy / v.scale };
+      soon();
+    }
+  };
+  const whole = () => {
+    view.current = undefined;
+    soon();
+  };
+
+  const pick = (x: number, y: number) => {
+    const near = <T extends { x: number; y: number }>(list: readonly T[]) =>
+      list.reduce<T | undefined>((best, s) => (Math.hypot(s.x - x, s.y - y) < Math.min(nearest, best ? Math.hypot(best.x - x, best.y - y) : Infinity) ? s : best), undefined);
+    const spot = near(drawn.current.spots);
+    const group = near(drawn.current.groups);
+    if (spot) {
+      selected.value = spot.id;
+    } else if (group && group.end - group.first === 1) {
+      const i = now.order[group.first] ?? 0;
+      setFound({ id: now.map.points.id?.[i] ?? "", customers: now.map.points.customers?.[i] ?? 0 });
+    } else if (group) {
+      zoom(2.5, x, y);
+    }
+  };
+
+  useEffect(() => {
+    lost.current = undefined;
+    spots.current = spotsOf(now);
+    soon();
+  }, [now, open.value, points]);
+
+  useEffect(() => {
+    palette.current = undefined;
+    soon();
+  }, [repaint.value]);
+
+  useEffect(() => {
+    const c = canvas.current;
+    const v = view.current;
+    const spot = spots.current.find((s) => s.outage.id === selected.value);
+    if (c && v && spot) {
+      const x = (spot.x - v.x) * v.scale;
+      const y = (spot.y - v.y) * v.scale;
+      if (Math.abs(x) > c.clientWidth / 2 - 30 || Math.abs(y) > c.clientHeight / 2 - 30) {
+        view.current = { ...v, x: spot.x, y: spot.y };
+      }
+    }
+    soon();
+  }, [selected.value]);
+
+  useEffect(() => {
+    const c = canvas.current;
+    if (!c) {
+      return;
+    }
+    const wheel = (e: WheelEvent) => {
+      e.preventDefault();
+      const box = c.getBoundingClientRect();
+      zoom(Math.exp(-e.deltaY / 300), e.clientX - box.left, e.clientY - box.top);
+    };
+    c.addEventListener("wheel", wheel, { passive: false });
+    const size = new ResizeObserver(soon);
+    size.observe(c);
+    return () => {
+      c.removeEventListener("wheel", wheel);
+      size.disconnect();
+      cancelAnimationFrame(frame.current);
+      frame.current = 0;
+    };
+  }, []);
+
+  const down = (e: PointerEvent) => {
+    canvas.current?.setPointerCapture(e.pointerId);
+    pointers.current.set(e.pointerId, { x: e.offsetX, y: e.offsetY });
+    moved.current = pointers.current.size > 1;
+  };
+  const move = (e: PointerEvent) => {
+    const before = pointers.current.get(e.pointerId);
+    if (!before) {
+      return;
+    }
+    const [other] = [...pointers.current].filter(([id]) => id !== e.pointerId).map(([, at]) => at);
+    const dx = e.offsetX - before.x;
+    const dy = e.offsetY - before.y;
+    if (Math.hypot(dx, dy) < 4 && !moved.current) {
+      return;
+    }
+    moved.current = true;
+    pointers.current.set(e.pointerId, { x: e.offsetX, y: e.offsetY });
+    if (other) {
+      const was = Math.hypot(before.x - other.x, before.y - other.y);
+      zoom(Math.hypot(e.offsetX - other.x, e.offsetY - other.y) / Math.max(1, was), (e.offsetX + other.x) / 2, (e.offsetY + other.y) / 2);
+      pan(dx / 2, dy / 2);
+    } else {
+      pan(dx, dy);
+    }
+  };
+  const up = (e: PointerEvent) => {
+    if (pointers.current.delete(e.pointerId) && !moved.current && e.type === "pointerup") {
+      pick(e.offsetX, e.offsetY);
+    }
+  };
+  const key = (e: KeyboardEvent) => {
+    const c = canvas.current;
+    const step = 80;
+    const keys: Record<string, () => void> = {
+      ArrowLeft: () => pan(step, 0),
+      ArrowRight: () => pan(-step, 0),
+      ArrowUp: () => pan(0, step),
+      ArrowDown: () => pan(0, -step),
+      "+": () => zoom(1.5),
+      "=": () => zoom(1.5),
+      "-": () => zoom(1 / 1.5),
+      "0": whole,
+      Enter: () => c && pick(c.clientWidth / 2, c.clientHeight / 2),
+    };
+    const act = e.ctrlKey || e.metaKey || e.altKey ? undefined : keys[e.key];
+    if (act) {
+      e.preventDefault();
+      e.stopPropagation();
+      act();
+    }
+  };
+
+  const { nowhere } = now.map;
+  const chosen = outageOf(selected.value);
+  return (
+    <div class={`map${link.value.state === "reconnecting" || !loaded.value ? " uncertain" : ""}`}>
+      <canvas
+        ref={canvas}
+        tabIndex={0}
+        role="application"
+        aria-label={t("map.label", { points: now.px.length, outages: open.value.length })}
+        aria-describedby="map-keys"
+        data-testid="map"
+        onPointerDown={down}
+        onPointerMove={move}
+        onPointerUp={up}
+        onPointerCancel={up}
+        onKeyDown={key}
+      />
+      <div class="map-tools">
+        <button aria-label={t("map.in")} onClick={() => zoom(1.5)}>
+          +
+        </button>
+        <button aria-label={t("map.out")} onClick={() => zoom(1 / 1.5)}>
+          −
+        </button>
+        <button onClick={whole}>{t("map.whole")}</button>
+      </div>
+      <p class="unseen" id="map-keys">
+        {t("map.keys")}
+      </p>
+      <p class="map-foot" role="status">
+        {found && (
+          <span data-testid="map-found">
+            <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a> {t("outage.customers", { n: found.customers })}
+          </span>
+        )}
+        {(!loaded.value || link.value.state === "reconnecting") && <strong class="abnormal">{t("map.uncertain")}</strong>}
+        {chosen && chosen.x === null && <span>{t("map.outageNowhere")}</span>}
+        {nowhere.points > 0 && <span data-testid="map-nowhere">{t("map.pointsNowhere", { n: nowhere.points })}</span>}
+      </p>
+    </div>
+  );
+}

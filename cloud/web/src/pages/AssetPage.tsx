@@ -1,0 +1,175 @@
+import { type AssetDetail, type Outage, Refusal } from "@busbar/client";
+import { useEffect, useState } from "preact/hooks";
+import { api, reasonOf } from "../api";
+import { now } from "../clock";
+import { latestOf, tick } from "../data/series";
+import { valueText } from "../format";
+import { t } from "../messages";
+import { OutageState } from "../parts/OutageIcon";
+import { PriorityLabel } from "../parts/Priority";
+import { Quality } from "../parts/Quality";
+import { Age, Moment } from "../parts/Times";
+import { byUnit } from "../plot/line";
+import { Plot } from "../plot/Plot";
+import { useTraces } from "../plot/traces";
+import { generation } from "../stream";
+
+const spanUs = 3_600_000_000;
+const mostPlotted = 8;
+
+export function AssetPage({ id }: { id: string }) {
+  const [asset, setAsset] = useState<AssetDetail | undefined>(undefined);
+  const [outages, setOutages] = useState<readonly Outage[] | undefined>(undefined);
+  const [failure, setFailure] = useState("");
+  useEffect(() => {
+    let current = true;
+    api
+      .asset(id)
+      .then(async (detail) => {
+        const list = detail.feeder ? await api.outagesOf(detail.feeder) : [];
+        if (current) {
+          setAsset(detail);
+          setOutages(list);
+          setFailure("");
+        }
+      })
+      .catch((error: unknown) => {
+        if (current) {
+          setFailure(error instanceof Refusal && error.status === 404 ? t("asset.missing", { id }) : t("page.failed", { reason: reasonOf(error) }));
+        }
+      });
+    return () => {
+      current = false;
+    };
+  }, [id, generation.value]);
+  if (!asset) {
+    return (
+      <>
+        <h1 tabIndex={-1}>{id}</h1>
+        <p role="status">{failure || t("page.loading")}</p>
+      </>
+    );
+  }
+  return <Detail asset={asset} outages={outages ?? []} />;
+}
+
+function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outage[] }) {
+  const series = asset.series ?? [];
+  const plotted = series.filter((s) => s.latest === null || s.latest.text === undefined).slice(0, mostPlotted);
+  const toUs = now.value;
+  const fromUs = toUs - spanUs;
+  const traces = useTraces(
+    plotted.map((s) => s.id),
+    fromUs,
+    Infinity,
+  );
+  tick.value;
+  return (
+    <article class="detail" data-testid="asset" data-asset={asset.id}>
+      <div class="detail-head">
+        <h1 tabIndex={-1}>{asset.name || asset.id}</h1>
+        <p>{[t(`kind.${asset.kind}`), asset.type, asset.name ? asset.id : ""].filter(Boolean).join(" · ")}</p>
+      </div>
+      <div class="panels">
+        <section class="panel" aria-labelledby="a-supply">
+          <h2 id="a-supply">{t("asset.supply")}</h2>
+          <dl class="facts">
+            {asset.feeder && (
+              <>
+                <dt>{t("outage.feeder")}</dt>
+                <dd>
+                  <a href={`/feeders/${encodeURIComponent(asset.feeder)}`}>{asset.feeder}</a>
+                </dd>
+              </>
+            )}
+            {(["zone", "substation", "transformer"] as const).map(
+              (key) =>
+                asset[key] && (
+                  <>
+                    <dt>{t(`kind.${key}`)}</dt>
+                    <dd>
+                      <a href={`/network/${encodeURIComponent(asset[key])}`}>{asset[key]}</a>
+                    </dd>
+                  </>
+                ),
+            )}
+            <dt>{t("asset.behind")}</dt>
+            <dd>{t("outage.customers", { n: asset.behind.customers })}</dd>
+            {Object.entries(asset.properties).map(([key, value]) => (
+              <>
+                <dt>{key}</dt>
+                <dd>{value}</dd>
+              </>
+            ))}
+          </dl>
+          <p>
+            {t("asset.way")}{" "}
+            {(asset.supplied_by ?? []).map((ref, i) => (
+              <>
+                {i > 0 && " ← "}
+                <a href={`/network/${encodeURIComponent(ref.id)}`}>{ref.name || ref.id}</a>
+              </>
+            ))}
+            {(asset.supplied_by ?? []).length === 0 && t("asset.noWay")}
+          </p>
+        </section>
+        <section class="panel" aria-labelledby="a-alarms">
+          <h2 id="a-alarms">{t("alarms.title")}</h2>
+          {(asset.alarms ?? []).length === 0 && <p class="muted">{t("alarms.none")}</p>}
+          <ul class="evidence">
+            {(asset.alarms ?? []).map((a) => (
+              <li key={a.id}>
+                <PriorityLabel priority={a.priority} quiet={a.acknowledged} /> <a href={`/alarms/${encodeURIComponent(a.id)}`}>{a.summary}</a> <Moment us={a.raised_us} />
+              </li>
+            ))}
+          </ul>
+          <h2>{t("asset.outages")}</h2>
+          {outages.length === 0 && <p class="muted">{t("outage.none")}</p>}
+          <ul class="evidence">
+            {outages.map((o) => (
+              <li key={o.id}>
+                <OutageState outage={o} /> <a href={`/desk?outage=${encodeURIComponent(o.id)}`}>{o.device_name || o.device || t("outage.deviceUnknown")}</a> <Moment us={o.began_us} />{" "}
+                {t("outage.outOf", { n: o.customers_out, of: o.customers })}
+              </li>
+            ))}
+          </ul>
+        </section>
+        <section class="panel" aria-labelledby="a-signals">
+          <h2 id="a-signals">{t("signals.title")}</h2>
+          {series.length === 0 && <p>{t("asset.unmeasured")}</p>}
+          <ul class="inputs">
+            {series.map((s) => {
+              const latest = latestOf(s.id) ?? s.latest;
+              return (
+                <li key={s.id}>
+                  <span class="input-name">
+                    {s.device} <strong>{s.name}</strong>
+                  </span>
+                  <span class="input-value">{latest ? valueText(latest.v, s.unit, latest.text, s) : t("signals.noValue")}</span>
+                  {latest && <Quality quality={latest.q} />}
+                  {latest && (
+                    <span>
+                      <Moment us={latest.t} /> (<Age us={latest.t} />)
+                    </span>
+                  )}
+                </li>
+              );
+            })}
+          </ul>
+        </section>
+        <section class="panel wide" aria-labelledby="a-plots">
+          <h2 id="a-plots">{t("asset.plots")}</h2>
+          {[...byUnit(plotted)].map(([unit, group]) => (
+            <Plot
+              key={unit}
+              fromUs={fromUs}
+              toUs={toUs}
+              marks={(asset.alarms ?? []).filter((a) => a.raised_us >= fromUs).map((a) => ({ atUs: a.raised_us, label: a.summary }))}
+              lines={group.map((s) => ({ name: `${s.device} ${s.name}`, unit: s.unit, stepped: s.kind === "state", names: s, samples: (traces.get(s.id)?.samples ?? []).filter((x) => x.t >= fromUs) }))}
+            />
+          ))}
+        </section>
+      </div>
+    </article>
+  );
+}
