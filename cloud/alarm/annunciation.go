@@ -27,6 +27,9 @@ type Annunciation struct {
 	Cleared  *telemetry.Micros // nil: it goes on
 }
 
+// zone is that of an alarm, in SQL: its gateway's, or its own if it has none.
+const zone = `CASE WHEN a.gateway = '' THEN a.zone ELSE g.zone END`
+
 // Annunciations lists those of a span of time, the newest most of them, oldest first.
 func Annunciations(ctx context.Context, s *store.Store, from, to telemetry.Micros, most int) (list []Annunciation, err error) {
 	err = s.Ask(ctx, func(t *store.Tx) error {
@@ -35,7 +38,7 @@ func Annunciations(ctx context.Context, s *store.Store, from, to telemetry.Micro
 			err := r.Scan(&a.Told, &a.Action, &a.Alarm, &a.Gateway, &a.Zone, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Raised, &a.Cleared)
 			list = append(list, a)
 			return err
-		}, `SELECT e.told, e.action, a.id, a.gateway, g.zone, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
+		}, `SELECT e.told, e.action, a.id, a.gateway, `+zone+`, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
 			FROM alarm_event e JOIN alarm a ON a.id = e.alarm JOIN gateway g ON g.id = a.gateway
 			WHERE e.announced AND e.told >= ? AND e.told < ? AND `+seen(t)+` ORDER BY e.told DESC, e.fact DESC LIMIT ?`, int64(from), int64(to), most)
 	})
@@ -56,7 +59,7 @@ func StandingAt(ctx context.Context, s *store.Store, raised, at telemetry.Micros
 			err := r.Scan(&a.Alarm, &a.Gateway, &a.Zone, &a.Rule, &a.Asset, &a.Device, &a.Priority, &a.Summary, &a.Raised, &a.Cleared)
 			list = append(list, a)
 			return err
-		}, `SELECT a.id, a.gateway, g.zone, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
+		}, `SELECT a.id, a.gateway, `+zone+`, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
 			FROM alarm a JOIN gateway g ON g.id = a.gateway
 			WHERE a.raised < ? AND (a.active OR a.cleared > ?) AND a.handling = '' AND a.suppressed_by = '' AND `+seen(t)+`
 			ORDER BY a.raised, a.id LIMIT ?`, int64(raised), int64(at), most)

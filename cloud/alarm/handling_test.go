@@ -251,3 +251,35 @@ func TestChattering(t *testing.T) {
 		t.Errorf("another asset chatters: %+v", a)
 	}
 }
+
+// An outage's alarm is of no gateway, and has a zone all the same.
+func TestWhoIsOfAZoneSeesItsOutages(t *testing.T) {
+	s := newShop(t)
+	start := telemetry.MicrosOf(at(0))
+	err := s.store.Write(t.Context(), func(t *store.Tx) error {
+		if _, err := t.Exec(`INSERT INTO grid_zone (zone, within) VALUES ('north', 'north'), ('south', 'south')`); err != nil {
+			return err
+		}
+		return RaiseOutage(t, OfOutage{ID: "o1", Zone: "north", Asset: "f1", Priority: telemetry.High, Summary: "out", Began: start, At: start})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Shelve(t.Context(), s.store, IDOfOutage("o1"), time.Hour, DefaultLimits, Deed{At: start + minute, By: "Ana", Reason: "known"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		zone string
+		want int
+	}{{"north", 1}, {"south", 0}} {
+		ctx := store.InZones(t.Context(), []string{c.zone})
+		told, err := Annunciations(ctx, s.store, 0, 1<<62, 10)
+		if err != nil || len(told) != c.want || len(told) > 0 && told[0].Zone != c.zone {
+			t.Errorf("%s: told %+v, %v", c.zone, told, err)
+		}
+		shelves, err := Shelves(ctx, s.store)
+		if err != nil || len(shelves) != c.want || len(shelves) > 0 && shelves[0].Zone != c.zone {
+			t.Errorf("%s: shelved %+v, %v", c.zone, shelves, err)
+		}
+	}
+}
