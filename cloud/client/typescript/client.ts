@@ -108,6 +108,15 @@ export interface AlarmListBody {
   seq: Int64;
 }
 
+export interface Answer {
+  /** What each period is divided by; empty: by nothing */
+  by: "" | "area" | "feeder" | "cause";
+  /** How is counted */
+  profile: string;
+  /** Of each period all of it, then its parts by name */
+  rows: Line[] | null;
+}
+
 export interface Asset {
   /** Of a service point */
   customers?: Int64;
@@ -228,6 +237,14 @@ export interface AuditRow {
   subject: string;
   /** How they are known: session, token, password, oidc, command-line, console where nobody signs in, enrolment-token, gateway-key, or cloud */
   via: string;
+}
+
+export interface BeyondThreshold {
+  day: string;
+  /** Minutes */
+  saidi: number;
+  /** Minutes, T_MED */
+  threshold: number;
 }
 
 export interface Bucket {
@@ -769,6 +786,34 @@ export interface Latest {
   v: number | null;
 }
 
+export interface Line {
+  customer_minutes: number;
+  /** Different ones; null: not known one by one */
+  customers_affected: number | null;
+  /** For a sustained time, once for each time */
+  customers_interrupted: number;
+  /** On average over the period */
+  customers_served: number;
+  from_us: Micros;
+  /** The area, feeder or cause; empty also of what names none */
+  group: string;
+  indices: Value[] | null;
+  /** That count, by id */
+  interruptions: Int64;
+  major_event_days?: BeyondThreshold[] | null;
+  /** Of them those that aren't over */
+  open: Int64;
+  period: string;
+  /** Final: the period is over, and nothing that began in it is open */
+  state: "provisional" | "final";
+  /** The first instant after it */
+  to_us: Micros;
+  /** It is all of the period */
+  whole: boolean;
+  /** The same without those days; absent where days aren't set apart */
+  without_major_event_days?: Sums;
+}
+
 export interface LinkOutage {
   cause: string;
   from_us: Micros;
@@ -974,6 +1019,8 @@ export interface Outage {
   found_us: Micros;
   high: Int64;
   id: string;
+  /** Times without supply before the last one, with supply in between */
+  interruptions: Int64;
   /** There is voltage below the open device, where no source is: it isn't restored */
   island: boolean;
   latest_us: Micros;
@@ -1058,6 +1105,8 @@ export interface OutageDetail {
   found_us: Micros;
   high: Int64;
   id: string;
+  /** Times without supply before the last one, with supply in between */
+  interruptions: Int64;
   /** There is voltage below the open device, where no source is: it isn't restored */
   island: boolean;
   latest_us: Micros;
@@ -1349,6 +1398,21 @@ export interface Summary {
   unannounced: Int64;
 }
 
+export interface Sums {
+  customer_minutes: number;
+  /** Different ones; null: not known one by one */
+  customers_affected: number | null;
+  /** For a sustained time, once for each time */
+  customers_interrupted: number;
+  /** On average over the period */
+  customers_served: number;
+  indices: Value[] | null;
+  /** That count, by id */
+  interruptions: Int64;
+  /** Of them those that aren't over */
+  open: Int64;
+}
+
 export interface Switching {
   asset: string;
   at_us: Micros;
@@ -1450,6 +1514,13 @@ export interface UnknownAssetListBody {
   assets: UnknownAsset[] | null;
   /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
   next: string | null;
+}
+
+export interface Value {
+  index: string;
+  unit: "min" | "1";
+  /** Null: it isn't defined, or isn't known */
+  value: number | null;
 }
 
 export interface Verdict {
@@ -2342,6 +2413,40 @@ export interface ListOutagePointsParams {
  */
 export async function listOutagePoints(server: Server, params: ListOutagePointsParams, options?: Options): Promise<PointListBody> {
   return answered<PointListBody>(await ask(server, "GET", `/api/v1/outages/${part(params.id)}/points${query(params, "limit", "cursor")}`, options));
+}
+
+export interface GetReliabilityParams {
+  /** Years, months or days, separated by commas */
+  period: string[] | null;
+  /**
+   * Where they begin at midnight, by its IANA name
+   *
+   * @defaultValue "UTC"
+   */
+  time_zone?: string | undefined;
+  /**
+   * How is counted, see docs/reliability-indices.md
+   *
+   * @defaultValue "ieee1366"
+   */
+  profile?: "ieee1366" | "bnetza" | "ofgem" | "generic" | undefined;
+  /**
+   * What each period is divided by; an area is a zone of the network
+   *
+   * @defaultValue "nothing"
+   */
+  by?: "nothing" | "area" | "feeder" | "cause" | undefined;
+}
+
+/**
+ * How reliably customers were supplied
+ *
+ * SAIDI, SAIFI and other indices of periods, by what is stored of outages. Who is of some zones is told of the customers of these. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/reliability
+ */
+export async function getReliability(server: Server, params: GetReliabilityParams, options?: Options): Promise<Answer> {
+  return answered<Answer>(await ask(server, "GET", `/api/v1/reliability${query(params, "period", "time_zone", "profile", "by")}`, options));
 }
 
 export interface ListSeriesParams {
