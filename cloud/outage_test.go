@@ -5,17 +5,21 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/database"
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/outage/desk"
+	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -37,13 +41,42 @@ func darkTown(meters int) string {
 	return b.String()
 }
 
+// cpu is what the process has used of the processor.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // Every meter of a feeder has an alarm, and people are told of one.
-func TestAFeedersOutageHasOneAlarm(t *testing.T) {
-	const meters = 200
-	config, dir := embedded(t), t.TempDir()
+func TestAFeedersOutageHasOneAlarm(t *testing.T) { feedersOutage(t, embedded(t), 300) }
+
+func TestTortureAFeedersOutageHasOneAlarm(t *testing.T) {
+	if os.Getenv("BUSBAR_TORTURE") == "" {
+		t.Skip("set BUSBAR_TORTURE=1")
+	}
+	t.Run("sqlite", func(t *testing.T) { feedersOutage(t, embedded(t), 10_000) })
+	t.Run("postgres", func(t *testing.T) {
+		config := embedded(t)
+		config.Store = Store{Config: database.Config{Postgres: &database.Postgres{URL: storetest.Postgres(t).Postgres.URL}}}
+		feedersOutage(t, config, 1000)
+	})
+}
+
+func feedersOutage(t *testing.T, config Config, meters int) {
+	dir := t.TempDir()
+	used := cpu(t)
+	spent := func(on string) {
+		now := cpu(t)
+		t.Logf("%d meters, %s: %.1f CPU s", meters, on, (now - used).Seconds())
+		used = now
+	}
 	quick := outage.Defaults()
 	quick.Settle, quick.Hurry, quick.BreakerReclose, quick.Return = 500*time.Millisecond, 2*time.Second, 500*time.Millisecond, 500*time.Millisecond
-	quick.Restoring, quick.Verify = time.Second, time.Second
+	quick.Verify = time.Second
 	start := func() (c *Cloud, client *kgo.Client, stop func()) {
 		c, err := New(t.Context(), config, Options{Dir: dir, Log: quiet})
 		if err != nil {
@@ -143,13 +176,20 @@ func TestAFeedersOutageHasOneAlarm(t *testing.T) {
 		}
 		cursor = *list.Next
 	}
-	told, err := alarm.Annunciations(t.Context(), c.store, 0, telemetry.MicrosOf(time.Now().Add(time.Hour)), 100)
-	if err != nil {
-		t.Fatal(err)
+	tellsOne := func(when string) {
+		t.Helper()
+		told, err := alarm.Annunciations(t.Context(), c.store, 0, telemetry.MicrosOf(time.Now().Add(time.Hour)), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != 1 || told[0].Alarm != o.Alarm {
+			t.Errorf("%s people were told of %d: %+v", when, len(told), told)
+		}
 	}
-	if loud != 1 || len(told) != 1 || told[0].Alarm != o.Alarm {
-		t.Errorf("%d alarms ask for attention, and people were told of %+v", loud, told)
+	if tellsOne("in the outage"); loud != 1 {
+		t.Errorf("%d alarms ask for attention", loud)
 	}
+	spent("one alarm")
 	// Who begins again knows the same.
 	stop()
 	c, client, stop = start()
@@ -159,4 +199,6 @@ func TestAFeedersOutageHasOneAlarm(t *testing.T) {
 	}
 	send(client, alarms(telemetry.AlarmCleared)...)
 	one(c, "supply is back, and verified", func(o desk.Outage) bool { return o.State == "verified" && o.CustomersOut == 0 })
+	tellsOne("after it")
+	spent("the start, and supply back")
 }

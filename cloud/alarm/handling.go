@@ -200,32 +200,6 @@ func setHandling(t *store.Tx, a Alarm, to *Handling, action Action, d Deed) erro
 	return t.Audit(store.Change{At: d.At, By: d.By, Action: deeds[action], Subject: "alarm " + a.ID, Detail: detail})
 }
 
-// Suppress says that another alarm stands for this one, as that of an outage stands for
-// those of its meters: it isn't announced while that lasts. It changes nothing of an alarm
-// that the other one stands for already.
-func Suppress(t *store.Tx, id, by, reason string, at telemetry.Micros) error {
-	return setSuppressed(t, id, by, Change{Action: Suppressed, At: at, By: "cloud", Comment: reason})
-}
-
-// Unsuppress ends Suppress. An alarm that is active then is announced.
-func Unsuppress(t *store.Tx, id, reason string, at telemetry.Micros) error {
-	return setSuppressed(t, id, "", Change{Action: Unsuppressed, At: at, By: "cloud", Comment: reason})
-}
-
-func setSuppressed(t *store.Tx, id, by string, c Change) error {
-	result, err := t.Exec(`UPDATE alarm SET suppressed_by = ? WHERE id = ? AND suppressed_by <> ?`, by, id, by)
-	if err != nil {
-		return fmt.Errorf("alarm %s: %s: %w", id, c.Action, err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	if err := quieten(t, id, c); err != nil {
-		return fmt.Errorf("alarm %s: %s: %w", id, c.Action, err)
-	}
-	return nil
-}
-
 // quieten tells of an alarm whose handling or suppression has changed. One that nothing
 // keeps quiet any more and that nobody has been told of is announced now.
 func quieten(t *store.Tx, id string, c Change) error {
@@ -233,7 +207,7 @@ func quieten(t *store.Tx, id string, c Change) error {
 	if err != nil {
 		return err
 	}
-	announced := a.Active && !a.Acknowledged && !a.Quiet()
+	announced := a.announcedNow()
 	if announced {
 		if _, err := t.Exec(`UPDATE alarm SET unannounced = FALSE WHERE id = ?`, id); err != nil {
 			return err

@@ -206,7 +206,7 @@ func TestSuppressedByAnotherAlarm(t *testing.T) {
 	parent := s.raise("T1", telemetry.Critical, start)
 	child := s.raise("meter-1", telemetry.High, start)
 	for range 2 { // the second time says nothing new
-		s.write(func(tx *store.Tx) error { return Suppress(tx, child, parent, "fed by T1", start+minute) })
+		s.write(func(tx *store.Tx) error { return Suppress(tx, []string{child}, parent, "fed by T1", start+minute) })
 	}
 	a, history := s.get(child)
 	if a.SuppressedBy != parent || !a.Quiet() || !a.Active || len(history) != 2 {
@@ -216,7 +216,7 @@ func TestSuppressedByAnotherAlarm(t *testing.T) {
 	if _, err := Shelve(t.Context(), s.store, child, time.Hour, DefaultLimits, Deed{start + minute, "Ana", "r"}); err != nil {
 		t.Fatal(err)
 	}
-	s.write(func(tx *store.Tx) error { return Unsuppress(tx, child, "T1 is back", start+2*minute) })
+	s.write(func(tx *store.Tx) error { return Unsuppress(tx, []string{child}, "T1 is back", start+2*minute) })
 	if got := s.announced(); got != fmt.Sprint([]string{"raised a1", "raised a2"}) {
 		t.Errorf("announced while shelved: %s", got)
 	}

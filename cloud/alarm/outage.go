@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/busbar/busbar/cloud/store"
@@ -77,16 +76,13 @@ func ClearOutage(t *store.Tx, o OfOutage) error {
 // wait for another outage that stands for it.
 func FreeOutage(t *store.Tx, o OfOutage, wait bool) error {
 	children, err := ids(t, `SELECT id FROM alarm WHERE suppressed_by = ? AND suppressed_by <> '' AND active ORDER BY id`, IDOfOutage(o.ID))
-	for _, child := range children {
-		switch {
-		case err != nil:
-		case wait:
-			err = Suppress(t, child, HeldBy, "The outage that stood for it is part of another one", o.At)
-		default:
-			err = Unsuppress(t, child, "The outage that stood for it is over", o.At)
-		}
+	switch {
+	case err != nil:
+		return err
+	case wait:
+		return Suppress(t, children, HeldBy, "The outage that stood for it is part of another one", o.At)
 	}
-	return err
+	return Unsuppress(t, children, "The outage that stood for it is over", o.At)
 }
 
 // HeldBy stands in SuppressedBy of an alarm until it is clear whether an outage stands for
@@ -112,7 +108,7 @@ func HeldAlarms(t *store.Tx) (list []Held, err error) {
 		return err
 	}, `SELECT id, gateway, device, asset FROM alarm WHERE suppressed_by = ? AND suppressed_by <> ''
 		UNION ALL SELECT a.id, a.gateway, a.device, a.asset FROM alarm a JOIN grid_asset g ON g.id = a.asset WHERE (a.active OR NOT a.acknowledged) AND a.active
-			AND a.suppressed_by = '' AND a.rule IN (?`+strings.Repeat(`, ?`, len(ofSupply)-1)+`) ORDER BY 1`, args...)
+			AND a.suppressed_by = '' AND a.rule IN `+among(len(ofSupply))+` ORDER BY 1`, args...)
 	return list, err
 }
 
@@ -149,12 +145,10 @@ func release(ctx context.Context, s *store.Store, now telemetry.Micros) error {
 	}
 	return s.Write(ctx, func(t *store.Tx) error {
 		list, err := ids(t, `SELECT a.id`+due+` ORDER BY a.id`, HeldBy, before)
-		for _, id := range list {
-			if err == nil {
-				err = Unsuppress(t, id, "No outage was found that stands for it", now)
-			}
+		if err != nil {
+			return err
 		}
-		return err
+		return Unsuppress(t, list, "No outage was found that stands for it", now)
 	})
 }
 

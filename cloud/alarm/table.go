@@ -214,8 +214,8 @@ func read(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range list {
-		if list[i].Inputs, err = inputsOf(t, list[i].ID); err != nil {
+	for some := range slices.Chunk(list, rowsAtOnce) {
+		if err := addInputs(t, some); err != nil {
 			return nil, err
 		}
 	}
@@ -245,18 +245,24 @@ func readBrief(t *store.Tx, query string, args ...any) ([]Alarm, error) {
 	return list, err
 }
 
-// inputsOf finds the series of the inputs by (gateway, device, name), the newest
+// addInputs finds the series of the inputs by (gateway, device, name), the newest
 // of the input's unit: signal ids are the gateway's own.
-func inputsOf(t *store.Tx, id string) ([]Input, error) {
-	list := []Input{}
-	err := t.Each(func(r *sql.Rows) error {
+func addInputs(t *store.Tx, list []Alarm) error {
+	ids, of := make([]any, len(list)), make(map[string]*Alarm, len(list))
+	for i := range list {
+		ids[i], of[list[i].ID] = list[i].ID, &list[i]
+		list[i].Inputs = []Input{}
+	}
+	return t.Each(func(r *sql.Rows) error {
+		var alarm string
 		var in Input
-		err := r.Scan(&in.Series, &in.Device, &in.Name, &in.Unit, &in.Value, &in.Quality, &in.Time, &in.State)
-		list = append(list, in)
-		return err
-	}, `SELECT COALESCE((SELECT s.id FROM series s WHERE s.gateway = a.gateway AND s.device = i.device AND s.name = i.name
+		if err := r.Scan(&alarm, &in.Series, &in.Device, &in.Name, &in.Unit, &in.Value, &in.Quality, &in.Time, &in.State); err != nil {
+			return err
+		}
+		of[alarm].Inputs = append(of[alarm].Inputs, in)
+		return nil
+	}, `SELECT i.alarm, COALESCE((SELECT s.id FROM series s WHERE s.gateway = a.gateway AND s.device = i.device AND s.name = i.name
 			ORDER BY CASE WHEN s.unit = i.unit THEN 0 ELSE 1 END, s.id DESC LIMIT 1), 0), i.device, i.name, i.unit, i.value, i.quality, i.time, i.state
 		FROM alarm_input i JOIN alarm a ON a.id = i.alarm
-		WHERE i.alarm = ? ORDER BY i.position`, id)
-	return list, err
+		WHERE i.alarm IN `+among(len(ids))+` ORDER BY i.alarm, i.position`, ids...)
 }

@@ -193,12 +193,26 @@ func (e *Engine) match(found []*finding) {
 		}
 	}
 	for _, f := range found {
-		if f.of == nil {
+		if f.of == nil && !e.comesBack(f) {
 			x := e.begin(f)
 			x.found = append(x.found, f)
 			f.of = x
 		}
 	}
+}
+
+// comesBack reports whether a finding is of phases alone where supply comes back by and by.
+// While some show it and others don't yet, lost phases explain both best.
+func (e *Engine) comesBack(f *finding) bool {
+	if len(f.points) > 0 {
+		return false
+	}
+	for _, x := range e.incidents {
+		if len(x.ever) > 0 && x.node != none && (x.holding(e) || len(x.out) > 0 && len(x.found) == 0) && (x.node == int32(f.Node) || e.net.isBelow(int32(f.Node), x.node)) {
+			return true
+		}
+	}
+	return false
 }
 
 // covers reports whether a finding has most of what is or was out in an incident.

@@ -470,3 +470,32 @@ func TestWrongEvidenceIsRefusedByName(t *testing.T) {
 		t.Errorf("%v, %d strange", err, d.e.Strange())
 	}
 }
+
+// While half of the meters show supply and half don't yet, lost phases would explain both:
+// they come back by and by.
+func TestWhatComesBackByAndByHasLostNoPhases(t *testing.T) {
+	const more = 200
+	var text strings.Builder
+	for i := range more {
+		fmt.Fprintf(&text, "  - {id: more-%d, node: m1}\n", i)
+	}
+	d := newDesk(t, text.String())
+	volts := func(percent uint8, from, to int) {
+		for i := from; i < to; i++ {
+			d.tell(outage.Evidence{Kind: outage.Voltage, Point: fmt.Sprintf("more-%d", i), Gateway: "gw m1", Levels: &outage.Levels{percent, percent, percent}})
+		}
+		d.pass(2 * time.Second)
+	}
+	volts(100, 0, more)
+	volts(0, 0, more)
+	d.pass(2 * time.Minute)
+	out := d.only()
+	for from := 0; from < more; from += 10 {
+		volts(100, from, from+10)
+		for _, x := range d.open() {
+			if x.ID != out.ID {
+				t.Fatalf("with %d of %d back: %+v", from+10, more, x)
+			}
+		}
+	}
+}

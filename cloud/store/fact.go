@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -31,6 +33,32 @@ func (t *Tx) AddFact(kind string, at telemetry.Micros, data any) (seq int64, err
 	}
 	t.facts = true
 	return seq, nil
+}
+
+// AddFacts appends facts of one kind in the order of their data, and returns their
+// numbers. A statement holds all of them: some hundreds are enough at a time.
+func (t *Tx) AddFacts(kind string, at telemetry.Micros, data []any) (seqs []int64, err error) {
+	const row = `(?, ?, ?)`
+	args := make([]any, 0, 3*len(data))
+	for _, d := range data {
+		text, err := json.Marshal(d)
+		if err != nil {
+			return nil, fmt.Errorf("store: add a fact of kind %s: %w", kind, err)
+		}
+		args = append(args, kind, int64(at), string(text))
+	}
+	err = t.Each(func(r *sql.Rows) error {
+		var seq int64
+		err := r.Scan(&seq)
+		seqs = append(seqs, seq)
+		return err
+	}, `INSERT INTO fact (kind, at, data) VALUES `+row+strings.Repeat(`, `+row, len(data)-1)+` RETURNING seq`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("store: add %d facts of kind %s: %w", len(data), kind, err)
+	}
+	slices.Sort(seqs) // numbers are given in the order of the rows, and returned in any
+	t.facts = true
+	return seqs, nil
 }
 
 // LastFact is the number of the newest fact that the snapshot holds, 0 if none.

@@ -1019,6 +1019,8 @@ export interface Outage {
   found_us: Micros;
   high: Int64;
   id: string;
+  /** Times without supply before the last one, with supply in between */
+  interruptions: Int64;
   /** There is voltage below the open device, where no source is: it isn't restored */
   island: boolean;
   latest_us: Micros;
@@ -1103,6 +1105,8 @@ export interface OutageDetail {
   found_us: Micros;
   high: Int64;
   id: string;
+  /** Times without supply before the last one, with supply in between */
+  interruptions: Int64;
   /** There is voltage below the open device, where no source is: it isn't restored */
   island: boolean;
   latest_us: Micros;

@@ -2,10 +2,8 @@ package desk
 
 import (
 	"cmp"
-	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,7 +60,7 @@ func apply(t *store.Tx, n *network.Network, c outage.Change) error {
 	if err := o.follow(c, &e); err != nil {
 		return err
 	}
-	if err := keepPoints(t, n, i, at); err != nil {
+	if err := keepPoints(t, n, i, int(before.Interruptions), at); err != nil {
 		return err
 	}
 	if err := keepSteps(t, i); err != nil {
@@ -153,6 +151,7 @@ func (o *Outage) fill(n *network.Network, i *outage.Incident) {
 		at := telemetry.Micros(i.AnnouncedAt)
 		o.Announced = &at
 	}
+	o.Interruptions = int64(len(i.Interruptions))
 	o.Points, o.PointsOut = int64(len(i.Ever)), int64(len(i.Out))
 	o.Customers, o.CustomersOut = i.CustomersEver, i.CustomersOut
 	o.Lossy, o.Critical, o.High, o.Island = int64(i.Lossy), int64(i.Critical), int64(i.High), i.Island
@@ -211,78 +210,6 @@ func (o *Outage) tell(t *store.Tx, at telemetry.Micros) error {
 		o.Alarm = alarm.IDOfOutage(o.ID)
 	}
 	return alarmFollows(t, o, at)
-}
-
-// rowsAtOnce bounds the rows of one statement.
-const rowsAtOnce = 100
-
-// keepPoints makes the service points of the outage those of the engine.
-func keepPoints(t *store.Tx, n *network.Network, i *outage.Incident, at telemetry.Micros) error {
-	type row struct{ since, until int64 }
-	have := map[string]row{}
-	err := t.Each(func(r *sql.Rows) error {
-		var id string
-		var of row
-		err := r.Scan(&id, &of.since, &of.until)
-		have[id] = of
-		return err
-	}, `SELECT point, since, until FROM outage_point WHERE outage = ?`, i.ID)
-	if err != nil {
-		return err
-	}
-	back := map[string]int64{} // when it had supply again, by the last step that says so
-	for _, s := range i.Steps {
-		for _, p := range s.Points {
-			back[p] = s.At
-		}
-	}
-	var args []any
-	flush := func() error {
-		if len(args) == 0 {
-			return nil
-		}
-		const one = `(?, ?, ?, ?, ?)`
-		_, err := t.Exec(`INSERT INTO outage_point (outage, point, customers, since, until) VALUES `+one+strings.Repeat(`, `+one, len(args)/5-1)+
-			` ON CONFLICT (outage, point) DO UPDATE SET since = excluded.since, until = excluded.until`, args...)
-		args = args[:0]
-		return err
-	}
-	for _, id := range i.Ever {
-		until := int64(0)
-		if _, out := slices.BinarySearch(i.Out, id); !out {
-			until = cmp.Or(back[id], i.RestoredAt, int64(at))
-		}
-		was, known := have[id]
-		if known && (was.until == until || was.until != 0 && until != 0 && back[id] == 0) {
-			continue
-		}
-		customers := int64(0)
-		if n != nil {
-			if p := n.PointOf(id); p != grid.None {
-				customers = int64(n.Point(p).Customers)
-			}
-		}
-		since := i.Start
-		if known {
-			since = was.since
-		}
-		if args = append(args, i.ID, id, customers, since, until); len(args) >= 5*rowsAtOnce {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := flush(); err != nil {
-		return err
-	}
-	for id := range have {
-		if _, ever := slices.BinarySearch(i.Ever, id); !ever {
-			if _, err := t.Exec(`DELETE FROM outage_point WHERE outage = ? AND point = ?`, i.ID, id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func keepSteps(t *store.Tx, i *outage.Incident) error {

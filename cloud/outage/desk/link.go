@@ -2,62 +2,71 @@ package desk
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/network"
-	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/telemetry"
 )
 
-// link puts the alarms that wait for it under the alarms of outages, if any does.
-func (s *session) link(ctx context.Context, _ []outage.Change) error {
-	if s.engine == nil {
-		return nil
-	}
-	var held []alarm.Held
+// link puts the alarms that wait for it under the alarms of outages, if any does. While
+// nobody has told anything since it last looked, there is nothing new.
+func (s *session) link(ctx context.Context) error {
+	var under map[string][]string
+	var last int64
 	err := s.cfg.Store.Read(ctx, func(t *store.Tx) (err error) {
-		held, err = alarm.HeldAlarms(t)
+		if last, err = t.LastFact(); err == nil && last != s.linked {
+			under, err = s.waiting(t)
+		}
 		return err
 	})
-	if err != nil || len(held) == 0 || len(s.causes()) == 0 {
+	if err != nil {
 		return err
 	}
-	if fits := slices.ContainsFunc(held, func(h alarm.Held) bool { return s.causeOf(h, s.causes()) != "" }); !fits {
+	s.linked = last
+	if len(under) == 0 {
 		return nil
 	}
 	return s.cfg.Store.Write(ctx, func(t *store.Tx) error { return s.linkIn(t, s.now) })
 }
 
 func (s *session) linkIn(t *store.Tx, at int64) error {
+	under, err := s.waiting(t)
+	for _, outage := range slices.Sorted(maps.Keys(under)) {
+		if err == nil {
+			err = alarm.Suppress(t, under[outage], alarm.IDOfOutage(outage), "Outage "+outage+" stands for it", telemetry.Micros(at))
+		}
+	}
+	return err
+}
+
+// waiting are the alarms that wait, by the outage that stands for them.
+func (s *session) waiting(t *store.Tx) (map[string][]string, error) {
 	if s.engine == nil {
-		return nil
+		return nil, nil
 	}
 	causes := s.causes()
 	if len(causes) == 0 {
-		return nil
+		return nil, nil
 	}
 	held, err := alarm.HeldAlarms(t)
-	if err != nil {
-		return err
-	}
+	under := map[string][]string{}
 	for _, h := range held {
 		if outage := s.causeOf(h, causes); outage != "" {
-			if err := alarm.Suppress(t, h.ID, alarm.IDOfOutage(outage), "Outage "+outage+" stands for it", telemetry.Micros(at)); err != nil {
-				return err
-			}
+			under[outage] = append(under[outage], h.ID)
 		}
 	}
-	return nil
+	return under, err
 }
 
 // cause is an outage that people were told of, and where it begins.
 type cause struct {
 	id   string
 	node int // that its device supplies; None: not known
-	ever map[string]bool
+	ever []string
 }
 
 // causes are the outages that stand for alarms now.
@@ -66,10 +75,7 @@ func (s *session) causes() (list []cause) {
 		if !i.Announced() || i.State.Over() {
 			continue
 		}
-		c := cause{id: i.ID, node: grid.None, ever: make(map[string]bool, len(i.Ever))}
-		for _, p := range i.Ever {
-			c.ever[p] = true
-		}
+		c := cause{id: i.ID, node: grid.None, ever: i.Ever}
 		if edge := s.network.EdgeOf(i.Device); edge != grid.None {
 			c.node = s.network.Normal().Below(edge)
 		}
@@ -87,11 +93,16 @@ func (s *session) causeOf(h alarm.Held, causes []cause) string {
 		node = nodeOf(s.network, h.Asset)
 	}
 	for _, c := range causes {
-		if isPoint && c.ever[h.Asset] || !isPoint && below(s.network, node, c.node) {
+		if isPoint && c.has(h.Asset) || !isPoint && below(s.network, node, c.node) {
 			return c.id
 		}
 	}
 	return ""
+}
+
+func (c cause) has(point string) bool {
+	_, found := slices.BinarySearch(c.ever, point)
+	return found
 }
 
 func below(n *network.Network, node, of int) bool {

@@ -42,6 +42,8 @@ type Outage struct {
 	Over      *telemetry.Micros `json:"over_us" doc:"When it was completed, dismissed or merged"`
 	Updated   telemetry.Micros  `json:"updated_us"`
 
+	Interruptions int64 `json:"interruptions" doc:"Times without supply before the last one, with supply in between"`
+
 	Points       int64 `json:"points" doc:"Service points that ever were without supply in it"`
 	PointsOut    int64 `json:"points_out" doc:"That are now"`
 	Customers    int64 `json:"customers"`

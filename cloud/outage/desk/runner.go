@@ -67,6 +67,7 @@ type session struct {
 	now     int64            // the time of the engine
 	turn    int64            // how often somebody has concluded, see Tx
 	asks    chan outage.Ask
+	linked  int64 // the last fact when alarms were last looked for that wait
 }
 
 // taken is a row of evidence.
@@ -296,7 +297,7 @@ func (s *session) pass(ctx context.Context, now telemetry.Micros) (more bool, er
 	}
 	if len(rows) == 0 && len(changes) == 0 {
 		s.ask(asks)
-		return false, s.link(ctx, nil)
+		return false, s.link(ctx)
 	}
 	err = s.cfg.Store.Write(ctx, func(t *store.Tx) error {
 		if err := evidence.HoldTurn(t, s.turn); err != nil {

@@ -28,8 +28,9 @@ type Place struct {
 
 func (o Outage) Place() Place { return Place{o.Found, o.ID} }
 
-// Acknowledging an alarm changes no outage, so it is read with it.
-const selectOutage = `SELECT o.data, COALESCE(a.acknowledged, FALSE), COALESCE(a.acknowledged_by, ''), (SELECT COUNT(*) FROM alarm c WHERE o.alarm <> '' AND c.suppressed_by = o.alarm)
+// Acknowledging an alarm changes no outage, so it is read with it. The last condition is
+// that of the index.
+const selectOutage = `SELECT o.data, COALESCE(a.acknowledged, FALSE), COALESCE(a.acknowledged_by, ''), (SELECT COUNT(*) FROM alarm c WHERE o.alarm <> '' AND c.suppressed_by = o.alarm AND c.suppressed_by <> '')
 	FROM outage o LEFT JOIN alarm a ON a.id = o.alarm `
 
 func read(t *store.Tx, query string, args ...any) (list []Outage, err error) {

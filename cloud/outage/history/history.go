@@ -75,7 +75,8 @@ func Interruptions(ctx context.Context, s *store.Store, from, now telemetry.Micr
 			step.Points = append(step.Points, p)
 			return nil
 		}, `SELECT p.outage, p.point, p.customers, p.since, p.until, COALESCE(g.zone, ''), COALESCE(f.substation, ''), COALESCE(g.feeder, '')
-			FROM outage_point p LEFT JOIN grid_asset g ON g.id = p.point LEFT JOIN grid_asset f ON f.id = g.feeder AND f.kind = 'feeder' WHERE p.since >= ? AND `+seen+`
+			FROM (SELECT outage, point, customers, since, until FROM outage_point UNION ALL SELECT outage, point, customers, since, until FROM outage_earlier) p
+			LEFT JOIN grid_asset g ON g.id = p.point LEFT JOIN grid_asset f ON f.id = g.feeder AND f.kind = 'feeder' WHERE p.since >= ? AND `+seen+`
 			ORDER BY p.outage, 6, 7, 8, p.since, p.until, p.point`, int64(from))
 		if err != nil {
 			return err

@@ -116,6 +116,34 @@ func TestIndicesOfWhatIsStored(t *testing.T) {
 	}
 }
 
+// An outage in which supply came back and was lost again is as many interruptions, but to
+// who counts customers once in each.
+func TestARelapseIsAnotherInterruption(t *testing.T) {
+	s := open(t)
+	have(t, s, of("a", lifecycle.Completed, noon-100*minute), map[string][2]telemetry.Micros{"p1": {noon - 100*minute, noon - 60*minute}})
+	err := s.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO outage_earlier (outage, number, point, customers, since, until) VALUES ('a', 0, 'p1', 40, ?, ?)`, int64(noon-200*minute), int64(noon-180*minute))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := Interruptions(t.Context(), s, 0, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float64{"ieee1366": 80, "ofgem": 40} {
+		p, ok := reliability.ProfileOf(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		whole := reliability.Report(in, reliability.Question{Profile: p, Periods: []reliability.Period{reliability.Year(2026, time.UTC)}})[0].Totals
+		if whole.CI != want || whole.CMI != 40*60 {
+			t.Errorf("%s: %+v, want %v customers interrupted", name, whole, want)
+		}
+	}
+}
+
 // An area is known while all who measure in it are heard.
 func TestThePublicsPicture(t *testing.T) {
 	s := open(t)

@@ -29,6 +29,17 @@ CREATE TABLE outage_point (
 ) WITHOUT ROWID;
 CREATE INDEX outage_point_point ON outage_point (point);
 
+-- The times before the last one that they were without supply in it.
+CREATE TABLE outage_earlier (
+    outage    TEXT NOT NULL REFERENCES outage (id),
+    number    BIGINT NOT NULL,
+    point     TEXT NOT NULL,
+    customers BIGINT NOT NULL,
+    since     BIGINT NOT NULL,
+    until     BIGINT NOT NULL,
+    PRIMARY KEY (outage, number, point)
+) WITHOUT ROWID;
+
 -- The steps by which supply came back.
 CREATE TABLE outage_step (
     outage        TEXT   NOT NULL REFERENCES outage (id),
@@ -57,6 +68,7 @@ CREATE INDEX outage_entry_outage ON outage_entry (outage, fact);
 -- +goose Down
 DROP TABLE outage_entry;
 DROP TABLE outage_step;
+DROP TABLE outage_earlier;
 DROP TABLE outage_point;
 DROP TABLE outage;
 ALTER TABLE alarm DROP COLUMN zone;
