@@ -22,16 +22,22 @@ import (
 )
 
 type summary struct {
-	Read       int64    `json:"samples_read"`
-	Stored     int64    `json:"samples_stored"`
-	Lost       int64    `json:"samples_lost"`
-	Duplicated int64    `json:"samples_duplicated"`
-	Raised     int      `json:"alarms_raised"`
-	Cleared    int      `json:"alarms_cleared"`
-	P50        float64  `json:"alarm_latency_ms_p50"`
-	P99        float64  `json:"alarm_latency_ms_p99"`
-	Restarts   int      `json:"restarts"`
-	Problems   []string `json:"problems"`
+	Read       int64   `json:"samples_read"`
+	Stored     int64   `json:"samples_stored"`
+	Lost       int64   `json:"samples_lost"`
+	Duplicated int64   `json:"samples_duplicated"`
+	Raised     int     `json:"alarms_raised"`
+	Cleared    int     `json:"alarms_cleared"`
+	P50        float64 `json:"alarm_latency_ms_p50"`
+	P99        float64 `json:"alarm_latency_ms_p99"`
+	Outages    []struct {
+		Device    string `json:"device"`
+		Customers int    `json:"customers"`
+		State     string `json:"state"`
+		Alarms    int    `json:"alarms"`
+	} `json:"outages"`
+	Restarts int      `json:"restarts"`
+	Problems []string `json:"problems"`
 }
 
 const storyTime = 45 * time.Second
@@ -39,7 +45,7 @@ const storyTime = 45 * time.Second
 // demo runs the story; meanwhile does what the test wants to do to it.
 func demo(t *testing.T, dir string, meanwhile func(running *exec.Cmd)) (summary, int) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--for", storyTime.String(), "--headless", "--dir", dir, "--console", freeAddress(t))
+	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--for", storyTime.String(), "--headless", "--dir", dir, "--console", freeAddress(t), "--grid", freeAddress(t))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -71,6 +77,14 @@ func (s summary) check(t *testing.T, code int) {
 	}
 	if s.Raised < 3 || s.Cleared != s.Raised {
 		t.Errorf("alarms: %+v", s)
+	}
+	// One outage, of the breaker that opened, with all who are behind it; its alarm stands
+	// for those of their meters; and supply is back.
+	if len(s.Outages) != 1 {
+		t.Fatalf("%d outages: %+v", len(s.Outages), s)
+	}
+	if o := s.Outages[0]; o.Device != "feeder-2-breaker" || o.Customers != 44 || o.Alarms < 12 || o.State != "restored" && o.State != "verified" {
+		t.Errorf("the outage: %+v", o)
 	}
 }
 
@@ -121,8 +135,8 @@ func TestDemoSurvivesKills(t *testing.T) {
 	}
 	missing, answers := compareWithMeters(t, dir)
 	// A killed gateway takes with it what it had read and not committed: at most
-	// a second of polls, one in flight, for each of the two meters.
-	if most := gatewayKills * 3 * 2; missing > most {
+	// a second of polls, one in flight, for each of the six meters.
+	if most := gatewayKills * 3 * 6; missing > most {
 		t.Errorf("%d of %d answers are missing after %d kills of the gateway, at most %d may be", missing, answers, gatewayKills, most)
 	}
 }
@@ -136,7 +150,7 @@ func TestDemoCleansUpWhenNobodyIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--console", freeAddress(t))
+	cmd := exec.Command(filepath.Join(bin, "busbar"), "demo", "--console", freeAddress(t), "--grid", freeAddress(t))
 	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
 	cmd.Stdout = write
 	if err := cmd.Start(); err != nil {
@@ -189,12 +203,12 @@ func child(t *testing.T, parent int, name string) (pid int) {
 	return pid
 }
 
-// compareWithMeters reads the numbered answers of the meters that are never
-// silent from the store: every number at most once, in order. It returns how
+// compareWithMeters reads the numbered answers of the transformers' meters, which are
+// never silent, from the store: every number at most once, in order. It returns how
 // many of those that the meters gave are missing.
 func compareWithMeters(t *testing.T, dir string) (missing, answers int) {
 	t.Helper()
-	given := lastAnswers(t, filepath.Join(dir, "truth.jsonl"))
+	given := answersOf(t, filepath.Join(dir, "answers.json"))
 	s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "cloud.db")})
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +220,7 @@ func compareWithMeters(t *testing.T, dir string) (missing, answers int) {
 	}
 	compared := 0
 	for _, one := range series {
-		if one.Name != "Answers" || !strings.HasSuffix(one.Device, "-head") {
+		if one.Name != "Answers" {
 			continue
 		}
 		compared++
@@ -226,10 +240,23 @@ func compareWithMeters(t *testing.T, dir string) (missing, answers int) {
 		missing += int(given[one.Device]) - len(numbers)
 		answers += int(given[one.Device])
 	}
-	if compared != 2 || answers == 0 {
+	if compared != 6 || answers == 0 {
 		t.Fatalf("%d meters compared, %d answers: the comparison compares nothing", compared, answers)
 	}
 	return missing, answers
+}
+
+// answersOf is what a simulated grid's meters have counted.
+func answersOf(t *testing.T, path string) (counted map[string]uint64) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &counted)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counted
 }
 
 func lastAnswers(t *testing.T, path string) map[string]uint64 {

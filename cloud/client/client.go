@@ -34,6 +34,9 @@ type Alarm struct {
 	Active         bool   `json:"active"`
 	Acknowledged   bool   `json:"acknowledged"`
 	AcknowledgedBy string `json:"acknowledged_by"`
+	// SuppressedBy is the alarm that stands for it, "outages" while one may yet; "": it is
+	// told for itself.
+	SuppressedBy string `json:"suppressed_by"`
 	// Decided is when the gateway raised it, µs UTC.
 	Decided int64 `json:"decided_us"`
 }
@@ -112,6 +115,36 @@ func (c Client) Ledger(ctx context.Context) (Ledger, error) {
 		}
 		if answer.Next == nil {
 			return l, nil
+		}
+	}
+}
+
+// Outage is one that the cloud has concluded.
+type Outage struct {
+	ID        string `json:"id"`
+	State     string `json:"state"`
+	Device    string `json:"device"` // that has opened; "": it isn't known
+	Points    int64  `json:"points"` // service points that ever were without supply in it
+	Customers int64  `json:"customers"`
+	// CustomersOut is how many of them are without supply now.
+	CustomersOut int64  `json:"customers_out"`
+	Alarm        string `json:"alarm"`  // that stands for all of it; "": it hasn't been raised
+	Alarms       int64  `json:"alarms"` // that it stands for
+}
+
+// Outages asks for all outages there ever were.
+func (c Client) Outages(ctx context.Context) (list []Outage, err error) {
+	var answer struct {
+		Outages []Outage `json:"outages"`
+		Next    *string  `json:"next"`
+	}
+	for query := (url.Values{"state": {"all"}}); ; query.Set("cursor", *answer.Next) {
+		answer.Outages, answer.Next = nil, nil
+		if err := c.get(ctx, "/api/v1/outages?"+query.Encode(), &answer); err != nil {
+			return nil, err
+		}
+		if list = append(list, answer.Outages...); answer.Next == nil {
+			return list, nil
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -26,12 +28,15 @@ type fieldFlags struct {
 	MQTTShare    float64 `name:"mqtt" help:"Share of the transformers whose meters publish by MQTT." placeholder:"SHARE"`
 	Sparkplug    float64 `help:"Share of the transformers whose meters are read by a Sparkplug edge node." placeholder:"SHARE"`
 
-	GatewayConfig string              `help:"Write the configuration by which a gateway reads the devices." placeholder:"FILE"`
-	GatewayID     string              `help:"What the gateway is called in it." default:"sim-gw"`
-	GatewayKafka  string              `help:"The broker that it forwards to." default:"127.0.0.1:9092" placeholder:"HOST:PORT"`
-	GatewayStatus string              `help:"Where its status page is." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
-	PollEvery     configfile.Duration `help:"How often the gateway reads each device." default:"1s"`
-	GatewayModel  string              `help:"Write the grid, as it is known, with the signals by which this gateway shows the positions of switches." placeholder:"FILE"`
+	GatewayConfig   string              `help:"Write the configuration by which a gateway reads the devices." placeholder:"FILE"`
+	GatewayID       string              `help:"What the gateway is called in it." default:"sim-gw"`
+	GatewayKafka    string              `help:"The broker that it forwards to." default:"127.0.0.1:9092" placeholder:"HOST:PORT"`
+	GatewayStatus   string              `help:"Where its status page is." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	GatewayCommands string              `help:"The file with the cloud's key, whose commands it then obeys." placeholder:"FILE"`
+	GatewayTime     string              `help:"Where it has the time from: kernel or assumed." placeholder:"SOURCE"`
+	PollEvery       configfile.Duration `help:"How often the gateway reads each device." default:"1s"`
+	Answers         string              `help:"Let the gateway read how often each transformer's meter has answered, and write in the end what the meters have counted." placeholder:"FILE"`
+	GatewayModel    string              `help:"Write the grid, as it is known, with the signals by which this gateway shows the positions of switches." placeholder:"FILE"`
 }
 
 // config is the devices of a grid. The error says which flag is wrong.
@@ -59,14 +64,15 @@ func (c fieldFlags) config(s *scenario.Scenario, l *live.Live) (out field.Config
 
 // gateway is what else the configuration of a gateway says.
 func (c fieldFlags) gateway() field.Gateway {
-	return field.Gateway{ID: c.GatewayID, Kafka: c.GatewayKafka, Status: c.GatewayStatus, Poll: time.Duration(c.PollEvery)}
+	return field.Gateway{ID: c.GatewayID, Kafka: c.GatewayKafka, Status: c.GatewayStatus, Poll: time.Duration(c.PollEvery),
+		Commands: c.GatewayCommands, Time: c.GatewayTime, Answers: c.Answers != ""}
 }
 
 // open places the devices, says so, and writes what a gateway needs. Without --devices
 // there are none.
 func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, say io.Writer, log *slog.Logger) (*field.Field, error) {
 	if c.Devices == "" {
-		if c.OPCUA != "" || c.MQTTShare+c.Sparkplug > 0 || c.GatewayConfig != "" || c.GatewayModel != "" {
+		if c.OPCUA != "" || c.MQTTShare+c.Sparkplug > 0 || c.GatewayConfig != "" || c.GatewayModel != "" || c.Answers != "" {
 			return nil, program.Usage{Err: errors.New("--devices is missing: from which address on?")}
 		}
 		return &field.Field{}, nil
@@ -97,17 +103,24 @@ func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, say io.Writer, log 
 	return f, nil
 }
 
-// write writes what a gateway needs.
-func (c fieldFlags) write(s *scenario.Scenario, f *field.Field, say io.Writer) (err error) {
-	if c.GatewayConfig != "" {
-		if err := f.WriteGateway(c.GatewayConfig, c.gateway()); err != nil {
+// write writes what a gateway and its cloud need.
+func (c fieldFlags) write(s *scenario.Scenario, f *field.Field, say io.Writer) error {
+	if c.GatewayModel != "" {
+		if err := c.writeModel(s, f); err != nil {
 			return err
 		}
-		fmt.Fprintf(say, "busbar-gateway run --config %s reads them\n", c.GatewayConfig)
 	}
-	if c.GatewayModel == "" {
+	if c.GatewayConfig == "" {
 		return nil
 	}
+	if err := f.WriteGateway(c.GatewayConfig, c.gateway()); err != nil {
+		return err
+	}
+	fmt.Fprintf(say, "busbar-gateway run --config %s reads them\n", c.GatewayConfig)
+	return nil
+}
+
+func (c fieldFlags) writeModel(s *scenario.Scenario, f *field.Field) (err error) {
 	var files outputs
 	defer func() { err = errors.Join(err, files.close()) }()
 	w, err := files.open(c.GatewayModel)
@@ -116,6 +129,18 @@ func (c fieldFlags) write(s *scenario.Scenario, f *field.Field, say io.Writer) (
 	}
 	known, _ := s.Known()
 	return gridfile.WriteYAML(w, f.Model(known, c.GatewayID))
+}
+
+// writeAnswers writes what the meters have counted.
+func (c fieldFlags) writeAnswers(f *field.Field) error {
+	if c.Answers == "" {
+		return nil
+	}
+	text, err := json.Marshal(f.Answers())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.Answers, append(text, '\n'), 0o644)
 }
 
 func plural(noun string, n int) string {

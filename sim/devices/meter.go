@@ -103,22 +103,22 @@ func (m *Meter) Answers() uint32 {
 	return m.answers
 }
 
-const (
-	answersAddress = 0x1000
-	answersSize    = 2
-)
+// AnswersAddress is that of the holding registers with the number of the answer.
+const AnswersAddress = 0x1000
+
+const answersSize = 2
 
 // Read implements Unit.
 func (m *Meter) Read(table Table, address, quantity int, dst []byte) Exception {
-	if table == HoldingRegisters && address >= answersAddress && address+quantity <= answersAddress+answersSize {
+	if table == HoldingRegisters && address >= AnswersAddress && address+quantity <= AnswersAddress+answersSize {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if address == answersAddress {
+		if address == AnswersAddress {
 			m.answers++
 		}
 		var counter [2 * answersSize]byte
 		binary.BigEndian.PutUint32(counter[:], m.answers)
-		copy(dst, counter[2*(address-answersAddress):])
+		copy(dst, counter[2*(address-AnswersAddress):])
 		return 0
 	}
 	if !m.config.Product.has(table, address, quantity) {

@@ -83,6 +83,7 @@ type Field struct {
 	config   Config
 	devices  []Device
 	servers  []*devices.Server
+	counting map[string]*devices.Meter // those of transformers, by their ids
 	monitors *transformer.Server
 	stations []station
 	log      *slog.Logger
@@ -237,6 +238,16 @@ func ParseShares(text string) (list []Share, err error) {
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// Answers is how often each transformer's meter has answered a read of register 0x1000,
+// by the devices' ids. None of them is ever without supply.
+func (f *Field) Answers() map[string]uint32 {
+	answers := map[string]uint32{}
+	for id, m := range f.counting {
+		answers[id] = m.Answers()
+	}
+	return answers
 }
 
 // First is the first address of Modbus TCP.

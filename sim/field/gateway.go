@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/sim/devices"
 	"github.com/busbar/busbar/sim/transformer"
 )
 
@@ -23,6 +24,12 @@ type Gateway struct {
 	Buffer string        // a directory; "": data
 	Status string        // where its status page is; "": where the gateway has it by default
 	Poll   time.Duration // how often devices are read; 1s if it is 0
+	// Commands is the file with the keys of whose commands it obeys; "": it obeys none.
+	Commands string
+	// Time is the source of its clock; "": what a gateway does without being told.
+	Time string
+	// Answers has it read how often each transformer's meter has answered.
+	Answers bool
 }
 
 var gatewayID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -76,9 +83,15 @@ func (f *Field) gateway(w io.Writer, g Gateway) {
 	if f.config.Operate != nil {
 		control = ", control: enabled"
 	}
+	if g.Commands != "" {
+		control += fmt.Sprintf(", commands: {key: %q}", g.Commands)
+	}
 	status := ""
+	if g.Time != "" {
+		status = fmt.Sprintf("time: {source: %s}\n", g.Time)
+	}
 	if g.Status != "" {
-		status = fmt.Sprintf("status: {listen: %q}\n", g.Status)
+		status += fmt.Sprintf("status: {listen: %q}\n", g.Status)
 	}
 	fmt.Fprintf(w, `# The devices of a simulated grid. Written by busbar-sim.
 gateway: {id: %s%s}
@@ -91,7 +104,7 @@ assets:
 	f.assets(w)
 	fmt.Fprintln(w, "\ndevices:")
 	for i := range f.devices {
-		f.device(w, &f.devices[i])
+		f.device(w, &f.devices[i], g.Answers)
 	}
 	if slices.ContainsFunc(f.devices, func(d Device) bool { return d.By == BySparkplug }) {
 		fmt.Fprintf(w, "  - {id: field, powered_by: auxiliary, sparkplug: {broker: %q, host_id: %s, groups: [%s]}}\n", f.config.Broker, word(g.ID), Group)
@@ -126,7 +139,7 @@ func (f *Field) assets(w io.Writer) {
 	}
 }
 
-func (f *Field) device(w io.Writer, d *Device) {
+func (f *Field) device(w io.Writer, d *Device, answers bool) {
 	if d.By == BySparkplug {
 		return // they are told of by their edge nodes
 	}
@@ -139,6 +152,9 @@ func (f *Field) device(w io.Writer, d *Device) {
 		fmt.Fprintf(w, ", modbus: {endpoint: %q, unit: %d}, profile: %s", d.Endpoint, d.Unit, d.Product)
 		if d.Of == Bay && f.config.Operate != nil {
 			fmt.Fprint(w, ", control: [{signal: PosOn, settle: 5s}]")
+		}
+		if d.Of == TransformerMeter && answers {
+			fmt.Fprintf(w, ", signals: [{name: Answers, holding: 0x%04X, type: uint32, unit: \"1\", kind: counter}]", devices.AnswersAddress)
 		}
 	case ByOPCUA:
 		node := func(variable string) string {

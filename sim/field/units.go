@@ -48,6 +48,7 @@ func (f *Field) units() (ports []map[byte]devices.Unit, err error) {
 	if err != nil {
 		return nil, err
 	}
+	f.counting = map[string]*devices.Meter{}
 	products := map[string]*devices.Product{}
 	if products[onePhaseFile], err = devices.NewProduct(devices.Part{Profile: single}); err != nil {
 		return nil, err
@@ -66,7 +67,11 @@ func (f *Field) units() (ports []map[byte]devices.Unit, err error) {
 					return nil, err
 				}
 			}
-			unit = devices.NewMeter(devices.MeterConfig{Product: products[d.Product], Source: f.source(d)})
+			m := devices.NewMeter(devices.MeterConfig{Product: products[d.Product], Source: f.source(d)})
+			if d.Of == TransformerMeter {
+				f.counting[d.ID] = m
+			}
+			unit = m
 		}
 		if err != nil {
 			return nil, err

@@ -374,3 +374,18 @@ func TestWhatOperatorsSay(t *testing.T) {
 	}
 	r.one("supply is back", func(o Outage) bool { return o.State == lifecycle.Restored || o.State == lifecycle.Verified })
 }
+
+// What comes after a silence isn't decided as of the last time that something came.
+func TestAnOutageIsFoundWhenItsEvidenceComes(t *testing.T) {
+	r := newRoom(t, 2)
+	r.dark(points(1, 0, 4)...)
+	first := r.one("an outage", announced)
+	before := Now()
+	r.dark(points(0, 0, 4)...)
+	await.True(t, "another outage", func() bool { return len(r.list(t.Context(), true)) == 2 })
+	for _, o := range r.list(t.Context(), true) {
+		if o.ID != first.ID && o.Found < before {
+			t.Errorf("%s was found %d µs before anything spoke for it", o.Device, before-o.Found)
+		}
+	}
+}

@@ -183,6 +183,9 @@ func (s *session) step(ctx context.Context, rows []taken, at int64) (changes []o
 	if len(rows) == 0 {
 		return changes, asks, nil
 	}
+	if s.engine != nil {
+		advance(at) // what comes now is decided now, and not when something came last
+	}
 	for _, row := range rows {
 		if row.Kind == evidence.OfNetwork {
 			n, err := s.use(ctx, row.Network())

@@ -1,5 +1,5 @@
-// Package demo runs the whole of Busbar on one machine: simulated meters, a
-// gateway, an embedded log, the cloud and its console, and a feeder that fails.
+// Package demo runs the whole of Busbar on one machine: a simulated grid with its
+// meters, a gateway, an embedded log, the cloud and its console, and a feeder that fails.
 // Each part is its own process, the real program with a configuration file, and
 // any of them may be killed: it is started again.
 package demo
@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -22,10 +24,14 @@ type Options struct {
 	For      time.Duration // MinFor or more; 0: until ctx ends
 	Headless bool          // nobody watches: acknowledge the alarm for the operator
 	Console  string        // host:port of the console
+	Grid     string        // host:port of the simulated grid's page, by which faults are caused by hand
 	Dir      string        // keep everything here; "" uses a directory that is removed if all went well
 	Programs string        // directory of busbar-sim, busbar-gateway and busbar-cloud
 	Out      io.Writer
 }
+
+// DefaultGrid is where busbar-sim looks for a grid if it isn't told.
+const DefaultGrid = "127.0.0.1:5080"
 
 // MinFor is the shortest story: a feeder needs time to fail and to come back.
 const MinFor = 30 * time.Second
@@ -39,7 +45,7 @@ const (
 // Run tells the story and returns its summary. The error says why it couldn't
 // be told, or is ctx's if that ended first; how it came out is in the summary.
 func Run(ctx context.Context, o Options) (summary Summary, err error) {
-	if err := checkFree(o.Console); err != nil {
+	if err := errors.Join(checkFree("console", o.Console), checkFree("grid", o.Grid)); err != nil {
 		return Summary{}, err
 	}
 	dir := o.Dir
@@ -62,21 +68,16 @@ func Run(ctx context.Context, o Options) (summary Summary, err error) {
 		return Summary{}, err
 	}
 
-	t := tools{dir, o.Programs}
-	if err := t.enrol(ctx); err != nil {
-		return Summary{}, err
-	}
-	if err := t.importNetwork(ctx); err != nil {
-		return Summary{}, err
-	}
-
 	s := newStory(o, setup)
-	s.say("two feeders, six meters, one gateway, an embedded single-node log, and the cloud")
-	running, err := s.start()
-	if err != nil {
+	s.say("two feeders with %d service points, their meters and switches, one gateway, an embedded single-node log, and the cloud", points)
+	running := s.parts()
+	defer running.stopAll()
+	if err := s.start(ctx, running); err != nil {
+		if ctx.Err() != nil {
+			s.say("stopping")
+		}
 		return Summary{}, err
 	}
-	defer running.stopAll()
 
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
@@ -86,9 +87,14 @@ func Run(ctx context.Context, o Options) (summary Summary, err error) {
 		}
 		return Summary{}, err
 	}
-	fmt.Fprintf(o.Out, "\n  console   http://%s\n  gateway   http://%s\n  files     %s\n\n", o.Console, setup.Status, dir)
+	fmt.Fprintf(o.Out, "\n  console   http://%s/desk\n  grid      http://%s\n  gateway   http://%s\n  files     %s\n\n", o.Console, o.Grid, setup.Status, dir)
 	if o.For == 0 {
-		fmt.Fprintf(o.Out, "  A feeder fails after about %v. Ctrl-C stops everything.\n\n", faultAfter)
+		at := ""
+		if o.Grid != DefaultGrid {
+			at = " --at " + o.Grid
+		}
+		sim := filepath.Join(o.Programs, "busbar-sim")
+		fmt.Fprintf(o.Out, "  feeder-2 fails after about %v. By hand, from another terminal:\n    %s fault feeder-1%s\n    %s repair feeder-1 --close%s\n  Ctrl-C stops everything.\n\n", faultAfter, sim, at, sim, at)
 	}
 	go s.watchAlarms(watching)
 	go s.watchFaults(watching)
@@ -125,24 +131,28 @@ func prepare(dir string, o Options) (setup, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return setup{}, err
 	}
-	s := setup{Dir: dir, Console: o.Console, FaultAfter: faultAfter, FaultFor: faultFor, Faults: 40, FaultEvery: faultEvery}
+	s := setup{Dir: dir, Console: o.Console, FaultAfter: faultAfter, FaultFor: faultFor, Times: 40, FaultEvery: faultEvery}
 	if o.For > 0 {
-		s.Faults = 1
+		s.Times = 1
 		s.FaultAfter = min(faultAfter, o.For/3)
 		s.FaultFor = min(faultFor, o.For/3)
 	}
-	addresses, err := freeAddresses(2 + meters)
+	addresses, err := freeAddresses(2)
 	if err != nil {
 		return setup{}, err
 	}
-	s.Kafka, s.Status, s.Meters = addresses[0], addresses[1], addresses[2:]
+	s.Kafka, s.Status = addresses[0], addresses[1]
+	if s.Devices, err = freeRun(devices); err != nil {
+		return setup{}, err
+	}
 	return s, s.write(dir)
 }
 
-func checkFree(address string) error {
+// checkFree says which option moves what can't listen.
+func checkFree(what, address string) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("the console can't listen on %s: %w; choose another address with --console", address, errors.Unwrap(err))
+		return fmt.Errorf("the %s can't listen on %s: %w; choose another address with --%s", what, address, errors.Unwrap(err), what)
 	}
 	return l.Close()
 }
@@ -174,4 +184,27 @@ func freeAddresses(n int) ([]string, error) {
 		addresses = append(addresses, l.Addr().String())
 	}
 	return addresses, nil
+}
+
+// freeRun is the first of n loopback addresses, one port after the other, that nobody
+// listens on. They are below the ports that systems give to connections by themselves.
+func freeRun(n int) (first string, err error) {
+	for range 100 {
+		base := 20000 + rand.IntN(12000)
+		if err = free(base, n); err == nil {
+			return fmt.Sprintf("127.0.0.1:%d", base), nil
+		}
+	}
+	return "", fmt.Errorf("no %d ports one after the other: %w", n, err)
+}
+
+func free(base, n int) error {
+	for port := base; port < base+n; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+	}
+	return nil
 }

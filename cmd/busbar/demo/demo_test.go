@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
-	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/grid/gridfile"
+	"github.com/busbar/busbar/sim/scenario"
 )
 
 // output is what the demo prints; said runs with all of it after each line.
@@ -44,7 +44,10 @@ func parts(t *testing.T, scripts map[string]string) string {
 			script = "exec sleep 60"
 		}
 		// Whatever a program does when it runs, its key is there and is enrolled,
-		// and the network is known.
+		// and the devices and the network are known.
+		if name == "sim" {
+			script = "echo gateway.yaml reads them; " + script
+		}
 		script = "case $1 in key) echo gateway: gw; echo public_key: key; exit;; gateway|command|grid) exit;; esac\n" + script
 		if err := os.WriteFile(filepath.Join(dir, "busbar-"+name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
@@ -78,7 +81,7 @@ func TestAPartThatRefusesItsConfigurationEndsTheDemo(t *testing.T) {
 	t.Setenv("TMPDIR", temporary)
 	programs := parts(t, map[string]string{"cloud": "echo cloud.yaml:1:1: nonsense >&2; echo x >> started; exit 2"})
 	var out output
-	_, err := Run(t.Context(), Options{Console: freeAddress(t), Programs: programs, Out: &out})
+	_, err := Run(t.Context(), Options{Console: freeAddress(t), Grid: freeAddress(t), Programs: programs, Out: &out})
 	if err == nil || !strings.Contains(err.Error(), "busbar-cloud") || !strings.Contains(err.Error(), "cloud.yaml:1:1: nonsense") {
 		t.Errorf("%v", err)
 	}
@@ -101,7 +104,7 @@ func TestAPartThatFailsIsStartedAgainAndSaysWhy(t *testing.T) {
 		}
 	}}
 	programs := parts(t, map[string]string{"cloud": "echo no disk; exit 1"})
-	if _, err := Run(ctx, Options{Console: freeAddress(t), Programs: programs, Out: &out}); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, Options{Console: freeAddress(t), Grid: freeAddress(t), Programs: programs, Out: &out}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v\n%s", err, out.text.String())
 	}
 }
@@ -111,7 +114,7 @@ func TestInterruptedWhileStarting(t *testing.T) {
 	t.Setenv("TMPDIR", temporary)
 	ctx, cancel := context.WithCancel(t.Context())
 	out := output{said: func(string) { cancel() }}
-	_, err := Run(ctx, Options{For: time.Hour, Console: freeAddress(t), Programs: parts(t, nil), Out: &out})
+	_, err := Run(ctx, Options{For: time.Hour, Console: freeAddress(t), Grid: freeAddress(t), Programs: parts(t, nil), Out: &out})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -125,18 +128,20 @@ func TestADirectoryInUseIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "cloud.db"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Run(t.Context(), Options{Console: freeAddress(t), Dir: dir, Programs: parts(t, nil), Out: &output{}})
+	_, err := Run(t.Context(), Options{Console: freeAddress(t), Grid: freeAddress(t), Dir: dir, Programs: parts(t, nil), Out: &output{}})
 	if usage := (program.Usage{}); !errors.As(err, &usage) || !strings.Contains(err.Error(), dir+" is not empty") {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestOnlyFeedersFail(t *testing.T) {
+func TestWhatIsToldOfTheField(t *testing.T) {
 	for line, want := range map[string]string{
-		`{"what":"fault-begin","kind":"outage","feeder":"feeder-2"}`:     "feeder-2 fails",
-		`{"what":"fault-end","kind":"outage","feeder":"feeder-2"}`:       "feeder-2 is energised again",
-		`{"what":"fault-begin","kind":"slow","device":"feeder-2-head"}`:  "",
-		`{"what":"fault-end","kind":"garbage","device":"feeder-2-head"}`: "",
+		`{"what":"fault-begin","fault":"x","asset":"cable-2a"}`:                   "cable-2a fails",
+		`{"what":"outage","device":"feeder-2-breaker","points":["a","b"]}`:        "feeder-2-breaker opens; 2 service points are without supply",
+		`{"what":"repaired","fault":"x","asset":"cable-2a"}`:                      "cable-2a is repaired",
+		`{"what":"restored","outage":1,"points":["a","b"]}`:                       "2 service points have supply again",
+		`{"what":"trip","device":"feeder-2-breaker","fault":"cable-1","trips":1}`: "",
+		`{"what":`: "",
 	} {
 		var out output
 		newStory(Options{Out: &out}, setup{}).tellFault([]byte(line))
@@ -146,10 +151,10 @@ func TestOnlyFeedersFail(t *testing.T) {
 	}
 }
 
-// The network is sound, and has whatever is measured in it.
-func TestTheMetersAreInTheNetwork(t *testing.T) {
+// The network is sound, and the scenario's faults are in it.
+func TestTheNetworkIsThatOfTheScenario(t *testing.T) {
 	dir := t.TempDir()
-	s := setup{Meters: make([]string, meters)}
+	s := setup{Times: 2, FaultAfter: faultAfter, FaultFor: faultFor, FaultEvery: faultEvery}
 	if err := s.write(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +162,11 @@ func TestTheMetersAreInTheNetwork(t *testing.T) {
 	if findings = append(findings, m.Check(1)...); err != nil || len(findings) > 0 {
 		t.Fatal(findings, err)
 	}
-	ids := map[string]bool{}
-	m.Each(func(_ grid.Kind, _ int, a *grid.Asset) { ids[a.ID] = true })
-	for _, meter := range s.AllMeters() {
-		if !ids[meter.Asset] {
-			t.Errorf("the network hasn't got %s", meter.Asset)
-		}
+	if len(m.ServicePoints) != points {
+		t.Errorf("%d service points, %d are told of", len(m.ServicePoints), points)
+	}
+	if _, err := scenario.Open(filepath.Join(dir, "demo.yaml"), nil); err != nil {
+		t.Error(err)
 	}
 }
 

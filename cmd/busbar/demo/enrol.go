@@ -56,7 +56,7 @@ func (t tools) enrol(ctx context.Context) error {
 
 // importNetwork gives the cloud the model of the network whose meters are read.
 func (t tools) importNetwork(ctx context.Context) error {
-	if _, err := t.call(ctx, "busbar-cloud", "grid", "import", "--config", "cloud.yaml", "grid.yaml", "--comment", "the demo's network"); err != nil {
+	if _, err := t.call(ctx, "busbar-cloud", "grid", "import", "--config", "cloud.yaml", "model.yaml", "--comment", "the demo's network"); err != nil {
 		return fmt.Errorf("import the network: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -187,7 +188,8 @@ func (p *processes) failures() string {
 	return b.String()
 }
 
-func (s *story) start() (*processes, error) {
+// parts are the processes, not started.
+func (s *story) parts() *processes {
 	refused := make(chan *process, 3)
 	part := func(name string, args ...string) *process {
 		return &process{
@@ -200,17 +202,65 @@ func (s *story) start() (*processes, error) {
 			},
 		}
 	}
-	p := &processes{
+	return &processes{
 		refused: refused,
 		cloud:   part("cloud", "run", "--config", "cloud.yaml"),
-		sim:     part("sim", "run", "sim.yaml"),
+		// Each device has an address of its own, so that nobody waits for those without supply.
+		sim: part("sim", "live", "demo.yaml", "--start", "now", "--listen", s.options.Grid, "--truth", "truth.jsonl",
+			"--devices", s.setup.Devices, "--units-per-port", "1", "--answers", "answers.json",
+			"--gateway-config", "gateway.yaml", "--gateway-id", "demo-gateway", "--gateway-kafka", s.setup.Kafka, "--gateway-status", s.setup.Status,
+			"--gateway-commands", "commands.pub", "--gateway-time", "assumed", // the cloud has the same clock here
+			"--gateway-model", "model.yaml"),
 		gateway: part("gateway", "run", "--config", "gateway.yaml"),
 	}
-	for _, one := range []*process{p.cloud, p.sim, p.gateway} {
+}
+
+// start starts the simulated grid, which writes what the gateway and the cloud need, and
+// then these two.
+func (s *story) start(ctx context.Context, p *processes) error {
+	launch := func(one *process) error {
 		if err := one.start(); err != nil {
-			p.stopAll()
-			return nil, fmt.Errorf("start busbar-%s: %w", one.name, err)
+			return fmt.Errorf("start busbar-%s: %w", one.name, err)
+		}
+		return nil
+	}
+	if err := launch(p.sim); err != nil {
+		return err
+	}
+	if err := p.awaitDevices(ctx); err != nil {
+		return err
+	}
+	t := tools{s.setup.Dir, s.options.Programs}
+	if err := t.enrol(ctx); err != nil {
+		return err
+	}
+	if err := t.importNetwork(ctx); err != nil {
+		return err
+	}
+	if err := launch(p.cloud); err != nil {
+		return err
+	}
+	return launch(p.gateway)
+}
+
+// awaitDevices returns when the simulator says that it has written the gateway's
+// configuration, which comes last.
+func (p *processes) awaitDevices(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !strings.Contains(p.sim.tail(tailLines), "gateway.yaml reads them") {
+		select {
+		case refused := <-p.refused:
+			return refused.refusal()
+		case <-bounded.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("no devices within %v%s", startTime, p.failures())
+		case <-ticker.C:
 		}
 	}
-	return p, nil
+	return nil
 }

@@ -11,45 +11,35 @@ import (
 
 // setup is what the configuration files of one run are made from.
 type setup struct {
-	Dir                    string
-	Console, Kafka, Status string
-	Meters                 []string // addresses
+	Dir                             string
+	Console, Kafka, Status, Devices string // addresses
 
-	Faults                           int
+	Times                            int // that feeder-2 fails
 	FaultAfter, FaultFor, FaultEvery time.Duration
 }
 
-const meters = 6
+// What files/grid.yaml has, and what happens in it.
+const (
+	points  = 24
+	devices = points + 6 + 2 // meters of service points and of transformers, and bay controllers
+	breaker = "feeder-2-breaker"
+	cable   = "cable-2a" // behind that breaker
+)
 
-// meter is one simulated meter of the demo: each feeder has one at its head,
-// fed by the station battery, and two further out that are fed by the voltage
-// they measure.
-type meter struct {
-	ID, Feeder, Asset, PoweredBy, Profile, RatedPower, Address string
+// fault is one of feeder-2, as the scenario has it.
+type fault struct {
+	ID, Asset, Breaker string
+	At, Until          time.Duration
 }
 
-func (s setup) AllMeters() []meter {
-	all := []meter{
-		{ID: "feeder-1-head", Feeder: "feeder-1", Asset: "feeder-1", PoweredBy: "auxiliary", Profile: "H0-A", RatedPower: "120 kW"},
-		{ID: "station-1a-meter", Feeder: "feeder-1", Asset: "station-1a", PoweredBy: "measured", Profile: "H0-B", RatedPower: "50 kW"},
-		{ID: "station-1b-meter", Feeder: "feeder-1", Asset: "station-1b", PoweredBy: "measured", Profile: "G1-A", RatedPower: "70 kW"},
-		{ID: "feeder-2-head", Feeder: "feeder-2", Asset: "feeder-2", PoweredBy: "auxiliary", Profile: "H0-C", RatedPower: "110 kW"},
-		{ID: "station-2a-meter", Feeder: "feeder-2", Asset: "station-2a", PoweredBy: "measured", Profile: "G0-A", RatedPower: "60 kW"},
-		{ID: "station-2b-meter", Feeder: "feeder-2", Asset: "station-2b", PoweredBy: "measured", Profile: "L1-A", RatedPower: "50 kW"},
+// Faults are all of them.
+func (s setup) Faults() []fault {
+	faults := make([]fault, s.Times)
+	for i := range faults {
+		at := s.FaultAfter + time.Duration(i)*s.FaultEvery
+		faults[i] = fault{fmt.Sprintf("%s-%d", cable, i+1), cable, breaker, at, at + s.FaultFor}
 	}
-	for i := range all {
-		all[i].Address = s.Meters[i]
-	}
-	return all
-}
-
-// FaultTimes are when feeder-2 fails.
-func (s setup) FaultTimes() []time.Duration {
-	times := make([]time.Duration, s.Faults)
-	for i := range times {
-		times[i] = s.FaultAfter + time.Duration(i)*s.FaultEvery
-	}
-	return times
+	return faults
 }
 
 //go:embed files/*.yaml

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -51,7 +52,7 @@ func (s *story) awaitConsole(ctx context.Context, running *processes) error {
 	defer ticker.Stop()
 	for {
 		if l, err := s.cloud.Ledger(bounded); err == nil && l.Stored > 0 {
-			s.say("six meters are read; their first samples are stored")
+			s.say("the meters are read; their first samples are stored")
 			return nil
 		}
 		select {
@@ -88,14 +89,16 @@ func (s *story) watchAlarms(ctx context.Context) {
 		if acknowledged {
 			s.acknowledged++
 		}
+		told := a.SuppressedBy == "" && a.Active && (changed || before.SuppressedBy != "")
 		s.mu.Unlock()
 
 		switch {
-		case changed && a.Active:
+		case told:
 			s.say("ALARM    %-8s %s (on screen after %v)", a.Priority, a.Summary, latency.Round(time.Millisecond))
 			if s.options.Headless {
 				go s.acknowledge(ctx, a)
 			}
+		case a.SuppressedBy != "": // another one stands for it
 		case changed:
 			s.say("cleared  %-8s %s", a.Priority, a.Summary)
 		case acknowledged:
@@ -110,7 +113,7 @@ func (s *story) acknowledge(ctx context.Context, a client.Alarm) {
 	}
 }
 
-// watchFaults tells what the simulator does to the feeders.
+// watchFaults tells what happens in the simulated grid.
 func (s *story) watchFaults(ctx context.Context) {
 	f, err := os.Open(filepath.Join(s.setup.Dir, "truth.jsonl"))
 	if err != nil {
@@ -118,6 +121,7 @@ func (s *story) watchFaults(ctx context.Context) {
 		return
 	}
 	defer f.Close()
+	var taken int64
 	lines := bufio.NewReader(f)
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -125,6 +129,7 @@ func (s *story) watchFaults(ctx context.Context) {
 	for {
 		part, err := lines.ReadBytes('\n')
 		line = append(line, part...)
+		taken += int64(len(part))
 		if err == nil {
 			s.tellFault(line)
 			line = line[:0]
@@ -135,21 +140,37 @@ func (s *story) watchFaults(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		// A simulator that was started again begins anew.
+		if info, err := f.Stat(); err == nil && info.Size() < taken {
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				s.say("the truth log can't be read any more: %v", err)
+				return
+			}
+			lines.Reset(f)
+			line, taken = nil, 0
+		}
 	}
 }
 
 func (s *story) tellFault(line []byte) {
 	var truth struct {
-		What   string `json:"what"`
-		Feeder string `json:"feeder"` // "" if it is about one meter
+		What   string   `json:"what"`
+		Fault  string   `json:"fault"`
+		Asset  string   `json:"asset"`
+		Device string   `json:"device"`
+		Points []string `json:"points"`
 	}
-	if json.Unmarshal(line, &truth) != nil || truth.Feeder == "" {
+	if json.Unmarshal(line, &truth) != nil {
 		return
 	}
 	switch truth.What {
 	case "fault-begin":
-		s.say("%s fails: its head meter will read 0 V, the meters along it fall silent", truth.Feeder)
-	case "fault-end":
-		s.say("%s is energised again", truth.Feeder)
+		s.say("in the field: %s fails", truth.Asset)
+	case "repaired":
+		s.say("in the field: %s is repaired", truth.Asset)
+	case "outage":
+		s.say("in the field: %s opens; %d service points are without supply", truth.Device, len(truth.Points))
+	case "restored":
+		s.say("in the field: %d service points have supply again", len(truth.Points))
 	}
 }

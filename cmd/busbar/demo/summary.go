@@ -25,9 +25,19 @@ type Summary struct {
 	AlarmLatencyP50    float64 `json:"alarm_latency_ms_p50"` // from the gateway's decision to a subscriber's screen
 	AlarmLatencyP99    float64 `json:"alarm_latency_ms_p99"`
 
+	Outages []Outage `json:"outages"`
+
 	Restarts int      `json:"restarts"`
 	Seconds  float64  `json:"seconds"`
 	Problems []string `json:"problems"` // why the story didn't come out as it should
+}
+
+// Outage is one that the cloud has concluded.
+type Outage struct {
+	Device    string `json:"device"` // that has opened
+	Customers int64  `json:"customers"`
+	State     string `json:"state"`
+	Alarms    int64  `json:"alarms"` // for which its own alarm stands
 }
 
 // catchUpTime is how long the cloud may take to store what a stopped gateway
@@ -43,6 +53,7 @@ func (s *story) finish(running *processes, told bool) Summary {
 	answered := s.awaitGateway()
 	stopped := running.gateway.stop()
 	l, err := s.settle()
+	outages, outagesErr := s.outages()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := Summary{
@@ -53,6 +64,7 @@ func (s *story) finish(running *processes, told bool) Summary {
 		AlarmsRaised:      s.raised, AlarmsCleared: s.cleared, AlarmsAcknowledged: s.acknowledged,
 		AlarmLatencyP50: quantile(s.latencies, 0.50),
 		AlarmLatencyP99: quantile(s.latencies, 0.99),
+		Outages:         outages,
 		Restarts:        running.restarts(),
 		Seconds:         time.Since(s.began).Round(100 * time.Millisecond).Seconds(),
 		Problems:        []string{},
@@ -76,6 +88,10 @@ func (s *story) finish(running *processes, told bool) Summary {
 	switch {
 	case told:
 		s.judgeAlarms(&sum)
+		if outagesErr != nil {
+			sum.fail("the outages could not be read: %v", outagesErr)
+		}
+		sum.judgeOutages()
 	case s.options.For > 0 || s.options.Headless:
 		sum.fail("the story was broken off")
 	}
@@ -95,8 +111,35 @@ func (s *story) awaitGateway() bool {
 	return false
 }
 
-// judgeAlarms checks that the feeder's failure was seen as what it was: the
-// head meter's interruption, the two silent meters suspected, and an end to all.
+// outages are all that the cloud has concluded.
+func (s *story) outages() ([]Outage, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpTime)
+	defer cancel()
+	list, err := s.cloud.Outages(ctx)
+	outages := []Outage{}
+	for _, o := range list {
+		outages = append(outages, Outage{o.Device, o.Customers, o.State, o.Alarms})
+	}
+	return outages, err
+}
+
+// judgeOutages checks that the failure was one outage, of the device that opened, and is
+// over.
+func (s *Summary) judgeOutages() {
+	if len(s.Outages) != 1 {
+		s.fail("%d outages were found, 1 was expected", len(s.Outages))
+		return
+	}
+	if o := s.Outages[0]; o.Device != breaker {
+		s.fail("the outage is one of %s, %s was expected", o.Device, breaker)
+	} else if o.State != "restored" && o.State != "verified" && o.State != "completed" {
+		s.fail("the outage is still %s", o.State)
+	}
+}
+
+// judgeAlarms checks that the feeder's failure was seen as what it was: transformers
+// without voltage, silent meters suspected, one alarm that stands for them, and an end
+// to all.
 func (s *story) judgeAlarms(sum *Summary) {
 	seen := map[string]int{}
 	for _, a := range s.alarms {
@@ -104,11 +147,11 @@ func (s *story) judgeAlarms(sum *Summary) {
 		if a.Active {
 			sum.fail("an alarm is still active: %s", a.Summary)
 		}
-		if s.options.Headless && !a.Acknowledged {
+		if s.options.Headless && a.SuppressedBy == "" && !a.Acknowledged {
 			sum.fail("an alarm was not acknowledged: %s", a.Summary)
 		}
 	}
-	for rule, want := range map[string]int{"voltage-interruption": 1, "supply-suspect": 2} {
+	for rule, want := range map[string]int{"voltage-interruption": 1, "supply-suspect": 2, "outage": 1} {
 		if seen[rule] < want {
 			sum.fail("%d alarms of %s were raised, at least %d were expected", seen[rule], rule, want)
 		}
