@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
 )
 
 // get asks as somebody, and expects a status.
@@ -225,4 +229,49 @@ func TestMapOfTheNetwork(t *testing.T) {
 		t.Errorf("the drawing: %s", got)
 	}
 	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder/one-line", 404, nil)
+}
+
+// Of a service point that nothing measures, or only gateways that are silent, nothing is known.
+func TestWhatIsHeardOfTheNetwork(t *testing.T) {
+	z := newZoned(t)
+	// The meter of each gateway is of this point now.
+	z.put(t, "", strings.NewReplacer("foreign-point", "foreign-lost", "own-point", "own-lost").Replace(zonedNetwork)+"  - {id: bare-point, node: own-end, position: 4 6}\n", 200, `"new":true`)
+	heard := func(who string) string {
+		t.Helper()
+		var seen GridMap
+		var heard GridHeard
+		z.get(t, who, "/api/v1/grid/map", 200, &seen)
+		z.get(t, who, "/api/v1/grid/heard", 200, &heard)
+		if heard.Version != seen.Version || heard.AsOf != seen.AsOf || len(heard.Points) != len(seen.Points.ID) {
+			t.Fatalf("%+v isn't of that map %+v", heard, seen)
+		}
+		said := ""
+		for i, id := range seen.Points.ID {
+			said += fmt.Sprintf("%s %c ", id, heard.Points[i])
+		}
+		return fmt.Sprint(said, heard.Heard, heard.Silent, heard.Unmeasured)
+	}
+	presence := func(change func(t *store.Tx) error) {
+		t.Helper()
+		if err := z.store.Write(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := heard("viewer*"); got != "foreign-lost s bare-point u own-lost s 0 2 1" {
+		t.Errorf("of gateways that don't say how often they can be heard: %s", got)
+	}
+	presence(func(t *store.Tx) error {
+		return errors.Join(t.SavePresence("own", telemetry.Presence{Every: 60_000_000}), t.SavePresence("foreign", telemetry.Presence{Every: 60_000_000}))
+	})
+	if got := heard("viewer*"); got != "foreign-lost h bare-point u own-lost h 2 0 1" {
+		t.Errorf("both are heard: %s", got)
+	}
+	presence(func(t *store.Tx) error { return errors.Join(t.MarkSilent("foreign", 1), t.MarkStopped("own", true)) })
+	if got := heard("viewer*"); got != "foreign-lost s bare-point u own-lost s 0 2 1" {
+		t.Errorf("one is silent, and one has stopped: %s", got)
+	}
+	presence(func(t *store.Tx) error { return t.MarkStopped("own", false) })
+	if got := heard("viewerown-zone"); got != "bare-point u own-lost h 1 0 1" {
+		t.Errorf("of their zone: %s", got)
+	}
 }

@@ -60,6 +60,7 @@ var Rights = access.Rights{
 	"GET /api/v1/assets/{id}":          {Least: access.Viewer},
 	"GET /api/v1/grid":                 {Least: access.Viewer},
 	"GET /api/v1/grid/map":             {Least: access.Viewer},
+	"GET /api/v1/grid/heard":           {Least: access.Viewer},
 	"GET /api/v1/assets/{id}/one-line": {Least: access.Viewer},
 	"GET /api/v1/grid/unknown-assets":  {Least: access.Viewer},
 	"GET /api/v1/grid/findings":        {Least: access.Viewer, Everywhere: true},

@@ -127,3 +127,7 @@ func (n *Network) devicePlace(edge int, nodes []grid.Position) grid.Position {
 	}
 	return grid.Position{X: (from.X + to.X) / 2, Y: (from.Y + to.Y) / 2, Known: true}
 }
+
+// TransformerOf is the transformer that supplies a service point in normal operation, by
+// its edge; grid.None: there is none on the way.
+func (n *Network) TransformerOf(point int) int { return n.nodeTransformer[n.Point(point).Node] }

@@ -81,6 +81,9 @@ func (b *tab) checkAccessible(name string) {
 		b.T.Errorf("%s: %d px wider than the screen", name, over)
 	}
 	b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
+	if get[bool](b, `document.getAnimations().length > 0 || [...document.querySelectorAll("*")].some(e => getComputedStyle(e).transitionDuration !== "0s")`) {
+		b.T.Errorf("%s: something moves", name)
+	}
 	for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
 		r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
 		b.T.Errorf("%s: %s", name, v)
@@ -88,10 +91,12 @@ func (b *tab) checkAccessible(name string) {
 	b.shoot(name)
 }
 
+// prefer has the page see a preference, and none for motion: axe would find colours halfway
+// between two.
 func prefer(feature, value string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
+			Features: []*emulation.MediaFeature{{Name: feature, Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 		})
 		return err
 	})

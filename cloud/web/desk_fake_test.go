@@ -18,6 +18,7 @@ type outageDesk struct {
 	calls    map[string][]map[string]any
 	crews    []map[string]any
 	network  map[string]any
+	heard    string // of the network, by the letters of the API; "": it can't be told
 	lines    map[string]map[string]any
 	assets   map[string]map[string]any
 }
@@ -75,6 +76,10 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 	})
 	list("/api/v1/crews", func(d *outageDesk, _ *http.Request) (string, any, bool) { return "crews", d.crews, true })
 	list("/api/v1/grid/map", func(d *outageDesk, _ *http.Request) (string, any, bool) { return "", d.network, d.network != nil })
+	list("/api/v1/grid/heard", func(d *outageDesk, _ *http.Request) (string, any, bool) {
+		count := func(letter string) int { return strings.Count(d.heard, letter) }
+		return "", map[string]any{"version": 3, "as_of_us": 1, "points": d.heard, "heard": count("h"), "silent": count("s"), "unmeasured": count("u")}, d.heard != ""
+	})
 	list("/api/v1/assets/{id}/one-line", func(d *outageDesk, r *http.Request) (string, any, bool) {
 		return "", d.lines[r.PathValue("id")], d.lines[r.PathValue("id")] != nil
 	})
@@ -189,6 +194,7 @@ func (f *fake) network(n int) {
 		"devices":     map[string]any{"id": []string{"feeder-1-breaker", "T-mill"}, "x": []int{side / 4, side * 3 / 4}, "y": []int{side / 4, side / 2}, "kind": []string{"switch", "transformer"}, "open": []bool{false, false}},
 		"substations": map[string]any{"id": []string{"north"}, "name": []string{"North substation"}, "x": []int{side / 4}, "y": []int{side / 4}},
 		"nowhere":     map[string]any{"points": 2, "lines": 0, "devices": 0}}
+	f.desk.heard = strings.Repeat("h", n)
 	drawing := map[string]any{"feeder": "feeder-1", "head": "feeder-1-breaker", "columns": 3, "rows": 6, "more": 0, "series": []any{s(907, "feeder-1", "TotW", "kW", 1250.0, "good")},
 		"nodes": []any{node("north-hv", 0, 0, 0, false), node("north-20kV", 0, 1, 0, false), node("f1-0", 0, 2, 0, false), node("f1-1", 0, 3, 0, false), node("mill", 0, 4, 0, false),
 			node("mill-lv", 0, 5, 40, true), node("park-lv", 1, 4, 12, true), node("lane", 2, 4, 3, false)},

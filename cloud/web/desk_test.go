@@ -127,6 +127,57 @@ func TestUnknownIsShownAsUnknown(t *testing.T) {
 	b.await(`document.querySelector("[data-testid=pane-map]").innerText.includes("gives no positions")`)
 }
 
+// A service point that nothing is heard of looks otherwise than one that is, and they are
+// counted.
+func TestUnknownServicePointsOnTheMap(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(50)
+	b := open(t, f, "/desk")
+	drawn := func(heard string, unknown int) string {
+		t.Helper()
+		f.mu.Lock()
+		f.desk.heard = heard
+		f.mu.Unlock()
+		b.visit(f, "/desk")
+		// 12 are out, whatever is heard.
+		b.await(fmt.Sprintf(`(m => m?.lost === "12" && m.unknown === "%d")(document.querySelector("[data-testid=map]")?.dataset)`, unknown))
+		told := get[string](b, `["silent", "unmeasured", "unasked"].map(k => document.querySelector("[data-testid=map-" + k + "]")?.innerText).filter(Boolean).join(" ")`)
+		// In the same place, whatever is said below.
+		b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".map-foot").style.display = "none"`))
+		b.await(`(c => c.height === Math.round(c.clientHeight * devicePixelRatio))(document.querySelector("[data-testid=map]"))`)
+		frames := get[int](b, `Number(document.querySelector("[data-testid=map]").dataset.frames)`)
+		b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".map-tools button:last-child").click()`))
+		b.await(fmt.Sprintf(`Number(document.querySelector("[data-testid=map]").dataset.frames) > %d`, frames))
+		return told + get[string](b, `" #" + document.querySelector("[data-testid=map]").toDataURL().split("").reduce((h, c) => (h * 31 + c.charCodeAt(0)) | 0, 7)`)
+	}
+	pictures := map[string]bool{}
+	for _, of := range []struct {
+		heard   string
+		unknown int
+		want    string
+	}{
+		{strings.Repeat("h", 50), 0, ""},
+		{strings.Repeat("h", 20) + strings.Repeat("s", 30), 30, "Of 30 service points nothing is known: their gateways are silent."},
+		{strings.Repeat("u", 49) + "s", 38, "Of 1 service point nothing is known: its gateways are silent. Of 37 nothing is known: nothing measures them."},
+		{"", 38, "Which service points are heard of isn't known."},
+	} {
+		told, picture, _ := strings.Cut(drawn(of.heard, of.unknown), " #")
+		if told != of.want {
+			t.Errorf("%.3s…: %q, want %q", of.heard, told, of.want)
+		}
+		pictures[picture] = true
+	}
+	b.Forgive("404")
+	// That all are unknown looks the same, whatever the reason.
+	if len(pictures) != 3 {
+		t.Errorf("%d pictures, want 3: all heard of, some, none", len(pictures))
+	}
+	if got := b.text("[data-testid=map-legend]"); !strings.Contains(got, "Not known") {
+		t.Errorf("the legend says %q", got)
+	}
+}
+
 // More than ten outages in ten minutes are a storm: grouped by feeder under a banner.
 func TestStormMode(t *testing.T) {
 	f := newFake(t)

@@ -707,6 +707,20 @@ export interface GridFindingListBody {
   version: Int64;
 }
 
+export interface GridHeard {
+  as_of_us: Micros;
+  /** How many h */
+  heard: Int64;
+  /** A letter for each service point of the map, in its order: h, a gateway is heard that measures it or its transformer; s, none of those that do is; u, nothing measures them */
+  points: string;
+  /** How many s */
+  silent: Int64;
+  /** How many u */
+  unmeasured: Int64;
+  /** Of the map that it goes with, as as_of_us */
+  version: Int64;
+}
+
 export interface GridMap {
   as_of_us: Micros;
   coordinates: "local" | "wgs84";
@@ -2174,6 +2188,17 @@ export interface ListGridFindingsParams {
  */
 export async function listGridFindings(server: Server, params: ListGridFindingsParams, options?: Options): Promise<GridFindingListBody> {
   return answered<GridFindingListBody>(await ask(server, "GET", `/api/v1/grid/findings${query(params, "limit", "cursor")}`, options));
+}
+
+/**
+ * Of which service points something is heard now
+ *
+ * A gateway is heard that says how often it can be, and isn't silent or stopped. Who is of some zones sees their gateways only. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/grid/heard
+ */
+export async function getGridHeard(server: Server, options?: Options): Promise<GridHeard> {
+  return answered<GridHeard>(await ask(server, "GET", `/api/v1/grid/heard`, options));
 }
 
 export interface GetGridMapParams {

@@ -28,7 +28,7 @@ func Picture(ctx context.Context, s *store.Store, at telemetry.Micros) (public.P
 			a.Known = heard > 0 && unheard == 0
 			p.Areas = append(p.Areas, a)
 			return nil
-		}, `SELECT z.zone, COALESCE(MAX(NULLIF(g.name, '')), z.zone), COALESCE(SUM(CASE WHEN `+isHeard+` THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN z.gateway IS NULL OR `+isHeard+` THEN 0 ELSE 1 END), 0)
+		}, `SELECT z.zone, COALESCE(MAX(NULLIF(g.name, '')), z.zone), COALESCE(SUM(CASE WHEN `+store.IsHeard+` THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN z.gateway IS NULL OR `+store.IsHeard+` THEN 0 ELSE 1 END), 0)
 			FROM (SELECT a.zone AS zone, m.gateway AS gateway FROM (SELECT DISTINCT zone FROM grid_asset WHERE kind = 'service_point') a
 				LEFT JOIN (SELECT DISTINCT g.zone, s.gateway FROM series s JOIN grid_asset g ON g.id = s.asset) m ON m.zone = a.zone) z
 			LEFT JOIN presence h ON h.gateway = z.gateway LEFT JOIN grid_asset g ON g.id = z.zone AND g.kind = 'zone' GROUP BY z.zone ORDER BY z.zone`)
@@ -70,9 +70,6 @@ func Picture(ctx context.Context, s *store.Store, at telemetry.Micros) (public.P
 	slices.SortFunc(p.Outages, func(a, b public.Outage) int { return int(a.Since - b.Since) })
 	return p, nil
 }
-
-// isHeard is the condition that a gateway says how often it can be heard, and is.
-const isHeard = `COALESCE(h.every, 0) > 0 AND COALESCE(h.silent, 1) = 0 AND NOT COALESCE(h.stopped, TRUE)`
 
 func told(o desk.Outage, parts []public.Part) public.Outage {
 	out := public.Outage{ID: o.ID, Planned: o.Class == "planned", Confirmed: o.State != lifecycle.Probable, Since: o.Began, Cause: publicCause[o.Cause], Areas: parts}

@@ -117,6 +117,7 @@ export const api = {
     call((options) => busbar.getCompleteness(server, { gateway, device, from_us: fromUs, to_us: fromUs + quarterUs }, options)),
   outages: async (id: string, from_us: number, to_us: number) => (await every(busbar.listLinkOutages, { id, from_us, to_us })).flatMap((page) => page.outages ?? []),
   gridMap: () => busbar.getGridMap(server, {}, { signal: AbortSignal.timeout(6 * timeoutMs) }),
+  gridHeard: () => call((options) => busbar.getGridHeard(server, options)),
   oneLine: (id: string) => call((options) => busbar.getOneLine(server, { id }, options)),
   asset: (id: string) => call((options) => busbar.getAsset(server, { id }, options)),
   openOutages: async () => (await every(busbar.listOutages, { state: "open" })).flatMap((page) => page.outages ?? []),

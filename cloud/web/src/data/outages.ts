@@ -3,6 +3,7 @@ import type { Crew, Outage, OutageStepBody } from "@busbar/client";
 import { computed, effect, signal } from "@preact/signals";
 import { api, reasonOf } from "../api";
 import { now } from "../clock";
+import { alarmOf } from "./alarms";
 import { generation, link } from "../stream";
 
 const known = new Map<string, Outage>();
@@ -35,6 +36,15 @@ const standings: Partial<Record<Outage["state"], Standing>> = {
 /** What is to be told apart at a glance. */
 export function standingOf(o: Outage): Standing {
   return standings[o.state] ?? "back";
+}
+
+/** Who has acknowledged its alarm, which is no change of the outage itself; undefined: nobody. */
+export function acknowledgedBy(o: Outage): string | undefined {
+  const alarm = alarmOf(o.alarm);
+  if (alarm) {
+    return alarm.acknowledged ? alarm.acknowledged_by : undefined;
+  }
+  return o.acknowledged ? o.acknowledged_by : undefined;
 }
 
 export function isOver(o: Outage): boolean {
@@ -81,7 +91,7 @@ export function apply(o: Outage): void {
     changing = undefined;
     version.value++;
   }, 30);
-  if (before?.crew !== o.crew) {
+  if (before?.crew !== o.crew || (o.crew !== "" && before.state !== o.state)) {
     void loadCrews();
   }
 }

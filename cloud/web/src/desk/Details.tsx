@@ -1,7 +1,7 @@
 import type { Call, Evidence, Outage, OutageDetail } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { outageOf, selected } from "../data/outages";
+import { acknowledgedBy, outageOf, selected } from "../data/outages";
 import { t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
 import { Age, Moment } from "../parts/Times";
@@ -104,10 +104,11 @@ function Facts({ outage: o }: { outage: Outage }) {
     rows.push([t("outage.priority"), t("outage.prioritised", { critical: o.critical, high: o.high })]);
   }
   if (o.alarm) {
+    const by = acknowledgedBy(o);
     rows.push([
       t("outage.alarm"),
       <>
-        <a href={`/alarms/${encodeURIComponent(o.alarm)}`}>{t("outage.alarms", { n: o.alarms })}</a>, {o.acknowledged ? t("outage.acknowledgedBy", { by: o.acknowledged_by }) : t("outage.unacknowledged")}
+        <a href={`/alarms/${encodeURIComponent(o.alarm)}`}>{t("outage.alarms", { n: o.alarms })}</a>, {by !== undefined ? t("outage.acknowledgedBy", { by }) : t("outage.unacknowledged")}
       </>,
     ]);
   }

@@ -1,6 +1,6 @@
 import type { Outage } from "@busbar/client";
 import { useEffect, useRef } from "preact/hooks";
-import { crews, customersOut, failure, loaded, open, selected } from "../data/outages";
+import { acknowledgedBy, crews, customersOut, failure, loaded, open, selected } from "../data/outages";
 import { now } from "../clock";
 import { timeText } from "../format";
 import { t } from "../messages";
@@ -104,7 +104,7 @@ function Row({ outage: o, storm }: { outage: Outage; storm: boolean }) {
               <strong class="abnormal">{t("outage.critical", { n: o.critical })}</strong>
             </>
           )}
-          {!o.acknowledged && o.alarm !== "" && ` · ${t("outage.unacknowledged")}`}
+          {acknowledgedBy(o) === undefined && o.alarm !== "" && ` · ${t("outage.unacknowledged")}`}
         </span>
       </button>
     </li>

@@ -1,11 +1,14 @@
+import type { GridHeard } from "@busbar/client";
 import type { OutagePoint } from "./lost";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { heard, hearingOf, watchHeard } from "../data/heard";
 import { failure, load, scene } from "../data/map";
 import { loaded, open, outageOf, selected, standingOf, type Standing } from "../data/outages";
 import { t } from "../messages";
 import { generation, link } from "../stream";
 import { repaint } from "../theme";
 import { draw, type Colours, type Drawn, type Lost, type Spot, type View } from "./draw";
+import { Legend } from "./Legend";
 import { lostPoints } from "./lost";
 import { sums, type Scene } from "./scene";
 
@@ -55,8 +58,15 @@ function indicesOf(now: Scene) {
   return made;
 }
 
-/** What is out, as the map shows it. */
-function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>): Lost {
+/** How many service points there is nothing known of, and why. */
+interface Unknown {
+  silent: number;
+  unmeasured: number;
+  unasked: number;
+}
+
+/** What is out, and what isn't known, as the map shows it. */
+function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>, said: GridHeard | undefined): Lost & { count: Unknown } {
   const [index, lineIndex] = indicesOf(now);
   const out = new Uint8Array(now.px.length);
   const unsure = new Uint8Array(now.px.length);
@@ -74,7 +84,16 @@ function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>)
       }
     }
   }
-  return { out: sums(now, out), unsure: sums(now, unsure), lines };
+  const unknown = new Uint8Array(now.px.length);
+  const count = { silent: 0, unmeasured: 0, unasked: 0 };
+  for (let i = 0; i < unknown.length; i++) {
+    const hearing = out[i] || unsure[i] ? "heard" : hearingOf(now, said, i);
+    if (hearing !== "heard") {
+      unknown[i] = 1;
+      count[hearing]++;
+    }
+  }
+  return { out: sums(now, out), unsure: sums(now, unsure), unknown: sums(now, unknown), lines, count };
 }
 
 function spotsOf(now: Scene): Spot[] {
@@ -96,9 +115,12 @@ function Canvas({ scene: now }: { scene: Scene }) {
   const frame = useRef(0);
   const pointers = useRef(new Map<number, { x: number; y: number }>());
   const moved = useRef(false);
-  const [found, setFound] = useState<{ id: string; customers: number } | undefined>(undefined);
+  const [found, setFound] = useState<{ id: string; customers: number; point: number } | undefined>(undefined);
   const points = lostPoints.value;
-  const lost = useRef<Lost | undefined>(undefined);
+  const said = heard.value;
+  const lost = useMemo(() => lostOf(now, points, said), [now, open.value, points, said]);
+  const painted = useRef(lost);
+  painted.current = lost;
   const spots = useRef<Spot[]>([]);
   const palette = useRef<Colours | undefined>(undefined);
 
@@ -118,13 +140,14 @@ function Canvas({ scene: now }: { scene: Scene }) {
     }
     view.current ??= fit(w, h);
     palette.current ??= colours();
-    lost.current ??= lostOf(now, points);
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    drawn.current = draw(ctx, w, h, now, view.current, lost.current, spots.current, selected.peek(), palette.current);
+    drawn.current = draw(ctx, w, h, now, view.current, painted.current, spots.current, selected.peek(), palette.current);
     const took = performance.now() - begun;
     c.dataset["frames"] = String(Number(c.dataset["frames"] ?? 0) + 1);
     c.dataset["took"] = took.toFixed(1);
     c.dataset["groups"] = String(drawn.current.groups.length);
+    c.dataset["lost"] = String((painted.current.out.at(-1) ?? 0) + (painted.current.unsure.at(-1) ?? 0));
+    c.dataset["unknown"] = String(painted.current.unknown.at(-1));
     c.dataset["spots"] = drawn.current.spots.map((s) => `${s.id}@${Math.round(s.x)},${Math.round(s.y)}`).join(" ");
   };
   const soon = () => {
@@ -184,17 +207,24 @@ function Canvas({ scene: now }: { scene: Scene }) {
       selected.value = spot.id;
     } else if (group && group.end - group.first === 1) {
       const i = now.order[group.first] ?? 0;
-      setFound({ id: now.map.points.id?.[i] ?? "", customers: now.map.points.customers?.[i] ?? 0 });
+      setFound({ id: now.map.points.id?.[i] ?? "", customers: now.map.points.customers?.[i] ?? 0, point: i });
     } else if (group) {
       zoom(2.5, x, y);
     }
   };
 
+  useEffect(() => watchHeard(), [generation.value]);
+
   useEffect(() => {
-    lost.current = undefined;
+    if (said && (said.version !== now.map.version || said.as_of_us !== now.map.as_of_us)) {
+      void load();
+    }
+  }, [said]);
+
+  useEffect(() => {
     spots.current = spotsOf(now);
     soon();
-  }, [now, open.value, points]);
+  }, [lost]);
 
   useEffect(() => {
     palette.current = undefined;
@@ -290,6 +320,8 @@ function Canvas({ scene: now }: { scene: Scene }) {
   };
 
   const { nowhere } = now.map;
+  const { silent, unmeasured, unasked } = lost.count;
+  const hearing = found && hearingOf(now, said, found.point);
   const chosen = outageOf(selected.value);
   return (
     <div class={`map${link.value.state === "reconnecting" || !loaded.value ? " uncertain" : ""}`}>
@@ -318,14 +350,19 @@ function Canvas({ scene: now }: { scene: Scene }) {
       <p class="unseen" id="map-keys">
         {t("map.keys")}
       </p>
+      <Legend />
       <p class="map-foot" role="status">
         {found && (
           <span data-testid="map-found">
             <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a> {t("outage.customers", { n: found.customers })}
+            {hearing && hearing !== "heard" && `, ${t(`map.one.${hearing}`)}`}
           </span>
         )}
         {(!loaded.value || link.value.state === "reconnecting") && <strong class="abnormal">{t("map.uncertain")}</strong>}
         {chosen && chosen.x === null && <span>{t("map.outageNowhere")}</span>}
+        {silent > 0 && <span data-testid="map-silent">{t("map.silent", { n: silent })}</span>}
+        {unmeasured > 0 && <span data-testid="map-unmeasured">{t("map.unmeasured", { n: unmeasured })}</span>}
+        {unasked > 0 && <span data-testid="map-unasked">{t("map.unasked")}</span>}
         {nowhere.points > 0 && <span data-testid="map-nowhere">{t("map.pointsNowhere", { n: nowhere.points })}</span>}
       </p>
     </div>

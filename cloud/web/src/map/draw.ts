@@ -24,10 +24,11 @@ export interface Colours {
   worked: string;
 }
 
-/** Sums over the scene's order: how many before each place are out, and how many aren't known to be. */
+/** Sums over the scene's order: how many before each place are out, how many aren't known to be, and of how many others nothing is known. */
 export interface Lost {
   out: Uint32Array;
   unsure: Uint32Array;
+  unknown: Uint32Array;
   lines: ReadonlyMap<number, Standing>;
 }
 
@@ -173,6 +174,8 @@ function points(ctx: CanvasRenderingContext2D, width: number, height: number, sc
   const out = new Path2D();
   const unsure = new Path2D();
   const hatching = new Path2D();
+  const unknown = new Path2D();
+  const slashes = new Path2D();
   const numbers: [string, number, number, boolean][] = [];
   for (let n = 0; n < level.x.length; n++) {
     const x = (level.x[n] ?? 0) * k + ox;
@@ -186,7 +189,8 @@ function points(ctx: CanvasRenderingContext2D, width: number, height: number, sc
     const dead = (lost.out[end] ?? 0) - (lost.out[first] ?? 0);
     const maybe = (lost.unsure[end] ?? 0) - (lost.unsure[first] ?? 0);
     const r = count === 1 ? 3.5 : Math.min(22, 8 + 2.2 * Math.log2(count));
-    const path = dead > 0 ? out : maybe > 0 ? unsure : supplied;
+    const dark = (lost.unknown[end] ?? 0) - (lost.unknown[first] ?? 0);
+    const path = dead > 0 ? out : maybe > 0 ? unsure : dark > 0 ? unknown : supplied;
     if (dead > 0 || maybe > 0) {
       // Square, so that it isn't by its colour alone that it is told.
       path.rect(x - r, y - r, 2 * r, 2 * r);
@@ -202,6 +206,14 @@ function points(ctx: CanvasRenderingContext2D, width: number, height: number, sc
         hatching.lineTo(x + at, y + r);
       }
     }
+    if (dead + maybe === 0 && dark === count) {
+      // Chords of the circle, one through its middle.
+      for (let at = -Math.floor(r / 6) * 6; at <= r; at += 6) {
+        const half = Math.sqrt(r * r - at * at);
+        slashes.moveTo(x + (at - half) * Math.SQRT1_2, y + (at + half) * Math.SQRT1_2);
+        slashes.lineTo(x + (at + half) * Math.SQRT1_2, y + (at - half) * Math.SQRT1_2);
+      }
+    }
     if (count > 1) {
       numbers.push([dead > 0 ? String(dead) : maybe > 0 ? String(maybe) : count < 1000 ? String(count) : `${Math.round(count / 100) / 10}k`, x, y, dead > 0]);
     }
@@ -212,6 +224,11 @@ function points(ctx: CanvasRenderingContext2D, width: number, height: number, sc
   ctx.lineWidth = 1;
   ctx.fill(supplied);
   ctx.stroke(supplied);
+  ctx.fill(unknown);
+  ctx.stroke(slashes);
+  ctx.setLineDash([2.5, 2]);
+  ctx.stroke(unknown);
+  ctx.setLineDash([]);
   ctx.fill(unsure);
   ctx.strokeStyle = c.abnormal;
   ctx.stroke(hatching);
@@ -223,6 +240,11 @@ function points(ctx: CanvasRenderingContext2D, width: number, height: number, sc
   ctx.textBaseline = "middle";
   ctx.font = "12px system-ui, sans-serif";
   for (const [text, x, y, dead] of numbers) {
+    if (!dead) {
+      ctx.strokeStyle = c.page;
+      ctx.lineWidth = 3;
+      ctx.strokeText(text, x, y);
+    }
     ctx.fillStyle = dead ? c.surface : c.text;
     ctx.fillText(text, x, y);
   }

@@ -1,0 +1,255 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/identity/identitytest"
+	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage"
+	"github.com/busbar/busbar/cloud/outage/desk"
+	"github.com/busbar/busbar/cloud/reliability"
+	"github.com/busbar/busbar/grid/gridfile"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+	"github.com/busbar/busbar/test/browser"
+)
+
+// streets is a feeder with four lines from its breaker, so many meters along each, and
+// another feeder with one of them.
+func streets(along int) string {
+	var lines, points strings.Builder
+	for n := range 4 {
+		dx, dy := [4]int{1, -1, 0, 0}[n], [4]int{0, 0, 1, -1}[n]
+		fmt.Fprintf(&lines, "  - {id: street-%d, from: head, to: end-%d}\n", n, n)
+		for m := range along {
+			fmt.Fprintf(&points, "  - {id: point-%d-%d, node: end-%d, customers: 1, position: %d %d}\n", n, m, n, dx*(60+40*m)+dy*m%3*10, dy*(60+40*m)+dx*(m%3)*10)
+		}
+	}
+	return `
+sources: [{id: source, node: bar}]
+substations: [{id: station, name: Mill station, position: 0 0}]
+nodes: [{id: bar, type: busbar, substation: station}]
+switches:
+  - {id: breaker, from: bar, to: head, type: breaker, substation: station}
+  - {id: other-breaker, from: bar, to: other-head, type: breaker, substation: station}
+feeders: [{id: feeder, head: breaker}, {id: other-feeder, head: other-breaker}]
+lines:
+` + lines.String() + "service_points:\n  - {id: other-point, node: other-head, customers: 1, position: 900 900}\n" + points.String()
+}
+
+// operator works at the console by keys alone: nothing is focused but by Tab, or by the
+// page itself.
+type operator struct{ *browser.Tab }
+
+func (b operator) keys(text string) { b.T.Helper(); b.Do(chromedp.KeyEvent(text)) }
+
+func (b operator) see(condition string) { b.T.Helper(); b.Await(20*time.Second, condition) }
+
+// shortcut presses a key of which the page makes no character.
+func (b operator) shortcut(key string) {
+	b.T.Helper()
+	b.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeRawKeyDown, Key: key})
+		return err
+	}))
+}
+
+// tabTo presses Tab until what is described has the focus.
+func (b operator) tabTo(css string) {
+	b.T.Helper()
+	for range 80 {
+		if browser.Get[bool](b.Tab, fmt.Sprintf(`!!document.activeElement?.matches(%q)`, css)) {
+			return
+		}
+		b.keys(kb.Tab)
+	}
+	b.T.Fatalf("Tab doesn't lead to %s; the page says:\n%s", css, browser.Get[string](b.Tab, "document.body.innerText"))
+}
+
+// step takes the next step of the chosen outage's life, and waits until it has been taken.
+func (b operator) step(action, state, comment string) {
+	b.T.Helper()
+	b.shortcut("n")
+	b.see(fmt.Sprintf(`document.querySelector("[data-testid=step-%s]")?.ariaExpanded === "true" && document.activeElement?.closest("[data-testid=step-form]")`, action))
+	if action == "complete" {
+		b.see(`document.querySelector("[data-testid=step-cause] option[value=tree]")`)
+		for _, part := range []string{"cause", "failure", "remedy"} {
+			b.tabTo("[data-testid=step-" + part + "]")
+			b.keys(kb.ArrowDown)
+		}
+	}
+	if action == "confirm" && browser.Get[string](b.Tab, `document.querySelector("[data-testid=step-name]").value`) == "" {
+		b.tabTo("[data-testid=step-name]")
+		b.keys("Ana")
+	}
+	b.tabTo("[data-testid=step-comment]")
+	b.keys(comment)
+	taken := fmt.Sprintf(`document.querySelector("[data-testid=outage-detail]")?.dataset.state === %q`, state)
+	for {
+		b.keys(kb.Enter)
+		b.see(taken + ` || document.querySelector("[data-testid=step-error]")?.innerText`)
+		if browser.Get[bool](b.Tab, taken) {
+			break
+		}
+		// The cloud may have found something out meanwhile; it is seen now.
+		b.see(`document.querySelector("[data-testid=step-error]").innerText.includes("changed")`)
+	}
+	b.see(fmt.Sprintf(`[...document.querySelectorAll("[data-testid=timeline-entry]")].some(e => e.dataset.action === %q && e.innerText.includes("Ana"))`, action))
+}
+
+// An operator's day with a whole cloud, by the keyboard: a feeder's outage comes to the
+// desk, is acknowledged, confirmed, given to a crew and followed until it is verified; part
+// of it is back before. In the end the indices have it, with its cause.
+func TestAnOperatorsDay(t *testing.T) {
+	const along = 10
+	config, dir := embedded(t), t.TempDir()
+	c, err := New(t.Context(), config, Options{Dir: dir, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quick := outage.Defaults()
+	quick.Settle, quick.Hurry, quick.BreakerReclose, quick.Return, quick.Verify = 300*time.Millisecond, time.Second, 300*time.Millisecond, 300*time.Millisecond, time.Second
+	c.outages = desk.New(desk.Config{Store: c.store, Logger: quiet, Engine: &quick})
+	run(t, c)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.embedded.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	m, findings := gridfile.ReadYAML("streets.yaml", []byte(streets(along)))
+	if _, err := (network.Import{Model: m, Read: findings, By: "test", Now: time.Now()}).Save(t.Context(), c.store); err != nil {
+		t.Fatal(err, m.Check(0))
+	}
+	if _, err := desk.SaveCrew(t.Context(), c.store, desk.Crew{ID: "crew-7", Name: "Crew 7", State: "available", By: "test", At: desk.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	identitytest.Enrol(t, c.store, "station-gw")
+	var seq uint64
+	send := func(list ...telemetry.Event) {
+		t.Helper()
+		var records []*kgo.Record
+		for _, e := range list {
+			e.Time, e.Decided = telemetry.MicrosOf(time.Now()), telemetry.MicrosOf(time.Now())
+			payload, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := record.Identity{Gateway: "station-gw", Epoch: 1, Stream: record.Events, First: seq, Last: seq}
+			seq++
+			r := &kgo.Record{Topic: record.TopicsOf("").Events(), Key: []byte(id.Gateway), Value: payload}
+			for _, h := range (record.Record{Identity: id, Format: record.FormatEvent, Payload: payload}).Headers() {
+				r.Headers = append(r.Headers, kgo.RecordHeader(h))
+			}
+			records = append(records, identitytest.Sign(r))
+		}
+		if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alarms := func(kind telemetry.EventKind, streets ...int) (list []telemetry.Event) {
+		for _, n := range streets {
+			for m := range along {
+				list = append(list, telemetry.Event{Kind: kind, Alarm: &telemetry.AlarmChange{ID: fmt.Sprintf("a%d-%d", n, m), Rule: "voltage-interruption",
+					Asset: fmt.Sprintf("point-%d-%d", n, m), Device: fmt.Sprintf("meter-%d-%d", n, m), Priority: telemetry.High, Summary: "It is without voltage"}})
+			}
+		}
+		return list
+	}
+	send(telemetry.Event{Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{Version: "test", Start: 1, Presence: &telemetry.Presence{Every: 3_600_000_000, Site: "station"}}})
+
+	b := operator{browser.New(t)}
+	b.Do(chromedp.Navigate("http://" + config.Console.Listen + "/desk"))
+	b.see(`document.querySelector("[data-testid=connection]")?.dataset.state === "live"`)
+	b.see(`document.querySelector("[data-testid=desk-sum]")?.innerText.startsWith("0 outages")`)
+	send(alarms(telemetry.AlarmRaised, 0, 1, 2, 3)...)
+	b.see(`document.querySelector("[data-testid=outage-row]")?.innerText.includes("40 of 40")`)
+
+	// Its alarm, by the link in its details.
+	b.shortcut("j")
+	b.see(`document.querySelector("[data-testid=outage-detail] a[href^='/alarms/']")`)
+	b.shortcut("4")
+	b.tabTo("[data-testid=outage-detail] a[href^='/alarms/']")
+	b.keys(kb.Enter)
+	b.see(`document.querySelector("[data-testid=ack]")`)
+	b.tabTo("[data-testid=ack]")
+	b.keys(kb.Enter)
+	b.see(`document.querySelector("[data-testid=ack-dialog]")?.open`)
+	b.tabTo("[data-testid=ack-dialog] input")
+	b.keys("Ana")
+	b.tabTo("[data-testid=ack-submit]")
+	b.keys(kb.Enter)
+	b.see(`!document.querySelector("[data-testid=ack-dialog]") && !document.querySelector("[data-testid=ack]")`)
+	b.tabTo("nav a[href='/desk']")
+	b.keys(kb.Enter)
+	b.see(`document.querySelector("[data-testid=outage-row]")`)
+	if !browser.Get[bool](b.Tab, `!!document.querySelector("[data-testid=outage-detail]")`) {
+		b.shortcut("j")
+	}
+	b.see(`document.querySelector("[data-testid=outage-detail]")?.innerText.includes("acknowledged by Ana")`)
+
+	b.step("confirm", "confirmed", "The breaker has tripped")
+	b.step("assign", "assigned", "")
+	b.see(`document.querySelector("[data-crew=crew-7]").innerText.includes("assigned") && document.querySelector("[data-testid=outage-row]").innerText.includes("Crew 7")`)
+	b.step("en-route", "en-route", "")
+	b.see(`document.querySelector("[data-crew=crew-7]").innerText.includes("en route")`)
+	b.step("on-site", "on-site", "")
+
+	// Two streets are back by a step, the others with the repair.
+	send(alarms(telemetry.AlarmCleared, 0, 1)...)
+	b.see(`document.querySelectorAll("[data-testid=restoration-step]").length === 1 && document.querySelector("[data-testid=outage-row]").innerText.includes("20 of 40")`)
+	if dir := os.Getenv("BUSBAR_SHOTS"); dir != "" {
+		png, err := chromedp.Run(b.Ctx, chromedp.FullScreenshot(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "day.png"), png, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.step("repaired", "repaired", "A branch was on the line")
+	b.step("restored", "restored", "Closed again")
+	send(alarms(telemetry.AlarmCleared, 2, 3)...)
+	b.see(`document.querySelector("[data-testid=outage-detail]").dataset.state === "verified" && document.querySelector("[data-testid=outage-row]").innerText.includes("0 of 40")`)
+	b.step("complete", "completed", "")
+	b.see(`!document.querySelector("[data-testid=outage-row]")`)
+	b.Forgive("status of 409")
+	for _, message := range b.Messages() {
+		t.Errorf("browser log: %s", message)
+	}
+
+	var report reliability.Answer
+	answer, err := http.Get(fmt.Sprintf("http://%s/api/v1/reliability?period=%d&by=cause", config.Console.Listen, time.Now().UTC().Year()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(&report); err != nil {
+		t.Fatal(err)
+	}
+	for n, group := range []string{"", "weather-wind"} {
+		if len(report.Rows) != 2 || report.Rows[n].Group != group || report.Rows[n].Interruptions != 1 || report.Rows[n].Open != 0 {
+			t.Fatalf("%+v", report)
+		}
+		for _, of := range report.Rows[n].Indices {
+			// It was over in less than five minutes.
+			if want := 40.0 / 41; of.Index == reliability.MAIFI && (of.Value == nil || math.Abs(*of.Value-want) > 1e-9) {
+				t.Errorf("%q: %s isn't %v", group, of.Index, want)
+			}
+		}
+	}
+}

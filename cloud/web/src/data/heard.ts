@@ -1,0 +1,40 @@
+// Of which service points something is heard. While that isn't known, of none.
+import type { GridHeard } from "@busbar/client";
+import { signal } from "@preact/signals";
+import { api } from "../api";
+import type { Scene } from "../map/scene";
+import { generation, link } from "../stream";
+
+const everyMs = 30_000;
+
+export const heard = signal<GridHeard | undefined>(undefined);
+
+async function load(): Promise<void> {
+  try {
+    heard.value = await api.gridHeard();
+  } catch {
+    heard.value = undefined;
+  }
+}
+
+/** Asks again and again, until the answer is called. */
+export function watchHeard(): () => void {
+  void load();
+  const timer = setInterval(() => {
+    if (link.value.state === "live" && generation.value > 0) {
+      void load();
+    }
+  }, everyMs);
+  return () => clearInterval(timer);
+}
+
+export type Hearing = "heard" | "silent" | "unmeasured" | "unasked";
+
+/** What is heard of the service point at a place of the map's list. An answer about another map says nothing. */
+export function hearingOf(now: Scene, said: GridHeard | undefined, point: number): Hearing {
+  if (!said || said.version !== now.map.version || said.as_of_us !== now.map.as_of_us) {
+    return "unasked";
+  }
+  const letter = said.points[point];
+  return letter === "h" ? "heard" : letter === "s" ? "silent" : letter === "u" ? "unmeasured" : "unasked";
+}

@@ -1,0 +1,35 @@
+// What the map's marks of service points mean.
+import { t } from "../messages";
+
+const marks = {
+  supplied: <circle cx="8" cy="8" r="6" class="mark" />,
+  unknown: (
+    <>
+      <circle cx="8" cy="8" r="6" class="mark" stroke-dasharray="2.5 2" />
+      <path d="M3.8 12.2 12.2 3.8M2.2 8.6 8.6 2.2M7.4 13.8 13.8 7.4" class="mark" />
+    </>
+  ),
+  partly: <circle cx="8" cy="8" r="6" class="mark" stroke-dasharray="2.5 2" />,
+  unsure: (
+    <>
+      <rect x="2" y="2" width="12" height="12" class="mark abnormal-mark" />
+      <path d="M2 9 9 2M2 14 14 2M7 14 14 7" class="mark abnormal-mark" />
+    </>
+  ),
+  out: <rect x="2" y="2" width="12" height="12" class="abnormal-filled" />,
+};
+
+export function Legend() {
+  return (
+    <ul class="map-legend" aria-label={t("map.legend")} data-testid="map-legend">
+      {(Object.keys(marks) as (keyof typeof marks)[]).map((name) => (
+        <li key={name}>
+          <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+            {marks[name]}
+          </svg>
+          {t(`map.mark.${name}`)}
+        </li>
+      ))}
+    </ul>
+  );
+}
