@@ -1,5 +1,5 @@
-// Package iec104peer starts controlled stations of IEC 60870-5-104 that we didn't write,
-// for tests: c104 (lib60870) and j60870, each with the same objects at common address 1.
+// Package iec104peer starts stations of IEC 60870-5-104 that we didn't write, for tests: a
+// controlling one, and controlled ones, c104 (lib60870) and j60870, each with the same objects at common address 1.
 //
 //	1001  double point, off; spontaneously with a time
 //	1002  single point, on
@@ -21,15 +21,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -50,14 +46,8 @@ var Kinds = []Kind{C104, J60870}
 
 // Station is one that was started.
 type Station struct {
-	t       testing.TB
-	args    []string
+	program
 	address string
-	process *exec.Cmd
-	in      io.WriteCloser
-
-	mu   sync.Mutex
-	said strings.Builder
 }
 
 // Start starts a station on a free port of this machine and returns when it answers. It
@@ -69,18 +59,13 @@ func Start(t testing.TB, kind Kind, keys *Keys) *Station {
 	if missing != "" {
 		peer.Missing(t, "no %s: %s; make peers", kind, missing)
 	}
-	s := &Station{t: t, address: peer.Address(t)}
+	s := &Station{program{t: t}, peer.Address(t)}
 	_, port, _ := net.SplitHostPort(s.address)
 	s.args = append(command, port)
 	if keys != nil {
 		s.args = append(s.args, keys.CA, keys.Server.Cert, keys.Server.Key)
 	}
-	t.Cleanup(func() {
-		s.Kill()
-		if t.Failed() {
-			t.Logf("%s: %s", kind, s.Said())
-		}
-	})
+	t.Cleanup(func() { s.end(string(kind)) })
 	s.Restart()
 	return s
 }
@@ -91,16 +76,7 @@ func (s *Station) Address() string { return s.address }
 // Restart ends it, if it runs, and starts it again on the same port.
 func (s *Station) Restart() {
 	s.t.Helper()
-	s.Kill()
-	s.process = exec.Command(s.args[0], s.args[1:]...)
-	s.process.Stdout, s.process.Stderr = (*said)(s), (*said)(s)
-	var err error
-	if s.in, err = s.process.StdinPipe(); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := s.process.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	s.start()
 	await.True(s.t, "the station answers", func() bool {
 		c, err := net.Dial("tcp", s.address)
 		if err == nil {
@@ -110,51 +86,12 @@ func (s *Station) Restart() {
 	})
 }
 
-// Kill ends it as a power failure would.
-func (s *Station) Kill() {
-	if s.process != nil {
-		s.process.Process.Kill()
-		s.process.Wait()
-		s.process = nil
-	}
-}
-
-// Do has it do something: set IOA VALUE, or invalid IOA.
-func (s *Station) Do(format string, args ...any) {
-	s.t.Helper()
-	if _, err := fmt.Fprintf(s.in, format+"\n", args...); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// Said is what it has said: a line of each command that it has executed.
-func (s *Station) Said() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.String()
-}
-
-type said Station
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.Write(p)
-}
-
 // command starts the station, but for its settings; missing says what isn't installed.
 func (k Kind) command() (command []string, missing string) {
-	source := filepath.Join(peer.Root(), "test", "peers", "iec104")
 	if k == C104 {
-		python := os.Getenv("BUSBAR_PYTHON")
-		if python == "" {
-			python = filepath.Join(peer.Root(), ".venv", "bin", "python")
-		}
-		if out, err := exec.Command(python, "-c", "import c104").CombinedOutput(); err != nil {
-			return nil, strings.TrimSpace(string(out) + err.Error())
-		}
-		return []string{python, filepath.Join(source, "outstation.py")}, ""
+		return c104("outstation.py")
 	}
+	source := filepath.Join(peer.Root(), "test", "peers", "iec104")
 	installed := filepath.Join(peer.Root(), ".peers", string(k))
 	class, err := os.Stat(filepath.Join(installed, "Station.class"))
 	if err != nil {

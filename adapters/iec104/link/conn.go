@@ -39,7 +39,8 @@ type Conn struct {
 	closed  atomic.Bool
 	err     error // why it is dead; set before
 
-	started atomic.Bool
+	started   atomic.Bool
+	confirmed atomic.Uint64
 }
 
 type arrived struct {
@@ -88,6 +89,11 @@ func (c *Conn) Err() error {
 
 // IsStarted reports whether ASDUs may be sent, or could a moment ago.
 func (c *Conn) IsStarted() bool { return c.started.Load() }
+
+// Confirmed is how many ASDUs the other end says to have got, of all that were sent over
+// this connection. It is up to date with each message, and final when the connection has
+// ended.
+func (c *Conn) Confirmed() uint64 { return c.confirmed.Load() }
 
 // Remote is the other end.
 func (c *Conn) Remote() net.Addr { return c.net.RemoteAddr() }
@@ -141,6 +147,10 @@ func (c *Conn) Send(ctx context.Context, asdu []byte) error {
 		return c.err
 	}
 }
+
+// Sends takes ASDUs as Send does, for who waits for other things, too. Nothing is taken
+// any more when the connection has ended.
+func (c *Conn) Sends() chan<- []byte { return c.sends }
 
 // read hands over what comes, and ends when the connection does.
 func (c *Conn) read() {
@@ -255,8 +265,9 @@ func (c *Conn) take(queue []Message, a arrived, asked map[bool][]ask) []Message 
 		}
 		return queue
 	}
-	was := c.state.started
+	was, acked := c.state.started, c.state.acked
 	event, err := c.state.Receive(a.frame, time.Now())
+	c.confirmed.Add(uint64(distance(acked, c.state.acked)))
 	if err != nil {
 		c.err = err
 		return queue

@@ -191,7 +191,8 @@ func (s *State) Receive(f apdu.Frame, now time.Time) (Event, error) {
 		if s.firstAt.IsZero() {
 			s.firstAt = now
 		}
-		if distance(s.told, s.received) >= s.config.W {
+		// The other end confirms that it stops when it knows that all has come.
+		if distance(s.told, s.received) >= s.config.W || s.stopping {
 			s.acknowledge()
 		}
 	}

@@ -1,0 +1,59 @@
+package iec104peer
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/busbar/busbar/test/await"
+	"github.com/busbar/busbar/test/peer"
+)
+
+// Master is a controlling station, c104.
+type Master struct{ program }
+
+// StartMaster starts one for the station at this address, which it connects to. It ends with
+// the test. With keys, socat encrypts the connection with the client's certificate: c104 as
+// a client can't, because its TLS asks for the name of the host and isn't told it.
+func StartMaster(t testing.TB, address string, keys *Keys) *Master {
+	t.Helper()
+	command, missing := c104("master.py")
+	if missing != "" {
+		peer.Missing(t, "no c104: %s; make peers", missing)
+	}
+	m := &Master{program{t: t}}
+	if keys != nil {
+		tunnel := peer.Address(t)
+		_, port, _ := net.SplitHostPort(tunnel)
+		peer.Run(t, peer.Program(t, "socat", "socat"), "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork",
+			fmt.Sprintf("OPENSSL:%s,cafile=%s,cert=%s,key=%s,commonname=server", address, keys.CA, keys.Client.Cert, keys.Client.Key))
+		address = tunnel
+	}
+	_, port, _ := net.SplitHostPort(address)
+	m.args = append(command, port)
+	t.Cleanup(func() { m.end("master") })
+	m.start()
+	m.Await("ready")
+	return m
+}
+
+// Await waits until it has said a text, as a part of what it says.
+func (m *Master) Await(text string) {
+	m.t.Helper()
+	await.True(m.t, "the master says: "+text, func() bool { return strings.Contains(m.Said(), text) })
+}
+
+// Ask has it do something, and reports whether that was done.
+func (m *Master) Ask(what string) bool {
+	m.t.Helper()
+	before := len(m.Said())
+	m.Do("%s", what)
+	done := false
+	await.True(m.t, "the master has done: "+what, func() bool {
+		_, rest, has := strings.Cut(m.Said()[before:], "did "+what+" ")
+		done = strings.HasPrefix(rest, "True\n")
+		return has && strings.Contains(rest, "\n")
+	})
+	return done
+}
