@@ -1,6 +1,6 @@
 // The simulator: meters that speak Modbus, what they do wrong, and the faults of
-// their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers
-// that speak OPC UA; and what happens to a whole grid in simulated time.
+// their feeders, meters that publish by MQTT and Sparkplug B, monitors of transformers
+// that speak OPC UA, and a remote terminal unit that speaks IEC 60870-5-104; and what happens to a whole grid in simulated time.
 package main
 
 import (
@@ -21,6 +21,7 @@ type commands struct {
 	MQTT      mqttCommand      `cmd:"" name:"mqtt" help:"Play meters that publish to an MQTT broker."`
 	Sparkplug sparkplugCommand `cmd:"" help:"Play Sparkplug B edge nodes whose devices are meters, at an MQTT broker, with anything that edge nodes do wrong."`
 	OPCUA     opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
+	IEC104    iec104Command    `cmd:"" name:"iec104" help:"Play a remote terminal unit that speaks IEC 60870-5-104."`
 	Grid      gridCommand      `cmd:"" help:"Make a network to practise on."`
 	Scenario  scenarioCommand  `cmd:"" help:"What happens to a grid: faults, what protection and people do, and what the edge tells of it."`
 	Live      liveCommand      `cmd:"" help:"Play a scenario against the clock, with a page on which faults can be caused by hand."`
@@ -69,13 +70,14 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, and monitors of transformers that speak OPC UA. And scenarios of what happens to a whole grid, in simulated time, or against the clock with faults by hand.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, monitors of transformers that speak OPC UA, and a remote terminal unit that speaks IEC 60870-5-104. And scenarios of what happens to a whole grid, in simulated time, or against the clock with faults by hand.
 
 Examples:
   busbar-sim run sim.yaml
   busbar-sim modbus eastron/sdm630 --listen 127.0.0.1:5020
   busbar-sim sparkplug tcp://127.0.0.1:1883
   busbar-sim opcua --listen 127.0.0.1:4840
+  busbar-sim iec104 --listen 127.0.0.1:2404
   busbar-sim grid --points 10000 --out grid.yaml
   busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl
   busbar-sim live service --lasts 24h --speed 60

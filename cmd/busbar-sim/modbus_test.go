@@ -26,7 +26,13 @@ import (
 // configuration that it prints, and the endpoint in it.
 func play(t *testing.T, args ...string) (snippet, endpoint string) {
 	t.Helper()
-	command := exec.Command(binary, append([]string{"modbus"}, args...)...)
+	return playAs(t, "modbus", args...)
+}
+
+// playAs is the same of another kind of device.
+func playAs(t *testing.T, kind string, args ...string) (snippet, endpoint string) {
+	t.Helper()
+	command := exec.Command(binary, append([]string{kind}, args...)...)
 	var errs strings.Builder
 	command.Stderr = &errs
 	pipe, err := command.StdoutPipe()
