@@ -116,8 +116,8 @@ func TestKeyboardOnly(t *testing.T) {
 	b := open(t, f, "/")
 	b.await(fmt.Sprintf(rowsAre, "x"))
 	for i := 0; get[string](b, `document.activeElement?.dataset?.testid ?? ""`) != "ack"; i++ {
-		if i == 20 {
-			t.Fatal("20 tabs don't reach the Acknowledge button")
+		if i == 40 {
+			t.Fatal("40 tabs don't reach the Acknowledge button")
 		}
 		b.Do(chromedp.KeyEvent(kb.Tab))
 	}

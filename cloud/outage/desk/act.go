@@ -147,7 +147,7 @@ func (o *Outage) alarm(at telemetry.Micros) alarm.OfOutage {
 		what = "Phases lost"
 	}
 	return alarm.OfOutage{ID: o.ID, Zone: o.Zone, Asset: where, Priority: priority, At: at, Began: o.Began,
-		Summary: fmt.Sprintf("%s behind %s: %d customers without supply", what, cmp.Or(o.DeviceName, where, "an unknown device"), o.Customers)}
+		Summary: fmt.Sprintf("%s behind %s: %d customers without supply", what, cmp.Or(o.DeviceName, where, "an unknown device"), o.CustomersOut)}
 }
 
 // tellEngine has the engine know what a person has said.
