@@ -114,13 +114,17 @@ func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 // Get evaluates a JavaScript expression.
 func Get[T any](b *Tab, expression string) T {
 	b.T.Helper()
-	ctx, cancel := context.WithTimeout(b.Ctx, 30*time.Second)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	v, err := evaluate[T](b, expression)
 	if err != nil {
 		b.T.Fatalf("%s: %v", expression, err)
 	}
 	return v
+}
+
+func evaluate[T any](b *Tab, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(b.Ctx, 30*time.Second)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // Await waits until a JavaScript expression is true. (chromedp's own Poll
@@ -128,7 +132,14 @@ func Get[T any](b *Tab, expression string) T {
 func (b *Tab) Await(within time.Duration, condition string) {
 	b.T.Helper()
 	deadline := time.Now().Add(within)
-	for !Get[bool](b, "!!("+condition+")") {
+	for {
+		is, err := evaluate[bool](b, "!!("+condition+")")
+		if err != nil && !strings.Contains(err.Error(), "navigated") { // the page that was asked is gone, and the next one isn't there yet
+			b.T.Fatalf("%s: %v", condition, err)
+		}
+		if is {
+			return
+		}
 		if time.Now().After(deadline) {
 			b.T.Fatalf("waited in vain for %s; the page says:\n%s", condition, Get[string](b, "document.body.innerText"))
 		}
