@@ -38,7 +38,6 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 	for ctx.Err() == nil {
 		err := runOn(ctx, machine, info, logging)
 		if ctx.Err() == nil {
-			// The first line says it to whoever looks at the console; the log has it in one.
 			log.Error("the gateway doesn't run: edit gateway.yaml on the partition BUSBAR, and start again", "error", err)
 			program.Report(info, err)
 			rest(ctx, machine, retry)
@@ -50,16 +49,26 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 // runOn runs the gateway of the configuration on the boot partition.
 func runOn(ctx context.Context, machine *appliance.Machine, info program.Info, logging *program.Logging) error {
 	o := gateway.Options{Version: info.Version, Log: logging.Logger(), Alive: machine.Alive}
-	config, err := gateway.Load(filepath.Join(appliance.BootDir, image.ConfigName), &o)
+	config, err := gateway.Load(filepath.Join(image.BootDir, image.ConfigName), &o)
 	if err != nil {
 		return err
 	}
+	if err := image.CheckPaths(config); err != nil {
+		return err
+	}
+	opening, opened := context.WithCancel(ctx)
+	go rest(opening, machine, mostOpening)
 	g, err := gateway.New(config, o)
+	opened()
 	if err != nil {
 		return err
 	}
 	return g.Run(ctx)
 }
+
+// mostOpening is how long it may take to look through a buffer that wasn't closed before
+// the machine starts anew.
+const mostOpening = 10 * time.Minute
 
 // rest waits, for ever if that is 0, and keeps the machine on.
 func rest(ctx context.Context, machine *appliance.Machine, long time.Duration) {

@@ -42,8 +42,12 @@ func (c imageBuildCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if _, err := gatewayconfig.Parse(c.Config, config); err != nil {
+	parsed, err := gatewayconfig.Parse(c.Config, config)
+	if err != nil {
 		return err
+	}
+	if err := image.CheckPaths(parsed); err != nil {
+		return program.Usage{Err: fmt.Errorf("%s: %w", c.Config, err)}
 	}
 	if err := timeOfImages(); err != nil {
 		return program.Usage{Err: err}

@@ -81,12 +81,15 @@ const (
 
 var versions = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+~-]{0,63}$`)
 
+// IsVersion reports whether something may be the version of what gateways run.
+func IsVersion(text string) bool { return versions.MatchString(text) }
+
 // Check says what is wrong with the manifest itself.
 func (m Manifest) Check() error {
 	switch {
 	case m.Format != format:
 		return fmt.Errorf("format %d: this program knows format %d", m.Format, format)
-	case !versions.MatchString(m.Version):
+	case !IsVersion(m.Version):
 		return fmt.Errorf("version %q: expected 1 to 64 letters, digits, or any of .+~-", m.Version)
 	case !slices.Contains(Targets, m.Target):
 		return fmt.Errorf("target %q: expected one of %v", m.Target, Targets)

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,8 +22,10 @@ import (
 	"github.com/diskfs/go-diskfs/filesystem"
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/firmware-config/bundle"
 	"github.com/busbar/busbar/firmware-config/cpio"
+	"github.com/busbar/busbar/gatewayconfig"
 )
 
 const (
@@ -33,6 +34,9 @@ const (
 	DataName = "busbar-data"
 	// ConfigName is the configuration's file in the first.
 	ConfigName = "gateway.yaml"
+	// BootDir and DataDir are where a gateway has them.
+	BootDir = "/boot"
+	DataDir = "/var/lib/busbar"
 
 	size     = 256 << 20 // bytes of an image
 	sector   = 512
@@ -83,8 +87,13 @@ type file struct {
 // in the environment, which is the time of everything in it.
 func Build(to string, s Spec) (err error) {
 	loader, known := loaders[s.Target]
-	if !known {
+	switch info, err := os.Lstat(to); {
+	case !known:
 		return fmt.Errorf("target %q: there is no image for it", s.Target)
+	case !bundle.IsVersion(s.Version):
+		return fmt.Errorf("%q is no version", s.Version)
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s isn't a file: make one, and write that", to)
 	}
 	work, err := os.MkdirTemp(filepath.Dir(to), "image")
 	if err != nil {
@@ -111,7 +120,29 @@ func Build(to string, s Spec) (err error) {
 		}
 		files = append(files, file{name: name, from: from})
 	}
-	return write(to, files)
+	image := filepath.Join(work, "image")
+	if err := write(image, files); err != nil {
+		return err
+	}
+	// It may hold keys.
+	if err := os.Chmod(image, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(image, to)
+}
+
+// CheckPaths says what of a configuration would be gone at the next start of a flashed
+// machine, which has only the memory beside its partitions.
+func CheckPaths(c gatewayconfig.Config) error {
+	for _, k := range []struct {
+		name string
+		path configfile.Path
+	}{{"buffer.path", c.Buffer.Path}, {"gateway.key", c.Gateway.Key}} {
+		if in, err := filepath.Rel(DataDir, k.path.In(BootDir)); err != nil || in == ".." || strings.HasPrefix(in, "../") {
+			return fmt.Errorf("%s is %s: on a flashed machine only what is in %s can be written and outlives a start", k.name, k.path, DataDir)
+		}
+	}
+	return nil
 }
 
 // entry is what systemd-boot reads of a version, by the Boot Loader Specification.
@@ -136,9 +167,6 @@ func write(to string, files []file) error {
 }
 
 func fill(to string, files []file) (err error) {
-	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	d, err := diskfs.Create(to, size, sector)
 	if err != nil {
 		return err

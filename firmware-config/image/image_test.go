@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/firmware-config/bundle"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/test/peer"
 )
 
@@ -76,5 +78,45 @@ func TestImagesAreSoundAndTheSame(t *testing.T) {
 	run(t, `mcopy -i "$1" ::busbar/1.2.3/vmlinuz "$2"; cmp "$2" "$3"`, part, filepath.Join(dir, "kernel"), s.Kernel)
 	if got := run(t, `mtype -i "$1" ::loader/entries/busbar-1.2.3.conf`, part); !strings.Contains(got, "linux /busbar/1.2.3/vmlinuz") {
 		t.Error(got)
+	}
+}
+
+func TestWhatIsNoImageIsLeftAlone(t *testing.T) {
+	s, dir := spec(t), t.TempDir()
+	file := filepath.Join(dir, "card.img")
+	if err := os.WriteFile(file, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := s
+	broken.Kernel = filepath.Join(dir, "none")
+	if err := Build(file, broken); err == nil {
+		t.Error("an image without a kernel")
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "before" {
+		t.Errorf("what was there is %q, %v", text, err)
+	}
+	device := filepath.Join(dir, "device")
+	if err := os.Symlink("/dev/null", device); err != nil {
+		t.Fatal(err)
+	}
+	if err := Build(device, s); err == nil || !strings.Contains(err.Error(), "isn't a file") {
+		t.Errorf("onto a device: %v", err)
+	}
+	s.Version = "../1"
+	if err := Build(file, s); err == nil || !strings.Contains(err.Error(), "no version") {
+		t.Errorf("a version that leads elsewhere: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("what is left: %v, %v", left, err)
+	}
+}
+
+func TestWhatAFlashedMachineWouldForget(t *testing.T) {
+	for path, fits := range map[configfile.Path]bool{"/var/lib/busbar": true, "/var/lib/busbar/buffer": true, "buffer": false, "/data": false, "/var/lib/busbar2": false, "/var/lib/busbar/../other": false} {
+		var c gatewayconfig.Config
+		c.Buffer.Path, c.Gateway.Key = path, "/var/lib/busbar/gateway.key"
+		if err := CheckPaths(c); (err == nil) != fits {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

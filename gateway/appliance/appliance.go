@@ -19,13 +19,6 @@ import (
 	"github.com/busbar/busbar/firmware-config/image"
 )
 
-const (
-	// BootDir has the partition that any computer can edit, read-only.
-	BootDir = "/boot"
-	// DataDir has the partition that is the gateway's.
-	DataDir = "/var/lib/busbar"
-)
-
 // patience is how long a medium may take to appear, as on USB.
 const patience = 20 * time.Second
 
@@ -61,7 +54,7 @@ func (m *Machine) Reboot() error {
 		m.stop()
 		m.links.Wait()
 	}
-	err := errors.Join(unmount(DataDir), unmount(BootDir))
+	err := errors.Join(unmount(image.DataDir), unmount(image.BootDir))
 	unix.Sync()
 	return errors.Join(err, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
@@ -113,11 +106,11 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
-	if err := mount(boot.device, BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
+	if err := mount(boot.device, image.BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
 		return err
 	}
-	if err := mount(data.device, DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
+	if err := mount(data.device, image.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
 		return err
 	}
-	return os.Chmod(DataDir, 0o700)
+	return os.Chmod(image.DataDir, 0o700)
 }
