@@ -149,19 +149,19 @@ sizes:
 
 # A version begins with a digit. The time is the commit's, so that the same commit gives the same packages.
 PACKAGE_VERSION ?= $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0+$(VERSION))
-PACKAGES ?= bin/packages
+PACKAGE_DIR ?= bin/packages
 PACKAGE_ARCHES ?= amd64 arm64 arm6
 PACKAGE_FORMATS ?= deb rpm
 packages:
-	@mkdir -p $(PACKAGES)
+	@mkdir -p $(PACKAGE_DIR)
 	@for arch in $(PACKAGE_ARCHES); do \
 	  case $$arch in arm6) goarch=arm;; *) goarch=$$arch;; esac; \
 	  for program in busbar busbar-gateway; do \
-	    GOOS=linux GOARCH=$$goarch GOARM=6 $(GOBUILD) -o $(PACKAGES)/$$arch/$$program ./cmd/$$program || exit 1; \
+	    GOOS=linux GOARCH=$$goarch GOARM=6 $(GOBUILD) -o $(PACKAGE_DIR)/$$arch/$$program ./cmd/$$program || exit 1; \
 	  done; \
 	  for format in $(PACKAGE_FORMATS); do \
-	    ARCH=$$arch VERSION=$(subst -,+,$(PACKAGE_VERSION)) BIN=$(PACKAGES)/$$arch SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
-	      $(CURDIR)/.peers/nfpm/nfpm package --config firmware-config/packages/nfpm.yaml --packager $$format --target $(PACKAGES) || exit 1; \
+	    ARCH=$$arch VERSION=$(subst -,+,$(PACKAGE_VERSION)) BIN=$(PACKAGE_DIR)/$$arch SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	      $(CURDIR)/.peers/nfpm/nfpm package --config firmware-config/packages/nfpm.yaml --packager $$format --target $(PACKAGE_DIR) || exit 1; \
 	  done; \
 	done
 
