@@ -84,7 +84,8 @@ peers-deploy:
 	go build -C test/peers/deploy -o $(CURDIR)/.peers/deploy/render .
 
 # What makes packages. Later ones need modules that aren't to be had.
-peers-packages:
+peers-packages: .peers/nfpm/nfpm
+.peers/nfpm/nfpm:
 	GOBIN=$(CURDIR)/.peers/nfpm go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
 # The kernel of another architecture, whatever this machine has from apt-get.
@@ -152,7 +153,7 @@ PACKAGE_VERSION ?= $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0+$(VERSION)
 PACKAGE_DIR ?= bin/packages
 PACKAGE_ARCHES ?= amd64 arm64 arm6
 PACKAGE_FORMATS ?= deb rpm
-packages:
+packages: .peers/nfpm/nfpm
 	@mkdir -p $(PACKAGE_DIR)
 	@for arch in $(PACKAGE_ARCHES); do \
 	  case $$arch in arm6) goarch=arm;; *) goarch=$$arch;; esac; \
