@@ -220,6 +220,19 @@ func TestALockoutIsToldAtOnce(t *testing.T) {
 	}
 }
 
+// What was told of a device shortly before it opened isn't when it did.
+func TestItBeganWhenItsDeviceOpened(t *testing.T) {
+	d := newDesk(t, "")
+	d.position("north-breaker", false)
+	d.pass(20 * time.Second)
+	opened := d.at
+	d.position("north-breaker", true)
+	d.pass(4 * time.Second)
+	if x := d.only(); x.Start != opened || x.Earliest != opened || x.Latest != opened {
+		t.Errorf("it began %v s after it did, from %v to %v", float64(x.Start-opened)/1e6, float64(x.Earliest-opened)/1e6, float64(x.Latest-opened)/1e6)
+	}
+}
+
 func TestAMomentaryInterruptionIsNotTold(t *testing.T) {
 	d := newDesk(t, "")
 	d.position("north-breaker", true)

@@ -68,7 +68,7 @@ func (e *Engine) about(x *incident, m mention) {
 			x.Latest = min(x.Latest, m.Arrival)
 		}
 	case Position:
-		if m.edge == x.edge && e.switches[m.edge].open != 0 && !e.switches[m.edge].bad {
+		if m.opened && m.edge == x.edge {
 			x.first = min(x.first, m.Arrival)
 			if x.first >= m.Arrival || x.opened == 0 {
 				x.opened = m.time

@@ -8,11 +8,11 @@ import (
 // mention is evidence of late, to be found by incidents that begin.
 type mention struct {
 	Reference
-	time     int64 // when it was, as far as can be believed
-	point    int32
-	gateway  int32
-	edge     int32
-	attached bool
+	time    int64 // when it was, as far as can be believed
+	point   int32
+	gateway int32
+	edge    int32
+	opened  bool // a position that is open
 }
 
 // remembered is how long evidence is remembered for incidents to come.
@@ -52,6 +52,7 @@ func (e *Engine) Take(v Evidence) error {
 			return e.keep(v, v.Switch)
 		}
 		m.time = e.believed(v, none)
+		m.opened = !v.Bad && (*v.Open || v.Phases != 0)
 		if !e.takePosition(int(m.edge), v, m.time) {
 			return nil
 		}
