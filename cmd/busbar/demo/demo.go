@@ -36,12 +36,6 @@ const DefaultGrid = "127.0.0.1:5080"
 // MinFor is the shortest story: a feeder needs time to fail and to come back.
 const MinFor = 30 * time.Second
 
-const (
-	faultAfter = 20 * time.Second
-	faultFor   = 20 * time.Second
-	faultEvery = 90 * time.Second // while nobody has said how long
-)
-
 // Run tells the story and returns its summary. The error says why it couldn't
 // be told, or is ctx's if that ended first; how it came out is in the summary.
 func Run(ctx context.Context, o Options) (summary Summary, err error) {
@@ -108,6 +102,9 @@ func Run(ctx context.Context, o Options) (summary Summary, err error) {
 
 // pass lets the time of the story go by; false if it was interrupted.
 func (s *story) pass(ctx context.Context, running *processes) (told bool, err error) {
+	telling, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.tellFaults(telling)
 	var end <-chan time.Time
 	if s.options.For > 0 {
 		timer := time.NewTimer(s.options.For - time.Since(s.began))
@@ -131,12 +128,7 @@ func prepare(dir string, o Options) (setup, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return setup{}, err
 	}
-	s := setup{Dir: dir, Console: o.Console, FaultAfter: faultAfter, FaultFor: faultFor, Times: 40, FaultEvery: faultEvery}
-	if o.For > 0 {
-		s.Times = 1
-		s.FaultAfter = min(faultAfter, o.For/3)
-		s.FaultFor = min(faultFor, o.For/3)
-	}
+	s := setup{Dir: dir, Console: o.Console}
 	addresses, err := freeAddresses(2)
 	if err != nil {
 		return setup{}, err

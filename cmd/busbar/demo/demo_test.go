@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/sim/scenario"
 )
@@ -151,11 +152,10 @@ func TestWhatIsToldOfTheField(t *testing.T) {
 	}
 }
 
-// The network is sound, and the scenario's faults are in it.
+// The network is sound, and a scenario is played in it.
 func TestTheNetworkIsThatOfTheScenario(t *testing.T) {
 	dir := t.TempDir()
-	s := setup{Times: 2, FaultAfter: faultAfter, FaultFor: faultFor, FaultEvery: faultEvery}
-	if err := s.write(dir); err != nil {
+	if err := (setup{}).write(dir); err != nil {
 		t.Fatal(err)
 	}
 	m, findings, err := gridfile.Open(filepath.Join(dir, "grid.yaml"))
@@ -167,6 +167,26 @@ func TestTheNetworkIsThatOfTheScenario(t *testing.T) {
 	}
 	if _, err := scenario.Open(filepath.Join(dir, "demo.yaml"), nil); err != nil {
 		t.Error(err)
+	}
+	for _, id := range []string{cable, breaker} {
+		if m.At(0).EdgeOf(id) == grid.None {
+			t.Errorf("the network has no %s", id)
+		}
+	}
+}
+
+// However slowly it began, the feeder fails and comes back in what is left of the story.
+func TestTheFaultIsToldInWhatIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	programs := parts(t, map[string]string{"sim": "echo $@ >> calls; exit"})
+	s := newStory(Options{For: time.Hour, Grid: "127.0.0.1:5080", Programs: programs, Out: &output{}}, setup{Dir: dir})
+	s.began = time.Now().Add(300*time.Millisecond - time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), faultAfter) // sooner than at the usual time
+	defer cancel()
+	s.tellFaults(ctx)
+	const want = "fault cable-2a --id cable-2a-1 --at 127.0.0.1:5080\nrepair cable-2a-1 --close --at 127.0.0.1:5080\n"
+	if calls, err := os.ReadFile(filepath.Join(dir, "calls")); string(calls) != want {
+		t.Errorf("%v\n%s", err, calls)
 	}
 }
 

@@ -6,41 +6,21 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
-	"time"
 )
 
 // setup is what the configuration files of one run are made from.
 type setup struct {
 	Dir                             string
 	Console, Kafka, Status, Devices string // addresses
-
-	Times                            int // that feeder-2 fails
-	FaultAfter, FaultFor, FaultEvery time.Duration
 }
 
-// What files/grid.yaml has, and what happens in it.
+// What files/grid.yaml has.
 const (
 	points  = 24
 	devices = points + 6 + 2 // meters of service points and of transformers, and bay controllers
 	breaker = "feeder-2-breaker"
 	cable   = "cable-2a" // behind that breaker
 )
-
-// fault is one of feeder-2, as the scenario has it.
-type fault struct {
-	ID, Asset, Breaker string
-	At, Until          time.Duration
-}
-
-// Faults are all of them.
-func (s setup) Faults() []fault {
-	faults := make([]fault, s.Times)
-	for i := range faults {
-		at := s.FaultAfter + time.Duration(i)*s.FaultEvery
-		faults[i] = fault{fmt.Sprintf("%s-%d", cable, i+1), cable, breaker, at, at + s.FaultFor}
-	}
-	return faults
-}
 
 //go:embed files/*.yaml
 var files embed.FS
