@@ -113,7 +113,10 @@ func (c liveCommand) Run(ctx context.Context, logging *program.Logging) (err err
 	err = grid.Run(serving, c.Speed)
 	stop()
 	served.Wait()
-	err = errors.Join(err, trouble, silence, grid.Stop(), c.fieldFlags.writeAnswers(devices))
+	if stopped := grid.Stop(); err == nil { // or it is the same trouble
+		err = stopped
+	}
+	err = errors.Join(err, trouble, silence, c.fieldFlags.writeAnswers(devices))
 	result := grid.Result()
 	fmt.Fprintf(say, "%s: %d faults, %d outages of 3 minutes or more, %d momentary ones, %.1f customer-minutes, %d pieces of evidence\n",
 		control.Time(grid.Now()), result.Faults, result.Sustained, result.Momentary, result.CustomerMinutes, result.Evidence)

@@ -39,9 +39,7 @@ func (l *Live) Fault(f world.Fault) (world.Fault, error) {
 
 // act does something at the present of the clock; step is held.
 func (l *Live) act(a world.Action) error {
-	now := time.Now()
-	if to := l.clock.now(now); to > l.play.World().Now() {
-		l.clock.at, l.clock.since = to, now
+	if to := l.catchUp(time.Now()); to > l.play.World().Now() {
 		if err := l.advance(to); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ package live
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -137,23 +136,28 @@ func (l *Live) Run(ctx context.Context, speed float64) error {
 func (l *Live) Stop() error {
 	l.step.Lock()
 	defer l.step.Unlock()
-	l.trouble = errors.Join(l.trouble, l.play.Stop())
+	l.trouble = l.play.Stop() // which keeps what it was
 	l.follow(nil, l.fine())
 	return l.trouble
 }
 
-// tick goes on to the present. More than a second isn't caught up with.
+// tick goes on to the present.
 func (l *Live) tick(t time.Time) error {
 	l.step.Lock()
 	defer l.step.Unlock()
+	return l.advance(l.catchUp(t))
+}
+
+// catchUp brings the clock to the present, and returns the grid's time; step is held.
+// More than a second isn't caught up with.
+func (l *Live) catchUp(t time.Time) int64 {
 	l.behind = 0
 	if late := t.Sub(l.clock.since) - time.Second; l.clock.speed > 0 && late > 0 {
 		l.behind = late
 		l.clock.since = t.Add(-time.Second)
 	}
-	to := l.clock.now(t)
-	l.clock.at, l.clock.since = to, t
-	return l.advance(to)
+	l.clock.at, l.clock.since = l.clock.now(t), t
+	return l.clock.at
 }
 
 // SetSpeed lets time pass otherwise from now on: 1 is real time, 0 a pause.
@@ -163,11 +167,8 @@ func (l *Live) SetSpeed(speed float64) error {
 	}
 	l.step.Lock()
 	defer l.step.Unlock()
-	now := time.Now()
-	if l.clock.speed == 0 {
-		l.clock.since = now
-	}
-	l.clock = clock{at: l.clock.now(now), since: now, speed: speed}
+	l.catchUp(time.Now())
+	l.clock.speed = speed
 	select {
 	case l.wake <- struct{}{}:
 	default:

@@ -300,13 +300,14 @@ func (s *server) state(w http.ResponseWriter, r *http.Request) {
 	answer(w, s.present(r.URL.Query().Get("since")))
 }
 
-// await waits for a change with a number, for half a minute at most.
+// await waits for a change with a number, for half a minute at most. A number that is
+// further on is that of another simulation, and not waited for.
 func (s *server) await(ctx context.Context, number uint64) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
 		_, next, more := s.live.Changes(number)
-		if next > number || s.live.Over() {
+		if next != number || s.live.Over() {
 			return
 		}
 		select {

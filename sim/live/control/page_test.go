@@ -3,9 +3,11 @@ package control_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +15,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"github.com/busbar/busbar/sim/live"
 	"github.com/busbar/busbar/sim/live/control"
+	"github.com/busbar/busbar/sim/scenario"
 	"github.com/busbar/busbar/test/browser"
 	"github.com/busbar/busbar/test/peer"
 )
@@ -22,7 +26,13 @@ const soon = 20 * time.Second
 
 func TestThePageShowsAndActs(t *testing.T) {
 	l := quiet(t)
-	server := httptest.NewServer(control.Handler(l))
+	var plays atomic.Pointer[http.Handler]
+	play := func(l *live.Live) {
+		h := control.Handler(l)
+		plays.Store(&h)
+	}
+	play(l)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*plays.Load()).ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	b := browser.New(t)
 	b.Do(chromedp.Navigate(server.URL))
@@ -57,7 +67,20 @@ func TestThePageShowsAndActs(t *testing.T) {
 		document.querySelector("#open").click();
 	}`))
 	b.Await(soon, `document.querySelector("#answer").innerText.includes('no feeder, line')`)
-	b.Forgive("422", "404")
+
+	// Another simulation at the same address is another grid.
+	s, err := scenario.Open("dropouts", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := live.New(s, scenario.Sinks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	play(other)
+	server.CloseClientConnections()
+	b.Await(soon, fmt.Sprintf(`document.querySelector("#summary").innerText.startsWith("All 400") && drawing.nodes.length === %d && !places.has("lateral")`, other.Snapshot().Nodes()))
+	b.Forgive("422", "404", "ERR_")
 	if said := b.Messages(); len(said) > 0 {
 		t.Errorf("the page says %v", said)
 	}

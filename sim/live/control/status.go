@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -113,14 +114,17 @@ func (s *server) present(since string) State {
 	p := s.live.Picture()
 	list, next, _ := s.live.Changes(from)
 	x := State{Status: s.statusOf(p), Next: next, Dead: there(p.Dead), Partly: there(p.Partly), Off: there(p.Off), News: []Happen{}}
-	for _, c := range list {
-		if c.Event != nil {
+	for _, c := range slices.Backward(list) {
+		if c.Event != nil && len(x.News) < shown {
 			x.News = append(x.News, s.happen(c))
 		}
 	}
-	x.News = x.News[max(0, len(x.News)-100):]
+	slices.Reverse(x.News)
 	return x
 }
+
+// shown bounds how many happenings are told at once.
+const shown = 100
 
 // there is a list that isn't null in JSON.
 func there(list []int32) []int32 {

@@ -43,10 +43,12 @@ function prepare() {
     drawing.X = drawing.x.map((x) => (degrees ? x * wide : x));
     drawing.Y = drawing.y.map((y) => -y);
   }
+  places = new Map();
   drawing.edges.forEach((e) => places.set(e.id, e));
   drawing.assets.forEach((p) => places.set(p.id, { a: p.node, b: p.node }));
   drawing.nodes.forEach((id, n) => places.has(id) || places.set(id, { a: n, b: n }));
   const list = $("assets");
+  list.replaceChildren();
   drawing.edges.filter((e) => e.kind !== "line").concat(drawing.edges.filter((e) => e.kind === "line")).slice(0, 1000)
     .forEach((e) => { const o = make("option"); o.value = e.id; o.label = e.kind; list.append(o); });
 }
@@ -284,6 +286,7 @@ async function follow() {
       }
       const fresh = await ask("/state?since=" + since);
       const first = !state;
+      if (!first && ["scenario", "seed", "start_us"].some((key) => fresh[key] !== state[key])) throw new Error("it is another one now");
       state = fresh;
       arrived = performance.now();
       since = String(fresh.next);
@@ -296,6 +299,7 @@ async function follow() {
       $("summary").textContent = "The simulation doesn't answer: " + e.message;
       since = "";
       news = [];
+      drawing = state = undefined; // another one may answer next
     }
     await new Promise((done) => setTimeout(done, state?.over ? 5000 : 250));
   }
