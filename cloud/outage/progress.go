@@ -302,8 +302,11 @@ func (e *Engine) later(x *incident, kind ChangeKind) {
 // backAt is the best estimate of when what comes back did.
 func (e *Engine) backAt(x *incident) int64 {
 	shown := int64(0)
-	if len(x.back) > 0 {
-		shown = max(quarter(x.back), x.Start)
+	back := slices.DeleteFunc(slices.Clone(x.back), func(at int64) bool { return at < x.Start }) // signs of supply before it was lost
+	if len(back) > 0 {
+		shown = quarter(back)
+	} else if len(x.back) > 0 {
+		shown = x.Start
 	}
 	// The last device on the way that was told to have closed since gave it back, if
 	// signs of it don't come long after that.
