@@ -21,3 +21,16 @@ func TestSignsOfSupplyFromBeforeDontDateItsEnd(t *testing.T) {
 		t.Errorf("supply was back %v before it was", time.Duration(back-x.RestoredAt)*time.Microsecond)
 	}
 }
+
+// Somebody else who tells that a device is open doesn't say that it will reclose.
+func TestALockoutLastsUntilItCloses(t *testing.T) {
+	d := newDesk(t, "")
+	open := true
+	d.tell(outage.Evidence{Kind: outage.Position, Switch: "north-breaker", Open: &open, LockedOut: true})
+	d.at += 1e5
+	d.position("north-breaker", true)
+	d.pass(4 * time.Second)
+	if x := d.only(); !x.Announced() {
+		t.Errorf("%+v", x)
+	}
+}

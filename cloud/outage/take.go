@@ -279,7 +279,8 @@ func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 	t.when = when
 	t.told, t.bad, t.byHand, t.at, t.denied = true, v.Bad, v.By != "", v.Arrival, false
 	if !v.Bad {
-		t.open, t.lockedOut = 0, v.LockedOut
+		t.lockedOut = v.LockedOut || t.lockedOut && !closed // until it closes, whoever tells that it is open
+		t.open = 0
 		if *v.Open {
 			if t.open = grid.ABC; v.Phases != 0 {
 				t.open = v.Phases & grid.ABC
