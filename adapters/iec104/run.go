@@ -65,10 +65,8 @@ func (w *watch) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	g := controlling.Open(ctx, links)
-	defer g.Wait()
-	defer stop()
+	g, closeLinks := open(ctx, links)
+	defer closeLinks()
 	for {
 		conn, err := w.started(ctx, g)
 		if err == nil {
@@ -85,6 +83,17 @@ func (w *watch) follow(ctx context.Context) error {
 		if err := w.fail(ctx, err); err != nil {
 			return err
 		}
+	}
+}
+
+// open connects the links. They outlive ctx, so that who reads over one can stop it in
+// order, and are closed by the second result.
+func open(ctx context.Context, links controlling.Links) (*controlling.Group, func()) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g := controlling.Open(ctx, links)
+	return g, func() {
+		stop()
+		g.Wait()
 	}
 }
 
@@ -142,7 +151,10 @@ func (w *watch) fail(ctx context.Context, cause error) error {
 
 // read reads over a link that is started, until it fails.
 func (w *watch) read(ctx context.Context, conn *link.Conn) error {
-	l := newLife(ctx, w, controlling.NewClient(conn, w.config(), w.session.Log()))
+	delivering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what came before the end is delivered
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(controlling.Leaving, cancel) })()
+	l := newLife(delivering, w, controlling.NewClient(conn, w.config(), w.session.Log()))
 	w.session.Log().Info("the link is started", "remote", conn.Remote().String(), "signals", len(w.Points))
 	w.stations.set(w.ID, l)
 	defer w.stations.set(w.ID, nil)
@@ -165,9 +177,9 @@ func (d Device) Read(ctx context.Context) session.Result {
 		return failed(err)
 	}
 	running, stop := context.WithCancel(ctx)
-	g := controlling.Open(running, links)
-	defer g.Wait()
 	defer stop()
+	g, closeLinks := open(ctx, links)
+	defer closeLinks()
 	conn, err := g.Started(ctx)
 	if err != nil {
 		return failed(err)
