@@ -38,7 +38,7 @@ func (d Device) Run(ctx context.Context, s *session.Session) {
 type watch struct {
 	Device
 	session *session.Session
-	index   map[place][]int
+	index   map[place]int
 	last    []telemetry.Micros // the newest that was delivered, by point
 	failing bool               // it was said that there is no link
 }
@@ -49,12 +49,11 @@ type place struct {
 	object  uint32
 }
 
-// index is the points by their places.
-func (d Device) index() map[place][]int {
-	index := make(map[place][]int, len(d.Points))
+// index is the points by their places, of which no two have the same.
+func (d Device) index() map[place]int {
+	index := make(map[place]int, len(d.Points))
 	for i, p := range d.Points {
-		at := place{p.Station, p.Object}
-		index[at] = append(index[at], i)
+		index[place{p.Station, p.Object}] = i
 	}
 	return index
 }
