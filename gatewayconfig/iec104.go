@@ -214,7 +214,7 @@ func (k checker) checkIEC104(path string, d Device, addresses map[string]string)
 		}
 	}
 	if _, err := time.LoadLocation(i.TimeZone); k.Has(at+".time_zone") && (err != nil || i.TimeZone == "" || i.TimeZone == "Local") {
-		k.Errorf(at+".time_zone", "there is no time zone %q on this machine, expected a name like UTC or Europe/Berlin", i.TimeZone)
+		k.Errorf(at+".time_zone", "there is no time zone %q, expected a name like UTC or Europe/Berlin", i.TimeZone)
 	}
 	places := map[[2]uint32]string{}
 	for j, s := range d.Signals {

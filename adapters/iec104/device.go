@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	_ "time/tzdata" // a station's zone is known on machines that have none
 
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 	"github.com/busbar/busbar/adapters/iec104/controlling"

@@ -31,15 +31,15 @@ type life struct {
 
 	mu       sync.Mutex
 	shows    []telemetry.Sample // by point; without a value before the first one
-	changed  chan struct{}      // closed and made anew when shows has changed
+	changed  chan struct{}      // closed when shows has changed; nil: nobody waits for that
 	selected map[telemetry.SignalID]telemetry.Value
 }
 
 func newLife(ctx context.Context, w *watch, c *controlling.Client) *life {
 	l := &life{
 		watch: w, client: c, ctx: ctx, zone: w.zone(), told: make([]bool, len(w.Points)), shows: make([]telemetry.Sample, len(w.Points)),
-		changed: make(chan struct{}), selected: map[telemetry.SignalID]telemetry.Value{},
-		whole: map[uint16]bool{}, later: map[int]telemetry.Sample{},
+		selected: map[telemetry.SignalID]telemetry.Value{},
+		whole:    map[uint16]bool{}, later: map[int]telemetry.Sample{},
 	}
 	l.stations = len(w.config().Stations)
 	return l
@@ -50,14 +50,12 @@ func (l *life) Told(a *asdu.ASDU, received time.Time) error {
 	l.received = received
 	for i := range a.Len() {
 		o := a.Object(i)
-		points := l.index[place{a.Address, o.Address}]
-		if len(points) == 0 {
+		n, known := l.index[place{a.Address, o.Address}]
+		if !known {
 			l.foreign++
 			continue
 		}
-		for _, n := range points {
-			l.put(n, l.Points[n].sample(a, o, received, l.zone))
-		}
+		l.put(n, l.Points[n].sample(a, o, received, l.zone))
 	}
 	return nil
 }
@@ -85,8 +83,10 @@ func (l *life) put(n int, s telemetry.Sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.shows[n] = s
-	close(l.changed)
-	l.changed = make(chan struct{})
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
 }
 
 // Idle implements controlling.Handler.
@@ -214,5 +214,8 @@ func (l *life) serve() {
 func (l *life) shown(n int) (telemetry.Value, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
 	return l.shows[n].Value, l.changed
 }

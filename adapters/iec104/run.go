@@ -38,7 +38,7 @@ func (d Device) Run(ctx context.Context, s *session.Session) {
 type watch struct {
 	Device
 	session *session.Session
-	index   map[place][]int
+	index   map[place]int
 	last    []telemetry.Micros // the newest that was delivered, by point
 	failing bool               // it was said that there is no link
 }
@@ -49,12 +49,11 @@ type place struct {
 	object  uint32
 }
 
-// index is the points by their places.
-func (d Device) index() map[place][]int {
-	index := make(map[place][]int, len(d.Points))
+// index is the points by their places, of which no two have the same.
+func (d Device) index() map[place]int {
+	index := make(map[place]int, len(d.Points))
 	for i, p := range d.Points {
-		at := place{p.Station, p.Object}
-		index[at] = append(index[at], i)
+		index[place{p.Station, p.Object}] = i
 	}
 	return index
 }
@@ -65,10 +64,8 @@ func (w *watch) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	g := controlling.Open(ctx, links)
-	defer g.Wait()
-	defer stop()
+	g, closeLinks := open(ctx, links)
+	defer closeLinks()
 	for {
 		conn, err := w.started(ctx, g)
 		if err == nil {
@@ -85,6 +82,17 @@ func (w *watch) follow(ctx context.Context) error {
 		if err := w.fail(ctx, err); err != nil {
 			return err
 		}
+	}
+}
+
+// open connects the links. They outlive ctx, so that who reads over one can stop it in
+// order, and are closed by the second result.
+func open(ctx context.Context, links controlling.Links) (*controlling.Group, func()) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g := controlling.Open(ctx, links)
+	return g, func() {
+		stop()
+		g.Wait()
 	}
 }
 
@@ -142,7 +150,10 @@ func (w *watch) fail(ctx context.Context, cause error) error {
 
 // read reads over a link that is started, until it fails.
 func (w *watch) read(ctx context.Context, conn *link.Conn) error {
-	l := newLife(ctx, w, controlling.NewClient(conn, w.config(), w.session.Log()))
+	delivering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what came before the end is delivered
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(controlling.Leaving, cancel) })()
+	l := newLife(delivering, w, controlling.NewClient(conn, w.config(), w.session.Log()))
 	w.session.Log().Info("the link is started", "remote", conn.Remote().String(), "signals", len(w.Points))
 	w.stations.set(w.ID, l)
 	defer w.stations.set(w.ID, nil)
@@ -165,9 +176,9 @@ func (d Device) Read(ctx context.Context) session.Result {
 		return failed(err)
 	}
 	running, stop := context.WithCancel(ctx)
-	g := controlling.Open(running, links)
-	defer g.Wait()
 	defer stop()
+	g, closeLinks := open(ctx, links)
+	defer closeLinks()
 	conn, err := g.Started(ctx)
 	if err != nil {
 		return failed(err)

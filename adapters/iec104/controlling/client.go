@@ -76,8 +76,10 @@ func NewClient(c *link.Conn, config Config, log *slog.Logger) *Client {
 	return client
 }
 
-// Run asks and takes until the link ends, ctx does, or the handler fails. Then it stops
-// the transfer, if it still can.
+// Run asks and takes until the link ends, ctx does, or the handler fails. When ctx ends it
+// stops the transfer, and tells the handler all that came before that: the station has
+// got an acknowledgement of it, and doesn't tell it again. Leaving is how long that may
+// take.
 func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 	defer func() {
 		close(c.ended)
@@ -85,7 +87,7 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 			c.finish(k, p, errLost)
 		}
 		if ctx.Err() != nil {
-			c.leave()
+			c.leave(h)
 		}
 		c.conn.Close()
 	}()
@@ -132,20 +134,26 @@ func (c *Client) drain(h Handler) error {
 	return h.Idle()
 }
 
-// leave tells the station that nothing is taken any more.
-func (c *Client) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// Leaving is how long a transfer may take to be stopped.
+const Leaving = 2 * time.Second
+
+// leave tells the station that nothing is taken any more, and takes what it has sent
+// before it confirms that.
+func (c *Client) leave(h Handler) {
+	ctx, cancel := context.WithTimeout(context.Background(), Leaving)
 	defer cancel()
-	go func() {
-		for {
-			select {
-			case <-c.conn.Messages():
-			case <-c.conn.Ended():
-				return
-			}
+	go c.conn.Stop(ctx)
+	for err := error(nil); err == nil; {
+		select {
+		case m := <-c.conn.Messages():
+			err = c.take(m, h)
+		case <-c.conn.Ended():
+			err = c.conn.Err()
+		case <-ctx.Done():
+			err = ctx.Err()
 		}
-	}()
-	c.conn.Stop(ctx)
+	}
+	h.Idle()
 }
 
 // Do has the goroutine of Run do something. It returns false if that has ended, or ctx.
@@ -160,8 +168,8 @@ func (c *Client) Do(ctx context.Context, f func() error) bool {
 	}
 }
 
-// Interrogate has everything asked for now, of all stations. It is for the goroutine of
-// Run: see Do.
+// Interrogate has everything asked for now, of all stations; those that are being asked
+// aren't asked again. It is for the goroutine of Run: see Do.
 func (c *Client) Interrogate() {
 	for _, p := range c.procedures {
 		if p.header.Type == asdu.Interrogation && p.phase == idle {
