@@ -302,5 +302,5 @@ func (t *timers) Pop() any {
 	return last
 }
 
-// µs is a duration in them.
-func µs(d time.Duration) int64 { return d.Microseconds() }
+// micros is a duration in µs.
+func micros(d time.Duration) int64 { return d.Microseconds() }

@@ -128,7 +128,7 @@ func (e *Engine) incidentAt(node int32) *incident {
 
 // forget drops what nobody needs any more.
 func (e *Engine) forget() {
-	keep := e.now - µs(e.c.Keep)
+	keep := e.now - micros(e.c.Keep)
 	e.over = slices.DeleteFunc(e.over, func(x *incident) bool {
 		if x.OverAt >= keep {
 			return false
