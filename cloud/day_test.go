@@ -25,7 +25,6 @@ import (
 	"github.com/busbar/busbar/cloud/reliability"
 	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/telemetry"
-	"github.com/busbar/busbar/telemetry/record"
 	"github.com/busbar/busbar/test/browser"
 )
 
@@ -139,28 +138,7 @@ func TestAnOperatorsDay(t *testing.T) {
 		t.Fatal(err)
 	}
 	identitytest.Enrol(t, c.store, "station-gw")
-	var seq uint64
-	send := func(list ...telemetry.Event) {
-		t.Helper()
-		var records []*kgo.Record
-		for _, e := range list {
-			e.Time, e.Decided = telemetry.MicrosOf(time.Now()), telemetry.MicrosOf(time.Now())
-			payload, err := json.Marshal(e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			id := record.Identity{Gateway: "station-gw", Epoch: 1, Stream: record.Events, First: seq, Last: seq}
-			seq++
-			r := &kgo.Record{Topic: record.TopicsOf("").Events(), Key: []byte(id.Gateway), Value: payload}
-			for _, h := range (record.Record{Identity: id, Format: record.FormatEvent, Payload: payload}).Headers() {
-				r.Headers = append(r.Headers, kgo.RecordHeader(h))
-			}
-			records = append(records, identitytest.Sign(r))
-		}
-		if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	gateway := &station{T: t}
 	alarms := func(kind telemetry.EventKind, streets ...int) (list []telemetry.Event) {
 		for _, n := range streets {
 			for m := range along {
@@ -170,13 +148,13 @@ func TestAnOperatorsDay(t *testing.T) {
 		}
 		return list
 	}
-	send(telemetry.Event{Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{Version: "test", Start: 1, Presence: &telemetry.Presence{Every: 3_600_000_000, Site: "station"}}})
+	gateway.send(client, telemetry.Event{Kind: telemetry.GatewayStarted, Lifecycle: &telemetry.Lifecycle{Version: "test", Start: 1, Presence: &telemetry.Presence{Every: 3_600_000_000, Site: "station"}}})
 
 	b := operator{browser.New(t)}
 	b.Do(chromedp.Navigate("http://" + config.Console.Listen + "/desk"))
 	b.see(`document.querySelector("[data-testid=connection]")?.dataset.state === "live"`)
 	b.see(`document.querySelector("[data-testid=desk-sum]")?.innerText.startsWith("0 outages")`)
-	send(alarms(telemetry.AlarmRaised, 0, 1, 2, 3)...)
+	gateway.send(client, alarms(telemetry.AlarmRaised, 0, 1, 2, 3)...)
 	b.see(`document.querySelector("[data-testid=outage-row]")?.innerText.includes("40 of 40")`)
 
 	// Its alarm, by the link in its details.
@@ -210,7 +188,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	b.step("on-site", "on-site", "")
 
 	// Two streets are back by a step, the others with the repair.
-	send(alarms(telemetry.AlarmCleared, 0, 1)...)
+	gateway.send(client, alarms(telemetry.AlarmCleared, 0, 1)...)
 	b.see(`document.querySelectorAll("[data-testid=restoration-step]").length === 1 && document.querySelector("[data-testid=outage-row]").innerText.includes("20 of 40")`)
 	if dir := os.Getenv("BUSBAR_SHOTS"); dir != "" {
 		png, err := chromedp.Run(b.Ctx, chromedp.FullScreenshot(100))
@@ -223,7 +201,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	}
 	b.step("repaired", "repaired", "A branch was on the line")
 	b.step("restored", "restored", "Closed again")
-	send(alarms(telemetry.AlarmCleared, 2, 3)...)
+	gateway.send(client, alarms(telemetry.AlarmCleared, 2, 3)...)
 	b.see(`document.querySelector("[data-testid=outage-detail]").dataset.state === "verified" && document.querySelector("[data-testid=outage-row]").innerText.includes("0 of 40")`)
 	b.step("complete", "completed", "")
 	b.see(`!document.querySelector("[data-testid=outage-row]")`)

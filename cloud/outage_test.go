@@ -51,6 +51,34 @@ func cpu(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// station is the gateway station-gw, of which only events come.
+type station struct {
+	*testing.T
+	seq uint64
+}
+
+func (s *station) send(client *kgo.Client, list ...telemetry.Event) {
+	s.Helper()
+	var records []*kgo.Record
+	for _, e := range list {
+		e.Time, e.Decided = telemetry.MicrosOf(time.Now()), telemetry.MicrosOf(time.Now())
+		payload, err := json.Marshal(e)
+		if err != nil {
+			s.Fatal(err)
+		}
+		id := record.Identity{Gateway: "station-gw", Epoch: 1, Stream: record.Events, First: s.seq, Last: s.seq}
+		s.seq++
+		r := &kgo.Record{Topic: record.TopicsOf("").Events(), Key: []byte(id.Gateway), Value: payload}
+		for _, h := range (record.Record{Identity: id, Format: record.FormatEvent, Payload: payload}).Headers() {
+			r.Headers = append(r.Headers, kgo.RecordHeader(h))
+		}
+		records = append(records, identitytest.Sign(r))
+	}
+	if err := client.ProduceSync(s.Context(), records...).FirstErr(); err != nil {
+		s.Fatal(err)
+	}
+}
+
 // Every meter of a feeder has an alarm, and people are told of one.
 func TestAFeedersOutageHasOneAlarm(t *testing.T) { feedersOutage(t, embedded(t), 300) }
 
@@ -95,28 +123,7 @@ func feedersOutage(t *testing.T, config Config, meters int) {
 		t.Fatal(err)
 	}
 	identitytest.Enrol(t, c.store, "station-gw")
-	var seq uint64
-	send := func(client *kgo.Client, list ...telemetry.Event) {
-		t.Helper()
-		var records []*kgo.Record
-		for _, e := range list {
-			e.Time, e.Decided = telemetry.MicrosOf(time.Now()), telemetry.MicrosOf(time.Now())
-			payload, err := json.Marshal(e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			id := record.Identity{Gateway: "station-gw", Epoch: 1, Stream: record.Events, First: seq, Last: seq}
-			seq++
-			r := &kgo.Record{Topic: record.TopicsOf("").Events(), Key: []byte(id.Gateway), Value: payload}
-			for _, h := range (record.Record{Identity: id, Format: record.FormatEvent, Payload: payload}).Headers() {
-				r.Headers = append(r.Headers, kgo.RecordHeader(h))
-			}
-			records = append(records, identitytest.Sign(r))
-		}
-		if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	send := (&station{T: t}).send
 	alarms := func(kind telemetry.EventKind) (list []telemetry.Event) {
 		for n := range meters {
 			list = append(list, telemetry.Event{Kind: kind, Alarm: &telemetry.AlarmChange{ID: fmt.Sprintf("a%d", n), Rule: "voltage-interruption",

@@ -228,6 +228,35 @@ func TestSuppressedByAnotherAlarm(t *testing.T) {
 	}
 }
 
+// What an outage stood for isn't announced for a moment when its supply is back, and is
+// when it lasts.
+func TestWhatAnOutageStoodForWaitsForItsEnd(t *testing.T) {
+	s := newShop(t)
+	start := telemetry.MicrosOf(at(0))
+	child := s.raise("meter-1", telemetry.High, start)
+	o := OfOutage{ID: "o1", Began: start, At: start + 5*minute, Priority: telemetry.High}
+	s.write(func(tx *store.Tx) error {
+		if err := RaiseOutage(tx, o); err != nil {
+			return err
+		}
+		return Suppress(tx, []string{child}, IDOfOutage(o.ID), "fed by it", o.At)
+	})
+	before := s.announced()
+	o.At = start + 20*minute
+	s.write(func(tx *store.Tx) error { return FreeOutage(tx, o, true) })
+	for _, c := range []struct {
+		after telemetry.Micros
+		want  bool
+	}{{minute / 2, false}, {minute, true}} {
+		if err := release(t.Context(), s.store, o.At+c.after); err != nil {
+			t.Fatal(err)
+		}
+		if told := s.announced() != before; told != c.want {
+			t.Errorf("%d µs after it: announced %s", c.after, s.announced())
+		}
+	}
+}
+
 func TestChattering(t *testing.T) {
 	s := newShop(t)
 	start := telemetry.MicrosOf(at(0))

@@ -72,15 +72,16 @@ func ClearOutage(t *store.Tx, o OfOutage) error {
 	return err
 }
 
-// FreeOutage announces what the alarm of an outage stood for and is still active, or has it
-// wait for another outage that stands for it.
+// FreeOutage is that the alarm of an outage stands for nothing any more. What is active of
+// that is announced, or waits first, as what was just raised does: supply is back and rules
+// see that in a while, or another outage stands for it.
 func FreeOutage(t *store.Tx, o OfOutage, wait bool) error {
 	children, err := ids(t, `SELECT id FROM alarm WHERE suppressed_by = ? AND suppressed_by <> '' AND active ORDER BY id`, IDOfOutage(o.ID))
 	switch {
 	case err != nil:
 		return err
 	case wait:
-		return Suppress(t, children, HeldBy, "The outage that stood for it is part of another one", o.At)
+		return Suppress(t, children, HeldBy, "It waits for another outage, or for its end", o.At)
 	}
 	return Unsuppress(t, children, "The outage that stood for it is over", o.At)
 }
@@ -136,7 +137,7 @@ func hold(t *store.Tx, a Alarm) (bool, error) {
 // meanwhile was.
 func release(ctx context.Context, s *store.Store, now telemetry.Micros) error {
 	const due = ` FROM alarm a WHERE a.suppressed_by = ? AND a.suppressed_by <> '' AND
-		(SELECT MAX(e.told) FROM alarm_event e WHERE e.alarm = a.id AND e.action = 'raised') <= ?`
+		(SELECT MAX(e.told) FROM alarm_event e WHERE e.alarm = a.id AND e.action IN ('raised', 'suppressed')) <= ?`
 	before := int64(now) - holdFor.Microseconds()
 	var n int
 	err := s.Read(ctx, func(t *store.Tx) error { return t.QueryRow(`SELECT COUNT(*)`+due, []any{HeldBy, before}, &n) })

@@ -16,7 +16,7 @@ func (e *Engine) ask() {
 	e.askFor(AskSilent, "", loose)
 	for _, x := range e.incidents {
 		switch {
-		case x.RestoredAt != 0 && e.now >= x.askedBack+µs(e.c.Verify)/2:
+		case x.RestoredAt != 0 && e.now >= x.askedBack+micros(e.c.Verify)/2:
 			var open []int32
 			for _, p := range x.ever {
 				if s := &e.points[p]; s.metered && !s.stale && s.alive < x.first && s.incident == nil {
@@ -46,7 +46,7 @@ func (e *Engine) askFor(why Reason, incident string, points []int32) {
 	by := map[int32]int{} // gateway: place in asks
 	for _, p := range points {
 		s := &e.points[p]
-		if s.asked != 0 && e.now-s.asked < µs(e.c.AskEvery) || !s.metered {
+		if s.asked != 0 && e.now-s.asked < micros(e.c.AskEvery) || !s.metered {
 			continue
 		}
 		if e.asked >= e.c.AsksPerMinute {

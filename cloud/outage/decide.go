@@ -145,7 +145,7 @@ func (e *Engine) match(found []*finding) {
 	// What was there before stays an incident of its own.
 	for _, x := range e.incidents {
 		x.shadowed = false
-		if len(x.found) > 0 || x.RestoredAt != 0 || x.node == none || len(x.out)+x.Lossy == 0 || e.now < x.Began+µs(e.c.Together) || x.holding(e) {
+		if len(x.found) > 0 || x.RestoredAt != 0 || x.node == none || len(x.out)+x.Lossy == 0 || e.now < x.Began+micros(e.c.Together) || x.holding(e) {
 			continue
 		}
 		for _, f := range found {

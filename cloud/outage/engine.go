@@ -90,7 +90,7 @@ func networkOf(s *grid.Snapshot) network {
 // Use is another version of the network, from the next Advance on. What is known
 // of assets that it still has stays.
 func (e *Engine) Use(s *grid.Snapshot) {
-	old, points, switches, gateways := e.net.s, e.points, e.switches, e.gateways
+	old, points, switches, gateways, assets := e.net.s, e.points, e.switches, e.gateways, e.assets
 	e.lay(s)
 	moved := func(i int32) int32 { return int32(s.PointOf(old.PointAsset(int(i)).ID)) }
 	for i := range points {
@@ -102,6 +102,11 @@ func (e *Engine) Use(s *grid.Snapshot) {
 		if to := s.EdgeOf(old.EdgeAsset(edge).ID); to != none && switches[edge].told {
 			e.switches[to] = switches[edge]
 			e.net.positions[to] = e.positionOf(to)
+		}
+	}
+	for node, o := range assets {
+		if to := s.Node(old.NodeID(int(node))); to != none {
+			e.assets[int32(to)] = o
 		}
 	}
 	all := func(list []int32) (out []int32) {
@@ -134,7 +139,17 @@ func (e *Engine) Use(s *grid.Snapshot) {
 			t.point = moved(t.point)
 		}
 	}
-	e.recent = nil
+	for i := range e.recent {
+		switch m := &e.recent[i]; {
+		case m.point != none:
+			m.point = moved(m.point)
+		case m.edge != none:
+			m.edge = int32(s.EdgeOf(old.EdgeAsset(int(m.edge)).ID))
+		}
+	}
+	e.recent = slices.DeleteFunc(e.recent, func(m mention) bool {
+		return m.point == none && m.edge == none && m.gateway == none
+	})
 	e.again()
 }
 
@@ -226,6 +241,9 @@ func (e *Engine) check(i int32) {
 			p.stale = true
 		}
 	}
+	if again := p.alive + e.fresh(); p.alive != 0 && !p.lost() && e.now < again {
+		e.checkAt(i, again) // there was another sign since
+	}
 	e.look(i)
 }
 
@@ -284,5 +302,5 @@ func (t *timers) Pop() any {
 	return last
 }
 
-// µs is a duration in them.
-func µs(d time.Duration) int64 { return d.Microseconds() }
+// micros is a duration in µs.
+func micros(d time.Duration) int64 { return d.Microseconds() }

@@ -429,6 +429,58 @@ func TestAnotherVersionOfTheNetwork(t *testing.T) {
 	}
 }
 
+// What was told just before another version of the network came counts in that, and so
+// does what people say right after.
+func TestAnotherVersionOfTheNetworkInBetween(t *testing.T) {
+	d := newDesk(t, "")
+	began := d.at
+	d.each(outage.LastGasp, "m1")
+	d.tell(outage.Evidence{Kind: outage.MainsFail, Gateway: "gw m1"})
+	other := newDesk(t, "  - {id: a-new-one, node: m1}\n")
+	d.e.Use(other.network)
+	d.at += 2e6
+	d.pass(time.Minute)
+	x := d.only()
+	if x.Start != began || x.Counts[outage.LastGasp] != 6 {
+		t.Errorf("it began %d µs late, by %v", x.Start-began, x.Counts)
+	}
+	d.e.Use(d.network)
+	d.tell(outage.Evidence{Kind: outage.Deny, Incident: x.ID, By: "ann"})
+	d.pass(time.Second)
+	if open := d.open(); len(open) != 0 {
+		t.Errorf("goes on: %+v", open)
+	}
+}
+
+// A voltage at a node outlives the version of the network.
+func TestAVoltageOutlivesTheVersionOfTheNetwork(t *testing.T) {
+	d := newDesk(t, "")
+	other := newDesk(t, "  - {id: a-new-one, node: m1}\n")
+	d.tell(outage.Evidence{Kind: outage.Voltage, Asset: "m2", Levels: &outage.Levels{0, 0, 0}})
+	d.each(outage.LastGasp, "m2", 0, 1)
+	d.pass(10 * time.Second)
+	want := d.only()
+	d.e.Use(other.network)
+	d.pass(10 * time.Second)
+	if x := d.only(); x.ID != want.ID || x.State != want.State || x.Lossy != want.Lossy || x.Lossy == 0 {
+		t.Errorf("%+v, was %+v", x, want)
+	}
+}
+
+// A sign of supply counts as one for three polls, however shortly after another it came.
+func TestASignOfSupplyGrowsOld(t *testing.T) {
+	d := newDesk(t, "")
+	d.each(outage.PowerUp, "m1", 0)
+	d.pass(time.Minute)
+	d.each(outage.Answer, "m1", 0)
+	d.pass(time.Hour)
+	d.each(outage.LastGasp, "m1", 1, 2, 3, 4, 5)
+	d.pass(10 * time.Second)
+	if x := d.only(); x.Device != "fuse-1" {
+		t.Errorf("%+v", x)
+	}
+}
+
 // Evidence that arrives at the same time says the same in any order, and the same
 // evidence again does so to the last byte.
 func TestTheOrderMakesNoDifference(t *testing.T) {

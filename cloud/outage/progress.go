@@ -51,7 +51,7 @@ func older(a, b *incident) int {
 
 // holding reports whether an incident waits for what comes back.
 func (x *incident) holding(e *Engine) bool {
-	return x.restoring != 0 && e.now < x.restoring+µs(e.c.Restoring)
+	return x.restoring != 0 && e.now < x.restoring+micros(e.c.Restoring)
 }
 
 func (x *incident) changedOut() { x.outIDs, x.everIDs = nil, nil }
@@ -113,11 +113,11 @@ func (e *Engine) progress(x *incident) {
 	if x.fresh {
 		x.fresh = false
 		x.tell = append(x.tell[:0], Began)
-		e.wake(e.now + µs(e.c.Settle))
-		e.wake(e.now + µs(e.c.Hurry))
+		e.wake(e.now + micros(e.c.Settle))
+		e.wake(e.now + micros(e.c.Hurry))
 	} else if x.moved {
 		x.tell = append([]ChangeKind{Moved}, x.tell...)
-		e.wake(e.now + µs(e.c.Settle))
+		e.wake(e.now + micros(e.c.Settle))
 	}
 	x.moved = false
 	e.cover(x)
@@ -134,17 +134,17 @@ func (e *Engine) progress(x *incident) {
 			x.opened = e.switches[x.edge].when
 		}
 		x.State, x.changed = Suspected, e.now
-		e.wake(e.now + µs(e.c.Settle))
+		e.wake(e.now + micros(e.c.Settle))
 		e.date(x)
 	}
 	if x.Class == PhaseLoss && len(x.out) > 0 { // from now on it is an outage
 		x.Class, x.AnnouncedAt, x.ProbableAt, x.State, x.changed = Open, 0, 0, Suspected, e.now
 		x.times, x.since, x.first, x.opened = nil, e.now, e.now, 0
 		x.Start, x.Seen, x.NestedIn, x.SplitFrom = e.now, e.now, "", ""
-		e.wake(e.now + µs(e.c.Settle))
+		e.wake(e.now + micros(e.c.Settle))
 	}
 	if active && x.State == Suspected {
-		if e.now >= x.changed+µs(e.c.Settle) || e.now >= x.Began+µs(e.c.Hurry) {
+		if e.now >= x.changed+micros(e.c.Settle) || e.now >= x.Began+micros(e.c.Hurry) {
 			if x.State = Probable; told {
 				x.State = Confirmed
 			}
@@ -185,7 +185,7 @@ func (e *Engine) announce(x *incident, active, lossOnly bool) {
 		return // a position that everything else contradicts
 	}
 	locked := x.edge != none && e.switches[x.edge].lockedOut
-	if at := x.since + e.reclose(x) + µs(e.c.Return); !locked && !x.inherited && e.now < at {
+	if at := x.since + e.reclose(x) + micros(e.c.Return); !locked && !x.inherited && e.now < at {
 		e.wake(at)
 		return
 	}
@@ -215,14 +215,14 @@ func (e *Engine) reclose(x *incident) int64 {
 		}
 		sw := &e.net.s.Model().Switches[edge.Index]
 		if d, ok := e.c.DeviceReclose[sw.ID]; ok {
-			longest = max(longest, µs(d))
+			longest = max(longest, micros(d))
 			continue
 		}
 		switch sw.Type {
 		case grid.Breaker:
-			longest = max(longest, µs(e.c.BreakerReclose))
+			longest = max(longest, micros(e.c.BreakerReclose))
 		case grid.Recloser:
-			longest = max(longest, µs(e.c.RecloserReclose))
+			longest = max(longest, micros(e.c.RecloserReclose))
 		}
 	}
 	return longest
@@ -256,7 +256,7 @@ func (e *Engine) step(x *incident, points []int32) {
 	at := e.backAt(x)
 	s := e.net.s
 	var step *Step
-	if n := len(x.Steps); n > 0 && x.Steps[n-1].At >= x.restoring-µs(e.c.ClockTolerance) && x.stepOf == x.restoring && x.restoring != 0 {
+	if n := len(x.Steps); n > 0 && x.Steps[n-1].At >= x.restoring-micros(e.c.ClockTolerance) && x.stepOf == x.restoring && x.restoring != 0 {
 		x.Steps = slices.Clone(x.Steps)
 		step = &x.Steps[n-1]
 		step.Points = slices.Clone(step.Points)
@@ -345,7 +345,7 @@ func (e *Engine) giveBack(x *incident) {
 	if x.AnnouncedAt == 0 && x.Class == Open {
 		x.Class = Momentary
 	}
-	e.wake(e.now + µs(e.c.Verify))
+	e.wake(e.now + micros(e.c.Verify))
 	e.wake(e.now + e.fresh())
 }
 
@@ -371,12 +371,12 @@ func (e *Engine) verify(x *incident) {
 		e.end(x, Closed, Ended)
 		return
 	}
-	if e.now >= x.askedBack+µs(e.c.Verify) && x.State == Restored {
+	if e.now >= x.askedBack+micros(e.c.Verify) && x.State == Restored {
 		x.State = Partial
 		x.tell = append(x.tell, Unverified)
 	}
 	if x.State == Partial {
-		e.wake(e.now + max(µs(e.c.Verify), (e.now-x.askedBack)/2))
+		e.wake(e.now + max(micros(e.c.Verify), (e.now-x.askedBack)/2))
 	}
 }
 
@@ -387,7 +387,7 @@ func (e *Engine) end(x *incident, state State, kind ChangeKind) {
 		if e.points[p].incident == x {
 			e.points[p].incident = nil
 			e.look(p)
-			e.checkAt(p, e.now+µs(e.c.Unexplained))
+			e.checkAt(p, e.now+micros(e.c.Unexplained))
 		}
 	}
 	x.out = nil

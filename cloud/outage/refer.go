@@ -128,7 +128,7 @@ func (e *Engine) incidentAt(node int32) *incident {
 
 // forget drops what nobody needs any more.
 func (e *Engine) forget() {
-	keep := e.now - µs(e.c.Keep)
+	keep := e.now - micros(e.c.Keep)
 	e.over = slices.DeleteFunc(e.over, func(x *incident) bool {
 		if x.OverAt >= keep {
 			return false
@@ -148,6 +148,7 @@ func (e *Engine) say(v Evidence) {
 	e.refer(x, Reference{ID: v.ID, Arrival: v.Arrival, Source: v.Source, Kind: v.Kind, Of: v.By})
 	e.dirty = true
 	x.touched = true
+	e.prepare() // what is below it may be of a network that came just before
 	if v.Kind == Confirm {
 		x.State = Confirmed
 		x.tell = append(x.tell, Settled)

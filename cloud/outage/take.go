@@ -101,7 +101,7 @@ func (e *Engine) gateway(id string) int32 {
 // believed is when evidence was: by its source if that can be, and when it arrived
 // otherwise. What a gateway couldn't send may be older.
 func (e *Engine) believed(v Evidence, g int32) int64 {
-	earliest := v.Arrival - µs(e.c.ClockTolerance)
+	earliest := v.Arrival - micros(e.c.ClockTolerance)
 	if g != none {
 		if heard := e.gateways[g].heard; heard != 0 {
 			earliest = min(earliest, heard)
@@ -124,7 +124,7 @@ func (e *Engine) overtaken(v Evidence, c *clock) bool {
 	if v.Source == 0 {
 		return false
 	}
-	if v.Source < c.source && v.Arrival-c.arrival < µs(e.c.ClockTolerance) {
+	if v.Source < c.source && v.Arrival-c.arrival < micros(e.c.ClockTolerance) {
 		return true
 	}
 	*c = clock{v.Source, v.Arrival}
@@ -145,7 +145,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 			*since = at
 		}
 		p.stale = false
-		e.checkAt(i, at+µs(e.c.Unexplained))
+		e.checkAt(i, at+micros(e.c.Unexplained))
 	}
 	switch v.Kind {
 	case Meter:
@@ -202,7 +202,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		}
 	case Call:
 		lost(&p.call)
-		e.checkAt(i, at+µs(e.c.CallLasts))
+		e.checkAt(i, at+micros(e.c.CallLasts))
 	case PingAnswered:
 		supplied()
 	case PingUnanswered:
@@ -244,7 +244,7 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 		g.failed, g.alive = 0, v.Arrival
 	case GatewayGone:
 		if g.gone == 0 {
-			g.gone, g.heard = v.Arrival, v.Arrival-µs(5*e.c.Poll)
+			g.gone, g.heard = v.Arrival, v.Arrival-micros(5*e.c.Poll)
 		}
 	case GatewayThere, PingAnswered:
 		g.gone = 0

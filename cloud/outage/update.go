@@ -123,7 +123,7 @@ func (e *Engine) interrupt(x *incident, back, lost, seen int64) {
 func (e *Engine) hold(x *incident) {
 	if x.restoring == 0 {
 		x.restoring = e.now
-		e.wake(e.now + µs(e.c.Restoring))
+		e.wake(e.now + micros(e.c.Restoring))
 	}
 }
 
@@ -181,7 +181,7 @@ func (e *Engine) setOut(x *incident, out []int32) {
 	// up.
 	returned = slices.DeleteFunc(returned, func(p int32) bool {
 		s := &e.points[p]
-		passed := s.joined > x.Began+µs(e.c.Together) && e.now < s.joined+µs(e.c.Together)
+		passed := s.joined > x.Began+micros(e.c.Together) && e.now < s.joined+micros(e.c.Together)
 		if passed {
 			e.drop(x, p)
 			e.look(p)
@@ -194,7 +194,7 @@ func (e *Engine) setOut(x *incident, out []int32) {
 			e.points[p].owes = x
 			e.look(p)
 			if e.points[p].lost() {
-				e.checkAt(p, e.now+µs(e.c.Unexplained))
+				e.checkAt(p, e.now+micros(e.c.Unexplained))
 			}
 		}
 	}

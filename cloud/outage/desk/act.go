@@ -126,7 +126,7 @@ func alarmFollows(t *store.Tx, o *Outage, at telemetry.Micros) error {
 	if err := alarm.ClearOutage(t, o.alarm(at)); err != nil || o.State == lifecycle.Restored {
 		return err
 	}
-	return alarm.FreeOutage(t, o.alarm(at), o.State == lifecycle.Merged)
+	return alarm.FreeOutage(t, o.alarm(at), o.State != lifecycle.Dismissed)
 }
 
 // alarm is the one that stands for the outage.

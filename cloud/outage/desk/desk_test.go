@@ -1,10 +1,13 @@
 package desk
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -378,14 +381,33 @@ func TestWhatOperatorsSay(t *testing.T) {
 // What comes after a silence isn't decided as of the last time that something came.
 func TestAnOutageIsFoundWhenItsEvidenceComes(t *testing.T) {
 	r := newRoom(t, 2)
-	r.dark(points(1, 0, 4)...)
-	first := r.one("an outage", announced)
-	before := Now()
-	r.dark(points(0, 0, 4)...)
-	await.True(t, "another outage", func() bool { return len(r.list(t.Context(), true)) == 2 })
-	for _, o := range r.list(t.Context(), true) {
-		if o.ID != first.ID && o.Found < before {
-			t.Errorf("%s was found %d µs before anything spoke for it", o.Device, before-o.Found)
+	r.stop()
+	engine := outage.Defaults()
+	s := &session{Runner: New(Config{Store: r.store, Engine: &engine}), holder: network.NewHolder(r.store)}
+	n, err := s.holder.Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := json.Marshal(evidence.Network{Version: n.Version, AsOf: n.AsOf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []taken{{Observation: evidence.Observation{Comment: string(of), Evidence: outage.Evidence{Kind: evidence.OfNetwork}}}}
+	at := int64(Now())
+	for feeder := range 2 {
+		for _, p := range points(feeder, 0, 4) {
+			rows = append(rows, taken{Observation: evidence.Observation{Evidence: outage.Evidence{Kind: outage.Voltage, Arrival: at, Asset: p, Levels: &outage.Levels{}}}})
 		}
+		if _, _, err := s.step(t.Context(), rows, at); err != nil {
+			t.Fatal(err)
+		}
+		found := s.engine.Incidents()
+		if len(found) != feeder+1 {
+			t.Fatalf("%+v", found)
+		}
+		if last := slices.MaxFunc(found, func(a, b outage.Incident) int { return cmp.Compare(a.Began, b.Began) }); last.Began != at {
+			t.Errorf("%s was found %d µs before anything spoke for it", last.Device, at-last.Began)
+		}
+		rows, at = nil, at+3600e6
 	}
 }

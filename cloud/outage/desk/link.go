@@ -2,11 +2,13 @@ package desk
 
 import (
 	"context"
+	"database/sql"
 	"maps"
 	"slices"
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage/lifecycle"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/telemetry"
@@ -52,6 +54,20 @@ func (s *session) waiting(t *store.Tx) (map[string][]string, error) {
 	if len(causes) == 0 {
 		return nil, nil
 	}
+	stands := map[string]bool{}
+	err := t.Each(func(r *sql.Rows) error {
+		var id string
+		var state lifecycle.State
+		err := r.Scan(&id, &state)
+		stands[id] = state.Out() || state == lifecycle.Restored
+		return err
+	}, `SELECT id, state FROM outage WHERE over = 0`)
+	if err != nil {
+		return nil, err
+	}
+	// What people have verified, dismissed or merged stands for nothing, whatever the
+	// evidence says.
+	causes = slices.DeleteFunc(causes, func(c cause) bool { return !stands[c.id] })
 	held, err := alarm.HeldAlarms(t)
 	under := map[string][]string{}
 	for _, h := range held {
