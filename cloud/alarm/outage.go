@@ -90,7 +90,11 @@ func FreeOutage(t *store.Tx, o OfOutage, wait bool) error {
 // it. One that is held for longer than holdFor is announced, whatever becomes of outages.
 const HeldBy = "outages"
 
-const holdFor = time.Minute
+const (
+	holdFor = time.Minute
+	// releasedAtOnce bounds the alarms of one transaction.
+	releasedAtOnce = 1000
+)
 
 // Held is an alarm that is.
 type Held struct{ ID, Gateway, Device, Asset string }
@@ -134,23 +138,37 @@ func hold(t *store.Tx, a Alarm) (bool, error) {
 }
 
 // release announces what has been held for too long, and forgets that what has cleared
-// meanwhile was.
+// meanwhile was. An alarm is held since an outage that stood for it doesn't any more, or
+// else since it was raised first after it was last freed: one that comes and goes doesn't
+// wait anew each time. What would be held since later than now isn't waited for: a clock has
+// been put back.
 func release(ctx context.Context, s *store.Store, now telemetry.Micros) error {
+	const since = ` AND e.fact > COALESCE((SELECT MAX(f.fact) FROM alarm_event f WHERE f.alarm = a.id AND f.action = 'unsuppressed'), 0)`
 	const due = ` FROM alarm a WHERE a.suppressed_by = ? AND a.suppressed_by <> '' AND
-		(SELECT MAX(e.told) FROM alarm_event e WHERE e.alarm = a.id AND e.action IN ('raised', 'suppressed')) <= ?`
-	before := int64(now) - holdFor.Microseconds()
-	var n int
-	err := s.Read(ctx, func(t *store.Tx) error { return t.QueryRow(`SELECT COUNT(*)`+due, []any{HeldBy, before}, &n) })
-	if err != nil || n == 0 {
-		return err
-	}
-	return s.Write(ctx, func(t *store.Tx) error {
-		list, err := ids(t, `SELECT a.id`+due+` ORDER BY a.id`, HeldBy, before)
-		if err != nil {
+		COALESCE((SELECT MAX(e.told) FROM alarm_event e WHERE e.alarm = a.id AND e.action = 'suppressed'` + since + `),
+			(SELECT MIN(e.told) FROM alarm_event e WHERE e.alarm = a.id AND e.action = 'raised'` + since + `), 0) NOT BETWEEN ? AND ?`
+	args := []any{HeldBy, int64(now) - holdFor.Microseconds() + 1, int64(now)}
+	for {
+		var list []string
+		err := s.Read(ctx, func(t *store.Tx) (err error) {
+			list, err = ids(t, `SELECT a.id`+due+` ORDER BY a.id LIMIT ?`, append(args, releasedAtOnce)...)
+			return err
+		})
+		if err != nil || len(list) == 0 {
 			return err
 		}
-		return Unsuppress(t, list, "No outage was found that stands for it", now)
-	})
+		err = s.Write(ctx, func(t *store.Tx) error {
+			// An outage may have come to stand for some of them since.
+			list, err := ids(t, `SELECT a.id`+due+` ORDER BY a.id LIMIT ?`, append(args, releasedAtOnce)...)
+			if err != nil {
+				return err
+			}
+			return Unsuppress(t, list, "No outage was found that stands for it", now)
+		})
+		if err != nil || len(list) < releasedAtOnce {
+			return err
+		}
+	}
 }
 
 func ids(t *store.Tx, query string, args ...any) (list []string, err error) {

@@ -11,8 +11,15 @@ import (
 
 // Suppress says that another alarm stands for these, as that of an outage stands for those
 // of its meters: they aren't announced while that lasts. It changes nothing of an alarm
-// that the other one stands for already.
+// that the other one stands for already, and nothing at all if that one isn't active:
+// nobody would be told of anything.
 func Suppress(t *store.Tx, ids []string, by, reason string, at telemetry.Micros) error {
+	if by != HeldBy {
+		var stands int
+		if err := t.QueryRow(`SELECT COUNT(*) FROM alarm WHERE id = ? AND active`, []any{by}, &stands); err != nil || stands == 0 {
+			return err
+		}
+	}
 	return setSuppressed(t, ids, by, Change{Action: Suppressed, At: at, By: "cloud", Comment: reason})
 }
 

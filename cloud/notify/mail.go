@@ -73,54 +73,29 @@ func newMailer(r *Runner, m Mail) (*follower, error) {
 	return newFollower(r, "mail", m.Name, m.Choice, p.deliver), nil
 }
 
-// deliver sends one mail. What it returns is a *outgoing.Failure: one that the server gives
-// for good (RFC 5321, 5yz) is.
+// deliver sends one mail. What it returns is a *outgoing.Failure: what the server answers
+// for good (RFC 5321, 5yz) to a mail is. What it answers before is about the server and who
+// may send, which may be put right.
 func (p mailer) deliver(ctx context.Context, list []alarm.Told) error {
-	err := p.send(ctx, list)
+	offered, err := p.send(ctx, list)
 	if err == nil {
 		return nil
 	}
 	var answer *textproto.Error
-	final := errors.As(err, &answer) && answer.Code/100 == 5 && answer.Code != 530 && answer.Code != 535 // of who may send, which may be put right
+	final := offered && errors.As(err, &answer) && answer.Code/100 == 5 && answer.Code != 530 // sign in first
 	return &outgoing.Failure{Err: fmt.Errorf("%s: %w", p.Server, err), Final: final}
 }
 
-func (p mailer) send(ctx context.Context, list []alarm.Told) error {
-	dialer := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", p.Server)
+// send reports too whether the server was offered the mail.
+func (p mailer) send(ctx context.Context, list []alarm.Told) (offered bool, err error) {
+	client, err := p.dial(ctx)
 	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := conn.SetDeadline(time.Now().Add(mailTime)); err != nil {
-		return err
-	}
-	host, port, _ := net.SplitHostPort(p.Server)
-	if p.tls != nil && port == submissions {
-		conn = tls.Client(conn, p.tls)
-	}
-	client, err := smtp.NewClient(conn, host)
-	if err != nil {
-		return err
+		return false, err
 	}
 	defer client.Close()
-	if p.tls != nil && port != submissions {
-		if err := client.StartTLS(p.tls); err != nil {
-			return fmt.Errorf("STARTTLS: %w", err)
-		}
-	}
-	if p.Username != "" {
-		password, err := os.ReadFile(p.Password)
-		if err != nil {
-			return err
-		}
-		if err := client.Auth(smtp.PlainAuth("", p.Username, strings.TrimSpace(string(password)), host)); err != nil {
-			return fmt.Errorf("sign in as %s: %w", p.Username, err)
-		}
-	}
+	defer context.AfterFunc(ctx, func() { client.Close() })()
 	if err := client.Mail(addressOf(p.From)); err != nil {
-		return fmt.Errorf("from %s: %w", p.From, err)
+		return true, fmt.Errorf("from %s: %w", p.From, err)
 	}
 	taken := 0
 	var refused error
@@ -132,20 +107,67 @@ func (p mailer) send(ctx context.Context, list []alarm.Told) error {
 		taken++
 	}
 	if taken == 0 {
-		return refused
+		return true, refused
 	}
 	body, err := client.Data()
 	if err != nil {
-		return err
+		return true, err
 	}
 	if _, err := body.Write(p.compose(list, time.Now())); err != nil {
-		return err
+		return true, err
 	}
 	if err := body.Close(); err != nil {
-		return err
+		return true, err
 	}
 	client.Quit() // the mail has been taken
-	return nil
+	return true, nil
+}
+
+// dial is a session that is signed in.
+func (p mailer) dial(ctx context.Context) (*smtp.Client, error) {
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", p.Server)
+	if err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	client, err := p.greet(conn)
+	if err != nil {
+		conn.Close()
+	}
+	return client, err
+}
+
+func (p mailer) greet(conn net.Conn) (*smtp.Client, error) {
+	if err := conn.SetDeadline(time.Now().Add(mailTime)); err != nil {
+		return nil, err
+	}
+	host, port, _ := net.SplitHostPort(p.Server)
+	if p.tls != nil && port == submissions {
+		conn = tls.Client(conn, p.tls)
+	}
+	client, err := smtp.NewClient(conn, host)
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Hello("localhost"); err != nil {
+		return nil, err
+	}
+	if p.tls != nil && port != submissions {
+		if err := client.StartTLS(p.tls); err != nil {
+			return nil, fmt.Errorf("STARTTLS: %w", err)
+		}
+	}
+	if p.Username != "" {
+		password, err := os.ReadFile(p.Password)
+		if err != nil {
+			return nil, err
+		}
+		if err := client.Auth(smtp.PlainAuth("", p.Username, strings.TrimSpace(string(password)), host)); err != nil {
+			return nil, fmt.Errorf("sign in as %s: %w", p.Username, err)
+		}
+	}
+	return client, nil
 }
 
 func addressOf(text string) string {
@@ -155,15 +177,35 @@ func addressOf(text string) string {
 	return text
 }
 
+// nameOf is an address with its name in ASCII.
+func nameOf(text string) string {
+	if a, err := mail.ParseAddress(text); err == nil {
+		return a.String()
+	}
+	return text
+}
+
 // compose writes a mail in UTF-8. Its id is the same at each attempt, by which who gets it
 // twice can tell.
 func (p mailer) compose(list []alarm.Told, now time.Time) []byte {
 	var b bytes.Buffer
 	_, domain, _ := strings.Cut(addressOf(p.From), "@")
-	header := func(name, value string) { fmt.Fprintf(&b, "%s: %s\r\n", name, oneLine(value)) }
-	header("From", p.From)
-	header("To", strings.Join(p.To, ", "))
-	header("Subject", mime.QEncoding.Encode("utf-8", cut(oneLine(subject(list)), 200)))
+	header := func(name string, lines ...string) {
+		for i := range lines {
+			lines[i] = oneLine(lines[i])
+		}
+		fmt.Fprintf(&b, "%s: %s\r\n", name, strings.Join(lines, "\r\n "))
+	}
+	header("From", nameOf(p.From))
+	to := make([]string, len(p.To))
+	for i := range p.To {
+		if to[i] = nameOf(p.To[i]); i < len(to)-1 {
+			to[i] += ","
+		}
+	}
+	header("To", to...)
+	// No line may be longer than 998 octets (RFC 5322), which an encoded subject can be.
+	header("Subject", strings.SplitAfter(mime.QEncoding.Encode("utf-8", cut(oneLine(subject(list)), 200)), "?= ")...)
 	header("Date", now.Format(time.RFC1123Z))
 	header("Message-ID", fmt.Sprintf("<%s-%d@%s>", messageID(list[0]), len(list), domain))
 	header("Auto-Submitted", "auto-generated")

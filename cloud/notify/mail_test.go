@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/ecdsa"
@@ -9,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"mime"
@@ -24,6 +27,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
+	"github.com/busbar/busbar/cloud/outgoing"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/test/await"
@@ -223,6 +227,73 @@ func TestEscalationInTime(t *testing.T) {
 	}
 	if err := f.takeAll(ctx, list); !errors.Is(err, context.Canceled) || len(told) != 1 || told[0] != "due unacknowledged" {
 		t.Errorf("%q, %v", told, err)
+	}
+}
+
+// What a server says before it is offered a mail doesn't lose the mail.
+func TestMailIsRefusedForGoodOnlyWhenOffered(t *testing.T) {
+	for _, c := range []struct {
+		answers []string
+		final   bool
+	}{
+		{[]string{"554 not today"}, false},
+		{[]string{"220 hello", "550 no", "550 no"}, false},
+		{[]string{"220 hello", "250 hello", "451 later"}, false},
+		{[]string{"220 hello", "250 hello", "550 not from you"}, true},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			lines := bufio.NewScanner(conn)
+			for i, answer := range c.answers {
+				if i > 0 && !lines.Scan() {
+					return
+				}
+				io.WriteString(conn, answer+"\r\n")
+			}
+		}()
+		p := mailer{Mail: Mail{Server: listener.Addr().String(), Insecure: true, From: "a@b.example", To: []string{"c@d.example"}}}
+		var failure *outgoing.Failure
+		if err := p.deliver(t.Context(), []alarm.Told{{}}); !errors.As(err, &failure) || failure.Final != c.final {
+			t.Errorf("%q: %v", c.answers, err)
+		}
+		listener.Close()
+	}
+}
+
+// No line is longer than RFC 5322 has it, and none has other than ASCII.
+func TestMailHeaders(t *testing.T) {
+	summary := strings.Repeat("Überspannung ", 30)
+	p := mailer{Mail: Mail{From: "Störungsdienst <a@b.example>"}}
+	for i := range 60 {
+		p.To = append(p.To, fmt.Sprintf("on-call-%d@grid.example", i))
+	}
+	told := alarm.Told{Alarm: alarm.Alarm{ID: "a", Priority: telemetry.High, Summary: summary}}
+	told.Action = alarm.Raised
+	text := p.compose([]alarm.Told{told}, time.Now())
+	for line := range bytes.Lines(text) {
+		if len(line) > 1000 || bytes.ContainsFunc(line, func(r rune) bool { return r > '~' }) {
+			t.Errorf("%d octets: %s", len(line), line)
+		}
+	}
+	m, err := mail.ReadMessage(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || subject != cut("[high] raised: "+summary, 200) {
+		t.Errorf("%q, %v", subject, err)
+	}
+	to, err := m.Header.AddressList("To")
+	from, fromErr := m.Header.AddressList("From")
+	if err != nil || fromErr != nil || len(to) != 60 || from[0].Name != "Störungsdienst" {
+		t.Errorf("%v %v, %v %v", from, to, fromErr, err)
 	}
 }
 

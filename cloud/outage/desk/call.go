@@ -74,6 +74,9 @@ func AddCall(ctx context.Context, s *store.Store, c Call) (added Call, err error
 				return err
 			}
 		}
+		if err := t.Audit(store.Change{At: c.At, By: c.By, Action: "call", Subject: "service point " + c.ServicePoint, Detail: c.Says}); err != nil {
+			return err
+		}
 		list, err := calls(t, `WHERE c.id = ?`, id)
 		if err == nil && len(list) > 0 {
 			added = list[0]

@@ -353,6 +353,9 @@ func TestWhatOperatorsSay(t *testing.T) {
 	if err := add("no-supply", "p0-5"); err != nil {
 		t.Fatal(err)
 	}
+	if rows, err := r.store.AuditRows(t.Context(), store.Page[int64]{Limit: 1}); err != nil || rows[0].Action != "call" || rows[0].By != "Ana" || rows[0].Subject != "service point p0-5" {
+		t.Errorf("%+v, %v", rows, err)
+	}
 	o := r.one("an outage behind what is open", func(o Outage) bool { return announced(o) && o.State == lifecycle.Confirmed })
 	if o.Device != "t0-1" || o.CustomersOut != 40 {
 		t.Errorf("%+v", o)
