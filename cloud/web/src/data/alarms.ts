@@ -4,7 +4,7 @@ import { api } from "../api";
 import { type Priority, quiet, stateOf } from "../model";
 import type { Snapshot } from "../stream";
 import { type Filter, filters, fits } from "./filters";
-import { byUrgency, later, rank } from "./order";
+import { byUrgency, latestFirst, rank } from "./order";
 
 const keepClosed = 5000;
 
@@ -73,7 +73,7 @@ export const counted = computed(() => {
 export const listed = computed(() => {
   version.value;
   if (scope.value === "all") {
-    return [...known.values()].sort(later);
+    return latestFirst([...known.values()]);
   }
   const chosen = filter.value;
   const list = chosen === "open" ? open.value : open.value.filter((a) => fits(a, chosen));
