@@ -132,6 +132,21 @@ func TestUnknownIsShownAsUnknown(t *testing.T) {
 	b.await(`document.querySelector("[data-id='feeder-1-breaker']").dataset.position === "unknown"`)
 	b.await(`document.querySelector("[data-id='T-mill'] .values").textContent.endsWith("?")`)
 
+	// What the asset's page says of alarms and outages is so now.
+	b.visit(f, "/network/T-mill")
+	b.await(`document.querySelector("[data-testid=asset]")?.innerText.includes("No open alarms")`)
+	f.mu.Lock()
+	f.desk.assets["T-mill"]["alarms"] = []any{map[string]any{"id": "hot", "priority": "high", "acknowledged": false, "summary": "The oil is hot", "raised_us": nowUs()}}
+	f.mu.Unlock()
+	f.raise(alarm{ID: "hot", Priority: "high", Asset: "T-mill", Summary: "The oil is hot"})
+	b.await(`document.querySelector("[data-testid=asset] [href='/alarms/hot']")`)
+
+	// Before the alarms have come, nothing is said of how many there are.
+	f.alarmsWait.Lock()
+	b.Do(chromedp.Navigate(f.url() + "/overview"))
+	b.await(`document.querySelector("[data-testid=overview-alarms-unknown]") && document.querySelector("[data-testid=count-critical] span[aria-hidden]").innerText === "?"`)
+	f.alarmsWait.Unlock()
+
 	b.visit(f, "/overview")
 	b.await(`document.querySelector("[data-testid=overview-out]").innerText === "34 customers out"`)
 	b.await(`document.querySelector("[data-testid=overview-silent]").innerText === "0 of 2 silent"`)

@@ -73,6 +73,11 @@ const open = computed(() => {
 /** How many open alarms each filter lets through. */
 export const counted = computed(() => Object.fromEntries(filters.map((f, i) => [f, open.value.counts[i]])) as Record<Filter, number>);
 
+/** What changes whenever an open alarm of an asset does. */
+export function markOf(asset: string): string {
+  return open.value.list.flatMap((a) => (a.asset === asset ? [a.id, stateOf(a)] : [])).join();
+}
+
 /** What the list shows now: open by urgency, or all by time, newest first. */
 export const listed = computed(() => {
   version.value;

@@ -48,7 +48,7 @@ export function AlarmsPage() {
     <>
       <div class="heading">
         <h1 tabIndex={-1}>{t("alarms.title")}</h1>
-        <span data-testid="total">{t(hasOlder.value ? "alarms.totalShown" : "alarms.total", { n: listed.value.length })}</span>
+        {loaded.value && <span data-testid="total">{t(hasOlder.value ? "alarms.totalShown" : "alarms.total", { n: listed.value.length })}</span>}
         <a href="/alarm-performance">{t("performance.title")}</a>
         <AckVisible list={list} />
       </div>
@@ -108,7 +108,7 @@ function Chips({ show }: { show(chosen: Filter | "all"): void }) {
   );
   return (
     <div class="chips filters" role="group" aria-label={t("alarms.scope")}>
-      {filters.map((f) => chip(f, counted.value[f]))}
+      {filters.map((f) => chip(f, loaded.value ? counted.value[f] : undefined))}
       {chip("all")}
     </div>
   );
