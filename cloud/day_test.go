@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -59,15 +56,6 @@ func (b operator) keys(text string) { b.T.Helper(); b.Do(chromedp.KeyEvent(text)
 
 func (b operator) see(condition string) { b.T.Helper(); b.Await(20*time.Second, condition) }
 
-// shortcut presses a key of which the page makes no character.
-func (b operator) shortcut(key string) {
-	b.T.Helper()
-	b.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeRawKeyDown, Key: key})
-		return err
-	}))
-}
-
 // tabTo presses Tab until what is described has the focus.
 func (b operator) tabTo(css string) {
 	b.T.Helper()
@@ -83,7 +71,7 @@ func (b operator) tabTo(css string) {
 // step takes the next step of the chosen outage's life, and waits until it has been taken.
 func (b operator) step(action, state, comment string) {
 	b.T.Helper()
-	b.shortcut("n")
+	b.Shortcut("n")
 	b.see(fmt.Sprintf(`document.querySelector("[data-testid=step-%s]")?.ariaExpanded === "true" && document.activeElement?.closest("[data-testid=step-form]")`, action))
 	if action == "complete" {
 		b.see(`document.querySelector("[data-testid=step-cause] option[value=tree]")`)
@@ -158,9 +146,9 @@ func TestAnOperatorsDay(t *testing.T) {
 	b.see(`document.querySelector("[data-testid=outage-row]")?.innerText.includes("40 of 40")`)
 
 	// Its alarm, by the link in its details.
-	b.shortcut("j")
+	b.Shortcut("j")
 	b.see(`document.querySelector("[data-testid=outage-detail] a[href^='/alarms/']")`)
-	b.shortcut("4")
+	b.Shortcut("4")
 	b.tabTo("[data-testid=outage-detail] a[href^='/alarms/']")
 	b.keys(kb.Enter)
 	b.see(`document.querySelector("[data-testid=ack]")`)
@@ -176,7 +164,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	b.keys(kb.Enter)
 	b.see(`document.querySelector("[data-testid=outage-row]")`)
 	if !browser.Get[bool](b.Tab, `!!document.querySelector("[data-testid=outage-detail]")`) {
-		b.shortcut("j")
+		b.Shortcut("j")
 	}
 	b.see(`document.querySelector("[data-testid=outage-detail]")?.innerText.includes("acknowledged by Ana")`)
 

@@ -172,7 +172,14 @@ func ViewOf(p Picture, o Options, now telemetry.Micros, names func(id string) st
 			of[part.Area] = append(of[part.Area], one)
 		}
 	}
-	for _, a := range p.Areas {
+	areas := slices.Clone(p.Areas)
+	for id := range of {
+		// The network in use may not have it any more; the outage is there all the same.
+		if !slices.ContainsFunc(areas, func(a Area) bool { return a.ID == id }) {
+			areas = append(areas, Area{ID: id, Name: cmp.Or(id, "Elsewhere")})
+		}
+	}
+	for _, a := range areas {
 		v.Areas = append(v.Areas, areaView(a, of[a.ID], v.Current, now))
 	}
 	slices.SortFunc(v.Areas, func(a, b AreaView) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

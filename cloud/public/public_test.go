@@ -121,6 +121,10 @@ func TestUnknownIsNeverFine(t *testing.T) {
 			t.Errorf("%s is %s, want %s", id, got, want)
 		}
 	}
+	p.Outages = []Outage{{ID: "o", Confirmed: true, Since: noon - minute, Areas: []Part{{Area: "gone", Customers: 40}}}}
+	if got := area(t, view(t, p), "gone"); got.State != Out || got.Known || got.Without != 40 {
+		t.Errorf("an outage of an area that isn't in the picture is %+v", got)
+	}
 	p.Outages = nil
 	v = view(t, p)
 	if got := area(t, v, "hill").State; got != Unknown {

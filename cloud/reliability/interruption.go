@@ -135,16 +135,18 @@ func countEvents(rows []interruption, p Profile) {
 			j++
 		}
 		eachEvent(rows[i:j], p, func(event []interruption) {
-			momentary, most, others := map[string]float64{}, 0.0, 0.0
+			momentary, lasting, all := map[string]float64{}, map[string]float64{}, 0.0
 			for _, r := range event {
-				if r.kind != Momentary {
-					others += r.customers
-					continue
+				if r.kind == Momentary {
+					momentary[r.by.Interruption] += r.customers
+				} else {
+					lasting[r.by.Interruption] += r.customers
+					all += r.customers
 				}
-				momentary[r.by.Interruption] += r.customers
-				most = max(most, momentary[r.by.Interruption])
 			}
-			event[0].events = max(0, most-others)
+			for id, customers := range momentary {
+				event[0].events = max(event[0].events, customers-(all-lasting[id]))
+			}
 		})
 		i = j
 	}

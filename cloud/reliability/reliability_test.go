@@ -265,6 +265,14 @@ func TestEventsOfMomentaryInterruptions(t *testing.T) {
 		trip("a", 0, 1, Point{ID: "x", Customers: 390}, Point{ID: "y", Customers: 10}), trip("b", 30, 4000, Point{ID: "y", Customers: 10})}}
 	p := profile(t, "ieee1366")
 	near(t, "fuse", ptr(year(t, in, p).Totals.Events), 390, 0)
+	// Steps of one interruption have different customers, so those who were back at once
+	// aren't among those who weren't.
+	back, out := trip("a", 0, 60), trip("a", 0, 4000)
+	back.Customers, out.Customers = 100, 300
+	in.Steps = []Step{back, out}
+	near(t, "back by a tie", ptr(year(t, in, p).Totals.Events), 100, 0)
+	in.Steps = []Step{trip("b", -30, 1), back, out}
+	near(t, "back by a tie after a trip", ptr(year(t, in, p).Totals.Events), 100, 0)
 }
 
 // An open interruption counts once it is sustained, and what it comes to is provisional.

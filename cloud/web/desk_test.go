@@ -10,9 +10,6 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// keys presses some, one after the other.
-func (b *tab) keys(text string) { b.T.Helper(); b.Do(chromedp.KeyEvent(text)) }
-
 func (b *tab) focused(css string) bool {
 	return get[bool](b, fmt.Sprintf(`document.activeElement?.matches(%q)`, css))
 }
@@ -27,22 +24,22 @@ func TestDeskByKeyboard(t *testing.T) {
 	f.network(300)
 	b := open(t, f, "/desk")
 	b.await(`document.querySelectorAll("[data-testid=outage-row]").length === 2 && document.querySelector("[data-testid=map]")?.dataset.spots?.split(" ").length === 2`)
-	b.keys("?")
+	b.Shortcut("?")
 	b.await(`document.querySelector("[data-testid=help]").open`)
-	b.keys(kb.Escape)
+	b.Do(chromedp.KeyEvent(kb.Escape))
 	b.await(`!document.querySelector("[data-testid=help]").open`)
-	b.keys("j")
+	b.Shortcut("j")
 	b.await(chosen + `?.outage === "o-1"`)
 	b.await(`document.querySelector("[data-testid=call]")?.innerText.includes("All dark")`)
 	b.await(`location.search === "?outage=o-1"`)
-	b.keys("l")
+	b.Shortcut("l")
 	b.await(`document.querySelector("[data-testid=oneline] .lost[data-id=L2]")`)
-	b.keys("m")
+	b.Shortcut("m")
 	b.await(`document.querySelector("[data-testid=map]")`)
 
 	step := func(action, want string, fill func()) {
 		t.Helper()
-		b.keys("n")
+		b.Shortcut("n")
 		b.await(`document.querySelector("[data-testid=step-form]")`)
 		b.await(`document.activeElement?.closest("[data-testid=step-form]")`)
 		if fill != nil {
@@ -64,7 +61,7 @@ func TestDeskByKeyboard(t *testing.T) {
 	step("repaired", "repaired", nil)
 	step("restored", "restored", nil)
 	step("verify", "verified", nil)
-	b.keys("n")
+	b.Shortcut("n")
 	b.await(`document.querySelector("[data-testid=step-cause] option[value=tree]")`)
 	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-submit]")), chromedp.KeyEvent(kb.Enter))
 	b.await(`document.querySelector("[data-testid=step-error]").innerText.includes("cause, failure and remedy missing")`)
@@ -75,14 +72,41 @@ func TestDeskByKeyboard(t *testing.T) {
 	b.await(chosen + `?.state === "completed" && document.querySelectorAll("[data-testid=outage-row]").length === 1`)
 	b.Forgive("409")
 
+	b.await(`localStorage.getItem("busbar.name") === "Ana"`)
+
 	// The panes' sizes are moved by keys, and kept.
 	b.Do(chromedp.Focus(chromedp.CSS(`[data-testid="desk.splitLeft"]`)), chromedp.KeyEvent(kb.ArrowRight))
 	b.await(`document.querySelector("[data-testid='desk.splitLeft']").ariaValueNow === "32" && localStorage.getItem("busbar.desk.left") === "32"`)
 	// The map is moved by keys, and its middle is chosen.
 	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=map]")))
 	before := get[string](b, `document.querySelector("[data-testid=map]").dataset.spots`)
-	b.keys(kb.ArrowRight)
+	b.Do(chromedp.KeyEvent(kb.ArrowRight))
 	b.await(fmt.Sprintf(`document.querySelector("[data-testid=map]").dataset.spots !== %q`, before))
+}
+
+// A step that is entered while another one is on its way stays open when that is answered.
+func TestStepIsEnteredWhileAnotherIsSent(t *testing.T) {
+	f := newFake(t)
+	f.network(20)
+	f.setOutage("o-2", func(o map[string]any) { o["state"], o["alarm"] = "restored", "a-2" })
+	b := open(t, f, "/desk?outage=o-1")
+	b.await(`document.querySelector("[data-outage=o-2] .event-more:last-child")?.innerText === "not acknowledged"`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`(() => {
+		const real = window.fetch;
+		window.fetch = async (at, how) => {
+			const answer = await real(at, how);
+			if (how?.method === "POST") await new Promise(go => window.answer = go);
+			return answer;
+		};
+	})()`))
+	b.click("[data-testid=step-confirm]")
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-name]")), chromedp.KeyEvent("Ana"), chromedp.KeyEvent(kb.Enter))
+	b.await(`window.answer && document.querySelector("[data-testid=step-note]")`)
+	b.click("[data-testid=step-note]")
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=step-comment]")), chromedp.KeyEvent("Tree"))
+	b.Do(chromedp.Evaluate[chromedp.Void](`window.answer()`))
+	b.await(`document.querySelector(".steps [role=status]").innerText !== ""`)
+	b.await(`document.querySelector("[data-testid=step-comment]")?.value === "Tree"`)
 }
 
 // What isn't known isn't shown as fine.
@@ -107,6 +131,21 @@ func TestUnknownIsShownAsUnknown(t *testing.T) {
 	f.mu.Unlock()
 	b.await(`document.querySelector("[data-id='feeder-1-breaker']").dataset.position === "unknown"`)
 	b.await(`document.querySelector("[data-id='T-mill'] .values").textContent.endsWith("?")`)
+
+	// What the asset's page says of alarms and outages is so now.
+	b.visit(f, "/network/T-mill")
+	b.await(`document.querySelector("[data-testid=asset]")?.innerText.includes("No open alarms")`)
+	f.mu.Lock()
+	f.desk.assets["T-mill"]["alarms"] = []any{map[string]any{"id": "hot", "priority": "high", "acknowledged": false, "summary": "The oil is hot", "raised_us": nowUs()}}
+	f.mu.Unlock()
+	f.raise(alarm{ID: "hot", Priority: "high", Asset: "T-mill", Summary: "The oil is hot"})
+	b.await(`document.querySelector("[data-testid=asset] [href='/alarms/hot']")`)
+
+	// Before the alarms have come, nothing is said of how many there are.
+	f.alarmsWait.Lock()
+	b.Do(chromedp.Navigate(f.url() + "/overview"))
+	b.await(`document.querySelector("[data-testid=overview-alarms-unknown]") && document.querySelector("[data-testid=count-critical] span[aria-hidden]").innerText === "?"`)
+	f.alarmsWait.Unlock()
 
 	b.visit(f, "/overview")
 	b.await(`document.querySelector("[data-testid=overview-out]").innerText === "34 customers out"`)
@@ -189,7 +228,7 @@ func TestStormMode(t *testing.T) {
 		f.setOutage(fmt.Sprintf("s-%d", i), func(o map[string]any) { o["feeder"] = fmt.Sprintf("feeder-%d", i%3+1) })
 	}
 	b.await(`document.querySelector("[data-testid=storm]")?.innerText.includes("14 outages") && document.querySelectorAll("[data-testid=desk-group]").length === 3`)
-	b.keys("s")
+	b.Shortcut("s")
 	b.await(`!document.querySelector("[data-testid=desk-group]")`)
 }
 

@@ -19,6 +19,7 @@ type fake struct {
 	t    *testing.T
 	addr string
 
+	alarmsWait   sync.RWMutex // while it is locked, who asks for the list of alarms waits
 	mu           sync.Mutex
 	server       *http.Server
 	seq          int64
@@ -224,6 +225,8 @@ func (f *fake) find(id string) *alarm {
 }
 
 func (f *fake) getAlarms(w http.ResponseWriter, r *http.Request) {
+	f.alarmsWait.RLock()
+	defer f.alarmsWait.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := []alarm{}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -145,6 +147,15 @@ func (b *Tab) Await(within time.Duration, condition string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// Shortcut presses a key of which the page makes no character.
+func (b *Tab) Shortcut(key string) {
+	b.T.Helper()
+	b.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeRawKeyDown, Key: key})
+		return err
+	}))
 }
 
 // Messages is what the page wrote to the browser's log so far, errors and

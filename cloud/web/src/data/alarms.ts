@@ -1,10 +1,11 @@
 import type { Alarm, AlarmListBody } from "@busbar/client";
 import { computed, signal } from "@preact/signals";
 import { api } from "../api";
+import { now } from "../clock";
 import { type Priority, quiet, stateOf } from "../model";
 import type { Snapshot } from "../stream";
 import { type Filter, filters, fits } from "./filters";
-import { byUrgency, later, rank } from "./order";
+import { byUrgency, latestFirst, rank } from "./order";
 
 const keepClosed = 5000;
 
@@ -45,51 +46,52 @@ export function isOpen(a: Alarm): boolean {
   return stateOf(a) !== "normal" || Boolean(a.handling);
 }
 
+// There may be very many, so they are gone through once for all that is said of the open ones.
 const open = computed(() => {
   version.value;
+  const at = now.peek();
   const list: Alarm[] = [];
+  const counts = filters.map(() => 0);
+  const unacknowledged: Record<Priority, number> = { critical: 0, high: 0, medium: 0, low: 0 };
   for (const a of known.values()) {
-    if (isOpen(a)) {
-      list.push(a);
+    if (!isOpen(a)) {
+      continue;
+    }
+    list.push(a);
+    for (let i = 0; i < filters.length; i++) {
+      if (fits(a, filters[i] as Filter, at)) {
+        (counts[i] as number)++;
+      }
+    }
+    if (!a.acknowledged && !quiet(a)) {
+      unacknowledged[a.priority]++;
     }
   }
-  return byUrgency(list);
+  return { list: byUrgency(list), counts, unacknowledged };
 });
 
 /** How many open alarms each filter lets through. */
-export const counted = computed(() => {
-  const counts = Object.fromEntries(filters.map((f) => [f, 0])) as Record<Filter, number>;
-  for (const f of filters) {
-    for (const a of open.value) {
-      if (fits(a, f)) {
-        counts[f]++;
-      }
-    }
-  }
-  return counts;
-});
+export const counted = computed(() => Object.fromEntries(filters.map((f, i) => [f, open.value.counts[i]])) as Record<Filter, number>);
+
+/** What changes whenever an open alarm of an asset does. */
+export function markOf(asset: string): string {
+  return open.value.list.flatMap((a) => (a.asset === asset ? [a.id, stateOf(a)] : [])).join();
+}
 
 /** What the list shows now: open by urgency, or all by time, newest first. */
 export const listed = computed(() => {
   version.value;
   if (scope.value === "all") {
-    return [...known.values()].sort(later);
+    return latestFirst([...known.values()]);
   }
   const chosen = filter.value;
-  const list = chosen === "open" ? open.value : open.value.filter((a) => fits(a, chosen));
+  const at = now.peek();
+  const list = chosen === "open" ? open.value.list : open.value.list.filter((a) => fits(a, chosen, at));
   // Of what people keep quiet, what has been so for longest is what somebody has forgotten.
   return chosen === "shelved" || chosen === "out-of-service" ? [...list].sort((a, b) => (a.handling?.since_us ?? 0) - (b.handling?.since_us ?? 0)) : list;
 });
 
-export const unacknowledged = computed(() => {
-  const counts: Record<Priority, number> = { critical: 0, high: 0, medium: 0, low: 0 };
-  for (const a of open.value) {
-    if (!a.acknowledged && !quiet(a)) {
-      counts[a.priority]++;
-    }
-  }
-  return counts;
-});
+export const unacknowledged = computed(() => open.value.unacknowledged);
 
 export function highest(alarms: Iterable<Alarm>): Priority | undefined {
   let best: Priority | undefined;
@@ -103,17 +105,17 @@ export function highest(alarms: Iterable<Alarm>): Priority | undefined {
 
 /** The server's state now, which replaces everything when shown. */
 export async function snapshot(): Promise<Snapshot> {
-  const [now, all] = await Promise.all([api.openAlarms(), scope.value === "all" ? api.alarms(null) : undefined]);
+  const [unfinished, all] = await Promise.all([api.openAlarms(), scope.value === "all" ? api.alarms(null) : undefined]);
   const show = () => {
     known.clear();
     older.value = all?.next ?? null;
-    for (const a of [...(all?.alarms ?? []), ...now.alarms]) {
+    for (const a of [...(all?.alarms ?? []), ...unfinished.alarms]) {
       known.set(a.id, a);
     }
     loaded.value = true;
     version.value++;
   };
-  return { seq: Math.min(now.seq, all?.seq ?? now.seq), show };
+  return { seq: Math.min(unfinished.seq, all?.seq ?? unfinished.seq), show };
 }
 
 /** Takes in a transition from the stream. A burst is shown as one change. */
@@ -122,15 +124,15 @@ export function apply(a: Alarm): void {
     newest.value = a;
   }
   known.set(a.id, a);
-  if (known.size > keepClosed && scope.value === "open") {
-    for (const [id, old] of known) {
-      if (!isOpen(old)) {
-        known.delete(id);
-      }
-    }
-  }
   changing ??= setTimeout(() => {
     changing = undefined;
+    if (known.size > keepClosed && scope.value === "open") {
+      for (const [id, old] of known) {
+        if (!isOpen(old)) {
+          known.delete(id);
+        }
+      }
+    }
     version.value++;
   }, 30);
 }

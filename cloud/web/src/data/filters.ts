@@ -1,6 +1,5 @@
 // What of the open alarms the list shows.
 import type { Alarm } from "@busbar/client";
-import { now } from "../clock";
 import { quiet } from "../model";
 
 export const filters = ["open", "active", "unacknowledged", "shelved", "suppressed", "out-of-service", "chattering", "fleeting", "standing"] as const;
@@ -10,8 +9,8 @@ const hourUs = 3_600_000_000;
 const fleetingUs = 10_000_000;
 
 /** Whether an alarm was lately raised three times within a minute. */
-export function chatters(a: Alarm): boolean {
-  return a.chattered_us > 0 && now.peek() - a.chattered_us < hourUs;
+export function chatters(a: Alarm, at: number): boolean {
+  return a.chattered_us > 0 && at - a.chattered_us < hourUs;
 }
 
 /** Whether an alarm was over before anybody could act upon it. */
@@ -20,11 +19,12 @@ export function fleets(a: Alarm): boolean {
 }
 
 /** Whether an alarm has been active for more than a day. */
-export function stands(a: Alarm): boolean {
-  return a.active && now.peek() - a.raised_us > 24 * hourUs;
+export function stands(a: Alarm, at: number): boolean {
+  return a.active && at - a.raised_us > 24 * hourUs;
 }
 
-export function fits(a: Alarm, filter: Filter): boolean {
+/** Whether a filter lets an open alarm through at a time. */
+export function fits(a: Alarm, filter: Filter, at: number): boolean {
   switch (filter) {
     case "open":
       return true;
@@ -38,10 +38,10 @@ export function fits(a: Alarm, filter: Filter): boolean {
     case "suppressed":
       return Boolean(a.suppressed_by);
     case "chattering":
-      return chatters(a);
+      return chatters(a, at);
     case "fleeting":
       return fleets(a);
     case "standing":
-      return stands(a);
+      return stands(a, at);
   }
 }

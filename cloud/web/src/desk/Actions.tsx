@@ -2,7 +2,7 @@ import type { Code, Outage, OutageCodesBody, OutageStepBody } from "@busbar/clie
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { act, crews } from "../data/outages";
+import { act, crews, selected } from "../data/outages";
 import { nowUs } from "../clock";
 import { keep, recall } from "../kept";
 import { t } from "../messages";
@@ -113,9 +113,12 @@ function Form({ outage, action, done }: { outage: Outage; action: Action; done: 
       if (user === undefined) {
         keep("name", by);
       }
-      entering.value = undefined;
       done(t("step.done", { step: t(`step.${action}`) }));
-      document.querySelector<HTMLElement>("#details-title")?.focus();
+      // By now another step may be entered, or another outage be looked at.
+      if (entering.value === action && selected.value === outage.id) {
+        entering.value = undefined;
+        document.querySelector<HTMLElement>("#details-title")?.focus();
+      }
     } catch (error) {
       setFailure(t("step.refused", { reason: reasonOf(error) }));
       setSending(false);

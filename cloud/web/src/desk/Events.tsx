@@ -1,4 +1,5 @@
 import type { Outage } from "@busbar/client";
+import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { acknowledgedBy, crews, customersOut, failure, loaded, open, selected } from "../data/outages";
 import { now } from "../clock";
@@ -75,6 +76,12 @@ function Row({ outage: o, storm }: { outage: Outage; storm: boolean }) {
       button.current?.scrollIntoView({ block: "nearest" });
     }
   }, [chosen]);
+  const said = [
+    o.state !== "restored" && o.state !== "verified" && <Expected outage={o} />,
+    o.crew && crewName(o.crew),
+    o.critical > 0 && <strong class="abnormal">{t("outage.critical", { n: o.critical })}</strong>,
+    acknowledgedBy(o) === undefined && o.alarm !== "" && t("outage.unacknowledged"),
+  ].filter(Boolean);
   return (
     <li>
       <button
@@ -96,15 +103,12 @@ function Row({ outage: o, storm }: { outage: Outage; storm: boolean }) {
           </span>
         )}
         <span class="event-more">
-          {o.state !== "restored" && o.state !== "verified" && <Expected outage={o} />}
-          {o.crew && ` · ${crewName(o.crew)}`}
-          {o.critical > 0 && (
-            <>
-              {" · "}
-              <strong class="abnormal">{t("outage.critical", { n: o.critical })}</strong>
-            </>
-          )}
-          {acknowledgedBy(o) === undefined && o.alarm !== "" && ` · ${t("outage.unacknowledged")}`}
+          {said.map((what, i) => (
+            <Fragment key={i}>
+              {i > 0 && " · "}
+              {what}
+            </Fragment>
+          ))}
         </span>
       </button>
     </li>

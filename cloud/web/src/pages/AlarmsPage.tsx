@@ -5,7 +5,7 @@ import { reasonOf } from "../api";
 import { asked, counted, filter, hasOlder, highest, isOpen, listed, loaded, presently, scope, showAll, showOlder } from "../data/alarms";
 import { type Filter, filters } from "../data/filters";
 import { floods } from "../data/flood";
-import { grouped } from "../data/groups";
+import { grouped, turned } from "../data/groups";
 import { t } from "../messages";
 import { quiet } from "../model";
 import { acknowledging } from "../parts/AckDialog";
@@ -20,8 +20,7 @@ export function AlarmsPage() {
   const [held, release] = useHold(list);
   const [failure, setFailure] = useState("");
   const [byGroup, setByGroup] = useGrouping();
-  const alarms = useOrder(listed.value, held);
-  const fresh = useMemo(() => (held ? unlisted(alarms) : []), [held, alarms]);
+  const { alarms, fresh } = useOrder(listed.value, held);
   const worst = highest(fresh);
 
   const showFresh = () => {
@@ -44,11 +43,12 @@ export function AlarmsPage() {
   };
 
   const inGroups = byGroup && scope.value === "open";
+  const items = useMemo(() => (inGroups ? grouped(alarms) : alarms), [inGroups, alarms, turned.value]);
   return (
     <>
       <div class="heading">
         <h1 tabIndex={-1}>{t("alarms.title")}</h1>
-        <span data-testid="total">{t(hasOlder.value ? "alarms.totalShown" : "alarms.total", { n: listed.value.length })}</span>
+        {loaded.value && <span data-testid="total">{t(hasOlder.value ? "alarms.totalShown" : "alarms.total", { n: listed.value.length })}</span>}
         <a href="/alarm-performance">{t("performance.title")}</a>
         <AckVisible list={list} />
       </div>
@@ -65,7 +65,7 @@ export function AlarmsPage() {
         </button>
       )}
       <div ref={list} class={link.value.state === "reconnecting" ? "stale" : ""}>
-        <AlarmList items={inGroups ? grouped(alarms) : alarms} />
+        <AlarmList items={items} />
         {!loaded.value && link.value.state !== "reconnecting" && <p class="empty">{t("page.loading")}</p>}
         {loaded.value && alarms.length === 0 && <p class="empty">{t(scope.value === "all" ? "alarms.noneEver" : filter.value === "open" ? "alarms.none" : "alarms.noneSuch")}</p>}
         {hasOlder.value && (
@@ -108,7 +108,7 @@ function Chips({ show }: { show(chosen: Filter | "all"): void }) {
   );
   return (
     <div class="chips filters" role="group" aria-label={t("alarms.scope")}>
-      {filters.map((f) => chip(f, counted.value[f]))}
+      {filters.map((f) => chip(f, loaded.value ? counted.value[f] : undefined))}
       {chip("all")}
     </div>
   );
@@ -134,9 +134,16 @@ function AckVisible({ list }: { list: RefObject<HTMLElement | null> }) {
   );
 }
 
+interface Shown {
+  alarms: readonly Alarm[];
+  /** Open ones that aren't among them yet. */
+  fresh: readonly Alarm[];
+}
+
 /** The alarms in their order, or while held in the order of before, each as it is now. Who asks for more gets them all the same. */
-function useOrder(current: readonly Alarm[], held: boolean): readonly Alarm[] {
+function useOrder(current: readonly Alarm[], held: boolean): Shown {
   const order = useRef<readonly Alarm[]>([]);
+  const ids = useRef<ReadonlySet<string> | undefined>(undefined);
   const pages = useRef(asked.value);
   const shown = useRef("");
   const now = scope.value + filter.value;
@@ -144,15 +151,14 @@ function useOrder(current: readonly Alarm[], held: boolean): readonly Alarm[] {
   return useMemo(() => {
     if (!held || order.current.length === 0 || pages.current !== asked.value || shown.current !== now) {
       order.current = current;
+      ids.current = undefined;
       pages.current = asked.value;
       shown.current = now;
-      return current;
     }
-    return order.current.map((a) => presently(a.id)).filter((a) => a !== undefined);
+    if (order.current === current) {
+      return { alarms: current, fresh: [] };
+    }
+    const listed = (ids.current ??= new Set(order.current.map((a) => a.id)));
+    return { alarms: order.current.map((a) => presently(a.id)).filter((a) => a !== undefined), fresh: current.filter((a) => isOpen(a) && !listed.has(a.id)) };
   }, [current, held, now, asked.value]);
-}
-
-function unlisted(alarms: readonly Alarm[]): Alarm[] {
-  const ids = new Set(alarms.map((a) => a.id));
-  return listed.value.filter((a) => isOpen(a) && !ids.has(a.id));
 }

@@ -2,6 +2,8 @@ import { type AssetDetail, type Outage, Refusal } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { now } from "../clock";
+import { markOf } from "../data/alarms";
+import { open } from "../data/outages";
 import { latestOf, tick } from "../data/series";
 import { valueText } from "../format";
 import { t } from "../messages";
@@ -21,6 +23,7 @@ export function AssetPage({ id }: { id: string }) {
   const [asset, setAsset] = useState<AssetDetail | undefined>(undefined);
   const [outages, setOutages] = useState<readonly Outage[] | undefined>(undefined);
   const [failure, setFailure] = useState("");
+  const outagesNow = open.value.flatMap((o) => (o.feeder === asset?.feeder ? [o.id, o.revision] : [])).join();
   useEffect(() => {
     let current = true;
     api
@@ -41,7 +44,7 @@ export function AssetPage({ id }: { id: string }) {
     return () => {
       current = false;
     };
-  }, [id, generation.value]);
+  }, [id, generation.value, markOf(id), outagesNow]);
   if (!asset) {
     return (
       <>

@@ -1,4 +1,4 @@
-import { unacknowledged } from "../data/alarms";
+import { loaded as alarmsLoaded, unacknowledged } from "../data/alarms";
 import { gateways } from "../data/gateways";
 import { customersOut, failure, loaded, open } from "../data/outages";
 import { now } from "../clock";
@@ -50,13 +50,19 @@ export function OverviewPage() {
         </section>
         <section class="panel" aria-labelledby="o-alarms">
           <h2 id="o-alarms">{t("overview.alarms")}</h2>
-          <ul class="overview-priorities">
-            {priorities.map((p) => (
-              <li key={p} data-testid={`overview-${p}`}>
-                <PriorityIcon priority={p} quiet={unacknowledged.value[p] === 0} /> {t("overview.unacknowledged", { n: unacknowledged.value[p], priority: t(`priority.${p}`) })}
-              </li>
-            ))}
-          </ul>
+          {alarmsLoaded.value ? (
+            <ul class="overview-priorities">
+              {priorities.map((p) => (
+                <li key={p} data-testid={`overview-${p}`}>
+                  <PriorityIcon priority={p} quiet={unacknowledged.value[p] === 0} /> {t("overview.unacknowledged", { n: unacknowledged.value[p], priority: t(`priority.${p}`) })}
+                </li>
+              ))}
+            </ul>
+          ) : (
+            <p class="big muted" data-testid="overview-alarms-unknown">
+              {t("overview.unknown")}
+            </p>
+          )}
           <p>
             <a href="/">{t("nav.alarms")}</a>
           </p>

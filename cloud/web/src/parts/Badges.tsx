@@ -27,9 +27,9 @@ export function Badges({ alarm }: { alarm: Alarm }) {
           {parent ? t("badge.suppressedBy", { summary: parent.summary }) : t("badge.suppressed")}
         </a>
       )}
-      {chatters(alarm) && <span class="badge">{t("badge.chattering")}</span>}
+      {chatters(alarm, now.value) && <span class="badge">{t("badge.chattering")}</span>}
       {fleets(alarm) && <span class="badge">{t("badge.fleeting")}</span>}
-      {stands(alarm) && <span class="badge">{t("badge.standing")}</span>}
+      {stands(alarm, now.value) && <span class="badge">{t("badge.standing")}</span>}
     </>
   );
 }

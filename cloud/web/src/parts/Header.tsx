@@ -1,4 +1,4 @@
-import { newest, unacknowledged } from "../data/alarms";
+import { loaded, newest, unacknowledged } from "../data/alarms";
 import { clockText } from "../format";
 import { t } from "../messages";
 import { priorities } from "../model";
@@ -58,13 +58,16 @@ function Counts() {
   const counts = unacknowledged.value;
   return (
     <ul class="counts" aria-label={t("counts.label")}>
-      {priorities.map((p) => (
-        <li key={p} data-testid={`count-${p}`} data-count={counts[p]} title={t("counts.one", { n: counts[p], priority: t(`priority.${p}`) })}>
-          <PriorityIcon priority={p} quiet={counts[p] === 0} />
-          <span aria-hidden="true">{counts[p]}</span>
-          <span class="unseen">{t("counts.one", { n: counts[p], priority: t(`priority.${p}`) })}</span>
-        </li>
-      ))}
+      {priorities.map((p) => {
+        const text = loaded.value ? t("counts.one", { n: counts[p], priority: t(`priority.${p}`) }) : t("counts.unknown", { priority: t(`priority.${p}`) });
+        return (
+          <li key={p} data-testid={`count-${p}`} data-count={loaded.value ? counts[p] : undefined} title={text}>
+            <PriorityIcon priority={p} quiet={counts[p] === 0} />
+            <span aria-hidden="true">{loaded.value ? counts[p] : "?"}</span>
+            <span class="unseen">{text}</span>
+          </li>
+        );
+      })}
     </ul>
   );
 }
