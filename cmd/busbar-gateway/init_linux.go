@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
-	"github.com/busbar/busbar/firmware-config/image"
+	"github.com/busbar/busbar/firmware-config/image/layout"
 	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gateway/appliance"
 )
@@ -49,11 +49,11 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 // runOn runs the gateway of the configuration on the boot partition.
 func runOn(ctx context.Context, machine *appliance.Machine, info program.Info, logging *program.Logging) error {
 	o := gateway.Options{Version: info.Version, Log: logging.Logger(), Alive: machine.Alive}
-	config, err := gateway.Load(filepath.Join(image.BootDir, image.ConfigName), &o)
+	config, err := gateway.Load(filepath.Join(layout.BootDir, layout.ConfigName), &o)
 	if err != nil {
 		return err
 	}
-	if err := image.CheckPaths(config); err != nil {
+	if err := layout.CheckPaths(config); err != nil {
 		return err
 	}
 	opening, opened := context.WithCancel(ctx)

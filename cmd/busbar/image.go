@@ -9,6 +9,7 @@ import (
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/firmware-config/bundle"
 	"github.com/busbar/busbar/firmware-config/image"
+	"github.com/busbar/busbar/firmware-config/image/layout"
 	"github.com/busbar/busbar/gatewayconfig"
 )
 
@@ -46,7 +47,7 @@ func (c imageBuildCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := image.CheckPaths(parsed); err != nil {
+	if err := layout.CheckPaths(parsed); err != nil {
 		return program.Usage{Err: fmt.Errorf("%s: %w", c.Config, err)}
 	}
 	if err := timeOfImages(); err != nil {

@@ -22,22 +22,12 @@ import (
 	"github.com/diskfs/go-diskfs/filesystem"
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
-	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/firmware-config/bundle"
 	"github.com/busbar/busbar/firmware-config/cpio"
-	"github.com/busbar/busbar/gatewayconfig"
+	"github.com/busbar/busbar/firmware-config/image/layout"
 )
 
 const (
-	// BootName and DataName are the names of the partitions.
-	BootName = "busbar-boot"
-	DataName = "busbar-data"
-	// ConfigName is the configuration's file in the first.
-	ConfigName = "gateway.yaml"
-	// BootDir and DataDir are where a gateway has them.
-	BootDir = "/boot"
-	DataDir = "/var/lib/busbar"
-
 	size     = 256 << 20 // bytes of an image
 	sector   = 512
 	firstAt  = 2048 // sectors: aligned to 1 MiB
@@ -111,7 +101,7 @@ func Build(to string, s Spec) (err error) {
 		{name: path.Join("loader/entries", "busbar-"+s.Version+".conf"), content: s.entry(dir)},
 		{name: path.Join(dir, "vmlinuz"), from: s.Kernel},
 		{name: path.Join(dir, "initrd"), from: initrd},
-		{name: ConfigName, content: s.Config},
+		{name: layout.ConfigName, content: s.Config},
 	}
 	for _, from := range s.Beside {
 		name := filepath.Base(from)
@@ -129,20 +119,6 @@ func Build(to string, s Spec) (err error) {
 		return err
 	}
 	return os.Rename(image, to)
-}
-
-// CheckPaths says what of a configuration would be gone at the next start of a flashed
-// machine, which has only the memory beside its partitions.
-func CheckPaths(c gatewayconfig.Config) error {
-	for _, k := range []struct {
-		name string
-		path configfile.Path
-	}{{"buffer.path", c.Buffer.Path}, {"gateway.key", c.Gateway.Key}} {
-		if in, err := filepath.Rel(DataDir, k.path.In(BootDir)); err != nil || in == ".." || strings.HasPrefix(in, "../") {
-			return fmt.Errorf("%s is %s: on a flashed machine only what is in %s can be written and outlives a start", k.name, k.path, DataDir)
-		}
-	}
-	return nil
 }
 
 // entry is what systemd-boot reads of a version, by the Boot Loader Specification.
@@ -174,7 +150,7 @@ func fill(to string, files []file) (err error) {
 	defer func() { err = errors.Join(err, d.Close()) }()
 	err = d.Partition(&gpt.Table{
 		LogicalSectorSize: sector, PhysicalSectorSize: sector, ProtectiveMBR: true, GUID: diskID,
-		Partitions: []*gpt.Partition{{Index: 1, Start: firstAt, End: size/sector - reserved - 1, Type: gpt.EFISystemPartition, Name: BootName, GUID: bootID}},
+		Partitions: []*gpt.Partition{{Index: 1, Start: firstAt, End: size/sector - reserved - 1, Type: gpt.EFISystemPartition, Name: layout.BootName, GUID: bootID}},
 	})
 	if err != nil {
 		return fmt.Errorf("its partitions: %w", err)

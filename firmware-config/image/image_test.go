@@ -9,9 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/firmware-config/bundle"
-	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/test/peer"
 )
 
@@ -108,15 +106,5 @@ func TestWhatIsNoImageIsLeftAlone(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("what is left: %v, %v", left, err)
-	}
-}
-
-func TestWhatAFlashedMachineWouldForget(t *testing.T) {
-	for path, fits := range map[configfile.Path]bool{"/var/lib/busbar": true, "/var/lib/busbar/buffer": true, "buffer": false, "/data": false, "/var/lib/busbar2": false, "/var/lib/busbar/../other": false} {
-		var c gatewayconfig.Config
-		c.Buffer.Path, c.Gateway.Key = path, "/var/lib/busbar/gateway.key"
-		if err := CheckPaths(c); (err == nil) != fits {
-			t.Errorf("%s: %v", path, err)
-		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/busbar/busbar/firmware-config/image"
+	"github.com/busbar/busbar/firmware-config/image/layout"
 )
 
 // patience is how long a medium may take to appear, as on USB.
@@ -54,7 +54,7 @@ func (m *Machine) Reboot() error {
 		m.stop()
 		m.links.Wait()
 	}
-	err := errors.Join(unmount(image.DataDir), unmount(image.BootDir))
+	err := errors.Join(unmount(layout.DataDir), unmount(layout.BootDir))
 	unix.Sync()
 	return errors.Join(err, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
@@ -88,11 +88,11 @@ func mountKernel() error {
 }
 
 func (m *Machine) mountDisk(ctx context.Context) error {
-	boot, err := await(ctx, image.BootName, m.Alive)
+	boot, err := await(ctx, layout.BootName, m.Alive)
 	if err != nil {
 		return err
 	}
-	data, err := find(image.DataName)
+	data, err := find(layout.DataName)
 	if errors.Is(err, errNoPartition) {
 		m.log.Info("making the partition for data", "disk", boot.disk)
 		started := time.Now()
@@ -100,17 +100,17 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 			return fmt.Errorf("the partition for data can't be made on %s: %w", boot.disk, err)
 		}
 		m.log.Info("the partition for data is made", "took", time.Since(started).Round(time.Millisecond))
-		data, err = await(ctx, image.DataName, m.Alive)
+		data, err = await(ctx, layout.DataName, m.Alive)
 	}
 	if err != nil {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
-	if err := mount(boot.device, image.BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
+	if err := mount(boot.device, layout.BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
 		return err
 	}
-	if err := mount(data.device, image.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
+	if err := mount(data.device, layout.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
 		return err
 	}
-	return os.Chmod(image.DataDir, 0o700)
+	return os.Chmod(layout.DataDir, 0o700)
 }

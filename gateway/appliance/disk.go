@@ -6,17 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
 	"time"
 
-	"github.com/diskfs/go-diskfs"
+	"github.com/diskfs/go-diskfs/backend/file"
 	"github.com/diskfs/go-diskfs/filesystem/ext4"
 	"github.com/diskfs/go-diskfs/partition/gpt"
+	"golang.org/x/sys/unix"
 
-	"github.com/busbar/busbar/firmware-config/image"
+	"github.com/busbar/busbar/firmware-config/image/layout"
 )
 
 // partition is one as the kernel knows it.
@@ -77,32 +79,39 @@ const (
 // makeData makes a file system of what is free at a disk's end, and then its partition: one
 // that is there has a whole file system, also if the supply fails meanwhile.
 func makeData(disk string) error {
-	d, err := diskfs.Open(disk, diskfs.WithOpenMode(diskfs.ReadWriteExclusive), diskfs.WithSectorSize(sector))
+	d, err := os.OpenFile(disk, os.O_RDWR|unix.O_EXCL, 0) // no partition of it is in use
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	table, ok := d.Table.(*gpt.Table)
-	if !ok {
-		return fmt.Errorf("it has no GUID partition table")
-	}
-	p, err := free(table, uint64(d.Size))
+	size, err := d.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	_, err = ext4.Create(d.Backend, int64(p.Size), int64(p.Start)*sector, sector, &ext4.Params{VolumeName: image.DataName, Checksum: true})
+	storage := file.New(d, false)
+	table, err := gpt.Read(storage, sector, sector)
 	if err != nil {
 		return err
 	}
-	raw, err := d.Backend.Sys()
+	p, err := free(table, uint64(size))
 	if err != nil {
 		return err
 	}
-	if err := raw.Sync(); err != nil {
+	_, err = ext4.Create(storage, int64(p.Size), int64(p.Start)*sector, sector, &ext4.Params{VolumeName: layout.DataName, Checksum: true})
+	if err != nil {
+		return err
+	}
+	if err := d.Sync(); err != nil {
 		return err
 	}
 	table.Partitions = append(table.Partitions, p)
-	return errors.Join(d.Partition(table), raw.Sync())
+	if err := errors.Join(table.Write(d, size), d.Sync()); err != nil {
+		return err
+	}
+	if _, err := unix.IoctlRetInt(int(d.Fd()), unix.BLKRRPART); err != nil {
+		return fmt.Errorf("have the kernel read the partitions again: %w", err)
+	}
+	return nil
 }
 
 // free is what is behind the last partition, as one of its own. The table's own end is moved
@@ -119,9 +128,9 @@ func free(table *gpt.Table, size uint64) (*gpt.Partition, error) {
 	start := (last/align + 1) * align
 	end := table.LastDataSector() / align * align
 	if end <= start || (end-start)*sector < least {
-		return nil, fmt.Errorf("too small: behind the partition %s there are less than %d MB", image.BootName, least>>20)
+		return nil, fmt.Errorf("too small: behind the partition %s there are less than %d MB", layout.BootName, least>>20)
 	}
-	return &gpt.Partition{Index: index, Start: start, End: end - 1, Size: (end - start) * sector, Type: gpt.LinuxFilesystem, Name: image.DataName}, nil
+	return &gpt.Partition{Index: index, Start: start, End: end - 1, Size: (end - start) * sector, Type: gpt.LinuxFilesystem, Name: layout.DataName}, nil
 }
 
 // least is how small a partition for data may be, in bytes.
