@@ -163,7 +163,8 @@ func converse(t *testing.T, s *Server, p *plant, m *iec104peer.Master) {
 		t.Helper()
 		for range 20 { // if it has missed the confirmation of the selection, it selects again
 			before := len(m.Said())
-			if m.Ask(what); strings.Contains(m.Said()[before:], " "+answer+"\n") {
+			if m.Ask(what); strings.Contains(m.Said()[before:], "did "+what+" True\n") {
+				await.True(t, what+" is answered by "+answer, func() bool { return strings.Contains(m.Said()[before:], " "+answer+"\n") })
 				return
 			}
 		}
