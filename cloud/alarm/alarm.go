@@ -86,6 +86,8 @@ type Change struct {
 	Comment string
 	Told    telemetry.Micros // when it came; 0: now
 	Zone    string           // of an alarm that is of no gateway
+	// SuppressedBy is what keeps an alarm that is Raised quiet from the start; "": nothing.
+	SuppressedBy string
 }
 
 var (

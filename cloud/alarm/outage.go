@@ -27,7 +27,13 @@ type OfOutage struct {
 	Summary  string
 	Began    telemetry.Micros
 	At       telemetry.Micros // when it is said
+	// Planned says that nobody is to be told, as it is planned: the alarm is there, so that
+	// it stands for others, and is suppressed.
+	Planned bool
 }
+
+// ByPlan stands in SuppressedBy of the alarm of an outage that is planned.
+const ByPlan = "planned"
 
 // IDOfOutage is the id of the alarm of an outage.
 func IDOfOutage(outage string) string { return outageID + outage }
@@ -44,9 +50,19 @@ func RaiseOutage(t *store.Tx, o OfOutage) error {
 		if err := t.AddNoGateway(); err != nil {
 			return err
 		}
-		_, err := change(t, id, Change{Action: Raised, At: o.Began, Decided: max(o.At, a.Decided+1), By: "cloud", Zone: o.Zone,
+		by := ""
+		if o.Planned {
+			by = ByPlan
+		}
+		_, err := change(t, id, Change{Action: Raised, At: o.Began, Decided: max(o.At, a.Decided+1), By: "cloud", Zone: o.Zone, SuppressedBy: by,
 			Alarm: telemetry.AlarmChange{ID: id, Rule: OutageRule, Asset: o.Asset, Priority: o.Priority, Summary: o.Summary}})
 		return err
+	}
+	if a.SuppressedBy == ByPlan && !o.Planned {
+		if err := Unsuppress(t, []string{id}, "It isn't planned, or lasts longer than it was", o.At); err != nil {
+			return err
+		}
+		a.SuppressedBy = ""
 	}
 	if a.Summary == o.Summary && a.Priority == o.Priority && a.Asset == o.Asset && a.Zone == o.Zone {
 		return nil
@@ -62,12 +78,16 @@ func RaiseOutage(t *store.Tx, o OfOutage) error {
 	return err
 }
 
-// ClearOutage clears the alarm of an outage. It changes nothing of one that is cleared.
+// ClearOutage clears the alarm of an outage. It changes nothing of one that is cleared. One
+// that nobody was told of asks nobody to take note of it.
 func ClearOutage(t *store.Tx, o OfOutage) error {
 	id := IDOfOutage(o.ID)
 	a, err := find(t, id)
 	if err == nil && a.Active {
 		_, err = change(t, id, Change{Action: Cleared, At: max(o.At, a.Raised), By: "cloud"})
+		if err == nil && a.SuppressedBy == ByPlan && !a.Acknowledged {
+			_, err = change(t, id, Change{Action: Acknowledged, At: o.At, By: "cloud", Comment: "It was planned"})
+		}
 	}
 	return err
 }

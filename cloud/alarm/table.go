@@ -127,6 +127,10 @@ func change(t *store.Tx, id string, c Change) (Alarm, error) {
 	announced := false
 	if c.Action == Raised && after.Active {
 		held, err := hold(t, after)
+		if err == nil && c.SuppressedBy != "" {
+			after.SuppressedBy = c.SuppressedBy
+			_, err = t.Exec(`UPDATE alarm SET suppressed_by = ? WHERE id = ?`, c.SuppressedBy, id)
+		}
 		quiet := false
 		if err == nil {
 			quiet, err = inherit(t, after)

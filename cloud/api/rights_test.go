@@ -35,10 +35,11 @@ type zoned struct {
 	access *access.Access
 	series map[string]telemetry.SignalID // by the gateway
 	tokens map[string]string             // by role and zones
+	plans  map[string]string             // planned outages, by whose devices they have
 }
 
 func newZoned(t *testing.T) *zoned {
-	z := &zoned{bench: newBench(t), series: map[string]telemetry.SignalID{}, tokens: map[string]string{}}
+	z := &zoned{bench: newBench(t), series: map[string]telemetry.SignalID{}, tokens: map[string]string{}, plans: map[string]string{}}
 	z.access = access.New(z.store, false, quiet)
 	for _, name := range []string{"own", "foreign"} {
 		z.fill(name, epochs[name])
@@ -129,6 +130,15 @@ func (z *zoned) addOutages() {
 		if _, err := desk.AddCall(z.t.Context(), z.store, desk.Call{At: quarterStart, ServicePoint: whose + "-point", Says: "no-supply", By: "test"}); err != nil {
 			z.t.Fatal(err)
 		}
+		n, err := network.NewHolder(z.store).Current(z.t.Context())
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		p, err := desk.Plan(z.t.Context(), z.store, n, desk.Planned{Devices: []string{whose + "-line"}, From: desk.Now() + 3600e6, Until: desk.Now() + 7200e6, Reason: whose + " works", By: "test", At: desk.Now()}, false)
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		z.plans[whose] = p.ID
 		tag := "test"
 		if _, err := desk.Operate(z.t.Context(), z.store, desk.Operated{Asset: whose + "-line", Tag: &tag, At: 1, By: "test", Comment: "test"}); err != nil {
 			z.t.Fatal(err)
@@ -242,6 +252,12 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		queries, body = []string{""}, `{"service_point":"`+whose+`-point","says":"other","text":"hello"}`
 	case "PUT /api/v1/switching/{asset}":
 		queries, body = []string{""}, `{"tag":"test","comment":"test"}`
+	case "GET /api/v1/planned-outages":
+		queries = []string{"", "?state=all", "?device=" + whose + "-line"}
+	case "POST /api/v1/planned-outages", "PUT /api/v1/planned-outages/{id}":
+		queries, body = []string{""}, `{"devices":["`+whose+`-line"],"from_us":1,"until_us":4102444800000000,"reason":"`+whose+` works"}`
+	case "POST /api/v1/planned-outages/{id}/cancel":
+		queries, body = []string{""}, `{"comment":"test"}`
 	case "POST /api/v1/evidence":
 		queries, body = []string{""}, `{"asset":"`+whose+`-point","says":"supplied"}`
 	default:
@@ -252,6 +268,8 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		path = strings.Replace(path, "{id}", whose+"-alarm", 1)
 	case strings.HasPrefix(path, "/api/v1/outages/"):
 		path = strings.Replace(path, "{id}", whose+"-outage", 1)
+	case strings.HasPrefix(path, "/api/v1/planned-outages/"):
+		path = strings.Replace(path, "{id}", z.plans[whose], 1)
 	case strings.HasPrefix(path, "/api/v1/crews/"):
 		path = strings.Replace(path, "{id}", whose+"-crew", 1)
 	case strings.HasPrefix(path, "/api/v1/switching/"):
@@ -349,7 +367,7 @@ func (z *zoned) everyOperation(t *testing.T) {
 }
 
 // tellsOfNobody are the operations whose answers are about no gateway.
-var tellsOfNobody = map[string]bool{"GET /api/v1/crews": true, "PUT /api/v1/crews/{id}": true, "GET /api/v1/outage-codes": true, "GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true,
+var tellsOfNobody = map[string]bool{"GET /api/v1/crews": true, "PUT /api/v1/crews/{id}": true, "GET /api/v1/outage-codes": true, "GET /api/v1/estimate-record": true, "GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true,
 	"GET /api/v1/grid/heard":      true, // it has a letter for each of theirs, see TestWhatIsHeardOfTheNetwork
 	"GET /api/v1/alarm-shelves":   true, // there are none, or some, by what was asked before
 	"GET /api/v1/session/methods": true, "GET /api/v1/session/oidc": true, "GET /api/v1/session/oidc/callback": true, "POST /api/v1/session/oidc/logout": true}

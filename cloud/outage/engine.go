@@ -48,6 +48,7 @@ type Engine struct {
 	over      []*incident
 	byID      map[string]*incident
 	plans     []Plan
+	planning  int // how often they were said
 
 	changes []Change
 	asks    []Ask
@@ -167,6 +168,7 @@ func (e *Engine) again() {
 // Plan is all switching that is planned, instead of what was.
 func (e *Engine) Plan(plans []Plan) {
 	e.plans = slices.Clone(plans)
+	e.planning++
 	e.dirty = true
 }
 

@@ -381,6 +381,82 @@ func TestPlannedSwitchingIsNoAlarm(t *testing.T) {
 	if x := d.only(); x.Class != outage.Planned || x.Plan != "works" || x.Announced() {
 		t.Errorf("%+v", x)
 	}
+	d.pass(49 * time.Minute)
+	if x := d.only(); x.Announced() {
+		t.Errorf("people are told before its time is over: %+v", x)
+	}
+	d.pass(2 * time.Minute)
+	if x := d.only(); x.Class != outage.Planned || x.AnnouncedAt != d.at-60e6 {
+		t.Errorf("people aren't told when its time is over, but at %d: %+v", x.AnnouncedAt-d.at, x)
+	}
+}
+
+func TestWhatIsPlannedNoLonger(t *testing.T) {
+	d := newDesk(t, "")
+	plan := outage.Plan{ID: "works", Devices: []string{"cut"}, From: d.at - 1, Until: d.at + 3600e6}
+	d.e.Plan([]outage.Plan{plan})
+	d.each(outage.LastGasp, "m2")
+	d.each(outage.Answer, "m1")
+	d.position("fuse-2", true)
+	d.pass(5 * time.Minute)
+	if x := d.only(); x.Class != outage.Planned || x.Announced() {
+		t.Fatalf("what is behind it isn't part of it: %+v", x)
+	}
+	plan.Until += 3600e6
+	d.e.Plan([]outage.Plan{plan})
+	d.pass(100 * time.Minute)
+	if x := d.only(); x.Class != outage.Planned || x.Announced() {
+		t.Fatalf("it was given longer: %+v", x)
+	}
+	d.e.Plan(nil)
+	d.pass(time.Second)
+	if x := d.only(); x.Plan != "" || x.Class != outage.Sustained || !x.Announced() {
+		t.Errorf("it isn't planned any more: %+v", x)
+	}
+}
+
+// What people say is one stays one, whatever is known of its parts later, and ends when all of it
+// has supply.
+func TestWhatPeopleMerge(t *testing.T) {
+	d := newDesk(t, "")
+	d.each(outage.LastGasp, "m1")
+	d.position("fuse-1", true)
+	d.pass(10 * time.Minute)
+	first := d.only().ID
+	d.each(outage.LastGasp, "m2")
+	d.position("fuse-2", true)
+	d.pass(5 * time.Minute)
+	second := ""
+	for _, x := range d.open() {
+		if x.ID != first {
+			second = x.ID
+		}
+	}
+	if second == "" {
+		t.Fatalf("%+v", d.open())
+	}
+	d.tell(outage.Evidence{Kind: outage.Merge, Incident: second, Into: first, By: "ann"})
+	d.pass(time.Minute)
+	if x := d.only(); x.ID != first || len(x.Out) != 12 || x.CustomersOut != 24 || len(x.Ever) != 12 {
+		t.Fatalf("%s has %d out: %+v", x.ID, len(x.Out), x)
+	}
+	if x, _ := d.e.Incident(second); x.State != outage.Merged || x.MergedInto != first {
+		t.Errorf("%+v", x)
+	}
+	d.e.Use(d.network)
+	d.pass(10 * time.Minute)
+	d.position("fuse-2", false)
+	d.each(outage.Answer, "m2")
+	d.pass(5 * time.Minute)
+	if x := d.only(); x.ID != first || len(x.Out) != 6 || x.State != outage.Partial || len(x.Steps) != 1 {
+		t.Fatalf("a part of it has supply again: %+v", x)
+	}
+	d.position("fuse-1", false)
+	d.each(outage.Answer, "m1")
+	d.pass(10 * time.Minute)
+	if x, _ := d.e.Incident(first); x.State != outage.Closed {
+		t.Errorf("all of it has supply again: %+v", x)
+	}
 }
 
 func TestPeopleHaveTheLastWord(t *testing.T) {

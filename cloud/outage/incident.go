@@ -174,8 +174,8 @@ type Ask struct {
 	Points   []string
 }
 
-// Plan is switching that was planned: outages of these devices, and of what is
-// below them, are planned in its time.
+// Plan is switching that is planned: outages of these devices, and of what is
+// below them, that begin in its time are planned. People are told of one that lasts longer.
 type Plan struct {
 	ID          string
 	Devices     []string

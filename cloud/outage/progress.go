@@ -34,6 +34,8 @@ type incident struct {
 	opened    int64 // when its device was told to have
 	fresh     bool  // just begun
 	moved     bool
+	covered   coverage
+	plannedTo int64   // when its planned switching is over, as of the last wake
 	with      []int32 // edges of what people have merged into it
 	touched   bool    // something is known of one of its points that wasn't
 	shadowed  bool    // one further up, which began later, has taken its supply as well
@@ -186,7 +188,7 @@ func (x *incident) partly() bool { return len(x.out) < len(x.ever) }
 
 // announce lets people be told of what lasts.
 func (e *Engine) announce(x *incident, active, lossOnly bool) {
-	if !active || x.AnnouncedAt != 0 || x.State == Suspected || x.Class == Planned || x.holding(e) {
+	if !active || x.AnnouncedAt != 0 || x.State == Suspected || x.Class == Planned && !e.overrun(x) || x.holding(e) {
 		return
 	}
 	if x.Island && !e.anyLost(x) {
@@ -198,8 +200,12 @@ func (e *Engine) announce(x *incident, active, lossOnly bool) {
 		return
 	}
 	x.AnnouncedAt = e.now
-	if x.Class = Sustained; lossOnly {
+	switch {
+	case x.Class == Planned:
+	case lossOnly:
 		x.Class = PhaseLoss
+	default:
+		x.Class = Sustained
 	}
 	x.tell = append(x.tell, Announce)
 }
@@ -234,28 +240,6 @@ func (e *Engine) reclose(x *incident) int64 {
 		}
 	}
 	return longest
-}
-
-// cover finds the planned switching that an incident is part of.
-func (e *Engine) cover(x *incident) {
-	if x.Plan != "" {
-		return
-	}
-	for _, plan := range e.plans {
-		if x.Start+1 < plan.From || x.Start >= plan.Until {
-			continue
-		}
-		for _, id := range plan.Devices {
-			edge := e.net.s.EdgeOf(id)
-			if edge == none || x.node == none {
-				continue
-			}
-			if below := e.net.node[edge]; below != none && e.net.isBelow(x.node, below) {
-				x.Plan, x.Class = plan.ID, Planned
-				return
-			}
-		}
-	}
 }
 
 // step is that some have supply again. What comes back while it is waited for is

@@ -202,21 +202,21 @@ func alarmFollows(t *store.Tx, o *Outage, at telemetry.Micros) error {
 // alarm is the one that stands for the outage.
 func (o *Outage) alarm(at telemetry.Micros) alarm.OfOutage {
 	where := cmp.Or(o.Device, o.Feeder)
-	priority := telemetry.High
+	planned := o.Class == string(outage.Planned)
+	priority, what := telemetry.High, "Outage"
 	switch {
-	case o.Critical > 0:
-		priority = telemetry.Critical
-	case o.Class == string(outage.Planned):
-		priority = telemetry.Low
+	case planned && o.Announced == nil:
+		priority, what = telemetry.Low, "Planned outage"
+	case planned:
+		priority, what = telemetry.Medium, "Planned outage is over its time"
 	}
-	what := "Outage"
-	if o.Class == string(outage.Planned) {
-		what = "Planned outage"
+	if o.Critical > 0 {
+		priority = telemetry.Critical
 	}
 	if o.CustomersOut == 0 && o.Lossy > 0 {
 		what = "Phases lost"
 	}
-	return alarm.OfOutage{ID: o.ID, Zone: o.Zone, Asset: where, Priority: priority, At: at, Began: o.Began,
+	return alarm.OfOutage{ID: o.ID, Zone: o.Zone, Asset: where, Priority: priority, At: at, Began: o.Began, Planned: planned && o.Announced == nil,
 		Summary: fmt.Sprintf("%s behind %s: %d customers without supply", what, cmp.Or(o.DeviceName, where, "an unknown device"), o.CustomersOut)}
 }
 
@@ -239,7 +239,10 @@ func Summarise(ctx context.Context, s *store.Store) (sum Summary, err error) {
 		list, err := read(t, selectOutage+`WHERE o.over = 0 AND `+t.SeenAsset("o.zone"))
 		for _, o := range list {
 			sum.Outages++
-			if o.Announced == nil {
+			switch {
+			case o.Class == string(outage.Planned):
+				sum.Planned++
+			case o.Announced == nil:
 				sum.Unannounced++
 			}
 			sum.CustomersOut += o.CustomersOut

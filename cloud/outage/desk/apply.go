@@ -198,12 +198,14 @@ func describe(before, after Outage) string {
 	return strings.Join(parts, "; ")
 }
 
-// tell keeps the one alarm of the outage: from when it is announced until supply is back.
+// tell keeps the one alarm of the outage: from when it is announced until supply is back,
+// or of one that is planned from when it is known.
 func (o *Outage) tell(t *store.Tx, at telemetry.Micros) error {
-	if o.Announced == nil {
-		return nil
-	}
 	if o.Alarm == "" {
+		planned := o.Class == string(outage.Planned) && o.State != lifecycle.Suspected
+		if o.Announced == nil && !planned {
+			return nil
+		}
 		if !o.State.Out() || o.State.Over() {
 			return nil // over before it could be told
 		}

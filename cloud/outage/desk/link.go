@@ -8,6 +8,7 @@ import (
 
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/outage/lifecycle"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid"
@@ -37,9 +38,9 @@ func (s *session) link(ctx context.Context) error {
 
 func (s *session) linkIn(t *store.Tx, at int64) error {
 	under, err := s.waiting(t)
-	for _, outage := range slices.Sorted(maps.Keys(under)) {
+	for _, id := range slices.Sorted(maps.Keys(under)) {
 		if err == nil {
-			err = alarm.Suppress(t, under[outage], alarm.IDOfOutage(outage), "Outage "+outage+" stands for it", telemetry.Micros(at))
+			err = alarm.Suppress(t, under[id], alarm.IDOfOutage(id), "Outage "+id+" stands for it", telemetry.Micros(at))
 		}
 	}
 	return err
@@ -71,8 +72,8 @@ func (s *session) waiting(t *store.Tx) (map[string][]string, error) {
 	held, err := alarm.HeldAlarms(t)
 	under := map[string][]string{}
 	for _, h := range held {
-		if outage := s.causeOf(h, causes); outage != "" {
-			under[outage] = append(under[outage], h.ID)
+		if id := s.causeOf(h, causes); id != "" {
+			under[id] = append(under[id], h.ID)
 		}
 	}
 	return under, err
@@ -88,7 +89,7 @@ type cause struct {
 // causes are the outages that stand for alarms now.
 func (s *session) causes() (list []cause) {
 	for _, i := range s.engine.Incidents() {
-		if !i.Announced() || i.State.Over() {
+		if !i.Announced() && i.Class != outage.Planned || i.State.Over() {
 			continue
 		}
 		c := cause{id: i.ID, node: grid.None, ever: i.Ever}

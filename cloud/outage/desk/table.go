@@ -241,7 +241,8 @@ func toldOf(t *store.Tx, id string) (told int, err error) {
 // Summary is how much is out now.
 type Summary struct {
 	Outages      int64           `json:"outages" doc:"That go on"`
-	Unannounced  int64           `json:"unannounced" doc:"Of these, how many nobody was told of aloud yet"`
+	Unannounced  int64           `json:"unannounced" doc:"Of these, how many nobody was told of aloud yet, planned ones apart"`
+	Planned      int64           `json:"planned" doc:"Of these, how many are planned"`
 	CustomersOut int64           `json:"customers_out"`
 	PointsOut    int64           `json:"points_out"`
 	Critical     int64           `json:"critical" doc:"Service points of that priority that are out"`
