@@ -54,14 +54,20 @@ func Interruptions(ctx context.Context, s *store.Store, from, now telemetry.Micr
 		if err != nil {
 			return err
 		}
+		loads, err := loads(t)
+		if err != nil {
+			return err
+		}
 		seen := t.SeenAsset(`COALESCE(g.zone, '')`)
 		var last group
 		err = t.Each(func(r *sql.Rows) error {
 			var of group
 			var p reliability.Point
-			if err := r.Scan(&of.outage, &p.ID, &p.Customers, &of.since, &of.until, &of.zone, &of.substation, &of.feeder); err != nil {
+			var transformer string
+			if err := r.Scan(&of.outage, &p.ID, &p.Customers, &of.since, &of.until, &of.zone, &of.substation, &of.feeder, &transformer); err != nil {
 				return err
 			}
+			p.Load = p.Customers * loads[transformer]
 			o, found := all[of.outage]
 			if !found || !counts(o) {
 				return nil
@@ -74,7 +80,7 @@ func Interruptions(ctx context.Context, s *store.Store, from, now telemetry.Micr
 			step := &in.Steps[len(in.Steps)-1]
 			step.Points = append(step.Points, p)
 			return nil
-		}, `SELECT p.outage, p.point, p.customers, p.since, p.until, COALESCE(g.zone, ''), COALESCE(f.substation, ''), COALESCE(g.feeder, '')
+		}, `SELECT p.outage, p.point, p.customers, p.since, p.until, COALESCE(g.zone, ''), COALESCE(f.substation, ''), COALESCE(g.feeder, ''), COALESCE(g.transformer, '')
 			FROM (SELECT outage, point, customers, since, until FROM outage_point UNION ALL SELECT outage, point, customers, since, until FROM outage_earlier) p
 			LEFT JOIN grid_asset g ON g.id = p.point LEFT JOIN grid_asset f ON f.id = g.feeder AND f.kind = 'feeder' WHERE p.since >= ? AND `+seen+`
 			ORDER BY p.outage, 6, 7, 8, p.since, p.until, p.point`, int64(from))
@@ -82,14 +88,42 @@ func Interruptions(ctx context.Context, s *store.Store, from, now telemetry.Micr
 			return err
 		}
 		return t.Each(func(r *sql.Rows) error {
-			var served reliability.Served
-			err := r.Scan(&served.Area, &served.Feeder, &served.Customers)
-			in.Served = append(in.Served, served)
-			return err
-		}, `SELECT g.zone, g.feeder, SUM(g.customers) FROM grid_asset g WHERE g.kind = 'service_point' AND `+t.SeenAsset("g.zone")+` GROUP BY g.zone, g.feeder ORDER BY 1, 2`)
+			var one reliability.Served
+			var transformer string
+			if err := r.Scan(&one.Area, &one.Feeder, &transformer, &one.Customers); err != nil {
+				return err
+			}
+			one.Load = one.Customers * loads[transformer]
+			if n := len(in.Served); n > 0 && in.Served[n-1].Area == one.Area && in.Served[n-1].Feeder == one.Feeder {
+				in.Served[n-1].Customers += one.Customers
+				in.Served[n-1].Load += one.Load
+				return nil
+			}
+			in.Served = append(in.Served, one)
+			return nil
+		}, `SELECT g.zone, g.feeder, g.transformer, SUM(g.customers) FROM grid_asset g WHERE g.kind = 'service_point' AND `+t.SeenAsset("g.zone")+` GROUP BY g.zone, g.feeder, g.transformer ORDER BY 1, 2, 3`)
 	})
 	if err != nil {
 		return reliability.Input{}, fmt.Errorf("interruptions: %w", err)
 	}
 	return in, nil
+}
+
+// loads is how much load, in kVA, a customer of each transformer has: its rated power,
+// divided among them all. What supplies other transformers isn't what its customers were
+// connected for, and has none.
+func loads(t *store.Tx) (map[string]float64, error) {
+	list := map[string]float64{}
+	err := t.Each(func(r *sql.Rows) error {
+		var id string
+		var power, customers float64
+		err := r.Scan(&id, &power, &customers)
+		if customers > 0 {
+			list[id] = power / 1000 / customers
+		}
+		return err
+	}, `SELECT x.id, x.rated_power, SUM(g.customers) FROM grid_asset x JOIN grid_asset g ON g.transformer = x.id AND g.kind = 'service_point'
+		WHERE x.kind = 'transformer' AND x.rated_power > 0 AND x.id NOT IN (SELECT transformer FROM grid_asset WHERE kind = 'transformer')
+		GROUP BY x.id, x.rated_power`)
+	return list, err
 }

@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"testing"
@@ -60,7 +61,7 @@ func have(t *testing.T, s *store.Store, o desk.Outage, points map[string][2]tele
 	if err != nil {
 		t.Fatal(err)
 	}
-	customers := map[string]int{"p1": 40, "p2": 4, "p3": 100}
+	customers := map[string]int{"p1": 40, "p2": 4, "p3": 100, "q2": 10, "q3": 1}
 	err = s.Write(t.Context(), func(tx *store.Tx) error {
 		over := int64(0)
 		if o.Over != nil {
@@ -113,6 +114,77 @@ func TestIndicesOfWhatIsStored(t *testing.T) {
 	in, err = Interruptions(store.InZones(t.Context(), []string{"south"}), s, 0, noon)
 	if err != nil || len(in.Steps) != 1 || in.Steps[0].Area != "south" || len(in.Served) != 1 || in.Served[0].Customers != 100 {
 		t.Errorf("%+v, %v", in, err)
+	}
+}
+
+// Load is that of the transformers, by their customers: 400 kVA of q1 and q2, 40 of each ten
+// customers. What is supplied by the large one itself has none.
+func TestLoadIsThatOfTransformers(t *testing.T) {
+	s := storetest.Open(t)
+	model, findings := gridfile.ReadYAML("town.yaml", []byte(`
+sources: [{id: in, node: hv}]
+transformers:
+  - {id: large, from: hv, to: bus, high_voltage: 110 kV, low_voltage: 20 kV, rated_power: 40 MVA}
+  - {id: small, from: bus, to: lv, high_voltage: 20 kV, low_voltage: 400 V, rated_power: 400 kVA}
+service_points:
+  - {id: q1, node: lv, customers: 90}
+  - {id: q2, node: lv, customers: 10}
+  - {id: q3, node: bus, customers: 1}
+`))
+	if _, err := (network.Import{Model: model, Read: findings, By: "ana", Now: noon.Time()}).Save(t.Context(), s); err != nil {
+		t.Fatal(err, findings)
+	}
+	have(t, s, of("a", lifecycle.Completed, noon-60*minute), map[string][2]telemetry.Micros{"q2": {noon - 60*minute, noon}, "q3": {noon - 60*minute, noon - 30*minute}})
+	in, err := Interruptions(t.Context(), s, 0, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := reliability.ProfileOf("bnetza")
+	row := reliability.Report(in, reliability.Question{Profile: p, Periods: []reliability.Period{reliability.Year(2026, time.UTC)}})[0]
+	// Of 400 kVA a tenth was without supply, for an hour.
+	for index, want := range map[reliability.Index]float64{reliability.ASIFI: 0.1, reliability.ASIDI: 6} {
+		if got := row.Totals.Of(index, p); got == nil || *got != want {
+			t.Errorf("%s: %v, want %v", index, got, want)
+		}
+	}
+}
+
+func TestHowRightEstimatesWere(t *testing.T) {
+	s := open(t)
+	good, bad := of("good", lifecycle.Completed, noon-300*minute), of("bad", lifecycle.Restored, noon-300*minute)
+	good.Restored, bad.Restored = ptr(noon-250*minute), ptr(noon-100*minute)
+	good.DeviceKind = "transformer"
+	have(t, s, good, nil)
+	have(t, s, bad, nil)
+	have(t, s, of("none", lifecycle.Dismissed, noon-300*minute), nil)
+	for id, by := range map[string]string{"good": "cloud", "bad": "Ana", "none": "cloud"} {
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`INSERT INTO outage_estimate (outage, at, p50, p80, actor) VALUES (?, ?, ?, ?, ?)`, id, int64(noon-290*minute), int64(noon-260*minute), int64(noon-200*minute), by)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := EstimateRecord(t.Context(), s, noon-300*minute, noon, ByAuthor)
+	if err != nil || len(list) != 3 || list[0].Group != "" || list[1].Group != "cloud" || list[2].Group != "people" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if r := list[0]; r.Estimates != 2 || *r.Coverage80 != 0.5 || *r.Coverage50 != 0 {
+		t.Errorf("%+v", r)
+	}
+	// It took 10 and 160 min longer than the median said, 50 less and 100 more than the other.
+	if r := list[1]; *r.Coverage80 != 1 || *r.Pinball50 != 5 || math.Abs(*r.Pinball80-10) > 1e-9 {
+		t.Errorf("%+v: %v %v", r, *r.Pinball50, *r.Pinball80)
+	}
+	if r := list[2]; *r.Coverage80 != 0 || *r.Pinball50 != 80 || *r.Pinball80 != 80 {
+		t.Errorf("%+v: %v %v", r, *r.Pinball50, *r.Pinball80)
+	}
+	if list, err := EstimateRecord(t.Context(), s, noon, noon, ByDevice); err != nil || len(list) != 1 || list[0].Estimates != 0 || list[0].Coverage80 != nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err := EstimateRecord(t.Context(), s, 0, noon, ByDevice); err != nil || len(list) != 3 || list[1].Group != "switch" || list[2].Group != "transformer" {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 
