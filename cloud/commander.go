@@ -100,9 +100,22 @@ func (c *Cloud) tellGateways(ctx context.Context) {
 	}
 }
 
+// readDevice has a gateway read a device now, and returns when it has answered.
+func (c *Cloud) readDevice(ctx context.Context, gateway, device string) error {
+	sent, err := c.sender.Send(ctx, command.Request{Gateway: gateway, Kind: record.Read, Device: device, By: store.ByCloud, Life: askingFor})
+	if err != nil {
+		return err
+	}
+	_, err = command.Await(ctx, c.store, sent.ID)
+	return err
+}
+
+// askingFor is how long a gateway may take to do what the cloud wants to know by itself.
+const askingFor = 10 * time.Second
+
 // ping asks a gateway whether it is there, and returns when it has answered.
 func (c *Cloud) ping(ctx context.Context, gateway string) error {
-	sent, err := c.sender.Send(ctx, command.Request{Gateway: gateway, Kind: record.Ping, By: "cloud", Life: 10 * time.Second})
+	sent, err := c.sender.Send(ctx, command.Request{Gateway: gateway, Kind: record.Ping, By: store.ByCloud, Life: askingFor})
 	if err != nil {
 		return err
 	}

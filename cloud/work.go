@@ -30,7 +30,7 @@ func (c *Cloud) prepareWork(names record.Topics) {
 	c.ingest = ingest.New(taking)
 	c.alarms = alarm.New(alarm.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log,
 		Telemetry: func() time.Time { return c.through(ingest.Consumer, c.ingest.Stats().Through) }, Flush: flush})
-	c.outages = desk.New(desk.Config{Store: c.store, Logger: c.log, Ping: c.ping})
+	c.outages = desk.New(desk.Config{Store: c.store, Logger: c.log, Ping: c.ping, Read: c.readDevice})
 	c.compact = compact.New(compact.Config{Store: c.store, Logger: c.log, Keep: c.config.Store.KeepDays.levels()})
 	divide := func(t Target, parts func(context.Context) (int, error)) {
 		c.sharing[t] = share.New(share.Config{Store: c.store, Work: string(t), Parts: parts, Logger: c.log})

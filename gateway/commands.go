@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/busbar/busbar/gateway/command"
@@ -20,6 +22,8 @@ type commands struct {
 	}
 	judge    *command.Judge
 	now      func() command.Now
+	read     func(ctx context.Context, device string) (reading, error)
+	reads    sync.WaitGroup
 	pipeline *pipeline
 	log      *slog.Logger
 
@@ -38,7 +42,7 @@ func (g *Gateway) prepareCommands() error {
 	if err != nil {
 		return err
 	}
-	c := &commands{judge: command.NewJudge(g.config.Gateway.ID, g.buffer.Epoch(), keys), now: g.present, pipeline: g.pipeline, log: g.log}
+	c := &commands{judge: command.NewJudge(g.config.Gateway.ID, g.buffer.Epoch(), keys), now: g.present, read: g.readNow, pipeline: g.pipeline, log: g.log}
 	if g.config.Forward.Uplink != nil {
 		c.source = g.uplink.NewCommands(g.config.Gateway.ID, g.identity.SignCommandRequest, g.clock.Now)
 	} else {
@@ -65,10 +69,11 @@ const receiveAgain = 5 * time.Second
 
 // run takes commands until ctx ends, whatever becomes of their source meanwhile.
 func (c *commands) run(ctx context.Context) {
+	defer c.reads.Wait()
 	for ctx.Err() == nil {
 		messages, err := c.source.Receive(ctx)
 		for _, m := range messages {
-			c.take(m)
+			c.take(ctx, m)
 		}
 		if ctx.Err() != nil {
 			return
@@ -90,7 +95,7 @@ func (c *commands) run(ctx context.Context) {
 	}
 }
 
-func (c *commands) take(m record.Message) {
+func (c *commands) take(ctx context.Context, m record.Message) {
 	asked, refusal := c.judge.Judge(m, c.now())
 	if refusal != "" {
 		limit := &c.refused
@@ -104,13 +109,37 @@ func (c *commands) take(m record.Message) {
 		}
 		c.log.Warn("command refused", "command", asked.ID, "kind", asked.Kind, "by", asked.By, "cause", refusal)
 	}
-	c.pipeline.command(order{asked, refusal})
+	if asked.Kind == record.Read && refusal == "" {
+		c.reads.Go(func() { c.readDevice(ctx, asked) }) // there are no more of them than the judge can tell apart
+		return
+	}
+	c.pipeline.command(order{Command: asked, refusal: refusal})
+}
+
+// readDevice reads a device between its polls, and answers.
+func (c *commands) readDevice(ctx context.Context, asked record.Command) {
+	limited, cancel := context.WithTimeout(ctx, asked.Expires.Sub(c.now().Time))
+	defer cancel()
+	r, err := c.read(limited, asked.Device)
+	o := order{Command: asked, reading: r}
+	switch {
+	case errors.Is(err, errNoDevice):
+		o.refusal = command.UnknownDevice
+	case limited.Err() != nil:
+		o.refusal = command.Late // whether it would have answered isn't known
+	case err != nil:
+		c.log.Debug("device asked for doesn't answer", "device", asked.Device, "error", err)
+		o.silent = true
+	}
+	c.pipeline.command(o)
 }
 
 // order is a command that was judged.
 type order struct {
 	record.Command
 	refusal command.Refusal
+	reading reading // of a device that was read
+	silent  bool    // it didn't answer
 }
 
 // command has the goroutine that owns the rules obey, or answer a refusal.
@@ -138,7 +167,13 @@ func (p *pipeline) obey(o order) {
 		}
 		p.log.Info("command", "command", o.ID, "kind", o.Kind, "alarm", o.Alarm, "by", o.By, "refused", o.refusal)
 	}
-	p.emit(command.Answer(o.Command, o.refusal, p.clock.At(now)))
+	e := command.Answer(o.Command, o.refusal, p.clock.At(now))
+	if o.Kind == record.Read && o.refusal == "" {
+		if e.Answer.Asset, e.Answer.Read = o.reading.asset, o.reading.values; o.silent {
+			e.Answer.Cause = telemetry.NoAnswer
+		}
+	}
+	p.emit(e)
 }
 
 // publish lets others see which alarms are active.

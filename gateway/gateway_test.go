@@ -54,6 +54,7 @@ func (v *volts) Read(_ simulated.Table, _, quantity int, dst []byte) simulated.E
 type bench struct {
 	t       testing.TB
 	meter   *volts
+	bus     *simulated.Bus // that the meter is on
 	cluster *kfake.Cluster
 	dial    *tls.Config // to the cluster; nil: plaintext
 	config  gatewayconfig.Config
@@ -76,6 +77,7 @@ func newBench(t testing.TB) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.bus = server.Bus
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
 	go func() {

@@ -327,10 +327,21 @@ type CommandAnswer struct {
 	ID     string        `json:"id"`
 	Kind   string        `json:"kind"`
 	Alarm  string        `json:"alarm,omitempty"`
+	Device string        `json:"device,omitempty"`
 	By     string        `json:"by"`
 	Result CommandResult `json:"result"`
-	Cause  string        `json:"cause,omitempty"` // why it was refused
+	Cause  string        `json:"cause,omitempty"` // why it was refused; NoAnswer of a device that didn't
+	// Of a device that was read, and has answered: its asset, and what was read of it, the
+	// voltages first, at most MostRead.
+	Asset string  `json:"asset,omitempty"`
+	Read  []Input `json:"read,omitempty"`
 }
+
+// NoAnswer is the cause in the answer about a device that was read in vain.
+const NoAnswer = "no-answer"
+
+// MostRead bounds what an answer tells of a device.
+const MostRead = 16
 
 // CounterChange reports that a counter is below what it was. What it has counted
 // meanwhile is After − Before + Modulus after a roll-over; after a reset nobody knows.

@@ -3,12 +3,14 @@ package alarm
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/outage/evidence"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // noteEvidence keeps what an event says of supply, in the transaction that takes it. What
@@ -27,6 +29,15 @@ func noteEvidence(t *store.Tx, e event) error {
 	for _, v := range list {
 		v.Arrival = int64(telemetry.MicrosOf(time.Now()))
 		v.Source, v.Unsynchronised = int64(e.Time), e.Clock != nil
+		if v.Device != "" && v.Asset == "" && v.Switch == "" && e.Kind == telemetry.CommandAnswered {
+			if err := t.QueryRow(`SELECT COALESCE(MAX(s.asset), '') FROM series s JOIN grid_asset g ON g.id = s.asset WHERE s.gateway = ? AND s.device = ?`,
+				[]any{v.Gateway, v.Device}, &v.Asset); err != nil {
+				return err
+			}
+			if v.Asset == "" {
+				continue // it measures nothing that the network has
+			}
+		}
 		if err := evidence.Note(t, v); err != nil {
 			return err
 		}
@@ -60,8 +71,14 @@ func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
 	case telemetry.SupplyRestored:
 		return []evidence.Observation{of(outage.MainsBack)}
 	case telemetry.CommandAnswered:
-		if e.Answer.Kind == "ping" && e.Answer.Result == telemetry.CommandDone {
+		switch a := e.Answer; {
+		case a.Result != telemetry.CommandDone:
+		case a.Kind == string(record.Ping):
 			return []evidence.Observation{of(outage.PingAnswered)}
+		case a.Kind == string(record.Read):
+			v := evidenceOfReading(*a)
+			v.Gateway = gateway
+			return []evidence.Observation{v}
 		}
 	}
 	return nil
@@ -108,6 +125,33 @@ func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observatio
 	}
 	return nil
 }
+
+// evidenceOfReading is what a device says of supply that was read now. Its asset is found when
+// it is kept, where the answer doesn't say it.
+func evidenceOfReading(a telemetry.CommandAnswer) evidence.Observation {
+	v := evidence.Observation{Device: a.Device, Evidence: outage.Evidence{Kind: outage.PingAnswered, Asset: a.Asset}}
+	if len(a.Read) == 0 {
+		v.Kind = outage.PingUnanswered
+		return v
+	}
+	highest, measured := 0.0, false
+	for _, in := range a.Read {
+		if strings.HasPrefix(in.Name, "PhV.") && in.Value != nil && *in.Value >= 0 {
+			highest, measured = max(highest, *in.Value), true
+		}
+	}
+	levels, known := levelsOf(a.Read)
+	switch {
+	case measured && highest < noVoltage:
+		v.Kind, v.Levels = outage.Voltage, &outage.Levels{}
+	case known:
+		v.Kind, v.Levels = outage.Voltage, &levels
+	}
+	return v
+}
+
+// noVoltage is the voltage of a phase, in V, below which none is there: 5 % of 230 V.
+const noVoltage = 11.5
 
 // levelsOf is what the voltages of a rule's inputs are in percent of the highest of them,
 // which some phase has that wasn't lost. False if one of them isn't known.

@@ -16,14 +16,15 @@ type Command struct {
 	ID       string            `json:"id"`
 	Gateway  string            `json:"gateway"`
 	Epoch    string            `json:"epoch" doc:"The process of the gateway that was asked; empty if only the answer is known"`
-	Kind     string            `json:"kind" doc:"ping, ack or reset"`
+	Kind     string            `json:"kind" doc:"ping, read, ack or reset"`
 	Alarm    string            `json:"alarm" doc:"With ack and reset"`
+	Device   string            `json:"device" doc:"With read"`
 	By       string            `json:"by" doc:"Who asked"`
 	Issued   *telemetry.Micros `json:"issued_us" doc:"null: another cloud has issued it"`
 	Expires  *telemetry.Micros `json:"expires_us"`
 	Answered *telemetry.Micros `json:"answered_us" doc:"By the gateway's clock; null: it hasn't answered"`
 	State    string            `json:"state" enum:"sent,done,refused,expired" doc:"expired: there was no answer while it was valid"`
-	Cause    string            `json:"cause" doc:"Why it is refused"`
+	Cause    string            `json:"cause" doc:"Why it is refused; no-answer of a device that was read and didn't"`
 }
 
 type commandsQuery struct {
@@ -58,7 +59,7 @@ func registerCommands(api huma.API, o Options) {
 		list, answer.Link, answer.Body.Next = turned(q.Paging, "commands", list, store.Command.Place)
 		answer.Body.Commands = make([]Command, len(list))
 		for i, c := range list {
-			answer.Body.Commands[i] = Command{ID: c.ID, Gateway: c.Gateway, Epoch: c.Epoch, Kind: string(c.Kind), Alarm: c.Alarm, By: c.By,
+			answer.Body.Commands[i] = Command{ID: c.ID, Gateway: c.Gateway, Epoch: c.Epoch, Kind: string(c.Kind), Alarm: c.Alarm, Device: c.Device, By: c.By,
 				Issued: known(c.Issued), Expires: known(c.Expires), Answered: known(c.Answered), State: c.State(now), Cause: c.Cause}
 		}
 		return answer, nil

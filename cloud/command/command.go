@@ -46,6 +46,7 @@ type Request struct {
 	Gateway string
 	Kind    record.CommandKind
 	Alarm   string // with Ack and Reset
+	Device  string // with Read
 	By      string
 	Life    time.Duration // 0 means DefaultLife
 }
@@ -64,7 +65,7 @@ func (s *Sender) Send(ctx context.Context, r Request) (record.Command, error) {
 	}
 	now := telemetry.MicrosOf(time.Now())
 	c := record.Command{
-		ID: record.NewCommandID(), Gateway: r.Gateway, Epoch: epoch.String(), Kind: r.Kind, Alarm: r.Alarm, By: r.By,
+		ID: record.NewCommandID(), Gateway: r.Gateway, Epoch: epoch.String(), Kind: r.Kind, Alarm: r.Alarm, Device: r.Device, By: r.By,
 		Issued: now, Expires: now + telemetry.Micros(life.Microseconds()),
 	}
 	key, err := s.key()

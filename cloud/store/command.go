@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -46,18 +47,24 @@ type Command struct {
 	record.Command                  // Epoch, Issued and Expires are empty if only the answer is known
 	Answered       telemetry.Micros // by the gateway's clock; 0 while there is no answer
 	Result         telemetry.CommandResult
-	Cause          string
+	Cause          string // why it was refused, or telemetry.NoAnswer of a device that didn't
 }
+
+// ByCloud is who asks what the cloud wants to know by itself.
+const ByCloud = "cloud"
 
 // AddCommand keeps a command that is about to be sent.
 func (s *Store) AddCommand(ctx context.Context, c record.Command) error {
 	err := s.Write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`INSERT INTO command (id, gateway, epoch, kind, alarm, actor, issued, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.ID, c.Gateway, c.Epoch, string(c.Kind), c.Alarm, c.By, int64(c.Issued), int64(c.Expires))
+		_, err := t.Exec(`INSERT INTO command (id, gateway, epoch, kind, alarm, device, actor, issued, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			c.ID, c.Gateway, c.Epoch, string(c.Kind), c.Alarm, c.Device, c.By, int64(c.Issued), int64(c.Expires))
 		if err != nil {
 			return err
 		}
-		return t.Audit(Change{At: c.Issued, By: c.By, Action: "command", Subject: "gateway " + c.Gateway, Detail: strings.TrimSpace(string(c.Kind) + " " + c.Alarm)})
+		if c.Kind == record.Read && c.By == ByCloud {
+			return nil // nobody has done it, and there are hundreds a minute in a storm
+		}
+		return t.Audit(Change{At: c.Issued, By: c.By, Action: "command", Subject: "gateway " + c.Gateway, Detail: strings.TrimSpace(string(c.Kind) + " " + c.Alarm + c.Device)})
 	})
 	if err != nil {
 		return fmt.Errorf("store: keep command %s to gateway %s: %w", c.ID, c.Gateway, err)
@@ -75,6 +82,14 @@ func CheckAnswer(a telemetry.CommandAnswer) error {
 			return fmt.Errorf("%.80q is longer than 64 bytes", text)
 		}
 	}
+	for _, text := range []string{a.Device, a.Asset} {
+		if len(text) > 512 || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return fmt.Errorf("%.80q is longer than 512 bytes, or no text", text)
+		}
+	}
+	if len(a.Read) > telemetry.MostRead {
+		return fmt.Errorf("%d values, at most %d", len(a.Read), telemetry.MostRead)
+	}
 	if a.ID == "" || len(a.By) > longestCause {
 		return errors.New("an answer names no command, or somebody with too long a name")
 	}
@@ -89,8 +104,8 @@ func (t *Tx) AnswerCommand(gateway string, a telemetry.CommandAnswer, at telemet
 	err := t.QueryRow(`SELECT gateway FROM command WHERE id = ?`, []any{a.ID}, &of)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		_, err = t.Exec(`INSERT INTO command (id, gateway, kind, alarm, actor, answered, result, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			a.ID, gateway, a.Kind, a.Alarm, a.By, int64(at), string(a.Result), a.Cause)
+		_, err = t.Exec(`INSERT INTO command (id, gateway, kind, alarm, device, actor, answered, result, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			a.ID, gateway, a.Kind, a.Alarm, a.Device, a.By, int64(at), string(a.Result), a.Cause)
 	case err == nil && of != gateway:
 		err = ErrOthersCommand
 	case err == nil:
@@ -103,13 +118,13 @@ func (t *Tx) AnswerCommand(gateway string, a telemetry.CommandAnswer, at telemet
 	return nil
 }
 
-const selectCommand = `SELECT id, gateway, epoch, kind, alarm, actor, COALESCE(issued, 0), COALESCE(expires, 0), COALESCE(answered, 0), result, cause FROM command `
+const selectCommand = `SELECT id, gateway, epoch, kind, alarm, device, actor, COALESCE(issued, 0), COALESCE(expires, 0), COALESCE(answered, 0), result, cause FROM command `
 
 func (t *Tx) commands(query string, args ...any) ([]Command, error) {
 	list := []Command{}
 	err := t.Each(func(r *sql.Rows) error {
 		var c Command
-		err := r.Scan(&c.ID, &c.Gateway, &c.Epoch, &c.Kind, &c.Alarm, &c.By, &c.Issued, &c.Expires, &c.Answered, &c.Result, &c.Cause)
+		err := r.Scan(&c.ID, &c.Gateway, &c.Epoch, &c.Kind, &c.Alarm, &c.Device, &c.By, &c.Issued, &c.Expires, &c.Answered, &c.Result, &c.Cause)
 		list = append(list, c)
 		return err
 	}, selectCommand+query, args...)

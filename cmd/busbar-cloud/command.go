@@ -99,7 +99,7 @@ func (l listCommands) Run(ctx context.Context) error {
 		}
 		now := telemetry.MicrosOf(time.Now())
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ISSUED\tGATEWAY\tKIND\tALARM\tBY\tSTATE\tAFTER\tCAUSE")
+		fmt.Fprintln(w, "ISSUED\tGATEWAY\tKIND\tOF\tBY\tSTATE\tAFTER\tCAUSE")
 		for _, c := range list {
 			issued, after := "", ""
 			if c.Issued != 0 {
@@ -108,7 +108,7 @@ func (l listCommands) Run(ctx context.Context) error {
 			if c.Issued != 0 && c.Answered != 0 {
 				after = c.Answered.Sub(c.Issued).Round(time.Millisecond).String()
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", issued, shown(c.Gateway), shown(string(c.Kind)), shown(c.Alarm), shown(c.By), c.State(now), after, shown(c.Cause))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", issued, shown(c.Gateway), shown(string(c.Kind)), shown(c.Alarm+c.Device), shown(c.By), c.State(now), after, shown(c.Cause))
 		}
 		return w.Flush()
 	})
@@ -145,7 +145,23 @@ Example:
   busbar-cloud gateway ping --config cloud.yaml north-gw1`
 }
 
-func (p ping) Run(ctx context.Context) error { return p.ask(ctx, record.Ping, "") }
+func (p ping) Run(ctx context.Context) error { return p.ask(ctx, record.Ping, "", "") }
+
+type read struct {
+	asking
+	Device string `arg:"" help:"The device's id, as in the gateway's configuration."`
+}
+
+func (read) Help() string {
+	return howCommandsWork + `
+The gateway reads the device now, between its polls. What it answers is evidence of whether there is supply, as polls are not
+before a rule has decided.
+
+Example:
+  busbar-cloud gateway read --config cloud.yaml north-gw1 meter-7`
+}
+
+func (r read) Run(ctx context.Context) error { return r.ask(ctx, record.Read, "", r.Device) }
 
 type ack struct {
 	asking
@@ -160,7 +176,7 @@ Example:
   busbar-cloud gateway ack --config cloud.yaml north-gw1 7f3a29c4d5e6b718 --by Ana`
 }
 
-func (a ack) Run(ctx context.Context) error { return a.ask(ctx, record.Ack, a.Alarm) }
+func (a ack) Run(ctx context.Context) error { return a.ask(ctx, record.Ack, a.Alarm, "") }
 
 type reset struct {
 	asking
@@ -175,10 +191,10 @@ Example:
   busbar-cloud gateway reset --config cloud.yaml north-gw1 7f3a29c4d5e6b718 --by Ana`
 }
 
-func (r reset) Run(ctx context.Context) error { return r.ask(ctx, record.Reset, r.Alarm) }
+func (r reset) Run(ctx context.Context) error { return r.ask(ctx, record.Reset, r.Alarm, "") }
 
 // ask sends a command and prints what became of it.
-func (a asking) ask(ctx context.Context, kind record.CommandKind, alarm string) error {
+func (a asking) ask(ctx context.Context, kind record.CommandKind, alarm, device string) error {
 	if a.Timeout < time.Second || a.Timeout > record.MaxCommandLife {
 		return program.Usage{Err: fmt.Errorf("--timeout %s is out of range, expected 1s to 2m", a.Timeout)}
 	}
@@ -199,7 +215,7 @@ func (a asking) ask(ctx context.Context, kind record.CommandKind, alarm string) 
 		defer cancel()
 		started := time.Now()
 		sent, err := sender.Send(waiting, command.Request{
-			Gateway: a.Gateway, Kind: kind, Alarm: alarm, By: a.By, Life: max(a.Timeout, command.DefaultLife),
+			Gateway: a.Gateway, Kind: kind, Alarm: alarm, Device: device, By: a.By, Life: max(a.Timeout, command.DefaultLife),
 		})
 		if err != nil {
 			return err
@@ -213,6 +229,9 @@ func (a asking) ask(ctx context.Context, kind record.CommandKind, alarm string) 
 			return err
 		case answer.Result != telemetry.CommandDone:
 			return fmt.Errorf("%s refuses %s: %s", a.Gateway, kind, answer.Cause)
+		}
+		if answer.Cause == telemetry.NoAnswer {
+			return fmt.Errorf("%s doesn't answer %s", device, a.Gateway)
 		}
 		fmt.Printf("%s: %s done in %s\n", a.Gateway, kind, time.Since(started).Round(time.Millisecond))
 		return nil

@@ -25,6 +25,7 @@ type gatewayCommand struct {
 	Readmit readmitKey    `cmd:"" help:"Take a revocation back."`
 	Retake  retakeRecords `cmd:"" help:"Take what was set aside of a gateway again from the log."`
 	Ping    ping          `cmd:"" help:"Ask a gateway for an answer."`
+	Read    read          `cmd:"" help:"Have a gateway read a device now."`
 	Ack     ack           `cmd:"" help:"Have a gateway note that somebody has taken notice of an alarm."`
 	Reset   reset         `cmd:"" help:"Have a gateway end an alarm, and decide it anew from what it reads next."`
 }

@@ -33,6 +33,9 @@ const (
 	TooMany      Refusal = "too-many" // more valid ones than can be told apart
 	UnknownKind  Refusal = "unknown-kind"
 	UnknownAlarm Refusal = "unknown-alarm" // no such alarm is active
+
+	UnknownDevice Refusal = "unknown-device" // it reads no such device
+	Late          Refusal = "late"           // it expired before the device's turn came
 )
 
 // Authentic reports whether the command is known to come from somebody whom the
@@ -106,7 +109,7 @@ func (j *Judge) Judge(m record.Message, now Now) (record.Command, Refusal) {
 	}
 	j.seen[c.ID] = c.Expires
 	switch c.Kind {
-	case record.Ping, record.Ack, record.Reset:
+	case record.Ping, record.Read, record.Ack, record.Reset:
 		return c, ""
 	}
 	return c, UnknownKind
@@ -170,7 +173,7 @@ func (j *Judge) room(now telemetry.Micros) bool {
 
 // Answer is the event that says what became of a command.
 func Answer(c record.Command, r Refusal, now telemetry.Micros) telemetry.Event {
-	a := &telemetry.CommandAnswer{ID: c.ID, Kind: string(c.Kind), Alarm: c.Alarm, By: c.By, Result: telemetry.CommandDone}
+	a := &telemetry.CommandAnswer{ID: c.ID, Kind: string(c.Kind), Alarm: c.Alarm, Device: c.Device, By: c.By, Result: telemetry.CommandDone}
 	if r != "" {
 		a.Result, a.Cause = telemetry.CommandRefused, string(r)
 	}

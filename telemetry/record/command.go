@@ -21,6 +21,7 @@ type CommandKind string
 const (
 	Ping  CommandKind = "ping"  // answer
 	Ack   CommandKind = "ack"   // note that somebody has taken notice of an alarm
+	Read  CommandKind = "read"  // read a device now, and tell what it answers
 	Reset CommandKind = "reset" // end an alarm, and decide it anew from the samples that follow
 )
 
@@ -31,8 +32,9 @@ type Command struct {
 	Gateway string           `json:"gateway"`
 	Epoch   string           `json:"epoch"` // of the process that is meant
 	Kind    CommandKind      `json:"kind"`
-	Alarm   string           `json:"alarm,omitempty"` // with Ack and Reset
-	By      string           `json:"by"`              // who asks
+	Alarm   string           `json:"alarm,omitempty"`  // with Ack and Reset
+	Device  string           `json:"device,omitempty"` // with Read
+	By      string           `json:"by"`               // who asks
 	Issued  telemetry.Micros `json:"issued_us"`
 	Expires telemetry.Micros `json:"expires_us"` // at most MaxCommandLife after Issued
 }
@@ -69,6 +71,10 @@ func (c Command) Check() error {
 		return fmt.Errorf("command %s: names an alarm with more than %d bytes", c.ID, maxAlarmID)
 	case (c.Kind == Ack || c.Kind == Reset) && c.Alarm == "":
 		return fmt.Errorf("command %s: %s names no alarm", c.ID, c.Kind)
+	case len(c.Device) > maxString:
+		return fmt.Errorf("command %s: names a device with more than %d bytes", c.ID, maxString)
+	case c.Kind == Read && c.Device == "":
+		return fmt.Errorf("command %s: %s names no device", c.ID, c.Kind)
 	case c.By == "" || len(c.By) > maxBy || !utf8.ValidString(c.By):
 		return fmt.Errorf("command %s: doesn't say who asks in 1 to %d bytes of UTF-8", c.ID, maxBy)
 	case c.Issued <= 0 || c.Expires <= c.Issued || c.Expires-c.Issued > telemetry.Micros(MaxCommandLife.Microseconds()):

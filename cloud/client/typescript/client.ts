@@ -361,8 +361,10 @@ export interface Command {
   answered_us: Micros | null;
   /** Who asked */
   by: string;
-  /** Why it is refused */
+  /** Why it is refused; no-answer of a device that was read and didn't */
   cause: string;
+  /** With read */
+  device: string;
   /** The process of the gateway that was asked; empty if only the answer is known */
   epoch: string;
   expires_us: Micros | null;
@@ -370,7 +372,7 @@ export interface Command {
   id: string;
   /** null: another cloud has issued it */
   issued_us: Micros | null;
-  /** ping, ack or reset */
+  /** ping, read, ack or reset */
   kind: string;
   /** expired: there was no answer while it was valid */
   state: "sent" | "done" | "refused" | "expired";
@@ -1578,8 +1580,10 @@ export interface Summary {
   feeders: FeederSummary[] | null;
   /** That go on */
   outages: Int64;
+  /** Of these, how many are planned */
+  planned: Int64;
   points_out: Int64;
-  /** Of these, how many nobody was told of aloud yet */
+  /** Of these, how many nobody was told of aloud yet, planned ones apart */
   unannounced: Int64;
 }
 

@@ -19,6 +19,11 @@ func resolve(n *network.Network, row taken) (v outage.Evidence, ok bool) {
 			v.Point, v.Asset = v.Asset, ""
 		}
 		return v, n.PointOf(v.Point) != grid.None
+	case outage.PingAnswered, outage.PingUnanswered:
+		if v.Asset != "" {
+			v.Point, v.Asset = v.Asset, ""
+			return v, n.PointOf(v.Point) != grid.None
+		}
 	case outage.Voltage:
 		if v.Point != "" || n.PointOf(v.Asset) != grid.None {
 			if v.Point == "" {

@@ -25,6 +25,9 @@ type Config struct {
 	// Ping asks a gateway whether it is there, and returns when it has answered; nil:
 	// nobody is asked.
 	Ping func(ctx context.Context, gateway string) error
+	// Read has a gateway read a device now, and returns when it has answered, whatever the
+	// device has; nil: no device is asked.
+	Read func(ctx context.Context, gateway, device string) error
 }
 
 // Runner makes outages of the evidence. One works at a time on a database: what another
@@ -341,48 +344,4 @@ func (s *session) pass(ctx context.Context, now telemetry.Micros) (more bool, er
 	s.turn++
 	s.ask(asks)
 	return len(rows) == mostAtOnce, nil
-}
-
-// ask puts questions without waiting: what there is no room for is asked again.
-func (s *session) ask(asks []outage.Ask) {
-	if s.cfg.Ping == nil {
-		return
-	}
-	for _, a := range asks {
-		select {
-		case s.asks <- a:
-		default:
-		}
-	}
-}
-
-// pingFor is how long a gateway may take to answer.
-const pingFor = 15 * time.Second
-
-// answerAsks pings the gateways that are asked about. That one answers comes as an event;
-// that it doesn't is kept here.
-func (s *session) answerAsks(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case a := <-s.asks:
-			if a.Gateway == "" {
-				continue
-			}
-			pinging, cancel := context.WithTimeout(ctx, pingFor)
-			err := s.cfg.Ping(pinging, a.Gateway)
-			cancel()
-			if err == nil || ctx.Err() != nil {
-				continue
-			}
-			err = s.cfg.Store.Write(ctx, func(t *store.Tx) error {
-				return evidence.Note(t, evidence.Observation{Comment: err.Error(),
-					Evidence: outage.Evidence{Kind: outage.PingUnanswered, Gateway: a.Gateway, Arrival: int64(Now())}})
-			})
-			if err != nil && ctx.Err() == nil {
-				s.cfg.Logger.Warn("that a gateway doesn't answer can't be kept", "gateway", a.Gateway, "error", err)
-			}
-		}
-	}
 }

@@ -1,0 +1,43 @@
+package alarm
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/busbar/busbar/telemetry"
+)
+
+func TestWhatAReadingSaysOfSupply(t *testing.T) {
+	volts := func(list ...float64) (read []telemetry.Input) {
+		for i, v := range list {
+			read = append(read, telemetry.Input{Name: "PhV.phs" + "ABC"[i:i+1], Value: &v, Unit: "V", Quality: "good"})
+		}
+		return read
+	}
+	for name, c := range map[string]struct {
+		read []telemetry.Input
+		want string
+	}{
+		"no answer":             {nil, "ping-unanswered"},
+		"supply":                {volts(231, 229, 230), "voltage [100 99 100]"},
+		"none":                  {volts(0, 0.4, 11), "voltage [0 0 0]"},
+		"a phase is lost":       {volts(230, 0, 231), "voltage [100 0 100]"},
+		"of one phase":          {volts(230), "ping-answered"},
+		"none, of one phase":    {volts(3), "voltage [0 0 0]"},
+		"nothing says voltages": {[]telemetry.Input{{Name: "TotW"}}, "ping-answered"},
+		"a voltage isn't known": {[]telemetry.Input{{Name: "PhV.phsA"}, {Name: "PhV.phsB"}, {Name: "PhV.phsC"}}, "ping-answered"},
+	} {
+		v := evidenceOfReading(telemetry.CommandAnswer{Kind: "read", Device: "m", Asset: "p", Result: telemetry.CommandDone, Read: c.read})
+		got := string(v.Kind)
+		if v.Levels != nil {
+			got += fmt.Sprint(" ", *v.Levels)
+		}
+		if got != c.want || v.Asset != "p" || v.Device != "m" {
+			t.Errorf("%s: %s, want %s: %+v", name, got, c.want, v)
+		}
+	}
+	refused := telemetry.Event{Kind: telemetry.CommandAnswered, Answer: &telemetry.CommandAnswer{Kind: "read", Result: telemetry.CommandRefused, Cause: "late"}}
+	if list := evidenceOf(refused, "gw"); len(list) != 0 {
+		t.Errorf("what nobody read says something: %+v", list)
+	}
+}

@@ -1,0 +1,5 @@
+-- +goose Up
+ALTER TABLE command ADD COLUMN device TEXT COLLATE "C" NOT NULL DEFAULT ''; -- that is read
+
+-- +goose Down
+ALTER TABLE command DROP COLUMN device;
