@@ -90,7 +90,7 @@ func TestTortureAFeedersOutageHasOneAlarm(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
 		config := embedded(t)
 		config.Store = Store{Config: database.Config{Postgres: &database.Postgres{URL: storetest.Postgres(t).Postgres.URL}}}
-		feedersOutage(t, config, 1000)
+		feedersOutage(t, config, 10_000)
 	})
 }
 

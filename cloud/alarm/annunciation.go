@@ -61,8 +61,9 @@ func StandingAt(ctx context.Context, s *store.Store, raised, at telemetry.Micros
 			return err
 		}, `SELECT a.id, a.gateway, `+zone+`, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
 			FROM alarm a JOIN gateway g ON g.id = a.gateway
-			WHERE a.raised < ? AND (a.active OR a.cleared > ?) AND a.handling = '' AND a.suppressed_by = '' AND `+Seen(t)+`
-			ORDER BY a.raised, a.id LIMIT ?`, int64(raised), int64(at), most)
+			WHERE a.id IN (SELECT id FROM alarm WHERE (active OR NOT acknowledged) AND active UNION ALL SELECT id FROM alarm WHERE cleared > ?)
+			AND a.raised < ? AND a.handling = '' AND a.suppressed_by = '' AND `+Seen(t)+`
+			ORDER BY a.raised, a.id LIMIT ?`, int64(at), int64(raised), most)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("alarm: list what stands: %w", err)

@@ -33,7 +33,11 @@ CREATE INDEX outage_earlier_point ON outage_earlier (point);
 CREATE INDEX control_step_asset ON control_step (asset, at);
 CREATE INDEX command_alarm ON command (alarm) WHERE alarm <> '';
 
+-- By which what was active at a time is found.
+CREATE INDEX alarm_cleared ON alarm (cleared) WHERE cleared IS NOT NULL;
+
 -- +goose Down
+DROP INDEX alarm_cleared;
 DROP INDEX command_alarm;
 DROP INDEX control_step_asset;
 DROP INDEX outage_earlier_point;
