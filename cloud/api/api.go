@@ -78,6 +78,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerPlanned(api, o)
 	registerEstimates(api, o)
 	registerTimeline(api, o)
+	registerCIM(api, o)
 	registerReliability(api, o)
 	registerSession(api, o)
 	registerOIDC(api, o)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/cloud/outage/cim"
 	"github.com/busbar/busbar/cloud/outage/desk"
 )
 
@@ -37,6 +38,23 @@ func TestPlannedOutages(t *testing.T) {
 	ask("PUT", path+"/"+p.ID, body("foreign-line", from, until, `,"revision":9`), 409, "has changed since")
 	ask("PUT", path+"/"+p.ID, body("foreign-line", from, until, `,"revision":1,"comment":"more"`), 200, `"customers":8,`)
 	ask("GET", path+"/"+p.ID, "", 200, `"detail":"devices foreign-line, were own-line"`)
+	document, err := cim.Read([]byte(ask("GET", "/api/v1/cim/outages", "", 200, cim.Version)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]cim.Outage{}
+	for _, of := range document.Outages {
+		told[of.ID] = of
+	}
+	if of := told[p.ID]; !of.Planned || int64(of.ExpectedStart) != from || int64(of.ExpectedEnd) != until || of.Equipment != "foreign-line" || *of.Customers != 8 {
+		t.Errorf("%+v", told)
+	}
+	if of := told["own-outage"]; of.Planned || of.Equipment != "own-line" || of.Status != "confirmed" {
+		t.Errorf("%+v", told)
+	}
+	if next := ask("GET", "/api/v1/cim/outages?limit=1&state=all", "", 200, ""); strings.Contains(next, "own-outage") == strings.Contains(next, "foreign-outage") {
+		t.Errorf("a page of one outage: %s", next)
+	}
 	ask("POST", path+"/"+p.ID+"/cancel", `{"comment":"rain"}`, 200, `"state":"cancelled"`)
 	ask("POST", path+"/"+p.ID+"/cancel", `{"comment":"rain"}`, 409, "it is cancelled")
 	if answer := ask("GET", path, "", 200, ""); strings.Contains(answer, p.ID) {

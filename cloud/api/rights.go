@@ -85,6 +85,7 @@ var Rights = access.Rights{
 	"POST /api/v1/evidence":             {Least: access.Operator},
 	"GET /api/v1/assets/{id}/timeline":  {Least: access.Viewer},
 	"GET /api/v1/estimate-record":       {Least: access.Viewer},
+	"GET /api/v1/cim/outages":           {Least: access.Viewer},
 
 	"GET /api/v1/planned-outages":              {Least: access.Viewer},
 	"POST /api/v1/planned-outages":             {Least: access.Operator},

@@ -80,6 +80,9 @@ func (e *Engine) lay(s *grid.Snapshot) {
 		e.points[i].gateway = none
 	}
 	e.switches = make([]position, s.Edges())
+	for i := range e.switches {
+		e.switches[i].by = none
+	}
 	e.assets = map[int32]infer.Observation{}
 	e.rebuild, e.dirty = true, true
 }
@@ -122,6 +125,13 @@ func (e *Engine) Use(s *grid.Snapshot) {
 	for i := range gateways {
 		g := &gateways[i]
 		g.points, g.placed = all(g.points), false
+		edges := g.edges
+		g.edges = nil
+		for _, edge := range edges {
+			if to := s.EdgeOf(old.EdgeAsset(int(edge)).ID); to != none {
+				g.edges = append(g.edges, int32(to))
+			}
+		}
 		e.unplaced = append(e.unplaced, int32(i))
 	}
 	e.gatewaysAt = nil

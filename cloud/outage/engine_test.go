@@ -640,3 +640,44 @@ func TestWhatComesBackByAndByHasLostNoPhases(t *testing.T) {
 		}
 	}
 }
+
+// A breaker is told to be closed, and then nothing is heard of its station: last gasps behind
+// both fuses are then enough to say that it has opened since, and not they. One that is told to be open when
+// its station falls silent stays open.
+func TestAPositionIsOldOnceItsGatewayIsSilent(t *testing.T) {
+	closed, open := false, true
+	for _, silent := range []bool{false, true} {
+		d := newDesk(t, "")
+		d.tell(outage.Evidence{Kind: outage.Gateway, Gateway: "station", Asset: "bus"})
+		d.tell(outage.Evidence{Kind: outage.Position, Switch: "north-breaker", Gateway: "station", Open: &closed, By: "telemetry"})
+		d.pass(time.Minute)
+		if silent {
+			d.tell(outage.Evidence{Kind: outage.GatewayGone, Gateway: "station"})
+			d.pass(time.Minute)
+			if list := d.open(); len(list) != 0 {
+				t.Fatalf("its silence alone is an outage: %+v", list)
+			}
+		}
+		d.each(outage.LastGasp, "m1", 0, 1, 2)
+		d.each(outage.LastGasp, "m2", 0, 1, 2)
+		d.tell(outage.Evidence{Kind: outage.MainsFail, Gateway: "gw m1"})
+		d.tell(outage.Evidence{Kind: outage.MainsFail, Gateway: "gw m2"})
+		d.pass(2 * time.Minute)
+		device := ""
+		if list := d.open(); len(list) == 1 {
+			device = list[0].Device
+		}
+		if (device == "north-breaker") != silent {
+			t.Errorf("silent %t: %+v", silent, d.open())
+		}
+	}
+	d := newDesk(t, "")
+	d.tell(outage.Evidence{Kind: outage.Position, Switch: "north-breaker", Gateway: "station", Open: &open, By: "telemetry"})
+	d.pass(2 * time.Minute)
+	id := d.only().ID
+	d.tell(outage.Evidence{Kind: outage.GatewayGone, Gateway: "station"})
+	d.pass(30 * time.Minute)
+	if x := d.only(); x.ID != id || len(x.Out) != 12 {
+		t.Errorf("%+v", x)
+	}
+}

@@ -37,8 +37,9 @@ func (p *point) lost() bool { return p.gasp|p.timeout|p.call|p.unanswered != 0 |
 type gateway struct {
 	id     string
 	points []int32
-	asset  string // where it has its supply, as it was told
-	node   int32  // or none
+	edges  []int32 // whose positions it measures
+	asset  string  // where it has its supply, as it was told
+	node   int32   // or none
 	placed bool
 	failed int64
 	gone   int64
@@ -247,7 +248,7 @@ func (e *Engine) way(edge int) (w infer.Way, busy int32) {
 	case t.told && !t.bad && t.open != 0:
 		open, w.Stay, busy = 0, infer.Weight(weights.ToldOpen*1000), 1
 		w.Each = t.open&x.Phases != x.Phases
-	case t.told && !t.bad, telemetered && !t.told:
+	case t.told && !t.bad && !e.unheard(t), telemetered && !t.told:
 		open += weights.ToldClosed
 	}
 	w.Open = infer.Weight(open)

@@ -15,6 +15,7 @@ type position struct {
 	gap                  gap
 	closed               int64 // when it was told to have, if it was open before
 	denied               bool  // people say that it isn't so
+	by                   int32 // the gateway that measures it, or none
 }
 
 // gap is that a device was closed between two times at which it was open: it closed

@@ -254,6 +254,9 @@ func (e *Engine) takeGateway(i int32, v Evidence) bool {
 	default: // a ping of a gateway that wasn't answered says that it is gone, which is known
 		return false
 	}
+	if v.Kind == GatewayGone || v.Kind == GatewayThere || v.Kind == PingAnswered {
+		e.weigh(i)
+	}
 	e.lookAt(i)
 	return true
 }
@@ -277,6 +280,7 @@ func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 		t.gap, t.closed = gap{t.closed, when, v.Arrival}, 0
 	}
 	t.when = when
+	e.measures(edge, v)
 	t.told, t.bad, t.byHand, t.at, t.denied = true, v.Bad, v.By != "", v.Arrival, false
 	if !v.Bad {
 		t.lockedOut = v.LockedOut || t.lockedOut && !closed // until it closes, whoever tells that it is open

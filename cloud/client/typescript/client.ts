@@ -2097,6 +2097,36 @@ export async function addCall(server: Server, body: CallTakingBody, options?: Op
   return answered<Call>(await ask(server, "POST", `/api/v1/calls`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
+export interface ExportCimOutagesParams {
+  /**
+   * open: outages that aren't over, and planned switching that is neither over nor cancelled
+   *
+   * @defaultValue "open"
+   */
+  state?: "open" | "all" | undefined;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * Outages as JSON that is shaped like the classes of IEC 61968's CIM
+ *
+ * Experimental: names may change. UnplannedOutage and PlannedOutage, those found last first; the first page has planned switching too, under PlannedOutage. The following pages are in the header Link. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/cim/outages
+ *
+ * One page of the list; pages(exportCimOutages, …) turns them all.
+ */
+export async function exportCimOutages(server: Server, params: ExportCimOutagesParams, options?: Options): Promise<unknown> {
+  return answered<unknown>(await ask(server, "GET", `/api/v1/cim/outages${query(params, "state", "limit", "cursor")}`, options));
+}
+
 export interface ListCommandsParams {
   /** Only this gateway's */
   gateway?: string | undefined;

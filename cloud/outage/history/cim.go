@@ -18,3 +18,9 @@ func CIMOf(o desk.Outage) cim.Outage {
 	}
 	return out
 }
+
+// CIMOfPlan is planned switching as other systems are told of it.
+func CIMOfPlan(p desk.Planned) cim.Outage {
+	return cim.Outage{ID: p.ID, Planned: true, Status: string(p.State), Reported: p.At, Cause: p.Reason, Comment: p.Comment,
+		ExpectedStart: p.From, ExpectedEnd: p.Until, Customers: &p.Customers, Equipment: p.Devices[0], Feeder: p.Feeder}
+}
