@@ -9,6 +9,9 @@ import { FirstUp } from "./FirstUp";
 /** Stands in place of the alarm that suppresses, until it is clear whether an outage does. */
 const held = "outages";
 
+/** Stands there of the alarm of an outage that is planned. */
+const planned = "planned";
+
 /** What there is to say of an alarm beside its state: what keeps it quiet, and how it behaves. */
 export function Badges({ alarm }: { alarm: Alarm }) {
   const { handling } = alarm;
@@ -22,7 +25,8 @@ export function Badges({ alarm }: { alarm: Alarm }) {
         </span>
       )}
       {alarm.suppressed_by === held && <span class="badge">{t("badge.held")}</span>}
-      {alarm.suppressed_by && alarm.suppressed_by !== held && (
+      {alarm.suppressed_by === planned && <span class="badge">{t("badge.planned")}</span>}
+      {alarm.suppressed_by && alarm.suppressed_by !== held && alarm.suppressed_by !== planned && (
         <a class="badge" href={`/alarms/${encodeURIComponent(alarm.suppressed_by)}`} data-testid="badge-suppressed">
           {parent ? t("badge.suppressedBy", { summary: parent.summary }) : t("badge.suppressed")}
         </a>
