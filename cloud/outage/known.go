@@ -282,5 +282,6 @@ func (e *Engine) own(node int) (c infer.Costs, busy int32) {
 		sum(e.gateways[g].seen, grid.ABC)
 	}
 	sum(e.assets[int32(node)], grid.ABC)
+	sum(e.vouched[int32(node)], grid.ABC)
 	return c, busy
 }

@@ -28,6 +28,7 @@ type incident struct {
 	first     int64   // arrival of its first evidence: what came before it says nothing
 	changed   int64
 	closed    int64 // when its device was told to have closed, as of stir
+	vouched   int32 // the node above that device, as long as that says that it has supply; or none
 	restoring int64 // since when something has supply again
 	stepOf    int64 // which of these the last step is of
 	askedBack int64 // since when it is verified
@@ -64,7 +65,7 @@ func (x *incident) use(old, s *grid.Snapshot, all func([]int32) []int32) {
 	if x.point != none {
 		x.point = int32(s.PointOf(old.PointAsset(int(x.point)).ID))
 	}
-	x.out, x.ever, x.below = all(x.out), all(x.ever), nil
+	x.out, x.ever, x.below, x.vouched = all(x.out), all(x.ever), nil, none
 	slices.Sort(x.out)
 	slices.Sort(x.ever)
 	x.touched = true
@@ -383,6 +384,7 @@ func (e *Engine) verify(x *incident) {
 // end is that no more comes of an incident.
 func (e *Engine) end(x *incident, state State, kind ChangeKind) {
 	x.State, x.OverAt = state, e.now
+	e.vouch(x)
 	for _, p := range x.out {
 		if e.points[p].incident == x {
 			e.points[p].incident = nil
