@@ -163,12 +163,36 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	d.list[len(d.list)-1].signals = ids
 }
 
-// lean is the devices as they are kept while the gateway runs: with the configuration as
-// it is written, since tens of thousands of signals may have been found, of which the
-// model has all that is needed later.
-func (d devices) lean(config gatewayconfig.Config) devices {
-	d.config = config
-	return d
+// share has the model's signals be those of the table, if it has the same in this order, as
+// after a first start.
+func (d *devices) share(table []telemetry.Signal) {
+	if n := len(d.model.Signals); n > 0 {
+		first := int(d.model.Signals[0].ID) - 1
+		if first+n > len(table) {
+			return
+		}
+		for i, s := range d.model.Signals {
+			if int(s.ID) != first+i+1 {
+				return
+			}
+		}
+		d.model.Signals = table[first : first+n : first+n]
+	}
+}
+
+// writtenOn is the names of the signals of a device that are written down.
+func (d *devices) writtenOn(id string) map[string]bool {
+	names := map[string]bool{}
+	n := 0
+	for _, c := range d.list {
+		if c.id == id {
+			for _, s := range d.model.Signals[n : n+c.written] {
+				names[s.Name] = true
+			}
+		}
+		n += len(c.signals) + 1
+	}
+	return names
 }
 
 // foundOn is the ids of the signals that a device has told of itself, by name.

@@ -43,7 +43,6 @@ func Bad(reason telemetry.Reason) telemetry.Quality {
 // Session is a device that is being read. Only the goroutine of its Run delivers.
 type Session struct {
 	about About
-	names map[telemetry.SignalID]string
 	log   *slog.Logger
 	stats *counters
 	asks  chan Ask
@@ -59,8 +58,15 @@ type Session struct {
 	answersSince time.Time // when the device answered first; zero: it hasn't
 
 	mu     sync.Mutex
-	last   adapters.Last
+	last   adapters.Last // without Quality
+	points map[telemetry.SignalID]lastQuality
 	untold untold
+}
+
+// lastQuality is that of the last sample of a point, if there was one.
+type lastQuality struct {
+	quality telemetry.Quality
+	told    bool
 }
 
 // Ask is somebody who wants the device to be read now, ahead of what is scheduled.
@@ -78,11 +84,10 @@ func (a Ask) Context() context.Context { return a.ctx }
 func newSession(about About, log *slog.Logger) *Session {
 	s := &Session{
 		about: about, log: log.With("device", about.ID, "endpoint", about.Where), stats: &counters{},
-		names: make(map[telemetry.SignalID]string, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
-		last: adapters.Last{Quality: map[string]telemetry.Quality{}},
+		points: make(map[telemetry.SignalID]lastQuality, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
 	}
 	for _, p := range about.Points {
-		s.names[p.Signal] = p.Name
+		s.points[p.Signal] = lastQuality{}
 	}
 	return s
 }
@@ -277,8 +282,8 @@ func (s *Session) note(r Result) {
 	defer s.mu.Unlock()
 	s.last.Polled, s.last.Cause = true, r.Cause
 	for _, v := range r.Samples {
-		if name, known := s.names[v.Signal]; known {
-			s.last.Quality[name] = v.Quality
+		if _, known := s.points[v.Signal]; known {
+			s.points[v.Signal] = lastQuality{v.Quality, true}
 		}
 	}
 }
@@ -287,9 +292,11 @@ func (s *Session) lastResult() adapters.Last {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.last
-	last.Quality = make(map[string]telemetry.Quality, len(s.last.Quality))
-	for name, q := range s.last.Quality {
-		last.Quality[name] = q
+	last.Quality = make(map[string]telemetry.Quality, len(s.points))
+	for _, p := range s.about.Points {
+		if q := s.points[p.Signal]; q.told {
+			last.Quality[p.Name] = q.quality
+		}
 	}
 	return last
 }
