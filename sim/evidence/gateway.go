@@ -1,12 +1,14 @@
 package evidence
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/busbar/busbar/grid"
 )
 
-// gateway reads the meters behind a transformer, and is supplied there.
+// gateway reads the meters behind a transformer, and is supplied there; or it tells of
+// switches.
 type gateway struct {
 	id      string
 	telecom int // grid.None if that always works
@@ -21,6 +23,9 @@ type gateway struct {
 	connects  int  // counts changes of its connection
 	waiting   []Event
 	meters    []int32 // points
+	switches  []int   // edges
+	station   bool    // it has a battery, and nothing but switches
+	arrived   int64   // when its last position does
 }
 
 // telecom is a node of a telecom network.
@@ -83,6 +88,7 @@ func (e *Edge) plant() {
 		}
 	}
 	e.number = int64(len(e.out))
+	e.plantStations()
 	if n := e.config.TelecomServes; n > 0 {
 		for first := 0; first < len(e.gateways); first += n {
 			t := telecom{supply: supply{on: true}, up: true}
@@ -97,6 +103,49 @@ func (e *Edge) plant() {
 	for g := range e.gateways {
 		e.nextDropout(now, g, 0)
 	}
+}
+
+// plantStations places what tells of switches: the gateways that the model names for them.
+// Such a gateway has its supply, which charges its battery, on the side from which its first switch is
+// fed.
+func (e *Edge) plantStations() {
+	s := e.world.Snapshot()
+	byID := map[string]int{}
+	for i := range e.gateways {
+		byID[e.gateways[i].id] = i
+	}
+	for edge := range s.Edges() {
+		x := s.Edge(edge)
+		if x.Kind != grid.KindSwitch || !s.Model().Switches[x.Index].Telemetered() {
+			continue
+		}
+		v := &s.Model().Switches[x.Index]
+		id := cmp.Or(v.Gateway, gatewayID(cmp.Or(v.Substation, v.ID)))
+		g, has := byID[id]
+		if !has {
+			node := x.A
+			if s.Normal().Supply(node) == edge {
+				node = x.B
+			}
+			g = len(e.gateways)
+			byID[id] = g
+			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, running: true, connected: true, clock: e.clock(1<<30 + g), station: true})
+		}
+		e.gateways[g].switches = append(e.gateways[g].switches, edge)
+		at := position{open: e.isOpen(edge)}
+		e.switches[edge] = &signal{gateway: g, now: at, told: at}
+	}
+}
+
+// Tells reports whether what tells of a telemetered switch runs, and whether it has a
+// connection.
+func (e *Edge) Tells(edge int) (runs, connected bool) {
+	v := e.switches[edge]
+	if v == nil {
+		return false, false
+	}
+	g := &e.gateways[v.gateway]
+	return g.running, g.connected
 }
 
 // gatewayOf is where the gateway of a node is: behind the next transformer
@@ -122,10 +171,13 @@ func (e *Edge) gatewaySupply(at int64) {
 		}
 		turn := g.turn
 		if !g.on {
-			if g.running {
+			holdUp := e.config.HoldUp
+			if g.station {
+				holdUp = e.config.StationBattery
+			} else if g.running {
 				e.send(at, i, Event{Source: at + g.clock, Kind: MainsFail})
 			}
-			e.after(at, e.config.HoldUp, func(at int64) {
+			e.after(at, holdUp, func(at int64) {
 				if g.turn == turn && g.running {
 					g.running = false
 					e.connection(at, i)
@@ -150,7 +202,9 @@ func (e *Edge) gatewaySupply(at int64) {
 					e.see(at, int(point))
 				}
 			}
-			e.send(at, i, Event{Source: at + g.clock, Kind: MainsBack})
+			if !g.station {
+				e.send(at, i, Event{Source: at + g.clock, Kind: MainsBack})
+			}
 		})
 	}
 	for i := range e.telecom {
@@ -189,19 +243,22 @@ func (e *Edge) connection(at int64, i int) {
 		e.after(at, e.config.SilentAfter, func(at int64) {
 			if g.connects == turn && !g.gone {
 				g.gone = true
-				e.tell(at, Event{Source: at, Kind: GatewayGone, Gateway: g.id})
+				e.tell(at, 0, Event{Source: at, Kind: GatewayGone, Gateway: g.id})
 			}
 		})
 		return
 	}
 	if g.gone {
 		g.gone = false
-		e.tell(at, Event{Source: at, Kind: GatewayThere, Gateway: g.id})
+		e.tell(at, 0, Event{Source: at, Kind: GatewayThere, Gateway: g.id})
 	}
 	for _, event := range g.waiting {
-		e.tell(at, event)
+		e.pass(at, g, event)
 	}
 	g.waiting = nil
+	for _, edge := range g.switches { // as the answer to an interrogation
+		e.tellPosition(at, edge)
+	}
 }
 
 // send is an event that a gateway has, which waits for its connection.
@@ -212,7 +269,16 @@ func (e *Edge) send(at int64, i int, event Event) {
 		g.waiting = append(g.waiting, event)
 		return
 	}
-	e.tell(at, event)
+	e.pass(at, g, event)
+}
+
+// pass is an event that goes over the gateway's connection. Positions don't overtake each other.
+func (e *Edge) pass(at int64, g *gateway, event Event) {
+	if event.Kind == Position {
+		g.arrived = e.tell(at, g.arrived, event)
+		return
+	}
+	e.tell(at, 0, event)
 }
 
 // Gateways is the ids of those for which is true.
