@@ -21,6 +21,7 @@ type Edge struct {
 
 	meters   []meter // by point
 	gateways []gateway
+	byNode   map[int]int // those that read meters
 	telecom  []telecom
 	stale    []bool          // by edge: a switch whose position no longer changes
 	switches map[int]*signal // by edge: the telemetered ones
@@ -50,7 +51,7 @@ func runs(l world.Levels) bool { return max(l[0], l[1], l[2]) >= works }
 
 // New is the edge of a world, at its present time.
 func New(w *world.World, c Config, seed uint64) *Edge {
-	e := &Edge{world: w, config: c, seed: seed, stale: make([]bool, w.Snapshot().Edges()), switches: map[int]*signal{}}
+	e := &Edge{world: w, config: c, seed: seed, stale: make([]bool, w.Snapshot().Edges()), byNode: map[int]int{}, switches: map[int]*signal{}}
 	for edge := range e.stale {
 		e.stale[edge] = e.chance(drawStale, edge, 0, c.StalePositions)
 	}

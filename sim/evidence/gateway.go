@@ -56,14 +56,13 @@ func (e *Edge) changed(s *supply) bool {
 // plant places meters, gateways and telecom nodes, and tells of the meters.
 func (e *Edge) plant() {
 	s, now := e.world.Snapshot(), e.world.Now()
-	byNode := map[int]int{}
 	e.meters = make([]meter, s.Points())
 	for point := range e.meters {
 		node, id := gatewayOf(s, s.Point(point).Node)
-		g, ok := byNode[node]
+		g, ok := e.byNode[node]
 		if !ok {
 			g = len(e.gateways)
-			byNode[node] = g
+			e.byNode[node] = g
 			phase := int64(e.random(drawPoll, g, 0).Float64() * float64(time.Duration(e.config.Poll).Microseconds()))
 			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, phase: phase, running: true, connected: true,
 				clock: e.clock(1<<30 + g)})
