@@ -442,11 +442,11 @@ func TestPositionsComeLateOrNotAtAllWithoutAConnection(t *testing.T) {
 	if list := positions(events, "tie-1"); len(list) != 1 || list[0].Source != 630e6 || *list[0].Open {
 		t.Errorf("without supply: %+v", list)
 	}
-	if runs, connected := e.Tells(network.At(0).EdgeOf("tie-1")); !runs || !connected {
+	if _, runs, connected := e.Teller(network.At(0).EdgeOf("tie-1")); !runs || !connected {
 		t.Errorf("runs %v, connected %v", runs, connected)
 	}
 	_, e, _ = played(t, empty, nil, open(500, "feeder-0-breaker"))
-	if runs, connected := e.Tells(network.At(0).EdgeOf("tie-1")); runs || connected {
+	if _, runs, connected := e.Teller(network.At(0).EdgeOf("tie-1")); runs || connected {
 		t.Errorf("without supply it runs %v, connected %v", runs, connected)
 	}
 	// With a clock that is wrong.

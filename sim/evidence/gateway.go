@@ -136,15 +136,21 @@ func (e *Edge) plantStations() {
 	}
 }
 
-// Tells reports whether what tells of a telemetered switch runs, and whether it has a
+// Teller is the gateway that tells of a telemetered switch, whether it runs, and whether it has a
 // connection.
-func (e *Edge) Tells(edge int) (runs, connected bool) {
+func (e *Edge) Teller(edge int) (gateway string, runs, connected bool) {
 	v := e.switches[edge]
 	if v == nil {
-		return false, false
+		return "", false, false
 	}
 	g := &e.gateways[v.gateway]
-	return g.running, g.connected
+	return g.id, g.running, g.connected
+}
+
+// Reader is that of the meter of a service point.
+func (e *Edge) Reader(point int) (gateway string, runs, connected bool) {
+	g := &e.gateways[e.meters[point].gateway]
+	return g.id, g.running, g.connected
 }
 
 // gatewayOf is where the gateway of a node is: behind the next transformer

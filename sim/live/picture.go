@@ -66,7 +66,7 @@ func (l *Live) Node(node int) world.Levels {
 func (s *state) look(w *world.World, edge *evidence.Edge) {
 	for i := range s.switches {
 		if x := &s.switches[i]; x.Telemetered {
-			x.Runs, x.Connected = edge.Tells(s.switchEdges[i])
+			_, x.Runs, x.Connected = edge.Teller(s.switchEdges[i])
 		}
 	}
 	s.positions = append(s.positions[:0], w.Positions()...)
