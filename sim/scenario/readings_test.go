@@ -1,11 +1,18 @@
 package scenario_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/grid/gridfile"
+	"github.com/busbar/busbar/grid/pandapower"
+	"github.com/busbar/busbar/grid/simbench"
 	"github.com/busbar/busbar/sim/scenario"
 )
 
@@ -68,6 +75,39 @@ func TestWrongReadings(t *testing.T) {
 	for _, want := range []string{"x.yaml:5:20: loads.readings.lost: 2 is no share from 0 to 1", "x.yaml:5:43: loads.readings.late_by: 0s is not above 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Networks of others are played like those of our own.
+func TestImportedNetworksArePlayed(t *testing.T) {
+	lv, _, err := simbench.Read("lv", os.DirFS("../../grid/simbench/testdata/lv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	case33, _, err := pandapower.Open("../../grid/pandapower/testdata/case33bw.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]grid.Model{"SimBench LV1.122": lv, "case33bw": case33} {
+		var text bytes.Buffer
+		if err := gridfile.WriteYAML(&text, &m); err != nil {
+			t.Fatal(err)
+		}
+		src := fmt.Appendf(nil, "description: x\nlasts: 3h\ngrid: {file: g.yaml}\nloads: {}\nfaults: [{id: f, at: 1h, asset: %q}]\n", m.Lines[len(m.Lines)/2].ID)
+		s, err := scenario.Parse("x.yaml", src, func(string) ([]byte, error) { return text.Bytes(), nil }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readings := 0
+		result, err := s.Run(context.Background(), scenario.Sinks{Readings: func(r scenario.Reading) error {
+			if readings++; r.Import < 0 {
+				t.Errorf("%s: %+v", name, r)
+			}
+			return nil
+		}})
+		if err != nil || result.Sustained != 1 || readings < 12*len(m.ServicePoints) {
+			t.Errorf("%s: %+v, %d readings, %v", name, result, readings, err)
 		}
 	}
 }
