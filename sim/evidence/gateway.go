@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/grid"
@@ -25,7 +26,9 @@ type gateway struct {
 	meters    []int32 // points
 	switches  []int   // edges
 	station   bool    // it has a battery, and nothing but switches
-	arrived   int64   // when its last position does
+	// It is in a substation, whose telecom is the utility's own and has the station's battery.
+	substation bool
+	arrived    int64 // when its last position does
 }
 
 // telecom is a node of a telecom network.
@@ -89,13 +92,18 @@ func (e *Edge) plant() {
 	e.number = int64(len(e.out))
 	e.plantStations()
 	if n := e.config.TelecomServes; n > 0 {
-		for first := 0; first < len(e.gateways); first += n {
-			t := telecom{supply: supply{on: true}, up: true}
-			for g := first; g < min(first+n, len(e.gateways)); g++ {
-				t.serves = append(t.serves, g)
+		var served []int
+		for g := range e.gateways {
+			if !e.gateways[g].substation {
+				served = append(served, g)
+			}
+		}
+		for serves := range slices.Chunk(served, n) {
+			t := telecom{supply: supply{on: true}, up: true, serves: serves}
+			for _, g := range serves {
 				e.gateways[g].telecom = len(e.telecom)
 			}
-			t.node = e.gateways[t.serves[e.random(drawTelecom, first, 0).IntN(len(t.serves))]].node
+			t.node = e.gateways[serves[e.random(drawTelecom, serves[0], 0).IntN(len(serves))]].node
 			e.telecom = append(e.telecom, t)
 		}
 	}
@@ -128,7 +136,7 @@ func (e *Edge) plantStations() {
 			}
 			g = len(e.gateways)
 			byID[id] = g
-			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, running: true, connected: true, clock: e.clock(1<<30 + g), station: true})
+			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, running: true, connected: true, clock: e.clock(1<<30 + g), station: true, substation: v.Substation != ""})
 		}
 		e.gateways[g].switches = append(e.gateways[g].switches, edge)
 		at := position{open: e.isOpen(edge)}
