@@ -180,17 +180,12 @@ func (f *Field) listen() error {
 	if err != nil {
 		return err
 	}
-	host, text, _ := net.SplitHostPort(f.config.Listen)
-	first, _ := strconv.Atoi(text)
 	for i, behind := range units {
-		port := first
-		if first != 0 {
-			port += i
+		address, err := after(f.config.Listen, i)
+		if err != nil {
+			return err
 		}
-		if port > 1<<16-1 {
-			return fmt.Errorf("%d addresses from %s on go beyond the last port", len(units), f.config.Listen)
-		}
-		server, err := devices.NewBus(behind, f.config.Seed).Listen(net.JoinHostPort(host, strconv.Itoa(port)), f.log)
+		server, err := devices.NewBus(behind, f.config.Seed).Listen(address, f.log)
 		if err != nil {
 			return err
 		}
@@ -203,6 +198,19 @@ func (f *Field) listen() error {
 		}
 	}
 	return nil
+}
+
+// after is the address some ports after the first one; with port 0 it is any that is free.
+func after(first string, ports int) (string, error) {
+	host, text, _ := net.SplitHostPort(first)
+	port, _ := strconv.Atoi(text)
+	if port != 0 {
+		port += ports
+	}
+	if port > 1<<16-1 {
+		return "", fmt.Errorf("the addresses from %s on go beyond the last port", first)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
 // Devices are all of them. The list must not be changed.

@@ -2,11 +2,10 @@ package field
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -59,22 +58,17 @@ type bayStation struct {
 
 // outstations opens the ports of IEC 60870-5-104, one for each bay.
 func (f *Field) outstations() error {
-	host, text, _ := net.SplitHostPort(f.config.IEC104)
-	first, _ := strconv.Atoi(text)
 	_, f.since, _ = f.config.Grid.Changes(math.MaxUint64)
 	for i := range f.devices {
 		d := &f.devices[i]
 		if d.By != ByIEC104 {
 			continue
 		}
-		port := first
-		if first != 0 {
-			port += len(f.bays)
+		address, err := after(f.config.IEC104, len(f.bays))
+		if err != nil {
+			return err
 		}
-		if port > 1<<16-1 {
-			return fmt.Errorf("the addresses of IEC 104 from %s on go beyond the last port", f.config.IEC104)
-		}
-		b, err := f.outstation(d, net.JoinHostPort(host, strconv.Itoa(port)))
+		b, err := f.outstation(d, address)
 		if err != nil {
 			return err
 		}
@@ -160,7 +154,7 @@ func (f *Field) tell(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); cause != context.Canceled {
+			if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 				return cause
 			}
 			return nil

@@ -11,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/busbar/busbar/grid"
 	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/live"
 	"github.com/busbar/busbar/telemetry"
@@ -179,11 +178,9 @@ func (f *Fleet) tell(send func(*kgo.Record)) error {
 func (f *Fleet) tellOne(e evidence.Event, send func(*kgo.Record)) error {
 	switch e.Kind {
 	case evidence.Meter:
-		f.measured[e.Point] = e.PoweredBy == evidence.Measured
+		f.measured[f.grid.Snapshot().PointOf(e.Point)] = e.PoweredBy == evidence.Measured
 	case evidence.Timeout, evidence.Answer, evidence.Voltage:
-		if p := f.grid.Snapshot().PointOf(e.Point); p != grid.None {
-			return f.ofMeter(&f.gateways[f.reads[p]], e, send)
-		}
+		return f.ofMeter(f.grid.Snapshot().PointOf(e.Point), e, send)
 	case evidence.Position:
 		return f.ofSwitch(e, send)
 	case evidence.MainsFail, evidence.MainsBack:
@@ -195,17 +192,18 @@ func (f *Fleet) tellOne(e evidence.Event, send func(*kgo.Record)) error {
 }
 
 // ofMeter raises and clears the alarms of a meter, by the rules of the library.
-func (f *Fleet) ofMeter(g *gateway, e evidence.Event, send func(*kgo.Record)) error {
+func (f *Fleet) ofMeter(point int, e evidence.Event, send func(*kgo.Record)) error {
+	g := &f.gateways[f.reads[point]]
 	change := func(rule string, p telemetry.Priority, raised bool, inputs []telemetry.Input, summary string) error {
 		return f.change(g, telemetry.AlarmChange{Rule: rule, Asset: e.Point, Device: e.Point, Priority: p, Summary: e.Point + summary, Inputs: inputs}, raised, e.Source, send)
 	}
 	if e.Kind != evidence.Voltage {
-		if f.measured[e.Point] {
+		if f.measured[point] {
 			return change("supply-unknown", telemetry.Medium, e.Kind == evidence.Timeout, nil, " is silent, and it is fed by the voltage it measures")
 		}
 		return change("device-silent", telemetry.Medium, e.Kind == evidence.Timeout, nil, " doesn't answer")
 	}
-	inputs, lost, least := f.voltages(g, e)
+	inputs, lost, least := f.voltages(point, e)
 	return errors.Join(
 		change("voltage-interruption", telemetry.High, e.Levels.Live() == 0, inputs, " has no voltage"),
 		change("phase-loss", telemetry.High, lost && least == 0 && e.Levels.Live() != 0, inputs, " has lost a phase"),
@@ -214,8 +212,7 @@ func (f *Fleet) ofMeter(g *gateway, e evidence.Event, send func(*kgo.Record)) er
 
 // voltages is what a meter has measured, whether a phase that it uses isn't whole, and how much the
 // least has, in percent.
-func (f *Fleet) voltages(g *gateway, e evidence.Event) (inputs []telemetry.Input, lost bool, least uint8) {
-	p := f.grid.Snapshot().PointOf(e.Point)
+func (f *Fleet) voltages(p int, e evidence.Event) (inputs []telemetry.Input, lost bool, least uint8) {
 	first, least := f.first[p]+2, uint8(100)
 	for i, name := range phaseNames {
 		if f.grid.Snapshot().Point(p).Phases&(1<<i) == 0 {

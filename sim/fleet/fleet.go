@@ -54,7 +54,7 @@ type Fleet struct {
 	first    []uint32            // by service point: the id of its first signal there
 	named    map[string]int      // the gateways that have the names of the edge's
 	switches map[string]position // by the switches' ids
-	measured map[string]bool     // the service points whose meter is fed by what it measures
+	measured []bool              // by service point: its meter is fed by what it measures
 	encoder  telemetry.Encoder
 	sent     Sent
 }
@@ -93,7 +93,7 @@ func New(l *live.Live, c Config) (*Fleet, error) {
 	}
 	l.Quarters()
 	s := l.Snapshot()
-	f := &Fleet{config: c, grid: l, reads: make([]int32, s.Points()), first: make([]uint32, s.Points()), named: map[string]int{}, switches: map[string]position{}, measured: map[string]bool{}}
+	f := &Fleet{config: c, grid: l, reads: make([]int32, s.Points()), first: make([]uint32, s.Points()), named: map[string]int{}, switches: map[string]position{}, measured: make([]bool, s.Points())}
 	for p := range s.Points() {
 		i := 0
 		if c.PerGateway > 0 {
