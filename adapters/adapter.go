@@ -37,7 +37,8 @@ type Batch struct {
 	// they are stored, and no rule sees them.
 	Past bool
 	// Interruptions are those of the supply that the device has in a log of its own, at this
-	// moment. All of them are over; each is repeated for as long as it is in the log.
+	// moment. All of them are over; each is repeated for as long as it is in the log. They
+	// are the sink's.
 	Interruptions []Interruption
 	// Committed, if it isn't nil, is called once: when the samples are on disk, or with
 	// false when they never will be; not if Deliver fails. Somebody waits for it, so they
