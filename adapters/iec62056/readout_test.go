@@ -18,7 +18,7 @@ import (
 )
 
 // data is a read-out as meters write it.
-const data = "F.F(00000000)\r\n0.0.0(12345678)\r\nC.1.0(4255530001)\r\n0.9.1(064503)\r\n1.8.0(000123.456*kWh)\r\n1.8.0*01(000100.000*kWh)\r\n1.8.1(000100.001*kWh)1.8.2(000023.455*kWh)\r\n" +
+const data = "F.F(00000000)\r\n0.0.0(12345678)\r\nC.1.0(45464748)\r\n0.9.1(064503)\r\n1.8.0(000123.456*kWh)\r\n1.8.0*01(000100.000*kWh)\r\n1.8.1(000100.001*kWh)1.8.2(000023.455*kWh)\r\n" +
 	"2.8.0(000000.100*kWh)\r\n1.6.1(03.45*kW)(2011101530)\r\n32.7(230.1*V)\r\n31.7(01.50*A)\r\n1-1:16.7.0(-1.5*kW)\r\nvendor(1)\r\n!\r\n"
 
 const want = `Err=00000000 state
@@ -104,7 +104,7 @@ func TestParse(t *testing.T) {
 	registers, broken := Parse([]byte(data))
 	got := said(registers)
 	// Two registers say who the meter is, under two codes.
-	if got = strings.Replace(got, "OBIS.r1_0_0_0_0=12345678 state\n", "", 1); got != strings.Replace(want, "BUS..", "4255530001", 1) || broken != 2 {
+	if got = strings.Replace(got, "OBIS.r1_0_0_0_0=12345678 state\n", "", 1); got != strings.Replace(want, "BUS..", "45464748", 1) || broken != 2 {
 		t.Errorf("%d are broken\n%s", broken, got)
 	}
 }

@@ -270,8 +270,41 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// Registers of an SML meter become signals as those of a P1 port, once: without signals and a
-// running gateway nothing but what is written down is read.
+// What an SML meter sends, and an encrypted P1 port, whose key is in a file.
+func TestOtherPorts(t *testing.T) {
+	t.Parallel()
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(fmt.Sprintf("%x\n", "busbar-test-key!")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, c := range map[string]struct {
+		device Device
+		want   map[string]string
+	}{
+		"sml.bin":       {Device{Protocol: SML}, map[string]string{"TotW": "-1503", "DmdWh": "1.23456789e+07", "PhV.phsA": "230.1", "MtrId": "090142555300010203", "ClkErr": "untold"}},
+		"encrypted.bin": {Device{Protocol: P1, Zone: "UTC", KeyFile: key}, map[string]string{"TotW": "1193", "Gas1.Id": "BUSBARGAS00000001", "Sag.phsA": "2"}},
+	} {
+		telegram, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := listen(t)
+		c.device.Endpoint = p.endpoint()
+		_, s := run(t, c.device)
+		line := <-p.to
+		for piece := range slices.Chunk(slices.Concat(telegram[50:], telegram), 40) { // as it drips from a slow line
+			if _, err := line.Write(piece); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		for name, want := range c.want {
+			s.await(t, name, want)
+		}
+	}
+}
+
+// Without a gateway that runs, only what is written down has signals.
 func TestReadOnce(t *testing.T) {
 	t.Parallel()
 	p := listen(t)

@@ -19,14 +19,20 @@ type Register struct {
 	Medium uint8
 }
 
-// Text is a register of text, which many meters write in hexadecimal.
+// Text is a register of text, as it is written.
 func Text(c Code, text []byte) Register {
+	return Register{Code: c, Value: telemetry.TextValue(string(text))}
+}
+
+// HexText is a register of text that is written in hexadecimal, as P1 ports do. What can't be
+// that is taken as it is.
+func HexText(c Code, text []byte) Register {
 	if decoded := make([]byte, hex.DecodedLen(len(text))); len(text) >= 8 && len(text)%2 == 0 {
 		if _, err := hex.Decode(decoded, text); err == nil && printable(decoded) {
 			text = decoded
 		}
 	}
-	return Register{Code: c, Value: telemetry.TextValue(string(text))}
+	return Text(c, text)
 }
 
 // Octets is a register of octets: a text if all of them are printable, and else hexadecimal.

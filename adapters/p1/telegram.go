@@ -98,7 +98,7 @@ func (t *Telegram) take(code obis.Code, values [][]byte, zone *time.Location) bo
 	case len(values) > 2: // a list of past values, such as the maxima of 13 months
 		return code.C == 98 || code.C == 99
 	case code.C == 96 && !isNumber(code):
-		t.Registers = append(t.Registers, obis.Text(code, last))
+		t.Registers = append(t.Registers, obis.HexText(code, last))
 		return true
 	}
 	return t.measured(code, last, nil, zone)
@@ -114,7 +114,7 @@ func (t *Telegram) measured(code obis.Code, text, at []byte, zone *time.Location
 	n, unit, ok := obis.Measured(text)
 	if !ok {
 		if len(text) > 0 && at == nil {
-			t.Registers = append(t.Registers, obis.Text(code, text))
+			t.Registers = append(t.Registers, obis.HexText(code, text))
 		}
 		return at == nil
 	}
