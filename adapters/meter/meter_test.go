@@ -81,6 +81,22 @@ func (s *sink) is(name string) string {
 	return v.Value.String()
 }
 
+// of is the last of a signal, and how often it was told.
+func (s *sink) of(name string) (telemetry.Sample, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[name], s.count[name]
+}
+
+// noted takes what was said of interruptions.
+func (s *sink) noted() []adapters.Interruption {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	noted := s.interruptions
+	s.interruptions = nil
+	return noted
+}
+
 func (s *sink) await(t *testing.T, name, value string) {
 	t.Helper()
 	await.True(t, name+" "+value, func() bool { return s.is(name) == value })
@@ -188,17 +204,18 @@ func TestPort(t *testing.T) {
 			t.Errorf("%s is %s, expected %s", name, got, want)
 		}
 	}
-	if v := s.last["Gas1.Vol"]; v.Time != telemetry.MicrosOf(measured) || v.Quality.TimeQuality() != telemetry.DeviceTime {
+	if v, _ := s.of("Gas1.Vol"); v.Time != telemetry.MicrosOf(measured) || v.Quality.TimeQuality() != telemetry.DeviceTime {
 		t.Errorf("gas is %v", v)
 	}
-	if v := s.last["TotW"]; v.Time < telemetry.MicrosOf(now) {
+	if v, _ := s.of("TotW"); v.Time < telemetry.MicrosOf(now) {
 		t.Errorf("power is of %v", v.Time.Time())
 	}
 	if s.is("ClkErr") == "untold" {
 		t.Error("how wrong its clock is isn't told")
 	}
-	if want := []adapters.Interruption{{From: measured.Add(-4 * time.Minute), To: measured}}; len(s.interruptions) != 1 || !s.interruptions[0].From.Equal(want[0].From) || !s.interruptions[0].To.Equal(want[0].To) {
-		t.Errorf("%v, expected %v", s.interruptions, want)
+	noted := s.noted()
+	if want := []adapters.Interruption{{From: measured.Add(-4 * time.Minute), To: measured}}; len(noted) != 1 || !noted[0].From.Equal(want[0].From) || !noted[0].To.Equal(want[0].To) {
+		t.Errorf("%v, expected %v", noted, want)
 	}
 	samples, err := a.ReadOnce(t.Context(), "meter")
 	if err != nil || len(samples) < 6 {
@@ -208,23 +225,28 @@ func TestPort(t *testing.T) {
 	say(strings.Replace(telegram(now, "1-0:1.7.0(09.999*kW)"), "9.999", "8.888", 1))
 	say(telegram(now, "1-0:1.7.0(02.000*kW)", "1-0:2.7.0(00.500*kW)", gas))
 	s.await(t, "TotW", "1500")
-	if s.count["Gas1.Vol"] != 1 {
-		t.Errorf("the same reading of gas is told %d times", s.count["Gas1.Vol"])
+	if _, n := s.of("Gas1.Vol"); n != 1 {
+		t.Errorf("the same reading of gas is told %d times", n)
 	}
 	// A meter whose clock is wrong isn't believed when it says when.
-	s.interruptions = nil
+	s.noted()
 	say(telegram(now.Add(-time.Hour), "1-0:1.7.0(03.000*kW)", "1-0:2.7.0(00.000*kW)", "1-0:99.97.0(1)(0-0:96.7.19)("+stamp(measured)+")(0000000240*s)"))
 	s.await(t, "TotW", "3000")
-	if got := s.is("ClkErr"); !strings.HasPrefix(got, "-36") && !strings.HasPrefix(got, "-35") || s.interruptions != nil {
-		t.Errorf("its clock is %s s ahead, and it has noted %v", got, s.interruptions)
+	if got := s.is("ClkErr"); !strings.HasPrefix(got, "-36") && !strings.HasPrefix(got, "-35") || s.noted() != nil {
+		t.Errorf("its clock is %s s ahead, or what it has noted is told", got)
 	}
 	c.Close()
 	s.await(t, "TotW", "bad (not connected)")
 	s.await(t, "written", "bad (not connected)")
 	s.await(t, "Live", "false")
 	c = <-p.to
-	say(telegram(time.Now(), "1-0:1.7.0(04.000*kW)", "1-0:2.7.0(00.000*kW)"))
+	lost, _ := s.of("Gas1.Vol")
+	say(telegram(time.Now(), "1-0:1.7.0(04.000*kW)", "1-0:2.7.0(00.000*kW)", "0-1:24.1.0(003)", gas))
 	s.await(t, "TotW", "4000")
+	// What was measured before the line was lost is the value again from now on.
+	if v, _ := s.of("Gas1.Vol"); lost.Quality.Validity() != telemetry.Bad || v.Value != telemetry.FloatValue(12.345) || v.Time <= lost.Time {
+		t.Errorf("gas is %v after %v", v, lost)
+	}
 	s.await(t, "Live", "true")
 }
 

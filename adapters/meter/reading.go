@@ -44,6 +44,9 @@ type entry struct {
 	last telemetry.Sample
 	seen time.Time
 	lost bool // it has been said that it isn't told any more
+	// bad is when it was said last that it has no value: what is told again of before counts
+	// from now.
+	bad time.Time
 }
 
 // mostRegisters bounds the registers of a meter. Real ones have up to 200.
@@ -77,7 +80,7 @@ func (r *registers) take(ctx context.Context, t reading) ([]telemetry.Sample, er
 			continue
 		}
 		e.seen, e.lost = t.at, false
-		s := e.sample(all[i], t.at, trusted)
+		s := e.sample(all[i], t.at, trusted && !all[i].Time.Before(e.bad))
 		if !all[i].Time.IsZero() && s == e.last { // the meter repeats it until there is a newer one
 			continue
 		}
@@ -90,7 +93,7 @@ func (r *registers) take(ctx context.Context, t reading) ([]telemetry.Sample, er
 		if e.lost || !e.seen.IsZero() && t.at.Sub(e.seen) < r.device.Timeout {
 			continue
 		}
-		e.lost = true
+		e.lost, e.bad = true, t.at
 		e.last = telemetry.Sample{Time: telemetry.MicrosOf(t.at), Signal: e.Signal, Quality: session.Bad(telemetry.NotImplemented)}
 		if e.Signal != 0 {
 			samples = append(samples, e.last)
@@ -167,6 +170,7 @@ func (r *registers) lacking(at time.Time, reason telemetry.Reason) []telemetry.S
 	samples := r.result[:0]
 	q := session.Bad(reason)
 	for _, e := range r.list {
+		e.bad = at
 		e.last = telemetry.Sample{Time: telemetry.MicrosOf(at), Signal: e.Signal, Quality: q}
 		if e.Signal != 0 {
 			samples = append(samples, e.last)
