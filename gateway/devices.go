@@ -8,6 +8,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/iec104"
+	"github.com/busbar/busbar/adapters/meter"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
@@ -37,6 +38,7 @@ type devices struct {
 	mqtt      []mqtt.Device
 	sparkplug []sparkplug.Device
 	iec104    []iec104.Device
+	meters    []meter.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -101,7 +103,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug, d.iec104 = nil, nil, nil, nil, nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug, d.iec104, d.meters = nil, nil, nil, nil, nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -158,6 +160,13 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				s.Points[j].Signal = signals[j]
 			}
 			d.iec104 = append(d.iec104, s)
+		case c.Meter():
+			m := c.MeterDevice(dir)
+			m.Live = live
+			for j := range m.Points {
+				m.Points[j].Signal = signals[j]
+			}
+			d.meters = append(d.meters, m)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids

@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/iec104"
+	"github.com/busbar/busbar/adapters/meter"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
@@ -61,6 +62,7 @@ func newField(d devices, log *slog.Logger) (*field, error) {
 		sessions[opcua.Device]{opcua.New(d.opcua, log), func(d devices) []opcua.Device { return d.opcua }},
 		sessions[mqtt.Device]{mqtt.New(d.mqtt, log), func(d devices) []mqtt.Device { return d.mqtt }},
 		sessions[iec104.Device]{iec104.New(d.iec104, log), func(d devices) []iec104.Device { return d.iec104 }},
+		sessions[meter.Device]{meter.New(d.meters, log), func(d devices) []meter.Device { return d.meters }},
 		sessions[sparkplug.Device]{sparkplug.New(d.sparkplug, log), func(d devices) []sparkplug.Device { return d.sparkplug }},
 	}}
 	f.readers = []reader{f.modbus}

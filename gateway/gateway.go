@@ -156,6 +156,8 @@ func (g *Gateway) prepare() error {
 	g.pipeline.watch = counter.NewWatch(devices.watched())
 	g.restoreCounters(g.pipeline.watch)
 	g.restoreOperations(now.config.Rules)
+	g.pipeline.assetOf = g.assetOf
+	g.restoreInterruptions()
 	g.pipeline.publish()
 	g.preparePublisher()
 	g.prepareEdgeNode(devices.model.Signals)

@@ -23,6 +23,7 @@ func (k checker) checkDevices() {
 	clients := map[client]string{}
 	hosts := map[string]string{}
 	stations := map[string]string{}
+	meters := map[string]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -47,6 +48,8 @@ func (k checker) checkDevices() {
 			k.checkSparkplug(path, d, hosts)
 		case profile.IEC104:
 			k.checkIEC104(path, d, stations)
+		case profile.P1, profile.SML, profile.IEC62056:
+			k.checkMeter(path, by, d, buses, meters)
 		}
 		k.foreign(path, by)
 		if has(by, "profile") && d.Profile != "" { // with which its signals have been checked
@@ -57,7 +60,10 @@ func (k checker) checkDevices() {
 				profile.CheckFollow(k.File, configfile.Item(path+".follow", j), by, f)
 			}
 		}
-		if by != profile.Sparkplug {
+		switch {
+		case by.Meter():
+			profile.CheckSignals(k.File, path+".signals", by, d.Signals)
+		case by != profile.Sparkplug:
 			k.checkSignals(path, by, d)
 		}
 	}

@@ -213,9 +213,7 @@ func (k checker) checkIEC104(path string, d Device, addresses map[string]string)
 			k.Errorf(at+"."+key, "%d, expected 1 to %d", v.octets, v.most)
 		}
 	}
-	if _, err := time.LoadLocation(i.TimeZone); k.Has(at+".time_zone") && (err != nil || i.TimeZone == "" || i.TimeZone == "Local") {
-		k.Errorf(at+".time_zone", "there is no time zone %q, expected a name like UTC or Europe/Berlin", i.TimeZone)
-	}
+	k.timeZone(at+".time_zone", i.TimeZone)
 	places := map[[2]uint32]string{}
 	for j, s := range d.Signals {
 		item := configfile.Item(path+".signals", j)
@@ -231,6 +229,13 @@ func (k checker) checkIEC104(path string, d Device, addresses map[string]string)
 			continue
 		}
 		places[place] = s.Name
+	}
+}
+
+// timeZone checks the name of a time zone.
+func (k checker) timeZone(path, name string) {
+	if _, err := time.LoadLocation(name); k.Has(path) && (err != nil || name == "" || name == "Local") {
+		k.Errorf(path, "there is no time zone %q, expected a name like UTC or Europe/Berlin", name)
 	}
 }
 

@@ -110,6 +110,9 @@ func (c *Config) fill() {
 		if d.IEC104 != nil {
 			d.Timeout = cmp.Or(d.Timeout, iec104Timeout)
 		}
+		if d.Meter() {
+			d.Timeout = cmp.Or(d.Timeout, meterTimeouts[d.speaks()])
+		}
 		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout
 		}

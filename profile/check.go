@@ -64,6 +64,8 @@ func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 		k.message(path, s)
 	case IEC104:
 		k.object(path, s)
+	case P1, SML, IEC62056:
+		k.code(path, s)
 	}
 	k.meaning(path, s)
 	k.reports(path, s)

@@ -255,6 +255,9 @@ func (e *Engine) cover(x *incident) {
 // one step.
 func (e *Engine) step(x *incident, points []int32) {
 	at := e.backAt(x)
+	if noted := e.notedBack(x, points); noted != 0 {
+		at = noted
+	}
 	s := e.net.s
 	var step *Step
 	if n := len(x.Steps); n > 0 && x.Steps[n-1].At >= x.restoring-micros(e.c.ClockTolerance) && x.stepOf == x.restoring && x.restoring != 0 {
@@ -324,6 +327,21 @@ func (e *Engine) backAt(x *incident) int64 {
 		return shown
 	}
 	return e.now
+}
+
+// notedBack is when points had supply again by what their meters have noted themselves; 0 if
+// none has noted it of this incident.
+func (e *Engine) notedBack(x *incident, points []int32) int64 {
+	var noted []int64
+	for _, p := range points {
+		if at := e.points[p].noted; at > x.Start {
+			noted = append(noted, at)
+		}
+	}
+	if len(noted) == 0 {
+		return 0
+	}
+	return quarter(noted)
 }
 
 // quarter is a value that a quarter of them don't exceed: clocks are wrong in either

@@ -34,6 +34,9 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("NUT", "endpoint", `^tcp://[^/?#@\s]+$`)
 	pattern("IEC104", "endpoint", `^(tcp|tls)://[^/?#@\s]+$`)
 	property(defs, "IEC104", "redundant").Items.Pattern = `^(tcp|tls)://[^/?#@\s]+$`
+	for _, def := range []string{"P1", "SML", "IEC62056"} {
+		pattern(def, "endpoint", `^(tcp://[^/?#@\s]+|serial:///[^?#\s]+)(\?[^#\s]*)?$`)
+	}
 	pattern("NUT", "ups", upsName)
 	pattern("NUT", "username", upsName)
 	pattern("Signal", "variable", upsName)
@@ -72,7 +75,12 @@ func constrain(defs jsonschema.Definitions) {
 	for _, p := range profile.Protocols {
 		device.OneOf = append(device.OneOf, &jsonschema.Schema{Required: []string{string(p)}})
 	}
-	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}, {Required: []string{"sparkplug"}}}
+	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}}
+	for _, p := range profile.Protocols {
+		if p == profile.Sparkplug || p.Meter() { // they tell which signals they have
+			device.AnyOf = append(device.AnyOf, &jsonschema.Schema{Required: []string{string(p)}})
+		}
+	}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	defs["NUT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
@@ -126,7 +134,7 @@ func wholeSignal() *jsonschema.Schema {
 	text := &jsonschema.Schema{Const: string(modbus.String)}
 	isText := with("type", text)
 	return &jsonschema.Schema{
-		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line", "ioa").AnyOf,
+		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line", "ioa", "obis").AnyOf,
 		AllOf: []*jsonschema.Schema{
 			{
 				If:   given("coil", "discrete", "bit"),
@@ -136,9 +144,9 @@ func wholeSignal() *jsonschema.Schema {
 				If:   &jsonschema.Schema{AnyOf: given("input", "holding").AnyOf, Not: given("bit")},
 				Then: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
 			},
-			{If: given("variable"), Then: only("type", text)},
+			{If: given("variable", "obis"), Then: only("type", text)},
 			{If: given("status", "line"), Then: &jsonschema.Schema{Not: given("type")}},
-			{If: &jsonschema.Schema{AllOf: []*jsonschema.Schema{isText, {Not: given("variable")}}}, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
+			{If: &jsonschema.Schema{AllOf: []*jsonschema.Schema{isText, {Not: given("variable", "obis")}}}, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
 			{AnyOf: []*jsonschema.Schema{
 				{Required: []string{"unit"}},
 				with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),
