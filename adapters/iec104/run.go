@@ -97,7 +97,7 @@ func open(ctx context.Context, links controlling.Links) (*controlling.Group, fun
 }
 
 // started awaits a link.
-func (w *watch) started(ctx context.Context, g *controlling.Group) (conn *link.Conn, err error) {
+func (w *watch) started(ctx context.Context, g *controlling.Group) (conn controlling.Link, err error) {
 	done := make(chan time.Time)
 	go func() {
 		conn, err = g.Started(ctx)
@@ -149,7 +149,7 @@ func (w *watch) fail(ctx context.Context, cause error) error {
 }
 
 // read reads over a link that is started, until it fails.
-func (w *watch) read(ctx context.Context, conn *link.Conn) error {
+func (w *watch) read(ctx context.Context, conn controlling.Link) error {
 	delivering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what came before the end is delivered
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(controlling.Leaving, cancel) })()

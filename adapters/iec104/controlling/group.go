@@ -140,7 +140,7 @@ var errNone = errors.New("iec104: no link is connected")
 // Started returns a link that has confirmed to be started: one that is connected, or the
 // first that comes to be. It fails when ctx ends, or when each address has failed once
 // more without one; the group then goes on connecting.
-func (g *Group) Started(ctx context.Context) (*link.Conn, error) {
+func (g *Group) Started(ctx context.Context) (Link, error) {
 	g.mu.Lock()
 	before := append([]int(nil), g.tries...)
 	g.mu.Unlock()
