@@ -22,7 +22,7 @@ func (k checker) checkDevices() {
 	lines := map[line]string{}
 	clients := map[client]string{}
 	hosts := map[string]string{}
-	stations := map[string]string{}
+	stations, telecontrol := map[string]string{}, telecontrolLines{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -34,7 +34,7 @@ func (k checker) checkDevices() {
 		}
 		switch by {
 		case profile.Modbus:
-			k.checkModbus(path, d, buses)
+			k.checkModbus(path, d, buses, telecontrol)
 		case profile.NUT:
 			k.checkNUT(path, d)
 		case profile.GPIO:
@@ -47,6 +47,8 @@ func (k checker) checkDevices() {
 			k.checkSparkplug(path, d, hosts)
 		case profile.IEC104:
 			k.checkIEC104(path, d, stations)
+		case profile.IEC101:
+			k.checkIEC101(path, d, buses, telecontrol)
 		}
 		k.foreign(path, by)
 		if has(by, "profile") && d.Profile != "" { // with which its signals have been checked
@@ -155,7 +157,7 @@ var ownKeys = []struct {
 	of  []profile.Protocol
 }{
 	{"profile", []profile.Protocol{profile.Modbus, profile.MQTT}},
-	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA, profile.IEC104}},
+	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA, profile.IEC104, profile.IEC101}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 	{"alarms", []profile.Protocol{profile.OPCUA}},
 }
@@ -259,7 +261,7 @@ type buses struct {
 	units     map[string]string // the device of each, with its base
 }
 
-func (k checker) checkModbus(path string, d Device, buses buses) {
+func (k checker) checkModbus(path string, d Device, buses buses, telecontrol telecontrolLines) {
 	if d.Modbus == nil {
 		return
 	}
@@ -277,6 +279,10 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 		return
 	}
 	if k.Broken(path+".modbus.unit") || k.Broken(at) {
+		return
+	}
+	if l := telecontrol[endpoint.Address]; l != nil {
+		k.Errorf(at, "%s is read by iec101 already, expected a line for each protocol", l.config.Endpoint)
 		return
 	}
 	if other, shared := buses.endpoints[endpoint.Address]; !shared {

@@ -263,7 +263,7 @@ type Device struct {
 	Supply string `yaml:"supply"`
 
 	// How it is reached by Modbus. Exactly one of modbus, nut, gpio, opcua, mqtt,
-	// sparkplug and iec104 is needed.
+	// sparkplug, iec104 and iec101 is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
 	// How it is reached if it is an uninterruptible power supply: through upsd, the
@@ -287,13 +287,16 @@ type Device struct {
 	// Where it is if it is a station of IEC 60870-5-104, which tells by itself what changes.
 	IEC104 *IEC104 `yaml:"iec104"`
 
+	// The same of a station of IEC 60870-5-101, on a serial line.
+	IEC101 *IEC101 `yaml:"iec101"`
+
 	// How often it is read; from 1ms to 24h. Not for gpio, opcua,
-	// mqtt, sparkplug and iec104. Default: that of defaults.
+	// mqtt, sparkplug, iec104 and iec101. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
 	// that it takes on a serial line; from 1ms to 1m. Not for gpio, mqtt and sparkplug.
-	// Default: that of defaults; of opcua and iec104 10s.
+	// Default: that of defaults; of opcua, iec104 and iec101 10s.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with
@@ -314,7 +317,7 @@ type Device struct {
 	// alarms. Default: nothing.
 	Alarms []Alarms `yaml:"alarms"`
 
-	// What may be written to it, by modbus, opcua and iec104. Default: nothing.
+	// What may be written to it, by modbus, opcua, iec104 and iec101. Default: nothing.
 	Control []Control `yaml:"control"`
 
 	// Identity is that of the profile.

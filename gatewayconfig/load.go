@@ -107,7 +107,10 @@ func (c *Config) fill() {
 				d.Follow[j].Node = cmp.Or(d.Follow[j].Node, objectsFolder)
 			}
 		}
-		if d.IEC104 != nil {
+		if d.IEC101 != nil {
+			d.IEC101.fill()
+		}
+		if d.telecontrol() != nil {
 			d.Timeout = cmp.Or(d.Timeout, iec104Timeout)
 		}
 		if d.Timeout == 0 && !d.ByChange() {

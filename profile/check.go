@@ -62,7 +62,7 @@ func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 		k.node(path, s)
 	case MQTT:
 		k.message(path, s)
-	case IEC104:
+	case IEC104, IEC101:
 		k.object(path, s)
 	}
 	k.meaning(path, s)

@@ -23,13 +23,14 @@ const (
 	MQTT   Protocol = "mqtt"
 
 	IEC104 Protocol = "iec104"
+	IEC101 Protocol = "iec101"
 
 	// Sparkplug has no signals that are written down.
 	Sparkplug Protocol = "sparkplug"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104, IEC101}
 
 // ProtocolNames are all of them, for people.
 var ProtocolNames = protocolNames()
@@ -52,6 +53,7 @@ var addresses = map[Protocol]string{
 	OPCUA:  "node",
 	MQTT:   "topic",
 	IEC104: "ioa",
+	IEC101: "ioa",
 }
 
 // ownKeys are the keys of signals that only some protocols have.
@@ -68,9 +70,9 @@ var ownKeys = []struct {
 	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
 	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
 	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
-	{"ioa", []Protocol{IEC104}}, {"common_address", []Protocol{IEC104}},
-	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}},
-	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}},
+	{"ioa", []Protocol{IEC104, IEC101}}, {"common_address", []Protocol{IEC104, IEC101}},
+	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101}},
+	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.
@@ -168,7 +170,7 @@ func (k checker) node(path string, s Signal) {
 // highestObject is the highest address of an object, of three octets.
 const highestObject = 1<<24 - 1
 
-// object checks where a signal of a station of IEC 60870-5-104 lies.
+// object checks where a signal of a station of IEC 60870-5-101 or -104 lies.
 func (k checker) object(path string, s Signal) {
 	switch {
 	case s.IOA == nil && !k.Broken(path+".ioa"):
