@@ -7,6 +7,8 @@ package iec104
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"github.com/busbar/busbar/adapters/iec104/ft12"
 	"github.com/busbar/busbar/adapters/iec104/link"
 	"github.com/busbar/busbar/adapters/session"
+	"github.com/busbar/busbar/adapters/wire"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -146,7 +149,7 @@ func (d Device) open(ctx context.Context) (links, func(), error) {
 				return nil, nil, err
 			}
 		}
-		l = controlling.Open(ctx, controlling.Links{Addresses: d.Addresses, TLS: encryption, T0: d.T0, Link: d.Link})
+		l = controlling.Open(ctx, controlling.Links{Addresses: d.Addresses, TLS: encryption, T0: d.T0, Link: d.Link, Tap: d.stations.tap(d)})
 	}
 	return l, func() {
 		stop()
@@ -182,6 +185,38 @@ type stations struct {
 	mu      sync.Mutex
 	devices map[string]Device
 	live    map[string]*life
+	taps    map[string]*wire.Tap
+}
+
+// tap is told what goes over the links of a device; of one that belongs to nobody, nobody is.
+func (s *stations) tap(d Device) *wire.Tap {
+	switch {
+	case s == nil:
+		return nil
+	case d.Serial != nil:
+		return s.lines.Tap(d.Serial.Endpoint)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taps == nil {
+		s.taps = map[string]*wire.Tap{}
+	}
+	if s.taps[d.ID] == nil {
+		s.taps[d.ID] = &wire.Tap{}
+	}
+	return s.taps[d.ID]
+}
+
+// Capture implements adapters.Capturer. Of a serial line it has what goes to and from all
+// stations on it.
+func (a *Adapter) Capture(ctx context.Context, device string, w io.Writer) error {
+	a.stations.mu.Lock()
+	d, known := a.stations.devices[device]
+	a.stations.mu.Unlock()
+	if !known {
+		return fmt.Errorf("iec104: there is no device %q", device)
+	}
+	return a.stations.tap(d).Write(ctx, w, d.Serial != nil)
 }
 
 // know takes the devices, and returns them as they find their way here.

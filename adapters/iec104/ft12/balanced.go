@@ -140,14 +140,13 @@ func (b *balanced) tick(ctx context.Context, now time.Time) error {
 // receive takes the frames that have come.
 func (b *balanced) receive(ctx context.Context) error {
 	for {
-		f, size, err := Parse(b.buf, b.config.Octets)
+		f, whole, err := b.frame()
 		switch {
 		case err != nil:
 			return b.quiet(ctx, b.gap())
-		case size == 0:
+		case !whole:
 			return nil
 		}
-		b.buf = b.buf[size:]
 		b.began = time.Now()
 		if !f.Single && (f.Control&DIR != 0 || f.Address != b.station.Address) {
 			continue // what we have sent, or isn't for us

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/wire"
 )
 
 // Why a link or a line has failed. Errors wrap one of these, or are those of Parse or of
@@ -52,6 +53,7 @@ func opener(e modbus.Endpoint) func(context.Context) (port, error) {
 // there: a line carries one conversation.
 type line struct {
 	config Config
+	tap    *wire.Tap
 	open   func(context.Context) (port, error)
 	woken  chan struct{}
 	stop   context.CancelFunc
@@ -172,6 +174,7 @@ func (n *line) write(f Frame) error {
 	if _, err := n.port.Write(b); err != nil {
 		return fmt.Errorf("ft12: send: %w", err)
 	}
+	n.tap.Tell(wire.Octets{Sent: true, Data: b})
 	return nil
 }
 
@@ -194,7 +197,9 @@ func (n *line) flush() error {
 
 // quiet discards what comes until nothing has for a while. It fails if the port does.
 func (n *line) quiet(ctx context.Context, while time.Duration) error {
+	discarded := n.buf
 	n.buf = nil
+	defer func() { n.tap.Tell(wire.Octets{Data: discarded}) }()
 	limit := time.NewTimer(while + n.takes(2*MaxLen) + n.config.Timeout) // somebody may never be silent
 	defer limit.Stop()
 	silence := time.NewTimer(while)
@@ -205,6 +210,7 @@ func (n *line) quiet(ctx context.Context, while time.Duration) error {
 			if c.err != nil {
 				return c.err
 			}
+			discarded = append(discarded, c.octets...)
 			silence.Reset(while)
 		case <-silence.C:
 			return nil
@@ -214,6 +220,15 @@ func (n *line) quiet(ctx context.Context, while time.Duration) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// frame takes the frame that what has come begins with; ok is false if it isn't there as a
+// whole.
+func (n *line) frame() (f Frame, ok bool, err error) {
+	f, size, err := Parse(n.buf, n.config.Octets)
+	n.tap.Tell(wire.Octets{Data: n.buf[:size]})
+	n.buf = n.buf[size:]
+	return f, size > 0, err
 }
 
 // gap is a silence behind which a frame may begin: of 33 bits by the standard, and longer,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/modbus"
+	"github.com/busbar/busbar/adapters/wire"
 )
 
 // Config is a line and how it is spoken over: the same for all stations on it.
@@ -40,6 +41,24 @@ func (s Station) String() string {
 type Lines struct {
 	mu   sync.Mutex
 	open map[modbus.Endpoint]*line
+	taps map[modbus.Endpoint]*wire.Tap
+}
+
+// Tap is told what goes over a line, frame by frame.
+func (l *Lines) Tap(e modbus.Endpoint) *wire.Tap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tap(e)
+}
+
+func (l *Lines) tap(e modbus.Endpoint) *wire.Tap {
+	if l.taps == nil {
+		l.taps = map[modbus.Endpoint]*wire.Tap{}
+	}
+	if l.taps[e] == nil {
+		l.taps[e] = &wire.Tap{}
+	}
+	return l.taps[e]
 }
 
 // Open has a station be kept available until ctx ends. Stations of one endpoint share its
@@ -54,7 +73,7 @@ func (l *Lines) Open(ctx context.Context, s Station) *Link {
 	n := l.open[s.Endpoint]
 	if n == nil {
 		running, stop := context.WithCancel(context.Background())
-		n = &line{config: s.Config, open: opener(s.Endpoint), woken: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
+		n = &line{config: s.Config, tap: l.tap(s.Endpoint), open: opener(s.Endpoint), woken: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
 		l.open[s.Endpoint] = n
 		go n.run(running)
 	}

@@ -181,15 +181,14 @@ func (n *line) exchange(ctx context.Context, k *Link, request Frame) (Frame, err
 	limit := time.NewTimer(time.Until(begin))
 	defer limit.Stop()
 	for {
-		f, size, err := Parse(n.buf, n.config.Octets)
+		f, whole, err := n.frame()
 		switch {
 		case err != nil:
 			if err := n.quiet(ctx, n.gap()); err != nil {
 				return Frame{}, err
 			}
 			return Frame{}, &failure{err}
-		case size > 0:
-			n.buf = n.buf[size:]
+		case whole:
 			if f.Single || f.Control&PRM == 0 && f.Address == k.station.Address {
 				return f, nil
 			}
