@@ -93,9 +93,8 @@ func (t *tapped) Read(b []byte) (int, error) {
 }
 
 func (t *tapped) Write(b []byte) (int, error) {
-	n, err := t.Conn.Write(b)
-	t.tap.Tell(Octets{Sent: true, Data: b[:n], Local: t.local, Remote: t.remote})
-	return n, err
+	t.tap.Tell(Octets{Sent: true, Data: b, Local: t.local, Remote: t.remote}) // its answer may be quicker
+	return t.Conn.Write(b)
 }
 
 // mostWaiting is how much waits for who writes it, in pieces.

@@ -11,9 +11,6 @@ import (
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 )
 
-// mostObjects is how many objects of an ASDU are shown.
-const mostObjects = 16
-
 // ASDU says what an ASDU means, in one line.
 func ASDU(p asdu.Params, b []byte) string {
 	a, err := p.Parse(b)
@@ -32,15 +29,12 @@ func ASDU(p asdu.Params, b []byte) string {
 		fmt.Fprintf(&s, ", originator %d", a.Originator)
 	}
 	fmt.Fprintf(&s, ", station %d:", a.Address)
-	for i := range min(a.Len(), mostObjects) {
+	for i := range a.Len() {
 		if i > 0 {
 			s.WriteByte(';')
 		}
 		s.WriteByte(' ')
 		s.WriteString(object(a.Type, a.Object(i)))
-	}
-	if more := a.Len() - mostObjects; more > 0 {
-		fmt.Fprintf(&s, "; and %d more", more)
 	}
 	return s.String()
 }

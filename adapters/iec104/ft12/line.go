@@ -171,10 +171,10 @@ func (n *line) write(f Frame) error {
 		return err
 	}
 	n.port.SetWriteDeadline(time.Now().Add(n.takes(len(b)) + 5*time.Second))
+	n.tap.Tell(wire.Octets{Sent: true, Data: b})
 	if _, err := n.port.Write(b); err != nil {
 		return fmt.Errorf("ft12: send: %w", err)
 	}
-	n.tap.Tell(wire.Octets{Sent: true, Data: b})
 	return nil
 }
 
