@@ -160,6 +160,7 @@ var ownKeys = []struct {
 	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA, profile.IEC104, profile.IEC101}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 	{"alarms", []profile.Protocol{profile.OPCUA}},
+	{"signals_from", []profile.Protocol{profile.IEC104, profile.IEC101}},
 }
 
 // has reports whether devices read by the protocol have one of ownKeys.
@@ -303,9 +304,9 @@ func (k checker) checkModbus(path string, d Device, buses buses, telecontrol tel
 
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
-	if len(d.Signals) == 0 && len(d.Follow) == 0 && len(d.Alarms) == 0 {
+	if len(d.Signals) == 0 && d.SignalsFrom == "" && len(d.Follow) == 0 && len(d.Alarms) == 0 {
 		other := ""
-		for _, key := range []string{"profile", "follow", "alarms"} {
+		for _, key := range []string{"profile", "follow", "alarms", "signals_from"} {
 			if has(by, key) {
 				other += ", or " + key
 			}

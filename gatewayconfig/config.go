@@ -309,6 +309,11 @@ type Device struct {
 	// give of it.
 	Signals []Signal `yaml:"signals"`
 
+	// A table with the signals of a station, as utilities hand them out: CSV with a header, of
+	// which columns for name and ioa are needed. For iec104 and iec101. Those under signals
+	// are added to it, and replace those of the same name. Example: bay.csv.
+	SignalsFrom configfile.Path `yaml:"signals_from"`
+
 	// What of it is read without being written down signal by signal. For devices that
 	// tell what they have. With a profile, these are added to what it follows.
 	Follow []Follow `yaml:"follow"`

@@ -32,6 +32,7 @@ func ParseIn(dir, path string, src []byte, read func(file string) ([]byte, error
 	f, _ := configfile.Decode(path, src, &c)
 	k := newChecker(f, &c, dir, read)
 	k.resolveProfiles()
+	k.resolveLists()
 	k.check()
 	c.fill()
 	k.checkRequests()

@@ -73,7 +73,7 @@ func constrain(defs jsonschema.Definitions) {
 	for _, p := range profile.Protocols {
 		device.OneOf = append(device.OneOf, &jsonschema.Schema{Required: []string{string(p)}})
 	}
-	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}, {Required: []string{"sparkplug"}}}
+	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}, {Required: []string{"sparkplug"}}, {Required: []string{"signals_from"}}}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	defs["NUT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
