@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua, aiosmtpd, c104, cap-tools, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka, Eclipse Milo and j60870 (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
+# make peers      what tests run against: pymodbus, asyncua, aiosmtpd, c104, lib60870-C (needs a C compiler), cap-tools, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka, Eclipse Milo and j60870 (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
