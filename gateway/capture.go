@@ -32,17 +32,21 @@ func CaptureDevice(ctx context.Context, config gatewayconfig.Config, dir, device
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	capturing, end := context.WithCancel(context.WithoutCancel(ctx)) // to the end of the transfer
+	defer end()
 	begins := &beginning{Writer: w, begun: make(chan struct{})}
 	captured := make(chan error, 1)
 	go func() {
-		captured <- f.capture(ctx, device, begins)
+		captured <- f.capture(capturing, device, begins)
 		stop()
 	}()
 	select {
 	case <-begins.begun: // from the first octet on
 	case <-ctx.Done():
 	}
-	return errors.Join(f.Run(ctx, nowhere{}), <-captured)
+	err = f.Run(ctx, nowhere{})
+	end()
+	return errors.Join(err, <-captured)
 }
 
 // beginning tells when something is written first.
