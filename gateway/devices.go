@@ -37,7 +37,7 @@ type devices struct {
 	opcua     []opcua.Device
 	mqtt      []mqtt.Device
 	sparkplug []sparkplug.Device
-	iec104    []iec104.Device
+	iec104    []iec104.Device // and those of iec101
 	meters    []meter.Device
 }
 
@@ -153,8 +153,8 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				s.Own = host.Node{Group: own.Group, Name: own.Node}
 			}
 			d.sparkplug = append(d.sparkplug, s)
-		case c.IEC104 != nil:
-			s := c.IEC104Device(dir)
+		case c.IEC104 != nil, c.IEC101 != nil:
+			s := c.TelecontrolDevice(dir)
 			s.Live = live
 			for j := range s.Points {
 				s.Points[j].Signal = signals[j]

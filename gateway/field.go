@@ -38,8 +38,10 @@ type reader interface {
 	AwaitRunning(ctx context.Context) bool
 
 	stats() []adapters.DeviceStats
-	// controller is what operates its devices; nil if nothing does.
+	// controller is what operates its devices, and capturer what listens to their links; nil
+	// if nothing does.
 	controller() adapters.Controller
+	capturer() adapters.Capturer
 }
 
 // changer is a reader that always takes other devices.
@@ -78,6 +80,8 @@ func (r modbusReader) stats() []adapters.DeviceStats { return r.Stats().Devices 
 
 func (r modbusReader) controller() adapters.Controller { return r.Adapter }
 
+func (r modbusReader) capturer() adapters.Capturer { return nil }
+
 // sessions is the reader of a protocol whose devices have a connection of their own each.
 type sessions[D session.Device] struct {
 	sessionAdapter[D]
@@ -98,6 +102,11 @@ func (r sessions[D]) stats() []adapters.DeviceStats { return r.Stats() }
 
 func (r sessions[D]) controller() adapters.Controller {
 	c, _ := r.sessionAdapter.(adapters.Controller)
+	return c
+}
+
+func (r sessions[D]) capturer() adapters.Capturer {
+	c, _ := r.sessionAdapter.(adapters.Capturer)
 	return c
 }
 

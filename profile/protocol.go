@@ -24,6 +24,7 @@ const (
 	MQTT   Protocol = "mqtt"
 
 	IEC104 Protocol = "iec104"
+	IEC101 Protocol = "iec101"
 
 	P1       Protocol = "p1"
 	SML      Protocol = "sml"
@@ -34,7 +35,7 @@ const (
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104, P1, SML, IEC62056}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104, IEC101, P1, SML, IEC62056}
 
 // ProtocolNames are all of them, for people.
 var ProtocolNames = protocolNames()
@@ -57,6 +58,7 @@ var addresses = map[Protocol]string{
 	OPCUA:  "node",
 	MQTT:   "topic",
 	IEC104: "ioa",
+	IEC101: "ioa",
 	P1:     "obis", SML: "obis", IEC62056: "obis",
 }
 
@@ -77,10 +79,10 @@ var ownKeys = []struct {
 	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
 	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
 	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
-	{"ioa", []Protocol{IEC104}}, {"common_address", []Protocol{IEC104}},
+	{"ioa", []Protocol{IEC104, IEC101}}, {"common_address", []Protocol{IEC104, IEC101}},
 	{"obis", []Protocol{P1, SML, IEC62056}},
-	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, P1, SML, IEC62056}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, P1, SML, IEC62056}},
-	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, P1, SML, IEC62056}},
+	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101, P1, SML, IEC62056}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101, P1, SML, IEC62056}},
+	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101, P1, SML, IEC62056}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.
@@ -202,7 +204,7 @@ func (k checker) code(path string, s Signal) {
 // highestObject is the highest address of an object, of three octets.
 const highestObject = 1<<24 - 1
 
-// object checks where a signal of a station of IEC 60870-5-104 lies.
+// object checks where a signal of a station of IEC 60870-5-101 or -104 lies.
 func (k checker) object(path string, s Signal) {
 	switch {
 	case s.IOA == nil && !k.Broken(path+".ioa"):

@@ -14,7 +14,7 @@ import (
 // from 0 as it travels on the wire, so that holding register 40001 is holding: 0 and
 // input register 30001 is input: 0. Of one by nut, exactly one of variable and status
 // does, of one by gpio, line, of one by opcua, node, of one by mqtt, topic, of one by
-// iec104, ioa, and of one by p1, sml or iec62056, obis. Its value
+// iec104 or iec101, ioa, and of one by p1, sml or iec62056, obis. Its value
 // is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
@@ -57,7 +57,7 @@ type Signal struct {
 	// their names, and of arrays by their indices from 0. Example: "Windings[2].Temp".
 	Element string `yaml:"element"`
 
-	// The address of the information object of an IEC 60870-5-104 station; from 0 to
+	// The address of the information object of an IEC 60870-5-101 or -104 station; from 0 to
 	// 16777215. Example: 1001.
 	IOA *uint32 `yaml:"ioa"`
 

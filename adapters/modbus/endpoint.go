@@ -227,8 +227,8 @@ func (l Line) dataBits() int {
 	return 8
 }
 
-// takes is how long so many characters are under way.
-func (l Line) takes(characters int) time.Duration {
+// Takes is how long so many characters are under way.
+func (l Line) Takes(characters int) time.Duration {
 	if l.Baud == 0 {
 		return 0
 	}
@@ -245,5 +245,5 @@ func (l Line) silence() time.Duration {
 	if l.Baud > 19200 {
 		return 1750 * time.Microsecond
 	}
-	return l.takes(7) / 2
+	return l.Takes(7) / 2
 }
