@@ -4,7 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
-# make peers      what tests run against: pymodbus, asyncua, aiosmtpd, c104, cap-tools, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka, Eclipse Milo and j60870 (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
+# make peers      what tests run against: pymodbus, asyncua, aiosmtpd, c104, lib60870-C (needs a C compiler), cap-tools, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka, Eclipse Milo and j60870 (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
@@ -24,7 +24,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: packages peers-packages image-parts build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
+.PHONY: packages peers-packages peers-lib60870 image-parts build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -52,7 +52,7 @@ portable:
 	GOARCH=arm GOARM=6 go test -short -exec qemu-arm-static \
 	  -skip '$(PROCESSES)|$(ALONE)' $(PORTABLE)
 
-peers: peers-python peers-java peers-node peers-deploy peers-packages
+peers: peers-python peers-lib60870 peers-java peers-node peers-deploy peers-packages
 
 peers-python:
 	python3 -m venv .venv
@@ -66,6 +66,16 @@ peers-java:
 	javac -Xlint:none -d .peers/milo -cp '.peers/milo/*' test/peers/opcua/milo/Plant.java
 	$(call JARS,test/peers/iec104/j60870/pom.xml,j60870)
 	javac -Xlint:none -d .peers/j60870 -cp '.peers/j60870/*' test/peers/iec104/j60870/Station.java
+
+# lib60870-C's 101: c104 has it in its sources, and not in what it installs.
+LIB60870 := .peers/lib60870/lib60870-C
+peers-lib60870: peers-python
+	mkdir -p .peers/lib60870
+	.venv/bin/pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest .peers/lib60870 $$(grep ^c104 test/peers/requirements.txt)
+	tar -xzf .peers/lib60870/c104-*.tar.gz -C .peers/lib60870 --strip-components 3 --wildcards '*/depends/lib60870/lib60870-C/*'
+	cd $(LIB60870) && cc -O1 -w -o ../station -Iconfig -Isrc/inc/api -Isrc/inc/internal -Isrc/common/inc -Isrc/hal/inc -Isrc/file-service \
+	  $(CURDIR)/test/peers/iec101/station.c src/iec60870/*.c src/iec60870/*/c*101*.c src/iec60870/apl/*.c src/iec60870/link_layer/*.c \
+	  src/common/*.c src/hal/serial/linux/*.c src/hal/thread/linux/*.c src/hal/time/unix/*.c src/hal/memory/*.c -lpthread
 
 # The packages that a directory locks, into another one.
 define PACKAGES

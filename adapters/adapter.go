@@ -36,6 +36,10 @@ type Batch struct {
 	// Past says that these are of the past, told later than what the device told since:
 	// they are stored, and no rule sees them.
 	Past bool
+	// Interruptions are those of the supply that the device has in a log of its own, at this
+	// moment. All of them are over; each is repeated for as long as it is in the log. They
+	// are the sink's.
+	Interruptions []Interruption
 	// Committed, if it isn't nil, is called once: when the samples are on disk, or with
 	// false when they never will be; not if Deliver fails. Somebody waits for it, so they
 	// are committed at once. It mustn't block.
@@ -44,6 +48,9 @@ type Batch struct {
 	// it ended.
 	Received time.Time
 }
+
+// Interruption is a time without supply, by the clock of the device that has noted it.
+type Interruption struct{ From, To time.Time }
 
 // Sink takes batches. Deliver returns when the batch has been copied; it blocks
 // while the system behind it can't take more, and fails only when ctx ends. It

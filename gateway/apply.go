@@ -13,18 +13,11 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// live is the configuration that a gateway runs with now.
-type live struct {
-	config  gatewayconfig.Config
-	source  Source // its Text is nil if it is unknown
-	devices devices
-}
-
 // apply runs the gateway with another configuration of the same parts that take a
 // restart. What is the same of devices, rules and signals goes on as if nothing had
 // happened; alarms whose rule is gone stay active until settle. On an error
 // nothing has changed, unless ctx has ended, with which the gateway must end too.
-func (g *Gateway) apply(ctx context.Context, to live) error {
+func (g *Gateway) apply(ctx context.Context, to setting) error {
 	if err := g.found.lock(ctx); err != nil {
 		return err
 	}
@@ -55,11 +48,11 @@ func (g *Gateway) apply(ctx context.Context, to live) error {
 }
 
 // exchange has everything behind the adapters go on with another configuration.
-func (g *Gateway) exchange(ctx context.Context, to live, engine *rules.Engine) {
+func (g *Gateway) exchange(ctx context.Context, to setting, engine *rules.Engine) {
 	places := to.devices.index(g.accounts.change(to.devices.accounted()))
 	periods := periodsOf(g.live.Load().config)
 	next := periodsOf(to.config)
-	g.live.Store(&live{config: to.config, source: to.source, devices: to.devices.lean(to.config)})
+	g.live.Store(to.live())
 	if g.pipeline.values != nil {
 		g.pipeline.values.Describe(to.devices.model.Signals)
 	}
@@ -83,11 +76,12 @@ func (g *Gateway) define(config gatewayconfig.Config) (devices, error) {
 	ids, err := g.buffer.Table().Define(d.definitions)
 	d.assign(g.options.Dir, ids)
 	d.definitions = nil
+	d.share(g.buffer.Table().Signals())
 	return d, err
 }
 
-func (g *Gateway) compile(l live) (*rules.Engine, error) {
-	engine, problems := rules.Compile(l.config.Rules, l.devices.model)
+func (g *Gateway) compile(s setting) (*rules.Engine, error) {
+	engine, problems := rules.Compile(s.config.Rules, s.devices.model)
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("gateway: rules: %w", problems[0])
 	}

@@ -31,9 +31,8 @@ const controlDrain = 5 * time.Second
 
 // prepareControl makes the one Authoriser. Without its token nobody on this machine
 // operates anything, but the gateway still reads.
-func (g *Gateway) prepareControl() error {
-	now := g.live.Load()
-	points, err := now.devices.controlled()
+func (g *Gateway) prepareControl(d devices) error {
+	points, err := d.controlled()
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func TestNothingIsOperatedWhileTheConfigurationChanges(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	go g.pipeline.do(context.Background(), func() []telemetry.Sample { close(held); <-release; return nil })
 	<-held
-	go func() { applied <- g.apply(context.Background(), live{config: next}) }()
+	go func() { applied <- g.apply(context.Background(), setting{config: next}) }()
 	for g.live.Load() == was {
 		time.Sleep(time.Millisecond)
 	}
@@ -80,7 +80,7 @@ func TestNothingIsOperatedWhileTheConfigurationChanges(t *testing.T) {
 	}
 	// Nor does it end there if the change fails.
 	next.Devices[0].Modbus.Endpoint = "nonsense"
-	if err := g.apply(context.Background(), live{config: next}); err == nil {
+	if err := g.apply(context.Background(), setting{config: next}); err == nil {
 		t.Error("nonsense was applied")
 	}
 	if a := g.control.Operate(t.Context(), request); a.Cause == control.Busy {

@@ -8,6 +8,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/iec104"
+	"github.com/busbar/busbar/adapters/meter"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
@@ -36,7 +37,8 @@ type devices struct {
 	opcua     []opcua.Device
 	mqtt      []mqtt.Device
 	sparkplug []sparkplug.Device
-	iec104    []iec104.Device
+	iec104    []iec104.Device // and those of iec101
+	meters    []meter.Device
 }
 
 // device is one of the configuration, whatever it is read by.
@@ -101,7 +103,7 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 	for i := range ids {
 		d.model.Signals[i].ID = ids[i]
 	}
-	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug, d.iec104 = nil, nil, nil, nil, nil, nil, nil
+	d.modbus, d.nut, d.gpio, d.opcua, d.mqtt, d.sparkplug, d.iec104, d.meters = nil, nil, nil, nil, nil, nil, nil, nil
 	for i, c := range d.config.Devices {
 		n := len(c.Signals)
 		signals, live := ids[:n:n], ids[n]
@@ -151,24 +153,55 @@ func (d *devices) assign(dir string, ids []telemetry.SignalID) {
 				s.Own = host.Node{Group: own.Group, Name: own.Node}
 			}
 			d.sparkplug = append(d.sparkplug, s)
-		case c.IEC104 != nil:
-			s := c.IEC104Device(dir)
+		case c.IEC104 != nil, c.IEC101 != nil:
+			s := c.TelecontrolDevice(dir)
 			s.Live = live
 			for j := range s.Points {
 				s.Points[j].Signal = signals[j]
 			}
 			d.iec104 = append(d.iec104, s)
+		case c.Meter():
+			m := c.MeterDevice(dir)
+			m.Live = live
+			for j := range m.Points {
+				m.Points[j].Signal = signals[j]
+			}
+			d.meters = append(d.meters, m)
 		}
 	}
 	d.list[len(d.list)-1].signals = ids
 }
 
-// lean is the devices as they are kept while the gateway runs: with the configuration as
-// it is written, since tens of thousands of signals may have been found, of which the
-// model has all that is needed later.
-func (d devices) lean(config gatewayconfig.Config) devices {
-	d.config = config
-	return d
+// share has the model's signals be those of the table, if it has the same in this order, as
+// after a first start.
+func (d *devices) share(table []telemetry.Signal) {
+	if n := len(d.model.Signals); n > 0 {
+		first := int(d.model.Signals[0].ID) - 1
+		if first+n > len(table) {
+			return
+		}
+		for i, s := range d.model.Signals {
+			if int(s.ID) != first+i+1 {
+				return
+			}
+		}
+		d.model.Signals = table[first : first+n : first+n]
+	}
+}
+
+// writtenOn is the names of the signals of a device that are written down.
+func (d *devices) writtenOn(id string) map[string]bool {
+	names := map[string]bool{}
+	n := 0
+	for _, c := range d.list {
+		if c.id == id {
+			for _, s := range d.model.Signals[n : n+c.written] {
+				names[s.Name] = true
+			}
+		}
+		n += len(c.signals) + 1
+	}
+	return names
 }
 
 // foundOn is the ids of the signals that a device has told of itself, by name.

@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/iec104"
+	"github.com/busbar/busbar/adapters/meter"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/mqtt"
 	"github.com/busbar/busbar/adapters/nut"
@@ -37,8 +38,10 @@ type reader interface {
 	AwaitRunning(ctx context.Context) bool
 
 	stats() []adapters.DeviceStats
-	// controller is what operates its devices; nil if nothing does.
+	// controller is what operates its devices, and capturer what listens to their links; nil
+	// if nothing does.
 	controller() adapters.Controller
+	capturer() adapters.Capturer
 }
 
 // changer is a reader that always takes other devices.
@@ -61,6 +64,7 @@ func newField(d devices, log *slog.Logger) (*field, error) {
 		sessions[opcua.Device]{opcua.New(d.opcua, log), func(d devices) []opcua.Device { return d.opcua }},
 		sessions[mqtt.Device]{mqtt.New(d.mqtt, log), func(d devices) []mqtt.Device { return d.mqtt }},
 		sessions[iec104.Device]{iec104.New(d.iec104, log), func(d devices) []iec104.Device { return d.iec104 }},
+		sessions[meter.Device]{meter.New(d.meters, log), func(d devices) []meter.Device { return d.meters }},
 		sessions[sparkplug.Device]{sparkplug.New(d.sparkplug, log), func(d devices) []sparkplug.Device { return d.sparkplug }},
 	}}
 	f.readers = []reader{f.modbus}
@@ -75,6 +79,8 @@ type modbusReader struct{ *modbus.Adapter }
 func (r modbusReader) stats() []adapters.DeviceStats { return r.Stats().Devices }
 
 func (r modbusReader) controller() adapters.Controller { return r.Adapter }
+
+func (r modbusReader) capturer() adapters.Capturer { return nil }
 
 // sessions is the reader of a protocol whose devices have a connection of their own each.
 type sessions[D session.Device] struct {
@@ -96,6 +102,11 @@ func (r sessions[D]) stats() []adapters.DeviceStats { return r.Stats() }
 
 func (r sessions[D]) controller() adapters.Controller {
 	c, _ := r.sessionAdapter.(adapters.Controller)
+	return c
+}
+
+func (r sessions[D]) capturer() adapters.Capturer {
+	c, _ := r.sessionAdapter.(adapters.Capturer)
 	return c
 }
 

@@ -99,16 +99,13 @@ func (f *found) add(config gatewayconfig.Config, device string, signals []adapte
 const mostFound = 50_000
 
 // fresh are those of what a device has told that aren't known as they are.
-func (f *found) fresh(config gatewayconfig.Config, device string, told []adapters.Found) []adapters.Found {
-	at := slices.IndexFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device })
+func (f *found) fresh(running *live, device string, told []adapters.Found) []adapters.Found {
+	at := slices.IndexFunc(running.config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device })
 	if at < 0 {
 		return nil
 	}
-	d := config.Devices[at]
-	written, known := map[string]bool{}, map[string]adapters.Found{}
-	for _, s := range d.Signals {
-		written[s.Name] = true
-	}
+	d := running.config.Devices[at]
+	written, known := running.devices.writtenOn(device), map[string]adapters.Found{}
 	if on := f.devices[device]; on.Configured == d.Fingerprint() {
 		for _, s := range on.Signals {
 			known[s.Name] = s
@@ -188,10 +185,10 @@ func (g *Gateway) register(ctx context.Context, device string, told []adapters.F
 	}
 	defer g.found.unlock()
 	running := g.live.Load()
-	if fresh := g.found.fresh(running.config, device, told); len(fresh) > 0 {
+	if fresh := g.found.fresh(running, device, told); len(fresh) > 0 {
 		before := g.found.devices
 		g.found.add(running.config, device, fresh)
-		if err := g.extend(ctx, *running); err != nil {
+		if err := g.extend(ctx, running.setting()); err != nil {
 			g.found.devices = before
 			return nil, err
 		}
@@ -202,7 +199,7 @@ func (g *Gateway) register(ctx context.Context, device string, told []adapters.F
 }
 
 // extend has the gateway go on with what runs and what has been found since.
-func (g *Gateway) extend(ctx context.Context, to live) error {
+func (g *Gateway) extend(ctx context.Context, to setting) error {
 	var err error
 	if to.devices, err = g.define(to.config); err != nil {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)

@@ -178,13 +178,13 @@ func TestTooManyAreFound(t *testing.T) {
 	for i := range told {
 		told[i] = adapters.Found{Name: telemetry.IntValue(int64(i)).String(), Encoding: "double"}
 	}
-	if fresh := f.fresh(config, "meter", told); len(fresh) != mostFound {
+	if fresh := f.fresh(&live{config: config}, "meter", told); len(fresh) != mostFound {
 		t.Errorf("%d", len(fresh))
 	}
 	f.add(config, "meter", told[:mostFound])
 	f.save()
 	f = newFound(f.file, quiet)
-	if fresh := f.fresh(config, "meter", told); len(fresh) != 0 {
+	if fresh := f.fresh(&live{config: config}, "meter", told); len(fresh) != 0 {
 		t.Errorf("%d more", len(fresh))
 	}
 	if expanded := f.expand(config); len(expanded.Devices[0].Signals) != mostFound || len(config.Devices[0].Signals) != 0 {

@@ -132,13 +132,13 @@ func (g *Gateway) prepare() error {
 	if err != nil {
 		g.log.Error("new signals can't be written down; until they are, samples are kept in memory", "error", err)
 	}
-	l := live{config: g.config, devices: devices.lean(g.config), source: g.options.Source}
-	g.live.Store(&l)
+	now := setting{config: g.config, devices: devices, source: g.options.Source}
+	g.live.Store(now.live())
 	g.trials.refuse(g.options.Refused)
 	if g.field, err = newField(devices, g.log); err != nil {
 		return err
 	}
-	engine, err := g.compile(l)
+	engine, err := g.compile(now)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,9 @@ func (g *Gateway) prepare() error {
 	g.pipeline.table = g.buffer.Table()
 	g.pipeline.watch = counter.NewWatch(devices.watched())
 	g.restoreCounters(g.pipeline.watch)
-	g.restoreOperations(l.config.Rules)
+	g.restoreOperations(now.config.Rules)
+	g.pipeline.assetOf = g.assetOf
+	g.restoreInterruptions()
 	g.pipeline.publish()
 	g.preparePublisher()
 	g.prepareEdgeNode(devices.model.Signals)
@@ -165,7 +167,7 @@ func (g *Gateway) prepare() error {
 		supply: newSupply(g.config.Gateway.Mains != nil, g.clock, g.buffer, g.hold, active, g.log),
 	}
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
-	if err := g.prepareControl(); err != nil {
+	if err := g.prepareControl(devices); err != nil {
 		return err
 	}
 	if err := g.prepareLanes(); err != nil {

@@ -43,6 +43,9 @@ type pipeline struct {
 	edge       *edgenode.Node     // nil: the gateway is none
 	operations *operations
 	alive      func() // nil: nobody asks
+	assetOf    func(device string) string
+
+	interruptions interruptions
 
 	wake chan struct{}
 	room chan struct{} // closed and replaced when the queue has been taken
@@ -79,6 +82,9 @@ type queued struct {
 	stamp    clock.Stamp
 	slot     int // in slots; -1: none
 	past     bool
+
+	device        string
+	interruptions []adapters.Interruption
 }
 
 // maxQueued bounds the samples that wait for the rules.
@@ -87,7 +93,7 @@ const maxQueued = 100_000
 func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]account.Place, log *slog.Logger) *pipeline {
 	return &pipeline{
 		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
-		operations: newOperations(c), filter: deadband.New(nil), watch: counter.NewWatch(nil), wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
+		operations: newOperations(c), filter: deadband.New(nil), watch: counter.NewWatch(nil), interruptions: interruptions{}, wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
 
@@ -120,7 +126,7 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 		slotAt = len(p.queue.slots)
 		p.queue.slots = append(p.queue.slots, slot)
 	}
-	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt, b.Past})
+	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt, b.Past, b.Device, b.Interruptions})
 	if b.Committed != nil {
 		p.queue.waiting = append(p.queue.waiting, b.Committed)
 	}
@@ -197,6 +203,7 @@ func (p *pipeline) run(ctx context.Context) {
 			if !b.past {
 				p.engine.Update(b.received, batch, p.emit)
 				p.watch.Take(batch, b.stamp.At, p.emit)
+				p.tellInterruptions(b)
 				if p.values != nil {
 					p.values.Note(batch)
 				}
@@ -343,6 +350,8 @@ func (p *pipeline) decide(e telemetry.Event, commanded bool) {
 		p.log.Info("alarm cleared", "rule", e.Alarm.Rule, "asset", e.Alarm.Asset, "device", e.Alarm.Device)
 	case telemetry.CounterRolledOver:
 		p.log.Info("counter rolled over", "device", e.Counter.Device, "signal", e.Counter.Name, "before", e.Counter.Before, "after", e.Counter.After, "modulus", e.Counter.Modulus)
+	case telemetry.SupplyInterrupted:
+		p.log.Info("meter has noted an interruption of its supply", "device", e.Interruption.Device, "from", e.Time.Time(), "to", e.Interruption.To.Time())
 	case telemetry.CounterReset:
 		p.log.Warn("counter reset", "device", e.Counter.Device, "signal", e.Counter.Name, "before", e.Counter.Before, "after", e.Counter.After)
 	}

@@ -44,21 +44,27 @@ func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device st
 	return d.readings(samples), nil
 }
 
-// lookFor is how long what a device tells of itself is waited for.
-const lookFor = 3 * time.Second
+// lookFor is how long what a device tells of itself is waited for, and lookAtMeterFor how long
+// a meter is, whose read-out may take minutes.
+const lookFor, lookAtMeterFor = 3 * time.Second, 5 * time.Minute
 
-// look reads a device that is followed by mqtt, which has no signals before it has told
-// them but those that are written down: these, and what it tells in some time. live is
-// false of others, and if it can't be reached.
+// look reads a device that is followed by mqtt, or a meter that tells its registers, which have
+// no signals before they have told them but those that are written down: these, and what it
+// tells in some time; of a meter, at once. live is false of others, and if it can't be reached.
 func look(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger) (readings []Reading, live bool) {
-	at := slices.IndexFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device && d.MQTT != nil && d.Open() })
+	at := slices.IndexFunc(config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device && (d.MQTT != nil && d.Open() || d.Meter()) })
 	if at < 0 {
 		return nil, false
 	}
 	for _, s := range config.Devices[at].Written() {
 		readings = append(readings, Reading{Signal: s.Name, Value: telemetry.Value{}.String(), Unit: s.Unit, Quality: session.Bad(telemetry.Timeout).String()})
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	meter := config.Devices[at].Meter()
+	patience := lookFor
+	if meter {
+		patience = lookAtMeterFor
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := WatchDevice(ctx, config, dir, device, log, func(told []Reading) {
 		for _, r := range told {
@@ -71,6 +77,9 @@ func look(ctx context.Context, config gatewayconfig.Config, dir, device string, 
 			default:
 				readings[at] = r
 			}
+		}
+		if meter && slices.ContainsFunc(told, func(r Reading) bool { return r.Signal == telemetry.ChannelLive }) {
+			cancel() // it tells all that it has at once, or that it isn't there
 		}
 	})
 	return readings, live && err == nil

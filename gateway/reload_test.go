@@ -195,7 +195,7 @@ devices: [{id: m, modbus: {endpoint: "tcp://10.0.0.2"}, profile: own.yaml}]
 		t.Fatal(err)
 	}
 	g := &Gateway{options: Options{File: file}}
-	p := &pending{to: live{source: tried}}
+	p := &pending{to: setting{source: tried}}
 	if err := g.inFile(p); err == nil || !strings.Contains(err.Error(), "doesn't hold it") {
 		t.Errorf("the one before: %v", err)
 	}

@@ -150,8 +150,7 @@ func TestSparkplugOfASwingingDoor(t *testing.T) {
 	for name, ends := range map[string]func(*bench){
 		"it is taken away": func(b *bench) {
 			g := b.gateway
-			to := *g.live.Load()
-			to.config = b.parse(b.source)
+			to := setting{config: b.parse(b.source)}
 			var err error
 			if to.devices, err = g.define(to.config); err != nil {
 				t.Fatal(err)

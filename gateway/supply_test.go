@@ -196,7 +196,7 @@ func TestWhichRuntimeALastGaspTakes(t *testing.T) {
 	b.source = strings.Replace(b.withUPS(startUPSD(t)), "site: north}", "site: north, mains: {device: ups, signal: OnLine}}", 1)
 	b.config = b.parse(b.source)
 	b.run()()
-	d := b.gateway.live.Load().devices
+	d := b.gateway.live.Load().setting().devices
 	if ids := d.selfIDs(); ids.batteryRuntime == 0 || ids.batteryRuntime != d.signal("ups", "Runtime") {
 		t.Errorf("%+v", ids)
 	}

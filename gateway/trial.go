@@ -35,7 +35,7 @@ type trials struct {
 // pending is a configuration that runs and isn't kept.
 type pending struct {
 	was     *live
-	to      live
+	to      setting
 	by      string
 	began   telemetry.Micros
 	changes []gatewayconfig.Change
@@ -113,8 +113,8 @@ func (g *Gateway) try(t Trial) (Outcome, error) {
 	}
 	was := g.live.Load()
 	p := &pending{
-		was: was, to: live{config: t.Config, source: t.Source}, by: t.By,
-		began: g.clock.Now(), changes: t.Config.Changes(was.config),
+		was: was, to: setting{config: t.Config, source: t.Source}, by: t.By,
+		began: g.clock.Now(), changes: t.Config.Changes(was.setting().config),
 	}
 	if restarts := gatewayconfig.Restarts(p.changes); len(restarts) > 0 {
 		return Outcome{}, needsRestart(restarts)
@@ -225,7 +225,7 @@ func (g *Gateway) takeBack(ctx context.Context, p *pending, causes []string) {
 	}
 	cause := strings.Join(causes, "; ")
 	g.log.Error("the configuration hasn't held and is rolled back", "by", p.by, "cause", cause)
-	if err := g.apply(ctx, *p.was); err != nil {
+	if err := g.apply(ctx, p.was.setting()); err != nil {
 		if ctx.Err() == nil {
 			g.log.Error("the configuration before can't be applied again; a restart does it", "error", err)
 		}

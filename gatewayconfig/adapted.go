@@ -124,5 +124,5 @@ func (d Device) MQTTDevice(dir string) mqtt.Device {
 
 // ByChange reports whether the device says by itself what changes, and has no period.
 func (d Device) ByChange() bool {
-	return d.GPIO != nil || d.OPCUA != nil || d.MQTT != nil || d.Sparkplug != nil || d.IEC104 != nil
+	return d.GPIO != nil || d.OPCUA != nil || d.MQTT != nil || d.Sparkplug != nil || d.telecontrol() != nil || d.Meter()
 }

@@ -22,7 +22,7 @@ const (
 func (k checker) checkControl() {
 	var model rules.Model
 	for i, d := range k.config.Devices {
-		if d.Modbus == nil && d.OPCUA == nil && d.IEC104 == nil {
+		if d.Modbus == nil && d.OPCUA == nil && d.telecontrol() == nil {
 			continue
 		}
 		path := configfile.Item("devices", i) + ".control"
@@ -46,13 +46,13 @@ func (k checker) checkControl() {
 }
 
 func (k checker) checkControlled(at string, d Device, c Control) {
-	if k.Has(at+".command") && d.IEC104 == nil {
-		k.Errorf(at+".command", "the device isn't read by iec104, expected the key to be left out")
+	if k.Has(at+".command") && d.telecontrol() == nil {
+		k.Errorf(at+".command", "the device isn't read by iec104 or iec101, expected the key to be left out")
 	}
 	switch {
 	case d.OPCUA != nil:
 		k.checkOPCUAControl(at, d, c)
-	case d.IEC104 != nil:
+	case d.telecontrol() != nil:
 		k.checkIEC104Control(at, d, c)
 	default:
 		if k.Has(at + ".call") {

@@ -22,7 +22,8 @@ func (k checker) checkDevices() {
 	lines := map[line]string{}
 	clients := map[client]string{}
 	hosts := map[string]string{}
-	stations := map[string]string{}
+	stations, telecontrol := map[string]string{}, telecontrolLines{}
+	meters := map[string]string{}
 	for i, d := range k.config.Devices {
 		path := configfile.Item("devices", i)
 		k.checkPlace(path, i, d, first)
@@ -34,7 +35,7 @@ func (k checker) checkDevices() {
 		}
 		switch by {
 		case profile.Modbus:
-			k.checkModbus(path, d, buses)
+			k.checkModbus(path, d, buses, telecontrol)
 		case profile.NUT:
 			k.checkNUT(path, d)
 		case profile.GPIO:
@@ -47,6 +48,10 @@ func (k checker) checkDevices() {
 			k.checkSparkplug(path, d, hosts)
 		case profile.IEC104:
 			k.checkIEC104(path, d, stations)
+		case profile.P1, profile.SML, profile.IEC62056:
+			k.checkMeter(path, by, d, buses, meters)
+		case profile.IEC101:
+			k.checkIEC101(path, d, buses, telecontrol)
 		}
 		k.foreign(path, by)
 		if has(by, "profile") && d.Profile != "" { // with which its signals have been checked
@@ -57,7 +62,10 @@ func (k checker) checkDevices() {
 				profile.CheckFollow(k.File, configfile.Item(path+".follow", j), by, f)
 			}
 		}
-		if by != profile.Sparkplug {
+		switch {
+		case by.Meter():
+			profile.CheckSignals(k.File, path+".signals", by, d.Signals)
+		case by != profile.Sparkplug:
 			k.checkSignals(path, by, d)
 		}
 	}
@@ -155,9 +163,10 @@ var ownKeys = []struct {
 	of  []profile.Protocol
 }{
 	{"profile", []profile.Protocol{profile.Modbus, profile.MQTT}},
-	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA, profile.IEC104}},
+	{"control", []profile.Protocol{profile.Modbus, profile.OPCUA, profile.IEC104, profile.IEC101}},
 	{"follow", []profile.Protocol{profile.OPCUA, profile.MQTT, profile.Sparkplug}},
 	{"alarms", []profile.Protocol{profile.OPCUA}},
+	{"signals_from", []profile.Protocol{profile.IEC104, profile.IEC101}},
 }
 
 // has reports whether devices read by the protocol have one of ownKeys.
@@ -259,7 +268,7 @@ type buses struct {
 	units     map[string]string // the device of each, with its base
 }
 
-func (k checker) checkModbus(path string, d Device, buses buses) {
+func (k checker) checkModbus(path string, d Device, buses buses, telecontrol telecontrolLines) {
 	if d.Modbus == nil {
 		return
 	}
@@ -277,6 +286,10 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 		return
 	}
 	if k.Broken(path+".modbus.unit") || k.Broken(at) {
+		return
+	}
+	if l := telecontrol[endpoint.Address]; l != nil {
+		k.Errorf(at, "%s is read by iec101 already, expected a line for each protocol", l.config.Endpoint)
 		return
 	}
 	if other, shared := buses.endpoints[endpoint.Address]; !shared {
@@ -297,9 +310,9 @@ func (k checker) checkModbus(path string, d Device, buses buses) {
 
 // checkSignals checks the signals of a device that has no profile.
 func (k checker) checkSignals(path string, by profile.Protocol, d Device) {
-	if len(d.Signals) == 0 && len(d.Follow) == 0 && len(d.Alarms) == 0 {
+	if len(d.Signals) == 0 && d.SignalsFrom == "" && len(d.Follow) == 0 && len(d.Alarms) == 0 {
 		other := ""
-		for _, key := range []string{"profile", "follow", "alarms"} {
+		for _, key := range []string{"profile", "follow", "alarms", "signals_from"} {
 			if has(by, key) {
 				other += ", or " + key
 			}

@@ -263,7 +263,7 @@ type Device struct {
 	Supply string `yaml:"supply"`
 
 	// How it is reached by Modbus. Exactly one of modbus, nut, gpio, opcua, mqtt,
-	// sparkplug and iec104 is needed.
+	// sparkplug, iec104, iec101, p1, sml and iec62056 is needed.
 	Modbus *Modbus `yaml:"modbus"`
 
 	// How it is reached if it is an uninterruptible power supply: through upsd, the
@@ -287,13 +287,30 @@ type Device struct {
 	// Where it is if it is a station of IEC 60870-5-104, which tells by itself what changes.
 	IEC104 *IEC104 `yaml:"iec104"`
 
+	// The same of a station of IEC 60870-5-101, on a serial line.
+	IEC101 *IEC101 `yaml:"iec101"`
+
+	// The P1 port of a smart meter, which tells by itself what it measures: DSMR in the
+	// Netherlands, and what was made after it in Belgium, Luxembourg, Sweden and elsewhere.
+	// Its registers become signals by themselves.
+	P1 *P1 `yaml:"p1"`
+
+	// A meter that tells by itself what it measures in the Smart Message Language, as in
+	// Germany. Its registers become signals by themselves.
+	SML *SML `yaml:"sml"`
+
+	// A meter that is read out by IEC 62056-21, mode A, B or C, through an optical head. Its
+	// registers become signals by themselves.
+	IEC62056 *IEC62056 `yaml:"iec62056"`
+
 	// How often it is read; from 1ms to 24h. Not for gpio, opcua,
-	// mqtt, sparkplug and iec104. Default: that of defaults.
+	// mqtt, sparkplug, iec104, iec101, p1, sml and iec62056. Default: that of defaults.
 	PollEvery configfile.Duration `yaml:"poll_every"`
 
 	// How long it may take for a connection, or for an answer, without the time
 	// that it takes on a serial line; from 1ms to 1m. Not for gpio, mqtt and sparkplug.
-	// Default: that of defaults; of opcua and iec104 10s.
+	// Of p1 and sml, for how long nothing may come. Default: that of defaults; of opcua,
+	// iec104 and iec101 10s, of p1 and sml 30s, of iec62056 5s.
 	Timeout configfile.Duration `yaml:"timeout"`
 
 	// The product that it is, whose signals it then has: a profile that comes with
@@ -306,6 +323,11 @@ type Device struct {
 	// give of it.
 	Signals []Signal `yaml:"signals"`
 
+	// A table with the signals of a station, as utilities hand them out: CSV with a header, of
+	// which columns for name and ioa are needed. For iec104 and iec101. Those under signals
+	// are added to it, and replace those of the same name. Example: bay.csv.
+	SignalsFrom configfile.Path `yaml:"signals_from"`
+
 	// What of it is read without being written down signal by signal. For devices that
 	// tell what they have. With a profile, these are added to what it follows.
 	Follow []Follow `yaml:"follow"`
@@ -314,7 +336,7 @@ type Device struct {
 	// alarms. Default: nothing.
 	Alarms []Alarms `yaml:"alarms"`
 
-	// What may be written to it, by modbus, opcua and iec104. Default: nothing.
+	// What may be written to it, by modbus, opcua, iec104 and iec101. Default: nothing.
 	Control []Control `yaml:"control"`
 
 	// Identity is that of the profile.

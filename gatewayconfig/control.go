@@ -60,7 +60,7 @@ type Control struct {
 	// own value, or that of feedback, shows what they have done.
 	Call *Call `yaml:"call"`
 
-	// By iec104: the command by which it is operated. Required there.
+	// By iec104 and iec101: the command by which it is operated. Required there.
 	Command *Command `yaml:"command"`
 
 	// How it is written by modbus. Left out: a coil by function 5, a register by 6, several by

@@ -15,7 +15,7 @@ type Follow = profile.Follow
 
 // Open reports whether the device tells by itself which signals it has.
 func (d Device) Open() bool {
-	return len(d.Follow) > 0 || len(d.Alarms) > 0 || d.Sparkplug != nil
+	return len(d.Follow) > 0 || len(d.Alarms) > 0 || d.Sparkplug != nil || d.Meter()
 }
 
 // Fingerprint changes with what decides which signals a device tells of itself.
@@ -25,12 +25,18 @@ func (d Device) Fingerprint() string {
 		Server string   `json:",omitempty"`
 		Groups []string `json:",omitempty"`
 		Alarms []Alarms `json:",omitempty"`
+		Codes  []string `json:",omitempty"`
 	}{Follow: d.Follow, Alarms: d.Alarms}
 	switch {
 	case d.OPCUA != nil:
 		decides.Server = d.OPCUA.Endpoint
 	case d.Sparkplug != nil:
 		decides.Groups = d.Sparkplug.Groups
+	case d.Meter():
+		decides.Server = string(d.speaks())
+		for _, s := range d.Written() {
+			decides.Codes = append(decides.Codes, s.Name+" "+s.OBIS)
+		}
 	}
 	text, err := json.Marshal(decides)
 	if err != nil {
@@ -73,6 +79,9 @@ func (c Config) With(found func(Device) []adapters.Found) Config {
 					s.Unit = from.Unit
 				}
 				s.Deadband, s.ReportEvery = from.Deadband, from.ReportEvery
+			}
+			if d.Meter() { // it tells the same again and again
+				s.Deadband = &profile.Deadband{}
 			}
 			s.Fill()
 			d.Signals = append(d.Signals, s)

@@ -1,7 +1,6 @@
 package gatewayconfig
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -32,28 +31,7 @@ type IEC104 struct {
 	// gets cert. Default: the certificate authorities of the operating system.
 	TLS *kafkaconn.TLS `yaml:"tls"`
 
-	// The common address of the station; from 1 to 65534. Default: 1.
-	CommonAddress uint16 `yaml:"common_address"`
-
-	// The originator address of this gateway, for stations that tell their masters apart; from
-	// 0 to 255. Default: 0, none.
-	Originator uint8 `yaml:"originator"`
-
-	// How often everything is asked for, beside whenever a link is started and when the
-	// station says that it has been; from 10s to 24h. Default: 1h.
-	InterrogateEvery configfile.Duration `yaml:"interrogate_every"`
-
-	// How often counters are asked for; from 10s to 24h. Default: never.
-	CountersEvery configfile.Duration `yaml:"counters_every"`
-
-	// How often the station's clock is set, the first time when a link is started; from 10s to
-	// 24h. Default: never.
-	SyncEvery configfile.Duration `yaml:"sync_every"`
-
-	// The time zone of the station's clock, by its name in the IANA database. In one with
-	// summer time, SU of each time says whether that is in it. Default: UTC.
-	// Example: Europe/Berlin.
-	TimeZone string `yaml:"time_zone"`
+	Telecontrol `yaml:",inline"`
 
 	// How long a connection may take to be made; from 1s to 255s. Default: 30s.
 	T0 configfile.Duration `yaml:"t0"`
@@ -74,24 +52,13 @@ type IEC104 struct {
 	// After how many messages they are acknowledged; from 1 to 32767, and no more than two
 	// thirds of the station's k. Default: 8.
 	W uint16 `yaml:"w"`
-
-	// How many octets the cause of transmission takes, 1 or 2, for stations that have been
-	// ones of 60870-5-101. Default: 2.
-	CauseOctets uint8 `yaml:"cause_octets"`
-
-	// How many octets the common address takes, 1 or 2. Default: 2.
-	AddressOctets uint8 `yaml:"address_octets"`
-
-	// How many octets the address of an object takes; from 1 to 3. Default: 3.
-	ObjectOctets uint8 `yaml:"object_octets"`
 }
 
 // SetDefaults is called before a station is read.
 func (i *IEC104) SetDefaults() {
-	i.CommonAddress, i.TimeZone, i.InterrogateEvery = 1, "UTC", configfile.Duration(time.Hour)
+	i.Telecontrol = defaultTelecontrol(asdu.IEC104)
 	i.T0, i.K, i.W = configfile.Duration(30*time.Second), uint16(link.Default.K), uint16(link.Default.W)
 	i.T1, i.T2, i.T3 = configfile.Duration(link.Default.T1), configfile.Duration(link.Default.T2), configfile.Duration(link.Default.T3)
-	i.CauseOctets, i.AddressOctets, i.ObjectOctets = uint8(asdu.IEC104.Cause), uint8(asdu.IEC104.Address), uint8(asdu.IEC104.Object)
 }
 
 // Command is the command of IEC 60870-5-104 by which a signal is operated.
@@ -174,28 +141,14 @@ func iec104Address(endpoint string) (address string, encrypted bool, err error) 
 // endpoints are all of them.
 func (i *IEC104) endpoints() []string { return append([]string{i.Endpoint}, i.Redundant...) }
 
-// params are the sizes of fields.
-func (i *IEC104) params() asdu.Params {
-	return asdu.Params{Cause: int(i.CauseOctets), Address: int(i.AddressOctets), Object: int(i.ObjectOctets)}
-}
-
 func (k checker) checkIEC104(path string, d Device, addresses map[string]string) {
 	i := d.IEC104
 	if i == nil {
 		return
 	}
 	at := path + ".iec104"
-	if k.Has(path + ".poll_every") {
-		k.Errorf(path+".poll_every", "a station tells by itself what changes, expected interrogate_every in iec104")
-	}
 	k.checkIEC104Endpoints(at, d, addresses)
-	if k.Has(at+".common_address") && (i.CommonAddress == 0 || i.CommonAddress == 65535) {
-		k.Errorf(at+".common_address", "%d, expected 1 to 65534", i.CommonAddress)
-	}
-	least := millis(10_000)
-	within(k, at+".interrogate_every", i.InterrogateEvery, least, longestPoll)
-	within(k, at+".counters_every", i.CountersEvery, least, longestPoll)
-	within(k, at+".sync_every", i.SyncEvery, least, longestPoll)
+	k.checkTelecontrol(path, at, d)
 	within(k, at+".t0", i.T0, millis(1000), millis(255_000))
 	within(k, at+".t1", i.T1, millis(1000), millis(255_000))
 	within(k, at+".t2", i.T2, millis(1), millis(255_000))
@@ -207,30 +160,6 @@ func (k checker) checkIEC104(path string, d Device, addresses map[string]string)
 		if v < 1 || v > 32767 {
 			k.Errorf(at+"."+key, "%d, expected 1 to 32767", v)
 		}
-	}
-	for key, v := range map[string]struct{ octets, most uint8 }{"cause_octets": {i.CauseOctets, 2}, "address_octets": {i.AddressOctets, 2}, "object_octets": {i.ObjectOctets, 3}} {
-		if v.octets < 1 || v.octets > v.most {
-			k.Errorf(at+"."+key, "%d, expected 1 to %d", v.octets, v.most)
-		}
-	}
-	if _, err := time.LoadLocation(i.TimeZone); k.Has(at+".time_zone") && (err != nil || i.TimeZone == "" || i.TimeZone == "Local") {
-		k.Errorf(at+".time_zone", "there is no time zone %q, expected a name like UTC or Europe/Berlin", i.TimeZone)
-	}
-	places := map[[2]uint32]string{}
-	for j, s := range d.Signals {
-		item := configfile.Item(path+".signals", j)
-		if s.IOA == nil {
-			continue
-		}
-		if most := uint32(1)<<(8*i.ObjectOctets) - 1; *s.IOA > most && i.ObjectOctets < 3 && i.ObjectOctets > 0 {
-			k.Errorf(item+".ioa", "%d doesn't fit into object_octets, %d, expected at most %d", *s.IOA, i.ObjectOctets, most)
-		}
-		place := [2]uint32{uint32(cmp.Or(s.CommonAddress, i.CommonAddress)), *s.IOA}
-		if other, twice := places[place]; twice {
-			k.Errorf(item+".ioa", "%d is %s already, expected one signal for each object", *s.IOA, other)
-			continue
-		}
-		places[place] = s.Name
 	}
 }
 
@@ -280,7 +209,7 @@ func (k checker) checkIEC104Control(at string, d Device, c Control) {
 	}
 	for _, key := range []string{"write", "call"} {
 		if k.Has(at + "." + key) {
-			k.Errorf(at+"."+key, "the device is read by iec104, which hasn't got this, expected command")
+			k.Errorf(at+"."+key, "the device is read by %s, which hasn't got this, expected command", d.telecontrolled())
 		}
 	}
 	within(k, at+".settle", c.Settle, 0, configfile.Duration(time.Minute))
@@ -298,7 +227,7 @@ func (k checker) checkIEC104Control(at string, d Device, c Control) {
 		}
 		return
 	}
-	if most := uint32(1)<<(8*d.IEC104.ObjectOctets) - 1; m.IOA > most {
+	if most := uint32(1)<<(8*d.telecontrol().ObjectOctets) - 1; m.IOA > most {
 		k.Errorf(at+".ioa", "%d, expected at most %d", m.IOA, most)
 	}
 	most := uint8(31)
@@ -336,12 +265,9 @@ func (c Control) iec104(station uint16) iec104.Control {
 // IEC104Device is a device that is read by iec104. dir is what file names are relative to.
 func (d Device) IEC104Device(dir string) iec104.Device {
 	i := d.IEC104
-	o := iec104.Device{
-		ID: d.ID, TLS: i.TLS, Dir: dir, T0: time.Duration(i.T0), Params: i.params(), Originator: i.Originator,
-		Link:        link.Config{T1: time.Duration(i.T1), T2: time.Duration(i.T2), T3: time.Duration(i.T3), K: int(i.K), W: int(i.W)},
-		Interrogate: time.Duration(i.InterrogateEvery), Counters: time.Duration(i.CountersEvery), Sync: time.Duration(i.SyncEvery),
-		Zone: i.TimeZone, Timeout: time.Duration(d.Timeout),
-	}
+	o := d.station()
+	o.TLS, o.Dir, o.T0 = i.TLS, dir, time.Duration(i.T0)
+	o.Link = link.Config{T1: time.Duration(i.T1), T2: time.Duration(i.T2), T3: time.Duration(i.T3), K: int(i.K), W: int(i.W)}
 	for _, endpoint := range i.endpoints() {
 		address, encrypted, err := iec104Address(endpoint)
 		if err != nil {
@@ -351,16 +277,6 @@ func (d Device) IEC104Device(dir string) iec104.Device {
 			o.TLS = &kafkaconn.TLS{}
 		}
 		o.Addresses = append(o.Addresses, address)
-	}
-	for _, s := range d.Signals {
-		o.Points = append(o.Points, iec104.Point{
-			Name: s.Name, Station: cmp.Or(s.CommonAddress, i.CommonAddress), Object: *s.IOA, Scale: s.Scale, Offset: s.Offset,
-			Bool: s.Type == modbus.Bool, Counter: s.Kind == "counter",
-		})
-	}
-	for _, c := range d.Control {
-		s, _ := d.Signal(c.Signal)
-		o.Controls = append(o.Controls, c.iec104(cmp.Or(s.CommonAddress, i.CommonAddress)))
 	}
 	return o
 }

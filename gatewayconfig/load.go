@@ -32,6 +32,7 @@ func ParseIn(dir, path string, src []byte, read func(file string) ([]byte, error
 	f, _ := configfile.Decode(path, src, &c)
 	k := newChecker(f, &c, dir, read)
 	k.resolveProfiles()
+	k.resolveLists()
 	k.check()
 	c.fill()
 	k.checkRequests()
@@ -107,8 +108,14 @@ func (c *Config) fill() {
 				d.Follow[j].Node = cmp.Or(d.Follow[j].Node, objectsFolder)
 			}
 		}
-		if d.IEC104 != nil {
+		if d.IEC101 != nil {
+			d.IEC101.fill()
+		}
+		if d.telecontrol() != nil {
 			d.Timeout = cmp.Or(d.Timeout, iec104Timeout)
+		}
+		if d.Meter() {
+			d.Timeout = cmp.Or(d.Timeout, meterTimeouts[d.speaks()])
 		}
 		if d.Timeout == 0 && !d.ByChange() {
 			d.Timeout = c.Defaults.Timeout

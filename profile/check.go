@@ -62,8 +62,10 @@ func CheckSignal(f *configfile.File, path string, by Protocol, s Signal) {
 		k.node(path, s)
 	case MQTT:
 		k.message(path, s)
-	case IEC104:
+	case IEC104, IEC101:
 		k.object(path, s)
+	case P1, SML, IEC62056:
+		k.code(path, s)
 	}
 	k.meaning(path, s)
 	k.reports(path, s)

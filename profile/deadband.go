@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -30,4 +31,11 @@ func (d *Deadband) UnmarshalText(text []byte) error {
 	}
 	*d = Deadband{v, percent}
 	return nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler: it takes what json.Marshal makes of one, which
+// isn't its text.
+func (d *Deadband) UnmarshalJSON(text []byte) error {
+	type fields Deadband
+	return json.Unmarshal(text, (*fields)(d))
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/busbar/busbar/adapters/gpio"
 	"github.com/busbar/busbar/adapters/modbus"
 	"github.com/busbar/busbar/adapters/nut"
+	"github.com/busbar/busbar/adapters/obis"
 	"github.com/busbar/busbar/adapters/opcua"
 	"github.com/busbar/busbar/configfile"
 )
@@ -23,13 +24,18 @@ const (
 	MQTT   Protocol = "mqtt"
 
 	IEC104 Protocol = "iec104"
+	IEC101 Protocol = "iec101"
+
+	P1       Protocol = "p1"
+	SML      Protocol = "sml"
+	IEC62056 Protocol = "iec62056"
 
 	// Sparkplug has no signals that are written down.
 	Sparkplug Protocol = "sparkplug"
 )
 
 // Protocols are all of them.
-var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104}
+var Protocols = []Protocol{Modbus, NUT, GPIO, OPCUA, MQTT, Sparkplug, IEC104, IEC101, P1, SML, IEC62056}
 
 // ProtocolNames are all of them, for people.
 var ProtocolNames = protocolNames()
@@ -52,7 +58,12 @@ var addresses = map[Protocol]string{
 	OPCUA:  "node",
 	MQTT:   "topic",
 	IEC104: "ioa",
+	IEC101: "ioa",
+	P1:     "obis", SML: "obis", IEC62056: "obis",
 }
+
+// Meter reports whether its devices are meters that tell their registers by OBIS codes.
+func (p Protocol) Meter() bool { return p == P1 || p == SML || p == IEC62056 }
 
 // ownKeys are the keys of signals that only some protocols have.
 var ownKeys = []struct {
@@ -68,9 +79,10 @@ var ownKeys = []struct {
 	{"node", []Protocol{OPCUA}}, {"element", []Protocol{OPCUA}},
 	{"topic", []Protocol{MQTT}}, {"json", []Protocol{MQTT}}, {"format", []Protocol{MQTT}}, {"measurement", []Protocol{MQTT}}, {"field", []Protocol{MQTT}},
 	{"tags", []Protocol{MQTT}}, {"time", []Protocol{MQTT}}, {"time_unit", []Protocol{MQTT}}, {"stale_after", []Protocol{MQTT}},
-	{"ioa", []Protocol{IEC104}}, {"common_address", []Protocol{IEC104}},
-	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}},
-	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104}},
+	{"ioa", []Protocol{IEC104, IEC101}}, {"common_address", []Protocol{IEC104, IEC101}},
+	{"obis", []Protocol{P1, SML, IEC62056}},
+	{"type", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101, P1, SML, IEC62056}}, {"scale", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101, P1, SML, IEC62056}},
+	{"offset", []Protocol{Modbus, NUT, OPCUA, MQTT, IEC104, IEC101, P1, SML, IEC62056}},
 }
 
 // foreign adds the keys that a signal of the protocol hasn't got.
@@ -165,10 +177,34 @@ func (k checker) node(path string, s Signal) {
 	}
 }
 
+// code checks where a signal of a meter lies.
+func (k checker) code(path string, s Signal) {
+	if !k.Has(path + ".obis") {
+		if !k.Broken(path + ".obis") {
+			k.Errorf(path, "no address, expected obis, like \"1-0:1.8.0\"")
+		}
+		return
+	}
+	if _, err := obis.ParseCode([]byte(s.OBIS)); err != nil {
+		k.Errorf(path+".obis", "%s", err)
+	}
+	switch s.Type {
+	case "":
+	case modbus.String:
+		for _, key := range []string{"scale", "offset", "swinging_door"} {
+			if k.Has(path + "." + key) {
+				k.Errorf(path+"."+key, "this isn't a number, expected the key to be left out")
+			}
+		}
+	default:
+		k.Errorf(path+".type", "%q, expected string for a text, or the key to be left out for a number", s.Type)
+	}
+}
+
 // highestObject is the highest address of an object, of three octets.
 const highestObject = 1<<24 - 1
 
-// object checks where a signal of a station of IEC 60870-5-104 lies.
+// object checks where a signal of a station of IEC 60870-5-101 or -104 lies.
 func (k checker) object(path string, s Signal) {
 	switch {
 	case s.IOA == nil && !k.Broken(path+".ioa"):

@@ -13,8 +13,8 @@ import (
 // read by modbus, exactly one of input, holding, coil and discrete gives its address:
 // from 0 as it travels on the wire, so that holding register 40001 is holding: 0 and
 // input register 30001 is input: 0. Of one by nut, exactly one of variable and status
-// does, of one by gpio, line, of one by opcua, node, of one by mqtt, topic, and of one by
-// iec104, ioa. Its value
+// does, of one by gpio, line, of one by opcua, node, of one by mqtt, topic, of one by
+// iec104 or iec101, ioa, and of one by p1, sml or iec62056, obis. Its value
 // is raw × factor × scale + offset.
 type Signal struct {
 	// The signal's name, unique on its device: words of letters and digits
@@ -57,13 +57,17 @@ type Signal struct {
 	// their names, and of arrays by their indices from 0. Example: "Windings[2].Temp".
 	Element string `yaml:"element"`
 
-	// The address of the information object of an IEC 60870-5-104 station; from 0 to
+	// The address of the information object of an IEC 60870-5-101 or -104 station; from 0 to
 	// 16777215. Example: 1001.
 	IOA *uint32 `yaml:"ioa"`
 
 	// The common address of the station that has it, if there are several behind the same
 	// link. Default: that of the device.
 	CommonAddress uint16 `yaml:"common_address"`
+
+	// The OBIS code of the meter's register. It is then told under this name only, and not
+	// under the one that it has by itself. Example: "1-0:1.8.0".
+	OBIS string `yaml:"obis"`
 
 	// A low level of the line is 1, as of a contact to ground that is closed.
 	// Default: false.
@@ -87,7 +91,8 @@ type Signal struct {
 	// unless bit is given; coils and discrete inputs are always bool. A byte is the
 	// low one of its register, with order BADC the high one. Of a variable, string if it
 	// is a text; of a node, bool or string if it is one, as the server says itself what
-	// numbers it has; of an MQTT payload, string if it is a text, or bool; of an object of
+	// numbers it has; of a register of a meter, string if it is a text; of an MQTT payload,
+	// string if it is a text, or bool; of an object of
 	// IEC 60870-5-104, bool if it is a single or double point that is one.
 	Type modbus.Type `yaml:"type"`
 
@@ -236,7 +241,7 @@ func (s Signal) impliedType() modbus.Type {
 	switch {
 	case s.Type == "" && s.bit():
 		return modbus.Bool
-	case s.Type == "" && (s.Variable != "" || s.Node != "" || s.IOA != nil):
+	case s.Type == "" && (s.Variable != "" || s.Node != "" || s.IOA != nil || s.OBIS != ""):
 		return modbus.Float64
 	}
 	return s.Type

@@ -13,12 +13,22 @@ import "time"
 // goes on with them.
 func (e *Engine) Continue(from *Engine) {
 	for id, n := range from.slotOf {
+		old := &from.in.slots[n]
 		if m, both := e.slotOf[id]; both {
-			old, s := &from.in.slots[n], &e.in.slots[m]
-			s.number, s.time, s.quality, s.known, s.sound = old.number, old.time, old.quality, old.known, old.sound
+			s := &e.in.slots[m]
+			s.take(old.latest())
 			for i := range old.trail.count {
 				s.trail.push(*old.trail.at(i))
 			}
+		} else if _, both := e.idle[id]; both {
+			e.idle[id] = old.latest()
+		}
+	}
+	for id, old := range from.idle {
+		if m, both := e.slotOf[id]; both {
+			e.in.slots[m].take(old)
+		} else if _, both := e.idle[id]; both {
+			e.idle[id] = old
 		}
 	}
 	for n := range from.instances {

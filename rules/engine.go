@@ -17,6 +17,7 @@ type Engine struct {
 	gateway   string
 	in        inputs
 	slotOf    map[telemetry.SignalID]int32
+	idle      map[telemetry.SignalID]past // the last sample of what comes by change, and no rule reads
 	instances []instance
 	known     map[claim]*instance
 	orphans   []savedAlarm
@@ -92,7 +93,7 @@ type instance struct {
 }
 
 func newEngine(gateway string, w *network, instances []instance) *Engine {
-	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, instances: instances, known: make(map[claim]*instance, len(instances)), clock: telemetry.MicrosOf}
+	e := &Engine{gateway: gateway, in: w.inputs, slotOf: w.slotOf, idle: w.idle, instances: instances, known: make(map[claim]*instance, len(instances)), clock: telemetry.MicrosOf}
 	for n := range e.instances {
 		i := &e.instances[n]
 		e.known[claim{i.rule, i.target}] = i
@@ -123,6 +124,7 @@ func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit fun
 	for i := range samples {
 		slot, ok := e.slotOf[samples[i].Signal]
 		if !ok {
+			e.keep(&samples[i], now)
 			continue
 		}
 		t, s := min(samples[i].Time, now), &e.in.slots[slot]
@@ -138,6 +140,14 @@ func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit fun
 		e.runTime, e.runDevice = t, s.device
 	}
 	e.finishRun(received, samples, emit)
+}
+
+// keep keeps a sample that no rule reads, if it is of a signal that comes by change.
+func (e *Engine) keep(s *telemetry.Sample, now telemetry.Micros) {
+	last, byChange := e.idle[s.Signal]
+	if t := min(s.Time, now); byChange && (t >= last.time || s.Quality.Has(telemetry.ClockJumped)) {
+		e.idle[s.Signal] = pastOf(s.Value, s.Quality, t)
+	}
 }
 
 func (e *Engine) finishRun(received time.Time, samples []telemetry.Sample, emit func(telemetry.Event)) {

@@ -245,10 +245,11 @@ func (e *Engine) Explain(q *Inquiry, now time.Time) []Explanation {
 	at := e.clock(now)
 	in := inputs{slots: make([]slot, len(q.network.inputs.slots)), signals: q.network.inputs.signals, at: at}
 	for n, signal := range in.signals {
+		in.slots[n].time = never
 		if from, known := e.slotOf[signal.ID]; known {
 			in.slots[n] = e.in.slots[from]
-		} else {
-			in.slots[n].time = never
+		} else if last, known := e.idle[signal.ID]; known {
+			in.slots[n].take(last)
 		}
 	}
 	list := []Explanation{}

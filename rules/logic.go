@@ -44,11 +44,24 @@ type slot struct {
 }
 
 func (s *slot) set(v telemetry.Value, q telemetry.Quality, at telemetry.Micros) {
+	p := pastOf(v, q, at)
+	s.take(p)
+	s.trail.push(p)
+}
+
+// take makes a sample the latest, which doesn't count for a window.
+func (s *slot) take(p past) {
+	s.number, s.time, s.quality, s.known, s.sound = p.number, p.time, p.quality, p.known, p.sound
+}
+
+// latest is what take takes.
+func (s *slot) latest() past { return past{s.time, s.number, s.quality, s.known, s.sound} }
+
+func pastOf(v telemetry.Value, q telemetry.Quality, at telemetry.Micros) past {
 	n, ok := v.Float()
-	s.number, s.quality, s.time = n, q, at
-	s.known = ok && n-n == 0
-	s.sound = s.known && q.Validity() != telemetry.Bad && q&(telemetry.Stale|telemetry.Test) == 0
-	s.trail.push(past{at, s.number, q, s.known, s.sound})
+	known := ok && n-n == 0
+	sound := known && q.Validity() != telemetry.Bad && q&(telemetry.Stale|telemetry.Test) == 0
+	return past{at, n, q, known, sound}
 }
 
 func (s *slot) usable(at telemetry.Micros) bool {

@@ -24,6 +24,7 @@ type network struct {
 	buses             map[string][]string // devices by bus
 	busIDs            []string
 	kept              int // samples of all trails
+	idle              map[telemetry.SignalID]past
 }
 
 func newNetwork(m Model) *network {
@@ -100,11 +101,15 @@ func (w *network) slot(signal telemetry.Signal) int32 {
 // no rule reads it: one that is new after a reload may, and the next sample may be days
 // away.
 func (w *network) keepByChange() {
+	w.idle = map[telemetry.SignalID]past{}
 	for _, device := range w.deviceIDs {
 		for _, signals := range w.byDevice[device] {
 			for _, s := range signals {
-				if w.devices[device].PollEvery == 0 || s.Name == telemetry.ChannelLive {
-					w.slot(s)
+				if w.devices[device].PollEvery != 0 && s.Name != telemetry.ChannelLive {
+					continue
+				}
+				if _, read := w.slotOf[s.ID]; !read {
+					w.idle[s.ID] = past{time: never}
 				}
 			}
 		}

@@ -27,6 +27,8 @@ const (
 
 	SupplyFailed   EventKind = "last-gasp"       // the gateway's own supply has failed, and it runs from what is left
 	SupplyRestored EventKind = "supply-restored" // it is back
+
+	SupplyInterrupted EventKind = "supply-interrupted" // a meter has had no supply for some time, by its own log, and has it again
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -71,6 +73,8 @@ type Event struct {
 
 	LastGasp *LastGasp    `json:"last_gasp,omitempty"`
 	Restored *Restoration `json:"restored,omitempty"`
+
+	Interruption *Interruption `json:"interruption,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -403,4 +407,13 @@ type Restoration struct {
 	// Away is how long the supply was, in µs; nil if a clock that wasn't set would have
 	// to say it.
 	Away *int64 `json:"away_us,omitempty"`
+}
+
+// Interruption is a time without supply that a meter has noted in its own log, from the
+// event's Time on, by its own clock. It is told once, when the meter is read again: of a meter
+// that is read for the first time, also what was long ago.
+type Interruption struct {
+	Device string `json:"device"`
+	Asset  string `json:"asset"`
+	To     Micros `json:"to_us"`
 }

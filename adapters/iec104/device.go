@@ -1,10 +1,14 @@
-// Package iec104 reads and commands stations of IEC 60870-5-104: it asks for everything
-// when a link is started, and then takes what they tell. What it doesn't know itself of the
-// protocol is in the packages below: apdu, asdu, link and controlling.
+// Package iec104 reads and commands stations of IEC 60870-5-104 and -101: it asks for
+// everything when a link is started, and then takes what they tell. What it doesn't know
+// itself of the protocols is in the packages below: asdu and controlling are of both, apdu
+// and link of 104, and ft12 of 101.
 package iec104
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -13,13 +17,15 @@ import (
 
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 	"github.com/busbar/busbar/adapters/iec104/controlling"
+	"github.com/busbar/busbar/adapters/iec104/ft12"
 	"github.com/busbar/busbar/adapters/iec104/link"
 	"github.com/busbar/busbar/adapters/session"
+	"github.com/busbar/busbar/adapters/wire"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 )
 
-// Adapter is the adapters.Adapter for stations of IEC 60870-5-104.
+// Adapter is the adapters.Adapter for stations of IEC 60870-5-104 and -101.
 type Adapter struct {
 	*session.Adapter[Device]
 	stations *stations
@@ -45,7 +51,10 @@ type Device struct {
 	Dir       string         // that its file names are relative to
 	T0        time.Duration
 	Link      link.Config
-	Params    asdu.Params
+	// Serial is the station's place on a line of 60870-5-101, instead of Addresses, TLS, T0
+	// and Link. Nil: it is reached by 104.
+	Serial *ft12.Station
+	Params asdu.Params
 	// Originator is the address of this controlling station, 0 if it has none.
 	Originator uint8
 	// Interrogate, Counters and Sync are as of controlling.Config.
@@ -88,23 +97,64 @@ type Control struct {
 
 // About implements session.Device.
 func (d Device) About() session.About {
-	a := session.About{ID: d.ID, Where: d.Addresses[0], Live: d.Live}
+	a := session.About{ID: d.ID, Live: d.Live}
+	if d.Serial != nil {
+		a.Where = d.Serial.String()
+	} else {
+		a.Where = d.Addresses[0]
+	}
 	for _, p := range d.Points {
 		a.Points = append(a.Points, session.Point{Name: p.Name, Signal: p.Signal})
 	}
 	return a
 }
 
-// links are those of the device. Files that can't be read are an error now.
-func (d Device) links() (controlling.Links, error) {
-	var encryption *tls.Config
-	if d.TLS != nil {
-		var err error
-		if encryption, err = d.TLS.Config(d.Dir); err != nil {
-			return controlling.Links{}, err
-		}
+// links keep a device's stations reachable.
+type links interface {
+	// Started returns a link over which ASDUs go. It fails when ctx ends, or when there is
+	// none after a new attempt; the attempts go on.
+	Started(ctx context.Context) (controlling.Link, error)
+	Connected() []string // where there is one
+	Wait()               // until all are closed, after the context has ended
+}
+
+// serial is links over a line.
+type serial struct{ *ft12.Link }
+
+func (s serial) Started(ctx context.Context) (controlling.Link, error) {
+	c, err := s.Link.Started(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return controlling.Links{Addresses: d.Addresses, TLS: encryption, T0: d.T0, Link: d.Link}, nil
+	return c, nil
+}
+
+// open makes the device's links. They outlive ctx, so that who reads over one can stop it in
+// order, and are closed by the second result. Files that can't be read are an error now.
+func (d Device) open(ctx context.Context) (links, func(), error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var l links
+	if d.Serial != nil {
+		lines := &ft12.Lines{}
+		if d.stations != nil {
+			lines = &d.stations.lines
+		}
+		l = serial{lines.Open(ctx, *d.Serial)}
+	} else {
+		var encryption *tls.Config
+		if d.TLS != nil {
+			var err error
+			if encryption, err = d.TLS.Config(d.Dir); err != nil {
+				stop()
+				return nil, nil, err
+			}
+		}
+		l = controlling.Open(ctx, controlling.Links{Addresses: d.Addresses, TLS: encryption, T0: d.T0, Link: d.Link, Tap: d.stations.tap(d)})
+	}
+	return l, func() {
+		stop()
+		l.Wait()
+	}, nil
 }
 
 // config is how the device's stations are asked.
@@ -130,9 +180,43 @@ func (d Device) zone() *time.Location {
 
 // stations are those that can be commanded. They are safe for concurrent use.
 type stations struct {
+	lines ft12.Lines
+
 	mu      sync.Mutex
 	devices map[string]Device
 	live    map[string]*life
+	taps    map[string]*wire.Tap
+}
+
+// tap is told what goes over the links of a device; of one that belongs to nobody, nobody is.
+func (s *stations) tap(d Device) *wire.Tap {
+	switch {
+	case s == nil:
+		return nil
+	case d.Serial != nil:
+		return s.lines.Tap(d.Serial.Endpoint)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taps == nil {
+		s.taps = map[string]*wire.Tap{}
+	}
+	if s.taps[d.ID] == nil {
+		s.taps[d.ID] = &wire.Tap{}
+	}
+	return s.taps[d.ID]
+}
+
+// Capture implements adapters.Capturer. Of a serial line it has what goes to and from all
+// stations on it.
+func (a *Adapter) Capture(ctx context.Context, device string, w io.Writer) error {
+	a.stations.mu.Lock()
+	d, known := a.stations.devices[device]
+	a.stations.mu.Unlock()
+	if !known {
+		return fmt.Errorf("iec104: there is no device %q", device)
+	}
+	return a.stations.tap(d).Write(ctx, w, d.Serial != nil)
 }
 
 // know takes the devices, and returns them as they find their way here.

@@ -94,51 +94,62 @@ func TestDevice(t *testing.T) {
 	for _, kind := range iec104peer.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			s := iec104peer.Start(t, kind, nil)
-			d := device(s.Address())
-			a, c := run(t, d)
-			values := map[telemetry.SignalID]telemetry.Value{
-				pos: telemetry.BoolValue(false), lamp: telemetry.BoolValue(true), level: telemetry.FloatValue(106), scaled: telemetry.IntValue(-321), total: telemetry.IntValue(4711),
-			}
-			await.True(t, "all is told", func() bool {
-				return c.of(total).Value == values[total] && c.of(nowhere).Quality.Reason() == telemetry.NotImplemented && c.of(live).Value == telemetry.BoolValue(true)
-			})
-			for id, want := range values {
-				if got := c.of(id); got.Value != want || got.Quality.Validity() != telemetry.Good {
-					t.Errorf("signal %d: %v (%v), expected %v", id, got.Value, got.Quality, want)
-				}
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			samples, err := a.ReadOnce(ctx, "bay")
-			if err != nil || len(samples) != len(d.Points) || samples[2].Value != values[level] {
-				t.Errorf("%v, %v", samples, err)
-			}
-
-			s.Do("set 1001 2")
-			await.True(t, "the breaker is on", func() bool { return c.of(pos).Value == telemetry.BoolValue(true) })
-			if q := c.of(pos).Quality; q.TimeQuality() != telemetry.DeviceTime {
-				t.Errorf("the time is %v", q)
-			}
-			command(t, a, s)
-			s.Do("invalid 1004")
-			await.True(t, "it has no value", func() bool { return c.of(scaled).Quality.Reason() == telemetry.SensorFailure })
-
-			s.Kill()
-			await.True(t, "it is lost", func() bool {
-				return c.of(live).Value == telemetry.BoolValue(false) && c.of(pos).Quality.Reason() == telemetry.NotConnected
-			})
-			if out, err := a.Operate(ctx, adapters.Control{Device: "bay", Signal: pos, Value: telemetry.BoolValue(true)}); err == nil || out.Outcome != telemetry.ControlFailed {
-				t.Errorf("%+v, %v", out, err)
-			}
-			s.Restart()
-			await.True(t, "it is back", func() bool {
-				return c.of(pos).Value == telemetry.BoolValue(false) && c.of(live).Value == telemetry.BoolValue(true)
-			})
+			lifeOfDevice(t, device(s.Address()), s, telemetry.NotConnected)
 		})
 	}
 }
 
-func command(t *testing.T, a *Adapter, s *iec104peer.Station) {
+// station is one that does what it is told.
+type station interface {
+	Do(format string, args ...any)
+	Said() string
+	Kill()
+	Restart()
+}
+
+func lifeOfDevice(t *testing.T, d Device, s station, gone telemetry.Reason) {
+	a, c := run(t, d)
+	values := map[telemetry.SignalID]telemetry.Value{
+		pos: telemetry.BoolValue(false), lamp: telemetry.BoolValue(true), level: telemetry.FloatValue(106), scaled: telemetry.IntValue(-321), total: telemetry.IntValue(4711),
+	}
+	await.True(t, "all is told", func() bool {
+		return c.of(total).Value == values[total] && c.of(nowhere).Quality.Reason() == telemetry.NotImplemented && c.of(live).Value == telemetry.BoolValue(true)
+	})
+	for id, want := range values {
+		if got := c.of(id); got.Value != want || got.Quality.Validity() != telemetry.Good {
+			t.Errorf("signal %d: %v (%v), expected %v", id, got.Value, got.Quality, want)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	samples, err := a.ReadOnce(ctx, "bay")
+	if err != nil || len(samples) != len(d.Points) || samples[2].Value != values[level] {
+		t.Errorf("%v, %v", samples, err)
+	}
+
+	s.Do("set 1001 2")
+	await.True(t, "the breaker is on", func() bool { return c.of(pos).Value == telemetry.BoolValue(true) })
+	if q := c.of(pos).Quality; q.TimeQuality() != telemetry.DeviceTime {
+		t.Errorf("the time is %v", q)
+	}
+	command(t, a, s)
+	s.Do("invalid 1004")
+	await.True(t, "it has no value", func() bool { return c.of(scaled).Quality.Reason() == telemetry.SensorFailure })
+
+	s.Kill()
+	await.True(t, "it is lost", func() bool {
+		return c.of(live).Value == telemetry.BoolValue(false) && c.of(pos).Quality.Reason() == gone
+	})
+	if out, err := a.Operate(ctx, adapters.Control{Device: "bay", Signal: pos, Value: telemetry.BoolValue(true)}); err == nil || out.Outcome != telemetry.ControlFailed {
+		t.Errorf("%+v, %v", out, err)
+	}
+	s.Restart()
+	await.True(t, "it is back", func() bool {
+		return c.of(pos).Value == telemetry.BoolValue(false) && c.of(live).Value == telemetry.BoolValue(true)
+	})
+}
+
+func command(t *testing.T, a *Adapter, s station) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/busbar/busbar/adapters"
 	"github.com/busbar/busbar/adapters/iec104/controlling"
+	"github.com/busbar/busbar/adapters/iec104/ft12"
 	"github.com/busbar/busbar/adapters/iec104/link"
 	"github.com/busbar/busbar/adapters/session"
 	"github.com/busbar/busbar/telemetry"
@@ -60,11 +61,10 @@ func (d Device) index() map[place]int {
 
 // follow keeps the links and reads until ctx ends. It fails only if it can't begin.
 func (w *watch) follow(ctx context.Context) error {
-	links, err := w.links()
+	g, closeLinks, err := w.open(ctx)
 	if err != nil {
 		return err
 	}
-	g, closeLinks := open(ctx, links)
 	defer closeLinks()
 	for {
 		conn, err := w.started(ctx, g)
@@ -85,19 +85,8 @@ func (w *watch) follow(ctx context.Context) error {
 	}
 }
 
-// open connects the links. They outlive ctx, so that who reads over one can stop it in
-// order, and are closed by the second result.
-func open(ctx context.Context, links controlling.Links) (*controlling.Group, func()) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	g := controlling.Open(ctx, links)
-	return g, func() {
-		stop()
-		g.Wait()
-	}
-}
-
 // started awaits a link.
-func (w *watch) started(ctx context.Context, g *controlling.Group) (conn *link.Conn, err error) {
+func (w *watch) started(ctx context.Context, g links) (conn controlling.Link, err error) {
 	done := make(chan time.Time)
 	go func() {
 		conn, err = g.Started(ctx)
@@ -138,7 +127,7 @@ func (w *watch) fail(ctx context.Context, cause error) error {
 	}
 	w.failing = true
 	reason := telemetry.NotConnected
-	if errors.Is(cause, link.ErrT1) || errors.Is(cause, context.DeadlineExceeded) {
+	if errors.Is(cause, link.ErrT1) || errors.Is(cause, ft12.ErrSilent) || errors.Is(cause, context.DeadlineExceeded) {
 		reason = telemetry.Timeout
 	}
 	r := w.About().Failed(cause, session.Bad(reason)|telemetry.Stale)
@@ -149,7 +138,7 @@ func (w *watch) fail(ctx context.Context, cause error) error {
 }
 
 // read reads over a link that is started, until it fails.
-func (w *watch) read(ctx context.Context, conn *link.Conn) error {
+func (w *watch) read(ctx context.Context, conn controlling.Link) error {
 	delivering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what came before the end is delivered
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(controlling.Leaving, cancel) })()
@@ -171,13 +160,12 @@ func (w *watch) read(ctx context.Context, conn *link.Conn) error {
 // Read implements session.Device.
 func (d Device) Read(ctx context.Context) session.Result {
 	failed := func(err error) session.Result { return session.Result{Received: time.Now(), Cause: err} }
-	links, err := d.links()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	g, closeLinks, err := d.open(ctx)
 	if err != nil {
 		return failed(err)
 	}
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	g, closeLinks := open(ctx, links)
 	defer closeLinks()
 	conn, err := g.Started(ctx)
 	if err != nil {

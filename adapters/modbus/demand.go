@@ -25,7 +25,7 @@ func (d Device) Demand() Demand {
 	requests := append(reader.requests, reader.scales.again...)
 	for _, r := range requests {
 		registers += (r.bytes() + 1) / 2
-		busy += e.Line.takes(requestSize+rtuExtra+2+r.bytes()) + 2*e.Line.silence()
+		busy += e.Line.Takes(requestSize+rtuExtra+2+r.bytes()) + 2*e.Line.silence()
 	}
 	a := 1 / m.PollEvery.Seconds()
 	demand := Demand{Requests: a * float64(len(requests)), Registers: a * float64(registers)}

@@ -31,6 +31,7 @@ const (
 // Line is how a serial line is driven. RTU has eight data bits.
 type Line struct {
 	Baud     int
+	DataBits int // 7 or 8; 0 is 8
 	Parity   Parity
 	StopBits int
 	RS485    RS485
@@ -212,19 +213,26 @@ func (e Endpoint) Conflict(other Endpoint) error {
 func (e Endpoint) String() string { return string(e.Transport) + "://" + e.Address }
 
 func (l Line) String() string {
-	s := fmt.Sprintf("%d baud 8%s%d", l.Baud, l.Parity, l.StopBits)
+	s := fmt.Sprintf("%d baud %d%s%d", l.Baud, l.dataBits(), l.Parity, l.StopBits)
 	if r := l.RS485; r.Enabled {
 		s += fmt.Sprintf(" rs485 (rts_on_send=%v, delays %v and %v, rx_during_tx=%v)", r.RTSOnSend, r.DelayBefore, r.DelayAfter, r.ReceiveWhileSending)
 	}
 	return s
 }
 
-// takes is how long so many characters are under way.
-func (l Line) takes(characters int) time.Duration {
+func (l Line) dataBits() int {
+	if l.DataBits == 7 {
+		return 7
+	}
+	return 8
+}
+
+// Takes is how long so many characters are under way.
+func (l Line) Takes(characters int) time.Duration {
 	if l.Baud == 0 {
 		return 0
 	}
-	bits := 1 + 8 + l.StopBits
+	bits := 1 + l.dataBits() + l.StopBits
 	if l.Parity != NoParity {
 		bits++
 	}
@@ -237,5 +245,5 @@ func (l Line) silence() time.Duration {
 	if l.Baud > 19200 {
 		return 1750 * time.Microsecond
 	}
-	return l.takes(7) / 2
+	return l.Takes(7) / 2
 }

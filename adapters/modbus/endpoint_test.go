@@ -99,7 +99,7 @@ func TestTimesOfALine(t *testing.T) {
 		{Line{Baud: 115200, Parity: Even, StopBits: 1}, 9548 * time.Microsecond, 1750 * time.Microsecond},
 		{Line{}, 0, 0},
 	} {
-		if got := c.line.takes(100).Truncate(time.Microsecond); got != c.hundred {
+		if got := c.line.Takes(100).Truncate(time.Microsecond); got != c.hundred {
 			t.Errorf("%v: 100 characters take %v, expected %v", c.line, got, c.hundred)
 		}
 		if got := c.line.silence().Truncate(time.Microsecond); got != c.silences {

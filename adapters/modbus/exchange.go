@@ -28,7 +28,7 @@ func (l *link) exchange(request []byte) ([]byte, *failure) {
 		}
 		l.sent = time.Now()
 	}
-	limit := l.sent.Add(l.timeout + l.Line.takes(len(request)+rtuExtra+l.want.longest()))
+	limit := l.sent.Add(l.timeout + l.Line.Takes(len(request)+rtuExtra+l.want.longest()))
 	earlier := l.requests
 	l.asked, l.requests = l.asked+1, l.requests+1
 	n := copy(l.buffer[:], l.rest)
@@ -107,7 +107,7 @@ func (l *link) end() {
 	l.lastByte = l.received
 	from, to := l.sent, l.received
 	if l.Transport == RTU {
-		there, back := l.Line.takes(requestSize), l.Line.takes(rtuExtra+l.want.longest())
+		there, back := l.Line.Takes(requestSize), l.Line.Takes(rtuExtra+l.want.longest())
 		if there+back < to.Sub(from) {
 			from, to = from.Add(there), to.Add(-back)
 		}
@@ -126,7 +126,7 @@ func (l *link) settle() *failure {
 	if after := l.lastByte.Add(silence); after.After(until) {
 		until = after
 	}
-	limit := now.Add(l.Line.takes(maxRTU) + silence + frameGap)
+	limit := now.Add(l.Line.Takes(maxRTU) + silence + frameGap)
 	for {
 		err := l.port.SetReadDeadline(until)
 		if err == nil {

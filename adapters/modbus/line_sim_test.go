@@ -43,7 +43,7 @@ func (w *wire) write(b []byte) {
 	}
 	began := w.free
 	for i, c := range b {
-		w.free = began.Add(w.line.takes(i + 1))
+		w.free = began.Add(w.line.Takes(i + 1))
 		w.on = append(w.on, character{c, w.free})
 	}
 	select {
@@ -482,7 +482,7 @@ func TestSampleTimeOfASlowLine(t *testing.T) {
 		}
 		slaves.Wait()
 		line := Line{Baud: 1200, Parity: Even, StopBits: 1}
-		asked := start.Add(line.silence() + line.takes(8))
+		asked := start.Add(line.silence() + line.Takes(8))
 		at := samples[0].Time.Time()
 		if at.Before(asked.Add(150*time.Millisecond)) || at.After(asked.Add(200*time.Millisecond)) {
 			t.Errorf("taken %v after the request had gone out, expected half of the 300 ms that the device takes", at.Sub(asked))

@@ -104,6 +104,27 @@ func TestOddSequenceNumbers(t *testing.T) {
 	}
 }
 
+// A subscription that is given up before the server has said which items it has doesn't
+// keep the publish requests that wait for it.
+func TestGivenUpBeforeItHasItems(t *testing.T) {
+	f := newFake(t, func(_ *fake, r ua.Request) ua.Response {
+		if r, is := r.(*ua.CreateMonitoredItemsRequest); is && r.SubscriptionID == 1 {
+			return silence
+		}
+		return nil
+	})
+	c, _ := begin(t, f.device(1))
+	at := time.Now().Add(-time.Hour)
+	f.tell(1, 1, f.values(at, 1))
+	f.tell(1, 1<<30)
+	f.await("a second subscription", func() bool { return len(requests[*ua.CreateSubscriptionRequest](f)) == 2 })
+	f.tell(2, 1, f.values(at, 2))
+	c.await(t, "its value", func() bool { now, _ := floats(c, 1); return len(now) > 0 && now[len(now)-1] == 2 })
+	if n := count[*ua.RepublishRequest](f); n != 0 {
+		t.Errorf("%d messages are asked for again", n)
+	}
+}
+
 // A server that refuses publish requests at once isn't flooded with them.
 func TestPublishRequestsThatFail(t *testing.T) {
 	f := newFake(t, func(_ *fake, r ua.Request) ua.Response {

@@ -19,28 +19,36 @@ func (l *life) leave(err error) {
 		return
 	}
 	l.left = nil
+	if errors.Is(err, errResubscribe) {
+		l.giveUp()
+		return
+	}
 	for _, s := range l.subscriptions {
-		old := slices.Contains(l.old, s)
-		switch {
-		case s.id == l.unsure:
-			continue
-		case !s.proven && !old:
-			continue
-		case !s.proven && errors.Is(err, errResubscribe) && time.Since(s.heard) > patience*s.keepAlive:
-			l.alone = true
+		if s.id == l.unsure || !s.proven && !slices.Contains(l.old, s) {
 			continue
 		}
 		s.proven = false
 		s.early, s.since, s.recovering = map[uint32]message{}, time.Time{}, false
 		l.left = append(l.left, s)
 	}
-	if errors.Is(err, errResubscribe) && len(l.left) > 0 {
-		ids := idsOf(l.left)
-		l.left = nil
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), time.Second)
-		defer cancel()
-		_, _ = request[*ua.DeleteSubscriptionsResponse](ctx, l.link, &ua.DeleteSubscriptionsRequest{SubscriptionIDs: ids})
+}
+
+// giveUp has the server forget the subscriptions, and with them the publish requests that
+// wait there: an answer to one of those would be lost to the subscriptions that follow.
+func (l *life) giveUp() {
+	var given []*subscription
+	for _, s := range l.subscriptions {
+		if slices.Contains(l.old, s) && !s.proven && time.Since(s.heard) > patience*s.keepAlive {
+			l.alone = true
+		}
+		given = append(given, s)
 	}
+	if len(given) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), time.Second)
+	defer cancel()
+	_, _ = request[*ua.DeleteSubscriptionsResponse](ctx, l.link, &ua.DeleteSubscriptionsRequest{SubscriptionIDs: idsOf(given)})
 }
 
 func idsOf(list []*subscription) []uint32 {

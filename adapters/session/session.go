@@ -20,9 +20,10 @@ type Result struct {
 	Received time.Time
 	// Cause is why the device didn't answer; nil if it did.
 	Cause error
-	// Past and Committed are adapters.Batch's.
-	Past      bool
-	Committed func(bool)
+	// Past, Committed and Interruptions are adapters.Batch's.
+	Past          bool
+	Committed     func(bool)
+	Interruptions []adapters.Interruption
 }
 
 // Failed is the result of a device that didn't answer, every point of which has the
@@ -43,7 +44,6 @@ func Bad(reason telemetry.Reason) telemetry.Quality {
 // Session is a device that is being read. Only the goroutine of its Run delivers.
 type Session struct {
 	about About
-	names map[telemetry.SignalID]string
 	log   *slog.Logger
 	stats *counters
 	asks  chan Ask
@@ -59,8 +59,15 @@ type Session struct {
 	answersSince time.Time // when the device answered first; zero: it hasn't
 
 	mu     sync.Mutex
-	last   adapters.Last
+	last   adapters.Last // without Quality
+	points map[telemetry.SignalID]lastQuality
 	untold untold
+}
+
+// lastQuality is that of the last sample of a point, if there was one.
+type lastQuality struct {
+	quality telemetry.Quality
+	told    bool
 }
 
 // Ask is somebody who wants the device to be read now, ahead of what is scheduled.
@@ -78,11 +85,10 @@ func (a Ask) Context() context.Context { return a.ctx }
 func newSession(about About, log *slog.Logger) *Session {
 	s := &Session{
 		about: about, log: log.With("device", about.ID, "endpoint", about.Where), stats: &counters{},
-		names: make(map[telemetry.SignalID]string, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
-		last: adapters.Last{Quality: map[string]telemetry.Quality{}},
+		points: make(map[telemetry.SignalID]lastQuality, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
 	}
 	for _, p := range about.Points {
-		s.names[p.Signal] = p.Name
+		s.points[p.Signal] = lastQuality{}
 	}
 	return s
 }
@@ -208,6 +214,7 @@ func (s *Session) Deliver(ctx context.Context, r Result) error {
 func (s *Session) deliver(ctx context.Context, b adapters.Batch, r Result) error {
 	s.count(r)
 	b.Device, b.Received, b.Samples, b.Past, b.Committed = s.about.ID, r.Received, s.withUntold(r), r.Past, r.Committed
+	b.Interruptions = r.Interruptions
 	if s.observe(r, b.Due.IsZero()) {
 		s.liveSent = r.Received
 		b.Samples = append(b.Samples, telemetry.Sample{
@@ -277,8 +284,8 @@ func (s *Session) note(r Result) {
 	defer s.mu.Unlock()
 	s.last.Polled, s.last.Cause = true, r.Cause
 	for _, v := range r.Samples {
-		if name, known := s.names[v.Signal]; known {
-			s.last.Quality[name] = v.Quality
+		if _, known := s.points[v.Signal]; known {
+			s.points[v.Signal] = lastQuality{v.Quality, true}
 		}
 	}
 }
@@ -287,9 +294,11 @@ func (s *Session) lastResult() adapters.Last {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.last
-	last.Quality = make(map[string]telemetry.Quality, len(s.last.Quality))
-	for name, q := range s.last.Quality {
-		last.Quality[name] = q
+	last.Quality = make(map[string]telemetry.Quality, len(s.points))
+	for _, p := range s.about.Points {
+		if q := s.points[p.Signal]; q.told {
+			last.Quality[p.Name] = q.quality
+		}
 	}
 	return last
 }

@@ -144,6 +144,10 @@ func check(e telemetry.Event) error {
 		if e.Restored == nil || e.Time <= 0 {
 			return fmt.Errorf("%s doesn't say what or when", e.Kind)
 		}
+	case telemetry.SupplyInterrupted:
+		if i := e.Interruption; i == nil || i.Device == "" || i.Asset == "" || e.Time <= 0 || i.To < e.Time {
+			return fmt.Errorf("%s doesn't say of which device and asset, or from when to when", e.Kind)
+		}
 	case telemetry.ControlAttempted:
 		if e.Control == nil || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say what or when", e.Kind)

@@ -28,7 +28,10 @@ func noteEvidence(t *store.Tx, e event) error {
 	}
 	for _, v := range list {
 		v.Arrival = int64(telemetry.MicrosOf(time.Now()))
-		v.Source, v.Unsynchronised = int64(e.Time), e.Clock != nil
+		v.Unsynchronised = e.Clock != nil
+		if v.Source == 0 {
+			v.Source = int64(e.Time)
+		}
 		if v.Device != "" && v.Asset == "" && v.Switch == "" && e.Kind == telemetry.CommandAnswered {
 			if err := t.QueryRow(`SELECT COALESCE(MAX(s.asset), '') FROM series s JOIN grid_asset g ON g.id = s.asset WHERE s.gateway = ? AND s.device = ?`,
 				[]any{v.Gateway, v.Device}, &v.Asset); err != nil {
@@ -70,6 +73,13 @@ func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
 		return []evidence.Observation{of(outage.MainsFail)}
 	case telemetry.SupplyRestored:
 		return []evidence.Observation{of(outage.MainsBack)}
+	case telemetry.SupplyInterrupted:
+		i := *e.Interruption
+		stands, noted := of(outage.Meter), of(outage.Interrupted)
+		stands.Asset, stands.PoweredBy = i.Asset, "measured" // or it would have noted nothing
+		noted.Asset, noted.Since, noted.Source = i.Asset, int64(e.Time), int64(i.To)
+		stands.Device, noted.Device = i.Device, i.Device
+		return []evidence.Observation{stands, noted}
 	case telemetry.CommandAnswered:
 		switch a := e.Answer; {
 		case a.Result != telemetry.CommandDone:

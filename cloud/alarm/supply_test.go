@@ -14,6 +14,11 @@ func TestSupplyEvents(t *testing.T) {
 	}{
 		{telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1, LastGasp: &telemetry.LastGasp{Boot: "b"}}, true},
 		{telemetry.Event{Kind: telemetry.SupplyRestored, Time: 1, Restored: &telemetry.Restoration{Since: 1, Boot: "b"}}, true},
+		{telemetry.Event{Kind: telemetry.SupplyInterrupted, Time: 1, Interruption: &telemetry.Interruption{Device: "d", Asset: "a", To: 1}}, true},
+		{telemetry.Event{Kind: telemetry.SupplyInterrupted, Time: 2, Interruption: &telemetry.Interruption{Device: "d", Asset: "a", To: 1}}, false},
+		{telemetry.Event{Kind: telemetry.SupplyInterrupted, Time: 1, Interruption: &telemetry.Interruption{Device: "d", To: 1}}, false},
+		{telemetry.Event{Kind: telemetry.SupplyInterrupted, Interruption: &telemetry.Interruption{Device: "d", Asset: "a", To: 1}}, false},
+		{telemetry.Event{Kind: telemetry.SupplyInterrupted, Time: 1}, false},
 		{telemetry.Event{Kind: telemetry.SupplyFailed, Time: 1}, false},
 		{telemetry.Event{Kind: telemetry.SupplyFailed, LastGasp: &telemetry.LastGasp{Boot: "b"}}, false},
 		{telemetry.Event{Kind: telemetry.SupplyRestored, Time: 1}, false},

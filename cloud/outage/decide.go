@@ -26,6 +26,7 @@ func (e *Engine) decide() {
 	for _, x := range e.incidents {
 		x.found = x.found[:0]
 		e.stir(x)
+		e.vouch(x)
 	}
 	e.match(found)
 	for _, x := range slices.Clone(e.incidents) {
@@ -252,7 +253,7 @@ func (e *Engine) incidentsOf(f *finding) (in []common) {
 
 // begin is a new incident.
 func (e *Engine) begin(f *finding) *incident {
-	x := &incident{edge: f.edge, point: f.point, node: int32(f.Node), changed: e.now, fresh: true, first: e.now}
+	x := &incident{edge: f.edge, point: f.point, node: int32(f.Node), vouched: none, changed: e.now, fresh: true, first: e.now}
 	x.Began, x.Seen, x.State, x.Class = e.now, e.now, Suspected, Open
 	x.Counts = map[Kind]int{}
 	x.since, x.Start, x.Earliest, x.Latest = e.now, e.now, e.now, e.now

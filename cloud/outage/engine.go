@@ -32,6 +32,7 @@ type Engine struct {
 	gatewaysAt map[int32][]int32 // by node
 	unplaced   []int32
 	assets     map[int32]infer.Observation // voltages at nodes
+	vouched    map[int32]infer.Observation // of nodes above devices that have closed
 	switches   []position                  // by edge
 	kept       map[key]Evidence            // about what the network hasn't got
 	strange    int
@@ -83,7 +84,7 @@ func (e *Engine) lay(s *grid.Snapshot) {
 	for i := range e.switches {
 		e.switches[i].by = none
 	}
-	e.assets = map[int32]infer.Observation{}
+	e.assets, e.vouched = map[int32]infer.Observation{}, map[int32]infer.Observation{}
 	e.rebuild, e.dirty = true, true
 }
 

@@ -681,3 +681,48 @@ func TestAPositionIsOldOnceItsGatewayIsSilent(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 }
+
+// What meters have noted of their own supply says when they had it again, of the outage that
+// it was, and begins none.
+func TestWhatMetersHaveNoted(t *testing.T) {
+	d := newDesk(t, "")
+	noted := func(place string, since, until int64) {
+		for i := range 6 {
+			d.tell(outage.Evidence{Kind: outage.Interrupted, Point: fmt.Sprintf("%s-%d", place, i), Gateway: "gw " + place, Since: since, Source: until})
+		}
+	}
+	noted("m1", d.at-7200e6, d.at-3600e6)
+	d.pass(10 * time.Minute)
+	if open := d.open(); len(open) != 0 {
+		t.Fatalf("%+v", open)
+	}
+	began := d.at
+	d.each(outage.Timeout, "m1")
+	d.each(outage.Call, "m1", 0, 1, 2)
+	d.pass(2 * time.Minute)
+	id := d.only().ID
+	d.pass(10 * time.Minute)
+	back := d.at
+	d.pass(45 * time.Second)
+	noted("m1", began-86400e6, began-86000e6) // as in a log that is told for the first time
+	noted("m1", began, back)
+	d.pass(10 * time.Minute)
+	if open := d.open(); len(open) != 0 {
+		t.Fatalf("it goes on: %+v", open)
+	}
+	for _, x := range d.e.Incidents() {
+		if x.ID != id {
+			t.Errorf("another one: %+v", x)
+			continue
+		}
+		if x.Counts[outage.Interrupted] != 6 || len(x.Steps) != 1 || x.Steps[0].At != back || x.RestoredAt != back || x.Steps[0].Customers != 12 {
+			t.Errorf("%d were noted; %+v, at %d, want %d", x.Counts[outage.Interrupted], x.Steps, x.RestoredAt, back)
+		}
+	}
+	for _, v := range []outage.Evidence{{Source: 2}, {Since: 2, Source: 1}, {Since: 1}} {
+		v.Kind, v.Point = outage.Interrupted, "m1-0"
+		if err := d.e.Take(v); err == nil {
+			t.Errorf("%+v is taken", v)
+		}
+	}
+}

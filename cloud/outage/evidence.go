@@ -15,6 +15,7 @@ const (
 	Gateway      Kind = "gateway"       // Gateway has its supply at Asset, a node or a transformer (its low side)
 	LastGasp     Kind = "last-gasp"     // the meter at Point lost its supply
 	PowerUp      Kind = "power-up"      // it has supply again
+	Interrupted  Kind = "interrupted"   // it had none from Since to Source, by its own log, and has it again
 	Timeout      Kind = "timeout"       // it doesn't answer its gateway, which runs
 	Answer       Kind = "answer"        // it answers, and so has supply
 	Voltage      Kind = "voltage"       // Levels at Point, or at Asset, a node or a transformer
@@ -38,7 +39,7 @@ const (
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Meter, Gateway, LastGasp, PowerUp, Timeout, Answer, Voltage, Position, MainsFail, MainsBack, GatewayGone, GatewayThere, Call,
+var Kinds = []Kind{Meter, Gateway, LastGasp, PowerUp, Timeout, Answer, Voltage, Position, MainsFail, MainsBack, GatewayGone, GatewayThere, Call, Interrupted,
 	PingAnswered, PingUnanswered, PointOut, PointSupplied, Confirm, Deny, Merge}
 
 // Levels is the voltage of the phases A, B and C in percent of the nominal one.
@@ -55,6 +56,8 @@ type Evidence struct {
 	// Source is when it was so, by the clock of what tells it; 0 if that isn't
 	// known.
 	Source int64 `json:"source_us"`
+	// Since is when what is over at Source began, by the same clock; of Interrupted.
+	Since int64 `json:"since_us,omitempty"`
 	// Unsynchronised says that nothing confirms that clock, and Source isn't used.
 	Unsynchronised bool   `json:"unsynchronised,omitempty"`
 	Kind           Kind   `json:"kind"`
@@ -97,6 +100,11 @@ func (e *Evidence) Check() error {
 	}
 	switch e.Kind {
 	case LastGasp, PowerUp, Timeout, Answer, Call, PointOut, PointSupplied:
+		return need("point", e.Point)
+	case Interrupted:
+		if e.Since <= 0 || e.Source < e.Since {
+			return fmt.Errorf("%s from %d to %d: expected when it began and when it was over", e.Kind, e.Since, e.Source)
+		}
 		return need("point", e.Point)
 	case Meter:
 		return need("point", e.Point)

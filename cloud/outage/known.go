@@ -17,6 +17,7 @@ type point struct {
 	call       int64
 	unanswered int64
 	alive      int64 // the last sign of supply
+	noted      int64 // when it had supply again, as its meter noted last
 	joined     int64 // when it became part of its incident
 	checked    int64 // the timer that looks after what isn't explained
 	asked      int64
@@ -283,5 +284,6 @@ func (e *Engine) own(node int) (c infer.Costs, busy int32) {
 		sum(e.gateways[g].seen, grid.ABC)
 	}
 	sum(e.assets[int32(node)], grid.ABC)
+	sum(e.vouched[int32(node)], grid.ABC)
 	return c, busy
 }

@@ -28,6 +28,7 @@ type incident struct {
 	first     int64   // arrival of its first evidence: what came before it says nothing
 	changed   int64
 	closed    int64 // when its device was told to have closed, as of stir
+	vouched   int32 // the node above that device, as long as that says that it has supply; or none
 	restoring int64 // since when something has supply again
 	stepOf    int64 // which of these the last step is of
 	askedBack int64 // since when it is verified
@@ -74,7 +75,7 @@ func (x *incident) use(old, s *grid.Snapshot, all func([]int32) []int32) {
 			x.with = append(x.with, int32(to))
 		}
 	}
-	x.out, x.ever, x.below = all(x.out), all(x.ever), nil
+	x.out, x.ever, x.below, x.vouched = all(x.out), all(x.ever), nil, none
 	slices.Sort(x.out)
 	slices.Sort(x.ever)
 	x.touched = true
@@ -246,6 +247,9 @@ func (e *Engine) reclose(x *incident) int64 {
 // one step.
 func (e *Engine) step(x *incident, points []int32) {
 	at := e.backAt(x)
+	if noted := e.notedBack(x, points); noted != 0 {
+		at = noted
+	}
 	s := e.net.s
 	var step *Step
 	if n := len(x.Steps); n > 0 && x.Steps[n-1].At >= x.restoring-micros(e.c.ClockTolerance) && x.stepOf == x.restoring && x.restoring != 0 {
@@ -317,6 +321,21 @@ func (e *Engine) backAt(x *incident) int64 {
 	return e.now
 }
 
+// notedBack is when points had supply again by what their meters have noted themselves; 0 if
+// none has noted it of this incident.
+func (e *Engine) notedBack(x *incident, points []int32) int64 {
+	var noted []int64
+	for _, p := range points {
+		if at := e.points[p].noted; at > x.Start {
+			noted = append(noted, at)
+		}
+	}
+	if len(noted) == 0 {
+		return 0
+	}
+	return quarter(noted)
+}
+
 // quarter is a value that a quarter of them don't exceed: clocks are wrong in either
 // direction, and messages only late.
 func quarter(values []int64) int64 {
@@ -375,6 +394,7 @@ func (e *Engine) verify(x *incident) {
 // end is that no more comes of an incident.
 func (e *Engine) end(x *incident, state State, kind ChangeKind) {
 	x.State, x.OverAt = state, e.now
+	e.vouch(x)
 	for _, p := range x.out {
 		if e.points[p].incident == x {
 			e.points[p].incident = nil

@@ -42,7 +42,7 @@ func (e *Engine) attach() {
 				}
 			}
 		}
-		if x != nil && !x.State.Over() {
+		if x != nil && !x.State.Over() && !e.before(m, x) {
 			e.about(x, m)
 		} else if m.Arrival > e.now-remembered {
 			kept = append(kept, m)
@@ -50,6 +50,11 @@ func (e *Engine) attach() {
 	}
 	clear(e.recent[len(kept):])
 	e.recent = kept
+}
+
+// before reports whether evidence is of something that was over before an incident began.
+func (e *Engine) before(m mention, x *incident) bool {
+	return m.Kind == Interrupted && m.time < x.Earliest-micros(e.c.ClockTolerance)
 }
 
 // about is evidence about an incident.
@@ -74,7 +79,7 @@ func (e *Engine) about(x *incident, m mention) {
 				x.opened = m.time
 			}
 		}
-	case PowerUp, Answer, MainsBack, PingAnswered, PointSupplied:
+	case PowerUp, Answer, MainsBack, PingAnswered, PointSupplied, Interrupted:
 		x.back = append(x.back, m.time)
 	}
 	e.date(x)

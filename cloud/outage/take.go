@@ -43,6 +43,10 @@ func (e *Engine) Take(v Evidence) error {
 			return e.keep(v, v.Point)
 		}
 		m.time = e.believed(v, e.points[m.point].gateway)
+		if v.Kind == Interrupted && !v.Unsynchronised && v.Source <= v.Arrival { // the clock was compared before it was told
+			m.time = v.Source
+			e.points[m.point].noted = v.Source
+		}
 		if !e.takePoint(m.point, v) {
 			return nil
 		}
@@ -166,7 +170,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 			return false
 		}
 		lost(&p.gasp)
-	case PowerUp:
+	case PowerUp, Interrupted:
 		if e.overtaken(v, &p.meterTime) {
 			return false
 		}
@@ -213,7 +217,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		p.word = 1
 		supplied()
 	}
-	if v.Kind == PowerUp || v.Kind == Answer || v.Kind == PingAnswered || v.Kind == Voltage {
+	if v.Kind == PowerUp || v.Kind == Interrupted || v.Kind == Answer || v.Kind == PingAnswered || v.Kind == Voltage {
 		p.word = 0
 	}
 	e.look(i)

@@ -2,6 +2,9 @@ package outage
 
 import (
 	"slices"
+
+	"github.com/busbar/busbar/cloud/outage/infer"
+	"github.com/busbar/busbar/grid"
 )
 
 // update finds who is out in an incident now.
@@ -93,6 +96,36 @@ func (e *Engine) stir(x *incident) {
 	}
 	if x.touched && x.restoring == 0 && slices.ContainsFunc(x.out, func(p int32) bool { return e.isBack(x, p) }) {
 		e.hold(x)
+	}
+}
+
+// vouch has a device that was told to have closed say that there is supply above it, while
+// what is behind it is waited for. Losses of before would else be those of a device further
+// up as soon as another one below that opens.
+func (e *Engine) vouch(x *incident) {
+	at := int32(none)
+	if x.closed != 0 && x.holding(e) && x.node != none && !x.State.Over() {
+		at = e.net.parent[x.node]
+	}
+	if at == x.vouched {
+		return
+	}
+	was := x.vouched
+	x.vouched = at
+	for _, node := range []int32{was, at} {
+		if node == none {
+			continue
+		}
+		now := infer.Observation{}
+		for _, y := range e.incidents {
+			if y.vouched == node && !y.State.Over() {
+				now.Alive = infer.Weight(e.c.Weights.ToldClosed)
+			}
+		}
+		if before := e.vouched[node]; before != now {
+			e.vouched[node] = now
+			e.exchange(int(node), grid.ABC, before, now)
+		}
 	}
 }
 

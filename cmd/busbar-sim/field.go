@@ -23,6 +23,7 @@ type fieldFlags struct {
 	UnitsPerPort int     `help:"How many units there are behind an address of Modbus TCP." default:"32"`
 	Products     string  `help:"What meters of three phases are, and their shares." placeholder:"PROFILE=SHARE,…"`
 	Refused      bool    `help:"Answer for a meter without supply with exception 11, as gateways to serial lines do, instead of not at all."`
+	IEC104       string  `name:"iec104" help:"Let the bays of substations speak IEC 60870-5-104, instead of Modbus, from this address on and on the ports after it." placeholder:"HOST:PORT"`
 	OPCUA        string  `name:"opcua" help:"Let monitors of the transformers speak OPC UA on this address." placeholder:"HOST:PORT"`
 	Broker       string  `help:"The MQTT broker for the meters that publish." default:"tcp://127.0.0.1:1883"`
 	MQTTShare    float64 `name:"mqtt" help:"Share of the transformers whose meters publish by MQTT." placeholder:"SHARE"`
@@ -42,7 +43,7 @@ type fieldFlags struct {
 // config is the devices of a grid. The error says which flag is wrong.
 func (c fieldFlags) config(s *scenario.Scenario, l *live.Live) (out field.Config, err error) {
 	out = field.Config{Grid: l, Edge: s.Edge, Seed: s.Seed, Listen: c.Devices, UnitsPerPort: c.UnitsPerPort, Refused: c.Refused,
-		Broker: c.Broker, MQTTShare: c.MQTTShare, SparkplugShare: c.Sparkplug, OPCUA: c.OPCUA}
+		Broker: c.Broker, MQTTShare: c.MQTTShare, SparkplugShare: c.Sparkplug, IEC104: c.IEC104, OPCUA: c.OPCUA}
 	out.Operate = func(id string, closed bool) error {
 		if closed {
 			return l.Close(id, 0)
@@ -72,7 +73,7 @@ func (c fieldFlags) gateway() field.Gateway {
 // there are none.
 func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, say io.Writer, log *slog.Logger) (*field.Field, error) {
 	if c.Devices == "" {
-		if c.OPCUA != "" || c.MQTTShare+c.Sparkplug > 0 || c.GatewayConfig != "" || c.GatewayModel != "" || c.Answers != "" {
+		if c.IEC104 != "" || c.OPCUA != "" || c.MQTTShare+c.Sparkplug > 0 || c.GatewayConfig != "" || c.GatewayModel != "" || c.Answers != "" {
 			return nil, program.Usage{Err: errors.New("--devices is missing: from which address on?")}
 		}
 		return &field.Field{}, nil
@@ -90,7 +91,7 @@ func (c fieldFlags) open(s *scenario.Scenario, l *live.Live, say io.Writer, log 
 		count[d.Of+" by "+d.By]++
 	}
 	for _, of := range []string{field.Meter, field.TransformerMeter, field.Bay, field.Monitor} {
-		for _, by := range []string{field.ByModbus, field.ByMQTT, field.BySparkplug, field.ByOPCUA} {
+		for _, by := range []string{field.ByModbus, field.ByIEC104, field.ByMQTT, field.BySparkplug, field.ByOPCUA} {
 			if n := count[of+" by "+by]; n > 0 {
 				fmt.Fprintf(say, "%6d %s by %s\n", n, plural(of, n), by)
 			}

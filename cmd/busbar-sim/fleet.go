@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/keyfile"
+	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/fleet"
 	"github.com/busbar/busbar/sim/live"
 	"github.com/busbar/busbar/sim/scenario"
@@ -26,7 +27,7 @@ type fleetCommand struct {
 }
 
 func (fleetCommand) Help() string {
-	return `The fast path for a hundred thousand meters and more: each quarter-hour, every meter's registers and voltages, in the signed records of real gateways.
+	return `The fast path for a hundred thousand meters and more: each quarter-hour, every meter's registers and voltages, and events as they happen, in the signed records of real gateways.
 
 Examples:
   busbar-sim fleet keys --points 100000 --out fleet.keys
@@ -39,7 +40,7 @@ type fleetShape struct {
 	Scenario   string `arg:"" optional:"" help:"The scenario whose grid it is; without one, a generated grid in which nothing happens." placeholder:"FILE|NAME"`
 	Points     int    `help:"Service points of a generated grid." placeholder:"N"`
 	Seed       uint64 `help:"Seed of a generated grid and of what customers use." default:"1"`
-	PerGateway int    `help:"Meters that one gateway reads." default:"1000" placeholder:"N"`
+	PerGateway int    `help:"Meters that one gateway reads; 0 is a gateway for each transformer, which has its supply there." default:"1000" placeholder:"N"`
 	Prefix     string `help:"What gateways' ids begin with." default:"fleet" placeholder:"NAME"`
 	Secret     string `help:"The file that all of its keys follow from; it is made if it is missing." default:"fleet.key" placeholder:"FILE" type:"path"`
 	Start      string `help:"When it begins, instead of what the scenario says: now, or a time such as 2026-03-01T06:00:00Z." placeholder:"now|TIME"`
@@ -65,7 +66,15 @@ func (c fleetShape) scenario() (*scenario.Scenario, error) {
 	return s, liveCommand{Start: c.Start, Lasts: c.Lasts}.change(s)
 }
 
-func (c fleetShape) fleet(topics record.Topics, sinks scenario.Sinks, s *scenario.Scenario) (*fleet.Fleet, error) {
+func (c fleetShape) fleet(topics record.Topics, sinks scenario.Sinks, s *scenario.Scenario, step time.Duration) (*fleet.Fleet, error) {
+	var told []evidence.Event
+	other := sinks.Evidence
+	sinks.Evidence = func(e evidence.Event) error {
+		if told = append(told, e); other == nil {
+			return nil
+		}
+		return other(e)
+	}
 	l, err := live.New(s, sinks)
 	if err != nil {
 		return nil, err
@@ -74,7 +83,8 @@ func (c fleetShape) fleet(topics record.Topics, sinks scenario.Sinks, s *scenari
 	if err != nil {
 		return nil, err
 	}
-	config := fleet.Config{Prefix: c.Prefix, Site: "simulated", Zone: "simulated", PerGateway: c.PerGateway, Epoch: fleet.NewEpoch(), Topics: topics}
+	config := fleet.Config{Prefix: c.Prefix, Site: "simulated", Zone: "simulated", PerGateway: c.PerGateway, Epoch: fleet.NewEpoch(), Topics: topics,
+		HoldUp: time.Duration(s.Edge.HoldUp), Step: step, Told: func() (list []evidence.Event) { list, told = told, nil; return list }}
 	copy(config.Secret[:], key.Private.Seed())
 	f, err := fleet.New(l, config)
 	if err != nil {
@@ -93,7 +103,7 @@ func (c fleetKeysCommand) Run() (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := c.fleet(record.TopicsOf(""), scenario.Sinks{}, s)
+	f, err := c.fleet(record.TopicsOf(""), scenario.Sinks{}, s, 0)
 	if err != nil {
 		return err
 	}
@@ -120,7 +130,7 @@ type fleetRunCommand struct {
 }
 
 func (fleetRunCommand) Help() string {
-	return `Each run is a new epoch of its gateways, so a second one over the same time sends the same readings again. Meters without supply, and those whose gateway has none, aren't read; what a gateway without a connection has read comes later. The gateways write no events: no starts, no accounts and no last gasps.
+	return `Each run is a new epoch of its gateways, so a second one over the same time sends the same readings again. Meters without supply, and those whose gateway has none, aren't read; what a gateway without a connection has read comes later. The gateways write their starts and stops, heartbeats, last gasps, and the alarms of meters and switches; accounts they don't.
 
 Examples:
   busbar-sim fleet run --points 100000 --lasts 24h --kafka 127.0.0.1:9092
@@ -145,7 +155,7 @@ func (c fleetRunCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := c.fleet(record.TopicsOf(config.TopicPrefix), sinks, s)
+	f, err := c.fleet(record.TopicsOf(config.TopicPrefix), sinks, s, time.Duration(c.Speed*float64(time.Second)))
 	if err != nil {
 		return err
 	}
@@ -174,8 +184,8 @@ func (c fleetRunCommand) Run(ctx context.Context) (err error) {
 	if c.toStdout() {
 		say = os.Stderr
 	}
-	fmt.Fprintf(say, "%d gateways, %d signals: %d births, %d records, %d samples, %d of them late, in %.1f s; %s\n",
-		len(f.Keys()), f.Signals(), sent.Births, sent.Records, sent.Samples, sent.Late, took.Seconds(), costs(sent.Samples))
+	fmt.Fprintf(say, "%d gateways, %d signals: %d births, %d records, %d samples, %d of them late, %d events, in %.1f s; %s\n",
+		len(f.Keys()), f.Signals(), sent.Births, sent.Records, sent.Samples, sent.Late, sent.Events, took.Seconds(), costs(sent.Samples))
 	return err
 }
 

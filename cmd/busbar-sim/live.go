@@ -31,12 +31,12 @@ type liveCommand struct {
 func (liveCommand) Help() string {
 	return `Plays a scenario against the clock and shows it on a page, on which faults can be caused, repaired and switched away by hand; fault, repair, switch, cut-off, speed and status do the same from another terminal. Truth and evidence are written as they come; without anything done by hand they are those of scenario run. It ends with the scenario, or by SIGINT, SIGTERM or SIGHUP. docs/simulation.md describes the page and its control.
 
-With --devices, meters and bay controllers stand on the grid and speak with what it has; docs/simulation-devices.md describes them.
+With --devices, meters and bays stand on the grid and speak with what it has; docs/simulation-devices.md describes them.
 
 Examples:
   busbar-sim live service --lasts 24h --speed 60
   busbar-sim live storm --speed 600 --truth truth.jsonl --evidence evidence.jsonl
-  busbar-sim live service --devices 127.0.0.1:15020 --opcua 127.0.0.1:4840 --gateway-config gateway.yaml
+  busbar-sim live service --devices 127.0.0.1:15020 --iec104 127.0.0.1:2404 --opcua 127.0.0.1:4840 --gateway-config gateway.yaml
   busbar-sim live my.yaml --start now --truth kafka: --kafka 127.0.0.1:9092`
 }
 

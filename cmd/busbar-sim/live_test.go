@@ -157,7 +157,7 @@ func TestFleetRefusals(t *testing.T) {
 		want string
 	}{
 		{[]string{"keys"}, "expected a scenario or --points"},
-		{[]string{"keys", "--points", "10", "--per-gateway", "0", "--secret", filepath.Join(dir, "key")}, "service points a gateway"},
+		{[]string{"keys", "--points", "10", "--per-gateway=-1", "--secret", filepath.Join(dir, "key")}, "service points a gateway"},
 		{[]string{"keys", "--points", "2000000"}, "service_points"},
 		{[]string{"run", "--points", "10"}, "--kafka is missing"},
 		{[]string{"run", "--points", "10", "--kafka", "elsewhere.example:9092"}, "plaintext"},

@@ -116,7 +116,7 @@ func TestScenarioFilesAndTheirScore(t *testing.T) {
 	if _, findings, err := gridfile.Open(file("model1.yaml")); err != nil || len(findings) > 0 {
 		t.Errorf("the known model: %v, %v", findings, err)
 	}
-	if rows := strings.SplitN(string(read("readings1")), "\n", 3); rows[0] != "time_us,meter,import_wh,export_wh" || strings.Count(rows[1], ",") != 3 {
+	if rows := strings.SplitN(string(read("readings1")), "\n", 3); rows[0] != "time_us,meter,import_wh,export_wh,arrival_us" || strings.Count(rows[1], ",") != 4 {
 		t.Errorf("readings %q", rows[:2])
 	}
 

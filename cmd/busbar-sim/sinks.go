@@ -125,7 +125,7 @@ func (c written) open(ctx context.Context, s *scenario.Scenario, files *outputs)
 	if w, err := files.open(c.Readings); err != nil {
 		return sinks, err
 	} else if w != nil {
-		fmt.Fprintln(w, "time_us,meter,import_wh,export_wh")
+		fmt.Fprintln(w, "time_us,meter,import_wh,export_wh,arrival_us")
 		var line []byte
 		sinks.Readings = func(r scenario.Reading) error {
 			line = appendReading(line[:0], r)
@@ -177,6 +177,7 @@ func appendReading(line []byte, r scenario.Reading) []byte {
 	line = append(append(line, ','), r.Meter...)
 	number(r.Import)
 	number(r.Export)
+	line = strconv.AppendInt(append(line, ','), r.Arrival, 10)
 	return append(line, '\n')
 }
 

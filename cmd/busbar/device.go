@@ -20,11 +20,14 @@ import (
 )
 
 type deviceCommand struct {
-	Browse browseCommand `cmd:"" help:"Show what an OPC UA server has, as a tree with values, and propose how to configure it."`
-	Read   readCommand   `cmd:"" help:"Read one device once, and print its values with their units and quality. If the configuration's gateway is running on this machine, it does the reading, ahead of its polls. The exit code is 1 if the device didn't give a single good value."`
-	Scan   scanCommand   `cmd:"" help:"Find out which units answer behind an endpoint or in a network, and what they are, and propose how to configure them."`
-	Watch  watchCommand  `cmd:"" help:"Read one device again and again until stopped, and show its values."`
-	Write  writeCommand  `cmd:"" help:"Write a value to one device, through the gateway that is running: asks first, shows what was there before, and reads back what is there then."`
+	Browse  browseCommand  `cmd:"" help:"Show what an OPC UA server has, as a tree with values, and propose how to configure it."`
+	Capture captureCommand `cmd:"" help:"Write what goes to and from a device of iec104 or iec101 to a file that Wireshark reads."`
+	Explain explainCommand `cmd:"" help:"Say what the frames of IEC 60870-5-104 and -101 in a capture mean, and what is wrong with them."`
+	Read    readCommand    `cmd:"" help:"Read one device once, and print its values with their units and quality. If the configuration's gateway is running on this machine, it does the reading, ahead of its polls. The exit code is 1 if the device didn't give a single good value."`
+	Scan    scanCommand    `cmd:"" help:"Find out which units answer behind an endpoint or in a network, and what they are, and propose how to configure them."`
+	Signals signalsCommand `cmd:"" help:"Check a list of the signals of a station of IEC 60870-5-104 or -101, and turn it into YAML."`
+	Watch   watchCommand   `cmd:"" help:"Read one device again and again until stopped, and show its values."`
+	Write   writeCommand   `cmd:"" help:"Write a value to one device, through the gateway that is running: asks first, shows what was there before, and reads back what is there then."`
 }
 
 // target is a device, of a configuration or on its own.

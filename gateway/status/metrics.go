@@ -4,18 +4,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/busbar/busbar/telemetry"
 )
-
-// collector turns one report into metrics, so that all of a scrape is of the
-// same moment.
-type collector struct{ source Source }
-
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("busbar_gateway_"+name, help, labels, nil)
-}
 
 var (
 	descInfo       = describe("info", "1; the labels say which gateway this is, and its version.", "gateway", "site", "version")
@@ -73,18 +63,11 @@ var (
 	descSparkplugDropped = describe("sparkplug_dropped_total", "Values that weren't published by Sparkplug, as too many waited.")
 )
 
-// Describe sends nothing: an unchecked collector, its series come with its devices.
-func (c collector) Describe(chan<- *prometheus.Desc) {}
-
-func (c collector) Collect(out chan<- prometheus.Metric) {
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	r := c.source.Report()
-	gauge(descInfo, 1, r.Gateway, r.Site, r.Version)
+// scrape turns one report into metrics, so that all of them are of the same moment.
+func scrape(r Report) *exposition {
+	e := &exposition{families: map[*metric][]byte{}}
+	counter := func(m *metric, v uint64, labels ...string) { e.add(m, float64(v), labels...) }
+	e.add(descInfo, 1, r.Gateway, r.Site, r.Version)
 	counter(descSamples, r.Good, "good")
 	counter(descSamples, r.Bad, "bad")
 	counter(descLeftOut, r.LeftOut)
@@ -94,8 +77,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descSuppressed, r.Suppressed)
 	counter(descUncaptured, r.Uncaptured)
 	for _, s := range r.Streams {
-		gauge(descWaiting, float64(s.Waiting), s.Name)
-		gauge(descBytes, float64(s.Bytes), s.Name)
+		e.add(descWaiting, float64(s.Waiting), s.Name)
+		e.add(descBytes, float64(s.Bytes), s.Name)
 		counter(descCommitted, s.Committed, s.Name)
 	}
 	for _, l := range r.Lanes {
@@ -103,32 +86,32 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descSentBytes, l.SentBytes, l.Name)
 		counter(descLinkChange, l.Changes, l.Name)
 		for state, spent := range l.Spent {
-			gauge(descLink, number(state == l.State), l.Name, state)
-			out <- prometheus.MustNewConstMetric(descLinkTime, prometheus.CounterValue, spent.Seconds(), l.Name, state)
+			e.add(descLink, number(state == l.State), l.Name, state)
+			e.add(descLinkTime, spent.Seconds(), l.Name, state)
 		}
 	}
 	b := r.Buffer
-	gauge(descLimit, float64(b.Limit))
-	gauge(descReserve, float64(b.Reserve))
-	gauge(descUsed, float64(b.Telemetry), "telemetry")
-	gauge(descUsed, float64(b.Events), "events")
-	gauge(descUsed, float64(b.Books), "books")
-	gauge(descUsed, float64(b.SetAside), "set_aside")
+	e.add(descLimit, float64(b.Limit))
+	e.add(descReserve, float64(b.Reserve))
+	e.add(descUsed, float64(b.Telemetry), "telemetry")
+	e.add(descUsed, float64(b.Events), "events")
+	e.add(descUsed, float64(b.Books), "books")
+	e.add(descUsed, float64(b.SetAside), "set_aside")
 	if b.Left >= 0 {
-		gauge(descLeft, b.Left.Seconds())
+		e.add(descLeft, b.Left.Seconds())
 	}
 	for generation, n := range b.Generations {
-		gauge(descSegments, float64(n), strconv.Itoa(generation))
+		e.add(descSegments, float64(n), strconv.Itoa(generation))
 	}
 	counter(descThinned, b.Thinned)
 	counter(descDropped, b.Dropped)
-	gauge(descCommit, b.LastCommit.Seconds(), "last")
-	gauge(descCommit, b.LongestCommit.Seconds(), "longest")
+	e.add(descCommit, b.LastCommit.Seconds(), "last")
+	e.add(descCommit, b.LongestCommit.Seconds(), "longest")
 	failing := 0.0
 	if !b.FailingSince.IsZero() {
 		failing = time.Since(b.FailingSince).Seconds()
 	}
-	gauge(descFailing, failing)
+	e.add(descFailing, failing)
 	for _, d := range r.Devices {
 		counter(descPolls, d.Polls-d.Failed, d.ID, "answered")
 		counter(descPolls, d.Failed, d.ID, "failed")
@@ -136,46 +119,48 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descTimeouts, d.Timeouts, d.ID)
 		counter(descLate, d.Late, d.ID)
 		if !d.LastAnswer.IsZero() {
-			gauge(descLastAnswer, float64(d.LastAnswer.UnixMilli())/1000, d.ID)
+			e.add(descLastAnswer, float64(d.LastAnswer.UnixMilli())/1000, d.ID)
 		}
 	}
 	for _, b := range r.Buses {
-		out <- prometheus.MustNewConstMetric(descBusy, prometheus.CounterValue, b.Busy.Seconds(), b.Endpoint)
-		gauge(descQueue, float64(b.Waiting), b.Endpoint)
+		e.add(descBusy, b.Busy.Seconds(), b.Endpoint)
+		e.add(descQueue, float64(b.Waiting), b.Endpoint)
 		counter(descReconnects, b.Reconnects, b.Endpoint)
 	}
 	for _, state := range []telemetry.ClockState{telemetry.ClockUnset, telemetry.ClockFreeRunning, telemetry.ClockSynchronised} {
-		gauge(descClock, number(r.Clock.State == state), string(state))
+		e.add(descClock, number(r.Clock.State == state), string(state))
 	}
-	gauge(descSource, 1, r.Clock.Source)
+	e.add(descSource, 1, r.Clock.Source)
 	counter(descSteps, r.Clock.Steps)
 	if r.Clock.MaxError > 0 {
-		gauge(descMaxError, r.Clock.MaxError.Seconds())
+		e.add(descMaxError, r.Clock.MaxError.Seconds())
 	}
-	gauge(descHolding, number(r.Clock.Holding))
-	gauge(descControl, number(r.Control.Enabled))
+	e.add(descHolding, number(r.Clock.Holding))
+	e.add(descControl, number(r.Control.Enabled))
 	for _, c := range r.Control.Counts {
 		counter(descControls, c.Count, c.Action, c.Outcome)
 	}
 	if v := r.Values; v != nil {
-		gauge(descValues, number(v.Connected))
+		e.add(descValues, number(v.Connected))
 		counter(descValuesSent, v.Published)
 		counter(descValuesReplaced, v.Replaced)
 	}
 	if s := r.Sparkplug; s != nil {
-		gauge(descSparkplug, number(s.Connected))
-		gauge(descSparkplugOnline, number(s.Online))
+		e.add(descSparkplug, number(s.Connected))
+		e.add(descSparkplugOnline, number(s.Online))
 		counter(descSparkplugSent, s.Published)
-		gauge(descSparkplugWaiting, float64(s.Waiting))
+		e.add(descSparkplugWaiting, float64(s.Waiting))
 		counter(descSparkplugDropped, s.Dropped)
 	}
 	if m := r.MQTT; m != nil {
-		gauge(descMQTT, number(m.Connected))
+		e.add(descMQTT, number(m.Connected))
 		counter(descPublished, m.Published)
-		gauge(descUnsent, float64(m.Waiting))
+		e.add(descUnsent, float64(m.Waiting))
 		counter(descGivenUp, m.Dropped)
 	}
-	gauge(descProblems, float64(len(r.Problems)))
+	e.add(descProblems, float64(len(r.Problems)))
+	e.process()
+	return e
 }
 
 func number(yes bool) float64 {

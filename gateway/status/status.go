@@ -5,20 +5,19 @@ package status
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/busbar/busbar/gateway/discovery"
 	"github.com/busbar/busbar/rules"
@@ -178,6 +177,9 @@ type Source interface {
 	// Read reads a device now, ahead of what is scheduled. The error is
 	// ErrNoDevice, or about reaching it.
 	Read(ctx context.Context, device string) ([]Reading, error)
+	// Capture writes what goes over a device's link until ctx ends. An error before anything
+	// was written is ErrNoDevice, or why it can't be.
+	Capture(ctx context.Context, device string, w io.Writer) error
 	// Scan asks the units of an endpoint that devices are read from, between the polls,
 	// and shows each. The error is ErrNoEndpoint, or about reaching it.
 	Scan(ctx context.Context, r discovery.Request, show func(discovery.Progress)) error
@@ -248,10 +250,18 @@ var page = template.Must(template.New("status").Funcs(template.FuncMap{
 }).Parse(pageSource))
 
 func handler(source Source) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{source}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", expositionType)
+		var out io.Writer = w
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			defer z.Close()
+			out = z
+		}
+		scrape(source.Report()).WriteTo(out)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		problems := source.Report().Problems
@@ -274,6 +284,17 @@ func handler(source Source) http.Handler {
 		default:
 			w.Header().Set("Content-Type", "application/json")
 			json.NewEncoder(w).Encode(readings)
+		}
+	}))
+	mux.HandleFunc("POST /devices/{device}/capture", asked(source, func(w http.ResponseWriter, r *http.Request) {
+		to := &stream{ResponseWriter: w, flusher: http.NewResponseController(w)}
+		err := source.Capture(r.Context(), r.PathValue("device"), to)
+		switch {
+		case to.begun: // it has ended, and the file with it
+		case errors.Is(err, ErrNoDevice):
+			http.Error(w, err.Error(), http.StatusNotFound)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadGateway)
 		}
 	}))
 	mux.HandleFunc("POST /rules/explain", asked(source, explain(source)))

@@ -19,6 +19,14 @@ type fixed Report
 
 func (f fixed) Report() Report { return Report(f) }
 
+func (f fixed) Capture(_ context.Context, device string, w io.Writer) error {
+	if device != "m1" {
+		return ErrNoDevice
+	}
+	_, err := io.WriteString(w, "octets")
+	return err
+}
+
 func (f fixed) Read(_ context.Context, device string) ([]Reading, error) {
 	switch device {
 	case "meter-1":
@@ -299,7 +307,7 @@ func TestAnOldHealthCheckNamesNoHost(t *testing.T) {
 func TestWhoMayAskForSomething(t *testing.T) {
 	server := httptest.NewServer(handler(fixed(report)))
 	defer server.Close()
-	for _, path := range []string{"/devices/meter-1/read", "/scan", "/configuration/try", "/configuration/keep", "/devices/bay-1/signals/Pos/operate"} {
+	for _, path := range []string{"/devices/meter-1/read", "/devices/meter-1/capture", "/scan", "/configuration/try", "/configuration/keep", "/devices/bay-1/signals/Pos/operate"} {
 		for what, c := range map[string]struct {
 			change func(*http.Request)
 			code   int

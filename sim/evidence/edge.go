@@ -21,9 +21,10 @@ type Edge struct {
 
 	meters   []meter // by point
 	gateways []gateway
+	byNode   map[int]int // those that read meters
 	telecom  []telecom
-	stale    []bool     // by edge: a switch whose position no longer changes
-	told     []position // by edge
+	stale    []bool          // by edge: a switch whose position no longer changes
+	switches map[int]*signal // by edge: the telemetered ones
 
 	timers timers
 	number int64   // counts timers, and what is drawn without one
@@ -32,7 +33,14 @@ type Edge struct {
 	dropouts []Dropout // that weren't returned
 }
 
-// position is that of a switch as it was told.
+// signal is the position of a telemetered switch.
+type signal struct {
+	gateway   int // that tells it
+	now, told position
+	changes   int
+}
+
+// position is that of a switch. It is open if no phase is closed.
 type position struct{ open, lockedOut bool }
 
 // works is the level at which a power supply does: a meter or a gateway does
@@ -43,14 +51,11 @@ func runs(l world.Levels) bool { return max(l[0], l[1], l[2]) >= works }
 
 // New is the edge of a world, at its present time.
 func New(w *world.World, c Config, seed uint64) *Edge {
-	e := &Edge{world: w, config: c, seed: seed}
-	e.plant()
-	s := w.Snapshot()
-	e.stale, e.told = make([]bool, s.Edges()), make([]position, s.Edges())
-	for edge := range s.Edges() {
-		e.told[edge].open = e.isOpen(edge)
+	e := &Edge{world: w, config: c, seed: seed, stale: make([]bool, w.Snapshot().Edges()), byNode: map[int]int{}, switches: map[int]*signal{}}
+	for edge := range e.stale {
 		e.stale[edge] = e.chance(drawStale, edge, 0, c.StalePositions)
 	}
+	e.plant()
 	e.nextFalse(w.Now())
 	return e
 }
@@ -111,31 +116,40 @@ func (e *Edge) at(at int64, do func(at int64)) {
 	heap.Push(&e.timers, timer{at, e.number, do})
 }
 
-// tell is an event that is on its way to the cloud for some time.
-func (e *Edge) tell(at int64, event Event) {
-	event.Arrival = at + e.delay(e.number+1)
+// tell is an event that is on its way to the cloud for some time, and arrives at a time at the
+// earliest.
+func (e *Edge) tell(at, earliest int64, event Event) (arrival int64) {
+	event.Arrival = max(at+e.delay(e.number+1), earliest)
 	e.at(event.Arrival, func(int64) { e.out = append(e.out, event) })
+	return event.Arrival
 }
 
-// position tells where a telemetered switch is, if that has changed. It is open if
-// no phase is closed.
+// position is a change of a switch, which its gateway tells if it is telemetered. While that
+// has no connection it keeps the change, or loses it.
 func (e *Edge) position(at int64, event world.Event) {
-	s := e.world.Snapshot()
-	x := s.Edge(event.Edge)
-	if x.Kind != grid.KindSwitch || e.stale[event.Edge] {
-		return
-	}
-	v := &s.Model().Switches[x.Index]
-	if !v.Telemetered() {
+	v := e.switches[event.Edge]
+	if v == nil {
 		return
 	}
 	open := e.isOpen(event.Edge)
-	now := position{open, open && event.Kind == world.LockedOut}
-	if now == e.told[event.Edge] {
+	v.now = position{open, open && event.Kind == world.LockedOut}
+	v.changes++
+	g := &e.gateways[v.gateway]
+	if !g.running || !g.connected && e.chance(drawPosition, event.Edge, v.changes, e.config.PositionsLost) {
 		return
 	}
-	e.told[event.Edge] = now
-	e.tell(at, Event{Source: at, Kind: Position, Switch: v.ID, Gateway: v.Gateway, Open: &open, LockedOut: now.lockedOut})
+	e.tellPosition(at, event.Edge)
+}
+
+// tellPosition tells where a switch is, if that isn't what was told.
+func (e *Edge) tellPosition(at int64, edge int) {
+	v := e.switches[edge]
+	if v.now == v.told || e.stale[edge] {
+		return
+	}
+	v.told = v.now
+	open := v.now.open
+	e.send(at, v.gateway, Event{Source: at + e.gateways[v.gateway].clock, Kind: Position, Switch: e.world.Snapshot().EdgeAsset(edge).ID, Open: &open, LockedOut: v.now.lockedOut})
 }
 
 func (e *Edge) isOpen(edge int) bool {
@@ -159,6 +173,7 @@ const (
 	drawBoot
 	drawTelecom
 	drawTopology
+	drawPosition
 )
 
 func (e *Edge) random(what uint64, of, turn int) *rand.Rand { return random(e.seed, what, of, turn) }

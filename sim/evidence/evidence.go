@@ -67,6 +67,11 @@ type Config struct {
 	Poll configfile.Duration `yaml:"poll"`
 	// How long a gateway goes on without supply; default 10s.
 	HoldUp configfile.Duration `yaml:"hold_up"`
+	// How long a gateway that tells of switches goes on without supply; default 8h.
+	StationBattery configfile.Duration `yaml:"station_battery"`
+	// The share of changes of a switch that get lost while its gateway has no connection. Where
+	// it is then, is told when there is one again; default 0.1.
+	PositionsLost float64 `yaml:"positions_lost"`
 	// How long nothing comes from a gateway until that is told; default 3m.
 	SilentAfter configfile.Duration `yaml:"silent_after"`
 	// How often a gateway loses its connection a day, whatever its supply.
@@ -98,6 +103,7 @@ func (c *Config) SetDefaults() {
 		Metered: 1, LastGaspsLost: 0.1, LastGaspAfter: configfile.Duration(time.Second), Delay: configfile.Duration(time.Second),
 		Poll: configfile.Duration(time.Minute), HoldUp: configfile.Duration(10 * time.Second), SilentAfter: configfile.Duration(3 * time.Minute),
 		DropoutLasts: configfile.Duration(10 * time.Minute), TelecomBattery: configfile.Duration(2 * time.Hour),
+		StationBattery: configfile.Duration(8 * time.Hour), PositionsLost: 0.1,
 		CallAfter: configfile.Duration(10 * time.Minute), ClockError: configfile.Duration(100 * time.Millisecond),
 	}
 }
@@ -108,7 +114,7 @@ func (c *Config) Check(wrong func(key, format string, args ...any)) {
 		key   string
 		share float64
 	}{
-		{"metered", c.Metered}, {"auxiliary", c.Auxiliary}, {"silent", c.Silent}, {"last_gasps_lost", c.LastGaspsLost}, {"calls", c.Calls},
+		{"metered", c.Metered}, {"auxiliary", c.Auxiliary}, {"silent", c.Silent}, {"last_gasps_lost", c.LastGaspsLost}, {"calls", c.Calls}, {"positions_lost", c.PositionsLost},
 		{"wrong_clocks", c.WrongClocks}, {"stale_positions", c.StalePositions}, {"topology_errors", c.TopologyErrors},
 	} {
 		if !(s.share >= 0 && s.share <= 1) {
@@ -128,7 +134,7 @@ func (c *Config) Check(wrong func(key, format string, args ...any)) {
 		value configfile.Duration
 		least time.Duration
 	}{
-		{"last_gasp_after", c.LastGaspAfter, 0}, {"delay", c.Delay, 0}, {"poll", c.Poll, time.Second}, {"hold_up", c.HoldUp, 0},
+		{"last_gasp_after", c.LastGaspAfter, 0}, {"delay", c.Delay, 0}, {"poll", c.Poll, time.Second}, {"hold_up", c.HoldUp, 0}, {"station_battery", c.StationBattery, 0},
 		{"silent_after", c.SilentAfter, time.Second}, {"dropout_lasts", c.DropoutLasts, 0}, {"telecom_battery", c.TelecomBattery, 0},
 		{"call_after", c.CallAfter, 0}, {"clock_error", c.ClockError, 0},
 	} {

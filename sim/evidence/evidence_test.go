@@ -400,3 +400,59 @@ func TestTheSameSeedTellsTheSame(t *testing.T) {
 		t.Error("no connection was lost by itself")
 	}
 }
+
+// positions are those of a switch as they arrive.
+func positions(events []evidence.Event, of string) (list []evidence.Event) {
+	for _, e := range events {
+		if e.Kind == evidence.Position && e.Switch == of {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func TestPositionsComeLateOrNotAtAllWithoutAConnection(t *testing.T) {
+	const breaker, gateway = "feeder-1-breaker", "gw-feeder-1-breaker"
+	cut := func(e *evidence.Edge) {
+		e.Cut(500e6, 1500e6, func(id string, _ int) bool { return id == gateway })
+	}
+	steps := []step{open(600, breaker), shut(700, breaker), open(800, breaker)}
+	kept := defaults(func(c *evidence.Config) { c.PositionsLost = 0 })
+	_, _, events := played(t, kept, cut, steps...)
+	list := positions(events, breaker)
+	if len(list) != 3 || told(events, evidence.GatewayGone)[gateway] != 1 {
+		t.Fatalf("kept: %+v", list)
+	}
+	for i, e := range list {
+		if e.Source != int64(600+100*i)*1e6 || e.Arrival < 2000e6 || *e.Open != (i != 1) || e.Gateway != gateway {
+			t.Errorf("%+v", e)
+		}
+	}
+	lost := defaults(func(c *evidence.Config) { c.PositionsLost = 1 })
+	_, _, events = played(t, lost, cut, steps...)
+	if list := positions(events, breaker); len(list) != 1 || list[0].Source != 2000e6 || !*list[0].Open {
+		t.Errorf("lost: %+v", list)
+	}
+	if _, _, events := played(t, lost, cut, steps[:2]...); len(positions(events, breaker)) != 0 {
+		t.Errorf("closed as before: %+v", positions(events, breaker))
+	}
+	// Its own supply has failed, and its battery is empty.
+	empty := defaults(func(c *evidence.Config) { c.PositionsLost, c.StationBattery = 0, configfile.Duration(time.Minute) })
+	_, e, events := played(t, empty, nil, open(500, "feeder-0-breaker"), shut(600, "tie-1"))
+	if list := positions(events, "tie-1"); len(list) != 1 || list[0].Source != 630e6 || *list[0].Open {
+		t.Errorf("without supply: %+v", list)
+	}
+	if _, runs, connected := e.Teller(network.At(0).EdgeOf("tie-1")); !runs || !connected {
+		t.Errorf("runs %v, connected %v", runs, connected)
+	}
+	_, e, _ = played(t, empty, nil, open(500, "feeder-0-breaker"))
+	if _, runs, connected := e.Teller(network.At(0).EdgeOf("tie-1")); runs || connected {
+		t.Errorf("without supply it runs %v, connected %v", runs, connected)
+	}
+	// With a clock that is wrong.
+	wrong := defaults(func(c *evidence.Config) { c.WrongClocks = 1 })
+	_, _, events = played(t, wrong, nil, open(600, breaker))
+	if list := positions(events, breaker); len(list) != 1 || list[0].Source == 600e6 || list[0].Arrival > 620e6 {
+		t.Errorf("with a wrong clock: %+v", list)
+	}
+}

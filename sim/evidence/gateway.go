@@ -1,12 +1,15 @@
 package evidence
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/grid"
 )
 
-// gateway reads the meters behind a transformer, and is supplied there.
+// gateway reads the meters behind a transformer, and is supplied there; or it tells of
+// switches.
 type gateway struct {
 	id      string
 	telecom int // grid.None if that always works
@@ -21,6 +24,11 @@ type gateway struct {
 	connects  int  // counts changes of its connection
 	waiting   []Event
 	meters    []int32 // points
+	switches  []int   // edges
+	station   bool    // it has a battery, and nothing but switches
+	// It is in a substation, whose telecom is the utility's own and has the station's battery.
+	substation bool
+	arrived    int64 // when its last position does
 }
 
 // telecom is a node of a telecom network.
@@ -51,14 +59,13 @@ func (e *Edge) changed(s *supply) bool {
 // plant places meters, gateways and telecom nodes, and tells of the meters.
 func (e *Edge) plant() {
 	s, now := e.world.Snapshot(), e.world.Now()
-	byNode := map[int]int{}
 	e.meters = make([]meter, s.Points())
 	for point := range e.meters {
 		node, id := gatewayOf(s, s.Point(point).Node)
-		g, ok := byNode[node]
+		g, ok := e.byNode[node]
 		if !ok {
 			g = len(e.gateways)
-			byNode[node] = g
+			e.byNode[node] = g
 			phase := int64(e.random(drawPoll, g, 0).Float64() * float64(time.Duration(e.config.Poll).Microseconds()))
 			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, phase: phase, running: true, connected: true,
 				clock: e.clock(1<<30 + g)})
@@ -83,20 +90,75 @@ func (e *Edge) plant() {
 		}
 	}
 	e.number = int64(len(e.out))
+	e.plantStations()
 	if n := e.config.TelecomServes; n > 0 {
-		for first := 0; first < len(e.gateways); first += n {
-			t := telecom{supply: supply{on: true}, up: true}
-			for g := first; g < min(first+n, len(e.gateways)); g++ {
-				t.serves = append(t.serves, g)
+		var served []int
+		for g := range e.gateways {
+			if !e.gateways[g].substation {
+				served = append(served, g)
+			}
+		}
+		for serves := range slices.Chunk(served, n) {
+			t := telecom{supply: supply{on: true}, up: true, serves: serves}
+			for _, g := range serves {
 				e.gateways[g].telecom = len(e.telecom)
 			}
-			t.node = e.gateways[t.serves[e.random(drawTelecom, first, 0).IntN(len(t.serves))]].node
+			t.node = e.gateways[serves[e.random(drawTelecom, serves[0], 0).IntN(len(serves))]].node
 			e.telecom = append(e.telecom, t)
 		}
 	}
 	for g := range e.gateways {
 		e.nextDropout(now, g, 0)
 	}
+}
+
+// plantStations places what tells of switches: the gateways that the model names for them.
+// Such a gateway has its supply, which charges its battery, on the side from which its first switch is
+// fed.
+func (e *Edge) plantStations() {
+	s := e.world.Snapshot()
+	byID := map[string]int{}
+	for i := range e.gateways {
+		byID[e.gateways[i].id] = i
+	}
+	for edge := range s.Edges() {
+		x := s.Edge(edge)
+		if x.Kind != grid.KindSwitch || !s.Model().Switches[x.Index].Telemetered() {
+			continue
+		}
+		v := &s.Model().Switches[x.Index]
+		id := cmp.Or(v.Gateway, gatewayID(cmp.Or(v.Substation, v.ID)))
+		g, has := byID[id]
+		if !has {
+			node := x.A
+			if s.Normal().Supply(node) == edge {
+				node = x.B
+			}
+			g = len(e.gateways)
+			byID[id] = g
+			e.gateways = append(e.gateways, gateway{id: id, supply: supply{node: node, on: true}, telecom: grid.None, running: true, connected: true, clock: e.clock(1<<30 + g), station: true, substation: v.Substation != ""})
+		}
+		e.gateways[g].switches = append(e.gateways[g].switches, edge)
+		at := position{open: e.isOpen(edge)}
+		e.switches[edge] = &signal{gateway: g, now: at, told: at}
+	}
+}
+
+// Teller is the gateway that tells of a telemetered switch, whether it runs, and whether it has a
+// connection.
+func (e *Edge) Teller(edge int) (gateway string, runs, connected bool) {
+	v := e.switches[edge]
+	if v == nil {
+		return "", false, false
+	}
+	g := &e.gateways[v.gateway]
+	return g.id, g.running, g.connected
+}
+
+// Reader is that of the meter of a service point.
+func (e *Edge) Reader(point int) (gateway string, runs, connected bool) {
+	g := &e.gateways[e.meters[point].gateway]
+	return g.id, g.running, g.connected
 }
 
 // gatewayOf is where the gateway of a node is: behind the next transformer
@@ -122,10 +184,13 @@ func (e *Edge) gatewaySupply(at int64) {
 		}
 		turn := g.turn
 		if !g.on {
-			if g.running {
+			holdUp := e.config.HoldUp
+			if g.station {
+				holdUp = e.config.StationBattery
+			} else if g.running {
 				e.send(at, i, Event{Source: at + g.clock, Kind: MainsFail})
 			}
-			e.after(at, e.config.HoldUp, func(at int64) {
+			e.after(at, holdUp, func(at int64) {
 				if g.turn == turn && g.running {
 					g.running = false
 					e.connection(at, i)
@@ -150,7 +215,9 @@ func (e *Edge) gatewaySupply(at int64) {
 					e.see(at, int(point))
 				}
 			}
-			e.send(at, i, Event{Source: at + g.clock, Kind: MainsBack})
+			if !g.station {
+				e.send(at, i, Event{Source: at + g.clock, Kind: MainsBack})
+			}
 		})
 	}
 	for i := range e.telecom {
@@ -189,19 +256,22 @@ func (e *Edge) connection(at int64, i int) {
 		e.after(at, e.config.SilentAfter, func(at int64) {
 			if g.connects == turn && !g.gone {
 				g.gone = true
-				e.tell(at, Event{Source: at, Kind: GatewayGone, Gateway: g.id})
+				e.tell(at, 0, Event{Source: at, Kind: GatewayGone, Gateway: g.id})
 			}
 		})
 		return
 	}
 	if g.gone {
 		g.gone = false
-		e.tell(at, Event{Source: at, Kind: GatewayThere, Gateway: g.id})
+		e.tell(at, 0, Event{Source: at, Kind: GatewayThere, Gateway: g.id})
 	}
 	for _, event := range g.waiting {
-		e.tell(at, event)
+		e.pass(at, g, event)
 	}
 	g.waiting = nil
+	for _, edge := range g.switches { // as the answer to an interrogation
+		e.tellPosition(at, edge)
+	}
 }
 
 // send is an event that a gateway has, which waits for its connection.
@@ -212,7 +282,16 @@ func (e *Edge) send(at int64, i int, event Event) {
 		g.waiting = append(g.waiting, event)
 		return
 	}
-	e.tell(at, event)
+	e.pass(at, g, event)
+}
+
+// pass is an event that goes over the gateway's connection. Positions don't overtake each other.
+func (e *Edge) pass(at int64, g *gateway, event Event) {
+	if event.Kind == Position {
+		g.arrived = e.tell(at, g.arrived, event)
+		return
+	}
+	e.tell(at, 0, event)
 }
 
 // Gateways is the ids of those for which is true.

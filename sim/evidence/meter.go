@@ -149,7 +149,7 @@ func (e *Edge) mayCall(at int64, point int) {
 	}
 	e.at(at+exponential(e.random(drawCall, point, 2*turn+1), e.config.CallAfter), func(at int64) {
 		if m.turn == turn {
-			e.tell(at, Event{Source: at, Kind: Call, Point: e.id(point)})
+			e.tell(at, 0, Event{Source: at, Kind: Call, Point: e.id(point)})
 		}
 	})
 }

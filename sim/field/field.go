@@ -1,6 +1,6 @@
 // Package field is the devices that stand on a grid which is being played, and speak for
-// real: meters, bay controllers and transformer monitors, by Modbus TCP, OPC UA, MQTT and
-// Sparkplug B. What they say is what the grid has at that moment.
+// real: meters, bay controllers and transformer monitors, by Modbus TCP, IEC 60870-5-104, OPC UA,
+// MQTT and Sparkplug B. What they say is what the grid has at that moment.
 package field
 
 import (
@@ -31,6 +31,11 @@ type Grid interface {
 	Transformer(edge int) live.Transformer
 	Switch(edge int) live.Switch
 	Frequency() float64
+	// Changes is what has happened since the change with a number, the number to ask for next,
+	// and what is closed when there are more.
+	Changes(since uint64) (list []live.Change, next uint64, more <-chan struct{})
+	// Speed is how fast time passes.
+	Speed() (speed float64, behind time.Duration)
 }
 
 // Config says which devices there are, and how they are reached.
@@ -55,6 +60,11 @@ type Config struct {
 	// Operate opens or closes the switch of a bay controller. nil: controllers take no
 	// commands.
 	Operate func(id string, closed bool) error
+
+	// IEC104 is the first address of the outstations of IEC 60870-5-104 that telemetered switches
+	// in substations have, host:port; further ones have the ports after it. With port 0, each is
+	// any that is free. "": they have bay controllers of Modbus, as others do.
+	IEC104 string
 
 	// Broker is that of MQTT, for the meters of these shares of the transformers. Sparkplug
 	// makes an edge node of a transformer's meters.
@@ -86,6 +96,8 @@ type Field struct {
 	counting map[string]*devices.Meter // those of transformers, by their ids
 	monitors *transformer.Server
 	stations []station
+	bays     []*bayStation
+	since    uint64 // the change after which the bays were placed
 	log      *slog.Logger
 }
 
@@ -99,7 +111,7 @@ func New(c Config, log *slog.Logger) (*Field, error) {
 	if err := f.place(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(f.listen(), f.monitor()); err != nil { // one busy address doesn't hide the other
+	if err := errors.Join(f.listen(), f.outstations(), f.monitor()); err != nil { // one busy address doesn't hide the other
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -125,10 +137,11 @@ func (c Config) Check() error {
 	if c.UnitsPerPort < 1 || c.UnitsPerPort > lastUnit {
 		return fmt.Errorf("%d units behind an address, expected 1 to %d", c.UnitsPerPort, lastUnit)
 	}
-	if _, port, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("%q is not host:port, like 127.0.0.1:15020", c.Listen)
-	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%q is no port from 0 to 65535", port)
+	if err := checkAddress(c.Listen, "127.0.0.1:15020"); err != nil {
+		return err
+	}
+	if err := checkAddress(c.IEC104, "127.0.0.1:2404"); err != nil && c.IEC104 != "" {
+		return err
 	}
 	for _, s := range c.Products {
 		if !(s.Weight > 0) {
@@ -150,23 +163,29 @@ func (c Config) Check() error {
 	return nil
 }
 
+func checkAddress(address, like string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port, like %s", address, like)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q is no port from 0 to 65535", port)
+	}
+	return nil
+}
+
 // listen opens the ports of Modbus.
 func (f *Field) listen() error {
 	units, err := f.units()
 	if err != nil {
 		return err
 	}
-	host, text, _ := net.SplitHostPort(f.config.Listen)
-	first, _ := strconv.Atoi(text)
 	for i, behind := range units {
-		port := first
-		if first != 0 {
-			port += i
+		address, err := after(f.config.Listen, i)
+		if err != nil {
+			return err
 		}
-		if port > 1<<16-1 {
-			return fmt.Errorf("%d addresses from %s on go beyond the last port", len(units), f.config.Listen)
-		}
-		server, err := devices.NewBus(behind, f.config.Seed).Listen(net.JoinHostPort(host, strconv.Itoa(port)), f.log)
+		server, err := devices.NewBus(behind, f.config.Seed).Listen(address, f.log)
 		if err != nil {
 			return err
 		}
@@ -181,6 +200,19 @@ func (f *Field) listen() error {
 	return nil
 }
 
+// after is the address some ports after the first one; with port 0 it is any that is free.
+func after(first string, ports int) (string, error) {
+	host, text, _ := net.SplitHostPort(first)
+	port, _ := strconv.Atoi(text)
+	if port != 0 {
+		port += ports
+	}
+	if port > 1<<16-1 {
+		return "", fmt.Errorf("the addresses from %s on go beyond the last port", first)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
+}
+
 // Devices are all of them. The list must not be changed.
 func (f *Field) Devices() []Device { return f.devices }
 
@@ -192,6 +224,9 @@ func (f *Field) Close() error {
 	var errs []error
 	for _, s := range f.servers {
 		errs = append(errs, s.Close())
+	}
+	for _, b := range f.bays {
+		errs = append(errs, b.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -213,6 +248,9 @@ func (f *Field) Run(ctx context.Context) error {
 	}
 	if f.monitors != nil {
 		run(f.monitors.Run)
+	}
+	if len(f.bays) > 0 {
+		run(f.tell)
 	}
 	for _, p := range f.publishers() {
 		run(p)

@@ -193,7 +193,7 @@ func TestMetersShowWhatTheGridHas(t *testing.T) {
 func TestTheConfigurationFits(t *testing.T) {
 	s, l := play(t)
 	log := slog.New(slog.DiscardHandler)
-	f, err := New(Config{Grid: l, Edge: s.Edge, Seed: s.Seed, Listen: "127.0.0.1:0", Broker: "tcp://127.0.0.1:1", MQTTShare: 0.3, SparkplugShare: 0.5, OPCUA: "127.0.0.1:4841",
+	f, err := New(Config{Grid: l, Edge: s.Edge, Seed: s.Seed, Listen: "127.0.0.1:0", Broker: "tcp://127.0.0.1:1", MQTTShare: 0.3, SparkplugShare: 0.5, OPCUA: "127.0.0.1:4841", IEC104: "127.0.0.1:0",
 		Operate: func(string, bool) error { return nil }}, log)
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestTheConfigurationFits(t *testing.T) {
 			t.Errorf("%+v is written as %+v", d, w)
 		}
 	}
-	for _, by := range []string{ByModbus, ByMQTT, BySparkplug, ByOPCUA} {
+	for _, by := range []string{ByModbus, ByIEC104, ByMQTT, BySparkplug, ByOPCUA} {
 		if count[by] == 0 {
 			t.Errorf("no device by %s", by)
 		}

@@ -156,6 +156,9 @@ func (f *Field) device(w io.Writer, d *Device, answers bool) {
 		if d.Of == TransformerMeter && answers {
 			fmt.Fprintf(w, ", signals: [{name: Answers, holding: 0x%04X, type: uint32, unit: \"1\", kind: counter}]", devices.AnswersAddress)
 		}
+	case ByIEC104:
+		i := slices.IndexFunc(f.bays, func(b *bayStation) bool { return b.edge == d.index })
+		f.bays[i].signals(w)
 	case ByOPCUA:
 		node := func(variable string) string {
 			return fmt.Sprintf("nsu=%s;s=%s.%s", transformer.Namespace, d.Asset, variable)
@@ -179,7 +182,7 @@ func (f *Field) Model(of *grid.Model, gateway string) *grid.Model {
 	by := map[string]*Device{}
 	s := f.config.Grid.Snapshot()
 	for i := range f.devices {
-		if d := &f.devices[i]; d.Of == Bay {
+		if d := &f.devices[i]; d.Of == Bay { // whose Pos shows it, by either protocol
 			by[s.EdgeAsset(d.index).ID] = d
 		}
 	}

@@ -13,6 +13,7 @@ import (
 // How devices are read.
 const (
 	ByModbus    = "modbus"
+	ByIEC104    = "iec104"
 	ByOPCUA     = "opcua"
 	ByMQTT      = "mqtt"
 	BySparkplug = "sparkplug"
@@ -41,7 +42,7 @@ type Device struct {
 	// normal operation.
 	Supply  string
 	Product string // the profile of one that is read by Modbus
-	// Endpoint and Unit are where it is.
+	// Endpoint is where it is, and Unit which it is there by Modbus.
 	Endpoint string
 	Unit     byte
 
@@ -71,8 +72,11 @@ func (f *Field) place() error {
 		if e.Kind != grid.KindSwitch || !s.Model().Switches[e.Index].Telemetered() {
 			continue
 		}
-		id := s.EdgeAsset(edge).ID
-		f.devices = append(f.devices, Device{ID: names.device(id, "bay"), Of: Bay, By: ByModbus, Asset: names.asset(id), PoweredBy: evidence.Auxiliary,
+		id, by := s.EdgeAsset(edge).ID, ByModbus
+		if f.config.IEC104 != "" && s.Model().Switches[e.Index].Substation != "" {
+			by = ByIEC104
+		}
+		f.devices = append(f.devices, Device{ID: names.device(id, "bay"), Of: Bay, By: by, Asset: names.asset(id), PoweredBy: evidence.Auxiliary,
 			Product: bayFile, kind: s.Model().Switches[e.Index].Type.String(), index: edge})
 	}
 	f.stations = stationsOf(s)

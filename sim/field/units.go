@@ -86,7 +86,7 @@ func (f *Field) units() (ports []map[byte]devices.Unit, err error) {
 
 func (f *Field) source(d *Device) devices.Source {
 	if d.Of == TransformerMeter {
-		return &lowSide{grid: f.config.Grid, edge: d.index}
+		return lowSide{grid: f.config.Grid, edge: d.index}
 	}
 	return f.terminals(d)
 }
@@ -141,26 +141,20 @@ func (t terminals) reading(p live.Point) devices.Reading {
 // lowSide is the low side of a transformer, where its meter is. The meter has a supply of
 // its own.
 type lowSide struct {
-	grid   Grid
-	edge   int
-	at     int64
-	energy float64 // W.h
+	grid Grid
+	edge int
 }
 
 // Instant implements devices.Source.
-func (l *lowSide) Instant() int64 { return l.grid.Now() }
+func (l lowSide) Instant() int64 { return l.grid.Now() }
 
 // Powers implements devices.Source.
-func (l *lowSide) Powers() bool { return true }
+func (l lowSide) Powers() bool { return true }
 
-// Measure implements devices.Source. What it counts is what flows whenever it is asked.
-func (l *lowSide) Measure(now int64) devices.Reading {
+// Measure implements devices.Source.
+func (l lowSide) Measure(int64) devices.Reading {
 	t := l.grid.Transformer(l.edge)
-	if l.at != 0 {
-		l.energy += t.Active * float64(now-l.at) / 3600e6
-	}
-	l.at = now
-	r := devices.Reading{Shares: [3]float64{1. / 3, 1. / 3, 1. / 3}, Imported: max(l.energy, 0), Exported: max(-l.energy, 0)}
+	r := devices.Reading{Shares: [3]float64{1. / 3, 1. / 3, 1. / 3}, Imported: t.Forth, Exported: t.Back}
 	if !t.Alive {
 		return r
 	}
@@ -182,18 +176,33 @@ func (l *lowSide) Measure(now int64) devices.Reading {
 
 func round(v, parts float64) float64 { return math.Round(v*parts) / parts }
 
-// bay is a switch's controller. A position that is stale stays as it was when it was
-// placed.
-func (f *Field) bay(d *Device, p profile.Profile) (devices.Unit, error) {
-	g, edge := f.config.Grid, d.index
+// shown is what is seen of a switch. A position that is stale stays as it is.
+func (f *Field) shown(edge int) func() live.Switch {
+	g := f.config.Grid
 	stale := g.Switch(edge).Position
-	shown := func() live.Switch {
+	return func() live.Switch {
 		x := g.Switch(edge)
 		if x.Stale {
 			x.Position = stale
 		}
 		return x
 	}
+}
+
+// operate opens or closes a switch, as somebody commands.
+func (f *Field) operate(edge int, closed bool) error {
+	id := f.config.Grid.Snapshot().EdgeAsset(edge).ID
+	if err := f.config.Operate(id, closed); err != nil {
+		f.log.Warn("switch not operated", "switch", id, "closed", closed, "error", err)
+		return err
+	}
+	f.log.Info("switch operated", "switch", id, "closed", closed)
+	return nil
+}
+
+// bay is a switch's controller.
+func (f *Field) bay(d *Device, p profile.Profile) (devices.Unit, error) {
+	shown := f.shown(d.index)
 	c := devices.ControllerConfig{Profile: p, Value: func(signal string) (telemetry.Value, bool) {
 		x := shown()
 		switch signal {
@@ -213,13 +222,10 @@ func (f *Field) bay(d *Device, p profile.Profile) (devices.Unit, error) {
 		return telemetry.Value{}, false
 	}}
 	if f.config.Operate != nil {
-		id := g.Snapshot().EdgeAsset(edge).ID
 		c.Operate = func(_ string, on bool) devices.Exception {
-			if err := f.config.Operate(id, on); err != nil {
-				f.log.Warn("switch not operated", "switch", id, "closed", on, "error", err)
+			if f.operate(d.index, on) != nil {
 				return devices.DeviceFailure
 			}
-			f.log.Info("switch operated", "switch", id, "closed", on)
 			return 0
 		}
 	}

@@ -4,6 +4,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/hkdf"
@@ -14,10 +15,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/live"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -27,10 +32,17 @@ import (
 type Config struct {
 	Prefix     string // of the gateways' ids; fleet if it is empty
 	Site, Zone string
-	PerGateway int      // service points that one gateway reads
+	PerGateway int      // service points that one gateway reads; 0: those of a transformer, as in the evidence
 	Secret     [32]byte // all keys follow from it: who knows it can write in each gateway's name
 	Epoch      record.Epoch
 	Topics     record.Topics
+
+	// Told is what the scenario's edge has told since the last call, which gateways tell of as
+	// events. HoldUp is how long a gateway goes on without supply, and Step how often it is
+	// looked what they have to tell; 0 is each quarter-hour.
+	Told   func() []evidence.Event
+	HoldUp time.Duration
+	Step   time.Duration
 }
 
 // Fleet reads the meters of a grid each quarter-hour. It isn't safe for concurrent use.
@@ -38,54 +50,116 @@ type Fleet struct {
 	config   Config
 	grid     *live.Live
 	gateways []gateway
+	reads    []int32             // by service point: the index of its gateway
+	first    []uint32            // by service point: the id of its first signal there
+	named    map[string]int      // the gateways that have the names of the edge's
+	switches map[string]position // by the switches' ids
+	measured []bool              // by service point: its meter is fed by what it measures
 	encoder  telemetry.Encoder
 	sent     Sent
 }
 
-// Sent is how much a fleet has written.
-type Sent struct{ Births, Records, Samples, Late uint64 }
+// position is the signal of a switch.
+type position struct {
+	gateway int
+	signal  telemetry.SignalID
+	last    live.Position // that was stored
+}
 
-// gateway reads the service points from first on.
+// Sent is how much a fleet has written.
+type Sent struct{ Births, Records, Samples, Late, Events uint64 }
+
+// gateway reads service points, or tells of switches.
 type gateway struct {
 	id      string
 	key     ed25519.PrivateKey
 	table   uint64
-	first   int
+	points  []int
+	edges   []int // its switches
 	signals []telemetry.Signal
 	of      []uint32 // by its points: the id of the first signal
-	next    uint64   // sequence number
 	samples []telemetry.Sample
 	waiting []telemetry.Sample // read, and not arrived
+	process
 }
 
 // New is a fleet that reads a grid's meters, and lets it compute by quarter-hour.
 func New(l *live.Live, c Config) (*Fleet, error) {
-	if c.PerGateway < 1 || c.PerGateway > mostPerGateway {
-		return nil, fmt.Errorf("%d service points a gateway, expected 1 to %d", c.PerGateway, mostPerGateway)
+	if c.PerGateway < 0 || c.PerGateway > mostPerGateway {
+		return nil, fmt.Errorf("%d service points a gateway, expected 0 to %d", c.PerGateway, mostPerGateway)
 	}
 	if c.Prefix == "" {
 		c.Prefix = "fleet"
 	}
 	l.Quarters()
-	f := &Fleet{config: c, grid: l}
 	s := l.Snapshot()
-	for first := 0; first < s.Points(); first += c.PerGateway {
-		g := gateway{id: fmt.Sprintf("%s-%05d", c.Prefix, len(f.gateways)+1), first: first}
+	f := &Fleet{config: c, grid: l, reads: make([]int32, s.Points()), first: make([]uint32, s.Points()), named: map[string]int{}, switches: map[string]position{}, measured: make([]bool, s.Points())}
+	for p := range s.Points() {
+		i := 0
+		if c.PerGateway > 0 {
+			if p%c.PerGateway == 0 {
+				f.gateways = append(f.gateways, gateway{id: fmt.Sprintf("%s-%05d", c.Prefix, len(f.gateways)+1)})
+			}
+			i = len(f.gateways) - 1
+		} else {
+			id, _, _ := l.Reader(p)
+			i = f.called(id)
+		}
+		g := &f.gateways[i]
+		f.reads[p], f.first[p] = int32(i), uint32(len(g.signals))
+		g.points, g.of = append(g.points, p), append(g.of, uint32(len(g.signals)))
+		g.signals = appendSignals(g.signals, s.PointAsset(p).ID, s.Point(p).Phases)
+	}
+	f.stations()
+	for i := range f.gateways {
+		g := &f.gateways[i]
 		seed, err := hkdf.Key(sha256.New, c.Secret[:], nil, "busbar-sim fleet "+g.id, ed25519.SeedSize)
 		if err != nil {
 			return nil, err
 		}
 		g.key = ed25519.NewKeyFromSeed(seed)
-		for p := first; p < min(first+c.PerGateway, s.Points()); p++ {
-			g.of = append(g.of, uint32(len(g.signals)))
-			g.signals = appendSignals(g.signals, s.PointAsset(p).ID, s.Point(p).Phases)
-		}
-		if g.table, err = tableOf(g); err != nil {
+		if g.table, err = tableOf(*g); err != nil {
 			return nil, err
 		}
-		f.gateways = append(f.gateways, g)
+		g.process = newProcess(c.Epoch, g.id)
 	}
 	return f, nil
+}
+
+// called is the index of the gateway that has the name of one of the edge's.
+func (f *Fleet) called(id string) int {
+	i, has := f.named[id]
+	if !has {
+		i = len(f.gateways)
+		f.named[id] = i
+		f.gateways = append(f.gateways, gateway{id: gatewayName(id)})
+	}
+	return i
+}
+
+var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// gatewayName is a name of the edge as gateways have them.
+func gatewayName(id string) string {
+	name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(id), "-"), "-")
+	return name[:min(len(name), 63)]
+}
+
+// stations adds what tells of telemetered switches, by the names that the grid's model has for them.
+func (f *Fleet) stations() {
+	s := f.grid.Snapshot()
+	for edge := range s.Edges() {
+		id, _, _ := f.grid.Teller(edge)
+		if id == "" {
+			continue
+		}
+		i := f.called(id)
+		g, v := &f.gateways[i], &s.Model().Switches[s.Edge(edge).Index]
+		signal := telemetry.SignalID(len(g.signals))
+		g.signals = append(g.signals, telemetry.Signal{ID: signal, Device: cmp.Or(v.Device, v.ID), Name: v.Signal, Unit: "1", Asset: v.ID, Kind: telemetry.State})
+		g.edges = append(g.edges, edge)
+		f.switches[v.ID] = position{gateway: i, signal: signal}
+	}
 }
 
 // tableOf names a gateway's table by what is in it: other meters are another table.
@@ -174,22 +248,36 @@ func (f *Fleet) Births(send func(*kgo.Record)) error {
 
 const quarter = int64(900e6) // µs
 
-// Play lets the grid go on to its end, a quarter-hour at a time, and writes what is
-// read at the end of each. before is called with each time before it is played, so
-// that it can be waited for.
+// Play lets the grid go on to its end, a step at a time, and writes what gateways have to tell after
+// each, and what is read at the end of each quarter-hour. before is called with each time
+// before it is played, so that it can be waited for.
 func (f *Fleet) Play(ctx context.Context, before func(at int64) error, send func(*kgo.Record)) error {
-	for at := (f.grid.Now()/quarter + 1) * quarter; at <= f.grid.End(); at += quarter {
-		if err := errors.Join(ctx.Err(), before(at)); err != nil {
-			return err
+	if err := f.begin(send); err != nil {
+		return err
+	}
+	step := quarter
+	if f.config.Step > 0 {
+		step = min(quarter, f.config.Step.Microseconds())
+	}
+	for at := f.grid.Now(); at < f.grid.End(); {
+		next := min(at+step, (at/quarter+1)*quarter, f.grid.End())
+		if err := errors.Join(ctx.Err(), before(next)); err != nil {
+			return errors.Join(err, f.end(send))
 		}
+		at = next
 		if err := f.grid.Advance(at); err != nil {
 			return err
 		}
-		if err := f.read(at, send); err != nil {
+		if err := f.tell(send); err != nil {
 			return err
 		}
+		if at%quarter == 0 {
+			if err := f.read(at, send); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return f.end(send)
 }
 
 // read is the readings of a moment: of meters that answer, those that couldn't be
@@ -198,7 +286,7 @@ func (f *Fleet) read(at int64, send func(*kgo.Record)) error {
 	s := f.grid.Snapshot()
 	f.deliver()
 	f.grid.Readings(func(p int, has *live.Point, reads, arrives bool) {
-		g := &f.gateways[p/f.config.PerGateway]
+		g := &f.gateways[f.reads[p]]
 		into := &g.samples
 		if !arrives {
 			into = &g.waiting
@@ -206,7 +294,7 @@ func (f *Fleet) read(at int64, send func(*kgo.Record)) error {
 		if !reads {
 			return
 		}
-		id := telemetry.SignalID(g.of[p-g.first])
+		id := telemetry.SignalID(f.first[p])
 		add := func(v telemetry.Value) {
 			*into = append(*into, telemetry.Sample{Time: telemetry.Micros(at), Signal: id, Value: v})
 			id++
@@ -221,7 +309,8 @@ func (f *Fleet) read(at int64, send func(*kgo.Record)) error {
 		}
 	})
 	for i := range f.gateways {
-		if err := f.send(&f.gateways[i], send); err != nil {
+		g := &f.gateways[i]
+		if err := errors.Join(f.send(g, send), f.beat(g, at, send)); err != nil {
 			return err
 		}
 	}
@@ -265,11 +354,12 @@ func (g *gateway) point(id telemetry.SignalID) int {
 			high = middle
 		}
 	}
-	return g.first + low
+	return g.points[low]
 }
 
 // send writes a gateway's samples, in as many records as they need.
 func (f *Fleet) send(g *gateway, send func(*kgo.Record)) error {
+	g.heard = g.heard || len(g.samples) > 0
 	for rest := g.samples; len(rest) > 0; {
 		n := min(len(rest), mostSamples)
 		// A record's samples lie in few minutes: each quarter-hour is one.
@@ -284,15 +374,9 @@ func (f *Fleet) send(g *gateway, send func(*kgo.Record)) error {
 		if err != nil {
 			return err
 		}
-		r := record.Record{Identity: record.Identity{Gateway: g.id, Epoch: f.config.Epoch, Stream: record.Telemetry, First: g.next, Last: g.next + uint64(n) - 1},
+		r := record.Record{Identity: record.Identity{Gateway: g.id, Epoch: g.epoch, Stream: record.Telemetry, First: g.next, Last: g.next + uint64(n) - 1},
 			Format: record.FormatBlock, Payload: payload}
-		r.Sign(g.key)
-		m := r.Message()
-		k := &kgo.Record{Topic: f.config.Topics.Telemetry(), Key: m.Key, Value: m.Value, Headers: make([]kgo.RecordHeader, len(m.Headers))}
-		for i, h := range m.Headers {
-			k.Headers[i] = kgo.RecordHeader(h)
-		}
-		send(k)
+		send(sealed(r, g.key, f.config.Topics.Telemetry()))
 		g.next += uint64(n)
 		f.sent.Records++
 		f.sent.Samples += uint64(n)
@@ -300,6 +384,17 @@ func (f *Fleet) send(g *gateway, send func(*kgo.Record)) error {
 	}
 	g.samples = g.samples[:0]
 	return nil
+}
+
+// sealed is a record as a message of a topic.
+func sealed(r record.Record, key ed25519.PrivateKey, topic string) *kgo.Record {
+	r.Sign(key)
+	m := r.Message()
+	k := &kgo.Record{Topic: topic, Key: m.Key, Value: m.Value, Headers: make([]kgo.RecordHeader, len(m.Headers))}
+	for i, h := range m.Headers {
+		k.Headers[i] = kgo.RecordHeader(h)
+	}
+	return k
 }
 
 // mostSamples keeps a record well below a log's usual 1 MB.

@@ -5,12 +5,31 @@ import "github.com/busbar/busbar/sim/world"
 // Change is something that has happened. Numbers have no holes.
 type Change struct {
 	Number uint64
-	// What it is; nil if only values have changed: voltages, currents, powers.
+	// What it is, but for the service points whose supply has changed; nil if only values
+	// have changed: voltages, currents, powers.
 	Event *world.Event
+	// How many service points have lost their supply by it, and have it again.
+	Lost, Back int
 }
 
-// kept is how many changes can be asked for afterwards.
+// kept is how many changes can be asked for afterwards. What one takes doesn't depend on the
+// size of the grid.
 const kept = 4096
+
+func changeOf(e world.Event) Change {
+	var c Change
+	for _, x := range e.Supply {
+		switch was, is := x.From.Live() != 0, x.To.Live() != 0; {
+		case was && !is:
+			c.Lost++
+		case is && !was:
+			c.Back++
+		}
+	}
+	e.Supply = nil
+	c.Event = &e
+	return c
+}
 
 // changes is the latest of them.
 type changes struct {
@@ -20,21 +39,22 @@ type changes struct {
 }
 
 func (c *changes) add(events []world.Event, values bool) {
-	for i := range events {
-		c.list = append(c.list, Change{Event: &events[i]})
-	}
-	if values {
-		c.list = append(c.list, Change{})
-	}
 	if len(events) == 0 && !values {
 		return
 	}
-	if over := len(c.list) - kept; over > 0 {
+	add := func(x Change) {
+		x.Number = c.first + uint64(len(c.list))
+		c.list = append(c.list, x)
+	}
+	for _, e := range events {
+		add(changeOf(e))
+	}
+	if values {
+		add(Change{})
+	}
+	if over := len(c.list) - kept; over > kept { // seldom, as all that are kept move
 		c.list = append(c.list[:0:0], c.list[over:]...)
 		c.first += uint64(over)
-	}
-	for i := range c.list {
-		c.list[i].Number = c.first + uint64(i)
 	}
 	close(c.more)
 	c.more = make(chan struct{})

@@ -64,15 +64,21 @@ func newFlow(s *scenario.Scenario, play *scenario.Play) (*flow, error) {
 }
 
 // count adds to the registers what flows since the last step.
-func (f *flow) count(points []Point, passed int64) {
+func (s *state) count(f *flow, passed int64) {
 	hours := float64(passed) / 3600e6
-	for p := range points {
+	for p := range s.points {
 		switch wh := real(f.counted[p]) * f.share[p] * hours; {
 		case wh > 0:
-			points[p].Import += wh
+			s.points[p].Import += wh
 		default:
-			points[p].Export -= wh
+			s.points[p].Export -= wh
 		}
+	}
+	for i := range s.transformers {
+		s.transformers[i].count(s.transformers[i].Active, hours)
+	}
+	for i := range s.switches {
+		s.switches[i].count(s.switches[i].Active, hours)
 	}
 }
 
@@ -171,7 +177,7 @@ func (f *flow) show(w *world.World, s *state) {
 	for i := range s.transformers {
 		t, edge := &s.transformers[i], s.edges[i]
 		e := snapshot.Edge(edge)
-		*t = Transformer{HighVoltage: f.voltage(w, e.A), LowVoltage: f.voltage(w, e.B)}
+		*t = Transformer{HighVoltage: f.voltage(w, e.A), LowVoltage: f.voltage(w, e.B), Energy: t.Energy}
 		t.Alive = t.LowVoltage != [3]float64{}
 		if f.failed {
 			continue
@@ -187,18 +193,33 @@ func (f *flow) show(w *world.World, s *state) {
 		x, edge := &s.switches[i], s.switchEdges[i]
 		has := snapshot.Edge(edge).Phases
 		x.Phases = has & w.Position(edge)
-		x.Position = Between
-		switch x.Phases {
-		case 0:
-			x.Position = Closed
-		case has:
-			x.Position = Open
-		}
+		x.Position = PositionOf(x.Phases, has)
 		x.Current = [3]float64{}
 		if !f.failed {
 			x.Current = magnitudes(f.solver.Current(edge))
 		}
+		if x.Telemetered {
+			f.measure(w, edge, x)
+		}
 	}
+}
+
+// measure is what is measured at a switch.
+func (f *flow) measure(w *world.World, edge int, x *Switch) {
+	e := w.Snapshot().Edge(edge)
+	x.Active, x.Reactive, x.Voltage = 0, 0, [3]float64{}
+	if f.failed {
+		for i, u := range f.voltage(w, e.A) {
+			x.Voltage[i] = u * math.Sqrt(3)
+		}
+		return
+	}
+	u, base := f.solver.Voltage(e.A), f.solver.Nominal(e.A)/math.Sqrt(3)
+	for i := range u {
+		x.Voltage[i] = base * cmplx.Abs(u[i]-u[(i+1)%3])
+	}
+	power := sum(f.solver.Power(edge))
+	x.Active, x.Reactive = real(power), imag(power)
 }
 
 // voltage is that of a node in V. Without a solution it is the nominal one.

@@ -220,14 +220,14 @@ func (l *Live) follow(events []world.Event, fine bool) {
 	copy(next.points, l.state.points)
 	copy(next.transformers, l.state.transformers)
 	copy(next.switches, l.state.switches)
-	l.flow.count(next.points, w.Now()-l.state.at)
+	next.count(l.flow, w.Now()-l.state.at)
 	for _, e := range events {
 		l.remember(e, next)
 	}
 	next.at = w.Now()
 	next.frequency = frequency(l.flow.seed, next.at)
 	values := l.flow.solve(w, fine)
-	next.look(w)
+	next.look(w, l.play.Edge())
 	if values {
 		l.flow.show(w, next)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/sim/evidence"
 	"github.com/busbar/busbar/sim/world"
 )
 
@@ -62,7 +63,12 @@ func (l *Live) Node(node int) world.Levels {
 }
 
 // look takes what doesn't follow from the load flow.
-func (s *state) look(w *world.World) {
+func (s *state) look(w *world.World, edge *evidence.Edge) {
+	for i := range s.switches {
+		if x := &s.switches[i]; x.Telemetered {
+			_, x.Runs, x.Connected = edge.Teller(s.switchEdges[i])
+		}
+	}
 	s.positions = append(s.positions[:0], w.Positions()...)
 	s.levels = slices.Grow(s.levels[:0], w.Snapshot().Nodes())[:w.Snapshot().Nodes()]
 	for n := range s.levels {

@@ -20,5 +20,20 @@ func (l *Live) Readings(f func(point int, has *Point, reads, arrives bool)) {
 	}
 }
 
+// Reader is the gateway that reads the meter of a service point, whether it runs, and whether it has a
+// connection; Teller is that of what tells of a telemetered switch.
+func (l *Live) Reader(point int) (gateway string, runs, connected bool) {
+	l.step.Lock()
+	defer l.step.Unlock()
+	return l.play.Edge().Reader(point)
+}
+
+// Teller is as Reader.
+func (l *Live) Teller(edge int) (gateway string, runs, connected bool) {
+	l.step.Lock()
+	defer l.step.Unlock()
+	return l.play.Edge().Teller(edge)
+}
+
 // fine reports whether the load flow is that of each minute.
 func (l *Live) fine() bool { return !l.quarters && l.clock.speed <= 60 }

@@ -36,6 +36,20 @@ type Transformer struct {
 	// The apparent power per unit of the rated one, which is the load that heats
 	// its oil (IEC 60076-7); 0 if no rating is known.
 	Loading float64
+	Energy
+}
+
+// Energy is what has flowed since the start, in Wh: on from the side that supplies it, and
+// back there.
+type Energy struct{ Forth, Back float64 }
+
+// count adds what flows at a power in W for some hours.
+func (e *Energy) count(power, hours float64) {
+	if power >= 0 {
+		e.Forth += power * hours
+	} else {
+		e.Back -= power * hours
+	}
 }
 
 // Position is that of a switch, as a double point has it (IEC 60870-5-101, DPI).
@@ -49,6 +63,17 @@ const (
 
 func (p Position) String() string { return [...]string{"between", "open", "closed"}[p] }
 
+// PositionOf is that of a switch of which some of its phases are open.
+func PositionOf(open, phases grid.Phases) Position {
+	switch open & phases {
+	case 0:
+		return Closed
+	case phases:
+		return Open
+	}
+	return Between
+}
+
 // Switch is a breaker, recloser, fuse, load switch or disconnector.
 type Switch struct {
 	Position    Position
@@ -59,6 +84,14 @@ type Switch struct {
 	Tripped     bool        // it is open by protection
 	LockedOut   bool        // and doesn't close by itself
 	Current     [3]float64  // A, from the side that supplies it
+
+	// Of one that is telemetered, whether what tells its position runs, and has a connection;
+	// and what is measured at it: the voltages between phases A and B, B and C, C and A at its first
+	// node in V, and the power from the side that supplies it in W and var.
+	Runs, Connected  bool
+	Voltage          [3]float64
+	Active, Reactive float64
+	Energy
 }
 
 // state is all of it, by index of the grid's snapshot.

@@ -1,5 +1,3 @@
-// Package outstation plays a bay's remote terminal unit that speaks IEC 60870-5-104: a
-// circuit breaker, a transformer's tap changer and fans, a meter, and measurements.
 package outstation
 
 import (
@@ -9,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"time"
 
@@ -17,17 +14,12 @@ import (
 	"github.com/busbar/busbar/adapters/iec104/controlled"
 )
 
-// Where the objects are, at common address 1. A command's address is a thousand above that
-// of what it changes.
+// Where the objects are, beside the breaker and the measurements.
 const (
-	station  = 1
-	breaker  = 1001 // double point
-	fans     = 1002 // single point
-	limit    = 1003 // short floating point, a set point
-	tap      = 1010 // step position, 1 to 17
-	energy   = 1020 // integrated total, kWh
-	measured = 10001
-	command  = 1000
+	fans   = 1002 // single point
+	limit  = 1003 // short floating point, a set point
+	tap    = 1010 // step position, 1 to 17
+	energy = 1020 // integrated total, kWh
 )
 
 // MostPoints is how many measurements there are at most.
@@ -46,54 +38,42 @@ type Config struct {
 	Control bool          // commands are taken
 }
 
-// Outstation is one that listens.
+// Outstation is a bay by itself: a circuit breaker, a transformer's tap changer and fans, a meter,
+// and measurements that wander.
 type Outstation struct {
-	config   Config
-	listener net.Listener
-	server   *controlled.Server
-	log      *slog.Logger
-	values   []float64
-	random   *rand.Rand
+	*Station
+	config Config
+	log    *slog.Logger
+	values []float64
+	random *rand.Rand
 }
 
 // New makes one and listens, until Run has ended.
 func New(c Config, log *slog.Logger) (*Outstation, error) {
 	o := &Outstation{config: c, log: log, random: rand.New(rand.NewPCG(c.Seed, 0))}
 	points := []controlled.Point{
-		{Station: station, Address: breaker, Type: asdu.DoublePoint, Value: 2, Group: 1},
-		{Station: station, Address: fans, Type: asdu.SinglePoint, Group: 1},
-		{Station: station, Address: limit, Type: asdu.ShortFloat, Value: 100, Group: 2},
-		{Station: station, Address: tap, Type: asdu.StepPosition, Value: 9, Group: 1},
-		{Station: station, Address: energy, Type: asdu.Totals, Quiet: true, Group: 1},
+		{Address: Breaker, Type: asdu.DoublePoint, Value: 2, Group: 1},
+		{Address: fans, Type: asdu.SinglePoint, Group: 1},
+		{Address: limit, Type: asdu.ShortFloat, Value: 100, Group: 2},
+		{Address: tap, Type: asdu.StepPosition, Value: 9, Group: 1},
+		{Address: energy, Type: asdu.Totals, Quiet: true, Group: 1},
 	}
 	for i := range c.Points {
 		o.values = append(o.values, 100+100*o.random.Float64())
-		points = append(points, controlled.Point{Station: station, Address: measured + uint32(i), Type: asdu.ShortFloat, Value: o.values[i], Group: 2})
+		points = append(points, controlled.Point{Address: Measured + uint32(i), Type: asdu.ShortFloat, Value: o.values[i], Group: 2})
 	}
 	var controls []controlled.Control
 	if c.Control {
 		controls = []controlled.Control{
-			{Station: station, Address: command + breaker, Type: asdu.DoubleCommand, Select: true},
-			{Station: station, Address: command + fans, Type: asdu.SingleCommand},
-			{Station: station, Address: command + limit, Type: asdu.SetShortFloat},
-			{Station: station, Address: command + tap, Type: asdu.StepCommand},
+			{Address: Command + Breaker, Type: asdu.DoubleCommand, Select: true},
+			{Address: Command + fans, Type: asdu.SingleCommand},
+			{Address: Command + limit, Type: asdu.SetShortFloat},
+			{Address: Command + tap, Type: asdu.StepCommand},
 		}
 	}
 	var err error
-	if o.server, err = controlled.New(controlled.Default, points, controls, o, log); err != nil {
-		return nil, err
-	}
-	o.listener, err = controlled.Listen(c.Listen, c.TLS)
+	o.Station, err = Open(c.Listen, c.TLS, points, controls, o, log)
 	return o, err
-}
-
-// Endpoint is where it listens, as a gateway's configuration has it.
-func (o *Outstation) Endpoint() string {
-	scheme := "tcp"
-	if o.config.TLS != nil {
-		scheme = "tls"
-	}
-	return scheme + "://" + o.listener.Addr().String()
 }
 
 // shown is how many of the measurements are in the snippet.
@@ -115,19 +95,19 @@ func (o *Outstation) Snippet() string {
       - {name: Limit, ioa: %d, unit: A}
       - {name: TapPos, ioa: %d, kind: state}
       - {name: TotWh, ioa: %d, unit: W.h, scale: 1000, kind: counter}
-`, o.Endpoint(), encryption, breaker, fans, limit, tap, energy)
+`, o.Endpoint(), encryption, Breaker, fans, limit, tap, energy)
 	for i := range min(o.config.Points, shown) {
-		fmt.Fprintf(&b, "      - {name: A%d, ioa: %d, unit: A, deadband: 0.5}\n", i+1, measured+i)
+		fmt.Fprintf(&b, "      - {name: A%d, ioa: %d, unit: A, deadband: 0.5}\n", i+1, Measured+i)
 	}
 	if more := o.config.Points - shown; more > 0 {
-		fmt.Fprintf(&b, "      # and %d more, up to ioa %d\n", more, measured+o.config.Points-1)
+		fmt.Fprintf(&b, "      # and %d more, up to ioa %d\n", more, Measured+o.config.Points-1)
 	}
 	if o.config.Control {
 		fmt.Fprintf(&b, `    control: # with gateway: {control: enabled}
       - {signal: Pos, command: {ioa: %d, type: double}}
       - {signal: Fans, command: {ioa: %d, type: single, select: false}}
       - {signal: Limit, command: {ioa: %d, type: float, select: false}, min: 0, max: 1000}
-`, command+breaker, command+fans, command+limit)
+`, Command+Breaker, Command+fans, Command+limit)
 	}
 	return b.String()
 }
@@ -137,7 +117,7 @@ func (o *Outstation) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- o.server.Serve(ctx, o.listener) }()
+	go func() { served <- o.Serve(ctx) }()
 	tick := time.NewTicker(o.config.Every)
 	defer tick.Stop()
 	for turn := 0; ; turn++ {
@@ -154,46 +134,31 @@ func (o *Outstation) Run(ctx context.Context) error {
 func (o *Outstation) change(turn int, at time.Time) {
 	for i := turn % 10; i < len(o.values); i += 10 {
 		o.values[i] = max(0, o.values[i]+o.random.NormFloat64())
-		o.tell(controlled.Change{Address: measured + uint32(i), Value: o.values[i], At: at})
+		o.Tell(controlled.Change{Address: Measured + uint32(i), Value: o.values[i], At: at})
 	}
-	if p, _ := o.server.Point(station, energy); p.Value < 1e9 {
-		o.tell(controlled.Change{Address: energy, Value: p.Value + 1, At: at})
-	}
-}
-
-func (o *Outstation) tell(c controlled.Change) {
-	c.Station = station
-	if err := o.server.Tell(c); err != nil {
-		o.log.Warn("a value can't be told", "object", c.Address, "error", err)
+	if n := o.Value(energy); n < 1e9 {
+		o.Tell(controlled.Change{Address: energy, Value: n + 1, At: at})
 	}
 }
 
-// The errors of commands.
-var (
-	errStep  = errors.New("there is no such step")
-	errState = errors.New("a switch is commanded on or off")
-)
+var errStep = errors.New("there is no such step")
 
 // Accept is of controlled.Owner.
 func (o *Outstation) Accept(c controlled.Command) error {
-	v := c.Object.Value
-	switch c.Address - command {
-	case breaker:
-		if v != 1 && v != 2 {
-			return errState
-		}
+	switch v := c.Object.Value; c.Address - Command {
+	case Breaker:
+		_, err := Closes(c)
+		return err
 	case tap:
-		if _, err := o.step(v); err != nil {
-			return err
-		}
+		_, err := o.step(v)
+		return err
 	}
 	return nil
 }
 
 // step is the position that a regulating step leads to: 1 is lower, 2 higher.
 func (o *Outstation) step(v float64) (float64, error) {
-	p, _ := o.server.Point(station, tap)
-	to := p.Value + 2*v - 3
+	to := o.Value(tap) + 2*v - 3
 	if v != 1 && v != 2 || to < 1 || to > 17 {
 		return 0, errStep
 	}
@@ -202,28 +167,27 @@ func (o *Outstation) step(v float64) (float64, error) {
 
 // Execute is of controlled.Owner.
 func (o *Outstation) Execute(ctx context.Context, c controlled.Command) error {
-	object, to := c.Address-command, c.Object.Value
+	object, to := c.Address-Command, c.Object.Value
 	told := controlled.Change{Address: object, At: time.Now(), Cause: asdu.ReturnRemote}
 	switch object {
-	case breaker:
+	case Breaker:
 		told.Value = 0
 	case tap:
 		var err error
 		if to, err = o.step(to); err != nil {
 			return err
 		}
-		p, _ := o.server.Point(station, tap)
-		told.Value, told.Quality = p.Value, asdu.Transient
+		told.Value, told.Quality = o.Value(tap), asdu.Transient
 	}
-	if object == breaker || object == tap {
-		o.tell(told)
+	if object == Breaker || object == tap {
+		o.Tell(told)
 		select {
 		case <-time.After(moving):
 		case <-ctx.Done(): // it ends where it was going, as a spring does
 		}
 	}
 	told.Value, told.Quality, told.At = to, 0, time.Now()
-	o.tell(told)
+	o.Tell(told)
 	o.log.Info("a command is executed", "object", object, "value", to, "master", c.Master)
 	return nil
 }

@@ -13,14 +13,6 @@ import (
 	"github.com/busbar/busbar/sim/truth"
 )
 
-// Reading is what a meter counted in a quarter-hour, in Wh; NaN if it didn't.
-type Reading struct {
-	At     int64  // when it begins, µs UTC
-	Meter  string // a service point, or a transformer, which is read on its low side
-	Import float32
-	Export float32
-}
-
 func (s *Scenario) checkLoads(snapshot *grid.Snapshot, f *configfile.File) {
 	if s.Loads == nil {
 		return
@@ -28,6 +20,9 @@ func (s *Scenario) checkLoads(snapshot *grid.Snapshot, f *configfile.File) {
 	var loops *powerflow.LoopError
 	if _, err := powerflow.New(snapshot, powerflow.Options{}); err != nil && !errors.As(err, &loops) {
 		f.Errorf("loads", "%v", err)
+	}
+	if s.Loads.Readings != nil {
+		s.Loads.Readings.check(func(key, format string, args ...any) { f.Errorf("loads.readings."+key, format, args...) })
 	}
 	m := s.Loads.Mix
 	for _, share := range []struct {
@@ -78,6 +73,7 @@ type loads struct {
 	day          int             // that real and metered are of
 	real         []load.Day
 	metered      []load.Day // if readings are asked for
+	delivery     delivery   // of those
 	flow         *flow
 	over         map[int]float64
 }
@@ -87,7 +83,13 @@ func newLoads(r *Play) *loads {
 		return nil
 	}
 	s := r.world.Snapshot()
-	l := &loads{day: math.MinInt, real: make([]load.Day, s.Points()), over: map[int]float64{}}
+	l := &loads{day: math.MinInt, real: make([]load.Day, s.Points()), over: map[int]float64{}, delivery: delivery{config: r.Loads.Readings, seed: r.Seed}}
+	l.delivery.reads = func(meter int) (reads, arrives bool) {
+		if edge := meter - s.Points(); edge >= 0 { // a transformer
+			return r.edge.ReadsAt(s.Edge(edge).B)
+		}
+		return r.edge.Reads(meter)
+	}
 	if r.sinks.Readings != nil {
 		l.metered = make([]load.Day, s.Points())
 	}
@@ -203,44 +205,6 @@ func (l *loads) overloads(r *Play, at int64) {
 func (l *loads) relieve(r *Play, at int64, edge int) {
 	r.record(truth.Record{At: at, What: truth.OverloadEnd, Device: r.world.Snapshot().EdgeAsset(edge).ID, Peak: math.Round(l.over[edge]*1e4) / 1e4})
 	delete(l.over, edge)
-}
-
-// read tells what meters counted in a quarter-hour: service points as they are
-// supplied at its end, transformers as all were at its beginning.
-func (l *loads) read(r *Play, from int64) {
-	if l.metered == nil || r.err != nil {
-		return
-	}
-	s := r.world.Snapshot()
-	day, slot := load.SlotAt(from)
-	if day != l.day {
-		return // before the first whole quarter-hour
-	}
-	tell := func(x Reading) {
-		if r.err == nil {
-			r.err = r.sinks.Readings(x)
-		}
-	}
-	for p := range l.metered {
-		x := Reading{At: from, Meter: s.PointAsset(p).ID, Import: l.metered[p].Import[slot], Export: l.metered[p].Export[slot]}
-		if r.world.Level(p).Live() == 0 {
-			x.Import, x.Export = 0, 0
-		}
-		tell(x)
-	}
-	for _, e := range l.transformers {
-		_, low := l.flow.through(e)
-		x := Reading{At: from, Meter: s.EdgeAsset(e).ID}
-		switch wh := float32(real(low) / 4); {
-		case wh != wh:
-			x.Import, x.Export = wh, wh
-		case wh < 0:
-			x.Export = -wh
-		default:
-			x.Import = wh
-		}
-		tell(x)
-	}
 }
 
 func (l *loads) stop(r *Play, at int64) {

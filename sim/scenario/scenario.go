@@ -126,6 +126,8 @@ type Step struct {
 type Loads struct {
 	load.Mix `yaml:",inline"`
 	Effects  []Effect `yaml:"effects"`
+	// How readings get lost and late; all are there and on time if it isn't said.
+	Readings *Readings `yaml:"readings"`
 }
 
 // SetDefaults says what holds where nothing is said.

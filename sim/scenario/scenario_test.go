@@ -62,7 +62,7 @@ func played(t *testing.T, name string, seed *uint64) (out [3]bytes.Buffer) {
 }
 
 func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
-	for _, name := range []string{"storm", "transformer-overload"} {
+	for _, name := range []string{"storm", "transformer-overload", "readings-late"} {
 		want := played(t, name, nil)
 		one := runtime.GOMAXPROCS(1)
 		again := played(t, name, nil)

@@ -32,11 +32,15 @@ type queue struct {
 	serving *session // whose connection is started; nil: none
 }
 
-// record adds an event to each group's queue. s.mu is held.
-func (s *Server) record(e event) {
+// record adds an event to each group's queue; one that isn't kept to those that are served. s.mu
+// is held.
+func (s *Server) record(e event, keep bool) {
 	s.events++
 	e.number = s.events
 	for _, q := range s.queues {
+		if !keep && q.serving == nil {
+			continue
+		}
 		q.waiting = append(q.waiting, e)
 		s.limit(q)
 		if q.serving != nil {

@@ -22,6 +22,9 @@ type Point struct {
 	Group uint8
 	// Quiet is that changes aren't told; it is only asked for.
 	Quiet bool
+	// Fleeting is that a change isn't kept for a master which doesn't take it at the moment:
+	// it asks for the present value when it comes.
+	Fleeting bool
 
 	Value   float64 // as in asdu.Object
 	Quality asdu.Quality
@@ -155,7 +158,7 @@ func (s *Server) Tell(c Change) error {
 	same := p.Value == c.Value && p.Quality == c.Quality
 	p.Value, p.Quality = c.Value, c.Quality
 	if !p.Quiet && !(same && e.cause == asdu.Spontaneous) {
-		s.record(e)
+		s.record(e, !p.Fleeting)
 	}
 	return nil
 }

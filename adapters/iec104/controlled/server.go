@@ -94,7 +94,7 @@ func New(c Config, points []Point, controls []Control, owner Owner, log *slog.Lo
 		s.queues = append(s.queues, &queue{Group: g})
 	}
 	for _, station := range t.stations { // what comes first is that it has started
-		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized})
+		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, true)
 	}
 	return s, nil
 }

@@ -204,6 +204,28 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
+// What is measured isn't kept for a master that isn't there, which asks for the present value.
+func TestFleeting(t *testing.T) {
+	points := []Point{{Station: 1, Address: 3000, Type: asdu.ShortFloat}, {Station: 1, Address: 3001, Type: asdu.ShortFloat, Fleeting: true}}
+	s, err := New(Default, points, nil, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		tell(t, s, i+1)
+		if err := s.Tell(Change{Station: 1, Address: 3001, Value: float64(i + 1), At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, _ := s.Point(1, 3001); s.Status()[0].Waiting != 6 || p.Value != 5 { // with the end of initialization
+		t.Errorf("%+v, %+v", s.Status()[0], p)
+	}
+	s.queues[0].serving = &session{wake: make(chan struct{}, 1)}
+	if err := s.Tell(Change{Station: 1, Address: 3001, Value: 9, At: time.Now()}); err != nil || s.Status()[0].Waiting != 7 {
+		t.Errorf("%v, %+v", err, s.Status()[0])
+	}
+}
+
 // Each group is told everything, and of one group one connection is served.
 func TestGroups(t *testing.T) {
 	c := Default

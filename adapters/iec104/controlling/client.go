@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/busbar/busbar/adapters/iec104/asdu"
@@ -26,6 +27,22 @@ type Config struct {
 	Respond time.Duration
 }
 
+// Link is what a station is asked over: a connection that is started (link.Conn), or a link
+// of 60870-5-101 (ft12.Conn).
+type Link interface {
+	// Messages are those that come, and Ended is closed when the link has ended and all of
+	// them were taken. Then Err says why.
+	Messages() <-chan link.Message
+	Ended() <-chan struct{}
+	Err() error
+	// Send returns when the ASDU is on its way.
+	Send(ctx context.Context, asdu []byte) error
+	// Stop has the station send no more; link.Stopped comes as the last message.
+	Stop(ctx context.Context) error
+	Close()
+	Remote() net.Addr
+}
+
 // Handler takes what a station tells. It is called by the goroutine of Run, which it may
 // hold up: then the station has to wait.
 type Handler interface {
@@ -41,7 +58,7 @@ type Handler interface {
 // Client asks a station over one link that is started.
 type Client struct {
 	config     Config
-	conn       *link.Conn
+	conn       Link
 	log        *slog.Logger
 	procedures []*procedure
 	active     *procedure
@@ -56,7 +73,7 @@ type Client struct {
 }
 
 // NewClient is a client of a link that is started.
-func NewClient(c *link.Conn, config Config, log *slog.Logger) *Client {
+func NewClient(c Link, config Config, log *slog.Logger) *Client {
 	client := &Client{config: config, conn: c, log: log, posts: make(chan func() error), pending: map[key]*pending{}, echoes: map[key]time.Time{}, ended: make(chan struct{})}
 	now := time.Now()
 	add := func(station uint16, t asdu.Type, every time.Duration, whole bool) {

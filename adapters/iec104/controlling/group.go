@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters/iec104/link"
+	"github.com/busbar/busbar/adapters/wire"
 )
 
 // Links are how a controlled station is reached. Several addresses are a redundancy group:
@@ -23,6 +24,7 @@ type Links struct {
 	TLS       *tls.Config   // nil: none
 	T0        time.Duration // for a connection, with its encryption
 	Link      link.Config
+	Tap       *wire.Tap // told what goes over all of them; nil: nobody
 }
 
 // Group keeps links connected until its context ends.
@@ -131,7 +133,7 @@ func (g *Group) dial(ctx context.Context, address string) (*link.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return link.Drive(c, g.links.Link, link.Controlling), nil
+	return link.Drive(g.links.Tap.Conn(c), g.links.Link, link.Controlling), nil
 }
 
 // errNone is that no attempt has ended yet.
@@ -140,7 +142,7 @@ var errNone = errors.New("iec104: no link is connected")
 // Started returns a link that has confirmed to be started: one that is connected, or the
 // first that comes to be. It fails when ctx ends, or when each address has failed once
 // more without one; the group then goes on connecting.
-func (g *Group) Started(ctx context.Context) (*link.Conn, error) {
+func (g *Group) Started(ctx context.Context) (Link, error) {
 	g.mu.Lock()
 	before := append([]int(nil), g.tries...)
 	g.mu.Unlock()

@@ -14,7 +14,7 @@ func resolve(n *network.Network, row taken) (v outage.Evidence, ok bool) {
 	v = row.Evidence
 	v.ID = strconv.FormatInt(row.seq, 10)
 	switch v.Kind {
-	case outage.Meter, outage.LastGasp, outage.PowerUp, outage.Timeout, outage.Answer, outage.Call, outage.PointOut, outage.PointSupplied:
+	case outage.Meter, outage.LastGasp, outage.PowerUp, outage.Interrupted, outage.Timeout, outage.Answer, outage.Call, outage.PointOut, outage.PointSupplied:
 		if v.Point == "" {
 			v.Point, v.Asset = v.Asset, ""
 		}

@@ -32,8 +32,12 @@ func constrain(defs jsonschema.Definitions) {
 	pattern("Device", "supply", plainName)
 	pattern("Modbus", "endpoint", `^(tcp://[^/?#@\s]+|rtu\+tcp://[^/?#@\s]+(\?[^#\s]*)?|rtu:///[^?#\s]+(\?[^#\s]*)?)$`)
 	pattern("NUT", "endpoint", `^tcp://[^/?#@\s]+$`)
+	pattern("IEC101", "endpoint", `^(rtu\+tcp://[^/?#@\s]+:[0-9]+(\?[^#\s]*)?|rtu:///[^?#\s]+(\?[^#\s]*)?)$`)
 	pattern("IEC104", "endpoint", `^(tcp|tls)://[^/?#@\s]+$`)
 	property(defs, "IEC104", "redundant").Items.Pattern = `^(tcp|tls)://[^/?#@\s]+$`
+	for _, def := range []string{"P1", "SML", "IEC62056"} {
+		pattern(def, "endpoint", `^(tcp://[^/?#@\s]+|serial:///[^?#\s]+)(\?[^#\s]*)?$`)
+	}
 	pattern("NUT", "ups", upsName)
 	pattern("NUT", "username", upsName)
 	pattern("Signal", "variable", upsName)
@@ -72,7 +76,12 @@ func constrain(defs jsonschema.Definitions) {
 	for _, p := range profile.Protocols {
 		device.OneOf = append(device.OneOf, &jsonschema.Schema{Required: []string{string(p)}})
 	}
-	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}, {Required: []string{"sparkplug"}}}
+	device.AnyOf = []*jsonschema.Schema{{Required: []string{"signals"}}, {Required: []string{"profile"}}, {Required: []string{"signals_from"}}}
+	for _, p := range profile.Protocols {
+		if p == profile.Sparkplug || p.Meter() { // they tell which signals they have
+			device.AnyOf = append(device.AnyOf, &jsonschema.Schema{Required: []string{string(p)}})
+		}
+	}
 	defs["TLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	defs["NUT"].DependentRequired = map[string][]string{"username": {"password_file"}, "password_file": {"username"}}
 	defs["Kafka"].Not = with("insecure", &jsonschema.Schema{Const: true}, "tls")
@@ -98,9 +107,13 @@ func constrainSignal(defs jsonschema.Definitions) {
 	limit("Command", "ioa", 0, 1<<24-1)
 	limit("IEC104", "k", 1, 32767)
 	limit("IEC104", "w", 1, 32767)
-	limit("IEC104", "cause_octets", 1, 2)
-	limit("IEC104", "address_octets", 1, 2)
-	limit("IEC104", "object_octets", 1, 3)
+	for _, def := range []string{"IEC104", "IEC101"} {
+		limit(def, "cause_octets", 1, 2)
+		limit(def, "address_octets", 1, 2)
+		limit(def, "object_octets", 1, 3)
+	}
+	limit("IEC101", "link_address_octets", 0, 2)
+	limit("IEC101", "link_retries", 0, 10)
 	property(defs, "Signal", "swinging_door").ExclusiveMinimum = "0"
 	limit("Signal", "length", 1, 125)
 	limit("Modbus", "max_registers", 1, 125)
@@ -126,7 +139,7 @@ func wholeSignal() *jsonschema.Schema {
 	text := &jsonschema.Schema{Const: string(modbus.String)}
 	isText := with("type", text)
 	return &jsonschema.Schema{
-		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line", "ioa").AnyOf,
+		OneOf: given("input", "holding", "coil", "discrete", "variable", "status", "line", "ioa", "obis").AnyOf,
 		AllOf: []*jsonschema.Schema{
 			{
 				If:   given("coil", "discrete", "bit"),
@@ -136,9 +149,9 @@ func wholeSignal() *jsonschema.Schema {
 				If:   &jsonschema.Schema{AnyOf: given("input", "holding").AnyOf, Not: given("bit")},
 				Then: with("type", &jsonschema.Schema{Not: &jsonschema.Schema{Const: string(modbus.Bool)}}),
 			},
-			{If: given("variable"), Then: only("type", text)},
+			{If: given("variable", "obis"), Then: only("type", text)},
 			{If: given("status", "line"), Then: &jsonschema.Schema{Not: given("type")}},
-			{If: &jsonschema.Schema{AllOf: []*jsonschema.Schema{isText, {Not: given("variable")}}}, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
+			{If: &jsonschema.Schema{AllOf: []*jsonschema.Schema{isText, {Not: given("variable", "obis")}}}, Then: given("length"), Else: &jsonschema.Schema{Not: given("length")}},
 			{AnyOf: []*jsonschema.Schema{
 				{Required: []string{"unit"}},
 				with("kind", &jsonschema.Schema{Const: string(telemetry.State)}),

@@ -117,6 +117,8 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return oneOf(gatewayconfig.ControlSelected, gatewayconfig.ControlDirect)
 	case reflect.TypeFor[gatewayconfig.CommandType]():
 		return oneOf(gatewayconfig.CommandTypes...)
+	case reflect.TypeFor[gatewayconfig.IEC101Mode]():
+		return oneOf(gatewayconfig.IEC101Modes...)
 	case reflect.TypeFor[modbus.Method]():
 		return oneOf(modbus.Multiple, modbus.ReadModifyWrite)
 	case reflect.TypeFor[gatewayconfig.TimeSource]():

@@ -136,7 +136,7 @@ func there(list []int32) []int32 {
 
 func (s *server) happen(c live.Change) Happen {
 	e, snapshot := c.Event, s.live.Snapshot()
-	h := Happen{At: e.At, What: e.Kind.String(), Number: c.Number}
+	h := Happen{At: e.At, What: e.Kind.String(), Lost: c.Lost, Back: c.Back, Number: c.Number}
 	switch {
 	case e.Edge != grid.None:
 		h.Of = snapshot.EdgeAsset(e.Edge).ID
@@ -146,14 +146,6 @@ func (s *server) happen(c live.Change) Happen {
 	if f, ok := s.live.FaultAt(e.Fault); ok {
 		if h.Fault = f.ID; h.Of == "" {
 			h.Of = f.Asset
-		}
-	}
-	for _, x := range e.Supply {
-		switch was, is := x.From.Live() != 0, x.To.Live() != 0; {
-		case was && !is:
-			h.Lost++
-		case is && !was:
-			h.Back++
 		}
 	}
 	return h
