@@ -65,6 +65,7 @@ type bench struct {
 	quarter telemetry.Micros
 	settle  telemetry.Micros
 	beat    time.Duration
+	telling time.Duration
 	opened  func() // is called when the buffer is open and nothing runs; nil: nothing is
 }
 
@@ -146,7 +147,7 @@ func (b *bench) parse(source string) gatewayconfig.Config {
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel, quarter: b.quarter, settle: b.settle, heartbeat: b.beat})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel, quarter: b.quarter, settle: b.settle, heartbeat: b.beat, tell: b.telling})
 	if err != nil {
 		b.t.Fatal(err)
 	}
