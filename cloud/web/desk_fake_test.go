@@ -124,10 +124,11 @@ func (f *fake) postAction(w http.ResponseWriter, r *http.Request) {
 		if crew != nil {
 			o["crew"] = crew
 		}
+		// Before it is told, for who hears of it asks at once.
+		f.desk.timeline[id] = append(f.desk.timeline[id], map[string]any{"seq": f.seq, "at_us": nowUs(), "action": action, "state": o["state"], "by": step["by"], "comment": step["comment"], "detail": ""})
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.desk.timeline[id] = append(f.desk.timeline[id], map[string]any{"seq": f.seq, "at_us": nowUs(), "action": action, "state": o["state"], "by": step["by"], "comment": step["comment"], "detail": ""})
 	answer(w, http.StatusOK, f.desk.outages[id])
 }
 

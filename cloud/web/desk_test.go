@@ -84,6 +84,18 @@ func TestDeskByKeyboard(t *testing.T) {
 	b.await(fmt.Sprintf(`document.querySelector("[data-testid=map]").dataset.spots !== %q`, before))
 }
 
+// An address that is no id leads to no page, and not to an empty one.
+func TestAddressThatIsNone(t *testing.T) {
+	f := newFake(t)
+	f.network(20)
+	b := open(t, f, "/overview")
+	b.Do(chromedp.Evaluate[chromedp.Void](`(() => { history.pushState(null, "", "/network/50%25"); history.pushState(null, "", "/network/%ff"); dispatchEvent(new PopStateEvent("popstate")); })()`))
+	b.await(`document.querySelector("main h1")?.innerText === "There is no such page."`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`history.back()`))
+	b.await(`document.querySelector("main h1")?.innerText === "50%"`)
+	b.Forgive("404")
+}
+
 // A step that is entered while another one is on its way stays open when that is answered.
 func TestStepIsEnteredWhileAnotherIsSent(t *testing.T) {
 	f := newFake(t)

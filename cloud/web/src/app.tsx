@@ -42,6 +42,15 @@ function pageName(): string {
   return t("nav.alarms");
 }
 
+/** A part of a path as it was before it was escaped; undefined: it is no such part. */
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
+}
+
 function Page() {
   const path = place.value.pathname;
   const alarm = /^\/alarms\/([\w-]+)$/.exec(path)?.[1];
@@ -49,8 +58,8 @@ function Page() {
     return <AlarmPage key={alarm} id={alarm} />;
   }
   const [, kind, id] = /^\/(network|feeders)\/([^/]+)$/.exec(path) ?? [];
-  if (kind !== undefined && id !== undefined) {
-    const of = decodeURIComponent(id);
+  const of = id === undefined ? undefined : decoded(id);
+  if (kind !== undefined && of !== undefined) {
     return kind === "network" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
   }
   switch (path) {
