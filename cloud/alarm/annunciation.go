@@ -40,7 +40,7 @@ func Annunciations(ctx context.Context, s *store.Store, from, to telemetry.Micro
 			return err
 		}, `SELECT e.told, e.action, a.id, a.gateway, `+zone+`, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
 			FROM alarm_event e JOIN alarm a ON a.id = e.alarm JOIN gateway g ON g.id = a.gateway
-			WHERE e.announced AND e.told >= ? AND e.told < ? AND `+seen(t)+` ORDER BY e.told DESC, e.fact DESC LIMIT ?`, int64(from), int64(to), most)
+			WHERE e.announced AND e.told >= ? AND e.told < ? AND `+Seen(t)+` ORDER BY e.told DESC, e.fact DESC LIMIT ?`, int64(from), int64(to), most)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("alarm: list annunciations: %w", err)
@@ -61,7 +61,7 @@ func StandingAt(ctx context.Context, s *store.Store, raised, at telemetry.Micros
 			return err
 		}, `SELECT a.id, a.gateway, `+zone+`, a.rule, a.asset, a.device, a.priority, a.summary, a.raised, a.cleared
 			FROM alarm a JOIN gateway g ON g.id = a.gateway
-			WHERE a.raised < ? AND (a.active OR a.cleared > ?) AND a.handling = '' AND a.suppressed_by = '' AND `+seen(t)+`
+			WHERE a.raised < ? AND (a.active OR a.cleared > ?) AND a.handling = '' AND a.suppressed_by = '' AND `+Seen(t)+`
 			ORDER BY a.raised, a.id LIMIT ?`, int64(raised), int64(at), most)
 	})
 	if err != nil {

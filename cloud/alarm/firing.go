@@ -18,7 +18,7 @@ func (a Alarm) Firing() bool {
 // last first.
 func Firing(ctx context.Context, s *store.Store) (list []Alarm, err error) {
 	err = s.Ask(ctx, func(t *store.Tx) error {
-		open, err := readBrief(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND `+seen(t)+` ORDER BY a.raised DESC, a.id`)
+		open, err := readBrief(t, selectAlarm+`WHERE (a.active OR NOT a.acknowledged) AND `+Seen(t)+` ORDER BY a.raised DESC, a.id`)
 		for _, a := range open {
 			if a.Firing() {
 				list = append(list, a)

@@ -321,7 +321,7 @@ func Shelves(ctx context.Context, s *store.Store) (list []Shelf, err error) {
 			list = append(list, f)
 			return err
 		}, `SELECT s.handling, s.since, s.ends, s.actor, s.reason, s.alarm, s.gateway, `+zone+`, s.rule, s.asset, s.device, a.priority, a.summary, a.active
-			FROM alarm_shelf s JOIN alarm a ON a.id = s.alarm JOIN gateway g ON g.id = s.gateway WHERE `+seen(t)+` ORDER BY s.since, s.alarm`)
+			FROM alarm_shelf s JOIN alarm a ON a.id = s.alarm JOIN gateway g ON g.id = s.gateway WHERE `+Seen(t)+` ORDER BY s.since, s.alarm`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("alarm: list what is shelved: %w", err)

@@ -32,7 +32,7 @@ func Journal(ctx context.Context, s *store.Store, gateway string, page store.Pag
 		of.And(`e.fact < ?`, *page.After)
 	}
 	err = s.Ask(ctx, func(t *store.Tx) error {
-		of.And(seen(t))
+		of.And(Seen(t))
 		list, err = transitions(t, of.Where(), append(of.Args, page.Limit)...)
 		return err
 	})

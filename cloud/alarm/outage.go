@@ -185,7 +185,7 @@ func ids(t *store.Tx, query string, args ...any) (list []string, err error) {
 // so many.
 func StoodFor(ctx context.Context, s *store.Store, by string, most int) (list []Alarm, err error) {
 	err = s.Ask(ctx, func(t *store.Tx) error {
-		list, err = readBrief(t, selectAlarm+`WHERE a.suppressed_by = ? AND a.suppressed_by <> '' AND `+seen(t)+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, by, most)
+		list, err = readBrief(t, selectAlarm+`WHERE a.suppressed_by = ? AND a.suppressed_by <> '' AND `+Seen(t)+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, by, most)
 		return err
 	})
 	if err != nil {
@@ -194,8 +194,8 @@ func StoodFor(ctx context.Context, s *store.Store, by string, most int) (list []
 	return list, nil
 }
 
-// seen is the condition, in SQL, that the transaction's context shows an alarm: by its
+// Seen is the condition, in SQL, that the transaction's context shows an alarm a: by its
 // gateway, or by its zone if it has none.
-func seen(t *store.Tx) string {
+func Seen(t *store.Tx) string {
 	return `(` + t.Seen("a.gateway") + ` OR a.gateway = '' AND a.zone <> '' AND ` + t.SeenAsset("a.zone") + `)`
 }

@@ -58,7 +58,7 @@ func List(ctx context.Context, s *store.Store, open bool, page store.Page[Place]
 		if seq, err = t.LastFact(); err != nil {
 			return err
 		}
-		of.And(seen(t))
+		of.And(Seen(t))
 		alarms, err = read(t, selectAlarm+of.Where()+` ORDER BY a.raised DESC, a.id DESC LIMIT ?`, append(of.Args, page.Limit)...)
 		return err
 	})
@@ -202,7 +202,7 @@ func nullable(m *telemetry.Micros) any {
 
 // find reads an alarm; the zero Alarm if there is none, or none that may be seen.
 func find(t *store.Tx, id string) (Alarm, error) {
-	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+seen(t), id)
+	list, err := read(t, selectAlarm+`WHERE a.id = ? AND `+Seen(t), id)
 	if err != nil || len(list) == 0 {
 		return Alarm{}, err
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/grid"
+	"github.com/busbar/busbar/telemetry"
 )
 
 type crewList struct {
@@ -66,12 +69,13 @@ type switchingAnswer struct{ Body desk.Switching }
 type operating struct {
 	Asset string `path:"asset" minLength:"1" maxLength:"128"`
 	Body  struct {
-		Position string  `json:"position,omitempty" enum:"open,closed,normal," doc:"normal: nobody says any more; empty: as before"`
-		Phases   string  `json:"phases,omitempty" pattern:"^[ABC]*$" maxLength:"3" doc:"That are open; empty: all" example:"B"`
-		Cut      *bool   `json:"cut,omitempty" nullable:"true" doc:"Whether the conductor is cut; null: as before"`
-		Tag      *string `json:"tag,omitempty" maxLength:"200" nullable:"true" doc:"Why it may not be operated; empty: it may again; null: as before"`
-		Comment  string  `json:"comment" minLength:"1" maxLength:"1000" doc:"Why"`
-		By       string  `json:"by,omitempty" maxLength:"80" doc:"Who says so; where people sign in it is who has, whatever this says"`
+		Position string           `json:"position,omitempty" enum:"open,closed,normal," doc:"normal: nobody says any more; empty: as before"`
+		Phases   string           `json:"phases,omitempty" pattern:"^[ABC]*$" maxLength:"3" doc:"That are open; empty: all" example:"B"`
+		Cut      *bool            `json:"cut,omitempty" nullable:"true" doc:"Whether the conductor is cut; null: as before"`
+		Tag      *string          `json:"tag,omitempty" maxLength:"200" nullable:"true" doc:"Why it may not be operated; empty: it may again; null: as before"`
+		Since    telemetry.Micros `json:"since_us,omitempty" minimum:"0" doc:"When it was operated, in the last 24 hours; 0: now"`
+		Comment  string           `json:"comment" minLength:"1" maxLength:"1000" doc:"Why"`
+		By       string           `json:"by,omitempty" maxLength:"80" doc:"Who says so; where people sign in it is who has, whatever this says"`
 	}
 }
 
@@ -86,7 +90,29 @@ type wording struct {
 
 type wordAnswer struct{ Body desk.Word }
 
+// longestSince is how long ago something may have been operated that is entered now.
+const longestSince = 24 * time.Hour
+
+// addNormal says how switches are in normal operation, if there is a network that says so.
+func (o Options) addNormal(ctx context.Context, current *network.Holder, list []desk.Switching) {
+	n, err := current.Current(ctx)
+	if err != nil {
+		return
+	}
+	for i := range list {
+		edge := n.EdgeOf(list[i].Asset)
+		if edge == grid.None {
+			continue
+		}
+		list[i].Normal = "closed"
+		if e := n.Edge(edge); e.Kind == grid.KindSwitch && n.Model().Switches[e.Index].NormallyOpen {
+			list[i].Normal = "open"
+		}
+	}
+}
+
 func registerOutageDesk(api huma.API, o Options) {
+	current := network.NewHolder(o.Store)
 	huma.Register(api, huma.Operation{
 		OperationID: "list-crews", Method: http.MethodGet, Path: "/api/v1/crews",
 		Summary: "Crews, and which outage each has", Tags: []string{"Outages"},
@@ -160,6 +186,7 @@ func registerOutageDesk(api huma.API, o Options) {
 		if err != nil {
 			return nil, o.fault(ctx, "list what is operated", err)
 		}
+		o.addNormal(ctx, current, list)
 		answer := &switchingList{}
 		answer.Body.Switching, answer.Link, answer.Body.Next = turned(*q, "switching", list, func(s desk.Switching) string { return s.Asset })
 		return answer, nil
@@ -178,12 +205,18 @@ func registerOutageDesk(api huma.API, o Options) {
 		if q.Body.Phases != "" && phases.UnmarshalText([]byte(q.Body.Phases)) != nil {
 			return nil, huma.Error422UnprocessableEntity("phases: each of A, B and C once")
 		}
-		s, err := desk.Operate(ctx, o.Store, desk.Operated{Asset: q.Asset, Position: q.Body.Position, Phases: q.Body.Phases, Cut: q.Body.Cut, Tag: q.Body.Tag,
-			Comment: strings.TrimSpace(q.Body.Comment), By: by, At: desk.Now()})
+		now := desk.Now()
+		if since := q.Body.Since; since != 0 && (since > now || since < now-telemetry.Micros(longestSince.Microseconds())) {
+			return nil, huma.Error422UnprocessableEntity("since_us isn't within the last 24 hours")
+		}
+		s, err := desk.Operate(ctx, o.Store, desk.Operated{Asset: q.Asset, Since: q.Body.Since, Position: q.Body.Position, Phases: q.Body.Phases, Cut: q.Body.Cut, Tag: q.Body.Tag,
+			Comment: strings.TrimSpace(q.Body.Comment), By: by, At: now})
 		if err != nil {
 			return nil, o.deskFault(ctx, "keep what is operated", err)
 		}
-		return &switchingAnswer{s}, nil
+		answer := []desk.Switching{s}
+		o.addNormal(ctx, current, answer)
+		return &switchingAnswer{answer[0]}, nil
 	})
 
 	huma.Register(api, huma.Operation{

@@ -77,12 +77,13 @@ type evidenceList struct {
 type outageStep struct {
 	OutageID
 	Body struct {
-		Action   lifecycle.Action `json:"action" enum:"confirm,assign,unassign,en-route,on-site,repaired,restored,verify,complete,dismiss,merge,edit,estimate,note"`
+		Action   lifecycle.Action `json:"action" enum:"confirm,assign,unassign,en-route,on-site,repaired,restored,verify,complete,dismiss,merge,split,edit,estimate,note"`
 		Revision int64            `json:"revision,omitempty" minimum:"0" doc:"Of the outage that was seen: refused if it has changed since; 0: whatever it is"`
 		By       string           `json:"by,omitempty" maxLength:"80" doc:"Who does it; where people sign in it is who has, whatever this says"`
-		Comment  string           `json:"comment,omitempty" maxLength:"1000" doc:"Why; required to dismiss, unassign, merge or note, to edit what is completed, and to say that supply is back or verified"`
+		Comment  string           `json:"comment,omitempty" maxLength:"1000" doc:"Why; required to dismiss, unassign, merge, split or note, to edit what is completed, and to say that supply is back or verified"`
 		Crew     string           `json:"crew,omitempty" maxLength:"64" doc:"With assign"`
 		Into     string           `json:"into,omitempty" maxLength:"128" doc:"With merge: the outage that it is part of"`
+		Devices  []string         `json:"devices,omitempty" maxItems:"20" doc:"With split: the lines, switches or transformers that have opened"`
 		P50      telemetry.Micros `json:"p50_us,omitempty" doc:"With estimate: supply is back by then with a probability of 50 %"`
 		P80      telemetry.Micros `json:"p80_us,omitempty" doc:"With estimate: of 80 %"`
 		Cause    string           `json:"cause,omitempty" maxLength:"64" doc:"With edit or complete, as the other two: a code"`
@@ -199,13 +200,14 @@ func registerOutages(api huma.API, o Options) {
 		OperationID: "act-on-outage", Method: http.MethodPost, Path: "/api/v1/outages/{id}/actions",
 		Summary: "Take a step with an outage", Tags: []string{"Outages"}, Errors: changing,
 		Description: "confirm, assign, en-route, on-site, repaired, restored, verify and complete lead from one state to the next; complete needs cause, failure and remedy. " +
+			"merge says that the outage is part of another one. split says that not its device has opened, but others: it is entered as closed and they as open, each is an outage, and this one is the largest of them. " +
 			"What isn't possible in the outage's state is refused with 409, and why.",
 	}, func(ctx context.Context, q *outageStep) (*outageAnswer, error) {
 		by, err := whoActs(ctx, q.Body.By)
 		if err != nil {
 			return nil, err
 		}
-		step := lifecycle.Step{Action: q.Body.Action, At: desk.Now(), By: by, Why: strings.TrimSpace(q.Body.Comment), Crew: q.Body.Crew, Into: q.Body.Into,
+		step := lifecycle.Step{Action: q.Body.Action, At: desk.Now(), By: by, Why: strings.TrimSpace(q.Body.Comment), Crew: q.Body.Crew, Devices: q.Body.Devices, Into: q.Body.Into,
 			Expected: lifecycle.Estimated{P50: q.Body.P50, P80: q.Body.P80}, Report: lifecycle.Report{Cause: q.Body.Cause, Failure: q.Body.Failure, Remedy: q.Body.Remedy}}
 		of, err := desk.Act(ctx, o.Store, q.ID, q.Body.Revision, step)
 		if err != nil {
@@ -240,12 +242,14 @@ func (o Options) deskFault(ctx context.Context, what string, err error) error {
 		return huma.Error409Conflict(refused.Error())
 	case errors.Is(err, desk.ErrNotFound):
 		return huma.Error404NotFound("there is no such outage")
+	case errors.Is(err, desk.ErrNoPlan):
+		return huma.Error404NotFound("there is no such planned outage")
 	case errors.Is(err, desk.ErrNoCrew):
 		return huma.Error404NotFound("there is no such crew")
-	case errors.Is(err, desk.ErrNoAsset), errors.Is(err, store.ErrNoAsset):
+	case errors.Is(err, desk.ErrNoAsset), errors.Is(err, store.ErrNoAsset), errors.Is(err, store.ErrNoGrid):
 		return huma.Error404NotFound("there is no such asset")
 	}
-	for _, conflict := range []error{desk.ErrRevision, desk.ErrCrewBusy, desk.ErrMeasured, desk.ErrTagged} {
+	for _, conflict := range []error{desk.ErrRevision, desk.ErrCrewBusy, desk.ErrMeasured, desk.ErrTagged, desk.ErrCancelled, desk.ErrPast} {
 		if errors.Is(err, conflict) {
 			return huma.Error409Conflict(conflict.Error())
 		}

@@ -83,6 +83,14 @@ var Rights = access.Rights{
 	"GET /api/v1/switching":             {Least: access.Viewer},
 	"PUT /api/v1/switching/{asset}":     {Least: access.Operator},
 	"POST /api/v1/evidence":             {Least: access.Operator},
+	"GET /api/v1/assets/{id}/timeline":  {Least: access.Viewer},
+	"GET /api/v1/estimate-record":       {Least: access.Viewer},
+
+	"GET /api/v1/planned-outages":              {Least: access.Viewer},
+	"POST /api/v1/planned-outages":             {Least: access.Operator},
+	"GET /api/v1/planned-outages/{id}":         {Least: access.Viewer},
+	"PUT /api/v1/planned-outages/{id}":         {Least: access.Operator},
+	"POST /api/v1/planned-outages/{id}/cancel": {Least: access.Operator},
 
 	"GET /api/v1/session/methods":       {Least: access.Anyone},
 	"GET /api/v1/session/oidc":          {Least: access.Anyone},

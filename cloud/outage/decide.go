@@ -142,6 +142,7 @@ func (e *Engine) match(found []*finding) {
 			}
 		}
 	}
+	e.gather(found)
 	// What was there before stays an incident of its own.
 	for _, x := range e.incidents {
 		x.shadowed = false

@@ -34,11 +34,12 @@ const (
 	PointSupplied  Kind = "point-supplied"  // By says that it has
 	Confirm        Kind = "confirm"         // By says that Incident is one, of Switch if it is given
 	Deny           Kind = "deny"            // By says that Incident is none: it is withdrawn, until other evidence comes
+	Merge          Kind = "merge"           // By says that Incident is part of Into
 )
 
 // Kinds are all of them.
 var Kinds = []Kind{Meter, Gateway, LastGasp, PowerUp, Timeout, Answer, Voltage, Position, MainsFail, MainsBack, GatewayGone, GatewayThere, Call,
-	PingAnswered, PingUnanswered, PointOut, PointSupplied, Confirm, Deny}
+	PingAnswered, PingUnanswered, PointOut, PointSupplied, Confirm, Deny, Merge}
 
 // Levels is the voltage of the phases A, B and C in percent of the nominal one.
 type Levels [3]uint8
@@ -75,6 +76,7 @@ type Evidence struct {
 	// Hz is the frequency, 0 if it isn't known: an island shows in it.
 	Hz       float64 `json:"hz,omitempty"`
 	Incident string  `json:"incident,omitempty"`
+	Into     string  `json:"into,omitempty"`
 	By       string  `json:"by,omitempty"`
 }
 
@@ -118,6 +120,11 @@ func (e *Evidence) Check() error {
 	case PingAnswered, PingUnanswered:
 		return need("point or gateway", e.Point+e.Gateway)
 	case Confirm, Deny:
+		return need("incident", e.Incident)
+	case Merge:
+		if e.Into == "" {
+			return need("into", "")
+		}
 		return need("incident", e.Incident)
 	}
 	return fmt.Errorf("kind %q is none that is known", string(e.Kind))

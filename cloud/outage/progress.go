@@ -34,10 +34,11 @@ type incident struct {
 	opened    int64 // when its device was told to have
 	fresh     bool  // just begun
 	moved     bool
-	touched   bool // something is known of one of its points that wasn't
-	shadowed  bool // one further up, which began later, has taken its supply as well
-	inherited bool // people were told of what it was part of
-	pinned    bool // an operator has said which device it is
+	with      []int32 // edges of what people have merged into it
+	touched   bool    // something is known of one of its points that wasn't
+	shadowed  bool    // one further up, which began later, has taken its supply as well
+	inherited bool    // people were told of what it was part of
+	pinned    bool    // an operator has said which device it is
 	tell      []ChangeKind
 	pending   ChangeKind // to be told with what comes next, or after a while
 	told      int64
@@ -63,6 +64,13 @@ func (x *incident) use(old, s *grid.Snapshot, all func([]int32) []int32) {
 	}
 	if x.point != none {
 		x.point = int32(s.PointOf(old.PointAsset(int(x.point)).ID))
+	}
+	with := x.with
+	x.with = nil
+	for _, edge := range with {
+		if to := s.EdgeOf(old.EdgeAsset(int(edge)).ID); to != none {
+			x.with = append(x.with, int32(to))
+		}
 	}
 	x.out, x.ever, x.below = all(x.out), all(x.ever), nil
 	slices.Sort(x.out)

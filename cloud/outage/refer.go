@@ -148,6 +148,10 @@ func (e *Engine) say(v Evidence) {
 	e.refer(x, Reference{ID: v.ID, Arrival: v.Arrival, Source: v.Source, Kind: v.Kind, Of: v.By})
 	e.dirty = true
 	x.touched = true
+	if v.Kind == Merge {
+		e.merge(x, v.Into)
+		return
+	}
 	e.prepare() // what is below it may be of a network that came just before
 	if v.Kind == Confirm {
 		x.State = Confirmed

@@ -199,6 +199,23 @@ export interface AssetDetail {
   zone: string;
 }
 
+export interface AssetEntry {
+  /** What was done, or has become so */
+  action: string;
+  at_us: Micros;
+  /** Who, as there */
+  by: string;
+  /** Why */
+  comment: string;
+  /** Through which it came, or that was asked; empty: none */
+  gateway: string;
+  kind: "alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control";
+  /** The id of the alarm, the outage, the planned outage, the call or the command; empty of the others */
+  of: string;
+  /** What it is about, in words */
+  text: string;
+}
+
 export interface AssetListBody {
   /** By id */
   assets: Asset[] | null;
@@ -292,6 +309,15 @@ export interface CallTakingBody {
   says: "no-supply" | "supply-back" | "other";
   service_point: string;
   text?: string;
+}
+
+export interface CancellingBody {
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** Why */
+  comment: string;
+  /** Of the one that was seen: refused if it has changed since; 0: whatever it is */
+  revision?: Int64;
 }
 
 export interface Candidate {
@@ -568,12 +594,33 @@ export interface ErrorModel {
   type?: string;
 }
 
+export interface EstimateRecord {
+  /** The share that was over by the time of 50 %: 0.5 is right, more is too careful; null: no estimate counts */
+  coverage_50: number | null;
+  coverage_80: number | null;
+  /** Whose 80 % are past: these count */
+  estimates: Int64;
+  /** Empty: all of them */
+  group: string;
+  /** Of them, those whose outage still isn't over */
+  open: Int64;
+  /** The mean loss in minutes, less is better, of those that are over */
+  pinball_50_min: number | null;
+  pinball_80_min: number | null;
+}
+
 export interface Estimated {
   at_us: Micros;
   /** Who has set it; cloud: it follows from outages before */
   by: string;
   p50_us: Micros;
   p80_us: Micros;
+}
+
+export interface EstimatesAnswerBody {
+  from_us: Micros;
+  /** All first, then by group */
+  records: EstimateRecord[] | null;
 }
 
 export interface EventListBody {
@@ -1002,6 +1049,8 @@ export interface OperatingBody {
   phases?: string;
   /** normal: nobody says any more; empty: as before */
   position?: "open" | "closed" | "normal" | "";
+  /** When it was operated, in the last 24 hours; 0: now */
+  since_us?: Micros;
   /** Why it may not be operated; empty: it may again; null: as before */
   tag?: string | null;
 }
@@ -1175,7 +1224,7 @@ export interface OutageDetail {
 }
 
 export interface OutageEntry {
-  action: "suspect" | "find" | "confirm" | "assign" | "unassign" | "en-route" | "on-site" | "repaired" | "restored" | "relapse" | "verify" | "complete" | "dismiss" | "merge" | "edit" | "estimate" | "note" | "update" | "announce" | "step";
+  action: "suspect" | "find" | "confirm" | "assign" | "unassign" | "en-route" | "on-site" | "repaired" | "restored" | "relapse" | "verify" | "complete" | "dismiss" | "merge" | "split" | "edit" | "estimate" | "note" | "update" | "announce" | "step";
   at_us: Micros;
   /** cloud, or who did it */
   by: string;
@@ -1199,15 +1248,17 @@ export interface OutageListBody {
 }
 
 export interface OutageStepBody {
-  action: "confirm" | "assign" | "unassign" | "en-route" | "on-site" | "repaired" | "restored" | "verify" | "complete" | "dismiss" | "merge" | "edit" | "estimate" | "note";
+  action: "confirm" | "assign" | "unassign" | "en-route" | "on-site" | "repaired" | "restored" | "verify" | "complete" | "dismiss" | "merge" | "split" | "edit" | "estimate" | "note";
   /** Who does it; where people sign in it is who has, whatever this says */
   by?: string;
   /** With edit or complete, as the other two: a code */
   cause?: string;
-  /** Why; required to dismiss, unassign, merge or note, to edit what is completed, and to say that supply is back or verified */
+  /** Why; required to dismiss, unassign, merge, split or note, to edit what is completed, and to say that supply is back or verified */
   comment?: string;
   /** With assign */
   crew?: string;
+  /** With split: the lines, switches or transformers that have opened */
+  devices?: string[] | null;
   failure?: string;
   /** With merge: the outage that it is part of */
   into?: string;
@@ -1252,6 +1303,110 @@ export interface Performance {
   windows: Int64;
 }
 
+export interface Plan {
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** Lines, switches, transformers and service points that are without supply or opened */
+  devices: string[] | null;
+  from_us: Micros;
+  /** What is done */
+  reason: string;
+  /** The first instant at which it is over */
+  until_us: Micros;
+}
+
+export interface Planned {
+  at_us: Micros;
+  /** Who has entered it */
+  by: string;
+  cancelled: boolean;
+  /** Who has changed it last */
+  changed_by: string;
+  changed_us: Micros;
+  /** Why it was changed last, or cancelled */
+  comment: string;
+  /** Of these service points, those of that priority */
+  critical: Int64;
+  /** Of these */
+  customers: Int64;
+  /** Lines, switches, transformers and service points that are without supply or opened */
+  devices: string[] | null;
+  /** Of its first device */
+  feeder: string;
+  from_us: Micros;
+  id: string;
+  /** That are part of it, those found last first; at most 100 */
+  outages: string[] | null;
+  /** Service points that are supplied through its devices in normal operation, when it was entered or changed last */
+  points: Int64;
+  /** What is done */
+  reason: string;
+  /** Rises with each change */
+  revision: Int64;
+  /** overrun: its time is over and an outage of it goes on */
+  state: "ahead" | "now" | "overrun" | "over" | "cancelled";
+  /** The first instant at which it is over */
+  until_us: Micros;
+  /** Of its first device */
+  zone: string;
+}
+
+export interface PlannedDetail {
+  at_us: Micros;
+  /** Who has entered it */
+  by: string;
+  cancelled: boolean;
+  /** Who has changed it last */
+  changed_by: string;
+  changed_us: Micros;
+  /** Why it was changed last, or cancelled */
+  comment: string;
+  /** Of these service points, those of that priority */
+  critical: Int64;
+  /** Of these */
+  customers: Int64;
+  /** Lines, switches, transformers and service points that are without supply or opened */
+  devices: string[] | null;
+  /** Of its first device */
+  feeder: string;
+  from_us: Micros;
+  /** Oldest first; the newest 1000 */
+  history: PlannedEntry[] | null;
+  id: string;
+  /** That are part of it, those found last first; at most 100 */
+  outages: string[] | null;
+  /** Service points that are supplied through its devices in normal operation, when it was entered or changed last */
+  points: Int64;
+  /** What is done */
+  reason: string;
+  /** Rises with each change */
+  revision: Int64;
+  /** overrun: its time is over and an outage of it goes on */
+  state: "ahead" | "now" | "overrun" | "over" | "cancelled";
+  /** The first instant at which it is over */
+  until_us: Micros;
+  /** Of its first device */
+  zone: string;
+}
+
+export interface PlannedEntry {
+  action: "entered" | "changed" | "cancelled";
+  at_us: Micros;
+  by: string;
+  /** Why */
+  comment: string;
+  /** What has changed, in words */
+  detail: string;
+  number: Int64;
+}
+
+export interface PlannedListBody {
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+  /** What begins last first */
+  planned_outages: Planned[] | null;
+}
+
 export interface Point {
   customers: Int64;
   id: string;
@@ -1277,6 +1432,22 @@ export interface Reason {
   count: Int64;
   /** missed, gateway-down, discarded, thinned, buffer-full, disk-full, unreadable, on-the-way, undetermined (on the way or given up: the gateway couldn't say whose samples it lost), or bad (…) with the reason of the samples' quality */
   reason: string;
+}
+
+export interface ReplanningBody {
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string;
+  /** Why it is changed */
+  comment?: string;
+  /** Lines, switches, transformers and service points that are without supply or opened */
+  devices: string[] | null;
+  from_us: Micros;
+  /** What is done */
+  reason: string;
+  /** Of the one that was seen: refused if it has changed since; 0: whatever it is */
+  revision?: Int64;
+  /** The first instant at which it is over */
+  until_us: Micros;
 }
 
 export interface Sample {
@@ -1491,6 +1662,13 @@ export interface Tally {
   stored: Int64;
   /** Of these, read and left out by a deadband */
   suppressed: Int64;
+}
+
+export interface TimelineListBody {
+  /** Newest first */
+  entries: AssetEntry[] | null;
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
 }
 
 export interface Total {
@@ -1841,6 +2019,33 @@ export async function getOneLine(server: Server, params: GetOneLineParams, optio
   return answered<OneLine>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line`, options));
 }
 
+export interface ListAssetTimelineParams {
+  id: string;
+  /** Only entries of these, separated by commas */
+  kind?: ("alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control")[] | null | undefined;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * What has happened to an asset
+ *
+ * Its alarms, outages, planned and other switching, calls, commands and what was written to its devices, each as it was. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/assets/{id}/timeline
+ *
+ * One page of the list; pages(listAssetTimeline, …) turns them all.
+ */
+export async function listAssetTimeline(server: Server, params: ListAssetTimelineParams, options?: Options): Promise<TimelineListBody> {
+  return answered<TimelineListBody>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/timeline${query(params, "kind", "limit", "cursor")}`, options));
+}
+
 export interface ListAuditParams {
   /**
    * How many entries there are on the page at most
@@ -2050,6 +2255,32 @@ export interface PutCrewParams {
  */
 export async function putCrew(server: Server, params: PutCrewParams, body: CrewSavingBody, options?: Options): Promise<Crew> {
   return answered<Crew>(await ask(server, "PUT", `/api/v1/crews/${part(params.id)}`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface GetEstimateRecordParams {
+  /**
+   * Of estimates that were given in so many days until now
+   *
+   * @defaultValue 365
+   */
+  days?: Int64 | undefined;
+  /**
+   * What they are divided by: author is the cloud or people, device the kind of what opened
+   *
+   * @defaultValue "nothing"
+   */
+  by?: "nothing" | "author" | "device" | "cause" | undefined;
+}
+
+/**
+ * How right it was when supply was expected back
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/estimate-record
+ */
+export async function getEstimateRecord(server: Server, params: GetEstimateRecordParams, options?: Options): Promise<EstimatesAnswerBody> {
+  return answered<EstimatesAnswerBody>(await ask(server, "GET", `/api/v1/estimate-record${query(params, "days", "by")}`, options));
 }
 
 export interface ListEventsParams {
@@ -2396,7 +2627,7 @@ export interface ActOnOutageParams {
 /**
  * Take a step with an outage
  *
- * confirm, assign, en-route, on-site, repaired, restored, verify and complete lead from one state to the next; complete needs cause, failure and remedy. What isn't possible in the outage's state is refused with 409, and why. Where people sign in, this needs the role operator.
+ * confirm, assign, en-route, on-site, repaired, restored, verify and complete lead from one state to the next; complete needs cause, failure and remedy. merge says that the outage is part of another one. split says that not its device has opened, but others: it is entered as closed and they as open, each is an outage, and this one is the largest of them. What isn't possible in the outage's state is refused with 409, and why. Where people sign in, this needs the role operator.
  *
  * POST /api/v1/outages/{id}/actions
  */
@@ -2452,6 +2683,99 @@ export interface ListOutagePointsParams {
  */
 export async function listOutagePoints(server: Server, params: ListOutagePointsParams, options?: Options): Promise<PointListBody> {
   return answered<PointListBody>(await ask(server, "GET", `/api/v1/outages/${part(params.id)}/points${query(params, "limit", "cursor")}`, options));
+}
+
+export interface ListPlannedOutagesParams {
+  /**
+   * open: those that are neither over nor cancelled
+   *
+   * @defaultValue "open"
+   */
+  state?: "open" | "all" | undefined;
+  /** Only those of this device */
+  device?: string | undefined;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * Switching that is planned
+ *
+ * Who is of some zones sees that of which the first device is of these or of the zones within them. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/planned-outages
+ *
+ * One page of the list; pages(listPlannedOutages, …) turns them all.
+ */
+export async function listPlannedOutages(server: Server, params: ListPlannedOutagesParams, options?: Options): Promise<PlannedListBody> {
+  return answered<PlannedListBody>(await ask(server, "GET", `/api/v1/planned-outages${query(params, "state", "device", "limit", "cursor")}`, options));
+}
+
+export interface AddPlannedOutageParams {
+  /** Keep nothing, and answer what it would be */
+  dry_run?: boolean | undefined;
+}
+
+/**
+ * Enter switching that is planned
+ *
+ * Outages of its devices, and of what is supplied through them, that begin in its time are planned, and nobody is told of them unless they last longer than it. Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/planned-outages
+ */
+export async function addPlannedOutage(server: Server, params: AddPlannedOutageParams, body: Plan, options?: Options): Promise<Planned> {
+  return answered<Planned>(await ask(server, "POST", `/api/v1/planned-outages${query(params, "dry_run")}`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface GetPlannedOutageParams {
+  id: string;
+}
+
+/**
+ * Planned switching, and what has become of it
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/planned-outages/{id}
+ */
+export async function getPlannedOutage(server: Server, params: GetPlannedOutageParams, options?: Options): Promise<PlannedDetail> {
+  return answered<PlannedDetail>(await ask(server, "GET", `/api/v1/planned-outages/${part(params.id)}`, options));
+}
+
+export interface PutPlannedOutageParams {
+  id: string;
+}
+
+/**
+ * Change switching that is planned
+ *
+ * Where people sign in, this needs the role operator.
+ *
+ * PUT /api/v1/planned-outages/{id}
+ */
+export async function putPlannedOutage(server: Server, params: PutPlannedOutageParams, body: ReplanningBody, options?: Options): Promise<Planned> {
+  return answered<Planned>(await ask(server, "PUT", `/api/v1/planned-outages/${part(params.id)}`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+}
+
+export interface CancelPlannedOutageParams {
+  id: string;
+}
+
+/**
+ * Cancel switching that is planned
+ *
+ * An outage of it that goes on isn't planned any more. Where people sign in, this needs the role operator.
+ *
+ * POST /api/v1/planned-outages/{id}/cancel
+ */
+export async function cancelPlannedOutage(server: Server, params: CancelPlannedOutageParams, body: CancellingBody, options?: Options): Promise<Planned> {
+  return answered<Planned>(await ask(server, "POST", `/api/v1/planned-outages/${part(params.id)}/cancel`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 export interface GetReliabilityParams {

@@ -3,8 +3,10 @@ package desk
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/cloud/alarm"
@@ -37,6 +39,21 @@ func Act(ctx context.Context, s *store.Store, id string, revision int64, step li
 			}
 		}
 		detail, err := o.take(step)
+		if err != nil {
+			return err
+		}
+		if step.Action == lifecycle.Split {
+			if detail, err = split(t, o, step); err != nil {
+				return err
+			}
+		}
+		switch step.Action {
+		case lifecycle.Estimate:
+			err = keepEstimate(t, o)
+		case lifecycle.Merge: // they have been without supply since they lost it, and not since the other one began
+			_, err = t.Exec(`INSERT INTO outage_point (outage, point, customers, since, until)
+				SELECT ?, point, customers, since, 0 FROM outage_point WHERE outage = ? AND until = 0 ON CONFLICT (outage, point) DO NOTHING`, step.Into, id)
+		}
 		if err != nil {
 			return err
 		}
@@ -89,6 +106,59 @@ func (o *Outage) take(step lifecycle.Step) (detail string, err error) {
 		o.Restored = nil
 	}
 	return lifecycle.Difference(before, after), nil
+}
+
+// split says that what has opened are other devices than the one of the outage.
+func split(t *store.Tx, o Outage, step lifecycle.Step) (detail string, err error) {
+	say := func(asset, position string) error {
+		_, err := operate(t, Operated{Asset: asset, Position: position, At: step.At, By: step.By, Comment: step.Why})
+		if err != nil {
+			err = fmt.Errorf("%s is %s: %w", asset, position, err)
+		}
+		return err
+	}
+	closed := ""
+	if o.DeviceKind == "switch" || o.DeviceKind == "line" || o.DeviceKind == "transformer" {
+		if !slices.Contains(step.Devices, o.Device) {
+			closed = o.Device
+		}
+	}
+	if closed != "" {
+		list, err := switchings(t, ` WHERE s.asset = ?`, closed)
+		if err != nil {
+			return "", err
+		}
+		if len(list) > 0 && (list[0].Position == "open" || list[0].Cut) {
+			return "", &lifecycle.Refused{Step: step.Action, State: o.State, Reason: closed + " is told to be open"}
+		}
+		if err := say(closed, "closed"); err != nil && !errors.Is(err, ErrMeasured) { // then it is measured to be closed
+			return "", err
+		}
+	}
+	for _, id := range step.Devices {
+		err := say(id, "open")
+		if errors.Is(err, ErrMeasured) {
+			list, read := switchings(t, ` WHERE s.asset = ?`, id)
+			if read != nil {
+				return "", read
+			}
+			if len(list) > 0 && list[0].Position == "open" {
+				err = nil // as it is measured
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "open: " + strings.Join(step.Devices, ", "), nil
+}
+
+// keepEstimate keeps when supply is expected back, so that it can be said how right that was.
+func keepEstimate(t *store.Tx, o Outage) error {
+	e := o.Expected
+	_, err := t.Exec(`INSERT INTO outage_estimate (outage, at, p50, p80, actor) VALUES (?, ?, ?, ?, ?) ON CONFLICT (outage, at) DO UPDATE SET p50 = excluded.p50, p80 = excluded.p80, actor = excluded.actor`,
+		o.ID, int64(e.At), int64(e.P50), int64(e.P80), e.By)
+	return err
 }
 
 // crewsFollow keeps with the crews what a step says of them.
@@ -152,11 +222,11 @@ func (o *Outage) alarm(at telemetry.Micros) alarm.OfOutage {
 
 // tellEngine has the engine know what a person has said.
 func tellEngine(t *store.Tx, id string, step lifecycle.Step) error {
-	kind := map[lifecycle.Action]outage.Kind{lifecycle.Confirm: outage.Confirm, lifecycle.Dismiss: outage.Deny}[step.Action]
+	kind := map[lifecycle.Action]outage.Kind{lifecycle.Confirm: outage.Confirm, lifecycle.Dismiss: outage.Deny, lifecycle.Merge: outage.Merge}[step.Action]
 	if kind == "" {
 		return nil
 	}
-	return evidence.Note(t, evidence.Observation{Comment: step.Why, Evidence: outage.Evidence{Kind: kind, Arrival: int64(step.At), Source: int64(step.At), Incident: id, By: step.By}})
+	return evidence.Note(t, evidence.Observation{Comment: step.Why, Evidence: outage.Evidence{Kind: kind, Arrival: int64(step.At), Source: int64(step.At), Incident: id, Into: step.Into, By: step.By}})
 }
 
 // Now is the time of a step that is taken now.

@@ -88,7 +88,7 @@ type Step struct {
 type OutageEntry struct {
 	Seq     int64            `json:"seq" doc:"Of the fact that holds the outage after it"`
 	At      telemetry.Micros `json:"at_us"`
-	Action  lifecycle.Action `json:"action" enum:"suspect,find,confirm,assign,unassign,en-route,on-site,repaired,restored,relapse,verify,complete,dismiss,merge,edit,estimate,note,update,announce,step"`
+	Action  lifecycle.Action `json:"action" enum:"suspect,find,confirm,assign,unassign,en-route,on-site,repaired,restored,relapse,verify,complete,dismiss,merge,split,edit,estimate,note,update,announce,step"`
 	State   lifecycle.State  `json:"state" doc:"After it"`
 	By      string           `json:"by" doc:"cloud, or who did it"`
 	Comment string           `json:"comment" doc:"Why"`

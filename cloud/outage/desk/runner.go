@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/cloud/log"
@@ -68,6 +70,7 @@ type session struct {
 	turn    int64            // how often somebody has concluded, see Tx
 	asks    chan outage.Ask
 	linked  int64 // the last fact when alarms were last looked for that wait
+	plans   map[string]outage.Plan
 }
 
 // taken is a row of evidence.
@@ -77,7 +80,7 @@ type taken struct {
 }
 
 func (r *Runner) run(ctx context.Context, ok func()) error {
-	s := &session{Runner: r, holder: network.NewHolder(r.cfg.Store), asks: make(chan outage.Ask, 100)}
+	s := &session{Runner: r, holder: network.NewHolder(r.cfg.Store), asks: make(chan outage.Ask, 100), plans: map[string]outage.Plan{}}
 	asking, stop := context.WithCancel(ctx)
 	asked := make(chan struct{})
 	go func() {
@@ -216,6 +219,10 @@ func (s *session) step(ctx context.Context, rows []taken, at int64) (changes []o
 }
 
 func (s *session) take(row taken) {
+	if row.Kind == evidence.OfPlan {
+		s.plan(row.Plan())
+		return
+	}
 	v, ok := resolve(s.network, row)
 	if !ok {
 		return
@@ -223,6 +230,18 @@ func (s *session) take(row taken) {
 	if err := s.engine.Take(v); err != nil {
 		s.cfg.Logger.Debug("evidence is left out", "seq", row.seq, "error", err)
 	}
+}
+
+// plan has the engine know of switching that is planned, or isn't any more.
+func (s *session) plan(p outage.Plan) {
+	if s.plans[p.ID] = p; len(p.Devices) == 0 {
+		delete(s.plans, p.ID)
+	}
+	list := make([]outage.Plan, 0, len(s.plans))
+	for _, id := range slices.Sorted(maps.Keys(s.plans)) {
+		list = append(list, s.plans[id])
+	}
+	s.engine.Plan(list)
 }
 
 // recall makes the engine what it was, by taking again what was taken, at the same times.

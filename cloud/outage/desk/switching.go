@@ -1,8 +1,10 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/busbar/busbar/cloud/outage"
@@ -50,6 +52,7 @@ type Operated struct {
 	Cut      *bool   // nil: as before
 	Tag      *string // nil: as before
 	At       telemetry.Micros
+	Since    telemetry.Micros // when it was operated; 0: At
 	By       string
 	Comment  string
 }
@@ -58,54 +61,83 @@ type Operated struct {
 // transformer; ErrMeasured: its position is measured; ErrTagged: it may not be operated.
 func Operate(ctx context.Context, s *store.Store, w Operated) (now Switching, err error) {
 	err = s.Write(ctx, func(t *store.Tx) error {
-		kind, err := assetKind(t, w.Asset)
-		if err != nil {
-			return err
-		}
-		if kind != "switch" && kind != "line" && kind != "transformer" {
-			return ErrNoAsset
-		}
-		list, err := switchings(t, ` WHERE s.asset = ?`, w.Asset)
-		if err != nil {
-			return err
-		}
-		now = Switching{Asset: w.Asset, Position: "normal"}
-		if len(list) > 0 {
-			now = list[0]
-		}
-		before := now
-		if w.Position != "" {
-			now.Position, now.Phases = w.Position, w.Phases
-		}
-		if w.Cut != nil {
-			now.Cut = *w.Cut
-		}
-		if w.Tag != nil {
-			now.Tag = *w.Tag
-		}
-		moved := now.Position != before.Position || now.Phases != before.Phases || now.Cut != before.Cut
-		if moved && before.Gateway != "" && now.Position != before.Position {
-			return ErrMeasured
-		}
-		if moved && before.Tag != "" && now.Tag != "" {
-			return fmt.Errorf("%w: %s", ErrTagged, before.Tag)
-		}
-		now.By, now.At, now.Comment = w.By, w.At, w.Comment
-		if err := saveSwitching(t, now); err != nil {
-			return err
-		}
-		if moved {
-			if err := evidence.Note(t, now.observation()); err != nil {
-				return err
-			}
-		}
-		return t.Audit(store.Change{At: w.At, By: w.By, Action: "switching", Subject: kind + " " + w.Asset,
-			Detail: fmt.Sprintf("%s, open phases %q, cut %t, tag %q: %s", now.Position, now.Phases, now.Cut, now.Tag, w.Comment)})
+		now, err = operate(t, w)
+		return err
 	})
 	if err != nil {
 		return Switching{}, fmt.Errorf("switching of %s: %w", w.Asset, err)
 	}
 	return now, nil
+}
+
+func operate(t *store.Tx, w Operated) (now Switching, err error) {
+	kind, err := assetKind(t, w.Asset)
+	if err != nil {
+		return now, err
+	}
+	if kind != "switch" && kind != "line" && kind != "transformer" {
+		return now, ErrNoAsset
+	}
+	list, err := switchings(t, ` WHERE s.asset = ?`, w.Asset)
+	if err != nil {
+		return now, err
+	}
+	now = Switching{Asset: w.Asset, Position: "normal"}
+	if len(list) > 0 {
+		now = list[0]
+	}
+	before := now
+	if w.Position != "" {
+		now.Position, now.Phases = w.Position, w.Phases
+	}
+	if w.Cut != nil {
+		now.Cut = *w.Cut
+	}
+	if w.Tag != nil {
+		now.Tag = *w.Tag
+	}
+	moved := now.Position != before.Position || now.Phases != before.Phases || now.Cut != before.Cut
+	if now.Position != before.Position || now.Phases != before.Phases {
+		if measured, err := isMeasured(t, w.Asset); err != nil || measured {
+			return now, cmp.Or(err, ErrMeasured)
+		}
+		now.Gateway = ""
+	}
+	if moved && before.Tag != "" && now.Tag != "" {
+		return now, fmt.Errorf("%w: %s", ErrTagged, before.Tag)
+	}
+	now.Kind, now.By, now.At, now.Comment = kind, w.By, cmp.Or(w.Since, w.At), w.Comment
+	if err := noteSwitching(t, now); err != nil {
+		return now, err
+	}
+	if err := saveSwitching(t, now); err != nil {
+		return now, err
+	}
+	if moved {
+		v := now.observation()
+		v.Arrival = int64(w.At)
+		if err := evidence.Note(t, v); err != nil {
+			return now, err
+		}
+	}
+	return now, t.Audit(store.Change{At: w.At, By: w.By, Action: "switching", Subject: kind + " " + w.Asset,
+		Detail: fmt.Sprintf("%s, open phases %q, cut %t, tag %q: %s", now.Position, now.Phases, now.Cut, now.Tag, w.Comment)})
+}
+
+// isMeasured is whether the newest position that was measured of a switch is one.
+func isMeasured(t *store.Tx, asset string) (is bool, err error) {
+	err = t.QueryRow(`SELECT position <> 'normal' FROM switching_entry WHERE asset = ? AND gateway <> '' ORDER BY at DESC, seq DESC LIMIT 1`, []any{asset}, &is)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return is, err
+}
+
+// noteSwitching keeps it in the history of its asset.
+func noteSwitching(t *store.Tx, w Switching) error {
+	_, err := t.Exec(`INSERT INTO switching_entry (asset, at, position, phases, cut, tag, gateway, actor, comment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.Asset, int64(w.At), w.Position, w.Phases, w.Cut, w.Tag, w.Gateway, w.By, w.Comment)
+	return err
 }
 
 func saveSwitching(t *store.Tx, w Switching) error {

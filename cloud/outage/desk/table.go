@@ -214,10 +214,10 @@ func save(t *store.Tx, o *Outage, told int, e entry) error {
 	if o.Over != nil {
 		over = int64(*o.Over)
 	}
-	if _, err := t.Exec(`INSERT INTO outage (id, state, zone, feeder, device, alarm, found, over, told, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET state = excluded.state, zone = excluded.zone, feeder = excluded.feeder, device = excluded.device, alarm = excluded.alarm, found = excluded.found,
+	if _, err := t.Exec(`INSERT INTO outage (id, state, zone, feeder, device, alarm, plan, found, over, told, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, zone = excluded.zone, feeder = excluded.feeder, device = excluded.device, alarm = excluded.alarm, plan = excluded.plan, found = excluded.found,
 			over = excluded.over, told = CASE WHEN excluded.told > outage.told THEN excluded.told ELSE outage.told END, data = excluded.data`,
-		o.ID, string(o.State), o.Zone, o.Feeder, o.Device, o.Alarm, int64(o.Found), over, told, string(data)); err != nil {
+		o.ID, string(o.State), o.Zone, o.Feeder, o.Device, o.Alarm, o.Plan, int64(o.Found), over, told, string(data)); err != nil {
 		return err
 	}
 	seq, err := t.AddFact(FactKind, e.At, o)

@@ -125,11 +125,15 @@ func measured(t *store.Tx, m Switching) error {
 	if len(list) > 0 {
 		m.Cut, m.Tag = list[0].Cut, list[0].Tag
 	}
-	if m.Comment == asNormal && !m.Cut && m.Tag == "" {
+	normal := m.Comment == asNormal
+	m.Comment = ""
+	if err := noteSwitching(t, m); err != nil {
+		return err
+	}
+	if normal && !m.Cut && m.Tag == "" {
 		_, err := t.Exec(`DELETE FROM switching WHERE asset = ?`, m.Asset)
 		return err
 	}
-	m.Comment = ""
 	return saveSwitching(t, m)
 }
 

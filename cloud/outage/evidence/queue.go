@@ -36,6 +36,25 @@ func (v Observation) Network() (n Network) {
 	return n
 }
 
+// OfPlan is the kind of the rows that say what switching is planned from there on.
+const OfPlan outage.Kind = "plan"
+
+// NotePlan keeps planned switching, as it is from now on. Without devices it isn't planned
+// any more.
+func NotePlan(t *store.Tx, p outage.Plan, by string, now telemetry.Micros) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return Note(t, Observation{Comment: string(text), Evidence: outage.Evidence{Kind: OfPlan, Asset: p.ID, By: by, Arrival: int64(now)}})
+}
+
+// Plan is what an Observation of OfPlan says.
+func (v Observation) Plan() (p outage.Plan) {
+	_ = json.Unmarshal([]byte(v.Comment), &p) // NotePlan has written it
+	return p
+}
+
 // NetworkWaits reports whether a network hasn't been taken yet.
 func NetworkWaits(t *store.Tx) (bool, error) {
 	var n int

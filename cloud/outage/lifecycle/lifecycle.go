@@ -56,6 +56,7 @@ const (
 	Complete Action = "complete"
 	Dismiss  Action = "dismiss"
 	Merge    Action = "merge"
+	Split    Action = "split"    // what has opened is something else, or are several
 	Edit     Action = "edit"     // cause, failure, remedy
 	Estimate Action = "estimate" // when supply is expected back
 	Note     Action = "note"
@@ -80,6 +81,7 @@ var from = map[Action]struct {
 	Complete: {[]State{Verified}, Completed},
 	Dismiss:  {[]State{Suspected, Probable, Confirmed}, Dismissed},
 	Merge:    {[]State{Suspected, Probable, Confirmed, Assigned, EnRoute, OnSite, Repaired}, Merged},
+	Split:    {[]State{Suspected, Probable, Confirmed, Assigned, EnRoute, OnSite, Repaired}, ""},
 	Edit:     {[]State{Suspected, Probable, Confirmed, Assigned, EnRoute, OnSite, Repaired, Restored, Verified, Completed}, ""},
 	Estimate: {[]State{Suspected, Probable, Confirmed, Assigned, EnRoute, OnSite, Repaired}, ""},
 	Note:     {States, ""},
@@ -120,8 +122,9 @@ type Step struct {
 	By     string
 	Why    string
 	// With Assign a crew, with Edit what of a report isn't empty, with Estimate the times,
-	// with Merge the other outage.
+	// with Merge the other outage, with Split the devices that have opened.
 	Crew      string
+	Devices   []string
 	Report    Report
 	Expected  Estimated
 	Into      string
@@ -171,6 +174,10 @@ func (o Outage) Take(s Step) (Outage, error) {
 			return refuse("the other outage is missing")
 		}
 		after.Into = s.Into
+	case Split:
+		if len(s.Devices) == 0 {
+			return refuse("the devices that have opened are missing")
+		}
 	case Edit:
 		report, err := o.Report.edited(s.Report)
 		if err != nil {
@@ -208,7 +215,7 @@ func (o Outage) Take(s Step) (Outage, error) {
 // needsReason is which steps nobody takes without saying why.
 func needsReason(a Action, in State) bool {
 	switch a {
-	case Dismiss, Unassign, Relapse, Merge, Note, Restore, Verify:
+	case Dismiss, Unassign, Relapse, Merge, Split, Note, Restore, Verify:
 		return true
 	case Edit:
 		return in == Completed
