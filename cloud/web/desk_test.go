@@ -163,7 +163,7 @@ func TestUnknownIsShownAsUnknown(t *testing.T) {
 	b.await(`document.querySelector("[data-testid=overview-out]").innerText === "34 customers out"`)
 	b.await(`document.querySelector("[data-testid=overview-silent]").innerText === "0 of 2 silent"`)
 	f.mu.Lock()
-	f.gateways[1].Last = nowUs() - 200_000_000
+	f.gateways[1].State, f.gateways[1].Silent = "silent", new(nowUs()-200_000_000)
 	f.mu.Unlock()
 	b.visit(f, "/overview")
 	b.await(`document.querySelector("[data-testid=overview-silent].abnormal")?.innerText === "1 of 2 silent"`)
@@ -250,6 +250,7 @@ func TestDeskIsAccessible(t *testing.T) {
 	f := newFake(t)
 	f.substation()
 	f.network(3000)
+	f.operated()
 	b := open(t, f, "/desk?outage=o-1")
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
@@ -258,7 +259,12 @@ func TestDeskIsAccessible(t *testing.T) {
 				{"desk", "/desk?outage=o-1", `document.querySelector("[data-testid=call]")`},
 				{"oneline", "/feeders/feeder-1", `document.querySelector("[data-testid=oneline]")`},
 				{"overview", "/overview", `document.querySelector("[data-testid=overview-out]")?.innerText.includes("out")`},
-				{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]")`},
+				{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]") && document.querySelectorAll("[data-testid=asset-entry]").length === 3`},
+				{"gateways", "/gateways", `document.querySelectorAll("[data-testid=gateway-row]").length === 2`},
+				{"gateway", "/gateways/north-gw1", `document.querySelector("[data-testid=gateway-detail]")?.innerText.includes("no answer")`},
+				{"crews", "/desk", `document.querySelector("[data-testid=planned]") && (document.querySelector("[data-testid=tab-crews]").click(), true)`},
+				{"plan", "/desk", `document.querySelector("[data-testid=planned]") && document.querySelector("[data-testid=change-plan]").click() === undefined && document.querySelector("[data-testid=entry]")?.open`},
+				{"operate", "/network/F7", `document.querySelector("[data-testid=asset-operate]") && document.querySelector("[data-testid=asset-switching]").innerText.includes("Ana") && document.querySelector("[data-testid=asset-operate]").click() === undefined && document.querySelector("[data-testid=entry]")?.open`},
 			} {
 				b.visit(f, page.path)
 				b.await(page.ready)
@@ -269,6 +275,7 @@ func TestDeskIsAccessible(t *testing.T) {
 			}
 		}
 	}
+	b.Forgive("404") // of the samples of a gateway's own
 }
 
 // TestMapOf100kServicePoints pans and zooms a map of 100,000 service points in Chromium, and tells how

@@ -8,11 +8,14 @@ import * as series from "./data/series";
 import { watchSound } from "./data/sound";
 import { t } from "./messages";
 import * as outages from "./data/outages";
+import { EntryDialogs } from "./desk/Entries";
 import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
 import { CompletenessPage } from "./pages/CompletenessPage";
 import { AssetPage } from "./pages/AssetPage";
 import { DeskPage } from "./pages/DeskPage";
+import { GatewayPage } from "./pages/GatewayPage";
+import { GatewaysPage } from "./pages/GatewaysPage";
 import { FeederPage } from "./pages/OneLine";
 import { OverviewPage } from "./pages/OverviewPage";
 import { PerformancePage } from "./pages/PerformancePage";
@@ -34,6 +37,8 @@ function pageName(): string {
       return t("nav.completeness");
     case "/overview":
       return t("nav.overview");
+    case "/gateways":
+      return t("nav.gateways");
     case "/desk":
       return t("nav.desk");
     case "/alarm-performance":
@@ -57,10 +62,17 @@ function Page() {
   if (alarm !== undefined) {
     return <AlarmPage key={alarm} id={alarm} />;
   }
-  const [, kind, id] = /^\/(network|feeders)\/([^/]+)$/.exec(path) ?? [];
+  const [, kind, id] = /^\/(network|feeders|gateways)\/([^/]+)$/.exec(path) ?? [];
   const of = id === undefined ? undefined : decoded(id);
   if (kind !== undefined && of !== undefined) {
-    return kind === "network" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
+    switch (kind) {
+      case "network":
+        return <AssetPage key={of} id={of} />;
+      case "feeders":
+        return <FeederPage key={of} id={of} />;
+      default:
+        return <GatewayPage key={of} id={of} />;
+    }
   }
   switch (path) {
     case "/overview":
@@ -71,6 +83,8 @@ function Page() {
       return <AlarmsPage />;
     case "/signals":
       return <SignalsPage />;
+    case "/gateways":
+      return <GatewaysPage />;
     case "/completeness":
       return <CompletenessPage />;
     case "/alarm-performance":
@@ -104,6 +118,7 @@ function App() {
       <Footer />
       <AckDialog />
       <HandleDialog />
+      <EntryDialogs />
     </>
   );
 }

@@ -1,12 +1,15 @@
-import type { Outage } from "@busbar/client";
+import type { Outage, Planned } from "@busbar/client";
 import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { acknowledgedBy, crews, customersOut, failure, loaded, open, selected } from "../data/outages";
+import { planned } from "../data/switching";
 import { now } from "../clock";
 import { timeText } from "../format";
 import { t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
 import { Age, Moment } from "../parts/Times";
+import { mayAcknowledge } from "../session";
+import { entry } from "./Entry";
 
 export function placeOf(o: Outage): string {
   return o.device_name || o.device || t("outage.deviceUnknown");
@@ -117,23 +120,77 @@ function Row({ outage: o, storm }: { outage: Outage; storm: boolean }) {
 
 export function Crews() {
   const list = crews.value;
-  if (!list) {
-    return <p class="muted">{t("page.loading")}</p>;
-  }
-  return list.length === 0 ? (
-    <p class="muted">{t("crew.none")}</p>
-  ) : (
-    <ul class="crews">
-      {list.map((c) => (
-        <li key={c.id} data-testid="crew" data-crew={c.id}>
-          <strong>{c.name}</strong> <span class={c.state === "available" ? "muted" : ""}>{t(`crew.${c.state}`)}</span>{" "}
-          {c.outage && (
-            <button class="plain" onClick={() => (selected.value = c.outage)}>
-              {t("crew.show")}
-            </button>
-          )}
-        </li>
-      ))}
-    </ul>
+  return (
+    <>
+      {!list && <p class="muted">{t("page.loading")}</p>}
+      {list?.length === 0 && <p class="muted">{t("crew.none")}</p>}
+      <ul class="crews">
+        {list?.map((c) => (
+          <li key={c.id} data-testid="crew" data-crew={c.id}>
+            <strong>{c.name}</strong> <span class={c.state === "available" ? "muted" : ""}>{t(`crew.${c.state}`)}</span>
+            {c.comment && <span class="muted">{c.comment}</span>}
+            <span class="row-buttons">
+              {c.outage && <button onClick={() => (selected.value = c.outage)}>{t("crew.show")}</button>}
+              {mayAcknowledge() && !c.outage && (
+                <button aria-label={t("crew.changeThis", { name: c.name })} onClick={() => (entry.value = { what: "crew", id: c.id })} data-testid="change-crew">
+                  {t("plan.edit")}
+                </button>
+              )}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {mayAcknowledge() && (
+        <p>
+          <button onClick={() => (entry.value = { what: "crew", id: "" })} data-testid="add-crew">
+            {t("crew.add")}
+          </button>
+        </p>
+      )}
+      <PlannedList />
+    </>
+  );
+}
+
+/** Switching that is planned, what goes on first. */
+function PlannedList() {
+  const list = planned.value;
+  const time = (p: Planned) => (p.state === "ahead" ? 1 : 0) * 1e16 + p.from_us;
+  return (
+    <section aria-labelledby="planned-title">
+      <h3 id="planned-title">{t("plan.list", { n: list ? list.length : "?" })}</h3>
+      {!list && <p class="muted">{t("plan.unknown")}</p>}
+      <ul class="crews">
+        {[...(list ?? [])]
+          .sort((a, b) => time(a) - time(b))
+          .map((p) => (
+            <li key={p.id} data-testid="planned" data-plan={p.id} data-state={p.state}>
+              <strong>{(p.devices ?? []).join(", ")}</strong> <span class={p.state === "overrun" ? "abnormal" : "muted"}>{t(`plan.state.${p.state}`)}</span>
+              <span>
+                <Moment us={p.from_us} /> – <Moment us={p.until_us} />
+              </span>
+              <span>{t("outage.customers", { n: p.customers })}</span>
+              <span class="muted">{p.reason}</span>
+              <span class="row-buttons">
+                {(p.outages ?? []).slice(0, 1).map((id) => (
+                  <button key={id} onClick={() => (selected.value = id)}>
+                    {t("crew.show")}
+                  </button>
+                ))}
+                {mayAcknowledge() && (
+                  <>
+                    <button onClick={() => (entry.value = { what: "plan", devices: "", of: p })} data-testid="change-plan">
+                      {t("plan.edit")}
+                    </button>
+                    <button onClick={() => (entry.value = { what: "cancel", of: p })} data-testid="cancel-plan">
+                      {t("plan.cancelIt")}
+                    </button>
+                  </>
+                )}
+              </span>
+            </li>
+          ))}
+      </ul>
+    </section>
   );
 }
