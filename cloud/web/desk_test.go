@@ -8,6 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/busbar/busbar/test/browser"
 )
 
 func (b *tab) focused(css string) bool {
@@ -240,6 +242,12 @@ func TestStormMode(t *testing.T) {
 		f.setOutage(fmt.Sprintf("s-%d", i), func(o map[string]any) { o["feeder"] = fmt.Sprintf("feeder-%d", i%3+1) })
 	}
 	b.await(`document.querySelector("[data-testid=storm]")?.innerText.includes("14 outages") && document.querySelectorAll("[data-testid=desk-group]").length === 3`)
+	// Keys go down the list as it is shown.
+	first := `document.querySelectorAll("[data-testid=outage-row]")`
+	for n := range 3 {
+		b.Shortcut("j")
+		b.await(fmt.Sprintf(first+`[%d].ariaPressed === "true"`, n))
+	}
 	b.Shortcut("s")
 	b.await(`!document.querySelector("[data-testid=desk-group]")`)
 }
@@ -254,7 +262,7 @@ func TestDeskIsAccessible(t *testing.T) {
 	b := open(t, f, "/desk?outage=o-1")
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
 			for _, page := range []struct{ name, path, ready string }{
 				{"desk", "/desk?outage=o-1", `document.querySelector("[data-testid=call]")`},
 				{"oneline", "/feeders/feeder-1", `document.querySelector("[data-testid=oneline]")`},

@@ -122,6 +122,7 @@ type counterChange struct {
 }
 
 type total struct {
+	Epochs     int    `json:"epochs"`
 	Stream     string `json:"stream"`
 	Received   int64  `json:"received"`
 	Lost       int64  `json:"lost"`

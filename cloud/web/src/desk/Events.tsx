@@ -29,16 +29,21 @@ export function Expected({ outage }: { outage: Outage }) {
   );
 }
 
-/** The outages that go on; in a storm by feeder, without what nobody was told of. */
-export function Events({ storm }: { storm: boolean }) {
+const out = (group: readonly Outage[]) => group.reduce((sum, o) => sum + o.customers_out, 0);
+
+/** The outages as they are listed; in a storm by feeder, those with most customers out first, without what nobody was told of. */
+export function listed(storm: boolean): [feeder: string, group: Outage[]][] {
   const list = open.value;
-  const shown = storm ? list.filter((o) => o.announced_us !== null || o.state !== "suspected") : list;
   const groups = new Map<string, Outage[]>();
-  for (const o of shown) {
+  for (const o of storm ? list.filter((o) => o.announced_us !== null || o.state !== "suspected") : list) {
     const feeder = storm ? o.feeder || o.substation || t("outage.noFeeder") : "";
     groups.set(feeder, [...(groups.get(feeder) ?? []), o]);
   }
-  const out = (group: readonly Outage[]) => group.reduce((sum, o) => sum + o.customers_out, 0);
+  return [...groups].sort((a, b) => (storm ? out(b[1]) - out(a[1]) : 0));
+}
+
+export function Events({ storm }: { storm: boolean }) {
+  const list = open.value;
   return (
     <>
       <p class="desk-sum" data-testid="desk-sum">
@@ -51,22 +56,20 @@ export function Events({ storm }: { storm: boolean }) {
         )}
       </p>
       {loaded.value && list.length === 0 && <p class="empty">{t("outage.none")}</p>}
-      {[...groups]
-        .sort((a, b) => (storm ? out(b[1]) - out(a[1]) : 0))
-        .map(([feeder, group]) => (
-          <section key={feeder} aria-label={feeder || t("desk.events")}>
-            {storm && (
-              <h3 class="desk-group" data-testid="desk-group">
-                {feeder} <span>{t("outage.out", { n: out(group) })}</span>
-              </h3>
-            )}
-            <ul class="events">
-              {group.map((o) => (
-                <Row key={o.id} outage={o} storm={storm} />
-              ))}
-            </ul>
-          </section>
-        ))}
+      {listed(storm).map(([feeder, group]) => (
+        <section key={feeder} aria-label={feeder || t("desk.events")}>
+          {storm && (
+            <h3 class="desk-group" data-testid="desk-group">
+              {feeder} <span>{t("outage.out", { n: out(group) })}</span>
+            </h3>
+          )}
+          <ul class="events">
+            {group.map((o) => (
+              <Row key={o.id} outage={o} storm={storm} />
+            ))}
+          </ul>
+        </section>
+      ))}
     </>
   );
 }

@@ -5,7 +5,7 @@ import { watchSwitching } from "../data/switching";
 import { entering, stepsOf } from "../desk/Actions";
 import { entry, type Entry } from "../desk/Entry";
 import { Details } from "../desk/Details";
-import { Crews, Events } from "../desk/Events";
+import { Crews, Events, listed } from "../desk/Events";
 import { Separator, useShare } from "../desk/Split";
 import { keep, recall } from "../kept";
 import { MapView } from "../map/MapView";
@@ -71,7 +71,7 @@ export function DeskPage() {
         return;
       }
       const step = (by: number) => {
-        const list = open.value;
+        const list = listed(chosenStorm.value ?? storm.value).flatMap(([, group]) => group);
         const at = list.findIndex((o) => o.id === selected.value);
         const next = list[at < 0 ? 0 : Math.min(list.length - 1, Math.max(0, at + by))];
         if (next) {

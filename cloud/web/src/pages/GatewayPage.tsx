@@ -150,7 +150,7 @@ function Detail({ of: g }: { of: Gateway }) {
             })}
           </ul>
         </section>
-        <section class="panel" aria-labelledby="g-links">
+        <section class="panel wide" aria-labelledby="g-links">
           <h2 id="g-links">{t("fleet.links")}</h2>
           {known?.links.length === 0 && <p>{t("completeness.noOutage")}</p>}
           <ul class="evidence">

@@ -183,10 +183,7 @@ function Branch({ of, is, said, x, y }: Shown & { of: OneLineBranch }) {
   const abnormal = (of.kind === "switch" || said !== undefined) && position === "open";
   const marks = [said?.cut ? t("switching.isCut") : "", said?.tag ? t("switching.tagged", { tag: said.tag }) : ""].filter(Boolean);
   const words = position === undefined ? "" : abnormal ? t("position.notNormal", { position: t(`position.${position}`) }) : t(`position.${position}`);
-  const lines: [string, string][] = [[words, position === "unknown" || abnormal ? "abnormal-text" : "muted-text"], ...marks.map((mark): [string, string] => [mark, "abnormal-text"])];
-  if (words === "") {
-    lines.shift();
-  }
+  const below = words || marks.join(", ");
   const names = [t(`kind.${of.kind}`), label, position === undefined ? "" : is?.why, abnormal ? words : "", ...marks, outage ? t(`outage.state.${outage.state}`) : ""].filter(Boolean).join(", ");
   return (
     <g
@@ -222,12 +219,13 @@ function Branch({ of, is, said, x, y }: Shown & { of: OneLineBranch }) {
           {label}
         </text>
       )}
-      {lines.map(([text, style], i) => (
-        <text key={i} x={x + 15} y={y + 12 + 13 * i} class={style}>
-          {shortened(text)}
+      {said?.tag && <path class="flag" d={`M${x - 10} ${y + 8}v-20l-9 4 9 4`} />}
+      {below && (
+        <text x={x + 15} y={y + 12} class={position === "unknown" || abnormal || words === "" ? "abnormal-text" : "muted-text"}>
+          {shortened(below)}
         </text>
-      ))}
-      <SvgValues series={of.series ?? []} x={x + 15} y={y + 12 + 13 * lines.length} />
+      )}
+      <SvgValues series={of.series ?? []} x={x + 15} y={y + (below ? 25 : 12)} />
     </g>
   );
 }
