@@ -274,7 +274,7 @@ func TestStoppingLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: %d committed, %d in the log", c.Stream, c.Count, want[c.Stream])
 		}
 	}
-	if len(l.births) != 1 || len(l.births[0].Signals) != 5 || l.births[0].Site != "north" || l.births[0].Signals[3].Name != telemetry.ChannelLive {
+	if len(l.births) != 1 || len(l.births[0].Signals) != 8 || l.births[0].Site != "north" || l.births[0].Signals[3].Name != telemetry.ChannelLive {
 		t.Errorf("births %+v", l.births)
 	}
 
