@@ -85,3 +85,21 @@ func TestPulse(t *testing.T) {
 		t.Error("told again within the hour")
 	}
 }
+
+// A gateway says how full its buffer is, and once which version it is.
+func TestAGatewayTellsOfItsBuffer(t *testing.T) {
+	b := newBench(t)
+	b.telling = 20 * time.Millisecond
+	stop := b.run()
+	defer stop()
+	l := b.read(func(l log) bool { return len(l.valuesOf("BufUse")) >= 3 && len(l.valuesOf("BufLeft")) > 0 })
+	if use, _ := l.valuesOf("BufUse")[0].Float(); use <= 0 {
+		t.Errorf("the buffer takes %v bytes", use)
+	}
+	if left, _ := l.valuesOf("BufLeft")[0].Float(); left <= 0 {
+		t.Errorf("it lasts %v s", left)
+	}
+	if got := l.valuesOf("SwRev"); len(got) != 1 || got[0] != telemetry.TextValue("test") {
+		t.Errorf("the version is %v", got)
+	}
+}

@@ -66,7 +66,7 @@ func TestStartsWithoutADisk(t *testing.T) {
 	if up, down := l.alarms(telemetry.AlarmRaised, diskRule), l.alarms(telemetry.AlarmCleared, diskRule); len(up) != 1 || up[0].ID != down[0].ID {
 		t.Errorf("raised %+v, cleared %+v", up, down)
 	}
-	if birth := l.births[0]; birth.Version != 5 || len(birth.Signals) != 5 {
+	if birth := l.births[0]; birth.Version != 8 || len(birth.Signals) != 8 {
 		t.Errorf("birth %+v", birth)
 	}
 	stop()

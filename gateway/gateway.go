@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type Options struct {
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
 
 	heartbeat time.Duration // 0 means the constant
+	tell      time.Duration // how often the buffer is told of; 0 means the constant
 }
 
 // Gateway is a configured gateway that holds its buffer open.
@@ -163,7 +165,7 @@ func (g *Gateway) prepare() error {
 	g.prepareEdgeNode(devices.model.Signals)
 	active := func() []rules.Active { return *g.pipeline.active.Load() }
 	g.self = &self{
-		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(),
+		sink: g.pipeline, clock: g.clock, ids: devices.selfIDs(), report: g.buffer.Report, version: g.options.Version, every: cmp.Or(g.options.tell, tellEvery),
 		supply: newSupply(g.config.Gateway.Mains != nil, g.clock, g.buffer, g.hold, active, g.log),
 	}
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live

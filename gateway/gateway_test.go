@@ -66,6 +66,7 @@ type bench struct {
 	quarter telemetry.Micros
 	settle  telemetry.Micros
 	beat    time.Duration
+	telling time.Duration
 	opened  func() // is called when the buffer is open and nothing runs; nil: nothing is
 }
 
@@ -148,7 +149,7 @@ func (b *bench) parse(source string) gatewayconfig.Config {
 // run runs a gateway until stop is called, which returns what it had committed.
 func (b *bench) run() (stop func() []telemetry.Committed) {
 	b.t.Helper()
-	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel, quarter: b.quarter, settle: b.settle, heartbeat: b.beat})
+	g, err := New(b.config, Options{Version: "test", Log: quiet, Kernel: b.kernel, quarter: b.quarter, settle: b.settle, heartbeat: b.beat, tell: b.telling})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestStoppingLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: %d committed, %d in the log", c.Stream, c.Count, want[c.Stream])
 		}
 	}
-	if len(l.births) != 1 || len(l.births[0].Signals) != 5 || l.births[0].Site != "north" || l.births[0].Signals[3].Name != telemetry.ChannelLive {
+	if len(l.births) != 1 || len(l.births[0].Signals) != 8 || l.births[0].Site != "north" || l.births[0].Signals[3].Name != telemetry.ChannelLive {
 		t.Errorf("births %+v", l.births)
 	}
 

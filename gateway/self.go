@@ -6,19 +6,24 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/adapters"
+	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 )
 
-// self is the gateway as a device of its own: how far it knows the time, and whether
-// its supply is there. It stands between the adapters and the pipeline, so that a last
+// self is the gateway as a device of its own: how far it knows the time, whether its
+// supply is there, how full its buffer is, and which version it is. It stands between the adapters and the pipeline, so that a last
 // gasp is sent before anything else that the failure of the supply brings about.
 type self struct {
 	sink   adapters.Sink // the pipeline
 	clock  *clock.Clock
 	supply *supply
+	// What it tells, and how often.
+	report  func() buffer.Report
+	version string
+	every   time.Duration
 
 	mu    sync.Mutex
 	ids   selfIDs
@@ -29,13 +34,15 @@ type self struct {
 type selfIDs struct {
 	device                string
 	clock, mains          telemetry.SignalID
+	use, left, revision   telemetry.SignalID
 	watched               string // the device that says whether the supply is there
 	there, batteryRuntime telemetry.SignalID
 }
 
 // selfIDs are those of the configuration.
 func (d *devices) selfIDs() selfIDs {
-	ids := selfIDs{device: d.config.Gateway.ID, clock: d.own(rules.ClockState), mains: d.own(rules.Mains)}
+	ids := selfIDs{device: d.config.Gateway.ID, clock: d.own(rules.ClockState), mains: d.own(rules.Mains),
+		use: d.own(gatewayconfig.BufferUse), left: d.own(gatewayconfig.BufferLeft), revision: d.own(gatewayconfig.SoftwareRevision)}
 	m := d.config.Gateway.Mains
 	if m == nil {
 		return ids
@@ -110,10 +117,17 @@ func number(v telemetry.Sample) (n float64, known bool) {
 	return n, known && v.Quality.Validity() != telemetry.Bad
 }
 
-// run tells of the clock whenever its state changes, and at the start, until ctx ends.
+// tellEvery is how often the gateway tells how full its buffer is, at most.
+const tellEvery = time.Minute
+
+// run tells of the clock whenever its state changes, and at the start, and of the
+// buffer each minute, until ctx ends.
 func (s *self) run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	minutes := time.NewTicker(s.every)
+	defer minutes.Stop()
+	version := s.version
 	var told telemetry.ClockState
 	for {
 		if state := s.clock.Stats().State; state != told {
@@ -127,6 +141,11 @@ func (s *self) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			s.supply.settle()
+		case now := <-minutes.C:
+			if s.tellBuffer(ctx, now, version) != nil {
+				return
+			}
+			version = ""
 		case <-s.supply.unsaved:
 			s.supply.save()
 		}
@@ -141,4 +160,22 @@ func (s *self) tellClock(ctx context.Context, state telemetry.ClockState) error 
 	return s.sink.Deliver(ctx, adapters.Batch{Device: ids.device, Received: now, Samples: []telemetry.Sample{{
 		Time: telemetry.MicrosOf(now), Signal: ids.clock, Value: telemetry.IntValue(gatewayconfig.ClockStates[state]),
 	}}})
+}
+
+// tellBuffer tells how full the buffer is, and the version unless it is empty.
+func (s *self) tellBuffer(ctx context.Context, now time.Time, version string) error {
+	s.mu.Lock()
+	ids := s.ids
+	s.mu.Unlock()
+	r, at := s.report(), telemetry.MicrosOf(now)
+	b := adapters.Batch{Device: ids.device, Received: now, Samples: []telemetry.Sample{
+		{Time: at, Signal: ids.use, Value: telemetry.IntValue(r.Telemetry + r.Events + r.Books + r.SetAside)},
+	}}
+	if r.Left >= 0 {
+		b.Samples = append(b.Samples, telemetry.Sample{Time: at, Signal: ids.left, Value: telemetry.IntValue(int64(r.Left.Seconds()))})
+	}
+	if version != "" {
+		b.Samples = append(b.Samples, telemetry.Sample{Time: at, Signal: ids.revision, Value: telemetry.TextValue(version)})
+	}
+	return s.sink.Deliver(ctx, b)
 }

@@ -80,7 +80,7 @@ func TestExamples(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	m := c.Model()
-	if len(m.Signals) != 16 || m.Signals[15].Device != "north-gw1" || m.Signals[15].Name != rules.ClockState || m.Devices[2].ID != "north-gw1" || m.Assets[0].NominalVoltage != 20_000 || m.Assets[1].RatedCurrent != 250 {
+	if len(m.Signals) != 19 || m.Signals[15].Device != "north-gw1" || m.Signals[15].Name != rules.ClockState || m.Devices[2].ID != "north-gw1" || m.Assets[0].NominalVoltage != 20_000 || m.Assets[1].RatedCurrent != 250 {
 		t.Errorf("%+v", m)
 	}
 	if s := m.Signals[8]; !reflect.DeepEqual(s, telemetry.Signal{ID: 9, Device: "feeder-1-meter", Name: "ChLiv", Unit: "1", Asset: "feeder-1", Kind: telemetry.State}) {

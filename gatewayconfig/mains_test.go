@@ -48,7 +48,7 @@ func TestTheGatewayIsADevice(t *testing.T) {
 	for _, s := range c.Model().Signals {
 		names = append(names, s.Device+" "+s.Name+" "+string(s.Kind)+" "+s.Unit)
 	}
-	want := []string{"ups OnLine state 1", "ups Charge gauge %", "ups ChLiv state 1", "door Open state 1", "door ChLiv state 1", "gw ClkSt state 1", "gw Mains state 1"}
+	want := []string{"ups OnLine state 1", "ups Charge gauge %", "ups ChLiv state 1", "door Open state 1", "door ChLiv state 1", "gw ClkSt state 1", "gw BufUse gauge By", "gw BufLeft gauge s", "gw SwRev state 1", "gw Mains state 1"}
 	if !slices.Equal(names, want) {
 		t.Errorf("%q, expected %q", names, want)
 	}

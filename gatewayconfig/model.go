@@ -53,7 +53,14 @@ func (c Config) Model() rules.Model {
 // ClockStates are the values of rules.ClockState.
 var ClockStates = map[telemetry.ClockState]int64{telemetry.ClockUnset: 0, telemetry.ClockFreeRunning: 1, telemetry.ClockSynchronised: 2}
 
-// signals are the gateway's own, which come by change; none of a configuration for one device without a
+// What a gateway tells of itself each minute, beside what rules read.
+const (
+	BufferUse        = "BufUse"  // bytes that its buffer takes
+	BufferLeft       = "BufLeft" // how long the buffer lasts without the log, in s; not while the rate at which it fills isn't known
+	SoftwareRevision = "SwRev"   // its version, as text; once after each start
+)
+
+// signals are the gateway's own; none of a configuration for one device without a
 // gateway.
 func (g Gateway) signals() []telemetry.Signal {
 	if g.ID == "" {
@@ -63,7 +70,12 @@ func (g Gateway) signals() []telemetry.Signal {
 	for state, value := range ClockStates {
 		states[value] = string(state)
 	}
-	list := []telemetry.Signal{{Name: rules.ClockState, Unit: "1", Kind: telemetry.State, States: states}}
+	list := []telemetry.Signal{
+		{Name: rules.ClockState, Unit: "1", Kind: telemetry.State, States: states},
+		{Name: BufferUse, Unit: "By", Kind: telemetry.Gauge},
+		{Name: BufferLeft, Unit: "s", Kind: telemetry.Gauge},
+		{Name: SoftwareRevision, Unit: "1", Kind: telemetry.State},
+	}
 	if g.Mains != nil {
 		list = append(list, telemetry.Signal{Name: rules.Mains, Unit: "1", Kind: telemetry.State})
 	}

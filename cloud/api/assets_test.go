@@ -270,6 +270,15 @@ func TestWhatIsHeardOfTheNetwork(t *testing.T) {
 	if got := heard("viewer*"); got != "foreign-lost s bare-point u own-lost s 0 2 1" {
 		t.Errorf("one is silent, and one has stopped: %s", got)
 	}
+	var fleet struct{ Gateways []Gateway }
+	z.get(t, "viewer*", "/api/v1/gateways", http.StatusOK, &fleet)
+	var states []string
+	for _, g := range fleet.Gateways {
+		states = append(states, fmt.Sprint(g.ID, " ", g.State, " ", g.Silent != nil && *g.Silent == 1, " ", g.Every))
+	}
+	if got := strings.Join(states, ", "); got != "foreign silent true 60000000, gw unknown false 0, own stopped false 60000000" {
+		t.Errorf("the gateways: %s", got)
+	}
 	presence(func(t *store.Tx) error { return t.MarkStopped("own", false) })
 	if got := heard("viewerown-zone"); got != "bare-point u own-lost h 1 0 1" {
 		t.Errorf("of their zone: %s", got)

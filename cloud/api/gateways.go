@@ -13,13 +13,20 @@ import (
 
 // Gateway is a gateway and the completeness of what it sent.
 type Gateway struct {
-	ID         string           `json:"id"`
-	Site       string           `json:"site"`
-	Zone       string           `json:"zone"`
-	LastRecord telemetry.Micros `json:"last_record_us" doc:"When its newest record was written, 0 if it has sent none"`
-	Stored     *uint64          `json:"stored,omitempty" doc:"Samples counted in the store itself, if that was asked for"`
-	Totals     []Total          `json:"totals" doc:"Over all its epochs"`
-	Epochs     []Epoch          `json:"epochs" doc:"The 10 begun last, those last first; all are at /api/v1/gateways/{id}/epochs"`
+	ID         string            `json:"id"`
+	Site       string            `json:"site"`
+	Zone       string            `json:"zone"`
+	LastRecord telemetry.Micros  `json:"last_record_us" doc:"When its newest record was written, 0 if it has sent none"`
+	State      string            `json:"state" enum:"heard,silent,stopped,unknown" doc:"silent: nothing has come for three of its heartbeats. stopped: it has said so. unknown: it doesn't say how often it can be heard"`
+	Silent     *telemetry.Micros `json:"silent_us" doc:"Since when it is silent; null: it isn't"`
+	Every      int64             `json:"every_us" doc:"The longest time between two of its records while it can send; 0: it doesn't say"`
+	Supply     *telemetry.Micros `json:"supply_failed_us" doc:"When its own supply failed, as it has said; null: it hasn't, or has said that it is back"`
+	Feeder     string            `json:"feeder" doc:"That supplies it; empty: it doesn't say"`
+	Uplink     string            `json:"uplink" doc:"The carrier of its way to the log; empty: it doesn't say"`
+	Own        []Series          `json:"own" doc:"What it tells of itself, by name: among others ClkSt (the state of its clock), BufUse and BufLeft (its buffer, in bytes and in s that it lasts without the log), SwRev (its version)"`
+	Stored     *uint64           `json:"stored,omitempty" doc:"Samples counted in the store itself, if that was asked for"`
+	Totals     []Total           `json:"totals" doc:"Over all its epochs"`
+	Epochs     []Epoch           `json:"epochs" doc:"The 10 begun last, those last first; all are at /api/v1/gateways/{id}/epochs"`
 }
 
 // mostEpochs bounds those that come with a gateway.
@@ -106,7 +113,11 @@ func registerGateways(api huma.API, o Options) {
 		list, answer.Link, answer.Body.Next = turned(q.Paging, "gateways", list, func(g store.Gateway) string { return g.ID })
 		answer.Body.Gateways = make([]Gateway, len(list))
 		for i, g := range list {
-			out := Gateway{ID: g.ID, Site: g.Site, Zone: g.Zone, LastRecord: g.LastRecord, Totals: totalsOf(g)}
+			out := Gateway{ID: g.ID, Site: g.Site, Zone: g.Zone, LastRecord: g.LastRecord, Totals: totalsOf(g), State: stateOf(g.Presence), Silent: known(g.Presence.Silent),
+				Every: g.Presence.Every, Supply: known(g.Presence.LastGasp), Feeder: g.Presence.Feeder, Uplink: g.Presence.Uplink, Own: make([]Series, len(g.Own))}
+			for j, s := range g.Own {
+				out.Own[j] = seriesOf(s)
+			}
 			if q.Stored {
 				n := stored[g.ID]
 				out.Stored = &n
@@ -142,6 +153,19 @@ func registerGateways(api huma.API, o Options) {
 		answer.Body.Epochs = epochsOf(list)
 		return answer, nil
 	})
+}
+
+// stateOf is whether a gateway is heard.
+func stateOf(p store.Presence) string {
+	switch {
+	case p.Every == 0:
+		return "unknown"
+	case p.Silent != 0:
+		return "silent"
+	case p.Stopped:
+		return "stopped"
+	}
+	return "heard"
 }
 
 func totalsOf(g store.Gateway) []Total {

@@ -75,6 +75,8 @@ func (t *Tx) sequenceOf(gateway string, epoch record.Epoch, stream string) (int6
 type Gateway struct {
 	ID, Site, Zone string
 	LastRecord     telemetry.Micros // when its newest record was written, 0 if it has sent none
+	Presence       Presence         // Every is 0: it doesn't say how often it can be heard
+	Own            []Series         // of the gateway as a device, by name
 	Sequences      []Completeness   // those begun last come first
 }
 
@@ -152,7 +154,7 @@ func (s *Store) Gateways(ctx context.Context) ([]Gateway, error) {
 func (s *Store) GatewayPage(ctx context.Context, page Page[string]) ([]Gateway, error) {
 	var of Conditions
 	if page.After != nil {
-		of.And(`id > ?`, *page.After)
+		of.And(`g.id > ?`, *page.After)
 	}
 	return s.gateways(ctx, of, page.Limit)
 }
@@ -160,7 +162,7 @@ func (s *Store) GatewayPage(ctx context.Context, page Page[string]) ([]Gateway, 
 // Gateway is the gateway of that id; ErrNoGateway if there is none.
 func (s *Store) Gateway(ctx context.Context, id string) (Gateway, error) {
 	var of Conditions
-	of.And(`id = ?`, id)
+	of.And(`g.id = ?`, id)
 	list, err := s.gateways(ctx, of, 1)
 	if err == nil && len(list) == 0 {
 		err = ErrNoGateway
@@ -177,20 +179,35 @@ var ErrNoGateway = errors.New("no such gateway")
 func (s *Store) gateways(ctx context.Context, of Conditions, limit int) ([]Gateway, error) {
 	var list []Gateway
 	err := s.Ask(ctx, func(t *Tx) error {
-		of.And(`id <> ''`)
-		of.And(t.Seen("id"))
+		of.And(`g.id <> ''`)
+		of.And(t.Seen("g.id"))
 		at := map[string]int{}
 		err := t.Each(func(r *sql.Rows) error {
 			var g Gateway
-			err := r.Scan(&g.ID, &g.Site, &g.Zone, &g.LastRecord)
+			p := &g.Presence
+			err := r.Scan(&g.ID, &g.Site, &g.Zone, &g.LastRecord, &p.Heard, &p.Every, &p.Presence.Site, &p.Feeder, &p.Uplink, &p.Silent, &p.Stopped, &p.LastGasp)
 			at[g.ID] = len(list)
 			list = append(list, g)
 			return err
-		}, `SELECT id, site, zone, last_record FROM gateway`+of.Where()+` ORDER BY id LIMIT ?`, append(of.Args, limit)...)
+		}, `SELECT g.id, g.site, g.zone, g.last_record, g.heard, COALESCE(p.every, 0), COALESCE(p.site, ''), COALESCE(p.feeder, ''), COALESCE(p.uplink, ''),
+				COALESCE(p.silent, 0), COALESCE(p.stopped, FALSE), COALESCE(p.supply_failed, 0)
+			FROM gateway g LEFT JOIN presence p ON p.gateway = g.id`+of.Where()+` ORDER BY g.id LIMIT ?`, append(of.Args, limit)...)
 		if err != nil || len(list) == 0 {
 			return err
 		}
 		first, last := list[0].ID, list[len(list)-1].ID
+		own, err := t.series(selectSeries+`WHERE device = gateway AND gateway >= ? AND gateway <= ? ORDER BY gateway, name, id`, first, last)
+		if err == nil {
+			err = t.addLatest(own)
+		}
+		if err != nil {
+			return err
+		}
+		for _, s := range own {
+			if n, found := at[s.Gateway]; found {
+				list[n].Own = append(list[n].Own, s)
+			}
+		}
 		received, err := t.intervals(`SELECT i.sequence, i.seq_first, i.seq_last FROM received_interval i
 			JOIN sequence q ON q.id = i.sequence WHERE q.gateway >= ? AND q.gateway <= ?`, first, last)
 		if err != nil {

@@ -1,15 +1,12 @@
 package web
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/busbar/busbar/test/browser"
 )
 
 // TestAccessible checks every page in both themes, wide and on a phone.
@@ -38,7 +35,7 @@ func TestAccessible(t *testing.T) {
 	}
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
 			for _, s := range screens {
 				name := fmt.Sprintf("%s-%s-%d", s.name, theme, width)
 				b.visit(f, s.path)
@@ -61,7 +58,7 @@ func TestFloodIsAccessible(t *testing.T) {
 	b := open(t, f, "/")
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
 			b.visit(f, "/")
 			b.await(`document.querySelector("[data-testid=flood]") && document.querySelector("[data-testid=alarm-group]")`)
 			b.checkAccessible(fmt.Sprintf("flood-%s-%d", theme, width))
@@ -73,47 +70,14 @@ func TestFloodIsAccessible(t *testing.T) {
 // BUSBAR_SHOTS=DIR it leaves a picture there.
 func (b *tab) checkAccessible(name string) {
 	b.T.Helper()
-	axe, err := os.ReadFile("testdata/axe/axe.min.js")
-	if err != nil {
-		b.T.Fatal(err)
-	}
 	if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 		b.T.Errorf("%s: %d px wider than the screen", name, over)
 	}
-	b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
 	if get[bool](b, `document.getAnimations().length > 0 || [...document.querySelectorAll("*")].some(e => getComputedStyle(e).transitionDuration !== "0s")`) {
 		b.T.Errorf("%s: something moves", name)
 	}
-	for _, v := range get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
-		r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`) {
+	for _, v := range b.Violations() {
 		b.T.Errorf("%s: %s", name, v)
 	}
-	b.shoot(name)
-}
-
-// prefer has the page see a preference, and none for motion: axe would find colours halfway
-// between two.
-func prefer(feature, value string) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: feature, Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}},
-		})
-		return err
-	})
-}
-
-// shoot leaves a picture where BUSBAR_SHOTS says.
-func (b *tab) shoot(name string) {
-	b.T.Helper()
-	dir := os.Getenv("BUSBAR_SHOTS")
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(b.Ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		b.T.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
-		b.T.Fatal(err)
-	}
+	b.Shoot(name)
 }

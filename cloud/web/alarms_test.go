@@ -143,7 +143,7 @@ func TestRowsStayUnderThePointer(t *testing.T) {
 
 	f.raise(alarm{ID: "new", Priority: "critical", Asset: "a", Device: "d", Summary: "Dead"})
 	b.await(`document.querySelector("[data-testid=new-alarms]")?.innerText.startsWith("1 new alarm, highest priority critical")`)
-	b.shoot("held")
+	b.Shoot("held")
 	if rows := b.rows(); rows != "low" {
 		t.Errorf("rows moved under the pointer: %s", rows)
 	}
@@ -169,7 +169,7 @@ func TestReconnectResumes(t *testing.T) {
 	if said := b.text("[data-testid=stale]"); !strings.HasPrefix(said, "No connection to the server since ") {
 		t.Errorf("banner says %q", said)
 	}
-	b.shoot("reconnecting")
+	b.Shoot("reconnecting")
 	b.click("[data-alarm-id=before] [data-testid=ack]")
 	b.Do(chromedp.SendKeys(chromedp.CSS("[data-testid=ack-name]"), "Ana"))
 	b.click("[data-testid=ack-submit]")

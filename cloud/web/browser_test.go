@@ -43,7 +43,7 @@ func get[T any](b *tab, expression string) T {
 
 func (b *tab) await(condition string) {
 	b.T.Helper()
-	b.Await(4*time.Second, condition)
+	b.Await(30*time.Second, condition)
 }
 
 func (b *tab) click(css string) {

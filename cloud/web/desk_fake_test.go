@@ -21,6 +21,12 @@ type outageDesk struct {
 	heard    string // of the network, by the letters of the API; "": it can't be told
 	lines    map[string]map[string]any
 	assets   map[string]map[string]any
+	switched map[string]map[string]any
+	plans    []map[string]any
+	acted    []map[string]any            // steps with outages
+	entered  []string                    // what was said of calls, switches, plans and crews: method, path and body
+	refusal  string                      // why that is refused; "": it isn't
+	told     map[string][]map[string]any // what has happened, by asset
 }
 
 func (f *fake) deskRoutes(mux *http.ServeMux) {
@@ -91,6 +97,7 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 		return "", map[string]any{"causes": code("tree", "Tree or branch"), "failures": code("overhead-line", "Overhead line"), "remedies": code("repaired", "Repaired")}, true
 	})
 	mux.HandleFunc("POST /api/v1/outages/{id}/actions", f.postAction)
+	f.enteringRoutes(mux, list)
 }
 
 // leadsTo is where each step leads.
@@ -124,10 +131,12 @@ func (f *fake) postAction(w http.ResponseWriter, r *http.Request) {
 		if crew != nil {
 			o["crew"] = crew
 		}
+		f.desk.acted = append(f.desk.acted, step)
+		// Before it is told, for who hears of it asks at once.
+		f.desk.timeline[id] = append(f.desk.timeline[id], map[string]any{"seq": f.seq, "at_us": nowUs(), "action": action, "state": o["state"], "by": step["by"], "comment": step["comment"], "detail": ""})
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.desk.timeline[id] = append(f.desk.timeline[id], map[string]any{"seq": f.seq, "at_us": nowUs(), "action": action, "state": o["state"], "by": step["by"], "comment": step["comment"], "detail": ""})
 	answer(w, http.StatusOK, f.desk.outages[id])
 }
 

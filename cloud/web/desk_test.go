@@ -8,6 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/busbar/busbar/test/browser"
 )
 
 func (b *tab) focused(css string) bool {
@@ -84,6 +86,18 @@ func TestDeskByKeyboard(t *testing.T) {
 	b.await(fmt.Sprintf(`document.querySelector("[data-testid=map]").dataset.spots !== %q`, before))
 }
 
+// An address that is no id leads to no page, and not to an empty one.
+func TestAddressThatIsNone(t *testing.T) {
+	f := newFake(t)
+	f.network(20)
+	b := open(t, f, "/overview")
+	b.Do(chromedp.Evaluate[chromedp.Void](`(() => { history.pushState(null, "", "/network/50%25"); history.pushState(null, "", "/network/%ff"); dispatchEvent(new PopStateEvent("popstate")); })()`))
+	b.await(`document.querySelector("main h1")?.innerText === "There is no such page."`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`history.back()`))
+	b.await(`document.querySelector("main h1")?.innerText === "50%"`)
+	b.Forgive("404")
+}
+
 // A step that is entered while another one is on its way stays open when that is answered.
 func TestStepIsEnteredWhileAnotherIsSent(t *testing.T) {
 	f := newFake(t)
@@ -151,7 +165,7 @@ func TestUnknownIsShownAsUnknown(t *testing.T) {
 	b.await(`document.querySelector("[data-testid=overview-out]").innerText === "34 customers out"`)
 	b.await(`document.querySelector("[data-testid=overview-silent]").innerText === "0 of 2 silent"`)
 	f.mu.Lock()
-	f.gateways[1].Last = nowUs() - 200_000_000
+	f.gateways[1].State, f.gateways[1].Silent = "silent", new(nowUs()-200_000_000)
 	f.mu.Unlock()
 	b.visit(f, "/overview")
 	b.await(`document.querySelector("[data-testid=overview-silent].abnormal")?.innerText === "1 of 2 silent"`)
@@ -228,6 +242,12 @@ func TestStormMode(t *testing.T) {
 		f.setOutage(fmt.Sprintf("s-%d", i), func(o map[string]any) { o["feeder"] = fmt.Sprintf("feeder-%d", i%3+1) })
 	}
 	b.await(`document.querySelector("[data-testid=storm]")?.innerText.includes("14 outages") && document.querySelectorAll("[data-testid=desk-group]").length === 3`)
+	// Keys go down the list as it is shown.
+	first := `document.querySelectorAll("[data-testid=outage-row]")`
+	for n := range 3 {
+		b.Shortcut("j")
+		b.await(fmt.Sprintf(first+`[%d].ariaPressed === "true"`, n))
+	}
 	b.Shortcut("s")
 	b.await(`!document.querySelector("[data-testid=desk-group]")`)
 }
@@ -238,15 +258,21 @@ func TestDeskIsAccessible(t *testing.T) {
 	f := newFake(t)
 	f.substation()
 	f.network(3000)
+	f.operated()
 	b := open(t, f, "/desk?outage=o-1")
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
 			for _, page := range []struct{ name, path, ready string }{
 				{"desk", "/desk?outage=o-1", `document.querySelector("[data-testid=call]")`},
 				{"oneline", "/feeders/feeder-1", `document.querySelector("[data-testid=oneline]")`},
 				{"overview", "/overview", `document.querySelector("[data-testid=overview-out]")?.innerText.includes("out")`},
-				{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]")`},
+				{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]") && document.querySelectorAll("[data-testid=asset-entry]").length === 3`},
+				{"gateways", "/gateways", `document.querySelectorAll("[data-testid=gateway-row]").length === 2`},
+				{"gateway", "/gateways/north-gw1", `document.querySelector("[data-testid=gateway-detail]")?.innerText.includes("no answer")`},
+				{"crews", "/desk", `document.querySelector("[data-testid=planned]") && (document.querySelector("[data-testid=tab-crews]").click(), true)`},
+				{"plan", "/desk", `document.querySelector("[data-testid=planned]") && document.querySelector("[data-testid=change-plan]").click() === undefined && document.querySelector("[data-testid=entry]")?.open`},
+				{"operate", "/network/F7", `document.querySelector("[data-testid=asset-operate]") && document.querySelector("[data-testid=asset-switching]").innerText.includes("Ana") && document.querySelector("[data-testid=asset-operate]").click() === undefined && document.querySelector("[data-testid=entry]")?.open`},
 			} {
 				b.visit(f, page.path)
 				b.await(page.ready)
@@ -257,6 +283,7 @@ func TestDeskIsAccessible(t *testing.T) {
 			}
 		}
 	}
+	b.Forgive("404") // of the samples of a gateway's own
 }
 
 // TestMapOf100kServicePoints pans and zooms a map of 100,000 service points in Chromium, and tells how

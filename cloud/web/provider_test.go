@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/busbar/busbar/test/browser"
 )
 
 func (f *fake) getMethods(w http.ResponseWriter, _ *http.Request) {
@@ -115,7 +117,7 @@ func TestSigningInByAProviderIsAccessible(t *testing.T) {
 	b := newTab(t)
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
 			f.offer(false, "")
 			b.arrive(f, "/?signin=unmapped")
 			b.await(providerState + ` !== "" && ` + providerError + ` !== ""`)

@@ -35,7 +35,7 @@ func (b *tab) awaitState(id, state string) {
 // awaitStreams waits until n streams are open and no other one.
 func awaitStreams(t *testing.T, f *fake, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(4 * time.Second); f.subscribed() != n; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); f.subscribed() != n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d streams, want %d", f.subscribed(), n)
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/busbar/busbar/test/browser"
 )
 
 // gate lets whoever has signed in through to the API.
@@ -160,7 +162,7 @@ func TestSignInIsAccessible(t *testing.T) {
 	b := newTab(t)
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), prefer("prefers-color-scheme", theme))
+			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
 			f.endSession()
 			b.arrive(f, "/")
 			b.signIn("ana", "wrong")

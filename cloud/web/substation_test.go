@@ -122,6 +122,7 @@ type counterChange struct {
 }
 
 type total struct {
+	Epochs     int    `json:"epochs"`
 	Stream     string `json:"stream"`
 	Received   int64  `json:"received"`
 	Lost       int64  `json:"lost"`
@@ -136,7 +137,29 @@ type gateway struct {
 	Zone   string  `json:"zone"`
 	Last   int64   `json:"last_record_us"`
 	Totals []total `json:"totals"`
+	State  string  `json:"state"`
+	Silent *int64  `json:"silent_us"`
+	Every  int64   `json:"every_us"`
+	Supply *int64  `json:"supply_failed_us"`
+	Feeder string  `json:"feeder"`
+	Uplink string  `json:"uplink"`
+	Own    []any   `json:"own"`
 }
+
+// own is a series of a gateway's own, and its newest sample.
+func own(id int64, gateway, name, unit string, value any, at int64, states map[string]string) map[string]any {
+	latest := map[string]any{"t": at, "v": value, "q": "good"}
+	if text, ok := value.(string); ok {
+		latest["v"], latest["text"] = nil, text
+	}
+	of := map[string]any{"id": id, "gateway": gateway, "device": gateway, "name": name, "unit": unit, "asset": gateway, "kind": "gauge", "latest": latest}
+	if states != nil {
+		of["states"] = states
+	}
+	return of
+}
+
+var clockStates = map[string]string{"0": "unset", "1": "free-running", "2": "synchronised"}
 
 // voltages are one sample a second around 230 V from a time on, with bad
 // ones where bad says so.
@@ -219,12 +242,15 @@ func (f *fake) substation() {
 	f.acknowledge("a6", "Ben", "")
 
 	f.gateways = []gateway{
-		{ID: "north-gw1", Site: "North substation", Zone: "north", Last: now - 2_000_000,
+		{ID: "north-gw1", Site: "North substation", Zone: "north", Last: now - 2_000_000, State: "heard", Every: 60_000_000, Feeder: "feeder-2", Uplink: "carrier-a",
+			Own: []any{own(921, "north-gw1", "BufLeft", "s", 259_200.0, now-20_000_000, nil), own(922, "north-gw1", "BufUse", "By", 48_234_496.0, now-20_000_000, nil),
+				own(923, "north-gw1", "ClkSt", "1", 2.0, now-900_000_000, clockStates), own(924, "north-gw1", "SwRev", "1", "v1.4.2", now-900_000_000, nil)},
 			Totals: []total{
 				{Stream: "telemetry", Received: 128_397, Lost: 3, Duplicates: 41},
 				{Stream: "events", Received: 61},
 			}},
-		{ID: "south-gw1", Site: "South substation", Zone: "south", Last: now - 1_000_000,
+		{ID: "south-gw1", Site: "South substation", Zone: "south", Last: now - 1_000_000, State: "heard", Every: 60_000_000,
+			Own: []any{own(925, "south-gw1", "ClkSt", "1", 1.0, now-900_000_000, clockStates)},
 			Totals: []total{
 				{Stream: "telemetry", Received: 101_109, Missing: 12, Parked: 5},
 			}},

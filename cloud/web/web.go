@@ -80,14 +80,15 @@ var files = sync.OnceValue(func() map[string]file {
 })
 
 // Handler serves the console's page at its client routes (/, /alarms/{id},
-// /signals, /completeness, /alarm-performance, /overview, /desk, /network/{id} and /feeders/{id}) and its files under /assets/. Anything else is 404, any method but
+// /signals, /completeness, /alarm-performance, /overview, /gateways, /gateways/{id}, /desk,
+// /network/{id} and /feeders/{id}) and its files under /assets/. Anything else is 404, any method but
 // GET and HEAD 405. Files under /assets/ have their hash in their name and may
 // be cached for ever; the page is revalidated by ETag on every load. The
 // handler is safe for concurrent use.
 func Handler() http.Handler {
 	files()
 	mux := http.NewServeMux()
-	for _, route := range []string{"/{$}", "/alarms/{id}", "/signals", "/completeness", "/alarm-performance", "/overview", "/desk", "/network/{id}", "/feeders/{id}"} {
+	for _, route := range []string{"/{$}", "/alarms/{id}", "/signals", "/completeness", "/alarm-performance", "/overview", "/gateways", "/gateways/{id}", "/desk", "/network/{id}", "/feeders/{id}"} {
 		mux.HandleFunc("GET "+route, func(w http.ResponseWriter, r *http.Request) {
 			serve(w, r, files()["/index.html"], "no-cache")
 		})

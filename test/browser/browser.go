@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,10 +14,13 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/busbar/busbar/test/peer"
 )
 
 var chromium = sync.OnceValue(func() string {
@@ -156,6 +160,45 @@ func (b *Tab) Shortcut(key string) {
 		_, err := cdp.Call(ctx, target, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeRawKeyDown, Key: key})
 		return err
 	}))
+}
+
+// Violations is what axe-core finds of WCAG 2.2 AA in what is shown.
+func (b *Tab) Violations() []string {
+	b.T.Helper()
+	axe, err := os.ReadFile(filepath.Join(peer.Root(), "cloud", "web", "testdata", "axe", "axe.min.js"))
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
+	return Get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
+		r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`)
+}
+
+// Prefer has the page see a preference, and none for motion: axe would find colours halfway
+// between two.
+func Prefer(feature, value string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: feature, Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		})
+		return err
+	})
+}
+
+// Shoot leaves a picture where BUSBAR_SHOTS says.
+func (b *Tab) Shoot(name string) {
+	b.T.Helper()
+	dir := os.Getenv("BUSBAR_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.Ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		b.T.Fatal(err)
+	}
 }
 
 // Messages is what the page wrote to the browser's log so far, errors and

@@ -693,14 +693,28 @@ export interface FloodState {
 export interface Gateway {
   /** The 10 begun last, those last first; all are at /api/v1/gateways/{id}/epochs */
   epochs: Epoch[] | null;
+  /** The longest time between two of its records while it can send; 0: it doesn't say */
+  every_us: Micros;
+  /** That supplies it; empty: it doesn't say */
+  feeder: string;
   id: string;
   /** When its newest record was written, 0 if it has sent none */
   last_record_us: Micros;
+  /** What it tells of itself, by name: among others ClkSt (the state of its clock), BufUse and BufLeft (its buffer, in bytes and in s that it lasts without the log), SwRev (its version) */
+  own: Series[] | null;
+  /** Since when it is silent; null: it isn't */
+  silent_us: Micros | null;
   site: string;
+  /** silent: nothing has come for three of its heartbeats. stopped: it has said so. unknown: it doesn't say how often it can be heard */
+  state: "heard" | "silent" | "stopped" | "unknown";
   /** Samples counted in the store itself, if that was asked for */
   stored?: Int64;
+  /** When its own supply failed, as it has said; null: it hasn't, or has said that it is back */
+  supply_failed_us: Micros | null;
   /** Over all its epochs */
   totals: Total[] | null;
+  /** The carrier of its way to the log; empty: it doesn't say */
+  uplink: string;
   zone: string;
 }
 

@@ -130,5 +130,20 @@ export const api = {
   act: (id: string, step: busbar.OutageStepBody) => call((options) => busbar.actOnOutage(server, { id }, step, options)),
   crews: async () => (await call((options) => busbar.listCrews(server, options))).crews ?? [],
   calls: async (outage: string) => (await call((options) => busbar.listCalls(server, { outage, limit: 50 }, options))).calls ?? [],
+  takeCall: (body: busbar.CallTakingBody) => call((options) => busbar.addCall(server, body, options)),
+  saveCrew: (id: string, body: busbar.CrewSavingBody) => call((options) => busbar.putCrew(server, { id }, body, options)),
+  switching: async () => (await every(busbar.listSwitching, {})).flatMap((page) => page.switching ?? []),
+  operate: (asset: string, body: busbar.OperatingBody) => call((options) => busbar.putSwitching(server, { asset }, body, options)),
+  planned: async () => (await every(busbar.listPlannedOutages, { state: "open" })).flatMap((page) => page.planned_outages ?? []),
+  /** What a plan would be, without keeping it. */
+  tryPlan: (plan: busbar.Plan) => call((options) => busbar.addPlannedOutage(server, { dry_run: true }, plan, options)),
+  plan: (plan: busbar.Plan) => call((options) => busbar.addPlannedOutage(server, {}, plan, options)),
+  replan: (id: string, body: busbar.ReplanningBody) => call((options) => busbar.putPlannedOutage(server, { id }, body, options)),
+  cancelPlan: (id: string, body: busbar.CancellingBody) => call((options) => busbar.cancelPlannedOutage(server, { id }, body, options)),
+  estimateRecord: () => call((options) => busbar.getEstimateRecord(server, { by: "author" }, options)),
+  timeline: (id: string, cursor: string | null) => call((options) => busbar.listAssetTimeline(server, { id, limit: 50, cursor: cursor ?? undefined }, options)),
+  /** The first assets with a text in their id or name. */
+  findAssets: async (text: string, kind: busbar.ListAssetsParams["kind"]) => (await call((options) => busbar.listAssets(server, { text, kind, limit: 20 }, options))).assets ?? [],
+  commands: async (gateway: string) => (await call((options) => busbar.listCommands(server, { gateway, limit: 20 }, options))).commands ?? [],
   gateways: async () => (await every(busbar.listGateways, {})).flatMap((page) => page.gateways ?? []),
 };

@@ -8,11 +8,14 @@ import * as series from "./data/series";
 import { watchSound } from "./data/sound";
 import { t } from "./messages";
 import * as outages from "./data/outages";
+import { EntryDialogs } from "./desk/Entries";
 import { AlarmPage } from "./pages/AlarmPage";
 import { AlarmsPage } from "./pages/AlarmsPage";
 import { CompletenessPage } from "./pages/CompletenessPage";
 import { AssetPage } from "./pages/AssetPage";
 import { DeskPage } from "./pages/DeskPage";
+import { GatewayPage } from "./pages/GatewayPage";
+import { GatewaysPage } from "./pages/GatewaysPage";
 import { FeederPage } from "./pages/OneLine";
 import { OverviewPage } from "./pages/OverviewPage";
 import { PerformancePage } from "./pages/PerformancePage";
@@ -34,6 +37,8 @@ function pageName(): string {
       return t("nav.completeness");
     case "/overview":
       return t("nav.overview");
+    case "/gateways":
+      return t("nav.gateways");
     case "/desk":
       return t("nav.desk");
     case "/alarm-performance":
@@ -42,16 +47,32 @@ function pageName(): string {
   return t("nav.alarms");
 }
 
+/** A part of a path as it was before it was escaped; undefined: it is no such part. */
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
+}
+
 function Page() {
   const path = place.value.pathname;
   const alarm = /^\/alarms\/([\w-]+)$/.exec(path)?.[1];
   if (alarm !== undefined) {
     return <AlarmPage key={alarm} id={alarm} />;
   }
-  const [, kind, id] = /^\/(network|feeders)\/([^/]+)$/.exec(path) ?? [];
-  if (kind !== undefined && id !== undefined) {
-    const of = decodeURIComponent(id);
-    return kind === "network" ? <AssetPage key={of} id={of} /> : <FeederPage key={of} id={of} />;
+  const [, kind, id] = /^\/(network|feeders|gateways)\/([^/]+)$/.exec(path) ?? [];
+  const of = id === undefined ? undefined : decoded(id);
+  if (kind !== undefined && of !== undefined) {
+    switch (kind) {
+      case "network":
+        return <AssetPage key={of} id={of} />;
+      case "feeders":
+        return <FeederPage key={of} id={of} />;
+      default:
+        return <GatewayPage key={of} id={of} />;
+    }
   }
   switch (path) {
     case "/overview":
@@ -62,6 +83,8 @@ function Page() {
       return <AlarmsPage />;
     case "/signals":
       return <SignalsPage />;
+    case "/gateways":
+      return <GatewaysPage />;
     case "/completeness":
       return <CompletenessPage />;
     case "/alarm-performance":
@@ -95,6 +118,7 @@ function App() {
       <Footer />
       <AckDialog />
       <HandleDialog />
+      <EntryDialogs />
     </>
   );
 }

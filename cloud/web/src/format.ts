@@ -99,6 +99,14 @@ export function utcText(us: number): string {
   return new Date(us / 1000).toISOString().replace("T", " ").replace("Z", " UTC");
 }
 
+const sizes = (["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const).map((unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }));
+
+/** A number of bytes in the largest unit of which it has one. */
+export function bytesText(n: number): string {
+  const power = n < 1000 ? 0 : Math.min(sizes.length - 1, Math.floor(Math.log10(n) / 3));
+  return sizes[power]?.format(n / 1000 ** power) ?? "";
+}
+
 const parts = (["day", "hour", "minute", "second"] as const).map(
   (unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "narrow" }),
 );

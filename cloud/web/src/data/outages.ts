@@ -118,7 +118,7 @@ async function load(): Promise<void> {
   }
 }
 
-async function loadCrews(): Promise<void> {
+export async function loadCrews(): Promise<void> {
   try {
     crews.value = await api.crews();
   } catch {

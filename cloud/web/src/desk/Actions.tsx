@@ -1,24 +1,26 @@
-import type { Code, Outage, OutageCodesBody, OutageStepBody } from "@busbar/client";
-import { signal } from "@preact/signals";
+import type { Code, EstimateRecord, Outage, OutageCodesBody, OutageStepBody } from "@busbar/client";
+import { effect, signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { act, crews, selected } from "../data/outages";
+import { act, crews, open, selected } from "../data/outages";
 import { nowUs } from "../clock";
 import { keep, recall } from "../kept";
 import { t } from "../messages";
 import { mayAcknowledge, userName } from "../session";
+import { AssetField, idsIn, localTime, momentOf } from "./Entry";
+import { placeOf } from "./Events";
 
 export type Action = OutageStepBody["action"];
 
 // Which steps there are in which state, the next one of its life first. The server decides; it says why not.
 const steps: Partial<Record<Outage["state"], readonly Action[]>> = {
-  suspected: ["confirm", "dismiss"],
-  probable: ["confirm", "restored", "dismiss"],
-  confirmed: ["assign", "repaired", "restored", "estimate", "dismiss"],
-  assigned: ["en-route", "on-site", "repaired", "restored", "estimate", "assign", "unassign"],
-  "en-route": ["on-site", "repaired", "restored", "estimate", "unassign"],
-  "on-site": ["repaired", "restored", "estimate", "unassign"],
-  repaired: ["restored", "estimate"],
+  suspected: ["confirm", "dismiss", "merge", "split"],
+  probable: ["confirm", "restored", "dismiss", "merge", "split"],
+  confirmed: ["assign", "repaired", "restored", "estimate", "dismiss", "merge", "split"],
+  assigned: ["en-route", "on-site", "repaired", "restored", "estimate", "assign", "unassign", "merge", "split"],
+  "en-route": ["on-site", "repaired", "restored", "estimate", "unassign", "merge", "split"],
+  "on-site": ["repaired", "restored", "estimate", "unassign", "merge", "split"],
+  repaired: ["restored", "estimate", "merge", "split"],
   restored: ["verify"],
   verified: ["complete"],
   completed: ["edit"],
@@ -26,6 +28,12 @@ const steps: Partial<Record<Outage["state"], readonly Action[]>> = {
 
 /** The step that is being entered. */
 export const entering = signal<Action | undefined>(undefined);
+
+// At once, and not when the page is next drawn: by then a step of the new outage may be entered.
+effect(() => {
+  selected.value;
+  entering.value = undefined;
+});
 
 const codes = signal<OutageCodesBody | undefined>(undefined);
 
@@ -64,12 +72,7 @@ export function Actions({ outage }: { outage: Outage }) {
 }
 
 /** Steps that the server refuses without a reason. */
-const reasoned: readonly Action[] = ["dismiss", "unassign", "note", "restored", "verify"];
-
-function localTime(us: number): string {
-  const at = new Date(us / 1000);
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}
+const reasoned: readonly Action[] = ["dismiss", "unassign", "note", "restored", "verify", "merge", "split"];
 
 function Form({ outage, action, done }: { outage: Outage; action: Action; done: (told: string) => void }) {
   const form = useRef<HTMLFormElement>(null);
@@ -77,6 +80,7 @@ function Form({ outage, action, done }: { outage: Outage; action: Action; done: 
   const [sending, setSending] = useState(false);
   const user = userName();
   const report = action === "complete" || action === "edit";
+  const candidates = (outage.candidates ?? []).map((c) => c.device).filter((device) => device !== "" && device !== outage.device);
   useEffect(() => {
     form.current?.querySelector<HTMLElement>("select, input, textarea, button")?.focus();
     if (report && !codes.peek()) {
@@ -103,8 +107,14 @@ function Form({ outage, action, done }: { outage: Outage; action: Action; done: 
       }
     }
     if (action === "estimate") {
-      step.p50_us = new Date(text("p50")).getTime() * 1000;
-      step.p80_us = new Date(text("p80")).getTime() * 1000;
+      step.p50_us = momentOf(text("p50"));
+      step.p80_us = momentOf(text("p80"));
+    }
+    if (action === "merge") {
+      step.into = text("into");
+    }
+    if (action === "split") {
+      step.devices = idsIn(text("devices"));
     }
     setSending(true);
     setFailure("");
@@ -151,6 +161,28 @@ function Form({ outage, action, done }: { outage: Outage; action: Action; done: 
           </label>
         </>
       )}
+      {action === "estimate" && <Record />}
+      {action === "merge" && (
+        <label>
+          {t("step.into")}
+          <select name="into" data-testid="step-into">
+            {open.value
+              .filter((o) => o.id !== outage.id)
+              .sort((a, b) => Number(b.feeder === outage.feeder) - Number(a.feeder === outage.feeder))
+              .map((o) => (
+                <option key={o.id} value={o.id}>
+                  {placeOf(o)} ({[o.feeder, t(`outage.state.${o.state}`), t("outage.outOf", { n: o.customers_out, of: o.customers })].filter(Boolean).join(", ")})
+                </option>
+              ))}
+          </select>
+        </label>
+      )}
+      {action === "split" && (
+        <>
+          <AssetField name="devices" label={t("step.devices")} value="" several />
+          {candidates.length > 0 && <p class="muted">{t("step.candidates", { devices: candidates.join(", ") })}</p>}
+        </>
+      )}
       {report && (
         <>
           <Codes name="cause" codes={codes.value?.causes} value={outage.cause} />
@@ -180,6 +212,35 @@ function Form({ outage, action, done }: { outage: Outage; action: Action; done: 
         </button>
       </div>
     </form>
+  );
+}
+
+/** How right estimates were so far, which whoever gives one should know. */
+function Record() {
+  const [records, setRecords] = useState<readonly EstimateRecord[] | undefined>(undefined);
+  useEffect(() => {
+    let current = true;
+    api.estimateRecord().then(
+      (answer) => current && setRecords(answer.records ?? []),
+      () => undefined, // an estimate needs no record
+    );
+    return () => {
+      current = false;
+    };
+  }, []);
+  const share = (of: number | null) => (of === null ? "–" : t("step.percent", { n: Math.round(of * 100) }));
+  return (
+    <div class="record" data-testid="estimate-record">
+      {records?.every((r) => r.estimates === 0) && <p class="muted">{t("step.noRecord")}</p>}
+      {(records ?? [])
+        .filter((r) => r.estimates > 0)
+        .map((r) => (
+          <p key={r.group}>
+            {r.group === "" ? t("step.recordAll") : t(r.group === "cloud" ? "step.recordCloud" : "step.recordPeople")}{" "}
+            {t("step.record", { n: r.estimates, p50: share(r.coverage_50), p80: share(r.coverage_80) })}
+          </p>
+        ))}
+    </div>
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Call, Evidence, Outage, OutageDetail } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { acknowledgedBy, outageOf, selected } from "../data/outages";
+import { acknowledgedBy, apply, outageOf, selected } from "../data/outages";
 import { t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
 import { Age, Moment } from "../parts/Times";
@@ -24,6 +24,7 @@ function useKnown(id: string, revision: number): [Known | undefined, string] {
       Promise.all([api.outage(id), api.outageEvidence(id), api.calls(id)]).then(
         ([detail, evidence, calls]) => {
           if (current) {
+            apply(detail); // keys take steps with it, also before the list of outages has come
             setKnown({ detail, evidence, calls });
             setFailure("");
           }

@@ -1,12 +1,15 @@
-import type { Outage } from "@busbar/client";
+import type { Outage, Planned } from "@busbar/client";
 import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { acknowledgedBy, crews, customersOut, failure, loaded, open, selected } from "../data/outages";
+import { planned } from "../data/switching";
 import { now } from "../clock";
 import { timeText } from "../format";
 import { t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
 import { Age, Moment } from "../parts/Times";
+import { mayAcknowledge } from "../session";
+import { entry } from "./Entry";
 
 export function placeOf(o: Outage): string {
   return o.device_name || o.device || t("outage.deviceUnknown");
@@ -26,16 +29,21 @@ export function Expected({ outage }: { outage: Outage }) {
   );
 }
 
-/** The outages that go on; in a storm by feeder, without what nobody was told of. */
-export function Events({ storm }: { storm: boolean }) {
+const out = (group: readonly Outage[]) => group.reduce((sum, o) => sum + o.customers_out, 0);
+
+/** The outages as they are listed; in a storm by feeder, those with most customers out first, without what nobody was told of. */
+export function listed(storm: boolean): [feeder: string, group: Outage[]][] {
   const list = open.value;
-  const shown = storm ? list.filter((o) => o.announced_us !== null || o.state !== "suspected") : list;
   const groups = new Map<string, Outage[]>();
-  for (const o of shown) {
+  for (const o of storm ? list.filter((o) => o.announced_us !== null || o.state !== "suspected") : list) {
     const feeder = storm ? o.feeder || o.substation || t("outage.noFeeder") : "";
     groups.set(feeder, [...(groups.get(feeder) ?? []), o]);
   }
-  const out = (group: readonly Outage[]) => group.reduce((sum, o) => sum + o.customers_out, 0);
+  return [...groups].sort((a, b) => (storm ? out(b[1]) - out(a[1]) : 0));
+}
+
+export function Events({ storm }: { storm: boolean }) {
+  const list = open.value;
   return (
     <>
       <p class="desk-sum" data-testid="desk-sum">
@@ -48,22 +56,20 @@ export function Events({ storm }: { storm: boolean }) {
         )}
       </p>
       {loaded.value && list.length === 0 && <p class="empty">{t("outage.none")}</p>}
-      {[...groups]
-        .sort((a, b) => (storm ? out(b[1]) - out(a[1]) : 0))
-        .map(([feeder, group]) => (
-          <section key={feeder} aria-label={feeder || t("desk.events")}>
-            {storm && (
-              <h3 class="desk-group" data-testid="desk-group">
-                {feeder} <span>{t("outage.out", { n: out(group) })}</span>
-              </h3>
-            )}
-            <ul class="events">
-              {group.map((o) => (
-                <Row key={o.id} outage={o} storm={storm} />
-              ))}
-            </ul>
-          </section>
-        ))}
+      {listed(storm).map(([feeder, group]) => (
+        <section key={feeder} aria-label={feeder || t("desk.events")}>
+          {storm && (
+            <h3 class="desk-group" data-testid="desk-group">
+              {feeder} <span>{t("outage.out", { n: out(group) })}</span>
+            </h3>
+          )}
+          <ul class="events">
+            {group.map((o) => (
+              <Row key={o.id} outage={o} storm={storm} />
+            ))}
+          </ul>
+        </section>
+      ))}
     </>
   );
 }
@@ -117,23 +123,77 @@ function Row({ outage: o, storm }: { outage: Outage; storm: boolean }) {
 
 export function Crews() {
   const list = crews.value;
-  if (!list) {
-    return <p class="muted">{t("page.loading")}</p>;
-  }
-  return list.length === 0 ? (
-    <p class="muted">{t("crew.none")}</p>
-  ) : (
-    <ul class="crews">
-      {list.map((c) => (
-        <li key={c.id} data-testid="crew" data-crew={c.id}>
-          <strong>{c.name}</strong> <span class={c.state === "available" ? "muted" : ""}>{t(`crew.${c.state}`)}</span>{" "}
-          {c.outage && (
-            <button class="plain" onClick={() => (selected.value = c.outage)}>
-              {t("crew.show")}
-            </button>
-          )}
-        </li>
-      ))}
-    </ul>
+  return (
+    <>
+      {!list && <p class="muted">{t("page.loading")}</p>}
+      {list?.length === 0 && <p class="muted">{t("crew.none")}</p>}
+      <ul class="crews">
+        {list?.map((c) => (
+          <li key={c.id} data-testid="crew" data-crew={c.id}>
+            <strong>{c.name}</strong> <span class={c.state === "available" ? "muted" : ""}>{t(`crew.${c.state}`)}</span>
+            {c.comment && <span class="muted">{c.comment}</span>}
+            <span class="row-buttons">
+              {c.outage && <button onClick={() => (selected.value = c.outage)}>{t("crew.show")}</button>}
+              {mayAcknowledge() && !c.outage && (
+                <button aria-label={t("crew.changeThis", { name: c.name })} onClick={() => (entry.value = { what: "crew", id: c.id })} data-testid="change-crew">
+                  {t("plan.edit")}
+                </button>
+              )}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {mayAcknowledge() && (
+        <p>
+          <button onClick={() => (entry.value = { what: "crew", id: "" })} data-testid="add-crew">
+            {t("crew.add")}
+          </button>
+        </p>
+      )}
+      <PlannedList />
+    </>
+  );
+}
+
+/** Switching that is planned, what goes on first. */
+function PlannedList() {
+  const list = planned.value;
+  const time = (p: Planned) => (p.state === "ahead" ? 1 : 0) * 1e16 + p.from_us;
+  return (
+    <section aria-labelledby="planned-title">
+      <h3 id="planned-title">{t("plan.list", { n: list ? list.length : "?" })}</h3>
+      {!list && <p class="muted">{t("plan.unknown")}</p>}
+      <ul class="crews">
+        {[...(list ?? [])]
+          .sort((a, b) => time(a) - time(b))
+          .map((p) => (
+            <li key={p.id} data-testid="planned" data-plan={p.id} data-state={p.state}>
+              <strong>{(p.devices ?? []).join(", ")}</strong> <span class={p.state === "overrun" ? "abnormal" : "muted"}>{t(`plan.state.${p.state}`)}</span>
+              <span>
+                <Moment us={p.from_us} /> – <Moment us={p.until_us} />
+              </span>
+              <span>{t("outage.customers", { n: p.customers })}</span>
+              <span class="muted">{p.reason}</span>
+              <span class="row-buttons">
+                {(p.outages ?? []).slice(0, 1).map((id) => (
+                  <button key={id} onClick={() => (selected.value = id)}>
+                    {t("crew.show")}
+                  </button>
+                ))}
+                {mayAcknowledge() && (
+                  <>
+                    <button onClick={() => (entry.value = { what: "plan", devices: "", of: p })} data-testid="change-plan">
+                      {t("plan.edit")}
+                    </button>
+                    <button onClick={() => (entry.value = { what: "cancel", of: p })} data-testid="cancel-plan">
+                      {t("plan.cancelIt")}
+                    </button>
+                  </>
+                )}
+              </span>
+            </li>
+          ))}
+      </ul>
+    </section>
   );
 }

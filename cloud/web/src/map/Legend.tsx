@@ -1,4 +1,4 @@
-// What the map's marks of service points mean.
+// What the map's marks mean.
 import { t } from "../messages";
 
 const marks = {
@@ -17,6 +17,10 @@ const marks = {
     </>
   ),
   out: <rect x="2" y="2" width="12" height="12" class="abnormal-filled" />,
+  closed: <rect x="5" y="5" width="6" height="6" class="text-filled" />,
+  open: <rect x="5" y="5" width="6" height="6" class="mark" />,
+  moved: <rect x="3" y="3" width="10" height="10" class="mark abnormal-mark" stroke-width="2" />,
+  tagged: <path d="M4 15V2l9 4-9 4" class="abnormal-filled abnormal-mark" stroke-width="2" />,
 };
 
 export function Legend() {

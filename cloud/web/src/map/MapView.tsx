@@ -1,13 +1,17 @@
-import type { GridHeard } from "@busbar/client";
+import type { GridHeard, Switching } from "@busbar/client";
 import type { OutagePoint } from "./lost";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { heard, hearingOf, watchHeard } from "../data/heard";
 import { failure, load, scene } from "../data/map";
 import { loaded, open, outageOf, selected, standingOf, type Standing } from "../data/outages";
+import { isAbnormal, switching, watchSwitching } from "../data/switching";
+import { Said } from "../desk/Entries";
+import { entry } from "../desk/Entry";
 import { t } from "../messages";
+import { mayAcknowledge } from "../session";
 import { generation, link } from "../stream";
 import { repaint } from "../theme";
-import { draw, type Colours, type Drawn, type Lost, type Spot, type View } from "./draw";
+import { draw, type Colours, type Drawn, type Lost, type Moved, type Spot, type View } from "./draw";
 import { Legend } from "./Legend";
 import { lostPoints } from "./lost";
 import { sums, type Scene } from "./scene";
@@ -48,14 +52,27 @@ function colours(): Colours {
   return c;
 }
 
-/** By their ids, where points and lines are in their lists. */
-const indices = new WeakMap<Scene, [points: ReadonlyMap<string, number>, lines: ReadonlyMap<string, number>]>();
+/** By their ids, where points, lines and devices are in their lists. */
+const indices = new WeakMap<Scene, readonly [points: ReadonlyMap<string, number>, lines: ReadonlyMap<string, number>, devices: ReadonlyMap<string, number>]>();
 
 function indicesOf(now: Scene) {
   const byId = (ids: readonly string[] | null) => new Map((ids ?? []).map((id, i) => [id, i]));
-  const made = indices.get(now) ?? ([byId(now.map.points.id), byId(now.map.lines.id)] as const);
-  indices.set(now, [made[0], made[1]]);
+  const made = indices.get(now) ?? ([byId(now.map.points.id), byId(now.map.lines.id), byId(now.map.devices.id)] as const);
+  indices.set(now, made);
   return made;
+}
+
+/** The devices that aren't as in normal operation, or may not be operated. */
+function movedOf(now: Scene, said: ReadonlyMap<string, Switching> | undefined): ReadonlyMap<number, Moved> {
+  const index = indicesOf(now)[2];
+  const moved = new Map<number, Moved>();
+  for (const s of said?.values() ?? []) {
+    const i = index.get(s.asset);
+    if (i !== undefined && (isAbnormal(s) || s.tag !== "")) {
+      moved.set(i, { open: s.cut || (s.position === "normal" ? (now.map.devices.open?.[i] ?? false) : s.position === "open"), tagged: s.tag !== "", abnormal: isAbnormal(s) });
+    }
+  }
+  return moved;
 }
 
 /** How many service points there is nothing known of, and why. */
@@ -108,19 +125,26 @@ function spotsOf(now: Scene): Spot[] {
 
 const nearest = 20;
 
+/** What was pointed at: a service point or a device, by its place in its list. */
+type Found = { id: string; point: number } | { id: string; device: number };
+
 function Canvas({ scene: now }: { scene: Scene }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const view = useRef<View | undefined>(undefined);
-  const drawn = useRef<Drawn>({ spots: [], groups: [] });
+  const drawn = useRef<Drawn>({ spots: [], groups: [], devices: [] });
   const frame = useRef(0);
   const pointers = useRef(new Map<number, { x: number; y: number }>());
   const moved = useRef(false);
-  const [found, setFound] = useState<{ id: string; customers: number; point: number } | undefined>(undefined);
+  const [found, setFound] = useState<Found | undefined>(undefined);
   const points = lostPoints.value;
   const said = heard.value;
   const lost = useMemo(() => lostOf(now, points, said), [now, open.value, points, said]);
   const painted = useRef(lost);
   painted.current = lost;
+  const operatedNow = switching.value;
+  const movedNow = useMemo(() => movedOf(now, operatedNow), [now, operatedNow]);
+  const operated = useRef(movedNow);
+  operated.current = movedNow;
   const spots = useRef<Spot[]>([]);
   const palette = useRef<Colours | undefined>(undefined);
 
@@ -141,13 +165,14 @@ function Canvas({ scene: now }: { scene: Scene }) {
     view.current ??= fit(w, h);
     palette.current ??= colours();
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    drawn.current = draw(ctx, w, h, now, view.current, painted.current, spots.current, selected.peek(), palette.current);
+    drawn.current = draw(ctx, w, h, now, view.current, painted.current, operated.current, spots.current, selected.peek(), palette.current);
     const took = performance.now() - begun;
     c.dataset["frames"] = String(Number(c.dataset["frames"] ?? 0) + 1);
     c.dataset["took"] = took.toFixed(1);
     c.dataset["groups"] = String(drawn.current.groups.length);
     c.dataset["lost"] = String((painted.current.out.at(-1) ?? 0) + (painted.current.unsure.at(-1) ?? 0));
     c.dataset["unknown"] = String(painted.current.unknown.at(-1));
+    c.dataset["moved"] = [...operated.current].map(([i, m]) => `${now.map.devices.id?.[i]}:${m.open ? "open" : "closed"}${m.tagged ? ":tagged" : ""}`).join(" ");
     c.dataset["spots"] = drawn.current.spots.map((s) => `${s.id}@${Math.round(s.x)},${Math.round(s.y)}`).join(" ");
   };
   const soon = () => {
@@ -203,17 +228,22 @@ function Canvas({ scene: now }: { scene: Scene }) {
       list.reduce<T | undefined>((best, s) => (Math.hypot(s.x - x, s.y - y) < Math.min(nearest, best ? Math.hypot(best.x - x, best.y - y) : Infinity) ? s : best), undefined);
     const spot = near(drawn.current.spots);
     const group = near(drawn.current.groups);
+    const device = near(drawn.current.devices);
+    const away = (at: { x: number; y: number } | undefined) => (at ? Math.hypot(at.x - x, at.y - y) : Infinity);
     if (spot) {
       selected.value = spot.id;
+    } else if (device && away(device) <= away(group)) {
+      setFound({ id: now.map.devices.id?.[device.index] ?? "", device: device.index });
     } else if (group && group.end - group.first === 1) {
       const i = now.order[group.first] ?? 0;
-      setFound({ id: now.map.points.id?.[i] ?? "", customers: now.map.points.customers?.[i] ?? 0, point: i });
+      setFound({ id: now.map.points.id?.[i] ?? "", point: i });
     } else if (group) {
       zoom(2.5, x, y);
     }
   };
 
   useEffect(() => watchHeard(), [generation.value]);
+  useEffect(() => watchSwitching(), [generation.value]);
 
   useEffect(() => {
     if (said && (said.version !== now.map.version || said.as_of_us !== now.map.as_of_us)) {
@@ -224,7 +254,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
   useEffect(() => {
     spots.current = spotsOf(now);
     soon();
-  }, [lost]);
+  }, [lost, movedNow]);
 
   useEffect(() => {
     palette.current = undefined;
@@ -321,7 +351,6 @@ function Canvas({ scene: now }: { scene: Scene }) {
 
   const { nowhere } = now.map;
   const { silent, unmeasured, unasked } = lost.count;
-  const hearing = found && hearingOf(now, said, found.point);
   const chosen = outageOf(selected.value);
   return (
     <div class={`map${link.value.state === "reconnecting" || !loaded.value ? " uncertain" : ""}`}>
@@ -352,12 +381,8 @@ function Canvas({ scene: now }: { scene: Scene }) {
       </p>
       <Legend />
       <p class="map-foot" role="status">
-        {found && (
-          <span data-testid="map-found">
-            <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a> {t("outage.customers", { n: found.customers })}
-            {hearing && hearing !== "heard" && `, ${t(`map.one.${hearing}`)}`}
-          </span>
-        )}
+        {found && <FoundThere found={found} scene={now} />}
+        {!operatedNow && <strong class="abnormal">{t("map.positionsUnknown")}</strong>}
         {(!loaded.value || link.value.state === "reconnecting") && <strong class="abnormal">{t("map.uncertain")}</strong>}
         {chosen && chosen.x === null && <span>{t("map.outageNowhere")}</span>}
         {silent > 0 && <span data-testid="map-silent">{t("map.silent", { n: silent })}</span>}
@@ -366,5 +391,36 @@ function Canvas({ scene: now }: { scene: Scene }) {
         {nowhere.points > 0 && <span data-testid="map-nowhere">{t("map.pointsNowhere", { n: nowhere.points })}</span>}
       </p>
     </div>
+  );
+}
+
+/** What was pointed at, and what there is to say of it. */
+function FoundThere({ found, scene: now }: { found: Found; scene: Scene }) {
+  const link = <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a>;
+  if ("point" in found) {
+    const hearing = hearingOf(now, heard.value, found.point);
+    return (
+      <span data-testid="map-found">
+        {link} {t("outage.customers", { n: now.map.points.customers?.[found.point] ?? 0 })}
+        {hearing !== "heard" && `, ${t(`map.one.${hearing}`)}`}{" "}
+        {mayAcknowledge() && (
+          <button onClick={() => (entry.value = { what: "call", point: found.id })} data-testid="map-call">
+            {t("call.title")}
+          </button>
+        )}
+      </span>
+    );
+  }
+  const said = switching.value?.get(found.id);
+  const kind = now.map.devices.kind?.[found.device] === "transformer" ? "transformer" : "switch";
+  return (
+    <span data-testid="map-found">
+      {t(`kind.${kind}`)} {link} {said ? <Said of={said} /> : kind === "switch" && switching.value && t(now.map.devices.open?.[found.device] ? "map.normallyOpen" : "map.normallyClosed")}{" "}
+      {mayAcknowledge() && (
+        <button onClick={() => (entry.value = { what: "operate", asset: found.id })} data-testid="map-operate">
+          {t("switching.title")}
+        </button>
+      )}
+    </span>
   );
 }

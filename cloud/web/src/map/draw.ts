@@ -38,10 +38,18 @@ export interface Spot {
   outage: Outage;
 }
 
+/** How a switch is that isn't as in normal operation, by its place in the list of devices; cut lines are elsewhere. */
+export interface Moved {
+  open: boolean;
+  tagged: boolean;
+  abnormal: boolean;
+}
+
 /** What was drawn where, for whoever points at it, in pixels of CSS. */
 export interface Drawn {
   spots: { x: number; y: number; id: string }[];
   groups: { x: number; y: number; first: number; end: number }[];
+  devices: { x: number; y: number; index: number }[];
 }
 
 const cell = 64;
@@ -55,7 +63,7 @@ export function levelFor(scene: Scene, scale: number): number {
   return Math.max(0, Math.min(finest, Math.ceil(Math.log2((scene.size * scale) / cell))));
 }
 
-export function draw(ctx: CanvasRenderingContext2D, width: number, height: number, scene: Scene, view: View, lost: Lost, spots: readonly Spot[], selected: string, c: Colours): Drawn {
+export function draw(ctx: CanvasRenderingContext2D, width: number, height: number, scene: Scene, view: View, lost: Lost, moved: ReadonlyMap<number, Moved>, spots: readonly Spot[], selected: string, c: Colours): Drawn {
   const ox = width / 2 - view.x * view.scale;
   const oy = height / 2 - view.y * view.scale;
   const k = view.scale;
@@ -63,9 +71,9 @@ export function draw(ctx: CanvasRenderingContext2D, width: number, height: numbe
   ctx.fillRect(0, 0, width, height);
 
   lines(ctx, width, height, scene, k, ox, oy, lost, c);
-  const drawn: Drawn = { spots: [], groups: [] };
+  const drawn: Drawn = { spots: [], groups: [], devices: [] };
   points(ctx, width, height, scene, k, ox, oy, lost, c, drawn);
-  devices(ctx, width, height, scene, k, ox, oy, c);
+  devices(ctx, width, height, scene, k, ox, oy, moved, c, drawn);
 
   ctx.font = "600 13px system-ui, sans-serif";
   ctx.textAlign = "center";
@@ -250,30 +258,34 @@ function points(ctx: CanvasRenderingContext2D, width: number, height: number, sc
   }
 }
 
-function devices(ctx: CanvasRenderingContext2D, width: number, height: number, scene: Scene, k: number, ox: number, oy: number, c: Colours): void {
+function devices(ctx: CanvasRenderingContext2D, width: number, height: number, scene: Scene, k: number, ox: number, oy: number, moved: ReadonlyMap<number, Moved>, c: Colours, drawn: Drawn): void {
   const { dx, dy, map } = scene;
-  // As many as the whole network has would hide it.
-  const room = (scene.size * k) / Math.sqrt(Math.max(1, dx.length));
-  if (room < 12) {
-    return;
-  }
   const kind = map.devices.kind ?? [];
   const open = map.devices.open ?? [];
   const closed = new Path2D();
   const opened = new Path2D();
-  for (let i = 0; i < dx.length; i++) {
+  const place = (i: number): [number, number] | undefined => {
     const x = (dx[i] ?? 0) * k + ox;
     const y = (dy[i] ?? 0) * k + oy;
-    if (x < -10 || y < -10 || x > width + 10 || y > height + 10) {
-      continue;
-    }
-    if (kind[i] === "transformer") {
-      opened.moveTo(x + 3, y - 2.5);
-      opened.arc(x, y - 2.5, 3.5, 0, 2 * Math.PI);
-      opened.moveTo(x + 3, y + 2.5);
-      opened.arc(x, y + 2.5, 3.5, 0, 2 * Math.PI);
-    } else {
-      (open[i] ? opened : closed).rect(x - 3, y - 3, 6, 6);
+    return x < -10 || y < -10 || x > width + 10 || y > height + 10 ? undefined : [x, y];
+  };
+  // As many as the whole network has would hide it.
+  if ((scene.size * k) / Math.sqrt(Math.max(1, dx.length)) >= 12) {
+    for (let i = 0; i < dx.length; i++) {
+      const at = place(i);
+      if (!at || moved.has(i)) {
+        continue;
+      }
+      const [x, y] = at;
+      if (kind[i] === "transformer") {
+        opened.moveTo(x + 3, y - 2.5);
+        opened.arc(x, y - 2.5, 3.5, 0, 2 * Math.PI);
+        opened.moveTo(x + 3, y + 2.5);
+        opened.arc(x, y + 2.5, 3.5, 0, 2 * Math.PI);
+      } else {
+        (open[i] ? opened : closed).rect(x - 3, y - 3, 6, 6);
+      }
+      drawn.devices.push({ x, y, index: i });
     }
   }
   ctx.strokeStyle = c.text;
@@ -281,4 +293,32 @@ function devices(ctx: CanvasRenderingContext2D, width: number, height: number, s
   ctx.lineWidth = 1.2;
   ctx.fill(closed);
   ctx.stroke(opened);
+  // Those that aren't as in normal operation are few, and seen from afar.
+  for (const [i, is] of moved) {
+    const at = place(i);
+    if (!at) {
+      continue;
+    }
+    const [x, y] = at;
+    ctx.lineWidth = 2;
+    ctx.strokeStyle = is.abnormal ? c.abnormal : c.text;
+    ctx.fillStyle = is.open ? c.surface : ctx.strokeStyle;
+    ctx.beginPath();
+    ctx.rect(x - 5, y - 5, 10, 10);
+    ctx.fill();
+    ctx.stroke();
+    if (is.tagged) {
+      // A flag on it.
+      ctx.beginPath();
+      ctx.moveTo(x + 5, y - 5);
+      ctx.lineTo(x + 5, y - 16);
+      ctx.lineTo(x + 14, y - 12.5);
+      ctx.lineTo(x + 5, y - 9);
+      ctx.fillStyle = c.abnormal;
+      ctx.strokeStyle = c.abnormal;
+      ctx.fill();
+      ctx.stroke();
+    }
+    drawn.devices.push({ x, y, index: i });
+  }
 }

@@ -5,6 +5,9 @@ import { now } from "../clock";
 import { markOf } from "../data/alarms";
 import { open } from "../data/outages";
 import { latestOf, tick } from "../data/series";
+import { switching, watchSwitching } from "../data/switching";
+import { Said } from "../desk/Entries";
+import { entry } from "../desk/Entry";
 import { valueText } from "../format";
 import { t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
@@ -14,7 +17,9 @@ import { Age, Moment } from "../parts/Times";
 import { byUnit } from "../plot/line";
 import { Plot } from "../plot/Plot";
 import { useTraces } from "../plot/traces";
+import { mayAcknowledge } from "../session";
 import { generation } from "../stream";
+import { Timeline } from "./Timeline";
 
 const spanUs = 3_600_000_000;
 const mostPlotted = 8;
@@ -58,6 +63,9 @@ export function AssetPage({ id }: { id: string }) {
 
 function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outage[] }) {
   const series = asset.series ?? [];
+  const operable = asset.kind === "switch" || asset.kind === "line" || asset.kind === "transformer";
+  const said = switching.value?.get(asset.id);
+  useEffect(() => watchSwitching(), [generation.value]);
   const plotted = series.filter((s) => s.latest === null || s.latest.text === undefined).slice(0, mostPlotted);
   const toUs = now.value;
   const fromUs = toUs - spanUs;
@@ -72,10 +80,30 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
       <div class="detail-head">
         <h1 tabIndex={-1}>{asset.name || asset.id}</h1>
         <p>{[t(`kind.${asset.kind}`), asset.type, asset.name ? asset.id : ""].filter(Boolean).join(" · ")}</p>
+        {mayAcknowledge() && operable && (
+          <button onClick={() => (entry.value = { what: "operate", asset: asset.id })} data-testid="asset-operate">
+            {t("switching.title")}
+          </button>
+        )}
+        {mayAcknowledge() && (operable || asset.kind === "service_point") && (
+          <button onClick={() => (entry.value = { what: "plan", devices: asset.id })} data-testid="asset-plan">
+            {t("plan.title")}
+          </button>
+        )}
+        {mayAcknowledge() && asset.kind === "service_point" && (
+          <button onClick={() => (entry.value = { what: "call", point: asset.id })} data-testid="asset-call">
+            {t("call.title")}
+          </button>
+        )}
       </div>
       <div class="panels">
         <section class="panel" aria-labelledby="a-supply">
           <h2 id="a-supply">{t("asset.supply")}</h2>
+          {operable && (
+            <p data-testid="asset-switching">
+              {!switching.value ? <span class="muted">{t("asset.switchingUnknown")}</span> : said ? <Said of={said} /> : t("asset.normal")}
+            </p>
+          )}
           <dl class="facts">
             {asset.feeder && (
               <>
@@ -159,6 +187,10 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
               );
             })}
           </ul>
+        </section>
+        <section class="panel wide" aria-labelledby="a-timeline">
+          <h2 id="a-timeline">{t("outage.timeline")}</h2>
+          <Timeline id={asset.id} newer={`${markOf(asset.id)} ${outages.map((o) => o.revision).join()} ${said?.at_us}`} />
         </section>
         <section class="panel wide" aria-labelledby="a-plots">
           <h2 id="a-plots">{t("asset.plots")}</h2>

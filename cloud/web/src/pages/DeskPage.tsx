@@ -1,14 +1,18 @@
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { crews, customersOut, open, outageOf, selected, storm } from "../data/outages";
+import { watchSwitching } from "../data/switching";
 import { entering, stepsOf } from "../desk/Actions";
+import { entry, type Entry } from "../desk/Entry";
 import { Details } from "../desk/Details";
-import { Crews, Events } from "../desk/Events";
+import { Crews, Events, listed } from "../desk/Events";
 import { Separator, useShare } from "../desk/Split";
 import { keep, recall } from "../kept";
 import { MapView } from "../map/MapView";
 import { t } from "../messages";
 import { amend, place } from "../router";
+import { mayAcknowledge } from "../session";
+import { generation } from "../stream";
 import { OneLineView } from "./OneLine";
 
 const panes = ["events", "crews", "map", "details"] as const;
@@ -37,14 +41,12 @@ export function DeskPage() {
       selected.value = asked;
     }
   }, []);
+  useEffect(() => watchSwitching(), [generation.value]);
   const before = useRef(selected.value);
   useEffect(() => {
     amend(selected.value ? `/desk?outage=${encodeURIComponent(selected.value)}` : "/desk");
-    if (before.current !== selected.value) {
-      entering.value = undefined;
-      if (shown.value !== "map") {
-        shown.value = "details";
-      }
+    if (before.current !== selected.value && shown.value !== "map") {
+      shown.value = "details";
     }
     before.current = selected.value;
   }, [selected.value]);
@@ -54,7 +56,8 @@ export function DeskPage() {
     requestAnimationFrame(() => document.getElementById(`pane-${pane}`)?.focus());
   };
 
-  useEffect(() => {
+  // Before the page is seen, so that no key is lost.
+  useLayoutEffect(() => {
     const key = (e: KeyboardEvent) => {
       const target = e.target instanceof Element ? e.target : null;
       if (e.ctrlKey || e.metaKey || e.altKey || target?.closest("input, textarea, select, dialog[open], [contenteditable]")) {
@@ -68,7 +71,7 @@ export function DeskPage() {
         return;
       }
       const step = (by: number) => {
-        const list = open.value;
+        const list = listed(chosenStorm.value ?? storm.value).flatMap(([, group]) => group);
         const at = list.findIndex((o) => o.id === selected.value);
         const next = list[at < 0 ? 0 : Math.min(list.length - 1, Math.max(0, at + by))];
         if (next) {
@@ -82,6 +85,11 @@ export function DeskPage() {
         if (action !== undefined && may.includes(action)) {
           shown.value = "details";
           entering.value = action;
+        }
+      };
+      const say = (what: Entry) => {
+        if (mayAcknowledge()) {
+          entry.value = what;
         }
       };
       const keys: Record<string, () => void> = {
@@ -99,6 +107,9 @@ export function DeskPage() {
         a: () => enter("assign"),
         e: () => enter("estimate"),
         r: () => enter("restored"),
+        t: () => say({ what: "call", point: "" }),
+        o: () => say({ what: "operate", asset: of && of.device_kind !== "service_point" ? of.device : "" }),
+        p: () => say({ what: "plan", devices: of?.device ?? "" }),
       };
       const act = keys[e.key];
       if (act) {
@@ -134,6 +145,19 @@ export function DeskPage() {
           </p>
         )}
         <div class="chips">
+          {mayAcknowledge() && (
+            <>
+              <button onClick={() => (entry.value = { what: "call", point: "" })} data-testid="take-call">
+                {t("call.title")}
+              </button>
+              <button onClick={() => (entry.value = { what: "operate", asset: "" })} data-testid="operate">
+                {t("switching.title")}
+              </button>
+              <button onClick={() => (entry.value = { what: "plan", devices: "" })} data-testid="plan">
+                {t("plan.title")}
+              </button>
+            </>
+          )}
           <button aria-pressed={stormy} onClick={() => (chosenStorm.value = !stormy)} data-testid="storm-toggle">
             {t("desk.stormMode")}
           </button>
@@ -175,7 +199,7 @@ export function DeskPage() {
       <dialog ref={help} class="ack" aria-labelledby="help-title" data-testid="help">
         <h2 id="help-title">{t("desk.keys")}</h2>
         <dl class="facts keys">
-          {(["j", "k", "1", "m", "l", "n", "c", "a", "e", "r", "s", "?"] as const).map((k) => (
+          {(["j", "k", "1", "m", "l", "n", "c", "a", "e", "r", "t", "o", "p", "s", "?"] as const).map((k) => (
             <>
               <dt>
                 <kbd>{k === "1" ? "1 2 3 4" : k}</kbd>

@@ -1,12 +1,17 @@
-import type { OneLine, OneLineBranch, OneLineTie, Series } from "@busbar/client";
+import type { OneLine, OneLineBranch, OneLineTie, Series, Switching } from "@busbar/client";
+import { Fragment, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { now } from "../clock";
+import { positionOf, type Operated, type Position } from "../data/positions";
 import { latestOf, tick } from "../data/series";
 import { open, selected, standingOf } from "../data/outages";
-import { nameOf, timeText, utcText, valueText } from "../format";
+import { switching, watchSwitching } from "../data/switching";
+import { entry } from "../desk/Entry";
+import { utcText, valueText } from "../format";
 import { t } from "../messages";
 import { isGood } from "../model";
+import { trace } from "../oneline/trace";
+import { mayAcknowledge } from "../session";
 import { generation, link } from "../stream";
 
 const wide = 168;
@@ -52,6 +57,7 @@ export function OneLineView({ id }: { id: string }) {
       current = false;
     };
   }, [id, generation.value]);
+  useEffect(() => watchSwitching(), [generation.value]);
   tick.value;
   if (!drawing) {
     return <p role="status">{failure || t("page.loading")}</p>;
@@ -67,19 +73,41 @@ function Drawing({ of }: { of: OneLine }) {
   const width = left + of.columns * wide + 40;
   const height = above + of.rows * high + 20;
   const tiesAt = new Map<number, number>();
+  const said = switching.value;
+  const operated = new Map<string, Operated>();
+  for (const b of branches) {
+    operated.set(b.id, positionOf(b.position, said?.get(b.id)));
+  }
+  for (const tie of ties) {
+    operated.set(tie.id, positionOf(tie.position, said?.get(tie.id)));
+  }
+  const lost = new Set(open.value.flatMap((o) => (standingOf(o) === "confirmed" || standingOf(o) === "worked" ? [o.device] : [])));
+  const tied = new Set(ties.map((tie) => tie.id));
+  const supply = trace(of, (id) => {
+    const is = operated.get(id);
+    if (said?.get(id)?.cut || lost.has(id)) {
+      return "open";
+    }
+    return !is || is.unsaid ? (tied.has(id) ? "open" : "closed") : is.position;
+  });
   return (
     <div class={`oneline${link.value.state === "reconnecting" ? " uncertain" : ""}`} tabIndex={0} role="group" aria-label={t("oneline.title", { feeder: of.feeder })}>
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={t("oneline.label", { feeder: of.feeder, n: branches.length })} data-testid="oneline">
         {branches.map((b) => {
           const [x1, y1] = at(b.from);
           const [x2, y2] = at(b.to);
-          return <path key={b.id} class="wire" d={`M${x1} ${y1}H${x2}V${y2}`} />;
+          return (
+            <Fragment key={b.id}>
+              <path class={`wire ${supply[b.from]}`} d={`M${x1} ${y1}H${x2}V${y2 - high / 2}`} />
+              <path class={`wire ${supply[b.to]}`} data-supply={supply[b.to]} data-wire={b.id} d={`M${x2} ${y2 - high / 2}V${y2}`} />
+            </Fragment>
+          );
         })}
         {nodes.map((n, i) => {
           const [x, y] = at(i);
           const customers = n.customers > 0 ? t("outage.customers", { n: n.customers }) : "";
           return (
-            <g key={i} class="node">
+            <g key={i} class={`node ${supply[i]}`}>
               {n.busbar ? <path class="busbar" d={`M${x - 28} ${y}h56`} /> : <circle cx={x} cy={y} r="3.5" />}
               {(n.busbar || customers) && (
                 <text x={x + (n.counted ? 0 : 8)} y={y + (n.counted ? 17 : -8)} text-anchor={n.counted ? "middle" : "start"}>
@@ -91,13 +119,13 @@ function Drawing({ of }: { of: OneLine }) {
         })}
         {branches.map((b) => {
           const [x, y] = at(b.to);
-          return <Branch key={b.id} of={b} x={x} y={y - high / 2} />;
+          return <Branch key={b.id} of={b} is={operated.get(b.id)} said={said?.get(b.id)} x={x} y={y - high / 2} />;
         })}
         {ties.map((tie) => {
           const [x, y] = at(tie.at);
           const n = tiesAt.get(tie.at) ?? 0;
           tiesAt.set(tie.at, n + 1);
-          return <Tie key={tie.id} of={tie} x={x} y={y + 12 + 22 * n} from={y} />;
+          return <Tie key={tie.id} of={tie} is={operated.get(tie.id)} said={said?.get(tie.id)} x={x} y={y + 12 + 22 * n} from={y} />;
         })}
       </svg>
       {(of.series ?? []).length > 0 && (
@@ -105,49 +133,73 @@ function Drawing({ of }: { of: OneLine }) {
           {of.feeder}: <Values series={of.series ?? []} />
         </p>
       )}
+      <ul class="map-legend" aria-label={t("map.legend")}>
+        {(["live", "back", "unknown", "dead"] as const).map((is) => (
+          <li key={is}>
+            <svg viewBox="0 0 24 8" width="24" height="8" aria-hidden="true">
+              <path class={`wire ${is}`} d="M0 4h24" />
+            </svg>
+            {t(`oneline.supply.${is}`)}
+          </li>
+        ))}
+      </ul>
+      {!said && <p class="abnormal">{t("oneline.notSaid")}</p>}
       {of.more > 0 && <p>{t("oneline.more", { n: of.more })}</p>}
     </div>
   );
 }
 
-type Position = "open" | "closed" | "unknown";
-
-/** What a position's newest sample says, and how sure that is. */
-function positionOf(series: Series | null): { position: Position; why: string } {
-  if (!series) {
-    return { position: "unknown", why: t("oneline.notTelemetered") };
+/** What a person may say of it, by the pointer and by Enter. */
+function enterable(asset: string): JSX.IntrinsicElements["g"] {
+  if (!mayAcknowledge()) {
+    return { role: "img" };
   }
-  const sample = latestOf(series.id) ?? series.latest;
-  if (!sample || sample.v === null) {
-    return { position: "unknown", why: t("signals.noValue") };
-  }
-  const when = timeText(sample.t, now.value);
-  const name = nameOf(sample.v, series).toLowerCase();
-  if (!isGood(sample.q)) {
-    return { position: "unknown", why: t("oneline.notGood", { value: name || String(sample.v), quality: sample.q, time: when }) };
-  }
-  if (name === "open" || name === "off" || name === "closed" || name === "on") {
-    const position = name === "open" || name === "off" ? "open" : "closed";
-    return { position, why: t("oneline.since", { position: t(`position.${position}`), quality: sample.q, time: when }) };
-  }
-  return { position: "unknown", why: t("oneline.notGood", { value: name || String(sample.v), quality: sample.q, time: when }) };
+  const enter = () => (entry.value = { what: "operate", asset });
+  return {
+    role: "button",
+    tabindex: 0,
+    onClick: enter,
+    onKeyDown: (e: KeyboardEvent) => {
+      if (e.key === "Enter" || e.key === " ") {
+        e.preventDefault();
+        e.stopPropagation();
+        enter();
+      }
+    },
+  };
 }
 
-function Branch({ of, x, y }: { of: OneLineBranch; x: number; y: number }) {
+interface Shown {
+  is: Operated | undefined;
+  said: Switching | undefined;
+  x: number;
+  y: number;
+}
+
+function Branch({ of, is, said, x, y }: Shown & { of: OneLineBranch }) {
   const outage = open.value.find((o) => o.device === of.id);
   const label = of.name || of.id;
-  const { position, why } = of.kind === "switch" ? positionOf(of.position) : { position: undefined, why: "" };
-  const names = [t(`kind.${of.kind}`), label, why, outage ? t(`outage.state.${outage.state}`) : ""].filter(Boolean).join(", ");
+  const position = of.kind === "switch" ? (is?.position ?? "unknown") : said?.position === "open" ? "open" : undefined;
+  const abnormal = (of.kind === "switch" || said !== undefined) && position === "open";
+  const marks = [said?.cut ? t("switching.isCut") : "", said?.tag ? t("switching.tagged", { tag: said.tag }) : ""].filter(Boolean);
+  const words = position === undefined ? "" : abnormal ? t("position.notNormal", { position: t(`position.${position}`) }) : t(`position.${position}`);
+  const below = words || marks.join(", ");
+  const names = [t(`kind.${of.kind}`), label, position === undefined ? "" : is?.why, abnormal ? words : "", ...marks, outage ? t(`outage.state.${outage.state}`) : ""].filter(Boolean).join(", ");
   return (
     <g
       class={`branch ${of.kind} ${position ?? ""}${outage ? ` lost ${standingOf(outage)}` : ""}`}
       data-testid={`branch-${of.kind}`}
       data-id={of.id}
       data-position={position}
-      role="img"
+      data-cut={said?.cut}
+      data-tag={said?.tag}
       aria-label={names}
+      {...enterable(of.id)}
     >
       <title>{names}</title>
+      <rect class="target" x={x - 14} y={y - 14} width="28" height="28" />
+      {of.kind === "line" && position === "open" && <Switch x={x} y={y} position="open" />}
+      {said?.cut && <path class="cut" d={`M${x - 7} ${y + 2}l14-6m-14 10l14-6`} />}
       {of.kind === "transformer" && (
         <>
           <circle cx={x} cy={y - 5} r="8" />
@@ -156,21 +208,33 @@ function Branch({ of, x, y }: { of: OneLineBranch; x: number; y: number }) {
       )}
       {of.kind === "switch" && <Switch x={x} y={y} position={position ?? "unknown"} />}
       {outage && (
-        <path class="cross" d={`M${x - 24} ${y - 9}l14 18m0-18l-14 18`} onClick={() => (selected.value = outage.id)} />
+        <path class="cross" d={`M${x - 24} ${y - 9}l14 18m0-18l-14 18`} onClick={(e) => {
+            e.stopPropagation();
+            selected.value = outage.id;
+          }}
+        />
       )}
-      {(of.kind !== "line" || outage) && (
+      {(of.kind !== "line" || outage || said) && (
         <text x={x + 15} y={y - 2}>
           {label}
         </text>
       )}
-      {of.kind === "switch" && (
-        <text x={x + 15} y={y + 12} class={position === "unknown" ? "abnormal-text" : "muted-text"}>
-          {t(`position.${position ?? "unknown"}`)}
+      {said?.tag && <path class="flag" d={`M${x - 10} ${y + 8}v-20l-9 4 9 4`} />}
+      {below && (
+        <text x={x + 15} y={y + 12} class={position === "unknown" || abnormal || words === "" ? "abnormal-text" : "muted-text"}>
+          {shortened(below)}
         </text>
       )}
-      <SvgValues series={of.series ?? []} x={x + 15} y={y + (of.kind === "switch" ? 25 : 12)} />
+      <SvgValues series={of.series ?? []} x={x + 15} y={y + (below ? 25 : 12)} />
     </g>
   );
+}
+
+const mostLetters = 22;
+
+/** As much of a text as has room beside a branch; all of it is in its title. */
+function shortened(text: string): string {
+  return text.length > mostLetters ? `${text.slice(0, mostLetters - 1)}…` : text;
 }
 
 /** Closed is filled, open is hollow with a gap, and what isn't known is hatched with a question mark. */
@@ -191,17 +255,20 @@ function Switch({ x, y, position }: { x: number; y: number; position: Position }
   );
 }
 
-function Tie({ of, x, y, from }: { of: OneLineTie; x: number; y: number; from: number }) {
-  const { position, why } = positionOf(of.position);
+function Tie({ of, is, said, x, y, from }: Shown & { of: OneLineTie; from: number }) {
+  const position = is?.position ?? "unknown";
   const other = of.other || of.other_node || t("oneline.elsewhere");
-  const names = [t("oneline.tie"), of.name || of.id, why || "", t("oneline.to", { feeder: other })].filter(Boolean).join(", ");
+  const abnormal = position === "closed" ? t("position.notNormal", { position: t("position.closed") }) : "";
+  const tag = said?.tag ? t("switching.tagged", { tag: said.tag }) : "";
+  const names = [t("oneline.tie"), of.name || of.id, is?.why, abnormal, tag, t("oneline.to", { feeder: other })].filter(Boolean).join(", ");
   return (
-    <g class={`branch switch tie ${position}`} data-testid="tie" data-id={of.id} data-position={position} role="img" aria-label={names}>
+    <g class={`branch switch tie ${position}`} data-testid="tie" data-id={of.id} data-position={position} data-tag={said?.tag} aria-label={names} {...enterable(of.id)}>
       <title>{names}</title>
-      <path class="wire open-end" d={`M${x} ${from}L${x + 14} ${y}H${x + 22}`} />
+      <rect class="target" x={x + 18} y={y - 12} width="24" height="24" />
+      <path class={`wire ${position === "closed" ? "back" : "open-end"}`} d={`M${x} ${from}L${x + 14} ${y}H${x + 22}`} />
       <Switch x={x + 30} y={y} position={position} />
-      <text x={x + 43} y={y + 4}>
-        → {other}
+      <text x={x + 43} y={y + 4} class={abnormal || tag ? "abnormal-text" : ""}>
+        → {shortened([other, abnormal, tag].filter(Boolean).join(", "))}
       </text>
     </g>
   );

@@ -1,5 +1,5 @@
 import { loaded as alarmsLoaded, unacknowledged } from "../data/alarms";
-import { gateways } from "../data/gateways";
+import { gateways, sumOf } from "../data/gateways";
 import { customersOut, failure, loaded, open } from "../data/outages";
 import { now } from "../clock";
 import { durationText } from "../format";
@@ -9,15 +9,13 @@ import { OutageState } from "../parts/OutageIcon";
 import { PriorityIcon } from "../parts/Priority";
 import { link } from "../stream";
 
-/** A gateway that has sent nothing for this long is silent. */
-const silentUs = 90_000_000;
-
 /** Grey until something is abnormal. */
 export function OverviewPage() {
   const live = link.value.state === "live";
   const list = gateways.value;
-  const silent = (list ?? []).filter((g) => now.value - g.last_record_us > silentUs);
-  const missing = (list ?? []).filter((g) => (g.totals ?? []).some((total) => total.missing + total.parked > 0));
+  const silent = (list ?? []).filter((g) => g.state === "silent");
+  const unsaid = (list ?? []).filter((g) => g.state === "unknown");
+  const missing = (list ?? []).filter((g) => sumOf(g).missing + sumOf(g).parked > 0);
   const states = new Map<string, (typeof open.value)[number][]>();
   for (const o of open.value) {
     states.set(o.state, [...(states.get(o.state) ?? []), o]);
@@ -77,17 +75,18 @@ export function OverviewPage() {
               <ul>
                 {silent.slice(0, 20).map((g) => (
                   <li key={g.id}>
-                    {g.id} <span class="muted">{g.last_record_us === 0 ? t("overview.never") : t("gateways.last", { age: durationText(now.value - g.last_record_us) })}</span>
+                    <a href={`/gateways/${encodeURIComponent(g.id)}`}>{g.id}</a> <span class="muted">{g.last_record_us === 0 ? t("overview.never") : t("gateways.last", { age: durationText(now.value - g.last_record_us) })}</span>
                   </li>
                 ))}
               </ul>
+              {unsaid.length > 0 && <p data-testid="overview-unsaid">{t("overview.unsaid", { n: unsaid.length })}</p>}
               {missing.length > 0 && <p class="abnormal">{t("overview.missing", { n: missing.length })}</p>}
             </>
           ) : (
             <p class="big muted">{t("overview.unknown")}</p>
           )}
           <p>
-            <a href="/completeness">{t("nav.completeness")}</a>
+            <a href="/gateways">{t("nav.gateways")}</a>
           </p>
         </section>
         <section class="panel" aria-labelledby="o-system">

@@ -1,5 +1,5 @@
 import type { Gateway } from "@busbar/client";
-import { gateways } from "../data/gateways";
+import { gateways, sumOf } from "../data/gateways";
 import { t } from "../messages";
 import { Age } from "./Times";
 
@@ -22,14 +22,7 @@ export function Footer() {
 }
 
 function Completeness({ gateway }: { gateway: Gateway }) {
-  const sum = { received: 0, lost: 0, missing: 0, parked: 0, duplicates: 0 };
-  for (const total of gateway.totals ?? []) {
-    sum.received += total.received;
-    sum.lost += total.lost;
-    sum.duplicates += total.duplicates;
-    sum.missing += total.missing;
-    sum.parked += total.parked;
-  }
+  const sum = sumOf(gateway);
   return (
     <li data-testid="gateway" data-gateway={gateway.id}>
       <strong>{gateway.id}</strong>

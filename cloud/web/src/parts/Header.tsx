@@ -31,6 +31,9 @@ export function Header() {
           <a href="/signals" aria-current={at === "/signals" ? "page" : undefined}>
             {t("nav.signals")}
           </a>
+          <a href="/gateways" aria-current={at === "/gateways" ? "page" : undefined}>
+            {t("nav.gateways")}
+          </a>
           <a href="/completeness" aria-current={at === "/completeness" ? "page" : undefined}>
             {t("nav.completeness")}
           </a>

@@ -1,0 +1,210 @@
+package web
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// fill enters a text where a name says, instead of what is there.
+func (b *tab) fill(field, text string) {
+	b.T.Helper()
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid="+field+"]")), chromedp.Evaluate[chromedp.Void](`document.activeElement.select()`), chromedp.KeyEvent(text))
+}
+
+func (b *tab) submitted(f *fake, want ...string) {
+	b.T.Helper()
+	b.Do(chromedp.KeyEvent(kb.Enter))
+	b.await(`!document.querySelector("[data-testid=entry]")`)
+	for _, part := range want {
+		if got := f.said(); !strings.Contains(got, part) {
+			b.T.Errorf("%s was sent, want %s in it", got, part)
+		}
+	}
+}
+
+// A call, how a switch is operated, what is planned and a crew are entered by keys from the
+// desk; what lacks is said, and what is refused stays.
+func TestWhatPeopleSayIsEnteredAtTheDesk(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(50)
+	b := open(t, f, "/desk?outage=o-1")
+	b.await(chosen + `?.outage === "o-1"`)
+	says := func(text string) {
+		t.Helper()
+		b.Do(chromedp.KeyEvent(kb.Enter))
+		b.await(`document.querySelector("[data-testid=entry-error]").innerText.includes("` + text + `")`)
+	}
+
+	b.Shortcut("t")
+	b.await(`document.activeElement?.matches("[data-testid=entry-point]")`)
+	says("name")
+	b.fill("ack-name", "Ana")
+	says("service point")
+	b.fill("entry-point", "SP-4")
+	b.submitted(f, `POST /api/v1/calls`, `"service_point":"SP-4"`, `"says":"no-supply"`, `"by":"Ana"`)
+
+	// The outage's line, which nothing measures, is open.
+	b.Shortcut("o")
+	b.await(`document.querySelector("[data-testid=entry-asset]")?.value === "L2"`)
+	says("Nothing is changed")
+	b.fill("entry-asset", "F7")
+	b.await(`document.querySelector("#asset-found option[value=F7]")`)
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=entry-position]")), chromedp.KeyEvent("op"))
+	b.Do(chromedp.Focus(chromedp.CSS("input[value=B]")), chromedp.KeyEvent(" "))
+	b.fill("entry-tag", "Men at work")
+	says("Say why")
+	f.mu.Lock()
+	f.desk.refusal = "its position is measured"
+	f.mu.Unlock()
+	b.fill("entry-comment", "Opened by crew 3")
+	says("its position is measured")
+	f.mu.Lock()
+	f.desk.refusal = ""
+	f.mu.Unlock()
+	b.submitted(f, `PUT /api/v1/switching/F7`, `"position":"open"`, `"phases":"AC"`, `"tag":"Men at work"`, `"comment":"Opened by crew 3"`)
+
+	b.Shortcut("p")
+	b.await(`document.querySelector("[data-testid=entry-devices]")?.value === "L2"`)
+	b.click("[data-testid=plan-try]")
+	b.await(`document.querySelector("[data-testid=plan-told]").innerText === "30 customers at 12 service points, 1 of them critical."`)
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=entry-reason]")))
+	says("what is done")
+	b.fill("entry-reason", "A pole is replaced")
+	b.submitted(f, `POST /api/v1/planned-outages `, `"devices":["L2"]`, `"reason":"A pole is replaced"`)
+	b.await(`document.querySelector("[data-testid=planned]")?.innerText.includes("A pole is replaced")`)
+	b.click("[data-testid=cancel-plan]")
+	b.await(`document.activeElement?.matches("[data-testid=entry-comment]")`)
+	b.Do(chromedp.KeyEvent("Too windy"))
+	b.submitted(f, `POST /api/v1/planned-outages/p-1/cancel`, `"revision":1`, `"comment":"Too windy"`)
+	b.await(`!document.querySelector("[data-testid=planned]")`)
+
+	b.click("[data-testid=add-crew]")
+	b.await(`document.activeElement?.matches("[data-testid=entry-id]")`)
+	b.Do(chromedp.KeyEvent("crew-9"))
+	b.fill("entry-name", "Crew 9")
+	b.submitted(f, `PUT /api/v1/crews/crew-9`, `"name":"Crew 9"`, `"state":"available"`)
+	b.await(`document.querySelector("[data-crew=crew-9]")`)
+
+	// Escape leaves without a word, and the focus is where it was.
+	b.Do(chromedp.Focus(chromedp.CSS("[data-testid=take-call]")), chromedp.KeyEvent(kb.Enter))
+	b.await(`document.querySelector("[data-testid=entry]")?.open`)
+	b.Do(chromedp.KeyEvent(kb.Escape))
+	b.await(`!document.querySelector("[data-testid=entry]") && document.activeElement?.matches("[data-testid=take-call]")`)
+	b.Forgive("409")
+}
+
+// Outages are merged and split, and whoever estimates sees how right estimates were.
+func TestMergeSplitAndEstimate(t *testing.T) {
+	f := newFake(t)
+	f.network(50)
+	f.setOutage("o-1", func(o map[string]any) {
+		o["state"] = "confirmed"
+		o["candidates"] = []any{map[string]any{"device": "L2", "confidence": 0.6}, map[string]any{"device": "T-mill", "confidence": 0.3}}
+	})
+	b := open(t, f, "/desk?outage=o-1")
+	b.await(`document.querySelector("[data-testid=step-estimate]")`)
+	b.Shortcut("e")
+	b.await(`document.activeElement?.closest("[data-testid=step-form]")`)
+	b.await(`document.querySelector("[data-testid=estimate-record]")?.innerText.includes("By people: of 2, 100 % were back by the time of 50 %, 50 % by that of 80 %.")`)
+	b.click("[data-testid=step-split]")
+	b.await(`document.querySelector("[data-testid=step-form]")?.innerText.includes("May also explain it: T-mill")`)
+	b.fill("step-name", "Ana")
+	b.fill("entry-devices", "T-mill, F7")
+	b.fill("step-comment", "Two wires are down")
+	b.Do(chromedp.KeyEvent(kb.Enter))
+	b.await(`[...document.querySelectorAll("[data-testid=timeline-entry]")].at(-1)?.dataset.action === "split"`)
+	b.click("[data-testid=step-merge]")
+	b.await(`document.querySelector("[data-testid=step-into]")?.value === "o-2"`)
+	b.fill("step-comment", "One fault")
+	b.Do(chromedp.KeyEvent(kb.Enter))
+	b.await(`[...document.querySelectorAll("[data-testid=timeline-entry]")].at(-1)?.dataset.action === "merge"`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if got := f.desk.acted; len(got) != 2 || got[0]["devices"] == nil || got[1]["into"] != "o-2" {
+		t.Errorf("the steps are %v", got)
+	}
+}
+
+// What is switched is so in the pictures: on the map, and in the one-line with all that is
+// behind it.
+func TestTheNetworkAsOperated(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(50)
+	f.operated()
+	b := open(t, f, "/desk")
+	b.await(`document.querySelector("[data-testid=map]")?.dataset.moved === "feeder-1-breaker:open"`)
+	b.visit(f, "/feeders/feeder-1")
+	wires := func(want string) {
+		t.Helper()
+		b.await(`["feeder-1-breaker", "L1", "L2", "T-mill", "F7"].map(id => document.querySelector("[data-wire='" + id + "']")?.dataset.supply).join(" ") === "` + want + `"`)
+	}
+	// The breaker is measured to be closed, whatever anybody says.
+	wires("live live live live dead")
+	b.await(`document.querySelector("[data-id=F7]").ariaLabel.includes("open, says Ana") && document.querySelector("[data-id=F7]").ariaLabel.includes("tagged: Crew 3 works here")`)
+	measure := func(id int64, value float64, quality string) {
+		f.mu.Lock()
+		f.broadcast(message{"latest", 0, []latest{{id, sample{Time: nowUs(), Value: &value, Quality: quality}}}})
+		f.mu.Unlock()
+	}
+	measure(901, 1, "bad (timeout)")
+	wires("unknown unknown unknown unknown dead")
+	measure(901, 0, "good")
+	wires("dead dead dead dead dead")
+	// From another feeder, through the tie at the mill.
+	measure(905, 1, "good")
+	wires("back back back back dead")
+	measure(901, 1, "good")
+	wires("live live live live dead")
+	f.setOutage("o-1", func(o map[string]any) { o["state"] = "confirmed" })
+	wires("live live back back dead")
+
+	// By keys a switch leads to what can be said of it.
+	b.Do(chromedp.Focus(chromedp.CSS("[data-id=F7]")), chromedp.KeyEvent(kb.Enter))
+	b.await(`document.querySelector("[data-testid=entry-asset]")?.value === "F7" && document.querySelector("[data-testid=entry-tag]").value === "Crew 3 works here"`)
+}
+
+// The gateways' page says of each whether it is heard, how long its buffer lasts, and what
+// isn't known.
+func TestGateways(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	b := open(t, f, "/gateways")
+	cell := func(gateway, column, want string) {
+		t.Helper()
+		b.await(`document.querySelector("[data-gateway-id=` + gateway + `] [data-column=` + column + `]")?.innerText.trim() === "` + want + `"`)
+	}
+	cell("north-gw1", "state", "heard")
+	cell("north-gw1", "clock", "synchronised")
+	cell("north-gw1", "buffer", "48.2 MB")
+	cell("north-gw1", "left", "3d 0h")
+	cell("north-gw1", "version", "v1.4.2")
+	cell("south-gw1", "clock", "free-running")
+	cell("south-gw1", "buffer", "not known")
+	cell("south-gw1", "left", "not known")
+	cell("south-gw1", "data", "12 missing, 5 waiting for their signal table")
+	value := 7200.0
+	f.mu.Lock()
+	f.broadcast(message{"latest", 0, []latest{{921, sample{Time: nowUs(), Value: &value, Quality: "good"}}}})
+	f.mu.Unlock()
+	cell("north-gw1", "left", "2h 0m")
+	b.await(`document.querySelector("[data-gateway-id=north-gw1] [data-column=left] .abnormal")`)
+
+	f.mu.Lock()
+	f.gateways[0].State, f.gateways[0].Silent = "silent", new(nowUs()-660_000_000)
+	f.gateways[1].State = "unknown"
+	f.mu.Unlock()
+	b.visit(f, "/gateways")
+	b.await(`/^silent for 1\dm/.test(document.querySelector("[data-gateway-id=north-gw1] [data-column=state]")?.innerText.trim())`)
+	cell("south-gw1", "state", "not known")
+	b.await(`document.querySelector("[data-gateway-id=north-gw1] [data-column=clock]").innerText.includes("as of 1")`)
+	b.click("[data-gateway-id=north-gw1] a")
+	b.await(`document.querySelector("[data-testid=gateway-detail]")?.innerText.includes("no answer")`)
+	b.Forgive("404") // of its signals, whose samples aren't there
+	b.visit(f, "/gateways/nobody")
+	b.await(`document.querySelector("main").innerText.includes("There is no gateway nobody.")`)
+}

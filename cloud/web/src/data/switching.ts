@@ -1,0 +1,50 @@
+// How the network is operated where it isn't as its model says, and what is planned.
+import type { Planned, Switching } from "@busbar/client";
+import { signal } from "@preact/signals";
+import { api } from "../api";
+import { generation, link } from "../stream";
+
+const everyMs = 5000;
+
+/** By asset; undefined: it isn't known. */
+export const switching = signal<ReadonlyMap<string, Switching> | undefined>(undefined);
+
+/** What is planned and not over; undefined: it isn't known. */
+export const planned = signal<readonly Planned[] | undefined>(undefined);
+
+let asked = 0;
+
+/** Asks for both anew. */
+export async function loadSwitching(): Promise<void> {
+  const mine = ++asked;
+  const [operated, plans] = await Promise.all([api.switching().catch(() => undefined), api.planned().catch(() => undefined)]);
+  if (mine === asked) {
+    switching.value = operated && new Map(operated.map((s) => [s.asset, s]));
+    planned.value = plans;
+  }
+}
+
+let watchers = 0;
+let timer: ReturnType<typeof setInterval> | undefined;
+
+/** Asks again and again, until the answer is called. However many watch, it is asked for once. */
+export function watchSwitching(): () => void {
+  void loadSwitching();
+  if (watchers++ === 0) {
+    timer = setInterval(() => {
+      if (link.value.state === "live" && generation.value > 0) {
+        void loadSwitching();
+      }
+    }, everyMs);
+  }
+  return () => {
+    if (--watchers === 0) {
+      clearInterval(timer);
+    }
+  };
+}
+
+/** Whether it isn't as in normal operation, which is where its line is to be looked at. */
+export function isAbnormal(s: Switching): boolean {
+  return s.cut || (s.position !== "normal" && s.normal !== "" && s.position !== s.normal);
+}
