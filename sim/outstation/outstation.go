@@ -174,8 +174,13 @@ var (
 	errState = errors.New("a switch is commanded on or off")
 )
 
-// Accept is of controlled.Owner.
-func (o *Outstation) Accept(c controlled.Command) error {
+// Select is of controlled.Owner.
+func (o *Outstation) Select(_ context.Context, c controlled.Command) error { return o.check(c) }
+
+// Cancel is of controlled.Owner.
+func (o *Outstation) Cancel(controlled.Command) {}
+
+func (o *Outstation) check(c controlled.Command) error {
 	v := c.Object.Value
 	switch c.Address - command {
 	case breaker:
@@ -201,7 +206,11 @@ func (o *Outstation) step(v float64) (float64, error) {
 }
 
 // Execute is of controlled.Owner.
-func (o *Outstation) Execute(ctx context.Context, c controlled.Command) error {
+func (o *Outstation) Execute(ctx context.Context, c controlled.Command, accepted func()) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	accepted()
 	object, to := c.Address-command, c.Object.Value
 	told := controlled.Change{Address: object, At: time.Now(), Cause: asdu.ReturnRemote}
 	switch object {

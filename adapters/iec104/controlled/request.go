@@ -125,6 +125,14 @@ type interrogation struct {
 	cause   asdu.Cause
 	group   uint8 // 0: all
 	at      int   // the next of the station's points
+	// later are points of which events waited when their turn came, and the number of the last
+	// of these: the present isn't told before what has been.
+	later []deferred
+}
+
+type deferred struct {
+	point  *Point
+	behind uint64
 }
 
 // has reports whether a point is part of the answer.
@@ -132,26 +140,52 @@ func (i *interrogation) has(p *Point) bool {
 	return (p.Type == asdu.Totals) == (i.of == asdu.CounterInterrogation) && (i.group == 0 || p.Group == i.group)
 }
 
-// next is the next ASDU of the answer; the last one is the termination. s.mu is held.
-func (i *interrogation) next(s *Server) (b []byte, last bool) {
+// next is the next ASDU of the answer; the last one is the termination. It is nil while
+// events of all points that are left wait. s.mu is held.
+func (i *interrogation) next(s *Server, q *queue) (b []byte, last bool) {
 	list := s.table.order[i.station]
 	var objects []asdu.Object
 	var of asdu.Type
+	fits := func(p *Point) bool {
+		return len(objects) == 0 || p.Type == of && len(objects) < s.config.Params.Fits(of)
+	}
 	for ; i.at < len(list); i.at++ {
 		p := list[i.at]
-		if !i.has(p) {
+		switch {
+		case !i.has(p):
+			continue
+		case q.behind(p):
+			i.later = append(i.later, deferred{p, p.last})
 			continue
 		}
-		if len(objects) > 0 && (p.Type != of || len(objects) == s.config.Params.Fits(of)) {
-			break
+		if !fits(p) {
+			return i.part(s, of, objects), false
 		}
-		of = p.Type
-		objects = append(objects, p.object())
+		of, objects = p.Type, append(objects, p.object())
 	}
 	if len(objects) == 0 {
-		return mirror(i.request, asdu.ActivationTermin, false), true
+		left := i.later[:0]
+		for _, d := range i.later {
+			if len(q.waiting) > 0 && d.behind >= q.waiting[0].number || !fits(d.point) {
+				left = append(left, d)
+				continue
+			}
+			of, objects = d.point.Type, append(objects, d.point.object())
+		}
+		i.later = left
 	}
-	return s.write(asdu.Header{Type: of, Cause: i.cause, Originator: originator(s.config.Params, i.request), Address: i.station}, objects), false
+	switch {
+	case len(objects) > 0:
+		return i.part(s, of, objects), false
+	case len(i.later) > 0:
+		return nil, false
+	}
+	return mirror(i.request, asdu.ActivationTermin, false), true
+}
+
+// part is a part of the answer.
+func (i *interrogation) part(s *Server, of asdu.Type, objects []asdu.Object) []byte {
+	return s.write(asdu.Header{Type: of, Cause: i.cause, Originator: originator(s.config.Params, i.request), Address: i.station}, objects)
 }
 
 // originator is that of a request, to which the answer goes.

@@ -41,6 +41,7 @@ type Conn struct {
 
 	started   atomic.Bool
 	confirmed atomic.Uint64
+	confirms  chan struct{} // holds one when confirmed has changed
 }
 
 type arrived struct {
@@ -65,6 +66,7 @@ func Drive(c net.Conn, config Config, role Role) *Conn {
 	l := &Conn{
 		net: c, state: New(config, role, time.Now()), t1: config.T1, frames: make(chan arrived), sends: make(chan []byte),
 		asks: make(chan ask), out: make(chan Message), closing: make(chan struct{}), dead: make(chan struct{}), ended: make(chan struct{}),
+		confirms: make(chan struct{}, 1),
 	}
 	go l.read()
 	go l.own()
@@ -94,6 +96,9 @@ func (c *Conn) IsStarted() bool { return c.started.Load() }
 // this connection. It is up to date with each message, and final when the connection has
 // ended.
 func (c *Conn) Confirmed() uint64 { return c.confirmed.Load() }
+
+// Confirms holds something when Confirmed has changed since it was looked at.
+func (c *Conn) Confirms() <-chan struct{} { return c.confirms }
 
 // Remote is the other end.
 func (c *Conn) Remote() net.Addr { return c.net.RemoteAddr() }
@@ -267,7 +272,13 @@ func (c *Conn) take(queue []Message, a arrived, asked map[bool][]ask) []Message 
 	}
 	was, acked := c.state.started, c.state.acked
 	event, err := c.state.Receive(a.frame, time.Now())
-	c.confirmed.Add(uint64(distance(acked, c.state.acked)))
+	if n := distance(acked, c.state.acked); n > 0 {
+		c.confirmed.Add(uint64(n))
+		select {
+		case c.confirms <- struct{}{}:
+		default:
+		}
+	}
 	if err != nil {
 		c.err = err
 		return queue
