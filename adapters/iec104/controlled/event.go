@@ -42,11 +42,11 @@ type queue struct {
 }
 
 // record adds an event to each group's queue. s.mu is held.
-func (s *Server) record(e event) {
+func (s *Server) record(e event, past bool) {
 	s.events++
 	e.number = s.events
 	if s.config.Journal != nil {
-		s.config.Journal.Keep(Kept{Number: e.number, Station: e.station, Type: e.of, Cause: e.cause, Object: e.object})
+		s.config.Journal.Keep(Kept{Number: e.number, Station: e.station, Type: e.of, Cause: e.cause, Object: e.object, Past: past})
 	} else {
 		s.kept = e.number
 	}

@@ -11,6 +11,7 @@ type Kept struct {
 	Type    asdu.Type
 	Cause   asdu.Cause
 	Object  asdu.Object
+	Past    bool // the point has become something else since
 }
 
 // Restored is what a journal has kept of earlier processes.
@@ -62,7 +63,7 @@ func (s *Server) Released(group string, through uint64) {
 func (s *Server) restore(r Restored) {
 	s.events, s.kept = r.Last, r.Last
 	for _, v := range r.Values {
-		if p := s.table.points[key{v.Station, v.Object.Address}]; p != nil && p.Type == v.Type {
+		if p := s.table.points[key{v.Station, v.Object.Address}]; p != nil && (v.Type == p.Type || v.Type == timed[p.Type]) {
 			p.Value, p.was, p.known = v.Object.Value, v.Object.Value, true
 		}
 	}

@@ -184,7 +184,7 @@ func (s *Server) Tell(c Change) error {
 	valid, returned := c.Quality&asdu.Invalid == 0, e.cause != asdu.Spontaneous
 	if c.Past {
 		if valid && !p.Quiet && !p.Latest {
-			s.note(p, e)
+			s.note(p, e, true)
 		}
 		return nil
 	}
@@ -196,7 +196,7 @@ func (s *Server) Tell(c Change) error {
 		if valid {
 			p.was, p.known = c.Value, true
 		}
-		s.note(p, e)
+		s.note(p, e, false)
 	case p.Latest && (requalified || valid && math.Abs(c.Value-p.was) > p.Deadband), !p.Latest && (requalified || changed):
 		if changed && !p.Latest && s.config.Journal != nil { // from which the next change is one
 			s.config.Journal.Keep(Kept{Station: c.Station, Type: p.Type, Object: p.object()})
@@ -210,8 +210,8 @@ func (s *Server) Tell(c Change) error {
 }
 
 // note makes an event of a point. s.mu is held.
-func (s *Server) note(p *Point, e event) {
-	s.record(e)
+func (s *Server) note(p *Point, e event, past bool) {
+	s.record(e, past)
 	p.last = s.events
 }
 
