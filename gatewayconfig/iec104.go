@@ -75,6 +75,11 @@ type IEC104 struct {
 	// thirds of the station's k. Default: 8.
 	W uint16 `yaml:"w"`
 
+	// What of that which the station tells of its own accord is on disk before it is
+	// acknowledged, so that none is lost if the gateway fails: states is everything but measured
+	// values; all is those, too, which costs the disk a write every w messages. Default: states.
+	Acknowledge Acknowledge `yaml:"acknowledge"`
+
 	// How many octets the cause of transmission takes, 1 or 2, for stations that have been
 	// ones of 60870-5-101. Default: 2.
 	CauseOctets uint8 `yaml:"cause_octets"`
@@ -86,8 +91,17 @@ type IEC104 struct {
 	ObjectOctets uint8 `yaml:"object_octets"`
 }
 
+// Acknowledge is what is on disk before a station has an acknowledgement of it.
+type Acknowledge string
+
+const (
+	AcknowledgeStates Acknowledge = "states"
+	AcknowledgeAll    Acknowledge = "all"
+)
+
 // SetDefaults is called before a station is read.
 func (i *IEC104) SetDefaults() {
+	i.Acknowledge = AcknowledgeStates
 	i.CommonAddress, i.TimeZone, i.InterrogateEvery = 1, "UTC", configfile.Duration(time.Hour)
 	i.T0, i.K, i.W = configfile.Duration(30*time.Second), uint16(link.Default.K), uint16(link.Default.W)
 	i.T1, i.T2, i.T3 = configfile.Duration(link.Default.T1), configfile.Duration(link.Default.T2), configfile.Duration(link.Default.T3)
@@ -216,6 +230,9 @@ func (k checker) checkIEC104(path string, d Device, addresses map[string]string)
 	if _, err := time.LoadLocation(i.TimeZone); k.Has(at+".time_zone") && (err != nil || i.TimeZone == "" || i.TimeZone == "Local") {
 		k.Errorf(at+".time_zone", "there is no time zone %q, expected a name like UTC or Europe/Berlin", i.TimeZone)
 	}
+	if a := i.Acknowledge; a != AcknowledgeStates && a != AcknowledgeAll {
+		k.Errorf(at+".acknowledge", "%q, expected %s or %s", a, AcknowledgeStates, AcknowledgeAll)
+	}
 	places := map[[2]uint32]string{}
 	for j, s := range d.Signals {
 		item := configfile.Item(path+".signals", j)
@@ -340,7 +357,7 @@ func (d Device) IEC104Device(dir string) iec104.Device {
 		ID: d.ID, TLS: i.TLS, Dir: dir, T0: time.Duration(i.T0), Params: i.params(), Originator: i.Originator,
 		Link:        link.Config{T1: time.Duration(i.T1), T2: time.Duration(i.T2), T3: time.Duration(i.T3), K: int(i.K), W: int(i.W)},
 		Interrogate: time.Duration(i.InterrogateEvery), Counters: time.Duration(i.CountersEvery), Sync: time.Duration(i.SyncEvery),
-		Zone: i.TimeZone, Timeout: time.Duration(d.Timeout),
+		Zone: i.TimeZone, Timeout: time.Duration(d.Timeout), KeepAll: i.Acknowledge == AcknowledgeAll,
 	}
 	for _, endpoint := range i.endpoints() {
 		address, encrypted, err := iec104Address(endpoint)

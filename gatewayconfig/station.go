@@ -111,7 +111,7 @@ type Served struct {
 	// The device. Example: bay-rtu.
 	Device string `yaml:"device,required"`
 
-	// The name of its signal, or ChannelLive: whether it answers. Example: Pos.
+	// The name of its signal, or ChLiv: whether it answers. Example: Pos.
 	Signal string `yaml:"signal,required"`
 
 	// The address of the information object. Example: 1001.

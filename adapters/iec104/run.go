@@ -64,6 +64,7 @@ func (w *watch) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	links.Link.Hold = true
 	g, closeLinks := open(ctx, links)
 	defer closeLinks()
 	for {
