@@ -175,7 +175,9 @@ func (s *Station) Run(ctx context.Context) {
 	}
 	running.Go(func() { s.declare(ctx) })
 	for ctx.Err() == nil {
-		s.set(s.serve(ctx))
+		if err := s.serve(ctx); ctx.Err() == nil {
+			s.set(err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(again):

@@ -33,15 +33,33 @@ func StartMaster(t testing.TB, address string, keys *Keys) *Master {
 	_, port, _ := net.SplitHostPort(address)
 	m.args = append(command, port)
 	t.Cleanup(func() { m.end("master") })
-	m.start()
-	m.Await("ready")
+	m.Restart()
 	return m
+}
+
+// Restart ends it, if it runs, and starts it again.
+func (m *Master) Restart() {
+	m.t.Helper()
+	before := len(m.Said())
+	m.start()
+	await.True(m.t, "the master is ready", func() bool { return strings.Contains(m.Said()[before:], "ready\n") })
 }
 
 // Await waits until it has said a text, as a part of what it says.
 func (m *Master) Await(text string) {
 	m.t.Helper()
 	await.True(m.t, "the master says: "+text, func() bool { return strings.Contains(m.Said(), text) })
+}
+
+// State is that of its connection, as c104 names it; "" at first.
+func (m *Master) State() string {
+	said := m.Said()
+	at := strings.LastIndex(said, "state ")
+	if at < 0 {
+		return ""
+	}
+	state, _, _ := strings.Cut(said[at+len("state "):], "\n")
+	return state
 }
 
 // Ask has it do something, and reports whether that was done.

@@ -125,14 +125,45 @@ type interrogation struct {
 	cause   asdu.Cause
 	group   uint8 // 0: all
 	at      int   // the next of the station's points
-	// later are points of which events waited when their turn came, and the number of the last
-	// of these: the present isn't told before what has been.
-	later []deferred
+	later   []*deferred
+	owed    map[*Point]*deferred // the same
 }
 
+// deferred is a point of which events waited when its turn came: the present isn't told
+// before what has been.
 type deferred struct {
 	point  *Point
-	behind uint64
+	behind uint64       // the number of the last of these events
+	sent   *asdu.Object // what the point was by the last event that was sent meanwhile
+}
+
+// tell is what is told of the point now, behind its events that were sent and before those
+// that wait; nil: some that waited from the beginning still do.
+func (d *deferred) tell(q *queue) *asdu.Object {
+	switch {
+	case !q.behind(d.point):
+		o := d.point.object()
+		return &o
+	case d.behind < q.waiting[0].number:
+		return d.sent
+	}
+	return nil
+}
+
+// putOff has a point told later.
+func (i *interrogation) putOff(p *Point) {
+	d := &deferred{point: p, behind: p.last}
+	if i.later = append(i.later, d); i.owed == nil {
+		i.owed = map[*Point]*deferred{}
+	}
+	i.owed[p] = d
+}
+
+// note takes note of an event that is sent.
+func (i *interrogation) note(p *Point, e event) {
+	if d := i.owed[p]; d != nil {
+		d.sent = &asdu.Object{Address: e.object.Address, Value: e.object.Value, Quality: e.object.Quality}
+	}
 }
 
 // has reports whether a point is part of the answer.
@@ -155,7 +186,7 @@ func (i *interrogation) next(s *Server, q *queue) (b []byte, last bool) {
 		case !i.has(p):
 			continue
 		case q.behind(p):
-			i.later = append(i.later, deferred{p, p.last})
+			i.putOff(p)
 			continue
 		}
 		if !fits(p) {
@@ -166,11 +197,12 @@ func (i *interrogation) next(s *Server, q *queue) (b []byte, last bool) {
 	if len(objects) == 0 {
 		left := i.later[:0]
 		for _, d := range i.later {
-			if len(q.waiting) > 0 && d.behind >= q.waiting[0].number || !fits(d.point) {
+			o := d.tell(q)
+			if o == nil || !fits(d.point) {
 				left = append(left, d)
 				continue
 			}
-			of, objects = d.point.Type, append(objects, d.point.object())
+			of, objects = d.point.Type, append(objects, *o)
 		}
 		i.later = left
 	}

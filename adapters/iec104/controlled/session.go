@@ -237,6 +237,9 @@ func (v *session) nextEvents() *output {
 	objects := make([]asdu.Object, len(list))
 	for i, e := range list {
 		objects[i] = e.object
+		for _, asked := range v.asked {
+			asked.note(s.table.points[key{e.station, e.object.Address}], e)
+		}
 	}
 	return &output{events: list, asdu: s.write(asdu.Header{Type: list[0].of, Cause: list[0].cause, Address: list[0].station}, objects)}
 }
