@@ -10,7 +10,7 @@ import (
 	"github.com/busbar/busbar/test/peer"
 )
 
-// Master is a controlling station, c104.
+// Master is a controlling station.
 type Master struct{ program }
 
 // StartMaster starts one for the station at this address, which it connects to. It ends with
@@ -32,6 +32,25 @@ func StartMaster(t testing.TB, address string, keys *Keys) *Master {
 	}
 	_, port, _ := net.SplitHostPort(address)
 	m.args = append(command, port)
+	t.Cleanup(func() { m.end("master") })
+	m.Restart()
+	return m
+}
+
+// StartJavaMaster starts one on j60870, which encrypts by itself and starts the transfer. It does
+// what Master.java says.
+func StartJavaMaster(t testing.TB, address string, keys *Keys) *Master {
+	t.Helper()
+	command, missing := j60870("Master")
+	if missing != "" {
+		peer.Missing(t, "no j60870: %s; make peers", missing)
+	}
+	m := &Master{program{t: t}}
+	_, port, _ := net.SplitHostPort(address)
+	m.args = append(command, port)
+	if keys != nil {
+		m.args = append(m.args, keys.CA, keys.Client.Cert, keys.Client.Key)
+	}
 	t.Cleanup(func() { m.end("master") })
 	m.Restart()
 	return m
