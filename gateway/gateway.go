@@ -168,7 +168,7 @@ func (g *Gateway) prepare() error {
 	if err := g.prepareControl(devices); err != nil {
 		return err
 	}
-	if err := g.prepareStation(); err != nil {
+	if err := g.prepareStation(devices); err != nil {
 		return err
 	}
 	if err := g.prepareLanes(); err != nil {

@@ -24,8 +24,7 @@ const stationName = "iec104-events.db"
 const masterError = 500 * time.Millisecond
 
 // prepareStation makes nothing if the gateway is no controlled station.
-func (g *Gateway) prepareStation() error {
-	now := g.live.Load()
+func (g *Gateway) prepareStation(d devices) error {
 	c := g.config.Serve.IEC104
 	if c == nil {
 		return nil
@@ -44,14 +43,14 @@ func (g *Gateway) prepareStation() error {
 	if c.TakeTime {
 		o.SetClock = g.takeTime
 	}
-	for _, s := range now.config.ServedPoints() {
+	for _, s := range d.config.ServedPoints() {
 		o.Signals = append(o.Signals, station.Signal{Device: s.Device, Name: s.Signal, Bool: s.Bool, Scale: s.Scale, Point: s.Point, Control: s.Control})
 	}
 	s, err := station.New(o)
 	if err != nil {
 		return fmt.Errorf("gateway: serve.iec104: %w", err)
 	}
-	s.Define(now.devices.model.Signals)
+	s.Define(d.model.Signals)
 	g.pipeline.station = s
 	return nil
 }

@@ -157,8 +157,8 @@ func scrape(r Report) *exposition {
 	}
 	if s := r.IEC104; s != nil {
 		for _, g := range s.Groups {
-			gauge(descMaster, number(g.Master != ""), g.Name)
-			gauge(descMasterWaiting, float64(g.Waiting), g.Name)
+			e.add(descMaster, number(g.Master != ""), g.Name)
+			e.add(descMasterWaiting, float64(g.Waiting), g.Name)
 			counter(descMasterDropped, g.Dropped, g.Name)
 		}
 	}
