@@ -57,12 +57,15 @@ func (g *Gateway) prepareStation(d devices) error {
 
 // stationTLS is the certificates as they are now.
 func stationTLS(t gatewayconfig.StationTLS, dir string, now func() time.Time) (*tls.Config, error) {
-	config, err := kafkaconn.TLS{CA: t.CA, Cert: t.Cert, Key: t.Key}.Config(dir)
+	trust, err := kafkaconn.TLS{CA: t.CA}.Config(dir)
 	if err != nil {
 		return nil, err
 	}
-	config.ClientCAs, config.RootCAs, config.ClientAuth, config.Time = config.RootCAs, nil, tls.RequireAndVerifyClientCert, now
-	return config, nil
+	own, err := tls.LoadX509KeyPair(t.Cert.In(dir), t.Key.In(dir))
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate and its key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{own}, ClientCAs: trust.RootCAs, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: trust.MinVersion, Time: now}, nil
 }
 
 // takeTime takes a time that a master tells.
