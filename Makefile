@@ -65,7 +65,7 @@ peers-java:
 	$(call JARS,test/peers/opcua/milo/pom.xml,milo)
 	javac -Xlint:none -d .peers/milo -cp '.peers/milo/*' test/peers/opcua/milo/Plant.java
 	$(call JARS,test/peers/iec104/j60870/pom.xml,j60870)
-	javac -Xlint:none -d .peers/j60870 -cp '.peers/j60870/*' test/peers/iec104/j60870/Station.java
+	javac -Xlint:none -d .peers/j60870 -cp '.peers/j60870/*' test/peers/iec104/j60870/Station.java test/peers/iec104/j60870/Master.java
 
 # lib60870-C's 101: c104 has it in its sources, and not in what it installs.
 LIB60870 := .peers/lib60870/lib60870-C

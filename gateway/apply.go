@@ -64,6 +64,9 @@ func (g *Gateway) exchange(ctx context.Context, to setting, engine *rules.Engine
 		if g.pipeline.edge != nil {
 			g.pipeline.edge.Define(to.devices.model.Signals)
 		}
+		if g.pipeline.station != nil {
+			g.pipeline.station.Define(to.devices.model.Signals)
+		}
 		return released
 	})
 }

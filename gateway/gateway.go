@@ -172,6 +172,9 @@ func (g *Gateway) prepare() error {
 	if err := g.prepareControl(devices); err != nil {
 		return err
 	}
+	if err := g.prepareStation(devices); err != nil {
+		return err
+	}
 	if err := g.prepareLanes(); err != nil {
 		return err
 	}
@@ -267,6 +270,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	if g.pipeline.edge != nil {
 		forwarders.Go(func() { g.pipeline.edge.Run(forwarding) })
+	}
+	if g.pipeline.station != nil {
+		forwarders.Go(func() { g.pipeline.station.Run(forwarding) })
 	}
 	writer.Go(func() { g.pipeline.writer.Run(writing) })
 	writer.Go(func() { g.watchClock(writing, started) })

@@ -17,6 +17,7 @@ import (
 	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gateway/edgenode"
 	"github.com/busbar/busbar/gateway/publish"
+	"github.com/busbar/busbar/gateway/station"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -41,6 +42,7 @@ type pipeline struct {
 	publisher  *publish.Publisher // nil: there is no broker
 	values     *publish.Values    // nil: they aren't published
 	edge       *edgenode.Node     // nil: the gateway is none
+	station    *station.Station   // nil: the gateway is none
 	operations *operations
 	alive      func() // nil: nobody asks
 	assetOf    func(device string) string
@@ -208,6 +210,7 @@ func (p *pipeline) run(ctx context.Context) {
 					p.values.Note(batch)
 				}
 			}
+			p.tellMasters(b, batch)
 			if sifted {
 				begin := len(stored)
 				stored = p.sift(stored, b, batch, taken.slots)
@@ -241,6 +244,9 @@ func (p *pipeline) run(ctx context.Context) {
 		left := p.engine.Stats()
 		p.suppressed.Store(left.Suppressed)
 		p.uncaptured.Store(left.Uncaptured + p.later.dropped)
+		if p.station != nil {
+			taken.waiting = p.station.Await(taken.waiting)
+		}
 		p.writer.Add(stored, taken.slots, taken.waiting...)
 		if sifted {
 			p.kept = stored

@@ -75,6 +75,7 @@ func (g source) Report() status.Report {
 	g.reportControl(&r)
 	g.reportPublisher(&r)
 	g.reportEdgeNode(&r)
+	g.reportStation(&r)
 	for _, d := range g.field.stats() {
 		r.Devices = append(r.Devices, status.Device{
 			ID: d.Device, Polls: d.Polls, Failed: d.Failed, Timeouts: d.Timeouts, Missed: d.Missed, Late: d.Late, LastAnswer: d.LastAnswer,

@@ -52,10 +52,24 @@ type IEC104 struct {
 	// After how many messages they are acknowledged; from 1 to 32767, and no more than two
 	// thirds of the station's k. Default: 8.
 	W uint16 `yaml:"w"`
+
+	// What of that which the station tells of its own accord is on disk before it is
+	// acknowledged, so that none is lost if the gateway fails: states is everything but measured
+	// values; all is those, too, which costs the disk a write every w messages. Default: states.
+	Acknowledge Acknowledge `yaml:"acknowledge"`
 }
+
+// Acknowledge is what is on disk before a station has an acknowledgement of it.
+type Acknowledge string
+
+const (
+	AcknowledgeStates Acknowledge = "states"
+	AcknowledgeAll    Acknowledge = "all"
+)
 
 // SetDefaults is called before a station is read.
 func (i *IEC104) SetDefaults() {
+	i.Acknowledge = AcknowledgeStates
 	i.Telecontrol = defaultTelecontrol(asdu.IEC104)
 	i.T0, i.K, i.W = configfile.Duration(30*time.Second), uint16(link.Default.K), uint16(link.Default.W)
 	i.T1, i.T2, i.T3 = configfile.Duration(link.Default.T1), configfile.Duration(link.Default.T2), configfile.Duration(link.Default.T3)
@@ -160,6 +174,9 @@ func (k checker) checkIEC104(path string, d Device, addresses map[string]string)
 		if v < 1 || v > 32767 {
 			k.Errorf(at+"."+key, "%d, expected 1 to 32767", v)
 		}
+	}
+	if a := i.Acknowledge; a != AcknowledgeStates && a != AcknowledgeAll {
+		k.Errorf(at+".acknowledge", "%q, expected %s or %s", a, AcknowledgeStates, AcknowledgeAll)
 	}
 }
 
@@ -266,7 +283,7 @@ func (c Control) iec104(station uint16) iec104.Control {
 func (d Device) IEC104Device(dir string) iec104.Device {
 	i := d.IEC104
 	o := d.station()
-	o.TLS, o.Dir, o.T0 = i.TLS, dir, time.Duration(i.T0)
+	o.TLS, o.Dir, o.T0, o.KeepAll = i.TLS, dir, time.Duration(i.T0), i.Acknowledge == AcknowledgeAll
 	o.Link = link.Config{T1: time.Duration(i.T1), T2: time.Duration(i.T2), T3: time.Duration(i.T3), K: int(i.K), W: int(i.W)}
 	for _, endpoint := range i.endpoints() {
 		address, encrypted, err := iec104Address(endpoint)

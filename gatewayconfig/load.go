@@ -40,6 +40,7 @@ func ParseIn(dir, path string, src []byte, read func(file string) ([]byte, error
 		k.checkRules()
 		k.checkControl()
 		k.checkOperations()
+		k.checkStation()
 	}
 	if err := f.Err(); err != nil {
 		return Config{}, err

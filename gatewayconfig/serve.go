@@ -14,6 +14,10 @@ type Serve struct {
 	// The MQTT broker that everything that is measured is published to by Sparkplug B:
 	// the gateway is an edge node, and its devices are the node's. Default: none.
 	Sparkplug *SparkplugNode `yaml:"sparkplug"`
+
+	// The control rooms that signals are offered to by IEC 60870-5-104: the gateway is a
+	// controlled station. Default: none.
+	IEC104 *Station `yaml:"iec104"`
 }
 
 // MQTT is a broker of the site, to which each alarm is published when it is raised and
@@ -66,6 +70,7 @@ func (m *MQTT) SetDefaults() { m.TopicPrefix = "busbar" }
 var topicPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,60}(/[A-Za-z0-9._-]{1,60}){0,7}$`)
 
 func (k checker) checkServe() {
+	k.checkStationLink()
 	if s := k.config.Serve.Sparkplug; s != nil {
 		s.Config.Validate(k.File, "serve.sparkplug")
 		k.sparkplugID("serve.sparkplug.group", s.Group)

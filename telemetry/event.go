@@ -25,6 +25,8 @@ const (
 	ConfigurationApplied    EventKind = "configuration-applied"     // the gateway runs with another one, and it has held
 	ConfigurationRolledBack EventKind = "configuration-rolled-back" // it has tried another one, and runs with the one before
 
+	MasterMissed EventKind = "master-missed" // events that a control centre was never told, as too many waited
+
 	SupplyFailed   EventKind = "last-gasp"       // the gateway's own supply has failed, and it runs from what is left
 	SupplyRestored EventKind = "supply-restored" // it is back
 
@@ -70,6 +72,8 @@ type Event struct {
 	Counter *CounterChange `json:"counter,omitempty"`
 
 	Configuration *Reconfiguration `json:"configuration,omitempty"`
+
+	Missed *Missed `json:"missed,omitempty"`
 
 	LastGasp *LastGasp    `json:"last_gasp,omitempty"`
 	Restored *Restoration `json:"restored,omitempty"`
@@ -217,6 +221,13 @@ type Loss struct {
 	// absent where the content can't be read any more.
 	Signals []SignalLoss `json:"signals,omitempty"`
 	Devices []DeviceLoss `json:"devices,omitempty"`
+}
+
+// Missed is how many events a control centre that the gateway serves was never told. What
+// was measured isn't lost: it is telemetry as well.
+type Missed struct {
+	Master string `json:"master"` // the name of its group in the configuration
+	Count  uint64 `json:"count"`
 }
 
 // SignalLoss is how many samples of a signal were given up.

@@ -137,8 +137,8 @@ func (s bays) value(t *testing.T, device, signal string) float64 {
 	return -1
 }
 
-// shown is what the grid's page shows of a switch.
-type shown struct {
+// switchOnPage is what the grid's page shows of a switch.
+type switchOnPage struct {
 	Position string
 	Switch   struct {
 		LockedOut, Connected bool
@@ -146,7 +146,7 @@ type shown struct {
 	}
 }
 
-func (s bays) asset(t *testing.T, id string) (a shown) {
+func (s bays) asset(t *testing.T, id string) (a switchOnPage) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(get(t, fmt.Sprintf("http://%s/assets/%s", s.page, id))), &a); err != nil {
 		t.Fatal(err)

@@ -64,6 +64,8 @@ type Device struct {
 	Points                      []Point
 	Controls                    []Control
 	Live                        telemetry.SignalID
+	// KeepAll is that measured values, too, are acknowledged only when they are on disk.
+	KeepAll bool
 
 	stations *stations // where those that command it find its link
 }
@@ -161,6 +163,7 @@ func (d Device) open(ctx context.Context) (links, func(), error) {
 func (d Device) config() controlling.Config {
 	c := controlling.Config{
 		Params: d.Params, Originator: d.Originator, Interrogate: d.Interrogate, Counters: d.Counters, Sync: d.Sync, Zone: d.zone(), Respond: d.Timeout,
+		Keep: d.keeps,
 	}
 	for _, p := range d.Points {
 		if !slices.Contains(c.Stations, p.Station) {

@@ -110,6 +110,11 @@ func (l *life) Idle() error {
 	return l.session.Deliver(l.ctx, r)
 }
 
+// Keep implements controlling.Handler. What was delivered before is committed when this is.
+func (l *life) Keep(done func(bool)) error {
+	return l.session.Deliver(l.ctx, session.Result{Received: time.Now(), Committed: done})
+}
+
 // Ended implements controlling.Handler. What a station hasn't told when it was asked for
 // everything isn't there, or is missing.
 func (l *life) Ended(of asdu.Type, station uint16, e controlling.Ending, objects int) error {

@@ -61,6 +61,7 @@ func (d Device) index() map[place]int {
 
 // follow keeps the links and reads until ctx ends. It fails only if it can't begin.
 func (w *watch) follow(ctx context.Context) error {
+	w.Link.Hold = true
 	g, closeLinks, err := w.open(ctx)
 	if err != nil {
 		return err

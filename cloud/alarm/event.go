@@ -155,6 +155,10 @@ func check(e telemetry.Event) error {
 		if err := store.CheckControl(*e.Control); err != nil {
 			return fmt.Errorf("%s: %w", e.Kind, err)
 		}
+	case telemetry.MasterMissed:
+		if m := e.Missed; m == nil || m.Count == 0 || m.Master == "" || len(m.Master) > longestName || !utf8.ValidString(m.Master) || strings.ContainsRune(m.Master, 0) {
+			return fmt.Errorf("%s doesn't say who or how many, or says more than %d bytes of it", e.Kind, longestName)
+		}
 	default:
 		return fmt.Errorf("unknown kind %q", e.Kind)
 	}

@@ -170,3 +170,22 @@ func TestAConfigurationThatWasTakenBackRaisesAnAlarm(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// Events that a control centre was never told ask for someone's attention, once for each
+// time that it was told of them.
+func TestWhatAMasterMissedRaisesAnAlarm(t *testing.T) {
+	w := newWorld(t)
+	for _, decided := range []telemetry.Micros{2000, 2000, 3000} {
+		w.send("gw", telemetry.Event{Kind: telemetry.MasterMissed, Time: decided, Decided: decided, Missed: &telemetry.Missed{Master: "centre", Count: 7}})
+	}
+	w.send("gw", telemetry.Event{Kind: telemetry.MasterMissed, Time: 1, Decided: 1, Missed: &telemetry.Missed{Master: "centre"}})
+	r, _ := w.start()
+	await.True(w, "four events", func() bool { return r.Stats().Events == 4 })
+	_, open := w.list(true)
+	if len(open) != 2 || r.Stats().Quarantined[store.CorruptEvent] != 1 {
+		t.Fatalf("%+v, %+v", open, r.Stats())
+	}
+	if a := open[0]; a.Rule != MissedRule || a.Active || a.Summary != "gw hasn't told centre 7 events, as too many waited" || !alarmID.MatchString(a.ID) {
+		t.Errorf("%+v", a)
+	}
+}

@@ -265,6 +265,8 @@ func apply(t *store.Tx, e event) error {
 		return t.SaveControl(e.record.Identity, *e.Control, e.Decided)
 	case telemetry.ConfigurationRolledBack:
 		return raiseRolledBack(t, e)
+	case telemetry.MasterMissed:
+		return raiseMissed(t, e)
 	case telemetry.CommandAnswered:
 		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {
@@ -295,6 +297,16 @@ func raiseRolledBack(t *store.Tx, e event) error {
 		Summary: fmt.Sprintf("%s tried another configuration for %s and went back: %s", e.record.Gateway, e.Configuration.By, e.Configuration.Cause)})
 }
 
+// MissedRule is the rule of the alarms about events that a control centre was never told.
+const MissedRule = "master-missed"
+
+// raiseMissed raises an alarm about events that a gateway couldn't tell a control centre.
+func raiseMissed(t *store.Tx, e event) error {
+	return raiseForPeople(t, e, telemetry.AlarmChange{
+		ID: IDFor(e.record.Gateway, e.Event), Rule: MissedRule, Asset: e.record.Gateway, Priority: telemetry.Medium,
+		Summary: fmt.Sprintf("%s hasn't told %s %d events, as too many waited", e.record.Gateway, e.Missed.Master, e.Missed.Count)})
+}
+
 // raiseForPeople raises an alarm that has cleared already, since nothing will clear
 // it: it stays open until someone acknowledges it. What is told of twice has one.
 func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
@@ -312,7 +324,8 @@ func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
 }
 
 // IDFor is the id of the alarm that the cloud raises because of an event about a damaged
-// buffer, or about a configuration that was taken back; "" of others.
+// buffer, about a configuration that was taken back, or about what a control centre was
+// never told; "" of others.
 func IDFor(gateway string, e telemetry.Event) string {
 	switch e.Kind {
 	case telemetry.BufferDamaged:
@@ -320,6 +333,9 @@ func IDFor(gateway string, e telemetry.Event) string {
 	case telemetry.ConfigurationRolledBack:
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Configuration.After, e.Decided))
 		return fmt.Sprintf("%s-%x", RolledBackRule, sum[:8])
+	case telemetry.MasterMissed:
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Missed.Master, e.Decided))
+		return fmt.Sprintf("%s-%x", MissedRule, sum[:8])
 	}
 	return ""
 }

@@ -254,7 +254,7 @@ func subjects(gateway, epoch string, seq uint64, e telemetry.Event) []string {
 		return about("alarm", e.Alarm.ID)
 	case telemetry.AlarmCaptured:
 		return about("alarm", e.Capture.Alarm)
-	case telemetry.BufferDamaged, telemetry.ConfigurationRolledBack:
+	case telemetry.BufferDamaged, telemetry.ConfigurationRolledBack, telemetry.MasterMissed:
 		return about("alarm", alarm.IDFor(gateway, e))
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		return about("start", gateway)

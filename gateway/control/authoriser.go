@@ -225,6 +225,9 @@ func (a *Authoriser) Operate(ctx context.Context, r Request) Answer {
 		return answer
 	}
 	a.begun(p)
+	if r.Begun != nil {
+		r.Begun()
+	}
 	doing, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	result, err := a.o.Controller.Operate(doing, adapters.Control{

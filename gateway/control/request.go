@@ -14,6 +14,9 @@ type Request struct {
 	By             string // who asks, as they say
 	// Selection is the ID that Select has answered with; "" operates without one.
 	Selection string
+	// Begun, unless it is nil, is called by Operate when nothing refuses it any more, before
+	// the value is written.
+	Begun func()
 }
 
 // Answer is what came of it.

@@ -60,6 +60,9 @@ var (
 	descSparkplugOnline  = describe("sparkplug_online", "1 while they are published: there is a connection, and the primary host if one is awaited.")
 	descSparkplugSent    = describe("sparkplug_published_total", "Messages that were published by Sparkplug.")
 	descSparkplugWaiting = describe("sparkplug_waiting", "Values that wait to be published by Sparkplug.")
+	descMaster           = describe("iec104_master_started", "1 while a control room has started a connection of the group.", "group")
+	descMasterWaiting    = describe("iec104_master_waiting", "Events that wait to be told to the control room.", "group")
+	descMasterDropped    = describe("iec104_master_dropped_total", "Events that the control room was never told, as too many waited.", "group")
 	descSparkplugDropped = describe("sparkplug_dropped_total", "Values that weren't published by Sparkplug, as too many waited.")
 )
 
@@ -151,6 +154,13 @@ func scrape(r Report) *exposition {
 		counter(descSparkplugSent, s.Published)
 		e.add(descSparkplugWaiting, float64(s.Waiting))
 		counter(descSparkplugDropped, s.Dropped)
+	}
+	if s := r.IEC104; s != nil {
+		for _, g := range s.Groups {
+			e.add(descMaster, number(g.Master != ""), g.Name)
+			e.add(descMasterWaiting, float64(g.Waiting), g.Name)
+			counter(descMasterDropped, g.Dropped, g.Name)
+		}
 	}
 	if m := r.MQTT; m != nil {
 		e.add(descMQTT, number(m.Connected))

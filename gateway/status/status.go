@@ -50,6 +50,7 @@ type Report struct {
 	Values  *Values // nil: values aren't published by MQTT
 
 	Sparkplug *Sparkplug // nil: the gateway is no edge node
+	IEC104    *Station   // nil: the gateway is no controlled station
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -160,6 +161,22 @@ type Values struct {
 type Sparkplug struct {
 	MQTT
 	Online bool // it is published; else the primary host isn't there
+}
+
+// Station is how control rooms are served by IEC 60870-5-104.
+type Station struct {
+	Listen    string
+	Encrypted bool
+	Listening bool
+	Groups    []StationGroup
+}
+
+// StationGroup is a control room and the events that it hasn't been told.
+type StationGroup struct {
+	Name    string
+	Master  string // the address of the connection that is started; "": none
+	Waiting int
+	Dropped uint64 // since the beginning
 }
 
 // Reading is one signal of a device and what was read of it, in words.

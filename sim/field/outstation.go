@@ -91,7 +91,7 @@ func (f *Field) outstation(d *Device, address string) (*bayStation, error) {
 		{Address: energyBack, Type: asdu.Totals, Quiet: true, Group: 2},
 	}
 	for i, m := range measurements {
-		points = append(points, controlled.Point{Address: outstation.Measured + uint32(i), Type: asdu.ShortFloat, Value: m.of(x), Fleeting: true, Group: 2})
+		points = append(points, controlled.Point{Address: outstation.Measured + uint32(i), Type: asdu.ShortFloat, Value: m.of(x), Latest: true, Group: 2})
 	}
 	var controls []controlled.Control
 	if f.config.Operate != nil {
@@ -102,18 +102,22 @@ func (f *Field) outstation(d *Device, address string) (*bayStation, error) {
 	return b, err
 }
 
-// Accept is of controlled.Owner.
-func (b *bayStation) Accept(c controlled.Command) error {
+// Select is of controlled.Owner.
+func (b *bayStation) Select(_ context.Context, c controlled.Command) error {
 	_, err := outstation.Closes(c)
 	return err
 }
 
+// Cancel is of controlled.Owner.
+func (b *bayStation) Cancel(controlled.Command) {}
+
 // Execute is of controlled.Owner.
-func (b *bayStation) Execute(_ context.Context, c controlled.Command) error {
+func (b *bayStation) Execute(_ context.Context, c controlled.Command, accepted func()) error {
 	closed, err := outstation.Closes(c)
 	if err != nil {
 		return err
 	}
+	accepted()
 	return b.field.operate(b.edge, closed)
 }
 

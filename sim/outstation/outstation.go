@@ -143,8 +143,13 @@ func (o *Outstation) change(turn int, at time.Time) {
 
 var errStep = errors.New("there is no such step")
 
-// Accept is of controlled.Owner.
-func (o *Outstation) Accept(c controlled.Command) error {
+// Select is of controlled.Owner.
+func (o *Outstation) Select(_ context.Context, c controlled.Command) error { return o.check(c) }
+
+// Cancel is of controlled.Owner.
+func (o *Outstation) Cancel(controlled.Command) {}
+
+func (o *Outstation) check(c controlled.Command) error {
 	switch v := c.Object.Value; c.Address - Command {
 	case Breaker:
 		_, err := Closes(c)
@@ -166,7 +171,11 @@ func (o *Outstation) step(v float64) (float64, error) {
 }
 
 // Execute is of controlled.Owner.
-func (o *Outstation) Execute(ctx context.Context, c controlled.Command) error {
+func (o *Outstation) Execute(ctx context.Context, c controlled.Command, accepted func()) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	accepted()
 	object, to := c.Address-Command, c.Object.Value
 	told := controlled.Change{Address: object, At: time.Now(), Cause: asdu.ReturnRemote}
 	switch object {

@@ -91,21 +91,25 @@ func (k Kind) command() (command []string, missing string) {
 	if k == C104 {
 		return c104("outstation.py")
 	}
-	source := filepath.Join(peer.Root(), "test", "peers", "iec104")
-	installed := filepath.Join(peer.Root(), ".peers", string(k))
-	class, err := os.Stat(filepath.Join(installed, "Station.class"))
+	return j60870("Station")
+}
+
+// j60870 is the command that runs one of our programs on j60870; missing says why it can't.
+func j60870(name string) (command []string, missing string) {
+	installed := filepath.Join(peer.Root(), ".peers", "j60870")
+	class, err := os.Stat(filepath.Join(installed, name+".class"))
 	if err != nil {
 		return nil, err.Error()
 	}
-	code, err := os.Stat(filepath.Join(source, "j60870", "Station.java"))
+	code, err := os.Stat(filepath.Join(peer.Root(), "test", "peers", "iec104", "j60870", name+".java"))
 	if err != nil {
 		return nil, err.Error()
 	}
 	if code.ModTime().After(class.ModTime()) {
-		return nil, "Station.java isn't compiled"
+		return nil, name + ".java isn't compiled"
 	}
 	return []string{"java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx128m",
-		"-cp", installed + string(filepath.ListSeparator) + filepath.Join(installed, "*"), "Station"}, ""
+		"-cp", installed + string(filepath.ListSeparator) + filepath.Join(installed, "*"), name}, ""
 }
 
 // Keys are the certificates of a station and of who speaks to it, in files.

@@ -10,7 +10,7 @@ import (
 	"github.com/busbar/busbar/test/peer"
 )
 
-// Master is a controlling station, c104.
+// Master is a controlling station.
 type Master struct{ program }
 
 // StartMaster starts one for the station at this address, which it connects to. It ends with
@@ -33,15 +33,52 @@ func StartMaster(t testing.TB, address string, keys *Keys) *Master {
 	_, port, _ := net.SplitHostPort(address)
 	m.args = append(command, port)
 	t.Cleanup(func() { m.end("master") })
-	m.start()
-	m.Await("ready")
+	m.Restart()
 	return m
+}
+
+// StartJavaMaster starts one on j60870, which encrypts by itself and starts the transfer. It does
+// what Master.java says.
+func StartJavaMaster(t testing.TB, address string, keys *Keys) *Master {
+	t.Helper()
+	command, missing := j60870("Master")
+	if missing != "" {
+		peer.Missing(t, "no j60870: %s; make peers", missing)
+	}
+	m := &Master{program{t: t}}
+	_, port, _ := net.SplitHostPort(address)
+	m.args = append(command, port)
+	if keys != nil {
+		m.args = append(m.args, keys.CA, keys.Client.Cert, keys.Client.Key)
+	}
+	t.Cleanup(func() { m.end("master") })
+	m.Restart()
+	return m
+}
+
+// Restart ends it, if it runs, and starts it again.
+func (m *Master) Restart() {
+	m.t.Helper()
+	before := len(m.Said())
+	m.start()
+	await.True(m.t, "the master is ready", func() bool { return strings.Contains(m.Said()[before:], "ready\n") })
 }
 
 // Await waits until it has said a text, as a part of what it says.
 func (m *Master) Await(text string) {
 	m.t.Helper()
 	await.True(m.t, "the master says: "+text, func() bool { return strings.Contains(m.Said(), text) })
+}
+
+// State is that of its connection, as c104 names it; "" at first.
+func (m *Master) State() string {
+	said := m.Said()
+	at := strings.LastIndex(said, "state ")
+	if at < 0 {
+		return ""
+	}
+	state, _, _ := strings.Cut(said[at+len("state "):], "\n")
+	return state
 }
 
 // Ask has it do something, and reports whether that was done.

@@ -9,9 +9,9 @@ import (
 
 // selection is a control that a master has selected.
 type selection struct {
-	by     *session
-	object asdu.Object // without its time
-	until  time.Time
+	by      *session
+	command Command
+	until   time.Time
 }
 
 // untimed is the type of a command without its time.
@@ -48,29 +48,48 @@ func (v *session) command(ctx context.Context, a *asdu.ASDU, b []byte) {
 		c.Time = at
 	}
 	switch {
-	case a.Cause == asdu.Deactivation && s.deselect(k, v):
+	case a.Cause == asdu.Deactivation && v.deselect(k):
 		v.accept(b, a.Cause)
 	case a.Cause != asdu.Activation:
 		v.refuse(b, a.Cause)
 	case o.Select:
-		if !control.Select || !s.free(k, v) || s.owner.Accept(c) != nil {
+		if !control.Select || !s.reserve(k, v) {
 			v.refuse(b, a.Cause)
 			return
 		}
-		s.mu.Lock()
-		s.selected[k] = selection{v, selects(o), time.Now().Add(s.config.Select)}
-		s.mu.Unlock()
-		v.accept(b, a.Cause)
+		s.executing.Go(func() { v.selectFor(ctx, k, c, b) })
 	case !s.begin(k, v, control, o):
 		v.refuse(b, a.Cause)
 	default:
-		if s.owner.Accept(c) != nil {
-			s.end(k)
-			v.refuse(b, a.Cause)
-			return
-		}
-		v.accept(b, a.Cause)
 		s.executing.Go(func() { v.execute(ctx, k, c, b) })
+	}
+}
+
+// selectFor selects a control for the master.
+func (v *session) selectFor(ctx context.Context, k key, c Command, b []byte) {
+	s := v.server
+	err := s.owner.Select(ctx, c)
+	if err != nil {
+		s.log.Warn("a selection is refused", "object", k, "master", v.remote, "error", err)
+	}
+	s.mu.Lock()
+	delete(s.running, k)
+	if err == nil {
+		s.selected[k] = selection{v, c, time.Now().Add(s.config.Select)}
+	}
+	s.mu.Unlock()
+	if !v.say(answer{asdu: mirror(b, asdu.ActivationCon, err != nil)}) && err == nil {
+		v.deselect(k)
+	}
+}
+
+// say has the session answer, and reports whether it is still there.
+func (v *session) say(a answer) bool {
+	select {
+	case v.ended <- a:
+		return true
+	case <-v.done:
+		return false
 	}
 }
 
@@ -82,23 +101,36 @@ func selects(o asdu.Object) asdu.Object {
 // execute has a command executed, and says when that has ended.
 func (v *session) execute(ctx context.Context, k key, c Command, b []byte) {
 	s := v.server
-	err := s.owner.Execute(ctx, c)
+	accepted := false
+	err := s.owner.Execute(ctx, c, func() {
+		if !accepted {
+			accepted = true
+			v.say(answer{asdu: mirror(b, asdu.ActivationCon, false)})
+		}
+	})
 	if err != nil {
 		s.log.Warn("a command has failed", "object", k, "master", v.remote, "error", err)
 	}
 	after := s.end(k)
-	select {
-	case v.ended <- answer{mirror(b, asdu.ActivationTermin, err != nil), after}:
-	case <-v.done:
+	if !accepted {
+		v.say(answer{asdu: mirror(b, asdu.ActivationCon, err != nil)})
+	}
+	if accepted || err == nil {
+		v.say(answer{mirror(b, asdu.ActivationTermin, err != nil), after})
 	}
 }
 
-// free reports whether a control may be selected: nobody else has, and it isn't executed.
-func (s *Server) free(k key, v *session) bool {
+// reserve reports whether a control may be selected: nobody else has, and it isn't executed.
+// Nobody else does until it is decided.
+func (s *Server) reserve(k key, v *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one, is := s.selected[k]
-	return !s.running[k] && (!is || one.by == v || time.Now().After(one.until))
+	if s.running[k] || is && one.by != v && time.Now().Before(one.until) {
+		return false
+	}
+	s.running[k] = true
+	return true
 }
 
 // begin reports whether a control may be executed, and notes that it is then. A selection
@@ -115,7 +147,7 @@ func (s *Server) begin(k key, v *session, c Control, o asdu.Object) bool {
 			return false
 		}
 		delete(s.selected, k)
-		if time.Now().After(one.until) || one.object != selects(o) {
+		if time.Now().After(one.until) || selects(one.command.Object) != selects(o) {
 			return false
 		}
 	}
@@ -132,7 +164,8 @@ func (s *Server) end(k key) uint64 {
 }
 
 // deselect gives up a selection of the session, and reports whether there was one.
-func (s *Server) deselect(k key, v *session) bool {
+func (v *session) deselect(k key) bool {
+	s := v.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one, is := s.selected[k]
@@ -140,5 +173,9 @@ func (s *Server) deselect(k key, v *session) bool {
 		return false
 	}
 	delete(s.selected, k)
-	return time.Now().Before(one.until)
+	if time.Now().After(one.until) {
+		return false
+	}
+	s.executing.Go(func() { s.owner.Cancel(one.command) })
+	return true
 }

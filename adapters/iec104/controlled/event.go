@@ -14,6 +14,9 @@ type Group struct {
 	Masters []netip.Prefix
 }
 
+// mostGroups is how many groups there are at most: a point has a bit for each.
+const mostGroups = 32
+
 // event is a change that has to be told.
 type event struct {
 	number  uint64 // they are told in this order
@@ -23,31 +26,54 @@ type event struct {
 	object  asdu.Object
 }
 
-// queue is the events that a group hasn't been told, the oldest first. Those that are on
-// their way are with the session until they are acknowledged. The server's mutex protects it.
+// queue is what a group hasn't been told. What is on its way is with the session until it
+// is acknowledged. The server's mutex protects it.
 type queue struct {
 	Group
-	waiting []event
+	bit     uint32   // of this group in Point.fresh
+	waiting []event  // the oldest first
+	fresh   []*Point // of which the last change hasn't been told, each once
 	dropped uint64
-	serving *session // whose connection is started; nil: none
+	gone    uint64 // the number of the last event that was dropped
+	settled uint64 // and of the last one that the master has acknowledged
+	let     uint64 // up to which the journal has noted that they are done
+	flying  int    // ASDUs with events that are on their way
+	serving *session
 }
 
-// record adds an event to each group's queue; one that isn't kept to those that are served. s.mu
-// is held.
-func (s *Server) record(e event, keep bool) {
+// record adds an event to each group's queue. s.mu is held.
+func (s *Server) record(e event, past bool) {
 	s.events++
 	e.number = s.events
+	if s.config.Journal != nil {
+		s.config.Journal.Keep(Kept{Number: e.number, Station: e.station, Type: e.of, Cause: e.cause, Object: e.object, Past: past})
+	} else {
+		s.kept = e.number
+	}
 	for _, q := range s.queues {
-		if !keep && q.serving == nil {
-			continue
-		}
 		q.waiting = append(q.waiting, e)
 		s.limit(q)
-		if q.serving != nil {
-			select {
-			case q.serving.wake <- struct{}{}:
-			default:
-			}
+		q.notify()
+	}
+}
+
+// freshen notes that the last change of a point is to be told. s.mu is held.
+func (s *Server) freshen(p *Point) {
+	for _, q := range s.queues {
+		if p.fresh&q.bit == 0 {
+			p.fresh |= q.bit
+			q.fresh = append(q.fresh, p)
+		}
+		q.notify()
+	}
+}
+
+// notify tells who serves the group that there is something to be told. s.mu is held.
+func (q *queue) notify() {
+	if q.serving != nil {
+		select {
+		case q.serving.wake <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -62,14 +88,29 @@ func (s *Server) limit(q *queue) {
 		s.log.Warn("events are lost: a master takes them too slowly, or not at all; further ones are only counted", "group", q.Name, "kept", s.config.Events)
 	}
 	q.dropped += uint64(over)
+	q.gone = q.waiting[over-1].number
 	q.waiting = q.waiting[over:]
+	s.release(q)
+}
+
+// release tells the journal which events the group doesn't need any more. s.mu is held.
+func (s *Server) release(q *queue) {
+	through := q.settled
+	if q.flying == 0 { // else some that are older may have to be sent again
+		through = max(through, q.gone)
+	}
+	if s.config.Journal == nil {
+		q.let = through
+	} else {
+		s.config.Journal.Release(q.Name, through, q.dropped)
+	}
 }
 
 // pack takes those events from the front that go into one ASDU: of one station, type and
 // cause, and each object once. s.mu is held.
-func (q *queue) pack(p asdu.Params) []event {
+func (q *queue) pack(p asdu.Params, kept uint64) []event {
 	n := 0
-	for n < len(q.waiting) && n < p.Fits(q.waiting[0].of) && q.fits(n) {
+	for n < len(q.waiting) && n < p.Fits(q.waiting[0].of) && q.waiting[n].number <= kept && q.fits(n) {
 		n++
 	}
 	if n == 0 {
@@ -93,6 +134,36 @@ func (q *queue) fits(n int) bool {
 		}
 	}
 	return true
+}
+
+// behind reports whether events of a point wait, behind which its present value has to be
+// told. s.mu is held.
+func (q *queue) behind(p *Point) bool { return len(q.waiting) > 0 && p.last >= q.waiting[0].number }
+
+// mostLooked is how many points are looked at for one ASDU.
+const mostLooked = 1000
+
+// packFresh takes the points whose last changes go into one ASDU. s.mu is held.
+func (q *queue) packFresh(params asdu.Params) (taken []*Point) {
+	kept := q.fresh[:0]
+	for i, p := range q.fresh {
+		fits := len(taken) == 0 || p.told() == taken[0].told() && p.Station == taken[0].Station && len(taken) < params.Fits(p.told())
+		if i == mostLooked || len(taken) > 0 && !fits {
+			kept = append(kept, q.fresh[i:]...)
+			break
+		}
+		if q.behind(p) {
+			kept = append(kept, p)
+			continue
+		}
+		p.fresh &^= q.bit
+		taken = append(taken, p)
+	}
+	clear(q.fresh[len(kept):])
+	if q.fresh = kept; len(kept) == 0 {
+		q.fresh = nil // an array that was long is let go
+	}
+	return taken
 }
 
 // GroupStatus is how a group is served.

@@ -29,14 +29,15 @@ type plant struct {
 
 var errNo = errors.New("it is refused")
 
-func (p *plant) Accept(c Command) error {
+func (p *plant) Select(context.Context, Command) error { return nil }
+
+func (p *plant) Cancel(Command) {}
+
+func (p *plant) Execute(_ context.Context, c Command, accepted func()) error {
 	if c.Address == 2004 {
 		return errNo
 	}
-	return nil
-}
-
-func (p *plant) Execute(_ context.Context, c Command) error {
+	accepted()
 	p.mu.Lock()
 	p.executed = append(p.executed, c)
 	p.mu.Unlock()

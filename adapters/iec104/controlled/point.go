@@ -3,6 +3,7 @@ package controlled
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -22,12 +23,29 @@ type Point struct {
 	Group uint8
 	// Quiet is that changes aren't told; it is only asked for.
 	Quiet bool
-	// Fleeting is that a change isn't kept for a master which doesn't take it at the moment:
-	// it asks for the present value when it comes.
-	Fleeting bool
+	// Latest is that of changes that wait only the last is told, as of a measurement. Else each
+	// is an event: every valid value that isn't that before, in order.
+	Latest bool
+	// Deadband is by how much the value has to be another one than was told last, for it to
+	// be told; of one that is Latest.
+	Deadband float64
 
 	Value   float64 // as in asdu.Object
 	Quality asdu.Quality
+
+	was   float64 // the last value that was an event, or that was to be told
+	known bool    // there is one
+	last  uint64  // the number of its last event
+	fresh uint32  // groups that haven't been told what it is, by their bits
+	at    asdu.Time
+}
+
+// told is the type by which its last change is told.
+func (p *Point) told() asdu.Type {
+	if p.at.Form == asdu.NoTime {
+		return p.Type
+	}
+	return timed[p.Type]
 }
 
 // timed is the type by which a change is told.
@@ -60,7 +78,11 @@ type Change struct {
 	Value   float64
 	Quality asdu.Quality
 	At      time.Time  // zero: it is told without time
+	Doubted bool       // the time may not be right
 	Cause   asdu.Cause // 0: Spontaneous; or ReturnRemote, ReturnLocal
+	// Past is that the point has become something else since: it is an event, and the point
+	// stays what it is.
+	Past bool
 }
 
 // table is the objects that there are.
@@ -91,6 +113,7 @@ func newTable(p asdu.Params, points []Point, controls []Control) (*table, error)
 		if err := t.add(p, k, one.Type, asdu.Object{Value: one.Value, Quality: one.Quality}); err != nil {
 			return nil, err
 		}
+		one.was, one.known = one.Value, one.Quality&asdu.Invalid == 0
 		t.points[k] = &one
 		t.order[one.Station] = append(t.order[one.Station], &one)
 	}
@@ -137,9 +160,11 @@ func (p *Point) object() asdu.Object {
 	return asdu.Object{Address: p.Address, Value: p.Value, Quality: p.Quality}
 }
 
-// Tell changes a point. It is told to each group of masters, in the order of the calls;
-// what is as it was isn't told, but as return information. The error is that there is no
-// such point, or that its type doesn't hold the value; then nothing has changed.
+// Tell changes a point. What is an event is told to each group of masters, in the order of
+// the calls, and is of a point that isn't Latest: a valid value other than the one before,
+// or return information. Of what else has changed, its quality, or the value of a point that
+// is Latest, the last is told. The error is that there is no such point, or that its type
+// doesn't hold the value; then nothing has changed.
 func (s *Server) Tell(c Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,16 +176,43 @@ func (s *Server) Tell(c Change) error {
 	e := event{station: c.Station, of: p.Type, cause: cmp.Or(c.Cause, asdu.Spontaneous), object: asdu.Object{Address: c.Address, Value: c.Value, Quality: c.Quality}}
 	if !c.At.IsZero() {
 		e.of, e.object.Time = timed[p.Type], asdu.TimeOf(c.At.In(s.config.Zone))
+		e.object.Time.Invalid = c.Doubted
 	}
 	if _, err := s.config.Params.Append(nil, asdu.Header{Type: e.of, Cause: e.cause, Address: e.station}, []asdu.Object{e.object}); err != nil {
 		return err
 	}
-	same := p.Value == c.Value && p.Quality == c.Quality
-	p.Value, p.Quality = c.Value, c.Quality
-	if !p.Quiet && !(same && e.cause == asdu.Spontaneous) {
-		s.record(e, !p.Fleeting)
+	valid, returned := c.Quality&asdu.Invalid == 0, e.cause != asdu.Spontaneous
+	if c.Past {
+		if valid && !p.Quiet && !p.Latest {
+			s.note(p, e, true)
+		}
+		return nil
+	}
+	requalified := p.Quality != c.Quality
+	p.Value, p.Quality, p.at = c.Value, c.Quality, e.object.Time
+	switch changed := valid && (!p.known || c.Value != p.was); {
+	case p.Quiet:
+	case returned, changed && p.known && !p.Latest:
+		if valid {
+			p.was, p.known = c.Value, true
+		}
+		s.note(p, e, false)
+	case p.Latest && (requalified || valid && math.Abs(c.Value-p.was) > p.Deadband), !p.Latest && (requalified || changed):
+		if changed && !p.Latest && s.config.Journal != nil { // from which the next change is one
+			s.config.Journal.Keep(Kept{Station: c.Station, Type: p.Type, Object: p.object()})
+		}
+		if valid {
+			p.was, p.known = c.Value, true
+		}
+		s.freshen(p)
 	}
 	return nil
+}
+
+// note makes an event of a point. s.mu is held.
+func (s *Server) note(p *Point, e event, past bool) {
+	s.record(e, past)
+	p.last = s.events
 }
 
 // Point is what a point is at the moment.

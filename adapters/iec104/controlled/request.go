@@ -125,6 +125,45 @@ type interrogation struct {
 	cause   asdu.Cause
 	group   uint8 // 0: all
 	at      int   // the next of the station's points
+	later   []*deferred
+	owed    map[*Point]*deferred // the same
+}
+
+// deferred is a point of which events waited when its turn came: the present isn't told
+// before what has been.
+type deferred struct {
+	point  *Point
+	behind uint64       // the number of the last of these events
+	sent   *asdu.Object // what the point was by the last event that was sent meanwhile
+}
+
+// tell is what is told of the point now, behind its events that were sent and before those
+// that wait; nil: some that waited from the beginning still do.
+func (d *deferred) tell(q *queue) *asdu.Object {
+	switch {
+	case !q.behind(d.point):
+		o := d.point.object()
+		return &o
+	case d.behind < q.waiting[0].number:
+		return d.sent
+	}
+	return nil
+}
+
+// putOff has a point told later.
+func (i *interrogation) putOff(p *Point) {
+	d := &deferred{point: p, behind: p.last}
+	if i.later = append(i.later, d); i.owed == nil {
+		i.owed = map[*Point]*deferred{}
+	}
+	i.owed[p] = d
+}
+
+// note takes note of an event that is sent.
+func (i *interrogation) note(p *Point, e event) {
+	if d := i.owed[p]; d != nil {
+		d.sent = &asdu.Object{Address: e.object.Address, Value: e.object.Value, Quality: e.object.Quality}
+	}
 }
 
 // has reports whether a point is part of the answer.
@@ -132,26 +171,53 @@ func (i *interrogation) has(p *Point) bool {
 	return (p.Type == asdu.Totals) == (i.of == asdu.CounterInterrogation) && (i.group == 0 || p.Group == i.group)
 }
 
-// next is the next ASDU of the answer; the last one is the termination. s.mu is held.
-func (i *interrogation) next(s *Server) (b []byte, last bool) {
+// next is the next ASDU of the answer; the last one is the termination. It is nil while
+// events of all points that are left wait. s.mu is held.
+func (i *interrogation) next(s *Server, q *queue) (b []byte, last bool) {
 	list := s.table.order[i.station]
 	var objects []asdu.Object
 	var of asdu.Type
+	fits := func(p *Point) bool {
+		return len(objects) == 0 || p.Type == of && len(objects) < s.config.Params.Fits(of)
+	}
 	for ; i.at < len(list); i.at++ {
 		p := list[i.at]
-		if !i.has(p) {
+		switch {
+		case !i.has(p):
+			continue
+		case q.behind(p):
+			i.putOff(p)
 			continue
 		}
-		if len(objects) > 0 && (p.Type != of || len(objects) == s.config.Params.Fits(of)) {
-			break
+		if !fits(p) {
+			return i.part(s, of, objects), false
 		}
-		of = p.Type
-		objects = append(objects, p.object())
+		of, objects = p.Type, append(objects, p.object())
 	}
 	if len(objects) == 0 {
-		return mirror(i.request, asdu.ActivationTermin, false), true
+		left := i.later[:0]
+		for _, d := range i.later {
+			o := d.tell(q)
+			if o == nil || !fits(d.point) {
+				left = append(left, d)
+				continue
+			}
+			of, objects = d.point.Type, append(objects, *o)
+		}
+		i.later = left
 	}
-	return s.write(asdu.Header{Type: of, Cause: i.cause, Originator: originator(s.config.Params, i.request), Address: i.station}, objects), false
+	switch {
+	case len(objects) > 0:
+		return i.part(s, of, objects), false
+	case len(i.later) > 0:
+		return nil, false
+	}
+	return mirror(i.request, asdu.ActivationTermin, false), true
+}
+
+// part is a part of the answer.
+func (i *interrogation) part(s *Server, of asdu.Type, objects []asdu.Object) []byte {
+	return s.write(asdu.Header{Type: of, Cause: i.cause, Originator: originator(s.config.Params, i.request), Address: i.station}, objects)
 }
 
 // originator is that of a request, to which the answer goes.

@@ -31,6 +31,10 @@ type Config struct {
 	Events int
 	// Select is how long a selection lasts.
 	Select time.Duration
+	// Journal keeps events over the end of the process, and Restored is what it has kept; nil:
+	// they end with it.
+	Journal  Journal
+	Restored Restored
 }
 
 // Default is what is usual.
@@ -44,16 +48,20 @@ type Command struct {
 	Master string      // its address
 }
 
-// Owner is who owns the process.
+// Owner is who owns the process. Its methods may take their time.
 type Owner interface {
-	// Accept says whether a command may be selected or executed now. An error is a negative
-	// confirmation. It mustn't wait: the master isn't told anything meanwhile.
-	Accept(Command) error
-	// Execute executes a command that was accepted, and returns when that has ended, or has
-	// failed. The context ends with Serve, not with the link. What is told by Tell before it returns comes
-	// before the termination.
-	Execute(context.Context, Command) error
-	// SetClock is told the time by a master. An error is a negative confirmation.
+	// Select says whether a command may be selected now. An error is a negative confirmation.
+	Select(context.Context, Command) error
+	// Cancel says that a command that was selected is given up, by the master or because it
+	// is gone. A selection that has ended by its time isn't cancelled.
+	Cancel(Command)
+	// Execute executes a command, and returns when that has ended, or has failed. It calls
+	// accepted when the command is one that is executed, which is confirmed then; an error
+	// before is a negative confirmation. The context ends with Serve, not with the link. What is
+	// told by Tell before it returns comes before the termination.
+	Execute(ctx context.Context, c Command, accepted func()) error
+	// SetClock is told the time by a master. An error is a negative confirmation. It mustn't
+	// wait.
 	SetClock(station uint16, at time.Time) error
 }
 
@@ -67,6 +75,7 @@ type Server struct {
 	table    *table
 	queues   []*queue
 	events   uint64 // how many there were
+	kept     uint64 // up to which number they may be told
 	selected map[key]selection
 	running  map[key]bool // controls that are being executed
 
@@ -90,11 +99,15 @@ func New(c Config, points []Point, controls []Control, owner Owner, log *slog.Lo
 	if len(groups) == 0 {
 		groups = []Group{{Name: "all"}}
 	}
-	for _, g := range groups {
-		s.queues = append(s.queues, &queue{Group: g})
+	if len(groups) > mostGroups {
+		return nil, fmt.Errorf("iec104: %d groups, expected at most %d", len(groups), mostGroups)
 	}
+	for i, g := range groups {
+		s.queues = append(s.queues, &queue{Group: g, bit: 1 << i})
+	}
+	s.restore(c.Restored)
 	for _, station := range t.stations { // what comes first is that it has started
-		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, true)
+		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, false)
 	}
 	return s, nil
 }

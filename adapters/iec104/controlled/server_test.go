@@ -43,6 +43,8 @@ func (h *heard) Told(a *asdu.ASDU, _ time.Time) error {
 
 func (h *heard) Idle() error { return nil }
 
+func (h *heard) Keep(done func(bool)) error { done(true); return nil }
+
 func (h *heard) Ended(of asdu.Type, _ uint16, e controlling.Ending, _ int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -201,28 +203,6 @@ func TestTooMany(t *testing.T) {
 	await.True(t, "the newest are told", func() bool { return len(h.told()) == 10 })
 	if list := h.told(); list[0] != 16 || list[9] != 25 {
 		t.Error(list)
-	}
-}
-
-// What is measured isn't kept for a master that isn't there, which asks for the present value.
-func TestFleeting(t *testing.T) {
-	points := []Point{{Station: 1, Address: 3000, Type: asdu.ShortFloat}, {Station: 1, Address: 3001, Type: asdu.ShortFloat, Fleeting: true}}
-	s, err := New(Default, points, nil, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 5 {
-		tell(t, s, i+1)
-		if err := s.Tell(Change{Station: 1, Address: 3001, Value: float64(i + 1), At: time.Now()}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if p, _ := s.Point(1, 3001); s.Status()[0].Waiting != 6 || p.Value != 5 { // with the end of initialization
-		t.Errorf("%+v, %+v", s.Status()[0], p)
-	}
-	s.queues[0].serving = &session{wake: make(chan struct{}, 1)}
-	if err := s.Tell(Change{Station: 1, Address: 3001, Value: 9, At: time.Now()}); err != nil || s.Status()[0].Waiting != 7 {
-		t.Errorf("%v, %+v", err, s.Status()[0])
 	}
 }
 

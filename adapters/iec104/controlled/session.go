@@ -20,9 +20,11 @@ type session struct {
 	serving   bool
 	answers   []answer
 	asked     []*interrogation
+	turn      int      // whose it is to be sent: see prepare
 	out       *output  // what goes next; nil: nothing
 	sent      uint64   // ASDUs that the connection has taken
-	flight    []output // those of them with events that aren't acknowledged
+	flight    []output // those of them with changes that aren't acknowledged
+	settling  []uint64 // the last event of each that is, which the journal hasn't noted
 	malformed uint64
 }
 
@@ -35,8 +37,9 @@ type answer struct {
 // output is an ASDU that goes out.
 type output struct {
 	asdu   []byte
-	events []event // that it tells
-	number uint64  // how many the connection had taken before
+	events []event  // that it tells
+	fresh  []*Point // whose last change it tells
+	number uint64   // how many the connection had taken before
 }
 
 // mostAnswers is how many may wait. A master that asks for more without taking them isn't
@@ -76,6 +79,8 @@ func (v *session) run(ctx context.Context) {
 			}
 		case a := <-v.ended:
 			v.answers = append(v.answers, a)
+		case <-v.conn.Confirms():
+			v.confirm()
 		case <-v.wake:
 		case <-v.conn.Ended():
 			return
@@ -123,15 +128,23 @@ func (v *session) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var back []event
+	q := v.queue
+	if v.out != nil {
+		v.flight = append(v.flight, *v.out)
+	}
 	for _, o := range v.flight {
 		back = append(back, o.events...)
+		for _, p := range o.fresh {
+			if p.fresh&q.bit == 0 {
+				p.fresh |= q.bit
+				q.fresh = append(q.fresh, p)
+			}
+		}
 	}
-	if v.out != nil {
-		back = append(back, v.out.events...)
-	}
+	q.flying = 0
 	if len(back) > 0 {
-		v.queue.waiting = append(back, v.queue.waiting...)
-		s.limit(v.queue)
+		q.waiting = append(back, q.waiting...)
+		s.limit(q)
 	}
 	if v.queue.serving == v {
 		v.queue.serving = nil
@@ -139,24 +152,43 @@ func (v *session) stop() {
 	for k, selection := range s.selected {
 		if selection.by == v {
 			delete(s.selected, k)
+			s.executing.Go(func() { s.owner.Cancel(selection.command) })
 		}
 	}
-	v.serving, v.flight, v.out, v.answers, v.asked = false, nil, nil, nil, nil
+	v.serving, v.flight, v.settling, v.out, v.answers, v.asked = false, nil, nil, nil, nil, nil
 }
 
-// confirm lets go of events that the master has acknowledged.
+// confirm lets go of changes that the master has acknowledged.
 func (v *session) confirm() {
 	n, confirmed := 0, v.conn.Confirmed()
 	for n < len(v.flight) && v.flight[n].number < confirmed {
 		n++
 	}
+	if n == 0 {
+		return
+	}
+	s, q := v.server, v.queue
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	released := false
+	for _, o := range v.flight[:n] {
+		if len(o.events) > 0 {
+			released = true
+			q.settled = o.events[len(o.events)-1].number
+			q.flying--
+			v.settling = append(v.settling, q.settled)
+		}
+	}
 	v.flight = v.flight[n:]
+	if released {
+		s.release(q)
+	}
 }
 
 // taken notes that the connection has taken what was to be sent.
 func (v *session) taken() {
 	v.confirm()
-	if v.out.events != nil {
+	if v.out.events != nil || v.out.fresh != nil {
 		v.out.number = v.sent
 		v.flight = append(v.flight, *v.out)
 	}
@@ -164,13 +196,13 @@ func (v *session) taken() {
 	v.out = nil
 }
 
-// prepare chooses what goes next: answers, then events, then what was asked for, so that
-// what an interrogation tells is never older than an event behind it.
+// prepare chooses what goes next: answers first, and then events, what is fresh, and what
+// was asked for in turn, so that none of them waits for all of the others.
 func (v *session) prepare() {
 	if v.out != nil || !v.serving {
 		return
 	}
-	s, p := v.server, v.server.config.Params
+	s := v.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(v.answers) > 0 && (len(v.queue.waiting) == 0 || v.queue.waiting[0].number > v.answers[0].after) {
@@ -178,22 +210,68 @@ func (v *session) prepare() {
 		v.answers = v.answers[1:]
 		return
 	}
-	if list := v.queue.pack(p); len(list) > 0 {
-		objects := make([]asdu.Object, len(list))
-		for i, e := range list {
-			objects[i] = e.object
+	turns := [...]func() *output{v.nextEvents, v.nextFresh, v.nextAsked}
+	for range turns {
+		next := turns[v.turn]
+		v.turn = (v.turn + 1) % len(turns)
+		if v.out = next(); v.out != nil {
+			return
 		}
-		v.out = &output{events: list}
-		v.out.asdu = s.write(asdu.Header{Type: list[0].of, Cause: list[0].cause, Address: list[0].station}, objects)
-		return
 	}
-	if len(v.asked) > 0 {
-		b, last := v.asked[0].next(s)
-		if last {
-			v.asked = v.asked[1:]
+}
+
+// nextEvents takes the oldest events. s.mu is held.
+func (v *session) nextEvents() *output {
+	s, q := v.server, v.queue
+	for len(v.settling) > 0 && v.settling[0] <= q.let {
+		v.settling = v.settling[1:]
+	}
+	if q.flying+len(v.settling) >= s.config.Link.K {
+		return nil
+	}
+	list := q.pack(s.config.Params, s.kept)
+	if len(list) == 0 {
+		return nil
+	}
+	q.flying++
+	objects := make([]asdu.Object, len(list))
+	for i, e := range list {
+		objects[i] = e.object
+		for _, asked := range v.asked {
+			asked.note(s.table.points[key{e.station, e.object.Address}], e)
 		}
-		v.out = &output{asdu: b}
 	}
+	return &output{events: list, asdu: s.write(asdu.Header{Type: list[0].of, Cause: list[0].cause, Address: list[0].station}, objects)}
+}
+
+// nextFresh takes points that have changed. s.mu is held.
+func (v *session) nextFresh() *output {
+	s := v.server
+	list := v.queue.packFresh(s.config.Params)
+	if len(list) == 0 {
+		return nil
+	}
+	objects := make([]asdu.Object, len(list))
+	for i, p := range list {
+		objects[i] = p.object()
+		objects[i].Time = p.at
+	}
+	return &output{fresh: list, asdu: s.write(asdu.Header{Type: list[0].told(), Cause: asdu.Spontaneous, Address: list[0].Station}, objects)}
+}
+
+// nextAsked takes a part of the oldest answer. s.mu is held.
+func (v *session) nextAsked() *output {
+	if len(v.asked) == 0 {
+		return nil
+	}
+	b, last := v.asked[0].next(v.server, v.queue)
+	if last {
+		v.asked = v.asked[1:]
+	}
+	if b == nil {
+		return nil
+	}
+	return &output{asdu: b}
 }
 
 // write is an ASDU of objects that were found to be right.

@@ -25,6 +25,9 @@ type Config struct {
 	// Respond is how long the station may take to confirm what it is asked for, and
 	// between two parts of the answer.
 	Respond time.Duration
+	// Keep says of which ASDUs the station is to have an acknowledgement only when the Handler
+	// has kept them, over a link that is to Hold.
+	Keep func(*asdu.ASDU) bool
 }
 
 // Link is what a station is asked over: a connection that is started (link.Conn), or a link
@@ -41,6 +44,9 @@ type Link interface {
 	Stop(ctx context.Context) error
 	Close()
 	Remote() net.Addr
+	// Config says whether it is to Hold what it acknowledges; then Release says how far it may.
+	Config() link.Config
+	Release(number uint64, atOnce bool)
 }
 
 // Handler takes what a station tells. It is called by the goroutine of Run, which it may
@@ -53,6 +59,9 @@ type Handler interface {
 	// Ended is that what was asked for has ended. Of an interrogation that is Complete,
 	// what hasn't been told isn't there.
 	Ended(of asdu.Type, station uint16, e Ending, objects int) error
+	// Keep has all that was told before kept, and calls done when it is, or with false when it
+	// won't be, on any goroutine; not if it fails. It is called only of links that Hold.
+	Keep(done func(bool)) error
 }
 
 // Client asks a station over one link that is started.
@@ -66,7 +75,7 @@ type Client struct {
 	pending    map[key]*pending
 	echoes     map[key]time.Time // until when rejections are those of what was refused
 	ended      chan struct{}     // closed when Run returns
-	buf        []byte
+	hold       hold
 
 	// Stats are what was not as it should be.
 	malformed, unknown, strange uint64
@@ -112,6 +121,9 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 	defer timer.Stop()
 	for err == nil {
 		if err = c.drain(h); err != nil {
+			break
+		}
+		if err = c.keep(h); err != nil {
 			break
 		}
 		timer.Reset(time.Until(c.deadline(time.Now())))
@@ -201,6 +213,9 @@ func (c *Client) Done() <-chan struct{} { return c.ended }
 // deadline is when tick has something to do.
 func (c *Client) deadline(now time.Time) time.Time {
 	first := now.Add(time.Hour)
+	if at := c.keepBy(); !at.IsZero() && at.Before(first) {
+		first = at
+	}
 	for _, p := range c.procedures {
 		switch {
 		case p.phase != idle && p.deadline.Before(first):
@@ -277,6 +292,7 @@ func (c *Client) take(m link.Message, h Handler) error {
 		return nil
 	}
 	a, err := c.config.Params.Parse(m.ASDU)
+	c.holdBack(m, &a, err)
 	if err != nil {
 		if c.malformed++; c.malformed == 1 {
 			c.log.Warn("an ASDU is left out; further ones are only counted", "error", err)

@@ -44,6 +44,8 @@ func (h *heard) Told(a *asdu.ASDU, _ time.Time) error {
 
 func (h *heard) Idle() error { return nil }
 
+func (h *heard) Keep(done func(bool)) error { done(true); return nil }
+
 func (h *heard) Ended(of asdu.Type, _ uint16, e Ending, objects int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

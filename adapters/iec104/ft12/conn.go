@@ -126,6 +126,12 @@ func (c *Conn) Close() {
 // Remote is where the station is.
 func (c *Conn) Remote() net.Addr { return c.at }
 
+// Config is that it doesn't hold anything: a frame of a line has to be answered at once.
+func (c *Conn) Config() link.Config { return link.Config{} }
+
+// Release does nothing.
+func (c *Conn) Release(uint64, bool) {}
+
 // The rest is for the line's goroutine.
 
 func (c *Conn) isClosed() bool {

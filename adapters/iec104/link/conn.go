@@ -17,6 +17,7 @@ type Message struct {
 	Event    Event // Data, Started or Stopped
 	ASDU     []byte
 	Received time.Time
+	Number   uint64 // of Data: counted over the connection from 1
 }
 
 // longestQueue is how many messages wait for who takes them. Then nothing is read any
@@ -28,7 +29,7 @@ const longestQueue = 1024
 type Conn struct {
 	net     net.Conn
 	state   *State
-	t1      time.Duration
+	config  Config
 	frames  chan arrived
 	sends   chan []byte
 	asks    chan ask
@@ -41,6 +42,12 @@ type Conn struct {
 
 	started   atomic.Bool
 	confirmed atomic.Uint64
+	confirms  chan struct{} // holds one when confirmed has changed
+	received  uint64        // ASDUs
+
+	released  atomic.Uint64
+	atOnce    atomic.Bool
+	releasing chan struct{} // holds one when something was released
 }
 
 type arrived struct {
@@ -63,8 +70,9 @@ func Drive(c net.Conn, config Config, role Role) *Conn {
 		panic(err) // it has been checked
 	}
 	l := &Conn{
-		net: c, state: New(config, role, time.Now()), t1: config.T1, frames: make(chan arrived), sends: make(chan []byte),
+		net: c, state: New(config, role, time.Now()), config: config, frames: make(chan arrived), sends: make(chan []byte),
 		asks: make(chan ask), out: make(chan Message), closing: make(chan struct{}), dead: make(chan struct{}), ended: make(chan struct{}),
+		confirms: make(chan struct{}, 1), releasing: make(chan struct{}, 1),
 	}
 	go l.read()
 	go l.own()
@@ -94,6 +102,26 @@ func (c *Conn) IsStarted() bool { return c.started.Load() }
 // this connection. It is up to date with each message, and final when the connection has
 // ended.
 func (c *Conn) Confirmed() uint64 { return c.confirmed.Load() }
+
+// Confirms holds something when Confirmed has changed since it was looked at.
+func (c *Conn) Confirms() <-chan struct{} { return c.confirms }
+
+// Config is what the connection was made with.
+func (c *Conn) Config() Config { return c.config }
+
+// Release says that the messages up to a number may be acknowledged, of a connection that is
+// to Hold; at once, or when it is time. It doesn't block.
+func (c *Conn) Release(number uint64, atOnce bool) {
+	for was := c.released.Load(); was < number && !c.released.CompareAndSwap(was, number); was = c.released.Load() {
+	}
+	if atOnce {
+		c.atOnce.Store(true)
+	}
+	select {
+	case c.releasing <- struct{}{}:
+	default:
+	}
+}
 
 // Remote is the other end.
 func (c *Conn) Remote() net.Addr { return c.net.RemoteAddr() }
@@ -230,6 +258,8 @@ func (c *Conn) own() {
 			} else {
 				c.state.Stop(time.Now())
 			}
+		case <-c.releasing:
+			c.state.Release(c.released.Load(), c.atOnce.Swap(false))
 		case <-timer.C:
 			c.err = c.state.Tick(time.Now())
 		case <-c.closing:
@@ -267,14 +297,21 @@ func (c *Conn) take(queue []Message, a arrived, asked map[bool][]ask) []Message 
 	}
 	was, acked := c.state.started, c.state.acked
 	event, err := c.state.Receive(a.frame, time.Now())
-	c.confirmed.Add(uint64(distance(acked, c.state.acked)))
+	if n := distance(acked, c.state.acked); n > 0 {
+		c.confirmed.Add(uint64(n))
+		select {
+		case c.confirms <- struct{}{}:
+		default:
+		}
+	}
 	if err != nil {
 		c.err = err
 		return queue
 	}
 	switch event {
 	case Data:
-		queue = append(queue, Message{Data, a.frame.ASDU, a.at})
+		c.received++
+		queue = append(queue, Message{Data, a.frame.ASDU, a.at, c.received})
 		if was && !c.state.started { // with the acknowledgement in it
 			queue = append(queue, Message{Event: Stopped, Received: a.at})
 		}
@@ -294,7 +331,7 @@ func (c *Conn) write() error {
 	if len(out) == 0 {
 		return nil
 	}
-	c.net.SetWriteDeadline(time.Now().Add(c.t1))
+	c.net.SetWriteDeadline(time.Now().Add(c.config.T1))
 	if _, err := c.net.Write(out); err != nil {
 		return fmt.Errorf("iec104: send: %w", err)
 	}

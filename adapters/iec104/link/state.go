@@ -19,6 +19,9 @@ type Config struct {
 	T3 time.Duration // without anything from the other end, until it is asked whether it is there
 	K  int           // how much may be sent that isn't acknowledged
 	W  int           // how much may have come that isn't
+	// Hold is that what has come is acknowledged when it was released, at least as far as t2
+	// allows: the other end keeps it as long.
+	Hold bool
 }
 
 // Default is what the standard proposes.
@@ -78,17 +81,20 @@ type State struct {
 	sent     uint16 // N(S) of the next frame to be sent
 	acked    uint16 // the oldest one that isn't acknowledged
 	received uint16 // N(S) of the next frame that comes
+	released uint16 // as far as it may know of that
 	told     uint16 // what the other end knows of that
 
-	sentAt  []time.Time // of those between acked and sent, by number modulo k
-	firstAt time.Time   // when the oldest one came that the other end doesn't know to have come
-	heard   time.Time
+	sentAt []time.Time // of those between acked and sent, by number modulo k
+	cameAt []time.Time // of those between told and received
+	heard  time.Time
 
 	asked map[apdu.Function]time.Time // what was asked by U frames, and when
 	out   []byte
 
 	// Ignored counts confirmations of what nobody has asked for.
 	Ignored uint64
+	// Forced counts what was acknowledged without having been released, since t2 was over.
+	Forced uint64
 }
 
 // New is a connection as it is made, stopped.
@@ -121,7 +127,11 @@ func (s *State) Output() []byte {
 func (s *State) emit(f apdu.Frame) error {
 	if f.Format != apdu.U {
 		f.Receive = s.received
-		s.told, s.firstAt = s.received, time.Time{}
+		if s.config.Hold {
+			f.Receive = s.released
+		}
+		n := copy(s.cameAt, s.cameAt[distance(s.told, f.Receive):])
+		s.told, s.cameAt = f.Receive, s.cameAt[:n]
 	}
 	var err error
 	s.out, err = f.Append(s.out)
@@ -138,6 +148,7 @@ func (s *State) Stop(now time.Time) {
 	if !s.started {
 		return
 	}
+	s.released = s.received
 	s.acknowledge()
 	s.stopping = true
 	s.ask(apdu.StopAct, now)
@@ -188,11 +199,12 @@ func (s *State) Receive(f apdu.Frame, now time.Time) (Event, error) {
 	s.acked = f.Receive
 	if event == Data {
 		s.received = next(s.received)
-		if s.firstAt.IsZero() {
-			s.firstAt = now
-		}
+		s.cameAt = append(s.cameAt, now)
 		// The other end confirms that it stops when it knows that all has come.
-		if distance(s.told, s.received) >= s.config.W || s.stopping {
+		if !s.config.Hold || s.stopping {
+			s.released = s.received
+		}
+		if distance(s.told, s.released) >= s.config.W || s.stopping {
 			s.acknowledge()
 		}
 	}
@@ -208,9 +220,21 @@ func (s *State) Receive(f apdu.Frame, now time.Time) (Event, error) {
 
 func (s *State) stopped() { s.started, s.stopping = false, false }
 
-// acknowledge tells the other end what has come, if it doesn't know.
+// Release says that the first so many of all ASDUs that have come may be acknowledged; at
+// once, or when it is time.
+func (s *State) Release(count uint64, atOnce bool) {
+	to := uint16(count & (apdu.Modulo - 1))
+	if distance(s.released, to) <= distance(s.released, s.received) {
+		s.released = to
+	}
+	if atOnce || distance(s.told, s.released) >= s.config.W {
+		s.acknowledge()
+	}
+}
+
+// acknowledge tells the other end what has come, as far as it may know and doesn't.
 func (s *State) acknowledge() {
-	if s.told != s.received {
+	if s.told != s.released {
 		s.emit(apdu.Frame{Format: apdu.S})
 	}
 }
@@ -266,13 +290,24 @@ func (s *State) Tick(now time.Time) error {
 			return fmt.Errorf("%w, %v: of %v", ErrT1, s.config.T1, f)
 		}
 	}
-	if !s.firstAt.IsZero() && now.Sub(s.firstAt) >= s.config.T2 {
+	if len(s.cameAt) > 0 && now.Sub(s.cameAt[0]) >= s.config.T2 {
+		s.force(now)
 		s.acknowledge()
 	}
 	if now.Sub(s.heard) >= s.config.T3 {
 		s.Test(now)
 	}
 	return nil
+}
+
+// force releases what has waited for t2: the other end would take the connection for dead.
+func (s *State) force(now time.Time) {
+	for n, at := range s.cameAt {
+		if to := (s.told + uint16(n) + 1) & (apdu.Modulo - 1); now.Sub(at) >= s.config.T2 && distance(s.released, to) == 1 {
+			s.released = to
+			s.Forced++
+		}
+	}
 }
 
 // Deadline is when Tick has something to do, unless something happens before.
@@ -289,8 +324,8 @@ func (s *State) Deadline() time.Time {
 	for _, at := range s.asked {
 		least(at.Add(s.config.T1))
 	}
-	if !s.firstAt.IsZero() {
-		least(s.firstAt.Add(s.config.T2))
+	if len(s.cameAt) > 0 {
+		least(s.cameAt[0].Add(s.config.T2))
 	}
 	if _, asked := s.asked[apdu.TestAct]; !asked {
 		least(s.heard.Add(s.config.T3))

@@ -204,7 +204,8 @@ public class Station implements ConnectionEventListener {
     }
   }
 
-  private static ServerSocketFactory encrypted(String ca, String certificate, String key) throws Exception {
+  /** What a station or a master proves who it is by, and whom it trusts. */
+  static SSLContext context(String ca, String certificate, String key) throws Exception {
     CertificateFactory x509 = CertificateFactory.getInstance("X.509");
     KeyStore own = KeyStore.getInstance("PKCS12"), trusted = KeyStore.getInstance("PKCS12");
     own.load(null, null);
@@ -226,7 +227,11 @@ public class Station implements ConnectionEventListener {
     trust.init(trusted);
     SSLContext context = SSLContext.getInstance("TLS");
     context.init(keys.getKeyManagers(), trust.getTrustManagers(), null);
-    ServerSocketFactory plain = context.getServerSocketFactory();
+    return context;
+  }
+
+  private static ServerSocketFactory encrypted(String ca, String certificate, String key) throws Exception {
+    ServerSocketFactory plain = context(ca, certificate, key).getServerSocketFactory();
     return new ServerSocketFactory() {
       private java.net.ServerSocket mutual(java.net.ServerSocket s) {
         ((SSLServerSocket) s).setNeedClientAuth(true);
