@@ -22,6 +22,7 @@ import (
 	"github.com/busbar/busbar/gateway/identity"
 	"github.com/busbar/busbar/gateway/ntp"
 	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gateway/update"
 	"github.com/busbar/busbar/gateway/uplink"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
@@ -45,6 +46,8 @@ type Options struct {
 	// evaluates and hands on what was read, for who has to know that it goes on. It
 	// mustn't block.
 	Alive func()
+	// Updates brings new versions onto a machine of the gateway's own; nil: something else does.
+	Updates *update.Updater
 
 	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
@@ -278,6 +281,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reader.Go(func() { g.self.run(reading) })
 	if g.commands != nil {
 		reader.Go(func() { g.commands.run(reading) })
+	}
+	if g.options.Updates != nil {
+		reader.Go(func() { g.runUpdates(reading) })
 	}
 
 	<-ctx.Done()

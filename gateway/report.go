@@ -73,6 +73,7 @@ func (g source) Report() status.Report {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
 	g.reportControl(&r)
+	g.reportUpdates(&r)
 	g.reportPublisher(&r)
 	g.reportEdgeNode(&r)
 	for _, d := range g.field.stats() {

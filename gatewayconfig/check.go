@@ -68,6 +68,7 @@ func (k checker) check() {
 	}
 	k.checkServers("time.ntp", c.Time.NTP)
 	within(k, "time.max_hold", c.Time.MaxHold, 0, configfile.Duration(24*time.Hour))
+	k.checkUpdate()
 	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)
 	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
 	k.checkAssets()

@@ -32,6 +32,9 @@ type Config struct {
 	// Where the time comes from, and how far this machine's clock is trusted.
 	Time Time `yaml:"time"`
 
+	// How a flashed machine gets new versions.
+	Update Update `yaml:"update"`
+
 	// What devices use that don't say otherwise.
 	Defaults Defaults `yaml:"defaults"`
 

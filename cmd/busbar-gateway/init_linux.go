@@ -3,14 +3,20 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/firmware-config/bundle"
 	"github.com/busbar/busbar/firmware-config/image/layout"
 	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gateway/appliance"
+	"github.com/busbar/busbar/gateway/update"
 )
 
 type initCommand struct{}
@@ -32,23 +38,70 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 	machine, err := appliance.Start(ctx, log)
 	if err != nil {
 		log.Error("this machine can't run a gateway", "error", err)
-		rest(ctx, machine, 0)
-		return machine.Reboot()
+		long := time.Duration(0)
+		if machine.OnTrial() {
+			long = update.Within
+		}
+		rest(ctx, machine, long)
+		return machine.Reboot("")
+	}
+	ctx, reboot := context.WithCancel(ctx)
+	defer reboot()
+	var argument atomic.Pointer[string]
+	updates, err := openUpdates(machine, log, func(said string) {
+		argument.Store(&said)
+		reboot()
+	})
+	if err != nil {
+		log.Error("this machine can't be updated", "error", err)
+	} else {
+		go updates.Guard(ctx)
 	}
 	for ctx.Err() == nil {
-		err := runOn(ctx, machine, info, logging)
+		err := runOn(ctx, machine, updates, info, logging)
 		if ctx.Err() == nil {
 			log.Error("the gateway doesn't run: edit gateway.yaml on the partition BUSBAR, and start again", "error", err)
 			program.Report(info, err)
+			if updates != nil {
+				updates.Lacks(fmt.Sprintf("the gateway doesn't run: %v", err))
+			}
 			rest(ctx, machine, retry)
 		}
 	}
-	return machine.Reboot()
+	if said := argument.Load(); said != nil {
+		return machine.Reboot(*said)
+	}
+	return machine.Reboot("")
+}
+
+// openUpdates is nil on an error.
+func openUpdates(machine *appliance.Machine, log *slog.Logger, reboot func(argument string)) (*update.Updater, error) {
+	slots, err := machine.Slots()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := trusted()
+	if err != nil {
+		log.Error("bundles can't be checked, and are refused", "error", err)
+	}
+	return update.Open(update.Options{
+		Slots: slots, Keys: keys, Dir: filepath.Join(layout.DataDir, "update"), Reboot: reboot, Limit: machine.Limit,
+		Free: func() (int64, error) { return appliance.Free(layout.DataDir) }, Log: log,
+	})
+}
+
+// trusted are the keys of those whose bundles are taken.
+func trusted() (bundle.Keys, error) {
+	text, err := os.ReadFile(layout.Trust)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.ParseKeys(strings.Fields(string(text))...)
 }
 
 // runOn runs the gateway of the configuration on the boot partition.
-func runOn(ctx context.Context, machine *appliance.Machine, info program.Info, logging *program.Logging) error {
-	o := gateway.Options{Version: info.Version, Log: logging.Logger(), Alive: machine.Alive}
+func runOn(ctx context.Context, machine *appliance.Machine, updates *update.Updater, info program.Info, logging *program.Logging) error {
+	o := gateway.Options{Version: info.Version, Log: logging.Logger(), Alive: machine.Alive, Updates: updates}
 	config, err := gateway.Load(filepath.Join(layout.BootDir, layout.ConfigName), &o)
 	if err != nil {
 		return err

@@ -15,6 +15,53 @@ import (
 
 type imageCommand struct {
 	Build imageBuildCommand `cmd:"" help:"Make what is written onto a gateway's card or disk."`
+	Files imageFilesCommand `cmd:"" help:"Make the files of a version, which go into a bundle."`
+}
+
+type imageFilesCommand struct {
+	Target  bundle.Target `help:"What it is for: pc or arm64, both with UEFI." required:"" enum:"pc,arm64" placeholder:"TARGET"`
+	Parts   string        `help:"The directory with vmlinuz, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Gateway string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
+	Trust   []string      `help:"A public key whose bundles the version takes; two at most." required:"" placeholder:"FILE" type:"existingfile"`
+	Dir     string        `arg:"" help:"The directory that they go into, which is made." placeholder:"DIR" type:"path"`
+}
+
+func (imageFilesCommand) Help() string {
+	return `These are the kernel, what it unpacks, and what it is told. A gateway takes all three together from a bundle, and goes
+back to those before together. The version trusts the keys that it is given here, not those of the one before.
+
+Example:
+  busbar image files --target pc --parts .peers/image/pc --gateway bin/busbar-gateway --trust release.key.pub --trust spare.key.pub files
+  busbar bundle create --release 1.2.3 --epoch 7 --target pc --key release.key -o busbar-1.2.3-pc.bundle files`
+}
+
+func (c imageFilesCommand) Run() error {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return err
+	}
+	trust, err := readTexts(c.Trust)
+	if err != nil {
+		return err
+	}
+	kernel, err := os.ReadFile(filepath.Join(c.Parts, layout.Kernel))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir, layout.Kernel), kernel, 0o644); err != nil {
+		return err
+	}
+	return image.Spec{Target: c.Target, Gateway: c.Gateway, Trust: trust}.WriteSlot(c.Dir)
+}
+
+func readTexts(paths []string) (texts []string, err error) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, string(text))
+	}
+	return texts, nil
 }
 
 type imageBuildCommand struct {
@@ -24,6 +71,8 @@ type imageBuildCommand struct {
 	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
 	Beside      []string      `help:"A file that the configuration names, such as a certificate; it is put beside it." placeholder:"FILE" type:"existingfile"`
 	Release     string        `help:"The version that it is." default:"1" placeholder:"VERSION"`
+	Epoch       uint64        `help:"The epoch that bundles must have at least." placeholder:"N"`
+	Trust       []string      `help:"A public key whose bundles the gateway takes; two at most. Without one it takes none." placeholder:"FILE" type:"existingfile"`
 	CommandLine string        `help:"What the kernel is told beside what it always is." placeholder:"TEXT"`
 	Output      string        `short:"o" help:"Where the image goes." required:"" placeholder:"FILE" type:"path"`
 }
@@ -35,7 +84,8 @@ the time that SOURCE_DATE_EPOCH says.
 
 Example:
   make image-parts
-  busbar image build --target pc --parts .peers/image/pc --gateway bin/busbar-gateway --config gateway.yaml -o card.img`
+  busbar image build --target pc --parts .peers/image/pc --gateway bin/busbar-gateway --config gateway.yaml -o card.img
+  busbar image build … --trust release.key.pub --trust spare.key.pub -o card.img`
 }
 
 func (c imageBuildCommand) Run() error {
@@ -53,9 +103,13 @@ func (c imageBuildCommand) Run() error {
 	if err := timeOfImages(); err != nil {
 		return program.Usage{Err: err}
 	}
+	trust, err := readTexts(c.Trust)
+	if err != nil {
+		return err
+	}
 	part := func(name string) string { return filepath.Join(c.Parts, name) }
 	err = image.Build(c.Output, image.Spec{
-		Target: c.Target, Version: c.Release, Config: config, Beside: c.Beside, CommandLine: c.CommandLine,
+		Target: c.Target, Version: c.Release, Epoch: c.Epoch, Trust: trust, Config: config, Beside: c.Beside, CommandLine: c.CommandLine,
 		Kernel: part("vmlinuz"), Loader: part("boot.efi"), Gateway: c.Gateway,
 	})
 	if err != nil {

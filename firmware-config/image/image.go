@@ -1,7 +1,7 @@
 // Package image makes what is written onto a gateway's card or disk.
 //
 // An image for a machine with UEFI has one partition, busbar-boot, with a boot loader,
-// versions that it starts, each a kernel and an archive that holds the gateway's program
+// slots with the versions that it starts, each a kernel and an archive that holds the gateway's program
 // and nothing else, and the gateway's configuration, which any computer can edit. The
 // gateway makes a second one, busbar-data, out of the rest of the medium.
 package image
@@ -44,10 +44,13 @@ const (
 type Spec struct {
 	Target  bundle.Target // PC or ARM64
 	Version string
+	Epoch   uint64 // that bundles must have at least
 	Kernel  string
 	Loader  string // systemd-boot
 	Gateway string // the program busbar-gateway, linked statically
-	Config  []byte // gateway.yaml
+	// Trust are the public keys of those whose bundles the gateway takes, in minisign's form.
+	Trust  []string
+	Config []byte // gateway.yaml
 	// Beside are files that the configuration names, which are put beside it.
 	Beside []string
 	// CommandLine is what the kernel is told beside what every image has.
@@ -90,17 +93,17 @@ func Build(to string, s Spec) (err error) {
 		return err
 	}
 	defer os.RemoveAll(work)
-	initrd := filepath.Join(work, "initrd")
-	if err := cpio.WriteFile(initrd, cpio.File{Path: "init", From: s.Gateway}); err != nil {
+	if err := s.WriteSlot(work); err != nil {
 		return err
 	}
-	dir := path.Join("busbar", s.Version)
+	const first = 1
+	entry := layout.Entry{Number: first, Version: s.Version, Epoch: s.Epoch, Options: s.options(), Local: s.CommandLine}
 	files := []file{
 		{name: loader, from: s.Loader},
 		{name: "loader/loader.conf", content: []byte("timeout 0\neditor no\n")},
-		{name: path.Join("loader/entries", "busbar-"+s.Version+".conf"), content: s.entry(dir)},
-		{name: path.Join(dir, "vmlinuz"), from: s.Kernel},
-		{name: path.Join(dir, "initrd"), from: initrd},
+		{name: path.Join(layout.EntriesDir, entry.Name()), content: entry.Text()},
+		{name: path.Join(layout.SlotDir(first), layout.Kernel), from: s.Kernel},
+		{name: path.Join(layout.SlotDir(first), layout.Archive), from: filepath.Join(work, layout.Archive)},
 		{name: layout.ConfigName, content: s.Config},
 	}
 	for _, from := range s.Beside {
@@ -121,15 +124,26 @@ func Build(to string, s Spec) (err error) {
 	return os.Rename(image, to)
 }
 
-// entry is what systemd-boot reads of a version, by the Boot Loader Specification.
-func (s Spec) entry(dir string) []byte {
-	options := []string{consoles[s.Target], "quiet", "panic=10", "rdinit=/init"}
-	if s.CommandLine != "" {
-		options = append(options, s.CommandLine)
+// WriteSlot writes what a version is made of beside its kernel into a directory: the archive,
+// and what the kernel is told. With the kernel, those are the files of a bundle.
+func (s Spec) WriteSlot(dir string) error {
+	keys, err := bundle.ParseKeys(s.Trust...)
+	if err != nil && len(s.Trust) > 0 {
+		return err
 	}
-	return fmt.Appendf(nil, "title Busbar gateway %s\nversion %s\nlinux /%s/vmlinuz\ninitrd /%s/initrd\noptions %s -- init\n",
-		s.Version, s.Version, dir, dir, strings.Join(options, " "))
+	var trust strings.Builder
+	for _, key := range keys {
+		fmt.Fprintln(&trust, key)
+	}
+	err = cpio.WriteFile(filepath.Join(dir, layout.Archive), cpio.File{Path: "init", From: s.Gateway}, cpio.File{Path: layout.Trust, Text: trust.String()})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, layout.CommandLine), []byte(s.options()+"\n"), 0o644)
 }
+
+// options is what the kernel of every machine of the target is told.
+func (s Spec) options() string { return consoles[s.Target] + " quiet panic=10 rdinit=/init" }
 
 func write(to string, files []file) error {
 	if err := fill(to, files); err != nil {

@@ -25,6 +25,8 @@ const patience = 20 * time.Second
 // Machine is one that has started.
 type Machine struct {
 	log      *slog.Logger
+	started  layout.Started
+	trial    trial
 	watchdog *watchdog
 	stop     context.CancelFunc
 	links    sync.WaitGroup
@@ -38,6 +40,7 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	if err := mountKernel(); err != nil {
 		return m, err
 	}
+	m.readStart()
 	m.watchdog = openWatchdog(log)
 	err := m.mountDisk(ctx)
 	ctx, m.stop = context.WithCancel(ctx)
@@ -45,17 +48,26 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	return m, err
 }
 
-// Alive keeps the watchdog from starting the machine anew for a while.
-func (m *Machine) Alive() { m.watchdog.feed() }
+// Alive keeps the watchdog from starting the machine anew for a while, unless a version is on
+// trial that had its time.
+func (m *Machine) Alive() {
+	if !m.trial.over() {
+		m.watchdog.feed()
+	}
+}
 
-// Reboot ends what the machine does and starts it anew. It returns only if it can't.
-func (m *Machine) Reboot() error {
+// Reboot ends what the machine does and starts it anew, saying the argument to the firmware
+// unless it is "". It returns only if it can't.
+func (m *Machine) Reboot(argument string) error {
 	if m.stop != nil {
 		m.stop()
 		m.links.Wait()
 	}
 	err := errors.Join(unmount(layout.DataDir), unmount(layout.BootDir))
 	unix.Sync()
+	if argument != "" {
+		err = errors.Join(err, rebootWith(argument))
+	}
 	return errors.Join(err, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
@@ -87,6 +99,13 @@ func mountKernel() error {
 	)
 }
 
+// How the boot partition is mounted: what is in a directory is on the medium before what
+// comes after.
+const (
+	bootFlags   = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_DIRSYNC
+	bootOptions = "umask=0077"
+)
+
 func (m *Machine) mountDisk(ctx context.Context) error {
 	boot, err := await(ctx, layout.BootName, m.Alive)
 	if err != nil {
@@ -106,7 +125,13 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
-	if err := mount(boot.device, layout.BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
+	switch freed, err := repairFAT(boot.device); {
+	case err != nil:
+		m.log.Error("the boot partition wasn't left in order, and can't be put in order", "error", err)
+	case freed != nil:
+		m.log.Warn("the boot partition wasn't left in order, and was put in order", "what", freed)
+	}
+	if err := mount(boot.device, layout.BootDir, "vfat", bootFlags|unix.MS_RDONLY, bootOptions); err != nil {
 		return err
 	}
 	if err := mount(data.device, layout.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/gateway/discovery"
+	"github.com/busbar/busbar/gateway/update"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -50,6 +51,8 @@ type Report struct {
 	Values  *Values // nil: values aren't published by MQTT
 
 	Sparkplug *Sparkplug // nil: the gateway is no edge node
+
+	Update *update.Status // nil: something else than the gateway updates this machine
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string

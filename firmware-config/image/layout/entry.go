@@ -130,3 +130,13 @@ func ParseStarted(line string) (s Started) {
 	}
 	return s
 }
+
+// ParseOptions reads the command line that a bundle brings: one line, of which what is
+// behind " -- " and what says which slot it is are added by the machine.
+func ParseOptions(text []byte) (string, error) {
+	line := strings.TrimSpace(string(text))
+	if line == "" || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) || strings.Contains(line+" ", " -- ") {
+		return "", fmt.Errorf("%s: expected one line of what the kernel is told, without --", CommandLine)
+	}
+	return line, nil
+}
