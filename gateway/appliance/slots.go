@@ -29,6 +29,7 @@ type loaderSlots struct {
 	started layout.Started
 	// write has the partition writable while it runs f.
 	write func(f func() error) error
+	sync  func(dir string) error // has everything of a directory's file system on the medium
 
 	mu sync.Mutex
 }
@@ -38,7 +39,7 @@ func (m *Machine) Slots() (update.Slots, error) {
 	if m.started.Number == 0 {
 		return nil, errors.New("the kernel's command line doesn't say which slot was started: the image is of a version without slots")
 	}
-	s := &loaderSlots{boot: layout.BootDir, started: m.started, write: writeBoot}
+	s := &loaderSlots{boot: layout.BootDir, started: m.started, write: writeBoot, sync: syncAll}
 	if m.started.Trial && !s.Running().Trial { // the power failed while it was confirmed
 		return s, s.Confirm()
 	}
@@ -196,7 +197,7 @@ func (s *loaderSlots) removeBut(keep int) error {
 			err = errors.Join(err, os.Remove(filepath.Join(s.dir(), e.Name())))
 		}
 	}
-	if err = errors.Join(err, syncAll(s.boot)); err != nil {
+	if err = errors.Join(err, s.sync(s.boot)); err != nil {
 		return err
 	}
 	dirs, err := os.ReadDir(filepath.Join(s.boot, "busbar"))
@@ -236,7 +237,7 @@ func (s *loaderSlots) put(b *bundle.Reader, next *layout.Entry) error {
 		f, content, err := b.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return syncAll(s.boot)
+			return s.sync(s.boot)
 		case err != nil:
 			return err
 		case f.Name == layout.CommandLine:
@@ -291,7 +292,7 @@ func (s *loaderSlots) putEntry(e layout.Entry) error {
 		return err
 	}
 	_, err = file.Write(e.Text())
-	return errors.Join(err, file.Sync(), file.Close(), syncAll(s.boot))
+	return errors.Join(err, file.Sync(), file.Close(), s.sync(s.boot))
 }
 
 // Confirm writes an entry that isn't on trial beside the one that is, and then removes
@@ -318,7 +319,7 @@ func (s *loaderSlots) Confirm() error {
 				err = errors.Join(err, os.Remove(filepath.Join(s.dir(), e.Name())))
 			}
 		}
-		return errors.Join(err, syncAll(s.boot))
+		return errors.Join(err, s.sync(s.boot))
 	})
 }
 
@@ -338,7 +339,7 @@ func (s *loaderSlots) Drop(number int) error {
 				err = errors.Join(err, os.Remove(filepath.Join(s.dir(), e.Name())))
 			}
 		}
-		if err = errors.Join(err, syncAll(s.boot)); err != nil {
+		if err = errors.Join(err, s.sync(s.boot)); err != nil {
 			return err
 		}
 		return os.RemoveAll(filepath.Join(s.boot, layout.SlotDir(number)))

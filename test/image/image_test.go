@@ -54,8 +54,9 @@ type card struct {
 	consoles  int
 }
 
-// flash makes an image of the configuration and writes it onto a card of 1 GiB.
-func flash(t *testing.T, b board, config, serial string, beside ...string) *card {
+// flash makes an image of the configuration and writes it onto a card of 1 GiB. more is what
+// the image is built with.
+func flash(t *testing.T, b board, config, serial string, more ...string) *card {
 	t.Helper()
 	peer.Program(t, b.qemu[0], "qemu-system")
 	parts := filepath.Join(peer.Root(), ".peers", "image", b.target)
@@ -74,10 +75,7 @@ func flash(t *testing.T, b board, config, serial string, beside ...string) *card
 		t.Fatalf("%v\n%s", err, out)
 	}
 	build := []string{"image", "build", "--target", b.target, "--parts", parts, "--gateway", filepath.Join(c.dir, "busbar-gateway"), "--config", yaml, "-o", c.path}
-	for _, file := range beside {
-		build = append(build, "--beside", file)
-	}
-	c.run(filepath.Join(peer.Root(), "bin", "busbar"), build...)
+	c.run(filepath.Join(peer.Root(), "bin", "busbar"), append(build, more...)...)
 	c.run("truncate", "-s", "1G", c.path)
 	c.run("cp", b.firmware[1], filepath.Join(c.dir, "vars.fd"))
 	return c
@@ -135,9 +133,14 @@ func (c *card) console() string {
 // awaitConsole waits until the machine has said so since it was switched on.
 func (c *card) awaitConsole(text string) {
 	c.t.Helper()
-	await.True(c.t, fmt.Sprintf("the console says %q", text), func() bool {
+	c.awaitTimes(text, 1)
+}
+
+func (c *card) awaitTimes(text string, times int) {
+	c.t.Helper()
+	await.True(c.t, fmt.Sprintf("the console says %q, time %d", text, times), func() bool {
 		console, _ := os.ReadFile(c.console())
-		return strings.Contains(string(console), text)
+		return strings.Count(string(console), text) >= times
 	})
 }
 
@@ -263,7 +266,7 @@ func readThroughPowerCuts(t *testing.T, cuts int) {
 	link := gateway.MTLS()
 	var beside []string
 	for _, file := range []*configfile.Path{&link.TLS.CA, &link.TLS.Cert, &link.TLS.Key} {
-		beside = append(beside, string(*file))
+		beside = append(beside, "--beside", string(*file))
 		*file = configfile.Path(filepath.Base(string(*file)))
 	}
 	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen-rtu", line, "--no-pace")
