@@ -60,6 +60,10 @@ func ParseChannel(text, signature []byte, keys Keys) (c Channel, err error) {
 	if err := keys.verify(text, signature); err != nil {
 		return c, err
 	}
+	return parseChannel(text)
+}
+
+func parseChannel(text []byte) (c Channel, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err = d.Decode(&c); err == nil {
