@@ -98,3 +98,9 @@ func (g *Gateway) reportUpdates(r *status.Report) {
 		r.Problems = append(r.Problems, "version "+last.Version+" was rolled back: "+last.Cause)
 	}
 }
+
+// Updates implements status.Updatable.
+func (g source) Updates() *update.Updater { return g.options.Updates }
+
+// Health implements status.Updatable.
+func (g source) Health() update.Health { return updated{g.Gateway}.Health() }

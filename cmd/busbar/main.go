@@ -21,6 +21,7 @@ type commands struct {
 	Grid    gridCommand      `cmd:"" help:"Import and check the network: substations, feeders, switches, transformers and service points."`
 	Buffer  bufferCommand    `cmd:"" help:"Look into a gateway's buffer, also a damaged one."`
 	Image   imageCommand     `cmd:"" help:"Make images to flash gateways with."`
+	Update  updateCommand    `cmd:"" help:"See which version a flashed machine runs, and bring it another one."`
 	Bundle  bundleCommand    `cmd:"" help:"Make and check the signed files in which new versions come to gateways."`
 }
 

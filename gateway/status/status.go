@@ -290,6 +290,7 @@ func handler(source Source) http.Handler {
 	mux.HandleFunc("POST /scan", asked(source, scan(source)))
 	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", asked(source, func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) }))
 	configure(mux, source)
+	updates(mux, source)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {

@@ -44,6 +44,10 @@ func (u *Updater) Have(d bundle.Digest) int64 {
 // Append adds to a bundle what comes behind the bytes that are here, until r ends or the
 // bundle has its size. What has come is kept, whatever happens then.
 func (u *Updater) Append(d bundle.Digest, from, size int64, r io.Reader) error {
+	if !u.gathering.TryLock() {
+		return errGathering
+	}
+	defer u.gathering.Unlock()
 	if err := u.dropOthers(d); err != nil {
 		return err
 	}

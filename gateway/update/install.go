@@ -11,6 +11,7 @@ import (
 )
 
 var (
+	errGathering  = errors.New("a bundle is being brought already")
 	errInstalling = errors.New("another version is being installed")
 	errOnTrial    = errors.New("the version that runs is on trial: it has to be confirmed first")
 	errNoKeys     = errors.New("this image trusts no key that could have signed a bundle")

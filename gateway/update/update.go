@@ -38,7 +38,8 @@ type Options struct {
 type Updater struct {
 	o          Options
 	started    time.Time
-	installing sync.Mutex // held while a bundle is verified and staged
+	gathering  sync.Mutex // held while a bundle comes
+	installing sync.Mutex // held while one is verified and staged
 
 	mu      sync.Mutex
 	journal journal
