@@ -265,6 +265,13 @@ func apply(t *store.Tx, e event) error {
 		return t.SaveControl(e.record.Identity, *e.Control, e.Decided)
 	case telemetry.ConfigurationRolledBack:
 		return raiseRolledBack(t, e)
+	case telemetry.UpdateConfirmed:
+		return t.SaveUpdate(e.record.Gateway, *e.Update, true, e.Time)
+	case telemetry.UpdateRolledBack:
+		if err := t.SaveUpdate(e.record.Gateway, *e.Update, false, e.Time); err != nil {
+			return err
+		}
+		return raiseUpdate(t, e)
 	case telemetry.CommandAnswered:
 		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {
@@ -295,6 +302,22 @@ func raiseRolledBack(t *store.Tx, e event) error {
 		Summary: fmt.Sprintf("%s tried another configuration for %s and went back: %s", e.record.Gateway, e.Configuration.By, e.Configuration.Cause)})
 }
 
+// UpdateRule is the rule of the alarms about versions that a machine has left.
+const UpdateRule = "update-rolled-back"
+
+// raiseUpdate raises an alarm about a version that a machine has tried and left.
+func raiseUpdate(t *store.Tx, e event) error {
+	return raiseForPeople(t, e, telemetry.AlarmChange{
+		ID: IDFor(e.record.Gateway, e.Event), Rule: UpdateRule, Asset: e.record.Gateway, Priority: telemetry.Medium,
+		Summary: fmt.Sprintf("%s tried version %s and went back to %s: %s", e.record.Gateway, e.Update.Version, e.Update.From, e.Update.Cause)})
+}
+
+// staysOpen reports whether a rule's alarms have cleared when they are raised, and stay open
+// until someone acknowledges them.
+func staysOpen(rule string) bool {
+	return rule == DamagedRule || rule == RolledBackRule || rule == UpdateRule
+}
+
 // raiseForPeople raises an alarm that has cleared already, since nothing will clear
 // it: it stays open until someone acknowledges it. What is told of twice has one.
 func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
@@ -312,7 +335,7 @@ func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
 }
 
 // IDFor is the id of the alarm that the cloud raises because of an event about a damaged
-// buffer, or about a configuration that was taken back; "" of others.
+// buffer, or about a configuration or version that was taken back; "" of others.
 func IDFor(gateway string, e telemetry.Event) string {
 	switch e.Kind {
 	case telemetry.BufferDamaged:
@@ -320,6 +343,9 @@ func IDFor(gateway string, e telemetry.Event) string {
 	case telemetry.ConfigurationRolledBack:
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Configuration.After, e.Decided))
 		return fmt.Sprintf("%s-%x", RolledBackRule, sum[:8])
+	case telemetry.UpdateRolledBack:
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Update.Version, e.Decided))
+		return fmt.Sprintf("%s-%x", UpdateRule, sum[:8])
 	}
 	return ""
 }
