@@ -41,6 +41,7 @@ func TestDefaults(t *testing.T) {
 		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB},
 		Status:   Status{Listen: "127.0.0.1:9464"},
 		Time:     Time{Source: SourceKernel, MaxHold: configfile.Duration(10 * time.Minute)},
+		Update:   Update{Every: configfile.Duration(time.Hour), ConfirmWithin: configfile.Duration(10 * time.Minute)},
 		Defaults: Defaults{PollEvery: second, Timeout: second},
 		Devices: []Device{{
 			ID: "meter", Asset: "meter", PoweredBy: Unknown, PollEvery: second, Timeout: second,
