@@ -16,8 +16,12 @@ import (
 // updated is the gateway as updates see it.
 type updated struct{ g *Gateway }
 
-// stillAnswers is after how many periods without an answer a device doesn't answer.
-const stillAnswers = 3
+const (
+	// stillAnswers is after how many periods without an answer a device doesn't answer, and
+	// quietest after how long one doesn't that says by itself what changes.
+	stillAnswers = 3
+	quietest     = 5 * time.Minute
+)
 
 // Health implements update.Gateway.
 func (u updated) Health() update.Health {
@@ -28,13 +32,15 @@ func (u updated) Health() update.Health {
 	for _, l := range g.lanes.All() {
 		h.Acknowledged = h.Acknowledged || l.Stats().Records > 0
 	}
-	for device := range periodsOf(g.live.Load().config) {
-		h.Devices = append(h.Devices, device)
+	late := map[string]time.Duration{}
+	for _, d := range g.live.Load().config.Devices {
+		h.Devices = append(h.Devices, d.ID)
+		if late[d.ID] = quietest; !d.ByChange() {
+			late[d.ID] = max(time.Minute, stillAnswers*time.Duration(d.PollEvery))
+		}
 	}
-	periods := periodsOf(g.live.Load().config)
 	for _, d := range g.field.stats() {
-		late := max(time.Minute, stillAnswers*periods[d.Device])
-		if !d.LastAnswer.IsZero() && time.Since(d.LastAnswer) < late {
+		if !d.LastAnswer.IsZero() && time.Since(d.LastAnswer) < late[d.Device] {
 			h.Answering = append(h.Answering, d.Device)
 		}
 	}

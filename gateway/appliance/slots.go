@@ -31,7 +31,36 @@ type loaderSlots struct {
 	write func(f func() error) error
 	sync  func(dir string) error // has everything of a directory's file system on the medium
 
-	mu sync.Mutex
+	mu sync.Mutex // held while the partition is read or written
+
+	runningMu sync.Mutex
+	running   update.Slot
+}
+
+// newLoaderSlots are those of a boot partition that is mounted.
+func newLoaderSlots(boot string, started layout.Started, write func(f func() error) error) (*loaderSlots, error) {
+	s := &loaderSlots{boot: boot, started: started, write: write, sync: syncAll}
+	s.running = update.Slot{Number: started.Number, Version: started.Version, Epoch: started.Epoch, Trial: started.Trial}
+	entries, err := s.entries()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		switch {
+		case e.Number != started.Number:
+		case e.Trial:
+			s.running.Left = e.Left
+		default: // confirmed, also if the power failed before the other entry was gone
+			s.running.Trial = false
+		}
+	}
+	if !s.running.Trial {
+		s.running.Left = 0
+	}
+	if started.Trial && !s.running.Trial {
+		return s, s.Confirm()
+	}
+	return s, nil
 }
 
 // Slots are the machine's, or the error says why it has none.
@@ -39,11 +68,7 @@ func (m *Machine) Slots() (update.Slots, error) {
 	if m.started.Number == 0 {
 		return nil, errors.New("the kernel's command line doesn't say which slot was started: the image is of a version without slots")
 	}
-	s := &loaderSlots{boot: layout.BootDir, started: m.started, write: writeBoot, sync: syncAll}
-	if m.started.Trial && !s.Running().Trial { // the power failed while it was confirmed
-		return s, s.Confirm()
-	}
-	return s, nil
+	return newLoaderSlots(layout.BootDir, m.started, writeBoot)
 }
 
 // Free is how many bytes of a directory's file system are free.
@@ -77,24 +102,9 @@ func (s *loaderSlots) Target() bundle.Target {
 func (s *loaderSlots) TrialArgument() string { return "" }
 
 func (s *loaderSlots) Running() update.Slot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	running := update.Slot{Number: s.started.Number, Version: s.started.Version, Epoch: s.started.Epoch, Trial: s.started.Trial}
-	entries, err := s.entries()
-	if err != nil {
-		return running
-	}
-	for _, e := range entries {
-		if e.Number == running.Number && !e.Trial { // confirmed, and the power failed before the other entry was gone
-			running.Trial = false
-		}
-	}
-	for _, e := range entries {
-		if e.Number == running.Number && running.Trial {
-			running.Left = e.Left
-		}
-	}
-	return running
+	s.runningMu.Lock()
+	defer s.runningMu.Unlock()
+	return s.running
 }
 
 func (s *loaderSlots) Others() ([]update.Slot, error) {
@@ -310,7 +320,7 @@ func (s *loaderSlots) Confirm() error {
 	}
 	confirmed := entries[i]
 	confirmed.Trial = false
-	return s.write(func() error {
+	err = s.write(func() error {
 		if err := s.putEntry(confirmed); err != nil {
 			return err
 		}
@@ -321,6 +331,12 @@ func (s *loaderSlots) Confirm() error {
 		}
 		return errors.Join(err, s.sync(s.boot))
 	})
+	if err == nil {
+		s.runningMu.Lock()
+		defer s.runningMu.Unlock()
+		s.running.Trial, s.running.Left = false, 0
+	}
+	return err
 }
 
 func (s *loaderSlots) Drop(number int) error {

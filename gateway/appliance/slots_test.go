@@ -115,7 +115,11 @@ func newCard(t *testing.T) *card {
 
 // start starts the machine: its slots are those of what the loader chose.
 func (c *card) start() *loaderSlots {
-	return &loaderSlots{boot: c.boot, started: choose(c.t, filepath.Join(c.boot, layout.EntriesDir)), write: func(f func() error) error { return f() }, sync: syncAll}
+	s, err := newLoaderSlots(c.boot, choose(c.t, filepath.Join(c.boot, layout.EntriesDir)), func(f func() error) error { return f() })
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return s
 }
 
 func (c *card) bundle(version string, change func(fstest.MapFS)) *bundle.Reader {

@@ -39,7 +39,7 @@ func (u *Updater) follow(ctx context.Context, g Gateway, p Policy) {
 		}
 		u.note(err)
 		wait = p.Source.Every*3/4 + rand.N(p.Source.Every/2+1)
-		if waiting {
+		if _, cut := errors.AsType[unfetched](err); waiting || cut {
 			wait = min(wait, soon)
 		}
 	}
@@ -58,6 +58,18 @@ func (u *Updater) note(err error) {
 	if !same && err != nil {
 		u.o.Log.Error("no update", "error", err)
 	}
+}
+
+// unfetched is that a bundle hasn't come, or not all of it.
+type unfetched struct{ error }
+
+func (u unfetched) Unwrap() error { return u.error }
+
+// refusal is why what a channel offers isn't installed, until it says something else: it
+// isn't fetched again and again.
+type refusal struct {
+	issued time.Time
+	err    error
 }
 
 // withheld is that a server has the channel and doesn't give it.
@@ -91,19 +103,22 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 		return false, nil
 	case u.failed(offer.SHA256):
 		return false, nil // that it was rolled back is said elsewhere
+	case u.refused.err != nil && u.refused.issued.Equal(c.Issued):
+		return false, u.refused.err
 	}
 	from, err := resolve(p.Source.Channel, offer.URL)
 	if err != nil {
 		return false, err
 	}
 	if err := u.fetch(ctx, p.Source.Client, from, offer); err != nil {
-		return false, fmt.Errorf("fetch version %s: %w", c.Version, err)
+		return false, unfetched{fmt.Errorf("fetch version %s: %w", c.Version, err)}
 	}
 	if now := g.Now(); !c.Window.Holds(now) || !p.Window.Holds(now) {
 		return true, nil
 	}
 	if err := u.Install(offer.SHA256, offer.Size, g.Health()); err != nil {
-		return false, fmt.Errorf("version %s is refused: %w", c.Version, err)
+		u.refused = refusal{c.Issued, fmt.Errorf("version %s is refused: %w", c.Version, err)}
+		return false, u.refused.err
 	}
 	<-ctx.Done() // the machine restarts
 	return false, nil

@@ -47,6 +47,7 @@ type Updater struct {
 	within  time.Duration
 	lacking string // why the version on trial isn't confirmed yet
 	problem string // of the channel or the last bundle; "": none
+	refused refusal
 }
 
 const (
@@ -129,7 +130,7 @@ func (u *Updater) giveUp(cause string) {
 	u.o.Log.Error("this version hasn't proved itself in time and is left", "version", u.o.Slots.Running().Version, "cause", cause)
 	err := u.change(func(j *journal) {
 		if j.Attempt != nil {
-			j.Attempt.Cause = cause
+			j.Attempt.Cause = strings.ToValidUTF8(cause[:min(len(cause), mostCause)], "")
 		}
 	})
 	if err != nil {
@@ -181,7 +182,10 @@ func (a *attempt) lacks(h Health, allowOffline bool) (list []string) {
 	return list
 }
 
-const mostLacking = 10
+const (
+	mostLacking = 10
+	mostCause   = 1000 // bytes
+)
 
 // Policy is what the configuration says about updates.
 type Policy struct {

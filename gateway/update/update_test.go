@@ -476,6 +476,10 @@ func TestABundleThatIsAnotherOneBeginsAnew(t *testing.T) {
 	if u.Have(p.SHA256) != 0 {
 		t.Error("it is kept")
 	}
+	asked := len(s.asked)
+	if _, err := u.check(t.Context(), &gateway{health: well}, s.policy()); err == nil || len(s.asked) != asked {
+		t.Errorf("it is fetched again though the channel is the same: %v", err)
+	}
 }
 
 func TestWhoFollowsAChannel(t *testing.T) {
