@@ -24,12 +24,14 @@ const patience = 20 * time.Second
 
 // Machine is one that has started.
 type Machine struct {
-	log      *slog.Logger
-	started  layout.Started
-	trial    trial
-	watchdog *watchdog
-	stop     context.CancelFunc
-	links    sync.WaitGroup
+	log     *slog.Logger
+	started layout.Started
+	trial   trial
+	// bootDevice is the first partition's.
+	bootDevice string
+	watchdog   *watchdog
+	stop       context.CancelFunc
+	links      sync.WaitGroup
 }
 
 // Start makes of a kernel that has just started a machine on which a gateway can run.
@@ -125,6 +127,7 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
+	m.bootDevice = boot.device
 	switch freed, err := repairFAT(boot.device); {
 	case err != nil:
 		m.log.Error("the boot partition wasn't left in order, and can't be put in order", "error", err)

@@ -68,6 +68,9 @@ func (m *Machine) Slots() (update.Slots, error) {
 	if m.started.Number == 0 {
 		return nil, errors.New("the kernel's command line doesn't say which slot was started: the image is of a version without slots")
 	}
+	if _, err := os.Stat(filepath.Join(layout.BootDir, autobootName)); err == nil {
+		return newPiSlots(layout.BootDir, m.started, writeBoot, m.openPiSlot)
+	}
 	return newLoaderSlots(layout.BootDir, m.started, writeBoot)
 }
 

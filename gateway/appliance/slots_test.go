@@ -130,7 +130,12 @@ func (c *card) bundle(version string, change func(fstest.MapFS)) *bundle.Reader 
 	if change != nil {
 		change(files)
 	}
-	m := bundle.Manifest{Version: version, Epoch: 5, Target: bundle.PC}
+	return c.sign(bundle.Manifest{Version: version, Epoch: 5, Target: bundle.PC}, files)
+}
+
+// sign is a bundle of the files, as it is read.
+func (c *card) sign(m bundle.Manifest, files fstest.MapFS) *bundle.Reader {
+	c.t.Helper()
 	for name := range files {
 		m.Files = append(m.Files, bundle.File{Name: name})
 	}
