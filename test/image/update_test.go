@@ -165,7 +165,7 @@ func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
 	}
 	link := gateway.MTLS()
 	releases := newReleases(t)
-	build := []string{"--release", "1", "--epoch", "1", "--trust", releases.key + ".pub", "--command-line", "loglevel=4", "--beside", releases.ca}
+	build := []string{"--release", "1", "--epoch", "1", "--trust", releases.key + ".pub", "--beside", releases.ca}
 	for _, file := range []*configfile.Path{&link.TLS.CA, &link.TLS.Cert, &link.TLS.Key} {
 		build = append(build, "--beside", string(*file))
 		*file = configfile.Path(filepath.Base(string(*file)))
@@ -239,7 +239,7 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	if got := strings.Fields(left); !slices.Equal(got, []string{"::/loader/entries/busbar-2.conf", "::/busbar/2/"}) {
 		t.Errorf("what is left of slots: %q", got)
 	}
-	if entry := c.sh(`mtype -i "$1@@1M" ::loader/entries/busbar-2.conf`, c.path); !strings.Contains(entry, "options loglevel=4") {
+	if entry := c.sh(`mtype -i "$1@@1M" ::loader/entries/busbar-2.conf`, c.path); !strings.Contains(entry, "options no_timer_check") {
 		t.Errorf("what this machine's kernel is told is lost: %s", entry)
 	}
 }
