@@ -78,7 +78,7 @@ func TestABundleIsBroughtByTheStatusPage(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	metrics, err := io.ReadAll(answer.Body)
-	if want := `busbar_gateway_update_info{slot="1",trial="false",version="1.0"} 1`; err != nil || !strings.Contains(string(metrics), want) {
+	if want := `busbar_gateway_update_info{version="1.0",slot="1",trial="false"} 1`; err != nil || !strings.Contains(string(metrics), want) {
 		t.Errorf("the metrics lack %s: %v", want, err)
 	}
 }
