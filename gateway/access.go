@@ -45,7 +45,7 @@ func reachable(listen string) bool {
 // is made. dir is what the configuration's file names are relative to.
 func OpenAccess(config gatewayconfig.Config, dir string) (status.Access, error) {
 	beside := config.Buffer.Path.In(dir)
-	certificate, err := openCertificate(filepath.Join(beside, accessFile), config.Gateway.ID)
+	certificate, err := OpenCertificate(beside, config.Gateway.ID)
 	if err != nil {
 		return status.Access{}, fmt.Errorf("the status page's certificate: %w", err)
 	}
@@ -53,7 +53,10 @@ func OpenAccess(config gatewayconfig.Config, dir string) (status.Access, error) 
 	return status.Access{Certificate: certificate, Password: password}, err
 }
 
-func openCertificate(path, gateway string) (tls.Certificate, error) {
+// OpenCertificate is the certificate in a buffer's directory by which a gateway is known, or
+// the name of what isn't one yet.
+func OpenCertificate(dir, gateway string) (tls.Certificate, error) {
+	path := filepath.Join(dir, accessFile)
 	text, err := keyfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if text, err = newCertificate(gateway); err == nil {

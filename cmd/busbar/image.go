@@ -20,7 +20,7 @@ type imageCommand struct {
 type imageBuildCommand struct {
 	Target      bundle.Target `help:"What it is for: pc or arm64, both with UEFI." required:"" enum:"pc,arm64" placeholder:"TARGET"`
 	Parts       string        `help:"The directory with vmlinuz and boot.efi, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
-	Gateway     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
+	Program     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
 	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
 	Beside      []string      `help:"A file that the configuration names, such as a certificate; it is put beside it." placeholder:"FILE" type:"existingfile"`
 	Release     string        `help:"The version that it is." default:"1" placeholder:"VERSION"`
@@ -35,7 +35,7 @@ the time that SOURCE_DATE_EPOCH says.
 
 Example:
   make image-parts
-  busbar image build --target pc --parts .peers/image/pc --gateway bin/busbar-gateway --config gateway.yaml -o card.img`
+  busbar image build --target pc --parts .peers/image/pc --program bin/busbar-gateway --config gateway.yaml -o card.img`
 }
 
 func (c imageBuildCommand) Run() error {
@@ -56,7 +56,7 @@ func (c imageBuildCommand) Run() error {
 	part := func(name string) string { return filepath.Join(c.Parts, name) }
 	err = image.Build(c.Output, image.Spec{
 		Target: c.Target, Version: c.Release, Config: config, Beside: c.Beside, CommandLine: c.CommandLine,
-		Kernel: part("vmlinuz"), Loader: part("boot.efi"), Gateway: c.Gateway,
+		Kernel: part("vmlinuz"), Loader: part("boot.efi"), Gateway: c.Program,
 	})
 	if err != nil {
 		return err

@@ -27,12 +27,14 @@ type Machine struct {
 	log      *slog.Logger
 	watchdog *watchdog
 	stop     context.CancelFunc
-	links    sync.WaitGroup
+	follows  sync.WaitGroup
+	refused  error // why the configuration in the boot partition wasn't taken
 }
 
 // Start makes of a kernel that has just started a machine on which a gateway can run.
 // What fails is told and gone without, but for the partitions: the error is about those, and
-// the machine is there nevertheless, so that it can say so.
+// the machine is there nevertheless, so that it can say so. The configuration is taken from
+// where people edit it.
 func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	m := &Machine{log: log}
 	if err := mountKernel(); err != nil {
@@ -40,9 +42,39 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	}
 	m.watchdog = openWatchdog(log)
 	err := m.mountDisk(ctx)
+	x := exchange{boot: layout.BootDir, data: layout.ConfigDir, write: m.writeBoot, log: log}
+	if err == nil {
+		m.refused = x.take()
+	}
+	network, name := x.settings()
+	if name != "" {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			log.Error("this machine can't be given its name", "error", err)
+		}
+	}
 	ctx, m.stop = context.WithCancel(ctx)
-	m.startNetwork(ctx)
+	m.startNetwork(ctx, network, name)
+	m.startSerial(ctx)
 	return m, err
+}
+
+// Refused is why the configuration in the boot partition isn't the one that runs; nil if
+// it is.
+func (m *Machine) Refused() error { return m.refused }
+
+// writeBoot does something while the boot partition can be written.
+func (m *Machine) writeBoot(f func() error) error {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_REMOUNT
+	remount := func(more uintptr) error {
+		if err := unix.Mount("", layout.BootDir, "", flags|more, ""); err != nil {
+			return fmt.Errorf("mount %s anew: %w", layout.BootDir, err)
+		}
+		return nil
+	}
+	if err := remount(0); err != nil {
+		return err
+	}
+	return errors.Join(f(), remount(unix.MS_RDONLY))
 }
 
 // Alive keeps the watchdog from starting the machine anew for a while.
@@ -52,7 +84,7 @@ func (m *Machine) Alive() { m.watchdog.feed() }
 func (m *Machine) Reboot() error {
 	if m.stop != nil {
 		m.stop()
-		m.links.Wait()
+		m.follows.Wait()
 	}
 	err := errors.Join(unmount(layout.DataDir), unmount(layout.BootDir))
 	unix.Sync()
@@ -112,5 +144,5 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 	if err := mount(data.device, layout.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
 		return err
 	}
-	return os.Chmod(layout.DataDir, 0o700)
+	return errors.Join(os.Chmod(layout.DataDir, 0o700), os.MkdirAll(layout.ConfigDir, 0o700))
 }

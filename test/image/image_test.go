@@ -3,9 +3,12 @@ package image
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +53,7 @@ type card struct {
 	board     board
 	dir, path string
 	serial    string // the address of the RS-485 line behind its USB adapter; "": there is none
+	page      string // the address at which its status page is reached
 	machine   *exec.Cmd
 	consoles  int
 }
@@ -62,7 +66,7 @@ func flash(t *testing.T, b board, config, serial string, beside ...string) *card
 	if _, err := os.Stat(filepath.Join(parts, "vmlinuz")); err != nil {
 		peer.Missing(t, "%v: make image-parts gets what images are made of", err)
 	}
-	c := &card{t: t, board: b, dir: t.TempDir(), serial: serial}
+	c := &card{t: t, board: b, dir: t.TempDir(), serial: serial, page: peer.Address(t)}
 	c.path = filepath.Join(c.dir, "card.img")
 	yaml := filepath.Join(c.dir, "gateway.yaml")
 	if err := os.WriteFile(yaml, []byte(config), 0o600); err != nil {
@@ -73,7 +77,7 @@ func flash(t *testing.T, b board, config, serial string, beside ...string) *card
 	if out, err := gateway.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	build := []string{"image", "build", "--target", b.target, "--parts", parts, "--gateway", filepath.Join(c.dir, "busbar-gateway"), "--config", yaml, "-o", c.path}
+	build := []string{"image", "build", "--target", b.target, "--parts", parts, "--program", filepath.Join(c.dir, "busbar-gateway"), "--config", yaml, "-o", c.path}
 	for _, file := range beside {
 		build = append(build, "--beside", file)
 	}
@@ -102,7 +106,7 @@ func (c *card) boot() {
 	c.t.Helper()
 	c.consoles++
 	args := append(c.board.qemu[1:len(c.board.qemu):len(c.board.qemu)], "-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "none",
-		"-serial", "file:"+c.console(), "-netdev", "user,id=net", "-drive", "if=none,id=card,format=raw,file="+c.path,
+		"-serial", "file:"+c.console(), "-netdev", "user,id=net,hostfwd=tcp:"+c.page+"-:9464", "-drive", "if=none,id=card,format=raw,file="+c.path,
 		"-drive", "if=pflash,format=raw,readonly=on,file="+c.board.firmware[0], "-drive", "if=pflash,format=raw,file="+filepath.Join(c.dir, "vars.fd"))
 	if c.serial != "" {
 		args = append(args, "-device", "qemu-xhci", "-chardev", "socket,id=line,host="+strings.Replace(c.serial, ":", ",port=", 1)+",reconnect=1",
@@ -139,6 +143,25 @@ func (c *card) awaitConsole(text string) {
 		console, _ := os.ReadFile(c.console())
 		return strings.Contains(string(console), text)
 	})
+}
+
+// get is the machine's status page.
+func (c *card) get(password string) (code int, page string) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, "https://"+c.page+"/", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if password != "" {
+		request.SetBasicAuth("busbar", password)
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return 0, ""
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(text)
 }
 
 // cut cuts the machine's power.
@@ -245,7 +268,10 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://10.0.2.
 	c.sh(`printf 'gateway: {id: north-gw1}\ndevices: []\n' > "$2/wrong"; mcopy -o -i "$1@@1M" "$2/wrong" ::gateway.yaml`, c.path, c.dir)
 	c.boot()
 	c.awaitConsole("/boot/gateway.yaml:1:1: forward: the key is missing")
-	c.awaitConsole("an address by DHCP")
+	await.True(t, "the status page says what is wrong", func() bool {
+		code, page := c.get("")
+		return code == http.StatusServiceUnavailable && strings.Contains(page, "line 1, column 1: forward: the key is missing")
+	})
 	c.cut()
 	c.check()
 }
@@ -273,6 +299,8 @@ forward:
   kafka:
 %s
 buffer: {path: /var/lib/busbar, max_size: 128MiB}
+status: {listen: "0.0.0.0:9464"}
+network: {address: 10.0.2.20/24, gateway: 10.0.2.2, dns: [10.0.2.3]}
 devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 1}}]
 `, kafka.YAML(link, "    ")), line, beside...)
 	topics := record.TopicsOf("busbar")
