@@ -52,7 +52,9 @@ type card struct {
 	t         *testing.T
 	board     board
 	dir, path string
+	monitor   string // the file of the socket at which its screen is asked for
 	serial    string // the address of the RS-485 line behind its USB adapter; "": there is none
+	address   string // in its network; "": by DHCP
 	page      string // the address at which its status page is reached
 	machine   *exec.Cmd
 	consoles  int
@@ -67,7 +69,7 @@ func flash(t *testing.T, b board, config, serial string, beside ...string) *card
 		peer.Missing(t, "%v: make image-parts gets what images are made of", err)
 	}
 	c := &card{t: t, board: b, dir: t.TempDir(), serial: serial, page: peer.Address(t)}
-	c.path = filepath.Join(c.dir, "card.img")
+	c.path, c.monitor = filepath.Join(c.dir, "card.img"), filepath.Join(c.dir, "monitor")
 	yaml := filepath.Join(c.dir, "gateway.yaml")
 	if err := os.WriteFile(yaml, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -105,8 +107,8 @@ func (c *card) sh(script string, args ...string) string {
 func (c *card) boot() {
 	c.t.Helper()
 	c.consoles++
-	args := append(c.board.qemu[1:len(c.board.qemu):len(c.board.qemu)], "-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "none",
-		"-serial", "file:"+c.console(), "-netdev", "user,id=net,hostfwd=tcp:"+c.page+"-:9464", "-drive", "if=none,id=card,format=raw,file="+c.path,
+	args := append(c.board.qemu[1:len(c.board.qemu):len(c.board.qemu)], "-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "unix:"+c.monitor+",server=on,wait=off",
+		"-serial", "file:"+c.console(), "-netdev", "user,id=net,hostfwd=tcp:"+c.page+"-"+c.address+":9464", "-drive", "if=none,id=card,format=raw,file="+c.path,
 		"-drive", "if=pflash,format=raw,readonly=on,file="+c.board.firmware[0], "-drive", "if=pflash,format=raw,file="+filepath.Join(c.dir, "vars.fd"))
 	if c.serial != "" {
 		args = append(args, "-device", "qemu-xhci", "-chardev", "socket,id=line,host="+strings.Replace(c.serial, ":", ",port=", 1)+",reconnect=1",
@@ -162,6 +164,54 @@ func (c *card) get(password string) (code int, page string) {
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(text)
+}
+
+var (
+	passwordSaid    = regexp.MustCompile(`password: (\S+)`)
+	certificateSaid = regexp.MustCompile(`certificate: ([0-9A-F:]{95})`)
+)
+
+// work works with the machine over the network, as who has read its screen can, once it has
+// come up with a key of this name beside its configuration.
+func (c *card) work(key string) {
+	c.t.Helper()
+	c.awaitConsole("north-gw1 is at https://10.0.2.20:9464")
+	var password, certificate []string
+	await.True(c.t, "the console says how the status page is reached", func() bool {
+		console, _ := os.ReadFile(c.console())
+		password, certificate = passwordSaid.FindStringSubmatch(string(console)), certificateSaid.FindStringSubmatch(string(console))
+		return password != nil && certificate != nil
+	})
+	await.True(c.t, "the status page shows the adapter and a value that was read", func() bool {
+		code, page := c.get(password[1])
+		return code == http.StatusOK && strings.Contains(page, "<td>/dev/ttyUSB0</td><td>/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_1") && !strings.Contains(page, "<p>0 good")
+	})
+	if code, _ := c.get(""); code != http.StatusUnauthorized {
+		c.t.Errorf("without a password: %d", code)
+	}
+	file := filepath.Join(c.dir, "password")
+	if err := os.WriteFile(file, []byte(password[1]), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	through := func(args ...string) string {
+		c.t.Helper()
+		return c.run(filepath.Join(peer.Root(), "bin", "busbar"), append([]string{"--gateway", c.page, "--gateway-password-file", file, "--gateway-fingerprint", certificate[1]}, args...)...)
+	}
+	for _, x := range []struct{ says, command string }{
+		{"PhV.phsA", "device read --device meter"},
+		{"gateway started", "logs"},
+		{"telemetry: ", "buffer inspect"},
+		{",meter,PhV.phsA,V,", "buffer export"},
+		{"ttyUSB0?baud=9600", "config show"},
+	} {
+		await.True(c.t, fmt.Sprintf("busbar --gateway … %s says %q", x.command, x.says), func() bool {
+			return strings.Contains(through(strings.Fields(x.command)...), x.says)
+		})
+	}
+	if list := c.sh(`mdir -b -i "$1@@1M" ::`, c.path); strings.Contains(list, key) || !strings.Contains(list, "gateway.yaml") {
+		c.t.Errorf("on the card, which anybody can read, are\n%s", list)
+	}
+	c.picture(password[1])
 }
 
 // cut cuts the machine's power.
@@ -303,6 +353,7 @@ status: {listen: "0.0.0.0:9464"}
 network: {address: 10.0.2.20/24, gateway: 10.0.2.2, dns: [10.0.2.3]}
 devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 1}}]
 `, kafka.YAML(link, "    ")), line, beside...)
+	c.address = "10.0.2.20"
 	topics := record.TopicsOf("busbar")
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.ConsumeTopics(topics.Telemetry(), topics.Backfill(), topics.Events()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -315,6 +366,9 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/tt
 		c.boot()
 		c.awaitConsole("gateway started")
 		t.Logf("boot %d: the gateway runs after %v", cut+1, time.Since(began).Round(100*time.Millisecond))
+		if cut == 0 {
+			c.work(filepath.Base(string(link.TLS.Key)))
+		}
 		processes := len(n.came)
 		await.True(t, "samples of this start come", func() bool { n.read(t); return len(n.came) > processes })
 		c.cut()
