@@ -120,6 +120,8 @@ define PARTS
 endef
 IMAGES_ARM64 = -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=$(CURDIR)/.peers/image/apt/lists \
   -o Dir::State::status=/dev/null -o Dir::Cache=$(CURDIR)/.peers/image/apt
+PI_PARTS := vmlinuz *.dtb overlays
+PI_FIRMWARE := bootcode.bin start.elf fixup.dat start4.elf fixup4.dat LICENSE.broadcom
 image-parts:
 	rm -rf .peers/image && mkdir -p .peers/image/apt/lists/partial .peers/image/apt/archives/partial
 	go mod download -C $(KERNELS)
@@ -127,6 +129,9 @@ image-parts:
 	apt-get -qq $(IMAGES_ARM64) update
 	$(call PARTS,arm64,arm64,$(IMAGES_ARM64),aa64)
 	rm -r .peers/image/apt
+	mkdir -p .peers/image/pi
+	cd $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.rpi) && cp -r --no-preserve=mode $(PI_PARTS) $(CURDIR)/.peers/image/pi/
+	cd $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/firmware) && cp --no-preserve=mode $(PI_FIRMWARE) $(CURDIR)/.peers/image/pi/
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

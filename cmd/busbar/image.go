@@ -14,18 +14,21 @@ import (
 )
 
 type imageCommand struct {
-	Build imageBuildCommand `cmd:"" help:"Make what is written onto a gateway's card or disk."`
+	Build  imageBuildCommand  `cmd:"" help:"Make what is written onto a gateway's card or disk."`
+	Inject imageInjectCommand `cmd:"" help:"Put a configuration and what it names into an image."`
+	Verify imageVerifyCommand `cmd:"" help:"Say what an image or a card holds, and what is wrong with it. The exit code is 1 if something is."`
+	Flash  imageFlashCommand  `cmd:"" help:"Write an image onto a card or disk, and read it back."`
 }
 
 type imageBuildCommand struct {
-	Target      bundle.Target `help:"What it is for: pc or arm64, both with UEFI." required:"" enum:"pc,arm64" placeholder:"TARGET"`
-	Parts       string        `help:"The directory with vmlinuz and boot.efi, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Target      bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc or arm64, these with UEFI." required:"" enum:"pi,pc,arm64" placeholder:"TARGET"`
+	Parts       string        `help:"The directory with vmlinuz and what starts it, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
 	Program     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
 	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
-	Beside      []string      `help:"A file that the configuration names, such as a certificate; it is put beside it." placeholder:"FILE" type:"existingfile"`
+	Beside      []string      `help:"A further file that is put beside the configuration. Files that it names are, if they are relative to it." placeholder:"FILE" type:"existingfile"`
 	Release     string        `help:"The version that it is." default:"1" placeholder:"VERSION"`
 	CommandLine string        `help:"What the kernel is told beside what it always is." placeholder:"TEXT"`
-	Output      string        `short:"o" help:"Where the image goes." required:"" placeholder:"FILE" type:"path"`
+	Output      string        `short:"o" help:"Where the image goes; compressed, if that ends in .zst." required:"" placeholder:"FILE" type:"path"`
 }
 
 func (imageBuildCommand) Help() string {
@@ -54,11 +57,16 @@ func (c imageBuildCommand) Run() error {
 		return program.Usage{Err: err}
 	}
 	part := func(name string) string { return filepath.Join(c.Parts, name) }
-	err = image.Build(c.Output, image.Spec{
-		Target: c.Target, Version: c.Release, Config: config, Beside: c.Beside, CommandLine: c.CommandLine,
-		Kernel: part("vmlinuz"), Loader: part("boot.efi"), Gateway: c.Program,
-	})
-	if err != nil {
+	spec := image.Spec{
+		Target: c.Target, Version: c.Release, Config: config, CommandLine: c.CommandLine,
+		Files: parsed.Files(), Dir: filepath.Dir(c.Config), Beside: c.Beside, Kernel: part("vmlinuz"), Gateway: c.Program,
+	}
+	if c.Target == bundle.Pi {
+		spec.Firmware = c.Parts
+	} else {
+		spec.Loader = part("boot.efi")
+	}
+	if err := image.Build(c.Output, spec); err != nil {
 		return err
 	}
 	fmt.Printf("%s: version %s for %s\n", c.Output, c.Release, c.Target)

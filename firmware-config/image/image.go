@@ -14,11 +14,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/diskfs/go-diskfs"
-	"github.com/diskfs/go-diskfs/disk"
 	"github.com/diskfs/go-diskfs/filesystem"
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
@@ -42,13 +40,18 @@ const (
 
 // Spec is what an image is made of. Files are named by their paths.
 type Spec struct {
-	Target  bundle.Target // PC or ARM64
+	Target  bundle.Target
 	Version string
 	Kernel  string
-	Loader  string // systemd-boot
-	Gateway string // the program busbar-gateway, linked statically
-	Config  []byte // gateway.yaml
-	// Beside are files that the configuration names, which are put beside it.
+	Loader  string // systemd-boot; on a Pi there is none
+	// Firmware is the directory of a Pi's firmware, device trees and overlays.
+	Firmware string
+	Gateway  string // the program busbar-gateway, linked statically
+	Config   []byte // gateway.yaml
+	// Files are those that the configuration names, relative to Dir, and Beside further ones
+	// that are put beside it.
+	Files  []string
+	Dir    string
 	Beside []string
 	// CommandLine is what the kernel is told beside what every image has.
 	CommandLine string
@@ -76,59 +79,68 @@ type file struct {
 // Build writes an image. The same spec gives the same bytes if SOURCE_DATE_EPOCH is set
 // in the environment, which is the time of everything in it.
 func Build(to string, s Spec) (err error) {
-	loader, known := loaders[s.Target]
-	switch info, err := os.Lstat(to); {
-	case !known:
+	make := buildUEFI
+	if s.Target == bundle.Pi {
+		make = buildPi
+	} else if _, known := loaders[s.Target]; !known {
 		return fmt.Errorf("target %q: there is no image for it", s.Target)
-	case !bundle.IsVersion(s.Version):
+	}
+	if !bundle.IsVersion(s.Version) {
 		return fmt.Errorf("%q is no version", s.Version)
-	case err == nil && !info.Mode().IsRegular():
-		return fmt.Errorf("%s isn't a file: make one, and write that", to)
+	}
+	if err := isFile(to); err != nil {
+		return err
 	}
 	work, err := os.MkdirTemp(filepath.Dir(to), "image")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	initrd := filepath.Join(work, "initrd")
-	if err := cpio.WriteFile(initrd, cpio.File{Path: "init", From: s.Gateway}); err != nil {
-		return err
-	}
-	dir := path.Join("busbar", s.Version)
-	files := []file{
-		{name: loader, from: s.Loader},
-		{name: "loader/loader.conf", content: []byte("timeout 0\neditor no\n")},
-		{name: path.Join("loader/entries", "busbar-"+s.Version+".conf"), content: s.entry(dir)},
-		{name: path.Join(dir, "vmlinuz"), from: s.Kernel},
-		{name: path.Join(dir, "initrd"), from: initrd},
-		{name: layout.ConfigName, content: s.Config},
-	}
-	for _, from := range s.Beside {
-		name := filepath.Base(from)
-		if slices.ContainsFunc(files, func(f file) bool { return strings.EqualFold(f.name, name) }) {
-			return fmt.Errorf("%s: the image has a file of this name", from)
-		}
-		files = append(files, file{name: name, from: from})
-	}
-	image := filepath.Join(work, "image")
-	if err := write(image, files); err != nil {
+	image, err := make(work, s)
+	if err != nil {
 		return err
 	}
 	// It may hold keys.
 	if err := os.Chmod(image, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(image, to)
+	return Pack(image, to)
+}
+
+func buildUEFI(work string, s Spec) (image string, err error) {
+	initrd := filepath.Join(work, "initrd")
+	if err := cpio.WriteFile(initrd, cpio.File{Path: "init", From: s.Gateway}); err != nil {
+		return "", err
+	}
+	dir := path.Join("busbar", s.Version)
+	files := []file{
+		{name: loaders[s.Target], from: s.Loader},
+		{name: "loader/loader.conf", content: []byte("timeout 0\neditor no\n")},
+		{name: path.Join("loader/entries", "busbar-"+s.Version+".conf"), content: s.entry(dir)},
+		{name: path.Join(dir, "vmlinuz"), from: s.Kernel},
+		{name: path.Join(dir, "initrd"), from: initrd},
+		{name: layout.ConfigName, content: s.Config},
+	}
+	if files, err = s.beside(files); err != nil {
+		return "", err
+	}
+	image = filepath.Join(work, "image")
+	return image, write(image, files)
+}
+
+// options is what the kernel is told, with where it writes to.
+func (s Spec) options(consoles string) string {
+	options := []string{consoles, "quiet", "panic=10", "rdinit=/init"}
+	if s.CommandLine != "" {
+		options = append(options, s.CommandLine)
+	}
+	return strings.Join(options, " ") + " -- init"
 }
 
 // entry is what systemd-boot reads of a version, by the Boot Loader Specification.
 func (s Spec) entry(dir string) []byte {
-	options := []string{consoles[s.Target], "quiet", "panic=10", "rdinit=/init"}
-	if s.CommandLine != "" {
-		options = append(options, s.CommandLine)
-	}
-	return fmt.Appendf(nil, "title Busbar gateway %s\nversion %s\nlinux /%s/vmlinuz\ninitrd /%s/initrd\noptions %s -- init\n",
-		s.Version, s.Version, dir, dir, strings.Join(options, " "))
+	return fmt.Appendf(nil, "title Busbar gateway %s\nversion %s\nlinux /%s/vmlinuz\ninitrd /%s/initrd\noptions %s\n",
+		s.Version, s.Version, dir, dir, s.options(consoles[s.Target]))
 }
 
 func write(to string, files []file) error {
@@ -155,18 +167,7 @@ func fill(to string, files []file) (err error) {
 	if err != nil {
 		return fmt.Errorf("its partitions: %w", err)
 	}
-	boot, err := d.CreateFilesystem(disk.FilesystemSpec{Partition: 1, FSType: filesystem.TypeFat32, VolumeLabel: "BUSBAR", Reproducible: true})
-	if err != nil {
-		return fmt.Errorf("its file system: %w", err)
-	}
-	defer func() { err = errors.Join(err, boot.Close()) }()
-	made := map[string]bool{".": true}
-	for _, f := range files {
-		if err := f.put(boot, made); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-	}
-	return nil
+	return format(d, 1, "BUSBAR", files)
 }
 
 func (f file) put(boot filesystem.FileSystem, made map[string]bool) error {
