@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -17,6 +18,7 @@ type imageCommand struct {
 	Build  imageBuildCommand  `cmd:"" help:"Make what is written onto a gateway's card or disk."`
 	Inject imageInjectCommand `cmd:"" help:"Put a configuration and what it names into an image."`
 	Verify imageVerifyCommand `cmd:"" help:"Say what an image or a card holds, and what is wrong with it. The exit code is 1 if something is."`
+	SBOM   imageSBOMCommand   `cmd:"" name:"sbom" help:"Print what an image is made of, by CycloneDX, or the licences of that."`
 	Flash  imageFlashCommand  `cmd:"" help:"Write an image onto a card or disk, and read it back."`
 }
 
@@ -25,7 +27,7 @@ type imageBuildCommand struct {
 	Parts       string        `help:"The directory with vmlinuz and what starts it, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
 	Program     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
 	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
-	Beside      []string      `help:"A further file that is put beside the configuration. Files that it names are, if they are relative to it." placeholder:"FILE" type:"existingfile"`
+	Beside      []string      `help:"A file that the configuration names and that lies elsewhere; it is put beside it." placeholder:"FILE" type:"existingfile"`
 	Release     string        `help:"The version that it is." default:"1" placeholder:"VERSION"`
 	CommandLine string        `help:"What the kernel is told beside what it always is." placeholder:"TEXT"`
 	Output      string        `short:"o" help:"Where the image goes; compressed, if that ends in .zst." required:"" placeholder:"FILE" type:"path"`
@@ -58,8 +60,9 @@ func (c imageBuildCommand) Run() error {
 	}
 	part := func(name string) string { return filepath.Join(c.Parts, name) }
 	spec := image.Spec{
+		Parts:  c.Parts,
 		Target: c.Target, Version: c.Release, Config: config, CommandLine: c.CommandLine,
-		Files: parsed.Files(), Dir: filepath.Dir(c.Config), Beside: c.Beside, Kernel: part("vmlinuz"), Gateway: c.Program,
+		Files: slices.DeleteFunc(parsed.Files(), c.isBeside), Dir: filepath.Dir(c.Config), Beside: c.Beside, Kernel: part("vmlinuz"), Gateway: c.Program,
 	}
 	if c.Target == bundle.Pi {
 		spec.Firmware = c.Parts
@@ -71,6 +74,11 @@ func (c imageBuildCommand) Run() error {
 	}
 	fmt.Printf("%s: version %s for %s\n", c.Output, c.Release, c.Target)
 	return nil
+}
+
+// isBeside reports whether a file that the configuration names is given with --beside.
+func (c imageBuildCommand) isBeside(name string) bool {
+	return slices.ContainsFunc(c.Beside, func(path string) bool { return filepath.Base(path) == name })
 }
 
 // timeOfImages is the time of everything in an image, unless somebody has said another.

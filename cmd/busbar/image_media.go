@@ -144,3 +144,26 @@ func (c imageFlashCommand) Run(ctx context.Context) error {
 	fmt.Printf("%s: %d MB were written and read back\n", c.Device, size/1e6)
 	return nil
 }
+
+type imageSBOMCommand struct {
+	Image    string `arg:"" help:"An image that isn't compressed, or a card's device." placeholder:"FILE"`
+	Licences bool   `help:"Print the texts of the licences instead."`
+}
+
+func (imageSBOMCommand) Help() string {
+	return `Examples:
+  busbar image sbom north-gw1.img > sbom.cdx.json
+  busbar image sbom --licences north-gw1.img`
+}
+
+func (c imageSBOMCommand) Run() error {
+	bill, licences, err := image.Materials(c.Image)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Image, err)
+	}
+	if c.Licences {
+		bill = licences
+	}
+	_, err = os.Stdout.Write(bill)
+	return err
+}

@@ -47,9 +47,12 @@ type Spec struct {
 	// Firmware is the directory of a Pi's firmware, device trees and overlays.
 	Firmware string
 	Gateway  string // the program busbar-gateway, linked statically
-	Config   []byte // gateway.yaml
-	// Files are those that the configuration names, relative to Dir, and Beside further ones
-	// that are put beside it.
+	// Parts is the directory that says what the parts are; "": the image has no bill of
+	// materials.
+	Parts  string
+	Config []byte // gateway.yaml
+	// Files are those that the configuration names, relative to Dir, and Beside those that lie
+	// elsewhere. All are put beside it.
 	Files  []string
 	Dir    string
 	Beside []string

@@ -94,7 +94,7 @@ func buildPi(work string, s Spec) (image string, err error) {
 // firmwareOf is what the board's own firmware needs of a directory, in the order of names.
 func firmwareOf(dir, kernel string) (files []file, err error) {
 	err = filepath.WalkDir(dir, func(from string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || from == kernel {
+		if err != nil || e.IsDir() || from == kernel || e.Name() == ComponentsName || e.Name() == LicencesName {
 			return err
 		}
 		name, err := filepath.Rel(dir, from)
@@ -148,8 +148,14 @@ func format(d *disk.Disk, number int, label string, files []file) (err error) {
 	return nil
 }
 
-// beside adds what belongs to the configuration to the files of the partition.
+// beside adds what belongs to the configuration, and what says what the image is made of, to
+// the files of the partition.
 func (s Spec) beside(files []file) ([]file, error) {
+	materials, err := s.materials()
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, materials...)
 	for _, name := range s.Files {
 		files = append(files, file{name: filepath.ToSlash(name), from: filepath.Join(s.Dir, name)})
 	}

@@ -30,8 +30,8 @@ import (
 	"github.com/busbar/busbar/test/peer"
 )
 
-// board is a kind of machine with UEFI: its emulator with its ports, and its firmware's
-// code and variables.
+// board is a kind of machine: its emulator with its ports, and its firmware's code and
+// variables. A Raspberry Pi's firmware isn't emulated: the emulator loads what that would.
 type board struct {
 	target, arch string
 	qemu         []string
@@ -45,7 +45,13 @@ var (
 	arm64 = board{"arm64", "arm64", []string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72", "-device", "virtio-blk-pci,drive=card",
 		"-device", "virtio-net-pci,netdev=net,romfile="},
 		[2]string{"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"}}
+	pi = board{"pi", "arm64", []string{"qemu-system-aarch64", "-machine", "raspi3b", "-device", "usb-net,netdev=net"}, [2]string{}}
 )
+
+// piKernel is what the emulated board's kernel has to be told beside what a real one is: where
+// its serial port is, that its USB isn't interrupted as fast, and that its watchdog, which
+// isn't emulated and starts it anew at once, is left alone.
+const piKernel = "console=ttyAMA1,115200 console=ttyAMA0,115200 dwc_otg.fiq_fsm_enable=0 busbar.nowatchdog "
 
 // card is the medium of a machine, which goes on over its power cuts.
 type card struct {
@@ -85,7 +91,11 @@ func flash(t *testing.T, b board, config, serial string, beside ...string) *card
 	}
 	c.run(filepath.Join(peer.Root(), "bin", "busbar"), build...)
 	c.run("truncate", "-s", "1G", c.path)
-	c.run("cp", b.firmware[1], filepath.Join(c.dir, "vars.fd"))
+	if b.target == "pi" {
+		c.sh(`mcopy -i "$1@@49M" ::kernel8.img ::initrd ::bcm2710-rpi-3-b.dtb ::cmdline.txt "$2"`, c.path, c.dir)
+	} else {
+		c.run("cp", b.firmware[1], filepath.Join(c.dir, "vars.fd"))
+	}
 	return c
 }
 
@@ -107,9 +117,19 @@ func (c *card) sh(script string, args ...string) string {
 func (c *card) boot() {
 	c.t.Helper()
 	c.consoles++
-	args := append(c.board.qemu[1:len(c.board.qemu):len(c.board.qemu)], "-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "unix:"+c.monitor+",server=on,wait=off",
-		"-serial", "file:"+c.console(), "-netdev", "user,id=net,hostfwd=tcp:"+c.page+"-"+c.address+":9464", "-drive", "if=none,id=card,format=raw,file="+c.path,
-		"-drive", "if=pflash,format=raw,readonly=on,file="+c.board.firmware[0], "-drive", "if=pflash,format=raw,file="+filepath.Join(c.dir, "vars.fd"))
+	args := append(c.board.qemu[1:len(c.board.qemu):len(c.board.qemu)], "-accel", "tcg", "-display", "none", "-monitor", "unix:"+c.monitor+",server=on,wait=off",
+		"-serial", "file:"+c.console(), "-netdev", "user,id=net,hostfwd=tcp:"+c.page+"-"+c.address+":9464")
+	if c.board.target == "pi" {
+		told, err := os.ReadFile(filepath.Join(c.dir, "cmdline.txt"))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		args = append(args, "-kernel", filepath.Join(c.dir, "kernel8.img"), "-initrd", filepath.Join(c.dir, "initrd"), "-dtb", filepath.Join(c.dir, "bcm2710-rpi-3-b.dtb"),
+			"-append", piKernel+strings.TrimSpace(strings.ReplaceAll(string(told), "console=tty1 console=serial0,115200 ", "")), "-drive", "if=sd,format=raw,file="+c.path)
+	} else {
+		args = append(args, "-m", "512", "-drive", "if=none,id=card,format=raw,file="+c.path,
+			"-drive", "if=pflash,format=raw,readonly=on,file="+c.board.firmware[0], "-drive", "if=pflash,format=raw,file="+filepath.Join(c.dir, "vars.fd"))
+	}
 	if c.serial != "" {
 		args = append(args, "-device", "qemu-xhci", "-chardev", "socket,id=line,host="+strings.Replace(c.serial, ":", ",port=", 1)+",reconnect=1",
 			"-device", "usb-serial,chardev=line,always-plugged=on")
@@ -229,12 +249,16 @@ func (c *card) check() {
 	if out := c.sh(`sgdisk -v "$1"`, c.path); !strings.Contains(out, "No problems found") {
 		c.t.Error(out)
 	}
-	at := dataAt.FindStringSubmatch(c.sh(`sgdisk -i 2 "$1"`, c.path))
+	data, boot := "2", "254"
+	if c.board.target == "pi" {
+		data, boot = "4", "48"
+	}
+	at := dataAt.FindStringSubmatch(c.sh(`sgdisk -i "$2" "$1"`, c.path, data))
 	if at == nil {
 		c.t.Fatal("there is no partition for data")
 	}
 	c.sh(`dd if="$1" of="$2/data" bs=512 skip="$3" conv=sparse status=none; e2fsck -fp "$2/data" || [ $? -le 1 ]; e2fsck -fn "$2/data"; rm "$2/data"`, c.path, c.dir, at[1])
-	c.sh(`dd if="$1" of="$2/boot" bs=1M skip=1 count=254 conv=sparse status=none; fsck.vfat -n "$2/boot"; rm "$2/boot"`, c.path, c.dir)
+	c.sh(`dd if="$1" of="$2/boot" bs=1M skip=1 count="$3" conv=sparse status=none; fsck.vfat -n "$2/boot"; rm "$2/boot"`, c.path, c.dir, boot)
 }
 
 // outside is an address of this machine that a virtual one reaches as well.
@@ -322,6 +346,34 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://10.0.2.
 		code, page := c.get("")
 		return code == http.StatusServiceUnavailable && strings.Contains(page, "line 1, column 1: forward: the key is missing")
 	})
+	c.cut()
+	c.check()
+}
+
+// A flashed Raspberry Pi comes up with its data on the card and its secrets off the partition
+// that anybody can read, and says of itself what it is asked with the password it was given.
+func TestAFlashedPiComesUp(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "status.password")
+	if err := os.WriteFile(secret, []byte("correct-horse-battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := flash(t, pi, `
+gateway: {id: north-gw1}
+forward: {kafka: {brokers: ["127.0.0.1:9092"]}}
+buffer: {path: /var/lib/busbar, max_size: 128MiB}
+status: {listen: "0.0.0.0:9464", password_file: status.password}
+devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://10.0.2.2:502", unit: 1}}]
+`, "", secret)
+	began := time.Now()
+	c.boot()
+	await.True(t, "the status page is there", func() bool {
+		code, page := c.get("correct-horse-battery")
+		return code == http.StatusOK && strings.Contains(page, "<h1>north-gw1</h1>")
+	})
+	t.Logf("its status page is there after %v", time.Since(began).Round(100*time.Millisecond))
+	if list := c.sh(`mdir -b -i "$1@@1M" ::`, c.path); strings.Contains(list, "password") {
+		t.Errorf("on the card, which anybody can read, are\n%s", list)
+	}
 	c.cut()
 	c.check()
 }
