@@ -139,13 +139,13 @@ func Describe(path string) (Description, error) {
 }
 
 func (a *Description) configuration(boot filesystem.FileSystem) {
-	text, err := boot.ReadFile(layout.ConfigName)
+	text, err := readFile(boot, layout.ConfigName)
 	if err != nil {
 		a.Config = fmt.Errorf("%s: %w", layout.ConfigName, err)
 		return
 	}
 	config, err := gatewayconfig.ParseIn("", layout.ConfigName, text, func(name string) ([]byte, error) {
-		src, err := boot.ReadFile(name)
+		src, err := readFile(boot, name)
 		if err != nil {
 			return nil, &configfile.ReadError{Err: err}
 		}
@@ -173,7 +173,7 @@ func (a *Description) entries(boot filesystem.FileSystem, number int) {
 		a.Problems = append(a.Problems, fmt.Sprintf("%s: %v", dir, err))
 	}
 	for _, e := range list {
-		text, err := boot.ReadFile(path.Join(dir, e.Name()))
+		text, err := readFile(boot, path.Join(dir, e.Name()))
 		if err != nil {
 			a.Problems = append(a.Problems, fmt.Sprintf("%s: %v", e.Name(), err))
 			continue
@@ -202,7 +202,7 @@ func (a *Description) slots(d *disk.Disk, list []partition) {
 		if err != nil {
 			continue // nothing was ever put into it
 		}
-		text, err := slot.ReadFile(layout.PiVersion)
+		text, err := readFile(slot, layout.PiVersion)
 		if err != nil {
 			continue
 		}
@@ -227,4 +227,21 @@ func (a *Description) hash(v *Version, in filesystem.FileSystem, name string) {
 		return
 	}
 	v.Files = append(v.Files, Hash{name, fmt.Sprintf("%x", sum.Sum(nil))})
+}
+
+// readFile reads a file at once: in pieces, the file system's reader goes on behind the
+// file's end.
+func readFile(in filesystem.FileSystem, name string) ([]byte, error) {
+	info, err := in.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := in.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content := make([]byte, info.Size())
+	_, err = io.ReadFull(f, content)
+	return content, err
 }

@@ -165,9 +165,9 @@ func Materials(path string) (bill, licences []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if bill, err = boot.ReadFile(SBOMName); err != nil {
+	if bill, err = readFile(boot, SBOMName); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", SBOMName, err)
 	}
-	licences, err = boot.ReadFile(LicencesName)
+	licences, err = readFile(boot, LicencesName)
 	return bill, licences, err
 }
