@@ -4,10 +4,6 @@ package gatewayconfig
 // key that is accepted and does nothing would be believed.
 const notYet = "not supported by this version, expected the key to be left out"
 
-var unsupported = struct{ config, serve map[string]string }{
-	config: map[string]string{"network": notYet},
-	serve:  map[string]string{"iec104": notYet},
-}
+var unsupported = map[string]string{"iec104": notYet}
 
-func (Config) ExplainKey(key string) string { return unsupported.config[key] }
-func (Serve) ExplainKey(key string) string  { return unsupported.serve[key] }
+func (Serve) ExplainKey(key string) string { return unsupported[key] }

@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"time"
 
+	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gateway/update"
 )
 
@@ -16,33 +15,32 @@ type updateCommand struct {
 	Install updateInstallCommand `cmd:"" help:"Bring a bundle to a flashed machine, which tries it and keeps it if it does what the version before did."`
 }
 
-// statusPage is where a gateway is asked.
+// statusPage is where a gateway on this machine is asked.
 type statusPage struct {
-	Listen string `help:"The address of the gateway's status page." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	Listen string `help:"The address of the gateway's status page on this machine." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
 }
 
-func (p statusPage) updates() update.Client {
-	return update.Client{Do: func(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-		request, err := http.NewRequestWithContext(ctx, method, "http://"+p.Listen+path, body)
-		if err != nil {
-			return nil, err
-		}
-		if method == http.MethodPost {
-			request.Header.Set("Content-Type", "application/json")
-		}
-		return http.DefaultClient.Do(request)
-	}}
+func (p statusPage) updates(ctx context.Context, from *away) (update.Client, error) {
+	if !from.is() {
+		return gateway.Here(p.Listen).Updates(), nil
+	}
+	door, err := from.door(ctx)
+	return door.Updates(), err
 }
 
 type updateStatusCommand struct{ statusPage }
 
 func (updateStatusCommand) Help() string {
 	return `Example:
-  busbar update status`
+  busbar --gateway 10.0.0.20 update status`
 }
 
-func (c updateStatusCommand) Run(ctx context.Context) error {
-	s, err := c.updates().Status(ctx)
+func (c updateStatusCommand) Run(ctx context.Context, from *away) error {
+	client, err := c.updates(ctx, from)
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,10 +59,14 @@ brought when the connection failed isn't brought again. The machine restarts wit
 status says after some minutes whether it was confirmed or rolled back.
 
 Example:
-  busbar update install busbar-1.2.3-pc.bundle`
+  busbar --gateway 10.0.0.20 update install busbar-1.2.3-pc.bundle`
 }
 
-func (c updateInstallCommand) Run(ctx context.Context) error {
+func (c updateInstallCommand) Run(ctx context.Context, from *away) error {
+	client, err := c.updates(ctx, from)
+	if err != nil {
+		return err
+	}
 	file, err := os.Open(c.Path)
 	if err != nil {
 		return err
@@ -74,7 +76,7 @@ func (c updateInstallCommand) Run(ctx context.Context) error {
 	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		show = func(done, total int64) { fmt.Fprintf(os.Stderr, "\r%s of %s", bytesText(done), bytesText(total)) }
 	}
-	s, err := c.updates().Install(ctx, file, show)
+	s, err := client.Install(ctx, file, show)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Path, err)
 	}

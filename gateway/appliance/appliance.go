@@ -29,14 +29,17 @@ type Machine struct {
 	trial   trial
 	// bootDevice is the first partition's.
 	bootDevice string
+	boot       sync.Mutex // held while that can be written
 	watchdog   *watchdog
 	stop       context.CancelFunc
-	links      sync.WaitGroup
+	follows    sync.WaitGroup
+	refused    error // why the configuration in the boot partition wasn't taken
 }
 
 // Start makes of a kernel that has just started a machine on which a gateway can run.
 // What fails is told and gone without, but for the partitions: the error is about those, and
-// the machine is there nevertheless, so that it can say so.
+// the machine is there nevertheless, so that it can say so. The configuration is taken from
+// where people edit it.
 func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	m := &Machine{log: log}
 	if err := mountKernel(); err != nil {
@@ -45,10 +48,25 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	m.readStart()
 	m.watchdog = openWatchdog(log)
 	err := m.mountDisk(ctx)
+	x := exchange{boot: layout.BootDir, data: layout.ConfigDir, write: m.writeBoot, log: log}
+	if err == nil {
+		m.refused = x.take()
+	}
+	network, name := x.settings()
+	if name != "" {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			log.Error("this machine can't be given its name", "error", err)
+		}
+	}
 	ctx, m.stop = context.WithCancel(ctx)
-	m.startNetwork(ctx)
+	m.startNetwork(ctx, network, name)
+	m.startSerial(ctx)
 	return m, err
 }
+
+// Refused is why the configuration in the boot partition isn't the one that runs; nil if
+// it is.
+func (m *Machine) Refused() error { return m.refused }
 
 // Alive keeps the watchdog from starting the machine anew for a while, unless a version is on
 // trial that had its time.
@@ -63,7 +81,7 @@ func (m *Machine) Alive() {
 func (m *Machine) Reboot(argument string) error {
 	if m.stop != nil {
 		m.stop()
-		m.links.Wait()
+		m.follows.Wait()
 	}
 	err := errors.Join(unmount(layout.DataDir), unmount(layout.BootDir))
 	unix.Sync()
@@ -140,5 +158,5 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 	if err := mount(data.device, layout.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
 		return err
 	}
-	return os.Chmod(layout.DataDir, 0o700)
+	return errors.Join(os.Chmod(layout.DataDir, 0o700), os.MkdirAll(layout.ConfigDir, 0o700))
 }

@@ -68,10 +68,10 @@ func (m *Machine) Slots() (update.Slots, error) {
 	if m.started.Number == 0 {
 		return nil, errors.New("the kernel's command line doesn't say which slot was started: the image is of a version without slots")
 	}
-	if _, err := os.Stat(filepath.Join(layout.BootDir, autobootName)); err == nil {
-		return newPiSlots(layout.BootDir, m.started, writeBoot, m.openPiSlot)
+	if _, err := os.Stat(filepath.Join(layout.BootDir, layout.PiAutoboot)); err == nil {
+		return newPiSlots(layout.BootDir, m.started, m.writeBoot, m.openPiSlot)
 	}
-	return newLoaderSlots(layout.BootDir, m.started, writeBoot)
+	return newLoaderSlots(layout.BootDir, m.started, m.writeBoot)
 }
 
 // Free is how many bytes of a directory's file system are free.
@@ -81,8 +81,10 @@ func Free(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, err
 }
 
-// writeBoot makes the boot partition writable for a while.
-func writeBoot(f func() error) error {
+// writeBoot does something while the boot partition can be written, which no two do at once.
+func (m *Machine) writeBoot(f func() error) error {
+	m.boot.Lock()
+	defer m.boot.Unlock()
 	remount := func(flags uintptr) error {
 		if err := unix.Mount("", layout.BootDir, "", bootFlags|unix.MS_REMOUNT|flags, bootOptions); err != nil {
 			return fmt.Errorf("remount %s: %w", layout.BootDir, err)

@@ -40,20 +40,9 @@ type piSlots struct {
 	running   update.Slot
 }
 
-// Files of the first partition.
-const (
-	autobootName = "autoboot.txt"
-	// trialName is there from when a slot is to be tried until it is confirmed or dropped.
-	trialName = "trial.txt"
-)
-
-// Files that a slot has to have, beside the firmware's own.
-const (
-	piCommandLine = "cmdline.txt"
-	piConfig      = "config.txt"
-	piKernel      = "kernel8.img"
-	piArchive     = "initrd"
-)
+// trialName is a file of the first partition, from when a slot is to be tried until it is
+// confirmed or dropped.
+const trialName = "trial.txt"
 
 func newPiSlots(boot string, started layout.Started, write func(f func() error) error, open func(slot int, f func(dir string) error) error) (*piSlots, error) {
 	s := &piSlots{boot: boot, started: started, write: write, open: open, sync: syncAll}
@@ -72,13 +61,13 @@ var bootPartition = regexp.MustCompile(`(?m)^boot_partition=([23])\r?$`)
 
 // kept is the slot that the firmware starts, if it isn't told to try the other one.
 func (s *piSlots) kept() (int, error) {
-	text, err := os.ReadFile(filepath.Join(s.boot, autobootName))
+	text, err := os.ReadFile(filepath.Join(s.boot, layout.PiAutoboot))
 	if err != nil {
 		return 0, err
 	}
 	m := bootPartition.FindSubmatch(text)
 	if m == nil {
-		return 0, fmt.Errorf("%s names no partition 2 or 3", autobootName)
+		return 0, fmt.Errorf("%s names no partition 2 or 3", layout.PiAutoboot)
 	}
 	return strconv.Atoi(string(m[1]))
 }
@@ -100,7 +89,7 @@ func (s *piSlots) Others() ([]update.Slot, error) {
 	defer s.mu.Unlock()
 	var list []update.Slot
 	err := s.open(s.other(), func(dir string) error {
-		line, err := os.ReadFile(filepath.Join(dir, piCommandLine))
+		line, err := os.ReadFile(filepath.Join(dir, layout.PiCommandLine))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if err != nil {
@@ -123,11 +112,11 @@ func (s *piSlots) Stage(b *bundle.Reader) (update.Slot, error) {
 	var names []string
 	for _, f := range b.Manifest.Files {
 		names = append(names, f.Name)
-		if f.Name == piCommandLine && f.Size > 4096 {
+		if f.Name == layout.PiCommandLine && f.Size > 4096 {
 			return slot, fmt.Errorf("%s has %d bytes, expected 4096 at most", f.Name, f.Size)
 		}
 	}
-	for _, name := range []string{piCommandLine, piConfig, piKernel, piArchive} {
+	for _, name := range []string{layout.PiCommandLine, layout.PiConfig, layout.PiKernel, layout.Archive} {
 		if !slices.Contains(names, name) {
 			return slot, fmt.Errorf("it lacks %s", name)
 		}
@@ -154,7 +143,7 @@ func (s *piSlots) fill(dir string, b *bundle.Reader, next layout.Started) error 
 		} else if err != nil {
 			return err
 		}
-		if f.Name == piCommandLine {
+		if f.Name == layout.PiCommandLine {
 			text, err := io.ReadAll(content)
 			if err != nil {
 				return err
@@ -175,11 +164,11 @@ func (s *piSlots) fill(dir string, b *bundle.Reader, next layout.Started) error 
 	if err := s.sync(dir); err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, piCommandLine), fmt.Appendf(nil, "%s %s -- init\n", line, next), 0o644), s.sync(dir))
+	return errors.Join(os.WriteFile(filepath.Join(dir, layout.PiCommandLine), fmt.Appendf(nil, "%s %s -- init\n", line, next), 0o644), s.sync(dir))
 }
 
 func (s *piSlots) empty(dir string) error {
-	if err := os.Remove(filepath.Join(dir, piCommandLine)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(dir, layout.PiCommandLine)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := s.sync(dir); err != nil {
@@ -214,7 +203,7 @@ func (s *piSlots) mark(trial bool) error {
 func (s *piSlots) Confirm() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	path := filepath.Join(s.boot, autobootName)
+	path := filepath.Join(s.boot, layout.PiAutoboot)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -229,7 +218,7 @@ func (s *piSlots) Confirm() error {
 		return bytes.Replace(line, line[len("boot_partition="):len("boot_partition=")+1], []byte(strconv.Itoa(to)), 1)
 	})
 	if n != 2 || !strings.HasPrefix(string(text), "[all]") || len(swapped) != len(text) || len(text) > sector {
-		return fmt.Errorf("%s isn't as an image has it", autobootName)
+		return fmt.Errorf("%s isn't as an image has it", layout.PiAutoboot)
 	}
 	err = s.write(func() error {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)

@@ -56,7 +56,7 @@ func newPiCard(t *testing.T) *piCard {
 // is forgotten then. What the partition's config.txt and command line say is what runs.
 func (c *piCard) start() *piSlots {
 	c.t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.boot, "1", autobootName))
+	text, err := os.ReadFile(filepath.Join(c.boot, "1", layout.PiAutoboot))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -70,10 +70,10 @@ func (c *piCard) start() *piSlots {
 		}
 	}
 	c.tryboot = false
-	if _, err := os.Stat(filepath.Join(c.boot, partition, piConfig)); err != nil {
+	if _, err := os.Stat(filepath.Join(c.boot, partition, layout.PiConfig)); err != nil {
 		c.t.Fatalf("partition %s can't be started: %v", partition, err)
 	}
-	line, err := os.ReadFile(filepath.Join(c.boot, partition, piCommandLine))
+	line, err := os.ReadFile(filepath.Join(c.boot, partition, layout.PiCommandLine))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestAPiIsStartedWhereverItWasCut(t *testing.T) {
 		}()
 		c.tryboot = false
 		r := c.start().Running()
-		for name, want := range map[string]string{piKernel: "kernel ", piArchive: "archive "} {
+		for name, want := range map[string]string{layout.PiKernel: "kernel ", layout.Archive: "archive "} {
 			if text, err := os.ReadFile(filepath.Join(c.boot, strconv.Itoa(r.Number), name)); err != nil || string(text) != want+r.Version {
 				t.Errorf("cut at step %d, version %s: %s is %q, %v", cut, r.Version, name, text, err)
 			}
@@ -191,21 +191,21 @@ func TestAPiIsStartedWhereverItWasCut(t *testing.T) {
 
 func TestWhatCantBeAPisSlotIsRefused(t *testing.T) {
 	c := newPiCard(t)
-	for _, name := range []string{piCommandLine, piConfig, piKernel, piArchive} {
+	for _, name := range []string{layout.PiCommandLine, layout.PiConfig, layout.PiKernel, layout.Archive} {
 		files := piFiles("2.0")
 		delete(files, name)
 		if _, err := c.start().Stage(c.sign(bundle.Manifest{Version: "2.0", Epoch: 5, Target: bundle.Pi}, files)); err == nil || err.Error() != "it lacks "+name {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(c.boot, "1", autobootName), []byte("boot_partition=2\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(c.boot, "1", layout.PiAutoboot), []byte("boot_partition=2\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s := c.start()
 	if err := s.Confirm(); err == nil || !strings.Contains(err.Error(), "isn't as an image has it") {
 		t.Errorf("an autoboot.txt that somebody has changed: %v", err)
 	}
-	if names, _ := os.ReadDir(filepath.Join(c.boot, "1")); len(names) != 1 || !slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == autobootName }) {
+	if names, _ := os.ReadDir(filepath.Join(c.boot, "1")); len(names) != 1 || !slices.ContainsFunc(names, func(e os.DirEntry) bool { return e.Name() == layout.PiAutoboot }) {
 		t.Errorf("%v", names)
 	}
 }

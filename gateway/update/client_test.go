@@ -2,15 +2,15 @@ package update_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"io"
 	"log/slog"
-	"net/http"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/busbar/busbar/firmware-config/bundle"
+	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gateway/status"
 	"github.com/busbar/busbar/gateway/update"
 )
@@ -35,21 +35,12 @@ func (s source) Health() update.Health {
 }
 
 func serve(t *testing.T, s source) update.Client {
-	l, err := status.Listen("127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	go status.Serve(t.Context(), l, s, slog.New(slog.DiscardHandler))
-	return update.Client{Do: func(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-		request, err := http.NewRequestWithContext(ctx, method, "http://"+l.Addr().String()+path, body)
-		if err != nil {
-			return nil, err
-		}
-		if method == http.MethodPost {
-			request.Header.Set("Content-Type", "application/json")
-		}
-		return http.DefaultClient.Do(request)
-	}}
+	return gateway.Here(l.Addr().String()).Updates()
 }
 
 func TestABundleIsBroughtByTheStatusPage(t *testing.T) {

@@ -97,15 +97,23 @@ func (r *releases) serve(w http.ResponseWriter, q *http.Request) {
 	http.ServeFileFS(w, q, os.DirFS(r.dir), q.URL.Path)
 }
 
-// publish makes a version of an init, and has the channel offer it.
-func (r *releases) publish(version, init string) {
+// bundle makes a version of an init.
+func (r *releases) bundle(version, init string) (path string) {
 	c := r.c
 	c.t.Helper()
 	busbar, trust := filepath.Join(peer.Root(), "bin", "busbar"), r.key+".pub"
 	files := filepath.Join(c.dir, "files-"+version)
-	c.run(busbar, "image", "files", "--target", c.board.target, "--parts", filepath.Join(peer.Root(), ".peers", "image", c.board.target), "--gateway", init, "--trust", trust, files)
-	path := filepath.Join(r.dir, "busbar-"+version+".bundle")
+	c.run(busbar, "image", "files", "--target", c.board.target, "--parts", filepath.Join(peer.Root(), ".peers", "image", c.board.target), "--program", init, "--trust", trust, files)
+	path = filepath.Join(r.dir, "busbar-"+version+".bundle")
 	c.run(busbar, "bundle", "create", "--release", version, "--epoch", "2", "--target", c.board.target, "--key", r.key, "-o", path, files)
+	return path
+}
+
+// offer has the channel offer a bundle.
+func (r *releases) offer(path string) {
+	c := r.c
+	c.t.Helper()
+	busbar, trust := filepath.Join(peer.Root(), "bin", "busbar"), r.key+".pub"
 	c.run(busbar, "bundle", "channel", "--trust", trust, "--key", r.key, "-o", filepath.Join(r.dir, "stable.json"), path)
 }
 
@@ -149,9 +157,10 @@ func (o *outcomes) await(t *testing.T, kind telemetry.EventKind, version string)
 }
 
 // A flashed PC fetches a version although its power is cut in the middle of that, and again
-// in the middle of its being written, proves itself with it and keeps it. A version that
-// hangs is ended by the watchdog as often as it has starts, and then left for the one before.
+// in the middle of its being written, proves itself with it and keeps it. A version that is
+// brought to it and hangs is ended by the watchdog as often as it has starts, and then left for the one before.
 func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
+	t.Parallel()
 	meter := peer.Address(t)
 	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen", meter)
 	_, meterPort, _ := net.SplitHostPort(meter)
@@ -179,6 +188,7 @@ forward:
   kafka:
 %s
 buffer: {path: /var/lib/busbar, max_size: 128MiB}
+status: {listen: "0.0.0.0:9464"}
 update: {channel: "https://%s:%s/stable.json", ca: updates.crt, every: 2s}
 devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s", unit: 1}}]
 `, kafka.YAML(link, "    "), hostInside, releases.port, hostInside, meterPort), "", build...)
@@ -193,7 +203,7 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	began := time.Now()
 	step := func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
 	releases.half.Store(true)
-	releases.publish("2", filepath.Join(c.dir, "busbar-gateway"))
+	releases.offer(releases.bundle("2", filepath.Join(c.dir, "busbar-gateway")))
 	c.boot()
 	c.awaitConsole("a bundle is fetched")
 	await.True(t, "half of the bundle is sent", releases.sent.Load)
@@ -223,7 +233,9 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	releases.publish("3", hang)
+	certificate := c.said(certificateSaid)
+	c.through(c.said(passwordSaid), certificate, "update", "install", releases.bundle("3", hang))
+	step("version 3 is brought")
 	for n := range 3 {
 		c.awaitTimes("this version hangs", n+1)
 		step(fmt.Sprintf("version 3 hangs, start %d", n+1))
