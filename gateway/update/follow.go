@@ -91,7 +91,7 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 	case g.Now().After(c.NotAfter):
 		return false, fmt.Errorf("the channel is out of date: it was good until %s", c.NotAfter.UTC().Format(time.RFC3339))
 	case c.Version == running.Version:
-		return false, u.dropOthers(bundle.Digest{})
+		return false, remove(u.path(c.Bundles[u.o.Slots.Target()].SHA256))
 	case bundle.Place(p.Gateway, c.Version) >= c.Percent:
 		return false, nil
 	case c.Epoch < u.installed().Epoch:

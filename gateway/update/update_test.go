@@ -533,6 +533,26 @@ func TestWhoFollowsAChannel(t *testing.T) {
 	}
 }
 
+// Who follows a channel keeps what is brought to it meanwhile, and nothing of what it runs.
+func TestAChannelLeavesWhatIsBrought(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	text := b.bundle(two)
+	runs := s.offer(b, text, func(c *bundle.Channel) { c.Version = "1.0" })
+	u := b.start()
+	brought := bundle.Digest(sha256.Sum256([]byte("another")))
+	for _, d := range []bundle.Digest{runs.SHA256, brought} {
+		if err := os.WriteFile(u.path(d), text[:700], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := u.check(t.Context(), &gateway{health: well}, s.policy()); err != nil {
+		t.Fatal(err)
+	}
+	if u.Have(brought) != 700 || u.Have(runs.SHA256) != 0 {
+		t.Errorf("of what is brought there are %d bytes, of what runs %d", u.Have(brought), u.Have(runs.SHA256))
+	}
+}
+
 // What was rolled back isn't installed again, though the channel goes on offering it.
 func TestAChannelIsFollowedOnce(t *testing.T) {
 	b, s := newBench(t), newSite(t)
