@@ -126,10 +126,17 @@ define PARTS
 	cp $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.$(2))/vmlinuz .peers/image/$(1)/
 	cd .peers/image && apt-get -qq $(3) download systemd-boot-efi && dpkg-deb -x systemd-boot-efi_*.deb deb
 	mv .peers/image/deb/usr/lib/systemd/boot/efi/systemd-boot$(4).efi .peers/image/$(1)/boot.efi
+	set -e; kernel=$$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.$(2)); \
+	  boot=$$(basename .peers/image/systemd-boot-efi_*.deb | cut -d_ -f2); \
+	  go run ./firmware-config/internal/components $(2) .peers/image/$(1) \
+	    linux $$(go list -C $(KERNELS) -m -f '{{.Version}}' github.com/gokrazy/kernel.$(2)) GPL-2.0-only "$$(cat $$kernel/_build/upstream-url.txt)" $$kernel/LICENSE.linux \
+	    systemd-boot $$boot LGPL-2.1-or-later https://sources.debian.org/src/systemd .peers/image/deb/usr/share/doc/systemd-boot-efi/copyright
 	rm -r .peers/image/deb .peers/image/systemd-boot-efi_*.deb
 endef
 IMAGES_ARM64 = -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists=$(CURDIR)/.peers/image/apt/lists \
   -o Dir::State::status=/dev/null -o Dir::Cache=$(CURDIR)/.peers/image/apt
+PI_PARTS := vmlinuz *.dtb overlays
+PI_FIRMWARE := bootcode.bin start.elf fixup.dat start4.elf fixup4.dat LICENSE.broadcom
 image-parts:
 	rm -rf .peers/image && mkdir -p .peers/image/apt/lists/partial .peers/image/apt/archives/partial
 	go mod download -C $(KERNELS)
@@ -137,6 +144,13 @@ image-parts:
 	apt-get -qq $(IMAGES_ARM64) update
 	$(call PARTS,arm64,arm64,$(IMAGES_ARM64),aa64)
 	rm -r .peers/image/apt
+	mkdir -p .peers/image/pi
+	cd $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.rpi) && cp -r --no-preserve=mode $(PI_PARTS) $(CURDIR)/.peers/image/pi/
+	cd $$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/firmware) && cp --no-preserve=mode $(PI_FIRMWARE) $(CURDIR)/.peers/image/pi/
+	set -e; kernel=$$(go list -C $(KERNELS) -m -f '{{.Dir}}' github.com/gokrazy/kernel.rpi); \
+	  go run ./firmware-config/internal/components arm64 .peers/image/pi \
+	    linux $$(go list -C $(KERNELS) -m -f '{{.Version}}' github.com/gokrazy/kernel.rpi) GPL-2.0-only "$$(cat $$kernel/_build/upstream-url.txt)" $$kernel/LICENSE.linux \
+	    raspberrypi-firmware $$(go list -C $(KERNELS) -m -f '{{.Version}}' github.com/gokrazy/firmware) LicenseRef-Broadcom https://github.com/raspberrypi/firmware .peers/image/pi/LICENSE.broadcom
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

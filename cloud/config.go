@@ -105,7 +105,25 @@ type Uplink struct {
 	// How much one gateway may send in a second; beyond it, it is asked to wait.
 	// From 1KiB to 1GiB. Default: 4MiB.
 	MaxRate configfile.Size `yaml:"max_rate"`
+
+	// The new versions that gateways fetch from here, at https://HOST/updates/FILE. Default:
+	// none are served.
+	Updates *Updates `yaml:"updates"`
 }
+
+// Updates is what flashed gateways fetch. All of it is signed elsewhere.
+type Updates struct {
+	// The directory with channels, their signatures and bundles, as busbar bundle makes
+	// them. Example: /srv/busbar/updates.
+	Dir configfile.Path `yaml:"dir,required"`
+
+	// How many gateways may go back from a version before no further one gets it; at
+	// least 1. Default: 3.
+	MostRolledBack int `yaml:"most_rolled_back"`
+}
+
+// SetDefaults is called before the section is read.
+func (u *Updates) SetDefaults() { u.MostRolledBack = 3 }
 
 // SetDefaults is called before the section is read.
 func (u *Uplink) SetDefaults() { u.MaxRate = uplink.DefaultMaxRate }
@@ -118,6 +136,9 @@ func (u Uplink) check(f *configfile.File) {
 	}
 	if u.MaxRate < configfile.KiB || u.MaxRate > configfile.GiB {
 		f.Errorf("uplink.max_rate", "%s is out of range, expected 1KiB to 1GiB", u.MaxRate)
+	}
+	if u.Updates != nil && u.Updates.MostRolledBack < 1 {
+		f.Errorf("uplink.updates.most_rolled_back", "%d, expected 1 or more", u.Updates.MostRolledBack)
 	}
 }
 

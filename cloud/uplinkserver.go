@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/busbar/busbar/cloud/rollout"
 	"github.com/busbar/busbar/cloud/uplink"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry/record"
@@ -21,6 +23,7 @@ import (
 // uplinkServer is the HTTPS server that gateways send to.
 type uplinkServer struct {
 	*uplink.Uplink
+	updates  http.Handler // nil: there are none
 	listener net.Listener
 	producer *kgo.Client
 	commands *uplink.Commands
@@ -47,8 +50,13 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 		producer.Close()
 		return nil, fmt.Errorf("cloud: uplink: %w", err)
 	}
+	var updates http.Handler
+	if u := config.Updates; u != nil {
+		updates = rollout.Handler(rollout.Options{Files: os.DirFS(u.Dir.In(c.options.Dir)), MostRolledBack: u.MostRolledBack, Count: c.store.Rollout, Log: c.log})
+	}
 	commands := uplink.NewCommands(c.kafka, names, c.log)
 	return &uplinkServer{
+		updates: updates,
 		Uplink: uplink.New(uplink.Options{
 			Producer: producer, Topics: names, Keys: uplink.NewRegistry(c.store, names), Commands: commands, MaxRate: int(config.MaxRate), Log: c.log,
 		}),
@@ -57,10 +65,21 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 	}, nil
 }
 
+// handler answers what is asked of the uplink, and of new versions.
+func (u *uplinkServer) handler() http.Handler {
+	if u.updates == nil {
+		return u
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", u)
+	mux.Handle("/updates/", u.updates)
+	return mux
+}
+
 // serve answers gateways until ctx ends. What is under way then is finished.
 func (u *uplinkServer) serve(ctx context.Context) error {
 	server := http.Server{
-		Handler: u, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: u.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ReadTimeout:  5 * time.Minute, // the largest request at 64 kbit/s
 		WriteTimeout: 7 * time.Minute, // from then on: whoever doesn't take an answer holds nothing for ever
 		ErrorLog:     slog.NewLogLogger(u.log.Handler(), slog.LevelDebug),

@@ -20,7 +20,7 @@ import (
 // until ctx ends. If the configuration's gateway runs on this machine, it is its link, which
 // goes on undisturbed; else one of its own, over which the device is read, as a gateway does.
 func CaptureDevice(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger, w io.Writer) error {
-	if answered, err := captureRunning(ctx, config, device, w); answered {
+	if answered, err := captureRunning(ctx, config, dir, device, w); answered {
 		log.Info("captured by the gateway that is running", "device", device)
 		return err
 	}
@@ -68,11 +68,11 @@ func (nowhere) Deliver(ctx context.Context, _ adapters.Batch) error { return ctx
 
 // captureRunning reports false for answered if no gateway of this configuration runs here,
 // or it doesn't know the device.
-func captureRunning(ctx context.Context, config gatewayconfig.Config, device string, w io.Writer) (answered bool, err error) {
+func captureRunning(ctx context.Context, config gatewayconfig.Config, dir, device string, w io.Writer) (answered bool, err error) {
 	if config.Gateway.ID == "" {
 		return false, nil
 	}
-	answer, name, err := question{listen: config.Status.Listen, path: "/devices/" + url.PathEscape(device) + "/capture"}.ask(ctx)
+	answer, name, err := question{at: here(config, dir), path: "/devices/" + url.PathEscape(device) + "/capture"}.ask(ctx)
 	if err != nil {
 		return ctx.Err() != nil, nil
 	}

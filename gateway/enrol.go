@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/gateway/buffer"
@@ -41,6 +45,47 @@ func Enrol(ctx context.Context, config gatewayconfig.Config, o Options, token st
 			err, c.Now().Time().Format(time.DateTime))
 	}
 	return key.KeyID(), err
+}
+
+// enrolAgain is how long a gateway waits before it shows its token again.
+const enrolAgain = 30 * time.Second
+
+// enrol has the cloud take the gateway's key by the token that the configuration names,
+// until that is done or refused. The token is removed then: it is worth nothing any more.
+func (g *Gateway) enrol(ctx context.Context) {
+	path := g.config.Forward.Uplink.TokenFile.In(g.options.Dir)
+	for failed := ""; ; {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err == nil {
+			err = g.uplink.Enrol(ctx, g.identity.Enrolment(strings.TrimSpace(string(text))))
+		}
+		refused, is := errors.AsType[*uplink.StatusError](err)
+		switch {
+		case err == nil:
+			g.log.Info("the cloud has taken the gateway's key", "key_id", g.identity.KeyID())
+		case is && refused.Status == http.StatusForbidden:
+			g.log.Error("the cloud refuses the token: it was used already, has run out, or is for another gateway", "path", path, "error", err)
+		case ctx.Err() != nil:
+			return
+		default:
+			if err.Error() != failed {
+				g.log.Warn("the gateway's key can't be enrolled yet", "error", err)
+			}
+			failed = err.Error()
+			select {
+			case <-ctx.Done():
+			case <-time.After(enrolAgain):
+			}
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			g.log.Warn("the token can't be removed; it is worth nothing", "path", path, "error", err)
+		}
+		return
+	}
 }
 
 // clockBeside is the clock of a program that isn't the gateway: it knows what the

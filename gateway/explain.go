@@ -12,9 +12,9 @@ import (
 )
 
 // ExplainRules asks the gateway of a configuration that runs on this machine why its
-// alarms are active or aren't.
-func ExplainRules(ctx context.Context, config gatewayconfig.Config, q rules.Question) ([]rules.Explanation, error) {
-	answer, name, err := question{listen: config.Status.Listen, path: "/rules/explain", body: q}.ask(ctx)
+// alarms are active or aren't. The configuration's file names are relative to dir.
+func ExplainRules(ctx context.Context, config gatewayconfig.Config, dir string, q rules.Question) ([]rules.Explanation, error) {
+	answer, name, err := question{at: here(config, dir), path: "/rules/explain", body: q}.ask(ctx)
 	if errors.Is(err, errNobody) {
 		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	} else if err != nil {

@@ -12,7 +12,7 @@ func TestTheRunningGatewayExplainsItsAlarms(t *testing.T) {
 	b := newBench(t)
 	b.withStatus()
 	q := rules.Question{Rule: "voltage-interruption", Asset: "feeder-1"}
-	if _, err := ExplainRules(t.Context(), b.config, q); !errors.Is(err, ErrNotRunning) {
+	if _, err := ExplainRules(t.Context(), b.config, "", q); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("before it runs: %v", err)
 	}
 	stop := b.run()
@@ -21,7 +21,7 @@ func TestTheRunningGatewayExplainsItsAlarms(t *testing.T) {
 	await := func(state rules.AlarmState, when string) (x rules.Explanation) {
 		t.Helper()
 		for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-			answer, err := ExplainRules(t.Context(), b.config, q)
+			answer, err := ExplainRules(t.Context(), b.config, "", q)
 			if err != nil || len(answer) != 1 {
 				t.Fatalf("%+v, %v", answer, err)
 			}
@@ -43,12 +43,12 @@ func TestTheRunningGatewayExplainsItsAlarms(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 	q.Rule = "none"
-	if answer, err := ExplainRules(t.Context(), b.config, q); err != nil || len(answer) != 0 {
+	if answer, err := ExplainRules(t.Context(), b.config, "", q); err != nil || len(answer) != 0 {
 		t.Errorf("%+v, %v", answer, err)
 	}
 	other := b.config
 	other.Gateway.ID = "another"
-	if _, err := ExplainRules(t.Context(), other, q); !errors.Is(err, ErrNotRunning) {
+	if _, err := ExplainRules(t.Context(), other, "", q); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("another gateway: %v", err)
 	}
 }

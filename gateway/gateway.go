@@ -21,8 +21,10 @@ import (
 	"github.com/busbar/busbar/gateway/deadband"
 	"github.com/busbar/busbar/gateway/forward"
 	"github.com/busbar/busbar/gateway/identity"
+	"github.com/busbar/busbar/gateway/journal"
 	"github.com/busbar/busbar/gateway/ntp"
 	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gateway/update"
 	"github.com/busbar/busbar/gateway/uplink"
 	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/rules"
@@ -42,10 +44,17 @@ type Options struct {
 	Source Source
 	// Refused says why that isn't what File holds; "" if it is.
 	Refused string
+	// Journal has the last lines of Log; nil: nobody keeps them.
+	Journal *journal.Journal
+	// Show, unless it is nil, is told where other machines find the status page, and what
+	// they need for it.
+	Show func(address string, a status.Access)
 	// Alive, unless it is nil, is called at least once a second by the goroutine that
 	// evaluates and hands on what was read, for who has to know that it goes on. It
 	// mustn't block.
 	Alive func()
+	// Updates brings new versions onto a machine of the gateway's own; nil: something else does.
+	Updates *update.Updater
 
 	quarter telemetry.Micros // length of an account's interval; 0 means telemetry.Quarter
 	settle  telemetry.Micros // how long it is quiet before it is told; 0 means the default
@@ -261,7 +270,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		forwarders.Go(func() { g.ntp.Run(forwarding) })
 	}
 	forwarders.Go(func() { g.runLanes(forwarding) })
-	forwarders.Go(func() { g.serveStatus(forwarding, source{g, started}) })
+	g.serveStatus(forwarding, source{g, started}, &forwarders)
+	if g.config.Forward.Uplink != nil && g.config.Forward.Uplink.TokenFile != "" {
+		forwarders.Go(func() { g.enrol(forwarding) })
+	}
 	if g.pipeline.publisher != nil {
 		forwarders.Go(func() { g.pipeline.publisher.Run(forwarding) })
 	}
@@ -288,6 +300,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	reader.Go(func() { g.self.run(reading) })
 	if g.commands != nil {
 		reader.Go(func() { g.commands.run(reading) })
+	}
+	if g.options.Updates != nil {
+		reader.Go(func() { g.runUpdates(reading) })
 	}
 
 	<-ctx.Done()
@@ -320,18 +335,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info("gateway stopped", "drained", drained,
 		"waiting", g.buffer.Telemetry.Stats().Waiting+g.buffer.Events.Stats().Waiting)
 	return nil
-}
-
-// serveStatus goes without the status page if its address is taken: reading
-// meters matters more.
-func (g *Gateway) serveStatus(ctx context.Context, s source) {
-	listener, err := status.Listen(g.config.Status.Listen)
-	if err != nil {
-		g.log.Error("there is no status page", "error", err)
-		return
-	}
-	g.log.Info("status page", "address", "http://"+listener.Addr().String())
-	status.Serve(ctx, listener, s, g.log)
 }
 
 // sendBirths calls sent when the log has acknowledged the signal table, as far as

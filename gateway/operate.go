@@ -38,7 +38,7 @@ func Control(ctx context.Context, config gatewayconfig.Config, dir string, actio
 		return a, fmt.Errorf("whoever operates a device has to be able to read the gateway's token: %w", err)
 	}
 	answer, name, err := question{
-		listen: config.Status.Listen, token: strings.TrimSpace(string(token)), body: r,
+		at: here(config, dir), token: strings.TrimSpace(string(token)), body: r,
 		path: fmt.Sprintf("/devices/%s/signals/%s/%s", url.PathEscape(device), url.PathEscape(signal), action),
 	}.ask(ctx)
 	if errors.Is(err, errNobody) {

@@ -24,7 +24,7 @@ type Reading = status.Reading
 // client and a serial port takes one program; else by itself. The configuration's file
 // names are relative to dir.
 func ReadDevice(ctx context.Context, config gatewayconfig.Config, dir, device string, log *slog.Logger) ([]Reading, error) {
-	readings, answered, err := askRunning(ctx, config, device)
+	readings, answered, err := askRunning(ctx, config, dir, device)
 	if answered {
 		log.Info("read by the gateway that is running", "device", device)
 		return readings, err
@@ -115,11 +115,11 @@ func (g source) Read(ctx context.Context, device string) ([]Reading, error) {
 
 // askRunning reports false for answered if no gateway of this configuration runs
 // here, as of one that names none, or it doesn't know the device.
-func askRunning(ctx context.Context, config gatewayconfig.Config, device string) (readings []Reading, answered bool, err error) {
+func askRunning(ctx context.Context, config gatewayconfig.Config, dir, device string) (readings []Reading, answered bool, err error) {
 	if config.Gateway.ID == "" {
 		return nil, false, nil
 	}
-	answer, name, err := question{listen: config.Status.Listen, path: "/devices/" + url.PathEscape(device) + "/read"}.ask(ctx)
+	answer, name, err := question{at: here(config, dir), path: "/devices/" + url.PathEscape(device) + "/read"}.ask(ctx)
 	if err != nil {
 		return nil, ctx.Err() != nil, err
 	}

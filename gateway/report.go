@@ -7,6 +7,7 @@ import (
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/forward"
+	"github.com/busbar/busbar/gateway/serialport"
 	"github.com/busbar/busbar/gateway/status"
 )
 
@@ -73,6 +74,7 @@ func (g source) Report() status.Report {
 		r.Problems = append(r.Problems, "the buffer can't be written; samples are kept in memory only, events are sent all the same")
 	}
 	g.reportControl(&r)
+	g.reportUpdates(&r)
 	g.reportPublisher(&r)
 	g.reportEdgeNode(&r)
 	g.reportStation(&r)
@@ -84,5 +86,6 @@ func (g source) Report() status.Report {
 	for _, e := range g.field.modbus.Stats().Endpoints {
 		r.Buses = append(r.Buses, status.Bus{Endpoint: e.Endpoint, Busy: e.Busy, Used: e.Used, Waiting: e.Waiting, Reconnects: e.Reconnects})
 	}
+	r.Ports = serialport.List()
 	return r
 }

@@ -43,19 +43,19 @@ var ErrNotRunning = errors.New("no gateway with this configuration runs on this 
 
 // TryRunning has the gateway of a configuration that runs on this machine try the one
 // with this content in NewFile, and returns when that has held or was rolled back.
-// The gateway goes on if ctx ends, and then takes it back.
-func TryRunning(ctx context.Context, config gatewayconfig.Config, source []byte, by string, wait time.Duration) (Outcome, error) {
-	return askToConfigure(ctx, config, "try", status.Trial{SHA256: hashOf(source), By: by, Wait: wait})
+// The configuration's file names are relative to dir. The gateway goes on if ctx ends, and then takes it back.
+func TryRunning(ctx context.Context, config gatewayconfig.Config, dir string, source []byte, by string, wait time.Duration) (Outcome, error) {
+	return askToConfigure(ctx, config, dir, "try", status.Trial{SHA256: hashOf(source), By: by, Wait: wait})
 }
 
 // KeepRunning tells it that the configuration's file holds what it has tried.
-func KeepRunning(ctx context.Context, config gatewayconfig.Config, source []byte) error {
-	_, err := askToConfigure(ctx, config, "keep", status.Trial{SHA256: hashOf(source)})
+func KeepRunning(ctx context.Context, config gatewayconfig.Config, dir string, source []byte) error {
+	_, err := askToConfigure(ctx, config, dir, "keep", status.Trial{SHA256: hashOf(source)})
 	return err
 }
 
-func askToConfigure(ctx context.Context, config gatewayconfig.Config, what string, t status.Trial) (outcome Outcome, err error) {
-	answer, name, err := question{listen: config.Status.Listen, path: "/configuration/" + what, body: t}.ask(ctx)
+func askToConfigure(ctx context.Context, config gatewayconfig.Config, dir, what string, t status.Trial) (outcome Outcome, err error) {
+	answer, name, err := question{at: here(config, dir), path: "/configuration/" + what, body: t}.ask(ctx)
 	if errors.Is(err, errNobody) {
 		return outcome, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	} else if err != nil {

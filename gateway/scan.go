@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,9 +20,9 @@ import (
 // Scan finds out what answers behind an endpoint: through the gateway that runs on
 // this machine, if that reads devices from there, since many meters take one client
 // and a serial port takes one program; else by itself. A gateway is looked for where
-// the configuration says that it listens, or by default does. What was found before
-// an error is in the result.
-func Scan(ctx context.Context, config gatewayconfig.Config, r discovery.Request, show func(discovery.Progress)) (discovery.Endpoint, error) {
+// the configuration says that it listens, or by default does; dir is what its file names
+// are relative to. What was found before an error is in the result.
+func Scan(ctx context.Context, config gatewayconfig.Config, dir string, r discovery.Request, show func(discovery.Progress)) (discovery.Endpoint, error) {
 	found := discovery.Endpoint{Endpoint: r.Endpoint, Units: []discovery.Unit{}}
 	take := func(p discovery.Progress) {
 		found.Take(p)
@@ -34,7 +33,7 @@ func Scan(ctx context.Context, config gatewayconfig.Config, r discovery.Request,
 		return found, err
 	}
 	found.Of = len(units)
-	name, err := scanThroughRunning(ctx, cmp.Or(config.Status.Listen, gatewayconfig.DefaultListen), r, take)
+	name, err := here(config, dir).scan(ctx, r, take)
 	if name != "" || ctx.Err() != nil {
 		found.Through = name
 		return found, err
@@ -97,10 +96,10 @@ func (g source) Scan(ctx context.Context, r discovery.Request, show func(discove
 // beginsWithin is how soon a gateway says that it scans. What doesn't isn't one.
 var beginsWithin = 10 * time.Second
 
-// scanThroughRunning names the gateway that listens at an address and did the scan;
-// "" if there is none, or it doesn't read from that endpoint.
-func scanThroughRunning(ctx context.Context, address string, r discovery.Request, show func(discovery.Progress)) (name string, err error) {
-	answer, name, err := question{listen: address, path: "/scan", body: r, begins: beginsWithin}.ask(ctx)
+// scan names the gateway that did the scan; "" if there is none, or it doesn't read from
+// that endpoint.
+func (d Door) scan(ctx context.Context, r discovery.Request, show func(discovery.Progress)) (name string, err error) {
+	answer, name, err := question{at: d, path: "/scan", body: r, begins: beginsWithin}.ask(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -21,7 +21,7 @@ type NetworkProgress struct {
 // ScanNetwork is Scan of every address of a network, so many of them at once. The
 // request's endpoint isn't looked at. It fails only when ctx ends; what was found
 // until then is there all the same, in the order of the addresses.
-func ScanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.Network, r discovery.Request, atOnce int, show func(NetworkProgress)) ([]discovery.Endpoint, error) {
+func ScanNetwork(ctx context.Context, config gatewayconfig.Config, dir string, n discovery.Network, r discovery.Request, atOnce int, show func(NetworkProgress)) ([]discovery.Endpoint, error) {
 	type place struct {
 		number   uint64 // in the network
 		endpoint discovery.Endpoint
@@ -36,7 +36,7 @@ func ScanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.N
 			for at := range todo {
 				one := r
 				one.Endpoint = at.endpoint.Endpoint
-				e, err := Scan(ctx, config, one, func(discovery.Progress) {})
+				e, err := Scan(ctx, config, dir, one, func(discovery.Progress) {})
 				nobody := errors.Is(err, modbus.ErrUnreachable) && e.Asked == 0 || ctx.Err() != nil && len(e.Units) == 0
 				if err != nil {
 					e.Error = modbus.Printable([]byte(err.Error()))

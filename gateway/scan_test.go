@@ -25,7 +25,7 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	endpoint := b.config.Devices[0].Modbus.Endpoint
 	scan := func(endpoint, through string) {
 		t.Helper()
-		e, err := Scan(t.Context(), b.config, scanOf(endpoint), ignore)
+		e, err := Scan(t.Context(), b.config, "", scanOf(endpoint), ignore)
 		if err != nil || e.Through != through || len(e.Units) != 1 || e.NoUnits != 4 || e.Asked != 5 || e.Units[0].Device != "meter" {
 			t.Errorf("%+v, %v", e, err)
 		}
@@ -34,7 +34,7 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	stop := b.run()
 	b.awaitStatus()
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		if e, err := Scan(t.Context(), b.config, scanOf(endpoint), ignore); err == nil && e.Through == "gw" {
+		if e, err := Scan(t.Context(), b.config, "", scanOf(endpoint), ignore); err == nil && e.Through == "gw" {
 			break
 		} else if time.Now().After(limit) {
 			t.Fatalf("%+v, %v", e, err)
@@ -42,11 +42,11 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	}
 	scan(endpoint, "gw")
 
-	e, err := Scan(t.Context(), b.config, scanOf("rtu+"+endpoint), ignore)
+	e, err := Scan(t.Context(), b.config, "", scanOf("rtu+"+endpoint), ignore)
 	if err == nil || !strings.Contains(err.Error(), "the gateway that is running") || e.Asked != 0 {
 		t.Errorf("what it reads in another way: %+v, %v", e, err)
 	}
-	if e, err := Scan(t.Context(), b.config, scanOf("tcp://127.0.0.1:1"), ignore); !errors.Is(err, modbus.ErrUnreachable) || e.Through != "" {
+	if e, err := Scan(t.Context(), b.config, "", scanOf("tcp://127.0.0.1:1"), ignore); !errors.Is(err, modbus.ErrUnreachable) || e.Through != "" {
 		t.Errorf("what it doesn't read: %+v, %v", e, err)
 	}
 	// Nobody else has it scanned meanwhile.
@@ -61,7 +61,7 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	}
 	scan(endpoint, "gw")
 	ctx, cancel := context.WithCancel(t.Context())
-	e, err = Scan(ctx, b.config, scanOf(endpoint), func(p discovery.Progress) {
+	e, err = Scan(ctx, b.config, "", scanOf(endpoint), func(p discovery.Progress) {
 		if p.Asked > 0 {
 			cancel()
 		}
@@ -72,7 +72,7 @@ func TestAScanGoesThroughTheGatewayThatReadsFromThere(t *testing.T) {
 	stop()
 	scan(endpoint, "")
 	for _, wrong := range []discovery.Request{{Endpoint: "udp://h"}, {Endpoint: endpoint}, {Endpoint: endpoint, Units: "x", Timeout: 1e9}} {
-		if _, err := Scan(t.Context(), b.config, wrong, ignore); err == nil {
+		if _, err := Scan(t.Context(), b.config, "", wrong, ignore); err == nil {
 			t.Errorf("%+v", wrong)
 		}
 	}
@@ -89,7 +89,7 @@ func TestAScanDoesNotWaitForWhatIsNoGateway(t *testing.T) {
 	defer silent.Close()
 	b := newBench(t)
 	b.config.Status.Listen = silent.Addr().String()
-	if e, err := Scan(t.Context(), b.config, scanOf(b.config.Devices[0].Modbus.Endpoint), ignore); err != nil || len(e.Units) != 1 || e.Through != "" {
+	if e, err := Scan(t.Context(), b.config, "", scanOf(b.config.Devices[0].Modbus.Endpoint), ignore); err != nil || len(e.Units) != 1 || e.Through != "" {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
@@ -103,7 +103,7 @@ func TestANetworkIsScanned(t *testing.T) {
 		t.Fatal(err)
 	}
 	var last NetworkProgress
-	found, err := ScanNetwork(t.Context(), b.config, n, scanOf(""), 3, func(p NetworkProgress) { last = p })
+	found, err := ScanNetwork(t.Context(), b.config, "", n, scanOf(""), 3, func(p NetworkProgress) { last = p })
 	if err != nil || len(found) != 1 || found[0].Endpoint != "tcp://127.0.0.1:"+port || found[0].Units[0].Device != "meter" {
 		t.Errorf("%+v, %v", found, err)
 	}
@@ -112,7 +112,7 @@ func TestANetworkIsScanned(t *testing.T) {
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if found, err := ScanNetwork(stopped, b.config, n, scanOf(""), 3, func(NetworkProgress) {}); !errors.Is(err, context.Canceled) || len(found) != 0 {
+	if found, err := ScanNetwork(stopped, b.config, "", n, scanOf(""), 3, func(NetworkProgress) {}); !errors.Is(err, context.Canceled) || len(found) != 0 {
 		t.Errorf("%+v, %v", found, err)
 	}
 }

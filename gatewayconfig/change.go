@@ -53,7 +53,7 @@ func (c Config) Changes(from Config) []Change {
 	}{
 		{"gateway", from.Gateway, c.Gateway, false}, {"forward", from.Forward, c.Forward, false}, {"buffer", from.Buffer, c.Buffer, false},
 		{"serve", from.Serve, c.Serve, false},
-		{"status", from.Status, c.Status, false}, {"time", from.Time, c.Time, false}, {"defaults", from.Defaults, c.Defaults, true},
+		{"status", from.Status, c.Status, false}, {"network", from.Network, c.Network, false}, {"time", from.Time, c.Time, false}, {"update", from.Update, c.Update, false}, {"defaults", from.Defaults, c.Defaults, true},
 	} {
 		d := differ{what: part.name, restart: !part.live}
 		d.compare("", reflect.ValueOf(part.old), reflect.ValueOf(part.new))

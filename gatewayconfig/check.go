@@ -63,11 +63,13 @@ func (k checker) check() {
 	within(k, "buffer.reserve_for_events", c.Buffer.ReserveForEvents, configfile.MiB, c.Buffer.MaxSize/4)
 	within(k, "buffer.commit_every", c.Buffer.CommitEvery, millis(10), millis(60_000))
 	k.listen("status.listen", c.Status.Listen)
+	k.checkNetwork()
 	if s := c.Time.Source; s != SourceKernel && s != SourceAssumed {
 		k.Errorf("time.source", "%q, expected %s or %s", s, SourceKernel, SourceAssumed)
 	}
 	k.checkServers("time.ntp", c.Time.NTP)
 	within(k, "time.max_hold", c.Time.MaxHold, 0, configfile.Duration(24*time.Hour))
+	k.checkUpdate()
 	within(k, "defaults.poll_every", c.Defaults.PollEvery, shortestPoll, longestPoll)
 	within(k, "defaults.timeout", c.Defaults.Timeout, shortestTimeout, longestTimeout)
 	k.checkAssets()
@@ -135,8 +137,8 @@ func (k checker) listen(path, address string) {
 		k.Errorf(path, "%q, expected host:port such as 127.0.0.1:9464", address)
 		return
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		k.Errorf(path, "%q is reachable from other machines and would ask nobody for a password, expected a loopback address such as 127.0.0.1:9464", address)
+	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
+		k.Errorf(path, "%q, expected an address of this machine such as 127.0.0.1:9464, or 0.0.0.0:9464 for all it has", address)
 	}
 }
 

@@ -29,8 +29,15 @@ type Config struct {
 	// The gateway's own status page and metrics.
 	Status Status `yaml:"status"`
 
+	// The address of a gateway that is flashed and thus alone on its machine. Elsewhere
+	// the operating system sees to it, and this isn't looked at. Default: by DHCP.
+	Network Network `yaml:"network"`
+
 	// Where the time comes from, and how far this machine's clock is trusted.
 	Time Time `yaml:"time"`
+
+	// How a flashed machine gets new versions.
+	Update Update `yaml:"update"`
 
 	// What devices use that don't say otherwise.
 	Defaults Defaults `yaml:"defaults"`
@@ -133,6 +140,11 @@ type Uplink struct {
 	// Default: those of the operating system. Example: ca.crt.
 	CA configfile.Path `yaml:"ca"`
 
+	// The file with a one-time token, as busbar-cloud gateway token prints it. With it the
+	// gateway has the cloud take its key when it starts, and removes the file when that is
+	// done. Default: the key is enrolled by hand. Example: token.
+	TokenFile configfile.Path `yaml:"token_file"`
+
 	// The HTTP proxy that it is reached through. Default: none.
 	Proxy *kafkaconn.Proxy `yaml:"proxy"`
 }
@@ -173,9 +185,38 @@ type Buffer struct {
 
 // Status is the gateway's own HTTP server.
 type Status struct {
-	// Where it listens, as host:port. It asks for no password, so it belongs on
-	// an address that only this machine reaches. Default: 127.0.0.1:9464.
+	// Where it listens, as host:port. On an address that other machines reach, such as
+	// 0.0.0.0:9464, it speaks TLS with a certificate that the gateway makes for itself,
+	// and asks them for the password; who is on this machine needs neither.
+	// Default: 127.0.0.1:9464.
 	Listen string `yaml:"listen"`
+
+	// The file with the password that other machines have to give, of 12 to 100
+	// characters; a line break at its end doesn't count. Default: the gateway makes one,
+	// in status.password in the directory of buffer. Example: status.password.
+	PasswordFile configfile.Path `yaml:"password_file"`
+}
+
+// Network is the address of a machine that has no operating system beside the gateway.
+type Network struct {
+	// Asks for an address by DHCP on every network card. Default: true, unless there is
+	// an address.
+	DHCP bool `yaml:"dhcp"`
+
+	// The address, with how many bits of it are the network's. All others that the
+	// machine may have, by other network cards, come by DHCP. Default: by DHCP.
+	// Example: 10.0.0.20/24.
+	Address string `yaml:"address"`
+
+	// The router to other networks. Default: none. Example: 10.0.0.1.
+	Gateway string `yaml:"gateway"`
+
+	// The servers that know names. Default: none. Example: [10.0.0.1].
+	DNS []string `yaml:"dns"`
+
+	// The network card that has the address, as Linux calls it. Default: the first.
+	// Example: eth0.
+	Card string `yaml:"card"`
 }
 
 // Time is where the gateway has the time from, and how far this machine's clock is

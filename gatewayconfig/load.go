@@ -58,6 +58,8 @@ func defaults() Config {
 	c.Gateway.Control = Disabled
 	c.Time.Source = SourceKernel
 	c.Time.MaxHold = configfile.Duration(10 * time.Minute)
+	c.Update.Every = configfile.Duration(time.Hour)
+	c.Update.ConfirmWithin = configfile.Duration(10 * time.Minute)
 	c.Defaults.PollEvery = configfile.Duration(time.Second)
 	c.Defaults.Timeout = configfile.Duration(time.Second)
 	return c

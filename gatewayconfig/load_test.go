@@ -41,6 +41,7 @@ func TestDefaults(t *testing.T) {
 		Buffer:   Buffer{Path: "data", MaxSize: configfile.GiB, ReserveForEvents: 64 * configfile.MiB},
 		Status:   Status{Listen: "127.0.0.1:9464"},
 		Time:     Time{Source: SourceKernel, MaxHold: configfile.Duration(10 * time.Minute)},
+		Update:   Update{Every: configfile.Duration(time.Hour), ConfirmWithin: configfile.Duration(10 * time.Minute)},
 		Defaults: Defaults{PollEvery: second, Timeout: second},
 		Devices: []Device{{
 			ID: "meter", Asset: "meter", PoweredBy: Unknown, PollEvery: second, Timeout: second,
@@ -125,5 +126,41 @@ func TestReserveForEventsIsAtMostAQuarter(t *testing.T) {
 		case err != nil && !strings.Contains(err.Error(), "buffer.reserve_for_events"):
 			t.Errorf("%s: %v", buffer, err)
 		}
+	}
+}
+
+// What has to be known of a file to say over the network what is wrong with it.
+func TestTheNetworkOfAFileThatIsWrong(t *testing.T) {
+	for text, want := range map[string]string{
+		"gateway: {id: Wrong}\nnetwork: {address: 10.0.0.20/24}\ndevices: []\n": "10.0.0.20/24",
+		"network: {address: 10.0.0.20}\n":                                       "",
+		"network: {address: [1]}\n":                                             "",
+		"network: {address: 10.0.0.20/24, adress: 1}\n":                         "",
+		"gateway: {id: gw}\n":                                                   "",
+		"network: {address: 10.0.0.20/24}\n\t{":                                 "",
+	} {
+		n, ok := ParseNetwork("gateway.yaml", []byte(text))
+		if got := map[bool]string{true: n.Address}[ok]; got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestFilesThatAConfigurationNames(t *testing.T) {
+	c, err := Parse("testdata/x.yaml", []byte(`
+gateway: {id: gw, key: own.key, commands: {key: commands.pub}}
+forward: {kafka: {brokers: ["127.0.0.1:9092"], tls: {ca: ca.crt, cert: gw.crt, key: gw.key}}}
+buffer: {path: buffer}
+status: {listen: "0.0.0.0:9464", password_file: status.password}
+devices:
+  - {id: ups, nut: {endpoint: "tcp://127.0.0.1", ups: ups, username: u, password_file: ups.password}, signals: [{name: OnLine, status: OL, unit: "1"}]}
+  - {id: other, nut: {endpoint: "tcp://127.0.0.1", ups: other, username: u, password_file: /etc/elsewhere}, signals: [{name: OnLine, status: OL, unit: "1"}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "commands.pub ca.crt gw.crt gw.key status.password ups.password"
+	if got := strings.Join(c.Files(), " "); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

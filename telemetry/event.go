@@ -25,7 +25,9 @@ const (
 	ConfigurationApplied    EventKind = "configuration-applied"     // the gateway runs with another one, and it has held
 	ConfigurationRolledBack EventKind = "configuration-rolled-back" // it has tried another one, and runs with the one before
 
-	MasterMissed EventKind = "master-missed" // events that a control centre was never told, as too many waited
+	MasterMissed     EventKind = "master-missed"      // events that a control centre was never told, as too many waited
+	UpdateConfirmed  EventKind = "update-confirmed"   // the gateway runs with another version, and has proved itself with it
+	UpdateRolledBack EventKind = "update-rolled-back" // it has tried another version, and runs with the one before
 
 	SupplyFailed   EventKind = "last-gasp"       // the gateway's own supply has failed, and it runs from what is left
 	SupplyRestored EventKind = "supply-restored" // it is back
@@ -74,6 +76,7 @@ type Event struct {
 	Configuration *Reconfiguration `json:"configuration,omitempty"`
 
 	Missed *Missed `json:"missed,omitempty"`
+	Update *Update `json:"update,omitempty"`
 
 	LastGasp *LastGasp    `json:"last_gasp,omitempty"`
 	Restored *Restoration `json:"restored,omitempty"`
@@ -389,6 +392,15 @@ type Reconfiguration struct {
 	Removed  []string `json:"removed,omitempty"`
 	Changed  []string `json:"changed,omitempty"`
 	Unlisted int      `json:"unlisted,omitempty"`
+	// Cause is why it was rolled back.
+	Cause string `json:"cause,omitempty"`
+}
+
+// Update says which version a machine has tried, and what became of it.
+type Update struct {
+	Version string `json:"version"`
+	From    string `json:"from"`
+	Epoch   uint64 `json:"epoch"`
 	// Cause is why it was rolled back.
 	Cause string `json:"cause,omitempty"`
 }

@@ -122,6 +122,13 @@ func check(e telemetry.Event) error {
 		}
 	case telemetry.ConfigurationApplied, telemetry.ConfigurationRolledBack:
 		return checkConfiguration(e)
+	case telemetry.UpdateConfirmed, telemetry.UpdateRolledBack:
+		if e.Update == nil || e.Time <= 0 {
+			return fmt.Errorf("%s doesn't say which or when", e.Kind)
+		}
+		if err := store.CheckUpdate(*e.Update); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	case telemetry.CommandAnswered:
 		if e.Answer == nil || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say which or when", e.Kind)

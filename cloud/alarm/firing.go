@@ -11,7 +11,7 @@ import (
 // active, or it is about something that nothing will clear and nobody has taken note of.
 // It may be Quiet.
 func (a Alarm) Firing() bool {
-	return a.Active || !a.Acknowledged && a.OfItsGateway() && (a.Rule == DamagedRule || a.Rule == RolledBackRule)
+	return a.Active || !a.Acknowledged && a.OfItsGateway() && staysOpen(a.Rule)
 }
 
 // Firing lists the alarms that are, without the values that raised them, those raised

@@ -147,6 +147,31 @@ func TestCounterChangesAreChecked(t *testing.T) {
 	}
 }
 
+// A version that was left asks for someone's attention, and counts against its roll-out
+// once a gateway; one that was confirmed counts for it.
+func TestAVersionThatWasLeftRaisesAnAlarm(t *testing.T) {
+	w := newWorld(t)
+	tell := func(gateway string, kind telemetry.EventKind, at telemetry.Micros) {
+		w.send(gateway, telemetry.Event{Kind: kind, Time: at, Decided: at, Update: &telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5, Cause: "why"}})
+	}
+	tell("gw", telemetry.UpdateRolledBack, 3000)
+	tell("gw", telemetry.UpdateRolledBack, 3000)
+	tell("gw", telemetry.UpdateRolledBack, 4000)
+	tell("gw2", telemetry.UpdateConfirmed, 4000)
+	r, _ := w.start()
+	await.True(w, "four events", func() bool { return r.Stats().Events == 4 })
+	_, open := w.list(true)
+	if len(open) != 2 {
+		t.Fatalf("%+v, %+v", open, r.Stats())
+	}
+	if a := open[0]; a.Rule != UpdateRule || a.Active || !a.Firing() || a.Asset != "gw" || !strings.Contains(a.Summary, "tried version 2.0 and went back to 1.0: why") || !alarmID.MatchString(a.ID) {
+		t.Errorf("%+v", a)
+	}
+	if got, err := w.store.Rollout(t.Context(), "2.0"); err != nil || got != (store.Rollout{Confirmed: 1, RolledBack: 1}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // A configuration that was taken back asks for someone's attention; one that has held
 // is only taken in.
 func TestAConfigurationThatWasTakenBackRaisesAnAlarm(t *testing.T) {

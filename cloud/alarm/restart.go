@@ -58,7 +58,7 @@ func reconcile(t *store.Tx, e event) error {
 		if err != nil {
 			return err
 		}
-		if a.Gateway != e.record.Gateway || a.Decided == 0 || a.Active || !a.OfItsGateway() || a.Rule == DamagedRule || a.Rule == RolledBackRule {
+		if a.Gateway != e.record.Gateway || a.Decided == 0 || a.Active || !a.OfItsGateway() || staysOpen(a.Rule) {
 			continue // nothing is known of its raise, or it isn't of the gateway's rules
 		}
 		c := Change{Action: Raised, At: max(e.Time, *a.Cleared), Decided: max(e.Decided, 1), Gateway: e.record.Gateway, By: "cloud", Comment: forgottenClear,

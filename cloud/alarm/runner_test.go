@@ -401,6 +401,7 @@ func FuzzEvent(f *testing.F) {
 		{Kind: telemetry.LinkChanged, Time: 1, Link: &telemetry.Link{Stream: "backfill", State: "throttled", Was: "up", Cause: "quota"}},
 		{Kind: telemetry.ClockChanged, Step: &telemetry.ClockStep{State: telemetry.ClockSynchronised, Was: telemetry.ClockUnset}},
 		{Kind: telemetry.BufferDamaged, Damage: &telemetry.Damage{File: "f", Cause: "c"}},
+		{Kind: telemetry.UpdateRolledBack, Time: 1, Decided: 1, Update: &telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5, Cause: "c"}},
 		{Kind: telemetry.ConfigurationRolledBack, Time: 1, Decided: 1, Configuration: &telemetry.Reconfiguration{Before: strings.Repeat("0", 64), After: strings.Repeat("1", 64)}}} {
 		payload, _ := json.Marshal(e)
 		f.Add(payload)

@@ -267,6 +267,13 @@ func apply(t *store.Tx, e event) error {
 		return raiseRolledBack(t, e)
 	case telemetry.MasterMissed:
 		return raiseMissed(t, e)
+	case telemetry.UpdateConfirmed:
+		return t.SaveUpdate(e.record.Gateway, *e.Update, true, e.Time)
+	case telemetry.UpdateRolledBack:
+		if err := t.SaveUpdate(e.record.Gateway, *e.Update, false, e.Time); err != nil {
+			return err
+		}
+		return raiseUpdate(t, e)
 	case telemetry.CommandAnswered:
 		err := t.AnswerCommand(e.record.Gateway, *e.Answer, e.Decided)
 		if errors.Is(err, store.ErrOthersCommand) {
@@ -307,6 +314,22 @@ func raiseMissed(t *store.Tx, e event) error {
 		Summary: fmt.Sprintf("%s hasn't told %s %d events, as too many waited", e.record.Gateway, e.Missed.Master, e.Missed.Count)})
 }
 
+// UpdateRule is the rule of the alarms about versions that a machine has left.
+const UpdateRule = "update-rolled-back"
+
+// raiseUpdate raises an alarm about a version that a machine has tried and left.
+func raiseUpdate(t *store.Tx, e event) error {
+	return raiseForPeople(t, e, telemetry.AlarmChange{
+		ID: IDFor(e.record.Gateway, e.Event), Rule: UpdateRule, Asset: e.record.Gateway, Priority: telemetry.Medium,
+		Summary: fmt.Sprintf("%s tried version %s and went back to %s: %s", e.record.Gateway, e.Update.Version, e.Update.From, e.Update.Cause)})
+}
+
+// staysOpen reports whether a rule's alarms have cleared when they are raised, and stay open
+// until someone acknowledges them.
+func staysOpen(rule string) bool {
+	return rule == DamagedRule || rule == RolledBackRule || rule == UpdateRule || rule == MissedRule
+}
+
 // raiseForPeople raises an alarm that has cleared already, since nothing will clear
 // it: it stays open until someone acknowledges it. What is told of twice has one.
 func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
@@ -324,8 +347,8 @@ func raiseForPeople(t *store.Tx, e event, alarm telemetry.AlarmChange) error {
 }
 
 // IDFor is the id of the alarm that the cloud raises because of an event about a damaged
-// buffer, about a configuration that was taken back, or about what a control centre was
-// never told; "" of others.
+// buffer, about a configuration or version that was taken back, or about what a control
+// centre was never told; "" of others.
 func IDFor(gateway string, e telemetry.Event) string {
 	switch e.Kind {
 	case telemetry.BufferDamaged:
@@ -336,6 +359,9 @@ func IDFor(gateway string, e telemetry.Event) string {
 	case telemetry.MasterMissed:
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Missed.Master, e.Decided))
 		return fmt.Sprintf("%s-%x", MissedRule, sum[:8])
+	case telemetry.UpdateRolledBack:
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", gateway, e.Update.Version, e.Decided))
+		return fmt.Sprintf("%s-%x", UpdateRule, sum[:8])
 	}
 	return ""
 }

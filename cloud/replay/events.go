@@ -256,6 +256,10 @@ func subjects(gateway, epoch string, seq uint64, e telemetry.Event) []string {
 		return about("alarm", e.Capture.Alarm)
 	case telemetry.BufferDamaged, telemetry.ConfigurationRolledBack, telemetry.MasterMissed:
 		return about("alarm", alarm.IDFor(gateway, e))
+	case telemetry.UpdateConfirmed:
+		return about("update", gateway, e.Update.Version)
+	case telemetry.UpdateRolledBack:
+		return append(about("alarm", alarm.IDFor(gateway, e)), about("update", gateway, e.Update.Version)...)
 	case telemetry.GatewayStarted, telemetry.GatewayStopped:
 		return about("start", gateway)
 	case telemetry.SamplesCounted:

@@ -3,14 +3,26 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/firmware-config/bundle"
 	"github.com/busbar/busbar/firmware-config/image/layout"
 	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gateway/appliance"
+	"github.com/busbar/busbar/gateway/journal"
+	"github.com/busbar/busbar/gateway/status"
+	"github.com/busbar/busbar/gateway/update"
+	"github.com/busbar/busbar/gatewayconfig"
 )
 
 type initCommand struct{}
@@ -27,35 +39,112 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 	if os.Getpid() != 1 {
 		return program.Usage{Err: errors.New("init is for the first process of a machine")}
 	}
-	log := logging.Logger()
+	screen := &appliance.Screen{}
+	kept, log := journal.New(logging.LoggerTo(screen))
 	log.Info("starting", "version", info.Version)
 	machine, err := appliance.Start(ctx, log)
 	if err != nil {
 		log.Error("this machine can't run a gateway", "error", err)
-		rest(ctx, machine, 0)
-		return machine.Reboot()
+		machine.Sign(false)
+		long := time.Duration(0)
+		if machine.OnTrial() {
+			long = update.Within
+		}
+		rest(ctx, machine, long)
+		return machine.Reboot("")
 	}
+	ctx, reboot := context.WithCancel(ctx)
+	defer reboot()
+	var argument atomic.Pointer[string]
+	updates, err := openUpdates(machine, log, func(said string) {
+		argument.Store(&said)
+		reboot()
+	})
+	if err != nil {
+		log.Error("this machine can't be updated", "error", err)
+	} else {
+		go updates.Guard(ctx)
+	}
+	o := gateway.Options{Version: info.Version, Log: log, Journal: kept, Alive: machine.Alive, Updates: updates}
 	for ctx.Err() == nil {
-		err := runOn(ctx, machine, info, logging)
+		err := runOn(ctx, machine, o, screen)
 		if ctx.Err() == nil {
-			log.Error("the gateway doesn't run: edit gateway.yaml on the partition BUSBAR, and start again", "error", err)
-			program.Report(info, err)
-			rest(ctx, machine, retry)
+			log.Error("the gateway doesn't run: edit gateway.yaml on the partition BUSBAR, and start again")
+			fmt.Fprintln(screen, err)
+			if updates != nil {
+				updates.Lacks(fmt.Sprintf("the gateway doesn't run: %v", err))
+			}
+			explain(ctx, machine, err)
 		}
 	}
-	return machine.Reboot()
+	if said := argument.Load(); said != nil {
+		return machine.Reboot(*said)
+	}
+	return machine.Reboot("")
 }
 
-// runOn runs the gateway of the configuration on the boot partition.
-func runOn(ctx context.Context, machine *appliance.Machine, info program.Info, logging *program.Logging) error {
-	o := gateway.Options{Version: info.Version, Log: logging.Logger(), Alive: machine.Alive}
-	config, err := gateway.Load(filepath.Join(layout.BootDir, layout.ConfigName), &o)
+// openUpdates is nil on an error.
+func openUpdates(machine *appliance.Machine, log *slog.Logger, reboot func(argument string)) (*update.Updater, error) {
+	slots, err := machine.Slots()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := trusted()
+	if err != nil {
+		log.Error("bundles can't be checked, and are refused", "error", err)
+	}
+	return update.Open(update.Options{
+		Slots: slots, Keys: keys, Dir: filepath.Join(layout.DataDir, "update"), Reboot: reboot, Limit: machine.Limit,
+		Free: func() (int64, error) { return appliance.Free(layout.DataDir) }, Log: log,
+	})
+}
+
+// trusted are the keys of those whose bundles are taken.
+func trusted() (bundle.Keys, error) {
+	text, err := os.ReadFile(layout.Trust)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.ParseKeys(strings.Fields(string(text))...)
+}
+
+// explain says for a while why the gateway doesn't run.
+func explain(ctx context.Context, machine *appliance.Machine, err error) {
+	ctx, cancel := context.WithTimeout(ctx, retry)
+	defer cancel()
+	machine.Sign(false)
+	certificate, failed := gateway.OpenCertificate(layout.DataDir, "busbar-gateway")
+	if failed != nil {
+		rest(ctx, machine, 0)
+		return
+	}
+	var page sync.WaitGroup
+	page.Go(func() { machine.ShowTrouble(ctx, certificate, err) })
+	rest(ctx, machine, 0)
+	page.Wait()
+}
+
+// runOn runs the gateway of the configuration that was taken from the boot partition.
+func runOn(ctx context.Context, machine *appliance.Machine, o gateway.Options, screen io.Writer) error {
+	file := filepath.Join(layout.ConfigDir, layout.ConfigName)
+	if _, err := os.Stat(file); err != nil && machine.Refused() != nil {
+		return machine.Refused()
+	}
+	config, err := gateway.Load(file, &o)
 	if err != nil {
 		return err
+	}
+	if err := machine.Refused(); err != nil {
+		o.Refused = fmt.Sprintf("gateway.yaml on the partition BUSBAR isn't what runs, but the one before it: %v", err)
+		o.Log.Error("gateway.yaml on the partition BUSBAR isn't what runs, but the one before it")
+		fmt.Fprintln(screen, err)
 	}
 	if err := layout.CheckPaths(config); err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	o.Show = func(address string, a status.Access) { go announce(ctx, machine, config, address, a, screen) }
 	opening, opened := context.WithCancel(ctx)
 	go rest(opening, machine, mostOpening)
 	g, err := gateway.New(config, o)
@@ -63,7 +152,32 @@ func runOn(ctx context.Context, machine *appliance.Machine, info program.Info, l
 	if err != nil {
 		return err
 	}
+	machine.Sign(true)
 	return g.Run(ctx)
+}
+
+// announce shows those before the machine where its status page is and what it asks for, as
+// often as its addresses change. They have the machine, and with it whatever it keeps.
+func announce(ctx context.Context, machine *appliance.Machine, config gatewayconfig.Config, address string, a status.Access, screen io.Writer) {
+	password := a.Password
+	if config.Status.PasswordFile != "" {
+		password = "that of status.password_file"
+	}
+	_, port, _ := net.SplitHostPort(address)
+	for shown := ""; ; {
+		if at := strings.Join(machine.Addresses(), " "); at != shown && at != "" {
+			for _, ip := range machine.Addresses() {
+				fmt.Fprintf(screen, "\n%s is at https://%s\n", config.Gateway.ID, net.JoinHostPort(ip, port))
+			}
+			fmt.Fprintf(screen, "password: %s\ncertificate: %s\n\n", password, a.Fingerprint())
+			shown = at
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // mostOpening is how long it may take to look through a buffer that wasn't closed before

@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/gateway"
+	"github.com/busbar/busbar/gateway/journal"
 )
 
 var version = "unknown"
@@ -34,7 +35,8 @@ type run struct {
 func (r run) Run(ctx context.Context, info program.Info, logging *program.Logging) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	o := gateway.Options{Version: info.Version, Log: logging.Logger()}
+	kept, log := journal.New(logging.Logger())
+	o := gateway.Options{Version: info.Version, Log: log, Journal: kept}
 	config, err := gateway.Load(r.Config, &o)
 	if err != nil {
 		return err

@@ -31,15 +31,19 @@ delivered data before and are still configured have to do so again within the wa
 goes back by itself, says which device has stopped and why, and the exit code is 1. Only a configuration that has held replaces the file, which
 is kept as FILE.previous. What can't change while the gateway runs is refused by name.
 
-It needs the right to write the directory of the file, and a gateway that runs on this machine. File names in the configuration are
+It needs the right to write the directory of the file, and a gateway that runs on this machine, or one that is flashed, by --gateway. File names in the configuration are
 relative to that directory. Of --wait, a second is the least.
 
 Examples:
   busbar config apply gateway.yaml
-  busbar config apply --yes --wait 30s --to /etc/busbar/gateway.yaml new.yaml`
+  busbar config apply --yes --wait 30s --to /etc/busbar/gateway.yaml new.yaml
+  busbar --gateway 10.0.0.20 config apply new.yaml`
 }
 
-func (c applyCommand) Run(ctx context.Context) error {
+func (c applyCommand) Run(ctx context.Context, at *away) error {
+	if at.is() {
+		return c.runAway(ctx, at)
+	}
 	from, err := gatewayconfig.Load(c.To)
 	if err != nil {
 		return err
@@ -73,7 +77,7 @@ func (c applyCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("put the configuration beside %s: %w", c.To, err)
 	}
 	fmt.Printf("the gateway tries it; devices have %v to deliver\n", c.Wait)
-	outcome, err := gateway.TryRunning(ctx, from, source, c.By, c.Wait)
+	outcome, err := gateway.TryRunning(ctx, from, filepath.Dir(c.To), source, c.By, c.Wait)
 	if err != nil || !outcome.Held {
 		if removing := replacement.Withdraw(); removing != nil {
 			fmt.Fprintln(os.Stderr, removing)
@@ -90,10 +94,51 @@ func (c applyCommand) Run(ctx context.Context) error {
 		err = errors.Join(err, replacement.Withdraw())
 		return fmt.Errorf("put it into %s: %w; the gateway goes back by itself", c.To, err)
 	}
-	if err := gateway.KeepRunning(ctx, from, source); err != nil {
+	if err := gateway.KeepRunning(ctx, from, filepath.Dir(c.To), source); err != nil {
 		return fmt.Errorf("%s holds the new configuration, and the gateway doesn't say that it keeps it: %w", c.To, err)
 	}
 	fmt.Printf("it has held and is kept; the one before is %s\n", gateway.PreviousFile(c.To))
+	for _, note := range outcome.Notes {
+		fmt.Println(note)
+	}
+	return nil
+}
+
+// runAway has a gateway on another machine try it, which puts it into its own file.
+func (c applyCommand) runAway(ctx context.Context, at *away) error {
+	text, err := configfile.Read(c.File)
+	if err != nil {
+		return err
+	}
+	config, err := gatewayconfig.Parse(c.File, text)
+	if err != nil {
+		return err
+	}
+	door, err := at.door(ctx)
+	if err != nil {
+		return err
+	}
+	running, err := door.Configuration(ctx)
+	if err != nil {
+		return err
+	}
+	if from, err := gatewayconfig.Parse(c.File, running); err != nil {
+		fmt.Println("what changes can't be shown, since what the gateway runs with can't be read here")
+	} else if err := printPlan(os.Stdout, config.Changes(from), config, &from); err != nil {
+		return err
+	}
+	if err := c.confirm(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("the gateway tries it; devices have %v to deliver\n", c.Wait)
+	outcome, err := door.Replace(ctx, text, c.By, c.Wait)
+	switch {
+	case err != nil:
+		return err
+	case !outcome.Held:
+		return fmt.Errorf("rolled back, and the gateway runs as before:\n  %s", strings.Join(outcome.Causes, "\n  "))
+	}
+	fmt.Println("it has held and is kept")
 	for _, note := range outcome.Notes {
 		fmt.Println(note)
 	}

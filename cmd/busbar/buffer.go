@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/busbar/busbar/cmd/internal/program"
+	"github.com/busbar/busbar/gateway"
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -24,11 +27,14 @@ type bufferCommand struct {
 
 // bufferPath is what the buffer commands work on.
 type bufferPath struct {
-	Path string `arg:"" help:"A buffer's directory, or one file of it, set aside or not. It is only read; a gateway may be running on it." placeholder:"PATH"`
+	Path string `arg:"" optional:"" help:"A buffer's directory, or one file of it, set aside or not. It is only read; a gateway may be running on it." placeholder:"PATH"`
 }
 
 // open finds the files and lets a terminal see how far reading them has come.
 func (p bufferPath) open() (*buffer.Inspection, error) {
+	if p.Path == "" {
+		return nil, program.Usage{Err: errors.New("which buffer? expected its directory or one of its files")}
+	}
 	i, err := buffer.Inspect(p.Path)
 	if err != nil {
 		return nil, program.Usage{Err: err}
@@ -46,23 +52,23 @@ func (p bufferPath) open() (*buffer.Inspection, error) {
 	return i, nil
 }
 
-// look looks at every file, and stops between two if ctx ends.
-func look(ctx context.Context, i *buffer.Inspection, signals bool) ([]buffer.File, error) {
-	var files []buffer.File
-	for _, path := range i.Files {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		f, err := i.Look(path, signals)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // a gateway that runs has removed it
-		}
-		if err != nil {
-			f.Problems = append(f.Problems, buffer.Problem{Place: "file", What: err.Error()})
-		}
-		files = append(files, f)
+// of is the gateway whose own buffer is meant.
+func (p bufferPath) of(ctx context.Context, from *away) (gateway.Door, error) {
+	if p.Path != "" {
+		return gateway.Door{}, program.Usage{Err: errors.New("a gateway has one buffer, expected --gateway without a path")}
 	}
-	return files, nil
+	return from.door(ctx)
+}
+
+// lineCounter counts the lines that are written.
+type lineCounter struct {
+	io.Writer
+	lines uint64
+}
+
+func (l *lineCounter) Write(p []byte) (int, error) {
+	l.lines += uint64(bytes.Count(p, []byte{'\n'}))
+	return l.Writer.Write(p)
 }
 
 type bufferInspectCommand struct {
@@ -75,15 +81,28 @@ func (bufferInspectCommand) Help() string {
 	return `Examples:
   busbar buffer inspect /var/lib/busbar/buffer
   busbar buffer inspect --signals /var/lib/busbar/buffer
+  busbar --gateway 10.0.0.20 buffer inspect
   busbar buffer inspect --json /var/lib/busbar/buffer/telemetry/q-00000000000000000001.db.unreadable`
 }
 
-func (c bufferInspectCommand) Run(ctx context.Context) error {
+// look looks at the files here, or has a gateway look at its own.
+func (c bufferInspectCommand) look(ctx context.Context, from *away) ([]buffer.File, error) {
+	if from.is() {
+		door, err := c.of(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		return door.Inspect(ctx, c.Signals)
+	}
 	i, err := c.open()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	files, err := look(ctx, i, c.Signals)
+	return i.LookAtAll(ctx, c.Signals)
+}
+
+func (c bufferInspectCommand) Run(ctx context.Context, from *away) error {
+	files, err := c.look(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -166,17 +185,37 @@ Examples:
   busbar buffer export /var/lib/busbar/buffer > samples.csv
   busbar buffer export --format jsonl --device feeder-1-head --from 2026-10-01 --to 2026-10-02 /var/lib/busbar/buffer
   busbar buffer export --stream events /var/lib/busbar/buffer
+  busbar --gateway 10.0.0.20 buffer export --from 2026-10-01 > samples.csv
   busbar buffer export --out saved.csv /var/lib/busbar/buffer/telemetry/q-00000000000000000001.db.unreadable`
 }
 
-func (c bufferExportCommand) Run(ctx context.Context) (err error) {
-	selection := buffer.Selection{Stream: record.Stream(c.Stream), Device: c.Device}
-	if selection.From, selection.To, err = bounds(c.From, c.To); err != nil {
-		return err
-	}
-	i, err := c.open()
+func (c bufferExportCommand) Run(ctx context.Context, from *away) (err error) {
+	selection, format, err := buffer.ParseSelection(c.Stream, c.Format, c.From, c.To, c.Device)
 	if err != nil {
-		return err
+		return program.Usage{Err: fmt.Errorf("--%w", err)}
+	}
+	export := func(w io.Writer) (lines uint64, damage []string, err error) {
+		to := buffer.NewLines(w, format)
+		i, err := c.open()
+		if err != nil {
+			return 0, nil, err
+		}
+		total, damage, err := i.ExportAll(ctx, selection, to)
+		return total.Lines, damage, errors.Join(err, to.Flush())
+	}
+	if from.is() {
+		door, err := c.of(ctx, from)
+		if err != nil {
+			return err
+		}
+		export = func(w io.Writer) (uint64, []string, error) {
+			counted := lineCounter{Writer: w}
+			damage, err := door.Export(ctx, c.Stream, c.Format, c.From, c.To, c.Device, &counted)
+			if format == buffer.CSV && counted.lines > 0 {
+				counted.lines-- // the heads
+			}
+			return counted.lines, slices.DeleteFunc([]string{damage}, func(s string) bool { return s == "" }), err
+		}
 	}
 	out := os.Stdout
 	if c.Out != "" {
@@ -184,50 +223,18 @@ func (c bufferExportCommand) Run(ctx context.Context) (err error) {
 			return program.Usage{Err: err}
 		}
 	}
-	format := buffer.Format(c.Format)
-	if selection.Stream == record.Events {
-		format = buffer.JSONLines
+	lines, damage, err := export(out)
+	for _, d := range damage {
+		fmt.Fprintln(os.Stderr, "busbar: "+d)
 	}
-	lines := buffer.NewLines(out, format)
-	var total buffer.Exported
-	for _, path := range i.Segments() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := i.Export(path, selection, lines)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // a gateway that runs has removed it
-		}
-		if err != nil {
-			return err
-		}
-		tellDamage(path, n.Unreadable, n.Salvaged)
-		total.Lines += n.Lines
-	}
-	if err := lines.Flush(); err != nil {
+	if err != nil {
 		return err
 	}
 	if c.Out != "" {
-		fmt.Fprintf(os.Stderr, "busbar: %d %s are in %s\n", total.Lines, map[string]string{"telemetry": "samples", "events": "events"}[c.Stream], c.Out)
+		fmt.Fprintf(os.Stderr, "busbar: %d %s are in %s\n", lines, map[string]string{"telemetry": "samples", "events": "events"}[c.Stream], c.Out)
 		return out.Close()
 	}
 	return nil
-}
-
-// bounds are the times of --from and --to; 0 for those that aren't given.
-func bounds(from, to string) (after, before telemetry.Micros, err error) {
-	for _, bound := range []struct {
-		flag, text string
-		to         *telemetry.Micros
-	}{{"--from", from, &after}, {"--to", to, &before}} {
-		if bound.text == "" {
-			continue
-		}
-		if *bound.to, err = buffer.ParseTime(bound.text); err != nil {
-			return 0, 0, program.Usage{Err: fmt.Errorf("%s: %w", bound.flag, err)}
-		}
-	}
-	return after, before, nil
 }
 
 func instant(m telemetry.Micros) string {
@@ -239,11 +246,4 @@ func instant(m telemetry.Micros) string {
 
 func bytesText(n int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/1e6), ".0") + " MB"
-}
-
-// tellDamage says what of a file couldn't be read as it should be.
-func tellDamage(path string, unreadable, salvaged uint64) {
-	if unreadable+salvaged > 0 {
-		fmt.Fprintf(os.Stderr, "busbar: %s is damaged: %d records were passed over, %d were found beside its tree\n", path, unreadable, salvaged)
-	}
 }

@@ -47,7 +47,7 @@ func (c bufferVerifyCommand) Run(ctx context.Context) error {
 	if len(keys) > 0 {
 		i.CheckSignatures(keys)
 	}
-	files, err := look(ctx, i, false)
+	files, err := i.LookAtAll(ctx, false)
 	if err != nil {
 		return err
 	}

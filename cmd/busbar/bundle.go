@@ -17,9 +17,10 @@ import (
 )
 
 type bundleCommand struct {
-	Key    bundleKeyCommand    `cmd:"" help:"Make a key to sign bundles with."`
-	Create bundleCreateCommand `cmd:"" help:"Put the files of a version into a bundle, and sign it."`
-	Verify bundleVerifyCommand `cmd:"" help:"Check that a bundle is whole and signed, and say what it is."`
+	Key     bundleKeyCommand     `cmd:"" help:"Make a key to sign bundles with."`
+	Create  bundleCreateCommand  `cmd:"" help:"Put the files of a version into a bundle, and sign it."`
+	Channel bundleChannelCommand `cmd:"" help:"Say which version gateways are to have, and sign that."`
+	Verify  bundleVerifyCommand  `cmd:"" help:"Check that a bundle is whole and signed, and say what it is."`
 }
 
 type password struct {
@@ -95,7 +96,7 @@ func (bundleCreateCommand) Help() string {
 }
 
 func (c bundleCreateCommand) Run() error {
-	key, err := c.privateKey()
+	key, err := c.privateKey(c.Key)
 	if err != nil {
 		return err
 	}
@@ -130,24 +131,25 @@ func (c bundleCreateCommand) Run() error {
 	return nil
 }
 
-func (c bundleCreateCommand) privateKey() (key minisign.PrivateKey, err error) {
-	password, err := c.read()
+// privateKey reads a key that this may be the password of.
+func (p password) privateKey(path string) (key minisign.PrivateKey, err error) {
+	password, err := p.read()
 	if err != nil {
 		return key, err
 	}
-	text, err := keyfile.Read(c.Key)
+	text, err := keyfile.Read(path)
 	switch {
 	case err != nil:
 		return key, err
 	case !minisign.IsEncrypted(text):
 		err = key.UnmarshalText(text)
 	case password == "":
-		return key, program.Usage{Err: fmt.Errorf("%s has a password: give it by --password-file", c.Key)}
+		return key, program.Usage{Err: fmt.Errorf("%s has a password: give it by --password-file", path)}
 	default:
 		key, err = minisign.DecryptKey(password, text)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", c.Key, err)
+		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return key, err
 }
@@ -168,13 +170,9 @@ Example:
 }
 
 func (c bundleVerifyCommand) Run() error {
-	var texts []string
-	for _, path := range c.Trust {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		texts = append(texts, string(text))
+	texts, err := readTexts(c.Trust)
+	if err != nil {
+		return err
 	}
 	keys, err := bundle.ParseKeys(texts...)
 	if err != nil {

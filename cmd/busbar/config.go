@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ type configCommand struct {
 	Validate validateCommand `cmd:"" help:"Check a gateway's configuration. Every error is printed with its file, line and column, and the exit code is 2."`
 	Plan     planCommand     `cmd:"" help:"Show what a configuration asks of buses, disk and link, and what it changes."`
 	Apply    applyCommand    `cmd:"" help:"Have the running gateway change to another configuration, which it takes back by itself if data stops."`
+	Show     showCommand     `cmd:"" help:"Print the configuration that a gateway on another machine runs with."`
 	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of gateway.yaml, for editors that complete and check while you type."`
 }
 
@@ -163,6 +165,26 @@ func roughly(d time.Duration) string {
 		return fmt.Sprintf("%.0f hours", d.Hours())
 	}
 	return fmt.Sprintf("%.0f minutes", d.Minutes())
+}
+
+type showCommand struct{}
+
+func (showCommand) Help() string {
+	return `Example:
+  busbar --gateway 10.0.0.20 config show > gateway.yaml`
+}
+
+func (showCommand) Run(ctx context.Context, from *away) error {
+	door, err := from.door(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := door.Configuration(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(text)
+	return err
 }
 
 type schemaCommand struct{}

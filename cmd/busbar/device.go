@@ -78,15 +78,31 @@ type readCommand struct{ target }
 func (readCommand) Help() string {
 	return `Examples:
   busbar device read --config gateway.yaml --device feeder-1-meter
-  busbar device read --endpoint tcp://10.0.0.11 --profile eastron/sdm630`
+  busbar device read --endpoint tcp://10.0.0.11 --profile eastron/sdm630
+  busbar --gateway 10.0.0.20 device read --device feeder-1-meter`
 }
 
-func (c readCommand) Run(ctx context.Context) error {
+// read has the device read by this program, by the gateway on this machine, or by another.
+func (c readCommand) read(ctx context.Context, from *away) ([]gateway.Reading, error) {
+	if from.is() {
+		if c.Config != "" || c.Endpoint != "" || c.Device == "" {
+			return nil, program.Usage{Err: errors.New("which device of the gateway? expected --device, and nothing else that describes it")}
+		}
+		door, err := from.door(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return door.Read(ctx, c.Device)
+	}
 	config, device, err := c.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	readings, err := gateway.ReadDevice(ctx, config, filepath.Dir(c.Config), device, c.Logger())
+	return gateway.ReadDevice(ctx, config, filepath.Dir(c.Config), device, c.Logger())
+}
+
+func (c readCommand) Run(ctx context.Context, from *away) error {
+	readings, err := c.read(ctx, from)
 	if err != nil {
 		return err
 	}

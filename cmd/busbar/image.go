@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/busbar/busbar/cmd/internal/program"
@@ -14,18 +15,77 @@ import (
 )
 
 type imageCommand struct {
-	Build imageBuildCommand `cmd:"" help:"Make what is written onto a gateway's card or disk."`
+	Build  imageBuildCommand  `cmd:"" help:"Make what is written onto a gateway's card or disk."`
+	Files  imageFilesCommand  `cmd:"" help:"Make the files of a version, which go into a bundle."`
+	Inject imageInjectCommand `cmd:"" help:"Put a configuration and what it names into an image."`
+	Verify imageVerifyCommand `cmd:"" help:"Say what an image or a card holds, and what is wrong with it. The exit code is 1 if something is."`
+	SBOM   imageSBOMCommand   `cmd:"" name:"sbom" help:"Print what an image is made of, by CycloneDX, or the licences of that."`
+	Flash  imageFlashCommand  `cmd:"" help:"Write an image onto a card or disk, and read it back."`
+}
+
+type imageFilesCommand struct {
+	Target  bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc or arm64, these with UEFI." required:"" enum:"pi,pc,arm64" placeholder:"TARGET"`
+	Parts   string        `help:"The directory with vmlinuz and a Pi's firmware, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Program string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
+	Trust   []string      `help:"A public key whose bundles the version takes; two at most." required:"" placeholder:"FILE" type:"existingfile"`
+	Dir     string        `arg:"" help:"The directory that they go into, which is made." placeholder:"DIR" type:"path"`
+}
+
+func (imageFilesCommand) Help() string {
+	return `These are the kernel, what it unpacks, what it is told, and on a Pi the firmware. A gateway takes all of them together
+from a bundle, and goes back to those before together. The version trusts the keys that it is given here, not those of the one before.
+
+Example:
+  busbar image files --target pc --parts .peers/image/pc --program bin/busbar-gateway --trust release.key.pub --trust spare.key.pub files
+  busbar bundle create --release 1.2.3 --epoch 7 --target pc --key release.key -o busbar-1.2.3-pc.bundle files`
+}
+
+func (c imageFilesCommand) Run() error {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return err
+	}
+	trust, err := readTexts(c.Trust)
+	if err != nil {
+		return err
+	}
+	spec := specOf(c.Target, c.Parts, c.Program)
+	spec.Trust = trust
+	return spec.WriteSlot(c.Dir)
+}
+
+// specOf is what is made of parts as make image-parts fills a directory with them.
+func specOf(target bundle.Target, parts, gateway string) image.Spec {
+	s := image.Spec{Target: target, Kernel: filepath.Join(parts, "vmlinuz"), Gateway: gateway}
+	if target == bundle.Pi {
+		s.Firmware = parts
+	} else {
+		s.Loader = filepath.Join(parts, "boot.efi")
+	}
+	return s
+}
+
+func readTexts(paths []string) (texts []string, err error) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, string(text))
+	}
+	return texts, nil
 }
 
 type imageBuildCommand struct {
-	Target      bundle.Target `help:"What it is for: pc or arm64, both with UEFI." required:"" enum:"pc,arm64" placeholder:"TARGET"`
-	Parts       string        `help:"The directory with vmlinuz and boot.efi, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
-	Gateway     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
+	Target      bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc or arm64, these with UEFI." required:"" enum:"pi,pc,arm64" placeholder:"TARGET"`
+	Parts       string        `help:"The directory with vmlinuz and what starts it, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Program     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
 	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
-	Beside      []string      `help:"A file that the configuration names, such as a certificate; it is put beside it." placeholder:"FILE" type:"existingfile"`
+	Beside      []string      `help:"A file that the configuration names and that lies elsewhere; it is put beside it." placeholder:"FILE" type:"existingfile"`
 	Release     string        `help:"The version that it is." default:"1" placeholder:"VERSION"`
+	Epoch       uint64        `help:"The epoch that bundles must have at least." placeholder:"N"`
+	Trust       []string      `help:"A public key whose bundles the gateway takes; two at most. Without one it takes none." placeholder:"FILE" type:"existingfile"`
 	CommandLine string        `help:"What the kernel is told beside what it always is." placeholder:"TEXT"`
-	Output      string        `short:"o" help:"Where the image goes." required:"" placeholder:"FILE" type:"path"`
+	Output      string        `short:"o" help:"Where the image goes; compressed, if that ends in .zst." required:"" placeholder:"FILE" type:"path"`
 }
 
 func (imageBuildCommand) Help() string {
@@ -35,7 +95,8 @@ the time that SOURCE_DATE_EPOCH says.
 
 Example:
   make image-parts
-  busbar image build --target pc --parts .peers/image/pc --gateway bin/busbar-gateway --config gateway.yaml -o card.img`
+  busbar image build --target pc --parts .peers/image/pc --program bin/busbar-gateway --config gateway.yaml -o card.img
+  busbar image build … --trust release.key.pub --trust spare.key.pub -o card.img`
 }
 
 func (c imageBuildCommand) Run() error {
@@ -53,16 +114,23 @@ func (c imageBuildCommand) Run() error {
 	if err := timeOfImages(); err != nil {
 		return program.Usage{Err: err}
 	}
-	part := func(name string) string { return filepath.Join(c.Parts, name) }
-	err = image.Build(c.Output, image.Spec{
-		Target: c.Target, Version: c.Release, Config: config, Beside: c.Beside, CommandLine: c.CommandLine,
-		Kernel: part("vmlinuz"), Loader: part("boot.efi"), Gateway: c.Gateway,
-	})
+	trust, err := readTexts(c.Trust)
 	if err != nil {
+		return err
+	}
+	spec := specOf(c.Target, c.Parts, c.Program)
+	spec.Version, spec.Epoch, spec.Trust, spec.Parts, spec.Config, spec.CommandLine = c.Release, c.Epoch, trust, c.Parts, config, c.CommandLine
+	spec.Files, spec.Dir, spec.Beside = slices.DeleteFunc(parsed.Files(), c.isBeside), filepath.Dir(c.Config), c.Beside
+	if err := image.Build(c.Output, spec); err != nil {
 		return err
 	}
 	fmt.Printf("%s: version %s for %s\n", c.Output, c.Release, c.Target)
 	return nil
+}
+
+// isBeside reports whether a file that the configuration names is given with --beside.
+func (c imageBuildCommand) isBeside(name string) bool {
+	return slices.ContainsFunc(c.Beside, func(path string) bool { return filepath.Base(path) == name })
 }
 
 // timeOfImages is the time of everything in an image, unless somebody has said another.

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +21,7 @@ import (
 )
 
 type rulesExplainCommand struct {
-	Config string `help:"The configuration of the gateway, which runs on this machine." placeholder:"FILE" type:"path" required:""`
+	Config string `help:"The configuration of the gateway, which runs on this machine." placeholder:"FILE" type:"path"`
 	Rule   string `help:"Only this rule." placeholder:"NAME"`
 	Asset  string `help:"Only alarms of this asset and of its devices." placeholder:"ID"`
 	Device string `help:"Only alarms that are about this device, or whose rule reads a signal of it." placeholder:"ID"`
@@ -33,15 +35,32 @@ last value of each signal, with why it doesn't count if it doesn't. The exit cod
 Examples:
   busbar rules explain --config gateway.yaml
   busbar rules explain --config gateway.yaml --rule voltage-interruption --asset feeder-1
-  busbar rules explain --config gateway.yaml --device feeder-1-meter`
+  busbar rules explain --config gateway.yaml --device feeder-1-meter
+  busbar --gateway 10.0.0.20 rules explain`
 }
 
-func (c rulesExplainCommand) Run(ctx context.Context) error {
+// explain asks the gateway of the configuration, or the one on another machine.
+func (c rulesExplainCommand) explain(ctx context.Context, from *away) ([]rules.Explanation, error) {
+	q := rules.Question{Rule: c.Rule, Asset: c.Asset, Device: c.Device}
+	if (c.Config != "") == from.is() {
+		return nil, program.Usage{Err: errors.New("which gateway? expected --config of one on this machine, or --gateway")}
+	}
+	if from.is() {
+		door, err := from.door(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return door.Explain(ctx, q)
+	}
 	config, err := gatewayconfig.Load(c.Config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	list, err := gateway.ExplainRules(ctx, config, rules.Question{Rule: c.Rule, Asset: c.Asset, Device: c.Device})
+	return gateway.ExplainRules(ctx, config, filepath.Dir(c.Config), q)
+}
+
+func (c rulesExplainCommand) Run(ctx context.Context, from *away) error {
+	list, err := c.explain(ctx, from)
 	if err != nil {
 		return err
 	}

@@ -44,9 +44,9 @@ func (c rulesReplayCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var selection buffer.Selection
-	if selection.From, selection.To, err = bounds(c.From, c.To); err != nil {
-		return err
+	selection, _, err := buffer.ParseSelection("", "", c.From, c.To, "")
+	if err != nil {
+		return program.Usage{Err: fmt.Errorf("--%w", err)}
 	}
 	i, err := c.open()
 	if err != nil {
@@ -79,7 +79,9 @@ func (c rulesReplayCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		tellDamage(path, n.Unreadable, n.Salvaged)
+		if d := n.Damage(path); d != "" {
+			fmt.Fprintln(os.Stderr, "busbar: "+d)
+		}
 		if n.Thinned && n.Lines > 0 {
 			fmt.Fprintf(os.Stderr, "busbar: %s was thinned: its %d samples are a part of what was read, and for rules nothing was read between them\n", path, n.Lines)
 		}

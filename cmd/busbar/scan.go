@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -46,10 +47,11 @@ Examples:
   busbar device scan rtu:///dev/ttyUSB0 --lines
   busbar device scan tcp://10.0.0.0/24 --output found.yaml
   busbar device scan tcp://10.0.0.11 --config /etc/busbar/gateway.yaml
+  busbar --gateway 10.0.0.20 device scan "rtu:///dev/ttyUSB0?baud=9600" --units 1-20
 
 A running gateway that reads from the endpoint does the asking, between its polls. It
 is found by status.listen of --config, or where that is by default. A gateway on
-another machine isn't found, nor that an endpoint is the same under another name: a
+another machine is asked with --gateway, for an endpoint that it reads from. It isn't found that an endpoint is the same under another name: a
 meter that takes one client may then break off the other one. Stopped by Ctrl-C, it
 prints what it has found so far. The exit code is 1 if nothing answered.`
 }
@@ -57,7 +59,10 @@ prints what it has found so far. The exit code is 1 if nothing answered.`
 // largeNetwork is how many addresses are asked only if somebody insists, a /20.
 const largeNetwork = 4096
 
-func (c scanCommand) Run(ctx context.Context) error {
+func (c scanCommand) Run(ctx context.Context, from *away) error {
+	if from.is() && c.Config != "" {
+		return program.Usage{Err: errors.New("--config is for a gateway on this machine, expected either that or --gateway")}
+	}
 	var config gatewayconfig.Config
 	if c.Config != "" {
 		var err error
@@ -69,7 +74,7 @@ func (c scanCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, failed := c.scan(ctx, config)
+	found, failed := c.scan(ctx, config, from)
 	units := 0
 	for _, e := range found {
 		units += len(e.Units)
@@ -106,7 +111,7 @@ func (c scanCommand) advice() string {
 	return ""
 }
 
-func (c scanCommand) scan(ctx context.Context, config gatewayconfig.Config) ([]discovery.Endpoint, error) {
+func (c scanCommand) scan(ctx context.Context, config gatewayconfig.Config, from *away) ([]discovery.Endpoint, error) {
 	show := newScanProgress()
 	defer show.end()
 	request := discovery.Request{Endpoint: c.Endpoint, Units: c.Units, Timeout: c.Timeout, Pause: c.Pause}
@@ -116,6 +121,8 @@ func (c scanCommand) scan(ctx context.Context, config gatewayconfig.Config) ([]d
 		return nil, program.Usage{Err: err}
 	case is && c.Lines, c.Lines && !strings.HasPrefix(c.Endpoint, string(modbus.RTU)+":"), c.Lines && strings.Contains(c.Endpoint, "?"):
 		return nil, program.Usage{Err: errors.New("--lines tries the settings of a serial port, expected one without any, such as rtu:///dev/ttyUSB0")}
+	case is && from.is():
+		return nil, program.Usage{Err: errors.New("a gateway scans what it reads from, expected an endpoint of one of its devices")}
 	case is:
 		return c.scanNetwork(ctx, config, network, request, show)
 	}
@@ -129,7 +136,7 @@ func (c scanCommand) scan(ctx context.Context, config gatewayconfig.Config) ([]d
 		if _, _, err := request.Parse(); err != nil {
 			return nil, program.Usage{Err: err}
 		}
-		e, err := gateway.Scan(ctx, config, request, func(p discovery.Progress) { show.unit(endpoint, p) })
+		e, err := c.scanOne(ctx, config, from, request, func(p discovery.Progress) { show.unit(endpoint, p) })
 		if len(endpoints) == 1 || len(e.Units) > 0 || len(e.Unclear) > 0 {
 			found = append(found, e)
 		}
@@ -138,6 +145,17 @@ func (c scanCommand) scan(ctx context.Context, config gatewayconfig.Config) ([]d
 		}
 	}
 	return found, nil
+}
+
+func (c scanCommand) scanOne(ctx context.Context, config gatewayconfig.Config, from *away, r discovery.Request, show func(discovery.Progress)) (discovery.Endpoint, error) {
+	if !from.is() {
+		return gateway.Scan(ctx, config, filepath.Dir(c.Config), r, show)
+	}
+	door, err := from.door(ctx)
+	if err != nil {
+		return discovery.Endpoint{}, err
+	}
+	return door.Scan(ctx, r, show)
 }
 
 func (c scanCommand) scanNetwork(ctx context.Context, config gatewayconfig.Config, n discovery.Network, r discovery.Request, show *scanProgress) ([]discovery.Endpoint, error) {
@@ -154,7 +172,7 @@ func (c scanCommand) scanNetwork(ctx context.Context, config gatewayconfig.Confi
 	case c.AtOnce < 1 || c.AtOnce > 256:
 		return nil, program.Usage{Err: fmt.Errorf("--at-once %d, expected 1 to 256", c.AtOnce)}
 	}
-	return gateway.ScanNetwork(ctx, config, n, r, c.AtOnce, show.address)
+	return gateway.ScanNetwork(ctx, config, filepath.Dir(c.Config), n, r, c.AtOnce, show.address)
 }
 
 // output is the file for the proposal, nil if there is to be none.

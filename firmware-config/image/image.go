@@ -1,24 +1,22 @@
 // Package image makes what is written onto a gateway's card or disk.
 //
 // An image for a machine with UEFI has one partition, busbar-boot, with a boot loader,
-// versions that it starts, each a kernel and an archive that holds the gateway's program
-// and nothing else, and the gateway's configuration, which any computer can edit. The
-// gateway makes a second one, busbar-data, out of the rest of the medium.
+// slots with the versions that it starts, each a kernel and an archive that holds the
+// gateway's program and the keys that it trusts, and the gateway's configuration, which any
+// computer can edit. The gateway makes a second one, busbar-data, out of the rest of the
+// medium.
 package image
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/diskfs/go-diskfs"
-	"github.com/diskfs/go-diskfs/disk"
 	"github.com/diskfs/go-diskfs/filesystem"
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
@@ -42,15 +40,26 @@ const (
 
 // Spec is what an image is made of. Files are named by their paths.
 type Spec struct {
-	Target  bundle.Target // PC or ARM64
+	Target  bundle.Target
 	Version string
+	Epoch   uint64 // that bundles must have at least
 	Kernel  string
-	Loader  string // systemd-boot
-	Gateway string // the program busbar-gateway, linked statically
-	Config  []byte // gateway.yaml
-	// Beside are files that the configuration names, which are put beside it.
+	Loader  string // systemd-boot; on a Pi there is none
+	// Firmware is the directory of a Pi's firmware, device trees and overlays.
+	Firmware string
+	Gateway  string // the program busbar-gateway, linked statically
+	// Trust are the public keys of those whose bundles the gateway takes, in minisign's form.
+	Trust []string
+	// Parts is the directory that says what the parts are; "": the image has no bill of
+	// materials.
+	Parts  string
+	Config []byte // gateway.yaml
+	// Files are those that the configuration names, relative to Dir, and Beside those that lie
+	// elsewhere. All are put beside it.
+	Files  []string
+	Dir    string
 	Beside []string
-	// CommandLine is what the kernel is told beside what every image has.
+	// CommandLine is what this machine's kernel is told beside what every image has.
 	CommandLine string
 }
 
@@ -64,6 +73,7 @@ var loaders = map[bundle.Target]string{
 var consoles = map[bundle.Target]string{
 	bundle.PC:    "console=tty0 console=ttyS0,115200",
 	bundle.ARM64: "console=tty0 console=ttyAMA0,115200",
+	bundle.Pi:    piConsoles,
 }
 
 // file is one of the boot partition.
@@ -76,60 +86,71 @@ type file struct {
 // Build writes an image. The same spec gives the same bytes if SOURCE_DATE_EPOCH is set
 // in the environment, which is the time of everything in it.
 func Build(to string, s Spec) (err error) {
-	loader, known := loaders[s.Target]
-	switch info, err := os.Lstat(to); {
-	case !known:
+	make := buildUEFI
+	if s.Target == bundle.Pi {
+		make = buildPi
+	} else if _, known := loaders[s.Target]; !known {
 		return fmt.Errorf("target %q: there is no image for it", s.Target)
-	case !bundle.IsVersion(s.Version):
+	}
+	if !bundle.IsVersion(s.Version) {
 		return fmt.Errorf("%q is no version", s.Version)
-	case err == nil && !info.Mode().IsRegular():
-		return fmt.Errorf("%s isn't a file: make one, and write that", to)
+	}
+	if err := isFile(to); err != nil {
+		return err
 	}
 	work, err := os.MkdirTemp(filepath.Dir(to), "image")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	initrd := filepath.Join(work, "initrd")
-	if err := cpio.WriteFile(initrd, cpio.File{Path: "init", From: s.Gateway}); err != nil {
-		return err
-	}
-	dir := path.Join("busbar", s.Version)
-	files := []file{
-		{name: loader, from: s.Loader},
-		{name: "loader/loader.conf", content: []byte("timeout 0\neditor no\n")},
-		{name: path.Join("loader/entries", "busbar-"+s.Version+".conf"), content: s.entry(dir)},
-		{name: path.Join(dir, "vmlinuz"), from: s.Kernel},
-		{name: path.Join(dir, "initrd"), from: initrd},
-		{name: layout.ConfigName, content: s.Config},
-	}
-	for _, from := range s.Beside {
-		name := filepath.Base(from)
-		if slices.ContainsFunc(files, func(f file) bool { return strings.EqualFold(f.name, name) }) {
-			return fmt.Errorf("%s: the image has a file of this name", from)
-		}
-		files = append(files, file{name: name, from: from})
-	}
-	image := filepath.Join(work, "image")
-	if err := write(image, files); err != nil {
+	image, err := make(work, s)
+	if err != nil {
 		return err
 	}
 	// It may hold keys.
 	if err := os.Chmod(image, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(image, to)
+	return Pack(image, to)
 }
 
-// entry is what systemd-boot reads of a version, by the Boot Loader Specification.
-func (s Spec) entry(dir string) []byte {
-	options := []string{consoles[s.Target], "quiet", "panic=10", "rdinit=/init"}
-	if s.CommandLine != "" {
-		options = append(options, s.CommandLine)
+func buildUEFI(work string, s Spec) (image string, err error) {
+	archive := filepath.Join(work, layout.Archive)
+	if err := s.writeArchive(archive); err != nil {
+		return "", err
 	}
-	return fmt.Appendf(nil, "title Busbar gateway %s\nversion %s\nlinux /%s/vmlinuz\ninitrd /%s/initrd\noptions %s -- init\n",
-		s.Version, s.Version, dir, dir, strings.Join(options, " "))
+	const first = 1
+	entry := layout.Entry{Number: first, Version: s.Version, Epoch: s.Epoch, Options: s.options(), Local: s.CommandLine}
+	files := []file{
+		{name: loaders[s.Target], from: s.Loader},
+		{name: "loader/loader.conf", content: []byte("timeout 0\neditor no\n")},
+		{name: path.Join(layout.EntriesDir, entry.Name()), content: entry.Text()},
+		{name: path.Join(layout.SlotDir(first), layout.Kernel), from: s.Kernel},
+		{name: path.Join(layout.SlotDir(first), layout.Archive), from: archive},
+		{name: layout.ConfigName, content: s.Config},
+	}
+	if files, err = s.beside(files); err != nil {
+		return "", err
+	}
+	image = filepath.Join(work, "image")
+	return image, write(image, files)
 }
+
+// writeArchive writes what the kernel unpacks.
+func (s Spec) writeArchive(to string) error {
+	keys, err := bundle.ParseKeys(s.Trust...)
+	if err != nil && len(s.Trust) > 0 {
+		return err
+	}
+	var trust strings.Builder
+	for _, key := range keys {
+		fmt.Fprintln(&trust, key)
+	}
+	return cpio.WriteFile(to, cpio.File{Path: "init", From: s.Gateway}, cpio.File{Path: layout.Trust, Text: trust.String()})
+}
+
+// options is what the kernel of every machine of the target is told.
+func (s Spec) options() string { return consoles[s.Target] + " quiet panic=10 rdinit=/init" }
 
 func write(to string, files []file) error {
 	if err := fill(to, files); err != nil {
@@ -155,18 +176,7 @@ func fill(to string, files []file) (err error) {
 	if err != nil {
 		return fmt.Errorf("its partitions: %w", err)
 	}
-	boot, err := d.CreateFilesystem(disk.FilesystemSpec{Partition: 1, FSType: filesystem.TypeFat32, VolumeLabel: "BUSBAR", Reproducible: true})
-	if err != nil {
-		return fmt.Errorf("its file system: %w", err)
-	}
-	defer func() { err = errors.Join(err, boot.Close()) }()
-	made := map[string]bool{".": true}
-	for _, f := range files {
-		if err := f.put(boot, made); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-	}
-	return nil
+	return format(d, 1, "BUSBAR", files)
 }
 
 func (f file) put(boot filesystem.FileSystem, made map[string]bool) error {
@@ -176,15 +186,11 @@ func (f file) put(boot filesystem.FileSystem, made map[string]bool) error {
 		}
 		made[dir] = true
 	}
-	var in io.Reader = bytes.NewReader(f.content)
-	if f.from != "" {
-		source, err := os.Open(f.from)
-		if err != nil {
-			return err
-		}
-		defer source.Close()
-		in = source
+	in, err := f.open()
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	out, err := boot.OpenFile("/"+f.name, os.O_CREATE|os.O_RDWR|os.O_TRUNC)
 	if err != nil {
 		return err

@@ -24,38 +24,70 @@ const patience = 20 * time.Second
 
 // Machine is one that has started.
 type Machine struct {
-	log      *slog.Logger
-	watchdog *watchdog
-	stop     context.CancelFunc
-	links    sync.WaitGroup
+	log     *slog.Logger
+	started layout.Started
+	trial   trial
+	// bootDevice is the first partition's.
+	bootDevice string
+	boot       sync.Mutex // held while that can be written
+	watchdog   *watchdog
+	stop       context.CancelFunc
+	follows    sync.WaitGroup
+	refused    error // why the configuration in the boot partition wasn't taken
 }
 
 // Start makes of a kernel that has just started a machine on which a gateway can run.
 // What fails is told and gone without, but for the partitions: the error is about those, and
-// the machine is there nevertheless, so that it can say so.
+// the machine is there nevertheless, so that it can say so. The configuration is taken from
+// where people edit it.
 func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	m := &Machine{log: log}
 	if err := mountKernel(); err != nil {
 		return m, err
 	}
+	m.readStart()
 	m.watchdog = openWatchdog(log)
 	err := m.mountDisk(ctx)
+	x := exchange{boot: layout.BootDir, data: layout.ConfigDir, write: m.writeBoot, log: log}
+	if err == nil {
+		m.refused = x.take()
+	}
+	network, name := x.settings()
+	if name != "" {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			log.Error("this machine can't be given its name", "error", err)
+		}
+	}
 	ctx, m.stop = context.WithCancel(ctx)
-	m.startNetwork(ctx)
+	m.startNetwork(ctx, network, name)
+	m.startSerial(ctx)
 	return m, err
 }
 
-// Alive keeps the watchdog from starting the machine anew for a while.
-func (m *Machine) Alive() { m.watchdog.feed() }
+// Refused is why the configuration in the boot partition isn't the one that runs; nil if
+// it is.
+func (m *Machine) Refused() error { return m.refused }
 
-// Reboot ends what the machine does and starts it anew. It returns only if it can't.
-func (m *Machine) Reboot() error {
+// Alive keeps the watchdog from starting the machine anew for a while, unless a version is on
+// trial that had its time.
+func (m *Machine) Alive() {
+	if !m.trial.over() {
+		m.watchdog.feed()
+	}
+}
+
+// Reboot ends what the machine does and starts it anew, saying the argument to the firmware
+// unless it is "". It returns only if it can't.
+func (m *Machine) Reboot(argument string) error {
 	if m.stop != nil {
 		m.stop()
-		m.links.Wait()
+		m.follows.Wait()
 	}
 	err := errors.Join(unmount(layout.DataDir), unmount(layout.BootDir))
 	unix.Sync()
+	if argument != "" {
+		err = errors.Join(err, rebootWith(argument))
+	}
 	return errors.Join(err, unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
@@ -87,6 +119,13 @@ func mountKernel() error {
 	)
 }
 
+// How the boot partition is mounted: what is in a directory is on the medium before what
+// comes after.
+const (
+	bootFlags   = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_DIRSYNC
+	bootOptions = "umask=0077"
+)
+
 func (m *Machine) mountDisk(ctx context.Context) error {
 	boot, err := await(ctx, layout.BootName, m.Alive)
 	if err != nil {
@@ -106,11 +145,18 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 		return err
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME
-	if err := mount(boot.device, layout.BootDir, "vfat", flags|unix.MS_RDONLY, "umask=0077"); err != nil {
+	m.bootDevice = boot.device
+	switch freed, err := repairFAT(boot.device); {
+	case err != nil:
+		m.log.Error("the boot partition wasn't left in order, and can't be put in order", "error", err)
+	case freed != nil:
+		m.log.Warn("the boot partition wasn't left in order, and was put in order", "what", freed)
+	}
+	if err := mount(boot.device, layout.BootDir, "vfat", bootFlags|unix.MS_RDONLY, bootOptions); err != nil {
 		return err
 	}
 	if err := mount(data.device, layout.DataDir, "ext4", flags, "errors=remount-ro"); err != nil {
 		return err
 	}
-	return os.Chmod(layout.DataDir, 0o700)
+	return errors.Join(os.Chmod(layout.DataDir, 0o700), os.MkdirAll(layout.ConfigDir, 0o700))
 }

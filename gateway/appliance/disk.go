@@ -4,12 +4,15 @@ package appliance
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,27 +33,57 @@ type partition struct {
 var errNoPartition = errors.New("no disk has this partition")
 
 func find(name string) (partition, error) {
-	return findIn(os.DirFS("/sys/class/block"), name)
+	return findIn(os.DirFS("/sys/class/block"), os.DirFS("/dev"), name)
 }
 
-// findIn looks in what sysfs has below class/block for a partition of the name.
-func findIn(block fs.FS, name string) (partition, error) {
+// findIn looks in what sysfs has below class/block for a partition of the name, or on a
+// board whose partitions have none, of its number on a medium that is one of ours.
+func findIn(block, dev fs.FS, name string) (partition, error) {
 	entries, err := fs.ReadDir(block, ".")
 	if err != nil {
 		return partition{}, err
 	}
 	for _, e := range entries {
 		event, err := fs.ReadFile(block, path.Join(e.Name(), "uevent"))
-		if err != nil || !strings.Contains("\n"+string(event), "\nPARTNAME="+name+"\n") {
+		if err != nil {
+			continue
+		}
+		named := strings.Contains("\n"+string(event), "\nPARTNAME="+name+"\n")
+		number, _ := fs.ReadFile(block, path.Join(e.Name(), "partition"))
+		numbered := strings.TrimSpace(string(number)) == strconv.Itoa(slices.Index(layout.PiNames[:], name)+1)
+		if !named && !numbered {
 			continue
 		}
 		for _, d := range entries { // the disk's directory has the partition's
-			if _, err := fs.Stat(block, path.Join(d.Name(), e.Name(), "partition")); err == nil {
+			if _, err := fs.Stat(block, path.Join(d.Name(), e.Name(), "partition")); err == nil && (named || isPi(dev, d.Name())) {
 				return partition{"/dev/" + e.Name(), "/dev/" + d.Name()}, nil
 			}
 		}
 	}
 	return partition{}, fmt.Errorf("%s: %w", name, errNoPartition)
+}
+
+// Of the first sector of a disk with a table by MBR.
+const (
+	mbrDisk  = 440 // what identifies the disk
+	mbrTable = 446 // four entries of 16 bytes
+	mbrEnd   = 510 // 55 AA
+)
+
+// isPi reports whether a disk was flashed with an image for a Raspberry Pi.
+func isPi(dev fs.FS, disk string) bool {
+	f, err := dev.Open(disk)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, sector)
+	_, err = io.ReadFull(f, head)
+	return err == nil && isPiHead(head)
+}
+
+func isPiHead(head []byte) bool {
+	return binary.LittleEndian.Uint32(head[mbrDisk:]) == layout.PiDisk && head[mbrEnd] == 0x55 && head[mbrEnd+1] == 0xaa
 }
 
 // await looks until the partition is there.
@@ -88,8 +121,26 @@ func makeData(disk string) error {
 	if err != nil {
 		return err
 	}
-	storage := file.New(d, false)
-	table, err := gpt.Read(storage, sector, sector)
+	head := make([]byte, sector)
+	if _, err := d.ReadAt(head, 0); err != nil {
+		return err
+	}
+	add := addGPT
+	if isPiHead(head) {
+		add = addMBR
+	}
+	if err := add(d, size); err != nil {
+		return err
+	}
+	if _, err := unix.IoctlRetInt(int(d.Fd()), unix.BLKRRPART); err != nil {
+		return fmt.Errorf("have the kernel read the partitions again: %w", err)
+	}
+	return nil
+}
+
+// addGPT makes the file system and a partition by GPT.
+func addGPT(d *os.File, size int64) error {
+	table, err := gpt.Read(file.New(d, false), sector, sector)
 	if err != nil {
 		return err
 	}
@@ -97,21 +148,51 @@ func makeData(disk string) error {
 	if err != nil {
 		return err
 	}
-	_, err = ext4.Create(storage, int64(p.Size), int64(p.Start)*sector, sector, &ext4.Params{VolumeName: layout.DataName, Checksum: true})
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
+	if err := format(d, int64(p.Start), int64(p.Size)); err != nil {
 		return err
 	}
 	table.Partitions = append(table.Partitions, p)
-	if err := errors.Join(table.Write(d, size), d.Sync()); err != nil {
+	return errors.Join(table.Write(d, size), d.Sync())
+}
+
+// addMBR makes the file system and the fourth partition by MBR, in which sectors are numbers
+// of 32 bits.
+func addMBR(d *os.File, size int64) error {
+	head := make([]byte, sector)
+	if _, err := d.ReadAt(head, 0); err != nil {
 		return err
 	}
-	if _, err := unix.IoctlRetInt(int(d.Fd()), unix.BLKRRPART); err != nil {
-		return fmt.Errorf("have the kernel read the partitions again: %w", err)
+	entry := func(n int) []byte { return head[mbrTable+16*n : mbrTable+16*(n+1)] }
+	var last uint64
+	for n := range 3 {
+		last = max(last, uint64(binary.LittleEndian.Uint32(entry(n)[8:]))+uint64(binary.LittleEndian.Uint32(entry(n)[12:])))
 	}
-	return nil
+	start := (last + align - 1) / align * align
+	// The last MiB stays free, as other tables have a copy of themselves there.
+	until := (min(uint64(size)/sector, 1<<32-1)/align - 1) * align
+	if until <= start || (until-start)*sector < least {
+		return fmt.Errorf("too small: behind the partitions of versions there are less than %d MB", least>>20)
+	}
+	if err := format(d, int64(start), int64(until-start)*sector); err != nil {
+		return err
+	}
+	const linux = 0x83
+	data := entry(3)
+	copy(data, []byte{0, 0xfe, 0xff, 0xff, linux, 0xfe, 0xff, 0xff})
+	binary.LittleEndian.PutUint32(data[8:], uint32(start))
+	binary.LittleEndian.PutUint32(data[12:], uint32(until-start))
+	_, err := d.WriteAt(head, 0)
+	return errors.Join(err, d.Sync())
+}
+
+// format makes the file system in what begins at a sector and has so many bytes. It is on the
+// disk when it returns.
+func format(d *os.File, start, size int64) error {
+	_, err := ext4.Create(file.New(d, false), size, start*sector, sector, &ext4.Params{VolumeName: layout.DataName, Checksum: true})
+	if err != nil {
+		return err
+	}
+	return d.Sync()
 }
 
 // free is what is behind the last partition, as one of its own. The table's own end is moved

@@ -3,12 +3,15 @@
 package appliance
 
 import (
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
+
+	"github.com/busbar/busbar/firmware-config/image/layout"
 )
 
 func TestPartitionsAreFoundByName(t *testing.T) {
@@ -20,10 +23,10 @@ func TestPartitionsAreFoundByName(t *testing.T) {
 		"mmcblk0p1/partition":         file("1\n"),
 		"sda/uevent":                  file("DEVNAME=sda\n"),
 	}
-	if p, err := findIn(block, "busbar-boot"); err != nil || p != (partition{"/dev/mmcblk0p1", "/dev/mmcblk0"}) {
+	if p, err := findIn(block, fstest.MapFS{}, "busbar-boot"); err != nil || p != (partition{"/dev/mmcblk0p1", "/dev/mmcblk0"}) {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := findIn(block, "busbar"); !errors.Is(err, errNoPartition) {
+	if _, err := findIn(block, fstest.MapFS{}, "busbar"); !errors.Is(err, errNoPartition) {
 		t.Errorf("part of a name: %v", err)
 	}
 }
@@ -41,5 +44,35 @@ func TestDataTakesWhatIsBehindTheLastPartition(t *testing.T) {
 	}
 	if _, err := free(table(), 300<<20); err == nil || !strings.Contains(err.Error(), "too small") {
 		t.Errorf("a card of 300 MB: %v", err)
+	}
+}
+
+// A Raspberry Pi's card has partitions without names: it is told by its first sector.
+func TestPartitionsOfAPiAreFoundByNumber(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	block, dev := fstest.MapFS{}, fstest.MapFS{}
+	for _, disk := range []string{"mmcblk0", "mmcblk1"} {
+		block[disk+"/uevent"] = file("DEVTYPE=disk\n")
+		for _, number := range []string{"1", "2", "3", "4"} {
+			name := disk + "p" + number
+			block[name+"/uevent"] = file("DEVTYPE=partition\n")
+			block[name+"/partition"] = file(number + "\n")
+			block[disk+"/"+name+"/partition"] = file(number + "\n")
+		}
+		head := make([]byte, sector)
+		head[mbrEnd], head[mbrEnd+1] = 0x55, 0xaa
+		if disk == "mmcblk1" {
+			binary.LittleEndian.PutUint32(head[mbrDisk:], layout.PiDisk)
+		}
+		dev[disk] = file(string(head))
+	}
+	for name, want := range map[string]string{layout.BootName: "/dev/mmcblk1p1", layout.PiSlotA: "/dev/mmcblk1p2", layout.DataName: "/dev/mmcblk1p4"} {
+		if p, err := findIn(block, dev, name); err != nil || p != (partition{want, "/dev/mmcblk1"}) {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+	delete(block, "mmcblk1p4/uevent")
+	if _, err := findIn(block, dev, layout.DataName); !errors.Is(err, errNoPartition) {
+		t.Errorf("of another card: %v", err)
 	}
 }

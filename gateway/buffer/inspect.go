@@ -2,7 +2,9 @@ package buffer
 
 import (
 	"cmp"
+	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -139,6 +141,25 @@ func (i *Inspection) find(dir string) error {
 		return cmp.Compare(strings.Count(a, "/"), strings.Count(b, "/"))
 	})
 	return nil
+}
+
+// LookAtAll looks at every file, and stops between two if ctx ends.
+func (i *Inspection) LookAtAll(ctx context.Context, signals bool) ([]File, error) {
+	var files []File
+	for _, path := range i.Files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := i.Look(path, signals)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a gateway that runs has removed it
+		}
+		if err != nil {
+			f.Problems = append(f.Problems, Problem{Place: "file", What: err.Error()})
+		}
+		files = append(files, f)
+	}
+	return files, nil
 }
 
 func isSegment(name string) bool { _, ok := firstPosition(name); return ok }

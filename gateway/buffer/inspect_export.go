@@ -2,10 +2,14 @@ package buffer
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"strconv"
@@ -22,6 +26,33 @@ type Selection struct {
 	// From and To bound the times: From inclusive, To exclusive; 0: no bound. A
 	// sample whose time isn't known yet is left out if there is one.
 	From, To telemetry.Micros
+}
+
+// ParseSelection is a selection as people write it. The format is JSON lines for events.
+// The error names what isn't right.
+func ParseSelection(stream, format, from, to, device string) (s Selection, f Format, err error) {
+	s = Selection{Stream: record.Stream(cmp.Or(stream, string(record.Telemetry))), Device: device}
+	f = Format(cmp.Or(format, string(CSV)))
+	switch {
+	case s.Stream != record.Telemetry && s.Stream != record.Events:
+		return s, f, fmt.Errorf("stream: %q, expected %s or %s", stream, record.Telemetry, record.Events)
+	case f != CSV && f != JSONLines:
+		return s, f, fmt.Errorf("format: %q, expected %s or %s", format, CSV, JSONLines)
+	case s.Stream == record.Events:
+		f = JSONLines
+	}
+	for _, bound := range []struct {
+		name, text string
+		to         *telemetry.Micros
+	}{{"from", from, &s.From}, {"to", to, &s.To}} {
+		if bound.text == "" {
+			continue
+		}
+		if *bound.to, err = ParseTime(bound.text); err != nil {
+			return s, f, fmt.Errorf("%s: %w", bound.name, err)
+		}
+	}
+	return s, f, nil
 }
 
 func (s Selection) covers(t telemetry.Micros) bool {
@@ -41,6 +72,14 @@ type Exported struct {
 	Lines      uint64 // samples or events
 	Salvaged   uint64 // records found beside a damaged file's tree
 	Unreadable uint64 // records known to be there whose content is gone
+}
+
+// Damage says what of the file couldn't be read as it should be; "" if everything could.
+func (n Exported) Damage(path string) string {
+	if n.Unreadable+n.Salvaged == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s is damaged: %d records were passed over, %d were found beside its tree", path, n.Unreadable, n.Salvaged)
 }
 
 // Format of exported samples. Events are always JSON lines.
@@ -80,6 +119,28 @@ func (i *Inspection) Segments() (paths []string) {
 		}
 	}
 	return paths
+}
+
+// ExportAll exports every segment, and stops between two if ctx ends. damage says what was
+// passed over.
+func (i *Inspection) ExportAll(ctx context.Context, s Selection, w *Lines) (total Exported, damage []string, err error) {
+	for _, path := range i.Segments() {
+		if err := ctx.Err(); err != nil {
+			return total, damage, err
+		}
+		n, err := i.Export(path, s, w)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a gateway that runs has removed it
+		}
+		if err != nil {
+			return total, damage, err
+		}
+		if d := n.Damage(path); d != "" {
+			damage = append(damage, d)
+		}
+		total.Lines, total.Salvaged, total.Unreadable = total.Lines+n.Lines, total.Salvaged+n.Salvaged, total.Unreadable+n.Unreadable
+	}
+	return total, damage, nil
 }
 
 type exporter struct {

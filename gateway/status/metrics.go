@@ -51,6 +51,8 @@ var (
 	descUnsent     = describe("mqtt_waiting", "Alarms raised and cleared that wait for the MQTT broker.")
 	descGivenUp    = describe("mqtt_dropped_total", "Alarms raised and cleared that weren't published, because too many waited.")
 	descProblems   = describe("problems", "Conditions that keep /healthz from being ok.")
+	descUpdate     = describe("update_info", "1; the labels say which version this machine was started with, and whether it is on trial.", "version", "slot", "trial")
+	descRolledBack = describe("update_rolled_back", "1 if the last update was rolled back; absent before the first.")
 
 	descValues         = describe("mqtt_values_connected", "1 while there is a connection to the MQTT broker that values are published to.")
 	descValuesSent     = describe("mqtt_values_published_total", "Values that were published by MQTT.")
@@ -167,6 +169,12 @@ func scrape(r Report) *exposition {
 		counter(descPublished, m.Published)
 		e.add(descUnsent, float64(m.Waiting))
 		counter(descGivenUp, m.Dropped)
+	}
+	if u := r.Update; u != nil {
+		e.add(descUpdate, 1, u.Running.Version, strconv.Itoa(u.Running.Number), strconv.FormatBool(u.Running.Trial))
+		if u.Last != nil {
+			e.add(descRolledBack, number(!u.Last.Confirmed))
+		}
 	}
 	e.add(descProblems, float64(len(r.Problems)))
 	e.process()

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/gateway/discovery"
+	"github.com/busbar/busbar/gateway/serialport"
+	"github.com/busbar/busbar/gateway/update"
 	"github.com/busbar/busbar/rules"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -45,12 +47,15 @@ type Report struct {
 	Buffer  Buffer
 	Devices []Device
 	Buses   []Bus
+	Ports   []serialport.Port
 	Control Control
 	MQTT    *MQTT   // nil: alarms aren't published
 	Values  *Values // nil: values aren't published by MQTT
 
 	Sparkplug *Sparkplug // nil: the gateway is no edge node
 	IEC104    *Station   // nil: the gateway is no controlled station
+
+	Update *update.Status // nil: something else than the gateway updates this machine
 	// Problems are what a person should do something about, empty when the
 	// gateway is healthy.
 	Problems []string
@@ -213,26 +218,13 @@ var ErrNoDevice = errors.New("the gateway has no such device")
 // GatewayHeader says which gateway answers.
 const GatewayHeader = "Busbar-Gateway"
 
-// Listen opens the status address. It is refused unless it is loopback: the
-// page has no sign-in.
-func Listen(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("status.listen: %w", err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("status.listen: %s is not a loopback address, and the status page has no sign-in", address)
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("status.listen: %w", err)
-	}
-	return l, nil
+// Serve answers this machine on l, which others don't reach, until ctx ends.
+func Serve(ctx context.Context, l net.Listener, source Source, log *slog.Logger) {
+	serve(ctx, l, handler(source), log)
 }
 
-// Serve answers on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, source Source, log *slog.Logger) {
-	server := http.Server{Handler: handler(source), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+func serve(ctx context.Context, l net.Listener, answer http.Handler, log *slog.Logger) {
+	server := http.Server{Handler: answer, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -266,7 +258,16 @@ var page = template.Must(template.New("status").Funcs(template.FuncMap{
 	"mib":     func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
 }).Parse(pageSource))
 
+// handler answers this machine.
 func handler(source Source) http.Handler {
+	mux := routes(source)
+	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", asked(source, func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) }))
+	configure(mux, source)
+	return judged(mux)
+}
+
+// routes are what is answered here and to other machines.
+func routes(source Source) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", expositionType)
@@ -316,8 +317,7 @@ func handler(source Source) http.Handler {
 	}))
 	mux.HandleFunc("POST /rules/explain", asked(source, explain(source)))
 	mux.HandleFunc("POST /scan", asked(source, scan(source)))
-	mux.HandleFunc("POST /devices/{device}/signals/{signal}/{action}", asked(source, func(w http.ResponseWriter, r *http.Request) { serveControl(w, r, source) }))
-	configure(mux, source)
+	updates(mux, source)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, source.Report()); err != nil {
@@ -328,5 +328,5 @@ func handler(source Source) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		w.Write(body.Bytes())
 	})
-	return judged(mux)
+	return mux
 }

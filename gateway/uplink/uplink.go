@@ -57,18 +57,28 @@ func New(o Options) (*Connection, error) {
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, fmt.Errorf("uplink: %q, expected https://host", o.URL)
 	}
+	transport, err := Transport(o)
+	if err != nil {
+		return nil, fmt.Errorf("uplink: %w", err)
+	}
+	c := Connection{base: base, agent: o.UserAgent, transport: transport}
+	return c.another(), nil
+}
+
+// Transport is what requests to the outside go by.
+func Transport(o Options) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Time: o.Now}
 	if o.CAFile != "" {
 		pem, err := os.ReadFile(o.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("uplink: read the CA: %w", err)
+			return nil, fmt.Errorf("read the CA: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("uplink: %s holds no certificate in PEM", o.CAFile)
+			return nil, fmt.Errorf("%s holds no certificate in PEM", o.CAFile)
 		}
 	}
-	transport := &http.Transport{
+	return &http.Transport{
 		Proxy: http.ProxyURL(o.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
 		IdleConnTimeout: 5 * time.Minute,
 		// Answers are short, and this machine's memory too.
@@ -77,9 +87,15 @@ func New(o Options) (*Connection, error) {
 		// A dead connection must be noticed by itself: a lane waits for its answer. Each
 		// time costs 300 bytes.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second},
+	}, nil
+}
+
+// OverHTTPS follows an answer to another place if that is reached by HTTPS too.
+func OverHTTPS(r *http.Request, via []*http.Request) error {
+	if r.URL.Scheme != "https" || len(via) > 5 {
+		return http.ErrUseLastResponse
 	}
-	c := Connection{base: base, agent: o.UserAgent, transport: transport}
-	return c.another(), nil
+	return nil
 }
 
 // another is a connection of its own to the same uplink.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -38,12 +39,15 @@ type Logging struct {
 }
 
 // Logger writes to standard error.
-func (l Logging) Logger() *slog.Logger {
+func (l Logging) Logger() *slog.Logger { return l.LoggerTo(os.Stderr) }
+
+// LoggerTo writes elsewhere.
+func (l Logging) LoggerTo(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: l.LogLevel}
 	if l.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.New(slog.NewJSONHandler(w, options))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // Main parses the command line into commands, runs the chosen one's Run method

@@ -17,6 +17,8 @@ const (
 	// BootDir and DataDir are where a gateway has them.
 	BootDir = "/boot"
 	DataDir = "/var/lib/busbar"
+	// ConfigDir is where it keeps the configuration that it has taken from the first.
+	ConfigDir = DataDir + "/configuration"
 	// ConfigName is the configuration's file in the first.
 	ConfigName = "gateway.yaml"
 )

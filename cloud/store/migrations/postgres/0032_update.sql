@@ -1,0 +1,16 @@
+-- +goose Up
+-- What became of the versions that machines have tried, as their gateways say.
+CREATE TABLE gateway_update (
+    gateway   TEXT COLLATE "C" NOT NULL REFERENCES gateway (id),
+    version   TEXT COLLATE "C" NOT NULL,
+    at        BIGINT NOT NULL,
+    origin    TEXT COLLATE "C" NOT NULL,
+    epoch     BIGINT NOT NULL,
+    confirmed BOOLEAN NOT NULL,
+    cause     TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (gateway, version, at)
+);
+CREATE INDEX gateway_update_version ON gateway_update (version);
+
+-- +goose Down
+DROP TABLE gateway_update;

@@ -1,0 +1,571 @@
+package update
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"aead.dev/minisign"
+
+	"github.com/busbar/busbar/firmware-config/bundle"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/test/await"
+)
+
+// medium is a machine's slots, which go on over its restarts.
+type medium struct {
+	mu      sync.Mutex
+	running Slot
+	others  []Slot
+}
+
+func (m *medium) Target() bundle.Target { return bundle.PC }
+func (m *medium) TrialArgument() string { return "trial" }
+
+func (m *medium) Running() Slot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.running
+}
+
+func (m *medium) Others() ([]Slot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.others), nil
+}
+
+func (m *medium) Stage(b *bundle.Reader) (Slot, error) {
+	for {
+		if _, _, err := b.Next(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return Slot{}, err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := Slot{Number: m.running.Number + 1, Version: b.Manifest.Version, Epoch: b.Manifest.Epoch, Trial: true, Left: 3}
+	m.others = []Slot{s}
+	return s, nil
+}
+
+func (m *medium) Confirm() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running.Trial = false
+	return nil
+}
+
+func (m *medium) Drop(number int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.others = slices.DeleteFunc(m.others, func(s Slot) bool { return s.Number == number })
+	return nil
+}
+
+// restart starts the other slot.
+func (m *medium) restart() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running, m.others = m.others[0], []Slot{m.running}
+}
+
+// gateway is one whose health a test decides.
+type gateway struct {
+	mu     sync.Mutex
+	health Health
+	told   []telemetry.Event
+}
+
+func (g *gateway) Health() Health {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.health
+}
+
+func (g *gateway) Tell(e telemetry.Event) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.told = append(g.told, e)
+	return nil
+}
+
+func (g *gateway) Now() time.Time { return time.Now() }
+
+func (g *gateway) is(h Health) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.health = h
+}
+
+func (g *gateway) events() []telemetry.Event {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.told)
+}
+
+var well = Health{Writable: true, Acknowledged: true, Devices: []string{"meter"}, Answering: []string{"meter"}}
+
+// bench is a machine, and who signs its bundles.
+type bench struct {
+	t       *testing.T
+	slots   *medium
+	dir     string
+	public  minisign.PublicKey
+	key     minisign.PrivateKey
+	reboots chan string
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{t: t, slots: &medium{running: Slot{Number: 1, Version: "1.0", Epoch: 4}}, dir: t.TempDir(), reboots: make(chan string, 10)}
+	var err error
+	if b.public, b.key, err = minisign.GenerateKey(rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// start is the program after a start of the machine.
+func (b *bench) start() *Updater {
+	b.t.Helper()
+	u, err := Open(Options{
+		Slots: b.slots, Keys: bundle.Keys{b.public}, Dir: b.dir, Reboot: func(argument string) { b.reboots <- argument },
+		Limit: func(time.Duration) {}, Free: func() (int64, error) { return 1 << 30, nil }, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil)), hold: time.Millisecond,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return u
+}
+
+func (b *bench) bundle(m bundle.Manifest) []byte {
+	b.t.Helper()
+	var text bytes.Buffer
+	m.Files = []bundle.File{{Name: "vmlinuz"}}
+	if _, err := bundle.Write(&text, m, fstest.MapFS{"vmlinuz": {Data: bytes.Repeat([]byte("kernel "+m.Version), 300)}}, b.key); err != nil {
+		b.t.Fatal(err)
+	}
+	return text.Bytes()
+}
+
+var two = bundle.Manifest{Version: "2.0", Epoch: 5, Target: bundle.PC}
+
+// put brings a bundle to the machine and installs it.
+func put(u *Updater, text []byte) error {
+	d := bundle.Digest(sha256.Sum256(text))
+	if err := u.Append(d, u.Have(d), int64(len(text)), bytes.NewReader(text)); err != nil {
+		return err
+	}
+	return u.Install(d, int64(len(text)), well)
+}
+
+func (b *bench) run(u *Updater, g Gateway, p Policy) {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { u.Run(ctx, g, p) })
+	running.Go(func() { u.Guard(ctx) })
+	b.t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+}
+
+func TestWhatIsNotToBeInstalledIsRefusedWithTheReason(t *testing.T) {
+	b, other := newBench(t), newBench(t)
+	good := b.bundle(two)
+	swapped := bytes.Clone(good)
+	swapped[bytes.Index(swapped, []byte("kernel"))+1]++
+	for name, c := range map[string]struct {
+		text []byte
+		says string
+	}{
+		"signed by somebody else": {other.bundle(two), "no key that is trusted has signed it"},
+		"of an old epoch":         {b.bundle(bundle.Manifest{Version: "0.9", Epoch: 3, Target: bundle.PC}), "has had 4: going back isn't allowed"},
+		"for another target":      {b.bundle(bundle.Manifest{Version: "2.0", Epoch: 5, Target: bundle.Pi}), "is for target pi, and this is pc"},
+		"with a swapped byte":     {swapped, "vmlinuz isn't what was signed"},
+		"cut":                     {good[:len(good)/2], "ends"},
+		"no bundle":               {bytes.Repeat([]byte("x"), 4096), "manifest.json"},
+	} {
+		u := b.start()
+		if err := put(u, c.text); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if others, _ := b.slots.Others(); len(others) != 0 || len(b.reboots) != 0 {
+			t.Errorf("%s: %v, %d restarts", name, others, len(b.reboots))
+		}
+		if files, _ := os.ReadDir(b.dir); len(files) != 1 {
+			t.Errorf("%s: %v is left", name, files)
+		}
+	}
+	u := b.start()
+	u.o.Keys = nil
+	if err := put(u, good); !errors.Is(err, errNoKeys) {
+		t.Errorf("without keys: %v", err)
+	}
+	if err := put(b.start(), b.bundle(bundle.Manifest{Version: "0.9", Epoch: 3, Target: bundle.PC, AllowDowngrade: true})); err != nil {
+		t.Errorf("a way back that is allowed: %v", err)
+	}
+}
+
+func TestAVersionThatProvesItselfIsConfirmed(t *testing.T) {
+	b := newBench(t)
+	if err := put(b.start(), b.bundle(two)); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-b.reboots; got != "trial" {
+		t.Errorf("the firmware is told %q", got)
+	}
+	b.slots.restart()
+	u, g := b.start(), &gateway{}
+	b.run(u, g, Policy{Within: time.Hour})
+	for _, c := range []struct {
+		health Health
+		lacks  string
+	}{
+		{Health{Acknowledged: true, Answering: well.Answering, Devices: well.Devices}, "the buffer can't be written"},
+		{Health{Writable: true, Answering: well.Answering, Devices: well.Devices}, "the log has acknowledged nothing"},
+		{Health{Writable: true, Acknowledged: true, Devices: well.Devices}, "device meter answered before and doesn't"},
+	} {
+		g.is(c.health)
+		await.True(t, c.lacks, func() bool { return u.Status().Lacks == c.lacks })
+	}
+	if !u.OnTrial() || !b.slots.Running().Trial {
+		t.Fatal("it is confirmed already")
+	}
+	if err := put(u, b.bundle(bundle.Manifest{Version: "3.0", Epoch: 5, Target: bundle.PC})); !errors.Is(err, errOnTrial) {
+		t.Errorf("another one meanwhile: %v", err)
+	}
+	g.is(well)
+	await.True(t, "it is confirmed and told", func() bool { return len(g.events()) == 1 && u.Status().Last.Told })
+	e := g.events()[0]
+	if e.Kind != telemetry.UpdateConfirmed || *e.Update != (telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5}) || b.slots.Running().Trial {
+		t.Errorf("%+v, %+v", e, e.Update)
+	}
+
+	again := &gateway{health: well}
+	u = b.start()
+	if s := u.Status(); s.Epoch != 5 || !s.Last.Confirmed || u.OnTrial() {
+		t.Errorf("%+v", s)
+	}
+	u.tell(t.Context(), again)
+	if len(again.events()) != 0 {
+		t.Error("it is told twice")
+	}
+}
+
+// A device that is gone from the configuration has nothing to prove, and nor has the log of
+// a site that may be offline.
+func TestWhatNobodyExpects(t *testing.T) {
+	a := attempt{Devices: []string{"gone", "meter"}}
+	if got := a.lacks(Health{Writable: true, Devices: well.Devices, Answering: well.Answering}, true); len(got) != 0 {
+		t.Error(got)
+	}
+	for range 20 {
+		a.Devices = append(a.Devices, "meter")
+	}
+	if got := a.lacks(Health{Devices: well.Devices}, false); len(got) != mostLacking+1 || got[mostLacking] != "and more" {
+		t.Error(got)
+	}
+}
+
+func TestAVersionThatDoesntProveItselfIsLeft(t *testing.T) {
+	b := newBench(t)
+	text := b.bundle(two)
+	if err := put(b.start(), text); err != nil {
+		t.Fatal(err)
+	}
+	<-b.reboots
+	b.slots.restart()
+	u := b.start()
+	b.run(u, &gateway{health: Health{Writable: true}}, Policy{Within: 10 * time.Millisecond})
+	if got := <-b.reboots; got != "" {
+		t.Errorf("the firmware is told %q", got)
+	}
+	b.slots.restart() // by the loader, when no start is left
+	b.slots.others[0].Left = 0
+	u = b.start()
+	g := &gateway{health: well}
+	u.tell(t.Context(), g)
+	want := telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5, Cause: "the log has acknowledged nothing"}
+	if e := g.events(); len(e) != 1 || e[0].Kind != telemetry.UpdateRolledBack || *e[0].Update != want {
+		t.Errorf("%+v", e)
+	}
+	if !u.failed(sha256.Sum256(text)) || u.Status().Epoch != 4 {
+		t.Errorf("%+v", u.Status())
+	}
+	if others, _ := b.slots.Others(); len(others) != 0 {
+		t.Errorf("%v is left", others)
+	}
+}
+
+// A gateway that doesn't come up isn't on trial for ever.
+func TestAVersionWithWhichNoGatewayRunsIsLeft(t *testing.T) {
+	b := newBench(t)
+	b.slots.running.Trial = true
+	u := b.start()
+	u.within = time.Millisecond
+	u.Lacks("the gateway doesn't run: no")
+	u.Guard(t.Context())
+	if len(b.reboots) != 1 || u.journal.Attempt.Cause != "the gateway doesn't run: no" {
+		t.Errorf("%d restarts, %+v", len(b.reboots), u.journal.Attempt)
+	}
+}
+
+func TestWhatAStartMakesOfAnAttempt(t *testing.T) {
+	one, now := Slot{Number: 1, Version: "1.0"}, time.Now()
+	trial := Slot{Number: 2, Version: "2.0", Trial: true, Left: 2}
+	spent, kept := trial, trial
+	spent.Left, kept.Trial = 0, false
+	for name, c := range map[string]struct {
+		attempt *attempt
+		running Slot
+		others  []Slot
+		trial   bool
+		goes    bool // the attempt goes on
+		last    string
+	}{
+		"nothing":                          {nil, one, nil, false, false, ""},
+		"on trial":                         {&attempt{Slot: 2, Version: "2.0"}, trial, []Slot{one}, true, true, ""},
+		"on trial, and cut before noted":   {&attempt{Version: "2.0"}, trial, []Slot{one}, true, true, ""},
+		"on trial, and the data is lost":   {nil, trial, []Slot{one}, true, true, ""},
+		"confirmed, and cut before noted":  {&attempt{Slot: 2, Version: "2.0"}, kept, []Slot{one}, false, false, "confirmed"},
+		"didn't come up":                   {&attempt{Slot: 2, Version: "2.0"}, one, []Slot{spent}, false, false, "it didn't come up, or not far enough to say why"},
+		"didn't come up, nor was it noted": {&attempt{Version: "2.0"}, one, []Slot{spent}, false, false, "it didn't come up, or not far enough to say why"},
+		"gave itself up":                   {&attempt{Slot: 2, Version: "2.0", Cause: "why"}, one, []Slot{spent}, false, false, "why"},
+		"will be started":                  {&attempt{Slot: 2, Version: "2.0"}, one, []Slot{trial}, false, true, ""},
+		"wasn't written whole":             {&attempt{Version: "2.0"}, one, nil, false, false, ""},
+		"was removed":                      {&attempt{Slot: 2, Version: "2.0"}, one, nil, false, false, "its slot is gone"},
+	} {
+		j := journal{Attempt: c.attempt}
+		got := j.settle(c.running, c.others, now)
+		last := ""
+		if j.Last != nil {
+			if last = j.Last.Cause; j.Last.Confirmed {
+				last = "confirmed"
+			}
+		}
+		if got != c.trial || (j.Attempt != nil) != c.goes || last != c.last {
+			t.Errorf("%s: on trial %v, %+v, %q", name, got, j.Attempt, last)
+		}
+		if j.Attempt != nil && j.Attempt.Slot != 2 {
+			t.Errorf("%s: slot %d", name, j.Attempt.Slot)
+		}
+	}
+}
+
+// site serves a channel and a bundle.
+type site struct {
+	*httptest.Server
+	mu        sync.Mutex
+	files     map[string][]byte
+	cut       int // bytes of the bundle that are sent, and no more; 0: all
+	withheld  string
+	asked     []string // Range headers
+	forgetful bool     // it doesn't know of ranges
+}
+
+func newSite(t *testing.T) *site {
+	s := &site{files: map[string][]byte{}}
+	s.Server = httptest.NewTLSServer(http.HandlerFunc(s.serve))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *site) serve(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, known := s.files[r.URL.Path]
+	switch {
+	case s.withheld != "":
+		http.Error(w, s.withheld, http.StatusConflict)
+		return
+	case !known:
+		http.NotFound(w, r)
+		return
+	case strings.HasSuffix(r.URL.Path, ".bundle"):
+		s.asked = append(s.asked, r.Header.Get("Range"))
+		if s.cut > 0 {
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			w.Write(text[:s.cut])
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		if s.forgetful {
+			r.Header.Del("Range")
+		}
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+}
+
+// offer has the site offer a bundle.
+func (s *site) offer(b *bench, text []byte, change func(*bundle.Channel)) bundle.Published {
+	b.t.Helper()
+	p := bundle.Published{URL: "2.bundle", Size: int64(len(text)), SHA256: sha256.Sum256(text)}
+	c := bundle.Channel{Issued: time.Now().Truncate(time.Second), NotAfter: time.Now().Add(time.Hour), Version: "2.0", Epoch: 5, Percent: 100, Bundles: map[bundle.Target]bundle.Published{bundle.PC: p}}
+	if change != nil {
+		change(&c)
+	}
+	channel, signature, err := c.Sign(b.key)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = map[string][]byte{"/c/stable.json": channel, "/c/stable.json.minisig": signature, "/c/2.bundle": text}
+	return p
+}
+
+func (s *site) policy() Policy {
+	return Policy{Gateway: "north-gw1", Within: time.Hour, Source: &Source{Channel: s.URL + "/c/stable.json", Client: s.Client(), Every: time.Millisecond}}
+}
+
+func TestAFetchGoesOnWhereverItWasCut(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	text := b.bundle(two)
+	p := s.offer(b, text, nil)
+	for cut := 1; cut < len(text); cut += 499 {
+		for _, forgetful := range []bool{false, true} {
+			b.dir = t.TempDir()
+			s.cut, s.forgetful, s.asked = cut, forgetful, nil
+			if err := b.start().fetch(t.Context(), s.Client(), s.URL+"/c/2.bundle", p); err == nil {
+				t.Fatal("what was cut is whole")
+			}
+			s.cut = 0
+			u := b.start() // the machine's power was cut too
+			if have := u.Have(p.SHA256); have != int64(cut) {
+				t.Fatalf("%d bytes of %d are kept", have, cut)
+			}
+			if err := u.fetch(t.Context(), s.Client(), s.URL+"/c/2.bundle", p); err != nil {
+				t.Fatal(err)
+			}
+			if whole, err := u.whole(p.SHA256, p.Size); !whole || err != nil {
+				t.Fatalf("cut at byte %d: %v, %v", cut, whole, err)
+			}
+			if want := []string{"", fmt.Sprintf("bytes=%d-", cut)}; !slices.Equal(s.asked, want) {
+				t.Fatalf("asked for %q", s.asked)
+			}
+		}
+	}
+}
+
+func TestABundleThatIsAnotherOneBeginsAnew(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	text := b.bundle(two)
+	p := s.offer(b, text, nil)
+	other := bytes.Clone(text)
+	other[len(other)/2]++
+	s.files["/c/2.bundle"] = other
+	u := b.start()
+	if _, err := u.check(t.Context(), &gateway{health: well}, s.policy()); err == nil || !strings.Contains(err.Error(), "begins anew") {
+		t.Error(err)
+	}
+	if u.Have(p.SHA256) != 0 {
+		t.Error("it is kept")
+	}
+	asked := len(s.asked)
+	if _, err := u.check(t.Context(), &gateway{health: well}, s.policy()); err == nil || len(s.asked) != asked {
+		t.Errorf("it is fetched again though the channel is the same: %v", err)
+	}
+}
+
+func TestWhoFollowsAChannel(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	text := b.bundle(two)
+	hour := time.Now().UTC().Hour()
+	for name, c := range map[string]struct {
+		change  func(*bundle.Channel)
+		waiting bool
+		err     string
+		fetched bool
+	}{
+		"for nobody yet":      {change: func(c *bundle.Channel) { c.Percent = 0 }},
+		"the version that is": {change: func(c *bundle.Channel) { c.Version = "1.0" }},
+		"for other targets":   {change: func(c *bundle.Channel) { c.Bundles = nil }},
+		"out of date": {change: func(c *bundle.Channel) {
+			c.Issued, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+		}, err: "out of date"},
+		"an old epoch": {change: func(c *bundle.Channel) { c.Epoch = 3 }, err: "going back isn't allowed"},
+		"at another time": {change: func(c *bundle.Channel) {
+			c.Window = bundle.Window(fmt.Sprintf("%02d:00-%02d:00", (hour+2)%24, (hour+3)%24))
+		}, waiting: true, fetched: true},
+	} {
+		b.dir, s.asked = t.TempDir(), nil
+		s.offer(b, text, c.change)
+		waiting, err := b.start().check(t.Context(), &gateway{health: well}, s.policy())
+		if waiting != c.waiting || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || (len(s.asked) > 0) != c.fetched {
+			t.Errorf("%s: waiting %v, %v, asked %q", name, waiting, err, s.asked)
+		}
+		if len(b.reboots) > 0 {
+			t.Fatalf("%s: it is installed", name)
+		}
+	}
+
+	u := b.start()
+	s.offer(b, text, func(c *bundle.Channel) { c.Percent = 0 })
+	if _, err := u.check(t.Context(), &gateway{}, s.policy()); err != nil {
+		t.Fatal(err)
+	}
+	s.offer(b, text, func(c *bundle.Channel) { c.Issued = c.Issued.Add(-time.Minute) })
+	if _, err := u.check(t.Context(), &gateway{}, s.policy()); err == nil || !strings.Contains(err.Error(), "a later one") {
+		t.Errorf("an older channel: %v", err)
+	}
+	s.offer(newBench(t), text, nil)
+	if _, err := u.check(t.Context(), &gateway{}, s.policy()); err == nil || !strings.Contains(err.Error(), "no key that is trusted") {
+		t.Errorf("somebody else's channel: %v", err)
+	}
+	s.withheld = "paused: 3 of 20 gateways rolled back"
+	if _, err := u.check(t.Context(), &gateway{}, s.policy()); err != nil {
+		t.Errorf("a channel that is withheld: %v", err)
+	}
+}
+
+// Who follows a channel keeps what is brought to it meanwhile, and nothing of what it runs.
+func TestAChannelLeavesWhatIsBrought(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	text := b.bundle(two)
+	runs := s.offer(b, text, func(c *bundle.Channel) { c.Version = "1.0" })
+	u := b.start()
+	brought := bundle.Digest(sha256.Sum256([]byte("another")))
+	for _, d := range []bundle.Digest{runs.SHA256, brought} {
+		if err := os.WriteFile(u.path(d), text[:700], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := u.check(t.Context(), &gateway{health: well}, s.policy()); err != nil {
+		t.Fatal(err)
+	}
+	if u.Have(brought) != 700 || u.Have(runs.SHA256) != 0 {
+		t.Errorf("of what is brought there are %d bytes, of what runs %d", u.Have(brought), u.Have(runs.SHA256))
+	}
+}
+
+// What was rolled back isn't installed again, though the channel goes on offering it.
+func TestAChannelIsFollowedOnce(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	s.offer(b, b.bundle(two), nil)
+	b.run(b.start(), &gateway{health: well}, s.policy())
+	<-b.reboots
+	b.slots.mu.Lock()
+	b.slots.others[0].Left = 0
+	b.slots.mu.Unlock()
+	u, g := b.start(), &gateway{health: well}
+	u.tell(t.Context(), g)
+	s.asked = nil
+	if _, err := u.check(t.Context(), g, s.policy()); err != nil || len(s.asked) > 0 || len(b.reboots) > 0 {
+		t.Errorf("%v, asked %q", err, s.asked)
+	}
+}
