@@ -13,7 +13,7 @@ import (
 
 type timelineQuery struct {
 	ID    string   `path:"id" maxLength:"512"`
-	Kinds []string `query:"kind" maxItems:"7" enum:"alarm,outage,planned,switching,call,command,control" doc:"Only entries of these, separated by commas"`
+	Kinds []string `query:"kind" minItems:"1" maxItems:"7" nullable:"false" enum:"alarm,outage,planned,switching,call,command,control" doc:"Only entries of these, separated by commas"`
 	Paging
 }
 

@@ -2026,7 +2026,7 @@ export async function getOneLine(server: Server, params: GetOneLineParams, optio
 export interface ListAssetTimelineParams {
   id: string;
   /** Only entries of these, separated by commas */
-  kind?: ("alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control")[] | null | undefined;
+  kind?: ("alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control")[] | undefined;
   /**
    * How many entries there are on the page at most
    *
