@@ -159,6 +159,7 @@ func (o *outcomes) await(t *testing.T, kind telemetry.EventKind, version string)
 // A flashed PC fetches a version although its power is cut in the middle of that, and again
 // in the middle of its being written, proves itself with it and keeps it. A version that is
 // brought to it and hangs is ended by the watchdog as often as it has starts, and then left for the one before.
+// It takes longest, and begins first.
 func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
 	t.Parallel()
 	meter := peer.Address(t)
