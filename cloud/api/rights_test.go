@@ -253,7 +253,7 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 	case "PUT /api/v1/switching/{asset}":
 		queries, body = []string{""}, `{"tag":"test","comment":"test"}`
 	case "GET /api/v1/planned-outages":
-		queries = []string{"", "?state=all", "?device=" + whose + "-line"}
+		queries = []string{"?state=all", "?state=all&device=" + whose + "-line"} // it may be cancelled by now
 	case "POST /api/v1/planned-outages", "PUT /api/v1/planned-outages/{id}":
 		queries, body = []string{""}, `{"devices":["`+whose+`-line"],"from_us":1,"until_us":4102444800000000,"reason":"`+whose+` works"}`
 	case "POST /api/v1/planned-outages/{id}/cancel":
