@@ -169,7 +169,7 @@ func (p *pipeline) obey(o order) {
 	}
 	e := command.Answer(o.Command, o.refusal, p.clock.At(now))
 	if o.Kind == record.Read && o.refusal == "" {
-		if e.Answer.Asset, e.Answer.Read = o.reading.asset, o.reading.values; o.silent {
+		if e.Answer.Asset, e.Answer.Began, e.Answer.Read = o.reading.asset, o.reading.began, o.reading.values; o.silent {
 			e.Answer.Cause = telemetry.NoAnswer
 		}
 	}

@@ -16,6 +16,7 @@ var errNoDevice = errors.New("there is no such device")
 // reading is what was read of a device.
 type reading struct {
 	asset  string
+	began  telemetry.Micros
 	values []telemetry.Input
 }
 
@@ -24,6 +25,7 @@ func (g *Gateway) readNow(ctx context.Context, device string) (r reading, err er
 	if !slices.ContainsFunc(g.live.Load().config.Devices, func(d gatewayconfig.Device) bool { return d.ID == device }) {
 		return r, errNoDevice
 	}
+	r.began = g.clock.Now()
 	samples, err := g.field.ReadOnce(ctx, device)
 	if err != nil {
 		return r, err

@@ -349,9 +349,11 @@ type CommandAnswer struct {
 	By     string        `json:"by"`
 	Result CommandResult `json:"result"`
 	Cause  string        `json:"cause,omitempty"` // why it was refused; NoAnswer of a device that didn't
-	// Of a device that was read, and has answered: its asset, and what was read of it, the
-	// voltages first, at most MostRead.
+	// Of a device that was read, and has answered: its asset, when it was asked, and what was
+	// read of it, the voltages first, at most MostRead. What is older than Began was told
+	// before, and is no answer.
 	Asset string  `json:"asset,omitempty"`
+	Began Micros  `json:"began_us,omitempty"`
 	Read  []Input `json:"read,omitempty"`
 }
 

@@ -86,9 +86,10 @@ func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
 		case a.Kind == string(record.Ping):
 			return []evidence.Observation{of(outage.PingAnswered)}
 		case a.Kind == string(record.Read):
-			v := evidenceOfReading(*a)
-			v.Gateway = gateway
-			return []evidence.Observation{v}
+			if v, says := evidenceOfReading(*a); says {
+				v.Gateway = gateway
+				return []evidence.Observation{v}
+			}
 		}
 	}
 	return nil
@@ -137,28 +138,47 @@ func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observatio
 }
 
 // evidenceOfReading is what a device says of supply that was read now. Its asset is found when
-// it is kept, where the answer doesn't say it.
-func evidenceOfReading(a telemetry.CommandAnswer) evidence.Observation {
+// it is kept, where the answer doesn't say it. It says nothing if all that it has is bad, or
+// was told before it was asked.
+func evidenceOfReading(a telemetry.CommandAnswer) (_ evidence.Observation, says bool) {
 	v := evidence.Observation{Device: a.Device, Evidence: outage.Evidence{Kind: outage.PingAnswered, Asset: a.Asset}}
 	if len(a.Read) == 0 {
 		v.Kind = outage.PingUnanswered
-		return v
+		return v, true
 	}
+	var read []telemetry.Input
 	highest, measured := 0.0, false
 	for _, in := range a.Read {
-		if strings.HasPrefix(in.Name, "PhV.") && in.Value != nil && *in.Value >= 0 {
-			highest, measured = max(highest, *in.Value), true
+		if in.Value == nil || !strings.HasPrefix(in.Quality, telemetry.Good.String()) || a.Began == 0 || in.Time < a.Began-readBefore {
+			continue
 		}
+		if strings.HasPrefix(in.Name, "PhV.") {
+			scale, known := map[string]float64{"V": 1, "kV": 1000, "mV": 0.001}[in.Unit]
+			if volts := scale * *in.Value; known && volts >= 0 {
+				in.Value = &volts
+				highest, measured = max(highest, volts), true
+			} else {
+				continue
+			}
+		}
+		read = append(read, in)
 	}
-	levels, known := levelsOf(a.Read)
+	if len(read) == 0 {
+		return v, false
+	}
+	levels, known := levelsOf(read)
 	switch {
 	case measured && highest < noVoltage:
 		v.Kind, v.Levels = outage.Voltage, &outage.Levels{}
 	case known:
 		v.Kind, v.Levels = outage.Voltage, &levels
 	}
-	return v
+	return v, true
 }
+
+// readBefore is how far a value's time may be before that at which it was asked for: the two
+// needn't be of one clock.
+const readBefore = telemetry.Micros(1e6)
 
 // noVoltage is the voltage of a phase, in V, below which none is there: 5 % of 230 V.
 const noVoltage = 11.5

@@ -8,9 +8,17 @@ import (
 )
 
 func TestWhatAReadingSaysOfSupply(t *testing.T) {
+	const began = 1e12
+	old := func(read []telemetry.Input, quality string, unit string, at telemetry.Micros) []telemetry.Input {
+		for i := range read {
+			read[i].Quality, read[i].Unit, read[i].Time = quality, unit, at
+		}
+		return read
+	}
+	power := 5.0
 	volts := func(list ...float64) (read []telemetry.Input) {
 		for i, v := range list {
-			read = append(read, telemetry.Input{Name: "PhV.phs" + "ABC"[i:i+1], Value: &v, Unit: "V", Quality: "good"})
+			read = append(read, telemetry.Input{Name: "PhV.phs" + "ABC"[i:i+1], Value: &v, Unit: "V", Quality: "good", Time: began})
 		}
 		return read
 	}
@@ -24,11 +32,18 @@ func TestWhatAReadingSaysOfSupply(t *testing.T) {
 		"a phase is lost":       {volts(230, 0, 231), "voltage [100 0 100]"},
 		"of one phase":          {volts(230), "ping-answered"},
 		"none, of one phase":    {volts(3), "voltage [0 0 0]"},
-		"nothing says voltages": {[]telemetry.Input{{Name: "TotW"}}, "ping-answered"},
-		"a voltage isn't known": {[]telemetry.Input{{Name: "PhV.phsA"}, {Name: "PhV.phsB"}, {Name: "PhV.phsC"}}, "ping-answered"},
+		"nothing says voltages": {[]telemetry.Input{{Name: "TotW", Value: &power, Quality: "good", Time: began}}, "ping-answered"},
+		"no value is known":     {[]telemetry.Input{{Name: "PhV.phsA", Quality: "bad (timeout)"}, {Name: "PhV.phsB", Quality: "bad (timeout)"}}, ""},
+		"told before":           {old(volts(230, 230, 230), "good", "V", began-60e6), ""},
+		"uncertain":             {old(volts(230, 230, 230), "uncertain (stale)", "V", began), ""},
+		"in kV":                 {old(volts(5.8, 5.7, 5.8), "good", "kV", began), "voltage [100 98 100]"},
+		"in nobody knows what":  {old(volts(1, 1, 1), "good", "%", began), ""},
 	} {
-		v := evidenceOfReading(telemetry.CommandAnswer{Kind: "read", Device: "m", Asset: "p", Result: telemetry.CommandDone, Read: c.read})
+		v, says := evidenceOfReading(telemetry.CommandAnswer{Kind: "read", Device: "m", Asset: "p", Result: telemetry.CommandDone, Began: began, Read: c.read})
 		got := string(v.Kind)
+		if !says {
+			got = ""
+		}
 		if v.Levels != nil {
 			got += fmt.Sprint(" ", *v.Levels)
 		}

@@ -18,8 +18,16 @@ func (e *Engine) cover(x *incident) {
 	case plan != nil && e.planned(x.Plan) == nil:
 		x.Plan, x.Class = plan.ID, Planned
 	case plan == nil && x.Plan != "" && x.RestoredAt == 0 && (x.node != none || e.planned(x.Plan) == nil):
-		if x.Plan = ""; x.Class == Planned {
+		if x.Plan = ""; x.Class != Planned {
+			return
+		}
+		switch {
+		case x.AnnouncedAt == 0:
 			x.Class = Open
+		case len(x.out) == 0 && x.Lossy > 0:
+			x.Class = PhaseLoss
+		default:
+			x.Class = Sustained
 		}
 	}
 }

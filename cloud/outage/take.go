@@ -55,7 +55,9 @@ func (e *Engine) Take(v Evidence) error {
 		if m.edge == none {
 			return e.keep(v, v.Switch)
 		}
-		m.time = e.believed(v, none)
+		if m.time = e.believed(v, none); v.By != "" && v.Source != 0 { // people say when they have operated it
+			m.time = min(v.Source, v.Arrival)
+		}
 		m.opened = !v.Bad && (*v.Open || v.Phases != 0)
 		if !e.takePosition(int(m.edge), v, m.time) {
 			return nil
@@ -144,6 +146,13 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		p.alive = at
 		e.checkAt(i, at+e.fresh())
 	}
+	answered := func() {
+		if p.auxiliary { // that it answers says nothing of what it measures
+			p.timeout, p.unanswered = 0, 0
+			return
+		}
+		supplied()
+	}
 	lost := func(since *int64) {
 		if *since == 0 || v.Kind != Timeout {
 			*since = at
@@ -184,7 +193,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		if e.overtaken(v, &p.pollTime) {
 			return false
 		}
-		supplied()
+		answered()
 	case Voltage:
 		if e.overtaken(v, &p.pollTime) {
 			return false
@@ -208,7 +217,7 @@ func (e *Engine) takePoint(i int32, v Evidence) bool {
 		lost(&p.call)
 		e.checkAt(i, at+micros(e.c.CallLasts))
 	case PingAnswered:
-		supplied()
+		answered()
 	case PingUnanswered:
 		lost(&p.unanswered)
 	case PointOut:

@@ -252,6 +252,9 @@ func (e *Engine) doubt(x *incident) {
 		if s.gateway == none || e.gateways[s.gateway].gone == 0 || s.word != 0 {
 			continue
 		}
+		if x.node != none && !e.net.isBelow(int32(e.net.s.Point(int(p)).Node), x.node) {
+			continue // behind another device, of an incident that was merged into this one
+		}
 		if s.lost() && !s.stale {
 			s.stale = true
 			e.look(p)

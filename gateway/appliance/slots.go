@@ -78,7 +78,7 @@ func (m *Machine) Slots() (update.Slots, error) {
 func Free(dir string) (int64, error) {
 	var s unix.Statfs_t
 	err := unix.Statfs(dir, &s)
-	return int64(s.Bavail) * s.Bsize, err
+	return int64(s.Bavail) * int64(s.Bsize), err
 }
 
 // writeBoot does something while the boot partition can be written, which no two do at once.

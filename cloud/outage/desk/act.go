@@ -32,10 +32,12 @@ func Act(ctx context.Context, s *store.Store, id string, revision int64, step li
 			if step.Into == id {
 				return &lifecycle.Refused{Step: step.Action, State: o.State, Reason: "it can't be part of itself"}
 			}
-			if into, err := find(t, step.Into); err != nil {
+			into, err := find(t, step.Into)
+			if err != nil {
 				return err
-			} else if into.State.Over() {
-				return &lifecycle.Refused{Step: step.Action, State: o.State, Reason: "the other one is over"}
+			}
+			if why := o.cantBeOf(into); why != "" {
+				return &lifecycle.Refused{Step: step.Action, State: o.State, Reason: why}
 			}
 		}
 		detail, err := o.take(step)
@@ -106,6 +108,21 @@ func (o *Outage) take(step lifecycle.Step) (detail string, err error) {
 		o.Restored = nil
 	}
 	return lifecycle.Difference(before, after), nil
+}
+
+// cantBeOf is why an outage can't be merged into another one; "" if it can. One whose supply is
+// back, by people or by evidence, would hide what is still out, as would one that is planned.
+func (o *Outage) cantBeOf(into Outage) string {
+	planned := string(outage.Planned)
+	switch says := outage.State(into.Evidence); {
+	case !into.State.Out(), says.Over(), says == outage.Restored:
+		return "in the other one supply is back"
+	case o.DeviceKind == "service_point":
+		return "it is of one service point"
+	case into.Class == planned && o.Class != planned:
+		return "the other one is planned, and this one isn't"
+	}
+	return ""
 }
 
 // split says that what has opened are other devices than the one of the outage.

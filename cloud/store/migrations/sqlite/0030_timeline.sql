@@ -14,6 +14,8 @@ CREATE TABLE switching_entry (
     comment  TEXT NOT NULL
 );
 CREATE INDEX switching_entry_asset ON switching_entry (asset, at);
+INSERT INTO switching_entry (asset, at, position, phases, cut, tag, gateway, actor, comment)
+    SELECT asset, at, position, phases, cut, tag, gateway, actor, comment FROM switching;
 
 -- When supply was expected back in an outage, as it was said.
 CREATE TABLE outage_estimate (
