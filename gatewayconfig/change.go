@@ -59,6 +59,9 @@ func (c Config) Changes(from Config) []Change {
 		d.compare("", reflect.ValueOf(part.old), reflect.ValueOf(part.new))
 		changes = append(changes, d.changes...)
 	}
+	if from.Serve.IEC104 != nil && c.Serve.IEC104 != nil && reflect.DeepEqual(from.Serve.IEC104, c.Serve.IEC104) && !reflect.DeepEqual(from.ServedPoints(), c.ServedPoints()) {
+		changes = append(changes, Change{What: "serve", Key: "iec104 signals", From: "as devices had them", To: "as devices have them", Restart: true})
+	}
 	changes = append(changes, difference("asset", from.Assets, c.Assets, func(a Asset) string { return a.ID })...)
 	changes = append(changes, difference("device", from.Devices, c.Devices, func(d Device) string { return d.ID })...)
 	return append(changes, difference("rule", from.Rules, c.Rules, ruleName)...)

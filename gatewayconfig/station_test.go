@@ -1,6 +1,7 @@
 package gatewayconfig
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,31 @@ func TestServedPoints(t *testing.T) {
 
 // What other machines reach is encrypted, unless the file says that it isn't to be, and for
 // whom.
+// What is told follows from the devices, so that a change of them may take a restart.
+func TestAServedSignalChanges(t *testing.T) {
+	was, err := Parse("gateway.yaml", []byte(stationYAML))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := was
+	now.Devices = slices.Clone(was.Devices)
+	for i := range now.Devices {
+		now.Devices[i].Timeout *= 2
+	}
+	if list := Restarts(now.Changes(was)); len(list) != 0 {
+		t.Errorf("%+v", list)
+	}
+	for i := range now.Devices {
+		now.Devices[i].Signals = slices.Clone(now.Devices[i].Signals)
+		for j := range now.Devices[i].Signals {
+			now.Devices[i].Signals[j].Type = "uint16"
+		}
+	}
+	if list := Restarts(now.Changes(was)); len(list) != 1 || list[0].What != "serve" {
+		t.Errorf("%+v", list)
+	}
+}
+
 func TestStationAddress(t *testing.T) {
 	tls := "tls: {ca: ca.crt, cert: gw.crt, key: gw.key}"
 	for _, c := range []struct {

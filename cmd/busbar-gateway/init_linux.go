@@ -46,11 +46,7 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 	if err != nil {
 		log.Error("this machine can't run a gateway", "error", err)
 		machine.Sign(false)
-		long := time.Duration(0)
-		if machine.OnTrial() {
-			long = update.Within
-		}
-		rest(ctx, machine, long)
+		rest(ctx, machine, update.Within) // a version on trial is left by the restart, and nothing is lost by one
 		return machine.Reboot("")
 	}
 	ctx, reboot := context.WithCancel(ctx)

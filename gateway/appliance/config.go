@@ -88,13 +88,16 @@ func (x exchange) takeFiles(text []byte) error {
 		if err != nil {
 			return fmt.Errorf("%s, which the configuration names: %w", name, err)
 		}
+		there = append(there, name)
+		if blanked(content) {
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(x.data, name)), 0o700); err != nil {
 			return err
 		}
 		if err := configfile.Replace(filepath.Join(x.data, name), content, 0o600); err != nil {
 			return err
 		}
-		there = append(there, name)
 	}
 	if len(there) == 0 {
 		return nil
@@ -118,13 +121,18 @@ func (x exchange) takeFiles(text []byte) error {
 // read reads a file where it is edited, or else where it was taken to.
 func (x exchange) read(name string) ([]byte, error) {
 	text, err := configfile.Read(name)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if err == nil && !blanked(text) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return text, err
 	}
 	if inside, rel := filepath.Rel(x.boot, name); rel == nil {
 		return configfile.Read(filepath.Join(x.data, inside))
 	}
 	return text, err
+}
+
+// blanked reports whether a file was taken before, and the machine had no time to remove it.
+func blanked(content []byte) bool {
+	return len(content) > 0 && len(bytes.Trim(content, "\x00")) == 0
 }
 
 // blank overwrites a file and removes it.

@@ -104,6 +104,29 @@ func TestWhatIsEditedIsTaken(t *testing.T) {
 	}
 }
 
+// A file that was overwritten when the power failed, before it was removed, isn't taken for the
+// one that was taken.
+func TestPowerFailsWhileSecretsAreMoved(t *testing.T) {
+	x, put, has := partitions(t)
+	put("gateway.yaml", edited)
+	put("secrets/password", "hunter2")
+	put("own.yaml", ownProfile)
+	if err := x.take(); err != nil {
+		t.Fatal(err)
+	}
+	put("secrets/password", strings.Repeat("\x00", 7))
+	put("own.yaml", strings.Repeat("\x00", len(ownProfile)))
+	if err := x.take(); err != nil {
+		t.Fatal(err)
+	}
+	if got := has(filepath.Join(x.data, "secrets/password")); got != "hunter2" || has(filepath.Join(x.data, "own.yaml")) != ownProfile {
+		t.Errorf("%q", got)
+	}
+	if has(filepath.Join(x.boot, "secrets/password")) != "-" || has(filepath.Join(x.boot, "own.yaml")) != "-" {
+		t.Error("what was overwritten is still there")
+	}
+}
+
 func TestWhatIsChangedThroughTheGatewayIsShown(t *testing.T) {
 	x, put, has := partitions(t)
 	put("gateway.yaml", edited)

@@ -40,9 +40,6 @@ func (m *Machine) readStart() {
 	}
 }
 
-// OnTrial reports whether the version was started to be tried.
-func (m *Machine) OnTrial() bool { return m.started.Trial }
-
 // Limit has the machine start anew after a while, whatever hangs; 0 lifts that.
 func (m *Machine) Limit(long time.Duration) {
 	if long == 0 {

@@ -295,14 +295,14 @@ func (j *journal) settle(p pending, committed bool) {
 	}
 	j.mu.Lock()
 	j.committing = false
-	if !committed {
+	waiting := p.waiting
+	if !committed { // the samples are in the buffer: other sources needn't wait for this file
+		p.waiting = nil
 		j.pending = p.before(j.pending, j.most)
 	}
 	j.mu.Unlock()
-	if committed {
-		for _, tell := range p.waiting {
-			tell(true)
-		}
+	for _, tell := range waiting {
+		tell(true)
 	}
 }
 

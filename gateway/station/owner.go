@@ -41,9 +41,6 @@ var (
 // request is what a command wants.
 func (o *owner) request(c controlled.Command) (r control.Request, err error) {
 	p := o.commanded[object{c.Station, c.Address}]
-	if age := time.Since(c.Time); !c.Time.IsZero() && age.Abs() > latest {
-		return r, fmt.Errorf("it was given at %v, more than %v ago or ahead", c.Time.UTC().Format(time.RFC3339), latest)
-	}
 	r = control.Request{Device: p.Device, Signal: p.Name, Origin: telemetry.ControlMaster, By: by(c.Master)}
 	v := c.Object.Value
 	switch c.Type {
@@ -62,6 +59,14 @@ func (o *owner) request(c controlled.Command) (r control.Request, err error) {
 		r.Value = telemetry.FloatValue(v / p.Scale)
 	}
 	return r, nil
+}
+
+// timely is an error if a command says that it was given too long ago.
+func timely(c controlled.Command) error {
+	if age := time.Since(c.Time); !c.Time.IsZero() && age.Abs() > latest {
+		return fmt.Errorf("it was given at %v, more than %v ago or ahead", c.Time.UTC().Format(time.RFC3339), latest)
+	}
+	return nil
 }
 
 // by is who asks: a master at its address.
@@ -83,6 +88,9 @@ func failed(a control.Answer, want telemetry.ControlOutcome) error {
 
 // Select implements controlled.Owner.
 func (o *owner) Select(ctx context.Context, c controlled.Command) error {
+	if err := timely(c); err != nil {
+		return err
+	}
 	r, err := o.request(c)
 	if err != nil {
 		return err
@@ -121,6 +129,9 @@ func (o *owner) Cancel(c controlled.Command) {
 
 // Execute implements controlled.Owner.
 func (o *owner) Execute(ctx context.Context, c controlled.Command, accepted func()) error {
+	if err := timely(c); err != nil {
+		return err
+	}
 	r, err := o.request(c)
 	if err != nil {
 		return err

@@ -87,7 +87,10 @@ func Open(o Options) (*Updater, error) {
 	if last := u.journal.Last; last != nil && !last.Told && !last.Confirmed {
 		o.Log.Error("an update was rolled back", "version", last.Version, "cause", last.Cause)
 	}
-	return u, u.journal.write(o.Dir)
+	if err := u.journal.write(o.Dir); err != nil { // a version on trial is to be left all the same
+		o.Log.Error("what becomes of updates can't be noted", "error", err)
+	}
+	return u, nil
 }
 
 // OnTrial reports whether the running version isn't confirmed.
