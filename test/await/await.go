@@ -16,9 +16,15 @@ const (
 // What is what should have happened, in words.
 func True(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(longest); !is(); time.Sleep(every) {
+	Within(t, longest, what, is)
+}
+
+// Within is True of what takes long by itself, such as an emulated machine's start.
+func Within(t testing.TB, long time.Duration, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(long); !is(); time.Sleep(every) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", longest, what)
+			t.Fatalf("not within %v: %s", long, what)
 		}
 	}
 }

@@ -126,7 +126,7 @@ type outcomes struct {
 func (o *outcomes) await(t *testing.T, kind telemetry.EventKind, version string) telemetry.Update {
 	t.Helper()
 	var found telemetry.Update
-	await.True(t, fmt.Sprintf("%s of version %s comes to the log", kind, version), func() bool {
+	await.Within(t, starting, fmt.Sprintf("%s of version %s comes to the log", kind, version), func() bool {
 		fetches := o.client.PollRecords(t.Context(), 1)
 		fetches.EachRecord(func(r *kgo.Record) {
 			var headers []record.Header

@@ -158,6 +158,9 @@ func (c *card) console() string {
 }
 
 // awaitConsole waits until the machine has said so since it was switched on.
+// starting is for machines that are emulated side by side, and start several times.
+const starting = 6 * time.Minute
+
 func (c *card) awaitConsole(text string) {
 	c.t.Helper()
 	c.awaitTimes(text, 1)
@@ -165,7 +168,7 @@ func (c *card) awaitConsole(text string) {
 
 func (c *card) awaitTimes(text string, times int) {
 	c.t.Helper()
-	await.True(c.t, fmt.Sprintf("the console says %q, time %d", text, times), func() bool {
+	await.Within(c.t, starting, fmt.Sprintf("the console says %q, time %d", text, times), func() bool {
 		console, _ := os.ReadFile(c.console())
 		return strings.Count(string(console), text) >= times
 	})
