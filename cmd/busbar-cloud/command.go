@@ -201,6 +201,9 @@ func (a asking) ask(ctx context.Context, kind record.CommandKind, alarm, device 
 	if !gatewayName.MatchString(a.Gateway) {
 		return program.Usage{Err: fmt.Errorf("%q is no gateway's id: expected 1 to 63 lower-case letters, digits and hyphens, the first no hyphen", a.Gateway)}
 	}
+	if a.By == store.ByCloud { // what it asks by itself isn't audited
+		return program.Usage{Err: fmt.Errorf("--by %s: that is the cloud itself, expected who asks", a.By)}
+	}
 	config, err := cloud.LoadConfig(a.Config)
 	if err != nil {
 		return err
