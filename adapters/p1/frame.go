@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/busbar/busbar/adapters/crc16"
 )
 
 // longest bounds a telegram, in bytes. Real ones have up to some 3,000.
@@ -75,28 +77,9 @@ func (s *Splitter) Write(data []byte, do func(telegram []byte, err error)) {
 }
 
 // checksum is the CRC-16 of a telegram: polynomial 0x8005 reflected, from 0 (DSMR P1 5.0.2, 5.2).
-func checksum(data []byte) uint16 {
-	crc := uint16(0)
-	for _, b := range data {
-		crc = crc>>8 ^ crcTable[byte(crc)^b]
-	}
-	return crc
-}
+func checksum(data []byte) uint16 { return crcTable.Update(0, data) }
 
-var crcTable = func() (table [256]uint16) {
-	for i := range table {
-		crc := uint16(i)
-		for range 8 {
-			if crc&1 != 0 {
-				crc = crc>>1 ^ 0xA001
-			} else {
-				crc >>= 1
-			}
-		}
-		table[i] = crc
-	}
-	return table
-}()
+var crcTable = crc16.Of(0xA001)
 
 // verify checks the checksum of a telegram and returns what stands between its header and
 // the line with !. checked is false if the telegram has none, as those before DSMR 4.

@@ -6,6 +6,8 @@ package sml
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/busbar/busbar/adapters/crc16"
 )
 
 // longest bounds a file, in bytes. Real ones have some 200 to 1,000.
@@ -103,27 +105,7 @@ func (s *Splitter) finish(padding int, checked []byte, told uint16) error {
 	return nil
 }
 
-func x25(data []byte) uint16    { return ^crc16(0xFFFF, data) }
-func kermit(data []byte) uint16 { return crc16(0, data) }
+func x25(data []byte) uint16    { return ^crcTable.Update(0xFFFF, data) }
+func kermit(data []byte) uint16 { return crcTable.Update(0, data) }
 
-func crc16(crc uint16, data []byte) uint16 {
-	for _, b := range data {
-		crc = crc>>8 ^ crcTable[byte(crc)^b]
-	}
-	return crc
-}
-
-var crcTable = func() (table [256]uint16) {
-	for i := range table {
-		crc := uint16(i)
-		for range 8 {
-			if crc&1 != 0 {
-				crc = crc>>1 ^ 0x8408
-			} else {
-				crc >>= 1
-			}
-		}
-		table[i] = crc
-	}
-	return table
-}()
+var crcTable = crc16.Of(0x8408)

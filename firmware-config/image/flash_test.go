@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/busbar/busbar/test/peer"
 )
 
 func TestOnlyWhatIsRemovableIsWritten(t *testing.T) {
@@ -135,7 +137,7 @@ func TestADiskIsWritten(t *testing.T) {
 	}
 	out, err := exec.Command("losetup", "--find", "--show", backing).CombinedOutput()
 	if err != nil {
-		t.Skipf("loop devices need root: %v: %s", err, out)
+		peer.Missing(t, "loop devices need root: %v: %s", err, out)
 	}
 	loop := strings.TrimSpace(string(out))
 	t.Cleanup(func() { exec.Command("losetup", "--detach", loop).Run() })
