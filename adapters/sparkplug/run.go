@@ -80,8 +80,8 @@ func (r *running) stamp() { r.since = max(time.Now().UnixMilli(), r.since+1) }
 // errBehind is that the broker has kept a later state than the one of this connection.
 var errBehind = errors.New("the clock is behind the last state that was published of this host application")
 
-// connected connects, and takes what comes until the connection fails or ctx ends. made is
-// called when there is a connection.
+// connected connects, and takes what comes until the connection fails or ctx ends, of which
+// the broker is told. made is called when there is a connection.
 func (r *running) connected(ctx context.Context, alive <-chan time.Time, made func()) error {
 	r.stamp()
 	conn, err := mqttconn.Dial(ctx, r.Broker, mqttconn.Options{Dir: r.Dir, Will: r.state(false), MaxPayload: longestMessage, KeepAlive: keepAlive})
@@ -89,10 +89,18 @@ func (r *running) connected(ctx context.Context, alive <-chan time.Time, made fu
 		return err
 	}
 	defer conn.Abort()
+	err = r.receive(ctx, conn, alive, made)
+	if ctx.Err() != nil { // whatever it was doing
+		r.leave(conn)
+	}
+	return err
+}
+
+func (r *running) receive(ctx context.Context, conn *mqttconn.Conn, alive <-chan time.Time, made func()) error {
 	if err := conn.SubscribeAll(ctx, r.filters()); err != nil {
 		return err
 	}
-	if _, err := conn.Publish(ctx, []mqttconn.Message{r.state(true)}); err != nil {
+	if err := publish(ctx, conn, r.state(true)); err != nil {
 		return err
 	}
 	made()
@@ -113,7 +121,6 @@ func (r *running) connected(ctx context.Context, alive <-chan time.Time, made fu
 		timer.Reset(r.untilDue())
 		select {
 		case <-ctx.Done():
-			r.leave(conn)
 			return ctx.Err()
 		case a := <-r.session.Asked():
 			a.Answer(r.found.latest(time.Now()))
@@ -205,7 +212,7 @@ func (r *running) flush(ctx context.Context, conn *mqttconn.Conn, cause error) e
 		messages = append(messages, rebirth(n, now))
 	}
 	if len(messages) > 0 {
-		if _, err := conn.Publish(ctx, messages); err != nil {
+		if err := publish(ctx, conn, messages...); err != nil {
 			return err
 		}
 	}
@@ -277,6 +284,16 @@ func (r *running) warn(text string, about ...any) {
 	}
 	r.warned[key] = now
 	r.session.Log().Warn(text, about...)
+}
+
+// publish has time for a farewell when ctx ends: a connection that is broken off in the
+// middle can't be taken leave of.
+func publish(ctx context.Context, conn *mqttconn.Conn, messages ...mqttconn.Message) error {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(farewell, cancel) })()
+	_, err := conn.Publish(lasting, messages)
+	return err
 }
 
 // leave says that the host application isn't there any more.

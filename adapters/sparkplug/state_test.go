@@ -1,6 +1,8 @@
 package sparkplug
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -77,6 +79,27 @@ func record(t *testing.T) (r recorded) {
 // within reports whether a state's time is the real one.
 func (r recorded) within(s topic.State) bool {
 	return s.Timestamp >= r.began.UnixMilli() && s.Timestamp <= r.ended.UnixMilli()+1
+}
+
+// Who is stopped while the broker owes an acknowledgement says goodbye all the same.
+func TestGoodbyeBehindWhatIsUnderWay(t *testing.T) {
+	b := mqttrecord.Start(t)
+	a := New([]Device{{ID: "plant", HostID: "busbar", Live: live, Broker: mqttconn.Config{Broker: "tcp://" + b.Address, ClientID: "gw"}}}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	b.Hold()
+	go func() { a.Run(ctx, &site{t: t, current: map[string]string{}}); close(ended) }()
+	b.Await("it says that it is there", func(list []packets.ControlPacket) bool { return len(list) == 3 })
+	cancel()
+	time.Sleep(50 * time.Millisecond) // for who would break it off
+	b.Release()
+	<-ended
+	list := b.Await("it says goodbye", func(list []packets.ControlPacket) bool { return len(list) == 5 })
+	state, err := topic.ParseState(list[3].(*packets.PublishPacket).Payload)
+	if _, ended := list[4].(*packets.DisconnectPacket); err != nil || state.Online || !ended {
+		t.Errorf("%v", list)
+	}
 }
 
 // The assertions about a host application's connection, by their ids (those of the TCK's

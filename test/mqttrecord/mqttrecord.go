@@ -19,6 +19,8 @@ type Broker struct {
 	mu      sync.Mutex
 	packets []packets.ControlPacket
 	socket  net.Conn // the last one
+	held    []packets.ControlPacket
+	holding bool
 }
 
 // Start starts one.
@@ -71,7 +73,7 @@ func (b *Broker) serve(c net.Conn) {
 			if p.Qos == 1 {
 				ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
 				ack.MessageID = p.MessageID
-				b.write(c, ack)
+				b.acknowledge(c, ack)
 			}
 		case *packets.PingreqPacket:
 			b.write(c, packets.NewControlPacket(packets.Pingresp))
@@ -83,6 +85,33 @@ func (b *Broker) write(c net.Conn, p packets.ControlPacket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.Write(c) // if it fails, the client has gone
+}
+
+func (b *Broker) acknowledge(c net.Conn, ack packets.ControlPacket) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.holding {
+		b.held = append(b.held, ack)
+		return
+	}
+	ack.Write(c)
+}
+
+// Hold keeps acknowledgements back, until they are released.
+func (b *Broker) Hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holding = true
+}
+
+// Release sends those that were kept back.
+func (b *Broker) Release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, ack := range b.held {
+		ack.Write(b.socket)
+	}
+	b.held, b.holding = nil, false
 }
 
 // Send sends a message to the client at QoS 0.
