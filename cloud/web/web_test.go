@@ -3,10 +3,8 @@ package web
 import (
 	"compress/gzip"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -92,36 +90,5 @@ func TestHandler(t *testing.T) {
 	}
 	if string(unpacked) != string(plain) {
 		t.Error("the packed script isn't the plain one")
-	}
-}
-
-// TestMessagesAreUsed fails for texts that no source shows. That each shown
-// text exists is for the type checker.
-func TestMessagesAreUsed(t *testing.T) {
-	texts, err := os.ReadFile("src/messages/en.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sources strings.Builder
-	err = fs.WalkDir(os.DirFS("src"), ".", func(name string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(strings.TrimSuffix(name, "x"), ".ts") {
-			return err
-		}
-		body, err := os.ReadFile("src/" + name)
-		sources.Write(body)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := regexp.MustCompile(`(?m)^  "([a-z]+\.)(\w+)":`).FindAllStringSubmatch(string(texts), -1)
-	if len(keys) < 50 {
-		t.Fatalf("only %d keys found", len(keys))
-	}
-	for _, key := range keys {
-		literal, computed := `"`+key[1]+key[2]+`"`, "`"+key[1]+"${"
-		if !strings.Contains(sources.String(), literal) && !strings.Contains(sources.String(), computed) {
-			t.Errorf("%s is never shown", literal)
-		}
 	}
 }

@@ -72,17 +72,19 @@ func build(dir string) (map[string][]byte, error) {
 	for name, file := range vendored {
 		alias[name] = filepath.Join(root, "third_party", filepath.FromSlash(file))
 	}
-	result := api.Build(api.BuildOptions{
+	options := api.BuildOptions{
 		AbsWorkingDir:     root,
-		EntryPoints:       []string{"src/app.tsx", "src/boot.ts", "src/console.css", "src/icon.svg"},
+		EntryPoints:       []string{"src/app.tsx", "src/console.css", "src/icon.svg"},
 		EntryNames:        "[name]-[hash]",
+		ChunkNames:        "[name]-[hash]",
 		Outdir:            "dist/assets",
 		Bundle:            true,
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
 		LegalComments:     api.LegalCommentsNone,
-		Format:            api.FormatIIFE,
+		Format:            api.FormatESModule,
+		Splitting:         true, // a language is loaded when it is used
 		Target:            api.ES2022,
 		Charset:           api.CharsetUTF8,
 		JSX:               api.JSXAutomatic,
@@ -90,9 +92,16 @@ func build(dir string) (map[string][]byte, error) {
 		TsconfigRaw:       `{"compilerOptions": {"strict": true}}`,
 		Loader:            map[string]api.Loader{".svg": api.LoaderCopy},
 		Alias:             alias,
-	})
-	if len(result.Errors) > 0 {
-		return nil, errors.New(strings.Join(api.FormatMessages(result.Errors, api.FormatMessagesOptions{}), ""))
+	}
+	first := options // a module would run after the first paint
+	first.EntryPoints, first.Format, first.Splitting = []string{"src/boot.ts"}, api.FormatIIFE, false
+	var outputs []api.OutputFile
+	for _, o := range []api.BuildOptions{options, first} {
+		result := api.Build(o)
+		if len(result.Errors) > 0 {
+			return nil, errors.New(strings.Join(api.FormatMessages(result.Errors, api.FormatMessagesOptions{}), ""))
+		}
+		outputs = append(outputs, result.OutputFiles...)
 	}
 
 	files := map[string][]byte{}
@@ -100,7 +109,7 @@ func build(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, out := range result.OutputFiles {
+	for _, out := range outputs {
 		name, err := filepath.Rel(filepath.Join(root, "dist"), out.Path)
 		if err != nil {
 			return nil, err

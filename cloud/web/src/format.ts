@@ -1,8 +1,8 @@
 // Numbers, units and times as a person reads them.
-import { t } from "./messages";
+import { locale } from "./language";
+import { coded, t } from "./messages";
 import type { Names } from "./model";
 
-const locale = navigator.language;
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
 const year = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric" });
@@ -18,6 +18,20 @@ export function unitText(ucum: string): string {
 
 export function numberText(v: number): string {
   return v !== 0 && Math.abs(v) < 0.001 ? small.format(v) : decimal.format(v);
+}
+
+/** Why a sample isn't good, as in "timeout, stale". */
+export function whyText(why: string): string {
+  return why
+    .split(", ")
+    .map((one) => coded("quality", one))
+    .join(", ");
+}
+
+/** A quality, as in "bad (timeout)". */
+export function qualityText(quality: string): string {
+  const [, validity = quality, why] = /^(\w+) \((.+)\)$/.exec(quality) ?? [];
+  return why === undefined ? coded("quality", validity) : t("quality.because", { validity: coded("quality", validity), why: whyText(why) });
 }
 
 /** What a value is called, or its bits; empty if it has no name. */
@@ -107,21 +121,23 @@ export function bytesText(n: number): string {
   return sizes[power]?.format(n / 1000 ** power) ?? "";
 }
 
-const parts = (["day", "hour", "minute", "second"] as const).map(
-  (unit) => new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "narrow" }),
-);
-const lengths = [86_400, 3600, 60, 1];
+const parts = [
+  ["duration.day", 86_400],
+  ["duration.hour", 3600],
+  ["duration.minute", 60],
+  ["duration.second", 1],
+] as const;
 
 /** A duration by its two largest units, as in "3h 12m". Never negative. */
 export function durationText(us: number): string {
   let rest = Math.max(0, Math.floor(us / 1_000_000));
   const words: string[] = [];
-  lengths.forEach((length, i) => {
+  parts.forEach(([text, length], i) => {
     const n = Math.floor(rest / length);
     rest -= n * length;
-    const smallest = i === lengths.length - 1;
+    const smallest = i === parts.length - 1;
     if (words.length < 2 && (n > 0 || words.length > 0 || smallest)) {
-      words.push(parts[i]?.format(n) ?? "");
+      words.push(t(text, { n }));
     }
   });
   return words.join(" ");

@@ -1,7 +1,7 @@
 // Whether switches are open, by what measures them and what people say.
 import type { Series, Switching } from "@busbar/client";
 import { now } from "../clock";
-import { nameOf, timeText } from "../format";
+import { nameOf, qualityText, timeText } from "../format";
 import { t } from "../messages";
 import { isGood } from "../model";
 import { latestOf } from "./series";
@@ -35,7 +35,7 @@ export function positionOf(series: Series | null, said: Switching | undefined): 
   const name = (series.states ? nameOf(sample.v, series) : (doublePoint[sample.v] ?? "")).toLowerCase();
   const position = name === "open" || name === "off" ? "open" : name === "closed" || name === "on" ? "closed" : "unknown";
   if (position === "unknown" || !isGood(sample.q)) {
-    return { position: "unknown", why: t("oneline.notGood", { value: name || String(sample.v), quality: sample.q, time: when }), unsaid: false };
+    return { position: "unknown", why: t("oneline.notGood", { value: name || String(sample.v), quality: qualityText(sample.q), time: when }), unsaid: false };
   }
-  return { position, why: t("oneline.since", { position: t(`position.${position}`), quality: sample.q, time: when }), unsaid: false };
+  return { position, why: t("oneline.since", { position: t(`position.${position}`), quality: qualityText(sample.q), time: when }), unsaid: false };
 }

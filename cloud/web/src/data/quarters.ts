@@ -1,11 +1,12 @@
 // The letters by which the API names quarter-hours, and its reasons, in words.
 import type { Tally } from "@busbar/client";
-import { t, type Key } from "../messages";
+import { whyText } from "../format";
+import { t, type Plain } from "../messages";
 import type { QuarterState } from "../model";
 
 const states: Record<string, QuarterState> = { c: "complete", l: "late", o: "open", u: "unknown", x: "inconsistent", "-": "not-configured" };
 
-const reasonOfLetter: Record<string, Key> = {
+const reasonOfLetter: Record<string, Plain> = {
   b: "reason.bad",
   m: "reason.missed",
   d: "reason.gatewayDown",
@@ -18,7 +19,7 @@ const reasonOfLetter: Record<string, Key> = {
   n: "reason.undetermined",
 };
 
-const reasons: Record<string, Key> = {
+const reasons: Record<string, Plain> = {
   missed: "reason.missed",
   "gateway-down": "reason.gatewayDown",
   thinned: "reason.thinned",
@@ -30,7 +31,7 @@ const reasons: Record<string, Key> = {
   undetermined: "reason.undetermined",
 };
 
-const stateTexts: Record<QuarterState, Key> = {
+const stateTexts: Record<QuarterState, Plain> = {
   complete: "quarter.complete",
   late: "quarter.late",
   incomplete: "quarter.incomplete",
@@ -53,11 +54,11 @@ export function whyOfLetter(letter: string): string {
   return stateOfLetter(letter) === "incomplete" ? t(reasonOfLetter[letter] ?? "reason.other") : "";
 }
 
-/** A reason in words: that of a sample's quality is in words already. */
+/** A reason in words. */
 export function reasonText(reason: string): string {
   const bad = /^bad \((.+)\)$/.exec(reason)?.[1];
   if (bad !== undefined) {
-    return t("reason.badBecause", { reason: bad });
+    return t("reason.badBecause", { reason: whyText(bad) });
   }
   const key = reasons[reason];
   return key ? t(key) : reason;

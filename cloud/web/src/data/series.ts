@@ -1,6 +1,7 @@
 import type { Latest, Sample, Series } from "@busbar/client";
 import { effect, signal } from "@preact/signals";
 import { api, reasonOf } from "../api";
+import { locale } from "../language";
 import { generation } from "../stream";
 
 /** Every series, by asset, device and name; undefined before the first load. */
@@ -40,7 +41,7 @@ export function want(): void {
 async function load(): Promise<void> {
   try {
     const all = await api.series();
-    const order = new Intl.Collator(navigator.language, { numeric: true });
+    const order = new Intl.Collator(locale, { numeric: true });
     all.sort((a, b) => order.compare(a.asset, b.asset) || order.compare(a.device, b.device) || order.compare(a.name, b.name));
     latest = new Map(streamed);
     for (const s of all) {

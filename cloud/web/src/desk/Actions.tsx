@@ -5,7 +5,7 @@ import { api, reasonOf } from "../api";
 import { act, crews, open, selected } from "../data/outages";
 import { nowUs } from "../clock";
 import { keep, recall } from "../kept";
-import { t } from "../messages";
+import { coded, t } from "../messages";
 import { mayAcknowledge, userName } from "../session";
 import { AssetField, idsIn, localTime, momentOf } from "./Entry";
 import { placeOf } from "./Events";
@@ -252,7 +252,7 @@ function Codes({ name, codes, value }: { name: "cause" | "failure" | "remedy"; c
         <option value="">{t("step.choose")}</option>
         {(codes ?? []).map((c) => (
           <option key={c.code} value={c.code} selected={c.code === value}>
-            {c.name}
+            {coded(name, c.code, c.name)}
           </option>
         ))}
       </select>

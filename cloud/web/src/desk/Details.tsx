@@ -2,7 +2,7 @@ import type { Call, Evidence, Outage, OutageDetail } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { acknowledgedBy, apply, outageOf, selected } from "../data/outages";
-import { t } from "../messages";
+import { coded, t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
 import { Age, Moment } from "../parts/Times";
 import { generation } from "../stream";
@@ -115,7 +115,7 @@ function Facts({ outage: o }: { outage: Outage }) {
   }
   for (const part of ["cause", "failure", "remedy"] as const) {
     if (o[part]) {
-      rows.push([t(`outage.${part}`), o[part]]);
+      rows.push([t(`outage.${part}`), coded(part, o[part])]);
     }
   }
   return (
@@ -170,7 +170,7 @@ function More({ known: { detail, evidence, calls } }: { known: Known }) {
       <ul class="evidence">
         {evidence.map((e) => (
           <li key={e.seq}>
-            <strong>{e.kind}</strong> {e.asset && <a href={`/network/${encodeURIComponent(e.asset)}`}>{e.asset}</a>} <span class="muted">{[e.gateway, e.device, e.by].filter(Boolean).join(" · ")}</span>{" "}
+            <strong>{coded("evidence", e.kind)}</strong> {e.asset && <a href={`/network/${encodeURIComponent(e.asset)}`}>{e.asset}</a>} <span class="muted">{[e.gateway, e.device, e.by].filter(Boolean).join(" · ")}</span>{" "}
             {e.source_us === null ? <span class="abnormal">{t("outage.noSource")}</span> : <Moment us={e.source_us} />}
             {e.comment && <q>{e.comment}</q>}
           </li>

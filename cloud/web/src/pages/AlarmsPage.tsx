@@ -6,6 +6,7 @@ import { asked, counted, filter, hasOlder, highest, isOpen, listed, loaded, pres
 import { type Filter, filters } from "../data/filters";
 import { floods } from "../data/flood";
 import { grouped, turned } from "../data/groups";
+import { numberText } from "../format";
 import { t } from "../messages";
 import { quiet } from "../model";
 import { acknowledging } from "../parts/AckDialog";
@@ -103,7 +104,7 @@ function Chips({ show }: { show(chosen: Filter | "all"): void }) {
       data-count={n}
     >
       {t(`filter.${chosen}`)}
-      {n !== undefined && <span class="count"> {n.toLocaleString()}</span>}
+      {n !== undefined && <span class="count"> {numberText(n)}</span>}
     </button>
   );
   return (

@@ -5,7 +5,7 @@ import { now, nowUs } from "../clock";
 import { gateways, ownOf } from "../data/gateways";
 import { latestOf, tick } from "../data/series";
 import { durationText, valueText } from "../format";
-import { t } from "../messages";
+import { coded, t } from "../messages";
 import { Quality } from "../parts/Quality";
 import { Age, Moment } from "../parts/Times";
 import { Plot } from "../plot/Plot";
@@ -166,7 +166,7 @@ function Detail({ of: g }: { of: Gateway }) {
           <ul class="evidence">
             {known?.commands.map((c) => (
               <li key={c.id}>
-                <strong>{c.kind}</strong> <span class={c.state === "refused" || c.state === "expired" ? "abnormal" : "muted"}>{t(`fleet.command.${c.state}`)}</span>{" "}
+                <strong>{coded("command", c.kind)}</strong> <span class={c.state === "refused" || c.state === "expired" ? "abnormal" : "muted"}>{t(`fleet.command.${c.state}`)}</span>{" "}
                 {c.issued_us !== null && <Moment us={c.issued_us} />} <span class="muted">{[c.by, c.cause].filter(Boolean).join(": ")}</span>
               </li>
             ))}

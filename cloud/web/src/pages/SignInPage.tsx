@@ -2,6 +2,7 @@ import { Refusal, type SignInMethods } from "@busbar/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { t } from "../messages";
+import { LanguageChoice } from "../parts/LanguageChoice";
 import { place } from "../router";
 import { signIn, turnedAway } from "../session";
 
@@ -54,6 +55,7 @@ export function SignInPage() {
           {t(sending ? "signin.sending" : "signin.submit")}
         </button>
         <Provider />
+        <LanguageChoice />
       </form>
     </main>
   );

@@ -2,7 +2,7 @@ import type { Series } from "@busbar/client";
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { failure, latestOf, series, tick, want } from "../data/series";
-import { nameOf, namedText, unitText } from "../format";
+import { nameOf, namedText, qualityText, unitText } from "../format";
 import { t } from "../messages";
 import { Quality } from "../parts/Quality";
 import { useRows } from "../parts/rows";
@@ -139,7 +139,7 @@ function Row({ series: s, index, chosen }: { series: Series; index: number; chos
       <td role="cell" class="unit">
         {unitText(s.unit)}
       </td>
-      <td role="cell" class="quality" data-testid="signal-quality" title={latest?.q}>
+      <td role="cell" class="quality" data-testid="signal-quality" title={latest && qualityText(latest.q)}>
         {latest && <Quality quality={latest.q} />}
       </td>
       <td role="cell" class="age">

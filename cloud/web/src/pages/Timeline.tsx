@@ -1,7 +1,7 @@
 import type { AssetEntry } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { t } from "../messages";
+import { coded, t } from "../messages";
 import { Moment } from "../parts/Times";
 import { generation } from "../stream";
 
@@ -76,28 +76,10 @@ function linkOf(e: AssetEntry): string | undefined {
   return undefined;
 }
 
+const groups = { alarm: "action", outage: "entry", planned: "plan.was", switching: "switching.was", call: "call", command: undefined, control: undefined } as const;
+
 /** What was done, in words where it has them: other programs may do what this one has no word for. */
 function actionText(e: AssetEntry): string {
-  switch (e.kind) {
-    case "alarm":
-      return worded(["raised", "cleared", "acknowledged", "shelved", "unshelved", "out-of-service", "in-service", "suppressed", "unsuppressed"], e.action, (a) => t(`action.${a}`));
-    case "outage":
-      return worded(
-        ["suspect", "find", "confirm", "assign", "unassign", "en-route", "on-site", "repaired", "restored", "relapse", "verify", "complete", "dismiss", "merge", "split", "edit", "estimate", "note", "announce", "step", "lost", "supplied"],
-        e.action,
-        (a) => t(`entry.${a}`),
-      );
-    case "planned":
-      return worded(["entered", "changed", "cancelled"], e.action, (a) => t(`plan.was.${a}`));
-    case "switching":
-      return worded(["open", "closed", "normal", "cut"], e.action, (a) => t(`switching.was.${a}`));
-    case "call":
-      return worded(["no-supply", "supply-back", "other"], e.action, (a) => t(`call.${a}`));
-  }
-  return e.action;
-}
-
-function worded<A extends string>(known: readonly A[], action: string, word: (of: A) => string): string {
-  const found = known.find((one) => one === action);
-  return found === undefined ? action : word(found);
+  const group = groups[e.kind];
+  return group === undefined ? e.action : coded(group, e.action);
 }

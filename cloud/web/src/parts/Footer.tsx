@@ -1,6 +1,7 @@
 import type { Gateway } from "@busbar/client";
 import { gateways, sumOf } from "../data/gateways";
 import { t } from "../messages";
+import { LanguageChoice } from "./LanguageChoice";
 import { Age } from "./Times";
 
 export function Footer() {
@@ -17,6 +18,7 @@ export function Footer() {
           ))}
         </ul>
       )}
+      <LanguageChoice />
     </footer>
   );
 }
@@ -46,7 +48,7 @@ function Completeness({ gateway }: { gateway: Gateway }) {
 }
 
 function LastRecord({ us }: { us: number }) {
-  const [before, after] = t("gateways.last").split("{age}");
+  const [before, after] = t("gateways.last", { age: "\n" }).split("\n");
   return (
     <span>
       {before}

@@ -1,3 +1,4 @@
+import { qualityText } from "../format";
 import { t } from "../messages";
 import { isGood } from "../model";
 
@@ -12,7 +13,7 @@ export function Quality({ quality }: { quality: string }) {
         <path d="M1.5 1.5h13v13h-13Z" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="3 2" />
         <path d="m5 5 6 6M11 5l-6 6" stroke="currentColor" stroke-width="1.5" />
       </svg>
-      {quality}
+      {qualityText(quality)}
     </span>
   );
 }
