@@ -70,9 +70,7 @@ func TestFloodIsAccessible(t *testing.T) {
 // BUSBAR_SHOTS=DIR it leaves a picture there.
 func (b *tab) checkAccessible(name string) {
 	b.T.Helper()
-	if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		b.T.Errorf("%s: %d px wider than the screen", name, over)
-	}
+	b.checkWidth(name)
 	if get[bool](b, `document.getAnimations().length > 0 || [...document.querySelectorAll("*")].some(e => getComputedStyle(e).transitionDuration !== "0s")`) {
 		b.T.Errorf("%s: something moves", name)
 	}
@@ -80,4 +78,12 @@ func (b *tab) checkAccessible(name string) {
 		b.T.Errorf("%s: %s", name, v)
 	}
 	b.Shoot(name)
+}
+
+// checkWidth looks for sideways scrolling.
+func (b *tab) checkWidth(name string) {
+	b.T.Helper()
+	if over := get[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+		b.T.Errorf("%s: %d px wider than the screen", name, over)
+	}
 }

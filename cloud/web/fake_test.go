@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ type fake struct {
 	provider     map[string]any // by which people sign in as well; nil: there is none
 	turnAway     string         // the reason for which the provider's users are
 	flood        *flood         // that goes on; nil: none does
+	withhold     string         // what begins its path isn't there
 	subscribers  map[chan message]bool
 	desk         outageDesk
 }
@@ -96,7 +98,16 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/session/methods", f.getMethods)
 	mux.HandleFunc("GET /api/v1/session/oidc", f.beginOIDC)
 	f.deskRoutes(mux)
-	mux.Handle("/", Handler())
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		withheld := f.withhold != "" && strings.HasPrefix(r.URL.Path, f.withhold)
+		f.mu.Unlock()
+		if withheld {
+			http.NotFound(w, r)
+			return
+		}
+		Handler().ServeHTTP(w, r)
+	})
 	f.server = &http.Server{Handler: f.gate(mux)}
 	go f.server.Serve(listener)
 }
