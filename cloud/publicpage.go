@@ -2,8 +2,10 @@ package cloud
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,12 @@ type Public struct {
 	// How old what is known may be and still be shown as current, from 1m to 1h. Default: 5m.
 	Stale configfile.Duration `yaml:"stale"`
 
-	// What the page is called. Default: Electricity supply.
+	// The languages of the page and of alerts, of de, en and nl. The page is found in the
+	// first one, and leads to the others. Default: [en]. Example: [de, en].
+	Languages []string `yaml:"languages"`
+
+	// What the page is called, in every language. Default: Electricity supply, and what
+	// that is in each language.
 	Title string `yaml:"title"`
 
 	// Who runs the network. Example: Rhine Grid.
@@ -56,7 +63,7 @@ type Public struct {
 // SetDefaults is called before the section is read.
 func (p *Public) SetDefaults() {
 	p.Told, p.Every, p.Stale = "public.told", configfile.Duration(30*time.Second), configfile.Duration(5*time.Minute)
-	p.Title, p.TimeZone = "Electricity supply", "UTC"
+	p.Languages, p.TimeZone = []string{"en"}, "UTC"
 }
 
 func (p Public) check(f *configfile.File) {
@@ -73,6 +80,18 @@ func (p Public) check(f *configfile.File) {
 	for key, text := range map[string]string{"dir": string(p.Dir), "told": string(p.Told), "operator": p.Operator, "sender": p.Sender, "title": p.Title} {
 		if text == "" && f.Has("public."+key) {
 			f.Errorf("public."+key, "is empty")
+		}
+	}
+	if len(p.Languages) == 0 {
+		f.Errorf("public.languages", "is empty, expected some of %s", strings.Join(public.Languages(), ", "))
+	}
+	for i, language := range p.Languages {
+		at := fmt.Sprintf("public.languages[%d]", i)
+		switch {
+		case !slices.Contains(public.Languages(), language):
+			f.Errorf(at, "%q, expected one of %s", language, strings.Join(public.Languages(), ", "))
+		case slices.Contains(p.Languages[:i], language):
+			f.Errorf(at, "%s is there before", language)
 		}
 	}
 	if strings.ContainsAny(p.Sender, " ,<&\t\r\n") {
@@ -108,7 +127,7 @@ func (c *Cloud) publisher(p Public) *public.Publisher {
 			return history.Picture(ctx, c.store, telemetry.MicrosOf(at))
 		},
 		Options: func() public.Options {
-			return public.Options{Title: p.Title, Operator: p.Operator, Contact: p.Contact, URL: p.URL, Sender: p.Sender, Location: location, Stale: time.Duration(p.Stale)}
+			return public.Options{Languages: p.Languages, Title: p.Title, Operator: p.Operator, Contact: p.Contact, URL: p.URL, Sender: p.Sender, Location: location, Stale: time.Duration(p.Stale)}
 		},
 	}
 }

@@ -36,7 +36,7 @@ func TestAnAlertIsToldOnceAndChangesWithWhatMatters(t *testing.T) {
 	p, l := storm(), NewLedger()
 	p.Outages = p.Outages[:3]
 	first := alerts(t, l, p, noon)
-	if len(first) != 1 || first[0].Kind != cap.New || len(first[0].Info.Areas) != 2 || first[0].Info.Severity != "Moderate" || first[0].Info.Certainty != "Observed" {
+	if len(first) != 1 || first[0].Kind != cap.New || len(first[0].Infos[0].Areas) != 2 || first[0].Infos[0].Severity != "Moderate" || first[0].Infos[0].Certainty != "Observed" {
 		t.Fatalf("%+v", first)
 	}
 	before := first[0]
@@ -71,7 +71,7 @@ func TestAnAlertIsToldOnceAndChangesWithWhatMatters(t *testing.T) {
 	next("much later", cap.Update, func() { out.P80 += 20 * minute })
 	next("many are back", cap.Update, func() { out.Areas[0].Customers = 500 })
 	next("an area is back", cap.Update, func() { out.Areas[1].Customers = 5 })
-	next("the cause is found", cap.Update, func() { out.Cause = "Cable hit by digging" })
+	next("the cause is found", cap.Update, func() { out.Cause = ByOthers })
 	next("nobody knows how many", "", func() { out.Areas[0].Customers = -1 })
 	next("they are known again", "", func() { out.Areas[0].Customers = 500 })
 	next("it is about to expire", cap.Update, func() { now += 95 * minute })
@@ -142,6 +142,7 @@ func TestAlertsAreReadByAnother(t *testing.T) {
 	}
 	type alert struct {
 		Identifier, Type, Event, Urgency, Certainty, Sent, Headline, Web string
+		Languages                                                        map[string]string // their headlines
 		Areas                                                            []struct {
 			Name, Polygon string
 			Geocodes      []string
@@ -174,6 +175,9 @@ func TestAlertsAreReadByAnother(t *testing.T) {
 		a.Headline != "Power outage in Millbrook and North & Harbour" || len(a.Areas) != 2 || a.Areas[1].Name != "North & Harbour" ||
 		a.Areas[0].Polygon != "50.10000,8.60000 50.10000,8.70000 50.20000,8.70000 50.20000,8.60000 50.10000,8.60000" || a.Areas[1].Polygon != a.Areas[0].Polygon {
 		t.Errorf("%+v", a)
+	}
+	if len(a.Languages) != 3 || a.Languages["en"] != a.Headline || a.Languages["de"] != "Stromausfall in Millbrook und North & Harbour" || a.Languages["nl"] != "Stroomstoring in Millbrook en North & Harbour" {
+		t.Errorf("it says %q", a.Languages)
 	}
 	var links []string
 	for _, path := range sent {

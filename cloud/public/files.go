@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/cloud/public/cap"
@@ -37,8 +39,10 @@ func FilesOf(p Picture, o Options, now telemetry.Micros, l *Ledger) (map[string]
 	if files["outages.json"], err = json.MarshalIndent(view, "", " "); err != nil {
 		return nil, fmt.Errorf("public: %w", err)
 	}
-	if files["index.html"], err = pageOf(view, o); err != nil {
-		return nil, err
+	for _, w := range o.languages() {
+		if files[o.pageName(w)], err = pageOf(view, o, w); err != nil {
+			return nil, err
+		}
 	}
 	if files["feed.atom"], err = l.feed(o).XML(); err != nil {
 		return nil, err
@@ -53,7 +57,7 @@ func FilesOf(p Picture, o Options, now telemetry.Micros, l *Ledger) (map[string]
 
 // feed lists the alerts that are kept, newest first.
 func (l *Ledger) feed(o Options) cap.Feed {
-	f := cap.Feed{Title: o.Title, Author: o.Operator, Base: o.URL, Self: "feed.atom", Updated: time.Unix(0, 0)}
+	f := cap.Feed{Title: o.title(o.languages()[0]), Author: o.Operator, Base: o.URL, Self: "feed.atom", Updated: time.Unix(0, 0)}
 	for _, e := range l.Outages {
 		for _, m := range e.Alerts {
 			sent := time.Unix(m.Sent, 0)
@@ -80,9 +84,16 @@ func (l *Ledger) listed() map[string]bool {
 	return names
 }
 
+// around is a text before and after the time in it.
+type around struct{ Before, After string }
+
 var marks = map[State]string{Out: "✕", Planned: "◷", None: "–", Unknown: "?"}
 
-func pageOf(v View, o Options) ([]byte, error) {
+// link leads to the page in another language.
+type link struct{ Tag, Name, File string }
+
+// pageOf is the page in a language.
+func pageOf(v View, o Options, w *words) ([]byte, error) {
 	t, err := template.New("page.html").Funcs(template.FuncMap{
 		"when": func(at any) template.HTML {
 			var m telemetry.Micros
@@ -93,27 +104,39 @@ func pageOf(v View, o Options) ([]byte, error) {
 				m = *at
 			}
 			t := m.Time().Truncate(time.Second)
-			return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339), template.HTMLEscapeString(clock(t, o.Location))))
+			return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339), template.HTMLEscapeString(w.clock(t, o.Location))))
 		},
-		"minutes":   func(us int64) int64 { return us / 60_000_000 },
+		"around": func(text string) around {
+			before, after, _ := strings.Cut(text, "{time}")
+			return around{before, after}
+		},
+		"words":     func() *words { return w },
 		"mark":      func(s State) string { return marks[s] },
-		"sum":       sumText,
-		"state":     stateText,
-		"customers": func(out OutageView) string { return customersText(out.Customers) },
-		"crew": func(c Crew) string {
-			return map[Crew]string{NoCrew: "none yet", Assigned: "assigned", EnRoute: "on its way", OnSite: "on site"}[c]
-		},
+		"name":      w.name,
+		"sum":       w.sum,
+		"state":     w.state,
+		"customers": func(out OutageView) string { return w.customers(out.Customers) },
+		"crew":      func(c Crew) string { return w.Crews[c] },
+		"cause":     w.cause,
 	}).ParseFS(pages, "page/page.html")
 	if err != nil {
 		return nil, fmt.Errorf("public: page: %w", err)
 	}
 	of := struct {
 		View
+		Others       []link
 		Contact      string
 		Out, Planned []AreaView
 		Sure         bool // every area is known
-		Floor        int
-	}{View: v, Contact: o.Contact, Sure: v.Current, Floor: Floor}
+		OldAfter     string
+		Footnote     string
+	}{View: v, Contact: o.Contact, Sure: v.Current, OldAfter: w.OldAfter.of(v.StaleUs / 60_000_000), Footnote: say(w.Footnote, "n", strconv.Itoa(Floor))}
+	of.Title = o.title(w)
+	for _, other := range o.languages() {
+		if other != w {
+			of.Others = append(of.Others, link{other.Tag, other.Name, o.pageName(other)})
+		}
+	}
 	for _, a := range v.Areas {
 		of.Sure = of.Sure && a.Known
 		unplanned, planned := a, a

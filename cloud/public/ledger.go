@@ -1,6 +1,7 @@
 package public
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,7 +50,7 @@ type told struct {
 	P80       int64    `json:"p80"` // seconds since 1970
 	Customers int64    `json:"customers"`
 	Areas     []string `json:"areas"`
-	Cause     string   `json:"cause"`
+	Cause     Cause    `json:"cause"`
 }
 
 const (
@@ -209,38 +211,48 @@ func (e *entry) wants(says told, now telemetry.Micros) bool {
 // tell makes an alert. What begins anew after it was cancelled is a first alert again.
 func (e *entry) tell(alerts map[string]cap.Alert, out Outage, says told, areas []cap.Area, o Options, now telemetry.Micros) {
 	a := e.next(cap.New, o, now)
-	words := wordsOf(says, areas, o)
 	expires := now.Time().Add(alertExpires)
 	if out.Planned {
 		expires = expires.Add(max(0, out.Since.Sub(now)))
 	}
-	a.Info = &cap.Info{Language: "en", Event: words.event, Urgency: "Immediate", Severity: "Minor", Certainty: "Likely",
-		Onset: out.Since.Time(), Expires: expires, SenderName: o.Operator, Headline: words.headline,
-		Description: words.description, Web: o.URL, Contact: o.Contact, Areas: areas}
+	info := cap.Info{Urgency: "Immediate", Severity: "Minor", Certainty: "Likely", Onset: out.Since.Time(), Expires: expires, SenderName: o.Operator, Contact: o.Contact}
 	switch {
 	case out.Planned && out.Since > now:
-		a.Info.Urgency = "Future"
+		info.Urgency = "Future"
 	case out.Planned:
-		a.Info.Urgency = "Expected"
+		info.Urgency = "Expected"
 	}
 	if out.Confirmed || out.Planned {
-		a.Info.Certainty = "Observed"
+		info.Certainty = "Observed"
 	}
 	switch {
 	case says.Customers >= 10_000:
-		a.Info.Severity = "Severe"
+		info.Severity = "Severe"
 	case says.Customers >= 1000:
-		a.Info.Severity = "Moderate"
+		info.Severity = "Moderate"
+	}
+	for i, w := range o.languages() {
+		words := w.alert(says, areas, o)
+		info.Language, info.Event, info.Headline, info.Description, info.Web = w.Tag, words.event, words.headline, words.description, o.URL
+		if i > 0 && o.URL != "" {
+			info.Web += o.pageName(w)
+		}
+		info.Areas = slices.Clone(areas)
+		for j := range info.Areas {
+			info.Areas[j].Name = cmp.Or(info.Areas[j].Name, w.Elsewhere)
+		}
+		a.Infos = append(a.Infos, info)
 	}
 	e.Told = says
-	e.add(alerts, a, words.headline, expires)
+	e.add(alerts, a, a.Infos[0].Headline, expires)
 }
 
 func (e *entry) cancel(alerts map[string]cap.Alert, o Options, now telemetry.Micros) {
 	last := e.Alerts[len(e.Alerts)-1]
 	a := e.next(cap.Cancel, o, now)
-	a.Note = "The outage is over, or fewer than " + fmt.Sprint(Floor) + " customers are without supply."
-	e.add(alerts, a, "Over: "+last.Title, now.Time().Add(keepAlerts))
+	w := o.languages()[0]
+	a.Note = say(w.NoteOver, "n", strconv.Itoa(Floor))
+	e.add(alerts, a, say(w.HeadlineOver, "headline", last.Title), now.Time().Add(keepAlerts))
 }
 
 // next is an alert after those that were sent. It refers to the one in force.

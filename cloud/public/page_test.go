@@ -133,7 +133,7 @@ func TestTimesAreThoseOfTheReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	here := clock(since, options(t).Location)
+	here := english.clock(since, options(t).Location)
 	for _, says := range []string{here, "If that is more than 5 minutes ago, what follows isn’t current.", "1,234 customers"} {
 		if !strings.Contains(text, says) {
 			t.Errorf("without a script the page doesn't say %q:\n%s", says, text)
@@ -193,9 +193,9 @@ func TestOnlyWhatIsPublishedIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	handler := Handler("/public/", s.Dir)
-	for path, want := range map[string]string{"": "text/html; charset=utf-8", "index.html": "text/html; charset=utf-8", "page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
+	for path, want := range map[string]string{"": "text/html; charset=utf-8", "index.html": "text/html; charset=utf-8", "index.de.html": "text/html; charset=utf-8", "page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8",
 		"outages.json": "application/json", "feed.atom": "application/atom+xml; charset=utf-8", "cap/" + entries[0].Name(): "application/cap+xml; charset=utf-8",
-		"secret": "", "cap/secret.xml": "", "cap/notes": "", "cap/": "", "cap": "", "../told.json": "", "cap/../../told.json": "", "cap/0123456789abcdef-1.xml": "", "\x00": ""} {
+		"secret": "", "index.fr.html": "", "index..html": "", "cap/secret.xml": "", "cap/notes": "", "cap/": "", "cap": "", "../told.json": "", "cap/../../told.json": "", "cap/0123456789abcdef-1.xml": "", "\x00": ""} {
 		r := httptest.NewRequest("GET", "/public/", nil)
 		r.URL.Path += path
 		w := httptest.NewRecorder()

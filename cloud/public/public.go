@@ -25,7 +25,7 @@ type Picture struct {
 
 // Area is a part of the network that people know by its name, such as a municipality.
 type Area struct {
-	ID, Name string
+	ID, Name string // none: elsewhere
 
 	// Known says that outages in it would be known by now. Else it is unknown whether there
 	// are any beside those that are in the picture.
@@ -52,10 +52,24 @@ type Outage struct {
 	// being assessed.
 	P50, P80 telemetry.Micros
 
-	Cause string // in words for the public; empty: not known yet
+	Cause Cause
 	Crew  Crew
 	Areas []Part
 }
+
+// Cause is what the public is told of why it is; empty: it isn't known yet. None blames
+// somebody.
+type Cause string
+
+const (
+	Weather   Cause = "weather"
+	Tree      Cause = "tree"
+	Animal    Cause = "animal"
+	ByOthers  Cause = "third-party"
+	Equipment Cause = "equipment"
+	Work      Cause = "planned"
+	Upstream  Cause = "upstream"
+)
 
 // Crew is how far those are who repair it.
 type Crew string
@@ -76,13 +90,14 @@ type Part struct {
 
 // Options are what a publication is called and how.
 type Options struct {
-	Title    string         // of the page
-	Operator string         // who runs the network
-	Contact  string         // a line of text, such as whom to call; may be empty
-	URL      string         // where the files are found, ending in /; may be empty
-	Sender   string         // of alerts, such as outages@grid.example
-	Location *time.Location // of times where the reader's zone isn't known
-	Stale    time.Duration  // data older than this isn't current
+	Languages []string       // by their tags, the first one first; none, or one that isn't of Languages: English
+	Title     string         // of the page; empty: one in each language
+	Operator  string         // who runs the network
+	Contact   string         // a line of text, such as whom to call; may be empty
+	URL       string         // where the files are found, ending in /; may be empty
+	Sender    string         // of alerts, such as outages@grid.example
+	Location  *time.Location // of times where the reader's zone isn't known
+	Stale     time.Duration  // data older than this isn't current
 }
 
 // Count is how many customers something concerns: a number, or fewer than a number, or that
@@ -151,7 +166,8 @@ type OutageView struct {
 	Until     *telemetry.Micros `json:"until_us"` // of planned work
 	P50       *telemetry.Micros `json:"expected_p50_us"`
 	P80       *telemetry.Micros `json:"expected_p80_us"`
-	Cause     string            `json:"cause"`
+	Cause     string            `json:"cause"` // in English
+	CauseCode Cause             `json:"cause_code"`
 	Crew      Crew              `json:"crew"`
 	Customers Count             `json:"customers"`
 }
@@ -159,7 +175,7 @@ type OutageView struct {
 // ViewOf is what is told of a picture at a time. The public ids of outages are those that
 // names gives.
 func ViewOf(p Picture, o Options, now telemetry.Micros, names func(id string) string) View {
-	v := View{Version: 1, Title: o.Title, Operator: o.Operator, At: p.At, Written: now, StaleUs: o.Stale.Microseconds(),
+	v := View{Version: 1, Title: o.title(o.languages()[0]), Operator: o.Operator, At: p.At, Written: now, StaleUs: o.Stale.Microseconds(),
 		Current: now.Sub(p.At) <= o.Stale, Areas: []AreaView{}}
 	of := map[string][]OutageView{}
 	for _, out := range p.Outages {
@@ -167,8 +183,8 @@ func ViewOf(p Picture, o Options, now telemetry.Micros, names func(id string) st
 			if part.Customers == 0 {
 				continue // they are back
 			}
-			one := OutageView{ID: names(out.ID), Planned: out.Planned, Confirmed: out.Confirmed, Since: out.Since, Until: known(out.Until),
-				P50: known(out.P50), P80: known(out.P80), Cause: out.Cause, Crew: out.Crew, Customers: CountOf(part.Customers)}
+			one := OutageView{ID: names(out.ID), Planned: out.Planned, Confirmed: out.Confirmed, Since: out.Since, Until: unlessZero(out.Until),
+				P50: unlessZero(out.P50), P80: unlessZero(out.P80), Cause: english.cause(out.Cause), CauseCode: out.Cause, Crew: out.Crew, Customers: CountOf(part.Customers)}
 			of[part.Area] = append(of[part.Area], one)
 		}
 	}
@@ -176,7 +192,7 @@ func ViewOf(p Picture, o Options, now telemetry.Micros, names func(id string) st
 	for id := range of {
 		// The network in use may not have it any more; the outage is there all the same.
 		if !slices.ContainsFunc(areas, func(a Area) bool { return a.ID == id }) {
-			areas = append(areas, Area{ID: id, Name: cmp.Or(id, "Elsewhere")})
+			areas = append(areas, Area{ID: id, Name: id})
 		}
 	}
 	for _, a := range areas {
@@ -187,7 +203,7 @@ func ViewOf(p Picture, o Options, now telemetry.Micros, names func(id string) st
 }
 
 func areaView(a Area, outages []OutageView, current bool, now telemetry.Micros) AreaView {
-	v := AreaView{ID: a.ID, Name: a.Name, Known: a.Known && current, Outages: []OutageView{}, outline: a.Outline}
+	v := AreaView{ID: a.ID, Name: cmp.Or(a.Name, english.Elsewhere), Known: a.Known && current, Outages: []OutageView{}, outline: a.Outline}
 	v.Outages = append(v.Outages, outages...)
 	slices.SortFunc(v.Outages, func(a, b OutageView) int { return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.ID, b.ID)) })
 	v.State = Unknown
@@ -217,7 +233,7 @@ func areaView(a Area, outages []OutageView, current bool, now telemetry.Micros) 
 	return v
 }
 
-func known(at telemetry.Micros) *telemetry.Micros {
+func unlessZero(at telemetry.Micros) *telemetry.Micros {
 	if at == 0 {
 		return nil
 	}

@@ -25,7 +25,7 @@ func options(t testing.TB) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Title: "Electricity supply", Operator: "Rhine & Mill Grid", Contact: "Report an outage: 0800 000 000", URL: "https://grid.example/public/",
+	return Options{Languages: []string{"en", "de", "nl"}, Operator: "Rhine & Mill Grid", Contact: "Report an outage: 0800 000 000", URL: "https://grid.example/public/",
 		Sender: "outages@grid.example", Location: berlin, Stale: 5 * time.Minute}
 }
 
@@ -37,12 +37,12 @@ func storm() Picture {
 		Areas: []Area{{ID: "mill", Name: "Millbrook", Known: true, Outline: outline}, {ID: "north", Name: "North & Harbour", Known: true, Outline: outline[:4]},
 			{ID: "hill", Name: "Hillside", Known: false}, {ID: "south", Name: "Southgate", Known: true}, {ID: "old", Name: "Old Town", Known: true}, {ID: "vale", Name: "Valley"}},
 		Outages: []Outage{
-			{ID: "inc-feeder-7", Confirmed: true, Since: noon - 90*minute, P50: noon + 40*minute, P80: noon + 120*minute, Cause: "Tree or branch", Crew: OnSite,
+			{ID: "inc-feeder-7", Confirmed: true, Since: noon - 90*minute, P50: noon + 40*minute, P80: noon + 120*minute, Cause: Tree, Crew: OnSite,
 				Areas: []Part{{"mill", 1234}, {"north", 410}}},
 			{ID: "inc-house-sp-4711", Since: noon - 20*minute, Areas: []Part{{"mill", 3}}},
 			{ID: "inc-house-sp-4712", Since: noon - 10*minute, Areas: []Part{{"mill", 7}}},
 			{ID: "inc-9", Since: noon - 5*minute, Areas: []Part{{"hill", -1}}},
-			{ID: "plan-1", Planned: true, Confirmed: true, Since: noon + 24*60*minute, Until: noon + 27*60*minute, Cause: "A transformer is replaced", Areas: []Part{{"old", 88}}},
+			{ID: "plan-1", Planned: true, Confirmed: true, Since: noon + 24*60*minute, Until: noon + 27*60*minute, Cause: Work, Areas: []Part{{"old", 88}}},
 		},
 	}
 }
@@ -63,7 +63,7 @@ func area(t testing.TB, v View, id string) AreaView {
 
 func TestSmallCountsArentTold(t *testing.T) {
 	for n, want := range map[int64]string{-1: "number of customers not known", 1: "fewer than 10 customers", 9: "fewer than 10 customers", 10: "10 customers", 1234567: "1,234,567 customers"} {
-		if got := customersText(CountOf(n)); got != want {
+		if got := english.customers(CountOf(n)); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
@@ -71,7 +71,7 @@ func TestSmallCountsArentTold(t *testing.T) {
 	if a.Without != 1234 || a.Small != 2 || a.State != Out {
 		t.Errorf("%+v", a)
 	}
-	if got := sumText(a); got != "1,234 customers, and fewer than 10 customers in each of 2 places" {
+	if got := english.sum(a); got != "1,234 customers, and fewer than 10 customers in each of 2 places" {
 		t.Error(got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"encoding/json"
@@ -77,7 +78,7 @@ func (p *Publisher) Write(ctx context.Context, now telemetry.Micros) error {
 			return fmt.Errorf("public: %w", err)
 		}
 	}
-	return p.clean(ledger)
+	return errors.Join(clean(filepath.Join(p.Dir, alertsDir), alertFile, ledger.listed()), clean(p.Dir, pageFile, files))
 }
 
 func (p *Publisher) read() (*Ledger, error) {
@@ -95,16 +96,15 @@ func (p *Publisher) read() (*Ledger, error) {
 	return l, nil
 }
 
-// clean removes alerts that the feed lists no more.
-func (p *Publisher) clean(l *Ledger) error {
-	dir := filepath.Join(p.Dir, alertsDir)
+// clean removes from a directory what is named like files and isn't one that stays: alerts
+// that the feed lists no more, pages in a language that isn't published any more.
+func clean[T any](dir string, like *regexp.Regexp, stays map[string]T) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("public: %w", err)
 	}
-	listed := l.listed()
 	for _, e := range entries {
-		if alertFile.MatchString(e.Name()) && !listed[e.Name()] {
+		if _, kept := stays[e.Name()]; like.MatchString(e.Name()) && !kept {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return fmt.Errorf("public: %w", err)
 			}

@@ -17,6 +17,9 @@ import (
 // alertFile are the names that alerts' files have.
 var alertFile = regexp.MustCompile(`^[0-9a-f]{16}-[0-9]{1,9}\.xml$`)
 
+// pageFile are the names that pages in further languages have.
+var pageFile = regexp.MustCompile(`^index\.[a-zA-Z-]{2,16}\.html$`)
+
 // last is which files come last, in order: each names those before it.
 var last = []string{"page.css", "page.js", "feed.atom", "outages.json", "index.html"}
 
@@ -51,7 +54,7 @@ func Handler(prefix, dir string) http.Handler {
 			name = "index.html"
 		}
 		alert, isAlert := strings.CutPrefix(name, alertsDir)
-		if !ok || !slices.Contains(last, name) && !(isAlert && alertFile.MatchString(alert)) {
+		if !ok || !slices.Contains(last, name) && !pageFile.MatchString(name) && !(isAlert && alertFile.MatchString(alert)) {
 			http.NotFound(w, r)
 			return
 		}

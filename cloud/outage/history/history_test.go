@@ -237,7 +237,7 @@ func TestThePublicsPicture(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	if len(p.Outages) != 1 || !slices.Equal(p.Outages[0].Areas, []public.Part{{Area: "north", Customers: 40}, {Area: "south", Customers: 100}}) ||
-		p.Outages[0].Crew != public.OnSite || p.Outages[0].Cause != "Animal" || p.Outages[0].P80 != noon+50*minute || !p.Outages[0].Confirmed {
+		p.Outages[0].Crew != public.OnSite || p.Outages[0].Cause != public.Animal || p.Outages[0].P80 != noon+50*minute || !p.Outages[0].Confirmed {
 		t.Errorf("%+v", p.Outages)
 	}
 	exec := func(query string, args ...any) {

@@ -61,12 +61,6 @@ func Picture(ctx context.Context, s *store.Store, at telemetry.Micros) (public.P
 	if err != nil {
 		return public.Picture{}, fmt.Errorf("what the public is told: %w", err)
 	}
-	// Service points without a zone are in an area that has no name.
-	for i := range p.Areas {
-		if p.Areas[i].ID == "" {
-			p.Areas[i].Name = "Elsewhere"
-		}
-	}
 	slices.SortFunc(p.Outages, func(a, b public.Outage) int { return int(a.Since - b.Since) })
 	return p, nil
 }
@@ -93,10 +87,10 @@ func told(o desk.Outage, parts []public.Part) public.Outage {
 	return out
 }
 
-// publicCause has words for what the public is told of causes by code. Those that speak of
-// somebody's fault aren't told.
-var publicCause = map[string]string{
-	"weather-wind": "Weather", "weather-lightning": "Weather", "weather-ice": "Weather", "weather-flood": "Weather",
-	"tree": "Tree or branch", "animal": "Animal", "third-party-dig": "Damage by others", "third-party-vehicle": "Damage by others", "third-party-other": "Damage by others",
-	"equipment": "Equipment failed", "overload": "Equipment failed", "planned": "Planned work", "upstream": "Supply from another network",
+// publicCause is what the public is told of causes by code. Those that speak of somebody's
+// fault aren't told.
+var publicCause = map[string]public.Cause{
+	"weather-wind": public.Weather, "weather-lightning": public.Weather, "weather-ice": public.Weather, "weather-flood": public.Weather,
+	"tree": public.Tree, "animal": public.Animal, "third-party-dig": public.ByOthers, "third-party-vehicle": public.ByOthers, "third-party-other": public.ByOthers,
+	"equipment": public.Equipment, "overload": public.Equipment, "planned": public.Work, "upstream": public.Upstream,
 }

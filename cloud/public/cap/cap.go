@@ -30,7 +30,7 @@ type Alert struct {
 	Test               bool // those who get it are to do nothing
 	Note               string
 	References         []Reference // with Update and Cancel, the earlier messages
-	Info               *Info       // nil: none, as with Cancel
+	Infos              []Info      // one a language; none, as with Cancel
 }
 
 // Reference names an earlier message.
@@ -115,11 +115,16 @@ func (a Alert) Check() error {
 			errorf("it refers to itself")
 		}
 	}
-	if a.Info == nil && a.Kind != Cancel {
+	if len(a.Infos) == 0 && a.Kind != Cancel {
 		errorf("%s without what it says", a.Kind)
 	}
-	if a.Info != nil {
-		a.Info.check(errorf)
+	languages := map[string]bool{}
+	for _, i := range a.Infos {
+		i.check(errorf)
+		if languages[i.Language] {
+			errorf("language %q is said twice", i.Language)
+		}
+		languages[i.Language] = true
 	}
 	return errors.Join(wrong...)
 }
@@ -157,16 +162,16 @@ func (i Info) check(errorf func(string, ...any)) {
 }
 
 type alertXML struct {
-	XMLName    xml.Name `xml:"urn:oasis:names:tc:emergency:cap:1.2 alert"`
-	Identifier string   `xml:"identifier"`
-	Sender     string   `xml:"sender"`
-	Sent       string   `xml:"sent"`
-	Status     string   `xml:"status"`
-	MsgType    string   `xml:"msgType"`
-	Scope      string   `xml:"scope"`
-	Note       string   `xml:"note,omitempty"`
-	References string   `xml:"references,omitempty"`
-	Info       *infoXML `xml:"info"`
+	XMLName    xml.Name  `xml:"urn:oasis:names:tc:emergency:cap:1.2 alert"`
+	Identifier string    `xml:"identifier"`
+	Sender     string    `xml:"sender"`
+	Sent       string    `xml:"sent"`
+	Status     string    `xml:"status"`
+	MsgType    string    `xml:"msgType"`
+	Scope      string    `xml:"scope"`
+	Note       string    `xml:"note,omitempty"`
+	References string    `xml:"references,omitempty"`
+	Infos      []infoXML `xml:"info"`
 }
 
 type infoXML struct {
@@ -208,22 +213,23 @@ func (a Alert) XML() ([]byte, error) {
 		references = append(references, r.String())
 	}
 	out.References = strings.Join(references, " ")
-	if i := a.Info; i != nil {
-		out.Info = &infoXML{Language: i.Language, Category: "Infra", Event: i.Event, Urgency: i.Urgency, Severity: i.Severity, Certainty: i.Certainty,
+	for _, i := range a.Infos {
+		info := infoXML{Language: i.Language, Category: "Infra", Event: i.Event, Urgency: i.Urgency, Severity: i.Severity, Certainty: i.Certainty,
 			SenderName: i.SenderName, Headline: i.Headline, Description: i.Description, Instruction: i.Instruction, Web: i.Web, Contact: i.Contact, Parameters: i.Parameters}
 		if !i.Onset.IsZero() {
-			out.Info.Onset = stamp(i.Onset)
+			info.Onset = stamp(i.Onset)
 		}
 		if !i.Expires.IsZero() {
-			out.Info.Expires = stamp(i.Expires)
+			info.Expires = stamp(i.Expires)
 		}
 		for _, area := range i.Areas {
 			var points []string
 			for _, p := range area.Polygon {
 				points = append(points, degrees(p.Lat)+","+degrees(p.Lon))
 			}
-			out.Info.Areas = append(out.Info.Areas, areaXML{area.Name, strings.Join(points, " "), area.Geocodes})
+			info.Areas = append(info.Areas, areaXML{area.Name, strings.Join(points, " "), area.Geocodes})
 		}
+		out.Infos = append(out.Infos, info)
 	}
 	text, err := xml.MarshalIndent(out, "", "  ")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 func whole() Alert {
 	sent := time.Date(2026, 1, 2, 4, 4, 5, 0, time.FixedZone("CET", 3600))
 	return Alert{Identifier: "a-2", Sender: "grid@example.net", Sent: sent, Kind: Update, References: []Reference{{"a-1", "grid@example.net", sent.Add(-time.Hour)}},
-		Info: &Info{Event: "Power outage", Urgency: "Immediate", Severity: "Minor", Certainty: "Likely", Headline: "a < b & c", Expires: sent.Add(time.Hour),
-			Areas: []Area{{Name: "North", Polygon: []Position{{1, 2}, {1, 3}, {2, 3}, {1, 2}}, Geocodes: []Named{{"area", "n"}}}}}}
+		Infos: []Info{{Event: "Power outage", Urgency: "Immediate", Severity: "Minor", Certainty: "Likely", Headline: "a < b & c", Expires: sent.Add(time.Hour),
+			Areas: []Area{{Name: "North", Polygon: []Position{{1, 2}, {1, 3}, {2, 3}, {1, 2}}, Geocodes: []Named{{"area", "n"}}}}}}}
 }
 
 func TestAnAlertAsItIsWritten(t *testing.T) {
@@ -64,16 +64,17 @@ func TestAnAlertIsChecked(t *testing.T) {
 		`message type "Ack"`:               func(a *Alert) { a.Kind = "Ack" },
 		"it refers to itself":              func(a *Alert) { a.References[0].Identifier = "a-2" },
 		`identifier of a reference "a,1"`:  func(a *Alert) { a.References[0].Identifier = "a,1" },
-		"Update without what it says":      func(a *Alert) { a.Info = nil },
-		`urgency "Now"`:                    func(a *Alert) { a.Info.Urgency = "Now" },
-		`severity ""`:                      func(a *Alert) { a.Info.Severity = "" },
-		`certainty "Sure"`:                 func(a *Alert) { a.Info.Certainty = "Sure" },
-		"event is missing":                 func(a *Alert) { a.Info.Event = "" },
-		"it expires before its onset":      func(a *Alert) { a.Info.Onset = a.Info.Expires.Add(1) },
-		"an area has no name":              func(a *Alert) { a.Info.Areas[0].Name = "" },
-		"polygon of North: 3 positions":    func(a *Alert) { a.Info.Areas[0].Polygon = a.Info.Areas[0].Polygon[:3] },
-		"polygon of North: 4 positions":    func(a *Alert) { a.Info.Areas[0].Polygon[3].Lat = 1.5 },
-		"polygon of North: {95 3} is no":   func(a *Alert) { a.Info.Areas[0].Polygon[1].Lat = 95 },
+		"Update without what it says":      func(a *Alert) { a.Infos = nil },
+		`urgency "Now"`:                    func(a *Alert) { a.Infos[0].Urgency = "Now" },
+		`severity ""`:                      func(a *Alert) { a.Infos[0].Severity = "" },
+		`certainty "Sure"`:                 func(a *Alert) { a.Infos[0].Certainty = "Sure" },
+		"event is missing":                 func(a *Alert) { a.Infos[0].Event = "" },
+		"it expires before its onset":      func(a *Alert) { a.Infos[0].Onset = a.Infos[0].Expires.Add(1) },
+		"an area has no name":              func(a *Alert) { a.Infos[0].Areas[0].Name = "" },
+		"polygon of North: 3 positions":    func(a *Alert) { a.Infos[0].Areas[0].Polygon = a.Infos[0].Areas[0].Polygon[:3] },
+		"polygon of North: 4 positions":    func(a *Alert) { a.Infos[0].Areas[0].Polygon[3].Lat = 1.5 },
+		"polygon of North: {95 3} is no":   func(a *Alert) { a.Infos[0].Areas[0].Polygon[1].Lat = 95 },
+		`language "" is said twice`:        func(a *Alert) { a.Infos = append(a.Infos, a.Infos[0]) },
 	} {
 		a := whole()
 		change(&a)
@@ -82,7 +83,7 @@ func TestAnAlertIsChecked(t *testing.T) {
 		}
 	}
 	a := whole()
-	a.Kind, a.Info = Cancel, nil
+	a.Kind, a.Infos = Cancel, nil
 	if err := a.Check(); err != nil {
 		t.Error(err)
 	}

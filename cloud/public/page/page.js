@@ -4,16 +4,18 @@
 (() => {
   const body = document.body.dataset;
   const at = Number(body.at) / 1000, stale = Number(body.stale) / 1000;
-  const clock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+  const language = document.documentElement.lang;
+  const locale = language === "en" ? "en-GB" : navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+  const clock = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
   for (const t of document.querySelectorAll("time")) t.textContent = clock.format(new Date(t.dateTime));
   const age = document.getElementById("age"), old = document.getElementById("old"), news = document.getElementById("news");
-  const plural = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+  const before = new Intl.RelativeTimeFormat(locale);
   const tell = () => {
     const minutes = Math.max(0, Math.floor((Date.now() - at) / 60000));
-    const ago = minutes < 1 ? "less than a minute ago" : minutes < 120 ? plural(minutes, "minute") + " ago" : plural(Math.floor(minutes / 60), "hour") + " ago";
+    const ago = minutes < 1 ? body.justNow : minutes < 120 ? before.format(-minutes, "minute") : before.format(-Math.floor(minutes / 60), "hour");
     const past = Date.now() - at > stale;
     age.classList.toggle("old", past);
-    const text = past ? `That is ${ago}: this isn’t current. What has happened since isn’t known here.` : `That is ${ago}.`;
+    const text = (past ? body.agoOld : body.ago).replace("{ago}", ago);
     if (old.textContent !== text) old.textContent = text;
   };
   tell();
@@ -27,8 +29,8 @@
       return; // the age says it
     }
     const link = document.createElement("a");
-    link.href = "index.html";
-    link.textContent = "Show it";
-    news.append("There is newer information. ", link);
+    link.href = location.href;
+    link.textContent = body.show;
+    news.append(body.newer + " ", link);
   }, 30000);
 })();

@@ -18,6 +18,7 @@ for path in sys.argv[2:]:
     read.append({
         "identifier": alert.identifier, "type": alert.msg_type.value, "sent": alert.sent.to_datetime().isoformat(),
         "event": info.event if info else "", "urgency": info.urgency.value if info else "", "certainty": info.certainty.value if info else "",
+        "languages": {i.language: i.headline for i in alert.infos},
         "headline": info.headline if info else "", "web": info.web if info else "",
         "areas": [{"name": a.area_desc, "polygon": a.polygons[0] if a.polygons else "", "geocodes": [g.value.value for g in a.geocodes]} for a in info.areas] if info else [],
     })
