@@ -93,6 +93,10 @@ type Mail struct {
 	// The file of the password, read at each mail. Example: mail.password.
 	PasswordFile configfile.Path `yaml:"password_file"`
 
+	// The language of what a mail says beside the summaries of alarms, which are those of
+	// their rules: de, en or nl. Default: en.
+	Language string `yaml:"language"`
+
 	// Which alarms are told of. Default: all.
 	Match Match `yaml:"match"`
 
@@ -120,7 +124,7 @@ type Mail struct {
 // SetDefaults is called before the section is read.
 func (m *Mail) SetDefaults() {
 	m.Changes = []alarm.Action{alarm.Raised, alarm.Unshelved, alarm.InService, alarm.Unsuppressed}
-	m.Gather = configfile.Duration(10 * time.Second)
+	m.Gather, m.Language = configfile.Duration(10*time.Second), "en"
 }
 
 // Alertmanager is one of Prometheus' Alertmanagers.
@@ -250,6 +254,9 @@ func (m Mail) check(f *configfile.File, n Notify, i int) {
 	if f.Has(at+".to") && len(m.To) == 0 {
 		f.Errorf(at+".to", "is empty, expected somebody to tell")
 	}
+	if !slices.Contains(notify.Languages(), m.Language) {
+		f.Errorf(at+".language", "%q, expected one of %s", m.Language, strings.Join(notify.Languages(), ", "))
+	}
 	switch {
 	case (m.Username == "") != (m.PasswordFile == ""):
 		f.Errorf(at, "username and password_file belong together")
@@ -300,7 +307,7 @@ func (n Notify) notifier(dir string, s *store.Store, log *slog.Logger) (*notify.
 	}
 	for _, m := range n.Mail {
 		c.Mails = append(c.Mails, notify.Mail{Name: m.Name, Server: m.Server, CA: m.CA.In(dir), Insecure: m.Insecure, Username: m.Username, Password: m.PasswordFile.In(dir),
-			From: m.From, To: m.To, Choice: notify.Choice{Match: m.Match.of(), Changes: m.Changes, After: time.Duration(m.After), Gather: time.Duration(m.Gather)}})
+			From: m.From, To: m.To, Language: m.Language, Choice: notify.Choice{Match: m.Match.of(), Changes: m.Changes, After: time.Duration(m.After), Gather: time.Duration(m.Gather)}})
 	}
 	for _, a := range n.Alertmanagers {
 		c.Alertmanagers = append(c.Alertmanagers, notify.Alertmanager{Match: a.Match.of(),

@@ -34,6 +34,7 @@ type Mail struct {
 	Password string // its file, read at each mail
 	From     string
 	To       []string
+	Language string // of Languages; "": en
 	Choice
 }
 
@@ -189,6 +190,7 @@ func nameOf(text string) string {
 // twice can tell.
 func (p mailer) compose(list []alarm.Told, now time.Time) []byte {
 	var b bytes.Buffer
+	w := p.words()
 	_, domain, _ := strings.Cut(addressOf(p.From), "@")
 	header := func(name string, lines ...string) {
 		for i := range lines {
@@ -205,7 +207,7 @@ func (p mailer) compose(list []alarm.Told, now time.Time) []byte {
 	}
 	header("To", to...)
 	// No line may be longer than 998 octets (RFC 5322), which an encoded subject can be.
-	header("Subject", strings.SplitAfter(mime.QEncoding.Encode("utf-8", cut(oneLine(subject(list)), 200)), "?= ")...)
+	header("Subject", strings.SplitAfter(mime.QEncoding.Encode("utf-8", cut(oneLine(w.subject(list)), 200)), "?= ")...)
 	header("Date", now.Format(time.RFC1123Z))
 	header("Message-ID", fmt.Sprintf("<%s-%d@%s>", messageID(list[0]), len(list), domain))
 	header("Auto-Submitted", "auto-generated")
@@ -213,40 +215,40 @@ func (p mailer) compose(list []alarm.Told, now time.Time) []byte {
 	header("Content-Type", "text/plain; charset=utf-8")
 	header("Content-Transfer-Encoding", "quoted-printable")
 	b.WriteString("\r\n")
-	w := quotedprintable.NewWriter(&b)
+	body := quotedprintable.NewWriter(&b)
 	for i, c := range list {
 		if i == mostMailLines {
-			fmt.Fprintf(w, "… and %d more\r\n", len(list)-i)
+			fmt.Fprintf(body, "… "+w.more+"\r\n", len(list)-i)
 			break
 		}
 		a := c.Alarm
-		fmt.Fprintf(w, "%s  %s, %s: %s\r\n", c.At.Moment().UTC().Format("2006-01-02 15:04:05 UTC"), a.Priority, c.Action, oneLine(a.Summary))
-		for _, line := range []struct{ name, value string }{{"asset", a.Asset}, {"device", a.Device}, {"site", a.Site}, {"gateway", a.Gateway}, {"rule", a.Rule}, {"comment", c.Comment}} {
+		fmt.Fprintf(body, "%s  %s, %s: %s\r\n", c.At.Moment().UTC().Format("2006-01-02 15:04:05 UTC"), w.priorities[a.Priority], w.actions[c.Action], oneLine(a.Summary))
+		for _, line := range []struct{ name, value string }{{w.asset, a.Asset}, {w.device, a.Device}, {w.site, a.Site}, {w.gateway, a.Gateway}, {w.rule, a.Rule}, {w.comment, c.Comment}} {
 			if line.value != "" {
-				fmt.Fprintf(w, "    %s: %s\r\n", line.name, oneLine(line.value))
+				fmt.Fprintf(body, "    %s: %s\r\n", line.name, oneLine(line.value))
 			}
 		}
 		if p.console != "" {
-			fmt.Fprintf(w, "    %s/alarms/%s\r\n", p.console, a.ID)
+			fmt.Fprintf(body, "    %s/alarms/%s\r\n", p.console, a.ID)
 		}
 	}
-	w.Close()
+	body.Close()
 	return b.Bytes()
 }
 
 var priorities = []telemetry.Priority{telemetry.Low, telemetry.Medium, telemetry.High, telemetry.Critical}
 
 // subject is the first of the most urgent.
-func subject(list []alarm.Told) string {
+func (w words) subject(list []alarm.Told) string {
 	worst := list[0]
 	for _, c := range list[1:] {
 		if slices.Index(priorities, c.Alarm.Priority) > slices.Index(priorities, worst.Alarm.Priority) {
 			worst = c
 		}
 	}
-	text := fmt.Sprintf("[%s] %s: %s", worst.Alarm.Priority, worst.Action, worst.Alarm.Summary)
+	text := fmt.Sprintf("[%s] %s: %s", w.priorities[worst.Alarm.Priority], w.actions[worst.Action], worst.Alarm.Summary)
 	if len(list) > 1 {
-		text += fmt.Sprintf(" (and %d more)", len(list)-1)
+		text += fmt.Sprintf(" ("+w.more+")", len(list)-1)
 	}
 	return text
 }

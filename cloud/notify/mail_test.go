@@ -297,6 +297,49 @@ func TestMailHeaders(t *testing.T) {
 	}
 }
 
+// A mail is in the language of whoever gets it, but for what rules and people have written.
+func TestMailInOtherLanguages(t *testing.T) {
+	told := func(priority telemetry.Priority, action alarm.Action) alarm.Told {
+		c := alarm.Told{Alarm: alarm.Alarm{ID: "a", Priority: priority, Summary: "Feeder 2 is dead", Asset: "feeder-2", Rule: "dead"}}
+		c.Action, c.Comment = action, "seen"
+		return c
+	}
+	list := []alarm.Told{told(telemetry.Low, Unattended), told(telemetry.Critical, alarm.Raised)}
+	for language, want := range map[string][]string{
+		"":   {"[critical] raised: Feeder 2 is dead (and 1 more)", "low, unacknowledged: Feeder 2 is dead", "asset: feeder-2", "rule: dead", "comment: seen"},
+		"de": {"[kritisch] gekommen: Feeder 2 is dead (und 1 weitere)", "niedrig, unquittiert: Feeder 2 is dead", "Betriebsmittel: feeder-2", "Regel: dead", "Kommentar: seen"},
+		"nl": {"[kritiek] opgekomen: Feeder 2 is dead (en nog 1)", "laag, onbevestigd: Feeder 2 is dead", "component: feeder-2", "regel: dead", "opmerking: seen"},
+	} {
+		m, err := mail.ReadMessage(bytes.NewReader(mailer{Mail: Mail{From: "a@b.example", To: []string{"c@d.example"}, Language: language}}.compose(list, time.Now())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+		body, bodyErr := io.ReadAll(quotedprintable.NewReader(m.Body))
+		if err != nil || bodyErr != nil || subject != want[0] {
+			t.Errorf("%s: %q, %v %v", language, subject, err, bodyErr)
+		}
+		for _, says := range want[1:] {
+			if !bytes.Contains(body, []byte(says)) {
+				t.Errorf("%s doesn't say %q:\n%s", language, says, body)
+			}
+		}
+	}
+	for _, language := range Languages() {
+		w := languages[language]
+		for _, action := range append(slices.Clone(alarm.Actions), Unattended) {
+			if w.actions[action] == "" {
+				t.Errorf("%s has no word for %s", language, action)
+			}
+		}
+		for _, priority := range priorities {
+			if w.priorities[priority] == "" {
+				t.Errorf("%s has no word for %s", language, priority)
+			}
+		}
+	}
+}
+
 // A server that offers no TLS isn't spoken to, and a password isn't sent to it.
 func TestMailWantsTLS(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
