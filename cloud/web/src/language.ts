@@ -15,7 +15,7 @@ export const language: Language = languageOf(recall("language")) ?? navigator.la
 export const locale: string = navigator.languages.find((tag) => languageOf(tag) === language) ?? language;
 
 /** What a language calls itself. */
-export function nameOf(one: Language): string {
+export function autonym(one: Language): string {
   return new Intl.DisplayNames(one, { type: "language" }).of(one) ?? one;
 }
 

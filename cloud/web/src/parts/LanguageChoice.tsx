@@ -1,4 +1,4 @@
-import { choose, language, languages, nameOf } from "../language";
+import { choose, language, languages, autonym } from "../language";
 import { t } from "../messages";
 
 /** The console's language, each by what it calls itself. */
@@ -18,7 +18,7 @@ export function LanguageChoice() {
       >
         {languages.map((one) => (
           <option key={one} value={one} lang={one}>
-            {nameOf(one)}
+            {autonym(one)}
           </option>
         ))}
       </select>
