@@ -152,6 +152,7 @@ func TestAlertsAreReadByAnother(t *testing.T) {
 		Read    []alert
 		InForce []string `json:"in_force"`
 		Feed    []string
+		Lang    string `json:"feed_language"`
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -183,8 +184,8 @@ func TestAlertsAreReadByAnother(t *testing.T) {
 	for _, path := range sent {
 		links = append(links, "https://grid.example/public/cap/"+filepath.Base(path))
 	}
-	if !slices.Equal(sorted(got.Feed), sorted(links)) {
-		t.Errorf("the feed has %v, want %v", got.Feed, links)
+	if !slices.Equal(sorted(got.Feed), sorted(links)) || got.Lang != "en" {
+		t.Errorf("the feed has %v in %q, want %v in English", got.Feed, got.Lang, links)
 	}
 }
 

@@ -57,7 +57,7 @@ func FilesOf(p Picture, o Options, now telemetry.Micros, l *Ledger) (map[string]
 
 // feed lists the alerts that are kept, newest first.
 func (l *Ledger) feed(o Options) cap.Feed {
-	f := cap.Feed{Title: o.title(o.languages()[0]), Author: o.Operator, Base: o.URL, Self: "feed.atom", Updated: time.Unix(0, 0)}
+	f := cap.Feed{Title: o.title(o.languages()[0]), Language: o.languages()[0].Tag, Author: o.Operator, Base: o.URL, Self: "feed.atom", Updated: time.Unix(0, 0)}
 	for _, e := range l.Outages {
 		for _, m := range e.Alerts {
 			sent := time.Unix(m.Sent, 0)

@@ -10,6 +10,7 @@ import (
 // Feed is a list of alerts for those who look whether there are new ones.
 type Feed struct {
 	Title, Author string
+	Language      string // of its titles, after BCP 47
 	Base          string // the address of its directory, ending in /; "": links are relative
 	Self          string // its own name in the directory
 	Updated       time.Time
@@ -27,6 +28,7 @@ type Entry struct {
 type feedXML struct {
 	XMLName xml.Name   `xml:"http://www.w3.org/2005/Atom feed"`
 	Base    string     `xml:"xml:base,attr,omitempty"`
+	Lang    string     `xml:"xml:lang,attr,omitempty"`
 	ID      string     `xml:"id"`
 	Title   string     `xml:"title"`
 	Updated string     `xml:"updated"`
@@ -55,7 +57,7 @@ const MediaType = "application/cap+xml"
 
 // XML is the feed as it is published.
 func (f Feed) XML() ([]byte, error) {
-	out := feedXML{Base: f.Base, ID: urn(f.Base + f.Author + f.Title), Title: f.Title, Updated: f.Updated.UTC().Format(time.RFC3339), Author: f.Author,
+	out := feedXML{Base: f.Base, Lang: f.Language, ID: urn(f.Base + f.Author + f.Title), Title: f.Title, Updated: f.Updated.UTC().Format(time.RFC3339), Author: f.Author,
 		Links: []linkXML{{Rel: "self", Type: "application/atom+xml", Href: f.Self}}}
 	for _, e := range f.Entries {
 		at := e.Published.UTC().Format(time.RFC3339)

@@ -32,4 +32,4 @@ for entry in root.findall(ATOM + "entry"):
     for needed in ("id", "title", "updated"):
         assert entry.find(ATOM + needed).text, needed
     feed.append(urllib.parse.urljoin(base, entry.find(ATOM + "link").get("href")))
-json.dump({"read": read, "in_force": [a.identifier for a in state.alerts], "feed": feed}, sys.stdout)
+json.dump({"feed_language": root.get("{http://www.w3.org/XML/1998/namespace}lang"), "read": read, "in_force": [a.identifier for a in state.alerts], "feed": feed}, sys.stdout)
