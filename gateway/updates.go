@@ -97,7 +97,10 @@ func (g *Gateway) reportUpdates(r *status.Report) {
 	}
 	s := g.options.Updates.Status()
 	r.Update = &s
-	if s.Problem != "" {
+	switch {
+	case s.Refused != nil:
+		r.Problems = append(r.Problems, s.Refused.String())
+	case s.Problem != "":
 		r.Problems = append(r.Problems, "no update: "+s.Problem)
 	}
 	if last := s.Last; last != nil && !last.Confirmed {
