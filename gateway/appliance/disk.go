@@ -198,8 +198,8 @@ func addMBR(d *os.File, size int64) error {
 	start := (last + align - 1) / align * align
 	// The last MiB stays free, as other tables have a copy of themselves there.
 	until := (min(uint64(size)/sector, 1<<32-1)/align - 1) * align
-	if until <= start || (until-start)*sector < least {
-		return fmt.Errorf("too small: behind the partitions of versions there are less than %d MB", least>>20)
+	if until <= start || (until-start)*sector < layout.LeastData {
+		return fmt.Errorf("too small: behind the partitions of versions there are less than %d MB", layout.LeastData>>20)
 	}
 	if err := format(d, int64(start), int64(until-start)*sector); err != nil {
 		return err
@@ -236,11 +236,8 @@ func free(table *gpt.Table, size uint64) (*gpt.Partition, error) {
 	}
 	start := (last/align + 1) * align
 	end := table.LastDataSector() / align * align
-	if end <= start || (end-start)*sector < least {
-		return nil, fmt.Errorf("too small: behind the partition %s there are less than %d MB", layout.BootName, least>>20)
+	if end <= start || (end-start)*sector < layout.LeastData {
+		return nil, fmt.Errorf("too small: behind the partition %s there are less than %d MB", layout.BootName, layout.LeastData>>20)
 	}
 	return &gpt.Partition{Index: index, Start: start, End: end - 1, Size: (end - start) * sector, Type: gpt.LinuxFilesystem, Name: layout.DataName, GUID: randomID()}, nil
 }
-
-// least is how small a partition for data may be, in bytes.
-const least = 128 << 20

@@ -165,12 +165,13 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 		return false, err
 	}
 	u.show(nil)
+	stage := c.In(p.Zone)
 	switch running := u.o.Slots.Running(); {
 	case g.Now().After(c.NotAfter):
 		return false, fmt.Errorf("the channel is out of date: it was good until %s", c.NotAfter.UTC().Format(time.RFC3339))
 	case c.Version == running.Version:
 		return false, remove(u.path(c.Bundles[u.o.Slots.Target()].SHA256))
-	case bundle.Place(p.Gateway, c.Version) >= c.Percent:
+	case bundle.Place(p.Gateway, c.Version) >= stage.Percent:
 		return false, nil
 	case c.Epoch < u.installed().Epoch:
 		return false, fmt.Errorf("the channel offers version %s of epoch %d, and this gateway has had %d: going back isn't allowed", c.Version, c.Epoch, u.installed().Epoch)
@@ -200,7 +201,7 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 		return false, passing{fmt.Errorf("fetch version %s: %w", c.Version, err), soon << min(u.cuts, 10)}
 	}
 	u.cuts = 0
-	if now := g.Now(); !c.Window.Holds(now) || !p.Window.Holds(now) {
+	if now := g.Now(); !stage.Window.Holds(now) || !p.Window.Holds(now) {
 		return true, nil
 	}
 	if err := u.Install(offer.SHA256, offer.Size, g.Health()); err != nil {

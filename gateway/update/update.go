@@ -126,6 +126,18 @@ func (u *Updater) Guard(ctx context.Context) {
 	}
 }
 
+// Opening says that a gateway goes on looking through what an earlier process has left: the
+// time in which a version has to prove itself begins after it.
+func (u *Updater) Opening() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.trial {
+		return
+	}
+	u.started = time.Now()
+	u.o.Limit(u.within + grace)
+}
+
 // Lacks says why the version isn't confirmed; of one that isn't on trial that is nothing.
 func (u *Updater) Lacks(why string) {
 	u.mu.Lock()
@@ -199,6 +211,7 @@ const (
 // Policy is what the configuration says about updates.
 type Policy struct {
 	Gateway      string // its id
+	Zone         string
 	Source       *Source
 	Window       bundle.Window
 	AllowOffline bool

@@ -323,6 +323,31 @@ func TestAVersionThatDoesntProveItselfIsLeft(t *testing.T) {
 	}
 }
 
+// A version isn't left because the one before was cut off, and there is much to look through.
+func TestLookingThroughABufferIsNoTrial(t *testing.T) {
+	b := newBench(t)
+	b.slots.running.Trial = true
+	u := b.start()
+	u.within = 2 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	guarded := make(chan struct{})
+	go func() {
+		u.Guard(ctx)
+		close(guarded)
+	}()
+	for began := time.Now(); time.Since(began) < 3*u.within/2; time.Sleep(20 * time.Millisecond) {
+		u.Opening()
+	}
+	if len(b.reboots) != 0 {
+		t.Fatal("it was left")
+	}
+	<-guarded
+	if len(b.reboots) != 1 {
+		t.Errorf("%d restarts", len(b.reboots))
+	}
+}
+
 // A gateway that doesn't come up isn't on trial for ever.
 func TestAVersionWithWhichNoGatewayRunsIsLeft(t *testing.T) {
 	b := newBench(t)
@@ -450,7 +475,7 @@ func (s *site) offer(b *bench, text []byte, change func(*bundle.Channel)) bundle
 }
 
 func (s *site) policy() Policy {
-	return Policy{Gateway: "north-gw1", Within: time.Hour, Source: &Source{Channel: s.URL + "/c/stable.json", Client: s.Client(), Every: time.Millisecond}}
+	return Policy{Gateway: "north-gw1", Zone: "north", Within: time.Hour, Source: &Source{Channel: s.URL + "/c/stable.json", Client: s.Client(), Every: time.Millisecond}}
 }
 
 func TestAFetchGoesOnWhereverItWasCut(t *testing.T) {
@@ -646,7 +671,12 @@ func TestWhoFollowsAChannel(t *testing.T) {
 		err     string
 		fetched bool
 	}{
-		"for nobody yet":      {change: func(c *bundle.Channel) { c.Percent = 0 }},
+		"for nobody yet":   {change: func(c *bundle.Channel) { c.Percent = 0 }},
+		"for another zone": {change: func(c *bundle.Channel) { c.Percent, c.Zones = 0, map[string]bundle.Stage{"south": {Percent: 100}} }},
+		"not for its zone": {change: func(c *bundle.Channel) { c.Zones = map[string]bundle.Stage{"north": {}} }},
+		"for its zone, at another time": {change: func(c *bundle.Channel) {
+			c.Percent, c.Zones = 0, map[string]bundle.Stage{"north": {Percent: 100, Window: bundle.Window(fmt.Sprintf("%02d:00-%02d:00", (hour+2)%24, (hour+3)%24))}}
+		}, waiting: true, fetched: true},
 		"the version that is": {change: func(c *bundle.Channel) { c.Version = "1.0" }},
 		"for other targets":   {change: func(c *bundle.Channel) { c.Bundles = nil }},
 		"out of date": {change: func(c *bundle.Channel) {
