@@ -61,7 +61,7 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 	} else {
 		go updates.Guard(ctx)
 	}
-	o := gateway.Options{Version: info.Version, Log: log, Journal: kept, Alive: machine.Alive, Updates: updates}
+	o := gateway.Options{Version: info.Version, Log: log, Journal: kept, Alive: machine.Alive, SetClock: machine.SetClock, Updates: updates}
 	for ctx.Err() == nil {
 		err := runOn(ctx, machine, o, screen)
 		if ctx.Err() == nil {
