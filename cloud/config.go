@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/busbar/busbar/cloud/rollout"
 	"github.com/busbar/busbar/cloud/uplink"
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/kafkaconn"
@@ -120,10 +121,27 @@ type Updates struct {
 	// How many gateways may go back from a version before no further one gets it; at
 	// least 1. Default: 3.
 	MostRolledBack int `yaml:"most_rolled_back"`
+
+	// Of a hundred gateways that have tried a version, how many may go back from it; 0 to
+	// 100. No further one gets it once both limits are reached. Default: 5.
+	MostRolledBackPercent int `yaml:"most_rolled_back_percent"`
 }
 
 // SetDefaults is called before the section is read.
-func (u *Updates) SetDefaults() { u.MostRolledBack = 3 }
+func (u *Updates) SetDefaults() { u.MostRolledBack, u.MostRolledBackPercent = 3, 5 }
+
+func (u Updates) limits() rollout.Limits {
+	return rollout.Limits{RolledBack: u.MostRolledBack, Percent: u.MostRolledBackPercent}
+}
+
+// Rollout says from where on a version goes to no further gateway; nil: none is served.
+func (c Config) Rollout() *rollout.Limits {
+	if c.Uplink == nil || c.Uplink.Updates == nil {
+		return nil
+	}
+	limits := c.Uplink.Updates.limits()
+	return &limits
+}
 
 // SetDefaults is called before the section is read.
 func (u *Uplink) SetDefaults() { u.MaxRate = uplink.DefaultMaxRate }
@@ -139,6 +157,9 @@ func (u Uplink) check(f *configfile.File) {
 	}
 	if u.Updates != nil && u.Updates.MostRolledBack < 1 {
 		f.Errorf("uplink.updates.most_rolled_back", "%d, expected 1 or more", u.Updates.MostRolledBack)
+	}
+	if u.Updates != nil && (u.Updates.MostRolledBackPercent < 0 || u.Updates.MostRolledBackPercent > 100) {
+		f.Errorf("uplink.updates.most_rolled_back_percent", "%d, expected 0 to 100", u.Updates.MostRolledBackPercent)
 	}
 }
 

@@ -157,7 +157,8 @@ func (c *Cloud) handler(started time.Time) http.Handler {
 	if c.runs(TargetAPI) {
 		targets, called := c.config.Alarms.Targets.figures()
 		calls := api.New(api.Options{
-			Limits: c.config.Alarms.Shelving.limits(), Targets: targets, TargetsName: called,
+			Rollout: c.config.Rollout(),
+			Limits:  c.config.Alarms.Shelving.limits(), Targets: targets, TargetsName: called,
 			Version: c.options.Version, Store: c.store, Live: c.live, Acknowledged: c.acknowledged, Ending: c.ending, Access: c.console.access, Log: c.log,
 		})
 		mux.Handle("/api/", calls)

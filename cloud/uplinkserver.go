@@ -52,7 +52,7 @@ func (c *Cloud) openUplink(config Uplink, names record.Topics) (*uplinkServer, e
 	}
 	var updates http.Handler
 	if u := config.Updates; u != nil {
-		updates = rollout.Handler(rollout.Options{Files: os.DirFS(u.Dir.In(c.options.Dir)), MostRolledBack: u.MostRolledBack, Count: c.store.Rollout, Log: c.log})
+		updates = rollout.Handler(rollout.Options{Files: os.DirFS(u.Dir.In(c.options.Dir)), Limits: u.limits(), Count: c.store.Rollout, Log: c.log})
 	}
 	commands := uplink.NewCommands(c.kafka, names, c.log)
 	return &uplinkServer{

@@ -59,12 +59,30 @@ func (g *Gateway) watchClock(ctx context.Context, started time.Time) {
 		case <-ticker.C:
 		}
 		g.clock.Observe()
+		setWall(g.clock, g.options.SetClock, g.log)
 		g.tellAccounts(started)
 		changes = append(changes, g.clock.Changes()...)
 		for len(changes) > 0 && g.reportClock(changes[0]) == nil {
 			changes = changes[1:]
 		}
 	}
+}
+
+// setWall brings the machine's wall clock to gateway time, if that is the better one and
+// somebody may set it. What fails is tried again in a second.
+func setWall(c *clock.Clock, set func(by time.Duration) error, log *slog.Logger) {
+	if set == nil {
+		return
+	}
+	by := -time.Duration(c.Amiss()) * time.Microsecond
+	if by == 0 {
+		return
+	}
+	if err := set(by); err != nil {
+		log.Error("the machine's clock can't be set", "by", by, "error", err)
+		return
+	}
+	log.Info("the machine's clock is set", "by", by)
 }
 
 // tellAccounts says to the accounts what the clock knows by now: from when on

@@ -26,6 +26,7 @@ import (
 	"github.com/busbar/busbar/gateway/buffer"
 	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/ntp"
+	"github.com/busbar/busbar/gatewayconfig"
 	"github.com/busbar/busbar/kafkaconn"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
@@ -422,3 +423,33 @@ func TestAnUnknownTimeIsAProblem(t *testing.T) {
 		}
 	}
 }
+
+// A machine of the gateway's own, which boots in 1970, has its clock set when a time server
+// has said what time it is, once.
+func TestAMachinesClockIsSet(t *testing.T) {
+	m := &machine{booted: time.Now().Add(-time.Minute)}
+	c := newClock(&memory{}, gatewayconfig.Time{}, m, nil, quiet)
+	var sets []time.Duration
+	set := func(by time.Duration) error {
+		sets = append(sets, by)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.atBoot += telemetry.Micros(by.Microseconds())
+		return nil
+	}
+	setWall(c, set, quiet)
+	began := telemetry.MicrosOf(time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC))
+	if err := c.Offer(clock.Fix{Source: "NTP", Began: began, At: c.SinceBoot(), MaxError: time.Millisecond, Agreeing: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c.Observe()
+		setWall(c, set, quiet)
+		setWall(c, nil, quiet)
+	}
+	if wall := m.Now().Wall; len(sets) != 1 || distance(wall, c.Now()) > 50_000 {
+		t.Errorf("set by %v: the machine has %v, and the gateway %v", sets, wall.Time(), c.Now().Time())
+	}
+}
+
+func distance(a, b telemetry.Micros) telemetry.Micros { return max(a-b, b-a) }

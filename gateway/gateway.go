@@ -53,6 +53,11 @@ type Options struct {
 	// evaluates and hands on what was read, for who has to know that it goes on. It
 	// mustn't block.
 	Alive func()
+	// SetClock sets this machine's wall clock forward; nil: the gateway leaves it alone.
+	SetClock func(by time.Duration) error
+	// Opening, unless it is nil, is called as often as New has looked through another part of
+	// what an earlier process has left, which can take long when its power was cut.
+	Opening func()
 	// Updates brings new versions onto a machine of the gateway's own; nil: something else does.
 	Updates *update.Updater
 
@@ -109,7 +114,7 @@ func New(config gatewayconfig.Config, o Options) (*Gateway, error) {
 	g.buffer, err = buffer.Open(buffer.Options{
 		Dir: config.Buffer.Path.In(o.Dir), Gateway: config.Gateway.ID,
 		MaxSize: int64(config.Buffer.MaxSize), ReserveForEvents: int64(config.Buffer.ReserveForEvents),
-		Sign: g.identity.Sign, Damaged: g.declareDamage, Now: func() telemetry.Micros { return g.clock.Now() }, Log: g.log,
+		Sign: g.identity.Sign, Damaged: g.declareDamage, Now: func() telemetry.Micros { return g.clock.Now() }, Progress: o.Opening, Log: g.log,
 	})
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func (u updated) Now() time.Time { return u.g.clock.Now().Time() }
 // runUpdates confirms the version that runs and follows the channel, until ctx ends.
 func (g *Gateway) runUpdates(ctx context.Context) {
 	c := g.config.Update
-	p := update.Policy{Gateway: g.config.Gateway.ID, Window: bundle.Window(c.Window), AllowOffline: c.AllowOffline, Within: time.Duration(c.ConfirmWithin)}
+	p := update.Policy{Gateway: g.config.Gateway.ID, Zone: g.config.Gateway.Zone, Window: bundle.Window(c.Window), AllowOffline: c.AllowOffline, Within: time.Duration(c.ConfirmWithin)}
 	if c.Channel != "" {
 		transport, err := g.updateTransport()
 		if err != nil {
@@ -97,7 +97,10 @@ func (g *Gateway) reportUpdates(r *status.Report) {
 	}
 	s := g.options.Updates.Status()
 	r.Update = &s
-	if s.Problem != "" {
+	switch {
+	case s.Refused != nil:
+		r.Problems = append(r.Problems, s.Refused.String())
+	case s.Problem != "":
 		r.Problems = append(r.Problems, "no update: "+s.Problem)
 	}
 	if last := s.Last; last != nil && !last.Confirmed {

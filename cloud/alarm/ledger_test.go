@@ -167,7 +167,7 @@ func TestAVersionThatWasLeftRaisesAnAlarm(t *testing.T) {
 	if a := open[0]; a.Rule != UpdateRule || a.Active || !a.Firing() || a.Asset != "gw" || !strings.Contains(a.Summary, "tried version 2.0 and went back to 1.0: why") || !alarmID.MatchString(a.ID) {
 		t.Errorf("%+v", a)
 	}
-	if got, err := w.store.Rollout(t.Context(), "2.0"); err != nil || got != (store.Rollout{Confirmed: 1, RolledBack: 1}) {
+	if got, err := w.store.Rollout(t.Context(), "2.0"); err != nil || got != (store.Rollout{Tried: 2, Confirmed: 1, RolledBack: 1}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

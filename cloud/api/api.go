@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/cloud/access"
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/alarm/performance"
+	"github.com/busbar/busbar/cloud/rollout"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -27,6 +28,8 @@ type Options struct {
 	Acknowledged func(alarm.Alarm)
 	// Limits say for how long alarms may be shelved; nil: alarm.DefaultLimits.
 	Limits alarm.Limits
+	// Rollout says from where on a version is paused; nil: none is served here.
+	Rollout *rollout.Limits
 	// Targets are what the work that alarms make is held against, and what they are called;
 	// nil: those of performance.DefaultPreset.
 	Targets     performance.Targets
@@ -66,6 +69,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerExport(api, o)
 	registerCounters(api, o)
 	registerGateways(api, o)
+	registerRollouts(api, o)
 	registerCompleteness(api, o)
 	registerCommands(api, o)
 	registerControls(api, o)

@@ -32,6 +32,7 @@ var Rights = access.Rights{
 	"GET /api/v1/alarms/{id}":  {Least: access.Viewer},
 	"GET /api/v1/series":       {Least: access.Viewer},
 	"GET /api/v1/gateways":     {Least: access.Viewer},
+	"GET /api/v1/rollouts":     {Least: access.Viewer},
 	"GET /api/v1/completeness": {Least: access.Viewer},
 	"GET /api/v1/commands":     {Least: access.Viewer},
 	"GET /api/v1/controls":     {Least: access.Viewer},

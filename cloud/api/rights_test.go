@@ -178,6 +178,7 @@ func (z *zoned) fill(name string, epoch record.Epoch) {
 		{Kind: telemetry.CommandAnswered, Answer: &telemetry.CommandAnswer{ID: name + "-command", Kind: "ping", By: name + "-person", Result: telemetry.CommandDone}},
 		{Kind: telemetry.SamplesCounted, Account: &telemetry.Account{Epoch: epoch.String(), From: at, To: at + telemetry.Quarter,
 			Devices: []telemetry.DeviceAccount{{Device: name + "-meter", Scheduled: 1, Read: 1, Delivered: 1}}}},
+		{Kind: telemetry.UpdateConfirmed, Update: &telemetry.Update{Version: name + "-2.0", From: "1.0", Epoch: 5}},
 		{Kind: telemetry.AlarmRaised, Alarm: &telemetry.AlarmChange{ID: name + "-alarm", Rule: "r", Asset: name + "-feeder", Priority: telemetry.High, Summary: name + " is without voltage"}},
 	} {
 		e.Time, e.Decided = at, at

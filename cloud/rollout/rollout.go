@@ -11,34 +11,41 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 )
 
 // Options are what is served and when it isn't.
 type Options struct {
-	Files fs.FS // channels as *.json, with their signatures *.json.minisig, and *.bundle
-	// MostRolledBack is how many gateways may have gone back from a version. When it is
-	// reached, channels that offer the version are withheld.
-	MostRolledBack int
-	Count          func(ctx context.Context, version string) (store.Rollout, error)
-	Log            *slog.Logger
+	Files  fs.FS // channels as *.json, with their signatures *.json.minisig, and *.bundle
+	Limits Limits
+	Count  func(ctx context.Context, version string) (store.Rollout, error)
+	Log    *slog.Logger
+
+	places *places // nil means the constants
 }
 
-const (
-	// mostBundles bounds those that are sent at once.
-	mostBundles = 32
-	// longest is how long one may take: as long as it needs at 64 kbit/s. What is cut off
-	// then is gone on with.
-	longest = 2 * time.Hour
-	// mostChannel bounds a channel's file, in bytes.
-	mostChannel = 64 << 10
-)
+// Limits are from where on a version goes to no further gateway: both are reached. Channels
+// that offer it are withheld then.
+type Limits struct {
+	RolledBack int // gateways that went back from it
+	Percent    int // that these are, of the ones that have tried it
+}
+
+// Reached reports whether a version is paused.
+func (l Limits) Reached(r store.Rollout) bool {
+	return r.RolledBack >= l.RolledBack && r.RolledBack*100 >= l.Percent*r.Tried
+}
+
+// mostChannel bounds a channel's file, in bytes.
+const mostChannel = 64 << 10
 
 // Handler answers GET /updates/FILE.
 func Handler(o Options) http.Handler {
-	bundles := make(chan struct{}, mostBundles)
+	bundles := o.places
+	if bundles == nil {
+		bundles = &places{most: mostBundles, turn: turn}
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /updates/{file}", func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("file")
@@ -55,15 +62,14 @@ func Handler(o Options) http.Handler {
 				return
 			}
 		case strings.HasSuffix(name, ".bundle"):
-			select {
-			case bundles <- struct{}{}:
-				defer func() { <-bundles }()
-			default:
+			to, leave := bundles.take(w)
+			if to == nil {
 				w.Header().Set("Retry-After", "60")
 				http.Error(w, "too many gateways fetch a bundle", http.StatusServiceUnavailable)
 				return
 			}
-			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longest))
+			defer leave()
+			w = to
 		default:
 			http.NotFound(w, r)
 			return
@@ -89,8 +95,8 @@ func (o Options) withheld(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	counted, err := o.Count(ctx, channel.Version)
-	if err != nil || counted.RolledBack < o.MostRolledBack {
+	if err != nil || !o.Limits.Reached(counted) {
 		return "", err
 	}
-	return fmt.Sprintf("version %s is paused: %d gateways went back from it, %d have kept it", channel.Version, counted.RolledBack, counted.Confirmed), nil
+	return fmt.Sprintf("version %s is paused: of %d gateways that tried it, %d went back", channel.Version, counted.Tried, counted.RolledBack), nil
 }

@@ -1,16 +1,21 @@
 package rollout
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/test/await"
 )
 
 func TestAVersionIsPausedWhenTooManyGoBackFromIt(t *testing.T) {
@@ -21,7 +26,7 @@ func TestAVersionIsPausedWhenTooManyGoBackFromIt(t *testing.T) {
 			"stable.json": {Data: []byte(`{"version":"2.0"}`)}, "stable.json.minisig": {Data: []byte("signature")}, "2.bundle": {Data: []byte("0123456789")},
 			"broken.json": {Data: []byte("{")}, "secret.key": {Data: []byte("key")},
 		},
-		MostRolledBack: 2, Log: slog.New(slog.DiscardHandler),
+		Limits: Limits{RolledBack: 2, Percent: 5}, Log: slog.New(slog.DiscardHandler),
 		Count: func(_ context.Context, version string) (store.Rollout, error) {
 			if version != "2.0" {
 				t.Errorf("version %q is counted", version)
@@ -44,7 +49,7 @@ func TestAVersionIsPausedWhenTooManyGoBackFromIt(t *testing.T) {
 			t.Errorf("%s: %d %s", file, got, body)
 		}
 	}
-	counted = store.Rollout{Confirmed: 40, RolledBack: 1}
+	counted = store.Rollout{Tried: 41, Confirmed: 40, RolledBack: 1}
 	check("stable.json", "", 200, `{"version":"2.0"}`)
 	check("stable.json.minisig", "", 200, "signature")
 	check("2.bundle", "bytes=4-", 206, "456789")
@@ -52,10 +57,62 @@ func TestAVersionIsPausedWhenTooManyGoBackFromIt(t *testing.T) {
 	check("broken.json", "", 503, "can't be read")
 	check("secret.key", "", 404, "")
 	check("..%2fstable.json", "", 400, "")
-	counted.RolledBack = 2
-	check("stable.json", "", 409, "version 2.0 is paused: 2 gateways went back from it, 40 have kept it")
+	counted = store.Rollout{Tried: 1, RolledBack: 1}
+	check("stable.json", "", 200, "") // all, and too few to say anything
+	counted = store.Rollout{Tried: 41, Confirmed: 39, RolledBack: 2}
+	check("stable.json", "", 200, "") // enough, and less than 5 of 100
+	counted = store.Rollout{Tried: 40, Confirmed: 38, RolledBack: 2}
+	check("stable.json", "", 409, "version 2.0 is paused: of 40 gateways that tried it, 2 went back")
 	check("stable.json.minisig", "", 409, "paused")
 	check("2.bundle", "", 200, "0123456789") // who began may end
 	failing = errors.New("no database")
 	check("stable.json", "", 503, "can't be read")
+}
+
+// Who takes its bundle slowly keeps its place for a while when others wait, and goes on later
+// where it was.
+func TestSlowReadersMakeRoom(t *testing.T) {
+	content := bytes.Repeat([]byte("bundle "), 4<<20)
+	server := httptest.NewServer(Handler(Options{
+		Files: fstest.MapFS{"2.bundle": {Data: content}}, Log: slog.New(slog.DiscardHandler), places: &places{most: 2, turn: 50 * time.Millisecond},
+	}))
+	defer server.Close()
+	ask := func(from int) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/updates/2.bundle", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+		answer, err := http.DefaultTransport.(*http.Transport).Clone().RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	slow, slower := ask(0), ask(0)
+	defer slow.Body.Close()
+	defer slower.Body.Close()
+	if answer := ask(0); answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
+		t.Fatalf("a third one is answered %s at once", answer.Status)
+	}
+	await.True(t, "a third one has its turn", func() bool {
+		answer := ask(0)
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusPartialContent {
+			return false
+		}
+		got, err := io.ReadAll(answer.Body)
+		return err == nil && bytes.Equal(got, content)
+	})
+	part, err := io.ReadAll(slow.Body)
+	if err == nil || len(part) == 0 || len(part) >= len(content) {
+		t.Fatalf("the first one got %d bytes, %v", len(part), err)
+	}
+	await.True(t, "it goes on", func() bool {
+		answer := ask(len(part))
+		defer answer.Body.Close()
+		rest, err := io.ReadAll(answer.Body)
+		return answer.StatusCode == http.StatusPartialContent && err == nil && bytes.Equal(append(part, rest...), content)
+	})
 }

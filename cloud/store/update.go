@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"strings"
@@ -41,20 +42,66 @@ func (t *Tx) SaveUpdate(gateway string, u telemetry.Update, confirmed bool, at t
 	return nil
 }
 
-// Rollout is how many gateways a version has come to.
+// Rollout is how many gateways have tried a version.
 type Rollout struct {
+	Tried      int
 	Confirmed  int
-	RolledBack int // at least once
+	RolledBack int // at least once, also if they kept it later
 }
+
+// counts are those of Rollout, over rows of gateway_update.
+const counts = `COUNT(DISTINCT u.gateway), COUNT(DISTINCT CASE WHEN u.confirmed THEN u.gateway END), COUNT(DISTINCT CASE WHEN NOT u.confirmed THEN u.gateway END)`
 
 // Rollout counts the gateways that have tried a version.
 func (s *Store) Rollout(ctx context.Context, version string) (r Rollout, err error) {
 	err = s.Ask(ctx, func(t *Tx) error {
-		for _, c := range []struct {
-			to        *int
-			confirmed bool
-		}{{&r.Confirmed, true}, {&r.RolledBack, false}} {
-			err := t.QueryRow(`SELECT COUNT(DISTINCT gateway) FROM gateway_update WHERE version = ? AND confirmed = ?`, []any{version, c.confirmed}, c.to)
+		return t.QueryRow(`SELECT `+counts+` FROM gateway_update u WHERE u.version = ?`, []any{version}, &r.Tried, &r.Confirmed, &r.RolledBack)
+	})
+	if err != nil {
+		return r, fmt.Errorf("store: count the updates to %s: %w", version, err)
+	}
+	return r, nil
+}
+
+// VersionRollout is how a version has come to gateways.
+type VersionRollout struct {
+	Version string
+	Epoch   uint64
+	First   telemetry.Micros // when the first gateway had tried it
+	Last    telemetry.Micros
+	Rollout
+	Zones []ZoneRollout // by name
+}
+
+// ZoneRollout is that of the gateways of a zone.
+type ZoneRollout struct {
+	Zone string
+	Rollout
+}
+
+// Rollouts are those of the versions that gateways tried last, the latest first, as far as
+// the context shows the gateways.
+func (s *Store) Rollouts(ctx context.Context, most int) (list []VersionRollout, err error) {
+	err = s.Ask(ctx, func(t *Tx) error {
+		seen := t.Seen("u.gateway")
+		err := t.Each(func(r *sql.Rows) error {
+			var v VersionRollout
+			var epoch int64
+			err := r.Scan(&v.Version, &epoch, &v.First, &v.Last, &v.Tried, &v.Confirmed, &v.RolledBack)
+			v.Epoch = uint64(epoch)
+			list = append(list, v)
+			return err
+		}, `SELECT u.version, MAX(u.epoch), MIN(u.at), MAX(u.at), `+counts+` FROM gateway_update u WHERE `+seen+` GROUP BY u.version ORDER BY MAX(u.at) DESC, u.version LIMIT ?`, most)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			err := t.Each(func(r *sql.Rows) error {
+				var z ZoneRollout
+				err := r.Scan(&z.Zone, &z.Tried, &z.Confirmed, &z.RolledBack)
+				list[i].Zones = append(list[i].Zones, z)
+				return err
+			}, `SELECT g.zone, `+counts+` FROM gateway_update u JOIN gateway g ON g.id = u.gateway WHERE u.version = ? AND `+seen+` GROUP BY g.zone ORDER BY g.zone`, list[i].Version)
 			if err != nil {
 				return err
 			}
@@ -62,7 +109,7 @@ func (s *Store) Rollout(ctx context.Context, version string) (r Rollout, err err
 		return nil
 	})
 	if err != nil {
-		return r, fmt.Errorf("store: count the updates to %s: %w", version, err)
+		return nil, fmt.Errorf("store: count the updates by version: %w", err)
 	}
-	return r, nil
+	return list, nil
 }

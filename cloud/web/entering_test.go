@@ -183,6 +183,8 @@ func TestGateways(t *testing.T) {
 	cell("north-gw1", "buffer", "48.2 MB")
 	cell("north-gw1", "left", "3d 0h")
 	cell("north-gw1", "version", "v1.4.2")
+	b.await(`/^1.5.0 paused tried by 40, kept by 37, left by 3 /.test(document.querySelector("[data-version='1.5.0']")?.innerText)`)
+	b.await(`[...document.querySelectorAll("[data-version='1.5.0'] li")].map((z) => z.innerText).join() === "no zone: tried by 1, kept by 1, left by 0,north: tried by 39, kept by 36, left by 3"`)
 	cell("south-gw1", "clock", "free-running")
 	cell("south-gw1", "buffer", "not known")
 	cell("south-gw1", "left", "not known")

@@ -89,6 +89,7 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/series/{id}/samples", f.getSamples)
 	mux.HandleFunc("GET /api/v1/counter-changes", f.getCounterChanges)
 	mux.HandleFunc("GET /api/v1/gateways", f.getGateways)
+	mux.HandleFunc("GET /api/v1/rollouts", f.getRollouts)
 	mux.HandleFunc("GET /api/v1/gateways/{id}/links", f.getLinks)
 	mux.HandleFunc("GET /api/v1/completeness", f.getCompleteness)
 	mux.HandleFunc("GET /api/v1/stream", f.getStream)
@@ -352,6 +353,11 @@ func (f *fake) getCounterChanges(w http.ResponseWriter, r *http.Request) {
 	}
 	page, next := turn(f, r, found)
 	answer(w, http.StatusOK, map[string]any{"changes": page, "next": next})
+}
+
+func (f *fake) getRollouts(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"rollouts": []map[string]any{{"version": "1.5.0", "epoch": 7, "first_us": nowUs() - 7200_000_000, "last_us": nowUs() - 3600_000_000,
+		"paused": true, "tried": 40, "confirmed": 37, "rolled_back": 3, "zones": []map[string]any{{"zone": "", "tried": 1, "confirmed": 1, "rolled_back": 0}, {"zone": "north", "tried": 39, "confirmed": 36, "rolled_back": 3}}}}})
 }
 
 func (f *fake) getGateways(w http.ResponseWriter, r *http.Request) {

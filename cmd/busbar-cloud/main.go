@@ -23,6 +23,7 @@ type commands struct {
 	Health  healthCommand    `cmd:"" help:"Ask the cloud that runs with a configuration on this machine whether it is ready."`
 	Gateway gatewayCommand   `cmd:"" help:"Say which keys may write in which gateway's name, and ask gateways to do something."`
 	Command commandCommand   `cmd:"" help:"Commands to gateways: the key that signs them, and what became of them."`
+	Rollout rolloutCommand   `cmd:"" help:"How versions have come to gateways, and which is paused."`
 	Control controlCommand   `cmd:"" help:"What was written to devices, as their gateways tell it."`
 	Backup  backupCommand    `cmd:"" help:"Write all that is stored into one file, while the cloud runs, or verify such a file."`
 	Restore restoreCommand   `cmd:"" help:"Make the database of a backup, with whichever engine the configuration names."`

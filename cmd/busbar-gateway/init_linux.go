@@ -61,7 +61,7 @@ func (initCommand) Run(ctx context.Context, info program.Info, logging *program.
 	} else {
 		go updates.Guard(ctx)
 	}
-	o := gateway.Options{Version: info.Version, Log: log, Journal: kept, Alive: machine.Alive, Updates: updates}
+	o := gateway.Options{Version: info.Version, Log: log, Journal: kept, Alive: machine.Alive, SetClock: machine.SetClock, Updates: updates}
 	for ctx.Err() == nil {
 		err := runOn(ctx, machine, o, screen)
 		if ctx.Err() == nil {
@@ -141,10 +141,18 @@ func runOn(ctx context.Context, machine *appliance.Machine, o gateway.Options, s
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	o.Show = func(address string, a status.Access) { go announce(ctx, machine, config, address, a, screen) }
-	opening, opened := context.WithCancel(ctx)
-	go rest(opening, machine, mostOpening)
+	var opening progress
+	opening.made()
+	o.Opening = func() {
+		opening.made()
+		if o.Updates != nil {
+			o.Updates.Opening()
+		}
+	}
+	looking, looked := context.WithCancel(ctx)
+	go keepOn(looking, machine.Alive, func() bool { return opening.within(stuck) })
 	g, err := gateway.New(config, o)
-	opened()
+	looked()
 	if err != nil {
 		return err
 	}
@@ -176,15 +184,26 @@ func announce(ctx context.Context, machine *appliance.Machine, config gatewaycon
 	}
 }
 
-// mostOpening is how long it may take to look through a buffer that wasn't closed before
-// the machine starts anew.
-const mostOpening = 10 * time.Minute
-
 // rest waits, for ever if that is 0, and keeps the machine on.
 func rest(ctx context.Context, machine *appliance.Machine, long time.Duration) {
 	until := time.Now().Add(long)
-	for ctx.Err() == nil && (long == 0 || time.Now().Before(until)) {
-		machine.Alive()
+	keepOn(ctx, machine.Alive, func() bool { return long == 0 || time.Now().Before(until) })
+}
+
+// progress is when something was last seen to go on.
+type progress struct{ last atomic.Pointer[time.Time] }
+
+func (p *progress) made() {
+	now := time.Now()
+	p.last.Store(&now)
+}
+
+func (p *progress) within(long time.Duration) bool { return time.Since(*p.last.Load()) < long }
+
+// keepOn keeps the machine on until ctx ends, or what it is kept on for doesn't go on.
+func keepOn(ctx context.Context, alive func(), goesOn func() bool) {
+	for ctx.Err() == nil && goesOn() {
+		alive()
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):

@@ -41,7 +41,8 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return err
 	}
-	o.Alive = newSupervised(ctx, o.Log).alive
+	supervised := newSupervised(ctx, o.Log)
+	o.Alive, o.Opening = supervised.alive, supervised.opening
 	g, err := gateway.New(config, o)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,6 +15,8 @@ type supervised struct {
 	log   *slog.Logger
 	every time.Duration // how often it expects to hear; 0: it doesn't
 	told  time.Time     // when it last did; zero: never
+	// extended is when it was last asked for more time to start.
+	extended time.Time
 }
 
 func newSupervised(ctx context.Context, log *slog.Logger) *supervised {
@@ -39,6 +42,18 @@ func (s *supervised) alive() {
 		s.tell(daemon.SdNotifyWatchdog)
 	}
 	s.told = now
+}
+
+// stuck is how long it may take to look through one part of a buffer that wasn't closed,
+// which is a file: 256 MiB at 1 MiB/s, and a margin.
+const stuck = 10 * time.Minute
+
+// opening is gateway.Options.Opening: a start takes as long as it goes on.
+func (s *supervised) opening() {
+	if now := time.Now(); now.Sub(s.extended) >= time.Second {
+		s.extended = now
+		s.tell(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", stuck.Microseconds()))
+	}
 }
 
 func (s *supervised) tell(state string) {

@@ -39,6 +39,12 @@ func TestSystemdHearsHowTheGatewayIs(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	s := newSupervised(ctx, slog.New(slog.DiscardHandler))
+	for range 3 {
+		s.opening()
+	}
+	if got := hear(); got != "EXTEND_TIMEOUT_USEC=600000000" {
+		t.Errorf("while it looks through the buffer comes %q", got)
+	}
 	s.alive()
 	if got := hear(); got != "READY=1" {
 		t.Errorf("the first is %q", got)

@@ -100,7 +100,10 @@ func showUpdates(s update.Status) {
 		}
 		fmt.Printf("last update: version %s at %s, %s\n", last.Version, last.Ended.UTC().Format(time.RFC3339), what)
 	}
-	if s.Problem != "" {
+	switch {
+	case s.Refused != nil:
+		fmt.Println(s.Refused)
+	case s.Problem != "":
 		fmt.Printf("problem: %s\n", s.Problem)
 	}
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -27,8 +28,31 @@ type Channel struct {
 	// Percent is how many of a hundred gateways install it, the same ones each time.
 	Percent int `json:"percent"`
 	// Window is when they may restart, as 02:00-04:00 in UTC; "": at any time.
-	Window  Window               `json:"window,omitempty"`
+	Window Window `json:"window,omitempty"`
+	// Zones are those of which something else holds, by gateway.zone.
+	Zones   map[string]Stage     `json:"zones,omitempty"`
 	Bundles map[Target]Published `json:"bundles"`
+}
+
+// Stage is how far a version is rolled out.
+type Stage struct {
+	Percent int    `json:"percent"`
+	Window  Window `json:"window,omitempty"`
+}
+
+func (s Stage) check() error {
+	if s.Percent < 0 || s.Percent > 100 {
+		return fmt.Errorf("percent %d: expected 0 to 100", s.Percent)
+	}
+	return s.Window.Check()
+}
+
+// In is what holds of a zone.
+func (c Channel) In(zone string) Stage {
+	if s, is := c.Zones[zone]; is {
+		return s
+	}
+	return Stage{c.Percent, c.Window}
 }
 
 // Published is a bundle that can be fetched.
@@ -83,13 +107,16 @@ func (c Channel) check() error {
 		return fmt.Errorf("format %d: this program knows format %d", c.Format, format)
 	case !IsVersion(c.Version):
 		return fmt.Errorf("version %q: expected 1 to 64 letters, digits, or any of .+~-", c.Version)
-	case c.Percent < 0 || c.Percent > 100:
-		return fmt.Errorf("percent %d: expected 0 to 100", c.Percent)
 	case c.Issued.IsZero() || !c.NotAfter.After(c.Issued):
 		return errors.New("not_after: expected a time after issued")
 	}
-	if _, _, err := c.Window.parse(); err != nil {
+	if err := c.In("").check(); err != nil {
 		return err
+	}
+	for zone, s := range c.Zones {
+		if err := s.check(); zone == "" || err != nil {
+			return fmt.Errorf("zone %q: %w", zone, cmp.Or(err, errors.New("it has no name")))
+		}
 	}
 	for target, p := range c.Bundles {
 		if u, err := url.Parse(p.URL); err != nil || p.URL == "" || u.IsAbs() && u.Scheme != "https" {

@@ -27,17 +27,28 @@ func TestAChannelIsWhatWasSigned(t *testing.T) {
 		t.Errorf("a percentage that somebody has changed: %v", err)
 	}
 	for says, change := range map[string]func(*Channel){
-		"percent 101":        func(c *Channel) { c.Percent = 101 },
-		"a time after":       func(c *Channel) { c.NotAfter = c.Issued },
-		"window":             func(c *Channel) { c.Window = "22-4" },
-		"expected https":     func(c *Channel) { c.Bundles[PC] = Published{URL: "http://updates.example/x", Size: 1} },
-		"bundle for pc: 0 b": func(c *Channel) { c.Bundles[PC] = Published{URL: "x"} },
+		"percent 101":                func(c *Channel) { c.Percent = 101 },
+		"zone \"north\": percent -1": func(c *Channel) { c.Zones = map[string]Stage{"north": {Percent: -1}} },
+		"zone \"north\": window":     func(c *Channel) { c.Zones = map[string]Stage{"north": {Window: "1-2"}} },
+		"zone \"\": it has no name":  func(c *Channel) { c.Zones = map[string]Stage{"": {}} },
+		"a time after":               func(c *Channel) { c.NotAfter = c.Issued },
+		"window":                     func(c *Channel) { c.Window = "22-4" },
+		"expected https":             func(c *Channel) { c.Bundles[PC] = Published{URL: "http://updates.example/x", Size: 1} },
+		"bundle for pc: 0 b":         func(c *Channel) { c.Bundles[PC] = Published{URL: "x"} },
 	} {
 		c := channel()
 		change(&c)
 		if _, _, err := c.Sign(private); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
 		}
+	}
+}
+
+func TestAZoneIsAheadOfTheOthers(t *testing.T) {
+	c := channel()
+	c.Zones = map[string]Stage{"pilot": {Percent: 100}}
+	if c.In("pilot") != (Stage{Percent: 100}) || c.In("north") != (Stage{5, "22:00-04:00"}) || c.In("") != c.In("north") {
+		t.Errorf("%+v, %+v", c.In("pilot"), c.In("north"))
 	}
 }
 

@@ -14,9 +14,11 @@ import (
 // its reader has come to the end without an error.
 type Reader struct {
 	Manifest Manifest
-	archive  *tar.Reader
-	next     int // of its files
-	open     *content
+	// Content is the digest of the manifest, and so of all that the bundle holds.
+	Content Digest
+	archive *tar.Reader
+	next    int // of its files
+	open    *content
 }
 
 // NewReader reads and verifies what a bundle says it is.
@@ -33,6 +35,7 @@ func NewReader(r io.Reader, keys Keys) (*Reader, error) {
 	if err := keys.verify(text, signature); err != nil {
 		return nil, err
 	}
+	b.Content = sha256.Sum256(text)
 	b.Manifest, err = parseManifest(text)
 	return b, err
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar/busbar/firmware-config/image/layout"
 )
 
 // Flash writes an image onto a medium and reads it back. fixed accepts one that isn't
@@ -36,6 +38,9 @@ func Flash(ctx context.Context, image, device string, fixed bool, progress func(
 	room, err := d.Seek(0, io.SeekEnd)
 	if err != nil {
 		return 0, err
+	}
+	if err := fits(ctx, image, room); err != nil {
+		return 0, fmt.Errorf("%s: %w", device, err)
 	}
 	if size, err = writeTo(ctx, image, d, room, func(n int64) { progress("written", n) }); err != nil {
 		return size, fmt.Errorf("%s: %w", device, err)
@@ -118,9 +123,6 @@ func writeTo(ctx context.Context, image string, to interface {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("it holds half of an image: %w", err)
 		}
-		if at+int64(len(data)) > room {
-			return fmt.Errorf("it holds %d MB, which is too little for the image", room/1e6)
-		}
 		progress(at + int64(len(data)))
 		if empty {
 			if _, err := to.ReadAt(there[:len(data)], at); err == nil && bytes.Equal(there[:len(data)], data) {
@@ -138,6 +140,21 @@ func writeTo(ctx context.Context, image string, to interface {
 		err = wipe(to, last-end, room)
 	}
 	return size, err
+}
+
+// fits says why a medium with so many bytes can't take an image and what a gateway keeps
+// beside it. Only the whole of a compressed image says how large it is.
+func fits(ctx context.Context, image string, room int64) error {
+	in, err := Open(image)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	size, err := blocks(in, func(int64, []byte, bool) error { return ctx.Err() })
+	if needed := size + layout.LeastData; err == nil && needed > room {
+		err = fmt.Errorf("it holds %d MB, and %d MB are needed, %d of them for data; nothing was written", room/1e6, (needed+1e6-1)/1e6, layout.LeastData/1_000_000)
+	}
+	return err
 }
 
 // compare reads back what was written.

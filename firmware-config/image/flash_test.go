@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar/busbar/firmware-config/image/layout"
 	"github.com/busbar/busbar/test/peer"
 )
 
@@ -106,9 +107,12 @@ func TestWhatIsEmptyIsWrittenOnlyWhereSomethingIs(t *testing.T) {
 	if _, err := writeTo(t.Context(), image, again, int64(len(again.bytes)), ignore); err != nil || again.written > 5*block {
 		t.Errorf("again: %d bytes, %v", again.written, err)
 	}
-	small := &counted{bytes: make([]byte, 2*block)}
-	if _, err := writeTo(t.Context(), image, small, 2*block, ignore); err == nil || !strings.Contains(err.Error(), "too little") {
+	least := int64(len(content)) + layout.LeastData
+	if err := fits(t.Context(), image, least-1); err == nil || !strings.Contains(err.Error(), "nothing was written") {
 		t.Errorf("too small: %v", err)
+	}
+	if err := fits(t.Context(), image, least); err != nil {
+		t.Error(err)
 	}
 	worn := &counted{bytes: make([]byte, 10*block), loses: 4 * block}
 	if _, err := writeTo(t.Context(), image, worn, 10*block, ignore); err != nil {
@@ -129,6 +133,9 @@ func TestADiskIsWritten(t *testing.T) {
 	dir := t.TempDir()
 	backing, image := filepath.Join(dir, "backing"), filepath.Join(dir, "image")
 	if err := os.WriteFile(backing, bytes.Repeat([]byte("x"), 8*block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(backing, layout.LeastData+8*block); err != nil {
 		t.Fatal(err)
 	}
 	content := append([]byte("first"), make([]byte, 2*block)...)

@@ -65,7 +65,7 @@ func TestImagesOfAPiAreSoundAndTheSame(t *testing.T) {
 		t.Error(out)
 	}
 	run(t, `dd if="$1" of="$2" bs=1M skip=1 count=48 status=none; fsck.vfat -vn "$2"; for slot in 49 209; do dd if="$1" of="$2" bs=1M skip=$slot count=160 status=none; fsck.vfat -vn "$2"; done`, one, filepath.Join(dir, "part"))
-	if got := run(t, `mtype -i "$1@@49M" ::cmdline.txt`, one); !strings.HasSuffix(got, " rdinit=/init x=y busbar.slot=2 busbar.version=1.2.3 busbar.epoch=7 -- init\n") {
+	if got := run(t, `mtype -i "$1@@49M" ::cmdline.txt`, one); !strings.HasSuffix(got, " rdinit=/init busbar.slot=2 busbar.version=1.2.3 busbar.epoch=7 x=y -- init\n") {
 		t.Errorf("the kernel is told %q", got)
 	}
 	if got := run(t, `mtype -i "$1@@49M" ::initrd | gzip -d | strings`, one); !strings.Contains(got, layout.Trust[1:]) || !strings.Contains(got, s.Trust[0]) {

@@ -85,11 +85,7 @@ func buildPi(work string, s Spec) (image string, err error) {
 
 // piCommandLine is what the kernel in the first slot is told.
 func (s Spec) piCommandLine() []byte {
-	line := s.options()
-	if s.CommandLine != "" {
-		line += " " + s.CommandLine
-	}
-	return fmt.Appendf(nil, "%s %s -- init\n", line, layout.Started{Number: layout.PiSlots[0], Version: s.Version, Epoch: s.Epoch})
+	return fmt.Appendf(nil, "%s %s -- init\n", s.options(), layout.Started{Number: layout.PiSlots[0], Version: s.Version, Epoch: s.Epoch, Local: s.CommandLine})
 }
 
 // piFiles are those of a slot that are the same in all.

@@ -127,11 +127,11 @@ const (
 )
 
 func (m *Machine) mountDisk(ctx context.Context) error {
-	boot, err := await(ctx, layout.BootName, m.Alive)
+	boot, err := m.awaitBoot(ctx)
 	if err != nil {
 		return err
 	}
-	data, err := find(layout.DataName)
+	data, err := findOn(boot.disk, layout.DataName)
 	if errors.Is(err, errNoPartition) {
 		m.log.Info("making the partition for data", "disk", boot.disk)
 		started := time.Now()
@@ -139,7 +139,7 @@ func (m *Machine) mountDisk(ctx context.Context) error {
 			return fmt.Errorf("the partition for data can't be made on %s: %w", boot.disk, err)
 		}
 		m.log.Info("the partition for data is made", "took", time.Since(started).Round(time.Millisecond))
-		data, err = await(ctx, layout.DataName, m.Alive)
+		data, err = await(ctx, m.Alive, func() (partition, error) { return findOn(boot.disk, layout.DataName) })
 	}
 	if err != nil {
 		return err

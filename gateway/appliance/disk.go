@@ -4,6 +4,7 @@ package appliance
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,20 +29,33 @@ import (
 type partition struct {
 	device string // /dev/sda1
 	disk   string // /dev/sda
+	number int    // on the disk, from 1
 }
 
 var errNoPartition = errors.New("no disk has this partition")
 
-func find(name string) (partition, error) {
+func findAll(name string) ([]partition, error) {
 	return findIn(os.DirFS("/sys/class/block"), os.DirFS("/dev"), name)
 }
 
-// findIn looks in what sysfs has below class/block for a partition of the name, or on a
-// board whose partitions have none, of its number on a medium that is one of ours.
-func findIn(block, dev fs.FS, name string) (partition, error) {
-	entries, err := fs.ReadDir(block, ".")
+// findOn is a disk's partition of the name.
+func findOn(disk, name string) (partition, error) {
+	all, err := findAll(name)
 	if err != nil {
 		return partition{}, err
+	}
+	if i := slices.IndexFunc(all, func(p partition) bool { return p.disk == disk }); i >= 0 {
+		return all[i], nil
+	}
+	return partition{}, fmt.Errorf("%s on %s: %w", name, disk, errNoPartition)
+}
+
+// findIn looks in what sysfs has below class/block for partitions of the name, or on boards
+// whose partitions have none, of its number on media that are ours.
+func findIn(block, dev fs.FS, name string) (found []partition, err error) {
+	entries, err := fs.ReadDir(block, ".")
+	if err != nil {
+		return nil, err
 	}
 	for _, e := range entries {
 		event, err := fs.ReadFile(block, path.Join(e.Name(), "uevent"))
@@ -49,18 +63,18 @@ func findIn(block, dev fs.FS, name string) (partition, error) {
 			continue
 		}
 		named := strings.Contains("\n"+string(event), "\nPARTNAME="+name+"\n")
-		number, _ := fs.ReadFile(block, path.Join(e.Name(), "partition"))
-		numbered := strings.TrimSpace(string(number)) == strconv.Itoa(slices.Index(layout.PiNames[:], name)+1)
-		if !named && !numbered {
+		text, _ := fs.ReadFile(block, path.Join(e.Name(), "partition"))
+		number, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		if !named && number != slices.Index(layout.PiNames[:], name)+1 {
 			continue
 		}
 		for _, d := range entries { // the disk's directory has the partition's
 			if _, err := fs.Stat(block, path.Join(d.Name(), e.Name(), "partition")); err == nil && (named || isPi(dev, d.Name())) {
-				return partition{"/dev/" + e.Name(), "/dev/" + d.Name()}, nil
+				found = append(found, partition{"/dev/" + e.Name(), "/dev/" + d.Name(), number})
 			}
 		}
 	}
-	return partition{}, fmt.Errorf("%s: %w", name, errNoPartition)
+	return found, nil
 }
 
 // Of the first sector of a disk with a table by MBR.
@@ -86,12 +100,12 @@ func isPiHead(head []byte) bool {
 	return binary.LittleEndian.Uint32(head[mbrDisk:]) == layout.PiDisk && head[mbrEnd] == 0x55 && head[mbrEnd+1] == 0xaa
 }
 
-// await looks until the partition is there.
-func await(ctx context.Context, name string, alive func()) (partition, error) {
+// await looks until something is there.
+func await(ctx context.Context, alive func(), look func() (partition, error)) (partition, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		p, err := find(name)
+		p, err := look()
 		if err == nil {
 			return p, nil
 		}
@@ -151,8 +165,22 @@ func addGPT(d *os.File, size int64) error {
 	if err := format(d, int64(p.Start), int64(p.Size)); err != nil {
 		return err
 	}
+	// All media that were flashed with an image have its ids until here: from now on this one
+	// is told apart.
+	table.GUID = randomID()
+	for _, other := range table.Partitions {
+		other.GUID = randomID()
+	}
 	table.Partitions = append(table.Partitions, p)
 	return errors.Join(table.Write(d, size), d.Sync())
+}
+
+// randomID is a unique id by version 4 of RFC 9562.
+func randomID() string {
+	var id [16]byte
+	rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return fmt.Sprintf("%X-%X-%X-%X-%X", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 // addMBR makes the file system and the fourth partition by MBR, in which sectors are numbers
@@ -170,8 +198,8 @@ func addMBR(d *os.File, size int64) error {
 	start := (last + align - 1) / align * align
 	// The last MiB stays free, as other tables have a copy of themselves there.
 	until := (min(uint64(size)/sector, 1<<32-1)/align - 1) * align
-	if until <= start || (until-start)*sector < least {
-		return fmt.Errorf("too small: behind the partitions of versions there are less than %d MB", least>>20)
+	if until <= start || (until-start)*sector < layout.LeastData {
+		return fmt.Errorf("too small: behind the partitions of versions there are less than %d MB", layout.LeastData>>20)
 	}
 	if err := format(d, int64(start), int64(until-start)*sector); err != nil {
 		return err
@@ -208,11 +236,8 @@ func free(table *gpt.Table, size uint64) (*gpt.Partition, error) {
 	}
 	start := (last/align + 1) * align
 	end := table.LastDataSector() / align * align
-	if end <= start || (end-start)*sector < least {
-		return nil, fmt.Errorf("too small: behind the partition %s there are less than %d MB", layout.BootName, least>>20)
+	if end <= start || (end-start)*sector < layout.LeastData {
+		return nil, fmt.Errorf("too small: behind the partition %s there are less than %d MB", layout.BootName, layout.LeastData>>20)
 	}
-	return &gpt.Partition{Index: index, Start: start, End: end - 1, Size: (end - start) * sector, Type: gpt.LinuxFilesystem, Name: layout.DataName}, nil
+	return &gpt.Partition{Index: index, Start: start, End: end - 1, Size: (end - start) * sector, Type: gpt.LinuxFilesystem, Name: layout.DataName, GUID: randomID()}, nil
 }
-
-// least is how small a partition for data may be, in bytes.
-const least = 128 << 20

@@ -40,7 +40,7 @@ type loaderSlots struct {
 // newLoaderSlots are those of a boot partition that is mounted.
 func newLoaderSlots(boot string, started layout.Started, write func(f func() error) error) (*loaderSlots, error) {
 	s := &loaderSlots{boot: boot, started: started, write: write, sync: syncAll}
-	s.running = update.Slot{Number: started.Number, Version: started.Version, Epoch: started.Epoch, Trial: started.Trial}
+	s.running = update.Slot{Number: started.Number, Version: started.Version, Epoch: started.Epoch, Content: started.Content, Trial: started.Trial}
 	entries, err := s.entries()
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (s *loaderSlots) Others() ([]update.Slot, error) {
 	var list []update.Slot
 	for _, e := range entries {
 		if e.Number != s.started.Number && e.Version != "" {
-			list = append(list, update.Slot{Number: e.Number, Version: e.Version, Epoch: e.Epoch, Trial: e.Trial, Left: e.Left})
+			list = append(list, update.Slot{Number: e.Number, Version: e.Version, Epoch: e.Epoch, Content: e.Content, Trial: e.Trial, Left: e.Left})
 		}
 	}
 	return list, nil
@@ -151,14 +151,14 @@ func (s *loaderSlots) entries() (list []layout.Entry, err error) {
 func (s *loaderSlots) Stage(b *bundle.Reader) (update.Slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := layout.Entry{Version: b.Manifest.Version, Epoch: b.Manifest.Epoch, Trial: true, Left: layout.Tries}
+	next := layout.Entry{Version: b.Manifest.Version, Epoch: b.Manifest.Epoch, Content: b.Content.String(), Trial: true, Left: layout.Tries}
 	err := s.write(func() error { return s.stage(b, &next) })
-	return update.Slot{Number: next.Number, Version: next.Version, Epoch: next.Epoch, Trial: true, Left: next.Left}, err
+	return update.Slot{Number: next.Number, Version: next.Version, Epoch: next.Epoch, Content: next.Content, Trial: true, Left: next.Left}, err
 }
 
 func (s *loaderSlots) stage(b *bundle.Reader, next *layout.Entry) error {
 	if err := suits(b.Manifest); err != nil {
-		return err
+		return update.Unfit{Err: err}
 	}
 	entries, err := s.entries()
 	if err != nil {
@@ -261,7 +261,7 @@ func (s *loaderSlots) put(b *bundle.Reader, next *layout.Entry) error {
 				return err
 			}
 			if next.Options, err = layout.ParseOptions(line); err != nil {
-				return err
+				return update.Unfit{Err: err}
 			}
 			continue
 		}

@@ -4,6 +4,7 @@ package appliance
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -53,7 +54,7 @@ func newPiSlots(boot string, started layout.Started, write func(f func() error) 
 	if err != nil {
 		return nil, err
 	}
-	s.running = update.Slot{Number: started.Number, Version: started.Version, Epoch: started.Epoch, Trial: kept != started.Number}
+	s.running = update.Slot{Number: started.Number, Version: started.Version, Epoch: started.Epoch, Content: started.Content, Trial: kept != started.Number}
 	return s, nil
 }
 
@@ -97,7 +98,7 @@ func (s *piSlots) Others() ([]update.Slot, error) {
 		}
 		if is := layout.ParseStarted(string(line)); is.Number == s.other() {
 			_, err := os.Stat(filepath.Join(s.boot, trialName))
-			list = append(list, update.Slot{Number: is.Number, Version: is.Version, Epoch: is.Epoch, Trial: err == nil})
+			list = append(list, update.Slot{Number: is.Number, Version: is.Version, Epoch: is.Epoch, Content: is.Content, Trial: err == nil})
 		}
 		return nil
 	})
@@ -107,18 +108,18 @@ func (s *piSlots) Others() ([]update.Slot, error) {
 func (s *piSlots) Stage(b *bundle.Reader) (update.Slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := layout.Started{Number: s.other(), Version: b.Manifest.Version, Epoch: b.Manifest.Epoch}
-	slot := update.Slot{Number: next.Number, Version: next.Version, Epoch: next.Epoch, Trial: true}
+	next := layout.Started{Number: s.other(), Version: b.Manifest.Version, Epoch: b.Manifest.Epoch, Content: b.Content.String(), Local: s.started.Local}
+	slot := update.Slot{Number: next.Number, Version: next.Version, Epoch: next.Epoch, Content: next.Content, Trial: true}
 	var names []string
 	for _, f := range b.Manifest.Files {
 		names = append(names, f.Name)
-		if f.Name == layout.PiCommandLine && f.Size > 4096 {
-			return slot, fmt.Errorf("%s has %d bytes, expected 4096 at most", f.Name, f.Size)
+		if (f.Name == layout.PiCommandLine || f.Name == layout.PiConfig) && f.Size > mostText {
+			return slot, update.Unfit{Err: fmt.Errorf("%s has %d bytes, expected %d at most", f.Name, f.Size, mostText)}
 		}
 	}
 	for _, name := range []string{layout.PiCommandLine, layout.PiConfig, layout.PiKernel, layout.Archive} {
 		if !slices.Contains(names, name) {
-			return slot, fmt.Errorf("it lacks %s", name)
+			return slot, update.Unfit{Err: fmt.Errorf("it lacks %s", name)}
 		}
 	}
 	if err := s.mark(false); err != nil {
@@ -129,6 +130,13 @@ func (s *piSlots) Stage(b *bundle.Reader) (update.Slot, error) {
 	}
 	return slot, s.mark(true)
 }
+
+// mostText bounds the files of a slot that are changed for the machine, in bytes.
+const mostText = 16 << 10
+
+// tried is what a slot's config.txt has behind what its version says: a start that tryboot
+// was asked for is told so.
+const tried = "\n[all]\n[tryboot]\ncmdline=" + layout.PiTrialLine + "\n[all]\n"
 
 // fill writes a slot anew. What says which version it has is gone first and comes last.
 func (s *piSlots) fill(dir string, b *bundle.Reader, next layout.Started) error {
@@ -143,28 +151,42 @@ func (s *piSlots) fill(dir string, b *bundle.Reader, next layout.Started) error 
 		} else if err != nil {
 			return err
 		}
-		if f.Name == layout.PiCommandLine {
+		want := f.SHA256
+		switch f.Name {
+		case layout.PiCommandLine:
 			text, err := io.ReadAll(content)
 			if err != nil {
 				return err
 			}
 			if line, err = layout.ParseOptions(text); err != nil {
-				return err
+				return update.Unfit{Err: err}
 			}
 			continue
+		case layout.PiConfig:
+			text, err := io.ReadAll(content)
+			if err != nil {
+				return err
+			}
+			text = append(text, tried...)
+			content, want = bytes.NewReader(text), sha256.Sum256(text)
 		}
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := putFile(path, content, f.SHA256); err != nil {
+		if err := putFile(path, content, want); err != nil {
 			return err
 		}
 	}
-	if err := s.sync(dir); err != nil {
+	put := func(name string) error {
+		return errors.Join(os.WriteFile(filepath.Join(dir, name), fmt.Appendf(nil, "%s %s -- init\n", line, next), 0o644), s.sync(dir))
+	}
+	next.Trial = true
+	if err := put(layout.PiTrialLine); err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, layout.PiCommandLine), fmt.Appendf(nil, "%s %s -- init\n", line, next), 0o644), s.sync(dir))
+	next.Trial = false
+	return put(layout.PiCommandLine)
 }
 
 func (s *piSlots) empty(dir string) error {

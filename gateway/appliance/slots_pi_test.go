@@ -21,7 +21,8 @@ import (
 // piCard is a card for a Raspberry Pi: three directories for its FAT partitions.
 type piCard struct {
 	card
-	tryboot bool // the restart before has asked for it
+	tryboot bool           // the restart before has asked for it
+	told    layout.Started // what the kernel was told that runs
 }
 
 func newPiCard(t *testing.T) *piCard {
@@ -32,7 +33,7 @@ func newPiCard(t *testing.T) *piCard {
 	}
 	for name, text := range map[string]string{
 		"1/autoboot.txt": "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n",
-		"2/cmdline.txt":  "quiet " + layout.Started{Number: 2, Version: "1.0", Epoch: 4}.String() + " -- init\n",
+		"2/cmdline.txt":  "quiet " + layout.Started{Number: 2, Version: "1.0", Epoch: 4, Local: "dwc_otg.speed=1 loglevel=4"}.String() + " -- init\n",
 		"2/config.txt":   "arm_64bit=1\n", "2/kernel8.img": "kernel 1.0", "2/initrd": "archive 1.0", "3/.": "",
 	} {
 		path := filepath.Join(c.boot, name)
@@ -53,31 +54,35 @@ func newPiCard(t *testing.T) *piCard {
 
 // start starts the machine as the documentation of autoboot.txt says: sections that hold are
 // followed in their order, [all] always and [tryboot] if the restart has asked for it, which
-// is forgotten then. What the partition's config.txt and command line say is what runs.
+// is forgotten then. The partition's config.txt is read in the same way, and names the
+// kernel's command line, which is in cmdline.txt if it doesn't.
 func (c *piCard) start() *piSlots {
 	c.t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.boot, "1", layout.PiAutoboot))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	holds, partition := true, ""
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") {
-			holds = line == "[all]" || line == "[tryboot]" && c.tryboot
-		} else if n, is := strings.CutPrefix(line, "boot_partition="); is && holds {
-			partition = n
+	say := func(file, key, unless string) string {
+		text, err := os.ReadFile(filepath.Join(c.boot, file))
+		if err != nil {
+			c.t.Fatalf("it can't be started: %v", err)
 		}
+		holds := true
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimSpace(line)
+			if strings.HasPrefix(line, "[") {
+				holds = line == "[all]" || line == "[tryboot]" && c.tryboot
+			} else if value, is := strings.CutPrefix(line, key+"="); is && holds {
+				unless = value
+			}
+		}
+		return unless
 	}
+	partition := say("1/"+layout.PiAutoboot, "boot_partition", "1")
+	name := say(partition+"/"+layout.PiConfig, "cmdline", "cmdline.txt")
 	c.tryboot = false
-	if _, err := os.Stat(filepath.Join(c.boot, partition, layout.PiConfig)); err != nil {
-		c.t.Fatalf("partition %s can't be started: %v", partition, err)
-	}
-	line, err := os.ReadFile(filepath.Join(c.boot, partition, layout.PiCommandLine))
+	line, err := os.ReadFile(filepath.Join(c.boot, partition, name))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	s, err := newPiSlots(filepath.Join(c.boot, "1"), layout.ParseStarted(string(line)), func(f func() error) error { return f() },
+	c.told = layout.ParseStarted(string(line))
+	s, err := newPiSlots(filepath.Join(c.boot, "1"), c.told, func(f func() error) error { return f() },
 		func(slot int, f func(dir string) error) error { return f(filepath.Join(c.boot, strconv.Itoa(slot))) })
 	if err != nil {
 		c.t.Fatal(err)
@@ -104,15 +109,18 @@ func TestAPiTriesAndKeepsAVersion(t *testing.T) {
 	for i, version := range []string{"2.0", "3.0", "2.5"} {
 		c.stage(c.start(), version)
 		s := c.start()
-		if r := s.Running(); r.Version != version || !r.Trial || r.Number != 3-i%2 || r.Epoch != 5 {
+		if r := s.Running(); r.Version != version || !r.Trial || r.Number != 3-i%2 || r.Epoch != 5 || len(r.Content) != 64 {
 			t.Fatalf("%+v", r)
+		}
+		if !c.told.Trial || c.told.Local != "dwc_otg.speed=1 loglevel=4" || c.told.Content != s.Running().Content {
+			t.Errorf("on trial, the kernel is told %q", c.told)
 		}
 		if err := s.Confirm(); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
-			if r := c.start().Running(); r.Version != version || r.Trial {
-				t.Fatalf("%+v", r)
+			if r := c.start().Running(); r.Version != version || r.Trial || c.told.Trial || c.told.Local != "dwc_otg.speed=1 loglevel=4" {
+				t.Fatalf("%+v, told %q", r, c.told)
 			}
 		}
 	}

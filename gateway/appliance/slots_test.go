@@ -194,7 +194,8 @@ func TestAVersionIsTriedAndKept(t *testing.T) {
 		t.Error(got)
 	}
 	text, err := os.ReadFile(filepath.Join(c.boot, layout.EntriesDir, "busbar-2.conf"))
-	if want := "options quiet rdinit=/init version=2.0\noptions loglevel=4\noptions busbar.slot=2 busbar.version=2.0 busbar.epoch=5 -- init\n"; err != nil || !strings.HasSuffix(string(text), want) {
+	content := c.start().Running().Content
+	if want := "options quiet rdinit=/init version=2.0\noptions loglevel=4\noptions busbar.slot=2 busbar.version=2.0 busbar.epoch=5 busbar.content=" + content + " -- init\n"; len(content) != 64 || err != nil || !strings.HasSuffix(string(text), want) {
 		t.Errorf("%s, %v", text, err)
 	}
 	c.stage(c.start(), "3.0")

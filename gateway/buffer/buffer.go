@@ -48,7 +48,10 @@ type Options struct {
 	// Now is the present, which the loss of samples is told under that count from the
 	// boot; nil: there are none. Open doesn't call it.
 	Now func() telemetry.Micros
-	Log *slog.Logger
+	// Progress, unless it is nil, is called by Open after each file that it has looked
+	// through, however long that took.
+	Progress func()
+	Log      *slog.Logger
 }
 
 // Buffer is an open buffer directory, which belongs to one process at a time.
@@ -118,6 +121,9 @@ func Open(o Options) (*Buffer, error) {
 	}
 	if o.Now == nil {
 		o.Now = func() telemetry.Micros { return 0 }
+	}
+	if o.Progress == nil {
+		o.Progress = func() {}
 	}
 	b := &Buffer{
 		epoch: record.Epoch(random64()), log: o.Log, damaged: o.Damaged, now: o.Now,

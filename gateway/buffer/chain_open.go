@@ -29,7 +29,7 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 		c.segmentSize = min(c.segmentSize, b.space.reserve/4)
 	}
 	c.allocation = allocationFor(c.segmentSize)
-	found, err := c.survey()
+	found, err := c.survey(o.Progress)
 	switch {
 	case errors.Is(err, errNewer):
 		return nil, err
@@ -41,7 +41,7 @@ func openChain(dir string, stream record.Stream, b *Buffer, o Options) (*Chain, 
 		return c, nil
 	}
 	c.enter(found)
-	c.recall(found.shut)
+	c.recall(found.shut, o.Progress)
 	if err := c.sweep(); err != nil {
 		c.log.Error("the chain can't be put in order; it is tried again", "path", dir, "error", err)
 	}
@@ -61,7 +61,7 @@ func (c *Chain) prepare() error {
 	if c.blind == nil {
 		return nil
 	}
-	found, err := c.survey()
+	found, err := c.survey(func() {})
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ type surveyed struct {
 	strange  int64      // bytes of what isn't the chain's, or was set aside
 }
 
-// survey reads what is in the chain's directory.
-func (c *Chain) survey() (surveyed, error) {
+// survey reads what is in the chain's directory. progress is called after each file.
+func (c *Chain) survey(progress func()) (surveyed, error) {
 	var f surveyed
 	names, err := os.ReadDir(c.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -112,6 +112,7 @@ func (c *Chain) survey() (surveyed, error) {
 			f.strange += sizeAt(path) // somebody else's
 		case suffix == segmentSuffix:
 			s, err := survey(path, first)
+			progress()
 			switch {
 			case err == nil:
 				f.segments = append(f.segments, &s)
@@ -254,7 +255,7 @@ const epochsRecalled = 100
 // process that was killed before its start was committed has told of none. It ends
 // at a file that can't be read, one of those at the positions shut or another: who
 // knows how far the epoch had come that is before it.
-func (c *Chain) recall(shut []Position) {
+func (c *Chain) recall(shut []Position, progress func()) {
 	for i := len(c.segments) - 1; i >= 0 && len(c.counts) < epochsRecalled; i-- {
 		s := c.segments[i]
 		if slices.ContainsFunc(shut, func(at Position) bool { return at > s.first }) || s.unreadable > 0 {
@@ -268,6 +269,7 @@ func (c *Chain) recall(shut []Position) {
 			c.log.Error("segment can't be read", "path", s.path, "error", err)
 			break
 		}
+		progress()
 		var newest record.Identity
 		err = scan(f.DB, s.last, s.last, func(e Entry) bool { newest = e.Record.Identity; return false })
 		if f.end(err); err != nil || newest.Gateway == "" {
@@ -278,6 +280,7 @@ func (c *Chain) recall(shut []Position) {
 	}
 	for i := len(c.segments) - 1; i >= 0 && len(c.state) == 0; i-- {
 		state, err := readState(c.segments[i].path)
+		progress()
 		if err != nil {
 			c.log.Error("the newest state can't be read, an older one is used", "path", c.segments[i].path, "error", err)
 		}

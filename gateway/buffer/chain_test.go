@@ -296,3 +296,25 @@ func TestEveryEarlierEpochIsToldOf(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// Who has to know that opening goes on hears of each file.
+func TestOpeningTellsItsProgress(t *testing.T) {
+	dir := t.TempDir()
+	const files = 4
+	for n := range uint64(files) { // each start begins one
+		b := open(t, dir, 0)
+		commit(t, b.Telemetry, n+1)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard := 0
+	b, err := Open(Options{Dir: dir, Gateway: "gw", Progress: func() { heard++ }, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if heard < files {
+		t.Errorf("of %d files it is heard %d times", files, heard)
+	}
+}

@@ -85,6 +85,20 @@ func (c *Clock) steers(now Instant, offset telemetry.Micros, kernel bool) bool {
 	return c.contradicted && f.Agreeing >= 2
 }
 
+// Amiss is how far the wall clock is ahead of gateway time, which a fix gives that is good; 0
+// where nothing is known that is better than the wall clock, where it is less than what
+// counts as a step, and where gateway time is before one that has passed. Setting the wall
+// clock right moves nothing else.
+func (c *Clock) Amiss() telemetry.Micros {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.look()
+	if !c.steering || c.state != telemetry.ClockSynchronised || c.base+now.SinceBoot < c.floor || !away(now.Wall-now.SinceBoot, c.base) {
+		return 0
+	}
+	return now.Wall - now.SinceBoot - c.base
+}
+
 // slewing is how much of the time that passes base may move: fast enough for any
 // quartz, and too slow for times to go backwards.
 const slewing = 2000 // µs for one

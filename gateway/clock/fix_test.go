@@ -311,3 +311,48 @@ func TestWithoutABootID(t *testing.T) {
 		t.Errorf("%+v", k.Discipline())
 	}
 }
+
+// Who may set the wall clock brings it to gateway time, which stays what it is; nobody sets
+// it by a source that isn't good any more, or back before a time that has passed.
+func TestTheWallClockIsSetByAFix(t *testing.T) {
+	f, notes := &fake{}, &memory{}
+	f.boot(0)
+	c := start(f, notes)
+	if got := c.Amiss(); got != 0 {
+		t.Errorf("before anything is known: %v", got)
+	}
+	f.pass(60 * second)
+	offer(t, c, told(f, noon))
+	set := func() telemetry.Micros {
+		off := c.Amiss()
+		f.set(f.now.Wall - off)
+		c.Observe()
+		return off
+	}
+	if off := set(); off >= 0 || f.now.Wall != noon || c.Amiss() != 0 || c.Now() != noon {
+		t.Errorf("off by %v, then %v; now %v", off, c.Amiss(), c.Now().Time())
+	}
+	c.Changes()
+	f.set(noon + hour) // somebody else
+	f.pass(second)
+	if off := set(); off != hour || c.Now() != noon+second || len(c.Changes()) != 0 || c.Stats().Source != "NTP" {
+		t.Errorf("off by %v, now %v, %+v", off, c.Now().Time(), c.Stats())
+	}
+	f.pass(48 * hour) // the fix is too old by then
+	f.set(noon)
+	c.Observe()
+	if off := c.Amiss(); off != 0 {
+		t.Errorf("by an old fix it is off by %v", off)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	known := c.Now()
+	f.boot(0)
+	c = start(f, notes)
+	f.pass(second)
+	offer(t, c, told(f, known-hour))
+	if off := c.Amiss(); off != 0 {
+		t.Errorf("it would be set before %v, by %v", known.Time(), off)
+	}
+}

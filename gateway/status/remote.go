@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ type guard struct {
 	password [sha256.Size]byte
 
 	mu    sync.Mutex
-	tries map[string]tries // by address
+	tries map[string]tries // by who asks
 }
 
 // tries are those with a wrong password by one address.
@@ -176,18 +177,18 @@ type tries struct {
 const (
 	freeTries = 5           // before there is a wait
 	waitTries = time.Second // after a wrong one
-	mostTries = 1000        // addresses that are remembered
+	mostTries = 1000        // askers that are remembered
 )
 
 func (g *guard) admit(answer http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from := host(r.RemoteAddr)
-		if !g.mayTry(from, time.Now()) {
+		from, now := asker(r.RemoteAddr), time.Now()
+		_, password, given := r.BasicAuth()
+		if !g.mayTry(from, given, now) {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many wrong passwords from this address: wait a second", http.StatusTooManyRequests)
 			return
 		}
-		_, password, given := r.BasicAuth()
 		sum := sha256.Sum256([]byte(password))
 		if given && subtle.ConstantTimeCompare(sum[:], g.password[:]) == 1 {
 			g.forget(from)
@@ -195,34 +196,59 @@ func (g *guard) admit(answer http.Handler) http.Handler {
 			answer.ServeHTTP(w, r)
 			return
 		}
-		if given { // a browser asks without one first
-			g.note(from, time.Now())
-		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="Busbar gateway, any name"`)
 		http.Error(w, "expected the gateway's password", http.StatusUnauthorized)
 	})
 }
 
-func (g *guard) mayTry(from string, now time.Time) bool {
+// mayTry reports whether a password may be tried, and counts one that is given as wrong, until
+// it is forgotten: however many are given at once, no more are looked at. A browser asks
+// without one first.
+func (g *guard) mayTry(from string, given bool, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t := g.tries[from]
-	return t.wrong < freeTries || now.Sub(t.last) >= waitTries
+	t, known := g.tries[from]
+	if t.wrong >= freeTries && now.Sub(t.last) < waitTries {
+		return false
+	}
+	if !given {
+		return true
+	}
+	if !known && len(g.tries) >= mostTries {
+		g.forgetOldest()
+	}
+	g.tries[from] = tries{t.wrong + 1, now}
+	return true
 }
 
-func (g *guard) note(from string, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.tries) >= mostTries {
-		clear(g.tries)
+func (g *guard) forgetOldest() {
+	var oldest string
+	for from, t := range g.tries {
+		if oldest == "" || t.last.Before(g.tries[oldest].last) {
+			oldest = from
+		}
 	}
-	g.tries[from] = tries{g.tries[from].wrong + 1, now}
+	delete(g.tries, oldest)
 }
 
 func (g *guard) forget(from string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.tries, from)
+}
+
+// asker is who asks, as wrong passwords are counted: an address, or the 64 bits of one by IPv6
+// that a network has, as anybody in it has all the others.
+func asker(address string) string {
+	from, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return address
+	}
+	ip := from.Addr().Unmap()
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()
 }
 
 func host(address string) string {

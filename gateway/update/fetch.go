@@ -131,7 +131,7 @@ func (u *Updater) Install(d bundle.Digest, size int64, h Health) error {
 		return fmt.Errorf("%d of %d bytes are here", u.Have(d), size)
 	}
 	err = u.install(u.path(d), d, h)
-	if err != nil && !errors.Is(err, errInstalling) && !errors.Is(err, errOnTrial) {
+	if IsUnfit(err) {
 		err = errors.Join(err, remove(u.path(d)))
 	}
 	return err

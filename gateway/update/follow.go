@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,11 @@ func (u *Updater) follow(ctx context.Context, g Gateway, p Policy) {
 		}
 		u.note(err)
 		wait = p.Source.Every*3/4 + rand.N(p.Source.Every/2+1)
-		if _, cut := errors.AsType[unfetched](err); waiting || cut {
+		if waiting {
 			wait = min(wait, soon)
+		}
+		if p, is := errors.AsType[passing](err); is {
+			wait = min(wait, p.again)
 		}
 	}
 }
@@ -60,16 +64,89 @@ func (u *Updater) note(err error) {
 	}
 }
 
-// unfetched is that a bundle hasn't come, or not all of it.
-type unfetched struct{ error }
+// passing is an error that may be gone at another time.
+type passing struct {
+	error
+	again time.Duration
+}
 
-func (u unfetched) Unwrap() error { return u.error }
+func (p passing) Unwrap() error { return p.error }
 
-// refusal is why what a channel offers isn't installed, until it says something else: it
-// isn't fetched again and again.
+// refusal is why what a channel offered wasn't installed. What is for good holds until the
+// channel is signed anew, and what may pass for a while, which is longer each time: it isn't
+// fetched and written again and again.
 type refusal struct {
+	bundle bundle.Digest
 	issued time.Time
 	err    error
+	times  int
+	until  time.Time // unless it is for good
+}
+
+func (r refusal) holds(d bundle.Digest, issued, now time.Time) bool {
+	switch {
+	case r.err == nil || r.bundle != d:
+		return false
+	case IsUnfit(r.err):
+		return r.issued.Equal(issued)
+	}
+	return now.Before(r.until)
+}
+
+// longestRest is how long a fault lasts at most before what a channel offers is tried again.
+const longestRest = 12 * time.Hour
+
+// refuse notes why a version isn't installed.
+func (u *Updater) refuse(d bundle.Digest, issued time.Time, err error, now time.Time) {
+	times := 1
+	if u.fault.bundle == d {
+		times += u.fault.times
+	}
+	u.fault = refusal{bundle: d, issued: issued, err: err, times: times, until: now.Add(min(longestRest, soon<<min(times, 10)))}
+}
+
+// notInstalled says that what a channel offers isn't installed.
+func (u *Updater) notInstalled(version string, now time.Time) error {
+	r := &Refusal{Version: version, Reason: u.fault.err.Error(), Final: IsUnfit(u.fault.err)}
+	err := fmt.Errorf("version %s is refused: %w", version, u.fault.err)
+	if !r.Final {
+		r.Again = u.fault.until
+		err = passing{err, u.fault.until.Sub(now)}
+	}
+	u.show(r)
+	return err
+}
+
+// show has the status say why a version isn't installed that the channel offers; nil: none is
+// refused.
+func (u *Updater) show(r *Refusal) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refused = r
+}
+
+// setBack says why a bundle isn't installed that was rolled back here; nil if it wasn't, or
+// has rested.
+func (u *Updater) setBack(d bundle.Digest, version string, now time.Time) (*Refusal, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if slices.Contains(u.journal.Failed, d) {
+		return &Refusal{Version: version, Reason: "it was rolled back here", Final: true}, nil
+	}
+	i := u.journal.setback(d)
+	if i < 0 {
+		return nil, nil
+	}
+	s := &u.journal.Setbacks[i]
+	var err error
+	if s.Since.IsZero() {
+		s.Since = now
+		err = u.journal.write(u.o.Dir)
+	}
+	if again := s.Since.Add(rest << (s.Times - 1)); now.Before(again) {
+		return &Refusal{Version: version, Reason: "it was rolled back here, for what may pass", Again: again}, err
+	}
+	return nil, err
 }
 
 // withheld is that a server has the channel and doesn't give it.
@@ -87,38 +164,49 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 	} else if err != nil {
 		return false, err
 	}
+	u.show(nil)
+	stage := c.In(p.Zone)
 	switch running := u.o.Slots.Running(); {
 	case g.Now().After(c.NotAfter):
 		return false, fmt.Errorf("the channel is out of date: it was good until %s", c.NotAfter.UTC().Format(time.RFC3339))
 	case c.Version == running.Version:
 		return false, remove(u.path(c.Bundles[u.o.Slots.Target()].SHA256))
-	case bundle.Place(p.Gateway, c.Version) >= c.Percent:
+	case bundle.Place(p.Gateway, c.Version) >= stage.Percent:
 		return false, nil
 	case c.Epoch < u.installed().Epoch:
 		return false, fmt.Errorf("the channel offers version %s of epoch %d, and this gateway has had %d: going back isn't allowed", c.Version, c.Epoch, u.installed().Epoch)
 	}
 	offer, has := c.Bundles[u.o.Slots.Target()]
-	switch {
-	case !has:
+	if !has {
 		return false, nil
-	case u.failed(offer.SHA256):
-		return false, nil // that it was rolled back is said elsewhere
-	case u.refused.err != nil && u.refused.issued.Equal(c.Issued):
-		return false, u.refused.err
+	}
+	now := g.Now()
+	back, err := u.setBack(offer.SHA256, c.Version, now)
+	if back != nil || err != nil {
+		u.show(back)
+		return false, err // that it was rolled back is said elsewhere
+	}
+	if u.fault.holds(offer.SHA256, c.Issued, now) {
+		return false, u.notInstalled(c.Version, now)
 	}
 	from, err := resolve(p.Source.Channel, offer.URL)
 	if err != nil {
 		return false, err
 	}
+	had := u.Have(offer.SHA256)
 	if err := u.fetch(ctx, p.Source.Client, from, offer); err != nil {
-		return false, unfetched{fmt.Errorf("fetch version %s: %w", c.Version, err)}
+		if u.cuts++; u.Have(offer.SHA256) > had {
+			u.cuts = 0
+		}
+		return false, passing{fmt.Errorf("fetch version %s: %w", c.Version, err), soon << min(u.cuts, 10)}
 	}
-	if now := g.Now(); !c.Window.Holds(now) || !p.Window.Holds(now) {
+	u.cuts = 0
+	if now := g.Now(); !stage.Window.Holds(now) || !p.Window.Holds(now) {
 		return true, nil
 	}
 	if err := u.Install(offer.SHA256, offer.Size, g.Health()); err != nil {
-		u.refused = refusal{c.Issued, fmt.Errorf("version %s is refused: %w", c.Version, err)}
-		return false, u.refused.err
+		u.refuse(offer.SHA256, c.Issued, err, g.Now())
+		return false, u.notInstalled(c.Version, g.Now())
 	}
 	<-ctx.Done() // the machine restarts
 	return false, nil

@@ -3,8 +3,8 @@ package update
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/busbar/busbar/firmware-config/bundle"
@@ -14,11 +14,24 @@ var (
 	errGathering  = errors.New("a bundle is being brought already")
 	errInstalling = errors.New("another version is being installed")
 	errOnTrial    = errors.New("the version that runs is on trial: it has to be confirmed first")
-	errNoKeys     = errors.New("this image trusts no key that could have signed a bundle")
+	errNoKeys     = Unfit{errors.New("this image trusts no key that could have signed a bundle")}
 )
 
+// Unfit is why a bundle is refused for good: this machine won't ever take it. Any other error
+// may pass.
+type Unfit struct{ Err error }
+
+func (u Unfit) Error() string { return u.Err.Error() }
+func (u Unfit) Unwrap() error { return u.Err }
+
+// IsUnfit reports whether an error is for good.
+func IsUnfit(err error) bool {
+	_, is := errors.AsType[Unfit](err)
+	return is
+}
+
 // install verifies a bundle that is whole, writes it into a slot, and has the machine
-// restart with it. The error is why it is refused.
+// restart with it. The error is why it isn't installed.
 func (u *Updater) install(path string, digest bundle.Digest, health Health) error {
 	if !u.installing.TryLock() {
 		return errInstalling
@@ -32,21 +45,28 @@ func (u *Updater) install(path string, digest bundle.Digest, health Health) erro
 		return err
 	}
 	defer file.Close()
-	manifest, err := u.verify(file)
+	if err := u.verify(file); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		return err
+	}
+	b, err := bundle.NewReader(file, u.o.Keys)
 	if err != nil {
 		return err
 	}
-	running := u.o.Slots.Running()
+	m, running := b.Manifest, u.o.Slots.Running()
 	err = u.change(func(j *journal) {
-		j.Attempt = &attempt{Version: manifest.Version, Epoch: manifest.Epoch, From: running.Version, Bundle: digest, Began: time.Now(), Devices: health.Answering}
+		j.Attempt = &attempt{Version: m.Version, Epoch: m.Epoch, Content: b.Content.String(), From: running.Version, FromSlot: running.Number,
+			Bundle: digest, Began: time.Now(), Devices: health.Answering}
 	})
 	if err != nil {
 		return err
 	}
-	u.o.Log.Info("a version is being written into a slot", "version", manifest.Version, "epoch", manifest.Epoch)
-	slot, err := u.stage(file)
+	u.o.Log.Info("a version is being written into a slot", "version", m.Version, "epoch", m.Epoch)
+	slot, err := u.o.Slots.Stage(b)
 	if err != nil {
-		return errors.Join(err, u.change(func(j *journal) { j.Attempt = nil }))
+		return errors.Join(fmt.Errorf("write version %s into a slot: %w", m.Version, err), u.change(func(j *journal) { j.Attempt = nil }))
 	}
 	if err := u.change(func(j *journal) { j.Attempt.Slot = slot.Number }); err != nil {
 		u.o.Log.Error("which slot is tried can't be noted", "error", err) // the next start finds it out
@@ -60,14 +80,18 @@ func (u *Updater) install(path string, digest bundle.Digest, health Health) erro
 }
 
 // verify reads a whole bundle before anything of it is used.
-func (u *Updater) verify(file *os.File) (m bundle.Manifest, err error) {
+func (u *Updater) verify(file *os.File) error {
 	if len(u.o.Keys) == 0 {
-		return m, errNoKeys
+		return errNoKeys
 	}
-	if m, err = bundle.Verify(file, u.o.Keys); err != nil {
-		return m, err
+	m, err := bundle.Verify(file, u.o.Keys)
+	if err == nil {
+		err = m.Suits(u.installed())
 	}
-	return m, m.Suits(u.installed())
+	if _, unread := errors.AsType[*fs.PathError](err); err == nil || unread {
+		return err
+	}
+	return Unfit{err}
 }
 
 func (u *Updater) installed() bundle.Installed {
@@ -75,26 +99,4 @@ func (u *Updater) installed() bundle.Installed {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return bundle.Installed{Target: u.o.Slots.Target(), Epoch: max(u.journal.Epoch, running.Epoch)}
-}
-
-func (u *Updater) stage(file *os.File) (Slot, error) {
-	if _, err := file.Seek(0, 0); err != nil {
-		return Slot{}, err
-	}
-	b, err := bundle.NewReader(file, u.o.Keys)
-	if err != nil {
-		return Slot{}, err
-	}
-	slot, err := u.o.Slots.Stage(b)
-	if err != nil {
-		return slot, fmt.Errorf("write version %s into a slot: %w", b.Manifest.Version, err)
-	}
-	return slot, nil
-}
-
-// failed reports whether a bundle was rolled back here.
-func (u *Updater) failed(d bundle.Digest) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.Contains(u.journal.Failed, d)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/configfile"
@@ -23,29 +24,54 @@ type journal struct {
 	Attempt *attempt `json:"attempt,omitempty"`
 	// Last is what came of the last one.
 	Last *Outcome `json:"last,omitempty"`
-	// Failed are the bundles that were rolled back, the latest last: a channel that
+	// Failed are the bundles that were rolled back for good, the latest last: a channel that
 	// offers one is not followed.
 	Failed []bundle.Digest `json:"failed,omitempty"`
+	// Setbacks are those that were rolled back and are tried again, the latest last.
+	Setbacks []setback `json:"setbacks,omitempty"`
 }
+
+// setback is a bundle that ran and didn't do what the version before did: a device may have
+// been silent for a while, or the uplink down.
+type setback struct {
+	Bundle bundle.Digest `json:"bundle"`
+	Times  int           `json:"times"`
+	// Since is when a channel offered it again for the first time; zero: none has. A machine
+	// that has just started may not know what time it is.
+	Since time.Time `json:"since,omitzero"`
+}
+
+const (
+	// mostSetbacks is how often a version may be rolled back that ran.
+	mostSetbacks = 3
+	// rest is how long such a version rests before it is tried again, the second time twice
+	// as long: each trial takes as many restarts as it has starts.
+	rest = 24 * time.Hour
+)
 
 // attempt is an update that is under way.
 type attempt struct {
-	Slot    int           `json:"slot"` // 0: it was being written
-	Version string        `json:"version"`
-	Epoch   uint64        `json:"epoch"`
-	From    string        `json:"from"` // version
-	Bundle  bundle.Digest `json:"bundle"`
-	Began   time.Time     `json:"began"`
+	Slot    int    `json:"slot"` // 0: it was being written
+	Version string `json:"version"`
+	Epoch   uint64 `json:"epoch"`
+	// Content is that of the slot; "" of one that a version wrote which didn't say it.
+	Content  string        `json:"content,omitempty"`
+	From     string        `json:"from"`      // version
+	FromSlot int           `json:"from_slot"` // that was running
+	Bundle   bundle.Digest `json:"bundle"`
+	Began    time.Time     `json:"began"`
 	// Devices are those that answered before, and have to do so again.
 	Devices []string `json:"devices"`
 	// Cause is why the version gave itself up; "" if it didn't say.
 	Cause string `json:"cause,omitempty"`
+	// Passing says that this may be another one at another time.
+	Passing bool `json:"passing,omitempty"`
 }
 
 // is reports whether a slot is the attempt's. One that was being written when the power
-// failed has no number yet.
+// failed has no number yet; a version's name may have been there before.
 func (a *attempt) is(s Slot) bool {
-	return a != nil && s.Version == a.Version && (a.Slot == s.Number || a.Slot == 0)
+	return a != nil && s.Version == a.Version && s.Content == a.Content && s.Number != a.FromSlot && (a.Slot == s.Number || a.Slot == 0)
 }
 
 // Outcome is what came of an update.
@@ -97,7 +123,7 @@ func (j *journal) settle(running Slot, others []Slot, now time.Time) (onTrial bo
 		a.Slot = running.Number
 		return true
 	case running.Trial: // nobody knows any more what it was to prove
-		j.Attempt = &attempt{Slot: running.Number, Version: running.Version, Epoch: running.Epoch, Began: now}
+		j.Attempt = &attempt{Slot: running.Number, Version: running.Version, Epoch: running.Epoch, Content: running.Content, Began: now}
 		return true
 	case a == nil:
 		return false
@@ -110,6 +136,9 @@ func (j *journal) settle(running Slot, others []Slot, now time.Time) (onTrial bo
 		case !a.is(s):
 		case s.Trial && s.Left > 0: // the loader will start it
 			a.Slot = s.Number
+			return false
+		case !s.Trial && a.Slot == 0: // it was there before, or wasn't to be tried yet
+			j.Attempt = nil
 			return false
 		default:
 			a.Slot = s.Number
@@ -127,6 +156,7 @@ func (j *journal) settle(running Slot, others []Slot, now time.Time) (onTrial bo
 
 func (j *journal) confirmed(now time.Time) {
 	j.Epoch = max(j.Epoch, j.Attempt.Epoch)
+	j.forget(j.Attempt.Bundle)
 	j.end(Outcome{Confirmed: true, Ended: now})
 }
 
@@ -135,9 +165,27 @@ func (j *journal) rolledBack(cause string, now time.Time) {
 	if a.Cause != "" {
 		cause = a.Cause
 	}
-	j.Failed = append(j.Failed, a.Bundle)
-	j.Failed = j.Failed[max(0, len(j.Failed)-mostFailed):]
+	times := 1
+	if i := j.setback(a.Bundle); i >= 0 {
+		times += j.Setbacks[i].Times
+	}
+	j.forget(a.Bundle)
+	if a.Passing && times < mostSetbacks {
+		j.Setbacks = append(j.Setbacks, setback{Bundle: a.Bundle, Times: times})
+		j.Setbacks = j.Setbacks[max(0, len(j.Setbacks)-mostFailed):]
+	} else {
+		j.Failed = append(j.Failed, a.Bundle)
+		j.Failed = j.Failed[max(0, len(j.Failed)-mostFailed):]
+	}
 	j.end(Outcome{Cause: cause, Ended: now})
+}
+
+func (j *journal) setback(d bundle.Digest) int {
+	return slices.IndexFunc(j.Setbacks, func(s setback) bool { return s.Bundle == d })
+}
+
+func (j *journal) forget(d bundle.Digest) {
+	j.Setbacks = slices.DeleteFunc(j.Setbacks, func(s setback) bool { return s.Bundle == d })
 }
 
 func (j *journal) end(o Outcome) {

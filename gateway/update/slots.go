@@ -13,6 +13,9 @@ type Slot struct {
 	Number  int
 	Version string
 	Epoch   uint64
+	// Content tells what it was filled with from anything else of the same version: the
+	// digest of the bundle's manifest; "" of one that an image brought.
+	Content string `json:",omitempty"`
 	// Trial says that it isn't confirmed: the machine leaves it by itself when the starts
 	// that it has left are used up.
 	Trial bool
@@ -31,7 +34,8 @@ type Slots interface {
 	Others() ([]Slot, error)
 	// Stage writes the files of a bundle into a slot that isn't running, reads back what it
 	// has written, and has the slot tried. The slots that aren't running are lost. Room is
-	// made, or the error says what there is too little of.
+	// made, or the error says what there is too little of; it is an Unfit if no later try with
+	// the same bundle can do better.
 	Stage(*bundle.Reader) (Slot, error)
 	// Confirm makes the running slot the one that the machine starts with from now on.
 	Confirm() error

@@ -46,8 +46,13 @@ type Updater struct {
 	trial   bool
 	within  time.Duration
 	lacking string // why the version on trial isn't confirmed yet
+	mayPass bool   // and whether that may be otherwise at another time
 	problem string // of the channel or the last bundle; "": none
-	refused refusal
+	refused *Refusal
+
+	// Of the goroutine that follows the channel:
+	fault refusal // of what it offered last
+	cuts  int     // fetches since anything came
 }
 
 const (
@@ -112,28 +117,41 @@ func (u *Updater) Guard(ctx context.Context) {
 		case <-ticker.C:
 		}
 		u.mu.Lock()
-		due, cause := u.trial && time.Since(u.started) > u.within, u.lacking
+		due, cause, mayPass := u.trial && time.Since(u.started) > u.within, u.lacking, u.mayPass
 		u.mu.Unlock()
 		if due {
-			u.giveUp(cause)
+			u.giveUp(cause, mayPass)
 			return
 		}
 	}
+}
+
+// Opening says that a gateway goes on looking through what an earlier process has left: the
+// time in which a version has to prove itself begins after it.
+func (u *Updater) Opening() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.trial {
+		return
+	}
+	u.started = time.Now()
+	u.o.Limit(u.within + grace)
 }
 
 // Lacks says why the version isn't confirmed; of one that isn't on trial that is nothing.
 func (u *Updater) Lacks(why string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.lacking = why
+	u.lacking, u.mayPass = why, false
 }
 
 // giveUp leaves the version to the loader, which takes it up as often as it has starts left.
-func (u *Updater) giveUp(cause string) {
+func (u *Updater) giveUp(cause string, mayPass bool) {
 	u.o.Log.Error("this version hasn't proved itself in time and is left", "version", u.o.Slots.Running().Version, "cause", cause)
 	err := u.change(func(j *journal) {
 		if j.Attempt != nil {
 			j.Attempt.Cause = strings.ToValidUTF8(cause[:min(len(cause), mostCause)], "")
+			j.Attempt.Passing = mayPass
 		}
 	})
 	if err != nil {
@@ -193,6 +211,7 @@ const (
 // Policy is what the configuration says about updates.
 type Policy struct {
 	Gateway      string // its id
+	Zone         string
 	Source       *Source
 	Window       bundle.Window
 	AllowOffline bool
@@ -227,7 +246,7 @@ func (u *Updater) prove(ctx context.Context, g Gateway, p Policy) bool {
 		health := g.Health()
 		u.mu.Lock()
 		lacks := u.journal.Attempt.lacks(health, p.AllowOffline)
-		u.lacking = strings.Join(lacks, "; ")
+		u.lacking, u.mayPass = strings.Join(lacks, "; "), true
 		u.mu.Unlock()
 		switch {
 		case len(lacks) > 0:

@@ -31,6 +31,8 @@ type medium struct {
 	mu      sync.Mutex
 	running Slot
 	others  []Slot
+	failing error // nothing can be written
+	staged  int   // times
 }
 
 func (m *medium) Target() bundle.Target { return bundle.PC }
@@ -58,7 +60,11 @@ func (m *medium) Stage(b *bundle.Reader) (Slot, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Slot{Number: m.running.Number + 1, Version: b.Manifest.Version, Epoch: b.Manifest.Epoch, Trial: true, Left: 3}
+	m.staged++
+	if m.failing != nil {
+		return Slot{}, m.failing
+	}
+	s := Slot{Number: m.running.Number + 1, Version: b.Manifest.Version, Epoch: b.Manifest.Epoch, Content: b.Content.String(), Trial: true, Left: 3}
 	m.others = []Slot{s}
 	return s, nil
 }
@@ -122,12 +128,13 @@ var well = Health{Writable: true, Acknowledged: true, Devices: []string{"meter"}
 
 // bench is a machine, and who signs its bundles.
 type bench struct {
-	t       *testing.T
-	slots   *medium
-	dir     string
-	public  minisign.PublicKey
-	key     minisign.PrivateKey
-	reboots chan string
+	t        *testing.T
+	slots    *medium
+	dir      string
+	public   minisign.PublicKey
+	key      minisign.PrivateKey
+	reboots  chan string
+	onReboot func()
 }
 
 func newBench(t *testing.T) *bench {
@@ -143,7 +150,12 @@ func newBench(t *testing.T) *bench {
 func (b *bench) start() *Updater {
 	b.t.Helper()
 	u, err := Open(Options{
-		Slots: b.slots, Keys: bundle.Keys{b.public}, Dir: b.dir, Reboot: func(argument string) { b.reboots <- argument },
+		Slots: b.slots, Keys: bundle.Keys{b.public}, Dir: b.dir, Reboot: func(argument string) {
+			b.reboots <- argument
+			if b.onReboot != nil {
+				b.onReboot()
+			}
+		},
 		Limit: func(time.Duration) {}, Free: func() (int64, error) { return 1 << 30, nil }, Log: slog.New(slog.NewTextHandler(b.t.Output(), nil)), hold: time.Millisecond,
 	})
 	if err != nil {
@@ -284,8 +296,7 @@ func TestWhatNobodyExpects(t *testing.T) {
 
 func TestAVersionThatDoesntProveItselfIsLeft(t *testing.T) {
 	b := newBench(t)
-	text := b.bundle(two)
-	if err := put(b.start(), text); err != nil {
+	if err := put(b.start(), b.bundle(two)); err != nil {
 		t.Fatal(err)
 	}
 	<-b.reboots
@@ -304,11 +315,36 @@ func TestAVersionThatDoesntProveItselfIsLeft(t *testing.T) {
 	if e := g.events(); len(e) != 1 || e[0].Kind != telemetry.UpdateRolledBack || *e[0].Update != want {
 		t.Errorf("%+v", e)
 	}
-	if !u.failed(sha256.Sum256(text)) || u.Status().Epoch != 4 {
+	if u.Status().Epoch != 4 {
 		t.Errorf("%+v", u.Status())
 	}
 	if others, _ := b.slots.Others(); len(others) != 0 {
 		t.Errorf("%v is left", others)
+	}
+}
+
+// A version isn't left because the one before was cut off, and there is much to look through.
+func TestLookingThroughABufferIsNoTrial(t *testing.T) {
+	b := newBench(t)
+	b.slots.running.Trial = true
+	u := b.start()
+	u.within = 2 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	guarded := make(chan struct{})
+	go func() {
+		u.Guard(ctx)
+		close(guarded)
+	}()
+	for began := time.Now(); time.Since(began) < 3*u.within/2; time.Sleep(20 * time.Millisecond) {
+		u.Opening()
+	}
+	if len(b.reboots) != 0 {
+		t.Fatal("it was left")
+	}
+	<-guarded
+	if len(b.reboots) != 1 {
+		t.Errorf("%d restarts", len(b.reboots))
 	}
 }
 
@@ -326,10 +362,13 @@ func TestAVersionWithWhichNoGatewayRunsIsLeft(t *testing.T) {
 }
 
 func TestWhatAStartMakesOfAnAttempt(t *testing.T) {
-	one, now := Slot{Number: 1, Version: "1.0"}, time.Now()
-	trial := Slot{Number: 2, Version: "2.0", Trial: true, Left: 2}
-	spent, kept := trial, trial
+	one, now := Slot{Number: 1, Version: "1.0", Content: "one"}, time.Now()
+	trial := Slot{Number: 2, Version: "2.0", Content: "two", Trial: true, Left: 2}
+	spent, kept, other := trial, trial, trial
 	spent.Left, kept.Trial = 0, false
+	other.Content, other.Trial = "another", false
+	same, unsaid := one, kept
+	same.Version, same.Content, unsaid.Content = "2.0", "two", ""
 	for name, c := range map[string]struct {
 		attempt *attempt
 		running Slot
@@ -339,14 +378,20 @@ func TestWhatAStartMakesOfAnAttempt(t *testing.T) {
 		last    string
 	}{
 		"nothing":                          {nil, one, nil, false, false, ""},
-		"on trial":                         {&attempt{Slot: 2, Version: "2.0"}, trial, []Slot{one}, true, true, ""},
-		"on trial, and cut before noted":   {&attempt{Version: "2.0"}, trial, []Slot{one}, true, true, ""},
+		"on trial":                         {&attempt{Slot: 2, Version: "2.0", Content: "two"}, trial, []Slot{one}, true, true, ""},
+		"on trial, and cut before noted":   {&attempt{Version: "2.0", Content: "two"}, trial, []Slot{one}, true, true, ""},
 		"on trial, and the data is lost":   {nil, trial, []Slot{one}, true, true, ""},
-		"confirmed, and cut before noted":  {&attempt{Slot: 2, Version: "2.0"}, kept, []Slot{one}, false, false, "confirmed"},
-		"didn't come up":                   {&attempt{Slot: 2, Version: "2.0"}, one, []Slot{spent}, false, false, "it didn't come up, or not far enough to say why"},
-		"didn't come up, nor was it noted": {&attempt{Version: "2.0"}, one, []Slot{spent}, false, false, "it didn't come up, or not far enough to say why"},
-		"gave itself up":                   {&attempt{Slot: 2, Version: "2.0", Cause: "why"}, one, []Slot{spent}, false, false, "why"},
-		"will be started":                  {&attempt{Slot: 2, Version: "2.0"}, one, []Slot{trial}, false, true, ""},
+		"confirmed, and cut before noted":  {&attempt{Slot: 2, Version: "2.0", Content: "two"}, kept, []Slot{one}, false, false, "confirmed"},
+		"confirmed, by an older program":   {&attempt{Slot: 2, Version: "2.0"}, unsaid, []Slot{one}, false, false, "confirmed"},
+		"confirmed, and not noted at all":  {&attempt{Version: "2.0", Content: "two"}, kept, []Slot{one}, false, false, "confirmed"},
+		"the name runs, written anew":      {&attempt{Version: "2.0", Content: "two"}, other, []Slot{one}, false, false, ""},
+		"the very same runs, written anew": {&attempt{Version: "2.0", Content: "two", FromSlot: 1}, same, nil, false, false, ""},
+		"the name is in its slot":          {&attempt{Slot: 2, Version: "2.0", Content: "two"}, other, []Slot{one}, false, false, "its slot is gone"},
+		"the other slot has been the same": {&attempt{Version: "2.0", Content: "two", FromSlot: 1}, one, []Slot{kept}, false, false, ""},
+		"didn't come up":                   {&attempt{Slot: 2, Version: "2.0", Content: "two"}, one, []Slot{spent}, false, false, "it didn't come up, or not far enough to say why"},
+		"didn't come up, nor was it noted": {&attempt{Version: "2.0", Content: "two"}, one, []Slot{spent}, false, false, "it didn't come up, or not far enough to say why"},
+		"gave itself up":                   {&attempt{Slot: 2, Version: "2.0", Content: "two", Cause: "why"}, one, []Slot{spent}, false, false, "why"},
+		"will be started":                  {&attempt{Slot: 2, Version: "2.0", Content: "two"}, one, []Slot{trial}, false, true, ""},
 		"wasn't written whole":             {&attempt{Version: "2.0"}, one, nil, false, false, ""},
 		"was removed":                      {&attempt{Slot: 2, Version: "2.0"}, one, nil, false, false, "its slot is gone"},
 	} {
@@ -430,7 +475,7 @@ func (s *site) offer(b *bench, text []byte, change func(*bundle.Channel)) bundle
 }
 
 func (s *site) policy() Policy {
-	return Policy{Gateway: "north-gw1", Within: time.Hour, Source: &Source{Channel: s.URL + "/c/stable.json", Client: s.Client(), Every: time.Millisecond}}
+	return Policy{Gateway: "north-gw1", Zone: "north", Within: time.Hour, Source: &Source{Channel: s.URL + "/c/stable.json", Client: s.Client(), Every: time.Millisecond}}
 }
 
 func TestAFetchGoesOnWhereverItWasCut(t *testing.T) {
@@ -459,6 +504,140 @@ func TestAFetchGoesOnWhereverItWasCut(t *testing.T) {
 				t.Fatalf("asked for %q", s.asked)
 			}
 		}
+	}
+}
+
+// What may pass is tried again after a while, and goes on where it was; what a signature or
+// a bundle's content decides isn't.
+func TestWhatMayPassIsTriedAgain(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	p := s.offer(b, b.bundle(two), nil)
+	g := &clocked{gateway{health: well}, time.Now().Add(24 * time.Hour)}
+	s.offer(b, b.bundle(two), func(c *bundle.Channel) { c.NotAfter = g.now.Add(90 * 24 * time.Hour) })
+	u := b.start()
+	b.slots.failing = errors.New("it needs 40 MB of the boot partition, where 3 MB are free")
+	for n, wait := range []time.Duration{2 * time.Minute, 4 * time.Minute, 8 * time.Minute} {
+		s.asked = nil
+		_, err := u.check(t.Context(), g, s.policy())
+		if again, is := errors.AsType[passing](err); !is || !errors.Is(err, b.slots.failing) || again.again != wait {
+			t.Fatalf("fault %d: %v, again after %v", n+1, err, again.again)
+		}
+		if r := u.Status().Refused; r == nil || r.Final || r.Version != "2.0" || !strings.Contains(r.Reason, "3 MB are free") || !r.Again.Equal(g.now.Add(wait)) {
+			t.Errorf("%+v", r)
+		}
+		if u.Have(p.SHA256) != p.Size || n > 0 && len(s.asked) > 0 {
+			t.Errorf("what was fetched is lost: %d bytes are here, asked for %q", u.Have(p.SHA256), s.asked)
+		}
+		g.now = g.now.Add(wait - time.Second)
+		if _, err := u.check(t.Context(), g, s.policy()); !errors.Is(err, b.slots.failing) {
+			t.Error(err)
+		}
+		if b.slots.staged != n+1 {
+			t.Errorf("it was written %d times before its time", b.slots.staged)
+		}
+		g.now = g.now.Add(time.Second)
+	}
+	b.slots.failing = nil
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b.onReboot = cancel
+	if _, err := u.check(ctx, g, s.policy()); err != nil || u.Status().Refused != nil {
+		t.Errorf("%v, %+v", err, u.Status().Refused)
+	}
+
+	b = newBench(t)
+	s.offer(b, b.bundle(two), func(c *bundle.Channel) { c.NotAfter = g.now.Add(90 * 24 * time.Hour) })
+	u = b.start()
+	b.slots.failing = Unfit{errors.New("it lacks initrd")}
+	for range 3 {
+		if _, err := u.check(t.Context(), g, s.policy()); !IsUnfit(err) {
+			t.Error(err)
+		}
+		if r := u.Status().Refused; r == nil || !r.Final || r.Reason != "write version 2.0 into a slot: it lacks initrd" {
+			t.Errorf("%+v", r)
+		}
+		g.now = g.now.Add(24 * time.Hour)
+	}
+	if b.slots.staged != 1 {
+		t.Errorf("what is refused for good was written %d times", b.slots.staged)
+	}
+	b.slots.failing = nil
+	s.offer(b, b.bundle(two), func(c *bundle.Channel) {
+		c.Issued, c.NotAfter = c.Issued.Add(time.Second), g.now.Add(24*time.Hour)
+	})
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	b.onReboot = cancel
+	if _, err := u.check(ctx, g, s.policy()); err != nil || b.slots.staged != 2 {
+		t.Errorf("signed anew: %v, written %d times", err, b.slots.staged)
+	}
+}
+
+// clocked is a gateway whose clock a test sets.
+type clocked struct {
+	gateway
+	now time.Time
+}
+
+func (c *clocked) Now() time.Time { return c.now }
+
+// A version that ran, and lacked what may be there another time, is tried twice more.
+func TestAVersionThatRanIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b, s := newBench(t), newSite(t)
+	offer := func(now time.Time) {
+		s.offer(b, b.bundle(two), func(c *bundle.Channel) { c.NotAfter = now.Add(time.Hour) })
+	}
+	g := &clocked{gateway{health: well}, time.Now()}
+	for n, wait := range []time.Duration{0, 24 * time.Hour, 48 * time.Hour} {
+		u := b.start()
+		offer(g.now)
+		if wait > 0 {
+			for _, later := range []time.Duration{0, wait - time.Minute} {
+				g.now = g.now.Add(later)
+				offer(g.now)
+				if _, err := u.check(t.Context(), g, s.policy()); err != nil {
+					t.Fatal(err)
+				}
+				if r := u.Status().Refused; r == nil || r.Final || r.Again.Before(g.now) {
+					t.Fatalf("%+v", r)
+				}
+			}
+			g.now = g.now.Add(time.Minute)
+			offer(g.now)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		b.onReboot = cancel
+		if _, err := u.check(ctx, g, s.policy()); err != nil || b.slots.staged != n+1 {
+			t.Fatalf("time %d: %v, written %d times", n+1, err, b.slots.staged)
+		}
+		cancel()
+		b.onReboot = nil
+		b.slots.restart()
+		u = b.start()
+		ctx, cancel = context.WithCancel(t.Context())
+		var proving sync.WaitGroup
+		proving.Go(func() {
+			u.prove(ctx, &gateway{health: Health{Writable: true, Acknowledged: true, Devices: well.Devices}}, Policy{})
+		})
+		await.True(t, "it lacks the meter", func() bool { return strings.HasPrefix(u.Status().Lacks, "device meter") })
+		cancel()
+		proving.Wait()
+		u.within = 0
+		u.Guard(t.Context())
+		b.slots.restart()
+		b.slots.others[0].Left = 0
+	}
+	u := b.start()
+	for range 3 {
+		g.now = g.now.Add(30 * 24 * time.Hour)
+		offer(g.now)
+		if _, err := u.check(t.Context(), g, s.policy()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := u.Status().Refused; r == nil || !r.Final || b.slots.staged != 3 {
+		t.Errorf("%+v, written %d times", r, b.slots.staged)
 	}
 }
 
@@ -492,7 +671,12 @@ func TestWhoFollowsAChannel(t *testing.T) {
 		err     string
 		fetched bool
 	}{
-		"for nobody yet":      {change: func(c *bundle.Channel) { c.Percent = 0 }},
+		"for nobody yet":   {change: func(c *bundle.Channel) { c.Percent = 0 }},
+		"for another zone": {change: func(c *bundle.Channel) { c.Percent, c.Zones = 0, map[string]bundle.Stage{"south": {Percent: 100}} }},
+		"not for its zone": {change: func(c *bundle.Channel) { c.Zones = map[string]bundle.Stage{"north": {}} }},
+		"for its zone, at another time": {change: func(c *bundle.Channel) {
+			c.Percent, c.Zones = 0, map[string]bundle.Stage{"north": {Percent: 100, Window: bundle.Window(fmt.Sprintf("%02d:00-%02d:00", (hour+2)%24, (hour+3)%24))}}
+		}, waiting: true, fetched: true},
 		"the version that is": {change: func(c *bundle.Channel) { c.Version = "1.0" }},
 		"for other targets":   {change: func(c *bundle.Channel) { c.Bundles = nil }},
 		"out of date": {change: func(c *bundle.Channel) {

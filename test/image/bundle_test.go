@@ -159,6 +159,7 @@ func (o *outcomes) await(t *testing.T, kind telemetry.EventKind, version string)
 // A flashed PC fetches a version although its power is cut in the middle of that, and again
 // in the middle of its being written, proves itself with it and keeps it. A version that is
 // brought to it and hangs is ended by the watchdog as often as it has starts, and then left for the one before.
+// Another medium that was flashed with the same image is put in meanwhile, and stays as it is.
 // It takes longest, and begins first.
 func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
 	t.Parallel()
@@ -205,13 +206,18 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	step := func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
 	releases.half.Store(true)
 	releases.offer(releases.bundle("2", filepath.Join(c.dir, "busbar-gateway")))
+	beside := filepath.Join(c.dir, "beside.img")
+	c.run("cp", "--sparse=always", c.path, beside)
+	flashed := c.run("sha256sum", "-b", beside)
 	c.boot()
 	c.awaitConsole("a bundle is fetched")
 	await.True(t, "half of the bundle is sent", releases.sent.Load)
 	c.cut()
 	step("the power is cut while version 2 is fetched")
 	releases.half.Store(false)
+	c.beside = beside // as it was flashed, with the same image
 	c.boot()
+	c.awaitConsole("another flashed medium is in this machine, and is left alone")
 	c.awaitConsole("a version is being written into a slot")
 	if releases.ranges.Load() == 0 {
 		t.Error("the bundle is fetched from its beginning again")
@@ -248,6 +254,9 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	c.awaitConsole("an update was rolled back")
 	c.cut()
 	c.check()
+	if now := c.run("sha256sum", "-b", beside); now != flashed {
+		t.Error("the other medium in the machine was written")
+	}
 	left := c.sh(`mdir -b -i "$1@@1M" ::loader/entries ::busbar`, c.path)
 	if got := strings.Fields(left); !slices.Equal(got, []string{"::/loader/entries/busbar-2.conf", "::/busbar/2/"}) {
 		t.Errorf("what is left of slots: %q", got)

@@ -40,7 +40,7 @@ type board struct {
 }
 
 var (
-	pc = board{"pc", "amd64", "no_timer_check", []string{"qemu-system-x86_64", "-machine", "q35", "-device", "ahci,id=sata", "-device", "ide-hd,drive=card,bus=sata.0",
+	pc = board{"pc", "amd64", "no_timer_check", []string{"qemu-system-x86_64", "-machine", "q35", "-device", "ahci,id=sata", "-device", "ide-hd,drive=card,bus=sata.0,bootindex=0",
 		"-device", "e1000e,netdev=net,romfile=", "-device", "i6300esb", "-action", "watchdog=reset"},
 		[2]string{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"}}
 	arm64 = board{"arm64", "arm64", "", []string{"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72", "-device", "virtio-blk-pci,drive=card",
@@ -63,6 +63,7 @@ type card struct {
 	serial    string // the address of the RS-485 line behind its USB adapter; "": there is none
 	address   string // in its network; "": by DHCP
 	page      string // the address at which its status page is reached
+	beside    string // another flashed medium in the machine; "": there is none
 	machine   *exec.Cmd
 	consoles  int
 }
@@ -128,6 +129,9 @@ func (c *card) boot() {
 	} else {
 		args = append(args, "-m", "512", "-drive", "if=none,id=card,format=raw,file="+c.path,
 			"-drive", "if=pflash,format=raw,readonly=on,file="+c.board.firmware[0], "-drive", "if=pflash,format=raw,file="+filepath.Join(c.dir, "vars.fd"))
+	}
+	if c.beside != "" {
+		args = append(args, "-drive", "if=none,id=beside,format=raw,file="+c.beside, "-device", "ide-hd,drive=beside,bus=sata.1")
 	}
 	if c.serial != "" {
 		args = append(args, "-device", "qemu-xhci", "-chardev", "socket,id=line,host="+strings.Replace(c.serial, ":", ",port=", 1)+",reconnect=1",

@@ -1452,6 +1452,28 @@ export interface ReplanningBody {
   until_us: Micros;
 }
 
+export interface Rollout {
+  /** That have kept it */
+  confirmed: Int64;
+  epoch: Int64;
+  /** When the first gateway had tried it */
+  first_us: Micros;
+  last_us: Micros;
+  /** It goes to no further gateway: too many, of all that there are, went back from it */
+  paused: boolean;
+  /** That went back from it, also if they kept it later */
+  rolled_back: Int64;
+  tried: Int64;
+  version: string;
+  /** By name */
+  zones: ZoneRollout[] | null;
+}
+
+export interface RolloutListBody {
+  /** Of the 20 versions that gateways tried last, the latest first */
+  rollouts: Rollout[] | null;
+}
+
 export interface Sample {
   /** Quality: good, uncertain or bad, and why */
   q: string;
@@ -1758,6 +1780,16 @@ export interface WordingBody {
   comment?: string;
   /** Whether it has supply */
   says: "out" | "supplied";
+}
+
+export interface ZoneRollout {
+  /** That have kept it */
+  confirmed: Int64;
+  /** That went back from it, also if they kept it later */
+  rolled_back: Int64;
+  tried: Int64;
+  /** Empty: of none */
+  zone: string;
 }
 
 /**
@@ -2844,6 +2876,17 @@ export interface GetReliabilityParams {
  */
 export async function getReliability(server: Server, params: GetReliabilityParams, options?: Options): Promise<Answer> {
   return answered<Answer>(await ask(server, "GET", `/api/v1/reliability${query(params, "period", "time_zone", "profile", "by")}`, options));
+}
+
+/**
+ * How versions have come to gateways
+ *
+ * Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/rollouts
+ */
+export async function listRollouts(server: Server, options?: Options): Promise<RolloutListBody> {
+  return answered<RolloutListBody>(await ask(server, "GET", `/api/v1/rollouts`, options));
 }
 
 export interface ListSeriesParams {

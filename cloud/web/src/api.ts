@@ -145,5 +145,6 @@ export const api = {
   /** The first assets with a text in their id or name. */
   findAssets: async (text: string, kind: busbar.ListAssetsParams["kind"]) => (await call((options) => busbar.listAssets(server, { text, kind, limit: 20 }, options))).assets ?? [],
   commands: async (gateway: string) => (await call((options) => busbar.listCommands(server, { gateway, limit: 20 }, options))).commands ?? [],
+  rollouts: async () => (await call((options) => busbar.listRollouts(server, options))).rollouts ?? [],
   gateways: async () => (await every(busbar.listGateways, {})).flatMap((page) => page.gateways ?? []),
 };

@@ -32,6 +32,7 @@ type Entry struct {
 	Number  int // grows with each version that is installed
 	Version string
 	Epoch   uint64
+	Content string // as Started has it
 	Options string // of the version, for the kernel
 	Local   string // of this machine, which updates keep
 	Trial   bool   // until it is confirmed
@@ -61,7 +62,7 @@ func (e Entry) Text() []byte {
 	if e.Local != "" {
 		fmt.Fprintf(&text, "options %s\n", e.Local)
 	}
-	fmt.Fprintf(&text, "options %s -- init\n", Started{Number: e.Number, Version: e.Version, Epoch: e.Epoch, Trial: e.Trial})
+	fmt.Fprintf(&text, "options %s -- init\n", Started{Number: e.Number, Version: e.Version, Epoch: e.Epoch, Content: e.Content, Trial: e.Trial})
 	return []byte(text.String())
 }
 
@@ -89,7 +90,7 @@ func ParseEntry(name string, text []byte) (e Entry, ok bool) {
 	}
 	s := ParseStarted(options[len(options)-1])
 	if s.Number == e.Number {
-		e.Version, e.Epoch, e.Options, e.Local = s.Version, s.Epoch, options[0], strings.Join(options[1:len(options)-1], " ")
+		e.Version, e.Epoch, e.Content, e.Options, e.Local = s.Version, s.Epoch, s.Content, options[0], strings.Join(options[1:len(options)-1], " ")
 	}
 	return e, true
 }
@@ -99,20 +100,29 @@ type Started struct {
 	Number  int // 0: it doesn't say
 	Version string
 	Epoch   uint64
+	Content string // what the slot was filled with, by its bundle's digest; "": an image
 	Trial   bool
+	Local   string // what this machine's kernel is told behind that
 }
 
 // String is what is said on the command line.
 func (s Started) String() string {
 	text := fmt.Sprintf("busbar.slot=%d busbar.version=%s busbar.epoch=%d", s.Number, s.Version, s.Epoch)
+	if s.Content != "" {
+		text += " busbar.content=" + s.Content
+	}
 	if s.Trial {
 		text += " busbar.trial=1"
+	}
+	if s.Local != "" {
+		text += " " + s.Local
 	}
 	return text
 }
 
 // ParseStarted reads a kernel's command line.
 func ParseStarted(line string) (s Started) {
+	var local []string
 	for _, word := range strings.Fields(line) {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
@@ -124,8 +134,15 @@ func ParseStarted(line string) (s Started) {
 			s.Version = value
 		case "busbar.epoch":
 			s.Epoch, _ = strconv.ParseUint(value, 10, 64)
+		case "busbar.content":
+			s.Content = value
 		case "busbar.trial":
 			s.Trial = value == "1"
+		default:
+			if s.Number != 0 {
+				local = append(local, word)
+				s.Local = strings.Join(local, " ")
+			}
 		}
 	}
 	return s

@@ -8,7 +8,7 @@ import (
 func TestEntriesAreReadAsTheyAreWritten(t *testing.T) {
 	for name, e := range map[string]Entry{
 		"busbar-1.conf":      {Number: 1, Version: "1.0", Options: "quiet rdinit=/init"},
-		"busbar-12+3.conf":   {Number: 12, Version: "2.0~rc1+x", Epoch: 7, Options: "quiet", Local: "loglevel=4 x=y", Trial: true, Left: 3},
+		"busbar-12+3.conf":   {Number: 12, Version: "2.0~rc1+x", Epoch: 7, Content: "5f", Options: "quiet", Local: "loglevel=4 x=y", Trial: true, Left: 3},
 		"busbar-12+0-3.conf": {Number: 12, Version: "2.0", Options: "quiet", Trial: true, Done: 3},
 	} {
 		if e.Name() != name {
@@ -29,7 +29,7 @@ func TestEntriesAreReadAsTheyAreWritten(t *testing.T) {
 }
 
 func TestAStartSaysWhichSlotItIs(t *testing.T) {
-	s := Started{Number: 3, Version: "1.2", Epoch: 9, Trial: true}
+	s := Started{Number: 3, Version: "1.2", Epoch: 9, Content: "00ff", Trial: true, Local: "loglevel=4 x=y"}
 	if got := ParseStarted("BOOT_IMAGE=/vmlinuz quiet " + s.String() + " -- init busbar.slot=9\n"); got != s {
 		t.Errorf("%+v", got)
 	}

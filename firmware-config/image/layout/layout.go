@@ -21,6 +21,8 @@ const (
 	ConfigDir = DataDir + "/configuration"
 	// ConfigName is the configuration's file in the first.
 	ConfigName = "gateway.yaml"
+	// LeastData is how small a partition for data may be, in bytes.
+	LeastData = 128 << 20
 )
 
 // CheckPaths says what of a configuration would be gone at the next start of a flashed

@@ -16,7 +16,8 @@ const (
 	// Files of a slot beside its Archive and the firmware's own.
 	PiKernel      = "kernel8.img"
 	PiConfig      = "config.txt"
-	PiCommandLine = "cmdline.txt" // what the kernel is told; last, which slot and version it is
+	PiCommandLine = "cmdline.txt" // what the kernel is told; then which slot and version it is, and what is this machine's own
+	PiTrialLine   = "cmdtry.txt"  // the same for a start on trial, which PiConfig says
 )
 
 // PiSlots are the slots' partitions.

@@ -6,6 +6,7 @@ import { latestOf, tick } from "../data/series";
 import { bytesText, durationText, nameOf } from "../format";
 import { t } from "../messages";
 import { isGood } from "../model";
+import { Rollouts } from "../parts/Rollouts";
 import { Age } from "../parts/Times";
 import { link } from "../stream";
 
@@ -42,6 +43,7 @@ export function GatewaysPage() {
           </table>
         </div>
       )}
+      <Rollouts />
     </>
   );
 }
