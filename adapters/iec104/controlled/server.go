@@ -107,7 +107,7 @@ func New(c Config, points []Point, controls []Control, owner Owner, log *slog.Lo
 	}
 	s.restore(c.Restored)
 	for _, station := range t.stations { // what comes first is that it has started
-		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, false)
+		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, false, nil)
 	}
 	return s, nil
 }
