@@ -190,9 +190,9 @@ func (j *journal) run(ctx context.Context) {
 			if j.file == nil {
 				began = time.Now()
 				go func() { done <- j.reopen() }()
-			} else if p := j.take(); p != nil {
+			} else if p, some := j.take(); some {
 				began = time.Now()
-				go func() { done <- j.commit(p, j.anew) }()
+				go func() { done <- j.commit(p) }()
 			}
 		}
 		if !began.IsZero() && time.Since(began) >= stall {
@@ -231,8 +231,8 @@ func (j *journal) reopen() error {
 }
 
 // commit writes what was taken. A file that turns out to be damaged is set aside.
-func (j *journal) commit(p *pending, anew bool) error {
-	err := j.file.commit(*p, anew)
+func (j *journal) commit(p pending) error {
+	err := j.file.commit(p, j.anew)
 	if errors.Is(err, errDamaged) {
 		j.file.close()
 		j.file = nil
@@ -242,22 +242,23 @@ func (j *journal) commit(p *pending, anew bool) error {
 }
 
 // take takes what is to be committed: into a file that is anew, all that is outstanding.
-func (j *journal) take() *pending {
+func (j *journal) take() (p pending, some bool) {
 	var before pending
 	if j.anew {
 		before = pendingOf(j.tell.Outstanding())
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := j.pending
+	p = j.pending
 	if !j.anew && len(p.events) == 0 && len(p.values) == 0 && len(p.marks) == 0 && len(p.waiting) == 0 {
-		return nil
+		return p, false
 	}
 	if j.anew {
 		p = before.before(p, j.most)
 	}
-	j.pending, j.writing = pending{}, &p
-	return &p
+	writing := p
+	j.pending, j.writing = pending{}, &writing
+	return p, true
 }
 
 // settle says what becomes of what was taken. What isn't committed is pending again.

@@ -41,7 +41,9 @@ func connect(t *testing.T, address string) *master {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &master{conn: link.Drive(c, link.Default, link.Controlling)}
+	quickly := link.Default
+	quickly.T2 = 100 * time.Millisecond
+	m := &master{conn: link.Drive(c, quickly, link.Controlling)}
 	t.Cleanup(m.conn.Close)
 	if err := m.conn.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -233,6 +233,7 @@ func TestRestart(t *testing.T) {
 
 // An address that is taken is tried again.
 func TestAddressTaken(t *testing.T) {
+	t.Parallel()
 	o := options(t)
 	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {
