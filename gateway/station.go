@@ -36,6 +36,7 @@ func (g *Gateway) prepareStation(d devices) error {
 			at := g.clock.Now()
 			return g.hold(telemetry.Event{Kind: telemetry.MasterMissed, Time: at, Decided: at, Missed: &telemetry.Missed{Master: group, Count: count}})
 		},
+		Damaged: g.declareDamage,
 	}
 	if c.TLS != nil {
 		o.TLS = func() (*tls.Config, error) { return stationTLS(*c.TLS, g.options.Dir, gatewayTime(g.clock)) }
@@ -87,7 +88,7 @@ func (g source) reportStation(r *status.Report) {
 		return
 	}
 	s := g.pipeline.station.Stats()
-	r.IEC104 = &status.Station{Listen: s.Listen, Encrypted: s.Encrypted, Listening: s.Cause == nil}
+	r.IEC104 = &status.Station{Listen: s.Listen, Encrypted: s.Encrypted, Listening: s.Cause == nil, Kept: s.Unkept == nil, Passed: s.Passed}
 	var away []string
 	for _, group := range s.Groups {
 		r.IEC104.Groups = append(r.IEC104.Groups, status.StationGroup{Name: group.Name, Master: group.Started, Waiting: group.Waiting, Dropped: group.Dropped})
@@ -102,7 +103,7 @@ func (g source) reportStation(r *status.Report) {
 		r.Problems = append(r.Problems, "no control room has started a connection of "+strings.Join(away, ", ")+" (serve.iec104)")
 	}
 	if s.Unkept != nil {
-		r.Problems = append(r.Problems, fmt.Sprintf("events for control rooms end with the process: %s", s.Unkept))
+		r.Problems = append(r.Problems, fmt.Sprintf("events are told to control rooms without being kept, and what they haven't taken would end with the process: %s", s.Unkept))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,4 +110,34 @@ func listen(t *testing.T) net.Listener {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// A station's clock is set over a line, in the station's zone, and it confirms that.
+func TestSerialClock(t *testing.T) {
+	for name, s := range map[string]iec104peer.Serial{"unbalanced": {Link: 1, Octets: 1, Common: 1}, "balanced": {Link: 3, Octets: 1, Common: 1, Balanced: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			station := iec104peer.StartSerial(t, s, "")
+			d := onLine(t, station.Endpoint(), s)
+			d.Sync, d.Zone = time.Hour, "Asia/Kolkata"
+			_, sink := run(t, d)
+			zone, err := time.LoadLocation(d.Zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			await.True(t, "the clock is set", func() bool {
+				_, told, has := strings.Cut(station.Said(), "clock ")
+				told, _, has2 := strings.Cut(told, "\n")
+				if !has || !has2 {
+					return false
+				}
+				at, err := time.ParseInLocation("2006-01-02 15:04", strings.TrimSpace(told), zone)
+				if err != nil || time.Since(at).Abs() > 2*time.Minute {
+					t.Fatalf("it is set to %q, %v", told, err)
+				}
+				return true
+			})
+			await.True(t, "it is interrogated behind that", func() bool { return sink.of(level).Value == telemetry.FloatValue(106) })
+		})
+	}
 }

@@ -73,12 +73,14 @@ func (p *Point) value(t asdu.Type, o asdu.Object) (telemetry.Value, telemetry.Qu
 		return telemetry.Value{}, session.Bad(telemetry.SensorFailure)
 	case p.Bool:
 		return telemetry.BoolValue(o.Value != 0), q
-	case math.IsNaN(o.Value):
-		return telemetry.Value{}, session.Bad(telemetry.NotANumber)
 	case t.Whole() && p.Scale == 1 && p.Offset == 0:
 		return telemetry.IntValue(int64(o.Value)), q
 	}
-	return telemetry.FloatValue(o.Value*p.Scale + p.Offset), q
+	v := o.Value*p.Scale + p.Offset
+	if math.IsNaN(v) || math.IsInf(v, 0) { // as it is told, or of a scale that is too large
+		return telemetry.Value{}, session.Bad(telemetry.NotANumber)
+	}
+	return telemetry.FloatValue(v), q
 }
 
 // Positions of a double point, and of a double command.

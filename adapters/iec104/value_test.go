@@ -34,6 +34,8 @@ func TestSample(t *testing.T) {
 		{"a number", number, asdu.Header{Type: asdu.ShortFloat, Cause: asdu.Spontaneous}, asdu.Object{Value: 1.5}, telemetry.FloatValue(4), good, received},
 		{"whole", plain, asdu.Header{Type: asdu.Totals, Cause: asdu.Spontaneous}, asdu.Object{Value: -7}, telemetry.IntValue(-7), good, received},
 		{"no number", number, asdu.Header{Type: asdu.ShortFloat, Cause: asdu.Spontaneous}, asdu.Object{Value: math.NaN()}, telemetry.Value{}, bad(telemetry.NotANumber), received},
+		{"infinite", plain, asdu.Header{Type: asdu.ShortFloat, Cause: asdu.Spontaneous}, asdu.Object{Value: math.Inf(1)}, telemetry.Value{}, bad(telemetry.NotANumber), received},
+		{"beyond numbers", Point{Scale: 1e308}, asdu.Header{Type: asdu.Scaled, Cause: asdu.Spontaneous}, asdu.Object{Value: 100}, telemetry.Value{}, bad(telemetry.NotANumber), received},
 		{"invalid", number, asdu.Header{Type: asdu.ShortFloat, Cause: asdu.Spontaneous}, asdu.Object{Quality: asdu.Invalid}, telemetry.Value{}, bad(telemetry.SensorFailure), received},
 		{"substituted", plain, asdu.Header{Type: asdu.Scaled, Cause: asdu.Spontaneous}, asdu.Object{Quality: asdu.Substituted}, telemetry.IntValue(0), good | telemetry.Substituted, received},
 		{"old", plain, asdu.Header{Type: asdu.Scaled, Cause: asdu.Spontaneous}, asdu.Object{Quality: asdu.NotTopical}, telemetry.IntValue(0), uncertain | telemetry.Stale, received},

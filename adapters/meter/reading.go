@@ -34,6 +34,7 @@ type registers struct {
 	list    []*entry
 	names   map[string]obis.Code
 	clock   clockError
+	derived obis.Derivation
 	result  []telemetry.Sample
 }
 
@@ -66,7 +67,7 @@ func newRegisters(d Device, s *session.Session) *registers {
 // take is the samples of a reading. It registers what the meter tells for the first time,
 // and fails only if ctx ends.
 func (r *registers) take(ctx context.Context, t reading) ([]telemetry.Sample, error) {
-	all := obis.Derive(t.registers)
+	all := r.derived.Derive(t.registers)
 	if r.session != nil {
 		if err := r.find(ctx, all, !t.clock.IsZero()); err != nil {
 			return nil, err

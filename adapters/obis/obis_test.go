@@ -85,12 +85,36 @@ func TestDerived(t *testing.T) {
 		"":                 {register("1.7.0", 1, "W"), register("2.8.0", 1, "W.h"), register("2.8.1", 1, "W.h"), register("16.7.0", 1, "W"), register("2.7.0", 1, "W")},
 	} {
 		var made []string
-		for _, r := range Derive(registers)[len(registers):] {
+		for _, r := range new(Derivation).Derive(registers)[len(registers):] {
 			name, _ := r.Name()
 			made = append(made, name+"="+r.Value.String())
 		}
 		if got := strings.Join(made, " "); got != want {
 			t.Errorf("%s, expected %s", got, want)
+		}
+	}
+}
+
+// A sum of which a tariff is missing isn't made: a counter that falls looks like another meter.
+func TestMissingTariff(t *testing.T) {
+	register := func(e uint8, v telemetry.Value) Register {
+		return Register{Code: Code{A: Electricity, C: 1, D: 8, E: e, F: Current}, Value: v, Unit: "W.h"}
+	}
+	low, high := register(1, telemetry.FloatValue(10)), register(2, telemetry.FloatValue(20))
+	var d Derivation
+	for i, c := range []struct {
+		told []Register
+		want float64 // 0: none
+	}{
+		{[]Register{low, high}, 30}, {[]Register{low}, 0}, {[]Register{high}, 0}, {[]Register{low, register(2, telemetry.Value{})}, 0},
+		{[]Register{}, 0}, {[]Register{high, low}, 30}, {[]Register{low, high, register(0, telemetry.Value{})}, 0},
+	} {
+		got := 0.0
+		for _, r := range d.Derive(append([]Register(nil), c.told...))[len(c.told):] {
+			got, _ = r.Value.Float()
+		}
+		if got != c.want {
+			t.Errorf("telegram %d: the total is %v, expected %v", i, got, c.want)
 		}
 	}
 }

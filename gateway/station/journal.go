@@ -2,36 +2,45 @@ package station
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
-	"runtime/debug"
+	"path/filepath"
+	"sort"
 	"sync"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
-
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 	"github.com/busbar/busbar/adapters/iec104/controlled"
+	"github.com/busbar/busbar/telemetry"
 )
 
-// journal keeps the events of a station in a bbolt file, until all groups have them. It is
-// written by one goroutine, as soon as there is something: what comes meanwhile is
-// committed together.
+// journal keeps the events of a station in a file, until all groups have them. It is written
+// as soon as there is something: what comes meanwhile is committed together. As long as the
+// disk takes nothing, or not in time, masters are told all the same.
 type journal struct {
-	db   *bolt.DB
-	log  *slog.Logger
-	wake chan struct{}
-	tell *controlled.Server
-	most int // events in memory while nothing can be committed
+	path   string
+	groups []string
+	most   int // events in memory while nothing can be committed
+	log    *slog.Logger
+	wake   chan struct{}
+	tell   *controlled.Server
 
-	mu         sync.Mutex
-	pending    pending
-	committing bool
+	// Of who writes, which is one at a time.
+	file *file // nil: it can't be opened
+	read bool  // what an earlier process has kept is known
+	anew bool  // what is in the file is to be replaced
+
+	mu      sync.Mutex
+	pending pending
+	writing *pending // what is being committed; nil: nothing
+	through uint64   // up to which event masters may be told
+	unkept  error    // why they are told without; nil: they aren't
+	passed  uint64   // events that they were
+	damages []telemetry.Damage
+	closed  bool
 }
 
 // pending is what isn't committed.
@@ -42,152 +51,59 @@ type pending struct {
 	waiting []func(bool) // who waits for it
 }
 
-type place struct {
-	station uint16
-	object  uint32
-}
-
-// mark is how far a group has been served, and how many events it has lost.
-type mark struct{ done, lost uint64 }
-
-// The file's buckets: events by their numbers, and what points were last by where they are,
-// each as an ASDU of the usual sizes with one object; marks by the groups' names.
-var (
-	bucketEvents = []byte("events")
-	bucketValues = []byte("values")
-	bucketMarks  = []byte("marks")
-	buckets      = [][]byte{bucketEvents, bucketValues, bucketMarks}
+const (
+	// retry is how long it waits after something has failed.
+	retry = time.Second
+	// stall is how long masters wait for the disk: they are to see a trip.
+	stall = time.Second
+	// leaving is how long the last commit may take.
+	leaving = 5 * time.Second
+	// unreadable ends the names of files that were set aside.
+	unreadable = ".unreadable"
 )
 
-// damagedSuffix is added to the name of a file that can't be read.
-const damagedSuffix = ".unreadable"
-
-// openJournal opens the file, which is made if there is none, and reads what was kept for
-// the groups of these names. What others have is forgotten. A damaged file is set aside.
-func openJournal(path string, groups []string, most int, log *slog.Logger) (*journal, controlled.Restored, error) {
-	j := &journal{log: log, wake: make(chan struct{}, 1), most: most}
-	kept, err := j.open(path, groups)
-	if errors.Is(err, errDamaged) {
-		log.Error("the events that wait for control rooms can't be read: the file is set aside, and they are lost", "file", path, "set_aside", path+damagedSuffix, "error", err)
-		if err = os.Rename(path, path+damagedSuffix); err == nil {
-			kept, err = j.open(path, groups)
-		}
-	}
+// openJournal reads what was kept for the groups of these names. If it can't, the journal
+// says why, and goes on trying when it runs.
+func openJournal(path string, groups []string, most int, log *slog.Logger) (*journal, controlled.Restored) {
+	j := &journal{path: path, groups: groups, log: log, wake: make(chan struct{}, 1), most: most}
+	kept, err := j.open()
 	if err != nil {
-		return nil, kept, err
+		j.fail(err)
 	}
-	return j, kept, nil
+	j.read, j.through = err == nil, kept.Last
+	return j, kept
 }
 
-var errDamaged = errors.New("the file is damaged")
-
-// guard turns the panics and page faults with which bbolt meets a damaged file into errors.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
+// open opens the file. A damaged one is set aside for another.
+func (j *journal) open() (kept controlled.Restored, err error) {
+	j.file, kept, err = openFile(j.path, j.groups)
+	if errors.Is(err, errDamaged) {
+		if err = j.setAside(err); err == nil {
+			j.file, kept, err = openFile(j.path, j.groups)
 		}
-	}()
-	return f()
-}
-
-func (j *journal) open(path string, groups []string) (kept controlled.Restored, err error) {
-	err = guard(func() error {
-		var err error
-		if j.db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second}); err != nil {
-			return err
-		}
-		return j.db.Update(func(tx *bolt.Tx) error {
-			for _, name := range buckets {
-				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-					return err
-				}
-			}
-			kept, err = read(tx, groups)
-			return err
-		})
-	})
-	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrVersionMismatch) || errors.Is(err, bolterrors.ErrChecksum) {
-		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return kept, err
 }
 
-// read reads what was kept, and forgets the groups that there aren't any more.
-func read(tx *bolt.Tx, groups []string) (kept controlled.Restored, err error) {
-	kept.Done, kept.Lost = map[string]uint64{}, map[string]uint64{}
-	marks := tx.Bucket(bucketMarks)
-	var forgotten [][]byte
-	if err := marks.ForEach(func(k, v []byte) error {
-		if len(v) != 16 {
-			return fmt.Errorf("%w: a mark of %d octets", errDamaged, len(v))
-		}
-		done := binary.BigEndian.Uint64(v)
-		kept.Last = max(kept.Last, done)
-		forgotten = append(forgotten, k)
-		for _, g := range groups {
-			if g == string(k) {
-				kept.Done[g], kept.Lost[g] = done, binary.BigEndian.Uint64(v[8:])
-				forgotten = forgotten[:len(forgotten)-1]
-			}
-		}
-		return nil
-	}); err != nil {
-		return kept, err
+// setAside renames the file, which is damaged, and has that be told.
+func (j *journal) setAside(cause error) error {
+	to := fmt.Sprintf("%s.%s%s", j.path, time.Now().UTC().Format("20060102T150405.000000Z"), unreadable)
+	if err := os.Rename(j.path, to); err != nil {
+		return errors.Join(cause, err)
 	}
-	if err := tx.Bucket(bucketEvents).ForEach(func(k, v []byte) error {
-		e, err := decode(v)
-		if err != nil || len(k) != 8 {
-			return fmt.Errorf("%w: an event: %w", errDamaged, err)
-		}
-		e.Number = binary.BigEndian.Uint64(k)
-		kept.Last = max(kept.Last, e.Number)
-		kept.Events = append(kept.Events, e)
-		return nil
-	}); err != nil {
-		return kept, err
-	}
-	if err := tx.Bucket(bucketValues).ForEach(func(_, v []byte) error {
-		e, err := decode(v)
-		if err != nil {
-			return fmt.Errorf("%w: a value: %w", errDamaged, err)
-		}
-		kept.Values = append(kept.Values, e)
-		return nil
-	}); err != nil {
-		return kept, err
-	}
-	for _, k := range forgotten {
-		if err := marks.Delete(k); err != nil {
-			return kept, err
-		}
-	}
-	for _, g := range groups {
-		if _, known := kept.Done[g]; !known { // it begins with what comes from now on
-			if err := marks.Put([]byte(g), mark{done: kept.Last}.encode()); err != nil {
-				return kept, err
-			}
-		}
-	}
-	return kept, nil
+	j.log.Error("the events that wait for control rooms can't be read: the file is set aside, and what only it has is lost", "file", j.path, "set_aside", to, "error", cause)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.damages = append(j.damages, telemetry.Damage{File: filepath.Base(to), Cause: cause.Error()})
+	return nil
 }
 
-func (m mark) encode() []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, m.done), m.lost)
-}
-
-// encode is an event as it is kept.
-func encode(k controlled.Kept) ([]byte, error) {
-	return asdu.IEC104.Append(nil, asdu.Header{Type: k.Type, Cause: k.Cause, Address: k.Station}, []asdu.Object{k.Object})
-}
-
-func decode(b []byte) (k controlled.Kept, err error) {
-	a, err := asdu.IEC104.Parse(b)
-	if err != nil {
-		return k, err
-	}
-	return controlled.Kept{Station: a.Address, Type: a.Type, Cause: a.Cause, Object: a.Object(0)}, nil
+// damaged returns files that were set aside, each once.
+func (j *journal) damaged() (list []telemetry.Damage) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	list, j.damages = j.damages, nil
+	return list
 }
 
 // Keep implements controlled.Journal.
@@ -198,6 +114,7 @@ func (j *journal) Keep(k controlled.Kept) {
 		k.Cause = asdu.Requested
 	} else {
 		j.pending.events = append(j.pending.events, k)
+		j.pending.limit(j.most)
 	}
 	if k.Type != asdu.EndOfInitialization && !k.Past && k.Object.Quality&asdu.Invalid == 0 {
 		if j.pending.values == nil {
@@ -226,12 +143,19 @@ func (j *journal) notify() {
 	}
 }
 
-// await has somebody told when all that was kept before is on disk, and reports whether
-// there is anything to wait for.
+// await has somebody told whether all that was kept before is on disk, and reports whether
+// there is anything to wait for. While the disk takes nothing there isn't: the samples are in
+// the buffer, and other sources needn't wait for this file.
 func (j *journal) await(tell func(bool)) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.pending.events) == 0 && len(j.pending.values) == 0 && !j.committing {
+	switch {
+	case len(j.pending.events) == 0 && len(j.pending.values) == 0 && j.writing == nil:
+		return false
+	case j.closed:
+		go tell(false)
+		return true
+	case j.unkept != nil:
 		return false
 	}
 	j.pending.waiting = append(j.pending.waiting, tell)
@@ -239,79 +163,229 @@ func (j *journal) await(tell func(bool)) bool {
 	return true
 }
 
-// retry is how long a commit waits that has failed.
-const retry = time.Second
-
-// run commits until ctx ends, and then once more. While nothing can be committed, masters
-// are told all the same, and those that wait go on waiting.
+// run commits until ctx ends, and then once more.
 func (j *journal) run(ctx context.Context) {
-	var failing error
-	var failed time.Time
+	var began, failed, ended time.Time // each zero: not
+	done := make(chan error, 1)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for ended := false; !ended; {
+	if j.file == nil {
+		failed = time.Now()
+	}
+	stop := ctx.Done()
+	for {
 		select {
-		case <-ctx.Done():
-			ended = true
+		case <-stop:
+			stop, ended = nil, time.Now()
+			failed = time.Time{}
 		case <-j.wake:
 		case <-timer.C:
-		}
-		p := j.take()
-		if failing == nil || ended || time.Since(failed) >= retry {
-			err := guard(func() error { return j.commit(p) })
-			switch {
-			case err != nil && failing == nil:
-				j.log.Error("events for control rooms can't be committed: they are told all the same, and would end with the process", "error", err)
-			case err == nil && failing != nil:
-				j.log.Info("events for control rooms are committed again")
+		case err := <-done:
+			began, failed = time.Time{}, time.Time{}
+			if j.settle(err); err != nil {
+				failed = time.Now()
 			}
-			failing, failed = err, time.Now()
 		}
-		j.settle(p, failing == nil)
-		if failing != nil {
-			timer.Reset(retry)
+		if due := time.Since(failed) >= retry; began.IsZero() && (due || failed.IsZero()) {
+			if j.file == nil {
+				began = time.Now()
+				go func() { done <- j.reopen() }()
+			} else if p, some := j.take(); some {
+				began = time.Now()
+				go func() { done <- j.commit(p) }()
+			}
 		}
-	}
-	if err := j.db.Close(); err != nil {
-		j.log.Warn("closing the events for control rooms", "error", err)
+		if !began.IsZero() && time.Since(began) >= stall {
+			j.fail(errStalled)
+		}
+		if !ended.IsZero() && (began.IsZero() || time.Since(ended) >= leaving) {
+			j.end(began.IsZero())
+			return
+		}
+		j.pass()
+		switch {
+		case !began.IsZero():
+			timer.Reset(max(time.Until(began.Add(stall)), retry/10))
+		case !failed.IsZero():
+			timer.Reset(max(time.Until(failed.Add(retry)), 0))
+		}
 	}
 }
 
-func (j *journal) take() pending {
+// errStalled is that the disk hasn't answered.
+var errStalled = fmt.Errorf("the disk hasn't taken them within %v", stall)
+
+// reopen opens the file after that has failed. What an earlier process has kept in it is
+// told, too.
+func (j *journal) reopen() error {
+	kept, err := j.open()
+	if err != nil {
+		return err
+	}
+	j.anew = true
+	if !j.read {
+		j.read = true
+		j.tell.Recover(kept)
+	}
+	return nil
+}
+
+// commit writes what was taken. A file that turns out to be damaged is set aside.
+func (j *journal) commit(p pending) error {
+	err := j.file.commit(p, j.anew)
+	if errors.Is(err, errDamaged) {
+		j.file.close()
+		j.file = nil
+		err = errors.Join(err, j.setAside(err))
+	}
+	return err
+}
+
+// take takes what is to be committed: into a file that is anew, all that is outstanding.
+func (j *journal) take() (p pending, some bool) {
+	var before pending
+	if j.anew {
+		before = pendingOf(j.tell.Outstanding())
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := j.pending
-	j.pending, j.committing = pending{}, true
-	return p
+	p = j.pending
+	if !j.anew && len(p.events) == 0 && len(p.values) == 0 && len(p.marks) == 0 && len(p.waiting) == 0 {
+		return p, false
+	}
+	if j.anew {
+		p = before.before(p, j.most)
+	}
+	writing := p
+	j.pending, j.writing = pending{}, &writing
+	return p, true
 }
 
-// settle says what becomes of what was pending. What isn't committed is so again.
-func (j *journal) settle(p pending, committed bool) {
-	if n := len(p.events); n > 0 {
-		j.tell.Kept(p.events[n-1].Number)
-	}
-	for group, m := range p.marks {
-		j.tell.Released(group, m.done)
-	}
+// settle says what becomes of what was taken. What isn't committed is pending again.
+func (j *journal) settle(err error) {
 	j.mu.Lock()
-	j.committing = false
-	waiting := p.waiting
-	if !committed { // the samples are in the buffer: other sources needn't wait for this file
-		p.waiting = nil
+	p, was := j.writing, j.unkept
+	j.writing = nil
+	if err != nil && p != nil {
 		j.pending = p.before(j.pending, j.most)
 	}
+	if err != nil || p == nil {
+		j.mu.Unlock()
+		if err != nil {
+			j.fail(err)
+		}
+		return
+	}
+	j.anew, j.unkept = false, nil
+	through := p.last(j.through)
+	j.through = through
 	j.mu.Unlock()
+	if was != nil {
+		j.log.Info("events for control rooms are kept again", "file", j.path)
+	}
+	j.let(through, p.marks)
+	for _, tell := range p.waiting {
+		tell(true)
+	}
+}
+
+// fail notes that nothing can be committed.
+func (j *journal) fail(cause error) {
+	j.mu.Lock()
+	was := j.unkept
+	j.unkept = cause
+	j.mu.Unlock()
+	if was == nil {
+		j.log.Error("events for control rooms can't be kept: they are told all the same, and would end with the process", "file", j.path, "error", cause)
+	}
+}
+
+// pass lets everything go on that waits, if nothing can be committed.
+func (j *journal) pass() {
+	j.mu.Lock()
+	if j.unkept == nil {
+		j.mu.Unlock()
+		return
+	}
+	through, marks := j.through, map[string]mark{}
+	var waiting []func(bool)
+	for _, p := range []*pending{j.writing, &j.pending} {
+		if p != nil {
+			through = p.last(through)
+			maps.Copy(marks, p.marks)
+			waiting, p.waiting = append(waiting, p.waiting...), nil
+		}
+	}
+	j.passed += through - j.through
+	j.through = through
+	j.mu.Unlock()
+	j.let(through, marks)
 	for _, tell := range waiting {
 		tell(true)
 	}
 }
 
-// before is what was pending before something else, and that.
-func (p pending) before(next pending, most int) pending {
-	p.events = append(p.events, next.events...)
+// let has the station tell events, and know how far groups are done.
+func (j *journal) let(through uint64, marks map[string]mark) {
+	j.tell.Kept(through)
+	for group, m := range marks {
+		j.tell.Released(group, m.done)
+	}
+}
+
+// end closes the file, unless it is still being written to. Who waits for what isn't in it
+// is told so.
+func (j *journal) end(idle bool) {
+	j.mu.Lock()
+	j.closed = true
+	waiting, lost := j.pending.waiting, len(j.pending.events)
+	if j.writing != nil {
+		waiting, lost = append(waiting, j.writing.waiting...), lost+len(j.writing.events)
+	}
+	j.mu.Unlock()
+	for _, tell := range waiting {
+		tell(false)
+	}
+	if lost > 0 {
+		j.log.Error("events for control rooms aren't kept at the end", "file", j.path, "events", lost)
+	}
+	if idle && j.file != nil {
+		if err := j.file.close(); err != nil {
+			j.log.Warn("closing the events for control rooms", "error", err)
+		}
+	}
+}
+
+// state is why events are told without being kept, and how many were.
+func (j *journal) state() (unkept error, passed uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.unkept, j.passed
+}
+
+// last is the number of the last event, or that of one before.
+func (p *pending) last(before uint64) uint64 {
+	if n := len(p.events); n > 0 {
+		return max(before, p.events[n-1].Number)
+	}
+	return before
+}
+
+// limit lets the oldest events go of more than there are kept in memory. The groups don't
+// have them any more either.
+func (p *pending) limit(most int) {
 	if over := len(p.events) - most; over > 0 {
 		p.events = p.events[over:]
 	}
+}
+
+// before is what was pending before something else, and that.
+func (p pending) before(next pending, most int) pending {
+	if n := len(p.events); len(next.events) > 0 && n > 0 {
+		p.events = p.events[:sort.Search(n, func(i int) bool { return p.events[i].Number >= next.events[0].Number })]
+	}
+	p.events = append(p.events, next.events...)
+	p.limit(most)
 	p.waiting = append(p.waiting, next.waiting...)
 	if p.values == nil {
 		p.values = map[place]controlled.Kept{}
@@ -324,57 +398,14 @@ func (p pending) before(next pending, most int) pending {
 	return p
 }
 
-// commit writes all of it in one transaction, and forgets events that every group has.
-func (j *journal) commit(p pending) error {
-	if len(p.events) == 0 && len(p.values) == 0 && len(p.marks) == 0 {
-		return nil
+// pendingOf is what a station has outstanding.
+func pendingOf(r controlled.Restored) pending {
+	p := pending{events: r.Events, values: map[place]controlled.Kept{}, marks: map[string]mark{}}
+	for _, v := range r.Values {
+		p.values[place{v.Station, v.Object.Address}] = v
 	}
-	return j.db.Update(func(tx *bolt.Tx) error {
-		events := tx.Bucket(bucketEvents)
-		events.FillPercent = 1 // keys only grow
-		for _, k := range p.events {
-			b, err := encode(k)
-			if err != nil {
-				return err
-			}
-			if err := events.Put(binary.BigEndian.AppendUint64(nil, k.Number), b); err != nil {
-				return err
-			}
-		}
-		for at, k := range p.values {
-			b, err := encode(k)
-			if err != nil {
-				return err
-			}
-			key := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(nil, at.station), at.object)
-			if err := tx.Bucket(bucketValues).Put(key, b); err != nil {
-				return err
-			}
-		}
-		marks := tx.Bucket(bucketMarks)
-		for group, m := range p.marks {
-			if err := marks.Put([]byte(group), m.encode()); err != nil {
-				return err
-			}
-		}
-		return forget(events, marks)
-	})
-}
-
-// forget deletes the events that every group has.
-func forget(events, marks *bolt.Bucket) error {
-	done := ^uint64(0)
-	if err := marks.ForEach(func(_, v []byte) error {
-		done = min(done, binary.BigEndian.Uint64(v))
-		return nil
-	}); err != nil {
-		return err
+	for group, done := range r.Done {
+		p.marks[group] = mark{done, r.Lost[group]}
 	}
-	c := events.Cursor()
-	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= done; k, _ = c.First() {
-		if err := c.Delete(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p
 }

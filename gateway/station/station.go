@@ -30,7 +30,9 @@ type Options struct {
 	SetClock func(at time.Time) error
 	// Lost enters events that were lost into the ledger, so many of a group.
 	Lost func(group string, count uint64) error
-	Log  *slog.Logger
+	// Damaged tells that the file was set aside.
+	Damaged func(telemetry.Damage) error
+	Log     *slog.Logger
 }
 
 // Signal is a signal and the point that it is.
@@ -53,21 +55,20 @@ type Controller interface {
 type Station struct {
 	o       Options
 	server  *controlled.Server
-	journal *journal // nil: it can't be opened
+	journal *journal
 	points  atomic.Pointer[map[telemetry.SignalID]*point]
 	all     []*point
 	owner   owner
 
-	mu     sync.Mutex
-	cause  error // why it doesn't listen; nil: it does
-	reason error // why there is no journal
+	mu    sync.Mutex
+	cause error // why it doesn't listen; nil: it does
 }
 
 // errStarting is that it doesn't listen yet.
 var errStarting = fmt.Errorf("it is being started")
 
 // New reads the events that were kept, and serves when it runs. If they can't be read
-// because of the machine, it goes on without them, and Stats says so.
+// because of the machine, it tries again then, and Stats says so.
 func New(o Options) (*Station, error) {
 	s := &Station{o: o, cause: errStarting}
 	var controls []controlled.Control
@@ -90,19 +91,13 @@ func New(o Options) (*Station, error) {
 	for _, g := range config.Groups {
 		groups = append(groups, g.Name)
 	}
+	s.journal, config.Restored = openJournal(o.File, groups, config.Events, o.Log)
+	config.Journal = s.journal
 	var err error
-	if s.journal, config.Restored, err = openJournal(o.File, groups, config.Events, o.Log); err != nil {
-		s.reason = err
-		o.Log.Error("events for control rooms can't be kept: they end with the process", "file", o.File, "error", err)
-	} else {
-		config.Journal = s.journal
-	}
 	if s.server, err = controlled.New(config, points, controls, &s.owner, o.Log); err != nil {
 		return nil, err
 	}
-	if s.journal != nil {
-		s.journal.tell = s.server
-	}
+	s.journal.tell = s.server
 	s.points.Store(&map[telemetry.SignalID]*point{})
 	return s, nil
 }
@@ -142,9 +137,6 @@ func (s *Station) Take(samples []telemetry.Sample, doubted, past bool) {
 // Await has those who wait for what was taken to be on disk wait for the events among it,
 // too.
 func (s *Station) Await(waiting []func(bool)) []func(bool) {
-	if s.journal == nil {
-		return waiting
-	}
 	for i, tell := range waiting {
 		var left atomic.Int32
 		left.Store(2)
@@ -170,9 +162,7 @@ const again = 5 * time.Second
 func (s *Station) Run(ctx context.Context) {
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	if s.journal != nil {
-		running.Go(func() { s.journal.run(keeping) })
-	}
+	running.Go(func() { s.journal.run(keeping) })
 	running.Go(func() { s.declare(ctx) })
 	for ctx.Err() == nil {
 		if err := s.serve(ctx); ctx.Err() == nil {
@@ -215,8 +205,8 @@ func (s *Station) set(err error) {
 	}
 }
 
-// declare enters what is lost into the ledger. What an earlier process has lost it has
-// entered, unless it ended within seconds.
+// declare enters what is lost into the ledger, and tells of files that were set aside. What
+// an earlier process has lost it has entered, unless it ended within seconds.
 func (s *Station) declare(ctx context.Context) {
 	told := map[string]uint64{}
 	for _, g := range s.server.Status() {
@@ -224,7 +214,12 @@ func (s *Station) declare(ctx context.Context) {
 	}
 	ticker := time.NewTicker(again)
 	defer ticker.Stop()
+	var damages []telemetry.Damage
 	for ended := false; !ended; {
+		damages = append(damages, s.journal.damaged()...)
+		for len(damages) > 0 && s.o.Damaged(damages[0]) == nil {
+			damages = damages[1:]
+		}
 		select {
 		case <-ctx.Done():
 			ended = true
@@ -244,14 +239,16 @@ func (s *Station) declare(ctx context.Context) {
 type Stats struct {
 	Listen    string
 	Encrypted bool
-	Cause     error // why it doesn't listen; nil: it does
-	Unkept    error // why events end with the process; nil: they don't
+	Cause     error  // why it doesn't listen; nil: it does
+	Unkept    error  // why events are told without being on disk; nil: they aren't
+	Passed    uint64 // events that were
 	Groups    []controlled.GroupStatus
 }
 
 // Stats may be called at any time.
 func (s *Station) Stats() Stats {
+	unkept, passed := s.journal.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Listen: s.o.Listen, Encrypted: s.o.TLS != nil, Cause: s.cause, Unkept: s.reason, Groups: s.server.Status()}
+	return Stats{Listen: s.o.Listen, Encrypted: s.o.TLS != nil, Cause: s.cause, Unkept: unkept, Passed: passed, Groups: s.server.Status()}
 }

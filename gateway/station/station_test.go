@@ -68,6 +68,7 @@ func options(t *testing.T) Options {
 	o := Options{
 		Config: controlled.Default, Listen: peer.Address(t), File: filepath.Join(t.TempDir(), "events.db"), Control: &authoriser{}, Log: slog.New(slog.DiscardHandler),
 		Lost:    func(string, uint64) error { return nil },
+		Damaged: func(telemetry.Damage) error { return nil },
 		Signals: []Signal{point("Pos", asdu.DoublePoint, 1001), point("A", asdu.ShortFloat, 1003), point("Locked", asdu.ShortFloat, 1006), point("TotWh", asdu.Totals, 1005), point("Single", asdu.SinglePoint, 1002)},
 	}
 	o.Signals[0].Bool = true
@@ -221,7 +222,7 @@ func TestRestart(t *testing.T) {
 	if st := s.Stats().Groups[0]; st.Waiting != 3 || st.Dropped == 0 || lost != 2 {
 		t.Errorf("%+v, %d entered into the ledger", st, lost)
 	}
-	_, kept, err := openJournal(o.File, []string{"a"}, 3, o.Log)
+	_, kept, err := openFile(o.File, []string{"a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,29 +231,9 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// A damaged file is set aside, and one that can't be opened costs only what it would keep.
-func TestBadFiles(t *testing.T) {
-	o := options(t)
-	if err := os.WriteFile(o.File, []byte(strings.Repeat("no database ", 4096)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, stop := run(t, o)
-	s.Take(position(true), false, false)
-	stop()
-	if _, err := os.Stat(o.File + damagedSuffix); err != nil || s.Stats().Unkept != nil {
-		t.Error(err, s.Stats().Unkept)
-	}
-	o.File = filepath.Join(o.File, "no directory")
-	s, _ = run(t, o)
-	s.Take(position(true), false, false)
-	s.Take(position(false), false, false)
-	if st := s.Stats(); st.Unkept == nil || st.Groups[0].Waiting == 0 {
-		t.Errorf("%+v", st)
-	}
-}
-
 // An address that is taken is tried again.
 func TestAddressTaken(t *testing.T) {
+	t.Parallel()
 	o := options(t)
 	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {

@@ -64,6 +64,8 @@ var (
 	descSparkplugWaiting = describe("sparkplug_waiting", "Values that wait to be published by Sparkplug.")
 	descMaster           = describe("iec104_master_started", "1 while a control room has started a connection of the group.", "group")
 	descMasterWaiting    = describe("iec104_master_waiting", "Events that wait to be told to the control room.", "group")
+	descMastersKept      = describe("iec104_events_kept", "1 while events are on disk before control rooms are told; 0 if it doesn't take them in time.")
+	descMastersPassed    = describe("iec104_events_unkept_total", "Events that were told to control rooms before they were on disk.")
 	descMasterDropped    = describe("iec104_master_dropped_total", "Events that the control room was never told, as too many waited.", "group")
 	descSparkplugDropped = describe("sparkplug_dropped_total", "Values that weren't published by Sparkplug, as too many waited.")
 )
@@ -158,6 +160,8 @@ func scrape(r Report) *exposition {
 		counter(descSparkplugDropped, s.Dropped)
 	}
 	if s := r.IEC104; s != nil {
+		e.add(descMastersKept, number(s.Kept))
+		counter(descMastersPassed, s.Passed)
 		for _, g := range s.Groups {
 			e.add(descMaster, number(g.Master != ""), g.Name)
 			e.add(descMasterWaiting, float64(g.Waiting), g.Name)

@@ -173,6 +173,8 @@ type Station struct {
 	Listen    string
 	Encrypted bool
 	Listening bool
+	Kept      bool   // events are on disk before they are told
+	Passed    uint64 // those that weren't
 	Groups    []StationGroup
 }
 

@@ -2,6 +2,7 @@ package controlled
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 )
@@ -41,8 +42,12 @@ type queue struct {
 	serving *session
 }
 
-// record adds an event to each group's queue. s.mu is held.
-func (s *Server) record(e event, past bool) {
+// record adds an event to the queues of groups that are to have it; nil: of all. It reports
+// whether there are any. s.mu is held.
+func (s *Server) record(e event, past bool, has func(*queue) bool) bool {
+	if has != nil && !slices.ContainsFunc(s.queues, has) {
+		return false
+	}
 	s.events++
 	e.number = s.events
 	if s.config.Journal != nil {
@@ -51,10 +56,13 @@ func (s *Server) record(e event, past bool) {
 		s.kept = e.number
 	}
 	for _, q := range s.queues {
-		q.waiting = append(q.waiting, e)
-		s.limit(q)
-		q.notify()
+		if has == nil || has(q) {
+			q.waiting = append(q.waiting, e)
+			s.limit(q)
+			q.notify()
+		}
 	}
+	return true
 }
 
 // freshen notes that the last change of a point is to be told. s.mu is held.
@@ -95,15 +103,20 @@ func (s *Server) limit(q *queue) {
 
 // release tells the journal which events the group doesn't need any more. s.mu is held.
 func (s *Server) release(q *queue) {
-	through := q.settled
-	if q.flying == 0 { // else some that are older may have to be sent again
-		through = max(through, q.gone)
-	}
+	through := q.done()
 	if s.config.Journal == nil {
 		q.let = through
 	} else {
 		s.config.Journal.Release(q.Name, through, q.dropped)
 	}
+}
+
+// done is up to which event the group doesn't need any. s.mu is held.
+func (q *queue) done() uint64 {
+	if q.flying == 0 { // else some that are older may have to be sent again
+		return max(q.settled, q.gone)
+	}
+	return q.settled
 }
 
 // pack takes those events from the front that go into one ASDU: of one station, type and

@@ -1,6 +1,11 @@
 package controlled
 
-import "github.com/busbar/busbar/adapters/iec104/asdu"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/busbar/busbar/adapters/iec104/asdu"
+)
 
 // Kept is an event as a journal keeps it.
 type Kept struct {
@@ -83,4 +88,49 @@ func (s *Server) restore(r Restored) {
 		}
 		s.limit(q)
 	}
+}
+
+// Recover takes up events that a journal has kept of earlier processes and could only read
+// now. They are told behind what there is, and the points' present values again behind them;
+// the journal is to keep them anew.
+func (s *Server) Recover(r Restored) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range r.Values {
+		if p := s.table.points[key{v.Station, v.Object.Address}]; p != nil && !p.known && (v.Type == p.Type || v.Type == timed[p.Type]) {
+			p.was, p.known = v.Object.Value, true
+		}
+	}
+	for _, k := range r.Events {
+		p := s.table.points[key{k.Station, k.Object.Address}]
+		if p == nil || k.Type != p.Type && k.Type != timed[p.Type] {
+			continue
+		}
+		e := event{station: k.Station, of: k.Type, cause: k.Cause, object: k.Object}
+		if s.record(e, true, func(q *queue) bool { done, known := r.Done[q.Name]; return known && k.Number > done }) {
+			p.last = s.events
+			s.freshen(p)
+		}
+	}
+}
+
+// Outstanding is what would have to be kept to go on from here, but for what is on its way.
+func (s *Server) Outstanding() Restored {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := Restored{Last: s.events, Done: map[string]uint64{}, Lost: map[string]uint64{}}
+	for _, q := range s.queues {
+		r.Done[q.Name], r.Lost[q.Name] = q.done(), q.dropped
+		for _, e := range q.waiting {
+			r.Events = append(r.Events, Kept{Number: e.number, Station: e.station, Type: e.of, Cause: e.cause, Object: e.object})
+		}
+	}
+	slices.SortFunc(r.Events, func(a, b Kept) int { return cmp.Compare(a.Number, b.Number) })
+	r.Events = slices.CompactFunc(r.Events, func(a, b Kept) bool { return a.Number == b.Number })
+	for k, p := range s.table.points {
+		if p.known && !p.Quiet && !p.Latest {
+			r.Values = append(r.Values, Kept{Station: k.station, Type: p.Type, Cause: asdu.Requested, Object: asdu.Object{Address: k.address, Value: p.was}})
+		}
+	}
+	return r
 }

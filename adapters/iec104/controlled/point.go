@@ -211,7 +211,7 @@ func (s *Server) Tell(c Change) error {
 
 // note makes an event of a point. s.mu is held.
 func (s *Server) note(p *Point, e event, past bool) {
-	s.record(e, past)
+	s.record(e, past, nil)
 	p.last = s.events
 }
 

@@ -107,7 +107,7 @@ func New(c Config, points []Point, controls []Control, owner Owner, log *slog.Lo
 	}
 	s.restore(c.Restored)
 	for _, station := range t.stations { // what comes first is that it has started
-		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, false)
+		s.record(event{station: station, of: asdu.EndOfInitialization, cause: asdu.Initialized}, false, nil)
 	}
 	return s, nil
 }
@@ -126,9 +126,6 @@ func Listen(address string, encryption *tls.Config) (net.Listener, error) {
 	return tls.NewListener(l, encryption), nil
 }
 
-// mostSessions is how many connections there are at most.
-const mostSessions = 100
-
 // handshake is how long the encryption of a connection may take.
 const handshake = 10 * time.Second
 
@@ -144,7 +141,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	slots := make(chan struct{}, mostSessions)
+	var guests guests
 	for {
 		c, err := l.Accept()
 		switch {
@@ -163,16 +160,25 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		select {
-		case slots <- struct{}{}:
-		default:
-			s.log.Warn("a connection is refused: there are too many", "master", c.RemoteAddr(), "most", mostSessions)
+		q := s.queueOf(c.RemoteAddr())
+		if q == nil {
+			s.log.Warn("a connection is refused: it belongs to no group", "master", c.RemoteAddr())
+			c.Close()
+			continue
+		}
+		g, other := guests.admit(c)
+		if other != nil {
+			s.log.Warn("there are too many connections: one that wasn't started is closed", "master", other.RemoteAddr(), "most", mostGuests)
+			other.Close()
+		}
+		if g == nil {
+			s.log.Warn("a connection is refused: there are too many", "master", c.RemoteAddr(), "most", mostGuests)
 			c.Close()
 			continue
 		}
 		running.Go(func() {
-			defer func() { <-slots }()
-			if err := s.serve(ctx, c); err != nil {
+			defer guests.leave(g)
+			if err := s.serve(ctx, c, q, g); err != nil {
 				s.log.Warn("a connection is refused", "master", c.RemoteAddr(), "error", err)
 			}
 		})
@@ -180,13 +186,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // serve serves one connection. The error is that it isn't served at all.
-func (s *Server) serve(ctx context.Context, c net.Conn) error {
+func (s *Server) serve(ctx context.Context, c net.Conn, q *queue, g *guest) error {
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	q := s.queueOf(c.RemoteAddr())
-	if q == nil {
-		return errors.New("it belongs to no group")
-	}
 	if encrypted, is := c.(*tls.Conn); is {
 		ctx, cancel := context.WithTimeout(ctx, handshake)
 		defer cancel()
@@ -195,6 +197,7 @@ func (s *Server) serve(ctx context.Context, c net.Conn) error {
 		}
 	}
 	v := newSession(s, q, link.Drive(c, s.config.Link, link.Controlled), c.RemoteAddr().String())
+	v.guest = g
 	s.log.Info("a master is connected", "master", v.remote, "group", q.Name)
 	v.run(ctx)
 	s.log.Info("a master is gone", "master", v.remote, "group", q.Name, "error", v.conn.Err())

@@ -397,6 +397,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		p.station = s
 		v := newSession(s, s.queues[0], nil, "fuzz")
+		v.guest = &guest{}
 		v.serving = true
 		for range 2 {
 			v.take(t.Context(), b)

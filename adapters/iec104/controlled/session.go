@@ -13,6 +13,7 @@ type session struct {
 	queue  *queue
 	conn   *link.Conn
 	remote string
+	guest  *guest
 	wake   chan struct{} // there are new events
 	ended  chan answer   // commands whose execution has
 	done   chan struct{} // closed when nothing of the queue is here any more
@@ -71,6 +72,7 @@ func (v *session) run(ctx context.Context) {
 		case m := <-v.conn.Messages():
 			switch m.Event {
 			case link.Started:
+				v.guest.started.Store(true)
 				v.start()
 			case link.Stopped:
 				v.stopped()

@@ -83,7 +83,7 @@ type Client struct {
 
 // NewClient is a client of a link that is started.
 func NewClient(c Link, config Config, log *slog.Logger) *Client {
-	client := &Client{config: config, conn: c, log: log, posts: make(chan func() error), pending: map[key]*pending{}, echoes: map[key]time.Time{}, ended: make(chan struct{})}
+	client := &Client{config: config, conn: c, log: log, posts: make(chan func() error), pending: map[key]*pending{}, echoes: map[key]time.Time{}, ended: make(chan struct{}), hold: hold{lost: make(chan struct{})}}
 	now := time.Now()
 	add := func(station uint16, t asdu.Type, every time.Duration, whole bool) {
 		client.procedures = append(client.procedures, &procedure{
@@ -102,10 +102,10 @@ func NewClient(c Link, config Config, log *slog.Logger) *Client {
 	return client
 }
 
-// Run asks and takes until the link ends, ctx does, or the handler fails. When ctx ends it
-// stops the transfer, and tells the handler all that came before that: the station has
-// got an acknowledgement of it, and doesn't tell it again. Leaving is how long that may
-// take.
+// Run asks and takes until the link ends, ctx does, the handler fails, or something isn't kept
+// that is to be. When ctx ends it stops the transfer, tells the handler all that came before
+// that, and has it kept: the station gets an acknowledgement of it, and doesn't tell it again.
+// Leaving is how long that may take; of what isn't kept by then it gets none.
 func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 	defer func() {
 		close(c.ended)
@@ -123,7 +123,7 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 		if err = c.drain(h); err != nil {
 			break
 		}
-		if err = c.keep(h); err != nil {
+		if err = c.keep(h, false); err != nil {
 			break
 		}
 		timer.Reset(time.Until(c.deadline(time.Now())))
@@ -134,6 +134,8 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 			err = c.conn.Err()
 		case do := <-c.posts:
 			err = do()
+		case <-c.hold.lost:
+			err = errUnkept
 		case <-timer.C:
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -166,20 +168,33 @@ func (c *Client) drain(h Handler) error {
 // Leaving is how long a transfer may take to be stopped.
 const Leaving = 2 * time.Second
 
-// leave tells the station that nothing is taken any more, and takes what it has sent
-// before it confirms that.
+// leave has everything kept, tells the station that nothing is taken any more, and takes and
+// keeps what it has sent before it confirms that.
 func (c *Client) leave(h Handler) {
 	ctx, cancel := context.WithTimeout(context.Background(), Leaving)
 	defer cancel()
-	go c.conn.Stop(ctx)
-	for err := error(nil); err == nil; {
+	poll := time.NewTicker(Leaving / 100) // when the handler has kept something
+	defer poll.Stop()
+	err := errors.Join(c.drain(h), c.keep(h, true))
+	before, stopping := c.hold.asked, false
+	for err == nil {
+		if !stopping && c.hold.kept(before) {
+			stopping = true
+			go c.conn.Stop(ctx)
+		}
 		select {
 		case m := <-c.conn.Messages():
 			err = c.take(m, h)
 		case <-c.conn.Ended():
 			err = c.conn.Err()
+		case <-poll.C:
+		case <-c.hold.lost:
+			err = errUnkept
 		case <-ctx.Done():
 			err = ctx.Err()
+		}
+		if err == nil {
+			err = errors.Join(c.drain(h), c.keep(h, true))
 		}
 	}
 	h.Idle()

@@ -131,7 +131,12 @@ func (b *balanced) tick(ctx context.Context, now time.Time) error {
 	if b.refused { // that has been counted
 		return b.send()
 	}
-	if b.missed(*b.request, ErrSilent); b.request == nil { // it has been given up
+	b.silent++
+	b.missed(*b.request, ErrSilent)
+	if err := b.dead(); err != nil {
+		return err
+	}
+	if b.request == nil { // it has been given up
 		return nil
 	}
 	return b.send()
@@ -151,7 +156,7 @@ func (b *balanced) receive(ctx context.Context) error {
 		if !f.Single && (f.Control&DIR != 0 || f.Address != b.station.Address) {
 			continue // what we have sent, or isn't for us
 		}
-		b.heard = time.Now()
+		b.heard, b.silent = time.Now(), 0
 		if f.Single || f.Control&PRM == 0 {
 			b.take(f)
 			continue
@@ -200,7 +205,7 @@ func (b *balanced) answer(f Frame) error {
 	c := b.state.link
 	switch {
 	case asked == ResetLink:
-		b.expected = FCB
+		b.expected, b.reply = FCB, reply // with the other FCB comes what was before
 		return b.write(reply)
 	case asked == RequestStatus:
 		reply.Control |= Status

@@ -164,6 +164,15 @@ func (n *line) read(ctx context.Context) {
 	}
 }
 
+// dead is an error if nobody has answered for so long that a connection to a server may be
+// none any more.
+func (n *line) dead() error {
+	if n.config.Endpoint.Transport != modbus.RTU && n.silent > n.config.Retries+len(n.all())+1 {
+		return fmt.Errorf("%w by anybody, so the connection is made anew", ErrSilent)
+	}
+	return nil
+}
+
 // write sends a frame.
 func (n *line) write(f Frame) error {
 	b, err := f.Append(nil, n.config.Octets)

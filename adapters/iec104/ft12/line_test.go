@@ -334,3 +334,119 @@ func TestStopping(t *testing.T) {
 		t.Errorf("it was asked %d times more", more-n)
 	}
 }
+
+// A station that leaves a line on which others are leaves nothing open.
+func TestLeavingALine(t *testing.T) {
+	a, b := &secondary{t: t, address: 1}, &secondary{t: t, address: 2}
+	var lines Lines
+	config := plug(t, a, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	leaves := lines.Open(ctx, Station{config, 1})
+	started(t, open(t, &lines, config, 2))
+	c := started(t, leaves)
+	cancel()
+	leaves.Wait()
+	select {
+	case <-c.Ended():
+	case <-time.After(30 * time.Second):
+		t.Error("its link hasn't ended")
+	}
+}
+
+// A connection over which nobody answers is made anew, in either mode: the server may have lost
+// it long ago.
+func TestASilentConnection(t *testing.T) {
+	for _, is := range []bool{false, true} {
+		t.Run(fmt.Sprintf("balanced %v", is), func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			accepted := make(chan net.Conn, 100)
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					accepted <- c
+				}
+			}()
+			e, err := modbus.ParseEndpoint("rtu+tcp://" + l.Addr().String() + "?baud=115200")
+			if err != nil {
+				t.Fatal(err)
+			}
+			open(t, &Lines{}, Config{Endpoint: e, Balanced: is, Octets: 1, Timeout: 5 * time.Millisecond, Poll: 5 * time.Millisecond}, 1)
+			for range 2 {
+				select {
+				case c := <-accepted:
+					defer c.Close()
+				case <-time.After(time.Minute):
+					t.Fatal("the connection isn't made anew")
+				}
+			}
+		})
+	}
+}
+
+// After a reset of its own link, what a balanced station repeats is confirmed, and not answered
+// as something before the reset was.
+func TestRepeatedReset(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	e, err := modbus.ParseEndpoint("rtu+tcp://" + l.Addr().String() + "?baud=115200")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(t, &Lines{}, Config{Endpoint: e, Balanced: true, Octets: 1, Timeout: time.Minute, Poll: time.Minute}, 1)
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	var buf []byte
+	ask := func(f Frame) Frame {
+		t.Helper()
+		b, err := f.Append(nil, 1)
+		if err == nil {
+			_, err = c.Write(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			answer, size, err := Parse(buf, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buf = buf[size:]
+			if size > 0 && answer.Control&PRM == 0 {
+				return answer
+			}
+			if size > 0 {
+				continue // it asks, too
+			}
+			more := make([]byte, 512)
+			n, err := c.Read(more)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buf = append(buf, more[:n]...)
+		}
+	}
+	for i, step := range []struct{ ask, answer Control }{
+		{ResetLink, Ack}, {TestLink | FCV | FCB, Ack}, {14 | FCV, NotImplemented}, {14 | FCV, NotImplemented},
+		{ResetLink, Ack}, {TestLink | FCV, Ack}, {TestLink | FCV | FCB, Ack},
+	} {
+		got := ask(Frame{Control: PRM | step.ask, Address: 1})
+		if got.Control.Function() != step.answer || got.Control&DIR == 0 {
+			t.Errorf("step %d: %v, expected function %d", i, got, step.answer)
+		}
+	}
+}

@@ -88,6 +88,7 @@ func (l *Lines) leave(n *line, k *Link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer close(k.gone)
+	defer k.left()
 	if n.remove(k) > 0 {
 		return
 	}
@@ -106,6 +107,7 @@ type Link struct {
 	err     error // why not, the last time
 	tries   int   // how many attempts have failed
 	changed chan struct{}
+	off     bool // it is off its line
 
 	state // of the line's goroutine
 }
@@ -119,9 +121,20 @@ func (k *Link) set(c *Conn, err error) {
 	if k.conn = c; c == nil {
 		k.err = err
 		k.tries++
+	} else if k.off {
+		c.Close()
 	}
 	close(k.changed)
 	k.changed = make(chan struct{})
+}
+
+// left ends what is open of a link that is off its line.
+func (k *Link) left() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.off = true; k.conn != nil {
+		k.conn.Close()
+	}
 }
 
 // Connected is where the station is, if it is available.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/busbar/busbar/adapters/modbus"
 )
 
 // state is what the line's goroutine knows of a station.
@@ -124,10 +122,7 @@ func (n *line) serve(ctx context.Context, k *Link) error {
 			n.silent = 0
 		}
 		k.missed(request, failure.error)
-		if n.config.Endpoint.Transport != modbus.RTU && n.silent > n.config.Retries+len(n.all())+1 {
-			return fmt.Errorf("%w by anybody, so the connection is made anew", ErrSilent)
-		}
-		return nil
+		return n.dead()
 	}
 	return err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // What has come is acknowledged when it was released: when w are, or at once; never more,
-// unless t2 is over for it, and all when the transfer is stopped.
+// unless t2 is over for it, also while the transfer is being stopped.
 func TestHold(t *testing.T) {
 	c := Config{T1: 15 * time.Second, T2: 10 * time.Second, T3: time.Hour, K: 12, W: 3, Hold: true}
 	s := started(t, c, Controlling)
@@ -48,7 +48,9 @@ func TestHold(t *testing.T) {
 	says(t, s, ack(6))
 	come(6, 15*time.Second)
 	s.Stop(after(15 * time.Second))
-	says(t, s, ack(7), u(apdu.StopAct))
+	says(t, s, u(apdu.StopAct))
 	come(7, 16*time.Second)
+	says(t, s)
+	s.Release(8, true)
 	says(t, s, ack(8))
 }

@@ -143,12 +143,12 @@ func (s *State) emitU(f apdu.Function) { s.emit(apdu.Frame{Format: apdu.U, Funct
 // Start asks the controlled station to begin.
 func (s *State) Start(now time.Time) { s.ask(apdu.StartAct, now) }
 
-// Stop asks it to stop, after it has been told of all that came.
+// Stop asks it to stop, after it has been told of all that came, or may be told of. It confirms
+// that when it knows that all has come: to Hold, what comes meanwhile has to be released.
 func (s *State) Stop(now time.Time) {
 	if !s.started {
 		return
 	}
-	s.released = s.received
 	s.acknowledge()
 	s.stopping = true
 	s.ask(apdu.StopAct, now)
@@ -200,8 +200,7 @@ func (s *State) Receive(f apdu.Frame, now time.Time) (Event, error) {
 	if event == Data {
 		s.received = next(s.received)
 		s.cameAt = append(s.cameAt, now)
-		// The other end confirms that it stops when it knows that all has come.
-		if !s.config.Hold || s.stopping {
+		if !s.config.Hold {
 			s.released = s.received
 		}
 		if distance(s.told, s.released) >= s.config.W || s.stopping {
