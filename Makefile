@@ -4,6 +4,7 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
+# make vm         the long tests of flashed machines: 20 power cuts, and updates kept and left on each kind of PC and on ARM64 (needs make image-parts)
 # make peers      what tests run against: pymodbus, asyncua, aiosmtpd, c104, lib60870-C (needs a C compiler), cap-tools, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka, Eclipse Milo and j60870 (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
@@ -24,7 +25,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: packages peers-packages peers-lib60870 image-parts image-parts-debian build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
+.PHONY: packages peers-packages peers-lib60870 image-parts image-parts-debian build demo test race torture vm portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -42,6 +43,9 @@ race:
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
+
+vm: build
+	BUSBAR_VM=1 go test -count 1 -timeout 2h -run VM -v ./test/image
 
 # What runs on the smallest gateways. The tests left out start processes of their
 # own, in name spaces or to be killed, which the emulator can't.

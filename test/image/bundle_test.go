@@ -3,7 +3,6 @@ package image
 import (
 	"crypto/tls"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"fmt"
 	"log"
 	"net"
@@ -18,18 +17,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
-	"github.com/busbar/busbar/telemetry/record"
 	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/kafka"
 	"github.com/busbar/busbar/test/peer"
 )
 
-// hostInside is this machine's loopback as the virtual one sees it.
-const hostInside = "10.0.2.2"
+// hostInside is this machine's loopback as the virtual one sees it, and inside what that has
+// itself.
+const hostInside, inside = "10.0.2.2", "10.0.2.20"
 
 // releases makes versions, and serves them by HTTPS as any web server would.
 type releases struct {
@@ -117,54 +114,12 @@ func (r *releases) offer(path string) {
 	c.run(busbar, "bundle", "channel", "--trust", trust, "--key", r.key, "-o", filepath.Join(r.dir, "stable.json"), path)
 }
 
-// outcomes are the events about updates that have come to the log.
-type outcomes struct {
-	client *kgo.Client
-	came   []telemetry.Event
-}
-
-func (o *outcomes) await(t *testing.T, kind telemetry.EventKind, version string) telemetry.Update {
+// station is a machine of the board, flashed, that reads a meter on its RS-485 line, with the
+// log that it sends to, and who releases versions for it.
+func station(t *testing.T, b board) (*card, *arrivals, *releases) {
 	t.Helper()
-	var found telemetry.Update
-	await.Within(t, starting, fmt.Sprintf("%s of version %s comes to the log", kind, version), func() bool {
-		fetches := o.client.PollRecords(t.Context(), 1)
-		fetches.EachRecord(func(r *kgo.Record) {
-			var headers []record.Header
-			for _, h := range r.Headers {
-				headers = append(headers, record.Header(h))
-			}
-			rec, err := record.ParseHeaders(headers, r.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var e telemetry.Event
-			if err := json.Unmarshal(rec.Payload, &e); err != nil {
-				t.Fatal(err)
-			}
-			if e.Update != nil {
-				o.came = append(o.came, e)
-			}
-		})
-		for _, e := range o.came {
-			if e.Kind == kind && e.Update.Version == version {
-				found = *e.Update
-				return true
-			}
-		}
-		return false
-	})
-	return found
-}
-
-// A flashed PC fetches a version although its power is cut in the middle of that, and again
-// in the middle of its being written, proves itself with it and keeps it. A version that is
-// brought to it and hangs is ended by the watchdog as often as it has starts, and then left for the one before.
-// It takes longest, and begins first.
-func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
-	t.Parallel()
-	meter := peer.Address(t)
-	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen", meter)
-	_, meterPort, _ := net.SplitHostPort(meter)
+	line := peer.Address(t)
+	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen-rtu", line, "--no-pace")
 	cluster := kafka.StartAt(t, outside(t), 1)
 	if err := cluster.CreateTopics(t.Context(), "busbar"); err != nil {
 		t.Fatal(err)
@@ -174,40 +129,71 @@ func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := gateway.MTLS()
-	releases := newReleases(t)
-	build := []string{"--release", "1", "--epoch", "1", "--trust", releases.key + ".pub", "--beside", releases.ca}
+	r := newReleases(t)
+	if out, err := exec.Command(filepath.Join(peer.Root(), "bin", "busbar"), "bundle", "key", r.key).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	build := []string{"--release", "1", "--epoch", "1", "--trust", r.key + ".pub", "--beside", r.ca}
 	for _, file := range []*configfile.Path{&link.TLS.CA, &link.TLS.Cert, &link.TLS.Key} {
 		build = append(build, "--beside", string(*file))
 		*file = configfile.Path(filepath.Base(string(*file)))
 	}
-	if out, err := exec.Command(filepath.Join(peer.Root(), "bin", "busbar"), "bundle", "key", releases.key).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	c := flash(t, pc, fmt.Sprintf(`
+	r.c = flash(t, b, fmt.Sprintf(`
 gateway: {id: north-gw1}
 forward:
   kafka:
 %s
 buffer: {path: /var/lib/busbar, max_size: 128MiB}
 status: {listen: "0.0.0.0:9464"}
+network: {address: %s/24, gateway: %s, dns: [10.0.2.3]}
 update: {channel: "https://%s:%s/stable.json", ca: updates.crt, every: 2s}
-devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s", unit: 1}}]
-`, kafka.YAML(link, "    "), hostInside, releases.port, hostInside, meterPort), "", build...)
-	releases.c = c
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.ConsumeTopics(record.TopicsOf("busbar").Events()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	o := outcomes{client: client}
+devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 1}}]
+`, kafka.YAML(link, "    "), inside, hostInside, hostInside, r.port), line, build...)
+	r.c.address, r.c.secret = inside, string(link.TLS.Key)
+	return r.c, readLog(t, cluster), r
+}
 
+// A flashed PC reads a meter on a serial line behind a USB adapter. It fetches a version
+// although its power is cut in the middle of that, and again in the middle of its being
+// written, proves itself with it and keeps it. A version that is brought to it and hangs is
+// ended by the watchdog as often as it has starts, and then left for the one before. What was
+// read and committed meanwhile comes to the log, each sample once.
+// It takes longest, and begins first.
+func TestAFlashedPCReadsAMeterAndIsUpdated(t *testing.T) { live(t, pc) }
+
+func TestVMAFlashedIndustrialPCReadsAMeterAndIsUpdated(t *testing.T) {
+	long(t)
+	live(t, industrial)
+}
+
+// There is no watchdog: the version that is left panics.
+func TestVMAFlashedARM64MachineReadsAMeterAndIsUpdated(t *testing.T) {
+	long(t)
+	live(t, arm64)
+}
+
+// long skips a test that takes minutes, unless it was asked for.
+func long(t *testing.T) {
+	if os.Getenv("BUSBAR_VM") == "" {
+		t.Skip("make vm")
+	}
+}
+
+func live(t *testing.T, b board) {
+	t.Parallel()
+	c, log, releases := station(t, b)
 	began := time.Now()
 	step := func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
 	releases.half.Store(true)
-	releases.offer(releases.bundle("2", filepath.Join(c.dir, "busbar-gateway")))
+	releases.offer(releases.bundle("2", b.compile(t, "./cmd/busbar-gateway")))
 	c.boot()
+	c.awaitConsole("gateway started")
+	step("the gateway runs")
+	c.work()
+	step("it was worked with over the network")
 	c.awaitConsole("a bundle is fetched")
 	await.True(t, "half of the bundle is sent", releases.sent.Load)
+	log.awaitSamples()
 	c.cut()
 	step("the power is cut while version 2 is fetched")
 	releases.half.Store(false)
@@ -223,38 +209,54 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	c.awaitConsole("the boot partition wasn't left in order, and was put in order")
 	c.awaitConsole("this version is on trial")
 	step("version 2 is on trial")
-	if u := o.await(t, telemetry.UpdateConfirmed, "2"); u.From != "1" || u.Epoch != 2 {
+	if u := log.awaitUpdate(telemetry.UpdateConfirmed, "2"); u.From != "1" || u.Epoch != 2 {
 		t.Errorf("%+v", u)
 	}
 	step("version 2 is confirmed")
 
-	hang := filepath.Join(c.dir, "hang")
-	compile := exec.Command("go", "build", "-ldflags", "-s -w", "-o", hang, "./test/image/hang")
-	compile.Dir, compile.Env = peer.Root(), append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+c.board.arch)
-	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	certificate := c.said(certificateSaid)
-	c.through(c.said(passwordSaid), certificate, "update", "install", releases.bundle("3", hang))
+	c.through(c.said(passwordSaid), certificate, "update", "install", releases.bundle("3", b.compile(t, "./test/image/hang")))
 	step("version 3 is brought")
 	for n := range 3 {
 		c.awaitTimes("this version hangs", n+1)
 		step(fmt.Sprintf("version 3 hangs, start %d", n+1))
 	}
-	if u := o.await(t, telemetry.UpdateRolledBack, "3"); u.From != "2" || !strings.Contains(u.Cause, "didn't come up") {
+	if u := log.awaitUpdate(telemetry.UpdateRolledBack, "3"); u.From != "2" || !strings.Contains(u.Cause, "didn't come up") {
 		t.Errorf("%+v", u)
 	}
 	step("version 3 is rolled back")
 	c.awaitConsole("an update was rolled back")
+	log.awaitAll(3) // the second process was cut before it had committed anything, or not
 	c.cut()
 	c.check()
 	left := c.sh(`mdir -b -i "$1@@1M" ::loader/entries ::busbar`, c.path)
 	if got := strings.Fields(left); !slices.Equal(got, []string{"::/loader/entries/busbar-2.conf", "::/busbar/2/"}) {
 		t.Errorf("what is left of slots: %q", got)
 	}
-	if entry := c.sh(`mtype -i "$1@@1M" ::loader/entries/busbar-2.conf`, c.path); !strings.Contains(entry, "options no_timer_check") {
+	if entry := c.sh(`mtype -i "$1@@1M" ::loader/entries/busbar-2.conf`, c.path); b.kernel != "" && !strings.Contains(entry, "options "+b.kernel) {
 		t.Errorf("what this machine's kernel is told is lost: %s", entry)
 	}
+	step("the card is in order")
+}
+
+// What a flashed PC has read and committed comes to the log whenever its power is cut, each
+// sample once.
+func TestVMAFlashedPCReadsAMeterThroughPowerCuts(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const cuts = 20
+	c, log, _ := station(t, pc)
+	for cut := range cuts {
+		began := time.Now()
+		c.boot()
+		c.awaitConsole("gateway started")
+		t.Logf("boot %d: the gateway runs after %v", cut+1, time.Since(began).Round(100*time.Millisecond))
+		log.awaitSamples()
+		c.cut()
+	}
+	c.check()
+	c.boot()
+	log.awaitAll(cuts)
 }
 
 // unfinished reports whether the boot partition is marked as being written.
