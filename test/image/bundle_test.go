@@ -153,37 +153,49 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/tt
 	return r.c, readLog(t, cluster), r
 }
 
-// A flashed PC reads a meter on a serial line behind a USB adapter. It fetches a version
-// although its power is cut in the middle of that, and again in the middle of its being
-// written, proves itself with it and keeps it. A version that is brought to it and hangs is
-// ended by the watchdog as often as it has starts, and then left for the one before. What was
-// read and committed meanwhile comes to the log, each sample once.
-// It takes longest, and begins first.
-func TestAFlashedPCReadsAMeterAndIsUpdated(t *testing.T) { live(t, pc) }
+// These take longest, and begin first.
 
-func TestVMAFlashedIndustrialPCReadsAMeterAndIsUpdated(t *testing.T) {
+func TestAFlashedPCIsUpdatedThroughPowerCuts(t *testing.T) { keep(t, pc) }
+
+func TestAFlashedPCLeavesWhatHangs(t *testing.T) { leave(t, pc) }
+
+func TestVMAFlashedIndustrialPCIsUpdatedThroughPowerCuts(t *testing.T) {
 	long(t)
-	live(t, industrial)
+	keep(t, industrial)
+}
+
+func TestVMAFlashedIndustrialPCLeavesWhatHangs(t *testing.T) {
+	long(t)
+	leave(t, industrial)
+}
+
+func TestVMAFlashedARM64MachineIsUpdatedThroughPowerCuts(t *testing.T) {
+	long(t)
+	keep(t, arm64)
 }
 
 // There is no watchdog: the version that is left panics.
-func TestVMAFlashedARM64MachineReadsAMeterAndIsUpdated(t *testing.T) {
+func TestVMAFlashedARM64MachineLeavesWhatPanics(t *testing.T) {
 	long(t)
-	live(t, arm64)
+	leave(t, arm64)
 }
 
 // long skips a test that takes minutes, unless it was asked for.
 func long(t *testing.T) {
+	t.Helper()
 	if os.Getenv("BUSBAR_VM") == "" {
 		t.Skip("make vm")
 	}
 }
 
-func live(t *testing.T, b board) {
+// keep has a machine read a meter on a serial line behind a USB adapter. It fetches a version
+// although its power is cut in the middle of that, and again in the middle of its being
+// written, proves itself with it and keeps it. What was read and committed meanwhile comes to
+// the log, each sample once.
+func keep(t *testing.T, b board) {
 	t.Parallel()
 	c, log, releases := station(t, b)
-	began := time.Now()
-	step := func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
+	step := steps(t)
 	releases.half.Store(true)
 	releases.offer(releases.bundle("2", b.compile(t, "./cmd/busbar-gateway")))
 	c.boot()
@@ -213,30 +225,67 @@ func live(t *testing.T, b board) {
 		t.Errorf("%+v", u)
 	}
 	step("version 2 is confirmed")
+	log.awaitAll(2) // the second process was cut before it had committed anything, or not
+	c.inOrder(1, 2)
+	step("the card is in order")
+}
 
+// leave brings a version to a machine that hangs, which is ended by the watchdog as often as
+// it has starts, and then left for the one before.
+func leave(t *testing.T, b board) {
+	t.Parallel()
+	c, log, releases := station(t, b)
+	step := steps(t)
+	bundle := releases.bundle("2", b.compile(t, "./test/image/hang"))
+	c.boot()
+	c.awaitConsole("gateway started")
+	log.awaitSamples()
+	step("the gateway runs")
 	certificate := c.said(certificateSaid)
-	c.through(c.said(passwordSaid), certificate, "update", "install", releases.bundle("3", b.compile(t, "./test/image/hang")))
-	step("version 3 is brought")
+	c.through(c.said(passwordSaid), certificate, "update", "install", bundle)
+	step("version 2 is brought")
 	for n := range 3 {
 		c.awaitTimes("this version hangs", n+1)
-		step(fmt.Sprintf("version 3 hangs, start %d", n+1))
+		step(fmt.Sprintf("version 2 hangs, start %d", n+1))
 	}
-	if u := log.awaitUpdate(telemetry.UpdateRolledBack, "3"); u.From != "2" || !strings.Contains(u.Cause, "didn't come up") {
+	if u := log.awaitUpdate(telemetry.UpdateRolledBack, "2"); u.From != "1" || !strings.Contains(u.Cause, "didn't come up") {
 		t.Errorf("%+v", u)
 	}
-	step("version 3 is rolled back")
+	step("version 2 is rolled back")
 	c.awaitConsole("an update was rolled back")
-	log.awaitAll(3) // the second process was cut before it had committed anything, or not
+	log.awaitAll(1)
+	c.inOrder(1)
+	step("the card is in order")
+}
+
+// steps logs what has been reached, and when.
+func steps(t *testing.T) func(what string) {
+	began := time.Now()
+	return func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
+}
+
+// inOrder waits until the machine has these slots, of which the last runs, and writes nothing
+// more into the boot partition, cuts its power, and has a look at the card.
+func (c *card) inOrder(slots ...int) {
+	c.t.Helper()
+	var want []string
+	for _, n := range slots {
+		want = append(want, fmt.Sprintf("::/busbar/%d/", n), fmt.Sprintf("::/loader/entries/busbar-%d.conf", n))
+	}
+	slices.Sort(want)
+	await.Within(c.t, starting, fmt.Sprintf("there are slots %v", slots), func() bool {
+		// While the machine writes, this may see half of something.
+		list, err := exec.Command("mdir", "-b", "-i", c.path+"@@1M", "::loader/entries", "::busbar").Output()
+		there := strings.Fields(string(list))
+		slices.Sort(there)
+		return err == nil && slices.Equal(there, want) && !c.unfinished()
+	})
 	c.cut()
 	c.check()
-	left := c.sh(`mdir -b -i "$1@@1M" ::loader/entries ::busbar`, c.path)
-	if got := strings.Fields(left); !slices.Equal(got, []string{"::/loader/entries/busbar-2.conf", "::/busbar/2/"}) {
-		t.Errorf("what is left of slots: %q", got)
+	entry := c.sh(`mtype -i "$1@@1M" "::loader/entries/busbar-$2.conf"`, c.path, fmt.Sprint(slots[len(slots)-1]))
+	if !strings.Contains(entry, "options "+c.board.kernel) {
+		c.t.Errorf("what this machine's kernel is told is lost: %s", entry)
 	}
-	if entry := c.sh(`mtype -i "$1@@1M" ::loader/entries/busbar-2.conf`, c.path); b.kernel != "" && !strings.Contains(entry, "options "+b.kernel) {
-		t.Errorf("what this machine's kernel is told is lost: %s", entry)
-	}
-	step("the card is in order")
 }
 
 // What a flashed PC has read and committed comes to the log whenever its power is cut, each
