@@ -4,12 +4,13 @@
 # make race       the tests of what runs concurrently, under the race detector, against one of the OPC UA servers
 # make portable   the tests of codec, accounts, buffer and GPIO on 386, and on arm by qemu-arm-static
 # make torture    the long versions of tests by faults: kills, power lost, disks failing, thin lines (needs strace, Kafka, make guest, and root)
+# make vm         the long tests of flashed machines: 20 power cuts, and updates kept and left on each kind of PC and on ARM64 (needs make image-parts)
 # make peers      what tests run against: pymodbus, asyncua, aiosmtpd, c104, lib60870-C (needs a C compiler), cap-tools, confluent-kafka, kubernetes-validate, schemathesis, DuckDB, pyiceberg and moto (need Python), Apache Kafka, Eclipse Milo and j60870 (need Maven and a JDK), node-opcua, sparkplug-client, oidc-provider and TypeScript (need npm), the loaders of Compose and Kustomize
 # make guest      the kernels of the virtual machines that tests boot (needs Debian's apt-get)
 # make kafka      a real Kafka cluster of three brokers to try things against; ARGS='--help' for more
 # make bench      benchmarks of the sample's path
 # make generate   the JSON Schema, the TypeScript client and the console's bundle, after a change to their sources
-# make image-parts what images are made of beside the gateway: kernels and systemd-boot (needs Debian's apt-get)
+# make image-parts what images are made of beside the gateway: kernels and systemd-boot (needs Debian's apt-get and kmod)
 # make packages   .deb and .rpm of the gateway for amd64, arm64 and armhf, into bin/packages
 # make sizes      the stripped binaries' sizes on amd64, arm64 and arm v6
 
@@ -24,7 +25,7 @@ ifneq ($(wildcard .venv/bin/python),)
 export BUSBAR_PYTHON ?= $(CURDIR)/.venv/bin/python
 endif
 
-.PHONY: packages peers-packages peers-lib60870 image-parts build demo test race torture portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
+.PHONY: packages peers-packages peers-lib60870 image-parts image-parts-debian build demo test race torture vm portable peers peers-python peers-java peers-node peers-deploy guest kafka bench generate sizes clean
 build:
 	$(GOBUILD) -o bin/ ./cmd/...
 
@@ -42,6 +43,9 @@ race:
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
+
+vm: build
+	BUSBAR_VM=1 go test -count 1 -timeout 2h -run VM -v ./test/image
 
 # What runs on the smallest gateways. The tests left out start processes of their
 # own, in name spaces or to be killed, which the emulator can't.
@@ -151,6 +155,37 @@ image-parts:
 	  go run ./firmware-config/internal/components arm64 .peers/image/pi \
 	    linux $$(go list -C $(KERNELS) -m -f '{{.Version}}' github.com/gokrazy/kernel.rpi) GPL-2.0-only "$$(cat $$kernel/_build/upstream-url.txt)" $$kernel/LICENSE.linux \
 	    raspberrypi-firmware $$(go list -C $(KERNELS) -m -f '{{.Version}}' github.com/gokrazy/firmware) LicenseRef-Broadcom https://github.com/raspberrypi/firmware .peers/image/pi/LICENSE.broadcom
+	$(MAKE) --no-print-directory image-parts-debian
+
+# Debian's kernel has its drivers as modules: those for what industrial PCs have, and what they
+# need. mei_wdt isn't among them, a watchdog that tells a management engine and restarts nothing.
+PC_MODULES := ext4 vfat efivarfs nls_cp437 nls_ascii nls_utf8 \
+  mmc_block sdhci-pci sdhci-acpi nvme vmd ahci sd_mod usb-storage uas virtio_pci virtio_blk virtio_scsi \
+  xhci-pci ehci-pci ohci-pci uhci-hcd \
+  lpc_ich i2c-i801 iTCO_wdt wdat_wdt sp5100_tco i6300esb \
+  pl2303 cdc-acm ftdi_sio cp210x ch341 xr_serial f81232 f81534 mxuport ti_usb_3410_5052 8250_exar 8250_lpss intel-lpss-pci intel-lpss-acpi \
+  e1000 e1000e igb igc ixgbe r8169 realtek tg3 virtio_net
+image-parts-debian:
+	rm -rf .peers/image/pc-debian .peers/image/deb && mkdir -p .peers/image/pc-debian/modules
+	cd .peers/image && \
+	  apt-get -qq download systemd-boot-efi $$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ {print $$2}') && \
+	  for package in *.deb; do dpkg-deb -x $$package deb || exit 1; done
+	mv .peers/image/deb/usr/lib/systemd/boot/efi/systemd-bootx64.efi .peers/image/pc-debian/boot.efi
+	mv .peers/image/deb/boot/vmlinuz-* .peers/image/pc-debian/vmlinuz
+	set -e; cd .peers/image/deb; kernel=$$(ls lib/modules); \
+	  find lib/modules -name '*.ko.xz' -exec unxz {} +; \
+	  depmod -b . $$kernel; \
+	  modprobe -d . -S $$kernel --all --show-depends $(PC_MODULES) > needed; \
+	  mkdir few; cp --parents -t few lib/modules/$$kernel/modules.order lib/modules/$$kernel/modules.builtin lib/modules/$$kernel/modules.builtin.modinfo \
+	    $$(sed -n 's,^insmod .*/\(lib/modules/[^ ]*\).*,\1,p' needed | sort -u); \
+	  depmod -b few $$kernel; \
+	  cd few/lib/modules/$$kernel && mv kernel modules.dep modules.softdep modules.alias $(CURDIR)/.peers/image/pc-debian/modules/
+	cat .peers/image/deb/usr/share/doc/linux-image-*/copyright /usr/share/common-licenses/GPL-2 > .peers/image/deb/linux-licence
+	set -e; version() { basename .peers/image/$${1}_*.deb | cut -d_ -f2; }; linux=$$(version 'linux-image-*'); \
+	  go run ./firmware-config/internal/components amd64 .peers/image/pc-debian \
+	    linux $$linux GPL-2.0-only https://sources.debian.org/src/linux/$$linux/ .peers/image/deb/linux-licence \
+	    systemd-boot $$(version systemd-boot-efi) LGPL-2.1-or-later https://sources.debian.org/src/systemd .peers/image/deb/usr/share/doc/systemd-boot-efi/copyright
+	rm -r .peers/image/deb .peers/image/*.deb
 
 kafka:
 	@go build -o bin/test-kafka ./test/kafka/run

@@ -83,7 +83,7 @@ type bundleCreateCommand struct {
 	password
 	Release        string        `help:"The version that it is." required:"" placeholder:"VERSION"`
 	Epoch          uint64        `help:"Gateways refuse bundles of a lower epoch than they have had." required:"" placeholder:"N"`
-	Target         bundle.Target `help:"What it is for: pi, pc or arm64." required:"" enum:"pi,pc,arm64" placeholder:"TARGET"`
+	Target         bundle.Target `help:"What it is for: pi, pc, pc-debian or arm64." required:"" enum:"pi,pc,pc-debian,arm64" placeholder:"TARGET"`
 	AllowDowngrade bool          `help:"Have gateways take it although they have had a higher epoch."`
 	Key            string        `help:"The private key, as minisign or busbar bundle key makes it." required:"" placeholder:"FILE" type:"path"`
 	Output         string        `short:"o" help:"Where the bundle goes." required:"" placeholder:"FILE" type:"path"`

@@ -24,8 +24,8 @@ type imageCommand struct {
 }
 
 type imageFilesCommand struct {
-	Target  bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc or arm64, these with UEFI." required:"" enum:"pi,pc,arm64" placeholder:"TARGET"`
-	Parts   string        `help:"The directory with vmlinuz and a Pi's firmware, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Target  bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc, pc-debian (with Debian's kernel) or arm64, these with UEFI." required:"" enum:"pi,pc,pc-debian,arm64" placeholder:"TARGET"`
+	Parts   string        `help:"The directory with vmlinuz, its modules and a Pi's firmware, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
 	Program string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
 	Trust   []string      `help:"A public key whose bundles the version takes; two at most." required:"" placeholder:"FILE" type:"existingfile"`
 	Dir     string        `arg:"" help:"The directory that they go into, which is made." placeholder:"DIR" type:"path"`
@@ -61,6 +61,9 @@ func specOf(target bundle.Target, parts, gateway string) image.Spec {
 	} else {
 		s.Loader = filepath.Join(parts, "boot.efi")
 	}
+	if target == bundle.PCDebian {
+		s.Modules = filepath.Join(parts, "modules")
+	}
 	return s
 }
 
@@ -76,8 +79,8 @@ func readTexts(paths []string) (texts []string, err error) {
 }
 
 type imageBuildCommand struct {
-	Target      bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc or arm64, these with UEFI." required:"" enum:"pi,pc,arm64" placeholder:"TARGET"`
-	Parts       string        `help:"The directory with vmlinuz and what starts it, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
+	Target      bundle.Target `help:"What it is for: pi (Raspberry Pi 3, 4, 5, Zero 2 W), pc, pc-debian (with Debian's kernel) or arm64, these with UEFI." required:"" enum:"pi,pc,pc-debian,arm64" placeholder:"TARGET"`
+	Parts       string        `help:"The directory with vmlinuz, its modules and what starts it, as make image-parts fills it." required:"" placeholder:"DIR" type:"existingdir"`
 	Program     string        `help:"The program busbar-gateway for the target." required:"" placeholder:"FILE" type:"existingfile"`
 	Config      string        `help:"The gateway's configuration." required:"" placeholder:"FILE" type:"existingfile"`
 	Beside      []string      `help:"A file that the configuration names and that lies elsewhere; it is put beside it." placeholder:"FILE" type:"existingfile"`

@@ -25,13 +25,14 @@ type Target string
 
 // The targets.
 const (
-	Pi    Target = "pi"    // Raspberry Pi 3, 4, 5, Zero 2 W, 64 bit
-	PC    Target = "pc"    // amd64 with UEFI
-	ARM64 Target = "arm64" // arm64 with UEFI
+	Pi       Target = "pi"        // Raspberry Pi 3, 4, 5, Zero 2 W, 64 bit
+	PC       Target = "pc"        // amd64 with UEFI
+	PCDebian Target = "pc-debian" // the same with Debian's kernel, which has more drivers
+	ARM64    Target = "arm64"     // arm64 with UEFI
 )
 
 // Targets is all of them.
-var Targets = []Target{Pi, PC, ARM64}
+var Targets = []Target{Pi, PC, PCDebian, ARM64}
 
 // Manifest says what a bundle is.
 type Manifest struct {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -44,6 +45,9 @@ type Spec struct {
 	Version string
 	Epoch   uint64 // that bundles must have at least
 	Kernel  string
+	// Modules is the directory of the kernel's modules, with the lists that depmod makes of
+	// them; "": it has everything built in.
+	Modules string
 	Loader  string // systemd-boot; on a Pi there is none
 	// Firmware is the directory of a Pi's firmware, device trees and overlays.
 	Firmware string
@@ -65,15 +69,17 @@ type Spec struct {
 
 // loaders is where firmware looks for a boot loader, by target.
 var loaders = map[bundle.Target]string{
-	bundle.PC:    "EFI/BOOT/BOOTX64.EFI",
-	bundle.ARM64: "EFI/BOOT/BOOTAA64.EFI",
+	bundle.PC:       "EFI/BOOT/BOOTX64.EFI",
+	bundle.PCDebian: "EFI/BOOT/BOOTX64.EFI",
+	bundle.ARM64:    "EFI/BOOT/BOOTAA64.EFI",
 }
 
 // consoles is where a target's kernel writes to, the last one for its programs as well.
 var consoles = map[bundle.Target]string{
-	bundle.PC:    "console=tty0 console=ttyS0,115200",
-	bundle.ARM64: "console=tty0 console=ttyAMA0,115200",
-	bundle.Pi:    piConsoles,
+	bundle.PC:       "console=tty0 console=ttyS0,115200",
+	bundle.PCDebian: "console=tty0 console=ttyS0,115200",
+	bundle.ARM64:    "console=tty0 console=ttyAMA0,115200",
+	bundle.Pi:       piConsoles,
 }
 
 // file is one of the boot partition.
@@ -146,7 +152,32 @@ func (s Spec) writeArchive(to string) error {
 	for _, key := range keys {
 		fmt.Fprintln(&trust, key)
 	}
-	return cpio.WriteFile(to, cpio.File{Path: "init", From: s.Gateway}, cpio.File{Path: layout.Trust, Text: trust.String()})
+	content := []cpio.File{
+		{Path: "init", From: s.Gateway},
+		{Path: layout.Trust, Text: trust.String()},
+		{Path: layout.Target, Text: string(s.Target)},
+	}
+	modules, err := s.modules()
+	if err != nil {
+		return err
+	}
+	return cpio.WriteFile(to, append(content, modules...)...)
+}
+
+// modules are the kernel's, in the order of names.
+func (s Spec) modules() (list []cpio.File, err error) {
+	if s.Modules == "" {
+		return nil, nil
+	}
+	err = filepath.WalkDir(s.Modules, func(from string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(s.Modules, from)
+		list = append(list, cpio.File{Path: path.Join(layout.Modules, filepath.ToSlash(name)), From: from})
+		return err
+	})
+	return list, err
 }
 
 // options is what the kernel of every machine of the target is told.

@@ -46,6 +46,8 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 		return m, err
 	}
 	m.readStart()
+	ctx, m.stop = context.WithCancel(ctx)
+	m.startDrivers(ctx)
 	m.watchdog = openWatchdog(log)
 	err := m.mountDisk(ctx)
 	x := exchange{boot: layout.BootDir, data: layout.ConfigDir, write: m.writeBoot, log: log}
@@ -58,7 +60,6 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 			log.Error("this machine can't be given its name", "error", err)
 		}
 	}
-	ctx, m.stop = context.WithCancel(ctx)
 	m.startNetwork(ctx, network, name)
 	m.startSerial(ctx)
 	return m, err

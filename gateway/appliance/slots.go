@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,6 +25,7 @@ import (
 // systemd-boot's entries for them. It implements update.Slots.
 type loaderSlots struct {
 	boot    string // where the boot partition is mounted
+	target  bundle.Target
 	started layout.Started
 	// write has the partition writable while it runs f.
 	write func(f func() error) error
@@ -71,7 +71,16 @@ func (m *Machine) Slots() (update.Slots, error) {
 	if _, err := os.Stat(filepath.Join(layout.BootDir, layout.PiAutoboot)); err == nil {
 		return newPiSlots(layout.BootDir, m.started, m.writeBoot, m.openPiSlot)
 	}
-	return newLoaderSlots(layout.BootDir, m.started, m.writeBoot)
+	target, err := os.ReadFile(layout.Target)
+	if err != nil {
+		return nil, fmt.Errorf("what the version is for: %w", err)
+	}
+	s, err := newLoaderSlots(layout.BootDir, m.started, m.writeBoot)
+	if err != nil {
+		return nil, err
+	}
+	s.target = bundle.Target(target)
+	return s, nil
 }
 
 // Free is how many bytes of a directory's file system are free.
@@ -97,12 +106,7 @@ func (m *Machine) writeBoot(f func() error) error {
 	return errors.Join(f(), syncAll(layout.BootDir), remount(unix.MS_RDONLY))
 }
 
-func (s *loaderSlots) Target() bundle.Target {
-	if runtime.GOARCH == "arm64" {
-		return bundle.ARM64
-	}
-	return bundle.PC
-}
+func (s *loaderSlots) Target() bundle.Target { return s.target }
 
 func (s *loaderSlots) TrialArgument() string { return "" }
 

@@ -3,7 +3,6 @@ package image
 import (
 	"crypto/tls"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"fmt"
 	"log"
 	"net"
@@ -18,18 +17,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/busbar/busbar/configfile"
 	"github.com/busbar/busbar/telemetry"
-	"github.com/busbar/busbar/telemetry/record"
 	"github.com/busbar/busbar/test/await"
 	"github.com/busbar/busbar/test/kafka"
 	"github.com/busbar/busbar/test/peer"
 )
 
-// hostInside is this machine's loopback as the virtual one sees it.
-const hostInside = "10.0.2.2"
+// hostInside is this machine's loopback as the virtual one sees it, and inside what that has
+// itself.
+const hostInside, inside = "10.0.2.2", "10.0.2.20"
 
 // releases makes versions, and serves them by HTTPS as any web server would.
 type releases struct {
@@ -117,55 +114,12 @@ func (r *releases) offer(path string) {
 	c.run(busbar, "bundle", "channel", "--trust", trust, "--key", r.key, "-o", filepath.Join(r.dir, "stable.json"), path)
 }
 
-// outcomes are the events about updates that have come to the log.
-type outcomes struct {
-	client *kgo.Client
-	came   []telemetry.Event
-}
-
-func (o *outcomes) await(t *testing.T, kind telemetry.EventKind, version string) telemetry.Update {
+// station is a machine of the board, flashed, that reads a meter on its RS-485 line, with the
+// log that it sends to, and who releases versions for it.
+func station(t *testing.T, b board) (*card, *arrivals, *releases) {
 	t.Helper()
-	var found telemetry.Update
-	await.Within(t, starting, fmt.Sprintf("%s of version %s comes to the log", kind, version), func() bool {
-		fetches := o.client.PollRecords(t.Context(), 1)
-		fetches.EachRecord(func(r *kgo.Record) {
-			var headers []record.Header
-			for _, h := range r.Headers {
-				headers = append(headers, record.Header(h))
-			}
-			rec, err := record.ParseHeaders(headers, r.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var e telemetry.Event
-			if err := json.Unmarshal(rec.Payload, &e); err != nil {
-				t.Fatal(err)
-			}
-			if e.Update != nil {
-				o.came = append(o.came, e)
-			}
-		})
-		for _, e := range o.came {
-			if e.Kind == kind && e.Update.Version == version {
-				found = *e.Update
-				return true
-			}
-		}
-		return false
-	})
-	return found
-}
-
-// A flashed PC fetches a version although its power is cut in the middle of that, and again
-// in the middle of its being written, proves itself with it and keeps it. A version that is
-// brought to it and hangs is ended by the watchdog as often as it has starts, and then left for the one before.
-// Another medium that was flashed with the same image is put in meanwhile, and stays as it is.
-// It takes longest, and begins first.
-func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
-	t.Parallel()
-	meter := peer.Address(t)
-	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen", meter)
-	_, meterPort, _ := net.SplitHostPort(meter)
+	line := peer.Address(t)
+	peer.Run(t, filepath.Join(peer.Root(), "bin", "busbar-sim"), "modbus", "eastron/sdm630", "--listen-rtu", line, "--no-pace")
 	cluster := kafka.StartAt(t, outside(t), 1)
 	if err := cluster.CreateTopics(t.Context(), "busbar"); err != nil {
 		t.Fatal(err)
@@ -175,49 +129,101 @@ func TestAFlashedPCIsUpdatedAndLeavesWhatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := gateway.MTLS()
-	releases := newReleases(t)
-	build := []string{"--release", "1", "--epoch", "1", "--trust", releases.key + ".pub", "--beside", releases.ca}
+	r := newReleases(t)
+	if out, err := exec.Command(filepath.Join(peer.Root(), "bin", "busbar"), "bundle", "key", r.key).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	build := []string{"--release", "1", "--epoch", "1", "--trust", r.key + ".pub", "--beside", r.ca}
 	for _, file := range []*configfile.Path{&link.TLS.CA, &link.TLS.Cert, &link.TLS.Key} {
 		build = append(build, "--beside", string(*file))
 		*file = configfile.Path(filepath.Base(string(*file)))
 	}
-	if out, err := exec.Command(filepath.Join(peer.Root(), "bin", "busbar"), "bundle", "key", releases.key).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	c := flash(t, pc, fmt.Sprintf(`
+	r.c = flash(t, b, fmt.Sprintf(`
 gateway: {id: north-gw1}
 forward:
   kafka:
 %s
 buffer: {path: /var/lib/busbar, max_size: 128MiB}
 status: {listen: "0.0.0.0:9464"}
+network: {address: %s/24, gateway: %s, dns: [10.0.2.3]}
 update: {channel: "https://%s:%s/stable.json", ca: updates.crt, every: 2s}
-devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s", unit: 1}}]
-`, kafka.YAML(link, "    "), hostInside, releases.port, hostInside, meterPort), "", build...)
-	releases.c = c
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.ConsumeTopics(record.TopicsOf("busbar").Events()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	o := outcomes{client: client}
+devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "rtu:///dev/ttyUSB0?baud=9600", unit: 1}}]
+`, kafka.YAML(link, "    "), inside, hostInside, hostInside, r.port), line, build...)
+	r.c.address, r.c.secret = inside, string(link.TLS.Key)
+	return r.c, readLog(t, cluster), r
+}
 
-	began := time.Now()
-	step := func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
+// These take longest, and begin first.
+
+func TestAFlashedPCIsUpdatedThroughPowerCuts(t *testing.T) { keep(t, pc) }
+
+func TestAFlashedPCLeavesWhatHangs(t *testing.T) { leave(t, pc) }
+
+func TestVMAFlashedIndustrialPCIsUpdatedThroughPowerCuts(t *testing.T) {
+	long(t)
+	keep(t, industrial)
+}
+
+func TestVMAFlashedIndustrialPCLeavesWhatHangs(t *testing.T) {
+	long(t)
+	leave(t, industrial)
+}
+
+func TestVMAFlashedARM64MachineIsUpdatedThroughPowerCuts(t *testing.T) {
+	long(t)
+	keep(t, arm64)
+}
+
+// There is no watchdog: the version that is left panics.
+func TestVMAFlashedARM64MachineLeavesWhatPanics(t *testing.T) {
+	long(t)
+	leave(t, arm64)
+}
+
+// long skips a test that takes minutes, unless it was asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("BUSBAR_VM") == "" {
+		t.Skip("make vm")
+	}
+}
+
+// keep has a machine read a meter on a serial line behind a USB adapter. It fetches a version
+// although its power is cut in the middle of that, and again in the middle of its being
+// written, proves itself with it and keeps it. What was read and committed meanwhile comes to
+// the log, each sample once. Into a PC another medium is put that was flashed with the same
+// image, and stays as it is.
+func keep(t *testing.T, b board) {
+	t.Parallel()
+	c, log, releases := station(t, b)
+	step := steps(t)
 	releases.half.Store(true)
-	releases.offer(releases.bundle("2", filepath.Join(c.dir, "busbar-gateway")))
+	releases.offer(releases.bundle("2", b.compile(t, "./cmd/busbar-gateway")))
+	var flashed string
+	besides := b.target == pc.target // what another medium is put in
 	beside := filepath.Join(c.dir, "beside.img")
-	c.run("cp", "--sparse=always", c.path, beside)
-	flashed := c.run("sha256sum", "-b", beside)
+	if besides {
+		c.run("cp", "--sparse=always", c.path, beside)
+		flashed = c.run("sha256sum", "-b", beside)
+	}
 	c.boot()
+	c.awaitConsole("gateway started")
+	step("the gateway runs")
+	c.work()
+	step("it was worked with over the network")
 	c.awaitConsole("a bundle is fetched")
 	await.True(t, "half of the bundle is sent", releases.sent.Load)
+	log.awaitSamples()
 	c.cut()
 	step("the power is cut while version 2 is fetched")
 	releases.half.Store(false)
-	c.beside = beside // as it was flashed, with the same image
+	if besides {
+		c.beside = beside // as it was flashed, with the same image
+	}
 	c.boot()
-	c.awaitConsole("another flashed medium is in this machine, and is left alone")
+	if besides {
+		c.awaitConsole("another flashed medium is in this machine, and is left alone")
+	}
 	c.awaitConsole("a version is being written into a slot")
 	if releases.ranges.Load() == 0 {
 		t.Error("the bundle is fetched from its beginning again")
@@ -229,41 +235,94 @@ devices: [{id: meter, profile: eastron/sdm630, modbus: {endpoint: "tcp://%s:%s",
 	c.awaitConsole("the boot partition wasn't left in order, and was put in order")
 	c.awaitConsole("this version is on trial")
 	step("version 2 is on trial")
-	if u := o.await(t, telemetry.UpdateConfirmed, "2"); u.From != "1" || u.Epoch != 2 {
+	if u := log.awaitUpdate(telemetry.UpdateConfirmed, "2"); u.From != "1" || u.Epoch != 2 {
 		t.Errorf("%+v", u)
 	}
 	step("version 2 is confirmed")
-
-	hang := filepath.Join(c.dir, "hang")
-	compile := exec.Command("go", "build", "-ldflags", "-s -w", "-o", hang, "./test/image/hang")
-	compile.Dir, compile.Env = peer.Root(), append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+c.board.arch)
-	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	certificate := c.said(certificateSaid)
-	c.through(c.said(passwordSaid), certificate, "update", "install", releases.bundle("3", hang))
-	step("version 3 is brought")
-	for n := range 3 {
-		c.awaitTimes("this version hangs", n+1)
-		step(fmt.Sprintf("version 3 hangs, start %d", n+1))
-	}
-	if u := o.await(t, telemetry.UpdateRolledBack, "3"); u.From != "2" || !strings.Contains(u.Cause, "didn't come up") {
-		t.Errorf("%+v", u)
-	}
-	step("version 3 is rolled back")
-	c.awaitConsole("an update was rolled back")
-	c.cut()
-	c.check()
-	if now := c.run("sha256sum", "-b", beside); now != flashed {
+	log.awaitAll(2) // the second process was cut before it had committed anything, or not
+	c.inOrder(1, 2)
+	if besides && c.run("sha256sum", "-b", beside) != flashed {
 		t.Error("the other medium in the machine was written")
 	}
-	left := c.sh(`mdir -b -i "$1@@1M" ::loader/entries ::busbar`, c.path)
-	if got := strings.Fields(left); !slices.Equal(got, []string{"::/loader/entries/busbar-2.conf", "::/busbar/2/"}) {
-		t.Errorf("what is left of slots: %q", got)
+	step("the card is in order")
+}
+
+// leave brings a version to a machine that hangs, which is ended by the watchdog as often as
+// it has starts, and then left for the one before.
+func leave(t *testing.T, b board) {
+	t.Parallel()
+	c, log, releases := station(t, b)
+	step := steps(t)
+	bundle := releases.bundle("2", b.compile(t, "./test/image/hang"))
+	c.boot()
+	c.awaitConsole("gateway started")
+	log.awaitSamples()
+	step("the gateway runs")
+	certificate := c.said(certificateSaid)
+	c.through(c.said(passwordSaid), certificate, "update", "install", bundle)
+	step("version 2 is brought")
+	for n := range 3 {
+		c.awaitTimes("this version hangs", n+1)
+		step(fmt.Sprintf("version 2 hangs, start %d", n+1))
 	}
-	if entry := c.sh(`mtype -i "$1@@1M" ::loader/entries/busbar-2.conf`, c.path); !strings.Contains(entry, "options no_timer_check") {
-		t.Errorf("what this machine's kernel is told is lost: %s", entry)
+	if u := log.awaitUpdate(telemetry.UpdateRolledBack, "2"); u.From != "1" || !strings.Contains(u.Cause, "didn't come up") {
+		t.Errorf("%+v", u)
 	}
+	step("version 2 is rolled back")
+	c.awaitConsole("an update was rolled back")
+	log.awaitAll(1)
+	c.inOrder(1)
+	step("the card is in order")
+}
+
+// steps logs what has been reached, and when.
+func steps(t *testing.T) func(what string) {
+	began := time.Now()
+	return func(what string) { t.Logf("%5.1f s: %s", time.Since(began).Seconds(), what) }
+}
+
+// inOrder waits until the machine has these slots, of which the last runs, and writes nothing
+// more into the boot partition, cuts its power, and has a look at the card.
+func (c *card) inOrder(slots ...int) {
+	c.t.Helper()
+	var want []string
+	for _, n := range slots {
+		want = append(want, fmt.Sprintf("::/busbar/%d/", n), fmt.Sprintf("::/loader/entries/busbar-%d.conf", n))
+	}
+	slices.Sort(want)
+	await.Within(c.t, starting, fmt.Sprintf("there are slots %v", slots), func() bool {
+		// While the machine writes, this may see half of something.
+		list, err := exec.Command("mdir", "-b", "-i", c.path+"@@1M", "::loader/entries", "::busbar").Output()
+		there := strings.Fields(string(list))
+		slices.Sort(there)
+		return err == nil && slices.Equal(there, want) && !c.unfinished()
+	})
+	c.cut()
+	c.check()
+	entry := c.sh(`mtype -i "$1@@1M" "::loader/entries/busbar-$2.conf"`, c.path, fmt.Sprint(slots[len(slots)-1]))
+	if !strings.Contains(entry, "options "+c.board.kernel) {
+		c.t.Errorf("what this machine's kernel is told is lost: %s", entry)
+	}
+}
+
+// What a flashed PC has read and committed comes to the log whenever its power is cut, each
+// sample once.
+func TestVMAFlashedPCReadsAMeterThroughPowerCuts(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const cuts = 20
+	c, log, _ := station(t, pc)
+	for cut := range cuts {
+		began := time.Now()
+		c.boot()
+		c.awaitConsole("gateway started")
+		t.Logf("boot %d: the gateway runs after %v", cut+1, time.Since(began).Round(100*time.Millisecond))
+		log.awaitSamples()
+		c.cut()
+	}
+	c.check()
+	c.boot()
+	log.awaitAll(cuts)
 }
 
 // unfinished reports whether the boot partition is marked as being written.

@@ -23,7 +23,7 @@ import (
 // documentation, if BUSBAR_PICTURES is set.
 func (c *card) picture(password string) {
 	c.t.Helper()
-	if os.Getenv("BUSBAR_PICTURES") == "" {
+	if os.Getenv("BUSBAR_PICTURES") == "" || c.board.target != pc.target {
 		return
 	}
 	c.save("flashing-screen.png", c.screen())

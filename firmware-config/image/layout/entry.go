@@ -22,6 +22,12 @@ const (
 // in the archive, so that they come and go with the version.
 const Trust = "/etc/busbar/release.pub"
 
+// Target is where a started machine with UEFI has the target that its version is for.
+const Target = "/etc/busbar/target"
+
+// Modules is where a started machine has its kernel's modules, if that has any.
+const Modules = "/lib/modules"
+
 // SlotDir is a slot's directory in the boot partition.
 func SlotDir(number int) string { return path.Join("busbar", strconv.Itoa(number)) }
 
