@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // maxErrors bounds a list of errors: nobody reads on.
@@ -104,8 +105,9 @@ func (f *File) expect(n *node, want kind, path string) bool {
 }
 
 func (f *File) decodeList(n *node, v reflect.Value, path string) {
-	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
-	for i, item := range n.items {
+	out := reflect.MakeSlice(v.Type(), len(n.entries), len(n.entries))
+	for i, e := range n.entries {
+		item := e.value
 		if item.kind == null {
 			f.breakAt(item.position, Item(path, i), "the list entry is empty, expected a value")
 			continue
@@ -133,67 +135,80 @@ func (f *File) decodeMap(n *node, v reflect.Value, path string) {
 	v.Set(out)
 }
 
+// structure is what the tags of a struct's type say.
+type structure struct {
+	fields []field
+	names  []string // of the fields
+}
+
 type field struct {
-	name     string
-	value    reflect.Value
+	index    []int
 	required bool
 }
 
-func fieldsOf(v reflect.Value) []field {
-	var fields []field
-	for i := range v.NumField() {
-		sf := v.Type().Field(i)
+var structures sync.Map // by reflect.Type, of *structure
+
+func structureOf(t reflect.Type) *structure {
+	if s, known := structures.Load(t); known {
+		return s.(*structure)
+	}
+	s := &structure{}
+	s.add(t, nil)
+	structures.Store(t, s)
+	return s
+}
+
+func (s *structure) add(t reflect.Type, within []int) {
+	for i := range t.NumField() {
+		sf := t.Field(i)
 		tag, ok := sf.Tag.Lookup("yaml")
 		if !ok || tag == "-" {
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
+		index := append(slices.Clone(within), i)
 		switch {
 		case options == "inline" && name == "" && sf.Type.Kind() == reflect.Struct:
-			fields = append(fields, fieldsOf(v.Field(i))...)
+			s.add(sf.Type, index)
 		case name != "" && sf.IsExported() && (options == "" || options == "required"):
-			fields = append(fields, field{name, v.Field(i), options == "required"})
+			s.fields, s.names = append(s.fields, field{index, options == "required"}), append(s.names, name)
 		default:
-			panic(fmt.Sprintf("configfile: %s.%s: tag %q", v.Type(), sf.Name, tag))
+			panic(fmt.Sprintf("configfile: %s.%s: tag %q", t, sf.Name, tag))
 		}
 	}
-	return fields
 }
 
 func (f *File) decodeStruct(n *node, v reflect.Value, path string) {
-	fields := fieldsOf(v)
-	names := make([]string, len(fields))
-	for i, field := range fields {
-		names[i] = field.name
-	}
+	s := structureOf(v.Type())
+	names := s.names
 	var missing []string
-	for _, field := range fields {
-		if field.required && !n.gives(field.name) {
-			missing = append(missing, field.name)
+	for i, field := range s.fields {
+		if field.required && !n.gives(names[i]) {
+			missing = append(missing, names[i])
 		}
 	}
 	for _, e := range n.entries {
 		at := Join(path, e.key)
 		i := slices.Index(names, e.key)
 		if i >= 0 {
-			f.decode(e.value, fields[i].value, at)
+			f.decode(e.value, v.FieldByIndex(s.fields[i].index), at)
 			continue
 		}
 		if explainer, ok := v.Interface().(KeyExplainer); ok {
 			if why := explainer.ExplainKey(e.key); why != "" {
-				f.breakAt(e.at, at, "%s", why)
+				f.breakAt(e.value.key, at, "%s", why)
 				continue
 			}
 		}
 		if nearest := Nearest(e.key, names); nearest != "" {
-			f.breakAt(e.at, at, "unknown key %s, did you mean %q?", shortQuote(e.key), nearest)
+			f.breakAt(e.value.key, at, "unknown key %s, did you mean %q?", shortQuote(e.key), nearest)
 			if !n.gives(nearest) {
 				f.broken[Join(path, nearest)] = true
 				missing = slices.DeleteFunc(missing, func(name string) bool { return name == nearest })
 			}
 			continue
 		}
-		f.breakAt(e.at, at, "unknown key %s, expected one of %s", shortQuote(e.key), strings.Join(names, ", "))
+		f.breakAt(e.value.key, at, "unknown key %s, expected one of %s", shortQuote(e.key), strings.Join(names, ", "))
 	}
 	for _, name := range missing {
 		f.breakAt(n.place(), Join(path, name), "the key is missing, expected a value")
@@ -202,5 +217,6 @@ func (f *File) decodeStruct(n *node, v reflect.Value, path string) {
 
 // gives reports whether a mapping has a key with a value.
 func (n *node) gives(key string) bool {
-	return slices.ContainsFunc(n.entries, func(e entry) bool { return e.key == key && e.value.kind != null })
+	value := n.value(key)
+	return value != nil && value.kind != null
 }

@@ -136,9 +136,9 @@ s.yaml:8:12: points[1].scale: 012 begins with a zero, which some readers take fo
 s.yaml:9:5: points[2]: a list, expected a mapping of "key: value"
       - [1]
         ^
-s.yaml:10:4: points[3]: the list entry is empty, expected a value
+s.yaml:10:3: points[3]: the list entry is empty, expected a value
       -
-       ^
+      ^
 s.yaml:11:10: timeout: "5" is no duration; write it like 250ms, 1s or 1h30m
     timeout: 5
              ^

@@ -12,10 +12,10 @@ import (
 type File struct {
 	path   string
 	lines  []string
+	before int // lines that come before what is being parsed
 	root   *node
 	errs   Errors
 	broken map[string]bool // paths that could not be decoded
-	index  map[string]*node
 }
 
 // Path is the name of a file as a configuration gives it: absolute, or relative
@@ -64,7 +64,7 @@ func (f *File) ErrorfIn(path string, character int, format string, args ...any) 
 	}
 	// The text stands in the line as it is, unless it is folded or escaped.
 	written := []rune(f.lines[n.line-1])
-	start := n.column - 1
+	start := int(n.column) - 1
 	if n.quoted {
 		start++
 	}
@@ -72,7 +72,7 @@ func (f *File) ErrorfIn(path string, character int, format string, args ...any) 
 		f.Errorf(path, fmt.Sprintf("character %d: ", character)+format, args...)
 		return
 	}
-	f.add(position{n.line, start + character}, path, format, args...)
+	f.add(position{n.line, int32(start + character)}, path, format, args...)
 }
 
 // Broken reports whether the value at path, or anything below it, could not be
@@ -105,7 +105,7 @@ func (f *File) Err() error {
 	return f.errs
 }
 
-type position struct{ line, column int }
+type position struct{ line, column int32 }
 
 func (f *File) add(at position, path, format string, args ...any) {
 	if len(f.errs) < maxErrors {
@@ -114,7 +114,7 @@ func (f *File) add(at position, path, format string, args ...any) {
 }
 
 func (f *File) errorAt(at position, path, format string, args ...any) *Error {
-	e := &Error{File: f.path, Line: max(at.line, 1), Column: max(at.column, 1), Path: path, Message: fmt.Sprintf(format, args...)}
+	e := &Error{File: f.path, Line: max(int(at.line), 1), Column: max(int(at.column), 1), Path: path, Message: fmt.Sprintf(format, args...)}
 	if e.Line <= len(f.lines) {
 		e.Source = f.lines[e.Line-1]
 	}
@@ -138,27 +138,41 @@ func (f *File) at(path string) position {
 	}
 }
 
+// find is the value at path; nil if the file has none.
 func (f *File) find(path string) *node {
-	if f.index == nil {
-		f.index = map[string]*node{}
-		if f.root != nil {
-			f.root.addTo(f.index, "")
-		}
+	n := f.root
+	for path != "" && n != nil {
+		n, path = n.step(path)
 	}
-	return f.index[path]
+	return n
 }
 
-func (n *node) addTo(index map[string]*node, path string) {
-	if _, twice := index[path]; twice {
-		return
+// step is the value at the first step of a path, and the rest of the path.
+func (n *node) step(path string) (*node, string) {
+	if !strings.HasPrefix(path, "[") {
+		key := strings.TrimPrefix(path, ".")
+		end := strings.IndexAny(key, ".[")
+		if end < 0 {
+			end = len(key)
+		}
+		return n.member(key[:end]), key[end:]
 	}
-	index[path] = n
-	for _, e := range n.entries {
-		e.value.addTo(index, Join(path, e.key))
+	if quoted, err := strconv.QuotedPrefix(path[1:]); err == nil {
+		key, _ := strconv.Unquote(quoted)
+		return n.member(key), strings.TrimPrefix(path[1+len(quoted):], "]")
 	}
-	for i, item := range n.items {
-		item.addTo(index, Item(path, i))
+	number, rest, _ := strings.Cut(path[1:], "]")
+	if i, err := strconv.Atoi(number); err == nil && n.kind == list && i >= 0 && i < len(n.entries) {
+		return n.entries[i].value, rest
 	}
+	return nil, ""
+}
+
+func (n *node) member(key string) *node {
+	if n.kind != mapping {
+		return nil
+	}
+	return n.value(key)
 }
 
 // Join is the path of a key of the mapping at path.

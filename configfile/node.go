@@ -17,18 +17,16 @@ const (
 
 // node is a value as the file writes it.
 type node struct {
-	kind kind
 	position
 	key     position // of the key that holds the value; zero in a list
 	text    string   // of a scalar
-	quoted  bool     // in quotes, or a block of text: never a number or boolean
-	entries []entry
-	items   []*node
+	entries []entry  // of a mapping, or of a list
+	kind    kind
+	quoted  bool // in quotes, or a block of text: never a number or boolean
 }
 
 type entry struct {
-	key string
-	at  position
+	key string // "" in a list
 	// value's null kind stands for a key without a value.
 	value *node
 }
@@ -74,20 +72,24 @@ func (f *File) convert(from ast.Node, path string) *node {
 	if from == nil {
 		return &node{}
 	}
-	n := &node{position: place(from.GetToken())}
+	n := &node{position: f.place(from.GetToken())}
 	switch v := from.(type) {
 	case *ast.NullNode:
 	case *ast.MappingNode:
 		f.convertMapping(n, v.Values, path)
 		if !v.IsFlowStyle && len(n.entries) > 0 {
-			n.position = n.entries[0].at
+			n.position = n.entries[0].value.key
 		}
 	case *ast.MappingValueNode:
 		f.convertMapping(n, []*ast.MappingValueNode{v}, path)
 	case *ast.SequenceNode:
-		n.kind = list
+		n.kind, n.entries = list, make([]entry, len(v.Values))
 		for i, item := range v.Values {
-			n.items = append(n.items, f.convert(item, Item(path, i)))
+			value := f.convert(item, Item(path, i))
+			if value.kind == null && i < len(v.Entries) { // the parser doesn't say where that is
+				value.position = f.place(v.Entries[i].Start)
+			}
+			n.entries[i].value = value
 		}
 	case *ast.LiteralNode:
 		n.kind, n.quoted, n.text = scalar, true, v.Value.Value
@@ -102,18 +104,54 @@ func (f *File) convert(from ast.Node, path string) *node {
 }
 
 func (f *File) convertMapping(n *node, values []*ast.MappingValueNode, path string) {
-	n.kind = mapping
-	first := map[string]position{}
+	n.kind, n.entries = mapping, make([]entry, 0, len(values))
+	var index keyIndex
 	for _, pair := range values {
 		t := pair.Key.GetToken()
-		at := place(t)
-		if before, twice := first[t.Value]; twice {
-			f.add(at, Join(path, t.Value), "the key is given twice, first in line %d, expected it once", before.line)
+		at := f.place(t)
+		if before := index.find(n, t.Value); before != nil {
+			f.add(at, Join(path, t.Value), "the key is given twice, first in line %d, expected it once", before.key.line)
 			continue
 		}
-		first[t.Value] = at
 		value := f.convert(pair.Value, Join(path, t.Value))
 		value.key = at
-		n.entries = append(n.entries, entry{key: t.Value, at: at, value: value})
+		if value.kind == null { // as above
+			value.position = at
+		}
+		index.add(n, entry{t.Value, value})
 	}
+}
+
+// keyIndex is the keys of a mapping that grows, once there are many.
+type keyIndex map[string]*node
+
+const manyKeys = 16
+
+func (k keyIndex) find(n *node, key string) *node {
+	if k != nil {
+		return k[key]
+	}
+	return n.value(key)
+}
+
+func (k *keyIndex) add(n *node, e entry) {
+	n.entries = append(n.entries, e)
+	if *k == nil && len(n.entries) > manyKeys {
+		*k = keyIndex{}
+		for _, e := range n.entries {
+			(*k)[e.key] = e.value
+		}
+	} else if *k != nil {
+		(*k)[e.key] = e.value
+	}
+}
+
+// value is what a mapping has at a key; nil if it hasn't got it.
+func (n *node) value(key string) *node {
+	for _, e := range n.entries {
+		if e.key == key {
+			return e.value
+		}
+	}
+	return nil
 }

@@ -35,19 +35,29 @@ func (f *File) parse(src []byte) {
 	for i, line := range f.lines {
 		for at, r := range line {
 			if r == utf8.RuneError && !strings.HasPrefix(line[at:], "\ufffd") {
-				whole(position{i + 1, utf8.RuneCountInString(line[:at]) + 1}, "this is not UTF-8 text")
+				whole(position{int32(i + 1), int32(utf8.RuneCountInString(line[:at]) + 1)}, "this is not UTF-8 text")
 				return
 			}
 		}
 	}
 
-	// The lexer drops a tag that ends with the file.
-	tokens, err := guarded(func() (token.Tokens, error) { return lexer.Tokenize(text + "\n"), nil })
+	if len(text) > 2*pieceBytes {
+		if root, ok := f.inPieces(pieceBytes); ok {
+			f.root = root
+			return
+		}
+	}
+	f.root = f.tree(text + "\n") // the lexer drops a tag that ends with the file
+}
+
+// tree is the tree of a text, or nil if there is none or it can't be read, which it adds.
+func (f *File) tree(text string) *node {
+	tokens, err := guarded(func() (token.Tokens, error) { return lexer.Tokenize(text), nil })
 	var tree *ast.File
 	if err == nil {
 		tokens = joinAddresses(tokens)
 		if !f.acceptable(tokens) {
-			return
+			return nil
 		}
 		tree, err = guarded(func() (*ast.File, error) { return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) })
 	}
@@ -57,20 +67,20 @@ func (f *File) parse(src []byte) {
 		if located, ok := errors.AsType[yaml.Error](err); ok {
 			message = located.GetMessage()
 			if t := located.GetToken(); t != nil {
-				at = place(t)
+				at = f.place(t)
 			}
 		} else {
 			message = err.Error()
 		}
-		whole(at, "this is not YAML: %s", plainSpeech(message))
-		return
+		f.breakAt(at, "", "this is not YAML: %s", plainSpeech(message))
+		return nil
 	}
 	for _, doc := range tree.Docs {
 		if doc.Body != nil {
-			f.root = f.convert(doc.Body, "")
-			return
+			return f.convert(doc.Body, "")
 		}
 	}
+	return nil
 }
 
 // guarded calls the YAML library: should it panic, the file is at fault, and the
@@ -84,7 +94,9 @@ func guarded[T any](call func() (T, error)) (out T, err error) {
 	return call()
 }
 
-func place(t *token.Token) position { return position{t.Position.Line, t.Position.Column} }
+func (f *File) place(t *token.Token) position {
+	return position{int32(f.before + t.Position.Line), int32(t.Position.Column)}
+}
 
 // plainSpeech replaces the parser's messages that name its inner state.
 func plainSpeech(message string) string {
@@ -118,7 +130,7 @@ func plainSpeech(message string) string {
 // for nesting that would exhaust the parser.
 func (f *File) acceptable(tokens token.Tokens) bool {
 	reject := func(t *token.Token, format string, args ...any) {
-		f.breakAt(place(t), "", format, args...)
+		f.breakAt(f.place(t), "", format, args...)
 	}
 	type level struct{ column, keys int }
 	var block []level

@@ -65,6 +65,7 @@ func newDevices(config gatewayconfig.Config, dir string) devices {
 	for len(encodings) < len(d.model.Signals) {
 		encodings = append(encodings, "own")
 	}
+	d.definitions = make([]buffer.Definition, 0, len(d.model.Signals))
 	for i, s := range d.model.Signals {
 		d.definitions = append(d.definitions, buffer.Definition{Signal: s, Encoding: encodings[i]})
 	}

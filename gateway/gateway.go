@@ -183,6 +183,7 @@ func (g *Gateway) prepare() error {
 		supply: newSupply(g.config.Gateway.Mains != nil, g.clock, g.buffer, g.hold, active, g.log),
 	}
 	g.config.Devices, g.config.Assets, g.config.Rules = nil, nil, nil // what may change is in live
+	g.options.Source = Source{}
 	if err := g.prepareControl(devices); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"io"
 
 	"github.com/busbar/busbar/gatewayconfig"
 )
@@ -16,18 +17,18 @@ type setting struct {
 }
 
 // live is the setting that a gateway runs with now. The signals of its devices, which may be
-// tens of thousands, are in the model; as they were written they are needed again only when
-// another setting comes, and are packed until then.
+// tens of thousands, are in the model; as they were written, and the files that they were
+// written in, are needed again only when another setting comes, and are packed until then.
 type live struct {
 	config  gatewayconfig.Config // without signals
 	signals []byte
-	source  Source
+	files   Source // with what is in them packed
 	devices devices
 }
 
 // live is the setting as it is kept while it runs.
 func (s setting) live() *live {
-	l := &live{config: s.config, source: s.source, devices: s.devices}
+	l := &live{config: s.config, devices: s.devices}
 	l.config.Devices = make([]gatewayconfig.Device, len(s.config.Devices))
 	lists := make([][]gatewayconfig.Signal, len(s.config.Devices))
 	for i, d := range s.config.Devices {
@@ -35,15 +36,17 @@ func (s setting) live() *live {
 		l.config.Devices[i] = d
 	}
 	l.devices.config = l.config
-	l.signals = pack(lists)
+	p := newPacker()
+	l.signals = p.signals(lists)
+	l.files = p.source(s.source)
 	return l
 }
 
 // setting is the one that runs, as it was written.
 func (l *live) setting() setting {
-	s := setting{config: l.config, source: l.source, devices: l.devices}
+	s := setting{config: l.config, source: l.source(), devices: l.devices}
 	s.config.Devices = make([]gatewayconfig.Device, len(l.config.Devices))
-	for i, signals := range unpack(l.signals) {
+	for i, signals := range unpackSignals(l.signals) {
 		s.config.Devices[i] = l.config.Devices[i]
 		s.config.Devices[i].Signals = signals
 	}
@@ -51,26 +54,64 @@ func (l *live) setting() setting {
 	return s
 }
 
-// pack takes a hundredth of the memory of what it packs.
-func pack(lists [][]gatewayconfig.Signal) []byte {
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	out := json.NewEncoder(z)
-	for _, list := range lists {
-		if err := out.Encode(list); err != nil {
-			panic(err) // it has nothing but texts and numbers
+// source is what the setting was read from.
+func (l *live) source() Source {
+	return l.files.each(func(packed []byte) []byte {
+		text, err := io.ReadAll(unpack(packed))
+		if err != nil {
+			panic(err) // it is what packer has made
 		}
+		return text
+	})
+}
+
+// packer packs what isn't needed while a gateway runs: signals into a hundredth of their
+// memory.
+type packer struct{ zip *gzip.Writer }
+
+func newPacker() packer { return packer{gzip.NewWriter(nil)} }
+
+func (p packer) pack(write func(io.Writer) error) []byte {
+	var packed bytes.Buffer
+	p.zip.Reset(&packed)
+	if err := write(p.zip); err != nil {
+		panic(err) // memory takes everything
 	}
-	z.Close()
+	p.zip.Close()
 	return bytes.Clone(packed.Bytes())
 }
 
-func unpack(packed []byte) (lists [][]gatewayconfig.Signal) {
+func (p packer) signals(lists [][]gatewayconfig.Signal) []byte {
+	return p.pack(func(w io.Writer) error {
+		out := json.NewEncoder(w)
+		for _, list := range lists {
+			if err := out.Encode(list); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (p packer) source(s Source) Source {
+	return s.each(func(text []byte) []byte {
+		return p.pack(func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
+	})
+}
+
+func unpack(packed []byte) io.Reader {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		panic(err) // it is what pack has made, as below
+		panic(err) // it is what packer has made, as below
 	}
-	for in := json.NewDecoder(z); in.More(); {
+	return z
+}
+
+func unpackSignals(packed []byte) (lists [][]gatewayconfig.Signal) {
+	for in := json.NewDecoder(unpack(packed)); in.More(); {
 		var list []gatewayconfig.Signal
 		if err := in.Decode(&list); err != nil {
 			panic(err)

@@ -13,11 +13,20 @@ func TestWhatRunsIsUnpackedAsItWas(t *testing.T) {
 	fill(t, reflect.ValueOf(&s).Elem(), "signal")
 	s.Found = "" // what is written isn't found
 	lists := [][]gatewayconfig.Signal{{s, {Name: "PhV"}}, nil, {}, {s}}
-	if got := unpack(pack(lists)); !reflect.DeepEqual(got, lists) {
+	p := newPacker()
+	if got := unpackSignals(p.signals(lists)); !reflect.DeepEqual(got, lists) {
 		t.Errorf("%+v\n%+v", got, lists)
 	}
-	if got := unpack(pack(nil)); got != nil {
+	if got := unpackSignals(p.signals(nil)); got != nil {
 		t.Errorf("%+v", got)
+	}
+	for _, source := range []Source{
+		{Text: []byte("gateway: {}\n"), Profiles: map[string][]byte{"a.csv": []byte("\xD6l;1\n"), "b.yaml": {}}},
+		{Profiles: map[string][]byte{}},
+	} {
+		if got := (&live{files: p.source(source)}).source(); !reflect.DeepEqual(got, source) {
+			t.Errorf("%+v, expected %+v", got, source)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func (g *Gateway) Reload(by string, wait time.Duration) error {
 	running := g.live.Load()
 	m := mark{
 		Refused: source.fingerprint(), Cause: "the gateway ended while it was tried",
-		At: g.clock.Now().Time(), Running: running.source,
+		At: g.clock.Now().Time(), Running: running.source(),
 	}
 	before, _ := os.ReadFile(g.markPath())
 	if err := g.setMark(m); err != nil {

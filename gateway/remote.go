@@ -16,7 +16,7 @@ import (
 var _ status.Remote = source{}
 
 // Configuration implements status.Remote.
-func (g source) Configuration() []byte { return g.live.Load().source.Text }
+func (g source) Configuration() []byte { return g.live.Load().source().Text }
 
 // Replace implements status.Remote.
 func (g source) Replace(_ context.Context, text []byte, by string, wait time.Duration) (Outcome, error) {

@@ -46,6 +46,18 @@ func (s Source) parse(file string) (gatewayconfig.Config, error) {
 	})
 }
 
+// each is the same files with what change makes of what is in them.
+func (s Source) each(change func(text []byte) []byte) Source {
+	changed := Source{Profiles: make(map[string][]byte, len(s.Profiles))}
+	if s.Text != nil {
+		changed.Text = change(s.Text)
+	}
+	for name, text := range s.Profiles {
+		changed.Profiles[name] = change(text)
+	}
+	return changed
+}
+
 // hash is the SHA-256 of the configuration's file, in hexadecimal.
 func (s Source) hash() string { return hashOf(s.Text) }
 

@@ -76,6 +76,14 @@ func (t *trials) end() {
 	t.ctx = nil
 }
 
+// over forgets the pending one, if there is one: its files and signals take much memory.
+func (t *trials) over() {
+	if t.stop != nil {
+		t.stop()
+	}
+	t.pending, t.stop = nil, nil
+}
+
 func (t *trials) refuse(why string) {
 	t.refusedMu.Lock()
 	defer t.refusedMu.Unlock()
@@ -202,13 +210,13 @@ func (g *Gateway) keptInTime(p *pending) {
 
 // keep makes a configuration last that has held.
 func (g *Gateway) keep(p *pending) {
-	g.trials.pending = nil
+	g.trials.over()
 	g.trials.refuse("")
 	g.dropMark()
 	if len(p.changes) == 0 {
 		g.log.Info("the configuration is the one that runs", "by", p.by)
 		now := *p.was
-		now.source = p.to.source
+		now.files = newPacker().source(p.to.source)
 		g.live.Store(&now)
 		return
 	}
@@ -219,7 +227,7 @@ func (g *Gateway) keep(p *pending) {
 
 // takeBack runs the gateway with the configuration before.
 func (g *Gateway) takeBack(ctx context.Context, p *pending, causes []string) {
-	g.trials.pending = nil
+	g.trials.over()
 	if len(p.changes) == 0 {
 		return
 	}
@@ -242,7 +250,7 @@ const (
 )
 
 func (g *Gateway) tellConfiguration(kind telemetry.EventKind, p *pending, cause string) {
-	r := telemetry.Reconfiguration{Before: p.was.source.hash(), After: p.to.source.hash(), By: p.by, Cause: cause[:min(len(cause), mostCause)]}
+	r := telemetry.Reconfiguration{Before: p.was.source().hash(), After: p.to.source.hash(), By: p.by, Cause: cause[:min(len(cause), mostCause)]}
 	list := func(to *[]string, device string) {
 		switch {
 		case slices.Contains(*to, device):

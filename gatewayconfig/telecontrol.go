@@ -124,6 +124,7 @@ func (d Device) station() iec104.Device {
 		Interrogate: time.Duration(t.InterrogateEvery), Counters: time.Duration(t.CountersEvery), Sync: time.Duration(t.SyncEvery),
 		Zone: t.TimeZone, Timeout: time.Duration(d.Timeout),
 	}
+	o.Points = make([]iec104.Point, 0, len(d.Signals))
 	for _, s := range d.Signals {
 		o.Points = append(o.Points, iec104.Point{
 			Name: s.Name, Station: cmp.Or(s.CommonAddress, t.CommonAddress), Object: *s.IOA, Scale: s.Scale, Offset: s.Offset,

@@ -17,7 +17,7 @@ const (
 func (s *scope) onBus(name string) operand {
 	var live []int32
 	for _, id := range s.buses[s.target.device] {
-		for _, signal := range s.byDevice[id][telemetry.ChannelLive] {
+		for _, signal := range s.signals(target{device: id})[telemetry.ChannelLive] {
 			slot := s.slot(signal)
 			s.read(slot)
 			live = append(live, slot)
@@ -43,7 +43,7 @@ func (s *scope) onBus(name string) operand {
 
 // mainsLost binds whether the gateway's own supply is away: false if nothing watches it.
 func (s *scope) mainsLost() operand {
-	for _, signal := range s.byDevice[s.gateway][Mains] {
+	for _, signal := range s.signals(target{device: s.gateway})[Mains] {
 		slot := s.slot(signal)
 		s.read(slot)
 		return operand{condition: compare("==", func(in *inputs) float64 { return in.number(slot) }, constant(0, "").number)}

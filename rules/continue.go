@@ -20,15 +20,15 @@ func (e *Engine) Continue(from *Engine) {
 			for i := range old.trail.count {
 				s.trail.push(*old.trail.at(i))
 			}
-		} else if _, both := e.idle[id]; both {
-			e.idle[id] = old.latest()
+		} else if last := e.idle.of(id); last != nil {
+			*last = old.latest()
 		}
 	}
-	for id, old := range from.idle {
+	for id, old := range from.idle.all() {
 		if m, both := e.slotOf[id]; both {
-			e.in.slots[m].take(old)
-		} else if _, both := e.idle[id]; both {
-			e.idle[id] = old
+			e.in.slots[m].take(*old)
+		} else if last := e.idle.of(id); last != nil {
+			*last = *old
 		}
 	}
 	for n := range from.instances {

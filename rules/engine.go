@@ -17,7 +17,7 @@ type Engine struct {
 	gateway   string
 	in        inputs
 	slotOf    map[telemetry.SignalID]int32
-	idle      map[telemetry.SignalID]past // the last sample of what comes by change, and no rule reads
+	idle      idle
 	instances []instance
 	known     map[claim]*instance
 	orphans   []savedAlarm
@@ -144,9 +144,9 @@ func (e *Engine) Update(received time.Time, samples []telemetry.Sample, emit fun
 
 // keep keeps a sample that no rule reads, if it is of a signal that comes by change.
 func (e *Engine) keep(s *telemetry.Sample, now telemetry.Micros) {
-	last, byChange := e.idle[s.Signal]
-	if t := min(s.Time, now); byChange && (t >= last.time || s.Quality.Has(telemetry.ClockJumped)) {
-		e.idle[s.Signal] = pastOf(s.Value, s.Quality, t)
+	last := e.idle.of(s.Signal)
+	if t := min(s.Time, now); last != nil && (t >= last.time || s.Quality.Has(telemetry.ClockJumped)) {
+		*last = pastOf(s.Value, s.Quality, t)
 	}
 }
 

@@ -248,8 +248,8 @@ func (e *Engine) Explain(q *Inquiry, now time.Time) []Explanation {
 		in.slots[n].time = never
 		if from, known := e.slotOf[signal.ID]; known {
 			in.slots[n] = e.in.slots[from]
-		} else if last, known := e.idle[signal.ID]; known {
-			in.slots[n].take(last)
+		} else if last := e.idle.of(signal.ID); last != nil {
+			in.slots[n].take(*last)
 		}
 	}
 	list := []Explanation{}

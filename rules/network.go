@@ -14,7 +14,9 @@ type network struct {
 	devices           map[string]Device
 	assetIDs          []string // in the model's order, then those that only devices and signals name
 	deviceIDs         []string
-	byAsset, byDevice map[string]map[string][]telemetry.Signal // by id, by name
+	all               []telemetry.Signal
+	byAsset, byDevice map[string][]int32                       // of them, by id
+	named             map[target]map[string][]telemetry.Signal // by name, of those that rules have looked at
 	bySupply          map[string][]string                      // ids of devices, in the model's order
 	openAssets        map[string]bool                          // that have an open device
 	judged            map[judgement]witness
@@ -24,14 +26,14 @@ type network struct {
 	buses             map[string][]string // devices by bus
 	busIDs            []string
 	kept              int // samples of all trails
-	idle              map[telemetry.SignalID]past
+	idle              idle
 }
 
 func newNetwork(m Model) *network {
 	w := &network{
 		gateway: m.Gateway,
 		assets:  map[string]Asset{}, devices: map[string]Device{},
-		byAsset: map[string]map[string][]telemetry.Signal{}, byDevice: map[string]map[string][]telemetry.Signal{},
+		all: m.Signals, byAsset: map[string][]int32{}, byDevice: map[string][]int32{}, named: map[target]map[string][]telemetry.Signal{},
 		bySupply: map[string][]string{}, openAssets: map[string]bool{}, judged: map[judgement]witness{},
 		slotOf: map[telemetry.SignalID]int32{}, deviceNumbers: map[string]int32{}, buses: map[string][]string{},
 	}
@@ -42,11 +44,11 @@ func newNetwork(m Model) *network {
 		w.addAsset(Asset{ID: d.Asset})
 		w.addDevice(d)
 	}
-	for _, s := range m.Signals {
+	for i, s := range m.Signals {
 		w.addAsset(Asset{ID: s.Asset})
 		w.addDevice(Device{ID: s.Device, Asset: s.Asset})
-		index(w.byAsset, s.Asset, s)
-		index(w.byDevice, s.Device, s)
+		w.byAsset[s.Asset] = append(w.byAsset[s.Asset], int32(i))
+		w.byDevice[s.Device] = append(w.byDevice[s.Device], int32(i))
 	}
 	return w
 }
@@ -74,13 +76,6 @@ func (w *network) addDevice(d Device) {
 	}
 }
 
-func index(by map[string]map[string][]telemetry.Signal, id string, s telemetry.Signal) {
-	if by[id] == nil {
-		by[id] = map[string][]telemetry.Signal{}
-	}
-	by[id][s.Name] = append(by[id][s.Name], s)
-}
-
 // slot is where the signal's samples are kept.
 func (w *network) slot(signal telemetry.Signal) int32 {
 	n, ok := w.slotOf[signal.ID]
@@ -101,17 +96,12 @@ func (w *network) slot(signal telemetry.Signal) int32 {
 // no rule reads it: one that is new after a reload may, and the next sample may be days
 // away.
 func (w *network) keepByChange() {
-	w.idle = map[telemetry.SignalID]past{}
-	for _, device := range w.deviceIDs {
-		for _, signals := range w.byDevice[device] {
-			for _, s := range signals {
-				if w.devices[device].PollEvery != 0 && s.Name != telemetry.ChannelLive {
-					continue
-				}
-				if _, read := w.slotOf[s.ID]; !read {
-					w.idle[s.ID] = past{time: never}
-				}
-			}
+	for _, s := range w.all {
+		if w.devices[s.Device].PollEvery != 0 && s.Name != telemetry.ChannelLive {
+			continue
+		}
+		if _, read := w.slotOf[s.ID]; !read {
+			w.idle.add(s.ID)
 		}
 	}
 }
@@ -129,10 +119,20 @@ func (t target) String() string {
 
 // signals are the target's signals by name.
 func (w *network) signals(t target) map[string][]telemetry.Signal {
+	of := w.byAsset[t.asset]
 	if t.device != "" {
-		return w.byDevice[t.device]
+		t.asset, of = "", w.byDevice[t.device]
 	}
-	return w.byAsset[t.asset]
+	by, known := w.named[t]
+	if !known {
+		by = make(map[string][]telemetry.Signal, len(of))
+		for _, i := range of {
+			s := w.all[i]
+			by[s.Name] = append(by[s.Name], s)
+		}
+		w.named[t] = by
+	}
+	return by
 }
 
 // open reports whether the target may get signals that it hasn't got yet.

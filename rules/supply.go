@@ -76,7 +76,7 @@ func (w *network) neighbours(device string) []string {
 
 func (w *network) voltages(device string) []telemetry.Signal {
 	var found []telemetry.Signal
-	for name, signals := range w.byDevice[device] {
+	for name, signals := range w.signals(target{device: device}) {
 		if strings.HasPrefix(name, "PhV.phs") {
 			found = append(found, signals...)
 		}

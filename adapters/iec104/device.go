@@ -105,8 +105,9 @@ func (d Device) About() session.About {
 	} else {
 		a.Where = d.Addresses[0]
 	}
-	for _, p := range d.Points {
-		a.Points = append(a.Points, session.Point{Name: p.Name, Signal: p.Signal})
+	a.Points = make([]session.Point, len(d.Points))
+	for i, p := range d.Points {
+		a.Points[i] = session.Point{Name: p.Name, Signal: p.Signal}
 	}
 	return a
 }

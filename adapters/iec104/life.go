@@ -30,14 +30,25 @@ type life struct {
 	later    map[int]telemetry.Sample // what is of the past, and yet what a point was last told to be
 
 	mu       sync.Mutex
-	shows    []telemetry.Sample // by point; without a value before the first one
-	changed  chan struct{}      // closed when shows has changed; nil: nobody waits for that
+	shows    []shown       // by point
+	changed  chan struct{} // closed when shows has changed; nil: nobody waits for that
 	selected map[telemetry.SignalID]telemetry.Value
 }
 
+// shown is what a point was told to be last, which is no text. It was told at the time that
+// watch has of it.
+type shown struct {
+	bits    uint64
+	quality telemetry.Quality
+	kind    telemetry.ValueKind
+	told    bool // false before the first time
+}
+
+func (s shown) value() telemetry.Value { return telemetry.ValueFromBits(s.kind, s.bits) }
+
 func newLife(ctx context.Context, w *watch, c *controlling.Client) *life {
 	l := &life{
-		watch: w, client: c, ctx: ctx, zone: w.zone(), told: make([]bool, len(w.Points)), shows: make([]telemetry.Sample, len(w.Points)),
+		watch: w, client: c, ctx: ctx, zone: w.zone(), told: make([]bool, len(w.Points)), shows: make([]shown, len(w.Points)),
 		selected: map[telemetry.SignalID]telemetry.Value{},
 		whole:    map[uint16]bool{}, later: map[int]telemetry.Sample{},
 	}
@@ -50,7 +61,7 @@ func (l *life) Told(a *asdu.ASDU, received time.Time) error {
 	l.received = received
 	for i := range a.Len() {
 		o := a.Object(i)
-		n, known := l.index[place{a.Address, o.Address}]
+		n, known := l.places.point(a.Address, o.Address)
 		if !known {
 			l.foreign++
 			continue
@@ -82,7 +93,7 @@ func (l *life) put(n int, s telemetry.Sample) {
 	l.batch = append(l.batch, s)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shows[n] = s
+	l.shows[n] = shown{s.Value.Bits(), s.Quality, s.Value.Kind(), true}
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
@@ -171,11 +182,10 @@ func (l *life) answer(cause error) {
 	if cause == nil {
 		l.mu.Lock()
 		for n, p := range l.Points {
-			s := l.shows[n]
-			if s.Signal == 0 {
-				s = telemetry.Sample{Time: telemetry.MicrosOf(r.Received), Quality: session.Bad(telemetry.NotImplemented)}
+			s := telemetry.Sample{Time: telemetry.MicrosOf(r.Received), Signal: p.Signal, Quality: session.Bad(telemetry.NotImplemented)}
+			if is := l.shows[n]; is.told {
+				s.Time, s.Value, s.Quality = l.last[n], is.value(), is.quality
 			}
-			s.Signal = p.Signal
 			r.Samples = append(r.Samples, s)
 		}
 		l.mu.Unlock()
@@ -222,5 +232,5 @@ func (l *life) shown(n int) (telemetry.Value, <-chan struct{}) {
 	if l.changed == nil {
 		l.changed = make(chan struct{})
 	}
-	return l.shows[n].Value, l.changed
+	return l.shows[n].value(), l.changed
 }

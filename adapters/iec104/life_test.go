@@ -15,7 +15,7 @@ import (
 // told means a clock that isn't right, and never hides what is told.
 func TestReplay(t *testing.T) {
 	d := device("127.0.0.1:1")
-	w := &watch{Device: d, index: d.index(), last: make([]telemetry.Micros, len(d.Points))}
+	w := &watch{Device: d, places: placesOf(d.Points), last: make([]telemetry.Micros, len(d.Points))}
 	began := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	w.last[0], w.last[1] = telemetry.MicrosOf(began), telemetry.MicrosOf(began) // when the link was lost
 	l := newLife(context.Background(), w, nil)

@@ -21,7 +21,7 @@ var (
 
 // Run implements session.Device.
 func (d Device) Run(ctx context.Context, s *session.Session) {
-	w := &watch{Device: d, session: s, index: d.index(), last: make([]telemetry.Micros, len(d.Points))}
+	w := &watch{Device: d, session: s, places: placesOf(d.Points), last: make([]telemetry.Micros, len(d.Points))}
 	for {
 		err := w.follow(ctx)
 		if ctx.Err() != nil || w.fail(ctx, err) != nil {
@@ -39,24 +39,9 @@ func (d Device) Run(ctx context.Context, s *session.Session) {
 type watch struct {
 	Device
 	session *session.Session
-	index   map[place]int
+	places  places
 	last    []telemetry.Micros // the newest that was delivered, by point
 	failing bool               // it was said that there is no link
-}
-
-// place is where an object is.
-type place struct {
-	station uint16
-	object  uint32
-}
-
-// index is the points by their places, of which no two have the same.
-func (d Device) index() map[place]int {
-	index := make(map[place]int, len(d.Points))
-	for i, p := range d.Points {
-		index[place{p.Station, p.Object}] = i
-	}
-	return index
 }
 
 // follow keeps the links and reads until ctx ends. It fails only if it can't begin.
@@ -174,7 +159,7 @@ func (d Device) Read(ctx context.Context) session.Result {
 	}
 	config := d.config()
 	config.Sync = 0 // who only looks sets no clock
-	w := &watch{Device: d, index: d.index(), last: make([]telemetry.Micros, len(d.Points))}
+	w := &watch{Device: d, places: placesOf(d.Points), last: make([]telemetry.Micros, len(d.Points))}
 	l := newLife(running, w, controlling.NewClient(conn, config, slog.New(slog.DiscardHandler)))
 	answer := make(chan session.Result, 1)
 	l.asked = append(l.asked, func(r session.Result) {

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,12 +62,13 @@ type Session struct {
 
 	mu     sync.Mutex
 	last   adapters.Last // without Quality
-	points map[telemetry.SignalID]lastQuality
+	points []lastQuality // in the order of their signals
 	untold untold
 }
 
 // lastQuality is that of the last sample of a point, if there was one.
 type lastQuality struct {
+	signal  telemetry.SignalID
 	quality telemetry.Quality
 	told    bool
 }
@@ -85,11 +88,12 @@ func (a Ask) Context() context.Context { return a.ctx }
 func newSession(about About, log *slog.Logger) *Session {
 	s := &Session{
 		about: about, log: log.With("device", about.ID, "endpoint", about.Where), stats: &counters{},
-		points: make(map[telemetry.SignalID]lastQuality, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
+		points: make([]lastQuality, len(about.Points)), asks: make(chan Ask), ended: make(chan struct{}),
 	}
-	for _, p := range about.Points {
-		s.points[p.Signal] = lastQuality{}
+	for i, p := range about.Points {
+		s.points[i].signal = p.Signal
 	}
+	slices.SortFunc(s.points, func(a, b lastQuality) int { return cmp.Compare(a.signal, b.signal) })
 	return s
 }
 
@@ -284,10 +288,19 @@ func (s *Session) note(r Result) {
 	defer s.mu.Unlock()
 	s.last.Polled, s.last.Cause = true, r.Cause
 	for _, v := range r.Samples {
-		if _, known := s.points[v.Signal]; known {
-			s.points[v.Signal] = lastQuality{v.Quality, true}
+		if p := s.point(v.Signal); p != nil {
+			p.quality, p.told = v.Quality, true
 		}
 	}
+}
+
+// point is the quality of a point; nil if the signal is none.
+func (s *Session) point(signal telemetry.SignalID) *lastQuality {
+	i, known := slices.BinarySearchFunc(s.points, signal, func(p lastQuality, id telemetry.SignalID) int { return cmp.Compare(p.signal, id) })
+	if !known {
+		return nil
+	}
+	return &s.points[i]
 }
 
 func (s *Session) lastResult() adapters.Last {
@@ -296,7 +309,7 @@ func (s *Session) lastResult() adapters.Last {
 	last := s.last
 	last.Quality = make(map[string]telemetry.Quality, len(s.points))
 	for _, p := range s.about.Points {
-		if q := s.points[p.Signal]; q.told {
+		if q := s.point(p.Signal); q.told {
 			last.Quality[p.Name] = q.quality
 		}
 	}

@@ -24,19 +24,26 @@ const smallMemory = 26 << 20
 // nothing but collect.
 const leastGarbage = 0.125
 
+// begun is when a gateway that has started has read all devices, and sent what its signals
+// are: that takes more than what comes afterwards.
+const begun = 20 * time.Second
+
 // followMemory keeps a small gateway small until ctx ends.
 func followMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
 	debug.FreeOSMemory() // what reading the configuration took
-	ticker := time.NewTicker(time.Second)
+	ticker, started := time.NewTicker(time.Second), time.NewTimer(begun)
 	defer ticker.Stop()
+	defer started.Stop()
 	for {
 		debug.SetMemoryLimit(memoryLimit(readMemory()))
 		select {
 		case <-ctx.Done():
 			return
+		case <-started.C:
+			debug.FreeOSMemory()
 		case <-ticker.C:
 		}
 	}

@@ -12,7 +12,7 @@ type pending struct {
 
 const (
 	chunkSamples = 2 * commitSamples
-	mostSpare    = 2
+	mostSpare    = 1 // one is filled while another is committed
 )
 
 // add copies samples to the end of the queue.

@@ -153,6 +153,9 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ids = make([]telemetry.SignalID, len(definitions))
+	if len(t.signals) == 0 {
+		t.signals, t.encodings = make([]telemetry.Signal, 0, len(definitions)), make([]unique.Handle[string], 0, len(definitions))
+	}
 	copied := false
 	for i, d := range definitions {
 		id, known := t.ids[d.fingerprint()]
@@ -168,7 +171,9 @@ func (t *Table) assign(definitions []Definition) (ids []telemetry.SignalID, comp
 		}
 		ids[i] = id
 	}
-	t.signals, t.encodings = slices.Clone(t.signals), slices.Clone(t.encodings) // without room for more
+	if len(t.signals) < cap(t.signals) { // leave no room for more
+		t.signals, t.encodings = slices.Clone(t.signals), slices.Clone(t.encodings)
+	}
 	return ids, t.onDisk == len(t.signals) && len(t.renamed) == 0
 }
 
