@@ -18,9 +18,8 @@ import (
 	"github.com/busbar/busbar/firmware-config/image/layout"
 )
 
-// needed are modules that no device asks for: those of the file systems, of the firmware's
-// variables as well, and of the tables
-// of characters that the kernel's vfat begins with.
+// needed are modules that no device asks for: those of the file systems and of the firmware's
+// variables, and of the tables of characters that the kernel's vfat begins with.
 var needed = []string{"ext4", "vfat", "efivarfs", "nls_cp437", "nls_ascii", "nls_utf8"}
 
 // settled is how long nothing may have come for what there is at the start to be known. What
