@@ -65,7 +65,9 @@ func (d *Decoder) Next() (Row, error) {
 		return Row{Place: at}, err
 	}
 	row, err := d.row(at, c)
-	row.Place = at
+	if row.Place.Line == 0 {
+		row.Place = at
+	}
 	return row, err
 }
 

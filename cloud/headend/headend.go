@@ -70,14 +70,16 @@ const (
 	Unit     Field = "unit"
 	Kind     Field = "kind" // of a signal: gauge, counter, state
 	Quality  Field = "quality"
-	Version  Field = "version" // a whole number, or a time
-	Code     Field = "event"   // the head-end's code of an event, or an EventKind
-	ID       Field = "id"      // of an event
-	Text     Field = "text"    // of an event
+	Version  Field = "version"    // a whole number, or a time
+	Code     Field = "event"      // the head-end's code of an event, or an EventKind
+	ID       Field = "id"         // of an event
+	Text     Field = "text"       // of an event
+	Known    Field = "event_kind" // an EventKind, where the code doesn't say it
+	Line     Field = "line"       // of the file that the row was copied from, for messages
 )
 
 // Fields are all of them.
-var Fields = []Field{Meter, Point, Of, Signal, Time, Start, End, Interval, Number, Unit, Kind, Quality, Version, Code, ID, Text}
+var Fields = []Field{Meter, Point, Of, Signal, Time, Start, End, Interval, Number, Unit, Kind, Quality, Version, Code, ID, Text, Known, Line}
 
 // Status is how a read was come by.
 type Status string

@@ -45,6 +45,13 @@ const (
 
 // row is what the cells of a row say. at is where the row begins.
 func (d *Decoder) row(at Place, c cells) (Row, error) {
+	if of, is := c[Line]; is {
+		n, err := strconv.Atoi(of.text)
+		if err != nil || n < 1 {
+			return Row{}, refuse(of.Place, "line %q, expected a number from 1", short(of.text))
+		}
+		at = Place{Line: n}
+	}
 	meter, err := c.name(at, Meter)
 	if err != nil {
 		return Row{}, err
@@ -76,7 +83,11 @@ func (d *Decoder) event(at Place, c cells) (e Event, err error) {
 	if e.Words, err = c.optional(Text); err != nil {
 		return e, err
 	}
-	if e.Kind = d.format.Events[e.Code]; e.Kind == "" {
+	if k, is := c[Known]; is {
+		if e.Kind = EventKind(k.text); !slices.Contains(EventKinds, e.Kind) {
+			return e, refuse(k.Place, "%s %q, expected %s", Known, short(k.text), oneOf(EventKinds))
+		}
+	} else if e.Kind = d.format.Events[e.Code]; e.Kind == "" {
 		if e.Kind = EventKind(e.Code); !slices.Contains(EventKinds, e.Kind) {
 			e.Kind = Other
 		}
