@@ -18,9 +18,10 @@ type table struct {
 	fields []Field // by column; "": nobody asks for it
 }
 
-// newTable reads the first line.
-func newTable(from *bufio.Reader, line int, format Format) (func() (Place, cells, error), error) {
-	t := &table{lines: newLines(from, line), comma: format.Separator}
+// newTable reads the first line. comma separates columns, 0: it shows; named says what a
+// column is about; those that are required are there.
+func newTable(from *bufio.Reader, line int, comma rune, named func(string) (Field, bool), required []Field) (func() (Place, cells, error), error) {
+	t := &table{lines: newLines(from, line), comma: comma}
 	at, head, err := t.lines.text()
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func newTable(from *bufio.Reader, line int, format Format) (func() (Place, cells
 	seen := map[Field]string{}
 	for _, n := range names {
 		name := strings.TrimSpace(n.text)
-		field, known := format.named(name)
+		field, known := named(name)
 		if !known {
 			field = ""
 		} else if other, twice := seen[field]; twice {
@@ -51,8 +52,10 @@ func newTable(from *bufio.Reader, line int, format Format) (func() (Place, cells
 		}
 		t.fields = append(t.fields, field)
 	}
-	if _, is := seen[Meter]; !is {
-		return nil, broken(at, "no column is the %s: the first line is %q", Meter, short(string(head)))
+	for _, field := range required {
+		if _, is := seen[field]; !is {
+			return nil, broken(at, "no column is the %s: the first line is %q", field, short(string(head)))
+		}
 	}
 	return t.next, nil
 }

@@ -49,7 +49,7 @@ func NewDecoder(from io.Reader, format Format, now telemetry.Micros) *Decoder {
 		case '[':
 			d.next = objects{format, newList(rest, line).text}.next
 		default:
-			if d.next, err = newTable(rest, line, format); err != nil {
+			if d.next, err = newTable(rest, line, format.Separator, format.named, []Field{Meter}); err != nil {
 				d.next = func() (Place, cells, error) { return Place{}, nil, err }
 			}
 		}

@@ -192,3 +192,11 @@ func (t *Tx) LastMeterEvent(headend, meter string, before telemetry.Micros, kind
 		[]any{headend, meter, int64(before), kinds[0], kinds[1]}, &kind, &at)
 	return kind, at, err
 }
+
+// HasHeadEnd reports whether a head-end is known.
+func (s *Store) HasHeadEnd(ctx context.Context, id string) (has bool, err error) {
+	err = s.Ask(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM headend WHERE id = ?)`, []any{id}, &has)
+	})
+	return has, err
+}
