@@ -52,6 +52,7 @@ type entry struct {
 	version int64
 	stored  bool // something of its time is in the database
 	changed bool // and it isn't this
+	counts  bool // in what was received: it is of an interval, which is expected
 }
 
 func newBatch() *batch {
@@ -153,7 +154,7 @@ func (s *session) judge(a arrival, row Row) {
 	}
 	if known == nil {
 		counts.Fresh++
-		d.reads[at] = &entry{sample: sample, version: r.Version, changed: true}
+		d.reads[at] = &entry{sample: sample, version: r.Version, changed: true, counts: r.Interval != 0}
 		d.changed = true
 		if r.Interval != 0 {
 			s.noteInterval(m, of, r)
@@ -198,7 +199,7 @@ func (s *session) noteInterval(m *meter, of store.Place, r *Read) {
 }
 
 // chunks are the samples that weren't stored, and how many of each quarter-hour are the
-// first of their time.
+// first of their interval.
 func (s *session) chunks() (chunks []store.Chunk, received []store.Received, err error) {
 	type minute struct{ minute, bundle int64 }
 	samples := map[minute][]telemetry.Sample{}
@@ -213,7 +214,7 @@ func (s *session) chunks() (chunks []store.Chunk, received []store.Received, err
 			}
 			at := minute{store.MinuteOf(e.sample.Time), key.Bundle}
 			samples[at] = append(samples[at], e.sample)
-			if !e.stored {
+			if !e.stored && e.counts {
 				first[at]++
 			}
 		}

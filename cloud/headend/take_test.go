@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/compact"
+	"github.com/busbar/busbar/cloud/completeness"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -43,7 +44,7 @@ func TestTheOrderDoesNotMatter(t *testing.T) {
 	rnd := rand.New(rand.NewSource(1))
 	w := newWorld(t)
 	r, _ := w.start()
-	begin := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	begin := time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)
 	want := map[string]map[telemetry.Micros]toldRead{"m1": {}, "m2": {}}
 	var all []toldRead
 	for meter := range want {
@@ -157,18 +158,18 @@ func TestOneBadRowIsSetAside(t *testing.T) {
 	w := newWorld(t)
 	r, _ := w.start()
 	_, run, refused := w.send(head+
-		"m1,1-0:1.29.0,2026-10-01T00:15:00Z,15m,1,Wh,actual,1\n"+
-		"m1,1-0:1.29.0,2026-10-01T00:30:00Z,15m,x,Wh,actual,1\n"+
-		"m1,1-0:1.29.0,2026-10-01T00:15:00Z,15m,2,Wh,actual,1\n"+
-		"m1,1-0:1.29.0,2026-10-01T00:45:00Z,15m,,Wh,missing,1\n"+
-		"m1,1-0:1.29.0,2026-10-01T01:00:00Z,15m,3,Wh,actual,1\n", mdm)
+		"m1,1-0:1.29.0,2025-10-01T00:15:00Z,15m,1,Wh,actual,1\n"+
+		"m1,1-0:1.29.0,2025-10-01T00:30:00Z,15m,x,Wh,actual,1\n"+
+		"m1,1-0:1.29.0,2025-10-01T00:15:00Z,15m,2,Wh,actual,1\n"+
+		"m1,1-0:1.29.0,2025-10-01T00:45:00Z,15m,,Wh,missing,1\n"+
+		"m1,1-0:1.29.0,2025-10-01T01:00:00Z,15m,3,Wh,actual,1\n", mdm)
 	if len(refused) != 1 || refused[0] != `3:40: "x" is no number, expected one such as 0.25` {
 		t.Errorf("refused: %v", refused)
 	}
 	if run.Fresh != 2 || run.Aside != 1 || run.File != "reads.csv" || run.By != "test" {
 		t.Errorf("%+v", run)
 	}
-	w.produce(`{"meter":"m1","channel":"1.29.0","end":"2026-10-01T01:15:00Z","interval":"15m","value":4,"unit":"Wh"}` + "\nnonsense\n")
+	w.produce(`{"meter":"m1","channel":"1.29.0","end":"2025-10-01T01:15:00Z","interval":"15m","value":4,"unit":"Wh"}` + "\nnonsense\n")
 	if err := w.producer.ProduceSync(t.Context(), recordOf("stranger", "{}")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func TestOneBadRowIsSetAside(t *testing.T) {
 	}
 	got := strings.Join(texts, "\n")
 	for _, want := range []string{
-		"mdm reads.csv:4: DmdWh.interval of meter m1 at 2026-10-01T00:00:00Z is 2, and was 1 before in version 1, actual: expected a higher version, or another quality",
+		"mdm reads.csv:4: DmdWh.interval of meter m1 at 2025-10-01T00:00:00Z is 2, and was 1 before in version 1, actual: expected a higher version, or another quality",
 		":2:1: invalid character", "stranger busbar.import/", `head-end "stranger" isn't in the cloud's configuration`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s\nexpected %s", got, want)
@@ -203,7 +204,7 @@ func TestABrokenImportIsTakenUp(t *testing.T) {
 	text.WriteString(head)
 	const rows = 5 * together
 	for n := range rows {
-		text.WriteString(toldRead{fmt.Sprint("m", n%7), time.Date(2026, 9, 1, 0, 15*(n/7+1), 0, 0, time.UTC), float64(n), Actual, 0}.csv())
+		text.WriteString(toldRead{fmt.Sprint("m", n%7), time.Date(2025, 9, 1, 0, 15*(n/7+1), 0, 0, time.UTC), float64(n), Actual, 0}.csv())
 	}
 	r, stop := w.start()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -287,5 +288,46 @@ func TestAGatewaysNameIsRefused(t *testing.T) {
 	err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveHeadEnd(store.HeadEnd{ID: "mdm"}) })
 	if err == nil || !strings.Contains(err.Error(), "a gateway of this id is enrolled") {
 		t.Error(err)
+	}
+}
+
+// What a head-end should have read and hasn't given is missing, once it is due.
+func TestReadsAreExpectedByTheirIntervals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	var text strings.Builder
+	text.WriteString(head)
+	day := time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)
+	for n := range 96 {
+		if n >= 8 && n < 12 {
+			continue
+		}
+		text.WriteString(toldRead{"m1", day.Add(time.Duration(n+1) * 15 * time.Minute), 1, Actual, 0}.csv())
+		if n%4 == 0 {
+			fmt.Fprintf(&text, "m2,1-0:1.29.0,%s,1h,4,Wh,actual,0\n", day.Add(time.Duration(n+4)*15*time.Minute).Format(time.RFC3339))
+		}
+	}
+	w.send(text.String()+"m1,1-0:1.8.0,2025-10-01T02:15:00Z,,1,Wh,actual,0\n", mdm)
+	query := completeness.Query{Gateway: "mdm", From: telemetry.MicrosOf(day), To: telemetry.MicrosOf(day.Add(24 * time.Hour))}
+	for _, c := range []struct {
+		after              time.Duration
+		letters            string
+		expected, received uint64
+	}{
+		{48 * time.Hour, strings.Repeat("c", 8) + "iiii" + strings.Repeat("c", 84), 96, 92},
+		{3 * time.Hour, strings.Repeat("c", 8) + "oooo" + strings.Repeat("c", 84), 92, 92},
+	} {
+		report, err := completeness.Read(t.Context(), w.store, query, telemetry.MicrosOf(day.Add(c.after)))
+		if err != nil || len(report.Devices) != 2 {
+			t.Fatalf("%+v, %v", report, err)
+		}
+		one, two := report.Devices[0], report.Devices[1]
+		if string(one.Letters) != c.letters || one.Expected != c.expected || one.Received != c.received {
+			t.Errorf("after %s: %s, %d of %d, expected %s", c.after, one.Letters, one.Received, one.Expected, c.letters)
+		}
+		if c.after > 24*time.Hour && (two.Expected != 24 || two.Received != 23 || string(two.Letters) != strings.Repeat("c", 8)+"i"+strings.Repeat("c", 87)) {
+			t.Errorf("%s, %d of %d", two.Letters, two.Received, two.Expected)
+		}
 	}
 }

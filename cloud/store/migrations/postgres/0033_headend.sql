@@ -25,8 +25,7 @@ CREATE TABLE read_day (
     PRIMARY KEY (day, bundle)
 );
 
--- The series that are read by intervals. Reads are expected from the first interval to the
--- last one that a meter of the same head-end has.
+-- The series that are read by intervals, from the first one on.
 CREATE TABLE read_interval (
     series  BIGINT NOT NULL PRIMARY KEY REFERENCES series (id),
     bundle  BIGINT NOT NULL,
