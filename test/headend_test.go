@@ -90,12 +90,14 @@ func headEnd(t *testing.T, database string) {
 	})
 	run(1, append(readings, "--dry-run", "reads.csv")...)
 	out, errs := run(1, append(readings, "reads.csv")...)
-	if fresh, _ := imported(t, out); fresh != 2 || errs != "reads.csv:4:32: \"much\" is no number, expected one such as 0.25\nreads.csv:5:1: no unit, expected one such as kWh\n" {
+	if fresh, _ := imported(t, out); fresh != 2 || errs != "reads.csv:4:30: \"much\" is no number, expected one such as 0.25\nreads.csv:5:1: no unit, expected one such as kWh\n" {
 		t.Errorf("%s%s", out, errs)
 	}
-	var series struct{ Items []struct{ Device, Name, Unit, Asset string } }
+	var series struct {
+		Series []struct{ Device, Name, Unit, Asset string }
+	}
 	s.ask(t, "/api/v1/series?gateway=mdm-north", &series)
-	if len(series.Items) != 1 || series.Items[0] != (struct{ Device, Name, Unit, Asset string }{"M4711", "DmdWh.interval", "W.h", "p1"}) {
+	if len(series.Series) != 1 || series.Series[0] != (struct{ Device, Name, Unit, Asset string }{"M4711", "DmdWh.interval", "W.h", "p1"}) {
 		t.Errorf("%+v", series)
 	}
 
