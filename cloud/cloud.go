@@ -22,6 +22,7 @@ import (
 	"github.com/busbar/busbar/cloud/api"
 	"github.com/busbar/busbar/cloud/command"
 	"github.com/busbar/busbar/cloud/compact"
+	"github.com/busbar/busbar/cloud/headend"
 	"github.com/busbar/busbar/cloud/ingest"
 	"github.com/busbar/busbar/cloud/log"
 	"github.com/busbar/busbar/cloud/measurements"
@@ -64,6 +65,7 @@ type Cloud struct {
 	alarms   *alarm.Runner
 	outages  *desk.Runner
 	compact  *compact.Runner
+	imports  *headend.Runner        // nil: there are no head-ends
 	receiver *alertmanager.Receiver // nil: nothing is taken from Alertmanagers
 	live     *api.Live
 	sender   *command.Sender
@@ -142,6 +144,7 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 		c.kafka = append(c.kafka, kgo.SeedBrokers(c.embedded.Addr()))
 	}
 	c.prepareWork(names)
+	c.openHeadEnds(names)
 	if c.runs(TargetPublish) {
 		if err := c.openPublishing(ctx, names); err != nil {
 			return err

@@ -47,6 +47,10 @@ type Config struct {
 	// Who is sent the values of signals by Prometheus' remote write.
 	RemoteWrite []RemoteWrite `yaml:"remote_write"`
 
+	// The head-ends and systems of meter data whose reads and events of meters are taken,
+	// by busbar-cloud import and from the topic busbar.import. Default: none.
+	HeadEnds []HeadEnd `yaml:"head_ends"`
+
 	// The page on which anybody can see where supply is out. Without it, none is written.
 	Public *Public `yaml:"public"`
 }
@@ -227,6 +231,7 @@ func check(f *configfile.File, c Config) {
 		c.Public.check(f)
 	}
 	checkRemoteWrite(f, c.RemoteWrite)
+	checkHeadEnds(f, c.HeadEnds)
 	if d := time.Duration(c.Ingest.FlushEvery); d < 10*time.Millisecond || d > time.Minute {
 		f.Errorf("ingest.flush_every", "%s is out of range, expected 10ms to 1m", c.Ingest.FlushEvery)
 	}

@@ -73,6 +73,9 @@ func (c *Cloud) work(ctx context.Context) {
 	do(TargetAlarm, func(ctx context.Context, _ store.Share) {
 		var concluding sync.WaitGroup
 		concluding.Go(func() { c.outages.Run(ctx) })
+		if c.imports != nil {
+			concluding.Go(func() { c.imports.Run(ctx) })
+		}
 		c.alarms.Run(ctx)
 		concluding.Wait()
 	})

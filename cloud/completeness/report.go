@@ -188,7 +188,8 @@ type builder struct {
 type device struct {
 	gateway int // counted from 0
 	wanted  bool
-	known   bool // something was accounted for or received
+	known   bool                // something was accounted for or received
+	reads   []store.DeviceReads // that its head-end is to have; none: a gateway reads it
 	counts  Counts
 	line    Line
 }
@@ -203,6 +204,9 @@ func (b *builder) begin(scope store.Scope) {
 			b.began = append(b.began, store.QuarterNumber(scope.Began[d.Gateway]))
 		}
 		b.devices[i] = device{gateway: b.gateways - 1, wanted: b.query.Device == "" || b.query.Device == d.Name, line: Line{Device: d}}
+	}
+	for _, r := range scope.Reads {
+		b.devices[r.Device].reads = append(b.devices[r.Device].reads, r)
 	}
 	b.counted, b.ever = make([]bool, b.gateways), make([]bool, b.gateways)
 }
@@ -244,7 +248,9 @@ func (b *builder) quarter(q store.Quarter) {
 			continue
 		}
 		v := Judge(d.counts, over, due)
-		if d.counts.Accounts == 0 && d.counts.Received == 0 && (b.counted[d.gateway] || q.Number < b.began[d.gateway]) {
+		if len(d.reads) > 0 {
+			v = judgeReads(d.reads, q.Number, d.counts.Received, b.now)
+		} else if d.counts.Accounts == 0 && d.counts.Received == 0 && (b.counted[d.gateway] || q.Number < b.began[d.gateway]) {
 			v.State = NotAsked
 		}
 		d.known = d.known || d.counts.Accounts > 0 || d.counts.Received > 0

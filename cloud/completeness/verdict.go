@@ -42,6 +42,7 @@ type Reason string
 const (
 	Missed      Reason = "missed"       // not asked for: the poll before wasn't over
 	GatewayDown Reason = "gateway-down" // not asked for: no gateway was running
+	NotRead     Reason = "not-read"     // a head-end should have it by now, and hasn't given it
 	OnTheWay    Reason = "on-the-way"   // in the gateway's buffer, in the log, waiting for its signal table, or set aside
 	// Undetermined is on the way, or given up: the gateway has lost numbers of the
 	// same process and can't say whose samples they were.

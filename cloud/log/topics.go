@@ -45,6 +45,11 @@ func MeasurementTopics(names record.Topics, partitions int32, replicas int16, mi
 	}
 }
 
+// ImportTopic is that of what head-ends have read.
+func ImportTopic(names record.Topics, replicas int16, minInSync int) Topic {
+	return Topic{Name: names.Import(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Retention: 30 * 24 * time.Hour}
+}
+
 // EnsureTopics creates the topics that are missing. It never alters one that
 // exists, whatever its settings.
 func EnsureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error {

@@ -49,6 +49,7 @@ type Quarter struct {
 type Scope struct {
 	Devices []Device                    // by gateway and name
 	Long    []Account                   // of several quarter-hours, that reach into the range
+	Reads   []DeviceReads               // that head-ends are to have
 	Began   map[string]telemetry.Micros // when a gateway first started, as far as that is known
 }
 
@@ -63,6 +64,9 @@ func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, be
 		err := r.readDevices(&scope)
 		if err == nil {
 			err = r.readUncounted()
+		}
+		if err == nil {
+			err = r.readIntervals(&scope)
 		}
 		if err != nil {
 			return err
@@ -86,6 +90,26 @@ func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, be
 		return fmt.Errorf("store: read accounts: %w", err)
 	}
 	return nil
+}
+
+// DeviceReads says that a device of a head-end is read by intervals of a width, of which the
+// first began at First, and how long after its end one may come.
+type DeviceReads struct {
+	Device                int
+	Width, First, Expects telemetry.Micros
+}
+
+// readIntervals are those of the devices that are read.
+func (r *quarterReader) readIntervals(scope *Scope) error {
+	limit, more := r.of("i.bundle", bundleIDs)
+	return r.Each(func(rows *sql.Rows) error {
+		var d DeviceReads
+		var bundle int64
+		err := rows.Scan(&bundle, &d.Width, &d.First, &d.Expects)
+		d.Device = r.bundles[bundle]
+		scope.Reads = append(scope.Reads, d)
+		return err
+	}, `SELECT i.bundle, i.width, i.first, h.expects FROM read_interval i JOIN series s ON s.id = i.series JOIN headend h ON h.id = s.gateway WHERE TRUE`+limit+` ORDER BY i.series`, more...)
 }
 
 // quarterReader reads the rows of one gateway, or of all. Both of its maps lead

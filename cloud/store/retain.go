@@ -106,10 +106,33 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 			deleted += n
 		}
 	}
+	if level == Raw && err == nil {
+		err = p.forgetReads(ctx, DayOf(before))
+	}
 	if err != nil {
 		return deleted, fmt.Errorf("store: delete what is older than it is kept, of %s: %w", level, err)
 	}
 	return deleted, nil
+}
+
+// forgetReads deletes by which reads of days before one are known: their samples are deleted.
+func (p *Packer) forgetReads(ctx context.Context, day int64) error {
+	for more := true; more; {
+		err := p.write(ctx, func(t *Tx) error {
+			var oldest int64
+			err := t.QueryRow(`SELECT COALESCE(MIN(day), ?) FROM read_day`, []any{day}, &oldest)
+			if more = false; err != nil || oldest >= day {
+				return err
+			}
+			more = true
+			_, err = t.Exec(`DELETE FROM read_day WHERE day = ? AND bundle IN (SELECT bundle FROM read_day WHERE day = ? ORDER BY bundle LIMIT ?)`, oldest, oldest, sweepStep)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // retainStep deletes the oldest rows of one of a level's owners, from from on, and returns

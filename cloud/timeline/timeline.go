@@ -24,15 +24,16 @@ const (
 	Call      Kind = "call"      // what a customer has said
 	Command   Kind = "command"   // what a gateway was asked about one of its alarms
 	Control   Kind = "control"   // what was written to its device
+	Meter     Kind = "meter"     // what its meter has told by a head-end
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Alarm, Outage, Planned, Switching, Call, Command, Control}
+var Kinds = []Kind{Alarm, Outage, Planned, Switching, Call, Command, Control, Meter}
 
 // AssetEntry is something that has happened.
 type AssetEntry struct {
 	At      telemetry.Micros `json:"at_us"`
-	Kind    Kind             `json:"kind" enum:"alarm,outage,planned,switching,call,command,control"`
+	Kind    Kind             `json:"kind" enum:"alarm,outage,planned,switching,call,command,control,meter"`
 	Of      string           `json:"of" doc:"The id of the alarm, the outage, the planned outage, the call or the command; empty of the others"`
 	Action  string           `json:"action" doc:"What was done, or has become so" example:"raised"`
 	By      string           `json:"by" doc:"Who, as there"`
@@ -79,6 +80,9 @@ var branches = []struct {
 		FROM alarm a JOIN command c ON c.alarm = a.id AND c.alarm <> '' WHERE a.asset = ?`},
 	{kind: Control, at: "c.at", key: "c.epoch || '.' || c.seq", query: `'', c.action, c.actor, c.gateway, c.device || ' ' || c.signal || ' ' || c.requested || ': ' || c.outcome, c.cause
 		FROM control_step c WHERE c.asset = ?`},
+	// Who sees the service point sees them, whichever zone the head-end is of.
+	{kind: Meter, at: "m.at", key: "m.headend || '.' || m.meter || '.' || m.code || '.' || m.number", query: `m.meter, m.kind, '', m.headend, m.code || CASE WHEN m.words <> '' THEN ': ' || m.words ELSE '' END, ''
+		FROM meter_event m WHERE m.asset = ?`},
 }
 
 // seen is the condition that a branch's entries are shown.

@@ -31,6 +31,7 @@ type commands struct {
 	User    userCommand      `cmd:"" help:"Who signs in to the console."`
 	Token   tokenCommand     `cmd:"" help:"Tokens that programs show to the API."`
 	Audit   auditCommand     `cmd:"" help:"Who did what."`
+	Import  importCommand    `cmd:"" help:"Take in what head-ends and systems of meter data have: reads, events, meters, customers, tariffs, weather."`
 	Grid    gridCommand      `cmd:"" help:"The network's model: import one, see what is in use, return to an earlier one."`
 	Outage  outageCommand    `cmd:"" help:"Which outages there were, by evidence in a file."`
 	Report  reportCommand    `cmd:"" help:"How reliably customers were supplied: indices, and tables for regulators."`

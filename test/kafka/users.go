@@ -100,6 +100,7 @@ func CloudRights(prefix string) []Right {
 	return []Right{
 		{Topic: prefix + ".", Prefixed: true, Operations: []kadm.ACLOperation{kadm.OpCreate, kadm.OpDescribe, kadm.OpDescribeConfigs, kadm.OpRead}},
 		{Topic: topics.Commands(), Operations: write},
+		{Topic: topics.Import(), Operations: write},
 		{Topic: topics.Measurements(), Operations: write},
 		{Topic: topics.MeasurementsCursor(), Operations: write},
 		{Transactional: topics.Measurements(), Operations: []kadm.ACLOperation{kadm.OpWrite, kadm.OpDescribe}},

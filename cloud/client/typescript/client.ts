@@ -209,7 +209,7 @@ export interface AssetEntry {
   comment: string;
   /** Through which it came, or that was asked; empty: none */
   gateway: string;
-  kind: "alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control";
+  kind: "alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control" | "meter";
   /** The id of the alarm, the outage, the planned outage, the call or the command; empty of the others */
   of: string;
   /** What it is about, in words */

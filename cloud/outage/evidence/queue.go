@@ -156,8 +156,11 @@ func Unknown(t *store.Tx, do func(outage.Evidence)) error {
 		kind  outage.Kind
 		query string
 	}{
-		{outage.Meter, `SELECT DISTINCT s.asset, s.gateway FROM series s JOIN grid_asset g ON g.id = s.asset WHERE g.kind = 'service_point'
-			AND NOT EXISTS (SELECT 1 FROM outage_evidence e WHERE e.kind = ? AND e.gateway = s.gateway AND e.asset = s.asset) ORDER BY 1, 2`},
+		// A head-end doesn't tell which of its meters are silent, as a gateway does: none stands behind them.
+		{outage.Meter, `SELECT m.asset, m.gateway FROM (
+				SELECT DISTINCT s.asset, CASE WHEN h.id IS NULL THEN s.gateway ELSE '' END AS gateway FROM series s
+				JOIN grid_asset g ON g.id = s.asset LEFT JOIN headend h ON h.id = s.gateway WHERE g.kind = 'service_point') m
+			WHERE NOT EXISTS (SELECT 1 FROM outage_evidence e WHERE e.kind = ? AND e.gateway = m.gateway AND e.asset = m.asset) ORDER BY 1, 2`},
 		{outage.Gateway, `SELECT CASE WHEN p.feeder <> '' THEN p.feeder ELSE p.site END, p.gateway FROM presence p JOIN grid_asset g ON g.id = CASE WHEN p.feeder <> '' THEN p.feeder ELSE p.site END
 			WHERE NOT EXISTS (SELECT 1 FROM outage_evidence e WHERE e.kind = ? AND e.gateway = p.gateway) ORDER BY 2`},
 	} {

@@ -688,6 +688,7 @@ export default {
   "timeline.call": "Anruf" as Of<"Call">,
   "timeline.command": "Befehl" as Of<"Command">,
   "timeline.control": "Steuerung" as Of<"Control">,
+  "timeline.meter": "Zähler" as Of<"Meter">,
 
   "fleet.title": "Gateways" as Of<"Gateways">,
   "fleet.sum": { one: "{n} Gateway, {abnormal} auffällig", other: "{n} Gateways, {abnormal} auffällig" } as Of<"{n} gateway, {abnormal} to look at", "{n} gateways, {abnormal} to look at">,

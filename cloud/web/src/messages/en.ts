@@ -687,6 +687,7 @@ export default {
   "timeline.call": "Call",
   "timeline.command": "Command",
   "timeline.control": "Control",
+  "timeline.meter": "Meter",
 
   "fleet.title": "Gateways",
   "fleet.sum": { one: "{n} gateway, {abnormal} to look at", other: "{n} gateways, {abnormal} to look at" },

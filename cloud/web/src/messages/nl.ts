@@ -688,6 +688,7 @@ export default {
   "timeline.call": "Telefoontje" as Of<"Call">,
   "timeline.command": "Opdracht" as Of<"Command">,
   "timeline.control": "Besturing" as Of<"Control">,
+  "timeline.meter": "Meter" as Of<"Meter">,
 
   "fleet.title": "Gateways" as Of<"Gateways">,
   "fleet.sum": { one: "{n} gateway, {abnormal} om naar te kijken", other: "{n} gateways, {abnormal} om naar te kijken" } as Of<"{n} gateway, {abnormal} to look at", "{n} gateways, {abnormal} to look at">,

@@ -1,0 +1,385 @@
+package headend
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/busbar/busbar/cloud/log"
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
+)
+
+// Consumer names the offsets in the store.
+const Consumer = "import"
+
+// Config says what to take and where to store it.
+type Config struct {
+	Log      []kgo.Opt // how to reach the brokers
+	Topics   record.Topics
+	Store    *store.Store
+	HeadEnds []HeadEnd
+	Logger   *slog.Logger // nil: slog.Default
+}
+
+// Runner takes what stands in the import topic. One works at a time on a database: what
+// another has taken beside it isn't stored.
+type Runner struct {
+	cfg      Config
+	headends map[string]HeadEnd
+	counters
+}
+
+func New(cfg Config) *Runner {
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	r := &Runner{cfg: cfg, headends: map[string]HeadEnd{}}
+	for _, h := range cfg.HeadEnds {
+		r.headends[h.ID] = h
+	}
+	return r
+}
+
+// Run takes until ctx ends. It tries again whatever fails for a while, from the offsets in
+// the store.
+func (r *Runner) Run(ctx context.Context) {
+	log.Sessions(ctx, r.cfg.Logger.With("consumer", Consumer), r.run)
+}
+
+const (
+	pollLimit = 64 // records
+	waitFor   = time.Second
+	houseKept = 10 * time.Minute
+	// mostRows and mostCorrected bound a transaction, give or take a record: others wait
+	// for it.
+	mostRows      = 20_000
+	mostCorrected = 200 // hours of bundles
+	// mostKnown bounds the meters of which the places are kept in memory.
+	mostKnown = 200_000
+)
+
+func (r *Runner) run(ctx context.Context, ok func()) error {
+	err := r.cfg.Store.Write(ctx, func(t *store.Tx) error {
+		for _, h := range r.cfg.HeadEnds {
+			if err := t.SaveHeadEnd(store.HeadEnd{ID: h.ID, Zone: h.Zone, Expects: telemetry.Micros(h.Expects.Microseconds())}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	offsets, err := r.cfg.Store.Offsets(ctx, Consumer)
+	if err != nil {
+		return err
+	}
+	ids, err := r.cfg.Store.TopicIDs(ctx, Consumer)
+	if err != nil {
+		return err
+	}
+	explain := func(err error) error {
+		_, lost := log.Lost(ctx, r.cfg.Store, Consumer, err, ids)
+		return errors.Join(err, lost)
+	}
+	topic := r.cfg.Topics.Import()
+	reader, err := log.OpenReader(ctx, r.cfg.Log, []string{topic}, offsets, ids)
+	if err != nil {
+		return explain(err)
+	}
+	defer reader.Close()
+	ids[topic] = reader.TopicID(topic)
+	s := newSession(r, offsets[topic], ids[topic])
+	kept := time.Now()
+	for {
+		records, err := reader.Poll(ctx, waitFor, pollLimit)
+		if err != nil {
+			return explain(err)
+		}
+		if err := r.cfg.Store.Read(ctx, func(t *store.Tx) (err error) {
+			s.since, err = t.RawSince()
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, record := range records {
+			if err := s.take(ctx, record); err != nil {
+				return err
+			}
+		}
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		r.counters.lag.Store(reader.Lag())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		ok()
+		if time.Since(kept) > houseKept {
+			kept = time.Now()
+			if err := r.cfg.Store.Write(ctx, func(t *store.Tx) error { return t.ForgetAside(telemetry.MicrosOf(kept)) }); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Headers of a record. Other records have the head-end's id as their key, and no run.
+const (
+	headHeadEnd = "headend"
+	headRun     = "run"    // the import's id: the value is as this package writes it, whatever the head-end's format
+	headFile    = "file"   // its name
+	headBy      = "by"     // who imports it
+	headBegan   = "began"  // when that began, in µs since 1970
+	headLine    = "line"   // up to which line of the file the record goes
+	headBegins  = "begins" // it is the first one
+	headEnds    = "ends"   // it is the last one
+)
+
+// arrival is a record's origin.
+type arrival struct {
+	headend HeadEnd
+	format  Format
+	run     store.ImportRun // ID is "" of what isn't imported from a file
+	begins  bool
+	where   string // in the log
+}
+
+func (r *Runner) arrival(rec *kgo.Record, now telemetry.Micros) (a arrival, err error) {
+	of := map[string]string{}
+	for _, h := range rec.Headers {
+		of[h.Key] = string(h.Value)
+	}
+	a.where = fmt.Sprintf("%s/%d@%d", rec.Topic, rec.Partition, rec.Offset)
+	id, named := of[headHeadEnd]
+	if !named {
+		id = string(rec.Key)
+	}
+	known := false
+	if a.headend, known = r.headends[id]; !known {
+		a.headend.ID = short(id)
+		return a, fmt.Errorf("head-end %q isn't in the cloud's configuration", short(id))
+	}
+	a.format = a.headend.Format
+	if of[headRun] == "" {
+		return a, nil
+	}
+	a.format = Format{}
+	a.run = store.ImportRun{ID: of[headRun], HeadEnd: id, File: of[headFile], By: of[headBy]}
+	if a.run.Line, err = strconv.ParseInt(of[headLine], 10, 64); err != nil {
+		return a, fmt.Errorf("header %s %q, expected a number", headLine, short(of[headLine]))
+	}
+	began, err := strconv.ParseInt(of[headBegan], 10, 64)
+	if err != nil {
+		return a, fmt.Errorf("header %s %q, expected a number", headBegan, short(of[headBegan]))
+	}
+	a.run.Began = telemetry.Micros(began)
+	_, a.begins = of[headBegins]
+	if _, ends := of[headEnds]; ends {
+		a.run.Over = now
+	}
+	return a, nil
+}
+
+// session is what one run of the consumer knows. All of it follows from the database at the
+// session's offsets, so it is dropped when a transaction fails.
+type session struct {
+	*Runner
+	topicID string
+	offsets map[int32]int64
+	meters  map[meterKey]*meter
+	newest  map[int64][]telemetry.Sample // by bundle, by series
+	since   telemetry.Micros             // from which on samples are kept
+	packer  *store.Packer
+	encoder telemetry.Encoder
+	*batch
+}
+
+type meterKey struct{ headend, id string }
+
+// meter is what is known of one.
+type meter struct {
+	point  string
+	told   bool // point is in the database
+	places map[signalKey]store.Place
+	reads  map[telemetry.SignalID]span // what is known of its intervals
+}
+
+type signalKey struct {
+	name, unit string
+	kind       telemetry.Kind
+}
+
+type span struct{ width, first telemetry.Micros }
+
+func newSession(r *Runner, offsets map[int32]int64, topicID string) *session {
+	if offsets == nil {
+		offsets = map[int32]int64{}
+	}
+	return &session{Runner: r, topicID: topicID, offsets: offsets, meters: map[meterKey]*meter{}, newest: map[int64][]telemetry.Sample{},
+		packer: r.cfg.Store.NewPacker(), batch: newBatch()}
+}
+
+// take adds a record to the batch, and commits that when it is full.
+func (s *session) take(ctx context.Context, rec *kgo.Record) error {
+	now := telemetry.MicrosOf(time.Now())
+	a, err := s.arrival(rec, now)
+	var rows []Row
+	if err != nil {
+		s.setAside(a, Place{}, err.Error())
+	} else if rows, err = s.decode(a, rec.Value, now); err != nil {
+		return err
+	}
+	if err := s.know(ctx, a.headend.ID, rows); err != nil {
+		return err
+	}
+	if err := s.load(ctx, a.headend.ID, rows); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		switch {
+		case row.Read != nil:
+			s.judge(a, row)
+		case row.Event != nil:
+			s.events = append(s.events, event{a, row, s.meters[meterKey{a.headend.ID, row.Event.Meter}].point})
+		}
+	}
+	s.rows += len(rows)
+	s.next[rec.Partition] = rec.Offset + 1
+	s.count(a)
+	if s.rows >= mostRows || len(s.corrected) >= mostCorrected {
+		return s.flush(ctx)
+	}
+	return nil
+}
+
+// decode is the rows of a record. What can't be read is set aside.
+func (s *session) decode(a arrival, value []byte, now telemetry.Micros) (rows []Row, err error) {
+	d := NewDecoder(bytes.NewReader(value), a.format, now)
+	for {
+		row, err := d.Next()
+		var refused *Refusal
+		switch {
+		case err == io.EOF:
+			return rows, nil
+		case errors.As(err, &refused):
+			s.setAside(a, refused.Place, refused.Cause)
+		case err != nil:
+			s.setAside(a, Place{}, err.Error())
+			return rows, nil
+		default:
+			rows = append(rows, row)
+		}
+	}
+}
+
+// know finds or makes the series of what is read. That is a transaction of its own: a series
+// without samples does no harm.
+func (s *session) know(ctx context.Context, headend string, rows []Row) error {
+	if len(s.meters) > mostKnown {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		clear(s.meters)
+		clear(s.newest)
+	}
+	wanted := map[string][]telemetry.Signal{}
+	points := map[string]string{}
+	for _, row := range rows {
+		id, point := row.meter()
+		if id == "" {
+			continue
+		}
+		m := s.meters[meterKey{headend, id}]
+		if _, is := points[id]; m == nil && !is || point != "" && (m == nil || m.point != point) {
+			points[id] = point
+		}
+		if r := row.Read; r != nil {
+			key := signalKey{r.Signal, r.Unit, r.Kind}
+			if m == nil || m.places[key] == (store.Place{}) {
+				signal := telemetry.Signal{Device: id, Name: r.Signal, Unit: r.Unit, Kind: r.Kind}
+				if !slices.ContainsFunc(wanted[id], func(o telemetry.Signal) bool { return o.Name == r.Signal && o.Unit == r.Unit && o.Kind == r.Kind }) {
+					wanted[id] = append(wanted[id], signal)
+				}
+			}
+		}
+	}
+	if len(wanted) == 0 && len(points) == 0 {
+		return nil
+	}
+	found := map[string]*meter{}
+	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
+		clear(found)
+		of := func(id string) (*meter, error) {
+			if found[id] != nil {
+				return found[id], nil
+			}
+			m := &meter{places: map[signalKey]store.Place{}, reads: map[telemetry.SignalID]span{}}
+			if was := s.meters[meterKey{headend, id}]; was != nil {
+				*m = *was
+			} else {
+				var err error
+				if m.point, err = t.MeterPoint(headend, id); err != nil {
+					return nil, err
+				}
+			}
+			found[id] = m
+			return m, nil
+		}
+		for id, point := range points {
+			m, err := of(id)
+			if err != nil {
+				return err
+			}
+			if point != "" && point != m.point {
+				m.point = point
+				if err := t.SaveMeter(headend, id, point); err != nil {
+					return err
+				}
+			}
+		}
+		for id, signals := range wanted {
+			m, err := of(id)
+			if err != nil {
+				return err
+			}
+			for i := range signals {
+				signals[i].Asset = m.point
+			}
+			places, err := t.SaveSignals(headend, id, signals)
+			if err != nil {
+				return err
+			}
+			for i, signal := range signals {
+				m.places[signalKey{signal.Name, signal.Unit, signal.Kind}] = places[i]
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for id, m := range found {
+		s.meters[meterKey{headend, id}] = m
+	}
+	return nil
+}
+
+func (r Row) meter() (id, point string) {
+	switch {
+	case r.Read != nil:
+		return r.Read.Meter, r.Read.Point
+	case r.Event != nil:
+		return r.Event.Meter, r.Event.Point
+	}
+	return "", ""
+}
