@@ -252,7 +252,7 @@ func onTheOther(t *testing.T, s *Store) Config {
 func TestARestoredDatabaseIsAnotherOneToItsFollowers(t *testing.T) {
 	onEngines(t, func(t *testing.T, open opener) {
 		s := open(t)
-		before, err := s.Follow(t.Context(), "reader")
+		before, err := s.Follow(t.Context(), Chunks, "reader")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,11 +260,11 @@ func TestARestoredDatabaseIsAnotherOneToItsFollowers(t *testing.T) {
 		if _, err := Restore(t.Context(), to, bytes.NewReader(backUp(t, s)), false, nil); err != nil {
 			t.Fatal(err)
 		}
-		now, err := openConfig(t, to).Follow(t.Context(), "reader")
+		now, err := openConfig(t, to).Follow(t.Context(), Chunks, "reader")
 		if err != nil || now.Database == before.Database {
 			t.Errorf("%+v, it was %+v, %v", now, before, err)
 		}
-		if again, err := s.Follow(t.Context(), "reader"); err != nil || again != before {
+		if again, err := s.Follow(t.Context(), Chunks, "reader"); err != nil || again != before {
 			t.Errorf("%+v, it was %+v, %v", again, before, err)
 		}
 	})
