@@ -680,6 +680,11 @@ export default {
   "plan.was.changed": "Changed",
   "plan.was.cancelled": "Cancelled",
 
+  "reported.list": "Reported by other systems ({n})",
+  "reported.unknown": "What other systems report isn't known.",
+  "reported.by": "reported by {system} as {id}",
+  "reported.ours": "Show ours",
+
   "timeline.alarm": "Alarm",
   "timeline.outage": "Outage",
   "timeline.planned": "Planned switching",
