@@ -681,6 +681,11 @@ export default {
   "plan.was.changed": "Geändert" as Of<"Changed">,
   "plan.was.cancelled": "Abgesagt" as Of<"Cancelled">,
 
+  "reported.list": "Von anderen Systemen gemeldet ({n})",
+  "reported.unknown": "Was andere Systeme melden, ist nicht bekannt.",
+  "reported.by": "gemeldet von {system} als {id}",
+  "reported.ours": "Unsere zeigen",
+
   "timeline.alarm": "Alarm" as Of<"Alarm">,
   "timeline.outage": "Störung" as Of<"Outage">,
   "timeline.planned": "Schaltauftrag" as Of<"Planned switching">,

@@ -681,6 +681,11 @@ export default {
   "plan.was.changed": "Gewijzigd" as Of<"Changed">,
   "plan.was.cancelled": "Afgezegd" as Of<"Cancelled">,
 
+  "reported.list": "Door andere systemen gemeld ({n})",
+  "reported.unknown": "Wat andere systemen melden is niet bekend.",
+  "reported.by": "gemeld door {system} als {id}",
+  "reported.ours": "De onze tonen",
+
   "timeline.alarm": "Alarm" as Of<"Alarm">,
   "timeline.outage": "Storing" as Of<"Outage">,
   "timeline.planned": "Geplande schakeling" as Of<"Planned switching">,
