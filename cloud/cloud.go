@@ -28,6 +28,7 @@ import (
 	"github.com/busbar/busbar/cloud/measurements"
 	"github.com/busbar/busbar/cloud/notify"
 	"github.com/busbar/busbar/cloud/outage/desk"
+	"github.com/busbar/busbar/cloud/outage/rekey"
 	"github.com/busbar/busbar/cloud/remotewrite"
 	"github.com/busbar/busbar/cloud/share"
 	"github.com/busbar/busbar/cloud/store"
@@ -76,6 +77,7 @@ type Cloud struct {
 	// Of TargetPublish.
 	notify     *notify.Runner
 	measured   *measurements.Runner // nil: nobody reads them
+	evidence   *rekey.Runner        // nil: nobody reads it
 	writers    []*remotewrite.Writer
 	publishing atomic.Bool                // this process does, and doesn't stand by
 	sharing    map[Target]*share.Division // of the consumers, and of TargetAnalytics
@@ -124,6 +126,9 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	if config.Measurements != nil {
 		c.topics = append(c.topics, log.MeasurementTopics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)...)
 	}
+	if config.Evidence != nil {
+		c.topics = append(c.topics, log.EvidenceTopics(names, config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)...)
+	}
 	if c.runs(TargetIngest) {
 		c.read = append(c.read, names.Telemetry(), names.Births())
 	}
@@ -132,6 +137,9 @@ func (c *Cloud) open(ctx context.Context) (err error) {
 	}
 	if c.runs(TargetPublish) && config.Measurements != nil {
 		c.read = append(c.read, names.MeasurementsCursor())
+	}
+	if c.runs(TargetPublish) && config.Evidence != nil {
+		c.read = append(c.read, names.EvidenceCursor())
 	}
 	if e := config.Log.Embedded; e != nil {
 		c.embedded, err = log.StartEmbedded(ctx, log.EmbeddedOptions{

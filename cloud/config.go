@@ -31,6 +31,10 @@ type Config struct {
 	// is written. {} writes every sample.
 	Measurements *Measurements `yaml:"measurements"`
 
+	// What speaks for outages and against them, as JSON in a topic of the log for others to
+	// read, keyed by substation. Without it, none is written. Example: {}.
+	Evidence *Evidence `yaml:"evidence"`
+
 	// Where gateways send to that don't reach the Kafka cluster. Without it,
 	// nothing listens for them.
 	Uplink *Uplink `yaml:"uplink"`
@@ -54,6 +58,9 @@ type Config struct {
 	// The page on which anybody can see where supply is out. Without it, none is written.
 	Public *Public `yaml:"public"`
 }
+
+// Evidence has nothing to set.
+type Evidence struct{}
 
 // Log is either a Kafka cluster or the broker that this program brings along.
 type Log struct {

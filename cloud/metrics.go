@@ -14,6 +14,7 @@ import (
 	"github.com/busbar/busbar/cloud/alarm"
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/ingest"
+	"github.com/busbar/busbar/cloud/outbox"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -58,6 +59,9 @@ var (
 
 	descMeasurements    = describe("measurements_total", "Samples written as measurements.")
 	descMeasuredThrough = describe("measurements_through_timestamp_seconds", "When no stored sample waited last to be written as a measurement; at first the start.")
+
+	descEvidence        = describe("evidence_total", "Pieces of evidence of outages written for others.")
+	descEvidenceThrough = describe("evidence_through_timestamp_seconds", "When no piece of evidence waited last to be written; at first the start.")
 
 	descAlarmEvents      = describe("alarm_events_total", "Events read from the log, whatever became of them.")
 	descAlarmDuplicates  = describe("alarm_duplicates_total", "Events that came again and were filtered out.")
@@ -160,12 +164,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter(descExpired, float64(n), level)
 	}
 
-	if c.cloud.measured != nil {
-		m := c.cloud.measured.Stats()
-		counter(descMeasurements, float64(m.Measurements))
+	written := func(total, through *prometheus.Desc, s outbox.Stats) {
+		counter(total, float64(s.Records))
 		if c.cloud.publishing.Load() {
-			moment(descMeasuredThrough, m.Through)
+			moment(through, s.Through)
 		}
+	}
+	if m := c.cloud.measured; m != nil {
+		written(descMeasurements, descMeasuredThrough, m.Stats())
+	}
+	if e := c.cloud.evidence; e != nil {
+		written(descEvidence, descEvidenceThrough, e.Stats())
 	}
 
 	a := c.cloud.alarms.Stats()

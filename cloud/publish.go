@@ -5,6 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar/busbar/cloud/measurements"
+	"github.com/busbar/busbar/cloud/outage/rekey"
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 	"github.com/busbar/busbar/telemetry/record"
 )
@@ -14,6 +17,11 @@ import (
 func (c *Cloud) openPublishing(ctx context.Context, names record.Topics) (err error) {
 	if err := c.openMeasurements(ctx, names); err != nil {
 		return err
+	}
+	if c.config.Evidence != nil {
+		if c.evidence, err = rekey.New(ctx, rekey.Config{Log: c.kafka, Topics: names, Store: c.store, Logger: c.log}); err != nil {
+			return err
+		}
 	}
 	if c.notify, err = c.config.Notify.notifier(c.options.Dir, c.store, c.log); err != nil {
 		return err
@@ -34,14 +42,45 @@ func (c *Cloud) publish(ctx context.Context) {
 	if p := c.config.Public; p != nil {
 		running.Go(func() { c.publisher(*p).Run(ctx, time.Duration(p.Every)) })
 	}
-	if c.measured == nil {
-		c.forgetMeasurements(ctx) // by whoever publishes: others may have an older configuration
-		return
+	// Who isn't asked for has nothing kept any more, by whoever publishes: others may have an
+	// older configuration.
+	write := func(asked bool, run func(context.Context), of string, forget func(context.Context, *store.Store) error) {
+		running.Go(func() {
+			if !asked {
+				c.giveUp(ctx, of, forget)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-c.prepared:
+				run(ctx)
+			}
+		})
 	}
-	select {
-	case <-ctx.Done():
-	case <-c.prepared:
-		c.measured.Run(ctx)
+	write(c.measured != nil, c.measured.Run, "measurements", measurements.Forget)
+	write(c.evidence != nil, c.evidence.Run, "evidence", rekey.Forget)
+}
+
+const giveUpAgain = 5 * time.Second
+
+// giveUp has the store keep nothing for those who aren't asked for any more. It tries until
+// ctx ends.
+func (c *Cloud) giveUp(ctx context.Context, of string, forget func(context.Context, *store.Store) error) {
+	failed := false
+	for {
+		err := forget(ctx, c.store)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !failed {
+			failed = true
+			c.log.Warn("what was kept for others to read can't be given up, trying again", "of", of, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(giveUpAgain):
+		}
 	}
 }
 

@@ -19,7 +19,11 @@ func noteEvidence(t *store.Tx, e event) error {
 	if e.aside != 0 {
 		return nil
 	}
-	list := evidenceOf(e.Event, e.record.Gateway)
+	nominal, err := nominalOf(t, e)
+	if err != nil {
+		return err
+	}
+	list := evidenceOf(e.Event, e.record.Gateway, nominal)
 	if len(list) == 0 {
 		return nil
 	}
@@ -48,7 +52,20 @@ func noteEvidence(t *store.Tx, e event) error {
 	return nil
 }
 
-func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
+// nominalOf is the nominal voltage between a phase and neutral, in V, of what a device
+// measures that was read now; 0 if the network doesn't say it. A transformer has two.
+func nominalOf(t *store.Tx, e event) (volts float64, err error) {
+	a := e.Answer
+	if e.Kind != telemetry.CommandAnswered || a.Kind != string(record.Read) {
+		return 0, nil
+	}
+	err = t.QueryRow(`SELECT COALESCE(MAX(voltage), 0) FROM grid_asset WHERE kind IN ('service_point', 'node', 'line', 'switch') AND id = COALESCE(NULLIF(?, ''),
+		(SELECT MAX(s.asset) FROM series s JOIN grid_asset g ON g.id = s.asset WHERE s.gateway = ? AND s.device = ?))`,
+		[]any{a.Asset, e.record.Gateway, a.Device}, &volts)
+	return volts / math.Sqrt(3), err
+}
+
+func evidenceOf(e telemetry.Event, gateway string, nominal float64) []evidence.Observation {
 	of := func(kind outage.Kind) evidence.Observation {
 		return evidence.Observation{Evidence: outage.Evidence{Kind: kind, Gateway: gateway}}
 	}
@@ -86,7 +103,7 @@ func evidenceOf(e telemetry.Event, gateway string) []evidence.Observation {
 		case a.Kind == string(record.Ping):
 			return []evidence.Observation{of(outage.PingAnswered)}
 		case a.Kind == string(record.Read):
-			if v, says := evidenceOfReading(*a); says {
+			if v, says := evidenceOfReading(*a, nominal); says {
 				v.Gateway = gateway
 				return []evidence.Observation{v}
 			}
@@ -120,7 +137,7 @@ func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observatio
 		if !raised {
 			return voltage(outage.Levels{100, 100, 100})
 		}
-		if levels, ok := levelsOf(a.Inputs); ok {
+		if levels, ok := levelsOf(a.Inputs, 0); ok {
 			return voltage(levels)
 		}
 	case "breaker-tripped", "breaker-open", "breaker-lockout":
@@ -139,8 +156,8 @@ func evidenceOfAlarm(a telemetry.AlarmChange, raised bool) []evidence.Observatio
 
 // evidenceOfReading is what a device says of supply that was read now. Its asset is found when
 // it is kept, where the answer doesn't say it. It says nothing if all that it has is bad, or
-// was told before it was asked.
-func evidenceOfReading(a telemetry.CommandAnswer) (_ evidence.Observation, says bool) {
+// was told before it was asked. nominal is the voltage between a phase and neutral, 0: unknown.
+func evidenceOfReading(a telemetry.CommandAnswer, nominal float64) (_ evidence.Observation, says bool) {
 	v := evidence.Observation{Device: a.Device, Evidence: outage.Evidence{Kind: outage.PingAnswered, Asset: a.Asset}}
 	if len(a.Read) == 0 {
 		v.Kind = outage.PingUnanswered
@@ -152,9 +169,13 @@ func evidenceOfReading(a telemetry.CommandAnswer) (_ evidence.Observation, says 
 		if in.Value == nil || !strings.HasPrefix(in.Quality, telemetry.Good.String()) || a.Began == 0 || in.Time < a.Began-readBefore {
 			continue
 		}
-		if strings.HasPrefix(in.Name, "PhV.") {
+		between := strings.HasPrefix(in.Name, "PPV.")
+		if between || strings.HasPrefix(in.Name, "PhV.") {
 			scale, known := map[string]float64{"V": 1, "kV": 1000, "mV": 0.001}[in.Unit]
 			if volts := scale * *in.Value; known && volts >= 0 {
+				if between {
+					volts /= math.Sqrt(3)
+				}
 				in.Value = &volts
 				highest, measured = max(highest, volts), true
 			} else {
@@ -166,9 +187,13 @@ func evidenceOfReading(a telemetry.CommandAnswer) (_ evidence.Observation, says 
 	if len(read) == 0 {
 		return v, false
 	}
-	levels, known := levelsOf(read)
+	levels, known := levelsOf(read, nominal)
+	none := noVoltage
+	if nominal > 0 {
+		none = dead * nominal
+	}
 	switch {
-	case measured && highest < noVoltage:
+	case measured && highest < none:
 		v.Kind, v.Levels = outage.Voltage, &outage.Levels{}
 	case known:
 		v.Kind, v.Levels = outage.Voltage, &levels
@@ -180,12 +205,17 @@ func evidenceOfReading(a telemetry.CommandAnswer) (_ evidence.Observation, says 
 // needn't be of one clock.
 const readBefore = telemetry.Micros(1e6)
 
-// noVoltage is the voltage of a phase, in V, below which none is there: 5 % of 230 V.
-const noVoltage = 11.5
+// dead is the share of the nominal voltage below which none is there.
+const dead = 0.05
 
-// levelsOf is what the voltages of a rule's inputs are in percent of the highest of them,
-// which some phase has that wasn't lost. False if one of them isn't known.
-func levelsOf(inputs []telemetry.Input) (levels outage.Levels, ok bool) {
+// noVoltage is the voltage of a phase, in V, below which none is there where the nominal one
+// isn't known: that of the lowest voltage there is in a network.
+const noVoltage = dead * 230
+
+// levelsOf is what the voltages of inputs are in percent of the nominal one, at most 100, or
+// where that isn't known, of the highest of them, which some phase has that wasn't lost. False
+// if one of them isn't known.
+func levelsOf(inputs []telemetry.Input, nominal float64) (levels outage.Levels, ok bool) {
 	var volts [3]float64
 	var have [3]bool
 	highest := 0.0
@@ -200,8 +230,12 @@ func levelsOf(inputs []telemetry.Input) (levels outage.Levels, ok bool) {
 	if have != [3]bool{true, true, true} || highest == 0 {
 		return levels, false
 	}
+	whole := highest
+	if nominal > 0 {
+		whole = nominal
+	}
 	for i, v := range volts {
-		levels[i] = uint8(math.Round(100 * v / highest))
+		levels[i] = uint8(min(math.Round(100*v/whole), 100))
 	}
 	return levels, true
 }

@@ -83,6 +83,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerEstimates(api, o)
 	registerTimeline(api, o)
 	registerCIM(api, o)
+	registerReported(api, o)
 	registerReliability(api, o)
 	registerSession(api, o)
 	registerOIDC(api, o)

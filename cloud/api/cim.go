@@ -10,6 +10,7 @@ import (
 	"github.com/busbar/busbar/cloud/outage/cim"
 	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/outage/history"
+	"github.com/busbar/busbar/cloud/outage/reported"
 	"github.com/busbar/busbar/cloud/store"
 )
 
@@ -56,6 +57,73 @@ func registerCIM(api huma.API, o Options) {
 		if answer.Body, err = cim.Write(d); err != nil {
 			return nil, o.fault(ctx, "write the outages", err)
 		}
+		return answer, nil
+	})
+}
+
+type cimReport struct {
+	System   string `path:"system" minLength:"1" maxLength:"64" pattern:"^[0-9A-Za-z._-]+$" doc:"What the other system is called here"`
+	Complete bool   `query:"complete" doc:"The document has all outages of the system that go on: what it lacks is gone"`
+	By       string `query:"by" maxLength:"80" doc:"Who says so; where people sign in it is who has, whatever this says"`
+	Body     json.RawMessage
+}
+
+type cimTaken struct{ Body reported.Taken }
+
+type reportedQuery struct {
+	State  string `query:"state" enum:"open,all" default:"open" doc:"open: those that go on or are to come, as far as their system has said"`
+	System string `query:"system" maxLength:"64" doc:"Only those of this system"`
+	Paging
+}
+
+type reportedList struct {
+	Link string `header:"Link"`
+	Body struct {
+		Reported []reported.ReportedOutage `json:"reported_outages" doc:"What began last first"`
+		Next
+	}
+}
+
+// mostCIM is in bytes.
+const mostCIM = 32 << 20
+
+func registerReported(api huma.API, o Options) {
+	huma.Register(api, huma.Operation{
+		OperationID: "report-cim-outages", Method: http.MethodPut, Path: "/api/v1/cim/outages/{system}",
+		Summary: "Take outages that another system knows of", Tags: []string{"Outages"}, Errors: []int{http.StatusUnprocessableEntity}, MaxBodyBytes: mostCIM,
+		Description: "Experimental: names may change. The body is as the operation export-cim-outages answers. They are listed beside ours and change nothing of them. The same again changes nothing; what a later document of the system has said of an outage stays, by timeStamp; " +
+			"what comes back under the id of one of ours is left out.",
+	}, func(ctx context.Context, q *cimReport) (*cimTaken, error) {
+		by, err := whoActs(ctx, q.By)
+		if err != nil {
+			return nil, err
+		}
+		d, err := cim.Read(q.Body)
+		if err != nil {
+			return nil, huma.Error422UnprocessableEntity(err.Error())
+		}
+		n, err := reported.Take(ctx, o.Store, reported.Report{System: q.System, Document: d, Complete: q.Complete, By: by, At: desk.Now()})
+		if err != nil {
+			return nil, o.fault(ctx, "take the outages", err)
+		}
+		return &cimTaken{n}, nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "list-reported-outages", Method: http.MethodGet, Path: "/api/v1/reported-outages",
+		Summary: "Outages that other systems report", Tags: []string{"Outages"}, Errors: noSuchPage,
+		Description: "Who is of some zones sees those whose equipment, or else feeder, the network has in one of these or in a zone within them.",
+	}, func(ctx context.Context, q *reportedQuery) (*reportedList, error) {
+		page, err := pageOf[reported.Place](q.Paging, "reported-outages")
+		if err != nil {
+			return nil, err
+		}
+		list, err := reported.List(ctx, o.Store, reported.Filter{Open: q.State == "open", System: q.System}, desk.Now(), page)
+		if err != nil {
+			return nil, o.fault(ctx, "list the outages that others report", err)
+		}
+		answer := &reportedList{}
+		answer.Body.Reported, answer.Link, answer.Body.Next = turned(q.Paging, "reported-outages", list, reported.ReportedOutage.Place)
 		return answer, nil
 	})
 }

@@ -87,6 +87,8 @@ var Rights = access.Rights{
 	"GET /api/v1/assets/{id}/timeline":  {Least: access.Viewer},
 	"GET /api/v1/estimate-record":       {Least: access.Viewer},
 	"GET /api/v1/cim/outages":           {Least: access.Viewer},
+	"PUT /api/v1/cim/outages/{system}":  {Least: access.Operator, Everywhere: true},
+	"GET /api/v1/reported-outages":      {Least: access.Viewer},
 
 	"GET /api/v1/planned-outages":              {Least: access.Viewer},
 	"POST /api/v1/planned-outages":             {Least: access.Operator},

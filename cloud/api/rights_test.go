@@ -14,9 +14,11 @@ import (
 	"github.com/busbar/busbar/cloud/identity/identitytest"
 	"github.com/busbar/busbar/cloud/network"
 	"github.com/busbar/busbar/cloud/outage"
+	"github.com/busbar/busbar/cloud/outage/cim"
 	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/outage/evidence"
 	"github.com/busbar/busbar/cloud/outage/lifecycle"
+	"github.com/busbar/busbar/cloud/outage/reported"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid/gridfile"
 	"github.com/busbar/busbar/telemetry"
@@ -139,6 +141,10 @@ func (z *zoned) addOutages() {
 			z.t.Fatal(err)
 		}
 		z.plans[whose] = p.ID
+		report := reported.Report{System: whose + "-oms", By: "test", At: desk.Now(), Document: cim.Document{Outages: []cim.Outage{{ID: whose + "-oms-1", Equipment: whose + "-line"}}}}
+		if _, err := reported.Take(z.t.Context(), z.store, report); err != nil {
+			z.t.Fatal(err)
+		}
 		tag := "test"
 		if _, err := desk.Operate(z.t.Context(), z.store, desk.Operated{Asset: whose + "-line", Tag: &tag, At: 1, By: "test", Comment: "test"}); err != nil {
 			z.t.Fatal(err)
@@ -247,6 +253,10 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		queries = []string{"", "?outage=" + whose + "-outage"}
 	case "POST /api/v1/outages/{id}/actions":
 		queries, body = []string{""}, `{"action":"note","comment":"seen"}`
+	case "PUT /api/v1/cim/outages/{system}":
+		queries, body = []string{""}, `{"UnplannedOutage":[{"mRID":"`+whose+`-oms-1","Equipments":[{"mRID":"`+whose+`-line"}]}]}`
+	case "GET /api/v1/reported-outages":
+		queries = []string{"", "?state=all&system=" + whose + "-oms"}
 	case "PUT /api/v1/crews/{id}":
 		queries, body = []string{""}, `{"name":"`+whose+` crew","state":"available"}`
 	case "POST /api/v1/calls":
@@ -271,6 +281,8 @@ func (z *zoned) questions(route, whose string) (paths []string, body string) {
 		path = strings.Replace(path, "{id}", whose+"-outage", 1)
 	case strings.HasPrefix(path, "/api/v1/planned-outages/"):
 		path = strings.Replace(path, "{id}", z.plans[whose], 1)
+	case strings.HasPrefix(path, "/api/v1/cim/outages/"):
+		path = strings.Replace(path, "{system}", whose+"-oms", 1)
 	case strings.HasPrefix(path, "/api/v1/crews/"):
 		path = strings.Replace(path, "{id}", whose+"-crew", 1)
 	case strings.HasPrefix(path, "/api/v1/switching/"):

@@ -50,6 +50,15 @@ func ImportTopic(names record.Topics, replicas int16, minInSync int) Topic {
 	return Topic{Name: names.Import(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Retention: 30 * 24 * time.Hour}
 }
 
+// EvidenceTopics are those of evidence, with as many partitions as telemetry has, kept as
+// long as events are.
+func EvidenceTopics(names record.Topics, partitions int32, replicas int16, minInSync int) []Topic {
+	return []Topic{
+		{Name: names.Evidence(), Partitions: partitions, Replicas: replicas, MinInSync: minInSync, Retention: 30 * 24 * time.Hour},
+		{Name: names.EvidenceCursor(), Partitions: 1, Replicas: replicas, MinInSync: minInSync, Compacted: true},
+	}
+}
+
 // EnsureTopics creates the topics that are missing. It never alters one that
 // exists, whatever its settings.
 func EnsureTopics(ctx context.Context, client *kgo.Client, topics []Topic) error {

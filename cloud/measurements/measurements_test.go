@@ -190,7 +190,7 @@ func TestWhatIsStoredIsWritten(t *testing.T) {
 			t.Errorf("%s isn't in\n%s", want, text)
 		}
 	}
-	if s := r.Stats(); len(list) != 3 || s.Measurements != 3 || s.Transactions == 0 {
+	if s := r.Stats(); len(list) != 3 || s.Records != 3 || s.Transactions == 0 {
 		t.Errorf("%d measurements, %+v", len(list), s)
 	}
 }
@@ -288,7 +288,7 @@ func TestAnotherDatabase(t *testing.T) {
 func TestForget(t *testing.T) {
 	p := newPlant(t)
 	for range 2 {
-		if _, err := p.store.Follow(t.Context(), follower); err != nil {
+		if _, err := p.store.Follow(t.Context(), store.Chunks, follower); err != nil {
 			t.Fatal(err)
 		}
 		if err := Forget(t.Context(), p.store); err != nil {

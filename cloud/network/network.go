@@ -110,13 +110,7 @@ func (n *Network) stationOf(node int) string {
 	if supply == grid.None {
 		return ""
 	}
-	switch e := n.Edge(supply); e.Kind {
-	case grid.KindSwitch:
-		return n.Model().Switches[e.Index].Substation
-	case grid.KindTransformer:
-		return n.Model().Transformers[e.Index].Substation
-	}
-	return ""
+	return n.edgeStation(supply)
 }
 
 // sideZone is the zone that something at a node says that it is of: a source may feed a

@@ -252,7 +252,7 @@ func onTheOther(t *testing.T, s *Store) Config {
 func TestARestoredDatabaseIsAnotherOneToItsFollowers(t *testing.T) {
 	onEngines(t, func(t *testing.T, open opener) {
 		s := open(t)
-		before, err := s.Follow(t.Context(), "reader")
+		before, err := s.Follow(t.Context(), Chunks, "reader")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,11 +260,11 @@ func TestARestoredDatabaseIsAnotherOneToItsFollowers(t *testing.T) {
 		if _, err := Restore(t.Context(), to, bytes.NewReader(backUp(t, s)), false, nil); err != nil {
 			t.Fatal(err)
 		}
-		now, err := openConfig(t, to).Follow(t.Context(), "reader")
+		now, err := openConfig(t, to).Follow(t.Context(), Chunks, "reader")
 		if err != nil || now.Database == before.Database {
 			t.Errorf("%+v, it was %+v, %v", now, before, err)
 		}
-		if again, err := s.Follow(t.Context(), "reader"); err != nil || again != before {
+		if again, err := s.Follow(t.Context(), Chunks, "reader"); err != nil || again != before {
 			t.Errorf("%+v, it was %+v, %v", again, before, err)
 		}
 	})
@@ -360,5 +360,33 @@ func TestRestoreWhereSomethingIsLeft(t *testing.T) {
 	sound(path)
 	if err := restore(t.TempDir(), true); err == nil || errors.Is(err, ErrInUse) {
 		t.Errorf("over a directory: %v", err)
+	}
+}
+
+// How switches are operated is the beginning of their history in a database that had none yet.
+func TestAHistoryOfSwitchingBeginsWithWhatIsSo(t *testing.T) {
+	old := newStore(sqliteDialect)
+	var err error
+	if old.writer, err = openFile(filepath.Join(t.TempDir(), "old.db"), nil); err != nil {
+		t.Fatal(err)
+	}
+	old.reader = old.writer
+	defer old.writer.Close()
+	if err := old.migrateTo(t.Context(), 29); err != nil {
+		t.Fatal(err)
+	}
+	write(t, old, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO switching (asset, position, phases, cut, tag, gateway, actor, comment, at) VALUES ('tie', 'closed', 'AB', TRUE, 'works', 'gw', 'ana', 'why', 7)`)
+		return err
+	})
+	file := backUp(t, old)
+	for _, c := range []Config{{Path: filepath.Join(t.TempDir(), "busbar.db")}, {Postgres: &Postgres{URL: postgres.Empty(t)}}} {
+		if _, err := Restore(t.Context(), c, bytes.NewReader(file), false, nil); err != nil {
+			t.Fatal(err)
+		}
+		s := openConfig(t, c)
+		if got := rows(t, s, `SELECT COUNT(*) FROM switching_entry WHERE asset = 'tie' AND at = 7 AND position = 'closed' AND phases = 'AB' AND cut AND tag = 'works' AND gateway = 'gw' AND actor = 'ana' AND comment = 'why'`); got[0] != "1" {
+			t.Errorf("%+v: %v entries", c, got)
+		}
 	}
 }

@@ -19,33 +19,43 @@ type Stored struct {
 	Block  []byte
 }
 
-// Follower reads chunks in the order in which they were stored. What it hasn't passed is
-// kept when it is packed.
+// Rows are the rows of a table in the order in which they were stored.
+type Rows struct{ table, number string }
+
+// What can be followed. The names of the tables are the topics of followers' offsets.
+var (
+	Chunks   = Rows{"chunk", "id"}
+	Evidence = Rows{"outage_evidence", "seq"}
+)
+
+// FirstHeld is, in SQL, the number of the first row that a follower hasn't passed.
+func (r Rows) FirstHeld() string {
+	return fmt.Sprintf(`COALESCE((SELECT MIN(next) FROM consumer_offset WHERE topic = '%s'), %d)`, r.table, int64(math.MaxInt64))
+}
+
+var firstHeld = Chunks.FirstHeld()
+
+// Follower reads rows in the order in which they were stored. Those that it hasn't passed are
+// kept.
 type Follower struct {
 	// Database tells the database in which it began from others.
 	Database string
 	Next     int64 // what is before it was passed
-	Newest   int64 // the number of the newest chunk, 0 if there is none
+	Newest   int64 // the number of the newest row, 0 if there is none
 }
 
-// followed is the topic of followers' offsets.
-const followed = "chunk"
-
-// firstHeld is the first chunk that a follower hasn't passed.
-var firstHeld = fmt.Sprintf(`COALESCE((SELECT MIN(next) FROM consumer_offset WHERE topic = '%s'), %d)`, followed, int64(math.MaxInt64))
-
-// Follow is where a follower stands. One that is new begins behind the newest chunk.
-func (s *Store) Follow(ctx context.Context, name string) (f Follower, err error) {
+// Follow is where a follower stands. One that is new begins behind the newest row.
+func (s *Store) Follow(ctx context.Context, rows Rows, name string) (f Follower, err error) {
 	err = s.Write(ctx, func(t *Tx) error {
-		if err := t.QueryRow(`SELECT COALESCE(MAX(id), 0) FROM chunk`, nil, &f.Newest); err != nil {
+		if err := t.QueryRow(`SELECT COALESCE(MAX(`+rows.number+`), 0) FROM `+rows.table, nil, &f.Newest); err != nil {
 			return err
 		}
-		err := t.QueryRow(`SELECT topic_id, next FROM consumer_offset WHERE consumer = ? AND topic = ?`, []any{name, followed}, &f.Database, &f.Next)
+		err := t.QueryRow(`SELECT topic_id, next FROM consumer_offset WHERE consumer = ? AND topic = ?`, []any{name, rows.table}, &f.Database, &f.Next)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		f.Database, f.Next = rand.Text(), f.Newest+1
-		return t.Advance(name, Partition{Topic: followed, TopicID: f.Database}, NoOffset, f.Next)
+		return t.Advance(name, Partition{Topic: rows.table, TopicID: f.Database}, NoOffset, f.Next)
 	})
 	if err != nil {
 		return Follower{}, fmt.Errorf("store: follow as %s: %w", name, err)
@@ -54,9 +64,9 @@ func (s *Store) Follow(ctx context.Context, name string) (f Follower, err error)
 }
 
 // Pass says that a follower has passed what is before next. It never goes back.
-func (s *Store) Pass(ctx context.Context, name string, next int64) error {
+func (s *Store) Pass(ctx context.Context, rows Rows, name string, next int64) error {
 	err := s.Write(ctx, func(t *Tx) error {
-		_, err := t.Exec(`UPDATE consumer_offset SET next = ? WHERE consumer = ? AND topic = ? AND next < ?`, next, name, followed, next)
+		_, err := t.Exec(`UPDATE consumer_offset SET next = ? WHERE consumer = ? AND topic = ? AND next < ?`, next, name, rows.table, next)
 		return err
 	})
 	if err != nil {
@@ -66,14 +76,14 @@ func (s *Store) Pass(ctx context.Context, name string, next int64) error {
 }
 
 // Unfollow forgets a follower, so that nothing is kept for it.
-func (s *Store) Unfollow(ctx context.Context, name string) error {
+func (s *Store) Unfollow(ctx context.Context, rows Rows, name string) error {
 	var there bool
 	err := s.Read(ctx, func(t *Tx) error {
-		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM consumer_offset WHERE consumer = ? AND topic = ?)`, []any{name, followed}, &there)
+		return t.QueryRow(`SELECT EXISTS (SELECT 1 FROM consumer_offset WHERE consumer = ? AND topic = ?)`, []any{name, rows.table}, &there)
 	})
 	if err == nil && there {
 		err = s.Write(ctx, func(t *Tx) error {
-			_, err := t.Exec(`DELETE FROM consumer_offset WHERE consumer = ? AND topic = ?`, name, followed)
+			_, err := t.Exec(`DELETE FROM consumer_offset WHERE consumer = ? AND topic = ?`, name, rows.table)
 			return err
 		})
 	}
@@ -85,7 +95,7 @@ func (s *Store) Unfollow(ctx context.Context, name string) error {
 
 // forgetFollowers has all of them begin anew.
 func (t *Tx) forgetFollowers() error {
-	_, err := t.Exec(`DELETE FROM consumer_offset WHERE topic = ?`, followed)
+	_, err := t.Exec(`DELETE FROM consumer_offset WHERE topic IN (?, ?)`, Chunks.table, Evidence.table)
 	return err
 }
 

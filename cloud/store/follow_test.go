@@ -19,7 +19,7 @@ func TestAFollowerIsWaitedFor(t *testing.T) {
 			d.store()
 		}
 		before := len(d.samples)
-		f, err := d.Follow(t.Context(), "reader")
+		f, err := d.Follow(t.Context(), Chunks, "reader")
 		if err != nil || f.Next != f.Newest+1 || f.Newest == 0 {
 			t.Fatal(f, err)
 		}
@@ -66,13 +66,13 @@ func TestAFollowerIsWaitedFor(t *testing.T) {
 		if stored := d.samples[before:]; !slices.Equal(values(read), values(stored)) {
 			t.Errorf("%d samples were read of %d", len(read), len(stored))
 		}
-		if err := d.Pass(t.Context(), "reader", f.Next); err != nil {
+		if err := d.Pass(t.Context(), Chunks, "reader", f.Next); err != nil {
 			t.Fatal(err)
 		}
-		if now, err := d.Follow(t.Context(), "reader"); err != nil || now.Next != f.Next || now.Database != f.Database {
+		if now, err := d.Follow(t.Context(), Chunks, "reader"); err != nil || now.Next != f.Next || now.Database != f.Database {
 			t.Errorf("%+v, began as %+v, %v", now, f, err)
 		}
-		if err := d.Unfollow(t.Context(), "reader"); err != nil {
+		if err := d.Unfollow(t.Context(), Chunks, "reader"); err != nil {
 			t.Fatal(err)
 		}
 		d.packAll(cut)

@@ -23,6 +23,7 @@ type outageDesk struct {
 	assets   map[string]map[string]any
 	switched map[string]map[string]any
 	plans    []map[string]any
+	reported []map[string]any
 	acted    []map[string]any            // steps with outages
 	entered  []string                    // what was said of calls, switches, plans and crews: method, path and body
 	refusal  string                      // why that is refused; "": it isn't

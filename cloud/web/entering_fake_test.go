@@ -18,6 +18,9 @@ func (f *fake) enteringRoutes(mux *http.ServeMux, list func(path string, of func
 	list("/api/v1/planned-outages", func(d *outageDesk, _ *http.Request) (string, any, bool) {
 		return "planned_outages", slices.Concat([]map[string]any{}, d.plans), true
 	})
+	list("/api/v1/reported-outages", func(d *outageDesk, _ *http.Request) (string, any, bool) {
+		return "reported_outages", slices.Concat([]map[string]any{}, d.reported), true
+	})
 	list("/api/v1/estimate-record", func(*outageDesk, *http.Request) (string, any, bool) {
 		of := func(group string, n int, p50, p80 any) map[string]any {
 			return map[string]any{"group": group, "estimates": n, "open": 0, "coverage_50": p50, "coverage_80": p80, "pinball_50_min": nil, "pinball_80_min": nil}

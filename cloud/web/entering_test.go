@@ -97,6 +97,24 @@ func TestWhatPeopleSayIsEnteredAtTheDesk(t *testing.T) {
 	b.Forgive("409")
 }
 
+// What another system reports is listed as that, with its name, beside our outage of the same
+// equipment and not among ours.
+func TestWhatOtherSystemsReportIsMarked(t *testing.T) {
+	f := newFake(t)
+	f.substation()
+	f.network(50)
+	f.mu.Lock()
+	f.desk.reported = []map[string]any{{"system": "oms-west", "id": "w-1", "name": "Mill lane", "planned": false, "status": "repaired", "cause": "storm", "comment": "", "equipment": "L2", "feeder": "",
+		"began_us": nowUs(), "ended_us": nil, "expected_start_us": nil, "expected_end_us": nil, "restoration_us": nil, "restoration_percent": 0, "customers": 40, "customers_out": 30,
+		"gone": false, "told_us": nowUs(), "received_us": nowUs(), "changed_us": nowUs(), "by": "ana", "zone": "", "ours": []any{"o-1"}}}
+	f.mu.Unlock()
+	b := open(t, f, "/desk")
+	b.await(`document.querySelector("[data-testid=reported][data-system=oms-west]")?.innerText.includes("reported by oms-west as w-1")`)
+	b.await(`!document.querySelector("[data-testid=pane-events]").innerText.includes("Mill lane")`)
+	b.click("[data-testid=reported] button")
+	b.await(chosen + `?.outage === "o-1"`)
+}
+
 // Outages are merged and split, and whoever estimates sees how right estimates were.
 func TestMergeSplitAndEstimate(t *testing.T) {
 	f := newFake(t)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/evanw/esbuild/pkg/api"
 
+	"github.com/busbar/busbar/cloud/headend"
 	inference "github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/outage/lifecycle"
 	"github.com/busbar/busbar/telemetry"
@@ -255,6 +256,9 @@ func TestCodesHaveTexts(t *testing.T) {
 	}
 	for _, kind := range inference.Kinds {
 		want["evidence."+string(kind)] = ""
+	}
+	for _, kind := range headend.EventKinds {
+		want["meter."+string(kind)] = ""
 	}
 	for q := range 1 << 16 {
 		validity, why, _ := strings.Cut(strings.TrimSuffix(telemetry.Quality(q).String(), ")"), " (")

@@ -21,6 +21,8 @@ func (t Topics) Import() string    { return t.prefix + ".import" }    // what he
 // What the cloud has stored, for others; and how far it has written that.
 func (t Topics) Measurements() string       { return t.prefix + ".measurements" }   // keyed by signal
 func (t Topics) MeasurementsCursor() string { return t.Measurements() + ".cursor" } // compacted; the cloud's own
+func (t Topics) Evidence() string           { return t.prefix + ".evidence" }       // keyed by substation
+func (t Topics) EvidenceCursor() string     { return t.Evidence() + ".cursor" }     // compacted; the cloud's own
 
 // Lane is the topic of a gateway's lane: events, telemetry, backfill or births;
 // "" if there is no such lane.

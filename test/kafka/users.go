@@ -91,7 +91,7 @@ func GatewayRights(prefix string) []Right {
 
 // CloudRights are all that the cloud needs: it creates the topics that are
 // missing, reads what gateways write, warns of births that aren't compacted, and
-// writes commands and measurements, these in transactions. It belongs to no consumer group.
+// writes commands, and measurements and evidence, these in transactions. It belongs to no consumer group.
 func CloudRights(prefix string) []Right {
 	if prefix == "" {
 		prefix = "busbar"
@@ -104,6 +104,9 @@ func CloudRights(prefix string) []Right {
 		{Topic: topics.Measurements(), Operations: write},
 		{Topic: topics.MeasurementsCursor(), Operations: write},
 		{Transactional: topics.Measurements(), Operations: []kadm.ACLOperation{kadm.OpWrite, kadm.OpDescribe}},
+		{Topic: topics.Evidence(), Operations: write},
+		{Topic: topics.EvidenceCursor(), Operations: write},
+		{Transactional: topics.Evidence(), Operations: []kadm.ACLOperation{kadm.OpWrite, kadm.OpDescribe}},
 	}
 }
 
@@ -118,10 +121,11 @@ func UplinkRights(prefix string) []Right {
 	}
 }
 
-// ReaderRights are all that somebody needs who reads measurements in a consumer group.
+// ReaderRights are all that somebody needs who reads measurements and evidence in a consumer
+// group.
 func ReaderRights(prefix, group string) []Right {
-	read := []kadm.ACLOperation{kadm.OpRead, kadm.OpDescribe}
-	return []Right{{Topic: record.TopicsOf(prefix).Measurements(), Operations: read}, {Group: group, Operations: read}}
+	topics, read := record.TopicsOf(prefix), []kadm.ACLOperation{kadm.OpRead, kadm.OpDescribe}
+	return []Right{{Topic: topics.Measurements(), Operations: read}, {Topic: topics.Evidence(), Operations: read}, {Group: group, Operations: read}}
 }
 
 // Gateway lets a gateway in, with the rights it needs on the topics under

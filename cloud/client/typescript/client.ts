@@ -1452,6 +1452,58 @@ export interface ReplanningBody {
   until_us: Micros;
 }
 
+export interface ReportedListBody {
+  /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
+  next: string | null;
+  /** What began last first */
+  reported_outages: ReportedOutage[] | null;
+}
+
+export interface ReportedOutage {
+  /** null: it doesn't say, or it hasn't begun */
+  began_us: Micros | null;
+  /** Who has taken that report */
+  by: string;
+  /** In its words; of a planned one the reason */
+  cause: string;
+  /** When a report said something else of it last */
+  changed_us: Micros;
+  comment: string;
+  /** Without supply at first; null: it doesn't say */
+  customers: Int64 | null;
+  /** Without supply now; null: it doesn't say */
+  customers_out: Int64 | null;
+  ended_us: Micros | null;
+  /** What has opened, under the id that it gives */
+  equipment: string;
+  expected_end_us: Micros | null;
+  expected_start_us: Micros | null;
+  /** Likewise */
+  feeder: string;
+  /** A complete report of its system hasn't had it any more */
+  gone: boolean;
+  /** Its own */
+  id: string;
+  name: string;
+  /** Our outages of the same equipment that go on; at most 10 */
+  ours: string[] | null;
+  planned: boolean;
+  /** When it came first */
+  received_us: Micros;
+  /** How sure it is of that; 0: it doesn't say */
+  restoration_percent: Int64;
+  /** When it expects supply to be back */
+  restoration_us: Micros | null;
+  /** In its words */
+  status: string;
+  /** Which other system reports it */
+  system: string;
+  /** The time of the report that says so */
+  told_us: Micros;
+  /** Of the equipment, or else of the feeder, if the network has one under that id */
+  zone: string;
+}
+
 export interface Rollout {
   /** That have kept it */
   confirmed: Int64;
@@ -1663,6 +1715,19 @@ export interface SwitchingListBody {
   next: string | null;
   /** By asset */
   switching: Switching[] | null;
+}
+
+export interface Taken {
+  added: Int64;
+  changed: Int64;
+  /** That went on, and that a complete report hasn't any more */
+  gone: Int64;
+  /** Left out, as a later report has said something of them */
+  older: Int64;
+  /** Left out, as they are ours that come back */
+  own: Int64;
+  system: string;
+  unchanged: Int64;
 }
 
 export interface Tally {
@@ -2171,6 +2236,26 @@ export interface ExportCimOutagesParams {
  */
 export async function exportCimOutages(server: Server, params: ExportCimOutagesParams, options?: Options): Promise<unknown> {
   return answered<unknown>(await ask(server, "GET", `/api/v1/cim/outages${query(params, "state", "limit", "cursor")}`, options));
+}
+
+export interface ReportCimOutagesParams {
+  /** What the other system is called here */
+  system: string;
+  /** The document has all outages of the system that go on: what it lacks is gone */
+  complete?: boolean | undefined;
+  /** Who says so; where people sign in it is who has, whatever this says */
+  by?: string | undefined;
+}
+
+/**
+ * Take outages that another system knows of
+ *
+ * Experimental: names may change. The body is as the operation export-cim-outages answers. They are listed beside ours and change nothing of them. The same again changes nothing; what a later document of the system has said of an outage stays, by timeStamp; what comes back under the id of one of ours is left out. Where people sign in, this needs the role operator, for all zones.
+ *
+ * PUT /api/v1/cim/outages/{system}
+ */
+export async function reportCimOutages(server: Server, params: ReportCimOutagesParams, body: unknown, options?: Options): Promise<Taken> {
+  return answered<Taken>(await ask(server, "PUT", `/api/v1/cim/outages/${part(params.system)}${query(params, "complete", "by")}`, options, { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 export interface ListCommandsParams {
@@ -2876,6 +2961,38 @@ export interface GetReliabilityParams {
  */
 export async function getReliability(server: Server, params: GetReliabilityParams, options?: Options): Promise<Answer> {
   return answered<Answer>(await ask(server, "GET", `/api/v1/reliability${query(params, "period", "time_zone", "profile", "by")}`, options));
+}
+
+export interface ListReportedOutagesParams {
+  /**
+   * open: those that go on or are to come, as far as their system has said
+   *
+   * @defaultValue "open"
+   */
+  state?: "open" | "all" | undefined;
+  /** Only those of this system */
+  system?: string | undefined;
+  /**
+   * How many entries there are on the page at most
+   *
+   * @defaultValue 500
+   */
+  limit?: Int64 | undefined;
+  /** next of the page before; empty: the first page */
+  cursor?: string | undefined;
+}
+
+/**
+ * Outages that other systems report
+ *
+ * Who is of some zones sees those whose equipment, or else feeder, the network has in one of these or in a zone within them. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/reported-outages
+ *
+ * One page of the list; pages(listReportedOutages, …) turns them all.
+ */
+export async function listReportedOutages(server: Server, params: ListReportedOutagesParams, options?: Options): Promise<ReportedListBody> {
+  return answered<ReportedListBody>(await ask(server, "GET", `/api/v1/reported-outages${query(params, "state", "system", "limit", "cursor")}`, options));
 }
 
 /**

@@ -7,7 +7,9 @@ package cim
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/busbar/busbar/telemetry"
@@ -179,6 +181,9 @@ func (doc outageDoc) read(planned bool) (Outage, error) {
 	}
 	if doc.MRID == "" {
 		return o, fmt.Errorf("mRID is missing")
+	}
+	if strings.ContainsFunc(o.ID, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return o, fmt.Errorf("mRID %q has a character that can't be printed", o.ID)
 	}
 	for name, text := range map[string]string{"mRID": o.ID, "name": o.Name, "status": o.Status, "comment": o.Comment, "cause or reason": o.Cause, "Equipments": o.Equipment, "Feeder": o.Feeder} {
 		if len(text) > longestText || !utf8.ValidString(text) {

@@ -94,6 +94,12 @@ func Taken(t *store.Tx, after Place, most int, do func(seq, taken int64, v Obser
 	return each(t, do, `WHERE taken > 0 AND (taken, seq) > (?, ?) ORDER BY taken, seq LIMIT ?`, after.At, after.Seq, most)
 }
 
+// TakenFrom gives what was taken from a row on, in the order in which it came, at most so
+// many: nothing that waits has come before it.
+func TakenFrom(t *store.Tx, seq int64, most int, do func(seq, taken int64, v Observation)) error {
+	return each(t, do, `WHERE taken > 0 AND seq >= ? ORDER BY seq LIMIT ?`, seq, most)
+}
+
 // MarkTaken keeps when the waiting rows from first to last were taken.
 func MarkTaken(t *store.Tx, first, last, at int64) error {
 	_, err := t.Exec(`UPDATE outage_evidence SET taken = ? WHERE seq >= ? AND seq <= ? AND taken = 0`, at, first, last)
@@ -126,7 +132,7 @@ func HoldTurn(t *store.Tx, version int64) error {
 const keepFor = 48 * time.Hour
 
 // Forget deletes what newer evidence of the same kind about the same has followed, no
-// outage that goes on may rest on, and none refers to.
+// outage that goes on may rest on, none refers to, and nobody has yet to read.
 func Forget(t *store.Tx, now telemetry.Micros) error {
 	before := int64(now) - keepFor.Microseconds()
 	var oldest int64
@@ -134,7 +140,7 @@ func Forget(t *store.Tx, now telemetry.Micros) error {
 		return err
 	}
 	before = min(before, oldest-time.Hour.Microseconds())
-	_, err := t.Exec(`DELETE FROM outage_evidence WHERE taken > 0 AND at < ?
+	_, err := t.Exec(`DELETE FROM outage_evidence WHERE taken > 0 AND at < ? AND seq < `+store.Evidence.FirstHeld()+`
 		AND EXISTS (SELECT 1 FROM outage_evidence n WHERE n.kind = outage_evidence.kind AND n.gateway = outage_evidence.gateway AND n.asset = outage_evidence.asset
 			AND n.device = outage_evidence.device AND n.seq > outage_evidence.seq AND n.at < ?)
 		AND NOT EXISTS (SELECT 1 FROM outage_reference f WHERE f.evidence = outage_evidence.seq)`, before, before)

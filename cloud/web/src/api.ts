@@ -134,6 +134,7 @@ export const api = {
   saveCrew: (id: string, body: busbar.CrewSavingBody) => call((options) => busbar.putCrew(server, { id }, body, options)),
   switching: async () => (await every(busbar.listSwitching, {})).flatMap((page) => page.switching ?? []),
   operate: (asset: string, body: busbar.OperatingBody) => call((options) => busbar.putSwitching(server, { asset }, body, options)),
+  reported: async () => (await every(busbar.listReportedOutages, { state: "open" })).flatMap((page) => page.reported_outages ?? []),
   planned: async () => (await every(busbar.listPlannedOutages, { state: "open" })).flatMap((page) => page.planned_outages ?? []),
   /** What a plan would be, without keeping it. */
   tryPlan: (plan: busbar.Plan) => call((options) => busbar.addPlannedOutage(server, { dry_run: true }, plan, options)),

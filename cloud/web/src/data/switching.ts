@@ -1,5 +1,5 @@
-// How the network is operated where it isn't as its model says, and what is planned.
-import type { Planned, Switching } from "@busbar/client";
+// How the network is operated where it isn't as its model says, what is planned, and what other systems report.
+import type { Planned, ReportedOutage, Switching } from "@busbar/client";
 import { signal } from "@preact/signals";
 import { api } from "../api";
 import { generation, link } from "../stream";
@@ -12,15 +12,23 @@ export const switching = signal<ReadonlyMap<string, Switching> | undefined>(unde
 /** What is planned and not over; undefined: it isn't known. */
 export const planned = signal<readonly Planned[] | undefined>(undefined);
 
+/** Outages that other systems report; undefined: they aren't known. */
+export const reported = signal<readonly ReportedOutage[] | undefined>(undefined);
+
 let asked = 0;
 
-/** Asks for both anew. */
+/** Asks for all of it anew. */
 export async function loadSwitching(): Promise<void> {
   const mine = ++asked;
-  const [operated, plans] = await Promise.all([api.switching().catch(() => undefined), api.planned().catch(() => undefined)]);
+  const [operated, plans, others] = await Promise.all([
+    api.switching().catch(() => undefined),
+    api.planned().catch(() => undefined),
+    api.reported().catch(() => undefined),
+  ]);
   if (mine === asked) {
     switching.value = operated && new Map(operated.map((s) => [s.asset, s]));
     planned.value = plans;
+    reported.value = others;
   }
 }
 

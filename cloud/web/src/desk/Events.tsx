@@ -2,7 +2,7 @@ import type { Outage, Planned } from "@busbar/client";
 import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { acknowledgedBy, crews, customersOut, failure, loaded, open, selected } from "../data/outages";
-import { planned } from "../data/switching";
+import { planned, reported } from "../data/switching";
 import { now } from "../clock";
 import { timeText } from "../format";
 import { t } from "../messages";
@@ -151,6 +151,7 @@ export function Crews() {
         </p>
       )}
       <PlannedList />
+      <ReportedList />
     </>
   );
 }
@@ -193,6 +194,44 @@ function PlannedList() {
               </span>
             </li>
           ))}
+      </ul>
+    </section>
+  );
+}
+
+/** What other systems report, and nothing is concluded from. */
+function ReportedList() {
+  const list = reported.value;
+  if (list?.length === 0) {
+    return null;
+  }
+  return (
+    <section aria-labelledby="reported-title">
+      <h3 id="reported-title">{t("reported.list", { n: list ? list.length : "?" })}</h3>
+      {!list && <p class="muted">{t("reported.unknown")}</p>}
+      <ul class="crews">
+        {list?.map((o) => (
+          <li key={`${o.system} ${o.id}`} data-testid="reported" data-system={o.system}>
+            <strong>{o.name || o.equipment || o.id}</strong> <span class="muted">{t("reported.by", { system: o.system, id: o.id })}</span>
+            <span>
+              {o.planned && t("timeline.planned")} {o.status}
+            </span>
+            {(o.began_us ?? o.expected_start_us) !== null && (
+              <span>
+                <Moment us={o.began_us ?? o.expected_start_us ?? 0} />
+              </span>
+            )}
+            {o.customers_out !== null && <span>{t("outage.out", { n: o.customers_out })}</span>}
+            {o.cause && <span class="muted">{o.cause}</span>}
+            <span class="row-buttons">
+              {(o.ours ?? []).slice(0, 1).map((id) => (
+                <button key={id} onClick={() => (selected.value = id)}>
+                  {t("reported.ours")}
+                </button>
+              ))}
+            </span>
+          </li>
+        ))}
       </ul>
     </section>
   );

@@ -76,7 +76,7 @@ function linkOf(e: AssetEntry): string | undefined {
   return undefined;
 }
 
-const groups = { alarm: "action", outage: "entry", planned: "plan.was", switching: "switching.was", call: "call", command: undefined, control: undefined } as const;
+const groups = { alarm: "action", outage: "entry", planned: "plan.was", switching: "switching.was", call: "call", command: undefined, control: undefined, meter: "meter" } as const;
 
 /** What was done, in words where it has them: other programs may do what this one has no word for. */
 function actionText(e: AssetEntry): string {

@@ -1,4 +1,4 @@
-package measurements
+package outbox
 
 import (
 	"context"
@@ -11,18 +11,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// cursor is how far measurements have been written, as the log holds it.
+// cursor is how far rows have been written, as the log holds it.
 type cursor struct {
 	Database string `json:"database"`
-	Next     int64  `json:"next"` // chunk
+	Next     int64  `json:"next"` // row
 }
 
-func (s *session) cursor(next int64) *kgo.Record {
-	text, err := json.Marshal(cursor{s.f.Database, next})
+func (w *Writer) cursor(next int64) *kgo.Record {
+	text, err := json.Marshal(cursor{w.f.Database, next})
 	if err != nil {
 		panic(err) // it is a text and a number
 	}
-	return &kgo.Record{Topic: s.cfg.Topics.MeasurementsCursor(), Key: []byte(follower), Value: text}
+	return &kgo.Record{Topic: w.cfg.Cursor, Key: []byte(w.cfg.Reader), Value: text}
 }
 
 // tail is how much of the cursor's topic is read at first: the last cursor is in it, but
@@ -48,7 +48,7 @@ func readCursor(ctx context.Context, opts []kgo.Opt, topic string) (c cursor, er
 		}
 	}
 	if err != nil {
-		return cursor{}, fmt.Errorf("measurements: read %s: %w", topic, err)
+		return cursor{}, fmt.Errorf("read %s: %w", topic, err)
 	}
 	return c, nil
 }

@@ -1,0 +1,20 @@
+-- +goose Up
+-- Outages that other systems report. over is 0 of those that go on; ends is when planned
+-- ones are over by themselves, 0: never; told is the time of the report that said so last;
+-- data is the outage as JSON, the rest is what is searched by.
+CREATE TABLE reported_outage (
+    source    TEXT   NOT NULL, -- the other system
+    id        TEXT   NOT NULL, -- its own
+    equipment TEXT   NOT NULL,
+    feeder    TEXT   NOT NULL,
+    began     BIGINT NOT NULL,
+    ends      BIGINT NOT NULL,
+    over      BIGINT NOT NULL,
+    told      BIGINT NOT NULL,
+    data      TEXT   NOT NULL,
+    PRIMARY KEY (source, id)
+) WITHOUT ROWID;
+CREATE INDEX reported_outage_began ON reported_outage (began, source, id);
+
+-- +goose Down
+DROP TABLE reported_outage;
