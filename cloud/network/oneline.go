@@ -49,6 +49,7 @@ type OneLineTie struct {
 	Edge           int
 	ID, Name, Type string
 	At             int    // in Nodes
+	Beyond         int    // the node of the snapshot at its other end
 	Other          string // the feeder at its other end; empty: none, or one that isn't seen
 	OtherNode      string
 	Within         int // the node in Nodes at its other end, or -1
@@ -271,7 +272,7 @@ func (d *drawing) ties() {
 			if e.Kind != grid.KindSwitch || o.Conducts(edge) != 0 || !d.sees(d.edgeZone(edge)) {
 				return
 			}
-			tie := OneLineTie{Edge: edge, ID: d.EdgeAsset(edge).ID, Name: d.EdgeAsset(edge).Name, At: at, Within: -1}
+			tie := OneLineTie{Edge: edge, ID: d.EdgeAsset(edge).ID, Name: d.EdgeAsset(edge).Name, At: at, Beyond: other, Within: -1}
 			if within, ok := d.drawn[other]; ok {
 				if within < at {
 					return // it is told of at its other end

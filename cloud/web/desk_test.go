@@ -221,6 +221,12 @@ func TestUnknownServicePointsOnTheMap(t *testing.T) {
 		}
 		pictures[picture] = true
 	}
+	// While it can't be asked who is out, nobody looks supplied.
+	f.mu.Lock()
+	f.desk.outFails, f.desk.heard = true, strings.Repeat("h", 50)
+	f.mu.Unlock()
+	b.visit(f, "/desk")
+	b.await(`(m => m?.lost === "0" && m.unknown === "50")(document.querySelector("[data-testid=map]")?.dataset) && document.querySelector(".map-foot").innerText.includes("are out isn't known")`)
 	b.Forgive("404")
 	// That all are unknown looks the same, whatever the reason.
 	if len(pictures) != 3 {

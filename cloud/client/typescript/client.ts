@@ -665,6 +665,21 @@ export interface FeederSummary {
   outages: Int64;
 }
 
+export interface Feeding {
+  /** Of the nodes, from 0, those at which no voltage is measured */
+  dead: Int64[] | null;
+  feeder: string;
+  /** Of the uppermost node, by what is above it */
+  source: "live" | "unknown" | "dead";
+  /** That lead out of the drawing */
+  ties: FeedingTie[] | null;
+}
+
+export interface FeedingTie {
+  id: string;
+  supply: "live" | "unknown" | "dead";
+}
+
 export interface Flood {
   began_us: Micros;
   /** Annunciations, with those in the 10 minutes before it that made it one */
@@ -801,6 +816,18 @@ export interface GridMap {
   version: Int64;
   x0: number;
   y0: number;
+}
+
+export interface GridOut {
+  as_of_us: Micros;
+  /** How many m */
+  maybe: Int64;
+  /** How many o */
+  out: Int64;
+  /** A letter for each service point of the map, in its order: o, without supply in an outage that is confirmed; m, maybe, in one that isn't yet; -, neither */
+  points: string;
+  /** Of the map that it goes with, as as_of_us */
+  version: Int64;
 }
 
 export interface GridVersion {
@@ -2023,6 +2050,21 @@ export async function getOneLine(server: Server, params: GetOneLineParams, optio
   return answered<OneLine>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line`, options));
 }
 
+export interface GetOneLineFeedingParams {
+  id: string;
+}
+
+/**
+ * Whether what could supply a feeder has supply itself
+ *
+ * As the network is operated, by measured and entered positions, outages, and the voltages that are measured at sources and busbars. dead: there is none, of what is confirmed; unknown: there may be none, by an outage that isn't confirmed, or as a position, or a source's voltage, isn't known. A source at which nothing is measured counts as live. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/assets/{id}/one-line/feeding
+ */
+export async function getOneLineFeeding(server: Server, params: GetOneLineFeedingParams, options?: Options): Promise<Feeding> {
+  return answered<Feeding>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line/feeding`, options));
+}
+
 export interface ListAssetTimelineParams {
   id: string;
   /** Only entries of these, separated by commas */
@@ -2533,6 +2575,17 @@ export interface PutGridModelParams {
  */
 export async function putGridModel(server: Server, params: PutGridModelParams, body: BodyInit, options?: Options): Promise<ModelAnswerBody> {
   return answered<ModelAnswerBody>(await ask(server, "PUT", `/api/v1/grid/model${query(params, "comment", "by", "dry_run")}`, options, { headers: { "Content-Type": "application/yaml" }, body: body }));
+}
+
+/**
+ * Which service points are without supply now
+ *
+ * In outages that go on, also those whose device is of a zone that isn't seen. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/grid/out
+ */
+export async function getGridOut(server: Server, options?: Options): Promise<GridOut> {
+  return answered<GridOut>(await ask(server, "GET", `/api/v1/grid/out`, options));
 }
 
 export interface ListUnknownAssetsParams {

@@ -1,8 +1,8 @@
-import type { GridHeard, Switching } from "@busbar/client";
-import type { OutagePoint } from "./lost";
+import type { GridHeard, GridOut, Switching } from "@busbar/client";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { heard, hearingOf, watchHeard } from "../data/heard";
 import { failure, load, scene } from "../data/map";
+import { isOf, out, watchOut } from "../data/out";
 import { loaded, open, outageOf, selected, standingOf, type Standing } from "../data/outages";
 import { isAbnormal, switching, watchSwitching } from "../data/switching";
 import { Said } from "../desk/Entries";
@@ -13,7 +13,6 @@ import { generation, link } from "../stream";
 import { repaint } from "../theme";
 import { draw, type Colours, type Drawn, type Lost, type Moved, type Spot, type View } from "./draw";
 import { Legend } from "./Legend";
-import { lostPoints } from "./lost";
 import { sums, type Scene } from "./scene";
 
 export function MapView() {
@@ -52,19 +51,19 @@ function colours(): Colours {
   return c;
 }
 
-/** By their ids, where points, lines and devices are in their lists. */
-const indices = new WeakMap<Scene, readonly [points: ReadonlyMap<string, number>, lines: ReadonlyMap<string, number>, devices: ReadonlyMap<string, number>]>();
+/** By their ids, where lines and devices are in their lists. */
+const indices = new WeakMap<Scene, readonly [lines: ReadonlyMap<string, number>, devices: ReadonlyMap<string, number>]>();
 
 function indicesOf(now: Scene) {
   const byId = (ids: readonly string[] | null) => new Map((ids ?? []).map((id, i) => [id, i]));
-  const made = indices.get(now) ?? ([byId(now.map.points.id), byId(now.map.lines.id), byId(now.map.devices.id)] as const);
+  const made = indices.get(now) ?? ([byId(now.map.lines.id), byId(now.map.devices.id)] as const);
   indices.set(now, made);
   return made;
 }
 
 /** The devices that aren't as in normal operation, or may not be operated. */
 function movedOf(now: Scene, said: ReadonlyMap<string, Switching> | undefined): ReadonlyMap<number, Moved> {
-  const index = indicesOf(now)[2];
+  const index = indicesOf(now)[1];
   const moved = new Map<number, Moved>();
   for (const s of said?.values() ?? []) {
     const i = index.get(s.asset);
@@ -83,34 +82,39 @@ interface Unknown {
 }
 
 /** What is out, and what isn't known, as the map shows it. */
-function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>, said: GridHeard | undefined): Lost & { count: Unknown } {
-  const [index, lineIndex] = indicesOf(now);
-  const out = new Uint8Array(now.px.length);
+function lostOf(now: Scene, outNow: GridOut | undefined, said: GridHeard | undefined): Lost & { count: Unknown } {
+  const lineIndex = indicesOf(now)[0];
+  const known = isOf(outNow, now) ? outNow.points : undefined;
+  const sure = new Uint8Array(now.px.length);
   const unsure = new Uint8Array(now.px.length);
-  const lines = new Map<number, Standing>();
-  for (const o of open.value) {
-    const standing = standingOf(o);
-    const line = lineIndex.get(o.device);
-    if (line !== undefined && standing !== "back") {
-      lines.set(line, standing);
-    }
-    for (const p of points.get(o.id) ?? []) {
-      const i = index.get(p.id);
-      if (i !== undefined && p.out) {
-        (standing === "unsure" ? unsure : out)[i] = 1;
-      }
-    }
-  }
   const unknown = new Uint8Array(now.px.length);
   const count = { silent: 0, unmeasured: 0, unasked: 0 };
   for (let i = 0; i < unknown.length; i++) {
-    const hearing = out[i] || unsure[i] ? "heard" : hearingOf(now, said, i);
+    const letter = known?.[i];
+    if (letter === "o") {
+      sure[i] = 1;
+      continue;
+    }
+    if (letter === "m") {
+      unsure[i] = 1;
+      continue;
+    }
+    const hearing = hearingOf(now, said, i);
     if (hearing !== "heard") {
-      unknown[i] = 1;
       count[hearing]++;
     }
+    if (hearing !== "heard" || letter === undefined) {
+      unknown[i] = 1;
+    }
   }
-  return { out: sums(now, out), unsure: sums(now, unsure), unknown: sums(now, unknown), lines, count };
+  const lines = new Map<number, Standing>();
+  for (const o of open.value) {
+    const line = lineIndex.get(o.device);
+    if (line !== undefined && standingOf(o) !== "back") {
+      lines.set(line, standingOf(o));
+    }
+  }
+  return { out: sums(now, sure), unsure: sums(now, unsure), unknown: sums(now, unknown), lines, count };
 }
 
 function spotsOf(now: Scene): Spot[] {
@@ -136,9 +140,9 @@ function Canvas({ scene: now }: { scene: Scene }) {
   const pointers = useRef(new Map<number, { x: number; y: number }>());
   const moved = useRef(false);
   const [found, setFound] = useState<Found | undefined>(undefined);
-  const points = lostPoints.value;
+  const outNow = out.value;
   const said = heard.value;
-  const lost = useMemo(() => lostOf(now, points, said), [now, open.value, points, said]);
+  const lost = useMemo(() => lostOf(now, outNow, said), [now, open.value, outNow, said]);
   const painted = useRef(lost);
   painted.current = lost;
   const operatedNow = switching.value;
@@ -243,13 +247,15 @@ function Canvas({ scene: now }: { scene: Scene }) {
   };
 
   useEffect(() => watchHeard(), [generation.value]);
+  useEffect(() => watchOut(), []);
   useEffect(() => watchSwitching(), [generation.value]);
 
   useEffect(() => {
-    if (said && (said.version !== now.map.version || said.as_of_us !== now.map.as_of_us)) {
+    const others = [said, outNow].some((of) => of && (of.version !== now.map.version || of.as_of_us !== now.map.as_of_us));
+    if (others) {
       void load();
     }
-  }, [said]);
+  }, [said, outNow]);
 
   useEffect(() => {
     spots.current = spotsOf(now);
@@ -387,6 +393,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
         {chosen && chosen.x === null && <span>{t("map.outageNowhere")}</span>}
         {silent > 0 && <span data-testid="map-silent">{t("map.silent", { n: silent })}</span>}
         {unmeasured > 0 && <span data-testid="map-unmeasured">{t("map.unmeasured", { n: unmeasured })}</span>}
+        {!isOf(outNow, now) && <strong class="abnormal">{t("map.outUnknown")}</strong>}
         {unasked > 0 && <span data-testid="map-unasked">{t("map.unasked")}</span>}
         {nowhere.points > 0 && <span data-testid="map-nowhere">{t("map.pointsNowhere", { n: nowhere.points })}</span>}
       </p>
