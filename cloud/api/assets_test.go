@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/asset"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -89,6 +90,16 @@ func (z *zoned) assets(t *testing.T) {
 	}
 	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder", 404, nil)
 	z.get(t, "viewer*", "/api/v1/assets/"+url.PathEscape("a/b"), 404, nil)
+
+	// How their line does they are told without what a foreign gateway measures of it.
+	var theirs, whole asset.AssetHealth
+	z.get(t, "viewerown-zone", "/api/v1/assets/own-line/health", 200, &theirs)
+	z.get(t, "viewer*", "/api/v1/assets/own-line/health", 200, &whole)
+	if theirs.Communication.Signals != 0 || theirs.Communication.Unknown != asset.NotMeasured || whole.Communication.Signals == 0 || theirs.Supply.State != "dead" || theirs.Loading.Unknown != asset.NotMeasured {
+		t.Errorf("how it does: %+v, and for who sees all %+v", theirs, whole)
+	}
+	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-line/health", 404, nil)
+	z.get(t, "viewer*", "/api/v1/assets/nothing/health", 404, nil)
 
 	var sum struct {
 		Version int64

@@ -136,11 +136,7 @@ func (d *drawing) switchOf(edge int) (kind string, position store.Telemetered) {
 	e := d.Edge(edge)
 	switch e.Kind {
 	case grid.KindSwitch:
-		s := &d.Model().Switches[e.Index]
-		if s.Telemetered() {
-			position = store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Signal}
-		}
-		return s.Type.String(), position
+		return d.Model().Switches[e.Index].Type.String(), d.PositionSignal(d.EdgeAsset(edge).ID)
 	case grid.KindLine:
 		return d.Model().Lines[e.Index].Type.String(), position
 	}

@@ -1,6 +1,11 @@
 package network
 
-import "github.com/busbar/busbar/grid"
+import (
+	"slices"
+
+	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/grid"
+)
 
 // Supply is whether a node has supply, as far as is known.
 type Supply string
@@ -101,4 +106,87 @@ func (n *Network) findSources() {
 			n.sources, n.sourceIndex = append(n.sources, node), append(n.sourceIndex, i)
 		}
 	}
+}
+
+// NodesOf are the nodes by whose supply an asset has it: of a line, switch or transformer its
+// two ends, of a feeder the first node behind its head, of a substation those that nothing else
+// of it supplies. A zone has none, nor has what isn't part of the network.
+func (n *Network) NodesOf(id string) []int {
+	if edge := n.EdgeOf(id); edge != grid.None {
+		e := n.Edge(edge)
+		return []int{e.A, e.B}
+	}
+	if point := n.PointOf(id); point != grid.None {
+		return []int{n.Point(point).Node}
+	}
+	node := n.Node(id)
+	if node == grid.None {
+		switch e, ok := n.entries[id]; {
+		case !ok:
+		case e.kind == grid.KindSubstation:
+			return n.tops[id]
+		case e.kind == grid.KindSource:
+			node = n.Node(n.Model().Sources[e.index].Node)
+		case e.kind == grid.KindFeeder:
+			if head := n.EdgeOf(n.Model().Feeders[e.index].Head); head != grid.None {
+				node = n.Normal().Below(head)
+			}
+		}
+	}
+	if node == grid.None {
+		return nil
+	}
+	return []int{node}
+}
+
+// NominalVoltages are those that an asset may have, in volts between phases, each once: its
+// own, or else those of its nodes, and of a service point or a node without one the low voltage of
+// the transformer that supplies it. Empty: the model doesn't say.
+func (n *Network) NominalVoltages(id string) (list []grid.Voltage) {
+	add := func(v grid.Voltage) {
+		if v > 0 && !slices.Contains(list, v) {
+			list = append(list, v)
+		}
+	}
+	if edge := n.EdgeOf(id); edge != grid.None {
+		switch e, m := n.Edge(edge), n.Model(); e.Kind {
+		case grid.KindLine:
+			add(m.Lines[e.Index].Voltage)
+		case grid.KindSwitch:
+			add(m.Switches[e.Index].Voltage)
+		default:
+			add(m.Transformers[e.Index].HighVoltage)
+			add(m.Transformers[e.Index].LowVoltage)
+		}
+	} else if point := n.PointOf(id); point != grid.None {
+		add(n.PointAsset(point).Voltage)
+	} else if e, ok := n.entries[id]; ok && e.kind == grid.KindSource {
+		add(n.Model().Sources[e.index].Voltage)
+	}
+	for _, node := range n.NodesOf(id) {
+		if len(list) > 0 {
+			break
+		}
+		if e := n.NodeEntry(node); e != nil {
+			add(e.Voltage)
+		}
+		if by := n.nodeTransformer[node]; len(list) == 0 && by != grid.None {
+			add(n.Model().Transformers[n.Edge(by).Index].LowVoltage)
+		}
+	}
+	return list
+}
+
+// PositionSignal is the one that shows the position of a switch, empty of what isn't measured,
+// or isn't a switch.
+func (n *Network) PositionSignal(id string) store.Telemetered {
+	edge := n.EdgeOf(id)
+	if edge == grid.None || n.Edge(edge).Kind != grid.KindSwitch {
+		return store.Telemetered{}
+	}
+	s := &n.Model().Switches[n.Edge(edge).Index]
+	if !s.Telemetered() {
+		return store.Telemetered{}
+	}
+	return store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Signal}
 }

@@ -182,3 +182,26 @@ func Out(ctx context.Context, s *store.Store) (sure map[string]bool, err error) 
 	}
 	return sure, nil
 }
+
+// OutagesOf is the outages that go on in which a service point is without supply, as far as
+// the context shows them, whether there are any, and whether that is sure of one.
+func OutagesOf(ctx context.Context, s *store.Store, point string) (ids []string, out, sure bool, err error) {
+	ids = []string{}
+	err = s.Ask(ctx, func(t *store.Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var id string
+			var state lifecycle.State
+			var seen bool
+			err := r.Scan(&id, &state, &seen)
+			out, sure = true, sure || isSure(state)
+			if seen {
+				ids = append(ids, id)
+			}
+			return err
+		}, `SELECT o.id, o.state, `+t.SeenAsset("o.zone")+` FROM outage_point p JOIN outage o ON o.id = p.outage WHERE p.point = ? AND p.until = 0 AND o.over = 0 ORDER BY o.found`, point)
+	})
+	if err != nil {
+		return nil, false, false, fmt.Errorf("outages of service point %q: %w", point, err)
+	}
+	return ids, out, sure, nil
+}
