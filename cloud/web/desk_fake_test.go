@@ -24,6 +24,7 @@ type outageDesk struct {
 	source   string // whether what feeds each of them has supply
 	other    string // and what is beyond their ties
 	assets   map[string]map[string]any
+	health   map[string]map[string]any
 	switched map[string]map[string]any
 	plans    []map[string]any
 	acted    []map[string]any            // steps with outages
@@ -113,6 +114,9 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 	})
 	list("/api/v1/assets/{id}/one-line", func(d *outageDesk, r *http.Request) (string, any, bool) {
 		return "", d.lines[r.PathValue("id")], d.lines[r.PathValue("id")] != nil
+	})
+	list("/api/v1/assets/{id}/health", func(d *outageDesk, r *http.Request) (string, any, bool) {
+		return "", d.health[r.PathValue("id")], d.health[r.PathValue("id")] != nil
 	})
 	list("/api/v1/assets/{id}", func(d *outageDesk, r *http.Request) (string, any, bool) {
 		return "", d.assets[r.PathValue("id")], d.assets[r.PathValue("id")] != nil
@@ -228,7 +232,7 @@ func (f *fake) network(n int) {
 		"devices":     map[string]any{"id": []string{"feeder-1-breaker", "T-mill"}, "x": []int{side / 4, side * 3 / 4}, "y": []int{side / 4, side / 2}, "kind": []string{"switch", "transformer"}, "open": []bool{false, false}},
 		"substations": map[string]any{"id": []string{"north"}, "name": []string{"North substation"}, "x": []int{side / 4}, "y": []int{side / 4}},
 		"nowhere":     map[string]any{"points": 2, "lines": 0, "devices": 0}}
-	f.desk.heard = strings.Repeat("h", n)
+	f.desk.heard, f.desk.health = strings.Repeat("h", n), health()
 	drawing := map[string]any{"feeder": "feeder-1", "head": "feeder-1-breaker", "columns": 3, "rows": 6, "more": 0, "series": []any{s(907, "feeder-1", "TotW", "kW", 1250.0, "good")},
 		"nodes": []any{node("north-hv", 0, 0, 0, false), node("north-20kV", 0, 1, 0, false), node("f1-0", 0, 2, 0, false), node("f1-1", 0, 3, 0, false), node("mill", 0, 4, 0, false),
 			node("mill-lv", 0, 5, 40, true), node("park-lv", 1, 4, 12, true), node("lane", 2, 4, 3, false)},

@@ -121,6 +121,7 @@ export const api = {
   gridOut: () => call((options) => busbar.getGridOut(server, options)),
   feeding: (id: string) => call((options) => busbar.getOneLineFeeding(server, { id }, options)),
   oneLine: (id: string) => call((options) => busbar.getOneLine(server, { id }, options)),
+  health: (id: string) => call((options) => busbar.getAssetHealth(server, { id }, options)),
   asset: (id: string) => call((options) => busbar.getAsset(server, { id }, options)),
   openOutages: async () => (await every(busbar.listOutages, { state: "open" })).flatMap((page) => page.outages ?? []),
   outage: (id: string) => call((options) => busbar.getOutage(server, { id }, options)),

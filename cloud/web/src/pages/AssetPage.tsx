@@ -19,6 +19,7 @@ import { Plot } from "../plot/Plot";
 import { useTraces } from "../plot/traces";
 import { mayAcknowledge } from "../session";
 import { generation } from "../stream";
+import { Health } from "./Health";
 import { Timeline } from "./Timeline";
 
 const spanUs = 3_600_000_000;
@@ -65,6 +66,7 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
   const series = asset.series ?? [];
   const operable = asset.kind === "switch" || asset.kind === "line" || asset.kind === "transformer";
   const said = switching.value?.get(asset.id);
+  const changes = `${markOf(asset.id)} ${outages.map((o) => o.revision).join()} ${said?.at_us}`;
   useEffect(() => watchSwitching(), [generation.value]);
   const plotted = series.filter((s) => s.latest === null || s.latest.text === undefined).slice(0, mostPlotted);
   const toUs = now.value;
@@ -188,9 +190,13 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
             })}
           </ul>
         </section>
+        <section class="panel wide" aria-labelledby="a-health">
+          <h2 id="a-health">{t("health.title")}</h2>
+          <Health id={asset.id} newer={changes} />
+        </section>
         <section class="panel wide" aria-labelledby="a-timeline">
           <h2 id="a-timeline">{t("outage.timeline")}</h2>
-          <Timeline id={asset.id} newer={`${markOf(asset.id)} ${outages.map((o) => o.revision).join()} ${said?.at_us}`} />
+          <Timeline id={asset.id} newer={changes} />
         </section>
         <section class="panel wide" aria-labelledby="a-plots">
           <h2 id="a-plots">{t("asset.plots")}</h2>
