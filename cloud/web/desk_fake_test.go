@@ -96,14 +96,18 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 		}
 		ids := d.network["points"].(map[string]any)["id"].([]string)
 		letters := []byte(strings.Repeat("-", len(ids)))
+		at := make(map[string]int, len(ids))
+		for i, id := range ids {
+			at[id] = i
+		}
 		for id, o := range d.outages {
 			letter := byte('o')
 			if o["state"] == "suspected" || o["state"] == "probable" {
 				letter = 'm'
 			}
 			for _, p := range d.points[id] {
-				if at := slices.Index(ids, fmt.Sprint(p["id"])); at >= 0 && o["state"] != "completed" && letters[at] != 'o' {
-					letters[at] = letter
+				if i, known := at[fmt.Sprint(p["id"])]; known && o["state"] != "completed" && letters[i] != 'o' {
+					letters[i] = letter
 				}
 			}
 		}

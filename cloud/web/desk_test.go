@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -291,38 +290,4 @@ func TestDeskIsAccessible(t *testing.T) {
 		}
 	}
 	b.Forgive("404") // of the samples of a gateway's own
-}
-
-// TestMapOf100kServicePoints pans and zooms a map of 100,000 service points in Chromium, and tells how
-// long drawing took, and how long it was between two frames.
-func TestMapOf100kServicePoints(t *testing.T) {
-	if os.Getenv("BUSBAR_TORTURE") == "" {
-		t.Skip("measures only: BUSBAR_TORTURE=1")
-	}
-	f := newFake(t)
-	f.substation()
-	f.network(100_000)
-	b := open(t, f, "/desk")
-	b.Await(30_000_000_000, `document.querySelector("[data-testid=map]")?.dataset.frames > 0`)
-	b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-testid=map]").focus()`))
-	told := get[string](b, `new Promise(done => {
-		const map = document.querySelector("[data-testid=map]");
-		const waits = [], drawing = [];
-		let last = 0, n = 0;
-		const keys = [...Array(12).fill("+"), ...Array(6).fill("ArrowRight"), ...Array(6).fill("ArrowDown"), ...Array(18).fill("-")];
-		const of = list => { list.sort((a, b) => a - b); return "median " + list[list.length >> 1].toFixed(1) + ", 90th percentile " + list[Math.floor(list.length * 0.9)].toFixed(1) + ", longest " + list.at(-1).toFixed(1) + " ms"; };
-		const next = now => {
-			if (last) waits.push(now - last);
-			if (n) drawing.push(Number(map.dataset.took));
-			last = now;
-			if (n === keys.length) {
-				done("drawing: " + of(drawing) + "; between frames: " + of(waits) + "; of " + waits.length);
-				return;
-			}
-			map.dispatchEvent(new KeyboardEvent("keydown", { key: keys[n++], bubbles: true }));
-			requestAnimationFrame(next);
-		};
-		requestAnimationFrame(next);
-	})`)
-	t.Log(told)
 }

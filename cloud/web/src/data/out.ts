@@ -37,7 +37,11 @@ export function watchOut(): () => void {
     [asking, again, asked] = [true, false, performance.now()];
     let failed = false;
     try {
-      out.value = await api.gridOut();
+      const now = await api.gridOut();
+      const before = out.peek();
+      if (before?.points !== now.points || before.version !== now.version || before.as_of_us !== now.as_of_us) {
+        out.value = now;
+      }
     } catch {
       out.value = undefined;
       failed = true;

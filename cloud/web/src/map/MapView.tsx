@@ -1,6 +1,6 @@
 import type { GridHeard, GridOut, Switching } from "@busbar/client";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { heard, hearingOf, watchHeard } from "../data/heard";
+import { heard, hearings, watchHeard } from "../data/heard";
 import { failure, load, scene } from "../data/map";
 import { isOf, out, watchOut } from "../data/out";
 import { loaded, open, outageOf, selected, standingOf, type Standing } from "../data/outages";
@@ -81,40 +81,44 @@ interface Unknown {
   unasked: number;
 }
 
-/** What is out, and what isn't known, as the map shows it. */
-function lostOf(now: Scene, outNow: GridOut | undefined, said: GridHeard | undefined): Lost & { count: Unknown } {
-  const lineIndex = indicesOf(now)[0];
-  const known = isOf(outNow, now) ? outNow.points : undefined;
+/** The service points that are out, and those of which that isn't known, as the map shows them. */
+function pointsOf(now: Scene, outNow: GridOut | undefined, said: GridHeard | undefined): Omit<Lost, "lines"> & { count: Unknown } {
+  const letters = isOf(outNow, now) ? outNow.points : "";
+  const hearing = hearings(now, said);
   const sure = new Uint8Array(now.px.length);
   const unsure = new Uint8Array(now.px.length);
   const unknown = new Uint8Array(now.px.length);
   const count = { silent: 0, unmeasured: 0, unasked: 0 };
   for (let i = 0; i < unknown.length; i++) {
-    const letter = known?.[i];
+    const letter = letters[i];
     if (letter === "o") {
       sure[i] = 1;
-      continue;
-    }
-    if (letter === "m") {
+    } else if (letter === "m") {
       unsure[i] = 1;
-      continue;
-    }
-    const hearing = hearingOf(now, said, i);
-    if (hearing !== "heard") {
-      count[hearing]++;
-    }
-    if (hearing !== "heard" || letter === undefined) {
-      unknown[i] = 1;
+    } else {
+      const is = hearing(i);
+      if (is !== "heard") {
+        count[is]++;
+      }
+      if (is !== "heard" || letter === undefined) {
+        unknown[i] = 1;
+      }
     }
   }
+  return { out: sums(now, sure), unsure: sums(now, unsure), unknown: sums(now, unknown), count };
+}
+
+/** The lines that have opened in outages. */
+function linesOf(now: Scene): ReadonlyMap<number, Standing> {
+  const index = indicesOf(now)[0];
   const lines = new Map<number, Standing>();
   for (const o of open.value) {
-    const line = lineIndex.get(o.device);
+    const line = index.get(o.device);
     if (line !== undefined && standingOf(o) !== "back") {
       lines.set(line, standingOf(o));
     }
   }
-  return { out: sums(now, sure), unsure: sums(now, unsure), unknown: sums(now, unknown), lines, count };
+  return lines;
 }
 
 function spotsOf(now: Scene): Spot[] {
@@ -129,6 +133,9 @@ function spotsOf(now: Scene): Spot[] {
 
 const nearest = 20;
 
+/** How long after a frame the canvas's attributes say what it shows. */
+const tellMs = 50;
+
 /** What was pointed at: a service point or a device, by its place in its list. */
 type Found = { id: string; point: number } | { id: string; device: number };
 
@@ -137,12 +144,16 @@ function Canvas({ scene: now }: { scene: Scene }) {
   const view = useRef<View | undefined>(undefined);
   const drawn = useRef<Drawn>({ spots: [], groups: [], devices: [] });
   const frame = useRef(0);
+  const size = useRef<[width: number, height: number]>([0, 0]);
+  const told = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const pointers = useRef(new Map<number, { x: number; y: number }>());
   const moved = useRef(false);
   const [found, setFound] = useState<Found | undefined>(undefined);
   const outNow = out.value;
   const said = heard.value;
-  const lost = useMemo(() => lostOf(now, outNow, said), [now, open.value, outNow, said]);
+  // Apart: in a storm outages change all the time, and there are many points.
+  const points = useMemo(() => pointsOf(now, outNow, said), [now, outNow, said]);
+  const lost = useMemo(() => ({ ...points, lines: linesOf(now) }), [now, open.value, points]);
   const painted = useRef(lost);
   painted.current = lost;
   const operatedNow = switching.value;
@@ -156,11 +167,11 @@ function Canvas({ scene: now }: { scene: Scene }) {
     frame.current = 0;
     const c = canvas.current;
     const ctx = c?.getContext("2d");
-    if (!c || !ctx) {
+    if (!c || !ctx || size.current[0] === 0) {
       return;
     }
     const begun = performance.now();
-    const { clientWidth: w, clientHeight: h } = c;
+    const [w, h] = size.current;
     const ratio = devicePixelRatio;
     if (c.width !== Math.round(w * ratio) || c.height !== Math.round(h * ratio)) {
       c.width = Math.round(w * ratio);
@@ -170,9 +181,17 @@ function Canvas({ scene: now }: { scene: Scene }) {
     palette.current ??= colours();
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
     drawn.current = draw(ctx, w, h, now, view.current, painted.current, operated.current, spots.current, selected.peek(), palette.current);
-    const took = performance.now() - begun;
+    c.dataset["took"] = (performance.now() - begun).toFixed(1);
+    told.current ||= setTimeout(tell, tellMs);
+  };
+  // Not in every frame: attributes cost more than the drawing.
+  const tell = () => {
+    told.current = undefined;
+    const c = canvas.current;
+    if (!c) {
+      return;
+    }
     c.dataset["frames"] = String(Number(c.dataset["frames"] ?? 0) + 1);
-    c.dataset["took"] = took.toFixed(1);
     c.dataset["groups"] = String(drawn.current.groups.length);
     c.dataset["lost"] = String((painted.current.out.at(-1) ?? 0) + (painted.current.unsure.at(-1) ?? 0));
     c.dataset["unknown"] = String(painted.current.unknown.at(-1));
@@ -292,13 +311,18 @@ function Canvas({ scene: now }: { scene: Scene }) {
       zoom(Math.exp(-e.deltaY / 300), e.clientX - box.left, e.clientY - box.top);
     };
     c.addEventListener("wheel", wheel, { passive: false });
-    const size = new ResizeObserver(soon);
-    size.observe(c);
+    // Asked of the canvas in a frame, all that has changed on the page would be laid out at once.
+    const resized = new ResizeObserver(() => {
+      size.current = [c.clientWidth, c.clientHeight];
+      soon();
+    });
+    resized.observe(c);
     return () => {
       c.removeEventListener("wheel", wheel);
-      size.disconnect();
+      resized.disconnect();
       cancelAnimationFrame(frame.current);
       frame.current = 0;
+      clearTimeout(told.current);
     };
   }, []);
 
@@ -356,7 +380,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
   };
 
   const { nowhere } = now.map;
-  const { silent, unmeasured, unasked } = lost.count;
+  const { silent, unmeasured, unasked } = points.count;
   const chosen = outageOf(selected.value);
   return (
     <div class={`map${link.value.state === "reconnecting" || !loaded.value ? " uncertain" : ""}`}>
@@ -405,7 +429,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
 function FoundThere({ found, scene: now }: { found: Found; scene: Scene }) {
   const link = <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a>;
   if ("point" in found) {
-    const hearing = hearingOf(now, heard.value, found.point);
+    const hearing = hearings(now, heard.value)(found.point);
     return (
       <span data-testid="map-found">
         {link} {t("outage.customers", { n: now.map.points.customers?.[found.point] ?? 0 })}
