@@ -28,6 +28,7 @@ func (b *tab) submitted(f *fake, want ...string) {
 // A call, how a switch is operated, what is planned and a crew are entered by keys from the
 // desk; what lacks is said, and what is refused stays.
 func TestWhatPeopleSayIsEnteredAtTheDesk(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.network(50)
@@ -99,6 +100,7 @@ func TestWhatPeopleSayIsEnteredAtTheDesk(t *testing.T) {
 
 // Outages are merged and split, and whoever estimates sees how right estimates were.
 func TestMergeSplitAndEstimate(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.network(50)
 	f.setOutage("o-1", func(o map[string]any) {
@@ -132,6 +134,7 @@ func TestMergeSplitAndEstimate(t *testing.T) {
 // What is switched is so in the pictures: on the map, and in the one-line with all that is
 // behind it.
 func TestTheNetworkAsOperated(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.network(50)
@@ -175,6 +178,7 @@ func TestTheNetworkAsOperated(t *testing.T) {
 
 // A feeder isn't drawn as supplied whose source isn't, or which is no more heard.
 func TestAFeederIsAsItsSource(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.network(50)
@@ -226,6 +230,7 @@ func TestAFeederIsAsItsSource(t *testing.T) {
 // The gateways' page says of each whether it is heard, how long its buffer lasts, and what
 // isn't known.
 func TestGateways(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/gateways")

@@ -41,6 +41,7 @@ func health() map[string]map[string]any {
 // An asset's page says how it does line by line, with why something isn't known, and without what
 // such an asset hasn't got.
 func TestHowAnAssetDoes(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.network(50)

@@ -28,6 +28,7 @@ func (b *tab) module(path, global string) {
 // Which part of a feeder is supplied follows from what feeds it, from positions, and from
 // what is measured to be dead; what isn't known is unknown, never live.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	b := newTab(t)
 	b.module("oneline/trace.ts", "traced")
 	// A source, its busbar behind T, and two sections behind switches A and B; ties leave the end,
