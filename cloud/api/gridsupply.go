@@ -26,7 +26,7 @@ type gridOutAnswer struct{ Body GridOut }
 type Feeding struct {
 	Feeder string         `json:"feeder"`
 	Source network.Supply `json:"source" enum:"live,unknown,dead" doc:"Of the uppermost node, by what is above it"`
-	Dead   []int          `json:"dead" doc:"Of the nodes, from 0, those at which no voltage is measured"`
+	Dead   []int          `json:"dead" doc:"Of the nodes, from 0, those that are measured to be without voltage"`
 	Ties   []FeedingTie   `json:"ties" doc:"That lead out of the drawing"`
 }
 

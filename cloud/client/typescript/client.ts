@@ -805,7 +805,7 @@ export interface FeederSummary {
 }
 
 export interface Feeding {
-  /** Of the nodes, from 0, those at which no voltage is measured */
+  /** Of the nodes, from 0, those that are measured to be without voltage */
   dead: Int64[] | null;
   feeder: string;
   /** Of the uppermost node, by what is above it */

@@ -831,7 +831,7 @@ export default {
   "health.completeness.value": "{share} des Erwarteten, in {n} von {of} Viertelstunden" as Of<"{share} of what was expected, in {n} of {of} quarter-hours">,
   "health.quality": "Qualität" as Of<"Quality">,
   "health.quality.value": { one: "{share} von {n} Messwert gut", other: "{share} von {n} Messwerten gut" } as Of<"{share} of {n} sample good", "{share} of {n} samples good">,
-  "health.alarms": "Meldungen" as Of<"Alarms">,
+  "health.alarms": "Alarme" as Of<"Alarms">,
   "health.alarms.value": "{n} anstehend; gekommen {month} in 30 Tagen, {year} in 365 Tagen" as Of<"{n} active; raised {month} in 30 days, {year} in 365 days">,
   "health.interruptions": "Unterbrechungen" as Of<"Interruptions">,
   "health.sustained": "{n} lange" as Of<"{n} sustained">,
