@@ -75,6 +75,7 @@ func describe(mux *http.ServeMux, o Options) *huma.OpenAPI {
 	registerControls(api, o)
 	registerStream(mux, api, o)
 	registerAssets(api, o)
+	registerHealth(api, o)
 	registerGrid(api, o)
 	registerGridMap(api, o)
 	registerOutages(api, o)

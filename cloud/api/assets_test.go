@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/asset"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
@@ -89,6 +90,16 @@ func (z *zoned) assets(t *testing.T) {
 	}
 	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder", 404, nil)
 	z.get(t, "viewer*", "/api/v1/assets/"+url.PathEscape("a/b"), 404, nil)
+
+	// How their line does they are told without what a foreign gateway measures of it.
+	var theirs, whole asset.AssetHealth
+	z.get(t, "viewerown-zone", "/api/v1/assets/own-line/health", 200, &theirs)
+	z.get(t, "viewer*", "/api/v1/assets/own-line/health", 200, &whole)
+	if theirs.Communication.Signals != 0 || theirs.Communication.Unknown != asset.NotMeasured || whole.Communication.Signals == 0 || theirs.Supply.State != "dead" || theirs.Loading.Unknown != asset.NotMeasured {
+		t.Errorf("how it does: %+v, and for who sees all %+v", theirs, whole)
+	}
+	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-line/health", 404, nil)
+	z.get(t, "viewer*", "/api/v1/assets/nothing/health", 404, nil)
 
 	var sum struct {
 		Version int64
@@ -229,6 +240,47 @@ func TestMapOfTheNetwork(t *testing.T) {
 		t.Errorf("the drawing: %s", got)
 	}
 	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder/one-line", 404, nil)
+}
+
+// A feeder is as what feeds it, and a service point out, also where the outage is of a zone
+// that isn't seen.
+func TestWhatHasSupply(t *testing.T) {
+	z := newZoned(t)
+	state := func(of, state string) {
+		t.Helper()
+		err := z.store.Write(t.Context(), func(t *store.Tx) error {
+			_, err := t.Exec(`UPDATE outage SET state = ? WHERE id = ?`, state, of)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	says := func(want string) {
+		t.Helper()
+		var fed Feeding
+		var out, all GridOut
+		z.get(t, "viewerown-zone", "/api/v1/assets/own-feeder/one-line/feeding", 200, &fed)
+		z.get(t, "viewerown-zone", "/api/v1/grid/out", 200, &out)
+		z.get(t, "viewer*", "/api/v1/grid/out", 200, &all)
+		if got := fmt.Sprint(fed.Feeder, " ", fed.Source, " ", fed.Dead, fed.Ties, " ", out.Points, " ", out.Out, out.Maybe, " ", all.Points, " ", all.Out, all.Maybe); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	says("own-feeder dead [] [] o 1 0 oo 2 0")
+	state("foreign-outage", "probable")
+	state("own-outage", "suspected")
+	says("own-feeder unknown [] [] m 0 1 mm 0 2")
+	state("foreign-outage", "restored")
+	says("own-feeder live [] [] m 0 1 om 1 1")
+	if err := z.store.Write(t.Context(), func(t *store.Tx) error {
+		_, err := t.Exec(`UPDATE outage_point SET until = 2`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	says("own-feeder live [] [] - 0 0 -- 0 0")
+	z.get(t, "viewerown-zone", "/api/v1/assets/foreign-feeder/one-line/feeding", 404, nil)
 }
 
 // Of a service point that nothing measures, or only gateways that are silent, nothing is known.

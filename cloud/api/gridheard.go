@@ -54,8 +54,7 @@ func (o *pointOrder) get(n *network.Network, sees func(zone string) bool, whose 
 
 type heardAnswer struct{ Body GridHeard }
 
-func registerGridHeard(api huma.API, o Options, current *network.Holder) {
-	var order pointOrder
+func registerGridHeard(api huma.API, o Options, current *network.Holder, order *pointOrder) {
 	huma.Register(api, huma.Operation{
 		OperationID: "get-grid-heard", Method: http.MethodGet, Path: "/api/v1/grid/heard",
 		Summary: "Of which service points something is heard now", Tags: []string{"Network"},

@@ -113,7 +113,9 @@ func registerGridMap(api huma.API, o Options) {
 		return &mapAnswer{tag, "private, no-cache", gridMapOf(now, sees)}, nil
 	})
 
-	registerGridHeard(api, o, current)
+	var order pointOrder
+	registerGridHeard(api, o, current, &order)
+	registerGridSupply(api, o, current, &order)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-one-line", Method: http.MethodGet, Path: "/api/v1/assets/{id}/one-line",
 		Summary: "The one-line diagram of a feeder, or of the one that supplies an asset", Tags: []string{"Network"},

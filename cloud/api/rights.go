@@ -62,12 +62,17 @@ var Rights = access.Rights{
 	"GET /api/v1/grid":                 {Least: access.Viewer},
 	"GET /api/v1/grid/map":             {Least: access.Viewer},
 	"GET /api/v1/grid/heard":           {Least: access.Viewer},
+	"GET /api/v1/grid/out":             {Least: access.Viewer},
 	"GET /api/v1/assets/{id}/one-line": {Least: access.Viewer},
-	"GET /api/v1/grid/unknown-assets":  {Least: access.Viewer},
-	"GET /api/v1/grid/findings":        {Least: access.Viewer, Everywhere: true},
-	"GET /api/v1/grid/versions":        {Least: access.Viewer, Everywhere: true},
-	"GET /api/v1/grid/model":           {Least: access.Viewer, Everywhere: true},
-	"PUT /api/v1/grid/model":           {Least: access.Engineer, Everywhere: true},
+	"GET /api/v1/assets/{id}/health":   {Least: access.Viewer},
+
+	"GET /api/v1/assets/{id}/one-line/feeding": {Least: access.Viewer},
+
+	"GET /api/v1/grid/unknown-assets": {Least: access.Viewer},
+	"GET /api/v1/grid/findings":       {Least: access.Viewer, Everywhere: true},
+	"GET /api/v1/grid/versions":       {Least: access.Viewer, Everywhere: true},
+	"GET /api/v1/grid/model":          {Least: access.Viewer, Everywhere: true},
+	"PUT /api/v1/grid/model":          {Least: access.Engineer, Everywhere: true},
 
 	"GET /api/v1/outages":               {Least: access.Viewer},
 	"GET /api/v1/outages/{id}":          {Least: access.Viewer},

@@ -382,6 +382,7 @@ func (z *zoned) everyOperation(t *testing.T) {
 // tellsOfNobody are the operations whose answers are about no gateway.
 var tellsOfNobody = map[string]bool{"GET /api/v1/crews": true, "PUT /api/v1/crews/{id}": true, "GET /api/v1/outage-codes": true, "GET /api/v1/estimate-record": true, "GET /api/v1/session": true, "POST /api/v1/session": true, "DELETE /api/v1/session": true, "GET /api/v1/audit": true, "GET /api/v1/grid": true,
 	"GET /api/v1/grid/heard":      true, // it has a letter for each of theirs, see TestWhatIsHeardOfTheNetwork
+	"GET /api/v1/grid/out":        true, // as that, see TestWhatHasSupply
 	"GET /api/v1/alarm-shelves":   true, // there are none, or some, by what was asked before
 	"GET /api/v1/session/methods": true, "GET /api/v1/session/oidc": true, "GET /api/v1/session/oidc/callback": true, "POST /api/v1/session/oidc/logout": true}
 

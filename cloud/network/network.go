@@ -25,6 +25,8 @@ type Network struct {
 	// By node: its zone, and the nearest transformer that supplies it, or None.
 	nodeZone        []string
 	nodeTransformer []int
+	// By source that is part of it: the node that it feeds, and its index in the model.
+	sources, sourceIndex []int
 }
 
 // entry is where an asset is in the model.
@@ -54,6 +56,7 @@ func At(m *grid.Model, version int64, asOf telemetry.Micros) *Network {
 		}
 	}
 	n.spread()
+	n.findSources()
 	return n
 }
 

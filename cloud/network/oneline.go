@@ -49,6 +49,7 @@ type OneLineTie struct {
 	Edge           int
 	ID, Name, Type string
 	At             int    // in Nodes
+	Beyond         int    // the node of the snapshot at its other end
 	Other          string // the feeder at its other end; empty: none, or one that isn't seen
 	OtherNode      string
 	Within         int // the node in Nodes at its other end, or -1
@@ -135,11 +136,7 @@ func (d *drawing) switchOf(edge int) (kind string, position store.Telemetered) {
 	e := d.Edge(edge)
 	switch e.Kind {
 	case grid.KindSwitch:
-		s := &d.Model().Switches[e.Index]
-		if s.Telemetered() {
-			position = store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Signal}
-		}
-		return s.Type.String(), position
+		return d.Model().Switches[e.Index].Type.String(), d.PositionSignal(d.EdgeAsset(edge).ID)
 	case grid.KindLine:
 		return d.Model().Lines[e.Index].Type.String(), position
 	}
@@ -271,7 +268,7 @@ func (d *drawing) ties() {
 			if e.Kind != grid.KindSwitch || o.Conducts(edge) != 0 || !d.sees(d.edgeZone(edge)) {
 				return
 			}
-			tie := OneLineTie{Edge: edge, ID: d.EdgeAsset(edge).ID, Name: d.EdgeAsset(edge).Name, At: at, Within: -1}
+			tie := OneLineTie{Edge: edge, ID: d.EdgeAsset(edge).ID, Name: d.EdgeAsset(edge).Name, At: at, Beyond: other, Within: -1}
 			if within, ok := d.drawn[other]; ok {
 				if within < at {
 					return // it is told of at its other end

@@ -87,12 +87,8 @@ func (v *viewer) nodeProperties(entry *grid.Node) map[string]string {
 func (v *viewer) edge(edge int) {
 	e, o := v.Edge(edge), v.Normal()
 	v.out.Properties = gridfile.Properties(v.Model(), e.Kind, e.Index)
-	if e.Kind == grid.KindSwitch {
-		if s := &v.Model().Switches[e.Index]; s.Telemetered() {
-			v.out.Position = store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Signal}
-		}
-	}
 	id := v.EdgeAsset(edge).ID
+	v.out.Position = v.PositionSignal(id)
 	v.at(id, e.A)
 	v.at(id, e.B)
 	v.out.InLoop = o.InLoop(edge)

@@ -218,6 +218,22 @@ func (s *Store) UnknownAssets(ctx context.Context, page Page[UnknownAsset]) (lis
 // Telemetered is the signal that shows a switch's position; an empty gateway is any.
 type Telemetered struct{ Gateway, Device, Name string }
 
+// VoltagesOf lists the voltages that are measured of an asset, with their newest samples,
+// whatever the context shows.
+func (s *Store) VoltagesOf(ctx context.Context, asset string) (list []Series, err error) {
+	err = s.Ask(ctx, func(t *Tx) (err error) {
+		list, err = t.series(selectSeries+`WHERE s.asset = ? AND (s.name LIKE 'PhV.%' OR s.name LIKE 'PPV.%') ORDER BY s.id`, asset)
+		if err == nil {
+			err = t.addLatest(list)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: list the voltages of asset %q: %w", asset, err)
+	}
+	return list, nil
+}
+
 // SeriesAt lists the series of an asset with their newest samples, at most so many, by
 // gateway, device and name; and of a switch the one of position, whose device may be of
 // another asset.

@@ -31,3 +31,36 @@ func (s *Store) Measured(ctx context.Context) (heard map[string]bool, err error)
 	}
 	return heard, nil
 }
+
+// HeardOf is which of some gateways are heard.
+func (s *Store) HeardOf(ctx context.Context, gateways map[string]bool) (heard map[string]bool, err error) {
+	heard = map[string]bool{}
+	err = s.Ask(ctx, func(t *Tx) error {
+		for gateway := range gateways {
+			var n int64
+			if err := t.QueryRow(`SELECT COUNT(*) FROM presence h WHERE h.gateway = ? AND `+IsHeard, []any{gateway}, &n); err != nil {
+				return err
+			}
+			if n > 0 {
+				heard[gateway] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: look which gateways are heard: %w", err)
+	}
+	return heard, nil
+}
+
+// IsHeardOf reports whether a gateway is heard that measures an asset. A context that is
+// limited to zones sees the series of their gateways only.
+func (s *Store) IsHeardOf(ctx context.Context, asset string) (is bool, err error) {
+	err = s.Ask(ctx, func(t *Tx) error {
+		return t.QueryRow(`SELECT COUNT(*) > 0 FROM series s JOIN presence h ON h.gateway = s.gateway WHERE s.asset = ? AND `+IsHeard+` AND `+t.Seen("s.gateway"), []any{asset}, &is)
+	})
+	if err != nil {
+		return false, fmt.Errorf("store: look whether something is heard of asset %q: %w", asset, err)
+	}
+	return is, nil
+}

@@ -11,6 +11,7 @@ import (
 
 // TestAccessible checks every page in both themes, wide and on a phone.
 func TestAccessible(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.page = 4
@@ -33,35 +34,42 @@ func TestAccessible(t *testing.T) {
 		{"flags", "/signals?series=9", `document.querySelector("[data-testid=plot]")?.dataset.points === "1"`, ""},
 		{"signal", "/signals?series=1", `document.querySelector("[data-testid=plot]")?.dataset.points > 100`, ""},
 	}
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{1280, 390} {
-			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
-			for _, s := range screens {
-				name := fmt.Sprintf("%s-%s-%d", s.name, theme, width)
-				b.visit(f, s.path)
-				b.await(s.ready)
-				if s.act != "" {
-					b.Do(chromedp.Evaluate[chromedp.Void](s.act))
-				}
-				b.checkAccessible(name)
+	for _, s := range screens {
+		b.accessible(s.name, func(int64) {
+			b.visit(f, s.path)
+			b.await(s.ready)
+			if s.act != "" {
+				b.Do(chromedp.Evaluate[chromedp.Void](s.act))
 			}
-		}
+		})
 	}
 }
 
 // TestFloodIsAccessible is TestAccessible while there is a flood.
 func TestFloodIsAccessible(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.handled()
 	f.flow(&flood{Began: nowUs() - 300_000_000, Count: 25, Peak: 25})
 	b := open(t, f, "/")
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{1280, 390} {
+	b.accessible("flood", func(int64) {
+		b.visit(f, "/")
+		b.await(`document.querySelector("[data-testid=flood]") && document.querySelector("[data-testid=alarm-group]")`)
+	})
+}
+
+// accessible shows something wide and on a phone, and checks it in both themes.
+func (b *tab) accessible(name string, show func(width int64)) {
+	b.T.Helper()
+	for _, width := range []int64{1280, 390} {
+		for _, theme := range []string{"light", "dark"} {
 			b.Do(chromedp.EmulateViewport(width, 844), browser.Prefer("prefers-color-scheme", theme))
-			b.visit(f, "/")
-			b.await(`document.querySelector("[data-testid=flood]") && document.querySelector("[data-testid=alarm-group]")`)
-			b.checkAccessible(fmt.Sprintf("flood-%s-%d", theme, width))
+			if theme == "light" {
+				show(width)
+			}
+			get[bool](b, `new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))`)
+			b.checkAccessible(fmt.Sprintf("%s-%s-%d", name, theme, width))
 		}
 	}
 }

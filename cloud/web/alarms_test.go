@@ -12,6 +12,7 @@ import (
 const rowsAre = `[...document.querySelectorAll("[data-testid=alarm-row]")].map(r => r.dataset.alarmId).join(" ") === %q`
 
 func TestAlarmsAreListedByUrgency(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/")
@@ -30,6 +31,7 @@ func TestAlarmsAreListedByUrgency(t *testing.T) {
 }
 
 func TestAlarmAppearsReturnsAndLeaves(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	b := open(t, f, "/")
 	b.await(`document.body.innerText.includes("No open alarms")`)
@@ -48,6 +50,7 @@ func TestAlarmAppearsReturnsAndLeaves(t *testing.T) {
 }
 
 func TestAcknowledge(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/")
@@ -72,6 +75,7 @@ func TestAcknowledge(t *testing.T) {
 }
 
 func TestAcknowledgeRefused(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/")
@@ -91,6 +95,7 @@ func TestAcknowledgeRefused(t *testing.T) {
 }
 
 func TestAcknowledgeTakesNoMoreThanTheAPI(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "low", Asset: "a", Summary: "Door open"})
 	b := open(t, f, "/")
@@ -111,6 +116,7 @@ func TestAcknowledgeTakesNoMoreThanTheAPI(t *testing.T) {
 }
 
 func TestKeyboardOnly(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "high", Asset: "feeder-2", Device: "head", Summary: "Feeder 2 is dead"})
 	b := open(t, f, "/")
@@ -134,6 +140,7 @@ func TestKeyboardOnly(t *testing.T) {
 }
 
 func TestRowsStayUnderThePointer(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "low", Priority: "low", Asset: "a", Device: "d", Summary: "Door open"})
 	b := open(t, f, "/")
@@ -159,6 +166,7 @@ func TestRowsStayUnderThePointer(t *testing.T) {
 }
 
 func TestReconnectResumes(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "before", Priority: "high", Asset: "a", Device: "d", Summary: "Before"})
 	b := open(t, f, "/")
@@ -191,6 +199,7 @@ func TestReconnectResumes(t *testing.T) {
 }
 
 func TestResyncReloads(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	b := open(t, f, "/")
 	f.mu.Lock()
@@ -207,6 +216,7 @@ func TestResyncReloads(t *testing.T) {
 }
 
 func TestFloodStaysUsable(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	for i := range 1000 {
 		f.raise(alarm{ID: fmt.Sprintf("f%d", i), Priority: "medium", Asset: "a", Device: "d", Summary: "Silent"})
@@ -225,6 +235,7 @@ func TestFloodStaysUsable(t *testing.T) {
 }
 
 func TestAlarmDetail(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/alarms/a1")

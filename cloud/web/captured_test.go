@@ -9,6 +9,7 @@ import (
 
 // The list says which alarm of a group came first, and leads to it from the others.
 func TestFirstUp(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "lone", Priority: "low", Asset: "a", Summary: "Door open"})
 	f.raise(alarm{ID: "trip", Priority: "high", Asset: "a", Summary: "Breaker tripped", Group: "trips", FirstUp: "trip", Rule: "trip", Version: "3f2a", Confirmed: nowUs()})
@@ -35,6 +36,7 @@ func TestFirstUp(t *testing.T) {
 
 // Inputs without a series are listed, and nothing is asked for that isn't there.
 func TestInputsWithoutASeries(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	now := nowUs()
 	f.raise(alarm{ID: "fleet-1", Priority: "high", Asset: "f1", Device: "gw-a", Summary: "gw-a is silent", Raised: now - 30_000_000, Inputs: []input{
@@ -51,6 +53,7 @@ func TestInputsWithoutASeries(t *testing.T) {
 
 // What was captured appears on the alarm's page when it comes.
 func TestCapturedSamples(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	now := nowUs()
 	f.raise(alarm{ID: "x", Priority: "high", Asset: "feeder-2", Summary: "No voltage", Raised: now - 30_000_000})

@@ -35,6 +35,7 @@ func utcTab(t *testing.T, f *fake, path string) *tab {
 }
 
 func TestIsYesterdayComplete(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
@@ -86,6 +87,7 @@ func TestIsYesterdayComplete(t *testing.T) {
 }
 
 func TestAnswersOfADay(t *testing.T) {
+	t.Parallel()
 	c := func(n int) string { return strings.Repeat("c", n) }
 	today := time.Now().UTC().Format(time.DateOnly)
 	cases := map[string]struct {
@@ -119,6 +121,7 @@ func TestAnswersOfADay(t *testing.T) {
 // On the days on which the clocks change a local day has other quarter-hours,
 // and two of them may have the same time.
 func TestDaysOnWhichTheClocksChange(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.ledger = map[string][]ledgerDevice{
 		"2026-03-29": {{"g", "meter", strings.Repeat("c", 92)}},
@@ -137,6 +140,7 @@ func TestDaysOnWhichTheClocksChange(t *testing.T) {
 }
 
 func TestGatewayIsChosenAndFailuresShow(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.ledger["2026-07-01"] = append(yesterdayOf("south-gw1"), ledgerDevice{"north-gw1", "meter", strings.Repeat("c", 96)})
@@ -163,6 +167,7 @@ func TestGatewayIsChosenAndFailuresShow(t *testing.T) {
 }
 
 func TestManyDevices(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	var list []ledgerDevice
 	for i := range 250 {

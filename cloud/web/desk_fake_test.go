@@ -19,8 +19,12 @@ type outageDesk struct {
 	crews    []map[string]any
 	network  map[string]any
 	heard    string // of the network, by the letters of the API; "": it can't be told
+	outFails bool   // who is out can't be told
 	lines    map[string]map[string]any
+	source   string // whether what feeds each of them has supply
+	other    string // and what is beyond their ties
 	assets   map[string]map[string]any
+	health   map[string]map[string]any
 	switched map[string]map[string]any
 	plans    []map[string]any
 	reported []map[string]any
@@ -87,8 +91,37 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 		count := func(letter string) int { return strings.Count(d.heard, letter) }
 		return "", map[string]any{"version": 3, "as_of_us": 1, "points": d.heard, "heard": count("h"), "silent": count("s"), "unmeasured": count("u")}, d.heard != ""
 	})
+	list("/api/v1/grid/out", func(d *outageDesk, _ *http.Request) (string, any, bool) {
+		if d.network == nil || d.outFails {
+			return "", nil, false
+		}
+		ids := d.network["points"].(map[string]any)["id"].([]string)
+		letters := []byte(strings.Repeat("-", len(ids)))
+		at := make(map[string]int, len(ids))
+		for i, id := range ids {
+			at[id] = i
+		}
+		for id, o := range d.outages {
+			letter := byte('o')
+			if o["state"] == "suspected" || o["state"] == "probable" {
+				letter = 'm'
+			}
+			for _, p := range d.points[id] {
+				if i, known := at[fmt.Sprint(p["id"])]; known && o["state"] != "completed" && letters[i] != 'o' {
+					letters[i] = letter
+				}
+			}
+		}
+		return "", map[string]any{"version": 3, "as_of_us": 1, "points": string(letters), "out": strings.Count(string(letters), "o"), "maybe": strings.Count(string(letters), "m")}, true
+	})
+	list("/api/v1/assets/{id}/one-line/feeding", func(d *outageDesk, r *http.Request) (string, any, bool) {
+		return "", map[string]any{"feeder": "feeder-1", "source": d.source, "dead": []int{}, "ties": []any{map[string]any{"id": "tie", "supply": d.other}}}, d.source != ""
+	})
 	list("/api/v1/assets/{id}/one-line", func(d *outageDesk, r *http.Request) (string, any, bool) {
 		return "", d.lines[r.PathValue("id")], d.lines[r.PathValue("id")] != nil
+	})
+	list("/api/v1/assets/{id}/health", func(d *outageDesk, r *http.Request) (string, any, bool) {
+		return "", d.health[r.PathValue("id")], d.health[r.PathValue("id")] != nil
 	})
 	list("/api/v1/assets/{id}", func(d *outageDesk, r *http.Request) (string, any, bool) {
 		return "", d.assets[r.PathValue("id")], d.assets[r.PathValue("id")] != nil
@@ -204,7 +237,7 @@ func (f *fake) network(n int) {
 		"devices":     map[string]any{"id": []string{"feeder-1-breaker", "T-mill"}, "x": []int{side / 4, side * 3 / 4}, "y": []int{side / 4, side / 2}, "kind": []string{"switch", "transformer"}, "open": []bool{false, false}},
 		"substations": map[string]any{"id": []string{"north"}, "name": []string{"North substation"}, "x": []int{side / 4}, "y": []int{side / 4}},
 		"nowhere":     map[string]any{"points": 2, "lines": 0, "devices": 0}}
-	f.desk.heard = strings.Repeat("h", n)
+	f.desk.heard, f.desk.health = strings.Repeat("h", n), health()
 	drawing := map[string]any{"feeder": "feeder-1", "head": "feeder-1-breaker", "columns": 3, "rows": 6, "more": 0, "series": []any{s(907, "feeder-1", "TotW", "kW", 1250.0, "good")},
 		"nodes": []any{node("north-hv", 0, 0, 0, false), node("north-20kV", 0, 1, 0, false), node("f1-0", 0, 2, 0, false), node("f1-1", 0, 3, 0, false), node("mill", 0, 4, 0, false),
 			node("mill-lv", 0, 5, 40, true), node("park-lv", 1, 4, 12, true), node("lane", 2, 4, 3, false)},
@@ -213,7 +246,7 @@ func (f *fake) network(n int) {
 			branch("L1", "line", "cable", 2, 3, nil), branch("L2", "line", "overhead", 3, 4, nil), branch("T-mill", "transformer", "", 4, 5, nil, s(904, "T-mill", "PhV.phsA", "V", nil, "bad (timeout)")),
 			branch("T-park", "transformer", "", 3, 6, nil), branch("F7", "switch", "fuse", 3, 7, nil)},
 		"ties": []any{map[string]any{"id": "tie", "name": "", "type": "load-switch", "at": 4, "within": -1, "other": "feeder-2", "other_node": "f2-1", "position": s(905, "tie", "Pos", "1", 0.0, "good")}}}
-	f.desk.lines = map[string]map[string]any{"feeder-1": drawing}
+	f.desk.lines, f.desk.source, f.desk.other = map[string]map[string]any{"feeder-1": drawing}, "live", "live"
 	f.desk.crews = []map[string]any{{"id": "crew-3", "name": "Crew 3", "state": "available", "outage": "", "comment": "", "by": "ana", "at_us": nowUs()}}
 	f.desk.assets = map[string]map[string]any{"T-mill": {"id": "T-mill", "kind": "transformer", "name": "Mill", "type": "", "zone": "", "substation": "", "feeder": "feeder-1", "transformer": "T1", "phases": "ABC",
 		"voltage_v": 20_000, "properties": map[string]string{"rated_power": "400 kVA"}, "connections": []any{}, "supplied_by": []any{map[string]any{"id": "L2", "kind": "line", "name": ""}, map[string]any{"id": "feeder-1-breaker", "kind": "switch", "name": ""}},

@@ -14,6 +14,7 @@ func (b *tab) count(filter string, n int) {
 }
 
 func TestShelveAndUnshelve(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "high", Asset: "feeder-2", Device: "head", Summary: "Feeder 2 is dead"})
 	f.raise(alarm{ID: "y", Priority: "low", Asset: "feeder-1", Summary: "Door open"})
@@ -55,6 +56,7 @@ func TestShelveAndUnshelve(t *testing.T) {
 }
 
 func TestOutOfServiceIsForEngineers(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.signIn, f.role = true, "operator"
 	f.raise(alarm{ID: "x", Priority: "critical", Asset: "feeder-2", Summary: "Feeder 2 is dead"})
@@ -82,6 +84,7 @@ func TestOutOfServiceIsForEngineers(t *testing.T) {
 }
 
 func TestAFloodIsShownByFeeder(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "parent", Priority: "critical", Asset: "T1", Feeder: "F1", Summary: "T1 is dead"})
 	for i := range 6 {
@@ -114,6 +117,7 @@ func TestAFloodIsShownByFeeder(t *testing.T) {
 }
 
 func TestOnlyWhatIsOnScreenIsAcknowledgedAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	for i := range 60 {
 		f.raise(alarm{ID: fmt.Sprintf("f%d", i), Priority: "medium", Asset: "a", Device: "d", Summary: "Silent", Raised: nowUs() + int64(i)})
@@ -138,6 +142,7 @@ func TestOnlyWhatIsOnScreenIsAcknowledgedAtOnce(t *testing.T) {
 }
 
 func TestKeysInTheList(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "high", Asset: "a", Summary: "First"})
 	f.raise(alarm{ID: "y", Priority: "low", Asset: "a", Summary: "Second"})
@@ -160,6 +165,7 @@ func TestKeysInTheList(t *testing.T) {
 
 // What sounds is told by the tones that the browser is asked to play.
 func TestTheHighestUnacknowledgedPrioritySounds(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "medium", Asset: "a", Summary: "Medium"})
 	b := open(t, f, "/")
@@ -185,6 +191,7 @@ func TestTheHighestUnacknowledgedPrioritySounds(t *testing.T) {
 }
 
 func TestPerformancePage(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	b := open(t, f, "/")
 	b.click(`a[href="/alarm-performance"]`)

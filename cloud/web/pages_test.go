@@ -8,6 +8,7 @@ import (
 // Lists that come in pages are shown whole, but for alarms of any state, whose older
 // ones come when they are asked for.
 func TestListsAreLoadedPageByPage(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	f.mu.Lock()

@@ -9,6 +9,7 @@ import (
 )
 
 func TestOutageIsNotOlderThanNow(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	raised := nowUs() - 12_000_000
 	f.series = []series{{ID: 1, Gateway: "g", Device: "meter", Name: "PhV.phsA", Unit: "V", Asset: "feeder-2", Kind: "gauge"}}
@@ -30,6 +31,7 @@ func TestOutageIsNotOlderThanNow(t *testing.T) {
 }
 
 func TestSixteenLinesDiffer(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	a := alarm{ID: "x", Priority: "high", Asset: "feeder-2", Summary: "Dead"}
 	for i := int64(1); i <= 16; i++ { // 0 is no series
@@ -54,6 +56,7 @@ func TestSixteenLinesDiffer(t *testing.T) {
 
 // The stream tells of the newest of many samples; the plot has them all.
 func TestPlotHasEverySample(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.series = []series{{ID: 1, Gateway: "g", Device: "meter", Name: "Hz", Unit: "Hz", Asset: "feeder-3", Kind: "gauge"}}
 	f.store(1, sample{Time: nowUs() - 60_000_000, Value: new(50.0), Quality: "good"})
@@ -77,6 +80,7 @@ func TestPlotHasEverySample(t *testing.T) {
 }
 
 func TestCompleteness(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/")

@@ -54,6 +54,7 @@ const (
 )
 
 func TestSigningInByAProvider(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.signIn, f.role = true, "operator"
 	f.substation()
@@ -111,6 +112,7 @@ func TestSigningInByAProvider(t *testing.T) {
 }
 
 func TestSigningInByAProviderIsAccessible(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.signIn, f.role = true, "operator"
 	f.substation()

@@ -45,6 +45,7 @@ func awaitStreams(t *testing.T, f *fake, n int) {
 // HTTP/1.1 gives a browser six connections to a server, so that seven streams
 // would leave none to acknowledge with.
 func TestTabsShareOneStream(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.raise(alarm{ID: "x", Priority: "high", Asset: "feeder-2", Summary: "Dead"})
 	first := newTab(t)
@@ -95,6 +96,7 @@ func TestTabsShareOneStream(t *testing.T) {
 }
 
 func TestFollowersReconnectAndResync(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	leader := newTab(t)
 	leader.visit(f, "/")
@@ -129,6 +131,7 @@ func TestFollowersReconnectAndResync(t *testing.T) {
 
 // A suspended tab may keep the lock and say nothing.
 func TestSilentLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	silent := newTab(t)
 	silent.Do(chromedp.Navigate(f.url() + "/assets/licenses.txt"))
@@ -140,6 +143,7 @@ func TestSilentLeaderIsReplaced(t *testing.T) {
 
 // Browsers have no locks for pages that come by plain HTTP from another host.
 func TestWithoutLocksEachTabHasItsStream(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	first := newTab(t)
 	first.Do(withoutLocks)

@@ -10,6 +10,7 @@ import (
 )
 
 func TestSignalsAreLive(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/signals")
@@ -37,6 +38,7 @@ func TestSignalsAreLive(t *testing.T) {
 }
 
 func TestTenThousandSignals(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	now := nowUs()
 	for i := range int64(10_000) {
@@ -68,6 +70,7 @@ func TestTenThousandSignals(t *testing.T) {
 
 // A value is shown by its name, with the number beside it; the bits of one by theirs.
 func TestValuesAreShownByName(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/signals")
@@ -106,6 +109,7 @@ func TestValuesAreShownByName(t *testing.T) {
 
 // Where a counter rolled over or was reset is said beside its plot.
 func TestCounterChangesAreShown(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.substation()
 	b := open(t, f, "/signals?series=4")

@@ -94,6 +94,7 @@ func (b *tab) signIn(name, password string) {
 const isLive = `document.querySelector("[data-testid=connection]")?.dataset.state === "live"`
 
 func TestSigningInAndOut(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.signIn, f.role = true, "operator"
 	f.substation()
@@ -156,6 +157,7 @@ func TestSigningInAndOut(t *testing.T) {
 }
 
 func TestSignInIsAccessible(t *testing.T) {
+	t.Parallel()
 	f := newFake(t)
 	f.signIn, f.role = true, "operator"
 	f.substation()

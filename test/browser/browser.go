@@ -41,8 +41,8 @@ type Tab struct {
 	messages []string
 }
 
-// New starts a browser. Without Chromium the test fails under CI and is skipped
-// elsewhere.
+// New starts a browser, or opens a tab of its own in the one that Main has tests share. Without
+// Chromium the test fails under CI and is skipped elsewhere.
 func New(t testing.TB) *Tab {
 	t.Helper()
 	if chromium() == "" {
@@ -52,11 +52,19 @@ func New(t testing.TB) *Tab {
 		}
 		t.Skip(missing)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium()), chromedp.NoSandbox,
-		chromedp.Flag("lang", "en-GB"), chromedp.WindowSize(1280, 800))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, apart := context.Background(), []chromedp.ContextOption(nil)
+	if sharing {
+		var err error
+		if ctx, err = one.get(); err != nil {
+			t.Fatal(err)
+		}
+		apart = append(apart, chromedp.WithNewBrowserContext())
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = chromedp.NewExecAllocator(ctx, options()...)
+		t.Cleanup(cancel)
+	}
+	ctx, cancel := chromedp.NewContext(ctx, apart...)
 	t.Cleanup(cancel)
 	b := &Tab{T: t, Ctx: ctx}
 	b.Do(chromedp.EmulateViewport(1280, 800))
@@ -107,7 +115,7 @@ func (b *Tab) Forgive(expected ...string) {
 func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(b.Ctx, 30*time.Second)
-	if chromedp.FromContext(b.Ctx).Browser == nil {
+	if chromedp.FromContext(b.Ctx).Target == nil { // it lives as long as the context of its first step
 		cancel()
 		ctx, cancel = b.Ctx, func() {}
 	}
@@ -165,11 +173,13 @@ func (b *Tab) Shortcut(key string) {
 // Violations is what axe-core finds of WCAG 2.2 AA in what is shown.
 func (b *Tab) Violations() []string {
 	b.T.Helper()
-	axe, err := os.ReadFile(filepath.Join(peer.Root(), "cloud", "web", "testdata", "axe", "axe.min.js"))
-	if err != nil {
-		b.T.Fatal(err)
+	if !Get[bool](b, `"axe" in globalThis`) {
+		axe, err := os.ReadFile(filepath.Join(peer.Root(), "cloud", "web", "testdata", "axe", "axe.min.js"))
+		if err != nil {
+			b.T.Fatal(err)
+		}
+		b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
 	}
-	b.Do(chromedp.Evaluate[chromedp.Void](string(axe)))
 	return Get[[]string](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}).then(r =>
 		r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html.slice(0, 200) + " " + n.failureSummary).join("\n")))`)
 }

@@ -148,9 +148,51 @@ export interface Asset {
   zone: string;
 }
 
+export interface AssetAlarms {
+  active: Int64;
+  from_30d_us: Micros;
+  from_365d_us: Micros;
+  raised_30d: Int64;
+  raised_365d: Int64;
+  /** not-measured: and there has never been one */
+  unknown: "not-measured" | "";
+}
+
 export interface AssetBehind {
   customers: Int64;
   service_points: Int64;
+}
+
+export interface AssetCommunication {
+  /** That measure them */
+  gateways: Int64;
+  /** Of these, how many say how often they can be heard, and are */
+  heard: Int64;
+  /** The time of the newest value of any signal, whatever its quality; null: none has one */
+  newest_us: Micros | null;
+  /** Of the signals' newest values the oldest time. States and what has a deadband tell changes only */
+  oldest_us: Micros | null;
+  /** That are measured of it */
+  signals: Int64;
+  unknown: "not-measured" | "";
+  /** Of these, how many have no value yet */
+  valueless: Int64;
+}
+
+export interface AssetCompleteness {
+  /** Quarter-hours with an account, of all devices */
+  accounted: Int64;
+  /** That measure it */
+  devices: Int64;
+  /** Samples, in the quarter-hours with an account */
+  expected: Int64;
+  from_us: Micros;
+  /** Of these, stored with a value, or read and left out by a deadband */
+  present: Int64;
+  /** Of all devices */
+  quarter_hours: Int64;
+  to_us: Micros;
+  unknown: "not-measured" | "no-account" | "";
 }
 
 export interface AssetDetail {
@@ -216,11 +258,68 @@ export interface AssetEntry {
   text: string;
 }
 
+export interface AssetHealth {
+  alarms: AssetAlarms;
+  as_of_us: Micros;
+  asset: string;
+  communication: AssetCommunication;
+  completeness: AssetCompleteness;
+  interruptions: AssetInterruptions;
+  loading: AssetLoading;
+  operations: AssetOperations;
+  quality: AssetQuality;
+  supply: AssetSupply;
+  voltage: AssetVoltage;
+}
+
+export interface AssetInterruptions {
+  /** 365 days ago */
+  from_us: Micros;
+  /** Of a service point: how long all of them took */
+  minutes: number | null;
+  momentary: Int64;
+  /** Among both, how many were planned switching */
+  planned: Int64;
+  /** Those that go on included */
+  sustained: Int64;
+  unknown: "not-applicable" | "";
+}
+
 export interface AssetListBody {
   /** By id */
   assets: Asset[] | null;
   /** The cursor of the next page, which begins behind this one's last entry, whatever has come or gone meanwhile; null: this is the last page */
   next: string | null;
+}
+
+export interface AssetLoading {
+  from_us: Micros;
+  /** Ten minutes, or wider where these aren't kept */
+  interval_us: Micros;
+  /** Of all signals, those with values */
+  intervals: Int64;
+  /** In the week, of all signals */
+  intervals_of: Int64;
+  peak: number;
+  /** When that interval began */
+  peak_us: Micros;
+  rated: number;
+  signal: string;
+  unit: "A" | "V.A" | "";
+  unknown: "not-applicable" | "not-measured" | "no-samples" | "no-rating" | "";
+}
+
+export interface AssetOperations {
+  /** Between open and closed, as measured or said. Those of which both positions fell between two samples aren't seen */
+  changes_30d: Int64;
+  changes_365d: Int64;
+  /** OpCnt, which the device counts itself; null: it isn't measured in good quality */
+  counter: number | null;
+  counter_us: Micros | null;
+  /** The first position that is known; null: none */
+  since_us: Micros | null;
+  /** not-measured: and nobody has said a position */
+  unknown: "not-applicable" | "not-measured" | "";
 }
 
 export interface AssetPosition {
@@ -230,10 +329,50 @@ export interface AssetPosition {
   y: number;
 }
 
+export interface AssetQuality {
+  from_us: Micros;
+  good: Int64;
+  /** Of these, that are stored */
+  samples: Int64;
+  /** That were looked at: the first 32 */
+  signals: Int64;
+  unknown: "not-measured" | "no-samples" | "";
+}
+
 export interface AssetRef {
   id: string;
   kind: string;
   name: string;
+}
+
+export interface AssetSupply {
+  /** Of a service point: the outages that go on in which it is, or may be, without supply, as far as they are seen */
+  outages: string[] | null;
+  /** part: one of its ends has it, or some of its nodes; empty: not known */
+  state: "live" | "part" | "dead" | "";
+  /** Why it isn't known; empty: it is. not-heard: nothing is heard of the service point; uncertain: a position, or a source's voltage, isn't known, or an outage isn't confirmed */
+  unknown: "not-applicable" | "not-heard" | "uncertain" | "";
+}
+
+export interface AssetVoltage {
+  from_us: Micros;
+  /** Ten minutes, or wider where these aren't kept */
+  interval_us: Micros;
+  /** Of all signals, those with values */
+  intervals: Int64;
+  /** In the week, of all signals */
+  intervals_of: Int64;
+  /** The least mean of these others, of the nominal voltage; null: there are none */
+  least_pu: number | null;
+  most_pu: number | null;
+  /** Between phases */
+  nominal_v: number;
+  /** Of the others, those outside of the band */
+  outside: Int64;
+  signals: Int64;
+  unknown: "not-measured" | "no-samples" | "no-nominal" | "";
+  /** Of these, with no voltage: at most 5 % of the nominal one */
+  without: Int64;
 }
 
 export interface AuditListBody {
@@ -665,6 +804,21 @@ export interface FeederSummary {
   outages: Int64;
 }
 
+export interface Feeding {
+  /** Of the nodes, from 0, those that are measured to be without voltage */
+  dead: Int64[] | null;
+  feeder: string;
+  /** Of the uppermost node, by what is above it */
+  source: "live" | "unknown" | "dead";
+  /** That lead out of the drawing */
+  ties: FeedingTie[] | null;
+}
+
+export interface FeedingTie {
+  id: string;
+  supply: "live" | "unknown" | "dead";
+}
+
 export interface Flood {
   began_us: Micros;
   /** Annunciations, with those in the 10 minutes before it that made it one */
@@ -801,6 +955,18 @@ export interface GridMap {
   version: Int64;
   x0: number;
   y0: number;
+}
+
+export interface GridOut {
+  as_of_us: Micros;
+  /** How many m */
+  maybe: Int64;
+  /** How many o */
+  out: Int64;
+  /** A letter for each service point of the map, in its order: o, without supply in an outage that is confirmed; m, maybe, in one that isn't yet; -, neither */
+  points: string;
+  /** Of the map that it goes with, as as_of_us */
+  version: Int64;
 }
 
 export interface GridVersion {
@@ -2105,6 +2271,21 @@ export async function getAsset(server: Server, params: GetAssetParams, options?:
   return answered<AssetDetail>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}`, options));
 }
 
+export interface GetAssetHealthParams {
+  id: string;
+}
+
+/**
+ * How an asset does, as far as is known
+ *
+ * Supply, communication, completeness, quality, alarms, interruptions, operations, voltage and loading, each with its period, or why it isn't known. There is no score. Who is of some zones sees what their gateways measure. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/assets/{id}/health
+ */
+export async function getAssetHealth(server: Server, params: GetAssetHealthParams, options?: Options): Promise<AssetHealth> {
+  return answered<AssetHealth>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/health`, options));
+}
+
 export interface GetOneLineParams {
   id: string;
 }
@@ -2118,6 +2299,21 @@ export interface GetOneLineParams {
  */
 export async function getOneLine(server: Server, params: GetOneLineParams, options?: Options): Promise<OneLine> {
   return answered<OneLine>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line`, options));
+}
+
+export interface GetOneLineFeedingParams {
+  id: string;
+}
+
+/**
+ * Whether what could supply a feeder has supply itself
+ *
+ * As the network is operated, by measured and entered positions, outages, and the voltages that are measured at sources and busbars. dead: there is none, of what is confirmed; unknown: there may be none, by an outage that isn't confirmed, or as a position, or a source's voltage, isn't known. A source at which nothing is measured counts as live. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/assets/{id}/one-line/feeding
+ */
+export async function getOneLineFeeding(server: Server, params: GetOneLineFeedingParams, options?: Options): Promise<Feeding> {
+  return answered<Feeding>(await ask(server, "GET", `/api/v1/assets/${part(params.id)}/one-line/feeding`, options));
 }
 
 export interface ListAssetTimelineParams {
@@ -2650,6 +2846,17 @@ export interface PutGridModelParams {
  */
 export async function putGridModel(server: Server, params: PutGridModelParams, body: BodyInit, options?: Options): Promise<ModelAnswerBody> {
   return answered<ModelAnswerBody>(await ask(server, "PUT", `/api/v1/grid/model${query(params, "comment", "by", "dry_run")}`, options, { headers: { "Content-Type": "application/yaml" }, body: body }));
+}
+
+/**
+ * Which service points are without supply now
+ *
+ * In outages that go on, also those whose device is of a zone that isn't seen. Where people sign in, this needs the role viewer.
+ *
+ * GET /api/v1/grid/out
+ */
+export async function getGridOut(server: Server, options?: Options): Promise<GridOut> {
+  return answered<GridOut>(await ask(server, "GET", `/api/v1/grid/out`, options));
 }
 
 export interface ListUnknownAssetsParams {

@@ -2,28 +2,26 @@ package desk
 
 import (
 	"testing"
-	"time"
 
 	"github.com/busbar/busbar/cloud/outage"
 )
 
 // When meters had supply again by their own logs is when an outage's customers had.
 func TestWhatMetersHaveNotedEndsAnOutage(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, 1)
 	lost := []outage.Evidence{{Kind: outage.Gateway, Asset: "station", Gateway: "gw"}}
 	var noted []outage.Evidence
-	began := int64(Now())
+	began := int64(Now() - seconds(10))
 	for _, p := range points(0, 0, 4) {
 		lost = append(lost, outage.Evidence{Kind: outage.Meter, Asset: p, Gateway: "gw", PoweredBy: "measured"}, outage.Evidence{Kind: outage.LastGasp, Asset: p, Gateway: "gw", Source: began})
 	}
 	r.note(lost...)
 	o := r.one("an outage of the feeder", announced)
-	time.Sleep(time.Second) // of outage, so that its end is another time than its beginning
-	back := int64(Now())
+	back := began + int64(seconds(8)) // neither its beginning nor when it is told
 	for _, p := range points(0, 0, 4) {
 		noted = append(noted, outage.Evidence{Kind: outage.Interrupted, Asset: p, Gateway: "gw", Since: began, Source: back})
 	}
-	time.Sleep(time.Second)
 	r.note(noted...)
 	o = r.one("its end", func(o Outage) bool { return !o.State.Out() })
 	_, _, steps := r.get(o.ID)

@@ -25,6 +25,7 @@ type watch struct {
 type position struct {
 	open, bad bool
 	at        telemetry.Micros
+	gateway   string
 }
 
 // The values of Pos, a double point after IEC 61850.
@@ -39,17 +40,8 @@ func (w *watch) look(ctx context.Context, n *network.Network, now time.Time) err
 		return nil
 	}
 	w.last = now
-	signals := map[string]bool{}
-	for _, s := range n.Model().Switches {
-		if s.Telemetered() {
-			signals[s.Signal] = true
-		}
-	}
-	if len(signals) == 0 {
-		return nil
-	}
-	list, err := w.store.SeriesNamed(ctx, signals)
-	if err != nil {
+	positions, err := measuredPositions(ctx, w.store, n)
+	if err != nil || positions == nil {
 		return err
 	}
 	if w.known == nil {
@@ -57,32 +49,19 @@ func (w *watch) look(ctx context.Context, n *network.Network, now time.Time) err
 			return err
 		}
 	}
-	byAsset, byDevice := map[store.Telemetered]store.Series{}, map[store.Telemetered]store.Series{}
-	for _, s := range list {
-		byAsset[store.Telemetered{Device: s.Asset, Name: s.Name}] = s
-		byDevice[store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Name}] = s
-		byDevice[store.Telemetered{Device: s.Device, Name: s.Name}] = s
-	}
 	var moved []Switching
 	for i := range n.Model().Switches {
 		s := &n.Model().Switches[i]
-		if !s.Telemetered() || n.EdgeOf(s.ID) < 0 {
+		is, found := positions[s.ID]
+		if !found {
 			continue
 		}
-		series, found := byAsset[store.Telemetered{Device: s.ID, Name: s.Signal}]
-		if s.Device != "" {
-			series, found = byDevice[store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Signal}]
-		}
-		if !found || series.Latest == nil {
-			continue
-		}
-		is := positionOf(*series.Latest)
 		was, seen := w.known[s.ID]
 		if seen && was.open == is.open && was.bad == is.bad {
 			continue
 		}
 		w.known[s.ID] = is
-		m := Switching{Asset: s.ID, Position: "closed", Gateway: series.Gateway, By: "telemetry", At: is.at}
+		m := Switching{Asset: s.ID, Position: "closed", Gateway: is.gateway, By: "telemetry", At: is.at}
 		switch {
 		case is.bad:
 			m.Position = "normal"
@@ -110,6 +89,47 @@ func (w *watch) look(ctx context.Context, n *network.Network, now time.Time) err
 		}
 		return nil
 	})
+}
+
+// measuredPositions is what the newest samples show of the switches that are measured and
+// have any, by their ids; nil if none of the model is measured.
+func measuredPositions(ctx context.Context, st *store.Store, n *network.Network) (map[string]position, error) {
+	signals := map[string]bool{}
+	for _, s := range n.Model().Switches {
+		if s.Telemetered() {
+			signals[s.Signal] = true
+		}
+	}
+	if len(signals) == 0 {
+		return nil, nil
+	}
+	list, err := st.SeriesNamed(ctx, signals)
+	if err != nil {
+		return nil, err
+	}
+	byAsset, byDevice := map[store.Telemetered]store.Series{}, map[store.Telemetered]store.Series{}
+	for _, s := range list {
+		byAsset[store.Telemetered{Device: s.Asset, Name: s.Name}] = s
+		byDevice[store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Name}] = s
+		byDevice[store.Telemetered{Device: s.Device, Name: s.Name}] = s
+	}
+	positions := map[string]position{}
+	for i := range n.Model().Switches {
+		s := &n.Model().Switches[i]
+		if !s.Telemetered() || n.EdgeOf(s.ID) < 0 {
+			continue
+		}
+		series, found := byAsset[store.Telemetered{Device: s.ID, Name: s.Signal}]
+		if s.Device != "" {
+			series, found = byDevice[store.Telemetered{Gateway: s.Gateway, Device: s.Device, Name: s.Signal}]
+		}
+		if found && series.Latest != nil {
+			is := positionOf(*series.Latest)
+			is.gateway = series.Gateway
+			positions[s.ID] = is
+		}
+	}
+	return positions, nil
 }
 
 // asNormal marks a position that is measured and normal, which isn't listed.

@@ -10,7 +10,7 @@ const decimal = new Intl.NumberFormat(locale, { maximumFractionDigits: 3 });
 const small = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
 
 // UCUM codes that aren't what a person writes.
-const units: Record<string, string> = { Cel: "°C", deg: "°", "kW.h": "kWh", "W.h": "Wh", "1": "" };
+const units: Record<string, string> = { Cel: "°C", deg: "°", "kW.h": "kWh", "W.h": "Wh", "V.A": "VA", "kV.A": "kVA", "1": "" };
 
 export function unitText(ucum: string): string {
   return units[ucum] ?? ucum;
@@ -32,6 +32,18 @@ export function whyText(why: string): string {
 export function qualityText(quality: string): string {
   const [, validity = quality, why] = /^(\w+) \((.+)\)$/.exec(quality) ?? [];
   return why === undefined ? coded("quality", validity) : t("quality.because", { validity: coded("quality", validity), why: whyText(why) });
+}
+
+export function percentText(v: number): string {
+  return `${numberText(Math.round(v * 1000) / 10)}\u00a0%`;
+}
+
+/** How much of something there is: all or nothing of it is said of no less and no more. A dash of nothing. */
+export function shareText(part: number, of: number): string {
+  if (of <= 0) {
+    return "–";
+  }
+  return percentText(part <= 0 ? 0 : part >= of ? 1 : Math.min(0.999, Math.max(0.001, part / of)));
 }
 
 /** What a value is called, or its bits; empty if it has no name. */

@@ -30,11 +30,10 @@ export function watchHeard(): () => void {
 
 export type Hearing = "heard" | "silent" | "unmeasured" | "unasked";
 
-/** What is heard of the service point at a place of the map's list. An answer about another map says nothing. */
-export function hearingOf(now: Scene, said: GridHeard | undefined, point: number): Hearing {
-  if (!said || said.version !== now.map.version || said.as_of_us !== now.map.as_of_us) {
-    return "unasked";
-  }
-  const letter = said.points[point];
-  return letter === "h" ? "heard" : letter === "s" ? "silent" : letter === "u" ? "unmeasured" : "unasked";
+const byLetter: Record<string, Hearing> = { h: "heard", s: "silent", u: "unmeasured" };
+
+/** What is heard of the service points, by their places in the map's list. An answer about another map says nothing. */
+export function hearings(now: Scene, said: GridHeard | undefined): (point: number) => Hearing {
+  const letters = said && said.version === now.map.version && said.as_of_us === now.map.as_of_us ? said.points : "";
+  return (point) => byLetter[letters[point] ?? ""] ?? "unasked";
 }

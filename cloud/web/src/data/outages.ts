@@ -10,6 +10,11 @@ const known = new Map<string, Outage>();
 const version = signal(0);
 let changing: ReturnType<typeof setTimeout> | undefined;
 
+/** How long changes are gathered until they are shown; with many outages every pane takes longer to be drawn. */
+const soonMs = 30;
+const many = 50;
+const restMs = 250;
+
 /** Whether the outages have been loaded; until then nothing is known of any. */
 export const loaded = signal(false);
 
@@ -87,11 +92,14 @@ export function apply(o: Outage): void {
     return;
   }
   known.set(o.id, o);
-  changing ??= setTimeout(() => {
-    changing = undefined;
-    version.value++;
-  }, 30);
-  if (before?.crew !== o.crew || (o.crew !== "" && before.state !== o.state)) {
+  changing ??= setTimeout(
+    () => {
+      changing = undefined;
+      version.value++;
+    },
+    known.size < many ? soonMs : restMs,
+  );
+  if ((before?.crew ?? "") !== o.crew || (o.crew !== "" && before?.state !== o.state)) {
     void loadCrews();
   }
 }

@@ -4,6 +4,7 @@ import { now } from "../clock";
 import { nameOf, qualityText, timeText } from "../format";
 import { t } from "../messages";
 import { isGood } from "../model";
+import { gateways } from "./gateways";
 import { latestOf } from "./series";
 
 export type Position = "open" | "closed" | "unknown";
@@ -36,6 +37,11 @@ export function positionOf(series: Series | null, said: Switching | undefined): 
   const position = name === "open" || name === "off" ? "open" : name === "closed" || name === "on" ? "closed" : "unknown";
   if (position === "unknown" || !isGood(sample.q)) {
     return { position: "unknown", why: t("oneline.notGood", { value: name || String(sample.v), quality: qualityText(sample.q), time: when }), unsaid: false };
+  }
+  const gateway = gateways.value?.find((g) => g.id === series.gateway);
+  if (position === "closed" && (gateway?.state === "silent" || gateway?.state === "stopped")) {
+    // What was open when it was heard last stays open until somebody says otherwise.
+    return { position: "unknown", why: t("oneline.notHeard", { value: name, time: when }), unsaid: false };
   }
   return { position, why: t("oneline.since", { position: t(`position.${position}`), quality: qualityText(sample.q), time: when }), unsaid: false };
 }

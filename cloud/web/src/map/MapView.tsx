@@ -1,8 +1,8 @@
-import type { GridHeard, Switching } from "@busbar/client";
-import type { OutagePoint } from "./lost";
+import type { GridHeard, GridOut, Switching } from "@busbar/client";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { heard, hearingOf, watchHeard } from "../data/heard";
+import { heard, hearings, watchHeard } from "../data/heard";
 import { failure, load, scene } from "../data/map";
+import { isOf, out, watchOut } from "../data/out";
 import { loaded, open, outageOf, selected, standingOf, type Standing } from "../data/outages";
 import { isAbnormal, switching, watchSwitching } from "../data/switching";
 import { Said } from "../desk/Entries";
@@ -13,7 +13,6 @@ import { generation, link } from "../stream";
 import { repaint } from "../theme";
 import { draw, type Colours, type Drawn, type Lost, type Moved, type Spot, type View } from "./draw";
 import { Legend } from "./Legend";
-import { lostPoints } from "./lost";
 import { sums, type Scene } from "./scene";
 
 export function MapView() {
@@ -52,19 +51,19 @@ function colours(): Colours {
   return c;
 }
 
-/** By their ids, where points, lines and devices are in their lists. */
-const indices = new WeakMap<Scene, readonly [points: ReadonlyMap<string, number>, lines: ReadonlyMap<string, number>, devices: ReadonlyMap<string, number>]>();
+/** By their ids, where lines and devices are in their lists. */
+const indices = new WeakMap<Scene, readonly [lines: ReadonlyMap<string, number>, devices: ReadonlyMap<string, number>]>();
 
 function indicesOf(now: Scene) {
   const byId = (ids: readonly string[] | null) => new Map((ids ?? []).map((id, i) => [id, i]));
-  const made = indices.get(now) ?? ([byId(now.map.points.id), byId(now.map.lines.id), byId(now.map.devices.id)] as const);
+  const made = indices.get(now) ?? ([byId(now.map.lines.id), byId(now.map.devices.id)] as const);
   indices.set(now, made);
   return made;
 }
 
 /** The devices that aren't as in normal operation, or may not be operated. */
 function movedOf(now: Scene, said: ReadonlyMap<string, Switching> | undefined): ReadonlyMap<number, Moved> {
-  const index = indicesOf(now)[2];
+  const index = indicesOf(now)[1];
   const moved = new Map<number, Moved>();
   for (const s of said?.values() ?? []) {
     const i = index.get(s.asset);
@@ -82,35 +81,44 @@ interface Unknown {
   unasked: number;
 }
 
-/** What is out, and what isn't known, as the map shows it. */
-function lostOf(now: Scene, points: ReadonlyMap<string, readonly OutagePoint[]>, said: GridHeard | undefined): Lost & { count: Unknown } {
-  const [index, lineIndex] = indicesOf(now);
-  const out = new Uint8Array(now.px.length);
+/** The service points that are out, and those of which that isn't known, as the map shows them. */
+function pointsOf(now: Scene, outNow: GridOut | undefined, said: GridHeard | undefined): Omit<Lost, "lines"> & { count: Unknown } {
+  const letters = isOf(outNow, now) ? outNow.points : "";
+  const hearing = hearings(now, said);
+  const sure = new Uint8Array(now.px.length);
   const unsure = new Uint8Array(now.px.length);
-  const lines = new Map<number, Standing>();
-  for (const o of open.value) {
-    const standing = standingOf(o);
-    const line = lineIndex.get(o.device);
-    if (line !== undefined && standing !== "back") {
-      lines.set(line, standing);
-    }
-    for (const p of points.get(o.id) ?? []) {
-      const i = index.get(p.id);
-      if (i !== undefined && p.out) {
-        (standing === "unsure" ? unsure : out)[i] = 1;
-      }
-    }
-  }
   const unknown = new Uint8Array(now.px.length);
   const count = { silent: 0, unmeasured: 0, unasked: 0 };
   for (let i = 0; i < unknown.length; i++) {
-    const hearing = out[i] || unsure[i] ? "heard" : hearingOf(now, said, i);
-    if (hearing !== "heard") {
-      unknown[i] = 1;
-      count[hearing]++;
+    const letter = letters[i];
+    if (letter === "o") {
+      sure[i] = 1;
+    } else if (letter === "m") {
+      unsure[i] = 1;
+    } else {
+      const is = hearing(i);
+      if (is !== "heard") {
+        count[is]++;
+      }
+      if (is !== "heard" || letter === undefined) {
+        unknown[i] = 1;
+      }
     }
   }
-  return { out: sums(now, out), unsure: sums(now, unsure), unknown: sums(now, unknown), lines, count };
+  return { out: sums(now, sure), unsure: sums(now, unsure), unknown: sums(now, unknown), count };
+}
+
+/** The lines that have opened in outages. */
+function linesOf(now: Scene): ReadonlyMap<number, Standing> {
+  const index = indicesOf(now)[0];
+  const lines = new Map<number, Standing>();
+  for (const o of open.value) {
+    const line = index.get(o.device);
+    if (line !== undefined && standingOf(o) !== "back") {
+      lines.set(line, standingOf(o));
+    }
+  }
+  return lines;
 }
 
 function spotsOf(now: Scene): Spot[] {
@@ -125,6 +133,9 @@ function spotsOf(now: Scene): Spot[] {
 
 const nearest = 20;
 
+/** How long after a frame the canvas's attributes say what it shows. */
+const tellMs = 50;
+
 /** What was pointed at: a service point or a device, by its place in its list. */
 type Found = { id: string; point: number } | { id: string; device: number };
 
@@ -133,12 +144,16 @@ function Canvas({ scene: now }: { scene: Scene }) {
   const view = useRef<View | undefined>(undefined);
   const drawn = useRef<Drawn>({ spots: [], groups: [], devices: [] });
   const frame = useRef(0);
+  const size = useRef<[width: number, height: number]>([0, 0]);
+  const told = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const pointers = useRef(new Map<number, { x: number; y: number }>());
   const moved = useRef(false);
   const [found, setFound] = useState<Found | undefined>(undefined);
-  const points = lostPoints.value;
+  const outNow = out.value;
   const said = heard.value;
-  const lost = useMemo(() => lostOf(now, points, said), [now, open.value, points, said]);
+  // Apart: in a storm outages change all the time, and there are many points.
+  const points = useMemo(() => pointsOf(now, outNow, said), [now, outNow, said]);
+  const lost = useMemo(() => ({ ...points, lines: linesOf(now) }), [now, open.value, points]);
   const painted = useRef(lost);
   painted.current = lost;
   const operatedNow = switching.value;
@@ -152,11 +167,11 @@ function Canvas({ scene: now }: { scene: Scene }) {
     frame.current = 0;
     const c = canvas.current;
     const ctx = c?.getContext("2d");
-    if (!c || !ctx) {
+    if (!c || !ctx || size.current[0] === 0) {
       return;
     }
     const begun = performance.now();
-    const { clientWidth: w, clientHeight: h } = c;
+    const [w, h] = size.current;
     const ratio = devicePixelRatio;
     if (c.width !== Math.round(w * ratio) || c.height !== Math.round(h * ratio)) {
       c.width = Math.round(w * ratio);
@@ -166,9 +181,17 @@ function Canvas({ scene: now }: { scene: Scene }) {
     palette.current ??= colours();
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
     drawn.current = draw(ctx, w, h, now, view.current, painted.current, operated.current, spots.current, selected.peek(), palette.current);
-    const took = performance.now() - begun;
+    c.dataset["took"] = (performance.now() - begun).toFixed(1);
+    told.current ||= setTimeout(tell, tellMs);
+  };
+  // Not in every frame: attributes cost more than the drawing.
+  const tell = () => {
+    told.current = undefined;
+    const c = canvas.current;
+    if (!c) {
+      return;
+    }
     c.dataset["frames"] = String(Number(c.dataset["frames"] ?? 0) + 1);
-    c.dataset["took"] = took.toFixed(1);
     c.dataset["groups"] = String(drawn.current.groups.length);
     c.dataset["lost"] = String((painted.current.out.at(-1) ?? 0) + (painted.current.unsure.at(-1) ?? 0));
     c.dataset["unknown"] = String(painted.current.unknown.at(-1));
@@ -243,13 +266,15 @@ function Canvas({ scene: now }: { scene: Scene }) {
   };
 
   useEffect(() => watchHeard(), [generation.value]);
+  useEffect(() => watchOut(), []);
   useEffect(() => watchSwitching(), [generation.value]);
 
   useEffect(() => {
-    if (said && (said.version !== now.map.version || said.as_of_us !== now.map.as_of_us)) {
+    const others = [said, outNow].some((of) => of && (of.version !== now.map.version || of.as_of_us !== now.map.as_of_us));
+    if (others) {
       void load();
     }
-  }, [said]);
+  }, [said, outNow]);
 
   useEffect(() => {
     spots.current = spotsOf(now);
@@ -286,13 +311,18 @@ function Canvas({ scene: now }: { scene: Scene }) {
       zoom(Math.exp(-e.deltaY / 300), e.clientX - box.left, e.clientY - box.top);
     };
     c.addEventListener("wheel", wheel, { passive: false });
-    const size = new ResizeObserver(soon);
-    size.observe(c);
+    // Asked of the canvas in a frame, all that has changed on the page would be laid out at once.
+    const resized = new ResizeObserver(() => {
+      size.current = [c.clientWidth, c.clientHeight];
+      soon();
+    });
+    resized.observe(c);
     return () => {
       c.removeEventListener("wheel", wheel);
-      size.disconnect();
+      resized.disconnect();
       cancelAnimationFrame(frame.current);
       frame.current = 0;
+      clearTimeout(told.current);
     };
   }, []);
 
@@ -350,7 +380,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
   };
 
   const { nowhere } = now.map;
-  const { silent, unmeasured, unasked } = lost.count;
+  const { silent, unmeasured, unasked } = points.count;
   const chosen = outageOf(selected.value);
   return (
     <div class={`map${link.value.state === "reconnecting" || !loaded.value ? " uncertain" : ""}`}>
@@ -387,6 +417,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
         {chosen && chosen.x === null && <span>{t("map.outageNowhere")}</span>}
         {silent > 0 && <span data-testid="map-silent">{t("map.silent", { n: silent })}</span>}
         {unmeasured > 0 && <span data-testid="map-unmeasured">{t("map.unmeasured", { n: unmeasured })}</span>}
+        {!isOf(outNow, now) && <strong class="abnormal">{t("map.outUnknown")}</strong>}
         {unasked > 0 && <span data-testid="map-unasked">{t("map.unasked")}</span>}
         {nowhere.points > 0 && <span data-testid="map-nowhere">{t("map.pointsNowhere", { n: nowhere.points })}</span>}
       </p>
@@ -398,7 +429,7 @@ function Canvas({ scene: now }: { scene: Scene }) {
 function FoundThere({ found, scene: now }: { found: Found; scene: Scene }) {
   const link = <a href={`/network/${encodeURIComponent(found.id)}`}>{found.id}</a>;
   if ("point" in found) {
-    const hearing = hearingOf(now, heard.value, found.point);
+    const hearing = hearings(now, heard.value)(found.point);
     return (
       <span data-testid="map-found">
         {link} {t("outage.customers", { n: now.map.points.customers?.[found.point] ?? 0 })}

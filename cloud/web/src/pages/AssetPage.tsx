@@ -1,24 +1,20 @@
 import { type AssetDetail, type Outage, Refusal } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { now } from "../clock";
 import { markOf } from "../data/alarms";
 import { open } from "../data/outages";
-import { latestOf, tick } from "../data/series";
 import { switching, watchSwitching } from "../data/switching";
 import { Said } from "../desk/Entries";
 import { entry } from "../desk/Entry";
-import { valueText } from "../format";
 import { t } from "../messages";
 import { OutageState } from "../parts/OutageIcon";
 import { PriorityLabel } from "../parts/Priority";
-import { Quality } from "../parts/Quality";
-import { Age, Moment } from "../parts/Times";
-import { byUnit } from "../plot/line";
-import { Plot } from "../plot/Plot";
-import { useTraces } from "../plot/traces";
+import { Readings } from "../parts/Readings";
+import { Moment } from "../parts/Times";
+import { Recent } from "../plot/Recent";
 import { mayAcknowledge } from "../session";
 import { generation } from "../stream";
+import { Health } from "./Health";
 import { Timeline } from "./Timeline";
 
 const spanUs = 3_600_000_000;
@@ -65,16 +61,9 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
   const series = asset.series ?? [];
   const operable = asset.kind === "switch" || asset.kind === "line" || asset.kind === "transformer";
   const said = switching.value?.get(asset.id);
+  const changes = `${markOf(asset.id)} ${outages.map((o) => o.revision).join()} ${said?.at_us}`;
   useEffect(() => watchSwitching(), [generation.value]);
   const plotted = series.filter((s) => s.latest === null || s.latest.text === undefined).slice(0, mostPlotted);
-  const toUs = now.value;
-  const fromUs = toUs - spanUs;
-  const traces = useTraces(
-    plotted.map((s) => s.id),
-    fromUs,
-    Infinity,
-  );
-  tick.value;
   return (
     <article class="detail" data-testid="asset" data-asset={asset.id}>
       <div class="detail-head">
@@ -168,41 +157,31 @@ function Detail({ asset, outages }: { asset: AssetDetail; outages: readonly Outa
         <section class="panel" aria-labelledby="a-signals">
           <h2 id="a-signals">{t("signals.title")}</h2>
           {series.length === 0 && <p>{t("asset.unmeasured")}</p>}
-          <ul class="inputs">
-            {series.map((s) => {
-              const latest = latestOf(s.id) ?? s.latest;
-              return (
-                <li key={s.id}>
-                  <span class="input-name">
-                    {s.device} <strong>{s.name}</strong>
-                  </span>
-                  <span class="input-value">{latest ? valueText(latest.v, s.unit, latest.text, s) : t("signals.noValue")}</span>
-                  {latest && <Quality quality={latest.q} />}
-                  {latest && (
-                    <span>
-                      <Moment us={latest.t} /> (<Age us={latest.t} />)
-                    </span>
-                  )}
-                </li>
-              );
-            })}
-          </ul>
+          <Readings
+            series={series}
+            name={(s) => (
+              <>
+                {s.device} <strong>{s.name}</strong>
+              </>
+            )}
+          />
+        </section>
+        <section class="panel wide" aria-labelledby="a-health">
+          <h2 id="a-health">{t("health.title")}</h2>
+          <Health id={asset.id} newer={changes} />
         </section>
         <section class="panel wide" aria-labelledby="a-timeline">
           <h2 id="a-timeline">{t("outage.timeline")}</h2>
-          <Timeline id={asset.id} newer={`${markOf(asset.id)} ${outages.map((o) => o.revision).join()} ${said?.at_us}`} />
+          <Timeline id={asset.id} newer={changes} />
         </section>
         <section class="panel wide" aria-labelledby="a-plots">
           <h2 id="a-plots">{t("asset.plots")}</h2>
-          {[...byUnit(plotted)].map(([unit, group]) => (
-            <Plot
-              key={unit}
-              fromUs={fromUs}
-              toUs={toUs}
-              marks={(asset.alarms ?? []).filter((a) => a.raised_us >= fromUs).map((a) => ({ atUs: a.raised_us, label: a.summary }))}
-              lines={group.map((s) => ({ name: `${s.device} ${s.name}`, unit: s.unit, stepped: s.kind === "state", names: s, samples: (traces.get(s.id)?.samples ?? []).filter((x) => x.t >= fromUs) }))}
-            />
-          ))}
+          <Recent
+            series={plotted}
+            spanUs={spanUs}
+            name={(s) => `${s.device} ${s.name}`}
+            marks={(asset.alarms ?? []).map((a) => ({ atUs: a.raised_us, label: a.summary }))}
+          />
         </section>
       </div>
     </article>

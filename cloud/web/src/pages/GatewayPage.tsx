@@ -1,15 +1,14 @@
 import type { Command, Gateway, LinkOutage } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
-import { now, nowUs } from "../clock";
+import { nowUs } from "../clock";
 import { gateways, ownOf } from "../data/gateways";
-import { latestOf, tick } from "../data/series";
-import { durationText, valueText } from "../format";
+import { tick } from "../data/series";
+import { durationText } from "../format";
 import { coded, t } from "../messages";
-import { Quality } from "../parts/Quality";
-import { Age, Moment } from "../parts/Times";
-import { Plot } from "../plot/Plot";
-import { useTraces } from "../plot/traces";
+import { Readings } from "../parts/Readings";
+import { Moment } from "../parts/Times";
+import { Recent } from "../plot/Recent";
 import { generation } from "../stream";
 import { BufferLeft, BufferUse, Clock, Data, GatewayState, Heard, Version } from "./GatewaysPage";
 
@@ -57,15 +56,8 @@ function useKnown(id: string): [Known | undefined, string] {
 
 function Detail({ of: g }: { of: Gateway }) {
   const [known, failure] = useKnown(g.id);
-  const toUs = now.value;
-  const fromUs = toUs - dayUs;
-  const plotted = (["BufUse", "BufLeft"] as const).flatMap((name) => ownOf(g, name) ?? []);
-  const traces = useTraces(
-    plotted.map((s) => s.id),
-    fromUs,
-    Infinity,
-  );
   tick.value;
+  const plotted = (["BufUse", "BufLeft"] as const).flatMap((name) => ownOf(g, name) ?? []);
   const rows: [string, preact.ComponentChildren][] = [
     [t("fleet.state"), <GatewayState of={g} />],
     [t("fleet.heard"), <Heard of={g} />],
@@ -130,25 +122,7 @@ function Detail({ of: g }: { of: Gateway }) {
         <section class="panel" aria-labelledby="g-own">
           <h2 id="g-own">{t("fleet.own")}</h2>
           {(g.own ?? []).length === 0 && <p class="muted">{t("fleet.noOwn")}</p>}
-          <ul class="inputs">
-            {(g.own ?? []).map((s) => {
-              const latest = latestOf(s.id) ?? s.latest;
-              return (
-                <li key={s.id}>
-                  <span class="input-name">
-                    <strong>{s.name}</strong>
-                  </span>
-                  <span class="input-value">{latest ? valueText(latest.v, s.unit, latest.text, s) : t("signals.noValue")}</span>
-                  {latest && <Quality quality={latest.q} />}
-                  {latest && (
-                    <span>
-                      <Moment us={latest.t} /> (<Age us={latest.t} />)
-                    </span>
-                  )}
-                </li>
-              );
-            })}
-          </ul>
+          <Readings series={g.own ?? []} name={(s) => <strong>{s.name}</strong>} />
         </section>
         <section class="panel wide" aria-labelledby="g-links">
           <h2 id="g-links">{t("fleet.links")}</h2>
@@ -175,15 +149,7 @@ function Detail({ of: g }: { of: Gateway }) {
         {plotted.length > 0 && (
           <section class="panel wide" aria-labelledby="g-plots">
             <h2 id="g-plots">{t("fleet.day")}</h2>
-            {plotted.map((s) => (
-              <Plot
-                key={s.id}
-                fromUs={fromUs}
-                toUs={toUs}
-                marks={[]}
-                lines={[{ name: s.name, unit: s.unit, stepped: false, names: s, samples: (traces.get(s.id)?.samples ?? []).filter((x) => x.t >= fromUs) }]}
-              />
-            ))}
+            <Recent series={plotted} spanUs={dayUs} name={(s) => s.name} />
           </section>
         )}
       </div>

@@ -1,4 +1,4 @@
-import type { OneLine, OneLineBranch, OneLineTie, Series, Switching } from "@busbar/client";
+import type { Feeding, OneLine, OneLineBranch, OneLineTie, Series, Switching } from "@busbar/client";
 import { Fragment, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
@@ -37,6 +37,7 @@ export function FeederPage({ id }: { id: string }) {
 export function OneLineView({ id }: { id: string }) {
   const [drawing, setDrawing] = useState<OneLine | undefined>(undefined);
   const [failure, setFailure] = useState("");
+  const feeding = useFeeding(id);
   useEffect(() => {
     let current = true;
     api.oneLine(id).then(
@@ -59,13 +60,36 @@ export function OneLineView({ id }: { id: string }) {
   }, [id, generation.value]);
   useEffect(() => watchSwitching(), [generation.value]);
   tick.value;
-  if (!drawing) {
+  if (!drawing || feeding === "asked") {
     return <p role="status">{failure || t("page.loading")}</p>;
   }
-  return <Drawing of={drawing} />;
+  return <Drawing of={drawing} feeding={feeding} />;
 }
 
-function Drawing({ of }: { of: OneLine }) {
+const feedingEveryMs = 5000;
+
+/** What feeds it, asked for again and again and at every change of an outage; undefined: that isn't known. */
+function useFeeding(id: string): Feeding | undefined | "asked" {
+  const [feeding, setFeeding] = useState<Feeding | undefined | "asked">("asked");
+  const outages = open.value.map((o) => `${o.id} ${o.state}`).join();
+  useEffect(() => {
+    let current = true;
+    const ask = () =>
+      void api.feeding(id).then(
+        (f) => current && setFeeding(f),
+        () => current && setFeeding(undefined),
+      );
+    ask();
+    const timer = setInterval(ask, feedingEveryMs);
+    return () => {
+      current = false;
+      clearInterval(timer);
+    };
+  }, [id, generation.value, outages]);
+  return feeding;
+}
+
+function Drawing({ of, feeding }: { of: OneLine; feeding: Feeding | undefined }) {
   const nodes = of.nodes ?? [];
   const branches = of.branches ?? [];
   const ties = of.ties ?? [];
@@ -81,15 +105,19 @@ function Drawing({ of }: { of: OneLine }) {
   for (const tie of ties) {
     operated.set(tie.id, positionOf(tie.position, said?.get(tie.id)));
   }
-  const lost = new Set(open.value.flatMap((o) => (standingOf(o) === "confirmed" || standingOf(o) === "worked" ? [o.device] : [])));
+  // The device of an outage is open once that is confirmed, and until then may be.
+  const lost = new Map(open.value.flatMap((o) => (standingOf(o) === "back" ? [] : [[o.device, standingOf(o) === "unsure" ? "unknown" : "open"] as const])));
   const tied = new Set(ties.map((tie) => tie.id));
-  const supply = trace(of, (id) => {
+  const position = (id: string): Position => {
     const is = operated.get(id);
-    if (said?.get(id)?.cut || lost.has(id)) {
+    if (said?.get(id)?.cut || lost.get(id) === "open") {
       return "open";
     }
-    return !is || is.unsaid ? (tied.has(id) ? "open" : "closed") : is.position;
-  });
+    const shown = !is || is.unsaid ? (tied.has(id) ? "open" : "closed") : is.position;
+    return shown === "closed" ? (lost.get(id) ?? shown) : shown;
+  };
+  const supply = trace(of, position, feeding);
+  const source = feeding?.source ?? "unknown";
   return (
     <div class={`oneline${link.value.state === "reconnecting" ? " uncertain" : ""}`} tabIndex={0} role="group" aria-label={t("oneline.title", { feeder: of.feeder })}>
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={t("oneline.label", { feeder: of.feeder, n: branches.length })} data-testid="oneline">
@@ -143,6 +171,11 @@ function Drawing({ of }: { of: OneLine }) {
           </li>
         ))}
       </ul>
+      {source !== "live" && (
+        <p class="abnormal" data-testid="oneline-source">
+          {t(`oneline.source.${source}`)}
+        </p>
+      )}
       {!said && <p class="abnormal">{t("oneline.notSaid")}</p>}
       {of.more > 0 && <p>{t("oneline.more", { n: of.more })}</p>}
     </div>

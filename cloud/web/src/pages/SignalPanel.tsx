@@ -5,18 +5,14 @@ import { timeText } from "../format";
 import { t } from "../messages";
 import { CounterChanges, useCounterChanges } from "../parts/CounterChanges";
 import type { Mark } from "../plot/paint";
-import { Plot } from "../plot/Plot";
-import { useTraces } from "../plot/traces";
+import { Recent } from "../plot/Recent";
 
 const spanUs = 600_000_000;
 
 /** The last ten minutes of one series, live. */
 export function SignalPanel({ series, close }: { series: Series; close: () => void }) {
   const heading = useRef<HTMLHeadingElement>(null);
-  const toUs = now.value;
-  const fromUs = toUs - spanUs;
   const [changes, failure] = useCounterChanges(series);
-  const trace = useTraces([series.id], fromUs, Infinity).get(series.id);
 
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
 
@@ -31,25 +27,7 @@ export function SignalPanel({ series, close }: { series: Series; close: () => vo
         </button>
       </div>
       <p class="muted">{[series.asset, series.device, series.gateway].filter(Boolean).join(" · ")}</p>
-      {trace?.failure && (
-        <p class="failure" role="alert">
-          {t("plot.failed", { name: series.name, reason: trace.failure })}
-        </p>
-      )}
-      <Plot
-        fromUs={fromUs}
-        toUs={toUs}
-        marks={(changes ?? []).filter((c) => c.after_us >= fromUs).map(markOf)}
-        lines={[
-          {
-            name: series.name,
-            unit: series.unit,
-            stepped: series.kind === "state",
-            names: series,
-            samples: (trace?.samples ?? []).filter((s) => s.t >= fromUs),
-          },
-        ]}
-      />
+      <Recent series={[series]} spanUs={spanUs} name={(s) => s.name} marks={(changes ?? []).map(markOf)} />
       {series.kind === "counter" && <CounterChanges series={series} changes={changes} failure={failure} />}
     </aside>
   );

@@ -1,0 +1,68 @@
+package asset
+
+import (
+	"context"
+
+	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage/desk"
+	"github.com/busbar/busbar/grid"
+)
+
+func (l *look) supply(ctx context.Context) error {
+	out := &l.out.Supply
+	out.Outages = []string{}
+	nodes := l.net.NodesOf(l.id)
+	if len(nodes) == 0 {
+		out.Unknown = NotApplicable
+		return nil
+	}
+	is, err := desk.Operation(ctx, l.store, l.net, nodes)
+	if err != nil {
+		return err
+	}
+	supplied := l.net.Supplied(is, nil)
+	count := map[network.Supply]int{}
+	for _, node := range nodes {
+		count[supplied[node]]++
+	}
+	switch {
+	case count[network.Live] == len(nodes):
+		out.State = "live"
+	case count[network.Dead] == len(nodes):
+		out.State = "dead"
+	case count[network.Unknown] > 0:
+		out.Unknown = Uncertain
+	default:
+		out.State = "part"
+	}
+	if point := l.net.PointOf(l.id); point != grid.None {
+		return l.pointSupply(ctx, point)
+	}
+	return nil
+}
+
+// pointSupply is whether a service point is out by outages. One that nothing is heard of isn't
+// known to have supply.
+func (l *look) pointSupply(ctx context.Context, point int) error {
+	out := &l.out.Supply
+	ids, named, sure, err := desk.OutagesOf(ctx, l.store, l.id)
+	if err != nil {
+		return err
+	}
+	out.Outages = ids
+	switch {
+	case sure:
+		out.State, out.Unknown = "dead", ""
+	case named:
+		out.State, out.Unknown = "", Uncertain
+	case out.State == "live" && len(l.heard) == 0:
+		if t := l.net.TransformerOf(point); t != grid.None {
+			by, err := l.store.IsHeardOf(ctx, l.net.EdgeAsset(t).ID)
+			if err != nil || by {
+				return err
+			}
+		}
+		out.State, out.Unknown = "", NotHeard
+	}
+	return nil
+}

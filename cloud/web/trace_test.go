@@ -1,0 +1,78 @@
+package web
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// module evaluates a module of the console's sources that needs no page, and makes its
+// exports the global of a name.
+func (b *tab) module(path, global string) {
+	b.T.Helper()
+	root, err := filepath.Abs(".")
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	built := api.Build(api.BuildOptions{Bundle: true, MinifySyntax: true, Format: api.FormatIIFE, Target: api.ES2022, GlobalName: global, EntryPoints: []string{filepath.Join(root, "src", path)},
+		Alias: map[string]string{"@busbar/client": filepath.Join(root, "..", "client", "typescript", "client.ts")}, Write: false})
+	if len(built.Errors) > 0 {
+		b.T.Fatal(built.Errors)
+	}
+	b.Do(chromedp.Evaluate[chromedp.Void](string(built.OutputFiles[0].Contents) + "globalThis." + global + " = " + global + ";"))
+}
+
+// Which part of a feeder is supplied follows from what feeds it, from positions, and from
+// what is measured to be dead; what isn't known is unknown, never live.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	b.module("oneline/trace.ts", "traced")
+	// A source, its busbar behind T, and two sections behind switches A and B; ties leave the end,
+	// and one leads from the end to the busbar.
+	b.Do(chromedp.Evaluate[chromedp.Void](`globalThis.supply = (positions, source, other, dead = []) => {
+		const drawing = {nodes: Array(4).fill({}), branches: [{id: "T", from: 0, to: 1}, {id: "A", from: 1, to: 2}, {id: "B", from: 2, to: 3}],
+			ties: [{id: "tie", at: 3, within: -1}, {id: "ring", at: 3, within: 1}]};
+		const letters = {c: "closed", o: "open", "?": "unknown"};
+		const of = id => letters[positions["TABtr".indexOf({tie: "t", ring: "r"}[id] ?? id)]];
+		const feeding = source && {feeder: "f", source, dead, ties: other ? [{id: "tie", supply: other}] : []};
+		return traced.trace(drawing, of, feeding).join(" ");
+	}`))
+	for _, of := range []struct{ positions, source, other, dead, want string }{
+		{"cccoo", "live", "live", "", "live live live live"},
+		{"coc?o", "live", "dead", "", "live live dead dead"},
+		{"coc?o", "live", "live", "", "live live unknown unknown"},
+		{"coc?o", "live", "unknown", "", "live live unknown unknown"},
+		{"cocco", "live", "live", "", "live live back back"},
+		{"cocco", "live", "unknown", "", "live live unknown unknown"},
+		{"cocco", "live", "dead", "", "live live dead dead"},
+		{"cocco", "live", "", "", "live live unknown unknown"}, // nobody says
+		// The source.
+		{"cccoo", "dead", "live", "", "dead dead dead dead"},
+		{"cccco", "dead", "live", "", "back back back back"},
+		{"cccco", "dead", "dead", "", "dead dead dead dead"},
+		{"cccoo", "unknown", "live", "", "unknown unknown unknown unknown"},
+		{"cccco", "unknown", "live", "", "back back back back"},
+		{"coooo", "unknown", "live", "", "unknown unknown dead dead"},
+		{"cccoo", "", "", "", "unknown unknown unknown unknown"},
+		// A device that may have opened, and one that isn't known on the way back.
+		{"c?coo", "live", "live", "", "live live unknown unknown"},
+		{"?ccoo", "live", "live", "", "live unknown unknown unknown"},
+		{"co?co", "live", "live", "", "live live unknown back"},
+		{"cocoo", "live", "live", "", "live live dead dead"},
+		{"cococ", "live", "live", "", "live live live live"}, // by the ring
+		{"co?oc", "live", "live", "", "live live unknown live"},
+		// A busbar at which no voltage is measured.
+		{"cccoo", "live", "live", "1", "live dead dead dead"},
+		{"cccco", "live", "live", "1", "live dead back back"},
+		{"?ccoo", "live", "live", "1", "live dead dead dead"},
+	} {
+		quoted := func(s string) string { return `"` + s + `"` }
+		if got := get[string](b, "supply("+strings.Join([]string{quoted(of.positions), quoted(of.source), quoted(of.other), "[" + of.dead + "]"}, ", ")+")"); got != of.want {
+			t.Errorf("%+v: %s", of, got)
+		}
+	}
+}
