@@ -90,7 +90,8 @@ const mostCIM = 32 << 20
 func registerReported(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "report-cim-outages", Method: http.MethodPut, Path: "/api/v1/cim/outages/{system}",
-		Summary: "Take outages that another system knows of", Tags: []string{"Outages"}, Errors: []int{http.StatusUnprocessableEntity}, MaxBodyBytes: mostCIM,
+		Summary: "Take outages that another system knows of", Tags: []string{"Outages"}, MaxBodyBytes: mostCIM,
+		Errors: []int{http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
 		Description: "Experimental: names may change. The body is as the operation export-cim-outages answers. They are listed beside ours and change nothing of them. The same again changes nothing; what a later document of the system has said of an outage stays, by timeStamp; " +
 			"what comes back under the id of one of ours is left out.",
 	}, func(ctx context.Context, q *cimReport) (*cimTaken, error) {
