@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar/busbar/cmd/internal/program"
 	"github.com/busbar/busbar/gateway"
+	"github.com/busbar/busbar/gateway/clock"
 	"github.com/busbar/busbar/gateway/journal"
 )
 
@@ -25,10 +26,12 @@ type commands struct {
 	Init    initCommand      `cmd:"" help:"Be the only program of a machine, as in an image."`
 	Key     key              `cmd:"" help:"Print the public key that the cloud has to know, making the key if it is missing."`
 	Rotate  rotateKey        `cmd:"" name:"rotate-key" help:"Put a new key in the place of the gateway's key, which introduces it to the cloud."`
+	Clock   clockCommand     `cmd:"" help:"Tell a gateway that may not ask the kernel whether the clock is synchronised."`
 }
 
 type run struct {
 	Config     string        `help:"The configuration file." default:"/etc/busbar/gateway.yaml" placeholder:"FILE" type:"path"`
+	Clock      string        `help:"Where the kernel can't be asked whether the clock is synchronised, the file in which busbar-gateway clock tells." default:"/run/busbar-clock/discipline.json" placeholder:"FILE" type:"path"`
 	ReloadWait time.Duration `help:"After SIGHUP, how long devices that delivered data have to do so again, before the gateway goes back." default:"2m"`
 }
 
@@ -41,6 +44,7 @@ func (r run) Run(ctx context.Context, info program.Info, logging *program.Loggin
 	if err != nil {
 		return err
 	}
+	o.Kernel = clock.Glance(clock.Told(clock.System(), r.Clock, log.With("gateway", config.Gateway.ID)))
 	supervised := newSupervised(ctx, o.Log)
 	o.Alive, o.Opening = supervised.alive, supervised.opening
 	g, err := gateway.New(config, o)

@@ -2,6 +2,7 @@
 package packages
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -110,6 +111,7 @@ func (s system) expect(want, script string) {
 
 const (
 	whose    = `stat -c '%U:%G %a' /etc/busbar/gateway.yaml /etc/busbar /var/lib/busbar | tr '\n' ' '`
+	services = `cd /usr/lib/systemd/system && echo busbar-*`
 	inGroups = `id -nG busbar | grep -cw dialout`
 	asBusbar = `setpriv --reuid busbar --regid busbar --init-groups `
 	edit     = `sed -i 's/first-gateway/north-gw1/' /etc/busbar/gateway.yaml && echo kept > /var/lib/busbar/note`
@@ -120,6 +122,7 @@ func (s system) expectInstalled(version string) {
 	s.t.Helper()
 	s.expect("root:busbar 640 root:busbar 750 busbar:busbar 700", whose)
 	s.expect("1", inGroups)
+	s.expect("busbar-clock.service busbar-gateway.service", services)
 	s.expect("v"+version, asBusbar+`busbar-gateway --version`)
 	if got := s.sh(asBusbar + `busbar config validate /etc/busbar/gateway.yaml`); !strings.Contains(got, "is valid") {
 		s.t.Errorf("the packaged configuration: %s", got)
@@ -181,39 +184,33 @@ func TestPackagesOfOtherArchitectures(t *testing.T) {
 
 var exposure = regexp.MustCompile(`Overall exposure level for [^:]*: ([0-9.]+)`)
 
-// What is left: the clock is asked about, devices and networks are what a gateway is for.
-func TestTheServiceIsHardened(t *testing.T) {
+// What is left: devices and networks are what a gateway is for, and somebody has to ask the kernel
+// of its clock.
+func TestTheServicesAreHardened(t *testing.T) {
 	peer.Program(t, "systemd-analyze", "systemd")
-	unit := filepath.Join(peer.Root(), "firmware-config", "busbar-gateway.service")
-	found := exposure.FindStringSubmatch(run(t, "systemd-analyze", "security", "--offline=true", "--no-pager", unit))
-	if found == nil {
-		t.Fatal("systemd says nothing of its exposure")
-	}
-	if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 1.7 {
-		t.Errorf("exposure %s, want 1.7 or less", found[1])
+	for _, service := range []string{"busbar-gateway.service", "busbar-clock.service"} {
+		unit := filepath.Join(peer.Root(), "firmware-config", service)
+		found := exposure.FindStringSubmatch(run(t, "systemd-analyze", "security", "--offline=true", "--no-pager", unit))
+		if found == nil {
+			t.Errorf("systemd says nothing of the exposure of %s", service)
+			continue
+		}
+		if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 1.5 {
+			t.Errorf("%s: exposure %s, want 1.5 or less", service, found[1])
+		}
 	}
 }
 
-// What systemd is told by the real program.
-func TestTheServiceTellsHowItIs(t *testing.T) {
-	dir := t.TempDir()
-	config := filepath.Join(dir, "gateway.yaml")
-	if err := os.WriteFile(config, []byte(`
-gateway: {id: quiet}
-forward: {kafka: {brokers: ["127.0.0.1:1"]}}
-buffer: {path: buffer}
-status: {listen: "127.0.0.1:0"}
-devices: [{id: meter, modbus: {endpoint: "tcp://127.0.0.1:1", unit: 1}, signals: [{name: TotW, input: 0, type: float32, unit: W}]}]
-`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "notify")
+// supervise is systemd's side of a service: the socket's path, and what is said there next.
+func supervise(t *testing.T) (path string, hear func() string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
-	hear := func() string {
+	t.Cleanup(func() { socket.Close() })
+	return path, func() string {
 		t.Helper()
 		message := make([]byte, 100)
 		if err := socket.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
@@ -225,6 +222,28 @@ devices: [{id: meter, modbus: {endpoint: "tcp://127.0.0.1:1", unit: 1}, signals:
 		}
 		return string(message[:n])
 	}
+}
+
+// configured is the configuration of a gateway that reaches nothing, with its status page there.
+func configured(t *testing.T, status string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `
+gateway: {id: quiet}
+forward: {kafka: {brokers: ["127.0.0.1:1"]}}
+buffer: {path: buffer}
+status: {listen: %q}
+devices: [{id: meter, modbus: {endpoint: "tcp://127.0.0.1:1", unit: 1}, signals: [{name: TotW, input: 0, type: float32, unit: W}]}]
+`, status), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// What systemd is told by the real program.
+func TestTheServiceTellsHowItIs(t *testing.T) {
+	config := configured(t, "127.0.0.1:0")
+	path, hear := supervise(t)
 	gateway := exec.Command(filepath.Join(peer.Root(), "bin", "busbar-gateway"), "run", "--config", config)
 	gateway.Env = append(os.Environ(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=300000", "WATCHDOG_PID=")
 	gateway.Stderr = t.Output()
