@@ -340,7 +340,8 @@ func TestReadOnce(t *testing.T) {
 		t.Errorf("%v, %v", samples, err)
 	}
 	d.KeyFile = filepath.Join(t.TempDir(), "key")
-	for text, want := range map[string]string{"": "no such file", "0011": "32 hexadecimal digits"} {
+	for _, c := range [][2]string{{"", "no such file"}, {"0011", "32 hexadecimal digits"}} {
+		text, want := c[0], c[1]
 		if text != "" {
 			if err := os.WriteFile(d.KeyFile, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
