@@ -26,6 +26,7 @@ type sink struct {
 	last          map[string]telemetry.Sample
 	count         map[string]int
 	interruptions []adapters.Interruption
+	disturbances  []adapters.Disturbances
 }
 
 func (s *sink) Register(ctx context.Context, _ string, found []adapters.Found) ([]telemetry.SignalID, error) {
@@ -64,6 +65,7 @@ func (s *sink) Deliver(ctx context.Context, b adapters.Batch) error {
 	if b.Interruptions != nil {
 		s.interruptions = b.Interruptions
 	}
+	s.disturbances = b.Disturbances
 	return ctx.Err()
 }
 
