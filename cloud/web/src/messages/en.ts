@@ -687,6 +687,10 @@ export default {
   "timeline.call": "Call",
   "timeline.command": "Command",
   "timeline.control": "Control",
+  "timeline.quality": "Power quality",
+  "timeline.since": "since the reading of {time}",
+  "disturbance.voltage-sag": "Voltage sag",
+  "disturbance.voltage-swell": "Voltage swell",
 
   "fleet.title": "Gateways",
   "fleet.sum": { one: "{n} gateway, {abnormal} to look at", other: "{n} gateways, {abnormal} to look at" },

@@ -688,6 +688,10 @@ export default {
   "timeline.call": "Telefoontje" as Of<"Call">,
   "timeline.command": "Opdracht" as Of<"Command">,
   "timeline.control": "Besturing" as Of<"Control">,
+  "timeline.quality": "Spanningskwaliteit" as Of<"Power quality">,
+  "timeline.since": "sinds de lezing van {time}" as Of<"since the reading of {time}">,
+  "disturbance.voltage-sag": "Spanningsdip" as Of<"Voltage sag">,
+  "disturbance.voltage-swell": "Spanningspiek" as Of<"Voltage swell">,
 
   "fleet.title": "Gateways" as Of<"Gateways">,
   "fleet.sum": { one: "{n} gateway, {abnormal} om naar te kijken", other: "{n} gateways, {abnormal} om naar te kijken" } as Of<"{n} gateway, {abnormal} to look at", "{n} gateways, {abnormal} to look at">,
