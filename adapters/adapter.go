@@ -40,6 +40,8 @@ type Batch struct {
 	// moment. All of them are over; each is repeated for as long as it is in the log. They
 	// are the sink's.
 	Interruptions []Interruption
+	// Disturbances are the device's own counts of them, at this moment. They are the sink's.
+	Disturbances []Disturbances
 	// Committed, if it isn't nil, is called once: when the samples are on disk, or with
 	// false when they never will be; not if Deliver fails. Somebody waits for it, so they
 	// are committed at once. It mustn't block.
@@ -51,6 +53,13 @@ type Batch struct {
 
 // Interruption is a time without supply, by the clock of the device that has noted it.
 type Interruption struct{ From, To time.Time }
+
+// Disturbances is how many there have been of a phase's voltage since the device began to count.
+type Disturbances struct {
+	Kind  telemetry.EventKind // VoltageSag or VoltageSwell
+	Phase string              // A, B or C
+	Count uint64
+}
 
 // Sink takes batches. Deliver returns when the batch has been copied; it blocks
 // while the system behind it can't take more, and fails only when ctx ends. It

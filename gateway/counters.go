@@ -14,21 +14,24 @@ type keptBeside struct {
 	Operations []operation         `json:"operations,omitempty"`
 	Operated   map[string]operated `json:"operated,omitempty"` // by the alarm's id
 
-	Interruptions interruptions `json:"interruptions,omitempty"`
+	Interruptions interruptions        `json:"interruptions,omitempty"`
+	Disturbances  map[string][]counted `json:"disturbances,omitempty"`
 }
 
 // state is what is committed with events: that of the rules, an object, and as further
 // members of it the last value of each counter, the operations that haven't begun, what
-// alarms that are active have operated, and the interruptions that meters have noted.
+// alarms that are active have operated, and the interruptions, sags and swells that meters
+// have noted.
 // Programs without those pass them over. It is one value, so that no event is told
 // twice, or lost.
 func (p *pipeline) state() []byte {
 	rules := p.engine.State()
 	saved, _ := p.table.Saved()
-	beside, err := json.Marshal(keptBeside{p.watch.State(saved), p.operations.pending(), p.operations.operated(), p.interruptions})
+	beside, err := json.Marshal(keptBeside{p.watch.State(saved), p.operations.pending(), p.operations.operated(), p.interruptions, p.disturbances.devices})
 	if err != nil {
 		panic(err) // every number in it is finite
 	}
+	p.disturbances.changed, p.disturbances.read = false, false
 	return append(append(bytes.TrimSuffix(rules, []byte("}")), ','), beside[1:]...)
 }
 

@@ -173,7 +173,7 @@ func (g *Gateway) prepare() error {
 	g.restoreCounters(g.pipeline.watch)
 	g.restoreOperations(now.config.Rules)
 	g.pipeline.assetOf = g.assetOf
-	g.restoreInterruptions()
+	g.restoreNoted()
 	g.pipeline.publish()
 	g.preparePublisher()
 	g.prepareEdgeNode(devices.model.Signals)

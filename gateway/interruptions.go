@@ -51,21 +51,24 @@ func (p *pipeline) tellInterruptions(b queued) {
 	}
 }
 
-// restoreInterruptions goes on from what an earlier process has told of the devices that are
-// configured.
-func (g *Gateway) restoreInterruptions() {
+// restoreNoted goes on from what an earlier process has told of what the devices that are
+// configured have noted.
+func (g *Gateway) restoreNoted() {
 	state := g.buffer.Events.State()
 	if len(state) == 0 {
 		return
 	}
 	var kept keptBeside
 	if err := json.Unmarshal(state, &kept); err != nil {
-		g.log.Error("which interruptions meters have noted can't be restored; they are told again", "error", err)
+		g.log.Error("what meters have noted can't be restored; interruptions are told again, and sags and swells of meanwhile aren't", "error", err)
 		return
 	}
 	for _, d := range g.config.Devices {
 		if told := kept.Interruptions[d.ID]; len(told) > 0 {
 			g.pipeline.interruptions[d.ID] = told
+		}
+		if seen := kept.Disturbances[d.ID]; len(seen) > 0 {
+			g.pipeline.disturbances.devices[d.ID] = seen
 		}
 	}
 }

@@ -48,6 +48,7 @@ type pipeline struct {
 	assetOf    func(device string) string
 
 	interruptions interruptions
+	disturbances  disturbances
 
 	wake chan struct{}
 	room chan struct{} // closed and replaced when the queue has been taken
@@ -87,6 +88,7 @@ type queued struct {
 
 	device        string
 	interruptions []adapters.Interruption
+	disturbances  []adapters.Disturbances
 }
 
 // maxQueued bounds the samples that wait for the rules.
@@ -95,7 +97,7 @@ const maxQueued = 100_000
 func newPipeline(engine *rules.Engine, c *clock.Clock, counters map[telemetry.SignalID]bool, events *buffer.Chain, writer *buffer.Writer, index map[string]account.Place, log *slog.Logger) *pipeline {
 	return &pipeline{
 		engine: engine, clock: c, counters: counters, events: events, writer: writer, index: index, log: log,
-		operations: newOperations(c), filter: deadband.New(nil), watch: counter.NewWatch(nil), interruptions: interruptions{}, wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
+		operations: newOperations(c), filter: deadband.New(nil), watch: counter.NewWatch(nil), interruptions: interruptions{}, disturbances: disturbances{devices: map[string][]counted{}}, wake: make(chan struct{}, 1), room: make(chan struct{}), generations: map[string]uint64{},
 	}
 }
 
@@ -128,7 +130,7 @@ func (p *pipeline) Deliver(ctx context.Context, b adapters.Batch) error {
 		slotAt = len(p.queue.slots)
 		p.queue.slots = append(p.queue.slots, slot)
 	}
-	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt, b.Past, b.Device, b.Interruptions})
+	p.queue.batches = append(p.queue.batches, queued{b.Received, len(b.Samples), stamp, slotAt, b.Past, b.Device, b.Interruptions, b.Disturbances})
 	if b.Committed != nil {
 		p.queue.waiting = append(p.queue.waiting, b.Committed)
 	}
@@ -206,6 +208,7 @@ func (p *pipeline) run(ctx context.Context) {
 				p.engine.Update(b.received, batch, p.emit)
 				p.watch.Take(batch, b.stamp.At, p.emit)
 				p.tellInterruptions(b)
+				p.tellDisturbances(b)
 				if p.values != nil {
 					p.values.Note(batch)
 				}
@@ -296,7 +299,8 @@ func (p *pipeline) take(empty queue) queue {
 
 const (
 	// saveEvery bounds how often the rules' state is committed when no event is: it
-	// costs a write to flash, and losing it costs the time that a condition has held.
+	// costs a write to flash, and losing it costs the time that a condition has held, or
+	// the sags and swells that a meter has counted since it was read for the first time.
 	saveEvery = 10 * time.Second
 
 	// countersEvery is the same for the last values of counters, which change all the
@@ -323,9 +327,9 @@ const aliveEvery = time.Second
 // untilSaved is how long until the state is to be committed without an event.
 func (p *pipeline) untilSaved() time.Duration {
 	switch {
-	case p.engine.Changed():
+	case p.engine.Changed() || p.disturbances.changed:
 		return saveEvery - time.Since(p.saved)
-	case p.watch.Changed():
+	case p.watch.Changed() || p.disturbances.read:
 		return countersEvery - time.Since(p.saved)
 	}
 	return time.Hour
@@ -358,6 +362,8 @@ func (p *pipeline) decide(e telemetry.Event, commanded bool) {
 		p.log.Info("counter rolled over", "device", e.Counter.Device, "signal", e.Counter.Name, "before", e.Counter.Before, "after", e.Counter.After, "modulus", e.Counter.Modulus)
 	case telemetry.SupplyInterrupted:
 		p.log.Info("meter has noted an interruption of its supply", "device", e.Interruption.Device, "from", e.Time.Time(), "to", e.Interruption.To.Time())
+	case telemetry.VoltageSag, telemetry.VoltageSwell:
+		p.log.Info("meter has counted disturbances of the voltage", "device", e.Disturbance.Device, "kind", e.Kind, "phase", e.Disturbance.Phase, "count", e.Disturbance.Count, "since", e.Disturbance.Since.Time())
 	case telemetry.CounterReset:
 		p.log.Warn("counter reset", "device", e.Counter.Device, "signal", e.Counter.Name, "before", e.Counter.Before, "after", e.Counter.After)
 	}

@@ -33,6 +33,9 @@ const (
 	SupplyRestored EventKind = "supply-restored" // it is back
 
 	SupplyInterrupted EventKind = "supply-interrupted" // a meter has had no supply for some time, by its own log, and has it again
+
+	VoltageSag   EventKind = "voltage-sag"   // a meter has counted sags of a phase's voltage
+	VoltageSwell EventKind = "voltage-swell" // a meter has counted swells of a phase's voltage
 )
 
 // Priority is the ISA-18.2 priority of an alarm.
@@ -82,6 +85,7 @@ type Event struct {
 	Restored *Restoration `json:"restored,omitempty"`
 
 	Interruption *Interruption `json:"interruption,omitempty"`
+	Disturbance  *Disturbance  `json:"disturbance,omitempty"`
 }
 
 // AlarmChange is the part of an Event that raises or clears an alarm. The two
@@ -441,4 +445,15 @@ type Interruption struct {
 	Device string `json:"device"`
 	Asset  string `json:"asset"`
 	To     Micros `json:"to_us"`
+}
+
+// Disturbance is sags or swells that a meter has counted of a phase's voltage. The event's Time
+// is that of the reading that shows them; they were between Since and it. They are power
+// quality, and say nothing of an interruption.
+type Disturbance struct {
+	Device string `json:"device"`
+	Asset  string `json:"asset"`
+	Phase  string `json:"phase"`    // A, B or C
+	Count  uint64 `json:"count"`    // how many more than at Since; at least 1
+	Since  Micros `json:"since_us"` // the reading before
 }

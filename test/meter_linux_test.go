@@ -7,12 +7,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/outage/evidence"
 	"github.com/busbar/busbar/cloud/store"
+	"github.com/busbar/busbar/cloud/timeline"
+	"github.com/busbar/busbar/telemetry"
 )
 
 // serialLine is a pair of terminals: the gateway opens the one, and the meter is at the other.
@@ -87,8 +90,10 @@ func TestMetersAtSerialPorts(t *testing.T) {
 	write(t, s.dir, "grid.yaml", "sources: [{id: source, node: bar}]\nnodes: [{id: bar, type: busbar}]\nswitches: [{id: breaker, from: bar, to: n1, type: breaker}]\nfeeders: [{id: feeder, head: breaker}]\nservice_points: [{id: point-1, node: n1, customers: 1}]\n")
 	from := time.Now().Add(-30 * time.Minute).Truncate(time.Second)
 	to := from.Add(20 * time.Minute)
+	var sags atomic.Int32
+	sags.Store(3)
 	telegram := func() {
-		smart.WriteString(p1Telegram("1-0:1.7.0(01.500*kW)", "1-0:2.7.0(00.250*kW)", "1-0:1.8.1(000012.345*kWh)", "1-0:1.8.2(000020.000*kWh)", "0-0:96.7.9(00001)", "1-0:32.32.0(00003)",
+		smart.WriteString(p1Telegram("1-0:1.7.0(01.500*kW)", "1-0:2.7.0(00.250*kW)", "1-0:1.8.1(000012.345*kWh)", "1-0:1.8.2(000020.000*kWh)", "0-0:96.7.9(00001)", fmt.Sprintf("1-0:32.32.0(%05d)", sags.Load()),
 			fmt.Sprintf("1-0:99.97.0(1)(0-0:96.7.19)(%sW)(0000001200*s)", to.In(winter).Format("060102150405"))))
 	}
 	done := make(chan struct{})
@@ -134,6 +139,11 @@ func TestMetersAtSerialPorts(t *testing.T) {
 		})
 		read(device, values[device]...)
 	}
+	sags.Store(5)
+	await(t, "sags while the gateway runs", time.Minute, func() bool {
+		out, _, _ := call(t, s.dir, "busbar", "device", "read", "--config", "gateway.yaml", "--device", "smart")
+		return strings.Contains(strings.Join(strings.Fields(out), " "), "Sag.phsA 5 1 good")
+	})
 	noted := func(st *store.Store) (found []evidence.Observation) {
 		if err := st.Write(t.Context(), func(tx *store.Tx) error {
 			keep := func(_, _ int64, v evidence.Observation) {
@@ -153,8 +163,13 @@ func TestMetersAtSerialPorts(t *testing.T) {
 	gateway.stop()
 	s.awaitComplete(t)
 	cloud.stop()
-	found := noted(s.history(t))
+	history := s.history(t)
+	found := noted(history)
 	if len(found) != 1 || found[0].Asset != "point-1" || found[0].Device != "smart" || found[0].Gateway != "house" || found[0].Since != from.UnixMicro() || found[0].Source != to.UnixMicro() {
 		t.Errorf("%+v, expected one from %v to %v", found, from, to)
+	}
+	entries, err := timeline.Of(t.Context(), history, "point-1", []timeline.Kind{timeline.Quality}, store.Page[timeline.Place]{Limit: 10})
+	if err != nil || len(entries) != 1 || entries[0].Action != "voltage-sag" || entries[0].Text != "phase A: 2, by smart" || entries[0].Since < telemetry.MicrosOf(from) || entries[0].Since >= entries[0].At {
+		t.Errorf("%+v, %v", entries, err)
 	}
 }

@@ -26,6 +26,7 @@ type sink struct {
 	last          map[string]telemetry.Sample
 	count         map[string]int
 	interruptions []adapters.Interruption
+	disturbances  []adapters.Disturbances
 }
 
 func (s *sink) Register(ctx context.Context, _ string, found []adapters.Found) ([]telemetry.SignalID, error) {
@@ -64,6 +65,7 @@ func (s *sink) Deliver(ctx context.Context, b adapters.Batch) error {
 	if b.Interruptions != nil {
 		s.interruptions = b.Interruptions
 	}
+	s.disturbances = b.Disturbances
 	return ctx.Err()
 }
 
@@ -340,7 +342,8 @@ func TestReadOnce(t *testing.T) {
 		t.Errorf("%v, %v", samples, err)
 	}
 	d.KeyFile = filepath.Join(t.TempDir(), "key")
-	for text, want := range map[string]string{"": "no such file", "0011": "32 hexadecimal digits"} {
+	for _, c := range [][2]string{{"", "no such file"}, {"0011", "32 hexadecimal digits"}} {
+		text, want := c[0], c[1]
 		if text != "" {
 			if err := os.WriteFile(d.KeyFile, []byte(text), 0o600); err != nil {
 				t.Fatal(err)

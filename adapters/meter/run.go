@@ -175,7 +175,7 @@ func (r *running) deliver(ctx context.Context, t reading) error {
 		return err
 	}
 	r.gone = false
-	result := session.Result{Received: t.at, Samples: samples}
+	result := session.Result{Received: t.at, Samples: samples, Disturbances: disturbances(t.registers)}
 	if t.trusted() { // else nobody knows when they were
 		result.Interruptions = t.failures
 	}

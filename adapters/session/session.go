@@ -22,10 +22,11 @@ type Result struct {
 	Received time.Time
 	// Cause is why the device didn't answer; nil if it did.
 	Cause error
-	// Past, Committed and Interruptions are adapters.Batch's.
+	// Past, Committed, Interruptions and Disturbances are adapters.Batch's.
 	Past          bool
 	Committed     func(bool)
 	Interruptions []adapters.Interruption
+	Disturbances  []adapters.Disturbances
 }
 
 // Failed is the result of a device that didn't answer, every point of which has the
@@ -218,7 +219,7 @@ func (s *Session) Deliver(ctx context.Context, r Result) error {
 func (s *Session) deliver(ctx context.Context, b adapters.Batch, r Result) error {
 	s.count(r)
 	b.Device, b.Received, b.Samples, b.Past, b.Committed = s.about.ID, r.Received, s.withUntold(r), r.Past, r.Committed
-	b.Interruptions = r.Interruptions
+	b.Interruptions, b.Disturbances = r.Interruptions, r.Disturbances
 	if s.observe(r, b.Due.IsZero()) {
 		s.liveSent = r.Received
 		b.Samples = append(b.Samples, telemetry.Sample{

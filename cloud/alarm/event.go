@@ -155,6 +155,13 @@ func check(e telemetry.Event) error {
 		if i := e.Interruption; i == nil || i.Device == "" || i.Asset == "" || e.Time <= 0 || i.To < e.Time {
 			return fmt.Errorf("%s doesn't say of which device and asset, or from when to when", e.Kind)
 		}
+	case telemetry.VoltageSag, telemetry.VoltageSwell:
+		if e.Disturbance == nil {
+			return fmt.Errorf("%s doesn't say of which device", e.Kind)
+		}
+		if err := store.CheckDisturbance(*e.Disturbance, e.Time); err != nil {
+			return fmt.Errorf("%s: %w", e.Kind, err)
+		}
 	case telemetry.ControlAttempted:
 		if e.Control == nil || e.Decided <= 0 {
 			return fmt.Errorf("%s doesn't say what or when", e.Kind)

@@ -261,6 +261,8 @@ func apply(t *store.Tx, e event) error {
 		return raiseDamage(t, e)
 	case telemetry.CounterRolledOver, telemetry.CounterReset:
 		return t.SaveCounter(e.record.Gateway, e.Kind, *e.Counter)
+	case telemetry.VoltageSag, telemetry.VoltageSwell:
+		return t.SaveDisturbance(e.record.Gateway, e.Kind, *e.Disturbance, e.Time)
 	case telemetry.ControlAttempted:
 		return t.SaveControl(e.record.Identity, *e.Control, e.Decided)
 	case telemetry.ConfigurationRolledBack:

@@ -13,7 +13,7 @@ import (
 
 type timelineQuery struct {
 	ID    string   `path:"id" maxLength:"512"`
-	Kinds []string `query:"kind" minItems:"1" maxItems:"7" nullable:"false" enum:"alarm,outage,planned,switching,call,command,control" doc:"Only entries of these, separated by commas"`
+	Kinds []string `query:"kind" minItems:"1" maxItems:"8" nullable:"false" enum:"alarm,outage,planned,switching,call,command,control,quality" doc:"Only entries of these, separated by commas"`
 	Paging
 }
 
@@ -29,7 +29,7 @@ func registerTimeline(api huma.API, o Options) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-asset-timeline", Method: http.MethodGet, Path: "/api/v1/assets/{id}/timeline",
 		Summary: "What has happened to an asset", Tags: []string{"Network"}, Errors: noSuchPage,
-		Description: "Its alarms, outages, planned and other switching, calls, commands and what was written to its devices, each as it was.",
+		Description: "Its alarms, outages, planned and other switching, calls, commands, what was written to its devices, and the sags and swells that its meters have counted, each as it was.",
 	}, func(ctx context.Context, q *timelineQuery) (*timelineList, error) {
 		page, err := pageOf[timeline.Place](q.Paging, "asset-timeline")
 		if err != nil {

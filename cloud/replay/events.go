@@ -270,6 +270,8 @@ func subjects(gateway, epoch string, seq uint64, e telemetry.Event) []string {
 		return about("link", gateway, e.Link.Stream, number(int64(e.Time)))
 	case telemetry.CounterRolledOver, telemetry.CounterReset:
 		return about("counter", gateway, e.Counter.Device, number(int64(e.Counter.AfterTime)))
+	case telemetry.VoltageSag, telemetry.VoltageSwell:
+		return about("disturbance", gateway, e.Disturbance.Device, number(int64(e.Time)))
 	case telemetry.ControlAttempted:
 		return about("control", gateway, epoch, strconv.FormatUint(seq, 10))
 	}

@@ -65,6 +65,8 @@ var keptOfEvents = []kept{
 	{what: "counter", many: "counter changes", keys: 6, time: 4, unit: 1, about: func(key []string) string { return "counter " + key[0] + " " + key[1] + " " + key[4] },
 		query: `SELECT gateway, device, name, unit, at, kind, asset, value_after, before_at, value_before, modulus
 			FROM counter_change ORDER BY gateway, device, name, unit, at, kind`},
+	{what: "disturbance", many: "disturbances", keys: 5, time: 2, unit: 1, about: func(key []string) string { return "disturbance " + key[0] + " " + key[1] + " " + key[2] },
+		query: `SELECT gateway, device, at, kind, phase, asset, since, number FROM disturbance ORDER BY gateway, device, at, kind, phase`},
 	{what: "update", many: "updates", keys: 3, time: 2, unit: 1, about: func(key []string) string { return "update " + key[0] + " " + key[1] },
 		query: `SELECT gateway, version, at, origin, epoch, CASE WHEN confirmed THEN 'true' ELSE 'false' END AS confirmed, cause FROM gateway_update ORDER BY gateway, version, at`},
 	{what: "control", many: "control steps", keys: 3, time: 3, unit: 1, about: func(key []string) string { return "control " + key[0] + " " + key[1] + " " + key[2] },

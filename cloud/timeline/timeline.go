@@ -1,8 +1,10 @@
 // Package timeline tells what has happened to an asset of the network, from what is kept of
-// alarms, outages, switching, calls, and of what was asked of gateways and devices.
+// alarms, outages, switching, calls, the quality of its
+// voltage, and of what was asked of gateways and devices.
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -25,21 +27,23 @@ const (
 	Command   Kind = "command"   // what a gateway was asked about one of its alarms
 	Control   Kind = "control"   // what was written to its device
 	Meter     Kind = "meter"     // what its meter has told by a head-end
+	Quality   Kind = "quality"   // disturbances of the voltage that its meter has counted
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Alarm, Outage, Planned, Switching, Call, Command, Control, Meter}
+var Kinds = []Kind{Alarm, Outage, Planned, Switching, Call, Command, Control, Meter, Quality}
 
 // AssetEntry is something that has happened.
 type AssetEntry struct {
 	At      telemetry.Micros `json:"at_us"`
-	Kind    Kind             `json:"kind" enum:"alarm,outage,planned,switching,call,command,control,meter"`
+	Kind    Kind             `json:"kind" enum:"alarm,outage,planned,switching,call,command,control,meter,quality"`
 	Of      string           `json:"of" doc:"The id of the alarm, the outage, the planned outage, the call or the command; empty of the others"`
 	Action  string           `json:"action" doc:"What was done, or has become so" example:"raised"`
 	By      string           `json:"by" doc:"Who, as there"`
 	Gateway string           `json:"gateway" doc:"Through which it came, or that was asked; empty: none"`
 	Text    string           `json:"text" doc:"What it is about, in words"`
 	Comment string           `json:"comment" doc:"Why"`
+	Since   telemetry.Micros `json:"since_us" doc:"With quality: the reading of the meter before the one that shows it, at_us. Otherwise 0"`
 	Key     string           `json:"-"`
 }
 
@@ -53,10 +57,11 @@ type Place struct {
 func (e AssetEntry) Place() Place { return Place{e.At, e.Kind, e.Key} }
 
 // branches are where entries come from: when they were, what tells those of one time and
-// kind apart, and the other columns, with the asset as the one argument.
+// kind apart, since when they may have been, and the other columns, with the asset as the one
+// argument.
 var branches = []struct {
-	kind           Kind
-	at, key, query string
+	kind                  Kind
+	at, key, since, query string
 }{
 	{kind: Alarm, at: "e.at", key: "'a' || e.fact", query: `a.id, e.action, e.actor, a.gateway, a.rule || ': ' || a.summary, e.comment
 		FROM alarm a JOIN alarm_event e ON e.alarm = a.id WHERE a.asset = ?`},
@@ -83,6 +88,8 @@ var branches = []struct {
 	// Who sees the service point sees them, whichever zone the head-end is of.
 	{kind: Meter, at: "m.at", key: "m.headend || '.' || m.meter || '.' || m.code || '.' || m.number", query: `m.meter, m.kind, '', m.headend, m.code || CASE WHEN m.words <> '' THEN ': ' || m.words ELSE '' END, ''
 		FROM meter_event m WHERE m.asset = ?`},
+	{kind: Quality, at: "d.at", key: "d.gateway || ' ' || d.device || ' ' || d.kind || ' ' || d.phase", since: "d.since", query: `'', d.kind, '', d.gateway,
+		'phase ' || d.phase || ': ' || CAST(d.number AS TEXT) || ', by ' || d.device, '' FROM disturbance d WHERE d.asset = ?`},
 }
 
 // seen is the condition that a branch's entries are shown.
@@ -96,6 +103,8 @@ func seen(t *store.Tx, kind Kind) string {
 		return t.SeenAsset("p.zone")
 	case Command, Control:
 		return t.Seen("c.gateway")
+	case Quality:
+		return t.Seen("d.gateway")
 	}
 	return "TRUE" // who sees the asset sees them
 }
@@ -118,7 +127,7 @@ func Of(ctx context.Context, s *store.Store, asset string, kinds []Kind, page st
 			if len(kinds) > 0 && !wanted[b.kind] {
 				continue
 			}
-			part := `SELECT * FROM (SELECT ` + b.at + ` AS at, '` + string(b.kind) + `' AS kind, ` + b.key + ` AS key, ` + b.query + ` AND ` + seen(t, b.kind)
+			part := `SELECT * FROM (SELECT ` + b.at + ` AS at, '` + string(b.kind) + `' AS kind, ` + b.key + ` AS key, ` + cmp.Or(b.since, "0") + ` AS since, ` + b.query + ` AND ` + seen(t, b.kind)
 			args = append(args, asset)
 			if p := page.After; p != nil {
 				part += ` AND (` + b.at + `, '` + string(b.kind) + `', ` + b.key + `) < (?, ?, ?)`
@@ -129,7 +138,7 @@ func Of(ctx context.Context, s *store.Store, asset string, kinds []Kind, page st
 		}
 		return t.Each(func(r *sql.Rows) error {
 			var e AssetEntry
-			err := r.Scan(&e.At, &e.Kind, &e.Key, &e.Of, &e.Action, &e.By, &e.Gateway, &e.Text, &e.Comment)
+			err := r.Scan(&e.At, &e.Kind, &e.Key, &e.Since, &e.Of, &e.Action, &e.By, &e.Gateway, &e.Text, &e.Comment)
 			list = append(list, e)
 			return err
 		}, strings.Join(parts, ` UNION ALL `)+` ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT ?`, append(args, page.Limit)...)

@@ -69,6 +69,9 @@ func lived(t *testing.T) *store.Store {
 			Asset: "t1", Origin: telemetry.ControlLocal, By: "Cem", Requested: "3", Outcome: telemetry.ControlDone}, at(5))
 	}))
 	must(s.Write(ctx, func(tx *store.Tx) error {
+		return tx.SaveDisturbance("gw", telemetry.VoltageSag, telemetry.Disturbance{Device: "meter", Asset: "p1", Phase: "B", Count: 2, Since: at(5)}, at(8))
+	}))
+	must(s.Write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Exec(`INSERT INTO outage (id, state, zone, feeder, device, alarm, found, over, told, data) VALUES ('o1', 'confirmed', 'west', '', 't1', '', 1, 0, 1, ?)`,
 			`{"id":"o1","state":"confirmed","zone":"west","device":"t1"}`); err != nil {
 			return err
@@ -112,8 +115,11 @@ func TestATimelineHasEverything(t *testing.T) {
 	got = nil
 	for _, e := range all(t, t.Context(), s, "p1") {
 		got = append(got, fmt.Sprintf("%d %s %s %s", e.At/1e6, e.Kind, e.Action, e.Text))
+		if e.Kind == Quality != (e.Since == 5e6) || e.Kind != Quality && e.Since != 0 {
+			t.Errorf("%+v", e)
+		}
 	}
-	if want := []string{"9 outage supplied ", "7 call no-supply dark", "6 outage lost "}; !slices.Equal(got, want) {
+	if want := []string{"9 outage supplied ", "8 quality voltage-sag phase B: 2, by meter", "7 call no-supply dark", "6 outage lost "}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	if list := all(t, t.Context(), s, "t1", Switching, Control); len(list) != 2 || list[0].Kind != Control || list[1].Kind != Switching {
@@ -160,6 +166,11 @@ func TestATimelineOfZones(t *testing.T) {
 	for _, e := range all(t, west, s, "t1") {
 		if e.Kind == Command || e.Kind == Control {
 			t.Errorf("what a gateway of another zone has done is told: %+v", e)
+		}
+	}
+	for _, e := range all(t, west, s, "p1") {
+		if e.Kind == Quality {
+			t.Errorf("what a meter of another zone has counted is told: %+v", e)
 		}
 	}
 	if _, err := Of(store.InZones(t.Context(), []string{"east"}), s, "t1", nil, store.Page[Place]{Limit: 1}); !errors.Is(err, store.ErrNoAsset) {

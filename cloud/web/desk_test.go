@@ -276,7 +276,7 @@ func TestDeskIsAccessible(t *testing.T) {
 		{"desk", "/desk?outage=o-1", `document.querySelector("[data-testid=call]")`},
 		{"oneline", "/feeders/feeder-1", `document.querySelector("[data-testid=oneline]")`},
 		{"overview", "/overview", `document.querySelector("[data-testid=overview-out]")?.innerText.includes("out")`},
-		{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]") && document.querySelectorAll("[data-testid=asset-entry]").length === 3 && document.querySelectorAll("[data-line]").length === 8`},
+		{"asset", "/network/T-mill", `document.querySelector("[data-testid=asset] .plot, [data-testid=plot]") && document.querySelectorAll("[data-testid=asset-entry]").length === 4 && /Power quality.*Voltage sag.*phase B: 2, by meter.*since the reading of \d/s.test(document.querySelector("[data-kind=quality]").innerText) && document.querySelectorAll("[data-line]").length === 8`},
 		{"unmeasured", "/network/F7", `document.querySelectorAll("[data-unknown=not-measured]").length === 5`},
 		{"gateways", "/gateways", `document.querySelectorAll("[data-testid=gateway-row]").length === 2`},
 		{"gateway", "/gateways/north-gw1", `document.querySelector("[data-testid=gateway-detail]")?.innerText.includes("no answer")`},

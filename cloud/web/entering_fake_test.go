@@ -130,6 +130,7 @@ func (f *fake) operated() {
 	d.told = map[string][]map[string]any{"T-mill": {
 		{"at_us": nowUs() - 60_000_000, "kind": "outage", "of": "o-2", "action": "confirm", "by": "Ana", "gateway": "", "text": "", "comment": "It hums no more"},
 		{"at_us": nowUs() - 300_000_000, "kind": "alarm", "of": "a1", "action": "raised", "by": "gateway north-gw1", "gateway": "north-gw1", "text": "oil-hot: The oil is hot", "comment": ""},
+		{"at_us": nowUs() - 900_000_000, "kind": "quality", "of": "", "action": "voltage-sag", "by": "", "gateway": "north-gw1", "text": "phase B: 2, by meter", "comment": "", "since_us": nowUs() - 1_800_000_000},
 		{"at_us": nowUs() - 3_000_000_000, "kind": "switching", "of": "", "action": "closed", "by": "Ben", "gateway": "", "text": "", "comment": "After the repair"},
 	}}
 	d.assets["F7"] = maps.Clone(d.assets["T-mill"])

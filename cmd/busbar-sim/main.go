@@ -1,6 +1,7 @@
 // The simulator: meters that speak Modbus, what they do wrong, and the faults of
 // their feeders, meters that publish by MQTT and Sparkplug B, monitors of transformers
-// that speak OPC UA, and a remote terminal unit that speaks IEC 60870-5-104; and what happens to a whole grid in simulated time.
+// that speak OPC UA, a remote terminal unit that speaks IEC 60870-5-104, and a household's meter
+// with a P1 port; and what happens to a whole grid in simulated time.
 package main
 
 import (
@@ -22,6 +23,7 @@ type commands struct {
 	Sparkplug sparkplugCommand `cmd:"" help:"Play Sparkplug B edge nodes whose devices are meters, at an MQTT broker, with anything that edge nodes do wrong."`
 	OPCUA     opcuaCommand     `cmd:"" name:"opcua" help:"Play the monitors of transformers as an OPC UA server."`
 	IEC104    iec104Command    `cmd:"" name:"iec104" help:"Play a remote terminal unit that speaks IEC 60870-5-104."`
+	P1        p1Command        `cmd:"" name:"p1" help:"Play a household's meter with a P1 port."`
 	Grid      gridCommand      `cmd:"" help:"Make a network to practise on."`
 	Scenario  scenarioCommand  `cmd:"" help:"What happens to a grid: faults, what protection and people do, and what the edge tells of it."`
 	Live      liveCommand      `cmd:"" help:"Play a scenario against the clock, with a page on which faults can be caused by hand."`
@@ -70,7 +72,7 @@ func main() {
 	var c commands
 	program.Main(program.Info{
 		Name: "busbar-sim", Version: version,
-		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, monitors of transformers that speak OPC UA, and a remote terminal unit that speaks IEC 60870-5-104. And scenarios of what happens to a whole grid, in simulated time, or against the clock with faults by hand.
+		Description: `Busbar's simulator: meters that speak Modbus, what they do wrong, and the faults of their feeders, meters that publish by MQTT and Sparkplug B, monitors of transformers that speak OPC UA, a remote terminal unit that speaks IEC 60870-5-104, and a household's meter with a P1 port. And scenarios of what happens to a whole grid, in simulated time, or against the clock with faults by hand.
 
 Examples:
   busbar-sim run sim.yaml
@@ -78,6 +80,7 @@ Examples:
   busbar-sim sparkplug tcp://127.0.0.1:1883
   busbar-sim opcua --listen 127.0.0.1:4840
   busbar-sim iec104 --listen 127.0.0.1:2404
+  busbar-sim p1 --sag-every 1m
   busbar-sim grid --points 10000 --out grid.yaml
   busbar-sim scenario run storm --truth truth.jsonl --evidence evidence.jsonl
   busbar-sim live service --lasts 24h --speed 60

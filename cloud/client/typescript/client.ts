@@ -251,9 +251,11 @@ export interface AssetEntry {
   comment: string;
   /** Through which it came, or that was asked; empty: none */
   gateway: string;
-  kind: "alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control" | "meter";
+  kind: "alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control" | "meter" | "quality";
   /** The id of the alarm, the outage, the planned outage, the call or the command; empty of the others */
   of: string;
+  /** With quality: the reading of the meter before the one that shows it, at_us. Otherwise 0 */
+  since_us: Micros;
   /** What it is about, in words */
   text: string;
 }
@@ -2319,7 +2321,7 @@ export async function getOneLineFeeding(server: Server, params: GetOneLineFeedin
 export interface ListAssetTimelineParams {
   id: string;
   /** Only entries of these, separated by commas */
-  kind?: ("alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control")[] | undefined;
+  kind?: ("alarm" | "outage" | "planned" | "switching" | "call" | "command" | "control" | "quality")[] | undefined;
   /**
    * How many entries there are on the page at most
    *
@@ -2333,7 +2335,7 @@ export interface ListAssetTimelineParams {
 /**
  * What has happened to an asset
  *
- * Its alarms, outages, planned and other switching, calls, commands and what was written to its devices, each as it was. Where people sign in, this needs the role viewer.
+ * Its alarms, outages, planned and other switching, calls, commands, what was written to its devices, and the sags and swells that its meters have counted, each as it was. Where people sign in, this needs the role viewer.
  *
  * GET /api/v1/assets/{id}/timeline
  *

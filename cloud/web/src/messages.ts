@@ -25,7 +25,7 @@ const plural = new Intl.PluralRules(spoken);
 const number = new Intl.NumberFormat(locale);
 
 /** Groups of texts whose last part is a code of the API. */
-type Coded = "action" | "call" | "cause" | "command" | "entry" | "evidence" | "failure" | "meter" | "plan.was" | "quality" | "remedy" | "switching.was";
+type Coded = "action" | "call" | "cause" | "command" | "disturbance" | "entry" | "evidence" | "failure" | "meter" | "plan.was" | "quality" | "remedy" | "switching.was";
 
 /** What a code is called. One that there is no word for, as a newer server may have, is otherwise, by default itself. */
 export function coded(group: Coded, code: string, otherwise = code): string {

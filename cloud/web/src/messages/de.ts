@@ -708,6 +708,10 @@ export default {
   "meter.battery-low": "Batterie schwach" as Of<"battery low">,
   "meter.clock-set": "Uhr gestellt" as Of<"clock set">,
   "meter.other": "anderes Ereignis" as Of<"another event">,
+  "timeline.quality": "Spannungsqualität" as Of<"Power quality">,
+  "timeline.since": "seit der Ablesung von {time}" as Of<"since the reading of {time}">,
+  "disturbance.voltage-sag": "Spannungseinbruch" as Of<"Voltage sag">,
+  "disturbance.voltage-swell": "Spannungsüberhöhung" as Of<"Voltage swell">,
 
   "fleet.title": "Gateways" as Of<"Gateways">,
   "fleet.sum": { one: "{n} Gateway, {abnormal} auffällig", other: "{n} Gateways, {abnormal} auffällig" } as Of<"{n} gateway, {abnormal} to look at", "{n} gateways, {abnormal} to look at">,

@@ -707,6 +707,10 @@ export default {
   "meter.battery-low": "battery low",
   "meter.clock-set": "clock set",
   "meter.other": "another event",
+  "timeline.quality": "Power quality",
+  "timeline.since": "since the reading of {time}",
+  "disturbance.voltage-sag": "Voltage sag",
+  "disturbance.voltage-swell": "Voltage swell",
 
   "fleet.title": "Gateways",
   "fleet.sum": { one: "{n} gateway, {abnormal} to look at", other: "{n} gateways, {abnormal} to look at" },

@@ -708,6 +708,10 @@ export default {
   "meter.battery-low": "batterij bijna leeg" as Of<"battery low">,
   "meter.clock-set": "klok gelijkgezet" as Of<"clock set">,
   "meter.other": "andere gebeurtenis" as Of<"another event">,
+  "timeline.quality": "Spanningskwaliteit" as Of<"Power quality">,
+  "timeline.since": "sinds de lezing van {time}" as Of<"since the reading of {time}">,
+  "disturbance.voltage-sag": "Spanningsdip" as Of<"Voltage sag">,
+  "disturbance.voltage-swell": "Spanningsverhoging" as Of<"Voltage swell">,
 
   "fleet.title": "Gateways" as Of<"Gateways">,
   "fleet.sum": { one: "{n} gateway, {abnormal} om naar te kijken", other: "{n} gateways, {abnormal} om naar te kijken" } as Of<"{n} gateway, {abnormal} to look at", "{n} gateways, {abnormal} to look at">,

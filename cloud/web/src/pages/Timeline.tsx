@@ -1,6 +1,8 @@
 import type { AssetEntry } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
+import { now } from "../clock";
+import { timeText } from "../format";
 import { coded, t } from "../messages";
 import { Moment } from "../parts/Times";
 import { generation } from "../stream";
@@ -46,6 +48,7 @@ export function Timeline({ id, newer }: { id: string; newer: string }) {
             <strong>{actionText(e)}</strong>
             {e.by && <span>{t("action.by", { by: e.by })}</span>}
             <About of={e} />
+            {e.since_us > 0 && <span class="muted">{t("timeline.since", { time: timeText(e.since_us, now.value) })}</span>}
             {e.comment && <q>{e.comment}</q>}
           </li>
         ))}
@@ -76,7 +79,7 @@ function linkOf(e: AssetEntry): string | undefined {
   return undefined;
 }
 
-const groups = { alarm: "action", outage: "entry", planned: "plan.was", switching: "switching.was", call: "call", command: undefined, control: undefined, meter: "meter" } as const;
+const groups = { alarm: "action", outage: "entry", planned: "plan.was", switching: "switching.was", call: "call", command: undefined, control: undefined, meter: "meter", quality: "disturbance" } as const;
 
 /** What was done, in words where it has them: other programs may do what this one has no word for. */
 function actionText(e: AssetEntry): string {
