@@ -71,6 +71,9 @@ var (
 	descAlarmThrough     = describe("alarm_through_timestamp_seconds", "Up to when all events in the log have been taken; absent before that is known.")
 	descAlarmsOpen       = describe("alarms_open", "Alarms that are active or not acknowledged, by priority.", "priority", "state")
 
+	descImportRows = describe("import_rows_total", "Rows of head-ends that were taken, and what became of them: new, known, corrected, older than what is known, or set aside.", "result")
+	descImportLag  = describe("import_lag_records", "Records of head-ends in the log that haven't been taken.")
+
 	descCommands = describe("commands_total", "Commands to gateways that are on record: sent, and what became of them: done, refused, or expired without an answer.", "state")
 
 	descNotified      = describe("notify_delivered_total", "Changes of alarms that a target has taken, and alerts, each time that an Alertmanager has.", "target", "kind")
@@ -187,6 +190,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descAlarmLag, float64(a.Lag))
 	moment(descAlarmThrough, c.cloud.through(alarm.Consumer, a.Through))
+
+	if i := c.cloud.imports; i != nil {
+		s := i.Stats()
+		counter(descImportRows, float64(s.Fresh), "new")
+		counter(descImportRows, float64(s.Same), "known")
+		counter(descImportRows, float64(s.Corrected), "corrected")
+		counter(descImportRows, float64(s.Older), "older")
+		counter(descImportRows, float64(s.Aside), "aside")
+		gauge(descImportLag, float64(s.Lag))
+	}
 
 	asking, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

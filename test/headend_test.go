@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,53 @@ func imported(t *testing.T, out string) (fresh, same int) {
 		t.Fatalf("%q: %v", out, err)
 	}
 	return fresh, same
+}
+
+// importTables imports customers, tariffs and weather with a bad row each, again, and again as
+// they are shown: it stays the same.
+func importTables(t *testing.T, dir string, run func(expect int, args ...string) (out, errs string)) {
+	t.Helper()
+	for _, table := range []struct{ name, text, bad, known string }{
+		{"customers", "customer;service_point;name;contact;priority;tariff\nC2;p2;\"Mill; Ltd\";;critical;\nC1;p1;;;life-support;home\nC3;p3;;;urgent;home\nC4;p4;;;life-support;home\nC5;p3;;;;home\n",
+			`4:9: priority "urgent", expected normal, important, critical or life-support`,
+			"C1,p1,,,life-support,home\nC2,p2,Mill; Ltd,,critical,\nC4,p4,,,life-support,home\nC5,p3,,,normal,home\n"},
+		{"tariffs", "tariff,register,begins,price,unit\nhome,1.8.1,2026-07-01T00:00:00+02:00,0.32,EUR/kW.h\nhome,1.8.1,2026-01-01T00:00:00+01:00,0.3,EUR/kW.h\nhome,1.8.2,soon,0.2,EUR/kW.h\n",
+			`4:12: "soon" is no time, expected RFC 3339, such as 2026-10-01T06:15:00Z, or 2026-10-01 06:15:00`,
+			"home,1.8.1,2025-12-31T23:00:00Z,0.3,EUR/kW.h\nhome,1.8.1,2026-06-30T22:00:00Z,0.32,EUR/kW.h\n"},
+		{"weather", "station,quantity,time,value,unit,issued\nairport,wind,2026-10-01T12:00:00Z,13,m/s,2026-10-01T00:00:00Z\nairport,wind,2026-10-01T12:00:00Z,14.5,m/s,\nairport,wind,2026-10-01T13:00:00Z,NaN,m/s,\n",
+			`4:35: value "NaN", expected a number such as 0.25`,
+			"airport,wind,2026-10-01T12:00:00Z,14.5,m/s,\nairport,wind,2026-10-01T12:00:00Z,13,m/s,2026-10-01T00:00:00Z\n"},
+	} {
+		file, known := table.name+".csv", ""
+		write(t, dir, file, table.text)
+		shows := func(after, rows string) {
+			t.Helper()
+			known, _ = run(0, "import", "show", table.name)
+			if _, got, _ := strings.Cut(known, "\n"); got != rows {
+				t.Errorf("%s after %s: %s\nexpected %s", table.name, after, got, rows)
+			}
+		}
+		run(1, "import", table.name, "--dry-run", file)
+		shows("a dry run", "")
+		for range 2 {
+			if _, errs := run(1, "import", table.name, file); errs != file+":"+table.bad+"\n" {
+				t.Errorf("%s: %s", table.name, errs)
+			}
+			shows("the import", table.known)
+		}
+		write(t, dir, "shown.csv", known)
+		run(0, "import", table.name, "shown.csv")
+		shows("the import of what was shown", table.known)
+	}
+	write(t, dir, "replaced.csv", "tariff,register,begins,price,unit\nhome,1.8.1,2026-07-01T00:00:00+02:00,0.33,EUR/kW.h\n")
+	run(0, "import", "tariffs", "replaced.csv")
+	for at, price := range map[string]string{"2025-12-31T22:59:59Z": "", "2025-12-31T23:00:00Z": "0.3", "2026-06-30T21:59:59Z": "0.3", "2026-07-01T00:00:00+02:00": "0.33"} {
+		out, _ := run(0, "import", "show", "tariffs", "--at", at)
+		if rows := strings.Count(out, "\n") - 1; price == "" && rows != 0 || price != "" && (rows != 1 || !strings.Contains(out, ","+price+",")) {
+			t.Errorf("at %s: %s, expected %q", at, out, price)
+		}
+	}
+	run(2, "import", "show", "weather", "--at", "2026-07-01T00:00:00Z")
 }
 
 // The page's example, on a real cluster: a file, a kill, the topic, and an outage by last
@@ -101,6 +149,8 @@ func headEnd(t *testing.T, database string) {
 		t.Errorf("%+v", series)
 	}
 
+	importTables(t, s.dir, run)
+
 	// The import is killed, then the cloud is as well, until all is there once.
 	const rows = 60_000
 	var many strings.Builder
@@ -144,18 +194,31 @@ func headEnd(t *testing.T, database string) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	run(0, append(readings, "last.json")...)
-	var list struct {
-		Outages []struct {
-			Device    string
-			Customers int
-		}
-	}
+	var list struct{ Outages []struct{ ID, Device string } }
 	await(t, "an outage", 2*time.Minute, func() bool {
 		s.ask(t, "/api/v1/outages?state=all", &list)
 		return len(list.Outages) > 0
 	})
 	if len(list.Outages) != 1 || list.Outages[0].Device != "fuse-1" {
 		t.Errorf("%+v", list)
+	}
+	var outage struct {
+		Customers int `json:"customers_out"`
+		Needing   struct {
+			LifeSupport int `json:"life_support"`
+			Critical    int
+			Important   int
+		}
+	}
+	s.ask(t, "/api/v1/outages/"+list.Outages[0].ID, &outage)
+	if n := outage.Needing; outage.Customers != 3 || n.LifeSupport != 1 || n.Critical != 1 || n.Important != 0 {
+		t.Errorf("%+v", outage)
+	}
+	metrics := get(t, "http://"+s.console+"/metrics")
+	for _, expected := range []string{`rows_total\{result="new"\} [1-9]`, `rows_total\{result="aside"\} [1-9]`, `lag_records 0`} {
+		if !regexp.MustCompile(`(?m)^busbar_cloud_import_` + expected).MatchString(metrics) {
+			t.Errorf("no %s: %s", expected, metrics)
+		}
 	}
 	if out, _ := run(0, "import", "aside"); !strings.Contains(out, prefix+".import/0@") || !strings.Contains(out, "no column is the meter") {
 		t.Errorf("set aside: %s", out)

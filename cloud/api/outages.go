@@ -48,6 +48,7 @@ type OutageDetail struct {
 	desk.Outage
 	Timeline []desk.OutageEntry `json:"timeline" doc:"Oldest first; the newest 1000"`
 	Steps    []desk.Step        `json:"steps" doc:"By which supply came back, oldest first"`
+	Needing  desk.Needing       `json:"needing" doc:"Of the customers out now, those that need supply more than others, as busbar-cloud import customers has said"`
 	Children []alarm.Alarm      `json:"children" doc:"The alarms that its alarm stands for, those raised last first; at most 200, without their inputs"`
 }
 
@@ -150,6 +151,9 @@ func registerOutages(api huma.API, o Options) {
 			return nil, o.deskFault(ctx, "read the outage", err)
 		}
 		detail := OutageDetail{Outage: of, Timeline: entries, Steps: steps, Children: []alarm.Alarm{}}
+		if detail.Needing, err = desk.NeedingOf(ctx, o.Store, q.ID); err != nil {
+			return nil, o.fault(ctx, "count the customers of the outage", err)
+		}
 		if of.Alarm != "" {
 			if detail.Children, err = alarm.StoodFor(ctx, o.Store, of.Alarm, mostChildren); err != nil {
 				return nil, o.fault(ctx, "list the alarms of the outage", err)

@@ -12,7 +12,7 @@ func judgeReads(reads []store.DeviceReads, quarter int64, received uint64, now t
 	v := Verdict{State: NotAsked}
 	due := true
 	for _, r := range reads {
-		if from+telemetry.Quarter <= r.First {
+		if from+telemetry.Quarter <= r.First || r.Until != 0 && from >= r.Until {
 			continue
 		}
 		v.State = Complete
@@ -32,6 +32,9 @@ func judgeReads(reads []store.DeviceReads, quarter int64, received uint64, now t
 
 // begun is how many intervals have begun before an instant.
 func begun(r store.DeviceReads, before telemetry.Micros) uint64 {
+	if r.Until != 0 {
+		before = min(before, r.Until)
+	}
 	if before <= r.First {
 		return 0
 	}

@@ -17,7 +17,7 @@ type batch struct {
 	next      map[int32]int64 // offsets after what the batch holds
 	days      map[store.DayKey]*day
 	corrected map[hour]map[store.Instant]bool
-	intervals map[store.Place]span
+	intervals map[interval]telemetry.Micros // when the first of them began
 	events    []event
 	aside     []store.Aside
 	runs      map[string]*run
@@ -26,6 +26,12 @@ type batch struct {
 }
 
 type hour struct{ bundle, hour int64 }
+
+// interval is how a series is read.
+type interval struct {
+	store.Place
+	width telemetry.Micros
+}
 
 // run is what the batch has of an import.
 type run struct {
@@ -57,7 +63,7 @@ type entry struct {
 
 func newBatch() *batch {
 	return &batch{next: map[int32]int64{}, days: map[store.DayKey]*day{}, corrected: map[hour]map[store.Instant]bool{},
-		intervals: map[store.Place]span{}, runs: map[string]*run{}}
+		intervals: map[interval]telemetry.Micros{}, runs: map[string]*run{}}
 }
 
 // count notes how far an import has come.
@@ -185,17 +191,14 @@ func (s *session) judge(a arrival, row Row) {
 	}
 }
 
-// noteInterval notes that a series is read by intervals.
+// noteInterval notes that a series is read by intervals of a width.
 func (s *session) noteInterval(m *meter, of store.Place, r *Read) {
-	was, is := m.reads[of.Series]
-	now := span{r.Interval, r.At}
-	if is && was.width == now.width {
-		if was.first <= now.first {
-			return
-		}
+	key := interval{of, r.Interval}
+	if first, is := m.reads[key]; is && first <= r.At {
+		return
 	}
-	m.reads[of.Series] = now
-	s.intervals[of] = now
+	m.reads[key] = r.At
+	s.intervals[key] = r.At
 }
 
 // chunks are the samples that weren't stored, and how many of each quarter-hour are the

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
 )
 
@@ -110,8 +111,8 @@ func TestRowsAreDecoded(t *testing.T) {
 		"out of range": {Format{}, "meter,signal,unit,start,end,interval,value\n" +
 			"m,a,V,1999-12-31 00:00,,15m,1\nm,a,V,2026-12-31 00:00,,15m,1\nm,a,V,2026-10-01 00:00,,10s,1\nm,a,V,2026-10-01 00:00,2026-10-01 00:30,15m,1\nm,a,V,,2026-10-01 00:30,15m,NaN\nm,a,V,,2026-10-01 00:30,15m,1\n" +
 			"m,a b,V,,2026-10-01 00:30,15m,1\nm,a,V,2026-10-01 00:30,2026-10-01 00:30,,1\nm,a,V,,2026-10-01 00:30,15m,1e999\n", []string{
-			`2:7: "1999-12-31 00:00" is out of range, expected 2000 to now`,
-			`3:7: "2026-12-31 00:00" is out of range, expected 2000 to now`,
+			`2:7: "1999-12-31 00:00" is out of range, expected 2000-01-01 to 2026-11-02`,
+			`3:7: "2026-12-31 00:00" is out of range, expected 2000-01-01 to 2026-11-02`,
 			`4:25: interval "10s", expected 1m to 24h, as 15m or PT15M`,
 			`5:24: from start to end are 30m0s, and the interval is 15m0s`,
 			`6:29: "NaN" is no number, expected one such as 0.25`,
@@ -154,6 +155,28 @@ func FuzzRows(f *testing.F) {
 					t.Fatalf("%+v", r)
 				}
 			}
+		}
+	})
+}
+
+func FuzzMaster(f *testing.F) {
+	f.Add("meter,service_point\nm1,p1\n")
+	f.Add("customer;service_point;name;contact;priority;tariff\nC1;p1;\"Ada; Ltd\";;life-support;home\n")
+	f.Add("tariff,register,begins,price,unit\nhome,1.8.1,2026-01-01,0.3,EUR/kW.h\n")
+	f.Add("station,quantity,time,value,unit,issued\nairport,wind,2026-10-01T12:00:00Z,-1e3,m/s,\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for kind := range masterColumns {
+			rows := 0
+			_ = ReadMaster(kind, "mdm", strings.NewReader(text), now, func(save func(*store.Tx) error) error {
+				if rows++; save == nil || rows > len(text) {
+					t.Fatalf("%s: row %d of %d bytes", kind, rows, len(text))
+				}
+				return nil
+			}, func(r *Refusal) {
+				if r.Line < 1 || r.Column < 1 || r.Cause == "" {
+					t.Fatalf("%s: %+v", kind, r)
+				}
+			})
 		}
 	})
 }

@@ -122,8 +122,8 @@ func (s *session) writeReads(t *store.Tx, chunks []store.Chunk, received []store
 			}
 		}
 	}
-	for of, is := range s.intervals {
-		if err := t.SaveInterval(of, is.width, is.first); err != nil {
+	for of, first := range s.intervals {
+		if err := t.SaveInterval(of.Place, of.width, first); err != nil {
 			return err
 		}
 	}

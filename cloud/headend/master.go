@@ -2,12 +2,15 @@ package headend
 
 import (
 	"bufio"
+	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
@@ -122,4 +125,44 @@ func (d *Decoder) master(kind Master, headend string, at Place, c cells) (func(*
 		return func(t *store.Tx) error { return t.SaveWeather(v) }, err
 	}
 	return nil, fmt.Errorf("%q is nothing that is imported", string(kind))
+}
+
+// WriteMaster writes what is known of a kind as CSV that ReadMaster reads; of tariffs, unless
+// at is 0, only the prices that hold then.
+func WriteMaster(ctx context.Context, s *store.Store, kind Master, at telemetry.Micros, to io.Writer) error {
+	w := csv.NewWriter(to)
+	var head []string
+	for _, field := range masterColumns[kind].columns {
+		head = append(head, string(field))
+	}
+	w.Write(head)
+	instant := func(m telemetry.Micros) string {
+		if m == 0 {
+			return ""
+		}
+		return m.Time().Format(time.RFC3339Nano)
+	}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	price := func(p store.Price) error {
+		return w.Write([]string{p.Tariff, p.Register, instant(p.Begins), number(p.Price), p.Unit})
+	}
+	var err error
+	switch {
+	case kind == Customers:
+		err = s.Customers(ctx, func(c store.Customer) error {
+			return w.Write([]string{c.ID, c.Point, c.Name, c.Contact, c.Priority, c.Tariff})
+		})
+	case kind == Tariffs && at != 0:
+		err = s.PricesAt(ctx, at, price)
+	case kind == Tariffs:
+		err = s.Prices(ctx, price)
+	case kind == Weather:
+		err = s.Weather(ctx, func(v store.Weather) error {
+			return w.Write([]string{v.Station, v.Quantity, instant(v.At), number(v.Value), v.Unit, instant(v.Issued)})
+		})
+	default:
+		return fmt.Errorf("%q is nothing that is written", string(kind))
+	}
+	w.Flush()
+	return errors.Join(err, w.Error())
 }

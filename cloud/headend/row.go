@@ -339,7 +339,7 @@ func (d *Decoder) instant(c cell) (telemetry.Micros, error) {
 	}
 	at := telemetry.MicrosOf(t)
 	if at < earliest || at > d.now+ahead {
-		return 0, refuse(c.Place, "%q is out of range, expected 2000 to now", short(c.text))
+		return 0, refuse(c.Place, "%q is out of range, expected %s to %s", short(c.text), earliest.Time().Format(time.DateOnly), (d.now + ahead).Time().Format(time.DateOnly))
 	}
 	return at, nil
 }

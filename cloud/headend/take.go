@@ -211,15 +211,13 @@ type meter struct {
 	point  string
 	told   bool // point is in the database
 	places map[signalKey]store.Place
-	reads  map[telemetry.SignalID]span // what is known of its intervals
+	reads  map[interval]telemetry.Micros // when the first one began that is known
 }
 
 type signalKey struct {
 	name, unit string
 	kind       telemetry.Kind
 }
-
-type span struct{ width, first telemetry.Micros }
 
 func newSession(r *Runner, offsets map[int32]int64, topicID string) *session {
 	if offsets == nil {
@@ -323,7 +321,7 @@ func (s *session) know(ctx context.Context, headend string, rows []Row) error {
 			if found[id] != nil {
 				return found[id], nil
 			}
-			m := &meter{places: map[signalKey]store.Place{}, reads: map[telemetry.SignalID]span{}}
+			m := &meter{places: map[signalKey]store.Place{}, reads: map[interval]telemetry.Micros{}}
 			if was := s.meters[meterKey{headend, id}]; was != nil {
 				*m = *was
 			} else {

@@ -331,3 +331,37 @@ func TestReadsAreExpectedByTheirIntervals(t *testing.T) {
 		}
 	}
 }
+
+// A meter that is read by other intervals from some time on is expected to be, in whatever
+// order its reads come.
+func TestAMetersIntervalsChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	day := time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)
+	half := func(meter string, from, hours int, width time.Duration) string {
+		var text strings.Builder
+		text.WriteString(head)
+		for at := time.Duration(from) * time.Hour; at < time.Duration(from+hours)*time.Hour; at += width {
+			if at != 5*time.Hour && at != 20*time.Hour {
+				fmt.Fprintf(&text, "%s,1-0:1.29.0,%s,%s,1,Wh,actual,0\n", meter, day.Add(at+width).Format(time.RFC3339), width)
+			}
+		}
+		return text.String()
+	}
+	quarters, hours := 15*time.Minute, time.Hour
+	for _, text := range []string{half("m1", 0, 12, quarters), half("m1", 12, 12, hours), half("m2", 12, 12, hours), half("m2", 6, 6, quarters), half("m2", 0, 6, quarters)} {
+		w.send(text, mdm)
+	}
+	query := completeness.Query{Gateway: "mdm", From: telemetry.MicrosOf(day), To: telemetry.MicrosOf(day.Add(24 * time.Hour))}
+	report, err := completeness.Read(t.Context(), w.store, query, telemetry.MicrosOf(day.Add(72*time.Hour)))
+	if err != nil || len(report.Devices) != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	letters := strings.Repeat("c", 20) + "i" + strings.Repeat("c", 59) + "i" + strings.Repeat("c", 15)
+	for _, d := range report.Devices {
+		if string(d.Letters) != letters || d.Expected != 48+12 || d.Received != 48+12-2 {
+			t.Errorf("%s: %s, %d of %d", d.Name, d.Letters, d.Received, d.Expected)
+		}
+	}
+}

@@ -58,20 +58,55 @@ func (t *Tx) saveMaster(what, query string, args ...any) error {
 	return nil
 }
 
-// CustomersAt lists the customers at a service point that the context may see, by id.
-func (s *Store) CustomersAt(ctx context.Context, point string) (list []Customer, err error) {
-	list = []Customer{}
-	err = s.Ask(ctx, func(t *Tx) error {
-		return t.Each(func(r *sql.Rows) error {
-			var c Customer
-			err := r.Scan(&c.ID, &c.Point, &c.Name, &c.Contact, &c.Priority, &c.Tariff)
-			list = append(list, c)
+// Customers calls each with every customer, by id.
+func (s *Store) Customers(ctx context.Context, each func(Customer) error) error {
+	return s.master(ctx, "customers", func(r *sql.Rows) error {
+		var c Customer
+		if err := r.Scan(&c.ID, &c.Point, &c.Name, &c.Contact, &c.Priority, &c.Tariff); err != nil {
 			return err
-		}, `SELECT c.id, c.point, c.name, c.contact, c.priority, c.tariff FROM customer c JOIN grid_asset g ON g.id = c.point
-			WHERE c.point = ? AND `+t.SeenAsset("g.zone")+` ORDER BY c.id`, point)
-	})
+		}
+		return each(c)
+	}, `SELECT id, point, name, contact, priority, tariff FROM customer ORDER BY id`)
+}
+
+// Prices calls each with every price, by tariff, register and beginning.
+func (s *Store) Prices(ctx context.Context, each func(Price) error) error {
+	return s.prices(ctx, each, `SELECT tariff, register, begins, price, unit FROM tariff ORDER BY tariff, register, begins`)
+}
+
+// PricesAt calls each with the prices that hold at an instant: of each register of a tariff
+// the one that began last.
+func (s *Store) PricesAt(ctx context.Context, at telemetry.Micros, each func(Price) error) error {
+	return s.prices(ctx, each, `SELECT tariff, register, begins, price, unit FROM tariff t
+		WHERE begins = (SELECT MAX(begins) FROM tariff o WHERE o.tariff = t.tariff AND o.register = t.register AND o.begins <= ?) ORDER BY tariff, register`, int64(at))
+}
+
+func (s *Store) prices(ctx context.Context, each func(Price) error, query string, args ...any) error {
+	return s.master(ctx, "tariffs", func(r *sql.Rows) error {
+		var p Price
+		if err := r.Scan(&p.Tariff, &p.Register, &p.Begins, &p.Price, &p.Unit); err != nil {
+			return err
+		}
+		return each(p)
+	}, query, args...)
+}
+
+// Weather calls each with all weather, by station, quantity and time, what was measured
+// before what was expected.
+func (s *Store) Weather(ctx context.Context, each func(Weather) error) error {
+	return s.master(ctx, "weather", func(r *sql.Rows) error {
+		var w Weather
+		if err := r.Scan(&w.Station, &w.Quantity, &w.At, &w.Issued, &w.Value, &w.Unit); err != nil {
+			return err
+		}
+		return each(w)
+	}, `SELECT station, quantity, at, issued, value, unit FROM weather ORDER BY station, quantity, at, issued`)
+}
+
+func (s *Store) master(ctx context.Context, what string, each func(*sql.Rows) error, query string, args ...any) error {
+	err := s.Ask(ctx, func(t *Tx) error { return t.Each(each, query, args...) })
 	if err != nil {
-		return nil, fmt.Errorf("store: list the customers of %s: %w", point, err)
+		return fmt.Errorf("store: read %s: %w", what, err)
 	}
-	return list, nil
+	return nil
 }

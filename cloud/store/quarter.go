@@ -93,23 +93,29 @@ func (s *Store) Quarters(ctx context.Context, gateway string, from, to int64, be
 }
 
 // DeviceReads says that a device of a head-end is read by intervals of a width, of which the
-// first began at First, and how long after its end one may come.
+// first began at First, and how long after its end one may come. From Until on they are of
+// another width; 0: they aren't.
 type DeviceReads struct {
-	Device                int
-	Width, First, Expects telemetry.Micros
+	Device                       int
+	Width, First, Until, Expects telemetry.Micros
 }
 
 // readIntervals are those of the devices that are read.
 func (r *quarterReader) readIntervals(scope *Scope) error {
 	limit, more := r.of("i.bundle", bundleIDs)
+	last := int64(-1)
 	return r.Each(func(rows *sql.Rows) error {
 		var d DeviceReads
-		var bundle int64
-		err := rows.Scan(&bundle, &d.Width, &d.First, &d.Expects)
+		var series, bundle int64
+		err := rows.Scan(&series, &bundle, &d.Width, &d.First, &d.Expects)
 		d.Device = r.bundles[bundle]
+		if series == last {
+			scope.Reads[len(scope.Reads)-1].Until = d.First
+		}
+		last = series
 		scope.Reads = append(scope.Reads, d)
 		return err
-	}, `SELECT i.bundle, i.width, i.first, h.expects FROM read_interval i JOIN series s ON s.id = i.series JOIN headend h ON h.id = s.gateway WHERE TRUE`+limit+` ORDER BY i.series`, more...)
+	}, `SELECT i.series, i.bundle, i.width, i.first, h.expects FROM read_interval i JOIN series s ON s.id = i.series JOIN headend h ON h.id = s.gateway WHERE TRUE`+limit+` ORDER BY i.series, i.first, i.width DESC`, more...)
 }
 
 // quarterReader reads the rows of one gateway, or of all. Both of its maps lead

@@ -150,12 +150,11 @@ func (t *Tx) SaveReadDay(key DayKey, of DayReads, e *telemetry.Encoder) error {
 	return nil
 }
 
-// SaveInterval keeps that a series is read by intervals of a width from first on, if that
-// isn't earlier known.
+// SaveInterval keeps that a series is read by intervals of a width from first on, unless it is
+// known from before then.
 func (t *Tx) SaveInterval(of Place, width, first telemetry.Micros) error {
 	if err := t.execLater(`INSERT INTO read_interval (series, bundle, width, first) VALUES (?, ?, ?, ?)
-		ON CONFLICT (series) DO UPDATE SET width = excluded.width,
-			first = CASE WHEN read_interval.width = excluded.width AND read_interval.first < excluded.first THEN read_interval.first ELSE excluded.first END`,
+		ON CONFLICT (series, width) DO UPDATE SET first = CASE WHEN read_interval.first < excluded.first THEN read_interval.first ELSE excluded.first END`,
 		of.Series, of.Bundle, int64(width), int64(first)); err != nil {
 		return fmt.Errorf("store: keep the intervals of series %d: %w", of.Series, err)
 	}

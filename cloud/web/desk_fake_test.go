@@ -70,7 +70,7 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 	})
 	list("/api/v1/outages/{id}", func(d *outageDesk, r *http.Request) (string, any, bool) {
 		id := r.PathValue("id")
-		detail := map[string]any{"timeline": d.timeline[id], "steps": d.steps[id], "children": []any{}}
+		detail := map[string]any{"timeline": d.timeline[id], "steps": d.steps[id], "children": []any{}, "needing": map[string]any{"life_support": 1, "critical": 0, "important": 2}}
 		for k, v := range d.outages[id] {
 			detail[k] = v
 		}

@@ -24,6 +24,7 @@ type importCommand struct {
 	Weather   importWeather   `cmd:"" help:"Weather that was measured, or is expected."`
 	List      importList      `cmd:"" help:"List the imports of readings, and what became of their rows."`
 	Aside     importAside     `cmd:"" help:"List rows that were set aside, and why."`
+	Show      importShow      `cmd:"" help:"Write customers, tariffs or weather as they are known."`
 }
 
 func (importCommand) Help() string {
@@ -333,4 +334,33 @@ func (a importAside) Run(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+type importShow struct {
+	database
+	What headend.Master `arg:"" help:"customers, tariffs or weather." enum:"customers,tariffs,weather"`
+	At   string         `help:"Of tariffs only the prices that hold then, as RFC 3339 has it." placeholder:"TIME"`
+}
+
+func (importShow) Help() string {
+	return `It is CSV, with the columns that the import has.
+
+Examples:
+  busbar-cloud import show --config cloud.yaml customers
+  busbar-cloud import show --config cloud.yaml tariffs --at 2026-10-01T00:00:00+02:00`
+}
+
+func (i importShow) Run(ctx context.Context) error {
+	var at telemetry.Micros
+	if i.At != "" {
+		then, err := time.Parse(time.RFC3339, i.At)
+		if err != nil {
+			return program.Usage{Err: fmt.Errorf("--at %q is no time, expected one such as 2026-10-01T06:15:00Z", i.At)}
+		}
+		if i.What != headend.Tariffs {
+			return program.Usage{Err: fmt.Errorf("--at is of tariffs, and there are none in %s", i.What)}
+		}
+		at = telemetry.MicrosOf(then)
+	}
+	return i.use(ctx, func(s *store.Store) error { return headend.WriteMaster(ctx, s, i.What, at, os.Stdout) })
 }

@@ -264,7 +264,8 @@ func TestStrimzi(t *testing.T) {
 		has[r.Metadata.Name] = fmt.Sprint(into[topic](t, r.Spec))
 	}
 	want := map[string]string{}
-	for _, made := range log.Topics(record.TopicsOf(""), config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync) {
+	topics := log.Topics(record.TopicsOf(""), config.Log.Partitions, config.Log.Replicas, config.Log.MinInSync)
+	for _, made := range append(topics, log.ImportTopic(record.TopicsOf(""), config.Log.Replicas, config.Log.MinInSync)) {
 		as := topic{int(made.Partitions), int(made.Replicas), map[string]any{"min.insync.replicas": float64(made.MinInSync), "retention.ms": float64(made.Retention.Milliseconds())}}
 		if made.Compacted {
 			delete(as.Config, "retention.ms")
@@ -276,7 +277,7 @@ func TestStrimzi(t *testing.T) {
 		t.Errorf("topics %v\nexpected %v", has, want)
 	}
 
-	cloudRights := append(kafka.CloudRights("")[:2], kafka.UplinkRights("")...) // without measurements
+	cloudRights := append(kafka.CloudRights("")[:3], kafka.UplinkRights("")...) // without measurements
 	for user, rights := range map[string][]kafka.Right{"busbar-cloud": cloudRights, "north-gw1": kafka.GatewayRights("")} {
 		i := slices.IndexFunc(list, func(r resource) bool { return r.Kind == "KafkaUser" && r.Metadata.Name == user })
 		if i < 0 {

@@ -1128,6 +1128,12 @@ export interface ModelAnswerBody {
   version: GridVersion;
 }
 
+export interface Needing {
+  critical: Int64;
+  important: Int64;
+  life_support: Int64;
+}
+
 export interface OIDCMethod {
   /** What people call it */
   name: string;
@@ -1360,6 +1366,8 @@ export interface OutageDetail {
   /** Service points that have lost some of their phases only */
   lossy: Int64;
   merged_into: string;
+  /** Of the customers out now, those that need supply more than others, as busbar-cloud import customers has said */
+  needing: Needing;
   /** The outage after whose restoration this part was still without supply */
   nested_in: string;
   /** When it was completed, dismissed or merged */

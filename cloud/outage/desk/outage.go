@@ -75,6 +75,15 @@ type Candidate struct {
 	Confidence float64 `json:"confidence"`
 }
 
+// Needing are the customers of an outage that are without supply now, by the priority that
+// was imported with them, and those of all zones as CustomersOut is. Priorities of the
+// network's model are of service points, and don't count here.
+type Needing struct {
+	LifeSupport int64 `json:"life_support"`
+	Critical    int64 `json:"critical"`
+	Important   int64 `json:"important"`
+}
+
 // Step is a part of an outage that has supply again.
 type Step struct {
 	At           telemetry.Micros `json:"at_us"`

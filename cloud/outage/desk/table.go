@@ -129,6 +129,20 @@ func Get(ctx context.Context, s *store.Store, id string) (o Outage, entries []Ou
 	return o, entries, steps, nil
 }
 
+// NeedingOf counts the customers without supply now that need it more than others.
+func NeedingOf(ctx context.Context, s *store.Store, id string) (n Needing, err error) {
+	err = s.Ask(ctx, func(t *store.Tx) error {
+		return t.QueryRow(`SELECT COALESCE(SUM(CASE c.priority WHEN 'life-support' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE c.priority WHEN 'critical' THEN 1 ELSE 0 END), 0),
+			COALESCE(SUM(CASE c.priority WHEN 'important' THEN 1 ELSE 0 END), 0)
+			FROM outage_point p JOIN customer c ON c.point = p.point WHERE p.outage = ? AND p.until = 0 AND c.priority <> 'normal'`,
+			[]any{id}, &n.LifeSupport, &n.Critical, &n.Important)
+	})
+	if err != nil {
+		return Needing{}, fmt.Errorf("outage %s: count its customers by priority: %w", id, err)
+	}
+	return n, nil
+}
+
 // Points lists the service points of an outage by id. The place of one is its id. Those
 // of zones that the context doesn't show aren't listed.
 func Points(ctx context.Context, s *store.Store, id string, page store.Page[string]) (list []Point, err error) {

@@ -25,12 +25,13 @@ CREATE TABLE read_day (
     PRIMARY KEY (day, bundle)
 );
 
--- The series that are read by intervals, from the first one on.
+-- The series that are read by intervals, from the first one of each width on.
 CREATE TABLE read_interval (
-    series  BIGINT NOT NULL PRIMARY KEY REFERENCES series (id),
+    series  BIGINT NOT NULL REFERENCES series (id),
     bundle  BIGINT NOT NULL,
     width   BIGINT NOT NULL, -- µs
-    first   BIGINT NOT NULL -- when the first interval began
+    first   BIGINT NOT NULL, -- when the first interval began
+    PRIMARY KEY (series, width)
 );
 CREATE INDEX read_interval_bundle ON read_interval (bundle);
 

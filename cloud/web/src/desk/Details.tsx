@@ -67,7 +67,7 @@ export function Details() {
             <OutageState outage={outage} /> <strong>{t("outage.outOf", { n: outage.customers_out, of: outage.customers })}</strong>
           </p>
           <Actions key={outage.id} outage={outage} />
-          <Facts outage={outage} />
+          <Facts outage={outage} needing={known?.detail.needing} />
         </>
       ) : (
         <p>{t("page.loading")}</p>
@@ -77,7 +77,7 @@ export function Details() {
   );
 }
 
-function Facts({ outage: o }: { outage: Outage }) {
+function Facts({ outage: o, needing }: { outage: Outage; needing: OutageDetail["needing"] | undefined }) {
   const rows: [string, preact.ComponentChildren][] = [
     [
       t("outage.device"),
@@ -103,6 +103,9 @@ function Facts({ outage: o }: { outage: Outage }) {
   ];
   if (o.critical + o.high > 0) {
     rows.push([t("outage.priority"), t("outage.prioritised", { critical: o.critical, high: o.high })]);
+  }
+  if (needing && needing.life_support + needing.critical + needing.important > 0) {
+    rows.push([t("outage.needing"), t("outage.needed", { life: needing.life_support, critical: needing.critical, important: needing.important })]);
   }
   if (o.alarm) {
     const by = acknowledgedBy(o);

@@ -460,6 +460,8 @@ export default {
   "outage.pointsOut": "{n} von {of} ohne Versorgung" as Of<"{n} of {of} out">,
   "outage.priority": "Mit Vorrang" as Of<"Of priority">,
   "outage.prioritised": "{critical} kritisch, {high} hoch" as Of<"{critical} critical, {high} high">,
+  "outage.needing": "Kunden, die es am meisten brauchen" as Of<"Customers who need it most">,
+  "outage.needed": "{life} lebenserhaltend, {critical} kritisch, {important} wichtig" as Of<"{life} life support, {critical} critical, {important} important">,
   "outage.alarm": "Alarm" as Of<"Alarm">,
   "outage.alarms": { one: "steht für {n} Alarm", other: "steht für {n} Alarme" } as Of<"stands for {n} alarm", "stands for {n} alarms">,
   "outage.cause": "Ursache" as Of<"Cause">,

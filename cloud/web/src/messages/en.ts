@@ -459,6 +459,8 @@ export default {
   "outage.pointsOut": "{n} of {of} out",
   "outage.priority": "Of priority",
   "outage.prioritised": "{critical} critical, {high} high",
+  "outage.needing": "Customers who need it most",
+  "outage.needed": "{life} life support, {critical} critical, {important} important",
   "outage.alarm": "Alarm",
   "outage.alarms": { one: "stands for {n} alarm", other: "stands for {n} alarms" },
   "outage.cause": "Cause",

@@ -460,6 +460,8 @@ export default {
   "outage.pointsOut": "{n} van {of} zonder stroom" as Of<"{n} of {of} out">,
   "outage.priority": "Met voorrang" as Of<"Of priority">,
   "outage.prioritised": "{critical} kritiek, {high} hoog" as Of<"{critical} critical, {high} high">,
+  "outage.needing": "Klanten die het het meest nodig hebben" as Of<"Customers who need it most">,
+  "outage.needed": "{life} levensondersteuning, {critical} kritiek, {important} belangrijk" as Of<"{life} life support, {critical} critical, {important} important">,
   "outage.alarm": "Alarm" as Of<"Alarm">,
   "outage.alarms": { one: "staat voor {n} alarm", other: "staat voor {n} alarmen" } as Of<"stands for {n} alarm", "stands for {n} alarms">,
   "outage.cause": "Oorzaak" as Of<"Cause">,
