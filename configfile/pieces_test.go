@@ -186,7 +186,7 @@ func TestPiecesOfLinesOfAllKinds(t *testing.T) {
 		"a: x", "b: y", "c:", "d:", "- a: x", "- b:", "x", "y z", "-", "- x", "- - x", "a: |", "b: >", "- |", "e: |+", "e: |2", "# c", "", "", "f: 'x", "x'", "f: \"x", "y\"",
 		"g: [x,", "x]", "g: {b: c", "}", "\tx", "a: x # c", "- # c", "h: x\t", "k: - x", "i: 'q'", "- {a: b}", "- [a]", "m: null", "n: ~", "o:  x", "-  a: x", "p : x", "q:x",
 		"x: y: z", "x #c", "s: \\", "- 'x", "- >", "...", "---", "u: *", "v: 1::2", "w: [a::b]", "aa: {b: [c:1]}", "ab: # c", "ac: 'x' # c", "ad: it's", "ae: -1", "af: {}", "- ~", "- 1.5",
-		"ag: 'x'#c", "ah: [a]b", "ai: x  ", "aj: ..", "ak: a: b", "al.m-n: (x)", "- am: [x] ", "an: {b, c: }", "ao: \u00a0", "ap: [\"x\" y]", "aq: {b: 'c'd}", "true: x", "ar: {a: {b:c}}", "as: [a:]", "at: <<", "au: x {", "aw: {a: b > 1, c: d | e, f: -1, g: h*}", "ax: [- a]", "ay: [a - b, c-d, %e]", "az: {a: -b}", "av: x]",
+		"ag: 'x'#c", "ah: [a]b", "ai: x  ", "aj: ..", "ak: a: b", "al.m-n: (x)", "- am: [x] ", "an: {b, c: }", "ao: \u00a0", "ap: [\"x\" y]", "aq: {b: 'c'd}", "true: x", "ar: {a: {b:c}}", "as: [a:]", "at: <<", "au: x {", "aw: {a: b > 1, c: d | e, f: -1, g: h*}", "ax: [- a]", "ay: [a - b, c-d, %e]", "az: {a: -b}", `ba: "x\"y"`, `bb: {c: "\\", d: "\u00e4\n"}`, `bc: "\"`, `bd: "\u0"`, `be: 'x\'`, `bf: "\x"`, "av: x]",
 	}
 	most := []string{"a: x", "b:", "c:", "d: 1", "- x", "- e: x", "- f:", "- {a: b}", "# c", "g: [a, b]", ""}
 	random := rand.New(rand.NewPCG(1, 2))

@@ -9,7 +9,7 @@ import (
 
 // plainlyWritten reports whether each line stands for itself: it is `key: value`, `key:`,
 // `- value` or one of the first behind `- `, or there is nothing in it. A value then is a
-// text without quotes, one in quotes and without escapes, or a list or mapping in brackets,
+// text without quotes, one in quotes, or a list or mapping in brackets,
 // and ends with its line.
 func plainlyWritten(lines []string) bool {
 	within := 0 // how far the next line may be indented
@@ -75,6 +75,8 @@ func quotedLength(s string) (int, bool) {
 			i++
 		case c == s[0]:
 			return i + 1, true
+		case c == '\\' && s[0] == '"' && i+1 < len(s) && strings.IndexByte(`"\ntu`, s[i+1]) >= 0:
+			i++
 		case c == '\\':
 			return 0, false
 		}
