@@ -13,6 +13,8 @@ type File struct {
 	path   string
 	lines  []string
 	before int // lines that come before what is being parsed
+	above  int // levels that it stands below
+	absent int // values that have been left out so far
 	root   *node
 	errs   Errors
 	broken map[string]bool // paths that could not be decoded

@@ -42,7 +42,7 @@ func (f *File) parse(src []byte) {
 	}
 
 	if len(text) > 2*pieceBytes {
-		if root, ok := f.inPieces(pieceBytes); ok {
+		if root, ok := f.inPieces(pieceBytes, f.tree); ok {
 			f.root = root
 			return
 		}
@@ -135,7 +135,7 @@ func (f *File) acceptable(tokens token.Tokens) bool {
 	type level struct{ column, keys int }
 	var block []level
 	var flow []token.Type // the brackets and braces that are open
-	absent, lastLine := 0, 0
+	lastLine := 0
 	glued := func(i int) bool { return len(flow) > 0 && i > 0 && plain(tokens[i-1]) && follows(tokens, i) }
 	for i, t := range tokens {
 		if t.Type == token.CommentType {
@@ -187,16 +187,16 @@ func (f *File) acceptable(tokens token.Tokens) bool {
 		}
 		inBraces := len(flow) > 0 && flow[len(flow)-1] == token.MappingStartType
 		if leavesOut(tokens, i, inBraces) {
-			absent++
+			f.absent++
 		}
 		if t.Type == token.MappingValueType && len(flow) == 0 && len(block) > 0 {
 			block[len(block)-1].keys++
 		}
 		switch {
-		case len(flow)+len(block) > maxDepth:
+		case f.above+len(flow)+len(block) > maxDepth:
 			reject(t, "values are nested deeper than %d levels", maxDepth)
 			return false
-		case absent > maxAbsent:
+		case f.absent > maxAbsent:
 			reject(t, "more than %d keys and list entries have no value", maxAbsent)
 			return false
 		case len(block) > 0 && block[len(block)-1].keys > maxKeys:

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -47,8 +48,15 @@ func Start(ctx context.Context, log *slog.Logger) (*Machine, error) {
 	}
 	m.readStart()
 	ctx, m.stop = context.WithCancel(ctx)
+	m.watchdog = newWatchdog(log)
 	m.startDrivers(ctx)
-	m.watchdog = openWatchdog(log)
+	switch err := m.watchdog.open(); {
+	case errors.Is(err, fs.ErrNotExist):
+		log.Warn("this machine has no watchdog")
+	case err != nil:
+		log.Error("the watchdog can't be used", "error", err)
+	}
+	m.Alive()
 	err := m.mountDisk(ctx)
 	x := exchange{boot: layout.BootDir, data: layout.ConfigDir, write: m.writeBoot, log: log}
 	if err == nil {

@@ -22,15 +22,24 @@ import (
 // variables, and of the tables of characters that the kernel's vfat begins with.
 var needed = []string{"ext4", "vfat", "efivarfs", "nls_cp437", "nls_ascii", "nls_utf8"}
 
-// settled is how long nothing may have come for what there is at the start to be known. What
-// comes later, as on USB, is followed.
-const settled = 50 * time.Millisecond
+// watchdogs are modules of watchdogs and of the devices that those are parts of. They are
+// loaded before others, so that a driver that hangs costs a start and no more.
+var watchdogs = []string{"lpc_ich", "i2c_i801", "iTCO_wdt", "wdat_wdt", "sp5100_tco", "i6300esb"}
+
+// settled is how long nothing may have come for what there is at the start to be known, and
+// unsettled after how long the start goes on although something comes. What comes later, as on
+// USB, is followed.
+const (
+	settled   = 50 * time.Millisecond
+	unsettled = 10 * time.Second
+)
 
 // drivers loads modules for the devices that there are or come.
 type drivers struct {
 	m       *Machine
 	modules *modules
 	events  *os.File // of the kernel, about devices
+	alive   func()   // is told after each name
 }
 
 // startDrivers loads what drives the devices that there are, and then that of those that
@@ -54,36 +63,40 @@ func (m *Machine) drive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := drivers{m, list, events}
+	d := drivers{m, list, events, m.Alive}
+	d.look(watchdogs...)
+	d.follow(settled, unsettled)
 	for _, name := range needed {
 		d.want(name)
 	}
 	d.look()
-	d.follow(settled)
+	d.follow(settled, unsettled)
+	d.alive = func() {} // what comes later doesn't say that the gateway runs
 	context.AfterFunc(ctx, func() { _ = events.SetReadDeadline(time.Now()) })
 	m.follows.Go(func() {
 		defer events.Close()
 		for ctx.Err() == nil {
-			d.follow(0)
+			d.follow(0, 0)
 		}
 	})
 	return nil
 }
 
-func (d drivers) want(name string) {
-	if err := d.modules.want(name); err != nil {
+func (d drivers) want(name string, among ...string) {
+	if err := d.modules.want(name, among...); err != nil {
 		d.m.log.Error("a driver can't be loaded", "for", name, "error", err)
 	}
+	d.alive()
 }
 
-// look wants what the devices say that there are.
-func (d drivers) look() {
+// look wants what the devices say that there are, if any modules are given only those.
+func (d drivers) look(among ...string) {
 	err := filepath.WalkDir("/sys/devices", func(file string, e fs.DirEntry, err error) error {
 		if err != nil || e.Name() != "modalias" {
 			return nil // a device may go meanwhile
 		}
 		if name, err := os.ReadFile(file); err == nil {
-			d.want(strings.TrimSpace(string(name)))
+			d.want(strings.TrimSpace(string(name)), among...)
 		}
 		return nil
 	})
@@ -92,13 +105,18 @@ func (d drivers) look() {
 	}
 }
 
-// follow wants what the devices say that come, until none has come for a while; 0: until the
-// reading of events is ended.
-func (d drivers) follow(quiet time.Duration) {
+// follow wants what the devices say that come, until none has come for a while, or at most for
+// so long; 0: until the reading of events is ended.
+func (d drivers) follow(quiet, most time.Duration) {
 	event := make([]byte, 16<<10)
+	end := time.Now().Add(most)
 	for {
 		if quiet > 0 {
-			_ = d.events.SetReadDeadline(time.Now().Add(quiet))
+			until := time.Now().Add(quiet)
+			if until.After(end) {
+				until = end
+			}
+			_ = d.events.SetReadDeadline(until)
 		}
 		n, err := d.events.Read(event)
 		switch {

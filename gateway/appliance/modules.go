@@ -88,13 +88,17 @@ func kindOf(name string) string {
 }
 
 // want loads what there is for a name: the module that is called so, or those whose aliases
-// match. There may be none. The error is about those that the kernel refuses.
-func (m *modules) want(name string) error {
+// match and that are among some, if any are given. There may be none. The error is about those
+// that the kernel refuses.
+func (m *modules) want(name string, among ...string) error {
 	if file := m.files[strings.ReplaceAll(name, "-", "_")]; file != "" {
 		return m.add(file)
 	}
 	var errs []error
 	for _, a := range m.aliases[kindOf(name)] {
+		if len(among) > 0 && !slices.Contains(among, a.module) {
+			continue
+		}
 		if fits, err := path.Match(a.pattern, name); err == nil && fits {
 			errs = append(errs, m.add(m.files[a.module]))
 		}

@@ -59,6 +59,12 @@ func TestModulesComeAfterWhatTheyNeed(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, loaded, err)
 		}
 	}
+	const nic = "pci:v00008086d00001533sv00008086sd00000001bc02sc00i00"
+	for among, want := range map[string][]string{"nic_pci": {"net/nic-pci.ko"}, "ext4": nil} {
+		if err := read().want(nic, "crc16", among); err != nil || !slices.Equal(loaded, want) {
+			t.Errorf("among %s: %q, %v", among, loaded, err)
+		}
+	}
 	refuse = "crypto/crc32c-intel.ko"
 	if err := read().want("ext4"); err == nil || !slices.Equal(loaded, want) {
 		t.Errorf("one is refused: %q, %v", loaded, err)

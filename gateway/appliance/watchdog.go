@@ -3,8 +3,6 @@
 package appliance
 
 import (
-	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -15,13 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchdog starts the machine anew if nobody feeds it. A nil one does nothing.
+// watchdog is what starts the machine anew if nobody feeds it, once there is one. A nil one
+// does nothing. It is safe for concurrent use.
 type watchdog struct {
-	file *os.File
+	path string
 	log  *slog.Logger
 
-	mu  sync.Mutex
-	fed time.Time
+	mu   sync.Mutex
+	file *os.File // nil: it isn't open
+	fed  time.Time
 }
 
 const (
@@ -33,34 +33,51 @@ const (
 // one which starts it anew at once.
 const noWatchdog = "busbar.nowatchdog"
 
-func openWatchdog(log *slog.Logger) *watchdog {
+func newWatchdog(log *slog.Logger) *watchdog {
 	if told, err := os.ReadFile("/proc/cmdline"); err == nil && slices.Contains(strings.Fields(string(told)), noWatchdog) {
 		log.Warn("the watchdog is left alone, as the kernel was told")
 		return nil
 	}
-	file, err := os.OpenFile("/dev/watchdog", os.O_WRONLY, 0)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			log.Error("the watchdog can't be used", "error", err)
-		} else {
-			log.Warn("this machine has no watchdog")
-		}
-		return nil
-	}
-	w := &watchdog{file: file, log: log}
-	if err := unix.IoctlSetPointerInt(int(file.Fd()), unix.WDIOC_SETTIMEOUT, watchdogTimeout); err != nil {
-		log.Warn("the watchdog keeps its own timeout", "error", err)
-	}
-	w.feed()
-	return w
+	return &watchdog{path: "/dev/watchdog", log: log}
 }
 
+// open opens the watchdog unless it is open. The error is fs.ErrNotExist if there is none yet.
+func (w *watchdog) open() error {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.opened()
+}
+
+// opened is open, with mu held.
+func (w *watchdog) opened() error {
+	if w.file != nil {
+		return nil
+	}
+	file, err := os.OpenFile(w.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	w.file = file
+	if err := unix.IoctlSetPointerInt(int(file.Fd()), unix.WDIOC_SETTIMEOUT, watchdogTimeout); err != nil {
+		w.log.Warn("the watchdog keeps its own timeout", "error", err)
+	}
+	w.log.Info("the watchdog is open")
+	return nil
+}
+
+// feed opens the watchdog if it isn't open, and feeds it if it is time.
 func (w *watchdog) feed() {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.opened() != nil {
+		return
+	}
 	now := time.Now()
 	if !w.fed.IsZero() && now.Sub(w.fed) < feedEvery {
 		return
