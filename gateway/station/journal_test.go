@@ -13,6 +13,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/busbar/busbar/adapters/iec104/apdu"
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 	"github.com/busbar/busbar/adapters/iec104/controlled"
 	"github.com/busbar/busbar/adapters/iec104/link"
@@ -413,5 +414,43 @@ func TestRecovered(t *testing.T) {
 	}
 	if o := server.Outstanding(); len(o.Events) != 3 || o.Last != 3 {
 		t.Errorf("%+v", o)
+	}
+}
+
+// What is on its way when another file replaces a damaged one is in that, too: when the link
+// ends without an acknowledgement it waits again, and the next process tells it.
+func TestDamagedOnTheWay(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	s, stop := run(t, o)
+	c, err := net.Dial("tcp", o.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	start, err := apdu.Frame{Format: apdu.U, Function: apdu.StartAct}.Append(nil)
+	if err == nil {
+		_, err = c.Write(start) // and acknowledges nothing
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, "it is started", func() bool { return s.Stats().Groups[0].Started != "" })
+	flip(s, 6) // the first position is no change
+	await.True(t, "they are on their way", func() bool { return s.Stats().Groups[0].Waiting == 0 })
+	await.True(t, "they are on disk", func() bool { return !s.journal.await(func(bool) {}) })
+	if err := os.Truncate(o.File, 2*int64(os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	flip(s, 1)
+	await.True(t, "the file is damaged", func() bool { return s.Stats().Unkept != nil })
+	await.True(t, "it is kept again", func() bool { return s.Stats().Unkept == nil })
+	c.Close()
+	const events = 1 + 5 + 1 // with the start
+	await.True(t, "they wait again", func() bool { return s.Stats().Groups[0].Waiting == events })
+	stop()
+	s, _ = run(t, o)
+	if n := s.Stats().Groups[0].Waiting; n != events { // with its own start instead of the first one
+		t.Errorf("%d events wait, expected %d", n, events)
 	}
 }

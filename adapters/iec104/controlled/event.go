@@ -27,18 +27,18 @@ type event struct {
 	object  asdu.Object
 }
 
-// queue is what a group hasn't been told. What is on its way is with the session until it
-// is acknowledged. The server's mutex protects it.
+// queue is what a group hasn't been told, or hasn't acknowledged. The server's mutex protects
+// it.
 type queue struct {
 	Group
-	bit     uint32   // of this group in Point.fresh
-	waiting []event  // the oldest first
-	fresh   []*Point // of which the last change hasn't been told, each once
+	bit     uint32    // of this group in Point.fresh
+	waiting []event   // the oldest first
+	flying  [][]event // those before, of each ASDU that is on its way
+	fresh   []*Point  // of which the last change hasn't been told, each once
 	dropped uint64
 	gone    uint64 // the number of the last event that was dropped
 	settled uint64 // and of the last one that the master has acknowledged
 	let     uint64 // up to which the journal has noted that they are done
-	flying  int    // ASDUs with events that are on their way
 	serving *session
 }
 
@@ -113,7 +113,7 @@ func (s *Server) release(q *queue) {
 
 // done is up to which event the group doesn't need any. s.mu is held.
 func (q *queue) done() uint64 {
-	if q.flying == 0 { // else some that are older may have to be sent again
+	if len(q.flying) == 0 { // else some that are older may have to be sent again
 		return max(q.settled, q.gone)
 	}
 	return q.settled

@@ -114,14 +114,14 @@ func (s *Server) Recover(r Restored) {
 	}
 }
 
-// Outstanding is what would have to be kept to go on from here, but for what is on its way.
+// Outstanding is what would have to be kept to go on from here.
 func (s *Server) Outstanding() Restored {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := Restored{Last: s.events, Done: map[string]uint64{}, Lost: map[string]uint64{}}
 	for _, q := range s.queues {
 		r.Done[q.Name], r.Lost[q.Name] = q.done(), q.dropped
-		for _, e := range q.waiting {
+		for _, e := range slices.Concat(slices.Concat(q.flying...), q.waiting) {
 			r.Events = append(r.Events, Kept{Number: e.number, Station: e.station, Type: e.of, Cause: e.cause, Object: e.object})
 		}
 	}
