@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ const (
 	leaving = 5 * time.Second
 	// unreadable ends the names of files that were set aside.
 	unreadable = ".unreadable"
+	// mostAside is how many of them are kept, the newest ones.
+	mostAside = 10
 )
 
 // openJournal reads what was kept for the groups of these names. If it can't, the journal
@@ -91,11 +94,33 @@ func (j *journal) setAside(cause error) error {
 	if err := os.Rename(j.path, to); err != nil {
 		return errors.Join(cause, err)
 	}
+	j.clean()
 	j.log.Error("the events that wait for control rooms can't be read: the file is set aside, and what only it has is lost", "file", j.path, "set_aside", to, "error", cause)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.damages = append(j.damages, telemetry.Damage{File: filepath.Base(to), Cause: cause.Error()})
+	j.damages = latestOf(append(j.damages, telemetry.Damage{File: filepath.Base(to), Cause: cause.Error()}))
 	return nil
+}
+
+// latestOf are the newest of what is told or kept of files that were set aside.
+func latestOf[T any](list []T) []T { return list[max(len(list)-mostAside, 0):] }
+
+// clean deletes the oldest files of more that were set aside than are kept.
+func (j *journal) clean() {
+	dir := filepath.Dir(j.path)
+	entries, err := os.ReadDir(dir)
+	var aside []string // by their times
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), filepath.Base(j.path)+".") && strings.HasSuffix(e.Name(), unreadable) {
+			aside = append(aside, filepath.Join(dir, e.Name()))
+		}
+	}
+	for _, name := range aside[:max(len(aside)-mostAside, 0)] {
+		err = errors.Join(err, os.Remove(name))
+	}
+	if err != nil {
+		j.log.Warn("old files that were set aside can't be deleted", "file", j.path, "error", err)
+	}
 }
 
 // damaged returns files that were set aside, each once.
@@ -230,12 +255,16 @@ func (j *journal) reopen() error {
 	return nil
 }
 
-// commit writes what was taken. A file that turns out to be damaged is set aside.
+// commit writes what was taken. If that fails the file is closed, since bbolt may have lost
+// its mapping, and a damaged one is set aside.
 func (j *journal) commit(p pending) error {
 	err := j.file.commit(p, j.anew)
+	if err == nil {
+		return nil
+	}
+	j.file.close()
+	j.file = nil
 	if errors.Is(err, errDamaged) {
-		j.file.close()
-		j.file = nil
 		err = errors.Join(err, j.setAside(err))
 	}
 	return err

@@ -2,6 +2,7 @@ package station
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -452,5 +453,56 @@ func TestDamagedOnTheWay(t *testing.T) {
 	s, _ = run(t, o)
 	if n := s.Stats().Groups[0].Waiting; n != events { // with its own start instead of the first one
 		t.Errorf("%d events wait, expected %d", n, events)
+	}
+}
+
+// What the machine refuses is no damage: the file stays, is opened again, and has everything.
+func TestMachineRefuses(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Damaged = func(d telemetry.Damage) error { t.Errorf("%+v", d); return nil }
+	s, stop := run(t, o)
+	flip(s, 3)
+	await.True(t, "they are on disk", func() bool { return !s.journal.await(func(bool) {}) })
+	s.journal.file.os.Close() // nothing can be written, and bbolt doesn't say why
+	flip(s, 6000)             // more than the file has room for
+	await.True(t, "it can't be kept", func() bool { return s.Stats().Unkept != nil })
+	if err := s.Stats().Unkept; errors.Is(err, errDamaged) {
+		t.Error(err)
+	}
+	await.True(t, "it is kept again", func() bool { return s.Stats().Unkept == nil })
+	waiting := s.Stats().Groups[0].Waiting
+	stop()
+	if aside, err := filepath.Glob(o.File + ".*"); err != nil || len(aside) > 0 {
+		t.Errorf("%v are set aside: %v", aside, err)
+	}
+	s, _ = run(t, o)
+	if n := s.Stats().Groups[0].Waiting; n != waiting || n < 6000 {
+		t.Errorf("%d events wait, expected %d", n, waiting)
+	}
+}
+
+// What is set aside, and what is to be told of it, doesn't grow without end.
+func TestSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	j := &journal{path: path, log: slog.New(slog.DiscardHandler)}
+	for n := range 2 * mostAside {
+		write(t, path, []byte{byte(n)})
+		if err := j.setAside(errDamaged); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aside, err := filepath.Glob(path + ".*" + unreadable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := j.damaged()
+	if len(aside) != mostAside || len(told) != mostAside {
+		t.Fatalf("%d are kept and %d told, expected %d", len(aside), len(told), mostAside)
+	}
+	for i, path := range aside {
+		if b, err := os.ReadFile(path); err != nil || b[0] != byte(mostAside+i) || told[i].File != filepath.Base(path) {
+			t.Errorf("%s, told %s: %v, %v", path, told[i].File, b, err)
+		}
 	}
 }

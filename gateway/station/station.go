@@ -216,7 +216,7 @@ func (s *Station) declare(ctx context.Context) {
 	defer ticker.Stop()
 	var damages []telemetry.Damage
 	for ended := false; !ended; {
-		damages = append(damages, s.journal.damaged()...)
+		damages = latestOf(append(damages, s.journal.damaged()...))
 		for len(damages) > 0 && s.o.Damaged(damages[0]) == nil {
 			damages = damages[1:]
 		}
