@@ -33,13 +33,17 @@ type journal struct {
 	file *file // nil: it can't be opened
 	read bool  // what an earlier process has kept is known
 	anew bool  // what is in the file is to be replaced
+	// said is that the log says that nothing can be kept, and well since when it can; zero: it
+	// can't.
+	said bool
+	well time.Time
 
 	mu      sync.Mutex
 	pending pending
 	writing *pending // what is being committed; nil: nothing
 	through uint64   // up to which event masters may be told
 	unkept  error    // why they are told without; nil: they aren't
-	passed  uint64   // events that they were
+	passed  uint64   // events that went on without
 	damages []telemetry.Damage
 	closed  bool
 }
@@ -57,6 +61,8 @@ const (
 	retry = time.Second
 	// stall is how long masters wait for the disk: they are to see a trip.
 	stall = time.Second
+	// calm is for how long all has to be kept until the log says so.
+	calm = 10 * time.Second
 	// leaving is how long the last commit may take.
 	leaving = 5 * time.Second
 	// unreadable ends the names of files that were set aside.
@@ -228,11 +234,14 @@ func (j *journal) run(ctx context.Context) {
 			return
 		}
 		j.pass()
+		j.calmed()
 		switch {
 		case !began.IsZero():
 			timer.Reset(max(time.Until(began.Add(stall)), retry/10))
 		case !failed.IsZero():
 			timer.Reset(max(time.Until(failed.Add(retry)), 0))
+		case j.said && !j.well.IsZero():
+			timer.Reset(max(time.Until(j.well.Add(calm)), 0))
 		}
 	}
 }
@@ -310,7 +319,7 @@ func (j *journal) settle(err error) {
 	j.through = through
 	j.mu.Unlock()
 	if was != nil {
-		j.log.Info("events for control rooms are kept again", "file", j.path)
+		j.well = time.Now()
 	}
 	j.let(through, p.marks)
 	for _, tell := range p.waiting {
@@ -321,11 +330,20 @@ func (j *journal) settle(err error) {
 // fail notes that nothing can be committed.
 func (j *journal) fail(cause error) {
 	j.mu.Lock()
-	was := j.unkept
 	j.unkept = cause
 	j.mu.Unlock()
-	if was == nil {
+	j.well = time.Time{}
+	if !j.said {
+		j.said = true
 		j.log.Error("events for control rooms can't be kept: they are told all the same, and would end with the process", "file", j.path, "error", cause)
+	}
+}
+
+// calmed says that everything is kept again when it has been for some time.
+func (j *journal) calmed() {
+	if j.said && !j.well.IsZero() && time.Since(j.well) >= calm {
+		j.said = false
+		j.log.Info("events for control rooms are kept again", "file", j.path)
 	}
 }
 

@@ -403,7 +403,7 @@ func TestRecovered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := controlled.Restored{Done: map[string]uint64{"a": 7, "b": 6}, Last: 8}
+	kept := controlled.Restored{Done: map[string]uint64{"a": 7, "b": 6}, Lost: map[string]uint64{"a": 3}, Last: 8}
 	for n := uint64(5); n <= 8; n++ {
 		kept.Events = append(kept.Events, controlled.Kept{Number: n, Station: 1, Type: asdu.DoublePointTime56, Cause: asdu.Spontaneous, Object: asdu.Object{Address: 1001, Value: float64(1 + n%2), Time: asdu.TimeOf(time.Now())}})
 	}
@@ -413,7 +413,10 @@ func TestRecovered(t *testing.T) {
 			t.Errorf("%s: %d wait, expected %d", g.Name, g.Waiting, want)
 		}
 	}
-	if o := server.Outstanding(); len(o.Events) != 3 || o.Last != 3 {
+	if g := server.Status()[0]; g.Dropped != 3 || g.Earlier != 3 {
+		t.Errorf("%+v", g)
+	}
+	if o := server.Outstanding(); len(o.Events) != 3 || o.Last != 3 || o.Lost["a"] != 3 || o.Lost["b"] != 0 {
 		t.Errorf("%+v", o)
 	}
 }
@@ -504,5 +507,42 @@ func TestSetAside(t *testing.T) {
 		if b, err := os.ReadFile(path); err != nil || b[0] != byte(mostAside+i) || told[i].File != filepath.Base(path) {
 			t.Errorf("%s, told %s: %v, %v", path, told[i].File, b, err)
 		}
+	}
+}
+
+// counter counts what is logged, by level.
+type counter map[slog.Level]int
+
+func (c counter) Enabled(context.Context, slog.Level) bool      { return true }
+func (c counter) Handle(_ context.Context, r slog.Record) error { c[r.Level]++; return nil }
+func (c counter) WithAttrs([]slog.Attr) slog.Handler            { return c }
+func (c counter) WithGroup(string) slog.Handler                 { return c }
+
+// A disk that takes a little too long each time is said once to keep nothing, and to keep all
+// again when it has for some time.
+func TestSaidOnce(t *testing.T) {
+	o, said := options(t), counter{}
+	o.Log = slog.New(said)
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := s.journal
+	defer j.end(true)
+	for range 3 {
+		j.fail(errStalled)
+		j.calmed()
+		j.writing = &pending{}
+		j.settle(nil)
+		j.calmed()
+	}
+	if s.Stats().Unkept != nil || said[slog.LevelError] != 1 || said[slog.LevelInfo] != 0 {
+		t.Errorf("%v, %v", s.Stats().Unkept, said)
+	}
+	j.well = j.well.Add(-calm)
+	j.calmed()
+	j.calmed()
+	if said[slog.LevelError] != 1 || said[slog.LevelInfo] != 1 {
+		t.Errorf("%v", said)
 	}
 }

@@ -36,6 +36,7 @@ type queue struct {
 	flying  [][]event // those before, of each ASDU that is on its way
 	fresh   []*Point  // of which the last change hasn't been told, each once
 	dropped uint64
+	earlier uint64 // of those, what earlier processes have
 	gone    uint64 // the number of the last event that was dropped
 	settled uint64 // and of the last one that the master has acknowledged
 	let     uint64 // up to which the journal has noted that they are done
@@ -92,7 +93,7 @@ func (s *Server) limit(q *queue) {
 	if over <= 0 {
 		return
 	}
-	if q.dropped == 0 {
+	if q.dropped == q.earlier {
 		s.log.Warn("events are lost: a master takes them too slowly, or not at all; further ones are only counted", "group", q.Name, "kept", s.config.Events)
 	}
 	q.dropped += uint64(over)
@@ -185,6 +186,7 @@ type GroupStatus struct {
 	Started string // the address of the connection that is started; "": none
 	Waiting int    // events that weren't sent
 	Dropped uint64 // events that were lost, because more weren't kept
+	Earlier uint64 // of those, what earlier processes have lost
 }
 
 // Status is how each group is served.
@@ -192,7 +194,7 @@ func (s *Server) Status() (list []GroupStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range s.queues {
-		one := GroupStatus{Name: q.Name, Waiting: len(q.waiting), Dropped: q.dropped}
+		one := GroupStatus{Name: q.Name, Waiting: len(q.waiting), Dropped: q.dropped, Earlier: q.earlier}
 		if q.serving != nil {
 			one.Started = q.serving.remote
 		}

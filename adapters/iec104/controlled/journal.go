@@ -77,7 +77,7 @@ func (s *Server) restore(r Restored) {
 		if !known {
 			done = r.Last
 		}
-		q.settled, q.let, q.dropped = done, done, r.Lost[q.Name]
+		q.settled, q.let, q.dropped, q.earlier = done, done, r.Lost[q.Name], r.Lost[q.Name]
 		for _, k := range r.Events {
 			p := s.table.points[key{k.Station, k.Object.Address}]
 			if k.Number <= done || p == nil || k.Type != p.Type && k.Type != timed[p.Type] {
@@ -99,6 +99,13 @@ func (s *Server) Recover(r Restored) {
 	for _, v := range r.Values {
 		if p := s.table.points[key{v.Station, v.Object.Address}]; p != nil && !p.known && (v.Type == p.Type || v.Type == timed[p.Type]) {
 			p.was, p.known = v.Object.Value, true
+		}
+	}
+	for _, q := range s.queues {
+		if lost := r.Lost[q.Name]; lost > 0 {
+			q.dropped += lost
+			q.earlier += lost
+			s.release(q)
 		}
 	}
 	for _, k := range r.Events {

@@ -76,6 +76,7 @@ func (v *session) run(ctx context.Context) {
 				v.guest.started.Store(true)
 				v.start()
 			case link.Stopped:
+				v.guest.started.Store(false)
 				v.stopped()
 			default:
 				v.take(ctx, m.ASDU)
