@@ -116,12 +116,16 @@ type disk struct {
 	mu     sync.Mutex
 	wanted int
 	told   int // changes of the position
+	bad    []telemetry.Quality
 }
 
 func (d *disk) Deliver(_ context.Context, b adapters.Batch) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range b.Samples {
+		if s.Quality.Validity() == telemetry.Bad {
+			d.bad = append(d.bad, s.Quality)
+		}
 		if s.Signal == pos && s.Quality.TimeQuality() == telemetry.DeviceTime {
 			d.told++
 		}
@@ -195,16 +199,24 @@ func TestLeavingKeeps(t *testing.T) {
 }
 
 // What can't be kept isn't acknowledged, also not with what comes behind it: the link is ended,
-// and the station tells it again over the next one.
+// and the station tells it again over the next one. It is only the disk that is slow: nothing
+// is said to be unconnected.
 func TestNotKept(t *testing.T) {
 	t.Parallel()
 	const n = 40
-	sink := &disk{kept: func(n int) (bool, bool) { return n > 1, true }}
+	sink := &disk{kept: func(n int) (bool, bool) { return n > 2, true }}
 	server, _ := events(t, sink, n)
 	await.True(t, "all is told, and what was not kept again", func() bool { told, _ := sink.count(); return told > n+1 && server.Status()[0].Waiting == 0 })
 	_, wanted := sink.count()
 	await.True(t, "all is acknowledged in the end", func() bool { return acknowledged(server, 0) >= n })
-	if wanted < 2 {
+	if wanted < 3 {
 		t.Errorf("asked %d times", wanted)
+	}
+	sink.mu.Lock()
+	defer sink.mu.Unlock()
+	for _, q := range sink.bad {
+		if q.Reason() == telemetry.NotConnected {
+			t.Fatalf("%v is told", q)
+		}
 	}
 }

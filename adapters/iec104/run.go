@@ -42,7 +42,16 @@ type watch struct {
 	places  places
 	last    []telemetry.Micros // the newest that was delivered, by point
 	failing bool               // it was said that there is no link
+	pause   time.Duration      // before the next link, after what is told couldn't be kept; 0: it could
 }
+
+// Between links that end since what is told can't be kept, the wait doubles from the first to
+// the last of these. A link that has lasted for lasting has kept it.
+const (
+	firstPause = time.Second
+	lastPause  = 10 * time.Second
+	lasting    = time.Minute
+)
 
 // follow keeps the links and reads until ctx ends. It fails only if it can't begin.
 func (w *watch) follow(ctx context.Context) error {
@@ -56,7 +65,15 @@ func (w *watch) follow(ctx context.Context) error {
 		conn, err := w.started(ctx, g)
 		if err == nil {
 			w.failing = false
+			began := time.Now()
 			err = w.read(ctx, conn)
+			if time.Since(began) > lasting {
+				w.pause = 0
+			}
+			if errors.Is(err, controlling.ErrUnkept) { // the station is there, and keeps it
+				w.hold(ctx, err)
+				continue
+			}
 			if ctx.Err() == nil && len(g.Connected()) > 0 {
 				w.session.Log().Warn("a link has failed, and another one is started", "error", err)
 				continue
@@ -69,6 +86,15 @@ func (w *watch) follow(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// hold waits until what a station tells may be kept again, and says the first time why.
+func (w *watch) hold(ctx context.Context, cause error) {
+	if w.pause == 0 {
+		w.session.Log().Warn("the link is made anew until what the station tells can be kept: it isn't acknowledged", "error", cause)
+	}
+	w.pause = min(max(2*w.pause, firstPause), lastPause)
+	w.until(ctx, time.After(w.pause), cause)
 }
 
 // started awaits a link.

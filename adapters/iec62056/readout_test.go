@@ -256,7 +256,7 @@ func FuzzSets(f *testing.F) {
 		if len(registers)+broken > len(block)+1 {
 			t.Errorf("%d registers and %d broken ones in %d bytes", len(registers), broken, len(block))
 		}
-		for _, r := range new(obis.Derivation).Derive(registers) {
+		for _, r := range new(obis.Derivation).Derive(registers, time.Time{}) {
 			r.Name()
 			if again, err := obis.ParseCode([]byte(r.Code.String())); err != nil || again != r.Code {
 				t.Errorf("%s is read as %s, %v", r.Code, again, err)

@@ -23,6 +23,8 @@ import (
 type sink struct {
 	mu            sync.Mutex
 	names         []string
+	found         []adapters.Found
+	earlier       []adapters.Found // what is known from before
 	last          map[string]telemetry.Sample
 	count         map[string]int
 	interruptions []adapters.Interruption
@@ -38,6 +40,7 @@ func (s *sink) Register(ctx context.Context, _ string, found []adapters.Found) (
 		if at < 0 {
 			at = len(s.names)
 			s.names = append(s.names, f.Name)
+			s.found = append(s.found, f)
 		}
 		ids[i] = telemetry.SignalID(100 + at)
 	}
@@ -45,7 +48,11 @@ func (s *sink) Register(ctx context.Context, _ string, found []adapters.Found) (
 }
 
 func (s *sink) Known(context.Context, string) ([]adapters.Found, []telemetry.SignalID, error) {
-	return nil, nil, nil
+	ids := make([]telemetry.SignalID, len(s.earlier))
+	for i := range ids {
+		ids[i] = telemetry.SignalID(50 + i)
+	}
+	return s.earlier, ids, nil
 }
 
 func (s *sink) Deliver(ctx context.Context, b adapters.Batch) error {
@@ -104,12 +111,12 @@ func (s *sink) await(t *testing.T, name, value string) {
 	await.True(t, name+" "+value, func() bool { return s.is(name) == value })
 }
 
-func run(t *testing.T, d Device) (*Adapter, *sink) {
+func run(t *testing.T, d Device, earlier ...adapters.Found) (*Adapter, *sink) {
 	t.Helper()
 	if d.Live, d.ID = 9, "meter"; d.Timeout == 0 {
 		d.Timeout = time.Minute
 	}
-	a, s := New([]Device{d}, slog.New(slog.DiscardHandler)), &sink{last: map[string]telemetry.Sample{}, count: map[string]int{}}
+	a, s := New([]Device{d}, slog.New(slog.DiscardHandler)), &sink{last: map[string]telemetry.Sample{}, count: map[string]int{}, earlier: earlier}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx, s) }()
@@ -254,6 +261,43 @@ func TestPort(t *testing.T) {
 
 // A line that is silent, or says what nobody can read, is no meter, and a register that the
 // meter tells no more has no value.
+// A tariff that was told before the gateway started is missing when it isn't told first, and
+// so is one that is written down.
+func TestTariffsOfBefore(t *testing.T) {
+	t.Parallel()
+	low, high := "1-0:1.8.1(000123.000*kWh)", "1-0:1.8.2(000100.000*kWh)"
+	begin := func(points []Point, earlier ...adapters.Found) (*sink, func(lines ...string)) {
+		p := listen(t)
+		_, s := run(t, Device{Protocol: P1, Endpoint: p.endpoint(), Zone: "Europe/Amsterdam", Points: points}, earlier...)
+		c := <-p.to
+		return s, func(lines ...string) { fmt.Fprint(c, telegram(time.Now(), lines...)) }
+	}
+	before, say := begin(nil)
+	say(low, high)
+	before.await(t, "DmdWh", "223000")
+	before.mu.Lock()
+	found := before.found
+	before.mu.Unlock()
+	for name, c := range map[string]struct {
+		points  []Point
+		earlier []adapters.Found
+	}{
+		"told":    {nil, found},
+		"written": {[]Point{{Name: "High", Code: obis.Code{A: 1, C: 1, D: 8, E: 2, F: obis.Current}, Scale: 1, Signal: 1}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, say := begin(c.points, c.earlier...)
+			say(low, "1-0:32.7.0(230.1*V)")
+			s.await(t, "PhV.phsA", "230.1")
+			if got := s.is("DmdWh"); got != "untold" {
+				t.Errorf("the total is %s without a tariff", got)
+			}
+			say(low, high)
+			s.await(t, "DmdWh", "223000")
+		})
+	}
+}
+
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	p := listen(t)

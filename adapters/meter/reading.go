@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/busbar/busbar/adapters"
@@ -60,14 +61,37 @@ func newRegisters(d Device, s *session.Session) *registers {
 		r.list = append(r.list, e)
 		r.byCode[p.Code] = e
 		r.names[p.Name] = p.Code
+		r.derived.Knows(p.Code)
+	}
+	if s == nil {
+		return r
+	}
+	for _, f := range s.Earlier() {
+		if c, is := codeOf(f.Encoding); is {
+			r.derived.Knows(c)
+		}
+	}
+	r.derived.Forgotten = func(c obis.Code) {
+		s.Log().Warn("a tariff isn't told any more: the total is made without it from now on", "obis", c.String(), "missing", obis.Forget)
 	}
 	return r
+}
+
+// encoding is how the values of a register come about that the meter tells of itself.
+func encoding(t obis.Register) string { return fmt.Sprintf("obis %s %s", t.Code, t.Value.Kind()) }
+
+// codeOf is the code of such a register.
+func codeOf(encoding string) (obis.Code, bool) {
+	text, is := strings.CutPrefix(encoding, "obis ")
+	text, _, _ = strings.Cut(text, " ")
+	c, err := obis.ParseCode([]byte(text))
+	return c, is && err == nil
 }
 
 // take is the samples of a reading. It registers what the meter tells for the first time,
 // and fails only if ctx ends.
 func (r *registers) take(ctx context.Context, t reading) ([]telemetry.Sample, error) {
-	all := r.derived.Derive(t.registers)
+	all := r.derived.Derive(t.registers, t.at)
 	if r.session != nil {
 		if err := r.find(ctx, all, !t.clock.IsZero()); err != nil {
 			return nil, err
@@ -145,7 +169,7 @@ func (r *registers) find(ctx context.Context, told []obis.Register, clock bool) 
 		r.names[name], r.byCode[t.Code] = t.Code, e
 		r.list = append(r.list, e)
 		fresh = append(fresh, e)
-		found = append(found, adapters.Found{Name: name, Follow: adapters.NoFollow, Unit: t.Unit, Kind: kind, Encoding: fmt.Sprintf("obis %s %s", t.Code, t.Value.Kind())})
+		found = append(found, adapters.Found{Name: name, Follow: adapters.NoFollow, Unit: t.Unit, Kind: kind, Encoding: encoding(t)})
 	}
 	if clock && !r.clock.asked {
 		found = append(found, adapters.Found{Name: clockErrorName, Follow: adapters.NoFollow, Unit: "s", Kind: telemetry.Gauge, Encoding: "meter clock"})

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/telemetry"
 )
@@ -85,7 +86,7 @@ func TestDerived(t *testing.T) {
 		"":                 {register("1.7.0", 1, "W"), register("2.8.0", 1, "W.h"), register("2.8.1", 1, "W.h"), register("16.7.0", 1, "W"), register("2.7.0", 1, "W")},
 	} {
 		var made []string
-		for _, r := range new(Derivation).Derive(registers)[len(registers):] {
+		for _, r := range new(Derivation).Derive(registers, time.Time{})[len(registers):] {
 			name, _ := r.Name()
 			made = append(made, name+"="+r.Value.String())
 		}
@@ -110,12 +111,46 @@ func TestMissingTariff(t *testing.T) {
 		{[]Register{}, 0}, {[]Register{high, low}, 30}, {[]Register{low, high, register(0, telemetry.Value{})}, 0},
 	} {
 		got := 0.0
-		for _, r := range d.Derive(append([]Register(nil), c.told...))[len(c.told):] {
+		for _, r := range d.Derive(append([]Register(nil), c.told...), time.Unix(int64(i), 0))[len(c.told):] {
 			got, _ = r.Value.Float()
 		}
 		if got != c.want {
 			t.Errorf("telegram %d: the total is %v, expected %v", i, got, c.want)
 		}
+	}
+}
+
+// A tariff that is known from before counts, and one that is gone for good does no longer.
+func TestForgottenTariff(t *testing.T) {
+	register := func(e uint8) Register {
+		return Register{Code: Code{A: Electricity, C: 1, D: 8, E: e, F: Current}, Value: telemetry.FloatValue(10), Unit: "W.h"}
+	}
+	var forgotten []Code
+	d := Derivation{Forgotten: func(c Code) { forgotten = append(forgotten, c) }}
+	d.Knows(register(0).Code)
+	d.Knows(Code{A: Electricity, C: 1, D: 7, E: 1, F: Current})
+	d.Knows(register(2).Code)
+	begin := time.Unix(1_800_000_000, 0)
+	for i, c := range []struct {
+		told  []Register
+		after time.Duration
+		made  bool
+	}{
+		{[]Register{register(1)}, 0, false},
+		{[]Register{register(1)}, Forget - time.Second, false},
+		{[]Register{register(2)}, Forget, false}, // it is there again, and the other one isn't
+		{[]Register{}, 2 * Forget, false},
+		{[]Register{register(1), register(2)}, 2*Forget + time.Second, true},
+		{[]Register{register(1)}, 3 * Forget, false},
+		{[]Register{register(1)}, 4 * Forget, true},
+		{[]Register{register(1)}, 5 * Forget, true},
+	} {
+		if got := len(d.Derive(c.told, begin.Add(c.after))) > len(c.told); got != c.made {
+			t.Errorf("telegram %d: a total is made: %v", i, got)
+		}
+	}
+	if len(forgotten) != 1 || forgotten[0] != register(2).Code {
+		t.Errorf("%v are forgotten", forgotten)
 	}
 }
 

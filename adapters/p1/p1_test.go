@@ -45,7 +45,7 @@ func amsterdam(t testing.TB) *time.Location {
 // names is what a telegram says, by the names of signals.
 func names(registers []obis.Register) string {
 	var list []string
-	for _, r := range new(obis.Derivation).Derive(registers) {
+	for _, r := range new(obis.Derivation).Derive(registers, time.Time{}) {
 		name, kind := r.Name()
 		text := fmt.Sprintf("%s=%v", name, r.Value)
 		if r.Unit != "" {
@@ -278,7 +278,7 @@ func FuzzTelegram(f *testing.F) {
 				telegram = seal(telegram[:end+1])
 			}
 			if got, err := Parse(telegram, zone); err == nil {
-				for _, r := range new(obis.Derivation).Derive(got.Registers) {
+				for _, r := range new(obis.Derivation).Derive(got.Registers, time.Time{}) {
 					r.Name()
 				}
 			}

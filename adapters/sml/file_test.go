@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/busbar/busbar/adapters/obis"
 )
@@ -185,7 +186,7 @@ func FuzzParse(f *testing.F) {
 		if err == nil && len(registers) > len(file) {
 			t.Errorf("%d registers in %d bytes", len(registers), len(file))
 		}
-		for _, r := range new(obis.Derivation).Derive(registers) {
+		for _, r := range new(obis.Derivation).Derive(registers, time.Time{}) {
 			r.Name()
 		}
 		// What its checksum would stop, it shouldn't be needed for.

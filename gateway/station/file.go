@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"syscall"
+	"slices"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -85,24 +86,28 @@ func openFile(path string, groups []string) (f *file, kept controlled.Restored, 
 	return f, kept, nil
 }
 
-// judge says whether an error is the file's: what the operating system hasn't refused is.
+// damages are bbolt's errors of a file that is wrong.
+var damages = []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum, bolterrors.ErrIncompatibleValue}
+
+// judge says whether an error is the file's. All others are taken for the machine's, since
+// bbolt doesn't always say what the operating system has refused.
 func judge(err error) error {
-	var system syscall.Errno
-	if err == nil || errors.As(err, &system) || errors.Is(err, bolterrors.ErrTimeout) || errors.Is(err, errDamaged) {
-		return err
+	is := func(of error) bool { return errors.Is(err, of) }
+	if err != nil && (slices.ContainsFunc(damages, is) || strings.HasPrefix(err.Error(), "file size too small")) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	return fmt.Errorf("%w: %w", errDamaged, err)
+	return err
 }
 
 // close closes the file, also one in which bbolt has failed.
-func (f *file) close() error {
-	switch {
-	case f.broken && f.os != nil:
-		return f.os.Close()
-	case f.db != nil:
-		return f.guard(f.db.Close)
+func (f *file) close() (err error) {
+	if f.db != nil && !f.broken {
+		err = f.guard(f.db.Close)
 	}
-	return nil
+	if f.broken && f.os != nil {
+		return f.os.Close()
+	}
+	return err
 }
 
 // read reads what was kept, and forgets the groups that there aren't any more.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,13 +33,17 @@ type journal struct {
 	file *file // nil: it can't be opened
 	read bool  // what an earlier process has kept is known
 	anew bool  // what is in the file is to be replaced
+	// said is that the log says that nothing can be kept, and well since when it can; zero: it
+	// can't.
+	said bool
+	well time.Time
 
 	mu      sync.Mutex
 	pending pending
 	writing *pending // what is being committed; nil: nothing
 	through uint64   // up to which event masters may be told
 	unkept  error    // why they are told without; nil: they aren't
-	passed  uint64   // events that they were
+	passed  uint64   // events that went on without
 	damages []telemetry.Damage
 	closed  bool
 }
@@ -56,10 +61,14 @@ const (
 	retry = time.Second
 	// stall is how long masters wait for the disk: they are to see a trip.
 	stall = time.Second
+	// calm is for how long all has to be kept until the log says so.
+	calm = 10 * time.Second
 	// leaving is how long the last commit may take.
 	leaving = 5 * time.Second
 	// unreadable ends the names of files that were set aside.
 	unreadable = ".unreadable"
+	// mostAside is how many of them are kept, the newest ones.
+	mostAside = 10
 )
 
 // openJournal reads what was kept for the groups of these names. If it can't, the journal
@@ -91,11 +100,33 @@ func (j *journal) setAside(cause error) error {
 	if err := os.Rename(j.path, to); err != nil {
 		return errors.Join(cause, err)
 	}
+	j.clean()
 	j.log.Error("the events that wait for control rooms can't be read: the file is set aside, and what only it has is lost", "file", j.path, "set_aside", to, "error", cause)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.damages = append(j.damages, telemetry.Damage{File: filepath.Base(to), Cause: cause.Error()})
+	j.damages = latestOf(append(j.damages, telemetry.Damage{File: filepath.Base(to), Cause: cause.Error()}))
 	return nil
+}
+
+// latestOf are the newest of what is told or kept of files that were set aside.
+func latestOf[T any](list []T) []T { return list[max(len(list)-mostAside, 0):] }
+
+// clean deletes the oldest files of more that were set aside than are kept.
+func (j *journal) clean() {
+	dir := filepath.Dir(j.path)
+	entries, err := os.ReadDir(dir)
+	var aside []string // by their times
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), filepath.Base(j.path)+".") && strings.HasSuffix(e.Name(), unreadable) {
+			aside = append(aside, filepath.Join(dir, e.Name()))
+		}
+	}
+	for _, name := range aside[:max(len(aside)-mostAside, 0)] {
+		err = errors.Join(err, os.Remove(name))
+	}
+	if err != nil {
+		j.log.Warn("old files that were set aside can't be deleted", "file", j.path, "error", err)
+	}
 }
 
 // damaged returns files that were set aside, each once.
@@ -203,11 +234,14 @@ func (j *journal) run(ctx context.Context) {
 			return
 		}
 		j.pass()
+		j.calmed()
 		switch {
 		case !began.IsZero():
 			timer.Reset(max(time.Until(began.Add(stall)), retry/10))
 		case !failed.IsZero():
 			timer.Reset(max(time.Until(failed.Add(retry)), 0))
+		case j.said && !j.well.IsZero():
+			timer.Reset(max(time.Until(j.well.Add(calm)), 0))
 		}
 	}
 }
@@ -230,12 +264,16 @@ func (j *journal) reopen() error {
 	return nil
 }
 
-// commit writes what was taken. A file that turns out to be damaged is set aside.
+// commit writes what was taken. If that fails the file is closed, since bbolt may have lost
+// its mapping, and a damaged one is set aside.
 func (j *journal) commit(p pending) error {
 	err := j.file.commit(p, j.anew)
+	if err == nil {
+		return nil
+	}
+	j.file.close()
+	j.file = nil
 	if errors.Is(err, errDamaged) {
-		j.file.close()
-		j.file = nil
 		err = errors.Join(err, j.setAside(err))
 	}
 	return err
@@ -281,7 +319,7 @@ func (j *journal) settle(err error) {
 	j.through = through
 	j.mu.Unlock()
 	if was != nil {
-		j.log.Info("events for control rooms are kept again", "file", j.path)
+		j.well = time.Now()
 	}
 	j.let(through, p.marks)
 	for _, tell := range p.waiting {
@@ -292,11 +330,20 @@ func (j *journal) settle(err error) {
 // fail notes that nothing can be committed.
 func (j *journal) fail(cause error) {
 	j.mu.Lock()
-	was := j.unkept
 	j.unkept = cause
 	j.mu.Unlock()
-	if was == nil {
+	j.well = time.Time{}
+	if !j.said {
+		j.said = true
 		j.log.Error("events for control rooms can't be kept: they are told all the same, and would end with the process", "file", j.path, "error", cause)
+	}
+}
+
+// calmed says that everything is kept again when it has been for some time.
+func (j *journal) calmed() {
+	if j.said && !j.well.IsZero() && time.Since(j.well) >= calm {
+		j.said = false
+		j.log.Info("events for control rooms are kept again", "file", j.path)
 	}
 }
 

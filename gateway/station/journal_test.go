@@ -2,6 +2,7 @@ package station
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/busbar/busbar/adapters/iec104/apdu"
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 	"github.com/busbar/busbar/adapters/iec104/controlled"
 	"github.com/busbar/busbar/adapters/iec104/link"
@@ -401,7 +403,7 @@ func TestRecovered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := controlled.Restored{Done: map[string]uint64{"a": 7, "b": 6}, Last: 8}
+	kept := controlled.Restored{Done: map[string]uint64{"a": 7, "b": 6}, Lost: map[string]uint64{"a": 3}, Last: 8}
 	for n := uint64(5); n <= 8; n++ {
 		kept.Events = append(kept.Events, controlled.Kept{Number: n, Station: 1, Type: asdu.DoublePointTime56, Cause: asdu.Spontaneous, Object: asdu.Object{Address: 1001, Value: float64(1 + n%2), Time: asdu.TimeOf(time.Now())}})
 	}
@@ -411,7 +413,136 @@ func TestRecovered(t *testing.T) {
 			t.Errorf("%s: %d wait, expected %d", g.Name, g.Waiting, want)
 		}
 	}
-	if o := server.Outstanding(); len(o.Events) != 3 || o.Last != 3 {
+	if g := server.Status()[0]; g.Dropped != 3 || g.Earlier != 3 {
+		t.Errorf("%+v", g)
+	}
+	if o := server.Outstanding(); len(o.Events) != 3 || o.Last != 3 || o.Lost["a"] != 3 || o.Lost["b"] != 0 {
 		t.Errorf("%+v", o)
+	}
+}
+
+// What is on its way when another file replaces a damaged one is in that, too: when the link
+// ends without an acknowledgement it waits again, and the next process tells it.
+func TestDamagedOnTheWay(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	s, stop := run(t, o)
+	c, err := net.Dial("tcp", o.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	start, err := apdu.Frame{Format: apdu.U, Function: apdu.StartAct}.Append(nil)
+	if err == nil {
+		_, err = c.Write(start) // and acknowledges nothing
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, "it is started", func() bool { return s.Stats().Groups[0].Started != "" })
+	flip(s, 6) // the first position is no change
+	await.True(t, "they are on their way", func() bool { return s.Stats().Groups[0].Waiting == 0 })
+	await.True(t, "they are on disk", func() bool { return !s.journal.await(func(bool) {}) })
+	if err := os.Truncate(o.File, 2*int64(os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	flip(s, 1)
+	await.True(t, "the file is damaged", func() bool { return s.Stats().Unkept != nil })
+	await.True(t, "it is kept again", func() bool { return s.Stats().Unkept == nil })
+	c.Close()
+	const events = 1 + 5 + 1 // with the start
+	await.True(t, "they wait again", func() bool { return s.Stats().Groups[0].Waiting == events })
+	stop()
+	s, _ = run(t, o)
+	if n := s.Stats().Groups[0].Waiting; n != events { // with its own start instead of the first one
+		t.Errorf("%d events wait, expected %d", n, events)
+	}
+}
+
+// What the machine refuses is no damage: the file stays, is opened again, and has everything.
+func TestMachineRefuses(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Damaged = func(d telemetry.Damage) error { t.Errorf("%+v", d); return nil }
+	s, stop := run(t, o)
+	flip(s, 3)
+	await.True(t, "they are on disk", func() bool { return !s.journal.await(func(bool) {}) })
+	s.journal.file.os.Close() // nothing can be written, and bbolt doesn't say why
+	flip(s, 6000)             // more than the file has room for
+	await.True(t, "it can't be kept", func() bool { return s.Stats().Unkept != nil })
+	if err := s.Stats().Unkept; errors.Is(err, errDamaged) {
+		t.Error(err)
+	}
+	await.True(t, "it is kept again", func() bool { return s.Stats().Unkept == nil })
+	waiting := s.Stats().Groups[0].Waiting
+	stop()
+	if aside, err := filepath.Glob(o.File + ".*"); err != nil || len(aside) > 0 {
+		t.Errorf("%v are set aside: %v", aside, err)
+	}
+	s, _ = run(t, o)
+	if n := s.Stats().Groups[0].Waiting; n != waiting || n < 6000 {
+		t.Errorf("%d events wait, expected %d", n, waiting)
+	}
+}
+
+// What is set aside, and what is to be told of it, doesn't grow without end.
+func TestSetAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	j := &journal{path: path, log: slog.New(slog.DiscardHandler)}
+	for n := range 2 * mostAside {
+		write(t, path, []byte{byte(n)})
+		if err := j.setAside(errDamaged); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aside, err := filepath.Glob(path + ".*" + unreadable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := j.damaged()
+	if len(aside) != mostAside || len(told) != mostAside {
+		t.Fatalf("%d are kept and %d told, expected %d", len(aside), len(told), mostAside)
+	}
+	for i, path := range aside {
+		if b, err := os.ReadFile(path); err != nil || b[0] != byte(mostAside+i) || told[i].File != filepath.Base(path) {
+			t.Errorf("%s, told %s: %v, %v", path, told[i].File, b, err)
+		}
+	}
+}
+
+// counter counts what is logged, by level.
+type counter map[slog.Level]int
+
+func (c counter) Enabled(context.Context, slog.Level) bool      { return true }
+func (c counter) Handle(_ context.Context, r slog.Record) error { c[r.Level]++; return nil }
+func (c counter) WithAttrs([]slog.Attr) slog.Handler            { return c }
+func (c counter) WithGroup(string) slog.Handler                 { return c }
+
+// A disk that takes a little too long each time is said once to keep nothing, and to keep all
+// again when it has for some time.
+func TestSaidOnce(t *testing.T) {
+	o, said := options(t), counter{}
+	o.Log = slog.New(said)
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := s.journal
+	defer j.end(true)
+	for range 3 {
+		j.fail(errStalled)
+		j.calmed()
+		j.writing = &pending{}
+		j.settle(nil)
+		j.calmed()
+	}
+	if s.Stats().Unkept != nil || said[slog.LevelError] != 1 || said[slog.LevelInfo] != 0 {
+		t.Errorf("%v, %v", s.Stats().Unkept, said)
+	}
+	j.well = j.well.Add(-calm)
+	j.calmed()
+	j.calmed()
+	if said[slog.LevelError] != 1 || said[slog.LevelInfo] != 1 {
+		t.Errorf("%v", said)
 	}
 }

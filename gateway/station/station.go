@@ -209,14 +209,11 @@ func (s *Station) set(err error) {
 // an earlier process has lost it has entered, unless it ended within seconds.
 func (s *Station) declare(ctx context.Context) {
 	told := map[string]uint64{}
-	for _, g := range s.server.Status() {
-		told[g.Name] = g.Dropped
-	}
 	ticker := time.NewTicker(again)
 	defer ticker.Stop()
 	var damages []telemetry.Damage
 	for ended := false; !ended; {
-		damages = append(damages, s.journal.damaged()...)
+		damages = latestOf(append(damages, s.journal.damaged()...))
 		for len(damages) > 0 && s.o.Damaged(damages[0]) == nil {
 			damages = damages[1:]
 		}
@@ -226,9 +223,9 @@ func (s *Station) declare(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for _, g := range s.server.Status() {
-			if lost := g.Dropped - told[g.Name]; lost > 0 {
+			if lost := g.Dropped - g.Earlier - told[g.Name]; lost > 0 {
 				if err := s.o.Lost(g.Name, lost); err == nil {
-					told[g.Name] = g.Dropped
+					told[g.Name] += lost
 				}
 			}
 		}
@@ -241,7 +238,7 @@ type Stats struct {
 	Encrypted bool
 	Cause     error  // why it doesn't listen; nil: it does
 	Unkept    error  // why events are told without being on disk; nil: they aren't
-	Passed    uint64 // events that were
+	Passed    uint64 // events that didn't wait for the disk, whether a master has taken them or not
 	Groups    []controlled.GroupStatus
 }
 

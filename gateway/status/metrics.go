@@ -65,7 +65,7 @@ var (
 	descMaster           = describe("iec104_master_started", "1 while a control room has started a connection of the group.", "group")
 	descMasterWaiting    = describe("iec104_master_waiting", "Events that wait to be told to the control room.", "group")
 	descMastersKept      = describe("iec104_events_kept", "1 while events are on disk before control rooms are told; 0 if it doesn't take them in time.")
-	descMastersPassed    = describe("iec104_events_unkept_total", "Events that were told to control rooms before they were on disk.")
+	descMastersPassed    = describe("iec104_events_unkept_total", "Events that were let go to control rooms without waiting for the disk.")
 	descMasterDropped    = describe("iec104_master_dropped_total", "Events that the control room was never told, as too many waited.", "group")
 	descSparkplugDropped = describe("sparkplug_dropped_total", "Values that weren't published by Sparkplug, as too many waited.")
 )

@@ -174,7 +174,7 @@ type Station struct {
 	Encrypted bool
 	Listening bool
 	Kept      bool   // events are on disk before they are told
-	Passed    uint64 // those that weren't
+	Passed    uint64 // those that went on without
 	Groups    []StationGroup
 }
 

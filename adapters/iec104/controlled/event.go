@@ -27,18 +27,19 @@ type event struct {
 	object  asdu.Object
 }
 
-// queue is what a group hasn't been told. What is on its way is with the session until it
-// is acknowledged. The server's mutex protects it.
+// queue is what a group hasn't been told, or hasn't acknowledged. The server's mutex protects
+// it.
 type queue struct {
 	Group
-	bit     uint32   // of this group in Point.fresh
-	waiting []event  // the oldest first
-	fresh   []*Point // of which the last change hasn't been told, each once
+	bit     uint32    // of this group in Point.fresh
+	waiting []event   // the oldest first
+	flying  [][]event // those before, of each ASDU that is on its way
+	fresh   []*Point  // of which the last change hasn't been told, each once
 	dropped uint64
+	earlier uint64 // of those, what earlier processes have
 	gone    uint64 // the number of the last event that was dropped
 	settled uint64 // and of the last one that the master has acknowledged
 	let     uint64 // up to which the journal has noted that they are done
-	flying  int    // ASDUs with events that are on their way
 	serving *session
 }
 
@@ -92,7 +93,7 @@ func (s *Server) limit(q *queue) {
 	if over <= 0 {
 		return
 	}
-	if q.dropped == 0 {
+	if q.dropped == q.earlier {
 		s.log.Warn("events are lost: a master takes them too slowly, or not at all; further ones are only counted", "group", q.Name, "kept", s.config.Events)
 	}
 	q.dropped += uint64(over)
@@ -113,7 +114,7 @@ func (s *Server) release(q *queue) {
 
 // done is up to which event the group doesn't need any. s.mu is held.
 func (q *queue) done() uint64 {
-	if q.flying == 0 { // else some that are older may have to be sent again
+	if len(q.flying) == 0 { // else some that are older may have to be sent again
 		return max(q.settled, q.gone)
 	}
 	return q.settled
@@ -185,6 +186,7 @@ type GroupStatus struct {
 	Started string // the address of the connection that is started; "": none
 	Waiting int    // events that weren't sent
 	Dropped uint64 // events that were lost, because more weren't kept
+	Earlier uint64 // of those, what earlier processes have lost
 }
 
 // Status is how each group is served.
@@ -192,7 +194,7 @@ func (s *Server) Status() (list []GroupStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range s.queues {
-		one := GroupStatus{Name: q.Name, Waiting: len(q.waiting), Dropped: q.dropped}
+		one := GroupStatus{Name: q.Name, Waiting: len(q.waiting), Dropped: q.dropped, Earlier: q.earlier}
 		if q.serving != nil {
 			one.Started = q.serving.remote
 		}

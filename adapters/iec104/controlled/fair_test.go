@@ -34,7 +34,7 @@ func station(t *testing.T, points []Point) (*Server, func() asdu.ASDU) {
 			t.Fatal(err)
 		}
 		if v.out.events != nil {
-			v.queue.flying-- // the master acknowledges it
+			v.queue.flying = v.queue.flying[1:] // the master acknowledges it
 		}
 		v.out = nil
 		return a

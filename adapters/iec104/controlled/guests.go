@@ -11,8 +11,8 @@ import (
 // mostGuests is how many connections there are at most.
 const mostGuests = 100
 
-// guest is a connection. It has proved to be a master's when it has started the transfer: by
-// then its certificate has been checked, too.
+// guest is a connection. It has proved to be a master's while the transfer is started: by then
+// its certificate has been checked, too.
 type guest struct {
 	conn    net.Conn
 	from    netip.Addr
@@ -27,7 +27,7 @@ type guests struct {
 }
 
 // admit takes a connection. If there are too many, other is one that has to be closed for it:
-// of those that never were started, the oldest from where most come from. If all were, it isn't
+// of those that aren't started, the oldest from where most come from. If all are, it isn't
 // taken, and g is nil.
 func (s *guests) admit(c net.Conn) (g *guest, other net.Conn) {
 	s.mu.Lock()

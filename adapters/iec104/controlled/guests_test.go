@@ -64,3 +64,37 @@ func TestFlood(t *testing.T) {
 		})
 	}
 }
+
+// Nor does whoever starts and stops the transfer of all connections that there may be.
+func TestStartedAndStopped(t *testing.T) {
+	t.Parallel()
+	_, _, address := serve(t, Default, nil)
+	master := func() *link.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := link.Drive(c, link.Default, link.Controlling)
+		t.Cleanup(l.Close)
+		go func() {
+			for {
+				select {
+				case <-l.Messages():
+				case <-l.Ended():
+					return
+				}
+			}
+		}()
+		if err := l.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	for range mostGuests {
+		if err := master().Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	master()
+}

@@ -77,7 +77,7 @@ func (s *Server) restore(r Restored) {
 		if !known {
 			done = r.Last
 		}
-		q.settled, q.let, q.dropped = done, done, r.Lost[q.Name]
+		q.settled, q.let, q.dropped, q.earlier = done, done, r.Lost[q.Name], r.Lost[q.Name]
 		for _, k := range r.Events {
 			p := s.table.points[key{k.Station, k.Object.Address}]
 			if k.Number <= done || p == nil || k.Type != p.Type && k.Type != timed[p.Type] {
@@ -101,6 +101,13 @@ func (s *Server) Recover(r Restored) {
 			p.was, p.known = v.Object.Value, true
 		}
 	}
+	for _, q := range s.queues {
+		if lost := r.Lost[q.Name]; lost > 0 {
+			q.dropped += lost
+			q.earlier += lost
+			s.release(q)
+		}
+	}
 	for _, k := range r.Events {
 		p := s.table.points[key{k.Station, k.Object.Address}]
 		if p == nil || k.Type != p.Type && k.Type != timed[p.Type] {
@@ -114,14 +121,14 @@ func (s *Server) Recover(r Restored) {
 	}
 }
 
-// Outstanding is what would have to be kept to go on from here, but for what is on its way.
+// Outstanding is what would have to be kept to go on from here.
 func (s *Server) Outstanding() Restored {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := Restored{Last: s.events, Done: map[string]uint64{}, Lost: map[string]uint64{}}
 	for _, q := range s.queues {
 		r.Done[q.Name], r.Lost[q.Name] = q.done(), q.dropped
-		for _, e := range q.waiting {
+		for _, e := range slices.Concat(slices.Concat(q.flying...), q.waiting) {
 			r.Events = append(r.Events, Kept{Number: e.number, Station: e.station, Type: e.of, Cause: e.cause, Object: e.object})
 		}
 	}

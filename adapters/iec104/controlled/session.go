@@ -2,6 +2,7 @@ package controlled
 
 import (
 	"context"
+	"slices"
 
 	"github.com/busbar/busbar/adapters/iec104/asdu"
 	"github.com/busbar/busbar/adapters/iec104/link"
@@ -75,6 +76,7 @@ func (v *session) run(ctx context.Context) {
 				v.guest.started.Store(true)
 				v.start()
 			case link.Stopped:
+				v.guest.started.Store(false)
 				v.stopped()
 			default:
 				v.take(ctx, m.ASDU)
@@ -129,13 +131,11 @@ func (v *session) stop() {
 	s := v.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var back []event
 	q := v.queue
 	if v.out != nil {
 		v.flight = append(v.flight, *v.out)
 	}
 	for _, o := range v.flight {
-		back = append(back, o.events...)
 		for _, p := range o.fresh {
 			if p.fresh&q.bit == 0 {
 				p.fresh |= q.bit
@@ -143,13 +143,13 @@ func (v *session) stop() {
 			}
 		}
 	}
-	q.flying = 0
-	if len(back) > 0 {
-		q.waiting = append(back, q.waiting...)
-		s.limit(q)
-	}
-	if v.queue.serving == v {
-		v.queue.serving = nil
+	if q.serving == v {
+		q.serving = nil
+		if len(q.flying) > 0 {
+			q.waiting = append(slices.Concat(q.flying...), q.waiting...)
+			q.flying = nil
+			s.limit(q)
+		}
 	}
 	for k, selection := range s.selected {
 		if selection.by == v {
@@ -177,7 +177,7 @@ func (v *session) confirm() {
 		if len(o.events) > 0 {
 			released = true
 			q.settled = o.events[len(o.events)-1].number
-			q.flying--
+			q.flying = q.flying[1:]
 			v.settling = append(v.settling, q.settled)
 		}
 	}
@@ -228,14 +228,14 @@ func (v *session) nextEvents() *output {
 	for len(v.settling) > 0 && v.settling[0] <= q.let {
 		v.settling = v.settling[1:]
 	}
-	if q.flying+len(v.settling) >= s.config.Link.K {
+	if len(q.flying)+len(v.settling) >= s.config.Link.K {
 		return nil
 	}
 	list := q.pack(s.config.Params, s.kept)
 	if len(list) == 0 {
 		return nil
 	}
-	q.flying++
+	q.flying = append(q.flying, list)
 	objects := make([]asdu.Object, len(list))
 	for i, e := range list {
 		objects[i] = e.object

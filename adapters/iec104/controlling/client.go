@@ -135,7 +135,7 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 		case do := <-c.posts:
 			err = do()
 		case <-c.hold.lost:
-			err = errUnkept
+			err = ErrUnkept
 		case <-timer.C:
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -189,7 +189,7 @@ func (c *Client) leave(h Handler) {
 			err = c.conn.Err()
 		case <-poll.C:
 		case <-c.hold.lost:
-			err = errUnkept
+			err = ErrUnkept
 		case <-ctx.Done():
 			err = ctx.Err()
 		}

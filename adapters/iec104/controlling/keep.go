@@ -26,9 +26,9 @@ type keeping struct {
 	kept   bool
 }
 
-// errUnkept ends a link of which something isn't kept: the station has no acknowledgement of
+// ErrUnkept ends a link of which something isn't kept: the station has no acknowledgement of
 // it, and tells it again over the next one.
-var errUnkept = errors.New("iec104: what the station has told can't be kept")
+var ErrUnkept = errors.New("iec104: what the station has told can't be kept")
 
 // holdBack notes a message, and whether it is to be kept.
 func (c *Client) holdBack(m link.Message, a *asdu.ASDU, err error) {

@@ -93,8 +93,6 @@ type State struct {
 
 	// Ignored counts confirmations of what nobody has asked for.
 	Ignored uint64
-	// Forced counts what was acknowledged without having been released, since t2 was over.
-	Forced uint64
 }
 
 // New is a connection as it is made, stopped.
@@ -304,7 +302,6 @@ func (s *State) force(now time.Time) {
 	for n, at := range s.cameAt {
 		if to := (s.told + uint16(n) + 1) & (apdu.Modulo - 1); now.Sub(at) >= s.config.T2 && distance(s.released, to) == 1 {
 			s.released = to
-			s.Forced++
 		}
 	}
 }
