@@ -348,6 +348,43 @@ func TestLookingThroughABufferIsNoTrial(t *testing.T) {
 	}
 }
 
+// A gateway that is tried again and again, and looks through its buffer each time, puts off
+// the end of the trial only the first time.
+func TestAVersionThatOpensItsBufferAndFailsIsLeft(t *testing.T) {
+	for name, fail := range map[string]func(*Updater){
+		"before it runs": func(u *Updater) { u.Lacks("the gateway doesn't run: no") },
+		"while it runs": func(u *Updater) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			u.Run(ctx, &gateway{}, Policy{Within: time.Second})
+		},
+	} {
+		b := newBench(t)
+		b.slots.running.Trial = true
+		u := b.start()
+		var limits int
+		u.within, u.o.Limit = time.Second, func(time.Duration) { limits++ }
+		u.Opening()
+		fail(u)
+		began, limited := u.started, limits
+		ctx, cancel := context.WithCancel(t.Context())
+		guarded := make(chan struct{})
+		go func() {
+			u.Guard(ctx)
+			close(guarded)
+		}()
+		for tries := time.NewTicker(10 * time.Millisecond); len(b.reboots) == 0 && time.Since(began) < 30*time.Second; <-tries.C {
+			u.Opening()
+			u.Lacks("the gateway doesn't run: no")
+		}
+		if len(b.reboots) != 1 || !u.started.Equal(began) || limits != limited {
+			t.Errorf("%s: %d restarts, put off by %v, the watchdog's limit %d times more", name, len(b.reboots), u.started.Sub(began), limits-limited)
+		}
+		cancel()
+		<-guarded
+	}
+}
+
 // A gateway that doesn't come up isn't on trial for ever.
 func TestAVersionWithWhichNoGatewayRunsIsLeft(t *testing.T) {
 	b := newBench(t)
