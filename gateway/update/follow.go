@@ -46,6 +46,9 @@ func (u *Updater) follow(ctx context.Context, g Gateway, p Policy) {
 		if p, is := errors.AsType[passing](err); is {
 			wait = min(wait, p.again)
 		}
+		if b, is := errors.AsType[busy](err); is {
+			wait = b.rest + rand.N(b.rest/4) // not all that were sent away at once
+		}
 	}
 }
 
@@ -195,6 +198,9 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 	}
 	had := u.Have(offer.SHA256)
 	if err := u.fetch(ctx, p.Source.Client, from, offer); err != nil {
+		if b, is := errors.AsType[busy](err); is {
+			return false, busy{fmt.Errorf("fetch version %s: %w", c.Version, b.error), b.rest}
+		}
 		if u.cuts++; u.Have(offer.SHA256) > had {
 			u.cuts = 0
 		}

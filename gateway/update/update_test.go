@@ -457,6 +457,7 @@ type site struct {
 	cut       int // bytes of the bundle that are sent, and no more; 0: all
 	withheld  string
 	asked     []string // Range headers
+	busy      string   // Retry-After of who has no place for a bundle
 	forgetful bool     // it doesn't know of ranges
 }
 
@@ -480,6 +481,11 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	case strings.HasSuffix(r.URL.Path, ".bundle"):
 		s.asked = append(s.asked, r.Header.Get("Range"))
+		if s.busy != "" {
+			w.Header().Set("Retry-After", s.busy)
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
 		if s.cut > 0 {
 			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 			w.Write(text[:s.cut])
@@ -607,6 +613,36 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	b.onReboot = cancel
 	if _, err := u.check(ctx, g, s.policy()); err != nil || b.slots.staged != 2 {
 		t.Errorf("signed anew: %v, written %d times", err, b.slots.staged)
+	}
+}
+
+// Who is sent away for a while comes when it is told to, however often; who is cut off and
+// gets nothing, later each time.
+func TestWhoIsSentAwayComesWhenItIsTold(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	s.offer(b, b.bundle(two), nil)
+	u := b.start()
+	check := func() error {
+		_, err := u.check(t.Context(), &gateway{health: well}, s.policy())
+		return err
+	}
+	for _, c := range []struct {
+		says string
+		rest time.Duration
+	}{
+		{"90", 90 * time.Second}, {"90", 90 * time.Second}, {"90", 90 * time.Second}, {"1", soon}, {"-1", soon}, {"soon", soon}, {"9000000000000000", longestRest},
+		{"1000000", longestRest}, {time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat), 2 * time.Hour},
+	} {
+		s.busy = c.says
+		if got, is := errors.AsType[busy](check()); !is || (got.rest-c.rest).Abs() > time.Minute/2 || !strings.Contains(got.Error(), "fetch version 2.0: ") {
+			t.Errorf("%s: %v, again after %v", c.says, got.error, got.rest)
+		}
+	}
+	s.busy, s.files["/c/2.bundle"] = "", nil
+	for _, want := range []time.Duration{2 * time.Minute, 4 * time.Minute} {
+		if got, is := errors.AsType[passing](check()); !is || got.again != want {
+			t.Errorf("cut: %v, again after %v", got.error, got.again)
+		}
 	}
 }
 
