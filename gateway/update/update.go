@@ -48,12 +48,13 @@ type Updater struct {
 	tried   bool   // a gateway has run since the start, or failed to: the deadline stands
 	lacking string // why the version on trial isn't confirmed yet
 	mayPass bool   // and whether that may be otherwise at another time
-	problem string // of the channel or the last bundle; "": none
+	problem string // of the channel or the last fetch; "": none
 	refused *Refusal
 
 	// Of the goroutine that follows the channel:
 	fault refusal // of what it offered last
 	cuts  int     // fetches since anything came
+	said  string  // what was wrong when it looked last; "": nothing
 }
 
 const (

@@ -646,6 +646,32 @@ func TestWhoIsSentAwayComesWhenItIsTold(t *testing.T) {
 	}
 }
 
+// What was refused before doesn't hide what is wrong with the channel since, and is itself
+// said once.
+func TestARefusalHidesNoProblem(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	s.offer(b, b.bundle(two), nil)
+	u := b.start()
+	b.slots.failing = Unfit{errors.New("it lacks initrd")}
+	look := func() []string {
+		_, err := u.check(t.Context(), &gateway{health: well}, s.policy())
+		u.note(err)
+		return u.Status().Problems()
+	}
+	const refusal = "version 2.0 isn't installed, for good: write version 2.0 into a slot: it lacks initrd"
+	if got := look(); !slices.Equal(got, []string{refusal}) {
+		t.Errorf("refused: %q", got)
+	}
+	s.files = nil
+	if got := look(); len(got) != 2 || got[0] != refusal || !strings.HasSuffix(got[1], "/c/stable.json answers 404 Not Found") {
+		t.Errorf("and its channel is gone: %q", got)
+	}
+	s.offer(b, b.bundle(two), func(c *bundle.Channel) { c.Percent = 0 })
+	if got := look(); len(got) != 0 {
+		t.Errorf("another channel: %q", got)
+	}
+}
+
 // clocked is a gateway whose clock a test sets.
 type clocked struct {
 	gateway
