@@ -164,3 +164,19 @@ func TestAFreedPlaceIsKeptForWhoWaits(t *testing.T) {
 	p.waiting[second] = time.Now() // who doesn't come is waited for no longer
 	gets(third, true)
 }
+
+func TestZonesThatNoGatewayHas(t *testing.T) {
+	files := fstest.MapFS{
+		"beta.json":   {Data: []byte(`{"version":"2.0"}`)},
+		"stable.json": {Data: []byte(`{"version":"2.0","zones":{"nroth":{"percent":5},"north":{"percent":5}}}`)},
+		"2.bundle":    {Data: []byte("no channel")},
+	}
+	got, err := Unknown(files, []string{"", "north", "south"})
+	if want := `stable.json names zone "nroth", which no gateway has`; err != nil || len(got) != 1 || got[0] != want {
+		t.Errorf("%q, %v", got, err)
+	}
+	files["broken.json"] = &fstest.MapFile{Data: []byte("{")}
+	if _, err := Unknown(files, nil); err == nil || !strings.HasPrefix(err.Error(), "broken.json: ") {
+		t.Errorf("one that can't be read: %v", err)
+	}
+}
