@@ -97,12 +97,7 @@ func (g *Gateway) reportUpdates(r *status.Report) {
 	}
 	s := g.options.Updates.Status()
 	r.Update = &s
-	switch {
-	case s.Refused != nil:
-		r.Problems = append(r.Problems, s.Refused.String())
-	case s.Problem != "":
-		r.Problems = append(r.Problems, "no update: "+s.Problem)
-	}
+	r.Problems = append(r.Problems, s.Problems()...)
 	if last := s.Last; last != nil && !last.Confirmed {
 		r.Problems = append(r.Problems, "version "+last.Version+" was rolled back: "+last.Cause)
 	}

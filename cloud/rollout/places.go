@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"maps"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -17,42 +19,97 @@ const (
 	stalled = 4 * time.Minute
 )
 
-// places are those from which bundles are sent.
+// mostKnown bounds the addresses that are remembered of those that wait and that rest.
+const mostKnown = 4096
+
+// places are those from which bundles are sent. Who comes is told by its address: those behind
+// one address have no order among themselves.
 type places struct {
 	most int
 	turn time.Duration
 
-	mu    sync.Mutex
-	taken []*place // the one taken first comes first
+	mu      sync.Mutex
+	taken   []*place             // the one taken first comes first
+	waiting map[string]time.Time // until when a place is kept for who was refused
+	resting map[string]time.Time // until when who was cut off is behind those that wait
 }
 
 // place is one that is taken.
 type place struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	who     string
 	since   time.Time
 	cut     bool // its turn is over
 }
 
-// take gives a place, and what gives it back; nil if all are taken. Then who has had one
-// for longest gives it up, if its turn is over, so that who comes again finds one.
-func (p *places) take(w http.ResponseWriter) (http.ResponseWriter, func()) {
+// take gives a place, and what gives it back; nil if all are taken or kept for others. Then
+// who has had one for longest gives it up, if its turn is over. It is kept for those who were
+// refused: who was cut off comes again as soon as they do.
+func (p *places) take(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, func()) {
+	who, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		who = r.RemoteAddr
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.taken) == p.most {
-		for _, t := range p.taken {
-			if !t.cut && time.Since(t.since) >= p.turn {
-				t.cut = true
-				// If it can't be, writing ends by itself.
-				_ = t.control.SetWriteDeadline(time.Now())
-				break
-			}
-		}
+	now := time.Now()
+	over := func(_ string, until time.Time) bool { return !now.Before(until) }
+	maps.DeleteFunc(p.waiting, over)
+	maps.DeleteFunc(p.resting, over)
+	_, waited := p.waiting[who]
+	_, rests := p.resting[who]
+	free, others := p.most-len(p.taken), len(p.waiting)
+	if waited {
+		others--
+	}
+	if free > 0 && (waited || free > others) {
+		delete(p.waiting, who)
+		t := &place{ResponseWriter: w, control: http.NewResponseController(w), who: who, since: now}
+		p.taken = append(p.taken, t)
+		return &sending{t, p}, func() { p.leave(t) }
+	}
+	if !waited && rests {
 		return nil, nil
 	}
-	t := &place{ResponseWriter: w, control: http.NewResponseController(w), since: time.Now()}
-	p.taken = append(p.taken, t)
-	return &sending{t, p}, func() { p.leave(t) }
+	note(&p.waiting, who, now.Add(p.turn))
+	p.makeRoom(now, free, who)
+	return nil, nil
+}
+
+// makeRoom cuts off who has had a place for longest, if its turn is over and fewer places are
+// free, or soon will be, than are waited for.
+func (p *places) makeRoom(now time.Time, free int, who string) {
+	for _, t := range p.taken {
+		if t.cut {
+			free++
+		}
+	}
+	if free >= len(p.waiting) {
+		return
+	}
+	for _, t := range p.taken {
+		if t.cut || now.Sub(t.since) < p.turn {
+			continue
+		}
+		t.cut = true
+		if t.who != who {
+			note(&p.resting, t.who, now.Add(p.turn))
+		}
+		// If it can't be, writing ends by itself.
+		_ = t.control.SetWriteDeadline(now)
+		return
+	}
+}
+
+// note keeps until when something holds of an address.
+func note(until *map[string]time.Time, who string, at time.Time) {
+	if *until == nil {
+		*until = map[string]time.Time{}
+	}
+	if _, known := (*until)[who]; known || len(*until) < mostKnown {
+		(*until)[who] = at
+	}
 }
 
 func (p *places) leave(t *place) {

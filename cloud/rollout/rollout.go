@@ -62,7 +62,7 @@ func Handler(o Options) http.Handler {
 				return
 			}
 		case strings.HasSuffix(name, ".bundle"):
-			to, leave := bundles.take(w)
+			to, leave := bundles.take(w, r)
 			if to == nil {
 				w.Header().Set("Retry-After", "60")
 				http.Error(w, "too many gateways fetch a bundle", http.StatusServiceUnavailable)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -115,4 +116,67 @@ func TestSlowReadersMakeRoom(t *testing.T) {
 		rest, err := io.ReadAll(answer.Body)
 		return answer.StatusCode == http.StatusPartialContent && err == nil && bytes.Equal(append(part, rest...), content)
 	})
+}
+
+// A place that was freed is for who was refused, also if who was cut off is back before.
+func TestAFreedPlaceIsKeptForWhoWaits(t *testing.T) {
+	p := &places{most: 1, turn: time.Hour}
+	leave := map[string]func(){}
+	ask := func(who string) bool {
+		r := httptest.NewRequest(http.MethodGet, "/updates/2.bundle", nil)
+		r.RemoteAddr = net.JoinHostPort(who, "1234")
+		w, left := p.take(httptest.NewRecorder(), r)
+		leave[who] = left
+		return w != nil
+	}
+	long := func() { p.taken[0].since = time.Now().Add(-2 * p.turn) }
+	gets := func(who string, want bool) {
+		t.Helper()
+		if ask(who) != want {
+			t.Fatalf("%s gets a place: %v; %d taken, %v wait, %v rest", who, !want, len(p.taken), p.waiting, p.resting)
+		}
+	}
+	const slow, second, third = "10.0.0.1", "10.0.0.2", "fe80::1"
+	gets(slow, true)
+	gets(second, false)
+	if p.taken[0].cut {
+		t.Fatal("it is cut off before its turn is over")
+	}
+	long()
+	gets(second, false)
+	if !p.taken[0].cut {
+		t.Fatal("it isn't cut off")
+	}
+	leave[slow]()
+	gets(slow, false)
+	gets(third, false)
+	gets(second, true)
+	leave[second]()
+	gets(slow, false) // the third one waits
+	gets(third, true)
+	long()
+	gets(second, false)
+	leave[third]()
+	p.resting[slow] = time.Now() // its rest is over, and it waits like others
+	gets(slow, false)
+	gets(slow, true)
+	leave[slow]()
+	p.waiting[second] = time.Now() // who doesn't come is waited for no longer
+	gets(third, true)
+}
+
+func TestZonesThatNoGatewayHas(t *testing.T) {
+	files := fstest.MapFS{
+		"beta.json":   {Data: []byte(`{"version":"2.0"}`)},
+		"stable.json": {Data: []byte(`{"version":"2.0","zones":{"nroth":{"percent":5},"north":{"percent":5}}}`)},
+		"2.bundle":    {Data: []byte("no channel")},
+	}
+	got, err := Unknown(files, []string{"", "north", "south"})
+	if want := `stable.json names zone "nroth", which no gateway has`; err != nil || len(got) != 1 || got[0] != want {
+		t.Errorf("%q, %v", got, err)
+	}
+	files["broken.json"] = &fstest.MapFile{Data: []byte("{")}
+	if _, err := Unknown(files, nil); err == nil || !strings.HasPrefix(err.Error(), "broken.json: ") {
+		t.Errorf("one that can't be read: %v", err)
+	}
 }

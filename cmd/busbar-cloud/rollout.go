@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/busbar/busbar/cloud"
@@ -15,7 +16,8 @@ type rolloutCommand struct{ database }
 
 func (rolloutCommand) Help() string {
 	return `Of the 20 versions that gateways tried last, how many gateways tried each, kept it and went back from it, in all and by zone.
-A version is paused when uplink.updates says that too many went back: no further gateway gets it.
+A version is paused when uplink.updates says that too many went back: no further gateway gets it. Zones that a channel in
+its directory names and no gateway has are told on standard error.
 
 Example:
   busbar-cloud rollout --config cloud.yaml`
@@ -37,8 +39,28 @@ func (c rolloutCommand) Run(ctx context.Context) error {
 		for _, v := range list {
 			showRollout(w, v, limits)
 		}
-		return w.Flush()
+		if err := w.Flush(); err != nil || limits == nil {
+			return err
+		}
+		return c.warn(ctx, s, config.Uplink.Updates.Dir.In(filepath.Dir(c.Config)))
 	})
+}
+
+// warn tells of zones that channels name and no gateway has.
+func (rolloutCommand) warn(ctx context.Context, s *store.Store, dir string) error {
+	gateways, err := s.Gateways(ctx)
+	if err != nil {
+		return err
+	}
+	var zones []string
+	for _, g := range gateways {
+		zones = append(zones, g.Zone)
+	}
+	unknown, err := rollout.Unknown(os.DirFS(dir), zones)
+	for _, text := range unknown {
+		fmt.Fprintln(os.Stderr, "warning: "+text)
+	}
+	return err
 }
 
 func showRollout(w *tabwriter.Writer, v store.VersionRollout, limits *rollout.Limits) {

@@ -33,6 +33,10 @@ func (bundleChannelCommand) Help() string {
 configuration says where. To have more gateways install the version, sign again with a higher percentage. Those that
 have it keep it: no channel has a gateway go back.
 
+A zone is the gateways that have exactly that name as gateway.zone: zones aren't nested, and what is said of north doesn't
+hold for north-harbour. Which zones there are isn't known here: a misspelt one is nobody's, and the gateways that were
+meant go by --percent and --window, as all do whose zone isn't named.
+
 Examples:
   busbar bundle channel --percent 0 --zone pilot=100 --trust release.key.pub --key release.key -o stable.json busbar-1.2.3-*.bundle
   busbar bundle channel --percent 5 --window 02:00-04:00 --trust release.key.pub --key release.key -o stable.json busbar-1.2.3-*.bundle`

@@ -100,10 +100,7 @@ func showUpdates(s update.Status) {
 		}
 		fmt.Printf("last update: version %s at %s, %s\n", last.Version, last.Ended.UTC().Format(time.RFC3339), what)
 	}
-	switch {
-	case s.Refused != nil:
-		fmt.Println(s.Refused)
-	case s.Problem != "":
-		fmt.Printf("problem: %s\n", s.Problem)
+	for _, problem := range s.Problems() {
+		fmt.Println(problem)
 	}
 }

@@ -151,7 +151,7 @@ func fits(ctx context.Context, image string, room int64) error {
 	}
 	defer in.Close()
 	size, err := blocks(in, func(int64, []byte, bool) error { return ctx.Err() })
-	if needed := size + layout.LeastData; err == nil && needed > room {
+	if needed := size + layout.LeastData + layout.BesideData; err == nil && needed > room {
 		err = fmt.Errorf("it holds %d MB, and %d MB are needed, %d of them for data; nothing was written", room/1e6, (needed+1e6-1)/1e6, layout.LeastData/1_000_000)
 	}
 	return err

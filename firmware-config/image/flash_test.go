@@ -107,7 +107,7 @@ func TestWhatIsEmptyIsWrittenOnlyWhereSomethingIs(t *testing.T) {
 	if _, err := writeTo(t.Context(), image, again, int64(len(again.bytes)), ignore); err != nil || again.written > 5*block {
 		t.Errorf("again: %d bytes, %v", again.written, err)
 	}
-	least := int64(len(content)) + layout.LeastData
+	least := int64(len(content)) + layout.LeastData + layout.BesideData
 	if err := fits(t.Context(), image, least-1); err == nil || !strings.Contains(err.Error(), "nothing was written") {
 		t.Errorf("too small: %v", err)
 	}
@@ -135,7 +135,7 @@ func TestADiskIsWritten(t *testing.T) {
 	if err := os.WriteFile(backing, bytes.Repeat([]byte("x"), 8*block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(backing, layout.LeastData+8*block); err != nil {
+	if err := os.Truncate(backing, layout.LeastData+layout.BesideData+8*block); err != nil {
 		t.Fatal(err)
 	}
 	content := append([]byte("first"), make([]byte, 2*block)...)

@@ -46,6 +46,17 @@ func TestDataTakesWhatIsBehindTheLastPartition(t *testing.T) {
 	if _, err := free(table(), 300<<20); err == nil || !strings.Contains(err.Error(), "too small") {
 		t.Errorf("a card of 300 MB: %v", err)
 	}
+	// What busbar image flash lets pass is enough.
+	for _, end := range []uint64{522239, 522240, 522241} {
+		for odd := range uint64(3) {
+			least := (end+1)*sector + layout.LeastData + layout.BesideData + odd*(1<<20-sector)
+			of := table()
+			of.Partitions[0].End = end
+			if _, err := free(of, least); err != nil {
+				t.Errorf("%d bytes behind sector %d: %v", least, end, err)
+			}
+		}
+	}
 }
 
 // A Raspberry Pi's card has partitions without names: it is told by its first sector.

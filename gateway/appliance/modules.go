@@ -99,11 +99,19 @@ func (m *modules) want(name string, among ...string) error {
 		if len(among) > 0 && !slices.Contains(among, a.module) {
 			continue
 		}
-		if fits, err := path.Match(a.pattern, name); err == nil && fits {
+		if a.fits(name) {
 			errs = append(errs, m.add(m.files[a.module]))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// fits reports whether a name is of the pattern, as fnmatch(3) does without flags, by which
+// modprobe matches: a slash is a letter like others.
+func (a alias) fits(name string) bool {
+	plain := func(text string) string { return strings.ReplaceAll(text, "/", "\x00") }
+	fits, err := path.Match(plain(a.pattern), plain(name))
+	return err == nil && fits
 }
 
 // add loads a file, and before it what that needs.

@@ -19,7 +19,7 @@ func TestModulesComeAfterWhatTheyNeed(t *testing.T) {
 	lists := fstest.MapFS{
 		"modules.dep":     {Data: []byte("fs/ext4.ko: fs/jbd2.ko lib/crc16.ko\nfs/jbd2.ko: lib/crc16.ko\nlib/crc16.ko:\ncrypto/crc32c_generic.ko:\ncrypto/crc32c-intel.ko:\nnet/nic-pci.ko:\n")},
 		"modules.softdep": {Data: []byte("# of the modules\nsoftdep ext4 pre: crypto-crc32c post: nic_pci\n")},
-		"modules.alias":   {Data: []byte("# of the modules\nalias crypto-crc32c crc32c_generic\nalias crypto-crc32c crc32c_intel\nalias pci:v00008086d00001533sv*sd*bc*sc*i* nic_pci\n")},
+		"modules.alias":   {Data: []byte("# of the modules\nalias crypto-crc32c crc32c_generic\nalias crypto-crc32c crc32c_intel\nalias pci:v00008086d00001533sv*sd*bc*sc*i* nic_pci\nalias dmi*:svnMoxa*:pn?A-8[0-9]*: nic_pci\n")},
 	}
 	var loaded []string
 	refuse := ""
@@ -52,8 +52,11 @@ func TestModulesComeAfterWhatTheyNeed(t *testing.T) {
 		"pci:v00008086d00001533sv00008086sd00000001bc02sc00i00": {"net/nic-pci.ko"},
 		"pci:v00008086d00001534sv00008086sd00000001bc02sc00i00": nil,
 		"usb:v00008086d00001533sv00008086sd00000001bc02sc00i00": nil,
-		"nic-pci": {"net/nic-pci.ko"},
-		"":        nil,
+		"dmi:bvnAMI:svnMoxa/Inc.:pnDA-820/C:":                   {"net/nic-pci.ko"}, // a board's own text has slashes
+		"dmi:bvnAMI:svnMoxa/Inc.:pn/A-820/C:":                   {"net/nic-pci.ko"},
+		"dmi:bvnAMI:svnMoxa/Inc.:pnDA-x20/C:":                   nil,
+		"nic-pci":                                               {"net/nic-pci.ko"},
+		"":                                                      nil,
 	} {
 		if err := read().want(name); err != nil || !slices.Equal(loaded, want) {
 			t.Errorf("%s: %q, %v", name, loaded, err)

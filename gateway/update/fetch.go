@@ -173,6 +173,8 @@ func (u *Updater) fetch(ctx context.Context, client *http.Client, from string, p
 		if err := remove(u.path(p.SHA256)); err != nil {
 			return err
 		}
+	case answer.StatusCode == http.StatusServiceUnavailable, answer.StatusCode == http.StatusTooManyRequests:
+		return busy{fmt.Errorf("%s answers %s", from, answer.Status), retryAfter(answer.Header)}
 	default:
 		return fmt.Errorf("%s answers %s", from, answer.Status)
 	}
@@ -182,6 +184,27 @@ func (u *Updater) fetch(ctx context.Context, client *http.Client, from string, p
 		err = context.Cause(ctx)
 	}
 	return err
+}
+
+// busy is that a source has no place now, and asks to come again not before a while has passed.
+type busy struct {
+	error
+	rest time.Duration
+}
+
+// retryAfter is how long a source asks to wait by Retry-After of RFC 9110, 10.2.3, between
+// soon and longestRest; soon if it doesn't say.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	var wait time.Duration
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		wait = time.Duration(min(n, uint64(longestRest/time.Second))) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		if sent, err := http.ParseTime(h.Get("Date")); err == nil { // whatever the clock here says
+			wait = at.Sub(sent)
+		}
+	}
+	return max(soon, min(longestRest, wait))
 }
 
 // begins reports whether a Content-Range begins at a byte.

@@ -46,23 +46,35 @@ func (u *Updater) follow(ctx context.Context, g Gateway, p Policy) {
 		if p, is := errors.AsType[passing](err); is {
 			wait = min(wait, p.again)
 		}
+		if b, is := errors.AsType[busy](err); is {
+			wait = b.rest + rand.N(b.rest/4) // not all that were sent away at once
+		}
 	}
 }
 
-// note says what is wrong with updates, once.
+// note says what is wrong with updates, once. That a version is refused isn't a problem
+// beside the refusal.
 func (u *Updater) note(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	u.mu.Lock()
-	same := text == u.problem
-	u.problem = text
-	u.mu.Unlock()
-	if !same && err != nil {
+	if text != u.said && err != nil {
 		u.o.Log.Error("no update", "error", err)
 	}
+	u.said = text
+	if _, is := errors.AsType[refused](err); is {
+		text = ""
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.problem = text
 }
+
+// refused is the error of a version that isn't installed, which is shown as a Refusal.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
 
 // passing is an error that may be gone at another time.
 type passing struct {
@@ -108,7 +120,7 @@ func (u *Updater) refuse(d bundle.Digest, issued time.Time, err error, now time.
 // notInstalled says that what a channel offers isn't installed.
 func (u *Updater) notInstalled(version string, now time.Time) error {
 	r := &Refusal{Version: version, Reason: u.fault.err.Error(), Final: IsUnfit(u.fault.err)}
-	err := fmt.Errorf("version %s is refused: %w", version, u.fault.err)
+	var err error = refused{fmt.Errorf("version %s is refused: %w", version, u.fault.err)}
 	if !r.Final {
 		r.Again = u.fault.until
 		err = passing{err, u.fault.until.Sub(now)}
@@ -195,6 +207,9 @@ func (u *Updater) check(ctx context.Context, g Gateway, p Policy) (waiting bool,
 	}
 	had := u.Have(offer.SHA256)
 	if err := u.fetch(ctx, p.Source.Client, from, offer); err != nil {
+		if b, is := errors.AsType[busy](err); is {
+			return false, busy{fmt.Errorf("fetch version %s: %w", c.Version, b.error), b.rest}
+		}
 		if u.cuts++; u.Have(offer.SHA256) > had {
 			u.cuts = 0
 		}

@@ -12,7 +12,7 @@ type Status struct {
 	Epoch   uint64   `json:"epoch"`           // that bundles must have at least
 	Last    *Outcome `json:"last,omitempty"`
 	Coming  string   `json:"coming,omitempty"`  // the version that is being installed
-	Problem string   `json:"problem,omitempty"` // with the channel, or the bundle that it offers
+	Problem string   `json:"problem,omitempty"` // with the channel, or with fetching what it offers
 	Refused *Refusal `json:"refused,omitempty"` // what the channel offers and isn't installed
 }
 
@@ -30,6 +30,18 @@ func (r Refusal) String() string {
 		return fmt.Sprintf("version %s isn't installed, for good: %s", r.Version, r.Reason)
 	}
 	return fmt.Sprintf("version %s isn't installed, and is tried again after %s: %s", r.Version, r.Again.UTC().Format(time.RFC3339), r.Reason)
+}
+
+// Problems says to people why there is no update: what is refused, and what is wrong since.
+func (s Status) Problems() []string {
+	var list []string
+	if s.Refused != nil {
+		list = append(list, s.Refused.String())
+	}
+	if s.Problem != "" {
+		list = append(list, "no update: "+s.Problem)
+	}
+	return list
 }
 
 // Status is how updates stand now.

@@ -45,14 +45,16 @@ type Updater struct {
 	journal journal
 	trial   bool
 	within  time.Duration
+	tried   bool   // a gateway has run since the start, or failed to: the deadline stands
 	lacking string // why the version on trial isn't confirmed yet
 	mayPass bool   // and whether that may be otherwise at another time
-	problem string // of the channel or the last bundle; "": none
+	problem string // of the channel or the last fetch; "": none
 	refused *Refusal
 
 	// Of the goroutine that follows the channel:
 	fault refusal // of what it offered last
 	cuts  int     // fetches since anything came
+	said  string  // what was wrong when it looked last; "": nothing
 }
 
 const (
@@ -127,11 +129,12 @@ func (u *Updater) Guard(ctx context.Context) {
 }
 
 // Opening says that a gateway goes on looking through what an earlier process has left: the
-// time in which a version has to prove itself begins after it.
+// time in which a version has to prove itself begins after it. That holds for the first that
+// does: one that fails and is tried again would put off its end for ever.
 func (u *Updater) Opening() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.trial {
+	if !u.trial || u.tried {
 		return
 	}
 	u.started = time.Now()
@@ -142,7 +145,7 @@ func (u *Updater) Opening() {
 func (u *Updater) Lacks(why string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.lacking, u.mayPass = why, false
+	u.tried, u.lacking, u.mayPass = true, why, false
 }
 
 // giveUp leaves the version to the loader, which takes it up as often as it has starts left.
@@ -222,11 +225,11 @@ type Policy struct {
 // of the update before, and follows the channel, until ctx ends.
 func (u *Updater) Run(ctx context.Context, g Gateway, p Policy) {
 	u.mu.Lock()
-	u.within = p.Within
-	trial := u.trial
+	u.tried, u.within = true, p.Within
+	trial, left := u.trial, p.Within-time.Since(u.started)
 	u.mu.Unlock()
 	if trial {
-		u.o.Limit(p.Within - time.Since(u.started) + grace)
+		u.o.Limit(left + grace)
 		if !u.prove(ctx, g, p) {
 			return
 		}

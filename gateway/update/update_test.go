@@ -348,6 +348,43 @@ func TestLookingThroughABufferIsNoTrial(t *testing.T) {
 	}
 }
 
+// A gateway that is tried again and again, and looks through its buffer each time, puts off
+// the end of the trial only the first time.
+func TestAVersionThatOpensItsBufferAndFailsIsLeft(t *testing.T) {
+	for name, fail := range map[string]func(*Updater){
+		"before it runs": func(u *Updater) { u.Lacks("the gateway doesn't run: no") },
+		"while it runs": func(u *Updater) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			u.Run(ctx, &gateway{}, Policy{Within: time.Second})
+		},
+	} {
+		b := newBench(t)
+		b.slots.running.Trial = true
+		u := b.start()
+		var limits int
+		u.within, u.o.Limit = time.Second, func(time.Duration) { limits++ }
+		u.Opening()
+		fail(u)
+		began, limited := u.started, limits
+		ctx, cancel := context.WithCancel(t.Context())
+		guarded := make(chan struct{})
+		go func() {
+			u.Guard(ctx)
+			close(guarded)
+		}()
+		for tries := time.NewTicker(10 * time.Millisecond); len(b.reboots) == 0 && time.Since(began) < 30*time.Second; <-tries.C {
+			u.Opening()
+			u.Lacks("the gateway doesn't run: no")
+		}
+		if len(b.reboots) != 1 || !u.started.Equal(began) || limits != limited {
+			t.Errorf("%s: %d restarts, put off by %v, the watchdog's limit %d times more", name, len(b.reboots), u.started.Sub(began), limits-limited)
+		}
+		cancel()
+		<-guarded
+	}
+}
+
 // A gateway that doesn't come up isn't on trial for ever.
 func TestAVersionWithWhichNoGatewayRunsIsLeft(t *testing.T) {
 	b := newBench(t)
@@ -420,6 +457,7 @@ type site struct {
 	cut       int // bytes of the bundle that are sent, and no more; 0: all
 	withheld  string
 	asked     []string // Range headers
+	busy      string   // Retry-After of who has no place for a bundle
 	forgetful bool     // it doesn't know of ranges
 }
 
@@ -443,6 +481,11 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	case strings.HasSuffix(r.URL.Path, ".bundle"):
 		s.asked = append(s.asked, r.Header.Get("Range"))
+		if s.busy != "" {
+			w.Header().Set("Retry-After", s.busy)
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
 		if s.cut > 0 {
 			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 			w.Write(text[:s.cut])
@@ -570,6 +613,62 @@ func TestWhatMayPassIsTriedAgain(t *testing.T) {
 	b.onReboot = cancel
 	if _, err := u.check(ctx, g, s.policy()); err != nil || b.slots.staged != 2 {
 		t.Errorf("signed anew: %v, written %d times", err, b.slots.staged)
+	}
+}
+
+// Who is sent away for a while comes when it is told to, however often; who is cut off and
+// gets nothing, later each time.
+func TestWhoIsSentAwayComesWhenItIsTold(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	s.offer(b, b.bundle(two), nil)
+	u := b.start()
+	check := func() error {
+		_, err := u.check(t.Context(), &gateway{health: well}, s.policy())
+		return err
+	}
+	for _, c := range []struct {
+		says string
+		rest time.Duration
+	}{
+		{"90", 90 * time.Second}, {"90", 90 * time.Second}, {"90", 90 * time.Second}, {"1", soon}, {"-1", soon}, {"soon", soon}, {"9000000000000000", longestRest},
+		{"1000000", longestRest}, {time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat), 2 * time.Hour},
+	} {
+		s.busy = c.says
+		if got, is := errors.AsType[busy](check()); !is || (got.rest-c.rest).Abs() > time.Minute/2 || !strings.Contains(got.Error(), "fetch version 2.0: ") {
+			t.Errorf("%s: %v, again after %v", c.says, got.error, got.rest)
+		}
+	}
+	s.busy, s.files["/c/2.bundle"] = "", nil
+	for _, want := range []time.Duration{2 * time.Minute, 4 * time.Minute} {
+		if got, is := errors.AsType[passing](check()); !is || got.again != want {
+			t.Errorf("cut: %v, again after %v", got.error, got.again)
+		}
+	}
+}
+
+// What was refused before doesn't hide what is wrong with the channel since, and is itself
+// said once.
+func TestARefusalHidesNoProblem(t *testing.T) {
+	b, s := newBench(t), newSite(t)
+	s.offer(b, b.bundle(two), nil)
+	u := b.start()
+	b.slots.failing = Unfit{errors.New("it lacks initrd")}
+	look := func() []string {
+		_, err := u.check(t.Context(), &gateway{health: well}, s.policy())
+		u.note(err)
+		return u.Status().Problems()
+	}
+	const refusal = "version 2.0 isn't installed, for good: write version 2.0 into a slot: it lacks initrd"
+	if got := look(); !slices.Equal(got, []string{refusal}) {
+		t.Errorf("refused: %q", got)
+	}
+	s.files = nil
+	if got := look(); len(got) != 2 || got[0] != refusal || !strings.HasSuffix(got[1], "/c/stable.json answers 404 Not Found") {
+		t.Errorf("and its channel is gone: %q", got)
+	}
+	s.offer(b, b.bundle(two), func(c *bundle.Channel) { c.Percent = 0 })
+	if got := look(); len(got) != 0 {
+		t.Errorf("another channel: %q", got)
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	ConfigName = "gateway.yaml"
 	// LeastData is how small a partition for data may be, in bytes.
 	LeastData = 128 << 20
+	// BesideData is how much of a medium is left free at most when that partition is made, in
+	// bytes: up to 1 MiB before it, and up to 2 MiB and a table behind it.
+	BesideData = 4 << 20
 )
 
 // CheckPaths says what of a configuration would be gone at the next start of a flashed
