@@ -76,3 +76,28 @@ func TestTrace(t *testing.T) {
 		}
 	}
 }
+
+// What an outage says of its device gives way to a position that is told later, but not to what
+// nobody is back by; and of several outages the surer one says.
+func TestOpening(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	b.module("oneline/opening.ts", "opened")
+	for of, want := range map[string]string{
+		`{class: "sustained", points: 2, points_out: 2, found_us: 5}, "confirmed", undefined`: "open",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "confirmed", undefined`: "open",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "confirmed", 5`:         "open",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "confirmed", 6`:         "undefined",
+		`{class: "sustained", points: 2, points_out: 2, found_us: 5}, "worked", 6`:            "unknown",
+		`{class: "open", points: 2, points_out: 1, found_us: 5}, "unsure", 6`:                 "unknown",
+		`{class: "phase-loss", points: 2, points_out: 0, found_us: 5}, "confirmed"`:           "undefined",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "back"`:                 "undefined",
+	} {
+		if got := get[string](b, "String(opened.opening("+of+"))"); got != want {
+			t.Errorf("%s: %s, want %s", of, got, want)
+		}
+	}
+	if got := get[string](b, `opened.openings([{device: "a", says: "open"}, {device: "a", says: "unknown"}, {device: "b", says: "unknown"}, {device: "b", says: "open"}, {device: "c"}]).values().toArray().join(" ")`); got != "open open" {
+		t.Errorf("of several outages of one device: %s", got)
+	}
+}

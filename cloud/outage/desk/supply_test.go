@@ -221,7 +221,7 @@ service_points: [{id: p, node: bare, customers: 1}]
 	}
 	says := func(what, asset string, want network.Supply) {
 		t.Helper()
-		if is, err := VoltageOf(t.Context(), s, n, asset); err != nil || is != want {
+		if is, err := VoltageOf(t.Context(), s, n, asset, now); err != nil || is != want {
 			t.Errorf("%s: %q, %v, want %q", what, is, err, want)
 		}
 	}

@@ -24,17 +24,17 @@ func IsCurrent(s store.Series, now telemetry.Micros) bool {
 	return s.Latest != nil && s.Latest.Quality.Validity() == telemetry.Good && now-s.Latest.Time <= CurrentFor
 }
 
-// VoltageOf is what the voltages that are measured of an asset say, whatever the context shows;
-// "": none is measured.
-func VoltageOf(ctx context.Context, s *store.Store, n *network.Network, asset string) (network.Supply, error) {
+// VoltageOf is what the voltages that are measured of an asset say at a time, whatever the
+// context shows; "": none is measured.
+func VoltageOf(ctx context.Context, s *store.Store, n *network.Network, asset string, now telemetry.Micros) (network.Supply, error) {
 	heard, err := heardGateways(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	return voltageOf(ctx, s, asset, n.NominalVoltages(asset), heard)
+	return voltageOf(ctx, s, asset, n.NominalVoltages(asset), heard, now)
 }
 
-func voltageOf(ctx context.Context, s *store.Store, asset string, nominals []grid.Voltage, heard map[string]bool) (network.Supply, error) {
+func voltageOf(ctx context.Context, s *store.Store, asset string, nominals []grid.Voltage, heard map[string]bool, now telemetry.Micros) (network.Supply, error) {
 	list, err := s.VoltagesOf(ctx, asset)
 	if err != nil {
 		return "", err
@@ -43,26 +43,27 @@ func voltageOf(ctx context.Context, s *store.Store, asset string, nominals []gri
 	if len(nominals) > 0 {
 		nominal = float64(nominals[0])
 	}
-	return voltageSays(list, nominal, heard, Now()), nil
+	return voltageSays(list, nominal, heard, now), nil
 }
 
 // measureNodes adds what the voltage at sources, and at busbars, says. A busbar of which it
 // isn't known has what supplies it say. A node is dead if its own voltage says so, or if that
 // isn't known and all of its sources are.
 func measureNodes(ctx context.Context, s *store.Store, n *network.Network, o network.Operated, busbars []int, heard map[string]bool) error {
+	now := Now()
 	bySource := map[int]map[network.Supply]int{}
 	own := map[int]network.Supply{}
 	for i, node := range n.Sources() {
 		of := n.SourceAt(i)
 		nominals := n.NominalVoltages(of.ID)
-		is, err := voltageOf(ctx, s, of.ID, nominals, heard)
+		is, err := voltageOf(ctx, s, of.ID, nominals, heard, now)
 		if err != nil {
 			return err
 		}
 		if bySource[node] == nil {
 			bySource[node] = map[network.Supply]int{}
 			// Of its node, the model may not say it.
-			if own[node], err = voltageOf(ctx, s, of.Node, append(n.NominalVoltages(of.Node), nominals...), heard); err != nil {
+			if own[node], err = voltageOf(ctx, s, of.Node, append(n.NominalVoltages(of.Node), nominals...), heard, now); err != nil {
 				return err
 			}
 		}
@@ -83,7 +84,7 @@ func measureNodes(ctx context.Context, s *store.Store, n *network.Network, o net
 		}
 	}
 	for _, node := range busbars {
-		is, err := voltageOf(ctx, s, n.NodeID(node), n.NominalVoltages(n.NodeID(node)), heard)
+		is, err := voltageOf(ctx, s, n.NodeID(node), n.NominalVoltages(n.NodeID(node)), heard, now)
 		if err != nil {
 			return err
 		}
