@@ -101,3 +101,27 @@ func TestOpening(t *testing.T) {
 		t.Errorf("of several outages of one device: %s", got)
 	}
 }
+
+// One request at a time, again while nothing changes, and once for many changes; one that fails is
+// asked again.
+func TestAsking(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	b.module("data/asking.ts", "asked")
+	b.Do(chromedp.Evaluate[chromedp.Void](`globalThis.n = 0; globalThis.most = 0; globalThis.now = 0; globalThis.answer = undefined;
+		globalThis.loop = asked.asking(() => new Promise((resolve, reject) => {
+			n++; now++; most = Math.max(most, now);
+			answer = (ok) => { now--; ok ? resolve() : reject(new Error("no")); };
+		}), 50);
+		for (let i = 0; i < 20; i++) { loop.soon(); }`))
+	b.await(`n === 1`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`for (let i = 0; i < 20; i++) { loop.soon(); } answer(true);`))
+	b.await(`n === 2`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`answer(true)`))
+	b.await(`n === 3`) // nothing has changed
+	b.Do(chromedp.Evaluate[chromedp.Void](`answer(false); loop.soon()`))
+	b.await(`n === 4`)
+	if most := get[int](b, `most`); most != 1 {
+		t.Errorf("%d requests at once", most)
+	}
+}
