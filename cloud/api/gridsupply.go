@@ -26,7 +26,7 @@ type gridOutAnswer struct{ Body GridOut }
 type Feeding struct {
 	Feeder string         `json:"feeder"`
 	Source network.Supply `json:"source" enum:"live,unknown,dead" doc:"Of the uppermost node, by what is above it"`
-	Dead   []int          `json:"dead" doc:"Of the nodes, from 0, those that are measured to be without voltage"`
+	Dead   []int          `json:"dead" doc:"Of the nodes, from 0, those that are measured to be without voltage, or whose service points all are without supply in an outage whose device is closed again"`
 	Ties   []FeedingTie   `json:"ties" doc:"That lead out of the drawing"`
 }
 

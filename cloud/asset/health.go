@@ -24,6 +24,7 @@ const (
 	NoAccount     Why = "no-account"     // gateways haven't accounted for what was expected
 	NoRating      Why = "no-rating"      // the model doesn't say what it is rated for
 	NoNominal     Why = "no-nominal"     // the model doesn't say its nominal voltage, or what is measured is of another one
+	TooMany       Why = "too-many"       // it has more signals than are summed up, and those that were have no samples
 	Uncertain     Why = "uncertain"      // it depends on what isn't known
 )
 
@@ -44,7 +45,7 @@ type AssetHealth struct {
 
 // AssetSupply is whether it has supply, as the network is operated.
 type AssetSupply struct {
-	Unknown Why      `json:"unknown" enum:"not-applicable,not-heard,uncertain," doc:"Why it isn't known; empty: it is. not-heard: nothing is heard of the service point; uncertain: a position, or a source's voltage, isn't known, or an outage isn't confirmed"`
+	Unknown Why      `json:"unknown" enum:"not-applicable,not-heard,uncertain," doc:"Why it isn't known; empty: it is. not-heard: nothing is heard of the service point; uncertain: a position, or a source's voltage, isn't known, an outage isn't confirmed, or what is heard of the service point isn't good or of the last hour"`
 	State   string   `json:"state" enum:"live,part,dead," doc:"part: one of its ends has it, or some of its nodes; empty: not known"`
 	Outages []string `json:"outages" doc:"Of a service point: the outages that go on in which it is, or may be, without supply, as far as they are seen"`
 }
@@ -61,14 +62,15 @@ type AssetCommunication struct {
 }
 
 // AssetCompleteness is what became of the samples that were expected of the devices that measure
-// it: of all their signals.
+// it: of all signals of those that were looked at.
 type AssetCompleteness struct {
 	Unknown   Why              `json:"unknown" enum:"not-measured,no-account,"`
 	From      telemetry.Micros `json:"from_us"`
 	To        telemetry.Micros `json:"to_us"`
 	Devices   int              `json:"devices" doc:"That measure it"`
-	Accounted int              `json:"accounted" doc:"Quarter-hours with an account, of all devices"`
-	Quarters  int              `json:"quarter_hours" doc:"Of all devices"`
+	Looked    int              `json:"devices_looked_at" doc:"Of these, the first 8"`
+	Accounted int              `json:"accounted" doc:"Quarter-hours with an account, of the devices that were looked at"`
+	Quarters  int              `json:"quarter_hours" doc:"Of the devices that were looked at"`
 	Expected  uint64           `json:"expected" doc:"Samples, in the quarter-hours with an account"`
 	Present   uint64           `json:"present" doc:"Of these, stored with a value, or read and left out by a deadband"`
 }
@@ -77,7 +79,8 @@ type AssetCompleteness struct {
 type AssetQuality struct {
 	Unknown Why              `json:"unknown" enum:"not-measured,no-samples,"`
 	From    telemetry.Micros `json:"from_us"`
-	Signals int              `json:"signals" doc:"That were looked at: the first 32"`
+	Signals int              `json:"signals" doc:"That were looked at: at most 32, those of voltage and loading first"`
+	Of      int              `json:"signals_of" doc:"That are measured of it"`
 	Samples int64            `json:"samples" doc:"Of these, that are stored"`
 	Good    int64            `json:"good"`
 }
@@ -110,7 +113,7 @@ type AssetOperations struct {
 	Unknown   Why               `json:"unknown" enum:"not-applicable,not-measured," doc:"not-measured: and nobody has said a position"`
 	Month     int64             `json:"changes_30d" doc:"Between open and closed, as measured or said. Those of which both positions fell between two samples aren't seen"`
 	Year      int64             `json:"changes_365d"`
-	Since     *telemetry.Micros `json:"since_us" doc:"The first position that is known; null: none"`
+	Since     *telemetry.Micros `json:"since_us" doc:"Of the last position before these 365 days, or else of the first one in them; null: none is known"`
 	Counter   *float64          `json:"counter" doc:"OpCnt, which the device counts itself; null: it isn't measured in good quality"`
 	CounterAt *telemetry.Micros `json:"counter_us"`
 }
@@ -119,7 +122,7 @@ type AssetOperations struct {
 // value, by means of Interval. It isn't a statistic of EN 50160, which is of devices that
 // measure without gaps.
 type AssetVoltage struct {
-	Unknown   Why              `json:"unknown" enum:"not-measured,no-samples,no-nominal,"`
+	Unknown   Why              `json:"unknown" enum:"not-measured,no-samples,no-nominal,too-many,"`
 	From      telemetry.Micros `json:"from_us"`
 	Interval  telemetry.Micros `json:"interval_us" doc:"Ten minutes, or wider where these aren't kept"`
 	Nominal   float64          `json:"nominal_v" doc:"Between phases"`
@@ -135,7 +138,7 @@ type AssetVoltage struct {
 // AssetLoading is the greatest mean of the last week of a current, or of the apparent power,
 // against what it is rated for.
 type AssetLoading struct {
-	Unknown   Why              `json:"unknown" enum:"not-applicable,not-measured,no-samples,no-rating,"`
+	Unknown   Why              `json:"unknown" enum:"not-applicable,not-measured,no-samples,no-rating,too-many,"`
 	From      telemetry.Micros `json:"from_us"`
 	Interval  telemetry.Micros `json:"interval_us" doc:"Ten minutes, or wider where these aren't kept"`
 	Rated     float64          `json:"rated"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage/desk"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/cloud/store/storetest"
 	"github.com/busbar/busbar/grid/gridfile"
@@ -175,7 +176,7 @@ func TestHealth(t *testing.T) {
 	if q := l.Quality; q.Unknown != "" || q.Samples != 13 || q.Good != 11 || q.Signals != 3 || q.From != h.now-week {
 		t.Errorf("quality: %+v", q)
 	}
-	if c := l.Completeness; c.Unknown != NoAccount || c.Devices != 1 {
+	if c := l.Completeness; c.Unknown != NoAccount || c.Devices != 1 || c.Looked != 1 {
 		t.Errorf("completeness: %+v", c)
 	}
 	// The least and the most are of those with voltage: 17.9 and 22.5 of 20 kV.
@@ -196,9 +197,26 @@ func TestHealth(t *testing.T) {
 	if c := h.of("bare").Loading; c.Unknown != NoRating {
 		t.Errorf("of a line without a rating: %+v", c)
 	}
-	if o := h.of("p"); o.Voltage.Unknown != NoSamples || o.Quality.Unknown != NoSamples || o.Communication.Valueless != 1 || o.Supply.State != "live" {
+	if o := h.of("p"); o.Voltage.Unknown != NoSamples || o.Quality.Unknown != NoSamples || o.Communication.Valueless != 1 || o.Supply.State != "" || o.Supply.Unknown != NotHeard {
 		t.Errorf("of a meter that has told nothing: %+v", o)
 	}
+	for _, of := range []struct {
+		says  string
+		volts []float64
+		state string
+		why   Why
+	}{{"voltage", []float64{231}, "live", ""}, {"none", []float64{231, 0}, "dead", ""}, {"a timeout", []float64{231, bad}, "", Uncertain}} {
+		h.samples("p PhV.phsA", of.volts...)
+		if o := h.of("p").Supply; o.State != of.state || o.Unknown != of.why {
+			t.Errorf("of a meter that says %s: %+v", of.says, o)
+		}
+	}
+	h.samples("p PhV.phsA", 231, 231, 231, 231, 231, 231, 231)
+	h.now += 2 * desk.CurrentFor
+	if o := h.of("p").Supply; o.State != "" || o.Unknown != Uncertain {
+		t.Errorf("of a meter that said so two hours ago: %+v", o)
+	}
+	h.now -= 2 * desk.CurrentFor
 	if o := h.of("q"); o.Supply.State != "live" { // by the transformer's meter
 		t.Errorf("of a service point whose transformer is measured: %+v", o.Supply)
 	}
@@ -214,6 +232,30 @@ func TestHealth(t *testing.T) {
 		if o := h.of(point); o.Supply.Unknown != NotHeard || o.Supply.State != "" {
 			t.Errorf("of a silent gateway: %s: %+v", point, o.Supply)
 		}
+	}
+}
+
+// Of a meter with many registers, those of voltage and loading are summed up first.
+func TestManySignals(t *testing.T) {
+	h := newHouse(t)
+	var signals [][3]string
+	for i := range 60 {
+		signals = append(signals, [3]string{"t", fmt.Sprintf("Har.%02d", i), "1"})
+	}
+	signals = append(signals, [3]string{"t", "PhV.phsA", "V"}, [3]string{"t", "TotVA", "kV.A"})
+	for i := range 40 {
+		signals = append(signals, [3]string{"l", fmt.Sprintf("A.%02d", i), "A"})
+	}
+	h.measured(signals...)
+	h.samples("t PhV.phsA", 230)
+	h.samples("t TotVA", 100)
+	h.samples("l A.39", 10)
+	o := h.of("t")
+	if o.Voltage.Unknown != "" || o.Loading.Unknown != "" || o.Quality.Signals != 32 || o.Quality.Of != 62 || o.Quality.Samples != 2 {
+		t.Errorf("of the transformer: %+v, %+v, %+v", o.Voltage, o.Loading, o.Quality)
+	}
+	if c := h.of("l").Loading; c.Unknown != TooMany {
+		t.Errorf("of the line, of which the only signal with samples was left out: %+v", c)
 	}
 }
 
@@ -257,7 +299,7 @@ func TestCounts(t *testing.T) {
 	if a := b.Alarms; a.Unknown != "" || a.Active != 1 || a.Month != 2 || a.Year != 3 {
 		t.Errorf("alarms: %+v", a)
 	}
-	if o := b.Operations; o.Unknown != "" || o.Month != 2 || o.Year != 4 || int64(*o.Since) != ago(500) {
+	if o := b.Operations; o.Unknown != "" || o.Month != 2 || o.Year != 4 || int64(*o.Since) != ago(399) {
 		t.Errorf("operations: %+v", o)
 	}
 	if i := b.Interruptions; i.Sustained != 2 || i.Momentary != 1 || i.Planned != 1 || i.Minutes != nil {

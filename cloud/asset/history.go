@@ -30,7 +30,8 @@ func (l *look) completeness(ctx context.Context) error {
 		c.Unknown = NotMeasured
 		return nil
 	}
-	for _, d := range devices[:min(len(devices), mostDevices)] {
+	c.Looked = min(c.Devices, mostDevices)
+	for _, d := range devices[:c.Looked] {
 		report, err := completeness.Read(ctx, l.store, completeness.Query{Gateway: d.Gateway, Device: d.Name, From: c.From, To: c.To}, l.now)
 		if err != nil {
 			return err
@@ -143,7 +144,7 @@ func (l *look) operations(t *store.Tx) error {
 			o.Counter, o.CounterAt = &v, &at
 		}
 	}
-	was := ""
+	was, year := "", l.now-365*day
 	err := t.Each(func(r *sql.Rows) error {
 		var at telemetry.Micros
 		var is string
@@ -152,7 +153,7 @@ func (l *look) operations(t *store.Tx) error {
 			o.Since = &at
 		}
 		if was != "" && is != was {
-			if at >= l.now-365*day {
+			if at >= year {
 				o.Year++
 			}
 			if at >= l.now-30*day {
@@ -161,7 +162,8 @@ func (l *look) operations(t *store.Tx) error {
 		}
 		was = is
 		return err
-	}, `SELECT at, position FROM switching_entry WHERE asset = ? AND position IN ('open', 'closed') ORDER BY at, seq`, l.id)
+	}, `SELECT at, position FROM switching_entry WHERE asset = ? AND position IN ('open', 'closed') AND at >=
+		COALESCE((SELECT MAX(at) FROM switching_entry WHERE asset = ? AND position IN ('open', 'closed') AND at < ?), ?) ORDER BY at, seq`, l.id, l.id, int64(year), int64(year))
 	if o.Since == nil && o.Counter == nil {
 		o.Unknown = NotMeasured
 	}

@@ -3,6 +3,7 @@ package asset
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/busbar/busbar/cloud/store"
@@ -25,8 +26,8 @@ func (l *look) summedUp(ctx context.Context) error {
 	from := to - week
 	q, v, c := &l.out.Quality, &l.out.Voltage, &l.out.Loading
 	q.From, v.From, c.From = from, from, from
-	of := l.series[:min(len(l.series), mostSummed)]
-	q.Signals = len(of)
+	of := l.summed()
+	q.Signals, q.Of = len(of), len(l.series)
 	trends := map[telemetry.SignalID]store.Trend{}
 	for _, s := range of {
 		trend, err := l.store.Trend(ctx, s.ID, from, to, int(week/tenMinutes))
@@ -48,6 +49,33 @@ func (l *look) summedUp(ctx context.Context) error {
 	l.voltage(trends)
 	l.loading(trends)
 	return nil
+}
+
+// summed is the signals that are summed up: those of voltage and loading first.
+func (l *look) summed() []store.Series {
+	of := slices.Concat(l.loaded(), l.named("PhV", "PPV"))
+	for _, s := range l.series {
+		if !slices.ContainsFunc(of, func(o store.Series) bool { return o.ID == s.ID }) {
+			of = append(of, s)
+		}
+	}
+	return of[:min(len(of), mostSummed)]
+}
+
+// loaded is the signals that say how loaded it is.
+func (l *look) loaded() []store.Series {
+	switch l.row.Kind {
+	case "line":
+		return slices.DeleteFunc(l.named("A"), func(s store.Series) bool { return s.Name == "A.neut" || s.Name == "A.res" })
+	case "transformer":
+		return l.named("TotVA")
+	}
+	return nil
+}
+
+// leftOut is whether some of the signals weren't summed up.
+func leftOut(trends map[telemetry.SignalID]store.Trend, list []store.Series) bool {
+	return slices.ContainsFunc(list, func(s store.Series) bool { _, looked := trends[s.ID]; return !looked })
 }
 
 // means calls do with the beginning and the mean of each interval of a signal that has
@@ -116,8 +144,11 @@ func (l *look) voltage(trends map[telemetry.SignalID]store.Trend) {
 	}
 	if v.Intervals == 0 {
 		*v = AssetVoltage{Unknown: NoSamples, From: v.From}
-		if unsure {
+		switch {
+		case unsure:
 			v.Unknown = NoNominal
+		case leftOut(trends, list):
+			v.Unknown = TooMany
 		}
 	}
 }
@@ -145,13 +176,12 @@ func nearest(nominals []grid.Voltage, measured float64) (best float64) {
 }
 
 func (l *look) loading(trends map[telemetry.SignalID]store.Trend) {
-	c := &l.out.Loading
-	var list []store.Series
+	c, list := &l.out.Loading, l.loaded()
 	switch l.row.Kind {
 	case "line":
-		c.Rated, c.Unit, list = l.row.RatedCurrent.Float64, "A", l.named("A")
+		c.Rated, c.Unit = l.row.RatedCurrent.Float64, "A"
 	case "transformer":
-		c.Rated, c.Unit, list = l.row.RatedPower.Float64, "V.A", l.named("TotVA")
+		c.Rated, c.Unit = l.row.RatedPower.Float64, "V.A"
 	default:
 		c.Unknown = NotApplicable
 		return
@@ -166,15 +196,15 @@ func (l *look) loading(trends map[telemetry.SignalID]store.Trend) {
 		c.Interval, c.Of = max(c.Interval, width), c.Of+of
 	}
 	for _, s := range list {
-		if s.Name != "A.neut" && s.Name != "A.res" {
-			peak(s)
-		}
+		peak(s)
 	}
 	switch {
 	case len(list) == 0:
 		*c = AssetLoading{Unknown: NotMeasured, From: c.From}
 	case c.Rated == 0:
 		*c = AssetLoading{Unknown: NoRating, From: c.From}
+	case c.Intervals == 0 && leftOut(trends, list):
+		*c = AssetLoading{Unknown: TooMany, From: c.From}
 	case c.Intervals == 0:
 		*c = AssetLoading{Unknown: NoSamples, From: c.From}
 	}

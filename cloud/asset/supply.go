@@ -41,8 +41,9 @@ func (l *look) supply(ctx context.Context) error {
 	return nil
 }
 
-// pointSupply is whether a service point is out by outages. One that nothing is heard of isn't
-// known to have supply.
+// pointSupply is whether a service point is out by outages, or by the voltage that is measured
+// of it. One that nothing is heard of, or of which all that is heard is bad or old, isn't known to
+// have supply.
 func (l *look) pointSupply(ctx context.Context, point int) error {
 	out := &l.out.Supply
 	ids, named, sure, err := desk.OutagesOf(ctx, l.store, l.id)
@@ -50,19 +51,51 @@ func (l *look) pointSupply(ctx context.Context, point int) error {
 		return err
 	}
 	out.Outages = ids
+	voltage, err := desk.VoltageOf(ctx, l.store, l.net, l.id, l.now)
+	if err != nil {
+		return err
+	}
+	why := Why("")
+	if out.State == "live" {
+		if why, err = l.pointUnknown(ctx, point, voltage); err != nil {
+			return err
+		}
+	}
 	switch {
-	case sure:
+	case sure, voltage == network.Dead:
 		out.State, out.Unknown = "dead", ""
 	case named:
 		out.State, out.Unknown = "", Uncertain
-	case out.State == "live" && len(l.heard) == 0:
-		if t := l.net.TransformerOf(point); t != grid.None {
-			by, err := l.store.IsHeardOf(ctx, l.net.EdgeAsset(t).ID)
-			if err != nil || by {
-				return err
-			}
-		}
-		out.State, out.Unknown = "", NotHeard
+	case why != "":
+		out.State, out.Unknown = "", why
 	}
 	return nil
+}
+
+// pointUnknown is why it isn't known of a service point whether it has the supply that its node
+// has; "": it is.
+func (l *look) pointUnknown(ctx context.Context, point int, voltage network.Supply) (Why, error) {
+	told := false
+	for _, s := range l.series {
+		if !l.heard[s.Gateway] || s.Latest == nil {
+			continue
+		}
+		told = true
+		if voltage == "" && desk.IsCurrent(s, l.now) || voltage == network.Live {
+			return "", nil
+		}
+	}
+	switch {
+	case told:
+		return Uncertain, nil
+	case len(l.series) > 0:
+		return NotHeard, nil
+	}
+	if t := l.net.TransformerOf(point); t != grid.None {
+		by, err := l.store.IsHeardOf(ctx, l.net.EdgeAsset(t).ID)
+		if err != nil || by {
+			return "", err
+		}
+	}
+	return NotHeard, nil
 }

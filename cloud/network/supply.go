@@ -21,7 +21,7 @@ const (
 type Operated struct {
 	// Edges are live if they conduct, dead if they don't, and otherwise that isn't known.
 	Edges map[int]Supply
-	// Nodes are those of which it is measured that they are dead, and those at which
+	// Nodes are those of which it is measured, or concluded, that they are dead, and those at which
 	// a source is that may be.
 	Nodes map[int]Supply
 }

@@ -89,6 +89,28 @@ func TestAnAlertIsToldOnceAndChangesWithWhatMatters(t *testing.T) {
 	}
 }
 
+// A ledger that has causes in words says nothing new by their codes.
+func TestAFormerCauseIsNothingNew(t *testing.T) {
+	p, l := storm(), NewLedger()
+	if len(alerts(t, l, p, noon)) == 0 {
+		t.Fatal("no alert")
+	}
+	kept, err := json.Marshal(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := bytes.ReplaceAll(kept, []byte(`"cause":"tree"`), []byte(`"cause":"Tree or branch"`))
+	if bytes.Equal(former, kept) {
+		t.Fatalf("no cause is told: %s", kept)
+	}
+	if l, err = ParseLedger(former); err != nil {
+		t.Fatal(err)
+	}
+	if got := alerts(t, l, p, noon+minute); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // An implementation of the protocol that isn't ours reads what is published, and comes to
 // the same alerts in force.
 func TestAlertsAreReadByAnother(t *testing.T) {

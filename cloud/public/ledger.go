@@ -85,6 +85,7 @@ func ParseLedger(src []byte) (*Ledger, error) {
 			return nil, fmt.Errorf("public: what has been told of outage %q is damaged", id)
 		}
 		seen[e.Public] = true
+		e.Told.Cause = cmp.Or(formerCauses[e.Told.Cause], e.Told.Cause)
 		for _, m := range e.Alerts {
 			if !strings.HasPrefix(m.Identifier, e.Public+"-") || !isFileName(m.Identifier) {
 				return nil, fmt.Errorf("public: what has been told of outage %q is damaged", id)
@@ -93,6 +94,10 @@ func ParseLedger(src []byte) (*Ledger, error) {
 	}
 	return l, nil
 }
+
+// formerCauses are codes by the words that ledgers had for them before.
+var formerCauses = map[Cause]Cause{"Weather": Weather, "Tree or branch": Tree, "Animal": Animal, "Damage by others": ByOthers,
+	"Equipment failed": Equipment, "Planned work": Work, "Supply from another network": Upstream}
 
 // publicIDBytes is how many random bytes a public id has.
 const publicIDBytes = 8

@@ -219,10 +219,12 @@ func (s *Store) UnknownAssets(ctx context.Context, page Page[UnknownAsset]) (lis
 type Telemetered struct{ Gateway, Device, Name string }
 
 // VoltagesOf lists the voltages that are measured of an asset, with their newest samples,
-// whatever the context shows.
+// whatever the context shows. Of the series of one signal it has the one begun last, if that
+// is of the asset.
 func (s *Store) VoltagesOf(ctx context.Context, asset string) (list []Series, err error) {
 	err = s.Ask(ctx, func(t *Tx) (err error) {
-		list, err = t.series(selectSeries+`WHERE s.asset = ? AND (s.name LIKE 'PhV.%' OR s.name LIKE 'PPV.%') ORDER BY s.id`, asset)
+		list, err = t.series(selectSeries+`WHERE s.asset = ? AND (s.name LIKE 'PhV.%' OR s.name LIKE 'PPV.%')
+			AND NOT EXISTS (SELECT 1 FROM series later WHERE later.gateway = s.gateway AND later.device = s.device AND later.name = s.name AND later.id > s.id) ORDER BY s.id`, asset)
 		if err == nil {
 			err = t.addLatest(list)
 		}

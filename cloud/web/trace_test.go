@@ -76,3 +76,52 @@ func TestTrace(t *testing.T) {
 		}
 	}
 }
+
+// What an outage says of its device gives way to a position that is told later, but not to what
+// nobody is back by; and of several outages the surer one says.
+func TestOpening(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	b.module("oneline/opening.ts", "opened")
+	for of, want := range map[string]string{
+		`{class: "sustained", points: 2, points_out: 2, found_us: 5}, "confirmed", undefined`: "open",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "confirmed", undefined`: "open",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "confirmed", 5`:         "open",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "confirmed", 6`:         "undefined",
+		`{class: "sustained", points: 2, points_out: 2, found_us: 5}, "worked", 6`:            "unknown",
+		`{class: "open", points: 2, points_out: 1, found_us: 5}, "unsure", 6`:                 "unknown",
+		`{class: "phase-loss", points: 2, points_out: 0, found_us: 5}, "confirmed"`:           "undefined",
+		`{class: "sustained", points: 2, points_out: 1, found_us: 5}, "back"`:                 "undefined",
+	} {
+		if got := get[string](b, "String(opened.opening("+of+"))"); got != want {
+			t.Errorf("%s: %s, want %s", of, got, want)
+		}
+	}
+	if got := get[string](b, `opened.openings([{device: "a", says: "open"}, {device: "a", says: "unknown"}, {device: "b", says: "unknown"}, {device: "b", says: "open"}, {device: "c"}]).values().toArray().join(" ")`); got != "open open" {
+		t.Errorf("of several outages of one device: %s", got)
+	}
+}
+
+// One request at a time, again while nothing changes, and once for many changes; one that fails is
+// asked again.
+func TestAsking(t *testing.T) {
+	t.Parallel()
+	b := newTab(t)
+	b.module("data/asking.ts", "asked")
+	b.Do(chromedp.Evaluate[chromedp.Void](`globalThis.n = 0; globalThis.most = 0; globalThis.now = 0; globalThis.answer = undefined;
+		globalThis.loop = asked.asking(() => new Promise((resolve, reject) => {
+			n++; now++; most = Math.max(most, now);
+			answer = (ok) => { now--; ok ? resolve() : reject(new Error("no")); };
+		}), 50);
+		for (let i = 0; i < 20; i++) { loop.soon(); }`))
+	b.await(`n === 1`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`for (let i = 0; i < 20; i++) { loop.soon(); } answer(true);`))
+	b.await(`n === 2`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`answer(true)`))
+	b.await(`n === 3`) // nothing has changed
+	b.Do(chromedp.Evaluate[chromedp.Void](`answer(false); loop.soon()`))
+	b.await(`n === 4`)
+	if most := get[int](b, `most`); most != 1 {
+		t.Errorf("%d requests at once", most)
+	}
+}

@@ -180,16 +180,18 @@ export interface AssetCommunication {
 }
 
 export interface AssetCompleteness {
-  /** Quarter-hours with an account, of all devices */
+  /** Quarter-hours with an account, of the devices that were looked at */
   accounted: Int64;
   /** That measure it */
   devices: Int64;
+  /** Of these, the first 8 */
+  devices_looked_at: Int64;
   /** Samples, in the quarter-hours with an account */
   expected: Int64;
   from_us: Micros;
   /** Of these, stored with a value, or read and left out by a deadband */
   present: Int64;
-  /** Of all devices */
+  /** Of the devices that were looked at */
   quarter_hours: Int64;
   to_us: Micros;
   unknown: "not-measured" | "no-account" | "";
@@ -308,7 +310,7 @@ export interface AssetLoading {
   rated: number;
   signal: string;
   unit: "A" | "V.A" | "";
-  unknown: "not-applicable" | "not-measured" | "no-samples" | "no-rating" | "";
+  unknown: "not-applicable" | "not-measured" | "no-samples" | "no-rating" | "too-many" | "";
 }
 
 export interface AssetOperations {
@@ -318,7 +320,7 @@ export interface AssetOperations {
   /** OpCnt, which the device counts itself; null: it isn't measured in good quality */
   counter: number | null;
   counter_us: Micros | null;
-  /** The first position that is known; null: none */
+  /** Of the last position before these 365 days, or else of the first one in them; null: none is known */
   since_us: Micros | null;
   /** not-measured: and nobody has said a position */
   unknown: "not-applicable" | "not-measured" | "";
@@ -336,8 +338,10 @@ export interface AssetQuality {
   good: Int64;
   /** Of these, that are stored */
   samples: Int64;
-  /** That were looked at: the first 32 */
+  /** That were looked at: at most 32, those of voltage and loading first */
   signals: Int64;
+  /** That are measured of it */
+  signals_of: Int64;
   unknown: "not-measured" | "no-samples" | "";
 }
 
@@ -352,7 +356,7 @@ export interface AssetSupply {
   outages: string[] | null;
   /** part: one of its ends has it, or some of its nodes; empty: not known */
   state: "live" | "part" | "dead" | "";
-  /** Why it isn't known; empty: it is. not-heard: nothing is heard of the service point; uncertain: a position, or a source's voltage, isn't known, or an outage isn't confirmed */
+  /** Why it isn't known; empty: it is. not-heard: nothing is heard of the service point; uncertain: a position, or a source's voltage, isn't known, an outage isn't confirmed, or what is heard of the service point isn't good or of the last hour */
   unknown: "not-applicable" | "not-heard" | "uncertain" | "";
 }
 
@@ -372,7 +376,7 @@ export interface AssetVoltage {
   /** Of the others, those outside of the band */
   outside: Int64;
   signals: Int64;
-  unknown: "not-measured" | "no-samples" | "no-nominal" | "";
+  unknown: "not-measured" | "no-samples" | "no-nominal" | "too-many" | "";
   /** Of these, with no voltage: at most 5 % of the nominal one */
   without: Int64;
 }
@@ -807,7 +811,7 @@ export interface FeederSummary {
 }
 
 export interface Feeding {
-  /** Of the nodes, from 0, those that are measured to be without voltage */
+  /** Of the nodes, from 0, those that are measured to be without voltage, or whose service points all are without supply in an outage whose device is closed again */
   dead: Int64[] | null;
   feeder: string;
   /** Of the uppermost node, by what is above it */

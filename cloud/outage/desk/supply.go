@@ -3,11 +3,11 @@ package desk
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
-	"math"
-	"strings"
 
 	"github.com/busbar/busbar/cloud/network"
+	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/outage/lifecycle"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/grid"
@@ -18,11 +18,11 @@ import (
 // and said, outages, and the voltage at its sources and at some busbars. All zones are in it,
 // whatever the context shows.
 //
-// The device of an outage is open once that is confirmed, and may be before. A closed position
-// of a gateway that is silent or has stopped isn't known any more; an open one stays.
+// The device of an outage is open once that is confirmed, and may be before; see opening.says. A
+// closed position of a gateway that isn't heard isn't known any more; an open one stays.
 func Operation(ctx context.Context, s *store.Store, n *network.Network, busbars []int) (network.Operated, error) {
 	o := network.Operated{Edges: map[int]network.Supply{}, Nodes: map[int]network.Supply{}}
-	away, err := awayGateways(ctx, s)
+	heard, err := heardGateways(ctx, s)
 	if err != nil {
 		return o, err
 	}
@@ -30,15 +30,17 @@ func Operation(ctx context.Context, s *store.Store, n *network.Network, busbars 
 	if err != nil {
 		return o, err
 	}
+	closed := map[int]telemetry.Micros{} // since when it is told of an edge
 	for id, m := range measured {
-		is := network.Live
+		edge := n.EdgeOf(id)
 		switch {
 		case m.open && !m.bad:
-			is = network.Dead
-		case m.bad, away[m.gateway]:
-			is = network.Unknown
+			o.Edges[edge] = network.Dead
+		case m.bad, !heard[m.gateway]:
+			o.Edges[edge] = network.Unknown
+		default:
+			o.Edges[edge], closed[edge] = network.Live, m.at
 		}
-		o.Edges[n.EdgeOf(id)] = is
 	}
 	err = s.Ask(ctx, func(t *store.Tx) error {
 		list, err := switchings(t, "")
@@ -54,114 +56,119 @@ func Operation(ctx context.Context, s *store.Store, n *network.Network, busbars 
 				o.Edges[edge] = network.Live
 				if w.Position == "open" {
 					o.Edges[edge] = network.Dead
+				} else {
+					closed[edge] = w.At
 				}
 			}
 			if w.Cut {
 				o.Edges[edge] = network.Dead
 			}
 		}
-		return t.Each(func(r *sql.Rows) error {
-			var device string
-			var state lifecycle.State
-			err := r.Scan(&device, &state)
-			if edge := n.EdgeOf(device); edge != grid.None && state.Out() && o.Edges[edge] != network.Dead {
-				o.Edges[edge] = network.Dead
-				if !isSure(state) {
-					o.Edges[edge] = network.Unknown
+		outages, err := openings(t, n)
+		if err != nil {
+			return err
+		}
+		for _, of := range outages {
+			switch is := of.says(closed[of.edge]); {
+			case is == network.Dead, is == network.Unknown && o.Edges[of.edge] != network.Dead:
+				o.Edges[of.edge] = is
+			case is == network.Live && of.state.Out() && of.of.Class != outage.PhaseLoss:
+				if err := addOut(t, n, of.id, o.Nodes); err != nil {
+					return err
 				}
 			}
-			return err
-		}, `SELECT device, state FROM outage WHERE over = 0`)
+		}
+		return nil
 	})
 	if err != nil {
 		return o, fmt.Errorf("operation of the network: %w", err)
 	}
-	return o, measureNodes(ctx, s, n, o, busbars, away)
+	return o, measureNodes(ctx, s, n, o, busbars, heard)
 }
 
 // isSure is whether customers are without supply, of a state in which they may be.
 func isSure(s lifecycle.State) bool { return s != lifecycle.Suspected && s != lifecycle.Probable }
 
-// awayGateways are those that are silent or have stopped.
-func awayGateways(ctx context.Context, s *store.Store) (away map[string]bool, err error) {
-	away = map[string]bool{}
+// heardGateways are those that say how often they can be heard, and are.
+func heardGateways(ctx context.Context, s *store.Store) (heard map[string]bool, err error) {
+	heard = map[string]bool{}
 	err = s.Ask(ctx, func(t *store.Tx) error {
 		return t.Each(func(r *sql.Rows) error {
 			var gateway string
 			err := r.Scan(&gateway)
-			away[gateway] = true
+			heard[gateway] = true
 			return err
-		}, `SELECT gateway FROM presence WHERE silent <> 0 OR stopped`)
+		}, `SELECT h.gateway FROM presence h WHERE `+store.IsHeard)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("operation of the network: look which gateways are silent: %w", err)
+		return nil, fmt.Errorf("operation of the network: look which gateways are heard: %w", err)
 	}
-	return away, nil
+	return heard, nil
 }
 
-// measureNodes adds what the voltage at sources, and at busbars, says. A busbar of which it
-// isn't known has what supplies it say.
-func measureNodes(ctx context.Context, s *store.Store, n *network.Network, o network.Operated, busbars []int, away map[string]bool) error {
-	look := func(node int, asset string, nominal grid.Voltage, source bool) error {
-		if e := n.NodeEntry(node); e != nil && nominal == 0 {
-			nominal = e.Voltage
-		}
-		list, err := s.VoltagesOf(ctx, asset)
-		if err != nil {
-			return err
-		}
-		if is := voltageSays(list, float64(nominal), away); is == network.Dead || is == network.Unknown && source && o.Nodes[node] == "" {
-			o.Nodes[node] = is
-		}
-		return nil
+// opening is an outage that goes on whose device is an edge.
+type opening struct {
+	id    string
+	edge  int
+	state lifecycle.State
+	found telemetry.Micros
+	of    struct {
+		Class     outage.Class `json:"class"`
+		Points    int64        `json:"points"`
+		PointsOut int64        `json:"points_out"`
 	}
-	for i, node := range n.Sources() {
-		of := n.SourceAt(i)
-		for _, asset := range []string{of.ID, of.Node} {
-			if err := look(node, asset, of.Voltage, true); err != nil {
-				return err
-			}
-		}
-	}
-	for _, node := range busbars {
-		if err := look(node, n.NodeID(node), 0, false); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
-// deadBelow is the part of the nominal voltage below which there is none (EN 50160).
-const deadBelow = 0.05
-
-// voltageSays is what the newest voltages of a node say; "": none is measured.
-func voltageSays(list []store.Series, nominal float64, away map[string]bool) network.Supply {
-	var dead bool
-	for _, s := range list {
-		scale := map[string]float64{"V": 1, "kV": 1000}[s.Unit]
-		if s.Latest == nil || s.Latest.Quality.Validity() != telemetry.Good || away[s.Gateway] || scale == 0 {
-			continue
-		}
-		v, ok := s.Latest.Value.Float()
-		if !ok {
-			continue
-		}
-		of := nominal
-		if strings.HasPrefix(s.Name, "PhV.") {
-			of /= math.Sqrt(3)
-		}
-		if v*scale > deadBelow*of {
-			return network.Live
-		}
-		dead = true
-	}
+// says is what its device does. A device that was told to be closed after the outage was found,
+// since, is open no more if a part of what was out has supply again; if none has, it isn't known.
+// Live: the outage doesn't say.
+func (o opening) says(closed telemetry.Micros) network.Supply {
 	switch {
-	case dead:
-		return network.Dead
-	case len(list) > 0:
+	case !o.state.Out() || o.of.Class == outage.PhaseLoss:
+		return network.Live
+	case !isSure(o.state):
 		return network.Unknown
+	case closed <= o.found:
+		return network.Dead
+	case o.of.PointsOut < o.of.Points:
+		return network.Live
 	}
-	return ""
+	return network.Unknown
+}
+
+func openings(t *store.Tx, n *network.Network) (list []opening, err error) {
+	err = t.Each(func(r *sql.Rows) error {
+		var o opening
+		var device, data string
+		if err := r.Scan(&o.id, &device, &o.state, &o.found, &data); err != nil {
+			return err
+		}
+		if o.edge = n.EdgeOf(device); o.edge == grid.None {
+			return nil
+		}
+		list = append(list, o)
+		return json.Unmarshal([]byte(data), &list[len(list)-1].of)
+	}, `SELECT id, device, state, found, data FROM outage WHERE over = 0`)
+	return list, err
+}
+
+// addOut adds the nodes all of whose service points are without supply in an outage.
+func addOut(t *store.Tx, n *network.Network, id string, nodes map[int]network.Supply) error {
+	out := map[int]int{}
+	err := t.Each(func(r *sql.Rows) error {
+		var point string
+		err := r.Scan(&point)
+		if p := n.PointOf(point); p != grid.None {
+			out[n.Point(p).Node]++
+		}
+		return err
+	}, `SELECT point FROM outage_point WHERE outage = ? AND until = 0`, id)
+	for node, count := range out {
+		if count == len(n.PointsAt(node)) {
+			nodes[node] = network.Dead
+		}
+	}
+	return err
 }
 
 // Out says of the service points that are without supply in an outage that goes on whether

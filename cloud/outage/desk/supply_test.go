@@ -131,4 +131,129 @@ func TestOperation(t *testing.T) {
 	}
 	exec(`UPDATE outage SET over = 1, state = 'confirmed'`)
 	says("it is over", "live live dead live")
+
+	// An outage of a device that is closed since.
+	if _, err := Operate(t.Context(), s, Operated{Asset: "l1", Cut: new(false), At: Now(), By: "Ana"}); err != nil {
+		t.Fatal(err)
+	}
+	found := Now()
+	outageOf := func(device, state, data string, out ...string) {
+		exec(`DELETE FROM outage_point`)
+		exec(`DELETE FROM outage`)
+		exec(`INSERT INTO outage (id, state, zone, feeder, device, alarm, plan, found, over, told, data) VALUES ('o', ?, '', '', ?, '', '', ?, 0, 1, ?)`, state, device, int64(found), data)
+		for _, p := range out {
+			exec(`INSERT INTO outage_point (outage, point, customers, since, until) VALUES ('o', ?, 1, 1, 0)`, p)
+		}
+	}
+	outageOf("b1", "confirmed", `{"points": 2, "points_out": 2}`, "p1", "p2")
+	says("its device was measured before", "live live dead live")
+	measure(posClosed, 110, 11_500, 11_600)
+	says("and is closed after, with nobody back", "live live unknown live")
+	outageOf("b1", "confirmed", `{"points": 2, "points_out": 1}`, "p2")
+	says("and of which a part is back", "live live live dead")
+	outageOf("b1", "probable", `{"points": 2, "points_out": 1}`, "p2")
+	says("that isn't sure", "live live unknown live")
+	outageOf("b1", "confirmed", `{"class": "phase-loss", "points": 1}`)
+	says("of a phase only", "live live live live")
+	outageOf("b2", "confirmed", `{"points": 2, "points_out": 1}`, "p1")
+	says("of a device of which nobody says", "live live live dead")
+	if _, err := Operate(t.Context(), s, Operated{Asset: "b2", Position: "closed", At: Now(), By: "Ana"}); err != nil {
+		t.Fatal(err)
+	}
+	says("that is said to be closed", "live live dead live")
+	exec(`DELETE FROM outage_point`)
+	exec(`DELETE FROM outage`)
+
+	exec(`UPDATE presence SET every = 0`)
+	says("the gateway doesn't say any more how often it can be heard", "unknown unknown unknown unknown")
+	exec(`UPDATE presence SET every = 60000000`)
+}
+
+// A voltage says how it is now only if it is of the series begun last, good, not old, and if its
+// nominal value is known; and of a node with several sources each speaks for itself.
+func TestVoltageSays(t *testing.T) {
+	s := storetest.Open(t)
+	now := Now()
+	const model = `
+sources: [{id: one, node: hv, voltage: 110 kV}, {id: two, node: hv, voltage: 110 kV}]
+nodes: [{id: bare, type: busbar}]
+lines: [{id: l, from: hv, to: bare}]
+service_points: [{id: p, node: bare, customers: 1}]
+`
+	m, findings := gridfile.ReadYAML("two.yaml", []byte(model))
+	if _, err := (network.Import{Model: m, Read: findings, By: "test", Now: time.Now()}).Save(t.Context(), s); err != nil {
+		t.Fatal(err, m.Check(0))
+	}
+	n, err := network.NewHolder(s).Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := uint64(9)
+	tell := func(device, asset, name, unit string, v float64, at telemetry.Micros) {
+		t.Helper()
+		table++
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			err := tx.SaveBirth(record.Birth{Gateway: "gw", Table: fmt.Sprintf("%016x", table), Version: 1, Parts: 1,
+				Signals: []telemetry.Signal{{ID: 1, Device: device, Name: name, Unit: unit, Asset: asset, Kind: telemetry.Gauge}}})
+			if err != nil {
+				return err
+			}
+			return tx.SavePresence("gw", telemetry.Presence{Every: 60_000_000})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v < 0 {
+			return
+		}
+		places, err := s.SignalTable(t.Context(), "gw", table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var enc telemetry.Encoder
+		block, err := enc.AppendBlock(nil, telemetry.TableRef{}, []telemetry.Sample{{Signal: places[1].Series, Time: at, Value: telemetry.FloatValue(v)}})
+		if err == nil {
+			err = s.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveLatest(places[1].Bundle, block) })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	says := func(what, asset string, want network.Supply) {
+		t.Helper()
+		if is, err := VoltageOf(t.Context(), s, n, asset, now); err != nil || is != want {
+			t.Errorf("%s: %q, %v, want %q", what, is, err, want)
+		}
+	}
+	node := func(what string, want network.Supply) {
+		t.Helper()
+		o, err := Operation(t.Context(), s, n, []int{n.Node("bare")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := n.Supplied(o, nil)[n.Node("hv")]; is != want {
+			t.Errorf("%s: %s, want %s", what, is, want)
+		}
+	}
+	says("nothing is measured", "one", "")
+	tell("d1", "one", "PPV.phsAB", "kV", 110, now-2*CurrentFor)
+	says("it is old", "one", network.Unknown)
+	tell("d1", "one", "PPV.phsAB", "kV", 110, now)
+	says("it is new", "one", network.Live)
+	tell("d1", "one", "PPV.phsAB", "V", -1, now)
+	says("its unit has changed, and nothing has come since", "one", network.Unknown)
+	tell("d1", "one", "PPV.phsAB", "V", 0, now)
+	says("and then none", "one", network.Dead)
+	node("one of two is dead, and nothing is measured of the other", network.Unknown)
+	tell("d2", "two", "PPV.phsAB", "kV", 110, now)
+	node("one of two is dead", network.Live)
+	tell("d2", "two", "PPV.phsAB", "kV", 0, now)
+	node("both are", network.Dead)
+	tell("d3", "hv", "PPV.phsAB", "kV", 110, now)
+	node("both are, but the node is fed", network.Live)
+	tell("d3", "hv", "PPV.phsAB", "kV", 0, now)
+	tell("d2", "two", "PPV.phsAB", "kV", 110, now)
+	node("its own voltage is dead", network.Dead)
+	tell("d4", "bare", "PPV.phsAB", "V", 7, now)
+	says("its nominal voltage isn't known", "bare", network.Unknown)
 }

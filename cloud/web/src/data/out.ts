@@ -4,64 +4,36 @@ import { effect, signal } from "@preact/signals";
 import { api } from "../api";
 import type { Scene } from "../map/scene";
 import { generation } from "../stream";
+import { asking } from "./asking";
 import { open } from "./outages";
 
 export const out = signal<GridOut | undefined>(undefined);
 
-/** Changes that come together are asked for once, and in a storm no more often than this. */
-const soonMs = 100;
-const restMs = 1000;
-const retryMs = 5000;
+/** Outages of zones that aren't seen are out of the list, and so change nothing in it. */
+const everyMs = 15_000;
 
-/** Asks at every connect and every change of an outage, until the answer is called. */
+/** Asks at every connect and every change of an outage, and every so often, until the answer is called. */
 export function watchOut(): () => void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let asking = false;
-  let again = false;
-  let over = false;
-  let asked = -restMs;
-  const wait = (ms: number) => {
-    if (!over) {
-      timer ??= setTimeout(() => void ask(), ms);
-    }
-  };
-  const soon = () => {
-    if (asking) {
-      again = true;
-    } else {
-      wait(Math.max(soonMs, asked + restMs - performance.now()));
-    }
-  };
-  const ask = async () => {
-    timer = undefined;
-    [asking, again, asked] = [true, false, performance.now()];
-    let failed = false;
+  const loop = asking(async () => {
     try {
       const now = await api.gridOut();
       const before = out.peek();
       if (before?.points !== now.points || before.version !== now.version || before.as_of_us !== now.as_of_us) {
         out.value = now;
       }
-    } catch {
+    } catch (error) {
       out.value = undefined;
-      failed = true;
+      throw error;
     }
-    asking = false;
-    if (failed) {
-      wait(retryMs);
-    } else if (again) {
-      soon();
-    }
-  };
+  }, everyMs);
   const stop = effect(() => {
     generation.value;
     open.value;
-    soon();
+    loop.soon();
   });
   return () => {
-    over = true;
     stop();
-    clearTimeout(timer);
+    loop.stop();
   };
 }
 

@@ -15,6 +15,8 @@ export interface Operated {
   why: string;
   /** Nobody says, and so it is taken to be as in normal operation by what concludes. */
   unsaid: boolean;
+  /** When it was so, as far as that is told. */
+  at?: number;
 }
 
 // Of a double point after IEC 61850, whose values have no names.
@@ -24,7 +26,7 @@ const doublePoint: Record<number, string> = { 1: "open", 2: "closed" };
 export function positionOf(series: Series | null, said: Switching | undefined): Operated {
   if (!series) {
     if (said && said.position !== "normal") {
-      return { position: said.position, why: t("position.said", { position: t(`position.${said.position}`), by: said.by, time: timeText(said.at_us, now.value) }), unsaid: false };
+      return { position: said.position, why: t("position.said", { position: t(`position.${said.position}`), by: said.by, time: timeText(said.at_us, now.value) }), unsaid: false, at: said.at_us };
     }
     return { position: "unknown", why: t("oneline.notTelemetered"), unsaid: true };
   }
@@ -39,9 +41,9 @@ export function positionOf(series: Series | null, said: Switching | undefined): 
     return { position: "unknown", why: t("oneline.notGood", { value: name || String(sample.v), quality: qualityText(sample.q), time: when }), unsaid: false };
   }
   const gateway = gateways.value?.find((g) => g.id === series.gateway);
-  if (position === "closed" && (gateway?.state === "silent" || gateway?.state === "stopped")) {
+  if (position === "closed" && gateway && gateway.state !== "heard") {
     // What was open when it was heard last stays open until somebody says otherwise.
     return { position: "unknown", why: t("oneline.notHeard", { value: name, time: when }), unsaid: false };
   }
-  return { position, why: t("oneline.since", { position: t(`position.${position}`), quality: qualityText(sample.q), time: when }), unsaid: false };
+  return { position, why: t("oneline.since", { position: t(`position.${position}`), quality: qualityText(sample.q), time: when }), unsaid: false, at: sample.t };
 }

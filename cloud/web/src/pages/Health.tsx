@@ -116,12 +116,12 @@ function linesOf(h: AssetHealth): Line[] {
     {
       name: "completeness",
       value: t("health.completeness.value", { share: shareText(completeness.present, completeness.expected), n: completeness.accounted, of: completeness.quarter_hours }),
-      of: t("health.of.completeness"),
+      of: t("health.of.completeness", { n: completeness.devices_looked_at, of: completeness.devices }),
     },
     {
       name: "quality",
       value: t("health.quality.value", { share: shareText(quality.good, quality.samples), n: quality.samples }),
-      of: t("health.of.quality", { n: quality.signals }),
+      of: t("health.of.quality", { n: quality.signals, of: quality.signals_of }),
     },
     {
       name: "alarms",

@@ -1,7 +1,9 @@
 import type { Feeding, OneLine, OneLineBranch, OneLineTie, Series, Switching } from "@busbar/client";
+import { effect } from "@preact/signals";
 import { Fragment, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
+import { asking } from "../data/asking";
 import { positionOf, type Operated, type Position } from "../data/positions";
 import { latestOf, tick } from "../data/series";
 import { open, selected, standingOf } from "../data/outages";
@@ -10,6 +12,7 @@ import { entry } from "../desk/Entry";
 import { utcText, valueText } from "../format";
 import { t } from "../messages";
 import { isGood } from "../model";
+import { opening, openings } from "../oneline/opening";
 import { trace } from "../oneline/trace";
 import { mayAcknowledge } from "../session";
 import { generation, link } from "../stream";
@@ -70,23 +73,34 @@ const feedingEveryMs = 5000;
 
 /** What feeds it, asked for again and again and at every change of an outage; undefined: that isn't known. */
 function useFeeding(id: string): Feeding | undefined | "asked" {
-  const [feeding, setFeeding] = useState<Feeding | undefined | "asked">("asked");
-  const outages = open.value.map((o) => `${o.id} ${o.state}`).join();
+  const [told, setTold] = useState<{ of: string; feeding: Feeding | undefined } | undefined>(undefined);
   useEffect(() => {
     let current = true;
-    const ask = () =>
-      void api.feeding(id).then(
-        (f) => current && setFeeding(f),
-        () => current && setFeeding(undefined),
-      );
-    ask();
-    const timer = setInterval(ask, feedingEveryMs);
+    const loop = asking(async () => {
+      try {
+        const feeding = await api.feeding(id);
+        if (current) {
+          setTold({ of: id, feeding });
+        }
+      } catch (error) {
+        if (current) {
+          setTold({ of: id, feeding: undefined });
+        }
+        throw error;
+      }
+    }, feedingEveryMs);
+    const stop = effect(() => {
+      generation.value;
+      open.value;
+      loop.soon();
+    });
     return () => {
       current = false;
-      clearInterval(timer);
+      stop();
+      loop.stop();
     };
-  }, [id, generation.value, outages]);
-  return feeding;
+  }, [id]);
+  return told?.of === id ? told.feeding : "asked";
 }
 
 function Drawing({ of, feeding }: { of: OneLine; feeding: Feeding | undefined }) {
@@ -105,8 +119,10 @@ function Drawing({ of, feeding }: { of: OneLine; feeding: Feeding | undefined })
   for (const tie of ties) {
     operated.set(tie.id, positionOf(tie.position, said?.get(tie.id)));
   }
-  // The device of an outage is open once that is confirmed, and until then may be.
-  const lost = new Map(open.value.flatMap((o) => (standingOf(o) === "back" ? [] : [[o.device, standingOf(o) === "unsure" ? "unknown" : "open"] as const])));
+  const lost = openings(open.value.map((o) => {
+    const is = operated.get(o.device);
+    return { device: o.device, says: opening(o, standingOf(o), is?.position === "closed" ? is.at : undefined) };
+  }));
   const tied = new Set(ties.map((tie) => tie.id));
   const position = (id: string): Position => {
     const is = operated.get(id);

@@ -2,8 +2,10 @@ import type { Rollout } from "@busbar/client";
 import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { t } from "../messages";
-import { generation } from "../stream";
+import { generation, link } from "../stream";
 import { Age } from "./Times";
+
+const everyMs = 10_000;
 
 /** How versions have come to gateways, the one tried last first; nothing if none was. */
 export function Rollouts() {
@@ -11,29 +13,39 @@ export function Rollouts() {
   const [failure, setFailure] = useState("");
   useEffect(() => {
     let current = true;
-    api.rollouts().then(
-      (got) => {
-        if (current) {
-          setList(got);
-          setFailure("");
-        }
-      },
-      (error: unknown) => {
-        if (current) {
-          setFailure(t("page.failed", { reason: reasonOf(error) }));
-        }
-      },
-    );
+    const load = () =>
+      void api.rollouts().then(
+        (got) => {
+          if (current) {
+            setList(got);
+            setFailure("");
+          }
+        },
+        (error: unknown) => {
+          if (current) {
+            setFailure(t("page.failed", { reason: reasonOf(error) }));
+          }
+        },
+      );
+    load();
+    const timer = setInterval(() => {
+      if (link.value.state === "live") {
+        load();
+      }
+    }, everyMs);
     return () => {
       current = false;
+      clearInterval(timer);
     };
   }, [generation.value]);
+  const failed = failure && <p role="status">{failure}</p>;
   if (list.length === 0) {
-    return failure ? <p role="status">{failure}</p> : null;
+    return failed || null;
   }
   return (
     <section class="panel" aria-labelledby="rollouts">
       <h2 id="rollouts">{t("rollouts.title")}</h2>
+      {failed}
       <ul class="rollouts">
         {list.map((r) => (
           <li key={r.version} data-testid="rollout" data-version={r.version}>
