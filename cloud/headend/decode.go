@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode"
 
 	"github.com/busbar/busbar/telemetry"
@@ -81,10 +82,9 @@ func (f Format) named(name string) (Field, bool) {
 	if field, is := f.Columns[name]; is {
 		return field, true
 	}
-	for _, field := range Fields {
-		if string(field) == name {
-			return field, true
-		}
+	field := Field(name)
+	if slices.Contains(Fields, field) || f.own && slices.Contains(ownFields, field) {
+		return field, true
 	}
 	return "", false
 }

@@ -93,7 +93,7 @@ func (d *Decoder) master(kind Master, headend string, at Place, c cells) (func(*
 	}
 	switch kind {
 	case Meters:
-		return func(t *store.Tx) error { return t.SaveMeter(headend, c[Meter].text, c[Point].text) }, nil
+		return func(t *store.Tx) error { return t.SaveMeter(headend, c[Meter].text, c[Point].text, d.now-366*ahead) }, nil
 	case Customers:
 		v := store.Customer{ID: c["customer"].text, Point: c[Point].text, Name: c["name"].text, Contact: c["contact"].text, Priority: c["priority"].text, Tariff: c["tariff"].text}
 		if v.Priority == "" {

@@ -258,7 +258,7 @@ const lookEvery = 200 * time.Millisecond
 func (i Import) Wait(ctx context.Context, sent Sent) (store.ImportRun, error) {
 	for {
 		run, begun, err := i.Store.ImportRunOf(ctx, sent.ID)
-		begun = begun && run.Began == sent.Began // or it is of an earlier import of the same file
+		begun = begun && run.Began >= sent.Began // or it is of an earlier import of the same file
 		if err != nil || begun && run.Over != 0 {
 			return run, err
 		}
