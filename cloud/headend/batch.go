@@ -15,6 +15,7 @@ import (
 type batch struct {
 	rows      int
 	next      map[int32]int64 // offsets after what the batch holds
+	partly    map[int32]int64 // by partition, as placeIn has it; 0: whole records
 	days      map[store.DayKey]*day
 	corrected map[hour]map[store.Instant]bool
 	intervals map[store.Place]span
@@ -63,7 +64,7 @@ type entry struct {
 }
 
 func newBatch() *batch {
-	return &batch{next: map[int32]int64{}, days: map[store.DayKey]*day{}, corrected: map[hour]map[store.Instant]bool{},
+	return &batch{next: map[int32]int64{}, partly: map[int32]int64{}, days: map[store.DayKey]*day{}, corrected: map[hour]map[store.Instant]bool{},
 		intervals: map[store.Place]span{}, runs: map[importKey]*run{}}
 }
 
@@ -82,6 +83,7 @@ func (b *batch) importOf(a arrival) *run {
 	r := b.runs[key]
 	if r == nil || a.begins && !r.begins {
 		r = &run{a.run, a.begins}
+		r.Line, r.Over = 0, 0 // until the whole record is taken
 		b.runs[key] = r
 	}
 	return r

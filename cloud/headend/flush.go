@@ -68,6 +68,7 @@ func (s *session) flush(ctx context.Context) error {
 		return err
 	}
 	maps.Copy(s.offsets, s.next)
+	maps.Copy(s.begun, s.partly)
 	total := s.counts
 	for _, r := range s.runs {
 		total.Add(r.ImportCounts)
@@ -93,6 +94,14 @@ func (s *session) advance(t *store.Tx) error {
 			from = store.NoOffset
 		}
 		if err := t.Advance(Consumer, store.Partition{Topic: s.cfg.Topics.Import(), TopicID: s.topicID, Number: p}, from, next); err != nil {
+			return err
+		}
+		// What moves within a record keeps others from it, as offsets do.
+		at, begun := s.begun[p]
+		if !begun {
+			at = store.NoOffset
+		}
+		if err := t.Advance(consumerRows, store.Partition{Topic: s.cfg.Topics.Import(), Number: p}, at, s.partly[p]); err != nil {
 			return err
 		}
 	}

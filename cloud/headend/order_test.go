@@ -3,6 +3,7 @@ package headend
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/busbar/busbar/cloud/outage"
 	"github.com/busbar/busbar/cloud/store"
 	"github.com/busbar/busbar/telemetry"
+	"github.com/busbar/busbar/telemetry/record"
 )
 
 // texts are the rows of a query of one column.
@@ -131,7 +133,7 @@ func TestManyRowsSetAsideAreToldInPart(t *testing.T) {
 	if got := w.texts(`SELECT cause FROM import_aside ORDER BY id LIMIT 2 OFFSET ?`, mostTold); !strings.HasPrefix(got, "and 50 more rows of this record, \"then\"") {
 		t.Error(got)
 	}
-	s := newSession(r, nil, "")
+	s := newSession(r, nil, nil, "")
 	if err := s.take(t.Context(), recordOf("mdm", "meter,signal,time,value,unit\n"+strings.Repeat("m1,V,then,5,V\n", rows))); err != nil || s.rows != rows {
 		t.Errorf("%d rows count for the bound, %v", s.rows, err)
 	}
@@ -220,5 +222,68 @@ func TestAnInterruptionIsKnownInAnyOrder(t *testing.T) {
 		}, `SELECT data FROM outage_evidence WHERE kind = 'interrupted'`)
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A record that corrects many hours is taken in several transactions, and gone on with
+// where it was.
+func TestARecordOfCorrectionsIsTakenInParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveHeadEnd(store.HeadEnd{ID: "mdm"}) }); err != nil {
+		t.Fatal(err)
+	}
+	const meters = 7
+	text := func(value float64) string {
+		rows := head
+		for n := range meters {
+			rows += toldRead{fmt.Sprint("m", n), time.Date(2025, 10, 1, 0, 15, 0, 0, time.UTC), value, Actual, int(value)}.csv()
+		}
+		return rows + "wrong\n"
+	}
+	open := func() *session {
+		var offsets [2]map[string]map[int32]int64
+		for i, consumer := range []string{Consumer, consumerRows} {
+			var err error
+			if offsets[i], err = w.store.Offsets(t.Context(), consumer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		topic := record.TopicsOf("").Import()
+		s := newSession(New(Config{Topics: record.TopicsOf(""), Store: w.store, HeadEnds: []HeadEnd{mdm}, Logger: quiet}), offsets[0][topic], offsets[1][topic], "")
+		s.bound = 2
+		return s
+	}
+	s := open()
+	take := func(s *session, offset int64, value float64) error {
+		rec := recordOf("mdm", text(value))
+		rec.Offset = offset
+		return s.take(t.Context(), rec)
+	}
+	if err := errors.Join(take(s, 0, 1), s.flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	// Taken up where it was: what isn't committed is taken by the next session.
+	other := open()
+	if err := take(s, 1, 2); err != nil || s.offsets[0] != 1 || s.begun[0] != placeIn(1, 6) || len(s.corrected) != 1 {
+		t.Fatalf("at %v, %v, %d hours wait, %v", s.offsets, s.begun, len(s.corrected), err)
+	}
+	if err := errors.Join(take(other, 1, 2), other.flush(t.Context())); !errors.Is(err, store.ErrFenced) {
+		t.Error(err)
+	}
+	next := open()
+	if err := errors.Join(take(next, 1, 2), next.flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := s.Stats(), next.Stats(); a.Corrected != 6 || b.Corrected != 1 || b.Same != 0 || a.Aside != 2 || b.Aside != 0 {
+		t.Errorf("%+v, then %+v", a, b)
+	}
+	if err := errors.Join(take(next, 2, 3), next.flush(t.Context())); err != nil || next.Stats().Corrected != meters+1 {
+		t.Errorf("%+v, %v", next.Stats(), err)
+	}
+	for n := range meters {
+		if have := w.samples(fmt.Sprint("m", n), "DmdWh.interval"); len(have) != 1 || have[0].Value != telemetry.FloatValue(3) {
+			t.Errorf("%d: %v", n, have)
+		}
 	}
 }

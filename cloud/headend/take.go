@@ -20,8 +20,12 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// Consumer names the offsets in the store.
-const Consumer = "import"
+// Consumer names the offsets in the store, and consumerRows how many rows were taken of a
+// record that is taken in several transactions.
+const (
+	Consumer     = "import"
+	consumerRows = "import-rows"
+)
 
 // Config says what to take and where to store it.
 type Config struct {
@@ -65,7 +69,7 @@ const (
 	pollLimit = 64 // records
 	waitFor   = time.Second
 	houseKept = 10 * time.Minute
-	// mostRows and mostCorrected bound a transaction, give or take a record: others wait
+	// mostRows, give or take a record, and mostCorrected bound a transaction: others wait
 	// for it.
 	mostRows      = 20_000
 	mostCorrected = 200 // hours of bundles
@@ -104,7 +108,11 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	}
 	defer reader.Close()
 	ids[topic] = reader.TopicID(topic)
-	s := newSession(r, offsets[topic], ids[topic])
+	begun, err := r.cfg.Store.Offsets(ctx, consumerRows)
+	if err != nil {
+		return err
+	}
+	s := newSession(r, offsets[topic], begun[topic], ids[topic])
 	kept := time.Now()
 	for {
 		records, err := reader.Poll(ctx, waitFor, pollLimit)
@@ -207,6 +215,8 @@ type session struct {
 	*Runner
 	topicID string
 	offsets map[int32]int64
+	begun   map[int32]int64 // as placeIn has it
+	bound   int             // mostCorrected
 	meters  map[meterKey]*meter
 	newest  map[int64][]telemetry.Sample // by bundle, by series
 	since   telemetry.Micros             // from which on samples are kept
@@ -249,11 +259,29 @@ type signalKey struct {
 
 type span struct{ width, first telemetry.Micros }
 
-func newSession(r *Runner, offsets map[int32]int64, topicID string) *session {
+// placeIn is what is kept of a record of which some rows were taken.
+func placeIn(offset int64, rows int) int64 { return offset*mostInRecord + int64(rows) }
+
+// mostInRecord is more than there are rows in a record.
+const mostInRecord = 1 << 20
+
+// done is how many rows of a record were taken before.
+func (s *session) done(rec *kgo.Record) int {
+	at, is := s.begun[rec.Partition]
+	if next, known := s.offsets[rec.Partition]; !is || !known || next != rec.Offset || at/mostInRecord != rec.Offset {
+		return 0
+	}
+	return int(at % mostInRecord)
+}
+
+func newSession(r *Runner, offsets, begun map[int32]int64, topicID string) *session {
+	if begun == nil {
+		begun = map[int32]int64{}
+	}
 	if offsets == nil {
 		offsets = map[int32]int64{}
 	}
-	return &session{Runner: r, topicID: topicID, offsets: offsets, meters: map[meterKey]*meter{}, newest: map[int64][]telemetry.Sample{},
+	return &session{Runner: r, topicID: topicID, offsets: offsets, begun: begun, bound: mostCorrected, meters: map[meterKey]*meter{}, newest: map[int64][]telemetry.Sample{},
 		packer: r.cfg.Store.NewPacker(), batch: newBatch()}
 }
 
@@ -268,10 +296,11 @@ func (s *session) take(ctx context.Context, rec *kgo.Record) error {
 	}
 	now := telemetry.MicrosOf(time.Now())
 	a, err := s.arrival(rec, now)
+	done := s.done(rec)
 	var rows []Row
 	if err != nil {
 		s.setAside(a, Place{}, err.Error())
-	} else if rows, err = s.decode(a, rec.Value, now); err != nil {
+	} else if rows, err = s.decode(a, rec.Value, now, done > 0); err != nil {
 		return err
 	}
 	if err := s.know(ctx, a.headend.ID, rows); err != nil {
@@ -280,26 +309,43 @@ func (s *session) take(ctx context.Context, rec *kgo.Record) error {
 	if err := s.load(ctx, a.headend.ID, rows); err != nil {
 		return err
 	}
-	for _, row := range rows {
+	if done > 0 {
+		a.begins = false
+	}
+	for i, row := range rows {
+		if i < done {
+			continue
+		}
 		switch {
 		case row.Read != nil:
 			s.judge(a, row)
 		case row.Event != nil:
 			s.events = append(s.events, event{a, row, row.Event.Point})
 		}
+		s.rows++
+		if taken := i + 1; len(s.corrected) >= s.bound && taken < min(len(rows), mostInRecord) {
+			s.next[rec.Partition], s.partly[rec.Partition] = rec.Offset, placeIn(rec.Offset, taken)
+			s.sumAside(a)
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+			a.begins = false
+			if err := s.load(ctx, a.headend.ID, rows[taken:]); err != nil {
+				return err
+			}
+		}
 	}
-	s.rows += len(rows)
-	s.next[rec.Partition] = rec.Offset + 1
+	s.next[rec.Partition], s.partly[rec.Partition] = rec.Offset+1, 0
 	s.sumAside(a)
 	s.count(a)
-	if s.rows >= mostRows || len(s.corrected) >= mostCorrected {
+	if s.rows >= mostRows || len(s.corrected) >= s.bound {
 		return s.flush(ctx)
 	}
 	return nil
 }
 
-// decode is the rows of a record. What can't be read is set aside.
-func (s *session) decode(a arrival, value []byte, now telemetry.Micros) (rows []Row, err error) {
+// decode is the rows of a record. What can't be read is set aside, if it wasn't before.
+func (s *session) decode(a arrival, value []byte, now telemetry.Micros, again bool) (rows []Row, err error) {
 	d := NewDecoder(bytes.NewReader(value), a.format, now)
 	for {
 		row, err := d.Next()
@@ -308,9 +354,13 @@ func (s *session) decode(a arrival, value []byte, now telemetry.Micros) (rows []
 		case err == io.EOF:
 			return rows, nil
 		case errors.As(err, &refused):
-			s.setAside(a, refused.Place, refused.Cause)
+			if !again {
+				s.setAside(a, refused.Place, refused.Cause)
+			}
 		case err != nil:
-			s.setAside(a, Place{}, err.Error())
+			if !again {
+				s.setAside(a, Place{}, err.Error())
+			}
 			return rows, nil
 		default:
 			rows = append(rows, row)
