@@ -26,10 +26,7 @@ const longestLine = 1 << 20
 // NewDecoder reads rows as of an instant: what lies behind it by more than a day is no read.
 func NewDecoder(from io.Reader, format Format, now telemetry.Micros) *Decoder {
 	d := &Decoder{format: format, now: now}
-	rest := bufio.NewReaderSize(from, 64<<10)
-	if bom, _ := rest.Peek(3); bytes.Equal(bom, []byte("\ufeff")) {
-		rest.Discard(3)
-	}
+	rest := marked(from)
 	line := 1
 	for {
 		b, err := rest.ReadByte()
@@ -56,6 +53,15 @@ func NewDecoder(from io.Reader, format Format, now telemetry.Micros) *Decoder {
 		}
 		return d
 	}
+}
+
+// marked reads from behind a byte order mark, if there is one.
+func marked(from io.Reader) *bufio.Reader {
+	rest := bufio.NewReaderSize(from, 64<<10)
+	if bom, _ := rest.Peek(3); bytes.Equal(bom, []byte("\ufeff")) {
+		rest.Discard(3)
+	}
+	return rest
 }
 
 // Next is the next row. A *Refusal concerns one row, and those behind it come all the same.

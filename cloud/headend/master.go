@@ -1,7 +1,6 @@
 package headend
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +42,7 @@ var Priorities = []string{"normal", "important", "critical", "life-support"}
 func ReadMaster(kind Master, headend string, from io.Reader, now telemetry.Micros, each func(func(*store.Tx) error) error, refused func(*Refusal)) error {
 	of := masterColumns[kind]
 	named := func(name string) (Field, bool) { return Field(name), slices.Contains(of.columns, Field(name)) }
-	next, err := newTable(bufio.NewReader(from), 1, 0, named, of.columns[:of.required])
+	next, err := newTable(marked(from), 1, 0, named, of.columns[:of.required])
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

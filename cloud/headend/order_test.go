@@ -287,3 +287,28 @@ func TestARecordOfCorrectionsIsTakenInParts(t *testing.T) {
 		}
 	}
 }
+
+// A table may begin with a byte order mark.
+func TestAMarkBeforeATableIsPassedOver(t *testing.T) {
+	rows := 0
+	err := ReadMaster(Meters, "mdm", strings.NewReader("\ufeffmeter,service_point\nm1,point-1\n"), now,
+		func(func(*store.Tx) error) error { rows++; return nil }, func(r *Refusal) { t.Error(r) })
+	if err != nil || rows != 1 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
+// What is wrong with a file is told apart from what is wrong with the brokers.
+func TestAnUnreadableFileIsToldApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	wrong := (*Unreadable)(nil)
+	if _, err := w.importOf("a,b\n1,2\n", mdm).Send(t.Context()); !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), "reads.csv:1:1: no column is the meter") {
+		t.Error(err)
+	}
+	i := w.importOf(head, mdm)
+	i.Topics = record.TopicsOf("other.")
+	if _, err := i.Send(t.Context()); err == nil || errors.As(err, &wrong) {
+		t.Error(err)
+	}
+}
