@@ -28,6 +28,7 @@ const (
 	day       = 24 * time.Hour
 	lookEvery = 10 * time.Second // at the clock, which may be set
 	tryAgain  = time.Minute
+	mostTries = 100 // of what corrections come between
 )
 
 // Config says what to work on.
@@ -72,6 +73,7 @@ type Stats struct {
 	Samples uint64        // that were in them then
 	Rows    uint64        // that sum them up
 	Failed  uint64        // hours of bundles that couldn't be packed, each time
+	Again   uint64        // what was done again, as reads were corrected meanwhile
 	Swept   uint64        // chunks deleted, as they were packed
 	Busy    time.Duration // spent on all this, without pauses
 	Longest time.Duration // transaction, which others wait for
@@ -145,7 +147,12 @@ func (r *Runner) Pass(ctx context.Context, now time.Time) error {
 		if over != nil {
 			return
 		}
-		switch err := r.timed(ctx, work); {
+		err := r.timed(ctx, work)
+		for tries := 1; tries < mostTries && errors.Is(err, store.ErrCorrected); tries++ {
+			r.update(func(s *Stats) { s.Again++ })
+			err = r.timed(ctx, work)
+		}
+		switch {
 		case ctx.Err() != nil:
 			over = context.Cause(ctx)
 		case errors.Is(err, store.ErrFenced):
@@ -181,6 +188,9 @@ func (r *Runner) Pass(ctx context.Context, now time.Time) error {
 
 func (r *Runner) pack(ctx context.Context, bundle, hour, cut int64) error {
 	done, err := r.packer.Pack(ctx, bundle, hour, cut)
+	if errors.Is(err, store.ErrCorrected) {
+		return err
+	}
 	r.update(func(s *Stats) {
 		s.Backlog--
 		if err != nil {

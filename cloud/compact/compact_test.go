@@ -219,3 +219,34 @@ func TestRunWorksUntilItIsStopped(t *testing.T) {
 		t.Errorf("%d chunks, %d samples", n, m.stored())
 	}
 }
+
+// While reads are corrected all the time, a pass comes to its end.
+func TestCorrectionsHoldNoPassUp(t *testing.T) {
+	m := newMeter(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var other sync.WaitGroup
+	defer other.Wait()
+	defer stop()
+	later := noon.Add(3 * time.Hour)
+	m.read(noon, 5)
+	r := m.runner(nil)
+	m.pass(r, later)
+	other.Go(func() {
+		packer := m.store.NewPacker()
+		for ctx.Err() == nil {
+			m.store.Write(ctx, func(tx *store.Tx) error {
+				return packer.Correct(tx, m.place.Bundle, store.HourOf(telemetry.MicrosOf(noon)), nil)
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	for deadline := time.Now().Add(time.Minute); r.Stats().Again == 0; {
+		m.read(noon.Add(time.Hour), 5)
+		if err := r.Pass(ctx, later); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%+v, %v", r.Stats(), err)
+		}
+	}
+	if s := r.Stats(); s.Failed != 0 || s.Backlog != 0 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -15,12 +15,14 @@ import (
 type batch struct {
 	rows      int
 	next      map[int32]int64 // offsets after what the batch holds
+	partly    map[int32]int64 // by partition, as placeIn has it; 0: whole records
 	days      map[store.DayKey]*day
 	corrected map[hour]map[store.Instant]bool
 	intervals map[interval]telemetry.Micros // when the first of them began
 	events    []event
 	aside     []store.Aside
-	runs      map[string]*run
+	refused   int // rows of the record at hand that were set aside
+	runs      map[importKey]*run
 	counts    store.ImportCounts // of what is of no run
 	missing   uint64
 }
@@ -39,11 +41,17 @@ type run struct {
 	begins bool
 }
 
+// importKey tells apart the imports of a file that is sent again.
+type importKey struct {
+	id    string
+	began telemetry.Micros
+}
+
 // event is one that waits for its transaction.
 type event struct {
 	from  arrival
 	row   Row
-	point string
+	point string // that it says, or else that its meter is known to be at
 }
 
 // day is the reads of a bundle's day.
@@ -62,8 +70,8 @@ type entry struct {
 }
 
 func newBatch() *batch {
-	return &batch{next: map[int32]int64{}, days: map[store.DayKey]*day{}, corrected: map[hour]map[store.Instant]bool{},
-		intervals: map[interval]telemetry.Micros{}, runs: map[string]*run{}}
+	return &batch{next: map[int32]int64{}, partly: map[int32]int64{}, days: map[store.DayKey]*day{}, corrected: map[hour]map[store.Instant]bool{},
+		intervals: map[interval]telemetry.Micros{}, runs: map[importKey]*run{}}
 }
 
 // count notes how far an import has come.
@@ -77,10 +85,12 @@ func (b *batch) count(a arrival) {
 
 // importOf is what the batch has of an arrival's import.
 func (b *batch) importOf(a arrival) *run {
-	r := b.runs[a.run.ID]
+	key := importKey{a.run.ID, a.run.Began}
+	r := b.runs[key]
 	if r == nil || a.begins && !r.begins {
 		r = &run{a.run, a.begins}
-		b.runs[a.run.ID] = r
+		r.Line, r.Over = 0, 0 // until the whole record is taken
+		b.runs[key] = r
 	}
 	return r
 }
@@ -95,6 +105,25 @@ func (b *batch) counted(a arrival) *store.ImportCounts {
 
 func (b *batch) setAside(a arrival, at Place, cause string) {
 	b.counted(a).Aside++
+	b.rows++
+	if b.refused++; b.refused > mostTold {
+		return
+	}
+	b.tellAside(a, at, cause)
+}
+
+// mostTold bounds the rows set aside of a record that are told one by one.
+const mostTold = 200
+
+// sumAside ends a record, of which there may be more than is told.
+func (b *batch) sumAside(a arrival) {
+	if more := b.refused - mostTold; more > 0 {
+		b.tellAside(a, Place{}, fmt.Sprintf("and %d more rows of this record", more))
+	}
+	b.refused = 0
+}
+
+func (b *batch) tellAside(a arrival, at Place, cause string) {
 	where := a.where
 	if a.run.ID != "" {
 		where = a.run.File

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode"
 
 	"github.com/busbar/busbar/telemetry"
@@ -25,10 +26,7 @@ const longestLine = 1 << 20
 // NewDecoder reads rows as of an instant: what lies behind it by more than a day is no read.
 func NewDecoder(from io.Reader, format Format, now telemetry.Micros) *Decoder {
 	d := &Decoder{format: format, now: now}
-	rest := bufio.NewReaderSize(from, 64<<10)
-	if bom, _ := rest.Peek(3); bytes.Equal(bom, []byte("\ufeff")) {
-		rest.Discard(3)
-	}
+	rest := marked(from)
 	line := 1
 	for {
 		b, err := rest.ReadByte()
@@ -57,6 +55,15 @@ func NewDecoder(from io.Reader, format Format, now telemetry.Micros) *Decoder {
 	}
 }
 
+// marked reads from behind a byte order mark, if there is one.
+func marked(from io.Reader) *bufio.Reader {
+	rest := bufio.NewReaderSize(from, 64<<10)
+	if bom, _ := rest.Peek(3); bytes.Equal(bom, []byte("\ufeff")) {
+		rest.Discard(3)
+	}
+	return rest
+}
+
 // Next is the next row. A *Refusal concerns one row, and those behind it come all the same.
 // Any other error is the end; io.EOF is one where all was read.
 func (d *Decoder) Next() (Row, error) {
@@ -81,10 +88,9 @@ func (f Format) named(name string) (Field, bool) {
 	if field, is := f.Columns[name]; is {
 		return field, true
 	}
-	for _, field := range Fields {
-		if string(field) == name {
-			return field, true
-		}
+	field := Field(name)
+	if slices.Contains(Fields, field) || f.own && slices.Contains(ownFields, field) {
+		return field, true
 	}
 	return "", false
 }

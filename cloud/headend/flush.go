@@ -68,6 +68,7 @@ func (s *session) flush(ctx context.Context) error {
 		return err
 	}
 	maps.Copy(s.offsets, s.next)
+	maps.Copy(s.begun, s.partly)
 	total := s.counts
 	for _, r := range s.runs {
 		total.Add(r.ImportCounts)
@@ -93,6 +94,14 @@ func (s *session) advance(t *store.Tx) error {
 			from = store.NoOffset
 		}
 		if err := t.Advance(Consumer, store.Partition{Topic: s.cfg.Topics.Import(), TopicID: s.topicID, Number: p}, from, next); err != nil {
+			return err
+		}
+		// What moves within a record keeps others from it, as offsets do.
+		at, begun := s.begun[p]
+		if !begun {
+			at = store.NoOffset
+		}
+		if err := t.Advance(consumerRows, store.Partition{Topic: s.cfg.Topics.Import(), Number: p}, at, s.partly[p]); err != nil {
 			return err
 		}
 	}
@@ -178,7 +187,8 @@ func (s *session) latest(ctx context.Context) (map[int64][]byte, error) {
 }
 
 func (s *session) writeRuns(t *store.Tx, now telemetry.Micros) error {
-	for _, r := range s.runs {
+	for _, key := range slices.SortedFunc(maps.Keys(s.runs), func(a, b importKey) int { return cmp.Compare(a.began, b.began) }) {
+		r := s.runs[key]
 		if err := t.SaveImportRun(r.ImportRun, r.begins); err != nil {
 			return err
 		}
@@ -202,6 +212,11 @@ func (s *session) writeEvents(t *store.Tx, now telemetry.Micros) (counts store.I
 	}
 	for _, e := range s.events {
 		v := e.row.Event
+		if e.point == "" {
+			if e.point, err = t.MeterPoint(e.from.headend.ID, v.Meter); err != nil {
+				return counts, err
+			}
+		}
 		fresh, err := t.AddMeterEvent(store.MeterEvent{HeadEnd: e.from.headend.ID, Meter: v.Meter, At: v.At, Code: v.Code, Number: v.Number,
 			Kind: string(v.Kind), Asset: e.point, Words: v.Words}, now)
 		if err != nil {
@@ -217,7 +232,7 @@ func (s *session) writeEvents(t *store.Tx, now telemetry.Micros) (counts store.I
 		}
 		to.Fresh++
 		if known && e.point != "" {
-			if err := noteEvidence(t, e, now); err != nil {
+			if err := noteEvidence(t, e); err != nil {
 				return counts, err
 			}
 		}
@@ -225,26 +240,31 @@ func (s *session) writeEvents(t *store.Tx, now telemetry.Micros) (counts store.I
 	return counts, nil
 }
 
-// noteEvidence keeps what an event says of supply: now if it is of now, and else what the
+// noteEvidence keeps what an event says of supply: now if it was of now when it was written into
+// the log, and else what the
 // meter noted of an interruption that is over, which begins no outage.
-func noteEvidence(t *store.Tx, e event, now telemetry.Micros) error {
+func noteEvidence(t *store.Tx, e event) error {
 	v := e.row.Event
-	said := outage.Evidence{Asset: e.point, Arrival: int64(now), Source: int64(v.At)}
-	current := v.At >= now-telemetry.Micros(e.from.headend.Fresh.Microseconds())
+	said := outage.Evidence{Asset: e.point, Arrival: int64(e.from.written), Source: int64(v.At)}
+	current := v.At >= e.from.written-telemetry.Micros(e.from.headend.Fresh.Microseconds())
 	switch {
 	case v.Kind == PowerFail && current:
 		said.Kind = outage.LastGasp
 	case v.Kind == PowerRestore && current:
 		said.Kind = outage.PowerUp
-	case v.Kind == PowerRestore:
-		kind, since, err := t.LastMeterEvent(e.from.headend.ID, v.Meter, v.At, [2]string{string(PowerFail), string(PowerRestore)})
-		if errors.Is(err, sql.ErrNoRows) || err == nil && kind != string(PowerFail) {
+	case v.Kind == PowerRestore, v.Kind == PowerFail:
+		look, other := t.LastMeterEvent, PowerFail
+		if v.Kind == PowerFail {
+			look, other = t.NextMeterEvent, PowerRestore
+		}
+		kind, at, err := look(e.from.headend.ID, v.Meter, v.At, [2]string{string(PowerFail), string(PowerRestore)})
+		if errors.Is(err, sql.ErrNoRows) || err == nil && kind != string(other) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		said.Kind, said.Since = outage.Interrupted, int64(since)
+		said.Kind, said.Since, said.Source = outage.Interrupted, int64(min(at, v.At)), int64(max(at, v.At))
 	default:
 		return nil
 	}

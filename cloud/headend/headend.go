@@ -42,6 +42,8 @@ type Format struct {
 	Channels  map[string]Channel   // by the head-end's name; those that are OBIS codes are known anyway
 	Qualities map[string]Status    // by the head-end's word, beside those of Statuses
 	Events    map[string]EventKind // by the head-end's code, beside those of EventKinds
+
+	own bool // they are as an Import sends them
 }
 
 // Channel is a quantity that a meter has.
@@ -78,8 +80,10 @@ const (
 	Line     Field = "line"       // of the file that the row was copied from, for messages
 )
 
-// Fields are all of them.
-var Fields = []Field{Meter, Point, Of, Signal, Time, Start, End, Interval, Number, Unit, Kind, Quality, Version, Code, ID, Text, Known, Line}
+// Fields are those that somebody may write; Known and Line are of what an Import sends.
+var Fields = []Field{Meter, Point, Of, Signal, Time, Start, End, Interval, Number, Unit, Kind, Quality, Version, Code, ID, Text}
+
+var ownFields = []Field{Known, Line}
 
 // Status is how a read was come by.
 type Status string

@@ -1,7 +1,6 @@
 package headend
 
 import (
-	"bufio"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -46,7 +45,7 @@ var Priorities = []string{"normal", "important", "critical", "life-support"}
 func ReadMaster(kind Master, headend string, from io.Reader, now telemetry.Micros, each func(func(*store.Tx) error) error, refused func(*Refusal)) error {
 	of := masterColumns[kind]
 	named := func(name string) (Field, bool) { return Field(name), slices.Contains(of.columns, Field(name)) }
-	next, err := newTable(bufio.NewReader(from), 1, 0, named, of.columns[:of.required])
+	next, err := newTable(marked(from), 1, 0, named, of.columns[:of.required])
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -96,7 +95,7 @@ func (d *Decoder) master(kind Master, headend string, at Place, c cells) (func(*
 	}
 	switch kind {
 	case Meters:
-		return func(t *store.Tx) error { return t.SaveMeter(headend, c[Meter].text, c[Point].text) }, nil
+		return func(t *store.Tx) error { return t.SaveMeter(headend, c[Meter].text, c[Point].text, d.now-366*ahead) }, nil
 	case Customers:
 		v := store.Customer{ID: c["customer"].text, Point: c[Point].text, Name: c["name"].text, Contact: c["contact"].text, Priority: c["priority"].text, Tariff: c["tariff"].text}
 		if v.Priority == "" {

@@ -146,7 +146,10 @@ func (d *Decoder) read(at Place, c cells) (r Read, err error) {
 
 // channel is what a read is of.
 func (d *Decoder) channel(at Place, c cells) (Channel, error) {
-	unit := c[Unit].text
+	unit, err := c.optional(Unit)
+	if err != nil {
+		return Channel{}, err
+	}
 	if signal, is := c[Signal]; is {
 		if len(signal.text) > longestText || !plain(signal.text) {
 			return Channel{}, refuse(signal.Place, "signal %q, expected letters, digits, points, dashes and underscores", short(signal.text))
@@ -170,7 +173,6 @@ func (d *Decoder) channel(at Place, c cells) (Channel, error) {
 	}
 	ch, known := d.format.Channels[of.text]
 	if !known {
-		var err error
 		if ch, err = obisChannel(of.text, unit); err != nil {
 			return Channel{}, refuse(of.Place, "channel %q isn't known, expected an OBIS code such as 1-0:1.8.0, or one that the head-end's channels name", short(of.text))
 		}

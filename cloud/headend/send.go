@@ -51,6 +51,11 @@ type Sent struct {
 	First, Until  telemetry.Micros
 }
 
+// Unreadable is why no more of a file can be read, as what is in it is no table or list.
+type Unreadable struct{ error }
+
+func (u *Unreadable) Unwrap() error { return u.error }
+
 // together is how many rows stand in a record.
 const together = 500
 
@@ -126,7 +131,7 @@ func (i Import) read(ctx context.Context, sent *Sent, take func(Row) error) erro
 		if err == io.EOF {
 			return nil
 		} else if err != nil && !errors.As(err, &refused) {
-			return fmt.Errorf("%s:%w", i.File, err)
+			return &Unreadable{fmt.Errorf("%s:%w", i.File, err)}
 		}
 		sent.Last = row.Place.Line
 		if sent.Last <= sent.Resumed {
@@ -258,7 +263,7 @@ const lookEvery = 200 * time.Millisecond
 func (i Import) Wait(ctx context.Context, sent Sent) (store.ImportRun, error) {
 	for {
 		run, begun, err := i.Store.ImportRunOf(ctx, sent.ID)
-		begun = begun && run.Began == sent.Began // or it is of an earlier import of the same file
+		begun = begun && run.Began >= sent.Began // or it is of an earlier import of the same file
 		if err != nil || begun && run.Over != 0 {
 			return run, err
 		}

@@ -20,8 +20,12 @@ import (
 	"github.com/busbar/busbar/telemetry/record"
 )
 
-// Consumer names the offsets in the store.
-const Consumer = "import"
+// Consumer names the offsets in the store, and consumerRows how many rows were taken of a
+// record that is taken in several transactions.
+const (
+	Consumer     = "import"
+	consumerRows = "import-rows"
+)
 
 // Config says what to take and where to store it.
 type Config struct {
@@ -36,15 +40,21 @@ type Config struct {
 // another has taken beside it isn't stored.
 type Runner struct {
 	cfg      Config
-	headends map[string]HeadEnd
+	headends map[string]known
 	counters
+}
+
+// known is a head-end, and why nothing is taken from it; nil if it is.
+type known struct {
+	HeadEnd
+	wrong error
 }
 
 func New(cfg Config) *Runner {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
-	r := &Runner{cfg: cfg, headends: map[string]HeadEnd{}}
+	r := &Runner{cfg: cfg, headends: map[string]known{}}
 	for _, h := range cfg.HeadEnds {
-		r.headends[h.ID] = h
+		r.headends[h.ID] = known{HeadEnd: h}
 	}
 	return r
 }
@@ -59,7 +69,7 @@ const (
 	pollLimit = 64 // records
 	waitFor   = time.Second
 	houseKept = 10 * time.Minute
-	// mostRows and mostCorrected bound a transaction, give or take a record: others wait
+	// mostRows, give or take a record, and mostCorrected bound a transaction: others wait
 	// for it.
 	mostRows      = 20_000
 	mostCorrected = 200 // hours of bundles
@@ -68,16 +78,16 @@ const (
 )
 
 func (r *Runner) run(ctx context.Context, ok func()) error {
-	err := r.cfg.Store.Write(ctx, func(t *store.Tx) error {
-		for _, h := range r.cfg.HeadEnds {
-			if err := t.SaveHeadEnd(store.HeadEnd{ID: h.ID, Zone: h.Zone, Expects: telemetry.Micros(h.Expects.Microseconds())}); err != nil {
-				return err
-			}
+	for _, h := range r.cfg.HeadEnds {
+		err := r.cfg.Store.Write(ctx, func(t *store.Tx) error {
+			return t.SaveHeadEnd(store.HeadEnd{ID: h.ID, Zone: h.Zone, Expects: telemetry.Micros(h.Expects.Microseconds())})
+		})
+		r.headends[h.ID] = known{h, err}
+		if errors.Is(err, store.ErrEnrolled) {
+			r.cfg.Logger.Error("what a head-end sends is set aside", "headend", h.ID, "error", err)
+		} else if err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	offsets, err := r.cfg.Store.Offsets(ctx, Consumer)
 	if err != nil {
@@ -98,7 +108,11 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 	}
 	defer reader.Close()
 	ids[topic] = reader.TopicID(topic)
-	s := newSession(r, offsets[topic], ids[topic])
+	begun, err := r.cfg.Store.Offsets(ctx, consumerRows)
+	if err != nil {
+		return err
+	}
+	s := newSession(r, offsets[topic], begun[topic], ids[topic])
 	kept := time.Now()
 	for {
 		records, err := reader.Poll(ctx, waitFor, pollLimit)
@@ -151,7 +165,8 @@ type arrival struct {
 	format  Format
 	run     store.ImportRun // ID is "" of what isn't imported from a file
 	begins  bool
-	where   string // in the log
+	where   string           // in the log
+	written telemetry.Micros // into the log: as of when its rows speak
 }
 
 func (r *Runner) arrival(rec *kgo.Record, now telemetry.Micros) (a arrival, err error) {
@@ -159,21 +174,25 @@ func (r *Runner) arrival(rec *kgo.Record, now telemetry.Micros) (a arrival, err 
 	for _, h := range rec.Headers {
 		of[h.Key] = string(h.Value)
 	}
+	a.written = min(telemetry.MicrosOf(rec.Timestamp), now)
 	a.where = fmt.Sprintf("%s/%d@%d", rec.Topic, rec.Partition, rec.Offset)
 	id, named := of[headHeadEnd]
 	if !named {
 		id = string(rec.Key)
 	}
-	known := false
-	if a.headend, known = r.headends[id]; !known {
+	from, is := r.headends[id]
+	if !is {
 		a.headend.ID = short(id)
 		return a, fmt.Errorf("head-end %q isn't in the cloud's configuration", short(id))
+	}
+	if a.headend = from.HeadEnd; from.wrong != nil {
+		return a, from.wrong
 	}
 	a.format = a.headend.Format
 	if of[headRun] == "" {
 		return a, nil
 	}
-	a.format = Format{}
+	a.format = Format{own: true}
 	a.run = store.ImportRun{ID: of[headRun], HeadEnd: id, File: of[headFile], By: of[headBy]}
 	if a.run.Line, err = strconv.ParseInt(of[headLine], 10, 64); err != nil {
 		return a, fmt.Errorf("header %s %q, expected a number", headLine, short(of[headLine]))
@@ -196,6 +215,8 @@ type session struct {
 	*Runner
 	topicID string
 	offsets map[int32]int64
+	begun   map[int32]int64 // as placeIn has it
+	bound   int             // mostCorrected
 	meters  map[meterKey]*meter
 	newest  map[int64][]telemetry.Sample // by bundle, by series
 	since   telemetry.Micros             // from which on samples are kept
@@ -208,10 +229,27 @@ type meterKey struct{ headend, id string }
 
 // meter is what is known of one.
 type meter struct {
-	point  string
-	told   bool // point is in the database
+	point  string // that rows have told last, of since
+	since  telemetry.Micros
 	places map[signalKey]store.Place
 	reads  map[interval]telemetry.Micros // when the first one began that is known
+}
+
+// stayed is how much later a meter has to be told to be where it was for that to be kept.
+const stayed = telemetry.Micros(24 * 3600 * 1e6)
+
+// moved reports whether that a meter is at a point says something new.
+func (m *meter) moved(point string, since telemetry.Micros) bool {
+	if m.point == point {
+		return since > m.since+stayed
+	}
+	return since >= m.since
+}
+
+// at is where a meter is since an instant.
+type at struct {
+	point string
+	since telemetry.Micros
 }
 
 type signalKey struct {
@@ -219,22 +257,48 @@ type signalKey struct {
 	kind       telemetry.Kind
 }
 
-func newSession(r *Runner, offsets map[int32]int64, topicID string) *session {
+// placeIn is what is kept of a record of which some rows were taken.
+func placeIn(offset int64, rows int) int64 { return offset*mostInRecord + int64(rows) }
+
+// mostInRecord is more than there are rows in a record.
+const mostInRecord = 1 << 20
+
+// done is how many rows of a record were taken before.
+func (s *session) done(rec *kgo.Record) int {
+	at, is := s.begun[rec.Partition]
+	if next, known := s.offsets[rec.Partition]; !is || !known || next != rec.Offset || at/mostInRecord != rec.Offset {
+		return 0
+	}
+	return int(at % mostInRecord)
+}
+
+func newSession(r *Runner, offsets, begun map[int32]int64, topicID string) *session {
+	if begun == nil {
+		begun = map[int32]int64{}
+	}
 	if offsets == nil {
 		offsets = map[int32]int64{}
 	}
-	return &session{Runner: r, topicID: topicID, offsets: offsets, meters: map[meterKey]*meter{}, newest: map[int64][]telemetry.Sample{},
+	return &session{Runner: r, topicID: topicID, offsets: offsets, begun: begun, bound: mostCorrected, meters: map[meterKey]*meter{}, newest: map[int64][]telemetry.Sample{},
 		packer: r.cfg.Store.NewPacker(), batch: newBatch()}
 }
 
 // take adds a record to the batch, and commits that when it is full.
 func (s *session) take(ctx context.Context, rec *kgo.Record) error {
+	if len(s.meters) > mostKnown {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+		clear(s.meters)
+		clear(s.newest)
+	}
 	now := telemetry.MicrosOf(time.Now())
 	a, err := s.arrival(rec, now)
+	done := s.done(rec)
 	var rows []Row
 	if err != nil {
 		s.setAside(a, Place{}, err.Error())
-	} else if rows, err = s.decode(a, rec.Value, now); err != nil {
+	} else if rows, err = s.decode(a, rec.Value, now, done > 0); err != nil {
 		return err
 	}
 	if err := s.know(ctx, a.headend.ID, rows); err != nil {
@@ -243,25 +307,43 @@ func (s *session) take(ctx context.Context, rec *kgo.Record) error {
 	if err := s.load(ctx, a.headend.ID, rows); err != nil {
 		return err
 	}
-	for _, row := range rows {
+	if done > 0 {
+		a.begins = false
+	}
+	for i, row := range rows {
+		if i < done {
+			continue
+		}
 		switch {
 		case row.Read != nil:
 			s.judge(a, row)
 		case row.Event != nil:
-			s.events = append(s.events, event{a, row, s.meters[meterKey{a.headend.ID, row.Event.Meter}].point})
+			s.events = append(s.events, event{a, row, row.Event.Point})
+		}
+		s.rows++
+		if taken := i + 1; len(s.corrected) >= s.bound && taken < min(len(rows), mostInRecord) {
+			s.next[rec.Partition], s.partly[rec.Partition] = rec.Offset, placeIn(rec.Offset, taken)
+			s.sumAside(a)
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+			a.begins = false
+			if err := s.load(ctx, a.headend.ID, rows[taken:]); err != nil {
+				return err
+			}
 		}
 	}
-	s.rows += len(rows)
-	s.next[rec.Partition] = rec.Offset + 1
+	s.next[rec.Partition], s.partly[rec.Partition] = rec.Offset+1, 0
+	s.sumAside(a)
 	s.count(a)
-	if s.rows >= mostRows || len(s.corrected) >= mostCorrected {
+	if s.rows >= mostRows || len(s.corrected) >= s.bound {
 		return s.flush(ctx)
 	}
 	return nil
 }
 
-// decode is the rows of a record. What can't be read is set aside.
-func (s *session) decode(a arrival, value []byte, now telemetry.Micros) (rows []Row, err error) {
+// decode is the rows of a record. What can't be read is set aside, if it wasn't before.
+func (s *session) decode(a arrival, value []byte, now telemetry.Micros, again bool) (rows []Row, err error) {
 	d := NewDecoder(bytes.NewReader(value), a.format, now)
 	for {
 		row, err := d.Next()
@@ -270,9 +352,13 @@ func (s *session) decode(a arrival, value []byte, now telemetry.Micros) (rows []
 		case err == io.EOF:
 			return rows, nil
 		case errors.As(err, &refused):
-			s.setAside(a, refused.Place, refused.Cause)
+			if !again {
+				s.setAside(a, refused.Place, refused.Cause)
+			}
 		case err != nil:
-			s.setAside(a, Place{}, err.Error())
+			if !again {
+				s.setAside(a, Place{}, err.Error())
+			}
 			return rows, nil
 		default:
 			rows = append(rows, row)
@@ -283,23 +369,18 @@ func (s *session) decode(a arrival, value []byte, now telemetry.Micros) (rows []
 // know finds or makes the series of what is read. That is a transaction of its own: a series
 // without samples does no harm.
 func (s *session) know(ctx context.Context, headend string, rows []Row) error {
-	if len(s.meters) > mostKnown {
-		if err := s.flush(ctx); err != nil {
-			return err
-		}
-		clear(s.meters)
-		clear(s.newest)
-	}
 	wanted := map[string][]telemetry.Signal{}
-	points := map[string]string{}
+	told := map[string]at{}
 	for _, row := range rows {
 		id, point := row.meter()
 		if id == "" {
 			continue
 		}
 		m := s.meters[meterKey{headend, id}]
-		if _, is := points[id]; m == nil && !is || point != "" && (m == nil || m.point != point) {
-			points[id] = point
+		if was, is := told[id]; m == nil && !is {
+			told[id] = at{point, row.at()}
+		} else if point != "" && (!is || was.point == "" || was.since < row.at()) && (m == nil || m.moved(point, row.at())) {
+			told[id] = at{point, row.at()}
 		}
 		if r := row.Read; r != nil {
 			key := signalKey{r.Signal, r.Unit, r.Kind}
@@ -311,47 +392,40 @@ func (s *session) know(ctx context.Context, headend string, rows []Row) error {
 			}
 		}
 	}
-	if len(wanted) == 0 && len(points) == 0 {
+	if len(wanted) == 0 && len(told) == 0 {
 		return nil
 	}
 	found := map[string]*meter{}
 	err := s.cfg.Store.Write(ctx, func(t *store.Tx) error {
 		clear(found)
-		of := func(id string) (*meter, error) {
+		of := func(id string) *meter {
 			if found[id] != nil {
-				return found[id], nil
+				return found[id]
 			}
 			m := &meter{places: map[signalKey]store.Place{}, reads: map[interval]telemetry.Micros{}}
 			if was := s.meters[meterKey{headend, id}]; was != nil {
 				*m = *was
-			} else {
-				var err error
-				if m.point, err = t.MeterPoint(headend, id); err != nil {
-					return nil, err
-				}
 			}
 			found[id] = m
-			return m, nil
+			return m
 		}
-		for id, point := range points {
-			m, err := of(id)
-			if err != nil {
-				return err
-			}
-			if point != "" && point != m.point {
-				m.point = point
-				if err := t.SaveMeter(headend, id, point); err != nil {
+		for id, is := range told {
+			m := of(id)
+			if is.point != "" {
+				m.point, m.since = is.point, is.since
+				if err := t.SaveMeter(headend, id, is.point, is.since); err != nil {
 					return err
 				}
 			}
 		}
 		for id, signals := range wanted {
-			m, err := of(id)
+			m := of(id)
+			point, err := t.MeterPoint(headend, id)
 			if err != nil {
 				return err
 			}
 			for i := range signals {
-				signals[i].Asset = m.point
+				signals[i].Asset = point
 			}
 			places, err := t.SaveSignals(headend, id, signals)
 			if err != nil {
@@ -370,6 +444,17 @@ func (s *session) know(ctx context.Context, headend string, rows []Row) error {
 		s.meters[meterKey{headend, id}] = m
 	}
 	return nil
+}
+
+// at is when it was read or told; 0 of one that is missing.
+func (r Row) at() telemetry.Micros {
+	switch {
+	case r.Read != nil:
+		return r.Read.At
+	case r.Event != nil:
+		return r.Event.At
+	}
+	return 0
 }
 
 func (r Row) meter() (id, point string) {

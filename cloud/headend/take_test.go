@@ -2,7 +2,9 @@ package headend
 
 import (
 	"context"
+	"crypto/ed25519"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand"
 	"strings"
@@ -269,7 +271,7 @@ func TestEventsBecomeEvidence(t *testing.T) {
 		t.Errorf("%s, expected %s", strings.Join(got, ", "), want)
 	}
 	// A meter whose place is told later has had its events there.
-	if err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveMeter("mdm", "m4", "point-4") }); err != nil {
+	if err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveMeter("mdm", "m4", "point-4", telemetry.MicrosOf(at)) }); err != nil {
 		t.Fatal(err)
 	}
 	var kinds string
@@ -287,6 +289,20 @@ func TestAGatewaysNameIsRefused(t *testing.T) {
 	enrol(t, w.store, "mdm")
 	err := w.store.Write(t.Context(), func(tx *store.Tx) error { return tx.SaveHeadEnd(store.HeadEnd{ID: "mdm"}) })
 	if err == nil || !strings.Contains(err.Error(), "a gateway of this id is enrolled") {
+		t.Error(err)
+	}
+	// That costs no other head-end anything.
+	r, _ := w.start(mdm, HeadEnd{ID: "other"})
+	w.produce("meter,signal,time,value,unit\nm1,V,2025-10-01T00:00:00Z,7,V\n")
+	if err := w.producer.ProduceSync(t.Context(), recordOf("other", "meter,signal,time,value,unit\nm1,V,2025-10-01T00:00:00Z,7,V\n")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w.taken(r, 2)
+	if got := r.Stats(); got.Fresh != 1 || got.Aside != 1 {
+		t.Errorf("%+v", got)
+	}
+	public, _, _ := ed25519.GenerateKey(nil)
+	if _, err := w.store.EnrolKey(t.Context(), store.GatewayKey{Gateway: "other", PublicKey: public}); !errors.Is(err, store.ErrHeadEnd) {
 		t.Error(err)
 	}
 }

@@ -18,7 +18,7 @@ type Instant struct {
 // Correct packs a bundle's hour, as Pack does but in the transaction of who asks, and keeps
 // of each of the given instants only the sample that came last: what was stored before is
 // no more, and what sums the hour up is of what is left. An hour whose samples have been
-// deleted for their age stays as it is. Other Packers are fenced.
+// deleted for their age stays as it is. Other Packers are fenced, with ErrCorrected.
 func (p *Packer) Correct(t *Tx, bundle, hour int64, at map[Instant]bool) error {
 	if err := p.correct(t, bundle, hour, at); err != nil {
 		return fmt.Errorf("store: correct hour %d of bundle %d: %w", hour, bundle, err)
@@ -32,6 +32,10 @@ func (p *Packer) correct(t *Tx, bundle, hour int64, at map[Instant]bool) error {
 		return err
 	}
 	if err := t.Advance(packing, Partition{Topic: packing}, turn, turn+1); err != nil {
+		return err
+	}
+	if _, err := t.Exec(`INSERT INTO consumer_offset (consumer, topic, partition, topic_id, next) VALUES (?, ?, 0, '', 1)
+		ON CONFLICT (consumer, topic, partition) DO UPDATE SET next = consumer_offset.next + 1`, correcting, correcting); err != nil {
 		return err
 	}
 	p.read = p.read[:0]

@@ -35,16 +35,19 @@ func (c *ImportCounts) Add(more ImportCounts) {
 }
 
 // SaveImportRun adds what a run has counted since, and how far it has come. One that begins
-// counts anew.
+// counts anew, in the place of one of the same rows that began before; of that nothing more is
+// kept then.
 func (t *Tx) SaveImportRun(r ImportRun, begins bool) error {
 	var err error
 	if begins {
-		_, err = t.Exec(`DELETE FROM import_run WHERE id = ?`, r.ID)
+		_, err = t.Exec(`DELETE FROM import_run WHERE id = ? AND began <= ?`, r.ID, int64(r.Began))
 	}
 	if err == nil {
 		_, err = t.Exec(`INSERT INTO import_run (id, headend, file, actor, began, over, line, fresh, same, corrected, older, aside) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET over = excluded.over, line = excluded.line, fresh = import_run.fresh + excluded.fresh, same = import_run.same + excluded.same,
-				corrected = import_run.corrected + excluded.corrected, older = import_run.older + excluded.older, aside = import_run.aside + excluded.aside`,
+			ON CONFLICT (id) DO UPDATE SET over = excluded.over,
+				line = CASE WHEN excluded.line > import_run.line THEN excluded.line ELSE import_run.line END, fresh = import_run.fresh + excluded.fresh, same = import_run.same + excluded.same,
+				corrected = import_run.corrected + excluded.corrected, older = import_run.older + excluded.older, aside = import_run.aside + excluded.aside
+			WHERE import_run.began = excluded.began`,
 			r.ID, r.HeadEnd, r.File, r.By, int64(r.Began), int64(r.Over), r.Line, r.Fresh, r.Same, r.Corrected, r.Older, r.Aside)
 	}
 	if err != nil {

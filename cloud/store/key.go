@@ -37,6 +37,7 @@ var (
 	ErrKeyRevoked    = errors.New("the key has been revoked")
 	ErrKeyValid      = errors.New("the key hasn't been revoked")
 	ErrNoKey         = errors.New("the gateway has no such key")
+	ErrHeadEnd       = errors.New("a head-end has the gateway's id")
 	ErrNotIntroduced = errors.New("the key that introduces it isn't a valid one of the gateway")
 )
 
@@ -96,7 +97,7 @@ func (t *Tx) key(id record.KeyID) (k GatewayKey, found bool, err error) {
 }
 
 // EnrolKey lets a key write in its gateway's name, which may be new. A key that
-// may already changes nothing. ErrKeyTaken and ErrKeyRevoked say why it can't.
+// may already changes nothing. ErrKeyTaken, ErrKeyRevoked and ErrHeadEnd say why it can't.
 func (s *Store) EnrolKey(ctx context.Context, k GatewayKey) (added bool, err error) {
 	err = s.Write(ctx, func(t *Tx) error {
 		added, err = t.addKey(k, "")
@@ -120,7 +121,15 @@ func (t *Tx) addKey(k GatewayKey, via string) (added bool, err error) {
 	case found:
 		return false, nil
 	}
-	if err := t.touchGateway(k.Gateway); err != nil {
+	var headend bool
+	err = t.QueryRow(`SELECT EXISTS (SELECT 1 FROM headend WHERE id = ?)`, []any{k.Gateway}, &headend)
+	if err == nil && headend {
+		err = ErrHeadEnd
+	}
+	if err == nil {
+		err = t.touchGateway(k.Gateway)
+	}
+	if err != nil {
 		return false, err
 	}
 	introducedBy := ""

@@ -47,11 +47,18 @@ type Packer struct {
 
 	most    int          // samples of an hour
 	turn    int64        // how often Packers had written at the last look
+	others  int64        // and how often that was no correction
 	longest atomic.Int64 // ns
 }
 
 // packing is what Packers move with each transaction, as consumers move their offsets.
 const packing = "pack"
+
+// correcting counts those of them that were corrections.
+const correcting = "correct"
+
+// ErrCorrected is an ErrFenced by nothing but corrections: who tries again at once goes on.
+var ErrCorrected = fmt.Errorf("corrections came between: %w", ErrFenced)
 
 func (s *Store) NewPacker() *Packer { return &Packer{store: s, most: mostPacked} }
 
@@ -62,13 +69,27 @@ func (p *Packer) Longest() time.Duration { return time.Duration(p.longest.Load()
 // look is Store.Read of what the transactions that follow go by.
 func (p *Packer) look(ctx context.Context, do func(*Tx) error) error {
 	return p.store.Read(ctx, func(t *Tx) error {
-		p.turn = NoOffset
-		err := t.QueryRow(`SELECT next FROM consumer_offset WHERE consumer = ?`, []any{packing}, &p.turn)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		turn, others, err := t.packings()
+		if err != nil {
 			return err
 		}
+		p.turn, p.others = turn, others
 		return do(t)
 	})
+}
+
+// packings is how often Packers have written, NoOffset if none has, and how often that was
+// no correction.
+func (t *Tx) packings() (turn, others int64, err error) {
+	of := map[string]int64{packing: NoOffset}
+	err = t.Each(func(r *sql.Rows) error {
+		var consumer string
+		var next int64
+		err := r.Scan(&consumer, &next)
+		of[consumer] = next
+		return err
+	}, `SELECT consumer, next FROM consumer_offset WHERE consumer IN (?, ?)`, packing, correcting)
+	return of[packing], of[packing] - of[correcting], err
 }
 
 // write is Store.Write, timed from when it is the Packer's turn.
@@ -77,12 +98,15 @@ func (p *Packer) write(ctx context.Context, do func(*Tx) error) error {
 	err := p.store.Write(ctx, func(t *Tx) error {
 		began = time.Now()
 		if err := t.Advance(packing, Partition{Topic: packing}, p.turn, p.turn+1); err != nil {
+			if _, others, failed := t.packings(); errors.Is(err, ErrFenced) && failed == nil && others == p.others {
+				return ErrCorrected
+			}
 			return err
 		}
 		return do(t)
 	})
 	if err == nil {
-		p.turn++
+		p.turn, p.others = p.turn+1, p.others+1
 	}
 	if took := int64(time.Since(began)); !began.IsZero() && took > p.longest.Load() {
 		p.longest.Store(took)

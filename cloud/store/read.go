@@ -17,13 +17,16 @@ type HeadEnd struct {
 	Expects  telemetry.Micros // how long after an interval's end its read may take
 }
 
-// SaveHeadEnd keeps a head-end as it is configured. It is an error if keys are enrolled for a
+// ErrEnrolled is that a head-end can't have the id of a gateway.
+var ErrEnrolled = errors.New("a gateway of this id is enrolled, expected another id")
+
+// SaveHeadEnd keeps a head-end as it is configured. ErrEnrolled if keys are enrolled for a
 // gateway of its id.
 func (t *Tx) SaveHeadEnd(h HeadEnd) error {
 	var keys int
 	err := t.QueryRow(`SELECT COUNT(*) FROM gateway_key WHERE gateway = ?`, []any{h.ID}, &keys)
 	if err == nil && keys > 0 {
-		return fmt.Errorf("store: head-end %s: a gateway of this id is enrolled, expected another id", h.ID)
+		err = ErrEnrolled
 	}
 	if err == nil {
 		_, err = t.Exec(`INSERT INTO gateway (id, zone) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET zone = excluded.zone`, h.ID, h.Zone)
@@ -40,6 +43,11 @@ func (t *Tx) SaveHeadEnd(h HeadEnd) error {
 // SaveSignals finds or makes the series of signals of a gateway's device, and says where
 // their samples are stored. The gateway's row exists.
 func (t *Tx) SaveSignals(gateway, device string, signals []telemetry.Signal) ([]Place, error) {
+	signals = slices.Clone(signals)
+	for i := range signals {
+		signals[i] = storableSignal(signals[i])
+	}
+	device = storableText(device)
 	ids, err := t.saveDevice(gateway, device, signals)
 	if err != nil {
 		return nil, fmt.Errorf("store: save the signals of %s of %s: %w", device, gateway, err)
@@ -70,10 +78,18 @@ func (t *Tx) MeterPoint(headend, meter string) (point string, err error) {
 	return point, err
 }
 
-// SaveMeter keeps at which service point a meter is, for its signals and the events that
-// were told before.
-func (t *Tx) SaveMeter(headend, meter, point string) error {
-	_, err := t.Exec(`INSERT INTO meter (headend, id, point) VALUES (?, ?, ?) ON CONFLICT (headend, id) DO UPDATE SET point = excluded.point`, headend, meter, point)
+// SaveMeter keeps at which service point a meter is since an instant, for its signals and the
+// events that were told before. What is known of a later instant stays.
+func (t *Tx) SaveMeter(headend, meter, point string, since telemetry.Micros) error {
+	res, err := t.Exec(`INSERT INTO meter (headend, id, point, since) VALUES (?, ?, ?, ?)
+		ON CONFLICT (headend, id) DO UPDATE SET point = excluded.point, since = excluded.since WHERE meter.since <= excluded.since`, headend, meter, point, int64(since))
+	var moved int64
+	if err == nil {
+		moved, err = res.RowsAffected()
+	}
+	if err == nil && moved == 0 {
+		return nil
+	}
 	if err == nil {
 		_, err = t.Exec(`UPDATE series SET asset = ? WHERE gateway = ? AND device = ? AND asset <> ?`, point, headend, meter, point)
 	}
@@ -189,6 +205,13 @@ func (t *Tx) AddMeterEvent(e MeterEvent, now telemetry.Micros) (bool, error) {
 func (t *Tx) LastMeterEvent(headend, meter string, before telemetry.Micros, kinds [2]string) (kind string, at telemetry.Micros, err error) {
 	err = t.QueryRow(`SELECT kind, at FROM meter_event WHERE headend = ? AND meter = ? AND at < ? AND kind IN (?, ?) ORDER BY at DESC LIMIT 1`,
 		[]any{headend, meter, int64(before), kinds[0], kinds[1]}, &kind, &at)
+	return kind, at, err
+}
+
+// NextMeterEvent is LastMeterEvent of the oldest after an instant.
+func (t *Tx) NextMeterEvent(headend, meter string, after telemetry.Micros, kinds [2]string) (kind string, at telemetry.Micros, err error) {
+	err = t.QueryRow(`SELECT kind, at FROM meter_event WHERE headend = ? AND meter = ? AND at > ? AND kind IN (?, ?) ORDER BY at LIMIT 1`,
+		[]any{headend, meter, int64(after), kinds[0], kinds[1]}, &kind, &at)
 	return kind, at, err
 }
 

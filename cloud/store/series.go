@@ -47,9 +47,7 @@ func (t *Tx) saveBirth(b record.Birth) error {
 	}
 	devices := map[string][]telemetry.Signal{}
 	for _, s := range b.Signals {
-		// As the database returns them, or a series wouldn't be known again.
-		s.Device, s.Name, s.Unit, s.Asset = storableText(s.Device), storableText(s.Name), storableText(s.Unit), storableText(s.Asset)
-		s.Kind = telemetry.Kind(storableText(string(s.Kind)))
+		s = storableSignal(s)
 		devices[s.Device] = append(devices[s.Device], s)
 	}
 	for _, device := range slices.Sorted(maps.Keys(devices)) {
@@ -74,6 +72,13 @@ type seriesKey struct {
 }
 
 func keyOf(s telemetry.Signal) seriesKey { return seriesKey{s.Name, s.Unit, s.Kind} }
+
+// storableSignal is a signal as the database returns it, or its series wouldn't be known again.
+func storableSignal(s telemetry.Signal) telemetry.Signal {
+	s.Device, s.Name, s.Unit, s.Asset = storableText(s.Device), storableText(s.Name), storableText(s.Unit), storableText(s.Asset)
+	s.Kind = telemetry.Kind(storableText(string(s.Kind)))
+	return s
+}
 
 // saveDevice finds or makes the series of a device's signals. The bundle made
 // last is filled before the next one is begun.

@@ -49,7 +49,7 @@ func (s *Store) NewToken(ctx context.Context, gateway, by string, valid time.Dur
 // EnrolByToken uses a token up and lets the key write in its gateway's name, in
 // one transaction. The key is said to be added by whoever made the token. A
 // request that comes again with the same key succeeds again. The error is an
-// ErrToken, ErrKeyTaken or ErrKeyRevoked if the request can't succeed.
+// ErrToken, ErrKeyTaken, ErrKeyRevoked or ErrHeadEnd if the request can't succeed.
 func (s *Store) EnrolByToken(ctx context.Context, token string, k GatewayKey) error {
 	enrol := func(t *Tx, write bool) error {
 		var gateway, keyID string

@@ -89,7 +89,7 @@ func (r *Registry) Enrol(ctx context.Context, e record.Enrolment) error {
 	err := r.store.EnrolByToken(ctx, e.Token, store.GatewayKey{
 		Gateway: e.Gateway, PublicKey: e.PublicKey, AddedAt: telemetry.MicrosOf(time.Now()),
 	})
-	for _, final := range []error{store.ErrToken, store.ErrKeyTaken, store.ErrKeyRevoked} {
+	for _, final := range []error{store.ErrToken, store.ErrKeyTaken, store.ErrKeyRevoked, store.ErrHeadEnd} {
 		if errors.Is(err, final) {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -105,8 +106,11 @@ func (i importReadings) file(ctx context.Context, in headend.Import, path string
 		})
 	}
 	sent, err := in.Send(ctx)
-	if err != nil {
+	if wrong := (*headend.Unreadable)(nil); errors.As(err, &wrong) {
 		return false, program.Usage{Err: err}
+	}
+	if err != nil {
+		return false, err
 	}
 	if sent.Resumed > 0 {
 		fmt.Printf("%s: goes on behind line %d, up to which it was taken before\n", in.File, sent.Resumed)

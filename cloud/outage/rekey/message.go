@@ -11,7 +11,7 @@ import (
 	"github.com/busbar/busbar/telemetry"
 )
 
-// version is that of what docs/outage.md describes: members may be added to it, none changes
+// version is that of what docs/evidence.md describes: members may be added to it, none changes
 // its meaning or goes.
 const version = 1
 

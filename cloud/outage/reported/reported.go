@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/busbar/busbar/cloud/outage/cim"
@@ -116,7 +117,7 @@ func Take(ctx context.Context, s *store.Store, r Report) (n Taken, err error) {
 	}
 	err = s.Write(ctx, func(t *store.Tx) error {
 		n = Taken{System: r.System}
-		have, err := all(t, r.System)
+		have, err := those(t, r.System, r.Document.Outages)
 		if err != nil {
 			return err
 		}
@@ -225,10 +226,11 @@ func save(t *store.Tx, o ReportedOutage, at telemetry.Micros) error {
 	return err
 }
 
-// all is what a system has reported, by id.
-func all(t *store.Tx, system string) (map[string]kept, error) {
+// those is what a system has reported of the outages that it now reports, and of those that
+// go on, by id.
+func those(t *store.Tx, system string, now []cim.Outage) (map[string]kept, error) {
 	have := map[string]kept{}
-	return have, t.Each(func(r *sql.Rows) error {
+	read := func(r *sql.Rows) error {
 		var k kept
 		var text string
 		if err := r.Scan(&text, &k.over); err != nil {
@@ -237,7 +239,19 @@ func all(t *store.Tx, system string) (map[string]kept, error) {
 		err := json.Unmarshal([]byte(text), &k.ReportedOutage)
 		have[k.ID] = k
 		return err
-	}, `SELECT data, over FROM reported_outage WHERE source = ?`, system)
+	}
+	const query = `SELECT data, over FROM reported_outage WHERE source = ? AND `
+	err := t.Each(read, query+`over = 0`, system)
+	for some := range slices.Chunk(now, 500) {
+		args := []any{system}
+		for _, of := range some {
+			args = append(args, of.ID)
+		}
+		if err == nil {
+			err = t.Each(read, query+`id IN (?`+strings.Repeat(", ?", len(some)-1)+`)`, args...)
+		}
+	}
+	return have, err
 }
 
 // Filter is which are asked for; what is empty leaves none out.

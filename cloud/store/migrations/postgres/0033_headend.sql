@@ -11,6 +11,7 @@ CREATE TABLE meter (
     headend TEXT COLLATE "C" NOT NULL REFERENCES headend (id),
     id      TEXT COLLATE "C" NOT NULL,
     point   TEXT COLLATE "C" NOT NULL,
+    since   BIGINT NOT NULL, -- µs since 1970: what is told of an earlier time changes nothing
     PRIMARY KEY (headend, id)
 );
 CREATE INDEX meter_point ON meter (point);

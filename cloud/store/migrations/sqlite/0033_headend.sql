@@ -11,6 +11,7 @@ CREATE TABLE meter (
     headend TEXT NOT NULL REFERENCES headend (id),
     id      TEXT NOT NULL,
     point   TEXT NOT NULL,
+    since   BIGINT NOT NULL, -- µs since 1970: what is told of an earlier time changes nothing
     PRIMARY KEY (headend, id)
 ) WITHOUT ROWID;
 CREATE INDEX meter_point ON meter (point);
