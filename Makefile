@@ -39,7 +39,7 @@ test: build
 # What takes long, and shows neither the race detector nor another architecture what the others don't.
 ALONE := ReplicasComeAndGo|FromABackup|SetsAsideWhatIsNoEvent|DirectoryNeverExceedsItsSize|EventsHaveTheirShare|SilentGateways$$|AwayForGood|ATrendIsThat|PackingChangesNothing|DeletedStaysSummedUp|AsManyPartsAsItNeeds|AStormWithoutABroker|SigningInByAProvider$$|AProviderWeDidNotWrite
 race:
-	CGO_ENABLED=1 go test -race -short -p 3 -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /firmware-config -e /grid -e /profile -e /rules/r -e /sim/evidence -e /sim/load -e /sim/network -e /sim/powerflow -e /sim/sc -e /sim/world -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/image -e /test/packages -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
+	CGO_ENABLED=1 go test -race -short -timeout 30m -p 3 -skip '$(ALONE)' $$(go list ./... | grep -v -e /cmd/ -e /configfile -e /firmware-config -e /grid -e /profile -e /rules/r -e /sim/evidence -e /sim/load -e /sim/network -e /sim/powerflow -e /sim/sc -e /sim/world -e /cloud/replay -e /cloud/backup -e '/test$$' -e '/test/kafka' -e /test/deploy -e /test/image -e /test/packages -e /test/powerloss -e /cloud/client/ -e '/cloud/web')
 
 torture: build
 	BUSBAR_TORTURE=1 go test -count 1 -timeout 4h -run Torture -v ./...
