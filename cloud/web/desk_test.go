@@ -9,10 +9,6 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-func (b *tab) focused(css string) bool {
-	return get[bool](b, fmt.Sprintf(`document.activeElement?.matches(%q)`, css))
-}
-
 const chosen = `document.querySelector("[data-testid=outage-detail]")?.dataset`
 
 // An outage's whole life by the keyboard alone: choose it, confirm it, assign a crew, and

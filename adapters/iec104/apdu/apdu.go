@@ -184,10 +184,6 @@ func (r *Reader) next() (Frame, error) {
 	return parseControl(c)
 }
 
-// Partial reports whether the beginning of an APDU has come and its end hasn't. It is for
-// the goroutine that calls Next, after an error of the stream.
-func (r *Reader) Partial() bool { return r.to > r.from }
-
 // fill reads until so many octets are there.
 func (r *Reader) fill(n int) error {
 	if len(r.buf)-r.from < n {
