@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"aead.dev/minisign"
@@ -325,77 +326,73 @@ func TestAVersionThatDoesntProveItselfIsLeft(t *testing.T) {
 
 // A version isn't left because the one before was cut off, and there is much to look through.
 func TestLookingThroughABufferIsNoTrial(t *testing.T) {
-	b := newBench(t)
-	b.slots.running.Trial = true
-	u := b.start()
-	u.within = 2 * time.Second
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	guarded := make(chan struct{})
-	go func() {
-		u.Guard(ctx)
-		close(guarded)
-	}()
-	for began := time.Now(); time.Since(began) < 3*u.within/2; time.Sleep(20 * time.Millisecond) {
-		u.Opening()
-	}
-	if len(b.reboots) != 0 {
-		t.Fatal("it was left")
-	}
-	<-guarded
-	if len(b.reboots) != 1 {
-		t.Errorf("%d restarts", len(b.reboots))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.slots.running.Trial = true
+		u := b.start()
+		var guarding sync.WaitGroup
+		guarding.Go(func() { u.Guard(t.Context()) })
+		for range 30 {
+			u.Opening()
+			time.Sleep(Within / 20)
+		}
+		if len(b.reboots) != 0 {
+			t.Fatal("it was left")
+		}
+		guarding.Wait()
+		if len(b.reboots) != 1 {
+			t.Errorf("%d restarts", len(b.reboots))
+		}
+	})
 }
 
 // A gateway that is tried again and again, and looks through its buffer each time, puts off
 // the end of the trial only the first time.
 func TestAVersionThatOpensItsBufferAndFailsIsLeft(t *testing.T) {
-	for name, fail := range map[string]func(*Updater){
-		"before it runs": func(u *Updater) { u.Lacks("the gateway doesn't run: no") },
-		"while it runs": func(u *Updater) {
-			ctx, cancel := context.WithCancel(t.Context())
+	for name, fail := range map[string]func(context.Context, *Updater){
+		"before it runs": func(_ context.Context, u *Updater) { u.Lacks("the gateway doesn't run: no") },
+		"while it runs": func(ctx context.Context, u *Updater) {
+			ctx, cancel := context.WithCancel(ctx)
 			cancel()
-			u.Run(ctx, &gateway{}, Policy{Within: time.Second})
+			u.Run(ctx, &gateway{}, Policy{Within: Within})
 		},
 	} {
-		b := newBench(t)
-		b.slots.running.Trial = true
-		u := b.start()
-		var limits int
-		u.within, u.o.Limit = time.Second, func(time.Duration) { limits++ }
-		u.Opening()
-		fail(u)
-		began, limited := u.started, limits
-		ctx, cancel := context.WithCancel(t.Context())
-		guarded := make(chan struct{})
-		go func() {
-			u.Guard(ctx)
-			close(guarded)
-		}()
-		for tries := time.NewTicker(10 * time.Millisecond); len(b.reboots) == 0 && time.Since(began) < 30*time.Second; <-tries.C {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.slots.running.Trial = true
+			u := b.start()
+			var limits int
+			u.o.Limit = func(time.Duration) { limits++ }
 			u.Opening()
-			u.Lacks("the gateway doesn't run: no")
-		}
-		if len(b.reboots) != 1 || !u.started.Equal(began) || limits != limited {
-			t.Errorf("%s: %d restarts, put off by %v, the watchdog's limit %d times more", name, len(b.reboots), u.started.Sub(began), limits-limited)
-		}
-		cancel()
-		<-guarded
+			fail(t.Context(), u)
+			began, limited := u.started, limits
+			var guarding sync.WaitGroup
+			guarding.Go(func() { u.Guard(t.Context()) })
+			for range 30 {
+				time.Sleep(Within / 20)
+				u.Opening()
+				u.Lacks("the gateway doesn't run: no")
+			}
+			if len(b.reboots) != 1 || !u.started.Equal(began) || limits != limited {
+				t.Errorf("%s: %d restarts, put off by %v, the watchdog's limit %d times more", name, len(b.reboots), u.started.Sub(began), limits-limited)
+			}
+			guarding.Wait()
+		})
 	}
 }
 
 // A gateway that doesn't come up isn't on trial for ever.
 func TestAVersionWithWhichNoGatewayRunsIsLeft(t *testing.T) {
-	b := newBench(t)
-	b.slots.running.Trial = true
-	u := b.start()
-	u.within = time.Millisecond
-	u.Lacks("the gateway doesn't run: no")
-	u.Guard(t.Context())
-	if len(b.reboots) != 1 || u.journal.Attempt.Cause != "the gateway doesn't run: no" {
-		t.Errorf("%d restarts, %+v", len(b.reboots), u.journal.Attempt)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.slots.running.Trial = true
+		u := b.start()
+		u.Lacks("the gateway doesn't run: no")
+		u.Guard(t.Context())
+		if len(b.reboots) != 1 || u.journal.Attempt.Cause != "the gateway doesn't run: no" {
+			t.Errorf("%d restarts, %+v", len(b.reboots), u.journal.Attempt)
+		}
+	})
 }
 
 func TestWhatAStartMakesOfAnAttempt(t *testing.T) {
