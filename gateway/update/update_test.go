@@ -232,49 +232,51 @@ func TestWhatIsNotToBeInstalledIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestAVersionThatProvesItselfIsConfirmed(t *testing.T) {
-	b := newBench(t)
-	if err := put(b.start(), b.bundle(two)); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-b.reboots; got != "trial" {
-		t.Errorf("the firmware is told %q", got)
-	}
-	b.slots.restart()
-	u, g := b.start(), &gateway{}
-	b.run(u, g, Policy{Within: time.Hour})
-	for _, c := range []struct {
-		health Health
-		lacks  string
-	}{
-		{Health{Acknowledged: true, Answering: well.Answering, Devices: well.Devices}, "the buffer can't be written"},
-		{Health{Writable: true, Answering: well.Answering, Devices: well.Devices}, "the log has acknowledged nothing"},
-		{Health{Writable: true, Acknowledged: true, Devices: well.Devices}, "device meter answered before and doesn't"},
-	} {
-		g.is(c.health)
-		await.True(t, c.lacks, func() bool { return u.Status().Lacks == c.lacks })
-	}
-	if !u.OnTrial() || !b.slots.Running().Trial {
-		t.Fatal("it is confirmed already")
-	}
-	if err := put(u, b.bundle(bundle.Manifest{Version: "3.0", Epoch: 5, Target: bundle.PC})); !errors.Is(err, errOnTrial) {
-		t.Errorf("another one meanwhile: %v", err)
-	}
-	g.is(well)
-	await.True(t, "it is confirmed and told", func() bool { return len(g.events()) == 1 && u.Status().Last.Told })
-	e := g.events()[0]
-	if e.Kind != telemetry.UpdateConfirmed || *e.Update != (telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5}) || b.slots.Running().Trial {
-		t.Errorf("%+v, %+v", e, e.Update)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		if err := put(b.start(), b.bundle(two)); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-b.reboots; got != "trial" {
+			t.Errorf("the firmware is told %q", got)
+		}
+		b.slots.restart()
+		u, g := b.start(), &gateway{}
+		b.run(u, g, Policy{Within: time.Hour})
+		for _, c := range []struct {
+			health Health
+			lacks  string
+		}{
+			{Health{Acknowledged: true, Answering: well.Answering, Devices: well.Devices}, "the buffer can't be written"},
+			{Health{Writable: true, Answering: well.Answering, Devices: well.Devices}, "the log has acknowledged nothing"},
+			{Health{Writable: true, Acknowledged: true, Devices: well.Devices}, "device meter answered before and doesn't"},
+		} {
+			g.is(c.health)
+			await.True(t, c.lacks, func() bool { return u.Status().Lacks == c.lacks })
+		}
+		if !u.OnTrial() || !b.slots.Running().Trial {
+			t.Fatal("it is confirmed already")
+		}
+		if err := put(u, b.bundle(bundle.Manifest{Version: "3.0", Epoch: 5, Target: bundle.PC})); !errors.Is(err, errOnTrial) {
+			t.Errorf("another one meanwhile: %v", err)
+		}
+		g.is(well)
+		await.True(t, "it is confirmed and told", func() bool { return len(g.events()) == 1 && u.Status().Last.Told })
+		e := g.events()[0]
+		if e.Kind != telemetry.UpdateConfirmed || *e.Update != (telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5}) || b.slots.Running().Trial {
+			t.Errorf("%+v, %+v", e, e.Update)
+		}
 
-	again := &gateway{health: well}
-	u = b.start()
-	if s := u.Status(); s.Epoch != 5 || !s.Last.Confirmed || u.OnTrial() {
-		t.Errorf("%+v", s)
-	}
-	u.tell(t.Context(), again)
-	if len(again.events()) != 0 {
-		t.Error("it is told twice")
-	}
+		again := &gateway{health: well}
+		u = b.start()
+		if s := u.Status(); s.Epoch != 5 || !s.Last.Confirmed || u.OnTrial() {
+			t.Errorf("%+v", s)
+		}
+		u.tell(t.Context(), again)
+		if len(again.events()) != 0 {
+			t.Error("it is told twice")
+		}
+	})
 }
 
 // A device that is gone from the configuration has nothing to prove, and nor has the log of
@@ -293,32 +295,34 @@ func TestWhatNobodyExpects(t *testing.T) {
 }
 
 func TestAVersionThatDoesntProveItselfIsLeft(t *testing.T) {
-	b := newBench(t)
-	if err := put(b.start(), b.bundle(two)); err != nil {
-		t.Fatal(err)
-	}
-	<-b.reboots
-	b.slots.restart()
-	u := b.start()
-	b.run(u, &gateway{health: Health{Writable: true}}, Policy{Within: 10 * time.Millisecond})
-	if got := <-b.reboots; got != "" {
-		t.Errorf("the firmware is told %q", got)
-	}
-	b.slots.restart() // by the loader, when no start is left
-	b.slots.others[0].Left = 0
-	u = b.start()
-	g := &gateway{health: well}
-	u.tell(t.Context(), g)
-	want := telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5, Cause: "the log has acknowledged nothing"}
-	if e := g.events(); len(e) != 1 || e[0].Kind != telemetry.UpdateRolledBack || *e[0].Update != want {
-		t.Errorf("%+v", e)
-	}
-	if u.Status().Epoch != 4 {
-		t.Errorf("%+v", u.Status())
-	}
-	if others, _ := b.slots.Others(); len(others) != 0 {
-		t.Errorf("%v is left", others)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		if err := put(b.start(), b.bundle(two)); err != nil {
+			t.Fatal(err)
+		}
+		<-b.reboots
+		b.slots.restart()
+		u := b.start()
+		b.run(u, &gateway{health: Health{Writable: true}}, Policy{Within: 10 * time.Millisecond})
+		if got := <-b.reboots; got != "" {
+			t.Errorf("the firmware is told %q", got)
+		}
+		b.slots.restart() // by the loader, when no start is left
+		b.slots.others[0].Left = 0
+		u = b.start()
+		g := &gateway{health: well}
+		u.tell(t.Context(), g)
+		want := telemetry.Update{Version: "2.0", From: "1.0", Epoch: 5, Cause: "the log has acknowledged nothing"}
+		if e := g.events(); len(e) != 1 || e[0].Kind != telemetry.UpdateRolledBack || *e[0].Update != want {
+			t.Errorf("%+v", e)
+		}
+		if u.Status().Epoch != 4 {
+			t.Errorf("%+v", u.Status())
+		}
+		if others, _ := b.slots.Others(); len(others) != 0 {
+			t.Errorf("%v is left", others)
+		}
+	})
 }
 
 // A version isn't left because the one before was cut off, and there is much to look through.
