@@ -8,9 +8,8 @@ import (
 )
 
 // plainlyWritten reports whether each line stands for itself: it is `key: value`, `key:`,
-// `- value` or one of the first behind `- `, or there is nothing in it. A value then is a
-// text without quotes, one in quotes, or a list or mapping in brackets,
-// and ends with its line.
+// `- value` or one of the first behind `- `, or there is nothing in it. A value then is a text
+// without quotes, one in quotes, or a list or mapping in brackets, and ends with its line.
 func plainlyWritten(lines []string) bool {
 	within := 0 // how far the next line may be indented
 	for _, line := range lines {

@@ -53,7 +53,8 @@ type Options struct {
 	// evaluates and hands on what was read, for who has to know that it goes on. It
 	// mustn't block.
 	Alive func()
-	// SetClock sets this machine's wall clock forward; nil: the gateway leaves it alone.
+	// SetClock sets this machine's wall clock forward, or back if by is negative; nil: the
+	// gateway leaves it alone.
 	SetClock func(by time.Duration) error
 	// Opening, unless it is nil, is called as often as New has looked through another part of
 	// what an earlier process has left, which can take long when its power was cut.

@@ -1,6 +1,7 @@
 package obis
 
 import (
+	"slices"
 	"time"
 
 	"github.com/busbar/busbar/telemetry"
@@ -31,9 +32,9 @@ func (d *Derivation) Knows(c Code) {
 }
 
 // Derive adds the balance of what is taken and given, in total and by phase, and the sums of
-// the meter's tariffs, to what it has told at a time. A balance is positive if more is taken. What the meter tells itself
-// stays as that. A sum of which a tariff isn't told, or has no value, isn't made: it would be
-// smaller than it was.
+// the meter's tariffs, to what it has told at a time. A balance is positive if more is taken.
+// What the meter tells itself stays as that. A sum of which a tariff isn't told, or has no
+// value, isn't made: it would be smaller than it was.
 func (d *Derivation) Derive(registers []Register, at time.Time) []Register {
 	n := len(registers)
 	balance := func(taken, given, is uint8) {
@@ -62,8 +63,7 @@ func (d *Derivation) Derive(registers []Register, at time.Time) []Register {
 
 // sum is the total of the tariffs of a quantity, of which the meter tells none itself.
 func (d *Derivation) sum(i int, quantity uint8, registers []Register, at time.Time) (Register, bool) {
-	told := map[Code]bool{}
-	total, unit, tariffs := 0.0, "", 0
+	total, unit, tariffs, told := 0.0, "", 0, false
 	for _, r := range registers {
 		if r.Code.A != Electricity || r.Code.C != quantity || r.Code.D != 8 || r.Code.F != Current {
 			continue
@@ -71,15 +71,15 @@ func (d *Derivation) sum(i int, quantity uint8, registers []Register, at time.Ti
 		if r.Code.E == 0 {
 			return Register{}, false
 		}
-		told[r.Code] = true
+		told = true
 		d.Knows(r.Code)
 		if v, has := r.Value.Float(); has && r.Value.Kind() == telemetry.Float64 && (tariffs == 0 || r.Unit == unit) {
 			total, unit = total+v, r.Unit
 			tariffs++
 		}
 	}
-	if len(told) > 0 {
-		d.miss(i, told, at)
+	if told {
+		d.miss(i, registers, at)
 	}
 	if tariffs == 0 || tariffs < len(d.tariffs[i]) {
 		return Register{}, false
@@ -88,10 +88,10 @@ func (d *Derivation) sum(i int, quantity uint8, registers []Register, at time.Ti
 }
 
 // miss notes which tariffs weren't told with others, and forgets those that haven't been for long.
-func (d *Derivation) miss(i int, told map[Code]bool, at time.Time) {
+func (d *Derivation) miss(i int, told []Register, at time.Time) {
 	for c, since := range d.tariffs[i] {
 		switch {
-		case told[c]:
+		case slices.ContainsFunc(told, func(r Register) bool { return r.Code == c }):
 		case since.IsZero():
 			d.tariffs[i][c] = at
 		case at.Sub(since) >= Forget:

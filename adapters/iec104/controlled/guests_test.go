@@ -40,7 +40,7 @@ func TestFlood(t *testing.T) {
 				}
 				l := link.Drive(c, link.Default, link.Controlling)
 				t.Cleanup(l.Close)
-				ctx, cancel := context.WithTimeout(t.Context(), handshake/2) // before those of the flood end
+				ctx, cancel := context.WithTimeout(t.Context(), handshake-time.Second) // before those of the flood end
 				defer cancel()
 				if err := l.Start(ctx); err != nil {
 					t.Fatal(err)

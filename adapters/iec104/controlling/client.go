@@ -83,7 +83,7 @@ type Client struct {
 
 // NewClient is a client of a link that is started.
 func NewClient(c Link, config Config, log *slog.Logger) *Client {
-	client := &Client{config: config, conn: c, log: log, posts: make(chan func() error), pending: map[key]*pending{}, echoes: map[key]time.Time{}, ended: make(chan struct{}), hold: hold{lost: make(chan struct{})}}
+	client := &Client{config: config, conn: c, log: log, posts: make(chan func() error), pending: map[key]*pending{}, echoes: map[key]time.Time{}, ended: make(chan struct{}), hold: hold{lost: make(chan struct{}), further: make(chan struct{}, 1)}}
 	now := time.Now()
 	add := func(station uint16, t asdu.Type, every time.Duration, whole bool) {
 		client.procedures = append(client.procedures, &procedure{
@@ -173,8 +173,6 @@ const Leaving = 2 * time.Second
 func (c *Client) leave(h Handler) {
 	ctx, cancel := context.WithTimeout(context.Background(), Leaving)
 	defer cancel()
-	poll := time.NewTicker(Leaving / 100) // when the handler has kept something
-	defer poll.Stop()
 	err := errors.Join(c.drain(h), c.keep(h, true))
 	before, stopping := c.hold.asked, false
 	for err == nil {
@@ -187,7 +185,7 @@ func (c *Client) leave(h Handler) {
 			err = c.take(m, h)
 		case <-c.conn.Ended():
 			err = c.conn.Err()
-		case <-poll.C:
+		case <-c.hold.further:
 		case <-c.hold.lost:
 			err = ErrUnkept
 		case <-ctx.Done():

@@ -15,9 +15,10 @@ type hold struct {
 	asked uint64    // up to which message the handler was asked to keep them
 	since time.Time // when the first one came behind these that is to be kept; zero: none has
 
-	lost chan struct{} // closed when something isn't kept
-	mu   sync.Mutex
-	asks []keeping // the oldest first
+	lost    chan struct{} // closed when something isn't kept
+	further chan struct{} // more is kept, for who leaves
+	mu      sync.Mutex
+	asks    []keeping // the oldest first
 }
 
 // keeping is that messages up to a number are being kept, or are behind others that are.
@@ -69,6 +70,10 @@ func (c *Client) keep(h Handler, now bool) error {
 	return h.Keep(func(kept bool) {
 		if through := s.answer(number, kept); through > 0 {
 			c.conn.Release(through, true)
+			select {
+			case s.further <- struct{}{}:
+			default:
+			}
 		}
 	})
 }
