@@ -221,7 +221,7 @@ func TestUnknownServicePointsOnTheMap(t *testing.T) {
 	}
 	// While it can't be asked who is out, nobody looks supplied.
 	f.mu.Lock()
-	f.desk.outFails, f.desk.heard = true, strings.Repeat("h", 50)
+	f.withhold, f.desk.heard = "/api/v1/grid/out", strings.Repeat("h", 50)
 	f.mu.Unlock()
 	b.visit(f, "/desk")
 	b.await(`(m => m?.lost === "0" && m.unknown === "50")(document.querySelector("[data-testid=map]")?.dataset) && document.querySelector(".map-foot").innerText.includes("are out isn't known")`)
