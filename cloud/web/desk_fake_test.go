@@ -19,7 +19,6 @@ type outageDesk struct {
 	crews    []map[string]any
 	network  map[string]any
 	heard    string // of the network, by the letters of the API; "": it can't be told
-	outFails bool   // who is out can't be told
 	lines    map[string]map[string]any
 	source   string // whether what feeds each of them has supply
 	other    string // and what is beyond their ties
@@ -92,7 +91,7 @@ func (f *fake) deskRoutes(mux *http.ServeMux) {
 		return "", map[string]any{"version": 3, "as_of_us": 1, "points": d.heard, "heard": count("h"), "silent": count("s"), "unmeasured": count("u")}, d.heard != ""
 	})
 	list("/api/v1/grid/out", func(d *outageDesk, _ *http.Request) (string, any, bool) {
-		if d.network == nil || d.outFails {
+		if d.network == nil {
 			return "", nil, false
 		}
 		ids := d.network["points"].(map[string]any)["id"].([]string)

@@ -197,10 +197,10 @@ func TestUnknownServicePointsOnTheMap(t *testing.T) {
 		// In the same place, whatever is said below.
 		b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".map-foot").style.display = "none"`))
 		b.await(`(c => c.height === Math.round(c.clientHeight * devicePixelRatio))(document.querySelector("[data-testid=map]"))`)
-		frames := get[int](b, `Number(document.querySelector("[data-testid=map]").dataset.frames)`)
-		b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".map-tools button:last-child").click()`))
-		b.await(fmt.Sprintf(`Number(document.querySelector("[data-testid=map]").dataset.frames) > %d`, frames))
-		return told + get[string](b, `" #" + document.querySelector("[data-testid=map]").toDataURL().split("").reduce((h, c) => (h * 31 + c.charCodeAt(0)) | 0, 7)`)
+		return told + get[string](b, `new Promise(drawn => {
+			document.querySelector(".map-tools button:last-child").click();
+			requestAnimationFrame(() => drawn(" #" + document.querySelector("[data-testid=map]").toDataURL().split("").reduce((h, c) => (h * 31 + c.charCodeAt(0)) | 0, 7)));
+		})`)
 	}
 	pictures := map[string]bool{}
 	for _, of := range []struct {
@@ -221,7 +221,7 @@ func TestUnknownServicePointsOnTheMap(t *testing.T) {
 	}
 	// While it can't be asked who is out, nobody looks supplied.
 	f.mu.Lock()
-	f.desk.outFails, f.desk.heard = true, strings.Repeat("h", 50)
+	f.withhold, f.desk.heard = "/api/v1/grid/out", strings.Repeat("h", 50)
 	f.mu.Unlock()
 	b.visit(f, "/desk")
 	b.await(`(m => m?.lost === "0" && m.unknown === "50")(document.querySelector("[data-testid=map]")?.dataset) && document.querySelector(".map-foot").innerText.includes("are out isn't known")`)

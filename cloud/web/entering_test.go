@@ -1,9 +1,13 @@
 package web
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -243,6 +247,80 @@ func TestAFeederIsAsItsSource(t *testing.T) {
 	drawn("live unknown unknown unknown", "")
 	b.await(`document.querySelector("[data-id=feeder-1-breaker]").ariaLabel.includes("its gateway isn't heard")`)
 	b.Forgive("404")
+}
+
+// What is known of supply is asked for as an outage changes, and again and again while none does.
+func TestSupplyIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for of, tt := range map[string]struct {
+		timer string // instead of what waits until it asks again
+		times int    // more than are asked for as a page opens
+		tell  func(f *fake, change func(map[string]any))
+	}{
+		"as an outage changes": {"0", 3, func(f *fake, change func(map[string]any)) { f.setOutage("o-1", change) }},
+		"while none does": {"real(f, 50)", 10, func(f *fake, change func(map[string]any)) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			change(map[string]any{})
+		}},
+	} {
+		t.Run(of, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.substation()
+			f.network(50)
+			b := newTab(t)
+			b.Do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+				_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+					Source: `{ const real = setTimeout; setTimeout = (f, ms, ...args) => ms === 5000 || ms === 15000 ? ` + tt.timer + ` : real(f, ms, ...args); }`,
+				})
+				return err
+			}))
+			points := f.desk.points["o-1"]
+			b.visit(f, "/desk")
+			for lost := range tt.times {
+				tt.tell(f, func(o map[string]any) {
+					f.desk.points["o-1"], o["points_out"] = points[:lost], lost
+				})
+				b.await(fmt.Sprintf(`document.querySelector("[data-testid=map]")?.dataset.lost === "%d"`, lost))
+			}
+			b.visit(f, "/feeders/feeder-1")
+			for i := range tt.times {
+				source := []string{"dead", "unknown", "live"}[i%3]
+				tt.tell(f, func(o map[string]any) { f.desk.source, o["points_out"] = source, i })
+				says := map[string]string{"live": "", "dead": "has no supply", "unknown": "isn't known"}[source]
+				b.await(fmt.Sprintf(`document.querySelector("[data-testid=oneline]") && (s => %q ? s?.innerText.includes(%q) : !s)(document.querySelector("[data-testid=oneline-source]"))`, says, says))
+			}
+		})
+	}
+}
+
+// Where versions went can't be asked: it is said, and what was known before stays.
+func TestRolloutsThatDoNotCome(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.substation()
+	withhold := func(path string) {
+		f.mu.Lock()
+		f.withhold = path
+		f.mu.Unlock()
+	}
+	withhold("/api/v1/rollouts")
+	b := open(t, f, "/gateways")
+	const failed = `[...document.querySelectorAll("main [role=status]")].some(e => e.innerText === "Could not load: withheld")`
+	const listed = `document.querySelector("[data-version='1.5.0']")`
+	b.await(failed + " && !" + listed)
+	again := func() { // it asks at every connect
+		f.stop()
+		f.start()
+	}
+	withhold("")
+	again()
+	b.await(listed + " && !" + failed)
+	withhold("/api/v1/rollouts")
+	again()
+	b.await(listed + " && " + failed)
+	b.Forgive("404", "net::ERR_")
 }
 
 // The gateways' page says of each whether it is heard, how long its buffer lasts, and what

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -99,16 +98,7 @@ func (f *fake) start() {
 	mux.HandleFunc("GET /api/v1/session/methods", f.getMethods)
 	mux.HandleFunc("GET /api/v1/session/oidc", f.beginOIDC)
 	f.deskRoutes(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		withheld := f.withhold != "" && strings.HasPrefix(r.URL.Path, f.withhold)
-		f.mu.Unlock()
-		if withheld {
-			http.NotFound(w, r)
-			return
-		}
-		Handler().ServeHTTP(w, r)
-	})
+	mux.Handle("/", Handler())
 	f.server = &http.Server{Handler: f.gate(mux)}
 	go f.server.Serve(listener)
 }

@@ -236,9 +236,9 @@ func TestMessagesAreUsed(t *testing.T) {
 	}
 	english, _ := catalogueOf(t, "en")
 	for key := range english {
-		first, _, _ := strings.Cut(key, ".")
-		group := key[:strings.LastIndexByte(key, '.')]
-		used := []string{`"` + key + `"`, "`" + first + ".${", "`" + group + ".${", `coded("` + group + `"`, `: "` + group + `"`, `name="` + group + `"`}
+		at := strings.LastIndexByte(key, '.')
+		group, last := key[:at], key[at:]
+		used := []string{`"` + key + `"`, "`" + group + ".${", "}" + last + "`", `coded("` + group + `"`, `: "` + group + `"`, `name="` + group + `"`}
 		if !slices.ContainsFunc(used, func(text string) bool { return strings.Contains(sources.String(), text) }) {
 			t.Errorf("%q is never shown", key)
 		}

@@ -19,7 +19,12 @@ func (f *fake) gate(next http.Handler) http.Handler {
 		f.mu.Lock()
 		c, err := r.Cookie("busbar")
 		known := !f.signIn || err == nil && f.session != "" && c.Value == f.session
+		withheld := f.withhold != "" && strings.HasPrefix(r.URL.Path, f.withhold)
 		f.mu.Unlock()
+		if withheld {
+			refuse(w, http.StatusNotFound, "withheld")
+			return
+		}
 		if !known && strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/api/v1/session/") && (r.URL.Path != "/api/v1/session" || r.Method == http.MethodGet) {
 			refuse(w, http.StatusUnauthorized, "sign in, or show a token")
 			return

@@ -154,7 +154,7 @@ function Drawing({ of, feeding }: { of: OneLine; feeding: Feeding | undefined })
             <g key={i} class={`node ${supply[i]}`}>
               {n.busbar ? <path class="busbar" d={`M${x - 28} ${y}h56`} /> : <circle cx={x} cy={y} r="3.5" />}
               {(n.busbar || customers) && (
-                <text x={x + (n.counted ? 0 : 8)} y={y + (n.counted ? 17 : -8)} text-anchor={n.counted ? "middle" : "start"}>
+                <text x={x + 8} y={y + (n.counted ? 17 : -8)}>
                   {[n.busbar ? n.name || n.id : "", customers].filter(Boolean).join(" · ")}
                 </text>
               )}

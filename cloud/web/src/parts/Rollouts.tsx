@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, reasonOf } from "../api";
 import { t } from "../messages";
 import { generation, link } from "../stream";
-import { Age } from "./Times";
+import { Age, Moment } from "./Times";
 
 const everyMs = 10_000;
 
@@ -52,7 +52,7 @@ export function Rollouts() {
             <strong>{r.version}</strong>{" "}
             {r.paused && <span class="abnormal">{t("rollouts.paused")}</span>} {t("rollouts.counts", { tried: r.tried, confirmed: r.confirmed, back: r.rolled_back })}{" "}
             <span class="muted">
-              <Age us={r.last_us} />
+              <Moment us={r.last_us} /> (<Age us={r.last_us} />)
             </span>
             <ul>
               {(r.zones ?? []).map((z) => (
