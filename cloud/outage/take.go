@@ -55,7 +55,7 @@ func (e *Engine) Take(v Evidence) error {
 		if m.edge == none {
 			return e.keep(v, v.Switch)
 		}
-		if m.time = e.believed(v, none); v.By != "" && v.Source != 0 { // people say when they have operated it
+		if m.time = e.believed(v, none); v.ByPerson() && v.Source != 0 { // people say when they have operated it
 			m.time = min(v.Source, v.Arrival)
 		}
 		m.opened = !v.Bad && (*v.Open || v.Phases != 0)
