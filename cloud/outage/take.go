@@ -294,7 +294,7 @@ func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 	}
 	t.when = when
 	e.measures(edge, v)
-	t.told, t.bad, t.byHand, t.at, t.denied = true, v.Bad, v.By != "", v.Arrival, false
+	t.told, t.bad, t.at, t.denied = true, v.Bad, v.Arrival, false
 	if !v.Bad {
 		t.lockedOut = v.LockedOut || t.lockedOut && !closed // until it closes, whoever tells that it is open
 		t.open = 0
