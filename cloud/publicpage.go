@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -86,7 +85,7 @@ func (p Public) check(f *configfile.File) {
 		f.Errorf("public.languages", "is empty, expected some of %s", strings.Join(public.Languages(), ", "))
 	}
 	for i, language := range p.Languages {
-		at := fmt.Sprintf("public.languages[%d]", i)
+		at := configfile.Item("public.languages", i)
 		switch {
 		case !slices.Contains(public.Languages(), language):
 			f.Errorf(at, "%q, expected one of %s", language, strings.Join(public.Languages(), ", "))

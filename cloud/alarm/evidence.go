@@ -172,15 +172,15 @@ func evidenceOfReading(a telemetry.CommandAnswer, nominal float64) (_ evidence.O
 		between := strings.HasPrefix(in.Name, "PPV.")
 		if between || strings.HasPrefix(in.Name, "PhV.") {
 			scale, known := map[string]float64{"V": 1, "kV": 1000, "mV": 0.001}[in.Unit]
-			if volts := scale * *in.Value; known && volts >= 0 {
-				if between {
-					volts /= math.Sqrt(3)
-				}
-				in.Value = &volts
-				highest, measured = max(highest, volts), true
-			} else {
+			volts := scale * *in.Value
+			if !known || volts < 0 {
 				continue
 			}
+			if between {
+				volts /= math.Sqrt(3)
+			}
+			in.Value = &volts
+			highest, measured = max(highest, volts), true
 		}
 		read = append(read, in)
 	}

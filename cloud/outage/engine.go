@@ -280,18 +280,6 @@ func (e *Engine) wake(at int64) {
 // Advance.
 func (e *Engine) Operation() *grid.Operation { return e.net.operation() }
 
-// Silent is the gateways from which nothing comes and for which no outage
-// accounts: their communication is suspected. Sorted.
-func (e *Engine) Silent() (ids []string) {
-	for i := range e.gateways {
-		if g := &e.gateways[i]; g.gone != 0 && e.incidentAt(g.node) == nil {
-			ids = append(ids, g.id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
 // Strange counts evidence about what the network hasn't got.
 func (e *Engine) Strange() int { return e.strange }
 

@@ -83,6 +83,12 @@ type Evidence struct {
 	By       string  `json:"by,omitempty"`
 }
 
+// Telemetry stands for who said it, of a position that was measured.
+const Telemetry = "telemetry"
+
+// ByPerson reports whether a person has said it.
+func (e *Evidence) ByPerson() bool { return e.By != "" && e.By != Telemetry }
+
 // latest is the end of the year 9999, in µs.
 const latest = int64(253402300800e6)
 

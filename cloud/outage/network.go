@@ -8,7 +8,6 @@ import (
 // position is that of a switch, line or transformer as it was told.
 type position struct {
 	told, bad, lockedOut bool
-	byHand               bool
 	open                 grid.Phases
 	at, when             int64
 	source               clock

@@ -119,18 +119,6 @@ func (e *Engine) refer(x *incident, r Reference) {
 	}
 }
 
-// incidentAt is the one that has taken a node's supply, or nil.
-func (e *Engine) incidentAt(node int32) *incident {
-	for v := node; v != none; v = e.net.parent[v] {
-		for _, x := range e.incidents {
-			if x.node == v && len(x.out)+x.Lossy > 0 {
-				return x
-			}
-		}
-	}
-	return nil
-}
-
 // forget drops what nobody needs any more.
 func (e *Engine) forget() {
 	keep := e.now - micros(e.c.Keep)

@@ -68,7 +68,7 @@ func TestAMeterWithItsOwnSupplyAnswers(t *testing.T) {
 // People say when they have operated a switch, however long ago that was; what a gateway says
 // is believed for five minutes.
 func TestWhenASwitchWasOperated(t *testing.T) {
-	for by, ago := range map[string]time.Duration{"ana": 20 * time.Minute, "": 0} {
+	for by, ago := range map[string]time.Duration{"ana": 20 * time.Minute, outage.Telemetry: 0, "": 0} {
 		d := twoFeeders(t, "measured")
 		open, at := true, d.at
 		d.tell(outage.Evidence{Kind: outage.Position, Switch: "north-breaker", Open: &open, By: by, Source: at - 20*60e6})

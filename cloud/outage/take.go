@@ -55,7 +55,7 @@ func (e *Engine) Take(v Evidence) error {
 		if m.edge == none {
 			return e.keep(v, v.Switch)
 		}
-		if m.time = e.believed(v, none); v.By != "" && v.Source != 0 { // people say when they have operated it
+		if m.time = e.believed(v, none); v.ByPerson() && v.Source != 0 { // people say when they have operated it
 			m.time = min(v.Source, v.Arrival)
 		}
 		m.opened = !v.Bad && (*v.Open || v.Phases != 0)
@@ -294,7 +294,7 @@ func (e *Engine) takePosition(edge int, v Evidence, when int64) bool {
 	}
 	t.when = when
 	e.measures(edge, v)
-	t.told, t.bad, t.byHand, t.at, t.denied = true, v.Bad, v.By != "", v.Arrival, false
+	t.told, t.bad, t.at, t.denied = true, v.Bad, v.Arrival, false
 	if !v.Bad {
 		t.lockedOut = v.LockedOut || t.lockedOut && !closed // until it closes, whoever tells that it is open
 		t.open = 0

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -115,12 +116,7 @@ func note(until *map[string]time.Time, who string, at time.Time) {
 func (p *places) leave(t *place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, other := range p.taken {
-		if other == t {
-			p.taken = append(p.taken[:i], p.taken[i+1:]...)
-			return
-		}
-	}
+	p.taken = slices.DeleteFunc(p.taken, func(other *place) bool { return other == t })
 }
 
 // sending writes to who has a place.

@@ -2,7 +2,6 @@ package smartmeter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -72,7 +71,7 @@ func (p *Port) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-failed:
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			return fmt.Errorf("P1 port: %w", err)

@@ -16,7 +16,7 @@ func (t Topics) Backfill() string  { return t.prefix + ".backfill" }  // keyed b
 func (t Topics) Events() string    { return t.prefix + ".events" }    // keyed by gateway
 func (t Topics) Births() string    { return t.prefix + ".births" }    // compacted; keyed by Birth.Key
 func (t Topics) Commands() string  { return t.prefix + ".commands" }  // keyed by gateway
-func (t Topics) Import() string    { return t.prefix + ".import" }    // what head-ends have read, keyed as they like
+func (t Topics) Import() string    { return t.prefix + ".import" }    // what head-ends have read; keyed by head-end
 
 // What the cloud has stored, for others; and how far it has written that.
 func (t Topics) Measurements() string       { return t.prefix + ".measurements" }   // keyed by signal

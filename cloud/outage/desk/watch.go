@@ -61,7 +61,7 @@ func (w *watch) look(ctx context.Context, n *network.Network, now time.Time) err
 			continue
 		}
 		w.known[s.ID] = is
-		m := Switching{Asset: s.ID, Position: "closed", Gateway: is.gateway, By: "telemetry", At: is.at}
+		m := Switching{Asset: s.ID, Position: "closed", Gateway: is.gateway, By: outage.Telemetry, At: is.at}
 		switch {
 		case is.bad:
 			m.Position = "normal"

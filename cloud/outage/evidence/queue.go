@@ -152,7 +152,7 @@ func Forget(t *store.Tx, now telemetry.Micros) error {
 
 // Positions gives the measured positions of switches in the order in which they came.
 func Positions(t *store.Tx, do func(outage.Evidence)) error {
-	return each(t, func(_, _ int64, v Observation) { do(v.Evidence) }, `WHERE kind = ? AND actor = 'telemetry' ORDER BY seq`, string(outage.Position))
+	return each(t, func(_, _ int64, v Observation) { do(v.Evidence) }, `WHERE kind = ? AND actor = ? ORDER BY seq`, string(outage.Position), outage.Telemetry)
 }
 
 // Unknown gives the meters at service points and the gateways with a place that are known

@@ -62,7 +62,7 @@ func (r row) message(n *network.Network) (key, value []byte) {
 		Version: version, Number: r.number, Kind: r.Kind, Asset: r.asset(), Gateway: r.Gateway, Device: r.Device, Alarm: r.Alarm, Rule: r.Rule,
 		Time: stamp(r.Source), Since: stamp(r.Since), Unsynchronised: r.Unsynchronised, Arrived: stamp(r.Arrival), Taken: stamp(r.taken),
 		PoweredBy: r.PoweredBy, Levels: r.Levels, Open: r.Open, Phases: r.Phases, LockedOut: r.LockedOut, Bad: r.Bad, Hz: r.Hz,
-		Outage: r.Incident, Into: r.Into, Person: r.By != "" && r.By != "telemetry",
+		Outage: r.Incident, Into: r.Into, Person: r.ByPerson(),
 	}
 	if n != nil {
 		m.Network = n.Version
