@@ -64,7 +64,7 @@ store: {path: cloud.db}
 		{"store:", "head_ends: [{id: MDM}]\nstore:", `head_ends[0].id: "MDM", expected lower case`},
 		{"store:", "head_ends: [{id: a}, {id: a}]\nstore:", `head_ends[1].id: "a" is head_ends[0] already`},
 		{"store:", "head_ends: [{id: a, columns: {metre: NO}}]\nstore:", `head_ends[0].columns.metre: "metre" is nothing that rows have`},
-		{"store:", "head_ends: [{id: a, columns: {value: NO, meter: NO}}]\nstore:", `head_ends[0].columns.value: "NO" is meter already`},
+		{"store:", "head_ends: [{id: a, columns: {time: NO, meter: NO}}]\nstore:", `head_ends[0].columns.time: "NO" is the meter already`},
 		{"store:", "head_ends: [{id: a, time_format: '2006-01-02'}]\nstore:", `head_ends[0].time_format: "2006-01-02" doesn't tell each minute`},
 		{"store:", "head_ends: [{id: a, time_zone: Nowhere}]\nstore:", `head_ends[0].time_zone: "Nowhere"`},
 		{"store:", "head_ends: [{id: a, interval: 10s}]\nstore:", "head_ends[0].interval: 10s is out of range"},

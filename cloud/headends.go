@@ -107,14 +107,15 @@ func checkHeadEnds(f *configfile.File, list []HeadEnd) {
 		if j := slices.IndexFunc(list, func(o HeadEnd) bool { return o.ID == h.ID }); j < i {
 			f.Errorf(at+".id", "%q is head_ends[%d] already, expected another one", h.ID, j)
 		}
-		by := map[string]string{}
+		mapped := map[string]string{}
 		for _, field := range slices.Sorted(maps.Keys(h.Columns)) {
-			if other, taken := by[h.Columns[field]]; taken {
-				f.Errorf(at+".columns."+field, "%q is %s already, expected another one", h.Columns[field], other)
-			}
-			by[h.Columns[field]] = field
+			column := h.Columns[field]
 			if !slices.Contains(headend.Fields, headend.Field(field)) {
 				f.Errorf(at+".columns."+field, "%q is nothing that rows have, expected one of %v", field, headend.Fields)
+			} else if other, twice := mapped[column]; twice {
+				f.Errorf(at+".columns."+field, "%q is the %s already, expected another column", column, other)
+			} else {
+				mapped[column] = field
 			}
 		}
 		if n := []rune(h.Separator); len(n) > 1 || h.Separator == `"` || h.Separator == "\n" {

@@ -30,7 +30,8 @@ type KeepDays struct {
 	// By hours. Default: 0.
 	Hours int `yaml:"hours"`
 
-	// By days. Default: 0.
+	// By days, and what nothing sums up: events of meters that head-ends read, imports,
+	// weather, and outages that others reported, once they are over. Default: 0.
 	Days int `yaml:"days"`
 }
 

@@ -112,7 +112,7 @@ func (r *Runner) Run(ctx context.Context) {
 				return
 			case err == nil:
 				done, failed = cut, ""
-			case errors.Is(err, store.ErrFenced):
+			case errors.Is(err, store.ErrFenced) && !errors.Is(err, store.ErrCorrected):
 				wait = tryAgain
 			default:
 				wait = tryAgain

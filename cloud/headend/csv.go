@@ -39,16 +39,25 @@ func newTable(from *bufio.Reader, line int, comma rune, named func(string) (Fiel
 	if err != nil {
 		return nil, broken(at, "the first line: %v", err)
 	}
-	seen := map[Field]string{}
-	for _, n := range names {
+	seen := map[Field]int{} // columns
+	for i, n := range names {
 		name := strings.TrimSpace(n.text)
 		field, known := named(name)
-		if !known {
-			field = ""
-		} else if other, twice := seen[field]; twice {
-			return nil, broken(n.Place, "column %q is the %s, as %q is", short(name), field, short(other))
+		if other, twice := seen[field]; twice {
+			// The one that the mapping names goes before the one of the Field's own name.
+			switch was := strings.TrimSpace(names[other].text); {
+			case name != was && was == string(field):
+				t.fields[other] = ""
+			case name != was && name == string(field):
+				known = false
+			default:
+				return nil, broken(n.Place, "column %q is the %s, as %q is", short(name), field, short(was))
+			}
+		}
+		if known {
+			seen[field] = i
 		} else {
-			seen[field] = name
+			field = ""
 		}
 		t.fields = append(t.fields, field)
 	}

@@ -107,7 +107,19 @@ func TestRowsAreDecoded(t *testing.T) {
 			`m1 at "" 2026-10-01T00:00:00Z tamper "tamper" "" ""`, "END 2:1: a list that doesn't end"}},
 		"nothing":       {Format{}, " \n ", nil},
 		"no meter":      {Format{}, "a,b\n1,2\n", []string{`END 1:1: no column is the meter: the first line is "a,b\n"`}},
-		"a meter twice": {Format{Columns: map[string]Field{"no": Meter}}, "meter,no\n", []string{`END 1:7: column "no" is the meter, as "meter" is`}},
+		"a meter twice": {Format{}, "meter,meter\n", []string{`END 1:7: column "meter" is the meter, as "meter" is`}},
+		"mapped after": {Format{Columns: map[string]Field{"no": Meter}}, "meter,event,no,time\nx,tamper,m1,2026-10-01\nx,tamper,,2026-10-01 00:00\n", []string{
+			`2:13: "2026-10-01" is no time, expected RFC 3339, such as 2026-10-01T06:15:00Z, or 2026-10-01 06:15:00`, "3:1: no meter"}},
+		"mapped before": {Format{Columns: map[string]Field{"no": Meter, "time": Text, "at": Time}}, "no,event,meter,time,at\nm1,tamper,x,late,2026-10-01 00:00\n", []string{
+			`m1 at "" 2026-10-01T00:00:00Z tamper "tamper" "" "late"`}},
+		"mapped members": {Format{Columns: map[string]Field{"no": Meter}}, `{"meter":"x","no":"m1","event":"tamper","time":"2026-10-01 00:00"}
+{"no":"m1","meter":"x","event":"tamper","time":"2026-10-01 00:00"}
+{"meter":"x","no":"","event":"tamper","time":"2026-10-01 00:00"}
+{"meter":"m2","event":"tamper","time":"2026-10-01 00:00"}
+{"no":"m1","no":"m2","event":"tamper","time":"2026-10-01 00:00"}
+`, []string{
+			`m1 at "" 2026-10-01T00:00:00Z tamper "tamper" "" ""`, `m1 at "" 2026-10-01T00:00:00Z tamper "tamper" "" ""`, "3:1: no meter",
+			`m2 at "" 2026-10-01T00:00:00Z tamper "tamper" "" ""`, "5:12: meter stands there twice"}},
 		"out of range": {Format{}, "meter,signal,unit,start,end,interval,value\n" +
 			"m,a,V,1999-12-31 00:00,,15m,1\nm,a,V,2026-12-31 00:00,,15m,1\nm,a,V,2026-10-01 00:00,,10s,1\nm,a,V,2026-10-01 00:00,2026-10-01 00:30,15m,1\nm,a,V,,2026-10-01 00:30,15m,NaN\nm,a,V,,2026-10-01 00:30,15m,1\n" +
 			"m,a b,V,,2026-10-01 00:30,15m,1\nm,a,V,2026-10-01 00:30,2026-10-01 00:30,,1\nm,a,V,,2026-10-01 00:30,15m,1e999\n", []string{

@@ -240,9 +240,9 @@ func (s *session) writeEvents(t *store.Tx, now telemetry.Micros) (counts store.I
 	return counts, nil
 }
 
-// noteEvidence keeps what an event says of supply: now if it was of now when it was written into
-// the log, and else what the
-// meter noted of an interruption that is over, which begins no outage.
+// noteEvidence keeps what an event says of supply: now if it was of now when it was written
+// into the log, and else what the meter noted of an interruption that is over, which begins no
+// outage.
 func noteEvidence(t *store.Tx, e event) error {
 	v := e.row.Event
 	said := outage.Evidence{Asset: e.point, Arrival: int64(e.from.written), Source: int64(v.At)}

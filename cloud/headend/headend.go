@@ -31,7 +31,7 @@ type HeadEnd struct {
 
 // Format is how somebody writes rows.
 type Format struct {
-	Columns   map[string]Field     // what columns, or members of objects, are called; those of a Field's own name are known anyway
+	Columns   map[string]Field     // what columns, or members of objects, are called; those of a Field's own name are known anyway, but go behind
 	Separator rune                 // of CSV; 0: a semicolon, a tabulator or a comma, as the first line has it
 	Comma     bool                 // numbers have a decimal comma
 	Location  *time.Location       // of times without an offset; nil: UTC

@@ -53,6 +53,7 @@ func (f Format) object(at Place, text []byte) (cells, error) {
 		return nil, refuse(at, "expected an object")
 	}
 	c := cells{}
+	mapped := map[Field]bool{}
 	for d.More() {
 		of := place()
 		key, err := d.Token()
@@ -81,7 +82,18 @@ func (f Format) object(at Place, text []byte) (cells, error) {
 				return nil, wrong(err)
 			}
 		}
-		if !known || one.text == "" {
+		if !known {
+			continue
+		}
+		own := key == string(field)
+		switch { // the one that the mapping names goes before the one of the Field's own name
+		case own && mapped[field]:
+			continue
+		case !own && !mapped[field]:
+			delete(c, field)
+			mapped[field] = true
+		}
+		if one.text == "" {
 			continue
 		}
 		if c.has(field) {

@@ -61,7 +61,7 @@ func ReadMaster(kind Master, headend string, from io.Reader, now telemetry.Micro
 		}
 		var save func(*store.Tx) error
 		if err == nil {
-			save, err = d.master(kind, headend, at, c)
+			save, err = d.master(kind, headend, now, at, c)
 		}
 		switch {
 		case errors.As(err, &wrong):
@@ -76,7 +76,7 @@ func ReadMaster(kind Master, headend string, from io.Reader, now telemetry.Micro
 	}
 }
 
-func (d *Decoder) master(kind Master, headend string, at Place, c cells) (func(*store.Tx) error, error) {
+func (d *Decoder) master(kind Master, headend string, now telemetry.Micros, at Place, c cells) (func(*store.Tx) error, error) {
 	of := masterColumns[kind]
 	for i, field := range of.columns {
 		if i < of.required && !c.has(field) {
@@ -95,7 +95,7 @@ func (d *Decoder) master(kind Master, headend string, at Place, c cells) (func(*
 	}
 	switch kind {
 	case Meters:
-		return func(t *store.Tx) error { return t.SaveMeter(headend, c[Meter].text, c[Point].text, d.now-366*ahead) }, nil
+		return func(t *store.Tx) error { return t.SaveMeter(headend, c[Meter].text, c[Point].text, now) }, nil
 	case Customers:
 		v := store.Customer{ID: c["customer"].text, Point: c[Point].text, Name: c["name"].text, Contact: c["contact"].text, Priority: c["priority"].text, Tariff: c["tariff"].text}
 		if v.Priority == "" {

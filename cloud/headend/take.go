@@ -41,7 +41,16 @@ type Config struct {
 type Runner struct {
 	cfg      Config
 	headends map[string]known
+	alone    int // records that are yet taken one at a time, as the database has rejected one of several
+	rejected rejection
 	counters
+}
+
+// rejection is why the database rejects a record that was taken alone.
+type rejection struct {
+	partition int32
+	offset    int64
+	cause     error
 }
 
 // known is a head-end, and why nothing is taken from it; nil if it is.
@@ -125,12 +134,7 @@ func (r *Runner) run(ctx context.Context, ok func()) error {
 		}); err != nil {
 			return err
 		}
-		for _, record := range records {
-			if err := s.take(ctx, record); err != nil {
-				return err
-			}
-		}
-		if err := s.flush(ctx); err != nil {
+		if err := s.takeAll(ctx, records); err != nil {
 			return err
 		}
 		r.counters.lag.Store(reader.Lag())
@@ -193,6 +197,9 @@ func (r *Runner) arrival(rec *kgo.Record, now telemetry.Micros) (a arrival, err 
 		return a, nil
 	}
 	a.format = Format{own: true}
+	if len(of[headRun]) > longestText {
+		return a, fmt.Errorf("header %s %q, expected at most %d bytes", headRun, short(of[headRun]), longestText)
+	}
 	a.run = store.ImportRun{ID: of[headRun], HeadEnd: id, File: of[headFile], By: of[headBy]}
 	if a.run.Line, err = strconv.ParseInt(of[headLine], 10, 64); err != nil {
 		return a, fmt.Errorf("header %s %q, expected a number", headLine, short(of[headLine]))
@@ -283,6 +290,34 @@ func newSession(r *Runner, offsets, begun map[int32]int64, topicID string) *sess
 		packer: r.cfg.Store.NewPacker(), batch: newBatch()}
 }
 
+// takeAll takes and commits records. If the database rejects what is in them, they come one
+// at a time in the sessions that follow, and one that is rejected then is set aside, so that
+// it doesn't stop the others.
+func (s *session) takeAll(ctx context.Context, records []*kgo.Record) error {
+	for _, rec := range records {
+		alone := s.alone > 0
+		err := s.take(ctx, rec)
+		if err == nil && alone {
+			err = s.flush(ctx)
+		}
+		if store.Rejected(err) {
+			if alone {
+				s.rejected = rejection{rec.Partition, rec.Offset, err}
+			}
+			s.alone = pollLimit
+		}
+		if err != nil {
+			return err
+		}
+		s.alone = max(s.alone-1, 0)
+	}
+	err := s.flush(ctx)
+	if store.Rejected(err) {
+		s.alone = pollLimit
+	}
+	return err
+}
+
 // take adds a record to the batch, and commits that when it is full.
 func (s *session) take(ctx context.Context, rec *kgo.Record) error {
 	if len(s.meters) > mostKnown {
@@ -294,6 +329,10 @@ func (s *session) take(ctx context.Context, rec *kgo.Record) error {
 	}
 	now := telemetry.MicrosOf(time.Now())
 	a, err := s.arrival(rec, now)
+	if was := s.rejected; err == nil && was.cause != nil && was.partition == rec.Partition && was.offset == rec.Offset {
+		s.rejected = rejection{}
+		err = fmt.Errorf("the database rejects this record: %w", was.cause)
+	}
 	done := s.done(rec)
 	var rows []Row
 	if err != nil {

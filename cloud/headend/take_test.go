@@ -1,6 +1,7 @@
 package headend
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"database/sql"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/busbar/busbar/cloud/compact"
 	"github.com/busbar/busbar/cloud/completeness"
@@ -194,6 +197,40 @@ func TestOneBadRowIsSetAside(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s\nexpected %s", got, want)
 		}
+	}
+}
+
+// A record that the database rejects is set aside, and doesn't stop those that come with it.
+func TestARejectedRecordIsSetAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.store.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`CREATE UNIQUE INDEX one_meter ON meter (point)`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, meter := range []string{"m1", "m2", "m3"} {
+		point := map[string]string{"m1": "p1", "m2": "p1", "m3": "p3"}[meter]
+		w.produce("meter,service_point,signal,time,value,unit\n" + meter + "," + point + ",V,2025-10-01T00:00:00Z,7,V\n")
+	}
+	long := recordOf("mdm", "")
+	long.Headers = []kgo.RecordHeader{{Key: headRun, Value: bytes.Repeat([]byte("x"), 1000)}}
+	if err := w.producer.ProduceSync(t.Context(), long).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := w.start()
+	w.taken(r, 4)
+	if got := r.Stats(); got.Fresh != 2 || got.Aside != 2 {
+		t.Errorf("%+v", got)
+	}
+	aside, err := w.store.SetAsideRows(t.Context(), "", 10)
+	if err != nil || len(aside) != 2 {
+		t.Fatalf("%v, %v", aside, err)
+	}
+	causes := aside[0].Cause + "\n" + aside[1].Cause
+	if !strings.Contains(causes, "the database rejects this record: store: ") || !strings.Contains(causes, "header run") {
+		t.Error(causes)
 	}
 }
 

@@ -51,14 +51,16 @@ type deletion struct {
 	step                    int64
 }
 
-var deletions = map[string]deletion{
+var deletions = map[string][]deletion{
 	// A packed hour stays as long as there are chunks that it stands for.
-	Raw: hoursOf("packed", 8, ` AND NOT EXISTS (SELECT 1 FROM chunk c
-		WHERE c.bundle = packed.bundle AND c.minute >= packed.hour * 60 AND c.minute < packed.hour * 60 + 60)`),
-	Minutes:  hoursOf("rollup_minutes", 100, ""),
-	Quarters: rowsOf(15 * minute),
-	Hours:    rowsOf(hourMicros),
-	Days:     rowsOf(dayMicros),
+	Raw: {hoursOf("packed", 8, ` AND NOT EXISTS (SELECT 1 FROM chunk c
+		WHERE c.bundle = packed.bundle AND c.minute >= packed.hour * 60 AND c.minute < packed.hour * 60 + 60)`)},
+	Minutes:  {hoursOf("rollup_minutes", 100, "")},
+	Quarters: {rowsOf(15 * minute)},
+	Hours:    {rowsOf(hourMicros)},
+	// What nothing sums up is kept as long as the widest sums. An outage that goes on stays.
+	Days: {rowsOf(dayMicros), toldOf("meter_event", "asset", "at"), toldOf("import_run", "headend", "began"), toldOf("weather", "station", "at"),
+		toldOf("reported_outage", "source", "CASE WHEN over > 0 THEN over ELSE ends END")},
 }
 
 func hoursOf(table string, step int64, but string) deletion {
@@ -71,6 +73,12 @@ func rowsOf(width telemetry.Micros) deletion {
 	return deletion{`SELECT id FROM series ORDER BY id`, `SELECT MIN(start_time) ` + rows, `DELETE ` + rows, 1, 500 * int64(width)}
 }
 
+// toldOf deletes rows, a day's of an owner at a time; at is in µs, 0: not yet.
+func toldOf(table, owner, at string) deletion {
+	rows := `FROM ` + table + ` WHERE ` + owner + ` = ? AND ` + at + ` >= ? AND ` + at + ` < ? AND ` + at + ` > 0`
+	return deletion{`SELECT DISTINCT ` + owner + ` FROM ` + table + ` ORDER BY ` + owner, `SELECT MIN(` + at + `) ` + rows, `DELETE ` + rows, 1, int64(dayMicros)}
+}
+
 // Retain deletes what of a level is of days before that of an instant, in small
 // transactions, and returns how many rows that were. Wider levels stay as they are, so
 // each has to be kept for at least as long as the one before it. Samples are deleted only
@@ -81,15 +89,7 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 	if !ok {
 		return 0, fmt.Errorf("store: there is no level %q", level)
 	}
-	var owners []int64
-	err = p.look(ctx, func(t *Tx) error {
-		return t.Each(func(r *sql.Rows) error {
-			var id int64
-			err := r.Scan(&id)
-			owners = append(owners, id)
-			return err
-		}, of.owners)
-	})
+	err = p.look(ctx, func(*Tx) error { return nil }) // whose turn it is
 	if err == nil {
 		// Noted before anything is deleted: from here on what comes late is added to what
 		// sums it up, instead of being summed up anew.
@@ -99,10 +99,10 @@ func (p *Packer) Retain(ctx context.Context, level string, before telemetry.Micr
 			return err
 		})
 	}
-	for _, owner := range owners {
-		for from, end := int64(math.MinInt64), int64(before/of.unit); err == nil && from < end; {
+	for _, one := range of {
+		if err == nil {
 			var n int64
-			n, from, err = p.retainStep(ctx, of, owner, from, end)
+			n, err = p.retain(ctx, one, before)
 			deleted += n
 		}
 	}
@@ -135,9 +135,30 @@ func (p *Packer) forgetReads(ctx context.Context, day int64) error {
 	return nil
 }
 
+// retain deletes what lies before an instant, of one owner after the other.
+func (p *Packer) retain(ctx context.Context, of deletion, before telemetry.Micros) (deleted int64, err error) {
+	var owners []any // numbers or texts
+	err = p.look(ctx, func(t *Tx) error {
+		return t.Each(func(r *sql.Rows) error {
+			var id any
+			err := r.Scan(&id)
+			owners = append(owners, id)
+			return err
+		}, of.owners)
+	})
+	for _, owner := range owners {
+		for from, end := int64(math.MinInt64), int64(before/of.unit); err == nil && from < end; {
+			var n int64
+			n, from, err = p.retainStep(ctx, of, owner, from, end)
+			deleted += n
+		}
+	}
+	return deleted, err
+}
+
 // retainStep deletes the oldest rows of one of a level's owners, from from on, and returns
 // where those begin that come next.
-func (p *Packer) retainStep(ctx context.Context, of deletion, owner, from, end int64) (deleted, next int64, err error) {
+func (p *Packer) retainStep(ctx context.Context, of deletion, owner any, from, end int64) (deleted, next int64, err error) {
 	var oldest sql.NullInt64
 	if err := p.look(ctx, func(t *Tx) error { return t.QueryRow(of.oldest, []any{owner, from, end}, &oldest) }); err != nil || !oldest.Valid {
 		return 0, end, err

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -156,5 +158,39 @@ func TestAnInterruptedDeletionCountsNothingTwice(t *testing.T) {
 		d.packAll(end)
 		d.samples = before
 		checked()
+	})
+}
+
+// What nothing sums up is deleted with the widest sums, and an outage that goes on isn't.
+func TestWhatWasToldIsDeletedWithTheDays(t *testing.T) {
+	onEngines(t, func(t *testing.T, opened opener) {
+		s := opened(t)
+		const before = 20_000 * dayMicros
+		write(t, s, func(tx *Tx) error {
+			err := tx.SaveHeadEnd(HeadEnd{ID: "mdm"})
+			for n, at := range []telemetry.Micros{before - 3*dayMicros, before - 1, before} {
+				name := fmt.Sprint(n)
+				_, failed := tx.AddMeterEvent(MeterEvent{HeadEnd: "mdm", Meter: "m", At: at, Asset: "point-" + name}, at)
+				err = errors.Join(err, failed, tx.SaveImportRun(ImportRun{ID: name, HeadEnd: "mdm", Began: at}, true),
+					tx.SaveWeather(Weather{Station: "airport", Quantity: "wind", At: at}))
+				for id, ends := range map[string][2]telemetry.Micros{"over": {0, at}, "planned": {at, 0}, "going on": {}} {
+					_, failed := tx.Exec(`INSERT INTO reported_outage (source, id, equipment, feeder, began, ends, over, told, data) VALUES ('oms', ?, '', '', ?, ?, ?, 0, '')`,
+						id+name, int64(before-9*dayMicros), int64(ends[0]), int64(ends[1]))
+					err = errors.Join(err, failed)
+				}
+			}
+			return err
+		})
+		if n, err := s.NewPacker().Retain(t.Context(), Hours, before); n != 0 || err != nil {
+			t.Errorf("%d deleted with the hours, %v", n, err)
+		}
+		if n, err := s.NewPacker().Retain(t.Context(), Days, before); n != 3*2+2*2 || err != nil {
+			t.Errorf("%d deleted, %v", n, err)
+		}
+		for table, want := range map[string]int{"meter_event": 1, "import_run": 1, "weather": 1, "reported_outage": 3 + 1 + 1} {
+			if got := rows(t, s, `SELECT COUNT(*) FROM `+table); got[0] != fmt.Sprint(want) {
+				t.Errorf("%s has %s rows, expected %d", table, got[0], want)
+			}
+		}
 	})
 }

@@ -1,6 +1,6 @@
 // Package timeline tells what has happened to an asset of the network, from what is kept of
-// alarms, outages, switching, calls, the quality of its
-// voltage, and of what was asked of gateways and devices.
+// alarms, outages, switching, calls, the quality of its voltage, and of what was asked of
+// gateways and devices.
 package timeline
 
 import (

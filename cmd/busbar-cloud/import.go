@@ -334,7 +334,7 @@ func (a importAside) Run(ctx context.Context) error {
 	return a.use(ctx, func(s *store.Store) error {
 		list, err := s.SetAsideRows(ctx, a.Import, a.Limit)
 		for _, row := range list {
-			fmt.Printf("%s %s %s: %s\n", minute(row.At), row.HeadEnd, shown(row.Place), shown(row.Cause))
+			fmt.Printf("%s %s %s: %s\n", minute(row.At), shown(row.HeadEnd), shown(row.Place), shown(row.Cause))
 		}
 		return err
 	})
