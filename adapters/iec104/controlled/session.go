@@ -97,17 +97,19 @@ func (v *session) run(ctx context.Context) {
 }
 
 // start makes this the connection of its group that is served. Another one that was is
-// closed, and what wasn't acknowledged there is sent here.
+// closed, and what wasn't acknowledged there is sent here. One that the master has stopped
+// again meanwhile is none: another may have been started since.
 func (v *session) start() {
 	for s := v.server; ; {
 		s.mu.Lock()
-		other := v.queue.serving
-		if other == nil || other == v {
+		other, started := v.queue.serving, v.conn.IsStarted()
+		if started && (other == nil || other == v) {
 			v.queue.serving, v.serving = v, true
-			s.mu.Unlock()
-			return
 		}
 		s.mu.Unlock()
+		if v.serving || !started {
+			return
+		}
 		s.log.Info("another connection of the group is started", "group", v.queue.Name, "master", other.remote, "now", v.remote)
 		other.conn.Close()
 		<-other.done
