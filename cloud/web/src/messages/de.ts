@@ -837,7 +837,7 @@ export default {
   "asset.noTimeline": "Es ist nicht bekannt, dass ihm etwas widerfahren ist." as Of<"Nothing is known to have happened to it.">,
   "asset.older": "Ältere" as Of<"Older">,
   "asset.plots": "Letzte Stunde" as Of<"Last hour">,
-  "health.title": "Zustand" as Of<"How it does">,
+  "health.title": "Zustand" as Of<"Condition">,
   "health.asOf": "Stand" as Of<"As of">,
   "health.unknown": "Nicht bekannt" as Of<"Not known">,
   "health.why.not-measured": "nichts misst es" as Of<"nothing measures it">,

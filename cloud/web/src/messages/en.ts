@@ -836,7 +836,7 @@ export default {
   "asset.noTimeline": "Nothing is known to have happened to it.",
   "asset.older": "Older",
   "asset.plots": "Last hour",
-  "health.title": "How it does",
+  "health.title": "Condition",
   "health.asOf": "As of",
   "health.unknown": "Not known",
   "health.why.not-measured": "nothing measures it",

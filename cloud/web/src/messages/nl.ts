@@ -837,7 +837,7 @@ export default {
   "asset.noTimeline": "Er is niet bekend dat er iets mee is gebeurd." as Of<"Nothing is known to have happened to it.">,
   "asset.older": "Ouder" as Of<"Older">,
   "asset.plots": "Laatste uur" as Of<"Last hour">,
-  "health.title": "Hoe het ermee staat" as Of<"How it does">,
+  "health.title": "Toestand" as Of<"Condition">,
   "health.asOf": "Stand van" as Of<"As of">,
   "health.unknown": "Niet bekend" as Of<"Not known">,
   "health.why.not-measured": "niets meet het" as Of<"nothing measures it">,
