@@ -71,13 +71,15 @@ func (l *Lines) Open(ctx context.Context, s Station) *Link {
 		l.open = map[modbus.Endpoint]*line{}
 	}
 	n := l.open[s.Endpoint]
-	if n == nil {
+	if n != nil {
+		n.add(k)
+	} else {
 		running, stop := context.WithCancel(context.Background())
 		n = &line{config: s.Config, tap: l.tap(s.Endpoint), open: opener(s.Endpoint), woken: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
 		l.open[s.Endpoint] = n
+		n.add(k) // before it runs: a balanced line on which nobody is has ended
 		go n.run(running)
 	}
-	n.add(k)
 	context.AfterFunc(ctx, func() { l.leave(n, k) })
 	return k
 }
